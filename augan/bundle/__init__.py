@@ -1,0 +1,44 @@
+"""The bundle: one inspectable file with all that a training leaves behind.
+
+`bundle.augan` is a plain zip of JSON, safetensors and npz members, none of which can hold code:
+there is no pickle in it, and Keras never deserialises any of it. `augan.gan` rebuilds each
+network from its spec, and `assign_weights` compares names and shapes before it sets a value.
+
+Layout of format version 1
+--------------------------
+- `manifest.json`: format, format version, versions of the packages that wrote it, time of
+  writing, and size and SHA-256 of every other member.
+- `config.json`, `data.json`, `preprocessing.json`, `metrics.json`: always there.
+- `detector.json`: there if a detector was fitted.
+- `networks/<name>.json` and `networks/<name>.safetensors`: one pair for each network.
+- `tables/<name>.npz`: named groups of numeric arrays.
+
+A SHA-256 shows that a file is whole. It does not show who made it.
+
+Policy on format versions
+-------------------------
+A reader reads the versions it knows and refuses all others with instructions. A new network, a
+new table or a new key in a JSON member is an addition: earlier readers carry it along unread, and
+the version stays. The version rises when a new kind of member appears (earlier readers refuse
+member names they do not know) or when something already there changes its meaning. The old
+reader then stays as an entry of `READERS` in `augan/bundle/store.py`, which turns an old file
+into today's `Bundle`, with a small file of the old version among the tests. Only the newest
+version is ever written.
+"""
+
+from augan.bundle.content import Bundle, Network
+from augan.bundle.inspection import inspect_bundle
+from augan.bundle.store import BUNDLE_NAME, load_bundle, save_bundle
+from augan.bundle.weights import assign_weights, read_weights, restore_network
+
+__all__ = [
+    "BUNDLE_NAME",
+    "Bundle",
+    "Network",
+    "assign_weights",
+    "inspect_bundle",
+    "load_bundle",
+    "read_weights",
+    "restore_network",
+    "save_bundle",
+]

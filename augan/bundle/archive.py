@@ -1,0 +1,207 @@
+"""The container: a zip written the same byte for byte, and read with distrust.
+
+Members are stored, not compressed, because the output of a compressor depends on its version.
+A reader accepts compressed members all the same (someone may have packed the file anew), within
+limits that are checked on the bytes that come out and not only on what the headers say.
+"""
+
+import os
+import re
+import secrets
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from augan.exceptions import BundleError
+
+GET_ANOTHER = "copy it again from where it was made, or train again"
+_END_RECORD = struct.Struct("<4s4H2LH")
+_ENTRY_BYTES = 1024  # generous for one directory entry with a name of our kind
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+# zipfile lets all of these through on damaged files; UnicodeDecodeError is a ValueError and
+# NotImplementedError a RuntimeError.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    OverflowError,
+    KeyError,
+    IndexError,
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may hold: bytes in a member and in all, members, and compression ratio."""
+
+    member: int
+    total: int
+    count: int
+    ratio: int
+
+
+class Archive:
+    """A zip opened for reading, all of whose headers were found harmless.
+
+    Parameters
+    ----------
+    stream : binary file
+        Seekable; it stays the caller's to close.
+    where : str
+        What error messages call the archive.
+    limits : Limits
+        Beyond them the archive is refused.
+
+    Raises
+    ------
+    BundleError
+        If it is no zip, is cut short, or has a member that could write outside a folder, occurs
+        twice, is a link, is encrypted or is too large.
+    """
+
+    def __init__(self, stream: BinaryIO, where: str, limits: Limits) -> None:
+        self.where = where
+        _check_ends(stream, where, limits)
+        try:
+            self._zip = zipfile.ZipFile(stream)
+        except _ZIP_ERRORS as error:
+            raise BundleError(
+                f"{where} is damaged: its directory cannot be read ({error}); {GET_ANOTHER}"
+            ) from error
+        infos = self._zip.infolist()
+        _check_sizes(infos, where, limits)
+        for info in infos:
+            _check_entry(info, where, limits)
+        self.sizes = {info.filename: info.file_size for info in infos}
+        if len(self.sizes) != len(infos):
+            names = [info.filename for info in infos]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise BundleError(f"{where} has the member {twice!r} twice; {GET_ANOTHER}")
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of member `name`: never more than its header declared."""
+        size = self.sizes[name]
+        try:
+            with self._zip.open(name) as member:
+                raw = member.read(size + 1)
+        except _ZIP_ERRORS as error:
+            raise BundleError(
+                f"{self.where}: member {name} was changed or cut short ({error}); {GET_ANOTHER}"
+            ) from error
+        if len(raw) != size:
+            raise BundleError(
+                f"{self.where}: member {name} is {len(raw)} bytes where its header says {size}; "
+                f"{GET_ANOTHER}"
+            )
+        return raw
+
+
+def _check_ends(stream: BinaryIO, where: str, limits: Limits) -> None:
+    """Check that the zip starts at the first byte and ends at the last one.
+
+    zipfile searches for an end record and would take the one of an npz within a truncated bundle.
+    """
+    length = stream.seek(0, os.SEEK_END)
+    if length == 0:
+        raise BundleError(f"{where} is empty (0 bytes), not a bundle; {GET_ANOTHER}")
+    stream.seek(0)
+    if stream.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
+        raise BundleError(
+            f"{where} is not a bundle: it does not begin as a zip file; "
+            "give the file that 'augan train' wrote"
+        )
+    tail_length = min(length, _END_RECORD.size + 20)
+    stream.seek(length - tail_length)
+    tail = stream.read(tail_length)
+    end = _END_RECORD.unpack(tail[-_END_RECORD.size :].rjust(_END_RECORD.size, b"\0"))
+    signature, _, _, _, count, directory, offset, comment = end
+    whole = offset + directory + _END_RECORD.size == length and comment == 0
+    # A zip64 record would replace the numbers just checked, and nothing of ours needs one.
+    if signature != b"PK\x05\x06" or not whole or b"PK\x06\x07" in tail[:4]:
+        raise BundleError(
+            f"{where} is truncated, or bytes were added to it: its directory is not where a "
+            f"whole file has it; {GET_ANOTHER}"
+        )
+    if count > limits.count or directory > limits.count * _ENTRY_BYTES:
+        raise BundleError(
+            f"{where} is oversized: {count} members, at most {limits.count} are read; {GET_ANOTHER}"
+        )
+
+
+def _check_sizes(infos: list[zipfile.ZipInfo], where: str, limits: Limits) -> None:
+    total = sum(info.file_size for info in infos)
+    largest = max((info.file_size for info in infos), default=0)
+    if len(infos) > limits.count or total > limits.total or largest > limits.member:
+        raise BundleError(
+            f"{where} is oversized: {len(infos)} members, the largest {largest} bytes, together "
+            f"{total} bytes; at most {limits.count} members of {limits.member} bytes and "
+            f"{limits.total} bytes in all are read; {GET_ANOTHER}"
+        )
+
+
+def _check_entry(info: zipfile.ZipInfo, where: str, limits: Limits) -> None:
+    name = info.orig_filename  # as it stands in the file: zipfile cuts `filename` at a NUL
+    problem = ""
+    if name != info.filename or not _SAFE_NAME.fullmatch(name):
+        problem = "has a path outside the bundle or with characters that augan never writes"
+    elif stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+        problem = "is a link or another special file, where only regular files are read"
+    elif info.flag_bits & 0x1:
+        problem = "is encrypted, which augan does not read"
+    elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        problem = f"is compressed by method {info.compress_type}; only stored and deflated are read"
+    elif info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
+        problem = f"is stored in {info.compress_size} bytes but declares {info.file_size}"
+    elif info.file_size > limits.ratio * info.compress_size:
+        problem = (
+            f"is oversized: {info.compress_size} bytes that claim to unpack to {info.file_size}, "
+            f"more than {limits.ratio} times as many"
+        )
+    if problem:
+        raise BundleError(f"{where}: member {name!r} {problem}; {GET_ANOTHER}")
+
+
+def write_zip(stream: BinaryIO, members: Mapping[str, bytes]) -> None:
+    """Write `members` sorted by name, uncompressed, with fixed times and permissions."""
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
+        for name in sorted(members):
+            info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            info.create_system = 3  # unix, whatever wrote it
+            info.external_attr = (stat.S_IFREG | 0o644) << 16
+            archive.writestr(info, members[name])
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `target` that replaces it only if all went well.
+
+    Raises
+    ------
+    BundleError
+        If the file cannot be written. What was at `target` before is then still there.
+    """
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise BundleError(
+            f"{target} cannot be written: {error.strerror or error}; make room or choose another "
+            "place (what was there before is unchanged)"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,204 @@
+"""The three kinds of member, each to bytes and back: JSON, safetensors, npz.
+
+What is encoded is checked as strictly as what is decoded, so that a bundle that can be written
+can also be read. Equal content gives equal bytes.
+"""
+
+import io
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from augan.bundle.archive import GET_ANOTHER, Archive, Limits, write_zip
+from augan.exceptions import BundleError
+
+MEMBER_LIMIT = 1024**3
+JSON_LIMIT = 16 * 1024**2
+_HEADER_LIMIT = 16 * 1024**2
+_NPZ_LIMITS = Limits(member=MEMBER_LIMIT, total=MEMBER_LIMIT, count=256, ratio=1)
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_NUMBER = re.compile(r"\|b1|\|[iu]1|<[iu][248]|<f[248]")
+_NUMBER_OR_TEXT = re.compile(_NUMBER.pattern + r"|<U[1-9]\d{0,5}")
+_NPY_MAGIC = b"\x93NUMPY\x01\x00"
+# Exactly what numpy.lib.format writes for an array of the allowed dtypes in C order. Anything
+# else (objects, structures, Fortran order) is refused without a general parser seeing it.
+_NPY_HEADER = re.compile(
+    rb"\{'descr': '([^']{2,9})', 'fortran_order': False, "
+    rb"'shape': \(((?:\d{1,18},|\d{1,18}(?:, \d{1,18}){1,31})?)\), \} *\n"
+)
+
+
+def encode_json(value: Mapping[str, Any], where: str, *, null_for_nan: bool = False) -> bytes:
+    """Return `value` as indented JSON with sorted keys; NumPy scalars become numbers.
+
+    Raises
+    ------
+    BundleError
+        If something in it is not JSON: other types, keys that are not text, or a number that is
+        not finite (with `null_for_nan` that becomes null: JSON has no name for it).
+    """
+    text = json.dumps(_plain(value, where, null_for_nan), indent=1, sort_keys=True)
+    return text.encode() + b"\n"
+
+
+def _plain(value: Any, where: str, null_for_nan: bool) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        if null_for_nan:
+            return None
+        raise BundleError(
+            f"{where} is {value}, which JSON cannot hold; use None or a finite number"
+        )
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{i}]", null_for_nan) for i, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise BundleError(f"{where} has the key {key!r}, expected text; use str({key!r})")
+        return {key: _plain(item, f"{where}[{key!r}]", null_for_nan) for key, item in value.items()}
+    raise BundleError(
+        f"{where} is a {type(value).__name__}, expected JSON (text, numbers, lists, dicts); "
+        "convert it, and put arrays into bundle.tables"
+    )
+
+
+def decode_json(raw: bytes, where: str) -> dict[str, Any]:
+    """Return the JSON object in `raw`, or raise BundleError."""
+    if len(raw) > JSON_LIMIT:
+        raise BundleError(
+            f"{where} is oversized: {len(raw)} bytes of JSON, at most {JSON_LIMIT} are read; "
+            f"{GET_ANOTHER}"
+        )
+    try:
+        value = json.loads(raw, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{where} is not valid JSON ({error}); {GET_ANOTHER}") from error
+    if not isinstance(value, dict):
+        raise BundleError(
+            f"{where} holds a {type(value).__name__}, expected an object; {GET_ANOTHER}"
+        )
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return value
+
+
+def _numeric(value: Any, where: str, allowed: re.Pattern[str]) -> np.ndarray:
+    """Return `value` as a little-endian array in C order of an allowed dtype (0-d stays 0-d)."""
+    array = np.asarray(value)
+    plain = array.dtype.kind in "biufU" and array.dtype.newbyteorder("<")
+    if not plain or not allowed.fullmatch(plain.str):
+        raise BundleError(
+            f"{where} has dtype {array.dtype}, expected booleans, integers, floats up to 64 bits"
+            + (" or fixed-width text; convert it with astype" if allowed is _NUMBER_OR_TEXT else "")
+        )
+    return array.astype(plain, order="C", copy=False)
+
+
+def encode_weights(weights: Mapping[str, np.ndarray], where: str) -> bytes:
+    """Return named numeric arrays as safetensors."""
+    arrays = {}
+    for key in sorted(weights):
+        if key == "__metadata__":
+            raise BundleError(f"{where}: the name __metadata__ is reserved; rename the variable")
+        arrays[key] = _numeric(weights[key], f"{where}: {key}", _NUMBER)
+    return safetensors.numpy.save(arrays)
+
+
+def decode_weights(raw: bytes, where: str) -> dict[str, np.ndarray]:
+    """Return the arrays in safetensors `raw`, ordered by name, or raise BundleError."""
+    header = int.from_bytes(raw[:8], "little")
+    if len(raw) < 8 or header > min(len(raw) - 8, _HEADER_LIMIT):
+        raise BundleError(
+            f"{where} declares a header of {header} bytes in {len(raw)} bytes; {GET_ANOTHER}"
+        )
+    try:
+        arrays = safetensors.numpy.load(raw)
+    except (SafetensorError, KeyError, ValueError, TypeError, OverflowError) as error:
+        raise BundleError(f"{where} is not valid safetensors ({error}); {GET_ANOTHER}") from error
+    if sum(array.nbytes for array in arrays.values()) + header + 8 != len(raw):
+        raise BundleError(f"{where} has bytes that belong to no array; {GET_ANOTHER}")
+    return {key: arrays[key].copy() for key in sorted(arrays)}  # copies: writable, aligned
+
+
+def encode_table(table: Mapping[str, np.ndarray], where: str) -> bytes:
+    """Return named arrays as npz without the times that `numpy.savez` would write into it."""
+    members = {}
+    for name, value in table.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise BundleError(
+                f"{where} has an array called {name!r}, expected letters, digits, '_', '.' and '-'"
+            )
+        stream = io.BytesIO()
+        array = _numeric(value, f"{where}: {name}", _NUMBER_OR_TEXT)
+        np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
+        members[f"{name}.npy"] = stream.getvalue()
+    stream = io.BytesIO()
+    write_zip(stream, members)
+    return stream.getvalue()
+
+
+def decode_table(raw: bytes, where: str) -> dict[str, np.ndarray]:
+    """Return the arrays in npz `raw`, ordered by name, or raise BundleError."""
+    archive = Archive(io.BytesIO(raw), where, _NPZ_LIMITS)
+    table = {}
+    for name in sorted(archive.sizes):
+        if not name.endswith(".npy") or not _NAME.fullmatch(name[:-4]):
+            raise BundleError(f"{where} has the member {name!r}, expected .npy only; {GET_ANOTHER}")
+        table[name[:-4]] = _decode_array(archive.read(name), f"{where}: {name}")
+    return {name: table[name] for name in sorted(table)}
+
+
+def _decode_array(raw: bytes, where: str) -> np.ndarray:
+    start = 10 + int.from_bytes(raw[8:10], "little")
+    header = _NPY_HEADER.fullmatch(raw[10:start])
+    descr = header[1].decode("latin-1") if header else ""
+    if not raw.startswith(_NPY_MAGIC) or header is None or not _NUMBER_OR_TEXT.fullmatch(descr):
+        raise BundleError(
+            f"{where} is not a plain array of numbers or fixed-width text (Python objects, that "
+            f"is pickles, are never read); {GET_ANOTHER}"
+        )
+    shape = tuple(int(n) for n in header[2].decode().replace(" ", "").split(",") if n)
+    dtype = np.dtype(descr)
+    declared = math.prod(shape) * dtype.itemsize
+    if declared != len(raw) - start:
+        raise BundleError(
+            f"{where} declares shape {shape} of {dtype}, {declared} bytes, but holds "
+            f"{len(raw) - start}; {GET_ANOTHER}"
+        )
+    try:
+        array = np.zeros(shape, dtype)  # safe: exactly as many bytes as are here
+        array.reshape(-1).view(np.uint8)[:] = np.frombuffer(raw, np.uint8, offset=start)
+    except ValueError as error:
+        raise BundleError(f"{where} has an impossible shape ({error}); {GET_ANOTHER}") from error
+    _check_values(array, where)
+    return array
+
+
+def _check_values(array: np.ndarray, where: str) -> None:
+    """Refuse bytes that are no boolean or no character: NumPy fails on them later, elsewhere."""
+    flat = array.reshape(-1)
+    bad = (array.dtype.kind == "b" and flat.view(np.uint8).max(initial=0) > 1) or (
+        array.dtype.kind == "U" and flat.view(np.uint32).max(initial=0) > 0x10FFFF
+    )
+    if bad:
+        raise BundleError(f"{where} has bytes that are no {array.dtype} values; {GET_ANOTHER}")

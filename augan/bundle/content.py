@@ -1,0 +1,249 @@
+"""What a bundle holds in memory, and which member of the file each part goes to."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augan.bundle import codec
+from augan.bundle.archive import GET_ANOTHER
+from augan.exceptions import BundleError
+
+FORMAT = "augan-bundle"
+FORMAT_VERSION = 1
+DOCUMENTS = ("config", "data", "preprocessing", "metrics")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_MEMBER = re.compile(
+    rf"(?:{'|'.join(DOCUMENTS)}|detector)\.json"
+    rf"|networks/(?P<network>{_NAME.pattern})\.(?:json|safetensors)"
+    rf"|tables/(?P<table>{_NAME.pattern})\.npz"
+)
+# Part -> what it is called in a sentence, what to do when it is lacking.
+_PARTS = {
+    "generator": ("generator", "train one with --task both"),
+    "classes": (
+        "classes to choose from",
+        "train with --task both on images sorted into one folder for each class",
+    ),
+    "detector": ("anomaly detector", "train with --task both or --task detect"),
+    "encoder": ("encoder", "train with --task both or --task detect"),
+    "classifier": (
+        "classifier",
+        "train with --task both on images sorted into one folder for each class",
+    ),
+    "codes": ("codes of the training images", "train with --task both"),
+}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def current_versions() -> dict[str, str]:
+    """Return the versions of Python and of the installed packages, importing none of them."""
+    versions = {"python": platform.python_version()}
+    for package in ("augan", "numpy", "tensorflow", "tensorflow-cpu", "keras"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # either of the two TensorFlows, or none where only scores are computed
+    return versions
+
+
+@dataclass(eq=False)
+class Network:
+    """One network: how to build it, and the values of its variables.
+
+    Parameters
+    ----------
+    spec : dict
+        JSON-able: `architecture`, `role` and `arguments`, as `augan.gan.networks` takes them.
+    weights : dict of str to array
+        Variable path to value; kept ordered by path.
+    """
+
+    spec: dict[str, Any]
+    weights: dict[str, np.ndarray]
+
+    def __post_init__(self) -> None:
+        self.weights = {key: self.weights[key] for key in sorted(self.weights)}
+
+    @property
+    def parameters(self) -> int:
+        """Number of values in all variables."""
+        return sum(int(np.size(value)) for value in self.weights.values())
+
+
+@dataclass(eq=False)
+class Bundle:
+    """All that a training leaves behind; see `augan.bundle` for the file.
+
+    Parameters
+    ----------
+    config, data, preprocessing : dict
+        JSON-able: the resolved configuration; name, source, `class_names`, counts and hash of the
+        images; the fitted preprocessing. The file keeps keys sorted, and tuples as lists.
+    networks : dict of str to Network
+        "generator", "discriminator", "encoder", "classifier", ...
+    detector : dict or None
+        JSON-able: method, parameters and terms.
+    tables : dict of str to dict of str to array
+        Named groups of numeric arrays: "split", "codes", "calibration", "detector", ...
+    metrics : dict
+        JSON-able; a number that is not finite is saved as null.
+    path : Path or None
+        The file it was loaded from or saved to.
+    created : str
+        ISO 8601 time; the only field that does not count in `sha256`.
+    versions : dict of str to str
+        Of augan, Python, NumPy, TensorFlow and Keras.
+
+    Examples
+    --------
+    >>> bundle = Bundle(config={"seed": 0}, data={"class_names": []})
+    >>> bundle.has("detector")
+    False
+    """
+
+    config: dict[str, Any]
+    data: dict[str, Any]
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    networks: dict[str, Network] = field(default_factory=dict)
+    detector: dict[str, Any] | None = None
+    tables: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+    created: str = field(default_factory=_now)
+    versions: dict[str, str] = field(default_factory=current_versions)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything but `created` and `path`: equal trainings have equal hashes."""
+        return content_hash(member_hashes(encode_members(self)), self.versions)
+
+    @property
+    def bundle_id(self) -> str:
+        """The first 12 hexadecimal digits of `sha256`."""
+        return self.sha256[:12]
+
+    def has(self, part: str) -> bool:
+        """Return whether the bundle has `part`.
+
+        Parameters
+        ----------
+        part : {"generator", "classes", "detector", "encoder", "classifier", "codes"}
+            "classes" means a generator that takes a class, and the names of the classes.
+        """
+        if part not in _PARTS:
+            raise BundleError(f"there is no part {part!r} of a bundle; known are {list(_PARTS)}")
+        if part == "detector":
+            return self.detector is not None
+        if part == "codes":
+            return "codes" in self.tables
+        if part == "classes":
+            if "generator" not in self.networks or not self.data.get("class_names"):
+                return False
+            arguments = self.networks["generator"].spec.get("arguments")
+            return isinstance(arguments, dict) and bool(arguments.get("num_classes"))
+        return part in self.networks
+
+    def require(self, part: str) -> None:
+        """Raise BundleError, saying what is lacking and what to do, unless `has(part)`."""
+        if not self.has(part):
+            noun, remedy = _PARTS[part]
+            raise BundleError(f"{self.path or 'this bundle'} has no {noun}; {remedy}")
+
+
+def encode_members(bundle: Bundle) -> dict[str, bytes]:
+    """Return member name -> bytes for everything but the manifest."""
+    members = {}
+    for name in DOCUMENTS:
+        value = getattr(bundle, name)
+        members[f"{name}.json"] = codec.encode_json(value, name, null_for_nan=name == "metrics")
+    if bundle.detector is not None:
+        members["detector.json"] = codec.encode_json(bundle.detector, "detector")
+    for name, network in bundle.networks.items():
+        stem = f"networks/{_checked(name)}"
+        members[f"{stem}.json"] = codec.encode_json(network.spec, f"{stem}.spec")
+        members[f"{stem}.safetensors"] = codec.encode_weights(network.weights, stem)
+    for name, table in bundle.tables.items():
+        members[f"tables/{_checked(name)}.npz"] = codec.encode_table(table, f"tables/{name}")
+    return members
+
+
+def _checked(name: str) -> str:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BundleError(
+            f"{name!r} cannot name a network or table: expected up to 64 letters, digits, '_', '-'"
+        )
+    return name
+
+
+def check_members(names: Iterable[str], where: str) -> None:
+    """Raise BundleError unless `names` are the members of a complete bundle."""
+    present = set(names)
+    for name in sorted(present):
+        if not _MEMBER.fullmatch(name):
+            raise BundleError(f"{where} has the unknown member {name!r}; {GET_ANOTHER}")
+    needed = {f"{name}.json" for name in DOCUMENTS}
+    for network in _named("network", present):
+        needed |= {f"networks/{network}.json", f"networks/{network}.safetensors"}
+    if missing := sorted(needed - present):
+        raise BundleError(f"{where} lacks the member {missing[0]}; {GET_ANOTHER}")
+
+
+def _named(kind: str, members: Iterable[str]) -> list[str]:
+    """Return the sorted names of all networks or tables among `members`."""
+    matches = (_MEMBER.fullmatch(member) for member in members)
+    return sorted({match[kind] for match in matches if match and match[kind]})
+
+
+def decode_members(names: Iterable[str], read: Callable[[str], bytes], where: str) -> Bundle:
+    """Return the bundle whose members (already checked) `read` gives, one at a time."""
+    present = set(names)
+
+    def document(name: str) -> dict[str, Any]:
+        return codec.decode_json(read(f"{name}.json"), f"{where}: member {name}.json")
+
+    networks = {}
+    for name in _named("network", present):
+        member = f"networks/{name}.safetensors"
+        weights = codec.decode_weights(read(member), f"{where}: member {member}")
+        networks[name] = Network(document(f"networks/{name}"), weights)
+    tables = {}
+    for name in _named("table", present):
+        member = f"tables/{name}.npz"
+        tables[name] = codec.decode_table(read(member), f"{where}: member {member}")
+    return Bundle(
+        config=document("config"),
+        data=document("data"),
+        preprocessing=document("preprocessing"),
+        networks=networks,
+        detector=document("detector") if "detector.json" in present else None,
+        tables=tables,
+        metrics=document("metrics"),
+    )
+
+
+def member_hashes(members: Mapping[str, bytes]) -> dict[str, str]:
+    """Return member name -> SHA-256 of its bytes."""
+    return {name: hashlib.sha256(raw).hexdigest() for name, raw in members.items()}
+
+
+def content_hash(hashes: Mapping[str, str], versions: Mapping[str, str]) -> str:
+    """Return one hash over the hashes of all members and the versions that made them."""
+    content = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "members": dict(hashes),
+        "versions": dict(versions),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

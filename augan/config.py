@@ -1,0 +1,181 @@
+"""Settings of a run: typed sections, YAML in and out, dotted overrides, unknown keys refused.
+
+`None` always means "decide from the data": `augan.workflow.resolve` fills it in, and what it chose
+is printed, saved in the run folder as `config.yaml`, and carried by the bundle.
+"""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from augan.exceptions import ConfigError
+
+Rate = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Task = Literal["auto", "generate", "detect", "both"]
+
+
+class Section(BaseModel):
+    """A frozen group of settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DataSection(Section):
+    size: Literal[8, 16, 32, 64] | None = None  # side of the model's square, in pixels
+
+
+class GanSection(Section):
+    architecture: Literal["dcgan"] = "dcgan"
+    loss: Literal["nonsaturating", "hinge"] = "nonsaturating"
+    latent_dim: Count = 64
+    diffaug: tuple[Literal["translation"], ...] | None = None  # what the discriminator sees moved
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999  # decay of the averaged generator
+
+
+class GeneratorSection(Section):
+    width: Count = 32  # channels of the last hidden block
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+
+
+class DiscriminatorSection(Section):
+    width: Count = 32  # channels of the first block
+    norm: Literal["none", "batch", "layer", "spectral"] = "batch"
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+
+
+class EncoderSection(Section):
+    width: Count = 32
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    feature_weight: Annotated[float, Field(ge=0)] = 1.0  # k of f-AnoGAN's izi_f loss
+
+
+class ClassifierSection(Section):
+    width: Count = 32
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+
+
+class TrainingSection(Section):
+    steps: Count | None = None  # updates of the GAN; the other parts follow in proportion
+    max_minutes: Annotated[float, Field(gt=0)] | None = None  # of everything the command does
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    sample_every: Count = 500  # steps between two pictures in samples/
+    keep_codes: bool = True  # whether the bundle carries the latent codes of the training images
+
+
+class DetectSection(Section):
+    method: Literal["fanogan"] = "fanogan"
+    far: Rate | None = None  # false-alarm rate; None: 0.05, or the smallest one supported
+
+
+class Config(Section):
+    """All settings of a run.
+
+    Examples
+    --------
+    >>> Config().override(["generator.width=64"]).generator.width
+    64
+    """
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    task: Task = "auto"
+    data: DataSection = DataSection()
+    gan: GanSection = GanSection()
+    generator: GeneratorSection = GeneratorSection()
+    discriminator: DiscriminatorSection = DiscriminatorSection()
+    encoder: EncoderSection = EncoderSection()
+    classifier: ClassifierSection = ClassifierSection()
+    training: TrainingSection = TrainingSection()
+    detect: DetectSection = DetectSection()
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Check nested `values` and return the settings; ConfigError names what is wrong."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(_explain(error)) from None
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Self:
+        """Read settings from a YAML file; what it leaves out keeps its default."""
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"the configuration {path} cannot be read: {error}") from None
+        except yaml.YAMLError as error:
+            message = " ".join(str(error).split())
+            raise ConfigError(f"the configuration {path} is not valid YAML: {message}") from None
+        if values is None:
+            values = {}
+        if not isinstance(values, dict):
+            raise ConfigError(f"the configuration {path} must be a mapping of sections to settings")
+        return cls.from_dict(values)
+
+    def override(self, assignments: Sequence[str]) -> Self:
+        """Return a copy with `section.key=value` assignments applied; values are read as YAML."""
+        values = self.to_dict()
+        for assignment in assignments:
+            key, equals, text = assignment.partition("=")
+            if not equals or not key.strip():
+                raise ConfigError(f"'{assignment}' is not of the form section.key=value")
+            try:
+                value = yaml.safe_load(text)
+            except yaml.YAMLError:
+                raise ConfigError(f"the value in '{assignment}' is not valid YAML") from None
+            _assign(values, key.strip().split("."), value)
+        return type(self).from_dict(values)
+
+    def replace(self, **dotted: Any) -> Self:
+        """Return a copy with `section__key=value` replaced, for callers in Python."""
+        values = self.to_dict()
+        for key, value in dotted.items():
+            _assign(values, key.split("__"), value)
+        return type(self).from_dict(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return nested, JSON-able settings."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """Return the settings as YAML, in the order of this file."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+
+def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        section = values.setdefault(key, {})
+        if not isinstance(section, dict):
+            raise ConfigError(f"'{key}' is a setting, not a section, in '{'.'.join(keys)}'")
+        values = section
+    values[keys[-1]] = value
+
+
+def _known_keys() -> list[str]:
+    keys = []
+    for name, field in Config.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            keys += [f"{name}.{key}" for key in section.model_fields]
+        else:
+            keys.append(name)
+    return keys
+
+
+def _explain(error: ValidationError) -> str:
+    """Turn pydantic's list into one sentence for each problem, with the nearest known name."""
+    problems = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            known = [*_known_keys(), *Config.model_fields]
+            near = difflib.get_close_matches(where, known, 1, 0.4)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            problems.append(f"there is no setting '{where}'{hint}")
+        else:
+            problems.append(f"{where}: {item['msg'].lower()}, got {item['input']!r}")
+    return "; ".join(dict.fromkeys(problems))

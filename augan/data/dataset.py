@@ -1,0 +1,229 @@
+"""Images with what is known about them: names, labels, groups."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from augan.data.arrays import as_groups, as_images, as_labels
+from augan.data.images import ImageHeader, read_header, read_image
+from augan.exceptions import DataError
+
+MAX_SKIPPED = 0.1
+
+Skipped = tuple[tuple[str, str], ...]
+
+
+class ImageFiles(Sequence[np.ndarray]):
+    """Image files that are decoded anew each time one is asked for.
+
+    Parameters
+    ----------
+    root
+        The folder that `names` are relative to.
+    names
+        Relative POSIX paths.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
+        self.root = root
+        self.names = tuple(names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, index: slice) -> "ImageFiles": ...
+    def __getitem__(self, index: int | slice) -> "np.ndarray | ImageFiles":
+        if isinstance(index, slice):
+            return ImageFiles(self.root, self.names[index])
+        return read_image(self.root / self.names[index])
+
+    def headers(self) -> list[ImageHeader]:
+        """Read the header of every file."""
+        return [read_header(self.root / name) for name in self.names]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images in a fixed order, with what is known about each.
+
+    Attributes
+    ----------
+    name
+        What to call it in reports.
+    source
+        Where it came from, or None for arrays in memory.
+    images
+        An array `[N, H, W, C]` of uint8, uint16 or float32, or `ImageFiles`, whose pictures
+        `[H, W, C]` may differ in size.
+    names
+        One per image: relative POSIX paths, or row numbers as text.
+    labels
+        int64 `[N]`, positions in `class_names`, or None. Two datasets may number the same classes
+        differently: compare them by name.
+    class_names
+        Empty exactly when there are no labels.
+    groups
+        Text `[N]`, or None; images of one group must not be split up.
+    skipped
+        Files left out, each with the reason.
+    """
+
+    name: str
+    source: str | None
+    images: np.ndarray | Sequence[np.ndarray]
+    names: tuple[str, ...]
+    labels: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
+    groups: np.ndarray | None = None
+    skipped: Skipped = ()
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        if isinstance(self.images, np.ndarray):
+            _check_array(self.images)
+        if len(self.names) != n:
+            raise DataError(f"there are {n} images but {len(self.names)} names; give one each")
+        if (self.labels is None) != (not self.class_names):
+            raise DataError("labels and class names belong together: give both or neither")
+        for what, values in (("labels", self.labels), ("groups", self.groups)):
+            if values is not None and values.shape != (n,):
+                raise DataError(f"{what} must have shape [{n}], but have {list(values.shape)}")
+        if len(set(self.class_names)) != len(self.class_names):
+            raise DataError(f"a class name occurs twice: {', '.join(self.class_names)}")
+        if self.labels is not None:
+            self._check_labels(self.labels)
+
+    def _check_labels(self, labels: np.ndarray) -> None:
+        if labels.dtype != np.int64:
+            raise DataError(f"labels must be int64, but are {labels.dtype}; use from_arrays")
+        if labels.size and not 0 <= labels.min() <= labels.max() < self.num_classes:
+            raise DataError(
+                f"labels must lie in 0..{self.num_classes - 1}, one number per class name, but "
+                f"reach from {labels.min()} to {labels.max()}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes, 0 without labels."""
+        return len(self.class_names)
+
+    def subset(self, indices: Any) -> "Dataset":
+        """Return the images at `indices` (integers, or booleans `[N]`), lazy ones still lazy."""
+        chosen = np.asarray(indices)
+        chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
+        images = self.images
+        if isinstance(images, np.ndarray):
+            images = images[chosen]
+        elif isinstance(images, ImageFiles):
+            images = ImageFiles(images.root, [images.names[i] for i in chosen])
+        else:
+            images = [images[int(i)] for i in chosen]
+        return replace(
+            self,
+            images=images,
+            names=tuple(self.names[i] for i in chosen),
+            labels=None if self.labels is None else self.labels[chosen],
+            groups=None if self.groups is None else self.groups[chosen],
+        )
+
+    def without_labels(self) -> "Dataset":
+        """Return the same images as if their classes were not known."""
+        return replace(self, labels=None, class_names=())
+
+    def headers(self) -> list[ImageHeader]:
+        """Return size, channels and type of every image, without decoding files."""
+        if isinstance(self.images, ImageFiles):
+            return self.images.headers()
+        if isinstance(self.images, np.ndarray):
+            return [_array_header(self.images.shape[1:], self.images.dtype)] * len(self)
+        return [_array_header(image.shape, image.dtype) for image in self.images]
+
+
+def from_arrays(
+    x: Any,
+    y: Any = None,
+    *,
+    name: str = "array",
+    groups: Any = None,
+    class_names: Sequence[str] | None = None,
+) -> Dataset:
+    """Make a dataset of arrays in memory; uint8, uint16 and float32 pixels are not copied.
+
+    Parameters
+    ----------
+    x
+        Images `[N, H, W]` or `[N, H, W, C]`, C is 1 or 3: uint8, uint16, floating point, or
+        other integers and booleans that fit.
+    y
+        One label per image, integers or text, or None.
+    name
+        What to call the dataset in reports.
+    groups
+        One name or number per image, or None.
+    class_names
+        The classes that `y` refers to by position or name; by default the distinct values of `y`.
+
+    Raises
+    ------
+    DataError
+        The arrays cannot be used; the message says what came and what was expected.
+
+    Examples
+    --------
+    >>> dataset = from_arrays(np.zeros((2, 8, 8), np.uint8), ["cat", "ant"])
+    >>> dataset.class_names, dataset.labels.tolist()
+    (('ant', 'cat'), [1, 0])
+    """
+    images = as_images(x)
+    n = len(images)
+    if y is None and class_names is not None:
+        raise DataError("class_names came without labels; give y too, or leave class_names out")
+    labels, names = (None, ()) if y is None else as_labels(y, n, class_names)
+    return Dataset(
+        name=name,
+        source=None,
+        images=images,
+        names=tuple(str(row) for row in range(n)),
+        labels=labels,
+        class_names=names,
+        groups=None if groups is None else as_groups(groups, n),
+    )
+
+
+def _array_header(shape: tuple[int, ...], dtype: np.dtype) -> ImageHeader:
+    height, width, channels = shape
+    return ImageHeader(height, width, channels, str(dtype))
+
+
+def _check_array(images: np.ndarray) -> None:
+    fits = images.ndim == 4 and images.shape[-1] in (1, 3)
+    if not fits or images.dtype not in (np.uint8, np.uint16, np.float32):
+        raise DataError(
+            f"images must be [N, H, W, C] of uint8, uint16 or float32, but are {images.dtype} "
+            f"{list(images.shape)}; use from_arrays"
+        )
+
+
+def check_skipped(skipped: Skipped, total: int) -> None:
+    """Refuse to go on when more than a tenth of all files could not be read.
+
+    Raises
+    ------
+    DataError
+        Names up to three of the files, each with its reason.
+    """
+    if len(skipped) > MAX_SKIPPED * total:
+        shown = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
+        raise DataError(
+            f"{len(skipped)} of {total} image files cannot be read, more than "
+            f"{MAX_SKIPPED:.0%} ({shown}); repair or remove them"
+        )

@@ -1,0 +1,98 @@
+"""Nearly identical images on both sides of a split, which make any calibration look too good."""
+
+import numpy as np
+
+from augan.data.splits import Split
+
+# Measured: repeated photographs of the same parts exceed it for a fifth to a half of the images,
+# unrelated digits, garments and animals for at most three in a thousand.
+MIN_CORRELATION = 0.995
+
+THUMBNAIL = 24
+MAX_CALIBRATE = 2_000
+MAX_OTHERS = 20_000
+_CHUNK = 500
+
+
+def near_duplicates(pixels: np.ndarray, split: Split) -> list[tuple[int, int, float]]:
+    """Find nearly identical images of which one calibrates and the other does not.
+
+    Gray thumbnails of at most 24 x 24 pixels are compared by correlation, so that brightness and
+    contrast do not matter. Of large collections an evenly spaced part is compared: 2,000
+    calibration images with 20,000 others. Images of one value everywhere have no correlation
+    and count only when they are equal.
+
+    Parameters
+    ----------
+    pixels
+        `[N, S, S, C]`, as stored by `Preprocessing`.
+    split
+        The division of these N images.
+
+    Returns
+    -------
+    list of (int, int, float)
+        Index of an image to fit or tune, index of the calibration image that it resembles, and
+        their correlation; best first, and for each calibration image its nearest one only.
+    """
+    held = _evenly(split.calibrate, MAX_CALIBRATE)
+    others = _evenly(np.union1d(split.fit, split.tune), MAX_OTHERS)
+    if not len(held) or not len(others):
+        return []
+    (held_thumbs, held_flat), (other_thumbs, other_flat) = (
+        _thumbnails(pixels, rows) for rows in (held, others)
+    )
+    found: list[tuple[int, int, float]] = []
+    for start in range(0, len(held), _CHUNK):
+        correlation = held_thumbs[start : start + _CHUNK] @ other_thumbs.T
+        nearest = correlation.argmax(axis=1)
+        best = correlation[np.arange(len(nearest)), nearest]
+        found += [
+            (int(others[nearest[i]]), int(held[start + i]), min(1.0, float(best[i])))
+            for i in np.flatnonzero(best >= MIN_CORRELATION)
+        ]
+    found += _equal(pixels, others[other_flat], held[held_flat])
+    return sorted(found, key=lambda pair: (-pair[2], pair[1]))
+
+
+def _evenly(indices: np.ndarray, most: int) -> np.ndarray:
+    if len(indices) <= most:
+        return indices
+    return indices[np.linspace(0, len(indices) - 1, most).astype(np.int64)]
+
+
+def _thumbnails(pixels: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return gray thumbnails of zero mean and unit norm `[N, T * T]`, and which are flat `[N]`.
+
+    Flat ones have no contrast to normalise; they become zero and so resemble nothing.
+    """
+    shrink = _area_weights(pixels.shape[1], min(pixels.shape[1], THUMBNAIL))
+    thumbs = np.empty((len(rows), len(shrink) ** 2), np.float32)
+    for start in range(0, len(rows), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        gray = pixels[rows[part]].mean(axis=-1, dtype=np.float32)
+        thumbs[part] = (shrink @ gray @ shrink.T).reshape(len(gray), -1)
+    brightest = np.abs(thumbs).max(axis=1, keepdims=True)
+    thumbs -= thumbs.mean(axis=1, keepdims=True)
+    norm = np.linalg.norm(thumbs, axis=1, keepdims=True)
+    # Below this, contrast is only the rounding of float32, of which any two could correlate.
+    flat = norm <= 1e-4 * brightest
+    thumbs = np.divide(thumbs, norm, out=np.zeros_like(thumbs), where=~flat)
+    return thumbs, flat[:, 0]
+
+
+def _area_weights(source: int, target: int) -> np.ndarray:
+    """Return the matrix `[target, source]` whose rows average equal stretches of pixels."""
+    edges = np.linspace(0, source, target + 1)
+    pixel = np.arange(source)
+    covered = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    return (np.clip(covered, 0, None) * (target / source)).astype(np.float32)
+
+
+def _equal(
+    pixels: np.ndarray, others: np.ndarray, held: np.ndarray
+) -> list[tuple[int, int, float]]:
+    """Return the pairs of exactly equal images."""
+    known = {pixels[i].tobytes(): int(i) for i in others}
+    pairs = ((known.get(pixels[i].tobytes()), int(i)) for i in held)
+    return [(other, i, 1.0) for other, i in pairs if other is not None]

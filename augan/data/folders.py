@@ -1,0 +1,129 @@
+"""Image files in folders: which there are, and what their places say about them."""
+
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from augan.data.dataset import Dataset, ImageFiles, check_skipped
+from augan.data.images import IMAGE_SUFFIXES, UnreadableImage, read_header
+from augan.exceptions import DataError
+
+
+def find_images(folder: str | Path) -> list[str]:
+    """Return the image files below a folder, sorted, as relative POSIX paths.
+
+    Hidden files and folders are left out. Links to files count; links to folders are not
+    followed, so that no circle of links can trap the search.
+
+    Raises
+    ------
+    DataError
+        The folder, or one below it, cannot be searched.
+    """
+    folder = Path(folder)
+    found: list[str] = []
+    for place, folders, files in os.walk(folder, onerror=_refuse, followlinks=False):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            path = Path(place, name)
+            if not name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES:
+                found.append(path.relative_to(folder).as_posix())
+    return sorted(found)
+
+
+def _refuse(error: OSError) -> None:
+    # Silence, the default, would train on whatever happens to be accessible.
+    raise DataError(f"cannot search the folder {error.filename}: {error.strerror}") from error
+
+
+def natural_key(name: str) -> tuple[list[int | str], str]:
+    """Sort key by which "10" follows "9"."""
+    # The pattern captures, so text and numbers alternate and like always meets like.
+    pieces = re.split(r"(\d+)", name.casefold())
+    return [int(piece) if i % 2 else piece for i, piece in enumerate(pieces)], name
+
+
+def folder_dataset(folder: Path, part: Literal["train", "test"]) -> Dataset:
+    """Return the dataset in a folder: flat, of class folders, or divided into train and test.
+
+    Names are relative to `folder`. Files that are empty or have no readable header are left
+    out and recorded.
+
+    Raises
+    ------
+    DataError
+        The folder is unclear about its classes, lacks the part, or holds no readable image.
+    """
+    base = _part_folder(folder, part)
+    found = find_images(base)
+    if not found:
+        raise DataError(
+            f"{base} holds no images; expected files ending in {' '.join(sorted(IMAGE_SUFFIXES))}"
+            ", in the folder itself or in one subfolder per class"
+        )
+    classes = _class_names(base, found)
+    readable, skipped = _readable(base, found)
+    prefix = base.relative_to(folder)
+    names = tuple((prefix / name).as_posix() for name in readable)
+    return Dataset(
+        name=folder.resolve().name,
+        source=str(folder),
+        images=ImageFiles(folder, names),
+        names=names,
+        labels=_labels(base, readable, classes) if classes else None,
+        class_names=classes,
+        skipped=tuple(((prefix / name).as_posix(), reason) for name, reason in skipped),
+    )
+
+
+def _part_folder(folder: Path, part: Literal["train", "test"]) -> Path:
+    if not (folder / "train").is_dir():
+        if part == "test":
+            raise DataError(
+                f"{folder} has no test part; put its images into the folders train and test"
+            )
+        return folder
+    if not (folder / part).is_dir():
+        raise DataError(f"{folder} has no test part; expected a folder {folder / part}")
+    return folder / part
+
+
+def _class_names(base: Path, found: list[str]) -> tuple[str, ...]:
+    """Return the class folders in natural order, none for a flat folder."""
+    loose = [name for name in found if "/" not in name]
+    classes = sorted({name.split("/")[0] for name in found if "/" in name}, key=natural_key)
+    if loose and classes:
+        raise DataError(
+            f"{base} holds {len(loose)} loose images ({', '.join(loose[:3])}) beside the class "
+            f"folders {', '.join(classes[:3])}; move them into a class folder, or remove them"
+        )
+    return tuple(classes)
+
+
+def _readable(base: Path, found: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    readable: list[str] = []
+    skipped: list[tuple[str, str]] = []
+    for name in found:
+        try:
+            read_header(base / name)
+        except UnreadableImage as error:
+            skipped.append((name, error.reason))
+        else:
+            readable.append(name)
+    check_skipped(tuple(skipped), len(found))
+    return readable, skipped
+
+
+def _labels(base: Path, names: list[str], classes: tuple[str, ...]) -> np.ndarray:
+    position = {name: index for index, name in enumerate(classes)}
+    labels = np.array([position[name.split("/")[0]] for name in names], dtype=np.int64)
+    empty = sorted(set(range(len(classes))) - set(labels.tolist()))
+    if empty:
+        raise DataError(
+            f"no image of the class {classes[empty[0]]} in {base} can be read; repair its files "
+            "or remove its folder"
+        )
+    return labels

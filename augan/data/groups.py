@@ -1,0 +1,88 @@
+"""Which images belong together, such as all photographs of one part: read from a table."""
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from augan.exceptions import DataError
+
+
+def read_groups(csv_path: str | Path, dataset_root: str | Path, names: Sequence[str]) -> np.ndarray:
+    """Read the group of every image from a CSV file with the columns `path` and `group`.
+
+    Parameters
+    ----------
+    csv_path
+        The table. Its paths are relative to the folder that it lies in; rows about files that
+        are not among `names` are ignored.
+    dataset_root
+        The folder that `names` are relative to.
+    names
+        Relative POSIX paths of the images.
+
+    Returns
+    -------
+    np.ndarray
+        Text `[N]`, in the order of `names`.
+
+    Raises
+    ------
+    DataError
+        The table cannot be read, lacks a column or an image, or contradicts itself.
+    """
+    csv_path = Path(csv_path)
+    table = _read_table(csv_path)
+    keys = [_key(Path(dataset_root), name) for name in names]
+    missing = [name for name, key in zip(names, keys) if key not in table]
+    if missing:
+        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise DataError(
+            f"{csv_path} gives no group for {len(missing)} of {len(names)} images ({shown}); "
+            f"add a row for each, with the path relative to {csv_path.parent}"
+        )
+    return np.array([table[key] for key in keys], dtype=np.str_)
+
+
+def _read_table(csv_path: Path) -> dict[str, str]:
+    """Return the group of each file, keyed by `_key`."""
+    groups: dict[str, str] = {}
+    try:
+        # Spreadsheets begin their UTF-8 files with a byte order mark.
+        with csv_path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = csv.DictReader(stream)
+            columns = list(rows.fieldnames or [])
+            if not {"path", "group"} <= set(columns):
+                raise DataError(
+                    f"{csv_path} has the columns {', '.join(columns) or '(none)'}; "
+                    "its first line must be path,group"
+                )
+            for row in rows:
+                _add_row(groups, row, f"{csv_path}, line {rows.line_num}", csv_path.parent)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"cannot read the groups in {csv_path}: {error}; give a UTF-8 file of comma-separated "
+            "values"
+        ) from error
+    return groups
+
+
+def _add_row(groups: dict[str, str], row: dict[str, str | None], where: str, folder: Path) -> None:
+    path, group = ((row[column] or "").strip() for column in ("path", "group"))
+    if not path or not group:
+        lacking = "group" if path else "path"
+        raise DataError(f"{where}: the {lacking} is empty; give every row a path and a group")
+    known = groups.setdefault(_key(folder, path), group)
+    if known != group:
+        raise DataError(
+            f"{where}: {path} is in group {group}, but an earlier row puts it in {known}; "
+            "keep one of the two"
+        )
+
+
+def _key(folder: Path, name: str) -> str:
+    # Folders are resolved, so that a table and a dataset reached by different routes still
+    # meet; the files are not, because two links to one file may stand in the table separately.
+    return os.path.normpath(folder.resolve() / name)

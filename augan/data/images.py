@@ -1,0 +1,249 @@
+"""One picture file in, one picture file out, and many pictures on one contact sheet.
+
+Decoding is strict. A damaged, empty, disguised or absurdly large file raises `UnreadableImage`
+instead of yielding half a picture, and what decodes comes out in one of two shapes only: gray
+`[H, W, 1]` or colour `[H, W, 3]`.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+
+from augan.exceptions import DataError
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+MAX_PIXELS = 100_000_000
+
+# Only these decoders see a file, whatever its suffix claims: fewer parsers for hostile input.
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+_DEEP_GRAY = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
+_GRAY = frozenset({"1", "L", "LA", "La"}) | _DEEP_GRAY
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class UnreadableImage(DataError):
+    """A file that cannot be decoded; `reason` says why without naming the file."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(
+            f"cannot read {path} as an image: {reason}; repair, replace or remove the file"
+        )
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What a file says about its picture before any pixel is decoded (turned upright)."""
+
+    height: int
+    width: int
+    channels: int
+    dtype: str
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Decode one picture, upright and without transparency.
+
+    The EXIF orientation is applied, transparency is laid on white, palettes and CMYK become RGB.
+    Gray pictures of 16 bits keep their depth; Pillow reads 16-bit colour as 8 bits. Of several
+    frames or pages the first is taken.
+
+    Returns
+    -------
+    np.ndarray
+        `[H, W, C]`, C is 1 or 3, uint8 or (gray only) uint16.
+
+    Raises
+    ------
+    UnreadableImage
+        The file is missing, empty, truncated, no image, of an unknown format, or larger than
+        100 megapixels.
+    """
+    with _opened(path) as picture:
+        turn = _UPRIGHT.get(_orientation(picture))
+        pixels = _decoded(picture if turn is None else picture.transpose(turn))
+    # A copy when Pillow lends its own read-only memory: callers may write into their picture.
+    return np.require(pixels if pixels.ndim == 3 else pixels[..., None], requirements=["C", "W"])
+
+
+def read_header(path: str | Path) -> ImageHeader:
+    """Return the size, channels and depth of a picture without decoding its pixels.
+
+    Raises
+    ------
+    UnreadableImage
+        As for `read_image`; damage that shows only in the pixels goes unnoticed here.
+    """
+    with _opened(path) as picture:
+        width, height = picture.size
+        if _orientation(picture) >= 5:
+            width, height = height, width
+        return ImageHeader(
+            height=height,
+            width=width,
+            channels=1 if picture.mode in _GRAY else 3,
+            dtype="uint16" if picture.mode in _DEEP_GRAY else "uint8",
+        )
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # chatter about odd metadata helps nobody here
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            _check_regular_file(Path(path))
+            # From a stream, because Pillow maps raw TIFF files that it opens by name into memory
+            # with height and width exchanged when their orientation is turned.
+            with open(path, "rb") as stream, Image.open(stream, formats=_FORMATS) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise ValueError(
+                        f"it has {picture.width} x {picture.height} pixels, more than the limit "
+                        f"of {MAX_PIXELS // 1_000_000} megapixels"
+                    )
+                yield picture
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(path, "it is not a PNG, JPEG, BMP, TIFF or WebP image") from error
+    except Exception as error:
+        # Pillow's parsers let many exception types escape on damaged input, so all are caught.
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        raise UnreadableImage(path, reason) from error
+
+
+def _check_regular_file(path: Path) -> None:
+    if not path.exists():
+        raise ValueError("there is no such file")
+    if not path.is_file():
+        raise ValueError("it is not a regular file")
+    if path.stat().st_size == 0:
+        raise ValueError("it is empty (0 bytes)")
+
+
+def _orientation(picture: Image.Image) -> int:
+    """Return the EXIF orientation 1..8 that Pillow leaves to us to apply."""
+    if picture.format == "TIFF":
+        return 1  # Pillow turns TIFF pictures itself, their size included
+    try:
+        # The base method, because that of PNG pictures decodes all pixels first.
+        value = Image.Image.getexif(picture).get(0x0112, 1)
+    except Exception:
+        return 1  # unreadable metadata does not make the pixels unreadable
+    return value if value in _UPRIGHT else 1
+
+
+def _decoded(picture: Image.Image) -> np.ndarray:
+    """Return the pixels `[H, W]` (gray) or `[H, W, 3]`."""
+    mode = picture.mode
+    if mode == "F":
+        raise ValueError(
+            "its pixels are floating-point numbers; save it with 8 or 16 bits, or give an array"
+        )
+    if mode in _DEEP_GRAY:
+        deep = np.asarray(picture)
+        low, high = int(deep.min()), int(deep.max())
+        if low < 0 or high > 65535:
+            raise ValueError(f"its gray values reach from {low} to {high}, outside 0..65535")
+        return deep.astype(np.uint16)
+    if picture.has_transparency_data:
+        top = picture.convert("RGBA")
+        on_white = Image.alpha_composite(Image.new("RGBA", top.size, "white"), top)
+        return np.asarray(on_white)[..., 0 if mode in _GRAY else slice(3)]
+    return np.asarray(picture.convert("L" if mode in _GRAY else "RGB"))
+
+
+def write_png(path: str | Path, image: np.ndarray, text: Mapping[str, str] | None = None) -> None:
+    """Write one picture as PNG, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Where to; an existing file is replaced in one step.
+    image
+        `[H, W]`, `[H, W, 1]` or `[H, W, 3]` of uint8, or gray of uint16.
+    text
+        Keywords (1 to 79 Latin-1 characters) and values to store as PNG text chunks.
+
+    Raises
+    ------
+    DataError
+        The array is no such picture.
+    """
+    path = Path(path)
+    pixels = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
+    colour = pixels.ndim == 3 and pixels.shape[-1] == 3
+    depth_fits = pixels.dtype == np.uint8 or (pixels.dtype == np.uint16 and not colour)
+    if not (depth_fits and (colour or pixels.ndim == 2) and pixels.size):
+        raise DataError(
+            f"cannot write {path.name}: the array is {image.dtype} {list(image.shape)}; a PNG "
+            "takes [H, W, 1] or [H, W, 3] of uint8, or gray of uint16; convert it first"
+        )
+    chunks = PngImagePlugin.PngInfo()
+    for key, value in (text or {}).items():
+        chunks.add_text(key, value)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        # Level 1 is several times faster than Pillow's default for files a few percent larger.
+        picture = Image.fromarray(np.ascontiguousarray(pixels))
+        picture.save(partial, format="PNG", compress_level=1, pnginfo=chunks)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def image_grid(
+    images: np.ndarray, columns: int, pad: int = 1, scale: int | None = None
+) -> np.ndarray:
+    """Lay pictures row by row on one white contact sheet.
+
+    Parameters
+    ----------
+    images
+        `[N, H, W, C]`, uint8.
+    columns
+        Tiles in a row; the last row may stay partly white.
+    pad
+        White pixels around each tile.
+    scale
+        Every pixel becomes `scale` x `scale` pixels. By default small tiles grow to at least 48.
+
+    Returns
+    -------
+    np.ndarray
+        `[H', W', C]`, uint8.
+
+    Raises
+    ------
+    DataError
+        There is no picture, or the array has another form.
+    """
+    if images.ndim != 4 or images.dtype != np.uint8 or not images.size:
+        raise DataError(
+            f"a contact sheet needs uint8 images [N, H, W, C], N at least 1, but got "
+            f"{images.dtype} {list(images.shape)}; convert the images first"
+        )
+    scale = scale or max(1, -(-48 // max(images.shape[1:3])))
+    tiles = images.repeat(scale, axis=1).repeat(scale, axis=2)
+    n, height, width, channels = tiles.shape
+    columns = max(1, min(columns, n))
+    rows = -(-n // columns)
+    sheet_shape = (rows * (height + pad) + pad, columns * (width + pad) + pad, channels)
+    sheet = np.full(sheet_shape, 255, np.uint8)
+    for index, tile in enumerate(tiles):
+        top = pad + index // columns * (height + pad)
+        left = pad + index % columns * (width + pad)
+        sheet[top : top + height, left : left + width] = tile
+    return sheet

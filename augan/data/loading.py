@@ -1,0 +1,177 @@
+"""From whatever the user names - a folder, a file, arrays, a built-in name - to a dataset."""
+
+import difflib
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from augan.data.builtin import digits
+from augan.data.dataset import Dataset, ImageFiles, from_arrays
+from augan.data.folders import folder_dataset
+from augan.data.groups import read_groups
+from augan.data.idx import is_idx_folder, read_idx_folder
+from augan.data.images import IMAGE_SUFFIXES
+from augan.exceptions import DataError
+
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+FASHION_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+Part = Literal["train", "test"]
+
+
+def load_dataset(
+    data: str | Path | tuple[Any, ...], *, part: Part = "train", groups: str | Path | None = None
+) -> Dataset:
+    """Load the training or the test part of a dataset.
+
+    Parameters
+    ----------
+    data
+        One of
+
+        - a built-in name, `digits` or `fashion-mnist`; a file or folder of that name is meant
+          when written with a path separator (`./digits`) or given as a `Path`;
+        - a folder of images: flat, or with one subfolder per class. When it holds a folder
+          `train`, that is the training part and the folder `test` beside it the test part;
+        - a folder of IDX files named as those of MNIST;
+        - an `.npz` file with the arrays `x` and perhaps `y`, `x_test`, `y_test`;
+        - a tuple `(x,)` or `(x, y)` of arrays.
+    part
+        Training never reads the test part.
+    groups
+        A CSV file with the columns `path` and `group` about a folder's images.
+
+    Returns
+    -------
+    Dataset
+        Images in folders are decoded only when asked for. Labels refer to the class names of
+        this part, so match the two parts by name.
+
+    Raises
+    ------
+    DataError
+        There is no such data, it is damaged or of an unknown kind, or it lacks the part.
+    """
+    if part not in ("train", "test"):
+        raise DataError(f"there is no part {part!r}; choose train or test")
+    dataset = _load(data, part)
+    if groups is None:
+        return dataset
+    if not isinstance(dataset.images, ImageFiles):
+        raise DataError(
+            f"a table of groups is about image files, but {dataset.name} has none; give arrays "
+            "their groups with from_arrays(x, y, groups=...)"
+        )
+    return replace(dataset, groups=read_groups(groups, dataset.images.root, dataset.names))
+
+
+def _load(data: str | Path | tuple[Any, ...], part: Part) -> Dataset:
+    if isinstance(data, tuple):
+        return _tuple_dataset(data, part)
+    if not isinstance(data, (str, Path)):
+        raise DataError(
+            f"data must be a name, a path or a tuple of arrays, but is a {type(data).__name__}; "
+            "give images and labels as (x, y)"
+        )
+    if data == "":
+        raise DataError(f"the name of the data is empty; give a path, or {' or '.join(BUILTIN)}")
+    if isinstance(data, str) and data in BUILTIN:
+        return BUILTIN[data](part)
+    path = Path(data).expanduser()
+    if path.is_dir():
+        return _idx_dataset(path, part) if is_idx_folder(path) else folder_dataset(path, part)
+    if path.is_file():
+        return _file_dataset(path, part)
+    raise DataError(_not_found(str(data), path))
+
+
+def _tuple_dataset(data: tuple[Any, ...], part: Part) -> Dataset:
+    if len(data) not in (1, 2):
+        raise DataError(f"a tuple of arrays must be (x,) or (x, y), but has {len(data)} entries")
+    if part == "test":
+        raise DataError("a tuple of arrays has no test part; load the test arrays by themselves")
+    return from_arrays(*data)
+
+
+def _idx_dataset(folder: Path, part: Part) -> Dataset:
+    images, labels = read_idx_folder(folder, part)
+    dataset = from_arrays(images, labels, name=folder.resolve().name)
+    return replace(dataset, source=str(folder))
+
+
+def _fashion_mnist(part: Part) -> Dataset:
+    if not FASHION_MNIST.is_dir():
+        raise DataError(
+            f"fashion-mnist is not installed in {FASHION_MNIST}; run "
+            "apt-get install dataset-fashion-mnist, or give the folder of its IDX files"
+        )
+    images, labels = read_idx_folder(FASHION_MNIST, part)
+    names = None if labels is None else FASHION_CLASSES
+    dataset = from_arrays(images, labels, name="fashion-mnist", class_names=names)
+    return replace(dataset, source=str(FASHION_MNIST))
+
+
+BUILTIN: dict[str, Callable[[Part], Dataset]] = {"digits": digits, "fashion-mnist": _fashion_mnist}
+
+
+def _file_dataset(path: Path, part: Part) -> Dataset:
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return _npz_dataset(path, part)
+    advice = "give a folder of images, a folder of IDX files, or an .npz file with x and y"
+    if suffix in IMAGE_SUFFIXES:
+        advice = "one image is no dataset; give the folder that it lies in"
+    elif suffix == ".npy":
+        advice = "save it with numpy.savez(file, x=...) as an .npz file"
+    raise DataError(f"{path} is of a type that augan does not read ({suffix or 'none'}); {advice}")
+
+
+def _npz_dataset(path: Path, part: Part) -> Dataset:
+    x_key, y_key = ("x", "y") if part == "train" else ("x_test", "y_test")
+    try:
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("it is not a complete .npz archive")
+        # Pickled content could run code; without it a damaged or hostile file can only fail.
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in (x_key, y_key) if key in file.files}
+            keys = ", ".join(file.files) or "nothing"
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"cannot read {path}: {error}; write it with numpy.savez(file, x=..., y=...), "
+            "numbers or text only"
+        ) from error
+    if x_key not in arrays:
+        raise DataError(
+            f"{path} holds {keys}; the images of the {part} part must be called {x_key}"
+        )
+    dataset = from_arrays(arrays[x_key], arrays.get(y_key), name=path.stem)
+    return replace(dataset, source=str(path))
+
+
+def _not_found(data: str, path: Path) -> str:
+    """Say what was not found, and what is there that resembles it."""
+    folder = path.parent
+    near = [(name, name) for name in BUILTIN]
+    if folder.is_dir():
+        near += [(name, str(folder / name)) for name in sorted(os.listdir(folder))]
+    close = difflib.get_close_matches(path.name, [name for name, _ in near], n=1)
+    hint = next((f"; did you mean {shown}?" for name, shown in near if name in close), "")
+    return (
+        f"there is no file or folder {data}, and the built-in names are {', '.join(BUILTIN)}{hint}"
+    )

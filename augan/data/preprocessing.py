@@ -1,0 +1,299 @@
+"""From pictures of any size and depth to the squares a network takes, and back again."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from augan.data.dataset import Dataset, check_skipped
+from augan.data.geometry import fitted_shape, margins, resize
+from augan.data.images import UnreadableImage
+from augan.exceptions import DataError
+
+SIZES = (8, 16, 32, 64)
+_INTEGER_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What was learned from the training images about size, channels and range.
+
+    Attributes
+    ----------
+    size
+        Side S of the model's square in pixels, a power of two from 8.
+    channels
+        1 (gray) or 3 (colour).
+    dtype
+        How squares are stored: "uint8", "uint16" or "float32".
+    low, high
+        Pixel values that become -1 and +1.
+    native_shape
+        Height and width of the training images when all are alike, else None.
+    """
+
+    size: int
+    channels: int
+    dtype: str
+    low: float
+    high: float
+    native_shape: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+        if self.channels not in (1, 3):
+            raise DataError(f"channels must be 1 or 3, but is {self.channels!r}")
+        if self.dtype not in ("uint8", "uint16", "float32"):
+            raise DataError(f"dtype must be uint8, uint16 or float32, but is {self.dtype!r}")
+        expected = _INTEGER_RANGE.get(self.dtype)
+        if expected not in (None, (self.low, self.high)):
+            raise DataError(
+                f"{self.dtype} images range over {expected}, but low and high are "
+                f"{self.low} and {self.high}"
+            )
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise DataError(f"low must lie below high, but they are {self.low} and {self.high}")
+        if self.native_shape is not None and min(self.native_shape) < 1:
+            raise DataError(f"native_shape must be positive, but is {self.native_shape}")
+
+    @classmethod
+    def fit(cls, dataset: Dataset, size: int | None = None) -> "Preprocessing":
+        """Learn from a dataset, reading only the headers of image files.
+
+        Parameters
+        ----------
+        dataset
+            The training images.
+        size
+            Side of the square, a power of two from 8; by default the smallest of 8, 16, 32 and
+            64 that holds the longer side of the median image, or 64.
+
+        Raises
+        ------
+        DataError
+            `size` is impossible, or floating-point images hold one value only.
+        """
+        headers = dataset.headers()
+        if not headers:
+            raise DataError(f"{dataset.name} holds no image; give at least one")
+        if size is None:
+            median = float(np.median([max(header.height, header.width) for header in headers]))
+            size = next((side for side in SIZES if side >= median), SIZES[-1])
+        dtypes = {header.dtype for header in headers}
+        dtype = next((kind for kind in ("float32", "uint16") if kind in dtypes), "uint8")
+        low, high = _INTEGER_RANGE.get(dtype) or _float_range(dataset.images)
+        shapes = {(header.height, header.width) for header in headers}
+        channels = max(header.channels for header in headers)
+        return cls(size, channels, dtype, low, high, shapes.pop() if len(shapes) == 1 else None)
+
+    def to_square(self, image: np.ndarray) -> np.ndarray:
+        """Return one picture `[H, W, C]` as the square `[S, S, channels]` of the stored type.
+
+        The geometry is that of `augan.data.geometry`: aspect kept, centred, edges repeated.
+        Gray becomes colour by repetition; 8 bits become 16 by a factor of 257.
+
+        Raises
+        ------
+        DataError
+            The picture is colour and the model is gray, or its type holds more than the model's.
+        """
+        if image.ndim != 3 or not image.size:
+            raise DataError(f"an image must be [H, W, C], but is {list(image.shape)}")
+        height, width = fitted_shape(image.shape[0], image.shape[1], self.size)
+        pixels = resize(self._as_stored(image), height, width)
+        return np.pad(pixels, (*margins(height, width, self.size), (0, 0)), mode="edge")
+
+    def materialise(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Return all pictures as squares `[N, S, S, channels]` of the stored type.
+
+        Raises
+        ------
+        DataError
+            As for `to_square`; the message gives the row of the picture.
+        """
+        if isinstance(images, np.ndarray) and images.ndim == 4 and images.size:
+            height, width = images.shape[1:3]
+            if fitted_shape(height, width, self.size) == (height, width):
+                around = ((0, 0), *margins(height, width, self.size), (0, 0))
+                return np.pad(self._as_stored(images), around, mode="edge")
+        squares = np.empty((len(images), self.size, self.size, self.channels), self.dtype)
+        for row, image in enumerate(images):
+            try:
+                squares[row] = self.to_square(image)
+            except UnreadableImage:
+                raise  # names its file already
+            except DataError as error:
+                raise DataError(f"image {row}: {error}") from error
+        return squares
+
+    def scale(self, stored: np.ndarray) -> np.ndarray:
+        """Map stored values to float32, `low` to -1 and `high` to +1, without clipping."""
+        x = stored.astype(self._working_type)
+        return ((x - self.low) * (2 / (self.high - self.low)) - 1).astype(np.float32)
+
+    def unscale(self, x: np.ndarray) -> np.ndarray:
+        """Map -1..1 back to stored values; what lies outside is clipped, integers are rounded."""
+        x = np.clip(x.astype(self._working_type), -1, 1)
+        values = (x + 1) * ((self.high - self.low) / 2) + self.low
+        return (values if self.dtype == "float32" else np.rint(values)).astype(self.dtype)
+
+    def to_native(self, stored: np.ndarray) -> np.ndarray:
+        """Undo the geometry of squares, or of maps over them, of any channel count and type.
+
+        Parameters
+        ----------
+        stored
+            `[N, S, S, C]`.
+
+        Returns
+        -------
+        np.ndarray
+            `[N, H, W, C]` in the size that all training images shared, of the same type; the
+            squares themselves when the training images differed in size.
+        """
+        if stored.ndim != 4 or stored.shape[1:3] != (self.size, self.size):
+            raise DataError(
+                f"expected squares [N, {self.size}, {self.size}, C], but got {list(stored.shape)}"
+            )
+        if self.native_shape is None:
+            return stored
+        height, width = fitted_shape(*self.native_shape, self.size)
+        (top, _), (left, _) = margins(height, width, self.size)
+        cropped = stored[:, top : top + height, left : left + width]
+        if (height, width) == self.native_shape or not len(stored):
+            return cropped
+        return np.stack([resize(image, *self.native_shape) for image in cropped])
+
+    def displayable(self, stored: np.ndarray) -> np.ndarray:
+        """Return stored values as uint8 for a screen: `low` is black, `high` is white."""
+        if self.dtype == "uint8":
+            return stored
+        share = (stored.astype(np.float64) - self.low) / (self.high - self.low)
+        return np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-able values."""
+        shape = None if self.native_shape is None else list(self.native_shape)
+        return {**asdict(self), "native_shape": shape}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
+        """Rebuild what `to_dict` returned.
+
+        Raises
+        ------
+        DataError
+            A field is missing, unknown, or of the wrong type or value.
+        """
+        expected = set(cls.__dataclass_fields__)
+        if not isinstance(values, Mapping) or set(values) != expected:
+            came = sorted(map(str, values)) if isinstance(values, Mapping) else repr(values)
+            raise DataError(
+                f"preprocessing must have the fields {sorted(expected)}, but came as {came}"
+            )
+        shape = values["native_shape"]
+        if shape is not None:
+            if not (isinstance(shape, (list, tuple)) and len(shape) == 2):
+                raise DataError(f"native_shape must be [height, width] or null, but is {shape!r}")
+            shape = (_integer("native_shape", shape[0]), _integer("native_shape", shape[1]))
+        return cls(
+            size=_integer("size", values["size"]),
+            channels=_integer("channels", values["channels"]),
+            dtype=str(values["dtype"]),
+            low=_number("low", values["low"]),
+            high=_number("high", values["high"]),
+            native_shape=shape,
+        )
+
+    @property
+    def _working_type(self) -> type[np.floating]:
+        # The range of float data may be far from zero or huge; that of integers is tame.
+        return np.float64 if self.dtype == "float32" else np.float32
+
+    def _as_stored(self, pixels: np.ndarray) -> np.ndarray:
+        """Convert type and channels of `[..., C]`, or refuse what would lose information."""
+        is_float = np.issubdtype(pixels.dtype, np.floating)
+        if not is_float and pixels.dtype not in (np.uint8, np.uint16):
+            raise DataError(f"pixels must be uint8, uint16 or float, but are {pixels.dtype}")
+        if (is_float or pixels.dtype == np.uint16) and self.dtype == "uint8":
+            raise DataError(f"pixels are {pixels.dtype}, but the model takes uint8; convert them")
+        if is_float and self.dtype == "uint16":
+            raise DataError(f"pixels are {pixels.dtype}, but the model takes uint16; convert them")
+        widened = pixels.dtype == np.uint8 and self.dtype == "uint16"
+        pixels = pixels.astype(self.dtype, copy=False)
+        if widened:
+            pixels = pixels * np.uint16(257)  # 255 becomes 65535
+        if pixels.shape[-1] == self.channels:
+            return pixels
+        if pixels.shape[-1] == 1:
+            return np.repeat(pixels, self.channels, axis=-1)
+        raise DataError(
+            f"the image has another channel count ({pixels.shape[-1]}) than the model "
+            f"({self.channels}); convert the image, or train on images like it"
+        )
+
+
+def prepare(dataset: Dataset, preprocessing: Preprocessing) -> tuple[Dataset, np.ndarray]:
+    """Decode every image of a dataset into squares.
+
+    Returns
+    -------
+    dataset
+        The images that could be decoded; the others are added to `skipped`.
+    pixels
+        `[N, S, S, channels]` in the stored type, in the order of the dataset.
+
+    Raises
+    ------
+    DataError
+        More than a tenth of all files cannot be read, or an image does not fit the model.
+    """
+    if isinstance(dataset.images, np.ndarray):
+        return dataset, preprocessing.materialise(dataset.images)
+    side, n = preprocessing.size, len(dataset)
+    squares = np.empty((n, side, side, preprocessing.channels), preprocessing.dtype)
+    kept: list[int] = []
+    skipped = list(dataset.skipped)
+    for row, name in enumerate(dataset.names):
+        try:
+            squares[len(kept)] = preprocessing.to_square(dataset.images[row])
+        except UnreadableImage as error:
+            skipped.append((name, error.reason))
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from error
+        else:
+            kept.append(row)
+    check_skipped(tuple(skipped), n + len(dataset.skipped))
+    if len(kept) < n:
+        dataset = replace(dataset.subset(kept), skipped=tuple(skipped))
+    return dataset, squares[: len(kept)]
+
+
+def _check_size(size: int) -> None:
+    if size < SIZES[0] or size & (size - 1):
+        raise DataError(f"size must be a power of two from {SIZES[0]}, but is {size}; try 32")
+
+
+def _float_range(images: np.ndarray | Sequence[np.ndarray]) -> tuple[float, float]:
+    low = min(float(image.min()) for image in images)
+    high = max(float(image.max()) for image in images)
+    if not low < high:
+        raise DataError(
+            f"every pixel of the floating-point images has the value {low}; nothing can be learned "
+            "from constant images: check how they were made"
+        )
+    return low, high
+
+
+def _integer(field: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise DataError(f"{field} must be an integer, but is {value!r}")
+    return value
+
+
+def _number(field: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise DataError(f"{field} must be a number, but is {value!r}")
+    return float(value)

@@ -1,0 +1,147 @@
+"""Dividing the training images: to fit the networks, to tune on, and to calibrate the detector."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from augan.exceptions import DataError
+from augan.seeding import child_rng
+
+# With 99 calibration images one false alarm in a hundred can be promised, with fewer it cannot.
+MIN_CALIBRATE = 99
+MIN_FIT = 100
+MAX_TUNE = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Which images serve which purpose: sorted int64 indices that together cover all."""
+
+    fit: np.ndarray
+    tune: np.ndarray
+    calibrate: np.ndarray
+
+
+def make_split(
+    n: int,
+    *,
+    seed: int,
+    groups: Sequence[str] | np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    calibrate: bool = True,
+) -> Split:
+    """Divide `n` images at random, keeping groups whole.
+
+    A fifth, but at least 99, of the images calibrate where that leaves 100 to fit; otherwise a
+    third. A tenth of the others, up to 1,000, tune, and the remainder fits the networks. Parts
+    made of groups come as close to these numbers as they can without exceeding them; only when
+    every group is too large for a part, it takes the smallest.
+
+    Parameters
+    ----------
+    n
+        How many images there are.
+    seed
+        The same seed gives the same split.
+    groups
+        One name per image; by default each image is a group of its own.
+    labels
+        Class numbers `[N]`. A class without any image to fit is given one group from another part.
+    calibrate
+        False when no detector will be calibrated; that part is then empty.
+
+    Raises
+    ------
+    DataError
+        There are too few images or groups.
+    """
+    _check_count(n, calibrate)
+    members = _members(n, groups)
+    if calibrate and len(members) < 2:
+        raise DataError(
+            f"all {n} images are in one group, so none can calibrate that has no sibling among "
+            "those trained on; add images of other groups, or turn calibration off"
+        )
+    order = child_rng(seed, "split").permutation(len(members))
+    remaining = [members[i] for i in order]
+    held, remaining = _take(remaining, _calibrate_target(n) if calibrate else 0)
+    rest = sum(map(len, remaining))
+    tuning, fitting = _take(remaining, _tune_target(rest))
+    if labels is not None:
+        _give_every_class(fitting, [tuning, held], np.asarray(labels))
+    if calibrate and not held:
+        raise DataError(
+            "every image is needed to fit, because its class has no other; add images to the "
+            "small classes, or turn calibration off"
+        )
+    return Split(_sorted(fitting), _sorted(tuning), _sorted(held))
+
+
+def _check_count(n: int, calibrate: bool) -> None:
+    least = 3 if calibrate else 1
+    if n < least:
+        purpose = "fit, tune and calibrate" if calibrate else "fit"
+        raise DataError(
+            f"{n} images are too few to {purpose}; at least {least} are needed, and some hundred "
+            "to learn anything"
+        )
+
+
+def _members(n: int, groups: Sequence[str] | np.ndarray | None) -> list[np.ndarray]:
+    """Return the image indices of each group."""
+    if groups is None:
+        return list(np.arange(n, dtype=np.int64)[:, None])
+    if len(groups) != n:
+        raise DataError(f"there are {n} images but {len(groups)} groups; give one per image")
+    _, inverse = np.unique(np.asarray(groups), return_inverse=True)
+    by_group = np.argsort(inverse, kind="stable")
+    return np.split(by_group, np.flatnonzero(np.diff(inverse[by_group])) + 1)
+
+
+def _tune_target(rest: int) -> int:
+    return min(MAX_TUNE, max(1, rest // 10)) if rest >= 2 else 0
+
+
+def _calibrate_target(n: int) -> int:
+    target = max(MIN_CALIBRATE, math.ceil(n / 5))
+    rest = n - target
+    return target if rest - _tune_target(rest) >= MIN_FIT else n // 3
+
+
+def _take(groups: list[np.ndarray], target: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Divide groups into those taken, in order and without exceeding `target`, and the others."""
+    if target == 0 or len(groups) < 2:
+        return [], groups
+    taken: list[np.ndarray] = []
+    left: list[np.ndarray] = []
+    missing = target
+    for group in groups:
+        if len(group) <= missing:
+            taken.append(group)
+            missing -= len(group)
+        else:
+            left.append(group)
+    if not taken:
+        smallest = min(range(len(left)), key=lambda i: len(left[i]))
+        taken.append(left.pop(smallest))
+    return taken, left
+
+
+def _give_every_class(
+    fitting: list[np.ndarray], others: list[list[np.ndarray]], labels: np.ndarray
+) -> None:
+    """Move a group to `fitting` for every class that it lacks, from the first part that has one."""
+    for label in np.unique(labels):
+        if any((labels[group] == label).any() for group in fitting):
+            continue
+        for part in others:
+            having = [i for i, group in enumerate(part) if (labels[group] == label).any()]
+            if having:
+                fitting.append(part.pop(min(having, key=lambda i: len(part[i]))))
+                break
+
+
+def _sorted(groups: list[np.ndarray]) -> np.ndarray:
+    return np.sort(np.concatenate(groups)) if groups else np.empty(0, np.int64)

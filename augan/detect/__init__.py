@@ -1,0 +1,1 @@
+"""Anomaly detection: methods that score, calibration that decides, evaluation that judges both."""

@@ -1,0 +1,112 @@
+"""A detector: a method that scores, and the calibration that turns scores into decisions.
+
+A detector works on stored squares. Folders (`augan.detect.folder`) and scikit-learn
+(`augan.detect.estimator`) are two ways to feed it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from augan.bundle import Bundle, restore_network
+from augan.data.preprocessing import Preprocessing
+from augan.detect.calibration import Calibration
+from augan.detect.fanogan import FAnoGAN
+from augan.exceptions import BundleError, ConfigError
+from augan.gan import keras
+
+
+class Method(Protocol):
+    """What every method offers; all images are float32 `[N, S, S, C]` in [-1, 1]."""
+
+    name: str
+    needs: tuple[str, ...]
+    terms: tuple[str, ...]
+
+    def __init__(self, models: Mapping[str, keras.Model]) -> None: ...
+    def fit(self, images: np.ndarray) -> Self: ...
+    def score_terms(self, images: np.ndarray) -> np.ndarray: ...
+    def reconstruct(self, images: np.ndarray) -> np.ndarray: ...
+    def state(self) -> dict[str, np.ndarray]: ...
+    def restore(self, state: Mapping[str, np.ndarray]) -> Self: ...
+
+
+METHODS: dict[str, type[Method]] = {FAnoGAN.name: FAnoGAN}
+
+
+@dataclass
+class Detector:
+    """A fitted method with its preprocessing and, once calibrated, its calibration.
+
+    The anomaly score of an image is the sum of the method's terms: higher = more anomalous. This is
+    the sign of files and reports; scikit-learn's `score_samples` is its negative.
+    """
+
+    method: Method
+    preprocessing: Preprocessing
+    calibration: Calibration | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        method: str,
+        models: Mapping[str, keras.Model],
+        preprocessing: Preprocessing,
+        tune: np.ndarray,
+    ) -> Self:
+        """Fit `method` on the tune split, stored squares `[N, S, S, C]`."""
+        if method not in METHODS:
+            raise ConfigError(f"there is no method '{method}'; choose one of {', '.join(METHODS)}")
+        return cls(METHODS[method](models).fit(preprocessing.scale(tune)), preprocessing)
+
+    def calibrate(self, squares: np.ndarray, groups: Sequence[str] | np.ndarray | None) -> None:
+        """Draw the line from normal images that nothing was fitted on."""
+        self.calibration = Calibration.fit(self.score(squares), groups)
+
+    def score_terms(self, squares: np.ndarray) -> np.ndarray:
+        """Return each term's part of the score of stored squares, float64 `[N, T]`."""
+        return self.method.score_terms(self.preprocessing.scale(squares))
+
+    def score(self, squares: np.ndarray) -> np.ndarray:
+        """Return the anomaly scores of stored squares, float64 `[N]`."""
+        return self.score_terms(squares).sum(axis=1)
+
+    def reconstruct(self, squares: np.ndarray) -> np.ndarray:
+        """Return how the GAN would draw stored squares, as stored squares."""
+        return self.preprocessing.unscale(
+            self.method.reconstruct(self.preprocessing.scale(squares))
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return the JSON-able part of the detector."""
+        return {"method": self.method.name, "terms": list(self.method.terms)}
+
+    def tables(self) -> dict[str, dict[str, np.ndarray]]:
+        """Return the arrays of the detector, for the bundle."""
+        tables = {"detector": self.method.state()}
+        if self.calibration is not None:
+            tables["calibration"] = self.calibration.to_arrays()
+        return tables
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle) -> Self:
+        """Rebuild the detector that a bundle holds.
+
+        Raises
+        ------
+        BundleError
+            If it holds none, or one that this version does not know.
+        """
+        bundle.require("detector")
+        name = (bundle.detector or {}).get("method")
+        if name not in METHODS:
+            known = ", ".join(METHODS)
+            raise BundleError(
+                f"{bundle.path} was calibrated for the method '{name}'; known: {known}"
+            )
+        models = {role: restore_network(bundle, role) for role in METHODS[name].needs}
+        method = METHODS[name](models).restore(bundle.tables["detector"])
+        calibration = Calibration.from_arrays(bundle.tables["calibration"])
+        return cls(method, Preprocessing.from_dict(bundle.preprocessing), calibration)

@@ -1,0 +1,306 @@
+"""Judge a detector: AUROC, realised false alarms, and simple opponents on the same images.
+
+Anything with scikit-learn's `fit` and `score_samples` (higher = more normal) can be judged; no
+detector of augan is imported here. The baselines work on raw pixels and are always worth a run:
+on small or aligned images they are hard to beat, and a GAN that loses to them is not needed.
+
+References
+----------
+Ramaswamy, Rastogi, Shim (2000), Efficient algorithms for mining outliers from large data sets
+(nearest neighbours). Shyu, Chen, Sarinnapakorn, Chang (2003), A novel anomaly detection scheme
+based on principal component classifier. Liu, Ting, Zhou (2008), Isolation forest.
+Clopper, Pearson (1934), The use of confidence or fiducial limits.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import beta
+from sklearn.base import BaseEstimator
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.validation import check_is_fitted
+
+from augan.exceptions import DataError
+
+
+class Detector(Protocol):
+    """What is needed of a detector; every outlier detector of scikit-learn has it."""
+
+    def fit(self, X: Any, y: Any = None) -> Any:
+        """Learn from normal images."""
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return one score per image, higher = more normal."""
+
+
+@dataclass(frozen=True)
+class RateEstimate:
+    """A rate seen on `n` images, with its 95 % interval.
+
+    Attributes
+    ----------
+    rate : float
+        count / n.
+    low, high : float
+        The Clopper-Pearson interval: it covers the true rate with at least 95 %.
+    count, n : int
+        Images flagged, and all images.
+    """
+
+    rate: float
+    low: float
+    high: float
+    count: int
+    n: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain Python values, ready for JSON."""
+        return asdict(self)
+
+
+def realised_rate(flags: ArrayLike) -> RateEstimate:
+    """Estimate the rate at which images are flagged.
+
+    On normal images this is the realised false-alarm rate, on anomalies the detection rate.
+
+    Parameters
+    ----------
+    flags : array-like of bool, shape [n]
+
+    Raises
+    ------
+    DataError
+        If it is empty or holds anything but True and False.
+
+    Examples
+    --------
+    >>> realised_rate([True, False, False, False]).rate
+    0.25
+    """
+    array = np.asarray(flags)
+    if array.ndim != 1 or array.size == 0 or array.dtype != np.bool_:
+        raise DataError(
+            f"The flags have shape {array.shape} and type {array.dtype}, True or False for each "
+            "of at least one image was expected, shape [n]."
+        )
+    n, count = array.size, int(array.sum())
+    # Both ends are quantiles of beta laws that do not exist at 0 and n, where the end is known.
+    low = float(beta.ppf(0.025, count, n - count + 1)) if count > 0 else 0.0
+    high = float(beta.ppf(0.975, count + 1, n - count)) if count < n else 1.0
+    return RateEstimate(count / n, low, high, count, n)
+
+
+def auroc(normal_scores: ArrayLike, anomaly_scores: ArrayLike) -> float:
+    """Return the probability that an anomaly scores higher than a normal image.
+
+    Ties count half. 0.5 is chance, 0 is perfect with the sign turned.
+
+    Parameters
+    ----------
+    normal_scores, anomaly_scores : array-like, shapes [n] and [m]
+        Anomaly scores, **higher = more anomalous**: ``-detector.score_samples(X)``.
+
+    Raises
+    ------
+    DataError
+        If one side is empty or holds NaN or infinite scores.
+
+    Examples
+    --------
+    >>> auroc([0.1, 0.2], [0.2, 0.3])
+    0.875
+    """
+    sides = {"normal": np.asarray(normal_scores), "anomaly": np.asarray(anomaly_scores)}
+    for name, scores in sides.items():
+        if scores.ndim != 1 or scores.size == 0 or scores.dtype.kind not in "fiu":
+            raise DataError(
+                f"The {name} scores have shape {scores.shape} and type {scores.dtype}, one number "
+                "for each of at least one image was expected: AUROC needs both sides."
+            )
+        if not np.isfinite(scores).all():
+            raise DataError(
+                f"{int((~np.isfinite(scores)).sum())} of {scores.size} {name} scores are NaN or "
+                "infinite: check the detector that gave them."
+            )
+    labels = np.repeat([0, 1], [scores.size for scores in sides.values()])
+    return float(roc_auc_score(labels, np.concatenate(list(sides.values()))))
+
+
+class NearestNeighborsDetector(BaseEstimator):
+    """Normal is what lies near training images.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        The score is minus the mean distance to that many training images; to all of them where
+        there are fewer.
+    """
+
+    def __init__(self, n_neighbors: int = 2) -> None:
+        self.n_neighbors = n_neighbors
+
+    def fit(self, X: np.ndarray, y: Any = None) -> Self:
+        """Keep the normal rows, shape [N, D]."""
+        self.index_ = NearestNeighbors(n_neighbors=min(self.n_neighbors, len(X))).fit(X)
+        return self
+
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        """Return one score per row, higher = more normal."""
+        check_is_fitted(self)
+        distances, _ = self.index_.kneighbors(X)
+        return -distances.mean(axis=1)
+
+
+class PCADetector(BaseEstimator):
+    """Normal is what lies near the plane of the first principal components.
+
+    Parameters
+    ----------
+    max_components : int
+        Fewer are kept where there are few images or pixels: with as many components as pixels
+        every image would lie in the plane.
+    random_state : int or None
+        For scikit-learn's randomised solver.
+    """
+
+    def __init__(self, max_components: int = 64, random_state: int | None = None) -> None:
+        self.max_components = max_components
+        self.random_state = random_state
+
+    def fit(self, X: np.ndarray, y: Any = None) -> Self:
+        """Find the plane of the normal rows, shape [N, D], N >= 2."""
+        if len(X) < 2:
+            raise DataError(f"PCA was given {len(X)} image: it needs 2 or more normal images.")
+        components = min(self.max_components, len(X) - 1, X.shape[1] - 1)
+        self.pca_ = PCA(components, random_state=self.random_state).fit(X)
+        return self
+
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        """Return one score per row, minus its distance to the plane."""
+        check_is_fitted(self)
+        # Not PCA.inverse_transform: that refuses the plane of no components (1 pixel).
+        centred, axes = X - self.pca_.mean_, self.pca_.components_
+        return -np.linalg.norm(centred - centred @ axes.T @ axes, axis=1)
+
+
+def _flat(images: ArrayLike) -> np.ndarray:
+    """[N, H, W, C] or [N, D] to floating point [N, D]."""
+    array = np.asarray(images)
+    if array.ndim < 2 or array.size == 0:
+        raise DataError(
+            f"The images have shape {array.shape}, [N, H, W, C] or [N, D] with N of 1 or more "
+            "was expected."
+        )
+    if array.dtype.kind != "f":
+        array = array.astype(np.float32)
+    array = array.reshape(len(array), -1)
+    bad = ~np.isfinite(array).all(axis=1)
+    if bad.any():
+        raise DataError(
+            f"{int(bad.sum())} of {bad.size} images hold NaN or infinite pixels, the first at "
+            f"index {int(np.argmax(bad))}: leave them out or repair them."
+        )
+    return array
+
+
+def _on_pixels(detector: Any) -> Pipeline:
+    return make_pipeline(FunctionTransformer(_flat), detector)
+
+
+BASELINES: dict[str, Callable[[int], Detector]] = {
+    "nearest-neighbours": lambda seed: _on_pixels(NearestNeighborsDetector()),
+    "pca": lambda seed: _on_pixels(PCADetector(random_state=seed)),
+    "isolation-forest": lambda seed: _on_pixels(
+        IsolationForest(n_estimators=200, random_state=seed)
+    ),
+}
+"""Name -> function of a seed that returns an unfitted detector on [N, D] or [N, H, W, C]."""
+
+
+def evaluate_one_class(
+    detectors: Mapping[str, Callable[[], Detector]],
+    x_train: np.ndarray,
+    x_test: np.ndarray,
+    is_anomaly: ArrayLike,
+) -> list[dict[str, Any]]:
+    """Fit each detector on normal images and judge it on labelled ones.
+
+    Parameters
+    ----------
+    detectors : mapping of name to a function without arguments
+        It returns a detector. One that is fitted already is used as it is.
+    x_train : ndarray, shape [N, ...]
+        Normal images only.
+    x_test : ndarray, shape [M, ...]
+    is_anomaly : array-like of bool, shape [M]
+        Used for the AUROC only, after all scoring.
+
+    Returns
+    -------
+    list of dict
+        `method`, `auroc`, `fit_seconds` (None where it was fitted already) and `ms_per_image`
+        (scoring all test images in one call), in the order given.
+
+    Raises
+    ------
+    DataError
+        If labels or scores do not match the test images, or one side is empty.
+    """
+    labels = np.asarray(is_anomaly)
+    if labels.shape != (len(x_test),) or labels.dtype != np.bool_:
+        raise DataError(
+            f"is_anomaly has shape {labels.shape} and type {labels.dtype}, True or False for "
+            f"each of the {len(x_test)} test images was expected."
+        )
+    if labels.all() or not labels.any():
+        raise DataError(
+            f"{int(labels.sum())} of the {labels.size} test images are anomalies: AUROC needs "
+            "both normal images and anomalies."
+        )
+    rows = []
+    for name, make in detectors.items():
+        detector = make()
+        fit_seconds = None if _is_fitted(detector) else _timed(detector.fit, x_train)[1]
+        scores, seconds = _timed(detector.score_samples, x_test)
+        scores = np.asarray(scores)
+        if scores.shape != labels.shape:
+            raise DataError(
+                f"The detector {name!r} gave scores of shape {scores.shape} for "
+                f"{labels.size} images: score_samples must give one number per image."
+            )
+        rows.append(
+            {
+                "method": name,
+                "auroc": auroc(-scores[~labels], -scores[labels]),
+                "fit_seconds": fit_seconds,
+                "ms_per_image": 1000 * seconds / labels.size,
+            }
+        )
+    return rows
+
+
+def _is_fitted(detector: Detector) -> bool:
+    if not hasattr(detector, "__sklearn_tags__"):
+        # check_is_fitted takes scikit-learn's own classes only; the rule is the same for others.
+        return any(name.endswith("_") and not name.startswith("__") for name in vars(detector))
+    try:
+        check_is_fitted(detector)
+    except NotFittedError:
+        return False
+    return True
+
+
+def _timed(function: Callable[[Any], Any], argument: Any) -> tuple[Any, float]:
+    start = time.perf_counter()
+    result = function(argument)
+    return result, time.perf_counter() - start

@@ -1,0 +1,84 @@
+"""f-AnoGAN (Schlegl et al. 2019): how badly the GAN can reproduce an image.
+
+An encoder maps the image to a code and the generator maps the code back. What the GAN never saw, it
+cannot draw: pixels differ, and so does what the discriminator sees in them. The paper adds both
+residuals with a fixed weight; here each is first standardised on normal images held out from
+training (the tune split), so that neither wins by its spread alone.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from augan.exceptions import DataError
+from augan.gan import keras, tf
+from augan.gan.inference import Inference
+from augan.gan.networks import feature_blocks
+
+Tensor = Any
+
+
+class FAnoGAN:
+    """Scores images by image residual and discriminator-feature residual.
+
+    Parameters
+    ----------
+    models : mapping of str to keras.Model
+        "generator", "discriminator" and "encoder"; they are read, never changed.
+    """
+
+    name = "fanogan"
+    needs = ("generator", "discriminator", "encoder")
+    terms = ("image_residual", "feature_residual")
+
+    def __init__(self, models: Mapping[str, keras.Model]) -> None:
+        generator, encoder = models["generator"], models["encoder"]
+        features = feature_blocks(models["discriminator"])
+
+        def compare(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            again = generator(encoder(images, training=False), training=False)
+            image_residual = _mean_square(images - again)
+            deep = features(images, training=False)[-1] - features(again, training=False)[-1]
+            return again, image_residual, _mean_square(deep)
+
+        self._compare = Inference(compare, generator.output_shape[1:])
+        self.center = np.zeros(len(self.terms))
+        self.spread = np.ones(len(self.terms))
+
+    def fit(self, images: np.ndarray) -> Self:
+        """Learn centre and spread of each residual from normal images `[N, S, S, C]` in [-1, 1]."""
+        residuals = self._residuals(images)
+        if not np.isfinite(residuals).all():
+            raise DataError(
+                "the residuals of the tune images are not finite: the networks have diverged; "
+                "train again with a lower learning rate"
+            )
+        self.center = residuals.mean(axis=0)
+        self.spread = np.maximum(residuals.std(axis=0), 1e-12)
+        return self
+
+    def score_terms(self, images: np.ndarray) -> np.ndarray:
+        """Return the standardised residuals, float64 `[N, 2]`, higher = more anomalous."""
+        return (self._residuals(images) - self.center) / self.spread
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Return G(E(x)), float32 `[N, S, S, C]` in [-1, 1]."""
+        return self._compare(images)[0]
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return what `fit` learned, for the bundle."""
+        return {"center": self.center, "spread": self.spread}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `state` returned."""
+        self.center, self.spread = np.asarray(state["center"]), np.asarray(state["spread"])
+        return self
+
+    def _residuals(self, images: np.ndarray) -> np.ndarray:
+        parts = [np.stack(batch[1:], axis=1) for batch in self._compare.batches(images)]
+        return np.concatenate(parts).astype(np.float64)
+
+
+def _mean_square(difference: Tensor) -> Tensor:
+    return tf.reduce_mean(tf.square(difference), axis=range(1, len(difference.shape)))

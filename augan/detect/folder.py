@@ -1,0 +1,198 @@
+"""Score every image below a folder and write `scores.csv`."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augan.bundle import Bundle
+from augan.data.folders import find_images
+from augan.data.images import read_image
+from augan.data.output import output_folder
+from augan.detect.calibration import Guarantee
+from augan.detect.detector import Detector
+from augan.exceptions import BundleError, DataError
+
+SCORES = "scores.csv"
+CHUNK = 512  # images in memory at once
+GALLERY = 8  # most anomalous images that are kept for a picture
+
+
+@dataclass(frozen=True)
+class ScoredImage:
+    """One image with its score and how the GAN would draw it, both as stored squares."""
+
+    path: str
+    score: float
+    anomaly: bool
+    image: np.ndarray
+    reconstruction: np.ndarray
+
+
+@dataclass
+class DetectionResult:
+    """What `detect_folder` found.
+
+    Parameters
+    ----------
+    out : Path
+        The folder that holds `scores.csv`.
+    num_scored, num_anomalies : int
+        Images that could be read, and those of them that were flagged.
+    unreadable : list of (path, reason)
+        Files without a score.
+    guarantee : Guarantee
+        What the false-alarm rate promises.
+    warnings : list of str
+        What the user should know before trusting the decisions.
+    most_anomalous : list of ScoredImage
+        The highest scores, in order.
+    """
+
+    out: Path
+    guarantee: Guarantee
+    num_scored: int = 0
+    num_anomalies: int = 0
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    most_anomalous: list[ScoredImage] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON-able summary."""
+        return {
+            "out": str(self.out),
+            "num_scored": self.num_scored,
+            "num_anomalies": self.num_anomalies,
+            "unreadable": [{"path": path, "reason": reason} for path, reason in self.unreadable],
+            "guarantee": self.guarantee.to_dict(),
+            "warnings": self.warnings,
+            "most_anomalous": [
+                {"path": image.path, "score": image.score, "anomaly": image.anomaly}
+                for image in self.most_anomalous
+            ],
+        }
+
+
+def detect_folder(
+    bundle: Bundle, images: str | Path, out: str | Path, far: float | None = None
+) -> DetectionResult:
+    """Score the images below `images` and write `out/scores.csv`.
+
+    The table has the columns `path` (relative to `images`), `score` (higher = more anomalous),
+    `p_value`, `anomaly` (0, 1, or empty for a file that cannot be read) and one for each term.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        One with a calibrated detector.
+    images : path
+        A folder, flat or nested, or one image file.
+    out : path
+        A new folder, or one that an earlier call made; that is replaced.
+    far : float or None
+        False-alarm rate; None: the bundle's own, else 0.05 or the smallest supported.
+
+    Raises
+    ------
+    DataError
+        If there is no image, or none can be read.
+    ConfigError
+        If the calibration images are too few for `far`.
+    """
+    root, names = _list_images(Path(images))
+    detector = Detector.from_bundle(bundle)
+    calibration = detector.calibration
+    if calibration is None:
+        raise BundleError(f"the detector of {bundle.path} was never calibrated; train again")
+    far = bundle.config.get("detect", {}).get("far") if far is None else far
+    rate, warning = calibration.choose_rate(far)
+    result = DetectionResult(Path(out), calibration.guarantee(rate))
+    result.warnings += [warning] if warning else []
+    with output_folder(out, replaces=SCORES) as partial:
+        with open(partial / SCORES, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", "score", "p_value", "anomaly", *detector.method.terms])
+            for chunk in range(0, len(names), CHUNK):
+                block = _Block.read(detector, root, names[chunk : chunk + CHUNK])
+                writer.writerows(block.score(detector, rate, result))
+        if not result.num_scored:
+            reasons = "; ".join(f"{path}: {reason}" for path, reason in result.unreadable[:3])
+            raise DataError(
+                f"none of the {len(names)} images below {images} can be used: {reasons}"
+            )
+    return result
+
+
+def _list_images(images: Path) -> tuple[Path, list[str]]:
+    if images.is_file():
+        return images.parent, [images.name]
+    if not images.is_dir():
+        raise DataError(f"there is no folder or image {images}; name the images to score")
+    names = find_images(images)
+    if not names:
+        raise DataError(f"there is no image below {images}; expected PNG, JPEG, BMP, TIFF or WebP")
+    return images, names
+
+
+@dataclass
+class _Block:
+    """Some files of the folder: those that could be read, and why the others could not."""
+
+    names: list[str]
+    squares: np.ndarray
+    failures: dict[str, str]
+
+    @classmethod
+    def read(cls, detector: Detector, root: Path, names: list[str]) -> "_Block":
+        squares, failures = [], {}
+        for name in names:
+            try:
+                squares.append(detector.preprocessing.to_square(read_image(root / name)))
+            except DataError as error:
+                failures[name] = getattr(error, "reason", str(error))
+        return cls(names, np.stack(squares) if squares else np.empty((0,)), failures)
+
+    def score(self, detector: Detector, rate: float, result: DetectionResult) -> Iterator[list]:
+        """Yield the rows of the table in order, and add to the result what they say."""
+        result.unreadable += self.failures.items()
+        readable = [name for name in self.names if name not in self.failures]
+        if not readable:
+            yield from (
+                [name, "", "", "", *[""] * len(detector.method.terms)] for name in self.names
+            )
+            return
+        terms = detector.score_terms(self.squares)
+        scores = terms.sum(axis=1)
+        calibration = detector.calibration
+        p_values, flags = calibration.p_values(scores), calibration.flags(scores, rate)
+        result.num_scored += len(scores)
+        result.num_anomalies += int(flags.sum())
+        self._keep_worst(detector, readable, scores, flags, result)
+        rows = {
+            name: [name, repr(float(s)), repr(float(p)), int(f), *(repr(float(t)) for t in parts)]
+            for name, s, p, f, parts in zip(readable, scores, p_values, flags, terms)
+        }
+        empty = [""] * (3 + len(detector.method.terms))
+        yield from (rows.get(name, [name, *empty]) for name in self.names)
+
+    def _keep_worst(
+        self,
+        detector: Detector,
+        readable: list[str],
+        scores: np.ndarray,
+        flags: np.ndarray,
+        result: DetectionResult,
+    ) -> None:
+        worst = np.argsort(-scores, kind="stable")[:GALLERY]
+        again = detector.reconstruct(self.squares[worst])
+        result.most_anomalous += [
+            ScoredImage(
+                readable[i], float(scores[i]), bool(flags[i]), self.squares[i], again[place]
+            )
+            for place, i in enumerate(worst)
+        ]
+        result.most_anomalous.sort(key=lambda image: -image.score)
+        del result.most_anomalous[GALLERY:]

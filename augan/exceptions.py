@@ -1,0 +1,20 @@
+"""Errors written for the user: what came, what was expected, what to do.
+
+Each one is a complete message: the command line prints it on one line and exits with code 2.
+"""
+
+
+class AuganError(Exception):
+    """Base of every error that augan raises on purpose."""
+
+
+class ConfigError(AuganError, ValueError):
+    """A setting is unknown, of the wrong type, or impossible together with another."""
+
+
+class DataError(AuganError, ValueError):
+    """The images, labels or tables given cannot be used."""
+
+
+class BundleError(AuganError):
+    """A bundle or run is missing, damaged, of another version, or lacks the part asked for."""

@@ -1,0 +1,41 @@
+"""Inference in fixed-size padded batches: a row's result depends on neither batch nor order."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+BATCH = 64
+
+
+class Inference:
+    """A frozen function of arrays, compiled once for batches of exactly `BATCH` rows.
+
+    Parameters
+    ----------
+    function : callable
+        One tensor `[BATCH, ...]` per input -> a tensor or tuple of tensors `[BATCH, ...]`.
+    shapes : sequence of tuple
+        Shape of one row of each input; inputs are float32.
+    """
+
+    def __init__(self, function: Callable[..., Any], *shapes: tuple[int, ...]) -> None:
+        self._compiled = tf.function(
+            function, input_signature=[tf.TensorSpec((BATCH, *s), tf.float32) for s in shapes]
+        )
+
+    def batches(self, *inputs: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield the outputs of one batch after another, the padding cut off."""
+        count = len(inputs[0])
+        for start in range(0, count, BATCH):
+            rows = [np.asarray(x[start : start + BATCH], np.float32) for x in inputs]
+            kept = len(rows[0])
+            padded = [np.concatenate([r, np.repeat(r[:1], BATCH - kept, axis=0)]) for r in rows]
+            outputs = self._compiled(*(tf.constant(p) for p in padded))
+            outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
+            yield tuple(output.numpy()[:kept] for output in outputs)
+
+    def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return each output for all rows, `[N, ...]`; `inputs` hold at least one row."""
+        return tuple(np.concatenate(parts) for parts in zip(*self.batches(*inputs)))

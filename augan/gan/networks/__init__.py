@@ -1,0 +1,51 @@
+"""The table of networks: a new architecture is one file here and its lines in `NETWORKS`.
+
+A network is described by a JSON-able *spec*, and only this table turns a spec into a Keras model:
+no code or class name ever comes out of a file.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from augan.exceptions import ConfigError
+from augan.gan.networks import classifier, dcgan
+
+NETWORKS: dict[tuple[str, str], Callable[..., keras.Model]] = {
+    ("dcgan", "generator"): dcgan.generator,
+    ("dcgan", "discriminator"): dcgan.discriminator,
+    ("dcgan", "encoder"): dcgan.encoder,
+    ("cnn", "classifier"): classifier.classifier,
+}
+
+
+def network_spec(architecture: str, role: str, **arguments: Any) -> dict[str, Any]:
+    """Return the JSON-able description that `build_network` turns into a model."""
+    return {"architecture": architecture, "role": role, "arguments": arguments}
+
+
+def build_network(spec: Mapping[str, Any]) -> keras.Model:
+    """Build the untrained network that `spec` describes.
+
+    Raises
+    ------
+    ConfigError
+        If the table has no such architecture in that role, or the arguments do not fit it.
+    """
+    key = (spec.get("architecture"), spec.get("role"))
+    builder = NETWORKS.get(key)  # type: ignore[arg-type]
+    if builder is None:
+        known = ", ".join(f"{a} {r}" for a, r in sorted(NETWORKS))
+        raise ConfigError(f"there is no network '{key[0]} {key[1]}'; known are: {known}")
+    arguments = dict(spec.get("arguments", {}))
+    try:
+        return builder(tuple(arguments.pop("image_shape")), **arguments)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"the {key[0]} {key[1]} cannot be built: {error}") from error
+
+
+def feature_blocks(discriminator: keras.Model) -> keras.Model:
+    """Return images -> list of the activations of `block_0`, `block_1`, ... (weights shared)."""
+    blocks = [layer.output for layer in discriminator.layers if layer.name.startswith("block_")]
+    return keras.Model(discriminator.inputs[0], blocks, name="feature_blocks")

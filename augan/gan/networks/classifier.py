@@ -1,0 +1,38 @@
+"""A small convolutional classifier, the judge of whether a generated image shows its class."""
+
+import keras
+from keras import layers
+
+from augan.seeding import child_seed
+
+
+def classifier(
+    image_shape: tuple[int, int, int], *, num_classes: int, width: int, seed: int
+) -> keras.Model:
+    """Build images `[N, H, W, C]` in [-1, 1] -> logits `[N, num_classes]`."""
+    images = keras.Input(image_shape, name="images")
+    x = images
+    for i in range(2):
+        x = layers.Conv2D(
+            width << i,
+            3,
+            padding="same",
+            activation="relu",
+            name=f"conv_{i}",
+            kernel_initializer=keras.initializers.HeNormal(
+                child_seed(seed, "weights", f"conv_{i}")
+            ),
+        )(x)
+        x = layers.MaxPooling2D(name=f"pool_{i}")(x)
+    hidden = layers.Dense(
+        4 * width,
+        activation="relu",
+        name="hidden",
+        kernel_initializer=keras.initializers.HeNormal(child_seed(seed, "weights", "hidden")),
+    )(layers.Flatten(name="flatten")(x))
+    logits = layers.Dense(
+        num_classes,
+        name="logits",
+        kernel_initializer=keras.initializers.GlorotUniform(child_seed(seed, "weights", "logits")),
+    )(hidden)
+    return keras.Model(images, logits, name="classifier")

@@ -1,0 +1,54 @@
+"""The encoder of f-AnoGAN (Schlegl et al. 2019), trained against a frozen GAN."""
+
+from typing import Any
+
+from augan.gan import keras, tf
+from augan.gan.networks import feature_blocks
+
+Tensor = Any
+
+
+class EncoderUpdate:
+    """One step of the `izi_f` training: image -> code -> image, compared in pixels and features.
+
+    The loss is |x - G(E(x))|^2 + k |f(x) - f(G(E(x)))|^2, means over elements, with f the
+    discriminator's last block. Generator and discriminator stay as they are, in inference mode.
+    Where images have classes, the encoder's guess of the class is also held to the truth (cross
+    entropy), so that a code can be decoded into the class it came from.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        *,
+        feature_weight: float,
+        learning_rate: float,
+    ) -> None:
+        self.encoder, self.generator = encoder, generator
+        self.features = feature_blocks(discriminator)
+        self.feature_weight = feature_weight
+        self.optimizer = keras.optimizers.Adam(learning_rate, 0.5, 0.999)
+        self.optimizer.build(encoder.trainable_variables)
+
+    def __call__(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        images, classes = data
+        with tf.GradientTape() as tape:
+            code = self.encoder(images, training=True)
+            again = self.generator(code, training=False)
+            image_loss = tf.reduce_mean(tf.square(images - again))
+            feature_loss = tf.reduce_mean(
+                tf.square(
+                    self.features(images, training=False)[-1]
+                    - self.features(again, training=False)[-1]
+                )
+            )
+            loss = image_loss + self.feature_weight * feature_loss
+            if len(code) > 1:
+                loss += (
+                    tf.reduce_mean(keras.losses.categorical_crossentropy(classes, code[1])) * 0.1
+                )
+        variables = self.encoder.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        return {"image_loss": image_loss, "feature_loss": feature_loss}

@@ -1,0 +1,189 @@
+"""Train all networks of a run on arrays: the one entry to this room."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augan.config import Config
+from augan.data.preprocessing import Preprocessing
+from augan.gan import keras
+from augan.gan.model import GAN
+from augan.gan.networks import build_network, network_spec
+from augan.seeding import child_seed
+from augan.training.batches import Batches
+from augan.training.classifier import ClassifierUpdate
+from augan.training.clock import Clock
+from augan.training.encoder import EncoderUpdate
+from augan.training.loop import Observer, Update, run_loop
+from augan.training.plan import Plan
+from augan.training.samples import SampleGrid
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What networks are trained on.
+
+    Parameters
+    ----------
+    pixels : ndarray [N, S, S, C]
+        Stored squares of the fit split.
+    classes : ndarray [N] of int, or None
+        Indices below `num_classes`.
+    num_classes : int
+        0 for a generator without classes.
+    preprocessing : Preprocessing
+        What turns stored squares into the networks' range.
+    """
+
+    pixels: np.ndarray
+    classes: np.ndarray | None
+    num_classes: int
+    preprocessing: Preprocessing
+
+
+@dataclass
+class TrainedNetworks:
+    """Keras models by name, the specs that rebuild them, and the steps each part took."""
+
+    models: dict[str, keras.Model] = field(default_factory=dict)
+    specs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
+
+
+def train_networks(
+    config: Config,
+    data: TrainingData,
+    plan: Plan,
+    *,
+    observers: Sequence[Observer] = (),
+    samples: Path | None = None,
+    clock: Clock | None = None,
+) -> TrainedNetworks:
+    """Train the networks that `plan` names, in its order.
+
+    Parameters
+    ----------
+    config : Config
+        Resolved settings.
+    observers : sequence of Observer
+        Told of the progress.
+    samples : Path or None
+        Folder for pictures of generated images.
+    clock : Clock or None
+        Told how long each part took.
+    """
+    clock = clock or Clock()
+    trainer = _Trainer(config, data, plan, tuple(observers), samples)
+    for part in plan.parts:
+        with clock.part(part):
+            PARTS[part](trainer)
+    return trainer.networks
+
+
+@dataclass
+class _Trainer:
+    """Builds each network from the configuration and hands its update to the loop."""
+
+    config: Config
+    data: TrainingData
+    plan: Plan
+    observers: tuple[Observer, ...]
+    samples: Path | None
+    networks: TrainedNetworks = field(default_factory=TrainedNetworks)
+
+    def build(self, role: str, **arguments: Any) -> keras.Model:
+        """Build the network of `role` and keep it with its spec."""
+        architecture = "cnn" if role == "classifier" else self.config.gan.architecture
+        spec = network_spec(
+            architecture,
+            role,
+            image_shape=list(self.data.pixels.shape[1:]),
+            num_classes=self.data.num_classes,
+            seed=child_seed(self.config.seed, role),
+            **arguments,
+        )
+        self.networks.specs[role] = spec
+        self.networks.models[role] = build_network(spec)
+        return self.networks.models[role]
+
+    def run(self, part: str, update: Update, *more: Observer) -> None:
+        """Train one part until its allowance is used up."""
+        batches = Batches(
+            self.data.pixels,
+            self.data.classes,
+            num_classes=self.data.num_classes,
+            batch_size=self.config.training.batch_size,
+            scale=self.data.preprocessing.scale,
+            seed=child_seed(self.config.seed, part, "batches"),
+        )
+        observers = (*self.observers, *more)
+        self.networks.steps[part] = run_loop(
+            part, update, batches, self.plan.allowance(part), observers
+        )
+
+    def gan(self) -> None:
+        config = self.config
+        average = self.build(
+            "generator", latent_dim=config.gan.latent_dim, width=config.generator.width
+        )
+        discriminator = self.build(
+            "discriminator", width=config.discriminator.width, norm=config.discriminator.norm
+        )
+        gan = GAN(
+            build_network(self.networks.specs["generator"]),
+            discriminator,
+            average,
+            loss=config.gan.loss,
+            diffaug=config.gan.diffaug or (),
+            generator_rate=config.generator.learning_rate,
+            discriminator_rate=config.discriminator.learning_rate,
+            ema=config.gan.ema,
+            seed=config.seed,
+        )
+        self.run("gan", gan.train_step, *self._sample_grid(average))
+
+    def _sample_grid(self, generator: keras.Model) -> tuple[Observer, ...]:
+        if self.samples is None:
+            return ()
+        grid = SampleGrid(
+            generator,
+            self.data.preprocessing,
+            self.samples,
+            num_classes=self.data.num_classes,
+            every=self.config.training.sample_every,
+            seed=self.config.seed,
+        )
+        return (grid,)
+
+    def encoder(self) -> None:
+        config = self.config
+        encoder = self.build(
+            "encoder", latent_dim=config.gan.latent_dim, width=config.encoder.width
+        )
+        update = EncoderUpdate(
+            encoder,
+            self.networks.models["generator"],
+            self.networks.models["discriminator"],
+            feature_weight=config.encoder.feature_weight,
+            learning_rate=config.encoder.learning_rate,
+        )
+        self.run("encoder", update)
+
+    def classifier(self) -> None:
+        settings = self.config.classifier
+        update = ClassifierUpdate(
+            self.build("classifier", width=settings.width),
+            learning_rate=settings.learning_rate,
+            seed=self.config.seed,
+        )
+        self.run("classifier", update)
+
+
+PARTS: dict[str, Callable[[_Trainer], None]] = {
+    "gan": _Trainer.gan,
+    "encoder": _Trainer.encoder,
+    "classifier": _Trainer.classifier,
+}

@@ -1,0 +1,67 @@
+"""Pictures of what the generator makes while it trains: a fixed grid, one row a class."""
+
+from pathlib import Path
+
+import numpy as np
+
+from augan.data.images import image_grid, write_png
+from augan.data.preprocessing import Preprocessing
+from augan.gan import keras
+from augan.gan.inference import Inference
+from augan.seeding import child_rng
+from augan.training.loop import Allowance
+
+COLUMNS = 10
+
+
+class SampleGrid:
+    """Observer that draws the same codes again every `every` steps of the GAN.
+
+    Parameters
+    ----------
+    generator : keras.Model
+        The averaged generator.
+    folder : Path
+        Where `step_*.png` go; made when the first is written.
+    """
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        preprocessing: Preprocessing,
+        folder: Path,
+        *,
+        num_classes: int,
+        every: int,
+        seed: int,
+    ) -> None:
+        self.preprocessing, self.folder, self.every = preprocessing, folder, every
+        rows = num_classes or COLUMNS
+        latent_dim = generator.inputs[0].shape[-1]
+        noise = child_rng(seed, "sample grid").normal(size=(rows * COLUMNS, latent_dim))
+        self._inputs = [noise.astype(np.float32)]
+        if num_classes:
+            one_hot = np.eye(num_classes, dtype=np.float32)
+            self._inputs.append(np.repeat(one_hot, COLUMNS, axis=0))
+        self._generate = Inference(
+            lambda *codes: generator(list(codes) if len(codes) > 1 else codes[0], training=False),
+            *(x.shape[1:] for x in self._inputs),
+        )
+        self._drawn = 0
+
+    def on_steps(
+        self, part: str, step: int, allowance: Allowance, losses: dict[str, float]
+    ) -> None:
+        """Draw the grid when another `every` steps are done, and at the end."""
+        if part == "gan" and (step // self.every > self._drawn or allowance.done(step) >= 1):
+            self._drawn = step // self.every
+            self.draw(step)
+
+    def draw(self, step: int) -> Path:
+        """Write the grid of `step` and return its path."""
+        (images,) = self._generate(*self._inputs)
+        pixels = self.preprocessing.to_native(self.preprocessing.unscale(images))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"step_{step:06d}.png"
+        write_png(path, image_grid(self.preprocessing.displayable(pixels), COLUMNS))
+        return path

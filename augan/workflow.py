@@ -1,0 +1,263 @@
+"""A whole task: images in, one bundle out.
+
+This is the only place that knows both applications: it trains the networks, fits and calibrates the
+detector, and puts everything into one bundle. Data flows one way: dataset -> squares -> split ->
+networks -> detector -> bundle.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augan.bundle import BUNDLE_NAME, Bundle, Network, read_weights, save_bundle
+from augan.config import Config
+from augan.data.dataset import Dataset
+from augan.data.duplicates import near_duplicates
+from augan.data.preprocessing import Preprocessing, prepare
+from augan.data.splits import Split, make_split
+from augan.detect.detector import Detector
+from augan.exceptions import ConfigError
+from augan.gan.inference import Inference
+from augan.training.clock import Clock
+from augan.training.loop import Observer
+from augan.training.networks import TrainedNetworks, TrainingData, train_networks
+from augan.training.plan import Plan
+from augan.training.runs import RunFolder
+
+# Side of the square -> updates of the GAN, chosen to end within the default minutes on two cores.
+DEFAULT_STEPS = {8: 1500, 16: 4000, 32: 6000, 64: 4000}
+DEFAULT_MINUTES = 14.0
+SMALL_DATA_MINUTES = 0.9  # squares of 8 pixels, such as scikit-learn's digits
+AFTER_TRAINING = 0.05  # share of the minutes kept for fitting the detector and saving
+DUPLICATE_SHARE = 0.005  # of the calibration images; below it, look-alikes are chance
+
+
+def resolve(config: Config, dataset: Dataset) -> tuple[Config, Preprocessing]:
+    """Fill in every setting that is left to the data.
+
+    Returns
+    -------
+    config : Config
+        Without `None`, except for limits that do not apply.
+    preprocessing : Preprocessing
+        Fitted to the dataset.
+
+    Raises
+    ------
+    ConfigError
+        If the data cannot serve the task.
+    """
+    preprocessing = Preprocessing.fit(dataset, config.data.size)
+    size, task = preprocessing.size, config.task
+    if task == "auto":
+        task = "both" if dataset.num_classes > 1 else "detect"
+    if task == "both" and dataset.num_classes < 2:
+        raise ConfigError(
+            f"{dataset.name} has {dataset.num_classes} classes, and --task both needs at least 2; "
+            "sort the images into one folder for each class, or use --task detect or generate"
+        )
+    small = size == min(DEFAULT_STEPS)
+    rate = 1e-3 if small else 2e-4
+    changes: dict[str, Any] = {"task": task, "data__size": size}
+    if config.gan.diffaug is None:
+        # One pixel is an eighth of the smallest square: there a shift is no small change.
+        changes["gan__diffaug"] = [] if small else ["translation"]
+    for player in ("generator", "discriminator"):
+        if getattr(config, player).learning_rate is None:
+            changes[f"{player}__learning_rate"] = rate
+    if config.training.steps is None and config.training.max_minutes is None:
+        changes["training__steps"] = DEFAULT_STEPS.get(size, DEFAULT_STEPS[64])
+        changes["training__max_minutes"] = SMALL_DATA_MINUTES if small else DEFAULT_MINUTES
+    return config.replace(**changes), preprocessing
+
+
+@dataclass(frozen=True)
+class _Material:
+    """Everything that is known before training starts."""
+
+    config: Config
+    dataset: Dataset
+    pixels: np.ndarray
+    preprocessing: Preprocessing
+    split: Split
+    warnings: list[str]
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the generator: 0 unless they will be used."""
+        classes = self.dataset.num_classes
+        return classes if classes > 1 and self.config.task != "detect" else 0
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What trains, in order."""
+        encoder = self.config.task != "generate" or self.config.training.keep_codes
+        wanted = {"gan": True, "encoder": encoder, "classifier": self.num_classes > 0}
+        return tuple(part for part, is_wanted in wanted.items() if is_wanted)
+
+
+def train(
+    config: Config,
+    dataset: Dataset,
+    *,
+    out: str | Path | None = None,
+    observers: Sequence[Observer] = (),
+    clock: Clock | None = None,
+) -> Bundle:
+    """Train a GAN and what the task needs on it, and save one bundle in a run folder.
+
+    Parameters
+    ----------
+    config : Config
+        Settings; what is None is decided from the data.
+    dataset : Dataset
+        Training images, as `augan.load_dataset` returns them.
+    out : path or None
+        The run folder, new or empty; None: `runs/<time>-<data>`.
+    observers : sequence of Observer
+        Told of the progress.
+    clock : Clock or None
+        Started earlier if more than this call counts towards `training.max_minutes`.
+
+    Returns
+    -------
+    Bundle
+        Saved as `bundle.augan` in the run folder; its `path` tells where.
+    """
+    clock = clock or Clock()
+    with clock.part("data"):
+        material = _gather(*resolve(config, dataset), dataset)
+    run = RunFolder(out, dataset.name)
+    run.write_text("config.yaml", material.config.to_yaml())
+    run.write_skipped(material.dataset.skipped)
+    networks = train_networks(
+        material.config,
+        _fit_data(material),
+        Plan(material.parts, material.config.training.steps, _deadline(material.config, clock)),
+        observers=[run, *observers],
+        samples=run.samples,
+        clock=clock,
+    )
+    with clock.part("detector and bundle"):
+        bundle = _assemble(material, networks)
+        save_bundle(bundle, run.path / BUNDLE_NAME)
+    run.write_json("summary.json", {"seconds": clock.seconds, "warnings": material.warnings})
+    run.finish()
+    return bundle
+
+
+def _gather(config: Config, preprocessing: Preprocessing, dataset: Dataset) -> _Material:
+    dataset, pixels = prepare(dataset, preprocessing)
+    split = make_split(
+        len(dataset),
+        seed=config.seed,
+        groups=dataset.groups,
+        labels=dataset.labels,
+        calibrate=config.task != "generate",
+    )
+    warnings = []
+    if dataset.skipped:
+        warnings.append(f"{len(dataset.skipped)} files could not be read; see skipped.csv")
+    twins = near_duplicates(pixels, split)
+    if len(twins) > DUPLICATE_SHARE * len(split.calibrate):
+        outside, inside, _ = twins[0]
+        warnings.append(
+            f"{len(twins)} calibration images are nearly identical to training images (for example "
+            f"{dataset.names[inside]} and {dataset.names[outside]}): false alarms will exceed the "
+            "chosen rate; name what belongs together with --groups"
+        )
+    return _Material(config, dataset, pixels, preprocessing, split, warnings)
+
+
+def _fit_data(material: _Material) -> TrainingData:
+    rows, labels = material.split.fit, material.dataset.labels
+    classes = labels[rows] if material.num_classes and labels is not None else None
+    return TrainingData(
+        material.pixels[rows], classes, material.num_classes, material.preprocessing
+    )
+
+
+def _deadline(config: Config, clock: Clock) -> float | None:
+    minutes = config.training.max_minutes
+    return None if minutes is None else clock.started + minutes * 60 * (1 - AFTER_TRAINING)
+
+
+def _assemble(material: _Material, networks: TrainedNetworks) -> Bundle:
+    bundle = Bundle(
+        config=material.config.to_dict(),
+        data=_describe_data(material),
+        preprocessing=material.preprocessing.to_dict(),
+        networks={
+            name: Network(networks.specs[name], read_weights(model))
+            for name, model in networks.models.items()
+        },
+        tables={"split": vars(material.split).copy()},
+        metrics={"steps": networks.steps, "warnings": material.warnings},
+    )
+    if "encoder" in networks.models and material.config.training.keep_codes:
+        bundle.tables["codes"] = _codes(material, networks)
+    if "classifier" in networks.models:
+        bundle.metrics["classifier"] = _classifier_accuracy(material, networks)
+    if material.config.task != "generate":
+        _add_detector(bundle, material, networks)
+    return bundle
+
+
+def _describe_data(material: _Material) -> dict[str, Any]:
+    dataset = material.dataset
+    digest = hashlib.sha256(material.pixels.tobytes())
+    digest.update(json.dumps([str(material.pixels.dtype), material.pixels.shape]).encode())
+    counts = np.zeros(0, int)
+    if dataset.labels is not None:
+        digest.update(dataset.labels.tobytes())
+        counts = np.bincount(dataset.labels, minlength=dataset.num_classes)
+    return {
+        "name": dataset.name,
+        "source": dataset.source,
+        "num_images": len(dataset),
+        "class_names": list(dataset.class_names),
+        "class_counts": counts.tolist(),
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _codes(material: _Material, networks: TrainedNetworks) -> dict[str, np.ndarray]:
+    """Latent codes of the fit split, for augmentation around real images."""
+    encoder = networks.models["encoder"]
+    encode = Inference(lambda images: encoder(images, training=False), encoder.input_shape[1:])
+    rows = material.split.fit
+    outputs = encode(material.preprocessing.scale(material.pixels[rows]))
+    codes = {"rows": rows, "noise": outputs[0]}
+    if len(outputs) > 1:
+        codes["classes"] = outputs[1]
+    return codes
+
+
+def _classifier_accuracy(material: _Material, networks: TrainedNetworks) -> dict[str, Any]:
+    """How often the agreement classifier is right on real images it was not fitted on."""
+    model, labels = networks.models["classifier"], material.dataset.labels
+    classify = Inference(lambda images: model(images, training=False), model.input_shape[1:])
+    rows = material.split.tune
+    (logits,) = classify(material.preprocessing.scale(material.pixels[rows]))
+    right = logits.argmax(axis=1) == np.asarray(labels)[rows]
+    return {"accuracy": float(right.mean()), "n": len(rows), "split": "tune"}
+
+
+def _add_detector(bundle: Bundle, material: _Material, networks: TrainedNetworks) -> None:
+    split, groups = material.split, material.dataset.groups
+    detector = Detector.fit(
+        material.config.detect.method,
+        networks.models,
+        material.preprocessing,
+        material.pixels[split.tune],
+    )
+    detector.calibrate(
+        material.pixels[split.calibrate], None if groups is None else groups[split.calibrate]
+    )
+    bundle.detector = detector.describe()
+    bundle.tables.update(detector.tables())

@@ -1,0 +1,315 @@
+"""Geometry, depth and range: from pictures to squares and back."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from augan.data.dataset import Dataset, ImageFiles, from_arrays
+from augan.data.geometry import fitted_shape, resize
+from augan.data.images import write_png
+from augan.data.loading import load_dataset
+from augan.data.preprocessing import Preprocessing, prepare
+from augan.exceptions import DataError
+
+RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (-2.0, 3.0)}
+
+
+def make(size=8, channels=1, dtype="uint8", native_shape=None):
+    return Preprocessing(size, channels, dtype, *RANGES[dtype], native_shape)
+
+
+def noise(*shape, dtype="uint8", seed=0):
+    rng = np.random.default_rng(seed)
+    if dtype == "float32":
+        return rng.uniform(-2, 3, shape).astype(np.float32)
+    return rng.integers(0, np.iinfo(dtype).max + 1, shape, dtype)
+
+
+# Learning
+
+
+@pytest.mark.parametrize(
+    ("side", "size"), [(3, 8), (8, 8), (9, 16), (28, 32), (32, 32), (33, 64), (500, 64)]
+)
+def test_size_is_the_smallest_that_holds_the_image(side, size):
+    learned = Preprocessing.fit(from_arrays(np.zeros((2, 2, side), np.uint8)))
+    assert learned == Preprocessing(size, 1, "uint8", 0.0, 255.0, (2, side))
+
+
+def test_size_follows_the_median_image_and_can_be_given():
+    images = [np.zeros((side, 2, 1), np.uint8) for side in (6, 7, 400)]
+    dataset = Dataset("mixed", None, images, ("a", "b", "c"))
+    assert Preprocessing.fit(dataset).size == 8
+    assert Preprocessing.fit(dataset).native_shape is None
+    assert Preprocessing.fit(dataset, 128).size == 128
+    for size in (0, 4, 12, -8):
+        with pytest.raises(DataError, match="power of two"):
+            Preprocessing.fit(dataset, size)
+
+
+def test_one_deep_or_coloured_file_sets_the_model(tmp_path):
+    write_png(tmp_path / "gray.png", np.full((8, 8), 7, np.uint8))
+    assert Preprocessing.fit(load_dataset(tmp_path)).dtype == "uint8"
+    write_png(tmp_path / "colour.png", np.full((8, 8, 3), 7, np.uint8))
+    write_png(tmp_path / "deep.png", np.full((8, 8), 1799, np.uint16))
+    dataset = load_dataset(tmp_path)
+    learned = Preprocessing.fit(dataset)
+    assert learned == Preprocessing(8, 3, "uint16", 0.0, 65535.0, (8, 8))
+    _, pixels = prepare(dataset, learned)
+    np.testing.assert_array_equal(pixels, np.full((3, 8, 8, 3), 7 * 257, np.uint16))
+
+
+def test_float_range_is_learned_and_must_not_be_constant():
+    learned = Preprocessing.fit(from_arrays(np.array([-4.0, 6.0]).reshape(2, 1, 1)))
+    assert (learned.dtype, learned.low, learned.high) == ("float32", -4.0, 6.0)
+    with pytest.raises(DataError, match=r"value 1\.5"):
+        Preprocessing.fit(from_arrays(np.full((2, 4, 4), 1.5)))
+
+
+def test_fit_needs_images():
+    with pytest.raises(DataError, match="no image"):
+        Preprocessing.fit(from_arrays(np.zeros((1, 8, 8))).subset([]))
+
+
+# Geometry
+
+
+def test_picture_that_fits_is_centred_and_its_edges_repeated():
+    image = np.array([[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]], np.uint8)[..., None]
+    square = make().to_square(image)[..., 0]
+    top, bottom = [1, 1, 2, 3, 4, 5, 5, 5], [6, 6, 7, 8, 9, 10, 10, 10]
+    assert square.tolist() == [top] * 4 + [bottom] * 4
+
+
+@pytest.mark.parametrize(
+    ("shape", "fitted"),
+    [((8, 8), (8, 8)), ((5, 1), (5, 1)), ((4, 4), (8, 8)), ((2, 4), (4, 8)), ((1, 1), (8, 8)),
+     ((9, 8), (8, 7)), ((16, 4), (8, 2)), ((1000, 1), (8, 1))],
+)  # fmt: skip
+def test_fitted_shape(shape, fitted):
+    assert fitted_shape(*shape, 8) == fitted
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_large_picture_is_averaged_by_area(dtype):
+    image = noise(16, 16, 3, dtype=dtype)
+    square = make(channels=3, dtype=dtype).to_square(image)
+    expected = image.reshape(8, 2, 8, 2, 3).mean(axis=(1, 3), dtype=np.float64)
+    np.testing.assert_allclose(square, expected, atol=0.51 if dtype != "float32" else 1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_small_picture_is_enlarged_smoothly(dtype):
+    image = np.array([[0, 200]], dtype)[..., None]
+    row = resize(image, 1, 8)[0, :, 0]
+    assert row.tolist() == [0, 0, 25, 75, 125, 175, 200, 200]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    size=st.sampled_from([8, 16]),
+    dtype=st.sampled_from(sorted(RANGES)),
+    gray=st.booleans(),
+)
+def test_squares_keep_range_shape_and_type(height, width, size, dtype, gray):
+    image = noise(height, width, 1 if gray else 3, dtype=dtype, seed=height * 41 + width)
+    model = make(size, 3, dtype, (height, width))
+    square = model.to_square(image)
+    assert square.shape == (size, size, 3)
+    assert square.dtype == np.dtype(dtype)
+    slack = 1e-5 if dtype == "float32" else 0
+    assert image.min() - slack <= square.min() <= square.max() <= image.max() + slack
+    if gray:
+        assert np.ptp(square, axis=-1).max() == 0
+    batch = np.stack([image, image])
+    np.testing.assert_array_equal(model.materialise(batch), np.stack([square, square]))
+    native = model.to_native(square[None])
+    assert native.shape == (1, height, width, 3)
+    assert native.dtype == square.dtype
+    if size < 2 * max(height, width) <= 2 * size:
+        np.testing.assert_array_equal(native[0], np.broadcast_to(image, (height, width, 3)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "tolerance"), [((32, 20), 0.005), ((20, 32), 0.005), ((7, 5), 0.03), ((3, 2), 0.07)]
+)
+def test_resized_pictures_return_to_their_place(shape, tolerance):
+    # A smooth picture survives shrinking or enlarging; a shifted crop would not match it.
+    y, x = np.mgrid[: shape[0], : shape[1]] / max(shape)
+    image = (x + 2 * y).astype(np.float32)[..., None]
+    model = make(16, 1, "float32", shape)
+    native = model.to_native(model.to_square(image)[None])[0]
+    assert native.shape == image.shape
+    assert np.abs(native - image).mean() < tolerance
+
+
+def test_squares_stay_when_sizes_were_mixed_and_maps_are_welcome():
+    squares = noise(2, 8, 8, 1)
+    assert make().to_native(squares) is squares
+    maps = noise(2, 8, 8, 2, dtype="float32")
+    model = make(native_shape=(6, 5))
+    np.testing.assert_array_equal(model.to_native(maps), maps[:, 1:7, 1:6])
+    assert model.to_native(maps[:0]).shape == (0, 6, 5, 2)
+    with pytest.raises(DataError, match=r"\[2, 4, 8, 1\]"):
+        model.to_native(squares[:, :4])
+
+
+# Depth, channels, range
+
+
+@pytest.mark.parametrize(
+    ("image", "model", "message"),
+    [
+        (noise(8, 8, 3), make(), "another channel count"),
+        (noise(8, 8, 1, dtype="uint16"), make(), "uint16, but the model takes uint8"),
+        (noise(8, 8, 1, dtype="float32"), make(), "float32, but the model takes uint8"),
+        (noise(8, 8, 1, dtype="float32"), make(dtype="uint16"), "the model takes uint16"),
+        (noise(8, 8, 1).astype(np.int64), make(), "int64"),
+        (noise(8, 8), make(), r"\[H, W, C\]"),
+    ],
+)
+def test_what_would_lose_information_is_refused(image, model, message):
+    with pytest.raises(DataError, match=message):
+        model.to_square(image)
+    if image.ndim == 3:
+        with pytest.raises(DataError, match=message):
+            model.materialise(image[None])
+        with pytest.raises(DataError, match=f"image 1: .*{message}"):
+            model.materialise([np.zeros((8, 8, 1), model.dtype), image])
+
+
+def test_integers_enter_a_float_model_as_they_are():
+    square = make(dtype="float32").to_square(noise(8, 8, 1, dtype="uint16"))
+    np.testing.assert_array_equal(square, noise(8, 8, 1, dtype="uint16").astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_every_integer_survives_scaling(dtype):
+    model = make(dtype=dtype)
+    values = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
+    scaled = model.scale(values)
+    assert scaled.dtype == np.float32
+    assert (scaled[0], scaled[-1]) == (-1, 1)
+    np.testing.assert_array_equal(model.unscale(scaled), values)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    low=st.floats(-(2.0**100), 2.0**100, width=32),
+    span=st.floats(2.0**-20, 2.0**100, width=32),
+    at=st.floats(0, 1),
+)
+def test_floats_survive_scaling(low, span, at):
+    high = low + span
+    if not low < high:
+        return
+    model = Preprocessing(8, 1, "float32", low, high)
+    values = np.array([low, low + at * span, high], np.float32)
+    scaled = model.scale(values)
+    tolerance = 1e-6 * (abs(low) + span)
+    np.testing.assert_allclose(model.unscale(scaled), values, rtol=0, atol=tolerance)
+
+
+def test_scale_does_not_clip_but_unscale_does():
+    model = make(dtype="float32")
+    np.testing.assert_allclose(model.scale(np.array([-7.0, 0.5, 8.0])), [-3, 0, 3])
+    np.testing.assert_allclose(model.unscale(np.array([-3.0, 0.0, 3.0])), [-2, 0.5, 3])
+    assert make().unscale(np.array([-9.0, -1.0, 0.0, 0.99, 9.0])).tolist() == [0, 0, 128, 254, 255]
+
+
+# Storage
+
+
+@pytest.mark.parametrize("native_shape", [None, (6, 5)])
+@pytest.mark.parametrize("dtype", sorted(RANGES))
+def test_dictionary_round_trip(dtype, native_shape):
+    model = make(16, 3, dtype, native_shape)
+    assert Preprocessing.from_dict(json.loads(json.dumps(model.to_dict()))) == model
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"size": "8"},
+        {"size": True},
+        {"size": 7},
+        {"channels": 2},
+        {"dtype": "int8"},
+        {"dtype": None},
+        {"low": "0"},
+        {"high": 254.0},
+        {"dtype": "float32", "high": float("inf")},
+        {"dtype": "float32", "high": float("nan")},
+        {"dtype": "float32", "low": 255.0},
+        {"native_shape": [8]},
+        {"native_shape": [0, 8]},
+        {"native_shape": "88"},
+        {"native_shape": [8.5, 8]},
+        {"more": 1},
+    ],
+)
+def test_nonsense_dictionaries_are_refused(changes):
+    with pytest.raises(DataError):
+        Preprocessing.from_dict({**make().to_dict(), **changes})
+
+
+def test_incomplete_dictionaries_are_refused():
+    for values in ({"size": 8}, [], None):
+        with pytest.raises(DataError, match="must have the fields"):
+            Preprocessing.from_dict(values)
+
+
+# Decoding a whole dataset
+
+
+def write_files(folder, count):
+    noise = np.random.default_rng(0)
+    for i in range(count):
+        write_png(folder / f"{i:02d}.png", noise.integers(0, 256, (9, 9), np.uint8))
+    return load_dataset(folder)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:80])
+
+
+def test_prepare_drops_files_that_do_not_decode(tmp_path):
+    dataset = write_files(tmp_path, 20)
+    whole, expected = prepare(dataset, make(16))
+    assert whole is dataset
+    truncate(tmp_path / "03.png")
+    kept, pixels = prepare(dataset, make(16))
+    assert [name for name, _ in kept.skipped] == ["03.png"]
+    assert isinstance(kept.images, ImageFiles)
+    assert "03.png" not in kept.names
+    np.testing.assert_array_equal(pixels, np.delete(expected, 3, axis=0))
+
+
+def test_prepare_counts_what_loading_skipped(tmp_path):
+    write_files(tmp_path, 20)
+    (tmp_path / "empty.png").touch()
+    dataset = load_dataset(tmp_path)
+    truncate(tmp_path / "03.png")
+    kept, _ = prepare(dataset, make(16))
+    assert [name for name, _ in kept.skipped] == ["empty.png", "03.png"]
+    truncate(tmp_path / "04.png")
+    with pytest.raises(DataError, match="3 of 21"):
+        prepare(dataset, make(16))
+
+
+def test_prepare_names_the_file_that_does_not_fit(tmp_path):
+    dataset = write_files(tmp_path, 2)
+    write_png(tmp_path / "01.png", np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(DataError, match=r"01\.png: .*another channel count"):
+        prepare(dataset, make(16))
+
+
+def test_prepare_arrays():
+    dataset, pixels = prepare(from_arrays(noise(3, 6, 7)), make())
+    assert len(dataset) == 3
+    np.testing.assert_array_equal(pixels[:, 1:7, :7, 0], noise(3, 6, 7))
