@@ -1,0 +1,62 @@
+"""augan: train a GAN on your own images, synthesise labelled samples, detect anomalies.
+
+Names are resolved when first used, so that `import augan` loads no TensorFlow.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AuganError": "augan.exceptions",
+    "Config": "augan.config",
+    "load_dataset": "augan.data.loading",
+    "from_arrays": "augan.data.dataset",
+    "load_bundle": "augan.bundle",
+    "train": "augan.workflow",
+    "augment_folder": "augan.augment.folder",
+    "generate_folder": "augan.augment.folder",
+    "detect_folder": "augan.detect.folder",
+    "GANDetector": "augan.detect.estimator",
+    "GANOverSampler": "augan.augment.oversampler",
+    "classic_policy": "augan.augment.classic",
+}
+
+__all__ = [
+    "AuganError",
+    "Config",
+    "GANDetector",
+    "GANOverSampler",
+    "augment_folder",
+    "classic_policy",
+    "detect_folder",
+    "from_arrays",
+    "generate_folder",
+    "load_bundle",
+    "load_dataset",
+    "train",
+]
+
+if TYPE_CHECKING:
+    from augan.augment.classic import classic_policy
+    from augan.augment.folder import augment_folder, generate_folder
+    from augan.augment.oversampler import GANOverSampler
+    from augan.bundle import load_bundle
+    from augan.config import Config
+    from augan.data.dataset import from_arrays
+    from augan.data.loading import load_dataset
+    from augan.detect.estimator import GANDetector
+    from augan.detect.folder import detect_folder
+    from augan.exceptions import AuganError
+    from augan.workflow import train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'augan' has no attribute '{name}'")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -14,66 +14,23 @@ from typing import Any
 
 import numpy as np
 
-from augan.bundle import BUNDLE_NAME, Bundle, Network, read_weights, save_bundle
+from augan.bundle import BUNDLE_NAME, Bundle, save_bundle
 from augan.config import Config
 from augan.data.dataset import Dataset
 from augan.data.duplicates import near_duplicates
 from augan.data.preprocessing import Preprocessing, prepare
 from augan.data.splits import Split, make_split
 from augan.detect.detector import Detector
-from augan.exceptions import ConfigError
 from augan.gan.inference import Inference
 from augan.training.clock import Clock
+from augan.training.defaults import resolve
 from augan.training.loop import Observer
 from augan.training.networks import TrainedNetworks, TrainingData, train_networks
 from augan.training.plan import Plan
 from augan.training.runs import RunFolder
 
-# Side of the square -> updates of the GAN, chosen to end within the default minutes on two cores.
-DEFAULT_STEPS = {8: 1500, 16: 4000, 32: 6000, 64: 4000}
-DEFAULT_MINUTES = 14.0
-SMALL_DATA_MINUTES = 0.9  # squares of 8 pixels, such as scikit-learn's digits
 AFTER_TRAINING = 0.05  # share of the minutes kept for fitting the detector and saving
 DUPLICATE_SHARE = 0.005  # of the calibration images; below it, look-alikes are chance
-
-
-def resolve(config: Config, dataset: Dataset) -> tuple[Config, Preprocessing]:
-    """Fill in every setting that is left to the data.
-
-    Returns
-    -------
-    config : Config
-        Without `None`, except for limits that do not apply.
-    preprocessing : Preprocessing
-        Fitted to the dataset.
-
-    Raises
-    ------
-    ConfigError
-        If the data cannot serve the task.
-    """
-    preprocessing = Preprocessing.fit(dataset, config.data.size)
-    size, task = preprocessing.size, config.task
-    if task == "auto":
-        task = "both" if dataset.num_classes > 1 else "detect"
-    if task == "both" and dataset.num_classes < 2:
-        raise ConfigError(
-            f"{dataset.name} has {dataset.num_classes} classes, and --task both needs at least 2; "
-            "sort the images into one folder for each class, or use --task detect or generate"
-        )
-    small = size == min(DEFAULT_STEPS)
-    rate = 1e-3 if small else 2e-4
-    changes: dict[str, Any] = {"task": task, "data__size": size}
-    if config.gan.diffaug is None:
-        # One pixel is an eighth of the smallest square: there a shift is no small change.
-        changes["gan__diffaug"] = [] if small else ["translation"]
-    for player in ("generator", "discriminator"):
-        if getattr(config, player).learning_rate is None:
-            changes[f"{player}__learning_rate"] = rate
-    if config.training.steps is None and config.training.max_minutes is None:
-        changes["training__steps"] = DEFAULT_STEPS.get(size, DEFAULT_STEPS[64])
-        changes["training__max_minutes"] = SMALL_DATA_MINUTES if small else DEFAULT_MINUTES
-    return config.replace(**changes), preprocessing
 
 
 @dataclass(frozen=True)
@@ -192,10 +149,7 @@ def _assemble(material: _Material, networks: TrainedNetworks) -> Bundle:
         config=material.config.to_dict(),
         data=_describe_data(material),
         preprocessing=material.preprocessing.to_dict(),
-        networks={
-            name: Network(networks.specs[name], read_weights(model))
-            for name, model in networks.models.items()
-        },
+        networks=networks.for_bundle(),
         tables={"split": vars(material.split).copy()},
         metrics={"steps": networks.steps, "warnings": material.warnings},
     )

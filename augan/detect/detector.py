@@ -108,5 +108,7 @@ class Detector:
             )
         models = {role: restore_network(bundle, role) for role in METHODS[name].needs}
         method = METHODS[name](models).restore(bundle.tables["detector"])
-        calibration = Calibration.from_arrays(bundle.tables["calibration"])
-        return cls(method, Preprocessing.from_dict(bundle.preprocessing), calibration)
+        detector = cls(method, Preprocessing.from_dict(bundle.preprocessing))
+        if "calibration" in bundle.tables:
+            detector.calibration = Calibration.from_arrays(bundle.tables["calibration"])
+        return detector

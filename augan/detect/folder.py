@@ -126,6 +126,13 @@ def detect_folder(
     return result
 
 
+def default_out(bundle: Bundle, images: str | Path) -> Path:
+    """Return the folder for the scores of `images`: inside the run, named after them."""
+    if bundle.path is None:
+        raise BundleError("this bundle was never saved, so there is no folder beside it; give one")
+    return bundle.path.parent / f"detect-{Path(images).resolve().name}"
+
+
 def _list_images(images: Path) -> tuple[Path, list[str]]:
     if images.is_file():
         return images.parent, [images.name]
@@ -158,6 +165,7 @@ class _Block:
     def score(self, detector: Detector, rate: float, result: DetectionResult) -> Iterator[list]:
         """Yield the rows of the table in order, and add to the result what they say."""
         result.unreadable += self.failures.items()
+        empty = [""] * (3 + len(detector.method.terms))
         readable = [name for name in self.names if name not in self.failures]
         if not readable:
             yield from (
@@ -175,7 +183,6 @@ class _Block:
             name: [name, repr(float(s)), repr(float(p)), int(f), *(repr(float(t)) for t in parts)]
             for name, s, p, f, parts in zip(readable, scores, p_values, flags, terms)
         }
-        empty = [""] * (3 + len(detector.method.terms))
         yield from (rows.get(name, [name, *empty]) for name in self.names)
 
     def _keep_worst(

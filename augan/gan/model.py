@@ -74,7 +74,7 @@ class GAN(keras.Model):
         ----------
         data : (images, classes) or images
             Images float32 `[N, H, W, C]` in [-1, 1]; classes float32 `[N, K]`, one-hot. The
-            generated batch has the real batch's classes, so that both follow one joint distribution.
+            generated batch has the real batch's classes: both follow one joint distribution.
 
         Returns
         -------

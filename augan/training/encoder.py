@@ -29,6 +29,7 @@ class EncoderUpdate:
         self.encoder, self.generator = encoder, generator
         self.features = feature_blocks(discriminator)
         self.feature_weight = feature_weight
+        self.conditional = len(encoder.outputs) > 1
         self.optimizer = keras.optimizers.Adam(learning_rate, 0.5, 0.999)
         self.optimizer.build(encoder.trainable_variables)
 
@@ -45,7 +46,7 @@ class EncoderUpdate:
                 )
             )
             loss = image_loss + self.feature_weight * feature_loss
-            if len(code) > 1:
+            if self.conditional:
                 loss += (
                     tf.reduce_mean(keras.losses.categorical_crossentropy(classes, code[1])) * 0.1
                 )

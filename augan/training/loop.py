@@ -1,4 +1,4 @@
-"""The loop: it runs any update, several steps inside one graph, until its steps or time are over."""
+"""The loop: it runs any update, several steps in one graph, until its steps or time are over."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from augan.bundle import Network, read_weights
 from augan.config import Config
 from augan.data.preprocessing import Preprocessing
 from augan.gan import keras
@@ -51,6 +52,13 @@ class TrainedNetworks:
     models: dict[str, keras.Model] = field(default_factory=dict)
     specs: dict[str, dict[str, Any]] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
+
+    def for_bundle(self) -> dict[str, Network]:
+        """Return every network as a bundle keeps it."""
+        return {
+            name: Network(self.specs[name], read_weights(model))
+            for name, model in self.models.items()
+        }
 
 
 def train_networks(

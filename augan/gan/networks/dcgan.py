@@ -32,7 +32,7 @@ def generator(
     width: int,
     seed: int,
 ) -> keras.Model:
-    """Build noise `[N, latent_dim]` (and class weights `[N, num_classes]`) -> images `[N, H, W, C]`.
+    """Build noise `[N, latent_dim]` (and classes `[N, num_classes]`) -> images `[N, H, W, C]`.
 
     Images are in [-1, 1]. `width` counts the channels of the last hidden block.
     """
@@ -163,7 +163,7 @@ def encoder(
     width: int,
     seed: int,
 ) -> keras.Model:
-    """Build images `[N, H, W, C]` -> noise `[N, latent_dim]` (and class weights `[N, num_classes]`).
+    """Build images `[N, H, W, C]` -> noise `[N, latent_dim]` (and classes `[N, num_classes]`).
 
     The discriminator's shape with batch normalisation, as in f-AnoGAN (Schlegl et al. 2019). The
     outputs feed the generator as they are.
@@ -175,7 +175,7 @@ def encoder(
         flat
     )
     if not num_classes:
-        return keras.Model(images, [noise], name="encoder")
+        return keras.Model(images, noise, name="encoder")
     classes = layers.Dense(
         num_classes,
         activation="softmax",

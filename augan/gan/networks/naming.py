@@ -1,4 +1,4 @@
-"""Every layer has a name of its own, and its first weights depend on that name and the seed only."""
+"""Every layer has a name of its own; its first weights depend on that name and the seed only."""
 
 import keras
 

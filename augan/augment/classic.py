@@ -1,0 +1,87 @@
+"""Classic augmentation by albumentations; the only file that knows the library.
+
+A policy is a name, so that it can stand in a configuration and a manifest. Each keeps the size and
+type of images; none changes a class in ordinary data, but `flip` does where left and right matter.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from augan.exceptions import ConfigError
+from augan.seeding import child_seed
+
+Transform = Callable[[np.ndarray], np.ndarray]
+
+
+def _shift(library: Any) -> list:
+    return [library.Affine(translate_percent=(-0.1, 0.1), scale=(0.9, 1.1), rotate=(-8, 8), p=1.0)]
+
+
+def _flip(library: Any) -> list:
+    return [library.HorizontalFlip(p=0.5)]
+
+
+def _light(library: Any) -> list:
+    return [library.RandomBrightnessContrast(brightness_limit=0.15, contrast_limit=0.15, p=1.0)]
+
+
+POLICIES: dict[str, tuple[Callable[[Any], list], ...]] = {
+    "none": (),
+    "shift": (_shift,),
+    "flip": (_flip,),
+    "shift-flip": (_shift, _flip),
+    "shift-flip-light": (_shift, _flip, _light),
+}
+
+
+def classic_policy(name: str, seed: int = 0) -> Transform:
+    """Return a function that augments images `[N, H, W, C]` at random, shape and type kept.
+
+    Images are uint8, uint16, or float32 in [0, 1].
+
+    Parameters
+    ----------
+    name : str
+        A key of `POLICIES`.
+    seed : int
+        The same seed gives the same sequence of results.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such policy.
+
+    Examples
+    --------
+    >>> images = np.zeros((2, 8, 8, 1), np.uint8)
+    >>> classic_policy("shift")(images).shape
+    (2, 8, 8, 1)
+    """
+    if name not in POLICIES:
+        raise ConfigError(f"there is no policy '{name}'; choose one of {', '.join(POLICIES)}")
+    if not POLICIES[name]:
+        return lambda images: images
+    library = _albumentations()
+    steps = [step for part in POLICIES[name] for step in part(library)]
+    compose = library.Compose(steps, seed=child_seed(seed, "classic", name))
+
+    def augment(images: np.ndarray) -> np.ndarray:
+        # The library takes uint8, or floats from 0 to 1.
+        white = 65535 if images.dtype == np.uint16 else 1
+        source = (images / white).astype(np.float32) if images.dtype == np.uint16 else images
+        changed = [compose(image=image)["image"].reshape(image.shape) for image in source]
+        result = np.stack(changed) if changed else source
+        return np.rint(result * white).astype(np.uint16) if white > 1 else result
+
+    return augment
+
+
+def _albumentations() -> Any:
+    # Its import asks the package index for news unless told not to.
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    import albumentations
+
+    return albumentations

@@ -1,0 +1,135 @@
+"""The generator as an imbalanced-learn sampler."""
+
+from typing import Any
+
+import numpy as np
+from imblearn.over_sampling.base import BaseOverSampler
+from sklearn.utils import check_array
+
+from augan.augment.sampling import Sampler
+from augan.bundle import Bundle, load_bundle
+from augan.config import Config
+from augan.data.dataset import from_arrays
+from augan.data.rows import as_image_array, seed_from
+from augan.data.splits import make_split
+from augan.exceptions import DataError
+from augan.training.defaults import resolve
+from augan.training.networks import TrainingData, train_networks
+from augan.training.plan import Plan
+
+
+class GANOverSampler(BaseOverSampler):
+    """Over-sample minority classes with images from a conditional GAN.
+
+    Trains on the rows that `fit_resample` is given, so inside an imbalanced-learn Pipeline it sees
+    the training folds only.
+
+    Parameters
+    ----------
+    sampling_strategy : float, str, dict or callable
+        How many to make of each class, as in imbalanced-learn.
+    bundle : Bundle, path or None
+        A trained model to draw from; None trains one.
+    image_shape : tuple (H, W) or (H, W, C), or None
+        How rows `[N, H * W * C]` become images; not needed for arrays `[N, H, W, C]`.
+    steps : int or None
+        Updates of the GAN; None decides by the size of the images.
+    random_state : int, RandomState or None
+        Seed of everything random.
+
+    Attributes
+    ----------
+    bundle_ : Bundle
+        What was drawn from.
+    sampling_strategy_ : dict
+        Class -> number of images made.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> keep = (y == 0) | ((y == 1) & (np.arange(len(y)) % 9 == 0))
+    >>> sampler = GANOverSampler(image_shape=(8, 8), steps=20, random_state=0)
+    >>> X_new, y_new = sampler.fit_resample(X[keep], y[keep])
+    >>> bool((y_new == 0).sum() == (y_new == 1).sum())
+    True
+    """
+
+    # Declared for imbalanced-learn, which checks them before fitting.
+    _parameter_constraints: dict = {  # noqa: RUF012
+        **BaseOverSampler._parameter_constraints,
+        "bundle": "no_validation",
+        "image_shape": [tuple, list, None],
+        "steps": [int, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        sampling_strategy: Any = "auto",
+        bundle: Any = None,
+        image_shape: tuple[int, ...] | None = None,
+        steps: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        super().__init__(sampling_strategy=sampling_strategy)
+        self.bundle = bundle
+        self.image_shape = image_shape
+        self.steps = steps
+        self.random_state = random_state
+
+    def _check_X_y(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray, bool]:
+        # imbalanced-learn's own check refuses images as arrays [N, H, W, C].
+        if np.ndim(X) == 2:
+            return super()._check_X_y(X, y)
+        array = check_array(X, allow_nd=True, dtype=None, ensure_2d=False)
+        return array, np.asarray(y), False
+
+    def _fit_resample(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        seed = seed_from(self.random_state)
+        images = as_image_array(X, self.image_shape)
+        self.bundle_ = self._train(images, y, seed) if self.bundle is None else self._given()
+        sampler = Sampler(self.bundle_)
+        new_images, new_labels = [], []
+        for label, count in self.sampling_strategy_.items():
+            index = sampler.class_index(str(label))
+            for block in sampler.of_class(index, count, seed) if count else ():
+                new_images.append(self._like(block, X))
+                new_labels.append(np.full(len(block), label, y.dtype))
+        return np.concatenate([X, *new_images]), np.concatenate([y, *new_labels])
+
+    def _like(self, block: np.ndarray, X: np.ndarray) -> np.ndarray:
+        if block[0].size != X[0].size:
+            raise DataError(
+                f"the model makes images {list(block.shape[1:])}, but those to over-sample are "
+                f"{list(X.shape[1:])}; train on images of one size"
+            )
+        return block.reshape((len(block), *X.shape[1:])).astype(X.dtype)
+
+    def _given(self) -> Bundle:
+        bundle = self.bundle if isinstance(self.bundle, Bundle) else load_bundle(self.bundle)
+        bundle.require("classes")
+        return bundle
+
+    def _train(self, images: np.ndarray, y: np.ndarray, seed: int) -> Bundle:
+        dataset = from_arrays(images, y)
+        settings = Config(seed=seed, task="generate").replace(training__steps=self.steps)
+        config, preprocessing = resolve(settings, dataset)
+        squares = preprocessing.materialise(images)
+        split = make_split(len(dataset), seed=seed, labels=dataset.labels, calibrate=False)
+        rows = np.sort(np.concatenate([split.fit, split.tune]))  # nothing is chosen on tune here
+        labels = np.asarray(dataset.labels)
+        data = TrainingData(squares[rows], labels[rows], dataset.num_classes, preprocessing)
+        networks = train_networks(config, data, Plan(("gan",), config.training.steps))
+        return Bundle(
+            config=config.to_dict(),
+            data={
+                "name": dataset.name,
+                "num_images": len(dataset),
+                "class_names": list(dataset.class_names),
+                "class_counts": np.bincount(labels, minlength=dataset.num_classes).tolist(),
+            },
+            preprocessing=preprocessing.to_dict(),
+            networks=networks.for_bundle(),
+        )

@@ -1,0 +1,87 @@
+"""Draw images from a bundle's generator.
+
+The same seed and index give the same image, however many are asked for.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from augan.bundle import Bundle, restore_network
+from augan.data.preprocessing import Preprocessing
+from augan.exceptions import DataError
+from augan.gan.inference import Inference
+from augan.seeding import child_rng
+
+BLOCK = 512  # images whose codes come from one child seed
+
+
+class Sampler:
+    """Generates images of a bundle's classes.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        One with a generator.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        bundle.require("generator")
+        self.preprocessing = Preprocessing.from_dict(bundle.preprocessing)
+        self.class_names: list[str] = bundle.data.get("class_names", [])
+        self._counts = np.asarray(bundle.data.get("class_counts", []), np.float64)
+        generator = restore_network(bundle, "generator")
+        self.conditional = len(generator.inputs) > 1
+        self._latent_dim = generator.inputs[0].shape[-1]
+
+        def generate(*codes: Any) -> Any:
+            return generator(list(codes) if self.conditional else codes[0], training=False)
+
+        self._generate = Inference(generate, *(x.shape[1:] for x in generator.inputs))
+
+    def class_index(self, name: str) -> int:
+        """Return the number of a class given by name or, failing that, by number.
+
+        Raises
+        ------
+        DataError
+            If the bundle has no classes, or not this one.
+        """
+        if name in self.class_names:
+            return self.class_names.index(name)
+        if name.isdecimal() and int(name) < len(self.class_names):
+            return int(name)
+        known = ", ".join(self.class_names) or "none"
+        raise DataError(f"there is no class '{name}'; this model's classes are: {known}")
+
+    def of_class(self, index: int, n: int, seed: int) -> Iterator[np.ndarray]:
+        """Yield blocks of images of class `index`, in all `n` stored images `[B, H, W, C]`."""
+        for start in range(0, n, BLOCK):
+            rng = child_rng(seed, "class", index, "block", start // BLOCK)
+            classes = np.full(BLOCK, index)
+            yield self._draw(rng, classes, min(BLOCK, n - start))[0]
+
+    def in_proportion(self, n: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield blocks of images and their class numbers, classes as often as in training.
+
+        Without classes the numbers are all 0.
+        """
+        for start in range(0, n, BLOCK):
+            rng = child_rng(seed, "any", "block", start // BLOCK)
+            classes = np.zeros(BLOCK, np.int64)
+            if self.conditional:
+                shares = self._counts / self._counts.sum()
+                classes = rng.choice(len(shares), size=BLOCK, p=shares)
+            yield self._draw(rng, classes, min(BLOCK, n - start))
+
+    def _draw(
+        self, rng: np.random.Generator, classes: np.ndarray, count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        # All codes of a block are drawn, however many are used, so that n changes no image.
+        noise = rng.standard_normal((BLOCK, self._latent_dim), np.float32)[:count]
+        codes = [noise]
+        if self.conditional:
+            codes.append(np.eye(len(self.class_names), dtype=np.float32)[classes[:count]])
+        (images,) = self._generate(*codes)
+        return self.preprocessing.to_native(self.preprocessing.unscale(images)), classes[:count]

@@ -1,0 +1,164 @@
+"""The detector as a scikit-learn estimator."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from augan.bundle import Bundle
+from augan.config import Config
+from augan.data.dataset import from_arrays
+from augan.data.rows import as_image_array, seed_from
+from augan.data.splits import make_split
+from augan.detect.detector import Detector
+from augan.exceptions import ConfigError
+from augan.training.defaults import resolve
+from augan.training.networks import TrainingData, train_networks
+from augan.training.plan import Plan
+
+AUTO_CONTAMINATION = 0.05  # quantile of the training scores for contamination="auto"
+
+
+class GANDetector(OutlierMixin, BaseEstimator):
+    """Detect images unlike the training images by how badly a GAN reproduces them.
+
+    Parameters
+    ----------
+    far : float or None
+        False-alarm rate. With a number, part of the rows is held out and the threshold is
+        conformal: on average at most this share of new normal images is flagged. None:
+        `contamination` counts.
+    contamination : "auto" or float in (0, 0.5]
+        With `far=None`, the share of the training rows that is flagged; "auto" is 0.05. No
+        statement about new images follows from it.
+    image_shape : tuple (H, W) or (H, W, C), or None
+        How rows `[N, H * W * C]` become images; not needed for arrays `[N, H, W, C]`.
+    steps : int or None
+        Updates of the GAN; None decides by the size of the images.
+    random_state : int, RandomState or None
+        Seed of everything random; None draws one.
+
+    Attributes
+    ----------
+    bundle_ : Bundle
+        The trained networks and calibration; `augan.bundle.save_bundle` writes it.
+    offset_ : float
+        `decision_function` is `score_samples` minus this; below 0 is an anomaly.
+    n_features_in_ : int
+        Values of one image.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> detector = GANDetector(image_shape=(8, 8), steps=20, random_state=0).fit(X[y == 1])
+    >>> detector.predict(X[:3]).shape
+    (3,)
+    """
+
+    def __init__(
+        self,
+        *,
+        far: float | None = None,
+        contamination: float | Literal["auto"] = "auto",
+        image_shape: tuple[int, ...] | None = None,
+        steps: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.far = far
+        self.contamination = contamination
+        self.image_shape = image_shape
+        self.steps = steps
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None, groups: Sequence[Any] | np.ndarray | None = None) -> Self:
+        """Train on normal images.
+
+        Parameters
+        ----------
+        X : array [N, H, W, C], [N, H, W], or [N, F] with `image_shape`
+        y : ignored
+        groups : array [N] or None
+            Images of one group (a part, a patient) stay on one side of every split.
+
+        Raises
+        ------
+        ConfigError
+            If a parameter is out of range, or the rows are too few for `far`.
+        """
+        contamination = self._checked_contamination()
+        images = as_image_array(X, self.image_shape)
+        dataset = from_arrays(images, groups=groups)
+        settings = Config(seed=seed_from(self.random_state), task="detect")
+        config, preprocessing = resolve(
+            settings.replace(training__steps=self.steps, detect__far=self.far), dataset
+        )
+        squares = preprocessing.materialise(images)
+        split = make_split(
+            len(dataset),
+            seed=config.seed,
+            groups=dataset.groups,
+            calibrate=self.far is not None,
+        )
+        data = TrainingData(squares[split.fit], None, 0, preprocessing)
+        networks = train_networks(config, data, Plan(("gan", "encoder"), config.training.steps))
+        detector = Detector.fit(
+            config.detect.method, networks.models, preprocessing, squares[split.tune]
+        )
+        if self.far is not None:
+            held_out = None if dataset.groups is None else dataset.groups[split.calibrate]
+            detector.calibrate(squares[split.calibrate], held_out)
+        self.bundle_ = Bundle(
+            config=config.to_dict(),
+            data={"name": dataset.name, "num_images": len(dataset)},
+            preprocessing=preprocessing.to_dict(),
+            networks=networks.for_bundle(),
+            detector=detector.describe(),
+            tables=detector.tables(),
+        )
+        self._detector = detector
+        self.n_features_in_ = int(np.prod(images.shape[1:]))
+        self.offset_ = self._offset(squares, contamination)
+        return self
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return how normal each image is, float64 `[N]`, higher = more normal."""
+        check_is_fitted(self, "bundle_")
+        images = as_image_array(X, self.image_shape)
+        return -self._loaded().score(self._loaded().preprocessing.materialise(images))
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return `score_samples(X) - offset_`: negative for anomalies."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return +1 for normal images and -1 for anomalies, int `[N]`."""
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    def _offset(self, squares: np.ndarray, contamination: float) -> float:
+        if self.far is not None:
+            calibration = self._detector.calibration
+            rate, _ = calibration.choose_rate(self.far)
+            return -calibration.threshold(rate)
+        return float(np.quantile(-self._detector.score(squares), contamination))
+
+    def _checked_contamination(self) -> float:
+        if self.contamination == "auto":
+            return AUTO_CONTAMINATION
+        if not isinstance(self.contamination, str) and 0 < self.contamination <= 0.5:
+            return float(self.contamination)
+        raise ConfigError(
+            f"contamination must be 'auto' or a number in (0, 0.5], got {self.contamination!r}"
+        )
+
+    def _loaded(self) -> Detector:
+        if not hasattr(self, "_detector"):
+            self._detector = Detector.from_bundle(self.bundle_)
+        return self._detector
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Compiled functions cannot be pickled; the bundle holds all they are built from.
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_detector"}

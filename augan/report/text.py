@@ -1,0 +1,81 @@
+"""Results as lines for a person."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from augan.augment.folder import AugmentationResult
+from augan.bundle import Bundle
+from augan.config import Config
+from augan.data.dataset import Dataset
+from augan.data.preprocessing import Preprocessing
+from augan.detect.calibration import Calibration
+from augan.detect.folder import DetectionResult
+
+
+def plan_line(config: Config, dataset: Dataset, preprocessing: Preprocessing) -> str:
+    """Say what will be trained on what, and for how long."""
+    classes = f" of {dataset.num_classes} classes" if dataset.num_classes > 1 else ""
+    colour = "gray" if preprocessing.channels == 1 else "colour"
+    limits = []
+    if config.training.steps is not None:
+        limits.append(f"{config.training.steps} steps")
+    if config.training.max_minutes is not None:
+        limits.append(f"at most {config.training.max_minutes:g} minutes")
+    return (
+        f"{dataset.name}: {len(dataset)} images{classes} as {preprocessing.size}x"
+        f"{preprocessing.size} {colour}; task {config.task}; {', '.join(limits)}"
+    )
+
+
+def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
+    """Say what a training left behind and where its time went."""
+    lines = [f"warning: {text}" for text in bundle.metrics.get("warnings", ())]
+    total = sum(seconds.values())
+    shares = ", ".join(f"{part} {t:.1f} s ({t / total:.0%})" for part, t in seconds.items())
+    lines.append(f"time: {total:.1f} s = {shares}")
+    accuracy = bundle.metrics.get("classifier")
+    if accuracy:
+        lines.append(
+            f"classifier: {accuracy['accuracy']:.1%} of {accuracy['n']} held-out real images right"
+        )
+    if bundle.has("detector"):
+        calibration = Calibration.from_arrays(bundle.tables["calibration"])
+        rate, warning = calibration.choose_rate(None)
+        lines += [f"warning: {warning}"] if warning else []
+        lines.append(f"detector: {calibration.guarantee(rate).sentence}")
+    lines.append(f"bundle: {bundle.path}")
+    return lines
+
+
+def training_summary(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """Return the same as `training_lines`, JSON-able."""
+    return {
+        "run": str(bundle.path.parent) if bundle.path else None,
+        "bundle": str(bundle.path),
+        "id": bundle.bundle_id,
+        "task": bundle.config["task"],
+        "data": bundle.data,
+        "metrics": bundle.metrics,
+        "seconds": dict(seconds),
+    }
+
+
+def augmentation_lines(result: AugmentationResult) -> list[str]:
+    """Say what was written."""
+    what = f" of class {result.classes[0]}" if len(result.classes) == 1 else ""
+    return [f"{result.num_images} images{what} in {result.out}"]
+
+
+def detection_lines(result: DetectionResult) -> list[str]:
+    """Say how many images were flagged, which most, and what the rate promises."""
+    lines = [f"warning: {text}" for text in result.warnings]
+    lines += [f"unreadable: {path} ({reason})" for path, reason in result.unreadable[:10]]
+    if len(result.unreadable) > 10:
+        lines.append(f"unreadable: {len(result.unreadable) - 10} more, see scores.csv")
+    lines.append(f"{result.num_anomalies} of {result.num_scored} images flagged as anomalies")
+    for scored in result.most_anomalous:
+        if scored.anomaly:
+            lines.append(f"  {scored.score:8.2f}  {scored.path}")
+    lines.append(result.guarantee.sentence)
+    lines.append(f"scores: {result.out / 'scores.csv'}")
+    return lines

@@ -1,0 +1,52 @@
+"""What the data decides where the configuration says nothing."""
+
+from typing import Any
+
+from augan.config import Config
+from augan.data.dataset import Dataset
+from augan.data.preprocessing import Preprocessing
+from augan.exceptions import ConfigError
+
+# Side of the square -> updates of the GAN, chosen to end within the default minutes on two cores.
+DEFAULT_STEPS = {8: 1500, 16: 4000, 32: 6000, 64: 4000}
+DEFAULT_MINUTES = 14.0
+SMALL_DATA_MINUTES = 0.9  # squares of 8 pixels, such as scikit-learn's digits
+
+
+def resolve(config: Config, dataset: Dataset) -> tuple[Config, Preprocessing]:
+    """Fill in every setting that is left to the data.
+
+    Returns
+    -------
+    config : Config
+        Without `None`, except for limits that do not apply.
+    preprocessing : Preprocessing
+        Fitted to the dataset.
+
+    Raises
+    ------
+    ConfigError
+        If the data cannot serve the task.
+    """
+    preprocessing = Preprocessing.fit(dataset, config.data.size)
+    size, task = preprocessing.size, config.task
+    if task == "auto":
+        task = "both" if dataset.num_classes > 1 else "detect"
+    if task == "both" and dataset.num_classes < 2:
+        raise ConfigError(
+            f"{dataset.name} has {dataset.num_classes} classes, and --task both needs at least 2; "
+            "sort the images into one folder for each class, or use --task detect or generate"
+        )
+    small = size == min(DEFAULT_STEPS)
+    rate = 1e-3 if small else 2e-4
+    changes: dict[str, Any] = {"task": task, "data__size": size}
+    if config.gan.diffaug is None:
+        # One pixel is an eighth of the smallest square: there a shift is no small change.
+        changes["gan__diffaug"] = [] if small else ["translation"]
+    for player in ("generator", "discriminator"):
+        if getattr(config, player).learning_rate is None:
+            changes[f"{player}__learning_rate"] = rate
+    if config.training.steps is None and config.training.max_minutes is None:
+        changes["training__steps"] = DEFAULT_STEPS.get(size, DEFAULT_STEPS[64])
+        changes["training__max_minutes"] = SMALL_DATA_MINUTES if small else DEFAULT_MINUTES
+    return config.replace(**changes), preprocessing

@@ -1,0 +1,185 @@
+"""The commands; each parses its options, calls one public function, and prints what came of it.
+
+Heavy imports stand inside the commands, so that `augan --help` answers at once.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from augan_cli.errors import with_debug
+
+app = typer.Typer(
+    name="augan",
+    help="Train a GAN on your own images; synthesise labelled samples; detect anomalies.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Model = Annotated[
+    Path | None, typer.Option(help="Run folder or bundle; default: the newest run that fits.")
+]
+Out = Annotated[Path | None, typer.Option(help="Folder to write; default: one inside the run.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")]
+
+
+@app.command()
+@with_debug
+def train(
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            help="Folder of images, of class folders, or with train/; .npz; folder of IDX files; "
+            "'digits' or 'fashion-mnist'. Default: digits, and examples in ./images to detect on.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; default: runs/<time>-<data>.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates of the GAN.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Time for everything.")] = None,
+    task: Annotated[str | None, typer.Option(help="auto, generate, detect or both.")] = None,
+    groups: Annotated[Path | None, typer.Option(help="CSV path,group.")] = None,
+    training_codes: Annotated[
+        bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
+    ] = True,
+    dry_run: Annotated[bool, typer.Option(help="Print the resolved settings and stop.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train on images and save one bundle."""
+    from augan_cli.training import run_training
+
+    settings = {"seed": seed, "task": task, "training.steps": steps}
+    settings |= {"training.max_minutes": max_minutes}
+    settings |= {} if training_codes else {"training.keep_codes": False}
+    chosen = [f"{key}={value}" for key, value in settings.items() if value is not None]
+    run_training(data, out, config, [*(set_ or []), *chosen], groups, dry_run, as_json)
+
+
+@app.command()
+@with_debug
+def augment(
+    class_: Annotated[str, typer.Option("--class", help="Class by name, or by number.")],
+    n: Annotated[int, typer.Option("--n", help="Images to write.")],
+    model: Model = None,
+    out: Out = None,
+    seed: Seed = 0,
+    policy: Annotated[str, typer.Option(help="Classic augmentation on top.")] = "none",
+    as_json: Json = False,
+) -> None:
+    """Write synthetic images of one class, with a manifest."""
+    from augan.augment.folder import augment_folder
+    from augan.report.figures import augmentation_figure
+    from augan.report.text import augmentation_lines
+
+    bundle = _find(model, "generator", "classes")
+    result = augment_folder(bundle, class_, n, out, seed=seed, policy=policy)
+    picture = augmentation_figure(result)
+    _show(augmentation_lines(result), result.to_dict(), as_json, picture)
+
+
+@app.command()
+@with_debug
+def generate(
+    n: Annotated[int, typer.Option("--n", help="Images to write.")],
+    model: Model = None,
+    out: Out = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Write synthetic images, unfiltered, classes as often as in training."""
+    from augan.augment.folder import generate_folder
+    from augan.report.figures import augmentation_figure
+    from augan.report.text import augmentation_lines
+
+    result = generate_folder(_find(model, "generator"), n, out, seed=seed)
+    picture = augmentation_figure(result)
+    _show(augmentation_lines(result), result.to_dict(), as_json, picture)
+
+
+@app.command()
+@with_debug
+def detect(
+    images: Annotated[Path, typer.Argument(help="Folder of images, flat or nested, or one image.")],
+    model: Model = None,
+    far: Annotated[
+        float | None, typer.Option(help="Share of good images that may be flagged.")
+    ] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Score images and flag the anomalies at a false-alarm rate you choose."""
+    from augan.data.preprocessing import Preprocessing
+    from augan.detect.folder import default_out, detect_folder
+    from augan.report.figures import detection_figure
+    from augan.report.text import detection_lines
+
+    bundle = _find(model, "detector")
+    result = detect_folder(bundle, images, out or default_out(bundle, images), far)
+    picture = detection_figure(result, Preprocessing.from_dict(bundle.preprocessing))
+    _show(detection_lines(result), result.to_dict(), as_json, picture)
+
+
+@app.command()
+@with_debug
+def inspect(
+    path: Annotated[Path, typer.Argument(help="Run folder or bundle file.")],
+    as_json: Json = False,
+) -> None:
+    """Show what a bundle holds, without building it."""
+    import yaml
+
+    from augan.bundle import inspect_bundle
+
+    contents = inspect_bundle(path)
+    _show(yaml.safe_dump(contents, sort_keys=False).splitlines(), contents, as_json)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import augan
+
+        typer.echo(f"augan {augan.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Train a GAN on your own images; synthesise labelled samples; detect anomalies."""
+
+
+def _find(model: Path | None, *parts: str) -> Any:
+    from augan.training.runs import find_bundle
+
+    bundle = find_bundle(model, *parts)
+    typer.echo(f"model: {bundle.path}", err=True)
+    return bundle
+
+
+def _show(
+    lines: Iterable[str], values: dict[str, Any], as_json: bool, picture: Path | None = None
+) -> None:
+    """Print lines for a person, or one JSON object for a program."""
+    if picture is not None:
+        lines, values = [*lines, f"picture: {picture}"], {**values, "picture": str(picture)}
+    typer.echo(json.dumps(values, default=str) if as_json else "\n".join(lines))
+
+
+def main() -> None:
+    """Entry point of the `augan` command."""
+    app()

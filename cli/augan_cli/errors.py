@@ -1,0 +1,51 @@
+"""Errors as one line and exit code 2; `--debug` shows the traceback."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+ERROR = 2
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def with_debug(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option `--debug`; without it, an error is one line."""
+
+    @functools.wraps(command)
+    def run(*args: Any, debug: bool = False, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except KeyboardInterrupt:
+            _end("interrupted")
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            if debug:
+                raise
+            _end(f"error: {_sentence(error)}")
+
+    own = inspect.signature(command)
+    option = inspect.Parameter(
+        "debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug
+    )
+    run.__signature__ = own.replace(parameters=[*own.parameters.values(), option])  # type: ignore[attr-defined]
+    run.__annotations__ = {**command.__annotations__, "debug": Debug}
+    return run
+
+
+def _end(line: str) -> None:
+    typer.echo(line, err=True)
+    raise typer.Exit(ERROR)
+
+
+def _sentence(error: Exception) -> str:
+    from augan.exceptions import AuganError
+
+    text = " ".join(str(error).split())
+    if isinstance(error, AuganError | OSError):
+        return text
+    return f"unexpected {type(error).__name__}: {text}; run again with --debug for the traceback"

@@ -1,0 +1,53 @@
+"""Progress of a training: bars on a terminal, a plain line now and then in a pipe."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class ConsoleProgress:
+    """Observer that shows each part's progress on standard error."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        columns = ("[bold]{task.description:<10}", BarColumn(), "{task.percentage:>4.0f} %")
+        detail = TextColumn("{task.fields[detail]}")
+        self._bars = (
+            Progress(*columns, TimeRemainingColumn(), detail, console=console)
+            if console.is_terminal
+            else None
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._last_line = 0.0
+
+    def __enter__(self) -> Self:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def on_steps(self, part: str, step: int, allowance: "Allowance", losses: dict) -> None:  # noqa: F821
+        """Show how far `part` is."""
+        done = allowance.done(step)
+        detail = f"step {step}  " + "  ".join(f"{k} {v:.3f}" for k, v in losses.items())
+        if self._bars:
+            if part not in self._tasks:
+                self._tasks[part] = self._bars.add_task(part, total=1.0, detail="")
+            self._bars.update(self._tasks[part], completed=done, detail=detail)
+        elif done >= 1.0 or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            typer.echo(f"{part:<10} {done:4.0%}  {detail}", err=True)

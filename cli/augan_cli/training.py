@@ -1,0 +1,79 @@
+"""What `augan train` does between its options and `augan.workflow`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from augan_cli import STARTED
+
+if TYPE_CHECKING:
+    from augan.config import Config
+    from augan.data.dataset import Dataset
+
+DEMONSTRATION = "digits"
+EXAMPLES = Path("images")
+
+
+def run_training(
+    data: str | None,
+    out: Path | None,
+    config_file: Path | None,
+    overrides: Sequence[str],
+    groups: Path | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train and say what came of it, or with `dry_run` only what would be done."""
+    from augan.config import Config
+    from augan.data.loading import load_dataset
+
+    config = Config() if config_file is None else Config.from_yaml(config_file)
+    config = config.override(overrides)
+    dataset = load_dataset(DEMONSTRATION if data is None else data, groups=groups)
+    if dry_run:
+        _show_plan(config, dataset, as_json)
+        return
+    if data is None:
+        _write_examples()
+    _train(config, dataset, out, as_json)
+
+
+def _show_plan(config: "Config", dataset: "Dataset", as_json: bool) -> None:
+    from augan.report.text import plan_line
+    from augan.training.defaults import resolve
+
+    resolved, preprocessing = resolve(config, dataset)
+    typer.echo(plan_line(resolved, dataset, preprocessing), err=True)
+    typer.echo(json.dumps(resolved.to_dict()) if as_json else resolved.to_yaml(), nl=as_json)
+
+
+def _write_examples() -> None:
+    from augan.data.builtin import write_example_images
+
+    if not EXAMPLES.exists():
+        made = write_example_images(EXAMPLES)
+        typer.echo(
+            f"{EXAMPLES}/: {made.count_normal} digits that training does not see and "
+            f"{made.count_foreign} foreign pictures, to try `augan detect {EXAMPLES}/` on",
+            err=True,
+        )
+
+
+def _train(config: "Config", dataset: "Dataset", out: Path | None, as_json: bool) -> None:
+    from augan.report.text import plan_line, training_lines, training_summary
+    from augan.training.clock import Clock
+    from augan.training.defaults import resolve
+    from augan.workflow import train
+    from augan_cli.progress import ConsoleProgress
+
+    clock = Clock(STARTED)
+    resolved, preprocessing = resolve(config, dataset)
+    typer.echo(plan_line(resolved, dataset, preprocessing), err=True)
+    with ConsoleProgress() as progress:
+        bundle = train(resolved, dataset, out=out, observers=[progress], clock=clock)
+    summary = training_summary(bundle, clock.seconds)
+    lines = training_lines(bundle, clock.seconds)
+    typer.echo(json.dumps(summary) if as_json else "\n".join(lines))
