@@ -7,7 +7,7 @@ is printed, saved in the run folder as `config.yaml`, and carried by the bundle.
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +16,7 @@ from augan.exceptions import ConfigError
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+_T = TypeVar("_T")
 Task = Literal["auto", "generate", "detect", "both"]
 
 
@@ -144,6 +145,13 @@ class Config(Section):
     def to_yaml(self) -> str:
         """Return the settings as YAML, in the order of this file."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+
+def decided(value: _T | None) -> _T:
+    """Return a setting that is left to the data, once it has been filled in."""
+    if value is None:
+        raise ConfigError("a setting is still None: the configuration was not resolved with data")
+    return value
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:

@@ -61,6 +61,12 @@ class Detector:
             raise ConfigError(f"there is no method '{method}'; choose one of {', '.join(METHODS)}")
         return cls(METHODS[method](models).fit(preprocessing.scale(tune)), preprocessing)
 
+    def calibrated(self) -> Calibration:
+        """Return the calibration; BundleError if there is none."""
+        if self.calibration is None:
+            raise BundleError("this detector was never calibrated; train with --task both")
+        return self.calibration
+
     def calibrate(self, squares: np.ndarray, groups: Sequence[str] | np.ndarray | None) -> None:
         """Draw the line from normal images that nothing was fitted on."""
         self.calibration = Calibration.fit(self.score(squares), groups)

@@ -139,7 +139,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
     def _offset(self, squares: np.ndarray, contamination: float) -> float:
         if self.far is not None:
-            calibration = self._detector.calibration
+            calibration = self._detector.calibrated()
             rate, _ = calibration.choose_rate(self.far)
             return -calibration.threshold(rate)
         return float(np.quantile(-self._detector.score(squares), contamination))

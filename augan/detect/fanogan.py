@@ -29,8 +29,8 @@ class FAnoGAN:
     """
 
     name = "fanogan"
-    needs = ("generator", "discriminator", "encoder")
-    terms = ("image_residual", "feature_residual")
+    needs: tuple[str, ...] = ("generator", "discriminator", "encoder")
+    terms: tuple[str, ...] = ("image_residual", "feature_residual")
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
         generator, encoder = models["generator"], models["encoder"]

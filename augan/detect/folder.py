@@ -104,9 +104,7 @@ def detect_folder(
     """
     root, names = _list_images(Path(images))
     detector = Detector.from_bundle(bundle)
-    calibration = detector.calibration
-    if calibration is None:
-        raise BundleError(f"the detector of {bundle.path} was never calibrated; train again")
+    calibration = detector.calibrated()
     far = bundle.config.get("detect", {}).get("far") if far is None else far
     rate, warning = calibration.choose_rate(far)
     result = DetectionResult(Path(out), calibration.guarantee(rate))
@@ -174,7 +172,7 @@ class _Block:
             return
         terms = detector.score_terms(self.squares)
         scores = terms.sum(axis=1)
-        calibration = detector.calibration
+        calibration = detector.calibrated()
         p_values, flags = calibration.p_values(scores), calibration.flags(scores, rate)
         result.num_scored += len(scores)
         result.num_anomalies += int(flags.sum())

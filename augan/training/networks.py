@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Network, read_weights
-from augan.config import Config
+from augan.config import Config, decided
 from augan.data.preprocessing import Preprocessing
 from augan.gan import keras
 from augan.gan.model import GAN
@@ -145,9 +145,9 @@ class _Trainer:
             discriminator,
             average,
             loss=config.gan.loss,
-            diffaug=config.gan.diffaug or (),
-            generator_rate=config.generator.learning_rate,
-            discriminator_rate=config.discriminator.learning_rate,
+            diffaug=decided(config.gan.diffaug),
+            generator_rate=decided(config.generator.learning_rate),
+            discriminator_rate=decided(config.discriminator.learning_rate),
             ema=config.gan.ema,
             seed=config.seed,
         )

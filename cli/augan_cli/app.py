@@ -60,7 +60,7 @@ def train(
     """Train on images and save one bundle."""
     from augan_cli.training import run_training
 
-    settings = {"seed": seed, "task": task, "training.steps": steps}
+    settings: dict[str, Any] = {"seed": seed, "task": task, "training.steps": steps}
     settings |= {"training.max_minutes": max_minutes}
     settings |= {} if training_codes else {"training.keep_codes": False}
     chosen = [f"{key}={value}" for key, value in settings.items() if value is not None]

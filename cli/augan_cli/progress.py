@@ -2,11 +2,14 @@
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from augan.training.loop import Allowance
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -40,7 +43,9 @@ class ConsoleProgress:
         if self._bars:
             self._bars.stop()
 
-    def on_steps(self, part: str, step: int, allowance: "Allowance", losses: dict) -> None:  # noqa: F821
+    def on_steps(
+        self, part: str, step: int, allowance: "Allowance", losses: dict[str, float]
+    ) -> None:
         """Show how far `part` is."""
         done = allowance.done(step)
         detail = f"step {step}  " + "  ".join(f"{k} {v:.3f}" for k, v in losses.items())

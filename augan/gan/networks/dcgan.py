@@ -1,14 +1,15 @@
 """DCGAN (Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs").
 
 Transposed convolutions with batch normalisation and ReLU in the generator, strided convolutions
-with LeakyReLU 0.2 in the discriminator, N(0, 0.02) weights, tanh output. The class enters the
-generator through a linear embedding of its one-hot vector beside the noise, and the discriminator
-through projection (Miyato and Koyama 2018, "cGANs with Projection Discriminator", eq. 3). Because
-the class is a vector and not an index, a mixture of classes is a legal input: the encoder's soft
-guess of an unlabelled image goes straight into the generator.
+with LeakyReLU 0.2 in the discriminator, N(0, 0.02) weights, tanh output. The class enters the generator
+through conditional batch normalisation and the discriminator through projection (Miyato and Koyama
+2018, "cGANs with Projection Discriminator", eq. 3). Because a class is a vector and not an index, a
+mixture of classes is a legal input: the encoder's guess of an unlabelled image goes straight into
+the generator.
 """
 
 from functools import partial
+from typing import Any
 
 import keras
 from keras import layers
@@ -48,7 +49,7 @@ def generator(
         kernel_initializer=initializer(seed, "project"),
     )(noise)
     x = layers.Reshape((start, start, filters), name="seed_map")(x)
-    x = _normalised(x, classes, "0", seed)
+    x = _normalised(x, classes, "0")
     for i in range(1, scales):
         x = layers.Conv2DTranspose(
             filters >> i,
@@ -59,7 +60,7 @@ def generator(
             name=f"up_{i}",
             kernel_initializer=initializer(seed, f"up_{i}"),
         )(x)
-        x = _normalised(x, classes, str(i), seed)
+        x = _normalised(x, classes, str(i))
     image = layers.Conv2DTranspose(
         channels,
         KERNEL,
@@ -72,7 +73,7 @@ def generator(
     return keras.Model(noise if classes is None else [noise, classes], image, name="generator")
 
 
-def _normalised(x, classes, name: str, seed: int):
+def _normalised(x: Any, classes: Any, name: str) -> Any:
     """Batch normalisation and ReLU; with classes, each has its own scale and shift.
 
     Conditional batch normalisation (Dumoulin et al. 2017; Miyato and Koyama 2018): what the class
@@ -99,7 +100,7 @@ def _normalised(x, classes, name: str, seed: int):
     return layers.ReLU(name=f"relu_{name}")(x)
 
 
-def _downsampling_blocks(x, size: int, *, width: int, norm: str, seed: int) -> list:
+def _downsampling_blocks(x: Any, size: int, *, width: int, norm: str, seed: int) -> list:
     """Strided convolutions that halve the side at each block; all blocks' activations."""
     blocks = []
     for i in range(num_scales(size)):
