@@ -1,11 +1,11 @@
 """DCGAN (Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs").
 
 Transposed convolutions with batch normalisation and ReLU in the generator, strided convolutions
-with LeakyReLU 0.2 in the discriminator, N(0, 0.02) weights, tanh output. The class enters the generator
-through conditional batch normalisation and the discriminator through projection (Miyato and Koyama
-2018, "cGANs with Projection Discriminator", eq. 3). Because a class is a vector and not an index, a
-mixture of classes is a legal input: the encoder's guess of an unlabelled image goes straight into
-the generator.
+with LeakyReLU 0.2 in the discriminator, N(0, 0.02) weights, tanh output. The class enters the
+generator through conditional batch normalisation and the discriminator through projection (Miyato
+and Koyama 2018, "cGANs with Projection Discriminator", eq. 3). Because a class is a vector and not
+an index, a mixture of classes is a legal input: the encoder's guess of an unlabelled image goes
+straight into the generator.
 """
 
 from functools import partial
