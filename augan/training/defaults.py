@@ -8,7 +8,7 @@ from augan.data.preprocessing import Preprocessing
 from augan.exceptions import ConfigError
 
 # Side of the square -> updates of the GAN, chosen to end within the default minutes on two cores.
-DEFAULT_STEPS = {8: 1500, 16: 4000, 32: 6000, 64: 4000}
+DEFAULT_STEPS = {8: 2000, 16: 4000, 32: 6000, 64: 4000}
 DEFAULT_MINUTES = 14.0
 SMALL_DATA_MINUTES = 0.9  # squares of 8 pixels, such as scikit-learn's digits
 

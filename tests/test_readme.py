@@ -1,0 +1,88 @@
+"""Every command in the README runs, as it stands there."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from augan.data.images import write_png
+from augan_cli.app import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
+    return [line.split("  #")[0].strip() for line in lines if line.strip()]
+
+
+def test_set_up_commands_are_those_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert {"make demo", "make test"} <= set(commands())
+    for target in ("demo", "test"):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+    demo = makefile.split("\ndemo:")[1].split("\n\n")[0]
+    for line in ("augan train", "augan augment --class 3 --n 5000", "augan detect images/"):
+        assert line in commands()
+        assert f"../$(BIN)/{line}\n" in demo + "\n"
+    assert "install --quiet -c constraints.txt -e '.[test]'" in makefile
+
+
+def _own_images(folder: Path) -> None:
+    """Two classes of flat patches, one with a bright scratch."""
+    rng = np.random.default_rng(0)
+    for name, count in (("photos/good", 150), ("photos/scratch", 60), ("incoming", 12)):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            image = rng.integers(80, 120, (20, 24, 1), dtype=np.uint8)
+            if name.endswith("scratch"):
+                image[:, 5 + i % 12] = 250
+            write_png(folder / name / f"{i}.png", image)
+
+
+def test_recipes_on_own_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _own_images(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    recipe = commands()[commands().index("augan detect images/") + 1 :]
+    assert [line.split()[1] for line in recipe] == [
+        "train",
+        "augment",
+        "detect",
+        "generate",
+        "inspect",
+    ]
+    for line in recipe:
+        words = shlex.split(line)[1:]
+        if words[0] == "train":
+            words += ["--steps", "20"]  # the rest of the command as it stands
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, f"{line}: {done.output}"
+    assert len(list(tmp_path.glob("runs/latest/augment-*/scratch/*.png"))) == 500
+
+
+@pytest.mark.slow
+def test_python_blocks(tmp_path: Path) -> None:
+    code = [block for kind, block in BLOCKS if kind == "python"]
+    assert code
+    for block in code:
+        done = subprocess.run(
+            [sys.executable, "-c", block],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "my-run" / "bundle.augan").is_file()
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
