@@ -31,21 +31,40 @@ class DataSection(Section):
 
 
 class GanSection(Section):
-    architecture: Literal["dcgan"] = "dcgan"
-    loss: Literal["nonsaturating", "hinge"] = "nonsaturating"
+    architecture: Literal["mlp", "dcgan", "dcgan-upsampling"] = "dcgan"
+    loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein"] = (
+        "nonsaturating"
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # real images count as 1 - this
+    label_noise: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # share of labels that are swapped
+    penalty: Literal["r1", "gradient"] | None = None
+    penalty_weight: Annotated[float, Field(gt=0)] | None = None  # None: as in its paper
+    penalty_every: Count | None = None  # None: as in its paper
+    unrolled_steps: Annotated[int, Field(ge=0, le=10)] = 0
+    unrolled_rate: Annotated[float, Field(gt=0)] = 0.05  # gradient descent of the imagined steps
     latent_dim: Count = 64
-    diffaug: tuple[Literal["translation"], ...] | None = None  # what the discriminator sees moved
+    noise: Literal["normal", "uniform"] = "normal"
+    diffaug: tuple[Literal["translation", "colour", "cutout"], ...] | None = None
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+        0.5,
+        0.999,
+    )  # Adam's, of both players
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999  # decay of the averaged generator
 
 
 class GeneratorSection(Section):
     width: Count = 32  # channels of the last hidden block
+    conditioning: Literal["norm", "embedding"] = "norm"  # how the class enters
+    steps: Annotated[int, Field(ge=1, le=10)] = 1  # updates in one step of training
     learning_rate: Annotated[float, Field(gt=0)] | None = None
 
 
 class DiscriminatorSection(Section):
     width: Count = 32  # channels of the first block
     norm: Literal["none", "batch", "layer", "spectral"] = "batch"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    clip: Annotated[float, Field(gt=0)] | None = None  # weights stay within +- this
+    steps: Annotated[int, Field(ge=1, le=10)] = 1  # n_critic: updates in one step of training
     learning_rate: Annotated[float, Field(gt=0)] | None = None
 
 

@@ -1,6 +1,8 @@
 """Differentiable augmentation (Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient
-GAN Training"): what the discriminator sees, real or generated, is moved by the same random policy,
-and the generator's gradient passes through it.
+GAN Training"): what the discriminator sees, real or generated, is changed by the same random
+policy, and the generator's gradient passes through it.
+
+Each policy takes images `[N, H, W, C]` in [-1, 1] and a seed, an int32 tensor `[2]`.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +14,7 @@ Tensor = Any
 
 
 def translation(images: Tensor, seed: Tensor, ratio: float = 0.125) -> Tensor:
-    """Shift each image `[N, H, W, C]` by up to `ratio` of its side; what enters is 0 (mid gray).
+    """Shift each image by up to `ratio` of its side; what enters is 0 (mid gray).
 
     The shift is a product with one-hot matrices: on a processor this is faster than a gather, and
     its gradient is the transposed product, the same to the bit in every run.
@@ -24,17 +26,53 @@ def translation(images: Tensor, seed: Tensor, ratio: float = 0.125) -> Tensor:
     return tf.einsum("nvw,niwc->nivc", columns, moved)
 
 
+def colour(images: Tensor, seed: Tensor) -> Tensor:
+    """Change brightness by up to 0.5, saturation up to twofold, contrast by half, at random."""
+    brightness, saturation, contrast = (_one_per_image(images, seed, i) for i in range(3))
+    images = images + (brightness - 0.5)
+    gray = tf.reduce_mean(images, axis=3, keepdims=True)
+    images = (images - gray) * (2 * saturation) + gray
+    mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+    return (images - mean) * (contrast + 0.5) + mean
+
+
+def cutout(images: Tensor, seed: Tensor, ratio: float = 0.5) -> Tensor:
+    """Set a square of `ratio` of the side, at a random place of each image, to 0."""
+    rows = _outside(images, 1, seed, ratio)
+    columns = _outside(images, 2, seed + tf.constant([0, 1]), ratio)
+    keep = tf.maximum(rows[:, :, None], columns[:, None, :])  # 0 only inside both stripes
+    return images * keep[..., None]
+
+
+def _one_per_image(images: Tensor, seed: Tensor, slot: int) -> Tensor:
+    shape = (tf.shape(images)[0], 1, 1, 1)
+    return tf.random.stateless_uniform(shape, seed + tf.constant([0, slot]))
+
+
+def _outside(images: Tensor, axis: int, seed: Tensor, ratio: float) -> Tensor:
+    """1 outside a random stripe along `axis`, `[N, side]`."""
+    count, side = tf.shape(images)[0], images.shape[axis]
+    length = max(1, round(side * ratio))
+    centre = tf.random.stateless_uniform((count, 1), seed, 0, side, dtype=tf.int32)
+    offset = tf.range(side)[None, :] - (centre - length // 2)
+    return tf.cast((offset < 0) | (offset >= length), images.dtype)
+
+
 def _shift_matrices(count: Tensor, side: int, ratio: float, seed: Tensor) -> Tensor:
     reach = max(1, round(side * ratio))
     shift = tf.random.stateless_uniform((count, 1), seed, -reach, reach + 1, dtype=tf.int32)
     return tf.one_hot(tf.range(side)[None, :] - shift, side)  # [N, side, side]; outside: zeros
 
 
-POLICIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"translation": translation}
+POLICIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "translation": translation,
+    "colour": colour,
+    "cutout": cutout,
+}
 
 
 def augment(images: Tensor, policies: Sequence[str], seed: Tensor) -> Tensor:
-    """Apply `policies` in turn to images `[N, H, W, C]`; `seed` is an int32 tensor `[2]`."""
+    """Apply `policies` in turn."""
     for position, name in enumerate(policies):
-        images = POLICIES[name](images, seed + tf.constant([0, 16 * (position + 1)]))
+        images = POLICIES[name](images, seed + tf.constant([0, 8 * (position + 1)]))
     return images

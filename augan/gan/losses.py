@@ -1,6 +1,8 @@
-"""Adversarial losses: pairs of functions on logits `[N, 1]`, each returning the batch mean.
+"""Adversarial losses, elementwise on logits `[N, 1]`.
 
-A new loss is one entry in `LOSSES` and one row of constants in its test.
+A new loss is one entry in `LOSSES` and one row of constants in its test. Soft and noisy labels are
+the same for all of them: a sample that counts as real by a share t costs t times the loss of "real"
+and 1 - t times that of "fake" (for cross entropy this is exactly label smoothing).
 """
 
 from collections.abc import Callable
@@ -9,34 +11,75 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 Tensor = Any
+Elementwise = Callable[[Tensor], Tensor]
 
 
 class AdversarialLoss(NamedTuple):
-    """What the two players minimise."""
+    """What the two players minimise, for each logit."""
 
-    discriminator: Callable[[Tensor, Tensor], Tensor]  # (logits of real, logits of fake) -> scalar
-    generator: Callable[[Tensor], Tensor]  # logits of fake -> scalar
+    real: Elementwise  # the discriminator's loss if the sample is to be called real
+    fake: Elementwise  # ... if it is to be called fake
+    generator: Elementwise  # the generator's loss on the logit of its sample
+
+    def discriminator(
+        self,
+        real_logits: Tensor,
+        fake_logits: Tensor,
+        *,
+        real_share: Any = 1.0,
+        fake_share: Any = 0.0,
+    ) -> Tensor:
+        """Return the batch mean; the shares are how much each sample counts as real."""
+        on_real = real_share * self.real(real_logits) + (1 - real_share) * self.fake(real_logits)
+        on_fake = fake_share * self.real(fake_logits) + (1 - fake_share) * self.fake(fake_logits)
+        return tf.reduce_mean(on_real) + tf.reduce_mean(on_fake)
 
 
-def _nonsaturating_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    return tf.reduce_mean(tf.nn.softplus(-real)) + tf.reduce_mean(tf.nn.softplus(fake))
+def _says_real(logits: Tensor) -> Tensor:
+    return tf.nn.softplus(-logits)  # -log sigmoid(x)
 
 
-def _nonsaturating_generator(fake: Tensor) -> Tensor:
-    return tf.reduce_mean(tf.nn.softplus(-fake))
+def _says_fake(logits: Tensor) -> Tensor:
+    return tf.nn.softplus(logits)  # -log(1 - sigmoid(x))
 
 
-def _hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    return tf.reduce_mean(tf.nn.relu(1.0 - real)) + tf.reduce_mean(tf.nn.relu(1.0 + fake))
+def _saturating(logits: Tensor) -> Tensor:
+    return -tf.nn.softplus(logits)  # log(1 - sigmoid(x))
 
 
-def _hinge_generator(fake: Tensor) -> Tensor:
-    return -tf.reduce_mean(fake)
+def _near_one(logits: Tensor) -> Tensor:
+    return 0.5 * tf.square(logits - 1)
+
+
+def _near_zero(logits: Tensor) -> Tensor:
+    return 0.5 * tf.square(logits)
+
+
+def _above_one(logits: Tensor) -> Tensor:
+    return tf.nn.relu(1.0 - logits)
+
+
+def _below_minus_one(logits: Tensor) -> Tensor:
+    return tf.nn.relu(1.0 + logits)
+
+
+def _high(logits: Tensor) -> Tensor:
+    return -logits
+
+
+def _low(logits: Tensor) -> Tensor:
+    return logits
 
 
 LOSSES: dict[str, AdversarialLoss] = {
-    # Goodfellow et al. 2014, section 3: maximise log D(G(z)) instead of minimising log(1 - D(G(z)))
-    "nonsaturating": AdversarialLoss(_nonsaturating_discriminator, _nonsaturating_generator),
+    # Goodfellow et al. 2014, eq. 1: the generator minimises log(1 - D(G(z)))
+    "minimax": AdversarialLoss(_says_real, _says_fake, _saturating),
+    # the same, section 3: it maximises log D(G(z)) instead
+    "nonsaturating": AdversarialLoss(_says_real, _says_fake, _says_real),
+    # Mao et al. 2017, eq. 2 with a = 0, b = c = 1
+    "least_squares": AdversarialLoss(_near_one, _near_zero, _near_one),
     # Lim and Ye 2017, "Geometric GAN", eqs. 17 and 18
-    "hinge": AdversarialLoss(_hinge_discriminator, _hinge_generator),
+    "hinge": AdversarialLoss(_above_one, _below_minus_one, _high),
+    # Arjovsky et al. 2017, algorithm 1; needs a Lipschitz discriminator (clip or gradient penalty)
+    "wasserstein": AdversarialLoss(_high, _low, _high),
 }

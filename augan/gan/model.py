@@ -5,15 +5,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from augan.config import Config, decided
 from augan.gan.diffaug import augment
 from augan.gan.losses import LOSSES
+from augan.gan.penalties import PENALTIES
+from augan.gan.unrolled import look_ahead
 from augan.seeding import child_seed
 
 Tensor = Any
 
-# Each step draws from its own block of the stateless generator's counter, one slot a purpose.
-_SLOTS = 256
-_NOISE_D, _NOISE_G, _AUGMENT_REAL, _AUGMENT_FAKE, _AUGMENT_G = 0, 1, 32, 64, 96
+# Each update draws from its own block of the stateless generator's counter, one slot a purpose.
+_UPDATES, _SLOTS = 32, 256
+_NOISE, _LABELS, _PENALTY, _SEE_REAL, _SEE_FAKE, _LOOK_AHEAD = 0, 4, 8, 32, 64, 128
 
 
 class GAN(keras.Model):
@@ -24,16 +27,9 @@ class GAN(keras.Model):
     generator, discriminator, average : keras.Model
         `average` has the generator's shape; it holds the exponential moving average of its weights,
         batch statistics included, and is what samples are drawn from.
-    loss : str
-        A name in `augan.gan.losses.LOSSES`.
-    diffaug : sequence of str
-        Names in `augan.gan.diffaug.POLICIES`.
-    generator_rate, discriminator_rate : float
-        Adam's step sizes (betas 0.5 and 0.999, as in DCGAN).
-    ema : float
-        Decay of the average; it ramps up as (1 + step) / (10 + step).
-    seed : int
-        All noise is a function of it and of the step alone, so a resumed run repeats.
+    config : Config
+        Resolved settings; `gan`, `generator`, `discriminator` and `seed` are read. All noise is a
+        function of the seed and the step alone, so a resumed run repeats.
     """
 
     def __init__(
@@ -41,31 +37,30 @@ class GAN(keras.Model):
         generator: keras.Model,
         discriminator: keras.Model,
         average: keras.Model,
-        *,
-        loss: str = "nonsaturating",
-        diffaug: tuple[str, ...] = ("translation",),
-        generator_rate: float = 2e-4,
-        discriminator_rate: float = 2e-4,
-        ema: float = 0.999,
-        seed: int = 0,
+        config: Config,
     ) -> None:
         super().__init__(name="gan")
         self.generator, self.discriminator, self.average = generator, discriminator, average
-        self.adversarial_loss = LOSSES[loss]
-        self.diffaug, self.ema = tuple(diffaug), ema
+        self.settings, self.players = config.gan, (config.generator, config.discriminator)
+        self.adversarial_loss = LOSSES[config.gan.loss]
+        self.penalty = PENALTIES.get(config.gan.penalty or "")
+        self.diffaug = decided(config.gan.diffaug)
         self.latent_dim = generator.inputs[0].shape[-1]
         self.conditional = len(generator.inputs) > 1
-        self.noise_seed = child_seed(seed, "noise")
+        self.noise_seed = child_seed(config.seed, "noise")
         self.steps_done = self.add_weight(
             shape=(), dtype="int64", initializer="zeros", trainable=False, name="steps_done"
         )
-        self.generator_optimizer = keras.optimizers.Adam(generator_rate, 0.5, 0.999)
-        self.discriminator_optimizer = keras.optimizers.Adam(discriminator_rate, 0.5, 0.999)
-        self.generator_optimizer.build(generator.trainable_variables)
-        self.discriminator_optimizer.build(discriminator.trainable_variables)
+        self.generator_optimizer = self._adam(config.generator.learning_rate, generator)
+        self.discriminator_optimizer = self._adam(config.discriminator.learning_rate, discriminator)
         self.average.set_weights(generator.get_weights())
         self.compile()  # so that `fit` works too: the losses and optimisers above are used
         self.built = True
+
+    def _adam(self, rate: float | None, network: keras.Model) -> keras.optimizers.Optimizer:
+        optimizer = keras.optimizers.Adam(decided(rate), *self.settings.betas)
+        optimizer.build(network.trainable_variables)
+        return optimizer
 
     def train_step(self, data: tuple[Tensor, Tensor] | Tensor) -> dict[str, Tensor]:
         """Update the discriminator, then the generator, then its average, on one batch.
@@ -74,62 +69,134 @@ class GAN(keras.Model):
         ----------
         data : (images, classes) or images
             Images float32 `[N, H, W, C]` in [-1, 1]; classes float32 `[N, K]`, one-hot. The
-            generated batch has the real batch's classes: both follow one joint distribution.
+            generated batch has the real batch's classes: both follow one joint distribution. With
+            `discriminator.steps` above 1 the batch is cut into as many parts, one for each update.
 
         Returns
         -------
         dict of scalar tensors
-            `d_loss`, `g_loss`, and `d_accuracy`, the share of the batch judged right.
+            `d_loss`, `g_loss`, and `d_accuracy`, the share of logits with the right sign.
         """
         real, classes = data if self.conditional else (_first(data), None)
-        d_loss, accuracy = self._update_discriminator(real, classes)
-        g_loss = self._update_generator(tf.shape(real)[0], classes)
+        updates = self.players[1].steps
+        parts = tf.split(real, updates)
+        labels = tf.split(classes, updates) if self.conditional else [None] * updates
+        for update in range(updates):
+            d_loss, accuracy = self._update_discriminator(parts[update], labels[update], update)
+        for update in range(self.players[0].steps):
+            g_loss = self._update_generator(parts[-1], labels[-1], updates + update)
         self._update_average()
         self.steps_done.assign_add(1)
         return {"d_loss": d_loss, "g_loss": g_loss, "d_accuracy": accuracy}
 
-    def _seed(self, slot: int) -> Tensor:
-        counter = tf.cast(self.steps_done, tf.int32) * _SLOTS + slot
-        return tf.stack([tf.constant(self.noise_seed, tf.int32), counter])
+    def _seed(self, update: int, slot: int) -> Tensor:
+        step = tf.cast(self.steps_done, tf.int32)
+        return tf.stack([self.noise_seed, (step * _UPDATES + update) * _SLOTS + slot])
 
-    def _noise(self, count: Tensor, slot: int) -> Tensor:
-        return tf.random.stateless_normal((count, self.latent_dim), self._seed(slot))
-
-    def _generate(self, noise: Tensor, classes: Tensor | None) -> Tensor:
+    def _generate(self, classes: Tensor | None, count: Tensor, seed: Tensor) -> Tensor:
+        shape = (count, self.latent_dim)
+        if self.settings.noise == "uniform":
+            noise = tf.random.stateless_uniform(shape, seed, -1.0, 1.0)
+        else:
+            noise = tf.random.stateless_normal(shape, seed)
         return self.generator([noise, classes] if self.conditional else noise, training=True)
 
-    def _judge(self, images: Tensor, classes: Tensor | None, slot: int) -> Tensor:
-        seen = augment(images, self.diffaug, self._seed(slot))
+    def _judge(self, images: Tensor, classes: Tensor | None, seed: Tensor) -> Tensor:
+        seen = augment(images, self.diffaug, seed)
         return self.discriminator([seen, classes] if self.conditional else seen, training=True)
 
-    def _update_discriminator(self, real: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor]:
-        fake = self._generate(self._noise(tf.shape(real)[0], _NOISE_D), classes)
+    def _update_discriminator(
+        self, real: Tensor, classes: Tensor | None, update: int
+    ) -> tuple[Tensor, Tensor]:
+        fake = self._generate(classes, tf.shape(real)[0], self._seed(update, _NOISE))
         with tf.GradientTape() as tape:
-            real_logits = self._judge(real, classes, _AUGMENT_REAL)
-            fake_logits = self._judge(fake, classes, _AUGMENT_FAKE)
-            loss = self.adversarial_loss.discriminator(real_logits, fake_logits)
-        _apply(tape, loss, self.discriminator, self.discriminator_optimizer)
+            real_logits = self._judge(real, classes, self._seed(update, _SEE_REAL))
+            fake_logits = self._judge(fake, classes, self._seed(update, _SEE_FAKE))
+            loss = self._discriminator_loss(real_logits, fake_logits, update)
+            penalised = loss + self._penalty(real, fake, classes, update)
+        variables = self.discriminator.trainable_variables
+        self.discriminator_optimizer.apply(tape.gradient(penalised, variables), variables)
+        clip = self.players[1].clip
+        if clip is not None:
+            for variable in variables:
+                variable.assign(tf.clip_by_value(variable, -clip, clip))
         right = tf.concat([real_logits > 0, fake_logits < 0], axis=0)
         return loss, tf.reduce_mean(tf.cast(right, tf.float32))
 
-    def _update_generator(self, count: Tensor, classes: Tensor | None) -> Tensor:
+    def _discriminator_loss(self, real: Tensor, fake: Tensor, update: int) -> Tensor:
+        smooth, flip = self.settings.label_smoothing, self.settings.label_noise
+        real_share, fake_share = 1.0 - smooth, 0.0
+        if flip:
+            draws = tf.random.stateless_uniform((2, *real.shape), self._seed(update, _LABELS))
+            flipped = tf.cast(draws < flip, tf.float32)
+            real_share = real_share * (1 - flipped[0])
+            fake_share = flipped[1]
+        return self.adversarial_loss.discriminator(
+            real, fake, real_share=real_share, fake_share=fake_share
+        )
+
+    def _penalty(self, real: Tensor, fake: Tensor, classes: Tensor | None, update: int) -> Tensor:
+        """The penalty, applied every few steps and as much stronger (lazy regularisation)."""
+        if self.penalty is None:
+            return 0.0
+        weight = self.settings.penalty_weight or self.penalty.weight
+        every = self.settings.penalty_every or self.penalty.every
+
+        def judge(images: Tensor) -> Tensor:
+            return self._judge(images, classes, self._seed(update, _SEE_REAL))
+
+        def applied() -> Tensor:
+            value = self.penalty.function(judge, real, fake, self._seed(update, _PENALTY))
+            return weight * every * value
+
+        if every == 1:
+            return applied()
+        return tf.cond(self.steps_done % every == 0, applied, lambda: 0.0)
+
+    def _update_generator(self, real: Tensor, classes: Tensor | None, update: int) -> Tensor:
         with tf.GradientTape() as tape:
-            fake = self._generate(self._noise(count, _NOISE_G), classes)
-            loss = self.adversarial_loss.generator(self._judge(fake, classes, _AUGMENT_G))
-        _apply(tape, loss, self.generator, self.generator_optimizer)
+            fake = self._generate(classes, tf.shape(real)[0], self._seed(update, _NOISE))
+            logits = self._judge_ahead(real, fake, classes, update)
+            loss = tf.reduce_mean(self.adversarial_loss.generator(logits))
+        variables = self.generator.trainable_variables
+        self.generator_optimizer.apply(tape.gradient(loss, variables), variables)
         return loss
+
+    def _judge_ahead(
+        self, real: Tensor, fake: Tensor, classes: Tensor | None, update: int
+    ) -> Tensor:
+        """Logits of the generated images, by the discriminator `unrolled_steps` from now."""
+        if not self.settings.unrolled_steps:
+            return self._judge(fake, classes, self._seed(update, _SEE_FAKE))
+
+        def logits(weights: list[Tensor], images: Tensor, slot: int) -> Tensor:
+            seen = augment(images, self.diffaug, self._seed(update, slot))
+            outputs, _ = self.discriminator.stateless_call(
+                weights,
+                self.discriminator.non_trainable_variables,
+                [seen, classes] if self.conditional else seen,
+                training=True,
+            )
+            return outputs
+
+        def loss(weights: list[Tensor], step: int) -> Tensor:
+            return self.adversarial_loss.discriminator(
+                logits(weights, real, _LOOK_AHEAD + 32 * step),
+                logits(weights, fake, _LOOK_AHEAD + 32 * step + 16),
+            )
+
+        weights = [tf.convert_to_tensor(v) for v in self.discriminator.trainable_variables]
+        ahead = look_ahead(
+            weights, loss, steps=self.settings.unrolled_steps, rate=self.settings.unrolled_rate
+        )
+        return logits(ahead, fake, _SEE_FAKE)
 
     def _update_average(self) -> None:
         step = tf.cast(self.steps_done, tf.float32)
-        keep = tf.minimum(self.ema, (1.0 + step) / (10.0 + step))
+        keep = tf.minimum(self.settings.ema, (1.0 + step) / (10.0 + step))
         for mean, value in zip(self.average.variables, self.generator.variables):
             mean.assign(keep * mean + (1.0 - keep) * value)
 
 
 def _first(data: Any) -> Tensor:
     return data[0] if isinstance(data, tuple | list) else data
-
-
-def _apply(tape: tf.GradientTape, loss: Tensor, network: keras.Model, optimizer: Any) -> None:
-    variables = network.trainable_variables
-    optimizer.apply(tape.gradient(loss, variables), variables)

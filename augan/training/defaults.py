@@ -6,6 +6,7 @@ from augan.config import Config
 from augan.data.dataset import Dataset
 from augan.data.preprocessing import Preprocessing
 from augan.exceptions import ConfigError
+from augan.training.rules import check_rules
 
 # Side of the square -> updates of the GAN, chosen to end within the default minutes on two cores.
 DEFAULT_STEPS = {8: 2000, 16: 4000, 32: 6000, 64: 4000}
@@ -49,4 +50,6 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, Preprocessing]:
     if config.training.steps is None and config.training.max_minutes is None:
         changes["training__steps"] = DEFAULT_STEPS.get(size, DEFAULT_STEPS[64])
         changes["training__max_minutes"] = SMALL_DATA_MINUTES if small else DEFAULT_MINUTES
-    return config.replace(**changes), preprocessing
+    config = config.replace(**changes)
+    check_rules(config)
+    return config, preprocessing

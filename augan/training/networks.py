@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Network, read_weights
-from augan.config import Config, decided
+from augan.config import Config
 from augan.data.preprocessing import Preprocessing
 from augan.gan import keras
 from augan.gan.model import GAN
@@ -119,11 +119,12 @@ class _Trainer:
 
     def run(self, part: str, update: Update, *more: Observer) -> None:
         """Train one part until its allowance is used up."""
+        parts = self.config.discriminator.steps if part == "gan" else 1
         batches = Batches(
             self.data.pixels,
             self.data.classes,
             num_classes=self.data.num_classes,
-            batch_size=self.config.training.batch_size,
+            batch_size=self.config.training.batch_size * parts,
             scale=self.data.preprocessing.scale,
             seed=child_seed(self.config.seed, part, "batches"),
         )
@@ -135,22 +136,19 @@ class _Trainer:
     def gan(self) -> None:
         config = self.config
         average = self.build(
-            "generator", latent_dim=config.gan.latent_dim, width=config.generator.width
+            "generator",
+            latent_dim=config.gan.latent_dim,
+            width=config.generator.width,
+            conditioning=config.generator.conditioning,
         )
         discriminator = self.build(
-            "discriminator", width=config.discriminator.width, norm=config.discriminator.norm
+            "discriminator",
+            width=config.discriminator.width,
+            norm=config.discriminator.norm,
+            dropout=config.discriminator.dropout,
         )
-        gan = GAN(
-            build_network(self.networks.specs["generator"]),
-            discriminator,
-            average,
-            loss=config.gan.loss,
-            diffaug=decided(config.gan.diffaug),
-            generator_rate=decided(config.generator.learning_rate),
-            discriminator_rate=decided(config.discriminator.learning_rate),
-            ema=config.gan.ema,
-            seed=config.seed,
-        )
+        spare = build_network(self.networks.specs["generator"])
+        gan = GAN(spare, discriminator, average, config)
         self.run("gan", gan.train_step, *self._sample_grid(average))
 
     def _sample_grid(self, generator: keras.Model) -> tuple[Observer, ...]:

@@ -10,12 +10,18 @@ from typing import Any
 import keras
 
 from augan.exceptions import ConfigError
-from augan.gan.networks import classifier, dcgan
+from augan.gan.networks import classifier, dcgan, mlp
 
 NETWORKS: dict[tuple[str, str], Callable[..., keras.Model]] = {
+    ("mlp", "generator"): mlp.generator,
+    ("mlp", "discriminator"): mlp.discriminator,
+    ("mlp", "encoder"): mlp.encoder,
     ("dcgan", "generator"): dcgan.generator,
     ("dcgan", "discriminator"): dcgan.discriminator,
     ("dcgan", "encoder"): dcgan.encoder,
+    ("dcgan-upsampling", "generator"): dcgan.upsampling_generator,
+    ("dcgan-upsampling", "discriminator"): dcgan.discriminator,
+    ("dcgan-upsampling", "encoder"): dcgan.encoder,
     ("cnn", "classifier"): classifier.classifier,
 }
 

@@ -1,4 +1,9 @@
-"""Spectral normalisation (Miyato et al. 2018, "Spectral Normalization for GANs", algorithm 1)."""
+"""Spectral normalisation (Miyato et al. 2018, "Spectral Normalization for GANs", algorithm 1).
+
+The kernel is divided by its largest singular value. One power iteration a training pass keeps the
+estimate, and the gradient flows through the division, as in the paper (Keras' own wrapper
+overwrites the kernel instead).
+"""
 
 from typing import Any
 
@@ -10,30 +15,19 @@ from augan.seeding import child_seed
 Tensor = Any
 
 
-class SpectralConv2D(keras.layers.Conv2D):
-    """A convolution whose kernel is divided by its largest singular value.
+class _Spectral:
+    """What both layers share: the singular vector, and the division."""
 
-    One power iteration a training pass keeps the estimate; the gradient flows through the
-    division, as in the paper (Keras' own wrapper overwrites the kernel instead).
-    """
-
-    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._seed = seed
-
-    def build(self, input_shape: tuple) -> None:
-        super().build(input_shape)
+    def _add_direction(self, units: int, seed: int) -> None:
+        initializer = keras.initializers.RandomNormal(
+            seed=child_seed(seed, "weights", f"{self.name}/direction")
+        )
         self.direction = self.add_weight(
-            name="direction",
-            shape=(1, self.filters),
-            trainable=False,
-            initializer=keras.initializers.RandomNormal(
-                seed=child_seed(self._seed, "weights", f"{self.name}/direction")
-            ),
+            name="direction", shape=(1, units), trainable=False, initializer=initializer
         )
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
-        matrix = tf.reshape(self.kernel, (-1, self.filters))
+    def _divided_kernel(self, training: bool) -> Tensor:
+        matrix = tf.reshape(self.kernel, (-1, self.direction.shape[1]))
         right = tf.convert_to_tensor(self.direction)
         left = tf.math.l2_normalize(tf.matmul(right, matrix, transpose_b=True))
         if training:
@@ -41,6 +35,37 @@ class SpectralConv2D(keras.layers.Conv2D):
             left = tf.math.l2_normalize(tf.matmul(right, matrix, transpose_b=True))
             left, right = tf.stop_gradient(left), tf.stop_gradient(right)
             self.direction.assign(right)
-        norm = tf.reduce_sum(tf.matmul(left, matrix) * right)
-        outputs = tf.nn.conv2d(inputs, self.kernel / norm, self.strides, self.padding.upper())
+        return self.kernel / tf.reduce_sum(tf.matmul(left, matrix) * right)
+
+
+class SpectralConv2D(_Spectral, keras.layers.Conv2D):
+    """A convolution with a spectrally normalised kernel."""
+
+    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._seed = seed
+
+    def build(self, input_shape: tuple) -> None:
+        super().build(input_shape)
+        self._add_direction(self.filters, self._seed)
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        kernel = self._divided_kernel(training)
+        outputs = tf.nn.conv2d(inputs, kernel, self.strides, self.padding.upper())
+        return self.activation(tf.nn.bias_add(outputs, self.bias))
+
+
+class SpectralDense(_Spectral, keras.layers.Dense):
+    """A dense layer with a spectrally normalised kernel."""
+
+    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._seed = seed
+
+    def build(self, input_shape: tuple) -> None:
+        super().build(input_shape)
+        self._add_direction(self.units, self._seed)
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        outputs = tf.matmul(inputs, self._divided_kernel(training))
         return self.activation(tf.nn.bias_add(outputs, self.bias))

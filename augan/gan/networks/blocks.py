@@ -1,0 +1,114 @@
+"""What architectures share: how weights begin, how classes enter, how networks end.
+
+Every layer has a name of its own, and its first weights depend on that name and the seed only.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import keras
+from keras import layers
+
+from augan.gan.networks.spectral import SpectralConv2D, SpectralDense
+from augan.seeding import child_seed
+
+SPECTRAL = {layers.Conv2D: SpectralConv2D, layers.Dense: SpectralDense}
+
+
+def normal(seed: int, name: str, stddev: float = 0.02) -> keras.initializers.Initializer:
+    """Return N(0, stddev) weights, DCGAN's 0.02 unless told."""
+    return keras.initializers.RandomNormal(0.0, stddev, seed=child_seed(seed, "weights", name))
+
+
+def he(seed: int, name: str) -> keras.initializers.Initializer:
+    """Return weights that keep the variance through ReLU (He et al. 2015), for dense networks."""
+    return keras.initializers.HeNormal(child_seed(seed, "weights", name))
+
+
+def layer(kind: type, norm: str, seed: int) -> Callable[..., keras.layers.Layer]:
+    """Return `kind`, spectrally normalised if `norm` says so."""
+    return partial(SPECTRAL[kind], seed=seed) if norm == "spectral" else kind
+
+
+def class_input(num_classes: int) -> Any:
+    """Return the input of class weights `[N, num_classes]`, or None."""
+    return keras.Input((num_classes,), name="classes") if num_classes else None
+
+
+def joined(noise: Any, classes: Any, units: int, seed: int) -> Any:
+    """Return the noise with an embedding of the class beside it (Mirza and Osindero 2014)."""
+    if classes is None:
+        return noise
+    embed = layers.Dense(
+        units, use_bias=False, name="embed", kernel_initializer=normal(seed, "embed", 1.0)
+    )
+    return layers.Concatenate(name="condition")([noise, embed(classes)])
+
+
+def normalised(x: Any, classes: Any, name: str) -> Any:
+    """Batch normalisation and ReLU; with classes, each has its own scale and shift.
+
+    Conditional batch normalisation (Dumoulin et al. 2017; Miyato and Koyama 2018): what the class
+    does not change comes from the noise alone, so the noise cannot be ignored.
+    """
+    plain = classes is None
+    x = layers.BatchNormalization(center=plain, scale=plain, name=f"norm_{name}")(x)
+    if not plain:
+        scale = _per_class(classes, x, f"scale_{name}", 1.0)
+        shift = _per_class(classes, x, f"shift_{name}", 0.0)
+        x = layers.Multiply(name=f"scaled_{name}")([x, scale])
+        x = layers.Add(name=f"shifted_{name}")([x, shift])
+    return layers.ReLU(name=f"relu_{name}")(x)
+
+
+def _per_class(classes: Any, x: Any, name: str, value: float) -> Any:
+    units, spread = x.shape[-1], len(x.shape) - 2
+    constant = keras.initializers.Constant(value)
+    vector = layers.Dense(units, use_bias=False, name=name, kernel_initializer=constant)(classes)
+    return layers.Reshape((1,) * spread + (units,), name=f"{name}_map")(vector)
+
+
+def activated(x: Any, norm: str, block: int, dropout: float, seed: int) -> Any:
+    """End a discriminator's block: normalisation (not in the first), LeakyReLU 0.2, dropout."""
+    if block and norm == "batch":
+        x = layers.BatchNormalization(name=f"norm_{block}")(x)
+    elif block and norm == "layer":
+        axes = tuple(range(1, len(x.shape)))
+        x = layers.LayerNormalization(axis=axes, name=f"norm_{block}")(x)
+    x = layers.LeakyReLU(0.2, name=f"block_{block}")(x)
+    if dropout:
+        drop_seed = child_seed(seed, "dropout", block)
+        x = layers.Dropout(dropout, seed=drop_seed, name=f"dropout_{block}")(x)
+    return x
+
+
+def judged(images: Any, features: Any, num_classes: int, seed: int) -> keras.Model:
+    """End a discriminator: features `[N, F]` -> logit `[N, 1]`, with projection on the class.
+
+    Miyato and Koyama 2018, "cGANs with Projection Discriminator", eq. 3.
+    """
+    logit = layers.Dense(1, name="logit", kernel_initializer=normal(seed, "logit"))(features)
+    classes = class_input(num_classes)
+    if classes is None:
+        return keras.Model(images, logit, name="discriminator")
+    embed = layers.Dense(
+        features.shape[-1], use_bias=False, name="embed", kernel_initializer=normal(seed, "embed")
+    )
+    projection = layers.Dot(axes=1, name="projection")([embed(classes), features])
+    logit = layers.Add(name="conditional_logit")([logit, projection])
+    return keras.Model([images, classes], logit, name="discriminator")
+
+
+def coded(images: Any, features: Any, latent_dim: int, num_classes: int, seed: int) -> keras.Model:
+    """End an encoder: features `[N, F]` -> the generator's inputs."""
+    noise = layers.Dense(latent_dim, name="noise", kernel_initializer=normal(seed, "noise"))
+    if not num_classes:
+        return keras.Model(images, noise(features), name="encoder")
+    classes = layers.Dense(
+        num_classes,
+        activation="softmax",
+        name="classes",
+        kernel_initializer=normal(seed, "classes"),
+    )
+    return keras.Model(images, [noise(features), classes(features)], name="encoder")

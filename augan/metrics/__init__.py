@@ -1,0 +1,1 @@
+"""Measures of generated images: distances between feature vectors, in plain NumPy."""

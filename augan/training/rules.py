@@ -1,0 +1,100 @@
+"""Which settings of a GAN go together: one table, read by the code and printed in the docs.
+
+Each rule names a combination that the field's rules forbid, says why, and gives the smallest change
+that makes it legal.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from augan.config import Config
+from augan.exceptions import ConfigError
+
+
+class Rule(NamedTuple):
+    """A forbidden combination."""
+
+    forbids: str
+    broken: Callable[[Config], bool]
+    because: str
+    instead: tuple[str, ...]  # assignments that make it legal
+
+
+def _lipschitz(c: Config) -> bool:
+    return (
+        c.discriminator.clip is not None
+        or c.gan.penalty == "gradient"
+        or c.discriminator.norm == "spectral"
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "gan.loss=wasserstein without a bound on the discriminator's slope",
+        lambda c: c.gan.loss == "wasserstein" and not _lipschitz(c),
+        "the Wasserstein distance is defined over 1-Lipschitz functions (Arjovsky et al. 2017)",
+        ("gan.penalty=gradient", "discriminator.norm=layer"),
+    ),
+    Rule(
+        "gan.penalty=gradient with discriminator.norm=batch",
+        lambda c: c.gan.penalty == "gradient" and c.discriminator.norm == "batch",
+        "the penalty is on each image's own gradient, and batch statistics mix images "
+        "(Gulrajani et al. 2017, section 4)",
+        ("discriminator.norm=layer",),
+    ),
+    Rule(
+        "gan.penalty=r1 with discriminator.norm=batch",
+        lambda c: c.gan.penalty == "r1" and c.discriminator.norm == "batch",
+        "the penalty is on each image's own gradient, and batch statistics mix images",
+        ("discriminator.norm=none",),
+    ),
+    Rule(
+        "discriminator.clip with a loss other than wasserstein",
+        lambda c: c.discriminator.clip is not None and c.gan.loss != "wasserstein",
+        "clipping belongs to the Wasserstein critic; other losses need large logits",
+        ("discriminator.clip=null",),
+    ),
+    Rule(
+        "gan.unrolled_steps with discriminator.norm=batch or spectral",
+        lambda c: bool(c.gan.unrolled_steps) and c.discriminator.norm in ("batch", "spectral"),
+        "both keep a state that an imagined step must not change (Metz et al. 2017)",
+        ("discriminator.norm=layer",),
+    ),
+    Rule(
+        "gan.unrolled_steps with discriminator.dropout",
+        lambda c: bool(c.gan.unrolled_steps and c.discriminator.dropout),
+        "dropout keeps a state that an imagined step must not change",
+        ("discriminator.dropout=0",),
+    ),
+    Rule(
+        "gan.unrolled_steps with a gan.penalty",
+        lambda c: bool(c.gan.unrolled_steps and c.gan.penalty),
+        "the imagined steps descend the adversarial loss alone",
+        ("gan.penalty=null",),
+    ),
+    Rule(
+        "label smoothing or noise with hinge or wasserstein",
+        lambda c: (
+            bool(c.gan.label_smoothing or c.gan.label_noise)
+            and c.gan.loss in ("hinge", "wasserstein")
+        ),
+        "these losses have no probabilities to soften (Salimans et al. 2016, section 3.4)",
+        ("gan.label_smoothing=0", "gan.label_noise=0"),
+    ),
+    Rule(
+        "discriminator.steps and generator.steps both above 1",
+        lambda c: c.discriminator.steps > 1 and c.generator.steps > 1,
+        "one of the two is trained more often, not both",
+        ("generator.steps=1",),
+    ),
+)
+
+
+def check_rules(config: Config) -> None:
+    """Raise ConfigError, naming the nearest legal settings, if `config` breaks a rule."""
+    for rule in RULES:
+        if rule.broken(config):
+            change = " ".join(f"--set {assignment}" for assignment in rule.instead)
+            raise ConfigError(
+                f"{rule.forbids} is not possible: {rule.because}; nearest legal: {change}"
+            )
