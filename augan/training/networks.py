@@ -151,9 +151,12 @@ class _Trainer:
             ema=config.gan.ema,
             seed=config.seed,
         )
-        self.run("gan", gan.train_step, *self._sample_grid(average))
+        grid = self._sample_grid(average)
+        self.run("gan", gan.train_step, *grid)
+        for pictures in grid:
+            pictures.draw(self.networks.steps["gan"])
 
-    def _sample_grid(self, generator: keras.Model) -> tuple[Observer, ...]:
+    def _sample_grid(self, generator: keras.Model) -> tuple[SampleGrid, ...]:
         if self.samples is None:
             return ()
         grid = SampleGrid(

@@ -17,12 +17,20 @@ from keras import layers
 from augan.gan.networks.naming import initializer
 from augan.gan.networks.spectral import SpectralConv2D
 
+NORMS = ("none", "batch", "layer", "spectral")
 KERNEL = 4  # with stride 2 it covers each pixel equally often: no checkerboard
 
 
 def num_scales(size: int) -> int:
     """Return how often a side of `size` pixels is halved: down to 4, or 2 for 8 pixels."""
     return max(2, (size // 4).bit_length() - 1)
+
+
+def _checked_size(image_shape: tuple[int, int, int]) -> int:
+    size, across, _ = image_shape
+    if size != across or size < 8 or size % (1 << num_scales(size)):
+        raise ValueError(f"images must be squares of 8, 16, 32, ... pixels, got {size}x{across}")
+    return size
 
 
 def generator(
@@ -37,7 +45,7 @@ def generator(
 
     Images are in [-1, 1]. `width` counts the channels of the last hidden block.
     """
-    size, _, channels = image_shape
+    size, channels = _checked_size(image_shape), image_shape[2]
     scales = num_scales(size)
     start, filters = size >> scales, width << (scales - 1)
     noise = keras.Input((latent_dim,), name="noise")
@@ -100,10 +108,12 @@ def _normalised(x: Any, classes: Any, name: str) -> Any:
     return layers.ReLU(name=f"relu_{name}")(x)
 
 
-def _downsampling_blocks(x: Any, size: int, *, width: int, norm: str, seed: int) -> list:
+def _downsampling_blocks(images: Any, *, width: int, norm: str, seed: int) -> list:
     """Strided convolutions that halve the side at each block; all blocks' activations."""
-    blocks = []
-    for i in range(num_scales(size)):
+    if norm not in NORMS:
+        raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {norm!r}")
+    x, blocks = images, []
+    for i in range(num_scales(_checked_size(images.shape[1:]))):
         name = f"down_{i}"
         convolution = layers.Conv2D
         if norm == "spectral":
@@ -139,8 +149,7 @@ def discriminator(
     detectors compare; they do not depend on the class.
     """
     images = keras.Input(image_shape, name="images")
-    inputs = [images]
-    x = _downsampling_blocks(images, image_shape[0], width=width, norm=norm, seed=seed)[-1]
+    x = _downsampling_blocks(images, width=width, norm=norm, seed=seed)[-1]
     flat = layers.Flatten(name="flatten")(x)
     logit = layers.Dense(1, name="logit", kernel_initializer=initializer(seed, "logit"))(flat)
     if num_classes:
@@ -152,8 +161,9 @@ def discriminator(
             kernel_initializer=initializer(seed, "embed"),
         )(classes)
         projection = layers.Dot(axes=1, name="projection")([embedding, flat])
-        inputs, logit = [images, classes], layers.Add(name="conditional_logit")([logit, projection])
-    return keras.Model(inputs, logit, name="discriminator")
+        logit = layers.Add(name="conditional_logit")([logit, projection])
+        return keras.Model([images, classes], logit, name="discriminator")
+    return keras.Model(images, logit, name="discriminator")
 
 
 def encoder(
@@ -170,7 +180,7 @@ def encoder(
     outputs feed the generator as they are.
     """
     images = keras.Input(image_shape, name="images")
-    x = _downsampling_blocks(images, image_shape[0], width=width, norm="batch", seed=seed)[-1]
+    x = _downsampling_blocks(images, width=width, norm="batch", seed=seed)[-1]
     flat = layers.Flatten(name="flatten")(x)
     noise = layers.Dense(latent_dim, name="noise", kernel_initializer=initializer(seed, "noise"))(
         flat
