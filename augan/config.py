@@ -23,7 +23,9 @@ Task = Literal["auto", "generate", "detect", "both"]
 class Section(BaseModel):
     """A frozen group of settings."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class DataSection(Section):

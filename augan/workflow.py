@@ -21,6 +21,7 @@ from augan.data.duplicates import near_duplicates
 from augan.data.preprocessing import Preprocessing, prepare
 from augan.data.splits import Split, make_split
 from augan.detect.detector import Detector
+from augan.exceptions import DataError
 from augan.gan.inference import Inference
 from augan.training.clock import Clock
 from augan.training.defaults import resolve
@@ -117,6 +118,11 @@ def _gather(config: Config, preprocessing: Preprocessing, dataset: Dataset) -> _
         labels=dataset.labels,
         calibrate=config.task != "generate",
     )
+    if not len(split.tune):
+        raise DataError(
+            f"{dataset.name} has too few images ({len(dataset)}): each class's only image is "
+            "needed to train, and none is left to check with; add images"
+        )
     warnings = []
     if dataset.skipped:
         warnings.append(f"{len(dataset.skipped)} files could not be read; see skipped.csv")

@@ -224,7 +224,7 @@ def test_the_last_override_wins_and_the_original_stays():
 
 @pytest.mark.parametrize("assignment", ["seed", "", "=3", " =3", "generator.width"])
 def test_an_override_needs_a_key_and_a_value(assignment):
-    with pytest.raises(ConfigError, match="not of the form section.key=value"):
+    with pytest.raises(ConfigError, match=r"not of the form section\.key=value"):
         Config().override([assignment])
 
 
@@ -243,7 +243,7 @@ def test_replace_in_python():
     config = Config().replace(generator__width=64, seed=9)
     assert (config.generator.width, config.seed) == (64, 9)
     assert config.discriminator == Config().discriminator
-    with pytest.raises(ConfigError, match="did you mean 'generator.width'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'generator\.width'"):
         Config().replace(generator__widht=64)
 
 

@@ -26,6 +26,7 @@ def start_tensorflow() -> tuple[Any, Any]:
     with _without_chatter():
         tensorflow = importlib.import_module("tensorflow")
         tensorflow.config.list_logical_devices()
+        tensorflow.get_logger().setLevel("ERROR")  # several trainings in one process are no fault
         return tensorflow, importlib.import_module("keras")
 
 

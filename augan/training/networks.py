@@ -149,9 +149,12 @@ class _Trainer:
         )
         spare = build_network(self.networks.specs["generator"])
         gan = GAN(spare, discriminator, average, config)
-        self.run("gan", gan.train_step, *self._sample_grid(average))
+        grid = self._sample_grid(average)
+        self.run("gan", gan.train_step, *grid)
+        for pictures in grid:
+            pictures.draw(self.networks.steps["gan"])
 
-    def _sample_grid(self, generator: keras.Model) -> tuple[Observer, ...]:
+    def _sample_grid(self, generator: keras.Model) -> tuple[SampleGrid, ...]:
         if self.samples is None:
             return ()
         grid = SampleGrid(

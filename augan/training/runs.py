@@ -6,6 +6,7 @@ A run holds `config.yaml` (resolved settings), `metrics.jsonl` (losses), `sample
 
 import csv
 import json
+import math
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -52,8 +53,9 @@ class RunFolder:
         self, part: str, step: int, allowance: Allowance, losses: dict[str, float]
     ) -> None:
         """Append one line to `metrics.jsonl`."""
+        finite = {name: v if math.isfinite(v) else None for name, v in losses.items()}
         with open(self._log, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"part": part, "step": step, **losses}) + "\n")
+            file.write(json.dumps({"part": part, "step": step, **finite}, allow_nan=False) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
         """Write one small file, whole or not at all."""
@@ -78,8 +80,10 @@ class RunFolder:
             return
         link = RUNS / f".{LATEST}.{os.getpid()}"
         with suppress(OSError):  # a file system without links still finds the run by its time
+            link.unlink(missing_ok=True)
             link.symlink_to(self.path.name)
             os.replace(link, RUNS / LATEST)
+        link.unlink(missing_ok=True)
 
 
 def _default_path(data_name: str) -> Path:
@@ -109,13 +113,12 @@ def find_bundle(model: str | Path | None, *parts: str) -> Bundle:
         for part in parts:
             bundle.require(part)
         return bundle
-    files = [path for path in RUNS.glob(f"*/{BUNDLE_NAME}") if path.parent.name != LATEST]
+    files = [path for path in RUNS.glob(f"[!.]*/{BUNDLE_NAME}") if path.parent.name != LATEST]
     for file in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         bundle = load_bundle(file)
         if all(bundle.has(part) for part in parts):
             return bundle
-    wanted = " and ".join(parts)
     raise BundleError(
-        f"no run under ./{RUNS} has a {wanted} ({len(files)} looked at); run `augan train` first, "
-        "or name a run with --model"
+        f"no run under ./{RUNS} has what this needs: {' and '.join(parts)} ({len(files)} looked "
+        "at); run `augan train` first, or name a run with --model"
     )

@@ -52,13 +52,13 @@ class SampleGrid:
     def on_steps(
         self, part: str, step: int, allowance: Allowance, losses: dict[str, float]
     ) -> None:
-        """Draw the grid when another `every` steps are done, and at the end."""
-        if part == "gan" and (step // self.every > self._drawn or allowance.done(step) >= 1):
-            self._drawn = step // self.every
+        """Draw the grid when another `every` steps of the GAN are done."""
+        if part == "gan" and step // self.every > self._drawn // self.every:
             self.draw(step)
 
     def draw(self, step: int) -> Path:
         """Write the grid of `step` and return its path."""
+        self._drawn = step
         (images,) = self._generate(*self._inputs)
         pixels = self.preprocessing.to_native(self.preprocessing.unscale(images))
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -39,13 +39,13 @@ def build_network(spec: Mapping[str, Any]) -> keras.Model:
     ConfigError
         If the table has no such architecture in that role, or the arguments do not fit it.
     """
-    key = (spec.get("architecture"), spec.get("role"))
-    builder = NETWORKS.get(key)  # type: ignore[arg-type]
+    key = (str(spec.get("architecture")), str(spec.get("role")))
+    builder = NETWORKS.get(key)
     if builder is None:
         known = ", ".join(f"{a} {r}" for a, r in sorted(NETWORKS))
         raise ConfigError(f"there is no network '{key[0]} {key[1]}'; known are: {known}")
-    arguments = dict(spec.get("arguments", {}))
     try:
+        arguments = dict(spec.get("arguments", {}))
         return builder(tuple(arguments.pop("image_shape")), **arguments)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"the {key[0]} {key[1]} cannot be built: {error}") from error

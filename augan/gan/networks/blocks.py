@@ -13,6 +13,7 @@ from keras import layers
 from augan.gan.networks.spectral import SpectralConv2D, SpectralDense
 from augan.seeding import child_seed
 
+NORMS = ("none", "batch", "layer", "spectral")
 SPECTRAL = {layers.Conv2D: SpectralConv2D, layers.Dense: SpectralDense}
 
 
@@ -28,6 +29,8 @@ def he(seed: int, name: str) -> keras.initializers.Initializer:
 
 def layer(kind: type, norm: str, seed: int) -> Callable[..., keras.layers.Layer]:
     """Return `kind`, spectrally normalised if `norm` says so."""
+    if norm not in NORMS:
+        raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {norm!r}")
     return partial(SPECTRAL[kind], seed=seed) if norm == "spectral" else kind
 
 

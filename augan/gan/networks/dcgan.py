@@ -28,6 +28,13 @@ def num_scales(size: int) -> int:
     return max(2, (size // 4).bit_length() - 1)
 
 
+def _checked_size(image_shape: tuple[int, int, int]) -> int:
+    size, across, _ = image_shape
+    if size != across or size < 8 or size % (1 << num_scales(size)):
+        raise ValueError(f"images must be squares of 8, 16, 32, ... pixels, got {size}x{across}")
+    return size
+
+
 def _transposed(x: Any, filters: int, name: str, seed: int, **arguments: Any) -> Any:
     return layers.Conv2DTranspose(
         filters,
@@ -67,7 +74,7 @@ def _generator(
     Images are in [-1, 1]. `width` counts the channels of the last hidden block; `conditioning` is
     "norm" or "embedding".
     """
-    size, _, channels = image_shape
+    size, channels = _checked_size(image_shape), image_shape[2]
     scales = num_scales(size)
     start, filters = size >> scales, width << (scales - 1)
     noise = keras.Input((latent_dim,), name="noise")
@@ -133,7 +140,7 @@ def encoder(
 def _trunk(images: Any, *, width: int, norm: str, dropout: float, seed: int) -> Any:
     """Strided convolutions that halve the side at each block, flattened."""
     x = images
-    for i in range(num_scales(images.shape[1])):
+    for i in range(num_scales(_checked_size(images.shape[1:]))):
         name = f"down_{i}"
         convolution = blocks.layer(layers.Conv2D, norm, seed)
         x = convolution(

@@ -28,7 +28,7 @@ class _Spectral:
 
     def _divided_kernel(self, training: bool) -> Tensor:
         matrix = tf.reshape(self.kernel, (-1, self.direction.shape[1]))
-        right = tf.convert_to_tensor(self.direction)
+        right = tf.math.l2_normalize(tf.convert_to_tensor(self.direction))
         left = tf.math.l2_normalize(tf.matmul(right, matrix, transpose_b=True))
         if training:
             right = tf.math.l2_normalize(tf.matmul(left, matrix))

@@ -1,0 +1,128 @@
+"""A row's result does not depend on its batch, its place or its companions, to the last bit."""
+
+import numpy as np
+import pytest
+
+from augan.gan import tf
+from augan.gan.inference import BATCH, Inference
+from augan.gan.networks import build_network, network_spec
+
+COUNTS = (1, 63, 64, 65, 130)
+SHAPE = (16, 16, 1)
+
+
+def build(role, classes, **more):
+    arguments = {"width": 16, "num_classes": classes, "seed": 0, **more}
+    return build_network(network_spec("dcgan", role, image_shape=list(SHAPE), **arguments))
+
+
+def make(role):
+    """A function of arrays, and 130 rows of what it takes."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (130, *SHAPE)).astype(np.float32)
+    if role == "encoder":
+        encoder = build("encoder", 3, latent_dim=8)
+        return Inference(lambda x: encoder(x, training=False), SHAPE), (images,)
+    if role == "discriminator":
+        judge = build("discriminator", 0, norm="batch")
+        return Inference(lambda x: judge(x, training=False), SHAPE), (images,)
+    generator = build("generator", 3, latent_dim=8)
+    rows = (
+        rng.normal(size=(130, 8)).astype(np.float32),
+        rng.dirichlet([1, 1, 1], 130).astype(np.float32),
+    )
+    return Inference(lambda z, c: generator([z, c], training=False), (8,), (3,)), rows
+
+
+@pytest.fixture(scope="module", params=["encoder", "discriminator", "generator"])
+def case(request):
+    infer, rows = make(request.param)
+    return infer, rows, infer(*rows)
+
+
+def assert_rows(outputs, expected, chosen):
+    assert len(outputs) == len(expected)
+    for mine, all_rows in zip(outputs, expected):
+        np.testing.assert_array_equal(mine, all_rows[chosen])
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_any_number_of_rows(case, count):
+    infer, rows, expected = case
+    for start in {0, 130 - count, 1 if count < 130 else 0}:
+        chosen = np.arange(start, start + count)
+        outputs = infer(*(x[chosen] for x in rows))
+        assert all(len(output) == count for output in outputs)
+        assert_rows(outputs, expected, chosen)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_any_order(case, count):
+    infer, rows, expected = case
+    chosen = np.random.default_rng(count).permutation(130)[:count]
+    assert_rows(infer(*(x[chosen] for x in rows)), expected, chosen)
+
+
+def test_any_companions(case):
+    infer, rows, expected = case
+    rng = np.random.default_rng(9)
+    for place in (0, 1, 31, 63, 64, 100):
+        strange = [rng.normal(0, 50, x.shape).astype(np.float32) for x in rows]
+        for other, x in zip(strange, rows):
+            other[place] = x[7]
+        for mine, all_rows in zip(infer(*strange), expected):
+            np.testing.assert_array_equal(mine[place], all_rows[7])
+
+
+def test_a_companion_that_is_not_finite_harms_nobody(case):
+    infer, rows, expected = case
+    spoilt = [x.copy() for x in rows]
+    spoilt[0][5] = np.nan
+    others = np.setdiff1d(np.arange(130), [5])
+    for mine, all_rows in zip(infer(*spoilt), expected):
+        np.testing.assert_array_equal(mine[others], all_rows[others])
+
+
+def test_repeated_rows_come_out_alike(case):
+    infer, rows, _ = case
+    for output in infer(*(np.repeat(x[3:4], 130, axis=0) for x in rows)):
+        assert (output == output[0]).all()
+
+
+def test_rows_are_really_computed(case):
+    _, _, expected = case
+    assert all(len(np.unique(output.reshape(130, -1), axis=0)) == 130 for output in expected)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_batches_are_full_but_the_last_and_cut_to_the_rows(case, count):
+    infer, rows, expected = case
+    parts = list(infer.batches(*(x[:count] for x in rows)))
+    sizes = [len(part[0]) for part in parts]
+    assert sizes == [BATCH] * (count // BATCH) + [count % BATCH] * (count % BATCH > 0)
+    for position, all_rows in enumerate(expected):
+        joined = np.concatenate([part[position] for part in parts])
+        np.testing.assert_array_equal(joined, all_rows[:count])
+
+
+def test_the_function_is_traced_once_and_sees_whole_batches():
+    traces = []
+
+    def double(x):
+        traces.append(x.shape)
+        return 2 * x
+
+    infer = Inference(double, (3,))
+    for count in COUNTS:
+        x = np.arange(3 * count, dtype=np.float64).reshape(count, 3)
+        (output,) = infer(x)
+        np.testing.assert_array_equal(output, 2 * x)
+        assert output.dtype == np.float32
+    assert traces == [(BATCH, 3)]
+
+
+def test_rows_can_come_from_a_memory_map(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(200, dtype=np.float32).reshape(100, 2))
+    stored = np.load(tmp_path / "x.npy", mmap_mode="r")
+    (output,) = Inference(lambda x: tf.reduce_sum(x, axis=1), (2,))(stored)
+    np.testing.assert_array_equal(output, stored.sum(axis=1))

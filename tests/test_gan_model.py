@@ -1,0 +1,256 @@
+"""The training step: who changes, by how much, and that nothing but seed and data decides."""
+
+import numpy as np
+import pytest
+
+from augan.bundle import read_weights
+from augan.gan import keras, tf
+from augan.gan.inference import Inference
+from augan.gan.model import GAN
+from augan.gan.networks import build_network, feature_blocks, network_spec
+
+N, LATENT, WIDTH = 8, 4, 4
+
+
+def build(role, classes=0, **more):
+    arguments = {"width": WIDTH, "num_classes": classes, "seed": 1, **more}
+    return build_network(network_spec("dcgan", role, image_shape=[8, 8, 1], **arguments))
+
+
+def make_gan(classes=0, norm="batch", **arguments):
+    arguments = {"diffaug": ("translation",), "seed": 5, **arguments}
+    return GAN(
+        build("generator", classes, latent_dim=LATENT),
+        build("discriminator", classes, norm=norm),
+        # Other first weights than the generator's, which it must take over.
+        build("generator", classes, latent_dim=LATENT, seed=2),
+        **arguments,
+    )
+
+
+def batch(classes=0, step=0):
+    rng = np.random.default_rng(step)
+    images = tf.constant(rng.uniform(-1, 1, (N, 8, 8, 1)).astype(np.float32))
+    one_hot = np.zeros((N, classes), np.float32)
+    if classes:
+        one_hot[np.arange(N), np.arange(N) % classes] = 1
+    return images, tf.constant(one_hot)
+
+
+def weights_of(gan):
+    parts = {"generator": gan.generator, "discriminator": gan.discriminator, "average": gan.average}
+    return {f"{name}:{p}": w for name, m in parts.items() for p, w in read_weights(m).items()}
+
+
+def assert_equal_weights(one, other):
+    assert one.keys() == other.keys()
+    for path, value in one.items():
+        np.testing.assert_array_equal(other[path], value, err_msg=path)
+
+
+def run_steps(gan, classes=0, steps=3, graph=False):
+    step = tf.function(gan.train_step) if graph else gan.train_step
+    for number in range(steps):
+        step(batch(classes, number))
+    return weights_of(gan)
+
+
+def test_the_average_begins_as_the_generator():
+    gan = make_gan(classes=2)
+    assert_equal_weights(read_weights(gan.average), read_weights(gan.generator))
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_one_step_changes_every_part(classes):
+    gan = make_gan(classes)
+    before = weights_of(gan)
+    gan.train_step(batch(classes))
+    after = weights_of(gan)
+    unchanged = [path for path in before if np.array_equal(before[path], after[path])]
+    assert unchanged == []
+    assert all(np.isfinite(value).all() for value in after.values())
+    assert gan.steps_done.numpy() == 1
+
+
+def test_each_player_has_its_own_rate():
+    # Adam's first step moves every weight with a gradient by the rate.
+    gan = make_gan(classes=2, generator_rate=3e-3, discriminator_rate=5e-4)
+    networks = {"generator": (gan.generator, 3e-3), "discriminator": (gan.discriminator, 5e-4)}
+    before = {n: [v.numpy() for v in m.trainable_variables] for n, (m, _) in networks.items()}
+    gan.train_step(batch(2))
+    for name, (model, rate) in networks.items():
+        moved = [
+            np.abs(v.numpy() - old).max() for v, old in zip(model.trainable_variables, before[name])
+        ]
+        assert max(moved) == pytest.approx(rate, rel=0.01), name
+
+
+@pytest.mark.parametrize("ema", [0.999, 0.15])
+def test_the_average_follows_its_formula(ema):
+    gan = make_gan(ema=ema, generator_rate=1e-2)
+    for step in range(3):
+        before = read_weights(gan.average)
+        gan.train_step(batch(0, step))
+        keep = min(ema, (1 + step) / (10 + step))
+        now, average = read_weights(gan.generator), read_weights(gan.average)
+        for path, value in before.items():
+            expected = keep * value.astype(np.float64) + (1 - keep) * now[path]
+            np.testing.assert_allclose(average[path], expected, rtol=1e-5, atol=1e-7, err_msg=path)
+            assert not np.array_equal(average[path], now[path]), path
+
+
+@pytest.mark.parametrize(
+    ("loss", "d_loss", "g_loss"), [("nonsaturating", 100.0, 0.0), ("hinge", 101.0, -100.0)]
+)
+def test_what_a_step_reports(loss, d_loss, g_loss):
+    gan = make_gan(loss=loss)
+    bias = gan.discriminator.get_layer("logit").bias
+    bias.assign([100.0])  # calls everything real
+    told = gan.train_step(batch())
+    assert set(told) == {"d_loss", "g_loss", "d_accuracy"}
+    assert all(value.shape == () for value in told.values())
+    assert float(told["d_accuracy"]) == 0.5
+    assert float(told["d_loss"]) == pytest.approx(d_loss, abs=0.5)
+    assert float(told["g_loss"]) == pytest.approx(g_loss, abs=0.5)
+
+
+def test_the_players_pull_in_opposite_directions():
+    # Only the logit's bias tells: D lowers it where it calls all fakes real, and G does not.
+    gan = make_gan(discriminator_rate=1e-2, generator_rate=1e-2)
+    bias = gan.discriminator.get_layer("logit").bias
+    bias.assign([3.0])
+    gan.train_step(batch())
+    assert bias.numpy()[0] == pytest.approx(3.0 - 1e-2, rel=1e-4)
+
+
+def test_a_trained_discriminator_tells_real_from_generated():
+    gan = make_gan(discriminator_rate=1e-2, generator_rate=1e-7, diffaug=())
+    step = tf.function(gan.train_step)
+    images = tf.ones((N, 8, 8, 1)) * 0.9
+    told = [step((images,)) for _ in range(60)]
+    losses = [float(t["d_loss"]) for t in told]
+    assert losses[-1] < 0.1 * losses[0]
+    assert float(told[-1]["d_accuracy"]) == 1.0
+    assert float(told[-1]["g_loss"]) > float(told[0]["g_loss"])
+
+
+def test_a_trained_generator_follows_the_data():
+    gan = make_gan(discriminator_rate=2e-3, generator_rate=1e-2, diffaug=(), ema=0.5)
+    step = tf.function(gan.train_step)
+    noise = np.random.default_rng(0).normal(size=(64, LATENT)).astype(np.float32)
+
+    def distance():
+        return float(np.abs(gan.average(noise, training=False).numpy() - 0.8).mean())
+
+    before = distance()
+    images = tf.ones((N, 8, 8, 1)) * 0.8
+    for _ in range(150):
+        step((images,))
+    assert before > 0.7
+    assert distance() < 0.5 * before
+
+
+def test_classes_that_are_not_in_the_batch_learn_nothing():
+    gan = make_gan(classes=3)
+    images, _ = batch()
+    only_second = tf.constant(np.tile(np.float32([0, 1, 0]), (N, 1)))
+    before = weights_of(gan)
+    gan.train_step((images, only_second))
+    after = weights_of(gan)
+    paths = [p for p in before if before[p].ndim == 2 and before[p].shape[0] == 3]
+    paths = [p for p in paths if not p.startswith("average")]
+    assert len(paths) == 5  # scale and shift of two blocks, and the discriminator's embedding
+    for path in paths:
+        np.testing.assert_array_equal(after[path][[0, 2]], before[path][[0, 2]], err_msg=path)
+        assert (after[path][1] != before[path][1]).all(), path
+
+
+@pytest.mark.parametrize(("classes", "norm"), [(0, "batch"), (2, "spectral")])
+def test_the_same_seed_and_data_give_the_same_bits(classes, norm):
+    one = run_steps(make_gan(classes, norm), classes, graph=True)
+    np.random.default_rng().normal(size=3)
+    keras.utils.set_random_seed(99)
+    other = run_steps(make_gan(classes, norm), classes, graph=True)
+    assert_equal_weights(one, other)
+
+
+def test_another_seed_differs():
+    one, other = (run_steps(make_gan(seed=seed), steps=1) for seed in (5, 6))
+    kernels = [path for path in one if path.endswith("kernel")]
+    assert all(not np.array_equal(one[path], other[path]) for path in kernels)
+
+
+def test_the_policy_matters():
+    one, other = (run_steps(make_gan(diffaug=d), steps=1) for d in ((), ("translation",)))
+    assert not np.array_equal(
+        one["discriminator:down_0/kernel"], other["discriminator:down_0/kernel"]
+    )
+
+
+def test_noise_is_a_function_of_the_step():
+    # A run that goes on from step 2 with the same weights draws what the first run drew.
+    gan, resumed = make_gan(), make_gan()
+    run_steps(gan, steps=2)
+    for mine, theirs in zip(resumed.variables, gan.variables):
+        mine.assign(theirs)
+    for name in ("generator_optimizer", "discriminator_optimizer"):
+        for mine, theirs in zip(getattr(resumed, name).variables, getattr(gan, name).variables):
+            mine.assign(theirs)
+    assert resumed.steps_done.numpy() == 2
+    for model in (gan, resumed):
+        model.train_step(batch(0, 2))
+    assert_equal_weights(weights_of(gan), weights_of(resumed))
+
+
+@pytest.mark.parametrize("norm", ["batch", "spectral"])
+def test_inference_leaves_every_weight_as_it_is(norm):
+    gan = make_gan(norm=norm)
+    run_steps(gan, steps=1)
+    before = weights_of(gan)
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(70, LATENT)).astype(np.float32)
+    generator, judge = gan.average, gan.discriminator
+    features = feature_blocks(judge)
+    (images,) = Inference(lambda z: generator(z, training=False), (LATENT,))(noise)
+    Inference(lambda x: judge(x, training=False), (8, 8, 1))(images)
+    Inference(lambda x: features(x, training=False), (8, 8, 1))(images)
+    assert_equal_weights(weights_of(gan), before)
+    # With training=True they would have changed.
+    judge(images, training=True)
+    assert any(not np.array_equal(v, before[p]) for p, v in weights_of(gan).items())
+
+
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`")
+@pytest.mark.parametrize("classes", [0, 2])
+def test_fit_drives_the_same_step(classes):
+    gan, by_hand = make_gan(classes), make_gan(classes)
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (3 * N, 8, 8, 1)).astype(np.float32)
+    one_hot = np.eye(2, dtype=np.float32)[np.arange(3 * N) % 2]
+    data = (images, one_hot) if classes else (images,)
+    history = gan.fit(*data, batch_size=N, epochs=2, shuffle=False, verbose=0).history
+    assert {"d_loss", "g_loss", "d_accuracy"} <= set(history)
+    assert len(history["d_loss"]) == 2
+    assert gan.steps_done.numpy() == 6
+    for _ in range(2):
+        for start in range(0, 3 * N, N):
+            by_hand.train_step(tuple(tf.constant(x[start : start + N]) for x in data))
+    # Keras may compile with XLA, which rounds differently; Adam divides by small numbers.
+    other = weights_of(by_hand)
+    for path, value in weights_of(gan).items():
+        np.testing.assert_allclose(value, other[path], rtol=0.02, atol=2e-4, err_msg=path)
+
+
+@pytest.mark.slow
+def test_fit_takes_a_dataset():
+    gan = make_gan(2)
+    dataset = tf.data.Dataset.from_tensors(batch(2)).repeat(4)
+    gan.fit(dataset, shuffle=False, verbose=0)
+    assert gan.steps_done.numpy() == 4
+
+
+def test_an_unknown_loss_or_policy_is_refused():
+    with pytest.raises(KeyError):
+        make_gan(loss="wasserstein")
+    with pytest.raises(KeyError):
+        make_gan(diffaug=("cutout",)).train_step(batch())

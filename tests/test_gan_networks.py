@@ -1,0 +1,415 @@
+"""Every network of the table: shapes, names, first weights, and the way through a bundle."""
+
+import copy
+import functools
+import json
+import math
+
+import numpy as np
+import pytest
+
+from augan.bundle import (
+    Bundle,
+    Network,
+    load_bundle,
+    read_weights,
+    restore_network,
+    save_bundle,
+)
+from augan.exceptions import ConfigError
+from augan.gan import keras, tf
+from augan.gan.networks import NETWORKS, build_network, feature_blocks, network_spec
+from augan.gan.networks.dcgan import num_scales
+from augan.gan.networks.spectral import SpectralConv2D
+
+LATENT, WIDTH, N = 5, 4, 3
+SIZES, CHANNELS, CLASSES = (8, 16, 32, 64), (1, 3), (0, 3)
+ARGUMENTS = {
+    "generator": {"latent_dim": LATENT},
+    "discriminator": {"norm": "batch"},
+    "encoder": {"latent_dim": LATENT},
+    "classifier": {},
+}
+# A classifier without classes is refused, see below.
+CASES = [
+    (*key, size, channels, classes)
+    for key in sorted(NETWORKS)
+    for size in SIZES
+    for channels in CHANNELS
+    for classes in CLASSES
+    if classes or key[1] != "classifier"
+]
+over_the_table = pytest.mark.parametrize(
+    ("architecture", "role", "size", "channels", "classes"), CASES
+)
+NORMS = ("none", "batch", "layer", "spectral")
+
+
+def make_spec(architecture, role, size=8, channels=1, classes=0, seed=0, **more):
+    arguments = {"width": WIDTH, "seed": seed, "num_classes": classes, **ARGUMENTS[role], **more}
+    return network_spec(architecture, role, image_shape=[size, size, channels], **arguments)
+
+
+@functools.cache
+def built(*case):
+    """One model a case with disturbed weights, shared by tests that only read it."""
+    return disturb(fresh(*case)[0])
+
+
+@functools.cache
+def fresh(*case):
+    """A model, which `built` will disturb, and its first weights."""
+    model = build_network(make_spec(*case))
+    return model, read_weights(model)
+
+
+def inputs_of(model):
+    """Random images or noise, and one-hot classes where the model takes them."""
+    rng = np.random.default_rng(1)
+    first = rng.uniform(-1, 1, (N, *model.inputs[0].shape[1:])).astype(np.float32)
+    if len(model.inputs) == 1:
+        return first
+    classes = model.inputs[1].shape[-1]
+    return [first, np.eye(classes, dtype=np.float32)[np.arange(N) % classes]]
+
+
+def run(model, inputs=None):
+    outputs = model(inputs_of(model) if inputs is None else inputs, training=False)
+    outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+    return [output.numpy() for output in outputs]
+
+
+def disturb(model, stddev=0.3):
+    """Give every variable other values, so that nothing hides behind its first one."""
+    rng = np.random.default_rng(2)
+    for variable in model.variables:
+        noise = rng.normal(0, stddev, variable.shape).astype(np.float32)
+        # A batch variance must stay positive.
+        value = np.abs(variable.numpy() + noise) if "variance" in variable.path else None
+        variable.assign(variable.numpy() + noise if value is None else value)
+    return model
+
+
+@over_the_table
+def test_shapes_and_ranges(architecture, role, size, channels, classes):
+    model = built(architecture, role, size, channels, classes)
+    conditional = classes > 0 and role in ("generator", "discriminator")
+    assert len(model.inputs) == 1 + conditional
+    if conditional:
+        assert model.inputs[1].shape == (None, classes)
+    first = (LATENT,) if role == "generator" else (size, size, channels)
+    assert model.inputs[0].shape == (None, *first)
+    outputs = run(model)
+    assert all(output.dtype == np.float32 and np.isfinite(output).all() for output in outputs)
+    shapes = [output.shape for output in outputs]
+    if role == "generator":
+        assert shapes == [(N, size, size, channels)]
+        assert np.abs(outputs[0]).max() <= 1
+    elif role == "discriminator":
+        assert shapes == [(N, 1)]
+    elif role == "classifier":
+        assert shapes == [(N, classes)]
+    else:
+        assert shapes == [(N, LATENT), (N, classes)][: len(shapes)]
+        assert len(shapes) == 1 + (classes > 0)
+        if classes:
+            np.testing.assert_allclose(outputs[1].sum(axis=1), 1, rtol=1e-6)
+            assert (outputs[1] >= 0).all()
+    # Rows of unlike input do not come out alike.
+    assert not np.array_equal(outputs[0][0], outputs[0][1])
+
+
+@over_the_table
+def test_every_variable_has_a_path_of_its_own(architecture, role, size, channels, classes):
+    model = built(architecture, role, size, channels, classes)
+    weights = read_weights(model)
+    assert len(weights) == len(model.variables) > 0
+
+
+@over_the_table
+def test_the_seed_decides_the_first_weights(architecture, role, size, channels, classes):
+    case = (architecture, role, size, channels, classes)
+    one, again = fresh(*case)[1], read_weights(build_network(make_spec(*case)))
+    # Paths do not depend on how many models the process built before.
+    assert list(one) == list(again)
+    random = [path for path in one if path.endswith("kernel") and np.std(one[path]) > 0]
+    assert random
+    for path, value in one.items():
+        np.testing.assert_array_equal(again[path], value, err_msg=path)
+    if size in (8, 64):  # the same layers, the fewest and the most of them
+        other = read_weights(build_network(make_spec(*case, seed=1)))
+        assert other.keys() == one.keys()
+        for path in random:
+            assert (other[path] != one[path]).mean() > 0.99, path
+
+
+def test_first_weights_come_from_no_global_seed():
+    keras.utils.set_random_seed(1)
+    one = read_weights(build_network(make_spec("dcgan", "generator")))
+    keras.utils.set_random_seed(2)
+    other = read_weights(build_network(make_spec("dcgan", "generator")))
+    for path, value in one.items():
+        np.testing.assert_array_equal(other[path], value, err_msg=path)
+
+
+@pytest.mark.parametrize("role", ["generator", "discriminator", "encoder"])
+def test_first_weights_of_dcgan_have_its_spread(role):
+    weights = read_weights(build_network(make_spec("dcgan", role, 16, 3, 0, width=32)))
+    kernels = {p: w for p, w in weights.items() if p.endswith("kernel") and w.size > 1000}
+    assert len(kernels) >= 2
+    for path, kernel in kernels.items():
+        assert kernel.std() == pytest.approx(0.02, rel=0.1), path
+        assert abs(kernel.mean()) < 0.002, path
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("classes", CLASSES)
+def test_through_a_bundle_and_back(size, channels, classes, tmp_path):
+    cases = [case for case in CASES if case[2:] == (size, channels, classes)]
+    networks, expected = {}, {}
+    for architecture, role, *_ in cases:
+        spec = make_spec(architecture, role, size, channels, classes)
+        model = built(architecture, role, size, channels, classes)
+        networks[role], expected[role] = Network(spec, read_weights(model)), run(model)
+    path = save_bundle(Bundle(config={}, data={}, networks=networks), tmp_path / "b.augan")
+    bundle = load_bundle(path)
+    assert set(bundle.networks) == {role for _, role, *_ in cases}
+    for role, outputs in expected.items():
+        restored = restore_network(bundle, role)
+        for mine, theirs in zip(run(restored), outputs, strict=True):
+            np.testing.assert_array_equal(mine, theirs, err_msg=role)
+        for variable, value in read_weights(restored).items():
+            np.testing.assert_array_equal(value, networks[role].weights[variable])
+
+
+@pytest.mark.parametrize(("architecture", "role"), sorted(NETWORKS))
+@pytest.mark.parametrize("classes", CLASSES)
+@pytest.mark.filterwarnings("error")
+def test_a_call_says_nothing(architecture, role, classes):
+    # Keras warns where a lone tensor meets a network that was built with a list of one.
+    if classes or role != "classifier":
+        run(built(architecture, role, 8, 1, classes))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("size", SIZES)
+def test_feature_blocks(norm, size):
+    model = build_network(make_spec("dcgan", "discriminator", size, 3, 3, norm=norm))
+    features = feature_blocks(model)
+    images, _ = inputs_of(model)
+    shapes = [block.shape for block in run(features, images)]
+    scales = {8: 2, 16: 2, 32: 3, 64: 4}[size]
+    expected = [(N, size >> i + 1, size >> i + 1, WIDTH << i) for i in range(scales)]
+    assert shapes == expected
+    assert shapes[-1][1] == max(2, 4 if size > 8 else 2)
+
+
+def test_feature_blocks_share_the_weights_and_are_activations():
+    model = disturb(build_network(make_spec("dcgan", "discriminator", 16, 1, 3)))
+    features = feature_blocks(model)
+    images, classes = inputs_of(model)
+    before = run(features, images)
+    # The last block is what the logit is made of, so shares and order are right.
+    flat = before[-1].reshape(N, -1)
+    weights = read_weights(model)
+    logit = flat @ weights["logit/kernel"] + weights["logit/bias"]
+    logit += (flat * (classes @ weights["embed/kernel"])).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(run(model, [images, classes])[0], logit, rtol=1e-4, atol=1e-5)
+    disturb(model)
+    assert not np.allclose(run(features, images)[0], before[0])
+
+
+@pytest.mark.parametrize(("size", "scales"), [(8, 2), (16, 2), (32, 3), (64, 4)])
+def test_number_of_scales(size, scales):
+    assert num_scales(size) == scales
+
+
+@pytest.mark.parametrize(
+    ("architecture", "role"), [("dcgan", "discriminator"), ("cnn", "classifier")]
+)
+def test_judges_return_logits(architecture, role):
+    model = disturb(build_network(make_spec(architecture, role, 8, 1, 3)), 2.0)
+    (logits,) = run(model)
+    assert np.abs(logits).max() > 1
+    assert not np.allclose(logits.sum(axis=-1), 1)
+
+
+def test_the_class_decides_once_weights_are_trained():
+    model = disturb(build_network(make_spec("dcgan", "generator", 8, 1, 3)))
+    noise = np.repeat(np.ones((1, LATENT), np.float32), 3, axis=0)
+    (images,) = run(model, [noise, np.eye(3, dtype=np.float32)])
+    distances = [np.abs(images[i] - images[j]).max() for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert min(distances) > 0.05
+
+
+def test_mixtures_of_classes_are_accepted():
+    soft = np.array([[0.5, 0.5, 0.0]], np.float32)
+    hard = np.eye(3, dtype=np.float32)
+    generator = disturb(build_network(make_spec("dcgan", "generator", 8, 1, 3)))
+    noise = np.ones((1, LATENT), np.float32)
+    (mixed,) = run(generator, [noise, soft])
+    (pure,) = run(generator, [np.repeat(noise, 3, axis=0), hard])
+    assert np.isfinite(mixed).all()
+    assert np.abs(mixed).max() <= 1
+    assert all(np.abs(mixed[0] - image).max() > 0.01 for image in pure)
+    # The projection is linear in the class: a mixture gets the mean of the logits.
+    discriminator = disturb(build_network(make_spec("dcgan", "discriminator", 8, 1, 3)))
+    image = inputs_of(discriminator)[0][:1]
+    (logit,) = run(discriminator, [image, soft])
+    (logits,) = run(discriminator, [np.repeat(image, 3, axis=0), hard])
+    np.testing.assert_allclose(logit[0], logits[:2].mean(axis=0), rtol=1e-4)
+    assert abs(logits[0, 0] - logits[1, 0]) > 1e-3
+
+
+@pytest.mark.parametrize("classes", CLASSES)
+@pytest.mark.filterwarnings("error")
+def test_the_encoders_guess_goes_straight_into_the_generator(classes):
+    encoder = disturb(build_network(make_spec("dcgan", "encoder", 16, 3, classes)))
+    generator = disturb(build_network(make_spec("dcgan", "generator", 16, 3, classes)))
+    images = inputs_of(encoder)
+    again = generator(encoder(images, training=False), training=False)
+    assert again.shape == images.shape
+    outputs = run(encoder, images)
+    by_hand = generator(outputs if classes else outputs[0], training=False)
+    np.testing.assert_array_equal(again, by_hand)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": "stylegan"}, "there is no network 'stylegan generator'"),
+        ({"role": "critic"}, "there is no network 'dcgan critic'"),
+        ({"architecture": "cnn"}, "there is no network 'cnn generator'"),
+        ({"architecture": None, "role": None}, "there is no network"),
+        ({"architecture": ["dcgan"]}, "there is no network"),
+        ({"role": {}}, "there is no network"),
+        ({"arguments": {}}, "cannot be built"),
+        ({"arguments": 5}, "cannot be built"),
+        ({"arguments": [1]}, "cannot be built"),
+        ({"arguments": None}, "cannot be built"),
+    ],
+)
+def test_a_spec_that_is_not_in_the_table(change, message):
+    # A spec comes out of a file: whatever it holds, the error is ours.
+    with pytest.raises(ConfigError, match=message):
+        build_network({**make_spec("dcgan", "generator"), **change})
+
+
+@pytest.mark.parametrize(
+    ("role", "change"),
+    [
+        ("generator", {"width": 0}),
+        ("generator", {"width": "4"}),
+        ("generator", {"latent_dim": -1}),
+        ("generator", {"unknown": 1}),
+        ("generator", {"image_shape": 8}),
+        ("generator", {"image_shape": [8, 8]}),
+        ("generator", {"image_shape": [10, 10, 1]}),  # would draw 8 x 8
+        ("generator", {"image_shape": [8, 16, 1]}),  # would draw 8 x 8
+        ("discriminator", {"norm": "instance"}),  # would be built without any
+        ("discriminator", {"seed": "zero"}),
+        ("classifier", {"num_classes": 0}),
+    ],
+)
+def test_arguments_that_do_not_fit(role, change):
+    architecture = next(a for a, r in NETWORKS if r == role)
+    spec = make_spec(architecture, role)
+    spec["arguments"] |= change
+    with pytest.raises(ConfigError, match=f"the {architecture} {role} cannot be built"):
+        build_network(spec)
+
+
+def test_building_leaves_the_spec_as_it_is_and_json_carries_it():
+    spec = make_spec("dcgan", "generator", 8, 3, 3)
+    before = copy.deepcopy(spec)
+    model = build_network(spec)
+    assert spec == before
+    again = build_network(json.loads(json.dumps(spec)))
+    for mine, theirs in zip(run(model), run(again)):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def spectral_layers():
+    model = build_network(make_spec("dcgan", "discriminator", 16, 3, norm="spectral"))
+    layers = [layer for layer in model.layers if isinstance(layer, SpectralConv2D)]
+    assert [layer.name for layer in layers] == ["down_0", "down_1"]
+    return model, layers
+
+
+def applied_scale(layer, images, training=False):
+    """How many times smaller the layer's kernel acts than it is stored."""
+    plain = tf.nn.conv2d(images, layer.kernel, 2, "SAME").numpy()
+    seen = layer(images, training=training).numpy() - layer.bias.numpy()
+    scale = plain / seen
+    middle = float(np.median(scale))
+    np.testing.assert_allclose(seen * middle, plain, atol=1e-3 * np.abs(plain).max())
+    return middle
+
+
+def test_the_spectral_norm_of_the_kernel_in_use_is_one():
+    model, layers = spectral_layers()
+    disturb(model)
+    rng = np.random.default_rng(3)
+    images = rng.uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
+    train = tf.function(lambda: model(images, training=True))
+    for _ in range(150):
+        train()
+    for layer in layers:
+        kernel = layer.kernel.numpy()
+        largest = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
+        inputs = rng.normal(size=(2, 8, 8, kernel.shape[2])).astype(np.float32)
+        for training in (False, True):
+            scale = applied_scale(layer, inputs, training)
+            assert largest / scale == pytest.approx(1, abs=1e-3)
+        assert abs(largest - 1) > 0.1, "the kernel must not have been normalised itself"
+
+
+def test_the_power_iteration_moves_in_training_only():
+    model, layers = spectral_layers()
+    images = np.ones((1, 16, 16, 3), np.float32)
+    before = read_weights(model)
+    model(images, training=False)
+    for path, value in read_weights(model).items():
+        np.testing.assert_array_equal(value, before[path], err_msg=path)
+    model(images, training=True)
+    after = read_weights(model)
+    changed = {path for path in after if not np.array_equal(after[path], before[path])}
+    assert changed == {f"{layer.name}/direction" for layer in layers}
+    assert all(not layer.direction.trainable for layer in layers)
+
+
+def test_the_gradient_flows_through_the_division():
+    # W / sigma(W) does not change when W is scaled, so the gradient is orthogonal to W (Euler).
+    _, layers = spectral_layers()
+    layer = layers[1]
+    rng = np.random.default_rng(5)
+    images = rng.normal(size=(2, 8, 8, WIDTH)).astype(np.float32)
+    weights = rng.normal(size=(2, 4, 4, 2 * WIDTH)).astype(np.float32)
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(weights * layer(images, training=True))
+    gradient, kernel = tape.gradient(total, layer.kernel).numpy(), layer.kernel.numpy()
+    size = math.sqrt((gradient**2).sum() * (kernel**2).sum())
+    assert size > 0
+    assert abs((gradient * kernel).sum()) / size < 1e-5
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_each_normalisation_is_where_it_belongs(norm):
+    model = build_network(make_spec("dcgan", "discriminator", 32, 1, norm=norm))
+    kinds = {
+        "batch": keras.layers.BatchNormalization,
+        "layer": keras.layers.LayerNormalization,
+        "spectral": SpectralConv2D,
+    }
+    counts = {
+        name: sum(isinstance(layer, kind) for layer in model.layers) for name, kind in kinds.items()
+    }
+    # Three blocks; the first has no batch or layer normalisation (DCGAN).
+    expected = {
+        "none": {},
+        "batch": {"batch": 2},
+        "layer": {"layer": 2},
+        "spectral": {"spectral": 3},
+    }
+    assert {name: count for name, count in counts.items() if count} == expected[norm]

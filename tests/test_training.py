@@ -1,0 +1,552 @@
+"""The loop and what surrounds it: batches, allowances, run folders, and finding a bundle again."""
+
+import csv
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from augan.bundle import BUNDLE_NAME, Bundle, Network, save_bundle
+from augan.config import Config
+from augan.data.preprocessing import Preprocessing
+from augan.exceptions import BundleError, DataError
+from augan.gan import tf
+from augan.training.batches import Batches
+from augan.training.clock import Clock
+from augan.training.loop import STEPS_A_CALL, Allowance, run_loop
+from augan.training.networks import TrainingData, train_networks
+from augan.training.plan import SHARES, Plan
+from augan.training.runs import RunFolder, find_bundle
+
+# ---------------------------------------------------------------- batches
+
+
+def as_float(pixels):
+    return pixels.astype(np.float32) / 255
+
+
+def make_batches(n, batch_size, *, classes=0, seed=0):
+    """Images that are told apart by their value, which is their row."""
+    images = np.broadcast_to(np.arange(n, dtype=np.float32)[:, None, None, None], (n, 2, 2, 1))
+    labels = np.arange(n) % classes if classes else None
+    return Batches(
+        images,
+        labels,
+        num_classes=classes,
+        batch_size=batch_size,
+        scale=lambda stored: stored * 2,
+        seed=seed,
+    )
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(12, 4), (10, 4), (7, 5), (3, 8), (1, 4)])
+def test_each_epoch_visits_each_row_once(n, batch_size):
+    batches = make_batches(n, batch_size)
+    steps = math.ceil(5 * n / batch_size)
+    rows = np.concatenate([batches.indices(step) for step in range(steps)])
+    assert len(rows) == steps * batch_size
+    for epoch in range(5):
+        assert sorted(rows[epoch * n : (epoch + 1) * n]) == list(range(n))
+
+
+def test_epochs_and_seeds_have_their_own_order():
+    one, other = make_batches(50, 50), make_batches(50, 50, seed=1)
+    orders = [tuple(b.indices(step)) for b in (one, other) for step in range(4)]
+    assert len(set(orders)) == 8
+
+
+def test_batches_are_a_pure_function_of_the_step():
+    batches, fresh = make_batches(20, 6), make_batches(20, 6)
+    forward = [batches.indices(step) for step in range(12)]
+    for step in reversed(range(12)):
+        np.testing.assert_array_equal(batches.indices(step), forward[step])
+    np.testing.assert_array_equal(fresh.indices(7), forward[7])
+
+
+def test_a_chunk_is_its_steps_one_after_another():
+    batches = make_batches(20, 6, classes=3)
+    images, classes = batches.chunk(2, 5)
+    assert images.shape == (5, 6, 2, 2, 1)
+    assert classes.shape == (5, 6, 3)
+    assert images.dtype == classes.dtype == np.float32
+    for position in range(5):
+        rows = batches.indices(2 + position)
+        # `scale` doubles; each image holds its row.
+        np.testing.assert_array_equal(images[position, :, 0, 0, 0], 2 * rows)
+        np.testing.assert_array_equal(images[position, :, 1, 1, 0], 2 * rows)
+        np.testing.assert_array_equal(classes[position], np.eye(3)[rows % 3])
+    again = batches.chunk(2, 5)
+    np.testing.assert_array_equal(again[0], images)
+    np.testing.assert_array_equal(batches.chunk(4, 1)[0][0], images[2])
+
+
+@pytest.mark.parametrize("labels", [None, np.zeros(5, int)])
+def test_without_classes_the_one_hot_is_empty(labels):
+    batches = Batches(
+        np.zeros((5, 2, 2, 1), np.uint8),
+        labels,
+        num_classes=0,
+        batch_size=4,
+        scale=as_float,
+        seed=0,
+    )
+    images, classes = batches.chunk(0, 3)
+    assert images.shape == (3, 4, 2, 2, 1)
+    assert classes.shape == (3, 4, 0)
+
+
+def test_only_the_rows_of_a_batch_are_read(tmp_path):
+    class Watched(np.ndarray):
+        asked: list = []  # noqa: RUF012
+
+        def __getitem__(self, key):
+            Watched.asked.append(np.size(key))
+            return np.asarray(self)[key]
+
+    images = np.zeros((1000, 2, 2, 1), np.uint8).view(Watched)
+    batches = Batches(images, None, num_classes=0, batch_size=4, scale=as_float, seed=0)
+    batches.chunk(0, 2)
+    assert Watched.asked == [8]
+
+
+# ---------------------------------------------------------------- allowance and plan
+
+
+def test_allowance_by_steps():
+    allowance = Allowance(steps=40, started=0.0, deadline=None)
+    assert [allowance.done(step) for step in (0, 10, 40, 50)] == [0.0, 0.25, 1.0, 1.0]
+
+
+def test_allowance_by_time():
+    now = time.monotonic()
+    half = Allowance(None, now - 100, now + 100)
+    assert half.done(10**9) == pytest.approx(0.5, abs=0.02)
+    assert Allowance(None, now - 2, now - 1).done(0) == 1.0
+    assert Allowance(None, now, now).done(0) == 1.0
+    assert Allowance(None, now, None).done(10**9) == 0.0
+
+
+def test_allowance_by_whichever_is_first():
+    now = time.monotonic()
+    both = Allowance(100, now - 100, now + 100)
+    assert both.done(90) == pytest.approx(0.9)
+    assert both.done(10) == pytest.approx(0.5, abs=0.02)
+
+
+def test_steps_of_the_parts_are_in_proportion():
+    plan = Plan(("gan", "encoder", "classifier"), 1000)
+    steps = {part: plan.allowance(part).steps for part in plan.parts}
+    assert steps == {"gan": 1000, "encoder": 500, "classifier": 250}
+    assert all(plan.allowance(part).deadline is None for part in plan.parts)
+
+
+def test_every_part_gets_at_least_one_step():
+    plan = Plan(("gan", "encoder", "classifier"), 1)
+    assert [plan.allowance(part).steps for part in plan.parts] == [1, 1, 1]
+    assert [Plan(plan.parts, 5).allowance(part).steps for part in plan.parts] == [5, 3, 2]
+
+
+@pytest.mark.parametrize(
+    "parts", [("gan",), ("gan", "encoder"), ("gan", "classifier"), tuple(SHARES)]
+)
+def test_time_is_shared_and_the_last_part_gets_the_rest(parts):
+    deadline = time.monotonic() + 1000
+    plan = Plan(parts, None, deadline)
+    total = sum(SHARES[part][1] for part in parts)
+    first = plan.allowance(parts[0])
+    assert first.steps is None
+    span = first.deadline - first.started
+    assert span == pytest.approx(1000 * SHARES[parts[0]][1] / total, rel=0.01)
+    assert plan.allowance(parts[-1]).deadline == pytest.approx(deadline, abs=0.01)
+
+
+def test_time_left_over_passes_to_later_parts():
+    # The GAN took nothing of its share: the encoder divides all of the time with the classifier.
+    plan = Plan(tuple(SHARES), 10, time.monotonic() + 1000)
+    encoder = plan.allowance("encoder")
+    assert encoder.deadline - encoder.started == pytest.approx(1000 * 0.26 / 0.34, rel=0.01)
+    assert sum(share for _, share in SHARES.values()) == pytest.approx(1)
+
+
+def test_a_plan_past_its_deadline_allows_nothing_more():
+    plan = Plan(("gan", "encoder"), 10, time.monotonic() - 5)
+    for part in plan.parts:
+        allowance = plan.allowance(part)
+        assert allowance.deadline == allowance.started
+        assert allowance.done(0) == 1.0
+
+
+# ---------------------------------------------------------------- the loop
+
+
+class Recorder:
+    """An update that remembers what it saw, in the graph; and an observer."""
+
+    def __init__(self):
+        self.sum = tf.Variable(0.0)
+        self.weighted = tf.Variable(0.0)
+        self.steps = tf.Variable(0)
+        self.calls = []
+
+    def update(self, data):
+        images, classes = data
+        mean = tf.reduce_mean(images)
+        self.steps.assign_add(1)
+        self.sum.assign_add(mean)
+        # Depends on the order of the batches.
+        self.weighted.assign_add(tf.cast(self.steps, tf.float32) * mean)
+        return {"mean": mean, "classes": tf.reduce_sum(classes)}
+
+    def on_steps(self, part, step, allowance, losses):
+        self.calls.append((part, step, allowance, losses))
+
+
+def batch_means(batches, steps):
+    return [float(batches.chunk(step, 1)[0].mean()) for step in range(steps)]
+
+
+def steps_only(steps):
+    return Allowance(steps, time.monotonic(), None)
+
+
+@pytest.mark.parametrize("steps", [1, 19, 20, 21, 47])
+def test_the_loop_does_exactly_its_steps(steps):
+    batches, recorder = make_batches(30, 4, classes=2), Recorder()
+    allowance = steps_only(steps)
+    assert run_loop("gan", recorder.update, batches, allowance, [recorder]) == steps
+    assert recorder.steps.numpy() == steps
+    means = batch_means(batches, steps)
+    assert float(recorder.sum) == pytest.approx(sum(means), rel=1e-5)
+    weighted = sum(i * mean for i, mean in enumerate(means, 1))
+    assert float(recorder.weighted) == pytest.approx(weighted, rel=1e-5)
+    ends = [*range(STEPS_A_CALL, steps, STEPS_A_CALL), steps]
+    assert [call[:3] for call in recorder.calls] == [("gan", end, allowance) for end in ends]
+    begin = 0
+    for end, (*_, losses) in zip(ends, recorder.calls):
+        assert losses["mean"] == pytest.approx(np.mean(means[begin:end]), rel=1e-5)
+        assert losses["classes"] == 4
+        assert all(type(value) is float for value in losses.values())
+        begin = end
+
+
+def test_a_deadline_in_the_past_still_allows_one_call():
+    recorder, now = Recorder(), time.monotonic()
+    done = run_loop("gan", recorder.update, make_batches(9, 2), Allowance(None, now - 9, now - 1))
+    assert done == STEPS_A_CALL == recorder.steps.numpy()
+    done = run_loop("gan", recorder.update, make_batches(9, 2), Allowance(3, now - 9, now - 1))
+    assert done == 3
+
+
+def test_the_loop_ends_at_its_deadline():
+    class Slow(Recorder):
+        def on_steps(self, *told):
+            super().on_steps(*told)
+            time.sleep(0.05)
+
+    recorder = Slow()
+    run_loop("gan", recorder.update, make_batches(9, 2), steps_only(20))  # traced once: warm
+    begun = time.monotonic()
+    allowance = Allowance(10**7, begun, begun + 1.0)
+    done = run_loop("gan", recorder.update, make_batches(9, 2), allowance, [recorder])
+    took = time.monotonic() - begun
+    assert 1.0 <= took < 3.0
+    assert done < 10**7
+    assert done % STEPS_A_CALL == 0
+    assert recorder.calls[-1][1] == done
+
+
+def test_every_observer_is_told():
+    one, other = Recorder(), Recorder()
+    run_loop("encoder", one.update, make_batches(9, 2), steps_only(21), [one, other])
+    assert [call[:2] for call in other.calls] == [("encoder", 20), ("encoder", 21)]
+    assert one.calls == other.calls
+
+
+@pytest.fixture(scope="module")
+def trained_in_no_time():
+    """All parts, with a deadline that was over before they began."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (10, 8, 8, 1), dtype=np.uint8)
+    classes = np.arange(10) % 2
+    config = Config().replace(
+        training__batch_size=4,
+        gan__latent_dim=3,
+        gan__diffaug=["translation"],
+        generator__width=2,
+        discriminator__width=2,
+        encoder__width=2,
+        classifier__width=2,
+        generator__learning_rate=1e-3,
+        discriminator__learning_rate=1e-3,
+    )
+    data = TrainingData(pixels, classes, 2, Preprocessing(8, 1, "uint8", 0.0, 255.0, (8, 8)))
+    clock = Clock()
+    plan = Plan(("gan", "encoder", "classifier"), None, time.monotonic() - 1)
+    return train_networks(config, data, plan, clock=clock), clock
+
+
+@pytest.mark.slow
+def test_every_part_exists_however_short_the_time_was(trained_in_no_time):
+    networks, clock = trained_in_no_time
+    assert set(networks.models) == {"generator", "discriminator", "encoder", "classifier"}
+    assert set(networks.specs) == set(networks.models)
+    assert networks.steps == dict.fromkeys(("gan", "encoder", "classifier"), STEPS_A_CALL)
+    assert set(clock.seconds) == {"start-up", "gan", "encoder", "classifier"}
+    assert all(clock.seconds[part] > 0 for part in ("gan", "encoder", "classifier"))
+    assert networks.models["generator"].output_shape == (None, 8, 8, 1)
+    assert networks.models["encoder"].output_shape == [(None, 3), (None, 2)]
+    assert networks.models["classifier"].output_shape == (None, 2)
+
+
+@pytest.mark.slow
+def test_networks_go_into_a_bundle_as_they_are(trained_in_no_time):
+    networks, _ = trained_in_no_time
+    for role, network in networks.for_bundle().items():
+        assert network.spec == json.loads(json.dumps(networks.specs[role]))
+        values = {v.path: v.numpy() for v in networks.models[role].variables}
+        assert values.keys() == network.weights.keys()
+        for path, value in values.items():
+            np.testing.assert_array_equal(network.weights[path], value)
+
+
+# ---------------------------------------------------------------- run folders
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_new_or_an_empty_folder_will_do(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "empty", tmp_path / "a" / "b" / "new"):
+        run = RunFolder(path, "digits")
+        assert run.path == path
+        assert list(path.iterdir()) == []
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path):
+    file = tmp_path / "run" / "precious.txt"
+    file.parent.mkdir()
+    file.write_text("mine")
+    for path in (file.parent, file):
+        with pytest.raises(DataError, match=r"exists already; name a new folder with --out"):
+            RunFolder(path, "digits")
+    assert file.read_text() == "mine"
+    with pytest.raises(DataError, match="cannot make the folder"):
+        RunFolder(file / "below", "digits")
+
+
+@pytest.mark.parametrize(
+    ("name", "ending"), [("digits", "digits"), ("a b/ä:c", "a-b-ä-c"), ("..", ".."), ("", "data")]
+)
+def test_the_default_folder_is_named_after_the_data(here, name, ending):
+    run = RunFolder(None, name)
+    assert run.path.parent == Path("runs")
+    assert run.path.name.endswith(f"-{ending}")
+    assert run.path.is_dir()
+    assert [p.name for p in (here / "runs").iterdir()] == [run.path.name]
+
+
+def test_two_runs_of_one_second_have_two_folders(here):
+    runs = [RunFolder(None, "digits").path for _ in range(5)]
+    assert len(set(runs)) == 5
+    assert all(path.is_dir() for path in runs)
+
+
+def test_losses_are_logged_one_json_document_a_line(tmp_path):
+    run = RunFolder(tmp_path / "run", "digits")
+    allowance = steps_only(40)
+    run.on_steps("gan", 20, allowance, {"d_loss": 1.5, "g_loss": 0.25})
+    run.on_steps("encoder", 10, allowance, {"image_loss": 3.0})
+    lines = (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"part": "gan", "step": 20, "d_loss": 1.5, "g_loss": 0.25},
+        {"part": "encoder", "step": 10, "image_loss": 3.0},
+    ]
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_the_log_stays_json_when_training_diverges(tmp_path, loss):
+    run = RunFolder(tmp_path / "run", "digits")
+    run.on_steps("gan", 20, steps_only(40), {"d_loss": loss})
+
+    def refuse(word):
+        raise AssertionError(f"{word} is not JSON")
+
+    line = (run.path / "metrics.jsonl").read_text(encoding="utf-8")
+    assert json.loads(line, parse_constant=refuse) == {"part": "gan", "step": 20, "d_loss": None}
+
+
+def test_files_of_a_run(tmp_path):
+    run = RunFolder(tmp_path / "run", "digits")
+    run.write_text("config.yaml", "seed: 1\nname: ä\n")
+    run.write_text("config.yaml", "seed: 2\nname: ä\n")
+    run.write_json("summary.json", {"seconds": {"gan": 1.5}, "warnings": []})
+    assert (run.path / "config.yaml").read_text(encoding="utf-8") == "seed: 2\nname: ä\n"
+    summary = json.loads((run.path / "summary.json").read_text(encoding="utf-8"))
+    assert summary == {"seconds": {"gan": 1.5}, "warnings": []}
+    assert sorted(p.name for p in run.path.iterdir()) == ["config.yaml", "summary.json"]
+    assert run.samples == run.path / "samples"
+
+
+def test_skipped_files_are_listed(tmp_path):
+    run = RunFolder(tmp_path / "run", "digits")
+    run.write_skipped([])
+    assert not (run.path / "skipped.csv").exists()
+    skipped = [("a,b.png", 'is "broken"'), ("ä/c.png", "line\nbreak")]
+    run.write_skipped(iter(skipped))
+    with open(run.path / "skipped.csv", newline="", encoding="utf-8") as file:
+        assert [tuple(row) for row in csv.reader(file)] == [("path", "reason"), *skipped]
+
+
+def test_latest_points_at_the_run_that_finished_last(here):
+    latest = here / "runs" / "latest"
+    first, second = RunFolder(None, "a"), RunFolder("runs/mine", "b")
+    assert not latest.exists()
+    first.finish()
+    assert latest.resolve() == first.path.resolve()
+    second.finish()
+    assert latest.is_symlink()
+    assert latest.resolve() == (here / "runs" / "mine").resolve()
+    assert not latest.readlink().is_absolute()  # so that ./runs can move
+    left = {p.name for p in (here / "runs").iterdir()}
+    assert left == {"latest", first.path.name, "mine"}
+
+
+@pytest.mark.parametrize("out", ["elsewhere/run", "runs/deeper/run", "run"])
+def test_other_folders_do_not_touch_latest(here, out):
+    RunFolder("runs/mine", "a").finish()
+    RunFolder(out, "b").finish()
+    assert (here / "runs" / "latest").resolve() == (here / "runs" / "mine").resolve()
+    links = [path for path in here.rglob("*latest*") if path.is_symlink()]
+    assert links == [here / "runs" / "latest"]
+
+
+def test_an_absolute_path_into_runs_counts_as_one_of_them(here):
+    RunFolder(here / "runs" / "mine", "a").finish()
+    assert (here / "runs" / "latest").resolve() == (here / "runs" / "mine").resolve()
+
+
+def test_a_folder_called_latest_is_left_alone(here):
+    (here / "runs" / "latest").mkdir(parents=True)
+    (here / "runs" / "latest" / "notes.txt").write_text("mine")
+    RunFolder("runs/mine", "a").finish()
+    assert (here / "runs" / "latest" / "notes.txt").read_text() == "mine"
+    assert sorted(p.name for p in (here / "runs").iterdir()) == ["latest", "mine"]
+
+
+# ---------------------------------------------------------------- finding a bundle
+
+
+def save_run(folder, *, age, **parts):
+    """Save a bundle of an unfinished sort; `age` in seconds orders the runs."""
+    bundle = Bundle(config={"seed": age}, data={"class_names": []}, **parts)
+    path = save_bundle(bundle, Path(folder) / BUNDLE_NAME)
+    moment = time.time() - age
+    os.utime(path, (moment, moment))
+    return path
+
+
+def generator(classes=0):
+    return {"generator": Network({"arguments": {"num_classes": classes}}, {})}
+
+
+def test_the_newest_run_that_has_the_part(here):
+    save_run("runs/a", age=30, networks=generator(), detector={"method": "fanogan"})
+    save_run("runs/b", age=20, networks=generator())
+    save_run("runs/c", age=10)
+    assert find_bundle(None).config["seed"] == 10
+    assert find_bundle(None, "generator").config["seed"] == 20
+    assert find_bundle(None, "detector").config["seed"] == 30
+    assert find_bundle(None, "generator", "detector").config["seed"] == 30
+    assert find_bundle(None, "detector").path == Path("runs/a") / BUNDLE_NAME
+
+
+def test_the_time_of_the_file_decides_and_not_the_name(here):
+    save_run("runs/z", age=30)
+    save_run("runs/a", age=10)
+    assert find_bundle(None).config["seed"] == 10
+
+
+def test_latest_is_not_a_run_of_its_own(here):
+    save_run("runs/a", age=10)
+    RunFolder("runs/b", "x").finish()  # it died before its bundle was saved
+    save_run("runs/c", age=20)
+    (here / "runs" / "latest").unlink()
+    (here / "runs" / "latest").symlink_to("c")
+    assert find_bundle(None).path == Path("runs/a") / BUNDLE_NAME
+    with pytest.raises(BundleError, match=r"\(2 looked at\)"):
+        find_bundle(None, "codes")
+
+
+@pytest.mark.parametrize("part", ["detector", "generator", "classes", "codes"])
+def test_none_has_the_part(here, part):
+    with pytest.raises(BundleError, match=rf"{part} \(0 looked at\); run `augan train`"):
+        find_bundle(None, part)
+    save_run("runs/a", age=10)
+    with pytest.raises(BundleError, match=r"\(1 looked at\)") as caught:
+        find_bundle(None, part)
+    assert part in str(caught.value)
+    assert "--model" in str(caught.value)
+
+
+def test_a_model_that_is_named(here):
+    path = save_run("elsewhere", age=10, networks=generator(2))
+    save_run("runs/newer", age=1, networks=generator(), detector={})
+    for model in (path, path.parent, str(path)):
+        assert find_bundle(model).config["seed"] == 10
+        assert find_bundle(model, "generator").config["seed"] == 10
+    # A model that was named is taken or refused, never replaced by another.
+    with pytest.raises(BundleError, match="has no anomaly detector"):
+        find_bundle(path, "generator", "detector")
+    with pytest.raises(BundleError, match="there is no file or folder"):
+        find_bundle("nowhere")
+
+
+def test_runs_in_other_folders_are_not_found(here):
+    save_run("elsewhere/a", age=10)
+    save_run("runs", age=5)
+    save_run("runs/a/b", age=5)
+    with pytest.raises(BundleError, match=r"\(0 looked at\)"):
+        find_bundle(None)
+
+
+# ---------------------------------------------------------------- clock
+
+
+def test_the_clock_adds_up_each_part():
+    clock = Clock()
+    for _ in range(2):
+        with clock.part("gan"):
+            time.sleep(0.02)
+    with clock.part("encoder"):
+        time.sleep(0.01)
+    assert clock.seconds["gan"] >= 0.04
+    assert 0.01 <= clock.seconds["encoder"] < 0.04
+    assert clock.seconds["start-up"] == 0
+    assert clock.elapsed() >= clock.seconds["gan"] + clock.seconds["encoder"]
+
+
+def test_the_clock_counts_what_came_before():
+    clock = Clock(time.monotonic() - 10)
+    assert clock.seconds["start-up"] == pytest.approx(10, abs=0.5)
+    assert clock.elapsed() == pytest.approx(10, abs=0.5)
+
+
+def test_the_clock_counts_a_part_that_failed():
+    clock = Clock()
+
+    def fail():
+        with clock.part("data"):
+            time.sleep(0.01)
+            raise DataError("no")
+
+    with pytest.raises(DataError):
+        fail()
+    assert clock.seconds["data"] >= 0.01

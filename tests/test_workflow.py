@@ -1,0 +1,427 @@
+"""A whole training: what is in the folder and the bundle, and that it repeats to the last bit."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augan.bundle import BUNDLE_NAME, load_bundle, restore_network
+from augan.config import Config
+from augan.data.dataset import from_arrays
+from augan.data.preprocessing import Preprocessing
+from augan.data.splits import make_split
+from augan.detect.detector import Detector
+from augan.exceptions import AuganError, ConfigError, DataError
+from augan.gan.inference import Inference
+from augan.training.clock import Clock
+from augan.training.defaults import DEFAULT_STEPS, resolve
+from augan.workflow import train
+
+CALIBRATE, TUNE, FIT = 99, 14, 127  # of 240 images
+
+# Of nothing but whether a small thing works; the tiny networks of conftest are larger.
+SMALLEST = {
+    "training__steps": 1,
+    "training__batch_size": 4,
+    "gan__latent_dim": 2,
+    "generator__width": 2,
+    "discriminator__width": 2,
+    "encoder__width": 2,
+    "classifier__width": 2,
+}
+
+
+class Listener:
+    def __init__(self):
+        self.calls = []
+
+    def on_steps(self, part, step, allowance, losses):
+        self.calls.append((part, step, allowance.done(step), sorted(losses)))
+
+
+def run_folder(bundle) -> Path:
+    return bundle.path.parent
+
+
+def summary(bundle):
+    return json.loads((run_folder(bundle) / "summary.json").read_text(encoding="utf-8"))
+
+
+# ---------------------------------------------------------------- what a training leaves behind
+
+
+def test_the_run_folder_is_complete(digits_bundle, tmp_path_factory):
+    folder = run_folder(digits_bundle)
+    files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert files == {
+        BUNDLE_NAME,
+        "config.yaml",
+        "metrics.jsonl",
+        "samples/step_000020.png",
+        "summary.json",
+    }
+    with Image.open(folder / "samples" / "step_000020.png") as picture:
+        assert picture.mode == "L"
+        assert picture.width >= 10 * 8
+        assert picture.height >= 10 * 8
+        assert len(np.unique(np.asarray(picture))) > 2
+
+
+def test_the_log_has_every_part(digits_bundle):
+    text = (run_folder(digits_bundle) / "metrics.jsonl").read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [(line["part"], line["step"]) for line in lines] == [
+        ("gan", 20),
+        ("encoder", 10),
+        ("classifier", 5),
+    ]
+    assert set(lines[0]) == {"part", "step", "d_loss", "g_loss", "d_accuracy"}
+    values = [v for line in lines for v in line.values() if isinstance(v, float)]
+    assert len(values) >= 7
+    assert np.isfinite(values).all()
+
+
+def test_the_summary_says_where_the_time_went(digits_bundle):
+    told = summary(digits_bundle)
+    parts = {"start-up", "data", "gan", "encoder", "classifier", "detector and bundle"}
+    assert set(told["seconds"]) == parts
+    assert all(seconds >= 0 for seconds in told["seconds"].values())
+    assert told["seconds"]["gan"] > 0
+    assert told["warnings"] == []
+
+
+def test_the_bundle_loads_and_has_everything(digits_bundle):
+    loaded = load_bundle(run_folder(digits_bundle))
+    for part in ("generator", "classes", "detector", "encoder", "classifier", "codes"):
+        assert loaded.has(part), part
+    assert set(loaded.networks) == {"generator", "discriminator", "encoder", "classifier"}
+    assert set(loaded.tables) == {"split", "codes", "detector", "calibration"}
+    assert loaded.sha256 == digits_bundle.sha256
+    assert loaded.metrics["steps"] == {"gan": 20, "encoder": 10, "classifier": 5}
+    assert loaded.metrics["warnings"] == []
+    assert loaded.detector == {
+        "method": "fanogan",
+        "terms": ["image_residual", "feature_residual"],
+    }
+
+
+def test_the_bundle_describes_the_data(digits_bundle, tiny_digits):
+    data = digits_bundle.data
+    assert data["name"] == "digits"
+    assert data["source"] == "sklearn.datasets.load_digits"
+    assert data["num_images"] == 240
+    assert data["class_names"] == [str(digit) for digit in range(10)]
+    assert data["class_counts"] == np.bincount(tiny_digits.labels).tolist()
+    assert len(data["sha256"]) == 64
+
+
+def test_the_split_is_as_specified(digits_bundle, tiny_digits):
+    split = digits_bundle.tables["split"]
+    sizes = {name: len(rows) for name, rows in split.items()}
+    assert sizes == {"fit": FIT, "tune": TUNE, "calibrate": CALIBRATE}
+    assert sorted(np.concatenate(list(split.values()))) == list(range(240))
+    expected = make_split(240, seed=0, labels=tiny_digits.labels)
+    for name, rows in split.items():
+        np.testing.assert_array_equal(rows, getattr(expected, name))
+
+
+def test_each_number_comes_from_its_own_part_of_the_data(digits_bundle, tiny_digits):
+    split, codes = digits_bundle.tables["split"], digits_bundle.tables["codes"]
+    preprocessing = Preprocessing.from_dict(digits_bundle.preprocessing)
+    # Codes: of the images that were fitted, in their order.
+    np.testing.assert_array_equal(codes["rows"], split["fit"])
+    encoder = restore_network(digits_bundle, "encoder")
+    encode = Inference(lambda x: encoder(x, training=False), (8, 8, 1))
+    noise, classes = encode(preprocessing.scale(tiny_digits.images[split["fit"]]))
+    np.testing.assert_array_equal(codes["noise"], noise)
+    np.testing.assert_array_equal(codes["classes"], classes)
+    assert noise.shape == (FIT, 8)
+    # The classifier's accuracy: on images it was not fitted on.
+    classifier = restore_network(digits_bundle, "classifier")
+    logits = classifier(preprocessing.scale(tiny_digits.images[split["tune"]])).numpy()
+    accuracy = float((logits.argmax(axis=1) == tiny_digits.labels[split["tune"]]).mean())
+    told = digits_bundle.metrics["classifier"]
+    assert told == {"accuracy": accuracy, "n": TUNE, "split": "tune"}
+    assert digits_bundle.tables["calibration"]["scores"].shape == (CALIBRATE,)
+
+
+def test_nothing_is_left_undecided(digits_bundle):
+    def undecided(values, path=""):
+        for key, value in values.items():
+            if isinstance(value, dict):
+                yield from undecided(value, f"{path}{key}.")
+            elif value is None:
+                yield path + key
+
+    # Limits that do not apply, and the rate, which is chosen when images are judged.
+    assert set(undecided(digits_bundle.config)) == {"training.max_minutes", "detect.far"}
+    assert digits_bundle.config["task"] == "both"
+    assert digits_bundle.config["data"]["size"] == 8
+    resolved = Config.from_yaml(run_folder(digits_bundle) / "config.yaml")
+    assert resolved.to_dict() == digits_bundle.config
+
+
+def test_the_networks_were_really_trained(digits_bundle):
+    from augan.bundle import read_weights
+    from augan.gan.networks import build_network
+
+    for role, network in digits_bundle.networks.items():
+        first = read_weights(build_network(network.spec))
+        changed = [p for p, w in network.weights.items() if not np.array_equal(w, first[p])]
+        assert changed == list(network.weights), role
+        assert all(np.isfinite(w).all() for w in network.weights.values())
+
+
+# ---------------------------------------------------------------- the detector in the bundle
+
+
+def test_the_restored_detector_scores_to_the_last_bit(digits_bundle, tiny_digits):
+    split = digits_bundle.tables["split"]
+    pixels = tiny_digits.images
+    restored = Detector.from_bundle(load_bundle(digits_bundle.path))
+    # The scores of the live networks, right after their training, are in the calibration.
+    scores = np.sort(restored.score(pixels[split["calibrate"]]))
+    np.testing.assert_array_equal(scores, digits_bundle.tables["calibration"]["scores"])
+    assert len(np.unique(scores)) > 90
+    # A detector fitted anew on the tune split is the same one.
+    models = {role: restore_network(digits_bundle, role) for role in digits_bundle.networks}
+    preprocessing = Preprocessing.from_dict(digits_bundle.preprocessing)
+    fresh = Detector.fit("fanogan", models, preprocessing, pixels[split["tune"]])
+    fresh.calibrate(pixels[split["calibrate"]], None)
+    np.testing.assert_array_equal(restored.score_terms(pixels), fresh.score_terms(pixels))
+    np.testing.assert_array_equal(restored.reconstruct(pixels), fresh.reconstruct(pixels))
+    np.testing.assert_array_equal(restored.calibration.scores, fresh.calibration.scores)
+    assert restored.calibration.num_groups == CALIBRATE
+    for name, array in fresh.tables()["detector"].items():
+        np.testing.assert_array_equal(array, digits_bundle.tables["detector"][name])
+
+
+def test_the_terms_are_standardised_on_the_tune_split(digits_bundle, tiny_digits):
+    detector = Detector.from_bundle(digits_bundle)
+    terms = detector.score_terms(tiny_digits.images[digits_bundle.tables["split"]["tune"]])
+    assert terms.shape == (TUNE, 2)
+    np.testing.assert_allclose(terms.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(terms.std(axis=0), 1, rtol=1e-9)
+    np.testing.assert_array_equal(
+        detector.score(tiny_digits.images[:9]),
+        detector.score_terms(tiny_digits.images[:9]).sum(axis=1),
+    )
+
+
+def test_without_groups_the_promise_is_exact(digits_bundle):
+    guarantee = Detector.from_bundle(digits_bundle).calibration.guarantee(0.05)
+    assert guarantee.exact
+    assert (guarantee.n, guarantee.num_groups) == (CALIBRATE, CALIBRATE)
+
+
+# ---------------------------------------------------------------- repeating
+
+
+def test_the_same_seed_gives_the_same_bundle(digits_bundle, tiny_digits, tiny_config, tmp_path):
+    np.random.default_rng().normal()
+    listener, clock = Listener(), Clock()
+    again = train(
+        tiny_config, tiny_digits, out=tmp_path / "again", observers=[listener], clock=clock
+    )
+    for name, network in digits_bundle.networks.items():
+        for path, value in network.weights.items():
+            np.testing.assert_array_equal(again.networks[name].weights[path], value, err_msg=path)
+    for name, table in digits_bundle.tables.items():
+        for key, value in table.items():
+            np.testing.assert_array_equal(again.tables[name][key], value, err_msg=key)
+    assert again.sha256 == digits_bundle.sha256
+    assert load_bundle(tmp_path / "again").sha256 == digits_bundle.sha256
+    # Whoever listens is told, and a clock from outside is used.
+    assert [call[:3] for call in listener.calls] == [
+        ("gan", 20, 1.0),
+        ("encoder", 10, 1.0),
+        ("classifier", 5, 1.0),
+    ]
+    assert summary(again)["seconds"] == clock.seconds
+
+
+# ---------------------------------------------------------------- other tasks
+
+
+def test_generate_has_no_detector_and_spares_no_images(tiny_digits, tiny_config, tmp_path):
+    config = tiny_config.replace(
+        task="generate", seed=1, training__steps=2, training__keep_codes=False
+    )
+    bundle = train(config, tiny_digits, out=tmp_path / "run")
+    assert {n: len(rows) for n, rows in bundle.tables["split"].items()} == {
+        "fit": 216,
+        "tune": 24,
+        "calibrate": 0,
+    }
+    # Without codes to keep, no encoder is needed either.
+    assert set(bundle.networks) == {"generator", "discriminator", "classifier"}
+    assert set(bundle.tables) == {"split"}
+    assert bundle.detector is None
+    loaded = load_bundle(tmp_path / "run")
+    has = {part: loaded.has(part) for part in ("generator", "classes", "detector", "codes")}
+    assert has == {"generator": True, "classes": True, "detector": False, "codes": False}
+
+
+def one_class(tiny_digits, *, groups=False):
+    """Every one of 120 digits twice, as photographs of one part are: one class, 240 images."""
+    images = np.repeat(np.asarray(tiny_digits.images)[:120], 2, axis=0)
+    pairs = [f"part {row // 2}" for row in range(240)]
+    return from_arrays(images, ["good"] * 240, name="parts", groups=pairs if groups else None)
+
+
+@pytest.fixture(scope="module")
+def one_class_bundles(tiny_digits, tiny_config, tmp_path_factory):
+    """A bundle of `one_class` without groups, and one with them; one keeps no codes."""
+    out = tmp_path_factory.mktemp("parts")
+    config = tiny_config.replace(training__steps=2)
+    return (
+        train(
+            config.replace(training__keep_codes=False), one_class(tiny_digits), out=out / "without"
+        ),
+        train(config, one_class(tiny_digits, groups=True), out=out / "with"),
+    )
+
+
+def test_one_class_is_detected_without_classes(one_class_bundles):
+    for bundle in one_class_bundles:
+        assert bundle.config["task"] == "detect"
+        assert set(bundle.networks) == {"generator", "discriminator", "encoder"}
+        assert bundle.networks["generator"].spec["arguments"]["num_classes"] == 0
+        assert bundle.has("detector")
+        assert not bundle.has("classes")
+        assert "classifier" not in bundle.metrics
+        assert bundle.metrics["steps"] == {"gan": 2, "encoder": 1}
+
+
+def test_codes_are_kept_only_when_wanted(one_class_bundles):
+    without, with_codes = one_class_bundles
+    assert not without.has("codes")
+    assert without.has("encoder")  # the detector needs it
+    assert set(with_codes.tables["codes"]) == {"rows", "noise"}
+
+
+def test_doubles_across_the_split_are_warned_of(one_class_bundles):
+    without, _ = one_class_bundles
+    (warning,) = without.metrics["warnings"]
+    assert "calibration images are nearly identical to training images" in warning
+    assert "--groups" in warning
+    # Their number: calibration images whose double was fitted or tuned on.
+    parts = np.asarray(without.tables["split"]["calibrate"]) // 2
+    alone = sum(count == 1 for count in np.unique(parts, return_counts=True)[1])
+    assert alone > 10
+    assert warning.startswith(f"{alone} ")
+    assert summary(without)["warnings"] == [warning]
+
+
+def test_groups_keep_doubles_together_and_make_the_promise_approximate(one_class_bundles):
+    _, grouped = one_class_bundles
+    assert grouped.metrics["warnings"] == []
+    split = grouped.tables["split"]
+    parts = [set(np.asarray(rows) // 2) for rows in split.values()]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 120
+    assert len(split["calibrate"]) == 98  # 99 cannot be had from pairs
+    calibration = Detector.from_bundle(grouped).calibration
+    guarantee = calibration.guarantee(0.05)
+    assert not guarantee.exact
+    assert (guarantee.n, guarantee.num_groups) == (98, 49)
+    assert "approximate" in guarantee.sentence
+
+
+# ---------------------------------------------------------------- what is decided, and refused
+
+
+@pytest.mark.parametrize("labels", [None, ["good"] * 6])
+def test_both_needs_two_classes(tmp_path, labels):
+    dataset = from_arrays(np.zeros((6, 8, 8), np.uint8), labels, name="parts")
+    out = tmp_path / "run"
+    with pytest.raises(ConfigError, match="--task both needs at least 2") as caught:
+        train(Config(task="both"), dataset, out=out)
+    assert f"parts has {dataset.num_classes} classes" in str(caught.value)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "task"), [(None, "detect"), (["a"] * 6, "detect"), (["a", "b"] * 3, "both")]
+)
+def test_the_task_follows_from_the_classes(labels, task):
+    dataset = from_arrays(np.zeros((6, 8, 8), np.uint8), labels)
+    assert resolve(Config(), dataset)[0].task == task
+    for given in ("generate", "detect"):
+        assert resolve(Config(task=given), dataset)[0].task == given
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "diffaug", "rate"),
+    [
+        (8, 8, (), 1e-3),
+        (12, 16, ("translation",), 2e-4),
+        (28, 32, ("translation",), 2e-4),
+        (100, 64, ("translation",), 2e-4),
+    ],
+)
+def test_what_the_size_decides(side, size, diffaug, rate):
+    dataset = from_arrays(np.zeros((6, side, side), np.uint8), ["a", "b"] * 3)
+    config, preprocessing = resolve(Config(), dataset)
+    assert config.data.size == preprocessing.size == size
+    assert config.gan.diffaug == diffaug
+    assert config.generator.learning_rate == config.discriminator.learning_rate == rate
+    assert config.training.steps == DEFAULT_STEPS[size]
+    assert config.training.max_minutes > 0
+
+
+def test_what_the_user_chose_stays():
+    dataset = from_arrays(np.zeros((6, 8, 8), np.uint8), ["a", "b"] * 3)
+    chosen = Config().replace(
+        task="generate",
+        data__size=16,
+        gan__diffaug=[],
+        generator__learning_rate=3e-4,
+        discriminator__learning_rate=5e-4,
+        training__steps=7,
+    )
+    assert resolve(chosen, dataset)[0] == chosen
+    limited = resolve(Config().replace(training__max_minutes=2.0), dataset)[0]
+    assert (limited.training.steps, limited.training.max_minutes) == (None, 2.0)
+
+
+def test_a_folder_with_something_in_it_is_refused_before_training(tiny_digits, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(DataError, match="exists already"):
+        train(Config(), tiny_digits, out=tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_too_few_images_are_refused_before_training(tmp_path):
+    dataset = from_arrays(np.zeros((2, 8, 8), np.uint8))
+    with pytest.raises(DataError, match="2 images are too few"):
+        train(Config(), dataset, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def lone_in_tune():
+    """Ten images of which the only one to tune on is the only one of its class."""
+    labels = np.zeros(10, int)
+    labels[make_split(10, seed=0).tune] = 1
+    images = np.random.default_rng(0).integers(0, 256, (10, 8, 8), dtype=np.uint8)
+    return from_arrays(images, labels)
+
+
+@pytest.mark.parametrize(
+    ("task", "make"),
+    [
+        ("detect", lone_in_tune),
+        ("generate", lambda: lone_in_tune().subset([0, int(make_split(10, seed=0).tune[0])])),
+    ],
+)
+def test_when_no_image_is_left_to_tune(task, make, tmp_path):
+    # It trains all the same, or says why not before any training; it does not crash after it.
+    config = Config().replace(task=task, training__keep_codes=False, **SMALLEST)
+    try:
+        bundle = train(config, make(), out=tmp_path / "run")
+    except AuganError:
+        assert not (tmp_path / "run").exists()
+    else:
+        for values in (*bundle.tables.get("detector", {}).values(),):
+            assert np.isfinite(values).all()
