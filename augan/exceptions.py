@@ -16,5 +16,9 @@ class DataError(AuganError, ValueError):
     """The images, labels or tables given cannot be used."""
 
 
+class Interrupted(AuganError):
+    """A signal asked the training to stop; its state is saved."""
+
+
 class BundleError(AuganError):
     """A bundle or run is missing, damaged, of another version, or lacks the part asked for."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.bundle import BUNDLE_NAME, Bundle, save_bundle
+from augan.bundle import BUNDLE_NAME, Bundle, load_bundle, save_bundle
 from augan.config import Config
 from augan.data.dataset import Dataset
 from augan.data.duplicates import near_duplicates
@@ -23,8 +23,10 @@ from augan.data.splits import Split, make_split
 from augan.detect.detector import Detector
 from augan.exceptions import DataError
 from augan.gan.inference import Inference
+from augan.training.checkpoints import Checkpoints
 from augan.training.clock import Clock
 from augan.training.defaults import resolve
+from augan.training.interrupt import stop_on_signals
 from augan.training.loop import Observer
 from augan.training.networks import TrainedNetworks, TrainingData, train_networks
 from augan.training.plan import Plan
@@ -66,6 +68,7 @@ def train(
     out: str | Path | None = None,
     observers: Sequence[Observer] = (),
     clock: Clock | None = None,
+    resume: bool = False,
 ) -> Bundle:
     """Train a GAN and what the task needs on it, and save one bundle in a run folder.
 
@@ -81,6 +84,10 @@ def train(
         Told of the progress.
     clock : Clock or None
         Started earlier if more than this call counts towards `training.max_minutes`.
+    resume : bool
+        Go on with the run in `out` (None: the newest of this data) from its last checkpoint. With
+        equal `training.steps` the result equals that of a training that never stopped. A finished
+        run is returned as it is.
 
     Returns
     -------
@@ -90,19 +97,27 @@ def train(
     clock = clock or Clock()
     with clock.part("data"):
         material = _gather(*resolve(config, dataset), dataset)
-    run = RunFolder(out, dataset.name)
+    described = _describe_data(material)
+    identity = {**_flat(material.config.to_dict()), "data": described["sha256"]}
+    run = RunFolder(out, dataset.name, identity, resume=resume)
+    if run.finished:
+        return load_bundle(run.path)
     run.write_text("config.yaml", material.config.to_yaml())
     run.write_skipped(material.dataset.skipped)
-    networks = train_networks(
-        material.config,
-        _fit_data(material),
-        Plan(material.parts, material.config.training.steps, _deadline(material.config, clock)),
-        observers=[run, *observers],
-        samples=run.samples,
-        clock=clock,
-    )
+    run.cut_log(Checkpoints(run.checkpoints).steps())
+    with stop_on_signals() as stop:
+        networks = train_networks(
+            material.config,
+            _fit_data(material),
+            Plan(material.parts, material.config.training.steps, _deadline(material.config, clock)),
+            observers=[run, *observers],
+            samples=run.samples,
+            clock=clock,
+            checkpoints=run.checkpoints,
+            stop=stop,
+        )
     with clock.part("detector and bundle"):
-        bundle = _assemble(material, networks)
+        bundle = _assemble(material, networks, described)
         save_bundle(bundle, run.path / BUNDLE_NAME)
     run.write_json("summary.json", {"seconds": clock.seconds, "warnings": material.warnings})
     run.finish()
@@ -150,10 +165,20 @@ def _deadline(config: Config, clock: Clock) -> float | None:
     return None if minutes is None else clock.started + minutes * 60 * (1 - AFTER_TRAINING)
 
 
-def _assemble(material: _Material, networks: TrainedNetworks) -> Bundle:
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted ones."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
+
+
+def _assemble(material: _Material, networks: TrainedNetworks, described: dict[str, Any]) -> Bundle:
     bundle = Bundle(
         config=material.config.to_dict(),
-        data=_describe_data(material),
+        data=described,
         preprocessing=material.preprocessing.to_dict(),
         networks=networks.for_bundle(),
         tables={"split": vars(material.split).copy()},

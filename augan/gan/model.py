@@ -32,6 +32,8 @@ class GAN(keras.Model):
         function of the seed and the step alone, so a resumed run repeats.
     """
 
+    measures = ("d_loss", "g_loss", "d_accuracy")
+
     def __init__(
         self,
         generator: keras.Model,
@@ -56,6 +58,16 @@ class GAN(keras.Model):
         self.average.set_weights(generator.get_weights())
         self.compile()  # so that `fit` works too: the losses and optimisers above are used
         self.built = True
+
+    @property
+    def state(self) -> list[Any]:
+        """All variables that the next step depends on, in a fixed order."""
+        networks = (self.generator, self.discriminator, self.average)
+        optimizers = (self.generator_optimizer, self.discriminator_optimizer)
+        return [
+            self.steps_done,
+            *(variable for owner in (*networks, *optimizers) for variable in owner.variables),
+        ]
 
     def _adam(self, rate: float | None, network: keras.Model) -> keras.optimizers.Optimizer:
         optimizer = keras.optimizers.Adam(decided(rate), *self.settings.betas)

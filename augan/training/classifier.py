@@ -12,13 +12,21 @@ Tensor = Any
 class ClassifierUpdate:
     """One step of softmax cross-entropy on real images, each shifted a little at random."""
 
+    measures = ("loss", "accuracy")
+
     def __init__(self, classifier: keras.Model, *, learning_rate: float, seed: int) -> None:
         self.classifier = classifier
         self.seed = child_seed(seed, "classifier", "shift")
         self.optimizer = keras.optimizers.Adam(learning_rate)
         self.optimizer.build(classifier.trainable_variables)
 
-    def __call__(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    @property
+    def state(self) -> list[Any]:
+        """All variables that the next step depends on."""
+        return [*self.classifier.variables, *self.optimizer.variables]
+
+    def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Take one step on (images, classes)."""
         images, classes = data
         step = tf.cast(self.optimizer.iterations, tf.int32)
         seen = augment(images, ("translation",), tf.stack([self.seed, step * 64]))

@@ -17,6 +17,8 @@ class EncoderUpdate:
     entropy), so that a code can be decoded into the class it came from.
     """
 
+    measures = ("image_loss", "feature_loss")
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -33,7 +35,13 @@ class EncoderUpdate:
         self.optimizer = keras.optimizers.Adam(learning_rate, 0.5, 0.999)
         self.optimizer.build(encoder.trainable_variables)
 
-    def __call__(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    @property
+    def state(self) -> list[Any]:
+        """All variables that the next step depends on."""
+        return [*self.encoder.variables, *self.optimizer.variables]
+
+    def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Take one step on (images, classes)."""
         images, classes = data
         with tf.GradientTape() as tape:
             code = self.encoder(images, training=True)

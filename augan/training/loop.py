@@ -5,12 +5,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from augan.exceptions import Interrupted
 from augan.gan import tf
 from augan.training.batches import Batches
+from augan.training.checkpoints import Checkpoints
+from augan.training.interrupt import Stop
 
 STEPS_A_CALL = 20  # steps inside one graph call: enough to hide Python, few enough to stop in time
 
-Update = Callable[[tuple[Any, Any]], dict[str, Any]]
+
+class Trainable(Protocol):
+    """What the loop trains."""
+
+    measures: tuple[str, ...]  # names of what a step returns
+
+    @property
+    def state(self) -> list[Any]:
+        """All variables that the next step depends on, in a fixed order."""
+
+    def train_step(self, data: tuple[Any, Any]) -> dict[str, Any]:
+        """Take one step on (images, classes) and return scalars."""
 
 
 class Observer(Protocol):
@@ -43,18 +57,28 @@ class Allowance:
 
 def run_loop(
     part: str,
-    update: Update,
+    trainable: Trainable,
     batches: Batches,
     allowance: Allowance,
+    *,
     observers: Sequence[Observer] = (),
+    checkpoints: Checkpoints | None = None,
+    stop: Stop = lambda: None,
 ) -> int:
-    """Apply `update` to one batch after another and return the number of steps done.
+    """Train on one batch after another and return the number of steps done.
 
-    At least one call is made, so that a part always exists, however short the time was.
+    It goes on from the last checkpoint of `part`. At least one call is made, so that a part always
+    exists, however short the time was.
+
+    Raises
+    ------
+    Interrupted
+        If `stop` names a signal; the state is saved first.
     """
-    several = _compile(update, batches)
-    step = 0
-    while step == 0 or allowance.done(step) < 1.0:
+    keeper = checkpoints or Checkpoints(None)
+    step, done = keeper.restore(part, trainable.state)
+    several = None if done else _compile(trainable, batches)
+    while several is not None and (step == 0 or allowance.done(step) < 1.0):
         left = STEPS_A_CALL if allowance.steps is None else allowance.steps - step
         count = min(STEPS_A_CALL, left)
         losses = several(*batches.chunk(step, count))
@@ -62,10 +86,20 @@ def run_loop(
         means = {name: float(value) for name, value in losses.items()}
         for observer in observers:
             observer.on_steps(part, step, allowance, means)
+        signal = stop()
+        if signal or keeper.due(part, step):
+            keeper.save(part, step, trainable.state)
+        if signal:
+            raise Interrupted(
+                f"stopped by {signal} after step {step} of the {part}; the same command with "
+                "--resume goes on from there"
+            )
+    if not done:
+        keeper.save(part, step, trainable.state, done=True)
     return step
 
 
-def _compile(update: Update, batches: Batches) -> Callable[..., dict[str, Any]]:
+def _compile(trainable: Trainable, batches: Batches) -> Callable[..., dict[str, Any]]:
     strategy = tf.distribute.get_strategy()
     image_shape = batches.images.shape[1:]
 
@@ -76,12 +110,11 @@ def _compile(update: Update, batches: Batches) -> Callable[..., dict[str, Any]]:
         ]
     )
     def several(images: Any, classes: Any) -> dict[str, Any]:
-        first = strategy.run(update, args=((images[0], classes[0]),))
-        total = {name: tf.convert_to_tensor(value) for name, value in first.items()}
+        total = {name: tf.zeros(()) for name in trainable.measures}
         count = tf.shape(images)[0]
-        for i in tf.range(1, count):
-            losses = strategy.run(update, args=((images[i], classes[i]),))
-            total = {name: total[name] + losses[name] for name in total}
+        for i in tf.range(count):
+            values = strategy.run(trainable.train_step, args=((images[i], classes[i]),))
+            total = {name: total[name] + values[name] for name in total}
         return {name: value / tf.cast(count, tf.float32) for name, value in total.items()}
 
     return several

@@ -15,10 +15,12 @@ from augan.gan.model import GAN
 from augan.gan.networks import build_network, network_spec
 from augan.seeding import child_seed
 from augan.training.batches import Batches
+from augan.training.checkpoints import Checkpoints
 from augan.training.classifier import ClassifierUpdate
 from augan.training.clock import Clock
 from augan.training.encoder import EncoderUpdate
-from augan.training.loop import Observer, Update, run_loop
+from augan.training.interrupt import Stop
+from augan.training.loop import Observer, Trainable, run_loop
 from augan.training.plan import Plan
 from augan.training.samples import SampleGrid
 
@@ -69,6 +71,8 @@ def train_networks(
     observers: Sequence[Observer] = (),
     samples: Path | None = None,
     clock: Clock | None = None,
+    checkpoints: Path | None = None,
+    stop: Stop = lambda: None,
 ) -> TrainedNetworks:
     """Train the networks that `plan` names, in its order.
 
@@ -82,9 +86,15 @@ def train_networks(
         Folder for pictures of generated images.
     clock : Clock or None
         Told how long each part took.
+    checkpoints : Path or None
+        Folder to go on from and to save to; None saves nothing.
+    stop : callable
+        Returns the name of a signal when training is to stop, see `augan.training.interrupt`.
     """
     clock = clock or Clock()
-    trainer = _Trainer(config, data, plan, tuple(observers), samples)
+    trainer = _Trainer(
+        config, data, plan, tuple(observers), samples, Checkpoints(checkpoints), stop
+    )
     for part in plan.parts:
         with clock.part(part):
             PARTS[part](trainer)
@@ -100,6 +110,8 @@ class _Trainer:
     plan: Plan
     observers: tuple[Observer, ...]
     samples: Path | None
+    checkpoints: Checkpoints
+    stop: Stop
     networks: TrainedNetworks = field(default_factory=TrainedNetworks)
 
     def build(self, role: str, **arguments: Any) -> keras.Model:
@@ -117,7 +129,7 @@ class _Trainer:
         self.networks.models[role] = build_network(spec)
         return self.networks.models[role]
 
-    def run(self, part: str, update: Update, *more: Observer) -> None:
+    def run(self, part: str, trainable: Trainable, *more: Observer) -> None:
         """Train one part until its allowance is used up."""
         parts = self.config.discriminator.steps if part == "gan" else 1
         batches = Batches(
@@ -128,9 +140,14 @@ class _Trainer:
             scale=self.data.preprocessing.scale,
             seed=child_seed(self.config.seed, part, "batches"),
         )
-        observers = (*self.observers, *more)
         self.networks.steps[part] = run_loop(
-            part, update, batches, self.plan.allowance(part), observers
+            part,
+            trainable,
+            batches,
+            self.plan.allowance(part),
+            observers=(*self.observers, *more),
+            checkpoints=self.checkpoints,
+            stop=self.stop,
         )
 
     def gan(self) -> None:
@@ -150,7 +167,7 @@ class _Trainer:
         spare = build_network(self.networks.specs["generator"])
         gan = GAN(spare, discriminator, average, config)
         grid = self._sample_grid(average)
-        self.run("gan", gan.train_step, *grid)
+        self.run("gan", gan, *grid)
         for pictures in grid:
             pictures.draw(self.networks.steps["gan"])
 

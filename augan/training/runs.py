@@ -1,53 +1,116 @@
 """Run folders: where a training writes, and how later commands find it.
 
-A run holds `config.yaml` (resolved settings), `metrics.jsonl` (losses), `samples/` (pictures),
-`summary.json` (times and warnings), perhaps `skipped.csv`, and in the end `bundle.augan`.
+A run holds `run.json` (what is trained on what), `config.yaml` (resolved settings), `metrics.jsonl`
+(losses), `samples/` (pictures), `checkpoints/`, `summary.json` (times and warnings), perhaps
+`skipped.csv`, and in the end `bundle.augan`.
 """
 
 import csv
+import fcntl
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from augan.bundle import BUNDLE_NAME, Bundle, load_bundle
-from augan.exceptions import BundleError, DataError
+from augan.exceptions import BundleError, ConfigError, DataError
 from augan.training.loop import Allowance
 
 RUNS = Path("runs")
 LATEST = "latest"
+IDENTITY = "run.json"
 
 
 class RunFolder:
     """The folder of one training; also the observer that logs its losses.
 
+    While the object lives, the folder is locked: the lock belongs to the process, so a killed
+    training blocks nothing.
+
     Parameters
     ----------
     path : path or None
-        A new or empty folder; None: `runs/<time>-<data>`.
+        The folder; None: `runs/<time>-<data>`, or with `resume` the newest run of this data.
     data_name : str
         What the training data is called.
+    identity : dict
+        Settings and data of the training, JSON-able. A run is only resumed with the same.
+    resume : bool
+        Go on with what is there; if nothing is, begin.
+
+    Attributes
+    ----------
+    finished : bool
+        Whether the run already has its bundle.
 
     Raises
     ------
     DataError
-        The folder holds something already, or cannot be made.
+        The folder holds something that is not to be resumed, is in use, or cannot be made.
+    ConfigError
+        The run to resume had other settings or data.
     """
 
-    def __init__(self, path: str | Path | None, data_name: str) -> None:
-        self.path = _default_path(data_name) if path is None else Path(path)
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise DataError(f"{self.path} exists already; name a new folder with --out")
+    def __init__(
+        self,
+        path: str | Path | None,
+        data_name: str,
+        identity: dict[str, Any],
+        *,
+        resume: bool = False,
+    ) -> None:
+        self.path = _default_path(data_name, resume) if path is None else Path(path)
+        holds_something = self.path.exists() and (
+            not self.path.is_dir() or any(self.path.iterdir())
+        )
+        if holds_something and not resume:
+            hint = "go on with --resume, or " if (self.path / IDENTITY).exists() else ""
+            raise DataError(f"{self.path} exists already; {hint}name a new folder with --out")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(f"cannot make the folder {self.path}: {error.strerror}") from error
-        self.samples = self.path / "samples"
+        self._lock = _locked(self.path)
+        if holds_something:
+            self._check_identity(identity)
+        else:
+            self.write_json(IDENTITY, identity)
+        self.finished = (self.path / BUNDLE_NAME).exists()
+        self.samples, self.checkpoints = self.path / "samples", self.path / "checkpoints"
         self._log = self.path / "metrics.jsonl"
+
+    def _check_identity(self, identity: dict[str, Any]) -> None:
+        try:
+            former = json.loads((self.path / IDENTITY).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise DataError(
+                f"{self.path} holds no training to resume; name a new folder with --out"
+            ) from None
+        changed = [k for k in sorted({*former, *identity}) if former.get(k) != identity.get(k)]
+        if changed:
+            shown = ", ".join(f"{k}: {former.get(k)} then, {identity.get(k)} now" for k in changed)
+            raise ConfigError(
+                f"{self.path} was trained otherwise ({shown}); resume with the same arguments and "
+                "data, or train into a new run"
+            )
+
+    def cut_log(self, steps: Mapping[str, int]) -> None:
+        """Keep the lines of `metrics.jsonl` up to the checkpoints: part -> its steps."""
+        if not self._log.exists():
+            return
+        kept = []
+        for line in self._log.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                break  # the last line of a killed training may be torn
+            if entry["step"] <= steps.get(entry["part"], 0):
+                kept.append(line + "\n")
+        self.write_text(self._log.name, "".join(kept))
 
     def on_steps(
         self, part: str, step: int, allowance: Allowance, losses: dict[str, float]
@@ -86,11 +149,29 @@ class RunFolder:
         link.unlink(missing_ok=True)
 
 
-def _default_path(data_name: str) -> Path:
+def _default_path(data_name: str, resume: bool) -> Path:
     safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in data_name) or "data"
+    if resume:
+        former = [path for path in RUNS.glob(f"[0-9]*-{safe}*") if (path / IDENTITY).exists()]
+        unfinished = [path for path in former if not (path / BUNDLE_NAME).exists()]
+        if former:
+            return max(unfinished or former, key=lambda path: path.name)
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{safe}"
     names = [stem, *(f"{stem}-{number}" for number in range(2, 100))]
     return next(RUNS / name for name in names if not (RUNS / name).exists())
+
+
+def _locked(folder: Path) -> IO[str]:
+    """Lock the folder for this process; the returned file holds the lock while it is open."""
+    file = open(folder / ".lock", "w")  # noqa: SIM115 - it stays open as long as the run
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise DataError(
+            f"another training is writing {folder}; wait for it, or name a new folder with --out"
+        ) from None
+    return file
 
 
 def find_bundle(model: str | Path | None, *parts: str) -> Bundle:

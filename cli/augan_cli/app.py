@@ -54,6 +54,9 @@ def train(
     training_codes: Annotated[
         bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
     ] = True,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="Print the resolved settings and stop.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -64,7 +67,7 @@ def train(
     settings |= {"training.max_minutes": max_minutes}
     settings |= {} if training_codes else {"training.keep_codes": False}
     chosen = [f"{key}={value}" for key, value in settings.items() if value is not None]
-    run_training(data, out, config, [*(set_ or []), *chosen], groups, dry_run, as_json)
+    run_training(data, out, config, [*(set_ or []), *chosen], groups, resume, dry_run, as_json)
 
 
 @app.command()

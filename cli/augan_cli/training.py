@@ -23,6 +23,7 @@ def run_training(
     config_file: Path | None,
     overrides: Sequence[str],
     groups: Path | None,
+    resume: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -38,7 +39,7 @@ def run_training(
         return
     if data is None:
         _write_examples()
-    _train(config, dataset, out, as_json)
+    _train(config, dataset, out, resume, as_json)
 
 
 def _show_plan(config: "Config", dataset: "Dataset", as_json: bool) -> None:
@@ -62,7 +63,9 @@ def _write_examples() -> None:
         )
 
 
-def _train(config: "Config", dataset: "Dataset", out: Path | None, as_json: bool) -> None:
+def _train(
+    config: "Config", dataset: "Dataset", out: Path | None, resume: bool, as_json: bool
+) -> None:
     from augan.report.text import plan_line, training_lines, training_summary
     from augan.training.clock import Clock
     from augan.training.defaults import resolve
@@ -73,7 +76,9 @@ def _train(config: "Config", dataset: "Dataset", out: Path | None, as_json: bool
     resolved, preprocessing = resolve(config, dataset)
     typer.echo(plan_line(resolved, dataset, preprocessing), err=True)
     with ConsoleProgress() as progress:
-        bundle = train(resolved, dataset, out=out, observers=[progress], clock=clock)
+        bundle = train(resolved, dataset, out=out, observers=[progress], clock=clock, resume=resume)
+    if "gan" not in clock.seconds:
+        typer.echo(f"{bundle.path} is finished already", err=True)
     summary = training_summary(bundle, clock.seconds)
     lines = training_lines(bundle, clock.seconds)
     typer.echo(json.dumps(summary) if as_json else "\n".join(lines))

@@ -1,0 +1,108 @@
+"""Checkpoints: all that a part needs to go on as if it had never stopped.
+
+Batches and noise are functions of the step, so a checkpoint is a step and the values of variables:
+weights, averages, optimisers. Each part of a run has one file, replaced whole.
+"""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from augan.exceptions import DataError
+
+EVERY_STEPS = 100
+EVERY_SECONDS = 60.0
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Where they live; None keeps none (a training in memory).
+    """
+
+    folder: Path | None
+    _saved: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def restore(self, part: str, variables: Sequence[Any]) -> tuple[int, bool]:
+        """Give `variables` the values of the last checkpoint of `part`.
+
+        Returns
+        -------
+        step : int
+            Steps that the values stand for; 0 without a checkpoint.
+        done : bool
+            Whether the part had ended.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged or belongs to other networks.
+        """
+        if self.folder is None or not self._file(part).exists():
+            return 0, False
+        try:
+            with safe_open(self._file(part), framework="numpy") as file:
+                about = json.loads(file.metadata()["augan"])
+                values = [file.get_tensor(_key(i)) for i in range(len(file.keys()))]
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"the checkpoint {self._file(part)} is damaged ({error}); delete it to begin this "
+                "part again"
+            ) from error
+        shapes = [tuple(value.shape) for value in values]
+        if shapes != [tuple(variable.shape) for variable in variables]:
+            raise DataError(
+                f"the checkpoint {self._file(part)} belongs to other networks; train into a new run"
+            )
+        for variable, value in zip(variables, values):
+            variable.assign(value)
+        self._saved[part] = (about["step"], time.monotonic())
+        return about["step"], about["done"]
+
+    def steps(self) -> dict[str, int]:
+        """Return part -> steps for every checkpoint there is."""
+        found = {}
+        for path in sorted(self.folder.glob("*.safetensors")) if self.folder else ():
+            try:
+                with safe_open(path, framework="numpy") as file:
+                    found[path.stem] = json.loads(file.metadata()["augan"])["step"]
+            except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+                continue  # `restore` will say what is wrong with it
+        return found
+
+    def due(self, part: str, step: int) -> bool:
+        """Return whether enough has happened since the last checkpoint of `part`."""
+        last_step, last_time = self._saved.setdefault(part, (0, time.monotonic()))
+        return step - last_step >= EVERY_STEPS or time.monotonic() - last_time >= EVERY_SECONDS
+
+    def save(self, part: str, step: int, variables: Sequence[Any], *, done: bool = False) -> None:
+        """Write the values of `variables` after `step` steps, whole or not at all."""
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        values = {_key(i): np.asarray(variable) for i, variable in enumerate(variables)}
+        partial = self.folder / f".{part}.part"
+        save_file(values, partial, {"augan": json.dumps({"step": step, "done": done})})
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, self._file(part))
+        self._saved[part] = (step, time.monotonic())
+
+    def _file(self, part: str) -> Path:
+        return Path(self.folder or ".") / f"{part}.safetensors"
+
+
+def _key(index: int) -> str:
+    return f"{index:05d}"
