@@ -9,6 +9,7 @@ from sklearn.utils import check_array
 from augan.augment.sampling import Sampler
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
+from augan.data.arrays import as_labels
 from augan.data.dataset import from_arrays
 from augan.data.rows import as_image_array, seed_from
 from augan.data.splits import make_split
@@ -91,13 +92,22 @@ class GANOverSampler(BaseOverSampler):
         images = as_image_array(X, self.image_shape)
         self.bundle_ = self._train(images, y, seed) if self.bundle is None else self._given()
         sampler = Sampler(self.bundle_)
+        sampler.preprocessing.materialise(images[:1])  # refuses pixels of another type
         new_images, new_labels = [], []
         for label, count in self.sampling_strategy_.items():
-            index = sampler.class_index(str(label))
+            index = self._index(sampler, label)
             for block in sampler.of_class(index, count, seed) if count else ():
                 new_images.append(self._like(block, X))
                 new_labels.append(np.full(len(block), label, y.dtype))
         return np.concatenate([X, *new_images]), np.concatenate([y, *new_labels])
+
+    @staticmethod
+    def _index(sampler: Sampler, label: Any) -> int:
+        _, (name,) = as_labels([label], 1)  # named as in training: 1.0 and True are "1"
+        if name not in sampler.class_names:
+            known = ", ".join(sampler.class_names)
+            raise DataError(f"there is no class '{name}'; this model's classes are: {known}")
+        return sampler.class_names.index(name)
 
     def _like(self, block: np.ndarray, X: np.ndarray) -> np.ndarray:
         if block[0].size != X[0].size:

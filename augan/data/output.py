@@ -25,7 +25,9 @@ def output_folder(target: str | Path, replaces: str | None = None) -> Iterator[P
     DataError
         `target` holds something else, or cannot be written (no permission, disk full).
     """
-    target = Path(target)
+    target = Path(target).absolute()
+    if target.resolve() == Path.cwd():
+        raise DataError(f"{target} is the current folder; name a new folder with --out")
     check_replaceable(target, replaces)
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:

@@ -1,6 +1,7 @@
 """The detector as a scikit-learn estimator."""
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.data.rows import as_image_array, seed_from
 from augan.data.splits import make_split
+from augan.detect.calibration import images_needed
 from augan.detect.detector import Detector
 from augan.exceptions import ConfigError
 from augan.training.defaults import resolve
@@ -102,6 +104,12 @@ class GANDetector(OutlierMixin, BaseEstimator):
             groups=dataset.groups,
             calibrate=self.far is not None,
         )
+        if self.far is not None and len(split.calibrate) < images_needed(self.far):
+            raise ConfigError(
+                f"a false-alarm rate of {self.far} needs {images_needed(self.far)} calibration "
+                f"images, but of {len(dataset)} rows {len(split.calibrate)} calibrate; choose a "
+                "larger far, or give more normal images"
+            )
         data = TrainingData(squares[split.fit], None, 0, preprocessing)
         networks = train_networks(config, data, Plan(("gan", "encoder"), config.training.steps))
         detector = Detector.fit(
@@ -126,8 +134,9 @@ class GANDetector(OutlierMixin, BaseEstimator):
     def score_samples(self, X: Any) -> np.ndarray:
         """Return how normal each image is, float64 `[N]`, higher = more normal."""
         check_is_fitted(self, "bundle_")
-        images = as_image_array(X, self.image_shape)
-        return -self._loaded().score(self._loaded().preprocessing.materialise(images))
+        preprocessing = self._loaded().preprocessing
+        images = as_image_array(_of_type(X, preprocessing.dtype), self.image_shape)
+        return -self._loaded().score(preprocessing.materialise(images))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return `score_samples(X) - offset_`: negative for anomalies."""
@@ -147,7 +156,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
     def _checked_contamination(self) -> float:
         if self.contamination == "auto":
             return AUTO_CONTAMINATION
-        if not isinstance(self.contamination, str) and 0 < self.contamination <= 0.5:
+        if isinstance(self.contamination, Real) and 0 < self.contamination <= 0.5:
             return float(self.contamination)
         raise ConfigError(
             f"contamination must be 'auto' or a number in (0, 0.5], got {self.contamination!r}"
@@ -162,3 +171,13 @@ class GANDetector(OutlierMixin, BaseEstimator):
         # Compiled functions cannot be pickled; the bundle holds all they are built from.
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_detector"}
+
+
+def _of_type(X: Any, dtype: str) -> Any:
+    """Give plain integers the type they had in fit: alone, a dark image may fit into 8 bits."""
+    array = np.asarray(X)
+    plain = array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.uint16)
+    if not plain or dtype == "float32" or not array.size:
+        return X
+    info = np.iinfo(dtype)
+    return array.astype(dtype) if info.min <= array.min() and array.max() <= info.max else X

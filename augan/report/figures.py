@@ -14,7 +14,8 @@ COLUMNS = 10
 
 def augmentation_figure(result: AugmentationResult) -> Path:
     """Write a sheet of the first images beside the folder (inside, it would count as data)."""
-    path = result.out.with_name(f"{result.out.name}.png")
+    path = result.out.absolute()
+    path = path.with_name(f"{path.name}-first-images.png")
     write_png(path, image_grid(result.gallery, COLUMNS))
     return path
 

@@ -4,13 +4,14 @@ Heavy imports stand inside the commands, so that `augan --help` answers at once.
 """
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from augan_cli.errors import with_debug
+from augan_cli.errors import usage_error, with_debug
 
 app = typer.Typer(
     name="augan",
@@ -185,4 +186,8 @@ def _show(
 
 def main() -> None:
     """Entry point of the `augan` command."""
-    app()
+    try:
+        code = app(standalone_mode=False)
+    except Exception as error:
+        code = usage_error(error)
+    sys.exit(code)

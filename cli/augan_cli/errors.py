@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import traceback
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -25,7 +26,8 @@ def with_debug(command: Callable[..., None]) -> Callable[..., None]:
             raise
         except Exception as error:
             if debug:
-                raise
+                traceback.print_exc()
+                raise typer.Exit(ERROR) from None
             _end(f"error: {_sentence(error)}")
 
     own = inspect.signature(command)
@@ -49,3 +51,16 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, AuganError | OSError):
         return text
     return f"unexpected {type(error).__name__}: {text}; run again with --debug for the traceback"
+
+
+def usage_error(error: Exception) -> int:
+    """Show in one line what typer says about a command that it cannot parse."""
+    # By its methods, because newer versions of typer carry their own copy of click.
+    describe, show = getattr(error, "format_message", None), getattr(error, "show", None)
+    if describe is None or show is None:
+        raise error
+    if type(error).__name__ == "NoArgsIsHelpError":
+        show()
+    else:
+        typer.echo(f"error: {' '.join(describe().split())}", err=True)
+    return ERROR

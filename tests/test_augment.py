@@ -1,0 +1,340 @@
+"""Synthetic images: the same for the same seed, safe on disk, and training data themselves."""
+
+import csv
+import hashlib
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augan import augment_folder, classic_policy, generate_folder, load_dataset
+from augan.augment.classic import POLICIES
+from augan.augment.folder import COLUMNS, MANIFEST
+from augan.augment.sampling import BLOCK, Sampler
+from augan.bundle import Bundle
+from augan.data.images import read_image
+from augan.exceptions import BundleError, ConfigError, DataError
+
+
+@pytest.fixture(scope="module")
+def sampler(digits_bundle: Bundle) -> Sampler:
+    return Sampler(digits_bundle)
+
+
+def with_data(bundle: Bundle, **changes: object) -> Bundle:
+    """The same networks, trained on data that is described otherwise."""
+    return replace(bundle, data={**bundle.data, **changes})
+
+
+def draw(sampler: Sampler, n: int, seed: int = 0, index: int = 3) -> np.ndarray:
+    return np.concatenate(list(sampler.of_class(index, n, seed)))
+
+
+def read_manifest(folder: Path) -> list[dict[str, str]]:
+    with open(folder / MANIFEST, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+class TestSampler:
+    def test_images_have_the_form_of_the_training_images(self, sampler: Sampler) -> None:
+        images = draw(sampler, 5)
+        assert images.shape == (5, 8, 8, 1)
+        assert images.dtype == np.uint8
+        assert len({image.tobytes() for image in images}) == 5
+
+    def test_an_image_depends_on_seed_and_index_only(self, sampler: Sampler) -> None:
+        many = draw(sampler, 700)
+        assert BLOCK < 700  # so the second block is looked at, too
+        np.testing.assert_array_equal(draw(sampler, 3), many[:3])
+        np.testing.assert_array_equal(draw(sampler, BLOCK + 1), many[: BLOCK + 1])
+        assert len(many) == 700
+
+    def test_blocks_differ(self, sampler: Sampler) -> None:
+        many = draw(sampler, 2 * BLOCK)
+        assert not np.array_equal(many[:BLOCK], many[BLOCK:])
+
+    def test_another_seed_gives_other_images(self, sampler: Sampler) -> None:
+        first, second = draw(sampler, 20, seed=0), draw(sampler, 20, seed=1)
+        assert not (first == second).all(axis=(1, 2, 3)).any()
+
+    def test_classes_differ(self, sampler: Sampler) -> None:
+        assert not np.array_equal(draw(sampler, 20, index=1), draw(sampler, 20, index=2))
+
+    def test_a_class_is_found_by_name_before_number(self, digits_bundle: Bundle) -> None:
+        names = ["9", "8", *"cdefghij"]
+        renamed = Sampler(with_data(digits_bundle, class_names=names))
+        assert renamed.class_index("9") == 0
+        assert renamed.class_index("c") == 2
+        assert renamed.class_index("7") == 7  # no class of that name, so the number counts
+
+    @pytest.mark.parametrize("name", ["10", "-1", "three", "", "1.0", "²"])
+    def test_an_unknown_class_is_refused_by_naming_the_known(
+        self, sampler: Sampler, name: str
+    ) -> None:
+        with pytest.raises(DataError, match=r"0, 1, 2, 3, 4, 5, 6, 7, 8, 9"):
+            sampler.class_index(name)
+
+    def test_proportions_are_those_of_training(self, digits_bundle: Bundle) -> None:
+        counts = [700, 0, 200, 100, 0, 0, 0, 0, 0, 0]
+        skewed = Sampler(with_data(digits_bundle, class_counts=counts))
+        parts = list(skewed.in_proportion(2000, seed=0))
+        classes = np.concatenate([part[1] for part in parts])
+        assert sum(len(part[0]) for part in parts) == len(classes) == 2000
+        shares = np.bincount(classes, minlength=10) / 2000
+        np.testing.assert_allclose(shares, np.array(counts) / 1000, atol=0.045)
+        assert (shares[[1, 4, 5, 6, 7, 8, 9]] == 0).all()
+
+    def test_proportionate_images_do_not_depend_on_how_many(self, sampler: Sampler) -> None:
+        many = [np.concatenate(parts) for parts in zip(*sampler.in_proportion(600, 4))]
+        few = [np.concatenate(parts) for parts in zip(*sampler.in_proportion(7, 4))]
+        np.testing.assert_array_equal(few[0], many[0][:7])
+        np.testing.assert_array_equal(few[1], many[1][:7])
+
+    def test_drawing_changes_no_weight_and_no_global_seed(self, digits_bundle: Bundle) -> None:
+        before = digits_bundle.sha256
+        state = np.random.get_state()[1].copy()  # noqa: NPY002
+        draw(Sampler(digits_bundle), 10)
+        assert digits_bundle.sha256 == before
+        np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+    def test_a_bundle_without_generator_is_refused(self) -> None:
+        with pytest.raises(BundleError, match="generator"):
+            Sampler(Bundle(config={}, data={}))
+
+
+class TestAugmentFolder:
+    def test_files_and_manifest(self, digits_bundle: Bundle, tmp_path: Path) -> None:
+        result = augment_folder(digits_bundle, "3", 5, tmp_path / "out", seed=7)
+        assert result.to_dict() == {
+            "out": str(tmp_path / "out"),
+            "num_images": 5,
+            "classes": ["3"],
+        }
+        rows = read_manifest(tmp_path / "out")
+        assert tuple(rows[0]) == COLUMNS
+        files = tree(tmp_path / "out")
+        assert {row["file"] for row in rows} == files.keys() - {MANIFEST}
+        for index, row in enumerate(rows):
+            assert row["file"].startswith("3/")
+            assert row["sha256"] == hashlib.sha256(files[row["file"]]).hexdigest()
+            assert (row["class"], row["seed"], row["index"]) == ("3", "7", str(index))
+            assert (row["policy"], row["bundle"]) == ("none", digits_bundle.bundle_id)
+
+    def test_files_hold_what_the_sampler_draws(
+        self, digits_bundle: Bundle, sampler: Sampler, tmp_path: Path
+    ) -> None:
+        augment_folder(digits_bundle, "3", 4, tmp_path / "out", seed=2)
+        read = [
+            read_image(tmp_path / "out" / row["file"]) for row in read_manifest(tmp_path / "out")
+        ]
+        np.testing.assert_array_equal(np.stack(read), draw(sampler, 4, seed=2))
+
+    def test_png_files_say_that_they_are_synthetic(
+        self, digits_bundle: Bundle, tmp_path: Path
+    ) -> None:
+        augment_folder(digits_bundle, "3", 2, tmp_path / "a")
+        generate_folder(digits_bundle, 2, tmp_path / "b")
+        files = [*(tmp_path / "a").rglob("*.png"), *(tmp_path / "b").rglob("*.png")]
+        assert len(files) == 4
+        for file in files:
+            with Image.open(file) as picture:
+                assert picture.format == "PNG"
+                assert picture.info["synthetic"] == "true"
+
+    def test_the_same_call_gives_the_same_bytes(
+        self, digits_bundle: Bundle, tmp_path: Path
+    ) -> None:
+        for name in ("a", "b"):
+            augment_folder(
+                digits_bundle, "3", 5, tmp_path / name, seed=1, policy="shift-flip-light"
+            )
+        assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+    def test_a_policy_too_depends_on_seed_and_index_only(
+        self, digits_bundle: Bundle, tmp_path: Path
+    ) -> None:
+        augment_folder(digits_bundle, "3", 3, tmp_path / "few", policy="shift")
+        augment_folder(digits_bundle, "3", 520, tmp_path / "many", policy="shift")
+        few, many = tree(tmp_path / "few"), tree(tmp_path / "many")
+        names = [name for name in few if name != MANIFEST]
+        assert len(names) == 3
+        assert all(few[name] == many[name] for name in names)
+
+    def test_a_policy_changes_images_and_is_in_the_manifest(
+        self, digits_bundle: Bundle, tmp_path: Path
+    ) -> None:
+        augment_folder(digits_bundle, "3", 6, tmp_path / "plain")
+        augment_folder(digits_bundle, "3", 6, tmp_path / "moved", policy="shift-flip-light")
+        plain, moved = tree(tmp_path / "plain"), tree(tmp_path / "moved")
+        assert all(plain[name] != moved[name] for name in plain)
+        assert {row["policy"] for row in read_manifest(tmp_path / "moved")} == {"shift-flip-light"}
+
+    @pytest.mark.parametrize(
+        "name", ["T-shirt/top", "../x", "..", "/abs", "a\\b", "C:", "grün & gelb", "."]
+    )
+    def test_class_names_stay_inside_the_folder(
+        self, digits_bundle: Bundle, tmp_path: Path, name: str
+    ) -> None:
+        bundle = with_data(digits_bundle, class_names=[name, *"bcdefghij"])
+        augment_folder(bundle, name, 1, tmp_path / "below" / "out")
+        assert [path.name for path in tmp_path.iterdir()] == ["below"]
+        assert [path.name for path in (tmp_path / "below").iterdir()] == ["out"]
+        (row,) = read_manifest(tmp_path / "below" / "out")
+        assert row["class"] == name
+        folder, _, file = row["file"].partition("/")
+        assert "/" not in file
+        assert folder.strip(" .") == folder != ""
+        assert not set(folder) & set('/\\:*?"<>|')
+        assert tree(tmp_path / "below" / "out").keys() == {MANIFEST, row["file"]}
+
+    def test_the_result_is_a_training_folder(self, digits_bundle: Bundle, tmp_path: Path) -> None:
+        augment_folder(digits_bundle, "3", 4, tmp_path / "out")
+        dataset = load_dataset(tmp_path / "out")
+        assert dataset.class_names == ("3",)
+        assert len(dataset) == 4
+        assert dataset.skipped == ()
+
+    def test_the_folder_beside_the_bundle_is_named_after_what_was_asked(
+        self, digits_bundle: Bundle, tmp_path: Path
+    ) -> None:
+        bundle = replace(digits_bundle, path=tmp_path / "bundle.augan")
+        names = {
+            augment_folder(bundle, "3", 2, seed=0).out,
+            augment_folder(bundle, "3", 2, seed=1).out,
+            augment_folder(bundle, "3", 3, seed=0).out,
+            augment_folder(bundle, "4", 2, seed=0).out,
+            generate_folder(bundle, 2, seed=0).out,
+        }
+        assert len(names) == 5
+        assert {path.parent for path in names} == {tmp_path}
+
+    def test_an_unsaved_bundle_needs_a_folder(self, digits_bundle: Bundle) -> None:
+        with pytest.raises(ConfigError, match="never saved"):
+            augment_folder(replace(digits_bundle, path=None), "3", 1)
+
+    def test_an_earlier_result_is_replaced(self, digits_bundle: Bundle, tmp_path: Path) -> None:
+        augment_folder(digits_bundle, "3", 9, tmp_path / "out")
+        augment_folder(digits_bundle, "4", 2, tmp_path / "out")
+        assert tree(tmp_path / "out").keys() == {MANIFEST, "4/000000.png", "4/000001.png"}
+
+    def test_other_files_are_never_replaced(self, digits_bundle: Bundle, tmp_path: Path) -> None:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "thesis.txt").write_text("mine")
+        for call in (
+            lambda out: augment_folder(digits_bundle, "3", 1, out),
+            lambda out: generate_folder(digits_bundle, 1, out),
+        ):
+            with pytest.raises(DataError, match="other files"):
+                call(tmp_path / "out")
+        assert tree(tmp_path) == {"out/thesis.txt": b"mine"}
+
+    @pytest.mark.parametrize("n", [0, -1])
+    def test_a_number_below_one_is_refused(
+        self, digits_bundle: Bundle, tmp_path: Path, n: int
+    ) -> None:
+        with pytest.raises(ConfigError, match="at least 1"):
+            augment_folder(digits_bundle, "3", n, tmp_path / "out")
+        with pytest.raises(ConfigError, match="at least 1"):
+            generate_folder(digits_bundle, n, tmp_path / "out")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_unknown_policy_leaves_nothing_behind(
+        self, digits_bundle: Bundle, tmp_path: Path
+    ) -> None:
+        with pytest.raises(ConfigError, match="shift-flip"):
+            augment_folder(digits_bundle, "3", 1, tmp_path / "out", policy="swirl")
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestGenerateFolder:
+    def test_files_lie_in_the_folder_itself(self, digits_bundle: Bundle, tmp_path: Path) -> None:
+        result = generate_folder(digits_bundle, 12, tmp_path / "out", seed=3)
+        files = tree(tmp_path / "out")
+        rows = read_manifest(tmp_path / "out")
+        assert result.num_images == len(rows) == 12
+        assert {row["file"] for row in rows} == files.keys() - {MANIFEST}
+        assert not any("/" in name for name in files)
+        assert all(row["class"] in "0123456789" for row in rows)
+        dataset = load_dataset(tmp_path / "out")
+        assert (len(dataset), dataset.class_names) == (12, ())
+
+    def test_classes_are_as_often_as_in_training(
+        self, digits_bundle: Bundle, tmp_path: Path
+    ) -> None:
+        bundle = with_data(digits_bundle, class_counts=[3, 1, *[0] * 8])
+        generate_folder(bundle, 400, tmp_path / "out")
+        classes = Counter(row["class"] for row in read_manifest(tmp_path / "out"))
+        assert classes.keys() == {"0", "1"}
+        assert 255 <= classes["0"] <= 345  # 300, give or take five standard deviations
+
+
+def pictures(dtype: str, channels: int, n: int = 6) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    share = rng.random((n, 16, 12, channels))
+    white = {"uint8": 255, "uint16": 65535, "float32": 1.0}[dtype]
+    return (share * white).astype(dtype)
+
+
+class TestClassicPolicy:
+    @pytest.mark.parametrize("policy", POLICIES)
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+    def test_shape_and_type_are_kept(self, policy: str, dtype: str, channels: int) -> None:
+        images = pictures(dtype, channels)
+        before = images.copy()
+        changed = classic_policy(policy)(images)
+        assert changed.shape == images.shape
+        assert changed.dtype == images.dtype
+        np.testing.assert_array_equal(images, before)
+        assert np.array_equal(changed, before) == (policy == "none")
+        if dtype == "float32":
+            assert changed.min() >= 0
+            assert changed.max() <= 1
+
+    def test_deep_images_keep_their_depth(self) -> None:
+        images = pictures("uint16", 1, n=20)
+        flipped = classic_policy("flip")(images)
+        mirrored = images[:, :, ::-1]
+        is_same = (flipped == images).all(axis=(1, 2, 3))
+        is_mirrored = (flipped == mirrored).all(axis=(1, 2, 3))
+        assert (is_same ^ is_mirrored).all()
+        assert 0 < is_mirrored.sum() < 20
+
+    @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+    def test_brightness_stays_in_range(self, dtype: str) -> None:
+        flat = np.full((8, 16, 16, 1), {"uint8": 128, "uint16": 32768, "float32": 0.5}[dtype])
+        changed = classic_policy("shift-flip-light")(flat.astype(dtype)).astype(np.float64)
+        mean = changed.mean() / {"uint8": 255, "uint16": 65535, "float32": 1.0}[dtype]
+        assert 0.3 < mean < 0.7
+
+    def test_seeds(self) -> None:
+        images = pictures("uint8", 1)
+        first = classic_policy("shift", 5)(images)
+        np.testing.assert_array_equal(classic_policy("shift", 5)(images), first)
+        assert not np.array_equal(classic_policy("shift", 6)(images), first)
+
+    def test_results_depend_neither_on_blocks_nor_on_global_seeds(self) -> None:
+        images = pictures("uint8", 3)
+        whole = classic_policy("shift-flip-light", 5)(images)
+        transform = classic_policy("shift-flip-light", 5)
+        np.random.seed(1)  # noqa: NPY002
+        parts = [transform(images[:2]), transform(images[2:])]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+    def test_no_image_stays_no_image(self) -> None:
+        assert classic_policy("shift")(pictures("uint8", 1)[:0]).shape == (0, 16, 12, 1)
+
+    def test_an_unknown_policy_is_refused_by_naming_the_known(self) -> None:
+        with pytest.raises(ConfigError, match=r"'swirl'.*none, shift, flip"):
+            classic_policy("swirl")

@@ -1,0 +1,308 @@
+"""Scoring a folder: the table says what the detector says, whatever else lies in the folder."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from augan import detect_folder
+from augan.bundle import Bundle, read_weights, restore_network
+from augan.data.builtin import digits
+from augan.data.images import write_png
+from augan.detect.detector import METHODS, Detector
+from augan.detect.folder import CHUNK, SCORES, default_out
+from augan.exceptions import BundleError, ConfigError, DataError
+
+TERMS = ["image_residual", "feature_residual"]
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return np.asarray(digits("test").images)[:70]  # more than one batch of inference
+
+
+@pytest.fixture(scope="module")
+def detector(digits_bundle: Bundle) -> Detector:
+    return Detector.from_bundle(digits_bundle)
+
+
+@pytest.fixture(scope="module")
+def folder(pixels: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_images(tmp_path_factory.mktemp("data") / "images", pixels)
+
+
+def write_images(folder: Path, images: np.ndarray, names: list[str] | None = None) -> Path:
+    for row, image in enumerate(images):
+        path = folder / (names[row] if names else f"{row:03d}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png(path, image)
+    return folder
+
+
+def read_rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / SCORES, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def numbers(rows: list[dict[str, str]], column: str = "score") -> np.ndarray:
+    return np.array([float(row[column]) for row in rows])
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_table_is_what_the_detector_says(
+    digits_bundle: Bundle, detector: Detector, pixels: np.ndarray, folder: Path, tmp_path: Path
+) -> None:
+    result = detect_folder(digits_bundle, folder, tmp_path / "out", far=0.05)
+    rows = read_rows(tmp_path / "out")
+    assert list(rows[0]) == ["path", "score", "p_value", "anomaly", *TERMS]
+    assert [row["path"] for row in rows] == [f"{i:03d}.png" for i in range(70)]
+    terms = detector.score_terms(pixels)
+    np.testing.assert_array_equal(numbers(rows), detector.score(pixels))
+    np.testing.assert_array_equal(np.stack([numbers(rows, t) for t in TERMS], axis=1), terms)
+    np.testing.assert_array_equal(numbers(rows), terms.sum(axis=1))
+    assert result.num_scored == 70
+    assert result.num_anomalies == sum(row["anomaly"] == "1" for row in rows)
+
+
+def test_p_values_and_flags_follow_from_the_scores(
+    digits_bundle: Bundle, folder: Path, tmp_path: Path
+) -> None:
+    detect_folder(digits_bundle, folder, tmp_path / "out", far=0.2)
+    rows = read_rows(tmp_path / "out")
+    scores, p_values = numbers(rows), numbers(rows, "p_value")
+    assert (p_values > 0).all()
+    assert (p_values <= 1).all()
+    calibration = np.asarray(digits_bundle.tables["calibration"]["scores"])
+    expected = (1 + (calibration[None] >= scores[:, None]).sum(axis=1)) / (len(calibration) + 1)
+    np.testing.assert_array_equal(p_values, expected)
+    assert [row["anomaly"] for row in rows] == [str(int(p <= 0.2)) for p in p_values]
+    assert {"0", "1"} == {row["anomaly"] for row in rows}
+
+
+def test_a_score_depends_on_neither_order_nor_companions(
+    digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
+) -> None:
+    detect_folder(digits_bundle, folder, tmp_path / "all")
+    together = numbers(read_rows(tmp_path / "all"))
+    write_images(tmp_path / "reversed", pixels[::-1])
+    detect_folder(digits_bundle, tmp_path / "reversed", tmp_path / "back")
+    np.testing.assert_array_equal(numbers(read_rows(tmp_path / "back"))[::-1], together)
+    for row in (0, 37, 69):
+        detect_folder(digits_bundle, folder / f"{row:03d}.png", tmp_path / "alone")
+        (alone,) = read_rows(tmp_path / "alone")
+        assert alone["path"] == f"{row:03d}.png"
+        assert float(alone["score"]) == together[row]
+
+
+def test_nested_paths_are_relative_and_sorted(
+    digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    names = ["b/deep/er/1.png", "a.png", "b/0.png", 'Ü, "x".png']
+    write_images(tmp_path / "images", pixels[:4], names)
+    (tmp_path / "images" / "notes.txt").write_text("not an image")
+    (tmp_path / "images" / ".hidden.png").write_bytes(b"")
+    detect_folder(digits_bundle, tmp_path / "images", tmp_path / "out")
+    assert [row["path"] for row in read_rows(tmp_path / "out")] == sorted(names)
+
+
+def test_unreadable_files_keep_their_place(
+    digits_bundle: Bundle, detector: Detector, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    images = write_images(tmp_path / "images", pixels[:3], ["a.png", "c.png", "e.png"])
+    whole = (images / "a.png").read_bytes()
+    (images / "b.png").write_bytes(whole[: len(whole) // 2])
+    (images / "d.png").write_bytes(b"")
+    result = detect_folder(digits_bundle, images, tmp_path / "out")
+    rows = read_rows(tmp_path / "out")
+    assert [row["path"] for row in rows] == ["a.png", "b.png", "c.png", "d.png", "e.png"]
+    for row in (rows[1], rows[3]):
+        assert [row[name] for name in ("score", "p_value", "anomaly", *TERMS)] == [""] * 5
+    readable = [rows[i] for i in (0, 2, 4)]
+    np.testing.assert_array_equal(numbers(readable), detector.score(pixels[:3]))
+    assert result.num_scored == 3
+    assert [path for path, _ in result.unreadable] == ["b.png", "d.png"]
+    assert "0 bytes" in result.unreadable[1][1]
+    assert not any(str(tmp_path) in reason for _, reason in result.unreadable)
+
+
+def test_pictures_that_do_not_fit_the_model_say_why(
+    digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    images = write_images(tmp_path / "images", pixels[:1], ["good.png"])
+    write_png(images / "colour.png", np.repeat(pixels[0], 3, axis=-1))
+    write_png(images / "deep.png", pixels[0].astype(np.uint16) * 257)
+    result = detect_folder(digits_bundle, images, tmp_path / "out")
+    reasons = dict(result.unreadable)
+    assert reasons.keys() == {"colour.png", "deep.png"}
+    assert "channel" in reasons["colour.png"]
+    assert "uint16" in reasons["deep.png"]
+    assert "uint8" in reasons["deep.png"]
+
+
+def test_whole_chunks_of_unreadable_files(
+    digits_bundle: Bundle, detector: Detector, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    images = write_images(tmp_path / "images", pixels[:2], ["z1.png", "z2.png"])
+    for number in range(CHUNK + 1):
+        (images / f"a{number:04d}.png").write_bytes(b"")
+    result = detect_folder(digits_bundle, images, tmp_path / "out")
+    with open(tmp_path / "out" / SCORES, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert {len(row) for row in rows} == {6}
+    assert len(rows) == 1 + CHUNK + 3
+    assert [row[0] for row in rows[-2:]] == ["z1.png", "z2.png"]
+    assert [float(row[1]) for row in rows[-2:]] == detector.score(pixels[:2]).tolist()
+    assert len(result.unreadable) == CHUNK + 1
+
+
+def test_the_most_anomalous_are_the_highest_scores(
+    digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
+) -> None:
+    result = detect_folder(digits_bundle, folder, tmp_path / "out")
+    scores = numbers(read_rows(tmp_path / "out"))
+    worst = np.argsort(-scores)[:8]
+    assert [image.path for image in result.most_anomalous] == [f"{i:03d}.png" for i in worst]
+    assert [image.score for image in result.most_anomalous] == scores[worst].tolist()
+    for image, row in zip(result.most_anomalous, worst):
+        np.testing.assert_array_equal(image.image, pixels[row])
+        assert image.reconstruction.shape == image.image.shape
+
+
+def test_the_result_is_replaced_whole(
+    digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    detect_folder(digits_bundle, write_images(tmp_path / "few", pixels[:2]), out)
+    (out / "stale.txt").write_text("from before")
+    detect_folder(digits_bundle, folder, out)
+    assert tree(out).keys() == {SCORES}
+    assert len(read_rows(out)) == 70
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "few"}
+
+
+def test_a_failure_leaves_the_earlier_result(
+    digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    detect_folder(digits_bundle, write_images(tmp_path / "good", pixels[:2]), out)
+    before = tree(out)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "x.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"none of the 1 images.*x\.png"):
+        detect_folder(digits_bundle, tmp_path / "bad", out)
+    with pytest.raises(ConfigError):
+        detect_folder(digits_bundle, tmp_path / "good", out, far=1e-6)
+    assert tree(out) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "good", "bad"}
+
+
+def test_other_files_are_never_replaced(
+    digits_bundle: Bundle, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    with pytest.raises(DataError, match="other files"):
+        detect_folder(digits_bundle, folder, tmp_path / "out")
+    assert tree(tmp_path) == {"out/thesis.txt": b"mine"}
+
+
+def test_scoring_changes_no_weight(
+    digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
+) -> None:
+    models = {role: restore_network(digits_bundle, role) for role in METHODS["fanogan"].needs}
+    method = METHODS["fanogan"](models).restore(digits_bundle.tables["detector"])
+    before = {role: read_weights(model) for role, model in models.items()}
+    images = (pixels / 127.5 - 1).astype(np.float32)
+    first = method.score_terms(images)
+    np.testing.assert_array_equal(method.score_terms(images), first)
+    for role, model in models.items():
+        after = read_weights(model)
+        assert after.keys() == before[role].keys()
+        for name, value in after.items():
+            np.testing.assert_array_equal(value, before[role][name], err_msg=f"{role} {name}")
+    sha256 = digits_bundle.sha256
+    detect_folder(digits_bundle, folder, tmp_path / "out")
+    assert digits_bundle.sha256 == sha256
+
+
+def test_reconstructions_depend_on_the_image(detector: Detector, pixels: np.ndarray) -> None:
+    images = detector.preprocessing.scale(pixels[:30])
+    again = detector.method.reconstruct(images)
+    assert again.shape == images.shape
+    assert np.abs(again).max() <= 1
+    # By how much is asked of a trained model, in test_cli.
+    assert len({image.tobytes() for image in again}) == 30
+
+
+class TestRate:
+    def test_none_means_five_percent(
+        self, digits_bundle: Bundle, folder: Path, tmp_path: Path
+    ) -> None:
+        result = detect_folder(digits_bundle, folder, tmp_path / "out")
+        assert result.guarantee.far == 0.05
+        assert result.guarantee.n == 99
+        assert result.warnings == []
+
+    def test_the_rate_of_the_training_comes_before_that(
+        self, digits_bundle: Bundle, folder: Path, tmp_path: Path
+    ) -> None:
+        config = {**digits_bundle.config, "detect": {"method": "fanogan", "far": 0.3}}
+        bundle = replace(digits_bundle, config=config)
+        assert detect_folder(bundle, folder, tmp_path / "a").guarantee.far == 0.3
+        assert detect_folder(bundle, folder, tmp_path / "b", far=0.1).guarantee.far == 0.1
+
+    def test_too_few_calibration_images_warn_or_refuse(
+        self, digits_bundle: Bundle, folder: Path, tmp_path: Path
+    ) -> None:
+        few = {"scores": np.arange(9.0), "num_groups": np.array(9)}
+        bundle = replace(digits_bundle, tables={**digits_bundle.tables, "calibration": few})
+        result = detect_folder(bundle, folder, tmp_path / "out")
+        assert result.guarantee.far == pytest.approx(0.1)
+        assert len(result.warnings) == 1
+        with pytest.raises(ConfigError, match="19"):
+            detect_folder(bundle, folder, tmp_path / "out", far=0.05)
+
+    @pytest.mark.parametrize("far", [0.0, 1.0, -0.1, float("nan")])
+    def test_a_rate_outside_0_to_1_is_refused(
+        self, digits_bundle: Bundle, folder: Path, tmp_path: Path, far: float
+    ) -> None:
+        with pytest.raises(ConfigError, match="between 0 and 1"):
+            detect_folder(digits_bundle, folder, tmp_path / "out", far=far)
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_bundle_without_detector_or_calibration_is_refused(
+    digits_bundle: Bundle, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match="no anomaly detector"):
+        detect_folder(replace(digits_bundle, detector=None), folder, tmp_path / "out")
+    tables = {k: v for k, v in digits_bundle.tables.items() if k != "calibration"}
+    with pytest.raises(BundleError, match="never calibrated"):
+        detect_folder(replace(digits_bundle, tables=tables), folder, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_and_empty_folders_are_refused(digits_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no folder or image"):
+        detect_folder(digits_bundle, tmp_path / "none", tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no image below"):
+        detect_folder(digits_bundle, tmp_path / "empty", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_default_folder_lies_inside_the_run(digits_bundle: Bundle, tmp_path: Path) -> None:
+    bundle = replace(digits_bundle, path=tmp_path / "run" / "bundle.augan")
+    assert default_out(bundle, tmp_path / "parts") == tmp_path / "run" / "detect-parts"
+    assert default_out(bundle, f"{tmp_path}/parts/") == tmp_path / "run" / "detect-parts"
+    with pytest.raises(BundleError, match="never saved"):
+        default_out(replace(digits_bundle, path=None), "parts")

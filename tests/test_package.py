@@ -1,0 +1,146 @@
+"""What holds for the package and its files as a whole."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import augan
+
+ROOT = Path(__file__).resolve().parents[1]
+PUBLIC = ["Config", "load_dataset", "train", "load_bundle", "GANDetector", "GANOverSampler"]
+EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+# Written so that this file does not match itself.
+PRIVATE = re.compile(
+    "|".join(
+        [
+            r"pypi\.(?!org/p(roject)?/)[a-z]",  # the page of a project is no index
+            r"python" + r"hosted\.",
+            r"index" + r"-url[ =]",
+            r"https?://[^\s\"')]*/" + r"simple\b",
+            r"(?<![\w.])/(work|home|root|Users|mnt)" + r"/\w",
+            r"[A-Z]:\\" + r"Users",
+        ]
+    )
+)
+
+
+def python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def tracked_files() -> list[Path]:
+    git = ["git", "-C", str(ROOT), "ls-files", "-z"]
+    try:
+        done = subprocess.run(git, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("name", sorted({*PUBLIC, *augan.__all__}))
+def test_every_public_name_resolves(name: str) -> None:
+    value = getattr(augan, name)
+    assert value.__name__ == name
+    assert value.__doc__
+    assert name in dir(augan)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="GANDetektor"):
+        augan.GANDetektor  # noqa: B018
+
+
+def test_import_augan_loads_nothing_heavy() -> None:
+    code = "import sys, augan; print([m for m in sys.modules if '.' not in m])"
+    loaded = set(ast.literal_eval(python(code)))
+    assert "augan" in loaded
+    assert not loaded & {"tensorflow", "keras", "sklearn", "pandas", "scipy", "imblearn"}
+
+
+def test_loading_data_needs_no_tensorflow() -> None:
+    code = (
+        "import sys; from augan import Config, load_dataset; Config(); load_dataset('digits'); "
+        "print([m for m in sys.modules if m in ('tensorflow', 'keras')])"
+    )
+    assert ast.literal_eval(python(code)) == []
+
+
+@pytest.mark.parametrize("room", ["augan", "cli/augan_cli"])
+def test_no_file_is_longer_than_600_lines(room: str) -> None:
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in (ROOT / room).rglob("*.py")
+    }
+    assert len(lengths) > 4
+    assert {name: length for name, length in lengths.items() if length > 600} == {}
+
+
+def test_no_function_of_the_command_line_is_longer_than_40_lines() -> None:
+    functions = {
+        f"{path.name}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for path in (ROOT / "cli" / "augan_cli").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert {"app.py:train", "app.py:augment", "app.py:detect"} <= functions.keys()
+    assert {name: length for name, length in functions.items() if length > 40} == {}
+
+
+def test_no_file_names_a_package_index_or_a_place_on_a_machine() -> None:
+    found = []
+    for path in tracked_files():
+        text = path.read_bytes().decode("utf-8", errors="ignore")
+        for number, line in enumerate(text.splitlines(), 1):
+            match = PRIVATE.search(line)
+            if match and not (path == Path(__file__) and 'r"' in line):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {match.group()}")
+    assert found == []
+
+
+def test_nothing_generated_is_tracked() -> None:
+    names = {path.relative_to(ROOT).as_posix() for path in tracked_files()}
+    suffixes = (".augan", ".pyc", ".whl", "uv.lock", "pylock.toml")
+    assert [name for name in names if name.endswith(suffixes)] == []
+    assert [name for name in names if name.split("/")[0] in ("runs", "demo", ".venv")] == []
+
+
+def test_there_are_two_examples_of_at_most_60_lines() -> None:
+    assert {"detector_in_pipeline.py", "oversampling_in_pipeline.py"} <= set(EXAMPLES)
+    for name in EXAMPLES:
+        assert len((ROOT / "examples" / name).read_text(encoding="utf-8").splitlines()) <= 60, name
+
+
+def run_example(name: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / name)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(folder.iterdir()) == []  # an example leaves nothing behind
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_example_detector_in_pipeline(tmp_path: Path) -> None:
+    printed = run_example("detector_in_pipeline.py", tmp_path)
+    areas = dict(re.findall(r"^(.+?) +AUROC (\d\.\d+)$", printed, re.M))
+    assert areas.keys() == {"GANDetector", "nearest neighbours"}
+    assert float(areas["GANDetector"]) > 0.9
+
+
+@pytest.mark.slow
+def test_example_oversampling_in_pipeline(tmp_path: Path) -> None:
+    printed = run_example("oversampling_in_pipeline.py", tmp_path)
+    means = dict(re.findall(r"^(\w+) +balanced accuracy (\d\.\d+)", printed, re.M))
+    assert means.keys() == {"nothing", "RandomOverSampler", "GANOverSampler"}
+    assert float(means["GANOverSampler"]) > float(means["nothing"])
