@@ -81,6 +81,11 @@ class ClassifierSection(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
 
 
+class MonitorSection(Section):
+    enabled: bool = True  # measure health and keep the best weights
+    every: Count | None = None  # steps between evaluations
+
+
 class TrainingSection(Section):
     steps: Count | None = None  # updates of the GAN; the other parts follow in proportion
     max_minutes: Annotated[float, Field(gt=0)] | None = None  # of everything the command does
@@ -111,6 +116,7 @@ class Config(Section):
     discriminator: DiscriminatorSection = DiscriminatorSection()
     encoder: EncoderSection = EncoderSection()
     classifier: ClassifierSection = ClassifierSection()
+    monitor: MonitorSection = MonitorSection()
     training: TrainingSection = TrainingSection()
     detect: DetectSection = DetectSection()
 

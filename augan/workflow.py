@@ -57,7 +57,12 @@ class _Material:
     def parts(self) -> tuple[str, ...]:
         """What trains, in order."""
         encoder = self.config.task != "generate" or self.config.training.keep_codes
-        wanted = {"gan": True, "encoder": encoder, "classifier": self.num_classes > 0}
+        wanted = {
+            "classifier": self.num_classes > 0,
+            "rotation": self.num_classes == 0 and self.config.monitor.enabled,
+            "gan": True,
+            "encoder": encoder,
+        }
         return tuple(part for part, is_wanted in wanted.items() if is_wanted)
 
 
@@ -153,10 +158,15 @@ def _gather(config: Config, preprocessing: Preprocessing, dataset: Dataset) -> _
 
 
 def _fit_data(material: _Material) -> TrainingData:
-    rows, labels = material.split.fit, material.dataset.labels
-    classes = labels[rows] if material.num_classes and labels is not None else None
+    fit, tune, labels = material.split.fit, material.split.tune, material.dataset.labels
+    known = material.num_classes > 0
     return TrainingData(
-        material.pixels[rows], classes, material.num_classes, material.preprocessing
+        material.pixels[fit],
+        labels[fit] if known and labels is not None else None,
+        material.num_classes,
+        material.preprocessing,
+        held_out=material.pixels[tune] if material.config.monitor.enabled else None,
+        held_out_classes=labels[tune] if known and labels is not None else None,
     )
 
 
@@ -182,7 +192,12 @@ def _assemble(material: _Material, networks: TrainedNetworks, described: dict[st
         preprocessing=material.preprocessing.to_dict(),
         networks=networks.for_bundle(),
         tables={"split": vars(material.split).copy()},
-        metrics={"steps": networks.steps, "warnings": material.warnings},
+        metrics={
+            "steps": networks.steps,
+            "warnings": material.warnings + ([networks.alarm.sentence] if networks.alarm else []),
+            "alarm": networks.alarm.to_dict() if networks.alarm else None,
+            "health": [health.to_dict() for health in networks.health],
+        },
     )
     if "encoder" in networks.models and material.config.training.keep_codes:
         bundle.tables["codes"] = _codes(material, networks)

@@ -25,8 +25,8 @@ from augan.gan.networks.spectral import SpectralConv2D
 LATENT, WIDTH, N = 5, 4, 3
 SIZES, CHANNELS, CLASSES = (8, 16, 32, 64), (1, 3), (0, 3)
 ARGUMENTS = {
-    "generator": {"latent_dim": LATENT},
-    "discriminator": {"norm": "batch"},
+    "generator": {"latent_dim": LATENT, "conditioning": "norm"},
+    "discriminator": {"norm": "batch", "dropout": 0.0},
     "encoder": {"latent_dim": LATENT},
     "classifier": {},
 }
@@ -171,16 +171,17 @@ def test_through_a_bundle_and_back(size, channels, classes, tmp_path):
     for architecture, role, *_ in cases:
         spec = make_spec(architecture, role, size, channels, classes)
         model = built(architecture, role, size, channels, classes)
-        networks[role], expected[role] = Network(spec, read_weights(model)), run(model)
+        name = f"{architecture}-{role}"
+        networks[name], expected[name] = Network(spec, read_weights(model)), run(model)
     path = save_bundle(Bundle(config={}, data={}, networks=networks), tmp_path / "b.augan")
     bundle = load_bundle(path)
-    assert set(bundle.networks) == {role for _, role, *_ in cases}
-    for role, outputs in expected.items():
-        restored = restore_network(bundle, role)
+    assert set(bundle.networks) == {f"{architecture}-{role}" for architecture, role, *_ in cases}
+    for name, outputs in expected.items():
+        restored = restore_network(bundle, name)
         for mine, theirs in zip(run(restored), outputs, strict=True):
-            np.testing.assert_array_equal(mine, theirs, err_msg=role)
+            np.testing.assert_array_equal(mine, theirs, err_msg=name)
         for variable, value in read_weights(restored).items():
-            np.testing.assert_array_equal(value, networks[role].weights[variable])
+            np.testing.assert_array_equal(value, networks[name].weights[variable])
 
 
 @pytest.mark.parametrize(("architecture", "role"), sorted(NETWORKS))
@@ -226,7 +227,8 @@ def test_number_of_scales(size, scales):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "role"), [("dcgan", "discriminator"), ("cnn", "classifier")]
+    ("architecture", "role"),
+    [("dcgan", "discriminator"), ("mlp", "discriminator"), ("cnn", "classifier")],
 )
 def test_judges_return_logits(architecture, role):
     model = disturb(build_network(make_spec(architecture, role, 8, 1, 3)), 2.0)
@@ -309,11 +311,13 @@ def test_a_spec_that_is_not_in_the_table(change, message):
         ("generator", {"image_shape": [8, 16, 1]}),  # would draw 8 x 8
         ("discriminator", {"norm": "instance"}),  # would be built without any
         ("discriminator", {"seed": "zero"}),
+        ("discriminator", {"dropout": 1.5}),
+        ("generator", {"conditioning": "rotation"}),  # would ignore the class
         ("classifier", {"num_classes": 0}),
     ],
 )
 def test_arguments_that_do_not_fit(role, change):
-    architecture = next(a for a, r in NETWORKS if r == role)
+    architecture = "cnn" if role == "classifier" else "dcgan"
     spec = make_spec(architecture, role)
     spec["arguments"] |= change
     with pytest.raises(ConfigError, match=f"the {architecture} {role} cannot be built"):
@@ -413,3 +417,106 @@ def test_each_normalisation_is_where_it_belongs(norm):
         "spectral": {"spectral": 3},
     }
     assert {name: count for name, count in counts.items() if count} == expected[norm]
+
+
+# ---------------------------------------------------------------- conditioning, dropout, the mlp
+
+
+GENERATORS = sorted(a for a, role in NETWORKS if role == "generator")
+
+
+@pytest.mark.parametrize("architecture", GENERATORS)
+def test_the_embedding_stands_beside_the_noise(architecture):
+    model = build_network(make_spec(architecture, "generator", 8, 1, 3, conditioning="embedding"))
+    weights = read_weights(model)
+    assert weights["embed/kernel"].shape == (3, LATENT)
+    # N(0, 1), as the noise that it stands beside.
+    wide = make_spec(architecture, "generator", 8, 1, 50, conditioning="embedding", latent_dim=50)
+    assert read_weights(build_network(wide))["embed/kernel"].std() == pytest.approx(1, rel=0.05)
+    first = "hidden_0" if architecture == "mlp" else "project"
+    assert weights[f"{first}/kernel"].shape[0] == 2 * LATENT
+    assert not [path for path in weights if path.startswith(("scale_", "shift_"))]
+    # Its class counts from the first step; the other way begins without a difference.
+    noise = np.ones((3, LATENT), np.float32)
+    (images,) = run(model, [noise, np.eye(3, dtype=np.float32)])
+    assert np.abs(images[0] - images[1]).max() > 1e-4
+    norm = build_network(make_spec(architecture, "generator", 8, 1, 3))
+    assert "embed/kernel" not in read_weights(norm)
+    (images,) = run(norm, [noise, np.eye(3, dtype=np.float32)])
+    np.testing.assert_allclose(images[0], images[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("architecture", GENERATORS)
+def test_without_classes_the_conditioning_is_nothing(architecture):
+    one, other = (
+        read_weights(build_network(make_spec(architecture, "generator", conditioning=kind)))
+        for kind in ("norm", "embedding")
+    )
+    assert one.keys() == other.keys()
+    for path, value in one.items():
+        np.testing.assert_array_equal(other[path], value, err_msg=path)
+
+
+@pytest.mark.parametrize("architecture", ["dcgan", "mlp"])
+def test_dropout_is_for_training_only(architecture):
+    model = disturb(
+        build_network(make_spec(architecture, "discriminator", dropout=0.5, norm="none", width=8))
+    )
+    plain = build_network(make_spec(architecture, "discriminator", norm="none", width=8))
+    for variable in plain.variables:
+        variable.assign(next(v for v in model.variables if v.path == variable.path))
+    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [
+        0.5,
+        0.5,
+    ]
+    images = inputs_of(model)
+    np.testing.assert_array_equal(run(model)[0], run(plain)[0])
+    assert not np.array_equal(model(images, training=True), run(model)[0])
+    # The features that detectors compare are those before a dropout.
+    for mine, theirs in zip(run(feature_blocks(model)), run(feature_blocks(plain)), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_dropout_depends_on_its_seed_alone():
+    def drawn(seed):
+        model = build_network(make_spec("mlp", "discriminator", dropout=0.5, norm="none"))
+        if seed is not None:
+            keras.utils.set_random_seed(seed)
+        return [model(inputs_of(model), training=True).numpy() for _ in range(2)]
+
+    one, again = drawn(1), drawn(2)
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one[0], one[1])
+
+
+def test_upsampling_has_dcgans_maps_without_its_transposed_convolutions():
+    one, other = (
+        build_network(make_spec(name, "generator", 32, 3)) for name in ("dcgan", "dcgan-upsampling")
+    )
+    kinds = {type(layer).__name__ for layer in other.layers}
+    assert {"UpSampling2D", "Conv2D"} <= kinds
+    assert "Conv2DTranspose" not in kinds
+    maps = [
+        [layer.output.shape for layer in model.layers if layer.name.startswith("relu_")]
+        for model in (one, other)
+    ]
+    assert maps[0] == maps[1] == [(None, 4, 4, 16), (None, 8, 8, 8), (None, 16, 16, 4)]
+
+
+def test_the_mlp_has_two_hidden_layers_with_he_weights():
+    for role in ("generator", "discriminator", "encoder"):
+        weights = read_weights(build_network(make_spec("mlp", role, 8, 1, 0, width=32)))
+        hidden = [path for path in weights if path.startswith("hidden_") and "kernel" in path]
+        assert hidden == ["hidden_0/kernel", "hidden_1/kernel"]
+        assert weights["hidden_1/kernel"].shape == (256, 256)
+        assert weights["hidden_1/kernel"].std() == pytest.approx((2 / 256) ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_mlps_normalisation(norm):
+    model = build_network(make_spec("mlp", "discriminator", norm=norm))
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds.count("BatchNormalization") == (norm == "batch")
+    assert kinds.count("LayerNormalization") == (norm == "layer")
+    assert kinds.count("SpectralDense") == (2 if norm == "spectral" else 0)
+    assert [block.shape for block in run(feature_blocks(model))] == [(N, 8 * WIDTH)] * 2

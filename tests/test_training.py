@@ -22,6 +22,8 @@ from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import SHARES, Plan
 from augan.training.runs import RunFolder, find_bundle
 
+IDENTITY = {"seed": 0, "data": "1234"}
+
 # ---------------------------------------------------------------- batches
 
 
@@ -186,13 +188,19 @@ def test_a_plan_past_its_deadline_allows_nothing_more():
 class Recorder:
     """An update that remembers what it saw, in the graph; and an observer."""
 
+    measures = ("mean", "classes")
+
     def __init__(self):
         self.sum = tf.Variable(0.0)
         self.weighted = tf.Variable(0.0)
         self.steps = tf.Variable(0)
         self.calls = []
 
-    def update(self, data):
+    @property
+    def state(self):
+        return [self.sum, self.weighted, self.steps]
+
+    def train_step(self, data):
         images, classes = data
         mean = tf.reduce_mean(images)
         self.steps.assign_add(1)
@@ -217,7 +225,7 @@ def steps_only(steps):
 def test_the_loop_does_exactly_its_steps(steps):
     batches, recorder = make_batches(30, 4, classes=2), Recorder()
     allowance = steps_only(steps)
-    assert run_loop("gan", recorder.update, batches, allowance, [recorder]) == steps
+    assert run_loop("gan", recorder, batches, allowance, observers=[recorder]) == steps
     assert recorder.steps.numpy() == steps
     means = batch_means(batches, steps)
     assert float(recorder.sum) == pytest.approx(sum(means), rel=1e-5)
@@ -235,9 +243,9 @@ def test_the_loop_does_exactly_its_steps(steps):
 
 def test_a_deadline_in_the_past_still_allows_one_call():
     recorder, now = Recorder(), time.monotonic()
-    done = run_loop("gan", recorder.update, make_batches(9, 2), Allowance(None, now - 9, now - 1))
+    done = run_loop("gan", recorder, make_batches(9, 2), Allowance(None, now - 9, now - 1))
     assert done == STEPS_A_CALL == recorder.steps.numpy()
-    done = run_loop("gan", recorder.update, make_batches(9, 2), Allowance(3, now - 9, now - 1))
+    done = run_loop("gan", recorder, make_batches(9, 2), Allowance(3, now - 9, now - 1))
     assert done == 3
 
 
@@ -248,10 +256,10 @@ def test_the_loop_ends_at_its_deadline():
             time.sleep(0.05)
 
     recorder = Slow()
-    run_loop("gan", recorder.update, make_batches(9, 2), steps_only(20))  # traced once: warm
+    run_loop("gan", recorder, make_batches(9, 2), steps_only(20))  # traced once: warm
     begun = time.monotonic()
     allowance = Allowance(10**7, begun, begun + 1.0)
-    done = run_loop("gan", recorder.update, make_batches(9, 2), allowance, [recorder])
+    done = run_loop("gan", recorder, make_batches(9, 2), allowance, observers=[recorder])
     took = time.monotonic() - begun
     assert 1.0 <= took < 3.0
     assert done < 10**7
@@ -261,7 +269,7 @@ def test_the_loop_ends_at_its_deadline():
 
 def test_every_observer_is_told():
     one, other = Recorder(), Recorder()
-    run_loop("encoder", one.update, make_batches(9, 2), steps_only(21), [one, other])
+    run_loop("encoder", one, make_batches(9, 2), steps_only(21), observers=[one, other])
     assert [call[:2] for call in other.calls] == [("encoder", 20), ("encoder", 21)]
     assert one.calls == other.calls
 
@@ -325,9 +333,10 @@ def here(tmp_path, monkeypatch):
 def test_a_new_or_an_empty_folder_will_do(tmp_path):
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "empty", tmp_path / "a" / "b" / "new"):
-        run = RunFolder(path, "digits")
+        run = RunFolder(path, "digits", IDENTITY)
         assert run.path == path
-        assert list(path.iterdir()) == []
+        assert {p.name for p in path.iterdir()} == {".lock", "run.json"}
+        assert json.loads((path / "run.json").read_text(encoding="utf-8")) == IDENTITY
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path):
@@ -336,17 +345,17 @@ def test_a_folder_that_holds_something_is_refused(tmp_path):
     file.write_text("mine")
     for path in (file.parent, file):
         with pytest.raises(DataError, match=r"exists already; name a new folder with --out"):
-            RunFolder(path, "digits")
+            RunFolder(path, "digits", IDENTITY)
     assert file.read_text() == "mine"
     with pytest.raises(DataError, match="cannot make the folder"):
-        RunFolder(file / "below", "digits")
+        RunFolder(file / "below", "digits", IDENTITY)
 
 
 @pytest.mark.parametrize(
     ("name", "ending"), [("digits", "digits"), ("a b/ä:c", "a-b-ä-c"), ("..", ".."), ("", "data")]
 )
 def test_the_default_folder_is_named_after_the_data(here, name, ending):
-    run = RunFolder(None, name)
+    run = RunFolder(None, name, IDENTITY)
     assert run.path.parent == Path("runs")
     assert run.path.name.endswith(f"-{ending}")
     assert run.path.is_dir()
@@ -354,13 +363,13 @@ def test_the_default_folder_is_named_after_the_data(here, name, ending):
 
 
 def test_two_runs_of_one_second_have_two_folders(here):
-    runs = [RunFolder(None, "digits").path for _ in range(5)]
+    runs = [RunFolder(None, "digits", IDENTITY).path for _ in range(5)]
     assert len(set(runs)) == 5
     assert all(path.is_dir() for path in runs)
 
 
 def test_losses_are_logged_one_json_document_a_line(tmp_path):
-    run = RunFolder(tmp_path / "run", "digits")
+    run = RunFolder(tmp_path / "run", "digits", IDENTITY)
     allowance = steps_only(40)
     run.on_steps("gan", 20, allowance, {"d_loss": 1.5, "g_loss": 0.25})
     run.on_steps("encoder", 10, allowance, {"image_loss": 3.0})
@@ -373,7 +382,7 @@ def test_losses_are_logged_one_json_document_a_line(tmp_path):
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_the_log_stays_json_when_training_diverges(tmp_path, loss):
-    run = RunFolder(tmp_path / "run", "digits")
+    run = RunFolder(tmp_path / "run", "digits", IDENTITY)
     run.on_steps("gan", 20, steps_only(40), {"d_loss": loss})
 
     def refuse(word):
@@ -384,19 +393,20 @@ def test_the_log_stays_json_when_training_diverges(tmp_path, loss):
 
 
 def test_files_of_a_run(tmp_path):
-    run = RunFolder(tmp_path / "run", "digits")
+    run = RunFolder(tmp_path / "run", "digits", IDENTITY)
     run.write_text("config.yaml", "seed: 1\nname: ä\n")
     run.write_text("config.yaml", "seed: 2\nname: ä\n")
     run.write_json("summary.json", {"seconds": {"gan": 1.5}, "warnings": []})
     assert (run.path / "config.yaml").read_text(encoding="utf-8") == "seed: 2\nname: ä\n"
     summary = json.loads((run.path / "summary.json").read_text(encoding="utf-8"))
     assert summary == {"seconds": {"gan": 1.5}, "warnings": []}
-    assert sorted(p.name for p in run.path.iterdir()) == ["config.yaml", "summary.json"]
+    names = [".lock", "config.yaml", "run.json", "summary.json"]
+    assert sorted(p.name for p in run.path.iterdir()) == names
     assert run.samples == run.path / "samples"
 
 
 def test_skipped_files_are_listed(tmp_path):
-    run = RunFolder(tmp_path / "run", "digits")
+    run = RunFolder(tmp_path / "run", "digits", IDENTITY)
     run.write_skipped([])
     assert not (run.path / "skipped.csv").exists()
     skipped = [("a,b.png", 'is "broken"'), ("ä/c.png", "line\nbreak")]
@@ -407,7 +417,7 @@ def test_skipped_files_are_listed(tmp_path):
 
 def test_latest_points_at_the_run_that_finished_last(here):
     latest = here / "runs" / "latest"
-    first, second = RunFolder(None, "a"), RunFolder("runs/mine", "b")
+    first, second = RunFolder(None, "a", IDENTITY), RunFolder("runs/mine", "b", IDENTITY)
     assert not latest.exists()
     first.finish()
     assert latest.resolve() == first.path.resolve()
@@ -421,22 +431,22 @@ def test_latest_points_at_the_run_that_finished_last(here):
 
 @pytest.mark.parametrize("out", ["elsewhere/run", "runs/deeper/run", "run"])
 def test_other_folders_do_not_touch_latest(here, out):
-    RunFolder("runs/mine", "a").finish()
-    RunFolder(out, "b").finish()
+    RunFolder("runs/mine", "a", IDENTITY).finish()
+    RunFolder(out, "b", IDENTITY).finish()
     assert (here / "runs" / "latest").resolve() == (here / "runs" / "mine").resolve()
     links = [path for path in here.rglob("*latest*") if path.is_symlink()]
     assert links == [here / "runs" / "latest"]
 
 
 def test_an_absolute_path_into_runs_counts_as_one_of_them(here):
-    RunFolder(here / "runs" / "mine", "a").finish()
+    RunFolder(here / "runs" / "mine", "a", IDENTITY).finish()
     assert (here / "runs" / "latest").resolve() == (here / "runs" / "mine").resolve()
 
 
 def test_a_folder_called_latest_is_left_alone(here):
     (here / "runs" / "latest").mkdir(parents=True)
     (here / "runs" / "latest" / "notes.txt").write_text("mine")
-    RunFolder("runs/mine", "a").finish()
+    RunFolder("runs/mine", "a", IDENTITY).finish()
     assert (here / "runs" / "latest" / "notes.txt").read_text() == "mine"
     assert sorted(p.name for p in (here / "runs").iterdir()) == ["latest", "mine"]
 
@@ -476,7 +486,7 @@ def test_the_time_of_the_file_decides_and_not_the_name(here):
 
 def test_latest_is_not_a_run_of_its_own(here):
     save_run("runs/a", age=10)
-    RunFolder("runs/b", "x").finish()  # it died before its bundle was saved
+    RunFolder("runs/b", "x", IDENTITY).finish()  # it died before its bundle was saved
     save_run("runs/c", age=20)
     (here / "runs" / "latest").unlink()
     (here / "runs" / "latest").symlink_to("c")

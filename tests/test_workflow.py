@@ -57,6 +57,9 @@ def test_the_run_folder_is_complete(digits_bundle, tmp_path_factory):
     files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     assert files == {
         BUNDLE_NAME,
+        ".lock",
+        "run.json",
+        *(f"checkpoints/{part}.safetensors" for part in ("gan", "encoder", "classifier")),
         "config.yaml",
         "metrics.jsonl",
         "samples/step_000020.png",
@@ -155,8 +158,15 @@ def test_nothing_is_left_undecided(digits_bundle):
             elif value is None:
                 yield path + key
 
-    # Limits that do not apply, and the rate, which is chosen when images are judged.
-    assert set(undecided(digits_bundle.config)) == {"training.max_minutes", "detect.far"}
+    # Limits and penalties that do not apply, and the rate, which is chosen when images are judged.
+    assert set(undecided(digits_bundle.config)) == {
+        "training.max_minutes",
+        "detect.far",
+        "discriminator.clip",
+        "gan.penalty",
+        "gan.penalty_weight",
+        "gan.penalty_every",
+    }
     assert digits_bundle.config["task"] == "both"
     assert digits_bundle.config["data"]["size"] == 8
     resolved = Config.from_yaml(run_folder(digits_bundle) / "config.yaml")

@@ -32,7 +32,7 @@ class GAN(keras.Model):
         function of the seed and the step alone, so a resumed run repeats.
     """
 
-    measures = ("d_loss", "g_loss", "d_accuracy")
+    measures: tuple[str, ...] = ("d_loss", "g_loss", "d_accuracy")
 
     def __init__(
         self,
@@ -149,16 +149,17 @@ class GAN(keras.Model):
 
     def _penalty(self, real: Tensor, fake: Tensor, classes: Tensor | None, update: int) -> Tensor:
         """The penalty, applied every few steps and as much stronger (lazy regularisation)."""
-        if self.penalty is None:
+        penalty = self.penalty
+        if penalty is None:
             return 0.0
-        weight = self.settings.penalty_weight or self.penalty.weight
-        every = self.settings.penalty_every or self.penalty.every
+        weight = self.settings.penalty_weight or penalty.weight
+        every = self.settings.penalty_every or penalty.every
 
         def judge(images: Tensor) -> Tensor:
             return self._judge(images, classes, self._seed(update, _SEE_REAL))
 
         def applied() -> Tensor:
-            value = self.penalty.function(judge, real, fake, self._seed(update, _PENALTY))
+            value = penalty.function(judge, real, fake, self._seed(update, _PENALTY))
             return weight * every * value
 
         if every == 1:

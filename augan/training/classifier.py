@@ -7,12 +7,13 @@ from augan.gan.diffaug import augment
 from augan.seeding import child_seed
 
 Tensor = Any
+TURNS = 4
 
 
 class ClassifierUpdate:
     """One step of softmax cross-entropy on real images, each shifted a little at random."""
 
-    measures = ("loss", "accuracy")
+    measures: tuple[str, ...] = ("loss", "accuracy")
 
     def __init__(self, classifier: keras.Model, *, learning_rate: float, seed: int) -> None:
         self.classifier = classifier
@@ -37,6 +38,22 @@ class ClassifierUpdate:
         variables = self.classifier.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return {"loss": loss, "accuracy": tf.reduce_mean(_agreement(logits, classes))}
+
+
+class RotationUpdate(ClassifierUpdate):
+    """Learn to tell by how many quarter turns an image was rotated (Gidaris et al. 2018).
+
+    A classifier that needs no labels: its features stand in where images have no classes.
+    """
+
+    def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Take one step on images; a quarter of the batch is turned by each angle."""
+        images, _ = data
+        parts = [images[turns::TURNS] for turns in range(TURNS)]
+        turned = [tf.image.rot90(part, turns) for turns, part in enumerate(parts)]
+        labels = [tf.fill((tf.shape(part)[0],), turns) for turns, part in enumerate(parts)]
+        classes = tf.one_hot(tf.concat(labels, axis=0), TURNS)
+        return super().train_step((tf.concat(turned, axis=0), classes))
 
 
 def _agreement(logits: Tensor, classes: Tensor) -> Tensor:

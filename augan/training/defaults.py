@@ -47,6 +47,8 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, Preprocessing]:
     for player in ("generator", "discriminator"):
         if getattr(config, player).learning_rate is None:
             changes[f"{player}__learning_rate"] = rate
+    if config.monitor.every is None:
+        changes["monitor__every"] = 250 if small else 500
     if config.training.steps is None and config.training.max_minutes is None:
         changes["training__steps"] = DEFAULT_STEPS.get(size, DEFAULT_STEPS[64])
         changes["training__max_minutes"] = SMALL_DATA_MINUTES if small else DEFAULT_MINUTES

@@ -17,7 +17,7 @@ class EncoderUpdate:
     entropy), so that a code can be decoded into the class it came from.
     """
 
-    measures = ("image_loss", "feature_loss")
+    measures: tuple[str, ...] = ("image_loss", "feature_loss")
 
     def __init__(
         self,

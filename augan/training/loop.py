@@ -63,12 +63,15 @@ def run_loop(
     *,
     observers: Sequence[Observer] = (),
     checkpoints: Checkpoints | None = None,
+    more_state: Sequence[Any] = (),
+    finished: Callable[[], bool] = lambda: False,
     stop: Stop = lambda: None,
 ) -> int:
     """Train on one batch after another and return the number of steps done.
 
-    It goes on from the last checkpoint of `part`. At least one call is made, so that a part always
-    exists, however short the time was.
+    It goes on from the last checkpoint of `part`, which also holds the variables of `more_state`.
+    At least one call is made, so that a part always exists, however short the time was. `finished`
+    may end the part early.
 
     Raises
     ------
@@ -76,7 +79,8 @@ def run_loop(
         If `stop` names a signal; the state is saved first.
     """
     keeper = checkpoints or Checkpoints(None)
-    step, done = keeper.restore(part, trainable.state)
+    state = [*trainable.state, *more_state]
+    step, done = keeper.restore(part, state)
     several = None if done else _compile(trainable, batches)
     while several is not None and (step == 0 or allowance.done(step) < 1.0):
         left = STEPS_A_CALL if allowance.steps is None else allowance.steps - step
@@ -88,14 +92,16 @@ def run_loop(
             observer.on_steps(part, step, allowance, means)
         signal = stop()
         if signal or keeper.due(part, step):
-            keeper.save(part, step, trainable.state)
+            keeper.save(part, step, state)
         if signal:
             raise Interrupted(
                 f"stopped by {signal} after step {step} of the {part}; the same command with "
                 "--resume goes on from there"
             )
+        if finished():
+            break
     if not done:
-        keeper.save(part, step, trainable.state, done=True)
+        keeper.save(part, step, state, done=True)
     return step
 
 

@@ -8,21 +8,27 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Network, read_weights
-from augan.config import Config
+from augan.config import Config, decided
 from augan.data.preprocessing import Preprocessing
 from augan.gan import keras
+from augan.gan.inference import extract_features
 from augan.gan.model import GAN
+from augan.gan.monitor import Alarm, Health
 from augan.gan.networks import build_network, network_spec
 from augan.seeding import child_seed
 from augan.training.batches import Batches
 from augan.training.checkpoints import Checkpoints
-from augan.training.classifier import ClassifierUpdate
+from augan.training.classifier import TURNS, ClassifierUpdate, RotationUpdate
 from augan.training.clock import Clock
 from augan.training.encoder import EncoderUpdate
 from augan.training.interrupt import Stop
 from augan.training.loop import Observer, Trainable, run_loop
+from augan.training.monitor import MOST, Monitor
 from augan.training.plan import Plan
 from augan.training.samples import SampleGrid
+
+EXTRACTORS = ("classifier", "rotation")  # networks whose features measure fidelity
+MIN_HELD_OUT = 20  # images below which the monitor's figures would be noise
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,27 @@ class TrainingData:
         0 for a generator without classes.
     preprocessing : Preprocessing
         What turns stored squares into the networks' range.
+    held_out : ndarray [M, S, S, C], or None
+        Stored squares of the tune split, which the monitor measures on.
+    held_out_classes : ndarray [M] of int, or None
+        Their classes.
     """
 
     pixels: np.ndarray
     classes: np.ndarray | None
     num_classes: int
     preprocessing: Preprocessing
+    held_out: np.ndarray | None = None
+    held_out_classes: np.ndarray | None = None
+
+    def scaled(
+        self, pixels: np.ndarray, classes: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return images in [-1, 1] and one-hot classes `[N, num_classes]`."""
+        one_hot = np.zeros((len(pixels), self.num_classes), np.float32)
+        if self.num_classes and classes is not None:
+            one_hot[np.arange(len(pixels)), classes] = 1.0
+        return self.preprocessing.scale(pixels), one_hot
 
 
 @dataclass
@@ -54,6 +75,8 @@ class TrainedNetworks:
     models: dict[str, keras.Model] = field(default_factory=dict)
     specs: dict[str, dict[str, Any]] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
+    health: list[Health] = field(default_factory=list)
+    alarm: Alarm | None = None
 
     def for_bundle(self) -> dict[str, Network]:
         """Return every network as a bundle keeps it."""
@@ -116,21 +139,23 @@ class _Trainer:
 
     def build(self, role: str, **arguments: Any) -> keras.Model:
         """Build the network of `role` and keep it with its spec."""
-        architecture = "cnn" if role == "classifier" else self.config.gan.architecture
-        spec = network_spec(
-            architecture,
-            role,
-            image_shape=list(self.data.pixels.shape[1:]),
-            num_classes=self.data.num_classes,
-            seed=child_seed(self.config.seed, role),
-            **arguments,
+        common = {
+            "image_shape": list(self.data.pixels.shape[1:]),
+            "num_classes": self.data.num_classes,
+            "seed": child_seed(self.config.seed, role),
+        }
+        kind, architecture = (
+            ("classifier", "cnn") if role in EXTRACTORS else (role, self.config.gan.architecture)
         )
+        spec = network_spec(architecture, kind, **{**common, **arguments})
         self.networks.specs[role] = spec
         self.networks.models[role] = build_network(spec)
         return self.networks.models[role]
 
-    def run(self, part: str, trainable: Trainable, *more: Observer) -> None:
-        """Train one part until its allowance is used up."""
+    def run(
+        self, part: str, trainable: Trainable, *more: Observer, monitor: Monitor | None = None
+    ) -> None:
+        """Train one part until its allowance is used up, or the monitor ends it."""
         parts = self.config.discriminator.steps if part == "gan" else 1
         batches = Batches(
             self.data.pixels,
@@ -145,8 +170,10 @@ class _Trainer:
             trainable,
             batches,
             self.plan.allowance(part),
-            observers=(*self.observers, *more),
+            observers=(*self.observers, *((monitor,) if monitor else ()), *more),
             checkpoints=self.checkpoints,
+            more_state=monitor.state if monitor else (),
+            finished=monitor.finished if monitor else lambda: False,
             stop=self.stop,
         )
 
@@ -166,10 +193,33 @@ class _Trainer:
         )
         spare = build_network(self.networks.specs["generator"])
         gan = GAN(spare, discriminator, average, config)
-        grid = self._sample_grid(average)
-        self.run("gan", gan, *grid)
+        grid, monitor = self._sample_grid(average), self._monitor(gan)
+        self.run("gan", gan, *grid, monitor=monitor)
+        if monitor is not None:
+            monitor.restore_best()
+            self.networks.health, self.networks.alarm = monitor.history, monitor.alarm
         for pictures in grid:
             pictures.draw(self.networks.steps["gan"])
+
+    def _monitor(self, gan: GAN) -> Monitor | None:
+        """The monitor, if there are features and enough held-out images to measure with."""
+        extractor = next((role for role in EXTRACTORS if role in self.networks.models), None)
+        held_out = self.data.held_out
+        if extractor is None or held_out is None or len(held_out) < MIN_HELD_OUT:
+            return None
+        specs = (self.networks.specs["generator"], self.networks.specs["discriminator"])
+        rows = np.linspace(0, len(self.data.pixels) - 1, min(len(self.data.pixels), MOST))
+        some = rows.astype(np.int64)
+        classes = self.data.classes[some] if self.data.classes is not None else None
+        return Monitor(
+            gan,
+            extract_features(self.networks.models[extractor]),
+            tuple(build_network(spec) for spec in specs),
+            train=self.data.scaled(self.data.pixels[some], classes),
+            held_out=self.data.scaled(held_out, self.data.held_out_classes),
+            every=decided(self.config.monitor.every),
+            seed=self.config.seed,
+        )
 
     def _sample_grid(self, generator: keras.Model) -> tuple[SampleGrid, ...]:
         if self.samples is None:
@@ -207,9 +257,19 @@ class _Trainer:
         )
         self.run("classifier", update)
 
+    def rotation(self) -> None:
+        settings = self.config.classifier
+        update = RotationUpdate(
+            self.build("rotation", width=settings.width, num_classes=TURNS),
+            learning_rate=settings.learning_rate,
+            seed=self.config.seed,
+        )
+        self.run("rotation", update)
+
 
 PARTS: dict[str, Callable[[_Trainer], None]] = {
     "gan": _Trainer.gan,
     "encoder": _Trainer.encoder,
     "classifier": _Trainer.classifier,
+    "rotation": _Trainer.rotation,
 }

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from augan.training.loop import Allowance
 
 # Part -> (its steps for each step of the GAN, its share of the time).
-SHARES = {"gan": (1.0, 0.66), "encoder": (0.5, 0.26), "classifier": (0.25, 0.08)}
+SHARES = {
+    "gan": (1.0, 0.66),
+    "encoder": (0.5, 0.26),
+    "classifier": (0.25, 0.08),
+    "rotation": (0.25, 0.08),
+}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,10 @@ Tensor = Any
 class _Spectral:
     """What both layers share: the singular vector, and the division."""
 
+    name: str
+    kernel: Any
+    add_weight: Any
+
     def _add_direction(self, units: int, seed: int) -> None:
         initializer = keras.initializers.RandomNormal(
             seed=child_seed(seed, "weights", f"{self.name}/direction")

@@ -1,0 +1,170 @@
+"""Watch a GAN while it trains: measure its health, keep its best weights, end it on an alarm."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from augan.gan import tf
+from augan.gan.inference import Inference
+from augan.gan.model import GAN
+from augan.gan.monitor import Alarm, Health, diverged, judge
+from augan.metrics.fidelity import density_coverage, diversity, kernel_distance
+from augan.seeding import child_rng
+from augan.training.loop import Allowance
+
+MOST = 1000  # images a side in one evaluation
+FEWEST_GENERATED = 500
+KEPT = 256  # evaluations remembered
+FIELDS = ("step", "done", "kernel_distance", "diversity", "coverage", "r_t", "r_v")
+
+
+class Monitor:
+    """Observer of the GAN's part.
+
+    Parameters
+    ----------
+    gan : GAN
+        Its average is measured, and its discriminator.
+    features : callable
+        Images float32 `[N, S, S, C]` -> features `[N, F]`, of an extractor trained on real images.
+    best : (keras.Model, keras.Model)
+        A generator and a discriminator that receive the averaged generator's weights, and the
+        discriminator's beside them, whenever the kernel distance is the smallest so far.
+    train, held_out : ndarray [N, S, S, C]
+        Images in [-1, 1] that the GAN trains on, and that it does not see (the tune split).
+    train_classes, held_out_classes : ndarray [N, K]
+        One-hot; K is 0 without classes.
+    every : int
+        Steps between evaluations.
+    """
+
+    def __init__(
+        self,
+        gan: GAN,
+        features: Any,
+        best: tuple[keras.Model, keras.Model],
+        *,
+        train: tuple[np.ndarray, np.ndarray],
+        held_out: tuple[np.ndarray, np.ndarray],
+        every: int,
+        seed: int,
+    ) -> None:
+        self.gan, self.features, self.best, self.every = gan, features, best, every
+        self.train, self.held_out = (tuple(x[:MOST] for x in part) for part in (train, held_out))
+        self.real_features = features(self.held_out[0])
+        self.real_diversity = _diversity_by_class(self.real_features, self.held_out[1])
+        rng = child_rng(seed, "monitor")
+        count = max(len(self.held_out[0]), FEWEST_GENERATED)
+        self.noise = rng.standard_normal((count, gan.latent_dim), np.float32)
+        # Drawn, not copied from the held-out images: equal class counts on both sides would make
+        # the unbiased kernel distance too small.
+        self.classes = self.train[1][rng.integers(0, len(self.train[1]), count)]
+        self._numbers = tf.Variable(np.full((KEPT, len(FIELDS)), np.nan))
+        self._count = tf.Variable(0, dtype=tf.int64)
+        self.alarm: Alarm | None = None
+        image, classes = self.held_out[0].shape[1:], self.held_out[1].shape[1:]
+        inputs = [classes] if gan.conditional else []
+        self._generate = Inference(self._networks_call(gan.average), (gan.latent_dim,), *inputs)
+        self._logits = Inference(self._networks_call(gan.discriminator), image, *inputs)
+
+    @staticmethod
+    def _networks_call(network: keras.Model) -> Any:
+        def call(*inputs: Any) -> Any:
+            return network(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
+
+        return call
+
+    @property
+    def state(self) -> list[Any]:
+        """What a resumed run needs: the best weights and all evaluations."""
+        kept = [variable for network in self.best for variable in network.variables]
+        return [self._numbers, self._count, *kept]
+
+    @property
+    def history(self) -> list[Health]:
+        """All evaluations so far."""
+        rows = self._numbers.numpy()[: int(self._count)]
+        return [Health(int(row[0]), *(float(value) for value in row[1:])) for row in rows]
+
+    def finished(self) -> bool:
+        """Return whether an alarm calls for an end."""
+        return self.alarm is not None
+
+    def on_steps(
+        self, part: str, step: int, allowance: Allowance, losses: dict[str, float]
+    ) -> None:
+        """Evaluate when another `every` steps are done, or the part ends."""
+        if not all(math.isfinite(value) for value in losses.values()):
+            self.alarm = diverged(step)
+            return
+        done = allowance.done(step)
+        history = self.history
+        last = history[-1].step if history else 0
+        if step // self.every > last // self.every or done >= 1.0:
+            self.evaluate(step, done)
+
+    def evaluate(self, step: int, done: float) -> Health:
+        """Measure, remember, and keep the weights if they are the best so far."""
+        fake = self._generated()
+        features = self.features(fake)
+        trained, unseen = (self._judge(*part) for part in (self.train, self.held_out))
+        gap = trained.mean() - self._judge(fake, self.classes).mean()
+        health = Health(
+            step=step,
+            done=done,
+            kernel_distance=kernel_distance(real=self.real_features, generated=features),
+            diversity=self._diversity(features),
+            coverage=density_coverage(real=self.real_features, generated=features).coverage,
+            r_t=float(np.sign(trained).mean()),
+            r_v=float((trained.mean() - unseen.mean()) / gap) if gap > 0 else 0.0,
+        )
+        former = [h.kernel_distance for h in self.history]
+        if not former or health.kernel_distance < min(former):
+            self._keep()
+        self._remember(health)
+        self.alarm = judge(self.history)
+        return health
+
+    def _keep(self) -> None:
+        for kept, network in zip(self.best, (self.gan.average, self.gan.discriminator)):
+            kept.set_weights(network.get_weights())
+
+    def restore_best(self) -> None:
+        """Give the average and the discriminator their best weights back."""
+        if self.history:
+            for kept, network in zip(self.best, (self.gan.average, self.gan.discriminator)):
+                network.set_weights(kept.get_weights())
+
+    def _remember(self, health: Health) -> None:
+        rows, count = self._numbers.numpy(), int(self._count)
+        if count == KEPT:  # the oldest make room, but the best stays what it is
+            rows, count = np.roll(rows, -1, axis=0), count - 1
+        rows[count] = [getattr(health, name) for name in FIELDS]
+        self._numbers.assign(rows)
+        self._count.assign(count + 1)
+
+    def _generated(self) -> np.ndarray:
+        classes = [self.classes] if self.gan.conditional else []
+        return self._generate(self.noise, *classes)[0]
+
+    def _judge(self, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        return self._logits(images, *([classes] if self.gan.conditional else []))[0]
+
+    def _diversity(self, features: np.ndarray) -> float:
+        """Mean over classes of generated variety over real variety."""
+        made = _diversity_by_class(features, self.classes)
+        real = self.real_diversity
+        ratios = [made[label] / real[label] for label in made if real.get(label, 0.0) > 0]
+        return float(np.mean(ratios)) if ratios else 1.0
+
+
+def _diversity_by_class(features: np.ndarray, classes: np.ndarray) -> dict[int, float]:
+    """Mean pairwise feature distance in each class that has two images or more."""
+    labels = classes.argmax(axis=1) if classes.shape[1] else np.zeros(len(features), int)
+    return {
+        int(label): diversity(features[labels == label])
+        for label in np.unique(labels)
+        if (labels == label).sum() > 1
+    }
