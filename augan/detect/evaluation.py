@@ -167,8 +167,8 @@ class PCADetector(BaseEstimator):
     Parameters
     ----------
     max_components : int
-        Fewer are kept where there are few images or pixels: with as many components as pixels
-        every image would lie in the plane.
+        Fewer are kept where there are few images or pixels, at most a quarter of the pixels: with
+        nearly as many components as pixels every image would lie nearly in the plane.
     random_state : int or None
         For scikit-learn's randomised solver.
     """
@@ -181,7 +181,8 @@ class PCADetector(BaseEstimator):
         """Find the plane of the normal rows, shape [N, D], N >= 2."""
         if len(X) < 2:
             raise DataError(f"PCA was given {len(X)} image: it needs 2 or more normal images.")
-        components = min(self.max_components, len(X) - 1, X.shape[1] - 1)
+        width = X.shape[1]
+        components = min(self.max_components, len(X) - 1, max(1, width // 4), width - 1)
         self.pca_ = PCA(components, random_state=self.random_state).fit(X)
         return self
 

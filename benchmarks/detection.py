@@ -1,0 +1,340 @@
+"""How well detectors tell anomalies from normal images.
+
+`python -m benchmarks.detection one-class --data digits --split dev --json out.json`
+
+One class is normal, and a detector sees its training images only; each class has its turn. All
+methods are given the same squares and the same rows. The labels of judged images are used for the
+AUROC only, after all scoring.
+"""
+
+import argparse
+import hashlib
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+import augan
+from augan.config import Config
+from augan.data.dataset import Dataset, from_arrays
+from augan.data.loading import load_dataset
+from augan.data.preprocessing import Preprocessing, prepare
+from augan.data.splits import make_split
+from augan.detect.detector import Detector as FittedDetector
+from augan.detect.evaluation import BASELINES, Detector, evaluate_one_class
+from augan.exceptions import AuganError, DataError
+from augan.gan.networks import build_network, network_spec
+from augan.seeding import child_rng, child_seed
+from augan.training.defaults import resolve
+from benchmarks.harness import Results, Row, Task, add_arguments, digest, run, span, spread
+from benchmarks.harness import write_json as write
+
+ONE_CLASS = "one-class"
+PROTOCOL = "one class normal, all others anomalies, 1"  # the number rises when anything changes
+DEV_SHARE = 0.2  # of the training images of each class are judged in the split dev
+START_UP = 6.0  # seconds until the compiled updates of a GAN run
+UPDATE = 1e-4  # seconds of one update, with its share of the encoder's, for each pixel; two cores
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Stored squares `[N, S, S, C]` and the name of the class of each, text `[N]`."""
+
+    squares: np.ndarray
+    classes: np.ndarray
+
+    def subset(self, rows: np.ndarray) -> "Images":
+        """Return the images at `rows`."""
+        return Images(self.squares[rows], self.classes[rows])
+
+    def sha256(self) -> str:
+        """Return what tells these images and labels from all others."""
+        content = hashlib.sha256(np.ascontiguousarray(self.squares).tobytes())
+        content.update(repr((self.squares.shape, self.squares.dtype.str)).encode())
+        content.update("\n".join(self.classes.tolist()).encode())
+        return content.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """One data set: the images of training, and those of the test where they may be seen."""
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Images
+    test: Images | None
+
+    @classmethod
+    def load(cls, data: str, split: str) -> Self:
+        """Read a data set as `augan.load_dataset` does; the split dev never opens the test part."""
+        train = load_dataset(data)
+        preprocessing = Preprocessing.fit(train)
+        test = load_dataset(data, part="test") if split == "test" else None
+        return cls(
+            train.name,
+            train.class_names,
+            _images(train, preprocessing),
+            None if test is None else _images(test, preprocessing),
+        )
+
+    def parts(self, seed: int) -> tuple[Images, Images]:
+        """Return the images to learn from and those to judge on, the same for every method."""
+        if self.test is not None:
+            return self.train, self.test
+        judged = np.zeros(len(self.train.classes), bool)
+        for name in np.unique(self.train.classes):
+            rows = np.flatnonzero(self.train.classes == name)
+            order = child_rng(seed, "benchmarks", "dev", str(name)).permutation(rows)
+            judged[order[: max(1, round(DEV_SHARE * len(rows)))]] = True
+        return self.train.subset(~judged), self.train.subset(judged)
+
+    def identity(self) -> Row:
+        """Return the fields of a row that say which data it is about."""
+        parts = [self.train] if self.test is None else [self.train, self.test]
+        return {
+            "data": self.name,
+            "images": sum(len(part.classes) for part in parts),
+            "sha256": digest([part.sha256() for part in parts]),
+        }
+
+
+def _images(dataset: Dataset, preprocessing: Preprocessing) -> Images:
+    if dataset.labels is None:
+        raise DataError(
+            f"{dataset.name} has no classes; give a folder with one subfolder for each class"
+        )
+    dataset, squares = prepare(dataset, preprocessing)
+    return Images(squares, np.array(dataset.class_names)[dataset.labels])
+
+
+class UntrainedDetector(BaseEstimator):
+    """The control of `GANDetector`: its scorer on its networks before their first update.
+
+    Whatever it detects owes nothing to training.
+    """
+
+    def __init__(self, random_state: int = 0) -> None:
+        self.random_state = random_state
+
+    def fit(self, X: np.ndarray, y: Any = None) -> Self:
+        """Build the networks and fit the scorer on the rows that `GANDetector` would tune on."""
+        config, preprocessing = resolve(_config(self.random_state, None), from_arrays(X))
+        squares = preprocessing.materialise(X)
+        tune = make_split(len(X), seed=config.seed, calibrate=False).tune
+        self.specs_ = _specs(config, squares.shape[1:])
+        models = {role: build_network(spec) for role, spec in self.specs_.items()}
+        self.detector_ = FittedDetector.fit(
+            config.detect.method, models, preprocessing, squares[tune]
+        )
+        return self
+
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        """Return how normal each image is, higher = more normal."""
+        return -self.detector_.score(self.detector_.preprocessing.materialise(X))
+
+
+def _config(seed: int, steps: int | None) -> Config:
+    return Config(seed=seed, task="detect").replace(training__steps=steps)
+
+
+def _specs(config: Config, image_shape: tuple[int, ...]) -> dict[str, dict[str, Any]]:
+    latent = config.gan.latent_dim
+    arguments: dict[str, dict[str, Any]] = {
+        "generator": {"latent_dim": latent, "width": config.generator.width},
+        "discriminator": {
+            "width": config.discriminator.width,
+            "norm": config.discriminator.norm,
+        },
+        "encoder": {"latent_dim": latent, "width": config.encoder.width},
+    }
+    return {
+        role: network_spec(
+            config.gan.architecture,
+            role,
+            image_shape=list(image_shape),
+            num_classes=0,
+            seed=child_seed(config.seed, role),
+            **more,
+        )
+        for role, more in arguments.items()
+    }
+
+
+def _fanogan(seed: int, steps: int | None) -> Detector:
+    return augan.GANDetector(far=None, steps=steps, random_state=seed)
+
+
+def _untrained(seed: int, steps: int | None) -> Detector:
+    return UntrainedDetector(seed)
+
+
+def _baseline(name: str, seed: int, steps: int | None) -> Detector:
+    return BASELINES[name](seed)
+
+
+METHODS: dict[str, Callable[[int, int | None], Detector]] = {
+    "fanogan": _fanogan,
+    "untrained": _untrained,
+    **{name: partial(_baseline, name) for name in BASELINES},
+}
+"""Name -> function of a seed and the updates of the GAN (None: augan's default)."""
+
+
+def settings_of(method: str, steps: int | None, normal: np.ndarray) -> tuple[int | None, str]:
+    """Return the updates of the GAN and the digest of all settings but the seed."""
+    if method in BASELINES:
+        estimator: Any = BASELINES[method](0)
+        last = estimator[-1]
+        parameters = {k: v for k, v in last.get_params().items() if k != "random_state"}
+        return None, digest([type(last).__name__, parameters])
+    config, _ = resolve(_config(0, steps if method == "fanogan" else None), from_arrays(normal))
+    updates = config.training.steps if method == "fanogan" else 0
+    return updates, digest({**config.to_dict(), "seed": None, "updates": updates})
+
+
+def one_class_tasks(arguments: argparse.Namespace) -> list[Task]:
+    """Return a task for each seed, class and method."""
+    material = Material.load(arguments.data, arguments.split)
+    classes = choose_classes(arguments.classes, material.class_names)
+    identity = {"benchmark": ONE_CLASS, "protocol": PROTOCOL, **material.identity()}
+    tasks = []
+    for seed in arguments.seeds:
+        learn, judged = material.parts(seed)
+        for name in classes:
+            normal = learn.squares[learn.classes == name]
+            for method in arguments.methods:
+                updates, settings = settings_of(method, arguments.steps, normal)
+                key = {
+                    **identity,
+                    "split": arguments.split,
+                    "class": name,
+                    "seed": seed,
+                    "method": method,
+                    "variant": arguments.variant,
+                    "augan": augan.__version__,
+                    "steps": updates,
+                    "settings": settings,
+                }
+                make = partial(METHODS[method], seed, arguments.steps)
+                measure = partial(measure_one_class, method, make, normal, judged, name)
+                pixels = normal.shape[1] * normal.shape[2]
+                guess = START_UP + UPDATE * updates * pixels if updates else 1.0
+                tasks.append(Task(key, measure, guess))
+    return tasks
+
+
+def measure_one_class(
+    method: str, make: Callable[[], Detector], normal: np.ndarray, judged: Images, name: str
+) -> Row:
+    """Fit on the squares `normal` of the class `name` and judge against all other classes."""
+    anomalous = judged.classes != name
+    (result,) = evaluate_one_class({method: make}, normal, judged.squares, anomalous)
+    return {
+        "auroc": result["auroc"],
+        "train_s": round(result["fit_seconds"], 4),
+        "ms_per_image": round(result["ms_per_image"], 4),
+        "n_train": len(normal),
+        "n_normal": int((~anomalous).sum()),
+        "n_anomalies": int(anomalous.sum()),
+    }
+
+
+def choose_classes(text: str, known: Sequence[str]) -> list[str]:
+    """Return the classes that `text` names: "all", or names and positions such as 3 or 0-9."""
+    if text == "all":
+        return list(known)
+    if text in known:
+        return [text]
+    chosen: list[str] = []
+    for item in text.split(","):
+        numbers = span(item)
+        if item in known:
+            chosen.append(item)
+        elif numbers and numbers[-1] < len(known):
+            chosen += [known[number] for number in numbers]
+        else:
+            raise DataError(f"there is no class {item!r}; the classes are {', '.join(known)}")
+    return list(dict.fromkeys(chosen))
+
+
+def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return for each method the mean over classes of the mean over seeds, and what is behind it.
+
+    `over_seeds` is the spread, over the seeds, of the mean over classes.
+    """
+    return {
+        method: _summary([row for row in rows if row["method"] == method])
+        for method in dict.fromkeys(row["method"] for row in rows)
+    }
+
+
+def _summary(rows: Sequence[Row]) -> dict[str, Any]:
+    by_class = {name: _mean(rows, "auroc", name) for name in _values(rows, "class")}
+    seeds = _values(rows, "seed")
+    over_seeds = [_mean([row for row in rows if row["seed"] == seed], "auroc") for seed in seeds]
+    return {
+        "auroc": statistics.fmean(by_class.values()),
+        "auroc_by_class": by_class,
+        "over_seeds": spread(over_seeds),
+        "seeds": len(seeds),
+        "train_s": _mean(rows, "train_s"),
+        "ms_per_image": _mean(rows, "ms_per_image"),
+    }
+
+
+def _values(rows: Sequence[Row], field: str) -> list[Any]:
+    return list(dict.fromkeys(row[field] for row in rows))
+
+
+def _mean(rows: Sequence[Row], field: str, name: str | None = None) -> float:
+    return statistics.fmean(row[field] for row in rows if name in (None, row["class"]))
+
+
+def _print_table(summary: dict[str, Any]) -> None:
+    for method, of in sorted(summary.items(), key=lambda item: -item[1]["auroc"]):
+        classes = "  ".join(f"{name} {value:.3f}" for name, value in of["auroc_by_class"].items())
+        print(f"{method:20} {of['auroc']:.4f}  |  {classes}")
+
+
+def _one_class(arguments: argparse.Namespace) -> None:
+    results = Results(arguments.results / f"{ONE_CLASS}.jsonl")
+    rows = run(one_class_tasks(arguments), results)
+    summary = summarise(rows)
+    write(arguments.json, {"rows": rows, "summary": summary})
+    _print_table(summary)
+
+
+def _method_names(text: str) -> list[str]:
+    names = text.split(",")
+    unknown = sorted(set(names) - set(METHODS))
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"there is no method {', '.join(unknown)}; choose from {', '.join(METHODS)}"
+        )
+    return names
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the benchmark that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.detection", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    one_class = commands.add_parser(ONE_CLASS, help="one class is normal, in turn")
+    one_class.add_argument("--data", default="digits", help="a built-in name or a folder")
+    one_class.add_argument("--classes", default="all", help="names or positions: 0-9, cat,dog")
+    one_class.add_argument("--methods", type=_method_names, default=list(METHODS))
+    one_class.add_argument("--steps", type=int, help="updates of the GAN, if not the default")
+    add_arguments(one_class, ONE_CLASS)
+    one_class.set_defaults(run=_one_class)
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except AuganError as error:
+        parser.exit(1, f"{error}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,643 @@
+"""The cache of decoded squares: found again, never wrong, bounded, and removable at any time."""
+
+import errno
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augan.data import cache
+from augan.data.cache import cache_folder, cached_squares, content_sha256, prepare_cached
+from augan.data.dataset import from_arrays
+from augan.data.images import write_png
+from augan.data.loading import load_dataset
+from augan.data.preprocessing import Preprocessing, prepare
+from augan.exceptions import DataError
+
+COUNT = 30
+
+
+def noise(*shape, dtype="uint8", seed=0):
+    high = np.iinfo(dtype).max + 1
+    return np.random.default_rng(seed).integers(0, high, shape, dtype)
+
+
+def write_images(folder, count=COUNT, shape=(8, 8), dtype="uint8"):
+    folder.mkdir()
+    for number, image in enumerate(noise(count, *shape, dtype=dtype)):
+        write_png(folder / f"{number:03d}.png", image)
+    return folder
+
+
+@pytest.fixture
+def images(tmp_path):
+    return write_images(tmp_path / "images")
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """The folder of the cache; not there yet."""
+    return tmp_path / "kept"
+
+
+def load(images, folder=None, **changes):
+    dataset = load_dataset(images)
+    return cached_squares(dataset, Preprocessing.fit(dataset), folder)
+
+
+def entries(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def put_silently(path, image):
+    """Replace a picture by one of other pixels but the same size and time."""
+    before = path.stat()
+    write_png(path, image)
+    size = path.stat().st_size
+    assert size <= before.st_size, "the new picture must not be longer"
+    with open(path, "ab") as file:
+        file.write(bytes(before.st_size - size))  # decoders ignore what follows the picture
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The files that were decoded, in order."""
+    from augan.data import dataset
+
+    seen, read = [], dataset.read_image
+    monkeypatch.setattr(dataset, "read_image", lambda path: seen.append(path.name) or read(path))
+    return seen
+
+
+# Right
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((8, 8), "uint8"), ((8, 8, 3), "uint8"), ((8, 8), "uint16"), ((5, 20), "uint16")],
+)
+def test_squares_are_those_of_prepare(tmp_path, kept, shape, dtype):
+    dataset = load_dataset(write_images(tmp_path / "images", 9, shape, dtype))
+    preprocessing = Preprocessing.fit(dataset)
+    expected_dataset, expected = prepare(dataset, preprocessing)
+    for _ in ("built", "found"):
+        found, pixels = prepare_cached(dataset, preprocessing, kept)
+        assert pixels.dtype == expected.dtype == dtype
+        np.testing.assert_array_equal(pixels, expected, strict=True)
+        assert found.names == expected_dataset.names
+        assert isinstance(pixels, np.memmap)
+        assert not pixels.flags.writeable
+        assert type(pixels[[2, 0]]) is np.ndarray
+
+
+def test_order_and_content_survive_several_writes(images, kept, monkeypatch):
+    monkeypatch.setattr(cache, "_ROWS", 7)
+    dataset = load_dataset(images)
+    _, expected = prepare(dataset, Preprocessing.fit(dataset))
+    np.testing.assert_array_equal(load(images, kept).pixels, expected)
+
+
+def test_an_entry_is_a_numpy_file(images, kept):
+    squares = load(images, kept)
+    (name,) = entries(kept)
+    np.testing.assert_array_equal(np.load(kept / name), squares.pixels)
+    np.testing.assert_array_equal(np.load(kept / name, mmap_mode="r"), squares.pixels)
+
+
+def test_the_digest_of_the_pixels_is_stored(images, kept, monkeypatch):
+    squares = load(images, kept)
+    assert squares.stored_sha256 == content_sha256(np.array(squares.pixels))
+    assert load(images, kept).stored_sha256 == squares.stored_sha256
+    monkeypatch.setattr(cache, "content_sha256", None)
+    assert load(images, kept).sha256 == squares.stored_sha256
+    monkeypatch.undo()
+    in_memory = load(images)
+    assert in_memory.stored_sha256 is None
+    assert in_memory.sha256 == squares.sha256
+
+
+def test_a_digest_does_not_depend_on_memory_order():
+    x = noise(600, 4, 4, 3, dtype="uint16")
+    assert content_sha256(np.asfortranarray(x)) == content_sha256(x)
+    assert content_sha256(x[::2]) == content_sha256(x[::2].copy())
+
+
+def test_equal_files_still_become_the_squares_that_entries_hold(tmp_path, kept):
+    """If this digest changes, raise `_FORMAT`: entries on users' disks are out of date."""
+    folder = write_images(tmp_path / "images", 3, (12, 7, 3))
+    write_png(folder / "003.png", noise(40, 9))
+    dataset = load_dataset(folder)
+    preprocessing = Preprocessing(16, 3, "uint8", 0.0, 255.0)
+    assert cache._FORMAT == 1
+    assert cached_squares(dataset, preprocessing, kept).sha256.startswith("2faefc0c1226f6e1")
+
+
+# Found again
+
+
+def test_the_second_time_nothing_is_decoded(images, kept, decoded):
+    first = load(images, kept)
+    assert len(decoded) == COUNT
+    second = load(images, kept)
+    assert len(decoded) == COUNT
+    np.testing.assert_array_equal(first.pixels, second.pixels)
+    assert len(entries(kept)) == 1
+
+
+def test_size_and_time_decide_not_the_content(images, kept):
+    before = load(images, kept).pixels
+    put_silently(images / "003.png", np.zeros((8, 8), np.uint8))
+    np.testing.assert_array_equal(load(images, kept).pixels, before)
+
+
+def test_a_new_time_is_another_entry(images, kept, decoded):
+    load(images, kept)
+    file = images / "003.png"
+    about = file.stat()
+    put_silently(file, np.zeros((8, 8), np.uint8))
+    os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns + 1))
+    pixels = load(images, kept).pixels
+    assert not pixels[3].any()
+    assert len(decoded) == 2 * COUNT
+    assert len(entries(kept)) == 2
+
+
+def test_a_new_size_is_another_entry(images, kept):
+    load(images, kept)
+    file = images / "003.png"
+    about = file.stat()
+    with open(file, "ab") as stream:
+        stream.write(b"\0")
+    os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+    load(images, kept)
+    assert len(entries(kept)) == 2
+
+
+def test_more_files_other_names_and_other_places_are_other_entries(images, kept, tmp_path):
+    load(images, kept)
+    (images / "003.png").rename(images / "0031.png")
+    load(images, kept)
+    shutil.copy(images / "000.png", images / "new.png")
+    load(images, kept)
+    shutil.copytree(images, tmp_path / "copy")  # keeps sizes and times
+    load(tmp_path / "copy", kept)
+    assert len(entries(kept)) == 4
+
+
+def test_other_preprocessing_and_another_pillow_are_other_entries(images, kept, monkeypatch):
+    dataset = load_dataset(images)
+    shapes = [(8, 1, "uint8", 255.0), (16, 1, "uint8", 255.0), (8, 3, "uint8", 255.0)]
+    for size, channels, dtype, high in [*shapes, (8, 1, "uint16", 65535.0)]:
+        preprocessing = Preprocessing(size, channels, dtype, 0.0, high)
+        pixels = cached_squares(dataset, preprocessing, kept).pixels
+        assert pixels.shape == (COUNT, size, size, channels)
+        assert pixels.dtype == dtype
+    assert len(entries(kept)) == 4
+    monkeypatch.setattr(cache.PIL, "__version__", "0")
+    cached_squares(dataset, preprocessing, kept)
+    assert len(entries(kept)) == 5
+
+
+def test_the_way_to_the_folder_does_not_matter(images, kept, decoded, monkeypatch):
+    load(images, kept)
+    monkeypatch.chdir(images.parent)
+    load(Path("images"), kept)
+    (images.parent / "link").symlink_to(images)
+    load(images.parent / "link", kept)
+    assert len(decoded) == COUNT
+
+
+def test_files_that_change_while_they_are_read_are_refused(images, kept, monkeypatch):
+    def touched(self, image):
+        os.utime(images / "000.png", ns=(1, 1))
+        return original(self, image)
+
+    original = Preprocessing.to_square
+    monkeypatch.setattr(Preprocessing, "to_square", touched)
+    with pytest.raises(DataError, match="changed while they were read; wait"):
+        load(images, kept)
+    assert entries(kept) == []
+
+
+# Memory or cache
+
+
+def test_small_datasets_stay_in_memory_unless_a_folder_is_named(images, monkeypatch, tmp_path):
+    monkeypatch.setenv("AUGAN_CACHE", str(tmp_path / "chosen"))
+    assert type(load(images).pixels) is np.ndarray
+    assert not (tmp_path / "chosen").exists()
+    monkeypatch.setattr(cache, "IN_MEMORY", COUNT * 64)  # the squares take exactly this
+    assert isinstance(load(images).pixels, np.memmap)
+    assert len(entries(tmp_path / "chosen")) == 1
+
+
+def test_few_large_files_are_cached_too(tmp_path, monkeypatch, kept):
+    monkeypatch.setenv("AUGAN_CACHE", str(kept))
+    folder = write_images(tmp_path / "images", 1, (100, 100))
+    monkeypatch.setattr(cache, "IN_MEMORY", 64 * 64 + 1)
+    assert isinstance(load(folder).pixels, np.memmap)
+
+
+def test_small_files_that_become_large_squares_are_cached_too(images, monkeypatch, kept):
+    monkeypatch.setenv("AUGAN_CACHE", str(kept))
+    preprocessing = Preprocessing(64, 3, "uint8", 0.0, 255.0)
+    monkeypatch.setattr(cache, "IN_MEMORY", COUNT * 64 * 64 * 3)
+    assert sum(path.stat().st_size for path in images.iterdir()) < cache.IN_MEMORY
+    assert isinstance(cached_squares(load_dataset(images), preprocessing).pixels, np.memmap)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_arrays_are_never_cached(kept, dtype):
+    dataset = from_arrays(np.arange(3 * 64).reshape(3, 8, 8).astype(dtype))
+    squares = cached_squares(dataset, Preprocessing.fit(dataset), kept)
+    assert type(squares.pixels) is np.ndarray
+    assert not kept.exists()
+
+
+def test_files_for_a_float_model_are_not_cached(images, kept):
+    preprocessing = Preprocessing(8, 1, "float32", 0.0, 255.0)
+    _, pixels = prepare_cached(load_dataset(images), preprocessing, kept)
+    assert pixels.dtype == np.float32
+    assert not kept.exists()
+
+
+def test_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("AUGAN_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder() == tmp_path / ".cache" / "augan"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative/is/invalid")
+    assert cache_folder() == tmp_path / ".cache" / "augan"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "augan"
+    monkeypatch.setenv("AUGAN_CACHE", "~/mine")
+    assert cache_folder() == tmp_path / "mine"
+
+
+# Files that cannot be read
+
+
+def test_unreadable_files_are_skipped_now_and_later(images, kept, decoded):
+    for name in ("004.png", "020.png"):
+        content = (images / name).read_bytes()
+        (images / name).write_bytes(content[: len(content) // 2 + 8])
+    dataset = load_dataset(images)
+    expected, squares = prepare(dataset, Preprocessing.fit(dataset))
+    assert [name for name, _ in expected.skipped] == ["004.png", "020.png"]
+    decoded.clear()
+    for _ in ("built", "found"):
+        found = load(images, kept)
+        assert found.dataset.names == expected.names
+        assert found.dataset.skipped == expected.skipped
+        np.testing.assert_array_equal(found.pixels, squares, strict=True)
+    assert len(decoded) == COUNT
+
+
+def test_skipped_before_and_now_count_together(images, kept):
+    for name in ("004.png", "020.png"):
+        content = (images / name).read_bytes()
+        (images / name).write_bytes(content[: len(content) // 2 + 8])
+    load(images, kept)
+    (images / "x1.png").touch()
+    (images / "x2.png").touch()  # skipped by the header; now 4 of 32
+    with pytest.raises(DataError, match="4 of 32 image files cannot be read"):
+        load(images, kept)
+
+
+def test_too_many_unreadable_files_leave_nothing_behind(images, kept):
+    for name in ("001.png", "004.png", "020.png", "021.png"):
+        content = (images / name).read_bytes()
+        (images / name).write_bytes(content[: len(content) // 2 + 8])
+    with pytest.raises(DataError, match="4 of 30 image files cannot be read"):
+        load(images, kept)
+    assert entries(kept) == []
+
+
+def test_a_picture_that_does_not_fit_is_named_and_nothing_stays(images, kept):
+    preprocessing = Preprocessing.fit(load_dataset(images))
+    write_png(images / "colour.png", noise(8, 8, 3))
+    with pytest.raises(DataError, match=r"^colour\.png: .*channel count"):
+        cached_squares(load_dataset(images), preprocessing, kept)
+    assert entries(kept) == []
+
+
+def test_a_file_that_vanished_is_skipped(images, kept):
+    dataset = load_dataset(images)
+    (images / "005.png").unlink()
+    squares = cached_squares(dataset, Preprocessing(8, 1, "uint8", 0.0, 255.0), kept)
+    assert squares.dataset.skipped == (("005.png", "there is no such file"),)
+
+
+# Damaged entries
+
+
+def cut(content):
+    return content[:-1]
+
+
+def empty(content):
+    return b""
+
+
+def lose_middle(content):
+    return content[:128] + content[128 + 64 :]
+
+
+def garbage(content):
+    return bytes(len(content))
+
+
+END = 128 + COUNT * 64  # of the pixels
+
+
+def flip(place):
+    def change(content):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        return bytes(changed)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [cut, empty, lose_middle, garbage, *map(flip, (60, 128, END - 1, END, -60, -41, -20, -1))],
+)
+def test_a_damaged_entry_is_made_anew(images, kept, decoded, damage):
+    before = np.array(load(images, kept).pixels)
+    (path,) = kept.iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    np.testing.assert_array_equal(load(images, kept).pixels, before)
+    assert len(decoded) == 2 * COUNT
+    assert path.read_bytes() == whole
+    assert entries(kept) == [path.name]
+
+
+@pytest.mark.parametrize("length", [1, 47, 48, 49, 100, 128, 1000])
+def test_a_truncated_entry_is_made_anew(images, kept, length):
+    load(images, kept)
+    (path,) = kept.iterdir()
+    whole = path.read_bytes()
+    os.truncate(path, length)
+    load(images, kept)
+    assert path.read_bytes() == whole
+
+
+# Several runs
+
+BUILD = """
+import sys
+from augan.data.cache import cached_squares
+from augan.data.loading import load_dataset
+from augan.data.preprocessing import Preprocessing
+dataset = load_dataset(sys.argv[1])
+preprocessing = Preprocessing.fit(dataset)
+original = Preprocessing.to_square
+def slow(self, image):
+    if not slow.called:
+        slow.called = True
+        print("building", flush=True)
+        sys.stdin.readline()
+    return original(self, image)
+slow.called = False
+Preprocessing.to_square = slow
+squares = cached_squares(dataset, preprocessing, sys.argv[2])
+print(squares.sha256, squares.pixels.shape[0], flush=True)
+sys.stdin.readline()
+print(int(squares.pixels.sum()), flush=True)
+"""
+
+
+def start(images, kept):
+    command = [sys.executable, "-c", BUILD, str(images), str(kept)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def go_on(process):
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return process.stdout.readline().split()
+
+
+def test_two_processes_build_at_once_and_lose_the_folder(images, kept):
+    expected = load(images)
+    with start(images, kept) as first, start(images, kept) as second:
+        for process in (first, second):
+            assert process.stdout.readline() == "building\n"
+        # Both are in the middle of it, each with a part of its own.
+        assert len(entries(kept)) == 2
+        assert all(name.endswith(".part") for name in entries(kept))
+        for process in (first, second):
+            assert go_on(process) == [expected.sha256, str(COUNT)]
+        assert len(entries(kept)) == 1
+        shutil.rmtree(kept)
+        for process in (first, second):
+            assert go_on(process) == [str(int(expected.pixels.sum()))]
+    assert (first.returncode, second.returncode) == (0, 0)
+
+
+def test_parts_of_dead_runs_go_and_those_of_living_stay(images, kept, monkeypatch):
+    monkeypatch.setattr(cache, "_ABANDONED", 0.0)
+    with start(images, kept) as dead, start(images, kept) as alive:
+        for process in (dead, alive):
+            assert process.stdout.readline() == "building\n"
+        dead.kill()
+        dead.wait()
+        assert len(entries(kept)) == 2
+        sum_before = int(load(images, kept).pixels.sum())
+        # The part of the living one is still there, beside the entry that was just made.
+        assert len(entries(kept)) == 2
+        assert go_on(alive)[1] == str(COUNT)
+        assert len(entries(kept)) == 1
+        assert go_on(alive) == [str(sum_before)]
+
+
+def test_a_fresh_part_stays(images, kept):
+    kept.mkdir()
+    part = kept / f".{'0' * 64}.{'1' * 16}.part"
+    part.touch()
+    load(images, kept)
+    assert part.exists()
+
+
+def test_an_entry_that_goes_while_it_is_used(images, kept):
+    squares = load(images, kept)
+    before = int(squares.pixels.sum())
+    shutil.rmtree(kept)
+    assert int(squares.pixels.sum()) == before
+    assert int(load(images, kept).pixels.sum()) == before
+
+
+def test_the_folder_goes_while_an_entry_is_made(images, kept, monkeypatch):
+    original = Preprocessing.to_square
+
+    def remove(self, image):
+        shutil.rmtree(kept, ignore_errors=True)
+        return original(self, image)
+
+    monkeypatch.setattr(Preprocessing, "to_square", remove)
+    squares = load(images, kept)
+    assert squares.sha256 == load(images).sha256
+    assert not kept.exists()
+
+
+# Bounds
+
+
+@pytest.fixture
+def three(tmp_path, kept):
+    """Three folders of equal size with entries, used last in the order second, third, first."""
+    folders = [write_images(tmp_path / f"images{number}") for number in range(3)]
+    paths = []
+    for folder in folders:
+        load(folder, kept)
+        (path,) = set(kept.iterdir()) - set(paths)
+        paths.append(path)
+    for age, path in zip((3000, 2000, 1000), paths):
+        os.utime(path, (path.stat().st_mtime - age,) * 2)
+    load(folders[0], kept)
+    return folders, paths
+
+
+def test_what_was_not_used_for_longest_makes_room(three, kept, tmp_path, monkeypatch):
+    folders, paths = three
+    size = paths[0].stat().st_size
+    monkeypatch.setattr(cache, "MAX_BYTES", 3 * size)
+    held = load(folders[1], kept).pixels  # now the third is the oldest
+    before = int(held.sum())
+    load(write_images(tmp_path / "more"), kept)
+    assert [path.exists() for path in paths] == [True, True, False]
+    load(write_images(tmp_path / "again"), kept)
+    assert [path.exists() for path in paths] == [False, True, False]
+    load(write_images(tmp_path / "and_again"), kept)
+    assert not paths[1].exists()
+    assert int(held.sum()) == before
+    assert sum(path.stat().st_size for path in kept.iterdir()) <= 3 * size
+
+
+def test_a_quarter_of_what_is_free_without_the_cache(three, kept, tmp_path, monkeypatch):
+    _, paths = three
+    used = sum(path.stat().st_size for path in paths)
+
+    class Disk:
+        free = 4 * used - used  # a quarter of free plus used is just what is there
+
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: Disk)
+    load(write_images(tmp_path / "more"), kept)
+    assert [path.exists() for path in paths] == [True, False, True]
+
+
+def test_one_that_exceeds_the_bounds_stays_alone(three, kept, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "MAX_BYTES", 100)
+    squares = load(write_images(tmp_path / "more"), kept)
+    assert squares.pixels.shape[0] == COUNT
+    assert len(entries(kept)) == 1
+
+
+def test_only_entries_make_room(images, kept, monkeypatch):
+    kept.mkdir()
+    strangers = ("mine.npy", "0123.npy", ".x.part", "f" * 64)
+    for name in strangers:
+        (kept / name).write_bytes(b"precious")
+    monkeypatch.setattr(cache, "MAX_BYTES", 0)
+    load(images, kept)
+    assert set(strangers) < set(entries(kept))
+
+
+# Folders that cannot be written
+
+
+def test_a_disk_that_is_too_small_is_known_before_decoding(three, images, kept, monkeypatch):
+    class Disk:
+        free = 1
+
+    _, paths = three
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: Disk)
+    dataset = load_dataset(images)
+    large = Preprocessing(64, 3, "uint16", 0.0, 65535.0)
+    with pytest.raises(DataError, match=rf"{kept} \(No space left.*AUGAN_CACHE"):
+        cached_squares(dataset, large, kept)
+    assert all(path.exists() for path in paths)
+
+
+def test_a_write_that_fails_in_the_middle(images, kept):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # the kernel refuses to go on
+    try:
+        with pytest.raises(DataError, match=rf"cannot keep .* in {kept} \(File too large\).*CACHE"):
+            load(images, kept)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert entries(kept) == []
+    assert len(load(images, kept).pixels) == COUNT
+
+
+def test_a_disk_that_fills_up(images, kept, monkeypatch):
+    def full(file, dataset, preprocessing):
+        file.write(b"some")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(cache, "_write", full)
+    with pytest.raises(DataError, match=r"No space left on device.*set AUGAN_CACHE"):
+        load(images, kept)
+    assert entries(kept) == []
+
+
+def test_a_folder_below_a_file(images, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=rf"{tmp_path}/file/kept \(Not a directory\).*AUGAN_CACHE"):
+        load(images, tmp_path / "file" / "kept")
+
+
+@contextmanager
+def ordinary_user():
+    """Give up the rights of root, who may write anywhere."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+def test_a_read_only_folder_serves_what_it_has_and_refuses_the_rest():
+    # Not below pytest's own folder, which other users may not enter.
+    with tempfile.TemporaryDirectory() as place:
+        kept = Path(place, "kept")
+        images, more = write_images(Path(place, "images")), write_images(Path(place, "more"), 3)
+        expected = load(images, kept).sha256
+        Path(place).chmod(0o755)
+        kept.chmod(0o555)
+        with ordinary_user():
+            assert load(images, kept).stored_sha256 == expected
+            with pytest.raises(DataError, match=rf"{kept} \(Permission denied\).*set AUGAN_CACHE"):
+                load(more, kept)
+            with pytest.raises(DataError, match=rf"{place}/new \(Permission denied\)"):
+                load(more, Path(place, "new"))
+        kept.chmod(0o755)
+
+
+def test_a_new_folder_is_closed_to_others(images, kept):
+    load(images, kept)
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+def test_jpeg_files(tmp_path, kept):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(3):
+        Image.fromarray(noise(16, 16, 3, seed=number)).save(folder / f"{number}.jpg")
+    assert load(folder, kept).sha256 == load(folder).sha256
