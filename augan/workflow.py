@@ -196,6 +196,7 @@ def _assemble(material: _Material, networks: TrainedNetworks, described: dict[st
             "steps": networks.steps,
             "warnings": material.warnings + ([networks.alarm.sentence] if networks.alarm else []),
             "alarm": networks.alarm.to_dict() if networks.alarm else None,
+            "fidelity": networks.fidelity,
             "health": [health.to_dict() for health in networks.health],
         },
     )

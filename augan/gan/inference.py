@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -40,10 +39,3 @@ class Inference:
     def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return each output for all rows, `[N, ...]`; `inputs` hold at least one row."""
         return tuple(np.concatenate(parts) for parts in zip(*self.batches(*inputs)))
-
-
-def extract_features(classifier: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Return images `[N, S, S, C]` in [-1, 1] -> the classifier's hidden features `[N, F]`."""
-    hidden = keras.Model(classifier.inputs, classifier.get_layer("hidden").output)
-    infer = Inference(lambda images: hidden(images, training=False), classifier.input_shape[1:])
-    return lambda images: infer(images)[0]

@@ -33,6 +33,14 @@ def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
     total = sum(seconds.values())
     shares = ", ".join(f"{part} {t:.1f} s ({t / total:.0%})" for part, t in seconds.items())
     lines.append(f"time: {total:.1f} s = {shares}")
+    figures = bundle.metrics.get("fidelity")
+    if figures:
+        lines.append(
+            f"fidelity: kernel distance {figures['kernel_distance']:.3f} (real against real "
+            f"{figures['floor']['kernel_distance']:.3f}, untrained "
+            f"{figures['untrained_kernel_distance']:.3f}) on {figures['n_real']} held-out images"
+            f"{', few' if figures['few'] else ''}, features {figures['extractor']}"
+        )
     accuracy = bundle.metrics.get("classifier")
     if accuracy:
         lines.append(

@@ -10,8 +10,15 @@ from augan.gan import tf
 from augan.gan.inference import Inference
 from augan.gan.model import GAN
 from augan.gan.monitor import Alarm, Health, diverged, judge
-from augan.metrics.fidelity import density_coverage, diversity, kernel_distance
+from augan.metrics.fidelity import (
+    density_coverage,
+    diversity,
+    fidelity,
+    floor,
+    kernel_distance,
+)
 from augan.seeding import child_rng
+from augan.training.extractor import FeatureExtractor
 from augan.training.loop import Allowance
 
 MOST = 1000  # images a side in one evaluation
@@ -27,8 +34,8 @@ class Monitor:
     ----------
     gan : GAN
         Its average is measured, and its discriminator.
-    features : callable
-        Images float32 `[N, S, S, C]` -> features `[N, F]`, of an extractor trained on real images.
+    features : FeatureExtractor
+        Trained on real images.
     best : (keras.Model, keras.Model)
         A generator and a discriminator that receive the averaged generator's weights, and the
         discriminator's beside them, whenever the kernel distance is the smallest so far.
@@ -43,7 +50,7 @@ class Monitor:
     def __init__(
         self,
         gan: GAN,
-        features: Any,
+        features: FeatureExtractor,
         best: tuple[keras.Model, keras.Model],
         *,
         train: tuple[np.ndarray, np.ndarray],
@@ -64,10 +71,14 @@ class Monitor:
         self._numbers = tf.Variable(np.full((KEPT, len(FIELDS)), np.nan))
         self._count = tf.Variable(0, dtype=tf.int64)
         self.alarm: Alarm | None = None
+        self.seed = seed
         image, classes = self.held_out[0].shape[1:], self.held_out[1].shape[1:]
         inputs = [classes] if gan.conditional else []
         self._generate = Inference(self._networks_call(gan.average), (gan.latent_dim,), *inputs)
         self._logits = Inference(self._networks_call(gan.discriminator), image, *inputs)
+        untrained = Inference(self._networks_call(best[0]), (gan.latent_dim,), *inputs)
+        made = untrained(self.noise, *([self.classes] if gan.conditional else []))[0]
+        self.untrained = features(made)  # `best` still has its first weights
 
     @staticmethod
     def _networks_call(network: keras.Model) -> Any:
@@ -120,8 +131,9 @@ class Monitor:
             r_t=float(np.sign(trained).mean()),
             r_v=float((trained.mean() - unseen.mean()) / gap) if gap > 0 else 0.0,
         )
-        former = [h.kernel_distance for h in self.history]
-        if not former or health.kernel_distance < min(former):
+        # Below 0 the unbiased distance is noise around 0: such evaluations tie, and the later wins.
+        former = [max(0.0, h.kernel_distance) for h in self.history]
+        if not former or max(0.0, health.kernel_distance) <= min(former):
             self._keep()
         self._remember(health)
         self.alarm = judge(self.history)
@@ -136,6 +148,19 @@ class Monitor:
         if self.history:
             for kept, network in zip(self.best, (self.gan.average, self.gan.discriminator)):
                 network.set_weights(kept.get_weights())
+
+    def fidelity(self) -> dict[str, Any]:
+        """Return the figures of the averaged generator beside their floor and the untrained one.
+
+        The floor is real against real, two halves of the held-out images.
+        """
+        real, rng = self.real_features, child_rng(self.seed, "floor")
+        made = self.features(self._generated())
+        return {
+            **fidelity(real=real, generated=made, extractor=self.features.id).to_dict(),
+            "floor": floor(real, self.features.id, rng).to_dict(),
+            "untrained_kernel_distance": kernel_distance(real=real, generated=self.untrained),
+        }
 
     def _remember(self, health: Health) -> None:
         rows, count = self._numbers.numpy(), int(self._count)

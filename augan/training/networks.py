@@ -11,7 +11,6 @@ from augan.bundle import Network, read_weights
 from augan.config import Config, decided
 from augan.data.preprocessing import Preprocessing
 from augan.gan import keras
-from augan.gan.inference import extract_features
 from augan.gan.model import GAN
 from augan.gan.monitor import Alarm, Health
 from augan.gan.networks import build_network, network_spec
@@ -21,6 +20,7 @@ from augan.training.checkpoints import Checkpoints
 from augan.training.classifier import TURNS, ClassifierUpdate, RotationUpdate
 from augan.training.clock import Clock
 from augan.training.encoder import EncoderUpdate
+from augan.training.extractor import FeatureExtractor
 from augan.training.interrupt import Stop
 from augan.training.loop import Observer, Trainable, run_loop
 from augan.training.monitor import MOST, Monitor
@@ -77,6 +77,7 @@ class TrainedNetworks:
     steps: dict[str, int] = field(default_factory=dict)
     health: list[Health] = field(default_factory=list)
     alarm: Alarm | None = None
+    fidelity: dict[str, Any] | None = None
 
     def for_bundle(self) -> dict[str, Network]:
         """Return every network as a bundle keeps it."""
@@ -198,24 +199,26 @@ class _Trainer:
         if monitor is not None:
             monitor.restore_best()
             self.networks.health, self.networks.alarm = monitor.history, monitor.alarm
+            self.networks.fidelity = monitor.fidelity()
         for pictures in grid:
             pictures.draw(self.networks.steps["gan"])
 
     def _monitor(self, gan: GAN) -> Monitor | None:
         """The monitor, if there are features and enough held-out images to measure with."""
-        extractor = next((role for role in EXTRACTORS if role in self.networks.models), None)
+        kind = next((role for role in EXTRACTORS if role in self.networks.models), None)
         held_out = self.data.held_out
-        if extractor is None or held_out is None or len(held_out) < MIN_HELD_OUT:
+        if kind is None or held_out is None or len(held_out) < MIN_HELD_OUT:
             return None
         specs = (self.networks.specs["generator"], self.networks.specs["discriminator"])
         rows = np.linspace(0, len(self.data.pixels) - 1, min(len(self.data.pixels), MOST))
         some = rows.astype(np.int64)
         classes = self.data.classes[some] if self.data.classes is not None else None
+        train = self.data.scaled(self.data.pixels[some], classes)
         return Monitor(
             gan,
-            extract_features(self.networks.models[extractor]),
-            tuple(build_network(spec) for spec in specs),
-            train=self.data.scaled(self.data.pixels[some], classes),
+            FeatureExtractor(kind, self.networks.models[kind], train[0]),
+            (build_network(specs[0]), build_network(specs[1])),
+            train=train,
             held_out=self.data.scaled(held_out, self.data.held_out_classes),
             every=decided(self.config.monitor.every),
             seed=self.config.seed,

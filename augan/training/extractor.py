@@ -1,0 +1,49 @@
+"""Features of the user's own data, in which fidelity is measured.
+
+The extractor is the agreement classifier where images have classes, else the classifier of quarter
+turns; both are trained on real images only, and nothing is downloaded.
+"""
+
+import hashlib
+
+import numpy as np
+
+from augan.bundle import read_weights
+from augan.gan import keras
+from augan.gan.inference import Inference
+
+
+class FeatureExtractor:
+    """Images float32 `[N, S, S, C]` in [-1, 1] -> features `[N, F]`.
+
+    Parameters
+    ----------
+    kind : str
+        "classifier" or "rotation".
+    classifier : keras.Model
+        Its layer `hidden` gives the features.
+    real : ndarray [N, S, S, C]
+        Images that set the scale: their features' mean square becomes 1.
+
+    Attributes
+    ----------
+    id : str
+        Kind and hash of the weights; it stands beside every figure.
+    """
+
+    def __init__(self, kind: str, classifier: keras.Model, real: np.ndarray) -> None:
+        digest = hashlib.sha256()
+        for name, values in read_weights(classifier).items():
+            digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
+        self.id = f"{kind}-{digest.hexdigest()[:12]}"
+        hidden = keras.Model(classifier.inputs, classifier.get_layer("hidden").output)
+        self._infer = Inference(
+            lambda images: hidden(images, training=False), classifier.input_shape[1:]
+        )
+        self._scale = 1.0
+        spread = float(np.sqrt(np.mean(np.square(self(real)))))
+        self._scale = 1.0 / spread if spread > 0 else 1.0
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Return the features of images."""
+        return self._infer(images)[0] * self._scale
