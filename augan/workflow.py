@@ -16,9 +16,10 @@ import numpy as np
 
 from augan.bundle import BUNDLE_NAME, Bundle, load_bundle, save_bundle
 from augan.config import Config
+from augan.data.cache import Squares, cached_squares
 from augan.data.dataset import Dataset
 from augan.data.duplicates import near_duplicates
-from augan.data.preprocessing import Preprocessing, prepare
+from augan.data.preprocessing import Preprocessing
 from augan.data.splits import Split, make_split
 from augan.detect.detector import Detector
 from augan.exceptions import DataError
@@ -33,6 +34,7 @@ from augan.training.plan import Plan
 from augan.training.runs import RunFolder
 
 AFTER_TRAINING = 0.05  # share of the minutes kept for fitting the detector and saving
+CODES_CHUNK = 1024  # images that are float32 at once while they are encoded
 DUPLICATE_SHARE = 0.005  # of the calibration images; below it, look-alikes are chance
 
 
@@ -41,11 +43,20 @@ class _Material:
     """Everything that is known before training starts."""
 
     config: Config
-    dataset: Dataset
-    pixels: np.ndarray
+    squares: Squares
     preprocessing: Preprocessing
     split: Split
     warnings: list[str]
+
+    @property
+    def dataset(self) -> Dataset:
+        """The images that could be decoded."""
+        return self.squares.dataset
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """`[N, S, S, C]`, perhaps a memory map: what indexes all rows at once copies all."""
+        return self.squares.pixels
 
     @property
     def num_classes(self) -> int:
@@ -130,7 +141,8 @@ def train(
 
 
 def _gather(config: Config, preprocessing: Preprocessing, dataset: Dataset) -> _Material:
-    dataset, pixels = prepare(dataset, preprocessing)
+    squares = cached_squares(dataset, preprocessing)
+    dataset = squares.dataset
     split = make_split(
         len(dataset),
         seed=config.seed,
@@ -146,7 +158,7 @@ def _gather(config: Config, preprocessing: Preprocessing, dataset: Dataset) -> _
     warnings = []
     if dataset.skipped:
         warnings.append(f"{len(dataset.skipped)} files could not be read; see skipped.csv")
-    twins = near_duplicates(pixels, split)
+    twins = near_duplicates(squares.pixels, split)
     if len(twins) > DUPLICATE_SHARE * len(split.calibrate):
         outside, inside, _ = twins[0]
         warnings.append(
@@ -154,19 +166,17 @@ def _gather(config: Config, preprocessing: Preprocessing, dataset: Dataset) -> _
             f"{dataset.names[inside]} and {dataset.names[outside]}): false alarms will exceed the "
             "chosen rate; name what belongs together with --groups"
         )
-    return _Material(config, dataset, pixels, preprocessing, split, warnings)
+    return _Material(config, squares, preprocessing, split, warnings)
 
 
 def _fit_data(material: _Material) -> TrainingData:
-    fit, tune, labels = material.split.fit, material.split.tune, material.dataset.labels
-    known = material.num_classes > 0
     return TrainingData(
-        material.pixels[fit],
-        labels[fit] if known and labels is not None else None,
+        material.pixels,
+        material.dataset.labels if material.num_classes else None,
         material.num_classes,
         material.preprocessing,
-        held_out=material.pixels[tune] if material.config.monitor.enabled else None,
-        held_out_classes=labels[tune] if known and labels is not None else None,
+        rows=material.split.fit,
+        held_out=material.split.tune if material.config.monitor.enabled else None,
     )
 
 
@@ -211,7 +221,8 @@ def _assemble(material: _Material, networks: TrainedNetworks, described: dict[st
 
 def _describe_data(material: _Material) -> dict[str, Any]:
     dataset = material.dataset
-    digest = hashlib.sha256(material.pixels.tobytes())
+    # The digest of the pixels is stored with them where they are cached.
+    digest = hashlib.sha256(material.squares.sha256.encode())
     digest.update(json.dumps([str(material.pixels.dtype), material.pixels.shape]).encode())
     counts = np.zeros(0, int)
     if dataset.labels is not None:
@@ -231,8 +242,10 @@ def _codes(material: _Material, networks: TrainedNetworks) -> dict[str, np.ndarr
     """Latent codes of the fit split, for augmentation around real images."""
     encoder = networks.models["encoder"]
     encode = Inference(lambda images: encoder(images, training=False), encoder.input_shape[1:])
-    rows = material.split.fit
-    outputs = encode(material.preprocessing.scale(material.pixels[rows]))
+    rows, scale = material.split.fit, material.preprocessing.scale
+    chunks = (rows[start : start + CODES_CHUNK] for start in range(0, len(rows), CODES_CHUNK))
+    parts = [encode(scale(material.pixels[chunk])) for chunk in chunks]
+    outputs = [np.concatenate(output) for output in zip(*parts)]
     codes = {"rows": rows, "noise": outputs[0]}
     if len(outputs) > 1:
         codes["classes"] = outputs[1]
@@ -258,7 +271,9 @@ def _add_detector(bundle: Bundle, material: _Material, networks: TrainedNetworks
         material.pixels[split.tune],
     )
     detector.calibrate(
-        material.pixels[split.calibrate], None if groups is None else groups[split.calibrate]
+        material.pixels,
+        None if groups is None else groups[split.calibrate],
+        rows=split.calibrate,
     )
     bundle.detector = detector.describe()
     bundle.tables.update(detector.tables())

@@ -1,10 +1,10 @@
-"""Translation moves by whole pixels, fills with gray, and lets the gradient through."""
+"""Each policy changes what it says, by the seed alone, and lets the gradient through."""
 
 import numpy as np
 import pytest
 
 from augan.gan import tf
-from augan.gan.diffaug import POLICIES, augment, translation
+from augan.gan.diffaug import POLICIES, augment, colour, cutout, translation
 
 SEED = (3, 4)
 
@@ -154,3 +154,114 @@ def test_policies_follow_each_other_with_noise_of_their_own():
     assert np.abs(second).max() == 2
     assert abs(np.corrcoef(second[:, 0], moves[0][:, 0])[0, 1]) < 0.2
     assert not np.array_equal(once, twice)
+
+
+# ---------------------------------------------------------------- colour
+
+
+def test_colour_keeps_the_relations_inside_an_image():
+    # Gray image: brightness adds, contrast scales around the mean; saturation has nothing to do.
+    before = images(40, 8, 8, 1)
+    after = colour(tf.constant(before), seed()).numpy()
+    for one, other in zip(before, after):
+        contrast, shift = np.polyfit(one.ravel(), other.ravel(), 1)
+        np.testing.assert_allclose(other, contrast * one + shift, atol=1e-5)
+        assert 0.5 - 1e-4 <= contrast <= 1.5 + 1e-4
+        # The mean moves by the brightness alone.
+        assert abs(other.mean() - one.mean()) <= 0.5 + 1e-5
+
+
+def changes_of_colour(n, at=SEED):
+    """Brightness, saturation and contrast of each image, read from what became of it."""
+    before = images(n, 4, 4, 3)
+    after = colour(tf.constant(before), seed(*at)).numpy()
+    brightness = after.mean(axis=(1, 2, 3)) - before.mean(axis=(1, 2, 3))
+    gray, gray_after = before.mean(axis=3), after.mean(axis=3)
+
+    def spread(x):
+        return (x - x.mean(axis=(1, 2), keepdims=True)).reshape(n, -1)
+
+    contrast = (spread(gray) * spread(gray_after)).sum(1) / (spread(gray) ** 2).sum(1)
+    chroma, chroma_after = before - gray[..., None], after - gray_after[..., None]
+    both = (chroma * chroma_after).sum(axis=(1, 2, 3)) / (chroma**2).sum(axis=(1, 2, 3))
+    saturation = both / contrast
+    # Nothing else was done: rebuilt from the three, it is the same.
+    again = gray[..., None] + chroma * saturation[:, None, None, None]
+    mean = again.mean(axis=(1, 2, 3), keepdims=True)
+    again = (again - mean) * contrast[:, None, None, None] + mean
+    np.testing.assert_allclose(after, again + brightness[:, None, None, None], atol=1e-4)
+    return np.stack([brightness, saturation, contrast], axis=1)
+
+
+def test_colour_changes_three_things_at_random():
+    changes = changes_of_colour(800)
+    for values, low, high in zip(changes.T, (-0.5, 0.0, 0.5), (0.5, 2.0, 1.5)):
+        span = high - low
+        assert low - 1e-3 <= values.min() < low + 0.02 * span
+        assert high - 0.02 * span < values.max() <= high + 1e-3
+        assert values.mean() == pytest.approx((low + high) / 2, abs=0.05 * span)
+    mixed = np.corrcoef(changes.T) - np.eye(3)
+    assert np.abs(mixed).max() < 0.12
+    np.testing.assert_array_equal(changes, changes_of_colour(800))
+    assert not np.array_equal(changes, changes_of_colour(800, at=(9, 9)))
+
+
+# ---------------------------------------------------------------- cutout
+
+
+def holes(n, side, at=SEED, channels=1):
+    """What cutout leaves of images of ones: 0 in the hole."""
+    left = cutout(tf.ones((n, side, side, channels)), seed(*at)).numpy()
+    assert set(np.unique(left)) == {0.0, 1.0}
+    for channel in range(1, channels):
+        np.testing.assert_array_equal(left[..., channel], left[..., 0])
+    return left[..., 0] == 0
+
+
+@pytest.mark.parametrize("side", [8, 16])
+def test_cutout_takes_a_square_of_half_the_side(side):
+    whole = 0
+    for hole in holes(400, side, channels=2):
+        sides = []
+        for axis in (0, 1):
+            places = np.flatnonzero(hole.any(axis=1 - axis))
+            first, last = places[0], places[-1]
+            assert len(places) == last - first + 1
+            # Half the side, unless the border cuts it off.
+            cut = first == 0 or last == side - 1
+            assert len(places) == side // 2 or (cut and side // 4 <= len(places) < side // 2)
+            sides.append(len(places))
+        assert hole.sum() == sides[0] * sides[1]
+        whole += sides == [side // 2] * 2
+    # The centre is anywhere: of `side` places, side / 2 + 1 leave the stripe whole.
+    share = ((side // 2 + 1) / side) ** 2
+    assert whole / 400 == pytest.approx(share, abs=0.08)
+
+
+def test_cutout_touches_every_pixel_and_is_decided_by_the_seed():
+    one = holes(300, 8)
+    often = one.mean(axis=0)
+    assert often.min() > 0.05
+    assert often.max() < 0.5
+    assert len({hole.tobytes() for hole in one}) > 40
+    np.testing.assert_array_equal(one, holes(300, 8))
+    assert not np.array_equal(one, holes(300, 8, at=(3, 5)))
+
+
+def test_cutout_leaves_the_rest_and_stops_the_gradient_inside():
+    before = tf.Variable(images(20, 16, 16, 3))
+    with tf.GradientTape() as tape:
+        after = cutout(before, seed())
+        total = tf.reduce_sum(after)
+    hole = np.repeat((holes(20, 16))[..., None], 3, axis=3)
+    np.testing.assert_array_equal(after, np.where(hole, 0, before.numpy()))
+    np.testing.assert_array_equal(tape.gradient(total, before), np.where(hole, 0.0, 1.0))
+
+
+def test_policies_apply_in_their_order():
+    before = tf.constant(images(30, 16, 16, 3))
+    # A hole that is made last is still a hole; one that is made first is coloured.
+    last = augment(before, ("colour", "cutout"), seed()).numpy()
+    first = augment(before, ("cutout", "colour"), seed()).numpy()
+    assert ((last == 0).all(axis=3).mean(axis=(1, 2)) >= 0.0625).all()
+    assert ((first == 0).all(axis=3).mean(axis=(1, 2)) < 0.02).all()

@@ -139,7 +139,11 @@ def test_swapped_labels_swap_the_samples(name):
     # One of the three only: its loss alone is that of a generated image.
     share = np.float32([[1], [0], [1]])
     one = loss.discriminator(real, fake, real_share=share)
-    by_hand = [float(loss.real(real[0, 0])), float(loss.fake(real[1, 0])), float(loss.real(real[2, 0]))]
+    by_hand = [
+        float(loss.real(real[0, 0])),
+        float(loss.fake(real[1, 0])),
+        float(loss.real(real[2, 0])),
+    ]
     rest = float(tf.reduce_mean(loss.fake(fake)))
     assert float(one) == pytest.approx(np.mean(by_hand) + rest, rel=1e-6)
 
@@ -150,4 +154,6 @@ def test_one_that_calls_real_what_is_generated_pays():
         right = float(loss.discriminator(logits([0.9]), logits([-0.9])))
         wrong = float(loss.discriminator(logits([-0.9]), logits([0.9])))
         assert right < wrong, name
-        assert float(loss.generator(logits([0.9]))[0, 0]) < float(loss.generator(logits([-0.9]))[0, 0])
+        assert float(loss.generator(logits([0.9]))[0, 0]) < float(
+            loss.generator(logits([-0.9]))[0, 0]
+        )

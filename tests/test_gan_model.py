@@ -272,3 +272,175 @@ def test_settings_that_the_data_has_not_decided_are_refused():
         make_gan(gan__diffaug=None)
     with pytest.raises(ConfigError, match="was not resolved"):
         make_gan(generator__learning_rate=None)
+
+
+# ---------------------------------------------------------------- several updates, labels, noise
+
+
+class Watched(keras.layers.Layer):
+    """Passes on what it is given, and keeps a copy of it."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.seen = []
+
+    def call(self, inputs):
+        if hasattr(inputs, "numpy"):
+            self.seen.append(inputs.numpy())
+        return inputs
+
+
+def watch(network):
+    """Return `network` behind a layer that keeps what comes in, and that layer."""
+    layer = Watched()
+    inputs = keras.Input(network.inputs[0].shape[1:])
+    return keras.Model(inputs, network(layer(inputs))), layer
+
+
+def watched_gan(**changes):
+    """A GAN, and what its generator and its discriminator are given."""
+    generator, noise = watch(build("generator", latent_dim=LATENT))
+    discriminator, images = watch(build("discriminator", norm="none"))
+    average, _ = watch(build("generator", latent_dim=LATENT))
+    changes = {"gan__diffaug": [], **changes}
+    return GAN(generator, discriminator, average, settings(**changes)), noise.seen, images.seen
+
+
+def test_the_updates_of_the_discriminator_share_the_batch():
+    gan, noise, seen = watched_gan(discriminator__steps=2)
+    real = batch()[0].numpy()
+    gan.train_step((tf.constant(real),))
+    # Real and generated of the first half, of the second, and what the generator is judged by.
+    assert [x.shape[0] for x in seen] == [N // 2] * 5
+    np.testing.assert_array_equal(seen[0], real[: N // 2])
+    np.testing.assert_array_equal(seen[2], real[N // 2 :])
+    assert len(noise) == 3
+    assert len({x.tobytes() for x in noise}) == 3
+    optimizers = (gan.discriminator_optimizer, gan.generator_optimizer)
+    assert [int(optimizer.iterations) for optimizer in optimizers] == [2, 1]
+    assert int(gan.steps_done) == 1
+
+
+def test_the_generator_may_be_updated_more_often():
+    gan, noise, seen = watched_gan(generator__steps=2)
+    gan.train_step(batch()[:1])
+    assert [x.shape[0] for x in seen] == [N] * 4
+    assert len({x.tobytes() for x in noise}) == 3
+    optimizers = (gan.discriminator_optimizer, gan.generator_optimizer)
+    assert [int(optimizer.iterations) for optimizer in optimizers] == [1, 2]
+
+
+def test_no_two_steps_share_their_noise():
+    gan, noise, _ = watched_gan(discriminator__steps=4)
+    for step in range(3):
+        gan.train_step(batch(0, step)[:1])
+    assert len({x.tobytes() for x in noise}) == len(noise) == 15
+
+
+@pytest.mark.parametrize("kind", ["normal", "uniform"])
+def test_the_noise_has_its_distribution(kind):
+    gan, noise, _ = watched_gan(gan__noise=kind)
+    for step in range(10):
+        gan.train_step(batch(0, step)[:1])
+    values = np.concatenate(noise).ravel()
+    assert values.size == 2 * 10 * N * LATENT
+    assert abs(values.mean()) < 0.15
+    if kind == "uniform":
+        assert -1 <= values.min() < -0.97
+        assert 0.97 < values.max() <= 1
+        assert values.std() == pytest.approx(3**-0.5, rel=0.1)
+    else:
+        assert np.abs(values).max() > 2
+        assert values.std() == pytest.approx(1, rel=0.1)
+
+
+@pytest.mark.parametrize("norm", ["none", "layer"])
+def test_clipping_bounds_every_weight(norm):
+    gan = make_gan(
+        norm=norm, gan__loss="wasserstein", discriminator__clip=0.01, discriminator__steps=2
+    )
+    assert max(np.abs(v.numpy()).max() for v in gan.discriminator.trainable_variables) > 0.01
+    gan.train_step(batch())
+    clip = np.float32(0.01)
+    largest = [np.abs(v.numpy()).max() for v in gan.discriminator.trainable_variables]
+    assert max(largest) == clip
+    # The generator is not clipped.
+    assert max(np.abs(v.numpy()).max() for v in gan.generator.trainable_variables) > clip
+
+
+def certain_gan(**changes):
+    """A GAN of which every logit is 4, whatever the image, and stays so."""
+    gan = make_gan(norm="none", discriminator__learning_rate=1e-12, **changes)
+    logit = gan.discriminator.get_layer("logit")
+    logit.kernel.assign(tf.zeros_like(logit.kernel))
+    logit.bias.assign([4.0])
+    return gan
+
+
+CERTAIN = np.log1p(np.exp(4.0)) + np.log1p(np.exp(-4.0))  # softplus(4) + softplus(-4)
+
+
+def test_smoothing_makes_certainty_costly():
+    # A share s of "fake" for real images costs s (softplus(4) - softplus(-4)) = 4 s more.
+    for smoothing in (0.0, 0.1, 0.3):
+        gan = certain_gan(gan__label_smoothing=smoothing)
+        told = float(gan.train_step(batch())["d_loss"])
+        assert told == pytest.approx(CERTAIN + 4 * smoothing, abs=1e-5)
+
+
+def test_label_noise_swaps_whole_labels_by_the_step():
+    # A real image that is called fake costs 4 more, a generated one that is called real 4 less.
+    gan = certain_gan(gan__label_noise=0.3)
+    step = tf.function(gan.train_step)
+    losses = np.asarray([float(step(batch(0, number))["d_loss"]) for number in range(25)])
+    swaps = (losses - CERTAIN) * N / 4
+    np.testing.assert_allclose(swaps, np.round(swaps), atol=1e-3)
+    # The difference of two binomials of 8 and 0.3: mean 0, standard deviation 1.83.
+    assert len(set(np.round(swaps))) >= 4
+    assert abs(swaps.mean()) < 1.2
+    assert 1.2 < swaps.std() < 2.6
+    again = certain_gan(gan__label_noise=0.3)
+    for number in (1, 7):
+        again.steps_done.assign(number)
+        told = float(again.train_step(batch(0, number))["d_loss"])
+        assert told == pytest.approx(losses[number], abs=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`")
+def test_fit_takes_label_noise_and_several_updates():
+    # In `fit` the batch size is unknown when the graph is made.
+    gan = make_gan(norm="none", gan__label_noise=0.2, discriminator__steps=2)
+    images = np.random.default_rng(0).uniform(-1, 1, (2 * N, 8, 8, 1)).astype(np.float32)
+    gan.fit(images, batch_size=N, epochs=1, shuffle=False, verbose=0)
+    assert int(gan.steps_done) == 2
+
+
+@pytest.mark.parametrize("betas", [[0.5, 0.999], [0.0, 0.9]])
+def test_both_players_have_adam_with_the_betas(betas):
+    gan = make_gan(gan__betas=betas)
+    for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
+        assert [optimizer.beta_1, optimizer.beta_2] == betas
+
+
+def test_the_state_is_all_that_changes():
+    gan = make_gan(classes=2, norm="batch", dropout=0.3)
+    mine = {id(variable) for variable in gan.state}
+    assert len(mine) == len(gan.state)
+    everything = [*gan.variables, *gan.generator_optimizer.variables]
+    everything += gan.discriminator_optimizer.variables
+    before = [variable.numpy() for variable in everything]
+    gan.train_step(batch(2))
+    for variable, value in zip(everything, before):
+        if not np.array_equal(variable.numpy(), value):
+            assert id(variable) in mine, variable.path
+
+
+@pytest.mark.parametrize("case", [{"dropout": 0.4, "norm": "none"}, {"norm": "spectral"}])
+def test_noise_inside_the_networks_goes_on_too(case):
+    gan, resumed = make_gan(**case), make_gan(**case)
+    run_steps(gan, steps=2)
+    for mine, theirs in zip(resumed.state, gan.state, strict=True):
+        mine.assign(theirs)
+    for model in (gan, resumed):
+        model.train_step(batch(0, 2))
+    assert_equal_weights(weights_of(gan), weights_of(resumed))

@@ -19,9 +19,9 @@ import shutil
 import struct
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -31,9 +31,8 @@ import numpy as np
 import PIL
 from numpy.lib import format as npy
 
-from augan.data.dataset import Dataset, ImageFiles, check_skipped
-from augan.data.images import UnreadableImage
-from augan.data.preprocessing import Preprocessing, prepare
+from augan.data.dataset import Dataset, ImageFiles
+from augan.data.preprocessing import Preprocessing, decoded_squares, leave_out, prepare
 from augan.exceptions import DataError
 
 if sys.platform != "win32":
@@ -134,7 +133,7 @@ def cached_squares(
         return Squares(*prepare(dataset, preprocessing))
     path = Path(cache_folder() if folder is None else folder) / f"{key}.npy"
     entry = _open(path) or _build(path, dataset, images, preprocessing, room)
-    return Squares(_without(dataset, entry.failures), entry.pixels, entry.sha256)
+    return Squares(leave_out(dataset, entry.failures), entry.pixels, entry.sha256)
 
 
 def cache_folder() -> Path:
@@ -287,13 +286,13 @@ def _write(file: BinaryIO, dataset: Dataset, preprocessing: Preprocessing) -> di
     shape = [len(dataset), side, side, preprocessing.channels]
     start = file.write(_header(dtype, shape))
     digest, failures = hashlib.sha256(), dict[int, str]()
-    squares = _decoded(dataset, preprocessing, failures)
+    squares = decoded_squares(dataset, preprocessing, failures)
     # Written, not stored through a map: where the disk is full, a map would kill the process.
     while block := list(islice(squares, _ROWS)):
         pixels = np.stack(block)
         digest.update(pixels.data)
         file.write(pixels.data)
-    _without(dataset, failures)  # raises when they are too many, before there is an entry
+    leave_out(dataset, failures)  # raises when they are too many, before there is an entry
     end = file.tell()
     shape[0] -= len(failures)
     file.seek(0)
@@ -353,35 +352,3 @@ def _is_abandoned(part: Path, changed: float) -> bool:
             # Raises OSError, which leaves the part alone, while another process writes it.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return True
-
-
-def _decoded(
-    dataset: Dataset, preprocessing: Preprocessing, failures: dict[int, str]
-) -> Iterator[np.ndarray]:
-    """Yield the square of every image that can be read; `failures` get the others' reasons."""
-    for row, name in enumerate(dataset.names):
-        try:
-            square = preprocessing.to_square(dataset.images[row])
-        except UnreadableImage as error:
-            failures[row] = error.reason
-        except DataError as error:
-            raise DataError(f"{name}: {error}") from error
-        else:
-            yield square
-
-
-def _without(dataset: Dataset, failures: Mapping[int, str]) -> Dataset:
-    """Return a dataset without the rows in `failures`, which are added to `skipped`.
-
-    Raises
-    ------
-    DataError
-        They are too many.
-    """
-    found = ((dataset.names[row], reason) for row, reason in failures.items())
-    skipped = (*dataset.skipped, *found)
-    check_skipped(skipped, len(dataset) + len(dataset.skipped))
-    if not failures:
-        return dataset
-    kept = [row for row in range(len(dataset)) if row not in failures]
-    return replace(dataset.subset(kept), skipped=skipped)

@@ -1,7 +1,7 @@
 """From pictures of any size and depth to the squares a network takes, and back again."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -254,21 +254,52 @@ def prepare(dataset: Dataset, preprocessing: Preprocessing) -> tuple[Dataset, np
         return dataset, preprocessing.materialise(dataset.images)
     side, n = preprocessing.size, len(dataset)
     squares = np.empty((n, side, side, preprocessing.channels), preprocessing.dtype)
-    kept: list[int] = []
-    skipped = list(dataset.skipped)
+    failures: dict[int, str] = {}
+    count = 0
+    for square in decoded_squares(dataset, preprocessing, failures):
+        squares[count] = square
+        count += 1
+    return leave_out(dataset, failures), squares[:count]
+
+
+def decoded_squares(
+    dataset: Dataset, preprocessing: Preprocessing, failures: dict[int, str]
+) -> Iterator[np.ndarray]:
+    """Yield the square of every image that can be read, in order.
+
+    The rows of the others and the reasons are added to `failures`, for `leave_out`.
+
+    Raises
+    ------
+    DataError
+        An image does not fit the model; the message names it.
+    """
     for row, name in enumerate(dataset.names):
         try:
-            squares[len(kept)] = preprocessing.to_square(dataset.images[row])
+            square = preprocessing.to_square(dataset.images[row])
         except UnreadableImage as error:
-            skipped.append((name, error.reason))
+            failures[row] = error.reason
         except DataError as error:
             raise DataError(f"{name}: {error}") from error
         else:
-            kept.append(row)
-    check_skipped(tuple(skipped), n + len(dataset.skipped))
-    if len(kept) < n:
-        dataset = replace(dataset.subset(kept), skipped=tuple(skipped))
-    return dataset, squares[: len(kept)]
+            yield square
+
+
+def leave_out(dataset: Dataset, failures: Mapping[int, str]) -> Dataset:
+    """Return a dataset without the rows in `failures`, which are added to `skipped`.
+
+    Raises
+    ------
+    DataError
+        They are too many.
+    """
+    found = ((dataset.names[row], reason) for row, reason in failures.items())
+    skipped = (*dataset.skipped, *found)
+    check_skipped(skipped, len(dataset) + len(dataset.skipped))
+    if not failures:
+        return dataset
+    kept = [row for row in range(len(dataset)) if row not in failures]
+    return replace(dataset.subset(kept), skipped=skipped)
 
 
 def _check_size(size: int) -> None:

@@ -33,6 +33,8 @@ class Method(Protocol):
     def restore(self, state: Mapping[str, np.ndarray]) -> Self: ...
 
 
+CHUNK = 512  # images that are float32 at once; a multiple of the batch of inference
+
 METHODS: dict[str, type[Method]] = {FAnoGAN.name: FAnoGAN}
 
 
@@ -67,17 +69,28 @@ class Detector:
             raise BundleError("this detector was never calibrated; train with --task both")
         return self.calibration
 
-    def calibrate(self, squares: np.ndarray, groups: Sequence[str] | np.ndarray | None) -> None:
-        """Draw the line from normal images that nothing was fitted on."""
-        self.calibration = Calibration.fit(self.score(squares), groups)
+    def calibrate(
+        self,
+        squares: np.ndarray,
+        groups: Sequence[str] | np.ndarray | None,
+        rows: np.ndarray | None = None,
+    ) -> None:
+        """Draw the line from normal images that nothing was fitted on; `groups` has one for each.
 
-    def score_terms(self, squares: np.ndarray) -> np.ndarray:
-        """Return each term's part of the score of stored squares, float64 `[N, T]`."""
-        return self.method.score_terms(self.preprocessing.scale(squares))
+        They are `squares`, or those at `rows`, which are then read a part at a time.
+        """
+        self.calibration = Calibration.fit(self.score(squares, rows), groups)
 
-    def score(self, squares: np.ndarray) -> np.ndarray:
-        """Return the anomaly scores of stored squares, float64 `[N]`."""
-        return self.score_terms(squares).sum(axis=1)
+    def score_terms(self, squares: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return each term's part of the score of stored squares (at `rows`), float64 `[N, T]`."""
+        rows = np.arange(len(squares)) if rows is None else rows
+        parts = (squares[rows[start : start + CHUNK]] for start in range(0, len(rows), CHUNK))
+        scores = [self.method.score_terms(self.preprocessing.scale(part)) for part in parts]
+        return np.concatenate(scores)
+
+    def score(self, squares: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return the anomaly scores of stored squares (at `rows`), float64 `[N]`."""
+        return self.score_terms(squares, rows).sum(axis=1)
 
     def reconstruct(self, squares: np.ndarray) -> np.ndarray:
         """Return how the GAN would draw stored squares, as stored squares."""

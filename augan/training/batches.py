@@ -1,6 +1,7 @@
 """Batches as a pure function of the step, so that nothing about the data position needs saving."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -16,6 +17,8 @@ class Batches:
         Stored pixels; only the rows of a batch are read, so a memory map does.
     classes : ndarray [N] of int
         Indices below `num_classes`; ignored if `num_classes` is 0.
+    rows : ndarray of int or None
+        Which of the N images to use, so that nothing need be copied; None: all.
     scale : callable
         Stored pixels -> float32 in [-1, 1].
     """
@@ -29,20 +32,26 @@ class Batches:
         batch_size: int,
         scale: Callable[[np.ndarray], np.ndarray],
         seed: int,
+        rows: np.ndarray | None = None,
     ) -> None:
         self.images, self.classes = images, classes
         self.num_classes, self.batch_size = num_classes, batch_size
         self.scale, self.seed = scale, seed
+        self.rows = np.arange(len(images)) if rows is None else rows
+        # Two, because a chunk may reach from one epoch into the next.
+        self._order = lru_cache(maxsize=2)(self._shuffled)
 
     def indices(self, step: int) -> np.ndarray:
-        """Return the rows of batch number `step`, int64 `[batch_size]`."""
+        """Return which of the N images make batch number `step`, int64 `[batch_size]`."""
         position = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        epochs, places = position // len(self.images), position % len(self.images)
+        epochs, places = position // len(self.rows), position % len(self.rows)
         rows = np.empty_like(position)
         for epoch in np.unique(epochs):
-            order = child_rng(self.seed, "epoch", int(epoch)).permutation(len(self.images))
-            rows[epochs == epoch] = order[places[epochs == epoch]]
+            rows[epochs == epoch] = self._order(int(epoch))[places[epochs == epoch]]
         return rows
+
+    def _shuffled(self, epoch: int) -> np.ndarray:
+        return self.rows[child_rng(self.seed, "epoch", epoch).permutation(len(self.rows))]
 
     def chunk(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return steps `first` to `first + count - 1`.

@@ -38,34 +38,36 @@ class TrainingData:
     Parameters
     ----------
     pixels : ndarray [N, S, S, C]
-        Stored squares of the fit split.
+        Stored squares, perhaps a memory map.
     classes : ndarray [N] of int, or None
         Indices below `num_classes`.
     num_classes : int
         0 for a generator without classes.
     preprocessing : Preprocessing
         What turns stored squares into the networks' range.
-    held_out : ndarray [M, S, S, C], or None
-        Stored squares of the tune split, which the monitor measures on.
-    held_out_classes : ndarray [M] of int, or None
-        Their classes.
+    rows : ndarray of int, or None
+        Which images are the fit split; None: all.
+    held_out : ndarray of int, or None
+        Which images are the tune split, which the monitor measures on.
     """
 
     pixels: np.ndarray
     classes: np.ndarray | None
     num_classes: int
     preprocessing: Preprocessing
+    rows: np.ndarray | None = None
     held_out: np.ndarray | None = None
-    held_out_classes: np.ndarray | None = None
 
-    def scaled(
-        self, pixels: np.ndarray, classes: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return images in [-1, 1] and one-hot classes `[N, num_classes]`."""
-        one_hot = np.zeros((len(pixels), self.num_classes), np.float32)
-        if self.num_classes and classes is not None:
-            one_hot[np.arange(len(pixels)), classes] = 1.0
-        return self.preprocessing.scale(pixels), one_hot
+    def fit_rows(self) -> np.ndarray:
+        """Return the rows of the fit split."""
+        return np.arange(len(self.pixels)) if self.rows is None else self.rows
+
+    def scaled(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the images of `rows` in [-1, 1] and their one-hot classes `[N, num_classes]`."""
+        one_hot = np.zeros((len(rows), self.num_classes), np.float32)
+        if self.num_classes and self.classes is not None:
+            one_hot[np.arange(len(rows)), self.classes[rows]] = 1.0
+        return self.preprocessing.scale(self.pixels[rows]), one_hot
 
 
 @dataclass
@@ -165,6 +167,7 @@ class _Trainer:
             batch_size=self.config.training.batch_size * parts,
             scale=self.data.preprocessing.scale,
             seed=child_seed(self.config.seed, part, "batches"),
+            rows=self.data.rows,
         )
         self.networks.steps[part] = run_loop(
             part,
@@ -210,16 +213,15 @@ class _Trainer:
         if kind is None or held_out is None or len(held_out) < MIN_HELD_OUT:
             return None
         specs = (self.networks.specs["generator"], self.networks.specs["discriminator"])
-        rows = np.linspace(0, len(self.data.pixels) - 1, min(len(self.data.pixels), MOST))
-        some = rows.astype(np.int64)
-        classes = self.data.classes[some] if self.data.classes is not None else None
-        train = self.data.scaled(self.data.pixels[some], classes)
+        fit = self.data.fit_rows()
+        some = fit[np.linspace(0, len(fit) - 1, min(len(fit), MOST)).astype(np.int64)]
+        train = self.data.scaled(some)
         return Monitor(
             gan,
             FeatureExtractor(kind, self.networks.models[kind], train[0]),
             (build_network(specs[0]), build_network(specs[1])),
             train=train,
-            held_out=self.data.scaled(held_out, self.data.held_out_classes),
+            held_out=self.data.scaled(held_out),
             every=decided(self.config.monitor.every),
             seed=self.config.seed,
         )
