@@ -3,10 +3,9 @@
 import math
 from typing import Any
 
-import keras
 import numpy as np
 
-from augan.gan import tf
+from augan.gan import keras, tf
 from augan.gan.inference import Inference
 from augan.gan.model import GAN
 from augan.gan.monitor import Alarm, Health, diverged, judge
