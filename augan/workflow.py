@@ -8,6 +8,7 @@ networks -> detector -> bundle.
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,9 +116,19 @@ def train(
         material = _gather(*resolve(config, dataset), dataset)
     described = _describe_data(material)
     identity = {**_flat(material.config.to_dict()), "data": described["sha256"]}
-    run = RunFolder(out, dataset.name, identity, resume=resume)
-    if run.finished:
-        return load_bundle(run.path)
+    with closing(RunFolder(out, dataset.name, identity, resume=resume)) as run:
+        if run.finished:
+            return load_bundle(run.path)
+        return _train_in(run, material, described, observers, clock)
+
+
+def _train_in(
+    run: RunFolder,
+    material: _Material,
+    described: dict[str, Any],
+    observers: Sequence[Observer],
+    clock: Clock,
+) -> Bundle:
     run.write_text("config.yaml", material.config.to_yaml())
     run.write_skipped(material.dataset.skipped)
     run.cut_log(Checkpoints(run.checkpoints).steps())

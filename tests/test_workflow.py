@@ -57,7 +57,6 @@ def test_the_run_folder_is_complete(digits_bundle, tmp_path_factory):
     files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     assert files == {
         BUNDLE_NAME,
-        ".lock",
         "run.json",
         *(f"checkpoints/{part}.safetensors" for part in ("gan", "encoder", "classifier")),
         "config.yaml",
@@ -76,11 +75,11 @@ def test_the_log_has_every_part(digits_bundle):
     text = (run_folder(digits_bundle) / "metrics.jsonl").read_text(encoding="utf-8")
     lines = [json.loads(line) for line in text.splitlines()]
     assert [(line["part"], line["step"]) for line in lines] == [
+        ("classifier", 5),
         ("gan", 20),
         ("encoder", 10),
-        ("classifier", 5),
     ]
-    assert set(lines[0]) == {"part", "step", "d_loss", "g_loss", "d_accuracy"}
+    assert set(lines[1]) == {"part", "step", "d_loss", "g_loss", "d_accuracy"}
     values = [v for line in lines for v in line.values() if isinstance(v, float)]
     assert len(values) >= 7
     assert np.isfinite(values).all()
@@ -245,9 +244,9 @@ def test_the_same_seed_gives_the_same_bundle(digits_bundle, tiny_digits, tiny_co
     assert load_bundle(tmp_path / "again").sha256 == digits_bundle.sha256
     # Whoever listens is told, and a clock from outside is used.
     assert [call[:3] for call in listener.calls] == [
+        ("classifier", 5, 1.0),
         ("gan", 20, 1.0),
         ("encoder", 10, 1.0),
-        ("classifier", 5, 1.0),
     ]
     assert summary(again)["seconds"] == clock.seconds
 
@@ -297,12 +296,12 @@ def one_class_bundles(tiny_digits, tiny_config, tmp_path_factory):
 def test_one_class_is_detected_without_classes(one_class_bundles):
     for bundle in one_class_bundles:
         assert bundle.config["task"] == "detect"
-        assert set(bundle.networks) == {"generator", "discriminator", "encoder"}
+        assert set(bundle.networks) == {"generator", "discriminator", "encoder", "rotation"}
         assert bundle.networks["generator"].spec["arguments"]["num_classes"] == 0
         assert bundle.has("detector")
         assert not bundle.has("classes")
         assert "classifier" not in bundle.metrics
-        assert bundle.metrics["steps"] == {"gan": 2, "encoder": 1}
+        assert bundle.metrics["steps"] == {"rotation": 1, "gan": 2, "encoder": 1}
 
 
 def test_codes_are_kept_only_when_wanted(one_class_bundles):
@@ -389,7 +388,9 @@ def test_what_the_user_chose_stays():
         gan__diffaug=[],
         generator__learning_rate=3e-4,
         discriminator__learning_rate=5e-4,
+        monitor__every=10,
         training__steps=7,
+        monitor__every=3,
     )
     assert resolve(chosen, dataset)[0] == chosen
     limited = resolve(Config().replace(training__max_minutes=2.0), dataset)[0]

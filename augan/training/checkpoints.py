@@ -54,7 +54,7 @@ class Checkpoints:
             return 0, False
         try:
             with safe_open(self._file(part), framework="numpy") as file:
-                about = json.loads(file.metadata()["augan"])
+                about = _about(file)
                 values = [file.get_tensor(_key(i)) for i in range(len(file.keys()))]
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise DataError(
@@ -77,7 +77,7 @@ class Checkpoints:
         for path in sorted(self.folder.glob("*.safetensors")) if self.folder else ():
             try:
                 with safe_open(path, framework="numpy") as file:
-                    found[path.stem] = json.loads(file.metadata()["augan"])["step"]
+                    found[path.stem] = _about(file)["step"]
             except (SafetensorError, OSError, KeyError, TypeError, ValueError):
                 continue  # `restore` will say what is wrong with it
         return found
@@ -102,6 +102,14 @@ class Checkpoints:
 
     def _file(self, part: str) -> Path:
         return Path(self.folder or ".") / f"{part}.safetensors"
+
+
+def _about(file: Any) -> dict[str, Any]:
+    """What the file says of itself; ValueError or KeyError if it is not one of ours."""
+    about = json.loads((file.metadata() or {})["augan"])
+    if not isinstance(about, dict) or type(about.get("step")) is not int or about["step"] < 0:
+        raise ValueError("it names no step")
+    return {"step": about["step"], "done": bool(about["done"])}
 
 
 def _key(index: int) -> str:

@@ -235,6 +235,7 @@ class _Trainer:
             self.samples,
             num_classes=self.data.num_classes,
             every=self.config.training.sample_every,
+            begun=self.checkpoints.steps().get("gan", 0),
             seed=self.config.seed,
         )
         return (grid,)

@@ -10,11 +10,13 @@ import fcntl
 import json
 import math
 import os
+import re
+import weakref
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from augan.bundle import BUNDLE_NAME, Bundle, load_bundle
 from augan.exceptions import BundleError, ConfigError, DataError
@@ -64,9 +66,7 @@ class RunFolder:
         resume: bool = False,
     ) -> None:
         self.path = _default_path(data_name, resume) if path is None else Path(path)
-        holds_something = self.path.exists() and (
-            not self.path.is_dir() or any(self.path.iterdir())
-        )
+        holds_something = self.path.is_file() or any(_visible(self.path))
         if holds_something and not resume:
             hint = "go on with --resume, or " if (self.path / IDENTITY).exists() else ""
             raise DataError(f"{self.path} exists already; {hint}name a new folder with --out")
@@ -74,7 +74,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(f"cannot make the folder {self.path}: {error.strerror}") from error
-        self._lock = _locked(self.path)
+        self._release = weakref.finalize(self, os.close, _locked(self.path))
         if holds_something:
             self._check_identity(identity)
         else:
@@ -83,13 +83,19 @@ class RunFolder:
         self.samples, self.checkpoints = self.path / "samples", self.path / "checkpoints"
         self._log = self.path / "metrics.jsonl"
 
+    def close(self) -> None:
+        """Give the folder free for other trainings."""
+        self._release()
+
     def _check_identity(self, identity: dict[str, Any]) -> None:
         try:
             former = json.loads((self.path / IDENTITY).read_text(encoding="utf-8"))
         except (OSError, ValueError):
+            former = None
+        if not isinstance(former, dict):
             raise DataError(
                 f"{self.path} holds no training to resume; name a new folder with --out"
-            ) from None
+            )
         changed = [k for k in sorted({*former, *identity}) if former.get(k) != identity.get(k)]
         if changed:
             shown = ", ".join(f"{k}: {former.get(k)} then, {identity.get(k)} now" for k in changed)
@@ -152,7 +158,9 @@ class RunFolder:
 def _default_path(data_name: str, resume: bool) -> Path:
     safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in data_name) or "data"
     if resume:
-        former = [path for path in RUNS.glob(f"[0-9]*-{safe}*") if (path / IDENTITY).exists()]
+        name = re.compile(rf"\d{{8}}-\d{{6}}-{re.escape(safe)}(-\d+)?")
+        former = [file.parent for file in RUNS.glob(f"*/{IDENTITY}")]
+        former = [path for path in former if name.fullmatch(path.name)]
         unfinished = [path for path in former if not (path / BUNDLE_NAME).exists()]
         if former:
             return max(unfinished or former, key=lambda path: path.name)
@@ -161,17 +169,23 @@ def _default_path(data_name: str, resume: bool) -> Path:
     return next(RUNS / name for name in names if not (RUNS / name).exists())
 
 
-def _locked(folder: Path) -> IO[str]:
-    """Lock the folder for this process; the returned file holds the lock while it is open."""
-    file = open(folder / ".lock", "w")  # noqa: SIM115 - it stays open as long as the run
+def _visible(folder: Path) -> list[Path]:
+    # A training killed at birth leaves nothing, or a hidden half-written file.
+    found = folder.iterdir() if folder.is_dir() else ()
+    return [path for path in found if not path.name.startswith(".")]
+
+
+def _locked(folder: Path) -> int:
+    """Lock the folder itself for this process; the descriptor holds the lock while it is open."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        file.close()
+        os.close(descriptor)
         raise DataError(
             f"another training is writing {folder}; wait for it, or name a new folder with --out"
         ) from None
-    return file
+    return descriptor
 
 
 def find_bundle(model: str | Path | None, *parts: str) -> Bundle:

@@ -23,6 +23,8 @@ class SampleGrid:
         The averaged generator.
     folder : Path
         Where `step_*.png` go; made when the first is written.
+    begun : int
+        Steps already done, in a run that is resumed.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class SampleGrid:
         *,
         num_classes: int,
         every: int,
+        begun: int,
         seed: int,
     ) -> None:
         self.preprocessing, self.folder, self.every = preprocessing, folder, every
@@ -47,7 +50,7 @@ class SampleGrid:
             lambda *codes: generator(list(codes) if len(codes) > 1 else codes[0], training=False),
             *(x.shape[1:] for x in self._inputs),
         )
-        self._drawn = 0
+        self._drawn = begun
 
     def on_steps(
         self, part: str, step: int, allowance: Allowance, losses: dict[str, float]

@@ -66,8 +66,8 @@ def _generator(
     latent_dim: int,
     num_classes: int,
     width: int,
-    conditioning: str,
     seed: int,
+    conditioning: str = "norm",
 ) -> keras.Model:
     """Build noise `[N, latent_dim]` (and classes `[N, num_classes]`) -> images `[N, H, W, C]`.
 
@@ -106,8 +106,8 @@ def discriminator(
     num_classes: int,
     width: int,
     norm: str,
-    dropout: float,
     seed: int,
+    dropout: float = 0.0,
 ) -> keras.Model:
     """Build images `[N, H, W, C]` (and classes `[N, num_classes]`) -> logits `[N, 1]`.
 

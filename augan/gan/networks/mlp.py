@@ -18,8 +18,8 @@ def generator(
     latent_dim: int,
     num_classes: int,
     width: int,
-    conditioning: str,
     seed: int,
+    conditioning: str = "norm",
 ) -> keras.Model:
     """Build noise `[N, latent_dim]` (and classes `[N, num_classes]`) -> images `[N, H, W, C]`."""
     noise = keras.Input((latent_dim,), name="noise")
@@ -41,8 +41,8 @@ def discriminator(
     num_classes: int,
     width: int,
     norm: str,
-    dropout: float,
     seed: int,
+    dropout: float = 0.0,
 ) -> keras.Model:
     """Build images `[N, H, W, C]` (and classes `[N, num_classes]`) -> logits `[N, 1]`."""
     images = keras.Input(image_shape, name="images")

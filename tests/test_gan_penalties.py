@@ -1,0 +1,186 @@
+"""Penalties against gradients known by hand, and how often and how strongly a GAN applies them.
+
+The linear judge is w . x, with gradient w; the quadratic one a |x|^2 / 2, with gradient a x.
+"""
+
+import numpy as np
+import pytest
+
+from augan.config import Config
+from augan.gan import tf
+from augan.gan.model import GAN
+from augan.gan.networks import build_network, network_spec
+from augan.gan.penalties import PENALTIES, gradient_penalty, r1
+
+SEED = tf.constant([1, 2])
+SHAPE = (2, 2, 1)
+
+
+def images(n, start=0):
+    rng = np.random.default_rng(start)
+    return tf.constant(rng.uniform(-1, 1, (n, *SHAPE)).astype(np.float32))
+
+
+def linear(weights):
+    return lambda x: tf.reduce_sum(weights * x, axis=(1, 2, 3))[:, None]
+
+
+def quadratic(a):
+    return lambda x: 0.5 * a * tf.reduce_sum(tf.square(x), axis=(1, 2, 3))[:, None]
+
+
+W = np.float32([[[1.0], [-2.0]], [[0.5], [4.0]]])
+SQUARE = 1.0 + 4.0 + 0.25 + 16.0  # 21.25
+
+
+def test_every_penalty_has_its_row():
+    assert {name: (p.function, p.weight, p.every) for name, p in PENALTIES.items()} == {
+        "r1": (r1, 0.1, 16),
+        "gradient": (gradient_penalty, 10.0, 1),
+    }
+
+
+def test_a_linear_judge():
+    judge = linear(tf.constant(W))
+    assert float(r1(judge, images(5), images(5, 1), SEED)) == pytest.approx(SQUARE / 2, rel=1e-6)
+    value = gradient_penalty(judge, images(5), images(5, 1), SEED)
+    assert value.shape == ()
+    assert float(value) == pytest.approx((SQUARE**0.5 - 1) ** 2, rel=1e-5)
+    # A slope of exactly 1 costs nothing.
+    unit = linear(tf.constant(W) / SQUARE**0.5)
+    assert float(gradient_penalty(unit, images(5), images(5, 1), SEED)) < 1e-10
+
+
+def test_a_quadratic_judge():
+    real, a = images(7), 3.0
+    squares = np.square(real.numpy()).sum(axis=(1, 2, 3))
+    expected = 0.5 * a * a * squares.mean()
+    assert float(r1(quadratic(a), real, images(7, 1), SEED)) == pytest.approx(expected, rel=1e-5)
+    # Where both batches are the same there is but one place between them.
+    expected = np.square(a * np.sqrt(squares) - 1).mean()
+    value = gradient_penalty(quadratic(a), real, real, SEED)
+    assert float(value) == pytest.approx(expected, rel=1e-5)
+
+
+def test_r1_looks_at_real_images_only():
+    judge, real = quadratic(2.0), images(4)
+    one, other = (r1(judge, real, images(4, start), SEED) for start in (1, 2))
+    assert float(one) == float(other)
+    assert float(r1(judge, images(4, 3), real, SEED)) != float(one)
+
+
+def places(seed, n=300):
+    """The share of the way from real to generated at which each gradient was taken."""
+    seen = []
+
+    def judge(x):
+        seen.append(x.numpy())
+        return quadratic(1.0)(x)
+
+    real, fake = tf.zeros((n, *SHAPE)), tf.ones((n, *SHAPE))
+    gradient_penalty(judge, real, fake, tf.constant(seed))
+    (between,) = seen
+    share = between[:, 0, 0, 0]
+    # One place for the whole image: all its pixels have gone as far.
+    np.testing.assert_array_equal(
+        between, np.broadcast_to(share[:, None, None, None], between.shape)
+    )
+    return share
+
+
+def test_the_gradient_is_taken_between_the_pairs():
+    share = places([1, 2])
+    assert 0 <= share.min() < 0.05
+    assert 0.95 < share.max() <= 1
+    assert share.mean() == pytest.approx(0.5, abs=0.06)
+    np.testing.assert_array_equal(share, places([1, 2]))
+    assert not np.array_equal(share, places([1, 3]))
+
+
+def test_a_judge_without_slope_gives_no_nan():
+    weights = tf.Variable(np.zeros_like(W))
+    with tf.GradientTape() as tape:
+        value = gradient_penalty(linear(weights), images(3), images(3, 1), SEED)
+    assert float(value) == pytest.approx(1, abs=1e-5)
+    assert np.isfinite(tape.gradient(value, weights)).all()
+
+
+@pytest.mark.parametrize(
+    ("penalty", "expected"),
+    [(r1, W), (gradient_penalty, 2 * (SQUARE**0.5 - 1) * W / SQUARE**0.5)],
+)
+def test_the_judges_weights_feel_it(penalty, expected):
+    weights = tf.Variable(W)
+    with tf.GradientTape() as tape:
+        value = penalty(linear(weights), images(5), images(5, 1), SEED)
+    np.testing.assert_allclose(tape.gradient(value, weights), expected, rtol=1e-5)
+
+
+# ---------------------------------------------------------------- in a GAN
+
+
+def make_gan(**changes):
+    def build(role, **more):
+        spec = network_spec("mlp", role, image_shape=[8, 8, 1], num_classes=0, width=1, **more)
+        return build_network(spec)
+
+    config = Config(seed=5).replace(
+        gan__diffaug=[],
+        generator__learning_rate=1e-3,
+        discriminator__learning_rate=1e-3,
+        **changes,
+    )
+    return GAN(
+        build("generator", latent_dim=3, conditioning="norm", seed=1),
+        build("discriminator", norm="none", dropout=0.0, seed=1),
+        build("generator", latent_dim=3, conditioning="norm", seed=1),
+        config,
+    )
+
+
+def judge_after(step, graph=False, **changes):
+    """The discriminator's weights after the one step that has the number `step`."""
+    gan = make_gan(**changes)
+    gan.steps_done.assign(step)
+    rng = np.random.default_rng(step)
+    batch = tf.constant(rng.uniform(-1, 1, (6, 8, 8, 1)).astype(np.float32))
+    (tf.function(gan.train_step) if graph else gan.train_step)((batch,))
+    return np.concatenate([v.numpy().ravel() for v in gan.discriminator.trainable_variables])
+
+
+@pytest.mark.parametrize("name", sorted(PENALTIES))
+def test_a_lazy_penalty_is_as_much_stronger(name):
+    lazy = {"gan__penalty": name, "gan__penalty_every": 2, "gan__penalty_weight": 5.0}
+    always = {"gan__penalty": name, "gan__penalty_every": 1, "gan__penalty_weight": 10.0}
+    np.testing.assert_array_equal(judge_after(0, **lazy), judge_after(0, **always))
+    np.testing.assert_array_equal(judge_after(2, **lazy), judge_after(2, **always))
+    assert not np.array_equal(judge_after(0, **lazy), judge_after(0))
+    weaker = {**always, "gan__penalty_weight": 5.0}
+    assert not np.array_equal(judge_after(0, **lazy), judge_after(0, **weaker))
+    # In the steps between, it is as if there were none.
+    np.testing.assert_array_equal(judge_after(1, **lazy), judge_after(1))
+    assert not np.array_equal(judge_after(1, **always), judge_after(1))
+
+
+@pytest.mark.slow
+def test_a_lazy_penalty_in_a_graph():
+    lazy = {"gan__penalty": "r1", "gan__penalty_every": 2, "gan__penalty_weight": 50.0}
+    for step, same in ((1, True), (2, False)):
+        one, other = judge_after(step, True, **lazy), judge_after(step, True)
+        assert np.allclose(one, other, atol=1e-6) == same
+        np.testing.assert_allclose(one, judge_after(step, **lazy), atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "weight", "every"), [("r1", 0.1, 16), ("gradient", 10.0, 1)])
+def test_weight_and_interval_are_those_of_the_paper(name, weight, every):
+    told = {"gan__penalty_weight": weight, "gan__penalty_every": every}
+    one, other = judge_after(0, gan__penalty=name), judge_after(0, gan__penalty=name, **told)
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_penalty_is_not_in_the_loss_that_is_reported():
+    rng = np.random.default_rng(0)
+    batch = tf.constant(rng.uniform(-1, 1, (6, 8, 8, 1)).astype(np.float32))
+    plain, heavy = make_gan(), make_gan(gan__penalty="r1", gan__penalty_weight=1e3)
+    one, other = (float(gan.train_step((batch,))["d_loss"]) for gan in (plain, heavy))
+    assert one == other

@@ -1,0 +1,501 @@
+"""A training that was stopped and goes on ends with the same bytes as one that never stopped."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from augan.bundle import BUNDLE_NAME, load_bundle
+from augan.config import Config
+from augan.data.dataset import from_arrays
+from augan.exceptions import ConfigError, DataError, Interrupted
+from augan.training import checkpoints, loop
+from augan.training.interrupt import stop_on_signals
+from augan.training.runs import RunFolder
+from augan.workflow import train
+
+IDENTITY = {"seed": 0, "gan.loss": "hinge", "data": "1234"}
+SETTINGS = {
+    "training__steps": 60,
+    "training__batch_size": 8,
+    "training__sample_every": 40,
+    "gan__architecture": "mlp",
+    "gan__latent_dim": 3,
+    "generator__width": 1,
+    "discriminator__width": 1,
+    "discriminator__dropout": 0.3,
+    "encoder__width": 1,
+    "classifier__width": 2,
+}
+CONFIG = Config().replace(**SETTINGS)
+STEPS = {"gan": 60, "encoder": 30, "classifier": 15}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_calls():
+    """Ten steps a call and a checkpoint every twenty, so that 60 steps have several of both."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "STEPS_A_CALL", 10)
+        patch.setattr(checkpoints, "EVERY_STEPS", 20)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_digits, tmp_path_factory):
+    """The run that never stopped."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    train(CONFIG, tiny_digits, out=out)
+    return out
+
+
+class Failure(Exception):
+    pass
+
+
+class Stopper:
+    """Observer that ends the training when `part` has done `step` steps."""
+
+    def __init__(self, part, step, how):
+        self.part, self.step, self.how = part, step, how
+        self.seen = []
+
+    def on_steps(self, part, step, allowance, losses):
+        self.seen.append((part, step))
+        if (part, step) != (self.part, self.step):
+            return
+        if self.how == "failure":
+            raise Failure
+        os.kill(os.getpid(), getattr(signal, self.how))
+
+
+def stop(dataset, out, part, step, how, config=CONFIG, **more):
+    """Train until `part` has done `step` steps, and return what was told about the end."""
+    try:
+        train(config, dataset, out=out, observers=[Stopper(part, step, how)], **more)
+    except (Failure, Interrupted) as error:
+        return type(error), str(error)
+    raise AssertionError("the training was not stopped")
+
+
+def files(run):
+    """What must be the same: all that a run leaves but the times of its parts."""
+    found = {p.relative_to(run).as_posix(): p for p in run.rglob("*") if p.is_file()}
+    return {
+        name: path.read_bytes()
+        for name, path in sorted(found.items())
+        if name not in ("summary.json", BUNDLE_NAME)
+    }
+
+
+def assert_same_run(run, whole):
+    assert load_bundle(run).sha256 == load_bundle(whole).sha256
+    mine, theirs = files(run), files(whole)
+    assert (run / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
+    assert [n for n in mine if n.startswith("samples/")] == [
+        n for n in theirs if n.startswith("samples/")
+    ]
+    assert mine.keys() == theirs.keys()
+    for name, content in theirs.items():
+        assert mine[name] == content, name
+
+
+@pytest.mark.parametrize(
+    ("part", "step", "how"),
+    [
+        ("gan", 40, "SIGTERM"),
+        pytest.param("gan", 30, "failure", marks=pytest.mark.slow),
+        ("encoder", 20, "SIGINT"),
+        # Before its first checkpoint.
+        pytest.param("encoder", 10, "failure", marks=pytest.mark.slow),
+        ("classifier", 10, "SIGTERM"),
+    ],
+)
+def test_the_same_bytes_wherever_it_stopped(part, step, how, whole, tiny_digits, tmp_path):
+    kind, message = stop(tiny_digits, tmp_path / "run", part, step, how)
+    assert not (tmp_path / "run" / BUNDLE_NAME).exists()
+    if how != "failure":
+        assert kind is Interrupted
+        assert message == (
+            f"stopped by {how} after step {step} of the {part}; the same command with --resume "
+            "goes on from there"
+        )
+    listener = Stopper(None, None, None)
+    train(CONFIG, tiny_digits, out=tmp_path / "run", resume=True, observers=[listener])
+    assert_same_run(tmp_path / "run", whole)
+    # What was done is not done again: it goes on from the last checkpoint of the part.
+    begin = step - step % 20 if how == "failure" else step
+    assert listener.seen[0] == (part, min(begin + 10, STEPS[part]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gan__architecture": "dcgan", "discriminator__norm": "spectral", "generator__width": 4},
+        {"gan__architecture": "dcgan", "discriminator__norm": "batch", "task": "detect"},
+        {"gan__penalty": "r1", "discriminator__norm": "layer", "gan__label_noise": 0.1},
+        {"discriminator__steps": 2, "gan__loss": "wasserstein", "discriminator__clip": 0.1},
+    ],
+)
+def test_other_families_stop_twice(changes, tiny_digits, tmp_path):
+    config = CONFIG.replace(**changes)
+    train(config, tiny_digits, out=tmp_path / "whole")
+    stop(tiny_digits, tmp_path / "run", "gan", 20, "SIGTERM", config)
+    stop(tiny_digits, tmp_path / "run", "gan", 50, "failure", config, resume=True)
+    train(config, tiny_digits, out=tmp_path / "run", resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_stopped_training_lets_go_of_its_folder(tiny_digits, tmp_path):
+    # A notebook keeps the last traceback, and with it all that the training held.
+    stopper = Stopper("gan", 10, "SIGTERM")
+    kept = None
+    try:
+        train(CONFIG.replace(training__steps=20), tiny_digits, out=tmp_path, observers=[stopper])
+    except Interrupted as error:
+        kept = error
+    assert kept is not None
+    identity = json.loads((tmp_path / "run.json").read_text())
+    RunFolder(tmp_path, "digits", identity, resume=True)
+
+
+def test_a_finished_run_is_returned_as_it_is(whole, tiny_digits):
+    before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in whole.rglob("*")}
+    listener = Stopper(None, None, None)
+    bundle = train(CONFIG, tiny_digits, out=whole, resume=True, observers=[listener])
+    assert bundle.path == whole / BUNDLE_NAME
+    assert bundle.sha256 == load_bundle(whole).sha256
+    assert listener.seen == []
+    after = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in whole.rglob("*")}
+    changed = {path.name for path in after if after[path] != before.get(path)}
+    assert not changed
+
+
+def copied(run, to):
+    shutil.copytree(run, to)
+    (to / BUNDLE_NAME).unlink()
+    return to
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"seed": 3}, "seed: 0 then, 3 now"),
+        ({"training__steps": 80}, "training.steps: 60 then, 80 now"),
+        ({"gan__loss": "hinge"}, "gan.loss: nonsaturating then, hinge now"),
+        ({"encoder__width": 2}, "encoder.width: 1 then, 2 now"),
+    ],
+)
+def test_other_settings_are_named(change, told, whole, tiny_digits, tmp_path):
+    run = copied(whole, tmp_path / "run")
+    before = files(run)
+    with pytest.raises(ConfigError) as caught:
+        train(CONFIG.replace(**change), tiny_digits, out=run, resume=True)
+    assert f"was trained otherwise ({told})" in str(caught.value)
+    assert "resume with the same arguments and data" in str(caught.value)
+    assert files(run) == before
+
+
+def test_other_data_is_refused(whole, tiny_digits, tmp_path):
+    run = copied(whole, tmp_path / "run")
+    pixels = np.array(tiny_digits.images)
+    pixels[7, 3, 3] ^= 1
+    other = from_arrays(pixels, np.asarray(tiny_digits.labels).astype(str), name="digits")
+    labels = np.roll(np.asarray(tiny_digits.labels), 1)
+    for dataset in (
+        other,
+        tiny_digits.subset(np.arange(230)),
+        from_arrays(np.array(tiny_digits.images), labels.astype(str), name="digits"),
+    ):
+        with pytest.raises(ConfigError, match=r"was trained otherwise \(data: \w{64} then, \w{64}"):
+            train(CONFIG, dataset, out=run, resume=True)
+
+
+def test_the_rest_is_done_again_when_a_checkpoint_is_lost(whole, tiny_digits, tmp_path):
+    run = copied(whole, tmp_path / "run")
+    (run / "checkpoints" / "encoder.safetensors").unlink()
+    listener = Stopper(None, None, None)
+    train(CONFIG, tiny_digits, out=run, resume=True, observers=[listener])
+    assert {part for part, _ in listener.seen} == {"encoder"}
+    assert load_bundle(run).sha256 == load_bundle(whole).sha256
+
+
+def test_a_damaged_checkpoint_stops_it(whole, tiny_digits, tmp_path):
+    run = copied(whole, tmp_path / "run")
+    file = run / "checkpoints" / "gan.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(DataError, match=r"gan\.safetensors is damaged"):
+        train(CONFIG, tiny_digits, out=run, resume=True)
+
+
+# ---------------------------------------------------------------- the folder
+
+
+def test_what_is_no_run_is_not_resumed(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(DataError, match="holds no training to resume"):
+        RunFolder(tmp_path, "digits", IDENTITY, resume=True)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null"])
+def test_a_run_whose_identity_is_garbled(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(DataError, match="holds no training to resume"):
+        RunFolder(tmp_path, "digits", IDENTITY, resume=True)
+
+
+def test_a_run_that_died_before_it_said_what_it_is_begins(tmp_path):
+    (tmp_path / ".run.json.part").write_text("")
+    RunFolder(tmp_path, "digits", IDENTITY, resume=True)
+    assert json.loads((tmp_path / "run.json").read_text()) == IDENTITY
+
+
+def test_without_resume_an_unfinished_run_is_refused_with_the_hint(tmp_path):
+    RunFolder(tmp_path / "run", "digits", IDENTITY)
+    with pytest.raises(DataError, match=r"exists already; go on with --resume, or name a new"):
+        RunFolder(tmp_path / "run", "digits", IDENTITY)
+
+
+def test_with_nothing_there_it_begins(tmp_path):
+    run = RunFolder(tmp_path / "run", "digits", IDENTITY, resume=True)
+    assert not run.finished
+    assert json.loads((run.path / "run.json").read_text()) == IDENTITY
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path):
+    run = RunFolder(tmp_path / "run", "digits", IDENTITY)
+    with pytest.raises(DataError, match=r"another training is writing .*run; wait for it"):
+        RunFolder(tmp_path / "run", "digits", IDENTITY, resume=True)
+    del run
+    RunFolder(tmp_path / "run", "digits", IDENTITY, resume=True)
+
+
+def test_another_process_holds_the_lock_until_it_dies(tmp_path):
+    RunFolder(tmp_path / "run", "digits", IDENTITY)
+    hold = (
+        "import fcntl, os, sys, time\n"
+        "folder = os.open(sys.argv[1], os.O_RDONLY)\n"
+        "fcntl.flock(folder, fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", hold, tmp_path / "run"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(DataError, match="another training is writing"):
+        RunFolder(tmp_path / "run", "digits", IDENTITY, resume=True)
+    process.kill()
+    process.communicate()
+    run = RunFolder(tmp_path / "run", "digits", IDENTITY, resume=True)
+    descriptor = os.open(run.path, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(descriptor)
+
+
+LINES = [
+    {"part": "gan", "step": 10, "d_loss": 1.5},
+    {"part": "gan", "step": 20, "d_loss": None},
+    {"part": "gan", "step": 30, "d_loss": 1.25},
+    {"part": "encoder", "step": 10, "image_loss": 0.5},
+]
+
+
+@pytest.mark.parametrize(
+    ("steps", "kept"),
+    [
+        ({}, []),
+        ({"gan": 0}, []),
+        ({"gan": 20}, [0, 1]),
+        ({"gan": 25}, [0, 1]),
+        ({"gan": 30, "encoder": 10}, [0, 1, 2, 3]),
+        ({"encoder": 10}, [3]),
+    ],
+)
+@pytest.mark.parametrize("torn", ["", '{"part": "gan", "st', "{", '{"part": "gan", "step": 30, "d'])
+def test_the_log_is_cut_to_the_checkpoints(tmp_path, steps, kept, torn):
+    run = RunFolder(tmp_path, "digits", IDENTITY)
+    whole_lines = [json.dumps(line) + "\n" for line in LINES]
+    (tmp_path / "metrics.jsonl").write_text("".join(whole_lines) + torn)
+    run.cut_log(steps)
+    assert (tmp_path / "metrics.jsonl").read_text() == "".join(whole_lines[i] for i in kept)
+
+
+def test_a_last_line_without_its_end_is_completed(tmp_path):
+    run = RunFolder(tmp_path, "digits", IDENTITY)
+    run.cut_log({})
+    assert not (tmp_path / "metrics.jsonl").exists()
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(LINES[0]))
+    run.cut_log({"gan": 10})
+    assert (tmp_path / "metrics.jsonl").read_text() == json.dumps(LINES[0]) + "\n"
+
+
+def make_run(name, *, finished=False, identity=IDENTITY):
+    folder = Path("runs", name)
+    RunFolder(folder, "x", identity)
+    if finished:
+        (folder / BUNDLE_NAME).write_bytes(b"")
+    return folder
+
+
+def test_which_run_is_resumed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def resumed(data):
+        return RunFolder(None, data, IDENTITY, resume=True).path
+
+    assert resumed("parts").name.endswith("-parts")
+    (new,) = Path("runs").iterdir()
+    shutil.rmtree(new)
+    make_run("20250101-000000-parts")
+    last = make_run("20250102-000000-parts")
+    make_run("20250103-000000-parts", finished=True)
+    make_run("20250104-000000-other")
+    assert resumed("parts") == last
+    (last / BUNDLE_NAME).write_bytes(b"")
+    assert resumed("parts").name == "20250101-000000-parts"
+    (Path("runs/20250101-000000-parts") / BUNDLE_NAME).write_bytes(b"")
+    assert resumed("parts").name == "20250103-000000-parts"
+
+
+def test_a_run_of_data_with_a_longer_name_is_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = make_run("20250101-000000-parts")
+    make_run("20250102-000000-parts-of-others")
+    assert RunFolder(None, "parts", IDENTITY, resume=True).path == mine
+
+
+# ---------------------------------------------------------------- signals
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_is_remembered_and_handlers_come_back(name):
+    number = getattr(signal, name)
+    former = signal.getsignal(number)
+    with stop_on_signals() as stop:
+        assert stop() is None
+        os.kill(os.getpid(), number)
+        assert stop() == name
+        # One who insists is obeyed at once.
+        assert signal.getsignal(number) == former
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    assert signal.getsignal(number) == former
+
+
+def test_outside_the_main_thread_there_are_no_signals():
+    told = []
+
+    def work():
+        with stop_on_signals() as stop:
+            told.append(stop())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert told == [None]
+
+
+# ---------------------------------------------------------------- the command line
+
+CLI = [
+    "train",
+    "digits",
+    "--steps",
+    "20",
+    "--task",
+    "generate",
+    "--no-training-codes",
+    "--set=gan.architecture=mlp",
+    "--set=training.batch_size=8",
+    *(f"--set={part}.width=1" for part in ("generator", "discriminator", "classifier")),
+]
+
+
+def test_resume_on_a_fresh_folder_just_starts_and_then_says_it_is_done(tmp_path):
+    from augan_cli.app import app
+
+    command = [*CLI, "--resume", "--json", "--out", str(tmp_path / "run")]
+    first = CliRunner().invoke(app, command)
+    assert first.exit_code == 0, first.stderr
+    assert "is finished already" not in first.stderr
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 0, again.stderr
+    assert f"{tmp_path / 'run' / BUNDLE_NAME} is finished already" in again.stderr
+    one, other = json.loads(first.stdout), json.loads(again.stdout)
+    assert one.keys() == other.keys()
+    without = CliRunner().invoke(app, [word for word in command if word != "--resume"])
+    assert without.exit_code == 2
+    assert "go on with --resume" in without.stderr
+    seeded = CliRunner().invoke(app, [*command, "--seed", "5"])
+    assert seeded.exit_code == 2
+    assert "seed: 0 then, 5 now" in seeded.stderr
+
+
+def augan(*words, **more):
+    code = "from augan_cli.app import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+LONG = [*CLI[:2], "--steps", "1200", *CLI[4:]]
+
+
+def kill_and_resume(out, number, moment):
+    """Send `number` to a training `moment` seconds after its first checkpoint; then resume."""
+    process = augan(*LONG, "--out", out)
+    while not (out / "checkpoints" / "gan.safetensors").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    time.sleep(moment)
+    process.send_signal(number)
+    _, stderr = process.communicate()
+    assert not (out / BUNDLE_NAME).exists(), "it was over before the signal came"
+    resumed = augan(*LONG, "--out", out, "--resume")
+    _, errors = resumed.communicate()
+    assert resumed.returncode == 0, errors
+    return process.returncode, stderr
+
+
+def inspected(run):
+    process = augan("inspect", run, "--json")
+    contents = json.loads(process.communicate()[0])
+    return contents
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_resumed(tmp_path):
+    whole = augan(*LONG, "--out", tmp_path / "whole")
+    assert whole.wait() == 0
+    expected = inspected(tmp_path / "whole")
+    assert load_bundle(tmp_path / "whole").sha256
+    for run, number in (("killed", signal.SIGKILL), ("ended", signal.SIGTERM)):
+        code, stderr = kill_and_resume(tmp_path / run, number, random.uniform(0, 0.5))
+        assert load_bundle(tmp_path / run).sha256 == load_bundle(tmp_path / "whole").sha256
+        told = inspected(tmp_path / run)
+        same = [key for key in expected if "path" not in key and "created" not in key]
+        assert {k: told[k] for k in same} == {k: expected[k] for k in same}
+        logs = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in (run, "whole")]
+        assert logs[0] == logs[1]
+        if number == signal.SIGTERM:
+            assert code == 2
+            assert "stopped by SIGTERM after step" in stderr
+            assert "--resume goes on from there" in stderr
+        else:
+            assert code == -signal.SIGKILL

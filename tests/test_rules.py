@@ -1,0 +1,194 @@
+"""Which settings go together: every rule, its advice, and that what is legal trains."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+
+from augan.bundle import read_weights
+from augan.config import Config
+from augan.exceptions import ConfigError
+from augan.training.defaults import resolve
+from augan.training.networks import TrainingData, train_networks
+from augan.training.plan import Plan
+from augan.training.rules import RULES, check_rules
+
+# The settings that rules look at, the default first. All combinations: 7680.
+CHOICES = {
+    "gan.loss": ("nonsaturating", "minimax", "least_squares", "hinge", "wasserstein"),
+    "gan.penalty": ("null", "r1", "gradient"),
+    "discriminator.norm": ("batch", "none", "layer", "spectral"),
+    "discriminator.clip": ("null", "0.01"),
+    "gan.unrolled_steps": ("0", "2"),
+    "discriminator.dropout": ("0", "0.3"),
+    "gan.label_smoothing": ("0", "0.1"),
+    "gan.label_noise": ("0", "0.1"),
+    "discriminator.steps": ("1", "2"),
+    "generator.steps": ("1", "2"),
+}
+DEFAULTS = {key: values[0] for key, values in CHOICES.items()}
+
+
+def config_of(choice):
+    return Config().override([f"{key}={value}" for key, value in choice.items()])
+
+
+@pytest.fixture(scope="module")
+def combinations():
+    """Every combination, from the fewest changes to the most, with the rules that it breaks."""
+    choices = [dict(zip(CHOICES, values)) for values in itertools.product(*CHOICES.values())]
+    choices.sort(key=lambda choice: sum(choice[key] != DEFAULTS[key] for key in choice))
+    configs = [config_of(choice) for choice in choices]
+    return [
+        (c, config, [r for r in RULES if r.broken(config)]) for c, config in zip(choices, configs)
+    ]
+
+
+def broken_by(config):
+    return [rule.forbids for rule in RULES if rule.broken(config)]
+
+
+def test_the_default_is_legal():
+    assert broken_by(Config()) == []
+    check_rules(Config())
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.forbids)
+def test_the_advice_of_a_rule_is_legal(rule, combinations):
+    breaking = next(config for _, config, broken in combinations if broken == [rule])
+    with pytest.raises(ConfigError) as caught:
+        check_rules(breaking)
+    message = str(caught.value)
+    assert message.startswith(f"{rule.forbids} is not possible: {rule.because}; nearest legal: ")
+    advice = re.findall(r"--set (\S+)", message)
+    assert tuple(advice) == rule.instead
+    assert broken_by(breaking.override(advice)) == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.forbids)
+def test_resolve_refuses_it_before_anything_is_trained(rule, combinations, tiny_digits):
+    breaking = next(config for _, config, broken in combinations if broken == [rule])
+    with pytest.raises(ConfigError, match="nearest legal: --set") as caught:
+        resolve(breaking, tiny_digits)
+    assert rule.forbids in str(caught.value)
+    resolve(breaking.override(rule.instead), tiny_digits)
+
+
+def test_who_follows_the_advice_arrives(combinations):
+    # However many rules are broken: the advice of one must not lead back into another.
+    lost = []
+    for choice, config, broken in combinations:
+        for _ in range(len(RULES) + 1):
+            if not broken:
+                break
+            config = config.override(broken[0].instead)
+            broken = [rule for rule in RULES if rule.broken(config)]
+        if broken:
+            lost.append({k: v for k, v in choice.items() if v != DEFAULTS[k]})
+    assert lost == []
+
+
+def test_what_is_forbidden_and_what_is_not(combinations):
+    legal = [config for _, config, broken in combinations if not broken]
+    assert len(legal) > 500
+    for config in legal:
+        gan, judge = config.gan, config.discriminator
+        if gan.loss == "wasserstein":
+            bounds = (judge.clip, gan.penalty == "gradient", judge.norm == "spectral")
+            assert any(bounds)
+        assert not (gan.penalty and judge.norm == "batch")
+        assert not (gan.unrolled_steps and (judge.norm in ("batch", "spectral") or judge.dropout))
+        assert not (judge.steps > 1 and config.generator.steps > 1)
+    # Each loss, penalty and normalisation is part of something legal.
+    for key in ("loss", "penalty", "unrolled_steps", "label_smoothing", "label_noise"):
+        assert {getattr(config.gan, key) for config in legal} == {
+            getattr(config.gan, key) for _, config, _ in combinations
+        }
+    pairs = {(c.gan.loss, c.discriminator.norm) for c in legal}
+    assert len(pairs) == 20
+
+
+FAMILIES = {
+    "Goodfellow 2014": ["gan.architecture=mlp", "gan.loss=minimax", "gan.noise=uniform"],
+    "upsampling": ["gan.architecture=dcgan-upsampling", "discriminator.dropout=0.3"],
+    "soft labels": ["gan.label_smoothing=0.1", "gan.label_noise=0.05"],
+    "least squares": ["gan.loss=least_squares", "generator.conditioning=embedding"],
+    "weight clipping": ["gan.loss=wasserstein", "discriminator.clip=0.01", "discriminator.steps=2"],
+    "gradient penalty": [
+        "gan.loss=wasserstein",
+        "gan.penalty=gradient",
+        "discriminator.norm=layer",
+        "discriminator.steps=2",
+        "gan.betas=[0.0, 0.9]",
+    ],
+    "spectral": ["gan.loss=hinge", "discriminator.norm=spectral", "generator.steps=2"],
+    "spectral mlp": [
+        "gan.loss=wasserstein",
+        "discriminator.norm=spectral",
+        "gan.architecture=mlp",
+        "discriminator.dropout=0.2",
+    ],
+    "r1 with all policies": [
+        "gan.penalty=r1",
+        "discriminator.norm=none",
+        "gan.diffaug=[translation,colour,cutout]",
+    ],
+    "r1 with dropout": [
+        "gan.penalty=r1",
+        "gan.penalty_every=2",
+        "discriminator.norm=spectral",
+        "discriminator.dropout=0.2",
+    ],
+    "unrolled": ["gan.unrolled_steps=1", "discriminator.norm=layer"],
+    "unrolled mlp": [
+        "gan.unrolled_steps=2",
+        "discriminator.norm=none",
+        "gan.architecture=mlp",
+        "gan.loss=hinge",
+        "gan.diffaug=[colour]",
+    ],
+    "without classes": ["task=detect", "gan.architecture=mlp", "gan.label_smoothing=0.2"],
+}
+
+
+SLOW = (
+    "upsampling",
+    "r1 with all policies",
+    "spectral",
+    "soft labels",
+    "weight clipping",
+    "gradient penalty",
+    "r1 with dropout",
+    "unrolled mlp",
+)
+
+
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(f, marks=[pytest.mark.slow] if f in SLOW else []) for f in FAMILIES],
+)
+def test_every_family_trains(family, tiny_digits):
+    narrow = [f"{part}.width=2" for part in ("generator", "discriminator")]
+    # 5 images in each update, so that a batch which is not made for its parts cannot be divided.
+    small = ["gan.latent_dim=3", "training.steps=2", "training.batch_size=5", *narrow]
+    config, preprocessing = resolve(Config().override([*small, *FAMILIES[family]]), tiny_digits)
+    classes = 0 if config.task == "detect" else tiny_digits.num_classes
+    data = TrainingData(
+        np.asarray(tiny_digits.images), np.asarray(tiny_digits.labels), classes, preprocessing
+    )
+    told = []
+
+    class Listener:
+        def on_steps(self, part, step, allowance, losses):
+            told.append((part, step, losses))
+
+    networks = train_networks(config, data, Plan(("gan",), 2), observers=[Listener()])
+    ((part, step, losses),) = told
+    assert (part, step) == ("gan", 2)
+    assert np.isfinite(list(losses.values())).all()
+    for model in networks.models.values():
+        for path, value in read_weights(model).items():
+            assert np.isfinite(value).all(), path
+    images = networks.models["generator"].inputs
+    assert len(images) == 1 + (classes > 0)
