@@ -1,5 +1,6 @@
 """A training that was stopped and goes on ends with the same bytes as one that never stopped."""
 
+import fcntl
 import json
 import os
 import random
