@@ -388,7 +388,6 @@ def test_what_the_user_chose_stays():
         gan__diffaug=[],
         generator__learning_rate=3e-4,
         discriminator__learning_rate=5e-4,
-        monitor__every=10,
         training__steps=7,
         monitor__every=3,
     )

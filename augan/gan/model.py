@@ -139,7 +139,8 @@ class GAN(keras.Model):
         smooth, flip = self.settings.label_smoothing, self.settings.label_noise
         real_share, fake_share = 1.0 - smooth, 0.0
         if flip:
-            draws = tf.random.stateless_uniform((2, *real.shape), self._seed(update, _LABELS))
+            shape = (2, tf.shape(real)[0], 1)
+            draws = tf.random.stateless_uniform(shape, self._seed(update, _LABELS))
             flipped = tf.cast(draws < flip, tf.float32)
             real_share = real_share * (1 - flipped[0])
             fake_share = flipped[1]

@@ -70,7 +70,7 @@ RULES: tuple[Rule, ...] = (
         "gan.unrolled_steps with a gan.penalty",
         lambda c: bool(c.gan.unrolled_steps and c.gan.penalty),
         "the imagined steps descend the adversarial loss alone",
-        ("gan.penalty=null",),
+        ("gan.unrolled_steps=0",),
     ),
     Rule(
         "label smoothing or noise with hinge or wasserstein",

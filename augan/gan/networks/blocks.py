@@ -34,6 +34,23 @@ def layer(kind: type, norm: str, seed: int) -> Callable[..., keras.layers.Layer]
     return partial(SPECTRAL[kind], seed=seed) if norm == "spectral" else kind
 
 
+def generator_inputs(
+    latent_dim: int, num_classes: int, conditioning: str, seed: int
+) -> tuple[Any, Any, Any]:
+    """Return a generator's inputs, what its first layer sees, and what modulates its norms.
+
+    `conditioning` is "norm", by the scale and shift of normalisation, or "embedding", beside the
+    noise.
+    """
+    if conditioning not in ("norm", "embedding"):
+        raise ValueError(f"conditioning must be norm or embedding, got {conditioning!r}")
+    noise, classes = keras.Input((latent_dim,), name="noise"), class_input(num_classes)
+    inputs = noise if classes is None else [noise, classes]
+    if conditioning == "norm":
+        return inputs, noise, classes
+    return inputs, joined(noise, classes, latent_dim, seed), None
+
+
 def class_input(num_classes: int) -> Any:
     """Return the input of class weights `[N, num_classes]`, or None."""
     return keras.Input((num_classes,), name="classes") if num_classes else None

@@ -77,10 +77,7 @@ def _generator(
     size, channels = _checked_size(image_shape), image_shape[2]
     scales = num_scales(size)
     start, filters = size >> scales, width << (scales - 1)
-    noise = keras.Input((latent_dim,), name="noise")
-    classes = blocks.class_input(num_classes)
-    x = blocks.joined(noise, classes, latent_dim, seed) if conditioning == "embedding" else noise
-    modulation = classes if conditioning == "norm" else None
+    inputs, x, modulation = blocks.generator_inputs(latent_dim, num_classes, conditioning, seed)
     x = layers.Dense(
         start * start * filters,
         use_bias=False,
@@ -93,7 +90,7 @@ def _generator(
         x = grow(x, filters >> i, f"up_{i}", seed, use_bias=False)
         x = blocks.normalised(x, modulation, str(i))
     image = grow(x, channels, "image", seed, activation="tanh")
-    return keras.Model(noise if classes is None else [noise, classes], image, name="generator")
+    return keras.Model(inputs, image, name="generator")
 
 
 generator = partial(_generator, grow=_transposed)

@@ -22,17 +22,14 @@ def generator(
     conditioning: str = "norm",
 ) -> keras.Model:
     """Build noise `[N, latent_dim]` (and classes `[N, num_classes]`) -> images `[N, H, W, C]`."""
-    noise = keras.Input((latent_dim,), name="noise")
-    classes = blocks.class_input(num_classes)
-    x = blocks.joined(noise, classes, latent_dim, seed) if conditioning == "embedding" else noise
-    modulation = classes if conditioning == "norm" else None
+    inputs, x, modulation = blocks.generator_inputs(latent_dim, num_classes, conditioning, seed)
     for i in range(2):
         x = _hidden(x, 8 * width, f"hidden_{i}", seed)
         x = blocks.normalised(x, modulation, str(i))
     height, across, channels = image_shape
     x = _hidden(x, height * across * channels, "pixels", seed)
     image = layers.Activation("tanh", name="image")(layers.Reshape(image_shape, name="grid")(x))
-    return keras.Model(noise if classes is None else [noise, classes], image, name="generator")
+    return keras.Model(inputs, image, name="generator")
 
 
 def discriminator(
