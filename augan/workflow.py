@@ -118,6 +118,7 @@ def train(
     identity = {**_flat(material.config.to_dict()), "data": described["sha256"]}
     with closing(RunFolder(out, dataset.name, identity, resume=resume)) as run:
         if run.finished:
+            run.finish()  # in case the process died between the two
             return load_bundle(run.path)
         return _train_in(run, material, described, observers, clock)
 

@@ -240,8 +240,9 @@ def test_cutout_takes_a_square_of_half_the_side(side):
 
 def test_cutout_touches_every_pixel_and_is_decided_by_the_seed():
     one = holes(300, 8)
+    # The rarest corner is covered with probability 1/16; its estimate has a deviation of 0.014.
     often = one.mean(axis=0)
-    assert often.min() > 0.05
+    assert often.min() > 0.03
     assert often.max() < 0.5
     assert len({hole.tobytes() for hole in one}) > 40
     np.testing.assert_array_equal(one, holes(300, 8))

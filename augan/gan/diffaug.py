@@ -21,7 +21,7 @@ def translation(images: Tensor, seed: Tensor, ratio: float = 0.125) -> Tensor:
     """
     count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
     rows = _shift_matrices(count, height, ratio, seed)
-    columns = _shift_matrices(count, width, ratio, seed + tf.constant([0, 1]))
+    columns = _shift_matrices(count, width, ratio, seed + tf.constant([1, 0]))
     moved = tf.einsum("nij,njwc->niwc", rows, images)
     return tf.einsum("nvw,niwc->nivc", columns, moved)
 
@@ -39,14 +39,14 @@ def colour(images: Tensor, seed: Tensor) -> Tensor:
 def cutout(images: Tensor, seed: Tensor, ratio: float = 0.5) -> Tensor:
     """Set a square of `ratio` of the side, at a random place of each image, to 0."""
     rows = _outside(images, 1, seed, ratio)
-    columns = _outside(images, 2, seed + tf.constant([0, 1]), ratio)
+    columns = _outside(images, 2, seed + tf.constant([1, 0]), ratio)
     keep = tf.maximum(rows[:, :, None], columns[:, None, :])  # 0 only inside both stripes
     return images * keep[..., None]
 
 
 def _one_per_image(images: Tensor, seed: Tensor, slot: int) -> Tensor:
     shape = (tf.shape(images)[0], 1, 1, 1)
-    return tf.random.stateless_uniform(shape, seed + tf.constant([0, slot]))
+    return tf.random.stateless_uniform(shape, seed + tf.constant([slot, 0]))
 
 
 def _outside(images: Tensor, axis: int, seed: Tensor, ratio: float) -> Tensor:
@@ -74,5 +74,5 @@ POLICIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def augment(images: Tensor, policies: Sequence[str], seed: Tensor) -> Tensor:
     """Apply `policies` in turn."""
     for position, name in enumerate(policies):
-        images = POLICIES[name](images, seed + tf.constant([0, 8 * (position + 1)]))
+        images = POLICIES[name](images, seed + tf.constant([8 * (position + 1), 0]))
     return images

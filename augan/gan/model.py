@@ -14,9 +14,10 @@ from augan.seeding import child_seed
 
 Tensor = Any
 
-# Each update draws from its own block of the stateless generator's counter, one slot a purpose.
-_UPDATES, _SLOTS = 32, 256
-_NOISE, _LABELS, _PENALTY, _SEE_REAL, _SEE_FAKE, _LOOK_AHEAD = 0, 4, 8, 32, 64, 128
+# The second word of a stateless seed is the step; the first tells the update within it and the
+# purpose. What is seen is augmented, which takes up to 64 slots.
+_SLOTS, _SEEN = 2048, 64
+_NOISE, _LABELS, _PENALTY, _SEE_REAL, _SEE_FAKE, _LOOK_AHEAD = 0, 1, 2, 64, 128, 256
 
 
 class GAN(keras.Model):
@@ -49,7 +50,7 @@ class GAN(keras.Model):
         self.diffaug = decided(config.gan.diffaug)
         self.latent_dim = generator.inputs[0].shape[-1]
         self.conditional = len(generator.inputs) > 1
-        self.noise_seed = child_seed(config.seed, "noise")
+        self.noise_seed = child_seed(config.seed, "noise") // 2  # leaves room for all slots
         self.steps_done = self.add_weight(
             shape=(), dtype="int64", initializer="zeros", trainable=False, name="steps_done"
         )
@@ -103,7 +104,7 @@ class GAN(keras.Model):
 
     def _seed(self, update: int, slot: int) -> Tensor:
         step = tf.cast(self.steps_done, tf.int32)
-        return tf.stack([self.noise_seed, (step * _UPDATES + update) * _SLOTS + slot])
+        return tf.stack([self.noise_seed + update * _SLOTS + slot, step])
 
     def _generate(self, classes: Tensor | None, count: Tensor, seed: Tensor) -> Tensor:
         shape = (count, self.latent_dim)
@@ -195,8 +196,8 @@ class GAN(keras.Model):
 
         def loss(weights: list[Tensor], step: int) -> Tensor:
             return self.adversarial_loss.discriminator(
-                logits(weights, real, _LOOK_AHEAD + 32 * step),
-                logits(weights, fake, _LOOK_AHEAD + 32 * step + 16),
+                logits(weights, real, _LOOK_AHEAD + 2 * step * _SEEN),
+                logits(weights, fake, _LOOK_AHEAD + (2 * step + 1) * _SEEN),
             )
 
         weights = [tf.convert_to_tensor(v) for v in self.discriminator.trainable_variables]

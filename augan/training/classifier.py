@@ -17,7 +17,7 @@ class ClassifierUpdate:
 
     def __init__(self, classifier: keras.Model, *, learning_rate: float, seed: int) -> None:
         self.classifier = classifier
-        self.seed = child_seed(seed, "classifier", "shift")
+        self.seed = child_seed(seed, "classifier", "shift") // 2
         self.optimizer = keras.optimizers.Adam(learning_rate)
         self.optimizer.build(classifier.trainable_variables)
 
@@ -30,7 +30,7 @@ class ClassifierUpdate:
         """Take one step on (images, classes)."""
         images, classes = data
         step = tf.cast(self.optimizer.iterations, tf.int32)
-        seen = augment(images, ("translation",), tf.stack([self.seed, step * 64]))
+        seen = augment(images, ("translation",), tf.stack([self.seed, step]))
         with tf.GradientTape() as tape:
             logits = self.classifier(seen, training=True)
             losses = tf.nn.softmax_cross_entropy_with_logits(labels=classes, logits=logits)

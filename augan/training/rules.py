@@ -67,9 +67,17 @@ RULES: tuple[Rule, ...] = (
         ("discriminator.dropout=0",),
     ),
     Rule(
-        "gan.unrolled_steps with a gan.penalty",
-        lambda c: bool(c.gan.unrolled_steps and c.gan.penalty),
-        "the imagined steps descend the adversarial loss alone",
+        "gan.unrolled_steps with a penalty, softened labels or clipping",
+        lambda c: (
+            bool(c.gan.unrolled_steps)
+            and bool(
+                c.gan.penalty
+                or c.gan.label_smoothing
+                or c.gan.label_noise
+                or c.discriminator.clip is not None
+            )
+        ),
+        "the imagined steps descend the plain adversarial loss",
         ("gan.unrolled_steps=0",),
     ),
     Rule(
