@@ -380,6 +380,12 @@ def test_what_the_size_decides(side, size, diffaug, rate):
     assert config.training.max_minutes > 0
 
 
+@pytest.mark.parametrize(("n", "diffaug"), [(19_999, ("translation",)), (20_000, ())])
+def test_many_images_need_no_augmentation(n, diffaug):
+    config, _ = resolve(Config(), from_arrays(np.zeros((n, 12, 12), np.uint8)))
+    assert config.gan.diffaug == diffaug
+
+
 def test_what_the_user_chose_stays():
     dataset = from_arrays(np.zeros((6, 8, 8), np.uint8), ["a", "b"] * 3)
     chosen = Config().replace(

@@ -12,6 +12,7 @@ from augan.training.rules import check_rules
 DEFAULT_STEPS = {8: 2000, 16: 4000, 32: 6000, 64: 4000}
 DEFAULT_MINUTES = 14.0
 SMALL_DATA_MINUTES = 0.9  # squares of 8 pixels, such as scikit-learn's digits
+MANY_IMAGES = 20_000  # with so many the discriminator does not learn them by heart
 
 
 def resolve(config: Config, dataset: Dataset) -> tuple[Config, Preprocessing]:
@@ -42,8 +43,9 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, Preprocessing]:
     rate = 1e-3 if small else 2e-4
     changes: dict[str, Any] = {"task": task, "data__size": size}
     if config.gan.diffaug is None:
-        # One pixel is an eighth of the smallest square: there a shift is no small change.
-        changes["gan__diffaug"] = [] if small else ["translation"]
+        # One pixel is an eighth of the smallest square: there a shift is no small change. And
+        # where images are many, what is not needed only blurs what the generator is told.
+        changes["gan__diffaug"] = [] if small or len(dataset) >= MANY_IMAGES else ["translation"]
     for player in ("generator", "discriminator"):
         if getattr(config, player).learning_rate is None:
             changes[f"{player}__learning_rate"] = rate
