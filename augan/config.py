@@ -34,9 +34,7 @@ class DataSection(Section):
 
 class GanSection(Section):
     architecture: Literal["mlp", "dcgan", "dcgan-upsampling"] = "dcgan"
-    loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein"] = (
-        "nonsaturating"
-    )
+    loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein"] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # real images count as 1 - this
     label_noise: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # share of labels that are swapped
     penalty: Literal["r1", "gradient"] | None = None
@@ -63,7 +61,7 @@ class GeneratorSection(Section):
 
 class DiscriminatorSection(Section):
     width: Count = 32  # channels of the first block
-    norm: Literal["none", "batch", "layer", "spectral"] = "batch"
+    norm: Literal["none", "batch", "layer", "spectral"] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip: Annotated[float, Field(gt=0)] | None = None  # weights stay within +- this
     steps: Annotated[int, Field(ge=1, le=10)] = 1  # n_critic: updates in one step of training

@@ -284,9 +284,11 @@ def trained_in_no_time():
     config = Config().replace(
         training__batch_size=4,
         gan__latent_dim=3,
+        gan__loss="nonsaturating",
         gan__diffaug=["translation"],
         generator__width=2,
         discriminator__width=2,
+        discriminator__norm="batch",
         encoder__width=2,
         classifier__width=2,
         generator__learning_rate=1e-3,

@@ -362,22 +362,38 @@ def test_the_task_follows_from_the_classes(labels, task):
 
 
 @pytest.mark.parametrize(
-    ("side", "size", "diffaug", "rate"),
+    ("side", "size", "diffaug", "rate", "loss", "norm"),
     [
-        (8, 8, (), 1e-3),
-        (12, 16, ("translation",), 2e-4),
-        (28, 32, ("translation",), 2e-4),
-        (100, 64, ("translation",), 2e-4),
+        (8, 8, (), 1e-3, "nonsaturating", "batch"),
+        (12, 16, ("translation",), 4e-4, "hinge", "spectral"),
+        (28, 32, ("translation",), 4e-4, "hinge", "spectral"),
+        (100, 64, ("translation",), 4e-4, "hinge", "spectral"),
     ],
 )
-def test_what_the_size_decides(side, size, diffaug, rate):
+def test_what_the_size_decides(side, size, diffaug, rate, loss, norm):
     dataset = from_arrays(np.zeros((6, side, side), np.uint8), ["a", "b"] * 3)
     config, preprocessing = resolve(Config(), dataset)
     assert config.data.size == preprocessing.size == size
-    assert config.gan.diffaug == diffaug
+    assert (config.gan.diffaug, config.gan.loss) == (diffaug, loss)
+    assert config.discriminator.norm == norm
     assert config.generator.learning_rate == config.discriminator.learning_rate == rate
     assert config.training.steps == DEFAULT_STEPS[size]
     assert config.training.max_minutes > 0
+
+
+@pytest.mark.parametrize(
+    ("given", "loss", "norm", "rate"),
+    [
+        ({"discriminator__norm": "batch"}, "hinge", "batch", 2e-4),
+        ({"gan__label_smoothing": 0.1}, "nonsaturating", "spectral", 4e-4),
+        ({"gan__label_noise": 0.1}, "nonsaturating", "spectral", 4e-4),
+        ({"gan__loss": "least_squares"}, "least_squares", "spectral", 4e-4),
+    ],
+)
+def test_what_the_loss_and_the_norm_depend_on(given, loss, norm, rate):
+    config, _ = resolve(Config().replace(**given), from_arrays(np.zeros((6, 28, 28), np.uint8)))
+    assert (config.gan.loss, config.discriminator.norm) == (loss, norm)
+    assert config.discriminator.learning_rate == rate
 
 
 @pytest.mark.parametrize(("n", "diffaug"), [(19_999, ("translation",)), (20_000, ())])
@@ -391,7 +407,9 @@ def test_what_the_user_chose_stays():
     chosen = Config().replace(
         task="generate",
         data__size=16,
+        gan__loss="least_squares",
         gan__diffaug=[],
+        discriminator__norm="layer",
         generator__learning_rate=3e-4,
         discriminator__learning_rate=5e-4,
         training__steps=7,

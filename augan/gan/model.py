@@ -45,7 +45,7 @@ class GAN(keras.Model):
         super().__init__(name="gan")
         self.generator, self.discriminator, self.average = generator, discriminator, average
         self.settings, self.players = config.gan, (config.generator, config.discriminator)
-        self.adversarial_loss = LOSSES[config.gan.loss]
+        self.adversarial_loss = LOSSES[decided(config.gan.loss)]
         self.penalty = PENALTIES.get(config.gan.penalty or "")
         self.diffaug = decided(config.gan.diffaug)
         self.latent_dim = generator.inputs[0].shape[-1]

@@ -13,6 +13,7 @@ DEFAULT_STEPS = {8: 2000, 16: 4000, 32: 6000, 64: 4000}
 DEFAULT_MINUTES = 14.0
 SMALL_DATA_MINUTES = 0.9  # squares of 8 pixels, such as scikit-learn's digits
 MANY_IMAGES = 20_000  # with so many the discriminator does not learn them by heart
+RATES = {"spectral": 4e-4}  # Adam's from 16 pixels; 2e-4, DCGAN's, under other norms
 
 
 def resolve(config: Config, dataset: Dataset) -> tuple[Config, Preprocessing]:
@@ -40,15 +41,16 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, Preprocessing]:
             "sort the images into one folder for each class, or use --task detect or generate"
         )
     small = size == min(DEFAULT_STEPS)
-    rate = 1e-3 if small else 2e-4
     changes: dict[str, Any] = {"task": task, "data__size": size}
+    loss, norm = _loss_and_norm(config, small)
+    changes |= {"gan__loss": loss, "discriminator__norm": norm}
     if config.gan.diffaug is None:
         # One pixel is an eighth of the smallest square: there a shift is no small change. And
         # where images are many, what is not needed only blurs what the generator is told.
         changes["gan__diffaug"] = [] if small or len(dataset) >= MANY_IMAGES else ["translation"]
     for player in ("generator", "discriminator"):
         if getattr(config, player).learning_rate is None:
-            changes[f"{player}__learning_rate"] = rate
+            changes[f"{player}__learning_rate"] = 1e-3 if small else RATES.get(norm, 2e-4)
     if config.monitor.every is None:
         changes["monitor__every"] = 250 if small else 500
     if config.training.steps is None and config.training.max_minutes is None:
@@ -57,3 +59,10 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, Preprocessing]:
     config = config.replace(**changes)
     check_rules(config)
     return config, preprocessing
+
+
+def _loss_and_norm(config: Config, small: bool) -> tuple[str, str]:
+    """DCGAN's on the smallest squares; else those of SNGAN, whose images keep to their classes."""
+    softened = config.gan.label_smoothing or config.gan.label_noise
+    loss = config.gan.loss or ("nonsaturating" if small or softened else "hinge")
+    return loss, config.discriminator.norm or ("batch" if small else "spectral")
