@@ -29,7 +29,7 @@ class Section(BaseModel):
 
 
 class DataSection(Section):
-    size: Literal[8, 16, 32, 64] | None = None  # side of the model's square, in pixels
+    size: Literal[8, 16, 32, 64, 128] | None = None  # side of the model's square, in pixels
 
 
 class GanSection(Section):

@@ -12,7 +12,8 @@ from augan.data.geometry import fitted_shape, margins, resize
 from augan.data.images import UnreadableImage
 from augan.exceptions import DataError
 
-SIZES = (8, 16, 32, 64)
+SIZES = (8, 16, 32, 64, 128)
+LARGEST_CHOSEN = 64  # 128 takes four times as long, so it must be asked for
 _INTEGER_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 
 
@@ -68,7 +69,7 @@ class Preprocessing:
             The training images.
         size
             Side of the square, a power of two from 8; by default the smallest of 8, 16, 32 and
-            64 that holds the longer side of the median image, or 64.
+            64 that holds the longer side of the median image, or 64 if none does.
 
         Raises
         ------
@@ -80,7 +81,8 @@ class Preprocessing:
             raise DataError(f"{dataset.name} holds no image; give at least one")
         if size is None:
             median = float(np.median([max(header.height, header.width) for header in headers]))
-            size = next((side for side in SIZES if side >= median), SIZES[-1])
+            fitting = (side for side in SIZES if side >= min(median, LARGEST_CHOSEN))
+            size = next(fitting)
         dtypes = {header.dtype for header in headers}
         dtype = next((kind for kind in ("float32", "uint16") if kind in dtypes), "uint8")
         low, high = _INTEGER_RANGE.get(dtype) or _float_range(dataset.images)
