@@ -63,9 +63,8 @@ def folder_dataset(folder: Path, part: Literal["train", "test"]) -> Dataset:
     """
     base = _part_folder(folder, part)
     prefix = base.relative_to(folder)
-    inside = find_images(base)
-    found = [name for name in inside if not _is_unlabelled(name)]
-    unnamed, warnings = _unlabelled(folder, base, inside) if part == "train" else ([], [])
+    found = [name for name in find_images(base) if not _is_unlabelled(name)]
+    unnamed, warnings = _unlabelled(folder, base) if part == "train" else ([], [])
     if not found and unnamed:
         warnings.append(
             f"{folder} has no class folders: its {len(unnamed)} unlabelled images are trained on "
@@ -94,7 +93,7 @@ def _is_unlabelled(name: str) -> bool:
     return "/" in name and name.split("/")[0].casefold() in UNLABELLED
 
 
-def _unlabelled(folder: Path, base: Path, inside: list[str]) -> tuple[list[str], list[str]]:
+def _unlabelled(folder: Path, base: Path) -> tuple[list[str], list[str]]:
     """Return the unlabelled images, relative to `folder`, and a warning for each empty place.
 
     They lie beside the class folders or, where `base` is the folder `train`, also beside that.
