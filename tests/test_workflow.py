@@ -566,3 +566,22 @@ def test_a_run_that_exists_is_refused_before_images_are_decoded(tmp_path):
         train(Config(), dataset, out=tmp_path / "new")
     with pytest.raises(DataError, match="exists already"):
         train(Config(), dataset, out=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["dcgan", "mlp"])
+def test_squares_of_128_pixels_from_end_to_end(architecture, tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (24, 150, 120, 3), np.uint8)
+    more = from_arrays(rng.integers(0, 256, (5, 90, 200), np.uint8))
+    dataset = replace(from_arrays(images, np.arange(24) % 2), unlabelled=more)
+    small = {**SMALLEST, "training__steps": 20, "gan__architecture": architecture}
+    bundle = train(
+        Config(task="both").replace(data__size=128, **small), dataset, out=tmp_path / "run"
+    )
+    assert bundle.metrics["steps"] == {"classifier": 5, "gan": 20, "encoder": 10}
+    assert bundle.data["num_unlabelled"] == 5
+    detector = Detector.from_bundle(load_bundle(tmp_path / "run"))
+    again = detector.reconstruct(detector.preprocessing.materialise(images[:2]))
+    assert again.shape == (2, 128, 128, 3)
+    assert np.isfinite(detector.score(detector.preprocessing.materialise(images))).all()

@@ -42,6 +42,12 @@ def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
             f"{figures['untrained_kernel_distance']:.3f}) on {figures['n_real']} held-out images"
             f"{', few' if figures['few'] else ''}, features {figures['extractor']}"
         )
+    unlabelled = bundle.metrics.get("unlabelled")
+    if unlabelled:
+        lines.append(
+            f"unlabelled: the GAN learned from {unlabelled['used']} of {unlabelled['n']} images "
+            "whose class the classifier guessed"
+        )
     accuracy = bundle.metrics.get("classifier")
     if accuracy:
         lines.append(

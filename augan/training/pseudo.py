@@ -38,9 +38,12 @@ class Guessed:
     def describe(self, unlabelled: np.ndarray) -> dict[str, Any]:
         """Return how many unlabelled images are used, and how many of them each class got."""
         used, classes = np.intersect1d(unlabelled, self.rows), np.asarray(self.classes)
-        weights = classes[used] if classes.ndim == 2 else np.eye(classes.max() + 1)[classes[used]]
-        counts = [round(float(count), 3) for count in weights.sum(axis=0)]
-        return {"n": len(unlabelled), "used": len(used), "class_counts": counts}
+        if classes.ndim == 2:
+            counts = classes[used].sum(axis=0, dtype=np.float64)
+        else:
+            counts = np.bincount(classes[used], minlength=classes.max() + 1)
+        shown = [round(float(count), 3) for count in counts]
+        return {"n": len(unlabelled), "used": len(used), "class_counts": shown}
 
 
 def guess_classes(
