@@ -52,7 +52,7 @@ class GanSection(Section):
         0.999,
     )  # Adam's, of both players
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999  # decay of the averaged generator
-    unlabelled: Literal["hard", "confident", "soft"] = "hard"  # how their class is guessed
+    unlabelled: Literal["soft", "hard", "confident"] = "soft"  # guessed class of the unlabelled
 
 
 class GeneratorSection(Section):

@@ -158,7 +158,7 @@ def test_other_families_stop_twice(changes, tiny_digits, tmp_path):
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("how", ["hard", pytest.param("soft", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", ["soft", pytest.param("confident", marks=pytest.mark.slow)])
 def test_guessed_classes_are_guessed_again(how, tiny_digits, tmp_path):
     unlabelled = tiny_digits.subset(np.arange(120, 240)).without_labels()
     dataset = replace(tiny_digits.subset(np.arange(120)), unlabelled=unlabelled)
