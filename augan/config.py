@@ -29,7 +29,7 @@ class Section(BaseModel):
 
 
 class DataSection(Section):
-    size: Literal[8, 16, 32, 64] | None = None  # side of the model's square, in pixels
+    size: Literal[8, 16, 32, 64, 128] | None = None  # side of the model's square, in pixels
 
 
 class GanSection(Section):
@@ -50,6 +50,7 @@ class GanSection(Section):
         0.999,
     )  # Adam's, of both players
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999  # decay of the averaged generator
+    unlabelled: Literal["soft", "hard", "confident"] = "soft"  # guessed class of the unlabelled
 
 
 class GeneratorSection(Section):

@@ -356,6 +356,16 @@ def test_dry_run_writes_nothing_and_prints_settings(augan: Augan, task: str) -> 
     assert os.listdir() == []
 
 
+def test_dry_run_counts_unlabelled_images(augan: Augan) -> None:
+    write_digits(Path("photos/train"), 20, by_class=True)
+    write_digits(Path("photos/unlabeled"), 7)
+    result = augan("train", "photos", "--dry-run")
+    assert "photos: 20 images of 9 classes and 7 unlabelled as 8x8 gray; task both" in result.stderr
+    alone = augan("train", "photos", "--dry-run", "--task", "detect")
+    assert "photos: 20 images of 9 classes as" in alone.stderr
+    assert alone.stderr.count("the 7 unlabelled images are not used") == 1
+
+
 def test_dry_run_as_json(augan: Augan) -> None:
     as_text = augan("train", "--dry-run", "--steps", 5, "--seed", 4)
     as_json = augan("train", "--dry-run", "--steps", 5, "--seed", 4, "--json")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,17 @@ def test_other_families_stop_twice(changes, tiny_digits, tmp_path):
     stop(tiny_digits, tmp_path / "run", "gan", 20, "SIGTERM", config)
     stop(tiny_digits, tmp_path / "run", "gan", 50, "failure", config, resume=True)
     train(config, tiny_digits, out=tmp_path / "run", resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("how", ["soft", pytest.param("confident", marks=pytest.mark.slow)])
+def test_guessed_classes_are_guessed_again(how, tiny_digits, tmp_path):
+    unlabelled = tiny_digits.subset(np.arange(120, 240)).without_labels()
+    dataset = replace(tiny_digits.subset(np.arange(120)), unlabelled=unlabelled)
+    config = CONFIG.replace(gan__unlabelled=how, training__steps=40, task="generate")
+    train(config, dataset, out=tmp_path / "whole")
+    stop(dataset, tmp_path / "run", "gan", 20, "failure", config)
+    train(config, dataset, out=tmp_path / "run", resume=True)
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 

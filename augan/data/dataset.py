@@ -1,6 +1,6 @@
 """Images with what is known about them: names, labels, groups."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
@@ -25,11 +25,16 @@ class ImageFiles(Sequence[np.ndarray]):
         The folder that `names` are relative to.
     names
         Relative POSIX paths.
+    headers
+        What the files' headers say, where they were read already.
     """
 
-    def __init__(self, root: Path, names: Sequence[str]) -> None:
+    def __init__(
+        self, root: Path, names: Sequence[str], headers: Sequence[ImageHeader] | None = None
+    ) -> None:
         self.root = root
         self.names = tuple(names)
+        self._headers = None if headers is None else tuple(headers)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -40,12 +45,20 @@ class ImageFiles(Sequence[np.ndarray]):
     def __getitem__(self, index: slice) -> "ImageFiles": ...
     def __getitem__(self, index: int | slice) -> "np.ndarray | ImageFiles":
         if isinstance(index, slice):
-            return ImageFiles(self.root, self.names[index])
+            return self.at(range(len(self))[index])
         return read_image(self.root / self.names[index])
 
     def headers(self) -> list[ImageHeader]:
-        """Read the header of every file."""
-        return [read_header(self.root / name) for name in self.names]
+        """Return the header of every file, as it was when first read."""
+        if self._headers is None:
+            self._headers = tuple(read_header(self.root / name) for name in self.names)
+        return list(self._headers)
+
+    def at(self, rows: Iterable[int]) -> "ImageFiles":
+        """Return the files at `rows`."""
+        rows = list(rows)
+        known = None if self._headers is None else [self._headers[row] for row in rows]
+        return ImageFiles(self.root, [self.names[row] for row in rows], known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +85,12 @@ class Dataset:
         Text `[N]`, or None; images of one group must not be split up.
     skipped
         Files left out, each with the reason.
+    unlabelled
+        Images to learn from whose classes nobody has named, or None; without labels or groups that
+        must be known. They are no part of N: the generator and the encoder train on them too, but
+        nothing is tuned or calibrated on them.
+    warnings
+        What is odd about the data, in whole sentences.
     """
 
     name: str
@@ -82,6 +101,8 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     groups: np.ndarray | None = None
     skipped: Skipped = ()
+    unlabelled: "Dataset | None" = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -98,6 +119,10 @@ class Dataset:
             raise DataError(f"a class name occurs twice: {', '.join(self.class_names)}")
         if self.labels is not None:
             self._check_labels(self.labels)
+        if self.unlabelled is not None and (
+            self.unlabelled.labels is not None or self.unlabelled.unlabelled is not None
+        ):
+            raise DataError("the unlabelled images have labels, or unlabelled images of their own")
 
     def _check_labels(self, labels: np.ndarray) -> None:
         if labels.dtype != np.int64:
@@ -117,14 +142,17 @@ class Dataset:
         return len(self.class_names)
 
     def subset(self, indices: Any) -> "Dataset":
-        """Return the images at `indices` (integers, or booleans `[N]`), lazy ones still lazy."""
+        """Return the images at `indices` (integers, or booleans `[N]`), lazy ones still lazy.
+
+        The unlabelled images stay beside them.
+        """
         chosen = np.asarray(indices)
         chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
         images = self.images
         if isinstance(images, np.ndarray):
             images = images[chosen]
         elif isinstance(images, ImageFiles):
-            images = ImageFiles(images.root, [images.names[i] for i in chosen])
+            images = images.at(chosen)
         else:
             images = [images[int(i)] for i in chosen]
         return replace(
@@ -138,6 +166,15 @@ class Dataset:
     def without_labels(self) -> "Dataset":
         """Return the same images as if their classes were not known."""
         return replace(self, labels=None, class_names=())
+
+    def without_unlabelled(self) -> "Dataset":
+        """Return the same images without the unlabelled ones beside them."""
+        return self if self.unlabelled is None else replace(self, unlabelled=None)
+
+    @property
+    def num_unlabelled(self) -> int:
+        """The number of unlabelled images beside these."""
+        return 0 if self.unlabelled is None else len(self.unlabelled)
 
     def headers(self) -> list[ImageHeader]:
         """Return size, channels and type of every image, without decoding files."""
@@ -155,6 +192,7 @@ def from_arrays(
     name: str = "array",
     groups: Any = None,
     class_names: Sequence[str] | None = None,
+    unlabelled: Any = None,
 ) -> Dataset:
     """Make a dataset of arrays in memory; uint8, uint16 and float32 pixels are not copied.
 
@@ -171,6 +209,9 @@ def from_arrays(
         One name or number per image, or None.
     class_names
         The classes that `y` refers to by position or name; by default the distinct values of `y`.
+    unlabelled
+        More images, of classes that nobody has named, in the form of `x`; or None. Their size
+        may differ from that of `x`.
 
     Raises
     ------
@@ -196,7 +237,15 @@ def from_arrays(
         labels=labels,
         class_names=names,
         groups=None if groups is None else as_groups(groups, n),
+        unlabelled=None if unlabelled is None else _unlabelled(unlabelled, name),
     )
+
+
+def _unlabelled(x: Any, name: str) -> Dataset:
+    try:
+        return from_arrays(x, name=f"unlabelled images of {name}")
+    except DataError as error:
+        raise DataError(f"unlabelled images: {error}") from error
 
 
 def _array_header(shape: tuple[int, ...], dtype: np.dtype) -> ImageHeader:

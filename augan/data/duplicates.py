@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 
 from augan.data.splits import Split
+from augan.data.stacked import Stacked
 
 # Measured: repeated photographs of the same parts exceed it for a fifth to a half of the images,
 # unrelated digits, garments and animals for at most three in a thousand.
@@ -16,7 +17,7 @@ MAX_OTHERS = 20_000
 _CHUNK = 500
 
 
-def near_duplicates(pixels: np.ndarray, split: Split) -> list[tuple[int, int, float]]:
+def near_duplicates(pixels: np.ndarray | Stacked, split: Split) -> list[tuple[int, int, float]]:
     """Find nearly identical images of which one calibrates and the other does not.
 
     Gray thumbnails of at most 24 x 24 pixels are compared by correlation, so that brightness and
@@ -27,7 +28,7 @@ def near_duplicates(pixels: np.ndarray, split: Split) -> list[tuple[int, int, fl
     Parameters
     ----------
     pixels
-        `[N, S, S, C]`, as stored by `Preprocessing`.
+        `[N, S, S, C]`, as stored by `Preprocessing`; only the rows compared are read.
     split
         The division of these N images.
 
@@ -63,7 +64,7 @@ def _evenly(indices: np.ndarray, most: int) -> np.ndarray:
     return indices[np.linspace(0, len(indices) - 1, most).astype(np.int64)]
 
 
-def _thumbnails(pixels: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _thumbnails(pixels: np.ndarray | Stacked, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return gray thumbnails of zero mean and unit norm `[N, T * T]`, and which are flat `[N]`.
 
     Flat ones have no contrast to normalise; they become zero and so resemble nothing.
@@ -92,7 +93,7 @@ def _area_weights(source: int, target: int) -> np.ndarray:
 
 
 def _equal(
-    pixels: np.ndarray, others: np.ndarray, held: np.ndarray
+    pixels: np.ndarray | Stacked, others: np.ndarray, held: np.ndarray
 ) -> list[tuple[int, int, float]]:
     """Return the pairs of exactly equal images."""
     known = {_digest(pixels[i]): int(i) for i in others}

@@ -32,6 +32,8 @@ FASHION_CLASSES = (
     "Ankle boot",
 )
 
+UNLABELLED_KEYS = ("x_unlabelled", "x_unlabeled")  # of .npz files
+
 Part = Literal["train", "test"]
 
 
@@ -48,9 +50,11 @@ def load_dataset(
         - a built-in name, `digits` or `fashion-mnist`; a file or folder of that name is meant
           when written with a path separator (`./digits`) or given as a `Path`;
         - a folder of images: flat, or with one subfolder per class. When it holds a folder
-          `train`, that is the training part and the folder `test` beside it the test part;
+          `train`, that is the training part and the folder `test` beside it the test part. A
+          folder `unlabeled` or `unlabelled` is no class: it holds training images whose classes
+          nobody has named;
         - a folder of IDX files named as those of MNIST;
-        - an `.npz` file with the arrays `x` and perhaps `y`, `x_test`, `y_test`;
+        - an `.npz` file with the arrays `x` and perhaps `y`, `x_unlabelled`, `x_test`, `y_test`;
         - a tuple `(x,)` or `(x, y)` of arrays.
     part
         Training never reads the test part.
@@ -78,7 +82,17 @@ def load_dataset(
             f"a table of groups is about image files, but {dataset.name} has none; give arrays "
             "their groups with from_arrays(x, y, groups=...)"
         )
-    return replace(dataset, groups=read_groups(groups, dataset.images.root, dataset.names))
+    return _grouped(dataset, dataset.images.root, groups)
+
+
+def _grouped(dataset: Dataset, root: Path, table: str | Path) -> Dataset:
+    """Give the images their groups; those of unlabelled images may be unknown, which is ""."""
+    more = dataset.unlabelled
+    if more is not None:
+        known = read_groups(table, root, more.names, all_known=False)
+        more = replace(more, groups=known)
+    known = read_groups(table, root, dataset.names)
+    return replace(dataset, groups=known, unlabelled=more)
 
 
 def _load(data: str | Path | tuple[Any, ...], part: Part) -> Dataset:
@@ -149,7 +163,8 @@ def _npz_dataset(path: Path, part: Part) -> Dataset:
             raise zipfile.BadZipFile("it is not a complete .npz archive")
         # Pickled content could run code; without it a damaged or hostile file can only fail.
         with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in (x_key, y_key) if key in file.files}
+            wanted = (x_key, y_key, *(UNLABELLED_KEYS if part == "train" else ()))
+            arrays = {key: file[key] for key in wanted if key in file.files}
             keys = ", ".join(file.files) or "nothing"
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
@@ -160,7 +175,8 @@ def _npz_dataset(path: Path, part: Part) -> Dataset:
         raise DataError(
             f"{path} holds {keys}; the images of the {part} part must be called {x_key}"
         )
-    dataset = from_arrays(arrays[x_key], arrays.get(y_key), name=path.stem)
+    more = next((arrays[key] for key in UNLABELLED_KEYS if key in arrays), None)
+    dataset = from_arrays(arrays[x_key], arrays.get(y_key), name=path.stem, unlabelled=more)
     return replace(dataset, source=str(path))
 
 

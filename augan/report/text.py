@@ -15,6 +15,7 @@ from augan.detect.folder import DetectionResult
 def plan_line(config: Config, dataset: Dataset, preprocessing: Preprocessing) -> str:
     """Say what will be trained on what, and for how long."""
     classes = f" of {dataset.num_classes} classes" if dataset.num_classes > 1 else ""
+    more = f" and {dataset.num_unlabelled} unlabelled" if dataset.num_unlabelled else ""
     colour = "gray" if preprocessing.channels == 1 else "colour"
     limits = []
     if config.training.steps is not None:
@@ -22,7 +23,7 @@ def plan_line(config: Config, dataset: Dataset, preprocessing: Preprocessing) ->
     if config.training.max_minutes is not None:
         limits.append(f"at most {config.training.max_minutes:g} minutes")
     return (
-        f"{dataset.name}: {len(dataset)} images{classes} as {preprocessing.size}x"
+        f"{dataset.name}: {len(dataset)} images{classes}{more} as {preprocessing.size}x"
         f"{preprocessing.size} {colour}; task {config.task}; {', '.join(limits)}"
     )
 
@@ -40,6 +41,12 @@ def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
             f"{figures['floor']['kernel_distance']:.3f}, untrained "
             f"{figures['untrained_kernel_distance']:.3f}) on {figures['n_real']} held-out images"
             f"{', few' if figures['few'] else ''}, features {figures['extractor']}"
+        )
+    unlabelled = bundle.metrics.get("unlabelled")
+    if unlabelled:
+        lines.append(
+            f"unlabelled: the GAN learned from {unlabelled['used']} of {unlabelled['n']} images "
+            "whose class the classifier guessed"
         )
     accuracy = bundle.metrics.get("classifier")
     if accuracy:

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from augan.config import Config
+from augan.config import Config, Task
 from augan.data.dataset import Dataset
 from augan.data.preprocessing import Preprocessing
 from augan.exceptions import ConfigError
 from augan.training.rules import check_rules
 
 # Side of the square -> updates of the GAN, chosen to end within the default minutes on two cores.
-DEFAULT_STEPS = {8: 2000, 16: 4000, 32: 6000, 64: 4000}
+# At 128 pixels an update takes over a second there, and the minutes end the training first.
+DEFAULT_STEPS = {8: 2000, 16: 4000, 32: 6000, 64: 4000, 128: 4000}
 DEFAULT_MINUTES = 14.0
 SMALL_DATA_MINUTES = 0.9  # squares of 8 pixels, such as scikit-learn's digits
 MANY_IMAGES = 20_000  # with so many the discriminator does not learn them by heart
@@ -31,15 +32,11 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, Preprocessing]:
     ConfigError
         If the data cannot serve the task.
     """
+    task = _task(config, dataset)
+    if task == "detect":  # they may hold anomalies, which shall not decide either
+        dataset = dataset.without_unlabelled()
     preprocessing = Preprocessing.fit(dataset, config.data.size)
-    size, task = preprocessing.size, config.task
-    if task == "auto":
-        task = "both" if dataset.num_classes > 1 else "detect"
-    if task == "both" and dataset.num_classes < 2:
-        raise ConfigError(
-            f"{dataset.name} has {dataset.num_classes} classes, and --task both needs at least 2; "
-            "sort the images into one folder for each class, or use --task detect or generate"
-        )
+    size = preprocessing.size
     small = size == min(DEFAULT_STEPS)
     changes: dict[str, Any] = {"task": task, "data__size": size}
     loss, norm = _loss_and_norm(config, small)
@@ -52,7 +49,8 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, Preprocessing]:
         if getattr(config, player).learning_rate is None:
             changes[f"{player}__learning_rate"] = 1e-3 if small else RATES.get(norm, 2e-4)
     if config.monitor.every is None:
-        changes["monitor__every"] = 250 if small else 500
+        # The largest squares get few updates in their time, and are to be measured all the same.
+        changes["monitor__every"] = 250 if small or size > 64 else 500
     if config.training.steps is None and config.training.max_minutes is None:
         changes["training__steps"] = DEFAULT_STEPS.get(size, DEFAULT_STEPS[64])
         changes["training__max_minutes"] = SMALL_DATA_MINUTES if small else DEFAULT_MINUTES
@@ -66,3 +64,15 @@ def _loss_and_norm(config: Config, small: bool) -> tuple[str, str]:
     softened = config.gan.label_smoothing or config.gan.label_noise
     loss = config.gan.loss or ("nonsaturating" if small or softened else "hinge")
     return loss, config.discriminator.norm or ("batch" if small else "spectral")
+
+
+def _task(config: Config, dataset: Dataset) -> Task:
+    task: Task = config.task
+    if task == "auto":
+        task = "both" if dataset.num_classes > 1 else "detect"
+    if task == "both" and dataset.num_classes < 2:
+        raise ConfigError(
+            f"{dataset.name} has {dataset.num_classes} classes, and --task both needs at least 2; "
+            "sort the images into one folder for each class, or use --task detect or generate"
+        )
+    return task

@@ -66,10 +66,9 @@ class RunFolder:
         resume: bool = False,
     ) -> None:
         self.path = _default_path(data_name, resume) if path is None else Path(path)
-        holds_something = self.path.is_file() or any(_visible(self.path))
-        if holds_something and not resume:
-            hint = "go on with --resume, or " if (self.path / IDENTITY).exists() else ""
-            raise DataError(f"{self.path} exists already; {hint}name a new folder with --out")
+        if not resume:
+            refuse_occupied(self.path)
+        holds_something = _occupied(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -167,6 +166,18 @@ def _default_path(data_name: str, resume: bool) -> Path:
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{safe}"
     names = [stem, *(f"{stem}-{number}" for number in range(2, 100))]
     return next(RUNS / name for name in names if not (RUNS / name).exists())
+
+
+def refuse_occupied(path: str | Path) -> None:
+    """Raise DataError unless a new training may write to `path`."""
+    path = Path(path)
+    if _occupied(path):
+        hint = "go on with --resume, or " if (path / IDENTITY).exists() else ""
+        raise DataError(f"{path} exists already; {hint}name a new folder with --out")
+
+
+def _occupied(path: Path) -> bool:
+    return path.is_file() or any(_visible(path))
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -21,11 +21,17 @@ from keras import layers
 from augan.gan.networks import blocks
 
 KERNEL = 4  # with stride 2 it covers each pixel equally often: no checkerboard
+_MOST_DOUBLINGS = 3  # of the width from block to block: 64 pixels take three, 128 no more
 
 
 def num_scales(size: int) -> int:
     """Return how often a side of `size` pixels is halved: down to 4, or 2 for 8 pixels."""
     return max(2, (size // 4).bit_length() - 1)
+
+
+def _filters(width: int, doublings: int) -> int:
+    """Return the channels of a block that many blocks away from the image."""
+    return width << min(doublings, _MOST_DOUBLINGS)
 
 
 def _checked_size(image_shape: tuple[int, int, int]) -> int:
@@ -76,7 +82,7 @@ def _generator(
     """
     size, channels = _checked_size(image_shape), image_shape[2]
     scales = num_scales(size)
-    start, filters = size >> scales, width << (scales - 1)
+    start, filters = size >> scales, _filters(width, scales - 1)
     inputs, x, modulation = blocks.generator_inputs(latent_dim, num_classes, conditioning, seed)
     x = layers.Dense(
         start * start * filters,
@@ -87,7 +93,7 @@ def _generator(
     x = layers.Reshape((start, start, filters), name="seed_map")(x)
     x = blocks.normalised(x, modulation, "0")
     for i in range(1, scales):
-        x = grow(x, filters >> i, f"up_{i}", seed, use_bias=False)
+        x = grow(x, _filters(width, scales - 1 - i), f"up_{i}", seed, use_bias=False)
         x = blocks.normalised(x, modulation, str(i))
     image = grow(x, channels, "image", seed, activation="tanh")
     return keras.Model(inputs, image, name="generator")
@@ -141,7 +147,7 @@ def _trunk(images: Any, *, width: int, norm: str, dropout: float, seed: int) -> 
         name = f"down_{i}"
         convolution = blocks.layer(layers.Conv2D, norm, seed)
         x = convolution(
-            width << i,
+            _filters(width, i),
             KERNEL,
             strides=2,
             padding="same",
