@@ -33,7 +33,8 @@ class DataSection(Section):
 
 
 class GanSection(Section):
-    architecture: Literal["mlp", "dcgan", "dcgan-upsampling"] = "dcgan"
+    # None: dcgan for images, mlp for the rows of a table
+    architecture: Literal["mlp", "dcgan", "dcgan-upsampling"] | None = None
     loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein"] = (
         "nonsaturating"
     )

@@ -20,7 +20,7 @@ from augan.config import Config
 from augan.data.cache import Squares, cached_squares
 from augan.data.dataset import Dataset
 from augan.data.duplicates import near_duplicates
-from augan.data.preprocessing import Preprocessing
+from augan.data.prepared import AnyPreprocessing
 from augan.data.splits import Split, make_split
 from augan.detect.detector import Detector
 from augan.exceptions import DataError
@@ -36,6 +36,10 @@ from augan.training.runs import RunFolder
 
 AFTER_TRAINING = 0.05  # share of the minutes kept for fitting the detector and saving
 CODES_CHUNK = 1024  # images that are float32 at once while they are encoded
+_TWINS_REMEDY = {
+    "images": "name what belongs together with --groups",
+    "rows": "remove repeated rows",
+}
 DUPLICATE_SHARE = 0.005  # of the calibration images; below it, look-alikes are chance
 
 
@@ -45,7 +49,7 @@ class _Material:
 
     config: Config
     squares: Squares
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     split: Split
     warnings: list[str]
 
@@ -71,7 +75,9 @@ class _Material:
         encoder = self.config.task != "generate" or self.config.training.keep_codes
         wanted = {
             "classifier": self.num_classes > 0,
-            "rotation": self.num_classes == 0 and self.config.monitor.enabled,
+            "rotation": self.num_classes == 0
+            and self.config.monitor.enabled
+            and self.preprocessing.noun == "images",
             "gan": True,
             "encoder": encoder,
         }
@@ -152,7 +158,7 @@ def _train_in(
     return bundle
 
 
-def _gather(config: Config, preprocessing: Preprocessing, dataset: Dataset) -> _Material:
+def _gather(config: Config, preprocessing: AnyPreprocessing, dataset: Dataset) -> _Material:
     squares = cached_squares(dataset, preprocessing)
     dataset = squares.dataset
     split = make_split(
@@ -164,19 +170,19 @@ def _gather(config: Config, preprocessing: Preprocessing, dataset: Dataset) -> _
     )
     if not len(split.tune):
         raise DataError(
-            f"{dataset.name} has too few images ({len(dataset)}): each class's only image is "
-            "needed to train, and none is left to check with; add images"
+            f"{dataset.name} has too few {dataset.noun} ({len(dataset)}): each class's only one is "
+            f"needed to train, and none is left to check with; add {dataset.noun}"
         )
-    warnings = []
+    warnings = list(preprocessing.warnings)
     if dataset.skipped:
         warnings.append(f"{len(dataset.skipped)} files could not be read; see skipped.csv")
     twins = near_duplicates(squares.pixels, split)
     if len(twins) > DUPLICATE_SHARE * len(split.calibrate):
         outside, inside, _ = twins[0]
         warnings.append(
-            f"{len(twins)} calibration images are nearly identical to training images (for example "
-            f"{dataset.names[inside]} and {dataset.names[outside]}): false alarms will exceed the "
-            "chosen rate; name what belongs together with --groups"
+            f"{len(twins)} calibration {dataset.noun} are nearly identical to training "
+            f"{dataset.noun} (for example {dataset.names[inside]} and {dataset.names[outside]}): "
+            f"false alarms will exceed the chosen rate; {_TWINS_REMEDY[dataset.noun]}"
         )
     return _Material(config, squares, preprocessing, split, warnings)
 

@@ -1,4 +1,4 @@
-"""Images with what is known about them: names, labels, groups."""
+"""Images, or the rows of a table, with what is known about them: names, labels, groups."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ import numpy as np
 
 from augan.data.arrays import as_groups, as_images, as_labels
 from augan.data.images import ImageHeader, read_header, read_image
+from augan.data.tables import Table, Target, as_frame, is_frame
 from augan.exceptions import DataError
 
 MAX_SKIPPED = 0.1
@@ -60,7 +61,7 @@ class Dataset:
         Where it came from, or None for arrays in memory.
     images
         An array `[N, H, W, C]` of uint8, uint16 or float32, or `ImageFiles`, whose pictures
-        `[H, W, C]` may differ in size.
+        `[H, W, C]` may differ in size; or a `Table` of N rows.
     names
         One per image: relative POSIX paths, or row numbers as text.
     labels
@@ -76,7 +77,7 @@ class Dataset:
 
     name: str
     source: str | None
-    images: np.ndarray | Sequence[np.ndarray]
+    images: np.ndarray | Sequence[np.ndarray] | Table
     names: tuple[str, ...]
     labels: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
@@ -88,7 +89,7 @@ class Dataset:
         if isinstance(self.images, np.ndarray):
             _check_array(self.images)
         if len(self.names) != n:
-            raise DataError(f"there are {n} images but {len(self.names)} names; give one each")
+            raise DataError(f"there are {n} {self.noun} but {len(self.names)} names; give one each")
         if (self.labels is None) != (not self.class_names):
             raise DataError("labels and class names belong together: give both or neither")
         for what, values in (("labels", self.labels), ("groups", self.groups)):
@@ -112,6 +113,11 @@ class Dataset:
         return len(self.images)
 
     @property
+    def noun(self) -> str:
+        """What the samples are: "images" or "rows"."""
+        return "rows" if isinstance(self.images, Table) else "images"
+
+    @property
     def num_classes(self) -> int:
         """The number of classes, 0 without labels."""
         return len(self.class_names)
@@ -123,6 +129,8 @@ class Dataset:
         images = self.images
         if isinstance(images, np.ndarray):
             images = images[chosen]
+        elif isinstance(images, Table):
+            images = images.take(chosen)
         elif isinstance(images, ImageFiles):
             images = ImageFiles(images.root, [images.names[i] for i in chosen])
         else:
@@ -141,6 +149,8 @@ class Dataset:
 
     def headers(self) -> list[ImageHeader]:
         """Return size, channels and type of every image, without decoding files."""
+        if isinstance(self.images, Table):
+            raise DataError(f"{self.name} is a table, and its rows are no images")
         if isinstance(self.images, ImageFiles):
             return self.images.headers()
         if isinstance(self.images, np.ndarray):
@@ -162,7 +172,8 @@ def from_arrays(
     ----------
     x
         Images `[N, H, W]` or `[N, H, W, C]`, C is 1 or 3: uint8, uint16, floating point, or
-        other integers and booleans that fit.
+        other integers and booleans that fit. Or a table: a DataFrame, or an array `[N, F]` of
+        numbers, a column each.
     y
         One label per image, integers or text, or None.
     name
@@ -183,11 +194,14 @@ def from_arrays(
     >>> dataset.class_names, dataset.labels.tolist()
     (('ant', 'cat'), [1, 0])
     """
-    images = as_images(x)
-    n = len(images)
     if y is None and class_names is not None:
         raise DataError("class_names came without labels; give y too, or leave class_names out")
+    is_table = is_frame(x) or np.ndim(x) == 2
+    images = Table(as_frame(x)) if is_table else as_images(x)
+    n = len(images)
     labels, names = (None, ()) if y is None else as_labels(y, n, class_names)
+    if isinstance(images, Table) and y is not None:
+        images = replace(images, target=_target_of(y, images))
     return Dataset(
         name=name,
         source=None,
@@ -197,6 +211,15 @@ def from_arrays(
         class_names=names,
         groups=None if groups is None else as_groups(groups, n),
     )
+
+
+def _target_of(y: Any, table: Table) -> Target:
+    """How the labels of a table are written beside its columns: last, and by their own name."""
+    taken = set(table.frame.columns)
+    name = str(getattr(y, "name", None) or "y")
+    while name in taken:
+        name = f"{name}_"
+    return Target(name, len(taken), str(getattr(y, "dtype", np.asarray(y).dtype)))
 
 
 def _array_header(shape: tuple[int, ...], dtype: np.dtype) -> ImageHeader:

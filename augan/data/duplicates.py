@@ -1,4 +1,4 @@
-"""Nearly identical images on both sides of a split, which make any calibration look too good."""
+"""Nearly identical samples on both sides of a split, which make any calibration look too good."""
 
 import hashlib
 
@@ -22,12 +22,13 @@ def near_duplicates(pixels: np.ndarray, split: Split) -> list[tuple[int, int, fl
     Gray thumbnails of at most 24 x 24 pixels are compared by correlation, so that brightness and
     contrast do not matter. Of large collections an evenly spaced part is compared: 2,000
     calibration images with 20,000 others. Images of one value everywhere have no correlation
-    and count only when they are equal.
+    and count only when they are equal. So do the rows of a table, and only where one of its columns
+    hardly ever repeats a value: elsewhere equal rows are chance.
 
     Parameters
     ----------
     pixels
-        `[N, S, S, C]`, as stored by `Preprocessing`.
+        `[N, S, S, C]`, as stored by `Preprocessing`, or `[N, F]`, as stored by `Columns`.
     split
         The division of these N images.
 
@@ -41,6 +42,8 @@ def near_duplicates(pixels: np.ndarray, split: Split) -> list[tuple[int, int, fl
     others = _evenly(np.union1d(split.fit, split.tune), MAX_OTHERS)
     if not len(held) or not len(others):
         return []
+    if pixels.ndim == 2:
+        return _equal(pixels, others, held) if _is_fine(pixels[others]) else []
     (held_thumbs, held_flat), (other_thumbs, other_flat) = (
         _thumbnails(pixels, rows) for rows in (held, others)
     )
@@ -55,6 +58,11 @@ def near_duplicates(pixels: np.ndarray, split: Split) -> list[tuple[int, int, fl
         ]
     found += _equal(pixels, others[other_flat], held[held_flat])
     return sorted(found, key=lambda pair: (-pair[2], pair[1]))
+
+
+def _is_fine(rows: np.ndarray) -> bool:
+    """Whether some column has, in most rows, a value of its own."""
+    return any(len(np.unique(column)) > len(rows) / 2 for column in rows.T)
 
 
 def _evenly(indices: np.ndarray, most: int) -> np.ndarray:

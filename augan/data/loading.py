@@ -16,6 +16,7 @@ from augan.data.folders import folder_dataset
 from augan.data.groups import read_groups
 from augan.data.idx import is_idx_folder, read_idx_folder
 from augan.data.images import IMAGE_SUFFIXES
+from augan.data.tables import Table, is_table_file, read_table, split_target
 from augan.exceptions import DataError
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -36,7 +37,11 @@ Part = Literal["train", "test"]
 
 
 def load_dataset(
-    data: str | Path | tuple[Any, ...], *, part: Part = "train", groups: str | Path | None = None
+    data: str | Path | tuple[Any, ...],
+    *,
+    part: Part = "train",
+    groups: str | Path | None = None,
+    target: str | None = None,
 ) -> Dataset:
     """Load the training or the test part of a dataset.
 
@@ -51,11 +56,14 @@ def load_dataset(
           `train`, that is the training part and the folder `test` beside it the test part;
         - a folder of IDX files named as those of MNIST;
         - an `.npz` file with the arrays `x` and perhaps `y`, `x_test`, `y_test`;
+        - a table: a `.csv`, `.tsv` or `.parquet` file with a row of column names;
         - a tuple `(x,)` or `(x, y)` of arrays.
     part
         Training never reads the test part.
     groups
         A CSV file with the columns `path` and `group` about a folder's images.
+    target
+        The column of a table that names each row's class; without it there are no classes.
 
     Returns
     -------
@@ -70,7 +78,7 @@ def load_dataset(
     """
     if part not in ("train", "test"):
         raise DataError(f"there is no part {part!r}; choose train or test")
-    dataset = _load(data, part)
+    dataset = _load(data, part) if target is None else _with_target(data, part, target)
     if groups is None:
         return dataset
     if not isinstance(dataset.images, ImageFiles):
@@ -99,6 +107,19 @@ def _load(data: str | Path | tuple[Any, ...], part: Part) -> Dataset:
     if path.is_file():
         return _file_dataset(path, part)
     raise DataError(_not_found(str(data), path))
+
+
+def _with_target(data: str | Path | tuple[Any, ...], part: Part, target: str) -> Dataset:
+    dataset = _load(data, part)
+    if not isinstance(dataset.images, Table):
+        raise DataError(
+            f"a target is a column of a table, and {dataset.name} is none; the classes of images "
+            "are their folders, or y in an .npz file"
+        )
+    if dataset.labels is not None:
+        raise DataError(f"{dataset.name} has labels already; leave out the target '{target}'")
+    table, labels, class_names = split_target(dataset.images.frame, target)
+    return replace(dataset, images=table, labels=labels, class_names=class_names)
 
 
 def _tuple_dataset(data: tuple[Any, ...], part: Part) -> Dataset:
@@ -134,7 +155,14 @@ def _file_dataset(path: Path, part: Part) -> Dataset:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return _npz_dataset(path, part)
-    advice = "give a folder of images, a folder of IDX files, or an .npz file with x and y"
+    if is_table_file(path):
+        if part == "test":
+            raise DataError(f"the table {path} has no test part; load the test table by itself")
+        return replace(from_arrays(read_table(path), name=path.stem), source=str(path))
+    advice = (
+        "give a folder of images, a folder of IDX files, an .npz file with x and y, or a table "
+        "(.csv, .tsv, .parquet)"
+    )
     if suffix in IMAGE_SUFFIXES:
         advice = "one image is no dataset; give the folder that it lies in"
     elif suffix == ".npy":
