@@ -122,7 +122,7 @@ class NpzWriter(_Images):
 
     def close(self) -> None:
         """Write the file."""
-        arrays = {"x": np.concatenate(self._x)}
+        arrays: dict[str, Any] = {"x": np.concatenate(self._x)}
         if self.class_names:
             arrays["y"] = np.concatenate(self._y).astype(np.int64)
             arrays["class_names"] = np.array(self.class_names)

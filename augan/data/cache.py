@@ -107,9 +107,9 @@ def cached_squares(
     """Decode the image files of a dataset into a memory map, or find them decoded already.
 
     Pixels that came as arrays stay arrays, and the rows of a table become one. Files are decoded
-    into memory if they and their squares take less than 64 MiB. All others go through the cache, which keeps at most 20 GiB, and
-    at most a quarter of the space that is free without it: what was not used for longest makes
-    room. Only the entry that is being made may exceed this, alone.
+    into memory if they and their squares take less than 64 MiB. All others go through the cache,
+    which keeps at most 20 GiB, and at most a quarter of the space that is free without it: what was
+    not used for longest makes room. Only the entry that is being made may exceed this, alone.
 
     Parameters
     ----------

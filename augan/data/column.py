@@ -69,8 +69,8 @@ def check_complete(frame: "pd.DataFrame") -> None:
     found = [f"{name} ({int(count)})" for name, count in missing.items() if count]
     if found:
         raise DataError(
-            f"values are missing in {', '.join(found)} of {len(frame)} rows; fill them in or remove "
-            "these rows (empty cells, NA and None count as missing)"
+            f"values are missing in {', '.join(found)} of {len(frame)} rows; fill them in or "
+            "remove these rows (empty cells, NA and None count as missing)"
         )
 
 
@@ -105,8 +105,8 @@ def _learn_numbers(name: str, series: "pd.Series", dtype: str) -> Column:
     infinite = int((~np.isfinite(values)).sum())
     if infinite:
         raise DataError(
-            f"column '{name}' is infinite in {infinite} of {len(values)} rows; replace these values "
-            "or remove these rows"
+            f"column '{name}' is infinite in {infinite} of {len(values)} rows; replace these "
+            "values or remove these rows"
         )
     low, high = float(values.min()), float(values.max())
     if low == high:
@@ -148,8 +148,8 @@ def _refuse_mixture(name: str, series: "pd.Series") -> None:
     if numeric.mean() > NUMERIC_SHARE and not numeric.all():
         row = int(np.flatnonzero(~numeric.to_numpy())[0])
         raise DataError(
-            f"column '{name}' holds numbers, but {int((~numeric).sum())} of {len(series)} rows hold "
-            f"text, the first {series.iloc[row]!r} in row {row}; correct or remove these rows"
+            f"column '{name}' holds numbers, but {int((~numeric).sum())} of {len(series)} rows "
+            f"hold text, the first {series.iloc[row]!r} in row {row}; correct or remove these rows"
         )
 
 
@@ -166,7 +166,7 @@ def _learn_categories(name: str, series: "pd.Series", dtype: str) -> Column:
         return Column(name, "constant", dtype, values=tuple(present))
     if len(present) > MAX_CATEGORIES:
         raise DataError(
-            f"column '{name}' holds {len(present)} different texts in {len(series)} rows, more than "
-            f"{MAX_CATEGORIES}: remove it if it identifies rows, else group its values"
+            f"column '{name}' holds {len(present)} different texts in {len(series)} rows, more "
+            f"than {MAX_CATEGORIES}: remove it if it identifies rows, else group its values"
         )
     return Column(name, "category", dtype, values=tuple(present))

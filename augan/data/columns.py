@@ -261,21 +261,21 @@ def _why(value: Any, column: Column) -> str:
     return f"{column.name} is {value}"
 
 
-def _named(values: tuple[Any, ...], chosen: np.ndarray, dtype: str) -> Any:
+def _named(values: tuple[Any, ...], chosen: np.ndarray, dtype: Any) -> Any:
     import pandas as pd
 
     if dtype == "category":
-        return pd.Categorical.from_codes(chosen, categories=list(values))
+        return pd.Categorical.from_codes(chosen.tolist(), categories=pd.Index(values))
     return pd.Series([values[place] for place in chosen]).astype(dtype)
 
 
-def _restored(values: np.ndarray, dtype: str) -> Any:
+def _restored(values: np.ndarray, dtype: Any) -> Any:
     import pandas as pd
 
     return pd.Series(values).astype(dtype)
 
 
-def _target_values(classes: list[str], dtype: str) -> Any:
+def _target_values(classes: list[str], dtype: Any) -> Any:
     """Class names as values of the target's own type."""
     import pandas as pd
 

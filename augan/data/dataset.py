@@ -118,6 +118,13 @@ class Dataset:
         return "rows" if isinstance(self.images, Table) else "images"
 
     @property
+    def pictures(self) -> np.ndarray | Sequence[np.ndarray]:
+        """The images; DataError if the dataset is a table."""
+        if isinstance(self.images, Table):
+            raise DataError(f"{self.name} is a table, and its rows are no images")
+        return self.images
+
+    @property
     def num_classes(self) -> int:
         """The number of classes, 0 without labels."""
         return len(self.class_names)
@@ -149,13 +156,12 @@ class Dataset:
 
     def headers(self) -> list[ImageHeader]:
         """Return size, channels and type of every image, without decoding files."""
-        if isinstance(self.images, Table):
-            raise DataError(f"{self.name} is a table, and its rows are no images")
-        if isinstance(self.images, ImageFiles):
-            return self.images.headers()
-        if isinstance(self.images, np.ndarray):
-            return [_array_header(self.images.shape[1:], self.images.dtype)] * len(self)
-        return [_array_header(image.shape, image.dtype) for image in self.images]
+        pictures = self.pictures
+        if isinstance(pictures, ImageFiles):
+            return pictures.headers()
+        if isinstance(pictures, np.ndarray):
+            return [_array_header(pictures.shape[1:], pictures.dtype)] * len(self)
+        return [_array_header(image.shape, image.dtype) for image in pictures]
 
 
 def from_arrays(

@@ -85,7 +85,7 @@ class Preprocessing:
             size = next((side for side in SIZES if side >= median), SIZES[-1])
         dtypes = {header.dtype for header in headers}
         dtype = next((kind for kind in ("float32", "uint16") if kind in dtypes), "uint8")
-        low, high = _INTEGER_RANGE.get(dtype) or _float_range(dataset.images)
+        low, high = _INTEGER_RANGE.get(dtype) or _float_range(dataset.pictures)
         shapes = {(header.height, header.width) for header in headers}
         channels = max(header.channels for header in headers)
         return cls(size, channels, dtype, low, high, shapes.pop() if len(shapes) == 1 else None)
@@ -297,7 +297,7 @@ def decoded_squares(
     """
     for row, name in enumerate(dataset.names):
         try:
-            square = preprocessing.to_square(dataset.images[row])
+            square = preprocessing.to_square(dataset.pictures[row])
         except UnreadableImage as error:
             failures[row] = error.reason
         except DataError as error:

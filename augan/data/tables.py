@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -174,12 +175,10 @@ def _read_text(path: Path) -> "pd.DataFrame":
 def _read_parquet(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
+    if importlib.util.find_spec("pyarrow") is None:
         raise DataError(
             f"reading {path} needs pyarrow; install it with: pip install 'augan[parquet]'"
-        ) from None
+        )
     try:
         return pd.read_parquet(path)
     except Exception as error:  # pyarrow has errors of its own

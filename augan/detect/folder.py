@@ -85,7 +85,8 @@ def detect_folder(
     """Score the images below `images`, or the rows of that table, and write `out/scores.csv`.
 
     It has the columns `path` (relative to `images`; of a row its number from 0), `score` (higher =
-    more anomalous), `p_value`, `anomaly` (0, 1, or empty for what cannot be read) and one for each term.
+    more anomalous), `p_value`, `anomaly` (0, 1, or empty for what cannot be read) and one for each
+    term.
 
     Parameters
     ----------

@@ -76,16 +76,14 @@ def augmentation_lines(result: AugmentationResult) -> list[str]:
 
 def detection_lines(result: DetectionResult) -> list[str]:
     """Say how many images were flagged, which most, and what the rate promises."""
-    lines = [f"warning: {text}" for text in result.warnings]
+    noun, lines = result.noun, [f"warning: {text}" for text in result.warnings]
     lines += [f"unreadable: {path} ({reason})" for path, reason in result.unreadable[:10]]
     if len(result.unreadable) > 10:
         lines.append(f"unreadable: {len(result.unreadable) - 10} more, see scores.csv")
-    lines.append(
-        f"{result.num_anomalies} of {result.num_scored} {result.noun} flagged as anomalies"
-    )
+    lines.append(f"{result.num_anomalies} of {result.num_scored} {noun} flagged as anomalies")
     for scored in result.most_anomalous:
         if scored.anomaly:
-            row = "row " if result.noun == "rows" else ""
+            row = "row " if noun == "rows" else ""
             lines.append(f"  {scored.score:8.2f}  {row}{scored.path}")
     lines.append(result.guarantee.sentence)
     lines.append(f"scores: {result.out / 'scores.csv'}")

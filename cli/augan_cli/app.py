@@ -39,7 +39,8 @@ def train(
         str | None,
         typer.Argument(
             help="Folder of images, of class folders, or with train/; .npz; folder of IDX files; "
-            "table (.csv, .tsv, .parquet); 'digits' or 'fashion-mnist'. Default: digits, and examples in ./images to detect on.",
+            "table (.csv, .tsv, .parquet); 'digits' or 'fashion-mnist'. Default: digits, and "
+            "examples in ./images to detect on.",
             show_default=False,
         ),
     ] = None,
