@@ -33,7 +33,7 @@ from numpy.lib import format as npy
 
 from augan.data.columns import Columns
 from augan.data.dataset import Dataset, ImageFiles
-from augan.data.prepared import AnyPreprocessing, rows_of
+from augan.data.prepared import AnyPreprocessing, stored_samples
 from augan.data.preprocessing import Preprocessing, decoded_squares, leave_out, prepare
 from augan.data.tables import Table
 from augan.exceptions import DataError
@@ -129,7 +129,7 @@ def cached_squares(
     """
     images = dataset.images
     if isinstance(images, Table) or isinstance(preprocessing, Columns):
-        return Squares(dataset, rows_of(images, preprocessing))
+        return Squares(dataset, stored_samples(images, preprocessing))
     if not isinstance(images, ImageFiles) or preprocessing.dtype == "float32":
         return Squares(*prepare(dataset, preprocessing))
     key, size = _listing(images, preprocessing)

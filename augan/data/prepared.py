@@ -1,6 +1,6 @@
 """The one preprocessing that fits the data: of images, or of the rows of a table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,15 +27,20 @@ def fit_preprocessing(dataset: Dataset, size: int | None = None) -> AnyPreproces
     return Preprocessing.fit(dataset, size)
 
 
-def rows_of(images: Any, preprocessing: AnyPreprocessing) -> np.ndarray:
-    """Return the stored rows `[N, F]` of a table.
+def stored_samples(
+    images: np.ndarray | Sequence[np.ndarray] | Table, preprocessing: AnyPreprocessing
+) -> np.ndarray:
+    """Return all samples as stored: squares `[N, S, S, C]`, or rows `[N, F]` of a table.
 
     Raises
     ------
     DataError
-        Images met the preprocessing of a table, or a table that of images.
+        Images met the preprocessing of a table, or a table that of images; or a sample does not
+        fit.
     """
     if isinstance(images, Table) and isinstance(preprocessing, Columns):
+        return preprocessing.materialise(images)
+    if not isinstance(images, Table) and isinstance(preprocessing, Preprocessing):
         return preprocessing.materialise(images)
     given = "a table" if isinstance(images, Table) else "images"
     raise DataError(f"{given} came, but the model is one of {preprocessing.noun}")
