@@ -188,10 +188,6 @@ class TestGANDetectorRefuses:
             with pytest.raises(NotFittedError):
                 getattr(GANDetector(image_shape=(8, 8)), method)(ones)
 
-    def test_rows_without_a_shape(self, ones: np.ndarray) -> None:
-        with pytest.raises(DataError, match="image_shape"):
-            GANDetector().fit(ones)
-
     @pytest.mark.parametrize("shape", [(8, 9), (8, 8, 3), (64,), (8, 8, 1, 1)])
     def test_rows_of_another_shape(self, ones: np.ndarray, shape: tuple[int, ...]) -> None:
         with pytest.raises(DataError, match=r"\[|image_shape"):
@@ -413,12 +409,11 @@ class TestGANOverSampler:
         with pytest.raises(BundleError, match="classes"):
             sampler.fit_resample(*rare_ones)
 
-    def test_rows_need_a_shape(
-        self, rare_ones: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+    def test_a_bundle_of_images_makes_no_rows_of_a_table(
+        self, numbered: Bundle, rare_ones: tuple[np.ndarray, np.ndarray]
     ) -> None:
-        monkeypatch.setattr(oversampler, "train_networks", refuse_to_train)
-        with pytest.raises(DataError, match="image_shape"):
-            GANOverSampler().fit_resample(*rare_ones)
+        with pytest.raises(DataError, match="a table came, but the model is one of images"):
+            GANOverSampler(bundle=numbered).fit_resample(*rare_ones)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("kind", [bool, np.float64, np.int32])

@@ -134,9 +134,10 @@ def _knots(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _decimals(values: np.ndarray) -> int | None:
-    for digits in range(MAX_DECIMALS + 1):
-        if np.array_equal(np.round(values, digits), values):
-            return digits
+    with np.errstate(over="ignore"):  # where rounding overflows, there is nothing to round
+        for digits in range(MAX_DECIMALS + 1):
+            if np.array_equal(np.round(values, digits), values):
+                return digits
     return None
 
 
@@ -156,12 +157,12 @@ def _refuse_mixture(name: str, series: "pd.Series") -> None:
 def _learn_categories(name: str, series: "pd.Series", dtype: str) -> Column:
     import pandas as pd
 
+    if not all(isinstance(value, str | bool | int | float) for value in series.tolist()):
+        raise DataError(f"column '{name}' holds things that are neither numbers nor text")
     if isinstance(series.dtype, pd.CategoricalDtype):
         present = series.cat.remove_unused_categories().cat.categories.tolist()
     else:
-        present = sorted(series.unique().tolist(), key=str)
-    if not all(isinstance(value, str | bool | int | float) for value in present):
-        raise DataError(f"column '{name}' holds things that are neither numbers nor text")
+        present = sorted(set(series.tolist()), key=str)
     if len(present) == 1:
         return Column(name, "constant", dtype, values=tuple(present))
     if len(present) > MAX_CATEGORIES:

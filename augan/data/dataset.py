@@ -9,7 +9,7 @@ import numpy as np
 
 from augan.data.arrays import as_groups, as_images, as_labels
 from augan.data.images import ImageHeader, read_header, read_image
-from augan.data.tables import Table, Target, as_frame, is_frame
+from augan.data.tables import Table, Target, as_frame, is_tabular
 from augan.exceptions import DataError
 
 MAX_SKIPPED = 0.1
@@ -202,8 +202,7 @@ def from_arrays(
     """
     if y is None and class_names is not None:
         raise DataError("class_names came without labels; give y too, or leave class_names out")
-    is_table = is_frame(x) or np.ndim(x) == 2
-    images = Table(as_frame(x)) if is_table else as_images(x)
+    images = Table(as_frame(x)) if is_tabular(x) else as_images(x)
     n = len(images)
     labels, names = (None, ()) if y is None else as_labels(y, n, class_names)
     if isinstance(images, Table) and y is not None:

@@ -55,7 +55,7 @@ def load_dataset(
         - a folder of images: flat, or with one subfolder per class. When it holds a folder
           `train`, that is the training part and the folder `test` beside it the test part;
         - a folder of IDX files named as those of MNIST;
-        - an `.npz` file with the arrays `x` and perhaps `y`, `x_test`, `y_test`;
+        - an `.npz` file with the arrays `x` and perhaps `y`, `x_test`, `y_test`, `class_names`;
         - a table: a `.csv`, `.tsv` or `.parquet` file with a row of column names;
         - a tuple `(x,)` or `(x, y)` of arrays.
     part
@@ -177,7 +177,8 @@ def _npz_dataset(path: Path, part: Part) -> Dataset:
             raise zipfile.BadZipFile("it is not a complete .npz archive")
         # Pickled content could run code; without it a damaged or hostile file can only fail.
         with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in (x_key, y_key) if key in file.files}
+            wanted = (x_key, y_key, "class_names")
+            arrays = {key: file[key] for key in wanted if key in file.files}
             keys = ", ".join(file.files) or "nothing"
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
@@ -188,7 +189,9 @@ def _npz_dataset(path: Path, part: Part) -> Dataset:
         raise DataError(
             f"{path} holds {keys}; the images of the {part} part must be called {x_key}"
         )
-    dataset = from_arrays(arrays[x_key], arrays.get(y_key), name=path.stem)
+    y = arrays.get(y_key)
+    names = arrays["class_names"].tolist() if y is not None and "class_names" in arrays else None
+    dataset = from_arrays(arrays[x_key], y, name=path.stem, class_names=names)
     return replace(dataset, source=str(path))
 
 

@@ -74,6 +74,14 @@ def is_frame(x: Any) -> bool:
     return type(x).__name__ == "DataFrame" and hasattr(x, "iloc")
 
 
+def is_tabular(x: Any) -> bool:
+    """Return whether `x` is a DataFrame or has the two axes of a table."""
+    try:
+        return is_frame(x) or np.ndim(x) == 2
+    except ValueError:  # a list of arrays of several shapes
+        return False
+
+
 def as_frame(x: Any) -> "pd.DataFrame":
     """Return a checked DataFrame of a DataFrame, or of an array `[N, F]` of numbers.
 
@@ -153,13 +161,11 @@ def _read_text(path: Path) -> "pd.DataFrame":
             raise DataError(f"{path} is empty; its first row must name the columns")
         # Before pandas, which renames the second of two equal names.
         check_names(names)
-        # The slower of pandas' parsers gives each number as it is written, to the last bit.
         return pd.read_csv(
             path,
             sep=separator,
             encoding="utf-8-sig",
             index_col=False,
-            float_precision="round_trip",
             on_bad_lines="error",
         )
     except DataError as error:
