@@ -161,7 +161,7 @@ def test_columns_that_cannot_be_learned_are_refused(column, message):
 
 def test_identifiers_are_refused_and_fifty_categories_are_not():
     names = [f"part-{i}" for i in range(51)]
-    with pytest.raises(DataError, match="'id' holds 51 different texts in 51 rows.*remove it"):
+    with pytest.raises(DataError, match=r"'id' holds 51 different texts in 51 rows.*remove it"):
         fitted(pd.DataFrame({"id": names, "x": range(51)}))
     assert fitted(pd.DataFrame({"id": names[:50]})).groups == (50,)
 
@@ -268,3 +268,5 @@ def test_equal_rows_on_both_sides_of_a_split():
     assert near_duplicates(rows, split) == [(2, 31, 1.0)]
     # Where few values are possible, equal rows are chance.
     assert near_duplicates(rng.integers(0, 2, (40, 3)).astype(float), split) == []
+    # Every row twice: then no value is alone, and yet nothing of it is chance.
+    assert len(near_duplicates(np.repeat(rows[:20], 2, axis=0)[rng.permutation(40)], split)) > 2

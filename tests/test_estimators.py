@@ -18,7 +18,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from augan import GANDetector, GANOverSampler, detect_folder
-from augan.augment import oversampler
 from augan.bundle import Bundle, save_bundle
 from augan.data.images import write_png
 from augan.detect import estimator

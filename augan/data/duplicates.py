@@ -10,6 +10,7 @@ from augan.data.splits import Split
 # unrelated digits, garments and animals for at most three in a thousand.
 MIN_CORRELATION = 0.995
 
+FINE = 0.95  # share of different values that makes equal rows no chance
 THUMBNAIL = 24
 MAX_CALIBRATE = 2_000
 MAX_OTHERS = 20_000
@@ -61,8 +62,9 @@ def near_duplicates(pixels: np.ndarray, split: Split) -> list[tuple[int, int, fl
 
 
 def _is_fine(rows: np.ndarray) -> bool:
-    """Whether some column has, in most rows, a value of its own."""
-    return any(len(np.unique(column)) > len(rows) / 2 for column in rows.T)
+    """Whether some column hardly ever has one value in two different rows."""
+    different = np.unique(rows, axis=0)
+    return any(len(np.unique(column)) > FINE * len(different) for column in different.T)
 
 
 def _evenly(indices: np.ndarray, most: int) -> np.ndarray:
