@@ -33,7 +33,8 @@ class DataSection(Section):
 
 
 class GanSection(Section):
-    architecture: Literal["mlp", "dcgan", "dcgan-upsampling"] = "dcgan"
+    # None: dcgan for images, mlp for the rows of a table
+    architecture: Literal["mlp", "dcgan", "dcgan-upsampling"] | None = None
     loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein"] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # real images count as 1 - this
     label_noise: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # share of labels that are swapped

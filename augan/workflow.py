@@ -20,7 +20,7 @@ from augan.config import Config
 from augan.data.cache import Squares, cached_squares
 from augan.data.dataset import Dataset, Skipped
 from augan.data.duplicates import near_duplicates
-from augan.data.preprocessing import Preprocessing
+from augan.data.prepared import AnyPreprocessing
 from augan.data.splits import Split, make_split
 from augan.data.stacked import Stacked
 from augan.detect.detector import Detector
@@ -37,6 +37,10 @@ from augan.training.runs import RunFolder, refuse_occupied
 
 AFTER_TRAINING = 0.05  # share of the minutes kept for fitting the detector and saving
 CODES_CHUNK = 1024  # images that are float32 at once while they are encoded
+_TWINS_REMEDY = {
+    "images": "name what belongs together with --groups",
+    "rows": "remove repeated rows",
+}
 DUPLICATE_SHARE = 0.005  # of the calibration images; below it, look-alikes are chance
 
 
@@ -46,7 +50,7 @@ class _Material:
 
     config: Config
     squares: Squares
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     split: Split
     warnings: list[str]
     unlabelled: Squares | None = None
@@ -98,7 +102,9 @@ class _Material:
         encoder = self.config.task != "generate" or self.config.training.keep_codes
         wanted = {
             "classifier": self.num_classes > 0,
-            "rotation": self.num_classes == 0 and self.config.monitor.enabled,
+            "rotation": self.num_classes == 0
+            and self.config.monitor.enabled
+            and self.preprocessing.noun == "images",
             "gan": True,
             "encoder": encoder,
         }
@@ -212,10 +218,11 @@ def _gather(resolved: Resolved) -> _Material:
     )
     if not len(split.tune):
         raise DataError(
-            f"{dataset.name} has too few images ({len(dataset)}): each class's only image is "
-            "needed to train, and none is left to check with; add images"
+            f"{dataset.name} has too few {dataset.noun} ({len(dataset)}): each class's only one is "
+            f"needed to train, and none is left to check with; add {dataset.noun}"
         )
     material = _Material(config, squares, preprocessing, split, list(resolved.warnings), more)
+    material.warnings.extend(preprocessing.warnings)
     if material.skipped:
         material.warnings.append(
             f"{len(material.skipped)} files could not be read; see skipped.csv"
@@ -232,11 +239,11 @@ def _duplicate_warnings(material: _Material) -> list[str]:
     twins = near_duplicates(material.all_pixels, trained)
     if len(twins) <= DUPLICATE_SHARE * len(split.calibrate):
         return []
-    outside, inside, _ = twins[0]
+    (outside, inside, _), noun = twins[0], material.dataset.noun
     return [
-        f"{len(twins)} calibration images are nearly identical to training images (for example "
-        f"{names[inside]} and {names[outside]}): false alarms will exceed the chosen rate; name "
-        "what belongs together with --groups"
+        f"{len(twins)} calibration {noun} are nearly identical to training {noun} (for example "
+        f"{names[inside]} and {names[outside]}): false alarms will exceed the chosen rate; "
+        f"{_TWINS_REMEDY[noun]}"
     ]
 
 

@@ -47,8 +47,6 @@ def _shape_hint(x: np.ndarray) -> str:
         return "; channels come last: use x.transpose(0, 2, 3, 1)"
     if x.ndim == 4 and x.shape[-1] == 4:
         return "; drop the transparency: use x[..., :3]"
-    if x.ndim == 2:
-        return "; reshape its rows into pictures, or use x[None] if this is one gray picture"
     return "; reshape it"
 
 

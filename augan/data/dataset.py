@@ -1,4 +1,4 @@
-"""Images with what is known about them: names, labels, groups."""
+"""Images, or the rows of a table, with what is known about them: names, labels, groups."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ import numpy as np
 
 from augan.data.arrays import as_groups, as_images, as_labels
 from augan.data.images import ImageHeader, read_header, read_image
+from augan.data.tables import Table, Target, as_frame, is_tabular
 from augan.exceptions import DataError
 
 MAX_SKIPPED = 0.1
@@ -73,7 +74,7 @@ class Dataset:
         Where it came from, or None for arrays in memory.
     images
         An array `[N, H, W, C]` of uint8, uint16 or float32, or `ImageFiles`, whose pictures
-        `[H, W, C]` may differ in size.
+        `[H, W, C]` may differ in size; or a `Table` of N rows.
     names
         One per image: relative POSIX paths, or row numbers as text.
     labels
@@ -95,7 +96,7 @@ class Dataset:
 
     name: str
     source: str | None
-    images: np.ndarray | Sequence[np.ndarray]
+    images: np.ndarray | Sequence[np.ndarray] | Table
     names: tuple[str, ...]
     labels: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
@@ -109,7 +110,7 @@ class Dataset:
         if isinstance(self.images, np.ndarray):
             _check_array(self.images)
         if len(self.names) != n:
-            raise DataError(f"there are {n} images but {len(self.names)} names; give one each")
+            raise DataError(f"there are {n} {self.noun} but {len(self.names)} names; give one each")
         if (self.labels is None) != (not self.class_names):
             raise DataError("labels and class names belong together: give both or neither")
         for what, values in (("labels", self.labels), ("groups", self.groups)):
@@ -137,6 +138,18 @@ class Dataset:
         return len(self.images)
 
     @property
+    def noun(self) -> str:
+        """What the samples are: "images" or "rows"."""
+        return "rows" if isinstance(self.images, Table) else "images"
+
+    @property
+    def pictures(self) -> np.ndarray | Sequence[np.ndarray]:
+        """The images; DataError if the dataset is a table."""
+        if isinstance(self.images, Table):
+            raise DataError(f"{self.name} is a table, and its rows are no images")
+        return self.images
+
+    @property
     def num_classes(self) -> int:
         """The number of classes, 0 without labels."""
         return len(self.class_names)
@@ -151,6 +164,8 @@ class Dataset:
         images = self.images
         if isinstance(images, np.ndarray):
             images = images[chosen]
+        elif isinstance(images, Table):
+            images = images.take(chosen)
         elif isinstance(images, ImageFiles):
             images = images.at(chosen)
         else:
@@ -178,11 +193,12 @@ class Dataset:
 
     def headers(self) -> list[ImageHeader]:
         """Return size, channels and type of every image, without decoding files."""
-        if isinstance(self.images, ImageFiles):
-            return self.images.headers()
-        if isinstance(self.images, np.ndarray):
-            return [_array_header(self.images.shape[1:], self.images.dtype)] * len(self)
-        return [_array_header(image.shape, image.dtype) for image in self.images]
+        pictures = self.pictures
+        if isinstance(pictures, ImageFiles):
+            return pictures.headers()
+        if isinstance(pictures, np.ndarray):
+            return [_array_header(pictures.shape[1:], pictures.dtype)] * len(self)
+        return [_array_header(image.shape, image.dtype) for image in pictures]
 
 
 def from_arrays(
@@ -200,7 +216,8 @@ def from_arrays(
     ----------
     x
         Images `[N, H, W]` or `[N, H, W, C]`, C is 1 or 3: uint8, uint16, floating point, or
-        other integers and booleans that fit.
+        other integers and booleans that fit. Or a table: a DataFrame, or an array `[N, F]` of
+        numbers, a column each.
     y
         One label per image, integers or text, or None.
     name
@@ -224,11 +241,13 @@ def from_arrays(
     >>> dataset.class_names, dataset.labels.tolist()
     (('ant', 'cat'), [1, 0])
     """
-    images = as_images(x)
-    n = len(images)
     if y is None and class_names is not None:
         raise DataError("class_names came without labels; give y too, or leave class_names out")
+    images = Table(as_frame(x)) if is_tabular(x) else as_images(x)
+    n = len(images)
     labels, names = (None, ()) if y is None else as_labels(y, n, class_names)
+    if isinstance(images, Table) and y is not None:
+        images = replace(images, target=_target_of(y, images))
     return Dataset(
         name=name,
         source=None,
@@ -246,6 +265,15 @@ def _unlabelled(x: Any, name: str) -> Dataset:
         return from_arrays(x, name=f"unlabelled images of {name}")
     except DataError as error:
         raise DataError(f"unlabelled images: {error}") from error
+
+
+def _target_of(y: Any, table: Table) -> Target:
+    """How the labels of a table are written beside its columns: last, and by their own name."""
+    taken = set(table.frame.columns)
+    name = str(getattr(y, "name", None) or "y")
+    while name in taken:
+        name = f"{name}_"
+    return Target(name, len(taken), str(getattr(y, "dtype", np.asarray(y).dtype)))
 
 
 def _array_header(shape: tuple[int, ...], dtype: np.dtype) -> ImageHeader:

@@ -1,4 +1,4 @@
-"""Nearly identical images on both sides of a split, which make any calibration look too good."""
+"""Nearly identical samples on both sides of a split, which make any calibration look too good."""
 
 import hashlib
 
@@ -11,6 +11,7 @@ from augan.data.stacked import Stacked
 # unrelated digits, garments and animals for at most three in a thousand.
 MIN_CORRELATION = 0.995
 
+FINE = 0.95  # share of different values that makes equal rows no chance
 THUMBNAIL = 24
 MAX_CALIBRATE = 2_000
 MAX_OTHERS = 20_000
@@ -23,12 +24,14 @@ def near_duplicates(pixels: np.ndarray | Stacked, split: Split) -> list[tuple[in
     Gray thumbnails of at most 24 x 24 pixels are compared by correlation, so that brightness and
     contrast do not matter. Of large collections an evenly spaced part is compared: 2,000
     calibration images with 20,000 others. Images of one value everywhere have no correlation
-    and count only when they are equal.
+    and count only when they are equal. So do the rows of a table, and only where one of its columns
+    hardly ever repeats a value: elsewhere equal rows are chance.
 
     Parameters
     ----------
     pixels
-        `[N, S, S, C]`, as stored by `Preprocessing`; only the rows compared are read.
+        `[N, S, S, C]`, as stored by `Preprocessing`, or `[N, F]`, as stored by `Columns`; only the
+        rows compared are read.
     split
         The division of these N images.
 
@@ -42,6 +45,8 @@ def near_duplicates(pixels: np.ndarray | Stacked, split: Split) -> list[tuple[in
     others = _evenly(np.union1d(split.fit, split.tune), MAX_OTHERS)
     if not len(held) or not len(others):
         return []
+    if len(pixels.shape) == 2:
+        return _equal(pixels, others, held) if _is_fine(pixels[others]) else []
     (held_thumbs, held_flat), (other_thumbs, other_flat) = (
         _thumbnails(pixels, rows) for rows in (held, others)
     )
@@ -56,6 +61,12 @@ def near_duplicates(pixels: np.ndarray | Stacked, split: Split) -> list[tuple[in
         ]
     found += _equal(pixels, others[other_flat], held[held_flat])
     return sorted(found, key=lambda pair: (-pair[2], pair[1]))
+
+
+def _is_fine(rows: np.ndarray) -> bool:
+    """Whether some column hardly ever has one value in two different rows."""
+    different = np.unique(rows, axis=0)
+    return any(len(np.unique(column)) > FINE * len(different) for column in different.T)
 
 
 def _evenly(indices: np.ndarray, most: int) -> np.ndarray:

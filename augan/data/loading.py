@@ -16,6 +16,7 @@ from augan.data.folders import folder_dataset
 from augan.data.groups import read_groups
 from augan.data.idx import is_idx_folder, read_idx_folder
 from augan.data.images import IMAGE_SUFFIXES
+from augan.data.tables import Table, is_table_file, read_table, split_target
 from augan.exceptions import DataError
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -38,7 +39,11 @@ Part = Literal["train", "test"]
 
 
 def load_dataset(
-    data: str | Path | tuple[Any, ...], *, part: Part = "train", groups: str | Path | None = None
+    data: str | Path | tuple[Any, ...],
+    *,
+    part: Part = "train",
+    groups: str | Path | None = None,
+    target: str | None = None,
 ) -> Dataset:
     """Load the training or the test part of a dataset.
 
@@ -54,12 +59,16 @@ def load_dataset(
           folder `unlabeled` or `unlabelled` is no class: it holds training images whose classes
           nobody has named;
         - a folder of IDX files named as those of MNIST;
-        - an `.npz` file with the arrays `x` and perhaps `y`, `x_unlabelled`, `x_test`, `y_test`;
+        - an `.npz` file with the arrays `x` and perhaps `y`, `class_names`, `x_unlabelled`,
+          `x_test`, `y_test`;
+        - a table: a `.csv`, `.tsv` or `.parquet` file with a row of column names;
         - a tuple `(x,)` or `(x, y)` of arrays.
     part
         Training never reads the test part.
     groups
         A CSV file with the columns `path` and `group` about a folder's images.
+    target
+        The column of a table that names each row's class; without it there are no classes.
 
     Returns
     -------
@@ -74,7 +83,7 @@ def load_dataset(
     """
     if part not in ("train", "test"):
         raise DataError(f"there is no part {part!r}; choose train or test")
-    dataset = _load(data, part)
+    dataset = _load(data, part) if target is None else _with_target(data, part, target)
     if groups is None:
         return dataset
     if not isinstance(dataset.images, ImageFiles):
@@ -115,6 +124,19 @@ def _load(data: str | Path | tuple[Any, ...], part: Part) -> Dataset:
     raise DataError(_not_found(str(data), path))
 
 
+def _with_target(data: str | Path | tuple[Any, ...], part: Part, target: str) -> Dataset:
+    dataset = _load(data, part)
+    if not isinstance(dataset.images, Table):
+        raise DataError(
+            f"a target is a column of a table, and {dataset.name} is none; the classes of images "
+            "are their folders, or y in an .npz file"
+        )
+    if dataset.labels is not None:
+        raise DataError(f"{dataset.name} has labels already; leave out the target '{target}'")
+    table, labels, class_names = split_target(dataset.images.frame, target)
+    return replace(dataset, images=table, labels=labels, class_names=class_names)
+
+
 def _tuple_dataset(data: tuple[Any, ...], part: Part) -> Dataset:
     if len(data) not in (1, 2):
         raise DataError(f"a tuple of arrays must be (x,) or (x, y), but has {len(data)} entries")
@@ -148,7 +170,14 @@ def _file_dataset(path: Path, part: Part) -> Dataset:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return _npz_dataset(path, part)
-    advice = "give a folder of images, a folder of IDX files, or an .npz file with x and y"
+    if is_table_file(path):
+        if part == "test":
+            raise DataError(f"the table {path} has no test part; load the test table by itself")
+        return replace(from_arrays(read_table(path), name=path.stem), source=str(path))
+    advice = (
+        "give a folder of images, a folder of IDX files, an .npz file with x and y, or a table "
+        "(.csv, .tsv, .parquet)"
+    )
     if suffix in IMAGE_SUFFIXES:
         advice = "one image is no dataset; give the folder that it lies in"
     elif suffix == ".npy":
@@ -163,7 +192,8 @@ def _npz_dataset(path: Path, part: Part) -> Dataset:
             raise zipfile.BadZipFile("it is not a complete .npz archive")
         # Pickled content could run code; without it a damaged or hostile file can only fail.
         with np.load(path, allow_pickle=False) as file:
-            wanted = (x_key, y_key, *(UNLABELLED_KEYS if part == "train" else ()))
+            more_keys = UNLABELLED_KEYS if part == "train" else ()
+            wanted = (x_key, y_key, "class_names", *more_keys)
             arrays = {key: file[key] for key in wanted if key in file.files}
             keys = ", ".join(file.files) or "nothing"
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -176,7 +206,9 @@ def _npz_dataset(path: Path, part: Part) -> Dataset:
             f"{path} holds {keys}; the images of the {part} part must be called {x_key}"
         )
     more = next((arrays[key] for key in UNLABELLED_KEYS if key in arrays), None)
-    dataset = from_arrays(arrays[x_key], arrays.get(y_key), name=path.stem, unlabelled=more)
+    y = arrays.get(y_key)
+    names = arrays["class_names"].tolist() if y is not None and "class_names" in arrays else None
+    dataset = from_arrays(arrays[x_key], y, name=path.stem, class_names=names, unlabelled=more)
     return replace(dataset, source=str(path))
 
 

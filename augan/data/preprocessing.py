@@ -42,6 +42,8 @@ class Preprocessing:
     high: float
     native_shape: tuple[int, int] | None = None
 
+    noun = "images"
+
     def __post_init__(self) -> None:
         _check_size(self.size)
         if self.channels not in (1, 3):
@@ -86,10 +88,29 @@ class Preprocessing:
             size = next(fitting)
         dtypes = {header.dtype for header in headers}
         dtype = next((kind for kind in ("float32", "uint16") if kind in dtypes), "uint8")
-        low, high = _INTEGER_RANGE.get(dtype) or _float_range(part.images for part in parts)
+        low, high = _INTEGER_RANGE.get(dtype) or _float_range(part.pictures for part in parts)
         shapes = {(header.height, header.width) for header in headers}
         channels = max(header.channels for header in headers)
         return cls(size, channels, dtype, low, high, shapes.pop() if len(shapes) == 1 else None)
+
+    @property
+    def sample_shape(self) -> tuple[int, int, int]:
+        """The shape of one stored square."""
+        return self.size, self.size, self.channels
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Sizes of one-hot groups, of which squares have none."""
+        return ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know: nothing, where all images become squares."""
+        return []
+
+    def describe(self) -> str:
+        """Say in a few words what the network sees."""
+        return f"{self.size}x{self.size} {'gray' if self.channels == 1 else 'colour'}"
 
     def to_square(self, image: np.ndarray) -> np.ndarray:
         """Return one picture `[H, W, C]` as the square `[S, S, channels]` of the stored type.
@@ -279,7 +300,7 @@ def decoded_squares(
     """
     for row, name in enumerate(dataset.names):
         try:
-            square = preprocessing.to_square(dataset.images[row])
+            square = preprocessing.to_square(dataset.pictures[row])
         except UnreadableImage as error:
             failures[row] = error.reason
         except DataError as error:

@@ -17,7 +17,7 @@ from augan.metrics.fidelity import (
     kernel_distance,
 )
 from augan.seeding import child_rng
-from augan.training.extractor import FeatureExtractor
+from augan.training.extractor import FeatureExtractor, RowValues
 from augan.training.loop import Allowance
 
 MOST = 1000  # images a side in one evaluation
@@ -33,8 +33,8 @@ class Monitor:
     ----------
     gan : GAN
         Its average is measured, and its discriminator.
-    features : FeatureExtractor
-        Trained on real images.
+    features : FeatureExtractor or RowValues
+        Learned from real samples.
     best : (keras.Model, keras.Model)
         A generator and a discriminator that receive the averaged generator's weights, and the
         discriminator's beside them, whenever the kernel distance is the smallest so far.
@@ -49,7 +49,7 @@ class Monitor:
     def __init__(
         self,
         gan: GAN,
-        features: FeatureExtractor,
+        features: FeatureExtractor | RowValues,
         best: tuple[keras.Model, keras.Model],
         *,
         train: tuple[np.ndarray, np.ndarray],

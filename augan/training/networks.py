@@ -9,6 +9,7 @@ import numpy as np
 
 from augan.bundle import Network, read_weights
 from augan.config import Config, decided
+from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.data.stacked import Stacked
 from augan.gan import keras
@@ -21,7 +22,7 @@ from augan.training.checkpoints import Checkpoints
 from augan.training.classifier import TURNS, ClassifierUpdate, RotationUpdate
 from augan.training.clock import Clock
 from augan.training.encoder import EncoderUpdate
-from augan.training.extractor import FeatureExtractor
+from augan.training.extractor import FeatureExtractor, RowValues
 from augan.training.interrupt import Stop
 from augan.training.loop import Observer, Trainable, run_loop
 from augan.training.monitor import MOST, Monitor
@@ -39,14 +40,14 @@ class TrainingData:
 
     Parameters
     ----------
-    pixels : ndarray [N, S, S, C], or Stacked
-        Stored squares, perhaps a memory map.
+    pixels : ndarray [N, S, S, C] or [N, F], or Stacked
+        Stored squares, perhaps a memory map, or stored rows.
     classes : ndarray [N] of int, or None
         Indices below `num_classes`, -1 for those of `unlabelled`.
     num_classes : int
         0 for a generator without classes.
-    preprocessing : Preprocessing
-        What turns stored squares into the networks' range.
+    preprocessing : Preprocessing or Columns
+        What turns stored samples into the networks' range.
     rows : ndarray of int, or None
         Which images are the fit split; None: all.
     held_out : ndarray of int, or None
@@ -58,7 +59,7 @@ class TrainingData:
     pixels: np.ndarray | Stacked
     classes: np.ndarray | None
     num_classes: int
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     rows: np.ndarray | None = None
     held_out: np.ndarray | None = None
     unlabelled: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
@@ -155,8 +156,11 @@ class _Trainer:
             "num_classes": self.data.num_classes,
             "seed": child_seed(self.config.seed, role),
         }
+        of_images = self.data.preprocessing.noun == "images"
         kind, architecture = (
-            ("classifier", "cnn") if role in EXTRACTORS else (role, self.config.gan.architecture)
+            ("classifier", "cnn" if of_images else "mlp")
+            if role in EXTRACTORS
+            else (role, decided(self.config.gan.architecture))
         )
         spec = network_spec(architecture, kind, **{**common, **arguments})
         self.networks.specs[role] = spec
@@ -199,12 +203,13 @@ class _Trainer:
         )
 
     def gan(self) -> None:
-        config = self.config
+        config, groups = self.config, self.data.preprocessing.groups
         average = self.build(
             "generator",
             latent_dim=config.gan.latent_dim,
             width=config.generator.width,
             conditioning=config.generator.conditioning,
+            **({"groups": list(groups)} if groups else {}),
         )
         discriminator = self.build(
             "discriminator",
@@ -242,17 +247,19 @@ class _Trainer:
 
     def _monitor(self, gan: GAN) -> Monitor | None:
         """The monitor, if there are features and enough held-out images to measure with."""
-        kind = next((role for role in EXTRACTORS if role in self.networks.models), None)
         held_out = self.data.held_out
-        if kind is None or held_out is None or len(held_out) < MIN_HELD_OUT:
+        if held_out is None or len(held_out) < MIN_HELD_OUT:
             return None
         specs = (self.networks.specs["generator"], self.networks.specs["discriminator"])
         fit = self.data.fit_rows()
         some = fit[np.linspace(0, len(fit) - 1, min(len(fit), MOST)).astype(np.int64)]
         train = self.data.scaled(some)
+        features = self._features(train[0])
+        if features is None:
+            return None
         return Monitor(
             gan,
-            FeatureExtractor(kind, self.networks.models[kind], train[0]),
+            features,
             (build_network(specs[0]), build_network(specs[1])),
             train=train,
             held_out=self.data.scaled(held_out),
@@ -260,8 +267,14 @@ class _Trainer:
             seed=self.config.seed,
         )
 
+    def _features(self, real: np.ndarray) -> FeatureExtractor | RowValues | None:
+        if self.data.preprocessing.noun == "rows":
+            return RowValues(real)
+        kind = next((role for role in EXTRACTORS if role in self.networks.models), None)
+        return FeatureExtractor(kind, self.networks.models[kind], real) if kind else None
+
     def _sample_grid(self, generator: keras.Model) -> tuple[SampleGrid, ...]:
-        if self.samples is None:
+        if self.samples is None or not isinstance(self.data.preprocessing, Preprocessing):
             return ()
         grid = SampleGrid(
             generator,

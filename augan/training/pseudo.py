@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.preprocessing import Preprocessing
+from augan.data.prepared import AnyPreprocessing
 from augan.data.stacked import Stacked
 from augan.gan import keras
 from augan.gan.inference import Inference
@@ -50,7 +50,7 @@ def guess_classes(
     classifier: keras.Model,
     pixels: np.ndarray | Stacked,
     classes: np.ndarray,
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     *,
     labelled: np.ndarray,
     unlabelled: np.ndarray,
@@ -87,7 +87,7 @@ def guess_classes(
 def _probabilities(
     classifier: keras.Model,
     pixels: np.ndarray | Stacked,
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     rows: np.ndarray,
 ) -> np.ndarray:
     classify = Inference(lambda images: classifier(images, training=False), pixels.shape[1:])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from augan.config import Config
 from augan.data.dataset import Dataset
-from augan.data.preprocessing import Preprocessing
+from augan.data.prepared import AnyPreprocessing
 from augan.training import defaults
 
 
@@ -26,7 +26,7 @@ class Resolved:
 
     config: Config
     dataset: Dataset
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     warnings: tuple[str, ...] = ()
 
 

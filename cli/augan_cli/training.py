@@ -23,6 +23,7 @@ def run_training(
     out: Path | None,
     config_file: Path | None,
     overrides: Sequence[str],
+    target: str | None,
     groups: Path | None,
     resume: bool,
     dry_run: bool,
@@ -34,7 +35,7 @@ def run_training(
 
     config = Config() if config_file is None else Config.from_yaml(config_file)
     config = config.override(overrides)
-    dataset = load_dataset(DEMONSTRATION if data is None else data, groups=groups)
+    dataset = load_dataset(DEMONSTRATION if data is None else data, groups=groups, target=target)
     if dry_run:
         _show_plan(config, dataset, as_json)
         return

@@ -103,43 +103,6 @@ generator = partial(_generator, grow=_transposed)
 upsampling_generator = partial(_generator, grow=_upsampled)
 
 
-def discriminator(
-    image_shape: tuple[int, int, int],
-    *,
-    num_classes: int,
-    width: int,
-    norm: str,
-    seed: int,
-    dropout: float = 0.0,
-) -> keras.Model:
-    """Build images `[N, H, W, C]` (and classes `[N, num_classes]`) -> logits `[N, 1]`.
-
-    A logit above 0 says "real". The layers `block_0`, `block_1`, ... are the features that
-    detectors compare; they do not depend on the class.
-    """
-    images = keras.Input(image_shape, name="images")
-    features = _trunk(images, width=width, norm=norm, dropout=dropout, seed=seed)
-    return blocks.judged(images, features, num_classes, seed)
-
-
-def encoder(
-    image_shape: tuple[int, int, int],
-    *,
-    latent_dim: int,
-    num_classes: int,
-    width: int,
-    seed: int,
-) -> keras.Model:
-    """Build images `[N, H, W, C]` -> noise `[N, latent_dim]` (and classes `[N, num_classes]`).
-
-    The discriminator's shape with batch normalisation, as in f-AnoGAN (Schlegl et al. 2019). The
-    outputs feed the generator as they are.
-    """
-    images = keras.Input(image_shape, name="images")
-    features = _trunk(images, width=width, norm="batch", dropout=0.0, seed=seed)
-    return blocks.coded(images, features, latent_dim, num_classes, seed)
-
-
 def _trunk(images: Any, *, width: int, norm: str, dropout: float, seed: int) -> Any:
     """Strided convolutions that halve the side at each block, flattened."""
     x = images
@@ -156,3 +119,7 @@ def _trunk(images: Any, *, width: int, norm: str, dropout: float, seed: int) -> 
         )(x)
         x = blocks.activated(x, norm, i, dropout, seed)
     return layers.Flatten(name="flatten")(x)
+
+
+discriminator = partial(blocks.discriminator, _trunk)
+encoder = partial(blocks.encoder, _trunk)
