@@ -415,6 +415,7 @@ def test_what_the_user_chose_stays():
     chosen = Config().replace(
         task="generate",
         data__size=16,
+        gan__architecture="dcgan-upsampling",
         gan__loss="least_squares",
         gan__diffaug=[],
         discriminator__norm="layer",
