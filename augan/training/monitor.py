@@ -9,13 +9,8 @@ from augan.gan import keras, tf
 from augan.gan.inference import Inference
 from augan.gan.model import GAN
 from augan.gan.monitor import MAX_LOSS, Alarm, Health, diverged, judge, magnitude
-from augan.metrics.fidelity import (
-    density_coverage,
-    diversity,
-    fidelity,
-    floor,
-    kernel_distance,
-)
+from augan.metrics.fidelity import diversity, fidelity, floor, kernel_distance
+from augan.metrics.neighbourhoods import density_coverage
 from augan.seeding import child_rng
 from augan.training.extractor import FeatureExtractor
 from augan.training.loop import Allowance
