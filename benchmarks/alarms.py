@@ -102,9 +102,9 @@ def measure(case: Case) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         bundle = train(config.override(case.settings), dataset, out=out)
-        lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        losses = largest_loss(out)
         is_last = _is_last(bundle, out / "checkpoints" / "gan.safetensors")
-    return {**figures(bundle), **_losses(lines), "holds_last": is_last}
+    return {**figures(bundle), **losses, "holds_last": is_last}
 
 
 def figures(bundle: Bundle) -> Row:
@@ -130,8 +130,9 @@ def figures(bundle: Bundle) -> Row:
     }
 
 
-def _losses(lines: Sequence[str]) -> Row:
-    """Return the largest loss of the GAN; None if one was not finite."""
+def largest_loss(out: Path) -> Row:
+    """Return the largest loss of a run's GAN, None if one was not finite, and its updates."""
+    lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     entries = [entry for entry in map(json.loads, lines) if entry["part"] == "gan"]
     names = ("d_loss", "g_loss")
     losses = [math.inf if e[name] is None else e[name] for e in entries for name in names]
