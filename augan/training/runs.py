@@ -25,6 +25,7 @@ from augan.training.loop import Allowance
 RUNS = Path("runs")
 LATEST = "latest"
 IDENTITY = "run.json"
+HALF_WRITTEN = (".*.part", ".*.tmp")
 
 
 class RunFolder:
@@ -76,6 +77,7 @@ class RunFolder:
         self._release = weakref.finalize(self, os.close, _locked(self.path))
         if holds_something:
             self._check_identity(identity)
+            self._remove_half_written()
         else:
             self.write_json(IDENTITY, identity)
         self.finished = (self.path / BUNDLE_NAME).exists()
@@ -102,6 +104,13 @@ class RunFolder:
                 f"{self.path} was trained otherwise ({shown}); resume with the same arguments and "
                 "data, or train into a new run"
             )
+
+    def _remove_half_written(self) -> None:
+        """Remove what a killed training was writing: the lock says that nobody writes it now."""
+        for folder in (self.path, self.path / "samples", self.path / "checkpoints"):
+            for pattern in HALF_WRITTEN:
+                for path in folder.glob(pattern):
+                    path.unlink(missing_ok=True)
 
     def cut_log(self, steps: Mapping[str, int]) -> None:
         """Keep the lines of `metrics.jsonl` up to the checkpoints: part -> its steps."""
