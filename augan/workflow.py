@@ -23,7 +23,7 @@ from augan.data.duplicates import near_duplicates
 from augan.data.preprocessing import Preprocessing
 from augan.data.splits import Split, make_split
 from augan.detect.detector import Detector
-from augan.exceptions import DataError
+from augan.exceptions import BundleError, DataError
 from augan.gan.inference import Inference
 from augan.training.checkpoints import Checkpoints
 from augan.training.clock import Clock
@@ -116,7 +116,7 @@ def train(
         material = _gather(*resolve(config, dataset), dataset)
     described = _describe_data(material)
     identity = {**_flat(material.config.to_dict()), "data": described["sha256"]}
-    with closing(RunFolder(out, dataset.name, identity, resume=resume)) as run:
+    with closing(RunFolder(out, dataset.name, identity, resume=resume)) as run, run.writing():
         if run.finished:
             run.finish()  # in case the process died between the two
             return load_bundle(run.path)
@@ -146,10 +146,19 @@ def _train_in(
         )
     with clock.part("detector and bundle"):
         bundle = _assemble(material, networks, described)
-        save_bundle(bundle, run.path / BUNDLE_NAME)
+        _save(bundle, run)
     run.write_json("summary.json", {"seconds": clock.seconds, "warnings": material.warnings})
     run.finish()
     return bundle
+
+
+def _save(bundle: Bundle, run: RunFolder) -> None:
+    try:
+        save_bundle(bundle, run.path / BUNDLE_NAME)
+    except BundleError as error:
+        raise BundleError(
+            f"{error}; nothing trained is lost: the same command with --resume saves it"
+        ) from error
 
 
 def _gather(config: Config, preprocessing: Preprocessing, dataset: Dataset) -> _Material:

@@ -7,7 +7,6 @@ import struct
 import numpy as np
 import pytest
 
-from augan.data import loading
 from augan.data.builtin import write_example_images
 from augan.data.dataset import Dataset, ImageFiles, from_arrays
 from augan.data.folders import find_images
@@ -411,18 +410,6 @@ def test_idx_folder(tmp_path):
         load_dataset(tmp_path, part="test")
     (tmp_path / "t10k-images.idx3-ubyte").write_bytes(idx_bytes(images[:1]))
     assert len(load_dataset(tmp_path, part="test")) == 1
-
-
-def test_fashion_mnist(tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "FASHION_MNIST", tmp_path / "absent")
-    with pytest.raises(DataError, match="apt-get install dataset-fashion-mnist"):
-        load_dataset("fashion-mnist")
-    monkeypatch.setattr(loading, "FASHION_MNIST", tmp_path)
-    images = idx_bytes(np.zeros((2, 2, 2), np.uint8))
-    (tmp_path / "train-images-idx3-ubyte").write_bytes(images)
-    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.array([9, 1], np.uint8)))
-    dataset = load_dataset("fashion-mnist")
-    assert [dataset.class_names[label] for label in dataset.labels] == ["Ankle boot", "Trouser"]
 
 
 # Built-in data

@@ -12,25 +12,12 @@ import numpy as np
 
 from augan.data.builtin import digits
 from augan.data.dataset import Dataset, ImageFiles, from_arrays
+from augan.data.fashion import fashion_mnist
 from augan.data.folders import folder_dataset
 from augan.data.groups import read_groups
 from augan.data.idx import is_idx_folder, read_idx_folder
 from augan.data.images import IMAGE_SUFFIXES
 from augan.exceptions import DataError
-
-FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-FASHION_CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
 
 Part = Literal["train", "test"]
 
@@ -45,8 +32,9 @@ def load_dataset(
     data
         One of
 
-        - a built-in name, `digits` or `fashion-mnist`; a file or folder of that name is meant
-          when written with a path separator (`./digits`) or given as a `Path`;
+        - a built-in name, `digits` or `fashion-mnist` (downloaded unless it is installed); a file
+          or folder of that name is meant when written with a path separator (`./digits`) or given
+          as a `Path`;
         - a folder of images: flat, or with one subfolder per class. When it holds a folder
           `train`, that is the training part and the folder `test` beside it the test part;
         - a folder of IDX files named as those of MNIST;
@@ -115,19 +103,7 @@ def _idx_dataset(folder: Path, part: Part) -> Dataset:
     return replace(dataset, source=str(folder))
 
 
-def _fashion_mnist(part: Part) -> Dataset:
-    if not FASHION_MNIST.is_dir():
-        raise DataError(
-            f"fashion-mnist is not installed in {FASHION_MNIST}; run "
-            "apt-get install dataset-fashion-mnist, or give the folder of its IDX files"
-        )
-    images, labels = read_idx_folder(FASHION_MNIST, part)
-    names = None if labels is None else FASHION_CLASSES
-    dataset = from_arrays(images, labels, name="fashion-mnist", class_names=names)
-    return replace(dataset, source=str(FASHION_MNIST))
-
-
-BUILTIN: dict[str, Callable[[Part], Dataset]] = {"digits": digits, "fashion-mnist": _fashion_mnist}
+BUILTIN: dict[str, Callable[[Part], Dataset]] = {"digits": digits, "fashion-mnist": fashion_mnist}
 
 
 def _file_dataset(path: Path, part: Part) -> Dataset:
