@@ -98,6 +98,15 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+def rules_table() -> str:
+    """Return RULES as a Markdown table."""
+    rows = ["| not possible | because | nearest legal |", "|---|---|---|"]
+    for rule in RULES:
+        changes = ", ".join(f"`{change}`" for change in rule.instead)
+        rows.append(f"| {rule.forbids} | {rule.because} | {changes} |")
+    return "\n".join(rows)
+
+
 def check_rules(config: Config) -> None:
     """Raise ConfigError, naming the nearest legal settings, if `config` breaks a rule."""
     for rule in RULES:
