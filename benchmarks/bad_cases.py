@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import bad_material as made
-from benchmarks.bad_places import Answer, as_nobody, on_small_disk, small_cache, small_disk
+from benchmarks.bad_places import Answer, on_small_disk, small_cache, small_disk, without_privileges
 
 TRAIN = "augan train bad --out NEW"
 LAST = "augan train photos --out STOPPED --resume"
 QUICK = "augan train bad --out NEW --task generate"
 AGAIN = "augan train photos --out RUN --resume"
-LONG = "augan train photos --out NEW --steps 3000 --task generate"
+LONG = "augan train photos --out NEW --steps 1000 --task generate"
 
 
 @contextmanager
@@ -84,8 +84,14 @@ FOLDERS = (
     Case("one image", TRAIN, made.classes(1)),
     Case("one class with one image", TRAIN, made.classes(30, 1)),
     Case("every class has one image", TRAIN, made.classes(*[1] * 8)),
-    Case("no read permission: one image", QUICK, made.closed("bad/in/003.png", 0), True, as_nobody),
-    Case("no read permission: folder", TRAIN, made.closed("bad/out", 0), run=as_nobody),
+    Case(
+        "no read permission: one image",
+        QUICK,
+        made.closed("bad/in/003.png", 0),
+        True,
+        without_privileges,
+    ),
+    Case("no read permission: folder", TRAIN, made.closed("bad/out", 0), run=without_privileges),
     Case("images changed while training", LONG, goes_on=True, run=made.changed_meanwhile),
 )
 
@@ -141,7 +147,7 @@ RUNS = (
         "no write permission: parent of RUN",
         "augan train bad --out bad/out/NEW",
         made.closed("bad/out", 0o555),
-        run=as_nobody,
+        run=without_privileges,
     ),
     Case("two trainings in one RUN (left by the first)", f"{LONG} --resume", run=made.second),
     Case("Ctrl-C while training", LONG, run=made.stopped),

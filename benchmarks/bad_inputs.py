@@ -10,7 +10,6 @@ end, and the exit code is then 1.
 
 import argparse
 import json
-import os
 import re
 import shlex
 import shutil
@@ -36,7 +35,7 @@ What the command says to what it cannot use, on {system}. RUN is a finished run;
 had `{small}`. "Left" is what was not there before. Long lines are cut.
 
 A full disk is a small one in memory, mounted as `small`; where mounting is not permitted, files
-that may not grow instead. Where we are root, cases of permission run as another user.
+that may not grow instead. Where we are root, cases of permission run without root's privileges.
 
 | input | command | exit | what augan said | left |
 |---|---|---|---|---|
@@ -70,7 +69,6 @@ def measure(cases: Sequence[Case]) -> Iterator[Row]:
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o755)  # a case runs as another user
         yield Path(name).resolve()
 
 
@@ -149,36 +147,48 @@ def _shown(left: dict[str, tuple[int, int]]) -> str:
     return ", ".join(shown) or "nothing"
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Return the page."""
-    lines = []
-    for row in rows:
-        code = "-" if row.exit_code is None else str(row.exit_code)
-        cells = (row.name, f"`{row.command}`", code, row.said, row.left)
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
+def table(rows: Sequence[Row], former: str = "") -> str:
+    """Return the page; what was not measured now is as in the `former` page."""
+    lines = _lines(former) | {row.name: _line(row) for row in rows}
     head = _HEAD.format(command=COMMAND, small=SMALL, system=sys.platform)
-    return head + "".join(lines)
+    return head + "".join(f"{lines[case.name]}\n" for case in CASES if case.name in lines)
 
 
-def read_table(text: str) -> dict[str, str]:
+def _line(row: Row) -> str:
+    code = "-" if row.exit_code is None else str(row.exit_code)
+    cells = (row.name, f"`{row.command}`", code, row.said, row.left)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _lines(page: str) -> dict[str, str]:
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
+    return {_cells(line)[0]: line for line in lines[1:]}
+
+
+def _cells(line: str) -> list[str]:
+    return re.split(r"(?<!\\) \| ", line.removeprefix("| ").removesuffix(" |"))
+
+
+def read_table(page: str) -> dict[str, str]:
     """Return the exit code of each row of a page, as text."""
-    rows = [re.split(r"(?<!\\) \| ", line[2:]) for line in text.splitlines() if line[:2] == "| "]
-    return {row[0]: row[2] for row in rows if row[0] != "input"}
+    return {name: _cells(line)[2] for name, line in _lines(page).items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the table and, if asked for, the rows as JSON; 1 if a case breaks the promise."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
-    parser.add_argument("--only", metavar="TEXT", help="run the cases whose name holds this text")
+    parser.add_argument(
+        "--only", metavar="TEXT", help="run again only cases with this in their name"
+    )
     options = parser.parse_args(arguments)
     cases = [case for case in CASES if (options.only or "") in case.name]
     rows = []
     for row in measure(cases):
         rows.append(row)
         print(f"{row.exit_code}  {row.name}: {row.said}  [{row.left}]", flush=True)
-    if options.only is None:
-        PAGE.write_text(table(rows), encoding="utf-8")
+    former = PAGE.read_text(encoding="utf-8") if options.only and PAGE.exists() else ""
+    PAGE.write_text(table(rows, former), encoding="utf-8")
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     for row in rows:

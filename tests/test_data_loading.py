@@ -282,6 +282,14 @@ def test_missing_and_unsupported_data(tmp_path):
         load_dataset(X3)
 
 
+@pytest.mark.parametrize("to", ["photos", "gone"])
+def test_a_link_that_leads_nowhere(tmp_path, to):
+    (tmp_path / "photos").symlink_to(to)
+    with pytest.raises(DataError, match=rf"photos is a link to {to}, which leads nowhere") as it:
+        load_dataset(tmp_path / "photos")
+    assert "did you mean" not in str(it.value)
+
+
 def test_tuples_are_arrays():
     assert load_dataset((X3, [1, 0, 1])).labels.tolist() == [1, 0, 1]
     assert load_dataset((X3,)).labels is None

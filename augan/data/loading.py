@@ -142,6 +142,8 @@ def _npz_dataset(path: Path, part: Part) -> Dataset:
 
 def _not_found(data: str, path: Path) -> str:
     """Say what was not found, and what is there that resembles it."""
+    if path.is_symlink():
+        return f"{data} is a link to {os.readlink(path)}, which leads nowhere; mend the link"
     folder = path.parent
     near = [(name, name) for name in BUILTIN]
     if folder.is_dir():
