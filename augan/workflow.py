@@ -178,7 +178,8 @@ def _gather(config: Config, preprocessing: Preprocessing, dataset: Dataset) -> _
         )
     warnings = []
     if dataset.skipped:
-        warnings.append(f"{len(dataset.skipped)} files could not be read; see skipped.csv")
+        n = len(dataset.skipped)
+        warnings.append(f"{n} file{'' if n == 1 else 's'} could not be read; see skipped.csv")
     twins = near_duplicates(squares.pixels, split)
     if len(twins) > DUPLICATE_SHARE * len(split.calibrate):
         outside, inside, _ = twins[0]

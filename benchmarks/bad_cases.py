@@ -108,7 +108,7 @@ ARRAYS = (
         made.arrays(x=np.zeros((30, 8, 8), np.uint8), y=np.zeros(29)),
     ),
     Case(
-        "more classes than images have",
+        "more labels than images",
         "augan train bad.npz --out NEW",
         made.arrays(x=np.zeros((5, 8, 8), np.uint8), y=np.arange(9)),
     ),
