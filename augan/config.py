@@ -133,8 +133,15 @@ class Config(Section):
         """Read settings from a YAML file; what it leaves out keeps its default."""
         try:
             values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the configuration {path} cannot be read: {error}") from None
+        except OSError as error:
+            reason = error.strerror or error
+            raise ConfigError(
+                f"the configuration {path} cannot be read ({reason}); give a YAML file of settings"
+            ) from None
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"the configuration {path} cannot be read as UTF-8 ({error}); save it as UTF-8"
+            ) from None
         except yaml.YAMLError as error:
             message = " ".join(str(error).split())
             raise ConfigError(f"the configuration {path} is not valid YAML: {message}") from None

@@ -24,7 +24,7 @@ from augan.data.prepared import AnyPreprocessing
 from augan.data.splits import Split, make_split
 from augan.data.stacked import Stacked
 from augan.detect.detector import Detector
-from augan.exceptions import DataError
+from augan.exceptions import BundleError, DataError
 from augan.gan.inference import Inference
 from augan.training.checkpoints import Checkpoints
 from augan.training.clock import Clock
@@ -167,7 +167,7 @@ def train_resolved(
     described = _describe_data(material)
     identity = {**_flat(material.config.to_dict()), "data": described["sha256"]}
     name = material.dataset.name
-    with closing(RunFolder(out, name, identity, resume=resume)) as run:
+    with closing(RunFolder(out, name, identity, resume=resume)) as run, run.writing():
         if run.finished:
             run.finish()  # in case the process died between the two
             return load_bundle(run.path)
@@ -197,10 +197,19 @@ def _train_in(
         )
     with clock.part("detector and bundle"):
         bundle = _assemble(material, networks, described)
-        save_bundle(bundle, run.path / BUNDLE_NAME)
+        _save(bundle, run)
     run.write_json("summary.json", {"seconds": clock.seconds, "warnings": material.warnings})
     run.finish()
     return bundle
+
+
+def _save(bundle: Bundle, run: RunFolder) -> None:
+    try:
+        save_bundle(bundle, run.path / BUNDLE_NAME)
+    except BundleError as error:
+        raise BundleError(
+            f"{error}; nothing trained is lost: the same command with --resume saves it"
+        ) from error
 
 
 def _gather(resolved: Resolved) -> _Material:
@@ -224,8 +233,9 @@ def _gather(resolved: Resolved) -> _Material:
     material = _Material(config, squares, preprocessing, split, list(resolved.warnings), more)
     material.warnings.extend(preprocessing.warnings)
     if material.skipped:
+        n = len(material.skipped)
         material.warnings.append(
-            f"{len(material.skipped)} files could not be read; see skipped.csv"
+            f"{n} file{'' if n == 1 else 's'} could not be read; see skipped.csv"
         )
     material.warnings.extend(_duplicate_warnings(material))
     return material

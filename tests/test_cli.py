@@ -628,7 +628,7 @@ def with_unknown_method(bundle: Bundle) -> Bundle:
 WRONG = [
     ("train missing", ["missing", "digits"]),
     ("train empty", ["empty", "no images"]),
-    ("train single", ["1 images", "at least 3"]),
+    ("train single", ["1 image is too few", "at least 3"]),
     ("train images/000.png", ["folder"]),
     ("train images --out busy", ["busy", "--out"]),
     ("train images --out runs/a", ["runs/a", "--out"]),

@@ -525,6 +525,34 @@ def test_a_model_that_is_named(here):
         find_bundle("nowhere")
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-9]),
+        lambda path: path.write_bytes(b"no bundle"),
+        lambda path: (path.unlink(), path.mkdir()),
+        lambda path: (path.unlink(), path.symlink_to(path.name)),
+    ],
+)
+def test_a_damaged_run_does_not_hide_the_others(here, damage):
+    save_run("runs/good", age=20)
+    damaged = save_run("runs/bad", age=10)
+    damage(damaged)
+    said = []
+    assert find_bundle(None, warn=said.append).config["seed"] == 20
+    if damaged.exists():  # a link that leads nowhere is no bundle
+        (sentence,) = said
+        assert sentence.startswith("left out: ")
+        assert str(damaged) in sentence
+    assert find_bundle(None).config["seed"] == 20  # nobody has to listen
+    with pytest.raises(BundleError, match=r"runs/bad"):
+        find_bundle("runs/bad")
+    (here / "runs" / "good" / BUNDLE_NAME).unlink()
+    if damaged.exists():
+        with pytest.raises(BundleError, match=r"\(1 looked at, 1 of them damaged\)"):
+            find_bundle(None)
+
+
 def test_runs_in_other_folders_are_not_found(here):
     save_run("elsewhere/a", age=10)
     save_run("runs", age=5)

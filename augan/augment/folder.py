@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -140,6 +141,15 @@ def _target(bundle: Bundle, out: str | Path | None, default: str) -> Path:
 
 
 def _folder_name(class_name: str) -> str:
-    """A class name as a folder: what a path would read as structure becomes a dash."""
-    safe = "".join(c if c.isalnum() or c in " -_.+()" else "-" for c in class_name).strip(" .")
-    return safe or "class"
+    """A class name as a folder; two classes never share one.
+
+    What a path would read as structure is written as in addresses: "a/b" becomes "a%2Fb".
+    """
+    core = class_name.strip(" .")
+    before, _, after = class_name.partition(core) if core else (class_name, "", "")
+    plain = "".join(
+        c if c.isalnum() or c in " -_.+()" else quote(c, safe="", errors="surrogatepass")
+        for c in core
+    )
+    edges = ["".join(f"%{ord(c):02X}" for c in text) for text in (before, after)]
+    return plain.join(edges) or "%"

@@ -39,7 +39,10 @@ def find_images(folder: str | Path) -> list[str]:
 
 def _refuse(error: OSError) -> None:
     # Silence, the default, would train on whatever happens to be accessible.
-    raise DataError(f"cannot search the folder {error.filename}: {error.strerror}") from error
+    raise DataError(
+        f"cannot search the folder {error.filename}: {error.strerror}; make it readable, or move "
+        "it elsewhere"
+    ) from error
 
 
 def natural_key(name: str) -> tuple[list[int | str], str]:

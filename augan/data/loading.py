@@ -12,26 +12,13 @@ import numpy as np
 
 from augan.data.builtin import digits
 from augan.data.dataset import Dataset, ImageFiles, from_arrays
+from augan.data.fashion import fashion_mnist
 from augan.data.folders import folder_dataset
 from augan.data.groups import read_groups
 from augan.data.idx import is_idx_folder, read_idx_folder
 from augan.data.images import IMAGE_SUFFIXES
 from augan.data.tables import Table, is_table_file, read_table, split_target
 from augan.exceptions import DataError
-
-FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-FASHION_CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
 
 UNLABELLED_KEYS = ("x_unlabelled", "x_unlabeled")  # of .npz files
 
@@ -52,8 +39,9 @@ def load_dataset(
     data
         One of
 
-        - a built-in name, `digits` or `fashion-mnist`; a file or folder of that name is meant
-          when written with a path separator (`./digits`) or given as a `Path`;
+        - a built-in name, `digits` or `fashion-mnist` (downloaded unless it is installed); a file
+          or folder of that name is meant when written with a path separator (`./digits`) or given
+          as a `Path`;
         - a folder of images: flat, or with one subfolder per class. When it holds a folder
           `train`, that is the training part and the folder `test` beside it the test part. A
           folder `unlabeled` or `unlabelled` is no class: it holds training images whose classes
@@ -151,19 +139,7 @@ def _idx_dataset(folder: Path, part: Part) -> Dataset:
     return replace(dataset, source=str(folder))
 
 
-def _fashion_mnist(part: Part) -> Dataset:
-    if not FASHION_MNIST.is_dir():
-        raise DataError(
-            f"fashion-mnist is not installed in {FASHION_MNIST}; run "
-            "apt-get install dataset-fashion-mnist, or give the folder of its IDX files"
-        )
-    images, labels = read_idx_folder(FASHION_MNIST, part)
-    names = None if labels is None else FASHION_CLASSES
-    dataset = from_arrays(images, labels, name="fashion-mnist", class_names=names)
-    return replace(dataset, source=str(FASHION_MNIST))
-
-
-BUILTIN: dict[str, Callable[[Part], Dataset]] = {"digits": digits, "fashion-mnist": _fashion_mnist}
+BUILTIN: dict[str, Callable[[Part], Dataset]] = {"digits": digits, "fashion-mnist": fashion_mnist}
 
 
 def _file_dataset(path: Path, part: Part) -> Dataset:
@@ -214,6 +190,8 @@ def _npz_dataset(path: Path, part: Part) -> Dataset:
 
 def _not_found(data: str, path: Path) -> str:
     """Say what was not found, and what is there that resembles it."""
+    if path.is_symlink():
+        return f"{data} is a link to {os.readlink(path)}, which leads nowhere; mend the link"
     folder = path.parent
     near = [(name, name) for name in BUILTIN]
     if folder.is_dir():

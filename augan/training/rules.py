@@ -121,6 +121,15 @@ TABLE_RULES: tuple[Rule, ...] = (
 )
 
 
+def rules_table() -> str:
+    """Return all rules as a Markdown table."""
+    rows = ["| not possible | because | nearest legal |", "|---|---|---|"]
+    for rule in (*RULES, *TABLE_RULES):
+        changes = ", ".join(f"`{change}`" for change in rule.instead)
+        rows.append(f"| {rule.forbids} | {rule.because} | {changes} |")
+    return "\n".join(rows)
+
+
 def check_rules(config: Config, noun: str = "images") -> None:
     """Raise ConfigError, naming the nearest legal settings, if `config` breaks a rule.
 

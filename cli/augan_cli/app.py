@@ -182,7 +182,7 @@ def _options(
 def _find(model: Path | None, *parts: str) -> Any:
     from augan.training.runs import find_bundle
 
-    bundle = find_bundle(model, *parts)
+    bundle = find_bundle(model, *parts, warn=lambda text: typer.echo(f"warning: {text}", err=True))
     typer.echo(f"model: {bundle.path}", err=True)
     return bundle
 
