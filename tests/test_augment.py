@@ -14,8 +14,9 @@ from PIL import Image
 
 from augan import augment_folder, classic_policy, generate_folder, load_dataset
 from augan.augment.classic import POLICIES
-from augan.augment.folder import COLUMNS, MANIFEST, _folder_name
+from augan.augment.folder import _folder_name
 from augan.augment.sampling import BLOCK, Sampler
+from augan.augment.writers import COLUMNS, MANIFEST
 from augan.bundle import Bundle
 from augan.data.images import read_image
 from augan.exceptions import BundleError, ConfigError, DataError
