@@ -7,7 +7,8 @@ training does before its first update, stage by stage: find the files and read t
 them into an empty cache, hash, split, look for near-duplicates, and stream one pass over the images
 to fit. Until then TensorFlow is not loaded, so that its own memory does not blur the figures. Then
 it is loaded, and a whole `train` of a few updates runs on the same folder: every network, the codes
-of all images to fit, and the detector calibrated on a fifth of all images.
+of all images to fit, and the detector calibrated on a fifth of all images. The networks are narrow,
+so that what grows with the number of images is not lost among what does not (`--width`).
 
 RssAnon is what the process itself allocated; pages of the cache's file, which the system may drop
 at any time, are not part of it. The limit is on the training's peak above what the process held
@@ -112,7 +113,7 @@ def generate(folder: Path, count: int, size: int, kind: str) -> None:
         path.write_bytes(stream.getvalue())
 
 
-def measure_here(images: Path, kept: Path, size: int) -> Row:
+def measure_here(images: Path, kept: Path, size: int, width: int) -> Row:
     """Go through one folder stage by stage, then train on it; return what it took."""
     stages = Stages()
     baseline = stages.memory.now()
@@ -135,7 +136,7 @@ def measure_here(images: Path, kept: Path, size: int) -> Row:
         batches = _stream(squares.pixels, labels, preprocessing, split)
     without = "tensorflow" not in sys.modules
     streaming = max(stages.peaks.values())
-    tensorflow = _train(stages, images, kept, size)
+    tensorflow = _train(stages, images, kept, size, width)
     return {
         "sha256": digest,
         "baseline_mib": round(baseline / MIB, 1),
@@ -171,7 +172,7 @@ def _stream(
     return count
 
 
-def _train(stages: Stages, images: Path, kept: Path, size: int) -> int:
+def _train(stages: Stages, images: Path, kept: Path, size: int, width: int) -> int:
     """Train on the folder as a user would; return RssAnon when TensorFlow had been loaded."""
     with stages.stage("tensorflow"):
         from augan.gan import tf
@@ -183,19 +184,20 @@ def _train(stages: Stages, images: Path, kept: Path, size: int) -> int:
 
         os.environ["AUGAN_CACHE"] = str(kept)  # decoded there already
         config = Config().replace(task="both", data__size=size, training__steps=STEPS)
+        networks = ("generator", "discriminator", "encoder", "classifier")
+        config = config.replace(**{f"{network}__width": width for network in networks})
         train(config, load_dataset(images), out=kept.with_name("run"))
     return loaded
 
 
-def measure(count: int, size: int, kind: str, place: Path | None) -> Row:
+def measure(count: int, size: int, width: int, kind: str, place: Path | None) -> Row:
     """Generate files and measure them in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="augan-memory-", dir=place) as temporary:
         images, kept = Path(temporary, "images"), Path(temporary, "cache")
         generate(images, count, size, kind)
         command = [sys.executable, "-m", "benchmarks.memory", "--measure", str(images), str(kept)]
-        done = subprocess.run(
-            [*command, "--size", str(size)], stdout=subprocess.PIPE, text=True, check=True
-        )
+        command += ["--size", str(size), "--width", str(width)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     row: Row = json.loads(done.stdout)
     return row
 
@@ -242,6 +244,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--counts", default="1000,10000,50000,200000", help="numbers of files")
     parser.add_argument("--size", type=int, default=64, help="side in pixels")
+    parser.add_argument("--width", type=int, default=8, help="of all networks; 32 is augan's own")
     parser.add_argument("--kind", choices=("png", "jpg"), default="png")
     parser.add_argument("--variant", default="default", help="a name for the idea under test")
     parser.add_argument("--place", type=Path, help="where the files are generated")
@@ -251,17 +254,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.measure:
         images, kept = options.measure
-        print(json.dumps(measure_here(images, kept, options.size)))
+        print(json.dumps(measure_here(images, kept, options.size, options.width)))
         return
     tasks = [
         Task(
             {
                 "benchmark": "memory",
                 "count": count,
-                "settings": {"size": options.size, "kind": options.kind},
+                "settings": {"size": options.size, "width": options.width, "kind": options.kind},
                 "variant": options.variant,
             },
-            partial(measure, count, options.size, options.kind, options.place),
+            partial(measure, count, options.size, options.width, options.kind, options.place),
             SECONDS_A_FILE * count,
         )
         for count in map(int, options.counts.split(","))

@@ -122,7 +122,8 @@ class Trial:
             raise RuntimeError(f"the training ended before it was killed: {told}")
         part, step = self.reached()
         checkpoint = Checkpoints(self.out / "checkpoints").steps().get(part, 0)
-        where = {"part": part, "step": step, "checkpoint": checkpoint}
+        half = sorted(path.name for path in self.out.rglob(".*")) if self.out.exists() else []
+        where = {"part": part, "step": step, "checkpoint": checkpoint, "half_written": half}
         return {"seconds": round(seconds, 2), **where}
 
     def reached(self) -> tuple[str, int]:
