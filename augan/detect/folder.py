@@ -1,6 +1,7 @@
 """Score every image below a folder and write `scores.csv`."""
 
 import csv
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,7 +129,8 @@ def default_out(bundle: Bundle, images: str | Path) -> Path:
     """Return the folder for the scores of `images`: inside the run, named after them."""
     if bundle.path is None:
         raise BundleError("this bundle was never saved, so there is no folder beside it; give one")
-    return bundle.path.parent / f"detect-{Path(images).resolve().name}"
+    # Not by Path.resolve, which fails on a link to itself before Python 3.13.
+    return bundle.path.parent / f"detect-{os.path.basename(os.path.realpath(images))}"
 
 
 def _list_images(images: Path) -> tuple[Path, list[str]]:
