@@ -82,7 +82,7 @@ FOLDERS = (
     Case("mixed modes: gray, RGB, RGBA, palette, 16 bits", QUICK, made.mixed_modes, True),
     Case("1 x 5000 pixels among others", QUICK, made.good_and("x.png", made.strip), True),
     Case("one image", TRAIN, made.classes(1)),
-    Case("one class with one image", TRAIN, made.classes(30, 1)),
+    Case("one class with one image", TRAIN, made.classes(30, 1), True),
     Case("every class has one image", TRAIN, made.classes(*[1] * 8)),
     Case(
         "no read permission: one image",
@@ -212,6 +212,7 @@ USE = (
     ),
     Case("no image to detect on can be used", "augan detect bad --model RUN", made.only_colour),
     Case("images to detect on are missing", "augan detect gone --model RUN"),
+    Case("images to detect on are a link to itself", "augan detect x --model RUN", made.loop("x")),
     on_disk("disk full: detect", "augan detect photos --model RUN --out small/scores", 4096),
 )
 

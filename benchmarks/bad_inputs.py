@@ -130,7 +130,7 @@ def _defects(answer: Answer, left: dict[str, tuple[int, int]], goes_on: bool) ->
 def _said(answer: Answer, place: Path) -> str:
     """The line that matters, without what differs between two machines."""
     lines = [*answer.stderr.splitlines(), *answer.stdout.splitlines()]
-    wanted = ("error: ", "warning: ", "unreadable: ", "bundle: ")
+    wanted = ("error: ", "warning: ", "unreadable: ", "bundle: ", "scores: ")
     found = (line for start in wanted for line in lines if line.startswith(start))
     line = next(found, lines[-1] if lines else "")
     line = line.replace(f"{place}/", "").replace(str(place), ".")
@@ -179,10 +179,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
     parser.add_argument(
-        "--only", metavar="TEXT", help="run again only cases with this in their name"
+        "--only",
+        action="append",
+        metavar="TEXT",
+        help="run again only cases with this in their name",
     )
     options = parser.parse_args(arguments)
-    cases = [case for case in CASES if (options.only or "") in case.name]
+    texts = options.only or [""]
+    cases = [case for case in CASES if any(text in case.name for text in texts)]
     rows = []
     for row in measure(cases):
         rows.append(row)

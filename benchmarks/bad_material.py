@@ -35,9 +35,9 @@ SMALL = "--steps 20 " + " ".join(f"--set {key}={value}" for key, value in _SET.i
 
 
 def picture(path: Path, shape: tuple[int, ...] = (8, 8, 1), dtype: type = np.uint8) -> Path:
-    """Write a picture of noise, and of the same noise for the same name."""
+    """Write a picture of noise, and of the same noise for the same class and name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(zlib.crc32(path.name.encode()))
+    rng = np.random.default_rng(zlib.crc32("/".join(path.parts[-2:]).encode()))
     write_png(path, rng.integers(0, np.iinfo(dtype).max, shape, dtype))
     return path
 

@@ -603,6 +603,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, digits_bundle: Bundle) -> Pat
         for name in ("empty", "busy", "damaged", "corrupt"):
             Path(name).mkdir()
         Path("busy/thesis.txt").write_text("mine")
+        os.symlink("loop", "loop")
         whole = Path("runs/a/bundle.augan").read_bytes()
         Path("damaged/bundle.augan").write_bytes(whole[: len(whole) // 2])
         Path("flipped.augan").write_bytes(flip(whole, len(whole) // 2))
@@ -677,6 +678,12 @@ WRONG = [
     ("detect images --model runs/generate-only", ["detector", "--task"]),
     ("detect images --model future.augan", ["crystal-ball", "fanogan"]),
     ("detect images --model damaged", ["damaged"]),
+    ("train loop", ["loop", "leads nowhere"]),
+    ("train images --out loop", ["loop", "--out"]),
+    ("augment --class 3 --n 1 --out loop", ["loop", "leads nowhere", "--out"]),
+    ("detect loop", ["loop"]),
+    ("detect images --out loop", ["loop", "leads nowhere", "--out"]),
+    ("inspect loop", ["loop"]),
     ("inspect missing", ["missing"]),
     ("inspect damaged", ["damaged"]),
     ("inspect flipped.augan", ["flipped.augan"]),

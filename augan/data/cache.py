@@ -277,7 +277,7 @@ def _build(
     except OSError as error:
         raise DataError(
             f"cannot keep the decoded images of {dataset.name} in {path.parent} "
-            f"({error.strerror or error}); make {room / 2**20:.1f} MiB free and writable there, "
+            f"({error.strerror or error}); make {-(-room // 2**20)} MiB free and writable there, "
             "or set AUGAN_CACHE to another folder"
         ) from error
     finally:

@@ -1,6 +1,7 @@
 """Score every image below a folder, or every row of a table, and write `scores.csv`."""
 
 import csv
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,7 +136,8 @@ def default_out(bundle: Bundle, images: str | Path) -> Path:
     """Return the folder for the scores of `images`: inside the run, named after them."""
     if bundle.path is None:
         raise BundleError("this bundle was never saved, so there is no folder beside it; give one")
-    path = Path(images).resolve()
+    # Not by Path.resolve, which fails on a link to itself before Python 3.13.
+    path = Path(os.path.realpath(images))
     return bundle.path.parent / f"detect-{path.stem if is_table_file(path) else path.name}"
 
 
