@@ -231,12 +231,12 @@ def test_number_of_scales(size, scales):
     [(8, [1, 2]), (16, [1, 2]), (32, [1, 2, 4]), (64, [1, 2, 4, 8]), (128, [1, 2, 4, 8, 8])],
 )
 def test_channels_double_three_times_at_most(size, channels):
-    judge = fresh("dcgan", "discriminator", size, 1, 0)
+    judge = fresh("dcgan", "discriminator", size, 1, 0)[0]
     maps = [layer for layer in judge.layers if layer.name.startswith("down_")]
     assert [layer.filters for layer in maps] == [WIDTH * share for share in channels]
     assert maps[-1].output.shape[1] == (2 if size == 8 else 4)
     for architecture in ("dcgan", "dcgan-upsampling"):
-        maker = fresh(architecture, "generator", size, 1, 0)
+        maker = fresh(architecture, "generator", size, 1, 0)[0]
         grown = [layer for layer in maker.layers if layer.name.startswith("norm_")]
         assert [layer.output.shape[-1] for layer in grown] == [WIDTH * s for s in channels[::-1]]
         assert maker.output_shape == (None, size, size, 1)
@@ -244,7 +244,7 @@ def test_channels_double_three_times_at_most(size, channels):
 
 def test_the_classifier_of_large_images_has_a_third_block():
     for size, blocks in ((64, 2), (128, 3)):
-        layers = fresh("cnn", "classifier", size, 1, 3).layers
+        layers = fresh("cnn", "classifier", size, 1, 3)[0].layers
         assert sum(layer.name.startswith("conv_") for layer in layers) == blocks
 
 
