@@ -18,6 +18,7 @@ import numpy as np
 from augan.bundle import BUNDLE_NAME, Bundle, load_bundle, save_bundle
 from augan.config import Config
 from augan.data.cache import Squares, cached_squares
+from augan.data.columns import Columns
 from augan.data.dataset import Dataset, Skipped
 from augan.data.duplicates import near_duplicates
 from augan.data.prepared import AnyPreprocessing
@@ -319,6 +320,9 @@ def _describe_data(material: _Material) -> dict[str, Any]:
     # The digest of the pixels is stored with them where they are cached.
     digest = hashlib.sha256(material.squares.sha256.encode())
     digest.update(json.dumps([str(material.pixels.dtype), material.pixels.shape]).encode())
+    if isinstance(material.preprocessing, Columns):
+        # The same numbers under other names are other data.
+        digest.update(json.dumps(material.preprocessing.to_dict()).encode())
     counts = np.zeros(0, int)
     if dataset.labels is not None:
         digest.update(dataset.labels.tobytes())

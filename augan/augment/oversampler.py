@@ -15,7 +15,7 @@ from augan.data.arrays import as_labels
 from augan.data.columns import Columns
 from augan.data.dataset import Dataset, from_arrays
 from augan.data.prepared import AnyPreprocessing, stored_samples
-from augan.data.rows import as_image_array, seed_from
+from augan.data.rows import as_image_array, num_axes, seed_from
 from augan.data.splits import make_split
 from augan.data.tables import as_frame, is_frame
 from augan.exceptions import DataError
@@ -98,14 +98,14 @@ class GANOverSampler(BaseOverSampler):
             validate_data(self, X, skip_check_array=True)
             check_consistent_length(X, y)
             return as_frame(X), column_or_1d(y), is_one_vs_all
-        if np.ndim(X) in (3, 4):
+        if num_axes(X) in (3, 4):
             array = check_array(X, allow_nd=True, dtype=None, ensure_2d=False)
             return array, np.asarray(y), False
         return super()._check_X_y(X, y, accept_sparse=False)
 
     def _fit_resample(self, X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
         seed = seed_from(self.random_state)
-        is_table = np.ndim(X) == 2 and self.image_shape is None
+        is_table = num_axes(X) == 2 and self.image_shape is None
         samples = as_frame(X) if is_table else as_image_array(X, self.image_shape)
         if self.bundle is None:
             self.bundle_ = _train(from_arrays(samples, y), seed, self.steps)

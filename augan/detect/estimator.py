@@ -13,7 +13,7 @@ from augan.config import Config
 from augan.data.columns import Columns
 from augan.data.dataset import from_arrays
 from augan.data.prepared import stored_samples
-from augan.data.rows import as_image_array, seed_from
+from augan.data.rows import as_image_array, num_axes, seed_from
 from augan.data.splits import Split, make_split
 from augan.data.tables import as_frame, is_frame
 from augan.detect.calibration import images_needed
@@ -160,12 +160,12 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
     def _samples(self, X: Any, *, reset: bool) -> Any:
         """Return images as an array or rows as a DataFrame, once they are what `fit` learns."""
-        if self.image_shape is None and not is_frame(X):
-            # Not 3 or 4 axes: a table, which scikit-learn itself knows how to check.
-            X = X if np.ndim(X) in (3, 4) else check_array(X, ensure_min_samples=1 + reset)
-        if np.ndim(X) == 2:
+        is_rows = self.image_shape is None and (is_frame(X) or num_axes(X) not in (3, 4))
+        if is_rows and not is_frame(X):
+            X = check_array(X, ensure_min_samples=1 + reset)
+        if is_rows or num_axes(X) == 2:
             validate_data(self, X, reset=reset, skip_check_array=True)
-        if np.ndim(X) == 2 and self.image_shape is None:
+        if is_rows:
             return as_frame(X)
         images = as_image_array(X, self.image_shape)
         if reset:
