@@ -123,6 +123,7 @@ class TestAugmentFolder:
             "out": str(tmp_path / "out"),
             "num_images": 5,
             "classes": ["3"],
+            "format": "png",
         }
         rows = read_manifest(tmp_path / "out")
         assert tuple(rows[0]) == COLUMNS

@@ -93,12 +93,17 @@ def test_who_follows_the_advice_arrives(combinations):
     assert lost == []
 
 
+def _values(annotation):
+    """What `Literal[...] | None` allows, None left out: it is decided before rules are checked."""
+    return [value for kind in get_args(annotation) for value in get_args(kind)]
+
+
 def sections(draw):
     """Settings of the two players as anyone might set them, in and out of the rules."""
     positive = st.floats(1e-4, 10)
     small = st.floats(0, 0.45)
     kinds = Config.model_fields["gan"].annotation.model_fields
-    loss = st.sampled_from(get_args(kinds["loss"].annotation))
+    loss = st.sampled_from(_values(kinds["loss"].annotation))
     norm = Config.model_fields["discriminator"].annotation.model_fields["norm"]
     return {
         "gan": {
@@ -110,7 +115,7 @@ def sections(draw):
             "unrolled_steps": draw(st.integers(0, 10)),
         },
         "discriminator": {
-            "norm": draw(st.sampled_from(get_args(norm.annotation))),
+            "norm": draw(st.sampled_from(_values(norm.annotation))),
             "clip": draw(st.none() | positive),
             "dropout": draw(st.just(0.0) | st.floats(0, 0.9)),
             "steps": draw(st.integers(1, 10)),

@@ -53,9 +53,10 @@ class Column:
         Beyond them they go on with the slope of the whole range, so that what is far out stays so.
         """
         low, high = self.knots[0], self.knots[-1]
-        slope = 2 / (high - low)
         inside = np.interp(values, self.knots, self.places)
-        return inside + slope * (np.minimum(values - low, 0) + np.maximum(values - high, 0))
+        beyond = np.minimum(values - low, 0) + np.maximum(values - high, 0)
+        with np.errstate(over="ignore"):  # far beyond a range close to nothing: infinitely far
+            return inside + 2 * beyond / (high - low)
 
     def unscale(self, places: np.ndarray) -> np.ndarray:
         """Map -1..1 back to numbers of the training range, rounded like those of training."""

@@ -44,7 +44,7 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
     preprocessing = fit_preprocessing(dataset, config.data.size)
     size = preprocessing.size if isinstance(preprocessing, Preprocessing) else None
     small = size in (None, min(DEFAULT_STEPS))
-    changes: dict[str, Any] = {"task": task, "data__size": size}
+    changes: dict[str, Any] = {"task": task, "data__size": size or config.data.size}
     if config.gan.architecture is None:
         changes["gan__architecture"] = "mlp" if size is None else "dcgan"
     loss, norm = _loss_and_norm(config, small)

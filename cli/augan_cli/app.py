@@ -29,6 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 Format = Annotated[
     str | None, typer.Option(help="png or npz of images, csv of tables; default: png, csv.")
 ]
+Target = Annotated[str | None, typer.Option(help="Column of a table that names each row's class.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")]
 
 
@@ -55,9 +56,7 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Updates of the GAN.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Time for everything.")] = None,
     task: Annotated[str | None, typer.Option(help="auto, generate, detect or both.")] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Column of a table that names each row's class.")
-    ] = None,
+    target: Target = None,
     groups: Annotated[Path | None, typer.Option(help="CSV path,group.")] = None,
     training_codes: Annotated[
         bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
@@ -74,8 +73,7 @@ def train(
     settings: dict[str, Any] = {"seed": seed, "task": task, "training.steps": steps}
     settings |= {"training.max_minutes": max_minutes}
     settings |= {} if training_codes else {"training.keep_codes": False}
-    chosen = [f"{key}={value}" for key, value in settings.items() if value is not None]
-    chosen = [*(set_ or []), *chosen]
+    chosen = [*(set_ or []), *(f"{k}={v}" for k, v in settings.items() if v is not None)]
     run_training(data, out, config, chosen, target, groups, resume, dry_run, as_json)
 
 
