@@ -58,9 +58,13 @@ def on_disk(
     size: int,
     prepare: Callable[[Path], object] = _as_it_is,
     disk: Callable[[int], Callable[[Path], AbstractContextManager[None]]] = small_disk,
+    limit: int | None = None,
 ) -> Case:
-    """Return the case of a disk of `size` bytes, which is called `small`."""
-    run = on_small_disk(made.invoke, size)
+    """Return the case of a disk of `size` bytes, which is called `small`.
+
+    Where none can be mounted, no file may exceed `limit` bytes (None: `size`) instead.
+    """
+    run = on_small_disk(made.invoke, limit or size)
     return Case(name, command, prepare, run=run, around=disk(size))
 
 
@@ -163,6 +167,7 @@ RUNS = (
         "augan train photos --out small/STOPPED --resume",
         120 * 1024,
         made.unfinished("small/STOPPED", spare=16 * 1024),
+        limit=16 * 1024,
     ),
     Case("the same, with room again", LAST, made.unfinished("STOPPED"), True),
 )
@@ -192,6 +197,7 @@ USE = (
         "disk full: augment",
         "augan augment --class a --n 500 --model RUN --out small/made",
         64 * 1024,
+        limit=4096,
     ),
     Case("no detector in the bundle", "augan detect photos --model RUN", made.without_detector),
     Case("far = 0", "augan detect photos --model RUN --far 0"),
