@@ -12,8 +12,8 @@ from PIL import Image
 
 from augan import augment_folder, classic_policy, generate_folder, load_dataset
 from augan.augment.classic import POLICIES
-from augan.augment.folder import COLUMNS, MANIFEST
 from augan.augment.sampling import BLOCK, Sampler
+from augan.augment.writers import COLUMNS, MANIFEST
 from augan.bundle import Bundle
 from augan.data.images import read_image
 from augan.exceptions import BundleError, ConfigError, DataError
@@ -120,6 +120,7 @@ class TestAugmentFolder:
             "out": str(tmp_path / "out"),
             "num_images": 5,
             "classes": ["3"],
+            "format": "png",
         }
         rows = read_manifest(tmp_path / "out")
         assert tuple(rows[0]) == COLUMNS
