@@ -72,7 +72,7 @@ class _Images:
         if images.dtype == np.float32 or (images.dtype == np.uint16 and images.shape[-1] == 3):
             images = self.preprocessing.displayable(images)  # PNG knows no such pixels
         images = self._transform(images)
-        self._first += images[: GALLERY - len(self._first)]
+        self._first.extend(images[: GALLERY - len(self._first)])
         return images
 
     def gallery(self) -> np.ndarray:
