@@ -85,7 +85,8 @@ def learn_column(name: str, series: "pd.Series") -> Column:
     """
     import pandas as pd
 
-    dtype = str(series.dtype)
+    own: Any = series.dtype
+    dtype = str(own.subtype if isinstance(own, pd.SparseDtype) else own)
     if isinstance(series.dtype, pd.CategoricalDtype) or pd.api.types.is_bool_dtype(series):
         return _learn_categories(name, series, dtype)
     if pd.api.types.is_numeric_dtype(series):
