@@ -83,7 +83,6 @@ class TestReading:
             load_dataset(path)
 
     def test_parquet(self, tmp_path, mixed):
-        pytest.importorskip("pyarrow")
         mixed.to_parquet(tmp_path / "t.parquet")
         assert_frame_equal(load_dataset(tmp_path / "t.parquet").images.frame, mixed)
         (tmp_path / "bad.parquet").write_bytes(b"PAR1 but no more")
