@@ -141,6 +141,11 @@ def test_growth_is_the_exponent_of_a_power_law(exponent):
     rows.append({"count": 1, "stage_cpu_seconds": {"split": 0.03}})  # only its fixed cost
     assert memory.growth(rows, "split") == pytest.approx(exponent, abs=0.01)
     assert memory.growth(rows[:1], "split") is None
+    both = [
+        {"count": row["count"], "stage_cpu_seconds": {**row["stage_cpu_seconds"], "find": 0.0}}
+        for row in rows
+    ]
+    assert memory.growth(both, "split", "find") == memory.growth(rows, "split")
 
 
 def test_one_pass_over_the_images_to_fit():
