@@ -385,6 +385,7 @@ def test_what_the_user_chose_stays():
     chosen = Config().replace(
         task="generate",
         data__size=16,
+        gan__architecture="dcgan-upsampling",
         gan__diffaug=[],
         generator__learning_rate=3e-4,
         discriminator__learning_rate=5e-4,

@@ -26,6 +26,7 @@ Model = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder to write; default: one inside the run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Target = Annotated[str | None, typer.Option(help="Column of a table that names each row's class.")]
 Format = Annotated[
     str | None, typer.Option(help="png or npz of images, csv of tables; default: png, csv.")
 ]
@@ -55,9 +56,7 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Updates of the GAN.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Time for everything.")] = None,
     task: Annotated[str | None, typer.Option(help="auto, generate, detect or both.")] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Column of a table that names each row's class.")
-    ] = None,
+    target: Target = None,
     groups: Annotated[Path | None, typer.Option(help="CSV path,group.")] = None,
     training_codes: Annotated[
         bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
