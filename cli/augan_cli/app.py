@@ -26,6 +26,7 @@ Model = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder to write; default: one inside the run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Target = Annotated[str | None, typer.Option(help="Column of a table that names each row's class.")]
 Format = Annotated[
     str | None, typer.Option(help="png or npz of images, csv of tables; default: png, csv.")
 ]
