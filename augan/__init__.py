@@ -18,6 +18,7 @@ _HOME = {
     "augment_folder": "augan.augment.folder",
     "generate_folder": "augan.augment.folder",
     "detect_folder": "augan.detect.folder",
+    "calibrate": "augan.detect.recalibration",
     "GANDetector": "augan.detect.estimator",
     "GANOverSampler": "augan.augment.oversampler",
     "classic_policy": "augan.augment.classic",
@@ -29,6 +30,7 @@ __all__ = [
     "GANDetector",
     "GANOverSampler",
     "augment_folder",
+    "calibrate",
     "classic_policy",
     "detect_folder",
     "from_arrays",
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from augan.data.loading import load_dataset
     from augan.detect.estimator import GANDetector
     from augan.detect.folder import detect_folder
+    from augan.detect.recalibration import calibrate
     from augan.exceptions import AuganError
     from augan.workflow import train
 

@@ -208,7 +208,7 @@ class Calibration:
         return self.smallest_rate, (
             f"The usual false-alarm rate of {DEFAULT_RATE:g} needs {images_needed(DEFAULT_RATE)} "
             f"calibration {noun}, this model has {self.n}: the smallest rate that it supports, "
-            f"{_rounded_up(self.smallest_rate)}, is used instead. Train with more normal {noun} "
+            f"{rounded_up(self.smallest_rate)}, is used instead. Train with more normal {noun} "
             "for fewer false alarms."
         )
 
@@ -225,13 +225,13 @@ class Calibration:
         exact = self.num_groups == self.n
         if exact:
             sentence = (
-                f"On average at most {_percent(expected)} of good {noun} like the {self.n} "
+                f"On average at most {percent(expected)} of good {noun} like the {self.n} "
                 f"calibration {noun} are flagged; with 95 % confidence at most "
-                f"{_percent(rate_95)}."
+                f"{percent(rate_95)}."
             )
         else:
             sentence = (
-                f"The false-alarm rate of {_percent(expected)} is approximate: {self.n} {noun} "
+                f"The false-alarm rate of {percent(expected)} is approximate: {self.n} {noun} "
                 f"of {self.num_groups} groups. {noun.capitalize()} of one group resemble each "
                 "other, so the rate on new groups can be higher."
             )
@@ -296,7 +296,7 @@ class Calibration:
             raise ConfigError(
                 f"a false-alarm rate of {far!r} needs {images_needed(far)} calibration images, "
                 f"this model has {self.n}: a smaller set cannot tell such a rare score apart; "
-                f"choose --far {_rounded_up(self.smallest_rate)} or more, or train with more "
+                f"choose --far {rounded_up(self.smallest_rate)} or more, or train with more "
                 "normal images"
             )
         # 0.29 * 100 is 28.999999999999996 in floating point: the neighbours are compared with the
@@ -348,13 +348,13 @@ def _as_scores(scores: ArrayLike, name: str, finite: bool) -> np.ndarray:
     return values
 
 
-def _rounded_up(rate: float) -> str:
-    """Three digits, rounded up: a rate that is printed as supported must be supported."""
+def rounded_up(rate: float) -> str:
+    """Return three digits, rounded up: a rate printed as supported must be supported."""
     return f"{float(Context(prec=3, rounding=ROUND_CEILING).create_decimal(repr(rate))):g}"
 
 
-def _percent(rate: float) -> str:
-    """`5.0 %`, rounded up because it follows "at most"; two digits below 1 %."""
+def percent(rate: float) -> str:
+    """Return `5.0 %`, rounded up because it follows "at most"; two digits below 1 %."""
     value = Decimal(repr(rate)).scaleb(2)
     if value < 1:
         return f"{float(Context(prec=2, rounding=ROUND_CEILING).create_decimal(value)):g} %"

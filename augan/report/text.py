@@ -8,8 +8,9 @@ from augan.bundle import Bundle
 from augan.config import Config
 from augan.data.dataset import Dataset
 from augan.data.prepared import AnyPreprocessing, sample_noun
-from augan.detect.calibration import Calibration
+from augan.detect.calibration import Calibration, images_needed
 from augan.detect.folder import DetectionResult
+from augan.detect.recalibration import ORIGIN
 
 
 def plan_line(config: Config, dataset: Dataset, preprocessing: AnyPreprocessing) -> str:
@@ -79,6 +80,40 @@ def augmentation_lines(result: AugmentationResult) -> list[str]:
     """Say what was written."""
     what = f" of class {result.classes[0]}" if len(result.classes) == 1 else ""
     return [f"{result.num_images} {result.noun}{what} in {result.out}"]
+
+
+def calibration_lines(bundle: Bundle) -> list[str]:
+    """Say what a detector was calibrated on, and what that promises."""
+    summary, noun = calibration_summary(bundle), sample_noun(bundle.preprocessing)
+    n, name = summary["guarantee"]["n"], summary["calibrated_on"]["name"]
+    return [
+        *(f"warning: {text}" for text in summary["warnings"]),
+        f"calibrated on {n} {noun} of {name}",
+        f"detector: {summary['guarantee']['sentence']}",
+        f"bundle: {bundle.path}",
+    ]
+
+
+def calibration_summary(bundle: Bundle) -> dict[str, Any]:
+    """Return the same, JSON-able, at the rate that `augan detect` will take by itself."""
+    calibration = Calibration.from_arrays(bundle.tables["calibration"])
+    noun, origin = sample_noun(bundle.preprocessing), dict((bundle.detector or {})[ORIGIN])
+    warnings, far = origin.pop("warnings"), bundle.config.get("detect", {}).get("far")
+    if far is not None and not calibration.supports(far):
+        warnings = [
+            *warnings,
+            f"too few {noun} for the model's own rate, detect.far={far:g}: give "
+            f"detect another --far, or calibrate on {images_needed(far)} {noun} or more",
+        ]
+        far = None
+    rate, warning = calibration.choose_rate(far, noun)
+    return {
+        "bundle": str(bundle.path),
+        "id": bundle.bundle_id,
+        "calibrated_on": origin,
+        "guarantee": calibration.guarantee(rate, noun).to_dict(),
+        "warnings": [*warnings, *([warning] if warning else [])],
+    }
 
 
 def detection_lines(result: DetectionResult) -> list[str]:

@@ -131,6 +131,10 @@ def detect(
     far: Annotated[
         float | None, typer.Option(help="Share of good images that may be flagged.")
     ] = None,
+    fdr: Annotated[
+        float | None,
+        typer.Option(help="In its place: share of good images among the flagged ones."),
+    ] = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -141,9 +145,34 @@ def detect(
     from augan.report.text import detection_lines
 
     bundle = _find(model, "detector")
-    result = detect_folder(bundle, images, out or default_out(bundle, images), far)
+    result = detect_folder(bundle, images, out or default_out(bundle, images), far, fdr)
     picture = detection_figure(result, restore_preprocessing(bundle.preprocessing))
     _show(detection_lines(result), result.to_dict(), as_json, picture)
+
+
+@app.command()
+@with_debug
+def calibrate(
+    run: Annotated[Path, typer.Argument(help="Run folder or bundle with a detector.")],
+    normals: Annotated[
+        Path, typer.Argument(help="Folder of new normal images, none of them trained on; a table.")
+    ],
+    groups: Annotated[Path | None, typer.Option(help="CSV path,group.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for the bundle; default: RUN-calibrated.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw the detector's line anew on new normal images, without training again.
+
+    RUN is left as it is: the new bundle goes into a folder that must not exist yet, and a detect
+    without --model takes it then, as the newest. Whether NORMALS were trained on cannot be checked.
+    """
+    from augan.detect.recalibration import calibrate_run
+    from augan.report.text import calibration_lines, calibration_summary
+
+    bundle = calibrate_run(_find(run, "detector"), normals, out, groups)
+    _show(calibration_lines(bundle), calibration_summary(bundle), as_json)
 
 
 @app.command()

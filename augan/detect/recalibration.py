@@ -1,0 +1,172 @@
+"""Calibrate a trained detector anew, for a new camera or line: nothing is trained again."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augan.bundle import BUNDLE_NAME, Bundle, save_bundle
+from augan.data.groups import read_groups
+from augan.data.output import check_replaceable
+from augan.data.preprocessing import Preprocessing
+from augan.data.tables import is_table_file
+from augan.detect.calibration import Calibration
+from augan.detect.detector import Detector
+from augan.detect.folder import CHUNK
+from augan.detect.sources import Source, open_source
+from augan.exceptions import BundleError, DataError
+
+ORIGIN = "calibrated_on"  # in the bundle's detector: which images the line was drawn from
+
+
+def calibrate(bundle: Bundle, images: str | Path, groups: str | Path | None = None) -> Bundle:
+    """Return a bundle whose detector is calibrated on new normal images.
+
+    Networks and scores stay as they are, only the line is drawn anew. The images must be normal,
+    like those to come, and must not have been trained on: scores of training images are too low,
+    and more good images than promised would be flagged. A bundle does not hold its training
+    images, so that cannot be checked.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        One with a detector; it is left as it is.
+    images : path
+        What `detect_folder` takes: a folder, or a table for a model of a table. Files that cannot
+        be read are left out, with a warning in `detector["calibrated_on"]` of the new bundle.
+    groups : path or None
+        CSV file with the columns `path` and `group`, where several images show one thing.
+
+    Returns
+    -------
+    Bundle
+        Not saved yet; `detector["calibrated_on"]` says where the calibration comes from.
+
+    Raises
+    ------
+    BundleError
+        If the bundle has no detector.
+    DataError
+        If fewer than two images can be used, or they are all alike.
+    """
+    detector = Detector.from_bundle(bundle)
+    source, noun = open_source(Path(images), detector.preprocessing), detector.preprocessing.noun
+    scores, failures = _scores(detector, source, str(images))
+    used = [name for name in source.names if name not in failures]
+    calibration = Calibration.fit(scores, _groups(groups, Path(images), used))
+    warnings = [*source.warnings, *_warnings(bundle, Path(images), failures, len(source.names))]
+    origin: dict[str, Any] = {
+        "name": Path(os.path.realpath(images)).name,
+        f"num_{noun}": calibration.n,
+        "num_groups": calibration.num_groups,
+        "num_left_out": len(failures),
+        "warnings": warnings,
+    }
+    return Bundle(
+        config=bundle.config,
+        data=bundle.data,
+        preprocessing=bundle.preprocessing,
+        networks=dict(bundle.networks),
+        detector={**(bundle.detector or {}), ORIGIN: origin},
+        tables={**bundle.tables, "calibration": calibration.to_arrays()},
+        metrics=bundle.metrics,
+    )
+
+
+def calibrate_run(
+    bundle: Bundle,
+    images: str | Path,
+    out: str | Path | None = None,
+    groups: str | Path | None = None,
+) -> Bundle:
+    """Do what `calibrate` does and save the new bundle in the folder `out`.
+
+    Without `out` it is called like the run with `-calibrated` added. Nothing is ever replaced.
+
+    Raises
+    ------
+    DataError
+        Also if the folder holds something, or cannot be made.
+    """
+    target = Path(out) if out is not None else _default_out(bundle)
+    check_replaceable(target, None)  # before the images are scored, which may take minutes
+    calibrated = calibrate(bundle, images, groups)
+    try:
+        save_bundle(calibrated, target / BUNDLE_NAME)
+    except BundleError:
+        with suppress(OSError):
+            target.rmdir()  # if nothing else is in it
+        raise
+    return calibrated
+
+
+def _default_out(bundle: Bundle) -> Path:
+    if bundle.path is None:
+        raise BundleError("this bundle was never saved, so there is no folder beside it; give one")
+    # Through links: `runs/latest` leads to the run that is meant.
+    path = Path(os.path.realpath(bundle.path))
+    run = path.parent if path.name == BUNDLE_NAME else path.with_suffix("")
+    return run.with_name(f"{run.name}-calibrated")
+
+
+def _scores(detector: Detector, source: Source, where: str) -> tuple[np.ndarray, dict[str, str]]:
+    """Score what can be read, a chunk at a time; refuse what no line can be drawn from."""
+    noun, total = detector.preprocessing.noun, len(source.names)
+    scores: list[np.ndarray] = []
+    failures: dict[str, str] = {}
+    is_flat = isinstance(detector.preprocessing, Preprocessing)
+    for start in range(0, total, CHUNK):
+        stored, failed = source.read(source.names[start : start + CHUNK])
+        failures |= failed
+        if len(stored):
+            scores.append(detector.score(stored))
+            is_flat = is_flat and bool(
+                (np.ptp(stored, axis=tuple(range(1, stored.ndim))) == 0).all()
+            )
+    shown = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])
+    if not scores:
+        raise DataError(f"none of the {total} {noun} in {where} can be used: {shown}")
+    found = np.concatenate(scores)
+    if len(found) < 2:
+        left_out = f" ({len(failures)} left out: {shown})" if failures else ""
+        raise DataError(
+            f"{where} has 1 usable {noun[:-1]}{left_out}, at least 2 are needed to calibrate, and "
+            f"19 for a false-alarm rate of 0.05; give more normal {noun}"
+        )
+    if is_flat:
+        raise DataError(
+            f"each of the {len(found)} images in {where} is of one single colour; no line can be "
+            "drawn from them: check how they were made"
+        )
+    if found.min() == found.max():
+        raise DataError(
+            f"all {len(found)} {noun} in {where} have the same score, as copies of one do; give "
+            f"different normal {noun}"
+        )
+    return found, failures
+
+
+def _groups(groups: str | Path | None, images: Path, names: list[str]) -> np.ndarray | None:
+    if groups is None:
+        return None
+    if is_table_file(images):
+        raise DataError(f"a table of groups is about image files, but {images} holds rows")
+    return read_groups(groups, images if images.is_dir() else images.parent, names)
+
+
+def _warnings(bundle: Bundle, images: Path, failures: dict[str, str], total: int) -> list[str]:
+    warnings = []
+    if failures:
+        shown = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])
+        warnings.append(f"{len(failures)} of {total} could not be used and are left out: {shown}")
+    source = bundle.data.get("source")
+    if source and Path(source).exists():
+        here, there = (Path(os.path.realpath(path)) for path in (images, source))
+        if here.is_relative_to(there) or there.is_relative_to(here):
+            warnings.append(
+                f"the model was trained on images from {source}: if {images} has some of those, "
+                "more good ones than promised will be flagged; calibrate on new ones only"
+            )
+    return warnings
