@@ -47,6 +47,8 @@ class GanSection(Section):
     latent_dim: Count = 64
     noise: Literal["normal", "uniform"] = "normal"
     diffaug: tuple[Literal["translation", "colour", "cutout"], ...] | None = None
+    negatives: tuple[Literal["cut_paste", "jigsaw", "perlin", "scar"], ...] | None = None
+    transformations: bool | None = None  # whether the discriminator learns to recognise them
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
         0.5,
         0.999,

@@ -1,5 +1,6 @@
 """Train all networks of a run on arrays: the one entry to this room."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from augan.data.preprocessing import Preprocessing
 from augan.gan import keras
 from augan.gan.model import GAN
 from augan.gan.monitor import Alarm, Health
-from augan.gan.networks import build_network, network_spec
+from augan.gan.networks import build_network, feature_blocks, network_spec
 from augan.seeding import child_seed
 from augan.training.batches import Batches
 from augan.training.checkpoints import Checkpoints
@@ -196,7 +197,8 @@ class _Trainer:
             dropout=config.discriminator.dropout,
         )
         spare = build_network(self.networks.specs["generator"])
-        gan = GAN(spare, discriminator, average, config)
+        heads = self._heads(discriminator) if config.gan.transformations else None
+        gan = GAN(spare, discriminator, average, config, heads)
         grid, monitor = self._sample_grid(average), self._monitor(gan)
         self.run("gan", gan, *grid, monitor=monitor)
         if monitor is not None:
@@ -206,20 +208,30 @@ class _Trainer:
         for pictures in grid:
             pictures.draw(self.networks.steps["gan"])
 
+    def _heads(self, discriminator: keras.Model) -> keras.Model:
+        """Build the heads that tell transformations by the discriminator's features."""
+        size = math.prod(feature_blocks(discriminator).output_shape[-1][1:])
+        seed = child_seed(self.config.seed, "heads")
+        self.networks.specs["heads"] = network_spec(
+            "linear", "heads", image_shape=[size], seed=seed
+        )
+        self.networks.models["heads"] = build_network(self.networks.specs["heads"])
+        return self.networks.models["heads"]
+
     def _monitor(self, gan: GAN) -> Monitor | None:
         """The monitor, if there are features and enough held-out images to measure with."""
         kind = next((role for role in EXTRACTORS if role in self.networks.models), None)
         held_out = self.data.held_out
         if kind is None or held_out is None or len(held_out) < MIN_HELD_OUT:
             return None
-        specs = (self.networks.specs["generator"], self.networks.specs["discriminator"])
+        roles = [r for r in ("generator", "discriminator", "heads") if r in self.networks.specs]
         fit = self.data.fit_rows()
         some = fit[np.linspace(0, len(fit) - 1, min(len(fit), MOST)).astype(np.int64)]
         train = self.data.scaled(some)
         return Monitor(
             gan,
             FeatureExtractor(kind, self.networks.models[kind], train[0]),
-            (build_network(specs[0]), build_network(specs[1])),
+            [build_network(self.networks.specs[role]) for role in roles],
             train=train,
             held_out=self.data.scaled(held_out),
             every=decided(self.config.monitor.every),

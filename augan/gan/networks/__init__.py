@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from augan.exceptions import ConfigError
-from augan.gan.networks import classifier, dcgan, mlp
+from augan.gan.networks import classifier, dcgan, heads, mlp
 
 NETWORKS: dict[tuple[str, str], Callable[..., keras.Model]] = {
     ("mlp", "generator"): mlp.generator,
@@ -23,6 +23,7 @@ NETWORKS: dict[tuple[str, str], Callable[..., keras.Model]] = {
     ("dcgan-upsampling", "discriminator"): dcgan.discriminator,
     ("dcgan-upsampling", "encoder"): dcgan.encoder,
     ("cnn", "classifier"): classifier.classifier,
+    ("linear", "heads"): heads.heads,
 }
 
 
