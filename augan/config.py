@@ -29,14 +29,13 @@ class Section(BaseModel):
 
 
 class DataSection(Section):
-    size: Literal[8, 16, 32, 64] | None = None  # side of the model's square, in pixels
+    size: Literal[8, 16, 32, 64, 128] | None = None  # side of the model's square, in pixels
 
 
 class GanSection(Section):
-    architecture: Literal["mlp", "dcgan", "dcgan-upsampling"] = "dcgan"
-    loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein"] = (
-        "nonsaturating"
-    )
+    # None: dcgan for images, mlp for the rows of a table
+    architecture: Literal["mlp", "dcgan", "dcgan-upsampling"] | None = None
+    loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein"] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # real images count as 1 - this
     label_noise: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # share of labels that are swapped
     penalty: Literal["r1", "gradient"] | None = None
@@ -54,6 +53,7 @@ class GanSection(Section):
         0.999,
     )  # Adam's, of both players
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999  # decay of the averaged generator
+    unlabelled: Literal["soft", "hard", "confident"] = "soft"  # guessed class of the unlabelled
 
 
 class GeneratorSection(Section):
@@ -65,7 +65,7 @@ class GeneratorSection(Section):
 
 class DiscriminatorSection(Section):
     width: Count = 32  # channels of the first block
-    norm: Literal["none", "batch", "layer", "spectral"] = "batch"
+    norm: Literal["none", "batch", "layer", "spectral"] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip: Annotated[float, Field(gt=0)] | None = None  # weights stay within +- this
     steps: Annotated[int, Field(ge=1, le=10)] = 1  # n_critic: updates in one step of training
@@ -135,8 +135,15 @@ class Config(Section):
         """Read settings from a YAML file; what it leaves out keeps its default."""
         try:
             values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the configuration {path} cannot be read: {error}") from None
+        except OSError as error:
+            reason = error.strerror or error
+            raise ConfigError(
+                f"the configuration {path} cannot be read ({reason}); give a YAML file of settings"
+            ) from None
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"the configuration {path} cannot be read as UTF-8 ({error}); save it as UTF-8"
+            ) from None
         except yaml.YAMLError as error:
             message = " ".join(str(error).split())
             raise ConfigError(f"the configuration {path} is not valid YAML: {message}") from None

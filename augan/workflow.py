@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +18,30 @@ import numpy as np
 from augan.bundle import BUNDLE_NAME, Bundle, load_bundle, save_bundle
 from augan.config import Config
 from augan.data.cache import Squares, cached_squares
-from augan.data.dataset import Dataset
+from augan.data.columns import Columns
+from augan.data.dataset import Dataset, Skipped
 from augan.data.duplicates import near_duplicates
-from augan.data.preprocessing import Preprocessing
+from augan.data.prepared import AnyPreprocessing
 from augan.data.splits import Split, make_split
+from augan.data.stacked import Stacked
 from augan.detect.detector import Detector
-from augan.exceptions import DataError
+from augan.exceptions import BundleError, DataError
 from augan.gan.inference import Inference
 from augan.training.checkpoints import Checkpoints
 from augan.training.clock import Clock
-from augan.training.defaults import resolve
 from augan.training.interrupt import stop_on_signals
 from augan.training.loop import Observer
 from augan.training.networks import TrainedNetworks, TrainingData, train_networks
 from augan.training.plan import Plan
-from augan.training.runs import RunFolder
+from augan.training.resolved import Resolved, resolve
+from augan.training.runs import RunFolder, refuse_occupied
 
 AFTER_TRAINING = 0.05  # share of the minutes kept for fitting the detector and saving
 CODES_CHUNK = 1024  # images that are float32 at once while they are encoded
+_TWINS_REMEDY = {
+    "images": "name what belongs together with --groups",
+    "rows": "remove repeated rows",
+}
 DUPLICATE_SHARE = 0.005  # of the calibration images; below it, look-alikes are chance
 
 
@@ -45,9 +51,10 @@ class _Material:
 
     config: Config
     squares: Squares
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     split: Split
     warnings: list[str]
+    unlabelled: Squares | None = None
 
     @property
     def dataset(self) -> Dataset:
@@ -58,6 +65,31 @@ class _Material:
     def pixels(self) -> np.ndarray:
         """`[N, S, S, C]`, perhaps a memory map: what indexes all rows at once copies all."""
         return self.squares.pixels
+
+    @property
+    def all_pixels(self) -> np.ndarray | Stacked:
+        """The same, and the unlabelled images in the rows from N on."""
+        more = self.unlabelled
+        return self.pixels if more is None else Stacked(self.pixels, more.pixels)
+
+    @property
+    def unlabelled_rows(self) -> np.ndarray:
+        """The rows of `all_pixels` with unlabelled images to train on.
+
+        Those whose group is held out stay out, or what was learned would be measured.
+        """
+        if self.unlabelled is None:
+            return np.empty(0, np.int64)
+        rows, groups = np.arange(len(self.unlabelled.pixels)), self.unlabelled.dataset.groups
+        if groups is not None and self.dataset.groups is not None:
+            held = np.concatenate([self.split.tune, self.split.calibrate])
+            rows = rows[~np.isin(groups, self.dataset.groups[held])]
+        return len(self.dataset) + rows
+
+    @property
+    def skipped(self) -> Skipped:
+        """Files that could not be read, unlabelled ones too."""
+        return self.dataset.skipped + (self.unlabelled.dataset.skipped if self.unlabelled else ())
 
     @property
     def num_classes(self) -> int:
@@ -71,7 +103,9 @@ class _Material:
         encoder = self.config.task != "generate" or self.config.training.keep_codes
         wanted = {
             "classifier": self.num_classes > 0,
-            "rotation": self.num_classes == 0 and self.config.monitor.enabled,
+            "rotation": self.num_classes == 0
+            and self.config.monitor.enabled
+            and self.preprocessing.noun == "images",
             "gan": True,
             "encoder": encoder,
         }
@@ -113,10 +147,28 @@ def train(
     """
     clock = clock or Clock()
     with clock.part("data"):
-        material = _gather(*resolve(config, dataset), dataset)
+        resolved = resolve(config, dataset)
+    return train_resolved(resolved, out=out, observers=observers, clock=clock, resume=resume)
+
+
+def train_resolved(
+    resolved: Resolved,
+    *,
+    out: str | Path | None = None,
+    observers: Sequence[Observer] = (),
+    clock: Clock | None = None,
+    resume: bool = False,
+) -> Bundle:
+    """Do what `train` does, with what `resolve` returned."""
+    clock = clock or Clock()
+    if out is not None and not resume:
+        refuse_occupied(out)  # before the images are decoded, which may take minutes
+    with clock.part("data"):
+        material = _gather(resolved)
     described = _describe_data(material)
     identity = {**_flat(material.config.to_dict()), "data": described["sha256"]}
-    with closing(RunFolder(out, dataset.name, identity, resume=resume)) as run:
+    name = material.dataset.name
+    with closing(RunFolder(out, name, identity, resume=resume)) as run, run.writing():
         if run.finished:
             run.finish()  # in case the process died between the two
             return load_bundle(run.path)
@@ -131,7 +183,7 @@ def _train_in(
     clock: Clock,
 ) -> Bundle:
     run.write_text("config.yaml", material.config.to_yaml())
-    run.write_skipped(material.dataset.skipped)
+    run.write_skipped(material.skipped)
     run.cut_log(Checkpoints(run.checkpoints).steps())
     with stop_on_signals() as stop:
         networks = train_networks(
@@ -146,15 +198,27 @@ def _train_in(
         )
     with clock.part("detector and bundle"):
         bundle = _assemble(material, networks, described)
-        save_bundle(bundle, run.path / BUNDLE_NAME)
+        _save(bundle, run)
     run.write_json("summary.json", {"seconds": clock.seconds, "warnings": material.warnings})
     run.finish()
     return bundle
 
 
-def _gather(config: Config, preprocessing: Preprocessing, dataset: Dataset) -> _Material:
-    squares = cached_squares(dataset, preprocessing)
+def _save(bundle: Bundle, run: RunFolder) -> None:
+    try:
+        save_bundle(bundle, run.path / BUNDLE_NAME)
+    except BundleError as error:
+        raise BundleError(
+            f"{error}; nothing trained is lost: the same command with --resume saves it"
+        ) from error
+
+
+def _gather(resolved: Resolved) -> _Material:
+    config, preprocessing, more = resolved.config, resolved.preprocessing, None
+    squares = cached_squares(resolved.dataset, preprocessing)
     dataset = squares.dataset
+    if resolved.dataset.unlabelled is not None:
+        more = cached_squares(resolved.dataset.unlabelled, preprocessing)
     split = make_split(
         len(dataset),
         seed=config.seed,
@@ -164,31 +228,49 @@ def _gather(config: Config, preprocessing: Preprocessing, dataset: Dataset) -> _
     )
     if not len(split.tune):
         raise DataError(
-            f"{dataset.name} has too few images ({len(dataset)}): each class's only image is "
-            "needed to train, and none is left to check with; add images"
+            f"{dataset.name} has too few {dataset.noun} ({len(dataset)}): each class's only one is "
+            f"needed to train, and none is left to check with; add {dataset.noun}"
         )
-    warnings = []
-    if dataset.skipped:
-        warnings.append(f"{len(dataset.skipped)} files could not be read; see skipped.csv")
-    twins = near_duplicates(squares.pixels, split)
-    if len(twins) > DUPLICATE_SHARE * len(split.calibrate):
-        outside, inside, _ = twins[0]
-        warnings.append(
-            f"{len(twins)} calibration images are nearly identical to training images (for example "
-            f"{dataset.names[inside]} and {dataset.names[outside]}): false alarms will exceed the "
-            "chosen rate; name what belongs together with --groups"
+    material = _Material(config, squares, preprocessing, split, list(resolved.warnings), more)
+    material.warnings.extend(preprocessing.warnings)
+    if material.skipped:
+        n = len(material.skipped)
+        material.warnings.append(
+            f"{n} file{'' if n == 1 else 's'} could not be read; see skipped.csv"
         )
-    return _Material(config, squares, preprocessing, split, warnings)
+    material.warnings.extend(_duplicate_warnings(material))
+    return material
+
+
+def _duplicate_warnings(material: _Material) -> list[str]:
+    split, names = material.split, material.dataset.names
+    if material.unlabelled is not None:
+        names += material.unlabelled.dataset.names
+    trained = replace(split, fit=np.union1d(split.fit, material.unlabelled_rows))
+    twins = near_duplicates(material.all_pixels, trained)
+    if len(twins) <= DUPLICATE_SHARE * len(split.calibrate):
+        return []
+    (outside, inside, _), noun = twins[0], material.dataset.noun
+    return [
+        f"{len(twins)} calibration {noun} are nearly identical to training {noun} (for example "
+        f"{names[inside]} and {names[outside]}): false alarms will exceed the chosen rate; "
+        f"{_TWINS_REMEDY[noun]}"
+    ]
 
 
 def _fit_data(material: _Material) -> TrainingData:
+    classes = None
+    if material.num_classes:
+        unknown = len(material.all_pixels) - len(material.pixels)
+        classes = np.concatenate([np.asarray(material.dataset.labels), np.full(unknown, -1)])
     return TrainingData(
-        material.pixels,
-        material.dataset.labels if material.num_classes else None,
+        material.all_pixels,
+        classes,
         material.num_classes,
         material.preprocessing,
         rows=material.split.fit,
         held_out=material.split.tune if material.config.monitor.enabled else None,
+        unlabelled=material.unlabelled_rows,
     )
 
 
@@ -222,6 +304,8 @@ def _assemble(material: _Material, networks: TrainedNetworks, described: dict[st
             "health": [health.to_dict() for health in networks.health],
         },
     )
+    if networks.unlabelled:
+        bundle.metrics["unlabelled"] = networks.unlabelled
     if "encoder" in networks.models and material.config.training.keep_codes:
         bundle.tables["codes"] = _codes(material, networks)
     if "classifier" in networks.models:
@@ -236,14 +320,21 @@ def _describe_data(material: _Material) -> dict[str, Any]:
     # The digest of the pixels is stored with them where they are cached.
     digest = hashlib.sha256(material.squares.sha256.encode())
     digest.update(json.dumps([str(material.pixels.dtype), material.pixels.shape]).encode())
+    if isinstance(material.preprocessing, Columns):
+        # The same numbers under other names are other data.
+        digest.update(json.dumps(material.preprocessing.to_dict()).encode())
     counts = np.zeros(0, int)
     if dataset.labels is not None:
         digest.update(dataset.labels.tobytes())
         counts = np.bincount(dataset.labels, minlength=dataset.num_classes)
+    more = material.unlabelled
+    if more is not None:
+        digest.update(more.sha256.encode() + json.dumps(more.pixels.shape).encode())
     return {
         "name": dataset.name,
         "source": dataset.source,
         "num_images": len(dataset),
+        "num_unlabelled": 0 if more is None else len(more.pixels),
         "class_names": list(dataset.class_names),
         "class_counts": counts.tolist(),
         "sha256": digest.hexdigest(),

@@ -19,6 +19,7 @@ from typing import Any
 import augan
 from augan import Config, load_dataset
 from augan.workflow import train
+from benchmarks.alarms import largest_loss
 from benchmarks.harness import Results, Row, Task, add_arguments, digest, run, spread, write_json
 
 NAME = "families"
@@ -59,6 +60,7 @@ def measure(path: Path, seed: int, steps: int) -> Row:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         bundle = train(config, load_dataset("digits"), out=Path(folder) / "run")
+        losses = largest_loss(Path(folder) / "run")
     figures, alarm = bundle.metrics["fidelity"], bundle.metrics["alarm"]
     return {
         "kernel_distance": figures["kernel_distance"],
@@ -66,6 +68,7 @@ def measure(path: Path, seed: int, steps: int) -> Row:
         "share": figures["kernel_distance"] / figures["untrained_kernel_distance"],
         "coverage": figures["coverage"],
         "diversity": bundle.metrics["health"][-1]["diversity"],
+        "largest_loss": losses["largest_loss"],
         "alarm": alarm["kind"] if alarm else "",
         "train_s": round(time.monotonic() - begun, 1),
     }

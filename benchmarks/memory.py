@@ -1,48 +1,59 @@
-"""How much memory and time it takes to load and stream folders of more and more image files.
+"""How much memory and time it takes to load and train on folders of more and more image files.
 
-`python -m benchmarks.memory --counts 1000,10000,50000,200000 --size 64 --json out.json`
+    python -m benchmarks.memory --counts 1000,10000,50000,200000 --size 64 --json memory.json
 
-Files are generated in a temporary folder, and a new process for each count loads them, decodes them
-into an empty cache, and streams batches as a training does. TensorFlow is not loaded, so that its
-own memory does not blur the figures. RssAnon is what the process itself allocated; pages of the
-cache's files, which the system may drop at any time, are not part of it.
+Files are generated in a temporary folder, and a new process for each count goes through what a
+training does before its first update, stage by stage: find the files and read their headers, decode
+them into an empty cache, hash, split, look for near-duplicates, and stream one pass over the images
+to fit. Until then TensorFlow is not loaded, so that its own memory does not blur the figures. Then
+it is loaded, and a whole `train` of a few updates runs on the same folder: every network, the codes
+of all images to fit, and the detector calibrated on a fifth of all images. The networks are narrow,
+so that what grows with the number of images is not lost among what does not (`--width`).
+
+RssAnon is what the process itself allocated; pages of the cache's file, which the system may drop
+at any time, are not part of it. The limit is on the training's peak above what the process held
+when TensorFlow had been loaded and nothing else.
 """
 
 import argparse
 import io
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from augan.data.cache import cached_squares
+from augan.config import Config
+from augan.data.cache import cached_squares, content_sha256
 from augan.data.duplicates import near_duplicates
 from augan.data.loading import load_dataset
 from augan.data.preprocessing import Preprocessing
-from augan.data.splits import make_split
+from augan.data.splits import Split, make_split
 from augan.training.batches import Batches
 from benchmarks.harness import RESULTS, Results, Row, Task, run, write_json
 
-BATCHES = 200
 BATCH_SIZE = 64
 STEPS_A_CHUNK = 20  # as the training asks for them
+STEPS = 20  # updates of the GAN in the training
 CLASSES = 4
 PAUSE = 0.005  # seconds between two looks at the memory
 MIB = 2**20
-SECONDS_A_FILE = 0.003  # guess for the estimate
+LIMIT_MIB = 1536
+LINEAR = 1.1  # exponents up to this count as linear growth
+SHORT = 0.05  # processor seconds below which a stage says nothing about growth
+SECONDS_A_FILE = 0.006  # guess for the estimate
 
 
 class Memory:
@@ -102,42 +113,50 @@ def generate(folder: Path, count: int, size: int, kind: str) -> None:
         path.write_bytes(stream.getvalue())
 
 
-def measure_here(images: Path, kept: Path, size: int) -> Row:
-    """Load, decode, find again, describe and stream one folder; return what it took."""
+def measure_here(images: Path, kept: Path, size: int, width: int) -> Row:
+    """Go through one folder stage by stage, then train on it; return what it took."""
     stages = Stages()
     baseline = stages.memory.now()
-    with stages.stage("load"):
+    with stages.stage("find"):
         dataset = load_dataset(images)
-    with stages.stage("fit"):
+    with stages.stage("size"):
         preprocessing = Preprocessing.fit(dataset, size)
     with stages.stage("decode"):
         cached_squares(dataset, preprocessing, kept)
-    with stages.stage("find"):
+    with stages.stage("reopen"):
         squares = cached_squares(dataset, preprocessing, kept)
     with stages.stage("hash"):
-        digest = squares.sha256
+        digest = content_sha256(squares.pixels)
     labels = squares.dataset.labels
     with stages.stage("split"):
         split = make_split(len(squares.pixels), seed=0, labels=labels)
     with stages.stage("duplicates"):
         near_duplicates(squares.pixels, split)
     with stages.stage("batches"):
-        _stream(squares.pixels, labels, preprocessing)
+        batches = _stream(squares.pixels, labels, preprocessing, split)
+    without = "tensorflow" not in sys.modules
+    streaming = max(stages.peaks.values())
+    tensorflow = _train(stages, images, kept, size, width)
     return {
         "sha256": digest,
         "baseline_mib": round(baseline / MIB, 1),
-        "peak_mib": round(max(stages.peaks.values()) / MIB, 1),
+        "streaming_peak_mib": round(streaming / MIB, 1),
+        "tensorflow_mib": round(tensorflow / MIB, 1),
+        "training_peak_mib": round(stages.peaks["train"] / MIB, 1),
         "stage_peaks_mib": {name: round(peak / MIB, 1) for name, peak in stages.peaks.items()},
         "stage_seconds": stages.seconds,
         "stage_cpu_seconds": stages.cpu_seconds,
-        "prepare_seconds": _until_batches(stages.seconds),
-        "prepare_cpu_seconds": _until_batches(stages.cpu_seconds),
-        "batch_milliseconds": round(1000 * stages.seconds["batches"] / BATCHES, 2),
-        "tensorflow": "tensorflow" in sys.modules,
+        "batches": batches,
+        "steps": STEPS,
+        "streamed_without_tensorflow": without,
+        "right_digest": digest == squares.sha256,
     }
 
 
-def _stream(pixels: np.ndarray, labels: np.ndarray | None, preprocessing: Preprocessing) -> None:
+def _stream(
+    pixels: np.ndarray, labels: np.ndarray | None, preprocessing: Preprocessing, split: Split
+) -> int:
+    """Read one pass over the images to fit, as a training does; return how many batches it was."""
     batches = Batches(
         pixels,
         labels,
@@ -145,55 +164,79 @@ def _stream(pixels: np.ndarray, labels: np.ndarray | None, preprocessing: Prepro
         batch_size=BATCH_SIZE,
         scale=preprocessing.scale,
         seed=0,
+        rows=split.fit,
     )
-    for first in range(0, BATCHES, STEPS_A_CHUNK):
-        batches.chunk(first, STEPS_A_CHUNK)
+    count = math.ceil(len(split.fit) / BATCH_SIZE)
+    for first in range(0, count, STEPS_A_CHUNK):
+        batches.chunk(first, min(STEPS_A_CHUNK, count - first))
+    return count
 
 
-def measure(count: int, size: int, kind: str, place: Path | None) -> Row:
+def _train(stages: Stages, images: Path, kept: Path, size: int, width: int) -> int:
+    """Train on the folder as a user would; return RssAnon when TensorFlow had been loaded."""
+    with stages.stage("tensorflow"):
+        from augan.gan import tf
+
+        tf.reduce_sum(tf.ones((64, 64)) @ tf.ones((64, 64))).numpy()
+    loaded = stages.memory.now()
+    with stages.stage("train"):
+        from augan.workflow import train
+
+        os.environ["AUGAN_CACHE"] = str(kept)  # decoded there already
+        config = Config().replace(task="both", data__size=size, training__steps=STEPS)
+        networks = ("generator", "discriminator", "encoder", "classifier")
+        config = config.replace(**{f"{network}__width": width for network in networks})
+        train(config, load_dataset(images), out=kept.with_name("run"))
+    return loaded
+
+
+def measure(count: int, size: int, width: int, kind: str, place: Path | None) -> Row:
     """Generate files and measure them in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="augan-memory-", dir=place) as temporary:
         images, kept = Path(temporary, "images"), Path(temporary, "cache")
         generate(images, count, size, kind)
         command = [sys.executable, "-m", "benchmarks.memory", "--measure", str(images), str(kept)]
-        done = subprocess.run(
-            [*command, "--size", str(size)], stdout=subprocess.PIPE, text=True, check=True
-        )
+        command += ["--size", str(size), "--width", str(width)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     row: Row = json.loads(done.stdout)
     return row
 
 
-def _until_batches(seconds: dict[str, float]) -> float:
-    """Return what depends on the number of files; the number of batches is always the same."""
-    return round(sum(value for name, value in seconds.items() if name != "batches"), 3)
+def growth(rows: Sequence[Row], stage: str) -> float | None:
+    """Return b of processor seconds = a * count ** b, by least squares of the logarithms.
+
+    Only counts at which the stage took long enough to be more than its fixed cost are looked at;
+    None if fewer than two are left. Processor seconds, because other work slows the clock.
+    """
+    points = [
+        (math.log(row["count"]), math.log(row["stage_cpu_seconds"][stage]))
+        for row in rows
+        if row["stage_cpu_seconds"][stage] >= SHORT
+    ]
+    return round(statistics.linear_regression(*zip(*points)).slope, 3) if len(points) > 1 else None
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the peaks, and the exponents b of seconds = a * count ** b before the batches.
-
-    On a machine with other work, that of processor seconds is the one to believe.
-    """
+    """Return the peaks beside their limit, and how the time of each stage grows."""
     rows = sorted(rows, key=lambda row: row["count"])
-
-    def by_count(value: Callable[[Row], Any]) -> dict[str, Any]:
-        return {str(row["count"]): value(row) for row in rows}
-
-    summary: dict[str, Any] = {
-        "peak_rss_anon_mib": by_count(itemgetter("peak_mib")),
-        "peak_above_start_mib": by_count(
-            lambda row: round(row["peak_mib"] - row["baseline_mib"], 1)
-        ),
-        "prepare_seconds": by_count(itemgetter("prepare_seconds")),
-        "prepare_cpu_seconds": by_count(itemgetter("prepare_cpu_seconds")),
-        "batch_milliseconds": by_count(itemgetter("batch_milliseconds")),
-        "tensorflow_loaded": any(row["tensorflow"] for row in rows),
+    above = {
+        str(row["count"]): round(row["training_peak_mib"] - row["tensorflow_mib"], 1)
+        for row in rows
     }
-    if len(rows) > 1:
-        for name in ("prepare_seconds", "prepare_cpu_seconds"):
-            points = [(math.log(row["count"]), math.log(row[name])) for row in rows]
-            slope = statistics.linear_regression(*zip(*points)).slope
-            summary[f"exponent_of_{name}"] = round(slope, 3)
-    return summary
+    exponents = {
+        stage: growth(rows, stage) for stage in rows[0]["stage_seconds"] if stage != "tensorflow"
+    }
+    return {
+        "training_above_tensorflow_mib": above,
+        "streaming_above_start_mib": {
+            str(row["count"]): round(row["streaming_peak_mib"] - row["baseline_mib"], 1)
+            for row in rows
+        },
+        "exponents": exponents,
+        "limit_mib": LIMIT_MIB,
+        "within_limit": max(above.values()) <= LIMIT_MIB,
+        "linear": all(slope is None or slope <= LINEAR for slope in exponents.values()),
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -201,6 +244,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--counts", default="1000,10000,50000,200000", help="numbers of files")
     parser.add_argument("--size", type=int, default=64, help="side in pixels")
+    parser.add_argument("--width", type=int, default=8, help="of all networks; 32 is augan's own")
     parser.add_argument("--kind", choices=("png", "jpg"), default="png")
     parser.add_argument("--variant", default="default", help="a name for the idea under test")
     parser.add_argument("--place", type=Path, help="where the files are generated")
@@ -210,17 +254,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.measure:
         images, kept = options.measure
-        print(json.dumps(measure_here(images, kept, options.size)))
+        print(json.dumps(measure_here(images, kept, options.size, options.width)))
         return
     tasks = [
         Task(
             {
                 "benchmark": "memory",
                 "count": count,
-                "settings": {"size": options.size, "kind": options.kind},
+                "settings": {"size": options.size, "width": options.width, "kind": options.kind},
                 "variant": options.variant,
             },
-            partial(measure, count, options.size, options.kind, options.place),
+            partial(measure, count, options.size, options.width, options.kind, options.place),
             SECONDS_A_FILE * count,
         )
         for count in map(int, options.counts.split(","))

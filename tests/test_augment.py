@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from PIL import Image
 
 from augan import augment_folder, classic_policy, generate_folder, load_dataset
 from augan.augment.classic import POLICIES
-from augan.augment.folder import COLUMNS, MANIFEST
+from augan.augment.folder import _folder_name
 from augan.augment.sampling import BLOCK, Sampler
+from augan.augment.writers import COLUMNS, MANIFEST
 from augan.bundle import Bundle
 from augan.data.images import read_image
 from augan.exceptions import BundleError, ConfigError, DataError
@@ -120,6 +123,7 @@ class TestAugmentFolder:
             "out": str(tmp_path / "out"),
             "num_images": 5,
             "classes": ["3"],
+            "format": "png",
         }
         rows = read_manifest(tmp_path / "out")
         assert tuple(rows[0]) == COLUMNS
@@ -197,6 +201,25 @@ class TestAugmentFolder:
         assert folder.strip(" .") == folder != ""
         assert not set(folder) & set('/\\:*?"<>|')
         assert tree(tmp_path / "below" / "out").keys() == {MANIFEST, row["file"]}
+
+    @given(names=st.lists(st.text(max_size=12), min_size=2, max_size=20, unique=True))
+    @example(names=["a/b", "a-b", "a%2Fb", "a b", " a b", "", "%", ".", "%2E", "..", "class"])
+    def test_two_classes_never_share_a_folder(self, names: list[str]) -> None:
+        folders = [_folder_name(name) for name in names]
+        assert len(set(folders)) == len(names)
+        for folder in folders:
+            assert folder.strip(" .") == folder != ""
+            assert not set(folder) & set('/\\:*?"<>|\0\n')
+
+    def test_classes_that_differ_by_a_slash_only_leave_two_results(
+        self, digits_bundle: Bundle, tmp_path: Path
+    ) -> None:
+        bundle = with_data(digits_bundle, class_names=["a/b", "a-b", *"cdefghij"])
+        bundle = replace(bundle, path=tmp_path / "bundle.augan")
+        for name in ("a/b", "a-b"):
+            augment_folder(bundle, name, 1)
+        rows = [read_manifest(out) for out in sorted(tmp_path.glob("augment-*"))]
+        assert [[row["class"] for row in table] for table in rows] == [["a/b"], ["a-b"]]
 
     def test_the_result_is_a_training_folder(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         augment_folder(digits_bundle, "3", 4, tmp_path / "out")

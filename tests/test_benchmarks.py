@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from augan.exceptions import DataError
-from benchmarks import detection, harness
+from benchmarks import detection, harness, unlabelled
 from benchmarks.detection import METHODS, Images, Material, choose_classes, main, summarise
 from benchmarks.harness import Results, Task, estimate, run, spread, write_json
 
@@ -248,3 +248,21 @@ def rows_of(folder, *arguments):
     out = folder / "out.json"
     main(["one-class", *arguments, "--json", str(out), "--results", str(folder)])
     return json.loads(out.read_text())["rows"]
+
+
+# unlabelled: what images without a label are worth
+
+
+def test_ten_labels_of_each_class_are_kept():
+    training, judged = unlabelled.parts()
+    assert not set(training.names) & set(judged.names)
+    dataset, images, truth = unlabelled.few_labels(training, seed=1)
+    assert np.bincount(dataset.labels).tolist() == [10] * 10
+    assert len(dataset) + dataset.num_unlabelled == len(training)
+    np.testing.assert_array_equal(dataset.unlabelled.images, images)
+    # Kept and lost labels still belong to their images.
+    known = {np.asarray(i).tobytes(): int(y) for i, y in zip(training.images, training.labels)}
+    assert [known[i.tobytes()] for i in dataset.images] == dataset.labels.tolist()
+    assert [known[i.tobytes()] for i in images] == truth.tolist()
+    other, _, _ = unlabelled.few_labels(training, seed=2)
+    assert not np.array_equal(other.images, dataset.images)

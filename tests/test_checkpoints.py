@@ -117,6 +117,59 @@ def test_a_checkpoint_that_was_cut_off(tmp_path):
         assert Checkpoints(tmp_path).steps() == {}
 
 
+def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
+    Checkpoints(tmp_path).save("gan", 20, variables(1))
+    file = tmp_path / "gan.safetensors"
+    whole = file.read_bytes()
+    for place in range(len(whole)):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        fresh = variables(2)
+        with pytest.raises(DataError, match="is damaged"):
+            Checkpoints(tmp_path).restore("gan", fresh)
+        assert bits(fresh) == bits(variables(2))
+
+
+@pytest.mark.parametrize("change", [{"step": 21}, {"done": True}, {"sha256": None}, {"sha256": ""}])
+def test_the_hash_covers_the_step_too(tmp_path, change):
+    Checkpoints(tmp_path).save("gan", 20, variables(1))
+    with safe_open(tmp_path / "gan.safetensors", framework="numpy") as file:
+        about = json.loads(file.metadata()["augan"]) | change
+    save_file(good_tensors(), tmp_path / "gan.safetensors", {"augan": json.dumps(about)})
+    with pytest.raises(DataError, match=r"is damaged \(.*SHA-256 differs"):
+        Checkpoints(tmp_path).restore("gan", variables(2))
+
+
+FULL = """
+import resource, signal
+from pathlib import Path
+
+import numpy as np
+from augan.exceptions import DataError
+from augan.training.checkpoints import Checkpoints
+
+keeper = Checkpoints(Path("{folder}"))
+keeper.save("gan", 10, [np.zeros(100, np.float32)])
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    keeper.save("gan", 20, [np.zeros(10000, np.float32)])
+except DataError as error:
+    print(error)
+"""
+
+
+def test_a_file_that_the_system_refuses_leaves_the_last_one(tmp_path):
+    code = FULL.format(folder=tmp_path / "checkpoints")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.startswith(
+        f"cannot write the checkpoint {tmp_path / 'checkpoints' / 'gan.safetensors'} after step 20 "
+        "(File too large); "
+    )
+    assert "--resume" in done.stdout
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["gan.safetensors"]
+    assert Checkpoints(tmp_path / "checkpoints").steps() == {"gan": 10}
+
+
 def good_tensors():
     return {f"{i:05d}": np.asarray(v) for i, v in enumerate(variables(1))}
 
@@ -242,5 +295,6 @@ def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
 def test_a_reader_needs_no_code_of_ours(tmp_path):
     Checkpoints(tmp_path).save("gan", 20, variables(1))
     with safe_open(tmp_path / "gan.safetensors", framework="numpy") as file:
-        assert json.loads(file.metadata()["augan"]) == {"step": 20, "done": False}
+        about = json.loads(file.metadata()["augan"])
+        assert {"step": about["step"], "done": about["done"]} == {"step": 20, "done": False}
         assert sorted(file.keys()) == [f"{i:05d}" for i in range(6)]

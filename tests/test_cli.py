@@ -356,6 +356,16 @@ def test_dry_run_writes_nothing_and_prints_settings(augan: Augan, task: str) -> 
     assert os.listdir() == []
 
 
+def test_dry_run_counts_unlabelled_images(augan: Augan) -> None:
+    write_digits(Path("photos/train"), 20, by_class=True)
+    write_digits(Path("photos/unlabeled"), 7)
+    result = augan("train", "photos", "--dry-run")
+    assert "photos: 20 images of 9 classes and 7 unlabelled as 8x8 gray; task both" in result.stderr
+    alone = augan("train", "photos", "--dry-run", "--task", "detect")
+    assert "photos: 20 images of 9 classes as" in alone.stderr
+    assert alone.stderr.count("the 7 unlabelled images are not used") == 1
+
+
 def test_dry_run_as_json(augan: Augan) -> None:
     as_text = augan("train", "--dry-run", "--steps", 5, "--seed", 4)
     as_json = augan("train", "--dry-run", "--steps", 5, "--seed", 4, "--json")
@@ -593,6 +603,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, digits_bundle: Bundle) -> Pat
         for name in ("empty", "busy", "damaged", "corrupt"):
             Path(name).mkdir()
         Path("busy/thesis.txt").write_text("mine")
+        os.symlink("loop", "loop")
         whole = Path("runs/a/bundle.augan").read_bytes()
         Path("damaged/bundle.augan").write_bytes(whole[: len(whole) // 2])
         Path("flipped.augan").write_bytes(flip(whole, len(whole) // 2))
@@ -618,7 +629,7 @@ def with_unknown_method(bundle: Bundle) -> Bundle:
 WRONG = [
     ("train missing", ["missing", "digits"]),
     ("train empty", ["empty", "no images"]),
-    ("train single", ["1 images", "at least 3"]),
+    ("train single", ["1 image is too few", "at least 3"]),
     ("train images/000.png", ["folder"]),
     ("train images --out busy", ["busy", "--out"]),
     ("train images --out runs/a", ["runs/a", "--out"]),
@@ -667,6 +678,12 @@ WRONG = [
     ("detect images --model runs/generate-only", ["detector", "--task"]),
     ("detect images --model future.augan", ["crystal-ball", "fanogan"]),
     ("detect images --model damaged", ["damaged"]),
+    ("train loop", ["loop", "leads nowhere"]),
+    ("train images --out loop", ["loop", "--out"]),
+    ("augment --class 3 --n 1 --out loop", ["loop", "leads nowhere", "--out"]),
+    ("detect loop", ["loop"]),
+    ("detect images --out loop", ["loop", "leads nowhere", "--out"]),
+    ("inspect loop", ["loop"]),
     ("inspect missing", ["missing"]),
     ("inspect damaged", ["damaged"]),
     ("inspect flipped.augan", ["flipped.augan"]),

@@ -3,11 +3,11 @@
 import gzip
 import os
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from augan.data import loading
 from augan.data.builtin import write_example_images
 from augan.data.dataset import Dataset, ImageFiles, from_arrays
 from augan.data.folders import find_images
@@ -59,7 +59,6 @@ def test_array_types(x, dtype, first):
         (np.zeros((2, 0, 4)), r"\[2, 0, 4, 1\]"),
         (np.zeros((2, 3, 8, 8)), "channels come last"),
         (np.zeros((2, 8, 8, 4)), "transparency"),
-        (np.zeros((8, 8)), "one gray picture"),
         (np.full((1, 2, 2), -1), "-1"),
         (np.full((1, 2, 2), 70000), "70000"),
         (np.full((1, 2, 2), np.nan), "4 values"),
@@ -283,6 +282,14 @@ def test_missing_and_unsupported_data(tmp_path):
         load_dataset(X3)
 
 
+@pytest.mark.parametrize("to", ["photos", "gone"])
+def test_a_link_that_leads_nowhere(tmp_path, to):
+    (tmp_path / "photos").symlink_to(to)
+    with pytest.raises(DataError, match=rf"photos is a link to {to}, which leads nowhere") as it:
+        load_dataset(tmp_path / "photos")
+    assert "did you mean" not in str(it.value)
+
+
 def test_tuples_are_arrays():
     assert load_dataset((X3, [1, 0, 1])).labels.tolist() == [1, 0, 1]
     assert load_dataset((X3,)).labels is None
@@ -413,18 +420,6 @@ def test_idx_folder(tmp_path):
     assert len(load_dataset(tmp_path, part="test")) == 1
 
 
-def test_fashion_mnist(tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "FASHION_MNIST", tmp_path / "absent")
-    with pytest.raises(DataError, match="apt-get install dataset-fashion-mnist"):
-        load_dataset("fashion-mnist")
-    monkeypatch.setattr(loading, "FASHION_MNIST", tmp_path)
-    images = idx_bytes(np.zeros((2, 2, 2), np.uint8))
-    (tmp_path / "train-images-idx3-ubyte").write_bytes(images)
-    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.array([9, 1], np.uint8)))
-    dataset = load_dataset("fashion-mnist")
-    assert [dataset.class_names[label] for label in dataset.labels] == ["Ankle boot", "Trouser"]
-
-
 # Built-in data
 
 
@@ -477,3 +472,110 @@ def test_example_images_appear_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="disk full"):
         write_example_images(tmp_path / "examples")
     assert list(tmp_path.iterdir()) == []
+
+
+# Unlabelled images
+
+
+@pytest.mark.parametrize("spelling", ["unlabeled", "unlabelled", "Unlabelled"])
+@pytest.mark.parametrize("classes", ["", "train/"])
+def test_the_unlabelled_folder_is_no_class(tmp_path, spelling, classes):
+    make_images(tmp_path, f"{classes}a/1.png", f"{classes}b/2.png", "test/a/9.png")
+    make_images(tmp_path, *(f"{spelling}/{i}.png" for i in range(3)), f"{spelling}/deep/4.png")
+    if not classes:
+        (tmp_path / "test/a/9.png").rename(tmp_path / "b/9.png")
+        (tmp_path / "test/a").rmdir()
+        (tmp_path / "test").rmdir()
+    dataset = load_dataset(tmp_path)
+    assert dataset.class_names == ("a", "b")
+    assert len(dataset) == (2 if classes else 3)
+    assert dataset.num_unlabelled == 4
+    names = [f"{spelling}/{name}.png" for name in ("0", "1", "2", "deep/4")]
+    assert dataset.unlabelled.names == tuple(names)
+    assert dataset.unlabelled.labels is None
+    assert [int(image.max()) for image in dataset.unlabelled.images] == [0, 1, 2, 3]
+    assert dataset.subset([1]).num_unlabelled == 4
+    assert dataset.without_unlabelled().num_unlabelled == 0
+    if classes:
+        assert load_dataset(tmp_path, part="test").unlabelled is None
+
+
+def test_unlabelled_folders_of_every_place_are_taken(tmp_path):
+    make_images(tmp_path, "train/a/1.png", "train/unlabelled/2.png", "unlabeled/3.png")
+    dataset = load_dataset(tmp_path)
+    assert dataset.names == ("train/a/1.png",)
+    assert dataset.unlabelled.names == ("unlabeled/3.png", "train/unlabelled/2.png")
+
+
+def test_unlabelled_images_beside_a_flat_folder(tmp_path):
+    make_images(tmp_path, "1.png", "unlabeled/3.png")
+    dataset = load_dataset(tmp_path)
+    assert (dataset.names, dataset.class_names) == (("1.png",), ())
+    assert dataset.unlabelled.names == ("unlabeled/3.png",)
+
+
+def test_an_empty_unlabelled_folder_is_ignored_with_a_warning(tmp_path):
+    make_images(tmp_path, "a/1.png", "b/2.png")
+    (tmp_path / "unlabeled").mkdir()
+    dataset = load_dataset(tmp_path)
+    assert dataset.unlabelled is None
+    (warning,) = dataset.warnings
+    assert "unlabeled holds no images" in warning
+
+
+def test_nothing_but_unlabelled_images_are_the_training_images(tmp_path):
+    make_images(tmp_path, "unlabeled/1.png", "unlabeled/2.png")
+    dataset = load_dataset(tmp_path)
+    assert dataset.names == ("unlabeled/1.png", "unlabeled/2.png")
+    assert (dataset.labels, dataset.unlabelled) == (None, None)
+    (warning,) = dataset.warnings
+    assert "its 2 unlabelled images are trained on as they are" in warning
+
+
+def test_unreadable_unlabelled_files_have_a_share_of_their_own(tmp_path):
+    make_images(tmp_path, *(f"a/{i}.png" for i in range(20)))
+    make_images(tmp_path, *(f"unlabeled/{i}.png" for i in range(9)))
+    (tmp_path / "unlabeled/bad.png").touch()
+    dataset = load_dataset(tmp_path)
+    assert dataset.skipped == ()
+    assert [name for name, _ in dataset.unlabelled.skipped] == ["unlabeled/bad.png"]
+    (tmp_path / "unlabeled/worse.png").touch()
+    with pytest.raises(DataError, match=r"2 of 11.*unlabeled/bad\.png"):
+        load_dataset(tmp_path)
+
+
+def test_groups_of_unlabelled_images_may_be_unknown(tmp_path):
+    make_images(tmp_path, "a/1.png", "unlabeled/2.png", "unlabeled/3.png")
+    table = tmp_path / "groups.csv"
+    table.write_text("path,group\na/1.png,p\nunlabeled/3.png,p\n")
+    dataset = load_dataset(tmp_path, groups=table)
+    assert dataset.groups.tolist() == ["p"]
+    assert dataset.unlabelled.groups.tolist() == ["", "p"]
+    table.write_text("path,group\nunlabeled/3.png,p\n")
+    with pytest.raises(DataError, match="no group for 1 of 1"):
+        load_dataset(tmp_path, groups=table)
+
+
+@pytest.mark.parametrize("key", ["x_unlabelled", "x_unlabeled"])
+def test_unlabelled_arrays(tmp_path, key):
+    np.savez(tmp_path / "cells.npz", x=X3, y=["b", "a", "b"], x_test=X3[:1], **{key: X3[:2]})
+    dataset = load_dataset(tmp_path / "cells.npz")
+    assert (len(dataset), dataset.num_unlabelled) == (3, 2)
+    assert load_dataset(tmp_path / "cells.npz", part="test").unlabelled is None
+    with pytest.raises(DataError, match="unlabelled images: the array holds no image"):
+        from_arrays(X3, unlabelled=X3[:0])
+    with pytest.raises(DataError, match=r"labels are missing.*unlabelled="):
+        from_arrays(X3, ["a", None, "b"])
+    with pytest.raises(DataError, match="the unlabelled images have labels"):
+        replace(dataset, unlabelled=from_arrays(X3, [0, 1, 0]))
+
+
+def test_headers_are_read_once(tmp_path):
+    make_images(tmp_path, "a/1.png", "b/2.png", "unlabeled/3.png")
+    dataset = load_dataset(tmp_path)
+    first = dataset.headers()
+    for name in ("a/1.png", "b/2.png", "unlabeled/3.png"):
+        (tmp_path / name).unlink()
+    assert dataset.headers() == first == [ImageHeader(2, 2, 1, "uint8")] * 2
+    assert dataset.subset([1]).headers() == dataset.images[1:].headers() == first[:1]
+    assert dataset.unlabelled.headers() == first[:1]

@@ -32,7 +32,7 @@ def noise(*shape, dtype="uint8", seed=0):
 
 
 @pytest.mark.parametrize(
-    ("side", "size"), [(3, 8), (8, 8), (9, 16), (28, 32), (32, 32), (33, 64), (500, 64)]
+    ("side", "size"), [(3, 8), (8, 8), (9, 16), (28, 32), (32, 32), (33, 64), (128, 64), (500, 64)]
 )
 def test_size_is_the_smallest_that_holds_the_image(side, size):
     learned = Preprocessing.fit(from_arrays(np.zeros((2, 2, side), np.uint8)))
@@ -48,6 +48,14 @@ def test_size_follows_the_median_image_and_can_be_given():
     for size in (0, 4, 12, -8):
         with pytest.raises(DataError, match="power of two"):
             Preprocessing.fit(dataset, size)
+
+
+def test_unlabelled_images_count_like_the_others():
+    labelled = np.linspace(0, 1, 2 * 8 * 8, dtype=np.float32).reshape(2, 8, 8)
+    dataset = from_arrays(labelled, ["a", "b"], unlabelled=np.full((5, 20, 30, 3), -3.0))
+    learned = Preprocessing.fit(dataset)
+    assert learned == Preprocessing(32, 3, "float32", -3.0, 1.0)
+    assert Preprocessing.fit(dataset.without_unlabelled()).low == 0.0
 
 
 def test_one_deep_or_coloured_file_sets_the_model(tmp_path):

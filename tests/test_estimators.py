@@ -18,7 +18,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from augan import GANDetector, GANOverSampler, detect_folder
-from augan.augment import oversampler
 from augan.bundle import Bundle, save_bundle
 from augan.data.images import write_png
 from augan.detect import estimator
@@ -187,10 +186,6 @@ class TestGANDetectorRefuses:
         for method in ("score_samples", "decision_function", "predict"):
             with pytest.raises(NotFittedError):
                 getattr(GANDetector(image_shape=(8, 8)), method)(ones)
-
-    def test_rows_without_a_shape(self, ones: np.ndarray) -> None:
-        with pytest.raises(DataError, match="image_shape"):
-            GANDetector().fit(ones)
 
     @pytest.mark.parametrize("shape", [(8, 9), (8, 8, 3), (64,), (8, 8, 1, 1)])
     def test_rows_of_another_shape(self, ones: np.ndarray, shape: tuple[int, ...]) -> None:
@@ -413,12 +408,11 @@ class TestGANOverSampler:
         with pytest.raises(BundleError, match="classes"):
             sampler.fit_resample(*rare_ones)
 
-    def test_rows_need_a_shape(
-        self, rare_ones: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+    def test_a_bundle_of_images_makes_no_rows_of_a_table(
+        self, numbered: Bundle, rare_ones: tuple[np.ndarray, np.ndarray]
     ) -> None:
-        monkeypatch.setattr(oversampler, "train_networks", refuse_to_train)
-        with pytest.raises(DataError, match="image_shape"):
-            GANOverSampler().fit_resample(*rare_ones)
+        with pytest.raises(DataError, match="a table came, but the model is one of images"):
+            GANOverSampler(bundle=numbered).fit_resample(*rare_ones)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("kind", [bool, np.float64, np.int32])

@@ -221,9 +221,31 @@ def test_feature_blocks_share_the_weights_and_are_activations():
     assert not np.allclose(run(features, images)[0], before[0])
 
 
-@pytest.mark.parametrize(("size", "scales"), [(8, 2), (16, 2), (32, 3), (64, 4)])
+@pytest.mark.parametrize(("size", "scales"), [(8, 2), (16, 2), (32, 3), (64, 4), (128, 5)])
 def test_number_of_scales(size, scales):
     assert num_scales(size) == scales
+
+
+@pytest.mark.parametrize(
+    ("size", "channels"),
+    [(8, [1, 2]), (16, [1, 2]), (32, [1, 2, 4]), (64, [1, 2, 4, 8]), (128, [1, 2, 4, 8, 8])],
+)
+def test_channels_double_three_times_at_most(size, channels):
+    judge = fresh("dcgan", "discriminator", size, 1, 0)[0]
+    maps = [layer for layer in judge.layers if layer.name.startswith("down_")]
+    assert [layer.filters for layer in maps] == [WIDTH * share for share in channels]
+    assert maps[-1].output.shape[1] == (2 if size == 8 else 4)
+    for architecture in ("dcgan", "dcgan-upsampling"):
+        maker = fresh(architecture, "generator", size, 1, 0)[0]
+        grown = [layer for layer in maker.layers if layer.name.startswith("norm_")]
+        assert [layer.output.shape[-1] for layer in grown] == [WIDTH * s for s in channels[::-1]]
+        assert maker.output_shape == (None, size, size, 1)
+
+
+def test_the_classifier_of_large_images_has_a_third_block():
+    for size, blocks in ((64, 2), (128, 3)):
+        layers = fresh("cnn", "classifier", size, 1, 3)[0].layers
+        assert sum(layer.name.startswith("conv_") for layer in layers) == blocks
 
 
 @pytest.mark.parametrize(

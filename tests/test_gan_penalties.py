@@ -125,10 +125,13 @@ def make_gan(**changes):
         return build_network(spec)
 
     config = Config(seed=5).replace(
-        gan__diffaug=[],
-        generator__learning_rate=1e-3,
-        discriminator__learning_rate=1e-3,
-        **changes,
+        **{
+            "gan__loss": "nonsaturating",
+            "gan__diffaug": [],
+            "generator__learning_rate": 1e-3,
+            "discriminator__learning_rate": 1e-3,
+            **changes,
+        }
     )
     return GAN(
         build("generator", latent_dim=3, conditioning="norm", seed=1),

@@ -12,17 +12,16 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
 from augan.exceptions import ConfigError, DataError
-from augan.metrics import fidelity as module
+from augan.metrics import distances
 from augan.metrics.fidelity import (
     FEW,
-    density_coverage,
     diversity,
     fidelity,
     floor,
     frechet_distance,
     kernel_distance,
-    precision_recall,
 )
+from augan.metrics.neighbourhoods import density_coverage, precision_recall
 
 # On a line, k = 1: the real radii are 10, 1, 1, 2 and the generated ones 1.25, 1.25, 18.25.
 LINE_REAL = np.array([[-10.0], [0], [1], [3]])
@@ -239,7 +238,7 @@ def test_diversity_against_double_loops() -> None:
 def test_blocks_do_not_matter(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     real, generated = two_sets(0)
     expected = figures(real, generated)
-    monkeypatch.setattr(module, "_CHUNK_ROWS", rows)
+    monkeypatch.setattr(distances, "_CHUNK_ROWS", rows)
     assert figures(real, generated) == pytest.approx(expected, rel=1e-9)
 
 

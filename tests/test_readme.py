@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -51,6 +52,7 @@ def test_recipes_on_own_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     _own_images(tmp_path)
     monkeypatch.chdir(tmp_path)
     recipe = commands()[commands().index("augan detect images/") + 1 :]
+    recipe = recipe[: recipe.index("augan inspect runs/latest") + 1]
     assert [line.split()[1] for line in recipe] == [
         "train",
         "augment",
@@ -65,6 +67,24 @@ def test_recipes_on_own_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0, f"{line}: {done.output}"
     assert len(list(tmp_path.glob("runs/latest/augment-*/scratch/*.png"))) == 500
+
+
+def test_recipes_on_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    spent = rng.normal(50, 9, 300).round(2)
+    table = pd.DataFrame({"spent": spent, "region": rng.choice(["north", "south"], 300)})
+    table.head(9).to_csv("new.csv", index=False)
+    table.assign(plan=np.where(spent > 55, "premium", "basic")).to_csv("customers.csv", index=False)
+    recipe = [line for line in commands() if "customers.csv" in line or "premium" in line]
+    recipe += [line for line in commands() if "new.csv" in line]
+    assert [line.split()[1] for line in recipe] == ["train", "augment", "detect"]
+    for line in recipe:
+        words = shlex.split(line)[1:] + (["--steps", "20"] if " train " in line else [])
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, f"{line}: {done.output}"
+    (made,) = tmp_path.glob("runs/latest/augment-*/synthetic.csv")
+    assert pd.read_csv(made).plan.eq("premium").sum() == 500
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from augan.bundle import BUNDLE_NAME, load_bundle
 from augan.config import Config
+from augan.data.builtin import digits
 from augan.data.dataset import from_arrays
 from augan.exceptions import ConfigError, DataError, Interrupted
 from augan.training import checkpoints, loop
@@ -157,6 +159,17 @@ def test_other_families_stop_twice(changes, tiny_digits, tmp_path):
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
+@pytest.mark.parametrize("how", ["soft", pytest.param("confident", marks=pytest.mark.slow)])
+def test_guessed_classes_are_guessed_again(how, tiny_digits, tmp_path):
+    unlabelled = tiny_digits.subset(np.arange(120, 240)).without_labels()
+    dataset = replace(tiny_digits.subset(np.arange(120)), unlabelled=unlabelled)
+    config = CONFIG.replace(gan__unlabelled=how, training__steps=40, task="generate")
+    train(config, dataset, out=tmp_path / "whole")
+    stop(dataset, tmp_path / "run", "gan", 20, "failure", config)
+    train(config, dataset, out=tmp_path / "run", resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
 def test_a_stopped_training_lets_go_of_its_folder(tiny_digits, tmp_path):
     # A notebook keeps the last traceback, and with it all that the training held.
     stopper = Stopper("gan", 10, "SIGTERM")
@@ -229,6 +242,34 @@ def test_the_rest_is_done_again_when_a_checkpoint_is_lost(whole, tiny_digits, tm
     train(CONFIG, tiny_digits, out=run, resume=True, observers=[listener])
     assert {part for part, _ in listener.seen} == {"encoder"}
     assert load_bundle(run).sha256 == load_bundle(whole).sha256
+
+
+def test_what_was_being_written_when_it_died_is_removed(whole, tiny_digits, tmp_path):
+    run = copied(whole, tmp_path / "run")
+    for name in (
+        f".{BUNDLE_NAME}.1a2b.tmp",
+        "samples/.step_000040.png.7.part",
+        ".config.yaml.part",
+    ):
+        (run / name).write_text("half")
+    (run / "checkpoints" / ".gan.part").write_text("half")
+    train(CONFIG, tiny_digits, out=run, resume=True)
+    assert_same_run(run, whole)
+
+
+@pytest.mark.parametrize("part", ["gan", "encoder"])
+def test_an_alarm_is_known_after_a_resume(part, tmp_path):
+    # The losses overflow within the first call; 320 images are enough to be monitored.
+    breaking = {"discriminator__learning_rate": 1e12, "gan__loss": "least_squares"}
+    config = CONFIG.replace(**breaking, discriminator__dropout=0.0, discriminator__norm="none")
+    dataset = digits().subset(np.arange(320))
+    train(config, dataset, out=tmp_path / "whole")
+    stop(dataset, tmp_path / "run", part, 10, "SIGTERM", config)
+    bundle = train(config, dataset, out=tmp_path / "run", resume=True)
+    assert bundle.metrics["alarm"]["kind"] == "divergence"
+    assert bundle.metrics["steps"]["gan"] == 10
+    assert all(np.isfinite(w).all() for w in bundle.networks["generator"].weights.values())
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 def test_a_damaged_checkpoint_stops_it(whole, tiny_digits, tmp_path):

@@ -2,9 +2,12 @@
 
 import itertools
 import re
+from typing import get_args
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from augan.bundle import read_weights
 from augan.config import Config
@@ -13,6 +16,7 @@ from augan.training.defaults import resolve
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import Plan
 from augan.training.rules import RULES, check_rules
+from benchmarks import config_page
 
 # The settings that rules look at, the default first. All combinations: 7680.
 CHOICES = {
@@ -89,6 +93,64 @@ def test_who_follows_the_advice_arrives(combinations):
     assert lost == []
 
 
+def _values(annotation):
+    """What `Literal[...] | None` allows, None left out: it is decided before rules are checked."""
+    return [value for kind in get_args(annotation) for value in get_args(kind)]
+
+
+def sections(draw):
+    """Settings of the two players as anyone might set them, in and out of the rules."""
+    positive = st.floats(1e-4, 10)
+    small = st.floats(0, 0.45)
+    kinds = Config.model_fields["gan"].annotation.model_fields
+    loss = st.sampled_from(_values(kinds["loss"].annotation))
+    norm = Config.model_fields["discriminator"].annotation.model_fields["norm"]
+    return {
+        "gan": {
+            "loss": draw(loss),
+            "penalty": draw(st.sampled_from([None, "r1", "gradient"])),
+            "penalty_weight": draw(st.none() | positive),
+            "label_smoothing": draw(st.just(0.0) | small),
+            "label_noise": draw(st.just(0.0) | small),
+            "unrolled_steps": draw(st.integers(0, 10)),
+        },
+        "discriminator": {
+            "norm": draw(st.sampled_from(_values(norm.annotation))),
+            "clip": draw(st.none() | positive),
+            "dropout": draw(st.just(0.0) | st.floats(0, 0.9)),
+            "steps": draw(st.integers(1, 10)),
+        },
+        "generator": {"steps": draw(st.integers(1, 10))},
+    }
+
+
+@given(values=st.composite(sections)())
+def test_each_advice_mends_its_own_rule(values):
+    config = Config.from_dict(values)
+    broken = [rule for rule in RULES if rule.broken(config)]
+    for rule in broken:
+        assert not rule.broken(config.override(rule.instead)), rule.forbids
+    if not broken:
+        check_rules(config)
+        return
+    with pytest.raises(ConfigError, match="nearest legal: --set") as caught:
+        check_rules(config)
+    assert str(caught.value).startswith(broken[0].forbids)
+
+
+def test_the_table_in_configs_is_what_the_code_says():
+    page = config_page.PAGE.read_text(encoding="utf-8")
+    assert page == config_page.page(), f"run {config_page.COMMAND}"
+    for rule in RULES:
+        assert f"| {rule.forbids} | {rule.because} | " in page
+    for file in config_page.PAGE.parent.glob("*.yaml"):
+        assert f"]({file.name})" in page
+    papers = {"wgan-gp": "Gulrajani et al. 2017", "few-images": "Zhao et al. 2020"}
+    for name, paper in papers.items():
+        (row,) = [line for line in page.splitlines() if f"({name}.yaml)" in line]
+        assert paper in row
+
+
 def test_what_is_forbidden_and_what_is_not(combinations):
     legal = [config for _, config, broken in combinations if not broken]
     assert len(legal) > 500
@@ -148,6 +210,7 @@ FAMILIES = {
         "gan.loss=hinge",
         "gan.diffaug=[colour]",
     ],
+    "without normalisation": ["discriminator.norm=none", "discriminator.dropout=0.2"],
     "without classes": ["task=detect", "gan.architecture=mlp", "gan.label_smoothing=0.2"],
 }
 
@@ -168,7 +231,7 @@ SLOW = (
     "family",
     [pytest.param(f, marks=[pytest.mark.slow] if f in SLOW else []) for f in FAMILIES],
 )
-def test_every_family_trains(family, tiny_digits):
+def test_every_family_trains(family, tiny_digits, capfd):
     narrow = [f"{part}.width=2" for part in ("generator", "discriminator")]
     # 5 images in each update, so that a batch which is not made for its parts cannot be divided.
     small = ["gan.latent_dim=3", "training.steps=2", "training.batch_size=5", *narrow]
@@ -190,5 +253,6 @@ def test_every_family_trains(family, tiny_digits):
     for model in networks.models.values():
         for path, value in read_weights(model).items():
             assert np.isfinite(value).all(), path
+    assert capfd.readouterr().err == ""  # TensorFlow's optimiser of graphs is content
     images = networks.models["generator"].inputs
     assert len(images) == 1 + (classes > 0)

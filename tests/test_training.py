@@ -13,13 +13,16 @@ import pytest
 from augan.bundle import BUNDLE_NAME, Bundle, Network, save_bundle
 from augan.config import Config
 from augan.data.preprocessing import Preprocessing
+from augan.data.stacked import Stacked
 from augan.exceptions import BundleError, DataError
-from augan.gan import tf
-from augan.training.batches import Batches
+from augan.gan import keras, tf
+from augan.training.batches import Batches, one_hot
 from augan.training.clock import Clock
+from augan.training.encoder import class_loss
 from augan.training.loop import STEPS_A_CALL, Allowance, run_loop
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import SHARES, Plan
+from augan.training.pseudo import guess_classes
 from augan.training.runs import RunFolder, find_bundle
 
 IDENTITY = {"seed": 0, "data": "1234"}
@@ -284,9 +287,11 @@ def trained_in_no_time():
     config = Config().replace(
         training__batch_size=4,
         gan__latent_dim=3,
+        gan__loss="nonsaturating",
         gan__diffaug=["translation"],
         generator__width=2,
         discriminator__width=2,
+        discriminator__norm="batch",
         encoder__width=2,
         classifier__width=2,
         generator__learning_rate=1e-3,
@@ -520,6 +525,34 @@ def test_a_model_that_is_named(here):
         find_bundle("nowhere")
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-9]),
+        lambda path: path.write_bytes(b"no bundle"),
+        lambda path: (path.unlink(), path.mkdir()),
+        lambda path: (path.unlink(), path.symlink_to(path.name)),
+    ],
+)
+def test_a_damaged_run_does_not_hide_the_others(here, damage):
+    save_run("runs/good", age=20)
+    damaged = save_run("runs/bad", age=10)
+    damage(damaged)
+    said = []
+    assert find_bundle(None, warn=said.append).config["seed"] == 20
+    if damaged.exists():  # a link that leads nowhere is no bundle
+        (sentence,) = said
+        assert sentence.startswith("left out: ")
+        assert str(damaged) in sentence
+    assert find_bundle(None).config["seed"] == 20  # nobody has to listen
+    with pytest.raises(BundleError, match=r"runs/bad"):
+        find_bundle("runs/bad")
+    (here / "runs" / "good" / BUNDLE_NAME).unlink()
+    if damaged.exists():
+        with pytest.raises(BundleError, match=r"\(1 looked at, 1 of them damaged\)"):
+            find_bundle(None)
+
+
 def test_runs_in_other_folders_are_not_found(here):
     save_run("elsewhere/a", age=10)
     save_run("runs", age=5)
@@ -561,3 +594,72 @@ def test_the_clock_counts_a_part_that_failed():
     with pytest.raises(DataError):
         fail()
     assert clock.seconds["data"] >= 0.01
+
+
+# ---------------------------------------------------------------- unlabelled images
+
+
+def test_stacked_rows_are_those_of_both_arrays():
+    rng = np.random.default_rng(0)
+    first, second = (rng.integers(0, 256, (n, 2, 2, 1), np.uint8) for n in (3, 4))
+    stacked, whole = Stacked(first, second), np.concatenate([first, second])
+    assert (stacked.shape, stacked.dtype, len(stacked)) == (whole.shape, whole.dtype, 7)
+    for rows in (np.array([6, 0, 3, 3, 2]), np.arange(3), np.array([5]), np.empty(0, int)):
+        np.testing.assert_array_equal(stacked[rows], whole[rows])
+    for row in (0, 2, 3, 6):
+        np.testing.assert_array_equal(stacked[row], whole[row])
+
+
+def test_classes_of_a_batch_may_be_unknown_or_mixed():
+    classes = np.array([1, -1, 0])
+    rows = np.array([2, 1, 0])
+    np.testing.assert_array_equal(one_hot(classes, rows, 2), [[1, 0], [0, 0], [0, 1]])
+    weights = np.array([[0.25, 0.75], [1, 0], [0.5, 0.5]], np.float32)
+    np.testing.assert_array_equal(one_hot(weights, rows, 2), weights[rows])
+
+
+def by_brightness():
+    """A classifier whose class probabilities are 1 - b and b, where b is how bright a pixel is."""
+    images = keras.Input((1, 1, 1))
+    bright = (keras.layers.Flatten()(images) + 1.0) / 2.0
+    return keras.Model(images, keras.ops.log(keras.ops.concatenate([1 - bright, bright], axis=1)))
+
+
+@pytest.mark.parametrize(
+    ("how", "rows", "classes"),
+    [
+        ("hard", [0, 1, 2, 3, 4], [1, 0, 1, 0, 1]),
+        ("confident", [0, 1, 3, 4], [1, 0, 1, 0, 1]),
+        ("soft", [0, 1, 2, 3, 4], [[0, 1], [1, 0], [0.4, 0.6], [0.95, 0.05], [0.05, 0.95]]),
+    ],
+)
+def test_guessed_classes(how, rows, classes):
+    # The two labelled images look like the other class: what is known is not guessed.
+    pixels = np.array([2, 98, 60, 5, 95], np.uint8).reshape(5, 1, 1, 1)
+    preprocessing = Preprocessing(8, 1, "float32", 0.0, 100.0)
+    known = np.array([1, 0, -1, -1, -1])
+    guessed = guess_classes(
+        by_brightness(),
+        Stacked(pixels[:2], pixels[2:]),
+        known,
+        preprocessing,
+        labelled=np.array([0, 1]),
+        unlabelled=np.array([2, 3, 4]),
+        how=how,
+    )
+    assert guessed.rows.tolist() == rows
+    used = np.asarray(rows)
+    np.testing.assert_allclose(guessed.classes[used], np.asarray(classes)[used], atol=1e-5)
+    told = guessed.describe(np.array([2, 3, 4]))
+    assert (told["n"], told["used"]) == (3, len(rows) - 2)
+    assert sum(told["class_counts"]) == pytest.approx(len(rows) - 2, abs=1e-2)
+    assert known.tolist() == [1, 0, -1, -1, -1]
+
+
+def test_an_unknown_class_adds_nothing_to_the_encoders_loss():
+    guessed = tf.constant([[0.25, 0.75], [0.5, 0.5], [0.9, 0.1]])
+    known = tf.constant([[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
+    expected = -(np.log(0.75) + np.log(0.5)) / 2
+    np.testing.assert_allclose(class_loss(known, guessed), expected, rtol=1e-6)
+    np.testing.assert_allclose(class_loss(known[:2], guessed[:2]), expected, rtol=1e-6)
+    assert float(class_loss(tf.zeros((3, 2)), guessed)) == 0.0

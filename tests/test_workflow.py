@@ -1,22 +1,29 @@
 """A whole training: what is in the folder and the bundle, and that it repeats to the last bit."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from augan import workflow
 from augan.bundle import BUNDLE_NAME, load_bundle, restore_network
 from augan.config import Config
+from augan.data.builtin import digits
+from augan.data.cache import Squares
 from augan.data.dataset import from_arrays
+from augan.data.images import write_png
+from augan.data.loading import load_dataset
 from augan.data.preprocessing import Preprocessing
-from augan.data.splits import make_split
+from augan.data.splits import Split, make_split
 from augan.detect.detector import Detector
 from augan.exceptions import AuganError, ConfigError, DataError
 from augan.gan.inference import Inference
 from augan.training.clock import Clock
 from augan.training.defaults import DEFAULT_STEPS, resolve
+from augan.training.resolved import resolve as resolve_all
 from augan.workflow import train
 
 CALIBRATE, TUNE, FIT = 99, 14, 127  # of 240 images
@@ -362,22 +369,45 @@ def test_the_task_follows_from_the_classes(labels, task):
 
 
 @pytest.mark.parametrize(
-    ("side", "size", "diffaug", "rate"),
+    ("side", "size", "diffaug", "rate", "loss", "norm"),
     [
-        (8, 8, (), 1e-3),
-        (12, 16, ("translation",), 2e-4),
-        (28, 32, ("translation",), 2e-4),
-        (100, 64, ("translation",), 2e-4),
+        (8, 8, (), 1e-3, "nonsaturating", "batch"),
+        (12, 16, ("translation",), 4e-4, "hinge", "spectral"),
+        (28, 32, ("translation",), 4e-4, "hinge", "spectral"),
+        (100, 64, ("translation",), 4e-4, "hinge", "spectral"),
+        (200, 64, ("translation",), 4e-4, "hinge", "spectral"),
     ],
 )
-def test_what_the_size_decides(side, size, diffaug, rate):
+def test_what_the_size_decides(side, size, diffaug, rate, loss, norm):
     dataset = from_arrays(np.zeros((6, side, side), np.uint8), ["a", "b"] * 3)
     config, preprocessing = resolve(Config(), dataset)
     assert config.data.size == preprocessing.size == size
-    assert config.gan.diffaug == diffaug
+    assert (config.gan.diffaug, config.gan.loss) == (diffaug, loss)
+    assert config.discriminator.norm == norm
     assert config.generator.learning_rate == config.discriminator.learning_rate == rate
     assert config.training.steps == DEFAULT_STEPS[size]
     assert config.training.max_minutes > 0
+
+
+@pytest.mark.parametrize(
+    ("given", "loss", "norm", "rate"),
+    [
+        ({"discriminator__norm": "batch"}, "hinge", "batch", 2e-4),
+        ({"gan__label_smoothing": 0.1}, "nonsaturating", "spectral", 4e-4),
+        ({"gan__label_noise": 0.1}, "nonsaturating", "spectral", 4e-4),
+        ({"gan__loss": "least_squares"}, "least_squares", "spectral", 4e-4),
+    ],
+)
+def test_what_the_loss_and_the_norm_depend_on(given, loss, norm, rate):
+    config, _ = resolve(Config().replace(**given), from_arrays(np.zeros((6, 28, 28), np.uint8)))
+    assert (config.gan.loss, config.discriminator.norm) == (loss, norm)
+    assert config.discriminator.learning_rate == rate
+
+
+@pytest.mark.parametrize(("n", "diffaug"), [(19_999, ("translation",)), (20_000, ())])
+def test_many_images_need_no_augmentation(n, diffaug):
+    config, _ = resolve(Config(), from_arrays(np.zeros((n, 12, 12), np.uint8)))
+    assert config.gan.diffaug == diffaug
 
 
 def test_what_the_user_chose_stays():
@@ -385,13 +415,18 @@ def test_what_the_user_chose_stays():
     chosen = Config().replace(
         task="generate",
         data__size=16,
+        gan__architecture="dcgan-upsampling",
+        gan__loss="least_squares",
         gan__diffaug=[],
+        discriminator__norm="layer",
         generator__learning_rate=3e-4,
         discriminator__learning_rate=5e-4,
         training__steps=7,
         monitor__every=3,
     )
     assert resolve(chosen, dataset)[0] == chosen
+    large = resolve(Config().replace(data__size=128), dataset)[0]
+    assert (large.data.size, large.training.steps) == (128, DEFAULT_STEPS[128])
     limited = resolve(Config().replace(training__max_minutes=2.0), dataset)[0]
     assert (limited.training.steps, limited.training.max_minutes) == (None, 2.0)
 
@@ -435,3 +470,144 @@ def test_when_no_image_is_left_to_tune(task, make, tmp_path):
     else:
         for values in (*bundle.tables.get("detector", {}).values(),):
             assert np.isfinite(values).all()
+
+
+# ---------------------------------------------------------------- unlabelled images
+
+
+def with_unlabelled(dataset, n=40, **more):
+    """The first `n` of other digits beside `dataset`, without their labels."""
+    images = np.asarray(digits("test").images)[:n]
+    return replace(dataset, unlabelled=from_arrays(images, name="more"), **more)
+
+
+@pytest.fixture(scope="module")
+def half_labelled(tiny_digits, tmp_path_factory):
+    """A bundle of 240 labelled digits, two of which lie among the 42 unlabelled ones too."""
+    calibrate = make_split(240, seed=0, labels=tiny_digits.labels).calibrate
+    images = np.concatenate(
+        [np.asarray(digits("test").images)[:40], np.asarray(tiny_digits.images)[calibrate[:2]]]
+    )
+    dataset = replace(
+        tiny_digits,
+        unlabelled=from_arrays(images, name="more"),
+        warnings=("the folder more is odd",),
+    )
+    config = Config().replace(**{**SMALLEST, "training__steps": 4})
+    return train(config, dataset, out=tmp_path_factory.mktemp("half") / "run")
+
+
+def test_unlabelled_images_take_no_part_in_any_split(half_labelled, tiny_digits):
+    data, split = half_labelled.data, half_labelled.tables["split"]
+    assert (data["num_images"], data["num_unlabelled"]) == (240, 42)
+    assert data["class_counts"] == np.bincount(tiny_digits.labels).tolist()
+    expected = make_split(240, seed=0, labels=tiny_digits.labels)
+    for name, rows in split.items():
+        np.testing.assert_array_equal(rows, getattr(expected, name))
+    np.testing.assert_array_equal(half_labelled.tables["codes"]["rows"], split["fit"])
+    assert half_labelled.metrics["classifier"]["n"] == TUNE
+    assert half_labelled.tables["calibration"]["scores"].shape == (CALIBRATE,)
+
+
+def test_every_unlabelled_image_got_a_class(half_labelled):
+    told = half_labelled.metrics["unlabelled"]
+    assert (told["n"], told["used"], len(told["class_counts"])) == (42, 42, 10)
+    assert sum(told["class_counts"]) == pytest.approx(42, abs=0.01)
+    assert half_labelled.config["gan"]["unlabelled"] == "soft"
+
+
+def test_calibration_images_among_the_unlabelled_ones_are_seen(half_labelled):
+    odd, doubles = half_labelled.metrics["warnings"]
+    assert odd == "the folder more is odd"
+    assert doubles.startswith("2 calibration images are nearly identical to training images")
+    assert " and 40)" in doubles or " and 41)" in doubles
+
+
+def test_unlabelled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bundle, tmp_path):
+    def sha256(dataset):
+        squares = Squares(dataset, np.asarray(dataset.images))
+        more = dataset.unlabelled
+        material = workflow._Material(
+            Config(task="both"),
+            squares,
+            Preprocessing(8, 1, "uint8", 0.0, 255.0),
+            make_split(len(dataset), seed=0),
+            [],
+            None if more is None else Squares(more, np.asarray(more.images)),
+        )
+        return workflow._describe_data(material)["sha256"]
+
+    some, others = with_unlabelled(tiny_digits, 40), with_unlabelled(tiny_digits, 41)
+    assert sha256(tiny_digits) == digits_bundle.data["sha256"]
+    assert len({sha256(tiny_digits), sha256(some), sha256(others)}) == 3
+
+
+def test_a_detector_alone_does_not_use_them(tiny_digits, tmp_path):
+    normal = tiny_digits.without_labels()
+    bright = from_arrays(np.full((9, 30, 30, 3), 255, np.uint8))
+    resolved = resolve_all(Config(), replace(normal, unlabelled=bright))
+    assert resolved.config.task == "detect"
+    assert resolved.dataset.unlabelled is None
+    assert resolved.preprocessing == Preprocessing.fit(normal)
+    (warning,) = resolved.warnings
+    assert "the 9 unlabelled images are not used" in warning
+    # Where images are only to be made, those without a class are as good as the others.
+    resolved = resolve_all(Config(task="generate"), with_unlabelled(normal))
+    assert (resolved.dataset.num_unlabelled, resolved.warnings) == (40, ())
+
+
+def test_without_classes_they_are_training_images_like_the_others(tiny_digits, tmp_path):
+    config = Config(task="generate").replace(training__keep_codes=False, **SMALLEST)
+    bundle = train(config, with_unlabelled(tiny_digits.without_labels()), out=tmp_path / "run")
+    assert bundle.data["num_unlabelled"] == 40
+    assert not bundle.has("classes")
+    assert "unlabelled" not in bundle.metrics
+
+
+def test_unlabelled_images_of_groups_held_out_are_not_trained_on(tiny_digits):
+    dataset = with_unlabelled(tiny_digits.subset(np.arange(20)), 5)
+    groups = np.array([str(row // 2) for row in range(20)])
+    more = replace(dataset.unlabelled, groups=np.array(["", "0", "3", "5", "9"]))
+    split = Split(np.arange(4, 20), np.array([2, 3]), np.array([0, 1]))
+    squares = [Squares(part, np.asarray(part.images)) for part in (dataset, more)]
+    material = workflow._Material(
+        Config(),
+        Squares(replace(dataset, groups=groups), squares[0].pixels),
+        Preprocessing(8, 1, "uint8", 0.0, 255.0),
+        split,
+        [],
+        squares[1],
+    )
+    assert material.unlabelled_rows.tolist() == [20, 22, 23, 24]
+
+
+def test_a_run_that_exists_is_refused_before_images_are_decoded(tmp_path):
+    (tmp_path / "data").mkdir()
+    for row in range(12):
+        write_png(tmp_path / "data" / f"{row}.png", np.full((8, 8), row, np.uint8))
+        whole = (tmp_path / "data" / f"{row}.png").read_bytes()
+        (tmp_path / "data" / f"{row}.png").write_bytes(whole[:50])  # its header is there
+    dataset = load_dataset(tmp_path / "data")
+    with pytest.raises(DataError, match="cannot be read"):
+        train(Config(), dataset, out=tmp_path / "new")
+    with pytest.raises(DataError, match="exists already"):
+        train(Config(), dataset, out=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["dcgan", "mlp"])
+def test_squares_of_128_pixels_from_end_to_end(architecture, tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (24, 150, 120, 3), np.uint8)
+    more = from_arrays(rng.integers(0, 256, (5, 90, 200), np.uint8))
+    dataset = replace(from_arrays(images, np.arange(24) % 2), unlabelled=more)
+    small = {**SMALLEST, "training__steps": 20, "gan__architecture": architecture}
+    bundle = train(
+        Config(task="both").replace(data__size=128, **small), dataset, out=tmp_path / "run"
+    )
+    assert bundle.metrics["steps"] == {"classifier": 5, "gan": 20, "encoder": 10}
+    assert bundle.data["num_unlabelled"] == 5
+    detector = Detector.from_bundle(load_bundle(tmp_path / "run"))
+    again = detector.reconstruct(detector.preprocessing.materialise(images[:2]))
+    assert again.shape == (2, 128, 128, 3)
+    assert np.isfinite(detector.score(detector.preprocessing.materialise(images))).all()

@@ -4,15 +4,20 @@ from typing import Any
 
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
-from sklearn.utils import check_array
+from imblearn.utils import check_target_type
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.validation import check_consistent_length, validate_data
 
 from augan.augment.sampling import Sampler
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.data.arrays import as_labels
-from augan.data.dataset import from_arrays
-from augan.data.rows import as_image_array, seed_from
+from augan.data.columns import Columns
+from augan.data.dataset import Dataset, from_arrays
+from augan.data.prepared import AnyPreprocessing, stored_samples
+from augan.data.rows import as_image_array, num_axes, seed_from
 from augan.data.splits import make_split
+from augan.data.tables import as_frame, is_frame
 from augan.exceptions import DataError
 from augan.training.defaults import resolve
 from augan.training.networks import TrainingData, train_networks
@@ -20,7 +25,7 @@ from augan.training.plan import Plan
 
 
 class GANOverSampler(BaseOverSampler):
-    """Over-sample minority classes with images from a conditional GAN.
+    """Over-sample minority classes with images or rows from a conditional GAN.
 
     Trains on the rows that `fit_resample` is given, so inside an imbalanced-learn Pipeline it sees
     the training folds only.
@@ -32,9 +37,10 @@ class GANOverSampler(BaseOverSampler):
     bundle : Bundle, path or None
         A trained model to draw from; None trains one.
     image_shape : tuple (H, W) or (H, W, C), or None
-        How rows `[N, H * W * C]` become images; not needed for arrays `[N, H, W, C]`.
+        How rows `[N, H * W * C]` become images; not needed for arrays `[N, H, W, C]`. None: rows
+        are those of a table, a DataFrame or an array `[N, F]` of numbers.
     steps : int or None
-        Updates of the GAN; None decides by the size of the images.
+        Updates of the GAN; None decides by the data.
     random_state : int, RandomState or None
         Seed of everything random.
 
@@ -43,7 +49,7 @@ class GANOverSampler(BaseOverSampler):
     bundle_ : Bundle
         What was drawn from.
     sampling_strategy_ : dict
-        Class -> number of images made.
+        Class -> number of images or rows made.
 
     Examples
     --------
@@ -80,26 +86,41 @@ class GANOverSampler(BaseOverSampler):
         self.steps = steps
         self.random_state = random_state
 
-    def _check_X_y(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray, bool]:
-        # imbalanced-learn's own check refuses images as arrays [N, H, W, C].
-        if np.ndim(X) == 2:
-            return super()._check_X_y(X, y)
-        array = check_array(X, allow_nd=True, dtype=None, ensure_2d=False)
-        return array, np.asarray(y), False
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = False
+        return tags
 
-    def _fit_resample(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _check_X_y(self, X: Any, y: Any, accept_sparse: Any = None) -> tuple[Any, np.ndarray, bool]:
+        # imbalanced-learn's own check refuses images as arrays [N, H, W, C], and text in tables.
+        if is_frame(X) and self.image_shape is None:
+            y, is_one_vs_all = check_target_type(y, indicate_one_vs_all=True)
+            validate_data(self, X, skip_check_array=True)
+            check_consistent_length(X, y)
+            return as_frame(X), column_or_1d(y), is_one_vs_all
+        if num_axes(X) in (3, 4):
+            array = check_array(X, allow_nd=True, dtype=None, ensure_2d=False)
+            return array, np.asarray(y), False
+        return super()._check_X_y(X, y, accept_sparse=False)
+
+    def _fit_resample(self, X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
         seed = seed_from(self.random_state)
-        images = as_image_array(X, self.image_shape)
-        self.bundle_ = self._train(images, y, seed) if self.bundle is None else self._given()
+        is_table = num_axes(X) == 2 and self.image_shape is None
+        samples = as_frame(X) if is_table else as_image_array(X, self.image_shape)
+        if self.bundle is None:
+            self.bundle_ = _train(from_arrays(samples, y), seed, self.steps)
+        else:
+            self.bundle_ = self._given()
         sampler = Sampler(self.bundle_)
-        sampler.preprocessing.materialise(images[:1])  # refuses pixels of another type
-        new_images, new_labels = [], []
+        first = from_arrays(samples[:1])
+        stored_samples(first.images, sampler.preprocessing)  # refuses what the model is not of
+        new_samples, new_labels = [], []
         for label, count in self.sampling_strategy_.items():
             index = self._index(sampler, label)
             for block in sampler.of_class(index, count, seed) if count else ():
-                new_images.append(self._like(block, X))
+                new_samples.append(_like(block, sampler.preprocessing, X))
                 new_labels.append(np.full(len(block), label, y.dtype))
-        return np.concatenate([X, *new_images]), np.concatenate([y, *new_labels])
+        return _joined([X, *new_samples]), np.concatenate([y, *new_labels])
 
     @staticmethod
     def _index(sampler: Sampler, label: Any) -> int:
@@ -109,37 +130,57 @@ class GANOverSampler(BaseOverSampler):
             raise DataError(f"there is no class '{name}'; this model's classes are: {known}")
         return sampler.class_names.index(name)
 
-    def _like(self, block: np.ndarray, X: np.ndarray) -> np.ndarray:
-        if block[0].size != X[0].size:
-            raise DataError(
-                f"the model makes images {list(block.shape[1:])}, but those to over-sample are "
-                f"{list(X.shape[1:])}; train on images of one size"
-            )
-        return block.reshape((len(block), *X.shape[1:])).astype(X.dtype)
-
     def _given(self) -> Bundle:
         bundle = self.bundle if isinstance(self.bundle, Bundle) else load_bundle(self.bundle)
         bundle.require("classes")
         return bundle
 
-    def _train(self, images: np.ndarray, y: np.ndarray, seed: int) -> Bundle:
-        dataset = from_arrays(images, y)
-        settings = Config(seed=seed, task="generate").replace(training__steps=self.steps)
-        config, preprocessing = resolve(settings, dataset)
-        squares = preprocessing.materialise(images)
-        split = make_split(len(dataset), seed=seed, labels=dataset.labels, calibrate=False)
-        rows = np.sort(np.concatenate([split.fit, split.tune]))  # nothing is chosen on tune here
-        labels = np.asarray(dataset.labels)
-        data = TrainingData(squares[rows], labels[rows], dataset.num_classes, preprocessing)
-        networks = train_networks(config, data, Plan(("gan",), config.training.steps))
-        return Bundle(
-            config=config.to_dict(),
-            data={
-                "name": dataset.name,
-                "num_images": len(dataset),
-                "class_names": list(dataset.class_names),
-                "class_counts": np.bincount(labels, minlength=dataset.num_classes).tolist(),
-            },
-            preprocessing=preprocessing.to_dict(),
-            networks=networks.for_bundle(),
+
+def _train(dataset: Dataset, seed: int, steps: int | None) -> Bundle:
+    settings = Config(seed=seed, task="generate").replace(training__steps=steps)
+    config, preprocessing = resolve(settings, dataset)
+    stored = stored_samples(dataset.images, preprocessing)
+    split = make_split(len(dataset), seed=seed, labels=dataset.labels, calibrate=False)
+    rows = np.sort(np.concatenate([split.fit, split.tune]))  # nothing is chosen on tune here
+    labels = np.asarray(dataset.labels)
+    data = TrainingData(stored[rows], labels[rows], dataset.num_classes, preprocessing)
+    networks = train_networks(config, data, Plan(("gan",), config.training.steps))
+    return Bundle(
+        config=config.to_dict(),
+        data={
+            "name": dataset.name,
+            "num_images": len(dataset),
+            "class_names": list(dataset.class_names),
+            "class_counts": np.bincount(labels, minlength=dataset.num_classes).tolist(),
+        },
+        preprocessing=preprocessing.to_dict(),
+        networks=networks.for_bundle(),
+    )
+
+
+def _like(block: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:
+    """Return generated samples in the form of `X`."""
+    if isinstance(preprocessing, Columns):
+        frame = preprocessing.to_frame(block)
+        if not is_frame(X):
+            return frame.to_numpy().astype(X.dtype)
+        lacking = [name for name in X.columns if name not in frame.columns]
+        if lacking:
+            raise DataError(
+                f"the model makes no columns {', '.join(lacking)}; train on a table that has them"
+            )
+        return frame[list(X.columns)].astype(X.dtypes)
+    if block[0].size != X[0].size:
+        raise DataError(
+            f"the model makes images {list(block.shape[1:])}, but those to over-sample are "
+            f"{list(X.shape[1:])}; train on images of one size"
         )
+    return block.reshape((len(block), *X.shape[1:])).astype(X.dtype)
+
+
+def _joined(parts: list[Any]) -> Any:
+    if is_frame(parts[0]):
+        import pandas as pd
+
+        return pd.concat(parts, ignore_index=True)
+    return np.concatenate(parts)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle, restore_network
-from augan.data.preprocessing import Preprocessing
+from augan.data.prepared import restore_preprocessing
 from augan.exceptions import DataError
 from augan.gan.inference import Inference
 from augan.seeding import child_rng
@@ -28,7 +28,7 @@ class Sampler:
 
     def __init__(self, bundle: Bundle) -> None:
         bundle.require("generator")
-        self.preprocessing = Preprocessing.from_dict(bundle.preprocessing)
+        self.preprocessing = restore_preprocessing(bundle.preprocessing)
         self.class_names: list[str] = bundle.data.get("class_names", [])
         self._counts = np.asarray(bundle.data.get("class_counts", []), np.float64)
         generator = restore_network(bundle, "generator")

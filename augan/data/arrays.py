@@ -47,8 +47,6 @@ def _shape_hint(x: np.ndarray) -> str:
         return "; channels come last: use x.transpose(0, 2, 3, 1)"
     if x.ndim == 4 and x.shape[-1] == 4:
         return "; drop the transparency: use x[..., :3]"
-    if x.ndim == 2:
-        return "; reshape its rows into pictures, or use x[None] if this is one gray picture"
     return "; reshape it"
 
 
@@ -162,9 +160,10 @@ def _one_per_image(values: Any, n: int, what: str) -> np.ndarray:
 def _plain(values: list[Any], what: str) -> list[Any]:
     missing = [value is None or value != value for value in values]
     if any(missing):
+        hint = ", or give them as from_arrays(..., unlabelled=...)" if what == "label" else ""
         raise DataError(
             f"{sum(missing)} of {len(values)} {what}s are missing (None or NaN), the first in row "
-            f"{missing.index(True)}; fill them in or leave these images out"
+            f"{missing.index(True)}; fill them in or leave these images out{hint}"
         )
     if len({isinstance(value, str) for value in values}) > 1:
         raise DataError(f"the {what}s mix text and numbers; use one kind")

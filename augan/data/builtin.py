@@ -84,7 +84,7 @@ def _example_digits(per_class: int = 6) -> dict[str, np.ndarray]:
     test = digits("test")
     labels = np.asarray(test.labels)
     chosen = [i for c in range(test.num_classes) for i in np.flatnonzero(labels == c)[:per_class]]
-    return {f"digit-{labels[i]}-{int(test.names[i]):04d}.png": test.images[i] for i in chosen}
+    return {f"digit-{labels[i]}-{int(test.names[i]):04d}.png": test.pictures[i] for i in chosen}
 
 
 def _foreign_pictures() -> dict[str, np.ndarray]:

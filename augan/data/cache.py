@@ -31,8 +31,11 @@ import numpy as np
 import PIL
 from numpy.lib import format as npy
 
+from augan.data.columns import Columns
 from augan.data.dataset import Dataset, ImageFiles
+from augan.data.prepared import AnyPreprocessing, stored_samples
 from augan.data.preprocessing import Preprocessing, decoded_squares, leave_out, prepare
+from augan.data.tables import Table
 from augan.exceptions import DataError
 
 if sys.platform != "win32":
@@ -64,7 +67,8 @@ class Squares:
     dataset
         The images that could be decoded; the others are in `skipped`.
     pixels
-        `[N, S, S, channels]` in the stored type, perhaps a read-only memory map.
+        `[N, S, S, channels]` in the stored type, perhaps a read-only memory map; of a table, the
+        stored rows `[N, F]`.
     stored_sha256
         The digest of the pixels where the cache knows it.
     """
@@ -98,14 +102,14 @@ def prepare_cached(
 
 
 def cached_squares(
-    dataset: Dataset, preprocessing: Preprocessing, folder: str | Path | None = None
+    dataset: Dataset, preprocessing: AnyPreprocessing, folder: str | Path | None = None
 ) -> Squares:
     """Decode the image files of a dataset into a memory map, or find them decoded already.
 
-    Pixels that came as arrays stay arrays. Files are decoded into memory if they and their
-    squares take less than 64 MiB. All others go through the cache, which keeps at most 20 GiB, and
-    at most a quarter of the space that is free without it: what was not used for longest makes
-    room. Only the entry that is being made may exceed this, alone.
+    Pixels that came as arrays stay arrays, and the rows of a table become one. Files are decoded
+    into memory if they and their squares take less than 64 MiB. All others go through the cache,
+    which keeps at most 20 GiB, and at most a quarter of the space that is free without it: what was
+    not used for longest makes room. Only the entry that is being made may exceed this, alone.
 
     Parameters
     ----------
@@ -124,6 +128,8 @@ def cached_squares(
         cannot be written, or files change while they are read.
     """
     images = dataset.images
+    if isinstance(images, Table) or isinstance(preprocessing, Columns):
+        return Squares(dataset, stored_samples(images, preprocessing))
     if not isinstance(images, ImageFiles) or preprocessing.dtype == "float32":
         return Squares(*prepare(dataset, preprocessing))
     key, size = _listing(images, preprocessing)
@@ -271,8 +277,8 @@ def _build(
     except OSError as error:
         raise DataError(
             f"cannot keep the decoded images of {dataset.name} in {path.parent} "
-            f"({error.strerror or error}); make {room / GIB:.3f} GiB free and writable there, or "
-            "set AUGAN_CACHE to another folder"
+            f"({error.strerror or error}); make {-(-room // 2**20)} MiB free and writable there, "
+            "or set AUGAN_CACHE to another folder"
         ) from error
     finally:
         with suppress(OSError):

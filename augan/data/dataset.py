@@ -1,6 +1,6 @@
-"""Images with what is known about them: names, labels, groups."""
+"""Images, or the rows of a table, with what is known about them: names, labels, groups."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
@@ -9,6 +9,7 @@ import numpy as np
 
 from augan.data.arrays import as_groups, as_images, as_labels
 from augan.data.images import ImageHeader, read_header, read_image
+from augan.data.tables import Table, Target, as_frame, is_tabular
 from augan.exceptions import DataError
 
 MAX_SKIPPED = 0.1
@@ -25,11 +26,16 @@ class ImageFiles(Sequence[np.ndarray]):
         The folder that `names` are relative to.
     names
         Relative POSIX paths.
+    headers
+        What the files' headers say, where they were read already.
     """
 
-    def __init__(self, root: Path, names: Sequence[str]) -> None:
+    def __init__(
+        self, root: Path, names: Sequence[str], headers: Sequence[ImageHeader] | None = None
+    ) -> None:
         self.root = root
         self.names = tuple(names)
+        self._headers = None if headers is None else tuple(headers)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -40,12 +46,20 @@ class ImageFiles(Sequence[np.ndarray]):
     def __getitem__(self, index: slice) -> "ImageFiles": ...
     def __getitem__(self, index: int | slice) -> "np.ndarray | ImageFiles":
         if isinstance(index, slice):
-            return ImageFiles(self.root, self.names[index])
+            return self.at(range(len(self))[index])
         return read_image(self.root / self.names[index])
 
     def headers(self) -> list[ImageHeader]:
-        """Read the header of every file."""
-        return [read_header(self.root / name) for name in self.names]
+        """Return the header of every file, as it was when first read."""
+        if self._headers is None:
+            self._headers = tuple(read_header(self.root / name) for name in self.names)
+        return list(self._headers)
+
+    def at(self, rows: Iterable[int]) -> "ImageFiles":
+        """Return the files at `rows`."""
+        rows = list(rows)
+        known = None if self._headers is None else [self._headers[row] for row in rows]
+        return ImageFiles(self.root, [self.names[row] for row in rows], known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +74,7 @@ class Dataset:
         Where it came from, or None for arrays in memory.
     images
         An array `[N, H, W, C]` of uint8, uint16 or float32, or `ImageFiles`, whose pictures
-        `[H, W, C]` may differ in size.
+        `[H, W, C]` may differ in size; or a `Table` of N rows.
     names
         One per image: relative POSIX paths, or row numbers as text.
     labels
@@ -72,23 +86,31 @@ class Dataset:
         Text `[N]`, or None; images of one group must not be split up.
     skipped
         Files left out, each with the reason.
+    unlabelled
+        Images to learn from whose classes nobody has named, or None; without labels or groups that
+        must be known. They are no part of N: the generator and the encoder train on them too, but
+        nothing is tuned or calibrated on them.
+    warnings
+        What is odd about the data, in whole sentences.
     """
 
     name: str
     source: str | None
-    images: np.ndarray | Sequence[np.ndarray]
+    images: np.ndarray | Sequence[np.ndarray] | Table
     names: tuple[str, ...]
     labels: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
     groups: np.ndarray | None = None
     skipped: Skipped = ()
+    unlabelled: "Dataset | None" = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.images)
         if isinstance(self.images, np.ndarray):
             _check_array(self.images)
         if len(self.names) != n:
-            raise DataError(f"there are {n} images but {len(self.names)} names; give one each")
+            raise DataError(f"there are {n} {self.noun} but {len(self.names)} names; give one each")
         if (self.labels is None) != (not self.class_names):
             raise DataError("labels and class names belong together: give both or neither")
         for what, values in (("labels", self.labels), ("groups", self.groups)):
@@ -98,6 +120,10 @@ class Dataset:
             raise DataError(f"a class name occurs twice: {', '.join(self.class_names)}")
         if self.labels is not None:
             self._check_labels(self.labels)
+        if self.unlabelled is not None and (
+            self.unlabelled.labels is not None or self.unlabelled.unlabelled is not None
+        ):
+            raise DataError("the unlabelled images have labels, or unlabelled images of their own")
 
     def _check_labels(self, labels: np.ndarray) -> None:
         if labels.dtype != np.int64:
@@ -112,19 +138,36 @@ class Dataset:
         return len(self.images)
 
     @property
+    def noun(self) -> str:
+        """What the samples are: "images" or "rows"."""
+        return "rows" if isinstance(self.images, Table) else "images"
+
+    @property
+    def pictures(self) -> np.ndarray | Sequence[np.ndarray]:
+        """The images; DataError if the dataset is a table."""
+        if isinstance(self.images, Table):
+            raise DataError(f"{self.name} is a table, and its rows are no images")
+        return self.images
+
+    @property
     def num_classes(self) -> int:
         """The number of classes, 0 without labels."""
         return len(self.class_names)
 
     def subset(self, indices: Any) -> "Dataset":
-        """Return the images at `indices` (integers, or booleans `[N]`), lazy ones still lazy."""
+        """Return the images at `indices` (integers, or booleans `[N]`), lazy ones still lazy.
+
+        The unlabelled images stay beside them.
+        """
         chosen = np.asarray(indices)
         chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
         images = self.images
         if isinstance(images, np.ndarray):
             images = images[chosen]
+        elif isinstance(images, Table):
+            images = images.take(chosen)
         elif isinstance(images, ImageFiles):
-            images = ImageFiles(images.root, [images.names[i] for i in chosen])
+            images = images.at(chosen)
         else:
             images = [images[int(i)] for i in chosen]
         return replace(
@@ -139,13 +182,23 @@ class Dataset:
         """Return the same images as if their classes were not known."""
         return replace(self, labels=None, class_names=())
 
+    def without_unlabelled(self) -> "Dataset":
+        """Return the same images without the unlabelled ones beside them."""
+        return self if self.unlabelled is None else replace(self, unlabelled=None)
+
+    @property
+    def num_unlabelled(self) -> int:
+        """The number of unlabelled images beside these."""
+        return 0 if self.unlabelled is None else len(self.unlabelled)
+
     def headers(self) -> list[ImageHeader]:
         """Return size, channels and type of every image, without decoding files."""
-        if isinstance(self.images, ImageFiles):
-            return self.images.headers()
-        if isinstance(self.images, np.ndarray):
-            return [_array_header(self.images.shape[1:], self.images.dtype)] * len(self)
-        return [_array_header(image.shape, image.dtype) for image in self.images]
+        pictures = self.pictures
+        if isinstance(pictures, ImageFiles):
+            return pictures.headers()
+        if isinstance(pictures, np.ndarray):
+            return [_array_header(pictures.shape[1:], pictures.dtype)] * len(self)
+        return [_array_header(image.shape, image.dtype) for image in pictures]
 
 
 def from_arrays(
@@ -155,6 +208,7 @@ def from_arrays(
     name: str = "array",
     groups: Any = None,
     class_names: Sequence[str] | None = None,
+    unlabelled: Any = None,
 ) -> Dataset:
     """Make a dataset of arrays in memory; uint8, uint16 and float32 pixels are not copied.
 
@@ -162,7 +216,8 @@ def from_arrays(
     ----------
     x
         Images `[N, H, W]` or `[N, H, W, C]`, C is 1 or 3: uint8, uint16, floating point, or
-        other integers and booleans that fit.
+        other integers and booleans that fit. Or a table: a DataFrame, or an array `[N, F]` of
+        numbers, a column each.
     y
         One label per image, integers or text, or None.
     name
@@ -171,6 +226,9 @@ def from_arrays(
         One name or number per image, or None.
     class_names
         The classes that `y` refers to by position or name; by default the distinct values of `y`.
+    unlabelled
+        More images, of classes that nobody has named, in the form of `x`; or None. Their size
+        may differ from that of `x`.
 
     Raises
     ------
@@ -183,11 +241,13 @@ def from_arrays(
     >>> dataset.class_names, dataset.labels.tolist()
     (('ant', 'cat'), [1, 0])
     """
-    images = as_images(x)
-    n = len(images)
     if y is None and class_names is not None:
         raise DataError("class_names came without labels; give y too, or leave class_names out")
+    images = Table(as_frame(x)) if is_tabular(x) else as_images(x)
+    n = len(images)
     labels, names = (None, ()) if y is None else as_labels(y, n, class_names)
+    if isinstance(images, Table) and y is not None:
+        images = replace(images, target=_target_of(y, images))
     return Dataset(
         name=name,
         source=None,
@@ -196,7 +256,24 @@ def from_arrays(
         labels=labels,
         class_names=names,
         groups=None if groups is None else as_groups(groups, n),
+        unlabelled=None if unlabelled is None else _unlabelled(unlabelled, name),
     )
+
+
+def _unlabelled(x: Any, name: str) -> Dataset:
+    try:
+        return from_arrays(x, name=f"unlabelled images of {name}")
+    except DataError as error:
+        raise DataError(f"unlabelled images: {error}") from error
+
+
+def _target_of(y: Any, table: Table) -> Target:
+    """How the labels of a table are written beside its columns: last, and by their own name."""
+    taken = set(table.frame.columns)
+    name = str(getattr(y, "name", None) or "y")
+    while name in taken:
+        name = f"{name}_"
+    return Target(name, len(taken), str(getattr(y, "dtype", np.asarray(y).dtype)))
 
 
 def _array_header(shape: tuple[int, ...], dtype: np.dtype) -> ImageHeader:

@@ -1,33 +1,37 @@
-"""Nearly identical images on both sides of a split, which make any calibration look too good."""
+"""Nearly identical samples on both sides of a split, which make any calibration look too good."""
 
 import hashlib
 
 import numpy as np
 
 from augan.data.splits import Split
+from augan.data.stacked import Stacked
 
 # Measured: repeated photographs of the same parts exceed it for a fifth to a half of the images,
 # unrelated digits, garments and animals for at most three in a thousand.
 MIN_CORRELATION = 0.995
 
+FINE = 0.95  # share of different values that makes equal rows no chance
 THUMBNAIL = 24
 MAX_CALIBRATE = 2_000
 MAX_OTHERS = 20_000
 _CHUNK = 500
 
 
-def near_duplicates(pixels: np.ndarray, split: Split) -> list[tuple[int, int, float]]:
+def near_duplicates(pixels: np.ndarray | Stacked, split: Split) -> list[tuple[int, int, float]]:
     """Find nearly identical images of which one calibrates and the other does not.
 
     Gray thumbnails of at most 24 x 24 pixels are compared by correlation, so that brightness and
     contrast do not matter. Of large collections an evenly spaced part is compared: 2,000
     calibration images with 20,000 others. Images of one value everywhere have no correlation
-    and count only when they are equal.
+    and count only when they are equal. So do the rows of a table, and only where one of its columns
+    hardly ever repeats a value: elsewhere equal rows are chance.
 
     Parameters
     ----------
     pixels
-        `[N, S, S, C]`, as stored by `Preprocessing`.
+        `[N, S, S, C]`, as stored by `Preprocessing`, or `[N, F]`, as stored by `Columns`; only the
+        rows compared are read.
     split
         The division of these N images.
 
@@ -41,6 +45,8 @@ def near_duplicates(pixels: np.ndarray, split: Split) -> list[tuple[int, int, fl
     others = _evenly(np.union1d(split.fit, split.tune), MAX_OTHERS)
     if not len(held) or not len(others):
         return []
+    if len(pixels.shape) == 2:
+        return _equal(pixels, others, held) if _is_fine(pixels[others]) else []
     (held_thumbs, held_flat), (other_thumbs, other_flat) = (
         _thumbnails(pixels, rows) for rows in (held, others)
     )
@@ -57,13 +63,19 @@ def near_duplicates(pixels: np.ndarray, split: Split) -> list[tuple[int, int, fl
     return sorted(found, key=lambda pair: (-pair[2], pair[1]))
 
 
+def _is_fine(rows: np.ndarray) -> bool:
+    """Whether some column hardly ever has one value in two different rows."""
+    different = np.unique(rows, axis=0)
+    return any(len(np.unique(column)) > FINE * len(different) for column in different.T)
+
+
 def _evenly(indices: np.ndarray, most: int) -> np.ndarray:
     if len(indices) <= most:
         return indices
     return indices[np.linspace(0, len(indices) - 1, most).astype(np.int64)]
 
 
-def _thumbnails(pixels: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _thumbnails(pixels: np.ndarray | Stacked, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return gray thumbnails of zero mean and unit norm `[N, T * T]`, and which are flat `[N]`.
 
     Flat ones have no contrast to normalise; they become zero and so resemble nothing.
@@ -92,7 +104,7 @@ def _area_weights(source: int, target: int) -> np.ndarray:
 
 
 def _equal(
-    pixels: np.ndarray, others: np.ndarray, held: np.ndarray
+    pixels: np.ndarray | Stacked, others: np.ndarray, held: np.ndarray
 ) -> list[tuple[int, int, float]]:
     """Return the pairs of exactly equal images."""
     known = {_digest(pixels[i]): int(i) for i in others}

@@ -2,14 +2,17 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from augan.data.dataset import Dataset, ImageFiles, check_skipped
-from augan.data.images import IMAGE_SUFFIXES, UnreadableImage, read_header
+from augan.data.images import IMAGE_SUFFIXES, ImageHeader, UnreadableImage, read_header
 from augan.exceptions import DataError
+
+UNLABELLED = ("unlabeled", "unlabelled")  # folders of images whose classes nobody has named
 
 
 def find_images(folder: str | Path) -> list[str]:
@@ -36,7 +39,10 @@ def find_images(folder: str | Path) -> list[str]:
 
 def _refuse(error: OSError) -> None:
     # Silence, the default, would train on whatever happens to be accessible.
-    raise DataError(f"cannot search the folder {error.filename}: {error.strerror}") from error
+    raise DataError(
+        f"cannot search the folder {error.filename}: {error.strerror}; make it readable, or move "
+        "it elsewhere"
+    ) from error
 
 
 def natural_key(name: str) -> tuple[list[int | str], str]:
@@ -50,7 +56,8 @@ def folder_dataset(folder: Path, part: Literal["train", "test"]) -> Dataset:
     """Return the dataset in a folder: flat, of class folders, or divided into train and test.
 
     Names are relative to `folder`. Files that are empty or have no readable header are left
-    out and recorded.
+    out and recorded. A folder called `unlabeled` or `unlabelled`, beside the class folders or
+    beside `train`, is never a class.
 
     Raises
     ------
@@ -58,24 +65,65 @@ def folder_dataset(folder: Path, part: Literal["train", "test"]) -> Dataset:
         The folder is unclear about its classes, lacks the part, or holds no readable image.
     """
     base = _part_folder(folder, part)
-    found = find_images(base)
+    prefix = base.relative_to(folder)
+    found = [name for name in find_images(base) if not _is_unlabelled(name)]
+    unnamed, warnings = _unlabelled(folder, base) if part == "train" else ([], [])
+    if not found and unnamed:
+        warnings.append(
+            f"{folder} has no class folders: its {len(unnamed)} unlabelled images are trained on "
+            "as they are, without classes, and a detector takes all of them for normal"
+        )
+        return replace(_files_dataset(folder, unnamed), warnings=tuple(warnings))
     if not found:
         raise DataError(
             f"{base} holds no images; expected files ending in {' '.join(sorted(IMAGE_SUFFIXES))}"
             ", in the folder itself or in one subfolder per class"
         )
     classes = _class_names(base, found)
-    readable, skipped = _readable(base, found)
-    prefix = base.relative_to(folder)
-    names = tuple((prefix / name).as_posix() for name in readable)
+    dataset = _files_dataset(folder, [(prefix / name).as_posix() for name in found])
+    # Relative to the classes' folder again, to see which class folder each lies in.
+    readable = [Path(name).relative_to(prefix).as_posix() for name in dataset.names]
+    return replace(
+        dataset,
+        labels=_labels(base, readable, classes) if classes else None,
+        class_names=classes,
+        unlabelled=_files_dataset(folder, unnamed) if unnamed else None,
+        warnings=tuple(warnings),
+    )
+
+
+def _is_unlabelled(name: str) -> bool:
+    return "/" in name and name.split("/")[0].casefold() in UNLABELLED
+
+
+def _unlabelled(folder: Path, base: Path) -> tuple[list[str], list[str]]:
+    """Return the unlabelled images, relative to `folder`, and a warning for each empty place.
+
+    They lie beside the class folders or, where `base` is the folder `train`, also beside that.
+    """
+    found, warnings = [], []
+    for place in dict.fromkeys((folder, base)):
+        for home in sorted(path for path in place.iterdir() if path.name.casefold() in UNLABELLED):
+            if not home.is_dir():
+                continue
+            here = home.relative_to(folder)
+            images = [(here / name).as_posix() for name in find_images(home)]
+            found += images
+            if not images:
+                warnings.append(f"the folder {home} holds no images; it is ignored")
+    return found, warnings
+
+
+def _files_dataset(folder: Path, found: list[str]) -> Dataset:
+    """Return the image files among `found` that have a readable header, without labels."""
+    readable, skipped = _readable(folder, found)
+    names = tuple(readable)
     return Dataset(
         name=folder.resolve().name,
         source=str(folder),
-        images=ImageFiles(folder, names),
+        images=ImageFiles(folder, names, list(readable.values())),
         names=names,
-        labels=_labels(base, readable, classes) if classes else None,
-        class_names=classes,
-        skipped=tuple(((prefix / name).as_posix(), reason) for name, reason in skipped),
+        skipped=tuple(skipped),
     )
 
 
@@ -103,16 +151,19 @@ def _class_names(base: Path, found: list[str]) -> tuple[str, ...]:
     return tuple(classes)
 
 
-def _readable(base: Path, found: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    readable: list[str] = []
+def _readable(
+    folder: Path, found: list[str]
+) -> tuple[dict[str, ImageHeader], list[tuple[str, str]]]:
+    readable: dict[str, ImageHeader] = {}
     skipped: list[tuple[str, str]] = []
+    distinct: dict[ImageHeader, ImageHeader] = {}  # most files are alike: a million share a few
     for name in found:
         try:
-            read_header(base / name)
+            header = read_header(folder / name)
         except UnreadableImage as error:
             skipped.append((name, error.reason))
         else:
-            readable.append(name)
+            readable[name] = distinct.setdefault(header, header)
     check_skipped(tuple(skipped), len(found))
     return readable, skipped
 

@@ -10,7 +10,13 @@ import numpy as np
 from augan.exceptions import DataError
 
 
-def read_groups(csv_path: str | Path, dataset_root: str | Path, names: Sequence[str]) -> np.ndarray:
+def read_groups(
+    csv_path: str | Path,
+    dataset_root: str | Path,
+    names: Sequence[str],
+    *,
+    all_known: bool = True,
+) -> np.ndarray:
     """Read the group of every image from a CSV file with the columns `path` and `group`.
 
     Parameters
@@ -22,6 +28,8 @@ def read_groups(csv_path: str | Path, dataset_root: str | Path, names: Sequence[
         The folder that `names` are relative to.
     names
         Relative POSIX paths of the images.
+    all_known
+        Whether the table must name every image; else the group of an absent one is "".
 
     Returns
     -------
@@ -37,13 +45,13 @@ def read_groups(csv_path: str | Path, dataset_root: str | Path, names: Sequence[
     table = _read_table(csv_path)
     keys = [_key(Path(dataset_root), name) for name in names]
     missing = [name for name, key in zip(names, keys) if key not in table]
-    if missing:
+    if missing and all_known:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise DataError(
             f"{csv_path} gives no group for {len(missing)} of {len(names)} images ({shown}); "
             f"add a row for each, with the path relative to {csv_path.parent}"
         )
-    return np.array([table[key] for key in keys], dtype=np.str_)
+    return np.array([table.get(key, "") for key in keys], dtype=np.str_)
 
 
 def _read_table(csv_path: Path) -> dict[str, str]:

@@ -12,31 +12,25 @@ import numpy as np
 
 from augan.data.builtin import digits
 from augan.data.dataset import Dataset, ImageFiles, from_arrays
+from augan.data.fashion import fashion_mnist
 from augan.data.folders import folder_dataset
 from augan.data.groups import read_groups
 from augan.data.idx import is_idx_folder, read_idx_folder
 from augan.data.images import IMAGE_SUFFIXES
+from augan.data.tables import Table, is_table_file, read_table, split_target
 from augan.exceptions import DataError
 
-FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-FASHION_CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+UNLABELLED_KEYS = ("x_unlabelled", "x_unlabeled")  # of .npz files
 
 Part = Literal["train", "test"]
 
 
 def load_dataset(
-    data: str | Path | tuple[Any, ...], *, part: Part = "train", groups: str | Path | None = None
+    data: str | Path | tuple[Any, ...],
+    *,
+    part: Part = "train",
+    groups: str | Path | None = None,
+    target: str | None = None,
 ) -> Dataset:
     """Load the training or the test part of a dataset.
 
@@ -45,17 +39,24 @@ def load_dataset(
     data
         One of
 
-        - a built-in name, `digits` or `fashion-mnist`; a file or folder of that name is meant
-          when written with a path separator (`./digits`) or given as a `Path`;
+        - a built-in name, `digits` or `fashion-mnist` (downloaded unless it is installed); a file
+          or folder of that name is meant when written with a path separator (`./digits`) or given
+          as a `Path`;
         - a folder of images: flat, or with one subfolder per class. When it holds a folder
-          `train`, that is the training part and the folder `test` beside it the test part;
+          `train`, that is the training part and the folder `test` beside it the test part. A
+          folder `unlabeled` or `unlabelled` is no class: it holds training images whose classes
+          nobody has named;
         - a folder of IDX files named as those of MNIST;
-        - an `.npz` file with the arrays `x` and perhaps `y`, `x_test`, `y_test`;
+        - an `.npz` file with the arrays `x` and perhaps `y`, `class_names`, `x_unlabelled`,
+          `x_test`, `y_test`;
+        - a table: a `.csv`, `.tsv` or `.parquet` file with a row of column names;
         - a tuple `(x,)` or `(x, y)` of arrays.
     part
         Training never reads the test part.
     groups
         A CSV file with the columns `path` and `group` about a folder's images.
+    target
+        The column of a table that names each row's class; without it there are no classes.
 
     Returns
     -------
@@ -70,7 +71,7 @@ def load_dataset(
     """
     if part not in ("train", "test"):
         raise DataError(f"there is no part {part!r}; choose train or test")
-    dataset = _load(data, part)
+    dataset = _load(data, part) if target is None else _with_target(data, part, target)
     if groups is None:
         return dataset
     if not isinstance(dataset.images, ImageFiles):
@@ -78,7 +79,17 @@ def load_dataset(
             f"a table of groups is about image files, but {dataset.name} has none; give arrays "
             "their groups with from_arrays(x, y, groups=...)"
         )
-    return replace(dataset, groups=read_groups(groups, dataset.images.root, dataset.names))
+    return _grouped(dataset, dataset.images.root, groups)
+
+
+def _grouped(dataset: Dataset, root: Path, table: str | Path) -> Dataset:
+    """Give the images their groups; those of unlabelled images may be unknown, which is ""."""
+    more = dataset.unlabelled
+    if more is not None:
+        known = read_groups(table, root, more.names, all_known=False)
+        more = replace(more, groups=known)
+    known = read_groups(table, root, dataset.names)
+    return replace(dataset, groups=known, unlabelled=more)
 
 
 def _load(data: str | Path | tuple[Any, ...], part: Part) -> Dataset:
@@ -101,6 +112,19 @@ def _load(data: str | Path | tuple[Any, ...], part: Part) -> Dataset:
     raise DataError(_not_found(str(data), path))
 
 
+def _with_target(data: str | Path | tuple[Any, ...], part: Part, target: str) -> Dataset:
+    dataset = _load(data, part)
+    if not isinstance(dataset.images, Table):
+        raise DataError(
+            f"a target is a column of a table, and {dataset.name} is none; the classes of images "
+            "are their folders, or y in an .npz file"
+        )
+    if dataset.labels is not None:
+        raise DataError(f"{dataset.name} has labels already; leave out the target '{target}'")
+    table, labels, class_names = split_target(dataset.images.frame, target)
+    return replace(dataset, images=table, labels=labels, class_names=class_names)
+
+
 def _tuple_dataset(data: tuple[Any, ...], part: Part) -> Dataset:
     if len(data) not in (1, 2):
         raise DataError(f"a tuple of arrays must be (x,) or (x, y), but has {len(data)} entries")
@@ -115,26 +139,21 @@ def _idx_dataset(folder: Path, part: Part) -> Dataset:
     return replace(dataset, source=str(folder))
 
 
-def _fashion_mnist(part: Part) -> Dataset:
-    if not FASHION_MNIST.is_dir():
-        raise DataError(
-            f"fashion-mnist is not installed in {FASHION_MNIST}; run "
-            "apt-get install dataset-fashion-mnist, or give the folder of its IDX files"
-        )
-    images, labels = read_idx_folder(FASHION_MNIST, part)
-    names = None if labels is None else FASHION_CLASSES
-    dataset = from_arrays(images, labels, name="fashion-mnist", class_names=names)
-    return replace(dataset, source=str(FASHION_MNIST))
-
-
-BUILTIN: dict[str, Callable[[Part], Dataset]] = {"digits": digits, "fashion-mnist": _fashion_mnist}
+BUILTIN: dict[str, Callable[[Part], Dataset]] = {"digits": digits, "fashion-mnist": fashion_mnist}
 
 
 def _file_dataset(path: Path, part: Part) -> Dataset:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return _npz_dataset(path, part)
-    advice = "give a folder of images, a folder of IDX files, or an .npz file with x and y"
+    if is_table_file(path):
+        if part == "test":
+            raise DataError(f"the table {path} has no test part; load the test table by itself")
+        return replace(from_arrays(read_table(path), name=path.stem), source=str(path))
+    advice = (
+        "give a folder of images, a folder of IDX files, an .npz file with x and y, or a table "
+        "(.csv, .tsv, .parquet)"
+    )
     if suffix in IMAGE_SUFFIXES:
         advice = "one image is no dataset; give the folder that it lies in"
     elif suffix == ".npy":
@@ -149,7 +168,9 @@ def _npz_dataset(path: Path, part: Part) -> Dataset:
             raise zipfile.BadZipFile("it is not a complete .npz archive")
         # Pickled content could run code; without it a damaged or hostile file can only fail.
         with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in (x_key, y_key) if key in file.files}
+            more_keys = UNLABELLED_KEYS if part == "train" else ()
+            wanted = (x_key, y_key, "class_names", *more_keys)
+            arrays = {key: file[key] for key in wanted if key in file.files}
             keys = ", ".join(file.files) or "nothing"
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
@@ -160,12 +181,17 @@ def _npz_dataset(path: Path, part: Part) -> Dataset:
         raise DataError(
             f"{path} holds {keys}; the images of the {part} part must be called {x_key}"
         )
-    dataset = from_arrays(arrays[x_key], arrays.get(y_key), name=path.stem)
+    more = next((arrays[key] for key in UNLABELLED_KEYS if key in arrays), None)
+    y = arrays.get(y_key)
+    names = arrays["class_names"].tolist() if y is not None and "class_names" in arrays else None
+    dataset = from_arrays(arrays[x_key], y, name=path.stem, class_names=names, unlabelled=more)
     return replace(dataset, source=str(path))
 
 
 def _not_found(data: str, path: Path) -> str:
     """Say what was not found, and what is there that resembles it."""
+    if path.is_symlink():
+        return f"{data} is a link to {os.readlink(path)}, which leads nowhere; mend the link"
     folder = path.parent
     near = [(name, name) for name in BUILTIN]
     if folder.is_dir():

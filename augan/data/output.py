@@ -26,7 +26,7 @@ def output_folder(target: str | Path, replaces: str | None = None) -> Iterator[P
         `target` holds something else, or cannot be written (no permission, disk full).
     """
     target = Path(target).absolute()
-    if target.resolve() == Path.cwd():
+    if os.path.realpath(target) == os.path.realpath(Path.cwd()):
         raise DataError(f"{target} is the current folder; name a new folder with --out")
     check_replaceable(target, replaces)
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -51,6 +51,8 @@ def output_folder(target: str | Path, replaces: str | None = None) -> Iterator[P
 
 def check_replaceable(target: Path, replaces: str | None) -> None:
     """Raise DataError if making `target` anew would lose files that are not an earlier result."""
+    if target.is_symlink() and not target.exists():
+        raise DataError(f"{target} is a link that leads nowhere; name a new folder with --out")
     if not target.exists():
         return
     if not target.is_dir():

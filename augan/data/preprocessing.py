@@ -1,7 +1,7 @@
 """From pictures of any size and depth to the squares a network takes, and back again."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,7 +12,8 @@ from augan.data.geometry import fitted_shape, margins, resize
 from augan.data.images import UnreadableImage
 from augan.exceptions import DataError
 
-SIZES = (8, 16, 32, 64)
+SIZES = (8, 16, 32, 64, 128)
+LARGEST_CHOSEN = 64  # 128 takes four times as long, so it must be asked for
 _INTEGER_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 
 
@@ -41,6 +42,8 @@ class Preprocessing:
     high: float
     native_shape: tuple[int, int] | None = None
 
+    noun = "images"
+
     def __post_init__(self) -> None:
         _check_size(self.size)
         if self.channels not in (1, 3):
@@ -65,28 +68,49 @@ class Preprocessing:
         Parameters
         ----------
         dataset
-            The training images.
+            The training images; unlabelled ones beside them count like the others.
         size
             Side of the square, a power of two from 8; by default the smallest of 8, 16, 32 and
-            64 that holds the longer side of the median image, or 64.
+            64 that holds the longer side of the median image, or 64 if none does.
 
         Raises
         ------
         DataError
             `size` is impossible, or floating-point images hold one value only.
         """
-        headers = dataset.headers()
-        if not headers:
+        parts = [part for part in (dataset, dataset.unlabelled) if part is not None and len(part)]
+        headers = [header for part in parts for header in part.headers()]
+        if not len(dataset):
             raise DataError(f"{dataset.name} holds no image; give at least one")
         if size is None:
             median = float(np.median([max(header.height, header.width) for header in headers]))
-            size = next((side for side in SIZES if side >= median), SIZES[-1])
+            fitting = (side for side in SIZES if side >= min(median, LARGEST_CHOSEN))
+            size = next(fitting)
         dtypes = {header.dtype for header in headers}
         dtype = next((kind for kind in ("float32", "uint16") if kind in dtypes), "uint8")
-        low, high = _INTEGER_RANGE.get(dtype) or _float_range(dataset.images)
+        low, high = _INTEGER_RANGE.get(dtype) or _float_range(part.pictures for part in parts)
         shapes = {(header.height, header.width) for header in headers}
         channels = max(header.channels for header in headers)
         return cls(size, channels, dtype, low, high, shapes.pop() if len(shapes) == 1 else None)
+
+    @property
+    def sample_shape(self) -> tuple[int, int, int]:
+        """The shape of one stored square."""
+        return self.size, self.size, self.channels
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Sizes of one-hot groups, of which squares have none."""
+        return ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know: nothing, where all images become squares."""
+        return []
+
+    def describe(self) -> str:
+        """Say in a few words what the network sees."""
+        return f"{self.size}x{self.size} {'gray' if self.channels == 1 else 'colour'}"
 
     def to_square(self, image: np.ndarray) -> np.ndarray:
         """Return one picture `[H, W, C]` as the square `[S, S, channels]` of the stored type.
@@ -276,7 +300,7 @@ def decoded_squares(
     """
     for row, name in enumerate(dataset.names):
         try:
-            square = preprocessing.to_square(dataset.images[row])
+            square = preprocessing.to_square(dataset.pictures[row])
         except UnreadableImage as error:
             failures[row] = error.reason
         except DataError as error:
@@ -307,9 +331,9 @@ def _check_size(size: int) -> None:
         raise DataError(f"size must be a power of two from {SIZES[0]}, but is {size}; try 32")
 
 
-def _float_range(images: np.ndarray | Sequence[np.ndarray]) -> tuple[float, float]:
-    low = min(float(image.min()) for image in images)
-    high = max(float(image.max()) for image in images)
+def _float_range(parts: Iterable[np.ndarray | Sequence[np.ndarray]]) -> tuple[float, float]:
+    ranges = [(float(image.min()), float(image.max())) for images in parts for image in images]
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     if not low < high:
         raise DataError(
             f"every pixel of the floating-point images has the value {low}; nothing can be learned "

@@ -8,6 +8,11 @@ from augan.data.arrays import as_images
 from augan.exceptions import DataError
 
 
+def num_axes(x: Any) -> int:
+    """Return how many axes an array-like has; not by `numpy.ndim`, which asks it to dispatch."""
+    return np.asarray(x).ndim
+
+
 def as_image_array(x: Any, image_shape: tuple[int, ...] | None) -> np.ndarray:
     """Return images `[N, H, W, C]` of uint8, uint16 or float32.
 

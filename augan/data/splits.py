@@ -84,8 +84,8 @@ def _check_count(n: int, calibrate: bool) -> None:
     if n < least:
         purpose = "fit, tune and calibrate" if calibrate else "fit"
         raise DataError(
-            f"{n} images are too few to {purpose}; at least {least} are needed, and some hundred "
-            "to learn anything"
+            f"{n} {'image is' if n == 1 else 'images are'} too few to {purpose}; at least {least} "
+            "are needed, and some hundred to learn anything"
         )
 
 

@@ -194,7 +194,7 @@ class Calibration:
         """
         return _as_scores(scores, "scores", finite=False) > self.threshold(far)
 
-    def choose_rate(self, far: float | None) -> tuple[float, str | None]:
+    def choose_rate(self, far: float | None, noun: str = "images") -> tuple[float, str | None]:
         """Return the rate to work at, and a warning where it is not the one usually taken.
 
         A rate that the user gave is returned as it is, or refused (`ConfigError`): it is never
@@ -207,13 +207,13 @@ class Calibration:
             return DEFAULT_RATE, None
         return self.smallest_rate, (
             f"The usual false-alarm rate of {DEFAULT_RATE:g} needs {images_needed(DEFAULT_RATE)} "
-            f"calibration images, this model has {self.n}: the smallest rate that it supports, "
-            f"{_rounded_up(self.smallest_rate)}, is used instead. Train with more normal images "
+            f"calibration {noun}, this model has {self.n}: the smallest rate that it supports, "
+            f"{_rounded_up(self.smallest_rate)}, is used instead. Train with more normal {noun} "
             "for fewer false alarms."
         )
 
-    def guarantee(self, far: float) -> Guarantee:
-        """Say what the rate promises about the images to come.
+    def guarantee(self, far: float, noun: str = "images") -> Guarantee:
+        """Say what the rate promises about the images to come, or whatever `noun` names.
 
         For continuous scores the realised rate of one calibrated model is a random number,
         Beta(k, n+1-k) over the draw of its calibration set (Vovk 2012, Proposition 2a); with
@@ -225,15 +225,15 @@ class Calibration:
         exact = self.num_groups == self.n
         if exact:
             sentence = (
-                f"On average at most {_percent(expected)} of good images like the {self.n} "
-                f"calibration images are flagged; with 95 % confidence at most "
+                f"On average at most {_percent(expected)} of good {noun} like the {self.n} "
+                f"calibration {noun} are flagged; with 95 % confidence at most "
                 f"{_percent(rate_95)}."
             )
         else:
             sentence = (
-                f"The false-alarm rate of {_percent(expected)} is approximate: {self.n} images "
-                f"of {self.num_groups} groups. Images of one group resemble each other, so the "
-                "rate on new groups can be higher."
+                f"The false-alarm rate of {_percent(expected)} is approximate: {self.n} {noun} "
+                f"of {self.num_groups} groups. {noun.capitalize()} of one group resemble each "
+                "other, so the rate on new groups can be higher."
             )
         return Guarantee(float(far), self.n, self.num_groups, expected, rate_95, exact, sentence)
 

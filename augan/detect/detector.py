@@ -1,7 +1,7 @@
 """A detector: a method that scores, and the calibration that turns scores into decisions.
 
-A detector works on stored squares. Folders (`augan.detect.folder`) and scikit-learn
-(`augan.detect.estimator`) are two ways to feed it.
+A detector works on stored squares, or on the stored rows of a table. Files (`augan.detect.folder`)
+and scikit-learn (`augan.detect.estimator`) are two ways to feed it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from augan.bundle import Bundle, restore_network
-from augan.data.preprocessing import Preprocessing
+from augan.data.prepared import AnyPreprocessing, restore_preprocessing
 from augan.detect.calibration import Calibration
 from augan.detect.fanogan import FAnoGAN
 from augan.exceptions import BundleError, ConfigError
@@ -19,9 +19,10 @@ from augan.gan import keras
 
 
 class Method(Protocol):
-    """What every method offers; all images are float32 `[N, S, S, C]` in [-1, 1]."""
+    """What every method offers; images are float32 `[N, S, S, C]` in [-1, 1], rows `[N, F]`."""
 
     name: str
+    accepts: tuple[str, ...]  # of "images" and "rows"
     needs: tuple[str, ...]
     terms: tuple[str, ...]
 
@@ -38,6 +39,13 @@ CHUNK = 512  # images that are float32 at once; a multiple of the batch of infer
 METHODS: dict[str, type[Method]] = {FAnoGAN.name: FAnoGAN}
 
 
+def check_accepts(method: str, noun: str) -> None:
+    """Raise ConfigError if `method` cannot score `noun`, "images" or "rows"."""
+    if noun not in METHODS[method].accepts:
+        able = ", ".join(name for name, known in METHODS.items() if noun in known.accepts)
+        raise ConfigError(f"the method '{method}' does not score {noun}; choose one of {able}")
+
+
 @dataclass
 class Detector:
     """A fitted method with its preprocessing and, once calibrated, its calibration.
@@ -47,7 +55,7 @@ class Detector:
     """
 
     method: Method
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     calibration: Calibration | None = None
 
     @classmethod
@@ -55,12 +63,13 @@ class Detector:
         cls,
         method: str,
         models: Mapping[str, keras.Model],
-        preprocessing: Preprocessing,
+        preprocessing: AnyPreprocessing,
         tune: np.ndarray,
     ) -> Self:
         """Fit `method` on the tune split, stored squares `[N, S, S, C]`."""
         if method not in METHODS:
             raise ConfigError(f"there is no method '{method}'; choose one of {', '.join(METHODS)}")
+        check_accepts(method, preprocessing.noun)
         return cls(METHODS[method](models).fit(preprocessing.scale(tune)), preprocessing)
 
     def calibrated(self) -> Calibration:
@@ -127,7 +136,7 @@ class Detector:
             )
         models = {role: restore_network(bundle, role) for role in METHODS[name].needs}
         method = METHODS[name](models).restore(bundle.tables["detector"])
-        detector = cls(method, Preprocessing.from_dict(bundle.preprocessing))
+        detector = cls(method, restore_preprocessing(bundle.preprocessing))
         if "calibration" in bundle.tables:
             detector.calibration = Calibration.from_arrays(bundle.tables["calibration"])
         return detector

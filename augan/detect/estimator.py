@@ -1,4 +1,4 @@
-"""The detector as a scikit-learn estimator."""
+"""The detector as a scikit-learn estimator, of images and of tables."""
 
 from collections.abc import Sequence
 from numbers import Real
@@ -6,13 +6,16 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from augan.bundle import Bundle
 from augan.config import Config
+from augan.data.columns import Columns
 from augan.data.dataset import from_arrays
-from augan.data.rows import as_image_array, seed_from
-from augan.data.splits import make_split
+from augan.data.prepared import stored_samples
+from augan.data.rows import as_image_array, num_axes, seed_from
+from augan.data.splits import Split, make_split
+from augan.data.tables import as_frame, is_frame
 from augan.detect.calibration import images_needed
 from augan.detect.detector import Detector
 from augan.exceptions import ConfigError
@@ -20,11 +23,12 @@ from augan.training.defaults import resolve
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import Plan
 
+MIN_TUNE = 10  # samples below which the fit split helps to standardise the terms
 AUTO_CONTAMINATION = 0.05  # quantile of the training scores for contamination="auto"
 
 
 class GANDetector(OutlierMixin, BaseEstimator):
-    """Detect images unlike the training images by how badly a GAN reproduces them.
+    """Detect images or rows unlike those of training by how badly a GAN reproduces them.
 
     Parameters
     ----------
@@ -36,9 +40,10 @@ class GANDetector(OutlierMixin, BaseEstimator):
         With `far=None`, the share of the training rows that is flagged; "auto" is 0.05. No
         statement about new images follows from it.
     image_shape : tuple (H, W) or (H, W, C), or None
-        How rows `[N, H * W * C]` become images; not needed for arrays `[N, H, W, C]`.
+        How rows `[N, H * W * C]` become images; not needed for arrays `[N, H, W, C]`. None: rows
+        are those of a table, a DataFrame or an array `[N, F]` of numbers.
     steps : int or None
-        Updates of the GAN; None decides by the size of the images.
+        Updates of the GAN; None decides by the data.
     random_state : int, RandomState or None
         Seed of everything random; None draws one.
 
@@ -49,7 +54,9 @@ class GANDetector(OutlierMixin, BaseEstimator):
     offset_ : float
         `decision_function` is `score_samples` minus this; below 0 is an anomaly.
     n_features_in_ : int
-        Values of one image.
+        Values of one image, or columns of the table.
+    feature_names_in_ : ndarray of str
+        Names of the columns, if it was fitted on a DataFrame.
 
     Examples
     --------
@@ -76,11 +83,11 @@ class GANDetector(OutlierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, groups: Sequence[Any] | np.ndarray | None = None) -> Self:
-        """Train on normal images.
+        """Train on normal images or rows.
 
         Parameters
         ----------
-        X : array [N, H, W, C], [N, H, W], or [N, F] with `image_shape`
+        X : array [N, H, W, C], [N, H, W] or [N, F], or DataFrame
         y : ignored
         groups : array [N] or None
             Images of one group (a part, a patient) stay on one side of every split.
@@ -91,14 +98,13 @@ class GANDetector(OutlierMixin, BaseEstimator):
             If a parameter is out of range, or the rows are too few for `far`.
         """
         contamination = self._checked_contamination()
-        images = as_image_array(X, self.image_shape)
-        dataset = from_arrays(images, groups=groups)
+        dataset = from_arrays(self._samples(X, reset=True), groups=groups)
         settings = Config(seed=seed_from(self.random_state), task="detect")
         config, preprocessing = resolve(
             settings.replace(training__steps=self.steps, detect__far=self.far), dataset
         )
         config = config.replace(training__max_minutes=None)  # the same result however busy
-        squares = preprocessing.materialise(images)
+        squares = stored_samples(dataset.images, preprocessing)
         split = make_split(
             len(dataset),
             seed=config.seed,
@@ -108,13 +114,13 @@ class GANDetector(OutlierMixin, BaseEstimator):
         if self.far is not None and len(split.calibrate) < images_needed(self.far):
             raise ConfigError(
                 f"a false-alarm rate of {self.far} needs {images_needed(self.far)} calibration "
-                f"images, but of {len(dataset)} rows {len(split.calibrate)} calibrate; choose a "
-                "larger far, or give more normal images"
+                f"{dataset.noun}, but of {len(dataset)} rows {len(split.calibrate)} calibrate; "
+                f"choose a larger far, or give more normal {dataset.noun}"
             )
         data = TrainingData(squares[split.fit], None, 0, preprocessing)
         networks = train_networks(config, data, Plan(("gan", "encoder"), config.training.steps))
         detector = Detector.fit(
-            config.detect.method, networks.models, preprocessing, squares[split.tune]
+            config.detect.method, networks.models, preprocessing, squares[_tuning(split)]
         )
         if self.far is not None:
             held_out = None if dataset.groups is None else dataset.groups[split.calibrate]
@@ -128,16 +134,21 @@ class GANDetector(OutlierMixin, BaseEstimator):
             tables=detector.tables(),
         )
         self._detector = detector
-        self.n_features_in_ = int(np.prod(images.shape[1:]))
         self.offset_ = self._offset(squares, contamination)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return how normal each image is, float64 `[N]`, higher = more normal."""
+        """Return how normal each image or row is, float64 `[N]`, higher = more normal."""
         check_is_fitted(self, "bundle_")
         preprocessing = self._loaded().preprocessing
-        images = as_image_array(_of_type(X, preprocessing.dtype), self.image_shape)
-        return -self._loaded().score(preprocessing.materialise(images))
+        if isinstance(preprocessing, Columns):
+            samples = self._samples(X, reset=False)
+            # By position: validation has compared the names, where there are any.
+            samples.columns = [column.name for column in preprocessing.columns]
+        else:
+            samples = self._samples(_of_type(X, preprocessing.dtype), reset=False)
+        images = from_arrays(samples).images
+        return -self._loaded().score(stored_samples(images, preprocessing))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return `score_samples(X) - offset_`: negative for anomalies."""
@@ -146,6 +157,20 @@ class GANDetector(OutlierMixin, BaseEstimator):
     def predict(self, X: Any) -> np.ndarray:
         """Return +1 for normal images and -1 for anomalies, int `[N]`."""
         return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    def _samples(self, X: Any, *, reset: bool) -> Any:
+        """Return images as an array or rows as a DataFrame, once they are what `fit` learns."""
+        is_rows = self.image_shape is None and (is_frame(X) or num_axes(X) not in (3, 4))
+        if is_rows and not is_frame(X):
+            X = check_array(X, ensure_min_samples=1 + reset)
+        if is_rows or num_axes(X) == 2:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+        if is_rows:
+            return as_frame(X)
+        images = as_image_array(X, self.image_shape)
+        if reset:
+            self.n_features_in_ = int(np.prod(images.shape[1:]))
+        return images
 
     def _offset(self, squares: np.ndarray, contamination: float) -> float:
         if self.far is not None:
@@ -172,6 +197,13 @@ class GANDetector(OutlierMixin, BaseEstimator):
         # Compiled functions cannot be pickled; the bundle holds all they are built from.
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_detector"}
+
+
+def _tuning(split: Split) -> np.ndarray:
+    """The samples that the terms are standardised on: spread of two or three would be chance."""
+    if len(split.tune) >= MIN_TUNE:
+        return split.tune
+    return np.sort(np.concatenate([split.fit, split.tune]))
 
 
 def _of_type(X: Any, dtype: str) -> Any:

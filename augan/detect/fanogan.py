@@ -1,4 +1,4 @@
-"""f-AnoGAN (Schlegl et al. 2019): how badly the GAN can reproduce an image.
+"""f-AnoGAN (Schlegl et al. 2019): how badly the GAN can reproduce an image, or a row.
 
 An encoder maps the image to a code and the generator maps the code back. What the GAN never saw, it
 cannot draw: pixels differ, and so does what the discriminator sees in them. The paper adds both
@@ -29,6 +29,7 @@ class FAnoGAN:
     """
 
     name = "fanogan"
+    accepts: tuple[str, ...] = ("images", "rows")
     needs: tuple[str, ...] = ("generator", "discriminator", "encoder")
     terms: tuple[str, ...] = ("image_residual", "feature_residual")
 

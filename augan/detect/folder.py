@@ -1,6 +1,7 @@
-"""Score every image below a folder and write `scores.csv`."""
+"""Score every image below a folder, or every row of a table, and write `scores.csv`."""
 
 import csv
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle
-from augan.data.folders import find_images
-from augan.data.images import read_image
 from augan.data.output import output_folder
+from augan.data.tables import is_table_file
 from augan.detect.calibration import Guarantee
 from augan.detect.detector import Detector
+from augan.detect.sources import open_source
 from augan.exceptions import BundleError, DataError
 
 SCORES = "scores.csv"
@@ -23,7 +24,7 @@ GALLERY = 8  # most anomalous images that are kept for a picture
 
 @dataclass(frozen=True)
 class ScoredImage:
-    """One image with its score and how the GAN would draw it, both as stored squares."""
+    """One image or row with its score and how the GAN would draw it, both as stored."""
 
     path: str
     score: float
@@ -41,9 +42,11 @@ class DetectionResult:
     out : Path
         The folder that holds `scores.csv`.
     num_scored, num_anomalies : int
-        Images that could be read, and those of them that were flagged.
+        Images or rows that could be read, and those of them that were flagged.
     unreadable : list of (path, reason)
-        Files without a score.
+        Files, or numbers of rows, without a score.
+    noun : str
+        "images" or "rows".
     guarantee : Guarantee
         What the false-alarm rate promises.
     warnings : list of str
@@ -59,6 +62,7 @@ class DetectionResult:
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     most_anomalous: list[ScoredImage] = field(default_factory=list)
+    noun: str = "images"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-able summary."""
@@ -79,17 +83,20 @@ class DetectionResult:
 def detect_folder(
     bundle: Bundle, images: str | Path, out: str | Path, far: float | None = None
 ) -> DetectionResult:
-    """Score the images below `images` and write `out/scores.csv`.
+    """Score the images below `images`, or the rows of that table, and write `out/scores.csv`.
 
-    The table has the columns `path` (relative to `images`), `score` (higher = more anomalous),
-    `p_value`, `anomaly` (0, 1, or empty for a file that cannot be read) and one for each term.
+    It has the columns `path` (relative to `images`; of a row its number from 0), `score` (higher =
+    more anomalous), `p_value`, `anomaly` (0, 1, or empty for what cannot be read) and one for each
+    term.
 
     Parameters
     ----------
     bundle : Bundle
         One with a calibrated detector.
     images : path
-        A folder, flat or nested, or one image file.
+        A folder, flat or nested, or one image file; for a model of a table, a table file. Its
+        columns may stand in any order, unknown ones are ignored with a warning, and an unknown
+        category counts as odd.
     out : path
         A new folder, or one that an earlier call made; that is replaced.
     far : float or None
@@ -98,28 +105,29 @@ def detect_folder(
     Raises
     ------
     DataError
-        If there is no image, or none can be read.
+        If there is nothing to score, nothing can be read, or a table lacks a column.
     ConfigError
         If the calibration images are too few for `far`.
     """
-    root, names = _list_images(Path(images))
     detector = Detector.from_bundle(bundle)
+    source, noun = open_source(Path(images), detector.preprocessing), detector.preprocessing.noun
     calibration = detector.calibrated()
     far = bundle.config.get("detect", {}).get("far") if far is None else far
-    rate, warning = calibration.choose_rate(far)
-    result = DetectionResult(Path(out), calibration.guarantee(rate))
-    result.warnings += [warning] if warning else []
+    rate, warning = calibration.choose_rate(far, noun)
+    result = DetectionResult(Path(out), calibration.guarantee(rate, noun), noun=noun)
+    result.warnings += [*source.warnings, *([warning] if warning else [])]
     with output_folder(out, replaces=SCORES) as partial:
         with open(partial / SCORES, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["path", "score", "p_value", "anomaly", *detector.method.terms])
-            for chunk in range(0, len(names), CHUNK):
-                block = _Block.read(detector, root, names[chunk : chunk + CHUNK])
+            for chunk in range(0, len(source.names), CHUNK):
+                names = source.names[chunk : chunk + CHUNK]
+                block = _Block(names, *source.read(names))
                 writer.writerows(block.score(detector, rate, result))
         if not result.num_scored:
             reasons = "; ".join(f"{path}: {reason}" for path, reason in result.unreadable[:3])
             raise DataError(
-                f"none of the {len(names)} images below {images} can be used: {reasons}"
+                f"none of the {len(source.names)} {noun} in {images} can be used: {reasons}"
             )
     return result
 
@@ -128,37 +136,18 @@ def default_out(bundle: Bundle, images: str | Path) -> Path:
     """Return the folder for the scores of `images`: inside the run, named after them."""
     if bundle.path is None:
         raise BundleError("this bundle was never saved, so there is no folder beside it; give one")
-    return bundle.path.parent / f"detect-{Path(images).resolve().name}"
-
-
-def _list_images(images: Path) -> tuple[Path, list[str]]:
-    if images.is_file():
-        return images.parent, [images.name]
-    if not images.is_dir():
-        raise DataError(f"there is no folder or image {images}; name the images to score")
-    names = find_images(images)
-    if not names:
-        raise DataError(f"there is no image below {images}; expected PNG, JPEG, BMP, TIFF or WebP")
-    return images, names
+    # Not by Path.resolve, which fails on a link to itself before Python 3.13.
+    path = Path(os.path.realpath(images))
+    return bundle.path.parent / f"detect-{path.stem if is_table_file(path) else path.name}"
 
 
 @dataclass
 class _Block:
-    """Some files of the folder: those that could be read, and why the others could not."""
+    """Some of the samples: those that could be read, and why the others could not."""
 
     names: list[str]
-    squares: np.ndarray
+    stored: np.ndarray
     failures: dict[str, str]
-
-    @classmethod
-    def read(cls, detector: Detector, root: Path, names: list[str]) -> "_Block":
-        squares, failures = [], {}
-        for name in names:
-            try:
-                squares.append(detector.preprocessing.to_square(read_image(root / name)))
-            except DataError as error:
-                failures[name] = getattr(error, "reason", str(error))
-        return cls(names, np.stack(squares) if squares else np.empty((0,)), failures)
 
     def score(self, detector: Detector, rate: float, result: DetectionResult) -> Iterator[list]:
         """Yield the rows of the table in order, and add to the result what they say."""
@@ -170,7 +159,7 @@ class _Block:
                 [name, "", "", "", *[""] * len(detector.method.terms)] for name in self.names
             )
             return
-        terms = detector.score_terms(self.squares)
+        terms = detector.score_terms(self.stored)
         scores = terms.sum(axis=1)
         calibration = detector.calibrated()
         p_values, flags = calibration.p_values(scores), calibration.flags(scores, rate)
@@ -192,11 +181,9 @@ class _Block:
         result: DetectionResult,
     ) -> None:
         worst = np.argsort(-scores, kind="stable")[:GALLERY]
-        again = detector.reconstruct(self.squares[worst])
+        again = detector.reconstruct(self.stored[worst])
         result.most_anomalous += [
-            ScoredImage(
-                readable[i], float(scores[i]), bool(flags[i]), self.squares[i], again[place]
-            )
+            ScoredImage(readable[i], float(scores[i]), bool(flags[i]), self.stored[i], again[place])
             for place, i in enumerate(worst)
         ]
         result.most_anomalous.sort(key=lambda image: -image.score)

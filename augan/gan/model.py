@@ -55,7 +55,7 @@ class GAN(keras.Model):
         self.heads, self.features = heads, feature_blocks(discriminator)
         self.negatives = decided(config.gan.negatives)
         self.settings, self.players = config.gan, (config.generator, config.discriminator)
-        self.adversarial_loss = LOSSES[config.gan.loss]
+        self.adversarial_loss = LOSSES[decided(config.gan.loss)]
         self.penalty = PENALTIES.get(config.gan.penalty or "")
         self.diffaug = decided(config.gan.diffaug)
         self.latent_dim = generator.inputs[0].shape[-1]

@@ -4,7 +4,8 @@ The thresholds were set on digits: healthy runs keep well clear of them, and run
 them (`benchmarks/NOTES.md`).
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ MIN_COVERAGE = 0.05  # share of real images with a generated neighbour
 MAX_OVERFITTING = 0.8  # r_v: how far held-out images are judged like generated ones
 MAX_SIGN = 0.9  # r_t: share of training images judged real, minus those judged fake
 PATIENCE = 2  # evaluations in a row
+# Healthy logits give no such loss: cross entropy is sure beyond 20, least squares aims at 0 or 1,
+# and two colour images of 64 pixels differ by at most 222 for a 1-Lipschitz critic.
+MAX_LOSS = 1e4
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,32 @@ class Alarm:
         return asdict(self)
 
 
-def diverged(step: int) -> Alarm:
-    """Return the alarm for a loss that is no longer a finite number."""
+def magnitude(losses: Iterable[float]) -> float:
+    """Return the largest absolute value; what is not a finite number counts as infinite."""
+    return max((abs(loss) if math.isfinite(loss) else math.inf for loss in losses), default=0.0)
+
+
+def diverged(step: int, loss: float, *, evaluated: bool) -> Alarm:
+    """Return the alarm for a loss of magnitude above `MAX_LOSS`.
+
+    Parameters
+    ----------
+    loss : float
+        As of `magnitude`.
+    evaluated : bool
+        Whether there was an evaluation before, so that there are weights worth keeping.
+    """
+    grew = f"had grown to {loss:.1e}" if math.isfinite(loss) else "was no longer finite"
+    kept = (
+        "the best weights so far were kept"
+        if evaluated
+        else "no weights had been measured yet, so those from before training were kept"
+    )
     return Alarm(
         "divergence",
         step,
-        f"a loss was no longer finite after step {step}; the best weights so far were kept: try a "
-        "lower generator.learning_rate and discriminator.learning_rate",
+        f"a loss {grew} at step {step}; {kept}: try a lower generator.learning_rate and "
+        "discriminator.learning_rate",
     )
 
 

@@ -27,6 +27,9 @@ def start_tensorflow() -> tuple[Any, Any]:
         tensorflow = importlib.import_module("tensorflow")
         tensorflow.config.list_logical_devices()
         tensorflow.get_logger().setLevel("ERROR")  # several trainings in one process are no fault
+        # This pass fails, with an error line, on the gradient of a leaky ReLU behind a bias; it
+        # makes a step of training no faster.
+        tensorflow.config.optimizer.set_experimental_options({"remapping": False})
         return tensorflow, importlib.import_module("keras")
 
 

@@ -7,29 +7,30 @@ from augan.augment.folder import AugmentationResult
 from augan.bundle import Bundle
 from augan.config import Config
 from augan.data.dataset import Dataset
-from augan.data.preprocessing import Preprocessing
+from augan.data.prepared import AnyPreprocessing, sample_noun
 from augan.detect.calibration import Calibration
 from augan.detect.folder import DetectionResult
 
 
-def plan_line(config: Config, dataset: Dataset, preprocessing: Preprocessing) -> str:
+def plan_line(config: Config, dataset: Dataset, preprocessing: AnyPreprocessing) -> str:
     """Say what will be trained on what, and for how long."""
     classes = f" of {dataset.num_classes} classes" if dataset.num_classes > 1 else ""
-    colour = "gray" if preprocessing.channels == 1 else "colour"
+    more = f" and {dataset.num_unlabelled} unlabelled" if dataset.num_unlabelled else ""
     limits = []
     if config.training.steps is not None:
         limits.append(f"{config.training.steps} steps")
     if config.training.max_minutes is not None:
         limits.append(f"at most {config.training.max_minutes:g} minutes")
     return (
-        f"{dataset.name}: {len(dataset)} images{classes} as {preprocessing.size}x"
-        f"{preprocessing.size} {colour}; task {config.task}; {', '.join(limits)}"
+        f"{dataset.name}: {len(dataset)} {dataset.noun}{classes}{more} as "
+        f"{preprocessing.describe()}; task {config.task}; {', '.join(limits)}"
     )
 
 
 def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
     """Say what a training left behind and where its time went."""
     lines = [f"warning: {text}" for text in bundle.metrics.get("warnings", ())]
+    noun = sample_noun(bundle.preprocessing)
     total = sum(seconds.values())
     shares = ", ".join(f"{part} {t:.1f} s ({t / total:.0%})" for part, t in seconds.items())
     lines.append(f"time: {total:.1f} s = {shares}")
@@ -38,19 +39,25 @@ def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
         lines.append(
             f"fidelity: kernel distance {figures['kernel_distance']:.3f} (real against real "
             f"{figures['floor']['kernel_distance']:.3f}, untrained "
-            f"{figures['untrained_kernel_distance']:.3f}) on {figures['n_real']} held-out images"
+            f"{figures['untrained_kernel_distance']:.3f}) on {figures['n_real']} held-out {noun}"
             f"{', few' if figures['few'] else ''}, features {figures['extractor']}"
+        )
+    unlabelled = bundle.metrics.get("unlabelled")
+    if unlabelled:
+        lines.append(
+            f"unlabelled: the GAN learned from {unlabelled['used']} of {unlabelled['n']} images "
+            "whose class the classifier guessed"
         )
     accuracy = bundle.metrics.get("classifier")
     if accuracy:
         lines.append(
-            f"classifier: {accuracy['accuracy']:.1%} of {accuracy['n']} held-out real images right"
+            f"classifier: {accuracy['accuracy']:.1%} of {accuracy['n']} held-out real {noun} right"
         )
     if bundle.has("detector"):
         calibration = Calibration.from_arrays(bundle.tables["calibration"])
         rate, warning = calibration.choose_rate(None)
         lines += [f"warning: {warning}"] if warning else []
-        lines.append(f"detector: {calibration.guarantee(rate).sentence}")
+        lines.append(f"detector: {calibration.guarantee(rate, noun).sentence}")
     lines.append(f"bundle: {bundle.path}")
     return lines
 
@@ -71,19 +78,20 @@ def training_summary(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str, 
 def augmentation_lines(result: AugmentationResult) -> list[str]:
     """Say what was written."""
     what = f" of class {result.classes[0]}" if len(result.classes) == 1 else ""
-    return [f"{result.num_images} images{what} in {result.out}"]
+    return [f"{result.num_images} {result.noun}{what} in {result.out}"]
 
 
 def detection_lines(result: DetectionResult) -> list[str]:
     """Say how many images were flagged, which most, and what the rate promises."""
-    lines = [f"warning: {text}" for text in result.warnings]
+    noun, lines = result.noun, [f"warning: {text}" for text in result.warnings]
     lines += [f"unreadable: {path} ({reason})" for path, reason in result.unreadable[:10]]
     if len(result.unreadable) > 10:
         lines.append(f"unreadable: {len(result.unreadable) - 10} more, see scores.csv")
-    lines.append(f"{result.num_anomalies} of {result.num_scored} images flagged as anomalies")
+    lines.append(f"{result.num_anomalies} of {result.num_scored} {noun} flagged as anomalies")
     for scored in result.most_anomalous:
         if scored.anomaly:
-            lines.append(f"  {scored.score:8.2f}  {scored.path}")
+            row = "row " if noun == "rows" else ""
+            lines.append(f"  {scored.score:8.2f}  {row}{scored.path}")
     lines.append(result.guarantee.sentence)
     lines.append(f"scores: {result.out / 'scores.csv'}")
     return lines

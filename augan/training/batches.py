@@ -5,7 +5,25 @@ from functools import lru_cache
 
 import numpy as np
 
+from augan.data.stacked import Stacked
 from augan.seeding import child_rng
+
+
+def one_hot(classes: np.ndarray | None, rows: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return the classes of `rows` as float32 `[len(rows), num_classes]`; unknown ones are 0.
+
+    Parameters
+    ----------
+    classes : ndarray [N] of int, ndarray [N, num_classes], or None
+        Indices, below 0 where unknown; or weights, which are returned as they are.
+    """
+    if classes is not None and classes.ndim == 2:
+        return classes[rows]
+    weights = np.zeros((len(rows), num_classes), np.float32)
+    if num_classes and classes is not None:
+        known = np.flatnonzero(classes[rows] >= 0)
+        weights[known, classes[rows[known]]] = 1.0
+    return weights
 
 
 class Batches:
@@ -13,10 +31,10 @@ class Batches:
 
     Parameters
     ----------
-    images : ndarray [N, S, S, C]
+    images : ndarray [N, S, S, C], or Stacked
         Stored pixels; only the rows of a batch are read, so a memory map does.
     classes : ndarray [N] of int
-        Indices below `num_classes`; ignored if `num_classes` is 0.
+        Indices below `num_classes`, -1 for an unknown class; ignored if `num_classes` is 0.
     rows : ndarray of int or None
         Which of the N images to use, so that nothing need be copied; None: all.
     scale : callable
@@ -25,7 +43,7 @@ class Batches:
 
     def __init__(
         self,
-        images: np.ndarray,
+        images: np.ndarray | Stacked,
         classes: np.ndarray | None,
         *,
         num_classes: int,
@@ -56,12 +74,11 @@ class Batches:
     def chunk(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return steps `first` to `first + count - 1`.
 
-        Images are float32 `[count, B, S, S, C]`, classes one-hot float32 `[count, B, K]`.
+        Images are float32 `[count, B, S, S, C]`, classes one-hot float32 `[count, B, K]`, of which
+        unknown ones are all 0.
         """
         rows = np.concatenate([self.indices(step) for step in range(first, first + count)])
         images = self.scale(self.images[rows])
-        classes = np.zeros((len(rows), self.num_classes), np.float32)
-        if self.num_classes and self.classes is not None:
-            classes[np.arange(len(rows)), self.classes[rows]] = 1.0
+        classes = one_hot(self.classes, rows, self.num_classes)
         lead = (count, self.batch_size)
         return images.reshape(lead + images.shape[1:]), classes.reshape((*lead, self.num_classes))

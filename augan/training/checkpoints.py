@@ -1,20 +1,23 @@
 """Checkpoints: all that a part needs to go on as if it had never stopped.
 
 Batches and noise are functions of the step, so a checkpoint is a step and the values of variables:
-weights, averages, optimisers. Each part of a run has one file, replaced whole.
+weights, averages, optimisers. Each part of a run has one file, replaced whole. Its metadata hold a
+SHA-256 over the values, because a bit that flipped in a weight would go unnoticed for ever.
 """
 
+import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from augan.exceptions import DataError
 
@@ -56,6 +59,8 @@ class Checkpoints:
             with safe_open(self._file(part), framework="numpy") as file:
                 about = _about(file)
                 values = [file.get_tensor(_key(i)) for i in range(len(file.keys()))]
+            if _sha256(about, values) != about["sha256"]:
+                raise ValueError("its content was changed: the SHA-256 differs")
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"the checkpoint {self._file(part)} is damaged ({error}); delete it to begin this "
@@ -88,16 +93,38 @@ class Checkpoints:
         return step - last_step >= EVERY_STEPS or time.monotonic() - last_time >= EVERY_SECONDS
 
     def save(self, part: str, step: int, variables: Sequence[Any], *, done: bool = False) -> None:
-        """Write the values of `variables` after `step` steps, whole or not at all."""
+        """Write the values of `variables` after `step` steps, whole or not at all.
+
+        Raises
+        ------
+        DataError
+            If they cannot be written; the checkpoint before is still there.
+        """
         if self.folder is None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        values = {_key(i): np.asarray(variable) for i, variable in enumerate(variables)}
+        values = [np.asarray(variable, order="C") for variable in variables]
+        about: dict[str, Any] = {"step": step, "done": done}
+        about["sha256"] = _sha256(about, values)
+        content = save(
+            {_key(i): value for i, value in enumerate(values)}, {"augan": json.dumps(about)}
+        )
         partial = self.folder / f".{part}.part"
-        save_file(values, partial, {"augan": json.dumps({"step": step, "done": done})})
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, self._file(part))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # Not by safetensors' own writer, whose errors do not say what the system said.
+            with open(partial, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, self._file(part))
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise DataError(
+                f"cannot write the checkpoint {self._file(part)} after step {step} "
+                f"({error.strerror or error}); free some space, then the same command with "
+                "--resume goes on from the last one that is whole"
+            ) from error
         self._saved[part] = (step, time.monotonic())
 
     def _file(self, part: str) -> Path:
@@ -109,7 +136,16 @@ def _about(file: Any) -> dict[str, Any]:
     about = json.loads((file.metadata() or {})["augan"])
     if not isinstance(about, dict) or type(about.get("step")) is not int or about["step"] < 0:
         raise ValueError("it names no step")
-    return {"step": about["step"], "done": bool(about["done"])}
+    return {"step": about["step"], "done": bool(about["done"]), "sha256": str(about["sha256"])}
+
+
+def _sha256(about: Mapping[str, Any], values: Sequence[np.ndarray]) -> str:
+    """Return the digest of a checkpoint: its step, and of each value the type, shape and bytes."""
+    digest = hashlib.sha256(json.dumps([about["step"], about["done"]]).encode())
+    for value in values:
+        digest.update(json.dumps([str(value.dtype), value.shape]).encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
 
 
 def _key(index: int) -> str:

@@ -11,12 +11,13 @@ TURNS = 4
 
 
 class ClassifierUpdate:
-    """One step of softmax cross-entropy on real images, each shifted a little at random."""
+    """One step of softmax cross-entropy on real samples; images are shifted a little at random."""
 
     measures: tuple[str, ...] = ("loss", "accuracy")
 
     def __init__(self, classifier: keras.Model, *, learning_rate: float, seed: int) -> None:
         self.classifier = classifier
+        self.policies = ("translation",) if len(classifier.input_shape) == 4 else ()
         self.seed = child_seed(seed, "classifier", "shift") // 2
         self.optimizer = keras.optimizers.Adam(learning_rate)
         self.optimizer.build(classifier.trainable_variables)
@@ -30,7 +31,7 @@ class ClassifierUpdate:
         """Take one step on (images, classes)."""
         images, classes = data
         step = tf.cast(self.optimizer.iterations, tf.int32)
-        seen = augment(images, ("translation",), tf.stack([self.seed, step]))
+        seen = augment(images, self.policies, tf.stack([self.seed, step]))
         with tf.GradientTape() as tape:
             logits = self.classifier(seen, training=True)
             losses = tf.nn.softmax_cross_entropy_with_logits(labels=classes, logits=logits)

@@ -2,26 +2,35 @@
 
 from typing import Any
 
-from augan.config import Config
+from augan.config import Config, Task
 from augan.data.dataset import Dataset
+from augan.data.prepared import AnyPreprocessing, fit_preprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.exceptions import ConfigError
 from augan.training.rules import check_rules
 
 # Side of the square -> updates of the GAN, chosen to end within the default minutes on two cores.
-DEFAULT_STEPS = {8: 2000, 16: 4000, 32: 6000, 64: 4000}
+# At 128 pixels an update takes over a second there, and the minutes end the training first.
+DEFAULT_STEPS = {8: 2000, 16: 4000, 32: 6000, 64: 4000, 128: 4000}
 DEFAULT_MINUTES = 14.0
-SMALL_DATA_MINUTES = 0.9  # squares of 8 pixels, such as scikit-learn's digits
+SMALL_DATA_MINUTES = 0.9  # tables, and squares of 8 pixels such as scikit-learn's digits
+MANY_IMAGES = 20_000  # with so many the discriminator does not learn them by heart
+RATES = {"spectral": 4e-4}  # Adam's from 16 pixels; 2e-4, DCGAN's, under other norms
+
+_HOW_TO_CLASS = {
+    "images": "sort the images into one folder for each class",
+    "rows": "name the column of classes with --target",
+}
 
 
-def resolve(config: Config, dataset: Dataset) -> tuple[Config, Preprocessing]:
+def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]:
     """Fill in every setting that is left to the data.
 
     Returns
     -------
     config : Config
         Without `None`, except for limits that do not apply.
-    preprocessing : Preprocessing
+    preprocessing : Preprocessing or Columns
         Fitted to the dataset.
 
     Raises
@@ -29,29 +38,49 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, Preprocessing]:
     ConfigError
         If the data cannot serve the task.
     """
-    preprocessing = Preprocessing.fit(dataset, config.data.size)
-    size, task = preprocessing.size, config.task
+    task = _task(config, dataset)
+    if task == "detect":  # they may hold anomalies, which shall not decide either
+        dataset = dataset.without_unlabelled()
+    preprocessing = fit_preprocessing(dataset, config.data.size)
+    size = preprocessing.size if isinstance(preprocessing, Preprocessing) else None
+    small = size in (None, min(DEFAULT_STEPS))
+    changes: dict[str, Any] = {"task": task, "data__size": size or config.data.size}
+    if config.gan.architecture is None:
+        changes["gan__architecture"] = "mlp" if size is None else "dcgan"
+    loss, norm = _loss_and_norm(config, small)
+    changes |= {"gan__loss": loss, "discriminator__norm": norm}
+    if config.gan.diffaug is None:
+        # One pixel is an eighth of the smallest square: there a shift is no small change. And
+        # where images are many, what is not needed only blurs what the generator is told.
+        changes["gan__diffaug"] = [] if small or len(dataset) >= MANY_IMAGES else ["translation"]
+    for player in ("generator", "discriminator"):
+        if getattr(config, player).learning_rate is None:
+            changes[f"{player}__learning_rate"] = 1e-3 if small else RATES.get(norm, 2e-4)
+    if config.monitor.every is None:
+        # The largest squares get few updates in their time, and are to be measured all the same.
+        changes["monitor__every"] = 250 if size in (None, 8, 128) else 500
+    if config.training.steps is None and config.training.max_minutes is None:
+        changes["training__steps"] = DEFAULT_STEPS.get(size or 8, DEFAULT_STEPS[64])
+        changes["training__max_minutes"] = SMALL_DATA_MINUTES if small else DEFAULT_MINUTES
+    config = config.replace(**changes)
+    check_rules(config, dataset.noun)
+    return config, preprocessing
+
+
+def _loss_and_norm(config: Config, small: bool) -> tuple[str, str]:
+    """DCGAN's on the smallest squares; else those of SNGAN, whose images keep to their classes."""
+    softened = config.gan.label_smoothing or config.gan.label_noise
+    loss = config.gan.loss or ("nonsaturating" if small or softened else "hinge")
+    return loss, config.discriminator.norm or ("batch" if small else "spectral")
+
+
+def _task(config: Config, dataset: Dataset) -> Task:
+    task: Task = config.task
     if task == "auto":
         task = "both" if dataset.num_classes > 1 else "detect"
     if task == "both" and dataset.num_classes < 2:
         raise ConfigError(
             f"{dataset.name} has {dataset.num_classes} classes, and --task both needs at least 2; "
-            "sort the images into one folder for each class, or use --task detect or generate"
+            f"{_HOW_TO_CLASS[dataset.noun]}, or use --task detect or generate"
         )
-    small = size == min(DEFAULT_STEPS)
-    rate = 1e-3 if small else 2e-4
-    changes: dict[str, Any] = {"task": task, "data__size": size}
-    if config.gan.diffaug is None:
-        # One pixel is an eighth of the smallest square: there a shift is no small change.
-        changes["gan__diffaug"] = [] if small else ["translation"]
-    for player in ("generator", "discriminator"):
-        if getattr(config, player).learning_rate is None:
-            changes[f"{player}__learning_rate"] = rate
-    if config.monitor.every is None:
-        changes["monitor__every"] = 250 if small else 500
-    if config.training.steps is None and config.training.max_minutes is None:
-        changes["training__steps"] = DEFAULT_STEPS.get(size, DEFAULT_STEPS[64])
-        changes["training__max_minutes"] = SMALL_DATA_MINUTES if small else DEFAULT_MINUTES
-    config = config.replace(**changes)
-    check_rules(config)
-    return config, preprocessing
+    return task

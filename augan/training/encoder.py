@@ -14,7 +14,8 @@ class EncoderUpdate:
     The loss is |x - G(E(x))|^2 + k |f(x) - f(G(E(x)))|^2, means over elements, with f the
     discriminator's last block. Generator and discriminator stay as they are, in inference mode.
     Where images have classes, the encoder's guess of the class is also held to the truth (cross
-    entropy), so that a code can be decoded into the class it came from.
+    entropy), so that a code can be decoded into the class it came from. Classes that are all 0 are
+    unknown: such an image adds nothing to that term.
     """
 
     measures: tuple[str, ...] = ("image_loss", "feature_loss")
@@ -55,9 +56,13 @@ class EncoderUpdate:
             )
             loss = image_loss + self.feature_weight * feature_loss
             if self.conditional:
-                loss += (
-                    tf.reduce_mean(keras.losses.categorical_crossentropy(classes, code[1])) * 0.1
-                )
+                loss += 0.1 * class_loss(classes, code[1])
         variables = self.encoder.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return {"image_loss": image_loss, "feature_loss": feature_loss}
+
+
+def class_loss(classes: Tensor, guessed: Tensor) -> Tensor:
+    """Return the cross entropy, mean over the images whose class is known (0 if none is)."""
+    losses = keras.losses.categorical_crossentropy(classes, guessed)
+    return tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(classes), 1.0)

@@ -1,7 +1,8 @@
-"""Features of the user's own data, in which fidelity is measured.
+"""Features of the user's own data, in which fidelity is measured; nothing is downloaded.
 
-The extractor is the agreement classifier where images have classes, else the classifier of quarter
-turns; both are trained on real images only, and nothing is downloaded.
+Of images they are those of the agreement classifier where there are classes, else those of the
+classifier of quarter turns; both are trained on real images only. Rows need no extractor: their
+scaled values are comparable as they are, and a row cannot be turned.
 """
 
 import hashlib
@@ -47,3 +48,29 @@ class FeatureExtractor:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the features of images."""
         return self._infer(images)[0] * self._scale
+
+
+class RowValues:
+    """Rows float32 `[N, F]` in [-1, 1] -> standardised values `[N, F]`.
+
+    Parameters
+    ----------
+    real : ndarray [N, F]
+        Rows that set centre and spread of each value.
+
+    Attributes
+    ----------
+    id : str
+        Stands beside every figure.
+    """
+
+    id = "values"
+
+    def __init__(self, real: np.ndarray) -> None:
+        self._center = real.mean(axis=0)
+        spread = real.std(axis=0)
+        self._spread = np.where(spread > 0, spread, 1.0)
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Return the features of rows."""
+        return (rows - self._center) / self._spread

@@ -82,7 +82,8 @@ def run_loop(
     state = [*trainable.state, *more_state]
     step, done = keeper.restore(part, state)
     several = None if done else _compile(trainable, batches)
-    while several is not None and (step == 0 or allowance.done(step) < 1.0):
+    # `finished` first: a run that was killed after its alarm does not go on when it is resumed.
+    while several is not None and not finished() and (step == 0 or allowance.done(step) < 1.0):
         left = STEPS_A_CALL if allowance.steps is None else allowance.steps - step
         count = min(STEPS_A_CALL, left)
         losses = several(*batches.chunk(step, count))
@@ -98,8 +99,6 @@ def run_loop(
                 f"stopped by {signal} after step {step} of the {part}; the same command with "
                 "--resume goes on from there"
             )
-        if finished():
-            break
     if not done:
         keeper.save(part, step, state, done=True)
     return step

@@ -9,16 +9,11 @@ import numpy as np
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 from augan.gan.model import GAN
-from augan.gan.monitor import Alarm, Health, diverged, judge
-from augan.metrics.fidelity import (
-    density_coverage,
-    diversity,
-    fidelity,
-    floor,
-    kernel_distance,
-)
+from augan.gan.monitor import MAX_LOSS, Alarm, Health, diverged, judge, magnitude
+from augan.metrics.fidelity import diversity, fidelity, floor, kernel_distance
+from augan.metrics.neighbourhoods import density_coverage
 from augan.seeding import child_rng
-from augan.training.extractor import FeatureExtractor
+from augan.training.extractor import FeatureExtractor, RowValues
 from augan.training.loop import Allowance
 
 MOST = 1000  # images a side in one evaluation
@@ -34,8 +29,8 @@ class Monitor:
     ----------
     gan : GAN
         Its average is measured, and its discriminator.
-    features : FeatureExtractor
-        Trained on real images.
+    features : FeatureExtractor or RowValues
+        Learned from real samples.
     best : sequence of keras.Model
         A generator, a discriminator and, if the GAN has them, heads, that receive the weights of
         the average, the discriminator and the heads whenever the kernel distance is the smallest
@@ -51,7 +46,7 @@ class Monitor:
     def __init__(
         self,
         gan: GAN,
-        features: FeatureExtractor,
+        features: FeatureExtractor | RowValues,
         best: Sequence[keras.Model],
         *,
         train: tuple[np.ndarray, np.ndarray],
@@ -73,7 +68,7 @@ class Monitor:
         self.classes = self.train[1][rng.integers(0, len(self.train[1]), count)]
         self._numbers = tf.Variable(np.full((KEPT, len(FIELDS)), np.nan))
         self._count = tf.Variable(0, dtype=tf.int64)
-        self.alarm: Alarm | None = None
+        self._diverged = tf.Variable(np.zeros(2))  # step and loss
         self.seed = seed
         image, classes = self.held_out[0].shape[1:], self.held_out[1].shape[1:]
         inputs = [classes] if gan.conditional else []
@@ -92,15 +87,23 @@ class Monitor:
 
     @property
     def state(self) -> list[Any]:
-        """What a resumed run needs: the best weights and all evaluations."""
+        """What a resumed run needs: the best weights, all evaluations, and whether it diverged."""
         kept = [variable for network in self.best for variable in network.variables]
-        return [self._numbers, self._count, *kept]
+        return [self._numbers, self._count, self._diverged, *kept]
 
     @property
     def history(self) -> list[Health]:
         """All evaluations so far."""
         rows = self._numbers.numpy()[: int(self._count)]
         return [Health(int(row[0]), *(float(value) for value in row[1:])) for row in rows]
+
+    @property
+    def alarm(self) -> Alarm | None:
+        """What is wrong now; a function of the state, so that a resumed run knows it too."""
+        step, loss = self._diverged.numpy()
+        if step:
+            return diverged(int(step), float(loss), evaluated=bool(self._count))
+        return judge(self.history)
 
     def finished(self) -> bool:
         """Return whether an alarm calls for an end."""
@@ -110,8 +113,9 @@ class Monitor:
         self, part: str, step: int, allowance: Allowance, losses: dict[str, float]
     ) -> None:
         """Evaluate when another `every` steps are done, or the part ends."""
-        if not all(math.isfinite(value) for value in losses.values()):
-            self.alarm = diverged(step)
+        loss = magnitude(losses.values())
+        if loss > MAX_LOSS:
+            self._diverged.assign([step, loss])
             return
         done = allowance.done(step)
         history = self.history
@@ -119,11 +123,15 @@ class Monitor:
         if step // self.every > last // self.every or done >= 1.0:
             self.evaluate(step, done)
 
-    def evaluate(self, step: int, done: float) -> Health:
+    def evaluate(self, step: int, done: float) -> None:
         """Measure, remember, and keep the weights if they are the best so far."""
         fake = self._generated()
         features = self.features(fake)
         trained, unseen = (self._judge(*part) for part in (self.train, self.held_out))
+        if not all(np.isfinite(values).all() for values in (features, trained, unseen)):
+            # The last update broke the weights after its losses had been taken.
+            self._diverged.assign([step, math.inf])
+            return
         gap = trained.mean() - self._judge(fake, self.classes).mean()
         health = Health(
             step=step,
@@ -139,16 +147,17 @@ class Monitor:
         if not former or max(0.0, health.kernel_distance) <= min(former):
             self._keep()
         self._remember(health)
-        self.alarm = judge(self.history)
-        return health
 
     def _keep(self) -> None:
         for kept, network in zip(self.best, self._watched):
             kept.set_weights(network.get_weights())
 
     def restore_best(self) -> None:
-        """Give the average, the discriminator and the heads their best weights back."""
-        if self.history:
+        """Give the average, the discriminator and the heads their best weights back.
+
+        Without any evaluation these are the untrained ones, and only a divergence calls for them.
+        """
+        if self.history or self.alarm:
             for kept, network in zip(self.best, self._watched):
                 network.set_weights(kept.get_weights())
 

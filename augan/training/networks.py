@@ -10,22 +10,25 @@ import numpy as np
 
 from augan.bundle import Network, read_weights
 from augan.config import Config, decided
+from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
+from augan.data.stacked import Stacked
 from augan.gan import keras
 from augan.gan.model import GAN
 from augan.gan.monitor import Alarm, Health
 from augan.gan.networks import build_network, feature_blocks, network_spec
 from augan.seeding import child_seed
-from augan.training.batches import Batches
+from augan.training.batches import Batches, one_hot
 from augan.training.checkpoints import Checkpoints
 from augan.training.classifier import TURNS, ClassifierUpdate, RotationUpdate
 from augan.training.clock import Clock
 from augan.training.encoder import EncoderUpdate
-from augan.training.extractor import FeatureExtractor
+from augan.training.extractor import FeatureExtractor, RowValues
 from augan.training.interrupt import Stop
 from augan.training.loop import Observer, Trainable, run_loop
 from augan.training.monitor import MOST, Monitor
 from augan.training.plan import Plan
+from augan.training.pseudo import Guessed, guess_classes
 from augan.training.samples import SampleGrid
 
 EXTRACTORS = ("classifier", "rotation")  # networks whose features measure fidelity
@@ -38,26 +41,33 @@ class TrainingData:
 
     Parameters
     ----------
-    pixels : ndarray [N, S, S, C]
-        Stored squares, perhaps a memory map.
+    pixels : ndarray [N, S, S, C] or [N, F], or Stacked
+        Stored squares, perhaps a memory map, or stored rows.
     classes : ndarray [N] of int, or None
-        Indices below `num_classes`.
+        Indices below `num_classes`, -1 for those of `unlabelled`.
     num_classes : int
         0 for a generator without classes.
-    preprocessing : Preprocessing
-        What turns stored squares into the networks' range.
+    preprocessing : Preprocessing or Columns
+        What turns stored samples into the networks' range.
     rows : ndarray of int, or None
         Which images are the fit split; None: all.
     held_out : ndarray of int, or None
         Which images are the tune split, which the monitor measures on.
+    unlabelled : ndarray of int
+        Which images have no known class; generator and encoder train on them too.
     """
 
-    pixels: np.ndarray
+    pixels: np.ndarray | Stacked
     classes: np.ndarray | None
     num_classes: int
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     rows: np.ndarray | None = None
     held_out: np.ndarray | None = None
+    unlabelled: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def all_rows(self) -> np.ndarray:
+        """Return the rows of the fit split and the unlabelled ones."""
+        return np.concatenate([self.fit_rows(), self.unlabelled])
 
     def fit_rows(self) -> np.ndarray:
         """Return the rows of the fit split."""
@@ -65,10 +75,8 @@ class TrainingData:
 
     def scaled(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the images of `rows` in [-1, 1] and their one-hot classes `[N, num_classes]`."""
-        one_hot = np.zeros((len(rows), self.num_classes), np.float32)
-        if self.num_classes and self.classes is not None:
-            one_hot[np.arange(len(rows)), self.classes[rows]] = 1.0
-        return self.preprocessing.scale(self.pixels[rows]), one_hot
+        classes = one_hot(self.classes, rows, self.num_classes)
+        return self.preprocessing.scale(self.pixels[rows]), classes
 
 
 @dataclass
@@ -81,6 +89,7 @@ class TrainedNetworks:
     health: list[Health] = field(default_factory=list)
     alarm: Alarm | None = None
     fidelity: dict[str, Any] | None = None
+    unlabelled: dict[str, Any] | None = None
 
     def for_bundle(self) -> dict[str, Network]:
         """Return every network as a bundle keeps it."""
@@ -148,8 +157,11 @@ class _Trainer:
             "num_classes": self.data.num_classes,
             "seed": child_seed(self.config.seed, role),
         }
+        of_images = self.data.preprocessing.noun == "images"
         kind, architecture = (
-            ("classifier", "cnn") if role in EXTRACTORS else (role, self.config.gan.architecture)
+            ("classifier", "cnn" if of_images else "mlp")
+            if role in EXTRACTORS
+            else (role, decided(self.config.gan.architecture))
         )
         spec = network_spec(architecture, kind, **{**common, **arguments})
         self.networks.specs[role] = spec
@@ -157,18 +169,27 @@ class _Trainer:
         return self.networks.models[role]
 
     def run(
-        self, part: str, trainable: Trainable, *more: Observer, monitor: Monitor | None = None
+        self,
+        part: str,
+        trainable: Trainable,
+        *more: Observer,
+        rows: np.ndarray,
+        classes: np.ndarray | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
-        """Train one part until its allowance is used up, or the monitor ends it."""
+        """Train one part on `rows` until its allowance is used up, or the monitor ends it.
+
+        `classes` are those of all images where they differ from the data's.
+        """
         parts = self.config.discriminator.steps if part == "gan" else 1
         batches = Batches(
             self.data.pixels,
-            self.data.classes,
+            self.data.classes if classes is None else classes,
             num_classes=self.data.num_classes,
             batch_size=self.config.training.batch_size * parts,
             scale=self.data.preprocessing.scale,
             seed=child_seed(self.config.seed, part, "batches"),
-            rows=self.data.rows,
+            rows=rows,
         )
         self.networks.steps[part] = run_loop(
             part,
@@ -183,24 +204,26 @@ class _Trainer:
         )
 
     def gan(self) -> None:
-        config = self.config
+        config, groups = self.config, self.data.preprocessing.groups
         average = self.build(
             "generator",
             latent_dim=config.gan.latent_dim,
             width=config.generator.width,
             conditioning=config.generator.conditioning,
+            **({"groups": list(groups)} if groups else {}),
         )
         discriminator = self.build(
             "discriminator",
             width=config.discriminator.width,
-            norm=config.discriminator.norm,
+            norm=decided(config.discriminator.norm),
             dropout=config.discriminator.dropout,
         )
         spare = build_network(self.networks.specs["generator"])
         heads = self._heads(discriminator) if config.gan.transformations else None
         gan = GAN(spare, discriminator, average, config, heads)
         grid, monitor = self._sample_grid(average), self._monitor(gan)
-        self.run("gan", gan, *grid, monitor=monitor)
+        guessed = self._guessed()
+        self.run("gan", gan, *grid, rows=guessed.rows, classes=guessed.classes, monitor=monitor)
         if monitor is not None:
             monitor.restore_best()
             self.networks.health, self.networks.alarm = monitor.history, monitor.alarm
@@ -218,19 +241,37 @@ class _Trainer:
         self.networks.models["heads"] = build_network(self.networks.specs["heads"])
         return self.networks.models["heads"]
 
+    def _guessed(self) -> Guessed:
+        """What the GAN trains on; where images have classes, each needs one, known or guessed."""
+        if not len(self.data.unlabelled) or not self.data.num_classes:
+            return Guessed(self.data.all_rows(), self.data.classes)
+        guessed = guess_classes(
+            self.networks.models["classifier"],
+            self.data.pixels,
+            np.asarray(self.data.classes),
+            self.data.preprocessing,
+            labelled=self.data.fit_rows(),
+            unlabelled=self.data.unlabelled,
+            how=self.config.gan.unlabelled,
+        )
+        self.networks.unlabelled = guessed.describe(self.data.unlabelled)
+        return guessed
+
     def _monitor(self, gan: GAN) -> Monitor | None:
         """The monitor, if there are features and enough held-out images to measure with."""
-        kind = next((role for role in EXTRACTORS if role in self.networks.models), None)
         held_out = self.data.held_out
-        if kind is None or held_out is None or len(held_out) < MIN_HELD_OUT:
+        if held_out is None or len(held_out) < MIN_HELD_OUT:
             return None
         roles = [r for r in ("generator", "discriminator", "heads") if r in self.networks.specs]
         fit = self.data.fit_rows()
         some = fit[np.linspace(0, len(fit) - 1, min(len(fit), MOST)).astype(np.int64)]
         train = self.data.scaled(some)
+        features = self._features(train[0])
+        if features is None:
+            return None
         return Monitor(
             gan,
-            FeatureExtractor(kind, self.networks.models[kind], train[0]),
+            features,
             [build_network(self.networks.specs[role]) for role in roles],
             train=train,
             held_out=self.data.scaled(held_out),
@@ -238,8 +279,14 @@ class _Trainer:
             seed=self.config.seed,
         )
 
+    def _features(self, real: np.ndarray) -> FeatureExtractor | RowValues | None:
+        if self.data.preprocessing.noun == "rows":
+            return RowValues(real)
+        kind = next((role for role in EXTRACTORS if role in self.networks.models), None)
+        return FeatureExtractor(kind, self.networks.models[kind], real) if kind else None
+
     def _sample_grid(self, generator: keras.Model) -> tuple[SampleGrid, ...]:
-        if self.samples is None:
+        if self.samples is None or not isinstance(self.data.preprocessing, Preprocessing):
             return ()
         grid = SampleGrid(
             generator,
@@ -264,7 +311,7 @@ class _Trainer:
             feature_weight=config.encoder.feature_weight,
             learning_rate=config.encoder.learning_rate,
         )
-        self.run("encoder", update)
+        self.run("encoder", update, rows=self.data.all_rows())
 
     def classifier(self) -> None:
         settings = self.config.classifier
@@ -273,7 +320,7 @@ class _Trainer:
             learning_rate=settings.learning_rate,
             seed=self.config.seed,
         )
-        self.run("classifier", update)
+        self.run("classifier", update, rows=self.data.fit_rows())
 
     def rotation(self) -> None:
         settings = self.config.classifier
@@ -282,7 +329,7 @@ class _Trainer:
             learning_rate=settings.learning_rate,
             seed=self.config.seed,
         )
-        self.run("rotation", update)
+        self.run("rotation", update, rows=self.data.all_rows())
 
 
 PARTS: dict[str, Callable[[_Trainer], None]] = {

@@ -98,9 +98,44 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def check_rules(config: Config) -> None:
-    """Raise ConfigError, naming the nearest legal settings, if `config` breaks a rule."""
-    for rule in RULES:
+# What a table forbids besides: its rows have no neighbouring pixels.
+TABLE_RULES: tuple[Rule, ...] = (
+    Rule(
+        "a convolutional gan.architecture on a table",
+        lambda c: c.gan.architecture not in (None, "mlp"),
+        "convolutions compare neighbouring pixels, and columns have no neighbours",
+        ("gan.architecture=mlp",),
+    ),
+    Rule(
+        "gan.diffaug on a table",
+        lambda c: bool(c.gan.diffaug),
+        "it moves and colours images",
+        ("gan.diffaug=[]",),
+    ),
+    Rule(
+        "data.size on a table",
+        lambda c: c.data.size is not None,
+        "it is the side of images in pixels",
+        ("data.size=null",),
+    ),
+)
+
+
+def rules_table() -> str:
+    """Return all rules as a Markdown table."""
+    rows = ["| not possible | because | nearest legal |", "|---|---|---|"]
+    for rule in (*RULES, *TABLE_RULES):
+        changes = ", ".join(f"`{change}`" for change in rule.instead)
+        rows.append(f"| {rule.forbids} | {rule.because} | {changes} |")
+    return "\n".join(rows)
+
+
+def check_rules(config: Config, noun: str = "images") -> None:
+    """Raise ConfigError, naming the nearest legal settings, if `config` breaks a rule.
+
+    `noun` says what is trained on, "images" or "rows".
+    """
+    for rule in (*RULES, *(TABLE_RULES if noun == "rows" else ())):
         if rule.broken(config):
             change = " ".join(f"--set {assignment}" for assignment in rule.instead)
             raise ConfigError(

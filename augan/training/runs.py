@@ -12,9 +12,10 @@ import math
 import os
 import re
 import weakref
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from augan.training.loop import Allowance
 RUNS = Path("runs")
 LATEST = "latest"
 IDENTITY = "run.json"
+HALF_WRITTEN = (".*.part", ".*.tmp")
 
 
 class RunFolder:
@@ -65,23 +67,49 @@ class RunFolder:
         *,
         resume: bool = False,
     ) -> None:
-        self.path = _default_path(data_name, resume) if path is None else Path(path)
-        holds_something = self.path.is_file() or any(_visible(self.path))
-        if holds_something and not resume:
-            hint = "go on with --resume, or " if (self.path / IDENTITY).exists() else ""
-            raise DataError(f"{self.path} exists already; {hint}name a new folder with --out")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"cannot make the folder {self.path}: {error.strerror}") from error
-        self._release = weakref.finalize(self, os.close, _locked(self.path))
-        if holds_something:
-            self._check_identity(identity)
-        else:
-            self.write_json(IDENTITY, identity)
+        self.path = Path(RUNS if path is None else path)
+        with self.writing():
+            self.path = _default_path(data_name, resume) if path is None else Path(path)
+            self._begin(identity, resume)
         self.finished = (self.path / BUNDLE_NAME).exists()
         self.samples, self.checkpoints = self.path / "samples", self.path / "checkpoints"
         self._log = self.path / "metrics.jsonl"
+
+    def _begin(self, identity: dict[str, Any], resume: bool) -> None:
+        """Make and lock the folder, and write or compare who it belongs to."""
+        if not resume:
+            refuse_occupied(self.path)
+        holds_something = _occupied(self.path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(
+                f"cannot make the folder {self.path} ({error.strerror}); name another folder with "
+                "--out"
+            ) from error
+        self._release = weakref.finalize(self, os.close, _locked(self.path))
+        if holds_something:
+            self._check_identity(identity)
+            self._remove_half_written()
+        else:
+            try:
+                self.write_json(IDENTITY, identity)
+            except OSError:
+                with suppress(OSError):
+                    self.path.rmdir()  # empty still; what is left would ask for --resume
+                raise
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Say of a file in the run that the system refuses what to do about it: DataError."""
+        try:
+            yield
+        except OSError as error:
+            raise DataError(
+                f"cannot write the run {self.path} ({error.strerror or error}); free some space "
+                "and check the permissions there, then go on with --resume, or name another "
+                "folder with --out"
+            ) from error
 
     def close(self) -> None:
         """Give the folder free for other trainings."""
@@ -103,6 +131,13 @@ class RunFolder:
                 f"{self.path} was trained otherwise ({shown}); resume with the same arguments and "
                 "data, or train into a new run"
             )
+
+    def _remove_half_written(self) -> None:
+        """Remove what a killed training was writing: the lock says that nobody writes it now."""
+        for folder in (self.path, self.path / "samples", self.path / "checkpoints"):
+            for pattern in HALF_WRITTEN:
+                for path in folder.glob(pattern):
+                    path.unlink(missing_ok=True)
 
     def cut_log(self, steps: Mapping[str, int]) -> None:
         """Keep the lines of `metrics.jsonl` up to the checkpoints: part -> its steps."""
@@ -129,8 +164,11 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> None:
         """Write one small file, whole or not at all."""
         partial = self.path / f".{name}.part"
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, self.path / name)
+        try:
+            partial.write_text(text, encoding="utf-8")
+            os.replace(partial, self.path / name)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         """Write one JSON file, whole or not at all."""
@@ -140,8 +178,9 @@ class RunFolder:
         """List the files that could not be read, if any, in `skipped.csv`."""
         rows = list(skipped)
         if rows:
-            with open(self.path / "skipped.csv", "w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([("path", "reason"), *rows])
+            table = StringIO(newline="")
+            csv.writer(table, lineterminator="\n").writerows([("path", "reason"), *rows])
+            self.write_text("skipped.csv", table.getvalue())
 
     def finish(self) -> None:
         """Let `runs/latest` point here if this run is one of `./runs`."""
@@ -169,6 +208,18 @@ def _default_path(data_name: str, resume: bool) -> Path:
     return next(RUNS / name for name in names if not (RUNS / name).exists())
 
 
+def refuse_occupied(path: str | Path) -> None:
+    """Raise DataError unless a new training may write to `path`."""
+    path = Path(path)
+    if _occupied(path):
+        hint = "go on with --resume, or " if (path / IDENTITY).exists() else ""
+        raise DataError(f"{path} exists already; {hint}name a new folder with --out")
+
+
+def _occupied(path: Path) -> bool:
+    return path.is_file() or any(_visible(path))
+
+
 def _visible(folder: Path) -> list[Path]:
     # A training killed at birth leaves nothing, or a hidden half-written file.
     found = folder.iterdir() if folder.is_dir() else ()
@@ -188,8 +239,12 @@ def _locked(folder: Path) -> int:
     return descriptor
 
 
-def find_bundle(model: str | Path | None, *parts: str) -> Bundle:
+def find_bundle(
+    model: str | Path | None, *parts: str, warn: Callable[[str], None] = lambda text: None
+) -> Bundle:
     """Load the bundle of `model`, or of the newest run under `./runs` that has all `parts`.
+
+    A damaged bundle that nobody named does not hide the others: `warn` is told, and it goes on.
 
     Parameters
     ----------
@@ -197,11 +252,13 @@ def find_bundle(model: str | Path | None, *parts: str) -> Bundle:
         A run folder or a bundle file.
     parts : str
         What the bundle must have, see `Bundle.has`.
+    warn : callable
+        Told in one sentence of each bundle that was passed over because it cannot be read.
 
     Raises
     ------
     BundleError
-        If there is none, or `model` lacks a part.
+        If there is none, or `model` is damaged or lacks a part.
     """
     if model is not None:
         bundle = load_bundle(model)
@@ -209,11 +266,25 @@ def find_bundle(model: str | Path | None, *parts: str) -> Bundle:
             bundle.require(part)
         return bundle
     files = [path for path in RUNS.glob(f"[!.]*/{BUNDLE_NAME}") if path.parent.name != LATEST]
-    for file in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        bundle = load_bundle(file)
+    damaged = 0
+    for file in sorted(files, key=_changed, reverse=True):
+        try:
+            bundle = load_bundle(file)
+        except BundleError as error:
+            damaged += 1
+            warn(f"left out: {error}")
+            continue
         if all(bundle.has(part) for part in parts):
             return bundle
     raise BundleError(
         f"no run under ./{RUNS} has what this needs: {' and '.join(parts)} ({len(files)} looked "
-        "at); run `augan train` first, or name a run with --model"
+        f"at{f', {damaged} of them damaged' if damaged else ''}); run `augan train` first, or name "
+        "a run with --model"
     )
+
+
+def _changed(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0  # gone, or not to be seen; loading it says so

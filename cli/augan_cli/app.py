@@ -15,7 +15,7 @@ from augan_cli.errors import usage_error, with_debug
 
 app = typer.Typer(
     name="augan",
-    help="Train a GAN on your own images; synthesise labelled samples; detect anomalies.",
+    help="Train a GAN on your own images or tables; synthesise labelled samples; detect anomalies.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -26,6 +26,10 @@ Model = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder to write; default: one inside the run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Format = Annotated[
+    str | None, typer.Option(help="png or npz of images, csv of tables; default: png, csv.")
+]
+Target = Annotated[str | None, typer.Option(help="Column of a table that names each row's class.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")]
 
 
@@ -36,7 +40,8 @@ def train(
         str | None,
         typer.Argument(
             help="Folder of images, of class folders, or with train/; .npz; folder of IDX files; "
-            "'digits' or 'fashion-mnist'. Default: digits, and examples in ./images to detect on.",
+            "table (.csv, .tsv, .parquet); 'digits' or 'fashion-mnist'. Default: digits, and "
+            "examples in ./images to detect on.",
             show_default=False,
         ),
     ] = None,
@@ -51,6 +56,7 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Updates of the GAN.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Time for everything.")] = None,
     task: Annotated[str | None, typer.Option(help="auto, generate, detect or both.")] = None,
+    target: Target = None,
     groups: Annotated[Path | None, typer.Option(help="CSV path,group.")] = None,
     training_codes: Annotated[
         bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
@@ -61,34 +67,35 @@ def train(
     dry_run: Annotated[bool, typer.Option(help="Print the resolved settings and stop.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train on images and save one bundle."""
+    """Train on images, or on the rows of a table, and save one bundle."""
     from augan_cli.training import run_training
 
     settings: dict[str, Any] = {"seed": seed, "task": task, "training.steps": steps}
     settings |= {"training.max_minutes": max_minutes}
     settings |= {} if training_codes else {"training.keep_codes": False}
-    chosen = [f"{key}={value}" for key, value in settings.items() if value is not None]
-    run_training(data, out, config, [*(set_ or []), *chosen], groups, resume, dry_run, as_json)
+    chosen = [*(set_ or []), *(f"{k}={v}" for k, v in settings.items() if v is not None)]
+    run_training(data, out, config, chosen, target, groups, resume, dry_run, as_json)
 
 
 @app.command()
 @with_debug
 def augment(
     class_: Annotated[str, typer.Option("--class", help="Class by name, or by number.")],
-    n: Annotated[int, typer.Option("--n", help="Images to write.")],
+    n: Annotated[int, typer.Option("--n", help="Images or rows to write.")],
     model: Model = None,
     out: Out = None,
     seed: Seed = 0,
     policy: Annotated[str, typer.Option(help="Classic augmentation on top.")] = "none",
+    format: Format = None,
     as_json: Json = False,
 ) -> None:
-    """Write synthetic images of one class, with a manifest."""
+    """Write synthetic images or rows of one class, with a manifest."""
     from augan.augment.folder import augment_folder
     from augan.report.figures import augmentation_figure
     from augan.report.text import augmentation_lines
 
     bundle = _find(model, "generator", "classes")
-    result = augment_folder(bundle, class_, n, out, seed=seed, policy=policy)
+    result = augment_folder(bundle, class_, n, out, seed=seed, policy=policy, format=format)
     picture = augmentation_figure(result)
     _show(augmentation_lines(result), result.to_dict(), as_json, picture)
 
@@ -96,18 +103,19 @@ def augment(
 @app.command()
 @with_debug
 def generate(
-    n: Annotated[int, typer.Option("--n", help="Images to write.")],
+    n: Annotated[int, typer.Option("--n", help="Images or rows to write.")],
     model: Model = None,
     out: Out = None,
     seed: Seed = 0,
+    format: Format = None,
     as_json: Json = False,
 ) -> None:
-    """Write synthetic images, unfiltered, classes as often as in training."""
+    """Write synthetic images or rows, unfiltered, classes as often as in training."""
     from augan.augment.folder import generate_folder
     from augan.report.figures import augmentation_figure
     from augan.report.text import augmentation_lines
 
-    result = generate_folder(_find(model, "generator"), n, out, seed=seed)
+    result = generate_folder(_find(model, "generator"), n, out, seed=seed, format=format)
     picture = augmentation_figure(result)
     _show(augmentation_lines(result), result.to_dict(), as_json, picture)
 
@@ -115,7 +123,9 @@ def generate(
 @app.command()
 @with_debug
 def detect(
-    images: Annotated[Path, typer.Argument(help="Folder of images, flat or nested, or one image.")],
+    images: Annotated[
+        Path, typer.Argument(help="Folder of images, flat or nested, one image, or a table.")
+    ],
     model: Model = None,
     far: Annotated[
         float | None, typer.Option(help="Share of good images that may be flagged.")
@@ -123,15 +133,15 @@ def detect(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Score images and flag the anomalies at a false-alarm rate you choose."""
-    from augan.data.preprocessing import Preprocessing
+    """Score images or rows and flag the anomalies at a false-alarm rate you choose."""
+    from augan.data.prepared import restore_preprocessing
     from augan.detect.folder import default_out, detect_folder
     from augan.report.figures import detection_figure
     from augan.report.text import detection_lines
 
     bundle = _find(model, "detector")
     result = detect_folder(bundle, images, out or default_out(bundle, images), far)
-    picture = detection_figure(result, Preprocessing.from_dict(bundle.preprocessing))
+    picture = detection_figure(result, restore_preprocessing(bundle.preprocessing))
     _show(detection_lines(result), result.to_dict(), as_json, picture)
 
 
@@ -164,13 +174,13 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Train a GAN on your own images; synthesise labelled samples; detect anomalies."""
+    """Train a GAN on your own images or tables; synthesise labelled samples; detect anomalies."""
 
 
 def _find(model: Path | None, *parts: str) -> Any:
     from augan.training.runs import find_bundle
 
-    bundle = find_bundle(model, *parts)
+    bundle = find_bundle(model, *parts, warn=lambda text: typer.echo(f"warning: {text}", err=True))
     typer.echo(f"model: {bundle.path}", err=True)
     return bundle
 

@@ -48,8 +48,14 @@ def _sentence(error: Exception) -> str:
     from augan.exceptions import AuganError
 
     text = " ".join(str(error).split())
-    if isinstance(error, AuganError | OSError):
+    if isinstance(error, AuganError):
         return text
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        return (
+            f"cannot read or write{where}: {error.strerror or text}; check that it is there, its "
+            "permissions, and the free space"
+        )
     return f"unexpected {type(error).__name__}: {text}; run again with --debug for the traceback"
 
 

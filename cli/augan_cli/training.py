@@ -12,6 +12,7 @@ from augan_cli import STARTED
 if TYPE_CHECKING:
     from augan.config import Config
     from augan.data.dataset import Dataset
+    from augan.training.resolved import Resolved
 
 DEMONSTRATION = "digits"
 EXAMPLES = Path("images")
@@ -22,6 +23,7 @@ def run_training(
     out: Path | None,
     config_file: Path | None,
     overrides: Sequence[str],
+    target: str | None,
     groups: Path | None,
     resume: bool,
     dry_run: bool,
@@ -33,7 +35,7 @@ def run_training(
 
     config = Config() if config_file is None else Config.from_yaml(config_file)
     config = config.override(overrides)
-    dataset = load_dataset(DEMONSTRATION if data is None else data, groups=groups)
+    dataset = load_dataset(DEMONSTRATION if data is None else data, groups=groups, target=target)
     if dry_run:
         _show_plan(config, dataset, as_json)
         return
@@ -43,12 +45,20 @@ def run_training(
 
 
 def _show_plan(config: "Config", dataset: "Dataset", as_json: bool) -> None:
-    from augan.report.text import plan_line
-    from augan.training.defaults import resolve
-
-    resolved, preprocessing = resolve(config, dataset)
-    typer.echo(plan_line(resolved, dataset, preprocessing), err=True)
+    resolved = _resolve(config, dataset).config
     typer.echo(json.dumps(resolved.to_dict()) if as_json else resolved.to_yaml(), nl=as_json)
+
+
+def _resolve(config: "Config", dataset: "Dataset") -> "Resolved":
+    """Decide what the data decides, and say what will be done."""
+    from augan.report.text import plan_line
+    from augan.training.resolved import resolve
+
+    resolved = resolve(config, dataset)
+    typer.echo(plan_line(resolved.config, resolved.dataset, resolved.preprocessing), err=True)
+    for warning in resolved.warnings:
+        typer.echo(f"note: {warning}", err=True)
+    return resolved
 
 
 def _write_examples() -> None:
@@ -66,17 +76,16 @@ def _write_examples() -> None:
 def _train(
     config: "Config", dataset: "Dataset", out: Path | None, resume: bool, as_json: bool
 ) -> None:
-    from augan.report.text import plan_line, training_lines, training_summary
+    from augan.report.text import training_lines, training_summary
     from augan.training.clock import Clock
-    from augan.training.defaults import resolve
-    from augan.workflow import train
+    from augan.workflow import train_resolved
     from augan_cli.progress import ConsoleProgress
 
     clock = Clock(STARTED)
-    resolved, preprocessing = resolve(config, dataset)
-    typer.echo(plan_line(resolved, dataset, preprocessing), err=True)
+    with clock.part("data"):
+        resolved = _resolve(config, dataset)
     with ConsoleProgress() as progress:
-        bundle = train(resolved, dataset, out=out, observers=[progress], clock=clock, resume=resume)
+        bundle = train_resolved(resolved, out=out, observers=[progress], clock=clock, resume=resume)
     if "gan" not in clock.seconds:
         typer.echo(f"{bundle.path} is finished already", err=True)
     summary = training_summary(bundle, clock.seconds)

@@ -22,6 +22,7 @@ NETWORKS: dict[tuple[str, str], Callable[..., keras.Model]] = {
     ("dcgan-upsampling", "generator"): dcgan.upsampling_generator,
     ("dcgan-upsampling", "discriminator"): dcgan.discriminator,
     ("dcgan-upsampling", "encoder"): dcgan.encoder,
+    ("mlp", "classifier"): mlp.classifier,
     ("cnn", "classifier"): classifier.classifier,
     ("linear", "heads"): heads.heads,
 }

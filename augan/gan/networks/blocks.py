@@ -14,6 +14,7 @@ from augan.gan.networks.spectral import SpectralConv2D, SpectralDense
 from augan.seeding import child_seed
 
 NORMS = ("none", "batch", "layer", "spectral")
+Trunk = Callable[..., Any]  # samples, width, norm, dropout, seed -> features [N, F]
 SPECTRAL = {layers.Conv2D: SpectralConv2D, layers.Dense: SpectralDense}
 
 
@@ -103,11 +104,24 @@ def activated(x: Any, norm: str, block: int, dropout: float, seed: int) -> Any:
     return x
 
 
-def judged(images: Any, features: Any, num_classes: int, seed: int) -> keras.Model:
-    """End a discriminator: features `[N, F]` -> logit `[N, 1]`, with projection on the class.
+def discriminator(
+    trunk: Trunk,
+    sample_shape: tuple[int, ...],
+    *,
+    num_classes: int,
+    width: int,
+    norm: str,
+    seed: int,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Build samples `[N, *sample_shape]` (and classes `[N, num_classes]`) -> logits `[N, 1]`.
 
-    Miyato and Koyama 2018, "cGANs with Projection Discriminator", eq. 3.
+    A logit above 0 says "real". The layers `block_0`, `block_1`, ... of the trunk are the features
+    that detectors compare; they do not depend on the class, which enters by projection (Miyato and
+    Koyama 2018, "cGANs with Projection Discriminator", eq. 3).
     """
+    images = keras.Input(sample_shape, name="images")
+    features = trunk(images, width=width, norm=norm, dropout=dropout, seed=seed)
     logit = layers.Dense(1, name="logit", kernel_initializer=normal(seed, "logit"))(features)
     classes = class_input(num_classes)
     if classes is None:
@@ -120,8 +134,22 @@ def judged(images: Any, features: Any, num_classes: int, seed: int) -> keras.Mod
     return keras.Model([images, classes], logit, name="discriminator")
 
 
-def coded(images: Any, features: Any, latent_dim: int, num_classes: int, seed: int) -> keras.Model:
-    """End an encoder: features `[N, F]` -> the generator's inputs."""
+def encoder(
+    trunk: Trunk,
+    sample_shape: tuple[int, ...],
+    *,
+    latent_dim: int,
+    num_classes: int,
+    width: int,
+    seed: int,
+) -> keras.Model:
+    """Build samples -> noise `[N, latent_dim]` (and classes `[N, num_classes]`).
+
+    The discriminator's trunk with batch normalisation, as in f-AnoGAN (Schlegl et al. 2019). The
+    outputs feed the generator as they are.
+    """
+    images = keras.Input(sample_shape, name="images")
+    features = trunk(images, width=width, norm="batch", dropout=0.0, seed=seed)
     noise = layers.Dense(latent_dim, name="noise", kernel_initializer=normal(seed, "noise"))
     if not num_classes:
         return keras.Model(images, noise(features), name="encoder")

@@ -9,10 +9,13 @@ from augan.seeding import child_seed
 def classifier(
     image_shape: tuple[int, int, int], *, num_classes: int, width: int, seed: int
 ) -> keras.Model:
-    """Build images `[N, H, W, C]` in [-1, 1] -> logits `[N, num_classes]`."""
+    """Build images `[N, H, W, C]` in [-1, 1] -> logits `[N, num_classes]`.
+
+    Two blocks, or three above 64 pixels, where the dense layer would hold most of the weights.
+    """
     images = keras.Input(image_shape, name="images")
     x = images
-    for i in range(2):
+    for i in range(2 if image_shape[0] <= 64 else 3):
         x = layers.Conv2D(
             width << i,
             3,

@@ -21,11 +21,17 @@ from keras import layers
 from augan.gan.networks import blocks
 
 KERNEL = 4  # with stride 2 it covers each pixel equally often: no checkerboard
+_MOST_DOUBLINGS = 3  # of the width from block to block: 64 pixels take three, 128 no more
 
 
 def num_scales(size: int) -> int:
     """Return how often a side of `size` pixels is halved: down to 4, or 2 for 8 pixels."""
     return max(2, (size // 4).bit_length() - 1)
+
+
+def _filters(width: int, doublings: int) -> int:
+    """Return the channels of a block that many blocks away from the image."""
+    return width << min(doublings, _MOST_DOUBLINGS)
 
 
 def _checked_size(image_shape: tuple[int, int, int]) -> int:
@@ -76,7 +82,7 @@ def _generator(
     """
     size, channels = _checked_size(image_shape), image_shape[2]
     scales = num_scales(size)
-    start, filters = size >> scales, width << (scales - 1)
+    start, filters = size >> scales, _filters(width, scales - 1)
     inputs, x, modulation = blocks.generator_inputs(latent_dim, num_classes, conditioning, seed)
     x = layers.Dense(
         start * start * filters,
@@ -87,7 +93,7 @@ def _generator(
     x = layers.Reshape((start, start, filters), name="seed_map")(x)
     x = blocks.normalised(x, modulation, "0")
     for i in range(1, scales):
-        x = grow(x, filters >> i, f"up_{i}", seed, use_bias=False)
+        x = grow(x, _filters(width, scales - 1 - i), f"up_{i}", seed, use_bias=False)
         x = blocks.normalised(x, modulation, str(i))
     image = grow(x, channels, "image", seed, activation="tanh")
     return keras.Model(inputs, image, name="generator")
@@ -97,43 +103,6 @@ generator = partial(_generator, grow=_transposed)
 upsampling_generator = partial(_generator, grow=_upsampled)
 
 
-def discriminator(
-    image_shape: tuple[int, int, int],
-    *,
-    num_classes: int,
-    width: int,
-    norm: str,
-    seed: int,
-    dropout: float = 0.0,
-) -> keras.Model:
-    """Build images `[N, H, W, C]` (and classes `[N, num_classes]`) -> logits `[N, 1]`.
-
-    A logit above 0 says "real". The layers `block_0`, `block_1`, ... are the features that
-    detectors compare; they do not depend on the class.
-    """
-    images = keras.Input(image_shape, name="images")
-    features = _trunk(images, width=width, norm=norm, dropout=dropout, seed=seed)
-    return blocks.judged(images, features, num_classes, seed)
-
-
-def encoder(
-    image_shape: tuple[int, int, int],
-    *,
-    latent_dim: int,
-    num_classes: int,
-    width: int,
-    seed: int,
-) -> keras.Model:
-    """Build images `[N, H, W, C]` -> noise `[N, latent_dim]` (and classes `[N, num_classes]`).
-
-    The discriminator's shape with batch normalisation, as in f-AnoGAN (Schlegl et al. 2019). The
-    outputs feed the generator as they are.
-    """
-    images = keras.Input(image_shape, name="images")
-    features = _trunk(images, width=width, norm="batch", dropout=0.0, seed=seed)
-    return blocks.coded(images, features, latent_dim, num_classes, seed)
-
-
 def _trunk(images: Any, *, width: int, norm: str, dropout: float, seed: int) -> Any:
     """Strided convolutions that halve the side at each block, flattened."""
     x = images
@@ -141,7 +110,7 @@ def _trunk(images: Any, *, width: int, norm: str, dropout: float, seed: int) -> 
         name = f"down_{i}"
         convolution = blocks.layer(layers.Conv2D, norm, seed)
         x = convolution(
-            width << i,
+            _filters(width, i),
             KERNEL,
             strides=2,
             padding="same",
@@ -150,3 +119,7 @@ def _trunk(images: Any, *, width: int, norm: str, dropout: float, seed: int) -> 
         )(x)
         x = blocks.activated(x, norm, i, dropout, seed)
     return layers.Flatten(name="flatten")(x)
+
+
+discriminator = partial(blocks.discriminator, _trunk)
+encoder = partial(blocks.encoder, _trunk)

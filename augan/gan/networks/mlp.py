@@ -1,9 +1,11 @@
-"""The original GAN's networks (Goodfellow et al. 2014): fully connected, for small images.
+"""The original GAN's networks (Goodfellow et al. 2014): fully connected, for small images and rows.
 
 Two hidden layers each. The class joins the noise as a learned embedding, and the discriminator by
 projection, as in `augan.gan.networks.dcgan`.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -13,52 +15,62 @@ from augan.gan.networks import blocks
 
 
 def generator(
-    image_shape: tuple[int, int, int],
+    sample_shape: tuple[int, ...],
     *,
     latent_dim: int,
     num_classes: int,
     width: int,
     seed: int,
     conditioning: str = "norm",
+    groups: Sequence[int] = (),
 ) -> keras.Model:
-    """Build noise `[N, latent_dim]` (and classes `[N, num_classes]`) -> images `[N, H, W, C]`."""
+    """Build noise `[N, latent_dim]` (and classes `[N, num_classes]`) -> samples in [-1, 1].
+
+    Parameters
+    ----------
+    sample_shape : tuple
+        `(H, W, C)` of an image or `(F,)` of a row.
+    groups : sequence of int
+        Sizes of the one-hot groups that a row ends with: each is a softmax, in [0, 1].
+    """
     inputs, x, modulation = blocks.generator_inputs(latent_dim, num_classes, conditioning, seed)
     for i in range(2):
         x = _hidden(x, 8 * width, f"hidden_{i}", seed)
         x = blocks.normalised(x, modulation, str(i))
-    height, across, channels = image_shape
+    end = _row if len(sample_shape) == 1 else _image
+    return keras.Model(inputs, end(x, sample_shape, groups, seed), name="generator")
+
+
+def _image(x: Any, shape: tuple[int, ...], groups: Sequence[int], seed: int) -> Any:
+    if groups:
+        raise ValueError(f"groups {list(groups)} are of rows, and images {list(shape)} have none")
+    height, across, channels = shape
     x = _hidden(x, height * across * channels, "pixels", seed)
-    image = layers.Activation("tanh", name="image")(layers.Reshape(image_shape, name="grid")(x))
-    return keras.Model(inputs, image, name="generator")
+    return layers.Activation("tanh", name="image")(layers.Reshape(shape, name="grid")(x))
 
 
-def discriminator(
-    image_shape: tuple[int, int, int],
-    *,
-    num_classes: int,
-    width: int,
-    norm: str,
-    seed: int,
-    dropout: float = 0.0,
+def _row(x: Any, shape: tuple[int, ...], groups: Sequence[int], seed: int) -> Any:
+    count = shape[0] - sum(groups)
+    if count < 0:
+        raise ValueError(f"groups {list(groups)} are more than the {shape[0]} values of a row")
+    parts = []
+    if count:
+        parts.append(layers.Activation("tanh", name="tanh")(_hidden(x, count, "numbers", seed)))
+    for i, size in enumerate(groups):
+        logits = _hidden(x, size, f"group_{i}", seed)
+        parts.append(layers.Softmax(name=f"softmax_{i}")(logits))
+    return layers.Concatenate(name="row")(parts) if len(parts) > 1 else parts[0]
+
+
+def classifier(
+    sample_shape: tuple[int, ...], *, num_classes: int, width: int, seed: int
 ) -> keras.Model:
-    """Build images `[N, H, W, C]` (and classes `[N, num_classes]`) -> logits `[N, 1]`."""
-    images = keras.Input(image_shape, name="images")
-    features = _trunk(images, width=width, norm=norm, dropout=dropout, seed=seed)
-    return blocks.judged(images, features, num_classes, seed)
-
-
-def encoder(
-    image_shape: tuple[int, int, int],
-    *,
-    latent_dim: int,
-    num_classes: int,
-    width: int,
-    seed: int,
-) -> keras.Model:
-    """Build images `[N, H, W, C]` -> noise `[N, latent_dim]` (and classes `[N, num_classes]`)."""
-    images = keras.Input(image_shape, name="images")
-    features = _trunk(images, width=width, norm="batch", dropout=0.0, seed=seed)
-    return blocks.coded(images, features, latent_dim, num_classes, seed)
+    """Build samples -> logits `[N, num_classes]`; the layer `hidden` holds the features."""
+    samples = keras.Input(sample_shape, name="images")
+    x = layers.Flatten(name="pixels")(samples)
+    for i in range(2):
+        x = layers.ReLU(name="hidden" if i else "first")(_hidden(x, 4 * width, f"dense_{i}", seed))
+    return keras.Model(samples, _hidden(x, num_classes, "logits", seed), name="classifier")
 
 
 def _trunk(images: Any, *, width: int, norm: str, dropout: float, seed: int) -> Any:
@@ -74,3 +86,7 @@ def _trunk(images: Any, *, width: int, norm: str, dropout: float, seed: int) -> 
 
 def _hidden(x: Any, units: int, name: str, seed: int) -> Any:
     return layers.Dense(units, name=name, kernel_initializer=blocks.he(seed, name))(x)
+
+
+discriminator = partial(blocks.discriminator, _trunk)
+encoder = partial(blocks.encoder, _trunk)

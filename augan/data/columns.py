@@ -1,0 +1,287 @@
+"""From the columns of a table to the rows of numbers that a network takes, and back again.
+
+The counterpart of `augan.data.preprocessing`, with the same verbs. A stored row holds the numeric
+columns as they are, then for each column of categories one value per category, 1 for the one that
+the row has and 0 for the others. A category that training never saw is 0 throughout, so that the
+row is unlike all that the network knows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from augan.data.column import Column, check_complete, learn_column
+from augan.data.tables import Table, Target
+from augan.exceptions import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TUPLES = ("values", "knots", "places")
+FARTHEST = 1000.0  # scaled values end here: their squares must stay finite as float32
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What was learned from the training table about its columns.
+
+    Attributes
+    ----------
+    columns
+        All but the target, in the order of the table.
+    target
+        The column of classes, or None.
+    """
+
+    columns: tuple[Column, ...]
+    target: Target | None = None
+
+    noun = "rows"
+
+    def __post_init__(self) -> None:
+        if not (self.numbers or self.categories):
+            names = ", ".join(column.name for column in self.columns)
+            raise DataError(
+                f"every column has one value only ({names}); nothing can be learned from constants"
+            )
+
+    @classmethod
+    def fit(cls, table: Table) -> "Columns":
+        """Learn from a table.
+
+        Raises
+        ------
+        DataError
+            Values are missing or infinite, a column mixes numbers and text, holds too many
+            different texts, or is of a type that is neither; or all columns are constant.
+        """
+        check_complete(table.frame)
+        names = table.frame.columns
+        return cls(tuple(learn_column(name, table.frame[name]) for name in names), table.target)
+
+    @cached_property
+    def numbers(self) -> tuple[Column, ...]:
+        """The numeric columns, which stored rows begin with."""
+        return tuple(column for column in self.columns if column.kind == "number")
+
+    @cached_property
+    def categories(self) -> tuple[Column, ...]:
+        """The columns of categories, which follow."""
+        return tuple(column for column in self.columns if column.kind == "category")
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """How many categories each of them has."""
+        return tuple(len(column.values) for column in self.categories)
+
+    @property
+    def sample_shape(self) -> tuple[int]:
+        """The shape of one stored row."""
+        return (len(self.numbers) + sum(self.groups),)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know about the columns."""
+        constant = [column.name for column in self.columns if column.kind == "constant"]
+        if not constant:
+            return []
+        return [f"left out, because they have one value only: {', '.join(constant)}"]
+
+    def describe(self) -> str:
+        """Say in a few words what the network sees."""
+        parts = [(len(self.numbers), "numbers"), (len(self.categories), "categories")]
+        return " and ".join(f"{count} {what}" for count, what in parts if count)
+
+    def materialise(self, table: Table) -> np.ndarray:
+        """Return all rows as stored, float64 `[N, F]`.
+
+        Raises
+        ------
+        DataError
+            A column is missing, or a row cannot be used.
+        """
+        stored, reasons = self.read_rows(table.frame)
+        if reasons:
+            row, reason = next(iter(reasons.items()))
+            raise DataError(
+                f"{len(reasons)} of {len(table)} rows cannot be used (row {row}: {reason}); "
+                "correct or remove them"
+            )
+        return stored
+
+    def read_rows(self, frame: "pd.DataFrame") -> tuple[np.ndarray, dict[int, str]]:
+        """Return the stored rows `[N, F]`, and the reason why a row cannot be used by its number.
+
+        Columns may come in any order; those that the model does not know are ignored.
+
+        Raises
+        ------
+        DataError
+            A column is missing.
+        """
+        import pandas as pd
+
+        learned = [*self.numbers, *self.categories]
+        missing = [column.name for column in learned if column.name not in frame.columns]
+        if missing:
+            raise DataError(
+                f"the table lacks {', '.join(missing)}, which the model was trained on; it has "
+                f"{', '.join(map(str, frame.columns))}"
+            )
+        reasons: dict[int, str] = {}
+        parts = [np.empty((len(frame), 0))]
+        for column in learned:
+            series = frame[column.name]
+            if column.kind == "number":
+                values = pd.to_numeric(series, errors="coerce").to_numpy(
+                    np.float64, na_value=np.nan
+                )
+                bad = ~np.isfinite(values)
+                parts.append(values[:, None])
+            else:
+                bad = series.isna().to_numpy()
+                parts.append(_one_hot(series, column))
+            for row in np.flatnonzero(bad):
+                reasons.setdefault(int(row), _why(series.iloc[row], column))
+        return np.concatenate(parts, axis=1), dict(sorted(reasons.items()))
+
+    def unknown(self, frame: "pd.DataFrame") -> list[str]:
+        """Return the columns of a table that were not there in training."""
+        known = {column.name for column in self.columns}
+        known |= {self.target.name} if self.target else set()
+        return [str(name) for name in frame.columns if name not in known]
+
+    def scale(self, stored: np.ndarray) -> np.ndarray:
+        """Map stored rows to float32: numbers to -1..1 in training, categories stay 0 and 1.
+
+        What lies outside of the training range is not clipped, unless it is 1000 times as far.
+        """
+        x = np.array(stored, np.float64)
+        for place, column in enumerate(self.numbers):
+            x[..., place] = column.scale(x[..., place])
+        return np.clip(x, -FARTHEST, FARTHEST).astype(np.float32)
+
+    def unscale(self, x: np.ndarray) -> np.ndarray:
+        """Map a network's rows back to stored ones: possible numbers, and one category each."""
+        x = np.array(x, np.float64)
+        for place, column in enumerate(self.numbers):
+            x[..., place] = column.unscale(x[..., place])
+        start = len(self.numbers)
+        for size in self.groups:
+            chosen = x[..., start : start + size].argmax(axis=-1)
+            x[..., start : start + size] = np.eye(size)[chosen]
+            start += size
+        return x
+
+    def to_native(self, stored: np.ndarray) -> np.ndarray:
+        """Return stored rows as they are: a table has no geometry to undo."""
+        return stored
+
+    def to_frame(self, stored: np.ndarray, classes: list[str] | None = None) -> "pd.DataFrame":
+        """Return stored rows `[N, F]` as a table like the training table.
+
+        Parameters
+        ----------
+        classes
+            The class name of each row, for the target column; None leaves that column out.
+        """
+        import pandas as pd
+
+        values: dict[str, Any] = {}
+        for place, column in enumerate(self.numbers):
+            values[column.name] = _restored(stored[:, place], column.dtype)
+        start = len(self.numbers)
+        for column, size in zip(self.categories, self.groups):
+            chosen = stored[:, start : start + size].argmax(axis=1)
+            values[column.name] = _named(column.values, chosen, column.dtype)
+            start += size
+        for column in self.columns:
+            if column.kind == "constant":
+                values[column.name] = _named(
+                    column.values, np.zeros(len(stored), int), column.dtype
+                )
+        frame = pd.DataFrame({column.name: values[column.name] for column in self.columns})
+        if self.target is not None and classes is not None:
+            frame.insert(
+                self.target.position, self.target.name, _target_values(classes, self.target.dtype)
+            )
+        return frame
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-able values."""
+        return {
+            "kind": self.noun,
+            "columns": [_described(column) for column in self.columns],
+            "target": None if self.target is None else asdict(self.target),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Columns":
+        """Rebuild what `to_dict` returned.
+
+        Raises
+        ------
+        DataError
+            A field is missing, unknown, or of the wrong type.
+        """
+        try:
+            columns = [_rebuilt(column) for column in values["columns"]]
+            target = None if values["target"] is None else Target(**values["target"])
+        except (KeyError, TypeError) as error:
+            raise DataError(f"the description of the table's columns is damaged: {error}") from None
+        return cls(tuple(columns), target)
+
+
+def _described(column: Column) -> dict[str, Any]:
+    return {**asdict(column), **{name: list(getattr(column, name)) for name in _TUPLES}}
+
+
+def _rebuilt(values: Mapping[str, Any]) -> Column:
+    return Column(**{**values, **{name: tuple(values[name]) for name in _TUPLES}})
+
+
+def _one_hot(series: "pd.Series", column: Column) -> np.ndarray:
+    # By their text: a CSV file does not say whether 1 is a number or a name.
+    position = {str(value): place for place, value in enumerate(column.values)}
+    places = np.array([position.get(str(value), -1) for value in series.tolist()], np.int64)
+    rows = np.zeros((len(places), len(column.values)))
+    known = np.flatnonzero(places >= 0)
+    rows[known, places[known]] = 1.0
+    return rows
+
+
+def _why(value: Any, column: Column) -> str:
+    if value is None or value != value or column.kind == "category":
+        return f"{column.name} is missing"
+    if isinstance(value, str):
+        return f"{column.name} is {value!r}, not a number"
+    return f"{column.name} is {value}"
+
+
+def _named(values: tuple[Any, ...], chosen: np.ndarray, dtype: Any) -> Any:
+    import pandas as pd
+
+    if dtype == "category":
+        return pd.Categorical.from_codes(chosen.tolist(), categories=pd.Index(values))
+    return pd.Series([values[place] for place in chosen]).astype(dtype)
+
+
+def _restored(values: np.ndarray, dtype: Any) -> Any:
+    import pandas as pd
+
+    return pd.Series(values).astype(dtype)
+
+
+def _target_values(classes: list[str], dtype: Any) -> Any:
+    """Class names as values of the target's own type."""
+    import pandas as pd
+
+    names = pd.Series(classes, dtype="str")
+    if dtype.lower().startswith("bool"):
+        return (names == "True").astype(dtype)
+    if dtype.lower().startswith(("int", "uint", "float")):
+        return pd.to_numeric(names).astype(dtype)
+    return names.astype(dtype)

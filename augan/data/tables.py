@@ -1,0 +1,259 @@
+"""Tables: reading them from files, and what must be right before anything is learned from one."""
+
+import csv
+import difflib
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from augan.data.arrays import as_labels
+from augan.exceptions import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXT_SUFFIXES = (".csv", ".tsv")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+TABLE_SUFFIXES = TEXT_SUFFIXES + PARQUET_SUFFIXES
+SEPARATORS = ",;\t|"
+
+
+@dataclass(frozen=True)
+class Target:
+    """The column of a table that names each row's class.
+
+    Attributes
+    ----------
+    name
+        Of the column.
+    position
+        Where it stood among all columns.
+    dtype
+        Its pandas type, which generated tables have too.
+    """
+
+    name: str
+    position: int
+    dtype: str
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows of named columns, with or without a target column that was set apart.
+
+    Attributes
+    ----------
+    frame
+        A pandas DataFrame `[N, columns]` without the target, its index 0 to N - 1.
+    target
+        The column that was set apart, or None.
+    """
+
+    frame: "pd.DataFrame"
+    target: Target | None = None
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def take(self, indices: np.ndarray) -> "Table":
+        """Return the rows at `indices`, in that order."""
+        return replace(self, frame=self.frame.take(indices).reset_index(drop=True))
+
+
+def is_table_file(path: str | Path) -> bool:
+    """Return whether the name of a file says that it is a table."""
+    return Path(path).suffix.lower() in TABLE_SUFFIXES
+
+
+def is_frame(x: Any) -> bool:
+    """Return whether `x` is a pandas DataFrame, without importing pandas."""
+    return type(x).__name__ == "DataFrame" and hasattr(x, "iloc")
+
+
+def is_tabular(x: Any) -> bool:
+    """Return whether `x` is a DataFrame or has the two axes of a table."""
+    try:
+        return is_frame(x) or np.ndim(x) == 2
+    except ValueError:  # a list of arrays of several shapes
+        return False
+
+
+def as_frame(x: Any) -> "pd.DataFrame":
+    """Return a checked DataFrame of a DataFrame, or of an array `[N, F]` of numbers.
+
+    The columns of an array are called `x0`, `x1`, and so on.
+
+    Raises
+    ------
+    DataError
+        The array is not of numbers, or the table has no row, or columns without a name of their
+        own.
+    """
+    import pandas as pd
+
+    if not is_frame(x):
+        array = np.asarray(x)
+        if array.ndim != 2 or array.dtype.kind not in "biuf":
+            raise DataError(
+                f"a table must be a DataFrame or an array [N, F] of numbers, but came as "
+                f"{list(array.shape)} of {array.dtype}; give a DataFrame for columns of text"
+            )
+        x = pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])
+    frame = x.reset_index(drop=True)
+    check_names([str(name) for name in frame.columns])
+    frame.columns = [str(name) for name in frame.columns]
+    if not len(frame):
+        raise DataError("the table has no rows; give at least some hundred")
+    if not len(frame.columns):
+        raise DataError("the table has no columns; give at least one to learn from")
+    return frame
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse columns without a name, and two of one name."""
+    seen: set[str] = set()
+    for position, name in enumerate(names):
+        if not name.strip():
+            raise DataError(
+                f"column {position + 1} of the table has no name (perhaps the index that pandas "
+                "writes); name it, or write the table with index=False"
+            )
+        if name in seen:
+            raise DataError(f"the table has two columns '{name}'; rename or remove one")
+        seen.add(name)
+
+
+def read_table(path: str | Path) -> "pd.DataFrame":
+    """Read a CSV, TSV or Parquet file.
+
+    A CSV file begins with a row of names and is UTF-8; its separator is whichever of comma,
+    semicolon, tab and bar that row has most of.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or the table has no rows or no proper names.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"there is no table {path}; give a {', '.join(TABLE_SUFFIXES)} file")
+    frame = _read_parquet(path) if path.suffix.lower() in PARQUET_SUFFIXES else _read_text(path)
+    try:
+        return as_frame(frame)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _read_text(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            first = file.readline()
+            separator = max(SEPARATORS, key=first.count)
+            file.seek(0)
+            names = next(csv.reader(file, delimiter=separator), [])
+        if not names:
+            raise DataError(f"{path} is empty; its first row must name the columns")
+        # Before pandas, which renames the second of two equal names.
+        check_names(names)
+        return pd.read_csv(
+            path,
+            sep=separator,
+            encoding="utf-8-sig",
+            index_col=False,
+            on_bad_lines="error",
+        )
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    except (OSError, UnicodeError, ValueError, csv.Error) as error:
+        # pandas' own errors are ValueErrors.
+        raise DataError(
+            f"{path} cannot be read as a table: {' '.join(str(error).split())}; expected text in "
+            "UTF-8 with a row of column names and as many values in every other row"
+        ) from error
+
+
+def _read_parquet(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    if importlib.util.find_spec("pyarrow") is None:
+        raise DataError(
+            f"reading {path} needs pyarrow; install it with: pip install 'augan[parquet]'"
+        )
+    try:
+        return pd.read_parquet(path)
+    except Exception as error:  # pyarrow has errors of its own
+        raise DataError(
+            f"{path} cannot be read as Parquet: {' '.join(str(error).split())}; write it anew"
+        ) from error
+
+
+def split_target(frame: "pd.DataFrame", target: str) -> tuple[Table, np.ndarray, tuple[str, ...]]:
+    """Set the target column apart.
+
+    Returns
+    -------
+    table
+        All other columns.
+    labels
+        int64 `[N]`, positions in the class names.
+    class_names
+        The distinct values as text, in numerical or alphabetical order.
+
+    Raises
+    ------
+    DataError
+        There is no such column, or its values cannot be classes.
+    """
+    names = list(frame.columns)
+    if target not in names:
+        raise DataError(
+            f"the table has no column '{target}' to be the target{_did_you_mean(target, names)}; "
+            f"its columns are {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+        )
+    rest = frame.drop(columns=target)
+    if not len(rest.columns):
+        raise DataError(f"the table has the target '{target}' and no other column to learn from")
+    labels, class_names = class_labels(frame[target], target)
+    about = Target(target, names.index(target), str(frame[target].dtype))
+    return Table(rest, about), labels, class_names
+
+
+def class_labels(values: Any, target: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return labels int64 `[N]` and class names of the target column called `target`."""
+    import pandas as pd
+
+    series = pd.Series(values).reset_index(drop=True)
+    missing = int(series.isna().sum())
+    if missing:
+        raise DataError(
+            f"the target '{target}' is missing in {missing} of {len(series)} rows; fill it in or "
+            "remove these rows (empty cells, NA and None count as missing)"
+        )
+    if not pd.api.types.is_numeric_dtype(series) or pd.api.types.is_bool_dtype(series):
+        series = series.astype(str)
+    try:
+        labels, names = as_labels(series.to_numpy(), len(series))
+    except DataError as error:
+        raise DataError(f"the target '{target}' cannot be used: {error}") from None
+    if len(names) < 2:
+        raise DataError(
+            f"the target '{target}' has the one value {names[0]}; classes need two or more: choose "
+            "another target, or train without one"
+        )
+    if len(names) > max(2, len(series) // 2):
+        raise DataError(
+            f"the target '{target}' has {len(names)} different values in {len(series)} rows; a "
+            "class needs several rows: choose another target, or group its values"
+        )
+    return labels, names
+
+
+def _did_you_mean(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""

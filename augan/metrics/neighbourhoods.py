@@ -1,0 +1,173 @@
+"""Who lies near whom: precision and recall, density and coverage, from balls around images.
+
+References
+----------
+Kynkaanniemi et al. (2019), Improved precision and recall metric, section 2.
+Naeem et al. (2020), Reliable fidelity and diversity metrics for generative models, section 3.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from augan.exceptions import ConfigError
+from augan.metrics.distances import checked_pair, row_blocks, squared_distances
+
+PRECISION_RECALL_K = 3
+DENSITY_COVERAGE_K = 5
+
+# Relative rounding error allowed in a squared distance, so that a point on the edge of a ball, or
+# equal to its centre, is inside whatever the order of the sums.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class PrecisionRecall:
+    """Shares of each side that lie within the other's neighbourhoods.
+
+    Attributes
+    ----------
+    precision : float
+        Share of generated images near a real one, 0 to 1: are they credible?
+    recall : float
+        Share of real images near a generated one, 0 to 1: is all that is real being generated?
+    k : int
+        The neighbour that sets the radius of each neighbourhood.
+    """
+
+    precision: float
+    recall: float
+    k: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain Python values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class DensityCoverage:
+    """How densely, and how completely, generated images fill the neighbourhoods of real ones.
+
+    Attributes
+    ----------
+    density : float
+        Real neighbourhoods that a generated image lies in, on average, over k. About 1 for a
+        perfect generator; may exceed 1, when it keeps to the middle of many neighbourhoods.
+    coverage : float
+        Share of real images with a generated one in their neighbourhood, 0 to 1. For a perfect
+        generator and equal, large numbers it is expected at 1 - 2^-k.
+    k : int
+        The neighbour that sets the radius of each neighbourhood.
+    """
+
+    density: float
+    coverage: float
+    k: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain Python values, ready for JSON."""
+        return asdict(self)
+
+
+def _check_k(k: int) -> None:
+    if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
+        raise ConfigError(f"k = {k!r} neighbours were asked for, a whole number >= 1 is expected.")
+
+
+def _squared_radii(x: np.ndarray, k: int) -> np.ndarray:
+    """Return the squared distance of each row to its k-th nearest other row, shape [len(x)]."""
+    radii = np.empty(len(x))
+    for rows, block in zip(row_blocks(len(x)), squared_distances(x, x)):
+        own = np.arange(rows.start, rows.stop)
+        block[own - rows.start, own] = np.inf
+        block.partition(k - 1, axis=1)
+        radii[rows] = block[:, k - 1]
+    return radii
+
+
+def _count_inside(
+    points: np.ndarray, centres: np.ndarray, squared_radii: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many balls hold each point, and how many points each ball holds."""
+    balls = np.empty(len(points), np.int64)
+    held = np.zeros(len(centres), np.int64)
+    blocks = squared_distances(points, centres, slack=_ROUNDING)
+    for rows, block in zip(row_blocks(len(points)), blocks):
+        inside = block <= squared_radii
+        balls[rows] = inside.sum(axis=1)
+        held += inside.sum(axis=0)
+    return balls, held
+
+
+def precision_recall(
+    real: ArrayLike, generated: ArrayLike, k: int = PRECISION_RECALL_K
+) -> PrecisionRecall:
+    """Return improved precision and recall, from balls around each side's images.
+
+    The ball around an image reaches to its k-th nearest other image of the same side, edge
+    included. One real outlier makes a large ball and so flatters precision; density does not
+    suffer from that.
+
+    Parameters
+    ----------
+    real, generated : array-like of float, shapes [N, F] and [M, F]
+        Features; at least k + 1 rows each.
+    k : int
+        Neighbour that sets the radius.
+
+    Raises
+    ------
+    DataError
+        If the features are not finite, of different F, or of fewer than k + 1 rows.
+    ConfigError
+        If k is not a whole number >= 1.
+
+    Examples
+    --------
+    >>> result = precision_recall(real=[[0], [1], [9]], generated=[[0], [1], [2]], k=1)
+    >>> result.precision, round(result.recall, 3)
+    (1.0, 0.667)
+    """
+    _check_k(k)
+    x, y = checked_pair(real, generated, k + 1, k + 1)
+    x, y = x - x.mean(axis=0), y - x.mean(axis=0)
+    real_balls, _ = _count_inside(y, x, _squared_radii(x, k))
+    generated_balls, _ = _count_inside(x, y, _squared_radii(y, k))
+    return PrecisionRecall(
+        precision=float((real_balls > 0).mean()), recall=float((generated_balls > 0).mean()), k=k
+    )
+
+
+def density_coverage(
+    real: ArrayLike, generated: ArrayLike, k: int = DENSITY_COVERAGE_K
+) -> DensityCoverage:
+    """Return density and coverage, from balls around the real images only.
+
+    The ball around a real image reaches to its k-th nearest other real image, edge included.
+
+    Parameters
+    ----------
+    real, generated : array-like of float, shapes [N, F] and [M, F]
+        Features; at least k + 1 real rows, and 1 generated.
+    k : int
+        Neighbour that sets the radius.
+
+    Raises
+    ------
+    DataError
+        If the features are not finite, of different F, or of too few rows.
+    ConfigError
+        If k is not a whole number >= 1.
+
+    Examples
+    --------
+    >>> density_coverage(real=[[0], [1], [3], [7]], generated=[[0], [1]], k=1)
+    DensityCoverage(density=2.5, coverage=0.75, k=1)
+    """
+    _check_k(k)
+    x, y = checked_pair(real, generated, k + 1, 1)
+    x, y = x - x.mean(axis=0), y - x.mean(axis=0)
+    balls, held = _count_inside(y, x, _squared_radii(x, k))
+    return DensityCoverage(density=float(balls.mean() / k), coverage=float((held > 0).mean()), k=k)

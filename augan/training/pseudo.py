@@ -1,0 +1,100 @@
+"""Guessed classes for unlabelled images, so that a conditional GAN can learn from them too.
+
+Pseudo-labels (Lee 2013), by the agreement classifier, which is fitted on labelled images alone.
+They are guessed once, before the GAN trains, as in S2GAN (Lucic et al. 2019, "High-Fidelity Image
+Generation With Fewer Labels"), and are a function of the classifier's weights: a resumed run
+guesses the same.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from augan.data.prepared import AnyPreprocessing
+from augan.data.stacked import Stacked
+from augan.gan import keras
+from augan.gan.inference import Inference
+
+CONFIDENT = 0.9  # probability from which "confident" believes the classifier
+_CHUNK = 1024  # images that are float32 at once
+
+
+@dataclass(frozen=True)
+class Guessed:
+    """What a GAN trains on.
+
+    Attributes
+    ----------
+    rows : ndarray of int
+        Which images.
+    classes : ndarray [N] of int, ndarray [N, K] of float32, or None
+        Index or weights of every image's class, known or guessed.
+    """
+
+    rows: np.ndarray
+    classes: np.ndarray | None
+
+    def describe(self, unlabelled: np.ndarray) -> dict[str, Any]:
+        """Return how many unlabelled images are used, and how many of them each class got."""
+        used, classes = np.intersect1d(unlabelled, self.rows), np.asarray(self.classes)
+        if classes.ndim == 2:
+            counts = classes[used].sum(axis=0, dtype=np.float64)
+        else:
+            counts = np.bincount(classes[used], minlength=classes.max() + 1)
+        shown = [round(float(count), 3) for count in counts]
+        return {"n": len(unlabelled), "used": len(used), "class_counts": shown}
+
+
+def guess_classes(
+    classifier: keras.Model,
+    pixels: np.ndarray | Stacked,
+    classes: np.ndarray,
+    preprocessing: AnyPreprocessing,
+    *,
+    labelled: np.ndarray,
+    unlabelled: np.ndarray,
+    how: str,
+) -> Guessed:
+    """Give every unlabelled image a class.
+
+    Parameters
+    ----------
+    classifier : keras.Model
+        Images -> logits `[N, K]`.
+    pixels : ndarray [N, S, S, C], or Stacked
+        Stored squares.
+    classes : ndarray [N] of int
+        Those of the rows `unlabelled` are not read.
+    labelled, unlabelled : ndarray of int
+        Rows to train on.
+    how : {"hard", "confident", "soft"}
+        The likeliest class; the same, but only where its probability is at least `CONFIDENT`; or
+        the probabilities themselves, as a mixture of classes.
+    """
+    shares = _probabilities(classifier, pixels, preprocessing, unlabelled)
+    if how == "soft":
+        weights = np.zeros((len(classes), shares.shape[1]), np.float32)
+        weights[labelled, classes[labelled]] = 1.0
+        weights[unlabelled] = shares
+        return Guessed(np.concatenate([labelled, unlabelled]), weights)
+    guessed = classes.copy()
+    guessed[unlabelled] = shares.argmax(axis=1)
+    sure = shares.max(axis=1) >= (CONFIDENT if how == "confident" else 0.0)
+    return Guessed(np.concatenate([labelled, unlabelled[sure]]), guessed)
+
+
+def _probabilities(
+    classifier: keras.Model,
+    pixels: np.ndarray | Stacked,
+    preprocessing: AnyPreprocessing,
+    rows: np.ndarray,
+) -> np.ndarray:
+    classify = Inference(lambda images: classifier(images, training=False), pixels.shape[1:])
+    parts = [
+        classify(preprocessing.scale(pixels[rows[start : start + _CHUNK]]))[0]
+        for start in range(0, len(rows), _CHUNK)
+    ]
+    logits = np.concatenate(parts).astype(np.float64)
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)

@@ -1,0 +1,225 @@
+"""The cases of `benchmarks.bad_inputs`: each bad input, and the command that meets it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import bad_material as made
+from benchmarks.bad_places import Answer, on_small_disk, small_cache, small_disk, without_privileges
+
+TRAIN = "augan train bad --out NEW"
+LAST = "augan train photos --out STOPPED --resume"
+QUICK = "augan train bad --out NEW --task generate"
+AGAIN = "augan train photos --out RUN --resume"
+LONG = "augan train photos --out NEW --steps 1000 --task generate"
+
+
+@contextmanager
+def _anywhere(place: Path) -> Iterator[None]:
+    yield
+
+
+def _as_it_is(place: Path) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Case:
+    """A bad input.
+
+    Attributes
+    ----------
+    name, command
+        As the table shows them.
+    prepare
+        Makes the bad input in the folder that holds a good site.
+    goes_on
+        Whether augan ought to go on, with exit code 0.
+    run
+        Runs the words in the folder where that takes more than this process; None: here.
+    around
+        Surroundings while the case is made and run.
+    """
+
+    name: str
+    command: str
+    prepare: Callable[[Path], object] = _as_it_is
+    goes_on: bool = False
+    run: Callable[[list[str], Path], Answer] | None = None
+    around: Callable[[Path], AbstractContextManager[None]] = _anywhere
+
+
+def on_disk(
+    name: str,
+    command: str,
+    size: int,
+    prepare: Callable[[Path], object] = _as_it_is,
+    disk: Callable[[int], Callable[[Path], AbstractContextManager[None]]] = small_disk,
+    limit: int | None = None,
+) -> Case:
+    """Return the case of a disk of `size` bytes, which is called `small`.
+
+    Where none can be mounted, no file may exceed `limit` bytes (None: `size`) instead.
+    """
+    run = on_small_disk(made.invoke, limit or size)
+    return Case(name, command, prepare, run=run, around=disk(size))
+
+
+FOLDERS = (
+    Case("empty folder", TRAIN, made.empty),
+    Case("folder without an image", TRAIN, made.only_text),
+    Case("folder with nothing readable", TRAIN, made.damaged(0)),
+    Case("truncated, empty and misnamed files, within a tenth", QUICK, made.damaged(30), True),
+    Case("truncated, empty and misnamed files, above a tenth", QUICK, made.damaged(20)),
+    Case("decompression bomb among good images", QUICK, made.good_and("bomb.png", made.bomb), True),
+    Case("decompression bomb alone", TRAIN, made.only_bomb),
+    Case("folder with a link to itself", QUICK, made.good_and("again", made.link(".")), True),
+    Case("image that is a link to itself", QUICK, made.good_and("x.png", made.link("x.png")), True),
+    Case(
+        "image that is a dangling link", QUICK, made.good_and("x.png", made.link("gone.png")), True
+    ),
+    Case("data that is a link to itself", TRAIN, made.loop("bad")),
+    Case("mixed sizes", QUICK, made.mixed_sizes, True),
+    Case("mixed modes: gray, RGB, RGBA, palette, 16 bits", QUICK, made.mixed_modes, True),
+    Case("1 x 5000 pixels among others", QUICK, made.good_and("x.png", made.strip), True),
+    Case("one image", TRAIN, made.classes(1)),
+    Case("one class with one image", TRAIN, made.classes(30, 1), True),
+    Case("every class has one image", TRAIN, made.classes(*[1] * 8)),
+    Case(
+        "no read permission: one image",
+        QUICK,
+        made.closed("bad/in/003.png", 0),
+        True,
+        without_privileges,
+    ),
+    Case("no read permission: folder", TRAIN, made.closed("bad/out", 0), run=without_privileges),
+    Case("images changed while training", LONG, goes_on=True, run=made.changed_meanwhile),
+)
+
+ARRAYS = (
+    Case("NaN in float images", "augan train bad.npz --out NEW", made.arrays(x=made.with_nan())),
+    Case(
+        "pickle in an npz file",
+        "augan train bad.npz --out NEW",
+        made.arrays(x=np.array([{"a": 1}], object)),
+    ),
+    Case(
+        "labels of another length",
+        "augan train bad.npz --out NEW",
+        made.arrays(x=np.zeros((30, 8, 8), np.uint8), y=np.zeros(29)),
+    ),
+    Case(
+        "more labels than images",
+        "augan train bad.npz --out NEW",
+        made.arrays(x=np.zeros((5, 8, 8), np.uint8), y=np.arange(9)),
+    ),
+    Case("npz file that is text", "augan train bad.npz --out NEW", made.text("bad.npz", "x,y\n")),
+    Case("unknown name of data", "augan train fashon-mnist --out NEW"),
+)
+
+SETTINGS = (
+    Case(
+        "unknown key in YAML",
+        f"{TRAIN} --config c.yaml",
+        made.text("c.yaml", "gan:\n  los: hinge\n"),
+    ),
+    Case("unknown key in --set", f"{TRAIN} --set training.stepz=3"),
+    Case(
+        "wrong type in YAML",
+        f"{TRAIN} --config c.yaml",
+        made.text("c.yaml", "gan:\n  ema: [much]\n"),
+    ),
+    Case("broken YAML", f"{TRAIN} --config c.yaml", made.text("c.yaml", "gan: [\n")),
+    Case(
+        "configuration that is not UTF-8",
+        f"{TRAIN} --config c.yaml",
+        made.text("c.yaml", b"\xff\xfe\x00"),
+    ),
+    Case("configuration that is missing", f"{TRAIN} --config c.yaml"),
+    Case("forbidden combination", f"{TRAIN.replace('bad', 'photos')} --set gan.loss=wasserstein"),
+)
+
+RUNS = (
+    Case("RUN exists", "augan train photos --out RUN"),
+    Case("RUN is a file", "augan train photos --out c.yaml", made.text("c.yaml", "seed: 1\n")),
+    Case("RUN lies below a file", "augan train photos --out c.yaml/x", made.text("c.yaml", "")),
+    Case("RUN is a link to itself", "augan train photos --out x", made.loop("x")),
+    Case(
+        "no write permission: parent of RUN",
+        "augan train bad --out bad/out/NEW",
+        made.closed("bad/out", 0o555),
+        run=without_privileges,
+    ),
+    Case("two trainings in one RUN (left by the first)", f"{LONG} --resume", run=made.second),
+    Case("Ctrl-C while training", LONG, run=made.stopped),
+    Case("resume with changed images", AGAIN, made.change),
+    Case("resume with changed settings", f"{AGAIN} --seed 7"),
+    Case("resume with a flipped bit in a checkpoint", LAST, made.flipped_checkpoint),
+    Case("resume what is no run", "augan train photos --out photos --resume"),
+    on_disk("disk full: decoded images", TRAIN, 8192, made.large_files, small_cache),
+    on_disk("disk full: run folder", "augan train photos --out small/NEW", 4096),
+    on_disk("disk full: checkpoint", "augan train photos --out small/NEW", 24 * 1024),
+    on_disk(
+        "disk full: bundle",
+        "augan train photos --out small/STOPPED --resume",
+        120 * 1024,
+        made.unfinished("small/STOPPED", spare=16 * 1024),
+        limit=16 * 1024,
+    ),
+    Case("the same, with room again", LAST, made.unfinished("STOPPED"), True),
+)
+
+USE = (
+    Case("truncated bundle", "augan inspect RUN", made.bundle_bytes(made.cut)),
+    Case("one bit of a bundle flipped", "augan inspect RUN", made.bundle_bytes(made.flipped)),
+    Case("no bundle", "augan inspect c.yaml", made.text("c.yaml", "seed: 1\n")),
+    Case(
+        "damaged bundle beside a good one", "augan generate --n 3 --out made", made.two_runs, True
+    ),
+    Case(
+        "damaged bundle that is named", "augan generate --n 3 --model runs/damaged", made.two_runs
+    ),
+    Case("no run at all", "augan generate --n 3"),
+    Case("unknown class", "augan augment --class d --n 3 --model RUN"),
+    Case("n = 0", "augan augment --class a --n 0 --model RUN"),
+    Case("n < 0", "augan generate --n -3 --model RUN"),
+    Case("n that is no number", "augan generate --n many --model RUN"),
+    Case("output folder holds other files", "augan generate --n 3 --model RUN --out photos"),
+    Case(
+        "output folder is a link to itself",
+        "augan generate --n 3 --model RUN --out x",
+        made.loop("x"),
+    ),
+    on_disk(
+        "disk full: augment",
+        "augan augment --class a --n 500 --model RUN --out small/made",
+        64 * 1024,
+        limit=4096,
+    ),
+    Case("no detector in the bundle", "augan detect photos --model RUN", made.without_detector),
+    Case("far = 0", "augan detect photos --model RUN --far 0"),
+    Case("far = 1", "augan detect photos --model RUN --far 1"),
+    Case("far too small for the calibration images", "augan detect photos --model RUN --far 0.001"),
+    Case("two images to detect on", "augan detect bad --model RUN", made.classes(2), True),
+    Case(
+        "detect after the training images changed",
+        "augan detect photos --model RUN",
+        made.change,
+        True,
+    ),
+    Case(
+        "colour among gray images to detect on",
+        "augan detect bad --model RUN",
+        made.good_and("x.png", made.colour),
+        True,
+    ),
+    Case("no image to detect on can be used", "augan detect bad --model RUN", made.only_colour),
+    Case("images to detect on are missing", "augan detect gone --model RUN"),
+    Case("images to detect on are a link to itself", "augan detect x --model RUN", made.loop("x")),
+    on_disk("disk full: detect", "augan detect photos --model RUN --out small/scores", 4096),
+)
+
+CASES = (*FOLDERS, *ARRAYS, *SETTINGS, *RUNS, *USE)

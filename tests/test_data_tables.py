@@ -1,0 +1,271 @@
+"""Tables: what is read, what is refused, and that columns come back as they were."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from pandas.testing import assert_frame_equal
+
+from augan.data import tables
+from augan.data.columns import FARTHEST, Columns
+from augan.data.dataset import from_arrays
+from augan.data.duplicates import near_duplicates
+from augan.data.loading import load_dataset
+from augan.data.prepared import restore_preprocessing, stored_samples
+from augan.data.splits import Split
+from augan.data.tables import Table, read_table
+from augan.exceptions import DataError
+
+FINITE = st.floats(-1e300, 1e300)
+
+
+@pytest.fixture
+def mixed() -> pd.DataFrame:
+    """A column of every kind, one of them constant, in an order that is none of ours."""
+    return pd.DataFrame(
+        {
+            "colour": ["red", "blue", "red", "green"],
+            "length": [0.25, 1.5, 3.0, 2.75],
+            "count": np.array([3, 0, 7, 7], np.int16),
+            "unit": ["mm"] * 4,
+            "sharp": [True, False, False, True],
+            "grade": pd.Categorical(["b", "a", "b", "c"], categories=["c", "b", "a"]),
+            "flat": [2] * 4,
+        }
+    )
+
+
+def fitted(frame: pd.DataFrame) -> Columns:
+    return Columns.fit(Table(frame))
+
+
+class TestReading:
+    @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+    def test_any_separator(self, tmp_path, separator):
+        path = tmp_path / "t.csv"
+        text = separator.join(("name", "x")) + "\n" + separator.join(("a", "0.1")) + "\n"
+        path.write_text("\ufeff" + text, encoding="utf-8")
+        assert read_table(path).to_dict("list") == {"name": ["a"], "x": [0.1]}
+
+    def test_numbers_are_read_to_the_last_bit(self, tmp_path):
+        values = np.random.default_rng(0).standard_normal(200) * 10.0 ** np.arange(-100, 100)
+        path = tmp_path / "t.csv"
+        pd.DataFrame({"x": values}).to_csv(path, index=False)
+        assert_array_equal(read_table(path)["x"], values)
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"", "is empty"),
+            (b"a,b\n", "no rows"),
+            (b"a,a\n1,2\n", "two columns 'a'"),
+            (b",a\n0,1\n", "column 1 of the table has no name"),
+            (b"a,b\n1,2\n1,2,3\n", "cannot be read as a table"),
+            (b"a,b\n\xff\xfe\n", "cannot be read as a table"),
+        ],
+    )
+    def test_what_is_no_table_is_refused(self, tmp_path, content, message):
+        path = tmp_path / "t.csv"
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=message) as caught:
+            load_dataset(path)
+        assert str(path) in str(caught.value)
+
+    def test_parquet_needs_pyarrow_and_says_so(self, tmp_path, monkeypatch):
+        path = tmp_path / "t.parquet"
+        path.write_bytes(b"PAR1")
+        monkeypatch.setattr(tables.importlib.util, "find_spec", lambda name: None)
+        with pytest.raises(DataError, match=r"pip install 'augan\[parquet\]'"):
+            load_dataset(path)
+
+    def test_parquet(self, tmp_path, mixed):
+        mixed.to_parquet(tmp_path / "t.parquet")
+        assert_frame_equal(load_dataset(tmp_path / "t.parquet").images.frame, mixed)
+        (tmp_path / "bad.parquet").write_bytes(b"PAR1 but no more")
+        with pytest.raises(DataError, match="cannot be read as Parquet"):
+            load_dataset(tmp_path / "bad.parquet")
+
+
+class TestTarget:
+    @pytest.mark.parametrize(
+        ("values", "names", "labels"),
+        [
+            (["b", "a", "b", "a"], ("a", "b"), [1, 0, 1, 0]),
+            ([10, 9, 9, 10], ("9", "10"), [1, 0, 0, 1]),
+            ([True, False, True, True], ("False", "True"), [1, 0, 1, 1]),
+            ([1.0, 2.0, 2.0, 1.0], ("1", "2"), [0, 1, 1, 0]),
+        ],
+    )
+    def test_classes(self, tmp_path, values, names, labels):
+        path = tmp_path / "t.csv"
+        pd.DataFrame({"x": range(4), "kind": values, "z": range(4)}).to_csv(path, index=False)
+        dataset = load_dataset(path, target="kind")
+        assert dataset.class_names == names
+        assert dataset.labels.tolist() == labels
+        assert list(dataset.images.frame) == ["x", "z"]
+        # What is generated for these classes has the column again, in its place and type.
+        again = Columns.fit(dataset.images).to_frame(
+            stored_samples(dataset.images, Columns.fit(dataset.images)), [names[i] for i in labels]
+        )
+        assert_frame_equal(again, read_table(path))
+
+    def test_without_a_target_there_are_no_classes(self, tmp_path):
+        path = tmp_path / "t.csv"
+        path.write_text("x,y\n1,2\n3,4\n")
+        dataset = load_dataset(path)
+        assert (dataset.num_classes, dataset.noun, len(dataset)) == (0, "rows", 2)
+
+    @pytest.mark.parametrize(
+        ("values", "target", "message"),
+        [
+            ([0, 0, 1, 1], "kinf", "no column 'kinf'.*did you mean 'kind'"),
+            ([0, 0, 0, 0], "kind", "one value 0"),
+            ([0, 1, 2, 3], "kind", "4 different values in 4 rows"),
+            ([0, None, 1, 1], "kind", "missing in 1 of 4 rows"),
+            ([0.5, 0.5, 1.5, 1.5], "kind", "'kind' cannot be used: .*fractions"),
+        ],
+    )
+    def test_what_cannot_be_classes_is_refused(self, tmp_path, values, target, message):
+        path = tmp_path / "t.csv"
+        pd.DataFrame({"x": range(4), "kind": values}).to_csv(path, index=False)
+        with pytest.raises(DataError, match=message):
+            load_dataset(path, target=target)
+
+    def test_images_have_no_target(self):
+        with pytest.raises(DataError, match="digits is none"):
+            load_dataset("digits", target="y")
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([1.0, np.nan, 3.0, np.nan], r"missing in bad \(2\) of 4 rows"),
+        (["a", None, "b", "a"], r"missing in bad \(1\) of 4 rows"),
+        ([1.0, np.inf, 3.0, 4.0], "'bad' is infinite in 1 of 4 rows"),
+        (["1", "2", "n/a?", "4"], "'bad' holds numbers, but 1 of 4 .*'n/a\\?' in row 2"),
+        (pd.date_range("2020-01-01", periods=4), "'bad' is of type datetime64"),
+        ([1j, 2j, 3j, 4j], "complex"),
+        ([-1.5e308, 1.5e308, 0, 0], "too far"),
+        ([[1], [2], [3], [4]], "neither numbers nor text"),
+    ],
+)
+def test_columns_that_cannot_be_learned_are_refused(column, message):
+    with pytest.raises(DataError, match=message):
+        fitted(pd.DataFrame({"good": range(4), "bad": column}))
+
+
+def test_identifiers_are_refused_and_fifty_categories_are_not():
+    names = [f"part-{i}" for i in range(51)]
+    with pytest.raises(DataError, match=r"'id' holds 51 different texts in 51 rows.*remove it"):
+        fitted(pd.DataFrame({"id": names, "x": range(51)}))
+    assert fitted(pd.DataFrame({"id": names[:50]})).groups == (50,)
+
+
+def test_constant_columns_are_left_out_with_a_warning(mixed):
+    (warning,) = fitted(mixed).warnings
+    assert warning.endswith(": unit, flat")
+    with pytest.raises(DataError, match=r"one value only \(unit, flat\)"):
+        fitted(mixed[["unit", "flat"]])
+
+
+def test_a_table_comes_back_as_it_was(mixed):
+    columns = fitted(mixed)
+    stored = columns.materialise(Table(mixed))
+    assert columns.sample_shape == (2 + 3 + 2 + 3,) == stored.shape[1:]
+    x = columns.scale(stored)
+    assert x.dtype == np.float32
+    assert_array_equal(x[:, 2:].sum(axis=1), [3.0] * 4)
+    assert_frame_equal(columns.to_frame(columns.unscale(x)), mixed)
+    again = restore_preprocessing(json.loads(json.dumps(columns.to_dict())))
+    assert again == columns
+
+
+@settings(deadline=None)
+@given(st.lists(FINITE, min_size=2, max_size=150).filter(lambda v: min(v) < max(v)))
+def test_scaling_is_monotone_bounded_and_invertible(values):
+    columns = fitted(pd.DataFrame({"x": values}))
+    if not columns.numbers:
+        return
+    ordered = np.unique(values)[:, None]
+    x = columns.scale(ordered)
+    assert (x[0], x[-1]) == (-1.0, 1.0)
+    assert (np.diff(x[:, 0]) >= 0).all()
+    back = columns.unscale(x)[:, 0]
+    (column,) = columns.numbers
+    assert back.min() >= ordered[0] - abs(ordered[0]) * 1e-9
+    assert back.max() <= ordered[-1] + abs(ordered[-1]) * 1e-9
+    # float32 keeps seven digits of a place, and a place stands for its stretch between knots.
+    stretch = np.max(np.diff(column.knots) / np.diff(column.places))
+    assert_allclose(back, ordered[:, 0], rtol=1e-9, atol=stretch * 2e-7)
+
+
+def test_what_is_far_out_stays_far_out_and_finite():
+    columns = fitted(pd.DataFrame({"x": np.random.default_rng(0).exponential(size=500)}))
+    high = columns.numbers[0].knots[-1]
+    x = columns.scale(np.array([[high], [2 * high], [3 * high], [1e300], [-1e300]]))[:, 0]
+    assert (np.diff(x[:4]) > 0).all()
+    assert_array_equal(x[3:], [FARTHEST, -FARTHEST])
+
+
+def test_skewed_columns_are_spread_like_normal_ones():
+    # What made detection work: with plain minimum and maximum most of these lie below -0.9.
+    values = np.random.default_rng(0).lognormal(sigma=2, size=1000)
+    x = fitted(pd.DataFrame({"x": values})).scale(values[:, None])
+    assert abs(np.median(x)) < 0.02
+    assert 0.25 < x.std() < 0.45
+
+
+def test_generated_numbers_have_as_many_decimals():
+    frame = pd.DataFrame({"price": [0.99, 5.25, 7.5], "exact": [1 / 3, 2 / 3, 0.123]})
+    columns = fitted(frame)
+    made = columns.to_frame(columns.unscale(np.random.default_rng(0).uniform(-1, 1, (50, 2))))
+    assert_array_equal(made["price"], made["price"].round(2))
+    assert (made["exact"] != made["exact"].round(9)).all()
+
+
+def test_rows_of_another_table(mixed):
+    columns = fitted(mixed)
+    other = mixed[mixed.columns[::-1]].assign(more=1)
+    other["colour"] = ["red", "pink", None, "blue"]
+    other["length"] = ["1.5", "2.0", "3.0", "long"]
+    assert columns.unknown(other) == ["more"]
+    stored, reasons = columns.read_rows(other)
+    assert reasons == {2: "colour is missing", 3: "length is 'long', not a number"}
+    # Categories are sorted: blue, green, red; the unknown one is none of them.
+    assert_array_equal(stored[:2, 2:5], [[0, 0, 1], [0, 0, 0]])
+    with pytest.raises(DataError, match="lacks length, sharp, which"):
+        columns.read_rows(mixed.drop(columns=["sharp", "length"]))
+    # A constant column was not learned, so it may be missing.
+    assert len(columns.read_rows(mixed.drop(columns="flat"))[0]) == 4
+
+
+def test_arrays_with_two_axes_are_tables_of_numbers():
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    dataset = from_arrays(x, ["a", "b", "a", "b"])
+    assert list(dataset.images.frame) == ["x0", "x1", "x2"]
+    columns = Columns.fit(dataset.images)
+    assert columns.target.name == "y"
+    assert_array_equal(columns.materialise(dataset.images), x)
+    half = dataset.subset(np.array([3, 0]))
+    assert_array_equal(columns.materialise(half.images), x[[3, 0]])
+    assert half.names == ("3", "0")
+    with pytest.raises(DataError, match="no images"):
+        dataset.headers()
+    with pytest.raises(DataError, match="DataFrame for columns of text"):
+        from_arrays(np.array([["a", "b"]]))
+
+
+def test_equal_rows_on_both_sides_of_a_split():
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((40, 3))
+    rows[31] = rows[2]
+    split = Split(np.arange(25), np.arange(25, 30), np.arange(30, 40))
+    assert near_duplicates(rows, split) == [(2, 31, 1.0)]
+    # Where few values are possible, equal rows are chance.
+    assert near_duplicates(rng.integers(0, 2, (40, 3)).astype(float), split) == []
+    # Every row twice: then no value is alone, and yet nothing of it is chance.
+    assert len(near_duplicates(np.repeat(rows[:20], 2, axis=0)[rng.permutation(40)], split)) > 2

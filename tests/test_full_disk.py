@@ -1,0 +1,134 @@
+"""A disk that is full: one sentence, nothing half-written, and --resume ends as if it never was."""
+
+import resource
+import shutil
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from augan import augment_folder, detect_folder
+from augan.bundle import BUNDLE_NAME, load_bundle
+from augan.config import Config
+from augan.data.images import write_png
+from augan.data.preprocessing import Preprocessing
+from augan.exceptions import BundleError, DataError
+from augan.report.figures import augmentation_figure, detection_figure
+from augan.training.runs import RunFolder
+from augan.workflow import train
+
+CONFIG = Config().replace(
+    training__steps=20,
+    training__batch_size=8,
+    gan__architecture="mlp",
+    gan__latent_dim=3,
+    generator__width=1,
+    discriminator__width=1,
+    encoder__width=1,
+    classifier__width=2,
+    monitor__enabled=False,
+    task="generate",
+    training__keep_codes=False,
+)
+
+
+@contextmanager
+def files_of_at_most(size):
+    """The system refuses to let a file grow beyond `size` bytes, as a full disk would."""
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+
+
+def hidden(folder):
+    return [path for path in folder.rglob("*") if path.name.startswith(".")]
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_digits, tmp_path_factory):
+    """A run for which there was room."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    train(CONFIG, tiny_digits, out=out)
+    return out
+
+
+def test_a_checkpoint_that_does_not_fit(whole, tiny_digits, tmp_path):
+    run = tmp_path / "run"
+    message = r"cannot write the checkpoint .*gan\.safetensors after step 20 \(File too large\).*"
+    with files_of_at_most(8192), pytest.raises(DataError, match=f"{message}--resume"):
+        train(CONFIG, tiny_digits, out=run)
+    assert hidden(tmp_path) == []
+    assert [path.stem for path in (run / "checkpoints").iterdir()] == ["classifier"]
+    train(CONFIG, tiny_digits, out=run, resume=True)
+    assert load_bundle(run).sha256 == load_bundle(whole).sha256
+    assert (run / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+def test_a_bundle_that_does_not_fit(whole, tiny_digits, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    (run / BUNDLE_NAME).unlink()
+    # What is written before the bundle is smaller.
+    others = [path.stat().st_size for path in run.rglob("*") if path.parent.name != "checkpoints"]
+    size = (whole / BUNDLE_NAME).stat().st_size - 1
+    assert max(others) < size
+    message = r"bundle\.augan cannot be written: File too large.*nothing trained is lost.*--resume"
+    with files_of_at_most(size), pytest.raises(BundleError, match=message):
+        train(CONFIG, tiny_digits, out=run, resume=True)
+    assert not (run / BUNDLE_NAME).exists()
+    assert hidden(tmp_path) == []
+    train(CONFIG, tiny_digits, out=run, resume=True)
+    assert load_bundle(run).sha256 == load_bundle(whole).sha256
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(tiny_digits, tmp_path):
+    with files_of_at_most(10), pytest.raises(DataError, match=r"cannot write the run .*--out"):
+        train(CONFIG, tiny_digits, out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_small_files_of_a_run_are_whole_or_as_they_were(tmp_path):
+    run = RunFolder(tmp_path / "run", "digits", {"seed": 0})
+    run.write_skipped([("a.png", "empty")])
+    before = {path.name: path.read_bytes() for path in run.path.iterdir()}
+    many = [(f"{number}.png", "empty") for number in range(100)]
+    for write in (
+        lambda: run.write_skipped(many),
+        lambda: run.write_json("run.json", dict(many)),
+        lambda: run.write_text("config.yaml", "x" * 100),
+    ):
+        refused = pytest.raises(DataError, match="cannot write the run")
+        with refused, files_of_at_most(50), run.writing():
+            write()
+        assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
+
+
+def test_images_and_scores_are_whole_or_absent(digits_bundle, tmp_path):
+    with files_of_at_most(100), pytest.raises(DataError, match=r"cannot write .*free some space"):
+        augment_folder(digits_bundle, "3", 20, tmp_path / "made")
+    write_png(tmp_path / "images.png", np.zeros((8, 8, 1), np.uint8))
+    with files_of_at_most(50), pytest.raises(DataError, match=r"cannot write .*free some space"):
+        detect_folder(digits_bundle, tmp_path / "images.png", tmp_path / "scores")
+    assert [path.name for path in tmp_path.iterdir()] == ["images.png"]
+
+
+def test_a_picture_that_does_not_fit_says_that_the_rest_is_whole(digits_bundle, tmp_path):
+    write_png(tmp_path / "one.png", np.zeros((8, 8, 1), np.uint8))
+    scored = detect_folder(digits_bundle, tmp_path / "one.png", tmp_path / "scores")
+    preprocessing = Preprocessing.from_dict(digits_bundle.preprocessing)
+    generated = augment_folder(digits_bundle, "3", 20, tmp_path / "made")
+    for draw, out in (
+        (lambda: augmentation_figure(generated), generated.out),
+        (lambda: detection_figure(scored, preprocessing), scored.out),
+    ):
+        with files_of_at_most(10), pytest.raises(DataError, match="cannot write the picture") as it:
+            draw()
+        assert f"is complete in {out}" in str(it.value)
+    assert hidden(tmp_path) == []
+    assert len(list((tmp_path / "made" / "3").iterdir())) == 20
+    # What is written at the second attempt is the picture.
+    assert augmentation_figure(replace(generated)).is_file()

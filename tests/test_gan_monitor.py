@@ -1,0 +1,77 @@
+"""The monitor's verdicts are pure functions of a few numbers."""
+
+import math
+
+import pytest
+
+from augan.gan.monitor import MAX_LOSS, PATIENCE, WARM_UP, Health, diverged, judge, magnitude
+
+HEALTHY = {
+    "kernel_distance": 0.01,
+    "diversity": 0.9,
+    "coverage": 0.9,
+    "r_t": 0.3,
+    "r_v": 0.4,
+}
+COLLAPSED = {"diversity": 0.1}
+UNCOVERED = {"coverage": 0.01}
+OVERFITTED = {"r_t": 1.0, "r_v": 1.2}
+
+
+def history(*changes, begun=WARM_UP):
+    """Evaluations every 100 steps, each healthy but for its changes."""
+    return [
+        Health(step=100 * (i + 1), done=begun + i / 100, **{**HEALTHY, **change})
+        for i, change in enumerate(changes)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ([], None),
+        ([COLLAPSED], None),
+        ([COLLAPSED, {}], None),
+        ([COLLAPSED, {}, COLLAPSED], None),
+        ([{}, COLLAPSED, COLLAPSED], "collapse"),
+        ([COLLAPSED, UNCOVERED], "collapse"),
+        ([OVERFITTED, OVERFITTED], "overfitting"),
+        ([{"r_t": 1.0}, {"r_t": 1.0}], None),
+        ([{"r_v": 1.2}, {"r_v": 1.2}], None),
+        ([OVERFITTED, COLLAPSED], None),
+    ],
+)
+def test_an_alarm_needs_two_bad_evaluations_in_a_row(changes, kind):
+    alarm = judge(history(*changes))
+    assert (alarm.kind if alarm else None) == kind
+    if alarm:
+        assert alarm.step == 100 * len(changes)
+        assert f"at step {alarm.step}" in alarm.sentence
+
+
+def test_poor_variety_at_the_beginning_is_no_alarm():
+    assert PATIENCE == 2
+    early = history(COLLAPSED, COLLAPSED, begun=WARM_UP / 2)
+    assert judge(early) is None
+    assert judge([early[0], *history(COLLAPSED)]) is None
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([], 0.0),
+        ([0.5, -3.0], 3.0),
+        ([0.5, math.nan], math.inf),
+        ([-math.inf, 2.0], math.inf),
+    ],
+)
+def test_what_is_not_finite_counts_as_infinite(losses, expected):
+    assert magnitude(losses) == expected
+
+
+def test_the_sentence_of_a_divergence_says_what_was_kept():
+    grown = diverged(40, 2 * MAX_LOSS, evaluated=True)
+    assert (grown.kind, grown.step) == ("divergence", 40)
+    assert "a loss had grown to 2.0e+04 at step 40; the best weights so far" in grown.sentence
+    broken = diverged(20, math.inf, evaluated=False)
+    assert "a loss was no longer finite at step 20; no weights had been" in broken.sentence

@@ -1,0 +1,341 @@
+"""Tables from end to end: train, augment, generate, detect; commands and estimators."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from augan import GANDetector, GANOverSampler, augment_folder, detect_folder, generate_folder
+from augan.bundle import Bundle, restore_network
+from augan.config import Config
+from augan.data.loading import load_dataset
+from augan.detect.detector import METHODS, check_accepts
+from augan.exceptions import ConfigError, DataError
+from augan.gan.inference import Inference
+from augan.training.defaults import resolve
+from augan.training.rules import TABLE_RULES
+from augan.workflow import train
+
+
+def parts(n: int = 240) -> pd.DataFrame:
+    """Rows of two kinds of part that differ in everything, the target in the middle."""
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 2, n)
+    return pd.DataFrame(
+        {
+            "weight": np.round(rng.lognormal(kind, 0.3), 2),
+            "holes": rng.poisson(2 + 4 * kind),
+            "kind": np.array(["bolt", "plate"])[kind],
+            "colour": np.where(rng.random(n) < 0.9, "red", "blue"),
+            "coated": (rng.random(n) < 0.2 + 0.6 * kind),
+            "unit": "g",
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tables") / "parts.csv"
+    parts().to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_config: Config, table: Path) -> Bundle:
+    out = table.parent / "run"
+    return train(tiny_config, load_dataset(table, target="kind"), out=out)
+
+
+def synthetic(folder: Path) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    with open(folder / "manifest.csv", newline="") as file:
+        return pd.read_csv(folder / "synthetic.csv"), list(csv.DictReader(file))
+
+
+class TestTraining:
+    def test_every_part_is_there_and_the_warning_says_what_is_not_learned(
+        self, bundle: Bundle
+    ) -> None:
+        assert set(bundle.networks) == {"generator", "discriminator", "encoder", "classifier"}
+        assert bundle.networks["generator"].spec["architecture"] == "mlp"
+        assert bundle.data["class_names"] == ["bolt", "plate"]
+        assert bundle.metrics["warnings"] == ["left out, because they have one value only: unit"]
+        assert not (bundle.path.parent / "samples").exists()
+
+    def test_the_monitor_measures_rows(self, tiny_config: Config, tmp_path: Path) -> None:
+        path = tmp_path / "t.csv"
+        parts(400).drop(columns="kind").to_csv(path, index=False)
+        unlabelled = train(tiny_config, load_dataset(path), out=tmp_path / "run")
+        # 400 rows: 99 calibrate and 30 tune, enough to measure on; nothing can be turned.
+        assert set(unlabelled.networks) == {"generator", "discriminator", "encoder"}
+        assert unlabelled.metrics["fidelity"]["extractor"] == "values"
+        assert np.isfinite(unlabelled.metrics["fidelity"]["kernel_distance"])
+
+    def test_equal_settings_give_equal_bundles(
+        self, tiny_config: Config, table: Path, bundle: Bundle, tmp_path: Path
+    ) -> None:
+        again = train(tiny_config, load_dataset(table, target="kind"), out=tmp_path / "again")
+        assert again.sha256 == bundle.sha256
+
+    def test_a_generated_row_is_numbers_and_one_choice_of_each_group(self, bundle: Bundle) -> None:
+        generator = restore_network(bundle, "generator")
+        assert bundle.networks["generator"].spec["arguments"]["groups"] == [2, 2]
+        generate = Inference(lambda z, c: generator([z, c], training=False), (8,), (2,))
+        noise = np.random.default_rng(0).standard_normal((100, 8)) * 5
+        (rows,) = generate(noise, np.eye(2)[np.arange(100) % 2])
+        assert rows.shape == (100, 2 + 2 + 2)
+        assert (np.abs(rows[:, :2]) <= 1).all()
+        np.testing.assert_allclose(rows[:, 2:4].sum(axis=1), 1, atol=1e-6)
+        np.testing.assert_allclose(rows[:, 4:].sum(axis=1), 1, atol=1e-6)
+
+    @pytest.mark.parametrize("rule", TABLE_RULES, ids=lambda rule: rule.forbids)
+    def test_what_needs_pixels_is_refused_with_the_nearest_legal_setting(
+        self, table: Path, rule: object
+    ) -> None:
+        setting = {
+            "gan.architecture=mlp": "gan.architecture=dcgan",
+            "gan.diffaug=[]": "gan.diffaug=[translation]",
+            "data.size=null": "data.size=16",
+        }[rule.instead[0]]
+        config, dataset = Config().override([setting]), load_dataset(table)
+        with pytest.raises(ConfigError, match="on a table is not possible") as caught:
+            resolve(config, dataset)
+        assert f"nearest legal: --set {rule.instead[0]}" in str(caught.value)
+        resolve(config.override(rule.instead), dataset)
+
+    def test_the_defaults_of_a_table(self, table: Path) -> None:
+        config, _ = resolve(Config(), load_dataset(table))
+        assert (config.gan.architecture, config.gan.diffaug, config.data.size) == ("mlp", (), None)
+        assert config.task == "detect"
+        assert resolve(config, load_dataset(table))[0] == config
+
+
+class TestAugment:
+    def test_csv_has_the_columns_and_types_of_the_training_table(
+        self, bundle: Bundle, tmp_path: Path
+    ) -> None:
+        result = augment_folder(bundle, "plate", 600, tmp_path / "a", seed=3)
+        assert (result.noun, result.format, result.gallery) == ("rows", "csv", None)
+        assert result.to_dict()["num_rows"] == 600
+        made, manifest = synthetic(tmp_path / "a")
+        real = parts()
+        assert list(made) == list(real)
+        assert made.dtypes.to_dict() == real.dtypes.to_dict()
+        assert (made["kind"] == "plate").all()
+        assert (made["unit"] == "g").all()
+        assert set(made["colour"]) <= {"red", "blue"}
+        assert made["weight"].between(real["weight"].min(), real["weight"].max()).all()
+        assert_array_equal(made["weight"], made["weight"].round(2))
+        assert len(manifest) == 600
+        assert {(row["file"], row["class"]) for row in manifest} == {("synthetic.csv", "plate")}
+        assert [row["index"] for row in manifest[:3]] == ["0", "1", "2"]
+
+    def test_a_row_depends_on_seed_and_index_only(self, bundle: Bundle, tmp_path: Path) -> None:
+        for name, n, seed in (("few", 3, 0), ("many", 520, 0), ("other", 3, 1)):
+            generate_folder(bundle, n, tmp_path / name, seed=seed)
+        few, many, other = (synthetic(tmp_path / n)[0] for n in ("few", "many", "other"))
+        pd.testing.assert_frame_equal(many[:3], few)
+        assert not other.equals(few)
+        assert set(many["kind"]) == {"bolt", "plate"}
+
+    @pytest.mark.parametrize("format", ["png", "npz", "xlsx"])
+    def test_rows_are_no_pictures(self, bundle: Bundle, tmp_path: Path, format: str) -> None:
+        with pytest.raises(ConfigError, match=f"rows cannot be written as '{format}'.*csv"):
+            generate_folder(bundle, 3, tmp_path / "g", format=format)
+        with pytest.raises(ConfigError, match="policy 'light'"):
+            augment_folder(bundle, "bolt", 3, tmp_path / "g", policy="light")
+        assert not (tmp_path / "g").exists()
+
+    def test_images_are_no_rows(self, digits_bundle: Bundle, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"images cannot be written as 'csv'.*png or npz"):
+            generate_folder(digits_bundle, 3, tmp_path / "g", format="csv")
+
+    def test_npz_holds_the_pixels_of_the_png_files(
+        self, digits_bundle: Bundle, tmp_path: Path
+    ) -> None:
+        generate_folder(digits_bundle, 12, tmp_path / "png", seed=5)
+        generate_folder(digits_bundle, 12, tmp_path / "npz", seed=5, format="npz")
+        dataset = load_dataset(tmp_path / "npz" / "synthetic.npz")
+        files = sorted((tmp_path / "png").glob("*.png"))
+        assert_array_equal(dataset.images[..., 0], [np.asarray(Image.open(f)) for f in files])
+        assert dataset.class_names == tuple(digits_bundle.data["class_names"])
+        with open(tmp_path / "npz" / "manifest.csv", newline="") as file:
+            classes = [row["class"] for row in csv.DictReader(file)]
+        assert [dataset.class_names[label] for label in dataset.labels] == classes
+
+
+class TestDetect:
+    def scores(self, bundle: Bundle, frame: pd.DataFrame, tmp_path: Path) -> tuple:
+        frame.to_csv(tmp_path / "new.csv", index=False)
+        result = detect_folder(bundle, tmp_path / "new.csv", tmp_path / "out")
+        return result, pd.read_csv(tmp_path / "out" / "scores.csv")
+
+    def test_a_line_for_each_row(self, bundle: Bundle, tmp_path: Path) -> None:
+        frame = parts()[:20].drop(columns="kind")
+        odd = pd.DataFrame(
+            {"weight": [1e6], "holes": [900], "colour": "pink", "coated": False, "unit": "t"}
+        )
+        result, scores = self.scores(bundle, pd.concat([frame, odd]), tmp_path)
+        assert scores["path"].tolist() == list(range(21))
+        assert scores["anomaly"].iloc[-1] == 1
+        assert scores["p_value"].iloc[-1] == scores["p_value"].min()
+        assert scores["score"].idxmax() == 20
+        assert (result.num_scored, result.most_anomalous[0].path) == (21, "20")
+        assert "calibration rows" in result.guarantee.sentence
+        np.testing.assert_allclose(
+            scores["score"], scores["image_residual"] + scores["feature_residual"]
+        )
+
+    def test_columns_may_be_reordered_and_unknown_ones_are_ignored(
+        self, bundle: Bundle, tmp_path: Path
+    ) -> None:
+        frame = parts()[:20]
+        _, plain = self.scores(bundle, frame, tmp_path)
+        result, mixed = self.scores(bundle, frame[frame.columns[::-1]].assign(new="?"), tmp_path)
+        assert_array_equal(mixed["score"], plain["score"])
+        assert any("no such columns: new" in text for text in result.warnings)
+
+    def test_rows_that_cannot_be_used_have_no_score(self, bundle: Bundle, tmp_path: Path) -> None:
+        frame = parts()[:4].astype({"weight": object})
+        frame.loc[1, "weight"], frame.loc[2, "colour"] = "heavy", None
+        result, scores = self.scores(bundle, frame, tmp_path)
+        assert scores["score"].isna().tolist() == [False, True, True, False]
+        assert result.unreadable == [
+            ("1", "weight is 'heavy', not a number"),
+            ("2", "colour is missing"),
+        ]
+        with pytest.raises(DataError, match="none of the 1 rows"):
+            self.scores(bundle, frame[1:2], tmp_path)
+
+    def test_a_missing_column_is_an_error(self, bundle: Bundle, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="lacks holes"):
+            self.scores(bundle, parts().drop(columns="holes"), tmp_path)
+
+    def test_a_folder_for_a_table_and_a_table_for_images(
+        self, bundle: Bundle, digits_bundle: Bundle, table: Path, tmp_path: Path
+    ) -> None:
+        with pytest.raises(DataError, match="is no table, but the model was trained on one"):
+            detect_folder(bundle, tmp_path, tmp_path / "out")
+        with pytest.raises(DataError, match="is a table, but the model was trained on images"):
+            detect_folder(digits_bundle, table, tmp_path / "out")
+
+    def test_methods_say_what_they_accept(self) -> None:
+        for name, method in METHODS.items():
+            assert set(method.accepts) <= {"images", "rows"}
+            for noun in method.accepts:
+                check_accepts(name, noun)
+        with pytest.raises(ConfigError, match="does not score sounds"):
+            check_accepts("fanogan", "sounds")
+
+
+class TestEstimators:
+    def test_the_detector_takes_plain_rows_and_frames(self) -> None:
+        X = np.random.default_rng(0).standard_normal((60, 3))
+        frame = pd.DataFrame(X, columns=list("abc"))
+        detector = GANDetector(steps=5, random_state=0).fit(X)
+        named = GANDetector(steps=5, random_state=0).fit(frame)
+        assert detector.n_features_in_ == 3
+        assert named.feature_names_in_.tolist() == ["a", "b", "c"]
+        assert_array_equal(detector.score_samples(X), named.score_samples(frame))
+        with pytest.raises(ValueError, match="NaN"):
+            detector.predict([[0.0, np.nan, 1.0]])
+        with pytest.raises(ValueError, match="4 features"):
+            detector.predict(np.zeros((1, 4)))
+
+    def test_the_detector_takes_text_and_is_not_confused_by_a_new_category(self) -> None:
+        frame = parts(120).drop(columns="unit")
+        detector = GANDetector(steps=5, random_state=0).fit(frame)
+        assert detector.predict(frame).shape == (120,)
+        unseen = frame[:1].assign(colour="pink")
+        assert detector.score_samples(unseen) != detector.score_samples(frame[:1])
+
+    def test_the_sampler_keeps_columns_and_types(self) -> None:
+        frame = parts(150)
+        X, y = frame.drop(columns="kind"), frame["kind"]
+        keep = (y == "bolt") | (np.arange(len(y)) % 4 == 0)
+        X, y = X[keep], y[keep]
+        X_new, y_new = GANOverSampler(steps=5, random_state=0).fit_resample(X, y)
+        assert (y_new == "bolt").sum() == (y_new == "plate").sum()
+        pd.testing.assert_frame_equal(X_new[: len(X)], X.reset_index(drop=True))
+        assert X_new.dtypes.to_dict() == X.dtypes.to_dict()
+        assert y_new.name == "kind"
+
+    @pytest.mark.slow
+    def test_scikit_learn_has_no_complaint(self) -> None:
+        from sklearn.utils.estimator_checks import check_estimator
+
+        results = check_estimator(GANDetector(steps=5), on_fail=None, on_skip=None)
+        failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
+        assert failed == {}
+        assert len(results) > 40
+
+    @pytest.mark.slow
+    def test_imbalanced_learn_has_no_complaint(self) -> None:
+        from imblearn.utils.estimator_checks import estimator_checks_generator
+
+        for estimator, check in estimator_checks_generator(GANOverSampler(steps=5, random_state=0)):
+            check(estimator)
+
+
+class TestCommands:
+    def run(self, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "augan_cli", *map(str, arguments)]
+        return subprocess.run(command, cwd=cwd, env=os.environ, capture_output=True, text=True)
+
+    @pytest.mark.slow
+    def test_train_augment_and_detect(self, table: Path, tmp_path: Path) -> None:
+        done = self.run("train", table, "--target", "kind", "--steps", 20, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "parts: 240 rows of 2 classes as 2 numbers and 2 categories" in done.stderr
+        done = self.run("augment", "--class", "bolt", "--n", 7, "--json", cwd=tmp_path)
+        about = json.loads(done.stdout)
+        assert (about["num_rows"], about["format"], "picture" in about) == (7, "csv", False)
+        done = self.run("detect", table, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "of 240 rows flagged" in done.stdout
+        assert (tmp_path / "runs" / "latest" / "detect-parts" / "scores.csv").is_file()
+
+    @pytest.mark.slow
+    def test_an_error_is_one_line(self, table: Path, tmp_path: Path) -> None:
+        done = self.run("train", table, "--target", "kinds", cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert "did you mean 'kind'?" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_classifier_learns_from_synthetic_rows(tmp_path: Path) -> None:
+    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    test = np.arange(len(y)) % 3 == 0
+    path = tmp_path / "cells.csv"
+    X[~test].assign(malignant=y[~test] == 0).to_csv(path, index=False)
+    config = Config().override(["task=generate", "training.steps=600"])
+    bundle = train(config, load_dataset(path, target="malignant"), out=tmp_path / "run")
+    generate_folder(bundle, 1000, tmp_path / "made")
+    made, _ = synthetic(tmp_path / "made")
+    learner = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    learner.fit(made[X.columns], made["malignant"])
+    # Real rows teach 0.97, and always the larger class is right for 0.63.
+    assert learner.score(X[test], y[test] == 0) > 0.9
+
+
+@pytest.mark.slow
+def test_malignant_cells_are_anomalies_to_a_model_of_benign_ones() -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    benign, malignant = X[y == 1], X[y == 0]
+    detector = GANDetector(steps=600, random_state=0).fit(benign[:250])
+    scores = detector.score_samples(np.concatenate([benign[250:], malignant]))
+    truth = np.r_[np.ones(len(benign) - 250), np.zeros(len(malignant))]
+    # Five nearest neighbours reach 0.95.
+    assert roc_auc_score(truth, scores) > 0.9
