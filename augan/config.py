@@ -47,7 +47,7 @@ class GanSection(Section):
     noise: Literal["normal", "uniform"] = "normal"
     diffaug: tuple[Literal["translation", "colour", "cutout"], ...] | None = None
     negatives: tuple[Literal["cut_paste", "jigsaw", "perlin", "scar"], ...] | None = None
-    transformations: bool | None = None  # whether the discriminator learns to recognise them
+    transformations: bool | None = None  # whether the discriminator learns to tell them
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
         0.5,
         0.999,
@@ -97,7 +97,7 @@ class TrainingSection(Section):
 
 
 class DetectSection(Section):
-    method: Literal["fanogan"] = "fanogan"
+    method: Literal["anogan", "fanogan", "features"] = "fanogan"
     far: Rate | None = None  # false-alarm rate; None: 0.05, or the smallest one supported
 
 

@@ -34,6 +34,7 @@ class AnoGAN:
     """
 
     name = "anogan"
+    accepts: tuple[str, ...] = ("images", "rows")
     needs: tuple[str, ...] = ("generator", "discriminator")
     terms: tuple[str, ...] = ("residual", "feature_matching")
 
@@ -103,8 +104,7 @@ def _adam(
     means = [first * m + (1 - first) * g for m, g in zip(means, gradients)]
     squares = [second * v + (1 - second) * g * g for v, g in zip(squares, gradients)]
     codes = [
-        code
-        - RATE * (m / (1 - first**step)) / (tf.sqrt(v / (1 - second**step)) + _EPSILON)
+        code - RATE * (m / (1 - first**step)) / (tf.sqrt(v / (1 - second**step)) + _EPSILON)
         for code, m, v in zip(codes, means, squares)
     ]
     return codes, means, squares

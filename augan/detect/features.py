@@ -37,6 +37,7 @@ class Features:
     """
 
     name = "features"
+    accepts: tuple[str, ...] = ("images",)
     needs: tuple[str, ...] = ("discriminator", "heads")
     terms: tuple[str, ...] = ("neighbours", "mahalanobis", "transformations")
 
@@ -44,7 +45,7 @@ class Features:
         self._blocks, self._heads = feature_blocks(models["discriminator"]), models["heads"]
         self._see = Inference(self._seen, self._blocks.input_shape[1:])
         self._state: dict[str, np.ndarray] = {}
-        self._measure = self._unfitted
+        self._measure: Any = None
 
     def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
         """Learn what normal images look like, and how much each term varies on others.
@@ -69,6 +70,7 @@ class Features:
             "center": np.zeros(len(self.terms)),
             "spread": np.ones(len(self.terms)),
         }
+        self._measure = self._measurement()
         terms = self.score_terms(tune)
         self._state["center"] = terms.mean(axis=0)
         self._state["spread"] = np.maximum(terms.std(axis=0), 1e-12)
@@ -80,6 +82,9 @@ class Features:
         terms = np.concatenate(parts).astype(np.float64)
         return (terms - self._state["center"]) / self._state["spread"]
 
+    def reconstruct(self, images: np.ndarray) -> None:
+        """Return None: this method compares and draws nothing."""
+
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
         return self._state
@@ -87,6 +92,7 @@ class Features:
     def restore(self, state: Mapping[str, np.ndarray]) -> Self:
         """Take back what `state` returned."""
         self._state = {name: np.asarray(value) for name, value in state.items()}
+        self._measure = self._measurement()
         return self
 
     def _seen(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,9 +111,7 @@ class Features:
 
     def _block_scales(self, features: np.ndarray) -> np.ndarray:
         """One factor for each feature, by which every block has the same total variance."""
-        sizes = [
-            int(np.prod(_pooled_shape(shape[1:]))) for shape in self._blocks.output_shape
-        ]
+        sizes = [int(np.prod(_pooled_shape(shape[1:]))) for shape in self._blocks.output_shape]
         ends = np.cumsum(sizes)
         scales = np.ones(features.shape[1], np.float32)
         for start, end in zip([0, *ends], ends):
@@ -143,7 +147,9 @@ def _pooled_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _nearest(codes: Tensor, reference: Tensor, count: int) -> Tensor:
     """Mean distance of codes `[B, K]` to the nearest of the reference `[M, K]`, `[B]`."""
-    squares = tf.reduce_sum(reference**2, axis=1) - 2 * tf.matmul(codes, reference, transpose_b=True)
+    squares = tf.reduce_sum(reference**2, axis=1) - 2 * tf.matmul(
+        codes, reference, transpose_b=True
+    )
     squares += tf.reduce_sum(codes**2, axis=1, keepdims=True)
     nearest = -tf.math.top_k(-squares, min(count, reference.shape[0])).values
     return tf.reduce_mean(tf.sqrt(tf.nn.relu(nearest)), axis=1)

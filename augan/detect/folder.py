@@ -30,7 +30,7 @@ class ScoredImage:
     score: float
     anomaly: bool
     image: np.ndarray
-    reconstruction: np.ndarray
+    reconstruction: np.ndarray | None
 
 
 @dataclass
@@ -183,7 +183,13 @@ class _Block:
         worst = np.argsort(-scores, kind="stable")[:GALLERY]
         again = detector.reconstruct(self.stored[worst])
         result.most_anomalous += [
-            ScoredImage(readable[i], float(scores[i]), bool(flags[i]), self.stored[i], again[place])
+            ScoredImage(
+                readable[i],
+                float(scores[i]),
+                bool(flags[i]),
+                self.stored[i],
+                None if again is None else again[place],
+            )
             for place, i in enumerate(worst)
         ]
         result.most_anomalous.sort(key=lambda image: -image.score)

@@ -16,7 +16,7 @@ Tensor = Any
 TURNS = 4
 SHIFT = 0.125  # of the side; what leaves on one side is mirrored in on the other
 HEADS = (TURNS, 3, 3)  # quarter turns; stays, up or down; stays, left or right
-KINDS: tuple[tuple[int, int, int], ...] = tuple(product(*map(range, HEADS)))
+KINDS = tuple(product(range(HEADS[0]), range(HEADS[1]), range(HEADS[2])))
 # A third of them, in which each turn meets each shift in either direction equally often: judging
 # an image by these costs a third and told normal from other images as well.
 PROBES = tuple(kind for kind in KINDS if sum(kind) % 3 == 0)
