@@ -18,7 +18,8 @@ Tensor = Any
 
 STEPS = 500
 LAMBDA = 0.1
-RATE = 0.02  # Adam's; codes are of order 1, and 500 steps must be able to cross the prior
+RATE = 1e-3  # Adam's, so that no code ends further than half its prior's spread from its start
+STARTS = 256  # codes of the prior, the same for every image, of which the closest is gone on from
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 
 
@@ -71,6 +72,22 @@ class AnoGAN:
         inputs = [codes[0], *(tf.nn.softmax(logits) for logits in codes[1:])]
         return self._generator(inputs if len(inputs) > 1 else inputs[0], training=False)
 
+    def _start(self, images: Tensor, deep: Tensor) -> list[Tensor]:
+        """For each image, the one of the same few codes of the prior that draws it best.
+
+        From one code alone the search would have to cross what lies between normal images.
+        """
+        choices = [
+            tf.random.stateless_normal((STARTS, size), tf.constant([i, 0]))
+            for i, size in enumerate(self._sizes)
+        ]
+        drawn = self._generate(choices)
+        seen = self._features(drawn, training=False)[-1]
+        pairs = ((images, drawn, 1 - LAMBDA), (deep, seen, LAMBDA))
+        losses = tf.add_n([weight * _distances(x, y) for x, y, weight in pairs])
+        best = tf.argmin(losses, axis=1)
+        return [tf.gather(codes, best) for codes in choices]
+
     def _parts(self, images: Tensor, deep: Tensor, codes: list[Tensor]) -> tuple[Tensor, Tensor]:
         again = self._generate(codes)
         residual = _absolute(images - again)
@@ -79,7 +96,7 @@ class AnoGAN:
 
     def _searched(self, images: Tensor) -> tuple[Tensor, Tensor]:
         deep = self._features(images, training=False)[-1]
-        codes = [tf.zeros((images.shape[0], size)) for size in self._sizes]
+        codes = self._start(images, deep)
         means, squares = [[tf.zeros_like(code) for code in codes] for _ in range(2)]
         for step in tf.range(1, self.steps + 1):
             with tf.GradientTape() as tape:
@@ -108,6 +125,13 @@ def _adam(
         for code, m, v in zip(codes, means, squares)
     ]
     return codes, means, squares
+
+
+def _distances(x: Tensor, y: Tensor) -> Tensor:
+    """Sums of absolute differences between each of x `[B, ...]` and each of y `[M, ...]`."""
+    flat = tf.reshape(y, (y.shape[0], -1))
+    rows = tf.reshape(x, (x.shape[0], -1))
+    return tf.map_fn(lambda row: tf.reduce_sum(tf.abs(flat - row), axis=1), rows)
 
 
 def _absolute(difference: Tensor) -> Tensor:

@@ -59,7 +59,9 @@ class Features:
         scales = self._block_scales(features)
         components = min(COMPONENTS, len(features) - 1, features.shape[1])
         pca = PCA(components, svd_solver="randomized", random_state=0).fit(features * scales)
-        left_over = float(max(pca.noise_variance_, 1e-12))
+        # Few images leave no variance over, and what is outside of their plane is then unheard of.
+        least = SHRINKAGE * float(pca.explained_variance_.mean())
+        left_over = max(float(pca.noise_variance_), least, 1e-12)
         self._state = {
             "scales": scales,
             "mean": pca.mean_.astype(np.float32),
