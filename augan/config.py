@@ -46,6 +46,8 @@ class GanSection(Section):
     latent_dim: Count = 64
     noise: Literal["normal", "uniform"] = "normal"
     diffaug: tuple[Literal["translation", "colour", "cutout"], ...] | None = None
+    negatives: tuple[Literal["cut_paste", "jigsaw", "perlin", "scar"], ...] | None = None
+    transformations: bool | None = None  # whether the discriminator learns to tell them
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
         0.5,
         0.999,
@@ -95,7 +97,7 @@ class TrainingSection(Section):
 
 
 class DetectSection(Section):
-    method: Literal["fanogan"] = "fanogan"
+    method: Literal["anogan", "fanogan", "features"] = "fanogan"
     far: Rate | None = None  # false-alarm rate; None: 0.05, or the smallest one supported
 
 

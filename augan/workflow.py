@@ -24,7 +24,7 @@ from augan.data.duplicates import near_duplicates
 from augan.data.prepared import AnyPreprocessing
 from augan.data.splits import Split, make_split
 from augan.data.stacked import Stacked
-from augan.detect.detector import Detector
+from augan.detect.detector import METHODS, Detector
 from augan.exceptions import BundleError, DataError
 from augan.gan.inference import Inference
 from augan.training.checkpoints import Checkpoints
@@ -100,7 +100,10 @@ class _Material:
     @property
     def parts(self) -> tuple[str, ...]:
         """What trains, in order."""
-        encoder = self.config.task != "generate" or self.config.training.keep_codes
+        task, needs = self.config.task, METHODS[self.config.detect.method].needs
+        # Codes are for augmentation; a detector alone trains an encoder only to score by it.
+        encoder = self.config.training.keep_codes if task != "detect" else False
+        encoder = encoder or (task != "generate" and "encoder" in needs)
         wanted = {
             "classifier": self.num_classes > 0,
             "rotation": self.num_classes == 0
@@ -371,7 +374,9 @@ def _add_detector(bundle: Bundle, material: _Material, networks: TrainedNetworks
         material.config.detect.method,
         networks.models,
         material.preprocessing,
-        material.pixels[split.tune],
+        material.pixels,
+        fit=split.fit,
+        tune=split.tune,
     )
     detector.calibrate(
         material.pixels,

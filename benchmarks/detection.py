@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 import augan
-from augan.config import Config
+from augan.config import Config, decided
 from augan.data.dataset import Dataset, from_arrays
 from augan.data.loading import load_dataset
 from augan.data.preprocessing import Preprocessing, prepare
@@ -27,7 +27,7 @@ from augan.data.splits import make_split
 from augan.detect.detector import Detector as FittedDetector
 from augan.detect.evaluation import BASELINES, Detector, evaluate_one_class
 from augan.exceptions import AuganError, DataError
-from augan.gan.networks import build_network, network_spec
+from augan.gan.networks import build_network, feature_blocks, network_spec
 from augan.seeding import child_rng, child_seed
 from augan.training.defaults import resolve
 from benchmarks.harness import Results, Row, Task, add_arguments, digest, run, span, spread
@@ -117,18 +117,20 @@ class UntrainedDetector(BaseEstimator):
     Whatever it detects owes nothing to training.
     """
 
-    def __init__(self, random_state: int = 0) -> None:
+    def __init__(self, method: str = "fanogan", random_state: int = 0) -> None:
+        self.method = method
         self.random_state = random_state
 
     def fit(self, X: np.ndarray, y: Any = None) -> Self:
         """Build the networks and fit the scorer on the rows that `GANDetector` would tune on."""
-        config, preprocessing = resolve(_config(self.random_state, None), from_arrays(X))
+        settings = _config(self.random_state, None, self.method)
+        config, preprocessing = resolve(settings, from_arrays(X))
         squares = preprocessing.materialise(X)
-        tune = make_split(len(X), seed=config.seed, calibrate=False).tune
+        split = make_split(len(X), seed=config.seed, calibrate=False)
         self.specs_ = _specs(config, squares.shape[1:])
         models = {role: build_network(spec) for role, spec in self.specs_.items()}
         self.detector_ = FittedDetector.fit(
-            config.detect.method, models, preprocessing, squares[tune]
+            self.method, models, preprocessing, squares, fit=split.fit, tune=split.tune
         )
         return self
 
@@ -137,8 +139,9 @@ class UntrainedDetector(BaseEstimator):
         return -self.detector_.score(self.detector_.preprocessing.materialise(X))
 
 
-def _config(seed: int, steps: int | None) -> Config:
-    return Config(seed=seed, task="detect").replace(training__steps=steps)
+def _config(seed: int, steps: int | None, method: str) -> Config:
+    settings = Config(seed=seed, task="detect")
+    return settings.replace(training__steps=steps, detect__method=method)
 
 
 def _specs(config: Config, image_shape: tuple[int, ...]) -> dict[str, dict[str, Any]]:
@@ -151,9 +154,9 @@ def _specs(config: Config, image_shape: tuple[int, ...]) -> dict[str, dict[str, 
         },
         "encoder": {"latent_dim": latent, "width": config.encoder.width},
     }
-    return {
+    specs = {
         role: network_spec(
-            config.gan.architecture,
+            decided(config.gan.architecture),
             role,
             image_shape=list(image_shape),
             num_classes=0,
@@ -162,23 +165,33 @@ def _specs(config: Config, image_shape: tuple[int, ...]) -> dict[str, dict[str, 
         )
         for role, more in arguments.items()
     }
+    judged = feature_blocks(build_network(specs["discriminator"])).output_shape[-1]
+    specs["heads"] = network_spec(
+        "linear",
+        "heads",
+        image_shape=[int(np.prod(judged[1:]))],
+        seed=child_seed(config.seed, "heads"),
+    )
+    return specs
 
 
-def _fanogan(seed: int, steps: int | None) -> Detector:
-    return augan.GANDetector(far=None, steps=steps, random_state=seed)
+def _trained(method: str, seed: int, steps: int | None) -> Detector:
+    return augan.GANDetector(method=method, far=None, steps=steps, random_state=seed)
 
 
-def _untrained(seed: int, steps: int | None) -> Detector:
-    return UntrainedDetector(seed)
+def _untrained(method: str, seed: int, steps: int | None) -> Detector:
+    return UntrainedDetector(method, seed)
 
 
 def _baseline(name: str, seed: int, steps: int | None) -> Detector:
     return BASELINES[name](seed)
 
 
+TRAINED = ("features", "fanogan", "anogan")
 METHODS: dict[str, Callable[[int, int | None], Detector]] = {
-    "fanogan": _fanogan,
-    "untrained": _untrained,
+    **{name: partial(_trained, name) for name in TRAINED},
+    "untrained": partial(_untrained, "fanogan"),
+    "untrained-features": partial(_untrained, "features"),
     **{name: partial(_baseline, name) for name in BASELINES},
 }
 """Name -> function of a seed and the updates of the GAN (None: augan's default)."""
@@ -191,8 +204,11 @@ def settings_of(method: str, steps: int | None, normal: np.ndarray) -> tuple[int
         last = estimator[-1]
         parameters = {k: v for k, v in last.get_params().items() if k != "random_state"}
         return None, digest([type(last).__name__, parameters])
-    config, _ = resolve(_config(0, steps if method == "fanogan" else None), from_arrays(normal))
-    updates = config.training.steps if method == "fanogan" else 0
+    is_trained, scorer = method in TRAINED, "features" if "features" in method else method
+    scorer = "fanogan" if scorer == "untrained" else scorer
+    settings = _config(0, steps if is_trained else None, scorer)
+    config, _ = resolve(settings, from_arrays(normal))
+    updates = config.training.steps if is_trained else 0
     return updates, digest({**config.to_dict(), "seed": None, "updates": updates})
 
 

@@ -204,7 +204,9 @@ def test_the_restored_detector_scores_to_the_last_bit(digits_bundle, tiny_digits
     # A detector fitted anew on the tune split is the same one.
     models = {role: restore_network(digits_bundle, role) for role in digits_bundle.networks}
     preprocessing = Preprocessing.from_dict(digits_bundle.preprocessing)
-    fresh = Detector.fit("fanogan", models, preprocessing, pixels[split["tune"]])
+    fresh = Detector.fit(
+        "fanogan", models, preprocessing, pixels, fit=split["fit"], tune=split["tune"]
+    )
     fresh.calibrate(pixels[split["calibrate"]], None)
     np.testing.assert_array_equal(restored.score_terms(pixels), fresh.score_terms(pixels))
     np.testing.assert_array_equal(restored.reconstruct(pixels), fresh.reconstruct(pixels))

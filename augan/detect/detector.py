@@ -12,8 +12,11 @@ import numpy as np
 
 from augan.bundle import Bundle, restore_network
 from augan.data.prepared import AnyPreprocessing, restore_preprocessing
+from augan.data.stacked import Stacked
+from augan.detect.anogan import AnoGAN
 from augan.detect.calibration import Calibration
 from augan.detect.fanogan import FAnoGAN
+from augan.detect.features import Features
 from augan.exceptions import BundleError, ConfigError
 from augan.gan import keras
 
@@ -27,16 +30,18 @@ class Method(Protocol):
     terms: tuple[str, ...]
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None: ...
-    def fit(self, images: np.ndarray) -> Self: ...
+    def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self: ...
     def score_terms(self, images: np.ndarray) -> np.ndarray: ...
-    def reconstruct(self, images: np.ndarray) -> np.ndarray: ...
+    def reconstruct(self, images: np.ndarray) -> np.ndarray | None: ...
     def state(self) -> dict[str, np.ndarray]: ...
     def restore(self, state: Mapping[str, np.ndarray]) -> Self: ...
 
 
 CHUNK = 512  # images that are float32 at once; a multiple of the batch of inference
 
-METHODS: dict[str, type[Method]] = {FAnoGAN.name: FAnoGAN}
+MOST_REFERENCE = 5000  # images of the fit split that a method may learn from, drawn evenly
+
+METHODS: dict[str, type[Method]] = {method.name: method for method in (AnoGAN, FAnoGAN, Features)}
 
 
 def check_accepts(method: str, noun: str) -> None:
@@ -64,13 +69,18 @@ class Detector:
         method: str,
         models: Mapping[str, keras.Model],
         preprocessing: AnyPreprocessing,
+        squares: np.ndarray | Stacked,
+        *,
+        fit: np.ndarray,
         tune: np.ndarray,
     ) -> Self:
-        """Fit `method` on the tune split, stored squares `[N, S, S, C]`."""
+        """Fit `method` on stored squares `[N, S, S, C]`: rows that were trained on, and others."""
         if method not in METHODS:
             raise ConfigError(f"there is no method '{method}'; choose one of {', '.join(METHODS)}")
         check_accepts(method, preprocessing.noun)
-        return cls(METHODS[method](models).fit(preprocessing.scale(tune)), preprocessing)
+        reference = fit[np.linspace(0, len(fit) - 1, min(len(fit), MOST_REFERENCE)).astype(int)]
+        parts = (preprocessing.scale(squares[rows]) for rows in (reference, tune))
+        return cls(METHODS[method](models).fit(*parts), preprocessing)
 
     def calibrated(self) -> Calibration:
         """Return the calibration; BundleError if there is none."""
@@ -101,11 +111,10 @@ class Detector:
         """Return the anomaly scores of stored squares (at `rows`), float64 `[N]`."""
         return self.score_terms(squares, rows).sum(axis=1)
 
-    def reconstruct(self, squares: np.ndarray) -> np.ndarray:
-        """Return how the GAN would draw stored squares, as stored squares."""
-        return self.preprocessing.unscale(
-            self.method.reconstruct(self.preprocessing.scale(squares))
-        )
+    def reconstruct(self, squares: np.ndarray) -> np.ndarray | None:
+        """Return how the GAN would draw stored squares, as such; None if the method draws none."""
+        again = self.method.reconstruct(self.preprocessing.scale(squares))
+        return None if again is None else self.preprocessing.unscale(again)
 
     def describe(self) -> dict[str, Any]:
         """Return the JSON-able part of the detector."""

@@ -17,7 +17,7 @@ from augan.data.rows import as_image_array, num_axes, seed_from
 from augan.data.splits import Split, make_split
 from augan.data.tables import as_frame, is_frame
 from augan.detect.calibration import images_needed
-from augan.detect.detector import Detector
+from augan.detect.detector import METHODS, Detector
 from augan.exceptions import ConfigError
 from augan.training.defaults import resolve
 from augan.training.networks import TrainingData, train_networks
@@ -32,6 +32,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
     Parameters
     ----------
+    method : {"anogan", "fanogan", "features"}
+        How images are scored; rows of a table by the first two only.
     far : float or None
         False-alarm rate. With a number, part of the rows is held out and the threshold is
         conformal: on average at most this share of new normal images is flagged. None:
@@ -70,12 +72,14 @@ class GANDetector(OutlierMixin, BaseEstimator):
     def __init__(
         self,
         *,
+        method: str = "fanogan",
         far: float | None = None,
         contamination: float | Literal["auto"] = "auto",
         image_shape: tuple[int, ...] | None = None,
         steps: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
+        self.method = method
         self.far = far
         self.contamination = contamination
         self.image_shape = image_shape
@@ -101,7 +105,10 @@ class GANDetector(OutlierMixin, BaseEstimator):
         dataset = from_arrays(self._samples(X, reset=True), groups=groups)
         settings = Config(seed=seed_from(self.random_state), task="detect")
         config, preprocessing = resolve(
-            settings.replace(training__steps=self.steps, detect__far=self.far), dataset
+            settings.replace(
+                training__steps=self.steps, detect__far=self.far, detect__method=self.method
+            ),
+            dataset,
         )
         config = config.replace(training__max_minutes=None)  # the same result however busy
         squares = stored_samples(dataset.images, preprocessing)
@@ -118,9 +125,15 @@ class GANDetector(OutlierMixin, BaseEstimator):
                 f"choose a larger far, or give more normal {dataset.noun}"
             )
         data = TrainingData(squares[split.fit], None, 0, preprocessing)
-        networks = train_networks(config, data, Plan(("gan", "encoder"), config.training.steps))
+        parts = ("gan", "encoder") if "encoder" in METHODS[config.detect.method].needs else ("gan",)
+        networks = train_networks(config, data, Plan(parts, config.training.steps))
         detector = Detector.fit(
-            config.detect.method, networks.models, preprocessing, squares[_tuning(split)]
+            config.detect.method,
+            networks.models,
+            preprocessing,
+            squares,
+            fit=split.fit,
+            tune=_tuning(split),
         )
         if self.far is not None:
             held_out = None if dataset.groups is None else dataset.groups[split.calibrate]

@@ -47,9 +47,12 @@ class FAnoGAN:
         self.center = np.zeros(len(self.terms))
         self.spread = np.ones(len(self.terms))
 
-    def fit(self, images: np.ndarray) -> Self:
-        """Learn centre and spread of each residual from normal images `[N, S, S, C]` in [-1, 1]."""
-        residuals = self._residuals(images)
+    def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
+        """Learn centre and spread of each residual from normal images `[N, S, S, C]` in [-1, 1].
+
+        Only those of `tune`, which the networks did not see in training, are looked at.
+        """
+        residuals = self._residuals(tune)
         if not np.isfinite(residuals).all():
             raise DataError(
                 "the residuals of the tune images are not finite: the networks have diverged; "

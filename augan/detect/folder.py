@@ -38,7 +38,7 @@ class ScoredImage:
     score: float
     anomaly: bool
     image: np.ndarray
-    reconstruction: np.ndarray
+    reconstruction: np.ndarray | None
 
 
 @dataclass
@@ -261,7 +261,13 @@ def _keep_worst(
     worst = np.argsort(-scores, kind="stable")[:GALLERY]
     again = detector.reconstruct(stored[worst])
     seen.worst += [
-        ScoredImage(readable[i], float(scores[i]), False, stored[i], again[place])
+        ScoredImage(
+            readable[i],
+            float(scores[i]),
+            False,
+            stored[i],
+            None if again is None else again[place],
+        )
         for place, i in enumerate(worst)
     ]
     seen.worst.sort(key=lambda image: -image.score)

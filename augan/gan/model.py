@@ -8,7 +8,10 @@ import tensorflow as tf
 from augan.config import Config, decided
 from augan.gan.diffaug import augment
 from augan.gan.losses import LOSSES
+from augan.gan.negatives import spoil
+from augan.gan.networks import feature_blocks
 from augan.gan.penalties import PENALTIES
+from augan.gan.transformations import surprise, transformed_batch
 from augan.gan.unrolled import look_ahead
 from augan.seeding import child_seed
 
@@ -18,6 +21,7 @@ Tensor = Any
 # purpose. What is seen is augmented, which takes up to 64 slots.
 _SLOTS, _SEEN = 2048, 64
 _NOISE, _LABELS, _PENALTY, _SEE_REAL, _SEE_FAKE, _LOOK_AHEAD = 0, 1, 2, 64, 128, 256
+_SPOIL, _SEE_SPOILT, _SEE_TRANSFORMED = 1024, 1664, 1728
 
 
 class GAN(keras.Model):
@@ -31,6 +35,9 @@ class GAN(keras.Model):
     config : Config
         Resolved settings; `gan`, `generator`, `discriminator` and `seed` are read. All noise is a
         function of the seed and the step alone, so a resumed run repeats.
+    heads : keras.Model or None
+        Features of the discriminator's last block `[N, F]` -> logits of the transformations
+        `[N, 10]`, trained with it; see `augan.gan.transformations`.
     """
 
     measures: tuple[str, ...] = ("d_loss", "g_loss", "d_accuracy")
@@ -41,9 +48,12 @@ class GAN(keras.Model):
         discriminator: keras.Model,
         average: keras.Model,
         config: Config,
+        heads: keras.Model | None = None,
     ) -> None:
         super().__init__(name="gan")
         self.generator, self.discriminator, self.average = generator, discriminator, average
+        self.heads, self.features = heads, feature_blocks(discriminator)
+        self.negatives = decided(config.gan.negatives)
         self.settings, self.players = config.gan, (config.generator, config.discriminator)
         self.adversarial_loss = LOSSES[decided(config.gan.loss)]
         self.penalty = PENALTIES.get(config.gan.penalty or "")
@@ -54,8 +64,11 @@ class GAN(keras.Model):
         self.steps_done = self.add_weight(
             shape=(), dtype="int64", initializer="zeros", trainable=False, name="steps_done"
         )
-        self.generator_optimizer = self._adam(config.generator.learning_rate, generator)
-        self.discriminator_optimizer = self._adam(config.discriminator.learning_rate, discriminator)
+        self._judging = [*discriminator.trainable_variables]
+        self._judging += heads.trainable_variables if heads is not None else []
+        rates = config.generator.learning_rate, config.discriminator.learning_rate
+        self.generator_optimizer = self._adam(rates[0], generator.trainable_variables)
+        self.discriminator_optimizer = self._adam(rates[1], self._judging)
         self.average.set_weights(generator.get_weights())
         self.compile()  # so that `fit` works too: the losses and optimisers above are used
         self.built = True
@@ -63,16 +76,17 @@ class GAN(keras.Model):
     @property
     def state(self) -> list[Any]:
         """All variables that the next step depends on, in a fixed order."""
-        networks = (self.generator, self.discriminator, self.average)
+        networks = [self.generator, self.discriminator, self.average]
+        networks += [self.heads] if self.heads is not None else []
         optimizers = (self.generator_optimizer, self.discriminator_optimizer)
         return [
             self.steps_done,
             *(variable for owner in (*networks, *optimizers) for variable in owner.variables),
         ]
 
-    def _adam(self, rate: float | None, network: keras.Model) -> keras.optimizers.Optimizer:
+    def _adam(self, rate: float | None, variables: list[Any]) -> keras.optimizers.Optimizer:
         optimizer = keras.optimizers.Adam(decided(rate), *self.settings.betas)
-        optimizer.build(network.trainable_variables)
+        optimizer.build(variables)
         return optimizer
 
     def train_step(self, data: tuple[Tensor, Tensor] | Tensor) -> dict[str, Tensor]:
@@ -126,9 +140,11 @@ class GAN(keras.Model):
             real_logits = self._judge(real, classes, self._seed(update, _SEE_REAL))
             fake_logits = self._judge(fake, classes, self._seed(update, _SEE_FAKE))
             loss = self._discriminator_loss(real_logits, fake_logits, update)
-            penalised = loss + self._penalty(real, fake, classes, update)
-        variables = self.discriminator.trainable_variables
-        self.discriminator_optimizer.apply(tape.gradient(penalised, variables), variables)
+            total = loss + self._penalty(real, fake, classes, update)
+            total += self._negative_loss(real, classes, update)
+            total += self._transformation_loss(real, update)
+        variables = self._judging
+        self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
         clip = self.players[1].clip
         if clip is not None:
             for variable in variables:
@@ -148,6 +164,23 @@ class GAN(keras.Model):
         return self.adversarial_loss.discriminator(
             real, fake, real_share=real_share, fake_share=fake_share
         )
+
+    def _negative_loss(self, real: Tensor, classes: Tensor | None, update: int) -> Tensor:
+        """Spoilt real images are to be called fake, like the generated ones."""
+        if not self.negatives:
+            return 0.0
+        spoilt = spoil(real, self.negatives, self._seed(update, _SPOIL))
+        logits = self._judge(spoilt, classes, self._seed(update, _SEE_SPOILT))
+        return tf.reduce_mean(self.adversarial_loss.fake(logits))
+
+    def _transformation_loss(self, real: Tensor, update: int) -> Tensor:
+        """How badly the heads tell by what real images were turned and shifted."""
+        if self.heads is None:
+            return 0.0
+        moved, kinds = transformed_batch(real, self.steps_done)
+        deep = self.features(moved, training=True)[-1]
+        logits = self.heads(tf.reshape(deep, (deep.shape[0], -1)), training=True)
+        return tf.reduce_mean(surprise(logits, kinds))
 
     def _penalty(self, real: Tensor, fake: Tensor, classes: Tensor | None, update: int) -> Tensor:
         """The penalty, applied every few steps and as much stronger (lazy regularisation)."""

@@ -29,15 +29,17 @@ def augmentation_figure(result: AugmentationResult) -> Path | None:
 def detection_figure(result: DetectionResult, preprocessing: AnyPreprocessing) -> Path | None:
     """Write the most anomalous images, a column each: image, what the GAN draws, difference.
 
-    There is none of a table.
+    A method that draws nothing shows the images alone; there is no picture of a table.
     """
     if not isinstance(preprocessing, Preprocessing):
         return None
     images = np.stack([scored.image for scored in result.most_anomalous])
-    again = np.stack([scored.reconstruction for scored in result.most_anomalous])
-    shown, drawn = preprocessing.displayable(images), preprocessing.displayable(again)
-    difference = np.abs(shown.astype(np.int16) - drawn).astype(np.uint8)
-    sheet = image_grid(np.concatenate([shown, drawn, difference]), len(images))
+    rows = [preprocessing.displayable(images)]
+    again = [s.reconstruction for s in result.most_anomalous if s.reconstruction is not None]
+    if again:
+        drawn = preprocessing.displayable(np.stack(again))
+        rows += [drawn, np.abs(rows[0].astype(np.int16) - drawn).astype(np.uint8)]
+    sheet = image_grid(np.concatenate(rows), len(images))
     return _written(result.out / "most-anomalous.png", sheet, result.out)
 
 

@@ -12,9 +12,12 @@ from augan.training.rules import check_rules
 # Side of the square -> updates of the GAN, chosen to end within the default minutes on two cores.
 # At 128 pixels an update takes over a second there, and the minutes end the training first.
 DEFAULT_STEPS = {8: 2000, 16: 4000, 32: 6000, 64: 4000, 128: 4000}
+# The same where only the discriminator is wanted, which learns to judge in a tenth of them.
+JUDGE_STEPS = {8: 1000, 16: 800, 32: 600, 64: 600, 128: 400}
 DEFAULT_MINUTES = 14.0
 SMALL_DATA_MINUTES = 0.9  # tables, and squares of 8 pixels such as scikit-learn's digits
 MANY_IMAGES = 20_000  # with so many the discriminator does not learn them by heart
+NEGATIVES = ("cut_paste", "jigsaw", "perlin", "scar")
 RATES = {"spectral": 4e-4}  # Adam's from 16 pixels; 2e-4, DCGAN's, under other norms
 
 _HOW_TO_CLASS = {
@@ -53,6 +56,12 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
         # One pixel is an eighth of the smallest square: there a shift is no small change. And
         # where images are many, what is not needed only blurs what the generator is told.
         changes["gan__diffaug"] = [] if small or len(dataset) >= MANY_IMAGES else ["translation"]
+    # Only a detector by features is worth the time that these take.
+    judges = task != "generate" and config.detect.method == "features"
+    if config.gan.negatives is None:
+        changes["gan__negatives"] = list(NEGATIVES) if judges else []
+    if config.gan.transformations is None:
+        changes["gan__transformations"] = judges
     for player in ("generator", "discriminator"):
         if getattr(config, player).learning_rate is None:
             changes[f"{player}__learning_rate"] = 1e-3 if small else RATES.get(norm, 2e-4)
@@ -60,7 +69,8 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
         # The largest squares get few updates in their time, and are to be measured all the same.
         changes["monitor__every"] = 250 if size in (None, 8, 128) else 500
     if config.training.steps is None and config.training.max_minutes is None:
-        changes["training__steps"] = DEFAULT_STEPS.get(size or 8, DEFAULT_STEPS[64])
+        steps = JUDGE_STEPS if judges and task == "detect" else DEFAULT_STEPS
+        changes["training__steps"] = steps.get(size or 8, steps[64])
         changes["training__max_minutes"] = SMALL_DATA_MINUTES if small else DEFAULT_MINUTES
     config = config.replace(**changes)
     check_rules(config, dataset.noun)

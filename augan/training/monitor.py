@@ -1,6 +1,7 @@
 """Watch a GAN while it trains: measure its health, keep its best weights, end it on an alarm."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,10 @@ class Monitor:
         Its average is measured, and its discriminator.
     features : FeatureExtractor or RowValues
         Learned from real samples.
-    best : (keras.Model, keras.Model)
-        A generator and a discriminator that receive the averaged generator's weights, and the
-        discriminator's beside them, whenever the kernel distance is the smallest so far.
+    best : sequence of keras.Model
+        A generator, a discriminator and, if the GAN has them, heads, that receive the weights of
+        the average, the discriminator and the heads whenever the kernel distance is the smallest
+        so far.
     train, held_out : ndarray [N, S, S, C]
         Images in [-1, 1] that the GAN trains on, and that it does not see (the tune split).
     train_classes, held_out_classes : ndarray [N, K]
@@ -45,7 +47,7 @@ class Monitor:
         self,
         gan: GAN,
         features: FeatureExtractor | RowValues,
-        best: tuple[keras.Model, keras.Model],
+        best: Sequence[keras.Model],
         *,
         train: tuple[np.ndarray, np.ndarray],
         held_out: tuple[np.ndarray, np.ndarray],
@@ -53,6 +55,8 @@ class Monitor:
         seed: int,
     ) -> None:
         self.gan, self.features, self.best, self.every = gan, features, best, every
+        self._watched = [gan.average, gan.discriminator]
+        self._watched += [gan.heads] if gan.heads is not None else []
         self.train, self.held_out = (tuple(x[:MOST] for x in part) for part in (train, held_out))
         self.real_features = features(self.held_out[0])
         self.real_diversity = _diversity_by_class(self.real_features, self.held_out[1])
@@ -145,16 +149,16 @@ class Monitor:
         self._remember(health)
 
     def _keep(self) -> None:
-        for kept, network in zip(self.best, (self.gan.average, self.gan.discriminator)):
+        for kept, network in zip(self.best, self._watched):
             kept.set_weights(network.get_weights())
 
     def restore_best(self) -> None:
-        """Give the average and the discriminator their best weights back.
+        """Give the average, the discriminator and the heads their best weights back.
 
         Without any evaluation these are the untrained ones, and only a divergence calls for them.
         """
         if self.history or self.alarm:
-            for kept, network in zip(self.best, (self.gan.average, self.gan.discriminator)):
+            for kept, network in zip(self.best, self._watched):
                 network.set_weights(kept.get_weights())
 
     def fidelity(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Train all networks of a run on arrays: the one entry to this room."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from augan.data.stacked import Stacked
 from augan.gan import keras
 from augan.gan.model import GAN
 from augan.gan.monitor import Alarm, Health
-from augan.gan.networks import build_network, network_spec
+from augan.gan.networks import build_network, feature_blocks, network_spec
 from augan.seeding import child_seed
 from augan.training.batches import Batches, one_hot
 from augan.training.checkpoints import Checkpoints
@@ -218,7 +219,8 @@ class _Trainer:
             dropout=config.discriminator.dropout,
         )
         spare = build_network(self.networks.specs["generator"])
-        gan = GAN(spare, discriminator, average, config)
+        heads = self._heads(discriminator) if config.gan.transformations else None
+        gan = GAN(spare, discriminator, average, config, heads)
         grid, monitor = self._sample_grid(average), self._monitor(gan)
         guessed = self._guessed()
         self.run("gan", gan, *grid, rows=guessed.rows, classes=guessed.classes, monitor=monitor)
@@ -228,6 +230,16 @@ class _Trainer:
             self.networks.fidelity = monitor.fidelity()
         for pictures in grid:
             pictures.draw(self.networks.steps["gan"])
+
+    def _heads(self, discriminator: keras.Model) -> keras.Model:
+        """Build the heads that tell transformations by the discriminator's features."""
+        size = math.prod(feature_blocks(discriminator).output_shape[-1][1:])
+        seed = child_seed(self.config.seed, "heads")
+        self.networks.specs["heads"] = network_spec(
+            "linear", "heads", image_shape=[size], seed=seed
+        )
+        self.networks.models["heads"] = build_network(self.networks.specs["heads"])
+        return self.networks.models["heads"]
 
     def _guessed(self) -> Guessed:
         """What the GAN trains on; where images have classes, each needs one, known or guessed."""
@@ -250,7 +262,7 @@ class _Trainer:
         held_out = self.data.held_out
         if held_out is None or len(held_out) < MIN_HELD_OUT:
             return None
-        specs = (self.networks.specs["generator"], self.networks.specs["discriminator"])
+        roles = [r for r in ("generator", "discriminator", "heads") if r in self.networks.specs]
         fit = self.data.fit_rows()
         some = fit[np.linspace(0, len(fit) - 1, min(len(fit), MOST)).astype(np.int64)]
         train = self.data.scaled(some)
@@ -260,7 +272,7 @@ class _Trainer:
         return Monitor(
             gan,
             features,
-            (build_network(specs[0]), build_network(specs[1])),
+            [build_network(self.networks.specs[role]) for role in roles],
             train=train,
             held_out=self.data.scaled(held_out),
             every=decided(self.config.monitor.every),

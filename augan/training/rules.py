@@ -81,6 +81,12 @@ RULES: tuple[Rule, ...] = (
         ("gan.unrolled_steps=0",),
     ),
     Rule(
+        "gan.unrolled_steps with gan.negatives or gan.transformations",
+        lambda c: bool(c.gan.unrolled_steps and (c.gan.negatives or c.gan.transformations)),
+        "the imagined steps descend the plain adversarial loss",
+        ("gan.unrolled_steps=0",),
+    ),
+    Rule(
         "label smoothing or noise with hinge or wasserstein",
         lambda c: (
             bool(c.gan.label_smoothing or c.gan.label_noise)
@@ -111,6 +117,12 @@ TABLE_RULES: tuple[Rule, ...] = (
         lambda c: bool(c.gan.diffaug),
         "it moves and colours images",
         ("gan.diffaug=[]",),
+    ),
+    Rule(
+        "gan.negatives or gan.transformations on a table",
+        lambda c: bool(c.gan.negatives or c.gan.transformations),
+        "they cut, turn and shift images",
+        ("gan.negatives=[]", "gan.transformations=false"),
     ),
     Rule(
         "data.size on a table",

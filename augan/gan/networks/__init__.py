@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from augan.exceptions import ConfigError
-from augan.gan.networks import classifier, dcgan, mlp
+from augan.gan.networks import classifier, dcgan, heads, mlp
 
 NETWORKS: dict[tuple[str, str], Callable[..., keras.Model]] = {
     ("mlp", "generator"): mlp.generator,
@@ -24,6 +24,7 @@ NETWORKS: dict[tuple[str, str], Callable[..., keras.Model]] = {
     ("dcgan-upsampling", "encoder"): dcgan.encoder,
     ("mlp", "classifier"): mlp.classifier,
     ("cnn", "classifier"): classifier.classifier,
+    ("linear", "heads"): heads.heads,
 }
 
 

@@ -1,0 +1,66 @@
+"""Transformations that the discriminator learns to recognise, a task that needs no labels.
+
+A quarter turn, a shift down and a shift across, each told by a head of its own (Hendrycks et al.
+2019, "Using Self-Supervised Learning Can Improve Model Robustness and Uncertainty"; for the
+discriminator, Chen et al. 2019, "Self-Supervised GANs via Auxiliary Rotation Loss"). How badly the
+heads do on an image also says how unlike the training images it is.
+"""
+
+from itertools import product
+from typing import Any
+
+import tensorflow as tf
+
+Tensor = Any
+
+TURNS = 4
+SHIFT = 0.125  # of the side; what leaves on one side is mirrored in on the other
+HEADS = (TURNS, 3, 3)  # quarter turns; stays, up or down; stays, left or right
+KINDS = tuple(product(range(HEADS[0]), range(HEADS[1]), range(HEADS[2])))
+# A third of them, in which each turn meets each shift in either direction equally often: judging
+# an image by these costs a third and told normal from other images as well.
+PROBES = tuple(kind for kind in KINDS if sum(kind) % 3 == 0)
+
+_DIRECTION = (0, -1, 1)
+
+
+def transform(images: Tensor, kind: tuple[int, int, int]) -> Tensor:
+    """Return images `[N, S, S, C]` turned and shifted by one of `KINDS`."""
+    turns, down, across = kind
+    turned = tf.image.rot90(images, turns) if turns else images
+    if not (down or across):
+        return turned
+    side = images.shape[1]
+    reach = max(1, round(side * SHIFT))
+    wide = tf.pad(turned, [[0, 0], [reach, reach], [reach, reach], [0, 0]], mode="REFLECT")
+    top, left = (reach + reach * _DIRECTION[i] for i in (down, across))
+    return wide[:, top : top + side, left : left + side]
+
+
+def transformed_batch(images: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the images `[N, S, S, C]` of a batch, each transformed, and the kinds `[N, 3]`.
+
+    The kinds are dealt in turn, beginning elsewhere at each step, so that all are seen equally
+    often whatever the batch; images come in random order already. N is known beforehand.
+    """
+    count = images.shape[0]
+    shares = [count * (i + 1) // len(KINDS) - count * i // len(KINDS) for i in range(len(KINDS))]
+    dealt = tf.roll(images, tf.cast(step, tf.int32), axis=0)
+    parts = tf.split(dealt, shares)
+    moved = [transform(part, kind) for part, kind, n in zip(parts, KINDS, shares) if n]
+    labels = [kind for kind, n in zip(KINDS, shares) for _ in range(n)]
+    return tf.concat(moved, axis=0), tf.constant(labels, tf.int32)
+
+
+def surprise(logits: Tensor, kinds: Tensor) -> Tensor:
+    """Return minus the log-likelihood of the true kinds, summed over heads, `[N]`.
+
+    `logits` are `[N, 10]`, the heads side by side; `kinds` `[N, 3]`.
+    """
+    heads = tf.split(logits, HEADS, axis=1)
+    return tf.add_n(
+        [
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=kinds[:, i], logits=head)
+            for i, head in enumerate(heads)
+        ]
+    )

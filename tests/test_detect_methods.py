@@ -1,0 +1,169 @@
+"""Every method scores each image for itself, changes no network, and comes back from its state."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.neighbors import NearestNeighbors
+
+from augan import GANDetector
+from augan.bundle import read_weights
+from augan.detect.anogan import LAMBDA, STARTS, AnoGAN
+from augan.detect.detector import METHODS, check_accepts
+from augan.detect.features import Features
+from augan.exceptions import ConfigError
+from augan.gan import tf
+from augan.gan.networks import build_network, feature_blocks, network_spec
+
+CODE = 3
+
+
+def build(role, architecture="dcgan", shape=(8, 8, 1), classes=0, **arguments):
+    spec = network_spec(architecture, role, image_shape=list(shape), seed=7, **arguments)
+    if role != "heads":
+        spec["arguments"]["num_classes"] = classes
+    return build_network(spec)
+
+
+@pytest.fixture(scope="module")
+def models():
+    """Untrained networks, with a generator whose images are not all alike."""
+    discriminator = build("discriminator", width=4, norm="batch")
+    deep = int(np.prod(feature_blocks(discriminator).output_shape[-1][1:]))
+    networks = {
+        "generator": build("generator", latent_dim=CODE, width=4),
+        "discriminator": discriminator,
+        "encoder": build("encoder", latent_dim=CODE, width=4),
+        "heads": build("heads", "linear", (deep,)),
+    }
+    rng = np.random.default_rng(0)
+    for variable in networks["generator"].trainable_variables:
+        variable.assign(rng.normal(0, 0.4, variable.shape))
+    return networks
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(1).uniform(-1, 1, (90, 8, 8, 1)).astype(np.float32)
+
+
+def made(name, models):
+    method = METHODS[name]({role: models[role] for role in METHODS[name].needs})
+    if name == "anogan":
+        method.steps = 5
+    return method
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_each_image_is_scored_for_itself_by_networks_that_stay(name, models, images):
+    before = {role: read_weights(model) for role, model in models.items()}
+    method = made(name, models).fit(images[:60], images[60:])
+    terms = method.score_terms(images)
+    assert terms.shape == (90, len(method.terms))
+    assert terms.dtype == np.float64
+    assert len(np.unique(terms[60:, 0])) == 30
+    assert_array_equal(method.score_terms(images[::-1])[::-1], terms)
+    assert_array_equal(method.score_terms(images[65:66]), terms[65:66])
+    restored = made(name, models).restore(method.state())
+    assert_array_equal(restored.score_terms(images), terms)
+    for role, weights in before.items():
+        for path, values in read_weights(models[role]).items():
+            assert_array_equal(values, weights[path])
+
+
+@pytest.mark.parametrize("name", ["anogan", "fanogan"])
+def test_two_images_are_drawn_differently(name, models, images):
+    again = made(name, models).fit(images[:60], images[60:]).reconstruct(images[:2])
+    assert again.shape == (2, 8, 8, 1)
+    assert np.abs(again[0] - again[1]).max() > 1e-4
+
+
+@pytest.mark.parametrize("name", ["fanogan", "features"])
+def test_terms_are_standardised_on_the_tune_images(name, models, images):
+    terms = made(name, models).fit(images[:50], images[50:]).score_terms(images[50:])
+    assert_allclose(terms.mean(axis=0), 0, atol=1e-5)
+    assert_allclose(terms.std(axis=0), 1, atol=1e-5)
+
+
+class TestAnoGAN:
+    def test_it_comes_closer_to_what_the_generator_can_draw(self, models):
+        codes = np.random.default_rng(2).normal(0, 0.7, (8, CODE)).astype(np.float32)
+        drawn = models["generator"](codes, training=False).numpy()
+        searched, started = (
+            np.median(AnoGAN(models, steps=n).score_terms(drawn).sum(axis=1)) for n in (300, 0)
+        )
+        assert searched < 0.5 * started
+
+    def test_the_score_is_the_papers_at_the_best_of_its_starts(self, models, images):
+        """Sums of absolute differences, (1 - lambda) and lambda."""
+        codes = tf.random.stateless_normal((STARTS, CODE), tf.constant([0, 0]))
+        again = models["generator"](codes, training=False).numpy()
+        deep = feature_blocks(models["discriminator"])
+        drawn = np.asarray(deep(again, training=False)[-1]).reshape(STARTS, -1)
+        for image, terms in zip(images[:4], AnoGAN(models, steps=0).score_terms(images[:4])):
+            seen = np.asarray(deep(image[None], training=False)[-1]).ravel()
+            residual = np.abs(again - image).sum(axis=(1, 2, 3))
+            matching = np.abs(drawn - seen).sum(axis=1)
+            best = ((1 - LAMBDA) * residual + LAMBDA * matching).argmin()
+            expected = (1 - LAMBDA) * residual[best], LAMBDA * matching[best]
+            assert_allclose(terms, expected, rtol=1e-4)
+
+    def test_the_class_is_searched_for_too(self, images):
+        generator = build("generator", classes=2, latent_dim=CODE, width=4)
+        rng = np.random.default_rng(3)
+        for variable in generator.trainable_variables:
+            variable.assign(rng.normal(0, 0.4, variable.shape))
+        models = {
+            "generator": generator,
+            "discriminator": build("discriminator", classes=2, width=4, norm="batch"),
+        }
+        code = rng.normal(0, 0.5, (6, CODE)).astype(np.float32)
+        drawn = generator([code, np.eye(2, dtype=np.float32)[[0, 1] * 3]], training=False).numpy()
+        searched, started = (
+            np.median(AnoGAN(models, steps=n).score_terms(drawn).sum(axis=1)) for n in (200, 0)
+        )
+        assert searched < 0.8 * started
+
+
+class TestFeatures:
+    def test_neighbours_are_scikit_learns(self, models, images):
+        method = Features(models).fit(images[:60], images[60:])
+        state = method.state()
+        seen = np.concatenate(
+            [
+                np.asarray(block)
+                .reshape(90, block.shape[1] // 2, 2, block.shape[2] // 2, 2, -1)
+                .mean(axis=(2, 4))
+                .reshape(90, -1)
+                for block in feature_blocks(models["discriminator"])(images, training=False)
+            ],
+            axis=1,
+        )
+        codes = (seen * state["scales"] - state["mean"]) @ state["components"].T
+        assert_allclose(codes[:60], state["reference"], atol=1e-5)
+        distances, _ = NearestNeighbors(n_neighbors=2).fit(codes[:60]).kneighbors(codes[60:])
+        raw = method.score_terms(images[60:])[:, 0] * state["spread"][0] + state["center"][0]
+        assert_allclose(raw, distances.mean(axis=1), rtol=1e-3)
+
+    def test_what_is_far_from_all_is_far_by_every_distance(self, models, images):
+        calm = images * 0.05
+        method = Features(models).fit(calm[:60], calm[60:])
+        terms = method.score_terms(np.concatenate([calm[60:], images[:5]]))
+        assert terms[30:, :2].min() > terms[:30, :2].max()
+
+    def test_a_table_has_no_turns(self):
+        with pytest.raises(ConfigError, match="does not score rows; choose one of anogan, fanogan"):
+            check_accepts("features", "rows")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_estimator_takes_every_method(method, images):
+    detector = GANDetector(method=method, steps=2, random_state=0).fit(images)
+    assert detector.bundle_.detector["method"] == method
+    trained = {"generator", "discriminator", *METHODS[method].needs}
+    assert set(detector.bundle_.networks) == trained
+    assert np.isfinite(detector.score_samples(images[:3])).all()
+
+
+def test_an_unknown_method_is_refused(images):
+    with pytest.raises(ConfigError, match=r"detect\.method"):
+        GANDetector(method="magic", steps=2).fit(images)

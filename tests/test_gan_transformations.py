@@ -1,0 +1,62 @@
+"""The kinds are what they say, are dealt fairly, and doubt is the likelihood's."""
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from augan.gan import tf
+from augan.gan.transformations import HEADS, KINDS, PROBES, surprise, transform, transformed_batch
+
+
+def pictures(n, side=8, channels=1):
+    rng = np.random.default_rng(0)
+    return rng.uniform(-1, 1, (n, side, side, channels)).astype(np.float32)
+
+
+def expected(image, kind):
+    """One image `[S, S, C]`, turned and then moved; what enters is mirrored."""
+    turns, down, across = kind
+    reach, size = max(1, round(len(image) * 0.125)), len(image)
+    wide = np.pad(np.rot90(image, turns), ((reach, reach), (reach, reach), (0, 0)), "reflect")
+    top, left = (reach + reach * (0, -1, 1)[i] for i in (down, across))
+    return wide[top : top + size, left : left + size]
+
+
+def test_there_are_36_kinds_and_the_probes_are_a_fair_third():
+    assert len(set(KINDS)) == len(KINDS) == np.prod(HEADS)
+    assert len(PROBES) == 12
+    for head, size in enumerate(HEADS):
+        counts = np.bincount([kind[head] for kind in PROBES], minlength=size)
+        assert set(counts) == {12 // size}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_turns_and_shifts(kind):
+    images = pictures(2, side=16, channels=3)
+    moved = transform(tf.constant(images), kind).numpy()
+    np.testing.assert_array_equal(moved, [expected(image, kind) for image in images])
+
+
+@pytest.mark.parametrize("n", [5, 36, 64])
+def test_a_batch_is_dealt_all_kinds_in_turn(n):
+    images, step = pictures(n), 3
+    moved, kinds = transformed_batch(tf.constant(images), tf.constant(step, tf.int64))
+    dealt = np.roll(images, step, axis=0)
+    np.testing.assert_array_equal(
+        moved.numpy(), [expected(image, kind) for image, kind in zip(dealt, kinds.numpy())]
+    )
+    counts = [int((kinds.numpy() == kind).all(axis=1).sum()) for kind in KINDS]
+    assert sum(counts) == n
+    assert max(counts) - min(counts) <= 1
+
+
+def test_surprise_is_minus_the_log_likelihood_of_all_heads():
+    rng = np.random.default_rng(1)
+    logits, kinds = rng.normal(size=(4, 10)), np.array([[0, 0, 0], [3, 2, 1], [1, 1, 2], [2, 0, 1]])
+    turn, down, across = logits[:, :4], logits[:, 4:7], logits[:, 7:]
+    rows = np.arange(4)
+    by_hand = -sum(
+        log_softmax(head, axis=1)[rows, kinds[:, i]] for i, head in enumerate((turn, down, across))
+    )
+    given = surprise(tf.constant(logits, tf.float32), tf.constant(kinds, tf.int32))
+    np.testing.assert_allclose(given, by_hand, rtol=1e-5)
