@@ -236,6 +236,7 @@ class TestParameters:
         shape = [8, 8]
         state = np.random.RandomState(0)
         given = {
+            "method": "unchecked",
             "far": "unchecked",
             "contamination": 7,
             "image_shape": shape,

@@ -194,8 +194,8 @@ def _unflagged(
     return (
         f"nothing is flagged, although {count} {noun} score higher than all {guarantee.n} "
         f"calibration {noun}: at this false-discovery rate so few calibration {noun} can only flag "
-        f"{guarantee.smallest_count} or more of {guarantee.num_scored}; look at the highest scores, "
-        f"choose --far, or calibrate on more normal {noun}"
+        f"{guarantee.smallest_count} or more of {guarantee.num_scored}; look at the highest "
+        f"scores, choose --far, or calibrate on more normal {noun}"
     )
 
 

@@ -52,8 +52,9 @@ class GAN(keras.Model):
     ) -> None:
         super().__init__(name="gan")
         self.generator, self.discriminator, self.average = generator, discriminator, average
-        self.heads, self.features = heads, feature_blocks(discriminator)
-        self.negatives = decided(config.gan.negatives)
+        self.heads = heads
+        self.features = None if heads is None else feature_blocks(discriminator)
+        self.negatives = config.gan.negatives or ()
         self.settings, self.players = config.gan, (config.generator, config.discriminator)
         self.adversarial_loss = LOSSES[decided(config.gan.loss)]
         self.penalty = PENALTIES.get(config.gan.penalty or "")
@@ -175,7 +176,7 @@ class GAN(keras.Model):
 
     def _transformation_loss(self, real: Tensor, update: int) -> Tensor:
         """How badly the heads tell by what real images were turned and shifted."""
-        if self.heads is None:
+        if self.heads is None or self.features is None:
             return 0.0
         moved, kinds = transformed_batch(real, self.steps_done)
         deep = self.features(moved, training=True)[-1]

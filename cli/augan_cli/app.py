@@ -30,7 +30,6 @@ Target = Annotated[str | None, typer.Option(help="Column of a table that names e
 Format = Annotated[
     str | None, typer.Option(help="png or npz of images, csv of tables; default: png, csv.")
 ]
-Target = Annotated[str | None, typer.Option(help="Column of a table that names each row's class.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")]
 
 
