@@ -68,9 +68,9 @@ def test_only_the_calibration_is_new(
 def test_false_alarms_on_a_new_camera_end_and_so_does_the_drift(
     digits_bundle: Bundle, tmp_path: Path
 ) -> None:
-    """A brighter camera: all scores move, the alarm says so, and calibrating mends it."""
-    bright = np.clip(np.asarray(digits("test").images)[:300].astype(int) + 90, 0, 255)
-    bright = bright.astype(np.uint8)
+    """More contrast: all scores rise, the alarm says so, and calibrating mends it."""
+    images = np.asarray(digits("test").images)[:300]
+    bright = np.clip(images * 1.5, 0, 255).astype(np.uint8)
     old = write_images(tmp_path / "calibration", bright[:150])
     new = write_images(tmp_path / "incoming", bright[150:])
     before = detect_folder(digits_bundle, new, tmp_path / "before", far=0.05)
@@ -78,9 +78,9 @@ def test_false_alarms_on_a_new_camera_end_and_so_does_the_drift(
     assert before.drift.alarm
     assert before.drift.sentence in before.warnings
     assert before.to_dict()["drift"]["alarm"] is True
-    assert before.num_anomalies > 4 * after.num_anomalies
+    assert before.num_anomalies > 0.12 * 150
     assert not after.drift.alarm
-    assert after.num_anomalies < 0.15 * 150
+    assert after.num_anomalies < 0.12 * 150
     assert (after.guarantee.n, after.warnings) == (150, [])
 
 
