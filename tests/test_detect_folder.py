@@ -280,6 +280,62 @@ class TestRate:
         assert not (tmp_path / "out").exists()
 
 
+class TestFalseDiscoveryRate:
+    @pytest.fixture
+    def incoming(self, pixels: np.ndarray, tmp_path: Path) -> Path:
+        """60 digits, 40 pictures of noise, and a file that is no image in between."""
+        noise = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
+        folder = write_images(tmp_path / "incoming", np.concatenate([pixels[:60], noise]))
+        (folder / "0505.png").write_bytes(b"no image")
+        return folder
+
+    def test_all_p_values_decide_together(
+        self, digits_bundle: Bundle, incoming: Path, tmp_path: Path
+    ) -> None:
+        result = detect_folder(digits_bundle, incoming, tmp_path / "out", fdr=0.1)
+        rows = [row for row in read_rows(tmp_path / "out") if row["score"]]
+        p_values = np.sort(numbers(rows, "p_value"))
+        kept = p_values[p_values <= 0.1 * np.arange(1, 101) / 100 * (1 + 1e-12)]
+        assert 10 <= kept.size < 100
+        expected = [str(int(float(row["p_value"]) <= kept[-1])) for row in rows]
+        assert [row["anomaly"] for row in rows] == expected
+        assert result.num_anomalies == expected.count("1")
+        assert [image.anomaly for image in result.most_anomalous] == [True] * 8
+        assert result.guarantee.to_dict()["smallest_count"] == 10
+        assert "10 or more are flagged, or none" in result.guarantee.sentence
+        assert tree(tmp_path / "out").keys() == {SCORES}
+
+    def test_the_scores_are_those_of_a_false_alarm_rate(
+        self, digits_bundle: Bundle, incoming: Path, tmp_path: Path
+    ) -> None:
+        detect_folder(digits_bundle, incoming, tmp_path / "a", fdr=0.1)
+        detect_folder(digits_bundle, incoming, tmp_path / "b", far=0.1)
+        a, b = (
+            [{**row, "anomaly": row["anomaly"] != ""} for row in read_rows(tmp_path / name)]
+            for name in "ab"
+        )
+        assert a == b
+
+    def test_too_few_to_be_told_apart_are_said(
+        self, digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
+    ) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
+        folder = write_images(tmp_path / "few", np.concatenate([pixels[:68], noise]))
+        result = detect_folder(digits_bundle, folder, tmp_path / "out", fdr=0.02)
+        assert result.num_anomalies == 0
+        (warning,) = [text for text in result.warnings if "nothing is flagged" in text]
+        assert "can only flag 35 or more of 70" in warning
+
+    @pytest.mark.parametrize(("far", "fdr"), [(0.1, 0.1), (None, 0.001), (None, 0.0), (None, 1.0)])
+    def test_impossible_rates_are_refused(
+        self, digits_bundle: Bundle, folder: Path, tmp_path: Path, far: float, fdr: float
+    ) -> None:
+        message = "choose one" if far else "999" if fdr == 0.001 else "between 0 and 1"
+        with pytest.raises(ConfigError, match=message):
+            detect_folder(digits_bundle, folder, tmp_path / "out", far=far, fdr=fdr)
+        assert not (tmp_path / "out").exists()
+
+
 def test_a_bundle_without_detector_or_calibration_is_refused(
     digits_bundle: Bundle, folder: Path, tmp_path: Path
 ) -> None:

@@ -39,7 +39,8 @@ def test_set_up_commands_are_those_of_the_makefile() -> None:
 def _own_images(folder: Path) -> None:
     """Two classes of flat patches, one with a bright scratch."""
     rng = np.random.default_rng(0)
-    for name, count in (("photos/good", 150), ("photos/scratch", 60), ("incoming", 12)):
+    counts = {"photos/good": 150, "photos/scratch": 60, "incoming": 12, "new-camera": 30}
+    for name, count in counts.items():
         (folder / name).mkdir(parents=True)
         for i in range(count):
             image = rng.integers(80, 120, (20, 24, 1), dtype=np.uint8)
@@ -69,8 +70,9 @@ def _run(recipe: list[str]) -> None:
 def test_recipes_on_own_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _own_images(tmp_path)
     monkeypatch.chdir(tmp_path)
-    recipe = commands()[commands().index("augan detect images/") + 1 :][:5]
-    names = ["train", "augment", "detect", "generate", "inspect"]
+    recipe = commands()[commands().index("augan detect images/") + 1 :]
+    recipe = recipe[: recipe.index("augan inspect runs/latest") + 1]
+    names = ["train", "augment", "detect", "detect", "calibrate", "generate", "inspect"]
     assert [line.split()[1] for line in recipe] == names
     _run(recipe)
     assert len(list(tmp_path.glob("runs/latest/augment-*/scratch/*.png"))) == 500

@@ -9,9 +9,10 @@ each towards higher scores only:
   score higher than the calibration ones (Mann-Whitney). Clear anomalies lie above the cut and do
   not enter, however many they are. Given the cut and the numbers below it, both samples are drawn
   from one law if nothing has drifted, so the test keeps its level, ties or not;
-- share: more than three quarters of the new images exceed the median of the calibration images,
-  and chance does not do that (beta-binomial law, exact). This sees a change that leaves nothing
-  below the cut. It is drift, or most images are anomalies; the sentence says both.
+- share: so many new images exceed the median of the calibration images that chance does not
+  explain it, even if half of the new ones are anomalies (beta-binomial law, exact). This sees a
+  change that leaves nothing below the cut. It is drift, or most images are anomalies; the sentence
+  says both.
 
 Each has half of `LEVEL`.
 
@@ -34,7 +35,7 @@ from augan.detect.calibration import Calibration
 
 LEVEL = 0.01  # share of the calls without drift that alarm, at most
 CUT = 0.1  # share of the calibration images above the cut of the first test
-MANY = 0.75  # share of the new images above the calibration images' median
+MANY = 0.5  # share of the new images that may be anomalies without an alarm
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ def find_drift(calibration: Calibration, scores: ArrayLike, noun: str = "images"
         f"these {noun} score higher as a whole than the {calibration.n} calibration {noun}, not "
         "only in a few anomalies"
         if shape <= share
-        else f"more than {MANY:.0%} of these {noun} score above the middle of the "
-        f"{calibration.n} calibration {noun}: most of them are anomalies, or all have changed"
+        else f"{np.mean(values > calibration.threshold(0.5)):.0%} of these {noun} score above the "
+        f"middle of the {calibration.n} calibration {noun}: most are anomalies, or all have changed"
     )
     sentence = (
         f"drift: {seen} (p = {p_value:.1g}; such an alarm comes in at most {LEVEL:.0%} of calls "
@@ -112,11 +113,10 @@ def _shape_p_value(calibration: Calibration, scores: np.ndarray) -> float:
 
 
 def _share_p_value(calibration: Calibration, scores: np.ndarray) -> float:
-    count = int(calibration.flags(scores, 0.5).sum())
-    if count <= MANY * scores.size:
-        return 1.0
+    anomalies = math.floor(MANY * scores.size)
+    count = int(calibration.flags(scores, 0.5).sum()) - anomalies
     k = (calibration.n + 1) // 2
-    return float(betabinom.sf(count - 1, scores.size, k, calibration.n + 1 - k))
+    return float(betabinom.sf(count - 1, scores.size - anomalies, k, calibration.n + 1 - k))
 
 
 def _spread_over_groups(p_value: float, calibration: Calibration) -> float:

@@ -129,20 +129,10 @@ def detect_folder(
     ConfigError
         If the calibration images are too few for the rate, or both rates are given.
     """
-    if far is not None and fdr is not None:
-        raise ConfigError(
-            f"both a false-alarm rate (far {far!r}) and a false-discovery rate (fdr {fdr!r}) came; "
-            "choose one: far is the share of good images that is flagged, fdr the share of good "
-            "images among the flagged ones"
-        )
     detector = Detector.from_bundle(bundle)
     source, noun = open_source(Path(images), detector.preprocessing), detector.preprocessing.noun
-    calibration, warning = detector.calibrated(), None
-    if fdr is not None:
-        fdr = check_fdr(calibration, fdr, noun)
-    else:
-        far = bundle.config.get("detect", {}).get("far") if far is None else far
-        far, warning = calibration.choose_rate(far, noun)
+    calibration = detector.calibrated()
+    rate, warning = _rate(bundle, calibration, far, fdr, noun)
     with output_folder(out, replaces=SCORES) as partial:
         seen = _score(detector, source, partial / UNDECIDED)
         if not seen.scores:
@@ -152,7 +142,7 @@ def detect_folder(
             )
         scores = np.concatenate(seen.scores)
         p_values = calibration.p_values(scores)
-        cutoff, guarantee = _decide(calibration, p_values, far, fdr, noun)
+        cutoff, guarantee = _decide(calibration, p_values, rate, fdr is not None, noun)
         _flag(partial / UNDECIDED, partial / SCORES, cutoff)
     drift = find_drift(calibration, scores, noun)
     said = [*source.warnings, warning, drift.sentence, _unflagged(guarantee, p_values, noun)]
@@ -170,16 +160,30 @@ def detect_folder(
     )
 
 
+def _rate(
+    bundle: Bundle, calibration: Calibration, far: float | None, fdr: float | None, noun: str
+) -> tuple[float, str | None]:
+    """Return the rate to flag at, of either kind, and perhaps a warning about it."""
+    if far is not None and fdr is not None:
+        raise ConfigError(
+            f"both a false-alarm rate (far {far!r}) and a false-discovery rate (fdr {fdr!r}) came; "
+            "choose one: far is the share of good images that is flagged, fdr the share of good "
+            "images among the flagged ones"
+        )
+    if fdr is not None:
+        return check_fdr(calibration, fdr, noun), None
+    far = bundle.config.get("detect", {}).get("far") if far is None else far
+    return calibration.choose_rate(far, noun)
+
+
 def _decide(
-    calibration: Calibration, p_values: np.ndarray, far: float | None, fdr: float | None, noun: str
+    calibration: Calibration, p_values: np.ndarray, rate: float, is_fdr: bool, noun: str
 ) -> tuple[float, Guarantee | DiscoveryGuarantee]:
     """Return the largest p-value that is flagged, and what that promises."""
-    if fdr is not None:
-        guarantee = discovery_guarantee(calibration, fdr, p_values.size, noun)
-        return discovery_cutoff(p_values, fdr), guarantee
-    if far is None:
-        raise ConfigError("no rate came to flag at; give a false-alarm or a false-discovery rate")
-    return far, calibration.guarantee(far, noun)
+    if is_fdr:
+        guarantee = discovery_guarantee(calibration, rate, p_values.size, noun)
+        return discovery_cutoff(p_values, rate), guarantee
+    return rate, calibration.guarantee(rate, noun)
 
 
 def _unflagged(
@@ -193,8 +197,8 @@ def _unflagged(
         return None
     return (
         f"nothing is flagged, although {count} {noun} score higher than all {guarantee.n} "
-        f"calibration {noun}: at this false-discovery rate so few calibration {noun} can only flag "
-        f"{guarantee.smallest_count} or more of {guarantee.num_scored}; look at the highest "
+        f"calibration {noun}: with so few calibration {noun} this false-discovery rate can only "
+        f"flag {guarantee.smallest_count} or more of {guarantee.num_scored}; look at the highest "
         f"scores, choose --far, or calibrate on more normal {noun}"
     )
 

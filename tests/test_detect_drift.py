@@ -1,0 +1,104 @@
+"""The drift alarm: silent without drift and over anomalies, loud when all scores move."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from augan.detect.calibration import Calibration
+from augan.detect.drift import LEVEL, find_drift
+
+Draw = Callable[[np.random.Generator, int], np.ndarray]
+
+
+def good(rng: np.random.Generator, size: int) -> np.ndarray:
+    return rng.normal(size=size)
+
+
+def tied(rng: np.random.Generator, size: int) -> np.ndarray:
+    return rng.gamma(2.0, size=size).round()
+
+
+def moved(rng: np.random.Generator, size: int) -> np.ndarray:
+    return rng.normal(0.5, 1, size)
+
+
+def with_anomalies(share: float, height: float) -> Draw:
+    return lambda rng, size: rng.normal(size=size) + height * (np.arange(size) < share * size)
+
+
+def alarms(n: int, m: int, old: Draw, new: Draw, draws: int) -> int:
+    rng = np.random.default_rng([n, m])
+    return sum(find_drift(Calibration.fit(old(rng, n)), new(rng, m)).alarm for _ in range(draws))
+
+
+def limit(draws: int) -> int:
+    """More alarms than this would come by chance once in ten thousand tests at the level."""
+    return int(binom.ppf(1 - 1e-4, draws, LEVEL))
+
+
+@pytest.mark.parametrize("draw", [good, tied])
+@pytest.mark.parametrize(("n", "m"), [(2, 30), (19, 12), (99, 3), (99, 60), (300, 200)])
+def test_it_keeps_its_level(draw: Draw, n: int, m: int) -> None:
+    assert alarms(n, m, draw, draw, 500) <= limit(500)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "m"), [(9, 9), (19, 300), (99, 60), (1000, 1000)])
+def test_it_keeps_its_level_in_many_draws(n: int, m: int) -> None:
+    assert alarms(n, m, good, good, 5000) <= limit(5000)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_clear_anomalies_do_not_raise_it(share: float) -> None:
+    assert alarms(300, 200, good, with_anomalies(share, 5), 500) <= limit(500)
+
+
+def test_half_a_standard_deviation_does() -> None:
+    assert alarms(300, 200, good, moved, 100) >= 80
+    assert alarms(300, 200, good, lambda rng, size: good(rng, size) + 1, 100) == 100
+
+
+def test_a_change_that_leaves_nothing_below_the_cut_does() -> None:
+    calibration = Calibration.fit(np.arange(99.0))
+    drift = find_drift(calibration, np.full(30, 200.0))
+    assert drift.alarm
+    assert "100% of these images score above the middle of the 99 calibration" in drift.sentence
+    assert "most are anomalies, or all have changed" in drift.sentence
+    assert not find_drift(calibration, np.full(2, 200.0)).alarm  # too few to tell
+    assert not find_drift(calibration, np.r_[np.full(40, 200.0), np.arange(0, 98, 2.4)]).alarm
+
+
+def test_lower_scores_and_equal_scores_are_silent() -> None:
+    calibration = Calibration.fit(np.arange(99.0))
+    assert not find_drift(calibration, np.arange(-50.0, 50.0)).alarm
+    assert find_drift(Calibration.fit(np.ones(50)), np.ones(50)).p_value == 1
+    assert find_drift(Calibration.fit([1.0]), [2.0]).p_value == 1
+
+
+def test_copies_in_groups_do_not_make_it_surer() -> None:
+    """Each image four times: without the groups, chance would alarm far too often."""
+    rng, with_groups, without = np.random.default_rng(5), 0, 0
+    for _ in range(300):
+        old, new = np.repeat(rng.normal(size=30), 4), np.repeat(rng.normal(size=20), 4)
+        with_groups += find_drift(Calibration.fit(old, np.arange(120) // 4), new).alarm
+        without += find_drift(Calibration.fit(old), new).alarm
+    assert with_groups <= limit(300)
+    assert without > 3 * limit(300)
+
+
+def test_it_says_what_was_seen_and_what_to_try() -> None:
+    rng = np.random.default_rng(0)
+    drift = find_drift(Calibration.fit(good(rng, 300)), good(rng, 200) + 0.7)
+    for fragment in (
+        "higher as a whole than the 300",
+        "at most 1% of calls",
+        "Look at the images",
+        "augan calibrate RUN NORMALS",
+    ):
+        assert fragment in drift.sentence
+    assert json.loads(json.dumps(drift.to_dict())) == drift.to_dict()
+    silent = find_drift(Calibration.fit(good(rng, 300)), good(rng, 200))
+    assert (silent.alarm, silent.sentence) == (False, "")

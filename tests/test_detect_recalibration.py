@@ -1,0 +1,184 @@
+"""Calibrating a trained detector on new normal images: the line moves, nothing else does."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from augan import calibrate, detect_folder, load_bundle
+from augan.bundle import Bundle
+from augan.data.builtin import digits
+from augan.data.images import write_png
+from augan.detect.detector import Detector
+from augan.detect.recalibration import calibrate_run
+from augan.exceptions import BundleError, DataError
+from augan_cli.app import app
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return np.asarray(digits("test").images)[:60]
+
+
+@pytest.fixture(scope="module")
+def normals(pixels: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_images(tmp_path_factory.mktemp("new") / "normals", pixels)
+
+
+def write_images(folder: Path, images: np.ndarray) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for row, image in enumerate(images):
+        write_png(folder / f"{row:03d}.png", image)
+    return folder
+
+
+def test_only_the_calibration_is_new(
+    digits_bundle: Bundle, pixels: np.ndarray, normals: Path
+) -> None:
+    before = digits_bundle.sha256
+    new = calibrate(digits_bundle, normals)
+    assert digits_bundle.sha256 == before != new.sha256
+    assert new.path is None
+    scores = Detector.from_bundle(digits_bundle).score(pixels)
+    np.testing.assert_array_equal(new.tables["calibration"]["scores"], np.sort(scores))
+    np.testing.assert_array_equal(Detector.from_bundle(new).score(pixels), scores)
+    assert new.detector == {
+        **(digits_bundle.detector or {}),
+        "calibrated_on": {
+            "name": "normals",
+            "num_images": 60,
+            "num_groups": 60,
+            "num_left_out": 0,
+            "warnings": [],
+        },
+    }
+    undone = replace(
+        new,
+        detector=digits_bundle.detector,
+        tables={**new.tables, "calibration": digits_bundle.tables["calibration"]},
+        versions=digits_bundle.versions,
+    )
+    assert undone.sha256 == before
+    assert calibrate(digits_bundle, normals).sha256 == new.sha256  # no time, no chance in it
+
+
+def test_false_alarms_on_a_new_camera_end_and_so_does_the_drift(
+    digits_bundle: Bundle, tmp_path: Path
+) -> None:
+    """More contrast: all scores rise, the alarm says so, and calibrating mends it."""
+    images = np.asarray(digits("test").images)[:300]
+    bright = np.clip(images * 1.5, 0, 255).astype(np.uint8)
+    old = write_images(tmp_path / "calibration", bright[:150])
+    new = write_images(tmp_path / "incoming", bright[150:])
+    before = detect_folder(digits_bundle, new, tmp_path / "before", far=0.05)
+    after = detect_folder(calibrate(digits_bundle, old), new, tmp_path / "after", far=0.05)
+    assert before.drift.alarm
+    assert before.drift.sentence in before.warnings
+    assert before.to_dict()["drift"]["alarm"] is True
+    assert before.num_anomalies > 0.12 * 150
+    assert not after.drift.alarm
+    assert after.num_anomalies < 0.12 * 150
+    assert (after.guarantee.n, after.warnings) == (150, [])
+
+
+def test_groups_make_the_promise_approximate(digits_bundle: Bundle, normals: Path) -> None:
+    table = normals.parent / "groups.csv"
+    lines = [f"normals/{row:03d}.png,part {row // 3}" for row in range(60)]
+    table.write_text("\n".join(["path,group", *lines]))
+    calibration = Detector.from_bundle(calibrate(digits_bundle, normals, table)).calibrated()
+    assert (calibration.n, calibration.num_groups) == (60, 20)
+    assert not calibration.guarantee(0.1).exact
+    table.write_text("\n".join(["path,group", *lines[:-1]]))
+    with pytest.raises(DataError, match="1 of 60 images"):
+        calibrate(digits_bundle, normals, table)
+
+
+def test_what_cannot_be_read_is_left_out_and_said(
+    digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    folder = write_images(tmp_path / "new", pixels[:20])
+    (folder / "005.png").write_bytes(b"no image")
+    new = calibrate(digits_bundle, folder)
+    origin = (new.detector or {})["calibrated_on"]
+    assert (origin["num_images"], origin["num_left_out"]) == (19, 1)
+    assert "1 of 20 could not be used" in origin["warnings"][0]
+    assert "005.png" in origin["warnings"][0]
+
+
+def test_training_images_are_warned_of_where_that_is_known(
+    digits_bundle: Bundle, normals: Path
+) -> None:
+    trained = replace(digits_bundle, data={**digits_bundle.data, "source": str(normals.parent)})
+    (warning,) = (calibrate(trained, normals).detector or {})["calibrated_on"]["warnings"]
+    assert "the model was trained on images from" in warning
+
+
+BAD = {
+    "no image below": lambda images: images[:0],
+    "1 usable image, at least 2": lambda images: images[:1],
+    "same score": lambda images: np.repeat(images[:1], 5, axis=0),
+    "one single colour": lambda images: (
+        np.arange(5, dtype=np.uint8)[:, None, None, None] * 50 + np.zeros_like(images[:5])
+    ),
+    "none of the 4 images .* channel": lambda images: np.repeat(images[:4], 3, axis=-1),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_images_that_draw_no_line_are_refused(
+    digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path, message: str
+) -> None:
+    folder = write_images(tmp_path / "bad", BAD[message](pixels))
+    with pytest.raises(DataError, match=message):
+        calibrate_run(digits_bundle, folder, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["bad"]
+
+
+def test_a_bundle_without_a_detector_and_a_missing_folder(
+    digits_bundle: Bundle, normals: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match="no anomaly detector"):
+        calibrate(replace(digits_bundle, detector=None), normals)
+    with pytest.raises(DataError, match="no folder or image"):
+        calibrate(digits_bundle, tmp_path / "gone")
+
+
+def test_the_command_writes_beside_the_run_and_replaces_nothing(
+    digits_bundle: Bundle, normals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs/first").mkdir(parents=True)
+    Path("runs/latest").symlink_to("first")
+    assert digits_bundle.path is not None
+    whole = digits_bundle.path.read_bytes()
+    Path("runs/first/bundle.augan").write_bytes(whole)
+    done = CliRunner().invoke(app, ["calibrate", "runs/latest", str(normals), "--json"])
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert Path(said["bundle"]).samefile("runs/first-calibrated/bundle.augan")
+    assert said["calibrated_on"]["num_images"] == said["guarantee"]["n"] == 60
+    made = load_bundle("runs/first-calibrated")
+    assert made.bundle_id == said["id"]
+    assert Path("runs/first/bundle.augan").read_bytes() == whole
+    again = CliRunner().invoke(app, ["calibrate", "runs/first", str(normals)])
+    assert isinstance(again.exception, DataError)
+    assert "first-calibrated holds other files" in str(again.exception)
+    done = CliRunner().invoke(app, ["calibrate", "runs/first", str(normals), "--out", "mine"])
+    assert "calibrated on 60 images of normals" in done.stdout
+    assert load_bundle("mine").sha256 == made.sha256
+
+
+def test_too_few_for_the_own_rate_of_the_model_is_said(
+    digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    from augan.report.text import calibration_lines
+
+    config = {**digits_bundle.config, "detect": {"method": "fanogan", "far": 0.01}}
+    folder = write_images(tmp_path / "few", pixels[:10])
+    lines = calibration_lines(calibrate(replace(digits_bundle, config=config), folder))
+    assert "detect.far=0.01" in lines[0]
+    assert "99 images" in lines[0]
+    assert "usual false-alarm rate of 0.05 needs 19" in lines[1]
