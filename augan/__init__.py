@@ -18,6 +18,7 @@ _HOME = {
     "augment_folder": "augan.augment.folder",
     "generate_folder": "augan.augment.folder",
     "detect_folder": "augan.detect.folder",
+    "evaluate_detection": "augan.detect.judgement",
     "GANDetector": "augan.detect.estimator",
     "GANOverSampler": "augan.augment.oversampler",
     "classic_policy": "augan.augment.classic",
@@ -31,6 +32,7 @@ __all__ = [
     "augment_folder",
     "classic_policy",
     "detect_folder",
+    "evaluate_detection",
     "from_arrays",
     "generate_folder",
     "load_bundle",
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from augan.data.loading import load_dataset
     from augan.detect.estimator import GANDetector
     from augan.detect.folder import detect_folder
+    from augan.detect.judgement import evaluate_detection
     from augan.exceptions import AuganError
     from augan.workflow import train
 

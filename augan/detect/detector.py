@@ -107,6 +107,19 @@ class Detector:
             self.method.reconstruct(self.preprocessing.scale(squares))
         )
 
+    def maps(self, squares: np.ndarray) -> np.ndarray:
+        """Return how anomalous each place of stored squares is, float32 `[N, S, S, 1]`.
+
+        It is |image - reconstruction|, the mean over channels, on the scale of [-1, 1]. Higher =
+        more anomalous; `Preprocessing.to_native` brings maps to the size of their images.
+        """
+        parts = []
+        for start in range(0, len(squares), CHUNK):
+            images = self.preprocessing.scale(squares[start : start + CHUNK])
+            difference = np.abs(images - self.method.reconstruct(images))
+            parts.append(difference.mean(axis=-1, keepdims=True, dtype=np.float32))
+        return np.concatenate(parts)
+
     def describe(self) -> dict[str, Any]:
         """Return the JSON-able part of the detector."""
         return {"method": self.method.name, "terms": list(self.method.terms)}
