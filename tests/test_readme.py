@@ -39,7 +39,8 @@ def test_set_up_commands_are_those_of_the_makefile() -> None:
 def _own_images(folder: Path) -> None:
     """Two classes of flat patches, one with a bright scratch."""
     rng = np.random.default_rng(0)
-    for name, count in (("photos/good", 150), ("photos/scratch", 60), ("incoming", 12)):
+    test = (("test/good", 9), ("test/scratch", 6))
+    for name, count in (("photos/good", 150), ("photos/scratch", 60), ("incoming", 12), *test):
         (folder / name).mkdir(parents=True)
         for i in range(count):
             image = rng.integers(80, 120, (20, 24, 1), dtype=np.uint8)
@@ -57,6 +58,7 @@ def test_recipes_on_own_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "train",
         "augment",
         "detect",
+        "evaluate",
         "generate",
         "inspect",
     ]
