@@ -5,8 +5,6 @@ detector, and puts everything into one bundle. Data flows one way: dataset -> sq
 networks -> detector -> bundle.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -18,9 +16,9 @@ import numpy as np
 from augan.bundle import BUNDLE_NAME, Bundle, load_bundle, save_bundle
 from augan.config import Config
 from augan.data.cache import Squares, cached_squares
-from augan.data.columns import Columns
 from augan.data.dataset import Dataset, Skipped
 from augan.data.duplicates import near_duplicates
+from augan.data.identity import data_sha256
 from augan.data.prepared import AnyPreprocessing
 from augan.data.splits import Split, make_split
 from augan.data.stacked import Stacked
@@ -320,19 +318,10 @@ def _assemble(material: _Material, networks: TrainedNetworks, described: dict[st
 
 def _describe_data(material: _Material) -> dict[str, Any]:
     dataset = material.dataset
-    # The digest of the pixels is stored with them where they are cached.
-    digest = hashlib.sha256(material.squares.sha256.encode())
-    digest.update(json.dumps([str(material.pixels.dtype), material.pixels.shape]).encode())
-    if isinstance(material.preprocessing, Columns):
-        # The same numbers under other names are other data.
-        digest.update(json.dumps(material.preprocessing.to_dict()).encode())
     counts = np.zeros(0, int)
     if dataset.labels is not None:
-        digest.update(dataset.labels.tobytes())
         counts = np.bincount(dataset.labels, minlength=dataset.num_classes)
     more = material.unlabelled
-    if more is not None:
-        digest.update(more.sha256.encode() + json.dumps(more.pixels.shape).encode())
     return {
         "name": dataset.name,
         "source": dataset.source,
@@ -340,7 +329,7 @@ def _describe_data(material: _Material) -> dict[str, Any]:
         "num_unlabelled": 0 if more is None else len(more.pixels),
         "class_names": list(dataset.class_names),
         "class_counts": counts.tolist(),
-        "sha256": digest.hexdigest(),
+        "sha256": data_sha256(material.squares, material.preprocessing, more),
     }
 
 

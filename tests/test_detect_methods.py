@@ -7,8 +7,9 @@ from sklearn.neighbors import NearestNeighbors
 
 from augan import GANDetector
 from augan.bundle import read_weights
+from augan.data.preprocessing import Preprocessing
 from augan.detect.anogan import LAMBDA, STARTS, AnoGAN
-from augan.detect.detector import METHODS, check_accepts
+from augan.detect.detector import METHODS, Detector, check_accepts
 from augan.detect.features import Features
 from augan.exceptions import ConfigError
 from augan.gan import tf
@@ -153,6 +154,13 @@ class TestFeatures:
     def test_a_table_has_no_turns(self):
         with pytest.raises(ConfigError, match="does not score rows; choose one of anogan, fanogan"):
             check_accepts("features", "rows")
+
+
+def test_what_draws_nothing_has_no_map(models, images):
+    method = made("features", models).fit(images[:60], images[60:])
+    detector = Detector(method, Preprocessing(8, 1, "uint8", 0.0, 255.0, (8, 8)))
+    with pytest.raises(ConfigError, match="draws no images"):
+        detector.maps(np.zeros((2, 8, 8, 1), np.uint8))
 
 
 @pytest.mark.parametrize("method", METHODS)

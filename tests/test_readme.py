@@ -40,6 +40,7 @@ def _own_images(folder: Path) -> None:
     """Two classes of flat patches, one with a bright scratch."""
     rng = np.random.default_rng(0)
     counts = {"photos/good": 150, "photos/scratch": 60, "incoming": 12, "new-camera": 30}
+    counts |= {"test/good": 9, "test/scratch": 6}
     for name, count in counts.items():
         (folder / name).mkdir(parents=True)
         for i in range(count):
@@ -72,7 +73,7 @@ def test_recipes_on_own_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     recipe = commands()[commands().index("augan detect images/") + 1 :]
     recipe = recipe[: recipe.index("augan inspect runs/latest") + 1]
-    names = ["train", "augment", "detect", "detect", "calibrate", "generate", "inspect"]
+    names = ["train", "augment", "detect", "detect", "evaluate", "calibrate", "generate", "inspect"]
     assert [line.split()[1] for line in recipe] == names
     _run(recipe)
     assert len(list(tmp_path.glob("runs/latest/augment-*/scratch/*.png"))) == 500

@@ -18,7 +18,14 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from augan import GANDetector, GANOverSampler, augment_folder, detect_folder, generate_folder
+from augan import (
+    GANDetector,
+    GANOverSampler,
+    augment_folder,
+    detect_folder,
+    evaluate_detection,
+    generate_folder,
+)
 from augan.bundle import Bundle, restore_network
 from augan.config import Config
 from augan.data.loading import load_dataset
@@ -312,6 +319,24 @@ class TestCommands:
         done = self.run("train", table, "--target", "kinds", cwd=tmp_path)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         assert "did you mean 'kind'?" in done.stderr
+
+
+def test_evaluation_knows_rows_by_their_number_and_finds_the_training_table(
+    bundle: Bundle, table: Path, tmp_path: Path
+) -> None:
+    rows = parts(270).drop(columns="kind").tail(30)
+    rows.iloc[20:, 0] = 99.0
+    rows.to_csv(tmp_path / "new.csv", index=False)
+    labels = "".join(f"{row},{'ok' if row < 20 else 'heavy'}\n" for row in range(30))
+    (tmp_path / "labels.csv").write_text("path,label\n" + labels)
+    found = evaluate_detection(bundle, tmp_path / "new.csv", tmp_path / "labels.csv")
+    assert (found.summary["noun"], found.summary["num_normal"]) == ("rows", 20)
+    assert found.summary["auroc"]["value"] == 1
+    methods = {row["method"]: row["auroc"]["value"] for row in found.baselines}
+    assert methods.keys() == {"nearest-neighbours", "pca", "isolation-forest"}
+    assert methods["nearest-neighbours"] == 1
+    with pytest.raises(DataError, match="leave --masks out"):
+        evaluate_detection(bundle, tmp_path / "new.csv", tmp_path / "labels.csv", masks=tmp_path)
 
 
 @pytest.mark.slow

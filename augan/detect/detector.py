@@ -116,6 +116,30 @@ class Detector:
         again = self.method.reconstruct(self.preprocessing.scale(squares))
         return None if again is None else self.preprocessing.unscale(again)
 
+    def maps(self, squares: np.ndarray) -> np.ndarray:
+        """Return how anomalous each place of stored squares is, float32 `[N, S, S, 1]`.
+
+        It is |image - reconstruction|, the mean over channels, on the scale of [-1, 1]. Higher =
+        more anomalous; `Preprocessing.to_native` brings maps to the size of their images.
+
+        Raises
+        ------
+        ConfigError
+            If the method draws no images, so that nothing says where.
+        """
+        parts = []
+        for start in range(0, len(squares), CHUNK):
+            images = self.preprocessing.scale(squares[start : start + CHUNK])
+            again = self.method.reconstruct(images)
+            if again is None:
+                raise ConfigError(
+                    f"the method '{self.method.name}' draws no images, so there is no map of where "
+                    "they differ; train with --set detect.method=fanogan for maps"
+                )
+            difference = np.abs(images - again)
+            parts.append(difference.mean(axis=-1, keepdims=True, dtype=np.float32))
+        return np.concatenate(parts)
+
     def describe(self) -> dict[str, Any]:
         """Return the JSON-able part of the detector."""
         return {"method": self.method.name, "terms": list(self.method.terms)}

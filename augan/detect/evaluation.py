@@ -12,6 +12,7 @@ based on principal component classifier. Liu, Ting, Zhou (2008), Isolation fores
 Clopper, Pearson (1934), The use of confidence or fiducial limits.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -30,6 +31,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
+from augan.data.geometry import resize
 from augan.exceptions import DataError
 
 
@@ -214,6 +216,68 @@ def _flat(images: ArrayLike) -> np.ndarray:
     return array
 
 
+class ThumbnailDetector(BaseEstimator):
+    """Normal is what correlates with a training image, both seen as small gray thumbnails.
+
+    Brightness and contrast do not count. Images of one value everywhere have no correlation: they
+    resemble each other fully and anything else not at all.
+
+    Parameters
+    ----------
+    size : int
+        Side of the thumbnails in pixels. Flat rows are taken for gray or colour squares where
+        their number of values allows it, and are compared as they are otherwise.
+    """
+
+    def __init__(self, size: int = 24) -> None:
+        self.size = size
+
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Keep the thumbnails of the normal images, [N, H, W, C] or [N, D]."""
+        self.thumbnails_ = self._thumbnails(X)
+        return self
+
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
+        """Return one score per image, the highest correlation minus 1: higher = more normal."""
+        check_is_fitted(self)
+        thumbnails = self._thumbnails(X)
+        parts = np.array_split(thumbnails, range(_ROWS, len(thumbnails), _ROWS))
+        return np.concatenate([(part @ self.thumbnails_.T).max(axis=1) - 1 for part in parts])
+
+    def _thumbnails(self, X: ArrayLike) -> np.ndarray:
+        """Vectors of unit norm whose products are correlations; the last value marks flat ones."""
+        images, rows = np.asarray(X), _flat(X)
+        images = rows.reshape(len(rows), *_picture_shape(images.shape))
+        gray = images.mean(axis=-1, keepdims=True, dtype=np.float64)
+        if gray.shape[1] > 1:
+            gray = np.stack([resize(image, self.size, self.size) for image in gray])
+        values = gray.reshape(len(gray), -1)
+        largest = np.abs(values).max(axis=1)
+        values = values - values.mean(axis=1, keepdims=True)
+        norm = np.linalg.norm(values, axis=1)
+        # Below this, contrast is only rounding, of which any two could correlate.
+        flat = norm <= 1e-4 * largest
+        values = np.divide(values, norm[:, None], out=np.zeros_like(values), where=~flat[:, None])
+        return np.column_stack([values, flat]).astype(np.float32)
+
+
+_ROWS = 512  # test images compared with all training images at once
+
+
+def _picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Height, width and channels of each row of an array [N, H, W, C], [N, H, W] or [N, D]."""
+    if len(shape) == 4:
+        return shape[1], shape[2], shape[3]
+    if len(shape) == 3:
+        return shape[1], shape[2], 1
+    width = math.prod(shape[1:])
+    for channels in (1, 3):
+        side = math.isqrt(width // channels)
+        if side * side * channels == width:
+            return side, side, channels
+    return 1, width, 1
+
+
 def _on_pixels(detector: Any) -> Pipeline:
     return make_pipeline(FunctionTransformer(_flat), detector)
 
@@ -224,6 +288,7 @@ BASELINES: dict[str, Callable[[int], Detector]] = {
     "isolation-forest": lambda seed: _on_pixels(
         IsolationForest(n_estimators=200, random_state=seed)
     ),
+    "thumbnails": lambda seed: make_pipeline(ThumbnailDetector()),
 }
 """Name -> function of a seed that returns an unfitted detector on [N, D] or [N, H, W, C]."""
 

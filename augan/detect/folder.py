@@ -203,13 +203,13 @@ def _unflagged(
     )
 
 
-def default_out(bundle: Bundle, images: str | Path) -> Path:
-    """Return the folder for the scores of `images`: inside the run, named after them."""
+def default_out(bundle: Bundle, images: str | Path, verb: str = "detect") -> Path:
+    """Return the folder for what `verb` found in `images`: inside the run, named after them."""
     if bundle.path is None:
         raise BundleError("this bundle was never saved, so there is no folder beside it; give one")
     # Not by Path.resolve, which fails on a link to itself before Python 3.13.
     path = Path(os.path.realpath(images))
-    return bundle.path.parent / f"detect-{path.stem if is_table_file(path) else path.name}"
+    return bundle.path.parent / f"{verb}-{path.stem if is_table_file(path) else path.name}"
 
 
 @dataclass

@@ -20,6 +20,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+evaluate = typer.Typer(
+    help="Judge what a bundle does on labelled data, beside simple rivals.", no_args_is_help=True
+)
+app.add_typer(evaluate, name="evaluate")
 
 Model = Annotated[
     Path | None, typer.Option(help="Run folder or bundle; default: the newest run that fits.")
@@ -147,6 +151,43 @@ def detect(
     result = detect_folder(bundle, images, out or default_out(bundle, images), far, fdr)
     picture = detection_figure(result, restore_preprocessing(bundle.preprocessing))
     _show(detection_lines(result), result.to_dict(), as_json, picture)
+
+
+@evaluate.command("detection")
+@with_debug
+def evaluate_detection(
+    images: Annotated[Path, typer.Argument(help="Folder of labelled test images, or a table.")],
+    labels: Annotated[
+        str,
+        typer.Option(help="CSV path,label[,group]; or 'folders': the first folder is the label."),
+    ],
+    normal: Annotated[
+        str | None, typer.Option(help="Label of normal images; default: normal, good or ok.")
+    ] = None,
+    model: Model = None,
+    far: Annotated[
+        float | None, typer.Option(help="Share of good images that may be flagged.")
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder of PNG masks, above 0 on defects, named as images.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="The training data; default: where the bundle found it.")
+    ] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Judge the detector on labelled images, beside baselines fitted on its training images."""
+    from augan.detect.folder import default_out
+    from augan.detect.judgement import evaluate_detection
+    from augan.report.evaluation import evaluation_lines
+
+    bundle = _find(model, "detector")
+    out = out or default_out(bundle, images, "evaluate")
+    judgement = evaluate_detection(
+        bundle, images, labels, normal=normal, far=far, masks=masks, data=data, out=out
+    )
+    _show(evaluation_lines(judgement), judgement.to_dict(), as_json)
 
 
 @app.command()

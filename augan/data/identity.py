@@ -1,0 +1,36 @@
+"""One hash that says whether data is the very data that a bundle was trained on."""
+
+import hashlib
+import json
+
+from augan.data.cache import Squares
+from augan.data.columns import Columns
+from augan.data.prepared import AnyPreprocessing
+
+
+def data_sha256(
+    squares: Squares, preprocessing: AnyPreprocessing, unlabelled: Squares | None = None
+) -> str:
+    """Return the hash of prepared data: its stored samples in their order, and their labels.
+
+    Parameters
+    ----------
+    squares
+        The samples that are trained on.
+    preprocessing
+        How they were prepared.
+    unlabelled
+        Images beside them whose classes nobody has named.
+    """
+    labels = squares.dataset.labels
+    # The digest of the pixels is stored with them where they are cached.
+    digest = hashlib.sha256(squares.sha256.encode())
+    digest.update(json.dumps([str(squares.pixels.dtype), squares.pixels.shape]).encode())
+    if isinstance(preprocessing, Columns):
+        # The same numbers under other names are other data.
+        digest.update(json.dumps(preprocessing.to_dict()).encode())
+    if labels is not None:
+        digest.update(labels.tobytes())
+    if unlabelled is not None:
+        digest.update(unlabelled.sha256.encode() + json.dumps(unlabelled.pixels.shape).encode())
+    return digest.hexdigest()

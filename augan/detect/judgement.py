@@ -1,0 +1,182 @@
+"""Judge a bundle's detector on labelled test images, beside simple baselines on the same images.
+
+Nothing is chosen on the labels: the line was drawn by calibration. The one figure that does look,
+the best F1, is marked `oracle`.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augan.bundle import Bundle
+from augan.data.output import check_replaceable, output_folder
+from augan.data.preprocessing import Preprocessing
+from augan.detect.detector import Detector
+from augan.detect.folder import CHUNK, SCORES
+from augan.detect.judge import Judge, Scored
+from augan.detect.labels import Labels, read_labels
+from augan.detect.masks import Masks, read_masks
+from augan.detect.opponents import Opponents, fit_opponents
+from augan.detect.sources import ImageSource, Source, open_source
+from augan.exceptions import DataError
+
+EVALUATION = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What `evaluate_detection` found.
+
+    Attributes
+    ----------
+    summary : dict
+        `auroc` with its 95 % bootstrap interval, `average_precision`, `best_f1` (oracle),
+        `false_alarms` on the normals with their 95 % interval and the range that calibration
+        promises, `detected` (the share of anomalies flagged), `pixels` (with masks), counts, what
+        was left out, and warnings.
+    kinds : list of dict
+        For each kind of anomaly its `count`, `auroc` against all normals, and `detected`.
+    baselines : list of dict
+        For each baseline its `auroc`, `average_precision`, and AUROC of each kind; empty where
+        `summary["baselines_skipped"]` says why.
+    """
+
+    summary: dict[str, Any]
+    kinds: list[dict[str, Any]]
+    baselines: list[dict[str, Any]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON-able result."""
+        return {"summary": self.summary, "kinds": self.kinds, "baselines": self.baselines}
+
+
+def evaluate_detection(
+    bundle: Bundle,
+    images: str | Path,
+    labels: str | Path,
+    *,
+    normal: str | None = None,
+    far: float | None = None,
+    masks: str | Path | None = None,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+) -> Judgement:
+    """Judge the detector of a bundle on test images whose labels are known.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        One with a calibrated detector.
+    images : path
+        A folder of images; for a model of a table, a table file.
+    labels : path or "folders"
+        A CSV file `path,label` (and perhaps `group`), paths relative to `images`; or `folders`: the
+        first folder below `images` is the label. Images without a label are left out.
+    normal : str or None
+        The label of normal images; None: `normal`, else `good`, else `ok`. Every other label is a
+        kind of anomaly.
+    far : float or None
+        False-alarm rate; None: the bundle's own, else 0.05 or the smallest supported.
+    masks : path or None
+        Folder of PNG masks, see `augan.detect.masks.read_masks`.
+    data : str, path or None
+        The training data, for the baselines; None: where the bundle remembers it.
+    out : path or None
+        Folder for `evaluation.json` and `scores.csv`; None: nothing is written.
+
+    Raises
+    ------
+    BundleError
+        The bundle has no calibrated detector.
+    ConfigError
+        The calibration images are too few for `far`.
+    DataError
+        Images, labels, masks or training data cannot be used.
+    """
+    detector = Detector.from_bundle(bundle)
+    calibration, preprocessing = detector.calibrated(), detector.preprocessing
+    far = bundle.config.get("detect", {}).get("far") if far is None else far
+    rate, warning = calibration.choose_rate(far, preprocessing.noun)
+    if out is not None:
+        check_replaceable(Path(out).absolute(), EVALUATION)
+    source = open_source(Path(images), preprocessing)
+    known = read_labels(labels, source.names, images, normal)
+    marked = None if masks is None else _masks(masks, source, known)
+    opponents = fit_opponents(bundle, preprocessing, data)
+    scored = _score(detector, source, known, opponents, marked)
+    scored.check(images, known)
+    scored.warnings += [*source.warnings, *([warning] if warning else [])]
+    seed = int(bundle.config.get("seed", 0))
+    judge = Judge(scored, known, calibration, rate, seed)
+    judgement = Judgement(
+        {
+            **judge.summary(preprocessing.noun),
+            "pixels": None if marked is None else marked.figures(),
+            "baselines_skipped": opponents.skipped,
+            "num_baseline_training": opponents.num_training,
+            "bundle": bundle.bundle_id,
+            "seed": seed,
+            "out": None if out is None else str(out),
+        },
+        judge.kinds(),
+        [judge.baseline(name) for name in opponents.detectors],
+    )
+    if out is not None:
+        _write(Path(out), judgement, judge)
+    return judgement
+
+
+def _masks(folder: str | Path, source: Source, labels: Labels) -> Masks:
+    if not isinstance(source, ImageSource):
+        raise DataError(
+            "masks mark defects in images, but this model is one of rows; leave --masks out"
+        )
+    return read_masks(folder, source.root, labels)
+
+
+def _score(
+    detector: Detector, source: Source, labels: Labels, opponents: Opponents, masks: Masks | None
+) -> Scored:
+    result, preprocessing, labelled = Scored(), detector.preprocessing, list(labels.kinds)
+    parts: dict[str, list[np.ndarray]] = {}
+    trained_on = 0
+    for start in range(0, len(labelled), CHUNK):
+        names = labelled[start : start + CHUNK]
+        stored, failures = source.read(names)
+        result.unreadable |= failures
+        names = [name for name in names if name not in failures]
+        if not names:
+            continue
+        result.names += names
+        trained_on += opponents.num_trained_on(stored)
+        everybody = {"": detector.score(stored), **opponents.scores(preprocessing.scale(stored))}
+        for name, scores in everybody.items():
+            parts.setdefault(name, []).append(scores)
+        if masks is not None and isinstance(preprocessing, Preprocessing):
+            masks.add(names, detector.maps(stored), preprocessing)
+    result.scores = {name: np.concatenate(scores) for name, scores in parts.items()}
+    if trained_on:
+        result.warnings.append(
+            f"{trained_on} of the {len(result.names)} test {preprocessing.noun} equal ones that "
+            "the model was trained or calibrated on: the figures flatter it"
+        )
+    return result
+
+
+def _write(out: Path, judgement: Judgement, judge: Judge) -> None:
+    import pandas as pd
+
+    scored, groups = judge.scored, judge.labels.groups
+    everybody = dict(scored.scores)
+    scores = everybody.pop("")
+    table: dict[str, Any] = {"path": scored.names, "label": judge.kind_of}
+    if groups is not None:
+        table["group"] = [groups.get(name, "") for name in scored.names]
+    table |= {"score": scores, "p_value": judge.calibration.p_values(scores)}
+    table |= {"anomaly": judge.flags.astype(int), **everybody}
+    with output_folder(out, replaces=EVALUATION) as partial:
+        (partial / EVALUATION).write_text(json.dumps(judgement.to_dict(), indent=2), "utf-8")
+        pd.DataFrame(table).to_csv(partial / SCORES, index=False, encoding="utf-8")

@@ -1,0 +1,162 @@
+"""Which test images are normal and which kind of anomaly the others are: a table, or folders."""
+
+import csv
+import difflib
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from augan.exceptions import DataError
+
+FOLDERS = "folders"
+NORMAL_NAMES = ("normal", "good", "ok")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The label of every sample that has one.
+
+    Attributes
+    ----------
+    kinds : dict of str to str
+        Name of a sample -> its label, in the order of the samples.
+    normal : str
+        The label that says normal; every other one is a kind of anomaly.
+    groups : dict of str to str or None
+        Name of a sample -> what it belongs to (part, patient, day), or None if nobody said. A
+        sample without a group stands alone.
+    unlabelled : list of str
+        Samples without a label.
+    """
+
+    kinds: dict[str, str]
+    normal: str
+    groups: dict[str, str] | None
+    unlabelled: list[str]
+
+
+def read_labels(
+    labels: str | Path, names: Sequence[str], where: str | Path, normal: str | None = None
+) -> Labels:
+    """Read the labels of test samples.
+
+    Parameters
+    ----------
+    labels : path or "folders"
+        A CSV file with the columns `path` (relative to `where`; of a row of a table its number
+        from 0), `label` and perhaps `group`; or the word `folders`: the first folder below `where`
+        is the label.
+    names : sequence of str
+        The samples, as relative POSIX paths.
+    where : path
+        The folder that they lie in; for messages.
+    normal : str or None
+        The label of normal samples; None: `normal`, else `good`, else `ok`.
+
+    Raises
+    ------
+    DataError
+        The table cannot be read, is empty, lacks a column, names what is not there or contradicts
+        itself; no label says normal, or only one label occurs.
+    """
+    groups: dict[str, str] | None = None
+    if str(labels) == FOLDERS:
+        found = {name: name.split("/")[0] for name in names if "/" in name}
+        if not found:
+            raise DataError(
+                f"the images in {where} lie in no folders that could be their labels; sort them "
+                "into one folder for each label, or give --labels a CSV file with path,label"
+            )
+    else:
+        found, groups = _read_table(Path(labels), set(names), where)
+    kinds = {name: found[name] for name in names if name in found}
+    unlabelled = [name for name in names if name not in kinds]
+    chosen = _normal_label(Counter(kinds.values()), normal)
+    return Labels(kinds, chosen, groups, unlabelled)
+
+
+def _read_table(
+    path: Path, names: set[str], where: str | Path
+) -> tuple[dict[str, str], dict[str, str] | None]:
+    kinds: dict[str, str] = {}
+    groups: dict[str, str] = {}
+    absent: list[str] = []
+    try:
+        # Spreadsheets begin their UTF-8 files with a byte order mark.
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = csv.DictReader(stream)
+            columns = list(rows.fieldnames or [])
+            if not {"path", "label"} <= set(columns):
+                raise DataError(
+                    f"{path} has the columns {', '.join(columns) or '(none)'}; its first line "
+                    "must be path,label, or path,label,group"
+                )
+            for row in rows:
+                line = f"{path}, line {rows.line_num}"
+                name = os.path.normpath(_text(row, "path")).replace(os.sep, "/")
+                if not _text(row, "path"):
+                    raise DataError(f"{line}: the path is empty; give every row a path")
+                if name not in names:
+                    absent.append(_text(row, "path"))
+                elif _text(row, "label"):
+                    _add(kinds, name, _text(row, "label"), line, "labelled")
+                    if _text(row, "group"):
+                        _add(groups, name, _text(row, "group"), line, "in group")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"cannot read the labels in {path}: {reason}; give a CSV file with the columns path "
+            f"and label, or the word {FOLDERS}"
+        ) from error
+    _check_found(path, kinds, absent, where)
+    return kinds, groups if "group" in columns else None
+
+
+def _text(row: Mapping[str, str | None], column: str) -> str:
+    return (row.get(column) or "").strip()
+
+
+def _add(known: dict[str, str], name: str, value: str, line: str, verb: str) -> None:
+    if known.setdefault(name, value) != value:
+        raise DataError(
+            f"{line}: {name} is {verb} {value}, but an earlier row says {known[name]}; keep one "
+            "of the two"
+        )
+
+
+def _check_found(path: Path, kinds: dict[str, str], absent: list[str], where: str | Path) -> None:
+    if absent:
+        shown = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
+        raise DataError(
+            f"{path} names {len(absent)} that cannot be found in {where} ({shown}); the paths must "
+            "be relative to it"
+        )
+    if not kinds:
+        raise DataError(f"{path} holds no label; give each image a row with its path and label")
+
+
+def _normal_label(counts: Counter[str], normal: str | None) -> str:
+    listed = ", ".join(f"{label} ({count})" for label, count in sorted(counts.items()))
+    if normal is not None:
+        if normal not in counts:
+            close = difflib.get_close_matches(normal, counts, n=1)
+            hint = f"did you mean {close[0]}?" if close else "choose one of these"
+            raise DataError(f"no image is labelled {normal!r}, the labels are {listed}; {hint}")
+        chosen = normal
+    else:
+        known = {label.casefold(): label for label in sorted(counts, reverse=True)}
+        usual = [known[name] for name in NORMAL_NAMES if name in known]
+        if not usual:
+            raise DataError(
+                f"none of the labels {listed} is called {', '.join(NORMAL_NAMES[:-1])} or "
+                f"{NORMAL_NAMES[-1]}; name the label of normal images with --normal"
+            )
+        chosen = usual[0]
+    if len(counts) == 1:
+        raise DataError(
+            f"all labelled images are {listed}; a detector is judged on normal images and "
+            "anomalies, so label some of the other kind"
+        )
+    return chosen

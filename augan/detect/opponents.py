@@ -1,0 +1,131 @@
+"""The baselines of `evaluation`, fitted on the very images that a bundle was trained on."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from augan.bundle import Bundle
+from augan.data.cache import Squares, cached_squares
+from augan.data.columns import Columns
+from augan.data.dataset import Dataset
+from augan.data.identity import data_sha256
+from augan.data.loading import BUILTIN, load_dataset
+from augan.data.prepared import AnyPreprocessing
+from augan.detect.evaluation import BASELINES, Detector
+from augan.exceptions import DataError
+
+MAX_TRAINING = 10_000  # evenly spaced ones of more, so that neighbours are found in minutes
+FOR_IMAGES_ONLY = ("thumbnails",)
+
+
+@dataclass(frozen=True)
+class Opponents:
+    """Fitted baselines, or why there are none.
+
+    Attributes
+    ----------
+    detectors : dict of str to Detector
+        Fitted on samples as the network sees them, scaled to [-1, 1].
+    num_training : int
+        How many samples they were fitted on.
+    skipped : str or None
+        Why there are none.
+    """
+
+    detectors: dict[str, Detector] = field(default_factory=dict)
+    num_training: int = 0
+    skipped: str | None = None
+    _known: frozenset[bytes] = frozenset()
+
+    def scores(self, samples: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the anomaly scores `[N]` of scaled samples, higher = more anomalous."""
+        return {name: -one.score_samples(samples) for name, one in self.detectors.items()}
+
+    def num_trained_on(self, stored: np.ndarray) -> int:
+        """Return how many stored samples equal one that the model was trained or calibrated on."""
+        return sum(_digest(sample) in self._known for sample in stored) if self._known else 0
+
+
+def fit_opponents(
+    bundle: Bundle, preprocessing: AnyPreprocessing, data: str | Path | None = None
+) -> Opponents:
+    """Fit every baseline on the bundle's fit and tune splits, never on its calibration images.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    preprocessing : Preprocessing or Columns
+        That of the bundle.
+    data : str, path or None
+        What the bundle was trained on, as `augan.load_dataset` takes it; None: the place that the
+        bundle remembers. If that is not the same data any more there are no baselines.
+
+    Raises
+    ------
+    DataError
+        `data` cannot be read, or is not what the bundle was trained on.
+    """
+    try:
+        squares = _training_squares(bundle, preprocessing, data)
+    except DataError as error:
+        if data is not None:
+            raise
+        return Opponents(skipped=str(error))
+    split = bundle.tables["split"]
+    rows = np.union1d(split["fit"], split["tune"])
+    if len(rows) > MAX_TRAINING:
+        rows = rows[np.linspace(0, len(rows) - 1, MAX_TRAINING).astype(np.int64)]
+    samples = preprocessing.scale(squares.pixels[rows])
+    detectors = {}
+    for name, make in BASELINES.items():
+        if preprocessing.noun == "images" or name not in FOR_IMAGES_ONLY:
+            detectors[name] = make(int(bundle.config.get("seed", 0))).fit(samples)
+    known = frozenset(_digest(sample) for sample in squares.pixels)
+    return Opponents(detectors, len(rows), None, known)
+
+
+def _training_squares(
+    bundle: Bundle, preprocessing: AnyPreprocessing, data: str | Path | None
+) -> Squares:
+    """Return the data that the bundle was trained on, or raise DataError if it is other data."""
+    if "split" not in bundle.tables:
+        raise DataError("the bundle does not say which of its images were trained on")
+    place = _recorded(bundle) if data is None else data
+    dataset = _load(place, preprocessing)
+    if bundle.config.get("task") == "detect":
+        dataset = dataset.without_unlabelled()
+    squares, more = cached_squares(dataset, preprocessing), dataset.unlabelled
+    unlabelled = None if more is None else cached_squares(more, preprocessing)
+    if data_sha256(squares, preprocessing, unlabelled) != bundle.data.get("sha256"):
+        raise DataError(
+            f"{place} is not, or no longer, the data that the model was trained on (other "
+            f"{preprocessing.noun}, labels or order); name that data with --data"
+        )
+    return squares
+
+
+def _recorded(bundle: Bundle) -> str | Path:
+    source, name = bundle.data.get("source"), bundle.data.get("name")
+    if not source:
+        raise DataError(
+            "the model was trained on arrays in memory, which cannot be read again; save them as "
+            "an .npz file with x and y, and name it with --data"
+        )
+    if Path(source).exists():
+        return Path(source)
+    if name in BUILTIN:
+        return str(name)
+    raise DataError(
+        f"the training data is no longer at {source}; name its present place with --data"
+    )
+
+
+def _load(place: str | Path, preprocessing: AnyPreprocessing) -> Dataset:
+    target = preprocessing.target if isinstance(preprocessing, Columns) else None
+    return load_dataset(place, target=None if target is None else target.name)
+
+
+def _digest(sample: np.ndarray) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(sample).data, digest_size=16).digest()

@@ -1,0 +1,403 @@
+"""Judging a detector on labelled images: every figure again from the scores, every wrong label."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import beta
+from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
+
+from augan import evaluate_detection
+from augan.bundle import Bundle, save_bundle
+from augan.data.builtin import digits
+from augan.data.dataset import Dataset
+from augan.data.images import read_image, write_png
+from augan.detect.detector import Detector
+from augan.detect.evaluation import BASELINES
+from augan.detect.judgement import Judgement
+from augan.detect.labels import Labels, read_labels
+from augan.detect.localisation import aupro, pixel_auroc
+from augan.detect.masks import Masks
+from augan.exceptions import BundleError, ConfigError, DataError
+from augan.report.evaluation import evaluation_lines
+from augan_cli.app import app
+
+NAMES = ["a/0.png", "a/1.png", "b/0.png", "c.png"]
+
+
+def save_all(folder: Path, images: np.ndarray) -> None:
+    folder.mkdir(parents=True)
+    for row, image in enumerate(images):
+        write_png(folder / f"{row:02d}.png", image)
+
+
+@pytest.fixture(scope="module")
+def site(tiny_digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 held-out digits, 8 with a bright bar and 6 of noise; masks of the bars; training data."""
+    root = tmp_path_factory.mktemp("site")
+    held_out = np.asarray(digits("test").images)
+    barred = held_out[30:38].copy()
+    barred[:, 2:4, 1:7] = 255 - barred[:, 2:4, 1:7]
+    save_all(root / "test/good", held_out[:30])
+    save_all(root / "test/bar", barred)
+    noise = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype=np.uint8)
+    save_all(root / "test/noise", noise)
+    mask = np.zeros((8, 8, 1), np.uint8)
+    mask[2:4, 1:7] = 1
+    save_all(root / "masks/bar", np.stack([mask] * 8))
+    np.savez(root / "train.npz", x=tiny_digits.images, y=tiny_digits.labels)
+    return root
+
+
+@pytest.fixture(scope="module")
+def judged(digits_bundle: Bundle, site: Path) -> Judgement:
+    return evaluate_detection(
+        digits_bundle,
+        site / "test",
+        "folders",
+        far=0.1,
+        masks=site / "masks",
+        data=site / "train.npz",
+        out=site / "out",
+    )
+
+
+def pixels_of(site: Path, kind: str) -> np.ndarray:
+    return np.stack([read_image(path) for path in sorted((site / "test" / kind).iterdir())])
+
+
+@pytest.fixture(scope="module")
+def scores(digits_bundle: Bundle, site: Path) -> dict[str, np.ndarray]:
+    detector = Detector.from_bundle(digits_bundle)
+    return {kind: detector.score(pixels_of(site, kind)) for kind in ("good", "bar", "noise")}
+
+
+def area(normal: np.ndarray, anomaly: np.ndarray) -> float:
+    labels = [0] * len(normal) + [1] * len(anomaly)
+    return float(roc_auc_score(labels, np.concatenate([normal, anomaly])))
+
+
+def test_the_figures_follow_from_the_scores(
+    judged: Judgement, scores: dict[str, np.ndarray], digits_bundle: Bundle
+) -> None:
+    summary, calibration = judged.summary, digits_bundle.tables["calibration"]["scores"]
+    both = np.concatenate([scores["bar"], scores["noise"]])
+    assert summary["auroc"]["value"] == pytest.approx(area(scores["good"], both))
+    assert summary["auroc"]["low"] < summary["auroc"]["value"] < summary["auroc"]["high"]
+    assert (summary["normal"], summary["num_normal"], summary["num_anomalies"]) == ("good", 30, 14)
+    # 99 calibration images: at a rate of 0.1 the line is the tenth highest of them.
+    line = np.sort(calibration)[-10]
+    alarms = int((scores["good"] > line).sum())
+    found = summary["false_alarms"]
+    assert (summary["threshold"], found["count"], found["n"]) == (line, alarms, 30)
+    assert found["high"] == pytest.approx(beta.ppf(0.975, alarms + 1, 30 - alarms))
+    expected = Detector.from_bundle(digits_bundle).calibrated().false_alarm_range(0.1, 30)
+    assert (found["expected_low"], found["expected_high"]) == expected
+    assert found["as_expected"] == (expected[0] <= alarms <= expected[1])
+    assert found["exact"] is True
+    assert summary["detected"]["count"] == (both > line).sum()
+    assert summary["best_f1"]["oracle"] is True
+    flagged_good = (scores["good"] >= summary["best_f1"]["threshold"]).sum()
+    hits = (both >= summary["best_f1"]["threshold"]).sum()
+    f1 = 2 * hits / (hits + flagged_good + 14)
+    assert summary["best_f1"]["value"] == pytest.approx(f1)
+
+
+def test_each_kind_by_itself(
+    judged: Judgement, scores: dict[str, np.ndarray], digits_bundle: Bundle
+) -> None:
+    line = np.sort(digits_bundle.tables["calibration"]["scores"])[-10]
+    assert [(kind["kind"], kind["count"]) for kind in judged.kinds] == [("bar", 8), ("noise", 6)]
+    for kind in judged.kinds:
+        own = scores[kind["kind"]]
+        assert kind["auroc"]["value"] == pytest.approx(area(scores["good"], own))
+        assert kind["detected"]["count"] == (own > line).sum()
+        assert kind["detected"]["n"] == len(own)
+
+
+def test_baselines_see_the_fit_and_tune_splits_only(
+    judged: Judgement, digits_bundle: Bundle, tiny_digits: Dataset, site: Path
+) -> None:
+    split = digits_bundle.tables["split"]
+    rows = np.sort(np.concatenate([split["fit"], split["tune"]]))
+    assert judged.summary["num_baseline_training"] == len(rows) == 141
+    assert [row["method"] for row in judged.baselines] == list(BASELINES)
+    scale = Detector.from_bundle(digits_bundle).preprocessing.scale
+    for row in judged.baselines:
+        fitted = BASELINES[row["method"]](0).fit(scale(np.asarray(tiny_digits.images)[rows]))
+        sides = {
+            kind: -fitted.score_samples(scale(pixels_of(site, kind)))
+            for kind in ("good", "bar", "noise")
+        }
+        for kind in ("bar", "noise"):
+            assert row["kinds"][kind] == pytest.approx(area(sides["good"], sides[kind]))
+        both = np.concatenate([sides["bar"], sides["noise"]])
+        assert row["auroc"]["value"] == pytest.approx(area(sides["good"], both))
+        assert row["auroc"]["low"] <= row["auroc"]["value"] <= row["auroc"]["high"]
+
+
+def test_pixel_figures_are_those_of_the_maps(
+    judged: Judgement, digits_bundle: Bundle, site: Path
+) -> None:
+    detector = Detector.from_bundle(digits_bundle)
+    images = np.concatenate([pixels_of(site, "bar"), pixels_of(site, "good")])
+    maps = detector.maps(images)
+    scaled = detector.preprocessing.scale(images)
+    np.testing.assert_array_equal(maps, np.abs(scaled - detector.method.reconstruct(scaled)))
+    masks = np.zeros((38, 8, 8), bool)
+    masks[:8, 2:4, 1:7] = True
+    found = judged.summary["pixels"]
+    assert found["auroc"] == pytest.approx(pixel_auroc(list(maps[..., 0]), list(masks)))
+    assert found["aupro"] == pytest.approx(aupro(list(maps[..., 0]), list(masks)))
+    assert (found["num_images"], found["num_anomalies"]) == (38, 8)
+    assert found["without_mask"] == [f"noise/{row:02d}.png" for row in range(6)]
+
+
+def test_maps_take_the_size_of_each_image(digits_bundle: Bundle) -> None:
+    preprocessing = Detector.from_bundle(digits_bundle).preprocessing
+    masks = Masks({"wide": np.zeros((4, 8), bool), "large": np.ones((16, 16), bool)}, [])
+    maps = np.random.default_rng(0).random((2, 8, 8, 1)).astype(np.float32)
+    masks.add(["wide", "large"], maps, preprocessing)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(masks._maps["wide"], maps[0, 2:6, :, 0])
+    assert masks._maps["large"].shape == (16, 16)
+    assert masks._maps["large"][0, 0] == pytest.approx(maps[1, 0, 0, 0])
+
+
+def test_what_is_written_is_what_is_returned(
+    judged: Judgement, scores: dict[str, np.ndarray], site: Path
+) -> None:
+    assert json.loads((site / "out/evaluation.json").read_text()) == judged.to_dict()
+    with open(site / "out/scores.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["path", "label", "score", "p_value", "anomaly", *BASELINES]
+    for kind, values in scores.items():
+        own = [row for row in rows if row["label"] == kind]
+        np.testing.assert_array_equal([float(row["score"]) for row in own], values)
+    flagged = sum(row["anomaly"] == "1" for row in rows)
+    summary = judged.summary
+    assert flagged == summary["false_alarms"]["count"] + summary["detected"]["count"]
+
+
+def test_the_same_call_gives_the_same_figures(
+    judged: Judgement, digits_bundle: Bundle, site: Path
+) -> None:
+    again = evaluate_detection(
+        digits_bundle,
+        site / "test",
+        "folders",
+        far=0.1,
+        masks=site / "masks",
+        data=site / "train.npz",
+        out=site / "out",  # an earlier result is replaced
+    )
+    assert again.to_dict() == judged.to_dict()
+
+
+def test_a_table_of_labels_with_groups(
+    digits_bundle: Bundle, scores: dict[str, np.ndarray], site: Path, tmp_path: Path
+) -> None:
+    lines = [f"good/{row:02d}.png,fine,part {row // 5}" for row in range(25)]
+    lines += [f"./noise/{row:02d}.png,odd," for row in range(6)] + ["bar/00.png,,"]
+    (tmp_path / "labels.csv").write_text("\ufeffpath,label,group\n" + "\n".join(lines), "utf-8")
+    judgement = evaluate_detection(
+        digits_bundle, site / "test", tmp_path / "labels.csv", normal="fine"
+    )
+    summary = judgement.summary
+    assert summary["auroc"]["value"] == pytest.approx(area(scores["good"][:25], scores["noise"]))
+    assert summary["num_groups"] == 5 + 6
+    assert summary["false_alarms"]["exact"] is False
+    assert summary["unlabelled"] == [
+        *(f"bar/{row:02d}.png" for row in range(8)),
+        *(f"good/{row:02d}.png" for row in range(25, 30)),
+    ]
+    assert [kind["kind"] for kind in judgement.kinds] == ["odd"]
+    # The bundle remembers scikit-learn's digits, of which it was trained on 240 only.
+    assert judgement.baselines == []
+    assert "no longer, the data" in summary["baselines_skipped"]
+    text = "\n".join(evaluation_lines(judgement))
+    assert "without a label: 3 more, 13 in all" in text
+    assert "approximately" in text
+    assert "no baselines: digits is not" in text
+
+
+def test_training_images_among_the_test_images_are_noticed(
+    digits_bundle: Bundle, tiny_digits: Dataset, site: Path, tmp_path: Path
+) -> None:
+    save_all(tmp_path / "test/normal", np.asarray(tiny_digits.images)[:12])
+    save_all(tmp_path / "test/noise", pixels_of(site, "noise"))
+    (tmp_path / "test/noise/broken.png").write_bytes(b"no image")
+    judgement = evaluate_detection(
+        digits_bundle, tmp_path / "test", "folders", data=site / "train.npz"
+    )
+    (warning,) = judgement.summary["warnings"]
+    assert warning.startswith("12 of the 18 test images equal ones")
+    assert [file["path"] for file in judgement.summary["unreadable"]] == ["noise/broken.png"]
+    assert judgement.summary["num_anomalies"] == 6
+
+
+def test_wrong_training_data_is_refused(digits_bundle: Bundle, site: Path) -> None:
+    for data, said in (("digits", "is not, or no longer"), ("nowhere", "no file or folder")):
+        with pytest.raises(DataError, match=said):
+            evaluate_detection(digits_bundle, site / "test", "folders", data=data)
+    arrays = replace(digits_bundle, data={**digits_bundle.data, "source": None})
+    moved = replace(digits_bundle, data={**digits_bundle.data, "source": "gone", "name": "x"})
+    for bundle, said in ((arrays, "arrays in memory"), (moved, "no longer at gone")):
+        judgement = evaluate_detection(bundle, site / "test", "folders")
+        assert said in judgement.summary["baselines_skipped"]
+
+
+# Labels -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "normal"),
+    [
+        (["bad", "normal", "good", "ok"], "normal"),
+        (["bad", "good", "ok"], "good"),
+        (["bad", "OK", "okay"], "OK"),
+    ],
+)
+def test_the_usual_names_of_normal(found: list[str], normal: str) -> None:
+    assert read_labels("folders", [f"{kind}/0.png" for kind in found], "x").normal == normal
+
+
+def test_labels_from_folders_leave_loose_images_out() -> None:
+    labels = read_labels("folders", NAMES, "x", "b")
+    kinds = {"a/0.png": "a", "a/1.png": "a", "b/0.png": "b"}
+    assert labels == Labels(kinds, "b", None, ["c.png"])
+
+
+@pytest.mark.parametrize(
+    ("content", "normal", "said"),
+    [
+        ("", None, r"columns \(none\).*path,label"),
+        ("path,class\na/0.png,ok\n", None, "columns path, class"),
+        ("path,label\n", None, "holds no label"),
+        ("path,label\na/0.png,\n", None, "holds no label"),
+        ("path,label\n,ok\n", None, "line 2: the path is empty"),
+        ("path,label\na/0.png,ok\nd.png,bad\ne.png,bad\n", None, r"names 2 .*d\.png, e\.png"),
+        ("path,label\na/0.png,ok\n./a/0.png,bad\n", None, "line 3: a/0.png is labelled bad"),
+        ("path,label\na/0.png,ok\na/1.png,ok\n", None, r"all labelled images are ok \(2\)"),
+        ("path,label\na/0.png,ok\na/1.png,bad\n", "oks", "did you mean ok"),
+        ("path,label\na/0.png,fine\na/1.png,bad\n", None, "name the label .* --normal"),
+        (b"path,label\na/0.png,\xff\n", None, "cannot read the labels"),
+        (
+            "path,label,group\na/0.png,ok,1\na/0.png,ok,2\n",
+            None,
+            "in group 2, but an earlier row says 1",
+        ),
+    ],
+)
+def test_wrong_labels(content: str | bytes, normal: str | None, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError, match=said):
+        read_labels(path, NAMES, "x", normal)
+
+
+def test_absent_labels(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot read the labels .*No such file"):
+        read_labels(tmp_path / "none.csv", NAMES, "x")
+    with pytest.raises(DataError, match="lie in no folders"):
+        read_labels("folders", ["0.png"], "x")
+
+
+# Masks --------------------------------------------------------------------------------------------
+
+
+def test_wrong_masks(digits_bundle: Bundle, site: Path, tmp_path: Path) -> None:
+    def judge(masks: Path) -> Any:
+        return evaluate_detection(digits_bundle, site / "test", "folders", masks=masks)
+
+    with pytest.raises(DataError, match="no folder"):
+        judge(tmp_path / "none")
+    with pytest.raises(DataError, match="no anomaly has a mask"):
+        judge(tmp_path)
+    save_all(tmp_path / "good", np.ones((1, 8, 8, 1), np.uint8))
+    with pytest.raises(DataError, match=r"marks a defect in good/00\.png"):
+        judge(tmp_path)
+    (tmp_path / "good/00.png").unlink()
+    save_all(tmp_path / "bar", np.ones((1, 7, 9, 1), np.uint8))
+    with pytest.raises(DataError, match=r"bar/00\.png has 9 x 7 pixels.*8 x 8"):
+        judge(tmp_path)
+
+
+def test_masks_are_found_by_the_name_of_their_image(
+    digits_bundle: Bundle, site: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bar").mkdir()
+    mark = np.ones((8, 8, 1), np.uint8)
+    mark[0] = 0
+    write_png(tmp_path / "bar/03_mask.png", mark)
+    write_png(tmp_path / "07.png", mark)  # two images are called 07: whose is it?
+    judgement = evaluate_detection(digits_bundle, site / "test", "folders", masks=tmp_path)
+    assert judgement.summary["pixels"]["num_anomalies"] == 1
+    assert len(judgement.summary["pixels"]["without_mask"]) == 13
+
+
+# Command line -------------------------------------------------------------------------------------
+
+
+def invoke(*words: object) -> Any:
+    return CliRunner().invoke(app, ["evaluate", "detection", *map(str, words)])
+
+
+def test_the_command(digits_bundle: Bundle, judged: Judgement, site: Path, tmp_path: Path) -> None:
+    words = ["--labels", "folders", "--far", 0.1, "--masks", site / "masks"]
+    words += ["--model", digits_bundle.path, "--data", site / "train.npz"]
+    done = invoke(site / "test", *words, "--out", tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert list(found) == ["summary", "kinds", "baselines"]
+    expected = judged.to_dict()
+    assert found == {**expected, "summary": {**expected["summary"], "out": str(tmp_path / "out")}}
+    lines = invoke(site / "test", *words, "--out", tmp_path / "out").stdout.splitlines()
+    assert lines == [*evaluation_lines(judged)[:-1], f"evaluation: {tmp_path / 'out'}"]
+    assert "30 normal images (good) and 14 anomalies of 2 kinds" in lines
+    assert sum(line.startswith("no defect marked: noise/") for line in lines) == 6
+    assert any(line.startswith("  thumbnails: AUROC ") for line in lines)
+    assert any("oracle" in line for line in lines)
+
+
+def test_the_command_writes_beside_the_bundle(
+    digits_bundle: Bundle, site: Path, tmp_path: Path
+) -> None:
+    bundle = save_bundle(replace(digits_bundle), tmp_path / "run/bundle.augan")
+    done = invoke(site / "test", "--labels", "folders", "--model", bundle)
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "run/evaluate-test/evaluation.json").is_file()
+
+
+def test_wrong_calls_end_with_one_line(digits_bundle: Bundle, site: Path, tmp_path: Path) -> None:
+    blind = save_bundle(replace(digits_bundle, detector=None), tmp_path / "run/bundle.augan")
+    own = digits_bundle.path
+    for words, said in (
+        ([site / "test", "--labels", "folders", "--model", blind], "no anomaly detector"),
+        ([site / "none", "--labels", "folders", "--model", own], "no folder or image"),
+        ([site / "test", "--labels", "none.csv", "--model", own], "cannot read the labels"),
+        (
+            [site / "test", "--labels", "folders", "--normal", "goood", "--model", own],
+            "did you mean good",
+        ),
+        ([site / "test", "--labels", "folders", "--far", 0.001, "--model", own], "999"),
+        (
+            [site / "test", "--labels", "folders", "--model", own, "--out", site],
+            "holds other files",
+        ),
+    ):
+        done = invoke(*words)
+        assert done.exit_code == 2, said
+        assert said in done.stderr.splitlines()[-1]
+        assert done.stdout == ""
+
+
+def test_errors_of_python_are_of_the_right_kind(digits_bundle: Bundle, site: Path) -> None:
+    with pytest.raises(ConfigError):
+        evaluate_detection(digits_bundle, site / "test", "folders", far=0.001)
+    with pytest.raises(BundleError):
+        evaluate_detection(replace(digits_bundle, detector=None), site / "test", "folders")
