@@ -283,26 +283,39 @@ class TestRate:
 class TestFalseDiscoveryRate:
     @pytest.fixture
     def incoming(self, pixels: np.ndarray, tmp_path: Path) -> Path:
-        """60 digits, 40 pictures of noise, and a file that is no image in between."""
-        noise = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
-        folder = write_images(tmp_path / "incoming", np.concatenate([pixels[:60], noise]))
+        """70 digits, and a file that is no image in between."""
+        folder = write_images(tmp_path / "incoming", pixels)
         (folder / "0505.png").write_bytes(b"no image")
         return folder
 
+    @staticmethod
+    def exceeded_by(count: int, bundle: Bundle, detector: Detector, pixels: np.ndarray) -> Bundle:
+        """The bundle, calibrated so that `count` of the pictures exceed its 99 scores."""
+        scores = np.sort(detector.score(pixels))
+        lines = np.linspace(scores[0], scores[-1 - count], 99)
+        table = {"scores": lines, "num_groups": np.array(99)}
+        return replace(bundle, tables={**bundle.tables, "calibration": table})
+
     def test_all_p_values_decide_together(
-        self, digits_bundle: Bundle, incoming: Path, tmp_path: Path
+        self,
+        digits_bundle: Bundle,
+        detector: Detector,
+        pixels: np.ndarray,
+        incoming: Path,
+        tmp_path: Path,
     ) -> None:
-        result = detect_folder(digits_bundle, incoming, tmp_path / "out", fdr=0.1)
+        bundle = self.exceeded_by(20, digits_bundle, detector, pixels)
+        result = detect_folder(bundle, incoming, tmp_path / "out", fdr=0.1)
         rows = [row for row in read_rows(tmp_path / "out") if row["score"]]
         p_values = np.sort(numbers(rows, "p_value"))
-        kept = p_values[p_values <= 0.1 * np.arange(1, 101) / 100 * (1 + 1e-12)]
-        assert 10 <= kept.size < 100
+        kept = p_values[p_values <= 0.1 * np.arange(1, 71) / 70 * (1 + 1e-12)]
+        assert 14 <= kept.size < 64  # the first 6 ranks pass only because a later one does
         expected = [str(int(float(row["p_value"]) <= kept[-1])) for row in rows]
         assert [row["anomaly"] for row in rows] == expected
         assert result.num_anomalies == expected.count("1")
         assert [image.anomaly for image in result.most_anomalous] == [True] * 8
-        assert result.guarantee.to_dict()["smallest_count"] == 10
-        assert "10 or more are flagged, or none" in result.guarantee.sentence
+        assert result.guarantee.to_dict()["smallest_count"] == 7
+        assert "7 or more are flagged, or none" in result.guarantee.sentence
         assert tree(tmp_path / "out").keys() == {SCORES}
 
     def test_the_scores_are_those_of_a_false_alarm_rate(
@@ -317,13 +330,18 @@ class TestFalseDiscoveryRate:
         assert a == b
 
     def test_too_few_to_be_told_apart_are_said(
-        self, digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
+        self,
+        digits_bundle: Bundle,
+        detector: Detector,
+        pixels: np.ndarray,
+        folder: Path,
+        tmp_path: Path,
     ) -> None:
-        noise = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
-        folder = write_images(tmp_path / "few", np.concatenate([pixels[:68], noise]))
-        result = detect_folder(digits_bundle, folder, tmp_path / "out", fdr=0.02)
+        bundle = self.exceeded_by(2, digits_bundle, detector, pixels)
+        result = detect_folder(bundle, folder, tmp_path / "out", fdr=0.02)
         assert result.num_anomalies == 0
         (warning,) = [text for text in result.warnings if "nothing is flagged" in text]
+        assert "although 2 images score higher than all 99" in warning
         assert "can only flag 35 or more of 70" in warning
 
     @pytest.mark.parametrize(("far", "fdr"), [(0.1, 0.1), (None, 0.001), (None, 0.0), (None, 1.0)])
