@@ -30,10 +30,11 @@ ARGUMENTS = {
     "encoder": {"latent_dim": LATENT},
     "classifier": {},
 }
+IMAGE_NETWORKS = sorted(key for key in NETWORKS if key[1] != "heads")  # those take features
 # A classifier without classes is refused, see below.
 CASES = [
     (*key, size, channels, classes)
-    for key in sorted(NETWORKS)
+    for key in IMAGE_NETWORKS
     for size in SIZES
     for channels in CHANNELS
     for classes in CLASSES
@@ -184,7 +185,7 @@ def test_through_a_bundle_and_back(size, channels, classes, tmp_path):
             np.testing.assert_array_equal(value, networks[name].weights[variable])
 
 
-@pytest.mark.parametrize(("architecture", "role"), sorted(NETWORKS))
+@pytest.mark.parametrize(("architecture", "role"), IMAGE_NETWORKS)
 @pytest.mark.parametrize("classes", CLASSES)
 @pytest.mark.filterwarnings("error")
 def test_a_call_says_nothing(architecture, role, classes):
@@ -542,3 +543,15 @@ def test_the_mlps_normalisation(norm):
     assert kinds.count("LayerNormalization") == (norm == "layer")
     assert kinds.count("SpectralDense") == (2 if norm == "spectral" else 0)
     assert [block.shape for block in run(feature_blocks(model))] == [(N, 8 * WIDTH)] * 2
+
+
+def test_heads_turn_features_into_logits_by_their_seed():
+    first, same, other = (
+        build_network(network_spec("linear", "heads", image_shape=[20], seed=seed))
+        for seed in (1, 1, 2)
+    )
+    features = np.random.default_rng(0).normal(size=(N, 20)).astype(np.float32)
+    logits = np.asarray(first(features))
+    assert logits.shape == (N, 4 + 3 + 3)
+    np.testing.assert_array_equal(same(features), logits)
+    assert (np.asarray(other(features)) != logits).all()

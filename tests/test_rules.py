@@ -18,7 +18,7 @@ from augan.training.plan import Plan
 from augan.training.rules import RULES, check_rules
 from benchmarks import config_page
 
-# The settings that rules look at, the default first. All combinations: 7680.
+# The settings that rules look at, the default first. All combinations: 15360.
 CHOICES = {
     "gan.loss": ("nonsaturating", "minimax", "least_squares", "hinge", "wasserstein"),
     "gan.penalty": ("null", "r1", "gradient"),
@@ -30,6 +30,7 @@ CHOICES = {
     "gan.label_noise": ("0", "0.1"),
     "discriminator.steps": ("1", "2"),
     "generator.steps": ("1", "2"),
+    "gan.negatives": ("[]", "[scar]"),
 }
 DEFAULTS = {key: values[0] for key, values in CHOICES.items()}
 

@@ -420,6 +420,8 @@ def test_what_the_user_chose_stays():
         gan__architecture="dcgan-upsampling",
         gan__loss="least_squares",
         gan__diffaug=[],
+        gan__negatives=["scar"],
+        gan__transformations=True,
         discriminator__norm="layer",
         generator__learning_rate=3e-4,
         discriminator__learning_rate=5e-4,
