@@ -73,8 +73,7 @@ def train(
     settings: dict[str, Any] = {"seed": seed, "task": task, "training.steps": steps}
     settings |= {"training.max_minutes": max_minutes}
     settings |= {} if training_codes else {"training.keep_codes": False}
-    chosen = [f"{key}={value}" for key, value in settings.items() if value is not None]
-    chosen = [*(set_ or []), *chosen]
+    chosen = [*(set_ or []), *(f"{k}={v}" for k, v in settings.items() if v is not None)]
     run_training(data, out, config, chosen, target, groups, resume, dry_run, as_json)
 
 
