@@ -64,7 +64,8 @@ class GeneratorSection(Section):
 
 class DiscriminatorSection(Section):
     width: Count = 32  # channels of the first block
-    norm: Literal["none", "batch", "layer", "spectral"] = "batch"
+    # None: batch for images, none for the rows of a table
+    norm: Literal["none", "batch", "layer", "spectral"] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip: Annotated[float, Field(gt=0)] | None = None  # weights stay within +- this
     steps: Annotated[int, Field(ge=1, le=10)] = 1  # n_critic: updates in one step of training

@@ -197,7 +197,7 @@ class _Trainer:
         discriminator = self.build(
             "discriminator",
             width=config.discriminator.width,
-            norm=config.discriminator.norm,
+            norm=decided(config.discriminator.norm),
             dropout=config.discriminator.dropout,
         )
         spare = build_network(self.networks.specs["generator"])
