@@ -122,8 +122,9 @@ def _learn_numbers(name: str, series: "pd.Series", dtype: str) -> Column:
 def _knots(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return quantiles, each once, and their places.
 
-    Evenly spaced places would give the generator's tanh most room for the outliers of a skewed
-    column; those of a normal distribution show it all columns alike.
+    A straight line from minimum to maximum would leave most rows of a skewed column at one end of
+    the generator's tanh. On made-up tables with such columns, generated ones then kept less than
+    half of their rank correlation (`benchmarks/NOTES.md`).
     """
     shares = np.linspace(0, 1, min(MAX_KNOTS, len(values)))
     least = 0.5 / len(values)
