@@ -422,6 +422,15 @@ def test_a_run_of_data_with_a_longer_name_is_another(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- signals
 
 
+@pytest.fixture
+def python_s_own_handler():
+    """A shell's background process ignores SIGINT from its birth."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("python_s_own_handler")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_is_remembered_and_handlers_come_back(name):
     number = getattr(signal, name)
