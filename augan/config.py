@@ -18,6 +18,7 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 _T = TypeVar("_T")
 Task = Literal["auto", "generate", "detect", "both"]
+Method = Literal["auto", "features", "fanogan", "anogan"]
 
 
 class Section(BaseModel):
@@ -97,7 +98,8 @@ class TrainingSection(Section):
 
 
 class DetectSection(Section):
-    method: Literal["anogan", "fanogan", "features"] = "fanogan"
+    method: Method = "auto"
+    methods: tuple[Method, ...] = ()  # more that the bundle carries, for `detect --method`
     far: Rate | None = None  # false-alarm rate; None: 0.05, or the smallest one supported
 
 

@@ -22,7 +22,7 @@ from augan.data.identity import data_sha256
 from augan.data.prepared import AnyPreprocessing
 from augan.data.splits import Split, make_split
 from augan.data.stacked import Stacked
-from augan.detect.detector import METHODS, Detector
+from augan.detect.detector import METHODS, Detector, add_detectors, methods_of
 from augan.exceptions import BundleError, DataError
 from augan.gan.inference import Inference
 from augan.training.checkpoints import Checkpoints
@@ -98,10 +98,11 @@ class _Material:
     @property
     def parts(self) -> tuple[str, ...]:
         """What trains, in order."""
-        task, needs = self.config.task, METHODS[self.config.detect.method].needs
+        task, methods = self.config.task, methods_of(self.config.detect)
         # Codes are for augmentation; a detector alone trains an encoder only to score by it.
         encoder = self.config.training.keep_codes if task != "detect" else False
-        encoder = encoder or (task != "generate" and "encoder" in needs)
+        needed = any("encoder" in METHODS[method].needs for method in methods)
+        encoder = encoder or (task != "generate" and needed)
         wanted = {
             "classifier": self.num_classes > 0,
             "rotation": self.num_classes == 0
@@ -359,18 +360,20 @@ def _classifier_accuracy(material: _Material, networks: TrainedNetworks) -> dict
 
 def _add_detector(bundle: Bundle, material: _Material, networks: TrainedNetworks) -> None:
     split, groups = material.split, material.dataset.groups
-    detector = Detector.fit(
-        material.config.detect.method,
-        networks.models,
-        material.preprocessing,
-        material.pixels,
-        fit=split.fit,
-        tune=split.tune,
-    )
-    detector.calibrate(
-        material.pixels,
-        None if groups is None else groups[split.calibrate],
-        rows=split.calibrate,
-    )
-    bundle.detector = detector.describe()
-    bundle.tables.update(detector.tables())
+    detectors = []
+    for method in methods_of(material.config.detect):
+        detector = Detector.fit(
+            method,
+            networks.models,
+            material.preprocessing,
+            material.pixels,
+            fit=split.fit,
+            tune=split.tune,
+        )
+        detector.calibrate(
+            material.pixels,
+            None if groups is None else groups[split.calibrate],
+            rows=split.calibrate,
+        )
+        detectors.append(detector)
+    add_detectors(bundle, detectors)

@@ -9,9 +9,10 @@ from augan import GANDetector
 from augan.bundle import read_weights
 from augan.data.preprocessing import Preprocessing
 from augan.detect.anogan import LAMBDA, STARTS, AnoGAN
-from augan.detect.detector import METHODS, Detector, check_accepts
+from augan.detect.auto import Auto
+from augan.detect.detector import METHODS, Detector
 from augan.detect.features import Features
-from augan.exceptions import ConfigError
+from augan.exceptions import ConfigError, DataError
 from augan.gan import tf
 from augan.gan.networks import build_network, feature_blocks, network_spec
 
@@ -48,7 +49,8 @@ def images():
 
 
 def made(name, models):
-    method = METHODS[name]({role: models[role] for role in METHODS[name].needs})
+    roles = (*METHODS[name].needs, *METHODS[name].uses)
+    method = METHODS[name]({role: models[role] for role in roles})
     if name == "anogan":
         method.steps = 5
     return method
@@ -78,7 +80,7 @@ def test_two_images_are_drawn_differently(name, models, images):
     assert np.abs(again[0] - again[1]).max() > 1e-4
 
 
-@pytest.mark.parametrize("name", ["fanogan", "features"])
+@pytest.mark.parametrize("name", ["auto", "fanogan", "features"])
 def test_terms_are_standardised_on_the_tune_images(name, models, images):
     terms = made(name, models).fit(images[:50], images[50:]).score_terms(images[50:])
     assert_allclose(terms.mean(axis=0), 0, atol=1e-5)
@@ -151,23 +153,56 @@ class TestFeatures:
         terms = method.score_terms(np.concatenate([calm[60:], images[:5]]))
         assert terms[30:, :2].min() > terms[:30, :2].max()
 
-    def test_a_table_has_no_turns(self):
-        with pytest.raises(ConfigError, match="does not score rows; choose one of anogan, fanogan"):
-            check_accepts("features", "rows")
+    def test_without_heads_it_scores_by_distances_alone(self, models, images):
+        plain = Features({"discriminator": models["discriminator"]}).fit(images[:60], images[60:])
+        full = Features(models).fit(images[:60], images[60:])
+        assert plain.terms == full.terms[:2]
+        assert_allclose(plain.score_terms(images), full.score_terms(images)[:, :2], rtol=1e-5)
+
+    def test_rows_of_a_table_have_blocks_but_no_places(self):
+        rows = np.random.default_rng(4).uniform(-1, 1, (40, 6)).astype(np.float32)
+        judge = build("discriminator", "mlp", (6,), width=2, norm="none")
+        method = Features({"discriminator": judge}).fit(rows[:30], rows[30:])
+        assert method.score_terms(rows[30:]).shape == (10, 2)
+        with pytest.raises(DataError, match="no places"):
+            method.maps(rows)
 
 
-def test_what_draws_nothing_has_no_map(models, images):
-    method = made("features", models).fit(images[:60], images[60:])
+class TestAuto:
+    def test_it_adds_plain_distance_to_what_the_discriminator_says(self, models, images):
+        method = Auto(models).fit(images[:60], images[60:])
+        terms = method.score_terms(images[60:])
+        features = Features(models).fit(images[:60], images[60:])
+        assert method.terms == (*features.terms, "input_neighbours")
+        assert_allclose(terms[:, :-1], features.score_terms(images[60:]))
+        flat = images.reshape(90, -1)
+        found, _ = NearestNeighbors(n_neighbors=2).fit(flat[:60]).kneighbors(flat[60:])
+        distance = found.mean(axis=1)
+        # Nearly: within the plane of the normal images they differ by what lies outside of it.
+        assert np.corrcoef(terms[:, -1], distance)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_highest_place_of_a_map_is_where_the_image_was_spoilt(name, models):
+    calm = np.random.default_rng(5).uniform(-0.1, 0.1, (90, 8, 8, 1)).astype(np.float32)
+    method = made(name, models).fit(calm[:60], calm[60:])
+    spoilt = calm[60:68].copy()
+    spoilt[:, :2, 6:] = 1.0
     detector = Detector(method, Preprocessing(8, 1, "uint8", 0.0, 255.0, (8, 8)))
-    with pytest.raises(ConfigError, match="draws no images"):
-        detector.maps(np.zeros((2, 8, 8, 1), np.uint8))
+    maps = detector.maps(detector.preprocessing.unscale(spoilt))
+    assert maps.shape == (8, 8, 8, 1)
+    assert maps.dtype == np.float32
+    for heat in maps[..., 0]:
+        down, across = np.unravel_index(heat.argmax(), heat.shape)
+        assert down < 4 <= across
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_estimator_takes_every_method(method, images):
     detector = GANDetector(method=method, steps=2, random_state=0).fit(images)
     assert detector.bundle_.detector["method"] == method
-    trained = {"generator", "discriminator", *METHODS[method].needs}
+    known = METHODS[method]
+    trained = {"generator", "discriminator", *known.needs, *known.uses}
     assert set(detector.bundle_.networks) == trained
     assert np.isfinite(detector.score_samples(images[:3])).all()
 

@@ -37,6 +37,7 @@ class AnoGAN:
     name = "anogan"
     accepts: tuple[str, ...] = ("images", "rows")
     needs: tuple[str, ...] = ("generator", "discriminator")
+    uses: tuple[str, ...] = ()
     terms: tuple[str, ...] = ("residual", "feature_matching")
 
     def __init__(self, models: Mapping[str, keras.Model], steps: int = STEPS) -> None:
@@ -57,6 +58,10 @@ class AnoGAN:
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Return the closest images found, float32 `[N, S, S, C]` in [-1, 1]."""
         return self._search(images)[0]
+
+    def maps(self, images: np.ndarray) -> np.ndarray:
+        """Return |x - G(z)|, the mean over channels, float32 `[N, S, S, 1]`."""
+        return np.abs(images - self.reconstruct(images)).mean(axis=-1, keepdims=True)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what to keep in the bundle."""

@@ -4,16 +4,18 @@ A detector works on stored squares, or on the stored rows of a table. Files (`au
 and scikit-learn (`augan.detect.estimator`) are two ways to feed it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 
 from augan.bundle import Bundle, restore_network
+from augan.config import DetectSection
 from augan.data.prepared import AnyPreprocessing, restore_preprocessing
 from augan.data.stacked import Stacked
 from augan.detect.anogan import AnoGAN
+from augan.detect.auto import Auto
 from augan.detect.calibration import Calibration
 from augan.detect.fanogan import FAnoGAN
 from augan.detect.features import Features
@@ -26,13 +28,15 @@ class Method(Protocol):
 
     name: str
     accepts: tuple[str, ...]  # of "images" and "rows"
-    needs: tuple[str, ...]
+    needs: tuple[str, ...]  # networks
+    uses: tuple[str, ...]  # networks that it takes where they were trained
     terms: tuple[str, ...]
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None: ...
     def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self: ...
     def score_terms(self, images: np.ndarray) -> np.ndarray: ...
     def reconstruct(self, images: np.ndarray) -> np.ndarray | None: ...
+    def maps(self, images: np.ndarray) -> np.ndarray: ...
     def state(self) -> dict[str, np.ndarray]: ...
     def restore(self, state: Mapping[str, np.ndarray]) -> Self: ...
 
@@ -41,7 +45,20 @@ CHUNK = 512  # images that are float32 at once; a multiple of the batch of infer
 
 MOST_REFERENCE = 5000  # images of the fit split that a method may learn from, drawn evenly
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (AnoGAN, FAnoGAN, Features)}
+METHODS: dict[str, type[Method]] = {
+    method.name: method for method in (Auto, Features, FAnoGAN, AnoGAN)
+}
+
+
+def methods_of(settings: DetectSection) -> tuple[str, ...]:
+    """Return the methods that a bundle is to carry, the one that scores unless told first."""
+    return tuple(dict.fromkeys((settings.method, *settings.methods)))
+
+
+def methods_in(bundle: Bundle) -> tuple[str, ...]:
+    """Return the methods that a bundle carries, the one that scores unless told first."""
+    described = bundle.detector or {}
+    return (str(described.get("method")), *described.get("others", ()))
 
 
 def check_accepts(method: str, noun: str) -> None:
@@ -62,6 +79,7 @@ class Detector:
     method: Method
     preprocessing: AnyPreprocessing
     calibration: Calibration | None = None
+    map_calibration: Calibration | None = None  # of the highest place of each image's map
 
     @classmethod
     def fit(
@@ -98,14 +116,29 @@ class Detector:
 
         They are `squares`, or those at `rows`, which are then read a part at a time.
         """
-        self.calibration = Calibration.fit(self.score(squares, rows), groups)
+        rows = np.arange(len(squares)) if rows is None else rows
+        self.draw_line(np.concatenate([self.measure(squares[p]) for p in _chunks(rows)]), groups)
+
+    def measure(self, squares: np.ndarray) -> np.ndarray:
+        """Return what calibration needs of stored squares, float64 `[N, 2]`, of rows `[N, 1]`.
+
+        It is the score of each image, and the highest place of its map.
+        """
+        measured = [self.score(squares)]
+        if self.preprocessing.noun == "images":
+            measured.append(self.maps(squares).max(axis=(1, 2, 3)).astype(np.float64))
+        return np.stack(measured, axis=1)
+
+    def draw_line(self, measured: np.ndarray, groups: Sequence[str] | np.ndarray | None) -> None:
+        """Draw the lines of scores and of maps through what `measure` said of normal images."""
+        lines = [Calibration.fit(column, groups) for column in measured.T]
+        self.calibration, self.map_calibration = (*lines, None)[:2]
 
     def score_terms(self, squares: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """Return each term's part of the score of stored squares (at `rows`), float64 `[N, T]`."""
         rows = np.arange(len(squares)) if rows is None else rows
-        parts = (squares[rows[start : start + CHUNK]] for start in range(0, len(rows), CHUNK))
-        scores = [self.method.score_terms(self.preprocessing.scale(part)) for part in parts]
-        return np.concatenate(scores)
+        parts = (self.preprocessing.scale(squares[part]) for part in _chunks(rows))
+        return np.concatenate([self.method.score_terms(part) for part in parts])
 
     def score(self, squares: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """Return the anomaly scores of stored squares (at `rows`), float64 `[N]`."""
@@ -119,57 +152,62 @@ class Detector:
     def maps(self, squares: np.ndarray) -> np.ndarray:
         """Return how anomalous each place of stored squares is, float32 `[N, S, S, 1]`.
 
-        It is |image - reconstruction|, the mean over channels, on the scale of [-1, 1]. Higher =
-        more anomalous; `Preprocessing.to_native` brings maps to the size of their images.
-
-        Raises
-        ------
-        ConfigError
-            If the method draws no images, so that nothing says where.
+        In the method's own units, higher = more anomalous; `Preprocessing.to_native` brings maps to
+        the size of their images.
         """
-        parts = []
-        for start in range(0, len(squares), CHUNK):
-            images = self.preprocessing.scale(squares[start : start + CHUNK])
-            again = self.method.reconstruct(images)
-            if again is None:
-                raise ConfigError(
-                    f"the method '{self.method.name}' draws no images, so there is no map of where "
-                    "they differ; train with --set detect.method=fanogan for maps"
-                )
-            difference = np.abs(images - again)
-            parts.append(difference.mean(axis=-1, keepdims=True, dtype=np.float32))
-        return np.concatenate(parts)
-
-    def describe(self) -> dict[str, Any]:
-        """Return the JSON-able part of the detector."""
-        return {"method": self.method.name, "terms": list(self.method.terms)}
-
-    def tables(self) -> dict[str, dict[str, np.ndarray]]:
-        """Return the arrays of the detector, for the bundle."""
-        tables = {"detector": self.method.state()}
-        if self.calibration is not None:
-            tables["calibration"] = self.calibration.to_arrays()
-        return tables
+        parts = (self.preprocessing.scale(squares[p]) for p in _chunks(np.arange(len(squares))))
+        return np.concatenate([self.method.maps(part) for part in parts])
 
     @classmethod
-    def from_bundle(cls, bundle: Bundle) -> Self:
-        """Rebuild the detector that a bundle holds.
+    def from_bundle(cls, bundle: Bundle, method: str | None = None) -> Self:
+        """Rebuild a detector that a bundle carries: that of `method`, or its first.
 
         Raises
         ------
         BundleError
-            If it holds none, or one that this version does not know.
+            If it carries none, not this one, or one that this version does not know.
         """
         bundle.require("detector")
-        name = (bundle.detector or {}).get("method")
+        present = methods_in(bundle)
+        name = present[0] if method is None else method
+        if name not in present:
+            raise BundleError(
+                f"{bundle.path or 'this bundle'} has no detector '{name}', only "
+                f"{', '.join(present)}; choose one of these, or train with --set "
+                f"detect.methods=[{name}]"
+            )
         if name not in METHODS:
             known = ", ".join(METHODS)
             raise BundleError(
                 f"{bundle.path} was calibrated for the method '{name}'; known: {known}"
             )
-        models = {role: restore_network(bundle, role) for role in METHODS[name].needs}
-        method = METHODS[name](models).restore(bundle.tables["detector"])
-        detector = cls(method, restore_preprocessing(bundle.preprocessing))
-        if "calibration" in bundle.tables:
-            detector.calibration = Calibration.from_arrays(bundle.tables["calibration"])
-        return detector
+        kind, suffix = METHODS[name], _suffix(name, present[0])
+        used = (role for role in kind.uses if role in bundle.networks)
+        models = {role: restore_network(bundle, role) for role in (*kind.needs, *used)}
+        fitted = kind(models).restore(bundle.tables[f"detector{suffix}"])
+        lines = (bundle.tables.get(f"{table}{suffix}") for table in ("calibration", "maps"))
+        return cls(
+            fitted,
+            restore_preprocessing(bundle.preprocessing),
+            *(None if line is None else Calibration.from_arrays(line) for line in lines),
+        )
+
+
+def add_detectors(bundle: Bundle, detectors: Sequence[Detector]) -> None:
+    """Put detectors into a bundle; the first is the one that scores unless told otherwise."""
+    terms = {detector.method.name: list(detector.method.terms) for detector in detectors}
+    first = detectors[0].method.name
+    bundle.detector = {"method": first, "terms": terms.pop(first), "others": terms}
+    for detector in detectors:
+        suffix = _suffix(detector.method.name, first)
+        lines = {"calibration": detector.calibration, "maps": detector.map_calibration}
+        bundle.tables[f"detector{suffix}"] = detector.method.state()
+        bundle.tables |= {f"{name}{suffix}": c.to_arrays() for name, c in lines.items() if c}
+
+
+def _suffix(method: str, first: str) -> str:
+    return "" if method == first else f"-{method}"
+
+
+def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))

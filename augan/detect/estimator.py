@@ -17,7 +17,7 @@ from augan.data.rows import as_image_array, num_axes, seed_from
 from augan.data.splits import Split, make_split
 from augan.data.tables import as_frame, is_frame
 from augan.detect.calibration import images_needed
-from augan.detect.detector import METHODS, Detector
+from augan.detect.detector import METHODS, Detector, add_detectors
 from augan.exceptions import ConfigError
 from augan.training.defaults import resolve
 from augan.training.networks import TrainingData, train_networks
@@ -32,8 +32,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
     Parameters
     ----------
-    method : {"anogan", "fanogan", "features"}
-        How images are scored; rows of a table by the first two only.
+    method : {"auto", "features", "fanogan", "anogan"}
+        How images or rows are scored.
     far : float or None
         False-alarm rate. With a number, part of the rows is held out and the threshold is
         conformal: on average at most this share of new normal images is flagged. None:
@@ -72,7 +72,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        method: str = "fanogan",
+        method: str = "auto",
         far: float | None = None,
         contamination: float | Literal["auto"] = "auto",
         image_shape: tuple[int, ...] | None = None,
@@ -143,9 +143,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
             data={"name": dataset.name, "num_images": len(dataset)},
             preprocessing=preprocessing.to_dict(),
             networks=networks.for_bundle(),
-            detector=detector.describe(),
-            tables=detector.tables(),
         )
+        add_detectors(self.bundle_, [detector])
         self._detector = detector
         self.offset_ = self._offset(squares, contamination)
         return self

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from augan.exceptions import DataError
+from augan.detect.standardised import Standardised
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 from augan.gan.networks import feature_blocks
@@ -31,6 +31,7 @@ class FAnoGAN:
     name = "fanogan"
     accepts: tuple[str, ...] = ("images", "rows")
     needs: tuple[str, ...] = ("generator", "discriminator", "encoder")
+    uses: tuple[str, ...] = ()
     terms: tuple[str, ...] = ("image_residual", "feature_residual")
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
@@ -44,39 +45,35 @@ class FAnoGAN:
             return again, image_residual, _mean_square(deep)
 
         self._compare = Inference(compare, generator.output_shape[1:])
-        self.center = np.zeros(len(self.terms))
-        self.spread = np.ones(len(self.terms))
+        self._standard = Standardised()
 
     def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
         """Learn centre and spread of each residual from normal images `[N, S, S, C]` in [-1, 1].
 
         Only those of `tune`, which the networks did not see in training, are looked at.
         """
-        residuals = self._residuals(tune)
-        if not np.isfinite(residuals).all():
-            raise DataError(
-                "the residuals of the tune images are not finite: the networks have diverged; "
-                "train again with a lower learning rate"
-            )
-        self.center = residuals.mean(axis=0)
-        self.spread = np.maximum(residuals.std(axis=0), 1e-12)
+        self._standard.fit(self._residuals(tune))
         return self
 
     def score_terms(self, images: np.ndarray) -> np.ndarray:
         """Return the standardised residuals, float64 `[N, 2]`, higher = more anomalous."""
-        return (self._residuals(images) - self.center) / self.spread
+        return self._standard(self._residuals(images))
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Return G(E(x)), float32 `[N, S, S, C]` in [-1, 1]."""
         return self._compare(images)[0]
 
+    def maps(self, images: np.ndarray) -> np.ndarray:
+        """Return |x - G(E(x))|, the mean over channels, float32 `[N, S, S, 1]`."""
+        return np.abs(images - self.reconstruct(images)).mean(axis=-1, keepdims=True)
+
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
-        return {"center": self.center, "spread": self.spread}
+        return self._standard.state()
 
     def restore(self, state: Mapping[str, np.ndarray]) -> Self:
         """Take back what `state` returned."""
-        self.center, self.spread = np.asarray(state["center"]), np.asarray(state["spread"])
+        self._standard.restore(state)
         return self
 
     def _residuals(self, images: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Calibrate a trained detector anew, for a new camera or line: nothing is trained again."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,7 @@ from augan.data.groups import read_groups
 from augan.data.output import check_replaceable
 from augan.data.preprocessing import Preprocessing
 from augan.data.tables import is_table_file
-from augan.detect.calibration import Calibration
-from augan.detect.detector import Detector
+from augan.detect.detector import Detector, add_detectors, methods_in
 from augan.detect.folder import CHUNK
 from augan.detect.sources import Source, open_source
 from augan.exceptions import BundleError, DataError
@@ -51,11 +51,15 @@ def calibrate(bundle: Bundle, images: str | Path, groups: str | Path | None = No
     DataError
         If fewer than two images can be used, or they are all alike.
     """
-    detector = Detector.from_bundle(bundle)
-    source, noun = open_source(Path(images), detector.preprocessing), detector.preprocessing.noun
-    scores, failures = _scores(detector, source, str(images))
+    detectors = [Detector.from_bundle(bundle, method) for method in methods_in(bundle)]
+    preprocessing = detectors[0].preprocessing
+    source, noun = open_source(Path(images), preprocessing), preprocessing.noun
+    measured, failures = _measured(detectors, source, str(images))
     used = [name for name in source.names if name not in failures]
-    calibration = Calibration.fit(scores, _groups(groups, Path(images), used))
+    of = _groups(groups, Path(images), used)
+    for detector, values in zip(detectors, measured):
+        detector.draw_line(values, of)
+    calibration = detectors[0].calibrated()
     warnings = [*source.warnings, *_warnings(bundle, Path(images), failures, len(source.names))]
     origin: dict[str, Any] = {
         "name": Path(os.path.realpath(images)).name,
@@ -64,15 +68,17 @@ def calibrate(bundle: Bundle, images: str | Path, groups: str | Path | None = No
         "num_left_out": len(failures),
         "warnings": warnings,
     }
-    return Bundle(
+    anew = Bundle(
         config=bundle.config,
         data=bundle.data,
         preprocessing=bundle.preprocessing,
         networks=dict(bundle.networks),
-        detector={**(bundle.detector or {}), ORIGIN: origin},
-        tables={**bundle.tables, "calibration": calibration.to_arrays()},
+        tables=dict(bundle.tables),
         metrics=bundle.metrics,
     )
+    add_detectors(anew, detectors)
+    anew.detector = {**(anew.detector or {}), ORIGIN: origin}
+    return anew
 
 
 def calibrate_run(
@@ -111,24 +117,27 @@ def _default_out(bundle: Bundle) -> Path:
     return run.with_name(f"{run.name}-calibrated")
 
 
-def _scores(detector: Detector, source: Source, where: str) -> tuple[np.ndarray, dict[str, str]]:
-    """Score what can be read, a chunk at a time; refuse what no line can be drawn from."""
-    noun, total = detector.preprocessing.noun, len(source.names)
-    scores: list[np.ndarray] = []
+def _measured(
+    detectors: Sequence[Detector], source: Source, where: str
+) -> tuple[list[np.ndarray], dict[str, str]]:
+    """Measure what can be read with each detector; refuse what no line can be drawn from."""
+    preprocessing, total = detectors[0].preprocessing, len(source.names)
+    parts: list[list[np.ndarray]] = []
     failures: dict[str, str] = {}
-    is_flat = isinstance(detector.preprocessing, Preprocessing)
+    noun, is_flat = preprocessing.noun, isinstance(preprocessing, Preprocessing)
     for start in range(0, total, CHUNK):
         stored, failed = source.read(source.names[start : start + CHUNK])
         failures |= failed
         if len(stored):
-            scores.append(detector.score(stored))
+            parts.append([detector.measure(stored) for detector in detectors])
             is_flat = is_flat and bool(
                 (np.ptp(stored, axis=tuple(range(1, stored.ndim))) == 0).all()
             )
     shown = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])
-    if not scores:
+    if not parts:
         raise DataError(f"none of the {total} {noun} in {where} can be used: {shown}")
-    found = np.concatenate(scores)
+    measured = [np.concatenate(found) for found in zip(*parts)]
+    found = measured[0][:, 0]
     if len(found) < 2:
         left_out = f" ({len(failures)} left out: {shown})" if failures else ""
         raise DataError(
@@ -145,7 +154,7 @@ def _scores(detector: Detector, source: Source, where: str) -> tuple[np.ndarray,
             f"all {len(found)} {noun} in {where} have the same score, as copies of one do; give "
             f"different normal {noun}"
         )
-    return found, failures
+    return measured, failures
 
 
 def _groups(groups: str | Path | None, images: Path, names: list[str]) -> np.ndarray | None:

@@ -56,8 +56,7 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
         # One pixel is an eighth of the smallest square: there a shift is no small change. And
         # where images are many, what is not needed only blurs what the generator is told.
         changes["gan__diffaug"] = [] if small or len(dataset) >= MANY_IMAGES else ["translation"]
-    # Only a detector by features is worth the time that these take.
-    judges = task != "generate" and config.detect.method == "features"
+    judges = dataset.noun == "images" and _judges(config, task)
     if config.gan.negatives is None:
         changes["gan__negatives"] = list(NEGATIVES) if judges else []
     if config.gan.transformations is None:
@@ -69,12 +68,27 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
         # The largest squares get few updates in their time, and are to be measured all the same.
         changes["monitor__every"] = 250 if size in (None, 8, 128) else 500
     if config.training.steps is None and config.training.max_minutes is None:
-        steps = JUDGE_STEPS if judges and task == "detect" else DEFAULT_STEPS
+        few = judges and task == "detect" and not _draws(config)
+        steps = JUDGE_STEPS if few else DEFAULT_STEPS
         changes["training__steps"] = steps.get(size or 8, steps[64])
         changes["training__max_minutes"] = SMALL_DATA_MINUTES if small else DEFAULT_MINUTES
     config = config.replace(**changes)
     check_rules(config, dataset.noun)
     return config, preprocessing
+
+
+def _judges(config: Config, task: Task) -> bool:
+    """Whether the discriminator learns more than a generator needs, to judge better.
+
+    It takes time, and generated images are no better for it: where both are wanted only on demand.
+    """
+    wanted = {"detect": ("features", "auto"), "both": ("features",)}.get(task, ())
+    return config.detect.method in wanted
+
+
+def _draws(config: Config) -> bool:
+    """Whether a detector needs a generator that draws well."""
+    return not {"fanogan", "anogan"}.isdisjoint((config.detect.method, *config.detect.methods))
 
 
 def _loss_and_norm(config: Config, noun: str, small: bool) -> tuple[str, str]:

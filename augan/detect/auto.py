@@ -1,0 +1,71 @@
+"""The default: the discriminator's judgement and the samples themselves, each as it is worth.
+
+No single term is best everywhere: the discriminator's features and heads know what belongs
+together, plain distance knows what was never there. All terms are standardised on normal samples
+held out from training and added up, so nothing is chosen by labels.
+"""
+
+from collections.abc import Mapping
+from typing import Self
+
+import numpy as np
+
+from augan.detect.features import Features
+from augan.detect.inputs import Inputs
+from augan.gan import keras
+
+
+class Auto:
+    """Scores samples by all terms of `Features` and of `Inputs`.
+
+    Parameters
+    ----------
+    models : mapping of str to keras.Model
+        "discriminator" and perhaps "heads"; they are read, never changed.
+    """
+
+    name = "auto"
+    accepts: tuple[str, ...] = Features.accepts
+    needs: tuple[str, ...] = Features.needs
+    uses: tuple[str, ...] = Features.uses
+
+    def __init__(self, models: Mapping[str, keras.Model]) -> None:
+        self._features = Features(models)
+        self._parts: dict[str, Features | Inputs] = {
+            "features": self._features,
+            "inputs": Inputs(),
+        }
+        self.terms = tuple(term for part in self._parts.values() for term in part.terms)
+
+    def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
+        """Learn from normal samples `[N, S, S, C]` or `[N, F]`: those trained on, and others."""
+        for part in self._parts.values():
+            part.fit(reference, tune)
+        return self
+
+    def score_terms(self, samples: np.ndarray) -> np.ndarray:
+        """Return the standardised terms, float64 `[N, T]`, higher = more anomalous."""
+        return np.concatenate([part.score_terms(samples) for part in self._parts.values()], axis=1)
+
+    def reconstruct(self, samples: np.ndarray) -> None:
+        """Return None: this method compares and draws nothing."""
+
+    def maps(self, images: np.ndarray) -> np.ndarray:
+        """Return the discriminator's map, see `Features.maps`, float32 `[N, S, S, 1]`."""
+        return self._features.maps(images)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return what `fit` learned, for the bundle."""
+        return {
+            f"{name}.{key}": value
+            for name, part in self._parts.items()
+            for key, value in part.state().items()
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `state` returned."""
+        for name, part in self._parts.items():
+            start = f"{name}."
+            own = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+            part.restore(own)
+        return self

@@ -1,0 +1,49 @@
+"""The samples themselves, without any network: how far from the nearest normal ones.
+
+On small or aligned images this is hard to beat, and it sees what a network may have learned to
+ignore. It is a term of `auto`, never a method: alone it would owe nothing to a GAN.
+"""
+
+from collections.abc import Mapping
+from typing import Self
+
+import numpy as np
+
+from augan.detect.reference import Reference
+from augan.detect.standardised import Standardised
+
+
+class Inputs:
+    """Distance of pixels, or of the values of a row, to those of normal samples."""
+
+    terms: tuple[str, ...] = ("input_neighbours",)
+
+    def __init__(self) -> None:
+        self._reference, self._standard = Reference(), Standardised()
+
+    def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
+        """Learn from normal samples `[N, S, S, C]` or `[N, F]`: those trained on, and others."""
+        self._reference.fit(_flat(reference))
+        self._standard.fit(self._raw(tune))
+        return self
+
+    def score_terms(self, samples: np.ndarray) -> np.ndarray:
+        """Return the standardised distance, float64 `[N, 1]`, higher = more anomalous."""
+        return self._standard(self._raw(samples))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return what `fit` learned, for the bundle."""
+        return {**self._reference.state(), **self._standard.state()}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `state` returned."""
+        self._reference.restore(state)
+        self._standard.restore(state)
+        return self
+
+    def _raw(self, samples: np.ndarray) -> np.ndarray:
+        return self._reference.distances(_flat(samples))[:, :1]
+
+
+def _flat(samples: np.ndarray) -> np.ndarray:
+    return samples.reshape(len(samples), -1)
