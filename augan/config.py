@@ -31,6 +31,8 @@ class Section(BaseModel):
 
 class DataSection(Section):
     size: Literal[8, 16, 32, 64, 128] | None = None  # side of the model's square, in pixels
+    # Whether large images keep their scale and are seen through windows of that side.
+    patches: bool | None = None
 
 
 class GanSection(Section):

@@ -19,10 +19,12 @@ from augan.data.cache import Squares, cached_squares
 from augan.data.dataset import Dataset, Skipped
 from augan.data.duplicates import near_duplicates
 from augan.data.identity import data_sha256
-from augan.data.prepared import AnyPreprocessing
+from augan.data.patches import Patches
+from augan.data.pictures import Pictures
+from augan.data.prepared import AnyPreprocessing, training_samples
 from augan.data.splits import Split, make_split
 from augan.data.stacked import Stacked
-from augan.detect.detector import METHODS, Detector, add_detectors, methods_of
+from augan.detect.detector import Detector, add_detectors, method_class, methods_of
 from augan.exceptions import BundleError, DataError
 from augan.gan.inference import Inference
 from augan.training.checkpoints import Checkpoints
@@ -65,6 +67,13 @@ class _Material:
         return self.squares.pixels
 
     @property
+    def stored(self) -> np.ndarray | Pictures:
+        """The same as a detector takes them: of large images, each in its own size."""
+        if isinstance(self.preprocessing, Patches):
+            return self.preprocessing.pictures(self.dataset, self.pixels)
+        return self.pixels
+
+    @property
     def all_pixels(self) -> np.ndarray | Stacked:
         """The same, and the unlabelled images in the rows from N on."""
         more = self.unlabelled
@@ -99,9 +108,10 @@ class _Material:
     def parts(self) -> tuple[str, ...]:
         """What trains, in order."""
         task, methods = self.config.task, methods_of(self.config.detect)
+        classes = [method_class(method, self.preprocessing) for method in methods]
         # Codes are for augmentation; a detector alone trains an encoder only to score by it.
         encoder = self.config.training.keep_codes if task != "detect" else False
-        needed = any("encoder" in METHODS[method].needs for method in methods)
+        needed = any("encoder" in known.needs for known in classes)
         encoder = encoder or (task != "generate" and needed)
         wanted = {
             "classifier": self.num_classes > 0,
@@ -265,13 +275,15 @@ def _fit_data(material: _Material) -> TrainingData:
     if material.num_classes:
         unknown = len(material.all_pixels) - len(material.pixels)
         classes = np.concatenate([np.asarray(material.dataset.labels), np.full(unknown, -1)])
+    stored = material.stored if material.unlabelled is None else material.all_pixels
+    samples, rows_of = training_samples(stored, material.preprocessing)
     return TrainingData(
-        material.all_pixels,
+        samples,
         classes,
         material.num_classes,
         material.preprocessing,
-        rows=material.split.fit,
-        held_out=material.split.tune if material.config.monitor.enabled else None,
+        rows=rows_of(material.split.fit),
+        held_out=rows_of(material.split.tune) if material.config.monitor.enabled else None,
         unlabelled=material.unlabelled_rows,
     )
 
@@ -366,12 +378,12 @@ def _add_detector(bundle: Bundle, material: _Material, networks: TrainedNetworks
             method,
             networks.models,
             material.preprocessing,
-            material.pixels,
+            material.stored,
             fit=split.fit,
             tune=split.tune,
         )
         detector.calibrate(
-            material.pixels,
+            material.stored,
             None if groups is None else groups[split.calibrate],
             rows=split.calibrate,
         )

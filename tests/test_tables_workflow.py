@@ -203,7 +203,8 @@ class TestDetect:
         assert (result.num_scored, result.most_anomalous[0].path) == (21, "20")
         assert "calibration rows" in result.guarantee.sentence
         np.testing.assert_allclose(
-            scores["score"], scores["image_residual"] + scores["feature_residual"]
+            scores["score"],
+            scores["neighbours"] + scores["mahalanobis"] + scores["input_neighbours"],
         )
 
     def test_columns_may_be_reordered_and_unknown_ones_are_ignored(

@@ -106,13 +106,16 @@ def test_the_bundle_loads_and_has_everything(digits_bundle):
     for part in ("generator", "classes", "detector", "encoder", "classifier", "codes"):
         assert loaded.has(part), part
     assert set(loaded.networks) == {"generator", "discriminator", "encoder", "classifier"}
-    assert set(loaded.tables) == {"split", "codes", "detector", "calibration"}
+    judged = {"detector", "calibration", "maps"}
+    also = {f"{table}-fanogan" for table in judged}
+    assert set(loaded.tables) == {"split", "codes", *judged, *also}
     assert loaded.sha256 == digits_bundle.sha256
     assert loaded.metrics["steps"] == {"gan": 20, "encoder": 10, "classifier": 5}
     assert loaded.metrics["warnings"] == []
     assert loaded.detector == {
-        "method": "fanogan",
-        "terms": ["image_residual", "feature_residual"],
+        "method": "auto",
+        "terms": ["neighbours", "mahalanobis", "input_neighbours"],
+        "others": {"fanogan": ["image_residual", "feature_residual"]},
     }
 
 
@@ -193,33 +196,34 @@ def test_the_networks_were_really_trained(digits_bundle):
 # ---------------------------------------------------------------- the detector in the bundle
 
 
-def test_the_restored_detector_scores_to_the_last_bit(digits_bundle, tiny_digits):
+@pytest.mark.parametrize(("method", "of"), [("auto", ""), ("fanogan", "-fanogan")])
+def test_the_restored_detector_scores_to_the_last_bit(digits_bundle, tiny_digits, method, of):
     split = digits_bundle.tables["split"]
     pixels = tiny_digits.images
-    restored = Detector.from_bundle(load_bundle(digits_bundle.path))
+    restored = Detector.from_bundle(load_bundle(digits_bundle.path), method)
     # The scores of the live networks, right after their training, are in the calibration.
     scores = np.sort(restored.score(pixels[split["calibrate"]]))
-    np.testing.assert_array_equal(scores, digits_bundle.tables["calibration"]["scores"])
+    np.testing.assert_array_equal(scores, digits_bundle.tables[f"calibration{of}"]["scores"])
     assert len(np.unique(scores)) > 90
     # A detector fitted anew on the tune split is the same one.
     models = {role: restore_network(digits_bundle, role) for role in digits_bundle.networks}
     preprocessing = Preprocessing.from_dict(digits_bundle.preprocessing)
     fresh = Detector.fit(
-        "fanogan", models, preprocessing, pixels, fit=split["fit"], tune=split["tune"]
+        method, models, preprocessing, pixels, fit=split["fit"], tune=split["tune"]
     )
     fresh.calibrate(pixels[split["calibrate"]], None)
     np.testing.assert_array_equal(restored.score_terms(pixels), fresh.score_terms(pixels))
-    np.testing.assert_array_equal(restored.reconstruct(pixels), fresh.reconstruct(pixels))
+    np.testing.assert_array_equal(restored.maps(pixels), fresh.maps(pixels))
     np.testing.assert_array_equal(restored.calibration.scores, fresh.calibration.scores)
     assert restored.calibration.num_groups == CALIBRATE
-    for name, array in fresh.tables()["detector"].items():
-        np.testing.assert_array_equal(array, digits_bundle.tables["detector"][name])
+    for name, array in fresh.method.state().items():
+        np.testing.assert_array_equal(array, digits_bundle.tables[f"detector{of}"][name])
 
 
 def test_the_terms_are_standardised_on_the_tune_split(digits_bundle, tiny_digits):
     detector = Detector.from_bundle(digits_bundle)
     terms = detector.score_terms(tiny_digits.images[digits_bundle.tables["split"]["tune"]])
-    assert terms.shape == (TUNE, 2)
+    assert terms.shape == (TUNE, 3)
     np.testing.assert_allclose(terms.mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(terms.std(axis=0), 1, rtol=1e-9)
     np.testing.assert_array_equal(
@@ -305,7 +309,11 @@ def one_class_bundles(tiny_digits, tiny_config, tmp_path_factory):
 def test_one_class_is_detected_without_classes(one_class_bundles):
     for bundle in one_class_bundles:
         assert bundle.config["task"] == "detect"
-        assert set(bundle.networks) == {"generator", "discriminator", "encoder", "rotation"}
+        assert set(bundle.networks) == {
+            *("generator", "discriminator", "heads", "rotation"),
+            "encoder",  # for f-AnoGAN
+        }
+        assert bundle.detector["terms"][2] == "transformations"
         assert bundle.networks["generator"].spec["arguments"]["num_classes"] == 0
         assert bundle.has("detector")
         assert not bundle.has("classes")
@@ -316,8 +324,13 @@ def test_one_class_is_detected_without_classes(one_class_bundles):
 def test_codes_are_kept_only_when_wanted(one_class_bundles):
     without, with_codes = one_class_bundles
     assert not without.has("codes")
-    assert without.has("encoder")  # the detector needs it
     assert set(with_codes.tables["codes"]) == {"rows", "noise"}
+
+
+def test_a_detector_alone_trains_only_what_it_needs(tiny_digits, tiny_config, tmp_path):
+    config = tiny_config.replace(training__steps=1, detect__methods=())
+    bundle = train(config, one_class(tiny_digits), out=tmp_path / "run")
+    assert set(bundle.networks) == {"generator", "discriminator", "heads", "rotation"}
 
 
 def test_doubles_across_the_split_are_warned_of(one_class_bundles):

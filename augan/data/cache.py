@@ -129,7 +129,7 @@ def cached_squares(
     """
     images = dataset.images
     if isinstance(images, Table) or isinstance(preprocessing, Columns):
-        return Squares(dataset, stored_samples(images, preprocessing))
+        return Squares(dataset, np.asarray(stored_samples(images, preprocessing)))
     if not isinstance(images, ImageFiles) or preprocessing.dtype == "float32":
         return Squares(*prepare(dataset, preprocessing))
     key, size = _listing(images, preprocessing)

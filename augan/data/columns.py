@@ -40,6 +40,7 @@ class Columns:
     target: Target | None = None
 
     noun = "rows"
+    kind = "rows"
 
     def __post_init__(self) -> None:
         if not (self.numbers or self.categories):

@@ -1,36 +1,45 @@
-"""The one preprocessing that fits the data: of images, or of the rows of a table."""
+"""The one preprocessing that fits the data: of images, of large ones, or of a table's rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from augan.data.columns import Columns
 from augan.data.dataset import Dataset
+from augan.data.patches import Patches
+from augan.data.pictures import Pictures, Windows
 from augan.data.preprocessing import Preprocessing
+from augan.data.stacked import Stacked
 from augan.data.tables import Table
 from augan.exceptions import DataError
 
 AnyPreprocessing = Preprocessing | Columns
+RowsOf = Callable[[np.ndarray], np.ndarray]
+Stored = np.ndarray | Stacked | Pictures  # squares or rows, perhaps of two arrays; large images
 
 
-def fit_preprocessing(dataset: Dataset, size: int | None = None) -> AnyPreprocessing:
+def fit_preprocessing(
+    dataset: Dataset, size: int | None = None, *, patches: bool = False
+) -> AnyPreprocessing:
     """Learn from a dataset how its samples become what a network takes.
 
     Parameters
     ----------
     size
         Side of the square that images become, see `Preprocessing.fit`; tables have none.
+    patches
+        Whether images keep their scale and are seen through windows; then `size` is theirs.
     """
     if isinstance(dataset.images, Table):
         return Columns.fit(dataset.images)
-    return Preprocessing.fit(dataset, size)
+    return Patches.fit(dataset, size) if patches else Preprocessing.fit(dataset, size)
 
 
 def stored_samples(
     images: np.ndarray | Sequence[np.ndarray] | Table, preprocessing: AnyPreprocessing
-) -> np.ndarray:
-    """Return all samples as stored: squares `[N, S, S, C]`, or rows `[N, F]` of a table.
+) -> np.ndarray | Pictures:
+    """Return all samples as stored: squares `[N, S, S, C]`, pictures, or rows `[N, F]` of a table.
 
     Raises
     ------
@@ -40,10 +49,27 @@ def stored_samples(
     """
     if isinstance(images, Table) and isinstance(preprocessing, Columns):
         return preprocessing.materialise(images)
+    if not isinstance(images, Table) and isinstance(preprocessing, Patches):
+        return Pictures([preprocessing.to_picture(image) for image in images])
     if not isinstance(images, Table) and isinstance(preprocessing, Preprocessing):
         return preprocessing.materialise(images)
     given = "a table" if isinstance(images, Table) else "images"
     raise DataError(f"{given} came, but the model is one of {preprocessing.noun}")
+
+
+def training_samples(
+    stored: Stored, preprocessing: AnyPreprocessing
+) -> tuple[np.ndarray | Stacked | Windows, RowsOf]:
+    """Return what networks train on, and a function from rows of `stored` to rows of that.
+
+    These are the stored samples themselves, or the windows on large images.
+    """
+    if isinstance(stored, Pictures):
+        if not isinstance(preprocessing, Patches):
+            raise DataError("pictures of any size came, but the model takes squares")
+        windows = preprocessing.training_windows(stored)
+        return windows, windows.rows_of
+    return stored, np.asarray
 
 
 def restore_preprocessing(values: Mapping[str, Any]) -> AnyPreprocessing:
@@ -54,6 +80,8 @@ def restore_preprocessing(values: Mapping[str, Any]) -> AnyPreprocessing:
     DataError
         A field is missing, unknown, or of the wrong type or value.
     """
+    if isinstance(values, Mapping) and values.get("kind") == Patches.kind:
+        return Patches.from_dict(values)
     kind = Columns if sample_noun(values) == Columns.noun else Preprocessing
     return kind.from_dict(values)
 

@@ -43,9 +43,10 @@ class Preprocessing:
     native_shape: tuple[int, int] | None = None
 
     noun = "images"
+    kind = "images"
 
     def __post_init__(self) -> None:
-        _check_size(self.size)
+        self._check()
         if self.channels not in (1, 3):
             raise DataError(f"channels must be 1 or 3, but is {self.channels!r}")
         if self.dtype not in ("uint8", "uint16", "float32"):
@@ -230,6 +231,10 @@ class Preprocessing:
             high=_number("high", values["high"]),
             native_shape=shape,
         )
+
+    def _check(self) -> None:
+        """Refuse an impossible size."""
+        _check_size(self.size)
 
     @property
     def _working_type(self) -> type[np.floating]:

@@ -12,13 +12,15 @@ import numpy as np
 
 from augan.bundle import Bundle, restore_network
 from augan.config import DetectSection
-from augan.data.prepared import AnyPreprocessing, restore_preprocessing
-from augan.data.stacked import Stacked
+from augan.data.patches import Patches
+from augan.data.pictures import Pictures
+from augan.data.prepared import AnyPreprocessing, Stored, restore_preprocessing
 from augan.detect.anogan import AnoGAN
 from augan.detect.auto import Auto
 from augan.detect.calibration import Calibration
 from augan.detect.fanogan import FAnoGAN
 from augan.detect.features import Features
+from augan.detect.patchwise import PatchwiseAuto, PatchwiseFeatures
 from augan.exceptions import BundleError, ConfigError
 from augan.gan import keras
 
@@ -27,7 +29,7 @@ class Method(Protocol):
     """What every method offers; images are float32 `[N, S, S, C]` in [-1, 1], rows `[N, F]`."""
 
     name: str
-    accepts: tuple[str, ...]  # of "images" and "rows"
+    accepts: tuple[str, ...]  # kinds of preprocessing: "images", "rows", "patches"
     needs: tuple[str, ...]  # networks
     uses: tuple[str, ...]  # networks that it takes where they were trained
     terms: tuple[str, ...]
@@ -43,11 +45,18 @@ class Method(Protocol):
 
 CHUNK = 512  # images that are float32 at once; a multiple of the batch of inference
 
+CHUNK_PICTURES = 16  # the same of large images
+
 MOST_REFERENCE = 5000  # images of the fit split that a method may learn from, drawn evenly
+MOST_PICTURES = 500  # the same of large images
 
 METHODS: dict[str, type[Method]] = {
     method.name: method for method in (Auto, Features, FAnoGAN, AnoGAN)
 }
+PATCHWISE: dict[str, type[Method]] = {
+    method.name: method for method in (PatchwiseAuto, PatchwiseFeatures)
+}
+"""The same for large images, which are `Pictures`; their maps are, too."""
 
 
 def methods_of(settings: DetectSection) -> tuple[str, ...]:
@@ -61,11 +70,16 @@ def methods_in(bundle: Bundle) -> tuple[str, ...]:
     return (str(described.get("method")), *described.get("others", ()))
 
 
-def check_accepts(method: str, noun: str) -> None:
-    """Raise ConfigError if `method` cannot score `noun`, "images" or "rows"."""
-    if noun not in METHODS[method].accepts:
-        able = ", ".join(name for name, known in METHODS.items() if noun in known.accepts)
-        raise ConfigError(f"the method '{method}' does not score {noun}; choose one of {able}")
+def method_class(method: str, preprocessing: AnyPreprocessing) -> type[Method]:
+    """Return the method of that name for what is preprocessed so; ConfigError if there is none."""
+    known = PATCHWISE if preprocessing.kind == Patches.kind else METHODS
+    if method not in known:
+        raise ConfigError(
+            f"the method '{method}' does not score {preprocessing.kind}; choose one of "
+            f"{', '.join(known)}"
+            + (", or train with --set data.patches=false" if method in METHODS else "")
+        )
+    return known[method]
 
 
 @dataclass
@@ -87,18 +101,16 @@ class Detector:
         method: str,
         models: Mapping[str, keras.Model],
         preprocessing: AnyPreprocessing,
-        squares: np.ndarray | Stacked,
+        stored: Stored,
         *,
         fit: np.ndarray,
         tune: np.ndarray,
     ) -> Self:
-        """Fit `method` on stored squares `[N, S, S, C]`: rows that were trained on, and others."""
-        if method not in METHODS:
-            raise ConfigError(f"there is no method '{method}'; choose one of {', '.join(METHODS)}")
-        check_accepts(method, preprocessing.noun)
-        reference = fit[np.linspace(0, len(fit) - 1, min(len(fit), MOST_REFERENCE)).astype(int)]
-        parts = (preprocessing.scale(squares[rows]) for rows in (reference, tune))
-        return cls(METHODS[method](models).fit(*parts), preprocessing)
+        """Fit `method` on stored samples: rows that were trained on, and others."""
+        most = MOST_REFERENCE if preprocessing.kind != Patches.kind else MOST_PICTURES
+        reference = fit[np.linspace(0, len(fit) - 1, min(len(fit), most)).astype(int)]
+        parts = (preprocessing.scale(stored[rows]) for rows in (reference, tune))
+        return cls(method_class(method, preprocessing)(models).fit(*parts), preprocessing)
 
     def calibrated(self) -> Calibration:
         """Return the calibration; BundleError if there is none."""
@@ -108,25 +120,25 @@ class Detector:
 
     def calibrate(
         self,
-        squares: np.ndarray,
+        stored: Stored,
         groups: Sequence[str] | np.ndarray | None,
         rows: np.ndarray | None = None,
     ) -> None:
         """Draw the line from normal images that nothing was fitted on; `groups` has one for each.
 
-        They are `squares`, or those at `rows`, which are then read a part at a time.
+        They are `stored`, or those at `rows`, which are then read a part at a time.
         """
-        rows = np.arange(len(squares)) if rows is None else rows
-        self.draw_line(np.concatenate([self.measure(squares[p]) for p in _chunks(rows)]), groups)
+        parts = [self.measure(stored[part]) for part in self._chunks(stored, rows)]
+        self.draw_line(np.concatenate(parts), groups)
 
-    def measure(self, squares: np.ndarray) -> np.ndarray:
-        """Return what calibration needs of stored squares, float64 `[N, 2]`, of rows `[N, 1]`.
+    def measure(self, stored: Stored) -> np.ndarray:
+        """Return what calibration needs of stored samples, float64 `[N, 2]`, of rows `[N, 1]`.
 
         It is the score of each image, and the highest place of its map.
         """
-        measured = [self.score(squares)]
+        measured = [self.score(stored)]
         if self.preprocessing.noun == "images":
-            measured.append(self.maps(squares).max(axis=(1, 2, 3)).astype(np.float64))
+            measured.append(np.array([float(heat.max()) for heat in self.maps(stored)]))
         return np.stack(measured, axis=1)
 
     def draw_line(self, measured: np.ndarray, groups: Sequence[str] | np.ndarray | None) -> None:
@@ -134,29 +146,36 @@ class Detector:
         lines = [Calibration.fit(column, groups) for column in measured.T]
         self.calibration, self.map_calibration = (*lines, None)[:2]
 
-    def score_terms(self, squares: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        """Return each term's part of the score of stored squares (at `rows`), float64 `[N, T]`."""
-        rows = np.arange(len(squares)) if rows is None else rows
-        parts = (self.preprocessing.scale(squares[part]) for part in _chunks(rows))
+    def score_terms(self, stored: Stored, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return each term's part of the score of stored samples (at `rows`), float64 `[N, T]`."""
+        parts = (self.preprocessing.scale(stored[part]) for part in self._chunks(stored, rows))
         return np.concatenate([self.method.score_terms(part) for part in parts])
 
-    def score(self, squares: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        """Return the anomaly scores of stored squares (at `rows`), float64 `[N]`."""
-        return self.score_terms(squares, rows).sum(axis=1)
+    def score(self, stored: Stored, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return the anomaly scores of stored samples (at `rows`), float64 `[N]`."""
+        return self.score_terms(stored, rows).sum(axis=1)
 
-    def reconstruct(self, squares: np.ndarray) -> np.ndarray | None:
+    def reconstruct(self, stored: Stored) -> np.ndarray | None:
         """Return how the GAN would draw stored squares, as such; None if the method draws none."""
-        again = self.method.reconstruct(self.preprocessing.scale(squares))
+        again = self.method.reconstruct(self.preprocessing.scale(stored))
         return None if again is None else self.preprocessing.unscale(again)
 
-    def maps(self, squares: np.ndarray) -> np.ndarray:
-        """Return how anomalous each place of stored squares is, float32 `[N, S, S, 1]`.
+    def maps(self, stored: Stored) -> np.ndarray | Pictures:
+        """Return how anomalous each place of stored images is, float32 `[N, S, S, 1]`.
 
         In the method's own units, higher = more anomalous; `Preprocessing.to_native` brings maps to
-        the size of their images.
+        the size of their images. Those of large images are `Pictures` `[H, W, 1]`.
         """
-        parts = (self.preprocessing.scale(squares[p]) for p in _chunks(np.arange(len(squares))))
-        return np.concatenate([self.method.maps(part) for part in parts])
+        parts = (self.preprocessing.scale(stored[part]) for part in self._chunks(stored, None))
+        maps = [self.method.maps(part) for part in parts]
+        if isinstance(stored, Pictures):
+            return Pictures([heat for part in maps for heat in part])
+        return np.concatenate(maps)
+
+    def _chunks(self, stored: Stored, rows: np.ndarray | None) -> Iterator[np.ndarray]:
+        rows = np.arange(len(stored)) if rows is None else rows
+        count = CHUNK_PICTURES if isinstance(stored, Pictures) else CHUNK
+        return (rows[start : start + count] for start in range(0, len(rows), count))
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, method: str | None = None) -> Self:
@@ -181,14 +200,15 @@ class Detector:
             raise BundleError(
                 f"{bundle.path} was calibrated for the method '{name}'; known: {known}"
             )
-        kind, suffix = METHODS[name], _suffix(name, present[0])
+        preprocessing = restore_preprocessing(bundle.preprocessing)
+        kind, suffix = method_class(name, preprocessing), _suffix(name, present[0])
         used = (role for role in kind.uses if role in bundle.networks)
         models = {role: restore_network(bundle, role) for role in (*kind.needs, *used)}
         fitted = kind(models).restore(bundle.tables[f"detector{suffix}"])
         lines = (bundle.tables.get(f"{table}{suffix}") for table in ("calibration", "maps"))
         return cls(
             fitted,
-            restore_preprocessing(bundle.preprocessing),
+            preprocessing,
             *(None if line is None else Calibration.from_arrays(line) for line in lines),
         )
 
@@ -207,7 +227,3 @@ def add_detectors(bundle: Bundle, detectors: Sequence[Detector]) -> None:
 
 def _suffix(method: str, first: str) -> str:
     return "" if method == first else f"-{method}"
-
-
-def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
-    return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))

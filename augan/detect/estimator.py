@@ -12,12 +12,12 @@ from augan.bundle import Bundle
 from augan.config import Config
 from augan.data.columns import Columns
 from augan.data.dataset import from_arrays
-from augan.data.prepared import stored_samples
+from augan.data.prepared import Stored, stored_samples, training_samples
 from augan.data.rows import as_image_array, num_axes, seed_from
 from augan.data.splits import Split, make_split
 from augan.data.tables import as_frame, is_frame
 from augan.detect.calibration import images_needed
-from augan.detect.detector import METHODS, Detector, add_detectors
+from augan.detect.detector import Detector, add_detectors, method_class
 from augan.exceptions import ConfigError
 from augan.training.defaults import resolve
 from augan.training.networks import TrainingData, train_networks
@@ -124,8 +124,10 @@ class GANDetector(OutlierMixin, BaseEstimator):
                 f"{dataset.noun}, but of {len(dataset)} rows {len(split.calibrate)} calibrate; "
                 f"choose a larger far, or give more normal {dataset.noun}"
             )
-        data = TrainingData(squares[split.fit], None, 0, preprocessing)
-        parts = ("gan", "encoder") if "encoder" in METHODS[config.detect.method].needs else ("gan",)
+        samples, rows_of = training_samples(squares, preprocessing)
+        data = TrainingData(samples, None, 0, preprocessing, rows=rows_of(split.fit))
+        needs = method_class(config.detect.method, preprocessing).needs
+        parts = ("gan", "encoder") if "encoder" in needs else ("gan",)
         networks = train_networks(config, data, Plan(parts, config.training.steps))
         detector = Detector.fit(
             config.detect.method,
@@ -184,7 +186,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
             self.n_features_in_ = int(np.prod(images.shape[1:]))
         return images
 
-    def _offset(self, squares: np.ndarray, contamination: float) -> float:
+    def _offset(self, squares: Stored, contamination: float) -> float:
         if self.far is not None:
             calibration = self._detector.calibrated()
             rate, _ = calibration.choose_rate(self.far)

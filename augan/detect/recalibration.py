@@ -130,9 +130,7 @@ def _measured(
         failures |= failed
         if len(stored):
             parts.append([detector.measure(stored) for detector in detectors])
-            is_flat = is_flat and bool(
-                (np.ptp(stored, axis=tuple(range(1, stored.ndim))) == 0).all()
-            )
+            is_flat = is_flat and all(np.ptp(sample) == 0 for sample in stored)
     shown = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])
     if not parts:
         raise DataError(f"none of the {total} {noun} in {where} can be used: {shown}")

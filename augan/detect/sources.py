@@ -8,6 +8,8 @@ import numpy as np
 from augan.data.columns import Columns
 from augan.data.folders import find_images
 from augan.data.images import read_image
+from augan.data.patches import Patches
+from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.data.tables import is_table_file, read_table
@@ -31,7 +33,7 @@ class Source(Protocol):
     names: list[str]
     warnings: list[str]
 
-    def read(self, names: list[str]) -> tuple[np.ndarray, dict[str, str]]:
+    def read(self, names: list[str]) -> tuple[np.ndarray | Pictures, dict[str, str]]:
         """Return the stored samples of `names`, without those that cannot be read: name -> why."""
 
 
@@ -48,15 +50,22 @@ class ImageSource:
         self.root, self.names = _list_images(images)
         self.warnings: list[str] = []
 
-    def read(self, names: list[str]) -> tuple[np.ndarray, dict[str, str]]:
+    def read(self, names: list[str]) -> tuple[np.ndarray | Pictures, dict[str, str]]:
         """Decode the files called `names`."""
-        squares, failures = [], {}
+        samples, failures = [], {}
         for name in names:
             try:
-                squares.append(self.preprocessing.to_square(read_image(self.root / name)))
+                samples.append(self._stored(read_image(self.root / name)))
             except DataError as error:
                 failures[name] = getattr(error, "reason", str(error))
-        return np.stack(squares) if squares else np.empty((0,)), failures
+        if isinstance(self.preprocessing, Patches):
+            return Pictures(samples), failures
+        return np.stack(samples) if samples else np.empty((0,)), failures
+
+    def _stored(self, image: np.ndarray) -> np.ndarray:
+        if isinstance(self.preprocessing, Patches):
+            return self.preprocessing.to_picture(image)
+        return self.preprocessing.to_square(image)
 
 
 class RowSource:

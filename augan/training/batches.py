@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from augan.data.pictures import Windows
 from augan.data.stacked import Stacked
 from augan.seeding import child_rng
 
@@ -31,7 +32,7 @@ class Batches:
 
     Parameters
     ----------
-    images : ndarray [N, S, S, C], or Stacked
+    images : ndarray [N, S, S, C], Stacked or Windows
         Stored pixels; only the rows of a batch are read, so a memory map does.
     classes : ndarray [N] of int
         Indices below `num_classes`, -1 for an unknown class; ignored if `num_classes` is 0.
@@ -43,7 +44,7 @@ class Batches:
 
     def __init__(
         self,
-        images: np.ndarray | Stacked,
+        images: np.ndarray | Stacked | Windows,
         classes: np.ndarray | None,
         *,
         num_classes: int,

@@ -5,6 +5,7 @@ from typing import Any
 from augan.config import Config, Task
 from augan.data.dataset import Dataset
 from augan.data.prepared import AnyPreprocessing, fit_preprocessing
+from augan.data.patches import wants_windows
 from augan.data.preprocessing import Preprocessing
 from augan.exceptions import ConfigError
 from augan.training.rules import check_rules
@@ -44,10 +45,13 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
     task = _task(config, dataset)
     if task == "detect":  # they may hold anomalies, which shall not decide either
         dataset = dataset.without_unlabelled()
-    preprocessing = fit_preprocessing(dataset, config.data.size)
-    size = preprocessing.size if isinstance(preprocessing, Preprocessing) else None
+    patches = _patches(config, dataset, task)
+    preprocessing = fit_preprocessing(dataset, config.data.size, patches=patches)
+    # Of windows the side that networks see; of a table none.
+    size = preprocessing.sample_shape[0] if isinstance(preprocessing, Preprocessing) else None
     small = size in (None, min(DEFAULT_STEPS))
     changes: dict[str, Any] = {"task": task, "data__size": size or config.data.size}
+    changes["data__patches"] = patches
     if config.gan.architecture is None:
         changes["gan__architecture"] = "mlp" if size is None else "dcgan"
     loss, norm = _loss_and_norm(config, dataset.noun, small)
@@ -75,6 +79,19 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
     config = config.replace(**changes)
     check_rules(config, dataset.noun)
     return config, preprocessing
+
+
+def _patches(config: Config, dataset: Dataset, task: Task) -> bool:
+    """Whether a detector shall look at large images through windows, at their own scale."""
+    able = task == "detect" and dataset.noun == "images" and not _draws(config)
+    if config.data.patches and not able:
+        raise ConfigError(
+            "data.patches=true is for detectors alone: it needs images, --task detect, and "
+            "detect.method auto or features without others beside them"
+        )
+    if config.data.patches is not None or not able or config.data.size is not None:
+        return bool(config.data.patches)
+    return wants_windows(dataset)
 
 
 def _judges(config: Config, task: Task) -> bool:

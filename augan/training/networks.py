@@ -10,6 +10,7 @@ import numpy as np
 
 from augan.bundle import Network, read_weights
 from augan.config import Config, decided
+from augan.data.pictures import Windows
 from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.data.stacked import Stacked
@@ -41,8 +42,8 @@ class TrainingData:
 
     Parameters
     ----------
-    pixels : ndarray [N, S, S, C] or [N, F], or Stacked
-        Stored squares, perhaps a memory map, or stored rows.
+    pixels : ndarray [N, S, S, C] or [N, F], Stacked or Windows
+        Stored squares, perhaps a memory map, windows on large images, or stored rows.
     classes : ndarray [N] of int, or None
         Indices below `num_classes`, -1 for those of `unlabelled`.
     num_classes : int
@@ -57,7 +58,7 @@ class TrainingData:
         Which images have no known class; generator and encoder train on them too.
     """
 
-    pixels: np.ndarray | Stacked
+    pixels: np.ndarray | Stacked | Windows
     classes: np.ndarray | None
     num_classes: int
     preprocessing: AnyPreprocessing
@@ -263,9 +264,7 @@ class _Trainer:
         if held_out is None or len(held_out) < MIN_HELD_OUT:
             return None
         roles = [r for r in ("generator", "discriminator", "heads") if r in self.networks.specs]
-        fit = self.data.fit_rows()
-        some = fit[np.linspace(0, len(fit) - 1, min(len(fit), MOST)).astype(np.int64)]
-        train = self.data.scaled(some)
+        train = self.data.scaled(_some(self.data.fit_rows()))
         features = self._features(train[0])
         if features is None:
             return None
@@ -274,7 +273,7 @@ class _Trainer:
             features,
             [build_network(self.networks.specs[role]) for role in roles],
             train=train,
-            held_out=self.data.scaled(held_out),
+            held_out=self.data.scaled(_some(held_out)),
             every=decided(self.config.monitor.every),
             seed=self.config.seed,
         )
@@ -330,6 +329,11 @@ class _Trainer:
             seed=self.config.seed,
         )
         self.run("rotation", update, rows=self.data.all_rows())
+
+
+def _some(rows: np.ndarray) -> np.ndarray:
+    """As many rows as the monitor measures, drawn evenly."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST)).astype(np.int64)]
 
 
 PARTS: dict[str, Callable[[_Trainer], None]] = {

@@ -1,0 +1,173 @@
+"""Large images, seen at their own scale through square windows instead of shrunk to one square.
+
+What is small in a large image, such as a scratch, is gone once the image is shrunk to the square of
+a network. So an image keeps its scale, unless even its shorter side is very long, and the network
+sees windows of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+
+from augan.data.dataset import Dataset
+from augan.data.geometry import resize
+from augan.data.pictures import Pictures, Windows
+from augan.data.preprocessing import Preprocessing
+from augan.exceptions import DataError
+
+WINDOW = 64  # side of the window, unless told
+LEAST_SIDES = 2  # windows that the shorter side must hold for windows to be worth it
+SHORTEST, LONGEST = 256, 1024  # of the shorter and the longer side, in pixels; larger ones shrink
+TRAIN_STEP, SCORE_STEP = 4, 2  # windows overlap by all but this part of their side
+
+
+@dataclass(frozen=True)
+class Patches(Preprocessing):
+    """What was learned from large training images.
+
+    `size` is here the side of a canvas that holds every training image at its working scale;
+    windows are cut from it.
+
+    Attributes
+    ----------
+    window
+        Side of the square that the networks see, in pixels.
+    """
+
+    window: int = WINDOW
+
+    kind = "patches"
+
+    @classmethod
+    def fit(cls, dataset: Dataset, size: int | None = None) -> "Patches":
+        """Learn from a dataset, reading only the headers of image files.
+
+        Parameters
+        ----------
+        dataset
+            The training images.
+        size
+            Side of the window; None: 64.
+
+        Raises
+        ------
+        DataError
+            As for `Preprocessing.fit`.
+        """
+        window = size or WINDOW
+        known = Preprocessing.fit(dataset, window)
+        shapes = [working_shape(h.height, h.width, window) for h in dataset.headers()]
+        canvas = max(max(shape) for shape in shapes)
+        values = {**known.to_dict(), "size": canvas, "native_shape": known.native_shape}
+        return cls(**values, window=window)
+
+    @property
+    def sample_shape(self) -> tuple[int, int, int]:
+        """The shape of one window."""
+        return self.window, self.window, self.channels
+
+    def describe(self) -> str:
+        """Say in a few words what the network sees."""
+        colour = "gray" if self.channels == 1 else "colour"
+        return f"windows of {self.window}x{self.window} {colour} at the images' own scale"
+
+    def pictures(self, dataset: Dataset, canvas: np.ndarray) -> Pictures:
+        """Return a dataset's images, decoded into `canvas` `[N, S, S, C]`, each in its size."""
+        shapes = [working_shape(h.height, h.width, self.window) for h in dataset.headers()]
+        return Pictures.on_canvas(canvas, np.array(shapes))
+
+    def training_windows(self, pictures: Pictures) -> Windows:
+        """Return the windows that networks train on."""
+        return Windows(pictures, self.window, self.window // TRAIN_STEP)
+
+    def to_picture(self, image: np.ndarray) -> np.ndarray:
+        """Return one image `[H, W, C]` at the working scale, in the stored type.
+
+        Raises
+        ------
+        DataError
+            The image is colour and the model is gray, or its type holds more than the model's.
+        """
+        if image.ndim != 3 or not image.size:
+            raise DataError(f"an image must be [H, W, C], but is {list(image.shape)}")
+        height, width = _scaled(*image.shape[:2])
+        pixels = resize(self._as_stored(image), height, width)
+        rows, columns = (max(0, self.window - side) for side in (height, width))
+        return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
+
+    def to_square(self, image: np.ndarray) -> np.ndarray:
+        """Return one image in the upper left corner of a canvas `[S, S, C]`."""
+        picture = self.to_picture(image)
+        height, width = picture.shape[:2]
+        if max(height, width) > self.size:
+            raise DataError(
+                f"the image takes {height}x{width} pixels, but the largest one that was counted on "
+                f"{self.size}; a file must not change while it is read"
+            )
+        around = ((0, self.size - height), (0, self.size - width), (0, 0))
+        return np.pad(picture, around, mode="edge")
+
+    def materialise(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Return all images on canvases `[N, S, S, C]`."""
+        return np.stack([self.to_square(image) for image in images])
+
+    @overload
+    def scale(self, stored: np.ndarray) -> np.ndarray: ...
+    @overload
+    def scale(self, stored: Pictures) -> Pictures: ...
+    def scale(self, stored: np.ndarray | Pictures) -> np.ndarray | Pictures:
+        """Map stored values to float32, `low` to -1 and `high` to +1, without clipping."""
+        if isinstance(stored, Pictures):
+            return Pictures([super(Patches, self).scale(picture) for picture in stored])
+        return super().scale(stored)
+
+    def to_native(self, stored: np.ndarray) -> np.ndarray:
+        """Return windows, or maps over images, as they are: their scale is the images' own."""
+        return stored
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-able values."""
+        return {"kind": self.kind, **super().to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Patches":
+        """Rebuild what `to_dict` returned."""
+        plain = {key: value for key, value in values.items() if key not in ("kind", "window")}
+        window = values.get("window")
+        if isinstance(window, bool) or not isinstance(window, int) or window < 8:
+            raise DataError(f"window must be an integer from 8, but is {window!r}")
+        known = Preprocessing.from_dict({**plain, "size": window})
+        size = plain["size"]
+        if isinstance(size, bool) or not isinstance(size, int) or size < window:
+            raise DataError(f"size must be an integer from {window}, but is {size!r}")
+        fields = {**known.to_dict(), "size": size, "native_shape": known.native_shape}
+        return cls(**fields, window=window)
+
+    def _check(self) -> None:
+        if self.size < self.window:
+            raise DataError(f"a canvas of {self.size} pixels holds no window of {self.window}")
+
+
+def working_shape(height: int, width: int, window: int) -> tuple[int, int]:
+    """Return the height and width at which windows are cut from an image.
+
+    Examples
+    --------
+    >>> working_shape(250, 380, 64), working_shape(3000, 4000, 64), working_shape(20, 300, 64)
+    ((250, 380), (256, 341), (64, 300))
+    """
+    height, width = _scaled(height, width)
+    return max(height, window), max(width, window)
+
+
+def _scaled(height: int, width: int) -> tuple[int, int]:
+    factor = min(1.0, SHORTEST / min(height, width), LONGEST / max(height, width))
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def wants_windows(dataset: Dataset, window: int = WINDOW) -> bool:
+    """Whether shrinking the images of a dataset to one square would lose what is small in them."""
+    shorter = [min(header.height, header.width) for header in dataset.headers()]
+    return bool(np.median(shorter) >= LEAST_SIDES * window)

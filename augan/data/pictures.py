@@ -1,0 +1,110 @@
+"""Pictures that differ in size, and square windows on them as one array that is never made."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+
+class Pictures:
+    """A sequence of arrays `[H, W, C]` of one type, indexed as the rows of an array are.
+
+    Parameters
+    ----------
+    images : sequence of ndarray [H, W, C]
+        Perhaps views of a memory map.
+
+    Examples
+    --------
+    >>> some = Pictures([np.zeros((2, 3, 1)), np.ones((4, 4, 1))])
+    >>> len(some), some[np.array([1])][0].shape
+    (1, (4, 4, 1))
+    """
+
+    def __init__(self, images: Sequence[np.ndarray]) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter(self.images)
+
+    def __getitem__(self, rows: Any) -> Any:
+        """Return the picture of one row, or the pictures of several."""
+        if isinstance(rows, slice):
+            return type(self)(self.images[rows])
+        if np.ndim(rows) == 0:
+            return self.images[int(rows)]
+        return type(self)([self.images[int(row)] for row in rows])
+
+    @classmethod
+    def on_canvas(cls, canvas: np.ndarray, extents: np.ndarray) -> Self:
+        """Cut pictures of heights and widths `extents` `[N, 2]` from `canvas` `[N, S, S, C]`."""
+        return cls([canvas[row, :height, :width] for row, (height, width) in enumerate(extents)])
+
+
+class Windows:
+    """Square windows on pictures, in rows, none of them copied before it is asked for.
+
+    Parameters
+    ----------
+    pictures : Pictures
+        None smaller than a window.
+    side, step : int
+        Of the window, and from one to the next at most; the outermost touch the edges.
+
+    Attributes
+    ----------
+    shape : tuple
+        `[N, side, side, C]` of all windows.
+    owners : ndarray [N] of int
+        The row of each window's picture.
+    corners : ndarray [N, 2] of int
+        The row and column of its upper left pixel.
+    """
+
+    def __init__(self, pictures: Pictures, side: int, step: int) -> None:
+        self.pictures, self.side = pictures, side
+        corners = [window_corners(p.shape[0], p.shape[1], side, step) for p in pictures]
+        self.corners = np.concatenate(corners).astype(np.int32)
+        counts = [len(found) for found in corners]
+        self.owners = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        first = pictures[0]
+        self.shape = (len(self.owners), side, side, first.shape[-1])
+        self.dtype = first.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Return one window, or a copy of several."""
+        if np.ndim(rows) == 0:
+            top, left = self.corners[int(rows)]
+            picture = self.pictures[self.owners[int(rows)]]
+            return np.asarray(picture[top : top + self.side, left : left + self.side])
+        found = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        for place, row in enumerate(rows):
+            found[place] = self[row]
+        return found
+
+    def rows_of(self, pictures: np.ndarray) -> np.ndarray:
+        """Return the rows of the windows on some pictures, given by their rows."""
+        return np.flatnonzero(np.isin(self.owners, pictures))
+
+
+def window_corners(height: int, width: int, side: int, step: int) -> np.ndarray:
+    """Return the upper left pixels of windows that cover a picture, int `[N, 2]`.
+
+    Examples
+    --------
+    >>> window_corners(4, 7, 4, 2).tolist()
+    [[0, 0], [0, 2], [0, 3]]
+    """
+    down, across = (_starts(length, side, step) for length in (height, width))
+    return np.stack(np.meshgrid(down, across, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def _starts(length: int, side: int, step: int) -> np.ndarray:
+    count = -(-(length - side) // step) + 1
+    return np.linspace(0, length - side, count).round().astype(np.int64)
