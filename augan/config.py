@@ -18,6 +18,21 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 _T = TypeVar("_T")
 Task = Literal["auto", "generate", "detect", "both"]
+Negative = Literal[
+    "cut_paste",
+    "jigsaw",
+    "perlin",
+    "scar",
+    "crack",
+    "scratch",
+    "spots",
+    "glow",
+    "blot",
+    "grain",
+    "smear",
+    "turned",
+    "fray",
+]
 Method = Literal["auto", "features", "fanogan", "anogan"]
 
 
@@ -49,8 +64,9 @@ class GanSection(Section):
     latent_dim: Count = 64
     noise: Literal["normal", "uniform"] = "normal"
     diffaug: tuple[Literal["translation", "colour", "cutout"], ...] | None = None
-    negatives: tuple[Literal["cut_paste", "jigsaw", "perlin", "scar"], ...] | None = None
+    negatives: tuple[Negative, ...] | None = None  # spoilt images that it learns to reject
     transformations: bool | None = None  # whether the discriminator learns to tell them
+    places: bool | None = None  # whether it learns where an image was spoilt
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
         0.5,
         0.999,

@@ -134,7 +134,7 @@ def cached_squares(
         return Squares(*prepare(dataset, preprocessing))
     key, size = _listing(images, preprocessing)
     pixels = len(dataset) * preprocessing.size**2 * preprocessing.channels
-    room = pixels * np.dtype(preprocessing.dtype).itemsize
+    room = pixels * np.dtype(preprocessing.stored_dtype).itemsize
     if folder is None and max(size, room) < IN_MEMORY:
         return Squares(*prepare(dataset, preprocessing))
     path = Path(cache_folder() if folder is None else folder) / f"{key}.npy"
@@ -288,7 +288,7 @@ def _build(
 
 def _write(file: BinaryIO, dataset: Dataset, preprocessing: Preprocessing) -> dict[str, Any]:
     """Write header, pixels and tail, and return what the tail says."""
-    side, dtype = preprocessing.size, preprocessing.dtype
+    side, dtype = preprocessing.size, preprocessing.stored_dtype
     shape = [len(dataset), side, side, preprocessing.channels]
     start = file.write(_header(dtype, shape))
     digest, failures = hashlib.sha256(), dict[int, str]()

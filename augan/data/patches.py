@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from augan.data.dataset import Dataset
 from augan.data.geometry import resize
@@ -20,7 +21,10 @@ from augan.exceptions import DataError
 WINDOW = 64  # side of the window, unless told
 LEAST_SIDES = 2  # windows that the shorter side must hold for windows to be worth it
 SHORTEST, LONGEST = 256, 1024  # of the shorter and the longer side, in pixels; larger ones shrink
-TRAIN_STEP, SCORE_STEP = 4, 2  # windows overlap by all but this part of their side
+TRAIN_STEP = 4  # windows lie that part of their side apart
+SURROUNDINGS = 16.0  # pixels, of the Gaussian that says how bright the surroundings are
+DARK = 0.03  # share of the range that is added to both, so that noise in the dark stays small
+CONTRAST = 1.5  # of the logarithm that fills the range
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,9 @@ class Patches(Preprocessing):
     """What was learned from large training images.
 
     `size` is here the side of a canvas that holds every training image at its working scale;
-    windows are cut from it.
+    windows are cut from it. Images are stored in 8 bits, as brightness beside that of the
+    surroundings, so that light which falls off or differs from image to image is no anomaly;
+    `dtype`, `low` and `high` are those of the images as they came.
 
     Attributes
     ----------
@@ -64,6 +70,11 @@ class Patches(Preprocessing):
         return cls(**values, window=window)
 
     @property
+    def stored_dtype(self) -> str:
+        """The type of stored pictures, whatever the images' own."""
+        return "uint8"
+
+    @property
     def sample_shape(self) -> tuple[int, int, int]:
         """The shape of one window."""
         return self.window, self.window, self.channels
@@ -93,9 +104,16 @@ class Patches(Preprocessing):
         if image.ndim != 3 or not image.size:
             raise DataError(f"an image must be [H, W, C], but is {list(image.shape)}")
         height, width = _scaled(*image.shape[:2])
-        pixels = resize(self._as_stored(image), height, width)
+        pixels = self._flattened(resize(self._as_stored(image), height, width))
         rows, columns = (max(0, self.window - side) for side in (height, width))
         return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
+
+    def _flattened(self, pixels: np.ndarray) -> np.ndarray:
+        """Return brightness beside that of the surroundings, uint8: 128 where they are equal."""
+        values = (pixels.astype(np.float64) - self.low) / (self.high - self.low)
+        around = gaussian_filter(values.mean(axis=-1, keepdims=True), (SURROUNDINGS,) * 2 + (0,))
+        ratio = np.log((np.maximum(values, 0) + DARK) / (np.maximum(around, 0) + DARK))
+        return np.rint(127.5 + np.clip(CONTRAST * ratio, -1, 1) * 127.5).astype(np.uint8)
 
     def to_square(self, image: np.ndarray) -> np.ndarray:
         """Return one image in the upper left corner of a canvas `[S, S, C]`."""
@@ -120,8 +138,16 @@ class Patches(Preprocessing):
     def scale(self, stored: np.ndarray | Pictures) -> np.ndarray | Pictures:
         """Map stored values to float32, `low` to -1 and `high` to +1, without clipping."""
         if isinstance(stored, Pictures):
-            return Pictures([super(Patches, self).scale(picture) for picture in stored])
-        return super().scale(stored)
+            return Pictures([self.scale(picture) for picture in stored])
+        return stored.astype(np.float32) / np.float32(127.5) - 1
+
+    def unscale(self, x: np.ndarray) -> np.ndarray:
+        """Map -1..1 back to stored values."""
+        return np.rint((np.clip(x, -1, 1) + 1) * 127.5).astype(np.uint8)
+
+    def displayable(self, stored: np.ndarray) -> np.ndarray:
+        """Return stored values as uint8 for a screen: they are already."""
+        return stored
 
     def to_native(self, stored: np.ndarray) -> np.ndarray:
         """Return windows, or maps over images, as they are: their scale is the images' own."""

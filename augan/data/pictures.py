@@ -5,6 +5,8 @@ from typing import Any, Self
 
 import numpy as np
 
+MIRRORS = ((1, 1), (-1, 1), (1, -1), (-1, -1))  # steps down and across
+
 
 class Pictures:
     """A sequence of arrays `[H, W, C]` of one type, indexed as the rows of an array are.
@@ -45,7 +47,7 @@ class Pictures:
 
 
 class Windows:
-    """Square windows on pictures, in rows, none of them copied before it is asked for.
+    """Square windows on pictures and on their mirror images; none is copied before it is asked for.
 
     Parameters
     ----------
@@ -57,10 +59,11 @@ class Windows:
     Attributes
     ----------
     shape : tuple
-        `[N, side, side, C]` of all windows.
-    owners : ndarray [N] of int
+        `[4 W, side, side, C]` of all windows: W as they are, then upside down, then both mirrored
+        left to right.
+    owners : ndarray [W] of int
         The row of each window's picture.
-    corners : ndarray [N, 2] of int
+    corners : ndarray [W, 2] of int
         The row and column of its upper left pixel.
     """
 
@@ -71,7 +74,7 @@ class Windows:
         counts = [len(found) for found in corners]
         self.owners = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
         first = pictures[0]
-        self.shape = (len(self.owners), side, side, first.shape[-1])
+        self.shape = (len(MIRRORS) * len(self.owners), side, side, first.shape[-1])
         self.dtype = first.dtype
 
     def __len__(self) -> int:
@@ -80,9 +83,12 @@ class Windows:
     def __getitem__(self, rows: Any) -> np.ndarray:
         """Return one window, or a copy of several."""
         if np.ndim(rows) == 0:
-            top, left = self.corners[int(rows)]
-            picture = self.pictures[self.owners[int(rows)]]
-            return np.asarray(picture[top : top + self.side, left : left + self.side])
+            mirror, row = divmod(int(rows), len(self.owners))
+            top, left = self.corners[row]
+            picture = self.pictures[self.owners[row]]
+            window = np.asarray(picture[top : top + self.side, left : left + self.side])
+            down, across = MIRRORS[mirror]
+            return window[::down, ::across]
         found = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for place, row in enumerate(rows):
             found[place] = self[row]
@@ -90,7 +96,8 @@ class Windows:
 
     def rows_of(self, pictures: np.ndarray) -> np.ndarray:
         """Return the rows of the windows on some pictures, given by their rows."""
-        return np.flatnonzero(np.isin(self.owners, pictures))
+        found = np.flatnonzero(np.isin(self.owners, pictures))
+        return np.concatenate([found + i * len(self.owners) for i in range(len(MIRRORS))])
 
 
 def window_corners(height: int, width: int, side: int, step: int) -> np.ndarray:

@@ -95,6 +95,11 @@ class Preprocessing:
         return cls(size, channels, dtype, low, high, shapes.pop() if len(shapes) == 1 else None)
 
     @property
+    def stored_dtype(self) -> str:
+        """The type of stored samples."""
+        return self.dtype
+
+    @property
     def sample_shape(self) -> tuple[int, int, int]:
         """The shape of one stored square."""
         return self.size, self.size, self.channels
@@ -282,7 +287,7 @@ def prepare(dataset: Dataset, preprocessing: Preprocessing) -> tuple[Dataset, np
     if isinstance(dataset.images, np.ndarray):
         return dataset, preprocessing.materialise(dataset.images)
     side, n = preprocessing.size, len(dataset)
-    squares = np.empty((n, side, side, preprocessing.channels), preprocessing.dtype)
+    squares = np.empty((n, side, side, preprocessing.channels), preprocessing.stored_dtype)
     failures: dict[int, str] = {}
     count = 0
     for square in decoded_squares(dataset, preprocessing, failures):

@@ -6,7 +6,7 @@ and scikit-learn (`augan.detect.estimator`) are two ways to feed it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -26,7 +26,10 @@ from augan.gan import keras
 
 
 class Method(Protocol):
-    """What every method offers; images are float32 `[N, S, S, C]` in [-1, 1], rows `[N, F]`."""
+    """What every method offers.
+
+    Images are float32 `[N, S, S, C]` in [-1, 1], of patchwise methods `Pictures`, rows `[N, F]`.
+    """
 
     name: str
     accepts: tuple[str, ...]  # kinds of preprocessing: "images", "rows", "patches"
@@ -35,10 +38,10 @@ class Method(Protocol):
     terms: tuple[str, ...]
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None: ...
-    def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self: ...
-    def score_terms(self, images: np.ndarray) -> np.ndarray: ...
-    def reconstruct(self, images: np.ndarray) -> np.ndarray | None: ...
-    def maps(self, images: np.ndarray) -> np.ndarray: ...
+    def fit(self, reference: Any, tune: Any) -> Self: ...
+    def score_terms(self, images: Any) -> np.ndarray: ...
+    def reconstruct(self, images: Any) -> np.ndarray | None: ...
+    def maps(self, images: Any) -> Any: ...
     def state(self) -> dict[str, np.ndarray]: ...
     def restore(self, state: Mapping[str, np.ndarray]) -> Self: ...
 
@@ -148,7 +151,7 @@ class Detector:
 
     def score_terms(self, stored: Stored, rows: np.ndarray | None = None) -> np.ndarray:
         """Return each term's part of the score of stored samples (at `rows`), float64 `[N, T]`."""
-        parts = (self.preprocessing.scale(stored[part]) for part in self._chunks(stored, rows))
+        parts = (self._scaled(stored[part]) for part in self._chunks(stored, rows))
         return np.concatenate([self.method.score_terms(part) for part in parts])
 
     def score(self, stored: Stored, rows: np.ndarray | None = None) -> np.ndarray:
@@ -157,7 +160,7 @@ class Detector:
 
     def reconstruct(self, stored: Stored) -> np.ndarray | None:
         """Return how the GAN would draw stored squares, as such; None if the method draws none."""
-        again = self.method.reconstruct(self.preprocessing.scale(stored))
+        again = self.method.reconstruct(self._scaled(stored))
         return None if again is None else self.preprocessing.unscale(again)
 
     def maps(self, stored: Stored) -> np.ndarray | Pictures:
@@ -166,11 +169,14 @@ class Detector:
         In the method's own units, higher = more anomalous; `Preprocessing.to_native` brings maps to
         the size of their images. Those of large images are `Pictures` `[H, W, 1]`.
         """
-        parts = (self.preprocessing.scale(stored[part]) for part in self._chunks(stored, None))
+        parts = (self._scaled(stored[part]) for part in self._chunks(stored, None))
         maps = [self.method.maps(part) for part in parts]
         if isinstance(stored, Pictures):
             return Pictures([heat for part in maps for heat in part])
         return np.concatenate(maps)
+
+    def _scaled(self, stored: Any) -> Any:
+        return self.preprocessing.scale(stored)
 
     def _chunks(self, stored: Stored, rows: np.ndarray | None) -> Iterator[np.ndarray]:
         rows = np.arange(len(stored)) if rows is None else rows

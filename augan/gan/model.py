@@ -8,8 +8,9 @@ import tensorflow as tf
 from augan.config import Config, decided
 from augan.gan.diffaug import augment
 from augan.gan.losses import LOSSES
-from augan.gan.negatives import spoil
+from augan.gan.negatives import spoil, spoilt_places
 from augan.gan.networks import feature_blocks
+from augan.gan.networks.places import joined
 from augan.gan.penalties import PENALTIES
 from augan.gan.transformations import surprise, transformed_batch
 from augan.gan.unrolled import look_ahead
@@ -38,6 +39,9 @@ class GAN(keras.Model):
     heads : keras.Model or None
         Features of the discriminator's last block `[N, F]` -> logits of the transformations
         `[N, 10]`, trained with it; see `augan.gan.transformations`.
+    places : keras.Model or None
+        Joined blocks `[N, H, W, F]` -> logits of each place, trained with it to find what
+        `gan.negatives` spoilt; see `augan.gan.networks.places`.
     """
 
     measures: tuple[str, ...] = ("d_loss", "g_loss", "d_accuracy")
@@ -49,11 +53,12 @@ class GAN(keras.Model):
         average: keras.Model,
         config: Config,
         heads: keras.Model | None = None,
+        places: keras.Model | None = None,
     ) -> None:
         super().__init__(name="gan")
         self.generator, self.discriminator, self.average = generator, discriminator, average
-        self.heads = heads
-        self.features = None if heads is None else feature_blocks(discriminator)
+        self.heads, self.places = heads, places
+        self.features = None if heads is None and places is None else feature_blocks(discriminator)
         self.negatives = config.gan.negatives or ()
         self.settings, self.players = config.gan, (config.generator, config.discriminator)
         self.adversarial_loss = LOSSES[decided(config.gan.loss)]
@@ -66,7 +71,8 @@ class GAN(keras.Model):
             shape=(), dtype="int64", initializer="zeros", trainable=False, name="steps_done"
         )
         self._judging = [*discriminator.trainable_variables]
-        self._judging += heads.trainable_variables if heads is not None else []
+        for more in (heads, places):
+            self._judging += more.trainable_variables if more is not None else []
         rates = config.generator.learning_rate, config.discriminator.learning_rate
         self.generator_optimizer = self._adam(rates[0], generator.trainable_variables)
         self.discriminator_optimizer = self._adam(rates[1], self._judging)
@@ -78,7 +84,7 @@ class GAN(keras.Model):
     def state(self) -> list[Any]:
         """All variables that the next step depends on, in a fixed order."""
         networks = [self.generator, self.discriminator, self.average]
-        networks += [self.heads] if self.heads is not None else []
+        networks += [more for more in (self.heads, self.places) if more is not None]
         optimizers = (self.generator_optimizer, self.discriminator_optimizer)
         return [
             self.steps_done,
@@ -172,7 +178,28 @@ class GAN(keras.Model):
             return 0.0
         spoilt = spoil(real, self.negatives, self._seed(update, _SPOIL))
         logits = self._judge(spoilt, classes, self._seed(update, _SEE_SPOILT))
-        return tf.reduce_mean(self.adversarial_loss.fake(logits))
+        return tf.reduce_mean(self.adversarial_loss.fake(logits)) + self._place_loss(real, spoilt)
+
+    def _place_loss(self, real: Tensor, spoilt: Tensor) -> Tensor:
+        """How badly the head of places tells where real images were spoilt.
+
+        What is spoilt has half of the weight, however little it is, and in it each image the root
+        of its share: a large defect is not everything, nor is a single place.
+        """
+        if self.places is None or self.features is None:
+            return 0.0
+        whole, broken = (
+            self.places(joined(self.features(images, training=True)), training=True)
+            for images in (real, spoilt)
+        )
+        stride = real.shape[1] // whole.shape[1]
+        wrong = spoilt_places(real, spoilt, stride)
+        right = tf.reduce_sum(tf.nn.softplus(-whole))
+        right += tf.reduce_sum(tf.nn.softplus(-broken) * (1 - wrong))
+        right /= tf.reduce_sum(1 - wrong) + tf.cast(tf.size(whole), tf.float32)
+        weights = wrong / tf.sqrt(tf.maximum(tf.reduce_sum(wrong, (1, 2), keepdims=True), 1.0))
+        found = tf.reduce_sum(tf.nn.softplus(broken) * weights)
+        return right + found / tf.maximum(tf.reduce_sum(weights), 1.0)
 
     def _transformation_loss(self, real: Tensor, update: int) -> Tensor:
         """How badly the heads tell by what real images were turned and shifted."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from augan.gan.defects import DEFECTS
+
 Tensor = Any
 
 
@@ -70,7 +72,9 @@ NEGATIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "jigsaw": jigsaw,
     "perlin": perlin,
     "scar": scar,
+    **DEFECTS,
 }
+VISIBLE = 0.05  # the least change of a pixel that counts as one
 
 
 def spoil(images: Tensor, kinds: Sequence[str], seed: Tensor) -> Tensor:
@@ -82,7 +86,13 @@ def spoil(images: Tensor, kinds: Sequence[str], seed: Tensor) -> Tensor:
         NEGATIVES[kind](part, seed + tf.constant([16 * (i + 1), 0]))
         for i, (kind, part) in enumerate(zip(kinds, parts))
     ]
-    return tf.concat(spoilt, axis=0)
+    return tf.clip_by_value(tf.concat(spoilt, axis=0), -1.0, 1.0)
+
+
+def spoilt_places(images: Tensor, spoilt: Tensor, stride: int) -> Tensor:
+    """Return 1 for each place of `stride` x `stride` pixels that was changed, `[N, H, W, 1]`."""
+    change = tf.reduce_max(tf.abs(spoilt - images), axis=-1, keepdims=True)
+    return tf.nn.max_pool2d(tf.cast(change > VISIBLE, images.dtype), stride, stride, "SAME")
 
 
 def _uniform(images: Tensor, seed: Tensor, slot: int) -> Tensor:

@@ -4,8 +4,8 @@ from typing import Any
 
 from augan.config import Config, Task
 from augan.data.dataset import Dataset
-from augan.data.prepared import AnyPreprocessing, fit_preprocessing
 from augan.data.patches import wants_windows
+from augan.data.prepared import AnyPreprocessing, fit_preprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.exceptions import ConfigError
 from augan.training.rules import check_rules
@@ -19,6 +19,11 @@ DEFAULT_MINUTES = 14.0
 SMALL_DATA_MINUTES = 0.9  # tables, and squares of 8 pixels such as scikit-learn's digits
 MANY_IMAGES = 20_000  # with so many the discriminator does not learn them by heart
 NEGATIVES = ("cut_paste", "jigsaw", "perlin", "scar")
+# Of windows on surfaces, which have no halves that belong together.
+DEFECTS = (
+    *("cut_paste", "perlin", "crack", "scratch", "spots", "glow"),
+    *("blot", "grain", "smear", "turned", "fray"),
+)
 RATES = {"spectral": 4e-4}  # Adam's from 16 pixels; 2e-4, DCGAN's, under other norms
 
 _HOW_TO_CLASS = {
@@ -62,9 +67,12 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
         changes["gan__diffaug"] = [] if small or len(dataset) >= MANY_IMAGES else ["translation"]
     judges = dataset.noun == "images" and _judges(config, task)
     if config.gan.negatives is None:
-        changes["gan__negatives"] = list(NEGATIVES) if judges else []
+        usual = DEFECTS if patches else NEGATIVES
+        changes["gan__negatives"] = list(usual) if judges else []
     if config.gan.transformations is None:
-        changes["gan__transformations"] = judges
+        changes["gan__transformations"] = judges and not patches
+    if config.gan.places is None:
+        changes["gan__places"] = patches
     for player in ("generator", "discriminator"):
         if getattr(config, player).learning_rate is None:
             changes[f"{player}__learning_rate"] = 1e-3 if small else RATES.get(norm, 2e-4)

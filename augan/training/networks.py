@@ -18,6 +18,7 @@ from augan.gan import keras
 from augan.gan.model import GAN
 from augan.gan.monitor import Alarm, Health
 from augan.gan.networks import build_network, feature_blocks, network_spec
+from augan.gan.networks.places import joined_sizes
 from augan.seeding import child_seed
 from augan.training.batches import Batches, one_hot
 from augan.training.checkpoints import Checkpoints
@@ -218,10 +219,12 @@ class _Trainer:
             width=config.discriminator.width,
             norm=decided(config.discriminator.norm),
             dropout=config.discriminator.dropout,
+            **({"weights": "he"} if config.gan.places else {}),
         )
         spare = build_network(self.networks.specs["generator"])
         heads = self._heads(discriminator) if config.gan.transformations else None
-        gan = GAN(spare, discriminator, average, config, heads)
+        places = self._places(discriminator) if config.gan.places else None
+        gan = GAN(spare, discriminator, average, config, heads, places)
         grid, monitor = self._sample_grid(average), self._monitor(gan)
         guessed = self._guessed()
         self.run("gan", gan, *grid, rows=guessed.rows, classes=guessed.classes, monitor=monitor)
@@ -241,6 +244,18 @@ class _Trainer:
         )
         self.networks.models["heads"] = build_network(self.networks.specs["heads"])
         return self.networks.models["heads"]
+
+    def _places(self, discriminator: keras.Model) -> keras.Model:
+        """Build the head that tells where an image was spoilt, by the discriminator's blocks."""
+        size, seed = (
+            sum(joined_sizes(feature_blocks(discriminator))),
+            child_seed(self.config.seed, "places"),
+        )
+        self.networks.specs["places"] = network_spec(
+            "convolutional", "places", image_shape=[size], seed=seed
+        )
+        self.networks.models["places"] = build_network(self.networks.specs["places"])
+        return self.networks.models["places"]
 
     def _guessed(self) -> Guessed:
         """What the GAN trains on; where images have classes, each needs one, known or guessed."""
@@ -263,7 +278,8 @@ class _Trainer:
         held_out = self.data.held_out
         if held_out is None or len(held_out) < MIN_HELD_OUT:
             return None
-        roles = [r for r in ("generator", "discriminator", "heads") if r in self.networks.specs]
+        known = ("generator", "discriminator", "heads", "places")
+        roles = [role for role in known if role in self.networks.specs]
         train = self.data.scaled(_some(self.data.fit_rows()))
         features = self._features(train[0])
         if features is None:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from augan.exceptions import ConfigError
-from augan.gan.networks import classifier, dcgan, heads, mlp
+from augan.gan.networks import classifier, dcgan, heads, mlp, places
 
 NETWORKS: dict[tuple[str, str], Callable[..., keras.Model]] = {
     ("mlp", "generator"): mlp.generator,
@@ -25,6 +25,7 @@ NETWORKS: dict[tuple[str, str], Callable[..., keras.Model]] = {
     ("mlp", "classifier"): mlp.classifier,
     ("cnn", "classifier"): classifier.classifier,
     ("linear", "heads"): heads.heads,
+    ("convolutional", "places"): places.places,
 }
 
 

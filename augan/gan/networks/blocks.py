@@ -113,6 +113,7 @@ def discriminator(
     norm: str,
     seed: int,
     dropout: float = 0.0,
+    **of_trunk: Any,
 ) -> keras.Model:
     """Build samples `[N, *sample_shape]` (and classes `[N, num_classes]`) -> logits `[N, 1]`.
 
@@ -121,7 +122,7 @@ def discriminator(
     Koyama 2018, "cGANs with Projection Discriminator", eq. 3).
     """
     images = keras.Input(sample_shape, name="images")
-    features = trunk(images, width=width, norm=norm, dropout=dropout, seed=seed)
+    features = trunk(images, width=width, norm=norm, dropout=dropout, seed=seed, **of_trunk)
     logit = layers.Dense(1, name="logit", kernel_initializer=normal(seed, "logit"))(features)
     classes = class_input(num_classes)
     if classes is None:

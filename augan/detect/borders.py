@@ -1,0 +1,73 @@
+"""What is usual at a place of a map, by how far the place lies from the borders of its image.
+
+Light, edges and rounded corners change a surface towards its borders, in images of any size. A
+value there is judged beside those of other normal images at the same distance.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Self
+
+import numpy as np
+
+NEAR = 6  # places from a border that are told apart; all others are the inside
+PSEUDO = 20.0  # places of the overall statistics that are added to those of each distance
+LEAST_SPREAD = 1e-9
+
+
+class Borders:
+    """Mean and spread of maps at each distance from the borders."""
+
+    def __init__(self) -> None:
+        self._mean, self._spread = np.zeros(0), np.ones(0)
+
+    def fit(self, maps: Iterable[np.ndarray]) -> Self:
+        """Learn from maps of normal images, each `[H, W, T]` of T kinds of value."""
+        count, total, squares = np.zeros(0), np.zeros(0), np.zeros(0)
+        for heat in maps:
+            cells, values = _cells(*heat.shape[:2]).ravel(), heat.reshape(-1, heat.shape[-1])
+            size = (2 * NEAR + 1) ** 2
+            found = [_sums(cells, powers, size) for powers in (values**0, values, values**2)]
+            if not len(count):
+                count, total, squares = found
+            else:
+                count, total, squares = count + found[0], total + found[1], squares + found[2]
+        mean = total.sum(axis=0) / count.sum(axis=0)
+        variance = squares.sum(axis=0) / count.sum(axis=0) - mean**2
+        self._mean = (total + PSEUDO * mean) / (count + PSEUDO)
+        within = squares - 2 * self._mean * total + count * self._mean**2
+        self._spread = np.sqrt(
+            np.maximum((within + PSEUDO * variance) / (count + PSEUDO), LEAST_SPREAD**2)
+        )
+        return self
+
+    def __call__(self, heat: np.ndarray) -> np.ndarray:
+        """Return a map `[H, W, T]` in deviations from what is usual at each place."""
+        cells = _cells(*heat.shape[:2])
+        return (heat - self._mean[cells]) / self._spread[cells]
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return what `fit` learned, for the bundle."""
+        return {"border_mean": self._mean, "border_spread": self._spread}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `state` returned; more than that is left alone."""
+        self._mean = np.asarray(state["border_mean"])
+        self._spread = np.asarray(state["border_spread"])
+        return self
+
+
+def _cells(height: int, width: int) -> np.ndarray:
+    """Return for each place a number that says how far it lies from each border, int `[H, W]`."""
+    down, across = (_distances(length) for length in (height, width))
+    return down[:, None] * (2 * NEAR + 1) + across
+
+
+def _distances(length: int) -> np.ndarray:
+    first = np.arange(length)
+    last = first[::-1]
+    return np.where(first <= last, np.minimum(first, NEAR), 2 * NEAR - np.minimum(last, NEAR))
+
+
+def _sums(cells: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
+    """Sum values `[L, T]` over the places of each cell, `[size, T]`."""
+    return np.stack([np.bincount(cells, column, size) for column in values.T], axis=1)
