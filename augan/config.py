@@ -66,6 +66,7 @@ class GanSection(Section):
     diffaug: tuple[Literal["translation", "colour", "cutout"], ...] | None = None
     negatives: tuple[Negative, ...] | None = None  # spoilt images that it learns to reject
     transformations: bool | None = None  # whether the discriminator learns to tell them
+    every: Count | None = None  # steps for each of the generator's; between, it learns without
     places: bool | None = None  # whether it learns where an image was spoilt
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
         0.5,

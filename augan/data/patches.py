@@ -149,9 +149,16 @@ class Patches(Preprocessing):
         """Return stored values as uint8 for a screen: they are already."""
         return stored
 
-    def to_native(self, stored: np.ndarray) -> np.ndarray:
-        """Return windows, or maps over images, as they are: their scale is the images' own."""
-        return stored
+    def to_native(self, stored: Any) -> Any:
+        """Bring maps over images, which are `Pictures`, to the images' size.
+
+        That is the size that all training images shared; where they differed, maps stay at their
+        working scale. Windows are returned as they are.
+        """
+        if not isinstance(stored, Pictures) or self.native_shape is None:
+            return stored
+        height, width = _scaled(*self.native_shape)
+        return Pictures([resize(heat[:height, :width], *self.native_shape) for heat in stored])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-able values."""

@@ -1,8 +1,8 @@
 """The default: the discriminator's judgement and the samples themselves, each as it is worth.
 
-No single term is best everywhere: the discriminator's features and heads know what belongs
-together, plain distance knows what was never there. All terms are standardised on normal samples
-held out from training and added up, so nothing is chosen by labels.
+No single term is best everywhere: the discriminator knows what belongs together, plain distance
+knows what was never there. All terms are standardised on normal samples held out from training and
+added up with fixed weights, so nothing is chosen by labels.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,19 @@ import numpy as np
 
 from augan.detect.features import Features
 from augan.detect.inputs import Inputs
+from augan.detect.places import Places
+from augan.detect.probes import Probes
+from augan.exceptions import DataError
 from augan.gan import keras
+
+Part = Features | Probes | Inputs
 
 
 class Auto:
-    """Scores samples by all terms of `Features` and of `Inputs`.
+    """Scores images by `Probes` and `Inputs`; by `Features` where no heads were trained.
+
+    Heads are trained for a detector of images alone. A table has none, nor has a discriminator
+    whose generator is to draw well.
 
     Parameters
     ----------
@@ -30,17 +38,18 @@ class Auto:
     uses: tuple[str, ...] = Features.uses
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        self._features = Features(models)
-        self._parts: dict[str, Features | Inputs] = {
-            "features": self._features,
-            "inputs": Inputs(),
-        }
+        judge = Probes(models) if "heads" in models else Features(models)
+        is_of_images = len(models["discriminator"].input_shape) == 4
+        self._places = Places(models) if is_of_images else None
+        self._parts: dict[str, Part] = {"judge": judge, "inputs": Inputs()}
         self.terms = tuple(term for part in self._parts.values() for term in part.terms)
 
     def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
         """Learn from normal samples `[N, S, S, C]` or `[N, F]`: those trained on, and others."""
         for part in self._parts.values():
             part.fit(reference, tune)
+        if self._places is not None:
+            self._places.fit(reference)
         return self
 
     def score_terms(self, samples: np.ndarray) -> np.ndarray:
@@ -51,21 +60,26 @@ class Auto:
         """Return None: this method compares and draws nothing."""
 
     def maps(self, images: np.ndarray) -> np.ndarray:
-        """Return the discriminator's map, see `Features.maps`, float32 `[N, S, S, 1]`."""
-        return self._features.maps(images)
+        """Return the discriminator's map, see `augan.detect.places`, float32 `[N, S, S, 1]`."""
+        if self._places is None:
+            raise DataError("a row has no places to draw a map of; maps are of images")
+        return self._places.maps(images)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
         return {
             f"{name}.{key}": value
-            for name, part in self._parts.items()
+            for name, part in self._stateful().items()
             for key, value in part.state().items()
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> Self:
         """Take back what `state` returned."""
-        for name, part in self._parts.items():
+        for name, part in self._stateful().items():
             start = f"{name}."
             own = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
             part.restore(own)
         return self
+
+    def _stateful(self) -> dict[str, Part | Places]:
+        return {**self._parts, **({} if self._places is None else {"places": self._places})}

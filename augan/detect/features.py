@@ -6,24 +6,21 @@ recognise (Golan and El-Yaniv 2018, "Deep Anomaly Detection Using Geometric Tran
 anomalous. Each term is standardised on normal samples held out from training.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 
 from augan.detect.places import Places
+from augan.detect.pooled import PooledBlocks
 from augan.detect.reference import Reference
 from augan.detect.standardised import Standardised
 from augan.exceptions import DataError
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
-from augan.gan.networks import feature_blocks
 from augan.gan.transformations import PROBES, surprise, transform
 
 Tensor = Any
-
-POOL = 2
 
 
 class Features:
@@ -41,17 +38,13 @@ class Features:
     uses: tuple[str, ...] = ("heads",)
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        self._blocks, self._heads = feature_blocks(models["discriminator"]), models.get("heads")
+        self._joined, self._heads = PooledBlocks(models["discriminator"]), models.get("heads")
         self.terms: tuple[str, ...] = ("neighbours", "mahalanobis")
         if self._heads is not None:
             self.terms += ("transformations",)
-        shape = self._blocks.input_shape[1:]
-        shapes = [_pooled_shape(block[1:]) for block in self._blocks.output_shape]
-        self._sizes = [math.prod(pooled) for pooled in shapes]
         self._reference, self._standard = Reference(), Standardised()
-        self._places = Places(shapes, shape[0]) if len(shape) == 3 else None
-        self._see = Inference(self._seen, shape)
-        self._draw = Inference(self._joined, shape)
+        self._places = Places(models) if len(self._joined.sample_shape) == 3 else None
+        self._see = Inference(self._seen, self._joined.sample_shape)
 
     def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
         """Learn what normal samples look like, and how much each term varies on others.
@@ -64,7 +57,7 @@ class Features:
         features = self._see(reference)[0]
         self._reference.fit(features, self._block_scales(features))
         if self._places is not None:
-            self._places.fit(features)
+            self._places.fit(reference)
         self._standard.fit(self._raw(tune))
         return self
 
@@ -82,8 +75,7 @@ class Features:
         """
         if self._places is None:
             raise DataError("a row has no places to draw a map of; maps are of images")
-        parts = [self._places.maps(features) for features, *_ in self._draw.batches(images)]
-        return np.concatenate(parts)
+        return self._places.maps(images)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
@@ -104,13 +96,8 @@ class Features:
             parts.append(np.column_stack([self._reference.distances(features), *doubts]))
         return np.concatenate(parts)
 
-    def _joined(self, samples: Tensor) -> Tensor:
-        """Return the pooled activations of all blocks side by side, `[B, F]`."""
-        blocks = self._blocks(samples, training=False)
-        return tf.concat([tf.reshape(_pooled(b), (samples.shape[0], -1)) for b in blocks], axis=1)
-
     def _seen(self, samples: Tensor) -> tuple[Tensor, ...]:
-        """The same, and how surprised the heads are by probes of each image, `[B]`."""
+        """Features `[B, F]`, and how surprised the heads are by probes of each image, `[B]`."""
         features = self._joined(samples)
         if self._heads is None:
             return (features,)
@@ -118,22 +105,14 @@ class Features:
         return features, tf.add_n(doubts) / len(doubts)
 
     def _doubt(self, heads: keras.Model, images: Tensor, kind: tuple[int, int, int]) -> Tensor:
-        deep = self._blocks(transform(images, kind), training=False)[-1]
+        deep = self._joined.blocks(transform(images, kind), training=False)[-1]
         logits = heads(tf.reshape(deep, (deep.shape[0], -1)), training=False)
         return surprise(logits, tf.repeat(tf.constant([kind]), deep.shape[0], axis=0))
 
     def _block_scales(self, features: np.ndarray) -> np.ndarray:
         """One factor for each feature, by which every block has the same total variance."""
         scales = []
-        for block in np.split(features, np.cumsum(self._sizes)[:-1], axis=1):
+        for block in np.split(features, np.cumsum(self._joined.sizes)[:-1], axis=1):
             total = float(block.var(axis=0, dtype=np.float64).sum())
             scales.append(np.full(block.shape[1], 1.0 / np.sqrt(max(total, 1e-12)), np.float32))
         return np.concatenate(scales)
-
-
-def _pooled(block: Tensor) -> Tensor:
-    return tf.nn.avg_pool2d(block, POOL, POOL, "VALID") if len(block.shape) == 4 else block
-
-
-def _pooled_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (shape[0] // POOL, shape[1] // POOL, shape[2]) if len(shape) == 3 else shape

@@ -12,9 +12,11 @@ import numpy as np
 from augan.detect.reference import Reference
 from augan.detect.standardised import Standardised
 
+LEAST = 1e-6  # distance; the logarithm of none would be endless
+
 
 class Inputs:
-    """Distance of pixels, or of the values of a row, to those of normal samples."""
+    """Logarithm of the distance of pixels, or of a row's values, to those of normal samples."""
 
     terms: tuple[str, ...] = ("input_neighbours",)
 
@@ -42,7 +44,7 @@ class Inputs:
         return self
 
     def _raw(self, samples: np.ndarray) -> np.ndarray:
-        return self._reference.distances(_flat(samples))[:, :1]
+        return np.log(self._reference.distances(_flat(samples))[:, :1] + LEAST)
 
 
 def _flat(samples: np.ndarray) -> np.ndarray:

@@ -151,8 +151,9 @@ def _score(
         if not names:
             continue
         result.names += names
-        trained_on += opponents.num_trained_on(stored)
-        everybody = {"": detector.score(stored), **opponents.scores(preprocessing.scale(stored))}
+        squares = opponents.read(source, names, stored)
+        trained_on += opponents.num_trained_on(squares)
+        everybody = {"": detector.score(stored), **opponents.scores(squares)}
         for name, scores in everybody.items():
             parts.setdefault(name, []).append(scores)
         if masks is not None and isinstance(preprocessing, Preprocessing):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from augan.data.images import UnreadableImage, read_header, read_image
+from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
 from augan.detect.labels import Labels
 from augan.detect.localisation import MAX_FPR, aupro, pixel_auroc
@@ -31,13 +32,15 @@ class Masks:
     without: list[str]
     _maps: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def add(self, names: Sequence[str], maps: np.ndarray, preprocessing: Preprocessing) -> None:
-        """Keep maps `[N, S, S, 1]` of the model's square, each in the size of its own image."""
-        for name, one in zip(names, maps):
+    def add(
+        self, names: Sequence[str], maps: np.ndarray | Pictures, preprocessing: Preprocessing
+    ) -> None:
+        """Keep maps as the detector draws them, each in the size of its own image."""
+        for row, name in enumerate(names):
             if name in self.masks:
                 height, width = self.masks[name].shape
                 geometry = replace(preprocessing, native_shape=(height, width))
-                self._maps[name] = geometry.to_native(one[None])[0, :, :, 0]
+                self._maps[name] = geometry.to_native(maps[row : row + 1])[0][:, :, 0]
 
     def figures(self) -> dict[str, Any]:
         """Return pixel AUROC and AUPRO of all images that have a map."""

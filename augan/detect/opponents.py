@@ -12,8 +12,12 @@ from augan.data.columns import Columns
 from augan.data.dataset import Dataset
 from augan.data.identity import data_sha256
 from augan.data.loading import BUILTIN, load_dataset
+from augan.data.patches import Patches
+from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing
+from augan.data.preprocessing import Preprocessing
 from augan.detect.evaluation import BASELINES, Detector
+from augan.detect.sources import ImageSource, Source
 from augan.exceptions import DataError
 
 MAX_TRAINING = 10_000  # evenly spaced ones of more, so that neighbours are found in minutes
@@ -32,15 +36,31 @@ class Opponents:
         How many samples they were fitted on.
     skipped : str or None
         Why there are none.
+    preprocessing : Preprocessing or Columns
+        What makes the samples that they score: the bundle's, or one that shrinks large images.
     """
 
     detectors: dict[str, Detector] = field(default_factory=dict)
     num_training: int = 0
     skipped: str | None = None
+    preprocessing: AnyPreprocessing | None = None
     _known: frozenset[bytes] = frozenset()
 
-    def scores(self, samples: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the anomaly scores `[N]` of scaled samples, higher = more anomalous."""
+    def read(self, source: Source, names: list[str], stored: np.ndarray | Pictures) -> np.ndarray:
+        """Return the readable samples `names` as the baselines take them; `stored` as the model."""
+        if isinstance(stored, Pictures):
+            if not isinstance(source, ImageSource) or not isinstance(
+                self.preprocessing, Preprocessing
+            ):
+                return np.empty(0)
+            return np.asarray(replace(source, preprocessing=self.preprocessing).read(names)[0])
+        return stored
+
+    def scores(self, stored: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the anomaly scores `[N]` of stored samples, higher = more anomalous."""
+        if self.preprocessing is None:
+            return {}
+        samples = self.preprocessing.scale(stored)
         return {name: -one.score_samples(samples) for name, one in self.detectors.items()}
 
     def num_trained_on(self, stored: np.ndarray) -> int:
@@ -77,13 +97,17 @@ def fit_opponents(
     rows = np.union1d(split["fit"], split["tune"])
     if len(rows) > MAX_TRAINING:
         rows = rows[np.linspace(0, len(rows) - 1, MAX_TRAINING).astype(np.int64)]
+    if isinstance(preprocessing, Patches):
+        # Baselines compare images with images, which must then be of one size.
+        preprocessing = Preprocessing.fit(squares.dataset, preprocessing.window)
+        squares = cached_squares(squares.dataset, preprocessing)
     samples = preprocessing.scale(squares.pixels[rows])
     detectors = {}
     for name, make in BASELINES.items():
         if preprocessing.noun == "images" or name not in FOR_IMAGES_ONLY:
             detectors[name] = make(int(bundle.config.get("seed", 0))).fit(samples)
     known = frozenset(_digest(sample) for sample in squares.pixels)
-    return Opponents(detectors, len(rows), None, known)
+    return Opponents(detectors, len(rows), None, preprocessing, known)
 
 
 def _training_squares(

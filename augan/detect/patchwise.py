@@ -159,7 +159,9 @@ class PatchwiseFeatures:
             return (smooth,)
         return smooth, tf.sigmoid(-self._places(features, training=False)[0] - PRIOR)
 
-    def _weighed(self, features: Tensor, others: Tensor, near: Tensor) -> Tensor:
+    def _weighed(
+        self, features: Tensor, others: Tensor, near_down: Tensor, near_across: Tensor
+    ) -> Tensor:
         """Distance to the most alike other place, and to the mean: `[H / 4, W / 4, 2]`."""
         shape = tf.shape(features)
         values = tf.reshape(features, (-1, features.shape[-1])) * self._state["scales"]
@@ -168,6 +170,7 @@ class PatchwiseFeatures:
         codes = codes[:, :CODE]
         found = tf.gather(codes, others)
         squares = tf.reduce_sum(found**2, axis=1) - 2 * tf.matmul(codes, found, transpose_b=True)
+        near = tf.reshape(near_down[:, None] & near_across, tf.shape(squares))
         least = tf.reduce_min(tf.where(near, np.float32(np.inf), squares), axis=1)
         least += tf.reduce_sum(codes**2, axis=1)
         alone = tf.sqrt(tf.nn.relu(least))
@@ -181,23 +184,26 @@ class PatchwiseAuto(PatchwiseFeatures):
     looks = ("own_neighbours", "painted_defects")
 
 
-def others_of(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def others_of(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return places that each place of an image is compared with, and which are too near to it.
 
     Returns
     -------
     others : ndarray [M] of int
         Evenly spaced places, in rows.
-    near : ndarray [H * W, M] of bool
-        Where the two are less than `APART` places apart. Of a small image none counts as near.
+    near_down : ndarray [H, M] of bool
+    near_across : ndarray [W, M] of bool
+        Where rows and columns are less than `APART` places apart; both: too near.
     """
     step = max(2, math.ceil(math.sqrt(height * width / MOST_OTHERS)))
-    down, across = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
-    others = (down % step == 0) & (across % step == 0)
+    rows, columns = np.arange(0, height, step), np.arange(0, width, step)
+    down, across = (part.ravel() for part in np.meshgrid(rows, columns, indexing="ij"))
     apart = min(APART, max(height, width) // 2)
-    rows = np.abs(down.ravel()[:, None] - down[others]) < apart
-    near = rows & (np.abs(across.ravel()[:, None] - across[others]) < apart)
-    return np.flatnonzero(others.ravel()).astype(np.int32), near
+    near = [
+        np.abs(np.arange(length)[:, None] - places) < apart
+        for length, places in ((height, down), (width, across))
+    ]
+    return (down * width + across).astype(np.int32), *near
 
 
 def at_highest(heat: np.ndarray) -> np.ndarray:

@@ -4,55 +4,59 @@ PaDiM (Defard et al. 2021, "PaDiM: a Patch Distribution Modeling Framework for A
 Localization") with variances in place of covariances: one deviation for each channel at each place.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
 
-from augan.gan import tf
+from augan.detect.pooled import PooledBlocks
+from augan.gan import keras, tf
+from augan.gan.inference import Inference
 
+MOST = 2000  # normal images that the spread is learned from
 LEAST_SHARE = 0.1  # of the mean deviation: what hardly varies would shout at the least change
 
 
 class Places:
-    """Mean and spread of every feature of normal images.
+    """Draws maps of how unusual each place of an image looks to the discriminator.
 
     Parameters
     ----------
-    shapes : sequence of tuple (H, W, C)
-        Of each block, as pooled; features are the blocks, flattened and joined.
-    side : int
-        Of the maps, in pixels.
+    models : mapping of str to keras.Model
+        "discriminator", of images; it is read, never changed.
     """
 
-    def __init__(self, shapes: Sequence[tuple[int, ...]], side: int) -> None:
-        self._shapes, self._side = shapes, side
+    def __init__(self, models: Mapping[str, keras.Model]) -> None:
+        self._blocks = PooledBlocks(models["discriminator"])
+        self._see = Inference(self._blocks, self._blocks.sample_shape)
         self._mean, self._spread = np.zeros(0), np.ones(0)
 
-    def fit(self, features: np.ndarray) -> Self:
-        """Learn from the features of normal images, `[N, F]`."""
-        self._mean, spread = features.mean(axis=0), features.std(axis=0)
-        start = 0
-        for shape in self._shapes:
-            block = spread[start : start + math.prod(shape)]
-            np.maximum(block, max(LEAST_SHARE * float(block.mean()), 1e-12), out=block)
-            start += len(block)
-        self._spread = spread
+    def fit(self, reference: np.ndarray) -> Self:
+        """Learn from normal images `[N, S, S, C]` in [-1, 1]."""
+        some = reference[np.linspace(0, len(reference) - 1, min(len(reference), MOST)).astype(int)]
+        features = self._see(some)[0]
+        blocks = np.split(features.std(axis=0), np.cumsum(self._blocks.sizes)[:-1])
+        least = [np.full(block.shape, LEAST_SHARE * block.mean() + 1e-12) for block in blocks]
+        self._mean = features.mean(axis=0)
+        self._spread = np.maximum(np.concatenate(blocks), np.concatenate(least))
         return self
 
-    def maps(self, features: np.ndarray) -> np.ndarray:
-        """Return the mean deviation over channels and blocks, float32 `[N, side, side, 1]`.
+    def maps(self, images: np.ndarray) -> np.ndarray:
+        """Return the mean deviation over channels and blocks, float32 `[N, S, S, 1]`.
 
         It is 1 where an image lies as far from the mean as normal ones usually do.
         """
+        return np.concatenate([self._map(features) for (features,) in self._see.batches(images)])
+
+    def _map(self, features: np.ndarray) -> np.ndarray:
         deviations = (((features - self._mean) / self._spread) ** 2).astype(np.float32)
-        ends = np.cumsum([math.prod(shape) for shape in self._shapes])[:-1]
-        total = np.zeros((len(features), self._side, self._side, 1), np.float32)
-        for part, shape in zip(np.split(deviations, ends, axis=1), self._shapes):
+        parts = np.split(deviations, np.cumsum(self._blocks.sizes)[:-1], axis=1)
+        side = self._blocks.sample_shape[0]
+        total = np.zeros((len(features), side, side, 1), np.float32)
+        for part, shape in zip(parts, self._blocks.shapes):
             block = part.reshape(-1, *shape).mean(axis=-1, keepdims=True)
-            total += tf.image.resize(block, total.shape[1:3]).numpy()
-        return np.sqrt(total / len(self._shapes))
+            total += tf.image.resize(block, (side, side)).numpy()
+        return np.sqrt(total / len(parts))
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""

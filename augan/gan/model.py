@@ -1,5 +1,6 @@
 """The GAN: two networks, their optimisers, and one training step. Nothing else of a run is here."""
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -70,6 +71,10 @@ class GAN(keras.Model):
         self.steps_done = self.add_weight(
             shape=(), dtype="int64", initializer="zeros", trainable=False, name="steps_done"
         )
+        # Of the last turn of both players, for the steps between.
+        self._losses = self.add_weight(
+            shape=(3,), initializer="zeros", trainable=False, name="losses"
+        )
         self._judging = [*discriminator.trainable_variables]
         for more in (heads, places):
             self._judging += more.trainable_variables if more is not None else []
@@ -88,6 +93,7 @@ class GAN(keras.Model):
         optimizers = (self.generator_optimizer, self.discriminator_optimizer)
         return [
             self.steps_done,
+            self._losses,
             *(variable for owner in (*networks, *optimizers) for variable in owner.variables),
         ]
 
@@ -112,6 +118,19 @@ class GAN(keras.Model):
             `d_loss`, `g_loss`, and `d_accuracy`, the share of logits with the right sign.
         """
         real, classes = data if self.conditional else (_first(data), None)
+        every = self.settings.every or 1
+        if every == 1:
+            self._play(real, classes)
+        else:
+            is_turn = self.steps_done % every == 0
+            alone = partial(self._judge_alone, real, classes)
+            tf.cond(is_turn, partial(self._play, real, classes), alone)
+        self.steps_done.assign_add(1)
+        losses = tf.unstack(self._losses)
+        return dict(zip(self.measures, losses))
+
+    def _play(self, real: Tensor, classes: Tensor | None) -> Tensor:
+        """Both players' turns, and the losses of the last."""
         updates = self.players[1].steps
         parts = tf.split(real, updates)
         labels = tf.split(classes, updates) if self.conditional else [None] * updates
@@ -120,8 +139,17 @@ class GAN(keras.Model):
         for update in range(self.players[0].steps):
             g_loss = self._update_generator(parts[-1], labels[-1], updates + update)
         self._update_average()
-        self.steps_done.assign_add(1)
-        return {"d_loss": d_loss, "g_loss": g_loss, "d_accuracy": accuracy}
+        return self._losses.assign(tf.stack([d_loss, g_loss, accuracy]))
+
+    def _judge_alone(self, real: Tensor, classes: Tensor | None) -> Tensor:
+        """The discriminator's turn without generated images: what else it is to learn."""
+        with tf.GradientTape() as tape:
+            logits = self._judge(real, classes, self._seed(0, _SEE_REAL))
+            total = tf.reduce_mean(self.adversarial_loss.real(logits))
+            total += self._negative_loss(real, classes, 0) + self._transformation_loss(real, 0)
+        variables = self._judging
+        self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
+        return tf.identity(self._losses)
 
     def _seed(self, update: int, slot: int) -> Tensor:
         step = tf.cast(self.steps_done, tf.int32)

@@ -14,7 +14,9 @@ from augan.training.rules import check_rules
 # At 128 pixels an update takes over a second there, and the minutes end the training first.
 DEFAULT_STEPS = {8: 2000, 16: 4000, 32: 6000, 64: 4000, 128: 4000}
 # The same where only the discriminator is wanted, which learns to judge in a tenth of them.
-JUDGE_STEPS = {8: 1000, 16: 800, 32: 600, 64: 600, 128: 400}
+JUDGE_STEPS = {8: 1000, 16: 600, 32: 500, 64: 500, 128: 400}
+JUDGE_EVERY = 4  # and of which the generator, whose images teach it little, takes part in a quarter
+PATCH_STEPS = 1000
 DEFAULT_MINUTES = 14.0
 SMALL_DATA_MINUTES = 0.9  # tables, and squares of 8 pixels such as scikit-learn's digits
 MANY_IMAGES = 20_000  # with so many the discriminator does not learn them by heart
@@ -59,12 +61,13 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
     changes["data__patches"] = patches
     if config.gan.architecture is None:
         changes["gan__architecture"] = "mlp" if size is None else "dcgan"
-    loss, norm = _loss_and_norm(config, dataset.noun, small)
+    loss, norm = _loss_and_norm(config, dataset.noun, small, patches)
     changes |= {"gan__loss": loss, "discriminator__norm": norm}
     if config.gan.diffaug is None:
         # One pixel is an eighth of the smallest square: there a shift is no small change. And
         # where images are many, what is not needed only blurs what the generator is told.
-        changes["gan__diffaug"] = [] if small or len(dataset) >= MANY_IMAGES else ["translation"]
+        enough = small or patches or len(dataset) >= MANY_IMAGES
+        changes["gan__diffaug"] = [] if enough else ["translation"]
     judges = dataset.noun == "images" and _judges(config, task)
     if config.gan.negatives is None:
         usual = DEFECTS if patches else NEGATIVES
@@ -73,16 +76,19 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
         changes["gan__transformations"] = judges and not patches
     if config.gan.places is None:
         changes["gan__places"] = patches
+    judge_only = judges and task == "detect" and not _draws(config)
+    if config.gan.every is None:
+        changes["gan__every"] = JUDGE_EVERY if judge_only and not small else 1
     for player in ("generator", "discriminator"):
         if getattr(config, player).learning_rate is None:
-            changes[f"{player}__learning_rate"] = 1e-3 if small else RATES.get(norm, 2e-4)
+            fast = small or (patches and player == "discriminator")
+            changes[f"{player}__learning_rate"] = 1e-3 if fast else RATES.get(norm, 2e-4)
     if config.monitor.every is None:
         # The largest squares get few updates in their time, and are to be measured all the same.
         changes["monitor__every"] = 250 if size in (None, 8, 128) else 500
     if config.training.steps is None and config.training.max_minutes is None:
-        few = judges and task == "detect" and not _draws(config)
-        steps = JUDGE_STEPS if few else DEFAULT_STEPS
-        changes["training__steps"] = steps.get(size or 8, steps[64])
+        steps = JUDGE_STEPS if judge_only else DEFAULT_STEPS
+        changes["training__steps"] = PATCH_STEPS if patches else steps.get(size or 8, steps[64])
         changes["training__max_minutes"] = SMALL_DATA_MINUTES if small else DEFAULT_MINUTES
     config = config.replace(**changes)
     check_rules(config, dataset.noun)
@@ -116,12 +122,13 @@ def _draws(config: Config) -> bool:
     return not {"fanogan", "anogan"}.isdisjoint((config.detect.method, *config.detect.methods))
 
 
-def _loss_and_norm(config: Config, noun: str, small: bool) -> tuple[str, str]:
+def _loss_and_norm(config: Config, noun: str, small: bool, patches: bool) -> tuple[str, str]:
     """DCGAN's on the smallest squares; else those of SNGAN, whose images keep to their classes."""
     softened = config.gan.label_smoothing or config.gan.label_noise
     loss = config.gan.loss or ("nonsaturating" if small or softened else "hinge")
     # With batch statistics most runs on a few hundred rows of a table diverge; without, none did.
-    usual = "none" if noun == "rows" else "batch" if small else "spectral"
+    # Places of windows are found soonest by a discriminator that nothing holds back.
+    usual = "none" if noun == "rows" or patches else "batch" if small else "spectral"
     return loss, config.discriminator.norm or usual
 
 

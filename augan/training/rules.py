@@ -96,6 +96,39 @@ RULES: tuple[Rule, ...] = (
         ("gan.label_smoothing=0", "gan.label_noise=0"),
     ),
     Rule(
+        "gan.every above 1 with nothing else to learn from",
+        lambda c: (c.gan.every or 1) > 1 and not (c.gan.negatives or c.gan.transformations),
+        "between the generator's steps the discriminator would see real images only",
+        ("gan.every=1",),
+    ),
+    Rule(
+        "gan.every above 1 with a penalty, softened labels, clipping or discriminator.steps",
+        lambda c: (
+            (c.gan.every or 1) > 1
+            and bool(
+                c.gan.penalty
+                or c.gan.label_smoothing
+                or c.gan.label_noise
+                or c.discriminator.clip is not None
+                or c.discriminator.steps > 1
+            )
+        ),
+        "these belong to a game in which both players take their turns",
+        ("gan.every=1",),
+    ),
+    Rule(
+        "gan.places without gan.negatives",
+        lambda c: bool(c.gan.places and not c.gan.negatives),
+        "the places to find are those that the negatives spoil",
+        ("gan.places=false",),
+    ),
+    Rule(
+        "gan.places with discriminator.norm=layer",
+        lambda c: bool(c.gan.places and c.discriminator.norm == "layer"),
+        "layer normalisation mixes all places of an image",
+        ("discriminator.norm=none",),
+    ),
+    Rule(
         "discriminator.steps and generator.steps both above 1",
         lambda c: c.discriminator.steps > 1 and c.generator.steps > 1,
         "one of the two is trained more often, not both",

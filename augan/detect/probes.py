@@ -1,0 +1,121 @@
+"""The discriminator's deepest block, asked about an image in several poses.
+
+Each image is turned and shifted in the ways of `PROBES`. In each pose the heads say how well they
+know it (Golan and El-Yaniv 2018, "Deep Anomaly Detection Using Geometric Transformations"), and the
+direction of the deepest features, their length put aside, is compared with that of normal images in
+the same pose by Mahalanobis' distance (Lee et al. 2018, "A Simple Unified Framework for Detecting
+Out-of-Distribution Samples"; poses in place of classes).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from augan.detect.standardised import Standardised
+from augan.gan import keras, tf
+from augan.gan.inference import Inference
+from augan.gan.networks import feature_blocks
+from augan.gan.transformations import PROBES, surprise, transform
+
+Tensor = Any
+
+MOST = 2000  # normal images that the directions are learned from
+SHRINKAGE = 0.2  # of the mean variance, added to each component's
+PARTS = 2  # by as many places down and across the second comparison tells apart
+SPARSE = 3  # every third pose serves that one, which has more features
+WEIGHTS = (2.0, 1.0, 1.0, 0.5)  # of the terms, found on Fashion-MNIST and CIFAR-10's training parts
+
+
+class Probes:
+    """Scores images by poses, features and realness.
+
+    Parameters
+    ----------
+    models : mapping of str to keras.Model
+        "discriminator" and "heads"; they are read, never changed.
+    """
+
+    terms: tuple[str, ...] = ("transformations", "directions", "layouts", "realness")
+
+    def __init__(self, models: Mapping[str, keras.Model]) -> None:
+        self._judge, self._heads = models["discriminator"], models["heads"]
+        self._blocks = feature_blocks(self._judge)
+        self._see = Inference(self._seen, self._blocks.input_shape[1:])
+        self._standard = Standardised()
+        self._state: dict[str, np.ndarray] = {}
+        self._compare: Any = None
+
+    def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
+        """Learn from normal images `[N, S, S, C]` in [-1, 1]: those trained on, and others."""
+        some = reference[np.linspace(0, len(reference) - 1, min(len(reference), MOST)).astype(int)]
+        _, _, *seen = self._see(some)
+        self._set({"directions": _whitening(seen[0]), "layouts": _whitening(seen[1])})
+        self._standard.fit(self._raw(tune))
+        return self
+
+    def score_terms(self, images: np.ndarray) -> np.ndarray:
+        """Return the standardised and weighted terms, float64 `[N, 4]`, higher = more anomalous."""
+        return self._standard(self._raw(images)) * WEIGHTS
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return what `fit` learned, for the bundle."""
+        return {**self._state, **self._standard.state()}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `state` returned."""
+        self._set({name: np.asarray(state[name]) for name in ("directions", "layouts")})
+        self._standard.restore(state)
+        return self
+
+    def _set(self, state: dict[str, np.ndarray]) -> None:
+        self._state = {name: value.astype(np.float32) for name, value in state.items()}
+        shapes = [(value.shape[0], value.shape[2]) for value in self._state.values()]
+        self._compare = Inference(self._compared, *shapes)
+
+    def _raw(self, images: np.ndarray) -> np.ndarray:
+        parts = []
+        for doubts, realness, *features in self._see.batches(images):
+            distances = self._compare(*features)
+            parts.append(np.column_stack([doubts, *np.log(distances), -realness]))
+        return np.concatenate(parts)
+
+    def _seen(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Surprise `[B]`, logit `[B]`, directions `[B, P, F]` and layouts `[B, P / 3, 4 F]`."""
+        doubts, directions, layouts = [], [], []
+        for i, kind in enumerate(PROBES):
+            deep = self._blocks(transform(images, kind), training=False)[-1]
+            logits = self._heads(tf.reshape(deep, (deep.shape[0], -1)), training=False)
+            doubts.append(surprise(logits, tf.repeat(tf.constant([kind]), deep.shape[0], axis=0)))
+            directions.append(_direction(tf.reduce_mean(deep, axis=(1, 2))))
+            if i % SPARSE == 0:
+                size = deep.shape[1] // PARTS
+                layout = tf.nn.avg_pool2d(deep, size, size, "VALID")
+                layouts.append(_direction(tf.reshape(layout, (deep.shape[0], -1))))
+        realness = self._judge(images, training=False)[:, 0]
+        mean = tf.add_n(doubts) / len(doubts)
+        return mean, realness, tf.stack(directions, axis=1), tf.stack(layouts, axis=1)
+
+    def _compared(self, *features: Tensor) -> tuple[Tensor, ...]:
+        """Squares of Mahalanobis' distance, summed over poses: `[B]` of each kind."""
+        found = []
+        for values, whitening in zip(features, self._state.values()):
+            centred = values - whitening[:, 0]
+            codes = tf.einsum("bpf,pkf->bpk", centred, tf.constant(whitening[:, 1:]))
+            found.append(tf.reduce_sum(codes**2, axis=(1, 2)) + 1e-12)
+        return tuple(found)
+
+
+def _direction(values: Tensor) -> Tensor:
+    return values / tf.sqrt(tf.reduce_sum(values**2, axis=-1, keepdims=True) + 1e-12)
+
+
+def _whitening(values: np.ndarray) -> np.ndarray:
+    """Return for each pose of `[N, P, F]` the mean, and the whitening axes: `[P, 1 + F, F]`."""
+    whitenings = []
+    for pose in np.moveaxis(values.astype(np.float64), 1, 0):
+        variances, axes = np.linalg.eigh(np.cov(pose.T, ddof=0).reshape((pose.shape[1],) * 2))
+        variances = (1 - SHRINKAGE) * np.maximum(variances, 0) + SHRINKAGE * variances.mean()
+        scaled = axes / np.sqrt(np.maximum(variances, 1e-12))
+        whitenings.append(np.concatenate([pose.mean(axis=0)[None], scaled.T]))
+    return np.stack(whitenings)
