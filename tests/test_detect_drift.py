@@ -21,8 +21,8 @@ def tied(rng: np.random.Generator, size: int) -> np.ndarray:
     return rng.gamma(2.0, size=size).round()
 
 
-def moved(rng: np.random.Generator, size: int) -> np.ndarray:
-    return rng.normal(0.5, 1, size)
+def moved(by: float) -> Draw:
+    return lambda rng, size: rng.normal(by, 1, size)
 
 
 def with_anomalies(share: float, height: float) -> Draw:
@@ -56,9 +56,26 @@ def test_clear_anomalies_do_not_raise_it(share: float) -> None:
     assert alarms(300, 200, good, with_anomalies(share, 5), 500) <= limit(500)
 
 
-def test_half_a_standard_deviation_does() -> None:
-    assert alarms(300, 200, good, moved, 100) >= 80
-    assert alarms(300, 200, good, lambda rng, size: good(rng, size) + 1, 100) == 100
+@pytest.mark.parametrize("sign", [1, -1])
+def test_half_a_standard_deviation_does(sign: int) -> None:
+    assert alarms(300, 200, good, moved(0.5 * sign), 100) >= 80
+    assert alarms(300, 200, good, moved(sign), 100) == 100
+
+
+def test_a_darker_camera_is_heard_through_its_anomalies() -> None:
+    def darker(rng: np.random.Generator, size: int) -> np.ndarray:
+        return with_anomalies(0.3, 5)(rng, size) - 0.7
+
+    assert alarms(300, 200, good, darker, 100) >= 90
+
+
+@pytest.mark.parametrize("height", [0.0, 0.5, 1.0, 2.0, 3.0])
+def test_anomalies_of_any_height_never_look_like_lower_scores(height: float) -> None:
+    rng, lower = np.random.default_rng(7), 0
+    for _ in range(300):
+        new = with_anomalies(0.3, height)(rng, 100)
+        lower += find_drift(Calibration.fit(good(rng, 100)), new).direction == "lower"
+    assert lower <= limit(300)
 
 
 def test_a_change_that_leaves_nothing_below_the_cut_does() -> None:
@@ -71,11 +88,16 @@ def test_a_change_that_leaves_nothing_below_the_cut_does() -> None:
     assert not find_drift(calibration, np.r_[np.full(40, 200.0), np.arange(0, 98, 2.4)]).alarm
 
 
-def test_lower_scores_and_equal_scores_are_silent() -> None:
-    calibration = Calibration.fit(np.arange(99.0))
-    assert not find_drift(calibration, np.arange(-50.0, 50.0)).alarm
+def test_images_below_all_of_calibration_are_lower() -> None:
+    drift = find_drift(Calibration.fit(np.arange(99.0)), np.full(30, -5.0))
+    assert (drift.alarm, drift.direction) == (True, "lower")
+    assert not find_drift(Calibration.fit(np.arange(99.0)), [-5.0]).alarm  # too few to tell
+
+
+def test_equal_scores_are_silent() -> None:
     assert find_drift(Calibration.fit(np.ones(50)), np.ones(50)).p_value == 1
     assert find_drift(Calibration.fit([1.0]), [2.0]).p_value == 1
+    assert find_drift(Calibration.fit([1.0]), [0.0]).p_value == 1
 
 
 def test_copies_in_groups_do_not_make_it_surer() -> None:
@@ -89,16 +111,25 @@ def test_copies_in_groups_do_not_make_it_surer() -> None:
     assert without > 3 * limit(300)
 
 
-def test_it_says_what_was_seen_and_what_to_try() -> None:
+@pytest.mark.parametrize(
+    ("by", "direction", "so"),
+    [
+        (0.7, "higher", "if they are good, more of them are flagged than the rate says"),
+        (-0.7, "lower", "the line is too high for them, and defects may be missed"),
+    ],
+)
+def test_it_says_what_was_seen_and_what_to_try(by: float, direction: str, so: str) -> None:
     rng = np.random.default_rng(0)
-    drift = find_drift(Calibration.fit(good(rng, 300)), good(rng, 200) + 0.7)
+    drift = find_drift(Calibration.fit(good(rng, 300)), good(rng, 200) + by)
     for fragment in (
-        "higher as a whole than the 300",
+        f"{direction} as a whole than the 300",
         "at most 1% of calls",
         "Look at the images",
+        so,
         "augan calibrate RUN NORMALS",
     ):
         assert fragment in drift.sentence
+    assert drift.direction == direction
     assert json.loads(json.dumps(drift.to_dict())) == drift.to_dict()
     silent = find_drift(Calibration.fit(good(rng, 300)), good(rng, 200))
-    assert (silent.alarm, silent.sentence) == (False, "")
+    assert (silent.alarm, silent.direction, silent.sentence) == (False, "", "")

@@ -1,20 +1,20 @@
 """Notice that new images as a whole are not like those the detector was calibrated on.
 
 Rates and p-values suppose that good images look like the calibration images. When the light, the
-camera or the product changes, all scores move, and good images are flagged far too often. What
-must not raise this alarm are the anomalies that the user is looking for. So two things are tested,
-each towards higher scores only:
+camera or the product changes, all scores move: up, and good images are flagged far too often; or
+down (a darker, softer picture), and defects stay below the line without anybody noticing. What must
+not raise this alarm are the anomalies that the user is looking for. So three things are tested:
 
-- shape: of the images below the cut that a tenth of the calibration images exceed, the new ones
-  score higher than the calibration ones (Mann-Whitney). Clear anomalies lie above the cut and do
-  not enter, however many they are. Given the cut and the numbers below it, both samples are drawn
-  from one law if nothing has drifted, so the test keeps its level, ties or not;
+- shape, twice: of the images below the cut that a tenth of the calibration images exceed, the new
+  ones score higher than the calibration ones, or lower (Mann-Whitney). Clear anomalies lie above
+  the cut and do not enter, however many they are. Given the cut and the numbers below it, both
+  samples are drawn from one law if nothing has drifted, so the test keeps its level, ties or not;
 - share: so many new images exceed the median of the calibration images that chance does not
   explain it, even if half of the new ones are anomalies (beta-binomial law, exact). This sees a
-  change that leaves nothing below the cut. It is drift, or most images are anomalies; the sentence
-  says both.
+  change upward that leaves nothing below the cut. It is drift, or most images are anomalies; the
+  sentence says both. Downward needs no such test: what falls stays below the cut.
 
-Each has half of `LEVEL`.
+Upward (shape and share, equally) and downward (shape) have half of `LEVEL` each.
 
 References
 ----------
@@ -45,15 +45,18 @@ class Drift:
     Attributes
     ----------
     p_value : float
-        Of both tests together; small = drift.
+        Of all tests together; small = drift.
     alarm : bool
         `p_value` is at most 0.01: so often it alarms without drift, if images are independent.
+    direction : str
+        With an alarm "higher" or "lower", where the scores have moved; else empty.
     sentence : str
         What was seen and what to try; empty without an alarm.
     """
 
     p_value: float
     alarm: bool
+    direction: str
     sentence: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,37 +82,52 @@ def find_drift(calibration: Calibration, scores: ArrayLike, noun: str = "images"
     >>> calibration = Calibration.fit(np.arange(100.0))
     >>> find_drift(calibration, np.arange(0.5, 100.0, 2)).alarm
     False
-    >>> find_drift(calibration, np.arange(30.5, 130.0, 2)).alarm
-    True
+    >>> find_drift(calibration, np.arange(50.5, 150.0, 2)).direction
+    'higher'
+    >>> find_drift(calibration, np.arange(-49.5, 50.0, 2)).direction
+    'lower'
     """
     values = np.asarray(scores, dtype=np.float64)
-    shape = _spread_over_groups(_shape_p_value(calibration, values), calibration)
-    share = _spread_over_groups(_share_p_value(calibration, values), calibration)
-    p_value = min(1.0, 2 * min(shape, share))
-    if p_value > LEVEL:
-        return Drift(p_value, False, "")
-    seen = (
-        f"these {noun} score higher as a whole than the {calibration.n} calibration {noun}, not "
-        "only in a few anomalies"
-        if shape <= share
-        else f"{np.mean(values > calibration.threshold(0.5)):.0%} of these {noun} score above the "
-        f"middle of the {calibration.n} calibration {noun}: most are anomalies, or all have changed"
+    shape, lower = (
+        _spread_over_groups(_shape_p_value(calibration, values, side), calibration)
+        for side in ("greater", "less")
     )
+    share = _spread_over_groups(_share_p_value(calibration, values), calibration)
+    higher = 2 * min(shape, share)
+    p_value = min(1.0, 2 * min(higher, lower))
+    if p_value > LEVEL:
+        return Drift(p_value, False, "", "")
+    if lower < higher:
+        so = "the line is too high for them, and defects may be missed; "
+        seen = _seen(calibration, noun, "lower")
+    else:
+        so = "if they are good, more of them are flagged than the rate says; then "
+        seen = (
+            _seen(calibration, noun, "higher") + ", not only in a few anomalies"
+            if shape <= share
+            else f"{np.mean(values > calibration.threshold(0.5)):.0%} of these {noun} score above "
+            f"the middle of the {calibration.n} calibration {noun}: most are anomalies, or all "
+            "have changed"
+        )
     sentence = (
         f"drift: {seen} (p = {p_value:.1g}; such an alarm comes in at most {LEVEL:.0%} of calls "
-        f"without drift). Look at the {noun}: if they are good, more of them are flagged than the "
-        "rate says; then calibrate on new normal ones with augan calibrate RUN NORMALS"
+        f"without drift). Look at the {noun}: {so}calibrate on new normal ones with augan "
+        "calibrate RUN NORMALS"
     )
-    return Drift(p_value, True, sentence)
+    return Drift(p_value, True, "lower" if lower < higher else "higher", sentence)
 
 
-def _shape_p_value(calibration: Calibration, scores: np.ndarray) -> float:
+def _seen(calibration: Calibration, noun: str, direction: str) -> str:
+    return f"these {noun} score {direction} as a whole than the {calibration.n} calibration {noun}"
+
+
+def _shape_p_value(calibration: Calibration, scores: np.ndarray, side: str) -> float:
     cut = calibration.scores[calibration.n - max(1, math.floor(CUT * (calibration.n + 1)))]
     new, old = scores[scores < cut], calibration.scores[calibration.scores < cut]
     if not (new.size and old.size) or min(new.min(), old.min()) == max(new.max(), old.max()):
         return 1.0
     # The exact law would take minutes for some sizes; the normal one errs on the quiet side.
-    return float(mannwhitneyu(new, old, alternative="greater", method="asymptotic").pvalue)
+    return float(mannwhitneyu(new, old, alternative=side, method="asymptotic").pvalue)
 
 
 def _share_p_value(calibration: Calibration, scores: np.ndarray) -> float:

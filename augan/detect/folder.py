@@ -1,8 +1,6 @@
-"""Score every image below a folder, or every row of a table, and write `scores.csv`."""
+"""Score every image below a folder, or every row of a table, and write what was found."""
 
-import csv
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,32 +11,17 @@ from augan.bundle import Bundle
 from augan.data.output import output_folder
 from augan.data.tables import is_table_file
 from augan.detect.calibration import Calibration, Guarantee
-from augan.detect.detector import Detector
-from augan.detect.discoveries import (
-    DiscoveryGuarantee,
-    check_fdr,
-    discovery_cutoff,
-    discovery_guarantee,
-)
+from augan.detect.decision import Rule, choose_rule, decide
+from augan.detect.detector import Detector, methods_in
+from augan.detect.discoveries import DiscoveryGuarantee
 from augan.detect.drift import Drift, find_drift
-from augan.detect.sources import Source, open_source
-from augan.exceptions import BundleError, ConfigError, DataError
-
-SCORES = "scores.csv"
-UNDECIDED = ".undecided.csv"  # the same table before anything is flagged
-CHUNK = 512  # images in memory at once
-GALLERY = 8  # most anomalous images that are kept for a picture
-
-
-@dataclass(frozen=True)
-class ScoredImage:
-    """One image or row with its score and how the GAN would draw it, both as stored."""
-
-    path: str
-    score: float
-    anomaly: bool
-    image: np.ndarray
-    reconstruction: np.ndarray | None
+from augan.detect.gallery import GALLERY, Gallery, ScoredImage
+from augan.detect.heat import Heat
+from augan.detect.ignore import ignored_by
+from augan.detect.pictures import MAPS, OVERLAYS, Painter
+from augan.detect.scores import SCORES, UNDECIDED, Term, Undecided, flag
+from augan.detect.sources import CHUNK, ImageSource, Source, open_source, usual_shape
+from augan.exceptions import BundleError, DataError
 
 
 @dataclass
@@ -61,8 +44,23 @@ class DetectionResult:
         Whether all images have changed, and not only the anomalies.
     warnings : list of str
         What the user should know before trusting the decisions.
-    most_anomalous : list of ScoredImage
-        The highest scores, in order.
+    shown : list of ScoredImage
+        The highest scores, in order, with pictures.
+    method : str
+        What scored; `methods` are all that the bundle carries.
+    scores : ndarray of float64 [N]
+        Of all that could be read, in order.
+    calibration : Calibration
+    line : float or None
+        What is flagged scores more than this; None: nothing is.
+    terms : list of Term
+        What the terms of the score said.
+    heat : Heat or None
+        The units of maps; None where there are none.
+    images, bundle : str
+        What was scored, and the id of the model's bundle.
+    ignored : float
+        Share of each image's pixels that never count.
     """
 
     out: Path
@@ -72,13 +70,31 @@ class DetectionResult:
     num_anomalies: int = 0
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    most_anomalous: list[ScoredImage] = field(default_factory=list)
+    shown: list[ScoredImage] = field(default_factory=list)
     noun: str = "images"
+    method: str = ""
+    methods: tuple[str, ...] = ()
+    scores: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
+    calibration: Calibration | None = field(default=None, repr=False)
+    line: float | None = None
+    terms: list[Term] = field(default_factory=list)
+    heat: Heat | None = field(default=None, repr=False)
+    images: str = ""
+    bundle: str = ""
+    ignored: float = 0.0
+
+    @property
+    def most_anomalous(self) -> list[ScoredImage]:
+        """The highest scores of all, in order."""
+        return self.shown[:GALLERY]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-able summary."""
         return {
             "out": str(self.out),
+            "method": self.method,
+            "methods": list(self.methods),
+            "ignored": self.ignored,
             "num_scored": self.num_scored,
             "num_anomalies": self.num_anomalies,
             "unreadable": [{"path": path, "reason": reason} for path, reason in self.unreadable],
@@ -89,6 +105,7 @@ class DetectionResult:
                 {"path": image.path, "score": image.score, "anomaly": image.anomaly}
                 for image in self.most_anomalous
             ],
+            "terms": [term.to_dict() for term in self.terms],
         }
 
 
@@ -98,12 +115,17 @@ def detect_folder(
     out: str | Path,
     far: float | None = None,
     fdr: float | None = None,
+    *,
+    method: str | None = None,
+    maps: bool = False,
+    ignore: str | Path | None = None,
 ) -> DetectionResult:
     """Score the images below `images`, or the rows of that table, and write `out/scores.csv`.
 
     It has the columns `path` (relative to `images`; of a row its number from 0), `score` (higher =
     more anomalous), `p_value`, `anomaly` (0, 1, or empty for what cannot be read) and one for each
-    term.
+    term. Of each flagged image, `out/overlays/<path>.png` shows the places that stand out, in
+    colours that mean the same in all images.
 
     Parameters
     ----------
@@ -121,20 +143,34 @@ def detect_folder(
     fdr : float or None
         In place of `far`, the false-discovery rate: the share of good images among the flagged
         ones (Benjamini-Hochberg over all images of this call).
+    method : str or None
+        One of those that the bundle carries; None: its first.
+    maps : bool
+        Also write a map of every image, `out/maps/<path>.png`: 16 bits, gray, as large as the
+        image, thousandths of the units of `augan.detect.heat`, 0 where nothing stands out.
+    ignore : path or None
+        An image as large as all images; what is above 0 there never counts. Nothing is promised
+        then unless the bundle was calibrated with the same mask.
 
     Raises
     ------
+    BundleError
+        If the bundle carries no such method, or maps are asked for that were never calibrated.
     DataError
-        If there is nothing to score, nothing can be read, or a table lacks a column.
+        If there is nothing to score, nothing can be read, a table lacks a column, or the mask is
+        of another size than the images.
     ConfigError
         If the calibration images are too few for the rate, or both rates are given.
     """
-    detector = Detector.from_bundle(bundle)
-    source, noun = open_source(Path(images), detector.preprocessing), detector.preprocessing.noun
-    calibration = detector.calibrated()
-    rate, warning = _rate(bundle, calibration, far, fdr, noun)
+    detector = Detector.from_bundle(bundle, method)
+    preprocessing, calibration = detector.preprocessing, detector.calibrated()
+    noun = preprocessing.noun
+    ignored, foreign = ignored_by(bundle, ignore)
+    source = open_source(Path(images), preprocessing, usual_shape(bundle, preprocessing), ignored)
+    rule = choose_rule(bundle, calibration, far, fdr, noun)
+    painter = _painter(detector, source, rule, maps)
     with output_folder(out, replaces=SCORES) as partial:
-        seen = _score(detector, source, partial / UNDECIDED)
+        seen = _score(detector, source, partial, painter if maps else None)
         if not seen.scores:
             reasons = "; ".join(f"{path}: {reason}" for path, reason in seen.unreadable[:3])
             raise DataError(
@@ -142,64 +178,35 @@ def detect_folder(
             )
         scores = np.concatenate(seen.scores)
         p_values = calibration.p_values(scores)
-        cutoff, guarantee = _decide(calibration, p_values, rate, fdr is not None, noun)
-        _flag(partial / UNDECIDED, partial / SCORES, cutoff)
+        decision = decide(calibration, p_values, rule, noun)
+        flagged = flag(partial / UNDECIDED, partial / SCORES, decision.cutoff)
+        shown = [replace(one, anomaly=one.p_value <= decision.cutoff) for one in seen.gallery.worst]
+        if painter is not None:
+            painter.write_overlays(partial / OVERLAYS, flagged.names)
+            shown = painter.shown(shown)
+    decision = decision if foreign is None else decision.without_guarantee(foreign)
     drift = find_drift(calibration, scores, noun)
-    said = [*source.warnings, warning, drift.sentence, _unflagged(guarantee, p_values, noun)]
-    flags = calibration.p_values([image.score for image in seen.worst]) <= cutoff
+    said = [foreign, *source.warnings, rule.warning, drift.sentence, decision.warning]
     return DetectionResult(
         Path(out),
-        guarantee,
+        decision.guarantee,
         drift,
         num_scored=scores.size,
-        num_anomalies=int((p_values <= cutoff).sum()),
+        num_anomalies=len(flagged.names),
         unreadable=seen.unreadable,
         warnings=[text for text in said if text],
-        most_anomalous=[replace(image, anomaly=bool(f)) for image, f in zip(seen.worst, flags)],
+        shown=shown,
         noun=noun,
-    )
-
-
-def _rate(
-    bundle: Bundle, calibration: Calibration, far: float | None, fdr: float | None, noun: str
-) -> tuple[float, str | None]:
-    """Return the rate to flag at, of either kind, and perhaps a warning about it."""
-    if far is not None and fdr is not None:
-        raise ConfigError(
-            f"both a false-alarm rate (far {far!r}) and a false-discovery rate (fdr {fdr!r}) came; "
-            "choose one: far is the share of good images that is flagged, fdr the share of good "
-            "images among the flagged ones"
-        )
-    if fdr is not None:
-        return check_fdr(calibration, fdr, noun), None
-    far = bundle.config.get("detect", {}).get("far") if far is None else far
-    return calibration.choose_rate(far, noun)
-
-
-def _decide(
-    calibration: Calibration, p_values: np.ndarray, rate: float, is_fdr: bool, noun: str
-) -> tuple[float, Guarantee | DiscoveryGuarantee]:
-    """Return the largest p-value that is flagged, and what that promises."""
-    if is_fdr:
-        guarantee = discovery_guarantee(calibration, rate, p_values.size, noun)
-        return discovery_cutoff(p_values, rate), guarantee
-    return rate, calibration.guarantee(rate, noun)
-
-
-def _unflagged(
-    guarantee: Guarantee | DiscoveryGuarantee, p_values: np.ndarray, noun: str
-) -> str | None:
-    """Say that what stands out was not flagged only because calibration images are too few."""
-    if not isinstance(guarantee, DiscoveryGuarantee):
-        return None
-    count = int((p_values * (guarantee.n + 1) < 1.5).sum())
-    if not 0 < count < guarantee.smallest_count or discovery_cutoff(p_values, guarantee.fdr):
-        return None
-    return (
-        f"nothing is flagged, although {count} {noun} score higher than all {guarantee.n} "
-        f"calibration {noun}: with so few calibration {noun} this false-discovery rate can only "
-        f"flag {guarantee.smallest_count} or more of {guarantee.num_scored}; look at the highest "
-        f"scores, choose --far, or calibrate on more normal {noun}"
+        method=detector.method.name,
+        methods=methods_in(bundle),
+        scores=scores,
+        calibration=calibration,
+        line=decision.line,
+        terms=flagged.terms,
+        heat=None if painter is None else painter.heat,
+        images=str(images),
+        bundle=bundle.bundle_id,
+        ignored=0.0 if ignored is None else float(ignored.mask.mean()),
     )
 
 
@@ -212,81 +219,49 @@ def default_out(bundle: Bundle, images: str | Path, verb: str = "detect") -> Pat
     return bundle.path.parent / f"{verb}-{path.stem if is_table_file(path) else path.name}"
 
 
+def _painter(detector: Detector, source: Source, rule: Rule, maps: bool) -> Painter | None:
+    if not isinstance(source, ImageSource):
+        if maps:
+            raise DataError("maps are of images, but this model is one of rows; leave --maps out")
+        return None
+    line = detector.map_calibration
+    if line is None and maps:
+        raise BundleError(
+            "the maps of this detector were never calibrated; run augan calibrate RUN NORMALS, on "
+            "normal images that it was not trained on"
+        )
+    return Painter(detector, source, rule.rate if line is None else rule.map_rate(line))
+
+
 @dataclass
 class _Seen:
     """What the first pass over the samples leaves in memory: 8 bytes of each, and a few images."""
 
     scores: list[np.ndarray] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
-    worst: list[ScoredImage] = field(default_factory=list)
+    gallery: Gallery = field(default_factory=Gallery)
 
 
-def _score(detector: Detector, source: Source, table: Path) -> _Seen:
-    """Write the table without decisions, a chunk at a time."""
-    seen = _Seen()
-    with open(table, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "score", "p_value", "anomaly", *detector.method.terms])
+def _score(detector: Detector, source: Source, out: Path, painter: Painter | None) -> _Seen:
+    """Write the table without decisions, and the maps if a painter is given, a part at a time."""
+    seen, calibration = _Seen(), detector.calibrated()
+    terms = detector.method.terms
+    with open(out / UNDECIDED, "w", newline="", encoding="utf-8") as file:
+        table = Undecided(file, terms)
         for start in range(0, len(source.names), CHUNK):
             names = source.names[start : start + CHUNK]
-            writer.writerows(_rows(detector, names, *source.read(names), seen))
+            stored, failures = source.read(names)
+            seen.unreadable += failures.items()
+            scores = p_values = np.empty(0)
+            parts = np.empty((0, len(terms)))
+            readable = [name for name in names if name not in failures]
+            if readable:
+                parts = detector.score_terms(stored)
+                scores = parts.sum(axis=1)
+                p_values = calibration.p_values(scores)
+                seen.scores.append(scores)
+                seen.gallery.add(detector, readable, stored, parts, p_values)
+                if painter is not None:
+                    painter.write_maps(out / MAPS, readable, stored)
+            table.write(names, failures, scores, p_values, parts)
     return seen
-
-
-def _rows(
-    detector: Detector,
-    names: list[str],
-    stored: np.ndarray,
-    failures: dict[str, str],
-    seen: _Seen,
-) -> Iterator[list]:
-    """Yield the rows of some samples in order, and remember what they say."""
-    seen.unreadable += failures.items()
-    empty = [""] * (3 + len(detector.method.terms))
-    readable = [name for name in names if name not in failures]
-    if not readable:
-        yield from ([name, *empty] for name in names)
-        return
-    terms = detector.score_terms(stored)
-    scores = terms.sum(axis=1)
-    p_values = detector.calibrated().p_values(scores)
-    seen.scores.append(scores)
-    _keep_worst(detector, readable, stored, scores, seen)
-    rows = {
-        name: [name, repr(float(s)), repr(float(p)), "", *(repr(float(t)) for t in parts)]
-        for name, s, p, parts in zip(readable, scores, p_values, terms)
-    }
-    yield from (rows.get(name, [name, *empty]) for name in names)
-
-
-def _keep_worst(
-    detector: Detector, readable: list[str], stored: np.ndarray, scores: np.ndarray, seen: _Seen
-) -> None:
-    worst = np.argsort(-scores, kind="stable")[:GALLERY]
-    again = detector.reconstruct(stored[worst])
-    seen.worst += [
-        ScoredImage(
-            readable[i],
-            float(scores[i]),
-            False,
-            stored[i],
-            None if again is None else again[place],
-        )
-        for place, i in enumerate(worst)
-    ]
-    seen.worst.sort(key=lambda image: -image.score)
-    del seen.worst[GALLERY:]
-
-
-def _flag(undecided: Path, table: Path, cutoff: float) -> None:
-    """Write the table anew with its decisions: a rate may depend on all p-values at once."""
-    with (
-        open(undecided, newline="", encoding="utf-8") as former,
-        open(table, "w", newline="", encoding="utf-8") as file,
-    ):
-        rows, writer = csv.reader(former), csv.writer(file)
-        writer.writerow(next(rows))
-        for path, score, p_value, _, *terms in rows:
-            flag = int(float(p_value) <= cutoff) if p_value else ""
-            writer.writerow([path, score, p_value, flag, *terms])
-    undecided.unlink()

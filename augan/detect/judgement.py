@@ -14,13 +14,14 @@ import numpy as np
 from augan.bundle import Bundle
 from augan.data.output import check_replaceable, output_folder
 from augan.data.preprocessing import Preprocessing
-from augan.detect.detector import Detector
-from augan.detect.folder import CHUNK, SCORES
+from augan.detect.detector import Detector, methods_in
+from augan.detect.ignore import Ignored
 from augan.detect.judge import Judge, Scored
 from augan.detect.labels import Labels, read_labels
 from augan.detect.masks import Masks, read_masks
 from augan.detect.opponents import Opponents, fit_opponents
-from augan.detect.sources import ImageSource, Source, open_source
+from augan.detect.scores import SCORES
+from augan.detect.sources import CHUNK, ImageSource, Source, open_source, usual_shape
 from augan.exceptions import DataError
 
 EVALUATION = "evaluation.json"
@@ -63,6 +64,7 @@ def evaluate_detection(
     masks: str | Path | None = None,
     data: str | Path | None = None,
     out: str | Path | None = None,
+    method: str | None = None,
 ) -> Judgement:
     """Judge the detector of a bundle on test images whose labels are known.
 
@@ -86,23 +88,26 @@ def evaluate_detection(
         The training data, for the baselines; None: where the bundle remembers it.
     out : path or None
         Folder for `evaluation.json` and `scores.csv`; None: nothing is written.
+    method : str or None
+        One of those that the bundle carries; None: its first.
 
     Raises
     ------
     BundleError
-        The bundle has no calibrated detector.
+        The bundle has no calibrated detector, or not of this method.
     ConfigError
         The calibration images are too few for `far`.
     DataError
         Images, labels, masks or training data cannot be used.
     """
-    detector = Detector.from_bundle(bundle)
+    detector = Detector.from_bundle(bundle, method)
     calibration, preprocessing = detector.calibrated(), detector.preprocessing
     far = bundle.config.get("detect", {}).get("far") if far is None else far
     rate, warning = calibration.choose_rate(far, preprocessing.noun)
     if out is not None:
         check_replaceable(Path(out).absolute(), EVALUATION)
-    source = open_source(Path(images), preprocessing)
+    usual, ignored = usual_shape(bundle, preprocessing), Ignored.of(bundle)
+    source = open_source(Path(images), preprocessing, usual, ignored)
     known = read_labels(labels, source.names, images, normal)
     marked = None if masks is None else _masks(masks, source, known)
     opponents = fit_opponents(bundle, preprocessing, data)
@@ -118,6 +123,8 @@ def evaluate_detection(
             "baselines_skipped": opponents.skipped,
             "num_baseline_training": opponents.num_training,
             "bundle": bundle.bundle_id,
+            "method": detector.method.name,
+            "methods": list(methods_in(bundle)),
             "seed": seed,
             "out": None if out is None else str(out),
         },

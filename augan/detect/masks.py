@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from augan.data.images import UnreadableImage, read_header, read_image
 from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
+from augan.detect.heat import native_map
 from augan.detect.labels import Labels
 from augan.detect.localisation import MAX_FPR, aupro, pixel_auroc
 from augan.exceptions import DataError
@@ -36,11 +37,9 @@ class Masks:
         self, names: Sequence[str], maps: np.ndarray | Pictures, preprocessing: Preprocessing
     ) -> None:
         """Keep maps as the detector draws them, each in the size of its own image."""
-        for row, name in enumerate(names):
+        for name, one in zip(names, maps):
             if name in self.masks:
-                height, width = self.masks[name].shape
-                geometry = replace(preprocessing, native_shape=(height, width))
-                self._maps[name] = geometry.to_native(maps[row : row + 1])[0][:, :, 0]
+                self._maps[name] = native_map(one, preprocessing, self.masks[name].shape)
 
     def figures(self) -> dict[str, Any]:
         """Return pixel AUROC and AUPRO of all images that have a map."""

@@ -48,13 +48,11 @@ class Opponents:
 
     def read(self, source: Source, names: list[str], stored: np.ndarray | Pictures) -> np.ndarray:
         """Return the readable samples `names` as the baselines take them; `stored` as the model."""
-        if isinstance(stored, Pictures):
-            if not isinstance(source, ImageSource) or not isinstance(
-                self.preprocessing, Preprocessing
-            ):
-                return np.empty(0)
-            return np.asarray(replace(source, preprocessing=self.preprocessing).read(names)[0])
-        return stored
+        if not isinstance(stored, Pictures):
+            return stored
+        if not isinstance(source, ImageSource) or not isinstance(self.preprocessing, Preprocessing):
+            return np.empty(0)
+        return source.squares(names, self.preprocessing)
 
     def scores(self, stored: np.ndarray) -> dict[str, np.ndarray]:
         """Return the anomaly scores `[N]` of stored samples, higher = more anomalous."""

@@ -14,14 +14,17 @@ from augan.data.output import check_replaceable
 from augan.data.preprocessing import Preprocessing
 from augan.data.tables import is_table_file
 from augan.detect.detector import Detector, add_detectors, methods_in
-from augan.detect.folder import CHUNK
-from augan.detect.sources import Source, open_source
+from augan.detect.ignore import TABLE, Ignored
+from augan.detect.sources import CHUNK, ORIGIN, ImageSource, Source, open_source
 from augan.exceptions import BundleError, DataError
 
-ORIGIN = "calibrated_on"  # in the bundle's detector: which images the line was drawn from
 
-
-def calibrate(bundle: Bundle, images: str | Path, groups: str | Path | None = None) -> Bundle:
+def calibrate(
+    bundle: Bundle,
+    images: str | Path,
+    groups: str | Path | None = None,
+    ignore: str | Path | None = None,
+) -> Bundle:
     """Return a bundle whose detector is calibrated on new normal images.
 
     Networks and scores stay as they are, only the line is drawn anew. The images must be normal,
@@ -38,6 +41,9 @@ def calibrate(bundle: Bundle, images: str | Path, groups: str | Path | None = No
         be read are left out, with a warning in `detector["calibrated_on"]` of the new bundle.
     groups : path or None
         CSV file with the columns `path` and `group`, where several images show one thing.
+    ignore : path or None
+        An image as large as all images: what is above 0 there never counts, neither here nor in
+        what the new bundle detects; see `augan.detect.ignore`. None: what the bundle ignores.
 
     Returns
     -------
@@ -49,11 +55,14 @@ def calibrate(bundle: Bundle, images: str | Path, groups: str | Path | None = No
     BundleError
         If the bundle has no detector.
     DataError
-        If fewer than two images can be used, or they are all alike.
+        If fewer than two images can be used, or they are all alike, or the mask does not fit.
     """
     detectors = [Detector.from_bundle(bundle, method) for method in methods_in(bundle)]
     preprocessing = detectors[0].preprocessing
-    source, noun = open_source(Path(images), preprocessing), preprocessing.noun
+    ignored = Ignored.of(bundle) if ignore is None else Ignored.read(ignore)
+    shape = getattr(preprocessing, "native_shape", None)
+    source = open_source(Path(images), preprocessing, shape, ignored)
+    noun = preprocessing.noun
     measured, failures = _measured(detectors, source, str(images))
     used = [name for name in source.names if name not in failures]
     of = _groups(groups, Path(images), used)
@@ -68,6 +77,9 @@ def calibrate(bundle: Bundle, images: str | Path, groups: str | Path | None = No
         "num_left_out": len(failures),
         "warnings": warnings,
     }
+    if isinstance(source, ImageSource):
+        sizes = [list(size) for size in source.sizes]
+        origin["image_shape"] = sizes[0] if len(sizes) == 1 else None
     anew = Bundle(
         config=bundle.config,
         data=bundle.data,
@@ -76,6 +88,8 @@ def calibrate(bundle: Bundle, images: str | Path, groups: str | Path | None = No
         tables=dict(bundle.tables),
         metrics=bundle.metrics,
     )
+    if ignored is not None:
+        anew.tables[TABLE] = ignored.to_arrays()
     add_detectors(anew, detectors)
     anew.detector = {**(anew.detector or {}), ORIGIN: origin}
     return anew
@@ -86,6 +100,7 @@ def calibrate_run(
     images: str | Path,
     out: str | Path | None = None,
     groups: str | Path | None = None,
+    ignore: str | Path | None = None,
 ) -> Bundle:
     """Do what `calibrate` does and save the new bundle in the folder `out`.
 
@@ -98,7 +113,7 @@ def calibrate_run(
     """
     target = Path(out) if out is not None else _default_out(bundle)
     check_replaceable(target, None)  # before the images are scored, which may take minutes
-    calibrated = calibrate(bundle, images, groups)
+    calibrated = calibrate(bundle, images, groups, ignore)
     try:
         save_bundle(calibrated, target / BUNDLE_NAME)
     except BundleError:
@@ -129,7 +144,7 @@ def _measured(
         stored, failed = source.read(source.names[start : start + CHUNK])
         failures |= failed
         if len(stored):
-            parts.append([detector.measure(stored) for detector in detectors])
+            parts.append([_measure(detector, stored, source) for detector in detectors])
             is_flat = is_flat and all(np.ptp(sample) == 0 for sample in stored)
     shown = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])
     if not parts:
@@ -153,6 +168,11 @@ def _measured(
             f"different normal {noun}"
         )
     return measured, failures
+
+
+def _measure(detector: Detector, stored: np.ndarray, source: Source) -> np.ndarray:
+    ignored = source.ignored if isinstance(source, ImageSource) else None
+    return detector.measure(stored) if ignored is None else ignored.measure(detector, stored)
 
 
 def _groups(groups: str | Path | None, images: Path, names: list[str]) -> np.ndarray | None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from augan.bundle import Bundle
 from augan.data.columns import Columns
 from augan.data.folders import find_images
 from augan.data.images import read_image
@@ -13,10 +14,15 @@ from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.data.tables import is_table_file, read_table
+from augan.detect.ignore import Ignored
 from augan.exceptions import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+CHUNK = 512  # samples in memory at once
+ORIGIN = "calibrated_on"  # in the bundle's detector: which images the line was drawn from
+Shape = tuple[int, ...]
 
 
 class Source(Protocol):
@@ -27,37 +33,81 @@ class Source(Protocol):
     names
         Of each sample: a path, or the number of a row, counted from 0.
     warnings
-        What the user should know about what was found.
+        What the user should know about what was found, and about what was read so far.
     """
 
     names: list[str]
-    warnings: list[str]
+
+    @property
+    def warnings(self) -> list[str]: ...
 
     def read(self, names: list[str]) -> tuple[np.ndarray | Pictures, dict[str, str]]:
         """Return the stored samples of `names`, without those that cannot be read: name -> why."""
 
 
 class ImageSource:
-    """The images below a folder, or one image."""
+    """The images below a folder, or one image.
 
-    def __init__(self, images: Path, preprocessing: Preprocessing) -> None:
+    Parameters
+    ----------
+    images : path
+    preprocessing : Preprocessing
+    usual : tuple (H, W) or None
+        The size of all images of training or calibration; others are counted for a warning.
+    ignored : Ignored or None
+        Places that are filled before anything else is done with an image.
+
+    Attributes
+    ----------
+    shapes : dict of str to tuple (H, W)
+        Of the images that were read last.
+    sizes : set of tuple (H, W)
+        Of all images that were read.
+    """
+
+    def __init__(
+        self,
+        images: Path,
+        preprocessing: Preprocessing,
+        usual: Shape | None = None,
+        ignored: Ignored | None = None,
+    ) -> None:
         if is_table_file(images):
             raise DataError(
                 f"{images} is a table, but the model was trained on images; name a folder of "
                 "images, or another model with --model"
             )
-        self.preprocessing = preprocessing
+        self.preprocessing, self.usual, self.ignored = preprocessing, usual, ignored
         self.root, self.names = _list_images(images)
-        self.warnings: list[str] = []
+        self.shapes: dict[str, Shape] = {}
+        self.sizes: set[Shape] = set()
+        self._others: set[str] = set()
+
+    @property
+    def warnings(self) -> list[str]:
+        """That images are of another size than usual."""
+        if self.usual is None or not self._others:
+            return []
+        return [
+            f"{len(self._others)} of {len(self.names)} images are not of the usual size, "
+            f"{self.usual[1]} x {self.usual[0]} pixels, for example {min(self._others)}: they are "
+            "resized, but look different to the model; with images of this size only, calibrate "
+            "on such normal ones with augan calibrate RUN NORMALS"
+        ]
 
     def read(self, names: list[str]) -> tuple[np.ndarray | Pictures, dict[str, str]]:
         """Decode the files called `names`."""
         samples, failures = [], {}
+        self.shapes = {}
         for name in names:
             try:
-                samples.append(self._stored(read_image(self.root / name)))
+                picture = self.picture(name)
+                filled = picture if self.ignored is None else self.ignored.fill(picture)
+                samples.append(self._stored(filled))
             except DataError as error:
                 failures[name] = getattr(error, "reason", str(error))
+            else:
+                self._remember(name, picture.shape[:2])
         if isinstance(self.preprocessing, Patches):
             return Pictures(samples), failures
         return np.stack(samples) if samples else np.empty((0,)), failures
@@ -66,6 +116,20 @@ class ImageSource:
         if isinstance(self.preprocessing, Patches):
             return self.preprocessing.to_picture(image)
         return self.preprocessing.to_square(image)
+
+    def squares(self, names: list[str], preprocessing: Preprocessing) -> np.ndarray:
+        """Decode the readable files `names` as squares of another preprocessing."""
+        return np.stack([preprocessing.to_square(self.picture(name)) for name in names])
+
+    def picture(self, name: str) -> np.ndarray:
+        """Return one image as it comes, `[H, W, C]`, ignored places and all."""
+        return read_image(self.root / name)
+
+    def _remember(self, name: str, shape: Shape) -> None:
+        self.shapes[name] = shape
+        self.sizes.add(shape)
+        if self.usual is not None and shape != tuple(self.usual):
+            self._others.add(name)
 
 
 class RowSource:
@@ -96,17 +160,37 @@ class RowSource:
         return stored[kept], {names[row]: reason for row, reason in reasons.items()}
 
 
-def open_source(path: Path, preprocessing: AnyPreprocessing) -> Source:
-    """Return the samples at `path`, for a model with this preprocessing.
+def open_source(
+    path: Path,
+    preprocessing: AnyPreprocessing,
+    usual: Shape | None = None,
+    ignored: Ignored | None = None,
+) -> Source:
+    """Return the samples at `path`, for a model with this preprocessing; see `ImageSource`.
 
     Raises
     ------
     DataError
-        There is nothing to score, or not of the kind that the model was trained on.
+        There is nothing to score, or not of the kind that the model was trained on; or pixels of
+        rows are to be ignored.
     """
     if isinstance(preprocessing, Columns):
+        if ignored is not None:
+            raise DataError(
+                "a mask of ignored pixels is about images, but the model was trained on rows; leave"
+                " --ignore out"
+            )
         return RowSource(path, preprocessing)
-    return ImageSource(path, preprocessing)
+    return ImageSource(path, preprocessing, usual, ignored)
+
+
+def usual_shape(bundle: Bundle, preprocessing: AnyPreprocessing) -> Shape | None:
+    """Return the size that all images of the last calibration had, else of training, if any."""
+    if not isinstance(preprocessing, Preprocessing):
+        return None
+    origin = (bundle.detector or {}).get(ORIGIN, {})
+    shape = origin.get("image_shape", preprocessing.native_shape)
+    return None if shape is None else tuple(shape)
 
 
 def _list_images(images: Path) -> tuple[Path, list[str]]:

@@ -10,7 +10,7 @@ from augan.data.dataset import Dataset
 from augan.data.prepared import AnyPreprocessing, sample_noun
 from augan.detect.calibration import Calibration, images_needed
 from augan.detect.folder import DetectionResult
-from augan.detect.recalibration import ORIGIN
+from augan.detect.sources import ORIGIN
 
 
 def plan_line(config: Config, dataset: Dataset, preprocessing: AnyPreprocessing) -> str:

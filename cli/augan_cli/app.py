@@ -34,6 +34,9 @@ Target = Annotated[str | None, typer.Option(help="Column of a table that names e
 Format = Annotated[
     str | None, typer.Option(help="png or npz of images, csv of tables; default: png, csv.")
 ]
+Method = Annotated[
+    str | None, typer.Option(help="One of the methods that the bundle carries; default: its first.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")]
 
 
@@ -138,19 +141,41 @@ def detect(
         float | None,
         typer.Option(help="In its place: share of good images among the flagged ones."),
     ] = None,
+    method: Method = None,
+    maps: Annotated[
+        bool, typer.Option("--maps", help="Also write a map of every image, as 16-bit PNG.")
+    ] = False,
+    ignore: Annotated[
+        Path | None,
+        typer.Option(help="PNG as large as the images; what is above 0 there never counts."),
+    ] = None,
+    fail_on_anomaly: Annotated[
+        bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if anything is flagged.")
+    ] = False,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Score images or rows and flag the anomalies at a false-alarm rate you choose."""
+    """Score images or rows and flag the anomalies at a false-alarm rate you choose.
+
+    Writes scores.csv, overlays of what is flagged, and report.html. The exit code is 0, or 2 after
+    an error; with --fail-on-anomaly, 1 if anything is flagged.
+    """
     from augan.data.prepared import restore_preprocessing
     from augan.detect.folder import default_out, detect_folder
     from augan.report.figures import detection_figure
+    from augan.report.page import detection_page
     from augan.report.text import detection_lines
 
     bundle = _find(model, "detector")
-    result = detect_folder(bundle, images, out or default_out(bundle, images), far, fdr)
+    out = out or default_out(bundle, images)
+    options: dict[str, Any] = {"method": method, "maps": maps, "ignore": ignore}
+    result = detect_folder(bundle, images, out, far, fdr, **options)
     picture = detection_figure(result, restore_preprocessing(bundle.preprocessing))
-    _show(detection_lines(result), result.to_dict(), as_json, picture)
+    report = detection_page(result)
+    lines = [*detection_lines(result), f"report: {report}"]
+    _show(lines, {**result.to_dict(), "report": str(report)}, as_json, picture)
+    if fail_on_anomaly and result.num_anomalies:
+        raise typer.Exit(1)
 
 
 @evaluate.command("detection")
@@ -174,6 +199,7 @@ def evaluate_detection(
     data: Annotated[
         str | None, typer.Option(help="The training data; default: where the bundle found it.")
     ] = None,
+    method: Method = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -185,7 +211,15 @@ def evaluate_detection(
     bundle = _find(model, "detector")
     out = out or default_out(bundle, images, "evaluate")
     judgement = evaluate_detection(
-        bundle, images, labels, normal=normal, far=far, masks=masks, data=data, out=out
+        bundle,
+        images,
+        labels,
+        normal=normal,
+        far=far,
+        masks=masks,
+        data=data,
+        out=out,
+        method=method,
     )
     _show(evaluation_lines(judgement), judgement.to_dict(), as_json)
 
@@ -198,6 +232,10 @@ def calibrate(
         Path, typer.Argument(help="Folder of new normal images, none of them trained on; a table.")
     ],
     groups: Annotated[Path | None, typer.Option(help="CSV path,group.")] = None,
+    ignore: Annotated[
+        Path | None,
+        typer.Option(help="PNG as large as the images; detect will ignore what is above 0 there."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="New folder for the bundle; default: RUN-calibrated.")
     ] = None,
@@ -211,7 +249,7 @@ def calibrate(
     from augan.detect.recalibration import calibrate_run
     from augan.report.text import calibration_lines, calibration_summary
 
-    bundle = calibrate_run(_find(run, "detector"), normals, out, groups)
+    bundle = calibrate_run(_find(run, "detector"), normals, out, groups, ignore)
     _show(calibration_lines(bundle), calibration_summary(bundle), as_json)
 
 

@@ -1,0 +1,106 @@
+"""Which p-values are flagged at the rate that was asked for, and what that promises."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from augan.bundle import Bundle
+from augan.detect.calibration import Calibration, Guarantee
+from augan.detect.discoveries import (
+    DiscoveryGuarantee,
+    check_fdr,
+    discovery_cutoff,
+    discovery_guarantee,
+)
+from augan.exceptions import ConfigError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How to decide.
+
+    Attributes
+    ----------
+    rate : float
+        False-alarm rate, or false-discovery rate.
+    is_fdr : bool
+        Which of the two.
+    warning : str or None
+        Where the rate is not the one usually taken.
+    """
+
+    rate: float
+    is_fdr: bool
+    warning: str | None = None
+
+    def map_rate(self, calibration: Calibration) -> float:
+        """Return the share of good images that may have a hot place: of scores, or the usual."""
+        return calibration.choose_rate(None)[0] if self.is_fdr else self.rate
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided.
+
+    Attributes
+    ----------
+    cutoff : float
+        The largest p-value that is flagged; 0 if none is.
+    line : float or None
+        What is flagged scores more than this; None where nothing is flagged.
+    guarantee : Guarantee or DiscoveryGuarantee
+    warning : str or None
+        That what stands out was not flagged only because calibration images are too few.
+    """
+
+    cutoff: float
+    line: float | None
+    guarantee: Guarantee | DiscoveryGuarantee
+    warning: str | None = None
+
+    def without_guarantee(self, reason: str) -> "Decision":
+        """Return the same with a guarantee that promises nothing, because of `reason`."""
+        sentence = reason[0].upper() + reason[1:]
+        return replace(self, guarantee=replace(self.guarantee, exact=False, sentence=sentence))
+
+
+def choose_rule(
+    bundle: Bundle, calibration: Calibration, far: float | None, fdr: float | None, noun: str
+) -> Rule:
+    """Return the rule that the user asked for, else that of the bundle, else the usual one."""
+    if far is not None and fdr is not None:
+        raise ConfigError(
+            f"both a false-alarm rate (far {far!r}) and a false-discovery rate (fdr {fdr!r}) came; "
+            "choose one: far is the share of good images that is flagged, fdr the share of good "
+            "images among the flagged ones"
+        )
+    if fdr is not None:
+        return Rule(check_fdr(calibration, fdr, noun), True)
+    far = bundle.config.get("detect", {}).get("far") if far is None else far
+    rate, warning = calibration.choose_rate(far, noun)
+    return Rule(rate, False, warning)
+
+
+def decide(calibration: Calibration, p_values: np.ndarray, rule: Rule, noun: str) -> Decision:
+    """Decide over all p-values of one call."""
+    if not rule.is_fdr:
+        promise = calibration.guarantee(rule.rate, noun)
+        return Decision(rule.rate, calibration.threshold(rule.rate), promise)
+    guarantee = discovery_guarantee(calibration, rule.rate, p_values.size, noun)
+    cutoff = discovery_cutoff(p_values, rule.rate)
+    line = calibration.threshold(cutoff) if 0 < cutoff < 1 else None
+    return Decision(cutoff, line, guarantee, _unflagged(guarantee, cutoff, p_values, noun))
+
+
+def _unflagged(
+    guarantee: DiscoveryGuarantee, cutoff: float, p_values: np.ndarray, noun: str
+) -> str | None:
+    count = int((p_values * (guarantee.n + 1) < 1.5).sum())
+    if not 0 < count < guarantee.smallest_count or cutoff:
+        return None
+    return (
+        f"nothing is flagged, although {count} {noun} score higher than all {guarantee.n} "
+        f"calibration {noun}: with so few calibration {noun} this false-discovery rate can only "
+        f"flag {guarantee.smallest_count} or more of {guarantee.num_scored}; look at the highest "
+        f"scores, choose --far, or calibrate on more normal {noun}"
+    )

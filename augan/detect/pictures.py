@@ -1,0 +1,121 @@
+"""Maps and overlays as files, one for each image, in folders like those of the images."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from augan.data.images import write_png
+from augan.detect.detector import Detector
+from augan.detect.gallery import ScoredImage
+from augan.detect.heat import MEANING, Heat, native_map
+from augan.detect.overlays import overlay, thumbnail
+from augan.detect.sources import ImageSource
+from augan.exceptions import DataError
+
+MAPS, OVERLAYS = "maps", "overlays"
+PAGE_SIDE = 320  # pixels of a picture in a page
+LONGEST = 200  # bytes of a file name: systems take 255, and ours are longer than the images'
+PART = 64  # flagged images whose squares are in memory at once
+
+
+class Painter:
+    """Draws where the images of one source differ.
+
+    Parameters
+    ----------
+    detector : Detector
+        One of images; without a calibration of its maps, no place is hot and nothing is written.
+    source : ImageSource
+    rate : float
+        Share of good images that may have a hot place.
+    """
+
+    def __init__(self, detector: Detector, source: ImageSource, rate: float) -> None:
+        self._detector, self._source = detector, source
+        line = detector.map_calibration
+        self.heat = None if line is None else Heat(line, rate)
+
+    def write_maps(self, folder: Path, names: Sequence[str], squares: np.ndarray) -> None:
+        """Write the map of each image that was read last, in calibrated units and its own size."""
+        if self.heat is None:
+            return
+        for name, raw in zip(names, self._detector.maps(squares)):
+            units = self.heat(self._native(raw, self._source.shapes[name]))
+            _write(folder, name, self.heat.stored(units), {"augan": MEANING})
+
+    def write_overlays(self, folder: Path, names: Sequence[str]) -> None:
+        """Write images with their hot places in colour; they are read again."""
+        if self.heat is None:
+            return
+        for start in range(0, len(names), PART):
+            for name, _, drawn in self._drawn(names[start : start + PART]):
+                if drawn is not None:
+                    _write(folder, name, drawn, {})
+
+    def shown(self, images: Sequence[ScoredImage]) -> list[ScoredImage]:
+        """Return the same with their pictures, small enough for a page."""
+        pairs = {
+            name: (thumbnail(picture, PAGE_SIDE), drawn if drawn is None else _small(drawn))
+            for name, picture, drawn in self._drawn([image.path for image in images])
+        }
+        return [
+            replace(image, picture=pairs[image.path][0], overlay=pairs[image.path][1])
+            if image.path in pairs
+            else image
+            for image in images
+        ]
+
+    def _drawn(self, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
+        """Yield images and their overlays; one that can be read no longer is left out."""
+        squares, failures = self._source.read(list(names))
+        readable = [name for name in names if name not in failures]
+        shapes, ignored = self._source.shapes, self._source.ignored
+        maps = self._detector.maps(squares) if self.heat is not None and readable else squares
+        for name, raw in zip(readable, maps):
+            try:
+                picture = _for_a_screen(self._source.picture(name))
+            except DataError:
+                continue
+            if self.heat is None or picture.shape[:2] != shapes[name]:
+                yield name, picture, None
+                continue
+            mask = None if ignored is None else ignored.mask
+            yield name, picture, overlay(picture, self._native(raw, shapes[name]), self.heat, mask)
+
+    def _native(self, raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        one, ignored = native_map(raw, self._source.preprocessing, shape), self._source.ignored
+        return one if ignored is None else ignored.blank(one)
+
+
+def place(folder: Path, name: str) -> Path:
+    """Return where a picture about the image `name` goes: `folder/<name>.png`.
+
+    `name` keeps its suffix, so that `a.png` and `a.jpg` do not meet. One that is too long for a
+    file system is cut, and carries a digest of the whole.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise DataError(f"the name {name} leads out of the folder {folder}; rename the file")
+    last = os.fsencode(path.name)
+    if len(last) > LONGEST:
+        digest = hashlib.sha256(last).hexdigest()[:16]
+        path = path.with_name(f"{last[: LONGEST - 20].decode('utf-8', 'ignore')}-{digest}")
+    return folder / path.parent / f"{path.name}.png"
+
+
+def _write(folder: Path, name: str, image: np.ndarray, text: Mapping[str, str]) -> None:
+    path = place(folder, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(path, image, text)
+
+
+def _for_a_screen(picture: np.ndarray) -> np.ndarray:
+    return (picture // 257).astype(np.uint8) if picture.dtype == np.uint16 else picture
+
+
+def _small(drawn: np.ndarray) -> np.ndarray:
+    return thumbnail(drawn, PAGE_SIDE)

@@ -1,0 +1,246 @@
+"""What a detection found, as one HTML file that needs nothing else: no request is ever made."""
+
+import base64
+import io
+import os
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+import numpy as np
+from PIL import Image
+
+import augan
+from augan.detect.discoveries import DiscoveryGuarantee
+from augan.detect.folder import DetectionResult
+from augan.detect.gallery import ScoredImage
+from augan.detect.heat import Heat
+from augan.detect.overlays import COLOURS
+from augan.exceptions import DataError
+from augan.report.histogram import histogram
+
+REPORT = "report.html"
+MOST_UNREADABLE = 100  # files in the list; scores.csv has them all
+MEANINGS = {
+    "image_residual": "how badly the GAN redraws it, pixel by pixel",
+    "feature_residual": "how different its redrawing looks to the discriminator",
+    "residual": "how badly the GAN redraws it after a search for its code",
+    "feature_matching": "how different that redrawing looks to the discriminator",
+    "neighbours": "how far the nearest training samples are, as the discriminator sees them",
+    "mahalanobis": "how far their mean is, in units of their own spread",
+    "transformations": "how badly turns and shifts of it are recognised",
+    "input_neighbours": "how far the nearest training samples are, value by value",
+}
+
+
+def detection_page(result: DetectionResult) -> Path:
+    """Write `report.html` into the folder of a result, and return its path.
+
+    Raises
+    ------
+    DataError
+        It cannot be written; everything else is complete by then.
+    """
+    path = result.out / REPORT
+    partial = path.with_name(f".{REPORT}.{os.getpid()}.part")
+    try:
+        # Names of files may hold bytes that are no text.
+        partial.write_bytes(_page(result).encode("utf-8", "replace"))
+        os.replace(partial, path)
+    except OSError as error:
+        raise DataError(
+            f"cannot write the report {path} ({error.strerror or error}); what it would show is "
+            f"complete in {result.out}: free some space if you want the report, and repeat the "
+            "command"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _page(result: DetectionResult) -> str:
+    here = files("augan.report")
+    body = [
+        _head(result),
+        _distribution(result),
+        _most_anomalous(result),
+        _terms(result),
+        _unreadable(result),
+        _settings(result),
+    ]
+    return Template((here / "page.html").read_text("utf-8")).substitute(
+        title=escape(f"{_verdict(result)} - {Path(result.images).name}"),
+        style=(here / "page.css").read_text("utf-8").strip(),
+        body="\n".join(body),
+    )
+
+
+def _verdict(result: DetectionResult) -> str:
+    return f"{result.num_anomalies:,} of {result.num_scored:,} {result.noun} flagged"
+
+
+def _head(result: DetectionResult) -> str:
+    line = "none" if result.line is None else f"{result.line:.3g}"
+    figures = [
+        (f"{result.noun} scored", f"{result.num_scored:,}", ""),
+        ("flagged", f"{result.num_anomalies:,}", "alarm" if result.num_anomalies else ""),
+        ("could not be read", f"{len(result.unreadable):,}", ""),
+        ("flagged above a score of", line, ""),
+    ]
+    tiles = "".join(
+        f'<div class="{kind}"><dt>{name}</dt><dd>{value}</dd></div>'
+        for name, value, kind in figures
+    )
+    warnings = "".join(f"<li>{escape(text)}</li>" for text in result.warnings)
+    return (
+        f'<header><p class="eyebrow">augan detect &middot; {escape(result.images)}</p>'
+        f"<h1>{_verdict(result)}</h1>"
+        f'<p class="lede">{escape(result.guarantee.sentence)}</p>'
+        f'<dl class="figures">{tiles}</dl></header>'
+        + (f'<ul class="warnings" aria-label="Warnings">{warnings}</ul>' if warnings else "")
+    )
+
+
+def _distribution(result: DetectionResult) -> str:
+    if result.calibration is None or not result.scores.size:
+        return ""
+    kinds = [("new", f"new {result.noun}"), ("flagged", "flagged"), ("old", "calibration")]
+    legend = "".join(f'<li><i class="{kind}"></i>{text}</li>' for kind, text in kinds)
+    figure = histogram(result.calibration.scores, result.scores, result.line, result.noun)
+    return (
+        "<section><h2>Scores</h2>"
+        f'<p class="about">Further right is more anomalous. Good {result.noun} should lie as the '
+        f"{result.calibration.n} calibration {result.noun} do; bars grow with the logarithm of "
+        "their count, so that single ones can be seen.</p>"
+        f'<ul class="legend">{legend}</ul>{figure}</section>'
+    )
+
+
+def _most_anomalous(result: DetectionResult) -> str:
+    if result.noun == "rows":
+        return _section("Most anomalous", "The highest scores, in order.", _ranking(result.shown))
+    about = (
+        "The highest scores, in order: the image, and in gray with its unusual places in colour. "
+        "The colours mean the same in all images. A score can be high although no single place is."
+    )
+    scale = "" if result.heat is None else _scale(result.heat)
+    cards = "".join(_card(image) for image in result.shown)
+    return _section("Most anomalous", about, f'{scale}<ol class="cards">{cards}</ol>')
+
+
+def _card(image: ScoredImage) -> str:
+    name, kind = escape(image.path), "flagged" if image.anomaly else "unflagged"
+    pictures = ""
+    if image.picture is not None:
+        pictures = f'<img alt="{name}" src="{_data_uri(image.picture)}">'
+    if image.overlay is not None:
+        alt = f"{name} in gray, unusual places in colour"
+        pictures += f'<img alt="{alt}" src="{_data_uri(image.overlay)}">'
+    said = f"{escape(image.loudest)} ({image.terms.get(image.loudest, 0):.3g})"
+    return (
+        f'<li class="card {kind}"><div class="pair">{pictures}</div>'
+        f'<p class="verdict">{"FLAGGED" if image.anomaly else "not flagged"}</p><h3>{name}</h3><dl>'
+        f"<dt>score</dt><dd>{image.score:.3g}</dd><dt>p-value</dt><dd>{image.p_value:.2g}</dd>"
+        f"<dt>says most</dt><dd>{said}</dd></dl></li>"
+    )
+
+
+def _scale(heat: Heat) -> str:
+    ramp = ", ".join(f"rgb{colour}" for colour in COLOURS)
+    return (
+        '<div class="scale" role="img" aria-label="Colours of unusual places, from the line to '
+        'twice the highest place of all calibration images">'
+        f'<div class="ramp" style="background:linear-gradient(to right, {ramp})"></div>'
+        f"<p><span>just above the line: {heat.rate:.2g} of good images have such a place</span>"
+        "<span>twice as high as any place of a calibration image</span></p></div>"
+    )
+
+
+def _ranking(shown: Sequence[ScoredImage]) -> str:
+    rows = [
+        (
+            escape(one.path),
+            f"{one.score:.3g}",
+            f"{one.p_value:.2g}",
+            "yes" if one.anomaly else "no",
+            escape(one.loudest),
+        )
+        for one in shown
+    ]
+    return _table(["row", "score", "p-value", "flagged", "says most"], rows, numbers=(1, 2))
+
+
+def _terms(result: DetectionResult) -> str:
+    rows = [
+        (
+            f"{escape(term.name)}<small>{MEANINGS.get(term.name, '')}</small>",
+            *("" if mean is None else f"{mean:.3g}" for mean in (term.flagged, term.others)),
+            f"{term.most:,}",
+        )
+        for term in result.terms
+    ]
+    header = ["term", "mean of flagged", "mean of others", "says most in"]
+    about = (
+        "The score is the sum of these. Each is standardised on normal samples: 0 is usual, 1 is "
+        "one spread above."
+    )
+    return _section("What the score is made of", about, _table(header, rows, numbers=(1, 2, 3)))
+
+
+def _unreadable(result: DetectionResult) -> str:
+    if not result.unreadable:
+        return ""
+    rows = [(escape(path), escape(why)) for path, why in result.unreadable[:MOST_UNREADABLE]]
+    more = len(result.unreadable) - len(rows)
+    about = "They have no score." + (f" {more:,} more are in scores.csv." if more else "")
+    return _section("Could not be read", about, _table(["name", "why"], rows))
+
+
+def _settings(result: DetectionResult) -> str:
+    guarantee = result.guarantee
+    is_fdr = isinstance(guarantee, DiscoveryGuarantee)
+    rate = f"{guarantee.fdr if isinstance(guarantee, DiscoveryGuarantee) else guarantee.far:g}"
+    others = [name for name in result.methods if name != result.method]
+    groups = "" if guarantee.num_groups == guarantee.n else f" of {guarantee.num_groups} groups"
+    ignored = f"{result.ignored:.1%} of each image" if result.ignored else "nothing"
+    values = {
+        "method": result.method + (f" (also in the model: {', '.join(others)})" if others else ""),
+        "false-discovery rate" if is_fdr else "false-alarm rate": rate,
+        "calibrated on": f"{guarantee.n} {result.noun}{groups}",
+        "ignored": ignored if result.noun == "images" else "",
+        "scored": result.images,
+        "model": result.bundle,
+        "version": f"augan {augan.__version__}",
+    }
+    rows = (f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in values.items() if text)
+    return f'<section><h2>Settings</h2><dl class="settings">{"".join(rows)}</dl></section>'
+
+
+def _section(title: str, about: str, body: str) -> str:
+    return f'<section><h2>{title}</h2><p class="about">{about}</p>{body}</section>'
+
+
+def _table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = ()
+) -> str:
+    """Lay out cells that are HTML already."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        kinds = (' class="number"' if i in numbers else "" for i in range(len(cells)))
+        return "".join(f"<{tag}{kind}>{cell}</{tag}>" for cell, kind in zip(cells, kinds))
+
+    body = "".join(f"<tr>{line(cells, 'td')}</tr>" for cells in rows)
+    return f"<table><thead><tr>{line(header, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _data_uri(picture: np.ndarray) -> str:
+    """Return a picture inside a URI: as PNG, or as JPEG where that is smaller."""
+    found = []
+    for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": 90})):
+        stream = io.BytesIO()
+        Image.fromarray(picture).save(stream, kind, **options)
+        found.append((stream.tell(), kind, stream.getvalue()))
+    _, kind, data = min(found)
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
