@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from augan.data.pictures import Pictures
 from augan.detect.detector import Detector
 
 GALLERY = 8  # most anomalous images that are kept for a picture
@@ -48,7 +49,7 @@ class Gallery:
         self,
         detector: Detector,
         names: list[str],
-        stored: np.ndarray,
+        stored: np.ndarray | Pictures,
         terms: np.ndarray,
         p_values: np.ndarray,
     ) -> None:

@@ -71,13 +71,14 @@ class Heat:
 
 
 def native_map(raw: np.ndarray, geometry: Preprocessing, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the map `[S, S, 1]` of a square, or of a large image, in the size (H, W) of its image, `[H, W]`.
+    """Return the raw map `[S, S, 1]` of an image in the image's size (H, W), `[H, W]`.
 
     Averaging and interpolating never raise the highest place, so the line stays valid.
     """
     own = replace(geometry, native_shape=(shape[0], shape[1]))
-    some = Pictures([raw]) if isinstance(own, Patches) else raw[None]
-    return np.asarray(own.to_native(some)[0][:, :, 0])
+    if isinstance(own, Patches):
+        return own.to_native(Pictures([raw]))[0][:, :, 0]
+    return own.to_native(raw[None])[0, :, :, 0]
 
 
 def enlarged(raw: np.ndarray, times: int) -> np.ndarray:

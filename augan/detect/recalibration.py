@@ -170,7 +170,7 @@ def _measured(
     return measured, failures
 
 
-def _measure(detector: Detector, stored: np.ndarray, source: Source) -> np.ndarray:
+def _measure(detector: Detector, stored: np.ndarray | Pictures, source: Source) -> np.ndarray:
     ignored = source.ignored if isinstance(source, ImageSource) else None
     return detector.measure(stored) if ignored is None else ignored.measure(detector, stored)
 
