@@ -17,6 +17,7 @@ from augan.detect.probes import Probes
 from augan.exceptions import DataError
 from augan.gan import keras
 
+INPUTS = 1.5  # weight of plain distance beside those of `augan.detect.probes`
 Part = Features | Probes | Inputs
 
 
@@ -38,10 +39,14 @@ class Auto:
     uses: tuple[str, ...] = Features.uses
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        judge = Probes(models) if "heads" in models else Features(models)
+        has_heads = "heads" in models
+        judge = Probes(models) if has_heads else Features(models)
         is_of_images = len(models["discriminator"].input_shape) == 4
         self._places = Places(models) if is_of_images else None
-        self._parts: dict[str, Part] = {"judge": judge, "inputs": Inputs()}
+        self._parts: dict[str, Part] = {
+            "judge": judge,
+            "inputs": Inputs(INPUTS if has_heads else 1.0),
+        }
         self.terms = tuple(term for part in self._parts.values() for term in part.terms)
 
     def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:

@@ -16,11 +16,18 @@ LEAST = 1e-6  # distance; the logarithm of none would be endless
 
 
 class Inputs:
-    """Logarithm of the distance of pixels, or of a row's values, to those of normal samples."""
+    """Logarithm of the distance of pixels, or of a row's values, to those of normal samples.
+
+    Parameters
+    ----------
+    weight : float
+        Of the term.
+    """
 
     terms: tuple[str, ...] = ("input_neighbours",)
 
-    def __init__(self) -> None:
+    def __init__(self, weight: float = 1.0) -> None:
+        self._weight = weight
         self._reference, self._standard = Reference(), Standardised()
 
     def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
@@ -31,7 +38,7 @@ class Inputs:
 
     def score_terms(self, samples: np.ndarray) -> np.ndarray:
         """Return the standardised distance, float64 `[N, 1]`, higher = more anomalous."""
-        return self._standard(self._raw(samples))
+        return self._standard(self._raw(samples)) * self._weight
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""

@@ -11,6 +11,7 @@ import numpy as np
 from augan.bundle import BUNDLE_NAME, Bundle, save_bundle
 from augan.data.groups import read_groups
 from augan.data.output import check_replaceable
+from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
 from augan.data.tables import is_table_file
 from augan.detect.detector import Detector, add_detectors, methods_in
