@@ -43,10 +43,8 @@ class Auto:
         judge = Probes(models) if has_heads else Features(models)
         is_of_images = len(models["discriminator"].input_shape) == 4
         self._places = Places(models) if is_of_images else None
-        self._parts: dict[str, Part] = {
-            "judge": judge,
-            "inputs": Inputs(INPUTS if has_heads else 1.0),
-        }
+        inputs = Inputs(INPUTS if has_heads else 1.0)
+        self._parts: dict[str, Part] = {"judge": judge, "inputs": inputs}
         self.terms = tuple(term for part in self._parts.values() for term in part.terms)
 
     def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:

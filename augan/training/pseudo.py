@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from augan.data.pictures import Windows
 from augan.data.prepared import AnyPreprocessing
 from augan.data.stacked import Stacked
 from augan.gan import keras
@@ -48,7 +49,7 @@ class Guessed:
 
 def guess_classes(
     classifier: keras.Model,
-    pixels: np.ndarray | Stacked,
+    pixels: np.ndarray | Stacked | Windows,
     classes: np.ndarray,
     preprocessing: AnyPreprocessing,
     *,
@@ -86,7 +87,7 @@ def guess_classes(
 
 def _probabilities(
     classifier: keras.Model,
-    pixels: np.ndarray | Stacked,
+    pixels: np.ndarray | Stacked | Windows,
     preprocessing: AnyPreprocessing,
     rows: np.ndarray,
 ) -> np.ndarray:
