@@ -29,8 +29,9 @@ class Standardised:
                 "the scores of the tune samples are not finite: the networks have diverged; "
                 "train again with a lower learning rate"
             )
-        self._center = terms.mean(axis=0)
-        self._spread = np.maximum(terms.std(axis=0), LEAST_SPREAD)
+        values = terms.astype(np.float64)
+        self._center = values.mean(axis=0)
+        self._spread = np.maximum(values.std(axis=0), LEAST_SPREAD)
         return self
 
     def __call__(self, terms: np.ndarray) -> np.ndarray:

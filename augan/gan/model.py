@@ -59,7 +59,8 @@ class GAN(keras.Model):
         super().__init__(name="gan")
         self.generator, self.discriminator, self.average = generator, discriminator, average
         self.heads, self.places = heads, places
-        self.features = None if heads is None and places is None else feature_blocks(discriminator)
+        self.features = None if heads is None else feature_blocks(discriminator)
+        self._sees = None if places is None else _with_blocks(discriminator)
         self.negatives = config.gan.negatives or ()
         self.settings, self.players = config.gan, (config.generator, config.discriminator)
         self.adversarial_loss = LOSSES[decided(config.gan.loss)]
@@ -144,9 +145,10 @@ class GAN(keras.Model):
     def _judge_alone(self, real: Tensor, classes: Tensor | None) -> Tensor:
         """The discriminator's turn without generated images: what else it is to learn."""
         with tf.GradientTape() as tape:
-            logits = self._judge(real, classes, self._seed(0, _SEE_REAL))
+            logits, blocks = self._look(real, classes, self._seed(0, _SEE_REAL))
             total = tf.reduce_mean(self.adversarial_loss.real(logits))
-            total += self._negative_loss(real, classes, 0) + self._transformation_loss(real, 0)
+            total += self._negative_loss(real, classes, blocks, 0)
+            total += self._transformation_loss(real, 0)
         variables = self._judging
         self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
         return tf.identity(self._losses)
@@ -164,19 +166,29 @@ class GAN(keras.Model):
         return self.generator([noise, classes] if self.conditional else noise, training=True)
 
     def _judge(self, images: Tensor, classes: Tensor | None, seed: Tensor) -> Tensor:
+        return self._look(images, classes, seed)[0]
+
+    def _look(
+        self, images: Tensor, classes: Tensor | None, seed: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The logits of images, and the blocks if the head of places needs them."""
         seen = augment(images, self.diffaug, seed)
-        return self.discriminator([seen, classes] if self.conditional else seen, training=True)
+        inputs = [seen, classes] if self.conditional else seen
+        if self._sees is None:
+            return self.discriminator(inputs, training=True), []
+        logits, *blocks = self._sees(inputs, training=True)
+        return logits, blocks
 
     def _update_discriminator(
         self, real: Tensor, classes: Tensor | None, update: int
     ) -> tuple[Tensor, Tensor]:
         fake = self._generate(classes, tf.shape(real)[0], self._seed(update, _NOISE))
         with tf.GradientTape() as tape:
-            real_logits = self._judge(real, classes, self._seed(update, _SEE_REAL))
+            real_logits, blocks = self._look(real, classes, self._seed(update, _SEE_REAL))
             fake_logits = self._judge(fake, classes, self._seed(update, _SEE_FAKE))
             loss = self._discriminator_loss(real_logits, fake_logits, update)
             total = loss + self._penalty(real, fake, classes, update)
-            total += self._negative_loss(real, classes, update)
+            total += self._negative_loss(real, classes, blocks, update)
             total += self._transformation_loss(real, update)
         variables = self._judging
         self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
@@ -200,25 +212,29 @@ class GAN(keras.Model):
             real, fake, real_share=real_share, fake_share=fake_share
         )
 
-    def _negative_loss(self, real: Tensor, classes: Tensor | None, update: int) -> Tensor:
+    def _negative_loss(
+        self, real: Tensor, classes: Tensor | None, blocks: list[Tensor], update: int
+    ) -> Tensor:
         """Spoilt real images are to be called fake, like the generated ones."""
         if not self.negatives:
             return 0.0
         spoilt = spoil(real, self.negatives, self._seed(update, _SPOIL))
-        logits = self._judge(spoilt, classes, self._seed(update, _SEE_SPOILT))
-        return tf.reduce_mean(self.adversarial_loss.fake(logits)) + self._place_loss(real, spoilt)
+        logits, broken = self._look(spoilt, classes, self._seed(update, _SEE_SPOILT))
+        loss = tf.reduce_mean(self.adversarial_loss.fake(logits))
+        return loss + self._place_loss(real, spoilt, blocks, broken)
 
-    def _place_loss(self, real: Tensor, spoilt: Tensor) -> Tensor:
+    def _place_loss(
+        self, real: Tensor, spoilt: Tensor, blocks: list[Tensor], broken_blocks: list[Tensor]
+    ) -> Tensor:
         """How badly the head of places tells where real images were spoilt.
 
         What is spoilt has half of the weight, however little it is, and in it each image the root
         of its share: a large defect is not everything, nor is a single place.
         """
-        if self.places is None or self.features is None:
+        if self.places is None:
             return 0.0
         whole, broken = (
-            self.places(joined(self.features(images, training=True)), training=True)
-            for images in (real, spoilt)
+            self.places(joined(seen), training=True) for seen in (blocks, broken_blocks)
         )
         stride = real.shape[1] // whole.shape[1]
         wrong = spoilt_places(real, spoilt, stride)
@@ -300,6 +316,12 @@ class GAN(keras.Model):
         keep = tf.minimum(self.settings.ema, (1.0 + step) / (10.0 + step))
         for mean, value in zip(self.average.variables, self.generator.variables):
             mean.assign(keep * mean + (1.0 - keep) * value)
+
+
+def _with_blocks(discriminator: keras.Model) -> keras.Model:
+    """Return images (and classes) -> the logits, and the activations of all blocks."""
+    blocks = feature_blocks(discriminator).outputs
+    return keras.Model(discriminator.inputs, [discriminator.output, *blocks])
 
 
 def _first(data: Any) -> Tensor:

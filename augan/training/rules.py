@@ -123,6 +123,12 @@ RULES: tuple[Rule, ...] = (
         ("gan.places=false",),
     ),
     Rule(
+        "gan.places with gan.diffaug",
+        lambda c: bool(c.gan.places and c.gan.diffaug),
+        "what is shifted is not where it was spoilt",
+        ("gan.diffaug=[]",),
+    ),
+    Rule(
         "gan.places with discriminator.norm=layer",
         lambda c: bool(c.gan.places and c.discriminator.norm == "layer"),
         "layer normalisation mixes all places of an image",
