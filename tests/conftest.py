@@ -30,6 +30,7 @@ def tiny_config() -> Config:
         discriminator__width=8,
         encoder__width=8,
         classifier__width=8,
+        detect__methods=("fanogan",),
     )
 
 

@@ -53,12 +53,18 @@ def test_only_the_calibration_is_new(
             "num_groups": 60,
             "num_left_out": 0,
             "warnings": [],
+            "image_shape": [8, 8],
         },
     }
+    fanogan = Detector.from_bundle(digits_bundle, "fanogan").score(pixels)
+    table = new.tables["calibration-fanogan"]
+    np.testing.assert_array_equal(table["scores"], np.sort(fanogan))
+    lines = [name for name in new.tables if name.startswith(("calibration", "maps"))]
+    assert len(lines) == 4
     undone = replace(
         new,
         detector=digits_bundle.detector,
-        tables={**new.tables, "calibration": digits_bundle.tables["calibration"]},
+        tables={**new.tables, **{name: digits_bundle.tables[name] for name in lines}},
         versions=digits_bundle.versions,
     )
     assert undone.sha256 == before

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 import augan
+from augan.detect.calibration import percent
 from augan.detect.discoveries import DiscoveryGuarantee
 from augan.detect.folder import DetectionResult
 from augan.detect.gallery import ScoredImage
@@ -143,7 +144,7 @@ def _card(image: ScoredImage) -> str:
         f'<li class="card {kind}"><div class="pair">{pictures}</div>'
         f'<p class="verdict">{"FLAGGED" if image.anomaly else "not flagged"}</p><h3>{name}</h3><dl>'
         f"<dt>score</dt><dd>{image.score:.3g}</dd><dt>p-value</dt><dd>{image.p_value:.2g}</dd>"
-        f"<dt>says most</dt><dd>{said}</dd></dl></li>"
+        f"<dt>largest part</dt><dd>{said}</dd></dl></li>"
     )
 
 
@@ -153,7 +154,8 @@ def _scale(heat: Heat) -> str:
         '<div class="scale" role="img" aria-label="Colours of unusual places, from the line to '
         'twice the highest place of all calibration images">'
         f'<div class="ramp" style="background:linear-gradient(to right, {ramp})"></div>'
-        f"<p><span>just above the line: {heat.rate:.2g} of good images have such a place</span>"
+        f"<p><span>just above the line: at most {percent(heat.rate)} of good images have such a "
+        "place</span>"
         "<span>twice as high as any place of a calibration image</span></p></div>"
     )
 
@@ -169,7 +171,7 @@ def _ranking(shown: Sequence[ScoredImage]) -> str:
         )
         for one in shown
     ]
-    return _table(["row", "score", "p-value", "flagged", "says most"], rows, numbers=(1, 2))
+    return _table(["row", "score", "p-value", "flagged", "largest part"], rows, numbers=(1, 2))
 
 
 def _terms(result: DetectionResult) -> str:
@@ -181,7 +183,7 @@ def _terms(result: DetectionResult) -> str:
         )
         for term in result.terms
     ]
-    header = ["term", "mean of flagged", "mean of others", "says most in"]
+    header = ["term", "mean of flagged", "mean of others", "largest part in"]
     about = (
         "The score is the sum of these. Each is standardised on normal samples: 0 is usual, 1 is "
         "one spread above."
