@@ -94,11 +94,13 @@ def _head(result: DetectionResult) -> str:
         f'<div class="{kind}"><dt>{name}</dt><dd>{value}</dd></div>'
         for name, value, kind in figures
     )
-    warnings = "".join(f"<li>{escape(text)}</li>" for text in result.warnings)
+    sentence = result.guarantee.sentence
+    others = [text for text in result.warnings if text.lower() != sentence.lower()]
+    warnings = "".join(f"<li>{escape(text)}</li>" for text in others)
     return (
         f'<header><p class="eyebrow">augan detect &middot; {escape(result.images)}</p>'
         f"<h1>{_verdict(result)}</h1>"
-        f'<p class="lede">{escape(result.guarantee.sentence)}</p>'
+        f'<p class="lede">{escape(sentence)}</p>'
         f'<dl class="figures">{tiles}</dl></header>'
         + (f'<ul class="warnings" aria-label="Warnings">{warnings}</ul>' if warnings else "")
     )
@@ -240,9 +242,9 @@ def _table(
 def _data_uri(picture: np.ndarray) -> str:
     """Return a picture inside a URI: as PNG, or as JPEG where that is smaller."""
     found = []
-    for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": 90})):
+    for kind in ("png", "jpeg"):
         stream = io.BytesIO()
-        Image.fromarray(picture).save(stream, kind, **options)
+        Image.fromarray(picture).save(stream, kind, quality=90)  # PNG has no quality
         found.append((stream.tell(), kind, stream.getvalue()))
     _, kind, data = min(found)
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
