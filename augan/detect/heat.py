@@ -74,7 +74,8 @@ def native_map(raw: np.ndarray, geometry: Preprocessing, shape: tuple[int, ...])
     Averaging and interpolating never raise the highest place, so the line stays valid.
     """
     own = replace(geometry, native_shape=(shape[0], shape[1]))
-    return own.to_native(raw[None])[0, :, :, 0]
+    # What is left to resize is the map of an image that was seen at a scale of its own.
+    return resize(own.to_native(raw[None])[0], shape[0], shape[1])[..., 0]
 
 
 def enlarged(raw: np.ndarray, times: int) -> np.ndarray:

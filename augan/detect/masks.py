@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from augan.data.images import UnreadableImage, read_header, read_image
 from augan.data.preprocessing import Preprocessing
+from augan.detect.heat import native_map
+from augan.detect.ignore import Ignored
 from augan.detect.labels import Labels
 from augan.detect.localisation import MAX_FPR, aupro, pixel_auroc
 from augan.exceptions import DataError
@@ -31,13 +33,18 @@ class Masks:
     without: list[str]
     _maps: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def add(self, names: Sequence[str], maps: np.ndarray, preprocessing: Preprocessing) -> None:
+    def add(
+        self,
+        names: Sequence[str],
+        maps: np.ndarray,
+        preprocessing: Preprocessing,
+        ignored: Ignored | None = None,
+    ) -> None:
         """Keep maps `[N, S, S, 1]` of the model's square, each in the size of its own image."""
-        for name, one in zip(names, maps):
+        for name, raw in zip(names, maps):
             if name in self.masks:
-                height, width = self.masks[name].shape
-                geometry = replace(preprocessing, native_shape=(height, width))
-                self._maps[name] = geometry.to_native(one[None])[0, :, :, 0]
+                one = native_map(raw, preprocessing, self.masks[name].shape)
+                self._maps[name] = one if ignored is None else ignored.blank(one)
 
     def figures(self) -> dict[str, Any]:
         """Return pixel AUROC and AUPRO of all images that have a map."""
