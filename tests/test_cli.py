@@ -535,7 +535,7 @@ def test_detect_ends_with_1_on_request(augan: Augan, digits_bundle: Bundle) -> N
     write_png(Path("mask.png"), image)
     wanted = ("detect", "images", "--far", "0.2", "--json", "--fail-on-anomaly")
     done = invoke(*wanted, "--maps", "--ignore", "mask.png")
-    summary = only_object(done)
+    summary = json.loads(done.stdout)
     assert (done.exit_code, summary["num_anomalies"] > 0) == (1, True)
     out = Path(summary["out"])
     assert Path(summary["report"]) == out / "report.html"

@@ -12,7 +12,7 @@ from string import Template
 import numpy as np
 from PIL import Image
 
-import augan
+from augan.bundle.content import current_versions
 from augan.detect.calibration import percent
 from augan.detect.discoveries import DiscoveryGuarantee
 from augan.detect.folder import DetectionResult
@@ -216,7 +216,7 @@ def _settings(result: DetectionResult) -> str:
         "ignored": ignored if result.noun == "images" else "",
         "scored": result.images,
         "model": result.bundle,
-        "version": f"augan {augan.__version__}",
+        "version": ", ".join(f"{name} {number}" for name, number in current_versions().items()),
     }
     rows = (f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in values.items() if text)
     return f'<section><h2>Settings</h2><dl class="settings">{"".join(rows)}</dl></section>'
