@@ -526,6 +526,30 @@ def test_detect_at_a_rate(augan: Augan, digits_bundle: Bundle) -> None:
     assert 5 < counts[0.5] < 35
 
 
+def test_detect_ends_with_1_on_request(augan: Augan, digits_bundle: Bundle) -> None:
+    add_run(digits_bundle, "a")
+    write_digits(Path("images"), 30)
+    image = np.full((8, 8, 1), 255, np.uint8)
+    image[:4, 4:] = 0
+    write_png(Path("images/odd.png"), image)
+    write_png(Path("mask.png"), image)
+    wanted = ("detect", "images", "--far", "0.2", "--json", "--fail-on-anomaly")
+    done = invoke(*wanted, "--maps", "--ignore", "mask.png")
+    summary = json.loads(done.stdout)
+    assert (done.exit_code, summary["num_anomalies"] > 0) == (1, True)
+    out = Path(summary["out"])
+    assert Path(summary["report"]) == out / "report.html"
+    assert (out / "report.html").is_file()
+    assert (out / "scores.csv").is_file()
+    assert len(list((out / "maps").iterdir())) == 31
+    assert (summary["method"], summary["methods"]) == ("auto", ["auto", "fanogan"])
+    assert summary["ignored"] == 0.75
+    assert augan(*wanted[:-1]).exit_code == 0
+    quiet = invoke("detect", "images/000.png", "--far", "0.01", "--fail-on-anomaly")
+    assert quiet.exit_code == ("1 of 1" in quiet.stdout)
+    assert "Exit with 1" in re.sub(r"[\s│]+", " ", invoke("detect", "--help").stdout)
+
+
 def test_inspect(augan: Augan, digits_bundle: Bundle) -> None:
     file = add_run(digits_bundle, "a")
     shown = only_object(augan("inspect", "runs/a", "--json"))
@@ -676,6 +700,10 @@ WRONG = [
     ("detect images --fdr 0.001", ["999", "99"]),
     ("detect images --fdr 0", ["between 0 and 1"]),
     ("detect images --far 0.1 --fdr 0.1", ["far", "fdr", "choose one"]),
+    ("detect images --method anogan", ["no detector 'anogan'", "auto, fanogan"]),
+    ("detect images --ignore missing.png", ["missing.png"]),
+    ("detect images --ignore images/000.png --out images", ["images", "other files"]),
+    ("evaluate detection images --labels folders --method anogan", ["auto, fanogan"]),
     ("detect images --out busy", ["busy"]),
     ("calibrate missing images", ["missing"]),
     ("calibrate damaged images", ["damaged"]),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augan import detect_folder
+from augan import calibrate, detect_folder
 from augan.bundle import Bundle, read_weights, restore_network
 from augan.data.builtin import digits
 from augan.data.images import write_png
@@ -15,7 +15,7 @@ from augan.detect.detector import METHODS, Detector
 from augan.detect.folder import CHUNK, SCORES, default_out
 from augan.exceptions import BundleError, ConfigError, DataError
 
-TERMS = ["image_residual", "feature_residual"]
+TERMS = ["neighbours", "mahalanobis", "input_neighbours"]
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,12 @@ def tree(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def overlays(out: Path) -> set[str]:
+    """The files that should show what is flagged."""
+    flagged = (row["path"] for row in read_rows(out) if row["anomaly"] == "1")
+    return {f"overlays/{path}.png" for path in flagged}
 
 
 def test_the_table_is_what_the_detector_says(
@@ -125,7 +131,7 @@ def test_unreadable_files_keep_their_place(
     rows = read_rows(tmp_path / "out")
     assert [row["path"] for row in rows] == ["a.png", "b.png", "c.png", "d.png", "e.png"]
     for row in (rows[1], rows[3]):
-        assert [row[name] for name in ("score", "p_value", "anomaly", *TERMS)] == [""] * 5
+        assert [row[name] for name in ("score", "p_value", "anomaly", *TERMS)] == [""] * 6
     readable = [rows[i] for i in (0, 2, 4)]
     np.testing.assert_array_equal(numbers(readable), detector.score(pixels[:3]))
     assert result.num_scored == 3
@@ -157,7 +163,7 @@ def test_whole_chunks_of_unreadable_files(
     result = detect_folder(digits_bundle, images, tmp_path / "out")
     with open(tmp_path / "out" / SCORES, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
-    assert {len(row) for row in rows} == {6}
+    assert {len(row) for row in rows} == {7}
     assert len(rows) == 1 + CHUNK + 3
     assert [row[0] for row in rows[-2:]] == ["z1.png", "z2.png"]
     assert [float(row[1]) for row in rows[-2:]] == detector.score(pixels[:2]).tolist()
@@ -167,13 +173,20 @@ def test_whole_chunks_of_unreadable_files(
 def test_the_most_anomalous_are_the_highest_scores(
     digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
-    result = detect_folder(digits_bundle, folder, tmp_path / "out")
-    scores = numbers(read_rows(tmp_path / "out"))
-    worst = np.argsort(-scores)[:8]
-    assert [image.path for image in result.most_anomalous] == [f"{i:03d}.png" for i in worst]
-    assert [image.score for image in result.most_anomalous] == scores[worst].tolist()
-    for image, row in zip(result.most_anomalous, worst):
+    result = detect_folder(digits_bundle, folder, tmp_path / "out", method="fanogan")
+    rows = read_rows(tmp_path / "out")
+    scores = numbers(rows)
+    worst = np.argsort(-scores)[:24]
+    assert [image.path for image in result.shown] == [f"{i:03d}.png" for i in worst]
+    assert [image.score for image in result.shown] == scores[worst].tolist()
+    assert len(result.most_anomalous) == 8
+    for image, row in zip(result.shown, worst):
         np.testing.assert_array_equal(image.image, pixels[row])
+        assert image.terms == {name: float(rows[row][name]) for name in image.terms}
+        assert image.picture is not None
+        assert image.picture.shape == (256, 256, 3)
+    for image in result.most_anomalous:
+        assert image.reconstruction is not None
         assert image.reconstruction.shape == image.image.shape
 
 
@@ -183,8 +196,9 @@ def test_the_result_is_replaced_whole(
     out = tmp_path / "out"
     detect_folder(digits_bundle, write_images(tmp_path / "few", pixels[:2]), out)
     (out / "stale.txt").write_text("from before")
-    detect_folder(digits_bundle, folder, out)
-    assert tree(out).keys() == {SCORES}
+    result = detect_folder(digits_bundle, folder, out)
+    assert tree(out).keys() == {SCORES, *overlays(out)}
+    assert len(overlays(out)) == result.num_anomalies
     assert len(read_rows(out)) == 70
     assert {path.name for path in tmp_path.iterdir()} == {"out", "few"}
 
@@ -219,7 +233,7 @@ def test_scoring_changes_no_weight(
     digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
     models = {role: restore_network(digits_bundle, role) for role in METHODS["fanogan"].needs}
-    method = METHODS["fanogan"](models).restore(digits_bundle.tables["detector"])
+    method = METHODS["fanogan"](models).restore(digits_bundle.tables["detector-fanogan"])
     before = {role: read_weights(model) for role, model in models.items()}
     images = (pixels / 127.5 - 1).astype(np.float32)
     first = method.score_terms(images)
@@ -234,9 +248,11 @@ def test_scoring_changes_no_weight(
     assert digits_bundle.sha256 == sha256
 
 
-def test_reconstructions_depend_on_the_image(detector: Detector, pixels: np.ndarray) -> None:
+def test_reconstructions_depend_on_the_image(
+    digits_bundle: Bundle, detector: Detector, pixels: np.ndarray
+) -> None:
     images = detector.preprocessing.scale(pixels[:30])
-    again = detector.method.reconstruct(images)
+    again = Detector.from_bundle(digits_bundle, "fanogan").method.reconstruct(images)
     assert again.shape == images.shape
     assert np.abs(again).max() <= 1
     # By how much is asked of a trained model, in test_cli.
@@ -316,7 +332,7 @@ class TestFalseDiscoveryRate:
         assert [image.anomaly for image in result.most_anomalous] == [True] * 8
         assert result.guarantee.to_dict()["smallest_count"] == 7
         assert "7 or more are flagged, or none" in result.guarantee.sentence
-        assert tree(tmp_path / "out").keys() == {SCORES}
+        assert tree(tmp_path / "out").keys() == {SCORES, *overlays(tmp_path / "out")}
 
     def test_the_scores_are_those_of_a_false_alarm_rate(
         self, digits_bundle: Bundle, incoming: Path, tmp_path: Path
@@ -352,6 +368,56 @@ class TestFalseDiscoveryRate:
         with pytest.raises(ConfigError, match=message):
             detect_folder(digits_bundle, folder, tmp_path / "out", far=far, fdr=fdr)
         assert not (tmp_path / "out").exists()
+
+
+def test_a_method_that_the_bundle_carries_scores(
+    digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
+) -> None:
+    result = detect_folder(digits_bundle, folder, tmp_path / "out", method="fanogan")
+    rows = read_rows(tmp_path / "out")
+    assert list(rows[0])[4:] == ["image_residual", "feature_residual"]
+    expected = Detector.from_bundle(digits_bundle, "fanogan").score(pixels)
+    np.testing.assert_array_equal(numbers(rows), expected)
+    said = result.to_dict()
+    assert (said["method"], said["methods"]) == ("fanogan", ["auto", "fanogan"])
+    with pytest.raises(BundleError, match="no detector 'anogan', only auto, fanogan"):
+        detect_folder(digits_bundle, folder, tmp_path / "other", method="anogan")
+    assert not (tmp_path / "other").exists()
+
+
+def test_images_of_another_size_warn(
+    digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    images = write_images(tmp_path / "images", pixels[:20])
+    assert detect_folder(digits_bundle, images, tmp_path / "out").warnings == []
+    large = write_images(tmp_path / "large", pixels[:3].repeat(2, axis=1).repeat(2, axis=2))
+    write_images(images, pixels[:3].repeat(2, axis=1), ["b.png", "a.png", "c.png"])
+    (warning,) = detect_folder(digits_bundle, images, tmp_path / "out").warnings
+    assert "3 of 23 images are not of the usual size, 8 x 8 pixels, for example a.png" in warning
+    # What counts is the last calibration.
+    anew = calibrate(digits_bundle, large)
+    assert not any("usual size" in text for text in warnings_of(anew, large, tmp_path))
+    assert any("3 of 3" in text for text in warnings_of(digits_bundle, large, tmp_path))
+    several = replace(
+        digits_bundle, preprocessing={**digits_bundle.preprocessing, "native_shape": None}
+    )
+    assert not any("usual size" in text for text in warnings_of(several, large, tmp_path))
+
+
+def warnings_of(bundle: Bundle, images: Path, tmp_path: Path) -> list[str]:
+    return detect_folder(bundle, images, tmp_path / "out").warnings
+
+
+def test_what_each_term_said(digits_bundle: Bundle, folder: Path, tmp_path: Path) -> None:
+    result = detect_folder(digits_bundle, folder, tmp_path / "out", far=0.2)
+    rows = read_rows(tmp_path / "out")
+    flags = np.array([row["anomaly"] == "1" for row in rows])
+    values = np.stack([numbers(rows, term) for term in TERMS], axis=1)
+    assert [term.name for term in result.terms] == TERMS
+    np.testing.assert_allclose([t.flagged for t in result.terms], values[flags].mean(axis=0))
+    np.testing.assert_allclose([t.others for t in result.terms], values[~flags].mean(axis=0))
+    counts = np.bincount(values[flags].argmax(axis=1), minlength=len(TERMS))
+    assert [term.most for term in result.terms] == counts.tolist()
 
 
 def test_a_bundle_without_detector_or_calibration_is_refused(

@@ -53,6 +53,7 @@ def test_only_the_calibration_is_new(
             "num_groups": 60,
             "num_left_out": 0,
             "warnings": [],
+            "image_shape": [8, 8],
         },
     }
     fanogan = Detector.from_bundle(digits_bundle, "fanogan").score(pixels)

@@ -315,6 +315,12 @@ class TestCommands:
         assert done.returncode == 0, done.stderr
         assert "of 240 rows flagged" in done.stdout
         assert (tmp_path / "runs" / "latest" / "detect-parts" / "scores.csv").is_file()
+        page = (tmp_path / "runs" / "latest" / "detect-parts" / "report.html").read_text("utf-8")
+        assert "of 240 rows flagged" in page
+        assert "<img" not in page
+        for wrong in (("--maps",), ("--ignore", "mask.png")):
+            done = self.run("detect", table, *wrong, cwd=tmp_path)
+            assert (done.returncode, done.stderr.count("error: ")) == (2, 1)
 
     @pytest.mark.slow
     def test_an_error_is_one_line(self, table: Path, tmp_path: Path) -> None:

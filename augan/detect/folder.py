@@ -18,7 +18,7 @@ from augan.detect.drift import Drift, find_drift
 from augan.detect.gallery import GALLERY, Gallery, ScoredImage
 from augan.detect.heat import Heat
 from augan.detect.ignore import ignored_by
-from augan.detect.pictures import MAPS, OVERLAYS, Painter
+from augan.detect.painter import MAPS, OVERLAYS, Painter
 from augan.detect.scores import SCORES, UNDECIDED, Term, Undecided, flag
 from augan.detect.sources import CHUNK, ImageSource, Source, open_source, usual_shape
 from augan.exceptions import BundleError, DataError

@@ -13,6 +13,7 @@ stretched from the least to the most of one image: equal colours mean the same i
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -76,9 +77,10 @@ def native_map(raw: np.ndarray, geometry: Preprocessing, shape: tuple[int, ...])
     Averaging and interpolating never raise the highest place, so the line stays valid.
     """
     own = replace(geometry, native_shape=(shape[0], shape[1]))
-    if isinstance(own, Patches):
-        return own.to_native(Pictures([raw]))[0][:, :, 0]
-    return own.to_native(raw[None])[0, :, :, 0]
+    one: Any = Pictures([raw]) if isinstance(own, Patches) else raw[None]
+    some = own.to_native(one)
+    # What is left to resize is the map of an image that was seen at a scale of its own.
+    return resize(some[0], shape[0], shape[1])[..., 0]
 
 
 def enlarged(raw: np.ndarray, times: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from scipy.ndimage import distance_transform_edt
 
 from augan.bundle import Bundle
 from augan.data.images import read_image
+from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
 from augan.detect.detector import Detector
 from augan.detect.heat import native_map
@@ -101,7 +102,7 @@ class Ignored:
         """Return a map `[H, W]` with 0, the least there is, in the ignored places."""
         return np.where(self.mask, one.dtype.type(0), one)
 
-    def measure(self, detector: Detector, squares: np.ndarray) -> np.ndarray:
+    def measure(self, detector: Detector, squares: np.ndarray | Pictures) -> np.ndarray:
         """Do what `Detector.measure` does, of filled images: ignored places are never highest."""
         geometry, shape = detector.preprocessing, self.mask.shape
         if not isinstance(geometry, Preprocessing):

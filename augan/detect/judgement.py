@@ -13,7 +13,6 @@ import numpy as np
 
 from augan.bundle import Bundle
 from augan.data.output import check_replaceable, output_folder
-from augan.data.preprocessing import Preprocessing
 from augan.detect.detector import Detector, methods_in
 from augan.detect.ignore import Ignored
 from augan.detect.judge import Judge, Scored
@@ -163,8 +162,8 @@ def _score(
         everybody = {"": detector.score(stored), **opponents.scores(squares)}
         for name, scores in everybody.items():
             parts.setdefault(name, []).append(scores)
-        if masks is not None and isinstance(preprocessing, Preprocessing):
-            masks.add(names, detector.maps(stored), preprocessing)
+        if masks is not None and isinstance(source, ImageSource):
+            masks.add(names, detector.maps(stored), source.preprocessing, source.ignored)
     result.scores = {name: np.concatenate(scores) for name, scores in parts.items()}
     if trained_on:
         result.warnings.append(

@@ -12,6 +12,7 @@ from augan.data.images import UnreadableImage, read_header, read_image
 from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
 from augan.detect.heat import native_map
+from augan.detect.ignore import Ignored
 from augan.detect.labels import Labels
 from augan.detect.localisation import MAX_FPR, aupro, pixel_auroc
 from augan.exceptions import DataError
@@ -34,12 +35,17 @@ class Masks:
     _maps: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(
-        self, names: Sequence[str], maps: np.ndarray | Pictures, preprocessing: Preprocessing
+        self,
+        names: Sequence[str],
+        maps: np.ndarray | Pictures,
+        preprocessing: Preprocessing,
+        ignored: Ignored | None = None,
     ) -> None:
         """Keep maps as the detector draws them, each in the size of its own image."""
-        for name, one in zip(names, maps):
+        for name, raw in zip(names, maps):
             if name in self.masks:
-                self._maps[name] = native_map(one, preprocessing, self.masks[name].shape)
+                one = native_map(raw, preprocessing, self.masks[name].shape)
+                self._maps[name] = one if ignored is None else ignored.blank(one)
 
     def figures(self) -> dict[str, Any]:
         """Return pixel AUROC and AUPRO of all images that have a map."""

@@ -29,9 +29,11 @@ def augmentation_figure(result: AugmentationResult) -> Path | None:
 def detection_figure(result: DetectionResult, preprocessing: AnyPreprocessing) -> Path | None:
     """Write the most anomalous images, a column each: image, what the GAN draws, difference.
 
-    A method that draws nothing shows the images alone; there is no picture of a table.
+    A method that draws nothing shows the images alone; there is no picture of a table, nor of
+    images in sizes of their own, which `report.html` shows.
     """
-    if not isinstance(preprocessing, Preprocessing):
+    shapes = {scored.image.shape for scored in result.most_anomalous}
+    if not isinstance(preprocessing, Preprocessing) or len(shapes) > 1:
         return None
     images = np.stack([scored.image for scored in result.most_anomalous])
     rows = [preprocessing.displayable(images)]

@@ -119,9 +119,10 @@ def _panel(axis: Axis, counts: np.ndarray, kinds: np.ndarray, title: str) -> str
         for i, (height, kind) in enumerate(zip(100 * np.log1p(counts) / top, kinds))
         if height
     )
-    marks = [n for n in (1, 10, 100, 1000, 10_000, 100_000) if math.log1p(n) <= top]
+    most = max(1, int(counts.max()))
+    marks = [n for n in (1, 10, 100, 1000, 10_000) if math.log1p(n) < 0.8 * top] + [most]
     numbers = "".join(
-        f'<span style="bottom:{100 * math.log1p(n) / top:.2f}%">{n:,}</span>' for n in marks[-3:]
+        f'<span style="bottom:{100 * math.log1p(n) / top:.2f}%">{n:,}</span>' for n in marks
     )
     summary = f"{title}: {int(counts.sum())} in {int((counts > 0).sum())} bins"
     return (

@@ -12,7 +12,8 @@ from string import Template
 import numpy as np
 from PIL import Image
 
-import augan
+from augan.bundle.content import current_versions
+from augan.detect.calibration import percent
 from augan.detect.discoveries import DiscoveryGuarantee
 from augan.detect.folder import DetectionResult
 from augan.detect.gallery import ScoredImage
@@ -93,11 +94,13 @@ def _head(result: DetectionResult) -> str:
         f'<div class="{kind}"><dt>{name}</dt><dd>{value}</dd></div>'
         for name, value, kind in figures
     )
-    warnings = "".join(f"<li>{escape(text)}</li>" for text in result.warnings)
+    sentence = result.guarantee.sentence
+    others = [text for text in result.warnings if text.lower() != sentence.lower()]
+    warnings = "".join(f"<li>{escape(text)}</li>" for text in others)
     return (
         f'<header><p class="eyebrow">augan detect &middot; {escape(result.images)}</p>'
         f"<h1>{_verdict(result)}</h1>"
-        f'<p class="lede">{escape(result.guarantee.sentence)}</p>'
+        f'<p class="lede">{escape(sentence)}</p>'
         f'<dl class="figures">{tiles}</dl></header>'
         + (f'<ul class="warnings" aria-label="Warnings">{warnings}</ul>' if warnings else "")
     )
@@ -143,7 +146,7 @@ def _card(image: ScoredImage) -> str:
         f'<li class="card {kind}"><div class="pair">{pictures}</div>'
         f'<p class="verdict">{"FLAGGED" if image.anomaly else "not flagged"}</p><h3>{name}</h3><dl>'
         f"<dt>score</dt><dd>{image.score:.3g}</dd><dt>p-value</dt><dd>{image.p_value:.2g}</dd>"
-        f"<dt>says most</dt><dd>{said}</dd></dl></li>"
+        f"<dt>largest part</dt><dd>{said}</dd></dl></li>"
     )
 
 
@@ -153,7 +156,8 @@ def _scale(heat: Heat) -> str:
         '<div class="scale" role="img" aria-label="Colours of unusual places, from the line to '
         'twice the highest place of all calibration images">'
         f'<div class="ramp" style="background:linear-gradient(to right, {ramp})"></div>'
-        f"<p><span>just above the line: {heat.rate:.2g} of good images have such a place</span>"
+        f"<p><span>just above the line: at most {percent(heat.rate)} of good images have such a "
+        "place</span>"
         "<span>twice as high as any place of a calibration image</span></p></div>"
     )
 
@@ -169,7 +173,7 @@ def _ranking(shown: Sequence[ScoredImage]) -> str:
         )
         for one in shown
     ]
-    return _table(["row", "score", "p-value", "flagged", "says most"], rows, numbers=(1, 2))
+    return _table(["row", "score", "p-value", "flagged", "largest part"], rows, numbers=(1, 2))
 
 
 def _terms(result: DetectionResult) -> str:
@@ -181,7 +185,7 @@ def _terms(result: DetectionResult) -> str:
         )
         for term in result.terms
     ]
-    header = ["term", "mean of flagged", "mean of others", "says most in"]
+    header = ["term", "mean of flagged", "mean of others", "largest part in"]
     about = (
         "The score is the sum of these. Each is standardised on normal samples: 0 is usual, 1 is "
         "one spread above."
@@ -212,7 +216,7 @@ def _settings(result: DetectionResult) -> str:
         "ignored": ignored if result.noun == "images" else "",
         "scored": result.images,
         "model": result.bundle,
-        "version": f"augan {augan.__version__}",
+        "version": ", ".join(f"{name} {number}" for name, number in current_versions().items()),
     }
     rows = (f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in values.items() if text)
     return f'<section><h2>Settings</h2><dl class="settings">{"".join(rows)}</dl></section>'
@@ -238,9 +242,9 @@ def _table(
 def _data_uri(picture: np.ndarray) -> str:
     """Return a picture inside a URI: as PNG, or as JPEG where that is smaller."""
     found = []
-    for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": 90})):
+    for kind in ("png", "jpeg"):
         stream = io.BytesIO()
-        Image.fromarray(picture).save(stream, kind, **options)
+        Image.fromarray(picture).save(stream, kind, quality=90)  # PNG has no quality
         found.append((stream.tell(), kind, stream.getvalue()))
     _, kind, data = min(found)
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from augan.data.images import write_png
+from augan.data.pictures import Pictures
 from augan.detect.detector import Detector
 from augan.detect.gallery import ScoredImage
 from augan.detect.heat import MEANING, Heat, native_map
@@ -39,7 +40,9 @@ class Painter:
         line = detector.map_calibration
         self.heat = None if line is None else Heat(line, rate)
 
-    def write_maps(self, folder: Path, names: Sequence[str], squares: np.ndarray) -> None:
+    def write_maps(
+        self, folder: Path, names: Sequence[str], squares: np.ndarray | Pictures
+    ) -> None:
         """Write the map of each image that was read last, in calibrated units and its own size."""
         if self.heat is None:
             return
