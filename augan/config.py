@@ -119,6 +119,8 @@ class TrainingSection(Section):
 class DetectSection(Section):
     method: Method = "auto"
     methods: tuple[Method, ...] = ()  # more that the bundle carries, for `detect --method`
+    # Suspected share of dirty training images, which are set aside; then nothing is guaranteed.
+    trim: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     far: Rate | None = None  # false-alarm rate; None: 0.05, or the smallest one supported
 
 

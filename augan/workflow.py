@@ -24,7 +24,8 @@ from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing, training_samples
 from augan.data.splits import Split, make_split
 from augan.data.stacked import Stacked
-from augan.detect.detector import Detector, add_detectors, method_class, methods_of
+from augan.detect.detector import add_detectors, method_class, methods_of
+from augan.detect.fitting import fit_detector
 from augan.exceptions import BundleError, DataError
 from augan.gan.inference import Inference
 from augan.training.checkpoints import Checkpoints
@@ -371,21 +372,17 @@ def _classifier_accuracy(material: _Material, networks: TrainedNetworks) -> dict
 
 
 def _add_detector(bundle: Bundle, material: _Material, networks: TrainedNetworks) -> None:
-    split, groups = material.split, material.dataset.groups
-    detectors = []
-    for method in methods_of(material.config.detect):
-        detector = Detector.fit(
+    settings = material.config.detect
+    detectors = [
+        fit_detector(
             method,
             networks.models,
             material.preprocessing,
             material.stored,
-            fit=split.fit,
-            tune=split.tune,
+            material.split,
+            groups=material.dataset.groups,
+            trim=settings.trim,
         )
-        detector.calibrate(
-            material.stored,
-            None if groups is None else groups[split.calibrate],
-            rows=split.calibrate,
-        )
-        detectors.append(detector)
-    add_detectors(bundle, detectors)
+        for method in methods_of(settings)
+    ]
+    add_detectors(bundle, detectors, settings.trim)

@@ -219,11 +219,15 @@ class Detector:
         )
 
 
-def add_detectors(bundle: Bundle, detectors: Sequence[Detector]) -> None:
-    """Put detectors into a bundle; the first is the one that scores unless told otherwise."""
+def add_detectors(bundle: Bundle, detectors: Sequence[Detector], trim: float = 0.0) -> None:
+    """Put detectors into a bundle; the first is the one that scores unless told otherwise.
+
+    `trim` is the share of samples that was set aside before they were fitted and calibrated.
+    """
     terms = {detector.method.name: list(detector.method.terms) for detector in detectors}
     first = detectors[0].method.name
     bundle.detector = {"method": first, "terms": terms.pop(first), "others": terms}
+    bundle.detector |= {"trim": trim} if trim else {}
     for detector in detectors:
         suffix = _suffix(detector.method.name, first)
         lines = {"calibration": detector.calibration, "maps": detector.map_calibration}

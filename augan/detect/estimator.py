@@ -1,23 +1,26 @@
 """The detector as a scikit-learn estimator, of images and of tables."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Real
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from augan.bundle import Bundle
+from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.data.columns import Columns
-from augan.data.dataset import from_arrays
+from augan.data.dataset import Dataset, from_arrays
 from augan.data.prepared import Stored, stored_samples, training_samples
 from augan.data.rows import as_image_array, num_axes, seed_from
 from augan.data.splits import Split, make_split
 from augan.data.tables import as_frame, is_frame
 from augan.detect.calibration import images_needed
 from augan.detect.detector import Detector, add_detectors, method_class
+from augan.detect.fitting import fit_detector
 from augan.exceptions import ConfigError
 from augan.training.defaults import resolve
 from augan.training.networks import TrainingData, train_networks
@@ -41,6 +44,12 @@ class GANDetector(OutlierMixin, BaseEstimator):
     contamination : "auto" or float in (0, 0.5]
         With `far=None`, the share of the training rows that is flagged; "auto" is 0.05. No
         statement about new images follows from it.
+    trim : float in [0, 0.5]
+        Suspected share of dirty rows. So many of the highest scores are set aside before the
+        detector is fitted for good, and `far` then guarantees nothing.
+    bundle : Bundle, path or None
+        A trained bundle or run folder with a detector of `method`: nothing is trained, and all rows
+        given to `fit`, which must be new to it, only draw the line. None: train.
     image_shape : tuple (H, W) or (H, W, C), or None
         How rows `[N, H * W * C]` become images; not needed for arrays `[N, H, W, C]`. None: rows
         are those of a table, a DataFrame or an array `[N, F]` of numbers.
@@ -75,6 +84,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
         method: str = "auto",
         far: float | None = None,
         contamination: float | Literal["auto"] = "auto",
+        trim: float = 0.0,
+        bundle: Bundle | str | Path | None = None,
         image_shape: tuple[int, ...] | None = None,
         steps: int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -82,6 +93,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
         self.method = method
         self.far = far
         self.contamination = contamination
+        self.trim = trim
+        self.bundle = bundle
         self.image_shape = image_shape
         self.steps = steps
         self.random_state = random_state
@@ -101,55 +114,75 @@ class GANDetector(OutlierMixin, BaseEstimator):
         ConfigError
             If a parameter is out of range, or the rows are too few for `far`.
         """
-        contamination = self._checked_contamination()
+        contamination, trim = self._checked_contamination(), self._checked_trim()
         dataset = from_arrays(self._samples(X, reset=True), groups=groups)
-        settings = Config(seed=seed_from(self.random_state), task="detect")
-        config, preprocessing = resolve(
-            settings.replace(
-                training__steps=self.steps, detect__far=self.far, detect__method=self.method
-            ),
-            dataset,
+        if self.bundle is None:
+            stored = self._train(dataset, trim)
+        else:
+            stored = self._take_over(dataset, self.bundle)
+        self.offset_ = self._offset(stored, contamination)
+        return self
+
+    def _train(self, dataset: Dataset, trim: float) -> Stored:
+        """Train networks, fit and perhaps calibrate the detector; return the stored samples."""
+        settings = Config(seed=seed_from(self.random_state), task="detect").replace(
+            training__steps=self.steps,
+            detect__far=self.far,
+            detect__method=self.method,
+            detect__trim=trim,
         )
+        config, preprocessing = resolve(settings, dataset)
         config = config.replace(training__max_minutes=None)  # the same result however busy
-        squares = stored_samples(dataset.images, preprocessing)
+        stored = stored_samples(dataset.images, preprocessing)
         split = make_split(
             len(dataset),
             seed=config.seed,
             groups=dataset.groups,
             calibrate=self.far is not None,
         )
-        if self.far is not None and len(split.calibrate) < images_needed(self.far):
-            raise ConfigError(
-                f"a false-alarm rate of {self.far} needs {images_needed(self.far)} calibration "
-                f"{dataset.noun}, but of {len(dataset)} rows {len(split.calibrate)} calibrate; "
-                f"choose a larger far, or give more normal {dataset.noun}"
-            )
-        samples, rows_of = training_samples(squares, preprocessing)
+        self._check_count(len(split.calibrate), len(dataset), dataset.noun)
+        samples, rows_of = training_samples(stored, preprocessing)
         data = TrainingData(samples, None, 0, preprocessing, rows=rows_of(split.fit))
         needs = method_class(config.detect.method, preprocessing).needs
         parts = ("gan", "encoder") if "encoder" in needs else ("gan",)
         networks = train_networks(config, data, Plan(parts, config.training.steps))
-        detector = Detector.fit(
+        self._detector = fit_detector(
             config.detect.method,
             networks.models,
             preprocessing,
-            squares,
-            fit=split.fit,
-            tune=_tuning(split),
+            stored,
+            replace(split, tune=_tuning(split)),
+            groups=dataset.groups,
+            trim=trim,
         )
-        if self.far is not None:
-            held_out = None if dataset.groups is None else dataset.groups[split.calibrate]
-            detector.calibrate(squares[split.calibrate], held_out)
         self.bundle_ = Bundle(
             config=config.to_dict(),
             data={"name": dataset.name, "num_images": len(dataset)},
             preprocessing=preprocessing.to_dict(),
             networks=networks.for_bundle(),
         )
-        add_detectors(self.bundle_, [detector])
+        add_detectors(self.bundle_, [self._detector], trim)
+        return stored
+
+    def _take_over(self, dataset: Dataset, given: Bundle | str | Path) -> Stored:
+        """Take the networks and the scorer of a bundle; X only draws the line."""
+        bundle = given if isinstance(given, Bundle) else load_bundle(given)
+        detector = Detector.from_bundle(bundle, self.method)
+        stored = stored_samples(dataset.images, detector.preprocessing)
+        self._check_count(len(dataset), len(dataset), dataset.noun)
+        detector.calibrate(stored, dataset.groups)
         self._detector = detector
-        self.offset_ = self._offset(squares, contamination)
-        return self
+        self.bundle_ = replace(bundle, tables=dict(bundle.tables))
+        add_detectors(self.bundle_, [detector])
+        return stored
+
+    def _check_count(self, calibrating: int, total: int, noun: str) -> None:
+        if self.far is not None and calibrating < images_needed(self.far):
+            raise ConfigError(
+                f"a false-alarm rate of {self.far} needs {images_needed(self.far)} calibration "
+                f"{noun}, but of {total} rows {calibrating} calibrate; "
+                f"choose a larger far, or give more normal {noun}"
+            )
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return how normal each image or row is, float64 `[N]`, higher = more normal."""
@@ -201,6 +234,11 @@ class GANDetector(OutlierMixin, BaseEstimator):
         raise ConfigError(
             f"contamination must be 'auto' or a number in (0, 0.5], got {self.contamination!r}"
         )
+
+    def _checked_trim(self) -> float:
+        if isinstance(self.trim, Real) and 0 <= self.trim <= 0.5:
+            return float(self.trim)
+        raise ConfigError(f"trim must be a number in [0, 0.5], got {self.trim!r}")
 
     def _loaded(self) -> Detector:
         if not hasattr(self, "_detector"):

@@ -104,7 +104,7 @@ class Features:
         doubts = [self._doubt(self._heads, samples, kind) for kind in PROBES]
         return features, tf.add_n(doubts) / len(doubts)
 
-    def _doubt(self, heads: keras.Model, images: Tensor, kind: tuple[int, int, int]) -> Tensor:
+    def _doubt(self, heads: keras.Model, images: Tensor, kind: tuple[int, int, int, int]) -> Tensor:
         deep = self._joined.blocks(transform(images, kind), training=False)[-1]
         logits = heads(tf.reshape(deep, (deep.shape[0], -1)), training=False)
         return surprise(logits, tf.repeat(tf.constant([kind]), deep.shape[0], axis=0))

@@ -15,6 +15,7 @@ from augan.detect.decision import Rule, choose_rule, decide
 from augan.detect.detector import Detector, methods_in
 from augan.detect.discoveries import DiscoveryGuarantee
 from augan.detect.drift import Drift, find_drift
+from augan.detect.fitting import broken_promise
 from augan.detect.gallery import GALLERY, Gallery, ScoredImage
 from augan.detect.heat import Heat
 from augan.detect.ignore import ignored_by
@@ -184,6 +185,7 @@ def detect_folder(
         if painter is not None:
             painter.write_overlays(partial / OVERLAYS, flagged.names)
             shown = painter.shown(shown)
+    foreign = foreign or broken_promise(bundle)
     decision = decision if foreign is None else decision.without_guarantee(foreign)
     drift = find_drift(calibration, scores, noun)
     said = [foreign, *source.warnings, rule.warning, drift.sentence, decision.warning]

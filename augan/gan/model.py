@@ -39,7 +39,7 @@ class GAN(keras.Model):
         function of the seed and the step alone, so a resumed run repeats.
     heads : keras.Model or None
         Features of the discriminator's last block `[N, F]` -> logits of the transformations
-        `[N, 10]`, trained with it; see `augan.gan.transformations`.
+        `[N, 13]`, trained with it; see `augan.gan.transformations`.
     places : keras.Model or None
         Joined blocks `[N, H, W, F]` -> logits of each place, trained with it to find what
         `gan.negatives` spoilt; see `augan.gan.networks.places`.

@@ -1,9 +1,9 @@
 """Transformations that the discriminator learns to recognise, a task that needs no labels.
 
-A quarter turn, a shift down and a shift across, each told by a head of its own (Hendrycks et al.
-2019, "Using Self-Supervised Learning Can Improve Model Robustness and Uncertainty"; for the
-discriminator, Chen et al. 2019, "Self-Supervised GANs via Auxiliary Rotation Loss"). How badly the
-heads do on an image also says how unlike the training images it is.
+A quarter turn, a shift down, a shift across and a stretch, each told by a head of its own
+(Hendrycks et al. 2019, "Using Self-Supervised Learning Can Improve Model Robustness and
+Uncertainty"; for the discriminator, Chen et al. 2019, "Self-Supervised GANs via Auxiliary Rotation
+Loss"). How badly the heads do on an image also says how unlike the training images it is.
 """
 
 from itertools import product
@@ -15,19 +15,25 @@ Tensor = Any
 
 TURNS = 4
 SHIFT = 0.125  # of the side; what leaves on one side is mirrored in on the other
-HEADS = (TURNS, 3, 3)  # quarter turns; stays, up or down; stays, left or right
-KINDS = tuple(product(range(HEADS[0]), range(HEADS[1]), range(HEADS[2])))
+STRETCH = 1.25  # times as high or as wide; what sticks out is cut off
+# Quarter turns; stays, up or down; stays, left or right; as it is, higher or wider.
+HEADS = (TURNS, 3, 3, 3)
+# Each turn meets each shift in either direction, and each pair of these each stretch equally often.
+KINDS = tuple(
+    (*kind, (kind[0] + 2 * kind[2]) % 3) for kind in product(range(4), range(3), range(3))
+)
 # A third of them, in which each turn meets each shift in either direction equally often: judging
 # an image by these costs a third and told normal from other images as well.
-PROBES = tuple(kind for kind in KINDS if sum(kind) % 3 == 0)
+PROBES = tuple(kind for kind in KINDS if sum(kind[:3]) % 3 == 0)
 
 _DIRECTION = (0, -1, 1)
 
 
-def transform(images: Tensor, kind: tuple[int, int, int]) -> Tensor:
-    """Return images `[N, S, S, C]` turned and shifted by one of `KINDS`."""
-    turns, down, across = kind
-    turned = tf.image.rot90(images, turns) if turns else images
+def transform(images: Tensor, kind: tuple[int, int, int, int]) -> Tensor:
+    """Return images `[N, S, S, C]` stretched, turned and shifted by one of `KINDS`."""
+    turns, down, across, stretch = kind
+    stretched = _stretched(images, stretch) if stretch else images
+    turned = tf.image.rot90(stretched, turns) if turns else stretched
     if not (down or across):
         return turned
     side = images.shape[1]
@@ -37,8 +43,18 @@ def transform(images: Tensor, kind: tuple[int, int, int]) -> Tensor:
     return wide[:, top : top + side, left : left + side]
 
 
+def _stretched(images: Tensor, way: int) -> Tensor:
+    """Return images made higher (1) or wider (2), the middle of them."""
+    side = images.shape[1]
+    longer = round(side * STRETCH)
+    start = (longer - side) // 2
+    if way == 1:
+        return tf.image.resize(images, (longer, side))[:, start : start + side]
+    return tf.image.resize(images, (side, longer))[:, :, start : start + side]
+
+
 def transformed_batch(images: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the images `[N, S, S, C]` of a batch, each transformed, and the kinds `[N, 3]`.
+    """Return the images `[N, S, S, C]` of a batch, each transformed, and the kinds `[N, 4]`.
 
     The kinds are dealt in turn, beginning elsewhere at each step, so that all are seen equally
     often whatever the batch; images come in random order already. N is known beforehand.
@@ -55,7 +71,7 @@ def transformed_batch(images: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
 def surprise(logits: Tensor, kinds: Tensor) -> Tensor:
     """Return minus the log-likelihood of the true kinds, summed over heads, `[N]`.
 
-    `logits` are `[N, 10]`, the heads side by side; `kinds` `[N, 3]`.
+    `logits` are `[N, 13]`, the heads side by side; `kinds` `[N, 4]`.
     """
     heads = tf.split(logits, HEADS, axis=1)
     return tf.add_n(

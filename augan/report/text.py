@@ -9,6 +9,7 @@ from augan.config import Config
 from augan.data.dataset import Dataset
 from augan.data.prepared import AnyPreprocessing, sample_noun
 from augan.detect.calibration import Calibration, images_needed
+from augan.detect.fitting import broken_promise
 from augan.detect.folder import DetectionResult
 from augan.detect.sources import ORIGIN
 
@@ -58,7 +59,8 @@ def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
         calibration = Calibration.from_arrays(bundle.tables["calibration"])
         rate, warning = calibration.choose_rate(None)
         lines += [f"warning: {warning}"] if warning else []
-        lines.append(f"detector: {calibration.guarantee(rate, noun).sentence}")
+        promise = broken_promise(bundle) or calibration.guarantee(rate, noun).sentence
+        lines.append(f"detector: {promise}")
     lines.append(f"bundle: {bundle.path}")
     return lines
 

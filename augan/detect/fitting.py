@@ -1,0 +1,77 @@
+"""Fit and calibrate a detector on the parts of a split, dirty images set aside."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from augan.bundle import Bundle
+from augan.data.prepared import AnyPreprocessing, Stored
+from augan.data.splits import Split
+from augan.detect.detector import Detector
+from augan.gan import keras
+
+
+def fit_detector(
+    method: str,
+    models: Mapping[str, keras.Model],
+    preprocessing: AnyPreprocessing,
+    stored: Stored,
+    split: Split,
+    *,
+    groups: Sequence[str] | np.ndarray | None = None,
+    trim: float = 0.0,
+) -> Detector:
+    """Return a detector fitted on `split.fit` and `split.tune`, calibrated on `split.calibrate`.
+
+    Parameters
+    ----------
+    models : mapping of str to keras.Model
+        Trained networks.
+    stored : Stored
+        All samples.
+    split : Split
+        Without calibration samples the detector is not calibrated.
+    groups : sequence or None
+        Of all samples.
+    trim : float
+        The share of dirty samples that is suspected. So many of the highest scores of each part are
+        set aside, and the detector is fitted and calibrated anew on the others.
+    """
+
+    def fitted(parts: Split) -> Detector:
+        return Detector.fit(method, models, preprocessing, stored, fit=parts.fit, tune=parts.tune)
+
+    detector = fitted(split)
+    if trim:
+        split = replace(
+            split,
+            **{name: _lowest(detector, stored, rows, trim) for name, rows in vars(split).items()},
+        )
+        detector = fitted(split)
+    if len(split.calibrate):
+        held_out = None if groups is None else np.asarray(groups)[split.calibrate]
+        detector.calibrate(stored, held_out, rows=split.calibrate)
+    return detector
+
+
+def _lowest(detector: Detector, stored: Stored, rows: np.ndarray, trim: float) -> np.ndarray:
+    """Return the rows without the share that scores highest; at least two are kept."""
+    keep = max(len(rows) - round(trim * len(rows)), min(2, len(rows)))
+    if keep == len(rows):
+        return rows
+    scores = detector.score(stored, rows)
+    return np.sort(rows[np.argsort(scores, kind="stable")[:keep]])
+
+
+def broken_promise(bundle: Bundle) -> str | None:
+    """Return why the calibration of a bundle promises nothing, None if it does."""
+    trim: Any = (bundle.detector or {}).get("trim")
+    if not trim:
+        return None
+    return (
+        f"no guarantee: {trim:.0%} of the calibration samples, those of the highest scores, were "
+        "set aside as dirty, so more good ones than asked for may be flagged; calibrate on clean "
+        "ones with augan calibrate RUN NORMALS"
+    )
