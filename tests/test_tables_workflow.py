@@ -29,7 +29,7 @@ from augan import (
 from augan.bundle import Bundle, restore_network
 from augan.config import Config
 from augan.data.loading import load_dataset
-from augan.detect.detector import METHODS, check_accepts
+from augan.detect.detector import METHODS, methods_for
 from augan.exceptions import ConfigError, DataError
 from augan.gan.inference import Inference
 from augan.training.defaults import resolve
@@ -241,12 +241,12 @@ class TestDetect:
             detect_folder(digits_bundle, table, tmp_path / "out")
 
     def test_methods_say_what_they_accept(self) -> None:
-        for name, method in METHODS.items():
-            assert set(method.accepts) <= {"images", "rows"}
-            for noun in method.accepts:
-                check_accepts(name, noun)
-        with pytest.raises(ConfigError, match="does not score sounds"):
-            check_accepts("fanogan", "sounds")
+        assert (
+            list(methods_for("rows")) == list(METHODS) == ["auto", "features", "fanogan", "anogan"]
+        )
+        assert list(methods_for("patches")) == ["auto", "features"]
+        for kind in ("images", "rows", "patches"):
+            assert all(kind in method.accepts for method in methods_for(kind).values())
 
 
 class TestEstimators:

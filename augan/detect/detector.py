@@ -53,13 +53,18 @@ CHUNK_PICTURES = 16  # the same of large images
 MOST_REFERENCE = 5000  # images of the fit split that a method may learn from, drawn evenly
 MOST_PICTURES = 500  # the same of large images
 
-METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Auto, Features, FAnoGAN, AnoGAN)
-}
-PATCHWISE: dict[str, type[Method]] = {
-    method.name: method for method in (PatchwiseAuto, PatchwiseFeatures)
-}
-"""The same for large images, which are `Pictures`; their maps are, too."""
+_KNOWN: tuple[type[Method], ...] = (
+    *(Auto, Features, FAnoGAN, AnoGAN),
+    *(PatchwiseAuto, PatchwiseFeatures),  # of large images, which are `Pictures`, as their maps
+)
+
+
+def methods_for(kind: str) -> dict[str, type[Method]]:
+    """Return name -> method for what is preprocessed as "images", "rows" or "patches"."""
+    return {method.name: method for method in _KNOWN if kind in method.accepts}
+
+
+METHODS = methods_for("images")
 
 
 def methods_of(settings: DetectSection) -> tuple[str, ...]:
@@ -75,14 +80,14 @@ def methods_in(bundle: Bundle) -> tuple[str, ...]:
 
 def method_class(method: str, preprocessing: AnyPreprocessing) -> type[Method]:
     """Return the method of that name for what is preprocessed so; ConfigError if there is none."""
-    known = PATCHWISE if preprocessing.kind == Patches.kind else METHODS
-    if method not in known:
+    able = methods_for(preprocessing.kind)
+    if method not in able:
+        hint = ", or train with --set data.patches=false" if method in METHODS else ""
         raise ConfigError(
             f"the method '{method}' does not score {preprocessing.kind}; choose one of "
-            f"{', '.join(known)}"
-            + (", or train with --set data.patches=false" if method in METHODS else "")
+            f"{', '.join(able)}{hint}"
         )
-    return known[method]
+    return able[method]
 
 
 @dataclass
