@@ -1,0 +1,258 @@
+"""Large images keep their scale, are seen through windows, and are judged place by place."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from augan.bundle import load_bundle, read_weights
+from augan.config import Config
+from augan.data.dataset import from_arrays
+from augan.data.loading import load_dataset
+from augan.data.patches import LONGEST, SHORTEST, Patches, working_shape
+from augan.data.pictures import MIRRORS, Pictures, Windows
+from augan.data.prepared import restore_preprocessing
+from augan.detect.borders import NEAR, Borders
+from augan.detect.detector import Detector
+from augan.detect.folder import detect_folder
+from augan.detect.patchwise import PatchwiseFeatures, at_highest, others_of
+from augan.exceptions import ConfigError, DataError
+from augan.gan.networks import build_network, network_spec
+from augan.gan.networks.places import dense_blocks, joined, joined_sizes
+from augan.training.defaults import resolve
+from augan.workflow import train
+
+WINDOW = 32
+
+
+def surface(rng, height, width):
+    """A gray texture of stripes, `[H, W, 1]` uint8."""
+    stripes = 128 + 20 * np.sin(np.arange(width) / 2)[None, :, None]
+    return (stripes + rng.normal(0, 6, (height, width, 1))).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    return [surface(rng, 140 + 4 * (i % 3), 150) for i in range(36)]
+
+
+@pytest.fixture(scope="module")
+def folder(images, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("surfaces")
+    for i, image in enumerate(images):
+        Image.fromarray(image[..., 0]).save(path / f"{i:02}.png")
+    return path
+
+
+# ---------------------------------------------------------------- windows
+
+
+@given(st.integers(8, 60), st.integers(8, 60), st.sampled_from([8, 16]), st.integers(1, 20))
+def test_windows_cover_every_pixel_and_stay_inside(height, width, side, step):
+    height, width = max(height, side), max(width, side)
+    picture = np.arange(height * width, dtype=np.int64).reshape(height, width, 1)
+    windows = Windows(Pictures([picture]), side, min(step, side))
+    plain = windows[np.arange(len(windows.owners))]
+    assert plain.shape[1:] == (side, side, 1)
+    assert set(plain.ravel()) == set(picture.ravel())
+
+
+def test_windows_are_mirrored_and_belong_to_their_picture():
+    pictures = Pictures([np.full((10, 12, 1), i) + np.arange(12)[:, None] for i in (0, 100)])
+    windows = Windows(pictures, 8, 4)
+    count = len(windows.owners)
+    assert len(windows) == len(MIRRORS) * count
+    rows = windows.rows_of(np.array([1]))
+    assert len(rows) == len(windows) / 2
+    assert windows[rows].min() == 100
+    for i, (down, across) in enumerate(MIRRORS):
+        np.testing.assert_array_equal(windows[i * count], windows[0][::down, ::across])
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000))
+def test_images_keep_their_scale_unless_they_are_very_large(height, width):
+    found = working_shape(height, width, WINDOW)
+    assert min(found) >= WINDOW
+    assert min(found) <= max(SHORTEST, WINDOW)
+    assert max(found) <= max(LONGEST, WINDOW)
+    if min(height, width) <= SHORTEST and max(height, width) <= LONGEST:
+        assert found == (max(height, WINDOW), max(width, WINDOW))
+
+
+def test_stored_pictures_do_not_depend_on_the_light(images):
+    patches = Patches.fit(from_arrays(np.stack([images[0]] * 3)), WINDOW)
+    picture = patches.to_picture(images[0])
+    assert picture.dtype == np.uint8
+    darker = patches.to_picture((images[0] * 0.6).astype(np.uint8))
+    assert np.abs(picture.astype(int) - darker).mean() < 3
+    assert picture.std() > 10  # the stripes are there
+    assert patches.scale(picture).min() >= -1
+    np.testing.assert_array_equal(patches.unscale(patches.scale(picture)), picture)
+
+
+def test_a_small_image_is_filled_up_to_a_window(images):
+    patches = Patches.fit(from_arrays(np.stack([images[0]] * 3)), WINDOW)
+    assert patches.to_picture(images[0][:10, :20]).shape == (WINDOW, WINDOW, 1)
+
+
+def test_the_preprocessing_comes_back_from_the_bundle(images):
+    patches = Patches.fit(from_arrays(np.stack([images[0]] * 3)), WINDOW)
+    assert restore_preprocessing(patches.to_dict()) == patches
+    for wrong in ({"window": 4}, {"window": None}, {"size": 8}):
+        with pytest.raises(DataError):
+            restore_preprocessing({**patches.to_dict(), **wrong})
+
+
+# ---------------------------------------------------------------- when
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, True),
+        ({"data__size": 64}, False),
+        ({"data__patches": False}, False),
+        ({"detect__methods": ("fanogan",)}, False),
+        ({"task": "generate"}, False),
+    ],
+)
+def test_a_detector_alone_sees_large_images_through_windows(images, settings, expected):
+    data = from_arrays(np.stack([image[:140] for image in images]))
+    config, preprocessing = resolve(Config(task="detect").replace(**settings), data)
+    assert config.data.patches is expected
+    assert (preprocessing.kind == "patches") is expected
+    assert bool(config.gan.places) is expected
+
+
+def test_windows_are_refused_where_a_generator_must_draw_whole_images(images):
+    data = from_arrays(np.stack([image[:140] for image in images]))
+    with pytest.raises(ConfigError, match=r"data\.patches=true is for detectors alone"):
+        resolve(Config(task="generate").replace(data__patches=True), data)
+
+
+# ---------------------------------------------------------------- places
+
+
+@pytest.fixture(scope="module")
+def models():
+    judge = build_network(
+        network_spec(
+            "dcgan",
+            "discriminator",
+            image_shape=[64, 64, 1],
+            num_classes=0,
+            width=4,
+            norm="none",
+            seed=3,
+            weights="he",
+        )
+    )
+    size = sum(joined_sizes(dense_blocks(judge)))
+    spec = network_spec("convolutional", "places", image_shape=[size], seed=4)
+    return {"discriminator": judge, "places": build_network(spec)}
+
+
+def test_the_trunk_sees_the_same_in_an_image_of_any_size(models):
+    blocks = dense_blocks(models["discriminator"])
+    large = np.random.default_rng(0).uniform(-1, 1, (1, 128, 192, 1)).astype(np.float32)
+    whole, part = (joined(blocks(x, training=False)) for x in (large, large[:, 32:96, 64:128]))
+    assert whole.shape == (1, 32, 48, sum(joined_sizes(blocks)))
+    # Far enough from the window's edges, where it sees zeros in place of the image.
+    np.testing.assert_allclose(whole[0, 16, 24, :8], part[0, 8, 8, :8], atol=1e-5)
+
+
+def test_what_is_usual_depends_on_the_distance_from_the_borders():
+    rng = np.random.default_rng(0)
+
+    def drawn(height, width):
+        heat = rng.normal(0, 1, (height, width, 1))
+        heat[0] = heat[0] * 3 + 10
+        return heat
+
+    borders = Borders().fit(drawn(20 + i % 3, 30) for i in range(60))
+    heat = borders(drawn(24, 40))
+    assert np.abs(heat[0]).mean() < 1.2  # high values are usual there
+    assert abs(heat.std() - 1) < 0.15
+    restored = Borders().restore(borders.state())
+    odd = drawn(2 * NEAR, 9)
+    np.testing.assert_array_equal(restored(odd), borders(odd))
+
+
+def test_places_are_compared_with_others_that_are_not_near():
+    others, down, across = others_of(30, 40)
+    assert len(others) == 15 * 20
+    near = down[15] & across[20]
+    rows, columns = np.divmod(others[near], 40)
+    assert np.abs(rows - 15).max() < 8
+    assert np.abs(columns - 20).max() < 8
+    rows, columns = np.divmod(others[~near], 40)
+    assert np.maximum(np.abs(rows - 15), np.abs(columns - 20)).min() >= 8
+
+
+def test_the_score_is_the_mean_where_all_maps_together_are_highest():
+    heat = np.zeros((50, 20, 2))
+    heat[3, 4], heat[7, 7] = (5, 1), (0, 5)
+    np.testing.assert_array_equal(at_highest(heat), [2.5, 3])  # the two highest of 1,000
+
+
+def test_each_picture_is_judged_for_itself_and_where_it_is_spoilt(models, images):
+    patches = Patches.fit(from_arrays(np.stack([image[:140] for image in images])), 64)
+    pictures = patches.scale(Pictures([patches.to_picture(image) for image in images]))
+    before = read_weights(models["discriminator"])
+    method = PatchwiseFeatures(models).fit(pictures[:24], pictures[24:30])
+    assert method.terms == ("own_neighbours", "mahalanobis", "painted_defects")
+    spoilt = images[30].copy()
+    spoilt[100:112, 30:42] = 10
+    judged = [patches.to_picture(image) for image in (*images[30:], spoilt)]
+    judged = patches.scale(Pictures(judged))
+    terms = method.score_terms(judged)
+    assert terms.shape == (7, 3)
+    assert terms.sum(axis=1).argmax() == 6
+    np.testing.assert_array_equal(method.score_terms(judged[4:5]), terms[4:5])
+    heat = method.maps(judged)[6][..., 0]
+    assert heat.shape == images[30].shape[:2]
+    down, across = np.unravel_index(heat.argmax(), heat.shape)
+    assert 92 <= down < 120
+    assert 22 <= across < 50
+    restored = PatchwiseFeatures(models).restore(method.state())
+    np.testing.assert_array_equal(restored.score_terms(judged), terms)
+    for name, value in read_weights(models["discriminator"]).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+# ---------------------------------------------------------------- the whole task
+
+
+def test_train_and_detect_on_a_folder_of_large_images(folder, images, tmp_path):
+    config = Config(task="detect").override(
+        [
+            "training.steps=2",
+            "training.batch_size=8",
+            "discriminator.width=4",
+            "generator.width=4",
+            "classifier.width=4",
+        ]
+    )
+    bundle = train(config, load_dataset(folder), out=tmp_path / "run")
+    assert bundle.config["data"]["patches"] is True
+    assert set(bundle.networks) == {"generator", "discriminator", "places", "rotation"}
+    again = train(config, load_dataset(folder), out=tmp_path / "again")
+    assert again.sha256 == bundle.sha256
+    judged = tmp_path / "judged"
+    judged.mkdir()
+    spoilt = images[0].copy()
+    spoilt[40:60, 100:120] = 255
+    for name, image in {"good": images[1], "bad": spoilt, "tiny": images[2][:20, :30]}.items():
+        Image.fromarray(image[..., 0]).save(judged / f"{name}.png")
+    result = detect_folder(load_bundle(tmp_path / "run"), judged, tmp_path / "out", maps=True)
+    assert result.most_anomalous[0].path == "bad.png"
+    scores = Detector.from_bundle(bundle).score(
+        Pictures([Detector.from_bundle(bundle).preprocessing.to_picture(spoilt)])
+    )
+    assert result.most_anomalous[0].score == pytest.approx(scores[0])
+    with Image.open(tmp_path / "out" / "maps" / "bad.png.png") as heat:
+        assert heat.size == (150, 140)
