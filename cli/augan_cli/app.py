@@ -37,6 +37,19 @@ Format = Annotated[
 Method = Annotated[
     str | None, typer.Option(help="One of the methods that the bundle carries; default: its first.")
 ]
+Maps = Annotated[
+    bool, typer.Option("--maps", help="Also write a map of every image, as 16-bit PNG.")
+]
+Ignore = Annotated[
+    Path | None,
+    typer.Option(help="PNG as large as the images; what is above 0 there never counts."),
+]
+Fail = Annotated[
+    bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if anything is flagged.")
+]
+Masks = Annotated[
+    Path | None, typer.Option(help="Folder of PNG masks, above 0 on defects, named as images.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")]
 
 
@@ -142,16 +155,9 @@ def detect(
         typer.Option(help="In its place: share of good images among the flagged ones."),
     ] = None,
     method: Method = None,
-    maps: Annotated[
-        bool, typer.Option("--maps", help="Also write a map of every image, as 16-bit PNG.")
-    ] = False,
-    ignore: Annotated[
-        Path | None,
-        typer.Option(help="PNG as large as the images; what is above 0 there never counts."),
-    ] = None,
-    fail_on_anomaly: Annotated[
-        bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if anything is flagged.")
-    ] = False,
+    maps: Maps = False,
+    ignore: Ignore = None,
+    fail_on_anomaly: Fail = False,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -168,8 +174,7 @@ def detect(
 
     bundle = _find(model, "detector")
     out = out or default_out(bundle, images)
-    options: dict[str, Any] = {"method": method, "maps": maps, "ignore": ignore}
-    result = detect_folder(bundle, images, out, far, fdr, **options)
+    result = detect_folder(bundle, images, out, far, fdr, method=method, maps=maps, ignore=ignore)
     picture = detection_figure(result, restore_preprocessing(bundle.preprocessing))
     report = detection_page(result)
     lines = [*detection_lines(result), f"report: {report}"]
@@ -193,9 +198,7 @@ def evaluate_detection(
     far: Annotated[
         float | None, typer.Option(help="Share of good images that may be flagged.")
     ] = None,
-    masks: Annotated[
-        Path | None, typer.Option(help="Folder of PNG masks, above 0 on defects, named as images.")
-    ] = None,
+    masks: Masks = None,
     data: Annotated[
         str | None, typer.Option(help="The training data; default: where the bundle found it.")
     ] = None,
@@ -232,10 +235,7 @@ def calibrate(
         Path, typer.Argument(help="Folder of new normal images, none of them trained on; a table.")
     ],
     groups: Annotated[Path | None, typer.Option(help="CSV path,group.")] = None,
-    ignore: Annotated[
-        Path | None,
-        typer.Option(help="PNG as large as the images; detect will ignore what is above 0 there."),
-    ] = None,
+    ignore: Ignore = None,
     out: Annotated[
         Path | None, typer.Option(help="New folder for the bundle; default: RUN-calibrated.")
     ] = None,
