@@ -54,7 +54,9 @@ class Places:
         side = self._blocks.sample_shape[0]
         total = np.zeros((len(features), side, side, 1), np.float32)
         for part, shape in zip(parts, self._blocks.shapes):
-            block = part.reshape(-1, *shape).mean(axis=-1, keepdims=True)
+            # A fully connected block is one place, as large as the image.
+            block = part.reshape(-1, *(shape if len(shape) == 3 else (1, 1, *shape)))
+            block = block.mean(axis=-1, keepdims=True)
             total += tf.image.resize(block, (side, side)).numpy()
         return np.sqrt(total / len(parts))
 
