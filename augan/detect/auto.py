@@ -41,7 +41,7 @@ class Auto:
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
         has_heads = "heads" in models
         judge = Probes(models) if has_heads else Features(models)
-        is_of_images = len(models["discriminator"].input_shape) == 4
+        is_of_images = len(models["discriminator"].inputs[0].shape) == 4
         self._places = Places(models) if is_of_images else None
         inputs = Inputs(INPUTS if has_heads else 1.0)
         self._parts: dict[str, Part] = {"judge": judge, "inputs": inputs}
