@@ -19,7 +19,7 @@ _HOME = {
     "generate_folder": "augan.augment.folder",
     "detect_folder": "augan.detect.folder",
     "calibrate": "augan.detect.recalibration",
-    "evaluate_detection": "augan.detect.judgement",
+    "evaluate_detection": "augan.detect.judging.judgement",
     "GANDetector": "augan.detect.estimator",
     "GANOverSampler": "augan.augment.oversampler",
     "classic_policy": "augan.augment.classic",
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from augan.data.loading import load_dataset
     from augan.detect.estimator import GANDetector
     from augan.detect.folder import detect_folder
-    from augan.detect.judgement import evaluate_detection
+    from augan.detect.judging.judgement import evaluate_detection
     from augan.detect.recalibration import calibrate
     from augan.exceptions import AuganError
     from augan.workflow import train

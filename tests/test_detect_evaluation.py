@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from augan.detect.evaluation import (
+from augan.detect.judging.evaluation import (
     BASELINES,
     NearestNeighborsDetector,
     PCADetector,

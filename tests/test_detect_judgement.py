@@ -18,11 +18,11 @@ from augan.data.builtin import digits
 from augan.data.dataset import Dataset
 from augan.data.images import read_image, write_png
 from augan.detect.detector import Detector
-from augan.detect.evaluation import BASELINES
-from augan.detect.judgement import Judgement
-from augan.detect.labels import Labels, read_labels
-from augan.detect.localisation import aupro, pixel_auroc
-from augan.detect.masks import Masks
+from augan.detect.judging.evaluation import BASELINES
+from augan.detect.judging.judgement import Judgement
+from augan.detect.judging.labels import Labels, read_labels
+from augan.detect.judging.localisation import aupro, pixel_auroc
+from augan.detect.judging.masks import Masks
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.report.evaluation import evaluation_lines
 from augan_cli.app import app

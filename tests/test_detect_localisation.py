@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augan.detect import separation
-from augan.detect.evaluation import ThumbnailDetector, auroc
-from augan.detect.localisation import aupro, pixel_auroc
-from augan.detect.separation import average_precision, best_f1, bootstrap_auroc
+from augan.detect.judging.evaluation import ThumbnailDetector, auroc
+from augan.detect.judging.localisation import aupro, pixel_auroc
+from augan.detect.judging.separation import average_precision, best_f1, bootstrap_auroc
 from augan.exceptions import DataError
 
 # A defect of one pixel, one of two, and ten pixels of neither: seven here and three beside.

@@ -8,11 +8,11 @@ from sklearn.neighbors import NearestNeighbors
 from augan import GANDetector
 from augan.bundle import read_weights
 from augan.data.preprocessing import Preprocessing
-from augan.detect.anogan import LAMBDA, STARTS, AnoGAN
-from augan.detect.auto import INPUTS, Auto
 from augan.detect.detector import METHODS, Detector
-from augan.detect.features import Features
-from augan.detect.probes import WEIGHTS, Probes
+from augan.detect.methods.anogan import LAMBDA, STARTS, AnoGAN
+from augan.detect.methods.auto import INPUTS, Auto
+from augan.detect.methods.features import Features
+from augan.detect.methods.probes import WEIGHTS, Probes
 from augan.exceptions import ConfigError, DataError
 from augan.gan import tf
 from augan.gan.networks import build_network, feature_blocks, network_spec

@@ -15,10 +15,10 @@ from augan.data.loading import load_dataset
 from augan.data.patches import LONGEST, SHORTEST, Patches, working_shape
 from augan.data.pictures import MIRRORS, Pictures, Windows
 from augan.data.prepared import restore_preprocessing
-from augan.detect.borders import NEAR, Borders
 from augan.detect.detector import Detector
 from augan.detect.folder import detect_folder
-from augan.detect.patchwise import PatchwiseFeatures, at_highest, others_of
+from augan.detect.methods.borders import NEAR, Borders
+from augan.detect.methods.patchwise import PatchwiseFeatures, at_highest, others_of
 from augan.exceptions import ConfigError, DataError
 from augan.gan.networks import build_network, network_spec
 from augan.gan.networks.places import dense_blocks, joined, joined_sizes

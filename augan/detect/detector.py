@@ -15,12 +15,12 @@ from augan.config import DetectSection
 from augan.data.patches import Patches
 from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing, Stored, restore_preprocessing
-from augan.detect.anogan import AnoGAN
-from augan.detect.auto import Auto
 from augan.detect.calibration import Calibration
-from augan.detect.fanogan import FAnoGAN
-from augan.detect.features import Features
-from augan.detect.patchwise import PatchwiseAuto, PatchwiseFeatures
+from augan.detect.methods.anogan import AnoGAN
+from augan.detect.methods.auto import Auto
+from augan.detect.methods.fanogan import FAnoGAN
+from augan.detect.methods.features import Features
+from augan.detect.methods.patchwise import PatchwiseAuto, PatchwiseFeatures
 from augan.exceptions import BundleError, ConfigError
 from augan.gan import keras
 

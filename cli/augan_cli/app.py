@@ -208,7 +208,7 @@ def evaluate_detection(
 ) -> None:
     """Judge the detector on labelled images, beside baselines fitted on its training images."""
     from augan.detect.folder import default_out
-    from augan.detect.judgement import evaluate_detection
+    from augan.detect.judging.judgement import evaluate_detection
     from augan.report.evaluation import evaluation_lines
 
     bundle = _find(model, "detector")

@@ -10,14 +10,14 @@ from typing import Self
 
 import numpy as np
 
-from augan.detect.features import Features
-from augan.detect.inputs import Inputs
-from augan.detect.places import Places
-from augan.detect.probes import Probes
+from augan.detect.methods.features import Features
+from augan.detect.methods.inputs import Inputs
+from augan.detect.methods.places import Places
+from augan.detect.methods.probes import Probes
 from augan.exceptions import DataError
 from augan.gan import keras
 
-INPUTS = 1.5  # weight of plain distance beside those of `augan.detect.probes`
+INPUTS = 1.5  # weight of plain distance beside those of `augan.detect.methods.probes`
 Part = Features | Probes | Inputs
 
 
@@ -63,7 +63,7 @@ class Auto:
         """Return None: this method compares and draws nothing."""
 
     def maps(self, images: np.ndarray) -> np.ndarray:
-        """Return the discriminator's map, see `augan.detect.places`, float32 `[N, S, S, 1]`."""
+        """Return the discriminator's map, see `Places.maps`, float32 `[N, S, S, 1]`."""
         if self._places is None:
             raise DataError("a row has no places to draw a map of; maps are of images")
         return self._places.maps(images)

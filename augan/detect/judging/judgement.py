@@ -15,10 +15,10 @@ from augan.bundle import Bundle
 from augan.data.output import check_replaceable, output_folder
 from augan.detect.detector import Detector, methods_in
 from augan.detect.ignore import Ignored
-from augan.detect.judge import Judge, Scored
-from augan.detect.labels import Labels, read_labels
-from augan.detect.masks import Masks, read_masks
-from augan.detect.opponents import Opponents, fit_opponents
+from augan.detect.judging.judge import Judge, Scored
+from augan.detect.judging.labels import Labels, read_labels
+from augan.detect.judging.masks import Masks, read_masks
+from augan.detect.judging.opponents import Opponents, fit_opponents
 from augan.detect.scores import SCORES
 from augan.detect.sources import CHUNK, ImageSource, Source, open_source, usual_shape
 from augan.exceptions import DataError
@@ -82,7 +82,7 @@ def evaluate_detection(
     far : float or None
         False-alarm rate; None: the bundle's own, else 0.05 or the smallest supported.
     masks : path or None
-        Folder of PNG masks, see `augan.detect.masks.read_masks`.
+        Folder of PNG masks, see `augan.detect.judging.masks.read_masks`.
     data : str, path or None
         The training data, for the baselines; None: where the bundle remembers it.
     out : path or None

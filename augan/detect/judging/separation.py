@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from augan.detect.evaluation import auroc
+from augan.detect.judging.evaluation import auroc
 
 RESAMPLES = 1000
 LEVEL = 0.95

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from augan.detect.standardised import Standardised
+from augan.detect.methods.standardised import Standardised
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 from augan.gan.networks import feature_blocks

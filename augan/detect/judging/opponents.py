@@ -16,7 +16,7 @@ from augan.data.patches import Patches
 from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
-from augan.detect.evaluation import BASELINES, Detector
+from augan.detect.judging.evaluation import BASELINES, Detector
 from augan.detect.sources import ImageSource, Source
 from augan.exceptions import DataError
 

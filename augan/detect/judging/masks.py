@@ -13,8 +13,8 @@ from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
 from augan.detect.heat import native_map
 from augan.detect.ignore import Ignored
-from augan.detect.labels import Labels
-from augan.detect.localisation import MAX_FPR, aupro, pixel_auroc
+from augan.detect.judging.labels import Labels
+from augan.detect.judging.localisation import MAX_FPR, aupro, pixel_auroc
 from augan.exceptions import DataError
 
 

@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from augan.detect.pooled import PooledBlocks
+from augan.detect.methods.pooled import PooledBlocks
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 

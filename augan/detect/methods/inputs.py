@@ -9,8 +9,8 @@ from typing import Self
 
 import numpy as np
 
-from augan.detect.reference import Reference
-from augan.detect.standardised import Standardised
+from augan.detect.methods.reference import Reference
+from augan.detect.methods.standardised import Standardised
 
 LEAST = 1e-6  # distance; the logarithm of none would be endless
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from augan.detect.evaluation import auroc
+from augan.detect.judging.evaluation import auroc
 from augan.exceptions import DataError
 
 MAX_FPR = 0.3
