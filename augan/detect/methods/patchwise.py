@@ -3,7 +3,7 @@
 Its convolutions run over the whole image, and each place of the map is looked at in three ways: is
 there another place in the same image that looks like it, does it lie far from the places of normal
 images (Mahalanobis distance), and does the head that learned to find painted defects see one. Each
-map is compared with what is usual at that distance from the borders (`augan.detect.methods.borders`)
+map is compared with what is usual that far from the borders (`augan.detect.methods.borders`),
 and the few highest places make the score of the image.
 """
 
