@@ -239,6 +239,8 @@ class TestParameters:
             "method": "unchecked",
             "far": "unchecked",
             "contamination": 7,
+            "trim": "unchecked",
+            "bundle": "unchecked",
             "image_shape": shape,
             "steps": -1,
             "random_state": state,

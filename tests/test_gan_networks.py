@@ -30,7 +30,7 @@ ARGUMENTS = {
     "encoder": {"latent_dim": LATENT},
     "classifier": {},
 }
-IMAGE_NETWORKS = sorted(key for key in NETWORKS if key[1] != "heads")  # those take features
+IMAGE_NETWORKS = sorted(key for key in NETWORKS if key[1] not in ("heads", "places"))  # of features
 # A classifier without classes is refused, see below.
 CASES = [
     (*key, size, channels, classes)

@@ -32,7 +32,14 @@ CHOICES = {
     "generator.steps": ("1", "2"),
     "gan.negatives": ("[]", "[scar]"),
 }
-DEFAULTS = {key: values[0] for key, values in CHOICES.items()}
+# Those that the others have nothing to do with, beside what they may break with. 192 more.
+SEPARATE = {
+    "gan.every": ("null", "4"),
+    "gan.places": ("null", "true"),
+    "gan.diffaug": ("null", "[translation]"),
+    **{key: CHOICES[key] for key in ("gan.penalty", "discriminator.norm", "gan.negatives")},
+}
+DEFAULTS = {key: values[0] for key, values in (CHOICES | SEPARATE).items()}
 
 
 def config_of(choice):
@@ -42,7 +49,11 @@ def config_of(choice):
 @pytest.fixture(scope="module")
 def combinations():
     """Every combination, from the fewest changes to the most, with the rules that it breaks."""
-    choices = [dict(zip(CHOICES, values)) for values in itertools.product(*CHOICES.values())]
+    choices = [
+        dict(zip(settings, values))
+        for settings in (CHOICES, SEPARATE)
+        for values in itertools.product(*settings.values())
+    ]
     choices.sort(key=lambda choice: sum(choice[key] != DEFAULTS[key] for key in choice))
     configs = [config_of(choice) for choice in choices]
     return [

@@ -33,7 +33,7 @@ def crack(images: Tensor, seed: Tensor) -> Tensor:
     squares = y**2 + x**2
     distance = tf.sqrt(tf.reduce_min(squares, axis=-1, keepdims=True))
     line = tf.clip_by_value(draw.uniform(5, 0.6, 2.5) / 2 + 0.5 - distance, 0.0, 1.0)
-    return images + draw.change() * line
+    return _painted(images, draw.change() * line)
 
 
 def scratch(images: Tensor, seed: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def scratch(images: Tensor, seed: Tensor) -> Tensor:
     beyond = tf.nn.relu(tf.abs(along) - draw.uniform(3, 4.0, side / 2))
     distance = tf.sqrt(off**2 + beyond**2)
     line = tf.clip_by_value(draw.uniform(4, 0.6, 2.5) / 2 + 0.5 - distance, 0.0, 1.0)
-    return images + draw.change() * line
+    return _painted(images, draw.change() * line)
 
 
 def spots(images: Tensor, seed: Tensor) -> Tensor:
@@ -55,26 +55,27 @@ def spots(images: Tensor, seed: Tensor) -> Tensor:
     draw = _Draw(images, seed)
     count = draw.uniform(0, 0.0, 3.0)
     discs = [draw.disc(10 * (i + 1), 1.0, 7.0) * _where(count >= i) for i in range(3)]
-    return images + draw.change() * tf.reduce_max(tf.stack(discs), axis=0)
+    return _painted(images, draw.change() * tf.reduce_max(tf.stack(discs), axis=0))
 
 
 def glow(images: Tensor, seed: Tensor) -> Tensor:
     """A soft patch, brighter or darker."""
     draw = _Draw(images, seed)
-    return images + 0.7 * draw.change() * draw.disc(10, 5.0, 20.0, draw.uniform(0, 0.5, 3.0))
+    patch = draw.disc(10, 5.0, 20.0, draw.uniform(0, 0.5, 3.0))
+    return _painted(images, 0.7 * draw.change() * patch)
 
 
 def blot(images: Tensor, seed: Tensor) -> Tensor:
     """A patch of any form, brighter or darker."""
     draw = _Draw(images, seed)
-    return images + draw.change() * draw.patch()
+    return _painted(images, draw.change() * draw.patch())
 
 
 def grain(images: Tensor, seed: Tensor) -> Tensor:
     """A patch of any form with noise in each pixel."""
     draw = _Draw(images, seed)
     noise = draw.normal(0, (*images.shape[1:3], 1))
-    return images + 0.7 * draw.change() * noise * draw.patch()
+    return _painted(images, 0.7 * draw.change() * noise * draw.patch())
 
 
 def smear(images: Tensor, seed: Tensor) -> Tensor:
@@ -83,13 +84,14 @@ def smear(images: Tensor, seed: Tensor) -> Tensor:
     blurred = images
     for _ in range(2):
         blurred = tf.nn.avg_pool2d(blurred, 5, 1, "SAME")
-    return images + draw.patch() * (blurred - images)
+    return _painted(images, draw.patch() * (blurred - images))
 
 
 def turned(images: Tensor, seed: Tensor) -> Tensor:
     """A patch of any form from another image, turned by a quarter."""
     draw = _Draw(images, seed)
-    return images + draw.patch() * (tf.image.rot90(tf.roll(images, 1, axis=0)) - images)
+    other = tf.image.rot90(tf.roll(images, 1, axis=0))
+    return _painted(images, draw.patch() * (other - images))
 
 
 def fray(images: Tensor, seed: Tensor) -> Tensor:
@@ -103,7 +105,7 @@ def fray(images: Tensor, seed: Tensor) -> Tensor:
     covered = tf.where(draw.uniform(4) < 0.5, covered, tf.transpose(covered, (0, 2, 1, 3)))
     piece = draw.uniform(5, -1.0, 1.0)
     piece += draw.uniform(6, 0.0, 0.1) * draw.normal(7, (side, side, 1))
-    return images + covered * (piece - images)
+    return _painted(images, covered * (piece - images))
 
 
 DEFECTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -171,6 +173,10 @@ class _Draw:
         noise = tf.where(self.uniform(60) < 0.5, self.smooth(61, 4, 4), self.smooth(62, 10, 10))
         ragged = tf.sigmoid(12 * (noise - self.uniform(63, -0.5, 0.8)))
         return self.disc(70, 5.0, 24.0) * tf.where(self.uniform(64) < 0.3, 1.0, ragged)
+
+
+def _painted(images: Tensor, change: Tensor) -> Tensor:
+    return tf.clip_by_value(images + change, -1.0, 1.0)
 
 
 def _where(condition: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ def spoil(images: Tensor, kinds: Sequence[str], seed: Tensor) -> Tensor:
         NEGATIVES[kind](part, seed + tf.constant([16 * (i + 1), 0]))
         for i, (kind, part) in enumerate(zip(kinds, parts))
     ]
-    return tf.clip_by_value(tf.concat(spoilt, axis=0), -1.0, 1.0)
+    return tf.concat(spoilt, axis=0)
 
 
 def spoilt_places(images: Tensor, spoilt: Tensor, stride: int) -> Tensor:

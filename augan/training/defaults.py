@@ -78,7 +78,8 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
         changes["gan__places"] = patches
     judge_only = judges and task == "detect" and not _draws(config)
     if config.gan.every is None:
-        changes["gan__every"] = JUDGE_EVERY if judge_only and not small else 1
+        seldom = judge_only and not small and _is_plain(config)
+        changes["gan__every"] = JUDGE_EVERY if seldom else 1
     for player in ("generator", "discriminator"):
         if getattr(config, player).learning_rate is None:
             fast = small or (patches and player == "discriminator")
@@ -120,6 +121,13 @@ def _judges(config: Config, task: Task) -> bool:
 def _draws(config: Config) -> bool:
     """Whether a detector needs a generator that draws well."""
     return not {"fanogan", "anogan"}.isdisjoint((config.detect.method, *config.detect.methods))
+
+
+def _is_plain(config: Config) -> bool:
+    """Whether nothing was chosen that belongs to a game in which both players take their turns."""
+    gan, judge = config.gan, config.discriminator
+    chosen = (gan.penalty, gan.label_smoothing, gan.label_noise, gan.unrolled_steps, judge.clip)
+    return not any(chosen) and judge.steps == 1 and config.generator.steps == 1
 
 
 def _loss_and_norm(config: Config, noun: str, small: bool, patches: bool) -> tuple[str, str]:
