@@ -23,6 +23,7 @@ from augan.detect.judging.judgement import Judgement
 from augan.detect.judging.labels import Labels, read_labels
 from augan.detect.judging.localisation import aupro, pixel_auroc
 from augan.detect.judging.masks import Masks
+from augan.detect.judging.power import CAUGHT, CONTRASTS, SIZES, spot
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.report.evaluation import evaluation_lines
 from augan_cli.app import app
@@ -154,6 +155,44 @@ def test_pixel_figures_are_those_of_the_maps(
     assert found["aupro"] == pytest.approx(aupro(list(maps[..., 0]), list(masks)))
     assert (found["num_images"], found["num_anomalies"]) == (38, 8)
     assert found["without_mask"] == [f"noise/{row:02d}.png" for row in range(6)]
+
+
+class TestPower:
+    @pytest.fixture(scope="class")
+    def power(self, digits_bundle: Bundle, site: Path) -> dict[str, Any]:
+        found = evaluate_detection(
+            digits_bundle, site / "test", "folders", far=0.1, data=site / "train.npz", power=True
+        )
+        assert any("spots painted on 30 normal" in line for line in evaluation_lines(found))
+        return found.summary
+
+    def test_without_a_spot_there_are_the_false_alarms(self, power: dict[str, Any]) -> None:
+        rows = power["power"]["rows"]
+        assert len(rows) == len(SIZES) * len(CONTRASTS)
+        for row in rows:
+            if row["size"] == 0:
+                assert row["count"] == power["false_alarms"]["count"]
+
+    def test_large_spots_are_caught(self, power: dict[str, Any]) -> None:
+        rates = {(row["size"], row["contrast"]): row["rate"] for row in power["power"]["rows"]}
+        assert rates[16, 1.0] >= CAUGHT > rates[0, 1.0]
+        smallest = power["power"]["smallest"]["1"]
+        assert rates[smallest, 1.0] >= CAUGHT
+        assert all(rates[size, 1.0] < CAUGHT for size in SIZES if size < smallest)
+
+    @pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])
+    def test_a_spot_is_as_large_and_as_strong_as_it_says(self, kind: str) -> None:
+        rng = np.random.default_rng(0)
+        whole = kind != "float32"
+        top = np.iinfo(kind).max if whole else 1.0
+        picture = np.zeros((40, 60, 3), kind)
+        picture[0, 0] = top  # the range of floating-point images is their own
+        spoilt = spot(picture, 8, 0.5, rng)
+        assert spoilt.dtype == picture.dtype
+        change = (spoilt.astype(float) - picture)[..., 0] / top
+        assert change.max() == pytest.approx(0.5, abs=0.01)
+        assert change.sum() == pytest.approx(0.5 * np.pi * 4**2, rel=0.05)
+        np.testing.assert_array_equal(spot(picture, 0, 0.5, rng), picture)
 
 
 def test_maps_take_the_size_of_each_image(digits_bundle: Bundle) -> None:

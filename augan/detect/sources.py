@@ -1,5 +1,6 @@
 """What is to be scored: the images below a folder, or the rows of a table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -102,20 +103,27 @@ class ImageSource:
         for name in names:
             try:
                 picture = self.picture(name)
-                filled = picture if self.ignored is None else self.ignored.fill(picture)
-                samples.append(self._stored(filled))
+                samples.append(self._stored(picture))
             except DataError as error:
                 failures[name] = getattr(error, "reason", str(error))
             else:
                 self._remember(name, picture.shape[:2])
-        if isinstance(self.preprocessing, Patches):
-            return Pictures(samples), failures
-        return np.stack(samples) if samples else np.empty((0,)), failures
+        return self._together(samples), failures
 
-    def _stored(self, image: np.ndarray) -> np.ndarray:
+    def stored(self, images: Sequence[np.ndarray]) -> np.ndarray | Pictures:
+        """Return images `[H, W, C]` that are no files as stored samples, like `read`."""
+        return self._together([self._stored(image) for image in images])
+
+    def _stored(self, picture: np.ndarray) -> np.ndarray:
+        image = picture if self.ignored is None else self.ignored.fill(picture)
         if isinstance(self.preprocessing, Patches):
             return self.preprocessing.to_picture(image)
         return self.preprocessing.to_square(image)
+
+    def _together(self, samples: list[np.ndarray]) -> np.ndarray | Pictures:
+        if isinstance(self.preprocessing, Patches):
+            return Pictures(samples)
+        return np.stack(samples) if samples else np.empty((0,))
 
     def squares(self, names: list[str], preprocessing: Preprocessing) -> np.ndarray:
         """Decode the readable files `names` as squares of another preprocessing."""

@@ -30,6 +30,7 @@ def evaluation_lines(judgement: Judgement) -> list[str]:
         for kind in judgement.kinds
     ]
     lines += _pixels(summary["pixels"])
+    lines += _power(summary["power"])
     lines += _baselines(judgement)
     if summary["out"] is not None:
         lines.append(f"evaluation: {summary['out']}")
@@ -56,6 +57,20 @@ def _pixels(pixels: Mapping[str, Any] | None) -> Iterator[str]:
         f"rate of {pixels['max_fpr']:g}) on {pixels['num_images']} images, "
         f"{pixels['num_anomalies']} with a defect"
     )
+
+
+def _power(power: Mapping[str, Any] | None) -> Iterator[str]:
+    if power is None:
+        return
+    yield f"spots painted on {power['num_images']} normal images, at rate {power['rate']:g}:"
+    for contrast, smallest in power["smallest"].items():
+        shares = ", ".join(
+            f"{row['size']} px {row['rate']:.0%}"
+            for row in power["rows"]
+            if f"{row['contrast']:g}" == contrast
+        )
+        found = f"caught in 90 % from {smallest} px" if smallest else "never caught in 90 %"
+        yield f"  contrast {contrast}: {found} ({shares})"
 
 
 def _baselines(judgement: Judgement) -> Iterator[str]:

@@ -50,6 +50,9 @@ Fail = Annotated[
 Masks = Annotated[
     Path | None, typer.Option(help="Folder of PNG masks, above 0 on defects, named as images.")
 ]
+Power = Annotated[
+    bool, typer.Option("--power", help="Find the smallest painted spot that is caught.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")]
 
 
@@ -203,6 +206,7 @@ def evaluate_detection(
         str | None, typer.Option(help="The training data; default: where the bundle found it.")
     ] = None,
     method: Method = None,
+    power: Power = False,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -223,6 +227,7 @@ def evaluate_detection(
         data=data,
         out=out,
         method=method,
+        power=power,
     )
     _show(evaluation_lines(judgement), judgement.to_dict(), as_json)
 

@@ -19,6 +19,7 @@ from augan.detect.judging.judge import Judge, Scored
 from augan.detect.judging.labels import Labels, read_labels
 from augan.detect.judging.masks import Masks, read_masks
 from augan.detect.judging.opponents import Opponents, fit_opponents
+from augan.detect.judging.power import detection_power
 from augan.detect.scores import SCORES
 from augan.detect.sources import CHUNK, ImageSource, Source, open_source, usual_shape
 from augan.exceptions import DataError
@@ -64,6 +65,7 @@ def evaluate_detection(
     data: str | Path | None = None,
     out: str | Path | None = None,
     method: str | None = None,
+    power: bool = False,
 ) -> Judgement:
     """Judge the detector of a bundle on test images whose labels are known.
 
@@ -89,6 +91,8 @@ def evaluate_detection(
         Folder for `evaluation.json` and `scores.csv`; None: nothing is written.
     method : str or None
         One of those that the bundle carries; None: its first.
+    power : bool
+        Also paint spots of growing size on the normal images and count which are flagged.
 
     Raises
     ------
@@ -119,6 +123,7 @@ def evaluate_detection(
         {
             **judge.summary(preprocessing.noun),
             "pixels": None if marked is None else marked.figures(),
+            "power": _power(detector, source, judge, rate, seed) if power else None,
             "baselines_skipped": opponents.skipped,
             "num_baseline_training": opponents.num_training,
             "bundle": bundle.bundle_id,
@@ -133,6 +138,18 @@ def evaluate_detection(
     if out is not None:
         _write(Path(out), judgement, judge)
     return judgement
+
+
+def _power(
+    detector: Detector, source: Source, judge: Judge, rate: float, seed: int
+) -> dict[str, Any]:
+    if not isinstance(source, ImageSource):
+        raise DataError(
+            "power is about spots painted on images, but this model is one of rows; leave --power "
+            "out"
+        )
+    names = [name for name, good in zip(judge.scored.names, judge.is_normal) if good]
+    return detection_power(detector, source, names, rate, seed)
 
 
 def _masks(folder: str | Path, source: Source, labels: Labels) -> Masks:
