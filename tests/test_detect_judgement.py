@@ -157,15 +157,16 @@ def test_pixel_figures_are_those_of_the_maps(
     assert found["without_mask"] == [f"noise/{row:02d}.png" for row in range(6)]
 
 
-class TestPower:
-    @pytest.fixture(scope="class")
-    def power(self, digits_bundle: Bundle, site: Path) -> dict[str, Any]:
-        found = evaluate_detection(
-            digits_bundle, site / "test", "folders", far=0.1, data=site / "train.npz", power=True
-        )
-        assert any("spots painted on 30 normal" in line for line in evaluation_lines(found))
-        return found.summary
+@pytest.fixture(scope="module")
+def power(digits_bundle: Bundle, site: Path) -> dict[str, Any]:
+    found = evaluate_detection(
+        digits_bundle, site / "test", "folders", far=0.1, data=site / "train.npz", power=True
+    )
+    assert any("spots painted on 30 normal" in line for line in evaluation_lines(found))
+    return found.summary
 
+
+class TestPower:
     def test_without_a_spot_there_are_the_false_alarms(self, power: dict[str, Any]) -> None:
         rows = power["power"]["rows"]
         assert len(rows) == len(SIZES) * len(CONTRASTS)
