@@ -27,21 +27,28 @@ def augmentation_figure(result: AugmentationResult) -> Path | None:
 
 
 def detection_figure(result: DetectionResult, preprocessing: AnyPreprocessing) -> Path | None:
-    """Write the most anomalous images, a column each: image, what the GAN draws, difference.
+    """Write the most anomalous images, a column each, and below them what a method can show.
 
-    A method that draws nothing shows the images alone; there is no picture of a table, nor of
-    images in sizes of their own, which `report.html` shows.
+    That is what the GAN draws and the difference, else the places that stand out. There is no
+    picture of a table, nor of images in sizes of their own, which `report.html` shows.
     """
-    shapes = {scored.image.shape for scored in result.most_anomalous}
+    worst = result.most_anomalous
+    shapes = {scored.image.shape for scored in worst}
     if not isinstance(preprocessing, Preprocessing) or len(shapes) > 1:
         return None
-    images = np.stack([scored.image for scored in result.most_anomalous])
-    rows = [preprocessing.displayable(images)]
-    again = [s.reconstruction for s in result.most_anomalous if s.reconstruction is not None]
+    again = [scored.reconstruction for scored in worst if scored.reconstruction is not None]
+    pairs = [(one.picture, one.overlay) for one in worst]
     if again:
-        drawn = preprocessing.displayable(np.stack(again))
-        rows += [drawn, np.abs(rows[0].astype(np.int16) - drawn).astype(np.uint8)]
-    sheet = image_grid(np.concatenate(rows), len(images))
+        images, drawn = (
+            preprocessing.displayable(np.stack(part))
+            for part in ([scored.image for scored in worst], again)
+        )
+        rows = [images, drawn, np.abs(images.astype(np.int16) - drawn).astype(np.uint8)]
+    elif all(overlay is not None for _, overlay in pairs):
+        rows = [np.stack(part) for part in zip(*pairs)]
+    else:
+        rows = [preprocessing.displayable(np.stack([scored.image for scored in worst]))]
+    sheet = image_grid(np.concatenate(rows), len(worst))
     return _written(result.out / "most-anomalous.png", sheet, result.out)
 
 
