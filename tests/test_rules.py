@@ -34,6 +34,7 @@ CHOICES = {
 }
 # Those that the others have nothing to do with, beside what they may break with. 192 more.
 SEPARATE = {
+    "gan.loss": ("nonsaturating",),
     "gan.every": ("null", "4"),
     "gan.places": ("null", "true"),
     "gan.diffaug": ("null", "[translation]"),
