@@ -552,6 +552,6 @@ def test_heads_turn_features_into_logits_by_their_seed():
     )
     features = np.random.default_rng(0).normal(size=(N, 20)).astype(np.float32)
     logits = np.asarray(first(features))
-    assert logits.shape == (N, 4 + 3 + 3)
+    assert logits.shape == (N, 4 + 3 + 3 + 3)
     np.testing.assert_array_equal(same(features), logits)
     assert (np.asarray(other(features)) != logits).all()

@@ -217,17 +217,9 @@ def evaluate_detection(
 
     bundle = _find(model, "detector")
     out = out or default_out(bundle, images, "evaluate")
+    settings: dict[str, Any] = {"normal": normal, "far": far, "masks": masks, "data": data}
     judgement = evaluate_detection(
-        bundle,
-        images,
-        labels,
-        normal=normal,
-        far=far,
-        masks=masks,
-        data=data,
-        out=out,
-        method=method,
-        power=power,
+        bundle, images, labels, **settings, out=out, method=method, power=power
     )
     _show(evaluation_lines(judgement), judgement.to_dict(), as_json)
 
