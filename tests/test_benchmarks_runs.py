@@ -8,7 +8,8 @@ import pytest
 
 from augan.data.preprocessing import Preprocessing
 from augan.data.splits import make_split
-from benchmarks import alarms, memory, resume
+from augan.detect.judging.evaluation import auroc
+from benchmarks import alarms, defects, false_alarms, memory, resume
 
 # ---------------------------------------------------------------- kill and resume
 
@@ -154,3 +155,42 @@ def test_one_pass_over_the_images_to_fit():
     preprocessing = Preprocessing(size=8, channels=3, dtype="uint8", low=0, high=255)
     count = memory._stream(pixels, None, preprocessing, split)
     assert (count - 1) * memory.BATCH_SIZE < len(split.fit) <= count * memory.BATCH_SIZE
+
+
+def test_false_alarms_within_their_law_keep_and_others_break():
+    kept = {"n": 99, "n_test": 200, "ours": {"0.01": 2, "0.05": 11, "0.1": 19}}
+    rows = [{**kept, "control": {"0.01": 30, "0.05": 60, "0.1": 90}}] * 20
+    summary = false_alarms.summarise(rows)
+    assert summary["ours_keeps"]
+    assert summary["control_fails"]
+    assert summary["ours"]["0.05"] == {"realised": pytest.approx(0.055), "outside": 0}
+    assert summary["control"]["0.1"]["outside"] == 20
+    assert summary["outside_at_most"] == 3  # 95 % of Binomial(20, 5 %)
+    broken = [{**row, "ours": row["control"]} for row in rows]
+    assert not false_alarms.summarise(broken)["ours_keeps"]
+
+
+def test_mean_auroc_draws_whole_groups_of_normal_images():
+    rng = np.random.default_rng(0)
+    normal, groups = np.repeat(rng.normal(size=6), 10), [str(i // 10) for i in range(60)]
+    anomalies = {"crack": rng.normal(1, 1, 30), "fray": rng.normal(2, 1, 20)}
+    values, (low, high) = defects.mean_auroc(normal, groups, anomalies, 0)
+    for kind, found in anomalies.items():
+        assert values[kind] == pytest.approx(auroc(normal, found))
+    assert low < np.mean(list(values.values())) < high
+    alone = defects.mean_auroc(normal, [str(i) for i in range(60)], anomalies, 0)[1]
+    assert high - low > 1.3 * (alone[1] - alone[0])  # six parts are few witnesses
+
+
+@pytest.mark.parametrize("kind", defects.KINDS)
+def test_a_painted_defect_is_in_one_place_of_a_copy(kind):
+    rng = np.random.default_rng(1)
+    image, another = (rng.integers(90, 160, (130, 180, 1), dtype=np.uint8) for _ in range(2))
+    before = image.copy()
+    painted = defects.paint(image, another, kind, rng)
+    np.testing.assert_array_equal(image, before)
+    assert painted.dtype == np.uint8
+    changed = (painted != image).any(axis=-1)
+    assert changed.any()
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    assert max(np.ptp(rows), np.ptp(columns)) < defects.PAINTED
