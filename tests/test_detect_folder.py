@@ -12,7 +12,8 @@ from augan.bundle import Bundle, read_weights, restore_network
 from augan.data.builtin import digits
 from augan.data.images import write_png
 from augan.detect.detector import METHODS, Detector
-from augan.detect.folder import CHUNK, SCORES, default_out
+from augan.detect.folder import SCORES, default_out
+from augan.detect.sources import CHUNK
 from augan.exceptions import BundleError, ConfigError, DataError
 
 TERMS = ["neighbours", "mahalanobis", "input_neighbours"]

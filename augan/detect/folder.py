@@ -21,7 +21,7 @@ from augan.detect.heat import Heat
 from augan.detect.ignore import ignored_by
 from augan.detect.painter import MAPS, OVERLAYS, Painter
 from augan.detect.scores import SCORES, UNDECIDED, Term, Undecided, flag
-from augan.detect.sources import CHUNK, ImageSource, Source, open_source, usual_shape
+from augan.detect.sources import ImageSource, Source, open_source, parts_of, usual_shape
 from augan.exceptions import BundleError, DataError
 
 
@@ -250,8 +250,7 @@ def _score(detector: Detector, source: Source, out: Path, painter: Painter | Non
     terms = detector.method.terms
     with open(out / UNDECIDED, "w", newline="", encoding="utf-8") as file:
         table = Undecided(file, terms)
-        for start in range(0, len(source.names), CHUNK):
-            names = source.names[start : start + CHUNK]
+        for names in parts_of(source.names, detector.preprocessing):
             stored, failures = source.read(names)
             seen.unreadable += failures.items()
             scores = p_values = np.empty(0)

@@ -16,7 +16,7 @@ from augan.data.preprocessing import Preprocessing
 from augan.data.tables import is_table_file
 from augan.detect.detector import Detector, add_detectors, methods_in
 from augan.detect.ignore import TABLE, Ignored
-from augan.detect.sources import CHUNK, ORIGIN, ImageSource, Source, open_source
+from augan.detect.sources import ORIGIN, ImageSource, Source, open_source, parts_of
 from augan.exceptions import BundleError, DataError
 
 
@@ -141,8 +141,8 @@ def _measured(
     parts: list[list[np.ndarray]] = []
     failures: dict[str, str] = {}
     noun, is_flat = preprocessing.noun, isinstance(preprocessing, Preprocessing)
-    for start in range(0, total, CHUNK):
-        stored, failed = source.read(source.names[start : start + CHUNK])
+    for names in parts_of(source.names, preprocessing):
+        stored, failed = source.read(names)
         failures |= failed
         if len(stored):
             parts.append([_measure(detector, stored, source) for detector in detectors])

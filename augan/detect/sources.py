@@ -1,6 +1,6 @@
 """What is to be scored: the images below a folder, or the rows of a table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,8 +22,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK = 512  # samples in memory at once
+CHUNK_PICTURES = 32  # the same of large images
 ORIGIN = "calibrated_on"  # in the bundle's detector: which images the line was drawn from
 Shape = tuple[int, ...]
+
+
+def parts_of(names: Sequence[str], preprocessing: AnyPreprocessing) -> Iterator[list[str]]:
+    """Yield names in parts of which all samples may be in memory at once."""
+    size = CHUNK_PICTURES if isinstance(preprocessing, Patches) else CHUNK
+    for start in range(0, len(names), size):
+        yield list(names[start : start + size])
 
 
 class Source(Protocol):

@@ -21,7 +21,7 @@ from augan.detect.judging.masks import Masks, read_masks
 from augan.detect.judging.opponents import Opponents, fit_opponents
 from augan.detect.judging.power import detection_power
 from augan.detect.scores import SCORES
-from augan.detect.sources import CHUNK, ImageSource, Source, open_source, usual_shape
+from augan.detect.sources import ImageSource, Source, open_source, parts_of, usual_shape
 from augan.exceptions import DataError
 
 EVALUATION = "evaluation.json"
@@ -166,8 +166,7 @@ def _score(
     result, preprocessing, labelled = Scored(), detector.preprocessing, list(labels.kinds)
     parts: dict[str, list[np.ndarray]] = {}
     trained_on = 0
-    for start in range(0, len(labelled), CHUNK):
-        names = labelled[start : start + CHUNK]
+    for names in parts_of(labelled, preprocessing):
         stored, failures = source.read(names)
         result.unreadable |= failures
         names = [name for name in names if name not in failures]
