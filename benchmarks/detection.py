@@ -327,8 +327,9 @@ def _print_table(summary: dict[str, Any]) -> None:
 
 
 def _one_class(arguments: argparse.Namespace) -> None:
-    results = Results(arguments.results / f"{ONE_CLASS}.jsonl")
-    rows = run(one_class_tasks(arguments), results)
+    tasks = one_class_tasks(arguments)
+    name = tasks[0].key["data"] if tasks else "nothing"
+    rows = run(tasks, Results(arguments.results / f"{ONE_CLASS}-{name}.jsonl"))
     summary = summarise(rows)
     write(arguments.json, {"rows": rows, "summary": summary})
     _print_table(summary)
