@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from augan.data.splits import Split
+from augan.data.splits import Split, evenly
 from augan.data.stacked import Stacked
 
 # Measured: repeated photographs of the same parts exceed it for a fifth to a half of the images,
@@ -41,8 +41,8 @@ def near_duplicates(pixels: np.ndarray | Stacked, split: Split) -> list[tuple[in
         Index of an image to fit or tune, index of the calibration image that it resembles, and
         their correlation; best first, and for each calibration image its nearest one only.
     """
-    held = _evenly(split.calibrate, MAX_CALIBRATE)
-    others = _evenly(np.union1d(split.fit, split.tune), MAX_OTHERS)
+    held = evenly(split.calibrate, MAX_CALIBRATE)
+    others = evenly(np.union1d(split.fit, split.tune), MAX_OTHERS)
     if not len(held) or not len(others):
         return []
     if len(pixels.shape) == 2:
@@ -67,12 +67,6 @@ def _is_fine(rows: np.ndarray) -> bool:
     """Whether some column hardly ever has one value in two different rows."""
     different = np.unique(rows, axis=0)
     return any(len(np.unique(column)) > FINE * len(different) for column in different.T)
-
-
-def _evenly(indices: np.ndarray, most: int) -> np.ndarray:
-    if len(indices) <= most:
-        return indices
-    return indices[np.linspace(0, len(indices) - 1, most).astype(np.int64)]
 
 
 def _thumbnails(pixels: np.ndarray | Stacked, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

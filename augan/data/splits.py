@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,27 @@ class Split:
     fit: np.ndarray
     tune: np.ndarray
     calibrate: np.ndarray
+
+
+_Rows = TypeVar("_Rows", bound=Any)
+
+
+def evenly(rows: _Rows, most: int) -> _Rows:
+    """Return all rows, or `most` of them, evenly spaced, where there are more.
+
+    Parameters
+    ----------
+    rows : ndarray or Pictures
+        Whatever an array of places selects from.
+
+    Examples
+    --------
+    >>> evenly(np.arange(10), 4).tolist()
+    [0, 3, 6, 9]
+    """
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
 
 
 def make_split(

@@ -15,6 +15,7 @@ from augan.config import DetectSection
 from augan.data.patches import Patches
 from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing, Stored, restore_preprocessing
+from augan.data.splits import evenly
 from augan.detect.calibration import Calibration
 from augan.detect.methods.anogan import AnoGAN
 from augan.detect.methods.auto import Auto
@@ -116,8 +117,7 @@ class Detector:
     ) -> Self:
         """Fit `method` on stored samples: rows that were trained on, and others."""
         most = MOST_REFERENCE if preprocessing.kind != Patches.kind else MOST_PICTURES
-        reference = fit[np.linspace(0, len(fit) - 1, min(len(fit), most)).astype(int)]
-        parts = (preprocessing.scale(stored[rows]) for rows in (reference, tune))
+        parts = (preprocessing.scale(stored[rows]) for rows in (evenly(fit, most), tune))
         return cls(method_class(method, preprocessing)(models).fit(*parts), preprocessing)
 
     def calibrated(self) -> Calibration:

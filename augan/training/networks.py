@@ -13,6 +13,7 @@ from augan.config import Config, decided
 from augan.data.pictures import Windows
 from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
+from augan.data.splits import evenly
 from augan.data.stacked import Stacked
 from augan.gan import keras
 from augan.gan.model import GAN
@@ -280,7 +281,7 @@ class _Trainer:
             return None
         known = ("generator", "discriminator", "heads", "places")
         roles = [role for role in known if role in self.networks.specs]
-        train = self.data.scaled(_some(self.data.fit_rows()))
+        train = self.data.scaled(evenly(self.data.fit_rows(), MOST))
         features = self._features(train[0])
         if features is None:
             return None
@@ -289,7 +290,7 @@ class _Trainer:
             features,
             [build_network(self.networks.specs[role]) for role in roles],
             train=train,
-            held_out=self.data.scaled(_some(held_out)),
+            held_out=self.data.scaled(evenly(held_out, MOST)),
             every=decided(self.config.monitor.every),
             seed=self.config.seed,
         )
@@ -345,11 +346,6 @@ class _Trainer:
             seed=self.config.seed,
         )
         self.run("rotation", update, rows=self.data.all_rows())
-
-
-def _some(rows: np.ndarray) -> np.ndarray:
-    """As many rows as the monitor measures, drawn evenly."""
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST)).astype(np.int64)]
 
 
 PARTS: dict[str, Callable[[_Trainer], None]] = {

@@ -16,6 +16,7 @@ from augan.data.patches import Patches
 from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
+from augan.data.splits import evenly
 from augan.detect.judging.evaluation import BASELINES, Detector
 from augan.detect.sources import ImageSource, Source
 from augan.exceptions import DataError
@@ -92,9 +93,7 @@ def fit_opponents(
             raise
         return Opponents(skipped=str(error))
     split = bundle.tables["split"]
-    rows = np.union1d(split["fit"], split["tune"])
-    if len(rows) > MAX_TRAINING:
-        rows = rows[np.linspace(0, len(rows) - 1, MAX_TRAINING).astype(np.int64)]
+    rows = evenly(np.union1d(split["fit"], split["tune"]), MAX_TRAINING)
     if isinstance(preprocessing, Patches):
         # Baselines compare images with images, which must then be of one size.
         preprocessing = Preprocessing.fit(squares.dataset, preprocessing.window)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from augan.data.splits import evenly
 from augan.detect.detector import Detector
 from augan.detect.judging.evaluation import realised_rate
 from augan.detect.sources import ImageSource
@@ -44,7 +45,7 @@ def detection_power(
     """
     if not names:
         raise DataError("there is no good image to paint defects on")
-    some = [names[i] for i in np.linspace(0, len(names) - 1, min(len(names), MOST)).astype(int)]
+    some = [names[row] for row in evenly(np.arange(len(names)), MOST).tolist()]
     pictures = [source.picture(name) for name in some]
     line, rows = detector.calibrated(), []
     for contrast in CONTRASTS:

@@ -15,6 +15,7 @@ import numpy as np
 
 from augan.data.geometry import resize
 from augan.data.pictures import Pictures
+from augan.data.splits import evenly
 from augan.detect.methods.borders import Borders
 from augan.gan import keras, tf
 from augan.gan.networks.places import dense_blocks, joined, joined_sizes
@@ -71,7 +72,7 @@ class PatchwiseFeatures:
             Normal images whose windows the networks were trained on, and others.
         """
         self._learn(reference)
-        known = reference[np.linspace(0, len(reference) - 1, min(len(reference), MAPPED))]
+        known = evenly(reference, MAPPED)
         self._borders.fit(heat for part in (known, tune) for heat in self._raw(part))
         return self
 
@@ -106,7 +107,7 @@ class PatchwiseFeatures:
 
     def _learn(self, reference: Pictures) -> None:
         """Find mean and covariance of what is seen at places of normal images."""
-        some = reference[np.linspace(0, len(reference) - 1, min(len(reference), PICTURES))]
+        some = evenly(reference, PICTURES)
         seen = []
         for row, image in enumerate(some):
             features = self._see(self._padded(image))[0].numpy()

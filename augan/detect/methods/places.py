@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from augan.data.splits import evenly
 from augan.detect.methods.pooled import PooledBlocks
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
@@ -33,7 +34,7 @@ class Places:
 
     def fit(self, reference: np.ndarray) -> Self:
         """Learn from normal images `[N, S, S, C]` in [-1, 1]."""
-        some = reference[np.linspace(0, len(reference) - 1, min(len(reference), MOST)).astype(int)]
+        some = evenly(reference, MOST)
         features = self._see(some)[0]
         blocks = np.split(features.std(axis=0), np.cumsum(self._blocks.sizes)[:-1])
         least = [np.full(block.shape, LEAST_SHARE * block.mean() + 1e-12) for block in blocks]

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from augan.data.splits import evenly
 from augan.detect.methods.standardised import Standardised
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
@@ -48,7 +49,7 @@ class Probes:
 
     def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
         """Learn from normal images `[N, S, S, C]` in [-1, 1]: those trained on, and others."""
-        some = reference[np.linspace(0, len(reference) - 1, min(len(reference), MOST)).astype(int)]
+        some = evenly(reference, MOST)
         _, _, *seen = self._see(some)
         self._set({"directions": _whitening(seen[0]), "layouts": _whitening(seen[1])})
         self._standard.fit(self._raw(tune))
