@@ -495,6 +495,11 @@ def test_the_folder_goes_while_an_entry_is_made(images, kept, monkeypatch):
 # Bounds
 
 
+def age(path: Path, seconds: float):
+    """Let time pass since the last use of an entry: file systems stamp all of one tick alike."""
+    os.utime(path, (path.stat().st_mtime - seconds,) * 2)
+
+
 @pytest.fixture
 def three(tmp_path, kept):
     """Three folders of equal size with entries, used last in the order second, third, first."""
@@ -504,9 +509,10 @@ def three(tmp_path, kept):
         load(folder, kept)
         (path,) = set(kept.iterdir()) - set(paths)
         paths.append(path)
-    for age, path in zip((3000, 2000, 1000), paths):
-        os.utime(path, (path.stat().st_mtime - age,) * 2)
+    for seconds, path in zip((3000, 2000, 1000), paths):
+        age(path, seconds)
     load(folders[0], kept)
+    age(paths[0], 500)
     return folders, paths
 
 
@@ -515,6 +521,7 @@ def test_what_was_not_used_for_longest_makes_room(three, kept, tmp_path, monkeyp
     size = paths[0].stat().st_size
     monkeypatch.setattr(cache, "MAX_BYTES", 3 * size)
     held = load(folders[1], kept).pixels  # now the third is the oldest
+    age(paths[1], 100)
     before = int(held.sum())
     load(write_images(tmp_path / "more"), kept)
     assert [path.exists() for path in paths] == [True, True, False]
