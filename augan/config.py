@@ -56,12 +56,12 @@ class GanSection(Section):
     loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein"] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # real images count as 1 - this
     label_noise: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # share of labels that are swapped
-    penalty: Literal["r1", "gradient"] | None = None
+    penalty: Literal["none", "r1", "gradient"] | None = None  # None: r1 for tables, else none
     penalty_weight: Annotated[float, Field(gt=0)] | None = None  # None: as in its paper
-    penalty_every: Count | None = None  # None: as in its paper
+    penalty_every: Count | None = None  # None: as in its paper, or 1 for tables
     unrolled_steps: Annotated[int, Field(ge=0, le=10)] = 0
     unrolled_rate: Annotated[float, Field(gt=0)] = 0.05  # gradient descent of the imagined steps
-    latent_dim: Count = 64
+    latent_dim: Count | None = None  # None: 64, of narrow tables fewer
     noise: Literal["normal", "uniform"] = "normal"
     diffaug: tuple[Literal["translation", "colour", "cutout"], ...] | None = None
     negatives: tuple[Negative, ...] | None = None  # spoilt images that it learns to reject
@@ -74,6 +74,11 @@ class GanSection(Section):
     )  # Adam's, of both players
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999  # decay of the averaged generator
     unlabelled: Literal["soft", "hard", "confident"] = "soft"  # guessed class of the unlabelled
+
+    @property
+    def penalised(self) -> bool:
+        """Whether the discriminator pays for its gradient."""
+        return self.penalty not in (None, "none")
 
 
 class GeneratorSection(Section):

@@ -148,7 +148,7 @@ def _config(seed: int, steps: int | None, method: str) -> Config:
 
 
 def _specs(config: Config, image_shape: tuple[int, ...]) -> dict[str, dict[str, Any]]:
-    latent = config.gan.latent_dim
+    latent = decided(config.gan.latent_dim)
     arguments: dict[str, dict[str, Any]] = {
         "generator": {"latent_dim": latent, "width": config.generator.width},
         "discriminator": {

@@ -64,7 +64,7 @@ class GAN(keras.Model):
         self.negatives = config.gan.negatives or ()
         self.settings, self.players = config.gan, (config.generator, config.discriminator)
         self.adversarial_loss = LOSSES[decided(config.gan.loss)]
-        self.penalty = PENALTIES.get(config.gan.penalty or "")
+        self.penalty = PENALTIES.get(config.gan.penalty or "none")
         self.diffaug = decided(config.gan.diffaug)
         self.latent_dim = generator.inputs[0].shape[-1]
         self.conditional = len(generator.inputs) > 1

@@ -80,6 +80,10 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
     if config.gan.every is None:
         seldom = judge_only and not small and _is_plain(config)
         changes["gan__every"] = JUDGE_EVERY if seldom else 1
+    if config.gan.latent_dim is None:
+        changes["gan__latent_dim"] = _latent_dim(preprocessing)
+    if config.gan.penalty is None:
+        changes |= _penalty(config.replace(**changes), dataset.noun)
     for player in ("generator", "discriminator"):
         if getattr(config, player).learning_rate is None:
             fast = small or (patches and player == "discriminator")
@@ -126,7 +130,7 @@ def _draws(config: Config) -> bool:
 def _is_plain(config: Config) -> bool:
     """Whether nothing was chosen that belongs to a game in which both players take their turns."""
     gan, judge = config.gan, config.discriminator
-    chosen = (gan.penalty, gan.label_smoothing, gan.label_noise, gan.unrolled_steps, judge.clip)
+    chosen = (gan.penalised, gan.label_smoothing, gan.label_noise, gan.unrolled_steps, judge.clip)
     return not any(chosen) and judge.steps == 1 and config.generator.steps == 1
 
 
@@ -138,6 +142,24 @@ def _loss_and_norm(config: Config, noun: str, small: bool, patches: bool) -> tup
     # Places of windows are found soonest by a discriminator that nothing holds back.
     usual = "none" if noun == "rows" or patches else "batch" if small else "spectral"
     return loss, config.discriminator.norm or usual
+
+
+def _latent_dim(preprocessing: AnyPreprocessing) -> int:
+    """Return how many numbers a code has: 64, of a narrow table four for each of its values.
+
+    More make the generator fill what lies between its rows.
+    """
+    shape = preprocessing.sample_shape
+    return 64 if len(shape) > 1 else min(64, max(8, 4 * shape[0]))
+
+
+def _penalty(config: Config, noun: str) -> dict[str, Any]:
+    """Of tables R1 at every update, which costs little: without it their GAN runs in circles."""
+    judge, gan = config.discriminator, config.gan
+    bound = gan.loss == "wasserstein" or judge.clip is not None
+    if noun != "rows" or judge.norm == "batch" or bound or gan.unrolled_steps:
+        return {"gan__penalty": "none"}
+    return {"gan__penalty": "r1", "gan__penalty_every": gan.penalty_every or 1}
 
 
 def _task(config: Config, dataset: Dataset) -> Task:

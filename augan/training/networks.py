@@ -210,7 +210,7 @@ class _Trainer:
         config, groups = self.config, self.data.preprocessing.groups
         average = self.build(
             "generator",
-            latent_dim=config.gan.latent_dim,
+            latent_dim=decided(config.gan.latent_dim),
             width=config.generator.width,
             conditioning=config.generator.conditioning,
             **({"groups": list(groups)} if groups else {}),
@@ -318,7 +318,7 @@ class _Trainer:
     def encoder(self) -> None:
         config = self.config
         encoder = self.build(
-            "encoder", latent_dim=config.gan.latent_dim, width=config.encoder.width
+            "encoder", latent_dim=decided(config.gan.latent_dim), width=config.encoder.width
         )
         update = EncoderUpdate(
             encoder,

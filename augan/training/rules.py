@@ -71,7 +71,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: (
             bool(c.gan.unrolled_steps)
             and bool(
-                c.gan.penalty
+                c.gan.penalised
                 or c.gan.label_smoothing
                 or c.gan.label_noise
                 or c.discriminator.clip is not None
@@ -106,7 +106,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: (
             (c.gan.every or 1) > 1
             and bool(
-                c.gan.penalty
+                c.gan.penalised
                 or c.gan.label_smoothing
                 or c.gan.label_noise
                 or c.discriminator.clip is not None
