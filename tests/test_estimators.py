@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
@@ -173,6 +174,19 @@ class TestGANDetectorAtARate:
         detector.fit(deep_ones, groups=groups)
         calibration = detector.bundle_.tables["calibration"]
         assert 2 * calibration["num_groups"] == len(calibration["scores"])
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(("method", "least"), [("auto", 0.95), ("anogan", 0.8)])
+    @pytest.mark.parametrize("seed", range(3))
+    def test_what_lies_within_a_ring_of_points(self, method: str, least: float, seed: int) -> None:
+        """A generator can draw the middle too, on its way from side to side."""
+        rng = np.random.default_rng(seed)
+        angles = rng.uniform(0, 2 * np.pi, 800)
+        ring = np.c_[np.cos(angles), np.sin(angles)] * rng.normal(1, 0.05, (800, 1))
+        middle = rng.normal(0, 0.1, (200, 2))
+        detector = GANDetector(method, random_state=seed).fit(ring[:600])
+        normal = detector.score_samples(np.r_[ring[600:], middle])
+        assert roc_auc_score(np.repeat([1, 0], 200), normal) > least
 
 
 class TestGANDetectorRefuses:
