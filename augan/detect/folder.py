@@ -10,13 +10,14 @@ import numpy as np
 from augan.bundle import Bundle
 from augan.data.output import output_folder
 from augan.data.tables import is_table_file
-from augan.detect.calibration import Calibration, Guarantee
+from augan.detect.calibration import Calibration
 from augan.detect.decision import Rule, choose_rule, decide
 from augan.detect.detector import Detector, methods_in
 from augan.detect.discoveries import DiscoveryGuarantee
 from augan.detect.drift import Drift, find_drift
 from augan.detect.fitting import broken_promise
 from augan.detect.gallery import GALLERY, Gallery, ScoredImage
+from augan.detect.guarantee import Guarantee
 from augan.detect.heat import Heat
 from augan.detect.ignore import ignored_by
 from augan.detect.painter import MAPS, OVERLAYS, Painter

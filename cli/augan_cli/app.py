@@ -81,6 +81,10 @@ def train(
     task: Annotated[str | None, typer.Option(help="auto, generate, detect or both.")] = None,
     target: Target = None,
     groups: Annotated[Path | None, typer.Option(help="CSV path,group.")] = None,
+    cross: Annotated[
+        bool,
+        typer.Option("--cross", help="Under 200 normals: 5 folds, and all calibrate; for detect."),
+    ] = False,
     training_codes: Annotated[
         bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
     ] = True,
@@ -95,6 +99,7 @@ def train(
 
     settings: dict[str, Any] = {"seed": seed, "task": task, "training.steps": steps}
     settings |= {"training.max_minutes": max_minutes}
+    settings |= {"detect.cross": True} if cross else {}
     settings |= {} if training_codes else {"training.keep_codes": False}
     chosen = [*(set_ or []), *(f"{k}={v}" for k, v in settings.items() if v is not None)]
     run_training(data, out, config, chosen, target, groups, resume, dry_run, as_json)
