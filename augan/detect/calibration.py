@@ -253,8 +253,8 @@ class Calibration:
         return {
             "n": self.n,
             "num_groups": self.num_groups,
-            "num_folds": len(self.fold_sizes) or None,
             "smallest_rate": self.smallest_rate,
+            **({"num_folds": len(self.fold_sizes)} if self.fold_sizes else {}),
         }
 
     def to_arrays(self) -> dict[str, np.ndarray]:

@@ -53,6 +53,12 @@ Masks = Annotated[
 Power = Annotated[
     bool, typer.Option("--power", help="Find the smallest painted spot that is caught.")
 ]
+Cross = Annotated[
+    bool, typer.Option("--cross", help="Of few normals all calibrate: 5 trainings, task detect.")
+]
+Codes = Annotated[
+    bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")]
 
 
@@ -81,13 +87,8 @@ def train(
     task: Annotated[str | None, typer.Option(help="auto, generate, detect or both.")] = None,
     target: Target = None,
     groups: Annotated[Path | None, typer.Option(help="CSV path,group.")] = None,
-    cross: Annotated[
-        bool,
-        typer.Option("--cross", help="Under 200 normals: 5 folds, and all calibrate; for detect."),
-    ] = False,
-    training_codes: Annotated[
-        bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
-    ] = True,
+    cross: Cross = False,
+    training_codes: Codes = True,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
