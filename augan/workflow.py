@@ -16,7 +16,7 @@ from augan.bundle import BUNDLE_NAME, Bundle, Network, load_bundle, save_bundle
 from augan.config import Config
 from augan.data.dataset import Dataset
 from augan.detect.detector import add_detectors, fold_network, method_class, methods_of
-from augan.detect.fitting import fit_detector, fit_folds
+from augan.detect.fitting import fit_folds
 from augan.exceptions import BundleError
 from augan.gan.inference import Inference
 from augan.material import Material, gather
@@ -186,7 +186,7 @@ def _assemble(material: Material, networks: TrainedNetworks, described: dict[str
     if "classifier" in networks.models:
         bundle.metrics["classifier"] = _classifier_accuracy(material, networks)
     if material.config.task != "generate":
-        _add_detector(bundle, material, networks)
+        _add_detector(bundle, material, [networks])
     return bundle
 
 
@@ -197,42 +197,38 @@ def _assemble_folds(
     described: dict[str, Any],
 ) -> Bundle:
     """Put the detectors of all folds into one bundle, with the networks that they look through."""
-    settings, split = material.config.detect, vars(material.split)
-    kinds = [method_class(method, material.preprocessing) for method in methods_of(settings)]
-    taken = {role for kind in kinds for role in (*kind.needs, *kind.uses)}
     fold_of = np.empty(len(material.dataset), np.int64)
-    networks: dict[str, Network] = {}
-    alarms: list[str] = []
-    for fold, own, one in zip(folds, material.folds, trained):
+    for fold, own in zip(folds, material.folds):
         fold_of[own.calibrate] = fold.number
-        found = one.for_bundle()
-        networks |= {fold_network(role, fold.number): found[role] for role in taken & found.keys()}
-        alarms += [f"{fold.title}: {one.alarm.sentence}"] if one.alarm else []
+    alarms = [f"{k.title}: {one.alarm.sentence}" for k, one in zip(folds, trained) if one.alarm]
     bundle = Bundle(
         config=material.config.to_dict(),
         data=described,
         preprocessing=material.preprocessing.to_dict(),
-        networks=networks,
-        tables={"split": {**split, "fold": fold_of}},
+        networks=_judges(material, folds, trained),
+        tables={"split": {**vars(material.split), "fold": fold_of}},
         metrics={
             "warnings": material.warnings + alarms,
             "folds": [_figures(one) for one in trained],
         },
     )
-    detectors = [
-        fit_folds(
-            method,
-            [one.models for one in trained],
-            material.preprocessing,
-            material.stored,
-            material.folds,
-            groups=material.dataset.groups,
-            trim=settings.trim,
-        )
-        for method in methods_of(settings)
-    ]
-    add_detectors(bundle, detectors, settings.trim)
+    _add_detector(bundle, material, trained)
     return bundle
+
+
+def _judges(
+    material: Material, folds: Sequence[Fold], trained: Sequence[TrainedNetworks]
+) -> dict[str, Network]:
+    """Return the networks of all folds that a method looks through, and no others."""
+    methods = methods_of(material.config.detect)
+    kinds = [method_class(method, material.preprocessing) for method in methods]
+    taken = {role for kind in kinds for role in (*kind.needs, *kind.uses)}
+    return {
+        fold_network(role, fold.number): network
+        for fold, one in zip(folds, trained)
+        for role, network in one.for_bundle().items()
+        if role in taken
+    }
 
 
 def _figures(networks: TrainedNetworks) -> dict[str, Any]:
@@ -269,15 +265,15 @@ def _classifier_accuracy(material: Material, networks: TrainedNetworks) -> dict[
     return {"accuracy": float(right.mean()), "n": len(rows), "split": "tune"}
 
 
-def _add_detector(bundle: Bundle, material: Material, networks: TrainedNetworks) -> None:
+def _add_detector(bundle: Bundle, material: Material, trained: Sequence[TrainedNetworks]) -> None:
     settings = material.config.detect
     detectors = [
-        fit_detector(
+        fit_folds(
             method,
-            networks.models,
+            [networks.models for networks in trained],
             material.preprocessing,
             material.stored,
-            material.split,
+            material.folds or (material.split,),
             groups=material.dataset.groups,
             trim=settings.trim,
         )

@@ -14,15 +14,17 @@ import pytest
 from typer.testing import CliRunner
 
 from augan import GANDetector, calibrate, detect_folder
-from augan.bundle import Bundle
+from augan.bundle import Bundle, restore_network
 from augan.config import Config
 from augan.data.builtin import digits
 from augan.data.dataset import Dataset, from_arrays
 from augan.data.images import read_image, write_png
 from augan.data.loading import load_dataset
+from augan.data.splits import make_folds
 from augan.detect.calibration import Calibration
 from augan.detect.crossed import largest_rate
 from augan.detect.detector import Detector
+from augan.detect.fitting import broken_promise, fit_folds
 from augan.exceptions import ConfigError, DataError, Interrupted
 from augan.material import gather
 from augan.training import checkpoints, loop
@@ -135,6 +137,27 @@ def test_detection(bundle: Bundle, new: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"needs 99 calibration images, this model has 50"):
         detect_folder(bundle, new, tmp_path / "out", far=0.01)
     assert not detect_folder(bundle, new, tmp_path / "fdr", fdr=0.2).guarantee.exact
+
+
+@pytest.mark.slow
+def test_groups_and_dirty_images(bundle: Bundle, dataset: Dataset) -> None:
+    """With networks that are there already: each of ten parts was photographed five times."""
+    groups = np.array([f"part {i % 10}" for i in range(COUNT)])
+    splits = make_folds(COUNT, seed=0, groups=groups)
+    models = [
+        {"discriminator": restore_network(bundle, f"fold{k}-discriminator")} for k in range(1, 6)
+    ]
+    preprocessing = Detector.from_bundle(bundle).preprocessing
+    arguments = ("features", models, preprocessing, np.asarray(dataset.images), splits)
+    calibration = fit_folds(*arguments, groups=groups).calibrated()
+    assert (calibration.n, calibration.num_groups, calibration.fold_sizes) == (50, 10, (10,) * 5)
+    promise = calibration.guarantee(0.1)
+    assert not promise.exact
+    assert "approximate: 50 images of 10 groups" in promise.sentence
+    # Two of ten are set aside in each fold, and what is promised then is nothing.
+    assert fit_folds(*arguments, trim=0.2).calibrated().fold_sizes == (8,) * 5
+    trimmed = replace(bundle, detector={**(bundle.detector or {}), "trim": 0.2})
+    assert "no guarantee" in (broken_promise(trimmed) or "")
 
 
 @pytest.mark.slow

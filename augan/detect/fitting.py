@@ -70,12 +70,14 @@ def fit_folds(
 ) -> Detector:
     """Return the detectors of all folds as one, each fitted and calibrated as by `fit_detector`.
 
-    `models` are the networks that were trained on each fold.
+    `models` are the networks that were trained for each fold. Of one fold its detector is returned.
     """
     found = [
         fit_detector(method, own, preprocessing, stored, split, groups=groups, trim=trim)
         for own, split in zip(models, folds)
     ]
+    if len(found) == 1:
+        return found[0]
     own = [detector.calibrated() for detector in found]
     heights = [line.scores for line in (detector.map_calibration for detector in found) if line]
     together = Folds([one.method for one in found])

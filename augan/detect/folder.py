@@ -126,8 +126,9 @@ def detect_folder(
 
     It has the columns `path` (relative to `images`; of a row its number from 0), `score` (higher =
     more anomalous), `p_value`, `anomaly` (0, 1, or empty for what cannot be read) and one for each
-    term. Of each flagged image, `out/overlays/<path>.png` shows the places that stand out, in
-    colours that mean the same in all images.
+    term. The score of several folds is their mean, moved to the rank that they give it together
+    (`augan.detect.crossed`). Of each flagged image, `out/overlays/<path>.png` shows the places that
+    stand out, in colours that mean the same in all images.
 
     Parameters
     ----------
