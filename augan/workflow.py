@@ -44,6 +44,9 @@ def train(
 ) -> Bundle:
     """Train a GAN and what the task needs on it, and save one bundle in a run folder.
 
+    With `detect.cross` that is done five times, each time without one fold of the data, and the
+    bundle carries five detectors that score together (`augan.detect.crossed`).
+
     Parameters
     ----------
     config : Config

@@ -256,11 +256,19 @@ def test_a_table(tmp_path: Path) -> None:
     frame[:60].to_csv(tmp_path / "normal.csv", index=False)
     odd = frame[60:] + 20 * (np.arange(20)[:, None] % 4 == 0) * rng.normal(size=(20, 4))
     odd.to_csv(tmp_path / "new.csv", index=False)
-    config = Config().replace(task="detect", detect__cross=True, training__steps=20)
+    config = Config().replace(
+        task="detect", detect__cross=True, detect__methods=("fanogan",), training__steps=20
+    )
     bundle = train(config, load_dataset(tmp_path / "normal.csv"), out=tmp_path / "run")
     result = detect_folder(bundle, tmp_path / "new.csv", tmp_path / "out", far=0.05)
     assert result.guarantee.n == 60
     assert 3 <= result.num_anomalies <= 9
+    assert {f"fold5-{role}" for role in ("discriminator", "generator", "encoder")} <= set(
+        bundle.networks
+    )
+    other = detect_folder(bundle, tmp_path / "new.csv", tmp_path / "out", method="fanogan")
+    assert (other.method, other.guarantee.n) == ("fanogan", 60)
+    assert other.num_anomalies >= 3
 
 
 @pytest.mark.slow

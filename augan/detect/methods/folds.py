@@ -120,7 +120,7 @@ class Folds:
     def by_mean(self) -> "Folds":
         """Return the same without lines, for new ones: it scores by the mean alone."""
         other = Folds(self._members)
-        other._scales = self._scales
+        other._scales = self._scales.copy()
         return other
 
     def _together(self, maps: np.ndarray) -> np.ndarray:
