@@ -30,6 +30,7 @@ from augan.training.resolved import Resolved, resolve
 from augan.training.runs import RunFolder, refuse_occupied
 
 AFTER_TRAINING = 0.05  # share of the minutes kept for fitting the detector and saving
+AFTER_FOLD = 3.0  # seconds kept for the detector of each of several folds, where that is more
 CODES_CHUNK = 1024  # images that are float32 at once while they are encoded
 
 
@@ -132,7 +133,7 @@ def _train_fold(
     stop: Stop,
 ) -> TrainedNetworks:
     """Train the networks of one fold, or of a plain training, in their places in the run folder."""
-    deadline = fold.deadline(_deadline(material.config, clock))
+    deadline = fold.deadline(_deadline(material, clock))
     own = material.of_fold(fold)
     return train_networks(
         own.config,
@@ -155,9 +156,12 @@ def _save(bundle: Bundle, run: RunFolder) -> None:
         ) from error
 
 
-def _deadline(config: Config, clock: Clock) -> float | None:
-    minutes = config.training.max_minutes
-    return None if minutes is None else clock.started + minutes * 60 * (1 - AFTER_TRAINING)
+def _deadline(material: Material, clock: Clock) -> float | None:
+    minutes = material.config.training.max_minutes
+    if minutes is None:
+        return None
+    after = max(AFTER_TRAINING * minutes * 60, AFTER_FOLD * len(material.folds))
+    return clock.started + minutes * 60 - min(after, minutes * 60 / 4)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
