@@ -127,6 +127,7 @@ class DetectSection(Section):
     # Suspected share of dirty training images, which are set aside; then nothing is guaranteed.
     trim: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     far: Rate | None = None  # false-alarm rate; None: 0.05, or the smallest one supported
+    cross: bool = False  # whether five folds calibrate each other, so that all images do both
 
 
 class Config(Section):

@@ -7,122 +7,31 @@ networks -> detector -> bundle.
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from augan.bundle import BUNDLE_NAME, Bundle, load_bundle, save_bundle
+from augan.bundle import BUNDLE_NAME, Bundle, Network, load_bundle, save_bundle
 from augan.config import Config
-from augan.data.cache import Squares, cached_squares
-from augan.data.dataset import Dataset, Skipped
-from augan.data.duplicates import near_duplicates
-from augan.data.identity import data_sha256
-from augan.data.patches import Patches
-from augan.data.pictures import Pictures
-from augan.data.prepared import AnyPreprocessing, training_samples
-from augan.data.splits import Split, make_split
-from augan.data.stacked import Stacked
-from augan.detect.detector import add_detectors, method_class, methods_of
-from augan.detect.fitting import fit_detector
-from augan.exceptions import BundleError, DataError
+from augan.data.dataset import Dataset
+from augan.detect.detector import add_detectors, fold_network, method_class, methods_of
+from augan.detect.fitting import fit_folds
+from augan.exceptions import BundleError
 from augan.gan.inference import Inference
-from augan.training.checkpoints import Checkpoints
+from augan.material import Material, gather
 from augan.training.clock import Clock
-from augan.training.interrupt import stop_on_signals
+from augan.training.folds import Fold
+from augan.training.interrupt import Stop, stop_on_signals
 from augan.training.loop import Observer
-from augan.training.networks import TrainedNetworks, TrainingData, train_networks
+from augan.training.networks import TrainedNetworks, train_networks
 from augan.training.plan import Plan
 from augan.training.resolved import Resolved, resolve
 from augan.training.runs import RunFolder, refuse_occupied
 
 AFTER_TRAINING = 0.05  # share of the minutes kept for fitting the detector and saving
+AFTER_FOLD = 3.0  # seconds kept for the detector of each of several folds, where that is more
 CODES_CHUNK = 1024  # images that are float32 at once while they are encoded
-_TWINS_REMEDY = {
-    "images": "name what belongs together with --groups",
-    "rows": "remove repeated rows",
-}
-DUPLICATE_SHARE = 0.005  # of the calibration images; below it, look-alikes are chance
-
-
-@dataclass(frozen=True)
-class _Material:
-    """Everything that is known before training starts."""
-
-    config: Config
-    squares: Squares
-    preprocessing: AnyPreprocessing
-    split: Split
-    warnings: list[str]
-    unlabelled: Squares | None = None
-
-    @property
-    def dataset(self) -> Dataset:
-        """The images that could be decoded."""
-        return self.squares.dataset
-
-    @property
-    def pixels(self) -> np.ndarray:
-        """`[N, S, S, C]`, perhaps a memory map: what indexes all rows at once copies all."""
-        return self.squares.pixels
-
-    @property
-    def stored(self) -> np.ndarray | Pictures:
-        """The same as a detector takes them: of large images, each in its own size."""
-        if isinstance(self.preprocessing, Patches):
-            return self.preprocessing.pictures(self.dataset, self.pixels)
-        return self.pixels
-
-    @property
-    def all_pixels(self) -> np.ndarray | Stacked:
-        """The same, and the unlabelled images in the rows from N on."""
-        more = self.unlabelled
-        return self.pixels if more is None else Stacked(self.pixels, more.pixels)
-
-    @property
-    def unlabelled_rows(self) -> np.ndarray:
-        """The rows of `all_pixels` with unlabelled images to train on.
-
-        Those whose group is held out stay out, or what was learned would be measured.
-        """
-        if self.unlabelled is None:
-            return np.empty(0, np.int64)
-        rows, groups = np.arange(len(self.unlabelled.pixels)), self.unlabelled.dataset.groups
-        if groups is not None and self.dataset.groups is not None:
-            held = np.concatenate([self.split.tune, self.split.calibrate])
-            rows = rows[~np.isin(groups, self.dataset.groups[held])]
-        return len(self.dataset) + rows
-
-    @property
-    def skipped(self) -> Skipped:
-        """Files that could not be read, unlabelled ones too."""
-        return self.dataset.skipped + (self.unlabelled.dataset.skipped if self.unlabelled else ())
-
-    @property
-    def num_classes(self) -> int:
-        """Classes of the generator: 0 unless they will be used."""
-        classes = self.dataset.num_classes
-        return classes if classes > 1 and self.config.task != "detect" else 0
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """What trains, in order."""
-        task, methods = self.config.task, methods_of(self.config.detect)
-        classes = [method_class(method, self.preprocessing) for method in methods]
-        # Codes are for augmentation; a detector alone trains an encoder only to score by it.
-        encoder = self.config.training.keep_codes if task != "detect" else False
-        needed = any("encoder" in known.needs for known in classes)
-        encoder = encoder or (task != "generate" and needed)
-        wanted = {
-            "classifier": self.num_classes > 0,
-            "rotation": self.num_classes == 0
-            and self.config.monitor.enabled
-            and self.preprocessing.noun == "images",
-            "gan": True,
-            "encoder": encoder,
-        }
-        return tuple(part for part, is_wanted in wanted.items() if is_wanted)
 
 
 def train(
@@ -135,6 +44,9 @@ def train(
     resume: bool = False,
 ) -> Bundle:
     """Train a GAN and what the task needs on it, and save one bundle in a run folder.
+
+    With `detect.cross` that is done five times, each time without one fold of the data, and the
+    bundle carries five detectors that score together (`augan.detect.crossed`).
 
     Parameters
     ----------
@@ -177,8 +89,8 @@ def train_resolved(
     if out is not None and not resume:
         refuse_occupied(out)  # before the images are decoded, which may take minutes
     with clock.part("data"):
-        material = _gather(resolved)
-    described = _describe_data(material)
+        material = gather(resolved)
+    described = material.describe()
     identity = {**_flat(material.config.to_dict()), "data": described["sha256"]}
     name = material.dataset.name
     with closing(RunFolder(out, name, identity, resume=resume)) as run, run.writing():
@@ -190,31 +102,49 @@ def train_resolved(
 
 def _train_in(
     run: RunFolder,
-    material: _Material,
+    material: Material,
     described: dict[str, Any],
     observers: Sequence[Observer],
     clock: Clock,
 ) -> Bundle:
     run.write_text("config.yaml", material.config.to_yaml())
     run.write_skipped(material.skipped)
-    run.cut_log(Checkpoints(run.checkpoints).steps())
+    folds = Fold.all(len(material.folds) or 1)
+    run.cut_log({k: v for fold in folds for k, v in fold.steps(run.checkpoints).items()})
     with stop_on_signals() as stop:
-        networks = train_networks(
-            material.config,
-            _fit_data(material),
-            Plan(material.parts, material.config.training.steps, _deadline(material.config, clock)),
-            observers=[run, *observers],
-            samples=run.samples,
-            clock=clock,
-            checkpoints=run.checkpoints,
-            stop=stop,
-        )
+        trained = [_train_fold(fold, run, material, observers, clock, stop) for fold in folds]
     with clock.part("detector and bundle"):
-        bundle = _assemble(material, networks, described)
+        if material.folds:
+            bundle = _assemble_folds(material, folds, trained, described)
+        else:
+            bundle = _assemble(material, trained[0], described)
         _save(bundle, run)
     run.write_json("summary.json", {"seconds": clock.seconds, "warnings": material.warnings})
     run.finish()
     return bundle
+
+
+def _train_fold(
+    fold: Fold,
+    run: RunFolder,
+    material: Material,
+    observers: Sequence[Observer],
+    clock: Clock,
+    stop: Stop,
+) -> TrainedNetworks:
+    """Train the networks of one fold, or of a plain training, in their places in the run folder."""
+    deadline = fold.deadline(_deadline(material, clock))
+    own = material.of_fold(fold)
+    return train_networks(
+        own.config,
+        own.training_data(),
+        Plan(own.parts, own.config.training.steps, deadline),
+        observers=fold.observers([run, *observers]),
+        samples=run.samples / fold.name,
+        clock=clock,
+        checkpoints=run.checkpoints / fold.name,
+        stop=fold.stop(stop),
+    )
 
 
 def _save(bundle: Bundle, run: RunFolder) -> None:
@@ -226,72 +156,12 @@ def _save(bundle: Bundle, run: RunFolder) -> None:
         ) from error
 
 
-def _gather(resolved: Resolved) -> _Material:
-    config, preprocessing, more = resolved.config, resolved.preprocessing, None
-    squares = cached_squares(resolved.dataset, preprocessing)
-    dataset = squares.dataset
-    if resolved.dataset.unlabelled is not None:
-        more = cached_squares(resolved.dataset.unlabelled, preprocessing)
-    split = make_split(
-        len(dataset),
-        seed=config.seed,
-        groups=dataset.groups,
-        labels=dataset.labels,
-        calibrate=config.task != "generate",
-    )
-    if not len(split.tune):
-        raise DataError(
-            f"{dataset.name} has too few {dataset.noun} ({len(dataset)}): each class's only one is "
-            f"needed to train, and none is left to check with; add {dataset.noun}"
-        )
-    material = _Material(config, squares, preprocessing, split, list(resolved.warnings), more)
-    material.warnings.extend(preprocessing.warnings)
-    if material.skipped:
-        n = len(material.skipped)
-        material.warnings.append(
-            f"{n} file{'' if n == 1 else 's'} could not be read; see skipped.csv"
-        )
-    material.warnings.extend(_duplicate_warnings(material))
-    return material
-
-
-def _duplicate_warnings(material: _Material) -> list[str]:
-    split, names = material.split, material.dataset.names
-    if material.unlabelled is not None:
-        names += material.unlabelled.dataset.names
-    trained = replace(split, fit=np.union1d(split.fit, material.unlabelled_rows))
-    twins = near_duplicates(material.all_pixels, trained)
-    if len(twins) <= DUPLICATE_SHARE * len(split.calibrate):
-        return []
-    (outside, inside, _), noun = twins[0], material.dataset.noun
-    return [
-        f"{len(twins)} calibration {noun} are nearly identical to training {noun} (for example "
-        f"{names[inside]} and {names[outside]}): false alarms will exceed the chosen rate; "
-        f"{_TWINS_REMEDY[noun]}"
-    ]
-
-
-def _fit_data(material: _Material) -> TrainingData:
-    classes = None
-    if material.num_classes:
-        unknown = len(material.all_pixels) - len(material.pixels)
-        classes = np.concatenate([np.asarray(material.dataset.labels), np.full(unknown, -1)])
-    stored = material.stored if material.unlabelled is None else material.all_pixels
-    samples, rows_of = training_samples(stored, material.preprocessing)
-    return TrainingData(
-        samples,
-        classes,
-        material.num_classes,
-        material.preprocessing,
-        rows=rows_of(material.split.fit),
-        held_out=rows_of(material.split.tune) if material.config.monitor.enabled else None,
-        unlabelled=material.unlabelled_rows,
-    )
-
-
-def _deadline(config: Config, clock: Clock) -> float | None:
-    minutes = config.training.max_minutes
-    return None if minutes is None else clock.started + minutes * 60 * (1 - AFTER_TRAINING)
+def _deadline(material: Material, clock: Clock) -> float | None:
+    minutes = material.config.training.max_minutes
+    if minutes is None:
+        return None
+    after = max(AFTER_TRAINING * minutes * 60, AFTER_FOLD * len(material.folds))
+    return clock.started + minutes * 60 - min(after, minutes * 60 / 4)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -304,7 +174,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _assemble(material: _Material, networks: TrainedNetworks, described: dict[str, Any]) -> Bundle:
+def _assemble(material: Material, networks: TrainedNetworks, described: dict[str, Any]) -> Bundle:
     bundle = Bundle(
         config=material.config.to_dict(),
         data=described,
@@ -312,11 +182,8 @@ def _assemble(material: _Material, networks: TrainedNetworks, described: dict[st
         networks=networks.for_bundle(),
         tables={"split": vars(material.split).copy()},
         metrics={
-            "steps": networks.steps,
             "warnings": material.warnings + ([networks.alarm.sentence] if networks.alarm else []),
-            "alarm": networks.alarm.to_dict() if networks.alarm else None,
-            "fidelity": networks.fidelity,
-            "health": [health.to_dict() for health in networks.health],
+            **_figures(networks),
         },
     )
     if networks.unlabelled:
@@ -326,28 +193,62 @@ def _assemble(material: _Material, networks: TrainedNetworks, described: dict[st
     if "classifier" in networks.models:
         bundle.metrics["classifier"] = _classifier_accuracy(material, networks)
     if material.config.task != "generate":
-        _add_detector(bundle, material, networks)
+        _add_detector(bundle, material, [networks])
     return bundle
 
 
-def _describe_data(material: _Material) -> dict[str, Any]:
-    dataset = material.dataset
-    counts = np.zeros(0, int)
-    if dataset.labels is not None:
-        counts = np.bincount(dataset.labels, minlength=dataset.num_classes)
-    more = material.unlabelled
+def _assemble_folds(
+    material: Material,
+    folds: Sequence[Fold],
+    trained: Sequence[TrainedNetworks],
+    described: dict[str, Any],
+) -> Bundle:
+    """Put the detectors of all folds into one bundle, with the networks that they look through."""
+    fold_of = np.empty(len(material.dataset), np.int64)
+    for fold, own in zip(folds, material.folds):
+        fold_of[own.calibrate] = fold.number
+    alarms = [f"{k.title}: {one.alarm.sentence}" for k, one in zip(folds, trained) if one.alarm]
+    bundle = Bundle(
+        config=material.config.to_dict(),
+        data=described,
+        preprocessing=material.preprocessing.to_dict(),
+        networks=_judges(material, folds, trained),
+        tables={"split": {**vars(material.split), "fold": fold_of}},
+        metrics={
+            "warnings": material.warnings + alarms,
+            "folds": [_figures(one) for one in trained],
+        },
+    )
+    _add_detector(bundle, material, trained)
+    return bundle
+
+
+def _judges(
+    material: Material, folds: Sequence[Fold], trained: Sequence[TrainedNetworks]
+) -> dict[str, Network]:
+    """Return the networks of all folds that a method looks through, and no others."""
+    methods = methods_of(material.config.detect)
+    kinds = [method_class(method, material.preprocessing) for method in methods]
+    taken = {role for kind in kinds for role in (*kind.needs, *kind.uses)}
     return {
-        "name": dataset.name,
-        "source": dataset.source,
-        "num_images": len(dataset),
-        "num_unlabelled": 0 if more is None else len(more.pixels),
-        "class_names": list(dataset.class_names),
-        "class_counts": counts.tolist(),
-        "sha256": data_sha256(material.squares, material.preprocessing, more),
+        fold_network(role, fold.number): network
+        for fold, one in zip(folds, trained)
+        for role, network in one.for_bundle().items()
+        if role in taken
     }
 
 
-def _codes(material: _Material, networks: TrainedNetworks) -> dict[str, np.ndarray]:
+def _figures(networks: TrainedNetworks) -> dict[str, Any]:
+    """Return what a training measured, for the bundle."""
+    return {
+        "steps": networks.steps,
+        "alarm": networks.alarm.to_dict() if networks.alarm else None,
+        "fidelity": networks.fidelity,
+        "health": [health.to_dict() for health in networks.health],
+    }
+
+
+def _codes(material: Material, networks: TrainedNetworks) -> dict[str, np.ndarray]:
     """Latent codes of the fit split, for augmentation around real images."""
     encoder = networks.models["encoder"]
     encode = Inference(lambda images: encoder(images, training=False), encoder.input_shape[1:])
@@ -361,7 +262,7 @@ def _codes(material: _Material, networks: TrainedNetworks) -> dict[str, np.ndarr
     return codes
 
 
-def _classifier_accuracy(material: _Material, networks: TrainedNetworks) -> dict[str, Any]:
+def _classifier_accuracy(material: Material, networks: TrainedNetworks) -> dict[str, Any]:
     """How often the agreement classifier is right on real images it was not fitted on."""
     model, labels = networks.models["classifier"], material.dataset.labels
     classify = Inference(lambda images: model(images, training=False), model.input_shape[1:])
@@ -371,15 +272,15 @@ def _classifier_accuracy(material: _Material, networks: TrainedNetworks) -> dict
     return {"accuracy": float(right.mean()), "n": len(rows), "split": "tune"}
 
 
-def _add_detector(bundle: Bundle, material: _Material, networks: TrainedNetworks) -> None:
+def _add_detector(bundle: Bundle, material: Material, trained: Sequence[TrainedNetworks]) -> None:
     settings = material.config.detect
     detectors = [
-        fit_detector(
+        fit_folds(
             method,
-            networks.models,
+            [networks.models for networks in trained],
             material.preprocessing,
             material.stored,
-            material.split,
+            material.folds or (material.split,),
             groups=material.dataset.groups,
             trim=settings.trim,
         )

@@ -139,6 +139,8 @@ SETTINGS = (
         made.text("c.yaml", b"\xff\xfe\x00"),
     ),
     Case("configuration that is missing", f"{TRAIN} --config c.yaml"),
+    Case("--cross with too few images", f"{TRAIN} --task detect --cross", made.classes(24)),
+    Case("--cross where a generator is wanted", "augan train photos --out NEW --cross"),
     Case("forbidden combination", f"{TRAIN.replace('bad', 'photos')} --set gan.loss=wasserstein"),
 )
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from augan.data import duplicates
 from augan.data.duplicates import near_duplicates
-from augan.data.splits import Split, make_split
+from augan.data.splits import FOLDS, Split, make_folds, make_split
 from augan.exceptions import DataError
 
 
@@ -123,6 +123,55 @@ def test_rescued_class_brings_its_whole_group():
         assert_partition(split, 40)
         assert {38, 39} <= set(split.fit.tolist())
         assert len(split.calibrate) in (11, 12, 13)
+
+
+# Folds
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    group_sizes=st.lists(st.integers(1, 30), min_size=FOLDS, max_size=40),
+    seed=st.integers(0, 2**31),
+)
+def test_every_image_calibrates_in_one_fold_and_groups_stay_whole(group_sizes, seed):
+    groups = np.repeat([f"g{i}" for i in range(len(group_sizes))], group_sizes)
+    groups = np.random.default_rng(seed).permutation(groups)
+    n = len(groups)
+    if n < 25:
+        return
+    folds = make_folds(n, seed=seed, groups=groups)
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate([fold.calibrate for fold in folds])), np.arange(n)
+    )
+    for fold in folds:
+        assert_partition(fold, n)
+        places = [set(groups[part]) for part in (fold.fit, fold.tune, fold.calibrate)]
+        assert sum(map(len, places)) == len(group_sizes)
+        assert min(sizes(fold)) > 0
+    held = sorted(len(fold.calibrate) for fold in folds)
+    assert held[-1] - held[0] <= max(group_sizes)
+
+
+def test_folds_without_groups_are_equal_and_the_seed_decides():
+    folds, again, other = (make_folds(102, seed=seed) for seed in (1, 1, 2))
+    assert [sizes(fold) for fold in folds] == [(73, 8, 21)] * 2 + [(74, 8, 20)] * 3
+    for one, two in zip(folds, again):
+        np.testing.assert_array_equal(one.calibrate, two.calibrate)
+        np.testing.assert_array_equal(one.tune, two.tune)
+    assert not np.array_equal(folds[0].calibrate, other[0].calibrate)
+
+
+@pytest.mark.parametrize(
+    ("n", "groups", "message"),
+    [
+        (24, None, "24 images are too few for 5 folds; at least 25"),
+        (40, [str(i % 4) for i in range(40)], "40 images of 4 groups are too few for 5 folds"),
+        (30, ["a"] * 29, "30 images but 29 groups"),
+    ],
+)
+def test_folds_of_too_little_are_refused(n, groups, message):
+    with pytest.raises(DataError, match=message):
+        make_folds(n, seed=0, groups=groups)
 
 
 # Near duplicates

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augan import workflow
 from augan.bundle import BUNDLE_NAME, load_bundle, restore_network
 from augan.config import Config
 from augan.data.builtin import digits
@@ -21,6 +20,7 @@ from augan.data.splits import Split, make_split
 from augan.detect.detector import Detector
 from augan.exceptions import AuganError, ConfigError, DataError
 from augan.gan.inference import Inference
+from augan.material import Material
 from augan.training.clock import Clock
 from augan.training.defaults import DEFAULT_STEPS, resolve
 from augan.training.resolved import resolve as resolve_all
@@ -547,7 +547,7 @@ def test_unlabelled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bun
     def sha256(dataset):
         squares = Squares(dataset, np.asarray(dataset.images))
         more = dataset.unlabelled
-        material = workflow._Material(
+        material = Material(
             Config(task="both"),
             squares,
             Preprocessing(8, 1, "uint8", 0.0, 255.0),
@@ -555,7 +555,7 @@ def test_unlabelled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bun
             [],
             None if more is None else Squares(more, np.asarray(more.images)),
         )
-        return workflow._describe_data(material)["sha256"]
+        return material.describe()["sha256"]
 
     some, others = with_unlabelled(tiny_digits, 40), with_unlabelled(tiny_digits, 41)
     assert sha256(tiny_digits) == digits_bundle.data["sha256"]
@@ -590,7 +590,7 @@ def test_unlabelled_images_of_groups_held_out_are_not_trained_on(tiny_digits):
     more = replace(dataset.unlabelled, groups=np.array(["", "0", "3", "5", "9"]))
     split = Split(np.arange(4, 20), np.array([2, 3]), np.array([0, 1]))
     squares = [Squares(part, np.asarray(part.images)) for part in (dataset, more)]
-    material = workflow._Material(
+    material = Material(
         Config(),
         Squares(replace(dataset, groups=groups), squares[0].pixels),
         Preprocessing(8, 1, "uint8", 0.0, 255.0),

@@ -92,7 +92,8 @@ class Bundle:
         JSON-able: the resolved configuration; name, source, `class_names`, counts and hash of the
         images; the fitted preprocessing. The file keeps keys sorted, and tuples as lists.
     networks : dict of str to Network
-        "generator", "discriminator", "encoder", "classifier", ...
+        "generator", "discriminator", "encoder", "classifier", ...; of folds "fold1-discriminator"
+        and so on.
     detector : dict or None
         JSON-able: method, parameters and terms.
     tables : dict of str to dict of str to array

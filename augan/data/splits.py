@@ -14,6 +14,8 @@ from augan.seeding import child_rng
 MIN_CALIBRATE = 99
 MIN_FIT = 100
 MAX_TUNE = 1000
+FOLDS = 5
+MIN_FOLD = 5  # images in each fold, where images stand alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +101,49 @@ def make_split(
             "small classes, or turn calibration off"
         )
     return Split(_sorted(fitting), _sorted(tuning), _sorted(held))
+
+
+def make_folds(
+    n: int, *, seed: int, groups: Sequence[str] | np.ndarray | None = None
+) -> tuple[Split, ...]:
+    """Divide `n` images into five folds at random, keeping groups whole.
+
+    Returns
+    -------
+    tuple of Split
+        Each calibrates with one fold; of the other four, a tenth tunes and the remainder fits. So
+        each image calibrates exactly once. Folds are as equal in size as groups allow: the largest
+        group is placed first, each into the fold that has fewest images.
+
+    Raises
+    ------
+    DataError
+        There are too few images or groups.
+    """
+    members = _members(n, groups)
+    if n < FOLDS * MIN_FOLD:
+        raise DataError(
+            f"{n} images are too few for {FOLDS} folds; at least {FOLDS * MIN_FOLD} are needed: "
+            "add images, or leave --cross out"
+        )
+    if len(members) < FOLDS:
+        raise DataError(
+            f"{n} images of {len(members)} groups are too few for {FOLDS} folds, which never part "
+            f"a group; at least {FOLDS} groups are needed: add images of others, or leave --cross "
+            "out"
+        )
+    order = child_rng(seed, "folds").permutation(len(members))
+    fold_of, sizes = np.empty(len(members), np.int64), [0] * FOLDS
+    for i in sorted(order, key=lambda i: -len(members[i])):
+        fold_of[i] = sizes.index(min(sizes))
+        sizes[fold_of[i]] += len(members[i])
+    folds = []
+    for fold in range(FOLDS):
+        others = [members[i] for i in order if fold_of[i] != fold]
+        tuning, fitting = _take(others, _tune_target(n - sizes[fold]))
+        held = [members[i] for i in order if fold_of[i] == fold]
+        folds.append(Split(_sorted(fitting), _sorted(tuning), _sorted(held)))
+    return tuple(folds)
 
 
 def _check_count(n: int, calibrate: bool) -> None:

@@ -3,7 +3,8 @@
 Split-conformal calibration: the scores of normal images that no part of the detector was fitted
 on stand in for all the normal images to come. If those are exchangeable with the calibration
 images, the p-value below is valid at any n and for any detector, good or bad: a bad detector
-misses defects, but its false alarms keep to the rate.
+misses defects, but its false alarms keep to the rate. Where images were scored in folds, each by
+the detector that had not seen it, about twice the rate is promised (`augan.detect.crossed`).
 
 In this file `scores` are anomaly scores: **higher = more anomalous** (a detector's
 `score_samples` with its sign turned).
@@ -19,8 +20,7 @@ Bates, Candès, Lei, Romano, Sesia (2023), Testing for outliers with conformal p
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from decimal import ROUND_CEILING, Context, Decimal
+from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Integral, Real
 from typing import Any, Self
@@ -29,43 +29,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import beta, betabinom
 
+from augan.detect.crossed import largest_rate
+from augan.detect.guarantee import (
+    Guarantee,
+    in_words,
+    in_words_of_folds,
+    in_words_of_groups,
+    rounded_up,
+)
 from augan.exceptions import ConfigError, DataError
 
 DEFAULT_RATE = 0.05
-
-
-@dataclass(frozen=True)
-class Guarantee:
-    """What a chosen false-alarm rate promises, in numbers and in one sentence.
-
-    Attributes
-    ----------
-    far : float
-        The rate asked for.
-    n, num_groups : int
-        Calibration images, and the groups (parts, patients, days) that they come from.
-    expected : float
-        k/(n+1) <= far: the realised rate on average over calibration sets.
-    rate_95 : float
-        With 95 % confidence over the draw of the calibration set, the realised rate of this very
-        model is at most this. It supposes independent images: no promise unless `exact`.
-    exact : bool
-        False when groups hold several images; these are then not exchangeable with new ones.
-    sentence : str
-        The promise in words, or why there is none.
-    """
-
-    far: float
-    n: int
-    num_groups: int
-    expected: float
-    rate_95: float
-    exact: bool
-    sentence: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain Python values, ready for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +54,9 @@ class Calibration:
         Finite and ascending. Kept as a read-only copy.
     num_groups : int
         Number of distinct groups among the images; n when each image stands alone.
+    fold_sizes : tuple of int
+        Where each image was scored by the detector of its fold, which had not seen it, how many
+        images each fold has; empty where one detector scored all.
 
     Raises
     ------
@@ -97,6 +74,7 @@ class Calibration:
 
     scores: np.ndarray
     num_groups: int
+    fold_sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         scores = _as_scores(self.scores, "calibration scores", finite=True).copy()
@@ -114,6 +92,11 @@ class Calibration:
             raise DataError(
                 f"num_groups is {self.num_groups}, a number from 1 to {scores.size} (the "
                 "calibration images) was expected: use Calibration.fit(scores, groups)."
+            )
+        if self.fold_sizes and (sum(self.fold_sizes) != scores.size or min(self.fold_sizes) < 1):
+            raise DataError(
+                f"The folds have {list(self.fold_sizes)} images, {scores.size} calibration scores "
+                "were expected of them together: calibrate the detector again."
             )
         scores.setflags(write=False)
         object.__setattr__(self, "scores", scores)
@@ -144,6 +127,16 @@ class Calibration:
                 "one group to each image, in the same order."
             )
         return cls(values, len(set(groups)))
+
+    @classmethod
+    def of_folds(cls, lines: Sequence[ArrayLike], num_groups: int) -> Self:
+        """Calibrate on the scores of each fold's images, by the detector that had not seen them.
+
+        They are compared with scores that a `Pool` of the same lines has made one.
+        """
+        folds = [_as_scores(line, "calibration scores", finite=True) for line in lines]
+        sizes = tuple(line.size for line in folds)
+        return cls(np.sort(np.concatenate(folds)), num_groups, sizes)
 
     @property
     def n(self) -> int:
@@ -217,25 +210,19 @@ class Calibration:
 
         For continuous scores the realised rate of one calibrated model is a random number,
         Beta(k, n+1-k) over the draw of its calibration set (Vovk 2012, Proposition 2a); with
-        ties it is smaller.
+        ties it is smaller. Of folds only the average is bounded.
         """
-        k = self._rank(far)
-        expected = k / (self.n + 1)
-        rate_95 = float(beta.ppf(0.95, k, self.n + 1 - k))
-        exact = self.num_groups == self.n
-        if exact:
-            sentence = (
-                f"On average at most {percent(expected)} of good {noun} like the {self.n} "
-                f"calibration {noun} are flagged; with 95 % confidence at most "
-                f"{percent(rate_95)}."
-            )
+        k, n, folds = self._rank(far), self.n, self.fold_sizes
+        expected = largest_rate(k, folds) if folds else k / (n + 1)
+        rate_95 = None if folds else float(beta.ppf(0.95, k, n + 1 - k))
+        exact = self.num_groups == n
+        if not exact:
+            sentence = in_words_of_groups(k / (n + 1), n, self.num_groups, noun)
+        elif rate_95 is None:
+            sentence = in_words_of_folds(expected, float(far), n, len(folds), noun)
         else:
-            sentence = (
-                f"The false-alarm rate of {percent(expected)} is approximate: {self.n} {noun} "
-                f"of {self.num_groups} groups. {noun.capitalize()} of one group resemble each "
-                "other, so the rate on new groups can be higher."
-            )
-        return Guarantee(float(far), self.n, self.num_groups, expected, rate_95, exact, sentence)
+            sentence = in_words(expected, rate_95, n, noun)
+        return Guarantee(float(far), n, self.num_groups, expected, rate_95, exact, sentence)
 
     def false_alarm_range(self, far: float, num_test: int, level: float = 0.95) -> tuple[int, int]:
         """Return how many false alarms to expect among `num_test` fresh normal images.
@@ -243,7 +230,8 @@ class Calibration:
         The central interval, both ends included, of the beta-binomial law: a binomial count
         whose rate is itself Beta(k, n+1-k). A count outside says that these images are not like
         the calibration images, or that those had been trained on. It holds where
-        ``guarantee(far).exact`` does and scores are continuous.
+        ``guarantee(far).exact`` does and scores are continuous. Of folds it is 0 to what the bound
+        on their average suggests, as if one detector kept to that.
 
         Raises
         ------
@@ -255,16 +243,28 @@ class Calibration:
             raise ConfigError(f"num_test is {num_test!r}, a whole number of 1 or more is needed.")
         if not 0 < level < 1:
             raise ConfigError(f"level is {level!r}, a number between 0 and 1 (0.95) is needed.")
+        if self.fold_sizes:
+            k = min(self.n, math.ceil(largest_rate(k, self.fold_sizes) * (self.n + 1)))
         low, high = betabinom.interval(level, int(num_test), k, self.n + 1 - k)
-        return int(low), int(high)
+        return 0 if self.fold_sizes else int(low), int(high)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a summary for people; :meth:`to_arrays` is what is saved."""
-        return {"n": self.n, "num_groups": self.num_groups, "smallest_rate": self.smallest_rate}
+        return {
+            "n": self.n,
+            "num_groups": self.num_groups,
+            "smallest_rate": self.smallest_rate,
+            **({"num_folds": len(self.fold_sizes)} if self.fold_sizes else {}),
+        }
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the two arrays that :meth:`from_arrays` takes, for an npz file."""
-        return {"scores": self.scores.copy(), "num_groups": np.array(self.num_groups, np.int64)}
+        """Return the arrays that :meth:`from_arrays` takes, for an npz file."""
+        folds = {"fold_sizes": np.array(self.fold_sizes, np.int64)} if self.fold_sizes else {}
+        return {
+            "scores": self.scores.copy(),
+            "num_groups": np.array(self.num_groups, np.int64),
+            **folds,
+        }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
@@ -287,7 +287,13 @@ class Calibration:
                 f"num_groups of the calibration has shape {groups.shape} and type "
                 f"{groups.dtype}, one whole number was expected: calibrate the detector again."
             )
-        return cls(arrays["scores"], int(groups))
+        folds = np.asarray(arrays.get("fold_sizes", np.empty(0, np.int64)))
+        if folds.ndim != 1 or folds.dtype.kind not in "iu":
+            raise DataError(
+                f"fold_sizes of the calibration has shape {folds.shape} and type {folds.dtype}, "
+                "one whole number for each fold was expected: calibrate the detector again."
+            )
+        return cls(arrays["scores"], int(groups), tuple(folds.tolist()))
 
     def _rank(self, far: float) -> int:
         """k = floor(far (n+1)): the largest whole number with k/(n+1) <= far, at least 1."""
@@ -346,16 +352,3 @@ def _as_scores(scores: ArrayLike, name: str, finite: bool) -> np.ndarray:
             "scored them."
         )
     return values
-
-
-def rounded_up(rate: float) -> str:
-    """Return three digits, rounded up: a rate printed as supported must be supported."""
-    return f"{float(Context(prec=3, rounding=ROUND_CEILING).create_decimal(repr(rate))):g}"
-
-
-def percent(rate: float) -> str:
-    """Return `5.0 %`, rounded up because it follows "at most"; two digits below 1 %."""
-    value = Decimal(repr(rate)).scaleb(2)
-    if value < 1:
-        return f"{float(Context(prec=2, rounding=ROUND_CEILING).create_decimal(value)):g} %"
-    return f"{value.quantize(Decimal('0.1'), rounding=ROUND_CEILING)} %"

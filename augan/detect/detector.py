@@ -4,9 +4,10 @@ A detector works on stored squares, or on the stored rows of a table. Files (`au
 and scikit-learn (`augan.detect.estimator`) are two ways to feed it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 
@@ -21,31 +22,11 @@ from augan.detect.methods.anogan import AnoGAN
 from augan.detect.methods.auto import Auto
 from augan.detect.methods.fanogan import FAnoGAN
 from augan.detect.methods.features import Features
+from augan.detect.methods.folds import Folds
+from augan.detect.methods.method import Method, Scorer
 from augan.detect.methods.patchwise import PatchwiseAuto, PatchwiseFeatures
 from augan.exceptions import BundleError, ConfigError
 from augan.gan import keras
-
-
-class Method(Protocol):
-    """What every method offers.
-
-    Images are float32 `[N, S, S, C]` in [-1, 1], of patchwise methods `Pictures`, rows `[N, F]`.
-    """
-
-    name: str
-    accepts: tuple[str, ...]  # kinds of preprocessing: "images", "rows", "patches"
-    needs: tuple[str, ...]  # networks
-    uses: tuple[str, ...]  # networks that it takes where they were trained
-    terms: tuple[str, ...]
-
-    def __init__(self, models: Mapping[str, keras.Model]) -> None: ...
-    def fit(self, reference: Any, tune: Any) -> Self: ...
-    def score_terms(self, images: Any) -> np.ndarray: ...
-    def reconstruct(self, images: Any) -> np.ndarray | None: ...
-    def maps(self, images: Any) -> Any: ...
-    def state(self) -> dict[str, np.ndarray]: ...
-    def restore(self, state: Mapping[str, np.ndarray]) -> Self: ...
-
 
 CHUNK = 512  # images that are float32 at once; a multiple of the batch of inference
 
@@ -99,7 +80,7 @@ class Detector:
     the sign of files and reports; scikit-learn's `score_samples` is its negative.
     """
 
-    method: Method
+    method: Scorer
     preprocessing: AnyPreprocessing
     calibration: Calibration | None = None
     map_calibration: Calibration | None = None  # of the highest place of each image's map
@@ -119,6 +100,11 @@ class Detector:
         most = MOST_REFERENCE if preprocessing.kind != Patches.kind else MOST_PICTURES
         parts = (preprocessing.scale(stored[rows]) for rows in (evenly(fit, most), tune))
         return cls(method_class(method, preprocessing)(models).fit(*parts), preprocessing)
+
+    def uncalibrated(self) -> Self:
+        """Return the same without its lines, for new ones: folds score by their mean then."""
+        method = self.method.by_mean() if isinstance(self.method, Folds) else self.method
+        return type(self)(method, self.preprocessing)
 
     def calibrated(self) -> Calibration:
         """Return the calibration; BundleError if there is none."""
@@ -213,9 +199,7 @@ class Detector:
             )
         preprocessing = restore_preprocessing(bundle.preprocessing)
         kind, suffix = method_class(name, preprocessing), _suffix(name, present[0])
-        used = (role for role in kind.uses if role in bundle.networks)
-        models = {role: restore_network(bundle, role) for role in (*kind.needs, *used)}
-        fitted = kind(models).restore(bundle.tables[f"detector{suffix}"])
+        fitted = _blank(bundle, kind).restore(bundle.tables[f"detector{suffix}"])
         lines = (bundle.tables.get(f"{table}{suffix}") for table in ("calibration", "maps"))
         return cls(
             fitted,
@@ -233,11 +217,31 @@ def add_detectors(bundle: Bundle, detectors: Sequence[Detector], trim: float = 0
     first = detectors[0].method.name
     bundle.detector = {"method": first, "terms": terms.pop(first), "others": terms}
     bundle.detector |= {"trim": trim} if trim else {}
+    if isinstance(detectors[0].method, Folds):
+        bundle.detector["folds"] = len(detectors[0].method)
     for detector in detectors:
         suffix = _suffix(detector.method.name, first)
         lines = {"calibration": detector.calibration, "maps": detector.map_calibration}
         bundle.tables[f"detector{suffix}"] = detector.method.state()
         bundle.tables |= {f"{name}{suffix}": c.to_arrays() for name, c in lines.items() if c}
+
+
+def fold_network(role: str, fold: int) -> str:
+    """Return what a bundle calls the network that a fold, counted from 1, has in this role."""
+    return f"fold{fold}-{role}"
+
+
+def _blank(bundle: Bundle, kind: type[Method]) -> Scorer:
+    """Build a method, or that of all folds, on the networks of a bundle, before it is restored."""
+
+    def on(called: Callable[[str], str]) -> Method:
+        used = (role for role in kind.uses if called(role) in bundle.networks)
+        return kind({role: restore_network(bundle, called(role)) for role in (*kind.needs, *used)})
+
+    count = (bundle.detector or {}).get("folds")
+    if not count:
+        return on(str)
+    return Folds([on(partial(fold_network, fold=k)) for k in range(1, count + 1)])
 
 
 def _suffix(method: str, first: str) -> str:

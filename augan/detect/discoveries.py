@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 
-from augan.detect.calibration import Calibration, images_needed, percent, rounded_up
+from augan.detect.calibration import Calibration, images_needed
+from augan.detect.guarantee import percent, rounded_up
 from augan.exceptions import ConfigError
 
 # 0.01 * 100 / 20 may come out a little above 0.05: what is equal on paper counts as equal.
@@ -47,7 +48,8 @@ class DiscoveryGuarantee:
     smallest_count : int
         Fewer images than this are never flagged: it is so many, or none.
     exact : bool
-        False when groups hold several images; these are then not exchangeable with new ones.
+        False when groups hold several images, which are then not exchangeable with new ones, and
+        for folds, whose p-values are not known to be dependent in the way that this needs.
     sentence : str
         The promise in words, or why there is none.
     """
@@ -140,11 +142,18 @@ def discovery_guarantee(
         As for `check_fdr`.
     """
     fdr, n = check_fdr(calibration, fdr, noun), calibration.n
-    count, exact = smallest_count(n, num_scored, fdr), calibration.num_groups == n
+    count, folds = smallest_count(n, num_scored, fdr), calibration.fold_sizes
+    exact = calibration.num_groups == n and not folds
     if exact:
         sentence = (
             f"On average at most {percent(fdr)} of the {noun} flagged are good {noun} like the "
             f"{n} calibration {noun}."
+        )
+    elif folds:
+        sentence = (
+            f"The false-discovery rate of {percent(fdr)} is approximate: {len(folds)} detectors, "
+            f"each calibrated on the {noun} that it has not seen, {n} in all, keep a false-alarm "
+            "rate only within a factor of two."
         )
     else:
         sentence = (

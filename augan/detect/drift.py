@@ -138,6 +138,11 @@ def _share_p_value(calibration: Calibration, scores: np.ndarray) -> float:
 
 
 def _spread_over_groups(p_value: float, calibration: Calibration) -> float:
-    """Weaken a p-value as if all images of one group were copies: so few are independent."""
-    weight = math.sqrt(calibration.num_groups / calibration.n)
+    """Weaken a p-value as if all images of one group were copies: so few are independent.
+
+    Of folds only one is counted. Scores of new images are means over folds, which spread less than
+    the calibration scores that they are compared with.
+    """
+    share = calibration.num_groups / calibration.n / max(1, len(calibration.fold_sizes))
+    weight = math.sqrt(share)
     return float(norm.sf(weight * norm.isf(p_value)))

@@ -167,7 +167,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
     def _take_over(self, dataset: Dataset, given: Bundle | str | Path) -> Stored:
         """Take the networks and the scorer of a bundle; X only draws the line."""
         bundle = given if isinstance(given, Bundle) else load_bundle(given)
-        detector = Detector.from_bundle(bundle, self.method)
+        detector = Detector.from_bundle(bundle, self.method).uncalibrated()
         stored = stored_samples(dataset.images, detector.preprocessing)
         self._check_count(len(dataset), len(dataset), dataset.noun)
         detector.calibrate(stored, dataset.groups)

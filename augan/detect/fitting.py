@@ -9,7 +9,9 @@ import numpy as np
 from augan.bundle import Bundle
 from augan.data.prepared import AnyPreprocessing, Stored
 from augan.data.splits import Split
+from augan.detect.calibration import Calibration
 from augan.detect.detector import Detector
+from augan.detect.methods.folds import Folds
 from augan.gan import keras
 
 
@@ -54,6 +56,36 @@ def fit_detector(
         held_out = None if groups is None else np.asarray(groups)[split.calibrate]
         detector.calibrate(stored, held_out, rows=split.calibrate)
     return detector
+
+
+def fit_folds(
+    method: str,
+    models: Sequence[Mapping[str, keras.Model]],
+    preprocessing: AnyPreprocessing,
+    stored: Stored,
+    folds: Sequence[Split],
+    *,
+    groups: Sequence[str] | np.ndarray | None = None,
+    trim: float = 0.0,
+) -> Detector:
+    """Return the detectors of all folds as one, each fitted and calibrated as by `fit_detector`.
+
+    `models` are the networks that were trained for each fold. Of one fold its detector is returned.
+    """
+    found = [
+        fit_detector(method, own, preprocessing, stored, split, groups=groups, trim=trim)
+        for own, split in zip(models, folds)
+    ]
+    if len(found) == 1:
+        return found[0]
+    own = [detector.calibrated() for detector in found]
+    heights = [line.scores for line in (detector.map_calibration for detector in found) if line]
+    together = Folds([one.method for one in found])
+    together.calibrate([line.scores for line in own], heights)
+    num_groups = sum(line.num_groups for line in own)  # each lies whole in one fold
+    maps = Calibration.of_folds(together.heights, num_groups) if heights else None
+    calibration = Calibration.of_folds(together.lines, num_groups)
+    return Detector(together, preprocessing, calibration, maps)
 
 
 def _lowest(detector: Detector, stored: Stored, rows: np.ndarray, trim: float) -> np.ndarray:

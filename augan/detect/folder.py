@@ -10,13 +10,14 @@ import numpy as np
 from augan.bundle import Bundle
 from augan.data.output import output_folder
 from augan.data.tables import is_table_file
-from augan.detect.calibration import Calibration, Guarantee
+from augan.detect.calibration import Calibration
 from augan.detect.decision import Rule, choose_rule, decide
 from augan.detect.detector import Detector, methods_in
 from augan.detect.discoveries import DiscoveryGuarantee
 from augan.detect.drift import Drift, find_drift
 from augan.detect.fitting import broken_promise
 from augan.detect.gallery import GALLERY, Gallery, ScoredImage
+from augan.detect.guarantee import Guarantee
 from augan.detect.heat import Heat
 from augan.detect.ignore import ignored_by
 from augan.detect.painter import MAPS, OVERLAYS, Painter
@@ -125,8 +126,9 @@ def detect_folder(
 
     It has the columns `path` (relative to `images`; of a row its number from 0), `score` (higher =
     more anomalous), `p_value`, `anomaly` (0, 1, or empty for what cannot be read) and one for each
-    term. Of each flagged image, `out/overlays/<path>.png` shows the places that stand out, in
-    colours that mean the same in all images.
+    term. The score of several folds is their mean, moved to the rank that they give it together
+    (`augan.detect.crossed`). Of each flagged image, `out/overlays/<path>.png` shows the places that
+    stand out, in colours that mean the same in all images.
 
     Parameters
     ----------

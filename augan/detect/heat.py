@@ -4,7 +4,8 @@ Calibration keeps the highest place of each calibration image's map. A place is 
 where its own p-value against those is at most A, that is where it is higher than the highest place
 of all but a share A of good images. So at least 1 - A of good images have no hot place at all, on
 average, by the same argument as for scores: an image has one iff its highest place has a p-value of
-at most A.
+at most A. Of folds (`augan.detect.crossed`) each place is judged by all, which flags no more images
+than their highest places would; so many have none as are not flagged by score, on average.
 
 The unit of a hot place is -log10 p: 2 is as high as the highest places of 1 % of good images. With
 n calibration images it ends at log10(n + 1); beyond the highest of them, the excess relative to
@@ -51,6 +52,14 @@ class Heat:
     def least(self) -> float:
         """The unit of a place just above the line."""
         return float(-np.log10(self.rate))
+
+    @property
+    def promised(self) -> float:
+        """The share of good images with a hot place is at most this, on average: `rate`, or more.
+
+        More is of folds.
+        """
+        return max(self.rate, self._calibration.guarantee(self.rate).expected)
 
     @property
     def most_normal(self) -> float:

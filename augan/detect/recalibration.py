@@ -28,8 +28,9 @@ def calibrate(
 ) -> Bundle:
     """Return a bundle whose detector is calibrated on new normal images.
 
-    Networks and scores stay as they are, only the line is drawn anew. The images must be normal,
-    like those to come, and must not have been trained on: scores of training images are too low,
+    Networks and scores stay as they are, only the line is drawn anew. (Folds score by their mean
+    from then on, and promise what one detector does.) The images must be normal, like those to
+    come, and must not have been trained on: scores of training images are too low,
     and more good images than promised would be flagged. A bundle does not hold its training
     images, so that cannot be checked.
 
@@ -58,7 +59,9 @@ def calibrate(
     DataError
         If fewer than two images can be used, or they are all alike, or the mask does not fit.
     """
-    detectors = [Detector.from_bundle(bundle, method) for method in methods_in(bundle)]
+    detectors = [
+        Detector.from_bundle(bundle, method).uncalibrated() for method in methods_in(bundle)
+    ]
     preprocessing = detectors[0].preprocessing
     ignored = Ignored.of(bundle) if ignore is None else Ignored.read(ignore)
     shape = getattr(preprocessing, "native_shape", None)

@@ -40,7 +40,8 @@ def evaluation_lines(judgement: Judgement) -> list[str]:
 def _decisions(summary: Mapping[str, Any]) -> Iterator[str]:
     alarms = summary["false_alarms"]
     verdict = "as" if alarms["as_expected"] else "NOT as"
-    about = "" if alarms["exact"] else "approximately, because groups resemble each other, "
+    alike = "folds share images" if alarms["num_folds"] else "groups resemble each other"
+    about = "" if alarms["exact"] else f"approximately, because {alike}, "
     yield (
         f"false alarms at rate {summary['far']:.3g}: {_rate(alarms)}; {verdict} calibrated: "
         f"{about}{alarms['expected_low']} to {alarms['expected_high']} are expected"

@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from augan.bundle.content import current_versions
-from augan.detect.calibration import percent
 from augan.detect.discoveries import DiscoveryGuarantee
 from augan.detect.folder import DetectionResult
 from augan.detect.gallery import ScoredImage
+from augan.detect.guarantee import percent
 from augan.detect.heat import Heat
 from augan.detect.overlays import COLOURS
 from augan.exceptions import DataError
@@ -33,6 +33,7 @@ MEANINGS = {
     "mahalanobis": "how far their mean is, in units of their own spread",
     "transformations": "how badly turns and shifts of it are recognised",
     "input_neighbours": "how far the nearest training samples are, value by value",
+    "agreement": "what moves the mean of all folds to the rank that they give together",
 }
 
 
@@ -156,8 +157,8 @@ def _scale(heat: Heat) -> str:
         '<div class="scale" role="img" aria-label="Colours of unusual places, from the line to '
         'twice the highest place of all calibration images">'
         f'<div class="ramp" style="background:linear-gradient(to right, {ramp})"></div>'
-        f"<p><span>just above the line: at most {percent(heat.rate)} of good images have such a "
-        "place</span>"
+        f"<p><span>just above the line: at most {percent(heat.promised)} of good images have such "
+        "a place</span>"
         "<span>twice as high as any place of a calibration image</span></p></div>"
     )
 
@@ -208,6 +209,8 @@ def _settings(result: DetectionResult) -> str:
     rate = f"{guarantee.fdr if isinstance(guarantee, DiscoveryGuarantee) else guarantee.far:g}"
     others = [name for name in result.methods if name != result.method]
     groups = "" if guarantee.num_groups == guarantee.n else f" of {guarantee.num_groups} groups"
+    folds = () if result.calibration is None else result.calibration.fold_sizes
+    groups += f" in {len(folds)} folds" if folds else ""
     ignored = f"{result.ignored:.1%} of each image" if result.ignored else "nothing"
     values = {
         "method": result.method + (f" (also in the model: {', '.join(others)})" if others else ""),

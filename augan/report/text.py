@@ -8,6 +8,7 @@ from augan.bundle import Bundle
 from augan.config import Config
 from augan.data.dataset import Dataset
 from augan.data.prepared import AnyPreprocessing, sample_noun
+from augan.data.splits import FOLDS
 from augan.detect.calibration import Calibration, images_needed
 from augan.detect.fitting import broken_promise
 from augan.detect.folder import DetectionResult
@@ -18,6 +19,7 @@ def plan_line(config: Config, dataset: Dataset, preprocessing: AnyPreprocessing)
     """Say what will be trained on what, and for how long."""
     classes = f" of {dataset.num_classes} classes" if dataset.num_classes > 1 else ""
     more = f" and {dataset.num_unlabelled} unlabelled" if dataset.num_unlabelled else ""
+    folds = f" in {FOLDS} folds, each with a training of its own" if config.detect.cross else ""
     limits = []
     if config.training.steps is not None:
         limits.append(f"{config.training.steps} steps")
@@ -25,7 +27,7 @@ def plan_line(config: Config, dataset: Dataset, preprocessing: AnyPreprocessing)
         limits.append(f"at most {config.training.max_minutes:g} minutes")
     return (
         f"{dataset.name}: {len(dataset)} {dataset.noun}{classes}{more} as "
-        f"{preprocessing.describe()}; task {config.task}; {', '.join(limits)}"
+        f"{preprocessing.describe()}; task {config.task}{folds}; {', '.join(limits)}"
     )
 
 

@@ -7,6 +7,7 @@ from augan.data.dataset import Dataset
 from augan.data.patches import wants_windows
 from augan.data.prepared import AnyPreprocessing, fit_preprocessing
 from augan.data.preprocessing import Preprocessing
+from augan.data.splits import FOLDS
 from augan.exceptions import ConfigError
 from augan.training.rules import check_rules
 
@@ -50,6 +51,11 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
         If the data cannot serve the task.
     """
     task = _task(config, dataset)
+    if config.detect.cross and task != "detect":
+        raise ConfigError(
+            f"detect.cross=true is for detectors alone, but the task is {task}: add --task detect, "
+            "or leave --cross out"
+        )
     if task == "detect":  # they may hold anomalies, which shall not decide either
         dataset = dataset.without_unlabelled()
     patches = _patches(config, dataset, task)
@@ -94,7 +100,8 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
     if config.training.steps is None and config.training.max_minutes is None:
         steps = JUDGE_STEPS if judge_only else DEFAULT_STEPS
         changes["training__steps"] = PATCH_STEPS if patches else steps.get(size or 8, steps[64])
-        changes["training__max_minutes"] = SMALL_DATA_MINUTES if small else DEFAULT_MINUTES
+        minutes = SMALL_DATA_MINUTES if small else DEFAULT_MINUTES
+        changes["training__max_minutes"] = minutes * (FOLDS if config.detect.cross else 1)
     config = config.replace(**changes)
     check_rules(config, dataset.noun)
     return config, preprocessing

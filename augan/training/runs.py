@@ -1,8 +1,8 @@
 """Run folders: where a training writes, and how later commands find it.
 
 A run holds `run.json` (what is trained on what), `config.yaml` (resolved settings), `metrics.jsonl`
-(losses), `samples/` (pictures), `checkpoints/`, `summary.json` (times and warnings), perhaps
-`skipped.csv`, and in the end `bundle.augan`.
+(losses), `samples/` (pictures), `checkpoints/` (both with a folder for each fold where there are
+several), `summary.json` (times and warnings), perhaps `skipped.csv`, and in the end `bundle.augan`.
 """
 
 import csv
@@ -134,7 +134,9 @@ class RunFolder:
 
     def _remove_half_written(self) -> None:
         """Remove what a killed training was writing: the lock says that nobody writes it now."""
-        for folder in (self.path, self.path / "samples", self.path / "checkpoints"):
+        below = [self.path, *(self.path / name for name in ("samples", "checkpoints"))]
+        folders = below + [folder for one in below[1:] for folder in one.glob("fold*")]
+        for folder in folders:
             for pattern in HALF_WRITTEN:
                 for path in folder.glob(pattern):
                     path.unlink(missing_ok=True)

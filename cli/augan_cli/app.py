@@ -53,6 +53,12 @@ Masks = Annotated[
 Power = Annotated[
     bool, typer.Option("--power", help="Find the smallest painted spot that is caught.")
 ]
+Cross = Annotated[
+    bool, typer.Option("--cross", help="Of few normals all calibrate: 5 trainings, task detect.")
+]
+Codes = Annotated[
+    bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")]
 
 
@@ -81,9 +87,8 @@ def train(
     task: Annotated[str | None, typer.Option(help="auto, generate, detect or both.")] = None,
     target: Target = None,
     groups: Annotated[Path | None, typer.Option(help="CSV path,group.")] = None,
-    training_codes: Annotated[
-        bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
-    ] = True,
+    cross: Cross = False,
+    training_codes: Codes = True,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
@@ -95,6 +100,7 @@ def train(
 
     settings: dict[str, Any] = {"seed": seed, "task": task, "training.steps": steps}
     settings |= {"training.max_minutes": max_minutes}
+    settings |= {"detect.cross": True} if cross else {}
     settings |= {} if training_codes else {"training.keep_codes": False}
     chosen = [*(set_ or []), *(f"{k}={v}" for k, v in settings.items() if v is not None)]
     run_training(data, out, config, chosen, target, groups, resume, dry_run, as_json)

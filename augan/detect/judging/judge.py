@@ -101,7 +101,7 @@ class Judge:
         }
 
     def _false_alarms(self, noun: str) -> dict[str, Any]:
-        flags = self.flags[self.is_normal]
+        flags, folds = self.flags[self.is_normal], self.calibration.fold_sizes
         low, high = self.calibration.false_alarm_range(self.rate, len(flags))
         independent = self.groups is None or len(set(self.groups[self.is_normal])) == len(flags)
         return {
@@ -109,8 +109,11 @@ class Judge:
             "expected_low": low,
             "expected_high": high,
             "as_expected": low <= int(flags.sum()) <= high,
-            # The range supposes that no two images show one thing.
-            "exact": independent and self.calibration.guarantee(self.rate, noun).exact,
+            # The range supposes one detector, and that no two images show one thing.
+            "exact": independent
+            and not folds
+            and self.calibration.guarantee(self.rate, noun).exact,
+            "num_folds": len(folds) or None,
         }
 
     def _names_of_kinds(self) -> list[str]:

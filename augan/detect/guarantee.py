@@ -1,0 +1,82 @@
+"""What a false-alarm rate promises about the images to come, in numbers and in words."""
+
+from dataclasses import asdict, dataclass
+from decimal import ROUND_CEILING, Context, Decimal
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """What a chosen false-alarm rate promises, in numbers and in one sentence.
+
+    Attributes
+    ----------
+    far : float
+        The rate asked for.
+    n, num_groups : int
+        Calibration images, and the groups (parts, patients, days) that they come from.
+    expected : float
+        The realised rate on average over calibration sets is at most this: k/(n+1) <= far, or of
+        folds about twice as much (`augan.detect.crossed`).
+    rate_95 : float or None
+        With 95 % confidence over the draw of the calibration set, the realised rate of this very
+        model is at most this. It supposes independent images: no promise unless `exact`. None of
+        folds: nothing useful is known.
+    exact : bool
+        False when groups hold several images; these are then not exchangeable with new ones.
+    sentence : str
+        The promise in words, or why there is none.
+    """
+
+    far: float
+    n: int
+    num_groups: int
+    expected: float
+    rate_95: float | None
+    exact: bool
+    sentence: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain Python values, ready for JSON."""
+        return asdict(self)
+
+
+def in_words(expected: float, rate_95: float, n: int, noun: str) -> str:
+    """Say what one detector promises."""
+    return (
+        f"On average at most {percent(expected)} of good {noun} like the {n} calibration {noun} "
+        f"are flagged; with 95 % confidence at most {percent(rate_95)}."
+    )
+
+
+def in_words_of_folds(expected: float, far: float, n: int, folds: int, noun: str) -> str:
+    """Say what the detectors of several folds promise together: twice the rate, and a little."""
+    more = expected - 2 * far
+    excess = f", and {percent(more)} more for small folds" if more > 0 else " at most"
+    return (
+        f"On average at most {percent(expected)} of good {noun} like the {n} calibration {noun} "
+        f"are flagged (twice the rate of {percent(far)}{excess}): each of {folds} detectors is "
+        f"calibrated on the {noun} that it has not seen."
+    )
+
+
+def in_words_of_groups(rate: float, n: int, num_groups: int, noun: str) -> str:
+    """Say why nothing exact is promised."""
+    return (
+        f"The false-alarm rate of {percent(rate)} is approximate: {n} {noun} of {num_groups} "
+        f"groups. {noun.capitalize()} of one group resemble each other, so the rate on new groups "
+        "can be higher."
+    )
+
+
+def rounded_up(rate: float) -> str:
+    """Return three digits, rounded up: a rate printed as supported must be supported."""
+    return f"{float(Context(prec=3, rounding=ROUND_CEILING).create_decimal(repr(rate))):g}"
+
+
+def percent(rate: float) -> str:
+    """Return `5.0 %`, rounded up because it follows "at most"; two digits below 1 %."""
+    value = Decimal(repr(rate)).scaleb(2)
+    if value < 1:
+        return f"{float(Context(prec=2, rounding=ROUND_CEILING).create_decimal(value)):g} %"
+    return f"{value.quantize(Decimal('0.1'), rounding=ROUND_CEILING)} %"

@@ -1,0 +1,35 @@
+"""What the methods of this room have in common."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from augan.gan import keras
+
+
+class Scorer(Protocol):
+    """What scores: a fitted method, or that of several folds.
+
+    Images are float32 `[N, S, S, C]` in [-1, 1], of patchwise methods `Pictures`, rows `[N, F]`.
+    """
+
+    name: str
+    terms: tuple[str, ...]
+
+    def score_terms(self, images: Any) -> np.ndarray: ...
+    def reconstruct(self, images: Any) -> np.ndarray | None: ...
+    def maps(self, images: Any) -> Any: ...
+    def state(self) -> dict[str, np.ndarray]: ...
+    def restore(self, state: Mapping[str, np.ndarray]) -> Self: ...
+
+
+class Method(Scorer, Protocol):
+    """What every method offers."""
+
+    accepts: tuple[str, ...]  # kinds of preprocessing: "images", "rows", "patches"
+    needs: tuple[str, ...]  # networks
+    uses: tuple[str, ...]  # networks that it takes where they were trained
+
+    def __init__(self, models: Mapping[str, keras.Model]) -> None: ...
+    def fit(self, reference: Any, tune: Any) -> Self: ...

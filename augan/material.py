@@ -1,0 +1,252 @@
+"""What a training starts from: decoded samples, their split, and what the user should know."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from augan.config import Config
+from augan.data.cache import Squares, cached_squares
+from augan.data.dataset import Dataset, Skipped
+from augan.data.duplicates import near_duplicates
+from augan.data.identity import data_sha256
+from augan.data.patches import Patches
+from augan.data.pictures import Pictures
+from augan.data.prepared import AnyPreprocessing, training_samples
+from augan.data.splits import FOLDS, MIN_FOLD, Split, make_folds, make_split
+from augan.data.stacked import Stacked
+from augan.detect.calibration import DEFAULT_RATE
+from augan.detect.detector import method_class, methods_of
+from augan.exceptions import DataError
+from augan.training.folds import Fold
+from augan.training.networks import TrainingData
+from augan.training.resolved import Resolved
+
+_TWINS_REMEDY = {
+    "images": "name what belongs together with --groups",
+    "rows": "remove repeated rows",
+}
+DUPLICATE_SHARE = 0.005  # of the calibration images; below it, look-alikes are chance
+ENOUGH = 200  # samples from which a plain split has enough to train and to calibrate
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything that is known before training starts.
+
+    Attributes
+    ----------
+    split : Split
+        With folds, each of which has its own, all samples fit and all calibrate.
+    folds : tuple of Split
+        Empty where one training is all.
+    """
+
+    config: Config
+    squares: Squares
+    preprocessing: AnyPreprocessing
+    split: Split
+    warnings: list[str]
+    unlabelled: Squares | None = None
+    folds: tuple[Split, ...] = ()
+
+    def of_fold(self, fold: Fold) -> "Material":
+        """Return what the training of one fold starts from."""
+        if not self.folds:
+            return self
+        config = self.config.replace(seed=fold.seed(self.config.seed))
+        return replace(self, config=config, split=self.folds[fold.number - 1], folds=())
+
+    @property
+    def dataset(self) -> Dataset:
+        """The images that could be decoded."""
+        return self.squares.dataset
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """`[N, S, S, C]`, perhaps a memory map: what indexes all rows at once copies all."""
+        return self.squares.pixels
+
+    @property
+    def stored(self) -> np.ndarray | Pictures:
+        """The same as a detector takes them: of large images, each in its own size."""
+        if isinstance(self.preprocessing, Patches):
+            return self.preprocessing.pictures(self.dataset, self.pixels)
+        return self.pixels
+
+    @property
+    def all_pixels(self) -> np.ndarray | Stacked:
+        """The same, and the unlabelled images in the rows from N on."""
+        more = self.unlabelled
+        return self.pixels if more is None else Stacked(self.pixels, more.pixels)
+
+    @property
+    def unlabelled_rows(self) -> np.ndarray:
+        """The rows of `all_pixels` with unlabelled images to train on.
+
+        Those whose group is held out stay out, or what was learned would be measured.
+        """
+        if self.unlabelled is None:
+            return np.empty(0, np.int64)
+        rows, groups = np.arange(len(self.unlabelled.pixels)), self.unlabelled.dataset.groups
+        if groups is not None and self.dataset.groups is not None:
+            held = np.concatenate([self.split.tune, self.split.calibrate])
+            rows = rows[~np.isin(groups, self.dataset.groups[held])]
+        return len(self.dataset) + rows
+
+    @property
+    def skipped(self) -> Skipped:
+        """Files that could not be read, unlabelled ones too."""
+        return self.dataset.skipped + (self.unlabelled.dataset.skipped if self.unlabelled else ())
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the generator: 0 unless they will be used."""
+        classes = self.dataset.num_classes
+        return classes if classes > 1 and self.config.task != "detect" else 0
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What trains, in order."""
+        task, methods = self.config.task, methods_of(self.config.detect)
+        classes = [method_class(method, self.preprocessing) for method in methods]
+        # Codes are for augmentation; a detector alone trains an encoder only to score by it.
+        encoder = self.config.training.keep_codes if task != "detect" else False
+        needed = any("encoder" in known.needs for known in classes)
+        encoder = encoder or (task != "generate" and needed)
+        wanted = {
+            "classifier": self.num_classes > 0,
+            "rotation": self.num_classes == 0
+            and self.config.monitor.enabled
+            and self.preprocessing.noun == "images",
+            "gan": True,
+            "encoder": encoder,
+        }
+        return tuple(part for part, is_wanted in wanted.items() if is_wanted)
+
+    def training_data(self) -> TrainingData:
+        """Return what the networks are trained on."""
+        classes = None
+        if self.num_classes:
+            unknown = len(self.all_pixels) - len(self.pixels)
+            classes = np.concatenate([np.asarray(self.dataset.labels), np.full(unknown, -1)])
+        stored = self.stored if self.unlabelled is None else self.all_pixels
+        samples, rows_of = training_samples(stored, self.preprocessing)
+        return TrainingData(
+            samples,
+            classes,
+            self.num_classes,
+            self.preprocessing,
+            rows=rows_of(self.split.fit),
+            held_out=rows_of(self.split.tune) if self.config.monitor.enabled else None,
+            unlabelled=self.unlabelled_rows,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the bundle says of the data, JSON-able."""
+        dataset = self.dataset
+        counts = np.zeros(0, int)
+        if dataset.labels is not None:
+            counts = np.bincount(dataset.labels, minlength=dataset.num_classes)
+        more = self.unlabelled
+        return {
+            "name": dataset.name,
+            "source": dataset.source,
+            "num_images": len(dataset),
+            "num_unlabelled": 0 if more is None else len(more.pixels),
+            "class_names": list(dataset.class_names),
+            "class_counts": counts.tolist(),
+            "sha256": data_sha256(self.squares, self.preprocessing, more),
+        }
+
+
+def gather(resolved: Resolved) -> Material:
+    """Decode the samples, divide them, and look for what the user should know.
+
+    Raises
+    ------
+    DataError
+        There are too few samples, or too many that cannot be read.
+    """
+    config, preprocessing, more = resolved.config, resolved.preprocessing, None
+    squares = cached_squares(resolved.dataset, preprocessing)
+    dataset = squares.dataset
+    if resolved.dataset.unlabelled is not None:
+        more = cached_squares(resolved.dataset.unlabelled, preprocessing)
+    split, folds = _divide(config, dataset)
+    material = Material(config, squares, preprocessing, split, list(resolved.warnings), more, folds)
+    material.warnings.extend(preprocessing.warnings)
+    if material.skipped:
+        n = len(material.skipped)
+        material.warnings.append(
+            f"{n} file{'' if n == 1 else 's'} could not be read; see skipped.csv"
+        )
+    material.warnings.extend(_duplicate_warnings(material))
+    material.warnings.extend(_fold_warnings(material))
+    return material
+
+
+def _divide(config: Config, dataset: Dataset) -> tuple[Split, tuple[Split, ...]]:
+    n = len(dataset)
+    if config.detect.cross:
+        folds = make_folds(n, seed=config.seed, groups=dataset.groups)
+        everything = np.arange(n)
+        return Split(everything, np.empty(0, np.int64), everything), folds
+    split = make_split(
+        n,
+        seed=config.seed,
+        groups=dataset.groups,
+        labels=dataset.labels,
+        calibrate=config.task != "generate",
+    )
+    if not len(split.tune):
+        raise DataError(
+            f"{dataset.name} has too few {dataset.noun} ({n}): each class's only one is needed to "
+            f"train, and none is left to check with; add {dataset.noun}"
+        )
+    return split, ()
+
+
+def _fold_warnings(material: Material) -> list[str]:
+    """Say that folds are needless, or that they would help.
+
+    They would where a detector alone has fewer than 200 samples, folds can be made of them, and
+    fewer than two calibration scores may be exceeded at the rate asked for (else the usual one):
+    either nothing can be flagged, or the line is the one highest score, whatever that may be.
+    """
+    dataset, detect = material.dataset, material.config.detect
+    n, noun = len(dataset), dataset.noun
+    if material.folds:
+        if n < ENOUGH:
+            return []
+        return [
+            f"{n} {noun} are enough for the plain split: without --cross, training takes a fifth "
+            "of the time, and the rate is promised once and not twice"
+        ]
+    groups = n if dataset.groups is None else len(set(dataset.groups))
+    able = material.config.task == "detect" and FOLDS * MIN_FOLD <= n < ENOUGH and groups >= FOLDS
+    calibrating = len(material.split.calibrate)
+    if not able or (detect.far or DEFAULT_RATE) * (calibrating + 1) >= 2:
+        return []
+    return [
+        f"only {calibrating} of {n} {noun} calibrate, which is few for a false-alarm rate of "
+        f"{detect.far or DEFAULT_RATE:g}: with --cross all do, in {FOLDS} trainings"
+    ]
+
+
+def _duplicate_warnings(material: Material) -> list[str]:
+    names = material.dataset.names
+    if material.unlabelled is not None:
+        names += material.unlabelled.dataset.names
+    twins = []
+    for split in material.folds or (material.split,):
+        trained = replace(split, fit=np.union1d(split.fit, material.unlabelled_rows))
+        twins += near_duplicates(material.all_pixels, trained)
+    if len(twins) <= DUPLICATE_SHARE * len(material.split.calibrate):
+        return []
+    (outside, inside, _), noun = twins[0], material.dataset.noun
+    return [
+        f"{len(twins)} calibration {noun} are nearly identical to training {noun} (for example "
+        f"{names[inside]} and {names[outside]}): false alarms will exceed the chosen rate; "
+        f"{_TWINS_REMEDY[noun]}"
+    ]

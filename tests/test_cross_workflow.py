@@ -1,0 +1,351 @@
+"""`augan train --cross` from end to end: train, resume, detect, inspect, calibrate, evaluate."""
+
+import csv
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from augan import GANDetector, calibrate, detect_folder
+from augan.bundle import Bundle, restore_network
+from augan.config import Config
+from augan.data.builtin import digits
+from augan.data.dataset import Dataset, from_arrays
+from augan.data.images import read_image, write_png
+from augan.data.loading import load_dataset
+from augan.data.splits import make_folds
+from augan.detect.calibration import Calibration
+from augan.detect.crossed import largest_rate
+from augan.detect.detector import Detector
+from augan.detect.fitting import broken_promise, fit_folds
+from augan.exceptions import ConfigError, DataError, Interrupted
+from augan.material import gather
+from augan.training import checkpoints, loop
+from augan.training.resolved import resolve
+from augan.workflow import train
+from augan_cli.app import app
+
+COUNT = 50
+SMALL = {
+    "training__steps": 20,
+    "training__batch_size": 8,
+    "gan__architecture": "mlp",
+    "gan__latent_dim": 3,
+    "generator__width": 1,
+    "discriminator__width": 4,
+    "detect__method": "features",
+    "gan__negatives": [],
+    "gan__transformations": False,
+    "monitor__enabled": False,
+}
+CONFIG = Config().replace(task="detect", detect__cross=True, **SMALL)
+
+
+def normal_digits(split: str, count: int) -> np.ndarray:
+    data = digits(split)
+    return np.asarray(data.images)[np.asarray(data.labels) < 2][:count]
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return from_arrays(normal_digits("train", COUNT), name="normal")
+
+
+@pytest.fixture(scope="module")
+def bundle(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return train(CONFIG, dataset, out=tmp_path_factory.mktemp("cross") / "run")
+
+
+@pytest.fixture(scope="module")
+def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty images like those of training, then ten of noise."""
+    folder = tmp_path_factory.mktemp("new")
+    noise = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 1), dtype=np.uint8)
+    for row, image in enumerate([*normal_digits("test", 40), *noise]):
+        place = folder / ("noise" if row >= 40 else "normal")
+        place.mkdir(exist_ok=True)
+        write_png(place / f"{row:02}.png", image)
+    return folder
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_one_bundle_carries_five_detectors(bundle: Bundle, dataset: Dataset) -> None:
+    assert sorted(bundle.networks) == [f"fold{k}-discriminator" for k in range(1, 6)]
+    weights = [next(iter(net.weights.values())) for net in bundle.networks.values()]
+    assert not any(np.array_equal(weights[0], other) for other in weights[1:])
+    assert (bundle.detector or {})["folds"] == 5
+    fold = bundle.tables["split"]["fold"]
+    assert np.bincount(fold).tolist() == [0, 10, 10, 10, 10, 10]
+    calibration = Calibration.from_arrays(bundle.tables["calibration"])
+    assert (calibration.n, calibration.fold_sizes) == (COUNT, (10,) * 5)
+    assert len(bundle.metrics["folds"]) == 5
+    assert not bundle.has("generator")
+    # The score that each image calibrates with is that of the detector that did not see it.
+    detector = Detector.from_bundle(bundle)
+    images = detector.preprocessing.scale(np.asarray(dataset.images))
+    for k, member in enumerate(detector.method._members, 1):  # type: ignore[attr-defined]
+        own = np.sort(member.score_terms(images[fold == k]).sum(axis=1))
+        np.testing.assert_allclose(own, bundle.tables["detector"][f"fold{k}.line"], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_detection(bundle: Bundle, new: Path, tmp_path: Path) -> None:
+    result = detect_folder(bundle, new, tmp_path / "out", far=0.1, maps=True)
+    assert result.guarantee.expected == largest_rate(5, [10] * 5)
+    assert result.guarantee.sentence.startswith(
+        "On average at most 22.8 % of good images like the 50 calibration images are flagged "
+        "(twice the rate of 10.0 %, and 2.8 % more for small folds)"
+    )
+    rows = table(tmp_path / "out" / "scores.csv")
+    assert list(rows[0])[-1] == "agreement"
+    detector = Detector.from_bundle(bundle)
+    members = detector.method._members  # type: ignore[attr-defined]
+    for row in rows:
+        terms = [float(value) for value in list(row.values())[4:]]
+        assert float(row["score"]) == sum(terms)
+        assert row["anomaly"] == str(int(float(row["p_value"]) <= 0.1))
+        # By the formula, from the scores that the bundle holds.
+        image = detector.preprocessing.scale(read_image(new / row["path"])[None])
+        scores = [member.score_terms(image).sum() for member in members]
+        lines = [bundle.tables["detector"][f"fold{k}.line"] for k in range(1, 6)]
+        above = sum(int((line >= score).sum()) for line, score in zip(lines, scores))
+        assert float(row["p_value"]) == pytest.approx((1 + above) / (COUNT + 1))
+    by_score = sorted(rows, key=lambda row: float(row["score"]))
+    p_values = [float(row["p_value"]) for row in by_score]
+    assert p_values == sorted(p_values, reverse=True)
+    noise = [row for row in rows if row["path"].startswith("noise")]
+    assert all(row["anomaly"] == "1" for row in noise)
+    assert result.num_anomalies < 10 + 0.35 * 40
+    blank = [
+        not read_image(tmp_path / "out" / "maps" / f"{row['path']}.png").any()
+        for row in rows
+        if row["path"].startswith("normal")
+    ]
+    assert np.mean(blank) > 0.65
+    with pytest.raises(ConfigError, match=r"needs 99 calibration images, this model has 50"):
+        detect_folder(bundle, new, tmp_path / "out", far=0.01)
+    assert not detect_folder(bundle, new, tmp_path / "fdr", fdr=0.2).guarantee.exact
+
+
+@pytest.mark.slow
+def test_groups_and_dirty_images(bundle: Bundle, dataset: Dataset) -> None:
+    """With networks that are there already: each of ten parts was photographed five times."""
+    groups = np.array([f"part {i % 10}" for i in range(COUNT)])
+    splits = make_folds(COUNT, seed=0, groups=groups)
+    models = [
+        {"discriminator": restore_network(bundle, f"fold{k}-discriminator")} for k in range(1, 6)
+    ]
+    preprocessing = Detector.from_bundle(bundle).preprocessing
+    arguments = ("features", models, preprocessing, np.asarray(dataset.images), splits)
+    calibration = fit_folds(*arguments, groups=groups).calibrated()
+    assert (calibration.n, calibration.num_groups, calibration.fold_sizes) == (50, 10, (10,) * 5)
+    promise = calibration.guarantee(0.1)
+    assert not promise.exact
+    assert "approximate: 50 images of 10 groups" in promise.sentence
+    # Two of ten are set aside in each fold, and what is promised then is nothing.
+    assert fit_folds(*arguments, trim=0.2).calibrated().fold_sizes == (8,) * 5
+    trimmed = replace(bundle, detector={**(bundle.detector or {}), "trim": 0.2})
+    assert "no guarantee" in (broken_promise(trimmed) or "")
+
+
+@pytest.mark.slow
+def test_calibrated_on_new_images_it_promises_what_one_detector_does(
+    bundle: Bundle, new: Path, tmp_path: Path
+) -> None:
+    again = calibrate(bundle, new / "normal")
+    assert again.networks.keys() == bundle.networks.keys()
+    detector = Detector.from_bundle(again)
+    assert "agreement" not in detector.method.terms
+    line = detector.calibrated()
+    assert (line.n, line.fold_sizes) == (40, ())
+    assert "with 95 % confidence" in line.guarantee(0.1).sentence
+    result = detect_folder(again, new, tmp_path / "out", far=0.1)
+    assert 10 <= result.num_anomalies <= 14  # at most four of the images that drew the line
+    pixels = np.stack([read_image(path) for path in sorted((new / "normal").iterdir())])
+    estimator = GANDetector(method="features", far=0.1, bundle=bundle).fit(pixels)
+    np.testing.assert_array_equal(-estimator.score_samples(pixels), detector.score(pixels))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fold", "step"), [(1, 10), (3, 20)])
+def test_a_stopped_training_ends_as_one_that_never_stopped(
+    fold: int,
+    step: int,
+    bundle: Bundle,
+    dataset: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "STEPS_A_CALL", 10)
+    monkeypatch.setattr(checkpoints, "EVERY_STEPS", 10)
+    part, seen = f"fold {fold} of 5 gan", []
+
+    class Stopper:
+        def on_steps(self, name: str, at: int, allowance: Any, losses: Any) -> None:
+            seen.append((name, at))
+            if (name, at) == (part, step):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    out = tmp_path / "run"
+    with pytest.raises(Interrupted, match=f"stopped by SIGTERM in fold {fold} of 5 after step"):
+        train(CONFIG, dataset, out=out, observers=[Stopper()])
+    assert seen[-1] == (part, step)
+    (out / "checkpoints" / f"fold{fold}" / ".gan.part").write_text("half")
+    stopped, seen = list(seen), []
+    resumed = train(CONFIG, dataset, out=out, resume=True, observers=[Stopper()])
+    assert not set(seen) & set(stopped)  # nothing is done twice
+    assert resumed.sha256 == bundle.sha256
+    assert not list(out.rglob("*.part"))
+    logged = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert {entry["part"] for entry in logged} == {f"fold {k} of 5 gan" for k in range(1, 6)}
+    assert len(logged) == 10
+
+
+@pytest.mark.slow
+def test_the_commands(new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def augan(*words: object) -> Any:
+        done = CliRunner().invoke(app, [str(word) for word in words])
+        assert done.exit_code == 0, done.stderr
+        return done
+
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    for row, image in enumerate(normal_digits("train", 30)):
+        write_png(Path("photos", f"{row}.png"), image)
+    small = [f"--set={key.replace('__', '.')}={json.dumps(v)}" for key, v in SMALL.items()]
+    done = augan("train", "photos", "--cross", *small, "--out", "run")
+    assert "in 5 folds" in done.stderr
+    assert "fold 5 of 5 gan 100%" in done.stderr
+    assert "each of 5 detectors is calibrated on the images that it has not seen" in done.stdout
+    told = json.loads(augan("inspect", "run", "--json").stdout)
+    assert (told["calibration_size"], told["detector"]["folds"]) == (30, 5)
+    augan("detect", new, "--model", "run", "--ignore", _mask(tmp_path), "--out", "found")
+    page = Path("found", "report.html").read_text()
+    assert "30 images in 5 folds" in page
+    words = ("evaluate", "detection", new, "--labels", "folders", "--model", "run", "--json")
+    judged = json.loads(augan(*words).stdout)["summary"]
+    assert judged["num_baseline_training"] == 30
+    assert judged["false_alarms"]["exact"] is False
+    assert judged["auroc"]["value"] > 0.9
+
+
+def _mask(folder: Path) -> Path:
+    mask = np.zeros((8, 8, 1), np.uint8)
+    mask[0, 0] = 255
+    write_png(folder / "mask.png", mask)
+    return folder / "mask.png"
+
+
+@pytest.mark.slow
+def test_a_table(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(80, 1))
+    frame = pd.DataFrame(base + 0.3 * rng.normal(size=(80, 4)), columns=list("abcd"))
+    frame[:60].to_csv(tmp_path / "normal.csv", index=False)
+    odd = frame[60:] + 20 * (np.arange(20)[:, None] % 4 == 0) * rng.normal(size=(20, 4))
+    odd.to_csv(tmp_path / "new.csv", index=False)
+    config = Config().replace(
+        task="detect", detect__cross=True, detect__methods=("fanogan",), training__steps=20
+    )
+    bundle = train(config, load_dataset(tmp_path / "normal.csv"), out=tmp_path / "run")
+    result = detect_folder(bundle, tmp_path / "new.csv", tmp_path / "out", far=0.05)
+    assert result.guarantee.n == 60
+    assert 3 <= result.num_anomalies <= 9
+    assert {f"fold5-{role}" for role in ("discriminator", "generator", "encoder")} <= set(
+        bundle.networks
+    )
+    other = detect_folder(bundle, tmp_path / "new.csv", tmp_path / "out", method="fanogan")
+    assert (other.method, other.guarantee.n) == ("fanogan", 60)
+    assert other.num_anomalies >= 3
+
+
+@pytest.mark.slow
+def test_large_images(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.normal(120, 10, (32, 130, 140)).clip(0, 255).astype(np.uint8)
+    images[-1, 60:80, 60:80] = 250
+    for row, image in enumerate(images):
+        place = tmp_path / ("new" if row >= 26 else "normal")
+        place.mkdir(exist_ok=True)
+        write_png(place / f"{row}.png", image[..., None])
+    config = Config().replace(
+        task="detect",
+        detect__cross=True,
+        training__steps=2,
+        training__batch_size=4,
+        data__size=32,
+        data__patches=True,
+        generator__width=4,
+        discriminator__width=4,
+        monitor__enabled=False,
+    )
+    bundle = train(config, load_dataset(tmp_path / "normal"), out=tmp_path / "run")
+    assert {name.split("-")[1] for name in bundle.networks} == {"discriminator", "places"}
+    result = detect_folder(bundle, tmp_path / "new", tmp_path / "out", far=0.05, maps=True)
+    assert result.most_anomalous[0].path == "31.png"
+    assert read_image(tmp_path / "out" / "maps" / "31.png.png").shape == (130, 140, 1)
+
+
+# What is said before anything is trained ---------------------------------------------------------
+
+
+def told(count: int, groups: int = 0, **settings: Any) -> list[str]:
+    images = np.random.default_rng(0).integers(0, 256, (count, 8, 8), dtype=np.uint8)
+    names = [str(i % groups) for i in range(count)] if groups else None
+    config = Config(task="detect").replace(**settings)
+    return gather(resolve(config, from_arrays(images, groups=names))).warnings
+
+
+def test_where_folds_would_help_a_plain_training_says_so() -> None:
+    (hint,) = told(60)
+    assert hint == (
+        "only 20 of 60 images calibrate, which is few for a false-alarm rate of 0.05: with "
+        "--cross all do, in 5 trainings"
+    )
+    assert told(60, detect__far=0.2) == told(24) == told(150) == told(230) == []
+    assert "few for a false-alarm rate of 0.02" in told(150, detect__far=0.02)[0]
+    assert told(60, groups=4) == []
+    assert told(60, detect__cross=True) == []
+    (needless,) = told(230, detect__cross=True)
+    assert "230 images are enough for the plain split" in needless
+
+
+def test_folds_that_cannot_be_are_refused() -> None:
+    with pytest.raises(DataError, match="24 images are too few for 5 folds"):
+        told(24, detect__cross=True)
+    with pytest.raises(DataError, match="60 images of 4 groups are too few for 5 folds"):
+        told(60, groups=4, detect__cross=True)
+    for task in ("generate", "both", "auto"):
+        data = digits().subset(np.arange(60))
+        with pytest.raises(ConfigError, match=r"add --task detect, or leave --cross out"):
+            resolve(Config().replace(task=task, detect__cross=True), data)
+
+
+def test_copies_in_different_folds_are_noticed(dataset: Dataset) -> None:
+    images = np.asarray(dataset.images).copy()
+    images[:6] = images[20:26]
+    resolved = resolve(CONFIG, replace(dataset, images=images))
+    (warning,) = [text for text in gather(resolved).warnings if "nearly identical" in text]
+    assert "name what belongs together with --groups" in warning
+
+
+def test_five_folds_have_five_times_the_default_minutes() -> None:
+    data = from_arrays(np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8))
+    minutes = [
+        resolve(Config().replace(task="detect", detect__cross=cross), data).config.training
+        for cross in (False, True)
+    ]
+    assert minutes[1].max_minutes == 5 * (minutes[0].max_minutes or 0)
+    assert minutes[0].steps == minutes[1].steps

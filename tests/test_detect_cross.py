@@ -1,0 +1,286 @@
+"""Cross-conformal calibration: the formula by hand, its bound, and what must break it."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from augan.data.splits import make_folds
+from augan.detect.calibration import Calibration
+from augan.detect.crossed import Pool, largest_rate
+from augan.detect.discoveries import discovery_guarantee
+from augan.detect.drift import LEVEL, find_drift
+from augan.detect.heat import Heat
+from augan.detect.methods.folds import Folds
+from augan.exceptions import DataError
+
+
+def by_formula(lines: list[np.ndarray], values: np.ndarray) -> np.ndarray:
+    """p = (1 + #{i : s_i >= S_k(i)(x)}) / (n + 1), written as it is read."""
+    above = [[np.sum(line >= value) for line, value in zip(lines, row)] for row in values]
+    return (1 + np.sum(above, axis=1)) / (1 + sum(map(len, lines)))
+
+
+def calibrated(lines: list[np.ndarray]) -> tuple[Pool, Calibration]:
+    return Pool(lines), Calibration.of_folds(lines, sum(map(len, lines)))
+
+
+def test_p_values_by_hand() -> None:
+    # In the second fold everything scores ten more: ranks are those of each fold by itself.
+    lines = [np.array([1.0, 3.0]), np.array([12.0, 14.0]), np.array([2.0])]
+    pool, calibration = calibrated(lines)
+    values = np.array([[0, 10, 0], [1, 10, 0], [2, 13, 3], [3, 13, 3], [4, 15, 3], [4, 14.5, 0.0]])
+    p = calibration.p_values(pool(values))
+    np.testing.assert_array_equal(p, np.array([6, 6, 3, 3, 1, 2]) / 6)
+
+
+@given(
+    st.lists(st.integers(1, 6), min_size=2, max_size=6),
+    st.sampled_from([0.0, 5.0, 1e6]),
+    st.integers(0, 2**31),
+)
+def test_p_values_are_those_of_the_formula(sizes: list[int], apart: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    lines = [rng.normal(apart * k, 1 + k, size) for k, size in enumerate(sizes)]
+    # Some scores equal a calibration score of their own fold, which then counts.
+    values = np.stack([rng.choice([*line, *rng.normal(0, 3, 20)], 30) for line in lines], axis=1)
+    pool, calibration = calibrated(lines)
+    np.testing.assert_array_equal(calibration.p_values(pool(values)), by_formula(lines, values))
+
+
+@given(st.integers(0, 2**31))
+def test_equal_scores_of_several_folds_only_raise_p_values(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    lines = [rng.integers(0, 4, 5).astype(float) for _ in range(5)]
+    values = rng.integers(-1, 6, (40, 5)).astype(float)
+    pool, calibration = calibrated(lines)
+    p, formula = calibration.p_values(pool(values)), by_formula(lines, values)
+    assert (p >= formula).all()
+    highest = values.min(axis=1) > 3  # above all: nothing can be in the way
+    np.testing.assert_array_equal(p[highest], formula[highest])
+
+
+def test_images_are_ordered_by_p_value_and_then_by_their_mean() -> None:
+    rng = np.random.default_rng(0)
+    lines = [rng.normal(size=8) for _ in range(5)]
+    values = rng.normal(0, 3, (500, 1)) + rng.normal(size=(500, 5))
+    pool = Pool(lines)
+    scores = pool(values)
+    order = np.lexsort((values.mean(axis=1), -by_formula(lines, values)))
+    assert (np.diff(scores[order]) > 0).all()
+    assert np.isfinite(pool(np.array([[np.inf] * 5, [-np.inf] * 5, [1e300] * 5]))).all()
+    assert np.isnan(pool(np.full((1, 5), np.nan))).all()
+
+
+# What it promises -------------------------------------------------------------------------------
+
+
+def worst_case(rank: int, sizes: tuple[int, ...]) -> float:
+    """The largest probability of p <= rank/(n+1) over all joint laws, by linear programming."""
+    cells = np.array(list(itertools.product(*(range(size + 1) for size in sizes))))
+    wanted = cells.sum(axis=1) <= rank - 1
+    laws = [cells[:, k] == i for k, size in enumerate(sizes) for i in range(size + 1)]
+    chances = [1 / (size + 1) for size in sizes for _ in range(size + 1)]
+    found = linprog(-wanted.astype(float), A_eq=np.array(laws, float), b_eq=chances)
+    return float(-found.fun)
+
+
+@pytest.mark.parametrize("sizes", [(3, 3), (2, 5), (3, 3, 3), (2, 3, 4), (2, 2, 2, 2, 2)])
+def test_no_dependence_between_folds_breaks_the_bound(sizes: tuple[int, ...]) -> None:
+    for rank in range(1, sum(sizes) + 1):
+        assert worst_case(rank, sizes) <= largest_rate(rank, sizes) + 1e-9
+
+
+def test_the_bound_is_reached_and_is_about_twice_the_rate() -> None:
+    assert worst_case(1, (3, 3, 3)) == pytest.approx(largest_rate(1, (3, 3, 3)))
+    assert worst_case(3, (2,) * 5) == pytest.approx(largest_rate(3, (2,) * 5))
+    for fold in (30, 300, 3000):
+        n, rank = 5 * fold, int(0.05 * (5 * fold + 1))
+        bound, published = largest_rate(rank, [fold] * 5), 0.1 + 2 * 0.95 * 4 / (n + 5)
+        assert 2 * rank / (n + 1) <= bound <= published
+    assert largest_rate(750, [3000] * 5) == pytest.approx(0.1, abs=0.001)
+
+
+def test_the_guarantee_in_words_and_numbers() -> None:
+    calibration = Calibration.of_folds(list(np.arange(150.0).reshape(5, 30)), 150)
+    guarantee = calibration.guarantee(0.05)
+    assert guarantee.expected == largest_rate(7, [30] * 5) == pytest.approx(0.10753, abs=1e-5)
+    assert (guarantee.exact, guarantee.rate_95) == (True, None)
+    assert guarantee.sentence == (
+        "On average at most 10.8 % of good images like the 150 calibration images are flagged "
+        "(twice the rate of 5.0 %, and 0.76 % more for small folds): each of 5 detectors is "
+        "calibrated on the images that it has not seen."
+    )
+    assert calibration.false_alarm_range(0.05, 100)[0] == 0
+    assert not discovery_guarantee(calibration, 0.1, 50).exact
+    of_parts = Calibration.of_folds(list(np.arange(150.0).reshape(5, 30)), 50).guarantee(0.05)
+    assert not of_parts.exact
+    assert "approximate: 150 images of 50 groups" in of_parts.sentence
+
+
+def test_arrays_round_trip_and_are_checked() -> None:
+    calibration = Calibration.of_folds([np.array([2.0, 1.0]), np.array([0.5])], 3)
+    arrays = calibration.to_arrays()
+    again = Calibration.from_arrays(arrays)
+    assert (again.fold_sizes, again.scores.tolist()) == ((2, 1), [0.5, 1.0, 2.0])
+    assert "fold_sizes" not in Calibration.fit([1.0, 2.0]).to_arrays()
+    for damage in ([1, 1], [3, 0], [[2, 1]], [2.0, 1.0], ["a", "b"]):
+        with pytest.raises(DataError, match="calibrate the detector again"):
+            Calibration.from_arrays({**arrays, "fold_sizes": np.array(damage)})
+
+
+# By simulation ----------------------------------------------------------------------------------
+
+
+class Distance:
+    """Mahalanobis' distance from what it is fitted on, as two terms: a real scorer, and a fast one.
+
+    Of 20 features and 48 samples: those that it has seen lie much nearer than others.
+    """
+
+    name, terms = "distance", ("first", "second")
+
+    def __init__(self) -> None:
+        self._mean, self._axes = np.zeros(0), np.zeros((0, 0))
+
+    def fit(self, reference: np.ndarray) -> Self:
+        self._mean = reference.mean(axis=0)
+        covariance = np.cov(reference.T) + 0.05 * np.eye(reference.shape[1])
+        self._axes = np.linalg.cholesky(np.linalg.inv(covariance))
+        return self
+
+    def score_terms(self, images: np.ndarray) -> np.ndarray:
+        squares = ((images - self._mean) @ self._axes) ** 2
+        return np.stack([part.sum(axis=1) for part in np.array_split(squares, 2, axis=1)], axis=1)
+
+    def reconstruct(self, images: Any) -> None:
+        return None
+
+    def maps(self, images: np.ndarray) -> np.ndarray:
+        squares = ((images - self._mean) @ self._axes) ** 2
+        return squares.astype(np.float32).reshape(len(images), 4, -1, 1)
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"mean": self._mean, "axes": self._axes}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
+        self._mean, self._axes = np.asarray(state["mean"]), np.asarray(state["axes"])
+        return self
+
+
+def fitted(samples: np.ndarray, seed: int, *, leak: bool = False) -> tuple[Folds, np.ndarray]:
+    """The folds of `samples`; with `leak` each fold's detector has seen what calibrates it."""
+    members, lines, heights = [], [], []
+    for split in make_folds(len(samples), seed=seed):
+        rows = np.arange(len(samples)) if leak else np.concatenate([split.fit, split.tune])
+        members.append(Distance().fit(samples[rows]))
+        held = samples[split.calibrate]
+        lines.append(members[-1].score_terms(held).sum(axis=1))
+        heights.append(members[-1].maps(held).max(axis=(1, 2, 3)).astype(np.float64))
+    return Folds(members).calibrate(lines, heights), np.array(lines)
+
+
+def simulate(draws: int, judge: Callable[[Folds, np.ndarray], float], leak: bool = False) -> float:
+    found = []
+    for seed in range(draws):
+        samples = np.random.default_rng(seed).standard_t(4, size=(60 + 200, 20))
+        found.append(judge(fitted(samples[:60], seed, leak=leak)[0], samples[60:]))
+    return float(np.mean(found))
+
+
+def flagged(folds: Folds, new: np.ndarray) -> float:
+    calibration = Calibration.of_folds(folds.lines, 60)
+    return float(calibration.flags(folds.score_terms(new).sum(axis=1), 0.1).mean())
+
+
+def with_hot_places(folds: Folds, new: np.ndarray) -> float:
+    heat = Heat(Calibration.of_folds(folds.heights, 60), 0.1)
+    return float((heat(folds.maps(new)) > 0).any(axis=(1, 2, 3)).mean())
+
+
+def test_good_images_are_flagged_about_as_often_as_asked_for() -> None:
+    rate = simulate(150, flagged)
+    assert 0.05 < rate < 0.11 < largest_rate(6, [12] * 5)
+
+
+def test_good_images_are_blank_as_often_as_they_are_not_flagged() -> None:
+    assert 0.03 < simulate(100, with_hot_places) < 0.11
+
+
+def test_calibrating_on_images_that_were_seen_breaks_the_bound() -> None:
+    """Must fail: samples that a detector was fitted on score systematically lower."""
+    assert simulate(30, flagged, leak=True) > 1.5 * largest_rate(6, [12] * 5)
+
+
+def test_drift_is_not_seen_where_there_is_none_and_is_where_there_is() -> None:
+    """Means of folds spread less than single scores, which the plain test would take for drift."""
+
+    def alarm(by: float) -> Callable[[Folds, np.ndarray], float]:
+        def judge(folds: Folds, new: np.ndarray) -> float:
+            scores = folds.score_terms(by * new).sum(axis=1)
+            return float(find_drift(Calibration.of_folds(folds.lines, 60), scores).alarm)
+
+        return judge
+
+    assert simulate(100, alarm(1.0)) <= LEVEL
+    assert simulate(10, alarm(1.6)) > 0.7
+    assert simulate(10, alarm(0.5)) > 0.7
+
+
+# The method -------------------------------------------------------------------------------------
+
+
+def test_scores_of_folds_have_the_p_values_of_the_formula() -> None:
+    samples = np.random.default_rng(0).normal(size=(360, 20))
+    folds, lines = fitted(samples[:60], 0)
+    scores = folds.score_terms(samples[60:]).sum(axis=1)
+    every = [member.score_terms(samples[60:]).sum(axis=1) for member in folds._members]
+    p = Calibration.of_folds(folds.lines, 60).p_values(scores)
+    np.testing.assert_array_equal(p, by_formula(list(lines), np.stack(every, axis=1)))
+    backwards = folds.score_terms(samples[60:])[:, ::-1].sum(axis=1)
+    np.testing.assert_array_equal(scores, backwards)  # the order of adding up makes no difference
+
+
+def test_folds_of_other_units_weigh_alike() -> None:
+    samples = np.random.default_rng(1).normal(size=(100, 20))
+    folds, lines = fitted(samples[:60], 0)
+    scores = folds.score_terms(samples[60:])
+    loud = 1e5 * folds._members[2]._axes  # its scores are 1e10 times as large
+    folds._members[2].restore({**folds._members[2].state(), "axes": loud})
+    lines[2] *= 1e10
+    heights = [np.ones(12)] * 5
+    again = Folds(folds._members).calibrate(list(lines), heights).score_terms(samples[60:])
+    np.testing.assert_allclose(again, scores, atol=1e-6)
+
+
+def test_what_cannot_be_ranked_is_no_error() -> None:
+    samples = np.random.default_rng(2).normal(size=(64, 20))
+    folds, _ = fitted(samples[:60], 0)
+    calibration = Calibration.of_folds(folds.lines, 60)
+    huge = np.array([np.full(20, 1e9), np.full(20, 1e150)])
+    assert (calibration.p_values(folds.score_terms(huge).sum(axis=1)) == 1 / 61).all()
+    equal = Folds(folds._members).calibrate([np.ones(12)] * 5, [np.zeros(12)] * 5)
+    assert np.isfinite(equal.score_terms(samples[60:])).all()
+
+
+def test_folds_come_back_from_a_bundle_as_they_were() -> None:
+    samples = np.random.default_rng(3).normal(size=(90, 20))
+    folds, _ = fitted(samples[:60], 0)
+    again = Folds([Distance() for _ in range(5)]).restore(folds.state())
+    assert again.terms == folds.terms == ("first", "second", "agreement")
+    np.testing.assert_array_equal(again.score_terms(samples), folds.score_terms(samples))
+    np.testing.assert_array_equal(again.maps(samples), folds.maps(samples))
+    assert folds.maps(samples).shape == (90, 4, 5, 1)
+    # Without lines it is the mean of what each fold says, in its own units; that comes back too.
+    mean = again.by_mean()
+    assert mean.terms == ("first", "second")
+    parts = mean.score_terms(samples)
+    np.testing.assert_allclose(parts, again.score_terms(samples)[:, :2], atol=1e-8)
+    later = Folds([Distance() for _ in range(5)]).restore(mean.state())
+    np.testing.assert_array_equal(later.score_terms(samples), parts)
+    np.testing.assert_array_equal(later.maps(samples), mean.maps(samples))
