@@ -358,6 +358,7 @@ def _codes(material: _Material, networks: TrainedNetworks) -> dict[str, np.ndarr
     codes = {"rows": rows, "noise": outputs[0]}
     if len(outputs) > 1:
         codes["classes"] = outputs[1]
+        codes["labels"] = np.asarray(material.dataset.labels)[rows]
     return codes
 
 

@@ -134,7 +134,7 @@ class TestAugment:
     def test_csv_has_the_columns_and_types_of_the_training_table(
         self, bundle: Bundle, tmp_path: Path
     ) -> None:
-        result = augment_folder(bundle, "plate", 600, tmp_path / "a", seed=3)
+        result = augment_folder(bundle, "plate", 600, tmp_path / "a", seed=3, filtered=False)
         assert (result.noun, result.format, result.gallery) == ("rows", "csv", None)
         assert result.to_dict()["num_rows"] == 600
         made, manifest = synthetic(tmp_path / "a")
@@ -308,7 +308,9 @@ class TestCommands:
         done = self.run("train", table, "--target", "kind", "--steps", 20, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "parts: 240 rows of 2 classes as 2 numbers and 2 categories" in done.stderr
-        done = self.run("augment", "--class", "bolt", "--n", 7, "--json", cwd=tmp_path)
+        done = self.run(
+            "augment", "--class", "bolt", "--n", 7, "--no-filter", "--json", cwd=tmp_path
+        )
         about = json.loads(done.stdout)
         assert (about["num_rows"], about["format"], "picture" in about) == (7, "csv", False)
         done = self.run("detect", table, cwd=tmp_path)
