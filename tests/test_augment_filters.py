@@ -150,14 +150,14 @@ class TestInterpolation:
 
 class TestYield:
     def test_what_became_of_each(self) -> None:
-        found = Yield("shirt", 3)
+        found = Yield("shirt", 3, 10)
         found.count([KEPT, DISAGREES, COPY, KEPT, COPY, KEPT])
         assert (found.generated, found.kept) == (6, 3)
         assert {reason: n for reason, n in found.rejected.items() if n} == {DISAGREES: 1, COPY: 2}
         assert found.to_dict()["rejected"][REPEATS] == 0
 
     def test_unchecked_ones_are_kept(self) -> None:
-        found = Yield("shirt", 3)
+        found = Yield("shirt", 3, 10)
         found.count([UNCHECKED] * 3)
         found.check([UNCHECKED] * 3)
         assert found.kept == 3
@@ -170,12 +170,21 @@ class TestYield:
         self, reason: str, words: str
     ) -> None:
         passed = int(LEAST * 1000)
-        Yield("shirt", 9).check([KEPT] * passed + [reason] * (1000 - passed))
+        Yield("shirt", 9, 100).check([KEPT] * passed + [reason] * (1000 - passed))
         with pytest.raises(Refused, match=rf"'shirt'.*{passed - 1} of 1,000.*{words}.*no-filter"):
-            Yield("shirt", 9).check([KEPT] * (passed - 1) + [reason] * (1001 - passed))
+            Yield("shirt", 9, 100).check([KEPT] * (passed - 1) + [reason] * (1001 - passed))
+
+    @pytest.mark.parametrize(("num_classes", "least"), [(2, 750), (10, 150), (1000, 50)])
+    def test_what_comes_out_right_by_chance_is_refused(self, num_classes: int, least: int) -> None:
+        def chunk(right: int) -> list[str]:
+            return [KEPT] * right + [DISAGREES] * (1000 - right)
+
+        Yield("shirt", 9, num_classes).check(chunk(least))
+        with pytest.raises(Refused, match="another class"):
+            Yield("shirt", 9, num_classes).check(chunk(least - 1))
 
     def test_a_class_that_runs_dry_is_refused_after_a_while(self) -> None:
-        found = Yield("shirt", 9000)
+        found = Yield("shirt", 9000, 100)
         for _ in range(50):
             found.check([KEPT] * 256)
         for _ in range(WINDOW // 256 - 1):

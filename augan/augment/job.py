@@ -51,7 +51,8 @@ class Job:
         Interrupted
             `stop` named a signal; what is done is noted.
         """
-        found = Yield(self.sampler.class_names[index], n, self.sampler.preprocessing.noun)
+        names = self.sampler.class_names
+        found = Yield(names[index], n, len(names), self.sampler.preprocessing.noun)
         self.checker.begin(index)
         found.limits = self.checker.limits()
         for number in count():

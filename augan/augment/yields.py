@@ -9,6 +9,9 @@ from augan.augment.filters import COPY, DISAGREES, IMPLAUSIBLE, KEPT, REASONS, R
 from augan.exceptions import Refused
 
 LEAST = 0.05  # share of candidates that must pass, or the class is not drawn credibly
+# How many times as often as by chance the classifier must agree: what a generator that ignores the
+# class is asked for comes out right now and then, and the classifier errs more often than that.
+ABOVE_CHANCE = 1.5
 WINDOW = 1_024  # last candidates that are looked at
 _SENTENCES = {
     DISAGREES: "the classifier takes {} for another class",
@@ -30,8 +33,8 @@ class Yield:
 
     Attributes
     ----------
-    name
-        The class.
+    name, num_classes
+        The class, and how many there are.
     asked, generated, kept
         How many were wanted, looked at until there were so many, and kept.
     rejected
@@ -42,6 +45,7 @@ class Yield:
 
     name: str
     asked: int
+    num_classes: int
     noun: str = "images"
     generated: int = 0
     kept: int = 0
@@ -63,14 +67,16 @@ class Yield:
         Raises
         ------
         Refused
-            Too few of the last candidates passed.
+            Too few of the last candidates passed, or the classifier agreed with hardly more of them
+            than with those of a generator that ignores the class.
         """
         self._recent.append(Counter(verdicts))
         while sum(chunk.total() for chunk in self._recent) > WINDOW:
             self._recent.popleft()
         recent = sum(self._recent, Counter())
         total, passed = recent.total(), recent[KEPT] + recent[UNCHECKED]
-        if passed < LEAST * total:
+        agreed = total - recent[DISAGREES]
+        if passed < LEAST * total or agreed < ABOVE_CHANCE / self.num_classes * total:
             raise Refused(self._refusal(recent, total, passed))
 
     def _refusal(self, recent: Counter[str], total: int, passed: int) -> str:
