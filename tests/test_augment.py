@@ -117,6 +117,13 @@ class TestSampler:
         assert digits_bundle.sha256 == before
         np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
+    def test_noise_is_of_the_kind_that_was_trained_with(self, digits_bundle: Bundle) -> None:
+        config = {**digits_bundle.config, "gan": {**digits_bundle.config["gan"]}}
+        config["gan"]["noise"] = "uniform"
+        noise = Sampler(replace(digits_bundle, config=config)).noise_of_class(3, 0, 0)
+        assert 0.99 < np.abs(noise).max() <= 1
+        assert np.abs(Sampler(digits_bundle).noise_of_class(3, 0, 0)).max() > 2
+
     def test_a_bundle_without_generator_is_refused(self) -> None:
         with pytest.raises(BundleError, match="generator"):
             Sampler(Bundle(config={}, data={}))

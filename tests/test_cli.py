@@ -685,7 +685,7 @@ WRONG = [
     ("augment --n 3", ["--class", "--balance"]),
     ("augment --class 3 --n 1 --to 9", ["--balance"]),
     ("augment --balance --n 1", ["--n", "--to"]),
-    ("augment --balance --to 20", ["20 real images or more", "--to"]),
+    ("augment --balance --to 2", ["2 real images or more", "--to"]),
     ("augment --class 3 --class ten --n 1", ["'ten'", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"]),
     ("augment --class 3 --n 1 --method mix", ["mix", "sample", "interpolate"]),
     ("augment --class 3 --n 1 --data images", ["images", "trained on", "--data"]),

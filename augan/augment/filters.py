@@ -1,11 +1,10 @@
 """What is wrong with a candidate: pure functions on arrays, and limits taken from real images.
 
-Each function answers one question for each candidate. No limit was tuned on generated images: what
-is rejected is what a given share of real images would be rejected for.
+Each function answers one question for each candidate. Limits come from real images alone, by rules
+that are the same for all data.
 """
 
 import hashlib
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -75,28 +74,33 @@ def comparable(scaled: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(scaled.reshape(len(scaled), -1), np.float32)
 
 
-def _squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return squared distances `[N, M]`, from one matrix product; see `augan.metrics`."""
+def _squares(x: np.ndarray, y: np.ndarray, y_squares: np.ndarray | None = None) -> np.ndarray:
+    """Return squared distances `[N, M]`, from one matrix product; see `augan.metrics.distances`."""
     block = x @ y.T
     block *= -2
     block += np.einsum("ij,ij->i", x, x)[:, None]
-    block += np.einsum("ij,ij->i", y, y)
+    block += np.einsum("ij,ij->i", y, y) if y_squares is None else y_squares
     return np.maximum(block, 0, out=block)
 
 
-@dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Real samples `[M, F]` of one class, to find the nearest of.
+    """Real samples of one class, to find the nearest of.
 
     Distances are root mean squares over the F values, so 0 to 2 for images.
+
+    Parameters
+    ----------
+    real : ndarray [M, F]
     """
 
-    real: np.ndarray
+    def __init__(self, real: np.ndarray) -> None:
+        self.real, self._centre = real, real.mean(axis=0)
+        self._centred = real - self._centre
+        self._squares = np.einsum("ij,ij->i", self._centred, self._centred)
 
     def nearest(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the distance to the nearest real sample `[N]`, and which it is."""
-        centre = self.real.mean(axis=0)
-        place = _squares(x - centre, self.real - centre).argmin(axis=1)
+        place = _squares(x - self._centre, self._centred, self._squares).argmin(axis=1)
         # Exactly, because the difference of large squares leaves little of a small distance.
         return _rms(x - self.real[place]), place
 
@@ -106,12 +110,11 @@ class Neighbours:
         It is the first percentile of their distances to the nearest other one. Equal samples count
         as one: a training set with copies in it is no reason to make more.
         """
-        distinct = self.real[_distinct(self.real)]
+        distinct = self._centred[_distinct(self.real)]
         if len(distinct) < 2:
             return 0.0
         queries = evenly(np.arange(len(distinct)), MAX_QUERIES)
-        centre = distinct.mean(axis=0)
-        squares = _squares(distinct[queries] - centre, distinct - centre)
+        squares = _squares(distinct[queries], distinct)
         squares[np.arange(len(queries)), queries] = np.inf
         place = squares.argmin(axis=1)
         return float(np.quantile(_rms(distinct[queries] - distinct[place]), SHARE))

@@ -58,7 +58,7 @@ def recorded_data(
         is_part = data is None and place in BUILTIN  # what is built in never changes
         raise (DataGone if is_part else DataError)(
             f"{place} is not, or no longer, the data that the model was trained on (other "
-            f"{preprocessing.noun}, labels or order); name that data with --data"
+            f"{preprocessing.noun}, labels or order); train again, or name that data with --data"
         )
     return Recorded(squares, unlabelled)
 
