@@ -56,7 +56,8 @@ class TestNeighbours:
     def test_copies_in_the_training_set_do_not_lower_the_limit(self) -> None:
         real = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
         copied = Neighbours(np.repeat(real, 3, axis=0)).limit()
-        assert copied == pytest.approx(Neighbours(real).limit(), rel=1e-5) > 0
+        assert copied > 0
+        assert copied == pytest.approx(Neighbours(real).limit(), rel=1e-5)
 
     def test_a_lonely_image_has_no_limit(self) -> None:
         assert Neighbours(points(1, 1, 1)).limit() == 0
@@ -183,6 +184,12 @@ class TestYield:
         Yield("shirt", 9, num_classes).check(chunk(least))
         with pytest.raises(Refused, match="another class"):
             Yield("shirt", 9, num_classes).check(chunk(least - 1))
+
+    def test_the_refusal_says_how_good_the_classifier_is(self) -> None:
+        with pytest.raises(
+            Refused, match=r"the classifier \(right on 93 % of held-out real ones\)"
+        ):
+            Yield("shirt", 9, 10, accuracy=0.93).check([DISAGREES] * 256)
 
     def test_a_class_that_runs_dry_is_refused_after_a_while(self) -> None:
         found = Yield("shirt", 9000, 100)

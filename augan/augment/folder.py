@@ -181,7 +181,9 @@ def _fill(partial: Path, order: Order, real: _Real, stop: Stop) -> AugmentationR
         seed=order.about.seed,
     )
     method = METHODS[order.method](sampler, order.bundle, real.reference)
-    job = Job(sampler, method, real.checker, writer, progress, order.about.seed, stop)
+    classifier = order.bundle.metrics.get("classifier") or {}
+    accuracy, seed = classifier.get("accuracy"), order.about.seed
+    job = Job(sampler, method, real.checker, writer, progress, seed, accuracy, stop)
     yields = [
         job.make(index, n, class_folder(sampler.class_names[index]))
         for index, n in order.wanted.items()
@@ -191,7 +193,7 @@ def _fill(partial: Path, order: Order, real: _Real, stop: Stop) -> AugmentationR
     summary = {
         **asdict(order.about),
         "filtered": order.filtered,
-        "classifier": order.bundle.metrics.get("classifier"),
+        "classifier": classifier or None,
         "warnings": real.warnings,
         "classes": [found.to_dict() for found in yields],
     }

@@ -26,6 +26,8 @@ class Job:
     ----------
     seed
         Of all candidates.
+    accuracy
+        Share of held-out real samples that the classifier is right on, where it is known.
     stop
         Returns the name of a signal when the work is to stop.
     lines
@@ -38,6 +40,7 @@ class Job:
     writer: SampleWriter
     progress: Progress
     seed: int
+    accuracy: float | None
     stop: Callable[[], str | None]
     lines: list[Line] = field(default_factory=list)
 
@@ -52,7 +55,8 @@ class Job:
             `stop` named a signal; what is done is noted.
         """
         names = self.sampler.class_names
-        found = Yield(names[index], n, len(names), self.sampler.preprocessing.noun)
+        noun = self.sampler.preprocessing.noun
+        found = Yield(names[index], n, len(names), noun, self.accuracy)
         self.checker.begin(index)
         found.limits = self.checker.limits()
         for number in count():

@@ -14,7 +14,7 @@ LEAST = 0.05  # share of candidates that must pass, or the class is not drawn cr
 ABOVE_CHANCE = 1.5
 WINDOW = 1_024  # last candidates that are looked at
 _SENTENCES = {
-    DISAGREES: "the classifier takes {} for another class",
+    DISAGREES: "the classifier{trust} takes {} for another class",
     IMPLAUSIBLE: "{} look less real to the discriminator than 99 % of real ones",
     COPY: "{} are near copies of training {noun}",
     REPEATS: "{} repeat others",
@@ -35,6 +35,8 @@ class Yield:
     ----------
     name, num_classes
         The class, and how many there are.
+    accuracy
+        Share of held-out real samples that the classifier is right on, where it is known.
     asked, generated, kept
         How many were wanted, looked at until there were so many, and kept.
     rejected
@@ -47,6 +49,7 @@ class Yield:
     asked: int
     num_classes: int
     noun: str = "images"
+    accuracy: float | None = None
     generated: int = 0
     kept: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
@@ -82,7 +85,13 @@ class Yield:
     def _refusal(self, recent: Counter[str], total: int, passed: int) -> str:
         reasons = [(recent[reason], reason) for reason in REASONS if recent[reason]]
         most = max(reasons)[1]
-        said = ", ".join(_SENTENCES[r].format(f"{n:,}", noun=self.noun) for n, r in reasons)
+        right = self.accuracy
+        trust = "" if right is None else f" (right on {right:.0%} of held-out real ones)"
+        trust = trust.replace("%", " %")
+        said = ", ".join(
+            _SENTENCES[reason].format(f"{n:,}", noun=self.noun, trust=trust)
+            for n, reason in reasons
+        )
         so_far = f" {self.kept:,} of {self.asked:,} were found before." if self.kept else ""
         return (
             f"class '{self.name}' cannot be generated credibly: {passed:,} of {total:,} candidates "
