@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from augan import augment_folder, load_dataset, train
 from augan.augment.checks import Checker
-from augan.augment.filters import COPY, KEPT
+from augan.augment.filters import COPY, KEPT, REASONS
 from augan.augment.folder import YIELD
 from augan.augment.manifest import MANIFEST
 from augan.augment.order import numbers_asked
@@ -30,6 +30,7 @@ from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.config import Config
 from augan.data.prepared import restore_preprocessing
 from augan.exceptions import BundleError, ConfigError, DataError, Interrupted, Refused
+from benchmarks import yields
 
 NAMES = ("down", "right", "slant")
 SLOPES = ((1, 0), (0, 1), (-1, 1))
@@ -333,3 +334,14 @@ def test_a_saved_bundle_gives_the_same(bundle: Bundle, tmp_path: Path) -> None:
     augment_folder(load_bundle(file), "right", 9, tmp_path / "a", method="interpolate")
     augment_folder(bundle, "right", 9, tmp_path / "b", method="interpolate")
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_the_benchmark_of_yields_counts_every_candidate(bundle: Bundle, tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    yields.main([str(bundle.path), "--seeds", "1", "--each", "50", "--json", str(file)])
+    rows = json.loads(file.read_text())
+    assert [row["method"] for row in rows] == ["sample", "interpolate"]
+    for row in rows:
+        assert sum(row[reason] for reason in (KEPT, *REASONS)) == pytest.approx(1)
+        assert row["least_class"] <= row[KEPT] <= row["most_class"]
+        assert row["accuracy_all"] > 0.5  # by chance a third
