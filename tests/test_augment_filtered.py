@@ -102,7 +102,7 @@ class TestKept:
             assert min(float(row["distance"]) for row in own) >= found.limits["least_distance"]
         summary = json.loads((tmp_path / "out" / YIELD).read_text())
         assert summary["classes"] == [found.to_dict() for found in result.yields]
-        assert summary["classifier"]["split"] == "tune"
+        assert summary["classifier_accuracy"] == bundle.metrics["classifier"]["accuracy"]
         assert result.warnings == ()
 
     def test_the_result_is_a_training_folder(self, bundle: Bundle, tmp_path: Path) -> None:
@@ -210,6 +210,12 @@ class TestData:
         a, b = (read_manifest(tmp_path / name) for name in "ab")
         assert [row["file"] for row in a] == [row["file"] for row in b]
         assert [row["distance"] for row in a] == [row["distance"] for row in b]
+
+    def test_without_a_classifier_nothing_is_checked(self, bundle: Bundle, tmp_path: Path) -> None:
+        networks = {name: net for name, net in bundle.networks.items() if name != "classifier"}
+        result = augment_folder(replace(bundle, networks=networks), "down", 4, tmp_path / "out")
+        assert "no classifier" in result.warnings[0]
+        assert [row["index"] for row in read_manifest(tmp_path / "out")] == ["0", "1", "2", "3"]
 
     def test_a_class_of_one_image_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
         lonely = with_data(bundle, class_counts=[1, 80, 80])

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.checks import Checker, Unfiltered
 from augan.augment.filters import UNCHECKED
 from augan.augment.job import Job
 from augan.augment.manifest import MANIFEST, About, Line, write_manifest
@@ -16,7 +15,7 @@ from augan.augment.methods import METHODS
 from augan.augment.names import class_folder, default_out
 from augan.augment.order import Order, checked_number, take_order
 from augan.augment.progress import Progress
-from augan.augment.reference import Reference, find_reference
+from augan.augment.real import Real
 from augan.augment.sampling import Sampler
 from augan.augment.writers import choose_format, open_writer
 from augan.augment.yields import Yield
@@ -132,83 +131,45 @@ def augment_folder(
     )
     check_replaceable(order.target.absolute(), MANIFEST)  # before data is read, which takes long
     with stop_on_signals() as stop, resumable_folder(order.target, MANIFEST) as partial:
-        return _fill(partial, order, _Real.of(order, data), stop)
+        return _fill(partial, order, Real.of(order, data), stop)
 
 
-@dataclass(frozen=True)
-class _Real:
-    """What the call knows of real samples, and what to say about it."""
-
-    reference: Reference | None
-    checker: Checker | Unfiltered
-    warnings: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, order: Order, data: str | Path | None) -> "_Real":
-        bundle, preprocessing = order.bundle, order.sampler.preprocessing
-        if not order.filtered and order.method == "sample" and data is None:
-            return cls(None, Unfiltered())
-        reference, gone = find_reference(bundle, preprocessing, data)
-        if not order.filtered:
-            return cls(reference, Unfiltered())
-        noun = preprocessing.noun
-        if not bundle.has("classifier"):
-            return cls(
-                reference,
-                Unfiltered(),
-                (f"the bundle has no classifier, so the {noun} are not filtered",),
-            )
-        warnings = (
-            ()
-            if gone is None
-            else (
-                f"{gone}; only the classifier was asked, and the {noun} were not compared with "
-                f"training {noun}: their verdict is 'unchecked'",
-            )
-        )
-        return cls(reference, Checker(bundle, reference), warnings)
-
-
-def _fill(partial: Path, order: Order, real: _Real, stop: Stop) -> AugmentationResult:
-    sampler, preprocessing = order.sampler, order.sampler.preprocessing
+def _fill(partial: Path, order: Order, real: Real, stop: Stop) -> AugmentationResult:
+    sampler, about, noun = order.sampler, order.about, order.sampler.preprocessing.noun
     progress = Progress(partial, order.job() | {"compared": real.reference is not None})
     writer = open_writer(
         order.format,
         partial,
-        preprocessing,
+        sampler.preprocessing,
         class_names=sampler.class_names,
-        policy=order.about.policy,
-        seed=order.about.seed,
+        policy=about.policy,
+        seed=about.seed,
     )
     method = METHODS[order.method](sampler, order.bundle, real.reference)
-    classifier = order.bundle.metrics.get("classifier") or {}
-    accuracy, seed = classifier.get("accuracy"), order.about.seed
-    job = Job(sampler, method, real.checker, writer, progress, seed, accuracy, stop)
-    yields = [
+    job = Job(sampler, method, real.checker, writer, progress, about.seed, real.accuracy, stop)
+    yields = tuple(
         job.make(index, n, class_folder(sampler.class_names[index]))
         for index, n in order.wanted.items()
-    ]
+    )
     writer.close()
-    write_manifest(partial, job.lines, order.about)
+    write_manifest(partial, job.lines, about)
+    _write_yields(partial / YIELD, order, real, yields)
+    progress.close()
+    names, gallery = tuple(found.name for found in yields), writer.gallery()
+    return AugmentationResult(
+        order.target, len(job.lines), names, gallery, noun, order.format, yields, real.warnings
+    )
+
+
+def _write_yields(path: Path, order: Order, real: Real, yields: Sequence[Yield]) -> None:
     summary = {
         **asdict(order.about),
         "filtered": order.filtered,
-        "classifier": classifier or None,
+        "classifier_accuracy": real.accuracy,
         "warnings": real.warnings,
         "classes": [found.to_dict() for found in yields],
     }
-    (partial / YIELD).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    progress.close()
-    return AugmentationResult(
-        order.target,
-        len(job.lines),
-        tuple(found.name for found in yields),
-        writer.gallery(),
-        preprocessing.noun,
-        order.format,
-        tuple(yields),
-        real.warnings,
-    )
+    path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
 def generate_folder(

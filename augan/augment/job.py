@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -59,20 +58,19 @@ class Job:
         found = Yield(names[index], n, len(names), noun, self.accuracy)
         self.checker.begin(index)
         found.limits = self.checker.limits()
-        for number in count():
-            done = self._again(index, number, below, found) or self._new(
-                index, number, below, found
-            )
-            found.count(done.verdicts)
-            self.lines += done.lines
-            if found.kept == n:
-                return found
+        number = 0
+        while found.kept < n:
             if signal := self.stop():
                 raise Interrupted(
-                    f"stopped by {signal} after {len(self.lines):,} {found.noun}; the same command "
-                    "goes on from there"
+                    f"stopped by {signal} after {len(self.lines):,} {noun}; the same command goes "
+                    "on from there"
                 )
-        raise AssertionError  # count() does not end
+            done = self._again(index, number, below, found)
+            done = done or self._new(index, number, below, found)
+            found.count(done.verdicts)
+            self.lines += done.lines
+            number += 1
+        return found
 
     def _again(self, index: int, number: int, below: str, found: Yield) -> Done | None:
         """Return a chunk that an earlier call made, after taking from it what later ones need."""
