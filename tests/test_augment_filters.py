@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from augan.augment import filters, interpolation
 from augan.augment.filters import COPY, DISAGREES, KEPT, REPEATS, UNCHECKED, Memory, Neighbours
 from augan.augment.interpolation import NEIGHBOURS, Interpolation
+from augan.augment.reference import Reference
 from augan.augment.yields import LEAST, WINDOW, Yield
 from augan.exceptions import DataError, Refused
 
@@ -68,6 +69,21 @@ class TestNeighbours:
         distance, place = Neighbours(real).nearest(real[::7] + np.float32(1e-3))
         assert place.tolist() == list(range(0, 300, 7))
         np.testing.assert_allclose(distance, 1e-3, rtol=1e-3)
+
+
+class TestReference:
+    def test_unlabelled_images_were_seen_too(self) -> None:
+        pixels = np.arange(6)[:, None, None, None] * np.ones((6, 8, 8, 1), np.uint8)
+        names, fit, held_out = tuple("abcdef"), np.array([0, 1, 2, 3]), np.array([4, 5])
+        labels = np.array([0, 1, 0, 1, 0, 1])
+        alone = Reference(pixels, labels, names, fit, held_out)
+        seen, called = alone.seen(1)
+        assert (seen[:, 0, 0, 0].tolist(), called) == ([1, 3], ["b", "d"])
+        both = Reference(pixels, labels, names, fit, held_out, pixels[:2] + 100, ("x", "y"))
+        seen, called = both.seen(1)
+        assert (seen[:, 0, 0, 0].tolist(), called) == ([1, 3, 100, 101], ["b", "d", "x", "y"])
+        unseen, of = both.unseen()
+        assert (unseen[:, 0, 0, 0].tolist(), of.tolist()) == ([4, 5], [0, 1])
 
 
 class TestMemory:

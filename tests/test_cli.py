@@ -440,6 +440,21 @@ def test_augment(augan: Augan, digits_bundle: Bundle) -> None:
     assert {row["policy"] for row in read_table(Path("moved/manifest.csv"))} == {"shift"}
 
 
+def test_augment_several_classes(augan: Augan, digits_bundle: Bundle) -> None:
+    add_run(digits_bundle, "a")
+    both = only_object(
+        augan("augment", "--no-filter", "--class", "3", "--class", "7", "--n", 2, "--json")
+    )
+    assert (both["classes"], both["num_images"]) == (["3", "7"], 4)
+    assert [found["kept"] for found in both["yields"]] == [2, 2]
+    made = only_object(augan("augment", "--no-filter", "--balance", "--to", 30, "--json"))
+    counts = digits_bundle.data["class_counts"]
+    for name, count in zip(digits_bundle.data["class_names"], counts):
+        assert len(list(Path(made["out"], name).glob("*.png"))) == 30 - count
+    plain = augan("augment", "--no-filter", "--balance", "--out", "plain").stdout
+    assert f"{sum(max(counts) - count for count in counts)} images in plain" in plain
+
+
 def test_generate(augan: Augan, digits_bundle: Bundle) -> None:
     counts = [1, 0, 3, 0, 0, 0, 0, 0, 0, 0]
     add_run(replace(digits_bundle, data={**digits_bundle.data, "class_counts": counts}), "a")
