@@ -34,6 +34,7 @@ Negative = Literal[
     "fray",
 ]
 Method = Literal["auto", "features", "fanogan", "anogan"]
+Policy = Literal["none", "shift", "flip", "shift-flip", "shift-flip-light"]
 
 
 class Section(BaseModel):
@@ -130,6 +131,11 @@ class DetectSection(Section):
     cross: bool = False  # whether five folds calibrate each other, so that all images do both
 
 
+class AugmentSection(Section):
+    # Classic augmentation of what `augan augment` writes, a key of `augan.augment.classic.POLICIES`
+    policy: Policy = "none"
+
+
 class Config(Section):
     """All settings of a run.
 
@@ -150,6 +156,7 @@ class Config(Section):
     monitor: MonitorSection = MonitorSection()
     training: TrainingSection = TrainingSection()
     detect: DetectSection = DetectSection()
+    augment: AugmentSection = AugmentSection()
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

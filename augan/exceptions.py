@@ -1,6 +1,7 @@
 """Errors written for the user: what came, what was expected, what to do.
 
-Each one is a complete message: the command line prints it on one line and exits with code 2.
+Each one is a complete message: the command line prints it on one line and exits with code 2, or
+with 1 where nothing is wrong with what was asked, but the answer is no.
 """
 
 
@@ -22,3 +23,7 @@ class Interrupted(AuganError):
 
 class BundleError(AuganError):
     """A bundle or run is missing, damaged, of another version, or lacks the part asked for."""
+
+
+class Refused(AuganError):
+    """What was asked is possible, but the result would mislead: nothing is written."""

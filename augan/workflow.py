@@ -259,6 +259,7 @@ def _codes(material: Material, networks: TrainedNetworks) -> dict[str, np.ndarra
     codes = {"rows": rows, "noise": outputs[0]}
     if len(outputs) > 1:
         codes["classes"] = outputs[1]
+        codes["labels"] = np.asarray(material.dataset.labels)[rows]
     return codes
 
 

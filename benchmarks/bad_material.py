@@ -215,6 +215,12 @@ def without_detector(place: Path) -> None:
     save_bundle(replace(bundle, detector=None, tables=tables), place / "RUN" / "bundle.augan")
 
 
+def without_codes(place: Path) -> None:
+    bundle = load_bundle(place / "RUN")
+    tables = {name: table for name, table in bundle.tables.items() if name != "codes"}
+    save_bundle(replace(bundle, tables=tables), place / "RUN" / "bundle.augan")
+
+
 def two_runs(place: Path) -> None:
     """Put RUN into `runs`, with a newer one beside it that is damaged."""
     shutil.copytree(place / "RUN", place / "runs" / "good")

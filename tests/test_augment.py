@@ -4,6 +4,7 @@ import csv
 import hashlib
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from augan import augment_folder, classic_policy, generate_folder, load_dataset
+from augan import augment_folder as filtered_folder
+from augan import classic_policy, generate_folder, load_dataset
 from augan.augment.classic import POLICIES
-from augan.augment.folder import _folder_name
+from augan.augment.folder import YIELD
+from augan.augment.manifest import COLUMNS, MANIFEST
+from augan.augment.names import class_folder
 from augan.augment.sampling import BLOCK, Sampler
-from augan.augment.writers import COLUMNS, MANIFEST
 from augan.bundle import Bundle
 from augan.data.images import read_image
 from augan.exceptions import BundleError, ConfigError, DataError
+
+# What files there are does not depend on which candidates are kept, and filters want a better GAN.
+augment_folder = partial(filtered_folder, filtered=False)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +117,13 @@ class TestSampler:
         assert digits_bundle.sha256 == before
         np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
+    def test_noise_is_of_the_kind_that_was_trained_with(self, digits_bundle: Bundle) -> None:
+        config = {**digits_bundle.config, "gan": {**digits_bundle.config["gan"]}}
+        config["gan"]["noise"] = "uniform"
+        noise = Sampler(replace(digits_bundle, config=config)).noise_of_class(3, 0, 0)
+        assert 0.99 < np.abs(noise).max() <= 1
+        assert np.abs(Sampler(digits_bundle).noise_of_class(3, 0, 0)).max() > 2
+
     def test_a_bundle_without_generator_is_refused(self) -> None:
         with pytest.raises(BundleError, match="generator"):
             Sampler(Bundle(config={}, data={}))
@@ -119,21 +132,27 @@ class TestSampler:
 class TestAugmentFolder:
     def test_files_and_manifest(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         result = augment_folder(digits_bundle, "3", 5, tmp_path / "out", seed=7)
-        assert result.to_dict() == {
+        about = result.to_dict()
+        (found,) = about.pop("yields")
+        assert (found["asked"], found["generated"], found["kept"]) == (5, 5, 5)
+        assert about == {
             "out": str(tmp_path / "out"),
             "num_images": 5,
             "classes": ["3"],
             "format": "png",
+            "warnings": [],
         }
         rows = read_manifest(tmp_path / "out")
         assert tuple(rows[0]) == COLUMNS
         files = tree(tmp_path / "out")
-        assert {row["file"] for row in rows} == files.keys() - {MANIFEST}
+        assert {row["file"] for row in rows} == files.keys() - {MANIFEST, YIELD}
         for index, row in enumerate(rows):
             assert row["file"].startswith("3/")
             assert row["sha256"] == hashlib.sha256(files[row["file"]]).hexdigest()
             assert (row["class"], row["seed"], row["index"]) == ("3", "7", str(index))
             assert (row["policy"], row["bundle"]) == ("none", digits_bundle.bundle_id)
+            assert digits_bundle.data["sha256"].startswith(row["data"]) != ""
+            assert (row["method"], row["verdict"], row["agreement"]) == ("sample", "unchecked", "")
 
     def test_files_hold_what_the_sampler_draws(
         self, digits_bundle: Bundle, sampler: Sampler, tmp_path: Path
@@ -171,7 +190,7 @@ class TestAugmentFolder:
         augment_folder(digits_bundle, "3", 3, tmp_path / "few", policy="shift")
         augment_folder(digits_bundle, "3", 520, tmp_path / "many", policy="shift")
         few, many = tree(tmp_path / "few"), tree(tmp_path / "many")
-        names = [name for name in few if name != MANIFEST]
+        names = [name for name in few if name.endswith(".png")]
         assert len(names) == 3
         assert all(few[name] == many[name] for name in names)
 
@@ -200,12 +219,12 @@ class TestAugmentFolder:
         assert "/" not in file
         assert folder.strip(" .") == folder != ""
         assert not set(folder) & set('/\\:*?"<>|')
-        assert tree(tmp_path / "below" / "out").keys() == {MANIFEST, row["file"]}
+        assert tree(tmp_path / "below" / "out").keys() == {MANIFEST, YIELD, row["file"]}
 
     @given(names=st.lists(st.text(max_size=12), min_size=2, max_size=20, unique=True))
     @example(names=["a/b", "a-b", "a%2Fb", "a b", " a b", "", "%", ".", "%2E", "..", "class"])
     def test_two_classes_never_share_a_folder(self, names: list[str]) -> None:
-        folders = [_folder_name(name) for name in names]
+        folders = [class_folder(name) for name in names]
         assert len(set(folders)) == len(names)
         for folder in folders:
             assert folder.strip(" .") == folder != ""
@@ -249,7 +268,8 @@ class TestAugmentFolder:
     def test_an_earlier_result_is_replaced(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         augment_folder(digits_bundle, "3", 9, tmp_path / "out")
         augment_folder(digits_bundle, "4", 2, tmp_path / "out")
-        assert tree(tmp_path / "out").keys() == {MANIFEST, "4/000000.png", "4/000001.png"}
+        files = tree(tmp_path / "out").keys()
+        assert files == {MANIFEST, YIELD, "4/000000.png", "4/000001.png"}
 
     def test_other_files_are_never_replaced(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()

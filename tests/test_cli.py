@@ -173,12 +173,12 @@ def test_the_three_commands_say_nothing_but_their_own(first_light: tuple[Path, d
 
 def test_5000_images_of_a_class(first_light: tuple[Path, dict]) -> None:
     (out,) = (first_light[0] / "runs" / "latest").glob("augment-*/")
-    assert sorted(os.listdir(out)) == ["3", "manifest.csv"]
+    assert sorted(os.listdir(out)) == ["3", "manifest.csv", "yield.json"]
     rows = read_table(out / "manifest.csv")
     assert len(rows) == 5000
     assert {f"3/{name}" for name in os.listdir(out / "3")} == {row["file"] for row in rows}
     assert len({row["file"] for row in rows}) == 5000
-    assert {row["class"] for row in rows} == {"3"}
+    assert {(row["class"], row["verdict"]) for row in rows} == {("3", "kept")}
     for row in rows[::97]:
         raw = (out / row["file"]).read_bytes()
         assert hashlib.sha256(raw).hexdigest() == row["sha256"]
@@ -424,19 +424,35 @@ def test_an_npz_file(augan: Augan) -> None:
 
 def test_augment(augan: Augan, digits_bundle: Bundle) -> None:
     add_run(digits_bundle, "a")
-    by_number = only_object(augan("augment", "--class", "3", "--n", 7, "--seed", 2, "--json"))
+    unfiltered = ("augment", "--no-filter", "--class", "3", "--n", 7)
+    by_number = only_object(augan(*unfiltered, "--seed", 2, "--json"))
     assert by_number["num_images"] == 7
     out = Path(by_number["out"])
     assert out.parent == Path("runs/a")
     assert {"3", "7", "2"} <= set(re.findall(r"\d+", out.name))
     assert len(list((out / "3").glob("*.png"))) == 7
     assert Path(by_number["picture"]).parent != out  # there it would count as data
-    result = augan("augment", "--class", "3", "--n", 7, "--seed", 2, "--out", "made")
+    result = augan(*unfiltered, "--seed", 2, "--out", "made")
     assert "7 images of class 3 in made" in result.stdout
     assert tree(Path("made")) == tree(out)
-    moved = augan("augment", "--class", "3", "--n", 7, "--out", "moved", "--policy", "shift")
+    moved = augan(*unfiltered, "--out", "moved", "--policy", "shift")
     assert moved.exit_code == 0
     assert {row["policy"] for row in read_table(Path("moved/manifest.csv"))} == {"shift"}
+
+
+def test_augment_several_classes(augan: Augan, digits_bundle: Bundle) -> None:
+    add_run(digits_bundle, "a")
+    both = only_object(
+        augan("augment", "--no-filter", "--class", "3", "--class", "7", "--n", 2, "--json")
+    )
+    assert (both["classes"], both["num_images"]) == (["3", "7"], 4)
+    assert [found["kept"] for found in both["yields"]] == [2, 2]
+    made = only_object(augan("augment", "--no-filter", "--balance", "--to", 30, "--json"))
+    counts = digits_bundle.data["class_counts"]
+    for name, count in zip(digits_bundle.data["class_names"], counts):
+        assert len(list(Path(made["out"], name).glob("*.png"))) == 30 - count
+    plain = augan("augment", "--no-filter", "--balance", "--out", "plain").stdout
+    assert f"{sum(max(counts) - count for count in counts)} images in plain" in plain
 
 
 def test_generate(augan: Augan, digits_bundle: Bundle) -> None:
@@ -473,7 +489,7 @@ def test_the_newest_run_that_has_the_part(augan: Augan, digits_bundle: Bundle) -
     add_run(without_detector(digits_bundle), "newest")
     os.symlink("newest", "runs/latest")
     assert augan("detect", "images").stderr == "model: runs/middle/bundle.augan\n"
-    made = augan("augment", "--class", "1", "--n", 1)
+    made = augan("augment", "--class", "1", "--n", 1, "--no-filter")
     assert made.stderr == "model: runs/newest/bundle.augan\n"
 
 
@@ -680,6 +696,15 @@ WRONG = [
     ("augment --class 10 --n 1", ["'10'", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"]),
     ("augment --class 3 --n 0", ["at least 1", "0"]),
     ("augment --class 3 --n -5", ["at least 1", "-5"]),
+    ("augment --class 3", ["--n", "--balance"]),
+    ("augment --n 3", ["--class", "--balance"]),
+    ("augment --class 3 --n 1 --to 9", ["--balance"]),
+    ("augment --balance --n 1", ["--n", "--to"]),
+    ("augment --balance --to 2", ["2 real images or more", "--to"]),
+    ("augment --class 3 --class ten --n 1", ["'ten'", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"]),
+    ("augment --class 3 --n 1 --method mix", ["mix", "sample", "interpolate"]),
+    ("augment --class 3 --n 1 --data images", ["images", "trained on", "--data"]),
+    ("augment --class 3 --n 1 --data missing", ["missing"]),
     ("augment --class 3 --n 1 --policy swirl", ["swirl", "shift"]),
     ("augment --class 3 --n 1 --out busy", ["busy"]),
     ("augment --class 3 --n 1 --out list.yaml", ["list.yaml"]),
@@ -766,7 +791,7 @@ def test_the_current_folder_is_not_replaced_under_our_feet(
 def test_files_beside_the_output_are_left_alone(augan: Augan, digits_bundle: Bundle) -> None:
     add_run(digits_bundle, "a")
     Path("threes.png").write_bytes(b"a picture of the user's")
-    augan("augment", "--class", "3", "--n", 2, "--out", "threes")
+    augan("augment", "--class", "3", "--n", 2, "--out", "threes", "--no-filter")
     assert Path("threes.png").read_bytes() == b"a picture of the user's"
 
 
@@ -774,7 +799,6 @@ def test_files_beside_the_output_are_left_alone(augan: Augan, digits_bundle: Bun
     "command",
     [
         "augan",
-        "augan augment --n 3",
         "augan augment --class 3 --n three",
         "augan augment --class 3 --n 3 --seed -1",
         "augan detect images --rate 0.1",
@@ -802,7 +826,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 def test_pictures_are_readable(augan: Augan, digits_bundle: Bundle) -> None:
     add_run(digits_bundle, "a")
     write_digits(Path("images"), 3)
-    for command in ("augment --class 3 --n 12", "generate --n 12", "detect images"):
+    for command in ("augment --class 3 --n 12 --no-filter", "generate --n 12", "detect images"):
         picture = only_object(augan(*command.split(), "--json"))["picture"]
         with Image.open(picture) as sheet:
             assert min(sheet.size) > 48

@@ -109,7 +109,7 @@ def test_the_small_files_of_a_run_are_whole_or_as_they_were(tmp_path):
 
 def test_images_and_scores_are_whole_or_absent(digits_bundle, tmp_path):
     with files_of_at_most(100), pytest.raises(DataError, match=r"cannot write .*free some space"):
-        augment_folder(digits_bundle, "3", 20, tmp_path / "made")
+        augment_folder(digits_bundle, "3", 20, tmp_path / "made", filtered=False)
     write_png(tmp_path / "images.png", np.zeros((8, 8, 1), np.uint8))
     with files_of_at_most(50), pytest.raises(DataError, match=r"cannot write .*free some space"):
         detect_folder(digits_bundle, tmp_path / "images.png", tmp_path / "scores")
@@ -120,7 +120,7 @@ def test_a_picture_that_does_not_fit_says_that_the_rest_is_whole(digits_bundle, 
     write_png(tmp_path / "one.png", np.zeros((8, 8, 1), np.uint8))
     scored = detect_folder(digits_bundle, tmp_path / "one.png", tmp_path / "scores")
     preprocessing = Preprocessing.from_dict(digits_bundle.preprocessing)
-    generated = augment_folder(digits_bundle, "3", 20, tmp_path / "made")
+    generated = augment_folder(digits_bundle, "3", 20, tmp_path / "made", filtered=False)
     for draw, out in (
         (lambda: augmentation_figure(generated), generated.out),
         (lambda: detection_figure(scored, preprocessing), scored.out),

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +27,13 @@ from augan import (
     evaluate_detection,
     generate_folder,
 )
+from augan.augment.checks import Checker
+from augan.augment.filters import COPY, KEPT
+from augan.augment.reference import find_reference
 from augan.bundle import Bundle, restore_network
 from augan.config import Config
 from augan.data.loading import load_dataset
+from augan.data.prepared import restore_preprocessing
 from augan.detect.detector import METHODS, methods_for
 from augan.exceptions import ConfigError, DataError
 from augan.gan.inference import Inference
@@ -134,7 +139,7 @@ class TestAugment:
     def test_csv_has_the_columns_and_types_of_the_training_table(
         self, bundle: Bundle, tmp_path: Path
     ) -> None:
-        result = augment_folder(bundle, "plate", 600, tmp_path / "a", seed=3)
+        result = augment_folder(bundle, "plate", 600, tmp_path / "a", seed=3, filtered=False)
         assert (result.noun, result.format, result.gallery) == ("rows", "csv", None)
         assert result.to_dict()["num_rows"] == 600
         made, manifest = synthetic(tmp_path / "a")
@@ -149,6 +154,28 @@ class TestAugment:
         assert len(manifest) == 600
         assert {(row["file"], row["class"]) for row in manifest} == {("synthetic.csv", "plate")}
         assert [row["index"] for row in manifest[:3]] == ["0", "1", "2"]
+
+    def test_rows_are_compared_where_one_column_is_fine(
+        self, bundle: Bundle, table: Path, tmp_path: Path
+    ) -> None:
+        preprocessing = restore_preprocessing(bundle.preprocessing)
+        reference, _ = find_reference(bundle, preprocessing, table)
+        assert reference is not None
+        coarse = Checker(bundle, reference)  # two decimals: there, equal rows are chance
+        coarse.begin(0)
+        assert not coarse.compares
+        assert coarse.judge(reference.seen(0)[0]).distance is None
+        finer = reference.pixels.copy()
+        finer[:, 0] += np.random.default_rng(0).random(len(finer)) / 100
+        checker = Checker(bundle, replace(reference, pixels=finer))
+        checker.begin(1)
+        learned, names = checker.reference.seen(1)
+        found = checker.judge(learned)
+        assert checker.compares
+        assert found.nearest == names
+        assert found.distance.max() == 0
+        assert COPY in found.verdicts
+        assert KEPT not in found.verdicts
 
     def test_a_row_depends_on_seed_and_index_only(self, bundle: Bundle, tmp_path: Path) -> None:
         for name, n, seed in (("few", 3, 0), ("many", 520, 0), ("other", 3, 1)):
@@ -308,7 +335,9 @@ class TestCommands:
         done = self.run("train", table, "--target", "kind", "--steps", 20, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "parts: 240 rows of 2 classes as 2 numbers and 2 categories" in done.stderr
-        done = self.run("augment", "--class", "bolt", "--n", 7, "--json", cwd=tmp_path)
+        done = self.run(
+            "augment", "--class", "bolt", "--n", 7, "--no-filter", "--json", cwd=tmp_path
+        )
         about = json.loads(done.stdout)
         assert (about["num_rows"], about["format"], "picture" in about) == (7, "csv", False)
         done = self.run("detect", table, cwd=tmp_path)

@@ -14,6 +14,7 @@ from augan.exceptions import ConfigError
 from augan.seeding import child_seed
 
 Transform = Callable[[np.ndarray], np.ndarray]
+KeyedTransform = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def _shift(library: Any) -> list:
@@ -60,23 +61,60 @@ def classic_policy(name: str, seed: int = 0) -> Transform:
     >>> classic_policy("shift")(images).shape
     (2, 8, 8, 1)
     """
+    compose = _composed(name, child_seed(seed, "classic", name))
+    if compose is None:
+        return lambda images: images
+    return lambda images: _changed(images, lambda image, _: compose(image=image)["image"])
+
+
+def keyed_policy(name: str, seed: int = 0) -> KeyedTransform:
+    """Return a function that augments images `[N, H, W, C]`, each by a key of its own.
+
+    The same seed, class and index give the same change, whatever other images came before.
+
+    Parameters
+    ----------
+    name, seed
+        As for `classic_policy`.
+
+    Returns
+    -------
+    callable
+        Images, their class numbers `[N]` and their indices `[N]` -> images.
+    """
+    compose = _composed(name, 0)
+    if compose is None:
+        return lambda images, classes, indices: images
+
+    def augment(images: np.ndarray, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        def change(image: np.ndarray, place: int) -> np.ndarray:
+            key = (int(classes[place]), int(indices[place]))
+            compose.set_random_seed(child_seed(seed, "classic", name, *key))
+            return compose(image=image)["image"]
+
+        return _changed(images, change)
+
+    return augment
+
+
+def _composed(name: str, seed: int) -> Any:
+    """Return the library's object for a policy, or None for the one that changes nothing."""
     if name not in POLICIES:
         raise ConfigError(f"there is no policy '{name}'; choose one of {', '.join(POLICIES)}")
     if not POLICIES[name]:
-        return lambda images: images
+        return None
     library = _albumentations()
     steps = [step for part in POLICIES[name] for step in part(library)]
-    compose = library.Compose(steps, seed=child_seed(seed, "classic", name))
+    return library.Compose(steps, seed=seed)
 
-    def augment(images: np.ndarray) -> np.ndarray:
-        # The library takes uint8, or floats from 0 to 1.
-        white = 65535 if images.dtype == np.uint16 else 1
-        source = (images / white).astype(np.float32) if images.dtype == np.uint16 else images
-        changed = [compose(image=image)["image"].reshape(image.shape) for image in source]
-        result = np.stack(changed) if changed else source
-        return np.rint(result * white).astype(np.uint16) if white > 1 else result
 
-    return augment
+def _changed(images: np.ndarray, change: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+    # The library takes uint8, or floats from 0 to 1.
+    white = 65535 if images.dtype == np.uint16 else 1
+    source = (images / white).astype(np.float32) if images.dtype == np.uint16 else images
+    changed = [change(image, place).reshape(image.shape) for place, image in enumerate(source)]
+    result = np.stack(changed) if changed else source
+    return np.rint(result * white).astype(np.uint16) if white > 1 else result
 
 
 def _albumentations() -> Any:

@@ -1,18 +1,29 @@
 """Write generated images or rows, with a manifest that says where each came from."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
+from augan.augment.filters import UNCHECKED
+from augan.augment.job import Job
+from augan.augment.manifest import MANIFEST, About, Line, write_manifest
+from augan.augment.methods import METHODS
+from augan.augment.names import class_folder, default_out
+from augan.augment.order import Order, checked_number, take_order
+from augan.augment.progress import Progress
+from augan.augment.real import Real
 from augan.augment.sampling import Sampler
-from augan.augment.writers import MANIFEST, choose_format, open_writer, write_manifest
+from augan.augment.writers import choose_format, open_writer
+from augan.augment.yields import Yield
 from augan.bundle import Bundle
-from augan.data.output import output_folder
-from augan.exceptions import ConfigError
+from augan.data.output import check_replaceable, output_folder, resumable_folder
+from augan.training.interrupt import Stop, stop_on_signals
+
+YIELD = "yield.json"
 
 
 @dataclass(frozen=True)
@@ -25,56 +36,140 @@ class AugmentationResult:
     gallery: np.ndarray | None  # uint8 [n, H, W, C]; None of a table
     noun: str = "images"
     format: str = "png"
+    yields: tuple[Yield, ...] = ()  # of `augment_folder`, one a class
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-able summary."""
-        return {
+        about = {
             "out": str(self.out),
             f"num_{self.noun}": self.num_images,
             "classes": list(self.classes),
             "format": self.format,
         }
+        if self.yields:
+            about["yields"] = [found.to_dict() for found in self.yields]
+            about["warnings"] = list(self.warnings)
+        return about
 
 
 def augment_folder(
     bundle: Bundle,
-    class_name: str,
-    n: int,
+    classes: str | Sequence[str] = (),
+    n: int | None = None,
     out: str | Path | None = None,
     *,
     seed: int = 0,
-    policy: str = "none",
+    method: str = "auto",
+    policy: str | None = None,
     format: str | None = None,
+    data: str | Path | None = None,
+    filtered: bool = True,
+    balance: bool = False,
+    to: int | None = None,
 ) -> AugmentationResult:
-    """Write `n` images of one class to `out/<class>/`, or rows, and `out/manifest.csv`.
+    """Write images of classes to `out/<class>/`, or rows, with `manifest.csv` and `yield.json`.
+
+    Candidates are made one after another and those that pass the filters are kept, so that the
+    same seed gives the same first images whatever `n`. A call that was interrupted goes on when it
+    is repeated, and ends in the same files.
 
     Parameters
     ----------
     bundle : Bundle
         One whose generator knows classes.
-    class_name : str
-        A class by name or, failing that, by number.
-    n : int
-        Images or rows to write, at least 1.
+    classes : str or sequence of str
+        Classes by name or, failing that, by number; with `balance` none means all.
+    n : int or None
+        Images or rows to keep of each class, at least 1; None with `balance`.
     out : path or None
         New folder, or one made by an earlier call, which is replaced; None: a folder beside the
-        bundle named after class, n and seed.
+        bundle named after what is asked for.
     seed : int
         The same seed and index give the same image or row, whatever n.
-    policy : str
-        Classic augmentation of images applied on top, see `augan.augment.classic`.
+    method : str
+        "sample", "interpolate", or "auto", see `augan.augment.methods`.
+    policy : str or None
+        Classic augmentation of images applied on top, see `augan.augment.classic`; None: that of
+        the bundle's configuration.
     format : str or None
         "png" or "npz" of images, "csv" of rows; None: the first of these. The last two are one
         file, `synthetic.npz` or `synthetic.csv`.
+    data : path, str or None
+        The training data, which the filters compare with; None: where the bundle remembers it. If
+        nothing is there any more, only the classifier is asked, and a warning says so.
+    filtered : bool
+        Whether candidates that are of another class, implausible, near a training image or near
+        one another are left out.
+    balance : bool
+        Make as many of each class as lack of the largest class, or of `to`, in place of `n`.
+
+    Raises
+    ------
+    Refused
+        Too few candidates of a class pass the filters. Nothing is written.
+    ConfigError
+        The arguments are impossible, or do not go together.
+    DataError
+        There is no such class, it has one image only, `out` holds something else, or the training
+        data has changed.
+    Interrupted
+        SIGINT or SIGTERM came; the same call goes on.
     """
-    bundle.require("classes")
-    sampler = Sampler(bundle)
-    index = sampler.class_index(class_name)
-    name = sampler.class_names[index]
-    folder = _folder_name(name)
-    target = _target(bundle, out, f"augment-{folder}-n{_checked(n)}-seed{seed}")
-    blocks = ((block, np.full(len(block), index)) for block in sampler.of_class(index, n, seed))
-    return _write(bundle, sampler, blocks, target, (name,), seed, policy, format, folder)
+    order = take_order(
+        bundle,
+        classes,
+        n,
+        out,
+        seed=seed,
+        method=method,
+        policy=policy,
+        format=format,
+        filtered=filtered,
+        balance=balance,
+        to=to,
+    )
+    check_replaceable(order.target.absolute(), MANIFEST)  # before data is read, which takes long
+    with stop_on_signals() as stop, resumable_folder(order.target, MANIFEST) as partial:
+        return _fill(partial, order, Real.of(order, data), stop)
+
+
+def _fill(partial: Path, order: Order, real: Real, stop: Stop) -> AugmentationResult:
+    sampler, about, noun = order.sampler, order.about, order.sampler.preprocessing.noun
+    progress = Progress(partial, order.job() | {"compared": real.reference is not None})
+    writer = open_writer(
+        order.format,
+        partial,
+        sampler.preprocessing,
+        class_names=sampler.class_names,
+        policy=about.policy,
+        seed=about.seed,
+    )
+    method = METHODS[order.method](sampler, order.bundle, real.reference)
+    job = Job(sampler, method, real.checker, writer, progress, about.seed, real.accuracy, stop)
+    yields = tuple(
+        job.make(index, n, class_folder(sampler.class_names[index]))
+        for index, n in order.wanted.items()
+    )
+    writer.close()
+    write_manifest(partial, job.lines, about)
+    _write_yields(partial / YIELD, order, real, yields)
+    progress.close()
+    names, gallery = tuple(found.name for found in yields), writer.gallery()
+    return AugmentationResult(
+        order.target, len(job.lines), names, gallery, noun, order.format, yields, real.warnings
+    )
+
+
+def _write_yields(path: Path, order: Order, real: Real, yields: Sequence[Yield]) -> None:
+    summary = {
+        **asdict(order.about),
+        "filtered": order.filtered,
+        "classifier_accuracy": real.accuracy,
+        "warnings": real.warnings,
+        "classes": [found.to_dict() for found in yields],
+    }
+    path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
 def generate_folder(
@@ -90,66 +185,21 @@ def generate_folder(
     Parameters are those of `augment_folder`.
     """
     sampler = Sampler(bundle)
-    target = _target(bundle, out, f"generate-n{_checked(n)}-seed{seed}")
-    made = tuple(sampler.class_names) if sampler.conditional else ()
-    blocks = sampler.in_proportion(n, seed)
-    return _write(bundle, sampler, blocks, target, made, seed, "none", format)
-
-
-def _write(
-    bundle: Bundle,
-    sampler: Sampler,
-    blocks: Iterator[tuple[np.ndarray, np.ndarray]],
-    target: Path,
-    made: tuple[str, ...],
-    seed: int,
-    policy: str,
-    format: str | None,
-    below: str = ".",
-) -> AugmentationResult:
+    target = default_out(bundle, out, f"generate-n{checked_number(n)}-seed{seed}")
     noun = sampler.preprocessing.noun
     format = choose_format(format, noun)
     names = sampler.class_names if sampler.conditional else []
-    about = {"seed": seed, "policy": policy, "bundle": bundle.bundle_id}
-    classes: list[str] = []
+    lines: list[Line] = []
     with output_folder(target, replaces=MANIFEST) as partial:
-        if format == "png":
-            (partial / below).mkdir(exist_ok=True)
-        writer = open_writer(
-            format, partial, sampler.preprocessing, class_names=names, policy=policy, seed=seed
-        )
-        for samples, numbers in blocks:
-            writer.add(samples, numbers, below)
-            classes += [names[c] if names else "" for c in numbers]
+        writer = open_writer(format, partial, sampler.preprocessing, class_names=names, seed=seed)
+        for samples, numbers in sampler.in_proportion(n, seed):
+            indices = np.arange(len(lines), len(lines) + len(samples))
+            files = writer.add(samples, numbers, indices, ".")
+            of = [names[c] if names else "" for c in numbers]
+            lines += [
+                Line(file, name, int(index), UNCHECKED)
+                for file, name, index in zip(files, of, indices)
+            ]
         writer.close()
-        write_manifest(partial, writer.files, classes, about)
-    return AugmentationResult(target, len(classes), made, writer.gallery(), noun, format)
-
-
-def _checked(n: int) -> int:
-    if n < 1:
-        raise ConfigError(f"the number of samples must be at least 1, got {n}")
-    return n
-
-
-def _target(bundle: Bundle, out: str | Path | None, default: str) -> Path:
-    if out is not None:
-        return Path(out)
-    if bundle.path is None:
-        raise ConfigError("this bundle was never saved, so there is no folder beside it; give one")
-    return bundle.path.parent / default
-
-
-def _folder_name(class_name: str) -> str:
-    """A class name as a folder; two classes never share one.
-
-    What a path would read as structure is written as in addresses: "a/b" becomes "a%2Fb".
-    """
-    core = class_name.strip(" .")
-    before, _, after = class_name.partition(core) if core else (class_name, "", "")
-    plain = "".join(
-        c if c.isalnum() or c in " -_.+()" else quote(c, safe="", errors="surrogatepass")
-        for c in core
-    )
-    edges = ["".join(f"%{ord(c):02X}" for c in text) for text in (before, after)]
-    return plain.join(edges) or "%"
+        write_manifest(partial, lines, About.of(bundle, seed, "sample", "none"))
+    return AugmentationResult(target, len(lines), tuple(names), writer.gallery(), noun, format)

@@ -12,6 +12,7 @@ from augan.bundle import Bundle, restore_network
 from augan.data.prepared import restore_preprocessing
 from augan.exceptions import DataError
 from augan.gan.inference import Inference
+from augan.gan.latent import latent_noise
 from augan.seeding import child_rng
 
 BLOCK = 512  # images whose codes come from one child seed
@@ -33,7 +34,8 @@ class Sampler:
         self._counts = np.asarray(bundle.data.get("class_counts", []), np.float64)
         generator = restore_network(bundle, "generator")
         self.conditional = len(generator.inputs) > 1
-        self._latent_dim = generator.inputs[0].shape[-1]
+        self.latent_dim = generator.inputs[0].shape[-1]
+        self.noise_kind = str(bundle.config.get("gan", {}).get("noise", "normal"))
 
         def generate(*codes: Any) -> Any:
             return generator(list(codes) if self.conditional else codes[0], training=False)
@@ -55,12 +57,32 @@ class Sampler:
         known = ", ".join(self.class_names) or "none"
         raise DataError(f"there is no class '{name}'; this model's classes are: {known}")
 
+    def decode(self, noise: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Return what the generator makes of codes, as stored: squares `[N, S, S, C]`, or rows.
+
+        Parameters
+        ----------
+        noise : ndarray [N, Z]
+        classes : ndarray of int [N]
+            Not looked at by a generator without classes.
+        """
+        codes = [noise]
+        if self.conditional:
+            codes.append(np.eye(len(self.class_names), dtype=np.float32)[classes])
+        (samples,) = self._generate(*codes)
+        return self.preprocessing.unscale(samples)
+
+    def noise_of_class(self, index: int, block: int, seed: int) -> np.ndarray:
+        """Return the noise `[BLOCK, Z]` of block number `block` of class `index`."""
+        return self._noise(child_rng(seed, "class", index, "block", block))
+
     def of_class(self, index: int, n: int, seed: int) -> Iterator[np.ndarray]:
         """Yield blocks of images of class `index`, in all `n` stored images `[B, H, W, C]`."""
         for start in range(0, n, BLOCK):
-            rng = child_rng(seed, "class", index, "block", start // BLOCK)
-            classes = np.full(BLOCK, index)
-            yield self._draw(rng, classes, min(BLOCK, n - start))[0]
+            # All codes of a block are drawn, however many are used, so that n changes no image.
+            noise = self.noise_of_class(index, start // BLOCK, seed)[: n - start]
+            samples = self.decode(noise, np.full(len(noise), index))
+            yield self.preprocessing.to_native(samples)
 
     def in_proportion(self, n: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield blocks of images and their class numbers, classes as often as in training.
@@ -73,15 +95,8 @@ class Sampler:
             if self.conditional:
                 shares = self._counts / self._counts.sum()
                 classes = rng.choice(len(shares), size=BLOCK, p=shares)
-            yield self._draw(rng, classes, min(BLOCK, n - start))
+            noise, classes = self._noise(rng)[: n - start], classes[: n - start]
+            yield self.preprocessing.to_native(self.decode(noise, classes)), classes
 
-    def _draw(
-        self, rng: np.random.Generator, classes: np.ndarray, count: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        # All codes of a block are drawn, however many are used, so that n changes no image.
-        noise = rng.standard_normal((BLOCK, self._latent_dim), np.float32)[:count]
-        codes = [noise]
-        if self.conditional:
-            codes.append(np.eye(len(self.class_names), dtype=np.float32)[classes[:count]])
-        (images,) = self._generate(*codes)
-        return self.preprocessing.to_native(self.preprocessing.unscale(images)), classes[:count]
+    def _noise(self, rng: np.random.Generator) -> np.ndarray:
+        return latent_noise(rng, BLOCK, self.latent_dim, self.noise_kind)

@@ -1,23 +1,21 @@
-"""The forms in which generated samples are written, and the manifest that all of them share."""
+"""The forms in which generated samples are written."""
 
-import csv
-import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from augan.augment.classic import classic_policy
+from augan.augment.classic import keyed_policy
 from augan.data.columns import Columns
 from augan.data.images import write_png
 from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.exceptions import ConfigError
 
-MANIFEST = "manifest.csv"
-COLUMNS = ("file", "class", "seed", "index", "method", "policy", "bundle", "sha256")
 GALLERY = 40
+_PNG_END = b"IEND\xaeB`\x82"
 FORMATS = {"images": ("png", "npz"), "rows": ("csv",)}  # of each kind of sample, the default first
 
 
@@ -39,18 +37,25 @@ def choose_format(name: str | None, noun: str) -> str:
 
 
 class SampleWriter(Protocol):
-    """Takes generated samples a block at a time.
+    """Takes generated samples a block at a time."""
 
-    Attributes
-    ----------
-    files
-        One a sample so far: the file that holds it, relative to the folder.
-    """
+    def add(
+        self, samples: np.ndarray, classes: np.ndarray, indices: np.ndarray, below: str
+    ) -> list[str]:
+        """Take samples, and return the file of each, relative to the folder.
 
-    files: list[str]
+        Parameters
+        ----------
+        samples
+            Of stored type, images in their native size.
+        classes, indices
+            `[N]`, the class number of each and its place in what the seed gives.
+        below
+            The folder that files of their own go into.
+        """
 
-    def add(self, samples: np.ndarray, classes: np.ndarray, below: str) -> None:
-        """Take samples of stored type and their class numbers; files go into the folder `below`."""
+    def has(self, files: Sequence[str]) -> bool:
+        """Return whether these files of an earlier call are whole and need not be made again."""
 
     def close(self) -> None:
         """Write what is not written yet."""
@@ -64,14 +69,13 @@ class _Images:
 
     def __init__(self, folder: Path, preprocessing: Preprocessing, policy: str, seed: int) -> None:
         self.folder, self.preprocessing = folder, preprocessing
-        self.files: list[str] = []
-        self._transform = classic_policy(policy, seed)
+        self._transform = keyed_policy(policy, seed)
         self._first: list[np.ndarray] = []
 
-    def shown(self, images: np.ndarray) -> np.ndarray:
+    def shown(self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
         if images.dtype == np.float32 or (images.dtype == np.uint16 and images.shape[-1] == 3):
             images = self.preprocessing.displayable(images)  # PNG knows no such pixels
-        images = self._transform(images)
+        images = self._transform(images, classes, indices)
         self._first.extend(images[: GALLERY - len(self._first)])
         return images
 
@@ -81,14 +85,21 @@ class _Images:
 
 
 class PngWriter(_Images):
-    """One PNG file an image."""
+    """One PNG file an image, named after its index."""
 
-    def add(self, images: np.ndarray, classes: np.ndarray, below: str) -> None:
+    def add(
+        self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray, below: str
+    ) -> list[str]:
         """Write each image to a file of its own."""
-        for image in self.shown(images):
-            path = Path(below, f"{len(self.files):06d}.png")
+        files = [Path(below, f"{index:06d}.png") for index in indices]
+        (self.folder / below).mkdir(exist_ok=True)
+        for path, image in zip(files, self.shown(images, classes, indices)):
             write_png(self.folder / path, image, text={"synthetic": "true"})
-            self.files.append(path.as_posix())
+        return [path.as_posix() for path in files]
+
+    def has(self, files: Sequence[str]) -> bool:
+        """Look at the end of each file; the first images are made again for the picture."""
+        return len(self._first) == GALLERY and all(_is_whole(self.folder / f) for f in files)
 
     def close(self) -> None:
         """All files are written already."""
@@ -114,11 +125,17 @@ class NpzWriter(_Images):
         self._x: list[np.ndarray] = []
         self._y: list[np.ndarray] = []
 
-    def add(self, images: np.ndarray, classes: np.ndarray, below: str) -> None:
+    def add(
+        self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray, below: str
+    ) -> list[str]:
         """Keep the images until all are there."""
-        self._x.append(self.shown(images))
+        self._x.append(self.shown(images, classes, indices))
         self._y.append(classes)
-        self.files += ["synthetic.npz"] * len(images)
+        return ["synthetic.npz"] * len(images)
+
+    def has(self, files: Sequence[str]) -> bool:
+        """Nothing is written before the end."""
+        return False
 
     def close(self) -> None:
         """Write the file."""
@@ -135,14 +152,22 @@ class CsvWriter:
     def __init__(self, folder: Path, preprocessing: Columns, class_names: Sequence[str]) -> None:
         self.path, self.preprocessing = folder / "synthetic.csv", preprocessing
         self.class_names = class_names
-        self.files: list[str] = []
+        self.path.unlink(missing_ok=True)  # a part of it, left by a call that was interrupted
+        self._is_new = True
 
-    def add(self, rows: np.ndarray, classes: np.ndarray, below: str) -> None:
+    def add(
+        self, rows: np.ndarray, classes: np.ndarray, indices: np.ndarray, below: str
+    ) -> list[str]:
         """Append rows to the file."""
         names = [self.class_names[c] for c in classes] if self.class_names else None
         frame = self.preprocessing.to_frame(rows, names)
-        frame.to_csv(self.path, mode="a", header=not self.files, index=False, lineterminator="\n")
-        self.files += [self.path.name] * len(rows)
+        frame.to_csv(self.path, mode="a", header=self._is_new, index=False, lineterminator="\n")
+        self._is_new = False
+        return [self.path.name] * len(rows)
+
+    def has(self, files: Sequence[str]) -> bool:
+        """The file begins anew."""
+        return False
 
     def close(self) -> None:
         """All rows are written already."""
@@ -178,20 +203,11 @@ def open_writer(
     return PngWriter(folder, preprocessing, policy, seed)
 
 
-def write_manifest(
-    folder: Path, files: Sequence[str], classes: Sequence[str], about: dict[str, Any]
-) -> None:
-    """Write `manifest.csv`: a line a sample, in order, with the SHA-256 of its file.
-
-    Parameters
-    ----------
-    about : dict
-        `seed`, `policy` and `bundle`, the same for all.
-    """
-    digests = {f: hashlib.sha256((folder / f).read_bytes()).hexdigest() for f in set(files)}
-    with open(folder / MANIFEST, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        for index, (file, name) in enumerate(zip(files, classes)):
-            fixed = (about["seed"], index, "sample", about["policy"], about["bundle"])
-            writer.writerow((file, name, *fixed, digests[file]))
+def _is_whole(path: Path) -> bool:
+    """Whether a PNG file has its end: a power cut may leave a name without content."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(-len(_PNG_END), os.SEEK_END)
+            return stream.read() == _PNG_END
+    except OSError:
+        return False

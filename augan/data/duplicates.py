@@ -46,7 +46,7 @@ def near_duplicates(pixels: np.ndarray | Stacked, split: Split) -> list[tuple[in
     if not len(held) or not len(others):
         return []
     if len(pixels.shape) == 2:
-        return _equal(pixels, others, held) if _is_fine(pixels[others]) else []
+        return _equal(pixels, others, held) if is_fine(pixels[others]) else []
     (held_thumbs, held_flat), (other_thumbs, other_flat) = (
         _thumbnails(pixels, rows) for rows in (held, others)
     )
@@ -63,8 +63,11 @@ def near_duplicates(pixels: np.ndarray | Stacked, split: Split) -> list[tuple[in
     return sorted(found, key=lambda pair: (-pair[2], pair[1]))
 
 
-def _is_fine(rows: np.ndarray) -> bool:
-    """Whether some column hardly ever has one value in two different rows."""
+def is_fine(rows: np.ndarray) -> bool:
+    """Return whether some column of a table hardly ever has one value in two different rows.
+
+    Only then are equal rows `[N, F]` more than chance.
+    """
     different = np.unique(rows, axis=0)
     return any(len(np.unique(column)) > FINE * len(different) for column in different.T)
 

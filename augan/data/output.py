@@ -1,12 +1,13 @@
 """Folders that are whole or absent: written beside their place, then renamed into it."""
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from augan.exceptions import DataError
+from augan.exceptions import DataError, Interrupted
 
 
 @contextmanager
@@ -25,28 +26,90 @@ def output_folder(target: str | Path, replaces: str | None = None) -> Iterator[P
     DataError
         `target` holds something else, or cannot be written (no permission, disk full).
     """
-    target = Path(target).absolute()
-    if os.path.realpath(target) == os.path.realpath(Path.cwd()):
-        raise DataError(f"{target} is the current folder; name a new folder with --out")
-    check_replaceable(target, replaces)
+    target = _checked(target, replaces)
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         partial.mkdir(parents=True)
         yield partial
-        if target.exists():
-            old = target.with_name(f".{target.name}.{os.getpid()}.old")
-            os.rename(target, old)
-            os.rename(partial, target)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.rename(partial, target)
+        _put(partial, target)
     except OSError as error:
-        raise DataError(
-            f"cannot write {target}: {error.strerror or error}; free some space, or name another "
-            "folder with --out"
-        ) from error
+        raise _cannot_write(target, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def resumable_folder(target: str | Path, replaces: str | None = None) -> Iterator[Path]:
+    """Do what `output_folder` does, but keep what is half-done when the work is interrupted.
+
+    The temporary folder is `.NAME.partial` beside the target, and locked. It stays when the
+    process dies, is told to stop, or `Interrupted` is raised, so that the next call finds in it
+    what the last one left; another error removes it.
+
+    Raises
+    ------
+    DataError
+        As for `output_folder`, or another process is at work on the same target.
+    """
+    target = _checked(target, replaces)
+    partial = target.with_name(f".{target.name}.partial")
+    descriptor = -1
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        descriptor = _locked(partial, target)
+        yield partial
+        _put(partial, target)
+    except Interrupted:
+        raise
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise _cannot_write(target, error) from error
+    except Exception:
+        if descriptor >= 0:  # else it is another's
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _checked(target: str | Path, replaces: str | None) -> Path:
+    target = Path(target).absolute()
+    if os.path.realpath(target) == os.path.realpath(Path.cwd()):
+        raise DataError(f"{target} is the current folder; name a new folder with --out")
+    check_replaceable(target, replaces)
+    return target
+
+
+def _put(partial: Path, target: Path) -> None:
+    """Rename `partial` to `target`, whose place it takes."""
+    if target.exists():
+        old = target.with_name(f".{target.name}.{os.getpid()}.old")
+        os.rename(target, old)
+        os.rename(partial, target)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.rename(partial, target)
+
+
+def _cannot_write(target: Path, error: OSError) -> DataError:
+    return DataError(
+        f"cannot write {target}: {error.strerror or error}; free some space, or name another "
+        "folder with --out"
+    )
+
+
+def _locked(partial: Path, target: Path) -> int:
+    """Lock a folder for this process, and return the descriptor that holds the lock."""
+    descriptor = os.open(partial, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise DataError(
+            f"another process is writing {target}; wait for it, or name another folder with --out"
+        ) from None
+    return descriptor
 
 
 def check_replaceable(target: Path, replaces: str | None) -> None:

@@ -81,9 +81,17 @@ def training_summary(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str, 
 
 
 def augmentation_lines(result: AugmentationResult) -> list[str]:
-    """Say what was written."""
+    """Say what was written, and what became of the candidates of each class."""
     what = f" of class {result.classes[0]}" if len(result.classes) == 1 else ""
-    return [f"{result.num_images} {result.noun}{what} in {result.out}"]
+    lines = [f"warning: {text}" for text in result.warnings]
+    for found in result.yields:
+        why = ", ".join(f"{reason} {count}" for reason, count in found.rejected.items() if count)
+        if why:
+            lines.append(
+                f"class {found.name}: {found.kept} kept of {found.generated} candidates; "
+                f"left out: {why}"
+            )
+    return [*lines, f"{result.num_images} {result.noun}{what} in {result.out}"]
 
 
 def calibration_lines(bundle: Bundle) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
+from augan.gan.latent import latent_noise
 from augan.gan.model import GAN
 from augan.gan.monitor import MAX_LOSS, Alarm, Health, diverged, judge, magnitude
 from augan.metrics.fidelity import diversity, fidelity, floor, kernel_distance
@@ -62,7 +63,7 @@ class Monitor:
         self.real_diversity = _diversity_by_class(self.real_features, self.held_out[1])
         rng = child_rng(seed, "monitor")
         count = max(len(self.held_out[0]), FEWEST_GENERATED)
-        self.noise = rng.standard_normal((count, gan.latent_dim), np.float32)
+        self.noise = latent_noise(rng, count, gan.latent_dim, gan.settings.noise)
         # Drawn, not copied from the held-out images: equal class counts on both sides would make
         # the unbiased kernel distance too small.
         self.classes = self.train[1][rng.integers(0, len(self.train[1]), count)]

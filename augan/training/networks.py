@@ -312,6 +312,7 @@ class _Trainer:
             every=self.config.training.sample_every,
             begun=self.checkpoints.steps().get("gan", 0),
             seed=self.config.seed,
+            noise=self.config.gan.noise,
         )
         return (grid,)
 

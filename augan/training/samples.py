@@ -25,6 +25,8 @@ class SampleGrid:
         Where `step_*.png` go; made when the first is written.
     begun : int
         Steps already done, in a run that is resumed.
+    noise : {"normal", "uniform"}
+        As the generator was trained with.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class SampleGrid:
         every: int,
         begun: int,
         seed: int,
+        noise: str = "normal",
     ) -> None:
         self.preprocessing, self.folder, self.every = preprocessing, folder, every
         rows = num_classes or COLUMNS
         latent_dim = generator.inputs[0].shape[-1]
-        noise = child_rng(seed, "sample grid").normal(size=(rows * COLUMNS, latent_dim))
-        self._inputs = [noise.astype(np.float32)]
+        rng, size = child_rng(seed, "sample grid"), (rows * COLUMNS, latent_dim)
+        codes = rng.uniform(-1, 1, size) if noise == "uniform" else rng.normal(size=size)
+        self._inputs = [codes.astype(np.float32)]
         if num_classes:
             one_hot = np.eye(num_classes, dtype=np.float32)
             self._inputs.append(np.repeat(one_hot, COLUMNS, axis=0))

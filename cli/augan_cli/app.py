@@ -59,6 +59,24 @@ Cross = Annotated[
 Codes = Annotated[
     bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
 ]
+Data = Annotated[
+    str | None, typer.Option(help="The training data; default: where the bundle found it.")
+]
+Classes = Annotated[
+    list[str] | None, typer.Option("--class", help="Class by name, or by number; may be repeated.")
+]
+Number = Annotated[int | None, typer.Option("--n", help="Images or rows to keep of each class.")]
+Balance = Annotated[
+    bool, typer.Option("--balance", help="In its place: make each class as large as the largest.")
+]
+To = Annotated[int | None, typer.Option(help="With --balance: as large as this.")]
+Policy = Annotated[
+    str | None,
+    typer.Option(help="Classic augmentation on top; default: augment.policy of the training."),
+]
+Filtered = Annotated[
+    bool, typer.Option("--filter/--no-filter", help="Leave out what is not credible.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")]
 
 
@@ -109,22 +127,34 @@ def train(
 @app.command()
 @with_debug
 def augment(
-    class_: Annotated[str, typer.Option("--class", help="Class by name, or by number.")],
-    n: Annotated[int, typer.Option("--n", help="Images or rows to write.")],
+    classes: Classes = None,
+    n: Number = None,
+    balance: Balance = False,
+    to: To = None,
     model: Model = None,
     out: Out = None,
     seed: Seed = 0,
-    policy: Annotated[str, typer.Option(help="Classic augmentation on top.")] = "none",
+    method: Annotated[str, typer.Option(help="auto, sample or interpolate.")] = "auto",
+    policy: Policy = None,
+    data: Data = None,
+    filtered: Filtered = True,
     format: Format = None,
     as_json: Json = False,
 ) -> None:
-    """Write synthetic images or rows of one class, with a manifest."""
+    """Write synthetic images or rows of classes, with a manifest.
+
+    Left out are those that the classifier takes for another class, that look less real than real
+    ones, or that nearly repeat a training image or one another. The exit code is 1, and nothing is
+    written, if too few of a class are left to be credible. Interrupted, the same command goes on.
+    """
     from augan.augment.folder import augment_folder
     from augan.report.figures import augmentation_figure
     from augan.report.text import augmentation_lines
 
+    asked: dict[str, Any] = {"seed": seed, "method": method, "policy": policy, "format": format}
+    asked |= {"data": data, "filtered": filtered, "balance": balance, "to": to}
     bundle = _find(model, "generator", "classes")
-    result = augment_folder(bundle, class_, n, out, seed=seed, policy=policy, format=format)
+    result = augment_folder(bundle, classes or (), n, out, **asked)
     picture = augmentation_figure(result)
     _show(augmentation_lines(result), result.to_dict(), as_json, picture)
 
@@ -208,9 +238,7 @@ def evaluate_detection(
         float | None, typer.Option(help="Share of good images that may be flagged.")
     ] = None,
     masks: Masks = None,
-    data: Annotated[
-        str | None, typer.Option(help="The training data; default: where the bundle found it.")
-    ] = None,
+    data: Data = None,
     method: Method = None,
     power: Power = False,
     out: Out = None,

@@ -1,4 +1,4 @@
-"""Errors as one line and exit code 2; `--debug` shows the traceback."""
+"""Errors as one line and exit code 2, or 1 of a refusal; `--debug` shows the traceback."""
 
 import functools
 import inspect
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 ERROR = 2
+REFUSED = 1
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -25,10 +26,12 @@ def with_debug(command: Callable[..., None]) -> Callable[..., None]:
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
+            refused = _is_refusal(error)
+            code = REFUSED if refused else ERROR
             if debug:
                 traceback.print_exc()
-                raise typer.Exit(ERROR) from None
-            _end(f"error: {_sentence(error)}")
+                raise typer.Exit(code) from None
+            _end(f"{'refused' if refused else 'error'}: {_sentence(error)}", code)
 
     own = inspect.signature(command)
     option = inspect.Parameter(
@@ -39,9 +42,15 @@ def with_debug(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _end(line: str) -> None:
+def _end(line: str, code: int = ERROR) -> None:
     typer.echo(line, err=True)
-    raise typer.Exit(ERROR)
+    raise typer.Exit(code)
+
+
+def _is_refusal(error: Exception) -> bool:
+    from augan.exceptions import Refused
+
+    return isinstance(error, Refused)
 
 
 def _sentence(error: Exception) -> str:

@@ -7,11 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from augan.bundle import Bundle
-from augan.data.cache import Squares, cached_squares
-from augan.data.columns import Columns
-from augan.data.dataset import Dataset
-from augan.data.identity import data_sha256
-from augan.data.loading import BUILTIN, load_dataset
+from augan.data.cache import cached_squares
 from augan.data.patches import Patches
 from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing
@@ -20,6 +16,7 @@ from augan.data.splits import evenly
 from augan.detect.judging.evaluation import BASELINES, Detector
 from augan.detect.sources import ImageSource, Source
 from augan.exceptions import DataError
+from augan.training.recorded import recorded_data
 
 MAX_TRAINING = 10_000  # evenly spaced ones of more, so that neighbours are found in minutes
 FOR_IMAGES_ONLY = ("thumbnails",)
@@ -87,7 +84,7 @@ def fit_opponents(
         `data` cannot be read, or is not what the bundle was trained on.
     """
     try:
-        squares = _training_squares(bundle, preprocessing, data)
+        squares = recorded_data(bundle, preprocessing, data).squares
     except DataError as error:
         if data is not None:
             raise
@@ -105,47 +102,6 @@ def fit_opponents(
             detectors[name] = make(int(bundle.config.get("seed", 0))).fit(samples)
     known = frozenset(_digest(sample) for sample in squares.pixels)
     return Opponents(detectors, len(rows), None, preprocessing, known)
-
-
-def _training_squares(
-    bundle: Bundle, preprocessing: AnyPreprocessing, data: str | Path | None
-) -> Squares:
-    """Return the data that the bundle was trained on, or raise DataError if it is other data."""
-    if "split" not in bundle.tables:
-        raise DataError("the bundle does not say which of its images were trained on")
-    place = _recorded(bundle) if data is None else data
-    dataset = _load(place, preprocessing)
-    if bundle.config.get("task") == "detect":
-        dataset = dataset.without_unlabelled()
-    squares, more = cached_squares(dataset, preprocessing), dataset.unlabelled
-    unlabelled = None if more is None else cached_squares(more, preprocessing)
-    if data_sha256(squares, preprocessing, unlabelled) != bundle.data.get("sha256"):
-        raise DataError(
-            f"{place} is not, or no longer, the data that the model was trained on (other "
-            f"{preprocessing.noun}, labels or order); name that data with --data"
-        )
-    return squares
-
-
-def _recorded(bundle: Bundle) -> str | Path:
-    source, name = bundle.data.get("source"), bundle.data.get("name")
-    if not source:
-        raise DataError(
-            "the model was trained on arrays in memory, which cannot be read again; save them as "
-            "an .npz file with x and y, and name it with --data"
-        )
-    if Path(source).exists():
-        return Path(source)
-    if name in BUILTIN:
-        return str(name)
-    raise DataError(
-        f"the training data is no longer at {source}; name its present place with --data"
-    )
-
-
-def _load(place: str | Path, preprocessing: AnyPreprocessing) -> Dataset:
-    target = preprocessing.target if isinstance(preprocessing, Columns) else None
-    return load_dataset(place, target=None if target is None else target.name)
 
 
 def _digest(sample: np.ndarray) -> bytes:

@@ -1,0 +1,155 @@
+"""The judge of candidates: a bundle's networks and its training images behind the filters."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from augan.augment import filters
+from augan.augment.filters import Memory, Neighbours
+from augan.augment.reference import Reference
+from augan.bundle import Bundle, restore_network
+from augan.data.duplicates import is_fine
+from augan.data.prepared import AnyPreprocessing, restore_preprocessing
+from augan.data.splits import evenly
+from augan.gan.inference import Inference
+
+MAX_ROWS = 10_000  # of a table that are looked at to see whether equal rows are chance
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What was found of some candidates, one entry each; None where it could not be looked at.
+
+    Attributes
+    ----------
+    verdicts
+        "kept", "unchecked", or the reason of the rejection, see `augan.augment.filters`.
+    score
+        The discriminator's logit for the class: above 0 it says "real".
+    agreement
+        The classifier's probability of the class.
+    distance, nearest
+        Root mean square difference to the nearest training sample in the network's range (-1 to
+        1), and the name of that sample.
+    """
+
+    verdicts: list[str]
+    score: np.ndarray | None = None
+    agreement: np.ndarray | None = None
+    distance: np.ndarray | None = None
+    nearest: list[str] | None = None
+
+
+class Unfiltered:
+    """Lets every candidate pass."""
+
+    compares = False
+
+    def begin(self, index: int) -> None:
+        """All classes are the same."""
+
+    def judge(self, stored: np.ndarray) -> Judged:
+        """Return that nothing was checked."""
+        return Judged([filters.UNCHECKED] * len(stored))
+
+    def remember(self, stored: np.ndarray) -> None:
+        """Nothing is compared."""
+
+    def limits(self) -> dict[str, float]:
+        """Return no limit."""
+        return {}
+
+
+class Checker:
+    """Judges the candidates of one class after another.
+
+    Without the training images only the classifier is asked, and what passes is "unchecked".
+
+    Parameters
+    ----------
+    bundle : Bundle
+        One with classes and a classifier.
+    reference : Reference or None
+        The images that it was trained on.
+
+    Attributes
+    ----------
+    compares : bool
+        Whether candidates are compared with training samples and with each other.
+    """
+
+    def __init__(self, bundle: Bundle, reference: Reference | None) -> None:
+        self.preprocessing: AnyPreprocessing = restore_preprocessing(bundle.preprocessing)
+        self.num_classes = len(bundle.data["class_names"])
+        self.reference = reference
+        self._classify = _inference(bundle, "classifier")
+        self._lowest, self.compares = -np.inf, False
+        if reference is not None:
+            self._discriminate = _inference(bundle, "discriminator")
+            samples, labels = reference.unseen()
+            if len(samples):
+                self._lowest = filters.lowest(self._scores(self._scaled(samples), labels))
+            self.compares = self.preprocessing.noun == "images" or is_fine(
+                reference.pixels[evenly(reference.fit, MAX_ROWS)]
+            )
+
+    def begin(self, index: int) -> None:
+        """Turn to a class."""
+        self._index, self._limit = index, 0.0
+        if self.reference is not None and self.compares:
+            seen, self._names = self.reference.seen(index)
+            self._neighbours = Neighbours(filters.comparable(self._scaled(seen)))
+            self._limit = self._neighbours.limit()
+        self._memory = Memory(filters.NEARER * self._limit)
+
+    def judge(self, stored: np.ndarray) -> Judged:
+        """Judge candidates `[N, ...]`, as stored; nothing is remembered of them yet."""
+        scaled = self._scaled(stored)
+        verdicts = np.full(len(stored), filters.UNCHECKED, object)
+        score = distance = nearest = None
+        (logits,) = self._classify(scaled)
+        agreement = filters.agreement(logits, self._index)
+        _reject(verdicts, filters.disagrees(logits, self._index), filters.DISAGREES)
+        if self.reference is not None:
+            score = self._scores(scaled, np.full(len(scaled), self._index))
+            _reject(verdicts, score < self._lowest, filters.IMPLAUSIBLE)
+            if self.compares:
+                vectors = filters.comparable(scaled)
+                distance, place = self._neighbours.nearest(vectors)
+                nearest = [self._names[p] for p in place]
+                _reject(verdicts, distance <= self._limit, filters.COPY)
+                passed = verdicts == filters.UNCHECKED
+                _reject(verdicts, self._memory.repeats(vectors, passed), filters.REPEATS)
+            verdicts[verdicts == filters.UNCHECKED] = filters.KEPT
+        return Judged(verdicts.tolist(), score, agreement, distance, nearest)
+
+    def remember(self, stored: np.ndarray) -> None:
+        """Count these, of the class in hand, as kept: what comes later must not repeat them."""
+        if len(stored) and self.compares:
+            self._memory.remember(filters.comparable(self._scaled(stored)))
+
+    def limits(self) -> dict[str, float]:
+        """Return the limits of the class in hand."""
+        found = {"lowest_score": self._lowest, "least_distance": self._limit}
+        return {name: value for name, value in found.items() if np.isfinite(value) and value}
+
+    def _scaled(self, stored: np.ndarray) -> np.ndarray:
+        return self.preprocessing.scale(stored)
+
+    def _scores(self, scaled: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        (logits,) = self._discriminate(scaled, np.eye(self.num_classes, dtype=np.float32)[classes])
+        return logits[:, 0]
+
+
+def _reject(verdicts: np.ndarray, wrong: np.ndarray, reason: str) -> None:
+    verdicts[(verdicts == filters.UNCHECKED) & wrong] = reason
+
+
+def _inference(bundle: Bundle, role: str) -> Inference:
+    model = restore_network(bundle, role)
+    shapes = [tuple(x.shape[1:]) for x in model.inputs]
+
+    def run(*inputs: object) -> object:
+        return model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
+
+    return Inference(run, *shapes)

@@ -1,0 +1,146 @@
+"""What a call asks for, checked before anything is read or made."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from augan.augment.classic import keyed_policy
+from augan.augment.manifest import About
+from augan.augment.methods import choose_method
+from augan.augment.names import augment_name, default_out
+from augan.augment.sampling import Sampler
+from augan.augment.writers import choose_format
+from augan.bundle import Bundle
+from augan.exceptions import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Order:
+    """Samples to make.
+
+    Attributes
+    ----------
+    wanted
+        Class number -> how many, at least 1.
+    method, format, filtered, target
+        How, in which form, whether only those that pass, and where.
+    about
+        What the manifest says of all of them.
+    """
+
+    bundle: Bundle
+    sampler: Sampler
+    wanted: dict[int, int]
+    method: str
+    format: str
+    filtered: bool
+    target: Path
+    about: About
+
+    def job(self) -> dict[str, Any]:
+        """Return all that the samples depend on, JSON-able."""
+        return {
+            **asdict(self.about),
+            "bundle": self.bundle.sha256,
+            "wanted": [list(pair) for pair in self.wanted.items()],
+            "format": self.format,
+            "filtered": self.filtered,
+        }
+
+
+def take_order(
+    bundle: Bundle,
+    classes: str | Sequence[str],
+    n: int | None,
+    out: str | Path | None,
+    *,
+    seed: int,
+    method: str,
+    policy: str | None,
+    format: str | None,
+    filtered: bool,
+    balance: bool,
+    to: int | None,
+) -> Order:
+    """Return what is to be made; for the parameters and errors see `augment_folder`."""
+    bundle.require("classes")
+    sampler = Sampler(bundle)
+    names = [classes] if isinstance(classes, str) else list(classes)
+    wanted = numbers_asked(bundle, sampler, names, n, balance, to)
+    method = choose_method(method)
+    if filtered or method == "interpolate":
+        _check_counts(bundle, wanted)
+    if policy is None:
+        policy = str(bundle.config.get("augment", {}).get("policy", "none"))
+    keyed_policy(policy)  # refuses an unknown one before anything is read
+    chosen = [sampler.class_names[index] for index in wanted]
+    return Order(
+        bundle,
+        sampler,
+        wanted,
+        method,
+        choose_format(format, sampler.preprocessing.noun),
+        filtered,
+        default_out(bundle, out, augment_name(chosen, n, to, seed)),
+        About.of(bundle, seed, method, policy),
+    )
+
+
+def numbers_asked(
+    bundle: Bundle,
+    sampler: Sampler,
+    classes: Sequence[str],
+    n: int | None,
+    balance: bool,
+    to: int | None,
+) -> dict[int, int]:
+    """Return class number -> how many samples to make, at least 1 each.
+
+    Parameters are those of `augment_folder`.
+
+    Raises
+    ------
+    ConfigError
+        The arguments do not go together, a number is below 1, or nothing is to be made.
+    DataError
+        There is no such class.
+    """
+    chosen = list(dict.fromkeys(sampler.class_index(name) for name in classes))
+    if not balance:
+        if to is not None:
+            raise ConfigError("a number to balance to (--to) came without --balance; give both")
+        if n is None or not chosen:
+            raise ConfigError("name a class with --class and a number with --n, or give --balance")
+        return dict.fromkeys(chosen, checked_number(n))
+    if n is not None:
+        raise ConfigError("--balance decides how many are made; leave out --n, or give --to")
+    counts = [int(count) for count in bundle.data["class_counts"]]
+    goal = max(counts) if to is None else checked_number(to)
+    wanted = {index: goal - counts[index] for index in chosen or range(len(counts))}
+    wanted = {index: number for index, number in wanted.items() if number > 0}
+    if not wanted:
+        raise ConfigError(
+            f"each of these classes has {goal} real {sampler.preprocessing.noun} or more, so there "
+            "is nothing to balance; give a larger number with --to"
+        )
+    return wanted
+
+
+def checked_number(n: int) -> int:
+    """Return `n`; ConfigError if it is below 1."""
+    if n < 1:
+        raise ConfigError(f"the number of samples must be at least 1, got {n}")
+    return n
+
+
+def _check_counts(bundle: Bundle, wanted: dict[int, int]) -> None:
+    """Refuse a class of one image: all that can be drawn of it is that image."""
+    counts, names = bundle.data.get("class_counts", []), bundle.data["class_names"]
+    for index in wanted:
+        if index < len(counts) and counts[index] < 2:
+            raise DataError(
+                f"class '{names[index]}' has {counts[index]} real sample, and what is made of it "
+                "cannot be told from a copy; add more, or leave the class out (--no-filter writes "
+                "what the generator draws)"
+            )

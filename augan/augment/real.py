@@ -1,0 +1,56 @@
+"""What one call knows of real samples: those to compare with, who judges, and what is lacking."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from augan.augment.checks import Checker, Unfiltered
+from augan.augment.order import Order
+from augan.augment.reference import Reference, find_reference
+from augan.exceptions import DataError
+
+
+@dataclass(frozen=True)
+class Real:
+    """The knowledge of real samples.
+
+    Attributes
+    ----------
+    reference
+        The training data, or None where it is not needed or gone.
+    checker
+        The judge of candidates.
+    accuracy
+        Share of held-out real samples that the classifier is right on, or None.
+    warnings
+        What could not be looked at, and why.
+    """
+
+    reference: Reference | None
+    checker: Checker | Unfiltered
+    accuracy: float | None = None
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, order: Order, data: str | Path | None) -> "Real":
+        """Find what an order needs; for `data` and errors see `augment_folder`."""
+        if not order.filtered and order.method == "sample" and data is None:
+            return cls(None, Unfiltered())
+        bundle, noun = order.bundle, order.sampler.preprocessing.noun
+        try:
+            reference, gone = find_reference(bundle, order.sampler.preprocessing, data)
+        except DataError as error:
+            advice = f"; --no-filter takes the {noun} as they come" if order.filtered else ""
+            raise DataError(f"{error}{advice}") from error
+        if not order.filtered:
+            return cls(reference, Unfiltered())
+        if not bundle.has("classifier"):
+            lacking = f"the bundle has no classifier, so the {noun} are not filtered"
+            return cls(reference, Unfiltered(), warnings=(lacking,))
+        lacking = (
+            f"{gone}; only the classifier was asked, and the {noun} were not compared with "
+            f"training {noun}: their verdict is 'unchecked'"
+        )
+        accuracy = (bundle.metrics.get("classifier") or {}).get("accuracy")
+        return cls(
+            reference, Checker(bundle, reference), accuracy, () if gone is None else (lacking,)
+        )

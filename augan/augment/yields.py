@@ -1,0 +1,111 @@
+"""How many candidates of a class were kept, why others were not, and when to give up."""
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from augan.augment.filters import COPY, DISAGREES, IMPLAUSIBLE, KEPT, REASONS, REPEATS, UNCHECKED
+from augan.exceptions import Refused
+
+LEAST = 0.05  # share of candidates that must pass, or the class is not drawn credibly
+# How many times as often as by chance the classifier must agree: what a generator that ignores the
+# class is asked for comes out right now and then, and the classifier errs more often than that.
+ABOVE_CHANCE = 1.5
+WINDOW = 1_024  # last candidates that are looked at
+_SENTENCES = {
+    DISAGREES: "the classifier{trust} takes {} for another class",
+    IMPLAUSIBLE: "{} look less real to the discriminator than 99 % of real ones",
+    COPY: "{} are near copies of training {noun}",
+    REPEATS: "{} repeat others",
+}
+_ADVICE = {
+    DISAGREES: "train longer, or add training {noun} of this class",
+    IMPLAUSIBLE: "train longer, or add training {noun} of this class",
+    COPY: "add training {noun} of this class, or train for fewer steps",
+    REPEATS: "ask for fewer, or train longer",
+}
+
+
+@dataclass
+class Yield:
+    """What became of the candidates of one class.
+
+    Attributes
+    ----------
+    name, num_classes
+        The class, and how many there are.
+    accuracy
+        Share of held-out real samples that the classifier is right on, where it is known.
+    asked, generated, kept
+        How many were wanted, looked at until there were so many, and kept.
+    rejected
+        Reason -> how many.
+    limits
+        What the filters went by.
+    """
+
+    name: str
+    asked: int
+    num_classes: int
+    noun: str = "images"
+    accuracy: float | None = None
+    generated: int = 0
+    kept: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    limits: dict[str, float] = field(default_factory=dict)
+    _recent: deque[Counter[str]] = field(default_factory=deque)
+
+    def count(self, verdicts: Sequence[str]) -> None:
+        """Add the verdicts of candidates that were looked at."""
+        found = Counter(verdicts)
+        kept = found.pop(KEPT, 0) + found.pop(UNCHECKED, 0)
+        self.generated += len(verdicts)
+        self.kept += kept
+        self.rejected += found
+
+    def check(self, verdicts: Sequence[str]) -> None:
+        """Look at a whole chunk of verdicts, however many of its candidates are still wanted.
+
+        Raises
+        ------
+        Refused
+            Too few of the last candidates passed, or the classifier agreed with hardly more of them
+            than with those of a generator that ignores the class.
+        """
+        self._recent.append(Counter(verdicts))
+        while sum(chunk.total() for chunk in self._recent) > WINDOW:
+            self._recent.popleft()
+        recent = sum(self._recent, Counter())
+        total, passed = recent.total(), recent[KEPT] + recent[UNCHECKED]
+        agreed = total - recent[DISAGREES]
+        if passed < LEAST * total or agreed < ABOVE_CHANCE / self.num_classes * total:
+            raise Refused(self._refusal(recent, total, passed))
+
+    def _refusal(self, recent: Counter[str], total: int, passed: int) -> str:
+        reasons = [(recent[reason], reason) for reason in REASONS if recent[reason]]
+        most = max(reasons)[1]
+        right = self.accuracy
+        trust = "" if right is None else f" (right on {right:.0%} of held-out real ones)"
+        trust = trust.replace("%", " %")
+        said = ", ".join(
+            _SENTENCES[reason].format(f"{n:,}", noun=self.noun, trust=trust)
+            for n, reason in reasons
+        )
+        so_far = f" {self.kept:,} of {self.asked:,} were found before." if self.kept else ""
+        return (
+            f"class '{self.name}' cannot be generated credibly: {passed:,} of {total:,} candidates "
+            f"pass ({said}).{so_far} Nothing was written; {_ADVICE[most].format(noun=self.noun)}; "
+            "--no-filter writes them unchecked"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON-able figures."""
+        return {
+            "class": self.name,
+            "asked": self.asked,
+            "generated": self.generated,
+            "kept": self.kept,
+            "rejected": {reason: self.rejected[reason] for reason in REASONS},
+            "limits": self.limits,
+        }

@@ -1,0 +1,84 @@
+"""The data that a bundle was trained on, found again and known by its hash."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from augan.bundle import Bundle
+from augan.data.cache import Squares, cached_squares
+from augan.data.columns import Columns
+from augan.data.dataset import Dataset
+from augan.data.identity import data_sha256
+from augan.data.loading import BUILTIN, load_dataset
+from augan.data.prepared import AnyPreprocessing
+from augan.exceptions import DataError
+
+
+class DataGone(DataError):
+    """The training data cannot be found again; it was not changed, it is not there."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The samples that a bundle was trained on, and the unlabelled ones beside them."""
+
+    squares: Squares
+    unlabelled: Squares | None
+
+
+def recorded_data(
+    bundle: Bundle, preprocessing: AnyPreprocessing, data: str | Path | None = None
+) -> Recorded:
+    """Return the data that a bundle was trained on.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    preprocessing : Preprocessing or Columns
+        That of the bundle.
+    data : str, path or None
+        What the bundle was trained on, as `augan.load_dataset` takes it; None: the place that the
+        bundle remembers.
+
+    Raises
+    ------
+    DataGone
+        The bundle remembers no place, or there is nothing any more.
+    DataError
+        The data cannot be read, or is not what the bundle was trained on.
+    """
+    if "split" not in bundle.tables:
+        raise DataGone("the bundle does not say which of its images were trained on")
+    place = _place(bundle) if data is None else data
+    dataset = _load(place, preprocessing)
+    if bundle.config.get("task") == "detect":
+        dataset = dataset.without_unlabelled()
+    squares, more = cached_squares(dataset, preprocessing), dataset.unlabelled
+    unlabelled = None if more is None else cached_squares(more, preprocessing)
+    if data_sha256(squares, preprocessing, unlabelled) != bundle.data.get("sha256"):
+        is_part = data is None and place in BUILTIN  # what is built in never changes
+        raise (DataGone if is_part else DataError)(
+            f"{place} is not, or no longer, the data that the model was trained on (other "
+            f"{preprocessing.noun}, labels or order); train again, or name that data with --data"
+        )
+    return Recorded(squares, unlabelled)
+
+
+def _place(bundle: Bundle) -> str | Path:
+    source, name = bundle.data.get("source"), bundle.data.get("name")
+    if not source:
+        raise DataGone(
+            "the model was trained on arrays in memory, which cannot be read again; save them as "
+            "an .npz file with x and y, and name it with --data"
+        )
+    if Path(source).exists():
+        return Path(source)
+    if name in BUILTIN:
+        return str(name)
+    raise DataGone(
+        f"the training data is no longer at {source}; name its present place with --data"
+    )
+
+
+def _load(place: str | Path, preprocessing: AnyPreprocessing) -> Dataset:
+    target = preprocessing.target if isinstance(preprocessing, Columns) else None
+    return load_dataset(place, target=None if target is None else target.name)

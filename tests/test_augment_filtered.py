@@ -1,0 +1,353 @@
+"""Filtered augmentation from end to end, on three classes that a small GAN learns in seconds."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from augan import augment_folder, load_dataset, train
+from augan.augment.checks import Checker
+from augan.augment.filters import COPY, KEPT, REASONS
+from augan.augment.folder import YIELD
+from augan.augment.manifest import MANIFEST
+from augan.augment.order import numbers_asked
+from augan.augment.progress import NAME as PROGRESS
+from augan.augment.reference import find_reference
+from augan.augment.sampling import Sampler
+from augan.bundle import Bundle, load_bundle, save_bundle
+from augan.config import Config
+from augan.data.prepared import restore_preprocessing
+from augan.exceptions import BundleError, ConfigError, DataError, Interrupted, Refused
+from benchmarks import yields
+
+NAMES = ("down", "right", "slant")
+SLOPES = ((1, 0), (0, 1), (-1, 1))
+SMALL = Config().replace(
+    task="generate",
+    training__steps=200,
+    training__batch_size=32,
+    gan__latent_dim=8,
+    gan__ema=0.95,
+    generator__width=8,
+    discriminator__width=8,
+    encoder__width=8,
+    classifier__width=8,
+    monitor__enabled=False,
+)
+
+
+def write_slopes(path: Path, seed: int = 0) -> Path:
+    """240 pictures that grow brighter downwards, to the right, or along the diagonal."""
+    rng, ramp = np.random.default_rng(seed), np.linspace(0, 1, 8)
+    y = np.arange(240) % 3
+    x = np.empty((240, 8, 8))
+    for i, (down, right) in enumerate(SLOPES[label] for label in y):
+        slope = down * ramp[:, None] + right * ramp
+        slope = (slope - slope.min()) / np.ptp(slope)
+        dark, bright = rng.uniform(10, 90), rng.uniform(150, 245)
+        x[i] = dark + (bright - dark) * slope ** rng.uniform(0.6, 1.6)
+    x = (x + rng.normal(0, 6, x.shape)).clip(0, 255).astype(np.uint8)
+    np.savez(path, x=x, y=y, class_names=np.array(NAMES))
+    return path
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("slopes")
+    return train(SMALL, load_dataset(write_slopes(folder / "slopes.npz")), out=folder / "run")
+
+
+def read_manifest(folder: Path) -> list[dict[str, str]]:
+    with open(folder / MANIFEST, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def with_data(bundle: Bundle, **changes: object) -> Bundle:
+    return replace(bundle, data={**bundle.data, **changes})
+
+
+class TestKept:
+    def test_the_manifest_says_why_each_was_kept(self, bundle: Bundle, tmp_path: Path) -> None:
+        result = augment_folder(bundle, ["down", "1"], 60, tmp_path / "out", seed=3)
+        rows = read_manifest(tmp_path / "out")
+        assert [row["class"] for row in rows] == ["down"] * 60 + ["right"] * 60
+        for row in rows:
+            assert (row["verdict"], row["method"], row["sources"]) == ("kept", "sample", "")
+            assert row["file"] == f"{row['class']}/{int(row['index']):06d}.png"
+            assert float(row["agreement"]) > 1 / 3
+            assert np.isfinite(float(row["score"]))
+            assert int(row["nearest"]) % 3 == NAMES.index(row["class"])
+        for found in result.yields:
+            own = [row for row in rows if row["class"] == found.name]
+            indices = [int(row["index"]) for row in own]
+            assert indices == sorted(set(indices))
+            assert found.generated == indices[-1] + 1 == 60 + found.rejected.total()
+            assert min(float(row["distance"]) for row in own) >= found.limits["least_distance"]
+        summary = json.loads((tmp_path / "out" / YIELD).read_text())
+        assert summary["classes"] == [found.to_dict() for found in result.yields]
+        assert summary["classifier_accuracy"] == bundle.metrics["classifier"]["accuracy"]
+        assert result.warnings == ()
+
+    def test_the_result_is_a_training_folder(self, bundle: Bundle, tmp_path: Path) -> None:
+        augment_folder(bundle, NAMES[:2], 20, tmp_path / "out")
+        dataset = load_dataset(tmp_path / "out")
+        assert (dataset.class_names, len(dataset), dataset.skipped) == (NAMES[:2], 40, ())
+        augment_folder(bundle, NAMES[:2], 20, tmp_path / "npz", format="npz")
+        packed = load_dataset(tmp_path / "npz" / "synthetic.npz")
+        assert packed.class_names == NAMES
+        assert np.bincount(packed.labels).tolist() == [20, 20]
+        np.testing.assert_array_equal(packed.images, np.stack(list(dataset.images)))
+
+    @settings(deadline=None, max_examples=8)
+    @given(
+        few=st.integers(1, 70),
+        more=st.integers(1, 300),
+        seed=st.integers(0, 3),
+        method=st.sampled_from(["sample", "interpolate"]),
+        policy=st.sampled_from(["none", "shift"]),
+    )
+    def test_fewer_are_the_first_of_more(
+        self,
+        bundle: Bundle,
+        tmp_path_factory: pytest.TempPathFactory,
+        few: int,
+        more: int,
+        seed: int,
+        method: str,
+        policy: str,
+    ) -> None:
+        folder = tmp_path_factory.mktemp("prefix")
+        for n in (few, few + more):
+            augment_folder(
+                bundle, "right", n, folder / str(n), seed=seed, method=method, policy=policy
+            )
+        small, large = (read_manifest(folder / str(n)) for n in (few, few + more))
+        assert small == large[:few]  # the SHA-256 of each file included
+
+    def test_each_filter_can_be_told_by_its_limits(self, bundle: Bundle) -> None:
+        reference, _ = find_reference(bundle, restore_preprocessing(bundle.preprocessing), None)
+        assert reference is not None
+        checker = Checker(bundle, reference)
+        checker.begin(0)
+        learned, names = reference.seen(0)
+        found = checker.judge(learned)
+        # An image that was learned is a copy of itself, whatever else is wrong with it.
+        assert KEPT not in found.verdicts
+        assert found.verdicts.count(COPY) > 0.8 * len(learned)
+        assert found.nearest == names
+        held_out, labels = reference.unseen()
+        passed = checker.judge(held_out[labels == 0]).verdicts.count(KEPT)
+        assert passed > 0.8 * (labels == 0).sum()
+        assert KEPT not in checker.judge(held_out[labels == 1]).verdicts
+
+
+class TestInterpolate:
+    def test_the_manifest_names_both_images(self, bundle: Bundle, tmp_path: Path) -> None:
+        augment_folder(bundle, "down", 40, tmp_path / "out", method="interpolate")
+        pairs = [json.loads(row["sources"]) for row in read_manifest(tmp_path / "out")]
+        fit = set(bundle.tables["split"]["fit"].tolist())
+        for first, second in pairs:
+            assert first != second
+            assert {int(first), int(second)} <= fit
+            assert int(first) % 3 == int(second) % 3 == 0
+
+    def test_codes_suffice_where_the_data_is_gone(self, bundle: Bundle, tmp_path: Path) -> None:
+        gone = with_data(bundle, source=str(tmp_path / "gone.npz"))
+        result = augment_folder(gone, "down", 40, tmp_path / "out", method="interpolate")
+        assert "no longer at" in result.warnings[0]
+        assert read_manifest(tmp_path / "out")[0]["sources"].startswith('["row ')
+
+    def test_without_codes_it_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
+        tables = {name: table for name, table in bundle.tables.items() if name != "codes"}
+        with pytest.raises(BundleError, match="codes"):
+            augment_folder(
+                replace(bundle, tables=tables), "down", 4, tmp_path / "out", method="interpolate"
+            )
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestData:
+    def test_without_it_only_the_classifier_is_asked(self, bundle: Bundle, tmp_path: Path) -> None:
+        gone = with_data(bundle, source=str(tmp_path / "gone.npz"))
+        result = augment_folder(gone, "down", 40, tmp_path / "out")
+        (warning,) = result.warnings
+        assert "gone.npz" in warning
+        assert "unchecked" in warning
+        for row in read_manifest(tmp_path / "out"):
+            assert (row["verdict"], row["distance"], row["nearest"]) == ("unchecked", "", "")
+            assert float(row["agreement"]) > 1 / 3
+
+    def test_changed_data_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
+        other = write_slopes(tmp_path / "other.npz", seed=1)
+        changed = with_data(bundle, source=str(other))
+        for call in ({"bundle": changed}, {"bundle": bundle, "data": other}):
+            with pytest.raises(DataError, match="is not, or no longer, the data"):
+                augment_folder(**call, classes="down", n=4, out=tmp_path / "out")
+        assert [path.name for path in tmp_path.iterdir()] == ["other.npz"]
+
+    def test_its_new_place_can_be_named(self, bundle: Bundle, tmp_path: Path) -> None:
+        moved = with_data(bundle, source=str(tmp_path / "gone.npz"))
+        shutil.copy(bundle.data["source"], tmp_path / "moved.npz")
+        augment_folder(moved, "down", 9, tmp_path / "a", data=tmp_path / "moved.npz")
+        augment_folder(bundle, "down", 9, tmp_path / "b")
+        a, b = (read_manifest(tmp_path / name) for name in "ab")
+        assert [row["file"] for row in a] == [row["file"] for row in b]
+        assert [row["distance"] for row in a] == [row["distance"] for row in b]
+
+    def test_without_a_classifier_nothing_is_checked(self, bundle: Bundle, tmp_path: Path) -> None:
+        networks = {name: net for name, net in bundle.networks.items() if name != "classifier"}
+        result = augment_folder(replace(bundle, networks=networks), "down", 4, tmp_path / "out")
+        assert "no classifier" in result.warnings[0]
+        assert [row["index"] for row in read_manifest(tmp_path / "out")] == ["0", "1", "2", "3"]
+
+    def test_a_class_of_one_image_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
+        lonely = with_data(bundle, class_counts=[1, 80, 80])
+        with pytest.raises(DataError, match="class 'down' has 1 real sample"):
+            augment_folder(lonely, "down", 4, tmp_path / "out")
+        assert augment_folder(lonely, "down", 4, tmp_path / "out", filtered=False).num_images == 4
+
+
+class TestRefusal:
+    def test_nothing_is_written(self, digits_bundle: Bundle, tmp_path: Path) -> None:
+        with pytest.raises(Refused, match=r"class '3'.*256 candidates.*train longer"):
+            augment_folder(digits_bundle, "3", 1, tmp_path / "out")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_the_command_ends_with_1(self, digits_bundle: Bundle, tmp_path: Path) -> None:
+        done = run_command(digits_bundle.path, tmp_path, "--class", "3", "--n", "1", "--json")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.splitlines()[-1].startswith("refused: class '3' cannot")
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestNumbers:
+    def asked(self, bundle: Bundle, *classes: str, **how: object) -> dict[int, int]:
+        how = {"n": None, "balance": False, "to": None, **how}
+        return numbers_asked(bundle, Sampler(bundle), classes, **how)
+
+    def test_balance_fills_up_to_the_largest(self, bundle: Bundle) -> None:
+        rare = with_data(bundle, class_counts=[80, 5, 60])
+        assert self.asked(rare, balance=True) == {1: 75, 2: 20}
+        assert self.asked(rare, balance=True, to=70) == {1: 65, 2: 10}
+        assert self.asked(rare, "slant", balance=True, to=100) == {2: 40}
+        with pytest.raises(ConfigError, match="nothing to balance"):
+            self.asked(bundle, balance=True)
+
+    def test_a_class_named_twice_is_made_once(self, bundle: Bundle) -> None:
+        assert self.asked(bundle, "right", "1", "down", n=3) == {1: 3, 0: 3}
+
+    def test_the_folder_is_named_after_all(self, bundle: Bundle, tmp_path: Path) -> None:
+        rare = replace(with_data(bundle, class_counts=[80, 78, 79]), path=tmp_path / "b.augan")
+        one = augment_folder(rare, balance=True).out
+        two = augment_folder(rare, ["right", "down"], 2).out
+        assert one.name == "augment-right+slant-balance-seed0"
+        assert two.name == "augment-right+down-n2-seed0"
+
+
+class TestInterruption:
+    ASKED: tuple = (list(NAMES), 700)
+
+    def test_the_same_call_goes_on(self, bundle: Bundle, tmp_path: Path) -> None:
+        augment_folder(bundle, *self.ASKED, tmp_path / "whole")
+        notes = tmp_path / ".out.partial" / PROGRESS
+        threading.Thread(target=when_noted, args=(notes, 4, interrupt), daemon=True).start()
+        with pytest.raises(Interrupted, match=r"SIGINT after [1-9][\d,]* images.*same command"):
+            augment_folder(bundle, *self.ASKED, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        assert noted(notes) >= 4
+        augment_folder(bundle, *self.ASKED, tmp_path / "out")
+        assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+        assert not notes.parent.exists()
+
+    def test_another_call_starts_over(self, bundle: Bundle, tmp_path: Path) -> None:
+        notes = tmp_path / ".out.partial" / PROGRESS
+        threading.Thread(target=when_noted, args=(notes, 2, interrupt), daemon=True).start()
+        with pytest.raises(Interrupted):
+            augment_folder(bundle, *self.ASKED, tmp_path / "out")
+        augment_folder(bundle, "right", 5, tmp_path / "out", seed=1)
+        augment_folder(bundle, "right", 5, tmp_path / "whole", seed=1)
+        assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("more", [(), ("--no-filter",), ("--format", "npz")])
+    def test_a_killed_command_goes_on(
+        self, bundle: Bundle, tmp_path: Path, more: tuple[str, ...]
+    ) -> None:
+        words = ("--class", "down", "--class", "right", "--n", "6000", *more)
+        whole = run_command(bundle.path, tmp_path, *words, "--out", "whole")
+        assert whole.returncode == 0, whole.stderr
+        begun = start_command(bundle.path, tmp_path, *words, "--out", "out")
+        notes = tmp_path / ".out.partial" / PROGRESS
+        when_noted(notes, 6, begun.kill)
+        assert begun.wait() == -signal.SIGKILL
+        files = list(notes.parent.rglob("*.png"))
+        done = run_command(bundle.path, tmp_path, *words, "--out", "out")
+        assert done.returncode == 0, done.stderr
+        assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+        assert (len(files) > 1000) == (more[:1] != ("--format",))
+        assert not notes.parent.exists()
+
+
+def noted(notes: Path) -> int:
+    return len(notes.read_text().splitlines()) - 1 if notes.exists() else 0
+
+
+def when_noted(notes: Path, chunks: int, act: object) -> None:
+    """Call `act` once so many chunks are done."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        if noted(notes) >= chunks:
+            act()
+            return
+        time.sleep(0.001)
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def start_command(model: Path, folder: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "augan_cli", "augment", "--model", str(model), *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True)
+
+
+def run_command(model: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    begun = start_command(model, folder, *words)
+    stdout, stderr = begun.communicate(timeout=300)
+    return subprocess.CompletedProcess(begun.args, begun.returncode, stdout, stderr)
+
+
+def test_a_saved_bundle_gives_the_same(bundle: Bundle, tmp_path: Path) -> None:
+    file = save_bundle(replace(bundle), tmp_path / "bundle.augan")
+    augment_folder(load_bundle(file), "right", 9, tmp_path / "a", method="interpolate")
+    augment_folder(bundle, "right", 9, tmp_path / "b", method="interpolate")
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_the_benchmark_of_yields_counts_every_candidate(bundle: Bundle, tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    yields.main([str(bundle.path), "--seeds", "1", "--each", "50", "--json", str(file)])
+    rows = json.loads(file.read_text())
+    assert [row["method"] for row in rows] == ["sample", "interpolate"]
+    for row in rows:
+        assert sum(row[reason] for reason in (KEPT, *REASONS)) == pytest.approx(1)
+        assert row["least_class"] <= row[KEPT] <= row["most_class"]
+        assert row["accuracy_all"] > 0.5  # by chance a third

@@ -1,0 +1,217 @@
+"""What the filters say of candidates whose faults are known, and the yield that comes of it."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from augan.augment import filters, interpolation
+from augan.augment.filters import COPY, DISAGREES, KEPT, REPEATS, UNCHECKED, Memory, Neighbours
+from augan.augment.interpolation import NEIGHBOURS, Interpolation
+from augan.augment.reference import Reference
+from augan.augment.yields import LEAST, WINDOW, Yield
+from augan.exceptions import DataError, Refused
+
+
+def points(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)[:, None]
+
+
+class TestLimits:
+    def test_agreement_is_the_probability_of_the_class(self) -> None:
+        logits = np.log([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+        np.testing.assert_allclose(filters.agreement(logits, 1), [0.2, 0.3])
+        assert filters.disagrees(logits, 0).tolist() == [False, True]
+        assert filters.agreement(np.array([[900.0, 0.0]]), 0).tolist() == [1.0]  # no overflow
+
+    def test_the_lowest_score_is_as_far_again_below_the_median_as_one_real_in_a_hundred(
+        self,
+    ) -> None:
+        scores = np.random.default_rng(0).permutation(1001) / 1000
+        assert filters.lowest(scores) == pytest.approx(0.5 - 2 * 0.49)
+        assert filters.lowest(scores[:99]) == -np.inf  # too few to know the hundredth
+
+    def test_large_squares_shrink_by_means(self) -> None:
+        scaled = np.zeros((1, 64, 64, 1), np.float32)
+        scaled[0, :2, :2, 0] = [[0, 1], [1, 0]]
+        vector = filters.comparable(scaled)
+        assert vector.shape == (1, 32 * 32)
+        assert vector[0, 0] == 0.5
+        assert vector[0, 1:].max() == 0
+        assert filters.comparable(np.zeros((2, 8, 8, 3), np.float32)).shape == (2, 192)
+
+
+class TestNeighbours:
+    def test_the_nearest_and_its_distance(self) -> None:
+        real = np.array([[0, 0], [3, 4], [-1, 0]], np.float32)
+        distance, place = Neighbours(real).nearest(np.array([[0.6, 0.8], [-1, 0]], np.float32))
+        assert place.tolist() == [0, 2]
+        np.testing.assert_allclose(distance, [np.sqrt(0.5), 0])
+
+    def test_the_limit_is_the_first_percentile_of_real_distances(self) -> None:
+        # Gaps of 1, 2, 3, ... between neighbours: the nearest of point i is i away.
+        real = points(*np.cumsum(np.arange(61)))
+        distances = np.r_[1, np.arange(1, 61)]
+        assert Neighbours(real).limit() == pytest.approx(np.quantile(distances, 0.01))
+
+    def test_copies_in_the_training_set_do_not_lower_the_limit(self) -> None:
+        real = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+        copied = Neighbours(np.repeat(real, 3, axis=0)).limit()
+        assert copied > 0
+        assert copied == pytest.approx(Neighbours(real).limit(), rel=1e-5)
+
+    def test_a_lonely_image_has_no_limit(self) -> None:
+        assert Neighbours(points(1, 1, 1)).limit() == 0
+
+    def test_small_distances_far_from_the_origin_are_exact(self) -> None:
+        rng = np.random.default_rng(0)
+        real = (1 + rng.normal(size=(300, 500)) / 100).astype(np.float32)
+        distance, place = Neighbours(real).nearest(real[::7] + np.float32(1e-3))
+        assert place.tolist() == list(range(0, 300, 7))
+        np.testing.assert_allclose(distance, 1e-3, rtol=1e-3)
+
+
+class TestReference:
+    def test_unlabelled_images_were_seen_too(self) -> None:
+        pixels = np.arange(6)[:, None, None, None] * np.ones((6, 8, 8, 1), np.uint8)
+        names, fit, held_out = tuple("abcdef"), np.array([0, 1, 2, 3]), np.array([4, 5])
+        labels = np.array([0, 1, 0, 1, 0, 1])
+        alone = Reference(pixels, labels, names, fit, held_out)
+        seen, called = alone.seen(1)
+        assert (seen[:, 0, 0, 0].tolist(), called) == ([1, 3], ["b", "d"])
+        both = Reference(pixels, labels, names, fit, held_out, pixels[:2] + 100, ("x", "y"))
+        seen, called = both.seen(1)
+        assert (seen[:, 0, 0, 0].tolist(), called) == ([1, 3, 100, 101], ["b", "d", "x", "y"])
+        unseen, of = both.unseen()
+        assert (unseen[:, 0, 0, 0].tolist(), of.tolist()) == ([4, 5], [0, 1])
+
+
+class TestMemory:
+    def test_the_first_of_each_kind_is_kept(self) -> None:
+        memory = Memory(0.5)
+        first = points(0.0, 0.4, 0.8, 5.0)
+        # 0.8 is near 0.4 only, which is not kept itself.
+        assert memory.repeats(first, np.ones(4, bool)).tolist() == [False, True, False, False]
+        memory.remember(first[[0, 2, 3]])
+        again = memory.repeats(points(5.3, 7.0, -0.4), np.ones(3, bool))
+        assert again.tolist() == [True, False, True]
+
+    def test_what_failed_before_is_not_repeated(self) -> None:
+        memory = Memory(0.5)
+        assert memory.repeats(points(0, 0, 0), np.array([False, True, True])).tolist() == [
+            False,
+            False,
+            True,
+        ]
+
+    @given(
+        values=st.lists(st.integers(0, 60), min_size=1, max_size=60),
+        cut=st.integers(0, 60),
+    )
+    def test_blocks_do_not_matter(self, values: list[int], cut: int) -> None:
+        x = points(*values) / 10
+        whole, parts = Memory(0.25), Memory(0.25)
+        expected = whole.repeats(x, np.ones(len(x), bool))
+        found = []
+        for part in (x[:cut], x[cut:]):
+            repeated = parts.repeats(part, np.ones(len(part), bool))
+            parts.remember(part[~repeated])
+            found += repeated.tolist()
+        assert found == expected.tolist()
+        kept = np.sort(x[~expected, 0])
+        assert (np.diff(kept) > 0.25).all()
+
+
+class TestInterpolation:
+    noise = np.random.default_rng(1).normal(size=(40, 6)).astype(np.float32)
+    labels = np.arange(40) % 3
+
+    def test_each_code_lies_between_two_near_ones_of_the_class(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(interpolation, "PERTURBATION", 0.0)
+        codes = Interpolation(self.noise, self.labels, [str(i) for i in range(40)])
+        drawn = codes.draw(1, 200, seed=5, number=0)
+        of_class = np.flatnonzero(self.labels == 1)
+        partners = set()
+        for noise, (a, b) in zip(drawn.noise, drawn.sources):
+            first, second = self.noise[int(a)], self.noise[int(b)]
+            assert {int(a), int(b)} <= set(of_class.tolist())
+            gaps = np.linalg.norm(self.noise[of_class] - first, axis=1)
+            near = of_class[np.argsort(gaps)[1 : NEIGHBOURS + 1]]
+            assert int(b) in near
+            share = np.dot(noise - first, second - first) / np.dot(second - first, second - first)
+            assert 0 <= share <= 1
+            np.testing.assert_allclose(noise, first + share * (second - first), atol=1e-5)
+            partners.add((a, b))
+        assert len(partners) > 40
+
+    def test_codes_lie_a_little_beside_the_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        codes = Interpolation(self.noise, self.labels, [""] * 40)
+        beside = codes.draw(1, 500, seed=5, number=0).noise
+        monkeypatch.setattr(interpolation, "PERTURBATION", 0.0)
+        apart = beside - codes.draw(1, 500, seed=5, number=0).noise
+        assert apart.std() == pytest.approx(0.6, rel=0.05)
+
+    def test_a_draw_depends_on_seed_class_and_number(self) -> None:
+        codes = Interpolation(self.noise, self.labels, [""] * 40)
+        first = codes.draw(1, 8, seed=5, number=0).noise
+        np.testing.assert_array_equal(codes.draw(1, 8, seed=5, number=0).noise, first)
+        for index, seed, number in ((2, 5, 0), (1, 6, 0), (1, 5, 1)):
+            assert not np.array_equal(codes.draw(index, 8, seed, number).noise, first)
+
+    def test_one_image_has_no_neighbour(self) -> None:
+        codes = Interpolation(self.noise[:1], np.array([0]), ["a"])
+        with pytest.raises(DataError, match="at least 2"):
+            codes.draw(0, 8, seed=0, number=0)
+
+
+class TestYield:
+    def test_what_became_of_each(self) -> None:
+        found = Yield("shirt", 3, 10)
+        found.count([KEPT, DISAGREES, COPY, KEPT, COPY, KEPT])
+        assert (found.generated, found.kept) == (6, 3)
+        assert {reason: n for reason, n in found.rejected.items() if n} == {DISAGREES: 1, COPY: 2}
+        assert found.to_dict()["rejected"][REPEATS] == 0
+
+    def test_unchecked_ones_are_kept(self) -> None:
+        found = Yield("shirt", 3, 10)
+        found.count([UNCHECKED] * 3)
+        found.check([UNCHECKED] * 3)
+        assert found.kept == 3
+
+    @pytest.mark.parametrize(
+        ("reason", "words"),
+        [(DISAGREES, "another class"), (COPY, "fewer steps"), (REPEATS, "ask for fewer")],
+    )
+    def test_too_few_are_refused_with_the_reason_and_a_remedy(
+        self, reason: str, words: str
+    ) -> None:
+        passed = int(LEAST * 1000)
+        Yield("shirt", 9, 100).check([KEPT] * passed + [reason] * (1000 - passed))
+        with pytest.raises(Refused, match=rf"'shirt'.*{passed - 1} of 1,000.*{words}.*no-filter"):
+            Yield("shirt", 9, 100).check([KEPT] * (passed - 1) + [reason] * (1001 - passed))
+
+    @pytest.mark.parametrize(("num_classes", "least"), [(2, 750), (10, 150), (1000, 50)])
+    def test_what_comes_out_right_by_chance_is_refused(self, num_classes: int, least: int) -> None:
+        def chunk(right: int) -> list[str]:
+            return [KEPT] * right + [DISAGREES] * (1000 - right)
+
+        Yield("shirt", 9, num_classes).check(chunk(least))
+        with pytest.raises(Refused, match="another class"):
+            Yield("shirt", 9, num_classes).check(chunk(least - 1))
+
+    def test_the_refusal_says_how_good_the_classifier_is(self) -> None:
+        with pytest.raises(
+            Refused, match=r"the classifier \(right on 93 % of held-out real ones\)"
+        ):
+            Yield("shirt", 9, 10, accuracy=0.93).check([DISAGREES] * 256)
+
+    def test_a_class_that_runs_dry_is_refused_after_a_while(self) -> None:
+        found = Yield("shirt", 9000, 100)
+        for _ in range(50):
+            found.check([KEPT] * 256)
+        for _ in range(WINDOW // 256 - 1):
+            found.check([REPEATS] * 256)
+        with pytest.raises(Refused, match="repeat others"):
+            found.check([REPEATS] * 256)
