@@ -28,13 +28,31 @@ def _light(library: Any) -> list:
     return [library.RandomBrightnessContrast(brightness_limit=0.15, contrast_limit=0.15, p=1.0)]
 
 
+def _strong(library: Any) -> list:
+    move = library.Affine(
+        translate_percent=(-0.2, 0.2), scale=(0.8, 1.2), rotate=(-20, 20), shear=(-10, 10), p=1.0
+    )
+    light = library.RandomBrightnessContrast(brightness_limit=0.3, contrast_limit=0.3, p=1.0)
+    hole = library.CoarseDropout(
+        num_holes_range=(1, 1), hole_height_range=(0.2, 0.4), hole_width_range=(0.2, 0.4), p=1.0
+    )
+    return [move, light, hole]
+
+
 POLICIES: dict[str, tuple[Callable[[Any], list], ...]] = {
     "none": (),
     "shift": (_shift,),
     "flip": (_flip,),
     "shift-flip": (_shift, _flip),
     "shift-flip-light": (_shift, _flip, _light),
+    "strong": (_strong,),
+    "strong-flip": (_strong, _flip),
 }
+
+
+def stronger(name: str) -> str:
+    """Return the policy that hides and distorts more than `name`, and flips where that does."""
+    return "strong-flip" if "flip" in name else "strong"
 
 
 def classic_policy(name: str, seed: int = 0) -> Transform:
