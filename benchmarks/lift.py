@@ -30,7 +30,8 @@ from augan.augment.judging.bootstrap import Resampled
 from augan.augment.judging.classifiers import forest, logistic
 from augan.augment.judging.draws import Draw, Pool, Recipe, make_draw
 from augan.augment.judging.lessons import Classifier
-from augan.augment.judging.synthetic import GAN_ARM, GAN_ARMS, GanArm
+from augan.augment.judging.samplers import GAN_ARM, GAN_ARMS
+from augan.augment.judging.synthetic import GanArm
 from augan.augment.judging.trial import Trial, figures, usual_policy
 from augan.data.dataset import Dataset
 from augan.data.loading import load_dataset

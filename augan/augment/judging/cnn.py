@@ -1,7 +1,7 @@
 """The convolutional judge: a small network of the kind that a bundle carries.
 
-Every arm trains it for equally many updates of equally many labelled images. Images are augmented
-anew each time that they are drawn.
+Every arm trains it for equally many updates of equally many labelled images. They are drawn and
+augmented ahead, and each result is seen `VIEWS` times: augmenting costs as much as learning.
 
 References
 ----------
@@ -10,6 +10,7 @@ Kurakin, Zhang, Raffel (2020), FixMatch: simplifying semi-supervised learning wi
 confidence.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,9 +25,10 @@ from augan.seeding import child_rng, child_seed
 
 STEPS = 1500
 BATCH = 64
-WIDTH = 32
+WIDTH = 24
 RATE = 1e-3
 MIXUP = 0.2  # alpha of the beta law that mixup draws its shares from
+VIEWS = 4  # times that an augmented image is seen
 SURE = 0.95  # probability from which FixMatch believes the network
 _STEPS_A_CALL = 25  # in one graph call
 _CHUNK = 1024  # images that are float32 at once
@@ -64,7 +66,7 @@ class CnnClassifier:
             shape, num_classes=lesson.num_classes, width=self.width, seed=child_seed(seed, "cnn")
         )
         update = _Update(network, self.steps, lesson.unlabelled is not None)
-        batches = _Batches(lesson, self._scale, seed)
+        batches = _Batches(lesson, self._scale, self.steps, seed)
         for start in range(0, self.steps, _STEPS_A_CALL):
             update.take(batches.next(min(_STEPS_A_CALL, self.steps - start)))
         infer = Inference(lambda images: tf.nn.softmax(network(images, training=False)), shape)
@@ -82,27 +84,33 @@ class CnnClassifier:
 class _Batches:
     """Draws the batches of a lesson, several steps at once."""
 
-    def __init__(self, lesson: Lesson, scale: Callable, seed: int) -> None:
-        self._lesson, self._scale = lesson, scale
+    def __init__(self, lesson: Lesson, scale: Callable, steps: int, seed: int) -> None:
+        self._scale, self._mixup = scale, lesson.mixup
         self._rng = child_rng(seed, "batches")
-        self._augment = classic_policy(lesson.policy, child_seed(seed, "policy"))
-        self._one_hot = np.eye(lesson.num_classes, dtype=np.float32)
-        strong = stronger(lesson.policy)
-        self._strong = classic_policy(strong, child_seed(seed, "strong"))
+        size = math.ceil(steps * BATCH / VIEWS)
+        rows = self._rng.choice(len(lesson.labels), size, p=lesson.shares)
+        augment = classic_policy(lesson.policy, child_seed(seed, "policy"))
+        self._images = augment(lesson.images[rows])
+        self._labels = np.eye(lesson.num_classes, dtype=np.float32)[lesson.labels[rows]]
+        self._weights = lesson.weights[rows].astype(np.float32)
+        self._pairs: list[np.ndarray] = []
+        if lesson.unlabelled is not None:
+            some = lesson.unlabelled[self._rng.integers(len(lesson.unlabelled), size=size)]
+            strong = classic_policy(stronger(lesson.policy), child_seed(seed, "strong"))
+            self._pairs = [augment(some), strong(some)]
+        self._order = np.concatenate([self._rng.permutation(size) for _ in range(VIEWS)])
+        self._taken = 0
 
     def next(self, steps: int) -> list[np.ndarray]:
         """Return images `[T, B, S, S, C]`, soft labels `[T, B, K]`, weights `[T, B]`; with
         unlabelled images also these twice, weakly and strongly augmented."""
-        lesson, count = self._lesson, steps * BATCH
-        rows = self._rng.choice(len(lesson.labels), count, p=lesson.shares)
-        images = self._scale(self._augment(lesson.images[rows]))
-        labels, weights = self._one_hot[lesson.labels[rows]], lesson.weights[rows]
-        if lesson.mixup:
+        rows = self._order[self._taken : self._taken + steps * BATCH]
+        self._taken += len(rows)
+        images, labels = self._scale(self._images[rows]), self._labels[rows]
+        if self._mixup:
             images, labels = self._mixed(images, labels)
-        parts = [images, labels, weights.astype(np.float32)]
-        if lesson.unlabelled is not None:
-            some = lesson.unlabelled[self._rng.integers(len(lesson.unlabelled), size=count)]
-            parts += [self._scale(self._augment(some)), self._scale(self._strong(some))]
+        parts = [images, labels, self._weights[rows]]
+        parts += [self._scale(some[rows]) for some in self._pairs]
         return [part.reshape((steps, BATCH, *part.shape[1:])) for part in parts]
 
     def _mixed(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

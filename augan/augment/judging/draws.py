@@ -118,15 +118,11 @@ def make_draw(pool: Pool, recipe: Recipe, seed: int, number: int) -> Draw:
     ConfigError, DataError
         The recipe does not fit the pool.
     """
-    rng = child_rng(seed, "lift", "draw", number)
-    chosen = [
-        rng.permutation(np.flatnonzero(pool.labels == label))[:count]
-        for label, count in enumerate(recipe.counts(pool))
-    ]
-    rows = np.sort(np.concatenate(chosen))
+    rows = rows_of(pool, recipe, seed, number)
     parts = [] if pool.unlabelled is None else [np.asarray(pool.unlabelled)]
     if recipe.rest_unlabelled:
-        rest = rng.permutation(np.setdiff1d(np.arange(len(pool.labels)), rows))
+        rest = np.setdiff1d(np.arange(len(pool.labels)), rows)
+        rest = child_rng(seed, "lift", "rest", number).permutation(rest)
         parts.append(pool.images[np.sort(rest[: recipe.most_unlabelled])])
     unlabelled = np.concatenate(parts) if sum(map(len, parts)) else None
     return Draw(
@@ -138,6 +134,16 @@ def make_draw(pool: Pool, recipe: Recipe, seed: int, number: int) -> Draw:
         num_classes=len(pool.class_names),
         unlabelled=unlabelled,
     )
+
+
+def rows_of(pool: Pool, recipe: Recipe, seed: int, number: int) -> np.ndarray:
+    """Return the rows of the pool that have labels in draw `number`, sorted."""
+    rng = child_rng(seed, "lift", "draw", number)
+    chosen = [
+        rng.permutation(np.flatnonzero(pool.labels == label))[:count]
+        for label, count in enumerate(recipe.counts(pool))
+    ]
+    return np.sort(np.concatenate(chosen))
 
 
 def class_number(name: str, class_names: tuple[str, ...]) -> int:

@@ -1,8 +1,4 @@
-"""The GAN arm: whatever has `fit_resample`, and how its images are added.
-
-`GAN_ARM` is the one place that says which sampler is judged unless the caller says otherwise; it is
-declared before any result is seen. Others that are worth a comparison stand in `GAN_ARMS`.
-"""
+"""The GAN arm: whatever has `fit_resample`, and how its images are used."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +8,6 @@ import numpy as np
 
 from augan.augment.judging.draws import Draw
 from augan.exceptions import DataError
-from augan.seeding import child_seed
-
-EACH = 500  # images made of every class where none is rarer than another
 
 
 class Resampler(Protocol):
@@ -47,33 +40,6 @@ class GanArm:
     make: Callable[[Draw], Resampler]
     share: float = 0.5
     base: str = "oversampling"
-
-
-def gan_over_sampler(steps: int | None = None) -> GanArm:
-    """Return the arm of `GANOverSampler`: a conditional GAN trained on the draw's labels.
-
-    Classes that are rarer than the largest are filled up to it; where all have as many, 500 images
-    of each are made.
-    """
-
-    def make(draw: Draw) -> Resampler:
-        from augan.augment.oversampler import GANOverSampler
-
-        counts = np.bincount(draw.labels, minlength=draw.num_classes)
-        wanted: Any = "auto"
-        if counts.min() == counts.max():
-            wanted = {label: int(count) + EACH for label, count in enumerate(counts)}
-        return GANOverSampler(
-            sampling_strategy=wanted, steps=steps, random_state=child_seed(draw.seed, "gan")
-        )
-
-    return GanArm("gan-over-sampler", make)
-
-
-GAN_ARMS: dict[str, Callable[[int | None], GanArm]] = {"gan-over-sampler": gan_over_sampler}
-"""Name -> function of the updates of the GAN (None: its default) that returns the arm."""
-
-GAN_ARM = "gan-over-sampler"
 
 
 def synthetic_images(arm: GanArm, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
