@@ -1,10 +1,11 @@
 """Is the difference between arms more than luck? Resampling of draws and test images at once.
 
 The accuracy of few labels varies with the labels (draws) and with the images that it is measured
-on, so both are drawn anew in every resample: the pigeonhole bootstrap, which is never narrower than
-the truth allows. Arms are compared on the same draws and images. A handful of draws tells less
-about their spread than a bootstrap of them believes, therefore their deviations are widened to what
-Student's t law with one degree of freedom less than draws asks for.
+on, so both are drawn anew in every resample, and the deviations of both add up. That counts the
+chance of single predictions, which is in both, twice: it is never narrower than the truth allows.
+Arms are compared on the same draws and images. A handful of draws tells less about their spread
+than a bootstrap of them believes, therefore their deviations are widened to what Student's t law
+with one degree of freedom less than draws asks for.
 
 A lift is claimed over the best rival, and which rival is best is itself chance. Here it must be
 more than luck over *every* rival: the interval reaches down to the lowest bound of all. Such an
@@ -12,9 +13,9 @@ intersection-union test keeps the level of each comparison, however many rivals 
 
 References
 ----------
-Owen (2007), The pigeonhole bootstrap. Davison, Hinkley (1997), Bootstrap methods and their
-application, section 2.8. Berger (1982), Multiparameter hypothesis testing and acceptance sampling
-(intersection-union tests).
+Owen (2007), The pigeonhole bootstrap, which counts the chance of single predictions three times.
+Davison, Hinkley (1997), Bootstrap methods and their application, section 2.8. Berger (1982),
+Multiparameter hypothesis testing and acceptance sampling (intersection-union tests).
 """
 
 import math
@@ -73,7 +74,7 @@ class Resampled:
     Parameters
     ----------
     right : mapping of str to ndarray of bool [D, n]
-        Arm -> whether each test image was recognised, in each draw.
+        Arm -> whether each test image was recognised, in each of 2 or more draws.
     labels : ndarray of int [n]
         Classes of the test images.
     rng : numpy Generator
@@ -87,24 +88,24 @@ class Resampled:
         rng: np.random.Generator,
         resamples: int = RESAMPLES,
     ) -> None:
-        stacked = np.stack(list(right.values()), axis=-1).astype(np.float32)  # [D, n, A]
-        draws = len(stacked)
-        if draws < LEAST_DRAWS:
-            raise ValueError(f"{draws} draw is too few to say how much draws differ")
         self._place = {name: place for place, name in enumerate(right)}
-        self.by_draw = _by_class(stacked, labels, [None] * len(np.unique(labels)))[0]
-        self.values = self.by_draw.mean(axis=0)
-        widened = 1 + _widening(draws) * (
-            rng.multinomial(draws, [1 / draws] * draws, resamples) - 1
-        )
-        parts = []
-        most = max(1, _CELLS // max(1, stacked.shape[1]))
-        for start in range(0, resamples, most):
-            some = widened[start : start + most]
-            weights = [_image_weights(labels == c, len(some), rng) for c in np.unique(labels)]
-            measured = _by_class(stacked, labels, weights)  # [B, D, A]
-            parts.append(np.einsum("bd,bda->ba", some, measured) / draws)
-        self._resampled = np.concatenate(parts)
+        _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        shares = 1.0 / (len(counts) * counts[classes])  # of each test image in the figure
+        of_draws = np.stack([shares @ one.T for one in right.values()], axis=1)  # [D, A]
+        of_images = np.stack([one.mean(axis=0) for one in right.values()], axis=1)  # [n, A]
+        draws = len(of_draws)
+        self.values = of_draws.mean(axis=0)
+        times = rng.multinomial(draws, [1 / draws] * draws, resamples)
+        self._resampled = self.values + _widening(draws) / draws * ((times - 1) @ of_draws)
+        for place, n in enumerate(counts.tolist()):
+            of_class = of_images[classes == place]
+            # In few images there is less spread than in those that they come from.
+            factor = math.sqrt(n / max(1, n - 1)) / (n * len(counts))
+            most = max(1, _CELLS // n)
+            for start in range(0, resamples, most):
+                part = slice(start, min(start + most, resamples))
+                times = rng.multinomial(n, [1 / n] * n, part.stop - start)
+                self._resampled[part] += factor * ((times - 1) @ of_class)
 
     def difference(self, one: str, other: str) -> Interval:
         """Return how much better `one` is than `other`."""
@@ -122,26 +123,6 @@ class Resampled:
         high = min(interval.high for interval in over.values())
         value = over[rival].value
         return Lead(rival, Interval(value, low, max(value, high)), over)
-
-
-def _by_class(
-    right: np.ndarray, labels: np.ndarray, weights: Sequence[np.ndarray | None]
-) -> np.ndarray:
-    """Return the mean recall of the classes `[B, D, A]`; weights are one `[B, n_c]` a class."""
-    draws, _, arms = right.shape
-    total: np.ndarray | float = 0.0
-    for label, weight in zip(np.unique(labels), weights):
-        of_class = np.moveaxis(right[:, labels == label], 1, 0).reshape(-1, draws * arms)
-        n = len(of_class)
-        total = total + (of_class.mean(axis=0)[None] if weight is None else weight @ of_class / n)
-    return np.asarray(total).reshape(-1, draws, arms) / len(np.unique(labels))
-
-
-def _image_weights(of_class: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each test image of a class is drawn, float32 `[B, n_c]`, classes kept as large."""
-    n = int(of_class.sum())
-    times = rng.multinomial(n, [1 / n] * n, resamples).astype(np.float32)
-    return 1 + math.sqrt(n / max(1, n - 1)) * (times - 1)
 
 
 def _widening(draws: int) -> float:
