@@ -2,6 +2,7 @@
 
     python -m benchmarks.lift imbalanced --draws 20 --split dev --json lift.json
     python -m benchmarks.lift few-labels --draws 20 --split dev --json lift.json
+    python -m benchmarks.lift controls --json controls.json
 
 `imbalanced`: three classes of Fashion-MNIST (pullover, coat, bag) have 20 labels, the others 300.
 `few-labels`: 20 labels of each class, and 10,000 images without. Of another data set, `--rare` and
@@ -38,7 +39,18 @@ from augan.data.loading import load_dataset
 from augan.data.preprocessing import Preprocessing, prepare
 from augan.exceptions import AuganError, DataError
 from augan.seeding import child_rng
-from benchmarks.harness import Results, Row, Task, add_arguments, digest, run, span, write_json
+from benchmarks import lift_controls
+from benchmarks.harness import (
+    RESULTS,
+    Results,
+    Row,
+    Task,
+    add_arguments,
+    digest,
+    run,
+    span,
+    write_json,
+)
 
 NAME = "lift"
 PROTOCOLS = {
@@ -346,6 +358,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True)
     _add_protocol(commands, "imbalanced", "three classes are rare")
     _add_protocol(commands, "few-labels", "20 labels of each class, 10,000 images without")
+    controls = commands.add_parser(
+        "controls", help="how often a lift is claimed where there is none"
+    )
+    controls.add_argument("--runs", type=int, default=lift_controls.RUNS, help="of each control")
+    controls.add_argument("--json", type=Path, required=True, metavar="FILE")
+    controls.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
+    controls.set_defaults(run=lift_controls.compare)
     arguments = parser.parse_args(argv)
     try:
         arguments.run(arguments)

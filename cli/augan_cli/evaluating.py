@@ -58,74 +58,88 @@ def evaluate_detection(
     show(evaluation_lines(judgement), judgement.to_dict(), as_json)
 
 
+Data = Annotated[
+    str, typer.Argument(help="Folder with train/ and test/; or one folder and --test-size.")
+]
+Labels = Annotated[int | None, typer.Option(help="Labels of each class in a draw; default: all.")]
 Rare = Annotated[
     list[str] | None,
     typer.Option("--rare", help="CLASS=N, labels of a class in place of --labels; repeatable."),
+]
+Rest = Annotated[
+    bool,
+    typer.Option(
+        "--rest-unlabeled", "--rest-unlabelled", help="Keep other images, without labels."
+    ),
+]
+TestSize = Annotated[
+    float | None, typer.Option(help="Share of each class to test on, where there is no test/.")
+]
+Classifier = Annotated[str, typer.Option(help="cnn, logistic or forest.")]
+Draws = Annotated[int, typer.Option(help="How often labels and seeds are drawn anew.")]
+Arms = Annotated[
+    str | None, typer.Option(help="Arms without a GAN, comma between them; default: all that fit.")
+]
+Settings = Annotated[
+    Path | None,
+    typer.Option("--model", help="Run whose settings the GAN takes; its weights are not used."),
+]
+Select = Annotated[
+    bool, typer.Option("--select", help="Choose GAN and share inside each draw, 0 included.")
+]
+Share = Annotated[
+    float | None, typer.Option(help="Synthetic share of what is drawn of a class; 0 to 1.")
+]
+Policy = Annotated[str | None, typer.Option(help="Classic augmentation of all arms but the first.")]
+Steps = Annotated[int | None, typer.Option(help="Updates of the classifier cnn.")]
+GanSteps = Annotated[int | None, typer.Option(help="Updates of the GAN.")]
+Drop = Annotated[
+    bool, typer.Option("--drop-duplicates", help="Leave out test images that were seen.")
+]
+Require = Annotated[
+    bool, typer.Option("--require-lift", help="Exit with 1 unless a lift is found.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+LiftOut = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder to write, or to go on in; default: runs/lift-..."),
 ]
 
 
 @evaluate.command("lift")
 @with_debug
 def evaluate_lift(
-    data: Annotated[
-        str, typer.Argument(help="Folder with train/ and test/; or one folder and --test-size.")
-    ],
-    labels: Annotated[
-        int | None, typer.Option(help="Labels of each class in a draw; default: all.")
-    ] = None,
+    data: Data,
+    labels: Labels = None,
     rare: Rare = None,
-    rest_unlabelled: Annotated[
-        bool,
-        typer.Option(
-            "--rest-unlabeled", "--rest-unlabelled", help="Keep other images, without labels."
-        ),
-    ] = False,
-    test_size: Annotated[
-        float | None, typer.Option(help="Share of each class to test on, without test/.")
-    ] = None,
-    classifier: Annotated[str, typer.Option(help="cnn, logistic or forest.")] = "cnn",
-    draws: Annotated[int, typer.Option(help="How often labels and seeds are drawn anew.")] = 20,
-    arms: Annotated[
-        str | None, typer.Option(help="Arms without a GAN, comma between them; default: all.")
-    ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Run whose settings the GAN takes; its weights are not.")
-    ] = None,
-    select: Annotated[
-        bool, typer.Option("--select", help="Choose GAN and share inside each draw, 0 included.")
-    ] = False,
-    share: Annotated[
-        float | None, typer.Option(help="Synthetic share of what is drawn of a class; 0 to 1.")
-    ] = None,
-    policy: Annotated[
-        str | None, typer.Option(help="Classic augmentation of all arms but the first.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Updates of the classifier cnn.")] = None,
-    gan_steps: Annotated[int | None, typer.Option(help="Updates of the GAN.")] = None,
-    drop_duplicates: Annotated[
-        bool, typer.Option("--drop-duplicates", help="Leave out test images that were seen.")
-    ] = False,
-    require_lift: Annotated[
-        bool, typer.Option("--require-lift", help="Exit with 1 unless a lift is found.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder to write, or to go on in; default: runs/lift-...")
-    ] = None,
+    rest_unlabelled: Rest = False,
+    test_size: TestSize = None,
+    classifier: Classifier = "cnn",
+    draws: Draws = 20,
+    arms: Arms = None,
+    model: Settings = None,
+    select: Select = False,
+    share: Share = None,
+    policy: Policy = None,
+    steps: Steps = None,
+    gan_steps: GanSteps = None,
+    drop_duplicates: Drop = False,
+    require_lift: Require = False,
+    seed: Seed = 0,
+    out: LiftOut = None,
     as_json: Json = False,
 ) -> None:
     """Find out on real held-out images whether synthetic ones lift a classifier.
 
-    Labels are drawn anew again and again; in each draw a GAN learns from these labels alone, and a
-    classifier is trained with its images and with all that can be done without them. What is
-    finished is kept: the same command goes on. The exit code is 0, or 2 after an error; with
-    --require-lift, 1 where there is no evidence of benefit.
+    In each draw of labels, a GAN learns from these alone, and a classifier is trained with its
+    images and with all that can be done without. The same command goes on where it was stopped.
+    The exit code is 0, or 2 after an error; with --require-lift, 1 without evidence of benefit.
     """
     from augan_cli.lifting import run_lift
 
     options: dict[str, Any] = {"labels": labels, "rest_unlabelled": rest_unlabelled}
-    options |= {"test_size": test_size, "classifier": classifier, "draws": draws}
+    options |= {"test_size": test_size, "classifier": classifier, "draws": draws, "seed": seed}
     options |= {"select": select, "share": share, "policy": policy, "steps": steps}
-    options |= {"gan_steps": gan_steps, "drop_duplicates": drop_duplicates, "seed": seed}
+    options |= {"gan_steps": gan_steps, "drop_duplicates": drop_duplicates}
     if not run_lift(data, rare or [], arms, model, out, options, as_json) and require_lift:
         raise typer.Exit(1)
