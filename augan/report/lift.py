@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augan.augment.judging.evaluation import GALLERY
+from augan.augment.judging.gallery import GALLERY
 from augan.augment.judging.lift import Lift, points
 from augan.bundle.content import current_versions
 from augan.report.layout import data_uri, head, section, settings, table, write_page

@@ -13,24 +13,22 @@ from augan.augment.classic import POLICIES
 from augan.augment.judging.arms import ABLATION, ARMS, GAN
 from augan.augment.judging.bootstrap import LEAST_DRAWS
 from augan.augment.judging.classifiers import forest, logistic
-from augan.augment.judging.draws import Draw, Recipe, rows_of
+from augan.augment.judging.draws import Draw, Recipe
+from augan.augment.judging.gallery import GALLERY, write_gallery, writing
 from augan.augment.judging.journal import Journal
-from augan.augment.judging.leakage import Leakage, find_leakage
+from augan.augment.judging.leakage import Leakage
 from augan.augment.judging.lessons import Classifier
 from augan.augment.judging.lift import SHOWN_TWINS, Lift, Made, Question, conclude, run_draws
-from augan.augment.judging.material import Material, read_material
+from augan.augment.judging.material import Material, guard, read_material
 from augan.augment.judging.samplers import GAN_ARM, GAN_ARMS
 from augan.augment.judging.synthetic import GanArm
 from augan.augment.judging.trial import Trial, usual_policy
 from augan.config import Config
-from augan.data.images import image_grid, write_png
-from augan.data.stacked import Stacked
-from augan.exceptions import ConfigError, DataError
+from augan.exceptions import ConfigError
 
 CLASSIFIERS = ("cnn", "logistic", "forest")
 DRAWS = 20
-RESULT, GALLERY = "lift.json", "gallery.png"
-SIDE_BY_SIDE = 6  # real and synthetic images of each class in the gallery
+RESULT = "lift.json"
 RUNS = Path("runs")
 
 
@@ -115,7 +113,7 @@ def evaluate_lift(
     recipe = Recipe(labels, dict(rare or {}), rest_unlabelled)
     material = read_material(data, test_size, None if config is None else config.data.size, seed)
     recipe.counts(material.pool)
-    material, leaked, dropped = _guarded(material, recipe, draws, seed, drop_duplicates)
+    material, leaked, dropped = guard(material, recipe, draws, seed, drop_duplicates)
     judge = _classifier(classifier, material, steps)
     arm = gan or GAN_ARMS[GAN_ARM](gan_steps, config)
     arm = arm if share is None else replace(arm, share=share)
@@ -175,32 +173,6 @@ def choose_arms(
             f"a lift is one over something: name at least one arm of {', '.join(fit)}"
         )
     return (*(arm for arm in fit if arm in asked), GAN, ABLATION)
-
-
-def _guarded(
-    material: Material, recipe: Recipe, draws: int, seed: int, drop: bool
-) -> tuple[Material, Leakage, int]:
-    """Refuse or drop test images that were seen; return also what resembles, and how many fell."""
-    pool = material.pool
-    seen: Any = pool.images
-    rows = np.arange(len(pool.images))
-    if not recipe.rest_unlabelled:
-        rows = np.unique(np.concatenate([rows_of(pool, recipe, seed, d) for d in range(draws)]))
-    if pool.unlabelled is not None:
-        seen = Stacked(pool.images, pool.unlabelled)
-        rows = np.concatenate([rows, len(pool.images) + np.arange(len(pool.unlabelled))])
-    leaked = find_leakage(seen, rows, material.test)
-    if not leaked.equal:
-        return material, leaked, 0
-    if not drop:
-        place, row = leaked.equal[0]
-        raise DataError(
-            f"{len(leaked.equal)} of the {len(material.labels)} test images equal images that are "
-            f"trained on (for example {material.test_names[place]} and {material.names[row]}): "
-            "remove them, or leave them out of the test with --drop-duplicates"
-        )
-    material = material.without([place for place, _ in leaked.equal])
-    return material, find_leakage(seen, rows, material.test), len(leaked.equal)
 
 
 def _classifier(name: str | Classifier, material: Material, steps: int | None) -> Classifier:
@@ -273,7 +245,7 @@ def _evaluate(
     on_arm: Callable[[int, str, Mapping[str, Any]], None],
 ) -> Lift:
     def on_made(draw: Draw, made: Made) -> None:
-        _write_gallery(folder / GALLERY, draw, made)
+        write_gallery(folder / GALLERY, draw, *made)
 
     journal = Journal(folder, {**settings, "data": material.sha256()})
     try:
@@ -309,7 +281,7 @@ def _evaluate(
             "out": str(folder),
         }
     )
-    _write(folder / RESULT, json.dumps(lift.to_dict(), indent=2).encode())
+    _write(folder / RESULT, json.dumps(lift.to_dict(), indent=2))
     return lift
 
 
@@ -339,45 +311,11 @@ def _warnings(question: Question, material: Material, leaked: Leakage, dropped: 
     return found
 
 
-def _write_gallery(path: Path, draw: Draw, made: Made) -> None:
-    """Write a row for each class: real images of a draw, then synthetic ones."""
-    images, labels = made
-    rows = []
-    for label in range(draw.num_classes):
-        for some in (draw.images[draw.labels == label], images[labels == label]):
-            shown = _as_bytes(some[:SIDE_BY_SIDE])
-            blank = np.full((SIDE_BY_SIDE - len(shown), *images.shape[1:]), 255, np.uint8)
-            rows.append(np.concatenate([shown, blank]))
-    sheet = image_grid(np.concatenate(rows), 2 * SIDE_BY_SIDE)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part.png")
-    try:
-        write_png(partial, sheet)
-        os.replace(partial, path)
-    except OSError as error:
-        raise DataError(
-            f"cannot write {path} ({error.strerror or error}); free some space and repeat the "
-            "command, which goes on where it was"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _as_bytes(images: np.ndarray) -> np.ndarray:
-    if images.dtype == np.uint8:
-        return images
-    white = 65535 if images.dtype == np.uint16 else 1.0
-    return np.rint(images.astype(np.float64) * (255 / white)).astype(np.uint8)
-
-
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        raise DataError(
-            f"cannot write {path} ({error.strerror or error}); free some space and repeat the "
-            "command, which goes on where it was"
-        ) from error
+        with writing(path):
+            partial.write_text(text, "utf-8")
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

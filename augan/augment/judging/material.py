@@ -1,5 +1,6 @@
 """From data to a pool of training images and the test images that nothing may have seen."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.judging.draws import LEAST, Pool
-from augan.augment.judging.leakage import digest
+from augan.augment.judging.draws import LEAST, Pool, Recipe, rows_of
+from augan.augment.judging.leakage import Leakage, digest, find_leakage
 from augan.data.cache import cached_squares
 from augan.data.dataset import Dataset
 from augan.data.loading import load_dataset
 from augan.data.preprocessing import Preprocessing
+from augan.data.stacked import Stacked
 from augan.data.tables import Table
 from augan.exceptions import ConfigError, DataError
 from augan.seeding import child_rng
@@ -47,8 +49,6 @@ class Material:
 
     def sha256(self) -> str:
         """Return what tells these images and labels from all others."""
-        import hashlib
-
         content = hashlib.sha256(repr(self.pool.class_names).encode())
         more = () if self.pool.unlabelled is None else self.pool.unlabelled
         for images in (self.pool.images, more, self.test):
@@ -202,3 +202,40 @@ def _numbered(test: Dataset, class_names: tuple[str, ...]) -> np.ndarray:
         )
     number = np.array([class_names.index(name) for name in test.class_names])
     return number[test.labels]
+
+
+def guard(
+    material: Material, recipe: Recipe, draws: int, seed: int, drop: bool
+) -> tuple[Material, Leakage, int]:
+    """Refuse test images that equal images of any draw, or drop them.
+
+    Returns
+    -------
+    material, leaked, dropped
+        The material without them, what nearly equals a seen image, and how many were dropped.
+
+    Raises
+    ------
+    DataError
+        There are some, and they are not to be dropped; or a class would have no test image left.
+    """
+    pool = material.pool
+    seen: Any = pool.images
+    rows = np.arange(len(pool.images))
+    if not recipe.rest_unlabelled:
+        rows = np.unique(np.concatenate([rows_of(pool, recipe, seed, d) for d in range(draws)]))
+    if pool.unlabelled is not None:
+        seen = Stacked(pool.images, pool.unlabelled)
+        rows = np.concatenate([rows, len(pool.images) + np.arange(len(pool.unlabelled))])
+    leaked = find_leakage(seen, rows, material.test)
+    if not leaked.equal:
+        return material, leaked, 0
+    if not drop:
+        place, row = leaked.equal[0]
+        raise DataError(
+            f"{len(leaked.equal)} of the {len(material.labels)} test images equal images that are "
+            f"trained on (for example {material.test_names[place]} and {material.names[row]}): "
+            "remove them, or leave them out of the test with --drop-duplicates"
+        )
+    material = material.without([place for place, _ in leaked.equal])
+    return material, find_leakage(seen, rows, material.test), len(leaked.equal)
