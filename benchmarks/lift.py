@@ -26,10 +26,11 @@ import numpy as np
 
 import augan
 from augan.augment.classic import POLICIES
-from augan.augment.judging.arms import ARMS, GAN
+from augan.augment.judging.arms import ABLATION, ARMS, GAN
 from augan.augment.judging.bootstrap import Resampled
 from augan.augment.judging.classifiers import forest, logistic
 from augan.augment.judging.draws import Draw, Pool, Recipe, make_draw
+from augan.augment.judging.evaluation import choose_arms
 from augan.augment.judging.lessons import Classifier
 from augan.augment.judging.samplers import GAN_ARM, GAN_ARMS
 from augan.augment.judging.synthetic import GanArm
@@ -297,12 +298,13 @@ def study_of(arguments: argparse.Namespace) -> Study:
 
 def _compare(arguments: argparse.Namespace) -> None:
     study = study_of(arguments)
-    needs = study.recipe.rest_unlabelled
-    usual = [arm for arm, of in ARMS.items() if needs or not of.unlabelled]
-    if study.classifier != "cnn":
-        usual = [arm for arm in usual if arm != "consistency"]
-    tasks = study.tasks(arguments.draws, arguments.arms or [*usual, GAN])
     of = material(study.data, study.split)
+    counts = study.recipe.counts(of.pool)
+    has_rare = bool(counts.min() < counts.max())
+    is_network = study.classifier == "cnn"
+    usual = choose_arms(None, study.recipe.rest_unlabelled, is_network, has_rare)
+    arms = arguments.arms or [arm for arm in usual if arm != ABLATION]
+    tasks = study.tasks(arguments.draws, arms)
     file = arguments.results / f"{NAME}-{study.protocol}-{of.name}.jsonl"
     rows = run(tasks, Results(file))
     summary = summarise(study, rows)

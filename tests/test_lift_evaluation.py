@@ -129,6 +129,22 @@ def test_unlabelled_images_bring_arms_and_a_second_figure(tmp_path):
     assert alone.summary["gain_over_labelled_only"] is None
 
 
+def test_what_the_gan_arm_stands_on_is_always_a_rival(data, tmp_path):
+    """Against the real images alone, balanced classes would be a lift of a generator of nothing."""
+
+    def nothing(X, y):
+        return X[:0], y[:0]
+
+    options = {"labels": 10, "rare": {"8": 2}, "draws": 5}
+    found = evaluate(data, tmp_path / "out", nothing, arms=["real"], **options)
+    behind = {row["arm"]: row["gan_minus_this"] for row in found.arms}
+    assert behind["real"]["value"] > 0.02
+    assert behind["ablation"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert (found.summary["lift"], found.summary["rival"]) == (0.0, "ablation")
+    assert not found.is_proven
+    assert "against oversampling + classic" in found.sentence
+
+
 def test_a_stopped_evaluation_goes_on_and_ends_as_if_it_never_was(data, tmp_path):
     whole = evaluate(data, tmp_path / "whole")
     maker = Maker(noise)
@@ -253,6 +269,9 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(data, change, options, words
 def test_arms_need_what_they_learn_from():
     assert choose_arms(None, True, True)[-3:] == ("consistency", "gan", "ablation")
     assert "consistency" not in choose_arms(None, True, False)
+    alike = choose_arms(None, False, True, has_rare=False)  # where all would be oversampling
+    assert alike == ("real", "oversampling", "mixup", "gan", "ablation")
+    assert "smote" in choose_arms(["smote"], False, True, has_rare=False)
     with pytest.raises(ConfigError, match="unlabelled images and --classifier cnn"):
         choose_arms(["consistency"], True, False)
 

@@ -97,7 +97,7 @@ def _arms(lift: Lift) -> str:
     )
     about = (
         "Balanced accuracy on the test images: a dot for each draw of labels, a bar at the mean. "
-        "All arms train as long on the same labels; only the last two differ in synthetic images."
+        "All arms train for as long, on the same labels."
     )
     return section("Arms", about, figure)
 

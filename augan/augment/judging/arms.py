@@ -131,6 +131,9 @@ ARMS: dict[str, Arm] = {
 }
 """Name -> arm without a GAN."""
 
+LIKE_OVERSAMPLING = ("classic", "class-weights", "smote")
+"""Arms that are the same as oversampling where no class is rarer than another."""
+
 GAN, ABLATION = "gan", "ablation"
 
 

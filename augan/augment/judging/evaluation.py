@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from augan.augment.classic import POLICIES
-from augan.augment.judging.arms import ABLATION, ARMS, GAN
+from augan.augment.judging.arms import ABLATION, ARMS, GAN, LIKE_OVERSAMPLING
 from augan.augment.judging.bootstrap import LEAST_DRAWS
 from augan.augment.judging.classifiers import forest, logistic
 from augan.augment.judging.draws import Draw, Recipe
@@ -112,7 +112,7 @@ def evaluate_lift(
         raise ConfigError(f"--share must lie between 0 and 1, but is {share:g}")
     recipe = Recipe(labels, dict(rare or {}), rest_unlabelled)
     material = read_material(data, test_size, None if config is None else config.data.size, seed)
-    recipe.counts(material.pool)
+    counts = recipe.counts(material.pool)
     material, leaked, dropped = guard(material, recipe, draws, seed, drop_duplicates)
     judge = _classifier(classifier, material, steps)
     arm = gan or GAN_ARMS[GAN_ARM](gan_steps, config)
@@ -123,7 +123,7 @@ def evaluate_lift(
         recipe,
         Trial(judge, policy or usual_policy(material.test.shape[1]), arm, material.test),
         material.labels,
-        choose_arms(arms, has_more, judge.can_be_consistent),
+        choose_arms(arms, has_more, judge.can_be_consistent, counts.min() < counts.max()),
         draws,
         seed,
         _candidates(gan, gan_steps, config) if select else (),
@@ -134,7 +134,10 @@ def evaluate_lift(
 
 
 def choose_arms(
-    names: Sequence[str] | None, has_unlabelled: bool, can_be_consistent: bool
+    names: Sequence[str] | None,
+    has_unlabelled: bool,
+    can_be_consistent: bool,
+    has_rare: bool = True,
 ) -> tuple[str, ...]:
     """Return the arms to compare, the GAN arm and its ablation last.
 
@@ -146,6 +149,9 @@ def choose_arms(
         Whether draws have unlabelled images.
     can_be_consistent : bool
         Whether the classifier can learn to be consistent on them.
+    has_rare : bool
+        Whether some class has fewer labels than another; without, arms that would be the same as
+        oversampling are only made if they are asked for.
 
     Raises
     ------
@@ -157,7 +163,8 @@ def choose_arms(
         for arm, of in ARMS.items()
         if (has_unlabelled or not of.unlabelled) and (can_be_consistent or arm != "consistency")
     ]
-    asked = fit if names is None else [arm for arm in names if arm not in (GAN, ABLATION)]
+    usual = [arm for arm in fit if has_rare or arm not in LIKE_OVERSAMPLING]
+    asked = usual if names is None else [arm for arm in names if arm not in (GAN, ABLATION)]
     unknown = [arm for arm in asked if arm not in ARMS]
     if unknown:
         raise ConfigError(f"there is no arm '{unknown[0]}'; choose from {', '.join(ARMS)}")

@@ -54,8 +54,28 @@ class Question:
 
     @property
     def rivals(self) -> list[str]:
-        """The arms without a GAN."""
-        return [arm for arm in self.arms if arm in ARMS]
+        """The arms without a GAN.
+
+        The ablation is one of them where it is no copy of another: what the GAN arm owes to the
+        arm that it stands on is no lift.
+        """
+        is_copy = self.trial.gan.base in self.arms and not self.candidates
+        return [arm for arm in self.arms if arm in ARMS or (arm == ABLATION and not is_copy)]
+
+    def is_labelled_only(self, arm: str) -> bool:
+        """Whether an arm learns from labelled images alone."""
+        bases = [one.base for one in self.candidates] or [self.trial.gan.base]
+        return not any(ARMS[one].unlabelled for one in ([arm] if arm in ARMS else bases))
+
+    def said(self, arm: str) -> str:
+        """Return what an arm is called in sentences."""
+        if arm in ARMS:
+            return ARMS[arm].said
+        if arm == GAN:
+            return "with synthetic images"
+        if self.candidates:
+            return "the same without synthetic images"
+        return ARMS[self.trial.gan.base].said
 
 
 @dataclass(frozen=True)
@@ -175,7 +195,7 @@ def conclude(question: Question, predictions: Mapping[str, np.ndarray], twins: n
     """
     resampled = _resampled(question, predictions, np.ones(len(question.labels), bool))
     lead = resampled.lead(GAN, question.rivals)
-    labelled = [arm for arm in question.rivals if not ARMS[arm].unlabelled]
+    labelled = [arm for arm in question.rivals if question.is_labelled_only(arm)]
     has_more = len(labelled) < len(question.rivals)
     gain = resampled.lead(GAN, labelled) if labelled and has_more else None
     kept = np.ones(len(question.labels), bool)
@@ -194,16 +214,14 @@ def conclude(question: Question, predictions: Mapping[str, np.ndarray], twins: n
         "gain_over_labelled_only": None if gain is None else _described(gain),
         "without_near_duplicates": None if strict is None else _described(strict),
     }
-    rows = [
-        _arm_row(question, arm, predictions[arm], None if arm == GAN else lead.over.get(arm))
-        for arm in question.arms
-    ]
-    return Lift(sentence(lead), rows, summary)
+    behind = {arm: resampled.difference(GAN, arm) for arm in question.arms if arm != GAN}
+    rows = [_arm_row(question, arm, predictions[arm], behind.get(arm)) for arm in question.arms]
+    return Lift(sentence(lead, question.said(lead.rival)), rows, summary)
 
 
-def sentence(lead: Lead) -> str:
-    """Say what was found, in points of balanced accuracy."""
-    said, of = ARMS[lead.rival].said, lead.interval
+def sentence(lead: Lead, said: str) -> str:
+    """Say what was found, in points of balanced accuracy; `said` is what the rival is called."""
+    of = lead.interval
     interval = f"{points(of.value)} points [{_bound(of.low)}, {_bound(of.high)}]"
     if lead.is_real:
         return f"lift of {interval} over {said}, on new images like these"
@@ -236,7 +254,7 @@ def _resampled(
     question: Question, predictions: Mapping[str, np.ndarray], kept: np.ndarray
 ) -> Resampled:
     truth = question.labels[kept]
-    right = {arm: predictions[arm][:, kept] == truth for arm in (*question.rivals, GAN)}
+    right = {arm: predictions[arm][:, kept] == truth for arm in question.arms}
     return Resampled(right, truth, child_rng(question.seed, "lift", "bootstrap"))
 
 
@@ -249,20 +267,13 @@ def _arm_row(
     recall = np.mean([one["recall"] for one in each], axis=0)
     return {
         "arm": arm,
-        "said": said(arm),
+        "said": "the same without synthetic images" if arm == ABLATION else question.said(arm),
         "balanced_accuracy": float(values.mean()),
         "std": float(values.std(ddof=1)),
         "by_draw": values.tolist(),
         "accuracy": float(np.mean([one["accuracy"] for one in each])),
         "macro_f1": float(np.mean([one["macro_f1"] for one in each])),
         "recall": dict(zip(question.pool.class_names, recall.tolist())),
-        "unlabelled": arm in ARMS and ARMS[arm].unlabelled,
+        "unlabelled": arm != GAN and not question.is_labelled_only(arm),
         "gan_minus_this": None if behind is None else behind.to_dict(),
     }
-
-
-def said(arm: str) -> str:
-    """Return what an arm is called in sentences."""
-    if arm in ARMS:
-        return ARMS[arm].said
-    return "with synthetic images" if arm == GAN else "the same without synthetic images"
