@@ -169,7 +169,8 @@ class Study:
             settings += [self.gan.name, self.gan.share, self.gan.base, self.gan_steps]
         return {
             "benchmark": NAME,
-            "protocol": f"{self.protocol} {VERSION}",
+            "protocol": self.protocol,
+            "version": VERSION,
             "data": of.name,
             "sha256": of.sha256,
             "split": self.split,
@@ -242,16 +243,20 @@ def summarise(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
     others = [arm for arm in right if arm != GAN]
     if GAN not in right or not others or len(draws) != 1 or draws == {1}:
         return summary
+    if study.gan.base not in others:
+        print(f"note: {study.gan.base}, which the GAN arm stands on, is no rival: that is no lift")
     resampled = Resampled(right, of.labels, child_rng(0, "lift", "bootstrap"))
     lead = resampled.lead(GAN, others)
     labelled = [arm for arm in others if not ARMS[arm].unlabelled]
+    only = resampled.lead(GAN, labelled or others)
     summary |= {
         "best_other": lead.rival,
         "lift": lead.interval.value,
         "ci_low": lead.interval.low,
         "ci_high": lead.interval.high,
         "over": {arm: interval.to_dict() for arm, interval in lead.over.items()},
-        "lift_vs_labelled_only": resampled.lead(GAN, labelled).interval.to_dict(),
+        "lift_vs_labelled_only": only.interval.value,
+        "labelled_only": {"rival": only.rival, **only.interval.to_dict()},
         "draws": draws.pop(),
     }
     return summary

@@ -302,6 +302,16 @@ def test_the_command_trains_gans_judges_and_goes_on(data, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_model_gives_its_settings(data, digits_bundle, tmp_path):
+    options = ["--labels", "6", "--classifier", "logistic", "--draws", "2", "--gan-steps", "5"]
+    result = run(data, *options, "--model", digits_bundle.path, "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    given = json.loads(result.stdout)["summary"]["settings"]["config"]
+    assert given["generator"]["width"] == 8
+    assert given["training"]["batch_size"] == 32
+
+
+@pytest.mark.slow
 def test_the_network_judges_with_every_arm_and_repeats_itself(tmp_path):
     data = folder_of_digits(tmp_path / "digits", unlabelled=20)
     options = {"classifier": "cnn", "steps": 40, "arms": None, "draws": 2}
