@@ -16,6 +16,7 @@ each test image is kept beside the rows, in `predictions/`, for the interval of 
 
 import argparse
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -63,6 +64,7 @@ DEV_IMAGES = 2000
 FIRST = {"dev": 100, "test": 0}  # draws of the two splits are never the same
 SECONDS = {GAN: 600.0}  # guesses, until the first row is there
 PREDICTIONS = "predictions"
+FIGURES = ("balanced_accuracy", "accuracy", "macro_f1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +123,6 @@ def _cut(labels: np.ndarray) -> np.ndarray:
 
 
 def _sha256(array: np.ndarray) -> str:
-    import hashlib
-
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
@@ -222,34 +222,33 @@ def _draw(data: str, split: str, number: int, recipe: tuple[Any, ...]) -> Draw:
 def summarise(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
     """Return the mean figures of each arm, and the lift of the GAN arm where it was measured."""
     of, first = material(study.data, study.split), FIRST[study.split]
-    arms = list(dict.fromkeys(row["arm"] for row in rows))
-    figures_of: dict[str, Any] = {}
+    means: dict[str, Any] = {}
     right: dict[str, np.ndarray] = {}
-    for arm in arms:
+    for arm in dict.fromkeys(row["arm"] for row in rows):
         own = [row for row in rows if row["arm"] == arm]
-        figures_of[arm] = {
-            name: float(np.mean([row[name] for row in own]))
-            for name in ("balanced_accuracy", "accuracy", "macro_f1")
-        }
-        figures_of[arm]["recall"] = np.mean([row["recall"] for row in own], axis=0).tolist()
+        means[arm] = {name: float(np.mean([row[name] for row in own])) for name in FIGURES}
+        means[arm]["recall"] = np.mean([row["recall"] for row in own], axis=0).tolist()
         files = [study.predicted(row["draw"] - first, arm) for row in own]
         lacking = [file for file in files if not file.exists()]
         if lacking:
             print(f"note: {len(lacking)} of {len(files)} predictions of {arm} are not here")
             continue
         right[arm] = np.stack([np.load(file) == of.labels for file in files])
-    summary: dict[str, Any] = {"gan_arm": study.gan.name, "arms": figures_of}
+    return {"gan_arm": study.gan.name, "arms": means, **_lift(study, right, of.labels)}
+
+
+def _lift(study: Study, right: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, Any]:
     draws = {len(values) for values in right.values()}
     others = [arm for arm in right if arm != GAN]
     if GAN not in right or not others or len(draws) != 1 or draws == {1}:
-        return summary
+        return {}
     if study.gan.base not in others:
         print(f"note: {study.gan.base}, which the GAN arm stands on, is no rival: that is no lift")
-    resampled = Resampled(right, of.labels, child_rng(0, "lift", "bootstrap"))
+    resampled = Resampled(right, labels, child_rng(0, "lift", "bootstrap"))
     lead = resampled.lead(GAN, others)
     labelled = [arm for arm in others if not ARMS[arm].unlabelled]
     only = resampled.lead(GAN, labelled or others)
-    summary |= {
+    return {
         "best_other": lead.rival,
         "lift": lead.interval.value,
         "ci_low": lead.interval.low,
@@ -259,7 +258,6 @@ def summarise(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
         "labelled_only": {"rival": only.rival, **only.interval.to_dict()},
         "draws": draws.pop(),
     }
-    return summary
 
 
 def show(summary: dict[str, Any]) -> None:
