@@ -1,7 +1,8 @@
 """Classic augmentation by albumentations; the only file that knows the library.
 
 A policy is a name, so that it can stand in a configuration and a manifest. Each keeps the size and
-type of images; none changes a class in ordinary data, but `flip` does where left and right matter.
+type of images; none changes a class in ordinary data, but `flip` does where left and right matter,
+and `strong`, which is there to learn consistency from, hides a part of each image.
 """
 
 import os
