@@ -22,8 +22,8 @@ def near_duplicates(
     pixels: np.ndarray | Stacked,
     split: Split,
     *,
-    most_calibrate: int = MAX_CALIBRATE,
-    most_others: int = MAX_OTHERS,
+    most_calibrate: int | None = None,
+    most_others: int | None = None,
 ) -> list[tuple[int, int, float]]:
     """Find nearly identical images of which one calibrates and the other does not.
 
@@ -41,7 +41,7 @@ def near_duplicates(
     split
         The division of these N images.
     most_calibrate, most_others
-        How many are compared, 2,000 with 20,000.
+        How many are compared; None: 2,000 with 20,000.
 
     Returns
     -------
@@ -49,8 +49,8 @@ def near_duplicates(
         Index of an image to fit or tune, index of the calibration image that it resembles, and
         their correlation; best first, and for each calibration image its nearest one only.
     """
-    held = evenly(split.calibrate, most_calibrate)
-    others = evenly(np.union1d(split.fit, split.tune), most_others)
+    held = evenly(split.calibrate, most_calibrate or MAX_CALIBRATE)
+    others = evenly(np.union1d(split.fit, split.tune), most_others or MAX_OTHERS)
     if not len(held) or not len(others):
         return []
     if len(pixels.shape) == 2:
