@@ -20,6 +20,7 @@ _HOME = {
     "detect_folder": "augan.detect.folder",
     "calibrate": "augan.detect.recalibration",
     "evaluate_detection": "augan.detect.judging.judgement",
+    "evaluate_lift": "augan.augment.judging.evaluation",
     "GANDetector": "augan.detect.estimator",
     "GANOverSampler": "augan.augment.oversampler",
     "classic_policy": "augan.augment.classic",
@@ -35,6 +36,7 @@ __all__ = [
     "classic_policy",
     "detect_folder",
     "evaluate_detection",
+    "evaluate_lift",
     "from_arrays",
     "generate_folder",
     "load_bundle",
@@ -45,6 +47,7 @@ __all__ = [
 if TYPE_CHECKING:
     from augan.augment.classic import classic_policy
     from augan.augment.folder import augment_folder, generate_folder
+    from augan.augment.judging.evaluation import evaluate_lift
     from augan.augment.oversampler import GANOverSampler
     from augan.bundle import load_bundle
     from augan.config import Config

@@ -8,6 +8,7 @@ many sittings as it likes. Nothing is ever taken out of the file; losing rows ar
 
 import argparse
 import ast
+import fcntl
 import functools
 import hashlib
 import json
@@ -24,7 +25,7 @@ import augan
 Row = dict[str, Any]
 
 RESULTS = Path(__file__).parent / "results"
-ALIKE = ("benchmark", "data", "method", "settings")  # rows that agree in these take as long
+ALIKE = ("benchmark", "data", "method", "arm", "settings")  # rows that agree in these take as long
 ROOMS = ("config.py", "seeding.py", "data", "gan", "training", "augment", "detect")
 
 
@@ -48,7 +49,9 @@ class Task:
 
 
 class Results:
-    """Rows in an append-only JSON Lines file, for one writer at a time.
+    """Rows in an append-only JSON Lines file; processes that share it write one after another.
+
+    Each sees the rows that were there when it began, and its own.
 
     Parameters
     ----------
@@ -70,17 +73,20 @@ class Results:
         """Add a row; it is on the disk when this returns."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "a", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             file.write(json.dumps(row, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
         self.rows.append(row)
 
     def _read(self) -> None:
-        content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            # Cut off by a crash: the next row must begin on a line of its own.
-            os.truncate(self.path, len(whole))
+        with open(self.path, "rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # a line that another process is writing is whole then
+            content = file.read()
+            whole = content[: content.rfind(b"\n") + 1]
+            if len(whole) < len(content):
+                # Cut off by a crash: the next row must begin on a line of its own.
+                file.truncate(len(whole))
         for number, line in enumerate(whole.splitlines(), 1):
             try:
                 self.rows.append(json.loads(line))
@@ -166,9 +172,12 @@ def code_digest() -> str:
     return digest({n.as_posix(): _code(p) for n, p in files.items() if n.parts[0] in ROOMS})
 
 
-def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+def add_arguments(parser: argparse.ArgumentParser, name: str, *, seeds: bool = True) -> None:
     """Add what every benchmark takes; `name` is that of its file of rows."""
-    parser.add_argument("--seeds", type=_numbers, default=(0, 1, 2), help="such as 0,1,2 or 0-9")
+    if seeds:
+        parser.add_argument(
+            "--seeds", type=_numbers, default=(0, 1, 2), help="such as 0,1,2 or 0-9"
+        )
     parser.add_argument(
         "--split",
         choices=("dev", "test"),
@@ -208,7 +217,8 @@ def _announcement(tasks: Sequence[Task], missing: Sequence[Task], results: Resul
 
 
 def _shown(row: Row) -> str:
-    named = (f"{name} {row[name]}" for name in ("class", "seed", "method") if name in row)
+    names = ("class", "seed", "draw", "method", "arm")
+    named = (f"{name} {row[name]}" for name in names if name in row)
     return ", ".join([*named, *(f"{k} {v:.4f}" for k, v in row.items() if isinstance(v, float))])
 
 

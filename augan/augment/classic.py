@@ -1,7 +1,8 @@
 """Classic augmentation by albumentations; the only file that knows the library.
 
 A policy is a name, so that it can stand in a configuration and a manifest. Each keeps the size and
-type of images; none changes a class in ordinary data, but `flip` does where left and right matter.
+type of images; none changes a class in ordinary data, but `flip` does where left and right matter,
+and `strong`, which is there to learn consistency from, hides a part of each image.
 """
 
 import os
@@ -29,13 +30,31 @@ def _light(library: Any) -> list:
     return [library.RandomBrightnessContrast(brightness_limit=0.15, contrast_limit=0.15, p=1.0)]
 
 
+def _strong(library: Any) -> list:
+    move = library.Affine(
+        translate_percent=(-0.2, 0.2), scale=(0.8, 1.2), rotate=(-20, 20), shear=(-10, 10), p=1.0
+    )
+    light = library.RandomBrightnessContrast(brightness_limit=0.3, contrast_limit=0.3, p=1.0)
+    hole = library.CoarseDropout(
+        num_holes_range=(1, 1), hole_height_range=(0.2, 0.4), hole_width_range=(0.2, 0.4), p=1.0
+    )
+    return [move, light, hole]
+
+
 POLICIES: dict[str, tuple[Callable[[Any], list], ...]] = {
     "none": (),
     "shift": (_shift,),
     "flip": (_flip,),
     "shift-flip": (_shift, _flip),
     "shift-flip-light": (_shift, _flip, _light),
+    "strong": (_strong,),
+    "strong-flip": (_strong, _flip),
 }
+
+
+def stronger(name: str) -> str:
+    """Return the policy that hides and distorts more than `name`, and flips where that does."""
+    return "strong-flip" if "flip" in name else "strong"
 
 
 def classic_policy(name: str, seed: int = 0) -> Transform:

@@ -41,6 +41,9 @@ class GANOverSampler(BaseOverSampler):
         are those of a table, a DataFrame or an array `[N, F]` of numbers.
     steps : int or None
         Updates of the GAN; None decides by the data.
+    config : Config or None
+        Settings of the training, as `augan.train` takes them; None: the defaults. Its seed and task
+        do not count.
     random_state : int, RandomState or None
         Seed of everything random.
 
@@ -68,6 +71,7 @@ class GANOverSampler(BaseOverSampler):
         "bundle": "no_validation",
         "image_shape": [tuple, list, None],
         "steps": [int, None],
+        "config": [Config, None],
         "random_state": ["random_state"],
     }
 
@@ -78,12 +82,14 @@ class GANOverSampler(BaseOverSampler):
         bundle: Any = None,
         image_shape: tuple[int, ...] | None = None,
         steps: int | None = None,
+        config: Config | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
         self.bundle = bundle
         self.image_shape = image_shape
         self.steps = steps
+        self.config = config
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
@@ -108,7 +114,7 @@ class GANOverSampler(BaseOverSampler):
         is_table = num_axes(X) == 2 and self.image_shape is None
         samples = as_frame(X) if is_table else as_image_array(X, self.image_shape)
         if self.bundle is None:
-            self.bundle_ = _train(from_arrays(samples, y), seed, self.steps)
+            self.bundle_ = _train(from_arrays(samples, y), seed, self.steps, self.config)
         else:
             self.bundle_ = self._given()
         sampler = Sampler(self.bundle_)
@@ -136,8 +142,9 @@ class GANOverSampler(BaseOverSampler):
         return bundle
 
 
-def _train(dataset: Dataset, seed: int, steps: int | None) -> Bundle:
-    settings = Config(seed=seed, task="generate").replace(training__steps=steps)
+def _train(dataset: Dataset, seed: int, steps: int | None, config: Config | None) -> Bundle:
+    settings = (config or Config()).replace(seed=seed, task="generate")
+    settings = settings if steps is None else settings.replace(training__steps=steps)
     config, preprocessing = resolve(settings, dataset)
     stored = stored_samples(dataset.images, preprocessing)
     split = make_split(len(dataset), seed=seed, labels=dataset.labels, calibrate=False)

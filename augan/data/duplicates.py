@@ -18,14 +18,20 @@ MAX_OTHERS = 20_000
 _CHUNK = 500
 
 
-def near_duplicates(pixels: np.ndarray | Stacked, split: Split) -> list[tuple[int, int, float]]:
+def near_duplicates(
+    pixels: np.ndarray | Stacked,
+    split: Split,
+    *,
+    most_calibrate: int | None = None,
+    most_others: int | None = None,
+) -> list[tuple[int, int, float]]:
     """Find nearly identical images of which one calibrates and the other does not.
 
     Gray thumbnails of at most 24 x 24 pixels are compared by correlation, so that brightness and
-    contrast do not matter. Of large collections an evenly spaced part is compared: 2,000
-    calibration images with 20,000 others. Images of one value everywhere have no correlation
-    and count only when they are equal. So do the rows of a table, and only where one of its columns
-    hardly ever repeats a value: elsewhere equal rows are chance.
+    contrast do not matter. Of large collections an evenly spaced part is compared. Images of one
+    value everywhere have no correlation and count only when they are equal. So do the rows of a
+    table, and only where one of its columns hardly ever repeats a value: elsewhere equal rows are
+    chance.
 
     Parameters
     ----------
@@ -34,6 +40,8 @@ def near_duplicates(pixels: np.ndarray | Stacked, split: Split) -> list[tuple[in
         rows compared are read.
     split
         The division of these N images.
+    most_calibrate, most_others
+        How many are compared; None: 2,000 with 20,000.
 
     Returns
     -------
@@ -41,8 +49,8 @@ def near_duplicates(pixels: np.ndarray | Stacked, split: Split) -> list[tuple[in
         Index of an image to fit or tune, index of the calibration image that it resembles, and
         their correlation; best first, and for each calibration image its nearest one only.
     """
-    held = evenly(split.calibrate, MAX_CALIBRATE)
-    others = evenly(np.union1d(split.fit, split.tune), MAX_OTHERS)
+    held = evenly(split.calibrate, most_calibrate or MAX_CALIBRATE)
+    others = evenly(np.union1d(split.fit, split.tune), most_others or MAX_OTHERS)
     if not len(held) or not len(others):
         return []
     if len(pixels.shape) == 2:

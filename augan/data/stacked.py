@@ -8,7 +8,7 @@ class Stacked:
 
     Parameters
     ----------
-    first, second : ndarray [N, S, S, C], [M, S, S, C]
+    first, second : ndarray or Stacked, [N, S, S, C], [M, S, S, C]
         Squares of one shape and type.
 
     Examples
@@ -18,10 +18,10 @@ class Stacked:
     ([1.0, 0.0], (5, 1, 1, 1))
     """
 
-    def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
+    def __init__(self, first: "np.ndarray | Stacked", second: "np.ndarray | Stacked") -> None:
         self.first, self.second = first, second
-        self.shape = (len(first) + len(second), *first.shape[1:])
-        self.dtype = first.dtype
+        self.shape: tuple[int, ...] = (len(first) + len(second), *first.shape[1:])
+        self.dtype: np.dtype = first.dtype
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -1,16 +1,8 @@
 """What a detection found, as one HTML file that needs nothing else: no request is ever made."""
 
-import base64
-import io
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
-
-import numpy as np
-from PIL import Image
 
 from augan.bundle.content import current_versions
 from augan.detect.discoveries import DiscoveryGuarantee
@@ -19,8 +11,8 @@ from augan.detect.gallery import ScoredImage
 from augan.detect.guarantee import percent
 from augan.detect.heat import Heat
 from augan.detect.overlays import COLOURS
-from augan.exceptions import DataError
 from augan.report.histogram import histogram
+from augan.report.layout import data_uri, head, section, settings, table, write_page
 
 REPORT = "report.html"
 MOST_UNREADABLE = 100  # files in the list; scores.csv has them all
@@ -45,26 +37,7 @@ def detection_page(result: DetectionResult) -> Path:
     DataError
         It cannot be written; everything else is complete by then.
     """
-    path = result.out / REPORT
-    partial = path.with_name(f".{REPORT}.{os.getpid()}.part")
-    try:
-        # Names of files may hold bytes that are no text.
-        partial.write_bytes(_page(result).encode("utf-8", "replace"))
-        os.replace(partial, path)
-    except OSError as error:
-        raise DataError(
-            f"cannot write the report {path} ({error.strerror or error}); what it would show is "
-            f"complete in {result.out}: free some space if you want the report, and repeat the "
-            "command"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
-
-
-def _page(result: DetectionResult) -> str:
-    here = files("augan.report")
-    body = [
+    parts = [
         _head(result),
         _distribution(result),
         _most_anomalous(result),
@@ -72,11 +45,8 @@ def _page(result: DetectionResult) -> str:
         _unreadable(result),
         _settings(result),
     ]
-    return Template((here / "page.html").read_text("utf-8")).substitute(
-        title=escape(f"{_verdict(result)} - {Path(result.images).name}"),
-        style=(here / "page.css").read_text("utf-8").strip(),
-        body="\n".join(body),
-    )
+    title = f"{_verdict(result)} - {Path(result.images).name}"
+    return write_page(result.out / REPORT, title, parts)
 
 
 def _verdict(result: DetectionResult) -> str:
@@ -91,20 +61,10 @@ def _head(result: DetectionResult) -> str:
         ("could not be read", f"{len(result.unreadable):,}", ""),
         ("flagged above a score of", line, ""),
     ]
-    tiles = "".join(
-        f'<div class="{kind}"><dt>{name}</dt><dd>{value}</dd></div>'
-        for name, value, kind in figures
-    )
     sentence = result.guarantee.sentence
     others = [text for text in result.warnings if text.lower() != sentence.lower()]
-    warnings = "".join(f"<li>{escape(text)}</li>" for text in others)
-    return (
-        f'<header><p class="eyebrow">augan detect &middot; {escape(result.images)}</p>'
-        f"<h1>{_verdict(result)}</h1>"
-        f'<p class="lede">{escape(sentence)}</p>'
-        f'<dl class="figures">{tiles}</dl></header>'
-        + (f'<ul class="warnings" aria-label="Warnings">{warnings}</ul>' if warnings else "")
-    )
+    command = f"augan detect &middot; {escape(result.images)}"
+    return head(command, _verdict(result), sentence, figures, others)
 
 
 def _distribution(result: DetectionResult) -> str:
@@ -124,24 +84,24 @@ def _distribution(result: DetectionResult) -> str:
 
 def _most_anomalous(result: DetectionResult) -> str:
     if result.noun == "rows":
-        return _section("Most anomalous", "The highest scores, in order.", _ranking(result.shown))
+        return section("Most anomalous", "The highest scores, in order.", _ranking(result.shown))
     about = (
         "The highest scores, in order: the image, and in gray with its unusual places in colour. "
         "The colours mean the same in all images. A score can be high although no single place is."
     )
     scale = "" if result.heat is None else _scale(result.heat)
     cards = "".join(_card(image) for image in result.shown)
-    return _section("Most anomalous", about, f'{scale}<ol class="cards">{cards}</ol>')
+    return section("Most anomalous", about, f'{scale}<ol class="cards">{cards}</ol>')
 
 
 def _card(image: ScoredImage) -> str:
     name, kind = escape(image.path), "flagged" if image.anomaly else "unflagged"
     pictures = ""
     if image.picture is not None:
-        pictures = f'<img alt="{name}" src="{_data_uri(image.picture)}">'
+        pictures = f'<img alt="{name}" src="{data_uri(image.picture)}">'
     if image.overlay is not None:
         alt = f"{name} in gray, unusual places in colour"
-        pictures += f'<img alt="{alt}" src="{_data_uri(image.overlay)}">'
+        pictures += f'<img alt="{alt}" src="{data_uri(image.overlay)}">'
     said = f"{escape(image.loudest)} ({image.terms.get(image.loudest, 0):.3g})"
     return (
         f'<li class="card {kind}"><div class="pair">{pictures}</div>'
@@ -174,7 +134,7 @@ def _ranking(shown: Sequence[ScoredImage]) -> str:
         )
         for one in shown
     ]
-    return _table(["row", "score", "p-value", "flagged", "largest part"], rows, numbers=(1, 2))
+    return table(["row", "score", "p-value", "flagged", "largest part"], rows, numbers=(1, 2))
 
 
 def _terms(result: DetectionResult) -> str:
@@ -191,7 +151,7 @@ def _terms(result: DetectionResult) -> str:
         "The score is the sum of these. Each is standardised on normal samples: 0 is usual, 1 is "
         "one spread above."
     )
-    return _section("What the score is made of", about, _table(header, rows, numbers=(1, 2, 3)))
+    return section("What the score is made of", about, table(header, rows, numbers=(1, 2, 3)))
 
 
 def _unreadable(result: DetectionResult) -> str:
@@ -200,7 +160,7 @@ def _unreadable(result: DetectionResult) -> str:
     rows = [(escape(path), escape(why)) for path, why in result.unreadable[:MOST_UNREADABLE]]
     more = len(result.unreadable) - len(rows)
     about = "They have no score." + (f" {more:,} more are in scores.csv." if more else "")
-    return _section("Could not be read", about, _table(["name", "why"], rows))
+    return section("Could not be read", about, table(["name", "why"], rows))
 
 
 def _settings(result: DetectionResult) -> str:
@@ -221,33 +181,4 @@ def _settings(result: DetectionResult) -> str:
         "model": result.bundle,
         "version": ", ".join(f"{name} {number}" for name, number in current_versions().items()),
     }
-    rows = (f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in values.items() if text)
-    return f'<section><h2>Settings</h2><dl class="settings">{"".join(rows)}</dl></section>'
-
-
-def _section(title: str, about: str, body: str) -> str:
-    return f'<section><h2>{title}</h2><p class="about">{about}</p>{body}</section>'
-
-
-def _table(
-    header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = ()
-) -> str:
-    """Lay out cells that are HTML already."""
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        kinds = (' class="number"' if i in numbers else "" for i in range(len(cells)))
-        return "".join(f"<{tag}{kind}>{cell}</{tag}>" for cell, kind in zip(cells, kinds))
-
-    body = "".join(f"<tr>{line(cells, 'td')}</tr>" for cells in rows)
-    return f"<table><thead><tr>{line(header, 'th')}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _data_uri(picture: np.ndarray) -> str:
-    """Return a picture inside a URI: as PNG, or as JPEG where that is smaller."""
-    found = []
-    for kind in ("png", "jpeg"):
-        stream = io.BytesIO()
-        Image.fromarray(picture).save(stream, kind, quality=90)  # PNG has no quality
-        found.append((stream.tell(), kind, stream.getvalue()))
-    _, kind, data = min(found)
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    return settings(values)

@@ -3,15 +3,17 @@
 Heavy imports stand inside the commands, so that `augan --help` answers at once.
 """
 
-import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from augan_cli.errors import usage_error, with_debug
+from augan_cli.evaluating import evaluate
+from augan_cli.options import Data, Json, Method, Model, Out
+from augan_cli.options import find as _find
+from augan_cli.options import show as _show
 
 app = typer.Typer(
     name="augan",
@@ -20,22 +22,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-evaluate = typer.Typer(
-    help="Judge what a bundle does on labelled data, beside simple rivals.", no_args_is_help=True
-)
 app.add_typer(evaluate, name="evaluate")
 
-Model = Annotated[
-    Path | None, typer.Option(help="Run folder or bundle; default: the newest run that fits.")
-]
-Out = Annotated[Path | None, typer.Option(help="Folder to write; default: one inside the run.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Target = Annotated[str | None, typer.Option(help="Column of a table that names each row's class.")]
 Format = Annotated[
     str | None, typer.Option(help="png or npz of images, csv of tables; default: png, csv.")
-]
-Method = Annotated[
-    str | None, typer.Option(help="One of the methods that the bundle carries; default: its first.")
 ]
 Maps = Annotated[
     bool, typer.Option("--maps", help="Also write a map of every image, as 16-bit PNG.")
@@ -47,20 +38,11 @@ Ignore = Annotated[
 Fail = Annotated[
     bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if anything is flagged.")
 ]
-Masks = Annotated[
-    Path | None, typer.Option(help="Folder of PNG masks, above 0 on defects, named as images.")
-]
-Power = Annotated[
-    bool, typer.Option("--power", help="Find the smallest painted spot that is caught.")
-]
 Cross = Annotated[
     bool, typer.Option("--cross", help="Of few normals all calibrate: 5 trainings, task detect.")
 ]
 Codes = Annotated[
     bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
-]
-Data = Annotated[
-    str | None, typer.Option(help="The training data; default: where the bundle found it.")
 ]
 Classes = Annotated[
     list[str] | None, typer.Option("--class", help="Class by name, or by number; may be repeated.")
@@ -222,42 +204,6 @@ def detect(
         raise typer.Exit(1)
 
 
-@evaluate.command("detection")
-@with_debug
-def evaluate_detection(
-    images: Annotated[Path, typer.Argument(help="Folder of labelled test images, or a table.")],
-    labels: Annotated[
-        str,
-        typer.Option(help="CSV path,label[,group]; or 'folders': the first folder is the label."),
-    ],
-    normal: Annotated[
-        str | None, typer.Option(help="Label of normal images; default: normal, good or ok.")
-    ] = None,
-    model: Model = None,
-    far: Annotated[
-        float | None, typer.Option(help="Share of good images that may be flagged.")
-    ] = None,
-    masks: Masks = None,
-    data: Data = None,
-    method: Method = None,
-    power: Power = False,
-    out: Out = None,
-    as_json: Json = False,
-) -> None:
-    """Judge the detector on labelled images, beside baselines fitted on its training images."""
-    from augan.detect.folder import default_out
-    from augan.detect.judging.judgement import evaluate_detection
-    from augan.report.evaluation import evaluation_lines
-
-    bundle = _find(model, "detector")
-    out = out or default_out(bundle, images, "evaluate")
-    settings: dict[str, Any] = {"normal": normal, "far": far, "masks": masks, "data": data}
-    judgement = evaluate_detection(
-        bundle, images, labels, **settings, out=out, method=method, power=power
-    )
-    _show(evaluation_lines(judgement), judgement.to_dict(), as_json)
-
-
 @app.command()
 @with_debug
 def calibrate(
@@ -314,23 +260,6 @@ def _options(
     ] = False,
 ) -> None:
     """Train a GAN on your own images or tables; synthesise labelled samples; detect anomalies."""
-
-
-def _find(model: Path | None, *parts: str) -> Any:
-    from augan.training.runs import find_bundle
-
-    bundle = find_bundle(model, *parts, warn=lambda text: typer.echo(f"warning: {text}", err=True))
-    typer.echo(f"model: {bundle.path}", err=True)
-    return bundle
-
-
-def _show(
-    lines: Iterable[str], values: dict[str, Any], as_json: bool, picture: Path | None = None
-) -> None:
-    """Print lines for a person, or one JSON object for a program."""
-    if picture is not None:
-        lines, values = [*lines, f"picture: {picture}"], {**values, "picture": str(picture)}
-    typer.echo(json.dumps(values, default=str) if as_json else "\n".join(lines))
 
 
 def main() -> None:

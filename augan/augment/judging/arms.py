@@ -1,0 +1,161 @@
+"""The arms of the comparison: what one can do with few labelled images, with and without a GAN.
+
+All but the first augment every image by the same classic policy; what is compared is what comes on
+top. Arms on top of oversampling draw all classes equally often.
+
+References
+----------
+Chawla, Bowyer, Hall, Kegelmeyer (2002), SMOTE. Zhang, Cisse, Dauphin, Lopez-Paz (2018), mixup.
+Lee (2013), Pseudo-label. Sohn et al. (2020), FixMatch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from augan.augment.judging.draws import Draw
+from augan.augment.judging.lessons import Classifier, Lesson, evenly_by_class
+from augan.seeding import child_seed
+
+CONFIDENT = 0.9  # probability from which self-training believes its teacher
+PSEUDO_SHARE = 0.5  # of the batches of self-training, as in balanced co-training of both parts
+MOST_PSEUDO = 50_000  # unlabelled images that a teacher looks at
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to use a draw.
+
+    Attributes
+    ----------
+    said : str
+        What it is called in sentences.
+    make : callable
+        The draw, the policy and the classifier -> the lesson.
+    unlabelled : bool
+        Whether it learns from unlabelled images.
+    """
+
+    said: str
+    make: Callable[[Draw, str, Classifier], Lesson]
+    unlabelled: bool = False
+
+
+def _real(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+    n = len(draw.labels)
+    return Lesson(draw.images, draw.labels, draw.num_classes, n, np.full(n, 1.0 / n), np.ones(n))
+
+
+def _classic(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+    return replace(_real(draw, policy, classifier), policy=policy)
+
+
+def _oversampling(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+    shares = evenly_by_class(draw.labels, draw.num_classes)
+    return replace(_classic(draw, policy, classifier), shares=shares)
+
+
+def _class_weights(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+    weights = evenly_by_class(draw.labels, draw.num_classes) * len(draw.labels)
+    return replace(_classic(draw, policy, classifier), weights=weights)
+
+
+def _smote(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+    from imblearn.over_sampling import SMOTE
+
+    counts = np.bincount(draw.labels, minlength=draw.num_classes)
+    lesson = _oversampling(draw, policy, classifier)
+    if counts.min() == counts.max():
+        return lesson  # nothing is rare
+    smote = SMOTE(
+        k_neighbors=min(5, int(counts.min()) - 1), random_state=child_seed(draw.seed, "smote")
+    )
+    flat = draw.images.reshape(len(draw.images), -1).astype(np.float64)
+    made, labels = smote.fit_resample(flat, draw.labels)
+    if np.issubdtype(draw.images.dtype, np.integer):
+        made = np.rint(made)
+    images = made.reshape(-1, *draw.images.shape[1:]).astype(draw.images.dtype)
+    n = len(labels)
+    return replace(
+        lesson,
+        images=images,
+        labels=labels,
+        shares=evenly_by_class(labels, draw.num_classes),
+        weights=np.ones(n),
+    )
+
+
+def _mixup(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+    return replace(_oversampling(draw, policy, classifier), mixup=True)
+
+
+def _self_training(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+    """A teacher labels what it is sure of; the student learns from that and from the labels."""
+    lesson = _oversampling(draw, policy, classifier)
+    if draw.unlabelled is None:
+        return lesson
+    unlabelled = draw.unlabelled[:MOST_PSEUDO]
+    shares = classifier.train(lesson, child_seed(draw.seed, "teacher"))(unlabelled)
+    sure = shares.max(axis=1) >= CONFIDENT
+    if not sure.any():
+        return lesson
+    guessed = shares.argmax(axis=1)[sure].astype(np.int64)
+    return replace(
+        lesson,
+        images=np.concatenate([lesson.images, unlabelled[sure]]),
+        labels=np.concatenate([lesson.labels, guessed]),
+        shares=np.concatenate(
+            [
+                (1 - PSEUDO_SHARE) * lesson.shares,
+                PSEUDO_SHARE * evenly_by_class(guessed, draw.num_classes),
+            ]
+        ),
+        weights=np.ones(len(lesson.labels) + len(guessed)),
+    )
+
+
+def _consistency(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+    return replace(_oversampling(draw, policy, classifier), unlabelled=draw.unlabelled)
+
+
+ARMS: dict[str, Arm] = {
+    "real": Arm("the real images alone", _real),
+    "classic": Arm("classic augmentation", _classic),
+    "oversampling": Arm("oversampling + classic", _oversampling),
+    "class-weights": Arm("class weights + classic", _class_weights),
+    "smote": Arm("SMOTE + classic", _smote),
+    "mixup": Arm("oversampling + classic + mixup", _mixup),
+    "self-training": Arm("oversampling + classic + self-training", _self_training, True),
+    "consistency": Arm("oversampling + classic + consistency", _consistency, True),
+}
+"""Name -> arm without a GAN."""
+
+LIKE_OVERSAMPLING = ("classic", "class-weights", "smote")
+"""Arms that are the same as oversampling where no class is rarer than another."""
+
+GAN, ABLATION = "gan", "ablation"
+
+
+def with_synthetic(lesson: Lesson, images: np.ndarray, labels: np.ndarray, share: float) -> Lesson:
+    """Return a lesson in which synthetic images take `share` of each of their classes' draws.
+
+    How often a class is drawn does not change, nor does what it counts; classes without synthetic
+    images stay as they are.
+    """
+    if not len(labels) or not share:
+        return lesson
+    num = lesson.num_classes
+    made = np.bincount(labels, minlength=num)
+    mass = np.bincount(lesson.labels, lesson.shares, minlength=num)
+    counted = np.bincount(lesson.labels, lesson.shares * lesson.weights, minlength=num)
+    kept = np.where(made > 0, 1.0 - share, 1.0)
+    return replace(
+        lesson,
+        images=np.concatenate([lesson.images, images]),
+        labels=np.concatenate([lesson.labels, labels]),
+        shares=np.concatenate(
+            [lesson.shares * kept[lesson.labels], share * mass[labels] / made[labels]]
+        ),
+        weights=np.concatenate([lesson.weights, (counted / mass)[labels]]),
+    )

@@ -1,0 +1,171 @@
+"""Draws of labels: what a person would have had who labelled only so many images, again and again.
+
+Few labels make a classifier's accuracy depend on which ones they are, more than on anything that is
+done with them. So every comparison is repeated over draws, and all arms of a draw see the same
+images. A draw is a function of the seed and its number alone.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from augan.exceptions import ConfigError, DataError
+from augan.seeding import child_rng, child_seed
+
+LEAST = 2  # labelled images of a class: one has no neighbour, and nothing varies in it
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """All images that draws are made from.
+
+    Attributes
+    ----------
+    images : ndarray [N, S, S, C]
+        Stored squares, perhaps a memory map.
+    labels : ndarray of int64 [N]
+        Positions in `class_names`.
+    class_names : tuple of str
+    unlabelled : ndarray [M, S, S, C] or None
+        Squares whose classes nobody has named; every draw sees them.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    unlabelled: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How many labels a draw has.
+
+    Attributes
+    ----------
+    labels : int or None
+        Labelled images of each class; None: all that there are.
+    rare : mapping of str to int
+        Classes, by name or number, of which a draw has this many instead.
+    rest_unlabelled : bool
+        Whether the images that were not drawn stay, without their labels.
+    most_unlabelled : int or None
+        At most so many of these stay, chosen anew in each draw.
+    """
+
+    labels: int | None = None
+    rare: Mapping[str, int] = field(default_factory=dict)
+    rest_unlabelled: bool = False
+    most_unlabelled: int | None = None
+
+    def counts(self, pool: Pool) -> np.ndarray:
+        """Return the number of labelled images of each class, int `[K]`.
+
+        Raises
+        ------
+        ConfigError
+            A number below 2.
+        DataError
+            A class that there is not, or that has too few images.
+        """
+        there = np.bincount(pool.labels, minlength=len(pool.class_names))
+        wanted = there.copy() if self.labels is None else np.full_like(there, self.labels)
+        if self.labels is not None:
+            _check_count("--labels", self.labels)
+        for name, count in self.rare.items():
+            _check_count(f"--rare {name}", count)
+            wanted[class_number(name, pool.class_names)] = count
+        for name, has, want in zip(pool.class_names, there.tolist(), wanted.tolist()):
+            if has < max(want, LEAST):
+                raise DataError(
+                    f"the class {name} has {has} training image{'' if has == 1 else 's'}, but "
+                    f"{max(want, LEAST)} are needed for each draw; add images, or take fewer with "
+                    f"--rare '{name}={max(has, LEAST)}'"
+                )
+        return wanted
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """What all arms of one comparison are given.
+
+    Attributes
+    ----------
+    number, seed : int
+        Which draw it is, and the seed of everything random in it.
+    rows : ndarray of int
+        Rows of the pool that have labels here.
+    images, labels : ndarray [n, S, S, C] and int64 [n]
+    num_classes : int
+    unlabelled : ndarray [m, S, S, C] or None
+    """
+
+    number: int
+    seed: int
+    rows: np.ndarray
+    images: np.ndarray
+    labels: np.ndarray
+    num_classes: int
+    unlabelled: np.ndarray | None = None
+
+
+def make_draw(pool: Pool, recipe: Recipe, seed: int, number: int) -> Draw:
+    """Return draw `number` of a pool.
+
+    Raises
+    ------
+    ConfigError, DataError
+        The recipe does not fit the pool.
+    """
+    rows = rows_of(pool, recipe, seed, number)
+    parts = [] if pool.unlabelled is None else [np.asarray(pool.unlabelled)]
+    if recipe.rest_unlabelled:
+        rest = np.setdiff1d(np.arange(len(pool.labels)), rows)
+        rest = child_rng(seed, "lift", "rest", number).permutation(rest)
+        parts.append(pool.images[np.sort(rest[: recipe.most_unlabelled])])
+    unlabelled = np.concatenate(parts) if sum(map(len, parts)) else None
+    return Draw(
+        number=number,
+        seed=child_seed(seed, "lift", number),
+        rows=rows,
+        images=np.asarray(pool.images[rows]),
+        labels=pool.labels[rows],
+        num_classes=len(pool.class_names),
+        unlabelled=unlabelled,
+    )
+
+
+def rows_of(pool: Pool, recipe: Recipe, seed: int, number: int) -> np.ndarray:
+    """Return the rows of the pool that have labels in draw `number`, sorted."""
+    rng = child_rng(seed, "lift", "draw", number)
+    chosen = [
+        rng.permutation(np.flatnonzero(pool.labels == label))[:count]
+        for label, count in enumerate(recipe.counts(pool))
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def class_number(name: str, class_names: tuple[str, ...]) -> int:
+    """Return the position of a class that is given by name or, failing that, by number.
+
+    Raises
+    ------
+    DataError
+        There is no such class; the message names those that there are.
+    """
+    if name in class_names:
+        return class_names.index(name)
+    if name.isdecimal() and int(name) < len(class_names):
+        return int(name)
+    close = difflib.get_close_matches(name, class_names, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise DataError(f"there is no class '{name}'; the classes are: {', '.join(class_names)}{hint}")
+
+
+def _check_count(option: str, count: int) -> None:
+    if count < LEAST:
+        raise ConfigError(
+            f"{option}: {count} labelled images of a class were asked for; at least {LEAST} are "
+            "needed to compare anything"
+        )

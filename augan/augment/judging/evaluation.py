@@ -1,0 +1,328 @@
+"""`evaluate_lift`: from a folder of images to the verdict on its GAN."""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augan.augment.classic import POLICIES
+from augan.augment.judging.arms import ABLATION, ARMS, GAN, LIKE_OVERSAMPLING
+from augan.augment.judging.bootstrap import LEAST_DRAWS
+from augan.augment.judging.classifiers import forest, logistic
+from augan.augment.judging.draws import Draw, Recipe
+from augan.augment.judging.gallery import GALLERY, write_gallery, writing
+from augan.augment.judging.journal import Journal
+from augan.augment.judging.leakage import Leakage
+from augan.augment.judging.lessons import Classifier
+from augan.augment.judging.lift import SHOWN_TWINS, Lift, Made, Question, conclude, run_draws
+from augan.augment.judging.material import Material, guard, read_material
+from augan.augment.judging.samplers import GAN_ARM, GAN_ARMS
+from augan.augment.judging.synthetic import GanArm
+from augan.augment.judging.trial import Trial, usual_policy
+from augan.config import Config
+from augan.exceptions import ConfigError
+
+CLASSIFIERS = ("cnn", "logistic", "forest")
+DRAWS = 20
+RESULT = "lift.json"
+RUNS = Path("runs")
+
+
+def evaluate_lift(
+    data: str | Path | tuple[Any, ...],
+    *,
+    labels: int | None = None,
+    rare: Mapping[str, int] | None = None,
+    rest_unlabelled: bool = False,
+    test_size: float | None = None,
+    classifier: str | Classifier = "cnn",
+    steps: int | None = None,
+    policy: str | None = None,
+    draws: int = DRAWS,
+    arms: Sequence[str] | None = None,
+    gan: GanArm | None = None,
+    gan_steps: int | None = None,
+    share: float | None = None,
+    select: bool = False,
+    config: Config | None = None,
+    drop_duplicates: bool = False,
+    seed: int = 0,
+    out: str | Path | None = None,
+    beside: str | Path = RUNS,
+    on_arm: Callable[[int, str, Mapping[str, Any]], None] = lambda number, arm, about: None,
+) -> Lift:
+    """Find out, on real held-out images, whether synthetic images lift a classifier.
+
+    Parameters
+    ----------
+    data : str, path
+        As `augan.load_dataset` takes it; with a test part, or with `test_size`.
+    labels : int or None
+        Labelled images of each class in a draw; None: all.
+    rare : mapping of str to int
+        Classes that have this many instead.
+    rest_unlabelled : bool
+        Whether images that were not drawn stay, without their labels.
+    test_size : float or None
+        Share of each class that is put aside as the test, where there is no test part.
+    classifier : {"cnn", "logistic", "forest"} or Classifier
+    steps : int or None
+        Updates of the network that judges, equal in all arms.
+    policy : str or None
+        Classic augmentation in all arms but `real`; None: `shift` at 8 pixels, else `shift-flip`.
+    draws : int
+        How often labels, GAN and classifier are drawn anew; 2 or more.
+    arms : sequence of str or None
+        Those without a GAN; None: all that the data and the classifier allow.
+    gan : GanArm or None
+        What is judged; None: the one that `augan.augment.judging.samplers` declares.
+    gan_steps, config : int, Config, or None
+        Updates and settings of its GAN.
+    share : float or None
+        Of the draws of a class that has synthetic images, the share that is synthetic.
+    select : bool
+        Choose GAN and share, 0 included, by cross-validation inside each draw.
+    drop_duplicates : bool
+        Leave out test images that equal seen ones, instead of refusing them.
+    seed : int
+    out : path or None
+        Folder for everything; one of the same evaluation is continued. None: one in `beside` that
+        is named after the data and the settings.
+    on_arm : callable
+        Told of each arm that was judged: draw, arm, its figures.
+
+    Raises
+    ------
+    ConfigError
+        Settings that cannot be, or an `out` of other settings.
+    DataError
+        Images that cannot be used, or that are in the training and in the test images.
+    Interrupted
+        The user stopped it; what is finished is kept, and the same call goes on.
+    """
+    if draws < LEAST_DRAWS:
+        raise ConfigError(f"--draws must be {LEAST_DRAWS} or more, but is {draws}; 20 is usual")
+    if policy is not None and policy not in POLICIES:
+        raise ConfigError(f"there is no policy '{policy}'; choose one of {', '.join(POLICIES)}")
+    if share is not None and not 0 <= share <= 1:
+        raise ConfigError(f"--share must lie between 0 and 1, but is {share:g}")
+    recipe = Recipe(labels, dict(rare or {}), rest_unlabelled)
+    material = read_material(data, test_size, None if config is None else config.data.size, seed)
+    counts = recipe.counts(material.pool)
+    material, leaked, dropped = guard(material, recipe, draws, seed, drop_duplicates)
+    judge = _classifier(classifier, material, steps)
+    arm = gan or GAN_ARMS[GAN_ARM](gan_steps, config)
+    arm = arm if share is None else replace(arm, share=share)
+    has_more = rest_unlabelled or material.pool.unlabelled is not None
+    question = Question(
+        material.pool,
+        recipe,
+        Trial(judge, policy or usual_policy(material.test.shape[1]), arm, material.test),
+        material.labels,
+        choose_arms(arms, has_more, judge.can_be_consistent, counts.min() < counts.max()),
+        draws,
+        seed,
+        _candidates(gan, gan_steps, config) if select else (),
+    )
+    settings = _settings(question, config, gan_steps, steps, test_size, drop_duplicates)
+    folder = Path(out) if out else Path(beside) / _folder_name(material.name, settings)
+    return _evaluate(question, material, settings, folder, leaked, dropped, on_arm)
+
+
+def choose_arms(
+    names: Sequence[str] | None,
+    has_unlabelled: bool,
+    can_be_consistent: bool,
+    has_rare: bool = True,
+) -> tuple[str, ...]:
+    """Return the arms to compare, the GAN arm and its ablation last.
+
+    Parameters
+    ----------
+    names : sequence of str or None
+        Those without a GAN that the user asked for; None: all that fit.
+    has_unlabelled : bool
+        Whether draws have unlabelled images.
+    can_be_consistent : bool
+        Whether the classifier can learn to be consistent on them.
+    has_rare : bool
+        Whether some class has fewer labels than another; without, arms that would be the same as
+        oversampling are only made if they are asked for.
+
+    Raises
+    ------
+    ConfigError
+        There is no such arm, it does not fit, or none is left to compare with.
+    """
+    fit = [
+        arm
+        for arm, of in ARMS.items()
+        if (has_unlabelled or not of.unlabelled) and (can_be_consistent or arm != "consistency")
+    ]
+    usual = [arm for arm in fit if has_rare or arm not in LIKE_OVERSAMPLING]
+    asked = usual if names is None else [arm for arm in names if arm not in (GAN, ABLATION)]
+    unknown = [arm for arm in asked if arm not in ARMS]
+    if unknown:
+        raise ConfigError(f"there is no arm '{unknown[0]}'; choose from {', '.join(ARMS)}")
+    impossible = [arm for arm in asked if arm not in fit]
+    if impossible:
+        raise ConfigError(
+            f"the arm {impossible[0]} needs unlabelled images"
+            f"{' and --classifier cnn' if impossible[0] == 'consistency' else ''}; the arms that "
+            f"fit are {', '.join(fit)}"
+        )
+    if not asked:
+        raise ConfigError(
+            f"a lift is one over something: name at least one arm of {', '.join(fit)}"
+        )
+    return (*(arm for arm in fit if arm in asked), GAN, ABLATION)
+
+
+def _classifier(name: str | Classifier, material: Material, steps: int | None) -> Classifier:
+    if not isinstance(name, str):
+        return name
+    if name == "cnn":
+        # Only this one needs TensorFlow.
+        from augan.augment.judging.cnn import STEPS, CnnClassifier
+
+        return CnnClassifier(material.scale, steps=STEPS if steps is None else steps)
+    makers = {"logistic": logistic, "forest": forest}
+    if name not in makers:
+        raise ConfigError(
+            f"there is no classifier '{name}'; choose one of {', '.join(CLASSIFIERS)}"
+        )
+    if steps is not None:
+        raise ConfigError(f"--steps are those of the classifier cnn; {name} has none")
+    return makers[name](material.scale)
+
+
+def _candidates(
+    gan: GanArm | None, gan_steps: int | None, config: Config | None
+) -> tuple[GanArm, ...]:
+    return (gan,) if gan else tuple(make(gan_steps, config) for make in GAN_ARMS.values())
+
+
+def _settings(
+    question: Question,
+    config: Config | None,
+    gan_steps: int | None,
+    steps: int | None,
+    test_size: float | None,
+    drop_duplicates: bool,
+) -> dict[str, Any]:
+    """Return everything that predictions depend on, but the images and how many draws there are."""
+    trial, recipe = question.trial, question.recipe
+    return {
+        "labels": recipe.labels,
+        "rare": dict(recipe.rare),
+        "rest_unlabelled": recipe.rest_unlabelled,
+        "test_size": test_size,
+        "drop_duplicates": drop_duplicates,
+        "classifier": trial.classifier.name,
+        "steps": steps,
+        "policy": trial.policy,
+        "gan": trial.gan.name,
+        "share": trial.gan.share,
+        "base": trial.gan.base,
+        "gan_steps": gan_steps,
+        "config": None if config is None else config.to_dict(),
+        "select": [arm.name for arm in question.candidates],
+        "seed": question.seed,
+    }
+
+
+def _folder_name(data: str, settings: Mapping[str, Any]) -> str:
+    import hashlib
+
+    text = json.dumps(settings, sort_keys=True)
+    return f"lift-{data}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _evaluate(
+    question: Question,
+    material: Material,
+    settings: dict[str, Any],
+    folder: Path,
+    leaked: Leakage,
+    dropped: int,
+    on_arm: Callable[[int, str, Mapping[str, Any]], None],
+) -> Lift:
+    def on_made(draw: Draw, made: Made) -> None:
+        write_gallery(folder / GALLERY, draw, *made)
+
+    journal = Journal(folder, {**settings, "data": material.sha256()})
+    try:
+        predictions = run_draws(question, journal, on_arm, on_made)
+        chosen = [journal.about(number, GAN) for number in range(question.num_draws)]
+    finally:
+        journal.close()
+    twins = np.array([place for place, _, _ in leaked.near], np.int64)
+    lift = conclude(question, predictions, twins)
+    lift.summary.update(
+        {
+            "num_draws": question.num_draws,
+            "num_test": len(material.labels),
+            "num_unlabelled": _num_unlabelled(question),
+            "class_names": list(material.pool.class_names),
+            "labels": question.recipe.counts(material.pool).tolist(),
+            "settings": settings,
+            "chosen": [{"gan": one["gan"], "share": one["share"]} for one in chosen]
+            if question.candidates
+            else None,
+            "dropped_duplicates": dropped,
+            "num_near_duplicates": len(leaked.near),
+            "near_duplicates": [
+                {
+                    "test": material.test_names[place],
+                    "seen": material.names[row],
+                    "correlation": value,
+                }
+                for place, row, value in leaked.near[:SHOWN_TWINS]
+            ],
+            "warnings": _warnings(question, material, leaked, dropped),
+            "data": material.name,
+            "out": str(folder),
+        }
+    )
+    _write(folder / RESULT, json.dumps(lift.to_dict(), indent=2))
+    return lift
+
+
+def _num_unlabelled(question: Question) -> int:
+    pool, recipe = question.pool, question.recipe
+    beside = 0 if pool.unlabelled is None else len(pool.unlabelled)
+    rest = len(pool.labels) - int(recipe.counts(pool).sum()) if recipe.rest_unlabelled else 0
+    return beside + rest
+
+
+def _warnings(question: Question, material: Material, leaked: Leakage, dropped: int) -> list[str]:
+    found, pool = [], question.pool
+    if (question.recipe.counts(pool) == np.bincount(pool.labels)).all():
+        found.append(
+            "every draw has all labelled images, so that only the seeds differ: the interval does "
+            "not cover which images happen to be labelled; --labels N draws some of them"
+        )
+    if material.skipped:
+        found.append(f"{material.skipped} files could not be read and are left out")
+    if dropped:
+        found.append(f"{dropped} test images equal seen ones and are left out")
+    if leaked.near:
+        found.append(
+            f"{len(leaked.near)} of {len(material.labels)} test images are nearly identical to "
+            "seen ones; the result is also given without them"
+        )
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with writing(path):
+            partial.write_text(text, "utf-8")
+            os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

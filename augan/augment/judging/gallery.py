@@ -1,0 +1,52 @@
+"""A picture of real and synthetic images side by side."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from augan.augment.judging.draws import Draw
+from augan.data.images import image_grid, write_png
+from augan.exceptions import DataError
+
+GALLERY = "gallery.png"
+SIDE_BY_SIDE = 6  # real and synthetic images of each class
+
+
+def write_gallery(path: Path, draw: Draw, images: np.ndarray, labels: np.ndarray) -> None:
+    """Write a row for each class: real images of a draw, then synthetic ones.
+
+    Raises
+    ------
+    DataError
+        The system refuses it.
+    """
+    rows = []
+    for label in range(draw.num_classes):
+        for some in (draw.images[draw.labels == label], images[labels == label]):
+            shown = _as_bytes(some[:SIDE_BY_SIDE])
+            blank = np.full((SIDE_BY_SIDE - len(shown), *images.shape[1:]), 255, np.uint8)
+            rows.append(np.concatenate([shown, blank]))
+    sheet = image_grid(np.concatenate(rows), 2 * SIDE_BY_SIDE)
+    with writing(path):
+        write_png(path, sheet)
+
+
+def _as_bytes(images: np.ndarray) -> np.ndarray:
+    if images.dtype == np.uint8:
+        return images
+    white = 65535 if images.dtype == np.uint16 else 1.0
+    return np.rint(images.astype(np.float64) * (255 / white)).astype(np.uint8)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of a file that the system refuses what to do about it: DataError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path} ({error.strerror or error}); free some space and repeat the "
+            "command, which goes on where it was"
+        ) from error

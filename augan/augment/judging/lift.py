@@ -1,0 +1,279 @@
+"""Do synthetic images lift a classifier? Draws, arms, and one honest sentence.
+
+Anything with `fit_resample` can be judged, by anything that learns a lesson: no TensorFlow is
+imported here. What is claimed is a lift over the best arm without a GAN *on the same data*; what
+unlabelled images bring is no merit of synthetic ones.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from augan.augment.judging.arms import ABLATION, ARMS, GAN
+from augan.augment.judging.bootstrap import Interval, Lead, Resampled
+from augan.augment.judging.draws import Draw, Pool, Recipe, make_draw
+from augan.augment.judging.journal import Journal
+from augan.augment.judging.selection import choose
+from augan.augment.judging.synthetic import GanArm
+from augan.augment.judging.trial import Trial, figures
+from augan.exceptions import Interrupted
+from augan.seeding import child_rng
+
+Made = tuple[np.ndarray, np.ndarray]  # synthetic images and their classes
+SHOWN_TWINS = 20  # of the near-duplicates in the summary
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """Everything that an evaluation of lift is about.
+
+    Attributes
+    ----------
+    pool, recipe : Pool, Recipe
+        What draws are made from, and how.
+    trial : Trial
+    labels : ndarray of int [m]
+        Classes of the test images; every class occurs.
+    arms : tuple of str
+        With `GAN` among them, and at least one other.
+    num_draws, seed : int
+    candidates : tuple of GanArm
+        What is chosen from within each draw; none: `trial.gan` is judged as it is.
+    """
+
+    pool: Pool
+    recipe: Recipe
+    trial: Trial
+    labels: np.ndarray
+    arms: tuple[str, ...]
+    num_draws: int
+    seed: int
+    candidates: tuple[GanArm, ...] = ()
+
+    @property
+    def rivals(self) -> list[str]:
+        """The arms without a GAN.
+
+        The ablation is one of them where it is no copy of another: what the GAN arm owes to the
+        arm that it stands on is no lift.
+        """
+        is_copy = self.trial.gan.base in self.arms and not self.candidates
+        return [arm for arm in self.arms if arm in ARMS or (arm == ABLATION and not is_copy)]
+
+    def is_labelled_only(self, arm: str) -> bool:
+        """Whether an arm learns from labelled images alone."""
+        bases = [one.base for one in self.candidates] or [self.trial.gan.base]
+        return not any(ARMS[one].unlabelled for one in ([arm] if arm in ARMS else bases))
+
+    def said(self, arm: str) -> str:
+        """Return what an arm is called in sentences."""
+        if arm in ARMS:
+            return ARMS[arm].said
+        if arm == GAN:
+            return "with synthetic images"
+        if self.candidates:
+            return "the same without synthetic images"
+        return ARMS[self.trial.gan.base].said
+
+
+@dataclass(frozen=True)
+class Lift:
+    """What an evaluation found.
+
+    Attributes
+    ----------
+    sentence : str
+        The lift with its 95 % interval, in points, or that there is no evidence of any.
+    arms : list of dict
+        For each arm its mean figures over the draws, and how far the GAN arm is ahead of it.
+    summary : dict
+        `lift` (a fraction) with `low` and `high`, `proven`, `rival`, and all that it depends on.
+    """
+
+    sentence: str
+    arms: list[dict[str, Any]]
+    summary: dict[str, Any]
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether a lift was found."""
+        return bool(self.summary["proven"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON-able result."""
+        return {"sentence": self.sentence, "arms": self.arms, "summary": self.summary}
+
+
+def run_draws(
+    question: Question,
+    journal: Journal,
+    on_arm: Callable[[int, str, Mapping[str, Any]], None] = lambda number, arm, about: None,
+    on_made: Callable[[Draw, Made], None] = lambda draw, made: None,
+) -> dict[str, np.ndarray]:
+    """Train and judge all arms on all draws; what the journal has is not done again.
+
+    Parameters
+    ----------
+    question : Question
+    journal : Journal
+    on_arm : callable
+        Told of each arm that was judged: draw, arm, its figures.
+    on_made : callable
+        Given the first draw and what the GAN arm made of it.
+
+    Returns
+    -------
+    dict of str to ndarray of int [D, m]
+        Arm -> predicted classes.
+
+    Raises
+    ------
+    Interrupted
+        The user stopped it; finished arms are kept.
+    """
+    try:
+        for number in range(question.num_draws):
+            _run_draw(question, number, journal, on_arm, on_made)
+    except KeyboardInterrupt:
+        total = question.num_draws * len(question.arms)
+        raise Interrupted(
+            f"interrupted with {len(journal)} of {total} arms finished, which are kept in "
+            f"{journal.folder}; the same command goes on from there"
+        ) from None
+    numbers = range(question.num_draws)
+    return {
+        arm: np.stack([np.asarray(journal.get(number, arm)) for number in numbers])
+        for arm in question.arms
+    }
+
+
+def _run_draw(
+    question: Question, number: int, journal: Journal, on_arm: Callable, on_made: Callable
+) -> None:
+    missing = [arm for arm in question.arms if journal.get(number, arm) is None]
+    if not missing:
+        return
+    draw = make_draw(question.pool, question.recipe, question.seed, number)
+    for arm in missing:
+        trial, about = question.trial, {}
+        if arm in (GAN, ABLATION) and question.candidates:
+            trial = replace(trial, gan=_chosen(question, draw, journal))
+            about = {"gan": trial.gan.name, "share": trial.gan.share}
+        done = journal.get(number, trial.gan.base) if arm == ABLATION else None
+        if done is None:
+            lesson, made = trial.lesson(arm, draw)
+            if made is not None and number == 0:
+                on_made(draw, made)
+            done = trial.predict(lesson, draw)
+        about |= figures(done, question.labels, len(question.pool.class_names))
+        journal.add(number, arm, done, about)
+        on_arm(number, arm, about)
+
+
+def _chosen(question: Question, draw: Draw, journal: Journal) -> GanArm:
+    """Return the choice of a draw, which is made once."""
+    for arm in (GAN, ABLATION):
+        if journal.get(draw.number, arm) is not None:
+            known = journal.about(draw.number, arm)
+            same = next(one for one in question.candidates if one.name == known["gan"])
+            return replace(same, share=known["share"])
+    return choose(question.trial, question.candidates, draw)
+
+
+def conclude(question: Question, predictions: Mapping[str, np.ndarray], twins: np.ndarray) -> Lift:
+    """Return the verdict.
+
+    Parameters
+    ----------
+    question : Question
+    predictions : mapping of str to ndarray of int [D, m]
+        What `run_draws` returned.
+    twins : ndarray of int
+        Test images that nearly equal seen ones: the lift is also given without them.
+    """
+    resampled = _resampled(question, predictions, np.ones(len(question.labels), bool))
+    lead = resampled.lead(GAN, question.rivals)
+    labelled = [arm for arm in question.rivals if question.is_labelled_only(arm)]
+    has_more = len(labelled) < len(question.rivals)
+    gain = resampled.lead(GAN, labelled) if labelled and has_more else None
+    kept = np.ones(len(question.labels), bool)
+    kept[twins] = False
+    whole = len(np.unique(question.labels[kept])) == len(question.pool.class_names)
+    strict = None
+    if len(twins) and whole:
+        strict = _resampled(question, predictions, kept).lead(GAN, question.rivals)
+    summary = {
+        "metric": "balanced accuracy",
+        "proven": lead.is_real,
+        "lift": lead.interval.value,
+        "low": lead.interval.low,
+        "high": lead.interval.high,
+        "rival": lead.rival,
+        "gain_over_labelled_only": None if gain is None else _described(gain),
+        "without_near_duplicates": None if strict is None else _described(strict),
+    }
+    behind = {arm: resampled.difference(GAN, arm) for arm in question.arms if arm != GAN}
+    rows = [_arm_row(question, arm, predictions[arm], behind.get(arm)) for arm in question.arms]
+    return Lift(sentence(lead, question.said(lead.rival)), rows, summary)
+
+
+def sentence(lead: Lead, said: str) -> str:
+    """Say what was found, in points of balanced accuracy; `said` is what the rival is called."""
+    of = lead.interval
+    interval = f"{points(of.value)} points [{_bound(of.low)}, {_bound(of.high)}]"
+    if lead.is_real:
+        return f"lift of {interval} over {said}, on new images like these"
+    return f"no evidence of benefit: {interval} against {said}, on new images like these"
+
+
+def points(fraction: float) -> str:
+    """Write a difference of fractions in points, with its sign."""
+    return f"{100 * fraction:+.1f}"
+
+
+def _bound(fraction: float) -> str:
+    # A bound just above nothing must not read as nothing, for the claim hangs on it.
+    digits = 1 if abs(fraction) >= 0.0005 else 3
+    return f"{100 * fraction:.{digits}f}"
+
+
+def _described(lead: Lead) -> dict[str, Any]:
+    interval = lead.interval
+    return {
+        "value": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "rival": lead.rival,
+        "proven": lead.is_real,
+    }
+
+
+def _resampled(
+    question: Question, predictions: Mapping[str, np.ndarray], kept: np.ndarray
+) -> Resampled:
+    truth = question.labels[kept]
+    right = {arm: predictions[arm][:, kept] == truth for arm in question.arms}
+    return Resampled(right, truth, child_rng(question.seed, "lift", "bootstrap"))
+
+
+def _arm_row(
+    question: Question, arm: str, predicted: np.ndarray, behind: Interval | None
+) -> dict[str, Any]:
+    num = len(question.pool.class_names)
+    each = [figures(one, question.labels, num) for one in predicted]
+    values = np.array([one["balanced_accuracy"] for one in each])
+    recall = np.mean([one["recall"] for one in each], axis=0)
+    return {
+        "arm": arm,
+        "said": "the same without synthetic images" if arm == ABLATION else question.said(arm),
+        "balanced_accuracy": float(values.mean()),
+        "std": float(values.std(ddof=1)),
+        "by_draw": values.tolist(),
+        "accuracy": float(np.mean([one["accuracy"] for one in each])),
+        "macro_f1": float(np.mean([one["macro_f1"] for one in each])),
+        "recall": dict(zip(question.pool.class_names, recall.tolist())),
+        "unlabelled": arm != GAN and not question.is_labelled_only(arm),
+        "gan_minus_this": None if behind is None else behind.to_dict(),
+    }

@@ -1,0 +1,241 @@
+"""From data to a pool of training images and the test images that nothing may have seen."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augan.augment.judging.draws import LEAST, Pool, Recipe, rows_of
+from augan.augment.judging.leakage import Leakage, digest, find_leakage
+from augan.data.cache import cached_squares
+from augan.data.dataset import Dataset
+from augan.data.loading import load_dataset
+from augan.data.preprocessing import Preprocessing
+from augan.data.stacked import Stacked
+from augan.data.tables import Table
+from augan.exceptions import ConfigError, DataError
+from augan.seeding import child_rng
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What an evaluation works on.
+
+    Attributes
+    ----------
+    name : str
+    pool : Pool
+    test, labels : ndarray [m, S, S, C] and int64 [m]
+        Test images, of every class at least one, and their classes by position in the pool's.
+    names, test_names : sequence of str
+        Of the pool's images, unlabelled ones behind the others, and of the test images.
+    scale : callable
+        Stored squares -> float32 in [-1, 1].
+    skipped : int
+        Files that could not be read.
+    """
+
+    name: str
+    pool: Pool
+    test: np.ndarray
+    labels: np.ndarray
+    names: Sequence[str]
+    test_names: Sequence[str]
+    scale: Callable[[np.ndarray], np.ndarray]
+    skipped: int = 0
+
+    def sha256(self) -> str:
+        """Return what tells these images and labels from all others."""
+        content = hashlib.sha256(repr(self.pool.class_names).encode())
+        more = () if self.pool.unlabelled is None else self.pool.unlabelled
+        for images in (self.pool.images, more, self.test):
+            for image in images:
+                content.update(digest(np.asarray(image)))
+        for labels in (self.pool.labels, self.labels):
+            content.update(labels.tobytes())
+        return content.hexdigest()
+
+    def without(self, places: Sequence[int]) -> "Material":
+        """Return the same without some of the test images."""
+        kept = np.setdiff1d(np.arange(len(self.labels)), places)
+        names = [self.test_names[place] for place in kept]
+        left = replace(self, test=self.test[kept], labels=self.labels[kept], test_names=names)
+        left.check()
+        return left
+
+    def check(self) -> None:
+        """Raise DataError if a class has no test image."""
+        there = set(self.labels.tolist())
+        names = self.pool.class_names
+        lacking = [name for number, name in enumerate(names) if number not in there]
+        if lacking:
+            raise DataError(
+                f"the test images show no {', '.join(lacking[:5])}, so nothing can be said of "
+                f"{'that class' if len(lacking) == 1 else 'those classes'}; add some, or leave "
+                f"{'it' if len(lacking) == 1 else 'them'} out of the training images"
+            )
+
+
+def read_material(
+    data: str | Path | tuple[Any, ...], test_size: float | None, size: int | None, seed: int
+) -> Material:
+    """Read training and test images.
+
+    Parameters
+    ----------
+    data : str or path
+        As `augan.load_dataset` takes it: with a test part or, with `test_size`, without.
+    test_size : float or None
+        Share of each class that is put aside as the test.
+    size : int or None
+        Side of the squares; None: chosen from the training images.
+    seed : int
+        Of what is put aside.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, is a table, has no classes, or its parts do not fit each other.
+    ConfigError
+        `test_size` is no share, or came although there is a test part.
+    """
+    train = load_dataset(data)
+    if isinstance(train.images, Table):
+        raise DataError(f"{train.name} is a table; a lift is judged on images")
+    if train.labels is None or train.num_classes < 2:
+        raise DataError(
+            f"{train.name} has {train.num_classes} classes, and a classifier needs at least 2; put "
+            "the images into one folder for each class"
+        )
+    train, test = _parts(data, train, test_size, seed)
+    preprocessing = Preprocessing.fit(train, size)
+    squares, test_squares = (cached_squares(part, preprocessing) for part in (train, test))
+    more, names = None, squares.dataset.names
+    skipped = len(squares.dataset.skipped) + len(test_squares.dataset.skipped)
+    if train.unlabelled is not None:
+        beside = cached_squares(train.unlabelled, preprocessing)
+        more, names = beside.pixels, names + beside.dataset.names
+        skipped += len(beside.dataset.skipped)
+    to_unit, scale = _unit(preprocessing)
+    material = Material(
+        name=train.name,
+        pool=Pool(
+            to_unit(squares.pixels),
+            np.asarray(squares.dataset.labels),
+            train.class_names,
+            None if more is None else to_unit(more),
+        ),
+        test=to_unit(test_squares.pixels),
+        labels=_numbered(test_squares.dataset, train.class_names),
+        names=names,
+        test_names=test_squares.dataset.names,
+        scale=scale,
+        skipped=skipped,
+    )
+    material.check()
+    return material
+
+
+def _unit(preprocessing: Preprocessing) -> tuple[Callable, Callable]:
+    """Return what brings stored squares to what policies take, and that to [-1, 1].
+
+    Integers stay as they are; floating-point images, of whatever range, come to lie in [0, 1].
+    """
+    if preprocessing.dtype != "float32":
+        return (lambda stored: stored), preprocessing.scale
+    low, width = preprocessing.low, preprocessing.high - preprocessing.low
+
+    def to_unit(stored: np.ndarray) -> np.ndarray:
+        share = (stored.astype(np.float64) - low) / width
+        return np.clip(share, 0, 1).astype(np.float32)
+
+    return to_unit, lambda unit: 2 * unit - 1
+
+
+def _parts(
+    data: Any, train: Dataset, test_size: float | None, seed: int
+) -> tuple[Dataset, Dataset]:
+    if test_size is None:
+        try:
+            return train, load_dataset(data, part="test")
+        except DataError as error:
+            raise DataError(
+                f"{error}; or let --test-size 0.3 put aside a share of the images"
+            ) from error
+    if not 0 < test_size < 1:
+        raise ConfigError(f"--test-size must lie between 0 and 1, but is {test_size:g}; try 0.3")
+    try:
+        load_dataset(data, part="test")
+    except DataError:
+        pass
+    else:
+        raise ConfigError(
+            f"{train.name} has test images already; leave --test-size out, or move them"
+        )
+    held = np.zeros(len(train), bool)
+    labels = np.asarray(train.labels)
+    for number, name in enumerate(train.class_names):
+        rows = child_rng(seed, "lift", "test", number).permutation(np.flatnonzero(labels == number))
+        count = max(1, round(test_size * len(rows)))
+        if len(rows) - count < LEAST:
+            raise DataError(
+                f"the class {name} has {len(rows)} images, of which --test-size {test_size:g} "
+                f"leaves {max(0, len(rows) - count)} to learn from; add images of it"
+            )
+        held[rows[:count]] = True
+    return train.subset(~held), replace(train.subset(held), unlabelled=None)
+
+
+def _numbered(test: Dataset, class_names: tuple[str, ...]) -> np.ndarray:
+    if test.labels is None:
+        raise DataError(
+            f"the test images of {test.name} have no classes; put them into one folder for each"
+        )
+    unknown = [name for name in test.class_names if name not in class_names]
+    if unknown:
+        raise DataError(
+            f"the test images show {', '.join(unknown[:5])}, which no training image does; the "
+            f"classes are: {', '.join(class_names)}"
+        )
+    number = np.array([class_names.index(name) for name in test.class_names])
+    return number[test.labels]
+
+
+def guard(
+    material: Material, recipe: Recipe, draws: int, seed: int, drop: bool
+) -> tuple[Material, Leakage, int]:
+    """Refuse test images that equal images of any draw, or drop them.
+
+    Returns
+    -------
+    material, leaked, dropped
+        The material without them, what nearly equals a seen image, and how many were dropped.
+
+    Raises
+    ------
+    DataError
+        There are some, and they are not to be dropped; or a class would have no test image left.
+    """
+    pool = material.pool
+    seen: Any = pool.images
+    rows = np.arange(len(pool.images))
+    if not recipe.rest_unlabelled:
+        rows = np.unique(np.concatenate([rows_of(pool, recipe, seed, d) for d in range(draws)]))
+    if pool.unlabelled is not None:
+        seen = Stacked(pool.images, pool.unlabelled)
+        rows = np.concatenate([rows, len(pool.images) + np.arange(len(pool.unlabelled))])
+    leaked = find_leakage(seen, rows, material.test)
+    if not leaked.equal:
+        return material, leaked, 0
+    if not drop:
+        place, row = leaked.equal[0]
+        raise DataError(
+            f"{len(leaked.equal)} of the {len(material.labels)} test images equal images that are "
+            f"trained on (for example {material.test_names[place]} and {material.names[row]}): "
+            "remove them, or leave them out of the test with --drop-duplicates"
+        )
+    material = material.without([place for place, _ in leaked.equal])
+    return material, find_leakage(seen, rows, material.test), len(leaked.equal)

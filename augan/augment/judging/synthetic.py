@@ -1,0 +1,77 @@
+"""The GAN arm: whatever has `fit_resample`, and how its images are used."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from augan.augment.judging.draws import Draw
+from augan.exceptions import DataError
+
+
+class Resampler(Protocol):
+    """What is judged: a sampler as in imbalanced-learn.
+
+    It is given images `[N, H, W, C]` and labels, and returns them with more behind them. One that
+    has a true attribute `accepts_unlabelled` is also given the unlabelled images, with label -1.
+    """
+
+    def fit_resample(self, X: np.ndarray, y: np.ndarray) -> tuple[Any, Any]:
+        """Return the images and labels given, followed by new ones."""
+
+
+@dataclass(frozen=True)
+class GanArm:
+    """One way to make images and to use them.
+
+    Attributes
+    ----------
+    name : str
+    make : callable
+        A draw -> an unfitted sampler, whose seed is the draw's.
+    share : float
+        Of the draws of a class that has synthetic images, the share that is synthetic; 0: none.
+    base : str
+        The arm that they are added to, a key of `ARMS`; alone it is the ablation.
+    """
+
+    name: str
+    make: Callable[[Draw], Resampler]
+    share: float = 0.5
+    base: str = "oversampling"
+
+
+def synthetic_images(arm: GanArm, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the sampler makes of a draw: images `[m, S, S, C]` and their classes.
+
+    Raises
+    ------
+    DataError
+        The sampler returned something else than the originals and more images like them.
+    """
+    sampler, images, labels = arm.make(draw), draw.images, draw.labels
+    if draw.unlabelled is not None and getattr(sampler, "accepts_unlabelled", False):
+        images = np.concatenate([images, draw.unlabelled])
+        labels = np.concatenate([labels, np.full(len(draw.unlabelled), -1)])
+    new_images, new_labels = map(np.asarray, sampler.fit_resample(images, labels))
+    n = len(labels)
+    fits = new_images.shape[1:] == images.shape[1:] and new_images.dtype == images.dtype
+    if not fits or len(new_images) != len(new_labels):
+        raise DataError(
+            f"the sampler {arm.name} returned {new_images.dtype} {list(new_images.shape)} and "
+            f"{len(new_labels)} labels for {images.dtype} {list(images.shape)}; it must return the "
+            "images that it was given, and more in the same form"
+        )
+    if not np.array_equal(new_images[:n], images):
+        raise DataError(
+            f"the sampler {arm.name} changed or moved the images that it was given; they must come "
+            "first, as they are"
+        )
+    made = new_labels[n:].astype(np.int64)
+    if made.size and not 0 <= made.min() <= made.max() < draw.num_classes:
+        raise DataError(
+            f"the sampler {arm.name} made images of the classes {made.min()} to {made.max()}, but "
+            f"there are 0 to {draw.num_classes - 1}"
+        )
+    return new_images[n:], made

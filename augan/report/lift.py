@@ -1,0 +1,189 @@
+"""What an evaluation of lift found: lines for a person, and one HTML file."""
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from augan.augment.judging.gallery import GALLERY
+from augan.augment.judging.lift import Lift, points
+from augan.bundle.content import current_versions
+from augan.report.layout import data_uri, head, section, settings, table, write_page
+from augan.report.strips import strips
+
+REPORT = "report.html"
+SHOWN = 5  # near-duplicates among the lines
+
+
+def lift_lines(lift: Lift) -> list[str]:
+    """Say what each arm reached, and whether synthetic images lift."""
+    summary = lift.summary
+    lines = [f"warning: {text}" for text in summary["warnings"]]
+    twins = summary["near_duplicates"][:SHOWN]
+    lines += [f"  {one['test']} resembles {one['seen']}" for one in twins]
+    lines.append(
+        f"{summary['metric']} on {summary['num_test']} test images, mean of "
+        f"{summary['num_draws']} draws:"
+    )
+    lines += [
+        f"  {row['arm']:13} {row['balanced_accuracy']:6.1%}  accuracy {row['accuracy']:6.1%}  "
+        f"macro-F1 {row['macro_f1']:6.1%}"
+        for row in sorted(lift.arms, key=lambda row: -row["balanced_accuracy"])
+    ]
+    lines += _second_figures(summary)
+    lines += [f"evaluation: {summary['out']}", lift.sentence]
+    return lines
+
+
+def _second_figures(summary: Mapping[str, Any]) -> Iterator[str]:
+    gain, strict = summary["gain_over_labelled_only"], summary["without_near_duplicates"]
+    if gain is not None:
+        yield f"over arms without the unlabelled images, which is no lift: {_said(gain)}"
+    if strict is not None:
+        yield f"without near-duplicates among the test images: {_said(strict)}"
+
+
+def _said(figure: Mapping[str, Any]) -> str:
+    return (
+        f"{points(figure['value'])} points [{100 * figure['low']:.1f}, "
+        f"{100 * figure['high']:.1f}] against {figure['rival']}"
+    )
+
+
+def lift_page(lift: Lift) -> Path:
+    """Write `report.html` into the folder of the evaluation, and return its path.
+
+    Raises
+    ------
+    DataError
+        It cannot be written; everything else is complete by then.
+    """
+    summary = lift.summary
+    parts = [_head(lift), _arms(lift), _figures(lift), _recall(lift), _gallery(summary)]
+    parts += [_twins(summary), _settings(summary)]
+    return write_page(Path(summary["out"]) / REPORT, f"{_verdict(lift)} - {summary['data']}", parts)
+
+
+def _verdict(lift: Lift) -> str:
+    if lift.is_proven:
+        return f"A lift of {points(lift.summary['lift'])} points"
+    return "No evidence of benefit"
+
+
+def _head(lift: Lift) -> str:
+    summary = lift.summary
+    figures = [
+        ("points over the best without", points(summary["lift"]), ""),
+        ("draws", f"{summary['num_draws']}", ""),
+        ("test images", f"{summary['num_test']:,}", ""),
+        ("labels in a draw", f"{sum(summary['labels']):,}", ""),
+    ]
+    lede = ". ".join([_capital(lift.sentence), *map(_capital, _second_figures(summary))]) + "."
+    command = f"augan evaluate lift &middot; {escape(summary['data'])}"
+    return head(command, _verdict(lift), lede, figures, summary["warnings"])
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _arms(lift: Lift) -> str:
+    rows = sorted(lift.arms, key=lambda row: -row["balanced_accuracy"])
+    figure = strips(
+        [(row["said"], row["by_draw"], "new" if row["arm"] == "gan" else "old") for row in rows]
+    )
+    about = (
+        "Balanced accuracy on the test images: a dot for each draw of labels, a bar at the mean. "
+        "All arms train for as long, on the same labels."
+    )
+    return section("Arms", about, figure)
+
+
+def _figures(lift: Lift) -> str:
+    rows = []
+    for row in lift.arms:
+        ahead = row["gan_minus_this"]
+        rows.append(
+            (
+                f"{escape(row['arm'])}<small>{escape(row['said'])}</small>",
+                f"{row['balanced_accuracy']:.1%}",
+                f"{100 * row['std']:.1f}",
+                f"{row['accuracy']:.1%}",
+                f"{row['macro_f1']:.1%}",
+                ""
+                if ahead is None
+                else f"{points(ahead['value'])} [{100 * ahead['low']:.1f}, "
+                f"{100 * ahead['high']:.1f}]",
+            )
+        )
+    header = ["arm", "balanced accuracy", "spread", "accuracy", "macro-F1", "gan minus this"]
+    about = (
+        "Means of the draws; the spread is their standard deviation in points. The interval of the "
+        "lift reaches down to the lowest bound of the last column."
+    )
+    return section("Figures", about, _wide(table(header, rows, numbers=range(1, 6))))
+
+
+def _recall(lift: Lift) -> str:
+    names = lift.summary["class_names"]
+    rows = [
+        (
+            escape(name),
+            f"{lift.summary['labels'][place]:,}",
+            *(f"{row['recall'][name]:.1%}" for row in lift.arms),
+        )
+        for place, name in enumerate(names)
+    ]
+    header = ["class", "labels", *(escape(row["arm"]) for row in lift.arms)]
+    about = "Share of each class's test images that were recognised."
+    return section("By class", about, _wide(table(header, rows, numbers=range(1, len(header)))))
+
+
+def _wide(body: str) -> str:
+    return f'<div class="wide">{body}</div>'
+
+
+def _gallery(summary: Mapping[str, Any]) -> str:
+    path = Path(summary["out"]) / GALLERY
+    if not path.exists():
+        return ""
+    with Image.open(path) as picture:
+        sheet = np.asarray(picture)
+    about = "The first draw, a row for each class: real images left, synthetic ones right."
+    alt = "real and synthetic images of each class"
+    return section("Gallery", about, f'<img class="sheet" alt="{alt}" src="{data_uri(sheet)}">')
+
+
+def _twins(summary: Mapping[str, Any]) -> str:
+    if not summary["near_duplicates"]:
+        return ""
+    rows = [
+        (escape(one["test"]), escape(one["seen"]), f"{one['correlation']:.4f}")
+        for one in summary["near_duplicates"]
+    ]
+    about = (
+        f"{summary['num_near_duplicates']} test images nearly equal images that were trained on; "
+        "these are the most alike."
+    )
+    header = ["test image", "seen image", "correlation"]
+    return section("Near-duplicates", about, table(header, rows, numbers=(2,)))
+
+
+def _settings(summary: Mapping[str, Any]) -> str:
+    given = summary["settings"]
+    unlabelled = summary["num_unlabelled"]
+    return settings(
+        {
+            "classifier": given["classifier"],
+            "classic augmentation": given["policy"],
+            "GAN": f"{given['gan']}, {given['share']:.0%} of the draws of its classes, on top of "
+            f"{given['base']}",
+            "labels of each class": ", ".join(map(str, summary["labels"])),
+            "unlabelled images": f"{unlabelled:,}" if unlabelled else "none",
+            "seed": str(given["seed"]),
+            "version": ", ".join(f"{name} {number}" for name, number in current_versions().items()),
+        }
+    )

@@ -1,0 +1,87 @@
+"""What `augan evaluate lift` does between its options and `augan.augment.judging`."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from augan_cli.options import find, show
+
+
+def run_lift(
+    data: str,
+    rare: Sequence[str],
+    arms: str | None,
+    model: Path | None,
+    out: Path | None,
+    options: dict[str, Any],
+    as_json: bool,
+) -> bool:
+    """Evaluate, say what came of it, and return whether a lift was found."""
+    from augan.augment.judging.evaluation import RUNS, evaluate_lift
+    from augan.config import Config
+    from augan.report.lift import lift_lines, lift_page
+
+    config, beside = None, RUNS
+    if model is not None:
+        bundle = find(model, "generator", "classes")
+        config, beside = Config.from_dict(bundle.config), bundle.path.parent
+    lift = evaluate_lift(
+        data,
+        rare=read_rare(rare),
+        arms=None if arms is None else [arm.strip() for arm in arms.split(",")],
+        config=config,
+        out=out,
+        beside=beside,
+        on_arm=_Progress(options["draws"]),
+        **options,
+    )
+    report = lift_page(lift)
+    *lines, sentence = lift_lines(lift)
+    values = lift.to_dict()
+    values["summary"] = {**values["summary"], "report": str(report)}
+    show([*lines, f"report: {report}", sentence], values, as_json)
+    return lift.is_proven
+
+
+def read_rare(texts: Sequence[str]) -> dict[str, int]:
+    """Return classes and their labels from texts such as "coat=20".
+
+    Raises
+    ------
+    ConfigError
+        A text is not of that form, or names a class twice.
+    """
+    from augan.exceptions import ConfigError
+
+    found: dict[str, int] = {}
+    for text in texts:
+        name, equals, count = text.rpartition("=")
+        try:
+            number = int(count)
+        except ValueError:
+            number, equals = 0, ""
+        if not equals or not name:
+            raise ConfigError(f"--rare takes CLASS=N, such as coat=20, but got '{text}'")
+        if name in found:
+            raise ConfigError(f"--rare names the class '{name}' twice; keep one of the two")
+        found[name] = number
+    return found
+
+
+class _Progress:
+    """Says on standard error what each arm reached."""
+
+    def __init__(self, draws: int) -> None:
+        self._draws, self._begun = draws, time.monotonic()
+
+    def __call__(self, number: int, arm: str, about: Mapping[str, Any]) -> None:
+        seconds, self._begun = time.monotonic() - self._begun, time.monotonic()
+        chosen = f", share {about['share']:g}" if "share" in about else ""
+        typer.echo(
+            f"draw {number + 1}/{self._draws} {arm:13} "
+            f"{about['balanced_accuracy']:.1%}{chosen} ({seconds:.1f} s)",
+            err=True,
+        )

@@ -1,0 +1,89 @@
+"""The benchmark of the lift keeps its rows, shares them between ideas, and knows its draws."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import lift, lift_controls
+from benchmarks.lift import main
+
+
+def run(tmp_path, *options):
+    common = ["--data", "digits", "--labels", "10", "--rare", "3=4", "--classifier", "logistic"]
+    places = ["--results", str(tmp_path / "results"), "--json", str(tmp_path / "out.json")]
+    main(["imbalanced", *common, *places, *options])
+    return json.loads((tmp_path / "out.json").read_text())
+
+
+def test_processes_share_the_draws_and_a_last_one_only_reads(tmp_path, capsys):
+    arms = ["--arms", "real,oversampling"]
+    run(tmp_path, "--draws", "0-0", *arms)
+    run(tmp_path, "--draws", "1-1", *arms)
+    assert "2 of 2 rows to measure" in capsys.readouterr().out
+    both = run(tmp_path, "--draws", "2", *arms)
+    assert "0 of 4 rows to measure" in capsys.readouterr().out
+    assert [(row["draw"], row["arm"]) for row in both["rows"]] == [
+        (100, "real"),
+        (100, "oversampling"),
+        (101, "real"),
+        (101, "oversampling"),
+    ]
+    for row in both["rows"]:
+        assert 0.5 < row["balanced_accuracy"] <= 1
+        assert row["n_train"] == 9 * 10 + 4
+        assert row["n_synthetic"] == 0
+    means = both["summary"]["arms"]
+    assert means["real"]["balanced_accuracy"] == pytest.approx(
+        np.mean([both["rows"][0]["balanced_accuracy"], both["rows"][2]["balanced_accuracy"]])
+    )
+    assert "lift" not in both["summary"]  # no GAN arm was measured
+
+
+def study(**changes):
+    parsed = {
+        "protocol": "imbalanced",
+        "labels": 10,
+        "rare": None,
+        "gan": lift.GAN_ARM,
+        "gan_steps": None,
+        "share": None,
+        "base": None,
+        "data": "digits",
+        "split": "dev",
+        "classifier": "cnn",
+        "policy": None,
+        "steps": None,
+        "variant": "default",
+        "results": lift.RESULTS,
+    }
+    return lift.study_of(lift.argparse.Namespace(**{**parsed, **changes}))
+
+
+@pytest.mark.parametrize("change", [{"variant": "idea"}, {"share": 0.25}, {"gan_steps": 7}])
+def test_rows_without_a_gan_serve_all_ideas_about_it(change):
+    usual, other = study(), study(**change)
+    assert usual.key(0, "mixup") == other.key(0, "mixup")
+    assert usual.key(0, "gan") != other.key(0, "gan")
+
+
+@pytest.mark.parametrize("change", [{"steps": 9}, {"labels": 9}, {"rare": [("3", 4)]}])
+def test_rows_of_other_settings_are_others(change):
+    assert study().key(0, "mixup") != study(**change).key(0, "mixup")
+
+
+def test_the_splits_share_no_draw_and_dev_judges_on_training_images_only():
+    dev, test = (lift.material("digits", split) for split in ("dev", "test"))
+    assert study().key(0, "real")["draw"] == 100
+    assert study(split="test").key(0, "real")["draw"] == 0
+    assert len(dev.labels) + len(dev.pool.labels) == len(test.pool.labels) == 1438
+    training = {bytes(image) for image in test.pool.images}
+    assert all(bytes(image) in training for image in dev.test)
+    assert not {bytes(image) for image in dev.pool.images} & {bytes(image) for image in dev.test}
+
+
+def test_a_control_of_copies_measures_what_it_says():
+    lead = lift_controls.one_run("copies", 0)
+    assert lead.rival == "oversampling"
+    assert abs(lead.interval.value) < 0.1
+    assert lead.interval.low <= lead.interval.value <= lead.interval.high

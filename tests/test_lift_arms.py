@@ -1,0 +1,268 @@
+"""What draws hold, what each arm makes of them, and what test images may not have been seen."""
+
+import json
+
+import numpy as np
+import pytest
+
+from augan.augment.judging.arms import ARMS, with_synthetic
+from augan.augment.judging.classifiers import logistic
+from augan.augment.judging.draws import Pool, Recipe, make_draw
+from augan.augment.judging.journal import Journal
+from augan.augment.judging.leakage import find_leakage
+from augan.augment.judging.selection import choose
+from augan.augment.judging.synthetic import GanArm, synthetic_images
+from augan.augment.judging.trial import Trial, figures
+from augan.data.builtin import digits
+from augan.exceptions import ConfigError, DataError
+
+NAMES = ("cat", "dog", "emu")
+
+
+def scale(stored):
+    return stored.astype(np.float32) / 127.5 - 1
+
+
+@pytest.fixture
+def pool():
+    """30 images of each of three classes: the class shows in the brightness."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 30)
+    images = rng.integers(0, 60, (90, 8, 8, 1)) + 80 * labels[:, None, None, None]
+    return Pool(images.astype(np.uint8), labels, NAMES)
+
+
+@pytest.fixture
+def draw(pool):
+    return make_draw(pool, Recipe(labels=12, rare={"emu": 3}), seed=0, number=0)
+
+
+class Copies:
+    """Returns copies of what it is given."""
+
+    def __init__(self, times=2, change=lambda X, y: (X, y)):
+        self.times, self.change = times, change
+
+    def fit_resample(self, X, y):
+        self.given = X, y
+        known = y >= 0
+        more = np.repeat(X[known], self.times, axis=0), np.repeat(y[known], self.times)
+        return self.change(np.concatenate([X, more[0]]), np.concatenate([y, more[1]]))
+
+
+def arm_of(sampler, **options):
+    return GanArm("test", lambda draw: sampler, **options)
+
+
+def test_a_draw_holds_what_was_asked_and_nothing_twice(pool):
+    recipe = Recipe(labels=12, rare={"emu": 3, "0": 5}, rest_unlabelled=True)
+    draw = make_draw(pool, recipe, seed=0, number=4)
+    assert np.bincount(draw.labels).tolist() == [5, 12, 3]
+    assert len(np.unique(draw.rows)) == 20
+    assert np.array_equal(draw.images, pool.images[draw.rows])
+    assert np.array_equal(draw.labels, pool.labels[draw.rows])
+    assert draw.unlabelled is not None
+    assert len(draw.unlabelled) == 70
+    together = np.concatenate([draw.images, draw.unlabelled])
+    assert sorted(map(bytes, together)) == sorted(map(bytes, pool.images))
+
+
+def test_draws_differ_but_for_their_number(pool):
+    recipe = Recipe(labels=10)
+    first, again, other = (make_draw(pool, recipe, 0, number) for number in (0, 0, 1))
+    assert np.array_equal(first.rows, again.rows)
+    assert first.seed == again.seed
+    assert not np.array_equal(first.rows, other.rows)
+    assert first.seed != other.seed
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        (Recipe(labels=0), "--labels: 0"),
+        (Recipe(labels=1), "at least 2"),
+        (Recipe(rare={"dog": -3}), "--rare dog: -3"),
+        (Recipe(rare={"dgo": 3}), "the classes are: cat, dog, emu; did you mean dog"),
+        (Recipe(labels=31), "the class cat has 30 training images, but 31"),
+    ],
+)
+def test_impossible_draws_are_refused(pool, recipe, words):
+    with pytest.raises((ConfigError, DataError), match=words):
+        make_draw(pool, recipe, 0, 0)
+
+
+def test_a_class_with_one_real_image_is_refused(pool):
+    alone = Pool(pool.images[:31], pool.labels[:31], NAMES[:2])
+    with pytest.raises(DataError, match="the class dog has 1 training image, but 2"):
+        make_draw(alone, Recipe(), 0, 0)
+
+
+def by_class(lesson, values):
+    return np.bincount(lesson.labels, values, minlength=3)
+
+
+def test_arms_give_each_class_its_share(draw):
+    judge = logistic(scale)
+    lessons = {name: arm.make(draw, "shift", judge) for name, arm in ARMS.items()}
+    for lesson in lessons.values():
+        assert lesson.shares.sum() == pytest.approx(1)
+        assert len(lesson.images) == len(lesson.labels) == len(lesson.shares)
+        assert lesson.num_real == 27
+    counts = np.array([12, 12, 3]) / 27
+    for name in ("real", "classic", "class-weights"):
+        assert by_class(lessons[name], lessons[name].shares) == pytest.approx(counts)
+    for name in ("oversampling", "smote", "mixup", "self-training", "consistency"):
+        assert by_class(lessons[name], lessons[name].shares) == pytest.approx([1 / 3] * 3)
+    weighed = lessons["class-weights"]
+    assert by_class(weighed, weighed.shares * weighed.weights) == pytest.approx([1 / 3] * 3)
+    assert [name for name, lesson in lessons.items() if lesson.policy == "none"] == ["real"]
+    assert [name for name, lesson in lessons.items() if lesson.mixup] == ["mixup"]
+
+
+def test_smote_fills_up_with_images_between_real_ones(draw):
+    lesson = ARMS["smote"].make(draw, "shift", logistic(scale))
+    assert np.bincount(lesson.labels).tolist() == [12, 12, 12]
+    assert np.array_equal(lesson.images[:27], draw.images)
+    made, real = lesson.images[27:], draw.images[draw.labels == 2]
+    assert lesson.images.dtype == np.uint8
+    assert (made >= real.min(axis=0)).all()
+    assert (made <= real.max(axis=0)).all()
+
+
+def test_self_training_learns_what_its_teacher_is_sure_of(pool):
+    draw = make_draw(pool, Recipe(labels=6, rest_unlabelled=True), 0, 0)
+    lesson = ARMS["self-training"].make(draw, "none", logistic(scale))
+    guessed = lesson.labels[18:]
+    assert len(guessed) > 40
+    truth = {bytes(image): label for image, label in zip(pool.images, pool.labels)}
+    right = [truth[bytes(image)] == label for image, label in zip(lesson.images[18:], guessed)]
+    assert np.mean(right) > 0.95
+    assert lesson.shares[:18].sum() == pytest.approx(0.5)
+
+
+def test_consistency_gets_the_unlabelled_images(pool):
+    draw = make_draw(pool, Recipe(labels=6, rest_unlabelled=True), 0, 0)
+    lesson = ARMS["consistency"].make(draw, "none", logistic(scale))
+    assert lesson.unlabelled is draw.unlabelled
+    assert len(lesson.labels) == 18
+
+
+def test_synthetic_images_take_their_share_of_their_classes_only(draw):
+    base = ARMS["oversampling"].make(draw, "shift", logistic(scale))
+    images, labels = np.zeros((50, 8, 8, 1), np.uint8), np.full(50, 2)
+    lesson = with_synthetic(base, images, labels, 0.25)
+    assert by_class(lesson, lesson.shares) == pytest.approx([1 / 3] * 3)
+    assert lesson.shares[27:].sum() == pytest.approx(0.25 / 3)
+    assert lesson.shares[:27][draw.labels != 2] == pytest.approx(base.shares[draw.labels != 2])
+    assert with_synthetic(base, images, labels, 0.0) is base
+    assert with_synthetic(base, images[:0], labels[:0], 0.5) is base
+
+
+def test_synthetic_images_weigh_as_much_as_their_class(draw):
+    base = ARMS["class-weights"].make(draw, "shift", logistic(scale))
+    lesson = with_synthetic(base, draw.images, draw.labels, 0.5)
+    assert by_class(lesson, lesson.shares * lesson.weights) == pytest.approx([1 / 3] * 3)
+
+
+def test_a_sampler_is_given_unlabelled_images_only_if_it_says_so(pool):
+    draw = make_draw(pool, Recipe(labels=4, rest_unlabelled=True), 0, 0)
+    sampler = Copies()
+    images, labels = synthetic_images(arm_of(sampler), draw)
+    assert len(sampler.given[1]) == 12
+    assert np.array_equal(labels, np.repeat(draw.labels, 2))
+    sampler.accepts_unlabelled = True
+    again, _ = synthetic_images(arm_of(sampler), draw)
+    assert (sampler.given[1] == -1).sum() == 78
+    assert np.array_equal(images, again)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda X, y: (X[::-1], y), "changed or moved"),
+        (lambda X, y: (X.astype(np.float32), y), "in the same form"),
+        (lambda X, y: (X, y[:-1]), "in the same form"),
+        (lambda X, y: (X, np.concatenate([y[:-1], [7]])), "classes 0 to 7"),
+    ],
+)
+def test_a_sampler_that_does_something_else_is_refused(draw, change, words):
+    with pytest.raises(DataError, match=words):
+        synthetic_images(arm_of(Copies(change=change)), draw)
+
+
+def test_the_ablation_is_the_base_without_synthetic_images(pool, draw):
+    trial = Trial(logistic(scale), "shift", arm_of(Copies()), pool.images)
+    lessons = {arm: trial.lesson(arm, draw) for arm in ("oversampling", "ablation", "gan")}
+    assert len(lessons["gan"][0].labels) == 3 * 27
+    assert len(lessons["gan"][1][1]) == 54
+    for field in ("images", "labels", "shares", "weights"):
+        one, other = (getattr(lessons[arm][0], field) for arm in ("oversampling", "ablation"))
+        assert np.array_equal(one, other)
+    with pytest.raises(ConfigError, match="no arm 'dagan'; choose from real"):
+        trial.lesson("dagan", draw)
+
+
+def test_figures_of_a_small_case():
+    found = figures(np.array([0, 0, 1, 0]), np.array([0, 0, 1, 1]), 2)
+    assert found["recall"] == [1.0, 0.5]
+    assert found["balanced_accuracy"] == found["accuracy"] == 0.75
+    assert found["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
+
+
+def test_selection_takes_no_synthetic_image_that_does_not_help(pool):
+    """Images of the wrong class are of no use, and copies are of no more use than none."""
+    draw = make_draw(pool, Recipe(labels=8), 0, 0)
+    wrong = Copies(
+        change=lambda X, y: (X, np.concatenate([y[: len(y) // 3], 2 - y[len(y) // 3 :]]))
+    )
+    trial = Trial(logistic(scale), "none", arm_of(wrong), pool.images[:0])
+    assert choose(trial, (arm_of(wrong), arm_of(Copies())), draw).share == 0.0
+
+
+def test_equal_and_nearly_equal_test_images_are_found():
+    images = np.asarray(digits().images)
+    seen, test = images[:200], images[300:340].copy()
+    test[3], test[7] = seen[11], seen[150]
+    nearly = seen[20].astype(np.int64)
+    nearly[2, 2] += 1 if nearly[2, 2].max() < 255 else -1
+    test[9] = nearly.astype(np.uint8)
+    rows = np.setdiff1d(np.arange(200), [150])  # row 150 is not among what was seen
+    found = find_leakage(seen, rows, test)
+    assert found.equal == [(3, 11)]
+    assert [(place, row) for place, row, _ in found.near] == [(9, 20)]
+    assert found.near[0][2] > 0.999
+
+
+def test_a_journal_goes_on_after_a_cut_off_line(tmp_path):
+    said = np.array([3, 0, 65535])
+    journal = Journal(tmp_path / "out", {"seed": 0})
+    journal.add(0, "real", said, {"accuracy": 0.5})
+    journal.add(0, "gan", said + 0, {})
+    journal.close()
+    path = tmp_path / "out" / "predictions.jsonl"
+    path.write_bytes(path.read_bytes()[:-9])
+    journal = Journal(tmp_path / "out", {"seed": 0})
+    assert np.array_equal(journal.get(0, "real"), said)
+    assert journal.about(0, "real") == {"accuracy": 0.5}
+    assert journal.get(0, "gan") is None
+    journal.add(0, "gan", said, {})
+    journal.close()
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+    assert len(Journal(tmp_path / "out", {"seed": 0})) == 2
+
+
+def test_a_journal_of_something_else_is_refused(tmp_path):
+    out = tmp_path / "out"
+    journal = Journal(out, {"seed": 0, "data": "a"})
+    with pytest.raises(DataError, match="another evaluation is writing"):
+        Journal(out, {"seed": 0, "data": "a"})
+    journal.close()
+    with pytest.raises(ConfigError, match="seed: 0 then, 1 now"):
+        Journal(out, {"seed": 1, "data": "a"})
+    with pytest.raises(DataError, match="the data has changed"):
+        Journal(out, {"seed": 0, "data": "b"})
+    with pytest.raises(DataError, match="holds other files"):
+        Journal(tmp_path, {"seed": 0})
+    (out / "predictions.jsonl").write_text('{"identity": 3}\n')
+    with pytest.raises(DataError, match="is damaged"):
+        Journal(out, {"seed": 0})

@@ -1,0 +1,323 @@
+"""`augan evaluate lift` from data to sentence: what it finds, keeps, refuses and prints."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from augan.augment.judging.evaluation import choose_arms, evaluate_lift
+from augan.augment.judging.synthetic import GanArm
+from augan.data.builtin import digits
+from augan.data.images import write_png
+from augan.exceptions import ConfigError, DataError, Interrupted
+from augan.report.lift import lift_lines, lift_page
+from augan_cli.app import app
+
+ARMS = ["real", "oversampling"]
+CLASSES = (0, 1, 8)
+
+
+def folder_of_digits(root, train=12, test=8, unlabelled=0):
+    """Write digits of three classes: `train/`, `test/` and perhaps `unlabeled/`."""
+    of = digits()
+    labels, images = np.asarray(of.labels), np.asarray(of.images)
+    for label in CLASSES:
+        rows = np.flatnonzero(labels == label)
+        parts = {f"train/{label}": rows[:train], f"test/{label}": rows[train : train + test]}
+        parts["unlabeled"] = rows[train + test : train + test + unlabelled]
+        for place, some in parts.items():
+            for row in some:
+                (root / place).mkdir(parents=True, exist_ok=True)
+                write_png(root / place / f"{row}.png", images[row])
+    return root
+
+
+@pytest.fixture
+def data(tmp_path):
+    return folder_of_digits(tmp_path / "digits")
+
+
+class Maker:
+    """Returns what `make` makes of the images and labels behind them, and counts its calls."""
+
+    def __init__(self, make):
+        self.make, self.calls, self.stop_at = make, 0, None
+
+    def fit_resample(self, X, y):
+        self.calls += 1
+        if self.calls == self.stop_at:
+            raise KeyboardInterrupt
+        more, labels = self.make(X, y)
+        return np.concatenate([X, more]), np.concatenate([y, labels])
+
+
+def noise(X, y):
+    return np.random.default_rng(0).integers(0, 255, X.shape).astype(np.uint8), y
+
+
+def oracle(X, y):
+    """Real images of neither the draw nor the test: no generator could do better."""
+    of = digits()
+    labels = np.asarray(of.labels)
+    rows = [np.flatnonzero(labels == label)[80:] for label in CLASSES]
+    chosen = np.concatenate(rows)
+    return np.asarray(of.images)[chosen], np.searchsorted(CLASSES, labels[chosen])
+
+
+def evaluate(data, out, make=noise, **options):
+    maker = make if isinstance(make, Maker) else Maker(make)
+    settings = {"labels": 6, "rare": {"8": 2}, "draws": 5, "arms": ARMS, "classifier": "logistic"}
+    return evaluate_lift(
+        data, gan=GanArm("test", lambda draw: maker), out=out, **{**settings, **options}
+    )
+
+
+def test_images_as_good_as_real_ones_are_a_lift_and_noise_is_none(tmp_path):
+    data = folder_of_digits(tmp_path / "digits", train=20, test=60)
+    found = evaluate(data, tmp_path / "a", oracle, labels=3, rare={}, draws=8)
+    assert found.is_proven
+    assert found.sentence.startswith(f"lift of {100 * found.summary['lift']:+.1f} points [")
+    assert found.sentence.endswith("on new images like these")
+    assert 0 < found.summary["low"] <= found.summary["lift"] <= found.summary["high"] < 0.5
+    spoilt = evaluate(data, tmp_path / "b", noise, labels=3, rare={}, draws=8)
+    assert not spoilt.is_proven
+    assert spoilt.sentence.startswith("no evidence of benefit")
+
+
+def test_the_folder_holds_everything_and_all_arms_are_there(data, tmp_path):
+    found = evaluate(data, tmp_path / "out", arms=None)
+    kept = json.loads((tmp_path / "out" / "lift.json").read_text())
+    assert kept == json.loads(json.dumps(found.to_dict()))
+    names = [row["arm"] for row in found.arms]
+    assert names == [
+        "real",
+        "classic",
+        "oversampling",
+        "class-weights",
+        "smote",
+        "mixup",
+        "gan",
+        "ablation",
+    ]
+    by_name = {row["arm"]: row for row in found.arms}
+    assert by_name["ablation"]["by_draw"] == by_name["oversampling"]["by_draw"]
+    assert found.summary["labels"] == [6, 6, 2]
+    assert found.summary["settings"]["policy"] == "shift"
+    with Image.open(tmp_path / "out" / "gallery.png") as picture:
+        assert picture.size[0] > picture.size[1]
+    page = lift_page(found).read_text()
+    assert found.sentence[1:] in page
+    assert page.count('<div class="dots"') == 8
+    assert "data:image/png;base64," in page
+    assert "http" not in page
+    assert lift_lines(found)[-1] == found.sentence
+
+
+def test_unlabelled_images_bring_arms_and_a_second_figure(tmp_path):
+    data = folder_of_digits(tmp_path / "digits", unlabelled=20)
+    found = evaluate(data, tmp_path / "out", arms=["oversampling", "self-training"])
+    assert found.summary["num_unlabelled"] == 60
+    gain = found.summary["gain_over_labelled_only"]
+    assert gain["rival"] == "oversampling"
+    assert gain["value"] >= found.summary["lift"]
+    assert any("which is no lift" in line for line in lift_lines(found))
+    alone = evaluate(data, tmp_path / "more", rest_unlabelled=True)
+    assert alone.summary["num_unlabelled"] == 60 + 36 - 14
+    assert alone.summary["gain_over_labelled_only"] is None
+
+
+def test_what_the_gan_arm_stands_on_is_always_a_rival(data, tmp_path):
+    """Against the real images alone, balanced classes would be a lift of a generator of nothing."""
+
+    def nothing(X, y):
+        return X[:0], y[:0]
+
+    options = {"labels": 10, "rare": {"8": 2}, "draws": 5}
+    found = evaluate(data, tmp_path / "out", nothing, arms=["real"], **options)
+    behind = {row["arm"]: row["gan_minus_this"] for row in found.arms}
+    assert behind["real"]["value"] > 0.02
+    assert behind["ablation"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert (found.summary["lift"], found.summary["rival"]) == (0.0, "ablation")
+    assert not found.is_proven
+    assert "against oversampling + classic" in found.sentence
+
+
+def test_a_stopped_evaluation_goes_on_and_ends_as_if_it_never_was(data, tmp_path):
+    whole = evaluate(data, tmp_path / "whole")
+    maker = Maker(noise)
+    maker.stop_at = 3
+    with pytest.raises(Interrupted, match="10 of 20 arms finished"):
+        evaluate(data, tmp_path / "out", maker)
+    assert maker.calls == 3
+    maker.stop_at = None
+    again = evaluate(data, tmp_path / "out", maker)
+    assert maker.calls == 3 + 3  # the draws that had been finished are not made again
+    for one in (whole, again):
+        one.summary.pop("out")
+    assert again.to_dict() == whole.to_dict()
+    more = evaluate(data, tmp_path / "out", maker, draws=6)  # more draws continue it too
+    assert (more.summary["num_draws"], maker.calls) == (6, 7)
+
+
+def test_select_takes_none_of_images_that_hurt(data, tmp_path):
+    found = evaluate(data, tmp_path / "out", select=True, rare={}, draws=2)
+    assert found.summary["chosen"] == [{"gan": "test", "share": 0.0}] * 2
+    assert not found.is_proven
+
+
+def test_equal_test_images_are_refused_or_dropped(data, tmp_path):
+    twin = sorted((data / "train" / "1").iterdir())[0]
+    (data / "test" / "1" / "twin.png").write_bytes(twin.read_bytes())
+    everything = {"labels": None, "rare": {}}
+    with pytest.raises(DataError, match=r"1 of the 25 test images equal .* --drop-duplicates"):
+        evaluate(data, tmp_path / "out", **everything)
+    found = evaluate(data, tmp_path / "out", drop_duplicates=True, **everything)
+    assert (found.summary["num_test"], found.summary["dropped_duplicates"]) == (24, 1)
+
+
+def test_nearly_equal_test_images_are_counted_listed_and_left_out(data, tmp_path):
+    twin = sorted((data / "train" / "1").iterdir())[0]
+    with Image.open(twin) as picture:
+        pixels = np.asarray(picture).copy()
+    pixels[0, 0] ^= 1
+    Image.fromarray(pixels).save(data / "test" / "1" / "near.png")
+    found = evaluate(data, tmp_path / "out", labels=None, rare={})
+    (pair,) = found.summary["near_duplicates"]
+    assert (Path(pair["test"]).name, Path(pair["seen"]).name) == ("near.png", twin.name)
+    assert found.summary["without_near_duplicates"]["rival"] in ARMS
+    assert any("resembles" in line for line in lift_lines(found))
+
+
+def test_one_folder_is_divided(tmp_path):
+    data = folder_of_digits(tmp_path / "digits", train=20, test=0) / "train"
+    found = evaluate(data, tmp_path / "out", test_size=0.25)
+    assert found.summary["num_test"] == 15
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["evaluate", "lift", *map(str, arguments)])
+
+
+def only_training(data):
+    return data / "train"
+
+
+def no_eights(data):
+    for path in (data / "test" / "8").iterdir():
+        path.unlink()
+    (data / "test" / "8").rmdir()
+    return data
+
+
+def a_strange_class(data):
+    (data / "test" / "8").rename(data / "test" / "zebra")
+    return data
+
+
+def one_eight(data):
+    for path in sorted((data / "train" / "8").iterdir())[1:]:
+        path.unlink()
+    return data
+
+
+def flat(data):
+    return data / "train" / "8"
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "words"),
+    [
+        (None, ["--rare", "9=3"], "there is no class '9'; the classes are: 0, 1, 8"),
+        (None, ["--rare", "8:3"], "--rare takes CLASS=N"),
+        (None, ["--rare", "8=3", "--rare", "8=4"], "twice"),
+        (None, ["--labels", "0"], "--labels: 0 labelled images"),
+        (None, ["--labels", "99"], "has 12 training images, but 99"),
+        (None, ["--draws", "1"], "--draws must be 2 or more"),
+        (None, ["--test-size", "0.3"], "has test images already"),
+        (None, ["--arms", "mixup,dagan"], "there is no arm 'dagan'"),
+        (None, ["--arms", "gan"], "name at least one arm"),
+        (None, ["--arms", "self-training"], "needs unlabelled images"),
+        (None, ["--classifier", "svm"], "there is no classifier 'svm'"),
+        (None, ["--steps", "5"], "--steps are those of the classifier cnn"),
+        (None, ["--policy", "wild"], "there is no policy 'wild'"),
+        (None, ["--share", "1.5"], "--share must lie between 0 and 1"),
+        (None, ["--model", "nowhere"], "nowhere"),
+        (only_training, [], "let --test-size 0.3 put aside"),
+        (only_training, ["--test-size", "1"], "--test-size must lie between 0 and 1"),
+        (only_training, ["--test-size", "0.95"], "the class 0 has 12 images"),
+        (no_eights, [], "the test images show no 8"),
+        (a_strange_class, [], "the test images show zebra"),
+        (one_eight, [], "the class 8 has 1 training image, but 2"),
+        (flat, ["--test-size", "0.3"], "has 0 classes"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_exit_code_2(data, change, options, words, monkeypatch):
+    monkeypatch.chdir(data.parent)
+    place = data if change is None else change(data)
+    chosen = [] if "--classifier" in options else ["--classifier", "logistic"]
+    result = run(place, *chosen, *options)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1 + ("model:" in result.stderr)
+    assert not (data.parent / "runs").exists()
+
+
+def test_arms_need_what_they_learn_from():
+    assert choose_arms(None, True, True)[-3:] == ("consistency", "gan", "ablation")
+    assert "consistency" not in choose_arms(None, True, False)
+    alike = choose_arms(None, False, True, has_rare=False)  # where all would be oversampling
+    assert alike == ("real", "oversampling", "mixup", "gan", "ablation")
+    assert "smote" in choose_arms(["smote"], False, True, has_rare=False)
+    with pytest.raises(ConfigError, match="unlabelled images and --classifier cnn"):
+        choose_arms(["consistency"], True, False)
+
+
+@pytest.mark.slow
+def test_the_command_trains_gans_judges_and_goes_on(data, monkeypatch):
+    monkeypatch.chdir(data.parent)
+    command = [data, "--labels", "6", "--rare", "8=2", "--classifier", "logistic", "--draws", "2"]
+    command += ["--gan-steps", "5", "--arms", "real,oversampling", "--json", "--require-lift"]
+    first = run(*command)
+    assert first.exit_code == 1, first.output
+    found = json.loads(first.stdout)
+    assert set(found) == {"sentence", "arms", "summary"}
+    assert found["sentence"].startswith("no evidence of benefit")
+    out = Path(found["summary"]["out"])
+    assert out.parent == Path("runs")
+    assert (out / "report.html").is_file()
+    assert "draw 2/2 ablation" in first.stderr
+    again = run(*command)
+    assert json.loads(again.stdout) == found
+    assert "draw" not in again.stderr  # all of it was kept
+    (data / "train" / "0").joinpath("new.png").write_bytes(
+        sorted((data / "train" / "1").iterdir())[0].read_bytes()
+    )
+    changed = run(*command)
+    assert changed.exit_code == 2
+    assert "the data has changed" in changed.stderr
+
+
+@pytest.mark.slow
+def test_a_model_gives_its_settings(data, digits_bundle, tmp_path):
+    options = ["--labels", "6", "--classifier", "logistic", "--draws", "2", "--gan-steps", "5"]
+    result = run(data, *options, "--model", digits_bundle.path, "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    given = json.loads(result.stdout)["summary"]["settings"]["config"]
+    assert given["generator"]["width"] == 8
+    assert given["training"]["batch_size"] == 32
+
+
+@pytest.mark.slow
+def test_the_network_judges_with_every_arm_and_repeats_itself(tmp_path):
+    data = folder_of_digits(tmp_path / "digits", unlabelled=20)
+    options = {"classifier": "cnn", "steps": 40, "arms": None, "draws": 2}
+    found = evaluate(data, tmp_path / "a", **options)
+    reached = {row["arm"]: row["balanced_accuracy"] for row in found.arms}
+    assert set(reached) >= {"mixup", "self-training", "consistency", "gan"}
+    assert reached["consistency"] > 0.8
+    again = evaluate(data, tmp_path / "b", **options)
+    assert again.arms == found.arms
