@@ -11,7 +11,7 @@ import typer
 
 from augan_cli.errors import usage_error, with_debug
 from augan_cli.evaluating import evaluate
-from augan_cli.options import Data, Json, Method, Model, Out
+from augan_cli.options import Json, Method, Model, Out, Recorded
 from augan_cli.options import find as _find
 from augan_cli.options import show as _show
 
@@ -118,7 +118,7 @@ def augment(
     seed: Seed = 0,
     method: Annotated[str, typer.Option(help="auto, sample or interpolate.")] = "auto",
     policy: Policy = None,
-    data: Data = None,
+    data: Recorded = None,
     filtered: Filtered = True,
     format: Format = None,
     as_json: Json = False,

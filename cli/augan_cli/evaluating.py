@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from augan_cli.errors import with_debug
-from augan_cli.options import Data, Json, Method, Model, Out, find, show
+from augan_cli.options import Json, Method, Model, Out, Recorded, find, show
 
 evaluate = typer.Typer(
     help="Judge what a bundle does on labelled data, beside simple rivals.", no_args_is_help=True
@@ -36,7 +36,7 @@ def evaluate_detection(
         float | None, typer.Option(help="Share of good images that may be flagged.")
     ] = None,
     masks: Masks = None,
-    data: Data = None,
+    data: Recorded = None,
     method: Method = None,
     power: Power = False,
     out: Out = None,

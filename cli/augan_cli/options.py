@@ -12,7 +12,7 @@ Model = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder to write; default: one inside the run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Data = Annotated[
+Recorded = Annotated[
     str | None, typer.Option(help="The training data; default: where the bundle found it.")
 ]
 Method = Annotated[
