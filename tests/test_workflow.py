@@ -17,6 +17,7 @@ from augan.data.images import write_png
 from augan.data.loading import load_dataset
 from augan.data.preprocessing import Preprocessing
 from augan.data.splits import Split, make_split
+from augan.data.tables import as_frame
 from augan.detect.detector import Detector
 from augan.exceptions import AuganError, ConfigError, DataError
 from augan.gan.inference import Inference
@@ -172,7 +173,6 @@ def test_nothing_is_left_undecided(digits_bundle):
         "training.max_minutes",
         "detect.far",
         "discriminator.clip",
-        "gan.penalty",
         "gan.penalty_weight",
         "gan.penalty_every",
     }
@@ -404,6 +404,18 @@ def test_what_the_size_decides(side, size, diffaug, rate, loss, norm):
     assert config.training.max_minutes > 0
 
 
+@pytest.mark.parametrize(("width", "latent"), [(2, 8), (3, 12), (40, 64)])
+def test_tables_train_with_short_codes_and_a_penalty_that_images_do_not_need(width, latent):
+    rows = np.random.default_rng(0).normal(size=(30, width)).astype(np.float32)
+    gan = resolve(Config(), from_arrays(as_frame(rows)))[0].gan
+    assert (gan.latent_dim, gan.penalty, gan.penalty_every) == (latent, "r1", 1)
+    for chosen in ("discriminator.norm=batch", "gan.penalty=none"):
+        told = Config().override([chosen])
+        assert resolve(told, from_arrays(as_frame(rows)))[0].gan.penalty == "none"
+    gan = resolve(Config(), from_arrays(np.zeros((6, 8, 8), np.uint8), ["a", "b"] * 3))[0].gan
+    assert (gan.latent_dim, gan.penalty) == (64, "none")
+
+
 @pytest.mark.parametrize(
     ("given", "loss", "norm", "rate"),
     [
@@ -432,6 +444,8 @@ def test_what_the_user_chose_stays():
         data__size=16,
         gan__architecture="dcgan-upsampling",
         gan__loss="least_squares",
+        gan__penalty="none",
+        gan__latent_dim=5,
         gan__diffaug=[],
         gan__negatives=["scar"],
         gan__transformations=True,
