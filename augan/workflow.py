@@ -21,6 +21,7 @@ from augan.exceptions import BundleError
 from augan.gan.inference import Inference
 from augan.material import Material, gather
 from augan.training.clock import Clock
+from augan.training.encoder import encode
 from augan.training.folds import Fold
 from augan.training.interrupt import Stop, stop_on_signals
 from augan.training.loop import Observer
@@ -31,7 +32,6 @@ from augan.training.runs import RunFolder, refuse_occupied
 
 AFTER_TRAINING = 0.05  # share of the minutes kept for fitting the detector and saving
 AFTER_FOLD = 3.0  # seconds kept for the detector of each of several folds, where that is more
-CODES_CHUNK = 1024  # images that are float32 at once while they are encoded
 
 
 def train(
@@ -250,15 +250,9 @@ def _figures(networks: TrainedNetworks) -> dict[str, Any]:
 
 def _codes(material: Material, networks: TrainedNetworks) -> dict[str, np.ndarray]:
     """Latent codes of the fit split, for augmentation around real images."""
-    encoder = networks.models["encoder"]
-    encode = Inference(lambda images: encoder(images, training=False), encoder.input_shape[1:])
     rows, scale = material.split.fit, material.preprocessing.scale
-    chunks = (rows[start : start + CODES_CHUNK] for start in range(0, len(rows), CODES_CHUNK))
-    parts = [encode(scale(material.pixels[chunk])) for chunk in chunks]
-    outputs = [np.concatenate(output) for output in zip(*parts)]
-    codes = {"rows": rows, "noise": outputs[0]}
-    if len(outputs) > 1:
-        codes["classes"] = outputs[1]
+    codes = encode(networks.models["encoder"], material.pixels, rows, scale)
+    if "classes" in codes:
         codes["labels"] = np.asarray(material.dataset.labels)[rows]
     return codes
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augan.augment import filters, interpolation
+from augan.augment.codes import Codes
 from augan.augment.filters import COPY, DISAGREES, KEPT, REPEATS, UNCHECKED, Memory, Neighbours
 from augan.augment.interpolation import NEIGHBOURS, Interpolation
 from augan.augment.reference import Reference
@@ -130,7 +131,7 @@ class TestInterpolation:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(interpolation, "PERTURBATION", 0.0)
-        codes = Interpolation(self.noise, self.labels, [str(i) for i in range(40)])
+        codes = Interpolation(Codes(self.noise, self.labels, [str(i) for i in range(40)]))
         drawn = codes.draw(1, 200, seed=5, number=0)
         of_class = np.flatnonzero(self.labels == 1)
         partners = set()
@@ -147,21 +148,21 @@ class TestInterpolation:
         assert len(partners) > 40
 
     def test_codes_lie_a_little_beside_the_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        codes = Interpolation(self.noise, self.labels, [""] * 40)
+        codes = Interpolation(Codes(self.noise, self.labels, [""] * 40))
         beside = codes.draw(1, 500, seed=5, number=0).noise
         monkeypatch.setattr(interpolation, "PERTURBATION", 0.0)
         apart = beside - codes.draw(1, 500, seed=5, number=0).noise
         assert apart.std() == pytest.approx(0.6, rel=0.05)
 
     def test_a_draw_depends_on_seed_class_and_number(self) -> None:
-        codes = Interpolation(self.noise, self.labels, [""] * 40)
+        codes = Interpolation(Codes(self.noise, self.labels, [""] * 40))
         first = codes.draw(1, 8, seed=5, number=0).noise
         np.testing.assert_array_equal(codes.draw(1, 8, seed=5, number=0).noise, first)
         for index, seed, number in ((2, 5, 0), (1, 6, 0), (1, 5, 1)):
             assert not np.array_equal(codes.draw(index, 8, seed, number).noise, first)
 
     def test_one_image_has_no_neighbour(self) -> None:
-        codes = Interpolation(self.noise[:1], np.array([0]), ["a"])
+        codes = Interpolation(Codes(self.noise[:1], np.array([0]), ["a"]))
         with pytest.raises(DataError, match="at least 2"):
             codes.draw(0, 8, seed=0, number=0)
 

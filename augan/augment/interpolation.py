@@ -6,13 +6,10 @@ mean of two pictures would be a double exposure. Some noise is added, because co
 between few images give few images.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
-from augan.bundle import Bundle
-from augan.exceptions import BundleError, DataError
+from augan.augment.codes import Codes, Drawn
+from augan.exceptions import DataError
 from augan.metrics.distances import row_blocks, squared_distances
 from augan.seeding import child_rng
 
@@ -22,55 +19,19 @@ NEIGHBOURS = 5  # nearest codes of the class among which the partner is chosen, 
 PERTURBATION = 0.6
 
 
-@dataclass(frozen=True, eq=False)
-class Between:
-    """Codes `[N, Z]`, and the names of the two images that each lies between."""
-
-    noise: np.ndarray
-    sources: list[list[str]]
-
-
 class Interpolation:
     """Draws codes between real ones.
 
     Parameters
     ----------
-    noise : ndarray [N, Z]
-        Codes of real images, from the encoder.
-    labels : ndarray of int [N]
-        The class of each.
-    names : sequence of str
-        What each is called.
+    codes : Codes
+        Of the training images.
     """
 
-    def __init__(self, noise: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> None:
-        self.noise, self.labels, self.names = noise, labels, names
+    def __init__(self, codes: Codes) -> None:
+        self.noise, self.labels, self.names = codes.noise, codes.labels, codes.names
 
-    @classmethod
-    def of(cls, bundle: Bundle, names: Sequence[str] | None = None) -> "Interpolation":
-        """Take the codes that a bundle carries.
-
-        Parameters
-        ----------
-        names : sequence of str or None
-            Names of all training images; None: they are called by their row.
-
-        Raises
-        ------
-        BundleError
-            The bundle carries none.
-        """
-        bundle.require("codes")
-        codes = bundle.tables["codes"]
-        if "labels" not in codes:
-            raise BundleError(
-                f"{bundle.path or 'this bundle'} does not say of which class its codes are; train "
-                "again, or choose --method sample"
-            )
-        called = [f"row {row}" if names is None else names[row] for row in codes["rows"]]
-        return cls(codes["noise"], codes["labels"], called)
-
-    def draw(self, index: int, count: int, seed: int, number: int) -> Between:
+    def draw(self, index: int, count: int, seed: int, number: int) -> Drawn:
         """Return `count` codes between images of class `index`.
 
         Each lies between a random image and one of its nearest neighbours of the class, at a
@@ -99,7 +60,7 @@ class Interpolation:
         second = self._partners(first, members, rank)
         noise = self.noise[first] + share * (self.noise[second] - self.noise[first]) + beside
         pairs = zip(first, second)
-        return Between(noise.astype(np.float32), [[self.names[a], self.names[b]] for a, b in pairs])
+        return Drawn(noise.astype(np.float32), [[self.names[a], self.names[b]] for a, b in pairs])
 
     def _partners(self, first: np.ndarray, members: np.ndarray, rank: np.ndarray) -> np.ndarray:
         """Return for each image one of its nearest neighbours, by `rank` from 0 to below 1."""

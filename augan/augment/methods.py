@@ -4,17 +4,19 @@ Candidate i of a class depends on the class, the seed and i only: neither on how
 nor on which of the others were kept.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
+from augan.augment.codes import CodeLaw, Codes
 from augan.augment.interpolation import Interpolation
 from augan.augment.reference import Reference
 from augan.augment.sampling import BLOCK, Sampler
+from augan.augment.transfer import Transfer
 from augan.bundle import Bundle
-from augan.exceptions import ConfigError
+from augan.exceptions import BundleError, ConfigError
 
 CHUNK = 256  # candidates that are made and judged together; a divisor of BLOCK
 AUTO = "sample"  # what `auto` means
@@ -56,31 +58,48 @@ class Sample:
         return Candidates(self.sampler.decode(noise, np.full(CHUNK, index)))
 
 
-class Interpolate:
-    """What lies between the codes of two real images, through the generator."""
+class Decode:
+    """Codes made of those of real images, through the generator."""
 
-    def __init__(self, sampler: Sampler, codes: Interpolation) -> None:
-        self.sampler, self.codes = sampler, codes
+    def __init__(self, sampler: Sampler, law: CodeLaw) -> None:
+        self.sampler, self.law = sampler, law
 
     def chunk(self, index: int, number: int, seed: int) -> Candidates:
         """Return candidates; see `Method`."""
-        between = self.codes.draw(index, CHUNK, seed, number)
-        samples = self.sampler.decode(between.noise, np.full(CHUNK, index))
-        return Candidates(samples, between.sources)
+        drawn = self.law.draw(index, CHUNK, seed, number)
+        samples = self.sampler.decode(drawn.noise, np.full(CHUNK, index))
+        return Candidates(samples, drawn.sources)
 
 
 def _sample(sampler: Sampler, bundle: Bundle, reference: Reference | None) -> Method:
     return Sample(sampler)
 
 
-def _interpolate(sampler: Sampler, bundle: Bundle, reference: Reference | None) -> Method:
-    names = None if reference is None else reference.names
-    return Interpolate(sampler, Interpolation.of(bundle, names))
+def _by(law: Callable[[Codes], CodeLaw]) -> Callable[..., Method]:
+    def method(sampler: Sampler, bundle: Bundle, reference: Reference | None) -> Method:
+        names = None if reference is None else reference.names
+        return Decode(sampler, law(_codes(bundle, names)))
+
+    return method
+
+
+def _codes(bundle: Bundle, names: Sequence[str] | None) -> Codes:
+    """Return the codes that a bundle carries; without names they are called by their row."""
+    bundle.require("codes")
+    codes = bundle.tables["codes"]
+    if "labels" not in codes:
+        raise BundleError(
+            f"{bundle.path or 'this bundle'} does not say of which class its codes are; train "
+            "again, or choose --method sample"
+        )
+    called = [f"row {row}" if names is None else names[row] for row in codes["rows"]]
+    return Codes(codes["noise"], codes["labels"], called)
 
 
 METHODS: dict[str, Callable[[Sampler, Bundle, Reference | None], Method]] = {
     "sample": _sample,
-    "interpolate": _interpolate,
+    "interpolate": _by(Interpolation),
+    "transfer": _by(Transfer),
 }
 
 
@@ -88,6 +107,6 @@ def choose_method(name: str) -> str:
     """Return the key of `METHODS` that `name` means; ConfigError if there is none."""
     if name != "auto" and name not in METHODS:
         raise ConfigError(
-            f"there is no method '{name}'; choose --method auto, {' or '.join(METHODS)}"
+            f"there is no method '{name}'; choose --method auto, {', '.join(METHODS)}"
         )
     return AUTO if name == "auto" else name

@@ -6,8 +6,10 @@ import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import check_target_type
 from sklearn.utils import check_array, column_or_1d
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, validate_data
 
+from augan.augment.methods import CHUNK, METHODS
 from augan.augment.sampling import Sampler
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
@@ -20,8 +22,11 @@ from augan.data.splits import make_split
 from augan.data.tables import as_frame, is_frame
 from augan.exceptions import DataError
 from augan.training.defaults import resolve
+from augan.training.encoder import encode
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import Plan
+
+AUTOENCODER_STEPS = 1500  # unless told
 
 
 class GANOverSampler(BaseOverSampler):
@@ -41,6 +46,10 @@ class GANOverSampler(BaseOverSampler):
         are those of a table, a DataFrame or an array `[N, F]` of numbers.
     steps : int or None
         Updates of the GAN; None decides by the data.
+    method : {"sample", "interpolate", "transfer"}
+        Where new images come from: random noise through a conditional GAN; or codes through an
+        adversarial autoencoder, which lie between those of two images of the class, or are one of
+        the class varied as other classes vary. Of a given `bundle` its own codes serve.
     config : Config or None
         Settings of the training, as `augan.train` takes them; None: the defaults. Its seed and task
         do not count.
@@ -72,6 +81,7 @@ class GANOverSampler(BaseOverSampler):
         "image_shape": [tuple, list, None],
         "steps": [int, None],
         "config": [Config, None],
+        "method": [StrOptions(set(METHODS))],
         "random_state": ["random_state"],
     }
 
@@ -83,6 +93,7 @@ class GANOverSampler(BaseOverSampler):
         image_shape: tuple[int, ...] | None = None,
         steps: int | None = None,
         config: Config | None = None,
+        method: str = "sample",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
@@ -90,6 +101,7 @@ class GANOverSampler(BaseOverSampler):
         self.image_shape = image_shape
         self.steps = steps
         self.config = config
+        self.method = method
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
@@ -114,16 +126,20 @@ class GANOverSampler(BaseOverSampler):
         is_table = num_axes(X) == 2 and self.image_shape is None
         samples = as_frame(X) if is_table else as_image_array(X, self.image_shape)
         if self.bundle is None:
-            self.bundle_ = _train(from_arrays(samples, y), seed, self.steps, self.config)
+            dataset = from_arrays(samples, y)
+            self.bundle_ = _train(dataset, seed, self.steps, self.config, self.method)
         else:
             self.bundle_ = self._given()
         sampler = Sampler(self.bundle_)
         first = from_arrays(samples[:1])
         stored_samples(first.images, sampler.preprocessing)  # refuses what the model is not of
+        method = METHODS[self.method](sampler, self.bundle_, None)
         new_samples, new_labels = [], []
         for label, count in self.sampling_strategy_.items():
             index = self._index(sampler, label)
-            for block in sampler.of_class(index, count, seed) if count else ():
+            for number, start in enumerate(range(0, count, CHUNK)):
+                made = method.chunk(index, number, seed).samples[: count - start]
+                block = sampler.preprocessing.to_native(made)
                 new_samples.append(_like(block, sampler.preprocessing, X))
                 new_labels.append(np.full(len(block), label, y.dtype))
         return _joined([X, *new_samples]), np.concatenate([y, *new_labels])
@@ -142,8 +158,12 @@ class GANOverSampler(BaseOverSampler):
         return bundle
 
 
-def _train(dataset: Dataset, seed: int, steps: int | None, config: Config | None) -> Bundle:
+def _train(
+    dataset: Dataset, seed: int, steps: int | None, config: Config | None, method: str
+) -> Bundle:
     settings = (config or Config()).replace(seed=seed, task="generate")
+    if method != "sample" and settings.training.steps is None:
+        steps = steps or AUTOENCODER_STEPS
     settings = settings if steps is None else settings.replace(training__steps=steps)
     config, preprocessing = resolve(settings, dataset)
     stored = stored_samples(dataset.images, preprocessing)
@@ -151,8 +171,9 @@ def _train(dataset: Dataset, seed: int, steps: int | None, config: Config | None
     rows = np.sort(np.concatenate([split.fit, split.tune]))  # nothing is chosen on tune here
     labels = np.asarray(dataset.labels)
     data = TrainingData(stored[rows], labels[rows], dataset.num_classes, preprocessing)
-    networks = train_networks(config, data, Plan(("gan",), config.training.steps))
-    return Bundle(
+    part = "gan" if method == "sample" else "autoencoder"
+    networks = train_networks(config, data, Plan((part,), config.training.steps))
+    bundle = Bundle(
         config=config.to_dict(),
         data={
             "name": dataset.name,
@@ -163,6 +184,11 @@ def _train(dataset: Dataset, seed: int, steps: int | None, config: Config | None
         preprocessing=preprocessing.to_dict(),
         networks=networks.for_bundle(),
     )
+    if part == "autoencoder":
+        places = np.arange(len(rows))
+        codes = encode(networks.models["encoder"], stored[rows], places, preprocessing.scale)
+        bundle.tables["codes"] = {**codes, "rows": rows, "labels": labels[rows]}
+    return bundle
 
 
 def _like(block: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:

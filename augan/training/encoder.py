@@ -1,11 +1,16 @@
 """The encoder of f-AnoGAN (Schlegl et al. 2019), trained against a frozen GAN."""
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from augan.gan import keras, tf
+from augan.gan.inference import Inference
 from augan.gan.networks import feature_blocks
 
 Tensor = Any
+CHUNK = 1024  # images that are float32 at once while they are encoded
 
 
 class EncoderUpdate:
@@ -66,3 +71,24 @@ def class_loss(classes: Tensor, guessed: Tensor) -> Tensor:
     """Return the cross entropy, mean over the images whose class is known (0 if none is)."""
     losses = keras.losses.categorical_crossentropy(classes, guessed)
     return tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(classes), 1.0)
+
+
+def encode(
+    encoder: keras.Model,
+    pixels: np.ndarray,
+    rows: np.ndarray,
+    scale: Callable[[np.ndarray], np.ndarray],
+) -> dict[str, np.ndarray]:
+    """Return the codes of some stored samples: `rows`, `noise`, and where there are any `classes`.
+
+    Parameters
+    ----------
+    pixels : ndarray [N, ...]
+        All stored samples, perhaps a memory map.
+    scale : callable
+        Stored samples -> what networks take.
+    """
+    infer = Inference(lambda images: encoder(images, training=False), encoder.input_shape[1:])
+    chunks = (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
+    outputs = [np.concatenate(output) for output in zip(*(infer(scale(pixels[c])) for c in chunks))]
+    return {"rows": rows, **dict(zip(("noise", "classes"), outputs))}

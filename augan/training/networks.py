@@ -21,6 +21,7 @@ from augan.gan.monitor import Alarm, Health
 from augan.gan.networks import build_network, feature_blocks, network_spec
 from augan.gan.networks.places import joined_sizes
 from augan.seeding import child_seed
+from augan.training.autoencoder import AutoencoderUpdate
 from augan.training.batches import Batches, one_hot
 from augan.training.checkpoints import Checkpoints
 from augan.training.classifier import TURNS, ClassifierUpdate, RotationUpdate
@@ -330,6 +331,42 @@ class _Trainer:
         )
         self.run("encoder", update, rows=self.data.all_rows())
 
+    def autoencoder(self) -> None:
+        """Train an encoder and a generator together, all classes equally often."""
+        config, groups = self.config, self.data.preprocessing.groups
+        latent_dim = decided(config.gan.latent_dim)
+        update = AutoencoderUpdate(
+            self.build("encoder", num_classes=0, latent_dim=latent_dim, width=config.encoder.width),
+            self.build(
+                "generator",
+                num_classes=0,
+                latent_dim=latent_dim,
+                width=config.generator.width,
+                conditioning=config.generator.conditioning,
+                **({"groups": list(groups)} if groups else {}),
+            ),
+            self.build(
+                "discriminator",
+                num_classes=0,
+                width=config.discriminator.width,
+                norm=decided(config.discriminator.norm),
+                dropout=config.discriminator.dropout,
+            ),
+            learning_rate=decided(config.discriminator.learning_rate),
+            seed=config.seed,
+        )
+        self.run("autoencoder", update, rows=self._evenly(self.data.all_rows()))
+
+    def _evenly(self, rows: np.ndarray) -> np.ndarray:
+        """Return the rows, those of rare classes as often as to make all about equally large."""
+        if self.data.classes is None:
+            return rows
+        classes = np.asarray(self.data.classes)[rows]
+        sizes = np.bincount(classes[classes >= 0], minlength=self.data.num_classes)
+        times = np.ones(len(rows), np.int64)
+        times[classes >= 0] = np.rint(sizes.max() / sizes[classes[classes >= 0]])
+        return np.repeat(rows, times)
+
     def classifier(self) -> None:
         settings = self.config.classifier
         update = ClassifierUpdate(
@@ -351,6 +388,7 @@ class _Trainer:
 
 PARTS: dict[str, Callable[[_Trainer], None]] = {
     "gan": _Trainer.gan,
+    "autoencoder": _Trainer.autoencoder,
     "encoder": _Trainer.encoder,
     "classifier": _Trainer.classifier,
     "rotation": _Trainer.rotation,

@@ -9,6 +9,7 @@ from augan.training.loop import Allowance
 # Part -> (its steps for each step of the GAN, its share of the time).
 SHARES = {
     "gan": (1.0, 0.66),
+    "autoencoder": (1.0, 0.66),
     "encoder": (0.5, 0.26),
     "classifier": (0.25, 0.08),
     "rotation": (0.25, 0.08),

@@ -14,12 +14,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from augan.augment.codes import Codes
 from augan.augment.judging.draws import Draw
 from augan.augment.judging.lessons import Classifier, Lesson, evenly_by_class
+from augan.augment.transfer import Transfer
 from augan.seeding import child_seed
 
 CONFIDENT = 0.9  # probability from which self-training believes its teacher
 PSEUDO_SHARE = 0.5  # of the batches of self-training, as in balanced co-training of both parts
+TRANSFERRED = 0.5  # of the draws of a rare class that are varied in pixels, as in the GAN arm
 MOST_PSEUDO = 50_000  # unlabelled images that a teacher looks at
 
 
@@ -86,6 +89,24 @@ def _smote(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
     )
 
 
+def _pixel_transfer(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+    """What the GAN arm does with codes, done with pixels: is it the GAN that helps?"""
+    lesson, labels = _oversampling(draw, policy, classifier), draw.labels
+    counts = np.bincount(labels, minlength=draw.num_classes)
+    lacking = {c: int(counts.max() - count) for c, count in enumerate(counts) if count}
+    lacking = {c: count for c, count in lacking.items() if count}
+    if not lacking:
+        return lesson  # nothing is rare
+    flat = draw.images.reshape(len(labels), -1).astype(np.float32)
+    law, seed = Transfer(Codes(flat, labels, [""] * len(labels))), child_seed(draw.seed, "pixels")
+    moved = np.concatenate([law.draw(c, count, seed, 0).noise for c, count in lacking.items()])
+    if np.issubdtype(draw.images.dtype, np.integer):
+        moved = np.rint(moved)
+    made = np.clip(moved, flat.min(), flat.max()).astype(draw.images.dtype)
+    made_of = np.repeat(list(lacking), list(lacking.values()))
+    return with_synthetic(lesson, made.reshape(-1, *draw.images.shape[1:]), made_of, TRANSFERRED)
+
+
 def _mixup(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
     return replace(_oversampling(draw, policy, classifier), mixup=True)
 
@@ -125,13 +146,14 @@ ARMS: dict[str, Arm] = {
     "oversampling": Arm("oversampling + classic", _oversampling),
     "class-weights": Arm("class weights + classic", _class_weights),
     "smote": Arm("SMOTE + classic", _smote),
+    "pixel-transfer": Arm("oversampling + classic + transfer in pixels", _pixel_transfer),
     "mixup": Arm("oversampling + classic + mixup", _mixup),
     "self-training": Arm("oversampling + classic + self-training", _self_training, True),
     "consistency": Arm("oversampling + classic + consistency", _consistency, True),
 }
 """Name -> arm without a GAN."""
 
-LIKE_OVERSAMPLING = ("classic", "class-weights", "smote")
+LIKE_OVERSAMPLING = ("classic", "class-weights", "smote", "pixel-transfer")
 """Arms that are the same as oversampling where no class is rarer than another."""
 
 GAN, ABLATION = "gan", "ablation"

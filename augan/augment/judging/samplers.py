@@ -1,12 +1,14 @@
 """Which GAN is judged: the one place that says so, declared before any result is seen."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from augan.augment.judging.draws import Draw
 from augan.augment.judging.synthetic import GanArm, Resampler
+from augan.augment.methods import METHODS
 from augan.augment.oversampler import GANOverSampler
 from augan.config import Config
 from augan.seeding import child_seed
@@ -14,8 +16,10 @@ from augan.seeding import child_seed
 EACH = 500  # images made of every class where none is rarer than another
 
 
-def gan_over_sampler(steps: int | None = None, config: Config | None = None) -> GanArm:
-    """Return the arm of `GANOverSampler`: a conditional GAN trained on the draw's labels.
+def gan_over_sampler(
+    steps: int | None = None, config: Config | None = None, method: str = "sample"
+) -> GanArm:
+    """Return the arm of `GANOverSampler`, trained on the draw's labels.
 
     Classes that are rarer than the largest are filled up to it; where all have as many, 500 images
     of each are made.
@@ -28,13 +32,15 @@ def gan_over_sampler(steps: int | None = None, config: Config | None = None) -> 
             wanted = {label: int(count) + EACH for label, count in enumerate(counts)}
         seed = child_seed(draw.seed, "gan")
         return GANOverSampler(
-            sampling_strategy=wanted, steps=steps, config=config, random_state=seed
+            sampling_strategy=wanted, steps=steps, config=config, method=method, random_state=seed
         )
 
-    return GanArm("gan-over-sampler", make)
+    return GanArm(method, make)
 
 
-GAN_ARMS: dict[str, Callable[..., GanArm]] = {"gan-over-sampler": gan_over_sampler}
+GAN_ARMS: dict[str, Callable[..., GanArm]] = {
+    method: partial(gan_over_sampler, method=method) for method in METHODS
+}
 """Name -> function of the GAN's updates and settings (None: the defaults) that returns the arm."""
 
-GAN_ARM = "gan-over-sampler"
+GAN_ARM = "transfer"

@@ -1,0 +1,110 @@
+"""An autoencoder whose reconstructions a discriminator judges: codes that keep what varies."""
+
+from typing import Any
+
+from augan.gan import keras, tf
+from augan.gan.networks import feature_blocks
+from augan.seeding import child_seed
+
+Tensor = Any
+
+PIXELS, FEATURES, ADVERSARY, CODES = 10.0, 1.0, 0.1, 1e-3  # weights of the generator's losses
+BLUR = 0.05  # standard deviation of the noise on codes, so that neighbours are drawn alike
+
+
+class AutoencoderUpdate:
+    """One step of an encoder and a generator together, and of the discriminator against them.
+
+    The generator draws each image again, from its code, and what lies between the codes of two
+    images of a class. It is held to the images themselves (mean absolute difference, in pixels and
+    in the discriminator's last two blocks: Larsen et al. 2016, "Autoencoding beyond pixels using a
+    learned similarity metric"), and to what the discriminator takes for real, the images in between
+    too (Berthelot et al. 2019, "Understanding and improving interpolation in autoencoders").
+    Codes are drawn towards 0. The discriminator has the hinge loss and knows no classes.
+
+    Parameters
+    ----------
+    encoder, generator, discriminator : keras.Model
+        Without classes.
+    learning_rate : float
+        Adam's, of both players.
+    """
+
+    measures: tuple[str, ...] = ("image_loss", "feature_loss", "discriminator_loss")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        *,
+        learning_rate: float,
+        seed: int,
+    ) -> None:
+        self.encoder, self.generator, self.discriminator = encoder, generator, discriminator
+        self._blocks = feature_blocks(discriminator)
+        self._drawing = [*encoder.trainable_variables, *generator.trainable_variables]
+        self.seed = child_seed(seed, "autoencoder") // 2
+        self.optimizers = [
+            keras.optimizers.Adam(learning_rate, 0.5, 0.99) for _ in ("drawing", "judging")
+        ]
+        self.optimizers[0].build(self._drawing)
+        self.optimizers[1].build(discriminator.trainable_variables)
+
+    @property
+    def state(self) -> list[Any]:
+        """All variables that the next step depends on."""
+        owners = (self.encoder, self.generator, self.discriminator, *self.optimizers)
+        return [variable for owner in owners for variable in owner.variables]
+
+    def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Take one step on (images, classes); an image of unknown class is a class of its own."""
+        images, classes = data
+        step = tf.cast(self.optimizers[0].iterations, tf.int32)
+        partner = _partners(classes)
+        count = tf.shape(images)[0]
+        share = tf.random.stateless_uniform((count, 1), [self.seed, step])
+        with tf.GradientTape() as drawing, tf.GradientTape() as judging:
+            codes = self.encoder(images, training=True)
+            codes += BLUR * tf.random.stateless_normal(tf.shape(codes), [self.seed + 1, step])
+            between = codes + share * (tf.gather(codes, partner) - codes)
+            drawn = self.generator(tf.concat([codes, between], axis=0), training=True)
+            real, seen = self._judge(images), self._judge(drawn)
+            image_loss = tf.reduce_mean(tf.abs(drawn[:count] - images))
+            feature_loss = tf.add_n(
+                [
+                    tf.reduce_mean(tf.abs(tf.stop_gradient(x) - y[:count]))
+                    for x, y in zip(real[1:], seen[1:])
+                ]
+            )
+            loss = PIXELS * image_loss + FEATURES * feature_loss
+            loss += CODES * tf.reduce_mean(tf.square(codes)) - ADVERSARY * tf.reduce_mean(seen[0])
+            judged = tf.reduce_mean(tf.nn.relu(1 - real[0])) + tf.reduce_mean(
+                tf.nn.relu(1 + seen[0])
+            )
+        judge = self.discriminator.trainable_variables
+        self.optimizers[0].apply(drawing.gradient(loss, self._drawing), self._drawing)
+        self.optimizers[1].apply(judging.gradient(judged, judge), judge)
+        return {
+            "image_loss": image_loss,
+            "feature_loss": feature_loss,
+            "discriminator_loss": judged,
+        }
+
+    def _judge(self, images: Tensor) -> list[Tensor]:
+        """Return the logits and the last two blocks."""
+        logits = self.discriminator(images, training=True)
+        return [logits, *self._blocks(images, training=True)[-2:]]
+
+
+def _partners(classes: Tensor) -> Tensor:
+    """For each image another of its class in the batch, or itself where there is none."""
+    count = tf.shape(classes)[0]
+    if not classes.shape[-1]:
+        return tf.roll(tf.range(count), 1, axis=0)
+    known = tf.reduce_max(classes, axis=1) > 0
+    number = tf.where(known, tf.argmax(classes, axis=1, output_type=tf.int32), -1 - tf.range(count))
+    order = tf.argsort(number, stable=True)
+    after = tf.roll(order, -1, axis=0)
+    same = tf.equal(tf.gather(number, order), tf.gather(number, after))
+    return tf.scatter_nd(order[:, None], tf.where(same, after, order), (count,))
