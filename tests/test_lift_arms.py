@@ -111,7 +111,8 @@ def test_arms_give_each_class_its_share(draw):
     counts = np.array([12, 12, 3]) / 27
     for name in ("real", "classic", "class-weights"):
         assert by_class(lessons[name], lessons[name].shares) == pytest.approx(counts)
-    for name in ("oversampling", "smote", "mixup", "self-training", "consistency"):
+    evenly = ("oversampling", "smote", "pixel-transfer", "mixup", "self-training", "consistency")
+    for name in evenly:
         assert by_class(lessons[name], lessons[name].shares) == pytest.approx([1 / 3] * 3)
     weighed = lessons["class-weights"]
     assert by_class(weighed, weighed.shares * weighed.weights) == pytest.approx([1 / 3] * 3)
@@ -127,6 +128,17 @@ def test_smote_fills_up_with_images_between_real_ones(draw):
     assert lesson.images.dtype == np.uint8
     assert (made >= real.min(axis=0)).all()
     assert (made <= real.max(axis=0)).all()
+
+
+def test_pixels_vary_as_those_of_other_classes_do(draw):
+    lesson = ARMS["pixel-transfer"].make(draw, "shift", logistic(scale))
+    assert np.bincount(lesson.labels).tolist() == [12, 12, 12]
+    made, real = (images[:].astype(float) for images in (lesson.images[27:], draw.images))
+    own, other = real[draw.labels == 2], real[draw.labels < 2]
+    assert len(np.unique(made, axis=0)) == 9
+    # Noise of another class, of which 0.6 times a difference adds 0.72 of the variance.
+    assert made.var(axis=0).mean() > own.var(axis=0).mean()
+    assert np.abs(made.mean() - own.mean()) < 0.2 * np.abs(other.mean() - own.mean())
 
 
 def test_self_training_learns_what_its_teacher_is_sure_of(pool):

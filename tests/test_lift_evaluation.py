@@ -98,6 +98,7 @@ def test_the_folder_holds_everything_and_all_arms_are_there(data, tmp_path):
         "oversampling",
         "class-weights",
         "smote",
+        "pixel-transfer",
         "mixup",
         "gan",
         "ablation",
@@ -110,7 +111,7 @@ def test_the_folder_holds_everything_and_all_arms_are_there(data, tmp_path):
         assert picture.size[0] > picture.size[1]
     page = lift_page(found).read_text()
     assert found.sentence[1:] in page
-    assert page.count('<div class="dots"') == 8
+    assert page.count('<div class="dots"') == len(names)
     assert "data:image/png;base64," in page
     assert "http" not in page
     assert lift_lines(found)[-1] == found.sentence

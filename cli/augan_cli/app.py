@@ -116,7 +116,7 @@ def augment(
     model: Model = None,
     out: Out = None,
     seed: Seed = 0,
-    method: Annotated[str, typer.Option(help="auto, sample or interpolate.")] = "auto",
+    method: Annotated[str, typer.Option(help="auto, sample, interpolate or transfer.")] = "auto",
     policy: Policy = None,
     data: Recorded = None,
     filtered: Filtered = True,
