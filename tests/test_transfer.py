@@ -89,7 +89,7 @@ class TestAutoencoder:
 def test_the_sampler_takes_every_method_and_repeats_itself(method):
     pixels, labels = np.asarray(digits().images), np.asarray(digits().labels)
     rows = np.r_[np.flatnonzero(labels == 4)[:30], np.flatnonzero(labels == 7)[:9]]
-    sampler = GANOverSampler(method=method, steps=20, random_state=1)
+    sampler = GANOverSampler(method=method, steps=100, random_state=1)
     images, made = sampler.fit_resample(pixels[rows], labels[rows])
     assert np.array_equal(images[:39], pixels[rows])
     assert made[39:].tolist() == [7] * 21
