@@ -21,11 +21,11 @@ import numpy as np
 from sklearn.svm import SVC
 
 from augan import load_bundle
-from augan.augment.checks import Checker
-from augan.augment.filters import DISAGREES, KEPT, REASONS
-from augan.augment.methods import CHUNK, METHODS
-from augan.augment.reference import find_reference
-from augan.augment.sampling import Sampler
+from augan.augment.filters.checks import Checker
+from augan.augment.filters.reference import find_reference
+from augan.augment.filters.rules import DISAGREES, KEPT, REASONS
+from augan.augment.methods.sampling import Sampler
+from augan.augment.methods.table import CHUNK, METHODS
 from augan.bundle import Bundle
 
 CHUNKS = 4  # of candidates a class

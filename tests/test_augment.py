@@ -17,9 +17,9 @@ from augan import augment_folder as filtered_folder
 from augan import classic_policy, generate_folder, load_dataset
 from augan.augment.classic import POLICIES
 from augan.augment.folder import YIELD
-from augan.augment.manifest import COLUMNS, MANIFEST
-from augan.augment.names import class_folder
-from augan.augment.sampling import BLOCK, Sampler
+from augan.augment.methods.sampling import BLOCK, Sampler
+from augan.augment.output.manifest import COLUMNS, MANIFEST
+from augan.augment.output.names import class_folder
 from augan.bundle import Bundle
 from augan.data.images import read_image
 from augan.exceptions import BundleError, ConfigError, DataError

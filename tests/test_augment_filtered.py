@@ -18,14 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augan import augment_folder, load_dataset, train
-from augan.augment.checks import Checker
-from augan.augment.filters import COPY, KEPT, REASONS
+from augan.augment.filters.checks import Checker
+from augan.augment.filters.reference import find_reference
+from augan.augment.filters.rules import COPY, KEPT, REASONS
 from augan.augment.folder import YIELD
-from augan.augment.manifest import MANIFEST
+from augan.augment.methods.sampling import Sampler
 from augan.augment.order import numbers_asked
-from augan.augment.progress import NAME as PROGRESS
-from augan.augment.reference import find_reference
-from augan.augment.sampling import Sampler
+from augan.augment.output.manifest import MANIFEST
+from augan.augment.output.progress import NAME as PROGRESS
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.config import Config
 from augan.data.prepared import restore_preprocessing

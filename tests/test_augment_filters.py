@@ -5,12 +5,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augan.augment import filters, interpolation
-from augan.augment.codes import Codes
-from augan.augment.filters import COPY, DISAGREES, KEPT, REPEATS, UNCHECKED, Memory, Neighbours
-from augan.augment.interpolation import NEIGHBOURS, Interpolation
-from augan.augment.reference import Reference
-from augan.augment.yields import LEAST, WINDOW, Yield
+from augan.augment.filters import rules
+from augan.augment.filters.reference import Reference
+from augan.augment.filters.rules import (
+    COPY,
+    DISAGREES,
+    KEPT,
+    REPEATS,
+    UNCHECKED,
+    Memory,
+    Neighbours,
+)
+from augan.augment.filters.yields import LEAST, WINDOW, Yield
+from augan.augment.methods import interpolation
+from augan.augment.methods.codes import Codes
+from augan.augment.methods.interpolation import NEIGHBOURS, Interpolation
 from augan.exceptions import DataError, Refused
 
 
@@ -21,25 +30,25 @@ def points(*values: float) -> np.ndarray:
 class TestLimits:
     def test_agreement_is_the_probability_of_the_class(self) -> None:
         logits = np.log([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
-        np.testing.assert_allclose(filters.agreement(logits, 1), [0.2, 0.3])
-        assert filters.disagrees(logits, 0).tolist() == [False, True]
-        assert filters.agreement(np.array([[900.0, 0.0]]), 0).tolist() == [1.0]  # no overflow
+        np.testing.assert_allclose(rules.agreement(logits, 1), [0.2, 0.3])
+        assert rules.disagrees(logits, 0).tolist() == [False, True]
+        assert rules.agreement(np.array([[900.0, 0.0]]), 0).tolist() == [1.0]  # no overflow
 
     def test_the_lowest_score_is_as_far_again_below_the_median_as_one_real_in_a_hundred(
         self,
     ) -> None:
         scores = np.random.default_rng(0).permutation(1001) / 1000
-        assert filters.lowest(scores) == pytest.approx(0.5 - 2 * 0.49)
-        assert filters.lowest(scores[:99]) == -np.inf  # too few to know the hundredth
+        assert rules.lowest(scores) == pytest.approx(0.5 - 2 * 0.49)
+        assert rules.lowest(scores[:99]) == -np.inf  # too few to know the hundredth
 
     def test_large_squares_shrink_by_means(self) -> None:
         scaled = np.zeros((1, 64, 64, 1), np.float32)
         scaled[0, :2, :2, 0] = [[0, 1], [1, 0]]
-        vector = filters.comparable(scaled)
+        vector = rules.comparable(scaled)
         assert vector.shape == (1, 32 * 32)
         assert vector[0, 0] == 0.5
         assert vector[0, 1:].max() == 0
-        assert filters.comparable(np.zeros((2, 8, 8, 3), np.float32)).shape == (2, 192)
+        assert rules.comparable(np.zeros((2, 8, 8, 3), np.float32)).shape == (2, 192)
 
 
 class TestNeighbours:

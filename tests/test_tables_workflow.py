@@ -27,9 +27,9 @@ from augan import (
     evaluate_detection,
     generate_folder,
 )
-from augan.augment.checks import Checker
-from augan.augment.filters import COPY, KEPT
-from augan.augment.reference import find_reference
+from augan.augment.filters.checks import Checker
+from augan.augment.filters.reference import find_reference
+from augan.augment.filters.rules import COPY, KEPT
 from augan.bundle import Bundle, restore_network
 from augan.config import Config
 from augan.data.loading import load_dataset

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from augan import GANOverSampler
-from augan.augment.codes import Codes
-from augan.augment.transfer import SHARE, Transfer
+from augan.augment.methods.codes import Codes
+from augan.augment.methods.transfer import SHARE, Transfer
 from augan.data.builtin import digits
 from augan.exceptions import DataError
 from augan.gan import tf

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.filters import UNCHECKED
+from augan.augment.filters.real import Real
+from augan.augment.filters.rules import UNCHECKED
+from augan.augment.filters.yields import Yield
 from augan.augment.job import Job
-from augan.augment.manifest import MANIFEST, About, Line, write_manifest
-from augan.augment.methods import METHODS
-from augan.augment.names import class_folder, default_out
+from augan.augment.methods.sampling import Sampler
+from augan.augment.methods.table import METHODS
 from augan.augment.order import Order, checked_number, take_order
-from augan.augment.progress import Progress
-from augan.augment.real import Real
-from augan.augment.sampling import Sampler
-from augan.augment.writers import choose_format, open_writer
-from augan.augment.yields import Yield
+from augan.augment.output.manifest import MANIFEST, About, Line, write_manifest
+from augan.augment.output.names import class_folder, default_out
+from augan.augment.output.progress import Progress
+from augan.augment.output.writers import choose_format, open_writer
 from augan.bundle import Bundle
 from augan.data.output import check_replaceable, output_folder, resumable_folder
 from augan.training.interrupt import Stop, stop_on_signals
@@ -88,7 +88,7 @@ def augment_folder(
     seed : int
         The same seed and index give the same image or row, whatever n.
     method : str
-        "sample", "interpolate", or "auto", see `augan.augment.methods`.
+        "sample", "interpolate", or "auto", see `augan.augment.methods.table`.
     policy : str or None
         Classic augmentation of images applied on top, see `augan.augment.classic`; None: that of
         the bundle's configuration.

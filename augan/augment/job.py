@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.checks import Checker, Judged, Unfiltered
-from augan.augment.filters import KEPT, UNCHECKED
-from augan.augment.manifest import Line
-from augan.augment.methods import CHUNK, Candidates, Method
-from augan.augment.progress import Done, Progress
-from augan.augment.sampling import Sampler
-from augan.augment.writers import SampleWriter
-from augan.augment.yields import Yield
+from augan.augment.filters.checks import Checker, Judged, Unfiltered
+from augan.augment.filters.rules import KEPT, UNCHECKED
+from augan.augment.filters.yields import Yield
+from augan.augment.methods.sampling import Sampler
+from augan.augment.methods.table import CHUNK, Candidates, Method
+from augan.augment.output.manifest import Line
+from augan.augment.output.progress import Done, Progress
+from augan.augment.output.writers import SampleWriter
 from augan.exceptions import Interrupted
 
 

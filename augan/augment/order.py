@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from augan.augment.classic import keyed_policy
-from augan.augment.manifest import About
-from augan.augment.methods import choose_method
-from augan.augment.names import augment_name, default_out
-from augan.augment.sampling import Sampler
-from augan.augment.writers import choose_format
+from augan.augment.methods.sampling import Sampler
+from augan.augment.methods.table import choose_method
+from augan.augment.output.manifest import About
+from augan.augment.output.names import augment_name, default_out
+from augan.augment.output.writers import choose_format
 from augan.bundle import Bundle
 from augan.exceptions import ConfigError, DataError
 

@@ -9,8 +9,8 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from augan.augment.methods import CHUNK, METHODS
-from augan.augment.sampling import Sampler
+from augan.augment.methods.sampling import Sampler
+from augan.augment.methods.table import CHUNK, METHODS
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.data.arrays import as_labels

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from augan.augment.codes import Codes
 from augan.augment.judging.draws import Draw
 from augan.augment.judging.lessons import Classifier, Lesson, evenly_by_class
-from augan.augment.transfer import Transfer
+from augan.augment.methods.codes import Codes
+from augan.augment.methods.transfer import Transfer
 from augan.seeding import child_seed
 
 CONFIDENT = 0.9  # probability from which self-training believes its teacher

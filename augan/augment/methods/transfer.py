@@ -8,7 +8,7 @@ hallucinating features"; Schwartz et al. 2018, "Delta-encoder").
 
 import numpy as np
 
-from augan.augment.codes import Codes, Drawn
+from augan.augment.methods.codes import Codes, Drawn
 from augan.exceptions import DataError
 from augan.seeding import child_rng
 

@@ -8,7 +8,7 @@ between few images give few images.
 
 import numpy as np
 
-from augan.augment.codes import Codes, Drawn
+from augan.augment.methods.codes import Codes, Drawn
 from augan.exceptions import DataError
 from augan.metrics.distances import row_blocks, squared_distances
 from augan.seeding import child_rng

@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from augan.augment.filters import COPY, DISAGREES, IMPLAUSIBLE, KEPT, REASONS, REPEATS, UNCHECKED
+from augan.augment.filters.rules import (
+    COPY,
+    DISAGREES,
+    IMPLAUSIBLE,
+    KEPT,
+    REASONS,
+    REPEATS,
+    UNCHECKED,
+)
 from augan.exceptions import Refused
 
 LEAST = 0.05  # share of candidates that must pass, or the class is not drawn credibly

@@ -70,7 +70,7 @@ class Line:
     sources
         Names of the training samples that it was made of.
     score, agreement, distance, nearest
-        See `augan.augment.checks.Judged`.
+        See `augan.augment.filters.checks.Judged`.
     """
 
     file: str

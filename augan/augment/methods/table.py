@@ -10,11 +10,11 @@ from typing import Protocol
 
 import numpy as np
 
-from augan.augment.codes import CodeLaw, Codes
-from augan.augment.interpolation import Interpolation
-from augan.augment.reference import Reference
-from augan.augment.sampling import BLOCK, Sampler
-from augan.augment.transfer import Transfer
+from augan.augment.filters.reference import Reference
+from augan.augment.methods.codes import CodeLaw, Codes
+from augan.augment.methods.interpolation import Interpolation
+from augan.augment.methods.sampling import BLOCK, Sampler
+from augan.augment.methods.transfer import Transfer
 from augan.bundle import Bundle
 from augan.exceptions import BundleError, ConfigError
 

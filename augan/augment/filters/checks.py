@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augan.augment import filters
-from augan.augment.filters import Memory, Neighbours
-from augan.augment.reference import Reference
+from augan.augment.filters import rules
+from augan.augment.filters.reference import Reference
+from augan.augment.filters.rules import Memory, Neighbours
 from augan.bundle import Bundle, restore_network
 from augan.data.duplicates import is_fine
 from augan.data.prepared import AnyPreprocessing, restore_preprocessing
@@ -23,7 +23,7 @@ class Judged:
     Attributes
     ----------
     verdicts
-        "kept", "unchecked", or the reason of the rejection, see `augan.augment.filters`.
+        "kept", "unchecked", or the reason of the rejection, see `augan.augment.filters.rules`.
     score
         The discriminator's logit for the class: above 0 it says "real".
     agreement
@@ -50,7 +50,7 @@ class Unfiltered:
 
     def judge(self, stored: np.ndarray) -> Judged:
         """Return that nothing was checked."""
-        return Judged([filters.UNCHECKED] * len(stored))
+        return Judged([rules.UNCHECKED] * len(stored))
 
     def remember(self, stored: np.ndarray) -> None:
         """Nothing is compared."""
@@ -88,7 +88,7 @@ class Checker:
             self._discriminate = _inference(bundle, "discriminator")
             samples, labels = reference.unseen()
             if len(samples):
-                self._lowest = filters.lowest(self._scores(self._scaled(samples), labels))
+                self._lowest = rules.lowest(self._scores(self._scaled(samples), labels))
             self.compares = self.preprocessing.noun == "images" or is_fine(
                 reference.pixels[evenly(reference.fit, MAX_ROWS)]
             )
@@ -98,35 +98,35 @@ class Checker:
         self._index, self._limit = index, 0.0
         if self.reference is not None and self.compares:
             seen, self._names = self.reference.seen(index)
-            self._neighbours = Neighbours(filters.comparable(self._scaled(seen)))
+            self._neighbours = Neighbours(rules.comparable(self._scaled(seen)))
             self._limit = self._neighbours.limit()
-        self._memory = Memory(filters.NEARER * self._limit)
+        self._memory = Memory(rules.NEARER * self._limit)
 
     def judge(self, stored: np.ndarray) -> Judged:
         """Judge candidates `[N, ...]`, as stored; nothing is remembered of them yet."""
         scaled = self._scaled(stored)
-        verdicts = np.full(len(stored), filters.UNCHECKED, object)
+        verdicts = np.full(len(stored), rules.UNCHECKED, object)
         score = distance = nearest = None
         (logits,) = self._classify(scaled)
-        agreement = filters.agreement(logits, self._index)
-        _reject(verdicts, filters.disagrees(logits, self._index), filters.DISAGREES)
+        agreement = rules.agreement(logits, self._index)
+        _reject(verdicts, rules.disagrees(logits, self._index), rules.DISAGREES)
         if self.reference is not None:
             score = self._scores(scaled, np.full(len(scaled), self._index))
-            _reject(verdicts, score < self._lowest, filters.IMPLAUSIBLE)
+            _reject(verdicts, score < self._lowest, rules.IMPLAUSIBLE)
             if self.compares:
-                vectors = filters.comparable(scaled)
+                vectors = rules.comparable(scaled)
                 distance, place = self._neighbours.nearest(vectors)
                 nearest = [self._names[p] for p in place]
-                _reject(verdicts, distance <= self._limit, filters.COPY)
-                passed = verdicts == filters.UNCHECKED
-                _reject(verdicts, self._memory.repeats(vectors, passed), filters.REPEATS)
-            verdicts[verdicts == filters.UNCHECKED] = filters.KEPT
+                _reject(verdicts, distance <= self._limit, rules.COPY)
+                passed = verdicts == rules.UNCHECKED
+                _reject(verdicts, self._memory.repeats(vectors, passed), rules.REPEATS)
+            verdicts[verdicts == rules.UNCHECKED] = rules.KEPT
         return Judged(verdicts.tolist(), score, agreement, distance, nearest)
 
     def remember(self, stored: np.ndarray) -> None:
         """Count these, of the class in hand, as kept: what comes later must not repeat them."""
         if len(stored) and self.compares:
-            self._memory.remember(filters.comparable(self._scaled(stored)))
+            self._memory.remember(rules.comparable(self._scaled(stored)))
 
     def limits(self) -> dict[str, float]:
         """Return the limits of the class in hand."""
@@ -142,7 +142,7 @@ class Checker:
 
 
 def _reject(verdicts: np.ndarray, wrong: np.ndarray, reason: str) -> None:
-    verdicts[(verdicts == filters.UNCHECKED) & wrong] = reason
+    verdicts[(verdicts == rules.UNCHECKED) & wrong] = reason
 
 
 def _inference(bundle: Bundle, role: str) -> Inference:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from augan.augment.manifest import Line
+from augan.augment.output.manifest import Line
 
 NAME = "progress.jsonl"
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from augan.augment.checks import Checker, Unfiltered
+from augan.augment.filters.checks import Checker, Unfiltered
+from augan.augment.filters.reference import Reference, find_reference
 from augan.augment.order import Order
-from augan.augment.reference import Reference, find_reference
 from augan.exceptions import DataError
 
 

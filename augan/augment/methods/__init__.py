@@ -1,0 +1,1 @@
+"""Ways to make candidates: noise or codes of real images, through the generator."""

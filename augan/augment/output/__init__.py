@@ -1,0 +1,1 @@
+"""What is written: files, manifest, names, and what a half-made folder knows of itself."""
