@@ -346,7 +346,7 @@ def test_the_benchmark_of_yields_counts_every_candidate(bundle: Bundle, tmp_path
     file = tmp_path / "rows.json"
     yields.main([str(bundle.path), "--seeds", "1", "--each", "50", "--json", str(file)])
     rows = json.loads(file.read_text())
-    assert [row["method"] for row in rows] == ["sample", "interpolate"]
+    assert [row["method"] for row in rows] == ["sample", "interpolate", "transfer"]
     for row in rows:
         assert sum(row[reason] for reason in (KEPT, *REASONS)) == pytest.approx(1)
         assert row["least_class"] <= row[KEPT] <= row["most_class"]
