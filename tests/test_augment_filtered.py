@@ -260,6 +260,24 @@ class TestNumbers:
         assert one.name == "augment-right+slant-balance-seed0"
         assert two.name == "augment-right+down-n2-seed0"
 
+    @pytest.mark.parametrize(
+        ("how", "name"),
+        [
+            ({"method": "sample"}, "sample"),
+            ({"policy": "shift"}, "shift"),
+            ({"filtered": False}, "unfiltered"),
+            ({"format": "npz", "filtered": False}, "unfiltered-npz"),
+        ],
+    )
+    def test_what_is_unusual_takes_the_place_of_nothing(
+        self, bundle: Bundle, tmp_path: Path, how: dict, name: str
+    ) -> None:
+        saved = replace(bundle, path=tmp_path / "b.augan")
+        usual = augment_folder(saved, "right", 2).out
+        before = tree(usual)
+        assert augment_folder(saved, "right", 2, **how).out.name == f"{usual.name}-{name}"
+        assert tree(usual) == before
+
 
 class TestInterruption:
     ASKED: tuple = (list(NAMES), 700)
