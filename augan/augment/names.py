@@ -1,32 +1,13 @@
-"""What classes and folders of synthetic samples are called."""
+"""What folders of synthetic samples are called."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from augan.bundle import Bundle
-from augan.exceptions import ConfigError, DataError
+from augan.exceptions import ConfigError
 
 MAX_NAMES = 60  # characters of class names in the name of a folder
-
-
-def class_number(name: str, class_names: Sequence[str]) -> int:
-    """Return the position of a class that is given by name or, failing that, by number.
-
-    Raises
-    ------
-    DataError
-        There is no such class; the message names those that there are.
-    """
-    if name in class_names:
-        return class_names.index(name)
-    if name.isdecimal() and int(name) < len(class_names):
-        return int(name)
-    close = difflib.get_close_matches(name, class_names, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    known = ", ".join(class_names) or "none"
-    raise DataError(f"there is no class '{name}'; the classes are: {known}{hint}")
 
 
 def class_folder(class_name: str) -> str:

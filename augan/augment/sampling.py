@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.names import class_number
+from augan.augment.classes import class_number
 from augan.bundle import Bundle, restore_network
 from augan.data.prepared import restore_preprocessing
 from augan.gan.inference import Inference
