@@ -160,6 +160,9 @@ def test_a_stopped_evaluation_goes_on_and_ends_as_if_it_never_was(data, tmp_path
     assert again.to_dict() == whole.to_dict()
     more = evaluate(data, tmp_path / "out", maker, draws=6)  # more draws continue it too
     assert (more.summary["num_draws"], maker.calls) == (6, 7)
+    maker.stop_at = 8
+    with pytest.raises(Interrupted, match="19 of 24 arms finished"):  # of those that are asked for
+        evaluate(data, tmp_path / "out", maker, draws=8, arms=["real"])
 
 
 def test_select_takes_none_of_images_that_hurt(data, tmp_path):

@@ -138,9 +138,11 @@ def run_draws(
         for number in range(question.num_draws):
             _run_draw(question, number, journal, on_arm, on_made)
     except KeyboardInterrupt:
-        total = question.num_draws * len(question.arms)
+        # An earlier call may have noted other arms, or more draws.
+        wanted = [(number, arm) for number in range(question.num_draws) for arm in question.arms]
+        done = sum(journal.get(*one) is not None for one in wanted)
         raise Interrupted(
-            f"interrupted with {len(journal)} of {total} arms finished, which are kept in "
+            f"interrupted with {done} of {len(wanted)} arms finished, which are kept in "
             f"{journal.folder}; the same command goes on from there"
         ) from None
     numbers = range(question.num_draws)
