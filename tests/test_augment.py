@@ -94,6 +94,11 @@ class TestSampler:
         with pytest.raises(DataError, match=r"0, 1, 2, 3, 4, 5, 6, 7, 8, 9"):
             sampler.class_index(name)
 
+    def test_a_class_misspelt_is_told_its_like(self, digits_bundle: Bundle) -> None:
+        renamed = Sampler(with_data(digits_bundle, class_names=["coat", "shirt", *"cdefghij"]))
+        with pytest.raises(DataError, match=r"no class 'shrit'.*did you mean shirt\?"):
+            renamed.class_index("shrit")
+
     def test_proportions_are_those_of_training(self, digits_bundle: Bundle) -> None:
         counts = [700, 0, 200, 100, 0, 0, 0, 0, 0, 0]
         skewed = Sampler(with_data(digits_bundle, class_counts=counts))

@@ -202,6 +202,13 @@ class TestData:
                 augment_folder(**call, classes="down", n=4, out=tmp_path / "out")
         assert [path.name for path in tmp_path.iterdir()] == ["other.npz"]
 
+    def test_data_that_does_not_fit_is_refused_as_other_data(
+        self, bundle: Bundle, tmp_path: Path
+    ) -> None:
+        np.savez(tmp_path / "rgb.npz", x=np.zeros((8, 16, 16, 3), np.uint8), y=np.arange(8) % 2)
+        with pytest.raises(DataError, match=r"rgb\.npz cannot be read as the data that.*channel"):
+            augment_folder(bundle, "down", 4, tmp_path / "out", data=tmp_path / "rgb.npz")
+
     def test_its_new_place_can_be_named(self, bundle: Bundle, tmp_path: Path) -> None:
         moved = with_data(bundle, source=str(tmp_path / "gone.npz"))
         shutil.copy(bundle.data["source"], tmp_path / "moved.npz")
@@ -259,6 +266,24 @@ class TestNumbers:
         two = augment_folder(rare, ["right", "down"], 2).out
         assert one.name == "augment-right+slant-balance-seed0"
         assert two.name == "augment-right+down-n2-seed0"
+
+    @pytest.mark.parametrize(
+        ("how", "name"),
+        [
+            ({"method": "sample"}, "sample"),
+            ({"policy": "shift"}, "shift"),
+            ({"filtered": False}, "unfiltered"),
+            ({"format": "npz", "filtered": False}, "unfiltered-npz"),
+        ],
+    )
+    def test_what_is_unusual_takes_the_place_of_nothing(
+        self, bundle: Bundle, tmp_path: Path, how: dict, name: str
+    ) -> None:
+        saved = replace(bundle, path=tmp_path / "b.augan")
+        usual = augment_folder(saved, "right", 2).out
+        before = tree(usual)
+        assert augment_folder(saved, "right", 2, **how).out.name == f"{usual.name}-{name}"
+        assert tree(usual) == before
 
 
 class TestInterruption:

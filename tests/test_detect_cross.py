@@ -121,6 +121,7 @@ def test_the_guarantee_in_words_and_numbers() -> None:
     of_parts = Calibration.of_folds(list(np.arange(150.0).reshape(5, 30)), 50).guarantee(0.05)
     assert not of_parts.exact
     assert "approximate: 150 images of 50 groups" in of_parts.sentence
+    assert of_parts.sentence.endswith("higher: folds promise 10.8 % even without groups.")
 
 
 def test_arrays_round_trip_and_are_checked() -> None:

@@ -161,11 +161,15 @@ def test_a_stopped_evaluation_goes_on_and_ends_as_if_it_never_was(data, tmp_path
     assert again.to_dict() == whole.to_dict()
     more = evaluate(data, tmp_path / "out", maker, draws=6)  # more draws continue it too
     assert (more.summary["num_draws"], maker.calls) == (6, 7)
+    maker.stop_at = 8
+    with pytest.raises(Interrupted, match="19 of 24 arms finished"):  # of those that are asked for
+        evaluate(data, tmp_path / "out", maker, draws=8, arms=["real"])
 
 
 def test_select_takes_none_of_images_that_hurt(data, tmp_path):
     found = evaluate(data, tmp_path / "out", select=True, rare={}, draws=2)
     assert found.summary["chosen"] == [{"gan": "test", "share": 0.0}] * 2
+    assert "test at 0% of the draws of its classes in 2 of 2 draws" in lift_page(found).read_text()
     assert not found.is_proven
 
 
@@ -245,6 +249,9 @@ def flat(data):
         (None, ["--steps", "5"], "--steps are those of the classifier cnn"),
         (None, ["--policy", "wild"], "there is no policy 'wild'"),
         (None, ["--share", "1.5"], "--share must lie between 0 and 1"),
+        (None, ["--share", "0.5", "--select"], "--select chooses the share"),
+        (None, ["--gan-steps", "0"], "--gan-steps must be 1 or more, but is 0"),
+        (None, ["--steps", "-5"], "--steps must be 1 or more, but is -5"),
         (None, ["--model", "nowhere"], "nowhere"),
         (only_training, [], "let --test-size 0.3 put aside"),
         (only_training, ["--test-size", "1"], "--test-size must lie between 0 and 1"),

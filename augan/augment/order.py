@@ -68,21 +68,27 @@ def take_order(
     sampler = Sampler(bundle)
     names = [classes] if isinstance(classes, str) else list(classes)
     wanted = numbers_asked(bundle, sampler, names, n, balance, to)
+    unusual = [] if method == "auto" else [method]
     method = choose_method(method)
     if filtered or method == "interpolate":
         _check_counts(bundle, wanted)
     if policy is None:
         policy = str(bundle.config.get("augment", {}).get("policy", "none"))
     keyed_policy(policy)  # refuses an unknown one before anything is read
+    noun = sampler.preprocessing.noun
+    format = choose_format(format, noun)
+    unusual += [] if policy == "none" else [policy]
+    unusual += [] if filtered else ["unfiltered"]
+    unusual += [] if format == choose_format(None, noun) else [format]
     chosen = [sampler.class_names[index] for index in wanted]
     return Order(
         bundle,
         sampler,
         wanted,
         method,
-        choose_format(format, sampler.preprocessing.noun),
+        format,
         filtered,
-        default_out(bundle, out, augment_name(chosen, n, to, seed)),
+        default_out(bundle, out, augment_name(chosen, n, to, seed, unusual)),
         About.of(bundle, seed, method, policy),
     )
 

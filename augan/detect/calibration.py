@@ -217,7 +217,8 @@ class Calibration:
         rate_95 = None if folds else float(beta.ppf(0.95, k, n + 1 - k))
         exact = self.num_groups == n
         if not exact:
-            sentence = in_words_of_groups(k / (n + 1), n, self.num_groups, noun)
+            alone = expected if folds else None
+            sentence = in_words_of_groups(k / (n + 1), n, self.num_groups, noun, alone)
         elif rate_95 is None:
             sentence = in_words_of_folds(expected, float(far), n, len(folds), noun)
         else:

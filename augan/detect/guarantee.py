@@ -60,12 +60,15 @@ def in_words_of_folds(expected: float, far: float, n: int, folds: int, noun: str
     )
 
 
-def in_words_of_groups(rate: float, n: int, num_groups: int, noun: str) -> str:
-    """Say why nothing exact is promised."""
+def in_words_of_groups(
+    rate: float, n: int, num_groups: int, noun: str, alone: float | None = None
+) -> str:
+    """Say why nothing exact is promised; of folds `alone` is what they would without groups."""
+    folds = "" if alone is None else f": folds promise {percent(alone)} even without groups"
     return (
         f"The false-alarm rate of {percent(rate)} is approximate: {n} {noun} of {num_groups} "
         f"groups. {noun.capitalize()} of one group resemble each other, so the rate on new groups "
-        "can be higher."
+        f"can be higher{folds}."
     )
 
 

@@ -1,5 +1,6 @@
 """What an evaluation of lift found: lines for a person, and one HTML file."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
@@ -30,7 +31,7 @@ def lift_lines(lift: Lift) -> list[str]:
     )
     lines += [
         f"  {row['arm']:13} {row['balanced_accuracy']:6.1%}  accuracy {row['accuracy']:6.1%}  "
-        f"macro-F1 {row['macro_f1']:6.1%}"
+        f"macro-F1 {row['macro_f1']:6.1%}  {row['said']}"
         for row in sorted(lift.arms, key=lambda row: -row["balanced_accuracy"])
     ]
     lines += _second_figures(summary)
@@ -172,15 +173,30 @@ def _twins(summary: Mapping[str, Any]) -> str:
     return section("Near-duplicates", about, table(header, rows, numbers=(2,)))
 
 
+def _updates(steps: int | None) -> str:
+    return "" if steps is None else f"; {steps:,} updates"
+
+
+def _taken(summary: Mapping[str, Any]) -> str:
+    """Say which GAN was judged and what share of its classes it drew, or how often each was."""
+    if summary["chosen"] is None:
+        given = summary["settings"]
+        return f"{given['gan']}, {given['share']:.0%} of the draws of its classes"
+    times = Counter((one["gan"], one["share"]) for one in summary["chosen"])
+    return "chosen: " + ", ".join(
+        f"{gan} at {share:.0%} of the draws of its classes in {count} of {times.total()} draws"
+        for (gan, share), count in sorted(times.items())
+    )
+
+
 def _settings(summary: Mapping[str, Any]) -> str:
     given = summary["settings"]
     unlabelled = summary["num_unlabelled"]
     return settings(
         {
-            "classifier": given["classifier"],
+            "classifier": given["classifier"] + _updates(given["steps"]),
             "classic augmentation": given["policy"],
-            "GAN": f"{given['gan']}, {given['share']:.0%} of the draws of its classes, on top of "
-            f"{given['base']}",
+            "GAN": f"{_taken(summary)}, on top of {given['base']}" + _updates(given["gan_steps"]),
             "labels of each class": ", ".join(map(str, summary["labels"])),
             "unlabelled images": f"{unlabelled:,}" if unlabelled else "none",
             "seed": str(given["seed"]),

@@ -52,8 +52,14 @@ def recorded_data(
     dataset = _load(place, preprocessing)
     if bundle.config.get("task") == "detect":
         dataset = dataset.without_unlabelled()
-    squares, more = cached_squares(dataset, preprocessing), dataset.unlabelled
-    unlabelled = None if more is None else cached_squares(more, preprocessing)
+    more = dataset.unlabelled
+    try:
+        squares = cached_squares(dataset, preprocessing)
+        unlabelled = None if more is None else cached_squares(more, preprocessing)
+    except DataError as error:
+        raise DataError(
+            f"{place} cannot be read as the data that the model was trained on: {error}"
+        ) from error
     if data_sha256(squares, preprocessing, unlabelled) != bundle.data.get("sha256"):
         is_part = data is None and place in BUILTIN  # what is built in never changes
         raise (DataGone if is_part else DataError)(

@@ -1,5 +1,6 @@
 """How many candidates of a class were kept, why others were not, and when to give up."""
 
+import math
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -87,10 +88,12 @@ class Yield:
         recent = sum(self._recent, Counter())
         total, passed = recent.total(), recent[KEPT] + recent[UNCHECKED]
         agreed = total - recent[DISAGREES]
-        if passed < LEAST * total or agreed < ABOVE_CHANCE / self.num_classes * total:
-            raise Refused(self._refusal(recent, total, passed))
+        least = math.ceil(ABOVE_CHANCE * total / self.num_classes)
+        if passed < LEAST * total or agreed < least:
+            needed = f", and {least:,} must be right to be more than chance" * (agreed < least)
+            raise Refused(self._refusal(recent, total, passed, needed))
 
-    def _refusal(self, recent: Counter[str], total: int, passed: int) -> str:
+    def _refusal(self, recent: Counter[str], total: int, passed: int, needed: str) -> str:
         reasons = [(recent[reason], reason) for reason in REASONS if recent[reason]]
         most = max(reasons)[1]
         right = self.accuracy
@@ -101,9 +104,10 @@ class Yield:
             for n, reason in reasons
         )
         so_far = f" {self.kept:,} of {self.asked:,} were found before." if self.kept else ""
+        advice = _ADVICE[most].format(noun=self.noun)
         return (
             f"class '{self.name}' cannot be generated credibly: {passed:,} of {total:,} candidates "
-            f"pass ({said}).{so_far} Nothing was written; {_ADVICE[most].format(noun=self.noun)}; "
+            f"pass ({said}{needed}).{so_far} Nothing was written; {advice}; "
             "--no-filter writes them unchecked"
         )
 

@@ -5,12 +5,12 @@ done with them. So every comparison is repeated over draws, and all arms of a dr
 images. A draw is a function of the seed and its number alone.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from augan.augment.classes import class_number
 from augan.exceptions import ConfigError, DataError
 from augan.seeding import child_rng, child_seed
 
@@ -144,23 +144,6 @@ def rows_of(pool: Pool, recipe: Recipe, seed: int, number: int) -> np.ndarray:
         for label, count in enumerate(recipe.counts(pool))
     ]
     return np.sort(np.concatenate(chosen))
-
-
-def class_number(name: str, class_names: tuple[str, ...]) -> int:
-    """Return the position of a class that is given by name or, failing that, by number.
-
-    Raises
-    ------
-    DataError
-        There is no such class; the message names those that there are.
-    """
-    if name in class_names:
-        return class_names.index(name)
-    if name.isdecimal() and int(name) < len(class_names):
-        return int(name)
-    close = difflib.get_close_matches(name, class_names, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    raise DataError(f"there is no class '{name}'; the classes are: {', '.join(class_names)}{hint}")
 
 
 def _check_count(option: str, count: int) -> None:

@@ -104,12 +104,7 @@ def evaluate_lift(
     Interrupted
         The user stopped it; what is finished is kept, and the same call goes on.
     """
-    if draws < LEAST_DRAWS:
-        raise ConfigError(f"--draws must be {LEAST_DRAWS} or more, but is {draws}; 20 is usual")
-    if policy is not None and policy not in POLICIES:
-        raise ConfigError(f"there is no policy '{policy}'; choose one of {', '.join(POLICIES)}")
-    if share is not None and not 0 <= share <= 1:
-        raise ConfigError(f"--share must lie between 0 and 1, but is {share:g}")
+    _check(draws, policy, share, select, {"--steps": steps, "--gan-steps": gan_steps})
     recipe = Recipe(labels, dict(rare or {}), rest_unlabelled)
     material = read_material(data, test_size, None if config is None else config.data.size, seed)
     counts = recipe.counts(material.pool)
@@ -131,6 +126,27 @@ def evaluate_lift(
     settings = _settings(question, config, gan_steps, steps, test_size, drop_duplicates)
     folder = Path(out) if out else Path(beside) / _folder_name(material.name, settings)
     return _evaluate(question, material, settings, folder, leaked, dropped, on_arm)
+
+
+def _check(
+    draws: int,
+    policy: str | None,
+    share: float | None,
+    select: bool,
+    updates: Mapping[str, int | None],
+) -> None:
+    """Refuse what cannot be before anything is read, or learned for an hour."""
+    if draws < LEAST_DRAWS:
+        raise ConfigError(f"--draws must be {LEAST_DRAWS} or more, but is {draws}; 20 is usual")
+    if policy is not None and policy not in POLICIES:
+        raise ConfigError(f"there is no policy '{policy}'; choose one of {', '.join(POLICIES)}")
+    if share is not None and not 0 <= share <= 1:
+        raise ConfigError(f"--share must lie between 0 and 1, but is {share:g}")
+    if share is not None and select:
+        raise ConfigError("--select chooses the share inside each draw; leave --share or it out")
+    for option, number in updates.items():
+        if number is not None and number < 1:
+            raise ConfigError(f"{option} must be 1 or more, but is {number}")
 
 
 def choose_arms(

@@ -22,6 +22,7 @@ from augan.exceptions import Interrupted
 from augan.seeding import child_rng
 
 Made = tuple[np.ndarray, np.ndarray]  # synthetic images and their classes
+WITHOUT = "the same without synthetic images"
 SHOWN_TWINS = 20  # of the near-duplicates in the summary
 
 
@@ -74,7 +75,7 @@ class Question:
         if arm == GAN:
             return "with synthetic images"
         if self.candidates:
-            return "the same without synthetic images"
+            return WITHOUT
         return ARMS[self.trial.gan.base].said
 
 
@@ -137,9 +138,11 @@ def run_draws(
         for number in range(question.num_draws):
             _run_draw(question, number, journal, on_arm, on_made)
     except KeyboardInterrupt:
-        total = question.num_draws * len(question.arms)
+        # An earlier call may have noted other arms, or more draws.
+        wanted = [(number, arm) for number in range(question.num_draws) for arm in question.arms]
+        done = sum(journal.get(*one) is not None for one in wanted)
         raise Interrupted(
-            f"interrupted with {len(journal)} of {total} arms finished, which are kept in "
+            f"interrupted with {done} of {len(wanted)} arms finished, which are kept in "
             f"{journal.folder}; the same command goes on from there"
         ) from None
     numbers = range(question.num_draws)
@@ -258,6 +261,12 @@ def _resampled(
     return Resampled(right, truth, child_rng(question.seed, "lift", "bootstrap"))
 
 
+def _said_of(question: Question, arm: str) -> str:
+    # The sentence calls the ablation by what it is; a row must also be told from that arm's own.
+    said = question.said(arm)
+    return said if arm != ABLATION or said == WITHOUT else f"{said}, {WITHOUT}"
+
+
 def _arm_row(
     question: Question, arm: str, predicted: np.ndarray, behind: Interval | None
 ) -> dict[str, Any]:
@@ -267,7 +276,7 @@ def _arm_row(
     recall = np.mean([one["recall"] for one in each], axis=0)
     return {
         "arm": arm,
-        "said": "the same without synthetic images" if arm == ABLATION else question.said(arm),
+        "said": _said_of(question, arm),
         "balanced_accuracy": float(values.mean()),
         "std": float(values.std(ddof=1)),
         "by_draw": values.tolist(),

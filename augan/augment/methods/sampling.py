@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from augan.augment.classes import class_number
 from augan.bundle import Bundle, restore_network
 from augan.data.prepared import restore_preprocessing
-from augan.exceptions import DataError
 from augan.gan.inference import Inference
 from augan.gan.latent import latent_noise
 from augan.seeding import child_rng
@@ -50,12 +50,7 @@ class Sampler:
         DataError
             If the bundle has no classes, or not this one.
         """
-        if name in self.class_names:
-            return self.class_names.index(name)
-        if name.isdecimal() and int(name) < len(self.class_names):
-            return int(name)
-        known = ", ".join(self.class_names) or "none"
-        raise DataError(f"there is no class '{name}'; this model's classes are: {known}")
+        return class_number(name, self.class_names)
 
     def decode(self, noise: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """Return what the generator makes of codes, as stored: squares `[N, S, S, C]`, or rows.

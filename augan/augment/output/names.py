@@ -25,19 +25,23 @@ def class_folder(class_name: str) -> str:
     return plain.join(edges) or "%"
 
 
-def augment_name(classes: Sequence[str], n: int | None, to: int | None, seed: int) -> str:
+def augment_name(
+    classes: Sequence[str], n: int | None, to: int | None, seed: int, unusual: Sequence[str] = ()
+) -> str:
     """Return the name of the folder for what `augment_folder` is asked for.
 
     Parameters
     ----------
     n, to
         How many of each class; None and how many to balance to, None for the largest class.
+    unusual
+        What is asked for beside that, so that it does not take the place of the usual images.
     """
     names = "+".join(class_folder(name) for name in classes)
     if len(names) > MAX_NAMES:
         names = f"{len(classes)}-classes"
     amount = f"n{n}" if n is not None else f"balance{'' if to is None else to}"
-    return f"augment-{names}-{amount}-seed{seed}"
+    return "-".join(["augment", names, amount, f"seed{seed}", *unusual])
 
 
 def default_out(bundle: Bundle, out: str | Path | None, name: str) -> Path:
