@@ -22,7 +22,6 @@ from augan.augment.filters.checks import Checker
 from augan.augment.filters.reference import find_reference
 from augan.augment.filters.rules import COPY, KEPT, REASONS
 from augan.augment.folder import YIELD
-from augan.augment.methods.sampling import Sampler
 from augan.augment.order import numbers_asked
 from augan.augment.output.manifest import MANIFEST
 from augan.augment.output.progress import NAME as PROGRESS
@@ -247,7 +246,7 @@ class TestRefusal:
 class TestNumbers:
     def asked(self, bundle: Bundle, *classes: str, **how: object) -> dict[int, int]:
         how = {"n": None, "balance": False, "to": None, **how}
-        return numbers_asked(bundle, Sampler(bundle), classes, **how)
+        return numbers_asked(bundle, classes, **how)
 
     def test_balance_fills_up_to_the_largest(self, bundle: Bundle) -> None:
         rare = with_data(bundle, class_counts=[80, 5, 60])

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from augan.augment.classes import class_number
 from augan.augment.classic import keyed_policy
 from augan.augment.methods.sampling import Sampler
 from augan.augment.methods.table import choose_method
@@ -12,6 +13,7 @@ from augan.augment.output.manifest import About
 from augan.augment.output.names import augment_name, default_out
 from augan.augment.output.writers import choose_format
 from augan.bundle import Bundle
+from augan.data.prepared import restore_preprocessing
 from augan.exceptions import ConfigError, DataError
 
 
@@ -64,26 +66,25 @@ def take_order(
     to: int | None,
 ) -> Order:
     """Return what is to be made; for the parameters and errors see `augment_folder`."""
-    bundle.require("classes")
-    sampler = Sampler(bundle)
+    bundle.require("classes")  # and no network is built before all that was asked for is possible
     names = [classes] if isinstance(classes, str) else list(classes)
-    wanted = numbers_asked(bundle, sampler, names, n, balance, to)
+    wanted = numbers_asked(bundle, names, n, balance, to)
     unusual = [] if method == "auto" else [method]
     method = choose_method(method)
     if filtered or method == "interpolate":
         _check_counts(bundle, wanted)
     if policy is None:
         policy = str(bundle.config.get("augment", {}).get("policy", "none"))
-    keyed_policy(policy)  # refuses an unknown one before anything is read
-    noun = sampler.preprocessing.noun
+    keyed_policy(policy)  # refuses an unknown one
+    noun = restore_preprocessing(bundle.preprocessing).noun
     format = choose_format(format, noun)
     unusual += [] if policy == "none" else [policy]
     unusual += [] if filtered else ["unfiltered"]
     unusual += [] if format == choose_format(None, noun) else [format]
-    chosen = [sampler.class_names[index] for index in wanted]
+    chosen = [bundle.data["class_names"][index] for index in wanted]
     return Order(
         bundle,
-        sampler,
+        Sampler(bundle),
         wanted,
         method,
         format,
@@ -95,7 +96,6 @@ def take_order(
 
 def numbers_asked(
     bundle: Bundle,
-    sampler: Sampler,
     classes: Sequence[str],
     n: int | None,
     balance: bool,
@@ -112,7 +112,8 @@ def numbers_asked(
     DataError
         There is no such class.
     """
-    chosen = list(dict.fromkeys(sampler.class_index(name) for name in classes))
+    known = bundle.data["class_names"]
+    chosen = list(dict.fromkeys(class_number(name, known) for name in classes))
     if not balance:
         if to is not None:
             raise ConfigError("a number to balance to (--to) came without --balance; give both")
@@ -127,8 +128,8 @@ def numbers_asked(
     wanted = {index: number for index, number in wanted.items() if number > 0}
     if not wanted:
         raise ConfigError(
-            f"each of these classes has {goal} real {sampler.preprocessing.noun} or more, so there "
-            "is nothing to balance; give a larger number with --to"
+            f"each of these classes has {goal} real samples or more, so there is "
+            "nothing to balance; give a larger number with --to"
         )
     return wanted
 
