@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from augan.exceptions import ConfigError
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 _T = TypeVar("_T")
 Task = Literal["auto", "generate", "detect", "both"]
@@ -69,10 +70,8 @@ class GanSection(Section):
     transformations: bool | None = None  # whether the discriminator learns to tell them
     every: Count | None = None  # steps for each of the generator's; between, it learns without
     places: bool | None = None  # whether it learns where an image was spoilt
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
-        0.5,
-        0.999,
-    )  # Adam's, of both players
+    # Adam's, of both players; None: (0, 0.99) for tables, else (0.5, 0.999)
+    betas: tuple[Beta, Beta] | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999  # decay of the averaged generator
     unlabelled: Literal["soft", "hard", "confident"] = "soft"  # guessed class of the unlabelled
 

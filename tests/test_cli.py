@@ -310,10 +310,10 @@ def test_tasks_decide_what_is_trained(flat: Path) -> None:
     (first,) = (path for path in (flat / "runs").glob("2*-parts") if path != second)
     detecting, generating = load_bundle(first), load_bundle(second)
     assert detecting.config["task"] == "detect"  # auto, with one class
-    assert detecting.networks.keys() == {"generator", "discriminator", "encoder"}
+    assert detecting.networks.keys() == {"generator", "discriminator", "heads", "rotation"}
     assert not detecting.has("classes")
     assert len(detecting.tables["split"]["calibrate"]) == 130 // 3
-    assert generating.networks.keys() == {"generator", "discriminator"}
+    assert generating.networks.keys() == {"generator", "discriminator", "rotation"}
     assert generating.tables.keys() == {"split"}
     assert generating.detector is None
     assert len(generating.tables["split"]["calibrate"]) == 0

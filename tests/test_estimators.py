@@ -184,7 +184,7 @@ class TestGANDetectorAtARate:
         angles = rng.uniform(0, 2 * np.pi, 800)
         ring = np.c_[np.cos(angles), np.sin(angles)] * rng.normal(1, 0.05, (800, 1))
         middle = rng.normal(0, 0.1, (200, 2))
-        detector = GANDetector(method, random_state=seed).fit(ring[:600])
+        detector = GANDetector(method=method, random_state=seed).fit(ring[:600])
         normal = detector.score_samples(np.r_[ring[600:], middle])
         assert roc_auc_score(np.repeat([1, 0], 200), normal) > least
 

@@ -25,6 +25,7 @@ def settings(**changes):
     return Config(seed=5).replace(
         **{
             "gan__loss": "nonsaturating",
+            "gan__betas": (0.5, 0.999),
             "gan__diffaug": ["translation"],
             "generator__learning_rate": 2e-4,
             "discriminator__learning_rate": 2e-4,

@@ -127,6 +127,7 @@ def make_gan(**changes):
     config = Config(seed=5).replace(
         **{
             "gan__loss": "nonsaturating",
+            "gan__betas": (0.5, 0.999),
             "gan__diffaug": [],
             "generator__learning_rate": 1e-3,
             "discriminator__learning_rate": 1e-3,

@@ -79,6 +79,7 @@ def one_step(architecture="mlp", norm="none", graph=False, classes=0, **changes)
     config = Config(seed=5).replace(
         **{
             "gan__loss": "nonsaturating",
+            "gan__betas": (0.5, 0.999),
             "gan__diffaug": [],
             "generator__learning_rate": 1e-3,
             "discriminator__learning_rate": 1e-3,

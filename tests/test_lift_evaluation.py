@@ -75,6 +75,7 @@ def evaluate(data, out, make=noise, **options):
     )
 
 
+@pytest.mark.slow
 def test_images_as_good_as_real_ones_are_a_lift_and_noise_is_none(tmp_path):
     data = folder_of_digits(tmp_path / "digits", train=20, test=60)
     found = evaluate(data, tmp_path / "a", oracle, labels=3, rare={}, draws=8)
@@ -117,6 +118,7 @@ def test_the_folder_holds_everything_and_all_arms_are_there(data, tmp_path):
     assert lift_lines(found)[-1] == found.sentence
 
 
+@pytest.mark.slow
 def test_unlabelled_images_bring_arms_and_a_second_figure(tmp_path):
     data = folder_of_digits(tmp_path / "digits", unlabelled=20)
     found = evaluate(data, tmp_path / "out", arms=["oversampling", "self-training"])

@@ -288,6 +288,7 @@ def trained_in_no_time():
         training__batch_size=4,
         gan__latent_dim=3,
         gan__loss="nonsaturating",
+        gan__betas=(0.5, 0.999),
         gan__diffaug=["translation"],
         generator__width=2,
         discriminator__width=2,

@@ -409,11 +409,12 @@ def test_tables_train_with_short_codes_and_a_penalty_that_images_do_not_need(wid
     rows = np.random.default_rng(0).normal(size=(30, width)).astype(np.float32)
     gan = resolve(Config(), from_arrays(as_frame(rows)))[0].gan
     assert (gan.latent_dim, gan.penalty, gan.penalty_every) == (latent, "r1", 1)
+    assert gan.betas == (0.0, 0.99)
     for chosen in ("discriminator.norm=batch", "gan.penalty=none"):
         told = Config().override([chosen])
         assert resolve(told, from_arrays(as_frame(rows)))[0].gan.penalty == "none"
     gan = resolve(Config(), from_arrays(np.zeros((6, 8, 8), np.uint8), ["a", "b"] * 3))[0].gan
-    assert (gan.latent_dim, gan.penalty) == (64, "none")
+    assert (gan.latent_dim, gan.penalty, gan.betas) == (64, "none", (0.5, 0.999))
 
 
 @pytest.mark.parametrize(
@@ -446,6 +447,7 @@ def test_what_the_user_chose_stays():
         gan__loss="least_squares",
         gan__penalty="none",
         gan__latent_dim=5,
+        gan__betas=(0.4, 0.9),
         gan__diffaug=[],
         gan__negatives=["scar"],
         gan__transformations=True,

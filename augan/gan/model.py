@@ -99,7 +99,7 @@ class GAN(keras.Model):
         ]
 
     def _adam(self, rate: float | None, variables: list[Any]) -> keras.optimizers.Optimizer:
-        optimizer = keras.optimizers.Adam(decided(rate), *self.settings.betas)
+        optimizer = keras.optimizers.Adam(decided(rate), *decided(self.settings.betas))
         optimizer.build(variables)
         return optimizer
 

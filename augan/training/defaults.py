@@ -88,6 +88,9 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
         changes["gan__every"] = JUDGE_EVERY if seldom else 1
     if config.gan.latent_dim is None:
         changes["gan__latent_dim"] = _latent_dim(preprocessing)
+    if config.gan.betas is None:
+        # With momentum the generator of rows overshoots, and fills what should stay empty.
+        changes["gan__betas"] = (0.0, 0.99) if dataset.noun == "rows" else (0.5, 0.999)
     if config.gan.penalty is None:
         changes |= _penalty(config.replace(**changes), dataset.noun)
     for player in ("generator", "discriminator"):
