@@ -20,28 +20,16 @@ Multiparameter hypothesis testing and acceptance sampling (intersection-union te
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
+from augan.metrics.interval import LEVEL, Interval
+
 RESAMPLES = 2000
-LEVEL = 0.95
 LEAST_DRAWS = 2
 _CELLS = 8_000_000  # weights in memory at once
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_dict(self) -> dict[str, float]:
-        """Return the fields by name."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

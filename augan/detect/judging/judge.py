@@ -9,8 +9,9 @@ import numpy as np
 from augan.detect.calibration import Calibration
 from augan.detect.judging.evaluation import auroc, realised_rate
 from augan.detect.judging.labels import Labels
-from augan.detect.judging.separation import Interval, average_precision, best_f1, bootstrap_auroc
+from augan.detect.judging.separation import average_precision, best_f1, bootstrap_auroc
 from augan.exceptions import DataError
+from augan.metrics.interval import Interval
 from augan.seeding import child_rng
 
 

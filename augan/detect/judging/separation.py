@@ -9,29 +9,15 @@ Davison, Hinkley (1997), Bootstrap methods and their application, section 3.8 (g
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from augan.detect.judging.evaluation import auroc
+from augan.metrics.interval import LEVEL, Interval
 
 RESAMPLES = 1000
-LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure with its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_dict(self) -> dict[str, float]:
-        """Return the fields by name."""
-        return asdict(self)
 
 
 def average_precision(normal: np.ndarray, anomaly: np.ndarray) -> float:
