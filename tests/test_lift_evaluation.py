@@ -148,6 +148,7 @@ def test_what_the_gan_arm_stands_on_is_always_a_rival(data, tmp_path):
     assert "against oversampling + classic" in found.sentence
 
 
+@pytest.mark.slow
 def test_a_stopped_evaluation_goes_on_and_ends_as_if_it_never_was(data, tmp_path):
     whole = evaluate(data, tmp_path / "whole")
     maker = Maker(noise)

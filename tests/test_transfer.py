@@ -85,6 +85,7 @@ class TestAutoencoder:
         assert (_partners(tf.zeros((5, 0))).numpy() != np.arange(5)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["interpolate", "transfer"])
 def test_the_sampler_takes_every_method_and_repeats_itself(method):
     pixels, labels = np.asarray(digits().images), np.asarray(digits().labels)

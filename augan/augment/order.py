@@ -127,9 +127,10 @@ def numbers_asked(
     wanted = {index: goal - counts[index] for index in chosen or range(len(counts))}
     wanted = {index: number for index, number in wanted.items() if number > 0}
     if not wanted:
+        noun = restore_preprocessing(bundle.preprocessing).noun
         raise ConfigError(
-            f"each of these classes has {goal} real samples or more, so there is "
-            "nothing to balance; give a larger number with --to"
+            f"each of these classes has {goal} real {noun} or more, so there is nothing to "
+            "balance; give a larger number with --to"
         )
     return wanted
 
