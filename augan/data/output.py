@@ -56,7 +56,10 @@ def resumable_folder(target: str | Path, replaces: str | None = None) -> Iterato
     descriptor = -1
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        descriptor = _locked(partial, target)
+        descriptor = lock_folder(
+            partial,
+            f"another process is writing {target}; wait for it, or name another folder with --out",
+        )
         yield partial
         _put(partial, target)
     except Interrupted:
@@ -99,16 +102,20 @@ def _cannot_write(target: Path, error: OSError) -> DataError:
     )
 
 
-def _locked(partial: Path, target: Path) -> int:
-    """Lock a folder for this process, and return the descriptor that holds the lock."""
-    descriptor = os.open(partial, os.O_RDONLY)
+def lock_folder(folder: Path, otherwise: str) -> int:
+    """Lock a folder for this process; the descriptor returned holds the lock while it is open.
+
+    Raises
+    ------
+    DataError
+        Another process holds it, in the words of `otherwise`.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        raise DataError(
-            f"another process is writing {target}; wait for it, or name another folder with --out"
-        ) from None
+        raise DataError(otherwise) from None
     return descriptor
 
 

@@ -6,7 +6,6 @@ several), `summary.json` (times and warnings), perhaps `skipped.csv`, and in the
 """
 
 import csv
-import fcntl
 import json
 import math
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from augan.bundle import BUNDLE_NAME, Bundle, load_bundle
+from augan.data.output import lock_folder
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.training.loop import Allowance
 
@@ -87,7 +87,12 @@ class RunFolder:
                 f"cannot make the folder {self.path} ({error.strerror}); name another folder with "
                 "--out"
             ) from error
-        self._release = weakref.finalize(self, os.close, _locked(self.path))
+        lock = lock_folder(
+            self.path,
+            f"another training is writing {self.path}; wait for it, or name a new folder with "
+            "--out",
+        )
+        self._release = weakref.finalize(self, os.close, lock)
         if holds_something:
             self._check_identity(identity)
             self._remove_half_written()
@@ -226,19 +231,6 @@ def _visible(folder: Path) -> list[Path]:
     # A training killed at birth leaves nothing, or a hidden half-written file.
     found = folder.iterdir() if folder.is_dir() else ()
     return [path for path in found if not path.name.startswith(".")]
-
-
-def _locked(folder: Path) -> int:
-    """Lock the folder itself for this process; the descriptor holds the lock while it is open."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise DataError(
-            f"another training is writing {folder}; wait for it, or name a new folder with --out"
-        ) from None
-    return descriptor
 
 
 def find_bundle(

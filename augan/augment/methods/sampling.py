@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.classes import class_number
 from augan.bundle import Bundle, restore_network
 from augan.data.prepared import restore_preprocessing
 from augan.gan.inference import Inference
@@ -42,16 +41,6 @@ class Sampler:
 
         self._generate = Inference(generate, *(x.shape[1:] for x in generator.inputs))
 
-    def class_index(self, name: str) -> int:
-        """Return the number of a class given by name or, failing that, by number.
-
-        Raises
-        ------
-        DataError
-            If the bundle has no classes, or not this one.
-        """
-        return class_number(name, self.class_names)
-
     def decode(self, noise: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """Return what the generator makes of codes, as stored: squares `[N, S, S, C]`, or rows.
 
@@ -68,16 +57,11 @@ class Sampler:
         return self.preprocessing.unscale(samples)
 
     def noise_of_class(self, index: int, block: int, seed: int) -> np.ndarray:
-        """Return the noise `[BLOCK, Z]` of block number `block` of class `index`."""
-        return self._noise(child_rng(seed, "class", index, "block", block))
+        """Return the noise `[BLOCK, Z]` of block number `block` of class `index`.
 
-    def of_class(self, index: int, n: int, seed: int) -> Iterator[np.ndarray]:
-        """Yield blocks of images of class `index`, in all `n` stored images `[B, H, W, C]`."""
-        for start in range(0, n, BLOCK):
-            # All codes of a block are drawn, however many are used, so that n changes no image.
-            noise = self.noise_of_class(index, start // BLOCK, seed)[: n - start]
-            samples = self.decode(noise, np.full(len(noise), index))
-            yield self.preprocessing.to_native(samples)
+        All of a block is drawn, however much is used, so that no image depends on their number.
+        """
+        return self._noise(child_rng(seed, "class", index, "block", block))
 
     def in_proportion(self, n: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield blocks of images and their class numbers, classes as often as in training.
