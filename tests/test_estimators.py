@@ -167,6 +167,14 @@ class TestGANDetectorAtARate:
         with pytest.raises(ConfigError, match="999"):
             GANDetector(far=0.001, random_state=0).fit(deep_ones)
 
+    def test_a_method_that_searches_counts_its_quantile_on_some_rows(
+        self, ones: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(estimator, "MOST_SEARCHED", 5)
+        X = MinMaxScaler().fit_transform(ones[:41])
+        detector = GANDetector(method="anogan", steps=2, contamination=0.5, random_state=0).fit(X)
+        assert detector.offset_ == np.median(detector.score_samples(X[::10]))
+
     @pytest.mark.slow
     def test_groups_stay_together(self, deep_ones: np.ndarray) -> None:
         groups = np.arange(len(deep_ones)) // 2

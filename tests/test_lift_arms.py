@@ -176,18 +176,6 @@ def test_synthetic_images_weigh_as_much_as_their_class(draw):
     assert by_class(lesson, lesson.shares * lesson.weights) == pytest.approx([1 / 3] * 3)
 
 
-def test_a_sampler_is_given_unlabelled_images_only_if_it_says_so(pool):
-    draw = make_draw(pool, Recipe(labels=4, rest_unlabelled=True), 0, 0)
-    sampler = Copies()
-    images, labels = synthetic_images(arm_of(sampler), draw)
-    assert len(sampler.given[1]) == 12
-    assert np.array_equal(labels, np.repeat(draw.labels, 2))
-    sampler.accepts_unlabelled = True
-    again, _ = synthetic_images(arm_of(sampler), draw)
-    assert (sampler.given[1] == -1).sum() == 78
-    assert np.array_equal(images, again)
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -19,6 +19,7 @@ from augan.data.dataset import Dataset, from_arrays
 from augan.data.prepared import AnyPreprocessing, stored_samples
 from augan.data.rows import as_image_array, num_axes, seed_from
 from augan.data.splits import make_split
+from augan.data.stacked import Stacked
 from augan.data.tables import as_frame, is_frame
 from augan.exceptions import DataError
 from augan.training.defaults import resolve
@@ -50,6 +51,9 @@ class GANOverSampler(BaseOverSampler):
         Where new images come from: random noise through a conditional GAN; or codes through an
         adversarial autoencoder, which lie between those of two images of the class, or are one of
         the class varied as other classes vary. Of a given `bundle` its own codes serve.
+    unlabelled : array or DataFrame, or None
+        More images or rows in the form of X, of classes that nobody has named: what is trained
+        learns from them too. A classifier of the labelled ones guesses their classes.
     config : Config or None
         Settings of the training, as `augan.train` takes them; None: the defaults. Its seed and task
         do not count.
@@ -82,6 +86,7 @@ class GANOverSampler(BaseOverSampler):
         "steps": [int, None],
         "config": [Config, None],
         "method": [StrOptions(set(METHODS))],
+        "unlabelled": "no_validation",
         "random_state": ["random_state"],
     }
 
@@ -94,6 +99,7 @@ class GANOverSampler(BaseOverSampler):
         steps: int | None = None,
         config: Config | None = None,
         method: str = "sample",
+        unlabelled: Any = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
@@ -102,6 +108,7 @@ class GANOverSampler(BaseOverSampler):
         self.steps = steps
         self.config = config
         self.method = method
+        self.unlabelled = unlabelled
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
@@ -123,10 +130,10 @@ class GANOverSampler(BaseOverSampler):
 
     def _fit_resample(self, X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
         seed = seed_from(self.random_state)
-        is_table = num_axes(X) == 2 and self.image_shape is None
-        samples = as_frame(X) if is_table else as_image_array(X, self.image_shape)
+        samples = self._samples(X)
         if self.bundle is None:
-            dataset = from_arrays(samples, y)
+            more = None if self.unlabelled is None else self._samples(self.unlabelled)
+            dataset = from_arrays(samples, y, unlabelled=more)
             self.bundle_ = _train(dataset, seed, self.steps, self.config, self.method)
         else:
             self.bundle_ = self._given()
@@ -143,6 +150,10 @@ class GANOverSampler(BaseOverSampler):
                 new_samples.append(_like(block, sampler.preprocessing, X))
                 new_labels.append(np.full(len(block), label, y.dtype))
         return _joined([X, *new_samples]), np.concatenate([y, *new_labels])
+
+    def _samples(self, X: Any) -> Any:
+        is_table = num_axes(X) == 2 and self.image_shape is None
+        return as_frame(X) if is_table else as_image_array(X, self.image_shape)
 
     @staticmethod
     def _index(sampler: Sampler, label: Any) -> int:
@@ -166,13 +177,15 @@ def _train(
         steps = steps or AUTOENCODER_STEPS
     settings = settings if steps is None else settings.replace(training__steps=steps)
     config, preprocessing = resolve(settings, dataset)
-    stored = stored_samples(dataset.images, preprocessing)
-    split = make_split(len(dataset), seed=seed, labels=dataset.labels, calibrate=False)
-    rows = np.sort(np.concatenate([split.fit, split.tune]))  # nothing is chosen on tune here
+    stored = np.asarray(stored_samples(dataset.images, preprocessing))  # never windows here
     labels = np.asarray(dataset.labels)
-    data = TrainingData(stored[rows], labels[rows], dataset.num_classes, preprocessing)
+    split = make_split(len(dataset), seed=seed, labels=labels, calibrate=False)
+    rows = np.sort(np.concatenate([split.fit, split.tune]))  # nothing is chosen on tune here
     part = "gan" if method == "sample" else "autoencoder"
-    networks = train_networks(config, data, Plan((part,), config.training.steps))
+    data = _training_data(dataset, stored, rows, preprocessing)
+    guesses = part == "gan" and len(data.unlabelled)
+    parts = ("classifier", part) if guesses else (part,)
+    networks = train_networks(config, data, Plan(parts, config.training.steps))
     bundle = Bundle(
         config=config.to_dict(),
         data={
@@ -189,6 +202,21 @@ def _train(
         codes = encode(networks.models["encoder"], stored[rows], places, preprocessing.scale)
         bundle.tables["codes"] = {**codes, "rows": rows, "labels": labels[rows]}
     return bundle
+
+
+def _training_data(
+    dataset: Dataset, stored: np.ndarray, rows: np.ndarray, preprocessing: AnyPreprocessing
+) -> TrainingData:
+    samples: np.ndarray | Stacked = stored
+    classes = np.asarray(dataset.labels)
+    if dataset.unlabelled is not None:
+        more = np.asarray(stored_samples(dataset.unlabelled.images, preprocessing))
+        samples = Stacked(stored, more)
+        classes = np.concatenate([classes, np.full(len(more), -1)])
+    unlabelled = np.arange(len(stored), len(samples))
+    return TrainingData(
+        samples, classes, dataset.num_classes, preprocessing, rows=rows, unlabelled=unlabelled
+    )
 
 
 def _like(block: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:

@@ -16,7 +16,7 @@ from augan.data.columns import Columns
 from augan.data.dataset import Dataset, from_arrays
 from augan.data.prepared import Stored, stored_samples, training_samples
 from augan.data.rows import as_image_array, num_axes, seed_from
-from augan.data.splits import Split, make_split
+from augan.data.splits import Split, evenly, make_split
 from augan.data.tables import as_frame, is_frame
 from augan.detect.calibration import images_needed
 from augan.detect.detector import Detector, add_detectors, method_class
@@ -27,6 +27,7 @@ from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import Plan
 
 MIN_TUNE = 10  # samples below which the fit split helps to standardise the terms
+MOST_SEARCHED = 1000  # training images that the quantile of a method that searches is taken of
 AUTO_CONTAMINATION = 0.05  # quantile of the training scores for contamination="auto"
 
 
@@ -43,7 +44,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
         `contamination` counts.
     contamination : "auto" or float in (0, 0.5]
         With `far=None`, the share of the training rows that is flagged; "auto" is 0.05. No
-        statement about new images follows from it.
+        statement about new images follows from it. `anogan`, which searches long for each image,
+        counts it on at most 1,000 rows, evenly chosen.
     trim : float in [0, 0.5]
         Suspected share of dirty rows. So many of the highest scores are set aside before the
         detector is fitted for good, and `far` then guarantees nothing.
@@ -224,7 +226,10 @@ class GANDetector(OutlierMixin, BaseEstimator):
             calibration = self._detector.calibrated()
             rate, _ = calibration.choose_rate(self.far)
             return -calibration.threshold(rate)
-        return float(np.quantile(-self._detector.score(squares), contamination))
+        rows, detector = np.arange(len(squares)), self._detector
+        if method_class(detector.method.name, detector.preprocessing).searches:
+            rows = evenly(rows, MOST_SEARCHED)
+        return float(np.quantile(-detector.score(squares, rows), contamination))
 
     def _checked_contamination(self) -> float:
         if self.contamination == "auto":

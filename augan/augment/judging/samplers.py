@@ -32,7 +32,12 @@ def gan_over_sampler(
             wanted = {label: int(count) + EACH for label, count in enumerate(counts)}
         seed = child_seed(draw.seed, "gan")
         return GANOverSampler(
-            sampling_strategy=wanted, steps=steps, config=config, method=method, random_state=seed
+            sampling_strategy=wanted,
+            steps=steps,
+            config=config,
+            method=method,
+            unlabelled=draw.unlabelled,
+            random_state=seed,
         )
 
     return GanArm(method, make)

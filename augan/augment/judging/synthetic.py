@@ -13,8 +13,7 @@ from augan.exceptions import DataError
 class Resampler(Protocol):
     """What is judged: a sampler as in imbalanced-learn.
 
-    It is given images `[N, H, W, C]` and labels, and returns them with more behind them. One that
-    has a true attribute `accepts_unlabelled` is also given the unlabelled images, with label -1.
+    It is given images `[N, H, W, C]` and labels, and returns them with more behind them.
     """
 
     def fit_resample(self, X: np.ndarray, y: np.ndarray) -> tuple[Any, Any]:
@@ -29,7 +28,8 @@ class GanArm:
     ----------
     name : str
     make : callable
-        A draw -> an unfitted sampler, whose seed is the draw's.
+        A draw -> an unfitted sampler, whose seed is the draw's, and which may know its unlabelled
+        images.
     share : float
         Of the draws of a class that has synthetic images, the share that is synthetic; 0: none.
     base : str
@@ -51,9 +51,6 @@ def synthetic_images(arm: GanArm, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
         The sampler returned something else than the originals and more images like them.
     """
     sampler, images, labels = arm.make(draw), draw.images, draw.labels
-    if draw.unlabelled is not None and getattr(sampler, "accepts_unlabelled", False):
-        images = np.concatenate([images, draw.unlabelled])
-        labels = np.concatenate([labels, np.full(len(draw.unlabelled), -1)])
     new_images, new_labels = map(np.asarray, sampler.fit_resample(images, labels))
     n = len(labels)
     fits = new_images.shape[1:] == images.shape[1:] and new_images.dtype == images.dtype

@@ -44,6 +44,7 @@ class AnoGAN:
     accepts: tuple[str, ...] = ("images", "rows")
     needs: tuple[str, ...] = ("generator", "discriminator")
     uses: tuple[str, ...] = ()
+    searches: bool = True
     terms: tuple[str, ...] = ("residual", "feature_matching")
 
     def __init__(self, models: Mapping[str, keras.Model], steps: int = STEPS) -> None:

@@ -37,6 +37,7 @@ class Auto:
     accepts: tuple[str, ...] = Features.accepts
     needs: tuple[str, ...] = Features.needs
     uses: tuple[str, ...] = Features.uses
+    searches: bool = Features.searches
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
         has_heads = "heads" in models

@@ -32,6 +32,7 @@ class FAnoGAN:
     accepts: tuple[str, ...] = ("images", "rows")
     needs: tuple[str, ...] = ("generator", "discriminator", "encoder")
     uses: tuple[str, ...] = ()
+    searches: bool = False
     terms: tuple[str, ...] = ("image_residual", "feature_residual")
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:

@@ -36,6 +36,7 @@ class Features:
     accepts: tuple[str, ...] = ("images", "rows")
     needs: tuple[str, ...] = ("discriminator",)
     uses: tuple[str, ...] = ("heads",)
+    searches: bool = False
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
         self._joined, self._heads = PooledBlocks(models["discriminator"]), models.get("heads")

@@ -30,6 +30,7 @@ class Method(Scorer, Protocol):
     accepts: tuple[str, ...]  # kinds of preprocessing: "images", "rows", "patches"
     needs: tuple[str, ...]  # networks
     uses: tuple[str, ...]  # networks that it takes where they were trained
+    searches: bool  # whether each image costs hundreds of steps
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None: ...
     def fit(self, reference: Any, tune: Any) -> Self: ...

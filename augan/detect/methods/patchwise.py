@@ -49,6 +49,7 @@ class PatchwiseFeatures:
     accepts: tuple[str, ...] = ("patches",)
     needs: tuple[str, ...] = ("discriminator",)
     uses: tuple[str, ...] = ("places",)
+    searches: bool = False
     looks: tuple[str, ...] = ("own_neighbours", "mahalanobis", "painted_defects")
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
