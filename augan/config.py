@@ -35,7 +35,9 @@ Negative = Literal[
     "fray",
 ]
 Method = Literal["auto", "features", "fanogan", "anogan"]
-Policy = Literal["none", "shift", "flip", "shift-flip", "shift-flip-light"]
+Policy = Literal[
+    "none", "shift", "flip", "shift-flip", "shift-flip-light", "strong", "strong-flip"
+]
 
 
 class Section(BaseModel):

@@ -327,6 +327,9 @@ def test_folds_that_cannot_be_are_refused() -> None:
         told(24, detect__cross=True)
     with pytest.raises(DataError, match="60 images of 4 groups are too few for 5 folds"):
         told(60, groups=4, detect__cross=True)
+    few = digits().subset(np.arange(24))
+    with pytest.raises(DataError, match="24 images are too few for 5 folds"):
+        resolve(Config().replace(task="detect", detect__cross=True), few)  # before any training
     for task in ("generate", "both", "auto"):
         data = digits().subset(np.arange(60))
         with pytest.raises(ConfigError, match=r"add --task detect, or leave --cross out"):

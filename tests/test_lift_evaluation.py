@@ -172,6 +172,7 @@ def test_a_stopped_evaluation_goes_on_and_ends_as_if_it_never_was(data, tmp_path
 def test_select_takes_none_of_images_that_hurt(data, tmp_path):
     found = evaluate(data, tmp_path / "out", select=True, rare={}, draws=2)
     assert found.summary["chosen"] == [{"gan": "test", "share": 0.0}] * 2
+    assert "2 draws say little" in found.summary["warnings"][0]
     assert "test at 0% of the draws of its classes in 2 of 2 draws" in lift_page(found).read_text()
     assert not found.is_proven
 

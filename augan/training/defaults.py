@@ -7,7 +7,7 @@ from augan.data.dataset import Dataset
 from augan.data.patches import wants_windows
 from augan.data.prepared import AnyPreprocessing, fit_preprocessing
 from augan.data.preprocessing import Preprocessing
-from augan.data.splits import FOLDS
+from augan.data.splits import FOLDS, make_folds
 from augan.exceptions import ConfigError
 from augan.training.rules import check_rules
 
@@ -56,6 +56,8 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
             f"detect.cross=true is for detectors alone, but the task is {task}: add --task detect, "
             "or leave --cross out"
         )
+    if config.detect.cross:
+        make_folds(len(dataset), seed=config.seed, groups=dataset.groups)  # refuses too few
     if task == "detect":  # they may hold anomalies, which shall not decide either
         dataset = dataset.without_unlabelled()
     patches = _patches(config, dataset, task)

@@ -28,6 +28,7 @@ from augan.exceptions import ConfigError
 
 CLASSIFIERS = ("cnn", "logistic", "forest")
 DRAWS = 20
+ENOUGH_DRAWS = 5
 RESULT = "lift.json"
 RUNS = Path("runs")
 
@@ -317,6 +318,11 @@ def _num_unlabelled(question: Question) -> int:
 
 def _warnings(question: Question, material: Material, leaked: Leakage, dropped: int) -> list[str]:
     found, pool = [], question.pool
+    if question.num_draws < ENOUGH_DRAWS:
+        found.append(
+            f"{question.num_draws} draws say little of how much a lift depends on which images are "
+            f"labelled; from {ENOUGH_DRAWS} on the interval does, and {DRAWS} are usual"
+        )
     if (question.recipe.counts(pool) == np.bincount(pool.labels)).all():
         found.append(
             "every draw has all labelled images, so that only the seeds differ: the interval does "
