@@ -35,9 +35,7 @@ Negative = Literal[
     "fray",
 ]
 Method = Literal["auto", "features", "fanogan", "anogan"]
-Policy = Literal[
-    "none", "shift", "flip", "shift-flip", "shift-flip-light", "strong", "strong-flip"
-]
+Policy = Literal["none", "shift", "flip", "shift-flip", "shift-flip-light", "strong", "strong-flip"]
 
 
 class Section(BaseModel):

@@ -20,6 +20,7 @@ from augan.augment.classic import POLICIES
 from augan.augment.folder import YIELD
 from augan.augment.methods.sampling import BLOCK, Sampler
 from augan.augment.methods.table import CHUNK, Sample
+from augan.augment.output.first_images import FirstImages
 from augan.augment.output.manifest import COLUMNS, MANIFEST
 from augan.augment.output.names import class_folder
 from augan.bundle import Bundle
@@ -388,3 +389,36 @@ class TestClassicPolicy:
     def test_an_unknown_policy_is_refused_by_naming_the_known(self) -> None:
         with pytest.raises(ConfigError, match=r"'swirl'.*none, shift, flip"):
             classic_policy("swirl")
+
+
+class TestFirstImages:
+    def add(self, first, classes):
+        classes = np.asarray(classes)
+        images = np.broadcast_to(classes[:, None, None, None], (len(classes), 2, 2, 1))
+        first.add(images.astype(np.uint8), classes)
+
+    def test_each_class_has_a_row_and_a_short_one_ends_black(self):
+        first = FirstImages()
+        self.add(first, [7] * 25)
+        self.add(first, [3] * 4 + [7])
+        rows = first.rows()[:, :, 0, 0, 0]
+        assert rows.tolist() == [[3] * 4 + [0] * 6, [7] * 10]
+        assert not first.is_full(3)
+        self.add(first, [3] * 6)
+        assert first.is_full(3)
+
+    def test_a_class_alone_has_several_rows(self):
+        first = FirstImages()
+        self.add(first, [1] * 34)
+        assert not first.is_full(1)
+        rows = first.rows()[:, :, 0, 0, 0]
+        assert rows.sum(axis=1).tolist() == [10, 10, 10, 4]
+        self.add(first, [1] * 30)
+        assert first.is_full(1)
+        assert first.rows().sum() == 4 * 40
+
+    def test_many_classes_have_no_row(self):
+        first = FirstImages()
+        self.add(first, np.arange(1, 30))
+        assert first.rows().shape == (12, 1, 2, 2, 1)
+        assert first.is_full(20)

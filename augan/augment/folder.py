@@ -11,7 +11,7 @@ import numpy as np
 from augan.augment.filters.real import Real
 from augan.augment.filters.rules import UNCHECKED
 from augan.augment.filters.yields import Yield
-from augan.augment.job import Job
+from augan.augment.job import Job, OnKept
 from augan.augment.methods.sampling import Sampler
 from augan.augment.methods.table import METHODS
 from augan.augment.order import Order, checked_number, take_order
@@ -33,7 +33,7 @@ class AugmentationResult:
     out: Path
     num_images: int
     classes: tuple[str, ...]
-    gallery: np.ndarray | None  # uint8 [n, H, W, C]; None of a table
+    gallery: np.ndarray | None  # uint8 [rows, columns, H, W, C]; None of a table
     noun: str = "images"
     format: str = "png"
     yields: tuple[Yield, ...] = ()  # of `augment_folder`, one a class
@@ -67,6 +67,7 @@ def augment_folder(
     filtered: bool = True,
     balance: bool = False,
     to: int | None = None,
+    on_kept: OnKept = lambda name, kept, asked: None,
 ) -> AugmentationResult:
     """Write images of classes to `out/<class>/`, or rows, with `manifest.csv` and `yield.json`.
 
@@ -103,6 +104,8 @@ def augment_folder(
         one another are left out.
     balance : bool
         Make as many of each class as lack of the largest class, or of `to`, in place of `n`.
+    on_kept : callable
+        Told now and then of a class, how many of it are made, and how many were asked for.
 
     Raises
     ------
@@ -131,10 +134,12 @@ def augment_folder(
     )
     check_replaceable(order.target.absolute(), MANIFEST)  # before data is read, which takes long
     with stop_on_signals() as stop, resumable_folder(order.target, MANIFEST) as partial:
-        return _fill(partial, order, Real.of(order, data), stop)
+        return _fill(partial, order, Real.of(order, data), stop, on_kept)
 
 
-def _fill(partial: Path, order: Order, real: Real, stop: Stop) -> AugmentationResult:
+def _fill(
+    partial: Path, order: Order, real: Real, stop: Stop, on_kept: OnKept
+) -> AugmentationResult:
     sampler, about, noun = order.sampler, order.about, order.sampler.preprocessing.noun
     progress = Progress(partial, order.job() | {"compared": real.reference is not None})
     writer = open_writer(
@@ -146,7 +151,9 @@ def _fill(partial: Path, order: Order, real: Real, stop: Stop) -> AugmentationRe
         seed=about.seed,
     )
     method = METHODS[order.method](sampler, order.bundle, real.reference)
-    job = Job(sampler, method, real.checker, writer, progress, about.seed, real.accuracy, stop)
+    job = Job(
+        sampler, method, real.checker, writer, progress, about.seed, real.accuracy, stop, on_kept
+    )
     yields = tuple(
         job.make(index, n, class_folder(sampler.class_names[index]))
         for index, n in order.wanted.items()

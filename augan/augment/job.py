@@ -16,6 +16,8 @@ from augan.augment.output.progress import Done, Progress
 from augan.augment.output.writers import SampleWriter
 from augan.exceptions import Interrupted
 
+OnKept = Callable[[str, int, int], None]
+
 
 @dataclass
 class Job:
@@ -29,6 +31,8 @@ class Job:
         Share of held-out real samples that the classifier is right on, where it is known.
     stop
         Returns the name of a signal when the work is to stop.
+    on_kept
+        Told of the class, how many samples of it are made, and how many were asked for.
     lines
         Of the manifest, as far as it is done.
     """
@@ -41,6 +45,7 @@ class Job:
     seed: int
     accuracy: float | None
     stop: Callable[[], str | None]
+    on_kept: OnKept
     lines: list[Line] = field(default_factory=list)
 
     def make(self, index: int, n: int, below: str) -> Yield:
@@ -70,6 +75,7 @@ class Job:
             found.count(done.verdicts)
             self.lines += done.lines
             number += 1
+            self.on_kept(found.name, found.kept, n)
         return found
 
     def _again(self, index: int, number: int, below: str, found: Yield) -> Done | None:
@@ -78,7 +84,7 @@ class Job:
         if done is None:
             return None
         found.check(done.verdicts)
-        if self.checker.compares or not self.writer.has([line.file for line in done.lines]):
+        if self.checker.compares or not self.writer.has([line.file for line in done.lines], index):
             candidates = self.method.chunk(index, number, self.seed)
             self._keep(index, number, below, candidates, _passed(done.verdicts))
         return done

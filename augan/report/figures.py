@@ -11,19 +11,19 @@ from augan.data.preprocessing import Preprocessing
 from augan.detect.folder import DetectionResult
 from augan.exceptions import DataError
 
-COLUMNS = 10
-
 
 def augmentation_figure(result: AugmentationResult) -> Path | None:
-    """Write a sheet of the first images beside the folder (inside, it would count as data).
+    """Write a sheet of the first images, a row a class, beside the folder.
 
-    There is none of a table.
+    Inside, it would count as data. There is none of a table.
     """
     if result.gallery is None:
         return None
     path = result.out.absolute()
     path = path.with_name(f"{path.name}-first-images.png")
-    return _written(path, image_grid(result.gallery, COLUMNS), result.out)
+    rows, columns, *shape = result.gallery.shape
+    images = result.gallery.reshape(rows * columns, *shape)
+    return _written(path, image_grid(images, columns), result.out)
 
 
 def detection_figure(result: DetectionResult, preprocessing: AnyPreprocessing) -> Path | None:

@@ -42,7 +42,8 @@ class AutoencoderUpdate:
         seed: int,
     ) -> None:
         self.encoder, self.generator, self.discriminator = encoder, generator, discriminator
-        self._blocks = feature_blocks(discriminator)
+        seen = [discriminator.output, *feature_blocks(discriminator).outputs[-2:]]
+        self._judge = keras.Model(discriminator.inputs[0], seen)  # logits and the last two blocks
         self._drawing = [*encoder.trainable_variables, *generator.trainable_variables]
         self.seed = child_seed(seed, "autoencoder") // 2
         self.optimizers = [
@@ -69,7 +70,7 @@ class AutoencoderUpdate:
             codes += BLUR * tf.random.stateless_normal(tf.shape(codes), [self.seed + 1, step])
             between = codes + share * (tf.gather(codes, partner) - codes)
             drawn = self.generator(tf.concat([codes, between], axis=0), training=True)
-            real, seen = self._judge(images), self._judge(drawn)
+            real, seen = (self._judge(some, training=True) for some in (images, drawn))
             image_loss = tf.reduce_mean(tf.abs(drawn[:count] - images))
             feature_loss = tf.add_n(
                 [
@@ -90,11 +91,6 @@ class AutoencoderUpdate:
             "feature_loss": feature_loss,
             "discriminator_loss": judged,
         }
-
-    def _judge(self, images: Tensor) -> list[Tensor]:
-        """Return the logits and the last two blocks."""
-        logits = self.discriminator(images, training=True)
-        return [logits, *self._blocks(images, training=True)[-2:]]
 
 
 def _partners(classes: Tensor) -> Tensor:

@@ -132,11 +132,14 @@ def augment(
     from augan.augment.folder import augment_folder
     from augan.report.figures import augmentation_figure
     from augan.report.text import augmentation_lines
+    from augan_cli.progress import ConsoleProgress
 
     asked: dict[str, Any] = {"seed": seed, "method": method, "policy": policy, "format": format}
     asked |= {"data": data, "filtered": filtered, "balance": balance, "to": to}
     bundle = _find(model, "generator", "classes")
-    result = augment_folder(bundle, classes or (), n, out, **asked)
+    with ConsoleProgress() as progress:
+        asked["on_kept"] = progress.on_kept
+        result = augment_folder(bundle, classes or (), n, out, **asked)
     picture = augmentation_figure(result)
     _show(augmentation_lines(result), result.to_dict(), as_json, picture)
 

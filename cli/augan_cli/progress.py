@@ -1,4 +1,4 @@
-"""Progress of a training: bars on a terminal, a plain line now and then in a pipe."""
+"""Progress: bars on a terminal, a plain line now and then in a pipe."""
 
 import time
 from types import TracebackType
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class ConsoleProgress:
-    """Observer that shows each part's progress on standard error."""
+    """Shows each part's progress on standard error; an observer of trainings and augmentations."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -47,11 +48,17 @@ class ConsoleProgress:
         self, part: str, step: int, allowance: "Allowance", losses: dict[str, float]
     ) -> None:
         """Show how far `part` is."""
-        done = allowance.done(step)
-        detail = f"step {step}  " + "  ".join(f"{k} {v:.3f}" for k, v in losses.items())
+        losses_said = "  ".join(f"{k} {v:.3f}" for k, v in losses.items())
+        self._show(part, allowance.done(step), f"step {step}  {losses_said}")
+
+    def on_kept(self, name: str, kept: int, asked: int) -> None:
+        """Show how many samples of a class are made."""
+        self._show(name, kept / asked, f"{kept:,} of {asked:,}")
+
+    def _show(self, part: str, done: float, detail: str) -> None:
         if self._bars:
             if part not in self._tasks:
-                self._tasks[part] = self._bars.add_task(part, total=1.0, detail="")
+                self._tasks[part] = self._bars.add_task(escape(part), total=1.0, detail="")
             self._bars.update(self._tasks[part], completed=done, detail=detail)
         elif done >= 1.0 or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()

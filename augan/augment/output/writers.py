@@ -8,13 +8,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from augan.augment.classic import keyed_policy
+from augan.augment.output.first_images import FirstImages
 from augan.data.columns import Columns
 from augan.data.images import write_png
 from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.exceptions import ConfigError
 
-GALLERY = 40
 _PNG_END = b"IEND\xaeB`\x82"
 FORMATS = {"images": ("png", "npz"), "rows": ("csv",)}  # of each kind of sample, the default first
 
@@ -54,14 +54,14 @@ class SampleWriter(Protocol):
             The folder that files of their own go into.
         """
 
-    def has(self, files: Sequence[str]) -> bool:
-        """Return whether these files of an earlier call are whole and need not be made again."""
+    def has(self, files: Sequence[str], index: int) -> bool:
+        """Return whether these files of an earlier call, of class `index`, are whole."""
 
     def close(self) -> None:
         """Write what is not written yet."""
 
     def gallery(self) -> np.ndarray | None:
-        """Return the first images as uint8 `[n, H, W, C]`, or None."""
+        """Return the first images, a row a class, as uint8 `[rows, columns, H, W, C]`, or None."""
 
 
 class _Images:
@@ -70,18 +70,21 @@ class _Images:
     def __init__(self, folder: Path, preprocessing: Preprocessing, policy: str, seed: int) -> None:
         self.folder, self.preprocessing = folder, preprocessing
         self._transform = keyed_policy(policy, seed)
-        self._first: list[np.ndarray] = []
+        self._first = FirstImages()
 
     def shown(self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
         if images.dtype == np.float32 or (images.dtype == np.uint16 and images.shape[-1] == 3):
             images = self.preprocessing.displayable(images)  # PNG knows no such pixels
         images = self._transform(images, classes, indices)
-        self._first.extend(images[: GALLERY - len(self._first)])
+        self._first.add(images, classes)
         return images
 
     def gallery(self) -> np.ndarray:
-        images = np.stack(self._first)
-        return self.preprocessing.displayable(images) if images.dtype != np.uint8 else images
+        rows = self._first.rows()
+        if rows.dtype == np.uint8:
+            return rows
+        flat = self.preprocessing.displayable(rows.reshape(-1, *rows.shape[2:]))
+        return flat.reshape(*rows.shape[:2], *flat.shape[1:])
 
 
 class PngWriter(_Images):
@@ -97,9 +100,9 @@ class PngWriter(_Images):
             write_png(self.folder / path, image, text={"synthetic": "true"})
         return [path.as_posix() for path in files]
 
-    def has(self, files: Sequence[str]) -> bool:
+    def has(self, files: Sequence[str], index: int) -> bool:
         """Look at the end of each file; the first images are made again for the picture."""
-        return len(self._first) == GALLERY and all(_is_whole(self.folder / f) for f in files)
+        return self._first.is_full(index) and all(_is_whole(self.folder / f) for f in files)
 
     def close(self) -> None:
         """All files are written already."""
@@ -133,7 +136,7 @@ class NpzWriter(_Images):
         self._y.append(classes)
         return ["synthetic.npz"] * len(images)
 
-    def has(self, files: Sequence[str]) -> bool:
+    def has(self, files: Sequence[str], index: int) -> bool:
         """Nothing is written before the end."""
         return False
 
@@ -165,7 +168,7 @@ class CsvWriter:
         self._is_new = False
         return [self.path.name] * len(rows)
 
-    def has(self, files: Sequence[str]) -> bool:
+    def has(self, files: Sequence[str], index: int) -> bool:
         """The file begins anew."""
         return False
 
