@@ -41,7 +41,7 @@ RARE = 12
 FOLDS = 5
 SAMPLERS = ("none", "random", "smote", "ctgan", "gan-sample", "gan-interpolate", "gan-transfer")
 SECONDS = {"none": 1.0, "random": 1.0, "smote": 1.0}  # guesses of a row
-MOST_SECONDS = 60.0  # of a training of CTGAN
+MOST_SECONDS = 60.0  # of the processor, for a training of CTGAN
 EPOCHS = 300  # CTGAN's own default
 
 Sampled = tuple[np.ndarray, np.ndarray]
@@ -80,10 +80,10 @@ def _ctgan(x: np.ndarray, y: np.ndarray, seed: int) -> Sampled:
     table = pd.DataFrame(x, columns=[f"c{i}" for i in range(x.shape[1])]).assign(target=y)
     model = CTGAN(epochs=EPOCHS, enable_gpu=False)
     model.set_random_state(seed)
-    begun = time.perf_counter()
+    begun = time.process_time()
     model.fit(table, ["target"])
-    if time.perf_counter() - begun > MOST_SECONDS:
-        raise RuntimeError(f"CTGAN trained longer than {MOST_SECONDS:.0f} s")
+    if time.process_time() - begun > MOST_SECONDS:
+        raise RuntimeError(f"CTGAN trained for more than {MOST_SECONDS:.0f} s of the processor")
     counts = np.bincount(y)
     more = []
     for label in np.flatnonzero(counts < counts.max()):
