@@ -5,7 +5,8 @@
 Case number N of a kind is the same input whenever it is made. Cases run in a child process, which
 may not take 2 GiB more than it had; one that hangs for a minute or dies is noted, and a new one
 goes on behind it. A case passes if the input is accepted or ends in an `AuganError`, within ten
-seconds of a processor. `--case N` runs a single one here, and shows its traceback; `--kind all` runs all kinds.
+seconds of a processor. `--case N` runs a single one here, and shows its traceback; `--kind all`
+runs all kinds.
 """
 
 import argparse

@@ -96,7 +96,11 @@ def _mutated_arrays(rng: Rng, raw: bytes) -> bytes:
     with np.load(io.BytesIO(raw)) as file:
         arrays = {name: file[name] for name in file.files}
     if not arrays or rng.random() < 0.2:
-        return zipped(unzipped(mutate_bytes(rng, raw)), rng) if rng.random() < 0.1 else raw[:-1]
+        members = unzipped(raw)
+        if members:
+            name = one(rng, list(members))
+            members[name] = mutate_bytes(rng, members[name], [raw])
+        return zipped(members, rng)
     name = one(rng, list(arrays))
     value, kind = arrays[name], int(rng.integers(6))
     if kind == 0:
@@ -131,12 +135,13 @@ def with_hashes(members: dict[str, bytes]) -> dict[str, bytes]:
     """Return members with a manifest that agrees with them."""
     try:
         manifest = json.loads(members["manifest.json"])
-    except KeyError:
-        return members
+        versions = dict(manifest["versions"])
+    except (KeyError, TypeError, ValueError):
+        return members  # it has lost what hashes are written in
     others = {name: raw for name, raw in members.items() if name != "manifest.json"}
     hashes = {name: hashlib.sha256(raw).hexdigest() for name, raw in others.items()}
     sizes = {name: {"size": len(raw), "sha256": hashes[name]} for name, raw in others.items()}
-    manifest |= {"files": sizes, "sha256": content_hash(hashes, manifest["versions"])}
+    manifest |= {"files": sizes, "sha256": content_hash(hashes, versions)}
     return {**others, "manifest.json": json.dumps(manifest).encode()}
 
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from augan.data.dataset import Dataset, check_skipped
 from augan.data.geometry import fitted_shape, margins, resize
-from augan.data.images import UnreadableImage
+from augan.data.images import MAX_PIXELS, UnreadableImage
 from augan.exceptions import DataError
 
 SIZES = (8, 16, 32, 64, 128)
+LARGEST = 1024  # that is built at all
 LARGEST_CHOSEN = 64  # 128 takes four times as long, so it must be asked for
 _INTEGER_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 
@@ -59,8 +60,11 @@ class Preprocessing:
             )
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise DataError(f"low must lie below high, but they are {self.low} and {self.high}")
-        if self.native_shape is not None and min(self.native_shape) < 1:
-            raise DataError(f"native_shape must be positive, but is {self.native_shape}")
+        shape = self.native_shape
+        if shape is not None and (min(shape) < 1 or math.prod(shape) > MAX_PIXELS):
+            raise DataError(
+                f"native_shape must be positive and of at most {MAX_PIXELS} pixels, but is {shape}"
+            )
 
     @classmethod
     def fit(cls, dataset: Dataset, size: int | None = None) -> "Preprocessing":
@@ -337,8 +341,10 @@ def leave_out(dataset: Dataset, failures: Mapping[int, str]) -> Dataset:
 
 
 def _check_size(size: int) -> None:
-    if size < SIZES[0] or size & (size - 1):
-        raise DataError(f"size must be a power of two from {SIZES[0]}, but is {size}; try 32")
+    if not SIZES[0] <= size <= LARGEST or size & (size - 1):
+        raise DataError(
+            f"size must be a power of two from {SIZES[0]} to {LARGEST}, but is {size}; try 32"
+        )
 
 
 def _float_range(parts: Iterable[np.ndarray | Sequence[np.ndarray]]) -> tuple[float, float]:
