@@ -13,6 +13,7 @@ from augan.data.images import MAX_PIXELS, UnreadableImage
 from augan.exceptions import DataError
 
 SIZES = (8, 16, 32, 64, 128)
+FARTHEST = 1000.0  # scaled values end here: their squares must stay finite as float32
 LARGEST = 1024  # that is built at all
 LARGEST_CHOSEN = 64  # 128 takes four times as long, so it must be asked for
 _INTEGER_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
@@ -163,9 +164,15 @@ class Preprocessing:
         return squares
 
     def scale(self, stored: np.ndarray) -> np.ndarray:
-        """Map stored values to float32, `low` to -1 and `high` to +1, without clipping."""
+        """Map stored values to float32, `low` to -1 and `high` to +1.
+
+        What lies outside is not clipped, unless it is 1000 times as far.
+        """
         x = stored.astype(self._working_type)
-        return ((x - self.low) * (2 / (self.high - self.low)) - 1).astype(np.float32)
+        x = (x - self.low) * (2 / (self.high - self.low)) - 1
+        return (np.clip(x, -FARTHEST, FARTHEST) if self.dtype == "float32" else x).astype(
+            np.float32
+        )
 
     def unscale(self, x: np.ndarray) -> np.ndarray:
         """Map -1..1 back to stored values; what lies outside is clipped, integers are rounded."""
