@@ -23,6 +23,8 @@ MOST_PROBLEMS = 10  # that a message names
 LONGEST_NAME = 100  # characters
 MESSAGE = 300  # characters of what others say
 _T = TypeVar("_T")
+# What PyYAML lets out on values that are not what their tag says.
+_ESCAPING = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 Task = Literal["auto", "generate", "detect", "both"]
@@ -251,7 +253,7 @@ def _parsed(text: str) -> Any:
         return loader.construct_document(node)
     except yaml.YAMLError:
         raise
-    except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
+    except _ESCAPING as error:
         raise yaml.YAMLError(f"a value cannot be read ({error})") from error
     finally:
         if loader is not None:
