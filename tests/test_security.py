@@ -150,18 +150,13 @@ def test_files_with_wild_names(digits_bundle: Bundle, tmp_path: Path) -> None:
     assert written == {"'=1+1.png", "'@x.png", "'-2.png", "'=bad.png", *names[3:]}
     drawn = {p.relative_to(tmp_path / "out" / "overlays").as_posix() for p in _pngs(tmp_path)}
     assert drawn == {f"{plain_cell(row['path'])}.png" for row in rows if row["anomaly"] == "1"}
-    # The table with a label for each image is one that --labels and --groups take.
+    # With a label for each, it is a table that --labels and --groups take.
+    table = tmp_path / "images" / "labels.csv"
     lines = [f"{row['path']},{'normal' if i % 2 else '-odd'},g" for i, row in enumerate(rows)]
-    for header in ("path,label,group", "path,group,label"):
-        (tmp_path / "images" / "labels.csv").write_text("\n".join([header, *lines, ""]))
-        labels = (
-            read_labels(tmp_path / "images" / "labels.csv", names, "images")
-            if (header.startswith("path,label"))
-            else None
-        )
-        assert labels is None or set(labels.kinds) == set(names)
-        groups = read_groups(tmp_path / "images" / "labels.csv", tmp_path / "images", names)
-        assert set(groups) <= {"g", "normal", "-odd"}
+    table.write_text("\n".join(["path,label,group", *lines, ""]))
+    every = [*names, "=bad.png"]
+    assert set(read_labels(table, every, "images").kinds) == set(every)
+    assert read_groups(table, tmp_path / "images", every).tolist() == ["g"] * len(every)
 
 
 def _pngs(place: Path) -> list[Path]:

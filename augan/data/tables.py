@@ -105,7 +105,7 @@ def as_frame(x: Any) -> "pd.DataFrame":
                 f"{list(array.shape)} of {array.dtype}; give a DataFrame for columns of text"
             )
         x = pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])
-    frame = x.reset_index(drop=True)
+    frame: pd.DataFrame = x.reset_index(drop=True)
     check_names([str(name) for name in frame.columns])
     frame.columns = [str(name) for name in frame.columns]
     if not len(frame):
