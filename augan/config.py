@@ -5,6 +5,7 @@ is printed, saved in the run folder as `config.yaml`, and carried by the bundle.
 """
 
 import difflib
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -17,7 +18,15 @@ from augan.exceptions import ConfigError
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+MOST_VALUES = 10_000  # of a configuration
+MOST_PROBLEMS = 10  # that a message names
+LONGEST_NAME = 100  # characters
+MESSAGE = 300  # characters of what others say
 _T = TypeVar("_T")
+# What PyYAML lets out on values that are not what their tag says.
+_ESCAPING = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
 Task = Literal["auto", "generate", "detect", "both"]
 Negative = Literal[
     "cut_paste",
@@ -169,7 +178,7 @@ class Config(Section):
     def from_yaml(cls, path: str | Path) -> Self:
         """Read settings from a YAML file; what it leaves out keeps its default."""
         try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            values = _parsed(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             reason = error.strerror or error
             raise ConfigError(
@@ -181,7 +190,9 @@ class Config(Section):
             ) from None
         except yaml.YAMLError as error:
             message = " ".join(str(error).split())
-            raise ConfigError(f"the configuration {path} is not valid YAML: {message}") from None
+            raise ConfigError(
+                f"the configuration {path} is not valid YAML: {message[:MESSAGE]}"
+            ) from None
         if values is None:
             values = {}
         if not isinstance(values, dict):
@@ -196,7 +207,7 @@ class Config(Section):
             if not equals or not key.strip():
                 raise ConfigError(f"'{assignment}' is not of the form section.key=value")
             try:
-                value = yaml.safe_load(text)
+                value = _parsed(text)
             except yaml.YAMLError:
                 raise ConfigError(f"the value in '{assignment}' is not valid YAML") from None
             _assign(values, key.strip().split("."), value)
@@ -223,6 +234,43 @@ def decided(value: _T | None) -> _T:
     if value is None:
         raise ConfigError("a setting is still None: the configuration was not resolved with data")
     return value
+
+
+def _parsed(text: str) -> Any:
+    """Return what YAML says, or raise YAMLError.
+
+    PyYAML lets other errors out: of a 13th month, of digits or brackets without end. And a few
+    lines of aliases of aliases stand for more values than memory holds.
+    """
+    loader = None
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _is_endless(node):
+            raise yaml.YAMLError(f"its aliases stand for more than {MOST_VALUES} values")
+        return loader.construct_document(node)
+    except yaml.YAMLError:
+        raise
+    except _ESCAPING as error:
+        raise yaml.YAMLError(f"a value cannot be read ({error})") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _is_endless(node: yaml.Node) -> bool:
+    waiting: list[Any] = [node]
+    for _ in range(MOST_VALUES):
+        if not waiting:
+            return False
+        inner = getattr(waiting.pop(), "value", "")
+        if isinstance(inner, list):  # of nodes, of a mapping in pairs
+            waiting += [
+                one for item in inner for one in (item if isinstance(item, tuple) else (item,))
+            ]
+    return True
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:
@@ -252,9 +300,10 @@ def _explain(error: ValidationError) -> str:
         where = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             known = [*_known_keys(), *Config.model_fields]
-            near = difflib.get_close_matches(where, known, 1, 0.4)
+            near = difflib.get_close_matches(where[:LONGEST_NAME], known, 1, 0.4)
             hint = f"; did you mean '{near[0]}'?" if near else ""
-            problems.append(f"there is no setting '{where}'{hint}")
+            problems.append(f"there is no setting '{where[:LONGEST_NAME]}'{hint}")
         else:
-            problems.append(f"{where}: {item['msg'].lower()}, got {item['input']!r}")
-    return "; ".join(dict.fromkeys(problems))
+            problems.append(f"{where}: {item['msg'].lower()}, got {_short.repr(item['input'])}")
+    more = f"; and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
+    return "; ".join(dict.fromkeys(problems[:MOST_PROBLEMS])) + more

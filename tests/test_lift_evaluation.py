@@ -114,7 +114,8 @@ def test_the_folder_holds_everything_and_all_arms_are_there(data, tmp_path):
     assert found.sentence[1:] in page
     assert page.count('<div class="dots"') == len(names)
     assert "data:image/png;base64," in page
-    assert "http" not in page
+    assert "http:" not in page
+    assert "https:" not in page
     assert lift_lines(found)[-1] == found.sentence
 
 

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,10 @@ def test_example_oversampling_in_pipeline(tmp_path: Path) -> None:
     means = dict(re.findall(r"^(\w+) +balanced accuracy (\d\.\d+)", printed, re.M))
     assert means.keys() == {"nothing", "RandomOverSampler", "GANOverSampler"}
     assert float(means["GANOverSampler"]) > float(means["nothing"])
+
+
+@pytest.mark.parametrize("module", ["augan.data.images", "augan_cli.app", "augan"])
+def test_a_warning_of_our_own_is_an_error(module):
+    with pytest.raises(UserWarning):
+        warnings.warn_explicit("x", UserWarning, "x.py", 1, module=module)
+    warnings.warn_explicit("x", UserWarning, "x.py", 2, module="another")

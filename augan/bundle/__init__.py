@@ -29,6 +29,7 @@ version is ever written.
 from augan.bundle.content import Bundle, Network
 from augan.bundle.inspection import inspect_bundle
 from augan.bundle.store import BUNDLE_NAME, load_bundle, save_bundle
+from augan.bundle.use import in_use
 from augan.bundle.weights import assign_weights, read_weights, restore_network
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Bundle",
     "Network",
     "assign_weights",
+    "in_use",
     "inspect_bundle",
     "load_bundle",
     "read_weights",

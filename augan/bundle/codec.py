@@ -121,7 +121,8 @@ def encode_weights(weights: Mapping[str, np.ndarray], where: str) -> bytes:
         if key == "__metadata__":
             raise BundleError(f"{where}: the name __metadata__ is reserved; rename the variable")
         arrays[key] = _numeric(weights[key], f"{where}: {key}", _NUMBER)
-    return safetensors.numpy.save(arrays)
+    raw: bytes = safetensors.numpy.save(arrays)
+    return raw
 
 
 def decode_weights(raw: bytes, where: str) -> dict[str, np.ndarray]:

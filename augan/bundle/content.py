@@ -15,6 +15,7 @@ import numpy as np
 
 from augan.bundle import codec
 from augan.bundle.archive import GET_ANOTHER
+from augan.bundle.known import check_documents
 from augan.exceptions import BundleError
 
 FORMAT = "augan-bundle"
@@ -223,15 +224,11 @@ def decode_members(names: Iterable[str], read: Callable[[str], bytes], where: st
     for name in _named("table", present):
         member = f"tables/{name}.npz"
         tables[name] = codec.decode_table(read(member), f"{where}: member {member}")
-    return Bundle(
-        config=document("config"),
-        data=document("data"),
-        preprocessing=document("preprocessing"),
-        networks=networks,
-        detector=document("detector") if "detector.json" in present else None,
-        tables=tables,
-        metrics=document("metrics"),
-    )
+    documents = {name: document(name) for name in DOCUMENTS}
+    detector = document("detector") if "detector.json" in present else None
+    check_documents({**documents, "detector": detector}, where)
+    config, data, preprocessing, metrics = (documents[name] for name in DOCUMENTS)
+    return Bundle(config, data, preprocessing, networks, detector, tables, metrics)
 
 
 def member_hashes(members: Mapping[str, bytes]) -> dict[str, str]:

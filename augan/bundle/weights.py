@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from augan.bundle.content import Bundle, Network
+from augan.bundle.use import in_use
 from augan.exceptions import BundleError, ConfigError
 
 # The state of a dropout layer's random numbers belongs to a run, not to the network. Its path is
 # numbered by process, and its dtype differs between backends: only this ending tells it.
 _SEED_STATE = "seed_generator_state"
+LEAST_VALUES = 1000  # that a network may have, however few are saved
 
 
 def _variables(model: Any) -> dict[str, Any]:
@@ -97,9 +99,10 @@ def restore_network(bundle: Bundle, name: str) -> Any:
         held = ", ".join(bundle.networks) or "none"
         raise BundleError(f"{bundle.path or 'this bundle'} has no {name}; its networks are: {held}")
     network = bundle.networks[name]
-    try:
-        model = build_network(network.spec)
-    except ConfigError as error:
-        raise BundleError(f"{bundle.path or 'this bundle'}: {error}") from error
-    assign_weights(model, network)
+    with in_use(bundle, name):
+        try:
+            model = build_network(network.spec, most=max(network.parameters, LEAST_VALUES))
+        except ConfigError as error:
+            raise BundleError(f"{bundle.path or 'this bundle'}: {error}") from error
+        assign_weights(model, network)
     return model

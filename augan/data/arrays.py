@@ -7,6 +7,8 @@ import numpy as np
 
 from augan.exceptions import DataError
 
+LARGEST_LABEL = 2**31  # as a floating-point number
+
 
 def as_images(x: Any) -> np.ndarray:
     """Return images `[N, H, W, C]` as uint8, uint16 or float32.
@@ -101,8 +103,11 @@ def as_labels(
     """
     values = _one_per_image(y, n, "label")
     if np.issubdtype(values.dtype, np.floating):
-        if np.any(values != np.rint(values)):
-            raise DataError("labels must be integers or text, but y holds fractions; encode them")
+        if np.any(values != np.rint(values)) or np.any(np.abs(values) > LARGEST_LABEL):
+            raise DataError(
+                "labels must be integers or text, but y holds fractions or numbers beyond "
+                f"{LARGEST_LABEL}; encode them"
+            )
         values = values.astype(np.int64)
     if class_names is None:
         distinct, labels = np.unique(values, return_inverse=True)
@@ -148,13 +153,12 @@ def _one_per_image(values: Any, n: int, what: str) -> np.ndarray:
     if values.dtype == object:
         # Text columns of pandas arrive like this too; None and NaN hide among them.
         values = np.array(_plain(values.tolist(), what))
-    if values.dtype == np.bool_:
-        values = values.astype(np.int64)
-    if values.dtype.kind not in "iufU":
-        raise DataError(f"{what}s must be integers or text, but they are {values.dtype}")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
+    found: np.ndarray = values.astype(np.int64) if values.dtype == np.bool_ else values
+    if found.dtype.kind not in "iufU":
+        raise DataError(f"{what}s must be integers or text, but they are {found.dtype}")
+    if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise DataError(f"a {what} is NaN or infinite; give every image its {what}")
-    return values
+    return found
 
 
 def _plain(values: list[Any], what: str) -> list[Any]:

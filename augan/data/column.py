@@ -56,11 +56,11 @@ class Column:
         inside = np.interp(values, self.knots, self.places)
         beyond = np.minimum(values - low, 0) + np.maximum(values - high, 0)
         with np.errstate(over="ignore"):  # far beyond a range close to nothing: infinitely far
-            return inside + 2 * beyond / (high - low)
+            return np.asarray(inside + 2 * beyond / (high - low))
 
     def unscale(self, places: np.ndarray) -> np.ndarray:
         """Map -1..1 back to numbers of the training range, rounded like those of training."""
-        values = np.interp(places, self.places, self.knots)
+        values: np.ndarray = np.interp(places, self.places, self.knots)
         return values if self.decimals is None else np.round(values, self.decimals)
 
 

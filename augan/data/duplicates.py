@@ -105,7 +105,8 @@ def _area_weights(source: int, target: int) -> np.ndarray:
     edges = np.linspace(0, source, target + 1)
     pixel = np.arange(source)
     covered = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    return (np.clip(covered, 0, None) * (target / source)).astype(np.float32)
+    shares: np.ndarray = np.clip(covered, 0, None) * (target / source)
+    return shares.astype(np.float32)
 
 
 def _equal(

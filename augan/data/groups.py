@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from augan.data.cells import safe_cell
 from augan.exceptions import DataError
 
 
@@ -43,7 +44,10 @@ def read_groups(
     """
     csv_path = Path(csv_path)
     table = _read_table(csv_path)
+    # As augan itself writes a name that a spreadsheet would take for a formula, or as it is.
     keys = [_key(Path(dataset_root), name) for name in names]
+    safe = [_key(Path(dataset_root), safe_cell(name)) for name in names]
+    keys = [key if key in table else other for key, other in zip(keys, safe)]
     missing = [name for name, key in zip(names, keys) if key not in table]
     if missing and all_known:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")

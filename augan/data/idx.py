@@ -13,6 +13,8 @@ from augan.data.arrays import as_images
 from augan.exceptions import DataError
 
 MAX_BYTES = 8 * 2**30
+MAX_AXES = 8
+PIECE = 2**24  # bytes that are read at once
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _FILE = re.compile(
@@ -48,10 +50,16 @@ def read_idx(path: str | Path) -> np.ndarray:
 
 def _read(stream: BinaryIO | gzip.GzipFile, path: Path) -> np.ndarray:
     magic = stream.read(4)
-    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES or magic[3] == 0:
+    if (
+        len(magic) < 4
+        or magic[:2] != b"\0\0"
+        or magic[2] not in _DTYPES
+        or not 1 <= magic[3] <= MAX_AXES
+    ):
         raise DataError(
             f"{path} is not an IDX file: it begins with the bytes {magic.hex(' ') or '(none)'}, "
-            "expected 00 00, a type code and a dimension count; check that it is the right file"
+            f"expected 00 00, a type code and a dimension count up to {MAX_AXES}; check that it is "
+            "the right file"
         )
     dtype, ndim = np.dtype(_DTYPES[magic[2]]), magic[3]
     sizes = stream.read(4 * ndim)
@@ -64,7 +72,7 @@ def _read(stream: BinaryIO | gzip.GzipFile, path: Path) -> np.ndarray:
             f"{path} declares the shape {shape}, {declared / 2**30:.1f} GiB; files up to "
             f"{MAX_BYTES // 2**30} GiB are read: split it, or check that it is undamaged"
         )
-    content = stream.read(declared)
+    content = _content(stream, declared)
     if len(content) < declared or stream.read(1):
         came = "more" if len(content) == declared else f"only {len(content)}"
         raise DataError(
@@ -72,6 +80,14 @@ def _read(stream: BinaryIO | gzip.GzipFile, path: Path) -> np.ndarray:
             "get a fresh copy"
         )
     return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _content(stream: BinaryIO | gzip.GzipFile, declared: int) -> bytearray:
+    """Return up to `declared` bytes; memory grows with what is there, not with what is declared."""
+    content = bytearray()
+    while part := stream.read(min(declared - len(content), PIECE)):
+        content += part
+    return content
 
 
 def is_idx_folder(folder: Path) -> bool:

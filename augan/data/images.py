@@ -19,6 +19,7 @@ from augan.exceptions import DataError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 100_000_000
+STRIP = 2**22  # pixels with transparency that are laid on white at once
 
 # Only these decoders see a file, whatever its suffix claims: fewer parsers for hostile input.
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
@@ -159,10 +160,22 @@ def _decoded(picture: Image.Image) -> np.ndarray:
             raise ValueError(f"its gray values reach from {low} to {high}, outside 0..65535")
         return deep.astype(np.uint16)
     if picture.has_transparency_data:
-        top = picture.convert("RGBA")
-        on_white = Image.alpha_composite(Image.new("RGBA", top.size, "white"), top)
-        return np.asarray(on_white)[..., 0 if mode in _GRAY else slice(3)]
+        return _on_white(picture)
     return np.asarray(picture.convert("L" if mode in _GRAY else "RGB"))
+
+
+def _on_white(picture: Image.Image) -> np.ndarray:
+    """Return a picture with transparency laid on white, a strip at a time to save memory."""
+    width, height = picture.size
+    is_gray = picture.mode in _GRAY
+    pixels = np.empty((height, width) if is_gray else (height, width, 3), np.uint8)
+    rows = max(1, STRIP // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        strip = picture.crop((0, top, width, bottom)).convert("RGBA")
+        laid = np.asarray(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip))
+        pixels[top:bottom] = laid[..., 0 if is_gray else slice(3)]
+    return pixels
 
 
 def write_png(path: str | Path, image: np.ndarray, text: Mapping[str, str] | None = None) -> None:

@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from augan.data.folders import folder_dataset
 from augan.data.groups import read_groups
 from augan.data.idx import is_idx_folder, read_idx_folder
 from augan.data.images import IMAGE_SUFFIXES
+from augan.data.npz import read_npz
 from augan.data.tables import Table, is_table_file, read_table, split_target
 from augan.exceptions import DataError
 
@@ -163,28 +163,19 @@ def _file_dataset(path: Path, part: Part) -> Dataset:
 
 def _npz_dataset(path: Path, part: Part) -> Dataset:
     x_key, y_key = ("x", "y") if part == "train" else ("x_test", "y_test")
-    try:
-        if not zipfile.is_zipfile(path):
-            raise zipfile.BadZipFile("it is not a complete .npz archive")
-        # Pickled content could run code; without it a damaged or hostile file can only fail.
-        with np.load(path, allow_pickle=False) as file:
-            more_keys = UNLABELLED_KEYS if part == "train" else ()
-            wanted = (x_key, y_key, "class_names", *more_keys)
-            arrays = {key: file[key] for key in wanted if key in file.files}
-            keys = ", ".join(file.files) or "nothing"
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"cannot read {path}: {error}; write it with numpy.savez(file, x=..., y=...), "
-            "numbers or text only"
-        ) from error
+    more_keys = UNLABELLED_KEYS if part == "train" else ()
+    arrays, names = read_npz(path, (x_key, y_key, "class_names", *more_keys))
     if x_key not in arrays:
         raise DataError(
-            f"{path} holds {keys}; the images of the {part} part must be called {x_key}"
+            f"{path} holds {', '.join(names) or 'nothing'}; the images of the {part} part must be "
+            f"called {x_key}"
         )
     more = next((arrays[key] for key in UNLABELLED_KEYS if key in arrays), None)
     y = arrays.get(y_key)
-    names = arrays["class_names"].tolist() if y is not None and "class_names" in arrays else None
-    dataset = from_arrays(arrays[x_key], y, name=path.stem, class_names=names, unlabelled=more)
+    classes = None
+    if y is not None and "class_names" in arrays:
+        classes = np.atleast_1d(arrays["class_names"]).tolist()
+    dataset = from_arrays(arrays[x_key], y, name=path.stem, class_names=classes, unlabelled=more)
     return replace(dataset, source=str(path))
 
 

@@ -2,9 +2,10 @@
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from augan.exceptions import DataError, Interrupted
@@ -28,14 +29,18 @@ def output_folder(target: str | Path, replaces: str | None = None) -> Iterator[P
     """
     target = _checked(target, replaces)
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    descriptor = -1
     try:
         partial.mkdir(parents=True)
+        descriptor = lock_folder(partial, f"another process is writing {target}; wait for it")
         yield partial
         _put(partial, target)
     except OSError as error:
         raise _cannot_write(target, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 @contextmanager
@@ -60,6 +65,8 @@ def resumable_folder(target: str | Path, replaces: str | None = None) -> Iterato
             partial,
             f"another process is writing {target}; wait for it, or name another folder with --out",
         )
+        for half in partial.rglob(".*.part"):
+            half.unlink()  # a file that a process was writing when it died
         yield partial
         _put(partial, target)
     except Interrupted:
@@ -80,8 +87,48 @@ def _checked(target: str | Path, replaces: str | None) -> Path:
     target = Path(target).absolute()
     if os.path.realpath(target) == os.path.realpath(Path.cwd()):
         raise DataError(f"{target} is the current folder; name a new folder with --out")
+    clear_leftovers(target)
     check_replaceable(target, replaces)
     return target
+
+
+def clear_leftovers(target: Path) -> None:
+    """Remove what processes that died while they wrote `target` have left beside it.
+
+    What they were about to replace is put back if nothing has taken its place.
+    """
+    if not target.parent.is_dir():
+        return
+    name = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.(part|old)")
+    for path in list(target.parent.iterdir()):
+        match = name.fullmatch(path.name)
+        if match is None or _is_at_work(int(match[1]), path):
+            continue
+        with suppress(OSError):
+            if match[2] == "old" and not target.exists():
+                os.rename(path, target)
+            elif path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _is_at_work(process: int, path: Path) -> bool:
+    """Whether a process may still be writing: it lives, or holds a lock from elsewhere."""
+    try:
+        os.kill(process, 0)
+        return True
+    except ProcessLookupError:
+        pass
+    except OSError:
+        return True
+    if not path.is_dir():
+        return False
+    try:
+        os.close(lock_folder(path, ""))
+    except (DataError, OSError):
+        return True
+    return False
 
 
 def _put(partial: Path, target: Path) -> None:

@@ -113,7 +113,8 @@ class Patches(Preprocessing):
         values = (pixels.astype(np.float64) - self.low) / (self.high - self.low)
         around = gaussian_filter(values.mean(axis=-1, keepdims=True), (SURROUNDINGS,) * 2 + (0,))
         ratio = np.log((np.maximum(values, 0) + DARK) / (np.maximum(around, 0) + DARK))
-        return np.rint(127.5 + np.clip(CONTRAST * ratio, -1, 1) * 127.5).astype(np.uint8)
+        flat: np.ndarray = np.rint(127.5 + np.clip(CONTRAST * ratio, -1, 1) * 127.5)
+        return flat.astype(np.uint8)
 
     def to_square(self, image: np.ndarray) -> np.ndarray:
         """Return one image in the upper left corner of a canvas `[S, S, C]`."""
@@ -143,7 +144,8 @@ class Patches(Preprocessing):
 
     def unscale(self, x: np.ndarray) -> np.ndarray:
         """Map -1..1 back to stored values."""
-        return np.rint((np.clip(x, -1, 1) + 1) * 127.5).astype(np.uint8)
+        values: np.ndarray = np.rint((np.clip(x, -1, 1) + 1) * 127.5)
+        return values.astype(np.uint8)
 
     def displayable(self, stored: np.ndarray) -> np.ndarray:
         """Return stored values as uint8 for a screen: they are already."""

@@ -9,10 +9,12 @@ import numpy as np
 
 from augan.data.dataset import Dataset, check_skipped
 from augan.data.geometry import fitted_shape, margins, resize
-from augan.data.images import UnreadableImage
+from augan.data.images import MAX_PIXELS, UnreadableImage
 from augan.exceptions import DataError
 
 SIZES = (8, 16, 32, 64, 128)
+FARTHEST = 1000.0  # scaled values end here: their squares must stay finite as float32
+LARGEST = 1024  # that is built at all
 LARGEST_CHOSEN = 64  # 128 takes four times as long, so it must be asked for
 _INTEGER_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 
@@ -59,8 +61,11 @@ class Preprocessing:
             )
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise DataError(f"low must lie below high, but they are {self.low} and {self.high}")
-        if self.native_shape is not None and min(self.native_shape) < 1:
-            raise DataError(f"native_shape must be positive, but is {self.native_shape}")
+        shape = self.native_shape
+        if shape is not None and (min(shape) < 1 or math.prod(shape) > MAX_PIXELS):
+            raise DataError(
+                f"native_shape must be positive and of at most {MAX_PIXELS} pixels, but is {shape}"
+            )
 
     @classmethod
     def fit(cls, dataset: Dataset, size: int | None = None) -> "Preprocessing":
@@ -159,9 +164,15 @@ class Preprocessing:
         return squares
 
     def scale(self, stored: np.ndarray) -> np.ndarray:
-        """Map stored values to float32, `low` to -1 and `high` to +1, without clipping."""
+        """Map stored values to float32, `low` to -1 and `high` to +1.
+
+        What lies outside is not clipped, unless it is 1000 times as far.
+        """
         x = stored.astype(self._working_type)
-        return ((x - self.low) * (2 / (self.high - self.low)) - 1).astype(np.float32)
+        x = (x - self.low) * (2 / (self.high - self.low)) - 1
+        return (np.clip(x, -FARTHEST, FARTHEST) if self.dtype == "float32" else x).astype(
+            np.float32
+        )
 
     def unscale(self, x: np.ndarray) -> np.ndarray:
         """Map -1..1 back to stored values; what lies outside is clipped, integers are rounded."""
@@ -337,8 +348,10 @@ def leave_out(dataset: Dataset, failures: Mapping[int, str]) -> Dataset:
 
 
 def _check_size(size: int) -> None:
-    if size < SIZES[0] or size & (size - 1):
-        raise DataError(f"size must be a power of two from {SIZES[0]}, but is {size}; try 32")
+    if not SIZES[0] <= size <= LARGEST or size & (size - 1):
+        raise DataError(
+            f"size must be a power of two from {SIZES[0]} to {LARGEST}, but is {size}; try 32"
+        )
 
 
 def _float_range(parts: Iterable[np.ndarray | Sequence[np.ndarray]]) -> tuple[float, float]:

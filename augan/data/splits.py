@@ -45,7 +45,8 @@ def evenly(rows: _Rows, most: int) -> _Rows:
     """
     if len(rows) <= most:
         return rows
-    return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+    some: _Rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+    return some
 
 
 def make_split(

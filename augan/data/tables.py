@@ -3,6 +3,7 @@
 import csv
 import difflib
 import importlib.util
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from augan.data.arrays import as_labels
+from augan.data.cells import plain_frame
 from augan.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ def as_frame(x: Any) -> "pd.DataFrame":
                 f"{list(array.shape)} of {array.dtype}; give a DataFrame for columns of text"
             )
         x = pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])
-    frame = x.reset_index(drop=True)
+    frame: pd.DataFrame = x.reset_index(drop=True)
     check_names([str(name) for name in frame.columns])
     frame.columns = [str(name) for name in frame.columns]
     if not len(frame):
@@ -161,16 +163,20 @@ def _read_text(path: Path) -> "pd.DataFrame":
             raise DataError(f"{path} is empty; its first row must name the columns")
         # Before pandas, which renames the second of two equal names.
         check_names(names)
-        return pd.read_csv(
-            path,
-            sep=separator,
-            encoding="utf-8-sig",
-            index_col=False,
-            on_bad_lines="error",
-        )
+        with warnings.catch_warnings():
+            # Pandas only warns of values beyond the last column, and drops them.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                path,
+                sep=separator,
+                encoding="utf-8-sig",
+                index_col=False,
+                on_bad_lines="error",
+            )
+        return plain_frame(frame)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    except (OSError, UnicodeError, ValueError, csv.Error) as error:
+    except (OSError, UnicodeError, ValueError, csv.Error, pd.errors.ParserWarning) as error:
         # pandas' own errors are ValueErrors.
         raise DataError(
             f"{path} cannot be read as a table: {' '.join(str(error).split())}; expected text in "

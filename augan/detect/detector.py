@@ -5,13 +5,14 @@ and scikit-learn (`augan.detect.estimator`) are two ways to feed it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
 import numpy as np
 
-from augan.bundle import Bundle, restore_network
+from augan.bundle import Bundle, in_use, restore_network
 from augan.config import DetectSection
 from augan.data.patches import Patches
 from augan.data.pictures import Pictures
@@ -84,6 +85,7 @@ class Detector:
     preprocessing: AnyPreprocessing
     calibration: Calibration | None = None
     map_calibration: Calibration | None = None  # of the highest place of each image's map
+    bundle: Bundle | None = None  # that it was rebuilt from
 
     @classmethod
     def fit(
@@ -104,7 +106,7 @@ class Detector:
     def uncalibrated(self) -> Self:
         """Return the same without its lines, for new ones: folds score by their mean then."""
         method = self.method.by_mean() if isinstance(self.method, Folds) else self.method
-        return type(self)(method, self.preprocessing)
+        return type(self)(method, self.preprocessing, bundle=self.bundle)
 
     def calibrated(self) -> Calibration:
         """Return the calibration; BundleError if there is none."""
@@ -143,7 +145,8 @@ class Detector:
     def score_terms(self, stored: Stored, rows: np.ndarray | None = None) -> np.ndarray:
         """Return each term's part of the score of stored samples (at `rows`), float64 `[N, T]`."""
         parts = (self._scaled(stored[part]) for part in self._chunks(stored, rows))
-        return np.concatenate([self.method.score_terms(part) for part in parts])
+        with self._in_use():
+            return np.concatenate([self.method.score_terms(part) for part in parts])
 
     def score(self, stored: Stored, rows: np.ndarray | None = None) -> np.ndarray:
         """Return the anomaly scores of stored samples (at `rows`), float64 `[N]`."""
@@ -151,7 +154,8 @@ class Detector:
 
     def reconstruct(self, stored: Stored) -> np.ndarray | None:
         """Return how the GAN would draw stored squares, as such; None if the method draws none."""
-        again = self.method.reconstruct(self._scaled(stored))
+        with self._in_use():
+            again = self.method.reconstruct(self._scaled(stored))
         return None if again is None else self.preprocessing.unscale(again)
 
     def maps(self, stored: Stored) -> np.ndarray | Pictures:
@@ -161,10 +165,14 @@ class Detector:
         the size of their images. Those of large images are `Pictures` `[H, W, 1]`.
         """
         parts = (self._scaled(stored[part]) for part in self._chunks(stored, None))
-        maps = [self.method.maps(part) for part in parts]
+        with self._in_use():
+            maps = [self.method.maps(part) for part in parts]
         if isinstance(stored, Pictures):
             return Pictures([heat for part in maps for heat in part])
         return np.concatenate(maps)
+
+    def _in_use(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.bundle is None else in_use(self.bundle, "detector")
 
     def _scaled(self, stored: Any) -> Any:
         return self.preprocessing.scale(stored)
@@ -199,13 +207,11 @@ class Detector:
             )
         preprocessing = restore_preprocessing(bundle.preprocessing)
         kind, suffix = method_class(name, preprocessing), _suffix(name, present[0])
-        fitted = _blank(bundle, kind).restore(bundle.tables[f"detector{suffix}"])
-        lines = (bundle.tables.get(f"{table}{suffix}") for table in ("calibration", "maps"))
-        return cls(
-            fitted,
-            preprocessing,
-            *(None if line is None else Calibration.from_arrays(line) for line in lines),
-        )
+        with in_use(bundle, "detector"):
+            fitted = _blank(bundle, kind).restore(bundle.tables[f"detector{suffix}"])
+        tables = [bundle.tables.get(f"{table}{suffix}") for table in ("calibration", "maps")]
+        line, map_line = (None if t is None else Calibration.from_arrays(t) for t in tables)
+        return cls(fitted, preprocessing, line, map_line, bundle)
 
 
 def add_detectors(bundle: Bundle, detectors: Sequence[Detector], trim: float = 0.0) -> None:

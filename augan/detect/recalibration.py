@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from augan.bundle import BUNDLE_NAME, Bundle, save_bundle
 from augan.data.groups import read_groups
-from augan.data.output import check_replaceable
+from augan.data.output import check_replaceable, output_folder
 from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
 from augan.data.tables import is_table_file
@@ -118,12 +117,9 @@ def calibrate_run(
     target = Path(out) if out is not None else _default_out(bundle)
     check_replaceable(target, None)  # before the images are scored, which may take minutes
     calibrated = calibrate(bundle, images, groups, ignore)
-    try:
-        save_bundle(calibrated, target / BUNDLE_NAME)
-    except BundleError:
-        with suppress(OSError):
-            target.rmdir()  # if nothing else is in it
-        raise
+    with output_folder(target) as partial:
+        save_bundle(calibrated, partial / BUNDLE_NAME)
+    calibrated.path = target / BUNDLE_NAME
     return calibrated
 
 

@@ -66,7 +66,8 @@ class Fidelity:
 
 def _covariance_factor(x: np.ndarray) -> np.ndarray:
     """Return A with A^T A the covariance of `x`, shape [min(N, F), F]."""
-    return np.linalg.qr(x - x.mean(axis=0), mode="r") / np.sqrt(len(x) - 1)
+    factor = np.linalg.qr(x - x.mean(axis=0), mode="r")
+    return np.asarray(factor / np.sqrt(len(x) - 1))
 
 
 def frechet_distance(real: ArrayLike, generated: ArrayLike) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 
 from augan.augment.folder import AugmentationResult
 from augan.data.images import image_grid, write_png
+from augan.data.output import clear_leftovers
 from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.detect.folder import DetectionResult
@@ -54,6 +55,7 @@ def detection_figure(result: DetectionResult, preprocessing: AnyPreprocessing) -
 
 def _written(path: Path, sheet: np.ndarray, whole: Path) -> Path:
     try:
+        clear_leftovers(path)
         write_png(path, sheet)
     except OSError as error:
         raise DataError(

@@ -42,7 +42,8 @@ class Axis:
     def place(self, values: np.ndarray | float) -> np.ndarray:
         """Return the places of scores, 0 to 100."""
         first, last = self.edges[0], self.edges[-1]
-        return 100 * (self._bent(np.asarray(values, np.float64)) - first) / (last - first)
+        bent: np.ndarray = self._bent(np.asarray(values, np.float64))
+        return np.asarray(100 * (bent - first) / (last - first))
 
     def counts(self, scores: np.ndarray) -> np.ndarray:
         """Return how many scores lie in each bin; its right edge belongs to it."""

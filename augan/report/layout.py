@@ -55,7 +55,11 @@ def write_page(path: Path, title: str, parts: Iterable[str]) -> Path:
 
 
 def head(
-    command: str, title: str, lede: str, figures: Iterable[tuple[str, str, str]], warnings: Iterable
+    command: str,
+    title: str,
+    lede: str,
+    figures: Iterable[tuple[str, str, str]],
+    warnings: Iterable[str],
 ) -> str:
     """Return the top of a page.
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from augan.bundle import BUNDLE_NAME, Bundle, load_bundle
+from augan.data.cells import safe_cell
 from augan.data.output import lock_folder
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.training.loop import Allowance
@@ -123,7 +124,7 @@ class RunFolder:
     def _check_identity(self, identity: dict[str, Any]) -> None:
         try:
             former = json.loads((self.path / IDENTITY).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             former = None
         if not isinstance(former, dict):
             raise DataError(
@@ -151,12 +152,14 @@ class RunFolder:
         if not self._log.exists():
             return
         kept = []
-        for line in self._log.read_text(encoding="utf-8").splitlines():
+        for raw in self._log.read_bytes().splitlines():
             try:
+                line = raw.decode("utf-8")
                 entry = json.loads(line)
-            except ValueError:
+                is_known = entry["step"] <= steps.get(entry["part"], 0)
+            except (ValueError, TypeError, LookupError, RecursionError):
                 break  # the last line of a killed training may be torn
-            if entry["step"] <= steps.get(entry["part"], 0):
+            if is_known:
                 kept.append(line + "\n")
         self.write_text(self._log.name, "".join(kept))
 
@@ -183,7 +186,7 @@ class RunFolder:
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
         """List the files that could not be read, if any, in `skipped.csv`."""
-        rows = list(skipped)
+        rows = [(safe_cell(path), safe_cell(reason)) for path, reason in skipped]
         if rows:
             table = StringIO(newline="")
             csv.writer(table, lineterminator="\n").writerows([("path", "reason"), *rows])

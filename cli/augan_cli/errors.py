@@ -10,6 +10,7 @@ import typer
 
 ERROR = 2
 REFUSED = 1
+LONGEST = 2000  # characters of an error; what is quoted in it may come from a damaged file
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -57,6 +58,7 @@ def _sentence(error: Exception) -> str:
     from augan.exceptions import AuganError
 
     text = " ".join(str(error).split())
+    text = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
     if isinstance(error, AuganError):
         return text
     if isinstance(error, OSError):

@@ -11,6 +11,7 @@ from augan.bundle import Bundle, restore_network
 from augan.data.duplicates import is_fine
 from augan.data.prepared import AnyPreprocessing, restore_preprocessing
 from augan.data.splits import evenly
+from augan.exceptions import BundleError
 from augan.gan.inference import Inference
 
 MAX_ROWS = 10_000  # of a table that are looked at to see whether equal rows are chance
@@ -82,7 +83,7 @@ class Checker:
         self.preprocessing: AnyPreprocessing = restore_preprocessing(bundle.preprocessing)
         self.num_classes = len(bundle.data["class_names"])
         self.reference = reference
-        self._classify = _inference(bundle, "classifier")
+        self._classify = _inference(bundle, "classifier", self.num_classes)
         self._lowest, self.compares = -np.inf, False
         if reference is not None:
             self._discriminate = _inference(bundle, "discriminator")
@@ -145,8 +146,13 @@ def _reject(verdicts: np.ndarray, wrong: np.ndarray, reason: str) -> None:
     verdicts[(verdicts == rules.UNCHECKED) & wrong] = reason
 
 
-def _inference(bundle: Bundle, role: str) -> Inference:
+def _inference(bundle: Bundle, role: str, outputs: int = 1) -> Inference:
     model = restore_network(bundle, role)
+    if model.output_shape != (None, outputs):
+        raise BundleError(
+            f"the {role} of {bundle.path or 'this bundle'} gives {model.output_shape[1:]} numbers, "
+            f"{outputs} were expected; train again"
+        )
     shapes = [tuple(x.shape[1:]) for x in model.inputs]
 
     def run(*inputs: object) -> object:

@@ -6,6 +6,7 @@ from pathlib import Path
 from augan.augment.filters.checks import Checker, Unfiltered
 from augan.augment.filters.reference import Reference, find_reference
 from augan.augment.order import Order
+from augan.bundle import in_use
 from augan.exceptions import DataError
 
 
@@ -51,6 +52,6 @@ class Real:
             f"training {noun}: their verdict is 'unchecked'"
         )
         accuracy = (bundle.metrics.get("classifier") or {}).get("accuracy")
-        return cls(
-            reference, Checker(bundle, reference), accuracy, () if gone is None else (lacking,)
-        )
+        with in_use(bundle, "classifier or discriminator"):
+            checker = Checker(bundle, reference)
+        return cls(reference, checker, accuracy, () if gone is None else (lacking,))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augan.bundle import Bundle
+from augan.bundle import Bundle, in_use
 from augan.data.prepared import AnyPreprocessing
 from augan.data.splits import evenly
 from augan.training.recorded import DataGone, recorded_data
@@ -76,13 +76,12 @@ def find_reference(
     except DataGone as gone:
         return None, str(gone)
     dataset, more, split = found.squares.dataset, found.unlabelled, bundle.tables["split"]
-    reference = Reference(
-        found.squares.pixels,
-        np.asarray(dataset.labels),
-        dataset.names,
-        split["fit"],
-        np.union1d(split["tune"], split["calibrate"]),
-        None if more is None else more.pixels,
-        () if more is None else more.dataset.names,
-    )
-    return reference, None
+    labels = np.asarray(dataset.labels)
+    with in_use(bundle, "split"):
+        fit, held_out = split["fit"], np.union1d(split["tune"], split["calibrate"])
+        labels[fit], labels[held_out]  # an IndexError if there are no such rows
+    pixels = None if more is None else more.pixels
+    names = () if more is None else more.dataset.names
+    return Reference(
+        found.squares.pixels, labels, dataset.names, fit, held_out, pixels, names
+    ), None

@@ -103,7 +103,9 @@ class Journal:
             first, *rows = [json.loads(line) for line in whole.splitlines()]
             former = dict(first["identity"])
             self._rows = {(row["draw"], row["arm"]): row for row in rows}
-        except (ValueError, KeyError, TypeError) as error:
+            for draw, arm in self._rows:
+                self.get(draw, arm), self.about(draw, arm)
+        except (ValueError, LookupError, TypeError, RecursionError, zlib.error) as error:
             raise DataError(
                 f"{self.folder / JOURNAL} is damaged ({error}); name a new folder with --out"
             ) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.bundle import Bundle, restore_network
+from augan.bundle import Bundle, in_use, restore_network
 from augan.data.prepared import restore_preprocessing
 from augan.gan.inference import Inference
 from augan.gan.latent import latent_noise
@@ -28,6 +28,7 @@ class Sampler:
 
     def __init__(self, bundle: Bundle) -> None:
         bundle.require("generator")
+        self.bundle = bundle
         self.preprocessing = restore_preprocessing(bundle.preprocessing)
         self.class_names: list[str] = bundle.data.get("class_names", [])
         self._counts = np.asarray(bundle.data.get("class_counts", []), np.float64)
@@ -50,11 +51,12 @@ class Sampler:
         classes : ndarray of int [N]
             Not looked at by a generator without classes.
         """
-        codes = [noise]
-        if self.conditional:
-            codes.append(np.eye(len(self.class_names), dtype=np.float32)[classes])
-        (samples,) = self._generate(*codes)
-        return self.preprocessing.unscale(samples)
+        with in_use(self.bundle, "generator"):
+            codes = [noise]
+            if self.conditional:
+                codes.append(np.eye(len(self.class_names), dtype=np.float32)[classes])
+            (samples,) = self._generate(*codes)
+            return self.preprocessing.unscale(samples)
 
     def noise_of_class(self, index: int, block: int, seed: int) -> np.ndarray:
         """Return the noise `[BLOCK, Z]` of block number `block` of class `index`.
@@ -72,10 +74,14 @@ class Sampler:
             rng = child_rng(seed, "any", "block", start // BLOCK)
             classes = np.zeros(BLOCK, np.int64)
             if self.conditional:
-                shares = self._counts / self._counts.sum()
-                classes = rng.choice(len(shares), size=BLOCK, p=shares)
+                with in_use(self.bundle, "list of classes"):
+                    shares = self._counts / max(self._counts.sum(), 1)
+                    classes = rng.choice(len(shares), size=BLOCK, p=shares)
             noise, classes = self._noise(rng)[: n - start], classes[: n - start]
-            yield self.preprocessing.to_native(self.decode(noise, classes)), classes
+            samples = self.decode(noise, classes)
+            with in_use(self.bundle, "preprocessing"):
+                native = self.preprocessing.to_native(samples)
+            yield native, classes
 
     def _noise(self, rng: np.random.Generator) -> np.ndarray:
         return latent_noise(rng, BLOCK, self.latent_dim, self.noise_kind)

@@ -15,7 +15,7 @@ from augan.augment.methods.codes import CodeLaw, Codes
 from augan.augment.methods.interpolation import Interpolation
 from augan.augment.methods.sampling import BLOCK, Sampler
 from augan.augment.methods.transfer import Transfer
-from augan.bundle import Bundle
+from augan.bundle import Bundle, in_use
 from augan.exceptions import BundleError, ConfigError
 
 CHUNK = 256  # candidates that are made and judged together; a divisor of BLOCK
@@ -66,7 +66,8 @@ class Decode:
 
     def chunk(self, index: int, number: int, seed: int) -> Candidates:
         """Return candidates; see `Method`."""
-        drawn = self.law.draw(index, CHUNK, seed, number)
+        with in_use(self.sampler.bundle, "codes"):
+            drawn = self.law.draw(index, CHUNK, seed, number)
         samples = self.sampler.decode(drawn.noise, np.full(CHUNK, index))
         return Candidates(samples, drawn.sources)
 
@@ -78,7 +79,8 @@ def _sample(sampler: Sampler, bundle: Bundle, reference: Reference | None) -> Me
 def _by(law: Callable[[Codes], CodeLaw]) -> Callable[..., Method]:
     def method(sampler: Sampler, bundle: Bundle, reference: Reference | None) -> Method:
         names = None if reference is None else reference.names
-        return Decode(sampler, law(_codes(bundle, names)))
+        with in_use(bundle, "codes"):
+            return Decode(sampler, law(_codes(bundle, names)))
 
     return method
 

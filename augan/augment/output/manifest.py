@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from augan.bundle import Bundle
+from augan.data.cells import safe_cell
 
 MANIFEST = "manifest.csv"
 COLUMNS = (
@@ -99,4 +100,4 @@ def write_manifest(folder: Path, lines: Sequence[Line], about: About) -> None:
             row = {**common, **asdict(line), "sha256": digests[line.file]}
             row["class"] = row.pop("class_name")
             row["sources"] = json.dumps(line.sources, ensure_ascii=False) if line.sources else ""
-            writer.writerow(row)
+            writer.writerow({k: safe_cell(v) if isinstance(v, str) else v for k, v in row.items()})

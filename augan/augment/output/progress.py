@@ -6,6 +6,7 @@ candidates whose files are all written. What the networks found is not computed 
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,12 @@ class Progress:
             for path in folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             header, entries = job, []
-        found = [_done(entry) for entry in entries]
-        self._done = {(done.index, done.number): done for done in found}
+        self._done = {(done.index, done.number): done for done in _whole(entries)}
         # Written anew, because the last line of a call that was killed may be torn.
-        text = [json.dumps(line) + "\n" for line in (header, *entries)]
-        self.path.write_text("".join(text), encoding="utf-8")
+        text = [json.dumps(line) + "\n" for line in (header, *map(asdict, self._done.values()))]
+        partial = self.path.with_suffix(".part")
+        partial.write_text("".join(text), encoding="utf-8")
+        partial.replace(self.path)
 
     def find(self, index: int, number: int) -> Done | None:
         """Return chunk `number` of class `index` if it is done."""
@@ -72,11 +74,17 @@ def _whole_lines(path: Path) -> list[Any]:
     for line in text.splitlines():
         try:
             found.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             break
     return found
 
 
-def _done(entry: dict[str, Any]) -> Done:
-    lines = [Line(**{**line, "sources": tuple(line["sources"])}) for line in entry["lines"]]
-    return Done(entry["index"], entry["number"], entry["verdicts"], lines)
+def _whole(entries: list[Any]) -> Iterator[Done]:
+    """Yield chunks up to the first that is not as it was written: from there on, all is made."""
+    for entry in entries:
+        try:
+            lines = [Line(**{**line, "sources": tuple(line["sources"])}) for line in entry["lines"]]
+            done = Done(int(entry["index"]), int(entry["number"]), list(entry["verdicts"]), lines)
+        except (KeyError, TypeError, ValueError):
+            return
+        yield done

@@ -9,6 +9,7 @@ import numpy as np
 
 from augan.augment.classic import keyed_policy
 from augan.augment.output.first_images import FirstImages
+from augan.data.cells import safe_frame
 from augan.data.columns import Columns
 from augan.data.images import write_png
 from augan.data.prepared import AnyPreprocessing
@@ -163,7 +164,7 @@ class CsvWriter:
     ) -> list[str]:
         """Append rows to the file."""
         names = [self.class_names[c] for c in classes] if self.class_names else None
-        frame = self.preprocessing.to_frame(rows, names)
+        frame = safe_frame(self.preprocessing.to_frame(rows, names))
         frame.to_csv(self.path, mode="a", header=self._is_new, index=False, lineterminator="\n")
         self._is_new = False
         return [self.path.name] * len(rows)

@@ -5,6 +5,7 @@ the best F1, is marked `oracle`.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle
+from augan.data.cells import safe_cell
 from augan.data.output import check_replaceable, output_folder
 from augan.detect.detector import Detector, methods_in
 from augan.detect.ignore import Ignored
@@ -195,9 +197,10 @@ def _write(out: Path, judgement: Judgement, judge: Judge) -> None:
     scored, groups = judge.scored, judge.labels.groups
     everybody = dict(scored.scores)
     scores = everybody.pop("")
-    table: dict[str, Any] = {"path": scored.names, "label": judge.kind_of}
+    texts: dict[str, Sequence[str]] = {"path": scored.names, "label": judge.kind_of.tolist()}
     if groups is not None:
-        table["group"] = [groups.get(name, "") for name in scored.names]
+        texts["group"] = [groups.get(name, "") for name in scored.names]
+    table: dict[str, Any] = {name: [safe_cell(t) for t in column] for name, column in texts.items()}
     table |= {"score": scores, "p_value": judge.calibration.p_values(scores)}
     table |= {"anomaly": judge.flags.astype(int), **everybody}
     with output_folder(out, replaces=EVALUATION) as partial:

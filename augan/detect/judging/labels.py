@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from augan.data.cells import plain_cell
 from augan.exceptions import DataError
 
 FOLDERS = "folders"
@@ -95,15 +96,15 @@ def _read_table(
                 )
             for row in rows:
                 line = f"{path}, line {rows.line_num}"
-                name = os.path.normpath(_text(row, "path")).replace(os.sep, "/")
+                name = _name(_text(row, "path"), names)
                 if not _text(row, "path"):
                     raise DataError(f"{line}: the path is empty; give every row a path")
                 if name not in names:
                     absent.append(_text(row, "path"))
                 elif _text(row, "label"):
-                    _add(kinds, name, _text(row, "label"), line, "labelled")
+                    _add(kinds, name, plain_cell(_text(row, "label")), line, "labelled")
                     if _text(row, "group"):
-                        _add(groups, name, _text(row, "group"), line, "in group")
+                        _add(groups, name, plain_cell(_text(row, "group")), line, "in group")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
@@ -116,6 +117,12 @@ def _read_table(
 
 def _text(row: Mapping[str, str | None], column: str) -> str:
     return (row.get(column) or "").strip()
+
+
+def _name(path: str, names: set[str]) -> str:
+    """Return the sample that a cell means, whether or not an apostrophe guards it."""
+    name = os.path.normpath(path).replace(os.sep, "/")
+    return name if name in names else plain_cell(name)
 
 
 def _add(known: dict[str, str], name: str, value: str, line: str, verb: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augan.bundle import Bundle
+from augan.bundle import Bundle, in_use
 from augan.data.cache import cached_squares
 from augan.data.patches import Patches
 from augan.data.pictures import Pictures
@@ -90,7 +90,9 @@ def fit_opponents(
             raise
         return Opponents(skipped=str(error))
     split = bundle.tables["split"]
-    rows = evenly(np.union1d(split["fit"], split["tune"]), MAX_TRAINING)
+    with in_use(bundle, "split"):
+        rows = evenly(np.union1d(split["fit"], split["tune"]), MAX_TRAINING)
+        np.arange(len(squares.pixels))[rows]  # an IndexError if there are no such rows
     if isinstance(preprocessing, Patches):
         # Baselines compare images with images, which must then be of one size.
         preprocessing = Preprocessing.fit(squares.dataset, preprocessing.window)

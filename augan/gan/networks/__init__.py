@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from augan.exceptions import ConfigError
-from augan.gan.networks import classifier, dcgan, heads, mlp, places
+from augan.gan.networks import blocks, classifier, dcgan, heads, mlp, places
 
 NETWORKS: dict[tuple[str, str], Callable[..., keras.Model]] = {
     ("mlp", "generator"): mlp.generator,
@@ -34,8 +34,14 @@ def network_spec(architecture: str, role: str, **arguments: Any) -> dict[str, An
     return {"architecture": architecture, "role": role, "arguments": arguments}
 
 
-def build_network(spec: Mapping[str, Any]) -> keras.Model:
+def build_network(spec: Mapping[str, Any], most: int | None = None) -> keras.Model:
     """Build the untrained network that `spec` describes.
+
+    Parameters
+    ----------
+    most : int or None
+        How many values one of its variables may have, where the spec may be anybody's: nothing
+        larger is made.
 
     Raises
     ------
@@ -49,7 +55,8 @@ def build_network(spec: Mapping[str, Any]) -> keras.Model:
         raise ConfigError(f"there is no network '{key[0]} {key[1]}'; known are: {known}")
     try:
         arguments = dict(spec.get("arguments", {}))
-        return builder(tuple(arguments.pop("image_shape")), **arguments)
+        with blocks.at_most(most):
+            return builder(tuple(arguments.pop("image_shape")), **arguments)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"the {key[0]} {key[1]} cannot be built: {error}") from error
 

@@ -3,7 +3,10 @@
 Every layer has a name of its own, and its first weights depend on that name and the seed only.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -18,14 +21,41 @@ Trunk = Callable[..., Any]  # samples, width, norm, dropout, seed -> features [N
 SPECTRAL = {layers.Conv2D: SpectralConv2D, layers.Dense: SpectralDense}
 
 
-def normal(seed: int, name: str, stddev: float = 0.02) -> keras.initializers.Initializer:
+Initial = Callable[..., Any]  # a shape -> values
+_MOST: ContextVar[int | None] = ContextVar("most values of a variable", default=None)
+
+
+@contextmanager
+def at_most(values: int | None) -> Iterator[None]:
+    """Refuse to begin any weights with more values inside of this block: ValueError."""
+    token = _MOST.set(values)
+    try:
+        yield
+    finally:
+        _MOST.reset(token)
+
+
+def bounded(initial: Initial) -> Initial:
+    """Return how weights begin, heeding `at_most`."""
+
+    def values(shape: tuple[int, ...], dtype: Any = None) -> Any:
+        most = _MOST.get()
+        if most is not None and math.prod(shape) > most:
+            raise ValueError(f"weights of shape {list(shape)} are more than the {most} expected")
+        return initial(shape, dtype=dtype)
+
+    return values
+
+
+def normal(seed: int, name: str, stddev: float = 0.02) -> Initial:
     """Return N(0, stddev) weights, DCGAN's 0.02 unless told."""
-    return keras.initializers.RandomNormal(0.0, stddev, seed=child_seed(seed, "weights", name))
+    child = child_seed(seed, "weights", name)
+    return bounded(keras.initializers.RandomNormal(0.0, stddev, seed=child))
 
 
-def he(seed: int, name: str) -> keras.initializers.Initializer:
+def he(seed: int, name: str) -> Initial:
     """Return weights that keep the variance through ReLU (He et al. 2015), for dense networks."""
-    return keras.initializers.HeNormal(child_seed(seed, "weights", name))
+    return bounded(keras.initializers.HeNormal(child_seed(seed, "weights", name)))
 
 
 def layer(kind: type, norm: str, seed: int) -> Callable[..., keras.layers.Layer]:
@@ -85,7 +115,7 @@ def normalised(x: Any, classes: Any, name: str) -> Any:
 
 def _per_class(classes: Any, x: Any, name: str, value: float) -> Any:
     units, spread = x.shape[-1], len(x.shape) - 2
-    constant = keras.initializers.Constant(value)
+    constant = bounded(keras.initializers.Constant(value))
     vector = layers.Dense(units, use_bias=False, name=name, kernel_initializer=constant)(classes)
     return layers.Reshape((1,) * spread + (units,), name=f"{name}_map")(vector)
 

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from augan.gan.networks.blocks import bounded, he
 from augan.seeding import child_seed
 
 
@@ -22,20 +23,15 @@ def classifier(
             padding="same",
             activation="relu",
             name=f"conv_{i}",
-            kernel_initializer=keras.initializers.HeNormal(
-                child_seed(seed, "weights", f"conv_{i}")
-            ),
+            kernel_initializer=he(seed, f"conv_{i}"),
         )(x)
         x = layers.MaxPooling2D(name=f"pool_{i}")(x)
     hidden = layers.Dense(
         4 * width,
         activation="relu",
         name="hidden",
-        kernel_initializer=keras.initializers.HeNormal(child_seed(seed, "weights", "hidden")),
+        kernel_initializer=he(seed, "hidden"),
     )(layers.Flatten(name="flatten")(x))
-    logits = layers.Dense(
-        num_classes,
-        name="logits",
-        kernel_initializer=keras.initializers.GlorotUniform(child_seed(seed, "weights", "logits")),
-    )(hidden)
+    glorot = keras.initializers.GlorotUniform(child_seed(seed, "weights", "logits"))
+    logits = layers.Dense(num_classes, name="logits", kernel_initializer=bounded(glorot))(hidden)
     return keras.Model(images, logits, name="classifier")

@@ -1,0 +1,64 @@
+"""Texts in tables that people open in a spreadsheet, where some of them would start a formula.
+
+A spreadsheet takes a cell that begins with `=`, `+`, `-`, `@`, a tab or a line break for a formula,
+and formulas can fetch addresses and start programs. Names of files, classes and categories come
+from strangers. So augan writes such a text behind an apostrophe, which spreadsheets take for "this
+is text", and takes the apostrophe away again where it reads a table. Numbers stay as they are.
+"""
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def safe_cell(text: str) -> str:
+    """Return a text as it may stand in a CSV file.
+
+    Examples
+    --------
+    >>> safe_cell("=1+1"), safe_cell("-0.5"), safe_cell("-"), safe_cell("a=b")
+    ("'=1+1", '-0.5', '-', 'a=b')
+    """
+    is_harmless = len(text) < 2 or _NUMBER.fullmatch(text) or not _FORMULA.match(text)
+    return text if is_harmless else f"'{text}"
+
+
+def plain_cell(text: str) -> str:
+    """Return the text that `safe_cell` was given.
+
+    Examples
+    --------
+    >>> plain_cell("'=1+1"), plain_cell("'tis")
+    ('=1+1', "'tis")
+    """
+    return text[1:] if text.startswith("'") and safe_cell(text[1:]) == text else text
+
+
+def safe_frame(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Return a table whose texts, names of columns too, may stand in a CSV file."""
+    return _with_texts(frame, safe_cell)
+
+
+def plain_frame(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the table that `safe_frame` was given."""
+    return _with_texts(frame, plain_cell)
+
+
+def _with_texts(frame: "pd.DataFrame", change: Callable[[str], str]) -> "pd.DataFrame":
+    def changed(value: Any) -> Any:
+        return change(value) if isinstance(value, str) else value
+
+    found = frame.rename(columns=changed)
+    for name, column in found.items():
+        if column.dtype.kind not in "biufM":
+            texts = {value: changed(value) for value in column.unique() if isinstance(value, str)}
+            other = {text: new for text, new in texts.items() if text != new}
+            if other:
+                found[name] = column.astype(object).replace(other)
+    return found

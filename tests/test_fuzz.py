@@ -1,0 +1,220 @@
+"""Files damaged at random end in augan's own words; what `benchmarks.fuzz` found stays found."""
+
+import json
+import struct
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augan import load_dataset
+from augan.augment.judging.journal import Journal
+from augan.augment.output.progress import Progress
+from augan.bundle import Bundle, Network, load_bundle, restore_network, save_bundle
+from augan.bundle.known import KNOWN, check_documents
+from augan.config import Config
+from augan.data import images, npz
+from augan.data.images import read_image
+from augan.data.preprocessing import Preprocessing
+from augan.data.tables import read_table
+from augan.exceptions import AuganError, BundleError, ConfigError, DataError
+from augan.training.runs import RunFolder
+from benchmarks import fuzz
+
+CASES = {"tables": 15, "bundles": 40, "runs": 40}  # of the others 50
+
+
+@pytest.mark.parametrize("kind", [name for name in fuzz.ROOMS if name not in ("use", "commands")])
+def test_damage_is_refused_in_words(kind: str, tmp_path: Path) -> None:
+    outcomes = [
+        fuzz.run_case(kind, fuzz.kind_of(kind), 7, case, tmp_path / "case")
+        for case in range(CASES.get(kind, 50))
+    ]
+    assert [one for one in outcomes if one.is_wrong] == []
+    assert len({one.what for one in outcomes}) > 1  # damage is met, not only the first check
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "cases"), [("use", 12), ("commands", 60)])
+def test_damage_in_use_is_refused_in_words(kind: str, cases: int, tmp_path: Path) -> None:
+    found = fuzz.kind_of(kind)
+    outcomes = [fuzz.run_case(kind, found, 7, case, tmp_path / "case") for case in range(cases)]
+    assert [one for one in outcomes if one.is_wrong] == []
+
+
+def test_the_judge_is_strict(tmp_path: Path) -> None:
+    def meet(raw: bytes, place: Path) -> None:
+        {b"d": lambda: _raise(DataError("no")), b"k": lambda: {}["x"], b"o": lambda: None}[raw]()
+
+    def outcome(raw: bytes) -> fuzz.Outcome:
+        return fuzz.run_case("x", fuzz.Kind(lambda rng: raw, meet), 0, 0, tmp_path / "case")
+
+    assert [outcome(raw).is_wrong for raw in (b"d", b"k", b"o")] == [False, True, False]
+    assert outcome(b"k").what.startswith("KeyError at test_fuzz.py")
+    kind = fuzz.kind_of("images")
+    assert fuzz.make("images", kind, 1, 2) == fuzz.make("images", kind, 1, 2)
+    assert fuzz.make("images", kind, 1, 2) != fuzz.make("images", kind, 1, 3)
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 1500,
+        "seed: 2001-13-41",
+        "seed: 2001-01-01 25:61:61",
+        "seed: " + "9" * 5000,
+        "gan: &a [*a]",
+        "? [1]\n: 2",
+        "!!timestamp x",
+        "\n".join(
+            ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+            + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30)]
+        ),
+        "\n".join(
+            ["a0: &a0 {b: 1}"]
+            + [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 30)]
+        ),
+    ],
+)
+def test_yaml_without_end_or_sense(text: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    begun = time.process_time()
+    with pytest.raises(ConfigError) as error:
+        Config.from_yaml(tmp_path / "c.yaml")
+    assert len(str(error.value)) < 3000
+    with pytest.raises(ConfigError):
+        Config().override([f"seed={text}"])
+    assert time.process_time() - begun < 5
+
+
+def test_aliases_within_reason_are_read(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("generator: &w {width: 8}\ndiscriminator: *w\n")
+    assert Config.from_yaml(tmp_path / "c.yaml").discriminator.width == 8
+
+
+def test_no_value_of_a_table_is_dropped_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2,3\n4,5,6\n")
+    with pytest.raises(DataError, match="as many values in every other row"):
+        read_table(tmp_path / "x.csv")
+
+
+def test_an_npz_file_that_claims_more_than_it_holds(tmp_path: Path) -> None:
+    path, x = tmp_path / "x.npz", np.zeros((5, 8, 8), np.uint8)
+    np.savez(path, x=x, y=np.zeros(5, int), class_names=np.array("all"))
+    assert load_dataset(path).class_names == ("all",)
+    with zipfile.ZipFile(path) as file:
+        raw = file.read("x.npy")
+    for shape in (b"(5, 8, 9)", b"(9**9, 8)", b"(5, 8, -8", b"(5, 8, 8]"):
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("x.npy", raw.replace(b"(5, 8, 8)", shape))
+        with pytest.raises(DataError, match="cannot read"):
+            load_dataset(path)
+
+
+def test_a_bomb_in_an_npz_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez_compressed(tmp_path / "x.npz", x=np.zeros((5, 200, 200), np.uint8))
+    assert len(load_dataset(tmp_path / "x.npz")) == 5
+    monkeypatch.setattr(npz, "LARGE", 100_000)
+    with pytest.raises(DataError, match="more than 200 times as many"):
+        load_dataset(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("header", [(0, 0, 8, 3, 2**31, 2, 1), (0, 0, 8, 255, 1, 1, 1)])
+def test_an_idx_file_that_claims_more_than_it_holds(header: tuple, tmp_path: Path) -> None:
+    raw = struct.pack(">4B3I", *header) + bytes(1200)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(raw)
+    with pytest.raises(DataError, match=r"holds only|not an IDX file"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_laid_on_white_in_strips(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (13, 9, 4), np.uint8)
+    picture = Image.fromarray(pixels)
+    picture = picture.convert("RGB").quantize(9) if mode == "P" else picture.convert(mode)
+    picture.save(tmp_path / "x.png", **({"transparency": 2} if mode == "P" else {}))
+    whole = read_image(tmp_path / "x.png")
+    monkeypatch.setattr(images, "STRIP", 20)
+    np.testing.assert_array_equal(read_image(tmp_path / "x.png"), whole)
+    with Image.open(tmp_path / "x.png") as again:
+        top = again.convert("RGBA")
+    expected = np.asarray(Image.alpha_composite(Image.new("RGBA", top.size, "white"), top))
+    np.testing.assert_array_equal(whole, expected[..., : whole.shape[2]])
+
+
+@pytest.mark.parametrize("line", ["[1]", "7", '{"part": "gan"}', '{"part": [], "step": 1}', "\xff"])
+def test_a_log_with_other_lines_ends_there(line: str, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run", "x", {"seed": 0})
+    kept = '{"part": "gan", "step": 1}\n'
+    (tmp_path / "run" / "metrics.jsonl").write_bytes((kept + line + "\n" + kept).encode("latin-1"))
+    run.cut_log({"gan": 5})
+    run.close()
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == kept
+
+
+def test_notes_of_a_half_made_folder_count_as_far_as_they_are_whole(tmp_path: Path) -> None:
+    line = {"file": "a/1.png", "class_name": "a", "index": 1, "verdict": "kept", "sources": ["x"]}
+    good = {"index": 0, "number": 0, "verdicts": ["kept"], "lines": [line]}
+    for bad in ([], {"index": 0}, {**good, "number": 1, "lines": [{"x": 1}]}):
+        lines = [{"seed": 0}, good, bad, {**good, "number": 2}]
+        text = "".join(json.dumps(one) + "\n" for one in lines)
+        (tmp_path / "progress.jsonl").write_text(text)
+        progress = Progress(tmp_path, {"seed": 0})
+        found = progress.find(0, 0)
+        assert found is not None
+        assert found.lines[0].sources == ("x",)
+        assert progress.find(0, 2) is None
+        assert len((tmp_path / "progress.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_journal_whose_predictions_are_damaged(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", {"seed": 0})
+    journal.add(0, "real", np.arange(3), {})
+    journal.close()
+    path = tmp_path / "j" / "predictions.jsonl"
+    path.write_text(path.read_text().replace('"predicted": "', '"predicted": "AAAA'))
+    with pytest.raises(DataError, match="is damaged"):
+        Journal(tmp_path / "j", {"seed": 0})
+
+
+def test_known_keys_of_a_bundle_are_checked(tmp_path: Path) -> None:
+    assert all(not fits(object()) for fits, _ in KNOWN.values())
+    for data in ({"class_names": "ab"}, {"class_names": ["a", "a"]}, {"class_counts": [-1]}):
+        with pytest.raises(BundleError):
+            check_documents({"data": data, "config": {}, "detector": None}, "x")
+    for names, counts in ((["a"], [1, 2]), (["a", 3], [1, 2])):
+        path = save_bundle(
+            Bundle(config={}, data={"class_names": names, "class_counts": counts}),
+            tmp_path / "bundle.augan",
+        )
+        with pytest.raises(BundleError, match=r"class_names is|names 1 classes and counts 2"):
+            load_bundle(path)
+
+
+@pytest.mark.parametrize("change", [{"width": 10**6}, {"num_classes": 10**8}])
+@pytest.mark.parametrize("architecture", ["mlp", "dcgan", "cnn"])
+def test_a_spec_makes_no_more_than_was_saved(architecture: str, change: dict) -> None:
+    common = {"image_shape": [8, 8, 1], "num_classes": 2, "width": 1, "seed": 0}
+    more = {"generator": {"latent_dim": 3}, "discriminator": {"norm": "spectral"}, "classifier": {}}
+    for role in ("classifier",) if architecture == "cnn" else ("generator", "discriminator"):
+        spec = {"architecture": architecture, "role": role}
+        spec["arguments"] = {**common, **more[role], **change}
+        bundle = Bundle(config={}, data={}, networks={"x": Network(spec, {"k": np.zeros(9)})})
+        with pytest.raises(BundleError, match="are more than the 1000 expected"):
+            restore_network(bundle, "x")
+
+
+def test_a_preprocessing_has_bounds() -> None:
+    good = Preprocessing(8, 1, "uint8", 0.0, 255.0).to_dict()
+    for change in ({"size": 2**20}, {"native_shape": [10**6, 10**6]}):
+        with pytest.raises(AuganError, match="must be"):
+            Preprocessing.from_dict({**good, **change})
