@@ -1,12 +1,14 @@
 """The GAN: two networks, their optimisers, and one training step. Nothing else of a run is here."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from augan.config import Config, decided
+from augan.gan.adam import Adam
 from augan.gan.diffaug import augment
 from augan.gan.losses import LOSSES
 from augan.gan.negatives import spoil, spoilt_places
@@ -22,8 +24,8 @@ Tensor = Any
 # The second word of a stateless seed is the step; the first tells the update within it and the
 # purpose. What is seen is augmented, which takes up to 64 slots.
 _SLOTS, _SEEN = 2048, 64
-_NOISE, _LABELS, _PENALTY, _SEE_REAL, _SEE_FAKE, _LOOK_AHEAD = 0, 1, 2, 64, 128, 256
-_SPOIL, _SEE_SPOILT, _SEE_TRANSFORMED = 1024, 1664, 1728
+_NOISE, _LABELS, _PENALTY, _LOOK_AHEAD, _SPOIL = 0, 1, 2, 256, 1024
+_SEE = {"real": 64, "fake": 128, "spoilt": 1664, "moved": 0}  # what is moved is shown as it is
 
 
 class GAN(keras.Model):
@@ -59,10 +61,12 @@ class GAN(keras.Model):
         super().__init__(name="gan")
         self.generator, self.discriminator, self.average = generator, discriminator, average
         self.heads, self.places = heads, places
-        self.features = None if heads is None else feature_blocks(discriminator)
-        self._sees = None if places is None else _with_blocks(discriminator)
+        self._sees = None
+        if heads is not None or places is not None:
+            self._sees = _with_blocks(discriminator, 1 if places is None else 0)
         self.negatives = config.gan.negatives or ()
         self.settings, self.players = config.gan, (config.generator, config.discriminator)
+        self._mixes = config.discriminator.norm == "batch"
         self.adversarial_loss = LOSSES[decided(config.gan.loss)]
         self.penalty = PENALTIES.get(config.gan.penalty or "none")
         self.diffaug = decided(config.gan.diffaug)
@@ -99,7 +103,7 @@ class GAN(keras.Model):
         ]
 
     def _adam(self, rate: float | None, variables: list[Any]) -> keras.optimizers.Optimizer:
-        optimizer = keras.optimizers.Adam(decided(rate), *decided(self.settings.betas))
+        optimizer = Adam(decided(rate), *decided(self.settings.betas))
         optimizer.build(variables)
         return optimizer
 
@@ -131,24 +135,32 @@ class GAN(keras.Model):
         return dict(zip(self.measures, losses))
 
     def _play(self, real: Tensor, classes: Tensor | None) -> Tensor:
-        """Both players' turns, and the losses of the last."""
+        """Both players' turns, and the losses of the last.
+
+        What the discriminator judged last is what the generator learns by first: it is drawn once.
+        """
         updates = self.players[1].steps
         parts = tf.split(real, updates)
         labels = tf.split(classes, updates) if self.conditional else [None] * updates
         for update in range(updates):
-            d_loss, accuracy = self._update_discriminator(parts[update], labels[update], update)
+            drawn = self._draw(parts[update], labels[update], update)
+            d_loss, accuracy = self._update_discriminator(
+                parts[update], labels[update], drawn.images, update
+            )
         for update in range(self.players[0].steps):
-            g_loss = self._update_generator(parts[-1], labels[-1], updates + update)
+            if update:
+                drawn = self._draw(parts[-1], labels[-1], updates + update)
+            g_loss = self._update_generator(parts[-1], labels[-1], drawn, updates + update)
         self._update_average()
         return self._losses.assign(tf.stack([d_loss, g_loss, accuracy]))
 
     def _judge_alone(self, real: Tensor, classes: Tensor | None) -> Tensor:
         """The discriminator's turn without generated images: what else it is to learn."""
+        lessons = self._lessons(real, 0)
         with tf.GradientTape() as tape:
-            logits, blocks = self._look(real, classes, self._seed(0, _SEE_REAL))
-            total = tf.reduce_mean(self.adversarial_loss.real(logits))
-            total += self._negative_loss(real, classes, blocks, 0)
-            total += self._transformation_loss(real, 0)
+            seen = self._look_at(classes, 0, real=real, **lessons)
+            total = tf.reduce_mean(self.adversarial_loss.real(seen["real"].logits))
+            total += self._lesson_loss(real, seen, lessons)
         variables = self._judging
         self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
         return tf.identity(self._losses)
@@ -157,46 +169,74 @@ class GAN(keras.Model):
         step = tf.cast(self.steps_done, tf.int32)
         return tf.stack([self.noise_seed + update * _SLOTS + slot, step])
 
-    def _generate(self, classes: Tensor | None, count: Tensor, seed: Tensor) -> Tensor:
-        shape = (count, self.latent_dim)
+    def _draw(self, real: Tensor, classes: Tensor | None, update: int) -> "_Drawn":
+        """Generate as many images as there are real ones."""
+        shape, seed = (tf.shape(real)[0], self.latent_dim), self._seed(update, _NOISE)
         if self.settings.noise == "uniform":
             noise = tf.random.stateless_uniform(shape, seed, -1.0, 1.0)
         else:
             noise = tf.random.stateless_normal(shape, seed)
-        return self.generator([noise, classes] if self.conditional else noise, training=True)
+        with tf.GradientTape() as tape:
+            images = self.generator([noise, classes] if self.conditional else noise, training=True)
+        return _Drawn(images, tape)
 
     def _judge(self, images: Tensor, classes: Tensor | None, seed: Tensor) -> Tensor:
-        return self._look(images, classes, seed)[0]
-
-    def _look(
-        self, images: Tensor, classes: Tensor | None, seed: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
-        """The logits of images, and the blocks if the head of places needs them."""
+        """The logits of images."""
         seen = augment(images, self.diffaug, seed)
-        inputs = [seen, classes] if self.conditional else seen
+        return self.discriminator([seen, classes] if self.conditional else seen, training=True)
+
+    def _look_at(self, classes: Tensor | None, update: int, **images: Tensor) -> dict[str, "_Seen"]:
+        """What the discriminator sees in several batches of the same classes.
+
+        They go through it together, which is faster, unless its norm would mix them.
+        """
+        seen = {
+            name: augment(some, self.diffaug if _SEE[name] else (), self._seed(update, _SEE[name]))
+            for name, some in images.items()
+        }
+        if self._mixes:
+            return {name: self._look(some, classes) for name, some in seen.items()}
+        count = len(seen)
+        labels = tf.tile(classes, (count, 1)) if self.conditional else None
+        together = self._look(tf.concat(list(seen.values()), axis=0), labels)
+        logits = tf.split(together.logits, count)
+        blocks = zip(*(tf.split(block, count) for block in together.blocks))
+        parts = zip(logits, blocks) if together.blocks else ((part, ()) for part in logits)
+        return {name: _Seen(*part) for name, part in zip(seen, parts)}
+
+    def _look(self, images: Tensor, classes: Tensor | None) -> "_Seen":
+        inputs = [images, classes] if self.conditional else images
         if self._sees is None:
-            return self.discriminator(inputs, training=True), []
+            return _Seen(self.discriminator(inputs, training=True), ())
         logits, *blocks = self._sees(inputs, training=True)
-        return logits, blocks
+        return _Seen(logits, tuple(blocks))
+
+    def _lessons(self, real: Tensor, update: int) -> dict[str, Tensor]:
+        """What real images are made into for the discriminator to tell from them."""
+        lessons = {}
+        if self.negatives:
+            lessons["spoilt"] = spoil(real, self.negatives, self._seed(update, _SPOIL))
+        if self.heads is not None:
+            lessons["moved"] = transformed_batch(real, self.steps_done)[0]
+        return lessons
 
     def _update_discriminator(
-        self, real: Tensor, classes: Tensor | None, update: int
+        self, real: Tensor, classes: Tensor | None, fake: Tensor, update: int
     ) -> tuple[Tensor, Tensor]:
-        fake = self._generate(classes, tf.shape(real)[0], self._seed(update, _NOISE))
+        lessons = self._lessons(real, update)
         with tf.GradientTape() as tape:
-            real_logits, blocks = self._look(real, classes, self._seed(update, _SEE_REAL))
-            fake_logits = self._judge(fake, classes, self._seed(update, _SEE_FAKE))
-            loss = self._discriminator_loss(real_logits, fake_logits, update)
+            seen = self._look_at(classes, update, real=real, fake=fake, **lessons)
+            logits = seen["real"].logits, seen["fake"].logits
+            loss = self._discriminator_loss(*logits, update)
             total = loss + self._penalty(real, fake, classes, update)
-            total += self._negative_loss(real, classes, blocks, update)
-            total += self._transformation_loss(real, update)
+            total += self._lesson_loss(real, seen, lessons)
         variables = self._judging
         self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
         clip = self.players[1].clip
         if clip is not None:
             for variable in variables:
                 variable.assign(tf.clip_by_value(variable, -clip, clip))
-        right = tf.concat([real_logits > 0, fake_logits < 0], axis=0)
+        right = tf.concat([logits[0] > 0, logits[1] < 0], axis=0)
         return loss, tf.reduce_mean(tf.cast(right, tf.float32))
 
     def _discriminator_loss(self, real: Tensor, fake: Tensor, update: int) -> Tensor:
@@ -212,19 +252,26 @@ class GAN(keras.Model):
             real, fake, real_share=real_share, fake_share=fake_share
         )
 
-    def _negative_loss(
-        self, real: Tensor, classes: Tensor | None, blocks: list[Tensor], update: int
+    def _lesson_loss(
+        self, real: Tensor, seen: dict[str, "_Seen"], lessons: dict[str, Tensor]
     ) -> Tensor:
-        """Spoilt real images are to be called fake, like the generated ones."""
-        if not self.negatives:
-            return 0.0
-        spoilt = spoil(real, self.negatives, self._seed(update, _SPOIL))
-        logits, broken = self._look(spoilt, classes, self._seed(update, _SEE_SPOILT))
-        loss = tf.reduce_mean(self.adversarial_loss.fake(logits))
-        return loss + self._place_loss(real, spoilt, blocks, broken)
+        """Spoilt real images are to be called fake, like the generated ones; moved ones named."""
+        loss = 0.0
+        if self.negatives:
+            loss += tf.reduce_mean(self.adversarial_loss.fake(seen["spoilt"].logits))
+            loss += self._place_loss(
+                real, lessons["spoilt"], seen["real"].blocks, seen["spoilt"].blocks
+            )
+        if self.heads is not None:
+            loss += self._transformation_loss(self.heads, real, seen["moved"].blocks[-1])
+        return loss
 
     def _place_loss(
-        self, real: Tensor, spoilt: Tensor, blocks: list[Tensor], broken_blocks: list[Tensor]
+        self,
+        real: Tensor,
+        spoilt: Tensor,
+        blocks: Sequence[Tensor],
+        broken_blocks: Sequence[Tensor],
     ) -> Tensor:
         """How badly the head of places tells where real images were spoilt.
 
@@ -245,13 +292,10 @@ class GAN(keras.Model):
         found = tf.reduce_sum(tf.nn.softplus(broken) * weights)
         return right + found / tf.maximum(tf.reduce_sum(weights), 1.0)
 
-    def _transformation_loss(self, real: Tensor, update: int) -> Tensor:
+    def _transformation_loss(self, heads: keras.Model, real: Tensor, deep: Tensor) -> Tensor:
         """How badly the heads tell by what real images were turned and shifted."""
-        if self.heads is None or self.features is None:
-            return 0.0
-        moved, kinds = transformed_batch(real, self.steps_done)
-        deep = self.features(moved, training=True)[-1]
-        logits = self.heads(tf.reshape(deep, (deep.shape[0], -1)), training=True)
+        kinds = transformed_batch(real, self.steps_done)[1]
+        logits = heads(tf.reshape(deep, (deep.shape[0], -1)), training=True)
         return tf.reduce_mean(surprise(logits, kinds))
 
     def _penalty(self, real: Tensor, fake: Tensor, classes: Tensor | None, update: int) -> Tensor:
@@ -263,7 +307,7 @@ class GAN(keras.Model):
         every = self.settings.penalty_every or penalty.every
 
         def judge(images: Tensor) -> Tensor:
-            return self._judge(images, classes, self._seed(update, _SEE_REAL))
+            return self._judge(images, classes, self._seed(update, _SEE["real"]))
 
         def applied() -> Tensor:
             value = penalty.function(judge, real, fake, self._seed(update, _PENALTY))
@@ -273,13 +317,17 @@ class GAN(keras.Model):
             return applied()
         return tf.cond(self.steps_done % every == 0, applied, lambda: 0.0)
 
-    def _update_generator(self, real: Tensor, classes: Tensor | None, update: int) -> Tensor:
+    def _update_generator(
+        self, real: Tensor, classes: Tensor | None, drawn: "_Drawn", update: int
+    ) -> Tensor:
+        fake = drawn.images
         with tf.GradientTape() as tape:
-            fake = self._generate(classes, tf.shape(real)[0], self._seed(update, _NOISE))
+            tape.watch(fake)
             logits = self._judge_ahead(real, fake, classes, update)
             loss = tf.reduce_mean(self.adversarial_loss.generator(logits))
-        variables = self.generator.trainable_variables
-        self.generator_optimizer.apply(tape.gradient(loss, variables), variables)
+        by_image, variables = tape.gradient(loss, fake), self.generator.trainable_variables
+        gradient = drawn.tape.gradient(fake, variables, output_gradients=by_image)
+        self.generator_optimizer.apply(gradient, variables)
         return loss
 
     def _judge_ahead(
@@ -287,7 +335,7 @@ class GAN(keras.Model):
     ) -> Tensor:
         """Logits of the generated images, by the discriminator `unrolled_steps` from now."""
         if not self.settings.unrolled_steps:
-            return self._judge(fake, classes, self._seed(update, _SEE_FAKE))
+            return self._judge(fake, classes, self._seed(update, _SEE["fake"]))
 
         def logits(weights: list[Tensor], images: Tensor, slot: int) -> Tensor:
             seen = augment(images, self.diffaug, self._seed(update, slot))
@@ -309,18 +357,32 @@ class GAN(keras.Model):
         ahead = look_ahead(
             weights, loss, steps=self.settings.unrolled_steps, rate=self.settings.unrolled_rate
         )
-        return logits(ahead, fake, _SEE_FAKE)
+        return logits(ahead, fake, _SEE["fake"])
 
     def _update_average(self) -> None:
         step = tf.cast(self.steps_done, tf.float32)
-        keep = tf.minimum(self.settings.ema, (1.0 + step) / (10.0 + step))
+        change = 1.0 - tf.minimum(self.settings.ema, (1.0 + step) / (10.0 + step))
         for mean, value in zip(self.average.variables, self.generator.variables):
-            mean.assign(keep * mean + (1.0 - keep) * value)
+            mean.assign_sub(change * (mean - value))
 
 
-def _with_blocks(discriminator: keras.Model) -> keras.Model:
-    """Return images (and classes) -> the logits, and the activations of all blocks."""
-    blocks = feature_blocks(discriminator).outputs
+class _Drawn(NamedTuple):
+    """Generated images, and the tape that knows how."""
+
+    images: Tensor
+    tape: tf.GradientTape
+
+
+class _Seen(NamedTuple):
+    """Logits `[N, 1]`, and the activations of the blocks that a head needs."""
+
+    logits: Tensor
+    blocks: tuple[Tensor, ...]
+
+
+def _with_blocks(discriminator: keras.Model, count: int) -> keras.Model:
+    """Return images (and classes) -> the logits, and `count` last blocks, or with 0 all of them."""
+    blocks = feature_blocks(discriminator).outputs[-count:]
     return keras.Model(discriminator.inputs, [discriminator.output, *blocks])
 
 

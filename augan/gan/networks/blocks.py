@@ -14,11 +14,12 @@ import keras
 from keras import layers
 
 from augan.gan.networks.spectral import SpectralConv2D, SpectralDense
+from augan.gan.networks.strided import BatchNormalization, Conv2D
 from augan.seeding import child_seed
 
 NORMS = ("none", "batch", "layer", "spectral")
 Trunk = Callable[..., Any]  # samples, width, norm, dropout, seed -> features [N, F]
-SPECTRAL = {layers.Conv2D: SpectralConv2D, layers.Dense: SpectralDense}
+SPECTRAL = {Conv2D: SpectralConv2D, layers.Dense: SpectralDense}
 
 
 Initial = Callable[..., Any]  # a shape -> values
@@ -104,7 +105,7 @@ def normalised(x: Any, classes: Any, name: str) -> Any:
     does not change comes from the noise alone, so the noise cannot be ignored.
     """
     plain = classes is None
-    x = layers.BatchNormalization(center=plain, scale=plain, name=f"norm_{name}")(x)
+    x = BatchNormalization(center=plain, scale=plain, name=f"norm_{name}")(x)
     if not plain:
         scale = _per_class(classes, x, f"scale_{name}", 1.0)
         shift = _per_class(classes, x, f"shift_{name}", 0.0)
@@ -123,7 +124,7 @@ def _per_class(classes: Any, x: Any, name: str, value: float) -> Any:
 def activated(x: Any, norm: str, block: int, dropout: float, seed: int) -> Any:
     """End a discriminator's block: normalisation (not in the first), LeakyReLU 0.2, dropout."""
     if block and norm == "batch":
-        x = layers.BatchNormalization(name=f"norm_{block}")(x)
+        x = BatchNormalization(name=f"norm_{block}")(x)
     elif block and norm == "layer":
         axes = tuple(range(1, len(x.shape)))
         x = layers.LayerNormalization(axis=axes, name=f"norm_{block}")(x)

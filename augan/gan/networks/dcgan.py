@@ -19,8 +19,8 @@ import keras
 from keras import layers
 
 from augan.gan.networks import blocks
+from augan.gan.networks.strided import KERNEL, Conv2D, Conv2DTranspose
 
-KERNEL = 4  # with stride 2 it covers each pixel equally often: no checkerboard
 _MOST_DOUBLINGS = 3  # of the width from block to block: 64 pixels take three, 128 no more
 
 
@@ -42,7 +42,7 @@ def _checked_size(image_shape: tuple[int, int, int]) -> int:
 
 
 def _transposed(x: Any, filters: int, name: str, seed: int, **arguments: Any) -> Any:
-    return layers.Conv2DTranspose(
+    return Conv2DTranspose(
         filters,
         KERNEL,
         strides=2,
@@ -113,7 +113,7 @@ def _trunk(
     x, initial = images, {"normal": blocks.normal, "he": blocks.he}[weights]
     for i in range(num_scales(_checked_size(images.shape[1:]))):
         name = f"down_{i}"
-        convolution = blocks.layer(layers.Conv2D, norm, seed)
+        convolution = blocks.layer(Conv2D, norm, seed)
         x = convolution(
             _filters(width, i),
             KERNEL,

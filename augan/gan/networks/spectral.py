@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from augan.gan.networks.strided import convolved
 from augan.seeding import child_seed
 
 Tensor = Any
@@ -55,7 +56,7 @@ class SpectralConv2D(_Spectral, keras.layers.Conv2D):
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         kernel = self._divided_kernel(training)
-        outputs = tf.nn.conv2d(inputs, kernel, self.strides, self.padding.upper())
+        outputs = convolved(inputs, kernel, self.strides[0])
         return self.activation(tf.nn.bias_add(outputs, self.bias))
 
 
