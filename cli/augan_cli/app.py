@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from augan_cli.doctor import doctor
 from augan_cli.errors import usage_error, with_debug
 from augan_cli.evaluating import evaluate
 from augan_cli.options import Json, Method, Model, Out, Recorded
@@ -243,6 +244,9 @@ def inspect(
 
     contents = inspect_bundle(path)
     _show(yaml.safe_dump(contents, sort_keys=False).splitlines(), contents, as_json)
+
+
+app.command()(doctor)
 
 
 def _version(wanted: bool) -> None:
