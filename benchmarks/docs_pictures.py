@@ -109,7 +109,7 @@ def lifted(out: Path) -> None:
     images = np.rint(x * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
     asked: dict[str, Any] = {"labels": 10, "rare": {"3": 4, "8": 4}, "test_size": 0.5}
     lift = evaluate_lift(
-        (images, y), **asked, classifier="logistic", draws=5, gan_steps=600, out=out, on_arm=note
+        (images, y), **asked, classifier="logistic", draws=5, gan_steps=300, out=out, on_arm=note
     )
     print(lift.sentence)
     figure, (axis,) = _figure(1, (7, 0.32 * len(found) + 0.9))

@@ -32,6 +32,5 @@ def command_line() -> str:
 
 
 def library() -> str:
-    """Return a heading and a place for the docstring of every public name."""
-    places = [f"## {name}\n\n::: {augan._HOME[name]}.{name}" for name in augan.__all__]
-    return "\n\n".join([API, *places])
+    """Return a place for signature and docstring of every public name."""
+    return "\n\n".join([API, *(f"::: {augan._HOME[name]}.{name}" for name in augan.__all__)])
