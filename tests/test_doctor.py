@@ -10,9 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from augan.doctor.engine import start_engine
-from augan.doctor.examination import install, judge_packages
+from augan.doctor.examination import examine, install, judge_packages
 from augan.doctor.machine import THREADS, disk, memory, processor, threads
 from augan.doctor.packages import required
+from augan.report.doctor import diagnosis_lines
 from augan_cli.app import app
 
 ROOT = Path(__file__).parent.parent
@@ -128,6 +129,25 @@ def test_what_is_missing_or_too_old_is_named_with_its_command() -> None:
 def test_own_requirements_are_those_of_pyproject() -> None:
     names = {package.name for package in required() if not package.extra}
     assert {"tensorflow", "keras", "numpy", "scikit-learn", "typer"} <= names
+
+
+@pytest.mark.parametrize(
+    ("lacking", "problem"),
+    [
+        ({"packaging.requirements": None}, "packaging is missing: python -m pip install packaging"),
+        ({}, "augan is found, but was never installed: in its folder, python -m pip install -e ."),
+    ],
+)
+def test_where_even_the_requirements_are_unknown(
+    lacking: dict[str, None], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("augan.doctor.packages.OURSELVES", "no-such-distribution")
+    for name, module in lacking.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    found = examine()
+    assert [str(advice) for advice in found.problems] == [problem]
+    assert (found.usable, found.engine) == (False, None)  # nothing is tried without TensorFlow
+    assert diagnosis_lines(found)[-2:] == [f"problem: {problem}", "augan cannot work here"]
 
 
 @pytest.mark.parametrize(

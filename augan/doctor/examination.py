@@ -148,13 +148,11 @@ def judge_packages(packages: list[Package]) -> list[Advice]:
 def _packages() -> tuple[list[Package], list[Advice]]:
     try:
         packages, wanted = required(), python_wanted()
+    except PackageNotFoundError:  # an ImportError, too
+        todo = "in its folder, python -m pip install -e ."
+        return [], [Advice("augan is found, but was never installed", todo)]
     except ImportError:
         return [], [Advice("packaging is missing", install("packaging"))]
-    except PackageNotFoundError:
-        todo = (
-            "install it, so that pip knows what it needs: python -m pip install -e . in its folder"
-        )
-        return [], [Advice("augan is not installed, only found", todo)]
     problems = judge_packages(packages)
     if wanted is not None:
         found = f"Python is {platform.python_version()} and should be {wanted}"
