@@ -45,9 +45,9 @@ def make_folder(folder: Path) -> None:
     for name, count in IMAGES.items():
         (folder / name).mkdir(parents=True)
         for i in range(count):
-            image = rng.integers(80, 120, (20, 24, 1), dtype=np.uint8)
+            image = rng.integers(80, 120, (8, 8, 1), dtype=np.uint8)
             if name.endswith("dent"):
-                image[:, 5 + i % 12] = 250
+                image[:, i % 8] = 250
             write_png(folder / name / f"{i}.png", image)
     for name in ("customers.csv", "new.csv"):
         rows = [
@@ -57,8 +57,8 @@ def make_folder(folder: Path) -> None:
         (folder / name).write_text("\n".join(["age,paid,plan", *rows]) + "\n")
     parts = [f"{path.relative_to(folder)},{path.stem}" for path in folder.glob("photos/*/*.png")]
     (folder / "groups.csv").write_text("\n".join(["path,group", *parts]) + "\n")
-    mask = np.zeros((20, 24, 1), np.uint8)
-    mask[:4] = 255
+    mask = np.zeros((8, 8, 1), np.uint8)
+    mask[:2] = 255
     write_png(folder / "mask.png", mask)
     (folder / "configs").symlink_to(ROOT / "configs")
 
