@@ -6,7 +6,7 @@ networks -> detector -> bundle.
 """
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from augan.training.networks import TrainedNetworks, train_networks
 from augan.training.plan import Plan
 from augan.training.resolved import Resolved, resolve
 from augan.training.runs import RunFolder, refuse_occupied
+from augan.training.tensorboard import FOLDER, TensorBoardLog, require_tensorboard
 
 AFTER_TRAINING = 0.05  # share of the minutes kept for fitting the detector and saving
 AFTER_FOLD = 3.0  # seconds kept for the detector of each of several folds, where that is more
@@ -42,6 +43,7 @@ def train(
     observers: Sequence[Observer] = (),
     clock: Clock | None = None,
     resume: bool = False,
+    tensorboard: bool = False,
 ) -> Bundle:
     """Train a GAN and what the task needs on it, and save one bundle in a run folder.
 
@@ -64,6 +66,9 @@ def train(
         Go on with the run in `out` (None: the newest of this data) from its last checkpoint. With
         equal `training.steps` the result equals that of a training that never stopped. A finished
         run is returned as it is.
+    tensorboard : bool
+        Also write the curves for TensorBoard, into `tensorboard/` of the run folder; needs the
+        extra `augan[tensorboard]`. The result is the same.
 
     Returns
     -------
@@ -73,7 +78,9 @@ def train(
     clock = clock or Clock()
     with clock.part("data"):
         resolved = resolve(config, dataset)
-    return train_resolved(resolved, out=out, observers=observers, clock=clock, resume=resume)
+    return train_resolved(
+        resolved, out=out, observers=observers, clock=clock, resume=resume, tensorboard=tensorboard
+    )
 
 
 def train_resolved(
@@ -83,9 +90,12 @@ def train_resolved(
     observers: Sequence[Observer] = (),
     clock: Clock | None = None,
     resume: bool = False,
+    tensorboard: bool = False,
 ) -> Bundle:
     """Do what `train` does, with what `resolve` returned."""
     clock = clock or Clock()
+    if tensorboard:
+        require_tensorboard()
     if out is not None and not resume:
         refuse_occupied(out)  # before the images are decoded, which may take minutes
     with clock.part("data"):
@@ -97,7 +107,10 @@ def train_resolved(
         if run.finished:
             run.finish()  # in case the process died between the two
             return load_bundle(run.path)
-        return _train_in(run, material, described, observers, clock)
+        curves = closing(TensorBoardLog(run.path / FOLDER)) if tensorboard else nullcontext()
+        with curves as log:
+            told = [*observers, log] if log is not None else observers
+            return _train_in(run, material, described, told, clock)
 
 
 def _train_in(

@@ -112,8 +112,8 @@ def test_nothing_generated_is_tracked() -> None:
     assert [name for name in names if name.split("/")[0] in ("runs", "demo", ".venv")] == []
 
 
-def test_there_are_two_examples_of_at_most_60_lines() -> None:
-    assert {"detector_in_pipeline.py", "oversampling_in_pipeline.py"} <= set(EXAMPLES)
+def test_there_are_six_examples_of_at_most_60_lines() -> None:
+    assert sorted(FACTS) == EXAMPLES
     for name in EXAMPLES:
         assert len((ROOT / "examples" / name).read_text(encoding="utf-8").splitlines()) <= 60, name
 
@@ -131,17 +131,14 @@ def run_example(name: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
-def test_example_detector_in_pipeline(tmp_path: Path) -> None:
-    printed = run_example("detector_in_pipeline.py", tmp_path)
+def detector_beats_chance(printed: str) -> None:
     areas = dict(re.findall(r"^(.+?) +AUROC (\d\.\d+)$", printed, re.M))
     assert areas.keys() == {"GANDetector", "nearest neighbours"}
     assert float(areas["GANDetector"]) > 0.9
+    assert len(re.findall(r"^(?:auto|features) +(?:0\.[89]|1\.)\d+ in cross", printed, re.M)) == 2
 
 
-@pytest.mark.slow
-def test_example_oversampling_in_pipeline(tmp_path: Path) -> None:
-    printed = run_example("oversampling_in_pipeline.py", tmp_path)
+def oversampling_helps(printed: str) -> None:
     means = dict(re.findall(r"^(\w+) +balanced accuracy (\d\.\d+)", printed, re.M))
     assert means.keys() == {"nothing", "RandomOverSampler", "GANOverSampler"}
     assert float(means["GANOverSampler"]) > float(means["nothing"])
@@ -152,3 +149,52 @@ def test_a_warning_of_our_own_is_an_error(module):
     with pytest.raises(UserWarning):
         warnings.warn_explicit("x", UserWarning, "x.py", 1, module=module)
     warnings.warn_explicit("x", UserWarning, "x.py", 2, module="another")
+
+
+def threes_and_foreign_pictures(printed: str) -> None:
+    assert re.search(r"^kept 200 threes of [23]\d\d candidates", printed, re.M)
+    trained, untrained = re.findall(r"(-?\d+\.\d{3})", printed.splitlines()[0])
+    assert float(trained) < 0.1 * float(untrained)
+    (worst,) = re.findall(r"^most anomalous: (.*)$", printed, re.M)
+    assert sum(name.startswith("foreign") for name in worst.split(", ")) >= 6
+
+
+def classes_are_balanced(printed: str) -> None:
+    assert "classes: {'nine': 40, 'seven': 120}" in printed
+    assert re.search(r"^made for nine: 80 of ", printed, re.M)
+    assert "made for seven" not in printed
+    (worst,) = re.findall(r"^most anomalous: (.*)$", printed, re.M)
+    assert sum("other-" in name for name in worst.split(", ")) >= 6
+
+
+def rows_are_like_real_ones(printed: str) -> None:
+    assert "600 synthetic rows, same columns: True" in printed
+    right = dict(re.findall(r"learned (\w+) +(\d\.\d+)", printed))
+    assert float(right["synthetic"]) > 0.85
+    assert float(re.findall(r"AUROC (\d\.\d+)", printed)[0]) > 0.85
+
+
+def rates_are_kept(printed: str) -> None:
+    rows = re.findall(r"^ *(\d+)% +(\d+\.\d)% +(\d+\.\d)%$", printed, re.M)
+    assert [int(rate) for rate, _, _ in rows] == [1, 2, 5, 10, 20]
+    for rate, alarms, found in rows:
+        assert float(alarms) < 2 * float(rate) + 1
+        assert float(found) >= float(alarms)
+    assert float(rows[2][2]) > 50
+    assert "needs 999 calibration images" in printed
+
+
+FACTS = {
+    "chosen_false_alarm_rate.py": rates_are_kept,
+    "detector_in_pipeline.py": detector_beats_chance,
+    "first_steps.py": threes_and_foreign_pictures,
+    "oversampling_in_pipeline.py": oversampling_helps,
+    "own_folder.py": classes_are_balanced,
+    "table.py": rows_are_like_real_ones,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example(name: str, tmp_path: Path) -> None:
+    FACTS[name](run_example(name, tmp_path))

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from augan.gan.monitor import Health
 from augan.seeding import child_seed
 from augan.training.checkpoints import Checkpoints
 from augan.training.interrupt import Stop
 from augan.training.loop import Allowance, Observer
+from augan.training.monitor import HealthObserver
 
 
 @dataclass(frozen=True)
@@ -78,3 +80,7 @@ class _Named:
         self, part: str, step: int, allowance: Allowance, losses: dict[str, float]
     ) -> None:
         self.observer.on_steps(self.fold.part(part), step, allowance, losses)
+
+    def on_health(self, part: str, health: Health) -> None:
+        if isinstance(self.observer, HealthObserver):
+            self.observer.on_health(self.fold.part(part), health)

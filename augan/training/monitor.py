@@ -1,8 +1,8 @@
 """Watch a GAN while it trains: measure its health, keep its best weights, end it on an alarm."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,14 @@ MOST = 1000  # images a side in one evaluation
 FEWEST_GENERATED = 500
 KEPT = 256  # evaluations remembered
 FIELDS = ("step", "done", "kernel_distance", "diversity", "coverage", "r_t", "r_v")
+
+
+@runtime_checkable
+class HealthObserver(Protocol):
+    """An observer that is also told of every evaluation."""
+
+    def on_health(self, part: str, health: Health) -> None:
+        """`health` was measured while `part` trained."""
 
 
 class Monitor:
@@ -42,6 +50,8 @@ class Monitor:
         One-hot; K is 0 without classes.
     every : int
         Steps between evaluations.
+    tell : callable
+        Told of every evaluation.
     """
 
     def __init__(
@@ -54,7 +64,9 @@ class Monitor:
         held_out: tuple[np.ndarray, np.ndarray],
         every: int,
         seed: int,
+        tell: Callable[[Health], None] = lambda health: None,
     ) -> None:
+        self._tell = tell
         self.gan, self.features, self.best, self.every = gan, features, best, every
         self._watched = [gan.average, gan.discriminator]
         self._watched += [more for more in (gan.heads, gan.places) if more is not None]
@@ -148,6 +160,7 @@ class Monitor:
         if not former or max(0.0, health.kernel_distance) <= min(former):
             self._keep()
         self._remember(health)
+        self._tell(health)
 
     def _keep(self) -> None:
         for kept, network in zip(self.best, self._watched):

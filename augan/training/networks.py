@@ -30,7 +30,7 @@ from augan.training.encoder import EncoderUpdate
 from augan.training.extractor import FeatureExtractor, RowValues
 from augan.training.interrupt import Stop
 from augan.training.loop import Observer, Trainable, run_loop
-from augan.training.monitor import MOST, Monitor
+from augan.training.monitor import MOST, HealthObserver, Monitor
 from augan.training.plan import Plan
 from augan.training.pseudo import Guessed, guess_classes
 from augan.training.samples import SampleGrid
@@ -294,7 +294,13 @@ class _Trainer:
             held_out=self.data.scaled(evenly(held_out, MOST)),
             every=decided(self.config.monitor.every),
             seed=self.config.seed,
+            tell=self._tell,
         )
+
+    def _tell(self, health: Health) -> None:
+        for observer in self.observers:
+            if isinstance(observer, HealthObserver):
+                observer.on_health("gan", health)
 
     def _features(self, real: np.ndarray) -> FeatureExtractor | RowValues | None:
         if self.data.preprocessing.noun == "rows":

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from augan_cli.doctor import doctor
 from augan_cli.errors import usage_error, with_debug
 from augan_cli.evaluating import evaluate
 from augan_cli.options import Json, Method, Model, Out, Recorded
@@ -41,6 +42,11 @@ Fail = Annotated[
 Cross = Annotated[
     bool, typer.Option("--cross", help="Of few normals all calibrate: 5 trainings, task detect.")
 ]
+Curves = Annotated[
+    bool, typer.Option("--tensorboard", help="Also write curves into RUN/tensorboard.")
+]
+DryRun = Annotated[bool, typer.Option(help="Print the resolved settings and stop.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
 Codes = Annotated[
     bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
 ]
@@ -89,10 +95,9 @@ def train(
     groups: Annotated[Path | None, typer.Option(help="CSV path,group.")] = None,
     cross: Cross = False,
     training_codes: Codes = True,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option(help="Print the resolved settings and stop.")] = False,
+    resume: Resume = False,
+    tensorboard: Curves = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Train on images, or on the rows of a table, and save one bundle."""
@@ -103,7 +108,8 @@ def train(
     settings |= {"detect.cross": True} if cross else {}
     settings |= {} if training_codes else {"training.keep_codes": False}
     chosen = [*(set_ or []), *(f"{k}={v}" for k, v in settings.items() if v is not None)]
-    run_training(data, out, config, chosen, target, groups, resume, dry_run, as_json)
+    how = {"resume": resume, "tensorboard": tensorboard, "dry_run": dry_run, "as_json": as_json}
+    run_training(data, out, config, chosen, target, groups, **how)
 
 
 @app.command()
@@ -246,6 +252,9 @@ def inspect(
 
     contents = inspect_bundle(path)
     _show(yaml.safe_dump(contents, sort_keys=False).splitlines(), contents, as_json)
+
+
+app.command()(doctor)
 
 
 def _version(wanted: bool) -> None:

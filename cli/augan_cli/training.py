@@ -27,6 +27,7 @@ def run_training(
     groups: Path | None,
     resume: bool,
     dry_run: bool,
+    tensorboard: bool,
     as_json: bool,
 ) -> None:
     """Train and say what came of it, or with `dry_run` only what would be done."""
@@ -41,7 +42,7 @@ def run_training(
         return
     if data is None:
         _write_examples()
-    _train(config, dataset, out, resume, as_json)
+    _train(config, dataset, out, resume, tensorboard, as_json)
 
 
 def _show_plan(config: "Config", dataset: "Dataset", as_json: bool) -> None:
@@ -74,7 +75,12 @@ def _write_examples() -> None:
 
 
 def _train(
-    config: "Config", dataset: "Dataset", out: Path | None, resume: bool, as_json: bool
+    config: "Config",
+    dataset: "Dataset",
+    out: Path | None,
+    resume: bool,
+    tensorboard: bool,
+    as_json: bool,
 ) -> None:
     from augan.report.text import training_lines, training_summary
     from augan.training.clock import Clock
@@ -85,7 +91,14 @@ def _train(
     with clock.part("data"):
         resolved = _resolve(config, dataset)
     with ConsoleProgress() as progress:
-        bundle = train_resolved(resolved, out=out, observers=[progress], clock=clock, resume=resume)
+        bundle = train_resolved(
+            resolved,
+            out=out,
+            observers=[progress],
+            clock=clock,
+            resume=resume,
+            tensorboard=tensorboard,
+        )
     if "gan" not in clock.seconds:
         typer.echo(f"{bundle.path} is finished already", err=True)
     summary = training_summary(bundle, clock.seconds)

@@ -1,0 +1,57 @@
+"""Your own folder: one bundle balances a rare class and finds what belongs to no class.
+
+PHOTOS has a folder of images for each class, NEW has images to judge. Without them the example
+makes both of scikit-learn's digits: 120 sevens, 40 nines, and new pictures of all ten digits.
+
+    python examples/own_folder.py [PHOTOS NEW]
+"""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
+
+from augan import Config, augment_folder, detect_folder, load_dataset, train
+
+
+def make_folders(photos: Path, new: Path) -> None:
+    """Write digits as PNG files: sevens and nines to learn from, all ten to judge."""
+    digits, labels = load_dataset("digits").images, load_dataset("digits").labels
+    for digit, name, count in ((7, "seven", 120), (9, "nine", 40)):
+        rows = np.flatnonzero(labels == digit)
+        write(digits[rows[:count]], photos / name, name)
+        write(digits[rows[count : count + 10]], new, name)
+    for digit in (0, 1, 2, 3, 4, 5, 6, 8):
+        write(digits[np.flatnonzero(labels == digit)[:5]], new, f"other-{digit}")
+
+
+def write(images: np.ndarray, folder: Path, name: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(images):
+        Image.fromarray(image[..., 0]).save(folder / f"{name}-{number}.png")
+
+
+def main() -> None:
+    with TemporaryDirectory() as name:
+        photos, new = Path(name, "photos"), Path(name, "new")
+        if len(sys.argv) == 3:
+            photos, new = Path(sys.argv[1]), Path(sys.argv[2])
+        else:
+            make_folders(photos, new)
+        settings = Config().override(["task=both", "training.steps=600"])
+        bundle = train(settings, load_dataset(photos), out=Path(name, "run"))
+        print("classes:", dict(zip(bundle.data["class_names"], bundle.data["class_counts"])))
+
+        made = augment_folder(bundle, balance=True)
+        for made_of in made.yields:
+            print(f"made for {made_of.name}: {made_of.kept} of {made_of.generated} candidates")
+
+        found = detect_folder(bundle, new, Path(name, "found"), far=0.1)
+        print(f"flagged {found.num_anomalies} of {found.num_scored} new images")
+        print("most anomalous:", ", ".join(scored.path for scored in found.most_anomalous))
+
+
+if __name__ == "__main__":
+    main()

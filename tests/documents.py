@@ -1,0 +1,80 @@
+"""What tests of README.md and docs/ share: the blocks of code, and a folder that they work on."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+from typer.testing import CliRunner
+
+from augan.data.images import write_png
+from augan_cli.app import app
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+PLANS = ("basic", "premium")
+IMAGES = {
+    "photos/good": 150,
+    "photos/dent": 60,
+    "photos/unlabeled": 20,
+    "good-parts": 150,
+    "incoming": 12,
+    "new-camera": 30,
+    "test/good": 9,
+    "test/dent": 6,
+}
+
+
+def blocks(page: Path, kind: str) -> list[str]:
+    """Return the blocks of a language, also those inside a list, without their indentation."""
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(rf"^( *)```{kind}\n(.*?)^ *```", text, flags=re.DOTALL | re.MULTILINE)
+    return [re.sub(f"(?m)^{indent}", "", block) for indent, block in found]
+
+
+def commands(page: Path) -> list[str]:
+    """Return the lines of a page's bash blocks, without their comments."""
+    lines = [line for block in blocks(page, "bash") for line in block.splitlines()]
+    return [line.split("  #")[0].strip() for line in lines if line.strip()]
+
+
+def make_folder(folder: Path) -> None:
+    """Write what the commands of the pages speak of: images, tables, a list and a mask."""
+    rng = np.random.default_rng(0)
+    for name, count in IMAGES.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            image = rng.integers(80, 120, (8, 8, 1), dtype=np.uint8)
+            if name.endswith("dent"):
+                image[:, i % 8] = 250
+            write_png(folder / name / f"{i}.png", image)
+    for name in ("customers.csv", "new.csv"):
+        rows = [
+            f"{rng.normal(40, 9):.1f},{rng.choice(['monthly', 'yearly'])},{rng.choice(PLANS)}"
+            for _ in range(200)
+        ]
+        (folder / name).write_text("\n".join(["age,paid,plan", *rows]) + "\n")
+    parts = [f"{path.relative_to(folder)},{path.stem}" for path in folder.glob("photos/*/*.png")]
+    (folder / "groups.csv").write_text("\n".join(["path,group", *parts]) + "\n")
+    mask = np.zeros((8, 8, 1), np.uint8)
+    mask[:2] = 255
+    write_png(folder / "mask.png", mask)
+    (folder / "configs").symlink_to(ROOT / "configs")
+
+
+def run(line: str) -> None:
+    """Run a command as it stands, but for what would take long; it must succeed."""
+    words = shlex.split(line)[1:]
+    if words[0] == "train" and "--dry-run" not in words:
+        words += ["--steps", "20"]
+        words += [f"--set={part}.width=8" for part in ("generator", "encoder", "classifier")]
+        if not any("discriminator.width" in word for word in words):
+            words += ["--set=discriminator.width=8"]
+    if words[0] == "augment":
+        words += ["--no-filter"]  # nothing credible comes of 20 steps
+    if words[:2] == ["evaluate", "lift"]:
+        words += ["--steps", "10", "--gan-steps", "2", "--draws", "2", "--arms", "real"]
+    done = CliRunner().invoke(app, words)
+    expected = (0, 1) if "--fail-on-anomaly" in words else (0,)
+    assert done.exit_code in expected, f"{line}: {done.output}"

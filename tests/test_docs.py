@@ -1,0 +1,150 @@
+"""The documentation: its commands exist, its code runs, and its site builds without a warning."""
+
+import re
+import shlex
+import subprocess
+import sys
+from html.parser import HTMLParser
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from documents import PAGES, README, ROOT, blocks, commands, make_folder, run
+
+from augan.gan.monitor import Health, diverged, judge
+from augan_cli.app import app
+
+DOCS = [page for page in PAGES if page != README]
+PICTURES = sorted((ROOT / "docs" / "pictures").iterdir())
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command as the command line would, and do nothing."""
+    command: Any = typer.main.get_command(app)
+    name, given = "augan", words
+    while hasattr(command, "resolve_command"):
+        context = command.make_context(name, given[:1], resilient_parsing=True)
+        context.resilient_parsing = False  # which `--help` would end; the name must be right
+        name, command, given = command.resolve_command(context, given)
+    command.make_context(name, given)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_exists_with_its_options(page: Path) -> None:
+    for line in commands(page):
+        words = shlex.split(line)
+        if words[0] in ("augan", ".venv/bin/augan") and "-completion" not in line:
+            parse(words[1:])
+
+
+def test_a_command_that_does_not_exist_is_noticed() -> None:
+    for line in ("train --stepz 3", "evaluate lifts photos/", "doctors", "detect"):
+        with pytest.raises(Exception, match=r"(?i)no such|missing"):
+            parse(line.split())
+
+
+def test_completion_is_offered() -> None:
+    command: Any = typer.main.get_command(app)
+    options = {name for parameter in command.params for name in parameter.opts}
+    assert {"--install-completion", "--show-completion"} <= options
+
+
+def test_links_and_pictures_are_there() -> None:
+    generated = {ROOT / "docs" / "reference" / name for name in ("cli.md", "api.md")}
+    shown = set()
+    for page in DOCS:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            path = (page.parent / target).resolve()
+            assert path.exists() or path in generated, f"{page.name}: {target}"
+            shown.add(path)
+    assert set(PICTURES) <= shown
+    sizes = [path.stat().st_size for path in PICTURES]
+    assert max(sizes) < 60_000
+    assert sum(sizes) < 200_000
+
+
+def test_each_failure_that_the_monitor_names_has_a_page_with_its_sentence() -> None:
+    sick = {"done": 1.0, "kernel_distance": 1.0, "diversity": 0.9, "coverage": 0.9}
+    sick |= {"r_t": 0.5, "r_v": 0.5}
+    alarms = [diverged(180, 1.9e4, evaluated=True)]
+    for worse in ({"diversity": 0.14, "coverage": 0.71}, {"r_t": 0.91, "r_v": 1.06}):
+        alarm = judge([Health(step=1000, **{**sick, **worse})] * 2)
+        assert alarm is not None
+        alarms.append(alarm)
+    assert {alarm.kind for alarm in alarms} == {"collapse", "overfitting", "divergence"}
+    pages = {page.stem: page for page in (ROOT / "docs" / "failures").glob("*.md")}
+    assert pages.keys() == {alarm.kind for alarm in alarms}
+    for alarm in alarms:
+        quoted = " ".join(pages[alarm.kind].read_text(encoding="utf-8").replace("> ", "").split())
+        assert alarm.sentence in quoted
+
+
+def test_settings_that_the_pages_name_exist() -> None:
+    from augan.config import Config
+
+    known = {f"{name}.{key}" for name, part in Config() for key in getattr(part, "__dict__", {})}
+    sections = "|".join(name for name, part in Config() if hasattr(part, "__dict__"))
+    for page in PAGES:
+        for key in re.findall(rf"`((?:{sections})\.\w+)(?:=[^`]*)?`", page.read_text("utf-8")):
+            assert key in known or key.split(".")[1] in ("augan", "html", "jsonl"), key
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the pages speak of, and a run of each kind in it."""
+    place = tmp_path_factory.mktemp("reader")
+    make_folder(place)
+    return place
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.stem)
+def test_code_runs(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    lines = [line for line in commands(page) if line.split()[0] == "augan"]
+    lines = [line for line in lines if "-completion" not in line and "--cross" not in line]
+    if lines and not any(line.startswith("augan train") for line in lines[:2]):
+        run("augan train photos/")
+    for line in lines:
+        run(line)
+    for block in blocks(page, "python"):
+        done = subprocess.run(
+            [sys.executable, "-c", block], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+class _Fetched(HTMLParser):
+    """Collects what a browser would load from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("a", "base"):
+            places = [value for name, value in attrs if name in ("src", "href", "srcset") and value]
+            self.found += [place for place in places if re.match(r"(https?:)?//", place)]
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path: Path) -> None:
+    if find_spec("material") is None or find_spec("mkdocstrings") is None:
+        pytest.skip("mkdocs-material and mkdocstrings are not installed: pip install 'augan[docs]'")
+    site = tmp_path / "site"
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING -" not in done.stderr
+    command_line = (site / "reference" / "cli.html").read_text(encoding="utf-8")
+    for command in ("train", "augment", "detect", "doctor", "evaluate lift"):
+        assert f"augan {command}" in command_line
+    library = (site / "reference" / "api.html").read_text(encoding="utf-8")
+    assert "GANOverSampler" in library
+    assert "False-alarm rate. With a number, part of the rows is held out" in library
+    for page in site.rglob("*.html"):
+        parser = _Fetched()
+        parser.feed(page.read_text(encoding="utf-8"))
+        assert parser.found == [], page

@@ -1,0 +1,100 @@
+"""Curves for TensorBoard: they are what was measured, and change nothing."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from augan.config import Config
+from augan.data.builtin import digits
+from augan.data.dataset import Dataset
+from augan.gan.monitor import Health
+from augan.training.folds import Fold
+from augan.training.tensorboard import FIGURES
+from augan.workflow import train
+from augan_cli.app import app
+
+
+def curves(folder: Path) -> dict[str, dict[int, float]]:
+    """Read the event files: name of the curve -> step -> value."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    events = EventAccumulator(str(folder)).Reload()
+    return {
+        name: {
+            event.step: float(make_ndarray(event.tensor_proto)) for event in events.Tensors(name)
+        }
+        for name in events.Tags()["tensors"]
+    }
+
+
+def logged(run: Path) -> Iterator[tuple[str, int, float]]:
+    for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        part, step = entry.pop("part"), entry.pop("step")
+        for name, value in entry.items():
+            yield f"{part}/{name}", step, value
+
+
+def test_curves_are_what_was_measured_and_the_bundle_is_the_same(
+    tiny_config: Config, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard", reason="the extra augan[tensorboard] is not installed")
+    # Without calibration enough is held out for the monitor.
+    config, data = tiny_config.replace(task="generate"), digits().subset(np.arange(600))
+    without = train(config, data, out=tmp_path / "without")
+    bundle = train(config, data, out=tmp_path / "run", tensorboard=True)
+    assert bundle.sha256 == without.sha256
+    assert bundle.metrics["health"]
+    found = curves(tmp_path / "run" / "tensorboard")
+    losses = list(logged(tmp_path / "run"))
+    assert {name.split("/")[0] for name, _, _ in losses} == {"gan", "encoder", "classifier"}
+    for name, step, value in losses:
+        assert found[name][step] == pytest.approx(value)
+    for health in bundle.metrics["health"]:
+        for figure in FIGURES:
+            assert found[f"gan health/{figure}"][health["step"]] == pytest.approx(health[figure])
+    assert found.keys() == {name for name, _, _ in losses} | {f"gan health/{f}" for f in FIGURES}
+
+
+def test_a_resumed_run_need_not_write_curves_as_before(
+    tiny_config: Config, tiny_digits: Dataset, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard", reason="the extra augan[tensorboard] is not installed")
+    run = tmp_path / "run"
+    train(tiny_config, tiny_digits, out=run, tensorboard=True)
+    (run / "bundle.augan").unlink()
+    assert train(tiny_config, tiny_digits, out=run, resume=True).path == run / "bundle.augan"
+
+
+def test_of_folds_each_has_its_curves() -> None:
+    told = []
+
+    class Listener:
+        def on_steps(self, *about: object) -> None:
+            told.append(about)
+
+        def on_health(self, *about: object) -> None:
+            told.append(about)
+
+    health = Health(20, 1.0, 0.1, 0.9, 0.9, 0.5, 0.5)
+    (named,) = Fold(2, 5).observers([Listener()])
+    named.on_health("gan", health)  # type: ignore[attr-defined]
+    assert told == [("fold 2 of 5 gan", health)]
+
+
+def test_without_the_extra_nothing_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    done = CliRunner().invoke(app, ["train", "digits", "--tensorboard", "--out", "run"])
+    assert done.exit_code == 2
+    assert "python -m pip install 'augan[tensorboard]'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
