@@ -63,13 +63,13 @@ def meet_in_use(raw: bytes, place: Path) -> None:
     found, said = load_bundle(place), None
     images = place / "images"
     _write_samples(images)
-    is_rows = found.preprocessing.get("kind") == "rows"
+    what = images / "x.csv" if found.preprocessing.get("kind") == "rows" else images
     acts = [
-        lambda: detect_folder(found, images / "x.csv" if is_rows else images, place / "d", far=0.2),
-        lambda: detect_folder(found, images, place / "d2", far=0.2, method="fanogan"),
-        lambda: generate_folder(found, 2, place / "g"),
-        lambda: augment_folder(found, "0", 2, place / "a", filtered=False),
-        lambda: augment_folder(found, "0", 2, place / "a2", data=images),
+        lambda: detect_folder(found, what, place / "d", far=0.2),
+        lambda: detect_folder(found, what, place / "e", far=0.2, method="fanogan"),
+        lambda: generate_folder(found, 2, place / "f"),
+        lambda: augment_folder(found, "0", 2, place / "g", filtered=False),
+        lambda: augment_folder(found, "0", 2, place / "h", filtered=False, method="transfer"),
     ]
     for act in acts:
         try:

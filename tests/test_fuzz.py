@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -17,9 +18,10 @@ from augan.bundle import Bundle, Network, load_bundle, restore_network, save_bun
 from augan.bundle.known import KNOWN, check_documents
 from augan.config import Config
 from augan.data import images, npz
+from augan.data.columns import Columns
 from augan.data.images import read_image
 from augan.data.preprocessing import Preprocessing
-from augan.data.tables import read_table
+from augan.data.tables import Table, Target, read_table
 from augan.exceptions import AuganError, BundleError, ConfigError, DataError
 from augan.training.runs import RunFolder
 from benchmarks import fuzz
@@ -218,3 +220,22 @@ def test_a_preprocessing_has_bounds() -> None:
     for change in ({"size": 2**20}, {"native_shape": [10**6, 10**6]}):
         with pytest.raises(AuganError, match="must be"):
             Preprocessing.from_dict({**good, **change})
+
+
+def test_a_description_of_columns_that_cannot_be() -> None:
+    frame = pd.DataFrame({"a": np.arange(9.0), "b": list("xyz") * 3})
+    target = Target("t", 1, "int64")
+    good = json.loads(json.dumps(Columns.fit(Table(frame, target)).to_dict()))
+    assert Columns.from_dict(good).to_dict() == good
+    number, category = good["columns"]
+    for bad in (
+        {"target": {**good["target"], "position": 9}},
+        {"target": {**good["target"], "dtype": "no such type"}},
+        {"columns": [{**number, "knots": number["knots"][:1]}, category]},
+        {"columns": [{**number, "knots": number["knots"][::-1]}, category]},
+        {"columns": [{**number, "kind": "x"}, category]},
+        {"columns": [number, {**category, "values": []}]},
+        {"columns": [number, {**category, "dtype": 7}]},
+    ):
+        with pytest.raises(DataError, match="columns is damaged"):
+            Columns.from_dict({**good, **bad})

@@ -36,10 +36,12 @@ SOURCES = sorted(Path(augan.__file__).parent.rglob("*.py"))
 WILD = ("=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''@x", "\uff1d1")
 TAME = ("-0.5", "1e-3", "+7", "-", "a=b", "'tis", "", "x")
 SCRIPT = "<script>alert('x')</script> & \"y\""
+REACHES = ("connect", "getaddrinfo", "gethostbyname", "gethostbyaddr", "sendto", "sendmsg")
 OFFLINE = """
 import os, sys
 def refuse(event, arguments):
-    if event.startswith("socket.") and event != "socket.gethostname":
+    # That a socket is made is no connection: a library of TensorFlow's looks whether IPv6 is known.
+    if event.startswith("socket.") and event.split(".")[1] in {words!r}:
         open({log!r}, "a").write(event + "\\n")
         raise OSError("there is no network here")
 sys.addaudithook(refuse)
@@ -67,13 +69,13 @@ def test_no_command_opens_a_connection(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "NO_ALBUMENTATIONS_UPDATE"}
     for command in commands:
         done = subprocess.run(
-            [sys.executable, "-c", OFFLINE.format(log=str(log)), *command.split()],
+            [sys.executable, "-c", OFFLINE.format(log=str(log), words=REACHES), *command.split()],
             cwd=tmp_path,
             env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             capture_output=True,
             text=True,
         )
-        assert (command, done.returncode, done.stderr[-500:]) == (command, 0, done.stderr[-500:])
+        assert done.returncode == 0, (command, done.stderr[-500:])
         assert not log.exists(), (command, log.read_text())
 
 

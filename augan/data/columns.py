@@ -231,9 +231,24 @@ class Columns:
         try:
             columns = [_rebuilt(column) for column in values["columns"]]
             target = None if values["target"] is None else Target(**values["target"])
-        except (KeyError, TypeError) as error:
+            if target is not None:
+                _check_target(target, len(columns))
+            found = cls(tuple(columns), target)
+            # What is learned is what comes out of it: rows of nothing, and a table of them.
+            classes: list[str] | None = None if target is None else []
+            found.to_frame(found.unscale(found.scale(np.zeros((0, *found.sample_shape)))), classes)
+        except DataError:
+            raise
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise DataError(f"the description of the table's columns is damaged: {error}") from None
-        return cls(tuple(columns), target)
+        return found
+
+
+def _check_target(target: Target, count: int) -> None:
+    if not isinstance(target.position, int) or not 0 <= target.position <= count:
+        raise ValueError(f"the target stands at {target.position} of {count} columns")
+    if not isinstance(target.name, str) or not isinstance(target.dtype, str):
+        raise TypeError("the target's name and type must be texts")
 
 
 def _described(column: Column) -> dict[str, Any]:
@@ -241,7 +256,21 @@ def _described(column: Column) -> dict[str, Any]:
 
 
 def _rebuilt(values: Mapping[str, Any]) -> Column:
-    return Column(**{**values, **{name: tuple(values[name]) for name in _TUPLES}})
+    column = Column(**{**values, **{name: tuple(values[name]) for name in _TUPLES}})
+    if not isinstance(column.name, str) or not isinstance(column.dtype, str):
+        raise TypeError("a column's name and type must be texts")
+    if column.kind not in ("number", "category", "constant"):
+        raise ValueError(f"there is no kind {column.kind!r} of a column")
+    if column.kind == "number":
+        knots, places = (np.asarray(x, np.float64) for x in (column.knots, column.places))
+        is_whole = knots.shape == places.shape and knots.ndim == 1 and len(knots) > 1
+        if not is_whole or not (np.isfinite(knots).all() and np.isfinite(places).all()):
+            raise ValueError(f"the knots of {column.name} are not finite numbers with their places")
+        if np.any(np.diff(knots) <= 0):
+            raise ValueError(f"the knots of {column.name} do not ascend")
+    elif not column.values or (column.kind == "constant" and len(column.values) > 1):
+        raise ValueError(f"the values of {column.name} are {len(column.values)}")
+    return column
 
 
 def _one_hot(series: "pd.Series", column: Column) -> np.ndarray:
