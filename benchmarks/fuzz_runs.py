@@ -266,7 +266,7 @@ def _meet_command(raw: bytes, place: Path) -> None:
         raise AssertionError(f"exit code {answer.exit_code}")
     if answer.exception is not None and not isinstance(answer.exception, SystemExit):
         raise answer.exception
-    if "unexpected " in answer.output or "Traceback" in answer.output:
+    if "error: unexpected" in answer.output or "Traceback" in answer.output:
         raise AssertionError(answer.output[-500:])
     if answer.exit_code:
         raise AuganError(answer.output[-200:])

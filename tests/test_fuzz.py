@@ -120,6 +120,18 @@ def test_an_npz_file_that_claims_more_than_it_holds(tmp_path: Path) -> None:
             load_dataset(path)
 
 
+def test_odd_labels_in_an_npz_file(tmp_path: Path) -> None:
+    path, x = tmp_path / "x.npz", np.zeros((4, 8, 8), np.uint8)
+    bad = np.array(["a", "b", "a", "b"])
+    bad.view(np.uint32)[0] = 0x110000
+    for y in (bad, np.array([1e300, 0, 0, 1]), np.array([0.5, 0, 0, 1])):
+        np.savez(path, x=x, y=y)
+        with pytest.raises(DataError, match=r"do not exist|encode them"):
+            load_dataset(path)
+    np.savez(path, x=x, y=np.array([1, 0, 0, 1], np.float16))
+    assert load_dataset(path).class_names == ("0", "1")
+
+
 def test_a_bomb_in_an_npz_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros((5, 200, 200), np.uint8))
     assert len(load_dataset(tmp_path / "x.npz")) == 5

@@ -103,6 +103,8 @@ def as_labels(
     """
     values = _one_per_image(y, n, "label")
     if np.issubdtype(values.dtype, np.floating):
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float64)
         if np.any(values != np.rint(values)) or np.any(np.abs(values) > LARGEST_LABEL):
             raise DataError(
                 "labels must be integers or text, but y holds fractions or numbers beyond "

@@ -167,14 +167,19 @@ def _npz_dataset(path: Path, part: Part) -> Dataset:
     arrays, names = read_npz(path, (x_key, y_key, "class_names", *more_keys))
     if x_key not in arrays:
         raise DataError(
-            f"{path} holds {', '.join(names) or 'nothing'}; the images of the {part} part must be "
-            f"called {x_key}"
+            f"{path} holds {', '.join(names[:20]) or 'nothing'}; the images of the {part} part "
+            f"must be called {x_key}"
         )
     more = next((arrays[key] for key in UNLABELLED_KEYS if key in arrays), None)
     y = arrays.get(y_key)
     classes = None
     if y is not None and "class_names" in arrays:
-        classes = np.atleast_1d(arrays["class_names"]).tolist()
+        named = np.atleast_1d(arrays["class_names"])
+        if named.ndim > 1 or named.dtype.kind not in "Uiu":
+            raise DataError(
+                f"class_names in {path} is {named.dtype} {list(named.shape)}, expected texts [C]"
+            )
+        classes = named.tolist()
     dataset = from_arrays(arrays[x_key], y, name=path.stem, class_names=classes, unlabelled=more)
     return replace(dataset, source=str(path))
 

@@ -1,6 +1,7 @@
 """Arrays from `.npz` files of anybody: sizes are looked at before memory is taken."""
 
 import math
+import sys
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from augan.exceptions import DataError
 
 MAX_RATIO = 200  # of unpacked to packed bytes, beyond which a large array is taken for a bomb
 LARGE = 2**30  # bytes
+LONGEST = 300  # characters of what others say
 _ERRORS = (
     *(OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, TokenError, KeyError),
     *(TypeError, RuntimeError, OverflowError, MemoryError, SyntaxError, IndexError),
@@ -44,8 +46,8 @@ def read_npz(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], 
             return found, list(infos)
     except _ERRORS as error:
         raise DataError(
-            f"cannot read {path}: {error}; write it with numpy.savez(file, x=..., y=...), "
-            "numbers or text only"
+            f"cannot read {path}: {str(error)[:LONGEST]}; write it with "
+            "numpy.savez(file, x=..., y=...), numbers or text only"
         ) from error
 
 
@@ -67,4 +69,10 @@ def _read_array(member: IO[bytes], info: zipfile.ZipInfo) -> np.ndarray:
             f"holds {there}"
         )
     member.seek(0)
-    return npy.read_array(member, allow_pickle=False)
+    array: np.ndarray = npy.read_array(member, allow_pickle=False)
+    if dtype.kind == "U" and array.size and dtype.itemsize:
+        # NumPy fails on such characters later, elsewhere.
+        characters = np.frombuffer(array.tobytes(), f"{dtype.byteorder}u4")
+        if characters.max() > sys.maxunicode:
+            raise ValueError(f"{info.filename} has characters that do not exist")
+    return array

@@ -1,0 +1,98 @@
+"""A killed command, repeated, ends as if it had never stopped; what it left behind goes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from augan.data.output import clear_leftovers, output_folder, resumable_folder
+from benchmarks import kills
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from augan.data.output import {kind}
+import augan.data.output as output
+put = output._put
+def die(partial, target):
+    if {between}:
+        os.rename(target, target.with_name(f".{{target.name}}.{{os.getpid()}}.old"))
+    os.kill(os.getpid(), signal.SIGKILL)
+output._put = die
+with {kind}(sys.argv[1], "done.txt") as partial:
+    (partial / "sub").mkdir(exist_ok=True)
+    (partial / "sub" / ".x.png.1.part").write_text("half")
+    (partial / "done.txt").write_text("new")
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def die(target: Path, kind: str, between: bool = False) -> None:
+    done = subprocess.run([sys.executable, "-c", DIES.format(kind=kind, between=between), target])
+    assert done.returncode == -9
+
+
+def test_a_folder_that_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    die(target, "output_folder")
+    (left,) = names(tmp_path)
+    assert left.startswith(".out.")
+    with output_folder(target, "done.txt") as partial:
+        assert names(tmp_path) == [partial.name]
+        (partial / "done.txt").write_text("whole")
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_result_that_was_moved_aside_is_put_back(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "done.txt").write_text("old")
+    die(target, "output_folder", between=True)
+    assert not target.exists()
+    clear_leftovers(target)
+    assert names(tmp_path) == ["out"]
+    assert (target / "done.txt").read_text() == "old"
+
+
+def test_a_half_written_file_does_not_reach_the_result(tmp_path: Path) -> None:
+    die(tmp_path / "out", "resumable_folder")
+    with resumable_folder(tmp_path / "out", "done.txt") as partial:
+        assert (partial / "done.txt").read_text() == "new"
+    assert names(tmp_path / "out" / "sub") == []
+
+
+def test_what_a_living_process_writes_is_left_alone(tmp_path: Path) -> None:
+    mine, other = tmp_path / f".out.{os.getpid()}.part", tmp_path / ".out.txt.part"
+    mine.mkdir()
+    other.mkdir()
+    clear_leftovers(tmp_path / "out")
+    assert names(tmp_path) == sorted([mine.name, other.name])
+
+
+def test_the_judge_of_kills_is_strict(tmp_path: Path) -> None:
+    whole = {"made/": None, "made/a.png": b"a", "made/report.html": b"r"}
+    assert kills._false_whole("detect", {}, whole) == []
+    assert kills._false_whole("detect", {".made.1.part/": None, ".made.1.part/a": b""}, whole) == []
+    assert kills._false_whole("detect", {"made/": None, "made/a.png": b"a"}, whole) == []
+    assert kills._false_whole("detect", {"made/": None, "made/a.png": b""}, whole) == ["made/a.png"]
+    assert kills._false_whole("detect", {"made/": None}, whole) == ["made/a.png"]
+    row = {"false_whole": [], "different": [], "left_over": []}
+    assert kills.passes(row)
+    assert not any(kills.passes({**row, name: ["x"]}) for name in row)
+
+
+@pytest.mark.slow
+def test_killed_commands_are_repeated(tmp_path: Path) -> None:
+    # In a process of its own, because it forks, which TensorFlow does not bear once it has started.
+    words = ["--kills", "2", "--json", str(tmp_path / "k.json"), "--results", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "benchmarks.kills", *words], check=True)
+    summary = json.loads((tmp_path / "k.json").read_text())["summary"]
+    assert list(summary) == list(kills.COMMANDS)
+    assert all(about["failed"] == [] for about in summary.values())
+    assert sum(about["killed"] for about in summary.values()) >= 4
