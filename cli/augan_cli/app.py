@@ -44,6 +44,7 @@ Cross = Annotated[
 Codes = Annotated[
     bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
 ]
+Dtype = Annotated[str | None, typer.Option(help="What the GAN computes in: float32 or bfloat16.")]
 Classes = Annotated[
     list[str] | None, typer.Option("--class", help="Class by name, or by number; may be repeated.")
 ]
@@ -89,6 +90,7 @@ def train(
     groups: Annotated[Path | None, typer.Option(help="CSV path,group.")] = None,
     cross: Cross = False,
     training_codes: Codes = True,
+    dtype: Dtype = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
@@ -99,7 +101,7 @@ def train(
     from augan_cli.training import run_training
 
     settings: dict[str, Any] = {"seed": seed, "task": task, "training.steps": steps}
-    settings |= {"training.max_minutes": max_minutes}
+    settings |= {"training.max_minutes": max_minutes, "training.dtype": dtype}
     settings |= {"detect.cross": True} if cross else {}
     settings |= {} if training_codes else {"training.keep_codes": False}
     chosen = [*(set_ or []), *(f"{k}={v}" for k, v in settings.items() if v is not None)]
