@@ -101,9 +101,8 @@ def train(
     from augan_cli.training import run_training
 
     settings: dict[str, Any] = {"seed": seed, "task": task, "training.steps": steps}
-    settings |= {"training.max_minutes": max_minutes, "training.dtype": dtype}
-    settings |= {"detect.cross": True} if cross else {}
-    settings |= {} if training_codes else {"training.keep_codes": False}
+    settings |= {"training.max_minutes": max_minutes, "detect.cross": cross or None}
+    settings |= {"training.dtype": dtype, "training.keep_codes": None if training_codes else False}
     chosen = [*(set_ or []), *(f"{k}={v}" for k, v in settings.items() if v is not None)]
     run_training(data, out, config, chosen, target, groups, resume, dry_run, as_json)
 
