@@ -172,7 +172,8 @@ def _decoded(picture: Image.Image) -> np.ndarray:
         top = picture.convert("RGBA")
         on_white = Image.alpha_composite(Image.new("RGBA", top.size, "white"), top)
         return np.asarray(on_white)[..., 0 if mode in _GRAY else slice(3)]
-    return np.asarray(picture.convert("L" if mode in _GRAY else "RGB"))
+    wanted = "L" if mode in _GRAY else "RGB"
+    return np.asarray(picture if mode == wanted else picture.convert(wanted))
 
 
 def write_png(path: str | Path, image: np.ndarray, text: Mapping[str, str] | None = None) -> None:
