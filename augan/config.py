@@ -127,6 +127,8 @@ class TrainingSection(Section):
     max_minutes: Annotated[float, Field(gt=0)] | None = None  # of everything the command does
     batch_size: Annotated[int, Field(ge=2)] = 64
     sample_every: Count = 500  # steps between two pictures in samples/
+    # In which the GAN computes; weights, losses and everything that scores stay float32.
+    dtype: Literal["float32", "bfloat16"] = "float32"
     keep_codes: bool = True  # whether the bundle carries the latent codes of the training images
 
 

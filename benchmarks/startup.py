@@ -7,8 +7,8 @@
 - `augan detect` on a folder of small JPEG files, beside Pillow alone, which decodes the same files
   and does nothing with them.
 
-Trained beforehand, unless `--run` names a run: models of generated pictures of 32 x 32, all networks
-of the default widths, for as few updates as make an `augment` pass its filters.
+Trained beforehand, unless `--run` names a run: models of generated pictures of 32 x 32, networks of
+the default widths, for as few updates as make an `augment` pass its filters.
 """
 
 import argparse

@@ -5,7 +5,9 @@ instead of yielding half a picture, and what decodes comes out in one of two sha
 `[H, W, 1]` or colour `[H, W, 3]`.
 """
 
+import errno
 import os
+import stat
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +25,8 @@ STRIP = 2**22  # pixels with transparency that are laid on white at once
 
 # Only these decoders see a file, whatever its suffix claims: fewer parsers for hostile input.
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+# Where Pillow keeps what may say how a picture is turned.
+_METADATA = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
 _DEEP_GRAY = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
 _GRAY = frozenset({"1", "L", "LA", "La"}) | _DEEP_GRAY
 _UPRIGHT = {
@@ -126,11 +130,15 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
 
 
 def _check_regular_file(path: Path) -> None:
-    if not path.exists():
-        raise ValueError("there is no such file")
-    if not path.is_file():
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        raise ValueError("there is no such file") from None
+    if not stat.S_ISREG(found.st_mode):
         raise ValueError("it is not a regular file")
-    if path.stat().st_size == 0:
+    if found.st_size == 0:
         raise ValueError("it is empty (0 bytes)")
 
 
@@ -138,6 +146,8 @@ def _orientation(picture: Image.Image) -> int:
     """Return the EXIF orientation 1..8 that Pillow leaves to us to apply."""
     if picture.format == "TIFF":
         return 1  # Pillow turns TIFF pictures itself, their size included
+    if _METADATA.isdisjoint(picture.info):
+        return 1
     try:
         # The base method, because that of PNG pictures decodes all pixels first.
         value = Image.Image.getexif(picture).get(0x0112, 1)
@@ -161,7 +171,8 @@ def _decoded(picture: Image.Image) -> np.ndarray:
         return deep.astype(np.uint16)
     if picture.has_transparency_data:
         return _on_white(picture)
-    return np.asarray(picture.convert("L" if mode in _GRAY else "RGB"))
+    wanted = "L" if mode in _GRAY else "RGB"
+    return np.asarray(picture if mode == wanted else picture.convert(wanted))
 
 
 def _on_white(picture: Image.Image) -> np.ndarray:

@@ -138,6 +138,8 @@ class Preprocessing:
             raise DataError(f"an image must be [H, W, C], but is {list(image.shape)}")
         height, width = fitted_shape(image.shape[0], image.shape[1], self.size)
         pixels = resize(self._as_stored(image), height, width)
+        if height == width == self.size:  # padding by nothing would take as long as decoding
+            return pixels
         return np.pad(pixels, (*margins(height, width, self.size), (0, 0)), mode="edge")
 
     def materialise(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:

@@ -18,11 +18,17 @@ class Inference:
         One tensor `[BATCH, ...]` per input -> a tensor or tuple of tensors `[BATCH, ...]`.
     shapes : sequence of tuple
         Shape of one row of each input; inputs are float32.
+    loops : bool
+        Whether the function has a loop over tensors; looking for one takes as long as compiling.
     """
 
-    def __init__(self, function: Callable[..., Any], *shapes: tuple[int, ...]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], *shapes: tuple[int, ...], loops: bool = False
+    ) -> None:
         self._compiled = tf.function(
-            function, input_signature=[tf.TensorSpec((BATCH, *s), tf.float32) for s in shapes]
+            function,
+            input_signature=[tf.TensorSpec((BATCH, *s), tf.float32) for s in shapes],
+            autograph=loops,
         )
 
     def batches(self, *inputs: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
@@ -31,8 +37,9 @@ class Inference:
         for start in range(0, count, BATCH):
             rows = [np.asarray(x[start : start + BATCH], np.float32) for x in inputs]
             kept = len(rows[0])
-            padded = [np.concatenate([r, np.repeat(r[:1], BATCH - kept, axis=0)]) for r in rows]
-            outputs = self._compiled(*(tf.constant(p) for p in padded))
+            if kept < BATCH:
+                rows = [np.concatenate([r, np.repeat(r[:1], BATCH - kept, axis=0)]) for r in rows]
+            outputs = self._compiled(*(tf.constant(r) for r in rows))
             outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
             yield tuple(output.numpy()[:kept] for output in outputs)
 

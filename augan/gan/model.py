@@ -135,22 +135,14 @@ class GAN(keras.Model):
         return dict(zip(self.measures, losses))
 
     def _play(self, real: Tensor, classes: Tensor | None) -> Tensor:
-        """Both players' turns, and the losses of the last.
-
-        What the discriminator judged last is what the generator learns by first: it is drawn once.
-        """
+        """Both players' turns, and the losses of the last."""
         updates = self.players[1].steps
         parts = tf.split(real, updates)
         labels = tf.split(classes, updates) if self.conditional else [None] * updates
         for update in range(updates):
-            drawn = self._draw(parts[update], labels[update], update)
-            d_loss, accuracy = self._update_discriminator(
-                parts[update], labels[update], drawn.images, update
-            )
+            d_loss, accuracy = self._update_discriminator(parts[update], labels[update], update)
         for update in range(self.players[0].steps):
-            if update:
-                drawn = self._draw(parts[-1], labels[-1], updates + update)
-            g_loss = self._update_generator(parts[-1], labels[-1], drawn, updates + update)
+            g_loss = self._update_generator(parts[-1], labels[-1], updates + update)
         self._update_average()
         return self._losses.assign(tf.stack([d_loss, g_loss, accuracy]))
 
@@ -169,16 +161,18 @@ class GAN(keras.Model):
         step = tf.cast(self.steps_done, tf.int32)
         return tf.stack([self.noise_seed + update * _SLOTS + slot, step])
 
-    def _draw(self, real: Tensor, classes: Tensor | None, update: int) -> "_Drawn":
-        """Generate as many images as there are real ones."""
+    def _generate(self, real: Tensor, classes: Tensor | None, update: int) -> Tensor:
+        """As many images as there are real ones.
+
+        Each player has its own: a generator that learns by the very images that the discriminator
+        judged last learns more slowly, though they are drawn but once.
+        """
         shape, seed = (tf.shape(real)[0], self.latent_dim), self._seed(update, _NOISE)
         if self.settings.noise == "uniform":
             noise = tf.random.stateless_uniform(shape, seed, -1.0, 1.0)
         else:
             noise = tf.random.stateless_normal(shape, seed)
-        with tf.GradientTape() as tape:
-            images = self.generator([noise, classes] if self.conditional else noise, training=True)
-        return _Drawn(images, tape)
+        return self.generator([noise, classes] if self.conditional else noise, training=True)
 
     def _judge(self, images: Tensor, classes: Tensor | None, seed: Tensor) -> Tensor:
         """The logits of images."""
@@ -221,9 +215,9 @@ class GAN(keras.Model):
         return lessons
 
     def _update_discriminator(
-        self, real: Tensor, classes: Tensor | None, fake: Tensor, update: int
+        self, real: Tensor, classes: Tensor | None, update: int
     ) -> tuple[Tensor, Tensor]:
-        lessons = self._lessons(real, update)
+        fake, lessons = self._generate(real, classes, update), self._lessons(real, update)
         with tf.GradientTape() as tape:
             seen = self._look_at(classes, update, real=real, fake=fake, **lessons)
             logits = seen["real"].logits, seen["fake"].logits
@@ -317,17 +311,13 @@ class GAN(keras.Model):
             return applied()
         return tf.cond(self.steps_done % every == 0, applied, lambda: 0.0)
 
-    def _update_generator(
-        self, real: Tensor, classes: Tensor | None, drawn: "_Drawn", update: int
-    ) -> Tensor:
-        fake = drawn.images
+    def _update_generator(self, real: Tensor, classes: Tensor | None, update: int) -> Tensor:
         with tf.GradientTape() as tape:
-            tape.watch(fake)
+            fake = self._generate(real, classes, update)
             logits = self._judge_ahead(real, fake, classes, update)
             loss = tf.reduce_mean(self.adversarial_loss.generator(logits))
-        by_image, variables = tape.gradient(loss, fake), self.generator.trainable_variables
-        gradient = drawn.tape.gradient(fake, variables, output_gradients=by_image)
-        self.generator_optimizer.apply(gradient, variables)
+        variables = self.generator.trainable_variables
+        self.generator_optimizer.apply(tape.gradient(loss, variables), variables)
         return loss
 
     def _judge_ahead(
@@ -364,13 +354,6 @@ class GAN(keras.Model):
         change = 1.0 - tf.minimum(self.settings.ema, (1.0 + step) / (10.0 + step))
         for mean, value in zip(self.average.variables, self.generator.variables):
             mean.assign_sub(change * (mean - value))
-
-
-class _Drawn(NamedTuple):
-    """Generated images, and the tape that knows how."""
-
-    images: Tensor
-    tape: tf.GradientTape
 
 
 class _Seen(NamedTuple):

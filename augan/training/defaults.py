@@ -9,6 +9,7 @@ from augan.data.prepared import AnyPreprocessing, fit_preprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.data.splits import FOLDS, make_folds
 from augan.exceptions import ConfigError
+from augan.training.precision import check_precision
 from augan.training.rules import check_rules
 
 # Side of the square -> updates of the GAN, chosen to end within the default minutes on two cores.
@@ -48,8 +49,9 @@ def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
     Raises
     ------
     ConfigError
-        If the data cannot serve the task.
+        If the data cannot serve the task, or the machine the type.
     """
+    check_precision(config.training.dtype)
     task = _task(config, dataset)
     if config.detect.cross and task != "detect":
         raise ConfigError(

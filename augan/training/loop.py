@@ -106,6 +106,8 @@ def run_loop(
 
 def _compile(trainable: Trainable, batches: Batches) -> Callable[..., dict[str, Any]]:
     strategy = tf.distribute.get_strategy()
+    # A step branches by tf.cond only; searching its code for more takes longer than compiling it.
+    step = tf.autograph.experimental.do_not_convert(trainable.train_step)
     image_shape = batches.images.shape[1:]
 
     @tf.function(
@@ -118,7 +120,7 @@ def _compile(trainable: Trainable, batches: Batches) -> Callable[..., dict[str, 
         total = {name: tf.zeros(()) for name in trainable.measures}
         count = tf.shape(images)[0]
         for i in tf.range(count):
-            values = strategy.run(trainable.train_step, args=((images[i], classes[i]),))
+            values = strategy.run(step, args=((images[i], classes[i]),))
             total = {name: total[name] + values[name] for name in total}
         return {name: value / tf.cast(count, tf.float32) for name, value in total.items()}
 

@@ -223,10 +223,15 @@ class _Trainer:
             dropout=config.discriminator.dropout,
             **({"weights": "he"} if config.gan.places else {}),
         )
-        spare = build_network(self.networks.specs["generator"])
         heads = self._heads(discriminator) if config.gan.transformations else None
         places = self._places(discriminator) if config.gan.places else None
-        gan = GAN(spare, discriminator, average, config, heads, places)
+        # The players compute in what was asked for; what is kept, and scores, is float32.
+        specs, dtype = self.networks.specs, config.training.dtype
+        drawing = build_network(specs["generator"], dtype)
+        judging = (
+            discriminator if dtype == "float32" else build_network(specs["discriminator"], dtype)
+        )
+        gan = GAN(drawing, judging, average, config, heads, places)
         grid, monitor = self._sample_grid(average), self._monitor(gan)
         guessed = self._guessed()
         self.run("gan", gan, *grid, rows=guessed.rows, classes=guessed.classes, monitor=monitor)
@@ -234,6 +239,8 @@ class _Trainer:
             monitor.restore_best()
             self.networks.health, self.networks.alarm = monitor.history, monitor.alarm
             self.networks.fidelity = monitor.fidelity()
+        if judging is not discriminator:
+            discriminator.set_weights(judging.get_weights())
         for pictures in grid:
             pictures.draw(self.networks.steps["gan"])
 

@@ -50,6 +50,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last chec
 Codes = Annotated[
     bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
 ]
+Dtype = Annotated[str | None, typer.Option(help="What the GAN computes in: float32 or bfloat16.")]
 Classes = Annotated[
     list[str] | None, typer.Option("--class", help="Class by name, or by number; may be repeated.")
 ]
@@ -95,6 +96,7 @@ def train(
     groups: Annotated[Path | None, typer.Option(help="CSV path,group.")] = None,
     cross: Cross = False,
     training_codes: Codes = True,
+    dtype: Dtype = None,
     resume: Resume = False,
     tensorboard: Curves = False,
     dry_run: DryRun = False,
@@ -104,9 +106,8 @@ def train(
     from augan_cli.training import run_training
 
     settings: dict[str, Any] = {"seed": seed, "task": task, "training.steps": steps}
-    settings |= {"training.max_minutes": max_minutes}
-    settings |= {"detect.cross": True} if cross else {}
-    settings |= {} if training_codes else {"training.keep_codes": False}
+    settings |= {"training.max_minutes": max_minutes, "detect.cross": cross or None}
+    settings |= {"training.dtype": dtype, "training.keep_codes": None if training_codes else False}
     chosen = [*(set_ or []), *(f"{k}={v}" for k, v in settings.items() if v is not None)]
     how = {"resume": resume, "tensorboard": tensorboard, "dry_run": dry_run, "as_json": as_json}
     run_training(data, out, config, chosen, target, groups, **how)

@@ -28,7 +28,7 @@ class ConsoleProgress:
             else None
         )
         self._tasks: dict[str, TaskID] = {}
-        self._last_line = 0.0
+        self._begun, self._last_line = time.monotonic(), 0.0
 
     def __enter__(self) -> Self:
         if self._bars:
@@ -52,8 +52,9 @@ class ConsoleProgress:
         self._show(part, allowance.done(step), f"step {step}  {losses_said}")
 
     def on_kept(self, name: str, kept: int, asked: int) -> None:
-        """Show how many samples of a class are made."""
-        self._show(name, kept / asked, f"{kept:,} of {asked:,}")
+        """Show how many samples of a class are made; in a pipe only if it takes long."""
+        if self._bars or time.monotonic() - self._begun > SECONDS_BETWEEN_LINES:
+            self._show(name, kept / asked, f"{kept:,} of {asked:,}")
 
     def _show(self, part: str, done: float, detail: str) -> None:
         if self._bars:

@@ -13,12 +13,12 @@ import numpy as np
 
 from augan.detect.methods.places import Places
 from augan.detect.methods.pooled import PooledBlocks
+from augan.detect.methods.probes import in_poses, surprise_in_poses
 from augan.detect.methods.reference import Reference
 from augan.detect.methods.standardised import Standardised
 from augan.exceptions import DataError
-from augan.gan import keras, tf
+from augan.gan import keras
 from augan.gan.inference import Inference
-from augan.gan.transformations import PROBES, surprise, transform
 
 Tensor = Any
 
@@ -102,13 +102,8 @@ class Features:
         features = self._joined(samples)
         if self._heads is None:
             return (features,)
-        doubts = [self._doubt(self._heads, samples, kind) for kind in PROBES]
-        return features, tf.add_n(doubts) / len(doubts)
-
-    def _doubt(self, heads: keras.Model, images: Tensor, kind: tuple[int, int, int, int]) -> Tensor:
-        deep = self._joined.blocks(transform(images, kind), training=False)[-1]
-        logits = heads(tf.reshape(deep, (deep.shape[0], -1)), training=False)
-        return surprise(logits, tf.repeat(tf.constant([kind]), deep.shape[0], axis=0))
+        deep = in_poses(self._joined.blocks, samples)
+        return features, surprise_in_poses(self._heads, deep)
 
     def _block_scales(self, features: np.ndarray) -> np.ndarray:
         """One factor for each feature, by which every block has the same total variance."""

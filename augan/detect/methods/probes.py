@@ -7,6 +7,7 @@ the same pose by Mahalanobis' distance (Lee et al. 2018, "A Simple Unified Frame
 Out-of-Distribution Samples"; poses in place of classes).
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -83,19 +84,16 @@ class Probes:
 
     def _seen(self, images: Tensor) -> tuple[Tensor, ...]:
         """Surprise `[B]`, logit `[B]`, directions `[B, P, F]` and layouts `[B, P / 3, 4 F]`."""
-        doubts, directions, layouts = [], [], []
-        for i, kind in enumerate(PROBES):
-            deep = self._blocks(transform(images, kind), training=False)[-1]
-            logits = self._heads(tf.reshape(deep, (deep.shape[0], -1)), training=False)
-            doubts.append(surprise(logits, tf.repeat(tf.constant([kind]), deep.shape[0], axis=0)))
-            directions.append(_direction(tf.reduce_mean(deep, axis=(1, 2))))
-            if i % SPARSE == 0:
-                size = deep.shape[1] // PARTS
-                layout = tf.nn.avg_pool2d(deep, size, size, "VALID")
-                layouts.append(_direction(tf.reshape(layout, (deep.shape[0], -1))))
+        deep = in_poses(self._blocks, images)
+        doubts = surprise_in_poses(self._heads, deep)
+        directions = _direction(tf.reduce_mean(deep, axis=(2, 3)))
+        some = tf.reshape(deep[::SPARSE], (-1, *deep.shape[2:]))
+        size = deep.shape[2] // PARTS
+        layouts = tf.nn.avg_pool2d(some, size, size, "VALID")
+        features = math.prod(layouts.shape[1:])
+        layouts = _direction(tf.reshape(layouts, (-1, images.shape[0], features)))
         realness = self._judge(images, training=False)[:, 0]
-        mean = tf.add_n(doubts) / len(doubts)
-        return mean, realness, tf.stack(directions, axis=1), tf.stack(layouts, axis=1)
+        return doubts, realness, *(tf.transpose(x, (1, 0, 2)) for x in (directions, layouts))
 
     def _compared(self, *features: Tensor) -> tuple[Tensor, ...]:
         """Squares of Mahalanobis' distance, summed over poses: `[B]` of each kind."""
@@ -105,6 +103,24 @@ class Probes:
             codes = tf.einsum("bpf,pkf->bpk", centred, tf.constant(whitening[:, 1:]))
             found.append(tf.reduce_sum(codes**2, axis=(1, 2)) + 1e-12)
         return tuple(found)
+
+
+def in_poses(blocks: keras.Model, images: Tensor) -> Tensor:
+    """Return the deepest block of images `[B, S, S, C]` in all poses, `[P, B, H, W, F]`.
+
+    All go through the blocks together: twelve calls would take seconds longer to compile.
+    """
+    posed = tf.concat([transform(images, kind) for kind in PROBES], axis=0)
+    deep = blocks(posed, training=False)[-1]
+    return tf.reshape(deep, (len(PROBES), images.shape[0], *deep.shape[1:]))
+
+
+def surprise_in_poses(heads: keras.Model, deep: Tensor) -> Tensor:
+    """Return how surprised the heads are by what `in_poses` returned, the mean of poses, `[B]`."""
+    poses, count = deep.shape[:2]
+    logits = heads(tf.reshape(deep, (poses * count, -1)), training=False)
+    kinds = tf.repeat(tf.constant(PROBES), count, axis=0)
+    return tf.reduce_mean(tf.reshape(surprise(logits, kinds), (poses, count)), axis=0)
 
 
 def _direction(values: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 from augan.gan import tf
 from augan.gan.inference import Inference
@@ -31,6 +30,9 @@ class Reference:
 
     def fit(self, values: np.ndarray, scales: np.ndarray | None = None) -> Self:
         """Learn from normal samples `[N, F]`, N >= 2; `scales` `[F]` multiply them first."""
+        # Imported here, because what only scores needs none of it.
+        from sklearn.decomposition import PCA
+
         scales = np.ones(values.shape[1], np.float32) if scales is None else scales
         components = min(COMPONENTS, len(values) - 1, values.shape[1])
         pca = PCA(components, svd_solver="randomized", random_state=0).fit(values * scales)

@@ -4,7 +4,8 @@ A network is described by a JSON-able *spec*, and only this table turns a spec i
 no code or class name ever comes out of a file.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -34,11 +35,15 @@ def network_spec(architecture: str, role: str, **arguments: Any) -> dict[str, An
     return {"architecture": architecture, "role": role, "arguments": arguments}
 
 
-def build_network(spec: Mapping[str, Any], most: int | None = None) -> keras.Model:
+def build_network(
+    spec: Mapping[str, Any], dtype: str = "float32", most: int | None = None
+) -> keras.Model:
     """Build the untrained network that `spec` describes.
 
     Parameters
     ----------
+    dtype : {"float32", "bfloat16"}
+        In which layers compute; weights and the network's outputs are float32 in any case.
     most : int or None
         How many values one of its variables may have, where the spec may be anybody's: nothing
         larger is made.
@@ -55,10 +60,21 @@ def build_network(spec: Mapping[str, Any], most: int | None = None) -> keras.Mod
         raise ConfigError(f"there is no network '{key[0]} {key[1]}'; known are: {known}")
     try:
         arguments = dict(spec.get("arguments", {}))
-        with blocks.at_most(most):
+        with blocks.at_most(most), _computing_in(dtype):
             return builder(tuple(arguments.pop("image_shape")), **arguments)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"the {key[0]} {key[1]} cannot be built: {error}") from error
+
+
+@contextmanager
+def _computing_in(dtype: str) -> Iterator[None]:
+    """Give layers that are made inside a policy, which Keras keeps for the whole process."""
+    former = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if dtype == "bfloat16" else dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(former)
 
 
 def feature_blocks(discriminator: keras.Model) -> keras.Model:

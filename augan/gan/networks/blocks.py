@@ -154,15 +154,21 @@ def discriminator(
     """
     images = keras.Input(sample_shape, name="images")
     features = trunk(images, width=width, norm=norm, dropout=dropout, seed=seed, **of_trunk)
-    logit = layers.Dense(1, name="logit", kernel_initializer=normal(seed, "logit"))(features)
+    logit = layers.Dense(
+        1, name="logit", kernel_initializer=normal(seed, "logit"), dtype="float32"
+    )(features)
     classes = class_input(num_classes)
     if classes is None:
         return keras.Model(images, logit, name="discriminator")
     embed = layers.Dense(
-        features.shape[-1], use_bias=False, name="embed", kernel_initializer=normal(seed, "embed")
+        features.shape[-1],
+        use_bias=False,
+        name="embed",
+        kernel_initializer=normal(seed, "embed"),
+        dtype="float32",
     )
-    projection = layers.Dot(axes=1, name="projection")([embed(classes), features])
-    logit = layers.Add(name="conditional_logit")([logit, projection])
+    projection = layers.Dot(axes=1, name="projection", dtype="float32")([embed(classes), features])
+    logit = layers.Add(name="conditional_logit", dtype="float32")([logit, projection])
     return keras.Model([images, classes], logit, name="discriminator")
 
 

@@ -95,7 +95,7 @@ def _generator(
     for i in range(1, scales):
         x = grow(x, _filters(width, scales - 1 - i), f"up_{i}", seed, use_bias=False)
         x = blocks.normalised(x, modulation, str(i))
-    image = grow(x, channels, "image", seed, activation="tanh")
+    image = grow(x, channels, "image", seed, activation="tanh", dtype="float32")
     return keras.Model(inputs, image, name="generator")
 
 

@@ -46,7 +46,8 @@ def _image(x: Any, shape: tuple[int, ...], groups: Sequence[int], seed: int) -> 
         raise ValueError(f"groups {list(groups)} are of rows, and images {list(shape)} have none")
     height, across, channels = shape
     x = _hidden(x, height * across * channels, "pixels", seed)
-    return layers.Activation("tanh", name="image")(layers.Reshape(shape, name="grid")(x))
+    x = layers.Reshape(shape, name="grid")(x)
+    return layers.Activation("tanh", name="image", dtype="float32")(x)
 
 
 def _row(x: Any, shape: tuple[int, ...], groups: Sequence[int], seed: int) -> Any:
@@ -55,11 +56,12 @@ def _row(x: Any, shape: tuple[int, ...], groups: Sequence[int], seed: int) -> An
         raise ValueError(f"groups {list(groups)} are more than the {shape[0]} values of a row")
     parts = []
     if count:
-        parts.append(layers.Activation("tanh", name="tanh")(_hidden(x, count, "numbers", seed)))
+        numbers = _hidden(x, count, "numbers", seed)
+        parts.append(layers.Activation("tanh", name="tanh", dtype="float32")(numbers))
     for i, size in enumerate(groups):
         logits = _hidden(x, size, f"group_{i}", seed)
-        parts.append(layers.Softmax(name=f"softmax_{i}")(logits))
-    return layers.Concatenate(name="row")(parts) if len(parts) > 1 else parts[0]
+        parts.append(layers.Softmax(name=f"softmax_{i}", dtype="float32")(logits))
+    return layers.Concatenate(name="row", dtype="float32")(parts) if len(parts) > 1 else parts[0]
 
 
 def classifier(

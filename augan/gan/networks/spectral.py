@@ -21,7 +21,11 @@ class _Spectral:
 
     name: str
     kernel: Any
-    add_weight: Any
+    bias: Any
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
+        """Add a weight that stays float32 in whatever the layer computes, for the iteration."""
+        return super().add_weight(*args, autocast=False, **kwargs)  # type: ignore[misc]
 
     def _add_direction(self, units: int, seed: int) -> None:
         initializer = keras.initializers.RandomNormal(
@@ -55,9 +59,9 @@ class SpectralConv2D(_Spectral, keras.layers.Conv2D):
         self._add_direction(self.filters, self._seed)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
-        kernel = self._divided_kernel(training)
+        kernel = tf.cast(self._divided_kernel(training), inputs.dtype)
         outputs = convolved(inputs, kernel, self.strides[0])
-        return self.activation(tf.nn.bias_add(outputs, self.bias))
+        return self.activation(tf.nn.bias_add(outputs, tf.cast(self.bias, inputs.dtype)))
 
 
 class SpectralDense(_Spectral, keras.layers.Dense):
@@ -72,5 +76,6 @@ class SpectralDense(_Spectral, keras.layers.Dense):
         self._add_direction(self.units, self._seed)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
-        outputs = tf.matmul(inputs, self._divided_kernel(training))
-        return self.activation(tf.nn.bias_add(outputs, self.bias))
+        kernel = tf.cast(self._divided_kernel(training), inputs.dtype)
+        outputs = tf.matmul(inputs, kernel)
+        return self.activation(tf.nn.bias_add(outputs, tf.cast(self.bias, inputs.dtype)))
