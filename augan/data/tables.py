@@ -172,6 +172,7 @@ def _read_text(path: Path) -> "pd.DataFrame":
                 encoding="utf-8-sig",
                 index_col=False,
                 on_bad_lines="error",
+                float_precision="round_trip",  # older pandas is a few bits off without
             )
         return plain_frame(frame)
     except DataError as error:
