@@ -163,6 +163,8 @@ def _read_text(path: Path) -> "pd.DataFrame":
             raise DataError(f"{path} is empty; its first row must name the columns")
         # Before pandas, which renames the second of two equal names.
         check_names(names)
+        # From version 3 on, pandas reads numbers to the last bit unasked, and dislikes to be asked.
+        exact: Any = {} if pd.__version__ >= "3" else {"float_precision": "round_trip"}
         with warnings.catch_warnings():
             # Pandas only warns of values beyond the last column, and drops them.
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -172,6 +174,7 @@ def _read_text(path: Path) -> "pd.DataFrame":
                 encoding="utf-8-sig",
                 index_col=False,
                 on_bad_lines="error",
+                **exact,
             )
         return plain_frame(frame)
     except DataError as error:
