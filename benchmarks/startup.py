@@ -29,7 +29,7 @@ from benchmarks.alternating import TURNS, figure
 from benchmarks.harness import write_json
 
 CLASSES, SIZE = 10, 32
-STEPS = 300
+STEPS = 1500
 TRAINED_ON = 2000
 PARTS = ("imports of augan", "TensorFlow", "bundle", "detector", "first image", "second image")
 
