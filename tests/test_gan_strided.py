@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from augan.gan import keras, tf
-from augan.gan.adam import Adam
 from augan.gan.networks.strided import BatchNormalization, grown, shrunk
 
 N = 3
@@ -69,14 +68,3 @@ def test_batch_normalisation_is_that_of_keras(plain):
     # Unbiased: 100 values are n / (n - 1) times as far apart as in the mean of their squares.
     added = [np.asarray(layer.moving_variance) - 0.99 for layer in (ours, its)]
     np.testing.assert_allclose(added[0], added[1] * 100 / 99, rtol=1e-4)
-
-
-def test_adam_is_that_of_keras():
-    values = [keras.Variable(draw(3, 4)), keras.Variable(draw(5))]
-    others = [keras.Variable(value) for value in values]
-    ours, its = (kind(0.01, 0.5, 0.99) for kind in (Adam, keras.optimizers.Adam))
-    for step in range(5):
-        for optimizer, variables in ((ours, values), (its, others)):
-            optimizer.apply([tf.sin(v + float(step)) for v in variables], variables)
-    for mine, theirs in zip([*values, *ours.variables], [*others, *its.variables], strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-7)

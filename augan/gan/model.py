@@ -8,7 +8,6 @@ import keras
 import tensorflow as tf
 
 from augan.config import Config, decided
-from augan.gan.adam import Adam
 from augan.gan.diffaug import augment
 from augan.gan.losses import LOSSES
 from augan.gan.negatives import spoil, spoilt_places
@@ -103,7 +102,7 @@ class GAN(keras.Model):
         ]
 
     def _adam(self, rate: float | None, variables: list[Any]) -> keras.optimizers.Optimizer:
-        optimizer = Adam(decided(rate), *decided(self.settings.betas))
+        optimizer = keras.optimizers.Adam(decided(rate), *decided(self.settings.betas))
         optimizer.build(variables)
         return optimizer
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from augan.gan import keras, tf
-from augan.gan.adam import Adam
 from augan.gan.networks import feature_blocks
 from augan.seeding import child_seed
 
@@ -47,7 +46,9 @@ class AutoencoderUpdate:
         self._judge = keras.Model(discriminator.inputs[0], seen)  # logits and the last two blocks
         self._drawing = [*encoder.trainable_variables, *generator.trainable_variables]
         self.seed = child_seed(seed, "autoencoder") // 2
-        self.optimizers = [Adam(learning_rate, 0.5, 0.99) for _ in ("drawing", "judging")]
+        self.optimizers = [
+            keras.optimizers.Adam(learning_rate, 0.5, 0.99) for _ in ("drawing", "judging")
+        ]
         self.optimizers[0].build(self._drawing)
         self.optimizers[1].build(discriminator.trainable_variables)
 

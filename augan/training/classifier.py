@@ -3,7 +3,6 @@
 from typing import Any
 
 from augan.gan import keras, tf
-from augan.gan.adam import Adam
 from augan.gan.diffaug import augment
 from augan.seeding import child_seed
 
@@ -20,7 +19,7 @@ class ClassifierUpdate:
         self.classifier = classifier
         self.policies = ("translation",) if len(classifier.input_shape) == 4 else ()
         self.seed = child_seed(seed, "classifier", "shift") // 2
-        self.optimizer = Adam(learning_rate)
+        self.optimizer = keras.optimizers.Adam(learning_rate)
         self.optimizer.build(classifier.trainable_variables)
 
     @property

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from augan.gan import keras, tf
-from augan.gan.adam import Adam
 from augan.gan.inference import Inference
 from augan.gan.networks import feature_blocks
 
@@ -39,7 +38,7 @@ class EncoderUpdate:
         self.features = feature_blocks(discriminator)
         self.feature_weight = feature_weight
         self.conditional = len(encoder.outputs) > 1
-        self.optimizer = Adam(learning_rate, 0.5, 0.999)
+        self.optimizer = keras.optimizers.Adam(learning_rate, 0.5, 0.999)
         self.optimizer.build(encoder.trainable_variables)
 
     @property
