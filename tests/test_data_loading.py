@@ -374,7 +374,7 @@ def test_faulty_npz_files_are_refused(tmp_path):
 def test_idx_values_survive(tmp_path, packed, code, kind):
     array = np.arange(6, dtype=kind).reshape(2, 3)
     content = idx_bytes(array, code)
-    (tmp_path / "a").write_bytes(gzip.compress(content) if packed else content)
+    (tmp_path / "a").write_bytes(gzip.compress(content, mtime=0) if packed else content)
     result = read_idx(tmp_path / "a")
     assert result.dtype == np.dtype(kind).newbyteorder("=")
     np.testing.assert_array_equal(result, array)
@@ -394,8 +394,8 @@ GOOD = idx_bytes(np.zeros((2, 3), np.uint8))
         (GOOD[:-1], "only 5"),
         (GOOD + b"\0", "holds more"),
         (b"\0\0\x08\x03" + b"\xff" * 12, "GiB"),
-        (gzip.compress(GOOD)[:-6], "fresh copy"),
-        (gzip.compress(GOOD + bytes(10**6)), "holds more"),
+        (gzip.compress(GOOD, mtime=0)[:-6], "fresh copy"),
+        (gzip.compress(GOOD + bytes(10**6), mtime=0), "holds more"),
     ],
 )
 def test_damaged_idx_files_are_refused(tmp_path, content, message):
@@ -408,7 +408,7 @@ def test_damaged_idx_files_are_refused(tmp_path, content, message):
 def test_idx_folder(tmp_path):
     images = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
     labels = idx_bytes(np.array([7, 3], np.uint8))
-    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(images)))
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(images), mtime=0))
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(labels)
     train = load_dataset(tmp_path)
     np.testing.assert_array_equal(train.images[..., 0], images)
