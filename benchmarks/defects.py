@@ -27,7 +27,7 @@ from augan.data.images import read_image
 from augan.data.loading import load_dataset
 from augan.data.preprocessing import Preprocessing
 from augan.detect.detector import Detector
-from augan.detect.judging.evaluation import BASELINES
+from augan.detect.judging.baselines import BASELINES
 from augan.detect.sources import ImageSource
 from augan.exceptions import DataError
 from augan.gan import tf

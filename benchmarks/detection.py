@@ -26,7 +26,8 @@ from augan.data.loading import load_dataset
 from augan.data.preprocessing import Preprocessing, prepare
 from augan.data.splits import make_split
 from augan.detect.detector import Detector as FittedDetector
-from augan.detect.judging.evaluation import BASELINES, Detector, evaluate_one_class
+from augan.detect.judging.baselines import BASELINES, Detector
+from augan.detect.judging.evaluation import evaluate_one_class
 from augan.exceptions import AuganError, DataError
 from augan.gan.networks import build_network, feature_blocks, network_spec
 from augan.seeding import child_rng, child_seed

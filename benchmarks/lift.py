@@ -27,11 +27,10 @@ import numpy as np
 
 import augan
 from augan.augment.classic import POLICIES
-from augan.augment.judging.arms import ABLATION, ARMS, GAN
+from augan.augment.judging.arms import ABLATION, ARMS, GAN, choose_arms
 from augan.augment.judging.bootstrap import Resampled
 from augan.augment.judging.classifiers import forest, logistic
 from augan.augment.judging.draws import Draw, Pool, Recipe, make_draw
-from augan.augment.judging.evaluation import choose_arms
 from augan.augment.judging.lessons import Classifier
 from augan.augment.judging.samplers import GAN_ARM, GAN_ARMS
 from augan.augment.judging.synthetic import GanArm

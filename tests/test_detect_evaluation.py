@@ -6,14 +6,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from augan.detect.judging.evaluation import (
-    BASELINES,
-    NearestNeighborsDetector,
-    PCADetector,
-    auroc,
-    evaluate_one_class,
-    realised_rate,
-)
+from augan.detect.judging.baselines import BASELINES, NearestNeighborsDetector, PCADetector
+from augan.detect.judging.evaluation import auroc, evaluate_one_class, realised_rate
 from augan.exceptions import DataError
 
 

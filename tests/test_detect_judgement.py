@@ -18,7 +18,7 @@ from augan.data.builtin import digits
 from augan.data.dataset import Dataset
 from augan.data.images import read_image, write_png
 from augan.detect.detector import Detector
-from augan.detect.judging.evaluation import BASELINES
+from augan.detect.judging.baselines import BASELINES
 from augan.detect.judging.judgement import Judgement
 from augan.detect.judging.labels import Labels, read_labels
 from augan.detect.judging.localisation import aupro, pixel_auroc

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augan.detect.judging import separation
-from augan.detect.judging.evaluation import ThumbnailDetector, auroc
+from augan.detect.judging.baselines import ThumbnailDetector
+from augan.detect.judging.evaluation import auroc
 from augan.detect.judging.localisation import aupro, pixel_auroc
 from augan.detect.judging.separation import average_precision, best_f1, bootstrap_auroc
 from augan.exceptions import DataError

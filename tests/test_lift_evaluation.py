@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from augan.augment.judging.evaluation import choose_arms, evaluate_lift
+from augan.augment.judging.arms import choose_arms
+from augan.augment.judging.evaluation import evaluate_lift
 from augan.augment.judging.synthetic import GanArm
 from augan.data.builtin import digits
 from augan.data.images import write_png

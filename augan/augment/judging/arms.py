@@ -9,7 +9,7 @@ Chawla, Bowyer, Hall, Kegelmeyer (2002), SMOTE. Zhang, Cisse, Dauphin, Lopez-Paz
 Lee (2013), Pseudo-label. Sohn et al. (2020), FixMatch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from augan.augment.judging.draws import Draw
 from augan.augment.judging.lessons import Classifier, Lesson, evenly_by_class
 from augan.augment.methods.codes import Codes
 from augan.augment.methods.transfer import Transfer
+from augan.exceptions import ConfigError
 from augan.seeding import child_seed
 
 CONFIDENT = 0.9  # probability from which self-training believes its teacher
@@ -157,6 +158,55 @@ LIKE_OVERSAMPLING = ("classic", "class-weights", "smote", "pixel-transfer")
 """Arms that are the same as oversampling where no class is rarer than another."""
 
 GAN, ABLATION = "gan", "ablation"
+
+
+def choose_arms(
+    names: Sequence[str] | None,
+    has_unlabelled: bool,
+    can_be_consistent: bool,
+    has_rare: bool = True,
+) -> tuple[str, ...]:
+    """Return the arms to compare, the GAN arm and its ablation last.
+
+    Parameters
+    ----------
+    names : sequence of str or None
+        Those without a GAN that the user asked for; None: all that fit.
+    has_unlabelled : bool
+        Whether draws have unlabelled images.
+    can_be_consistent : bool
+        Whether the classifier can learn to be consistent on them.
+    has_rare : bool
+        Whether some class has fewer labels than another; without, arms that would be the same as
+        oversampling are only made if they are asked for.
+
+    Raises
+    ------
+    ConfigError
+        There is no such arm, it does not fit, or none is left to compare with.
+    """
+    fit = [
+        arm
+        for arm, of in ARMS.items()
+        if (has_unlabelled or not of.unlabelled) and (can_be_consistent or arm != "consistency")
+    ]
+    usual = [arm for arm in fit if has_rare or arm not in LIKE_OVERSAMPLING]
+    asked = usual if names is None else [arm for arm in names if arm not in (GAN, ABLATION)]
+    unknown = [arm for arm in asked if arm not in ARMS]
+    if unknown:
+        raise ConfigError(f"there is no arm '{unknown[0]}'; choose from {', '.join(ARMS)}")
+    impossible = [arm for arm in asked if arm not in fit]
+    if impossible:
+        raise ConfigError(
+            f"the arm {impossible[0]} needs unlabelled images"
+            f"{' and --classifier cnn' if impossible[0] == 'consistency' else ''}; the arms that "
+            f"fit are {', '.join(fit)}"
+        )
+    if not asked:
+        raise ConfigError(
+            f"a lift is one over something: name at least one arm of {', '.join(fit)}"
+        )
+    return (*(arm for arm in fit if arm in asked), GAN, ABLATION)
 
 
 def with_synthetic(lesson: Lesson, images: np.ndarray, labels: np.ndarray, share: float) -> Lesson:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from augan.augment.classic import POLICIES
-from augan.augment.judging.arms import ABLATION, ARMS, GAN, LIKE_OVERSAMPLING
+from augan.augment.judging.arms import GAN, choose_arms
 from augan.augment.judging.bootstrap import LEAST_DRAWS
 from augan.augment.judging.classifiers import forest, logistic
 from augan.augment.judging.draws import Draw, Recipe
@@ -148,55 +148,6 @@ def _check(
     for option, number in updates.items():
         if number is not None and number < 1:
             raise ConfigError(f"{option} must be 1 or more, but is {number}")
-
-
-def choose_arms(
-    names: Sequence[str] | None,
-    has_unlabelled: bool,
-    can_be_consistent: bool,
-    has_rare: bool = True,
-) -> tuple[str, ...]:
-    """Return the arms to compare, the GAN arm and its ablation last.
-
-    Parameters
-    ----------
-    names : sequence of str or None
-        Those without a GAN that the user asked for; None: all that fit.
-    has_unlabelled : bool
-        Whether draws have unlabelled images.
-    can_be_consistent : bool
-        Whether the classifier can learn to be consistent on them.
-    has_rare : bool
-        Whether some class has fewer labels than another; without, arms that would be the same as
-        oversampling are only made if they are asked for.
-
-    Raises
-    ------
-    ConfigError
-        There is no such arm, it does not fit, or none is left to compare with.
-    """
-    fit = [
-        arm
-        for arm, of in ARMS.items()
-        if (has_unlabelled or not of.unlabelled) and (can_be_consistent or arm != "consistency")
-    ]
-    usual = [arm for arm in fit if has_rare or arm not in LIKE_OVERSAMPLING]
-    asked = usual if names is None else [arm for arm in names if arm not in (GAN, ABLATION)]
-    unknown = [arm for arm in asked if arm not in ARMS]
-    if unknown:
-        raise ConfigError(f"there is no arm '{unknown[0]}'; choose from {', '.join(ARMS)}")
-    impossible = [arm for arm in asked if arm not in fit]
-    if impossible:
-        raise ConfigError(
-            f"the arm {impossible[0]} needs unlabelled images"
-            f"{' and --classifier cnn' if impossible[0] == 'consistency' else ''}; the arms that "
-            f"fit are {', '.join(fit)}"
-        )
-    if not asked:
-        raise ConfigError(
-            f"a lift is one over something: name at least one arm of {', '.join(fit)}"
-        )
-    return (*(arm for arm in fit if arm in asked), GAN, ABLATION)
 
 
 def _classifier(name: str | Classifier, material: Material, steps: int | None) -> Classifier:

@@ -1,4 +1,4 @@
-"""The baselines of `evaluation`, fitted on the very images that a bundle was trained on."""
+"""The `baselines`, fitted on the very images that a bundle was trained on."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.data.splits import evenly
-from augan.detect.judging.evaluation import BASELINES, Detector
+from augan.detect.judging.baselines import BASELINES, Detector
 from augan.detect.sources import ImageSource, Source
 from augan.exceptions import DataError
 from augan.training.recorded import recorded_data
