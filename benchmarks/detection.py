@@ -22,8 +22,9 @@ from sklearn.base import BaseEstimator
 import augan
 from augan.config import Config, decided
 from augan.data.dataset import Dataset, from_arrays
+from augan.data.decoding import prepare
 from augan.data.loading import load_dataset
-from augan.data.preprocessing import Preprocessing, prepare
+from augan.data.preprocessing import Preprocessing
 from augan.data.splits import make_split
 from augan.detect.detector import Detector as FittedDetector
 from augan.detect.judging.baselines import BASELINES, Detector

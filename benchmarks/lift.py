@@ -36,8 +36,9 @@ from augan.augment.judging.samplers import GAN_ARM, GAN_ARMS
 from augan.augment.judging.synthetic import GanArm
 from augan.augment.judging.trial import Trial, figures, usual_policy
 from augan.data.dataset import Dataset
+from augan.data.decoding import prepare
 from augan.data.loading import load_dataset
-from augan.data.preprocessing import Preprocessing, prepare
+from augan.data.preprocessing import Preprocessing
 from augan.exceptions import AuganError, DataError
 from augan.seeding import child_rng
 from benchmarks import lift_controls

@@ -17,9 +17,10 @@ from PIL import Image
 from augan.data import cache
 from augan.data.cache import cache_folder, cached_squares, content_sha256, prepare_cached
 from augan.data.dataset import from_arrays
+from augan.data.decoding import prepare
 from augan.data.images import write_png
 from augan.data.loading import load_dataset
-from augan.data.preprocessing import Preprocessing, prepare
+from augan.data.preprocessing import Preprocessing
 from augan.exceptions import DataError
 
 COUNT = 30

@@ -1,12 +1,11 @@
 """Squares that are decoded once, kept in a file mapped into memory, and streamed from there.
 
-An entry is one file, `<key>.npy`: a plain NumPy file, which `numpy.load` reads, with a tail that
-says which images could not be read, what the SHA-256 of the pixels is, and that all is complete.
-The key is the SHA-256 of every file's absolute path, size and time of change, and of the
-preprocessing. Entries are written beside their place and renamed into it, so that two runs may
-build the same one: the later replaces an equal. A run holds its entry open, and on POSIX systems
-a file that is open outlives its name: the folder may be emptied at any time, by the next run that
-needs the room or by hand, and costs no more than decoding again.
+An entry is one file, `<key>.npy` (see `augan.data.entry`). The key is the SHA-256 of every file's
+absolute path, size and time of change, and of the preprocessing. Entries are written beside their
+place and renamed into it, so that two runs may build the same one: the later replaces an equal. A
+run holds its entry open, and on POSIX systems a file that is open outlives its name: the folder may
+be emptied at any time, by the next run that needs the room or by hand, and costs no more than
+decoding again.
 """
 
 import errno
@@ -16,25 +15,22 @@ import os
 import re
 import secrets
 import shutil
-import struct
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BytesIO
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import PIL
-from numpy.lib import format as npy
 
 from augan.data.columns import Columns
 from augan.data.dataset import Dataset, ImageFiles
+from augan.data.decoding import leave_out, prepare
+from augan.data.entry import ROWS, Entry, map_entry, open_entry, write_entry
 from augan.data.prepared import AnyPreprocessing, stored_samples
-from augan.data.preprocessing import Preprocessing, decoded_squares, leave_out, prepare
+from augan.data.preprocessing import Preprocessing
 from augan.data.tables import Table
 from augan.exceptions import DataError
 
@@ -49,10 +45,6 @@ MAX_SHARE = 0.25  # of the disk space that would be free without the cache
 IN_MEMORY = 64 * 2**20
 
 _FORMAT = 1  # raise it whenever equal files would become other squares
-_ROWS = 256  # decoded between two writes
-_ENDS = 2**20  # bytes at either end of the pixels that are checked when an entry is opened
-_FOOTER = struct.Struct("<Q32s8s")  # bytes of the tail, their SHA-256, and the mark
-_MARK = b"AUGANSQR"
 _ENTRY = re.compile(r"[0-9a-f]{64}\.npy")
 _PART = re.compile(r"\.[0-9a-f]{64}\.[0-9a-f]{16}\.part")
 _ABANDONED = 60.0  # seconds without a write after which a part that nobody locks may go
@@ -83,17 +75,10 @@ class Squares:
         return self.stored_sha256 or content_sha256(self.pixels)
 
 
-@dataclass(frozen=True, eq=False)
-class _Entry:
-    pixels: np.ndarray
-    sha256: str
-    failures: dict[int, str]
-
-
 def prepare_cached(
     dataset: Dataset, preprocessing: Preprocessing, folder: str | Path | None = None
 ) -> tuple[Dataset, np.ndarray]:
-    """Do what `augan.data.preprocessing.prepare` does, in bounded memory and once only.
+    """Do what `augan.data.decoding.prepare` does, in bounded memory and once only.
 
     Parameters, results and errors are those of `cached_squares`.
     """
@@ -138,7 +123,7 @@ def cached_squares(
     if folder is None and max(size, room) < IN_MEMORY:
         return Squares(*prepare(dataset, preprocessing))
     path = Path(cache_folder() if folder is None else folder) / f"{key}.npy"
-    entry = _open(path) or _build(path, dataset, images, preprocessing, room)
+    entry = open_entry(path) or _build(path, dataset, images, preprocessing, room)
     return Squares(leave_out(dataset, entry.failures), entry.pixels, entry.sha256)
 
 
@@ -174,8 +159,8 @@ def content_sha256(pixels: np.ndarray) -> str:
     '38723a2e'
     """
     digest = hashlib.sha256()
-    for start in range(0, len(pixels), _ROWS):
-        digest.update(np.ascontiguousarray(pixels[start : start + _ROWS]).data)
+    for start in range(0, len(pixels), ROWS):
+        digest.update(np.ascontiguousarray(pixels[start : start + ROWS]).data)
     return digest.hexdigest()
 
 
@@ -197,67 +182,9 @@ def _listing(images: ImageFiles, preprocessing: Preprocessing) -> tuple[str, int
     return digest.hexdigest(), total
 
 
-def _open(path: Path) -> _Entry | None:
-    """Map an entry into memory; None if there is none that is whole."""
-    try:
-        with open(path, "rb") as file:
-            entry = _map(file, _read_tail(file))
-    except (OSError, ValueError, struct.error):
-        return None
-    with suppress(OSError):  # a folder that is read-only serves all the same
-        os.utime(path)
-    return entry
-
-
-def _read_tail(file: BinaryIO) -> dict[str, Any]:
-    """Return what the tail says, or raise ValueError if the file is not whole."""
-    end = file.seek(0, os.SEEK_END)
-    file.seek(max(0, end - _FOOTER.size))
-    length, digest, mark = _FOOTER.unpack(file.read())
-    start = end - _FOOTER.size - length
-    if mark != _MARK or start < 0:
-        raise ValueError("it has no tail")
-    file.seek(start)
-    content = file.read(length)
-    if hashlib.sha256(content).digest() != digest:
-        raise ValueError("its tail is damaged")
-    tail: dict[str, Any] = json.loads(content)
-    header = _header(tail["dtype"], tail["shape"])
-    file.seek(0)
-    if file.read(len(header)) != header:
-        raise ValueError("its header is damaged")
-    if _ends_sha256(file, len(header), start) != tail["ends"]:
-        raise ValueError("its pixels are damaged")
-    return tail
-
-
-def _map(file: BinaryIO, tail: Mapping[str, Any]) -> _Entry:
-    dtype, shape = tail["dtype"], tail["shape"]
-    pixels = np.memmap(file, dtype, "r", len(_header(dtype, shape)), tuple(shape))
-    return _Entry(pixels, tail["sha256"], {int(row): reason for row, reason in tail["failures"]})
-
-
-def _header(dtype: str, shape: Sequence[int]) -> bytes:
-    """Return the header of a NumPy file; NumPy pads it to 128 bytes, however many rows."""
-    stream = BytesIO()
-    descr = npy.dtype_to_descr(np.dtype(dtype))
-    about = {"descr": descr, "fortran_order": False, "shape": tuple(shape)}
-    npy.write_array_header_1_0(stream, about)
-    return stream.getvalue()
-
-
-def _ends_sha256(file: BinaryIO, start: int, end: int) -> str:
-    """Return the SHA-256 of how many bytes the pixels take, and of their first and last."""
-    digest = hashlib.sha256(str(end - start).encode())
-    for place in (start, max(start, end - _ENDS)):
-        file.seek(place)
-        digest.update(file.read(min(_ENDS, end - start)))
-    return digest.hexdigest()
-
-
 def _build(
     path: Path, dataset: Dataset, images: ImageFiles, preprocessing: Preprocessing, room: int
-) -> _Entry:
+) -> Entry:
     """Decode everything into a new entry."""
     part = path.with_name(f".{path.stem}.{secrets.token_hex(8)}.part")
     try:
@@ -266,7 +193,7 @@ def _build(
         _make_room(path.parent, room)
         with open(part, "x+b") as file:
             _lock(file)
-            entry = _map(file, _write(file, dataset, preprocessing))
+            entry = map_entry(file, write_entry(file, dataset, preprocessing))
             if _listing(images, preprocessing)[0] != path.stem:
                 raise DataError(
                     f"image files of {dataset.name} changed while they were read; wait until all "
@@ -284,38 +211,6 @@ def _build(
         with suppress(OSError):
             part.unlink()
     return entry
-
-
-def _write(file: BinaryIO, dataset: Dataset, preprocessing: Preprocessing) -> dict[str, Any]:
-    """Write header, pixels and tail, and return what the tail says."""
-    side, dtype = preprocessing.size, preprocessing.stored_dtype
-    shape = [len(dataset), side, side, preprocessing.channels]
-    start = file.write(_header(dtype, shape))
-    digest, failures = hashlib.sha256(), dict[int, str]()
-    squares = decoded_squares(dataset, preprocessing, failures)
-    # Written, not stored through a map: where the disk is full, a map would kill the process.
-    while block := list(islice(squares, _ROWS)):
-        pixels = np.stack(block)
-        digest.update(pixels.data)
-        file.write(pixels.data)
-    leave_out(dataset, failures)  # raises when they are too many, before there is an entry
-    end = file.tell()
-    shape[0] -= len(failures)
-    file.seek(0)
-    file.write(_header(dtype, shape))
-    tail = {
-        "dtype": dtype,
-        "shape": shape,
-        "sha256": digest.hexdigest(),
-        "ends": _ends_sha256(file, start, end),
-        "failures": list(failures.items()),
-    }
-    content = json.dumps(tail).encode()
-    file.seek(end)
-    file.write(content + _FOOTER.pack(len(content), hashlib.sha256(content).digest(), _MARK))
-    file.flush()
-    os.fsync(file.fileno())  # or a power cut might leave holes behind a name that looks whole
-    return tail
 
 
 def _make_room(folder: Path, room: int) -> None:

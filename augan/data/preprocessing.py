@@ -1,13 +1,13 @@
 """From pictures of any size and depth to the squares a network takes, and back again."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from augan.data.dataset import Dataset, check_skipped
+from augan.data.dataset import Dataset
 from augan.data.geometry import fitted_shape, margins, resize
 from augan.data.images import MAX_PIXELS, UnreadableImage
 from augan.exceptions import DataError
@@ -280,73 +280,6 @@ class Preprocessing:
             f"the image has another channel count ({pixels.shape[-1]}) than the model "
             f"({self.channels}); convert the image, or train on images like it"
         )
-
-
-def prepare(dataset: Dataset, preprocessing: Preprocessing) -> tuple[Dataset, np.ndarray]:
-    """Decode every image of a dataset into squares.
-
-    Returns
-    -------
-    dataset
-        The images that could be decoded; the others are added to `skipped`.
-    pixels
-        `[N, S, S, channels]` in the stored type, in the order of the dataset.
-
-    Raises
-    ------
-    DataError
-        More than a tenth of all files cannot be read, or an image does not fit the model.
-    """
-    if isinstance(dataset.images, np.ndarray):
-        return dataset, preprocessing.materialise(dataset.images)
-    side, n = preprocessing.size, len(dataset)
-    squares = np.empty((n, side, side, preprocessing.channels), preprocessing.stored_dtype)
-    failures: dict[int, str] = {}
-    count = 0
-    for square in decoded_squares(dataset, preprocessing, failures):
-        squares[count] = square
-        count += 1
-    return leave_out(dataset, failures), squares[:count]
-
-
-def decoded_squares(
-    dataset: Dataset, preprocessing: Preprocessing, failures: dict[int, str]
-) -> Iterator[np.ndarray]:
-    """Yield the square of every image that can be read, in order.
-
-    The rows of the others and the reasons are added to `failures`, for `leave_out`.
-
-    Raises
-    ------
-    DataError
-        An image does not fit the model; the message names it.
-    """
-    for row, name in enumerate(dataset.names):
-        try:
-            square = preprocessing.to_square(dataset.pictures[row])
-        except UnreadableImage as error:
-            failures[row] = error.reason
-        except DataError as error:
-            raise DataError(f"{name}: {error}") from error
-        else:
-            yield square
-
-
-def leave_out(dataset: Dataset, failures: Mapping[int, str]) -> Dataset:
-    """Return a dataset without the rows in `failures`, which are added to `skipped`.
-
-    Raises
-    ------
-    DataError
-        They are too many.
-    """
-    found = ((dataset.names[row], reason) for row, reason in failures.items())
-    skipped = (*dataset.skipped, *found)
-    check_skipped(skipped, len(dataset) + len(dataset.skipped))
-    if not failures:
-        return dataset
-    kept = [row for row in range(len(dataset)) if row not in failures]
-    return replace(dataset.subset(kept), skipped=skipped)
 
 
 def _check_size(size: int) -> None:
