@@ -1,6 +1,5 @@
 """Which images belong together, such as all photographs of one part: read from a table."""
 
-import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from augan.data.cells import safe_cell
+from augan.data.listing import listed
 from augan.exceptions import DataError
 
 
@@ -61,28 +61,20 @@ def read_groups(
 def _read_table(csv_path: Path) -> dict[str, str]:
     """Return the group of each file, keyed by `_key`."""
     groups: dict[str, str] = {}
-    try:
-        # Spreadsheets begin their UTF-8 files with a byte order mark.
-        with csv_path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.DictReader(stream)
-            columns = list(rows.fieldnames or [])
-            if not {"path", "group"} <= set(columns):
-                raise DataError(
-                    f"{csv_path} has the columns {', '.join(columns) or '(none)'}; "
-                    "its first line must be path,group"
-                )
-            for row in rows:
-                _add_row(groups, row, f"{csv_path}, line {rows.line_num}", csv_path.parent)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"cannot read the groups in {csv_path}: {error}; give a UTF-8 file of comma-separated "
-            "values"
-        ) from error
+    rows = listed(
+        csv_path,
+        ("path", "group"),
+        noun="groups",
+        first_line="path,group",
+        remedy="give a UTF-8 file of comma-separated values",
+    )
+    for where, row in rows:
+        _add_row(groups, row, where, csv_path.parent)
     return groups
 
 
-def _add_row(groups: dict[str, str], row: dict[str, str | None], where: str, folder: Path) -> None:
-    path, group = ((row[column] or "").strip() for column in ("path", "group"))
+def _add_row(groups: dict[str, str], row: dict[str, str], where: str, folder: Path) -> None:
+    path, group = row["path"], row["group"]
     if not path or not group:
         lacking = "group" if path else "path"
         raise DataError(f"{where}: the {lacking} is empty; give every row a path and a group")

@@ -1,14 +1,14 @@
 """Which test images are normal and which kind of anomaly the others are: a table, or folders."""
 
-import csv
 import difflib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from augan.data.cells import plain_cell
+from augan.data.listing import listed
 from augan.exceptions import DataError
 
 FOLDERS = "folders"
@@ -82,41 +82,29 @@ def _read_table(
     path: Path, names: set[str], where: str | Path
 ) -> tuple[dict[str, str], dict[str, str] | None]:
     kinds: dict[str, str] = {}
-    groups: dict[str, str] = {}
+    groups: dict[str, str] | None = None
     absent: list[str] = []
-    try:
-        # Spreadsheets begin their UTF-8 files with a byte order mark.
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.DictReader(stream)
-            columns = list(rows.fieldnames or [])
-            if not {"path", "label"} <= set(columns):
-                raise DataError(
-                    f"{path} has the columns {', '.join(columns) or '(none)'}; its first line "
-                    "must be path,label, or path,label,group"
-                )
-            for row in rows:
-                line = f"{path}, line {rows.line_num}"
-                name = _name(_text(row, "path"), names)
-                if not _text(row, "path"):
-                    raise DataError(f"{line}: the path is empty; give every row a path")
-                if name not in names:
-                    absent.append(_text(row, "path"))
-                elif _text(row, "label"):
-                    _add(kinds, name, plain_cell(_text(row, "label")), line, "labelled")
-                    if _text(row, "group"):
-                        _add(groups, name, plain_cell(_text(row, "group")), line, "in group")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(
-            f"cannot read the labels in {path}: {reason}; give a CSV file with the columns path "
-            f"and label, or the word {FOLDERS}"
-        ) from error
+    rows = listed(
+        path,
+        ("path", "label"),
+        noun="labels",
+        first_line="path,label, or path,label,group",
+        remedy=f"give a CSV file with the columns path and label, or the word {FOLDERS}",
+    )
+    for line, row in rows:
+        if not row["path"]:
+            raise DataError(f"{line}: the path is empty; give every row a path")
+        if "group" in row and groups is None:
+            groups = {}
+        name = _name(row["path"], names)
+        if name not in names:
+            absent.append(row["path"])
+        elif row["label"]:
+            _add(kinds, name, plain_cell(row["label"]), line, "labelled")
+            if groups is not None and row["group"]:
+                _add(groups, name, plain_cell(row["group"]), line, "in group")
     _check_found(path, kinds, absent, where)
-    return kinds, groups if "group" in columns else None
-
-
-def _text(row: Mapping[str, str | None], column: str) -> str:
-    return (row.get(column) or "").strip()
+    return kinds, groups
 
 
 def _name(path: str, names: set[str]) -> str:
