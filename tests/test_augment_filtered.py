@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,10 @@ from augan.augment.filters.checks import Checker
 from augan.augment.filters.reference import find_reference
 from augan.augment.filters.rules import COPY, KEPT, REASONS
 from augan.augment.folder import YIELD
+from augan.augment.methods.codes import Codes, Drawn
+from augan.augment.methods.sampling import Sampler
+from augan.augment.methods.table import CHUNK, METHODS
+from augan.augment.methods.transfer import Transfer
 from augan.augment.order import numbers_asked
 from augan.augment.output.manifest import MANIFEST
 from augan.augment.output.progress import NAME as PROGRESS
@@ -80,6 +85,39 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def with_data(bundle: Bundle, **changes: object) -> Bundle:
     return replace(bundle, data={**bundle.data, **changes})
+
+
+class TestTransfer:
+    """A class varied as other classes vary."""
+
+    def drawn(self, bundle: Bundle, names: Sequence[str]) -> Drawn:
+        codes = bundle.tables["codes"]
+        return Transfer(Codes(codes["noise"], codes["labels"], names)).draw(1, CHUNK, 5, 0)
+
+    def test_a_real_image_changes_as_its_picture_does(self, bundle: Bundle) -> None:
+        sampler, codes, ones = Sampler(bundle), bundle.tables["codes"], np.full(CHUNK, 1)
+        reference, _ = find_reference(bundle, sampler.preprocessing, None)
+        assert reference is not None
+        made = METHODS["transfer"](sampler, bundle, reference).chunk(1, 0, seed=5)
+        drawn = self.drawn(bundle, [reference.names[row] for row in codes["rows"]])
+        assert made.sources == drawn.sources
+        rows = codes["rows"][drawn.own]
+        assert (reference.labels[rows] == 1).all()
+        scale = sampler.preprocessing.scale
+        after = scale(sampler.decode(drawn.noise, ones))
+        before = scale(sampler.decode(codes["noise"][drawn.own], ones))
+        expected = np.clip(scale(reference.pixels[rows]) + after - before, -1, 1)
+        np.testing.assert_allclose(scale(made.samples), expected, atol=1 / 127)
+        assert np.abs(after - before).mean() > 0.01
+        assert np.abs(expected - after).mean() > 0.01
+
+    def test_without_the_data_the_picture_itself_serves(self, bundle: Bundle) -> None:
+        sampler = Sampler(bundle)
+        made = METHODS["transfer"](sampler, bundle, None).chunk(1, 0, seed=5)
+        drawn = self.drawn(bundle, [f"row {row}" for row in bundle.tables["codes"]["rows"]])
+        assert made.sources == drawn.sources
+        decoded = sampler.decode(drawn.noise, np.full(CHUNK, 1))
+        np.testing.assert_array_equal(made.samples, decoded)
 
 
 class TestKept:

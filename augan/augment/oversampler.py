@@ -9,6 +9,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, validate_data
 
+from augan.augment.filters.reference import Reference
 from augan.augment.methods.sampling import Sampler
 from augan.augment.methods.table import CHUNK, METHODS
 from augan.bundle import Bundle, load_bundle
@@ -50,7 +51,8 @@ class GANOverSampler(BaseOverSampler):
     method : {"sample", "interpolate", "transfer"}
         Where new images come from: random noise through a conditional GAN; or codes through an
         adversarial autoencoder, which lie between those of two images of the class, or are one of
-        the class varied as other classes vary. Of a given `bundle` its own codes serve.
+        the class varied as other classes vary; images are changed as their pictures are by the
+        autoencoder, and so stay sharp. Of a given `bundle` its own codes serve.
     unlabelled : array or DataFrame, or None
         More images or rows in the form of X, of classes that nobody has named: what is trained
         learns from them too. A classifier of the labelled ones guesses their classes.
@@ -130,17 +132,18 @@ class GANOverSampler(BaseOverSampler):
 
     def _fit_resample(self, X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
         seed = seed_from(self.random_state)
-        samples = self._samples(X)
+        samples, reference = self._samples(X), None
         if self.bundle is None:
             more = None if self.unlabelled is None else self._samples(self.unlabelled)
             dataset = from_arrays(samples, y, unlabelled=more)
-            self.bundle_ = _train(dataset, seed, self.steps, self.config, self.method)
+            trained = _train(dataset, seed, self.steps, self.config, self.method)
+            self.bundle_, reference = trained
         else:
             self.bundle_ = self._given()
         sampler = Sampler(self.bundle_)
         first = from_arrays(samples[:1])
         stored_samples(first.images, sampler.preprocessing)  # refuses what the model is not of
-        method = METHODS[self.method](sampler, self.bundle_, None)
+        method = METHODS[self.method](sampler, self.bundle_, reference)
         new_samples, new_labels = [], []
         for label, count in self.sampling_strategy_.items():
             index = self._index(sampler, label)
@@ -171,7 +174,8 @@ class GANOverSampler(BaseOverSampler):
 
 def _train(
     dataset: Dataset, seed: int, steps: int | None, config: Config | None, method: str
-) -> Bundle:
+) -> tuple[Bundle, Reference]:
+    """Return what was trained, and what it was trained on."""
     settings = (config or Config()).replace(seed=seed, task="generate")
     if method != "sample" and settings.training.steps is None:
         steps = steps or AUTOENCODER_STEPS
@@ -201,7 +205,7 @@ def _train(
         places = np.arange(len(rows))
         codes = encode(networks.models["encoder"], stored[rows], places, preprocessing.scale)
         bundle.tables["codes"] = {**codes, "rows": rows, "labels": labels[rows]}
-    return bundle
+    return bundle, Reference(stored, labels, dataset.names, rows, rows[:0])
 
 
 def _training_data(

@@ -28,9 +28,20 @@ class Codes:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """New codes `[N, Z]`, and the names of the images that each is made of."""
+    """New codes.
+
+    Attributes
+    ----------
+    noise
+        `[N, Z]`.
+    own
+        Which of the real images each began as, `[N]`.
+    sources
+        The names of all images that each is made of, that one first.
+    """
 
     noise: np.ndarray
+    own: np.ndarray
     sources: list[list[str]]
 
 

@@ -59,8 +59,8 @@ class Interpolation:
         beside = PERTURBATION * rng.standard_normal((count, self.noise.shape[1]), np.float32)
         second = self._partners(first, members, rank)
         noise = self.noise[first] + share * (self.noise[second] - self.noise[first]) + beside
-        pairs = zip(first, second)
-        return Drawn(noise.astype(np.float32), [[self.names[a], self.names[b]] for a, b in pairs])
+        sources = [[self.names[a], self.names[b]] for a, b in zip(first, second)]
+        return Drawn(noise.astype(np.float32), first, sources)
 
     def _partners(self, first: np.ndarray, members: np.ndarray, rank: np.ndarray) -> np.ndarray:
         """Return for each image one of its nearest neighbours, by `rank` from 0 to below 1."""

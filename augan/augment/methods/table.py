@@ -4,7 +4,7 @@ Candidate i of a class depends on the class, the seed and i only: neither on how
 nor on which of the others were kept.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -72,21 +72,49 @@ class Decode:
         return Candidates(samples, drawn.sources)
 
 
+class Change:
+    """Real images, changed as the generator's pictures of them change with their codes.
+
+    So they stay as sharp as they are, where pictures of the generator would be blurred.
+    """
+
+    def __init__(self, sampler: Sampler, law: CodeLaw, codes: Codes, real: np.ndarray) -> None:
+        self.sampler, self.law, self.codes, self.real = sampler, law, codes, real
+
+    def chunk(self, index: int, number: int, seed: int) -> Candidates:
+        """Return candidates; see `Method`."""
+        with in_use(self.sampler.bundle, "codes"):
+            drawn = self.law.draw(index, CHUNK, seed, number)
+            before = self.codes.noise[drawn.own]
+        scale = self.sampler.preprocessing.scale
+        classes = np.full(CHUNK, index)
+        change = scale(self.sampler.decode(drawn.noise, classes))
+        change -= scale(self.sampler.decode(before, classes))
+        changed = np.clip(scale(self.real[drawn.own]) + change, -1, 1)
+        return Candidates(self.sampler.preprocessing.unscale(changed), drawn.sources)
+
+
 def _sample(sampler: Sampler, bundle: Bundle, reference: Reference | None) -> Method:
     return Sample(sampler)
 
 
-def _by(law: Callable[[Codes], CodeLaw]) -> Callable[..., Method]:
-    def method(sampler: Sampler, bundle: Bundle, reference: Reference | None) -> Method:
-        names = None if reference is None else reference.names
-        with in_use(bundle, "codes"):
-            return Decode(sampler, law(_codes(bundle, names)))
-
-    return method
+def _interpolate(sampler: Sampler, bundle: Bundle, reference: Reference | None) -> Method:
+    with in_use(bundle, "codes"):
+        return Decode(sampler, Interpolation(_codes(bundle, reference)))
 
 
-def _codes(bundle: Bundle, names: Sequence[str] | None) -> Codes:
-    """Return the codes that a bundle carries; without names they are called by their row."""
+def _transfer(sampler: Sampler, bundle: Bundle, reference: Reference | None) -> Method:
+    """Change the real images where they are at hand; a row's categories cannot be added to."""
+    with in_use(bundle, "codes"):
+        codes = _codes(bundle, reference)
+        law = Transfer(codes)
+        if reference is None or sampler.preprocessing.noun != "images":
+            return Decode(sampler, law)
+        return Change(sampler, law, codes, reference.pixels[bundle.tables["codes"]["rows"]])
+
+
+def _codes(bundle: Bundle, reference: Reference | None) -> Codes:
+    """Return the codes that a bundle carries; without a reference they are called by their row."""
     bundle.require("codes")
     codes = bundle.tables["codes"]
     if "labels" not in codes:
@@ -94,14 +122,15 @@ def _codes(bundle: Bundle, names: Sequence[str] | None) -> Codes:
             f"{bundle.path or 'this bundle'} does not say of which class its codes are; train "
             "again, or choose --method sample"
         )
-    called = [f"row {row}" if names is None else names[row] for row in codes["rows"]]
+    rows = codes["rows"]
+    called = [f"row {row}" if reference is None else reference.names[row] for row in rows]
     return Codes(codes["noise"], codes["labels"], called)
 
 
 METHODS: dict[str, Callable[[Sampler, Bundle, Reference | None], Method]] = {
     "sample": _sample,
-    "interpolate": _by(Interpolation),
-    "transfer": _by(Transfer),
+    "interpolate": _interpolate,
+    "transfer": _transfer,
 }
 
 

@@ -53,5 +53,5 @@ class Transfer:
             places, rows = np.flatnonzero(lent == lender), np.flatnonzero(self.labels == lender)
             pairs[:, places] = rows[rng.integers(len(rows), size=(2, len(places)))]
         moved = self.noise[own] + SHARE * (self.noise[pairs[0]] - self.noise[pairs[1]])
-        made_of = zip(own, *pairs)
-        return Drawn(moved.astype(np.float32), [[self.names[i] for i in row] for row in made_of])
+        sources = [[self.names[i] for i in made_of] for made_of in zip(own, *pairs)]
+        return Drawn(moved.astype(np.float32), own, sources)
