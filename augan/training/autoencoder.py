@@ -8,7 +8,8 @@ from augan.seeding import child_seed
 
 Tensor = Any
 
-PIXELS, FEATURES, ADVERSARY, CODES = 10.0, 1.0, 0.1, 1e-3  # weights of the generator's losses
+PIXELS, FEATURES, ADVERSARY, CODES = 10.0, 1.0, 0.02, 1e-3  # weights of the generator's losses
+SLOWER = 0.25  # the judge's rate, of that of the others: what a severe one asks for transfers badly
 BLUR = 0.05  # standard deviation of the noise on codes, so that neighbours are drawn alike
 
 
@@ -27,7 +28,7 @@ class AutoencoderUpdate:
     encoder, generator, discriminator : keras.Model
         Without classes.
     learning_rate : float
-        Adam's, of both players.
+        Adam's, of encoder and generator; the discriminator's is a quarter of it.
     """
 
     measures: tuple[str, ...] = ("image_loss", "feature_loss", "discriminator_loss")
@@ -47,7 +48,8 @@ class AutoencoderUpdate:
         self._drawing = [*encoder.trainable_variables, *generator.trainable_variables]
         self.seed = child_seed(seed, "autoencoder") // 2
         self.optimizers = [
-            keras.optimizers.Adam(learning_rate, 0.5, 0.99) for _ in ("drawing", "judging")
+            keras.optimizers.Adam(rate, 0.5, 0.99)
+            for rate in (learning_rate, SLOWER * learning_rate)  # drawing, judging
         ]
         self.optimizers[0].build(self._drawing)
         self.optimizers[1].build(discriminator.trainable_variables)
