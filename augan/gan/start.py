@@ -23,9 +23,11 @@ _CHATTER = re.compile(
 def start_tensorflow() -> tuple[Any, Any]:
     """Import TensorFlow and Keras, look for devices, and return both modules."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only, in what is logged later
-    with _without_chatter():
+    with without_chatter():
         tensorflow = importlib.import_module("tensorflow")
-        tensorflow.config.list_logical_devices()
+        # Workers on several machines must know each other before their devices start.
+        if not os.environ.get("TF_CONFIG"):
+            tensorflow.config.list_logical_devices()
         tensorflow.get_logger().setLevel("ERROR")  # several trainings in one process are no fault
         # This pass fails, with an error line, on the gradient of a leaky ReLU behind a bias; it
         # makes a step of training no faster.
@@ -40,7 +42,8 @@ def _is_chatter(line: str) -> bool:
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
+def without_chatter() -> Iterator[None]:
+    """Hold back what is written to standard error inside, and then write what is no chatter."""
     try:
         descriptor = os.dup(2)
     except OSError:  # no standard error at all, as in some services

@@ -45,6 +45,9 @@ Cross = Annotated[
 Curves = Annotated[
     bool, typer.Option("--tensorboard", help="Also write curves into RUN/tensorboard.")
 ]
+Distribute = Annotated[
+    str, typer.Option(help="none, mirrored (GPUs), multiworker (TF_CONFIG), or what is there.")
+]
 DryRun = Annotated[bool, typer.Option(help="Print the resolved settings and stop.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
 Codes = Annotated[
@@ -99,6 +102,7 @@ def train(
     dtype: Dtype = None,
     resume: Resume = False,
     tensorboard: Curves = False,
+    distribute: Distribute = "auto",
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -109,8 +113,8 @@ def train(
     settings |= {"training.max_minutes": max_minutes, "detect.cross": cross or None}
     settings |= {"training.dtype": dtype, "training.keep_codes": None if training_codes else False}
     chosen = [*(set_ or []), *(f"{k}={v}" for k, v in settings.items() if v is not None)]
-    how = {"resume": resume, "tensorboard": tensorboard, "dry_run": dry_run, "as_json": as_json}
-    run_training(data, out, config, chosen, target, groups, **how)
+    how = {"resume": resume, "tensorboard": tensorboard, "distribute": distribute}
+    run_training(data, out, config, chosen, target, groups, dry_run, as_json, **how)
 
 
 @app.command()

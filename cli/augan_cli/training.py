@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -25,10 +25,9 @@ def run_training(
     overrides: Sequence[str],
     target: str | None,
     groups: Path | None,
-    resume: bool,
     dry_run: bool,
-    tensorboard: bool,
     as_json: bool,
+    **how: Any,
 ) -> None:
     """Train and say what came of it, or with `dry_run` only what would be done."""
     from augan.config import Config
@@ -42,7 +41,7 @@ def run_training(
         return
     if data is None:
         _write_examples()
-    _train(config, dataset, out, resume, tensorboard, as_json)
+    _train(config, dataset, out, as_json, how)
 
 
 def _show_plan(config: "Config", dataset: "Dataset", as_json: bool) -> None:
@@ -78,10 +77,10 @@ def _train(
     config: "Config",
     dataset: "Dataset",
     out: Path | None,
-    resume: bool,
-    tensorboard: bool,
     as_json: bool,
+    how: dict[str, Any],
 ) -> None:
+    """Train as `how` says: `resume`, `tensorboard` and `distribute` of `train_resolved`."""
     from augan.report.text import training_lines, training_summary
     from augan.training.clock import Clock
     from augan.workflow import train_resolved
@@ -91,14 +90,7 @@ def _train(
     with clock.part("data"):
         resolved = _resolve(config, dataset)
     with ConsoleProgress() as progress:
-        bundle = train_resolved(
-            resolved,
-            out=out,
-            observers=[progress],
-            clock=clock,
-            resume=resume,
-            tensorboard=tensorboard,
-        )
+        bundle = train_resolved(resolved, out=out, observers=[progress], clock=clock, **how)
     if "gan" not in clock.seconds:
         typer.echo(f"{bundle.path} is finished already", err=True)
     summary = training_summary(bundle, clock.seconds)

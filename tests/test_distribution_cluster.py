@@ -1,0 +1,141 @@
+"""Who trains together: what TF_CONFIG may say, and what is refused before anything starts."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from augan.exceptions import ConfigError
+from augan.training.cluster import Cluster, read_cluster
+from augan.training.workers import Workers, join_workers
+
+TWO = ["one:5000", "two:5000"]
+
+
+def says(monkeypatch, value):
+    text = value if isinstance(value, str) else json.dumps(value)
+    monkeypatch.setenv("TF_CONFIG", text)
+
+
+def task(kind="worker", index=0):
+    return {"type": kind, "index": index}
+
+
+@pytest.mark.parametrize("text", [None, "", "  "])
+def test_without_the_variable_there_is_no_cluster(text, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if text is not None:
+        monkeypatch.setenv("TF_CONFIG", text)
+    assert read_cluster() is None
+    assert join_workers() == Workers()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "who", "expected"),
+    [
+        ({"worker": TWO}, task(index=1), Cluster(("one:5000", "two:5000"), 1)),
+        ({"worker": TWO}, task(index="1"), Cluster(("one:5000", "two:5000"), 1)),
+        ({"worker": TWO, "chief": ["me:1"]}, task("chief"), Cluster(("me:1", *TWO), 0)),
+        ({"worker": TWO, "chief": ["me:1"]}, task(index=1), Cluster(("me:1", *TWO), 2)),
+        ({"worker": ["[::1]:9", "a.b-c:65535"]}, task(), Cluster(("[::1]:9", "a.b-c:65535"), 0)),
+    ],
+)
+def test_the_chief_comes_first(cluster, who, expected, monkeypatch):
+    says(monkeypatch, {"cluster": cluster, "task": who})
+    assert read_cluster() == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ("{'cluster'", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ([], "names no cluster"),
+        ({"task": task()}, "names no cluster"),
+        ({"cluster": {}, "task": task()}, "names no cluster"),
+        ({"cluster": TWO, "task": task()}, "names no cluster"),
+        ({"cluster": {"worker": []}, "task": task()}, "no addresses of worker"),
+        ({"cluster": {"worker": "one:5000"}, "task": task()}, "no addresses of worker"),
+        ({"cluster": {"worker": ["one"]}, "task": task()}, "'one' is not HOST:PORT"),
+        ({"cluster": {"worker": ["one:0"]}, "task": task()}, "is not HOST:PORT"),
+        ({"cluster": {"worker": ["one:99999"]}, "task": task()}, "is not HOST:PORT"),
+        ({"cluster": {"worker": [5000]}, "task": task()}, "is not HOST:PORT"),
+        ({"cluster": {"worker": ["a:1", "a:1"]}, "task": task()}, "names a:1 twice"),
+        ({"cluster": {"chief": TWO}, "task": task("chief")}, "has 2 chiefs"),
+        ({"cluster": {"worker": TWO, "ps": ["a:1"]}, "task": task("ps")}, "has the job 'ps'"),
+        ({"cluster": {"worker": TWO}}, "does not say which worker"),
+        ({"cluster": {"worker": TWO}, "task": {"type": "worker"}}, "does not say which worker"),
+        ({"cluster": {"worker": TWO}, "task": task("evaluator")}, "this is a 'evaluator'"),
+        ({"cluster": {"worker": TWO}, "task": task(["worker"])}, "this is a ['worker']"),
+        ({"cluster": {"worker": TWO}, "task": task(index=2)}, "expected an index from 0 to 1"),
+        ({"cluster": {"worker": TWO}, "task": task(index=-1)}, "expected an index from 0 to 1"),
+        ({"cluster": {"worker": TWO}, "task": task(index=0.5)}, "expected an index from 0 to 1"),
+        ({"cluster": {"worker": TWO}, "task": task(index=True)}, "expected an index from 0 to 1"),
+    ],
+)
+def test_what_is_wrong_is_said(value, what, monkeypatch):
+    says(monkeypatch, value)
+    with pytest.raises(ConfigError, match="TF_CONFIG") as error:
+        join_workers()
+    assert what in str(error.value)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["cluster", "task", "worker", "type", "index"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(_JSON)
+def test_whatever_it_says_is_understood_or_refused(value):
+    with pytest.MonkeyPatch.context() as patch:
+        says(patch, value)
+        try:
+            found = read_cluster()
+        except ConfigError as error:
+            assert "TF_CONFIG" in str(error)
+        else:
+            assert found is None or 0 <= found.number < len(found.addresses)
+
+
+def test_a_cluster_of_one_is_one_machine(monkeypatch):
+    says(monkeypatch, {"cluster": {"worker": ["one:5000"]}, "task": task()})
+    assert join_workers("multiworker") == Workers()
+
+
+def test_none_does_not_read_the_variable(monkeypatch):
+    says(monkeypatch, "{'cluster'")
+    assert join_workers("none") == Workers()
+
+
+@pytest.mark.parametrize(
+    ("distribute", "what"),
+    [
+        ("everywhere", "one of auto, none, mirrored, multiworker, got 'everywhere'"),
+        ("multiworker", "TF_CONFIG"),
+        ("mirrored", "several devices"),
+    ],
+)
+def test_what_cannot_be_distributed_is_refused(distribute, what, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ConfigError, match=what):
+        join_workers(distribute)
+
+
+def test_one_process_agrees_with_itself():
+    alone = Workers()
+    assert alone.is_chief
+    assert alone.replicas == 1
+    assert alone.told(True)
+    assert alone.heard("SIGINT") == "SIGINT"
+    assert alone.heard(None) is None
+    assert alone.gather(b"x") == [b"x"]
+    alone.require_shares(7)
+    alone.require_same({"data": 1})
+    with pytest.raises(ZeroDivisionError), alone.watched():
+        _ = 1 / 0
