@@ -107,7 +107,7 @@ class Monitor:
     @property
     def history(self) -> list[Health]:
         """All evaluations so far."""
-        rows = self._numbers.numpy()[: int(self._count)]
+        rows = self._numbers.numpy()[: int(self._count.numpy())]
         return [Health(int(row[0]), *(float(value) for value in row[1:])) for row in rows]
 
     @property
@@ -115,7 +115,7 @@ class Monitor:
         """What is wrong now; a function of the state, so that a resumed run knows it too."""
         step, loss = self._diverged.numpy()
         if step:
-            return diverged(int(step), float(loss), evaluated=bool(self._count))
+            return diverged(int(step), float(loss), evaluated=bool(self._count.numpy()))
         return judge(self.history)
 
     def finished(self) -> bool:
@@ -189,7 +189,7 @@ class Monitor:
         }
 
     def _remember(self, health: Health) -> None:
-        rows, count = self._numbers.numpy(), int(self._count)
+        rows, count = self._numbers.numpy(), int(self._count.numpy())
         if count == KEPT:  # the oldest make room, but the best stays what it is
             rows, count = np.roll(rows, -1, axis=0), count - 1
         rows[count] = [getattr(health, name) for name in FIELDS]

@@ -133,7 +133,7 @@ class Workers:
         """Give variables the chief's values, to the bit."""
         if self.count == 1:
             return
-        own = [np.asarray(variable) for variable in variables]
+        own = [variable.numpy() for variable in variables]
         chiefs = self.from_chief(b"".join(value.tobytes() for value in own))
         start = 0
         for variable, value in zip(variables, own):
@@ -223,7 +223,8 @@ def join_workers(distribute: str = "auto") -> Workers:
 
 
 def _join(cluster: Cluster) -> Workers:
-    gpus = len(tf.config.list_physical_devices("GPU"))
+    with without_chatter():
+        gpus = len(tf.config.list_physical_devices("GPU"))
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
         task_type="worker",
