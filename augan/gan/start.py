@@ -22,11 +22,13 @@ _CHATTER = re.compile(
 
 def start_tensorflow() -> tuple[Any, Any]:
     """Import TensorFlow and Keras, look for devices, and return both modules."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only, in what is logged later
+    among_machines = bool(os.environ.get("TF_CONFIG"))
+    # Errors only, in what is logged later; of several machines not even these, for they come with
+    # an exception, and with one more for each sum that a machine that is gone takes no part in.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if among_machines else "2")
     with without_chatter():
         tensorflow = importlib.import_module("tensorflow")
-        # Workers on several machines must know each other before their devices start.
-        if not os.environ.get("TF_CONFIG"):
+        if not among_machines:  # which must know each other before their devices start
             tensorflow.config.list_logical_devices()
         tensorflow.get_logger().setLevel("ERROR")  # several trainings in one process are no fault
         # This pass fails, with an error line, on the gradient of a leaky ReLU behind a bias; it

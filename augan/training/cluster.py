@@ -56,7 +56,7 @@ def read_cluster() -> Cluster | None:
     if not isinstance(task, dict) or not {"type", "index"} <= task.keys():
         raise ConfigError(f"{VARIABLE} does not say which worker this is; {_EXPECTED}")
     kind, index = task["type"], _whole(task["index"])
-    if kind not in jobs:
+    if not isinstance(kind, str) or kind not in jobs:
         raise ConfigError(
             f"{VARIABLE} says that this is a {kind!r}, and its cluster has {' and '.join(jobs)}; "
             "only these train"
