@@ -90,7 +90,7 @@ def train(
         Saved as `bundle.augan` in the run folder; its `path` tells where, on the machine that
         wrote it.
     """
-    clock = clock or Clock()
+    clock, workers = clock or Clock(), join_workers(distribute)
     with clock.part("data"):
         resolved = resolve(config, dataset)
     return train_resolved(
@@ -100,7 +100,7 @@ def train(
         clock=clock,
         resume=resume,
         tensorboard=tensorboard,
-        distribute=distribute,
+        workers=workers,
     )
 
 
@@ -112,13 +112,12 @@ def train_resolved(
     clock: Clock | None = None,
     resume: bool = False,
     tensorboard: bool = False,
-    distribute: str = "auto",
+    workers: Workers | None = None,
 ) -> Bundle:
-    """Do what `train` does, with what `resolve` returned."""
-    clock = clock or Clock()
+    """Do what `train` does, with what `resolve` and `join_workers` returned (None: alone)."""
+    clock, workers = clock or Clock(), workers or Workers()
     if tensorboard:
         require_tensorboard()
-    workers = join_workers(distribute)
     workers.require_shares(resolved.config.training.batch_size)
     if out is not None and not resume and workers.is_chief:
         refuse_occupied(out)  # before the images are decoded, which may take minutes

@@ -1,14 +1,18 @@
 """Who trains together: what TF_CONFIG may say, and what is refused before anything starts."""
 
 import json
+import socket
+import threading
+import time
 from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augan.exceptions import ConfigError
+from augan.exceptions import ConfigError, Interrupted
 from augan.training.cluster import Cluster, read_cluster
+from augan.training.rendezvous import meet
 from augan.training.workers import Workers, join_workers
 
 TWO = ["one:5000", "two:5000"]
@@ -138,3 +142,51 @@ def test_one_process_agrees_with_itself():
     alone.require_same({"data": 1})
     with pytest.raises(ZeroDivisionError), alone.watched():
         _ = 1 / 0
+
+
+def free_addresses(count):
+    holders = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    addresses = tuple(f"127.0.0.1:{holder.getsockname()[1]}" for holder in holders)
+    for holder in holders:
+        holder.close()
+    return addresses
+
+
+def test_workers_wait_for_each_other_and_then_go_on():
+    addresses = free_addresses(3)
+    came = []
+
+    def come(number):
+        meet(Cluster(addresses, number), patience=20.0)
+        came.append(number)
+
+    others = [threading.Thread(target=come, args=(number,), daemon=True) for number in (2, 1)]
+    others[0].start()
+    time.sleep(0.2)
+    others[1].start()
+    come(0)
+    assert came == [0]  # the others wait until its server answers
+    host, port = addresses[0].split(":")
+    with socket.create_server((host, int(port))):
+        for other in others:
+            other.join(20.0)
+    assert sorted(came) == [0, 1, 2]
+    for address in addresses:  # is free for TensorFlow
+        socket.create_server((host, int(address.split(":")[1]))).close()
+
+
+def test_a_worker_that_does_not_come_is_named():
+    addresses = free_addresses(2)
+    for number in (0, 1):
+        with pytest.raises(Interrupted, match=f"worker {1 - number} at {addresses[1 - number]}"):
+            meet(Cluster(addresses, number), patience=0.2)
+
+
+def test_a_port_in_use_is_named():
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        for number in (0, 1):
+            pair = (f"127.0.0.1:{port}", "127.0.0.1:1")
+            own = Cluster(pair if number == 0 else pair[::-1], number)
+            with pytest.raises(ConfigError, match=f"cannot listen at port {port}"):
+                meet(own, patience=0.1)

@@ -116,6 +116,7 @@ class GAN(keras.Model):
             Images float32 `[N, H, W, C]` in [-1, 1]; classes float32 `[N, K]`, one-hot. The
             generated batch has the real batch's classes: both follow one joint distribution. With
             `discriminator.steps` above 1 the batch is cut into as many parts, one for each update.
+            Of several replicas each is given the whole, see `augan.gan.replicas`.
 
         Returns
         -------

@@ -12,6 +12,7 @@ from typing import Any
 
 from augan.exceptions import ConfigError
 
+KINDS = ("auto", "none", "mirrored", "multiworker")
 VARIABLE = "TF_CONFIG"
 _EXPECTED = (
     'expected {"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", '
@@ -34,6 +35,33 @@ class Cluster:
 
     addresses: tuple[str, ...]
     number: int
+
+    def __str__(self) -> str:
+        return (
+            f"worker {self.number} of {len(self.addresses)} at {self.addresses[self.number]}, "
+            f"the chief at {self.addresses[0]}"
+        )
+
+
+def chosen_cluster(distribute: str) -> Cluster | None:
+    """Return the machines that `--distribute` means, None if there are not several.
+
+    Raises
+    ------
+    ConfigError
+        The kind is unknown, or TF_CONFIG is wrong or lacking.
+    """
+    if distribute not in KINDS:
+        raise ConfigError(f"--distribute must be one of {', '.join(KINDS)}, got '{distribute}'")
+    if distribute in ("none", "mirrored"):
+        return None
+    cluster = read_cluster()
+    if cluster is None and distribute == "multiworker":
+        raise ConfigError(
+            f"--distribute multiworker needs the variable {VARIABLE}, which names the workers; "
+            f"{_EXPECTED}"
+        )
+    return cluster if cluster is not None and len(cluster.addresses) > 1 else None
 
 
 def read_cluster() -> Cluster | None:

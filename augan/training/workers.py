@@ -17,9 +17,9 @@ import numpy as np
 from augan.exceptions import ConfigError, Interrupted
 from augan.gan import tf
 from augan.gan.start import without_chatter
-from augan.training.cluster import VARIABLE, Cluster, read_cluster
+from augan.training.cluster import VARIABLE, Cluster, chosen_cluster
+from augan.training.rendezvous import meet
 
-KINDS = ("auto", "none", "mirrored", "multiworker")
 _LOST = (  # what a sum over machines says when one of them is gone
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -197,15 +197,8 @@ def join_workers(distribute: str = "auto") -> Workers:
     ConfigError
         The kind is unknown, TF_CONFIG is wrong, or there is nothing to distribute to.
     """
-    if distribute not in KINDS:
-        raise ConfigError(f"distribute must be one of {', '.join(KINDS)}, got '{distribute}'")
-    cluster = read_cluster() if distribute in ("auto", "multiworker") else None
-    if distribute == "multiworker" and cluster is None:
-        raise ConfigError(
-            f"--distribute multiworker needs the variable {VARIABLE}, which says who the workers "
-            "are: see 'Training on several machines' in the documentation"
-        )
-    if cluster is not None and len(cluster.addresses) > 1:
+    cluster = chosen_cluster(distribute)
+    if cluster is not None:
         return _join(cluster)
     with without_chatter():
         devices = tf.config.list_logical_devices("GPU")
@@ -223,6 +216,7 @@ def join_workers(distribute: str = "auto") -> Workers:
 
 
 def _join(cluster: Cluster) -> Workers:
+    meet(cluster)
     with without_chatter():
         gpus = len(tf.config.list_physical_devices("GPU"))
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
