@@ -94,8 +94,7 @@ def run_loop(
     while several is not None and goes_on():
         left = STEPS_A_CALL if allowance.steps is None else allowance.steps - step
         count = min(STEPS_A_CALL, left)
-        with team.watched():
-            losses = several(*batches.chunk(step, count))
+        losses = several(*batches.chunk(step, count))
         step += count
         team.place = f"after step {step} of the {part}"
         means = {name: float(value) for name, value in losses.items()}

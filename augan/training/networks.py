@@ -145,7 +145,7 @@ def train_networks(
     clock, workers = clock or Clock(), workers or Workers()
     keeper = Checkpoints(checkpoints)
     trainer = _Trainer(config, data, plan, tuple(observers), samples, keeper, stop, workers)
-    with workers.scope():
+    with workers.watched(), workers.scope():
         for part in plan.parts:
             with clock.part(part):
                 PARTS[part](trainer)
