@@ -102,7 +102,7 @@ class Checkpoints:
         """
         if self.folder is None:
             return
-        values = [np.asarray(variable.numpy(), order="C") for variable in variables]
+        values = [np.asarray(variable, order="C") for variable in variables]
         about: dict[str, Any] = {"step": step, "done": done}
         about["sha256"] = _sha256(about, values)
         content = save(

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from augan.gan import keras, tf
+from augan.gan import keras
 from augan.gan.inference import Inference
 from augan.gan.latent import latent_noise
 from augan.gan.model import GAN
@@ -79,9 +79,9 @@ class Monitor:
         # Drawn, not copied from the held-out images: equal class counts on both sides would make
         # the unbiased kernel distance too small.
         self.classes = self.train[1][rng.integers(0, len(self.train[1]), count)]
-        self._numbers = tf.Variable(np.full((KEPT, len(FIELDS)), np.nan))
-        self._count = tf.Variable(0, dtype=tf.int64)
-        self._diverged = tf.Variable(np.zeros(2))  # step and loss
+        self._numbers = keras.Variable(np.full((KEPT, len(FIELDS)), np.nan), dtype="float64")
+        self._count = keras.Variable(0, dtype="int64")
+        self._diverged = keras.Variable(np.zeros(2), dtype="float64")  # step and loss
         self.seed = seed
         image, classes = self.held_out[0].shape[1:], self.held_out[1].shape[1:]
         inputs = [classes] if gan.conditional else []

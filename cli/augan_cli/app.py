@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(evaluate, name="evaluate")
 
+Run = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<time>-<data>.")]
 Target = Annotated[str | None, typer.Option(help="Column of a table that names each row's class.")]
 Format = Annotated[
     str | None, typer.Option(help="png or npz of images, csv of tables; default: png, csv.")
@@ -84,9 +85,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Run folder; default: runs/<time>-<data>.")
-    ] = None,
+    out: Run = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")
