@@ -18,7 +18,7 @@ class DataError(AuganError, ValueError):
 
 
 class Interrupted(AuganError):
-    """A signal asked the training to stop; its state is saved."""
+    """A signal stopped the training, or a worker is gone; its last checkpoint is there."""
 
 
 class BundleError(AuganError):

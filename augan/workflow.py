@@ -5,6 +5,7 @@ detector, and puts everything into one bundle. Data flows one way: dataset -> sq
 networks -> detector -> bundle.
 """
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -12,7 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from augan.bundle import BUNDLE_NAME, Bundle, Network, load_bundle, save_bundle
+from augan.bundle import (
+    BUNDLE_NAME,
+    Bundle,
+    Network,
+    current_versions,
+    load_bundle,
+    parse_bundle,
+    save_bundle,
+)
 from augan.config import Config
 from augan.data.dataset import Dataset
 from augan.detect.detector import add_detectors, fold_network, method_class, methods_of
@@ -30,6 +39,7 @@ from augan.training.plan import Plan
 from augan.training.resolved import Resolved, resolve
 from augan.training.runs import RunFolder, refuse_occupied
 from augan.training.tensorboard import FOLDER, TensorBoardLog, require_tensorboard
+from augan.training.workers import Workers, join_workers
 
 AFTER_TRAINING = 0.05  # share of the minutes kept for fitting the detector and saving
 AFTER_FOLD = 3.0  # seconds kept for the detector of each of several folds, where that is more
@@ -44,6 +54,7 @@ def train(
     clock: Clock | None = None,
     resume: bool = False,
     tensorboard: bool = False,
+    distribute: str = "auto",
 ) -> Bundle:
     """Train a GAN and what the task needs on it, and save one bundle in a run folder.
 
@@ -69,17 +80,27 @@ def train(
     tensorboard : bool
         Also write the curves for TensorBoard, into `tensorboard/` of the run folder; needs the
         extra `augan[tensorboard]`. The result is the same.
+    distribute : {"auto", "none", "mirrored", "multiworker"}
+        On which devices to train, see `augan.training.workers.join_workers`. Every one of several
+        machines calls this function with the same arguments; only the first of them writes.
 
     Returns
     -------
     Bundle
-        Saved as `bundle.augan` in the run folder; its `path` tells where.
+        Saved as `bundle.augan` in the run folder; its `path` tells where, on the machine that
+        wrote it.
     """
-    clock = clock or Clock()
+    clock, workers = clock or Clock(), join_workers(distribute)
     with clock.part("data"):
         resolved = resolve(config, dataset)
     return train_resolved(
-        resolved, out=out, observers=observers, clock=clock, resume=resume, tensorboard=tensorboard
+        resolved,
+        out=out,
+        observers=observers,
+        clock=clock,
+        resume=resume,
+        tensorboard=tensorboard,
+        workers=workers,
     )
 
 
@@ -91,26 +112,61 @@ def train_resolved(
     clock: Clock | None = None,
     resume: bool = False,
     tensorboard: bool = False,
+    workers: Workers | None = None,
 ) -> Bundle:
-    """Do what `train` does, with what `resolve` returned."""
-    clock = clock or Clock()
+    """Do what `train` does, with what `resolve` and `join_workers` returned (None: alone)."""
+    clock, workers = clock or Clock(), workers or Workers()
     if tensorboard:
         require_tensorboard()
-    if out is not None and not resume:
+    workers.require_shares(resolved.config.training.batch_size)
+    if out is not None and not resume and workers.is_chief:
         refuse_occupied(out)  # before the images are decoded, which may take minutes
     with clock.part("data"):
         material = gather(resolved)
     described = material.describe()
     identity = {**_flat(material.config.to_dict()), "data": described["sha256"]}
+    workers.require_same({**identity, "split": _split_sha256(material), **current_versions()})
+    if not workers.is_chief:
+        return _follow(material, observers, clock, workers)
     name = material.dataset.name
     with closing(RunFolder(out, name, identity, resume=resume)) as run, run.writing():
-        if run.finished:
+        if workers.told(run.finished):
             run.finish()  # in case the process died between the two
-            return load_bundle(run.path)
+            return _shared(load_bundle(run.path), workers)
         curves = closing(TensorBoardLog(run.path / FOLDER)) if tensorboard else nullcontext()
         with curves as log:
             told = [*observers, log] if log is not None else observers
-            return _train_in(run, material, described, told, clock)
+            bundle = _train_in(run, material, described, told, clock, workers)
+        return _shared(bundle, workers)
+
+
+def _split_sha256(material: Material) -> str:
+    digest = hashlib.sha256()
+    for split in material.folds or (material.split,):
+        for rows in vars(split).values():
+            digest.update(f"{len(rows)}:".encode() + rows.tobytes())
+    return digest.hexdigest()
+
+
+def _follow(
+    material: Material, observers: Sequence[Observer], clock: Clock, workers: Workers
+) -> Bundle:
+    """Train with the chief, write nothing, and return the bundle that the chief has saved."""
+    if not workers.told(False):  # whether its run was finished already
+        _train_all(None, material, observers, clock, workers)
+    where, content = workers.from_chief(b""), workers.from_chief(b"")
+    bundle = parse_bundle(content, where.decode())
+    bundle.path = Path(where.decode())
+    return bundle
+
+
+def _shared(bundle: Bundle, workers: Workers) -> Bundle:
+    """Give the other workers the bundle that was saved, and return it."""
+    if workers.count > 1:
+        path = Path(bundle.path or "")
+        workers.from_chief(str(path).encode())
+        workers.from_chief(path.read_bytes())
+    return bundle
 
 
 def _train_in(
@@ -119,13 +175,13 @@ def _train_in(
     described: dict[str, Any],
     observers: Sequence[Observer],
     clock: Clock,
+    workers: Workers,
 ) -> Bundle:
     run.write_text("config.yaml", material.config.to_yaml())
     run.write_skipped(material.skipped)
     folds = Fold.all(len(material.folds) or 1)
     run.cut_log({k: v for fold in folds for k, v in fold.steps(run.checkpoints).items()})
-    with stop_on_signals() as stop:
-        trained = [_train_fold(fold, run, material, observers, clock, stop) for fold in folds]
+    trained = _train_all(run, material, observers, clock, workers)
     with clock.part("detector and bundle"):
         if material.folds:
             bundle = _assemble_folds(material, folds, trained, described)
@@ -137,26 +193,41 @@ def _train_in(
     return bundle
 
 
+def _train_all(
+    run: RunFolder | None,
+    material: Material,
+    observers: Sequence[Observer],
+    clock: Clock,
+    workers: Workers,
+) -> list[TrainedNetworks]:
+    """Train the networks of every fold, or of a plain training."""
+    folds = Fold.all(len(material.folds) or 1)
+    with stop_on_signals() as stop:
+        return [_train_fold(fold, run, material, observers, clock, stop, workers) for fold in folds]
+
+
 def _train_fold(
     fold: Fold,
-    run: RunFolder,
+    run: RunFolder | None,
     material: Material,
     observers: Sequence[Observer],
     clock: Clock,
     stop: Stop,
+    workers: Workers,
 ) -> TrainedNetworks:
-    """Train the networks of one fold, or of a plain training, in their places in the run folder."""
+    """Train the networks of one fold in their places in the run folder, if it is ours to write."""
     deadline = fold.deadline(_deadline(material, clock))
     own = material.of_fold(fold)
     return train_networks(
         own.config,
         own.training_data(),
         Plan(own.parts, own.config.training.steps, deadline),
-        observers=fold.observers([run, *observers]),
-        samples=run.samples / fold.name,
+        observers=fold.observers([run, *observers] if run else observers),
+        samples=run.samples / fold.name if run else None,
         clock=clock,
-        checkpoints=run.checkpoints / fold.name,
+        checkpoints=run.checkpoints / fold.name if run else None,
         stop=fold.stop(stop),
+        workers=workers,
     )
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import bad_material as made
+from benchmarks import bad_workers as workers
 from benchmarks.bad_places import Answer, on_small_disk, small_cache, small_disk, without_privileges
 
 TRAIN = "augan train bad --out NEW"
 LAST = "augan train photos --out STOPPED --resume"
 QUICK = "augan train bad --out NEW --task generate"
 AGAIN = "augan train photos --out RUN --resume"
+PLAIN = "augan train photos --out NEW"
 LONG = "augan train photos --out NEW --steps 1000 --task generate"
 
 
@@ -240,4 +242,37 @@ USE = (
     on_disk("disk full: detect", "augan detect photos --model RUN --out small/scores", 4096),
 )
 
-CASES = (*FOLDERS, *ARRAYS, *SETTINGS, *RUNS, *USE)
+MACHINES = (
+    Case("TF_CONFIG that is not JSON", PLAIN, around=workers.told("{'cluster'")),
+    Case("TF_CONFIG without a cluster", PLAIN, around=workers.told('{"task": {}}')),
+    Case(
+        "TF_CONFIG without a task", PLAIN, around=workers.told('{"cluster": {"worker": ["a:1"]}}')
+    ),
+    Case("TF_CONFIG of an unknown task", PLAIN, around=workers.told(workers.cluster(0, "judge"))),
+    Case(
+        "TF_CONFIG of a parameter server",
+        PLAIN,
+        around=workers.told(workers.cluster(0, "ps", worker=["a:1"], ps=["a:2"])),
+    ),
+    Case("TF_CONFIG with an index out of range", PLAIN, around=workers.told(workers.cluster(2))),
+    Case(
+        "TF_CONFIG with an address without a port",
+        PLAIN,
+        around=workers.told(workers.cluster(worker=["a", "b"])),
+    ),
+    Case("--distribute everywhere", f"{PLAIN} --distribute everywhere"),
+    Case("--distribute multiworker without TF_CONFIG", f"{PLAIN} --distribute multiworker"),
+    Case("--distribute mirrored with one device", f"{PLAIN} --distribute mirrored"),
+    Case(
+        "a batch that two workers cannot share",
+        f"{PLAIN} --set training.batch_size=9",
+        run=workers.beside(),
+    ),
+    Case("workers with other settings", PLAIN, run=workers.beside(more="--seed 7")),
+    Case(
+        "workers with other images", PLAIN, made.classes(20, 20), run=workers.beside(photos="bad")
+    ),
+    Case("a worker that is killed while training", LONG, run=workers.killed),
+)
+
+CASES = (*FOLDERS, *ARRAYS, *SETTINGS, *RUNS, *USE, *MACHINES)

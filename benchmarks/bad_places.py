@@ -36,13 +36,15 @@ def start(
     """Start the command as a process; no file of it may grow beyond `limit` bytes."""
     code = "from augan_cli.app import main; main()"
     paths = os.pathsep.join([str(ROOT), str(ROOT / "cli")])
+    # The level of TensorFlow's messages that this process has set for itself is no user's.
+    own = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     size = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit or 0, limit or 0))
     return subprocess.Popen(
         [*before, sys.executable, "-c", code, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**own, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
         preexec_fn=size if limit else None,
     )
 

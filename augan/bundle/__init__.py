@@ -26,9 +26,9 @@ into today's `Bundle`, with a small file of the old version among the tests. Onl
 version is ever written.
 """
 
-from augan.bundle.content import Bundle, Network
+from augan.bundle.content import Bundle, Network, current_versions
 from augan.bundle.inspection import inspect_bundle
-from augan.bundle.store import BUNDLE_NAME, load_bundle, save_bundle
+from augan.bundle.store import BUNDLE_NAME, load_bundle, parse_bundle, save_bundle
 from augan.bundle.use import in_use
 from augan.bundle.weights import assign_weights, read_weights, restore_network
 
@@ -37,9 +37,11 @@ __all__ = [
     "Bundle",
     "Network",
     "assign_weights",
+    "current_versions",
     "in_use",
     "inspect_bundle",
     "load_bundle",
+    "parse_bundle",
     "read_weights",
     "restore_network",
     "save_bundle",

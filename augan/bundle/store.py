@@ -9,8 +9,9 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from augan.bundle import codec
 from augan.bundle.archive import GET_ANOTHER, Archive, Limits, atomic_file, write_zip
@@ -130,15 +131,27 @@ def read_checked(path: str | os.PathLike[str]) -> tuple[Bundle, Manifest]:
     try:
         file = _find(Path(path))
         with file.open("rb") as stream:
-            archive = Archive(stream, str(file), _LIMITS)
-            manifest = _read_manifest(archive)
-            bundle = READERS[manifest.version](archive, manifest)
+            bundle, manifest = _read(stream, str(file))
     except OSError as error:
         raise BundleError(
             f"{path} cannot be read: {error.strerror or error}; check its permissions and its disk"
         ) from error
     bundle.path = file
     return bundle, manifest
+
+
+def parse_bundle(content: bytes, where: str) -> Bundle:
+    """Return the bundle whose file has that content, checked as `load_bundle` does.
+
+    `where` is what errors call it; BundleError if it is damaged or was changed.
+    """
+    return _read(BytesIO(content), where)[0]
+
+
+def _read(stream: BinaryIO, where: str) -> tuple[Bundle, Manifest]:
+    archive = Archive(stream, where, _LIMITS)
+    manifest = _read_manifest(archive)
+    return READERS[manifest.version](archive, manifest), manifest
 
 
 def _find(path: Path) -> Path:

@@ -10,6 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from augan.gan import replicas
+
 Tensor = Any
 
 
@@ -46,21 +48,21 @@ def cutout(images: Tensor, seed: Tensor, ratio: float = 0.5) -> Tensor:
 
 def _one_per_image(images: Tensor, seed: Tensor, slot: int) -> Tensor:
     shape = (tf.shape(images)[0], 1, 1, 1)
-    return tf.random.stateless_uniform(shape, seed + tf.constant([slot, 0]))
+    return replicas.uniform(shape, seed + tf.constant([slot, 0]))
 
 
 def _outside(images: Tensor, axis: int, seed: Tensor, ratio: float) -> Tensor:
     """1 outside a random stripe along `axis`, `[N, side]`."""
     count, side = tf.shape(images)[0], images.shape[axis]
     length = max(1, round(side * ratio))
-    centre = tf.random.stateless_uniform((count, 1), seed, 0, side, dtype=tf.int32)
+    centre = replicas.uniform((count, 1), seed, 0, side, dtype=tf.int32)
     offset = tf.range(side)[None, :] - (centre - length // 2)
     return tf.cast((offset < 0) | (offset >= length), images.dtype)
 
 
 def _shift_matrices(count: Tensor, side: int, ratio: float, seed: Tensor) -> Tensor:
     reach = max(1, round(side * ratio))
-    shift = tf.random.stateless_uniform((count, 1), seed, -reach, reach + 1, dtype=tf.int32)
+    shift = replicas.uniform((count, 1), seed, -reach, reach + 1, dtype=tf.int32)
     return tf.one_hot(tf.range(side)[None, :] - shift, side)  # [N, side, side]; outside: zeros
 
 

@@ -8,13 +8,14 @@ import keras
 import tensorflow as tf
 
 from augan.config import Config, decided
+from augan.gan import replicas
 from augan.gan.diffaug import augment
 from augan.gan.losses import LOSSES
 from augan.gan.negatives import spoil, spoilt_places
 from augan.gan.networks import feature_blocks
 from augan.gan.networks.places import joined
 from augan.gan.penalties import PENALTIES
-from augan.gan.transformations import surprise, transformed_batch
+from augan.gan.transformations import dealt_kinds, surprise, transformed_batch
 from augan.gan.unrolled import look_ahead
 from augan.seeding import child_seed
 
@@ -115,6 +116,7 @@ class GAN(keras.Model):
             Images float32 `[N, H, W, C]` in [-1, 1]; classes float32 `[N, K]`, one-hot. The
             generated batch has the real batch's classes: both follow one joint distribution. With
             `discriminator.steps` above 1 the batch is cut into as many parts, one for each update.
+            Of several replicas each is given the whole, see `augan.gan.replicas`.
 
         Returns
         -------
@@ -124,17 +126,28 @@ class GAN(keras.Model):
         real, classes = data if self.conditional else (_first(data), None)
         every = self.settings.every or 1
         if every == 1:
-            self._play(real, classes)
+            self._turn(real, classes)
         else:
             is_turn = self.steps_done % every == 0
-            alone = partial(self._judge_alone, real, classes)
-            tf.cond(is_turn, partial(self._play, real, classes), alone)
+            alone = partial(self._between, real, classes)
+            tf.cond(is_turn, partial(self._turn, real, classes), alone)
         self.steps_done.assign_add(1)
         losses = tf.unstack(self._losses)
         return dict(zip(self.measures, losses))
 
-    def _play(self, real: Tensor, classes: Tensor | None) -> Tensor:
-        """Both players' turns, and the losses of the last."""
+    def _turn(self, real: Tensor, classes: Tensor | None) -> Tensor:
+        """Let both players play, and return the losses, which are kept."""
+        losses = self._play(real, classes)
+        return self._losses.assign(tf.stack([losses[name] for name in self.measures]))
+
+    def _between(self, real: Tensor, classes: Tensor | None) -> Tensor:
+        """Let the discriminator learn alone, and return the last losses of both."""
+        self._judge_alone(real, classes)
+        return tf.identity(self._losses)
+
+    @replicas.on_each
+    def _play(self, real: Tensor, classes: Tensor | None) -> dict[str, Tensor]:
+        """Both players' turns, and their losses."""
         updates = self.players[1].steps
         parts = tf.split(real, updates)
         labels = tf.split(classes, updates) if self.conditional else [None] * updates
@@ -143,34 +156,37 @@ class GAN(keras.Model):
         for update in range(self.players[0].steps):
             g_loss = self._update_generator(parts[-1], labels[-1], updates + update)
         self._update_average()
-        return self._losses.assign(tf.stack([d_loss, g_loss, accuracy]))
+        return {"d_loss": d_loss, "g_loss": g_loss, "d_accuracy": accuracy}
 
-    def _judge_alone(self, real: Tensor, classes: Tensor | None) -> Tensor:
+    @replicas.on_each
+    def _judge_alone(self, real: Tensor, classes: Tensor | None) -> dict[str, Tensor]:
         """The discriminator's turn without generated images: what else it is to learn."""
         lessons = self._lessons(real, 0)
+        real, classes = _own(real, classes)
         with tf.GradientTape() as tape:
             seen = self._look_at(classes, 0, real=real, **lessons)
             total = tf.reduce_mean(self.adversarial_loss.real(seen["real"].logits))
             total += self._lesson_loss(real, seen, lessons)
+            part = replicas.part(total)
         variables = self._judging
-        self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
-        return tf.identity(self._losses)
+        self.discriminator_optimizer.apply(tape.gradient(part, variables), variables)
+        return {"loss": total}
 
     def _seed(self, update: int, slot: int) -> Tensor:
         step = tf.cast(self.steps_done, tf.int32)
         return tf.stack([self.noise_seed + update * _SLOTS + slot, step])
 
     def _generate(self, real: Tensor, classes: Tensor | None, update: int) -> Tensor:
-        """As many images as there are real ones.
+        """As many images as there are real ones, which are this replica's.
 
         Each player has its own: a generator that learns by the very images that the discriminator
         judged last learns more slowly, though they are drawn but once.
         """
         shape, seed = (tf.shape(real)[0], self.latent_dim), self._seed(update, _NOISE)
         if self.settings.noise == "uniform":
-            noise = tf.random.stateless_uniform(shape, seed, -1.0, 1.0)
+            noise = replicas.uniform(shape, seed, -1.0, 1.0)
         else:
-            noise = tf.random.stateless_normal(shape, seed)
+            noise = replicas.normal(shape, seed)
         return self.generator([noise, classes] if self.conditional else noise, training=True)
 
     def _judge(self, images: Tensor, classes: Tensor | None, seed: Tensor) -> Tensor:
@@ -205,24 +221,27 @@ class GAN(keras.Model):
         return _Seen(logits, tuple(blocks))
 
     def _lessons(self, real: Tensor, update: int) -> dict[str, Tensor]:
-        """What real images are made into for the discriminator to tell from them."""
+        """What the whole batch is made into for the discriminator to tell it from; own rows."""
         lessons = {}
         if self.negatives:
             lessons["spoilt"] = spoil(real, self.negatives, self._seed(update, _SPOIL))
         if self.heads is not None:
             lessons["moved"] = transformed_batch(real, self.steps_done)[0]
-        return lessons
+        return {name: replicas.share(images) for name, images in lessons.items()}
 
     def _update_discriminator(
         self, real: Tensor, classes: Tensor | None, update: int
     ) -> tuple[Tensor, Tensor]:
-        fake, lessons = self._generate(real, classes, update), self._lessons(real, update)
+        lessons = self._lessons(real, update)
+        real, classes = _own(real, classes)
+        fake = self._generate(real, classes, update)
         with tf.GradientTape() as tape:
             seen = self._look_at(classes, update, real=real, fake=fake, **lessons)
             logits = seen["real"].logits, seen["fake"].logits
             loss = self._discriminator_loss(*logits, update)
             total = loss + self._penalty(real, fake, classes, update)
             total += self._lesson_loss(real, seen, lessons)
+            total = replicas.part(total)
         variables = self._judging
         self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
         clip = self.players[1].clip
@@ -236,8 +255,9 @@ class GAN(keras.Model):
         smooth, flip = self.settings.label_smoothing, self.settings.label_noise
         real_share, fake_share = 1.0 - smooth, 0.0
         if flip:
-            shape = (2, tf.shape(real)[0], 1)
+            shape = (2, tf.shape(real)[0] * replicas.count(), 1)
             draws = tf.random.stateless_uniform(shape, self._seed(update, _LABELS))
+            draws = replicas.share(draws, axis=1)
             flipped = tf.cast(draws < flip, tf.float32)
             real_share = real_share * (1 - flipped[0])
             fake_share = flipped[1]
@@ -280,14 +300,16 @@ class GAN(keras.Model):
         wrong = spoilt_places(real, spoilt, stride)
         right = tf.reduce_sum(tf.nn.softplus(-whole))
         right += tf.reduce_sum(tf.nn.softplus(-broken) * (1 - wrong))
-        right /= tf.reduce_sum(1 - wrong) + tf.cast(tf.size(whole), tf.float32)
+        right /= replicas.mean(tf.reduce_sum(1 - wrong)) + tf.cast(tf.size(whole), tf.float32)
         weights = wrong / tf.sqrt(tf.maximum(tf.reduce_sum(wrong, (1, 2), keepdims=True), 1.0))
         found = tf.reduce_sum(tf.nn.softplus(broken) * weights)
-        return right + found / tf.maximum(tf.reduce_sum(weights), 1.0)
+        # Of the whole batch, whose weights may all lie in the rows of one replica.
+        least = 1.0 / replicas.count()
+        return right + found / tf.maximum(replicas.mean(tf.reduce_sum(weights)), least)
 
     def _transformation_loss(self, heads: keras.Model, real: Tensor, deep: Tensor) -> Tensor:
         """How badly the heads tell by what real images were turned and shifted."""
-        kinds = transformed_batch(real, self.steps_done)[1]
+        kinds = replicas.share(dealt_kinds(real.shape[0] * replicas.count()))
         logits = heads(tf.reshape(deep, (deep.shape[0], -1)), training=True)
         return tf.reduce_mean(surprise(logits, kinds))
 
@@ -311,12 +333,14 @@ class GAN(keras.Model):
         return tf.cond(self.steps_done % every == 0, applied, lambda: 0.0)
 
     def _update_generator(self, real: Tensor, classes: Tensor | None, update: int) -> Tensor:
+        real, classes = _own(real, classes)
         with tf.GradientTape() as tape:
             fake = self._generate(real, classes, update)
             logits = self._judge_ahead(real, fake, classes, update)
             loss = tf.reduce_mean(self.adversarial_loss.generator(logits))
+            part = replicas.part(loss)
         variables = self.generator.trainable_variables
-        self.generator_optimizer.apply(tape.gradient(loss, variables), variables)
+        self.generator_optimizer.apply(tape.gradient(part, variables), variables)
         return loss
 
     def _judge_ahead(
@@ -366,6 +390,11 @@ def _with_blocks(discriminator: keras.Model, count: int) -> keras.Model:
     """Return images (and classes) -> the logits, and `count` last blocks, or with 0 all of them."""
     blocks = feature_blocks(discriminator).outputs[-count:]
     return keras.Model(discriminator.inputs, [discriminator.output, *blocks])
+
+
+def _own(real: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return this replica's rows of a batch."""
+    return replicas.share(real), None if classes is None else replicas.share(classes)
 
 
 def _first(data: Any) -> Tensor:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from augan.gan import replicas
+
 Tensor = Any
 Judge = Callable[[Tensor], Tensor]
 
@@ -42,7 +44,7 @@ def gradient_penalty(judge: Judge, real: Tensor, fake: Tensor, seed: Tensor) -> 
     The gradient is taken between real and generated images, at a place drawn for each pair.
     """
     shape = (tf.shape(real)[0],) + (1,) * (len(real.shape) - 1)
-    share = tf.random.stateless_uniform(shape, seed)
+    share = replicas.uniform(shape, seed)
     between = real + share * (fake - real)
     norm = tf.sqrt(_squared_gradient(judge, between) + 1e-12)
     return tf.reduce_mean(tf.square(norm - 1.0))

@@ -22,10 +22,14 @@ _CHATTER = re.compile(
 
 def start_tensorflow() -> tuple[Any, Any]:
     """Import TensorFlow and Keras, look for devices, and return both modules."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only, in what is logged later
-    with _without_chatter():
+    among_machines = bool(os.environ.get("TF_CONFIG"))
+    # Errors only, in what is logged later; of several machines not even these, for they come with
+    # an exception, and with one more for each sum that a machine that is gone takes no part in.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if among_machines else "2")
+    with without_chatter():
         tensorflow = importlib.import_module("tensorflow")
-        tensorflow.config.list_logical_devices()
+        if not among_machines:  # which must know each other before their devices start
+            tensorflow.config.list_logical_devices()
         tensorflow.get_logger().setLevel("ERROR")  # several trainings in one process are no fault
         # This pass fails, with an error line, on the gradient of a leaky ReLU behind a bias; it
         # makes a step of training no faster.
@@ -40,7 +44,8 @@ def _is_chatter(line: str) -> bool:
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
+def without_chatter() -> Iterator[None]:
+    """Hold back what is written to standard error inside, and then write what is no chatter."""
     try:
         descriptor = os.dup(2)
     except OSError:  # no standard error at all, as in some services

@@ -59,13 +59,21 @@ def transformed_batch(images: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
     The kinds are dealt in turn, beginning elsewhere at each step, so that all are seen equally
     often whatever the batch; images come in random order already. N is known beforehand.
     """
-    count = images.shape[0]
-    shares = [count * (i + 1) // len(KINDS) - count * i // len(KINDS) for i in range(len(KINDS))]
+    shares = _shares(images.shape[0])
     dealt = tf.roll(images, tf.cast(step, tf.int32), axis=0)
     parts = tf.split(dealt, shares)
     moved = [transform(part, kind) for part, kind, n in zip(parts, KINDS, shares) if n]
-    labels = [kind for kind, n in zip(KINDS, shares) for _ in range(n)]
-    return tf.concat(moved, axis=0), tf.constant(labels, tf.int32)
+    return tf.concat(moved, axis=0), dealt_kinds(images.shape[0])
+
+
+def dealt_kinds(count: int) -> Tensor:
+    """Return the kinds `[count, 4]` of a transformed batch, which are the same at each step."""
+    labels = [kind for kind, n in zip(KINDS, _shares(count)) for _ in range(n)]
+    return tf.constant(labels, tf.int32)
+
+
+def _shares(count: int) -> list[int]:
+    return [count * (i + 1) // len(KINDS) - count * i // len(KINDS) for i in range(len(KINDS))]
 
 
 def surprise(logits: Tensor, kinds: Tensor) -> Tensor:

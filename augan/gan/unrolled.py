@@ -9,6 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from augan.gan import replicas
+
 Tensor = Any
 
 
@@ -34,7 +36,7 @@ def look_ahead(
             value = loss(weights, step)
         gradients = tape.gradient(value, weights)
         weights = [
-            weight if gradient is None else weight - rate * gradient
+            weight if gradient is None else weight - rate * replicas.mean(gradient)
             for weight, gradient in zip(weights, gradients)
         ]
     return weights

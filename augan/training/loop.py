@@ -1,5 +1,6 @@
 """The loop: it runs any update, several steps in one graph, until its steps or time are over."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from augan.gan import tf
 from augan.training.batches import Batches
 from augan.training.checkpoints import Checkpoints
 from augan.training.interrupt import Stop
+from augan.training.workers import Workers
 
 STEPS_A_CALL = 20  # steps inside one graph call: enough to hide Python, few enough to stop in time
 
@@ -24,7 +26,7 @@ class Trainable(Protocol):
         """All variables that the next step depends on, in a fixed order."""
 
     def train_step(self, data: tuple[Any, Any]) -> dict[str, Any]:
-        """Take one step on (images, classes) and return scalars."""
+        """Take one step on (images, classes), on all replicas, and return scalars."""
 
 
 class Observer(Protocol):
@@ -66,32 +68,39 @@ def run_loop(
     more_state: Sequence[Any] = (),
     finished: Callable[[], bool] = lambda: False,
     stop: Stop = lambda: None,
+    workers: Workers | None = None,
 ) -> int:
     """Train on one batch after another and return the number of steps done.
 
     It goes on from the last checkpoint of `part`, which also holds the variables of `more_state`.
     At least one call is made, so that a part always exists, however short the time was. `finished`
-    may end the part early.
+    may end the part early. Where several `workers` train, the chief's clock and `finished` count, a
+    signal to any of them stops all, and only the chief's checkpoint is read.
 
     Raises
     ------
     Interrupted
         If `stop` names a signal; the state is saved first.
     """
-    keeper = checkpoints or Checkpoints(None)
+    keeper, team = checkpoints or Checkpoints(None), workers or Workers()
     state = [*trainable.state, *more_state]
-    step, done = keeper.restore(part, state)
+    step, done = _restored(keeper, part, state, team)
     several = None if done else _compile(trainable, batches)
-    # `finished` first: a run that was killed after its alarm does not go on when it is resumed.
-    while several is not None and not finished() and (step == 0 or allowance.done(step) < 1.0):
+
+    def goes_on() -> bool:
+        # `finished` first: a run that was killed after its alarm does not go on when it is resumed.
+        return team.told(not finished() and (step == 0 or allowance.done(step) < 1.0))
+
+    while several is not None and goes_on():
         left = STEPS_A_CALL if allowance.steps is None else allowance.steps - step
         count = min(STEPS_A_CALL, left)
         losses = several(*batches.chunk(step, count))
         step += count
+        team.place = f"after step {step} of the {part}"
         means = {name: float(value) for name, value in losses.items()}
         for observer in observers:
             observer.on_steps(part, step, allowance, means)
-        signal = stop()
+        signal = team.heard(stop())
         if signal or keeper.due(part, step):
             keeper.save(part, step, state)
         if signal:
@@ -100,12 +109,22 @@ def run_loop(
                 "--resume goes on from there"
             )
     if not done:
+        team.follow(state)
         keeper.save(part, step, state, done=True)
     return step
 
 
+def _restored(
+    keeper: Checkpoints, part: str, state: Sequence[Any], team: Workers
+) -> tuple[int, bool]:
+    """Give all workers the chief's last checkpoint; return its step, and whether the part ended."""
+    step, done = json.loads(team.from_chief(json.dumps(keeper.restore(part, state)).encode()))
+    if step:
+        team.follow(state)
+    return step, done
+
+
 def _compile(trainable: Trainable, batches: Batches) -> Callable[..., dict[str, Any]]:
-    strategy = tf.distribute.get_strategy()
     # A step branches by tf.cond only; searching its code for more takes longer than compiling it.
     step = tf.autograph.experimental.do_not_convert(trainable.train_step)
     image_shape = batches.images.shape[1:]
@@ -120,7 +139,7 @@ def _compile(trainable: Trainable, batches: Batches) -> Callable[..., dict[str, 
         total = {name: tf.zeros(()) for name in trainable.measures}
         count = tf.shape(images)[0]
         for i in tf.range(count):
-            values = strategy.run(step, args=((images[i], classes[i]),))
+            values = step((images[i], classes[i]))
             total = {name: total[name] + values[name] for name in total}
         return {name: value / tf.cast(count, tf.float32) for name, value in total.items()}
 

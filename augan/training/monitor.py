@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from augan.gan import keras, tf
+from augan.gan import keras
 from augan.gan.inference import Inference
 from augan.gan.latent import latent_noise
 from augan.gan.model import GAN
@@ -79,9 +79,9 @@ class Monitor:
         # Drawn, not copied from the held-out images: equal class counts on both sides would make
         # the unbiased kernel distance too small.
         self.classes = self.train[1][rng.integers(0, len(self.train[1]), count)]
-        self._numbers = tf.Variable(np.full((KEPT, len(FIELDS)), np.nan))
-        self._count = tf.Variable(0, dtype=tf.int64)
-        self._diverged = tf.Variable(np.zeros(2))  # step and loss
+        self._numbers = keras.Variable(np.full((KEPT, len(FIELDS)), np.nan), dtype="float64")
+        self._count = keras.Variable(0, dtype="int64")
+        self._diverged = keras.Variable(np.zeros(2), dtype="float64")  # step and loss
         self.seed = seed
         image, classes = self.held_out[0].shape[1:], self.held_out[1].shape[1:]
         inputs = [classes] if gan.conditional else []
@@ -107,7 +107,7 @@ class Monitor:
     @property
     def history(self) -> list[Health]:
         """All evaluations so far."""
-        rows = self._numbers.numpy()[: int(self._count)]
+        rows = self._numbers.numpy()[: int(self._count.numpy())]
         return [Health(int(row[0]), *(float(value) for value in row[1:])) for row in rows]
 
     @property
@@ -115,7 +115,7 @@ class Monitor:
         """What is wrong now; a function of the state, so that a resumed run knows it too."""
         step, loss = self._diverged.numpy()
         if step:
-            return diverged(int(step), float(loss), evaluated=bool(self._count))
+            return diverged(int(step), float(loss), evaluated=bool(self._count.numpy()))
         return judge(self.history)
 
     def finished(self) -> bool:
@@ -189,7 +189,7 @@ class Monitor:
         }
 
     def _remember(self, health: Health) -> None:
-        rows, count = self._numbers.numpy(), int(self._count)
+        rows, count = self._numbers.numpy(), int(self._count.numpy())
         if count == KEPT:  # the oldest make room, but the best stays what it is
             rows, count = np.roll(rows, -1, axis=0), count - 1
         rows[count] = [getattr(health, name) for name in FIELDS]

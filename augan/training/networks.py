@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from augan.training.monitor import MOST, HealthObserver, Monitor
 from augan.training.plan import Plan
 from augan.training.pseudo import Guessed, guess_classes
 from augan.training.samples import SampleGrid
+from augan.training.workers import Workers
 
 EXTRACTORS = ("classifier", "rotation")  # networks whose features measure fidelity
 MIN_HELD_OUT = 20  # images below which the monitor's figures would be noise
@@ -95,6 +96,13 @@ class TrainedNetworks:
     fidelity: dict[str, Any] | None = None
     unlabelled: dict[str, Any] | None = None
 
+    def on_one_device(self) -> "TrainedNetworks":
+        """Return the same with models of their own, which know nothing of other devices."""
+        models = {name: build_network(self.specs[name]) for name in self.models}
+        for name, model in models.items():
+            model.set_weights(self.models[name].get_weights())
+        return replace(self, models=models)
+
     def for_bundle(self) -> dict[str, Network]:
         """Return every network as a bundle keeps it."""
         return {
@@ -113,6 +121,7 @@ def train_networks(
     clock: Clock | None = None,
     checkpoints: Path | None = None,
     stop: Stop = lambda: None,
+    workers: Workers | None = None,
 ) -> TrainedNetworks:
     """Train the networks that `plan` names, in its order.
 
@@ -130,15 +139,17 @@ def train_networks(
         Folder to go on from and to save to; None saves nothing.
     stop : callable
         Returns the name of a signal when training is to stop, see `augan.training.interrupt`.
+    workers : Workers or None
+        Who trains together; None: this process alone.
     """
-    clock = clock or Clock()
-    trainer = _Trainer(
-        config, data, plan, tuple(observers), samples, Checkpoints(checkpoints), stop
-    )
-    for part in plan.parts:
-        with clock.part(part):
-            PARTS[part](trainer)
-    return trainer.networks
+    clock, workers = clock or Clock(), workers or Workers()
+    keeper = Checkpoints(checkpoints)
+    trainer = _Trainer(config, data, plan, tuple(observers), samples, keeper, stop, workers)
+    with workers.watched(), workers.scope():
+        for part in plan.parts:
+            with clock.part(part):
+                PARTS[part](trainer)
+    return trainer.networks if workers.strategy is None else trainer.networks.on_one_device()
 
 
 @dataclass
@@ -152,6 +163,7 @@ class _Trainer:
     samples: Path | None
     checkpoints: Checkpoints
     stop: Stop
+    workers: Workers
     networks: TrainedNetworks = field(default_factory=TrainedNetworks)
 
     def build(self, role: str, **arguments: Any) -> keras.Model:
@@ -186,6 +198,7 @@ class _Trainer:
         `classes` are those of all images where they differ from the data's.
         """
         parts = self.config.discriminator.steps if part == "gan" else 1
+        measuring = (monitor,) if monitor and self.workers.is_chief else ()
         batches = Batches(
             self.data.pixels,
             self.data.classes if classes is None else classes,
@@ -200,11 +213,12 @@ class _Trainer:
             trainable,
             batches,
             self.plan.allowance(part),
-            observers=(*self.observers, *((monitor,) if monitor else ()), *more),
+            observers=(*self.observers, *measuring, *more),
             checkpoints=self.checkpoints,
             more_state=monitor.state if monitor else (),
             finished=monitor.finished if monitor else lambda: False,
             stop=self.stop,
+            workers=self.workers,
         )
 
     def gan(self) -> None:

@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(evaluate, name="evaluate")
 
+Run = Annotated[Path | None, typer.Option(help="Run folder; default: runs/<time>-<data>.")]
 Target = Annotated[str | None, typer.Option(help="Column of a table that names each row's class.")]
 Format = Annotated[
     str | None, typer.Option(help="png or npz of images, csv of tables; default: png, csv.")
@@ -44,6 +45,9 @@ Cross = Annotated[
 ]
 Curves = Annotated[
     bool, typer.Option("--tensorboard", help="Also write curves into RUN/tensorboard.")
+]
+Distribute = Annotated[
+    str, typer.Option(help="none, mirrored (GPUs), multiworker (TF_CONFIG), or what is there.")
 ]
 DryRun = Annotated[bool, typer.Option(help="Print the resolved settings and stop.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
@@ -81,9 +85,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Run folder; default: runs/<time>-<data>.")
-    ] = None,
+    out: Run = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")
@@ -99,6 +101,7 @@ def train(
     dtype: Dtype = None,
     resume: Resume = False,
     tensorboard: Curves = False,
+    distribute: Distribute = "auto",
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -109,8 +112,8 @@ def train(
     settings |= {"training.max_minutes": max_minutes, "detect.cross": cross or None}
     settings |= {"training.dtype": dtype, "training.keep_codes": None if training_codes else False}
     chosen = [*(set_ or []), *(f"{k}={v}" for k, v in settings.items() if v is not None)]
-    how = {"resume": resume, "tensorboard": tensorboard, "dry_run": dry_run, "as_json": as_json}
-    run_training(data, out, config, chosen, target, groups, **how)
+    how = {"resume": resume, "tensorboard": tensorboard, "distribute": distribute}
+    run_training(data, out, config, chosen, target, groups, dry_run, as_json, **how)
 
 
 @app.command()

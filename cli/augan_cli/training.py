@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from augan.config import Config
     from augan.data.dataset import Dataset
     from augan.training.resolved import Resolved
+    from augan.training.workers import Workers
 
 DEMONSTRATION = "digits"
 EXAMPLES = Path("images")
@@ -25,10 +26,9 @@ def run_training(
     overrides: Sequence[str],
     target: str | None,
     groups: Path | None,
-    resume: bool,
     dry_run: bool,
-    tensorboard: bool,
     as_json: bool,
+    **how: Any,
 ) -> None:
     """Train and say what came of it, or with `dry_run` only what would be done."""
     from augan.config import Config
@@ -36,13 +36,27 @@ def run_training(
 
     config = Config() if config_file is None else Config.from_yaml(config_file)
     config = config.override(overrides)
+    workers = None if dry_run else _meet(how["distribute"])
     dataset = load_dataset(DEMONSTRATION if data is None else data, groups=groups, target=target)
     if dry_run:
         _show_plan(config, dataset, as_json)
         return
     if data is None:
         _write_examples()
-    _train(config, dataset, out, resume, tensorboard, as_json)
+    _train(config, dataset, out, workers, as_json, **how)
+
+
+def _meet(distribute: str) -> "Workers | None":
+    """Join the other machines, if there are any, before this one can fail without their notice."""
+    from augan.training.cluster import chosen_cluster
+
+    cluster = chosen_cluster(distribute)
+    if cluster is None:
+        return None
+    from augan.training.workers import join_workers
+
+    typer.echo(f"{cluster}: waits until all are there", err=True)
+    return join_workers(distribute)
 
 
 def _show_plan(config: "Config", dataset: "Dataset", as_json: bool) -> None:
@@ -78,27 +92,23 @@ def _train(
     config: "Config",
     dataset: "Dataset",
     out: Path | None,
-    resume: bool,
-    tensorboard: bool,
+    workers: "Workers | None",
     as_json: bool,
+    distribute: str,
+    **how: Any,
 ) -> None:
     from augan.report.text import training_lines, training_summary
     from augan.training.clock import Clock
+    from augan.training.workers import join_workers
     from augan.workflow import train_resolved
     from augan_cli.progress import ConsoleProgress
 
     clock = Clock(STARTED)
     with clock.part("data"):
         resolved = _resolve(config, dataset)
+    how["workers"] = workers or join_workers(distribute)
     with ConsoleProgress() as progress:
-        bundle = train_resolved(
-            resolved,
-            out=out,
-            observers=[progress],
-            clock=clock,
-            resume=resume,
-            tensorboard=tensorboard,
-        )
+        bundle = train_resolved(resolved, out=out, observers=[progress], clock=clock, **how)
     if "gan" not in clock.seconds:
         typer.echo(f"{bundle.path} is finished already", err=True)
     summary = training_summary(bundle, clock.seconds)

@@ -11,8 +11,10 @@ from functools import partial
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import layers
 
+from augan.gan import replicas
 from augan.gan.networks.spectral import SpectralConv2D, SpectralDense
 from augan.gan.networks.strided import BatchNormalization, Conv2D
 from augan.seeding import child_seed
@@ -121,6 +123,17 @@ def _per_class(classes: Any, x: Any, name: str, value: float) -> Any:
     return layers.Reshape((1,) * spread + (units,), name=f"{name}_map")(vector)
 
 
+class Dropout(layers.Dropout):
+    """Dropout that drops other values in each of several replicas, which have one seed."""
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if not training or replicas.count() == 1:
+            return super().call(inputs, training=training)
+        rows = tf.shape(inputs)[0] * replicas.count()
+        kept = super().call(tf.ones((rows, *inputs.shape[1:]), inputs.dtype), training=True)
+        return inputs * replicas.share(kept)
+
+
 def activated(x: Any, norm: str, block: int, dropout: float, seed: int) -> Any:
     """End a discriminator's block: normalisation (not in the first), LeakyReLU 0.2, dropout."""
     if block and norm == "batch":
@@ -131,7 +144,7 @@ def activated(x: Any, norm: str, block: int, dropout: float, seed: int) -> Any:
     x = layers.LeakyReLU(0.2, name=f"block_{block}")(x)
     if dropout:
         drop_seed = child_seed(seed, "dropout", block)
-        x = layers.Dropout(dropout, seed=drop_seed, name=f"dropout_{block}")(x)
+        x = Dropout(dropout, seed=drop_seed, name=f"dropout_{block}")(x)
     return x
 
 
