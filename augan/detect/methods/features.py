@@ -17,7 +17,7 @@ from augan.detect.methods.probes import in_poses, surprise_in_poses
 from augan.detect.methods.reference import Reference
 from augan.detect.methods.standardised import Standardised
 from augan.exceptions import DataError
-from augan.gan import keras
+from augan.gan import keras, tf
 from augan.gan.inference import Inference
 
 Tensor = Any
@@ -77,6 +77,13 @@ class Features:
         if self._places is None:
             raise DataError("a row has no places to draw a map of; maps are of images")
         return self._places.maps(images)
+
+    def graph(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return terms and maps of a tensor `[B, S, S, C]`; see `Exportable`."""
+        features, *doubts = self._seen(images)
+        raw = tf.concat([self._reference.graph(features), *(x[:, None] for x in doubts)], axis=1)
+        terms = self._standard(tf.cast(raw, tf.float64))
+        return terms, None if self._places is None else self._places.graph(images)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""

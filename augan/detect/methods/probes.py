@@ -60,6 +60,13 @@ class Probes:
         """Return the standardised and weighted terms, float64 `[N, 4]`, higher = more anomalous."""
         return self._standard(self._raw(images)) * WEIGHTS
 
+    def graph(self, images: Tensor) -> Tensor:
+        """Do what `score_terms` does, to a tensor `[B, S, S, C]`."""
+        doubts, realness, *features = self._seen(images)
+        distances = [tf.math.log(distance) for distance in self._compared(*features)]
+        raw = tf.stack([doubts, *distances, -realness], axis=1)
+        return self._standard(tf.cast(raw, tf.float64)) * WEIGHTS
+
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
         return {**self._state, **self._standard.state()}
@@ -87,11 +94,12 @@ class Probes:
         deep = in_poses(self._blocks, images)
         doubts = surprise_in_poses(self._heads, deep)
         directions = _direction(tf.reduce_mean(deep, axis=(2, 3)))
-        some = tf.reshape(deep[::SPARSE], (-1, *deep.shape[2:]))
+        sparse = deep[::SPARSE]
+        some = tf.reshape(sparse, (-1, *deep.shape[2:]))
         size = deep.shape[2] // PARTS
         layouts = tf.nn.avg_pool2d(some, size, size, "VALID")
         features = math.prod(layouts.shape[1:])
-        layouts = _direction(tf.reshape(layouts, (-1, images.shape[0], features)))
+        layouts = _direction(tf.reshape(layouts, (sparse.shape[0], -1, features)))
         realness = self._judge(images, training=False)[:, 0]
         return doubts, realness, *(tf.transpose(x, (1, 0, 2)) for x in (directions, layouts))
 
@@ -112,15 +120,14 @@ def in_poses(blocks: keras.Model, images: Tensor) -> Tensor:
     """
     posed = tf.concat([transform(images, kind) for kind in PROBES], axis=0)
     deep = blocks(posed, training=False)[-1]
-    return tf.reshape(deep, (len(PROBES), images.shape[0], *deep.shape[1:]))
+    return tf.reshape(deep, (len(PROBES), -1, *deep.shape[1:]))
 
 
 def surprise_in_poses(heads: keras.Model, deep: Tensor) -> Tensor:
     """Return how surprised the heads are by what `in_poses` returned, the mean of poses, `[B]`."""
-    poses, count = deep.shape[:2]
-    logits = heads(tf.reshape(deep, (poses * count, -1)), training=False)
-    kinds = tf.repeat(tf.constant(PROBES), count, axis=0)
-    return tf.reduce_mean(tf.reshape(surprise(logits, kinds), (poses, count)), axis=0)
+    logits = heads(tf.reshape(deep, (-1, math.prod(deep.shape[2:]))), training=False)
+    kinds = tf.repeat(tf.constant(PROBES), tf.shape(deep)[1], axis=0)
+    return tf.reduce_mean(tf.reshape(surprise(logits, kinds), (len(PROBES), -1)), axis=0)
 
 
 def _direction(values: Tensor) -> Tensor:
