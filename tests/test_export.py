@@ -65,7 +65,7 @@ def networks(shape: tuple[int, int, int], norm: str = "spectral", *, heads: bool
     more = {"num_classes": 0, "width": 4}
     found = {
         "generator": network("generator", shape, latent_dim=3, **more),
-        "discriminator": network("discriminator", shape, norm=norm, **more),
+        "discriminator": network("discriminator", shape, norm=norm, weights="he", **more),
         "encoder": network("encoder", shape, latent_dim=3, **more),
     }
     rng = np.random.default_rng(0)
@@ -96,7 +96,7 @@ METHODS: dict[str, Callable[[Any], Any]] = {
     "fanogan": FAnoGAN,
 }
 INPUTS = {
-    "auto": ((16, 16, 1), "uint8", "spectral"),
+    "auto": ((8, 8, 1), "uint8", "spectral"),
     "auto without heads": ((8, 8, 3), "uint16", "layer"),
     "features": ((8, 8, 3), "float32", "batch"),
     "features without heads": ((16, 16, 3), "uint8", "none"),
@@ -108,16 +108,18 @@ INPUTS = {
 def test_a_graph_says_what_its_method_says(name: str, tmp_path: Path) -> None:
     shape, dtype, norm = INPUTS[name]
     preprocessing = Preprocessing(shape[0], shape[2], dtype, *RANGES[dtype])
-    images = decoded(100, shape, dtype)
+    images = decoded(120, shape, dtype)
     method = METHODS[name](networks(shape, norm))
     scaled = preprocessing.scale(images)
     detector = Detector(method.fit(scaled[:50], scaled[50:90]), preprocessing)
     session = as_graph(detector, tmp_path)
-    found = session(images[:70])  # in two batches
+    # None that was fitted on: of those, distances are rounding and nothing else.
+    new = images[50:]
+    found = session(new)  # in two batches
     assert found["score"].dtype == np.float64
-    assert_allclose(found["score"], detector.score(images[:70]), atol=ROUNDING)
-    assert_allclose(found["map"], detector.maps(images[:70]), rtol=1e-3, atol=1e-4)
-    assert_allclose(session(images[5:6])["score"], found["score"][5:6], atol=ROUNDING)
+    assert_allclose(found["score"], detector.score(new), atol=ROUNDING)
+    assert_allclose(found["map"], detector.maps(new), rtol=1e-3, atol=1e-4)
+    assert_allclose(session(new[5:6])["score"], found["score"][5:6], atol=ROUNDING)
 
 
 def test_folds_count_calibration_scores_as_augan_does(tmp_path: Path) -> None:
@@ -152,7 +154,7 @@ def test_large_images_of_any_size(kind: Any, tmp_path: Path) -> None:
     models = {"discriminator": judge, "places": network("places", (size,), "convolutional")}
     patches = Patches(160, 3, "uint8", 0.0, 255.0, window=32)
     rng = np.random.default_rng(1)
-    sizes = [(90, 130), (64, 75), (33, 34), (131, 90), (32, 160)]
+    sizes = [(90, 130), (64, 75), (131, 90), (40, 160), (77, 72)]
     images = [rng.normal(120, 30, (*side, 3)).clip(0, 255).astype(np.uint8) for side in sizes * 2]
     stored = Pictures([patches.to_picture(image) for image in images])
     method = kind(models).fit(patches.scale(stored), patches.scale(stored[:4]))
@@ -161,7 +163,7 @@ def test_large_images_of_any_size(kind: Any, tmp_path: Path) -> None:
     own, maps = detector.score(stored), detector.maps(stored)
     for image, score, heat in zip(images, own, maps):
         found = session(image[None])
-        assert_allclose(found["score"], [score], rtol=1e-4, atol=ROUNDING)
+        assert_allclose(found["score"], [score], atol=ROUNDING)
         assert found["map"].shape[1:3] == tuple(-(-side // 4) for side in image.shape[:2])
         assert found["map"].max() >= heat.max() - ROUNDING
 

@@ -44,7 +44,8 @@ def unscaled(preprocessing: Preprocessing, images: Tensor) -> Tensor:
 
 def _beside_surroundings(patches: Patches, images: Tensor) -> Tensor:
     values = (tf.cast(images[0], tf.float64) - patches.low) / (patches.high - patches.low)
-    gray = tf.reduce_mean(values, axis=-1)
+    # A sum, because what is a mean here becomes a pooling there, which takes float32 only.
+    gray = tf.reduce_sum(values, axis=-1) / patches.channels
     down, across = (_blur(tf.shape(gray)[axis]) for axis in (0, 1))
     around = tf.matmul(tf.matmul(down, gray), across, transpose_b=True)[..., None]
     ratio = tf.math.log((tf.nn.relu(values) + DARK) / (tf.nn.relu(around) + DARK))

@@ -17,9 +17,14 @@ def mirrored(images: Tensor, multiple: int) -> Tensor:
     """Return images `[1, H, W, C]` with sides that `multiple` divides, mirrored below and right."""
     for axis in (1, 2):
         length = tf.shape(images)[axis]
-        places = tf.range(length + (-length) % multiple)
+        places = tf.range(multiple * shares(length, multiple))
         images = tf.gather(images, tf.minimum(places, 2 * length - 1 - places), axis=axis)
     return images
+
+
+def shares(length: Tensor, part: int) -> Tensor:
+    """Return how many parts a length takes, the last one perhaps not full."""
+    return (length + part - 1) // part  # of numbers above 0: ONNX rounds towards it
 
 
 def others(height: Tensor, width: Tensor, most: int, apart: int) -> tuple[Tensor, Tensor, Tensor]:

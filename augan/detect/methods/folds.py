@@ -156,7 +156,7 @@ def _pooled(pool: Pool, values: Tensor) -> Tensor:
     reached = [
         tf.cast(line >= values[:, k, None] - NEARLY, tf.int32) for k, line in enumerate(pool.lines)
     ]
-    count = tf.add_n([tf.reduce_sum(of_line, axis=1) for of_line in reached])
+    count: Any = sum(tf.reduce_sum(of_line, axis=1) for of_line in reached)
     mean = tf.reduce_mean(values, axis=1)
     below, above = (tf.gather(every, tf.clip_by_value(n - count - i, 0, n - 1)) for i in (1, 0))
     off = mean - (below + above) / 2

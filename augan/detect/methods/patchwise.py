@@ -103,7 +103,7 @@ class PatchwiseFeatures:
         shape = tf.shape(features)
         places = anysize.others(shape[0], shape[1], MOST_OTHERS, APART)
         maps = tf.concat([self._weighed(features, *places), *painted], axis=-1)
-        height, width = (-(-tf.shape(images)[axis] // STRIDE) for axis in (1, 2))
+        height, width = (anysize.shares(tf.shape(images)[axis], STRIDE) for axis in (1, 2))
         own = tf.gather(maps, [MAPS.index(term) for term in self.terms], axis=-1)
         state = self._borders.state()
         borders = (state["border_mean"], state["border_spread"], NEAR)
