@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 
 from augan import calibrate, detect_folder
 from augan.augment.methods.sampling import Sampler
-from augan.bundle import Bundle
+from augan.bundle import Bundle, Network
 from augan.data.builtin import digits
+from augan.data.dataset import Dataset
 from augan.data.images import write_png
 from augan.data.patches import Patches
 from augan.data.pictures import Pictures
@@ -182,9 +183,13 @@ def run(digits_bundle: Bundle) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scorer(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("scorer") / "out"
-    done = export(run, "--part", "detector", "--out", str(out))
+def scorer(run: Path, tiny_digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("scorer") / "tiny.npz"
+    np.savez(
+        data, x=tiny_digits.pictures, y=tiny_digits.labels, class_names=tiny_digits.class_names
+    )
+    out = data.parent / "out"
+    done = export(run, "--part", "detector", "--data", str(data), "--out", str(out))
     assert done.exit_code == 0, done.output
     return out
 
@@ -273,7 +278,11 @@ def test_ignored_pixels_are_filled_before_anything_else(
 
 
 def test_a_generator_draws_what_augan_draws(digits_bundle: Bundle, tmp_path: Path) -> None:
-    result = export_onnx(digits_bundle, "generator", tmp_path / "out")
+    network = digits_bundle.networks["generator"]
+    larger = {k: v * (6 if k.endswith("kernel") else 1) for k, v in network.weights.items()}
+    networks = {**digits_bundle.networks, "generator": Network(network.spec, larger)}
+    bundle = replace(digits_bundle, networks=networks)  # of a few steps, it would draw mere gray
+    result = export_onnx(bundle, "generator", tmp_path / "out")
     assert result.files == ("generator.json", "generator.onnx", "parity.json")
     assert result.parity.num_samples == 128  # of the prior, and of training images
     about = json.loads((tmp_path / "out" / "generator.json").read_text())
@@ -283,7 +292,7 @@ def test_a_generator_draws_what_augan_draws(digits_bundle: Bundle, tmp_path: Pat
     classes = np.arange(30) % 10
     session, chosen = Session(tmp_path / "out" / "generator.onnx"), np.eye(10, dtype=np.float32)
     drawn = session(noise, chosen[classes])
-    own = Sampler(digits_bundle).decode(noise, classes)
+    own = Sampler(bundle).decode(noise, classes)
     assert drawn["images"].dtype == np.uint8
     assert np.abs(drawn["images"].astype(int) - own).max() <= 1
     assert np.ptp(drawn["images"]) > 50
