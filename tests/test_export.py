@@ -34,7 +34,7 @@ from augan.detect.methods.patchwise import PatchwiseAuto, PatchwiseFeatures
 from augan.exceptions import BundleError, ConfigError, DataError, Refused
 from augan.export.detector import detector_graph
 from augan.export.folder import export_onnx
-from augan.export.onnx import Session, write_onnx
+from augan.export.onnx import Session, as_onnx
 from augan.export.parity import compare_images, compare_maps, compare_scores
 from augan.gan.networks import build_network, feature_blocks, network_spec
 from augan.gan.networks.places import dense_blocks, joined_sizes
@@ -84,8 +84,7 @@ def decoded(count: int, shape: tuple[int, ...], dtype: str, seed: int = 0) -> np
 
 
 def as_graph(detector: Detector, folder: Path) -> Session:
-    function, inputs = detector_graph(detector)
-    write_onnx(folder / "x.onnx", function, inputs, {})
+    (folder / "x.onnx").write_bytes(as_onnx(*detector_graph(detector), {}))
     return Session(folder / "x.onnx")
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from augan import __version__
 from augan.augment.methods.sampling import Sampler
 from augan.bundle import Bundle, in_use
+from augan.bundle.content import current_versions
 from augan.data.geometry import resize
 from augan.data.output import check_replaceable, output_folder
 from augan.data.patches import Patches
@@ -28,7 +28,7 @@ from augan.export.detector import (
     input_name,
 )
 from augan.export.generator import describe_generator, generator_graph
-from augan.export.onnx import OPSET, Session, require_onnx, write_onnx
+from augan.export.onnx import OPSET, Session, as_onnx, require_onnx
 from augan.export.parity import Parity, compare_images, compare_maps, compare_scores
 from augan.export.samples import Samples, codes_for, samples_for
 
@@ -128,7 +128,8 @@ def export_onnx(
     samples = None if detector is None else samples_for(bundle, preprocessing, data)
     with output_folder(target, document) as partial:
         graph = partial / f"{part}.onnx"
-        notes = {"augan": __version__, "bundle": bundle.bundle_id, "part": part}
+        version = current_versions().get("augan", "")
+        notes = {"augan": version, "bundle": bundle.bundle_id, "part": part}
         if detector is None or samples is None:
             about, parity = _export_generator(bundle, graph, notes)
         else:
@@ -173,8 +174,8 @@ def _export_generator(
 ) -> tuple[dict[str, Any], Parity]:
     sampler = Sampler(bundle)
     with in_use(bundle, "generator"):
-        function, inputs = generator_graph(sampler)
-        write_onnx(graph, function, inputs, notes)
+        content = as_onnx(*generator_graph(sampler), notes)
+    graph.write_bytes(content)
     noise, classes = codes_for(sampler)
     codes = [noise]
     if sampler.conditional:
@@ -192,8 +193,8 @@ def _export_detector(
     bundle: Bundle, detector: Detector, samples: Samples, graph: Path, notes: dict[str, str]
 ) -> tuple[dict[str, Any], Parity]:
     with in_use(bundle, "detector"):
-        function, inputs = detector_graph(detector, input_name(bundle))
-        write_onnx(graph, function, inputs, notes)
+        content = as_onnx(*detector_graph(detector, input_name(bundle)), notes)
+    graph.write_bytes(content)
     session = Session(graph)
     is_large = isinstance(samples.stored, Pictures)
     batches = [image[None] for image in samples.decoded] if is_large else [samples.decoded]

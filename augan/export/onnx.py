@@ -29,14 +29,11 @@ def require_onnx() -> None:
         )
 
 
-def write_onnx(
-    path: Path, function: Callable[..., Any], inputs: Sequence[Any], notes: Mapping[str, str]
-) -> None:
-    """Write a function of tensors as an ONNX file.
+def as_onnx(function: Callable[..., Any], inputs: Sequence[Any], notes: Mapping[str, str]) -> bytes:
+    """Return a function of tensors as the content of an ONNX file.
 
     Parameters
     ----------
-    path : Path
     function : callable
         Tensors -> dict of tensors, whose keys name the outputs.
     inputs : sequence of tf.TensorSpec
@@ -50,7 +47,8 @@ def write_onnx(
     model, _ = convert.from_function(traced, input_signature=list(inputs), opset=OPSET)
     onnx.helper.set_model_props(model, dict(notes))
     onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
+    content: bytes = model.SerializeToString()
+    return content
 
 
 class Session:
