@@ -18,9 +18,11 @@ from typer.testing import CliRunner
 from augan import calibrate, detect_folder
 from augan.augment.methods.sampling import Sampler
 from augan.bundle import Bundle, Network
+from augan.config import Config
 from augan.data.builtin import digits
 from augan.data.dataset import Dataset
 from augan.data.images import write_png
+from augan.data.loading import load_dataset
 from augan.data.patches import Patches
 from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
@@ -38,6 +40,7 @@ from augan.export.onnx import Session, as_onnx
 from augan.export.parity import compare_images, compare_maps, compare_scores
 from augan.gan.networks import build_network, feature_blocks, network_spec
 from augan.gan.networks.places import dense_blocks, joined_sizes
+from augan.workflow import train
 from augan_cli.app import app
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "score_with_onnx.py"
@@ -405,3 +408,55 @@ def test_what_counts_as_parity() -> None:
     with pytest.raises(Refused, match="pixels differ by up to 2 of 255"):
         compare_images(np.zeros(3, np.uint8), np.full(3, 2, np.uint8), 255.0, "codes")
     assert_array_equal(compare_maps(own, own), 0)
+
+
+# ---------------------------------------------------------------- larger bundles
+
+
+def trained(images: list[np.ndarray], folder: Path, *settings: str) -> Bundle:
+    (folder / "normal").mkdir()
+    for row, image in enumerate(images):
+        Image.fromarray(image).save(folder / "normal" / f"{row:03}.png")
+    short = ["training.steps=20", "training.batch_size=8", "gan.latent_dim=4"]
+    short += [f"{part}.width=4" for part in ("generator", "discriminator", "encoder", "classifier")]
+    config = Config(task="detect").override([*short, *settings])
+    return train(config, load_dataset(folder / "normal"), out=folder / "run")
+
+
+@pytest.mark.slow
+def test_colour_images_with_every_head_and_as_folds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.normal(130, 20, (30, 24, 3)).clip(0, 255).astype(np.uint8) for _ in range(60)]
+    (tmp_path / "jpeg").mkdir()
+    for number, shape in enumerate([(30, 24), (200, 90), (9, 14)]):
+        image = rng.normal(130, 20, (*shape, 3)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(image).save(tmp_path / "jpeg" / f"{number}.jpg", quality=90)
+    for name, settings in {
+        "plain": ("detect.methods=[features,fanogan]",),
+        "folds": ("detect.cross=true",),
+    }.items():
+        place = tmp_path / name
+        place.mkdir()
+        bundle = trained(images, place, *settings)
+        assert any(network.endswith("heads") for network in bundle.networks)
+        for method in ("auto", *(bundle.detector or {})["others"]):
+            result = export_onnx(bundle, "detector", place / method, method=method)
+            assert result.parity.compared.startswith(("20 held-out", "60 images, each held out"))
+            assert result.parity.relative_difference < 1e-3
+        assert_scored_alike(place / "auto", bundle, tmp_path / "jpeg", place / "found")
+
+
+@pytest.mark.slow
+def test_large_files_are_scored_at_their_own_scale(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    drawn = (rng.normal(130, 20, (140 + i % 3, 150)) for i in range(36))
+    images = [image.clip(0, 255).astype(np.uint8) for image in drawn]
+    bundle = trained(images, tmp_path)
+    assert bundle.preprocessing["kind"] == "patches"
+    result = export_onnx(bundle, "detector", tmp_path / "out")
+    assert result.parity.relative_difference < 1e-3
+    (tmp_path / "jpeg").mkdir()
+    for number, shape in enumerate([(140, 150), (300, 420), (80, 99)]):
+        image = rng.normal(130, 20, shape).clip(0, 255).astype(np.uint8)
+        Image.fromarray(image).save(tmp_path / "jpeg" / f"{number}.jpg", quality=90)
+    assert_scored_alike(tmp_path / "out", bundle, tmp_path / "jpeg", tmp_path / "found")

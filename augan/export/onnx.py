@@ -56,6 +56,7 @@ class Session:
 
     def __init__(self, path: Path) -> None:
         runtime = importlib.import_module("onnxruntime")
+        runtime.set_default_logger_severity(3)  # errors: what else it finds is no news to a user
         self._session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
     def __call__(self, *inputs: np.ndarray) -> dict[str, np.ndarray]:

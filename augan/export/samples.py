@@ -59,7 +59,9 @@ def samples_for(bundle: Bundle, preprocessing: Preprocessing, data: str | Path |
     rows = next(split[name] for name in ("calibrate", "tune", "fit") if len(split[name]))
     most = MOST_PICTURES if isinstance(preprocessing, Patches) else MOST
     chosen = evenly(np.asarray(rows), most)
-    sentence = f"{len(chosen)} held-out images of {bundle.data.get('name', 'the training data')}"
+    folds = (bundle.detector or {}).get("folds")
+    held = "held-out images" if not folds else f"images, each held out of one of {folds} trainings,"
+    sentence = f"{len(chosen)} {held} of {bundle.data.get('name', 'the training data')}"
     return _held_out(recorded, preprocessing, chosen, sentence)
 
 

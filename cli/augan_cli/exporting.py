@@ -34,15 +34,20 @@ def export(
 
 def _lines(result: Any) -> list[str]:
     """Say what was written, and how far it can be trusted."""
-    parity, lines = result.parity, [f"warning: {text}" for text in result.warnings]
-    what = " ".join(word for word in (result.method, result.part) if word)
-    lines.append(f"{what}: {result.out / f'{result.part}.onnx'}")
-    same = (
-        f"parity on {parity.compared}: largest difference {parity.largest_difference:.2g}, "
-        f"relative {parity.relative_difference:.2g}"
+    parity, part = result.parity, result.part
+    what = " ".join(word for word in (result.method, part) if word)
+    lines = [f"warning: {text}" for text in result.warnings]
+    lines.append(f"{what}: {result.out / f'{part}.onnx'}, with {', '.join(result.files)}")
+    lines.append(f"compared with augan's own on {parity.compared}")
+    largest, relative = parity.largest_difference, parity.relative_difference
+    if part == "generator":
+        return [*lines, f"pixels differ by at most {largest:.2g}, {relative:.2g} of their range"]
+    agreeing = parity.num_samples - parity.num_disagreeing
+    lines.append(
+        f"scores differ by at most {largest:.2g}, {relative:.2g} deviations of calibration scores"
     )
-    if result.part == "detector":
-        same += f" of a deviation; at the rate {parity.rate:g} "
-        same += f"{parity.num_samples - parity.num_disagreeing} of {parity.num_samples} decisions "
-        same += f"agree, {parity.num_near} scores are that near to the line"
-    return [*lines, same, f"also there: {', '.join(result.files)}"]
+    return [
+        *lines,
+        f"decisions at the rate {parity.rate:g}: {agreeing} of {parity.num_samples} agree; "
+        f"{parity.num_near} of these scores are no further than that from the line",
+    ]
