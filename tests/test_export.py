@@ -407,7 +407,18 @@ def test_what_counts_as_parity() -> None:
         compare_maps(own, own + 0.5)
     with pytest.raises(Refused, match="pixels differ by up to 2 of 255"):
         compare_images(np.zeros(3, np.uint8), np.full(3, 2, np.uint8), 255.0, "codes")
-    assert_array_equal(compare_maps(own, own), 0)
+    assert compare_maps(own, own) == 0
+
+
+def test_of_folds_a_tie_by_rounding_may_move_a_score_by_one_rank() -> None:
+    lines = [np.arange(0.0, 10.0), np.arange(0.5, 10.0)]
+    line = Calibration.of_folds(lines, 20)
+    own = np.arange(0.25, 9.5, 0.25)
+    beyond_next, two_further = own + 0.5, own + 1.0
+    assert compare_scores(own, beyond_next, line, 0.1, "some").largest_difference == 0.5
+    for wrong in (two_further, own + 30):
+        with pytest.raises(Refused):
+            compare_scores(own, wrong, line, 0.1, "some")
 
 
 # ---------------------------------------------------------------- larger bundles
@@ -426,9 +437,9 @@ def trained(images: list[np.ndarray], folder: Path, *settings: str) -> Bundle:
 @pytest.mark.slow
 def test_colour_images_with_every_head_and_as_folds(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    images = [rng.normal(130, 20, (30, 24, 3)).clip(0, 255).astype(np.uint8) for _ in range(60)]
+    images = [rng.normal(130, 20, (15, 12, 3)).clip(0, 255).astype(np.uint8) for _ in range(60)]
     (tmp_path / "jpeg").mkdir()
-    for number, shape in enumerate([(30, 24), (200, 90), (9, 14)]):
+    for number, shape in enumerate([(15, 12), (200, 90), (9, 7)]):
         image = rng.normal(130, 20, (*shape, 3)).clip(0, 255).astype(np.uint8)
         Image.fromarray(image).save(tmp_path / "jpeg" / f"{number}.jpg", quality=90)
     for name, settings in {
@@ -442,7 +453,8 @@ def test_colour_images_with_every_head_and_as_folds(tmp_path: Path) -> None:
         for method in ("auto", *(bundle.detector or {})["others"]):
             result = export_onnx(bundle, "detector", place / method, method=method)
             assert result.parity.compared.startswith(("20 held-out", "60 images, each held out"))
-            assert result.parity.relative_difference < 1e-3
+            assert result.parity.typical_difference < 1e-4
+            assert result.parity.relative_difference < 0.1  # of folds, one rank
         assert_scored_alike(place / "auto", bundle, tmp_path / "jpeg", place / "found")
 
 
