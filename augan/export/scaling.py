@@ -47,7 +47,7 @@ def _beside_surroundings(patches: Patches, images: Tensor) -> Tensor:
     # A sum, because what is a mean here becomes a pooling there, which takes float32 only.
     gray = tf.reduce_sum(values, axis=-1) / patches.channels
     down, across = (_blur(tf.shape(gray)[axis]) for axis in (0, 1))
-    around = tf.matmul(tf.matmul(down, gray), across, transpose_b=True)[..., None]
+    around = tf.matmul(tf.matmul(down, gray), across)[..., None]
     ratio = tf.math.log((tf.nn.relu(values) + DARK) / (tf.nn.relu(around) + DARK))
     flat = tf.round(127.5 + tf.clip_by_value(CONTRAST * ratio, -1, 1) * 127.5)
     for axis in (0, 1):  # what is smaller than a window is filled up by its edge
@@ -60,7 +60,8 @@ def _beside_surroundings(patches: Patches, images: Tensor) -> Tensor:
 def _blur(length: Tensor) -> Tensor:
     """Return the matrix `[L, L]` of SciPy's Gaussian filter along an axis, L >= `LEAST_SIDE`.
 
-    What lies outside is mirrored, so each place counts as itself and as its mirror images.
+    What lies outside is mirrored, so each place counts as itself and as its mirror images. It does
+    so for any other as that does for it: the matrix is symmetric.
     """
     weights = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SURROUNDINGS) ** 2)
     place = tf.range(length)
