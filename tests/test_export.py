@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
@@ -20,12 +21,14 @@ from augan.augment.methods.sampling import Sampler
 from augan.bundle import Bundle, Network
 from augan.config import Config
 from augan.data.builtin import digits
+from augan.data.columns import Columns
 from augan.data.dataset import Dataset
 from augan.data.images import write_png
 from augan.data.loading import load_dataset
 from augan.data.patches import Patches
 from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
+from augan.data.tables import Table
 from augan.detect.calibration import Calibration
 from augan.detect.detector import Detector
 from augan.detect.methods.auto import Auto
@@ -158,7 +161,7 @@ def test_large_images_of_any_size(kind: Any, tmp_path: Path) -> None:
     patches = Patches(160, 3, "uint8", 0.0, 255.0, window=32)
     rng = np.random.default_rng(1)
     sizes = [(90, 130), (64, 75), (131, 90), (40, 160), (77, 72)]
-    images = [rng.normal(120, 30, (*side, 3)).clip(0, 255).astype(np.uint8) for side in sizes * 2]
+    images = [rng.normal(120, 30, (*side, 3)).clip(0, 255).astype(np.uint8) for side in sizes]
     stored = Pictures([patches.to_picture(image) for image in images])
     method = kind(models).fit(patches.scale(stored), patches.scale(stored[:4]))
     detector = Detector(method, patches)
@@ -352,6 +355,14 @@ def test_a_part_that_the_bundle_lacks(digits_bundle: Bundle, tmp_path: Path) -> 
     networks = {k: v for k, v in digits_bundle.networks.items() if k != "generator"}
     with pytest.raises(BundleError, match="no generator; train one"):
         export_onnx(replace(digits_bundle, networks=networks), "generator", tmp_path / "out")
+
+
+@pytest.mark.parametrize("part", ["detector", "generator"])
+def test_a_table_has_no_graph(part: str, digits_bundle: Bundle, tmp_path: Path) -> None:
+    columns = Columns.fit(Table(pd.DataFrame({"a": range(9), "b": ["x", "y", "z"] * 3})))
+    bundle = replace(digits_bundle, preprocessing=columns.to_dict())
+    with pytest.raises(ConfigError, match="a model of a table cannot be exported"):
+        export_onnx(bundle, part, tmp_path / "out")
 
 
 def test_a_search_is_no_graph(digits_bundle: Bundle, tmp_path: Path) -> None:
