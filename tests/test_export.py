@@ -280,6 +280,15 @@ def test_ignored_pixels_are_filled_before_anything_else(
     filled = pixels.reshape(40, 64, 1)[:, fill].reshape(pixels.shape)
     scores = Session(tmp_path / "out" / "detector.onnx")(filled)["score"]
     assert_allclose(np.sort(scores), about["calibration_scores"], atol=ROUNDING)
+    few = calibrate(digits_bundle, few_of(tmp_path / "normals", 5))
+    (_, warning) = export_onnx(few, "detector", tmp_path / "few").warnings
+    assert "needs 19 calibration images, this model has 5" in warning
+
+
+def few_of(folder: Path, count: int) -> Path:
+    for path in sorted(folder.iterdir())[count:]:
+        path.unlink()
+    return folder
 
 
 def test_a_generator_draws_what_augan_draws(digits_bundle: Bundle, tmp_path: Path) -> None:

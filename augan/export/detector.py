@@ -90,6 +90,8 @@ def describe_detector(bundle: Bundle, detector: Detector, has_map: bool) -> dict
         "p_value": "(1 + number of calibration_scores >= score) / (1 + number of them)",
         "calibration_scores": calibration.scores.tolist(),
     }
+    if rule.warning is not None:
+        about["warning"] = rule.warning
     if has_map:
         about["output"]["map"] = "float32 [N, H, W, 1], higher = more anomalous"
         if isinstance(preprocessing, Patches):
