@@ -19,6 +19,7 @@ _HOME = {
     "generate_folder": "augan.augment.folder",
     "detect_folder": "augan.detect.folder",
     "calibrate": "augan.detect.recalibration",
+    "export_onnx": "augan.export.folder",
     "evaluate_detection": "augan.detect.judging.judgement",
     "evaluate_lift": "augan.augment.judging.evaluation",
     "GANDetector": "augan.detect.estimator",
@@ -37,6 +38,7 @@ __all__ = [
     "detect_folder",
     "evaluate_detection",
     "evaluate_lift",
+    "export_onnx",
     "from_arrays",
     "generate_folder",
     "load_bundle",
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from augan.detect.judging.judgement import evaluate_detection
     from augan.detect.recalibration import calibrate
     from augan.exceptions import AuganError
+    from augan.export.folder import export_onnx
     from augan.workflow import train
 
 

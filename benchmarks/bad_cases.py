@@ -1,9 +1,11 @@
 """The cases of `benchmarks.bad_inputs`: each bad input, and the command that meets it."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -52,6 +54,17 @@ class Case:
     goes_on: bool = False
     run: Callable[[list[str], Path], Answer] | None = None
     around: Callable[[Path], AbstractContextManager[None]] = _anywhere
+
+
+def without_module(name: str) -> Callable[[Path], AbstractContextManager[None]]:
+    """Return surroundings in which a module is not installed."""
+
+    @contextmanager
+    def around(place: Path) -> Iterator[None]:
+        with mock.patch.dict(sys.modules, {name: None}):
+            yield
+
+    return around
 
 
 def on_disk(
@@ -275,4 +288,16 @@ MACHINES = (
     Case("a worker that is killed while training", LONG, run=workers.killed),
 )
 
-CASES = (*FOLDERS, *ARRAYS, *SETTINGS, *RUNS, *USE, *MACHINES)
+EXPORT = "augan export RUN --part detector --out NEW"
+EXPORTS = (
+    Case("export of a part that the bundle lacks", EXPORT, made.without_detector),
+    Case("export of an unknown part", "augan export RUN --part encoder --out NEW"),
+    Case("export in an unknown format", f"{EXPORT} --format tflite"),
+    Case("export of a method that the bundle lacks", f"{EXPORT} --method anogan"),
+    Case("export without onnxruntime", EXPORT, around=without_module("onnxruntime")),
+    Case("export into a folder of other files", EXPORT.replace("NEW", "photos")),
+    Case("export after the training images changed", f"{EXPORT} --data photos", made.change),
+    on_disk("disk full: export", EXPORT.replace("NEW", "small/NEW"), 4096),
+)
+
+CASES = (*FOLDERS, *ARRAYS, *SETTINGS, *RUNS, *USE, *MACHINES, *EXPORTS)

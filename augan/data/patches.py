@@ -93,8 +93,8 @@ class Patches(Preprocessing):
         """Return the windows that networks train on."""
         return Windows(pictures, self.window, self.window // TRAIN_STEP)
 
-    def to_picture(self, image: np.ndarray) -> np.ndarray:
-        """Return one image `[H, W, C]` at the working scale, in the stored type.
+    def at_scale(self, image: np.ndarray) -> np.ndarray:
+        """Return one image `[H, W, C]` at the working scale, in the model's own type and light.
 
         Raises
         ------
@@ -103,9 +103,18 @@ class Patches(Preprocessing):
         """
         if image.ndim != 3 or not image.size:
             raise DataError(f"an image must be [H, W, C], but is {list(image.shape)}")
-        height, width = _scaled(*image.shape[:2])
-        pixels = self._flattened(resize(self._as_stored(image), height, width))
-        rows, columns = (max(0, self.window - side) for side in (height, width))
+        return resize(self._as_stored(image), *_scaled(*image.shape[:2]))
+
+    def to_picture(self, image: np.ndarray) -> np.ndarray:
+        """Return one image `[H, W, C]` at the working scale, in the stored type.
+
+        Raises
+        ------
+        DataError
+            As for `at_scale`.
+        """
+        pixels = self._flattened(self.at_scale(image))
+        rows, columns = (max(0, self.window - side) for side in pixels.shape[:2])
         return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
 
     def _flattened(self, pixels: np.ndarray) -> np.ndarray:

@@ -64,19 +64,25 @@ class Pool:
     ----------
     lines : sequence of ndarray [n_k]
         The calibration scores of each fold, in units that make 1 about a deviation.
+
+    Attributes
+    ----------
+    lines : list of ndarray [n_k]
+    every : ndarray of float64 [n]
+        The calibration scores of each fold, and of all, ascending.
     """
 
     def __init__(self, lines: Sequence[np.ndarray]) -> None:
-        self._lines = [np.sort(line) for line in lines]
-        self._every = np.sort(np.concatenate(self._lines)).astype(np.float64)
+        self.lines = [np.sort(line) for line in lines]
+        self.every = np.sort(np.concatenate(self.lines)).astype(np.float64)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Return one score of each image or place: `[..., K]` to `[...]`, float64."""
         count = np.zeros(values.shape[:-1], np.int64)
-        for k, line in enumerate(self._lines):
+        for k, line in enumerate(self.lines):
             count += line.size - np.searchsorted(line, values[..., k], side="left")
         mean = np.clip(values.mean(axis=-1, dtype=np.float64), -FARTHEST, FARTHEST)
-        every, n = self._every, self._every.size
+        every, n = self.every, self.every.size
         below, above = (every[np.clip(n - count - i, 0, n - 1)] for i in (1, 0))
         off = mean - (below + above) / 2
         between = below + (above - below) * (1 + off / (1 + np.abs(off))) / 2

@@ -98,6 +98,12 @@ class Ignored:
         filled[self.mask] = image[self._nearest]
         return filled
 
+    @property
+    def sources(self) -> np.ndarray:
+        """Where each pixel of a filled image comes from, int32 `[H * W]`, in rows."""
+        places = np.arange(self.mask.size, dtype=np.int32).reshape(self.mask.shape)
+        return self.fill(places[..., None]).ravel()
+
     def blank(self, one: np.ndarray) -> np.ndarray:
         """Return a map `[H, W]` with 0, the least there is, in the ignored places."""
         return np.where(self.mask, one.dtype.type(0), one)

@@ -12,6 +12,7 @@ import typer
 from augan_cli.doctor import doctor
 from augan_cli.errors import usage_error, with_debug
 from augan_cli.evaluating import evaluate
+from augan_cli.exporting import export
 from augan_cli.options import Json, Method, Model, Out, Recorded
 from augan_cli.options import find as _find
 from augan_cli.options import show as _show
@@ -258,6 +259,7 @@ def inspect(
     _show(yaml.safe_dump(contents, sort_keys=False).splitlines(), contents, as_json)
 
 
+app.command()(export)
 app.command()(doctor)
 
 

@@ -6,7 +6,7 @@ added up with fixed weights, so nothing is chosen by labels.
 """
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from augan.detect.methods.inputs import Inputs
 from augan.detect.methods.places import Places
 from augan.detect.methods.probes import Probes
 from augan.exceptions import DataError
-from augan.gan import keras
+from augan.gan import keras, tf
 
 INPUTS = 1.5  # weight of plain distance beside those of `augan.detect.methods.probes`
 Part = Features | Probes | Inputs
+Tensor = Any
 
 
 class Auto:
@@ -68,6 +69,13 @@ class Auto:
         if self._places is None:
             raise DataError("a row has no places to draw a map of; maps are of images")
         return self._places.maps(images)
+
+    def graph(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return terms and maps of a tensor `[B, S, S, C]`; see `Exportable`."""
+        found = [part.graph(images) for part in self._parts.values()]
+        terms = [part[0] if isinstance(part, tuple) else part for part in found]
+        heat = None if self._places is None else self._places.graph(images)
+        return tf.concat(terms, axis=1), heat
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""

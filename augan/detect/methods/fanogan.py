@@ -45,6 +45,7 @@ class FAnoGAN:
             deep = features(images, training=False)[-1] - features(again, training=False)[-1]
             return again, image_residual, _mean_square(deep)
 
+        self._compared = compare
         self._compare = Inference(compare, generator.output_shape[1:])
         self._standard = Standardised()
 
@@ -67,6 +68,12 @@ class FAnoGAN:
     def maps(self, images: np.ndarray) -> np.ndarray:
         """Return |x - G(E(x))|, the mean over channels, float32 `[N, S, S, 1]`."""
         return np.abs(images - self.reconstruct(images)).mean(axis=-1, keepdims=True)
+
+    def graph(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return terms and maps of a tensor `[B, S, S, C]`; see `Exportable`."""
+        again, *residuals = self._compared(images)
+        terms = self._standard(tf.cast(tf.stack(residuals, axis=1), tf.float64))
+        return terms, tf.reduce_mean(tf.abs(images - again), axis=-1, keepdims=True)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""

@@ -13,11 +13,11 @@ import numpy as np
 
 from augan.detect.methods.places import Places
 from augan.detect.methods.pooled import PooledBlocks
-from augan.detect.methods.probes import in_poses, surprise_in_poses
+from augan.detect.methods.probes import in_poses, surprise_as_graph, surprise_in_poses
 from augan.detect.methods.reference import Reference
 from augan.detect.methods.standardised import Standardised
 from augan.exceptions import DataError
-from augan.gan import keras
+from augan.gan import keras, tf
 from augan.gan.inference import Inference
 
 Tensor = Any
@@ -78,6 +78,13 @@ class Features:
             raise DataError("a row has no places to draw a map of; maps are of images")
         return self._places.maps(images)
 
+    def graph(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return terms and maps of a tensor `[B, S, S, C]`; see `Exportable`."""
+        features, *doubts = self._seen(images, surprise_as_graph)
+        raw = tf.concat([self._reference.graph(features), *(x[:, None] for x in doubts)], axis=1)
+        terms = self._standard(tf.cast(raw, tf.float64))
+        return terms, None if self._places is None else self._places.graph(images)
+
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
         places = {} if self._places is None else self._places.state()
@@ -97,13 +104,13 @@ class Features:
             parts.append(np.column_stack([self._reference.distances(features), *doubts]))
         return np.concatenate(parts)
 
-    def _seen(self, samples: Tensor) -> tuple[Tensor, ...]:
+    def _seen(self, samples: Tensor, doubted: Any = None) -> tuple[Tensor, ...]:
         """Features `[B, F]`, and how surprised the heads are by probes of each image, `[B]`."""
         features = self._joined(samples)
         if self._heads is None:
             return (features,)
         deep = in_poses(self._joined.blocks, samples)
-        return features, surprise_in_poses(self._heads, deep)
+        return features, (doubted or surprise_in_poses)(self._heads, deep)
 
     def _block_scales(self, features: np.ndarray) -> np.ndarray:
         """One factor for each feature, by which every block has the same total variance."""

@@ -11,10 +11,16 @@ import numpy as np
 from augan.data.pictures import Pictures
 from augan.detect.crossed import Pool
 from augan.detect.methods.method import Scorer
+from augan.gan import tf
+
+Tensor = Any
 
 AGREEMENT = "agreement"  # the term that moves the mean to where the folds together place an image
 FINE = 2.0**-30  # scores are multiples of it
 LARGEST = 2.0**20  # deviations: what is larger counts as this
+# Deviations by which a graph's scores may differ from ours: calibration scores that are so little
+# lower count as equal, so that p-values are never smaller than ours by that.
+NEARLY = 1e-4
 
 
 class Folds:
@@ -117,6 +123,20 @@ class Folds:
         self._set(*([own[kind] for own in owned if kind in own] for kind in self._raw))
         return self
 
+    def graph(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the score of all folds, float64 `[B, 1]`, and no maps; see `Exportable`.
+
+        Ranks among all calibration maps would be thousands of comparisons for each place.
+        """
+        members: Any = self._members
+        of_each = tf.stack([tf.reduce_sum(m.graph(images)[0], axis=1) for m in members], axis=-1)
+        center, spread, _ = self._scales.T
+        values = (of_each - center) / spread
+        if self._pool is None:
+            return tf.reduce_mean(values, axis=-1, keepdims=True), None
+        values = tf.clip_by_value(values, -LARGEST, LARGEST)
+        return _pooled(self._pool, values)[:, None], None
+
     def by_mean(self) -> "Folds":
         """Return the same without lines, for new ones: it scores by the mean alone."""
         other = Folds(self._members)
@@ -127,6 +147,28 @@ class Folds:
         values = (maps / self._scales[:, 2]).astype(np.float32)
         pooled = values.mean(axis=-1) if self._map_pool is None else self._map_pool(values)
         return pooled.astype(np.float32)
+
+
+def _pooled(pool: Pool, values: Tensor) -> Tensor:
+    """Do what a pool does to scores, `[B, K]` to `[B]`; ties are `NEARLY` ties."""
+    every, n = tf.constant(pool.every), pool.every.size
+    lowest, highest = pool.every[0], pool.every[-1]
+    reached = [
+        tf.cast(line >= values[:, k, None] - NEARLY, tf.int32) for k, line in enumerate(pool.lines)
+    ]
+    count: Any = sum(tf.reduce_sum(of_line, axis=1) for of_line in reached)
+    mean = tf.reduce_mean(values, axis=1)
+    below, above = (tf.gather(every, tf.clip_by_value(n - count - i, 0, n - 1)) for i in (1, 0))
+    off = mean - (below + above) / 2
+    between = below + (above - below) * (1 + off / (1 + tf.abs(off))) / 2
+    beyond = highest + _positive(mean - highest)
+    beneath = lowest - _positive(lowest - mean)
+    return tf.where(count == 0, beyond, tf.where(count == n, beneath, between))
+
+
+def _positive(values: Tensor) -> Tensor:
+    """As in `augan.detect.crossed`: numbers above 0, in the same order."""
+    return (values + tf.sqrt(values**2 + 1)) / 2
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

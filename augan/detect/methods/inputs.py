@@ -4,13 +4,17 @@ On small or aligned images this is hard to beat, and it sees what a network may 
 ignore. It is a term of `auto`, never a method: alone it would owe nothing to a GAN.
 """
 
+import math
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from augan.detect.methods.reference import Reference
 from augan.detect.methods.standardised import Standardised
+from augan.gan import tf
+
+Tensor = Any
 
 LEAST = 1e-6  # distance; the logarithm of none would be endless
 
@@ -39,6 +43,12 @@ class Inputs:
     def score_terms(self, samples: np.ndarray) -> np.ndarray:
         """Return the standardised distance, float64 `[N, 1]`, higher = more anomalous."""
         return self._standard(self._raw(samples)) * self._weight
+
+    def graph(self, samples: Tensor) -> Tensor:
+        """Do what `score_terms` does, to a tensor `[B, ...]`."""
+        flat = tf.reshape(samples, (-1, math.prod(samples.shape[1:])))
+        distances = tf.cast(self._reference.graph(flat)[:, :1], tf.float64)
+        return self._standard(tf.math.log(distances + LEAST)) * self._weight
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""

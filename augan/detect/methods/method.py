@@ -7,6 +7,8 @@ import numpy as np
 
 from augan.gan import keras
 
+Tensor = Any
+
 
 class Scorer(Protocol):
     """What scores: a fitted method, or that of several folds.
@@ -22,6 +24,26 @@ class Scorer(Protocol):
     def maps(self, images: Any) -> Any: ...
     def state(self) -> dict[str, np.ndarray]: ...
     def restore(self, state: Mapping[str, np.ndarray]) -> Self: ...
+
+
+class Exportable(Protocol):
+    """What can score outside of augan: every method that does not search."""
+
+    def graph(self, images: Any) -> tuple[Tensor, Tensor | None]:
+        """Return what `score_terms` and `maps` do, as operations on a tensor.
+
+        Parameters
+        ----------
+        images : Tensor [B, S, S, C]
+            In [-1, 1]; of patchwise methods one image `[1, H, W, C]`. B, H and W may be unknown.
+
+        Returns
+        -------
+        terms : Tensor of float64 [B, T]
+        maps : Tensor of float32 [B, S, S, 1] or None
+            Of patchwise methods `[1, H / 4, W / 4, 1]`, which `maps` enlarges.
+        """
+        ...
 
 
 class Method(Scorer, Protocol):

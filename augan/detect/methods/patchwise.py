@@ -16,7 +16,8 @@ import numpy as np
 from augan.data.geometry import resize
 from augan.data.pictures import Pictures
 from augan.data.splits import evenly
-from augan.detect.methods.borders import Borders
+from augan.detect.methods import anysize
+from augan.detect.methods.borders import NEAR, Borders
 from augan.gan import keras, tf
 from augan.gan.networks.places import dense_blocks, joined, joined_sizes
 
@@ -95,6 +96,20 @@ class PatchwiseFeatures:
             height, width = (side * STRIDE for side in total.shape[:2])
             maps.append(resize(total, height, width)[: image.shape[0], : image.shape[1]])
         return Pictures(maps)
+
+    def graph(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return terms and map of one image `[1, H, W, C]`; see `Exportable`."""
+        features, *painted = self._seen(anysize.mirrored(images, self._multiple))
+        shape = tf.shape(features)
+        places = anysize.others(shape[0], shape[1], MOST_OTHERS, APART)
+        maps = tf.concat([self._weighed(features, *places), *painted], axis=-1)
+        height, width = (anysize.shares(tf.shape(images)[axis], STRIDE) for axis in (1, 2))
+        own = tf.gather(maps, [MAPS.index(term) for term in self.terms], axis=-1)
+        state = self._borders.state()
+        borders = (state["border_mean"], state["border_spread"], NEAR)
+        heat = anysize.by_borders(own[:height, :width], *borders)
+        total = tf.cast(tf.reduce_sum(heat, axis=-1, keepdims=True), tf.float32)
+        return anysize.at_highest(heat, TOP)[None], total[None]
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""

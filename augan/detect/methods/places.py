@@ -5,7 +5,7 @@ Localization") with variances in place of covariances: one deviation for each ch
 """
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from augan.data.splits import evenly
 from augan.detect.methods.pooled import PooledBlocks
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
+
+Tensor = Any
 
 MOST = 2000  # normal images that the spread is learned from
 LEAST_SHARE = 0.1  # of the mean deviation: what hardly varies would shout at the least change
@@ -60,6 +62,16 @@ class Places:
             block = block.mean(axis=-1, keepdims=True)
             total += tf.image.resize(block, (side, side)).numpy()
         return np.sqrt(total / len(parts))
+
+    def graph(self, images: Tensor) -> Tensor:
+        """Do what `maps` does, to a tensor `[B, S, S, C]`."""
+        deviations = ((self._blocks(images) - self._mean) / self._spread) ** 2
+        side, sizes = self._blocks.sample_shape[0], self._blocks.sizes
+        parts = []
+        for part, shape in zip(tf.split(deviations, sizes, axis=1), self._blocks.shapes):
+            block = tf.reshape(part, (-1, *(shape if len(shape) == 3 else (1, 1, *shape))))
+            parts.append(tf.image.resize(tf.reduce_mean(block, -1, keepdims=True), (side, side)))
+        return tf.sqrt(tf.add_n(parts) / len(parts))
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""

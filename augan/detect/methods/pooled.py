@@ -38,7 +38,8 @@ class PooledBlocks:
     def __call__(self, samples: Tensor) -> Tensor:
         """Return the features of samples `[B, ...]`, `[B, F]`."""
         blocks = self.blocks(samples, training=False)
-        return tf.concat([tf.reshape(_pooled(b), (samples.shape[0], -1)) for b in blocks], axis=1)
+        parts = zip(blocks, self.sizes)
+        return tf.concat([tf.reshape(_pooled(b), (-1, size)) for b, size in parts], axis=1)
 
 
 def _pooled(block: Tensor) -> Tensor:

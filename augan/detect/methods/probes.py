@@ -18,7 +18,7 @@ from augan.detect.methods.standardised import Standardised
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 from augan.gan.networks import feature_blocks
-from augan.gan.transformations import PROBES, surprise, transform
+from augan.gan.transformations import HEADS, PROBES, surprise, transform
 
 Tensor = Any
 
@@ -60,6 +60,13 @@ class Probes:
         """Return the standardised and weighted terms, float64 `[N, 4]`, higher = more anomalous."""
         return self._standard(self._raw(images)) * WEIGHTS
 
+    def graph(self, images: Tensor) -> Tensor:
+        """Do what `score_terms` does, to a tensor `[B, S, S, C]`."""
+        doubts, realness, *features = self._seen(images, surprise_as_graph)
+        distances = [tf.math.log(distance) for distance in self._compared(*features)]
+        raw = tf.stack([doubts, *distances, -realness], axis=1)
+        return self._standard(tf.cast(raw, tf.float64)) * WEIGHTS
+
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
         return {**self._state, **self._standard.state()}
@@ -82,16 +89,17 @@ class Probes:
             parts.append(np.column_stack([doubts, *np.log(distances), -realness]))
         return np.concatenate(parts)
 
-    def _seen(self, images: Tensor) -> tuple[Tensor, ...]:
+    def _seen(self, images: Tensor, doubted: Any = None) -> tuple[Tensor, ...]:
         """Surprise `[B]`, logit `[B]`, directions `[B, P, F]` and layouts `[B, P / 3, 4 F]`."""
         deep = in_poses(self._blocks, images)
-        doubts = surprise_in_poses(self._heads, deep)
+        doubts = (doubted or surprise_in_poses)(self._heads, deep)
         directions = _direction(tf.reduce_mean(deep, axis=(2, 3)))
-        some = tf.reshape(deep[::SPARSE], (-1, *deep.shape[2:]))
+        sparse = deep[::SPARSE]
+        some = tf.reshape(sparse, (-1, *deep.shape[2:]))
         size = deep.shape[2] // PARTS
         layouts = tf.nn.avg_pool2d(some, size, size, "VALID")
         features = math.prod(layouts.shape[1:])
-        layouts = _direction(tf.reshape(layouts, (-1, images.shape[0], features)))
+        layouts = _direction(tf.reshape(layouts, (sparse.shape[0], -1, features)))
         realness = self._judge(images, training=False)[:, 0]
         return doubts, realness, *(tf.transpose(x, (1, 0, 2)) for x in (directions, layouts))
 
@@ -112,15 +120,25 @@ def in_poses(blocks: keras.Model, images: Tensor) -> Tensor:
     """
     posed = tf.concat([transform(images, kind) for kind in PROBES], axis=0)
     deep = blocks(posed, training=False)[-1]
-    return tf.reshape(deep, (len(PROBES), images.shape[0], *deep.shape[1:]))
+    return tf.reshape(deep, (len(PROBES), -1, *deep.shape[1:]))
 
 
 def surprise_in_poses(heads: keras.Model, deep: Tensor) -> Tensor:
     """Return how surprised the heads are by what `in_poses` returned, the mean of poses, `[B]`."""
-    poses, count = deep.shape[:2]
-    logits = heads(tf.reshape(deep, (poses * count, -1)), training=False)
-    kinds = tf.repeat(tf.constant(PROBES), count, axis=0)
-    return tf.reduce_mean(tf.reshape(surprise(logits, kinds), (poses, count)), axis=0)
+    logits = heads(tf.reshape(deep, (-1, math.prod(deep.shape[2:]))), training=False)
+    kinds = tf.repeat(tf.constant(PROBES), tf.shape(deep)[1], axis=0)
+    return tf.reduce_mean(tf.reshape(surprise(logits, kinds), (len(PROBES), -1)), axis=0)
+
+
+def surprise_as_graph(heads: keras.Model, deep: Tensor) -> Tensor:
+    """Do what `surprise_in_poses` does, by operations that graphs outside of TensorFlow have."""
+    logits = heads(tf.reshape(deep, (-1, math.prod(deep.shape[2:]))), training=False)
+    total = 0.0
+    for head, kinds in zip(tf.split(logits, HEADS, axis=1), zip(*PROBES)):
+        of_pose = tf.reshape(tf.nn.log_softmax(head), (len(PROBES), -1, head.shape[1]))
+        known = np.eye(head.shape[1], dtype=np.float32)[list(kinds), None]
+        total -= tf.reduce_sum(of_pose * known, axis=2)
+    return tf.reduce_mean(total, axis=0)
 
 
 def _direction(values: Tensor) -> Tensor:

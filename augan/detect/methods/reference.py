@@ -65,11 +65,11 @@ class Reference:
     def restore(self, state: Mapping[str, np.ndarray]) -> Self:
         """Take back what `state` returned; more than that is left alone."""
         self._state = {name: np.asarray(state[name]) for name in _STATE}
-        self._measure = Inference(self._measured, (len(self._state["scales"]),))
+        self._measure = Inference(self.graph, (len(self._state["scales"]),))
         return self
 
-    def _measured(self, values: Tensor) -> Tensor:
-        """Samples `[B, F]` -> distances `[B, 2]`, all by products of matrices."""
+    def graph(self, values: Tensor) -> Tensor:
+        """Return the `distances` of samples `[B, F]`, float32, all by products of matrices."""
         state = {name: tf.constant(value, tf.float32) for name, value in self._state.items()}
         variances = state["variances"] * (1 - SHRINKAGE)
         variances += SHRINKAGE * tf.reduce_mean(state["variances"])

@@ -1,7 +1,7 @@
 """Terms of a score on one scale, learned from normal samples that were held out from training."""
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -34,9 +34,12 @@ class Standardised:
         self._spread = np.maximum(values.std(axis=0), LEAST_SPREAD)
         return self
 
-    def __call__(self, terms: np.ndarray) -> np.ndarray:
-        """Return raw terms `[N, T]` with mean 0 and deviation 1 on what was fitted, float64."""
-        return (terms.astype(np.float64) - self._center) / self._spread
+    def __call__(self, terms: Any) -> Any:
+        """Return raw terms `[N, T]` with mean 0 and deviation 1 on what was fitted, float64.
+
+        They are an array of floats, or a tensor of float64.
+        """
+        return (terms - self._center) / self._spread
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""

@@ -1,0 +1,127 @@
+"""A detector as a graph, and all that a scorer without augan must know beside it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from augan.bundle import Bundle
+from augan.data.patches import LONGEST, SHORTEST, Patches
+from augan.data.preprocessing import Preprocessing
+from augan.detect.calibration import Calibration
+from augan.detect.decision import choose_rule
+from augan.detect.detector import Detector, method_class
+from augan.detect.fitting import broken_promise
+from augan.detect.ignore import Ignored
+from augan.exceptions import ConfigError
+from augan.export.scaling import LEAST_SIDE, scaled
+from augan.gan import tf
+
+Tensor = Any
+
+IMAGES, FILLED = "images", "filled_images"
+_RESIZED = "by Pillow, channels in mode F, then rounded: BOX to fewer pixels, BILINEAR to more"
+_SQUARE = (
+    "L is the longer: kept if size / 2 < L <= size, else max(1, round(side * size / L)); then "
+    "centred in the square, an odd pixel below or right, edge pixels repeated outward"
+)
+_AT_SCALE = "max(1, round(side * min(1, shortest / the shorter, longest / the longer)))"
+
+
+def exportable(bundle: Bundle, method: str | None) -> Detector:
+    """Return a calibrated detector that can leave augan as a graph.
+
+    Raises
+    ------
+    BundleError
+        If the bundle has none, or not this one, or it was never calibrated.
+    ConfigError
+        If it searches.
+    """
+    detector = Detector.from_bundle(bundle, method)
+    detector.calibrated()
+    name = detector.method.name
+    if method_class(name, detector.preprocessing).searches:
+        raise ConfigError(
+            f"the method '{name}' cannot be exported: it searches for the code of each image in "
+            "hundreds of steps of gradient descent, which is no fixed graph; name another method "
+            "with --method, such as fanogan, whose encoder finds the code at once"
+        )
+    return detector
+
+
+def input_name(bundle: Bundle) -> str:
+    """Return what the graph calls its input.
+
+    Not `images` where pixels are ignored, so that nobody forgets to fill these first.
+    """
+    return IMAGES if Ignored.of(bundle) is None else FILLED
+
+
+def detector_graph(
+    detector: Detector, name: str = IMAGES
+) -> tuple[Callable[[Tensor], dict[str, Tensor]], list[Any]]:
+    """Return a function of decoded images -> `score` and perhaps `map`, and what it takes."""
+    preprocessing: Any = detector.preprocessing
+    method: Any = detector.method
+
+    def judged(images: Tensor) -> dict[str, Tensor]:
+        terms, heat = method.graph(scaled(preprocessing, images))
+        found = {"score": tf.reduce_sum(terms, axis=1)}
+        return found if heat is None else {**found, "map": heat}
+
+    shape: tuple[int | None, ...] = (None, *preprocessing.sample_shape)
+    if isinstance(preprocessing, Patches):
+        shape = (1, None, None, preprocessing.channels)
+    return judged, [tf.TensorSpec(shape, preprocessing.dtype, name=name)]
+
+
+def describe_detector(bundle: Bundle, detector: Detector, has_map: bool) -> dict[str, Any]:
+    """Return what to know of input, scores and decisions, JSON-able."""
+    calibration = detector.calibrated()
+    preprocessing: Any = detector.preprocessing
+    rule = choose_rule(bundle, calibration, None, None, preprocessing.noun)
+    about: dict[str, Any] = {
+        "method": detector.method.name,
+        "input": _describe_input(preprocessing, input_name(bundle)),
+        "output": {"score": "float64 [N], higher = more anomalous"},
+        "rate": rule.rate,
+        "threshold": calibration.threshold(rule.rate),
+        "flagged": "score > threshold",
+        "guarantee": broken_promise(bundle) or calibration.guarantee(rule.rate).sentence,
+        "p_value": "(1 + number of calibration_scores >= score) / (1 + number of them)",
+        "calibration_scores": calibration.scores.tolist(),
+    }
+    if rule.warning is not None:
+        about["warning"] = rule.warning
+    if has_map:
+        about["output"]["map"] = "float32 [N, H, W, 1], higher = more anomalous"
+        if isinstance(preprocessing, Patches):
+            about["output"]["map"] += ", a place for each 4 x 4 pixels"
+        about["map"] = _describe_map(detector.map_calibration, rule.rate)
+    return about
+
+
+def _describe_map(line: Calibration | None, rate: float) -> dict[str, Any] | None:
+    if line is None:
+        return None
+    rate = max(rate, line.smallest_rate)
+    return {
+        "rate": rate,
+        "threshold": line.threshold(rate),
+        "hot": "map > threshold; on average at most this share of good images has a hot place",
+    }
+
+
+def _describe_input(preprocessing: Preprocessing, name: str) -> dict[str, Any]:
+    size, channels = preprocessing.size, preprocessing.channels
+    about: dict[str, Any] = {
+        "name": name,
+        "dtype": preprocessing.dtype,
+        "shape": ["N", size, size, channels],
+        "mode": "L" if channels == 1 else "RGB",
+        "values": "as decoded; the graph scales them",
+        "resized": _RESIZED,
+    }
+    if isinstance(preprocessing, Patches):
+        about |= {"shape": [1, "H", "W", channels], "least_side": LEAST_SIDE}
+        return about | {"size": None, "shortest": SHORTEST, "longest": LONGEST, "sides": _AT_SCALE}
+    return about | {"size": size, "sides": _SQUARE}

@@ -1,0 +1,234 @@
+"""Write a part of a bundle as an ONNX graph, with what a user of it must know, and prove it."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augan.augment.methods.sampling import Sampler
+from augan.bundle import Bundle, in_use
+from augan.bundle.content import current_versions
+from augan.data.geometry import resize
+from augan.data.output import check_replaceable, output_folder
+from augan.data.patches import Patches
+from augan.data.pictures import Pictures
+from augan.data.prepared import restore_preprocessing
+from augan.data.preprocessing import Preprocessing
+from augan.detect.detector import Detector
+from augan.detect.ignore import Ignored
+from augan.detect.methods.patchwise import STRIDE
+from augan.exceptions import BundleError, ConfigError
+from augan.export.detector import (
+    describe_detector,
+    detector_graph,
+    exportable,
+    input_name,
+)
+from augan.export.generator import describe_generator, generator_graph
+from augan.export.onnx import OPSET, Session, as_onnx, require_onnx
+from augan.export.parity import Parity, compare_images, compare_maps, compare_scores
+from augan.export.samples import Samples, codes_for, samples_for
+
+FORMATS = ("onnx",)
+PARTS = ("generator", "detector")
+PARITY = "parity.json"
+FILL = "fill.npy"
+TABLES = (
+    "a model of a table cannot be exported: augan turns columns and categories into the numbers of "
+    "its networks and back, and a graph has no columns; use augan {} for rows"
+)
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What `export_onnx` wrote.
+
+    Attributes
+    ----------
+    out : Path
+        The folder.
+    part, method : str
+        What was exported; the method of a detector, else empty.
+    files : tuple of str
+        In the folder.
+    parity : Parity
+        How the graph differs from augan's own.
+    warnings : tuple of str
+    """
+
+    out: Path
+    part: str
+    method: str
+    files: tuple[str, ...]
+    parity: Parity
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON-able summary."""
+        return {
+            "out": str(self.out),
+            "part": self.part,
+            "method": self.method or None,
+            "files": list(self.files),
+            "parity": self.parity.to_dict(),
+            "warnings": list(self.warnings),
+        }
+
+
+def export_onnx(
+    bundle: Bundle,
+    part: str,
+    out: str | Path | None = None,
+    *,
+    method: str | None = None,
+    data: str | Path | None = None,
+    format: str = "onnx",
+) -> ExportResult:
+    """Write a detector or a generator as an ONNX graph that needs no augan to run.
+
+    Everything between decoded images and scores is inside of the graph: scaling, networks, the
+    nearest neighbours as a product of matrices, and the standardisation of terms. `<part>.json`
+    beside it says what the rest is (resizing, threshold, calibration scores, codes, classes), and
+    `parity.json` how far the graph differs from augan's own answers. Needs `augan[export]`.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    part : {"generator", "detector"}
+    out : path or None
+        A new folder, or one that an earlier call made of this part; that is replaced. None: a
+        folder beside the bundle.
+    method : str or None
+        Of a detector: one that the bundle carries, but for "anogan"; None: its first.
+    data : path, str or None
+        The data that the bundle was trained on, whose held-out images a detector's graph is
+        compared on; None: where the bundle remembers it, or made-up images, with a warning, if
+        nothing is there any more. A generator is compared on codes.
+    format : {"onnx"}
+
+    Raises
+    ------
+    Refused
+        The graph does not say what augan says. Nothing is written.
+    ConfigError
+        The part, the method or the format cannot be exported, or a package is missing.
+    BundleError
+        The bundle lacks the part or the method.
+    DataError
+        `out` holds something else, or the data is not what the bundle was trained on.
+    """
+    preprocessing = _checked(bundle, part, method, data, format)
+    detector = exportable(bundle, method) if part == "detector" else None
+    target = Path(out) if out is not None else _default_out(bundle, part, method)
+    document = f"{part}.json"
+    check_replaceable(target.absolute(), document)  # before anything is converted
+    samples = None if detector is None else samples_for(bundle, preprocessing, data)
+    with output_folder(target, document) as partial:
+        graph = partial / f"{part}.onnx"
+        version = current_versions().get("augan", "")
+        notes = {"augan": version, "bundle": bundle.bundle_id, "part": part}
+        if detector is None or samples is None:
+            about, parity = _export_generator(bundle, graph, notes)
+        else:
+            about, parity = _export_detector(bundle, detector, samples, graph, notes)
+        about = {**notes, **_about_graph(graph), "data": bundle.data.get("name"), **about}
+        _write_json(partial / document, about)
+        _write_json(partial / PARITY, parity.to_dict())
+        files = tuple(sorted(path.name for path in partial.iterdir()))
+    warnings = [None if samples is None else samples.warning, about.get("warning")]
+    name = "" if detector is None else detector.method.name
+    return ExportResult(target, part, name, files, parity, tuple(w for w in warnings if w))
+
+
+def _checked(
+    bundle: Bundle, part: str, method: str | None, data: str | Path | None, format: str
+) -> Preprocessing:
+    """Refuse what cannot be exported; return the preprocessing, of images."""
+    if format not in FORMATS:
+        raise ConfigError(f"there is no export format '{format}'; known: {', '.join(FORMATS)}")
+    if part not in PARTS:
+        raise ConfigError(f"there is no part '{part}' to export; choose {' or '.join(PARTS)}")
+    bundle.require(part)
+    if part == "generator" and (method is not None or data is not None):
+        raise ConfigError(
+            "--method and --data are about a detector; leave them out for --part generator"
+        )
+    preprocessing = restore_preprocessing(bundle.preprocessing)
+    if not isinstance(preprocessing, Preprocessing):
+        raise ConfigError(TABLES.format("generate" if part == "generator" else "detect"))
+    require_onnx()
+    return preprocessing
+
+
+def _default_out(bundle: Bundle, part: str, method: str | None) -> Path:
+    if bundle.path is None:
+        raise BundleError("this bundle was never saved, so there is no folder beside it; give one")
+    return bundle.path.parent / "-".join(["export", part, *([] if method is None else [method])])
+
+
+def _export_generator(
+    bundle: Bundle, graph: Path, notes: dict[str, str]
+) -> tuple[dict[str, Any], Parity]:
+    sampler = Sampler(bundle)
+    with in_use(bundle, "generator"):
+        content = as_onnx(*generator_graph(sampler), notes)
+    graph.write_bytes(content)
+    noise, classes = codes_for(sampler)
+    codes = [noise]
+    if sampler.conditional:
+        codes.append(np.eye(len(sampler.class_names), dtype=np.float32)[classes])
+    other = Session(graph)(*codes)["images"]
+    own, preprocessing = sampler.decode(noise, classes), sampler.preprocessing
+    span = 255.0
+    if isinstance(preprocessing, Preprocessing) and not isinstance(preprocessing, Patches):
+        span = preprocessing.high - preprocessing.low
+    parity = compare_images(own, other, span, f"{len(own)} codes")
+    return describe_generator(sampler), parity
+
+
+def _export_detector(
+    bundle: Bundle, detector: Detector, samples: Samples, graph: Path, notes: dict[str, str]
+) -> tuple[dict[str, Any], Parity]:
+    with in_use(bundle, "detector"):
+        content = as_onnx(*detector_graph(detector, input_name(bundle)), notes)
+    graph.write_bytes(content)
+    session = Session(graph)
+    is_large = isinstance(samples.stored, Pictures)
+    batches = [image[None] for image in samples.decoded] if is_large else [samples.decoded]
+    found = [session(batch) for batch in batches]
+    about = describe_detector(bundle, detector, "map" in found[0])
+    scores = np.concatenate([one["score"] for one in found])
+    line = detector.calibrated()
+    parity = compare_scores(
+        detector.score(samples.stored), scores, line, about["rate"], samples.sentence
+    )
+    if "map" in found[0]:
+        own = list(detector.maps(samples.stored))
+        maps = [heat for one in found for heat in one["map"]]
+        parity = replace(parity, map_difference=_map_difference(own, maps, is_large))
+    ignored = Ignored.of(bundle)
+    if ignored is not None:
+        np.save(graph.parent / FILL, ignored.sources)
+        about["ignored"] = {"file": FILL, "shape": list(ignored.mask.shape)}
+    return about, parity
+
+
+def _map_difference(own: list[np.ndarray], maps: list[np.ndarray], is_large: bool) -> float:
+    if is_large:
+        shapes = [tuple(STRIDE * side for side in heat.shape[:2]) for heat in maps]
+        maps = [resize(heat, *shape) for heat, shape in zip(maps, shapes)]
+        maps = [heat[: x.shape[0], : x.shape[1]] for heat, x in zip(maps, own)]
+    flat = [np.concatenate([heat.ravel() for heat in some]) for some in (own, maps)]
+    return compare_maps(*flat)
+
+
+def _about_graph(graph: Path) -> dict[str, Any]:
+    digest = hashlib.sha256(graph.read_bytes()).hexdigest()
+    return {"format": "onnx", "opset": OPSET, "file": graph.name, "file_sha256": digest}
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,62 @@
+"""A generator as a graph, and what its inputs mean."""
+
+from collections.abc import Callable
+from typing import Any
+
+from augan.augment.methods.sampling import Sampler
+from augan.bundle import restore_network
+from augan.data.geometry import fitted_shape, margins
+from augan.data.patches import Patches
+from augan.export.scaling import unscaled
+from augan.gan import tf
+
+Tensor = Any
+
+_DRAWN = {
+    "normal": "independent standard normal numbers",
+    "uniform": "independent numbers, uniform from -1 to 1",
+}
+
+
+def generator_graph(sampler: Sampler) -> tuple[Callable[..., dict[str, Tensor]], list[Any]]:
+    """Return a function of noise, and perhaps of classes, -> `images`, and what it takes."""
+    network = restore_network(sampler.bundle, "generator")
+    preprocessing: Any = sampler.preprocessing
+
+    def drawn(*codes: Tensor) -> dict[str, Tensor]:
+        images = network(list(codes) if sampler.conditional else codes[0], training=False)
+        return {"images": unscaled(preprocessing, images)}
+
+    sizes = [x.shape[-1] for x in network.inputs]
+    specs = [
+        tf.TensorSpec((None, size), tf.float32, name=name)
+        for name, size in zip(("noise", "classes"), sizes)
+    ]
+    return drawn, specs
+
+
+def describe_generator(sampler: Sampler) -> dict[str, Any]:
+    """Return what to know of codes and images, JSON-able."""
+    preprocessing: Any = sampler.preprocessing
+    noise = {
+        "dtype": "float32",
+        "shape": ["N", sampler.latent_dim],
+        "values": _DRAWN.get(sampler.noise_kind, sampler.noise_kind),
+    }
+    about: dict[str, Any] = {"input": {"noise": noise}}
+    if sampler.conditional:
+        about["input"]["classes"] = {
+            "dtype": "float32",
+            "shape": ["N", len(sampler.class_names)],
+            "values": "1 at the class, 0 elsewhere; shares that add up to 1 mix classes",
+            "names": sampler.class_names,
+        }
+    dtype = preprocessing.stored_dtype
+    about["output"] = {"images": f"{dtype} [N, {', '.join(map(str, preprocessing.sample_shape))}]"}
+    shape = preprocessing.native_shape
+    if shape is not None and not isinstance(preprocessing, Patches):
+        height, width = fitted_shape(shape[0], shape[1], preprocessing.size)
+        (top, _), (left, _) = margins(height, width, preprocessing.size)
+        cut = {"top": top, "left": left, "height": height, "width": width}
+        about["training_images"] = {"height": shape[0], "width": shape[1], "cut": cut}
+    return about
