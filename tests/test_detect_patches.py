@@ -193,6 +193,13 @@ def test_places_are_compared_with_others_that_are_not_near():
     assert np.maximum(np.abs(rows - 15), np.abs(columns - 20)).min() >= 8
 
 
+@given(st.integers(1, 24), st.integers(1, 24))
+def test_however_small_an_image_each_place_has_others(height, width):
+    _, down, across = others_of(height, width)
+    near = down[:, None] & across
+    assert not near.all(axis=-1).any()
+
+
 def test_the_score_is_the_mean_where_all_maps_together_are_highest():
     heat = np.zeros((50, 20, 2))
     heat[3, 4], heat[7, 7] = (5, 1), (0, 5)

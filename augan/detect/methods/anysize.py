@@ -34,7 +34,7 @@ def others(height: Tensor, width: Tensor, most: int, apart: int) -> tuple[Tensor
     rows, columns = tf.range(0, height, step), tf.range(0, width, step)
     down = tf.reshape(rows[:, None] + tf.zeros_like(columns), (-1,))
     across = tf.reshape(tf.zeros_like(rows)[:, None] + columns, (-1,))
-    least = tf.minimum(apart, tf.maximum(height, width) // 2)
+    least = tf.minimum(apart, (tf.maximum(rows[-1], columns[-1]) + 1) // 2)
     near = [
         tf.abs(tf.range(length)[:, None] - places) < least
         for length, places in ((height, down), (width, across))

@@ -215,7 +215,8 @@ def others_of(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     step = max(2, math.ceil(math.sqrt(height * width / MOST_OTHERS)))
     rows, columns = np.arange(0, height, step), np.arange(0, width, step)
     down, across = (part.ravel() for part in np.meshgrid(rows, columns, indexing="ij"))
-    apart = min(APART, max(height, width) // 2)
+    # In a small image even the place in the middle must have some that are not too near.
+    apart = min(APART, (max(rows[-1], columns[-1]) + 1) // 2)
     near = [
         np.abs(np.arange(length)[:, None] - places) < apart
         for length, places in ((height, down), (width, across))
