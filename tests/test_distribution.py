@@ -252,6 +252,10 @@ def test_two_machines_end_with_one_bundle_which_the_chief_writes(together, photo
     assert bundle.metrics["alarm"]["step"] == steps["gan"] == health[-1]["step"] < 160
     assert steps["encoder"] == 80
     own = ["--config", str(settings), "--out", str(place.parent / f"{place.name}-alone")]
+    again = start(str(photos), *own[:2], "--out", f"{place}/run", "--resume", "--json")
+    for code, printed, said in finish(again):
+        assert (code, "is finished already" in said) == (0, True), said
+        assert json.loads(printed)["id"] == bundle.bundle_id
     alone = process(["-m", "augan_cli", "train", str(photos), *own], {"TF_CONFIG": ""})
     assert alone.wait(WAIT) == 0
     one = load_bundle(place.parent / f"{place.name}-alone")
