@@ -100,7 +100,7 @@ def merge_augmentation(
     order = take_order(load_bundle(asked.pop("model path")), out=out, **asked)
     shards.check(_versions(order))
     with open_executor(workers, scheduler) as executor:
-        return fill(order, data, partial(partial, _chunks, shards, executor), on_kept)
+        return fill(order, data, lambda maker: partial(_chunks, shards, executor, maker), on_kept)
 
 
 _ASKED = (

@@ -12,7 +12,6 @@ from augan.exceptions import DataError
 from augan.parallel.executor import open_executor
 from augan.parallel.shard import Shard
 
-
 _ASKED = ("model path", "images", "far", "fdr", "method", "maps", "ignore")
 
 

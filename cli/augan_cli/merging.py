@@ -7,8 +7,6 @@ import typer
 
 from augan_cli.errors import with_debug
 from augan_cli.options import Fail, Json, Scheduler, Workers
-from augan_cli.progress import ConsoleProgress
-from augan_cli.using import show_augmentation, show_detection
 
 if TYPE_CHECKING:
     from augan.data.shards import Shards
@@ -44,6 +42,8 @@ def _merge_detection(
 ) -> None:
     from augan.bundle import load_bundle
     from augan.detect.shards import merge_detection
+    from augan_cli.progress import ConsoleProgress
+    from augan_cli.using import show_detection
 
     with ConsoleProgress() as progress:
         result = merge_detection(found, out, on_scored=progress.on_scored, **asked)
@@ -52,6 +52,8 @@ def _merge_detection(
 
 def _merge_augmentation(found: "Shards", out: Path, asked: dict[str, Any], as_json: bool) -> None:
     from augan.augment.shards import merge_augmentation
+    from augan_cli.progress import ConsoleProgress
+    from augan_cli.using import show_augmentation
 
     with ConsoleProgress() as progress:
         result = merge_augmentation(found, out, on_kept=progress.on_kept, **asked)
