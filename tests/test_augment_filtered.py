@@ -372,7 +372,7 @@ class TestShards:
 
     def test_data_that_a_worker_lacks_is_told(self, bundle: Bundle) -> None:
         plan = Maker.of(Sampler(bundle), "sample", True, None).plan()
-        with pytest.raises(DataError, match="has the training data at .*, unlike"):
+        with pytest.raises(DataError, match=r"has the training data at .*, unlike"):
             replace(plan, compared=False).open()
 
 

@@ -121,7 +121,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(digits_bundle: Bundle, tmp_pa
     found = workers_of(process.pid)
     assert found
     os.kill(found[0], signal.SIGKILL)
-    stdout, stderr = process.communicate(timeout=300)
+    _, stderr = process.communicate(timeout=300)
     assert (process.returncode, "Traceback" in stderr) == (0, False), stderr
     assert tree(tmp_path / "two") == tree(tmp_path / "one")
 
