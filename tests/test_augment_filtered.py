@@ -345,22 +345,16 @@ class TestShards:
             ]
         )
 
-    @pytest.mark.parametrize("count", [1, 3])
-    def test_merged_they_are_the_folder_of_one_call(
-        self, bundle: Bundle, tmp_path: Path, count: int
+    def test_merged_they_are_the_folder_of_one_call_and_what_they_lack_is_made(
+        self, bundle: Bundle, tmp_path: Path
     ) -> None:
-        augment_folder(bundle, ["right", "down"], 600, tmp_path / "one")
-        result = merge_augmentation(self.shards(bundle, tmp_path, count, 600), tmp_path / "m")
-        assert tree(tmp_path / "m") == tree(tmp_path / "one")
-        assert result.num_images == 1200
-
-    def test_what_they_lack_is_made_by_merging(self, bundle: Bundle, tmp_path: Path) -> None:
         shards = self.shards(bundle, tmp_path, 2, 600)
-        lacking = dict.fromkeys(("00001-00000001.npz", "00000-00000000.npz"))
-        shards._files = {k: v for k, v in shards._files.items() if k not in lacking}
         augment_folder(bundle, ["right", "down"], 600, tmp_path / "one")
-        merge_augmentation(shards, tmp_path / "m")
-        assert tree(tmp_path / "m") == tree(tmp_path / "one")
+        assert merge_augmentation(shards, tmp_path / "all").num_images == 1200
+        lacking = ("00001-00000001.npz", "00000-00000000.npz")
+        shards._files = {k: v for k, v in shards._files.items() if k not in lacking}
+        merge_augmentation(shards, tmp_path / "more")
+        assert tree(tmp_path / "all") == tree(tmp_path / "more") == tree(tmp_path / "one")
 
     def test_what_is_refused_at_once_is_refused_when_merged(
         self, digits_bundle: Bundle, tmp_path: Path

@@ -102,7 +102,8 @@ class TestClient:
     """A client whose workers are threads of this process: only the processes are lacking."""
 
     @pytest.fixture(scope="class")
-    def cluster(self) -> Iterator[Cluster]:
+    @staticmethod
+    def cluster() -> Iterator[Cluster]:
         distributed = pytest.importorskip("distributed", reason="augan[dask] is not installed")
         with distributed.Client(
             processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None

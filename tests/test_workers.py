@@ -27,7 +27,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "images"
     folder.mkdir()
     pixels = np.asarray(digits().images)
-    for row in range(3000):
+    for row in range(1200):
         write_png(folder / f"{row:05d}.png", pixels[row % len(pixels)])
     (folder / "empty.png").write_bytes(b"")
     (folder / "text.png").write_text("no image")

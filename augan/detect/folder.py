@@ -1,7 +1,8 @@
 """Score every image below a folder, or every row of a table, and write what was found."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from augan.exceptions import BundleError, DataError
 from augan.parallel.executor import Executor, open_executor
 
 OnScored = Callable[[int, int], None]
+FoundParts = Generator[Scored, None, None]
 
 
 @dataclass
@@ -192,7 +194,7 @@ def detect_folder(
 def finish(
     task: Task,
     out: str | Path,
-    found: Iterable[Scored],
+    found: FoundParts,
     executor: Executor,
     on_scored: OnScored = lambda done, total: None,
 ) -> DetectionResult:
@@ -200,7 +202,7 @@ def finish(
 
     Parameters
     ----------
-    found : iterable of Scored
+    found : generator of Scored
         What came of each of the task's parts, in order.
     executor : Executor
         Draws what is flagged.
@@ -271,11 +273,11 @@ class _Seen:
     gallery: Gallery = field(default_factory=Gallery)
 
 
-def _gather(task: Task, found: Iterable[Scored], out: Path, on_scored: OnScored) -> _Seen:
+def _gather(task: Task, found: FoundParts, out: Path, on_scored: OnScored) -> _Seen:
     """Write the table without decisions, and the maps, a part at a time."""
     seen, calibration, done = _Seen(), task.calibration, 0
     terms, source = task.examiner.detector.method.terms, task.examiner.source
-    with open(out / UNDECIDED, "w", newline="", encoding="utf-8") as file:
+    with open(out / UNDECIDED, "w", newline="", encoding="utf-8") as file, closing(found):
         table = Undecided(file, terms)
         for names, scored in zip(task.parts, found):
             seen.unreadable += scored.failures.items()

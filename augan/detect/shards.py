@@ -1,12 +1,12 @@
 """One share of the scoring, and the result of all shares: what a single call would have written."""
 
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from augan.bundle import Bundle, load_bundle
 from augan.data.shards import Shards, shard_folder
 from augan.detect.examiner import Scored, score
-from augan.detect.folder import DetectionResult, OnScored, finish
+from augan.detect.folder import DetectionResult, FoundParts, OnScored, finish
 from augan.detect.task import Task, open_task
 from augan.exceptions import DataError
 from augan.parallel.executor import open_executor
@@ -42,10 +42,11 @@ def detect_shard(
         done, total = len(parts) - len(left), len(parts)
         with open_executor(workers, scheduler) as executor:
             found = executor.map(score, task.examiner, [names for _, names in left])
-            for (number, _), scored in zip(left, found):
-                writer.add(_key(number), scored.record())
-                done += 1
-                on_scored(done, total)
+            with closing(found):
+                for (number, _), scored in zip(left, found):
+                    writer.add(_key(number), scored.record())
+                    done += 1
+                    on_scored(done, total)
     return Path(out)
 
 
@@ -73,7 +74,7 @@ def merge_detection(
         return finish(task, out, _found(task, shards), executor, on_scored)
 
 
-def _found(task: Task, shards: Shards) -> Iterator[Scored]:
+def _found(task: Task, shards: Shards) -> FoundParts:
     for number in range(len(task.parts)):
         record = shards.find(_key(number))
         if record is None:

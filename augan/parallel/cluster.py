@@ -70,7 +70,8 @@ class Cluster:
                     return
                 yield self._result(waiting.popleft())
         finally:
-            self._client.cancel(list(waiting))
+            if waiting:
+                self._client.cancel(list(waiting))
 
     def _count(self) -> int:
         try:
