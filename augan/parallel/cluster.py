@@ -5,6 +5,7 @@ results: what a worker found when it died is found again by another, and nothing
 """
 
 import os
+import signal
 import tempfile
 import threading
 from collections import deque
@@ -80,11 +81,12 @@ class Cluster:
             raise self._lost(error) from error
 
     def _result(self, future: Any) -> Any:
-        from distributed import KilledWorker
+        from distributed import KilledWorker, wait
 
         while True:
             try:
-                return future.result(timeout=PATIENCE)
+                wait(future, timeout=PATIENCE)
+                return future.result()
             except AuganError:
                 raise
             except KilledWorker as error:
@@ -140,10 +142,19 @@ def local(workers: int) -> Iterator[Cluster]:
             local_directory=folder,
             security=True,  # a key of its own: other users of this machine are kept out
             silence_logs=50,
+            preload=__name__,
         ) as cluster,
-        Client(cluster, set_as_default=False) as client,
+        Client(cluster) as client,
     ):
         yield Cluster(client, "on this machine")
+
+
+def dask_setup(worker: Any) -> None:
+    """In a worker of this machine, before its first part: ignore Ctrl-C.
+
+    A terminal sends it to all processes; the one that began the job ends the others.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
@@ -154,7 +165,7 @@ def at(address: str) -> Iterator[Cluster]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout=CONNECT, set_as_default=False)
+        client = Client(address, timeout=CONNECT)
     except Exception as error:  # of the address, the network or the encryption
         raise WorkerError(
             f"no Dask scheduler answers at {address} ({type(error).__name__}: {error}); start one "
