@@ -75,7 +75,7 @@ def merge_detection(
 
 
 def _found(task: Task, shards: Shards) -> FoundParts:
-    for number in range(len(task.parts)):
+    for number, _ in enumerate(task.parts):
         record = shards.find(_key(number))
         if record is None:
             raise DataError(f"no shard has part {number}; make the shards again")

@@ -1,16 +1,15 @@
 """What a call asks of a detector, opened and checked before anything is scored."""
 
-import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from augan.bundle import Bundle
-from augan.bundle.elsewhere import SameBundle
 from augan.detect.calibration import Calibration
 from augan.detect.decision import Rule, choose_rule
 from augan.detect.detector import Detector
-from augan.detect.examiner import Examiner, content_digest, names_digest
+from augan.detect.examiner import Examiner, names_digest
 from augan.detect.ignore import Ignored, ignored_by
 from augan.detect.sources import ImageSource, open_source, parts_of, usual_shape
 from augan.exceptions import BundleError, DataError
@@ -45,24 +44,24 @@ class Task:
         return self.examiner.detector.calibrated()
 
     @property
-    def parts(self) -> list[list[str]]:
-        """The names of all samples, in parts that are scored together."""
+    def parts(self) -> Iterator[list[str]]:
+        """The names of all samples, in parts that are scored together; from the start each time."""
         examiner = self.examiner
-        return list(parts_of(examiner.source.names, examiner.detector.preprocessing))
+        return parts_of(examiner.source.names, examiner.detector.preprocessing)
 
     def job(self) -> dict[str, Any]:
-        """Return all that the scores depend on, JSON-able; the images are told by their names."""
-        same, source = SameBundle.of(self.examiner.bundle), self.examiner.source
-        is_folder = isinstance(source, ImageSource)
-        listed = names_digest(source.names) if is_folder else content_digest(self.examiner.images)
+        """Return all that the scores depend on, JSON-able; of the images some are looked at."""
+        plan, names = self.examiner.plan(), self.examiner.source.names
+        same = plan.bundle
         return {
             "command": COMMAND,
             **self.asked,
             "model": same.sha256,
             "model path": same.path,
-            "folder": os.path.abspath(self.examiner.images),
-            "number of images or rows": len(source.names),
-            "list of images, or table": listed,
+            "folder": plan.images,
+            "number of images or rows": len(names),
+            "list of names": names_digest(names),
+            "content of some files": [digest for _, digest in plan.seen],
             "versions": dict(same.versions),
         }
 

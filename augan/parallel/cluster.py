@@ -102,6 +102,11 @@ class Cluster:
                     "dask worker ADDRESS, or use --workers N"
                 ) from error
             except Exception as error:
+                if isinstance(error, ImportError) or "deserializ" in str(error):
+                    raise WorkerError(
+                        f"what does the work {self._where} cannot import what this process can "
+                        f"({error}); install the same packages everywhere, scheduler included"
+                    ) from error
                 if future.status == "error":
                     raise  # a defect of the work itself
                 raise self._lost(error) from error
