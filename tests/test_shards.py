@@ -172,7 +172,7 @@ class TestMergeRefuses:
             ({"far": 0.2}, "far is 0.1 in one and 0.2 in the other"),
             ({"model": "f" * 64}, "model is .* and .*ffff"),
             ({"list of names": "0"}, "list of names is"),
-            ({"content of some files": ["0"]}, "content of some files is"),
+            ({"content of some files": "0"}, "content of some files is"),
             ({"versions": {"numpy": "1.0"}}, "versions is .*numpy.* and .*1.0"),
         ],
     )

@@ -61,7 +61,7 @@ class Task:
             "folder": plan.images,
             "number of images or rows": len(names),
             "list of names": names_digest(names),
-            "content of some files": [digest for _, digest in plan.seen],
+            "content of some files": names_digest([digest for _, digest in plan.seen]),
             "versions": dict(same.versions),
         }
 
