@@ -4,6 +4,7 @@ The package is an extra, and imported only here. Only the process that began a j
 results: what a worker found when it died is found again by another, and nothing twice.
 """
 
+import logging
 import os
 import signal
 import tempfile
@@ -127,8 +128,7 @@ def local(workers: int) -> Iterator[Cluster]:
     workers : int
         Processes, among which the cores are divided.
     """
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+    _silence()
     import dask
     from distributed import Client, LocalCluster
 
@@ -137,12 +137,20 @@ def local(workers: int) -> Iterator[Cluster]:
     kept = {name: os.environ[name] for name in _THREADS if name in os.environ}
     with (
         tempfile.TemporaryDirectory(prefix="augan-workers-", ignore_cleanup_errors=True) as folder,
-        dask.config.set({"distributed.nanny.pre-spawn-environ": {**started, **kept}}),
+        dask.config.set(
+            {
+                "distributed.nanny.pre-spawn-environ": {**started, **kept},
+                "distributed.scheduler.http.routes": [],
+                "distributed.worker.http.routes": [],
+            }
+        ),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             host="127.0.0.1",
             dashboard_address=None,
+            # Else it would listen for browsers all the same, at a port that may be taken.
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             memory_limit=None,
             local_directory=folder,
             security=True,  # a key of its own: other users of this machine are kept out
@@ -165,8 +173,7 @@ def dask_setup(worker: Any) -> None:
 @contextmanager
 def at(address: str) -> Iterator[Cluster]:
     """Connect to the scheduler at an address; its workers stay when the context ends."""
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+    _silence()
     from distributed import Client
 
     try:
@@ -178,6 +185,16 @@ def at(address: str) -> Iterator[Cluster]:
         ) from error
     with client:
         yield Cluster(client, f"at {address}")
+
+
+def _silence() -> None:
+    """Keep Dask's log out of the terminal: what matters of it becomes an error of ours."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    import distributed  # noqa: F401, because it sets the levels of its log when it is imported
+
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def threads_each(workers: int, cores: int | None = None) -> int:
