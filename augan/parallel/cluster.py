@@ -96,7 +96,9 @@ class Cluster:
                     "perhaps they lack memory: start fewer of them, and see that each starts"
                 ) from error
             except TimeoutError as error:
-                if future.status == "pending" and self._count():
+                if future.status == "error":
+                    raise  # of the work itself
+                if future.status == "finished" or self._count():
                     continue  # somebody is at work
                 raise WorkerError(
                     f"there was no worker {self._where} for {PATIENCE} seconds; start some with "
