@@ -25,5 +25,9 @@ class BundleError(AuganError):
     """A bundle or run is missing, damaged, of another version, or lacks the part asked for."""
 
 
+class WorkerError(AuganError):
+    """Workers in other processes or on other machines cannot be reached, or died."""
+
+
 class Refused(AuganError):
     """What was asked is possible, but the result would mislead: nothing is written."""

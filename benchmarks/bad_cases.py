@@ -18,6 +18,8 @@ LAST = "augan train photos --out STOPPED --resume"
 QUICK = "augan train bad --out NEW --task generate"
 AGAIN = "augan train photos --out RUN --resume"
 PLAIN = "augan train photos --out NEW"
+DETECT = "augan detect photos --model RUN"
+MERGE = "augan merge NEW s0 s1"
 LONG = "augan train photos --out NEW --steps 1000 --task generate"
 
 
@@ -252,6 +254,19 @@ USE = (
     Case("no image to detect on can be used", "augan detect bad --model RUN", made.only_colour),
     Case("images to detect on are missing", "augan detect gone --model RUN"),
     Case("images to detect on are a link to itself", "augan detect x --model RUN", made.loop("x")),
+    Case("workers without the extra", f"{DETECT} --workers 2", around=made.without_dask),
+    Case("no workers", f"{DETECT} --workers 0"),
+    Case("workers beside a scheduler", f"{DETECT} --workers 2 --scheduler tcp://127.0.0.1:9"),
+    Case("no scheduler there", f"{DETECT} --scheduler tcp://127.0.0.1:9"),
+    Case("shard out of range", f"{DETECT} --shard 2/2"),
+    Case("shard that is none", f"{DETECT} --shard first"),
+    Case("a shard decides nothing", f"{DETECT} --shard 0/2 --fail-on-anomaly"),
+    Case("merge shards of different runs", MERGE, made.shards("0/2", "1/2 --far 0.5")),
+    Case("merge without all shards", "augan merge NEW s0", made.shards("0/2")),
+    Case("merge one shard twice", "augan merge NEW s0 s0", made.shards("0/1")),
+    Case("merge what is no shard", "augan merge NEW photos"),
+    Case("merge after the images changed", MERGE, made.shards_then(made.change, "0/2", "1/2")),
+    on_disk("disk full: shard", f"{DETECT} --shard 0/1 --out small/s", 1024),
     on_disk("disk full: detect", "augan detect photos --model RUN --out small/scores", 4096),
 )
 

@@ -7,8 +7,8 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -31,6 +31,7 @@ _SET = {
     "training.batch_size": 8,
     "monitor.enabled": "false",
 }
+DASK = ("dask", "distributed")
 SMALL = "--steps 20 " + " ".join(f"--set {key}={value}" for key, value in _SET.items())
 
 
@@ -70,6 +71,44 @@ def invoke(words: list[str]) -> Answer:
     finally:
         sys.argv = former
     raise RuntimeError("the command did not end as commands do")
+
+
+def shards(*words: str) -> Callable[[Path], None]:
+    """Return what makes the shards s0, s1, ... of a detection with these words after --shard."""
+
+    def prepare(place: Path) -> None:
+        for number, more in enumerate(words):
+            asked = ["detect", str(place / "photos"), "--model", str(place / "RUN")]
+            asked += ["--out", str(place / f"s{number}"), "--shard", *more.split()]
+            answer = invoke(asked)
+            if answer.exit_code:
+                raise RuntimeError(answer.stderr)
+
+    return prepare
+
+
+def shards_then(change: Callable[[Path], object], *words: str) -> Callable[[Path], None]:
+    """Return what makes shards, and then changes something."""
+
+    def prepare(place: Path) -> None:
+        shards(*words)(place)
+        change(place)
+
+    return prepare
+
+
+@contextmanager
+def without_dask(place: Path) -> Iterator[None]:
+    """Let Python find no Dask, as where the extra is not installed."""
+    former = {name: sys.modules.pop(name, None) for name in DASK}
+    sys.modules.update(dict.fromkeys(DASK))
+    try:
+        yield
+    finally:
+        for name, module in former.items():
+            del sys.modules[name]
+            if module is not None:
+                sys.modules[name] = module
 
 
 def damaged(count: int) -> Callable[[Path], None]:

@@ -44,7 +44,8 @@ def measure(bundle: Bundle, data: str | None, method: str, seed: int, each: int)
         checker.begin(index)
         for number in range(CHUNKS):
             stored = maker.chunk(index, number, seed).samples
-            found = np.array(checker.judge(stored).verdicts)
+            judged = checker.without_repeats(checker.judge(stored), stored)
+            found = np.array(judged.verdicts)
             checker.remember(stored[found == KEPT])
             samples.append(stored)
             verdicts.append(found)

@@ -23,6 +23,7 @@ from augan.augment.filters.checks import Checker
 from augan.augment.filters.reference import find_reference
 from augan.augment.filters.rules import COPY, KEPT, REASONS
 from augan.augment.folder import YIELD
+from augan.augment.maker import Maker
 from augan.augment.methods.codes import Codes, Drawn
 from augan.augment.methods.sampling import Sampler
 from augan.augment.methods.table import CHUNK, METHODS
@@ -30,10 +31,13 @@ from augan.augment.methods.transfer import Transfer
 from augan.augment.order import numbers_asked
 from augan.augment.output.manifest import MANIFEST
 from augan.augment.output.progress import NAME as PROGRESS
+from augan.augment.shards import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.config import Config
 from augan.data.prepared import restore_preprocessing
+from augan.data.shards import Shards
 from augan.exceptions import BundleError, ConfigError, DataError, Interrupted, Refused
+from augan.parallel.shard import Shard
 from benchmarks import yields
 
 NAMES = ("down", "right", "slant")
@@ -365,6 +369,42 @@ class TestInterruption:
         assert tree(tmp_path / "out") == tree(tmp_path / "whole")
         assert (len(files) > 1000) == (more[:1] != ("--format",))
         assert not notes.parent.exists()
+
+
+class TestShards:
+    """One class of many candidates: which are kept, the shards cannot know by themselves."""
+
+    def shards(self, bundle: Bundle, folder: Path, count: int, n: int) -> Shards:
+        return Shards(
+            [
+                augment_shard(bundle, ["right", "down"], n, folder / f"{i}", Shard(i, count))
+                for i in range(count)
+            ]
+        )
+
+    def test_merged_they_are_the_folder_of_one_call_and_what_they_lack_is_made(
+        self, bundle: Bundle, tmp_path: Path
+    ) -> None:
+        shards = self.shards(bundle, tmp_path, 2, 600)
+        augment_folder(bundle, ["right", "down"], 600, tmp_path / "one")
+        assert merge_augmentation(shards, tmp_path / "all").num_images == 1200
+        lacking = ("00001-00000001.npz", "00000-00000000.npz")
+        shards._files = {k: v for k, v in shards._files.items() if k not in lacking}
+        merge_augmentation(shards, tmp_path / "more")
+        assert tree(tmp_path / "all") == tree(tmp_path / "more") == tree(tmp_path / "one")
+
+    def test_what_is_refused_at_once_is_refused_when_merged(
+        self, digits_bundle: Bundle, tmp_path: Path
+    ) -> None:
+        shard = augment_shard(digits_bundle, "3", 300, tmp_path / "0", Shard(0, 1))
+        with pytest.raises(Refused, match=r"class '3'.*256 candidates.*train longer"):
+            merge_augmentation(Shards([shard]), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+    def test_data_that_a_worker_lacks_is_told(self, bundle: Bundle) -> None:
+        plan = Maker.of(Sampler(bundle), "sample", True, None).plan()
+        with pytest.raises(DataError, match=r"has the training data at .*, unlike"):
+            replace(plan, compared=False).open()
 
 
 def noted(notes: Path) -> int:

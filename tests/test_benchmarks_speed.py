@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from benchmarks import alternating, compare, growth, startup, training_speed
+from benchmarks import alternating, compare, growth, scaling, startup, training_speed
 
 
 def figures(path, *rows):
@@ -118,3 +118,17 @@ def test_the_parts_of_a_start_up_have_goals():
     assert found["detect_one_s"] == {"both": 6.0}
     assert found["share_of_pillow"] == {"both": 0.25}
     assert found["augment_5000_s"] == 9.0
+
+
+def test_what_many_images_cost_is_in_proportion():
+    one = scaling.cost(rate=100, read=1e3, written=50, listed=200, number=10**6)
+    assert one == {
+        "images": 10**6,
+        "core_hours": 2.78,
+        "read_gb": 1.0,
+        "written_gb": 0.05,
+        "memory_gb": 0.2,
+    }
+    about = {"rate": 100, "row": 40, "overlay": 1000, "stored": 1e3, "listed": 200}
+    (first, *_) = scaling.table("x", [{"job": "detect", "about": about}])
+    assert first == {"case": "x", "job": "detect", **one}

@@ -1,8 +1,9 @@
 """Write generated images or rows, with a manifest that says where each came from."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import numpy as np
 from augan.augment.filters.real import Real
 from augan.augment.filters.rules import UNCHECKED
 from augan.augment.filters.yields import Yield
-from augan.augment.job import Job, OnKept
+from augan.augment.job import Chunks, Job, OnKept
+from augan.augment.maker import Maker, make
 from augan.augment.methods.sampling import Sampler
-from augan.augment.methods.table import METHODS
 from augan.augment.order import Order, checked_number, take_order
 from augan.augment.output.manifest import MANIFEST, About, Line, write_manifest
 from augan.augment.output.names import class_folder, default_out
@@ -21,6 +22,7 @@ from augan.augment.output.progress import Progress
 from augan.augment.output.writers import choose_format, open_writer
 from augan.bundle import Bundle
 from augan.data.output import check_replaceable, output_folder, resumable_folder
+from augan.parallel.executor import open_executor
 from augan.training.interrupt import Stop, stop_on_signals
 
 YIELD = "yield.json"
@@ -67,6 +69,8 @@ def augment_folder(
     filtered: bool = True,
     balance: bool = False,
     to: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
     on_kept: OnKept = lambda name, kept, asked: None,
 ) -> AugmentationResult:
     """Write images of classes to `out/<class>/`, or rows, with `manifest.csv` and `yield.json`.
@@ -104,6 +108,12 @@ def augment_folder(
         one another are left out.
     balance : bool
         Make as many of each class as lack of the largest class, or of `to`, in place of `n`.
+    workers : int or None
+        Processes of this machine that make candidates, and share its cores; with the extra
+        `augan[dask]`. A script that asks for them does so below `if __name__ == "__main__":`.
+    scheduler : str or None
+        In their place, the address of a Dask scheduler. Its workers see bundle and training data at
+        the same paths.
     on_kept : callable
         Told now and then of a class, how many of it are made, and how many were asked for.
 
@@ -112,10 +122,12 @@ def augment_folder(
     Refused
         Too few candidates of a class pass the filters. Nothing is written.
     ConfigError
-        The arguments are impossible, or do not go together.
+        The arguments are impossible, or do not go together; or the extra is missing.
     DataError
         There is no such class, it has one image only, `out` holds something else, or the training
         data has changed.
+    WorkerError
+        There is no scheduler, or the workers die.
     Interrupted
         SIGINT or SIGTERM came; the same call goes on.
     """
@@ -132,15 +144,39 @@ def augment_folder(
         balance=balance,
         to=to,
     )
-    check_replaceable(order.target.absolute(), MANIFEST)  # before data is read, which takes long
-    with stop_on_signals() as stop, resumable_folder(order.target, MANIFEST) as partial:
-        return _fill(partial, order, Real.of(order, data), stop, on_kept)
+    check_replaceable(order.target.absolute(), MANIFEST)  # before processes start
+    with open_executor(workers, scheduler) as executor:
+        return fill(order, data, lambda maker: partial(executor.map, make, maker), on_kept)
+
+
+def fill(
+    order: Order,
+    data: str | Path | None,
+    chunks: Callable[[Maker], Chunks],
+    on_kept: OnKept = lambda name, kept, asked: None,
+) -> AugmentationResult:
+    """Write what was ordered.
+
+    Parameters
+    ----------
+    chunks : callable
+        Given what makes candidates in this process: what makes the chunks that are requested.
+    """
+    with stop_on_signals() as stop, resumable_folder(order.target, MANIFEST) as half:
+        maker = Maker.of(order.sampler, order.method, order.filtered, data)
+        return _fill(half, order, maker, chunks(maker), stop, on_kept)
 
 
 def _fill(
-    partial: Path, order: Order, real: Real, stop: Stop, on_kept: OnKept
+    partial: Path,
+    order: Order,
+    maker: Maker,
+    chunks: Chunks,
+    stop: Stop,
+    on_kept: OnKept,
 ) -> AugmentationResult:
     sampler, about, noun = order.sampler, order.about, order.sampler.preprocessing.noun
+    real = maker.real
     progress = Progress(partial, order.job() | {"compared": real.reference is not None})
     writer = open_writer(
         order.format,
@@ -150,10 +186,7 @@ def _fill(
         policy=about.policy,
         seed=about.seed,
     )
-    method = METHODS[order.method](sampler, order.bundle, real.reference)
-    job = Job(
-        sampler, method, real.checker, writer, progress, about.seed, real.accuracy, stop, on_kept
-    )
+    job = Job(maker, chunks, writer, progress, about.seed, stop, on_kept)
     yields = tuple(
         job.make(index, n, class_folder(sampler.class_names[index]))
         for index, n in order.wanted.items()

@@ -1,22 +1,25 @@
 """Make the candidates of a class, chunk by chunk, and keep those that pass until they suffice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
 
-from augan.augment.filters.checks import Checker, Judged, Unfiltered
+from augan.augment.filters.checks import Judged
 from augan.augment.filters.rules import KEPT, UNCHECKED
 from augan.augment.filters.yields import Yield
-from augan.augment.methods.sampling import Sampler
-from augan.augment.methods.table import CHUNK, Candidates, Method
+from augan.augment.maker import Chunk, Maker, Request
+from augan.augment.methods.table import CHUNK, Candidates
 from augan.augment.output.manifest import Line
 from augan.augment.output.progress import Done, Progress
 from augan.augment.output.writers import SampleWriter
 from augan.exceptions import Interrupted
 
 OnKept = Callable[[str, int, int], None]
+Chunks = Callable[[Iterator[Request]], Generator[Chunk | None, None, None]]
 
 
 @dataclass
@@ -25,10 +28,12 @@ class Job:
 
     Attributes
     ----------
+    maker
+        Of this process: it knows what was kept.
+    chunks
+        Makes what is requested, in order, here or elsewhere.
     seed
         Of all candidates.
-    accuracy
-        Share of held-out real samples that the classifier is right on, where it is known.
     stop
         Returns the name of a signal when the work is to stop.
     on_kept
@@ -37,13 +42,11 @@ class Job:
         Of the manifest, as far as it is done.
     """
 
-    sampler: Sampler
-    method: Method
-    checker: Checker | Unfiltered
+    maker: Maker
+    chunks: Chunks
     writer: SampleWriter
     progress: Progress
     seed: int
-    accuracy: float | None
     stop: Callable[[], str | None]
     on_kept: OnKept
     lines: list[Line] = field(default_factory=list)
@@ -58,40 +61,54 @@ class Job:
         Interrupted
             `stop` named a signal; what is done is noted.
         """
-        names = self.sampler.class_names
-        noun = self.sampler.preprocessing.noun
-        found = Yield(names[index], n, len(names), noun, self.accuracy)
-        self.checker.begin(index)
-        found.limits = self.checker.limits()
-        number = 0
-        while found.kept < n:
-            if signal := self.stop():
-                raise Interrupted(
-                    f"stopped by {signal} after {len(self.lines):,} {noun}; the same command goes "
-                    "on from there"
-                )
-            done = self._again(index, number, below, found)
-            done = done or self._new(index, number, below, found)
-            found.count(done.verdicts)
-            self.lines += done.lines
-            number += 1
-            self.on_kept(found.name, found.kept, n)
+        sampler = self.maker.sampler
+        names, noun = sampler.class_names, sampler.preprocessing.noun
+        found = Yield(names[index], n, len(names), noun, self.maker.real.accuracy)
+        found.limits = self.maker.turn_to(index).limits()
+        # Closed when there are enough, so that nobody works on more.
+        with closing(self.chunks(self._requests(index))) as chunks:
+            for number, chunk in enumerate(chunks):
+                done = self._again(index, number, below, chunk, found)
+                done = done or self._new(index, number, below, chunk, found)
+                found.count(done.verdicts)
+                self.lines += done.lines
+                self.on_kept(found.name, found.kept, n)
+                if found.kept >= n:
+                    break
+                if signal := self.stop():
+                    raise Interrupted(
+                        f"stopped by {signal} after {len(self.lines):,} {noun}; the same command "
+                        "goes on from there"
+                    )
         return found
 
-    def _again(self, index: int, number: int, below: str, found: Yield) -> Done | None:
+    def _requests(self, index: int) -> Iterator[Request]:
+        for number in count():
+            done = self.progress.find(index, number)
+            wanted = (
+                done is None
+                or self.maker.real.checker.compares
+                or not self.writer.has([line.file for line in done.lines], index)
+            )
+            yield Request(index, number, self.seed, judged=done is None, wanted=wanted)
+
+    def _again(
+        self, index: int, number: int, below: str, chunk: Chunk | None, found: Yield
+    ) -> Done | None:
         """Return a chunk that an earlier call made, after taking from it what later ones need."""
         done = self.progress.find(index, number)
         if done is None:
             return None
         found.check(done.verdicts)
-        if self.checker.compares or not self.writer.has([line.file for line in done.lines], index):
-            candidates = self.method.chunk(index, number, self.seed)
-            self._keep(index, number, below, candidates, _passed(done.verdicts))
+        if chunk is not None:
+            self._keep(index, number, below, chunk.candidates, _passed(done.verdicts))
         return done
 
-    def _new(self, index: int, number: int, below: str, found: Yield) -> Done:
-        candidates = self.method.chunk(index, number, self.seed)
-        judged = self.checker.judge(candidates.samples)
+    def _new(self, index: int, number: int, below: str, chunk: Chunk | None, found: Yield) -> Done:
+        if chunk is None or chunk.judged is None:
+            raise RuntimeError("a chunk that nobody had made was not requested")
+        candidates = chunk.candidates
+        judged = self.maker.real.checker.without_repeats(chunk.judged, candidates.samples)
         found.check(judged.verdicts)
         # Later ones are not wanted any more once there are enough.
         passed = _passed(judged.verdicts)[: found.asked - found.kept]
@@ -113,8 +130,8 @@ class Job:
         if not len(passed):
             return []
         kept = candidates.samples[passed]
-        self.checker.remember(kept)
-        native = self.sampler.preprocessing.to_native(kept)
+        self.maker.real.checker.remember(kept)
+        native = self.maker.sampler.preprocessing.to_native(kept)
         classes = np.full(len(kept), index)
         return self.writer.add(native, classes, number * CHUNK + passed, below)
 

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -190,42 +191,59 @@ def _on_white(picture: Image.Image) -> np.ndarray:
 
 
 def write_png(path: str | Path, image: np.ndarray, text: Mapping[str, str] | None = None) -> None:
-    """Write one picture as PNG, whole or not at all.
+    """Write one picture as PNG, whole or not at all; an existing file is replaced in one step.
+
+    Parameters are those of `png_bytes`.
+    """
+    write_whole(path, png_bytes(image, text, Path(path).name))
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Write a file, whole or not at all; an existing one is replaced in one step."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def png_bytes(
+    image: np.ndarray, text: Mapping[str, str] | None = None, name: str = "an image"
+) -> bytes:
+    """Return one picture as the content of a PNG file.
 
     Parameters
     ----------
-    path
-        Where to; an existing file is replaced in one step.
     image
         `[H, W]`, `[H, W, 1]` or `[H, W, 3]` of uint8, or gray of uint16.
     text
         Keywords (1 to 79 Latin-1 characters) and values to store as PNG text chunks.
+    name
+        What an error calls it.
 
     Raises
     ------
     DataError
         The array is no such picture.
     """
-    path = Path(path)
     pixels = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
     colour = pixels.ndim == 3 and pixels.shape[-1] == 3
     depth_fits = pixels.dtype == np.uint8 or (pixels.dtype == np.uint16 and not colour)
     if not (depth_fits and (colour or pixels.ndim == 2) and pixels.size):
         raise DataError(
-            f"cannot write {path.name}: the array is {image.dtype} {list(image.shape)}; a PNG "
+            f"cannot write {name}: the array is {image.dtype} {list(image.shape)}; a PNG "
             "takes [H, W, 1] or [H, W, 3] of uint8, or gray of uint16; convert it first"
         )
     chunks = PngImagePlugin.PngInfo()
     for key, value in (text or {}).items():
         chunks.add_text(key, value)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        # Level 1 is several times faster than Pillow's default for files a few percent larger.
-        picture = Image.fromarray(np.ascontiguousarray(pixels))
-        picture.save(partial, format="PNG", compress_level=1, pnginfo=chunks)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    content = BytesIO()
+    # Level 1 is several times faster than Pillow's default for files a few percent larger.
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    picture.save(content, format="PNG", compress_level=1, pnginfo=chunks)
+    return content.getvalue()
 
 
 def image_grid(

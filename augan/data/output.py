@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from augan.exceptions import DataError, Interrupted
+from augan.exceptions import DataError, Interrupted, WorkerError
 
 
 @contextmanager
@@ -48,8 +48,8 @@ def resumable_folder(target: str | Path, replaces: str | None = None) -> Iterato
     """Do what `output_folder` does, but keep what is half-done when the work is interrupted.
 
     The temporary folder is `.NAME.partial` beside the target, and locked. It stays when the
-    process dies, is told to stop, or `Interrupted` is raised, so that the next call finds in it
-    what the last one left; another error removes it.
+    process dies, is told to stop, or `Interrupted` or `WorkerError` is raised, so that the next
+    call finds in it what the last one left; another error removes it.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def resumable_folder(target: str | Path, replaces: str | None = None) -> Iterato
             half.unlink()  # a file that a process was writing when it died
         yield partial
         _put(partial, target)
-    except Interrupted:
+    except (Interrupted, WorkerError):
         raise
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)

@@ -1,7 +1,9 @@
 """Score every image below a folder, or every row of a table, and write what was found."""
 
 import os
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +13,23 @@ from augan.bundle import Bundle
 from augan.data.output import output_folder
 from augan.data.tables import is_table_file
 from augan.detect.calibration import Calibration
-from augan.detect.decision import Rule, choose_rule, decide
-from augan.detect.detector import Detector, methods_in
+from augan.detect.decision import decide
+from augan.detect.detector import methods_in
 from augan.detect.discoveries import DiscoveryGuarantee
 from augan.detect.drift import Drift, find_drift
+from augan.detect.examiner import Scored, draw, score
 from augan.detect.fitting import broken_promise
 from augan.detect.gallery import GALLERY, Gallery, ScoredImage
 from augan.detect.guarantee import Guarantee
 from augan.detect.heat import Heat
-from augan.detect.ignore import ignored_by
-from augan.detect.painter import MAPS, OVERLAYS, Painter
+from augan.detect.painter import MAPS, OVERLAYS, PART, keep
 from augan.detect.scores import SCORES, UNDECIDED, Term, Undecided, flag
-from augan.detect.sources import ImageSource, Source, open_source, parts_of, usual_shape
+from augan.detect.task import Task, open_task
 from augan.exceptions import BundleError, DataError
+from augan.parallel.executor import Executor, open_executor
+
+OnScored = Callable[[int, int], None]
+FoundParts = Generator[Scored, None, None]
 
 
 @dataclass
@@ -121,6 +127,9 @@ def detect_folder(
     method: str | None = None,
     maps: bool = False,
     ignore: str | Path | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    on_scored: OnScored = lambda done, total: None,
 ) -> DetectionResult:
     """Score the images below `images`, or the rows of that table, and write `out/scores.csv`.
 
@@ -154,6 +163,14 @@ def detect_folder(
     ignore : path or None
         An image as large as all images; what is above 0 there never counts. Nothing is promised
         then unless the bundle was calibrated with the same mask.
+    workers : int or None
+        Processes of this machine that score, and share its cores; with the extra `augan[dask]`.
+        A script that asks for them does so below `if __name__ == "__main__":`.
+    scheduler : str or None
+        In their place, the address of a Dask scheduler. Its workers see bundle and images at the
+        same paths.
+    on_scored : callable
+        Told now and then how many samples are scored, and how many there are.
 
     Raises
     ------
@@ -163,34 +180,58 @@ def detect_folder(
         If there is nothing to score, nothing can be read, a table lacks a column, or the mask is
         of another size than the images.
     ConfigError
-        If the calibration images are too few for the rate, or both rates are given.
+        If the calibration images are too few for the rate, both rates are given, or workers and a
+        scheduler; or the extra is missing.
+    WorkerError
+        If there is no scheduler, or the workers die.
     """
-    detector = Detector.from_bundle(bundle, method)
-    preprocessing, calibration = detector.preprocessing, detector.calibrated()
-    noun = preprocessing.noun
-    ignored, foreign = ignored_by(bundle, ignore)
-    source = open_source(Path(images), preprocessing, usual_shape(bundle, preprocessing), ignored)
-    rule = choose_rule(bundle, calibration, far, fdr, noun)
-    painter = _painter(detector, source, rule, maps)
+    task = open_task(bundle, images, far, fdr, method, maps, ignore)
+    with open_executor(workers, scheduler) as executor:
+        found = executor.map(score, task.examiner, task.parts)
+        return finish(task, out, found, executor, on_scored)
+
+
+def finish(
+    task: Task,
+    out: str | Path,
+    found: FoundParts,
+    executor: Executor,
+    on_scored: OnScored = lambda done, total: None,
+) -> DetectionResult:
+    """Decide over all samples, and write the folder.
+
+    Parameters
+    ----------
+    found : generator of Scored
+        What came of each of the task's parts, in order.
+    executor : Executor
+        Draws what is flagged.
+    """
+    examiner, calibration = task.examiner, task.calibration
+    detector, source, painter = examiner.detector, examiner.source, examiner.painter
+    noun = detector.preprocessing.noun
     with output_folder(out, replaces=SCORES) as partial:
-        seen = _score(detector, source, partial, painter if maps else None)
+        seen = _gather(task, found, partial, on_scored)
         if not seen.scores:
             reasons = "; ".join(f"{path}: {reason}" for path, reason in seen.unreadable[:3])
             raise DataError(
-                f"none of the {len(source.names)} {noun} in {images} can be used: {reasons}"
+                f"none of the {len(source.names)} {noun} in {task.asked['images']} can be used: "
+                f"{reasons}"
             )
         scores = np.concatenate(seen.scores)
-        p_values = calibration.p_values(scores)
-        decision = decide(calibration, p_values, rule, noun)
+        decision = decide(calibration, calibration.p_values(scores), task.rule, noun)
         flagged = flag(partial / UNDECIDED, partial / SCORES, decision.cutoff)
-        shown = [replace(one, anomaly=one.p_value <= decision.cutoff) for one in seen.gallery.worst]
+        shown = seen.gallery.shown(detector, source, decision.cutoff)
         if painter is not None:
-            painter.write_overlays(partial / OVERLAYS, flagged.names)
+            starts = range(0, len(flagged.names), PART) if painter.heat else ()
+            parts = (flagged.names[start : start + PART] for start in starts)
+            for drawn in executor.map(draw, examiner, parts):
+                keep(partial / OVERLAYS, drawn)
             shown = painter.shown(shown)
-    foreign = foreign or broken_promise(bundle)
+    foreign = task.foreign or broken_promise(examiner.bundle)
     decision = decision if foreign is None else decision.without_guarantee(foreign)
     drift = find_drift(calibration, scores, noun)
-    said = [foreign, *source.warnings, rule.warning, drift.sentence, decision.warning]
+    said = [foreign, *source.warnings, task.rule.warning, drift.sentence, decision.warning]
     return DetectionResult(
         Path(out),
         decision.guarantee,
@@ -202,15 +243,15 @@ def detect_folder(
         shown=shown,
         noun=noun,
         method=detector.method.name,
-        methods=methods_in(bundle),
+        methods=methods_in(examiner.bundle),
         scores=scores,
         calibration=calibration,
         line=decision.line,
         terms=flagged.terms,
         heat=None if painter is None else painter.heat,
-        images=str(images),
-        bundle=bundle.bundle_id,
-        ignored=0.0 if ignored is None else float(ignored.mask.mean()),
+        images=task.asked["images"],
+        bundle=examiner.bundle.bundle_id,
+        ignored=0.0 if task.ignored is None else float(task.ignored.mask.mean()),
     )
 
 
@@ -223,20 +264,6 @@ def default_out(bundle: Bundle, images: str | Path, verb: str = "detect") -> Pat
     return bundle.path.parent / f"{verb}-{path.stem if is_table_file(path) else path.name}"
 
 
-def _painter(detector: Detector, source: Source, rule: Rule, maps: bool) -> Painter | None:
-    if not isinstance(source, ImageSource):
-        if maps:
-            raise DataError("maps are of images, but this model is one of rows; leave --maps out")
-        return None
-    line = detector.map_calibration
-    if line is None and maps:
-        raise BundleError(
-            "the maps of this detector were never calibrated; run augan calibrate RUN NORMALS, on "
-            "normal images that it was not trained on"
-        )
-    return Painter(detector, source, rule.rate if line is None else rule.map_rate(line))
-
-
 @dataclass
 class _Seen:
     """What the first pass over the samples leaves in memory: 8 bytes of each, and a few images."""
@@ -246,25 +273,23 @@ class _Seen:
     gallery: Gallery = field(default_factory=Gallery)
 
 
-def _score(detector: Detector, source: Source, out: Path, painter: Painter | None) -> _Seen:
-    """Write the table without decisions, and the maps if a painter is given, a part at a time."""
-    seen, calibration = _Seen(), detector.calibrated()
-    terms = detector.method.terms
-    with open(out / UNDECIDED, "w", newline="", encoding="utf-8") as file:
+def _gather(task: Task, found: FoundParts, out: Path, on_scored: OnScored) -> _Seen:
+    """Write the table without decisions, and the maps, a part at a time."""
+    seen, calibration, done = _Seen(), task.calibration, 0
+    terms, source = task.examiner.detector.method.terms, task.examiner.source
+    with open(out / UNDECIDED, "w", newline="", encoding="utf-8") as file, closing(found):
         table = Undecided(file, terms)
-        for names in parts_of(source.names, detector.preprocessing):
-            stored, failures = source.read(names)
-            seen.unreadable += failures.items()
-            scores = p_values = np.empty(0)
-            parts = np.empty((0, len(terms)))
-            readable = [name for name in names if name not in failures]
-            if readable:
-                parts = detector.score_terms(stored)
-                scores = parts.sum(axis=1)
-                p_values = calibration.p_values(scores)
+        for names, scored in zip(task.parts, found):
+            seen.unreadable += scored.failures.items()
+            source.unusual.update(scored.unusual)
+            scores = scored.terms.sum(axis=1)
+            p_values = calibration.p_values(scores)
+            if scores.size:
+                readable = [name for name in names if name not in scored.failures]
                 seen.scores.append(scores)
-                seen.gallery.add(detector, readable, stored, parts, p_values)
-                if painter is not None:
-                    painter.write_maps(out / MAPS, readable, stored)
-            table.write(names, failures, scores, p_values, parts)
+                seen.gallery.add(readable, terms, scored.terms, p_values)
+                keep(out / MAPS, scored.maps)
+            table.write(names, scored.failures, scores, p_values, scored.terms)
+            done += len(names)
+            on_scored(done, len(source.names))
     return seen

@@ -1,11 +1,12 @@
 """The most anomalous samples of a call, kept while all are scored."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from augan.data.pictures import Pictures
 from augan.detect.detector import Detector
+from augan.detect.sources import Source
 
 GALLERY = 8  # most anomalous images that are kept for a picture
 SHOWN = 24  # most anomalous samples that are kept for a page
@@ -39,30 +40,53 @@ class ScoredImage:
         return max(self.terms, key=self.terms.__getitem__, default="")
 
 
+@dataclass(frozen=True)
+class _Place:
+    name: str
+    score: float
+    p_value: float
+    terms: dict[str, float]
+
+
 class Gallery:
     """The highest scores so far, in order; of equal ones the first."""
 
     def __init__(self) -> None:
-        self.worst: list[ScoredImage] = []
+        self._worst: list[_Place] = []
 
     def add(
-        self,
-        detector: Detector,
-        names: list[str],
-        stored: np.ndarray | Pictures,
-        terms: np.ndarray,
-        p_values: np.ndarray,
+        self, names: list[str], kinds: Sequence[str], terms: np.ndarray, p_values: np.ndarray
     ) -> None:
-        """Take in samples with the terms of their scores, `[N, T]`."""
+        """Take in samples with the terms of their scores, `[N, T]`, which are called `kinds`."""
         scores = terms.sum(axis=1)
-        order = np.argsort(-scores, kind="stable")[:SHOWN]
-        again = detector.reconstruct(stored[order[:GALLERY]])  # may be slow: of no more than shown
-        for place, i in enumerate(order):
-            drawn = None if again is None or place >= GALLERY else again[place]
-            parts = dict(zip(detector.method.terms, terms[i].tolist()))
-            one = ScoredImage(
-                names[i], float(scores[i]), False, stored[i], drawn, float(p_values[i]), parts
+        for i in np.argsort(-scores, kind="stable")[:SHOWN]:
+            parts = dict(zip(kinds, terms[i].tolist()))
+            self._worst.append(_Place(names[i], float(scores[i]), float(p_values[i]), parts))
+        self._worst.sort(key=lambda place: -place.score)
+        del self._worst[SHOWN:]
+
+    def shown(self, detector: Detector, source: Source, cutoff: float) -> list[ScoredImage]:
+        """Return the samples; they are read again, and one that cannot be is left out.
+
+        Parameters
+        ----------
+        cutoff : float
+            The largest p-value that is flagged.
+        """
+        stored, failures = source.read([place.name for place in self._worst])
+        readable = [place for place in self._worst if place.name not in failures]
+        if not readable:
+            return []
+        again = detector.reconstruct(stored[:GALLERY])  # may be slow
+        return [
+            ScoredImage(
+                place.name,
+                place.score,
+                place.p_value <= cutoff,
+                stored[i],
+                None if again is None or i >= GALLERY else again[i],
+                place.p_value,
+                place.terms,
             )
-            self.worst.append(one)
-        self.worst.sort(key=lambda image: -image.score)
-        del self.worst[SHOWN:]
+            for i, place in enumerate(readable)
+        ]

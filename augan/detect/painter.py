@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from augan.data.images import write_png
+from augan.data.images import png_bytes, write_whole
 from augan.data.pictures import Pictures
 from augan.detect.detector import Detector
 from augan.detect.gallery import ScoredImage
@@ -20,7 +20,7 @@ from augan.exceptions import DataError
 MAPS, OVERLAYS = "maps", "overlays"
 PAGE_SIDE = 320  # pixels of a picture in a page
 LONGEST = 200  # bytes of a file name: systems take 255, and ours are longer than the images'
-PART = 64  # flagged images whose squares are in memory at once
+PART = 64  # flagged images that are drawn together, their squares in memory at once
 
 
 class Painter:
@@ -40,24 +40,23 @@ class Painter:
         line = detector.map_calibration
         self.heat = None if line is None else Heat(line, rate)
 
-    def write_maps(
-        self, folder: Path, names: Sequence[str], squares: np.ndarray | Pictures
-    ) -> None:
-        """Write the map of each image that was read last, in calibrated units and its own size."""
+    def maps(
+        self, names: Sequence[str], squares: np.ndarray | Pictures
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield the file of each map, in calibrated units, of images that were read last."""
         if self.heat is None:
             return
         for name, raw in zip(names, self._detector.maps(squares)):
             units = self.heat(self._native(raw, self._source.shapes[name]))
-            _write(folder, name, self.heat.stored(units), {"augan": MEANING})
+            yield name, png_bytes(self.heat.stored(units), {"augan": MEANING}, name)
 
-    def write_overlays(self, folder: Path, names: Sequence[str]) -> None:
-        """Write images with their hot places in colour; they are read again."""
+    def overlays(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the file of each image with its hot places in colour; the images are read again."""
         if self.heat is None:
             return
-        for start in range(0, len(names), PART):
-            for name, _, drawn in self._drawn(names[start : start + PART]):
-                if drawn is not None:
-                    _write(folder, name, drawn, {})
+        for name, _, drawn in self._drawn(names):
+            if drawn is not None:
+                yield name, png_bytes(drawn, name=name)
 
     def shown(self, images: Sequence[ScoredImage]) -> list[ScoredImage]:
         """Return the same with their pictures, small enough for a page."""
@@ -110,10 +109,12 @@ def place(folder: Path, name: str) -> Path:
     return folder / path.parent / f"{path.name}.png"
 
 
-def _write(folder: Path, name: str, image: np.ndarray, text: Mapping[str, str]) -> None:
-    path = place(folder, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_png(path, image, text)
+def keep(folder: Path, pictures: Iterable[tuple[str, bytes]]) -> None:
+    """Write files about images into a folder, as `place` says."""
+    for name, content in pictures:
+        path = place(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
 
 
 def _for_a_screen(picture: np.ndarray) -> np.ndarray:

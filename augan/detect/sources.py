@@ -43,9 +43,12 @@ class Source(Protocol):
         Of each sample: a path, or the number of a row, counted from 0.
     warnings
         What the user should know about what was found, and about what was read so far.
+    unusual
+        Names of those read so far, here or elsewhere, that are of another size than usual.
     """
 
     names: list[str]
+    unusual: set[str]
 
     @property
     def warnings(self) -> list[str]: ...
@@ -65,9 +68,13 @@ class ImageSource:
         The size of all images of training or calibration; others are counted for a warning.
     ignored : Ignored or None
         Places that are filled before anything else is done with an image.
+    names : sequence of str or None
+        What is to be read, where it is known; None: all images that are found.
 
     Attributes
     ----------
+    unusual : set of str
+        See `Source`.
     shapes : dict of str to tuple (H, W)
         Of the images that were read last.
     sizes : set of tuple (H, W)
@@ -80,6 +87,7 @@ class ImageSource:
         preprocessing: Preprocessing,
         usual: Shape | None = None,
         ignored: Ignored | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         if is_table_file(images):
             raise DataError(
@@ -87,19 +95,23 @@ class ImageSource:
                 "images, or another model with --model"
             )
         self.preprocessing, self.usual, self.ignored = preprocessing, usual, ignored
-        self.root, self.names = _list_images(images)
+        if names is None:
+            self.root, self.names = _list_images(images)
+        else:
+            self.root = images.parent if images.is_file() else images
+            self.names = list(names)
         self.shapes: dict[str, Shape] = {}
         self.sizes: set[Shape] = set()
-        self._others: set[str] = set()
+        self.unusual: set[str] = set()
 
     @property
     def warnings(self) -> list[str]:
         """That images are of another size than usual."""
-        if self.usual is None or not self._others:
+        if self.usual is None or not self.unusual:
             return []
         return [
-            f"{len(self._others)} of {len(self.names)} images are not of the usual size, "
-            f"{self.usual[1]} x {self.usual[0]} pixels, for example {min(self._others)}: they are "
+            f"{len(self.unusual)} of {len(self.names)} images are not of the usual size, "
+            f"{self.usual[1]} x {self.usual[0]} pixels, for example {min(self.unusual)}: they are "
             "resized, but look different to the model; with images of this size only, calibrate "
             "on such normal ones with augan calibrate RUN NORMALS"
         ]
@@ -145,7 +157,7 @@ class ImageSource:
         self.shapes[name] = shape
         self.sizes.add(shape)
         if self.usual is not None and shape != tuple(self.usual):
-            self._others.add(name)
+            self.unusual.add(name)
 
 
 class RowSource:
@@ -158,6 +170,7 @@ class RowSource:
                 ".parquet file, or another model with --model"
             )
         self.preprocessing = preprocessing
+        self.unusual: set[str] = set()
         self.frame: pd.DataFrame = read_table(table)
         unknown = preprocessing.unknown(self.frame)
         self.warnings = (
@@ -181,6 +194,7 @@ def open_source(
     preprocessing: AnyPreprocessing,
     usual: Shape | None = None,
     ignored: Ignored | None = None,
+    names: Sequence[str] | None = None,
 ) -> Source:
     """Return the samples at `path`, for a model with this preprocessing; see `ImageSource`.
 
@@ -197,7 +211,7 @@ def open_source(
                 " --ignore out"
             )
         return RowSource(path, preprocessing)
-    return ImageSource(path, preprocessing, usual, ignored)
+    return ImageSource(path, preprocessing, usual, ignored, names)
 
 
 def usual_shape(bundle: Bundle, preprocessing: AnyPreprocessing) -> Shape | None:

@@ -13,7 +13,18 @@ from augan_cli.doctor import doctor
 from augan_cli.errors import usage_error, with_debug
 from augan_cli.evaluating import evaluate
 from augan_cli.exporting import export
-from augan_cli.options import Json, Method, Model, Out, Recorded
+from augan_cli.merging import merge
+from augan_cli.options import (
+    Fail,
+    Json,
+    Method,
+    Model,
+    Out,
+    Recorded,
+    Scheduler,
+    Sharded,
+    Workers,
+)
 from augan_cli.options import find as _find
 from augan_cli.options import show as _show
 
@@ -37,9 +48,6 @@ Maps = Annotated[
 Ignore = Annotated[
     Path | None,
     typer.Option(help="PNG as large as the images; what is above 0 there never counts."),
-]
-Fail = Annotated[
-    bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if anything is flagged.")
 ]
 Cross = Annotated[
     bool, typer.Option("--cross", help="Of few normals all calibrate: 5 trainings, task detect.")
@@ -132,6 +140,9 @@ def augment(
     data: Recorded = None,
     filtered: Filtered = True,
     format: Format = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    shard: Sharded = None,
     as_json: Json = False,
 ) -> None:
     """Write synthetic images or rows of classes, with a manifest.
@@ -140,19 +151,12 @@ def augment(
     ones, or that nearly repeat a training image or one another. The exit code is 1, and nothing is
     written, if too few of a class are left to be credible. Interrupted, the same command goes on.
     """
-    from augan.augment.folder import augment_folder
-    from augan.report.figures import augmentation_figure
-    from augan.report.text import augmentation_lines
-    from augan_cli.progress import ConsoleProgress
+    from augan_cli.using import run_augment
 
     asked: dict[str, Any] = {"seed": seed, "method": method, "policy": policy, "format": format}
     asked |= {"data": data, "filtered": filtered, "balance": balance, "to": to}
-    bundle = _find(model, "generator", "classes")
-    with ConsoleProgress() as progress:
-        asked["on_kept"] = progress.on_kept
-        result = augment_folder(bundle, classes or (), n, out, **asked)
-    picture = augmentation_figure(result)
-    _show(augmentation_lines(result), result.to_dict(), as_json, picture)
+    asked |= {"workers": workers, "scheduler": scheduler}
+    run_augment(_find(model, "generator", "classes"), classes or (), n, out, shard, asked, as_json)
 
 
 @app.command()
@@ -194,6 +198,9 @@ def detect(
     ignore: Ignore = None,
     fail_on_anomaly: Fail = False,
     out: Out = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    shard: Sharded = None,
     as_json: Json = False,
 ) -> None:
     """Score images or rows and flag the anomalies at a false-alarm rate you choose.
@@ -201,21 +208,11 @@ def detect(
     Writes scores.csv, overlays of what is flagged, and report.html. The exit code is 0, or 2 after
     an error; with --fail-on-anomaly, 1 if anything is flagged.
     """
-    from augan.data.prepared import restore_preprocessing
-    from augan.detect.folder import default_out, detect_folder
-    from augan.report.figures import detection_figure
-    from augan.report.page import detection_page
-    from augan.report.text import detection_lines
+    from augan_cli.using import run_detect
 
-    bundle = _find(model, "detector")
-    out = out or default_out(bundle, images)
-    result = detect_folder(bundle, images, out, far, fdr, method=method, maps=maps, ignore=ignore)
-    picture = detection_figure(result, restore_preprocessing(bundle.preprocessing))
-    report = detection_page(result)
-    lines = [*detection_lines(result), f"report: {report}"]
-    _show(lines, {**result.to_dict(), "report": str(report)}, as_json, picture)
-    if fail_on_anomaly and result.num_anomalies:
-        raise typer.Exit(1)
+    asked: dict[str, Any] = {"far": far, "fdr": fdr, "method": method, "maps": maps}
+    asked |= {"ignore": ignore, "workers": workers, "scheduler": scheduler}
+    run_detect(_find(model, "detector"), images, out, shard, asked, fail_on_anomaly, as_json)
 
 
 @app.command()
@@ -260,6 +257,7 @@ def inspect(
 
 
 app.command()(export)
+app.command()(merge)
 app.command()(doctor)
 
 

@@ -19,6 +19,20 @@ Method = Annotated[
     str | None, typer.Option(help="One of the methods that the bundle carries; default: its first.")
 ]
 
+Workers = Annotated[
+    int | None, typer.Option(help="Processes that share the cores of this machine.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option(help="In their place, a Dask cluster: tcp://HOST:8786.")
+]
+Sharded = Annotated[
+    str | None,
+    typer.Option("--shard", help="i/n: only share i of n, counted from 0, for augan merge."),
+]
+Fail = Annotated[
+    bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if anything is flagged.")
+]
+
 
 def find(model: Path | None, *parts: str) -> Any:
     """Return the bundle of `model`, else of the newest run that has all parts; say which."""

@@ -56,6 +56,11 @@ class ConsoleProgress:
         if self._bars or time.monotonic() - self._begun > SECONDS_BETWEEN_LINES:
             self._show(name, kept / asked, f"{kept:,} of {asked:,}")
 
+    def on_scored(self, done: int, total: int) -> None:
+        """Show how many images or rows are scored; in a pipe only if it takes long."""
+        if self._bars or time.monotonic() - self._begun > SECONDS_BETWEEN_LINES:
+            self._show("scored", done / max(total, 1), f"{done:,} of {total:,}")
+
     def _show(self, part: str, done: float, detail: str) -> None:
         if self._bars:
             if part not in self._tasks:

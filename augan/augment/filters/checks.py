@@ -1,6 +1,6 @@
 """The judge of candidates: a bundle's networks and its training images behind the filters."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -53,6 +53,10 @@ class Unfiltered:
         """Return that nothing was checked."""
         return Judged([rules.UNCHECKED] * len(stored))
 
+    def without_repeats(self, judged: Judged, stored: np.ndarray) -> Judged:
+        """Let repetitions pass, too."""
+        return judged
+
     def remember(self, stored: np.ndarray) -> None:
         """Nothing is compared."""
 
@@ -104,7 +108,7 @@ class Checker:
         self._memory = Memory(rules.NEARER * self._limit)
 
     def judge(self, stored: np.ndarray) -> Judged:
-        """Judge candidates `[N, ...]`, as stored; nothing is remembered of them yet."""
+        """Judge candidates `[N, ...]`, as stored, each by itself: they may repeat each other."""
         scaled = self._scaled(stored)
         verdicts = np.full(len(stored), rules.UNCHECKED, object)
         score = distance = nearest = None
@@ -119,10 +123,18 @@ class Checker:
                 distance, place = self._neighbours.nearest(vectors)
                 nearest = [self._names[p] for p in place]
                 _reject(verdicts, distance <= self._limit, rules.COPY)
-                passed = verdicts == rules.UNCHECKED
-                _reject(verdicts, self._memory.repeats(vectors, passed), rules.REPEATS)
             verdicts[verdicts == rules.UNCHECKED] = rules.KEPT
         return Judged(verdicts.tolist(), score, agreement, distance, nearest)
+
+    def without_repeats(self, judged: Judged, stored: np.ndarray) -> Judged:
+        """Return what was judged, but for those that repeat one before them, or a kept one."""
+        if not self.compares:
+            return judged
+        verdicts = np.array(judged.verdicts, object)
+        passed = verdicts == rules.KEPT
+        repeats = self._memory.repeats(rules.comparable(self._scaled(stored)), passed)
+        verdicts[repeats] = rules.REPEATS
+        return replace(judged, verdicts=verdicts.tolist())
 
     def remember(self, stored: np.ndarray) -> None:
         """Count these, of the class in hand, as kept: what comes later must not repeat them."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from augan.augment.filters.checks import Checker, Unfiltered
 from augan.augment.filters.reference import Reference, find_reference
-from augan.augment.order import Order
+from augan.augment.methods.sampling import Sampler
 from augan.bundle import in_use
 from augan.exceptions import DataError
 
@@ -32,17 +32,17 @@ class Real:
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, order: Order, data: str | Path | None) -> "Real":
-        """Find what an order needs; for `data` and errors see `augment_folder`."""
-        if not order.filtered and order.method == "sample" and data is None:
+    def of(cls, sampler: Sampler, method: str, filtered: bool, data: str | Path | None) -> "Real":
+        """Find what candidates need; for the parameters and errors see `augment_folder`."""
+        if not filtered and method == "sample" and data is None:
             return cls(None, Unfiltered())
-        bundle, noun = order.bundle, order.sampler.preprocessing.noun
+        bundle, noun = sampler.bundle, sampler.preprocessing.noun
         try:
-            reference, gone = find_reference(bundle, order.sampler.preprocessing, data)
+            reference, gone = find_reference(bundle, sampler.preprocessing, data)
         except DataError as error:
-            advice = f"; --no-filter takes the {noun} as they come" if order.filtered else ""
+            advice = f"; --no-filter takes the {noun} as they come" if filtered else ""
             raise DataError(f"{error}{advice}") from error
-        if not order.filtered:
+        if not filtered:
             return cls(reference, Unfiltered())
         if not bundle.has("classifier"):
             lacking = f"the bundle has no classifier, so the {noun} are not filtered"

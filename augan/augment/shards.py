@@ -1,0 +1,168 @@
+"""One share of the candidates, and the result of all shares: what a single call would have written.
+
+Which candidates are needed is known only when all before them are judged. So a shard makes chunks
+until it has its share of what passes by itself, and merging makes the few that are still missing.
+"""
+
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from augan.augment.filters.yields import Yield
+from augan.augment.folder import AugmentationResult, fill
+from augan.augment.job import OnKept
+from augan.augment.maker import Chunk, Maker, Request, make
+from augan.augment.order import Order, take_order
+from augan.bundle import Bundle, load_bundle
+from augan.bundle.elsewhere import SameBundle
+from augan.data.shards import Record, Shards, ShardWriter, shard_folder
+from augan.exceptions import Refused
+from augan.parallel.executor import Executor, open_executor
+from augan.parallel.shard import Shard
+
+COMMAND = "augment"  # what a shard calls it
+
+
+def augment_shard(
+    bundle: Bundle,
+    classes: str | Sequence[str],
+    n: int | None,
+    out: str | Path | None,
+    shard: Shard,
+    *,
+    seed: int = 0,
+    method: str = "auto",
+    policy: str | None = None,
+    format: str | None = None,
+    data: str | Path | None = None,
+    filtered: bool = True,
+    balance: bool = False,
+    to: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    on_kept: OnKept = lambda name, kept, asked: None,
+) -> Path:
+    """Make one share of the candidates and return the folder with what `merge_augmentation` needs.
+
+    `n` and `to` are those of the whole job; without `out` the folder is called as that of the whole
+    job, and which shard it is. A call that was interrupted goes on when it is repeated. Other
+    parameters and errors are those of `augan.augment_folder`.
+    """
+    asked: dict[str, Any] = {"seed": seed, "method": method, "policy": policy, "format": format}
+    asked |= {"filtered": filtered, "balance": balance, "to": to}
+    names = [classes] if isinstance(classes, str) else list(classes)
+    order = take_order(bundle, names, n, out, **asked)
+    whole = {"classes": names, "n": n, "data": None if data is None else str(data), **asked}
+    target = order.target
+    if out is None:
+        target = shard.named(target)
+    maker = Maker.of(order.sampler, order.method, order.filtered, data)
+    with (
+        shard_folder(target, shard, _job(order, maker, whole)) as writer,
+        open_executor(workers, scheduler) as executor,
+    ):
+        for index, wanted in order.wanted.items():
+            requests = (Request(index, number, seed) for number in shard.of(count()))
+            names = maker.sampler.class_names
+            found, share = Yield(names[index], wanted, len(names)), -(-wanted // shard.count)
+            with closing(_found(writer, executor, maker, requests)) as chunks:
+                _make_share(found, share, chunks, writer, on_kept)
+    return target
+
+
+def merge_augmentation(
+    shards: Shards,
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    on_kept: OnKept = lambda name, kept, asked: None,
+) -> AugmentationResult:
+    """Write into `out` what `augan.augment_folder` would have written at once.
+
+    Bundle and training data are where they were. What the shards lack is made by workers if there
+    are.
+
+    Raises
+    ------
+    Refused
+        Too few candidates of a class pass the filters. Nothing is written.
+    DataError
+        The shards are of something else, or the bundle, the data or the versions have changed.
+    """
+    asked = shards.asked(_ASKED)
+    data = asked.pop("data")
+    order = take_order(load_bundle(asked.pop("model path")), out=out, **asked)
+    shards.check(_versions(order))
+    with open_executor(workers, scheduler) as executor:
+        return fill(order, data, lambda maker: partial(_chunks, shards, executor, maker), on_kept)
+
+
+_ASKED = (
+    *("model path", "classes", "n", "seed", "method", "policy", "format"),
+    *("data", "filtered", "balance", "to"),
+)
+
+
+def _job(order: Order, maker: Maker, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return all that the candidates depend on, JSON-able."""
+    compared = {"training data found": maker.real.reference is not None}
+    return {"command": COMMAND, **asked, **_versions(order), **compared}
+
+
+def _versions(order: Order) -> dict[str, Any]:
+    same = SameBundle.of(order.bundle)
+    return {"model": same.sha256, "model path": same.path, "versions": dict(same.versions)}
+
+
+def _make_share(
+    found: Yield,
+    share: int,
+    chunks: Iterator[tuple[Request, Chunk | None]],
+    writer: ShardWriter,
+    on_kept: OnKept,
+) -> None:
+    """Write chunks of one class until so many candidates pass, or it is clear that few will."""
+    for request, chunk in chunks:
+        if chunk is None or chunk.judged is None:
+            raise RuntimeError("a shard asks for judged chunks only")
+        writer.add(request.key, chunk.record())
+        found.count(chunk.judged.verdicts)
+        on_kept(found.name, min(found.kept, share), share)
+        if found.kept >= share:
+            return
+        try:
+            found.check(chunk.judged.verdicts)
+        except Refused:
+            return  # whether the class is refused, merging decides: it sees all of them
+
+
+def _found(
+    done: Shards | ShardWriter, executor: Executor, maker: Maker, requests: Iterable[Request]
+) -> Generator[tuple[Request, Chunk | None], None, None]:
+    """Yield requests and their chunks in order: those that are done, and else new ones."""
+    asked: deque[tuple[Request, Record | None]] = deque()
+
+    def missing() -> Iterator[Request]:
+        for request in requests:
+            record = done.find(request.key) if request.wanted else None
+            asked.append((request, record))
+            yield request if record is None else replace(request, wanted=False)
+
+    with closing(executor.map(make, maker, missing())) as chunks:
+        for chunk in chunks:
+            request, record = asked.popleft()
+            yield request, chunk if record is None else Chunk.of(record)
+
+
+def _chunks(
+    shards: Shards, executor: Executor, maker: Maker, requests: Iterable[Request]
+) -> Generator[Chunk | None, None, None]:
+    with closing(_found(shards, executor, maker, requests)) as found:
+        for _, chunk in found:
+            yield chunk

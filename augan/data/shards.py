@@ -1,0 +1,262 @@
+"""What a share of a job leaves in its folder, and all shares together.
+
+A folder of a shard holds `shard.json`, which says of what job it is, and a file for each part that
+was done: numbers and text in `.npz`, never a pickle. A shard that was interrupted goes on from the
+parts that are done.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augan.data.npz import read_npz
+from augan.data.output import resumable_folder
+from augan.exceptions import DataError
+from augan.parallel.shard import Shard
+
+ABOUT = "shard.json"
+_BEGUN = "job.json"  # in a folder that is half made
+_TEXT = "values"  # the array that holds what is no array, as JSON
+LONGEST = 200  # characters of a value that a message quotes
+Job = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What came of one part: JSON-able values, and arrays of numbers."""
+
+    values: dict[str, Any]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class ShardWriter:
+    """Keeps what comes of the parts of one shard.
+
+    Parameters
+    ----------
+    folder : Path
+        What another job left in it is removed.
+    job : dict
+        JSON-able: all that the parts depend on.
+    """
+
+    def __init__(self, folder: Path, shard: Shard, job: Job) -> None:
+        self._folder = folder
+        self._about = {"shard": [shard.index, shard.count], "job": dict(job)}
+        self._digests: dict[str, str] = {}
+        begun = folder / _BEGUN
+        if _read_json(begun) != json.loads(json.dumps(self._about)):
+            for path in folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            _write(begun, json.dumps(self._about).encode())
+
+    def find(self, key: str) -> Record | None:
+        """Return what an earlier call that was interrupted has found of a part."""
+        path = self._folder / f"{key}.npz"
+        try:
+            record = _read(path)
+        except DataError:
+            return None
+        self._digests[path.name] = _digest(path)
+        return record
+
+    def add(self, key: str, record: Record) -> None:
+        """Write what came of a part, if it is not there yet."""
+        path = self._folder / f"{key}.npz"
+        if path.name in self._digests:
+            return
+        text = np.frombuffer(json.dumps(record.values).encode(), np.uint8)
+        arrays: dict[str, Any] = {**record.arrays, _TEXT: text}
+        partial = path.with_name(f".{path.name}.part")
+        with open(partial, "wb") as stream:
+            np.savez(stream, **arrays)
+        os.replace(partial, path)
+        self._digests[path.name] = _digest(path)
+
+    def close(self) -> None:
+        """Say that the shard is whole."""
+        content = {**self._about, "files": dict(sorted(self._digests.items()))}
+        _write(self._folder / ABOUT, json.dumps(content, indent=1).encode() + b"\n")
+        (self._folder / _BEGUN).unlink()
+
+
+@contextmanager
+def shard_folder(target: str | Path, shard: Shard, job: Job) -> Iterator[ShardWriter]:
+    """Give what writes a shard; it becomes the folder `target` when the block ends well.
+
+    Raises
+    ------
+    DataError
+        `target` holds something that is no shard, cannot be written, or is being written.
+    """
+    with resumable_folder(target, ABOUT) as partial:
+        writer = ShardWriter(partial, shard, job)
+        yield writer
+        writer.close()
+
+
+class Shards:
+    """All shards of one job.
+
+    Parameters
+    ----------
+    folders : sequence of path
+        In any order.
+
+    Attributes
+    ----------
+    job : dict
+        What all of them say of their job.
+
+    Raises
+    ------
+    DataError
+        One is no shard, they are of different jobs, one is missing or came twice.
+    """
+
+    def __init__(self, folders: Sequence[str | Path]) -> None:
+        found = [_Folder.read(Path(folder)) for folder in folders]
+        if not found:
+            raise DataError("no shard was named; give the folders that --shard wrote")
+        first, *others = found
+        for other in others:
+            _check_same(first, other)
+        _check_complete(found)
+        self.job: Job = first.job
+        self._files = {
+            name: (one.path / name, digest) for one in found for name, digest in one.files.items()
+        }
+
+    def asked(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return some of what the job says; DataError if it does not."""
+        missing = [name for name in names if name not in self.job]
+        if missing:
+            raise DataError(
+                f"the shards do not say what '{missing[0]}' was; make them again with this version"
+            )
+        return {name: self.job[name] for name in names}
+
+    def check(self, now: Job) -> None:
+        """Raise DataError, which names what differs, unless the job is as described."""
+        for name, value in now.items():
+            if self.job.get(name) != value:
+                was, found = _quoted(self.job.get(name)), _quoted(value)
+                raise DataError(
+                    f"the shards cannot be merged here: {name} was {was} and is {found} now; "
+                    "give this machine what the shards were made with, or make them again"
+                )
+
+    def find(self, key: str) -> Record | None:
+        """Return what came of a part; None if no shard has done it.
+
+        Raises
+        ------
+        DataError
+            Its file is damaged or gone.
+        """
+        path, digest = self._files.get(f"{key}.npz", (None, ""))
+        if path is None:
+            return None
+        try:
+            is_whole = _digest(path) == digest
+        except OSError:
+            is_whole = False
+        if not is_whole:
+            raise DataError(
+                f"{path} is damaged or gone; make this shard again with the same command"
+            )
+        return _read(path)
+
+
+@dataclass(frozen=True)
+class _Folder:
+    path: Path
+    shard: Shard
+    job: Job
+    files: dict[str, str]
+
+    @classmethod
+    def read(cls, path: Path) -> "_Folder":
+        about = _read_json(path / ABOUT)
+        try:
+            shard = Shard(*(int(number) for number in about["shard"]))
+            job, files = dict(about["job"]), dict(about["files"])
+        except (KeyError, TypeError, ValueError):
+            raise DataError(
+                f"{path} holds no finished shard (no {ABOUT} that can be read); name folders that "
+                "--shard wrote, and repeat the command of one that was interrupted"
+            ) from None
+        # A name of a file could lead anywhere.
+        return cls(path, shard, job, {os.path.basename(str(k)): str(v) for k, v in files.items()})
+
+
+def _check_same(one: _Folder, other: _Folder) -> None:
+    if one.shard.count != other.shard.count:
+        raise DataError(
+            f"{one.path} is shard {one.shard} and {other.path} is shard {other.shard}: they are of "
+            "jobs that were cut differently; name the shards of one job"
+        )
+    for name in {**one.job, **other.job}:
+        here, there = (_quoted(shard.job.get(name)) for shard in (one, other))
+        if one.job.get(name) != other.job.get(name):
+            raise DataError(
+                f"{one.path} and {other.path} are shards of different jobs: {name} is {here} in "
+                f"one and {there} in the other; make both with the same command, model and data"
+            )
+
+
+def _check_complete(found: Sequence[_Folder]) -> None:
+    places: dict[int, Path] = {}
+    count = found[0].shard.count
+    for one in found:
+        former = places.setdefault(one.shard.index, one.path)
+        if former is not one.path:
+            raise DataError(f"shard {one.shard} came twice, as {former} and {one.path}; name one")
+    missing = [f"{index}/{count}" for index in range(count) if index not in places]
+    if missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise DataError(
+            f"{len(missing)} of {count} shards are missing: {', '.join(missing[:5])}{more}; make "
+            "them, and name all"
+        )
+
+
+def _quoted(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def _read(path: Path) -> Record:
+    _, names = read_npz(path, ())
+    found, _ = read_npz(path, names)
+    try:
+        values = json.loads(found.pop(_TEXT).tobytes())
+    except (KeyError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} is no part of a shard; make the shard again") from error
+    return Record(values, found)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,188 @@
+"""What one process needs to score a part of the samples, and the same in another process."""
+
+import hashlib
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augan.bundle import Bundle
+from augan.bundle.elsewhere import SameBundle
+from augan.data.shards import Record
+from augan.data.splits import evenly
+from augan.detect.detector import Detector
+from augan.detect.ignore import ignored_by
+from augan.detect.painter import Painter
+from augan.detect.sources import ImageSource, Source, open_source, usual_shape
+from augan.exceptions import DataError
+
+LOOKED_AT = 8  # images by which another machine is known to see the same
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came of a part of the samples.
+
+    Attributes
+    ----------
+    failures : dict of str to str
+        Name -> why it cannot be read.
+    terms : ndarray of float64 [N, T]
+        Of the others, in order.
+    unusual : list of str
+        Images of another size than usual.
+    maps : list of (name, bytes)
+        The files of their maps, where maps are asked for.
+    """
+
+    failures: dict[str, str]
+    terms: np.ndarray
+    unusual: list[str] = field(default_factory=list)
+    maps: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def record(self) -> Record:
+        """Return what a shard keeps."""
+        names = [name for name, _ in self.maps]
+        content = b"".join(content for _, content in self.maps)
+        sizes = np.array([len(content) for _, content in self.maps], np.int64)
+        values = {"failures": self.failures, "unusual": self.unusual, "maps": names}
+        arrays = {"terms": self.terms}
+        if names:
+            arrays |= {"sizes": sizes, "content": np.frombuffer(content, np.uint8)}
+        return Record(values, arrays)
+
+    @classmethod
+    def of(cls, record: Record) -> "Scored":
+        """Return what `record` kept."""
+        values, arrays = record.values, record.arrays
+        maps: list[tuple[str, bytes]] = []
+        if values["maps"]:
+            ends = np.cumsum(arrays["sizes"])[:-1]
+            parts = np.split(arrays["content"], ends)
+            maps = [(name, part.tobytes()) for name, part in zip(values["maps"], parts)]
+        return cls(values["failures"], arrays["terms"], values["unusual"], maps)
+
+
+@dataclass(frozen=True, eq=False)
+class Examiner:
+    """A detector with the samples that it looks at.
+
+    Attributes
+    ----------
+    bundle, images, method, ignore
+        What it was made of.
+    rate : float
+        Share of good images that may have a hot place.
+    maps : bool
+        Whether a map of every image is wanted.
+    """
+
+    bundle: Bundle
+    images: Path
+    method: str | None
+    ignore: Path | None
+    rate: float
+    maps: bool
+    detector: Detector
+    source: Source
+
+    @property
+    def painter(self) -> Painter | None:
+        """What draws places; rows have none."""
+        if not isinstance(self.source, ImageSource):
+            return None
+        return Painter(self.detector, self.source, self.rate)
+
+    def plan(self) -> "ExaminerPlan":
+        """Return what makes the same elsewhere; see `augan.parallel.executor`."""
+        files = [] if self.ignore is None else [self.ignore]
+        if isinstance(self.source, ImageSource):
+            rows = evenly(np.arange(len(self.source.names)), LOOKED_AT)
+            files += [self.source.root / self.source.names[row] for row in rows]
+        else:
+            files.append(self.images)
+        return ExaminerPlan(
+            SameBundle.of(self.bundle),
+            os.path.abspath(self.images),
+            self.method,
+            None if self.ignore is None else os.path.abspath(self.ignore),
+            self.rate,
+            self.maps,
+            tuple((os.path.abspath(path), content_digest(path)) for path in files),
+        )
+
+
+@dataclass(frozen=True)
+class ExaminerPlan:
+    """How to make an examiner; paths are absolute.
+
+    Attributes
+    ----------
+    seen : tuple of (path, digest)
+        Some of the files as they were where the job began.
+    """
+
+    bundle: SameBundle
+    images: str
+    method: str | None
+    ignore: str | None
+    rate: float
+    maps: bool
+    seen: tuple[tuple[str, str], ...]
+
+    def open(self) -> Examiner:
+        """Make it; BundleError or DataError if it would not score the same."""
+        bundle = self.bundle.load()
+        for path, digest in self.seen:
+            if content_digest(Path(path)) != digest:
+                raise DataError(
+                    f"the worker on {platform.node()} finds other data, or none, at {path}; all "
+                    "machines must see the same files at the same path, and none may change"
+                )
+        detector = Detector.from_bundle(bundle, self.method)
+        preprocessing, images = detector.preprocessing, Path(self.images)
+        ignore = None if self.ignore is None else Path(self.ignore)
+        ignored, _ = ignored_by(bundle, ignore)
+        usual = usual_shape(bundle, preprocessing)
+        source = open_source(images, preprocessing, usual, ignored, names=())
+        return Examiner(bundle, images, self.method, ignore, self.rate, self.maps, detector, source)
+
+
+def score(examiner: Examiner, names: list[str]) -> Scored:
+    """Score the samples called `names`."""
+    detector, source = examiner.detector, examiner.source
+    stored, failures = source.read(names)
+    readable = [name for name in names if name not in failures]
+    if not readable:
+        return Scored(failures, np.empty((0, len(detector.method.terms))))
+    terms, painter = detector.score_terms(stored), examiner.painter
+    maps = list(painter.maps(readable, stored)) if painter and examiner.maps else []
+    return Scored(failures, terms, [n for n in readable if n in source.unusual], maps)
+
+
+def draw(examiner: Examiner, names: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the names of images, and the files of their overlays."""
+    painter = examiner.painter
+    if painter is not None:
+        yield from painter.overlays(names)
+
+
+def content_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or why it cannot be read."""
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        return type(error).__name__
+
+
+def names_digest(names: list[str]) -> str:
+    """Return one SHA-256 of a list of names."""
+    digest: Any = hashlib.sha256()
+    for name in names:
+        digest.update(os.fsencode(name) + b"\0")
+    return str(digest.hexdigest())

@@ -1,0 +1,86 @@
+"""One share of the scoring, and the result of all shares: what a single call would have written."""
+
+from contextlib import closing
+from pathlib import Path
+
+from augan.bundle import Bundle, load_bundle
+from augan.data.shards import Shards, shard_folder
+from augan.detect.examiner import Scored, score
+from augan.detect.folder import DetectionResult, FoundParts, OnScored, finish
+from augan.detect.task import Task, open_task
+from augan.exceptions import DataError
+from augan.parallel.executor import open_executor
+from augan.parallel.shard import Shard
+
+_ASKED = ("model path", "images", "far", "fdr", "method", "maps", "ignore")
+
+
+def detect_shard(
+    bundle: Bundle,
+    images: str | Path,
+    out: str | Path,
+    shard: Shard,
+    far: float | None = None,
+    fdr: float | None = None,
+    *,
+    method: str | None = None,
+    maps: bool = False,
+    ignore: str | Path | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    on_scored: OnScored = lambda done, total: None,
+) -> Path:
+    """Score one share of the samples and return the folder with what `merge_detection` needs.
+
+    A call that was interrupted goes on when it is repeated. Other parameters and errors are those
+    of `augan.detect_folder`.
+    """
+    task = open_task(bundle, images, far, fdr, method, maps, ignore)
+    parts = list(shard.of(enumerate(task.parts)))
+    with shard_folder(out, shard, task.job()) as writer:
+        left = [(number, names) for number, names in parts if not writer.find(_key(number))]
+        done, total = len(parts) - len(left), len(parts)
+        with open_executor(workers, scheduler) as executor:
+            found = executor.map(score, task.examiner, [names for _, names in left])
+            with closing(found):
+                for (number, _), scored in zip(left, found):
+                    writer.add(_key(number), scored.record())
+                    done += 1
+                    on_scored(done, total)
+    return Path(out)
+
+
+def merge_detection(
+    shards: Shards,
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    on_scored: OnScored = lambda done, total: None,
+) -> DetectionResult:
+    """Write into `out` what `augan.detect_folder` would have written at once.
+
+    Bundle and images are where they were: what is flagged is drawn now, by workers if there are.
+
+    Raises
+    ------
+    DataError
+        The shards are of something else, or the bundle, the images or the versions have changed.
+    """
+    asked = shards.asked(_ASKED)
+    task = open_task(load_bundle(asked.pop("model path")), **asked)
+    shards.check(task.job())
+    with open_executor(workers, scheduler) as executor:
+        return finish(task, out, _found(task, shards), executor, on_scored)
+
+
+def _found(task: Task, shards: Shards) -> FoundParts:
+    for number, _ in enumerate(task.parts):
+        record = shards.find(_key(number))
+        if record is None:
+            raise DataError(f"no shard has part {number}; make the shards again")
+        yield Scored.of(record)
+
+
+def _key(number: int) -> str:
+    return f"{number:08d}"

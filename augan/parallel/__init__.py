@@ -1,0 +1,1 @@
+"""Jobs in parts, done here, by workers of this and other machines, or share by share."""

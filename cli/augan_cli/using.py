@@ -1,0 +1,103 @@
+"""What `augan augment` and `augan detect` do once their options are read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from augan_cli.options import show
+from augan_cli.progress import ConsoleProgress
+
+if TYPE_CHECKING:
+    from augan.augment.folder import AugmentationResult
+    from augan.bundle import Bundle
+    from augan.detect.folder import DetectionResult
+
+
+def run_augment(
+    bundle: "Bundle",
+    classes: Sequence[str],
+    n: int | None,
+    out: Path | None,
+    shard: str | None,
+    asked: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Write images or rows, or a share of the candidates."""
+    from augan.augment.folder import augment_folder
+    from augan.augment.shards import augment_shard
+    from augan.parallel.shard import Shard
+
+    with ConsoleProgress() as progress:
+        asked["on_kept"] = progress.on_kept
+        if shard is not None:
+            share = Shard.parse(shard)
+            show_shard(share, augment_shard(bundle, classes, n, out, share, **asked), as_json)
+            return
+        result = augment_folder(bundle, classes, n, out, **asked)
+    show_augmentation(result, as_json)
+
+
+def run_detect(
+    bundle: "Bundle",
+    images: Path,
+    out: Path | None,
+    shard: str | None,
+    asked: dict[str, Any],
+    fail_on_anomaly: bool,
+    as_json: bool,
+) -> None:
+    """Score images or rows, or a share of them."""
+    from augan.detect.folder import default_out, detect_folder
+    from augan.detect.shards import detect_shard
+    from augan.exceptions import ConfigError
+    from augan.parallel.shard import Shard
+
+    with ConsoleProgress() as progress:
+        asked["on_scored"] = progress.on_scored
+        if shard is not None:
+            share = Shard.parse(shard)
+            if fail_on_anomaly:
+                raise ConfigError(
+                    "--fail-on-anomaly came with --shard, but a shard decides nothing; give it to "
+                    "augan merge"
+                )
+            if out is None:
+                out = share.named(default_out(bundle, images))
+            show_shard(share, detect_shard(bundle, images, out, share, **asked), as_json)
+            return
+        result = detect_folder(bundle, images, out or default_out(bundle, images), **asked)
+    show_detection(result, bundle, fail_on_anomaly, as_json)
+
+
+def show_shard(share: Any, out: Path, as_json: bool) -> None:
+    """Say where a share is."""
+    lines = [f"shard {share}: {out}", f"when all {share.count} are there: augan merge OUT SHARDS"]
+    show(lines, {"shard": str(share), "out": str(out)}, as_json)
+
+
+def show_augmentation(result: "AugmentationResult", as_json: bool) -> None:
+    """Draw and say what was made."""
+    from augan.report.figures import augmentation_figure
+    from augan.report.text import augmentation_lines
+
+    picture = augmentation_figure(result)
+    show(augmentation_lines(result), result.to_dict(), as_json, picture)
+
+
+def show_detection(
+    result: "DetectionResult", bundle: "Bundle", fail_on_anomaly: bool, as_json: bool
+) -> None:
+    """Draw and say what was found; exit with 1 if that is asked for and anything is flagged."""
+    from augan.data.prepared import restore_preprocessing
+    from augan.report.figures import detection_figure
+    from augan.report.page import detection_page
+    from augan.report.text import detection_lines
+
+    picture = detection_figure(result, restore_preprocessing(bundle.preprocessing))
+    report = detection_page(result)
+    lines = [*detection_lines(result), f"report: {report}"]
+    show(lines, {**result.to_dict(), "report": str(report)}, as_json, picture)
+    if fail_on_anomaly and result.num_anomalies:
+        raise typer.Exit(1)
