@@ -15,7 +15,7 @@ from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing, training_samples
 from augan.data.splits import FOLDS, MIN_FOLD, Split, make_folds, make_split
 from augan.data.stacked import Stacked
-from augan.detect.calibration import DEFAULT_RATE
+from augan.detect.conformal.calibration import DEFAULT_RATE
 from augan.detect.detector import method_class, methods_of
 from augan.exceptions import DataError
 from augan.training.folds import Fold

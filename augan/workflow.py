@@ -30,7 +30,7 @@ from augan.exceptions import BundleError
 from augan.gan.inference import Inference
 from augan.material import Material, gather
 from augan.training.clock import Clock
-from augan.training.encoder import encode
+from augan.training.distributed.workers import Workers, join_workers
 from augan.training.folds import Fold
 from augan.training.interrupt import Stop, stop_on_signals
 from augan.training.loop import Observer
@@ -39,7 +39,7 @@ from augan.training.plan import Plan
 from augan.training.resolved import Resolved, resolve
 from augan.training.runs import RunFolder, refuse_occupied
 from augan.training.tensorboard import FOLDER, TensorBoardLog, require_tensorboard
-from augan.training.workers import Workers, join_workers
+from augan.training.updates.encoder import encode
 
 AFTER_TRAINING = 0.05  # share of the minutes kept for fitting the detector and saving
 AFTER_FOLD = 3.0  # seconds kept for the detector of each of several folds, where that is more
@@ -59,7 +59,7 @@ def train(
     """Train a GAN and what the task needs on it, and save one bundle in a run folder.
 
     With `detect.cross` that is done five times, each time without one fold of the data, and the
-    bundle carries five detectors that score together (`augan.detect.crossed`).
+    bundle carries five detectors that score together (`augan.detect.conformal.crossed`).
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ def train(
         Also write the curves for TensorBoard, into `tensorboard/` of the run folder; needs the
         extra `augan[tensorboard]`. The result is the same.
     distribute : {"auto", "none", "mirrored", "multiworker"}
-        On which devices to train, see `augan.training.workers.join_workers`. Every one of several
-        machines calls this function with the same arguments; only the first of them writes.
+        On which devices to train, see `augan.training.distributed.workers.join_workers`. Every one
+        of several machines calls this function with the same arguments; only the first of them writes.
 
     Returns
     -------

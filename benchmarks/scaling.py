@@ -37,7 +37,7 @@ from augan.data.builtin import digits
 from augan.data.loading import load_dataset
 from augan.detect.examiner import score
 from augan.detect.folder import finish
-from augan.detect.painter import OVERLAYS
+from augan.detect.pictures.painter import OVERLAYS
 from augan.detect.scores import SCORES
 from augan.detect.task import open_task
 from augan.parallel.cluster import local

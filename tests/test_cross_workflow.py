@@ -21,8 +21,8 @@ from augan.data.dataset import Dataset, from_arrays
 from augan.data.images import read_image, write_png
 from augan.data.loading import load_dataset
 from augan.data.splits import make_folds
-from augan.detect.calibration import Calibration
-from augan.detect.crossed import largest_rate
+from augan.detect.conformal.calibration import Calibration
+from augan.detect.conformal.crossed import largest_rate
 from augan.detect.detector import Detector
 from augan.detect.fitting import broken_promise, fit_folds
 from augan.exceptions import ConfigError, DataError, Interrupted

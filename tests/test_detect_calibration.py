@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augan.detect.calibration import Calibration, images_needed
+from augan.detect.conformal.calibration import Calibration, images_needed
 from augan.exceptions import ConfigError, DataError
 
 # Few distinct values, so that ties are the rule.

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from augan.data.splits import make_folds
-from augan.detect.calibration import Calibration
-from augan.detect.crossed import Pool, largest_rate
-from augan.detect.discoveries import discovery_guarantee
-from augan.detect.drift import LEVEL, find_drift
-from augan.detect.heat import Heat
+from augan.detect.conformal.calibration import Calibration
+from augan.detect.conformal.crossed import Pool, largest_rate
+from augan.detect.conformal.discoveries import discovery_guarantee
+from augan.detect.conformal.drift import LEVEL, find_drift
 from augan.detect.methods.folds import Folds
+from augan.detect.pictures.heat import Heat
 from augan.exceptions import DataError
 
 

@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from augan.detect.calibration import Calibration
-from augan.detect.discoveries import (
+from augan.detect.conformal.calibration import Calibration
+from augan.detect.conformal.discoveries import (
     check_fdr,
     discovery_cutoff,
     discovery_guarantee,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from augan.detect.calibration import Calibration
-from augan.detect.drift import LEVEL, find_drift
+from augan.detect.conformal.calibration import Calibration
+from augan.detect.conformal.drift import LEVEL, find_drift
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 

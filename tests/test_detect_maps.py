@@ -13,12 +13,12 @@ from augan import calibrate, detect_folder
 from augan.bundle import Bundle
 from augan.data.builtin import digits
 from augan.data.images import read_image, write_png
-from augan.detect.calibration import Calibration
+from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
-from augan.detect.heat import Heat, native_map
 from augan.detect.ignore import Ignored
-from augan.detect.overlays import COLOURS, colours, overlay
-from augan.detect.painter import LONGEST, place
+from augan.detect.pictures.heat import Heat, native_map
+from augan.detect.pictures.overlays import COLOURS, colours, overlay
+from augan.detect.pictures.painter import LONGEST, place
 from augan.exceptions import BundleError, DataError
 
 

@@ -37,7 +37,7 @@ from augan.material import gather
 from augan.training.networks import train_networks
 from augan.training.plan import Plan
 from augan.training.resolved import resolve
-from augan.training.workers import Workers, join_workers
+from augan.training.distributed.workers import Workers, join_workers
 
 side, classes, parts, settings = json.loads(sys.argv[1])
 rng = np.random.default_rng(0)

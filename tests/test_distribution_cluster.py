@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augan.exceptions import ConfigError, Interrupted
-from augan.training.cluster import Cluster, read_cluster
-from augan.training.rendezvous import meet
-from augan.training.workers import Workers, join_workers
+from augan.training.distributed.cluster import Cluster, read_cluster
+from augan.training.distributed.rendezvous import meet
+from augan.training.distributed.workers import Workers, join_workers
 
 TWO = ["one:5000", "two:5000"]
 

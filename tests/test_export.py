@@ -29,7 +29,7 @@ from augan.data.patches import Patches
 from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
 from augan.data.tables import Table
-from augan.detect.calibration import Calibration
+from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
 from augan.detect.methods.auto import Auto
 from augan.detect.methods.fanogan import FAnoGAN

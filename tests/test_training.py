@@ -18,12 +18,12 @@ from augan.exceptions import BundleError, DataError
 from augan.gan import keras, tf
 from augan.training.batches import Batches, one_hot
 from augan.training.clock import Clock
-from augan.training.encoder import class_loss
 from augan.training.loop import STEPS_A_CALL, Allowance, run_loop
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import SHARES, Plan
 from augan.training.pseudo import guess_classes
 from augan.training.runs import RunFolder, find_bundle
+from augan.training.updates.encoder import class_loss
 
 IDENTITY = {"seed": 0, "data": "1234"}
 

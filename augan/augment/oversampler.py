@@ -24,9 +24,9 @@ from augan.data.stacked import Stacked
 from augan.data.tables import as_frame, is_frame
 from augan.exceptions import DataError
 from augan.training.defaults import resolve
-from augan.training.encoder import encode
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import Plan
+from augan.training.updates.encoder import encode
 
 AUTOENCODER_STEPS = 1500  # unless told
 

@@ -18,7 +18,7 @@ from augan.data.patches import Patches
 from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing, Stored, restore_preprocessing
 from augan.data.splits import evenly
-from augan.detect.calibration import Calibration
+from augan.detect.conformal.calibration import Calibration
 from augan.detect.methods.anogan import AnoGAN
 from augan.detect.methods.auto import Auto
 from augan.detect.methods.fanogan import FAnoGAN

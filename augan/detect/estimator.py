@@ -18,7 +18,7 @@ from augan.data.prepared import Stored, stored_samples, training_samples
 from augan.data.rows import as_image_array, num_axes, seed_from
 from augan.data.splits import Split, evenly, make_split
 from augan.data.tables import as_frame, is_frame
-from augan.detect.calibration import images_needed
+from augan.detect.conformal.calibration import images_needed
 from augan.detect.detector import Detector, add_detectors, method_class
 from augan.detect.fitting import fit_detector
 from augan.exceptions import ConfigError

@@ -16,7 +16,7 @@ from augan.data.shards import Record
 from augan.data.splits import evenly
 from augan.detect.detector import Detector
 from augan.detect.ignore import ignored_by
-from augan.detect.painter import Painter
+from augan.detect.pictures.painter import Painter
 from augan.detect.sources import ImageSource, Source, open_source, usual_shape
 from augan.exceptions import DataError
 

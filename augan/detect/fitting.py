@@ -9,7 +9,7 @@ import numpy as np
 from augan.bundle import Bundle
 from augan.data.prepared import AnyPreprocessing, Stored
 from augan.data.splits import Split
-from augan.detect.calibration import Calibration
+from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
 from augan.detect.methods.folds import Folds
 from augan.gan import keras

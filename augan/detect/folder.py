@@ -12,17 +12,17 @@ import numpy as np
 from augan.bundle import Bundle
 from augan.data.output import output_folder
 from augan.data.tables import is_table_file
-from augan.detect.calibration import Calibration
-from augan.detect.decision import decide
+from augan.detect.conformal.calibration import Calibration
+from augan.detect.conformal.decision import decide
+from augan.detect.conformal.discoveries import DiscoveryGuarantee
+from augan.detect.conformal.drift import Drift, find_drift
+from augan.detect.conformal.guarantee import Guarantee
 from augan.detect.detector import methods_in
-from augan.detect.discoveries import DiscoveryGuarantee
-from augan.detect.drift import Drift, find_drift
 from augan.detect.examiner import Scored, draw, score
 from augan.detect.fitting import broken_promise
-from augan.detect.gallery import GALLERY, Gallery, ScoredImage
-from augan.detect.guarantee import Guarantee
-from augan.detect.heat import Heat
-from augan.detect.painter import MAPS, OVERLAYS, PART, keep
+from augan.detect.pictures.gallery import GALLERY, Gallery, ScoredImage
+from augan.detect.pictures.heat import Heat
+from augan.detect.pictures.painter import MAPS, OVERLAYS, PART, keep
 from augan.detect.scores import SCORES, UNDECIDED, Term, Undecided, flag
 from augan.detect.task import Task, open_task
 from augan.exceptions import BundleError, DataError
@@ -136,8 +136,8 @@ def detect_folder(
     It has the columns `path` (relative to `images`; of a row its number from 0), `score` (higher =
     more anomalous), `p_value`, `anomaly` (0, 1, or empty for what cannot be read) and one for each
     term. The score of several folds is their mean, moved to the rank that they give it together
-    (`augan.detect.crossed`). Of each flagged image, `out/overlays/<path>.png` shows the places that
-    stand out, in colours that mean the same in all images.
+    (`augan.detect.conformal.crossed`). Of each flagged image, `out/overlays/<path>.png` shows the
+    places that stand out, in colours that mean the same in all images.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def detect_folder(
         One of those that the bundle carries; None: its first.
     maps : bool
         Also write a map of every image, `out/maps/<path>.png`: 16 bits, gray, as large as the
-        image, thousandths of the units of `augan.detect.heat`, 0 where nothing stands out.
+        image, thousandths of the units of `augan.detect.pictures.heat`, 0 where nothing stands out.
     ignore : path or None
         An image as large as all images; what is above 0 there never counts. Nothing is promised
         then unless the bundle was calibrated with the same mask.

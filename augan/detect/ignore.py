@@ -23,7 +23,7 @@ from augan.data.images import read_image
 from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
 from augan.detect.detector import Detector
-from augan.detect.heat import native_map
+from augan.detect.pictures.heat import native_map
 from augan.exceptions import BundleError, DataError
 
 TABLE = "ignore"  # of the bundle

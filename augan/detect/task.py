@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from augan.bundle import Bundle
-from augan.detect.calibration import Calibration
-from augan.detect.decision import Rule, choose_rule
+from augan.detect.conformal.calibration import Calibration
+from augan.detect.conformal.decision import Rule, choose_rule
 from augan.detect.detector import Detector
 from augan.detect.examiner import Examiner, names_digest
 from augan.detect.ignore import Ignored, ignored_by

@@ -6,8 +6,8 @@ from typing import Any
 from augan.bundle import Bundle
 from augan.data.patches import LONGEST, SHORTEST, Patches
 from augan.data.preprocessing import Preprocessing
-from augan.detect.calibration import Calibration
-from augan.detect.decision import choose_rule
+from augan.detect.conformal.calibration import Calibration
+from augan.detect.conformal.decision import choose_rule
 from augan.detect.detector import Detector, method_class
 from augan.detect.fitting import broken_promise
 from augan.detect.ignore import Ignored

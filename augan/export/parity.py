@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.detect.calibration import Calibration
+from augan.detect.conformal.calibration import Calibration
 from augan.exceptions import Refused
 
 TOLERANCE = 0.01  # of scores: deviations of the calibration scores; of maps: of the highest place

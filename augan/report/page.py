@@ -5,12 +5,12 @@ from html import escape
 from pathlib import Path
 
 from augan.bundle.content import current_versions
-from augan.detect.discoveries import DiscoveryGuarantee
+from augan.detect.conformal.discoveries import DiscoveryGuarantee
+from augan.detect.conformal.guarantee import percent
 from augan.detect.folder import DetectionResult
-from augan.detect.gallery import ScoredImage
-from augan.detect.guarantee import percent
-from augan.detect.heat import Heat
-from augan.detect.overlays import COLOURS
+from augan.detect.pictures.gallery import ScoredImage
+from augan.detect.pictures.heat import Heat
+from augan.detect.pictures.overlays import COLOURS
 from augan.report.histogram import histogram
 from augan.report.layout import data_uri, head, section, settings, table, write_page
 

@@ -9,7 +9,7 @@ from augan.config import Config
 from augan.data.dataset import Dataset
 from augan.data.prepared import AnyPreprocessing, sample_noun
 from augan.data.splits import FOLDS
-from augan.detect.calibration import Calibration, images_needed
+from augan.detect.conformal.calibration import Calibration, images_needed
 from augan.detect.fitting import broken_promise
 from augan.detect.folder import DetectionResult
 from augan.detect.sources import ORIGIN

@@ -10,8 +10,8 @@ from augan.exceptions import Interrupted
 from augan.gan import tf
 from augan.training.batches import Batches
 from augan.training.checkpoints import Checkpoints
+from augan.training.distributed.workers import Workers
 from augan.training.interrupt import Stop
-from augan.training.workers import Workers
 
 STEPS_A_CALL = 20  # steps inside one graph call: enough to hide Python, few enough to stop in time
 

@@ -21,12 +21,10 @@ from augan.gan.monitor import Alarm, Health
 from augan.gan.networks import build_network, feature_blocks, network_spec
 from augan.gan.networks.places import joined_sizes
 from augan.seeding import child_seed
-from augan.training.autoencoder import AutoencoderUpdate
 from augan.training.batches import Batches, one_hot
 from augan.training.checkpoints import Checkpoints
-from augan.training.classifier import TURNS, ClassifierUpdate, RotationUpdate
 from augan.training.clock import Clock
-from augan.training.encoder import EncoderUpdate
+from augan.training.distributed.workers import Workers
 from augan.training.extractor import FeatureExtractor, RowValues
 from augan.training.interrupt import Stop
 from augan.training.loop import Observer, Trainable, run_loop
@@ -34,7 +32,9 @@ from augan.training.monitor import MOST, HealthObserver, Monitor
 from augan.training.plan import Plan
 from augan.training.pseudo import Guessed, guess_classes
 from augan.training.samples import SampleGrid
-from augan.training.workers import Workers
+from augan.training.updates.autoencoder import AutoencoderUpdate
+from augan.training.updates.classifier import TURNS, ClassifierUpdate, RotationUpdate
+from augan.training.updates.encoder import EncoderUpdate
 
 EXTRACTORS = ("classifier", "rotation")  # networks whose features measure fidelity
 MIN_HELD_OUT = 20  # images below which the monitor's figures would be noise

@@ -12,8 +12,8 @@ from augan_cli import STARTED
 if TYPE_CHECKING:
     from augan.config import Config
     from augan.data.dataset import Dataset
+    from augan.training.distributed.workers import Workers
     from augan.training.resolved import Resolved
-    from augan.training.workers import Workers
 
 DEMONSTRATION = "digits"
 EXAMPLES = Path("images")
@@ -48,12 +48,12 @@ def run_training(
 
 def _meet(distribute: str) -> "Workers | None":
     """Join the other machines, if there are any, before this one can fail without their notice."""
-    from augan.training.cluster import chosen_cluster
+    from augan.training.distributed.cluster import chosen_cluster
 
     cluster = chosen_cluster(distribute)
     if cluster is None:
         return None
-    from augan.training.workers import join_workers
+    from augan.training.distributed.workers import join_workers
 
     typer.echo(f"{cluster}: waits until all are there", err=True)
     return join_workers(distribute)
@@ -99,7 +99,7 @@ def _train(
 ) -> None:
     from augan.report.text import training_lines, training_summary
     from augan.training.clock import Clock
-    from augan.training.workers import join_workers
+    from augan.training.distributed.workers import join_workers
     from augan.workflow import train_resolved
     from augan_cli.progress import ConsoleProgress
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.detect.calibration import Calibration
+from augan.detect.conformal.calibration import Calibration
 from augan.detect.judging.evaluation import auroc, realised_rate
 from augan.detect.judging.labels import Labels
 from augan.detect.judging.separation import average_precision, best_f1, bootstrap_auroc

@@ -11,10 +11,10 @@ import numpy as np
 from augan.data.images import UnreadableImage, read_header, read_image
 from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
-from augan.detect.heat import native_map
 from augan.detect.ignore import Ignored
 from augan.detect.judging.labels import Labels
 from augan.detect.judging.localisation import MAX_FPR, aupro, pixel_auroc
+from augan.detect.pictures.heat import native_map
 from augan.exceptions import DataError
 
 

@@ -1,6 +1,7 @@
 """One method fitted in several folds, which scores by all of them together.
 
-Its calibration, and why its scores are placed as they are, is explained in `augan.detect.crossed`.
+Its calibration, and why its scores are placed as they are, is explained in
+`augan.detect.conformal.crossed`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from augan.data.pictures import Pictures
-from augan.detect.crossed import Pool
+from augan.detect.conformal.crossed import Pool
 from augan.detect.methods.method import Scorer
 from augan.gan import tf
 
@@ -167,7 +168,7 @@ def _pooled(pool: Pool, values: Tensor) -> Tensor:
 
 
 def _positive(values: Tensor) -> Tensor:
-    """As in `augan.detect.crossed`: numbers above 0, in the same order."""
+    """As in `augan.detect.conformal.crossed`: numbers above 0, in the same order."""
     return (values + tf.sqrt(values**2 + 1)) / 2
 
 

@@ -4,8 +4,9 @@ Calibration keeps the highest place of each calibration image's map. A place is 
 where its own p-value against those is at most A, that is where it is higher than the highest place
 of all but a share A of good images. So at least 1 - A of good images have no hot place at all, on
 average, by the same argument as for scores: an image has one iff its highest place has a p-value of
-at most A. Of folds (`augan.detect.crossed`) each place is judged by all, which flags no more images
-than their highest places would; so many have none as are not flagged by score, on average.
+at most A. Of folds (`augan.detect.conformal.crossed`) each place is judged by all, which flags no
+more images than their highest places would; so many have none as are not flagged by score, on
+average.
 
 The unit of a hot place is -log10 p: 2 is as high as the highest places of 1 % of good images. With
 n calibration images it ends at log10(n + 1); beyond the highest of them, the excess relative to
@@ -22,7 +23,7 @@ from augan.data.geometry import resize
 from augan.data.patches import Patches
 from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
-from augan.detect.calibration import Calibration
+from augan.detect.conformal.calibration import Calibration
 
 STEPS = 1000  # of a 16-bit file to one unit
 MEANING = (

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from augan.detect.heat import Heat, enlarged
+from augan.detect.pictures.heat import Heat, enlarged
 
 SIDE = 256  # smaller images are enlarged to at least this, or an outline would hide them
 COLOURS = ((140, 41, 129), (222, 73, 104), (254, 159, 109), (252, 253, 191))

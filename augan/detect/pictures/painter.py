@@ -11,9 +11,9 @@ import numpy as np
 from augan.data.images import png_bytes, write_whole
 from augan.data.pictures import Pictures
 from augan.detect.detector import Detector
-from augan.detect.gallery import ScoredImage
-from augan.detect.heat import MEANING, Heat, native_map
-from augan.detect.overlays import overlay, thumbnail
+from augan.detect.pictures.gallery import ScoredImage
+from augan.detect.pictures.heat import MEANING, Heat, native_map
+from augan.detect.pictures.overlays import overlay, thumbnail
 from augan.detect.sources import ImageSource
 from augan.exceptions import DataError
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from augan.bundle import Bundle
-from augan.detect.calibration import Calibration
-from augan.detect.discoveries import (
+from augan.detect.conformal.calibration import Calibration
+from augan.detect.conformal.discoveries import (
     DiscoveryGuarantee,
     check_fdr,
     discovery_cutoff,
     discovery_guarantee,
 )
-from augan.detect.guarantee import Guarantee
+from augan.detect.conformal.guarantee import Guarantee
 from augan.exceptions import ConfigError
 
 

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 
-from augan.detect.calibration import Calibration, images_needed
-from augan.detect.guarantee import percent, rounded_up
+from augan.detect.conformal.calibration import Calibration, images_needed
+from augan.detect.conformal.guarantee import percent, rounded_up
 from augan.exceptions import ConfigError
 
 # 0.01 * 100 / 20 may come out a little above 0.05: what is equal on paper counts as equal.

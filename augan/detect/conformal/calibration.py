@@ -4,7 +4,7 @@ Split-conformal calibration: the scores of normal images that no part of the det
 on stand in for all the normal images to come. If those are exchangeable with the calibration
 images, the p-value below is valid at any n and for any detector, good or bad: a bad detector
 misses defects, but its false alarms keep to the rate. Where images were scored in folds, each by
-the detector that had not seen it, about twice the rate is promised (`augan.detect.crossed`).
+the detector that had not seen it, about twice the rate is promised, see `crossed` beside this.
 
 In this file `scores` are anomaly scores: **higher = more anomalous** (a detector's
 `score_samples` with its sign turned).
@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import beta, betabinom
 
-from augan.detect.crossed import largest_rate
-from augan.detect.guarantee import (
+from augan.detect.conformal.crossed import largest_rate
+from augan.detect.conformal.guarantee import (
     Guarantee,
     in_words,
     in_words_of_folds,

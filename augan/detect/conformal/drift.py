@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import betabinom, mannwhitneyu, norm
 
-from augan.detect.calibration import Calibration
+from augan.detect.conformal.calibration import Calibration
 
 LEVEL = 0.01  # share of the calls without drift that alarm, at most
 CUT = 0.1  # share of the calibration images above the cut of the first test

@@ -17,8 +17,8 @@ import numpy as np
 from augan.exceptions import ConfigError, Interrupted
 from augan.gan import tf
 from augan.gan.start import without_chatter
-from augan.training.cluster import VARIABLE, Cluster, chosen_cluster
-from augan.training.rendezvous import meet
+from augan.training.distributed.cluster import VARIABLE, Cluster, chosen_cluster
+from augan.training.distributed.rendezvous import meet
 
 _LOST = (  # what a sum over machines says when one of them is gone
     tf.errors.UnavailableError,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from augan.exceptions import ConfigError, Interrupted
-from augan.training.cluster import Cluster
+from augan.training.distributed.cluster import Cluster
 
 PATIENCE = 600.0  # seconds
 _TRY, _PAUSE = 2.0, 0.1  # seconds of one attempt, and between two

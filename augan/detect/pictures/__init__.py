@@ -1,0 +1,1 @@
+"""What a detection shows of images: places that stand out, in colour."""

@@ -1,0 +1,1 @@
+"""One step of each network beside the GAN."""
