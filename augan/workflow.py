@@ -82,7 +82,7 @@ def train(
         extra `augan[tensorboard]`. The result is the same.
     distribute : {"auto", "none", "mirrored", "multiworker"}
         On which devices to train, see `augan.training.distributed.workers.join_workers`. Every one
-        of several machines calls this function with the same arguments; only the first of them writes.
+        of several machines calls this function with the same arguments; only the first writes.
 
     Returns
     -------

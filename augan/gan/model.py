@@ -12,7 +12,7 @@ from augan.gan import replicas
 from augan.gan.diffaug import augment
 from augan.gan.losses import LOSSES
 from augan.gan.negatives import spoil, spoilt_places
-from augan.gan.networks import feature_blocks
+from augan.gan.networks import logits_and_blocks
 from augan.gan.networks.places import joined
 from augan.gan.penalties import PENALTIES
 from augan.gan.transformations import dealt_kinds, surprise, transformed_batch
@@ -63,7 +63,7 @@ class GAN(keras.Model):
         self.heads, self.places = heads, places
         self._sees = None
         if heads is not None or places is not None:
-            self._sees = _with_blocks(discriminator, 1 if places is None else 0)
+            self._sees = logits_and_blocks(discriminator, 1 if places is None else 0)
         self.negatives = config.gan.negatives or ()
         self.settings, self.players = config.gan, (config.generator, config.discriminator)
         self._mixes = config.discriminator.norm == "batch"
@@ -384,12 +384,6 @@ class _Seen(NamedTuple):
 
     logits: Tensor
     blocks: tuple[Tensor, ...]
-
-
-def _with_blocks(discriminator: keras.Model, count: int) -> keras.Model:
-    """Return images (and classes) -> the logits, and `count` last blocks, or with 0 all of them."""
-    blocks = feature_blocks(discriminator).outputs[-count:]
-    return keras.Model(discriminator.inputs, [discriminator.output, *blocks])
 
 
 def _own(real: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor | None]:

@@ -81,3 +81,9 @@ def feature_blocks(discriminator: keras.Model) -> keras.Model:
     """Return images -> list of the activations of `block_0`, `block_1`, ... (weights shared)."""
     blocks = [layer.output for layer in discriminator.layers if layer.name.startswith("block_")]
     return keras.Model(discriminator.inputs[0], blocks, name="feature_blocks")
+
+
+def logits_and_blocks(discriminator: keras.Model, count: int) -> keras.Model:
+    """Return images (and classes) -> logits and the `count` last blocks, with 0 all of them."""
+    blocks = feature_blocks(discriminator).outputs[-count:]
+    return keras.Model(discriminator.inputs, [discriminator.output, *blocks])

@@ -3,7 +3,7 @@
 from typing import Any
 
 from augan.gan import keras, replicas, tf
-from augan.gan.networks import feature_blocks
+from augan.gan.networks import logits_and_blocks
 from augan.seeding import child_seed
 
 Tensor = Any
@@ -43,8 +43,7 @@ class AutoencoderUpdate:
         seed: int,
     ) -> None:
         self.encoder, self.generator, self.discriminator = encoder, generator, discriminator
-        seen = [discriminator.output, *feature_blocks(discriminator).outputs[-2:]]
-        self._judge = keras.Model(discriminator.inputs[0], seen)  # logits and the last two blocks
+        self._judge = logits_and_blocks(discriminator, 2)
         self._drawing = [*encoder.trainable_variables, *generator.trainable_variables]
         self.seed = child_seed(seed, "autoencoder") // 2
         self.optimizers = [
