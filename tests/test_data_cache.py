@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augan.data import cache
+from augan.data import cache, entry
 from augan.data.cache import cache_folder, cached_squares, content_sha256, prepare_cached
 from augan.data.dataset import from_arrays
 from augan.data.decoding import prepare
@@ -101,7 +101,7 @@ def test_squares_are_those_of_prepare(tmp_path, kept, shape, dtype):
 
 
 def test_order_and_content_survive_several_writes(images, kept, monkeypatch):
-    monkeypatch.setattr(cache, "_ROWS", 7)
+    monkeypatch.setattr(entry, "ROWS", 7)
     dataset = load_dataset(images)
     _, expected = prepare(dataset, Preprocessing.fit(dataset))
     np.testing.assert_array_equal(load(images, kept).pixels, expected)
@@ -596,7 +596,7 @@ def test_a_disk_that_fills_up(images, kept, monkeypatch):
         file.write(b"some")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(cache, "_write", full)
+    monkeypatch.setattr(cache, "write_entry", full)
     with pytest.raises(DataError, match=r"No space left on device.*set AUGAN_CACHE"):
         load(images, kept)
     assert entries(kept) == []

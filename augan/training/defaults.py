@@ -20,7 +20,9 @@ JUDGE_STEPS = {8: 1000, 16: 600, 32: 500, 64: 500, 128: 400}
 JUDGE_EVERY = 4  # and of which the generator, whose images teach it little, takes part in a quarter
 PATCH_STEPS = 1000
 DEFAULT_MINUTES = 14.0
-SMALL_DATA_MINUTES = 0.9  # tables, and squares of 8 pixels such as scikit-learn's digits
+# Of tables, and squares of 8 pixels such as scikit-learn's digits; it takes half a minute on two
+# cores, and this ends it where these are busy or slow.
+SMALL_DATA_MINUTES = 2.0
 MANY_IMAGES = 20_000  # with so many the discriminator does not learn them by heart
 NEGATIVES = ("cut_paste", "jigsaw", "perlin", "scar")
 # Of windows on surfaces, which have no halves that belong together.
