@@ -136,8 +136,7 @@ class GANOverSampler(BaseOverSampler):
         if self.bundle is None:
             more = None if self.unlabelled is None else self._samples(self.unlabelled)
             dataset = from_arrays(samples, y, unlabelled=more)
-            trained = _train(dataset, seed, self.steps, self.config, self.method)
-            self.bundle_, reference = trained
+            self.bundle_, reference = _train(dataset, seed, self.steps, self.config, self.method)
         else:
             self.bundle_ = self._given()
         sampler = Sampler(self.bundle_)

@@ -78,19 +78,21 @@ class Change:
     So they stay as sharp as they are, where pictures of the generator would be blurred.
     """
 
-    def __init__(self, sampler: Sampler, law: CodeLaw, codes: Codes, real: np.ndarray) -> None:
-        self.sampler, self.law, self.codes, self.real = sampler, law, codes, real
+    def __init__(self, sampler: Sampler, law: CodeLaw, reference: Reference) -> None:
+        self.sampler, self.law, self.reference = sampler, law, reference
 
     def chunk(self, index: int, number: int, seed: int) -> Candidates:
         """Return candidates; see `Method`."""
         with in_use(self.sampler.bundle, "codes"):
             drawn = self.law.draw(index, CHUNK, seed, number)
-            before = self.codes.noise[drawn.own]
+            codes = self.sampler.bundle.tables["codes"]
+            before = codes["noise"][drawn.own]
+            real = self.reference.pixels[codes["rows"][drawn.own]]  # of what may be a memory map
         scale = self.sampler.preprocessing.scale
         classes = np.full(CHUNK, index)
         change = scale(self.sampler.decode(drawn.noise, classes))
         change -= scale(self.sampler.decode(before, classes))
-        changed = np.clip(scale(self.real[drawn.own]) + change, -1, 1)
+        changed = np.clip(scale(real) + change, -1, 1)
         return Candidates(self.sampler.preprocessing.unscale(changed), drawn.sources)
 
 
@@ -106,11 +108,10 @@ def _interpolate(sampler: Sampler, bundle: Bundle, reference: Reference | None) 
 def _transfer(sampler: Sampler, bundle: Bundle, reference: Reference | None) -> Method:
     """Change the real images where they are at hand; a row's categories cannot be added to."""
     with in_use(bundle, "codes"):
-        codes = _codes(bundle, reference)
-        law = Transfer(codes)
-        if reference is None or sampler.preprocessing.noun != "images":
-            return Decode(sampler, law)
-        return Change(sampler, law, codes, reference.pixels[bundle.tables["codes"]["rows"]])
+        law = Transfer(_codes(bundle, reference))
+    if reference is None or sampler.preprocessing.noun != "images":
+        return Decode(sampler, law)
+    return Change(sampler, law, reference)
 
 
 def _codes(bundle: Bundle, reference: Reference | None) -> Codes:
