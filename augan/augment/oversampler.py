@@ -134,8 +134,7 @@ class GANOverSampler(BaseOverSampler):
         seed = seed_from(self.random_state)
         samples, reference = self._samples(X), None
         if self.bundle is None:
-            more = None if self.unlabelled is None else self._samples(self.unlabelled)
-            dataset = from_arrays(samples, y, unlabelled=more)
+            dataset = from_arrays(samples, y, unlabelled=self._more(samples))
             self.bundle_, reference = _train(dataset, seed, self.steps, self.config, self.method)
         else:
             self.bundle_ = self._given()
@@ -156,6 +155,18 @@ class GANOverSampler(BaseOverSampler):
     def _samples(self, X: Any) -> Any:
         is_table = num_axes(X) == 2 and self.image_shape is None
         return as_frame(X) if is_table else as_image_array(X, self.image_shape)
+
+    def _more(self, samples: Any) -> Any:
+        """Return the unlabelled samples; images of another form are refused before any training."""
+        if self.unlabelled is None:
+            return None
+        more = self._samples(self.unlabelled)
+        if not is_frame(samples) and more.shape[1:] != samples.shape[1:]:
+            raise DataError(
+                f"the unlabelled images are {_form(more)}, but those to over-sample are "
+                f"{_form(samples)}; give both in one form"
+            )
+        return more
 
     @staticmethod
     def _index(sampler: Sampler, label: Any) -> int:
@@ -220,6 +231,11 @@ def _training_data(
     return TrainingData(
         samples, classes, dataset.num_classes, preprocessing, rows=rows, unlabelled=unlabelled
     )
+
+
+def _form(images: np.ndarray) -> str:
+    height, width, channels = images.shape[1:]
+    return f"{height} x {width} pixels with {channels} channels"
 
 
 def _like(block: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:
