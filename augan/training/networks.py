@@ -179,7 +179,9 @@ class _Trainer:
             if role in EXTRACTORS
             else (role, decided(self.config.gan.architecture))
         )
-        spec = network_spec(architecture, kind, **{**common, **arguments})
+        return self._keep(role, network_spec(architecture, kind, **{**common, **arguments}))
+
+    def _keep(self, role: str, spec: dict[str, Any]) -> keras.Model:
         self.networks.specs[role] = spec
         self.networks.models[role] = build_network(spec)
         return self.networks.models[role]
@@ -222,21 +224,10 @@ class _Trainer:
         )
 
     def gan(self) -> None:
-        config, groups = self.config, self.data.preprocessing.groups
-        average = self.build(
-            "generator",
-            latent_dim=decided(config.gan.latent_dim),
-            width=config.generator.width,
-            conditioning=config.generator.conditioning,
-            **({"groups": list(groups)} if groups else {}),
-        )
-        discriminator = self.build(
-            "discriminator",
-            width=config.discriminator.width,
-            norm=decided(config.discriminator.norm),
-            dropout=config.discriminator.dropout,
-            **({"weights": "he"} if config.gan.places else {}),
-        )
+        config = self.config
+        average = self.build("generator", **self._generator())
+        weights = {"weights": "he"} if config.gan.places else {}
+        discriminator = self.build("discriminator", **self._discriminator(), **weights)
         heads = self._heads(discriminator) if config.gan.transformations else None
         places = self._places(discriminator) if config.gan.places else None
         # The players compute in what was asked for; what is kept, and scores, is float32.
@@ -258,27 +249,37 @@ class _Trainer:
         for pictures in grid:
             pictures.draw(self.networks.steps["gan"])
 
+    def _generator(self) -> dict[str, Any]:
+        """What the configuration says of a generator, and the data."""
+        groups = self.data.preprocessing.groups
+        return {
+            "latent_dim": decided(self.config.gan.latent_dim),
+            "width": self.config.generator.width,
+            "conditioning": self.config.generator.conditioning,
+            **({"groups": list(groups)} if groups else {}),
+        }
+
+    def _discriminator(self) -> dict[str, Any]:
+        settings = self.config.discriminator
+        return {
+            "width": settings.width,
+            "norm": decided(settings.norm),
+            "dropout": settings.dropout,
+        }
+
     def _heads(self, discriminator: keras.Model) -> keras.Model:
         """Build the heads that tell transformations by the discriminator's features."""
-        size = math.prod(feature_blocks(discriminator).output_shape[-1][1:])
-        seed = child_seed(self.config.seed, "heads")
-        self.networks.specs["heads"] = network_spec(
-            "linear", "heads", image_shape=[size], seed=seed
-        )
-        self.networks.models["heads"] = build_network(self.networks.specs["heads"])
-        return self.networks.models["heads"]
+        features = feature_blocks(discriminator).output_shape[-1]
+        return self._reader("linear", "heads", math.prod(features[1:]))
 
     def _places(self, discriminator: keras.Model) -> keras.Model:
         """Build the head that tells where an image was spoilt, by the discriminator's blocks."""
-        size, seed = (
-            sum(joined_sizes(feature_blocks(discriminator))),
-            child_seed(self.config.seed, "places"),
-        )
-        self.networks.specs["places"] = network_spec(
-            "convolutional", "places", image_shape=[size], seed=seed
-        )
-        self.networks.models["places"] = build_network(self.networks.specs["places"])
-        return self.networks.models["places"]
+        blocks = feature_blocks(discriminator)
+        return self._reader("convolutional", "places", sum(joined_sizes(blocks)))
+
+    def _reader(self, architecture: str, role: str, inputs: int) -> keras.Model:
+        seed = child_seed(self.config.seed, role)
+        return self._keep(role, network_spec(architecture, role, image_shape=[inputs], seed=seed))
 
     def _guessed(self) -> Guessed:
         """What the GAN trains on; where images have classes, each needs one, known or guessed."""
@@ -360,25 +361,11 @@ class _Trainer:
 
     def autoencoder(self) -> None:
         """Train an encoder and a generator together, all classes equally often."""
-        config, groups = self.config, self.data.preprocessing.groups
-        latent_dim = decided(config.gan.latent_dim)
+        config, latent_dim = self.config, decided(self.config.gan.latent_dim)
         update = AutoencoderUpdate(
             self.build("encoder", num_classes=0, latent_dim=latent_dim, width=config.encoder.width),
-            self.build(
-                "generator",
-                num_classes=0,
-                latent_dim=latent_dim,
-                width=config.generator.width,
-                conditioning=config.generator.conditioning,
-                **({"groups": list(groups)} if groups else {}),
-            ),
-            self.build(
-                "discriminator",
-                num_classes=0,
-                width=config.discriminator.width,
-                norm=decided(config.discriminator.norm),
-                dropout=config.discriminator.dropout,
-            ),
+            self.build("generator", num_classes=0, **self._generator()),
+            self.build("discriminator", num_classes=0, **self._discriminator()),
             learning_rate=decided(config.discriminator.learning_rate),
             seed=config.seed,
         )
