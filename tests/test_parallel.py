@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from augan.bundle import Bundle
 from augan.bundle.elsewhere import SameBundle
 from augan.exceptions import BundleError, ConfigError, DataError, WorkerError
+from augan.parallel.ahead import ahead
 from augan.parallel.cluster import EACH, Cluster, threads_each
 from augan.parallel.executor import Here, open_executor
 from augan.parallel.shard import Shard
@@ -96,6 +98,40 @@ class TestHere:
         found = Here().map(add, Adding(5), endless(taken))
         assert [next(found), next(found)] == [(5, 0), (6, 0)]
         assert taken == [0, 1]
+
+
+class TestAhead:
+    def test_the_next_result_is_made_while_the_last_is_in_use(self) -> None:
+        made = threading.Event()
+
+        def results() -> Iterator[int]:
+            yield 1
+            made.set()
+            yield 2
+            raise DataError("the third is bad")
+
+        found = ahead(results())
+        assert next(found) == 1
+        assert made.wait(10)
+        assert next(found) == 2
+        with pytest.raises(DataError, match="third"):
+            next(found)
+
+    def test_closing_ends_what_makes_them(self) -> None:
+        taken: list[int] = []
+        closed = threading.Event()
+
+        def results() -> Iterator[int]:
+            try:
+                yield from endless(taken)
+            finally:
+                closed.set()
+
+        found = ahead(results())
+        assert next(found) == 0
+        found.close()
+        assert closed.is_set()
+        assert len(taken) <= 2
 
 
 class TestClient:

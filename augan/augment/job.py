@@ -17,6 +17,7 @@ from augan.augment.output.manifest import Line
 from augan.augment.output.progress import Done, Progress
 from augan.augment.output.writers import SampleWriter
 from augan.exceptions import Interrupted
+from augan.parallel.ahead import ahead
 
 OnKept = Callable[[str, int, int], None]
 Chunks = Callable[[Iterator[Request]], Generator[Chunk | None, None, None]]
@@ -66,7 +67,7 @@ class Job:
         found = Yield(names[index], n, len(names), noun, self.maker.real.accuracy)
         found.limits = self.maker.turn_to(index).limits()
         # Closed when there are enough, so that nobody works on more.
-        with closing(self.chunks(self._requests(index))) as chunks:
+        with closing(ahead(self.chunks(self._requests(index)))) as chunks:
             for number, chunk in enumerate(chunks):
                 done = self._again(index, number, below, chunk, found)
                 done = done or self._new(index, number, below, chunk, found)

@@ -10,7 +10,7 @@ import os
 import stat
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -200,13 +200,16 @@ def write_png(path: str | Path, image: np.ndarray, text: Mapping[str, str] | Non
 
 def write_whole(path: str | Path, content: bytes) -> None:
     """Write a file, whole or not at all; an existing one is replaced in one step."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    folder, name = os.path.split(path)  # of strings, because pathlib takes as long as the disk
+    partial = os.path.join(folder, f".{name}.{os.getpid()}.part")
     try:
-        partial.write_bytes(content)
+        with open(partial, "wb") as stream:
+            stream.write(content)
         os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(partial)
+        raise
 
 
 def png_bytes(

@@ -97,7 +97,7 @@ def write_manifest(folder: Path, lines: Sequence[Line], about: About) -> None:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
         for line in lines:
-            row = {**common, **asdict(line), "sha256": digests[line.file]}
+            row = {**common, **vars(line), "sha256": digests[line.file]}
             row["class"] = row.pop("class_name")
             row["sources"] = json.dumps(line.sources, ensure_ascii=False) if line.sources else ""
             writer.writerow({k: safe_cell(v) if isinstance(v, str) else v for k, v in row.items()})

@@ -7,7 +7,7 @@ candidates whose files are all written. What the networks found is not computed 
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class Progress:
             header, entries = job, []
         self._done = {(done.index, done.number): done for done in _whole(entries)}
         # Written anew, because the last line of a call that was killed may be torn.
-        text = [json.dumps(line) + "\n" for line in (header, *map(asdict, self._done.values()))]
+        text = [json.dumps(line) + "\n" for line in (header, *map(_plain, self._done.values()))]
         partial = self.path.with_suffix(".part")
         partial.write_text("".join(text), encoding="utf-8")
         partial.replace(self.path)
@@ -58,11 +58,15 @@ class Progress:
     def add(self, done: Done) -> None:
         """Note a chunk whose files are written."""
         with open(self.path, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(done)) + "\n")
+            stream.write(json.dumps(_plain(done)) + "\n")
 
     def close(self) -> None:
         """Remove the notes: everything is done."""
         self.path.unlink()
+
+
+def _plain(done: Done) -> dict[str, Any]:
+    return {**vars(done), "lines": [vars(line) for line in done.lines]}
 
 
 def _whole_lines(path: Path) -> list[Any]:

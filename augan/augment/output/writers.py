@@ -95,11 +95,11 @@ class PngWriter(_Images):
         self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray, below: str
     ) -> list[str]:
         """Write each image to a file of its own."""
-        files = [Path(below, f"{index:06d}.png") for index in indices]
         (self.folder / below).mkdir(exist_ok=True)
-        for path, image in zip(files, self.shown(images, classes, indices)):
-            write_png(self.folder / path, image, text={"synthetic": "true"})
-        return [path.as_posix() for path in files]
+        files = [Path(below, f"{index:06d}.png").as_posix() for index in indices]
+        for file, image in zip(files, self.shown(images, classes, indices)):
+            write_png(f"{self.folder}/{file}", image, text={"synthetic": "true"})
+        return files
 
     def has(self, files: Sequence[str], index: int) -> bool:
         """Look at the end of each file; the first images are made again for the picture."""
