@@ -148,8 +148,8 @@ def _is_last(bundle: Bundle, checkpoint: Path) -> bool:
     generator, discriminator = (
         build_network(bundle.networks[role].spec) for role in ("generator", "discriminator")
     )
-    # The order of `GAN.state`: steps, generator, discriminator, average.
-    first = 1 + len(generator.variables) + len(discriminator.variables)
+    # The order of `GAN.state`: steps, losses, generator, discriminator, average.
+    first = 2 + len(generator.variables) + len(discriminator.variables)
     with safe_open(checkpoint, framework="numpy") as file:
         names = sorted(file.keys())[first : first + len(generator.variables)]
         for variable, name in zip(generator.variables, names, strict=True):

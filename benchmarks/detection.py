@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 import augan
-from augan.config import Config, decided
+from augan.config import Config
 from augan.data.dataset import Dataset, from_arrays
 from augan.data.decoding import prepare
 from augan.data.loading import load_dataset
@@ -30,8 +30,9 @@ from augan.detect.detector import Detector as FittedDetector
 from augan.detect.judging.baselines import BASELINES, Detector
 from augan.detect.judging.evaluation import evaluate_one_class
 from augan.exceptions import AuganError, DataError
-from augan.gan.networks import build_network, feature_blocks, network_spec
-from augan.seeding import child_rng, child_seed
+from augan.gan.networks import build_network
+from augan.seeding import child_rng
+from augan.training.blueprint import Blueprint
 from augan.training.defaults import resolve
 from benchmarks.defects import DEFECTS_OF, defects_tasks
 from benchmarks.defects import METHODS as DEFECT_METHODS
@@ -132,7 +133,7 @@ class UntrainedDetector(BaseEstimator):
         config, preprocessing = resolve(settings, from_arrays(X))
         squares = preprocessing.materialise(X)
         split = make_split(len(X), seed=config.seed, calibrate=False)
-        self.specs_ = _specs(config, squares.shape[1:])
+        self.specs_ = _specs(config, preprocessing, squares)
         models = {role: build_network(spec) for role, spec in self.specs_.items()}
         self.detector_ = FittedDetector.fit(
             self.method, models, preprocessing, squares, fit=split.fit, tune=split.tune
@@ -149,35 +150,16 @@ def _config(seed: int, steps: int | None, method: str) -> Config:
     return settings.replace(training__steps=steps, detect__method=method)
 
 
-def _specs(config: Config, image_shape: tuple[int, ...]) -> dict[str, dict[str, Any]]:
-    latent = decided(config.gan.latent_dim)
-    arguments: dict[str, dict[str, Any]] = {
-        "generator": {"latent_dim": latent, "width": config.generator.width},
-        "discriminator": {
-            "width": config.discriminator.width,
-            "norm": config.discriminator.norm,
-        },
-        "encoder": {"latent_dim": latent, "width": config.encoder.width},
+def _specs(
+    config: Config, preprocessing: Preprocessing, squares: np.ndarray
+) -> dict[str, dict[str, Any]]:
+    blueprint = Blueprint(config, squares.shape[1:], 0, preprocessing)
+    specs = {role: blueprint.spec(role) for role in ("generator", "discriminator", "encoder")}
+    discriminator = build_network(specs["discriminator"])
+    readers = {"heads": config.gan.transformations, "places": config.gan.places}
+    return specs | {
+        role: blueprint.reader(role, discriminator) for role, wanted in readers.items() if wanted
     }
-    specs = {
-        role: network_spec(
-            decided(config.gan.architecture),
-            role,
-            image_shape=list(image_shape),
-            num_classes=0,
-            seed=child_seed(config.seed, role),
-            **more,
-        )
-        for role, more in arguments.items()
-    }
-    judged = feature_blocks(build_network(specs["discriminator"])).output_shape[-1]
-    specs["heads"] = network_spec(
-        "linear",
-        "heads",
-        image_shape=[int(np.prod(judged[1:]))],
-        seed=child_seed(config.seed, "heads"),
-    )
-    return specs
 
 
 def _trained(method: str, seed: int, steps: int | None) -> Detector:

@@ -367,7 +367,7 @@ class TestInterruption:
         done = run_command(bundle.path, tmp_path, *words, "--out", "out")
         assert done.returncode == 0, done.stderr
         assert tree(tmp_path / "out") == tree(tmp_path / "whole")
-        assert (len(files) > 1000) == (more[:1] != ("--format",))
+        assert (len(files) > 500) == (more[:1] != ("--format",))
         assert not notes.parent.exists()
 
 

@@ -20,6 +20,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 from augan import GANDetector, GANOverSampler, detect_folder
 from augan.bundle import Bundle, save_bundle
+from augan.config import Config
 from augan.data.images import write_png
 from augan.detect import estimator
 from augan.detect.detector import Detector
@@ -197,6 +198,18 @@ class TestGANDetectorAtARate:
         assert roc_auc_score(np.repeat([1, 0], 200), normal) > least
 
 
+def test_the_detector_is_trained_by_a_config(ones: np.ndarray) -> None:
+    config = Config().replace(generator__width=4, training__steps=2, training__dtype="bfloat16")
+    detector = GANDetector(image_shape=(8, 8), far=0.1, config=config, random_state=5).fit(ones)
+    used = Config.from_dict(detector.bundle_.config)
+    assert (used.seed, used.task, used.detect.far) == (5, "detect", 0.1)
+    assert (used.generator.width, used.training.dtype) == (4, "bfloat16")
+    assert detector.bundle_.networks["generator"].spec["arguments"]["width"] == 4
+    assert used.training.steps == 2
+    longer = clone(detector).set_params(steps=3).fit(ones)
+    assert longer.bundle_.config["training"]["steps"] == 3
+
+
 class TestGANDetectorRefuses:
     @pytest.fixture(autouse=True)
     def no_training(self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
@@ -252,6 +265,10 @@ class TestGANDetectorRefuses:
         with pytest.raises(ConfigError, match="steps"):
             GANDetector(image_shape=(8, 8), steps=steps).fit(ones)
 
+    def test_settings_that_are_no_config(self, ones: np.ndarray) -> None:
+        with pytest.raises(ConfigError, match="dict"):
+            GANDetector(image_shape=(8, 8), config={"steps": 3}).fit(ones)  # type: ignore[arg-type]
+
 
 class TestParameters:
     def test_the_detector_stores_its_arguments_untouched(self) -> None:
@@ -265,6 +282,7 @@ class TestParameters:
             "bundle": "unchecked",
             "image_shape": shape,
             "steps": -1,
+            "config": "unchecked",
             "random_state": state,
         }
         detector = GANDetector(**given)  # type: ignore[arg-type]

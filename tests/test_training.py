@@ -286,6 +286,7 @@ def trained_in_no_time():
     classes = np.arange(10) % 2
     config = Config().replace(
         training__batch_size=4,
+        gan__architecture="dcgan",
         gan__latent_dim=3,
         gan__loss="nonsaturating",
         gan__betas=(0.5, 0.999),

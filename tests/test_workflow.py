@@ -638,6 +638,7 @@ def test_squares_of_128_pixels_from_end_to_end(architecture, tmp_path):
     more = from_arrays(rng.integers(0, 256, (5, 90, 200), np.uint8))
     dataset = replace(from_arrays(images, np.arange(24) % 2), unlabelled=more)
     small = {**SMALLEST, "training__steps": 20, "gan__architecture": architecture}
+    small["detect__method"] = "fanogan"  # which has pictures to compare
     bundle = train(
         Config(task="both").replace(data__size=128, **small), dataset, out=tmp_path / "run"
     )

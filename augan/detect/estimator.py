@@ -56,7 +56,10 @@ class GANDetector(OutlierMixin, BaseEstimator):
         How rows `[N, H * W * C]` become images; not needed for arrays `[N, H, W, C]`. None: rows
         are those of a table, a DataFrame or an array `[N, F]` of numbers.
     steps : int or None
-        Updates of the GAN; None decides by the data.
+        Updates of the GAN; None: those of `config`, else the data decides.
+    config : Config or None
+        Settings of the training, as `augan.train` takes them; None: the defaults. Its seed and task
+        do not count, nor what it says of detection.
     random_state : int, RandomState or None
         Seed of everything random; None draws one.
 
@@ -90,6 +93,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         bundle: Bundle | str | Path | None = None,
         image_shape: tuple[int, ...] | None = None,
         steps: int | None = None,
+        config: Config | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.method = method
@@ -99,6 +103,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         self.bundle = bundle
         self.image_shape = image_shape
         self.steps = steps
+        self.config = config
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, groups: Sequence[Any] | np.ndarray | None = None) -> Self:
@@ -127,13 +132,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
     def _train(self, dataset: Dataset, trim: float) -> Stored:
         """Train networks, fit and perhaps calibrate the detector; return the stored samples."""
-        settings = Config(seed=seed_from(self.random_state), task="detect").replace(
-            training__steps=self.steps,
-            detect__far=self.far,
-            detect__method=self.method,
-            detect__trim=trim,
-        )
-        config, preprocessing = resolve(settings, dataset)
+        config, preprocessing = resolve(self._settings(trim), dataset)
         config = config.replace(training__max_minutes=None)  # the same result however busy
         stored = stored_samples(dataset.images, preprocessing)
         split = make_split(
@@ -165,6 +164,20 @@ class GANDetector(OutlierMixin, BaseEstimator):
         )
         add_detectors(self.bundle_, [self._detector], trim)
         return stored
+
+    def _settings(self, trim: float) -> Config:
+        given = Config() if self.config is None else self.config
+        if not isinstance(given, Config):
+            raise ConfigError(
+                f"config is a {type(given).__name__}, an augan.Config is needed; for a file take "
+                "Config.from_yaml"
+            )
+        return given.replace(
+            seed=seed_from(self.random_state),
+            task="detect",
+            training__steps=given.training.steps if self.steps is None else self.steps,
+            detect={"far": self.far, "method": self.method, "trim": trim},
+        )
 
     def _take_over(self, dataset: Dataset, given: Bundle | str | Path) -> Stored:
         """Take the networks and the scorer of a bundle; X only draws the line."""

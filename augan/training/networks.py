@@ -1,8 +1,8 @@
 """Train all networks of a run on arrays: the one entry to this room."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ from augan.data.stacked import Stacked
 from augan.gan import keras
 from augan.gan.model import GAN
 from augan.gan.monitor import Alarm, Health
-from augan.gan.networks import build_network, feature_blocks, network_spec
-from augan.gan.networks.places import joined_sizes
+from augan.gan.networks import build_network
 from augan.seeding import child_seed
 from augan.training.batches import Batches, one_hot
+from augan.training.blueprint import EXTRACTORS, Blueprint
 from augan.training.checkpoints import Checkpoints
 from augan.training.clock import Clock
 from augan.training.distributed.workers import Workers
@@ -33,10 +33,9 @@ from augan.training.plan import Plan
 from augan.training.pseudo import Guessed, guess_classes
 from augan.training.samples import SampleGrid
 from augan.training.updates.autoencoder import AutoencoderUpdate
-from augan.training.updates.classifier import TURNS, ClassifierUpdate, RotationUpdate
+from augan.training.updates.classifier import ClassifierUpdate, RotationUpdate
 from augan.training.updates.encoder import EncoderUpdate
 
-EXTRACTORS = ("classifier", "rotation")  # networks whose features measure fidelity
 MIN_HELD_OUT = 20  # images below which the monitor's figures would be noise
 
 
@@ -166,20 +165,15 @@ class _Trainer:
     workers: Workers
     networks: TrainedNetworks = field(default_factory=TrainedNetworks)
 
-    def build(self, role: str, **arguments: Any) -> keras.Model:
+    @cached_property
+    def blueprint(self) -> Blueprint:
+        """What each network is."""
+        data = self.data
+        return Blueprint(self.config, data.pixels.shape[1:], data.num_classes, data.preprocessing)
+
+    def build(self, role: str, **changes: Any) -> keras.Model:
         """Build the network of `role` and keep it with its spec."""
-        common = {
-            "image_shape": list(self.data.pixels.shape[1:]),
-            "num_classes": self.data.num_classes,
-            "seed": child_seed(self.config.seed, role),
-        }
-        of_images = self.data.preprocessing.noun == "images"
-        kind, architecture = (
-            ("classifier", "cnn" if of_images else "mlp")
-            if role in EXTRACTORS
-            else (role, decided(self.config.gan.architecture))
-        )
-        return self._keep(role, network_spec(architecture, kind, **{**common, **arguments}))
+        return self._keep(role, self.blueprint.spec(role, **changes))
 
     def _keep(self, role: str, spec: dict[str, Any]) -> keras.Model:
         self.networks.specs[role] = spec
@@ -225,11 +219,12 @@ class _Trainer:
 
     def gan(self) -> None:
         config = self.config
-        average = self.build("generator", **self._generator())
-        weights = {"weights": "he"} if config.gan.places else {}
-        discriminator = self.build("discriminator", **self._discriminator(), **weights)
-        heads = self._heads(discriminator) if config.gan.transformations else None
-        places = self._places(discriminator) if config.gan.places else None
+        average, discriminator = self.build("generator"), self.build("discriminator")
+        readers = {"heads": config.gan.transformations, "places": config.gan.places}
+        heads, places = (
+            self._keep(role, self.blueprint.reader(role, discriminator)) if wanted else None
+            for role, wanted in readers.items()
+        )
         # The players compute in what was asked for; what is kept, and scores, is float32.
         specs, dtype = self.networks.specs, config.training.dtype
         drawing = build_network(specs["generator"], dtype)
@@ -248,38 +243,6 @@ class _Trainer:
             discriminator.set_weights(judging.get_weights())
         for pictures in grid:
             pictures.draw(self.networks.steps["gan"])
-
-    def _generator(self) -> dict[str, Any]:
-        """What the configuration says of a generator, and the data."""
-        groups = self.data.preprocessing.groups
-        return {
-            "latent_dim": decided(self.config.gan.latent_dim),
-            "width": self.config.generator.width,
-            "conditioning": self.config.generator.conditioning,
-            **({"groups": list(groups)} if groups else {}),
-        }
-
-    def _discriminator(self) -> dict[str, Any]:
-        settings = self.config.discriminator
-        return {
-            "width": settings.width,
-            "norm": decided(settings.norm),
-            "dropout": settings.dropout,
-        }
-
-    def _heads(self, discriminator: keras.Model) -> keras.Model:
-        """Build the heads that tell transformations by the discriminator's features."""
-        features = feature_blocks(discriminator).output_shape[-1]
-        return self._reader("linear", "heads", math.prod(features[1:]))
-
-    def _places(self, discriminator: keras.Model) -> keras.Model:
-        """Build the head that tells where an image was spoilt, by the discriminator's blocks."""
-        blocks = feature_blocks(discriminator)
-        return self._reader("convolutional", "places", sum(joined_sizes(blocks)))
-
-    def _reader(self, architecture: str, role: str, inputs: int) -> keras.Model:
-        seed = child_seed(self.config.seed, role)
-        return self._keep(role, network_spec(architecture, role, image_shape=[inputs], seed=seed))
 
     def _guessed(self) -> Guessed:
         """What the GAN trains on; where images have classes, each needs one, known or guessed."""
@@ -347,11 +310,8 @@ class _Trainer:
 
     def encoder(self) -> None:
         config = self.config
-        encoder = self.build(
-            "encoder", latent_dim=decided(config.gan.latent_dim), width=config.encoder.width
-        )
         update = EncoderUpdate(
-            encoder,
+            self.build("encoder"),
             self.networks.models["generator"],
             self.networks.models["discriminator"],
             feature_weight=config.encoder.feature_weight,
@@ -361,13 +321,12 @@ class _Trainer:
 
     def autoencoder(self) -> None:
         """Train an encoder and a generator together, all classes equally often."""
-        config, latent_dim = self.config, decided(self.config.gan.latent_dim)
         update = AutoencoderUpdate(
-            self.build("encoder", num_classes=0, latent_dim=latent_dim, width=config.encoder.width),
-            self.build("generator", num_classes=0, **self._generator()),
-            self.build("discriminator", num_classes=0, **self._discriminator()),
-            learning_rate=decided(config.discriminator.learning_rate),
-            seed=config.seed,
+            self.build("encoder", num_classes=0),
+            self.build("generator", num_classes=0),
+            self.build("discriminator", num_classes=0),
+            learning_rate=decided(self.config.discriminator.learning_rate),
+            seed=self.config.seed,
         )
         self.run("autoencoder", update, rows=self._evenly(self.data.all_rows()))
 
@@ -384,7 +343,7 @@ class _Trainer:
     def classifier(self) -> None:
         settings = self.config.classifier
         update = ClassifierUpdate(
-            self.build("classifier", width=settings.width),
+            self.build("classifier"),
             learning_rate=settings.learning_rate,
             seed=self.config.seed,
         )
@@ -393,7 +352,7 @@ class _Trainer:
     def rotation(self) -> None:
         settings = self.config.classifier
         update = RotationUpdate(
-            self.build("rotation", width=settings.width, num_classes=TURNS),
+            self.build("rotation"),
             learning_rate=settings.learning_rate,
             seed=self.config.seed,
         )

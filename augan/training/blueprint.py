@@ -1,0 +1,87 @@
+"""What each network of a run is: its architecture, and arguments by the settings and the data."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from augan.config import Config, decided
+from augan.data.prepared import AnyPreprocessing
+from augan.gan import keras
+from augan.gan.networks import feature_blocks, network_spec
+from augan.gan.networks.places import joined_sizes
+from augan.seeding import child_seed
+from augan.training.updates.classifier import TURNS
+
+EXTRACTORS = ("classifier", "rotation")  # networks whose features measure fidelity
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """The specs of all networks, as `augan.gan.networks.build_network` takes them.
+
+    Attributes
+    ----------
+    config
+        Resolved settings.
+    shape
+        `(S, S, C)` of a stored square, or `(F,)` of a row.
+    num_classes
+        0 without classes.
+    preprocessing
+        Of the data.
+    """
+
+    config: Config
+    shape: Sequence[int]
+    num_classes: int
+    preprocessing: AnyPreprocessing
+
+    def spec(self, role: str, **changes: Any) -> dict[str, Any]:
+        """Return what the network of `role` is; `changes` replace arguments."""
+        if role in EXTRACTORS:
+            kind = "classifier"
+            architecture = "cnn" if self.preprocessing.noun == "images" else "mlp"
+        else:
+            kind, architecture = role, decided(self.config.gan.architecture)
+        common = {
+            "image_shape": list(self.shape),
+            "num_classes": self.num_classes,
+            "seed": child_seed(self.config.seed, role),
+        }
+        return network_spec(architecture, kind, **{**common, **self._settings(role), **changes})
+
+    def _settings(self, role: str) -> dict[str, Any]:
+        config = self.config
+        if role == "generator":
+            groups = self.preprocessing.groups
+            return {
+                "latent_dim": decided(config.gan.latent_dim),
+                "width": config.generator.width,
+                "conditioning": config.generator.conditioning,
+                **({"groups": list(groups)} if groups else {}),
+            }
+        if role == "discriminator":
+            return {
+                "width": config.discriminator.width,
+                "norm": decided(config.discriminator.norm),
+                "dropout": config.discriminator.dropout,
+                **({"weights": "he"} if config.gan.places else {}),
+            }
+        if role == "encoder":
+            return {"latent_dim": decided(config.gan.latent_dim), "width": config.encoder.width}
+        turned = {"num_classes": TURNS} if role == "rotation" else {}
+        return {"width": config.classifier.width, **turned}
+
+    def reader(self, role: str, discriminator: keras.Model) -> dict[str, Any]:
+        """Return what reads the features of `discriminator`.
+
+        "heads" tell transformations of an image apart, "places" where it was spoilt.
+        """
+        blocks = feature_blocks(discriminator)
+        if role == "heads":
+            architecture, inputs = "linear", math.prod(blocks.output_shape[-1][1:])
+        else:
+            architecture, inputs = "convolutional", sum(joined_sizes(blocks))
+        seed = child_seed(self.config.seed, role)
+        return network_spec(architecture, role, image_shape=[inputs], seed=seed)
