@@ -22,6 +22,7 @@ from augan.exceptions import DataError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 100_000_000
+SMALL = 2**20  # bytes up to which a file is read as a whole
 STRIP = 2**22  # pixels with transparency that are laid on white at once
 
 # Only these decoders see a file, whatever its suffix claims: fewer parsers for hostile input.
@@ -112,10 +113,15 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # chatter about odd metadata helps nobody here
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            _check_regular_file(Path(path))
+            size = _size_of_regular_file(path)
             # From a stream, because Pillow maps raw TIFF files that it opens by name into memory
-            # with height and width exchanged when their orientation is turned.
-            with open(path, "rb") as stream, Image.open(stream, formats=_FORMATS) as picture:
+            # with height and width exchanged when their orientation is turned. It reads a small
+            # file in dozens of pieces, so that is taken as a whole.
+            with (
+                open(path, "rb") as file,
+                BytesIO(file.read()) if size <= SMALL else file as stream,
+                Image.open(stream, formats=_FORMATS) as picture,
+            ):
                 if picture.width * picture.height > MAX_PIXELS:
                     raise ValueError(
                         f"it has {picture.width} x {picture.height} pixels, more than the limit "
@@ -130,7 +136,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         raise UnreadableImage(path, reason) from error
 
 
-def _check_regular_file(path: Path) -> None:
+def _size_of_regular_file(path: str | Path) -> int:
     try:
         found = os.stat(path)
     except OSError as error:
@@ -141,6 +147,7 @@ def _check_regular_file(path: Path) -> None:
         raise ValueError("it is not a regular file")
     if found.st_size == 0:
         raise ValueError("it is empty (0 bytes)")
+    return found.st_size
 
 
 def _orientation(picture: Image.Image) -> int:
