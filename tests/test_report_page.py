@@ -5,23 +5,33 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from augan import detect_folder
-from augan.bundle import Bundle
+from augan import augment_folder, detect_folder
+from augan.augment.folder import AugmentationResult
+from augan.bundle import Bundle, load_bundle
+from augan.config import Config
 from augan.data.builtin import digits
 from augan.data.images import write_png
+from augan.data.loading import load_dataset
 from augan.detect.folder import DetectionResult
+from augan.detect.judging.judgement import Judgement, evaluate_detection
+from augan.report.augmentation import augmentation_page
+from augan.report.curves import Curve, curves
+from augan.report.detection import detection_page
 from augan.report.histogram import Axis, histogram
-from augan.report.page import detection_page
+from augan.report.judgement import judgement_page
+from augan.report.training import training_page
+from augan.workflow import train
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 WILD = "<b>x & \"y\" 'z'.png"
-EMPTY = {"meta", "link", "img", "br", "rect"}
+EMPTY = {"meta", "link", "img", "br", "rect", "polyline"}
 
 
 class Page(HTMLParser):
@@ -65,29 +75,151 @@ def result(digits_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> D
 
 
 @pytest.fixture(scope="module")
-def text(result: DetectionResult) -> str:
-    path = detection_page(result)
-    assert path == result.out / "report.html"
-    return path.read_text("utf-8")
+def bundle(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """One whose training was measured twice, and whose first class has a wild name."""
+    folder, some = tmp_path_factory.mktemp("trained"), digits().subset(np.arange(600))
+    for row, (image, label) in enumerate(zip(np.asarray(some.images), np.asarray(some.labels))):
+        path = folder / "images" / (str(label) if label else WILD) / f"{row}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png(path, image)
+    config = tiny_config.replace(training__steps=40, monitor__every=20)
+    return train(config, load_dataset(folder / "images"), out=folder / "run")
 
 
-def test_nothing_is_fetched(text: str) -> None:
-    without_pictures = re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
-    assert not re.search(r"https?:|//|@import|url\(", without_pictures)
-    page = Page(text)
-    assert not page.every("script")
-    for attributes in (attributes for _, attributes in page.tags):
-        for name in ("src", "href"):
-            assert (attributes.get(name) or "data:").startswith("data:")
-        assert not any(name.startswith("on") for name in attributes)
+@pytest.fixture(scope="module")
+def made(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> AugmentationResult:
+    out = tmp_path_factory.mktemp("made") / "out"
+    return augment_folder(bundle, [WILD, "3"], 12, out, filtered=False)
 
 
-def test_names_are_escaped(text: str) -> None:
-    page = Page(text)
-    assert WILD in page.text
-    assert "<i>bad.png" in page.text
-    assert not page.every("b") + [one for one in page.every("i") if "class" not in one]
-    assert WILD in {image["alt"] for image in page.every("img")}
+@pytest.fixture(scope="module")
+def judgement(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Judgement:
+    folder = tmp_path_factory.mktemp("judged")
+    for row, image in enumerate(np.asarray(digits("test").images)[:40]):
+        kind = WILD if row % 4 == 0 else "good"
+        (folder / "images" / kind).mkdir(parents=True, exist_ok=True)
+        write_png(folder / "images" / kind / f"{row}.png", 255 - image if row % 4 == 0 else image)
+    (folder / "images" / "good" / "<i>bad.png").write_bytes(b"no image")
+    asked: dict[str, Any] = {"out": folder / "out", "power": True}
+    return evaluate_detection(bundle, folder / "images", "folders", **asked)
+
+
+@pytest.fixture(scope="module")
+def pages(
+    result: DetectionResult, bundle: Bundle, made: AugmentationResult, judgement: Judgement
+) -> dict[str, Path]:
+    return {
+        "detect": detection_page(result),
+        "train": training_page(bundle),
+        "augment": augmentation_page(made),
+        "evaluate": judgement_page(judgement),
+    }
+
+
+@pytest.fixture(scope="module")
+def text(pages: dict[str, Path], result: DetectionResult) -> str:
+    assert pages["detect"] == result.out / "report.html"
+    return pages["detect"].read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["detect", "train", "augment", "evaluate"])
+class TestEveryPage:
+    def test_nothing_is_fetched(self, pages: dict[str, Path], name: str) -> None:
+        text = pages[name].read_text("utf-8")
+        without_pictures = re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
+        assert not re.search(r"https?:|//|@import|url\(", without_pictures)
+        page = Page(text)
+        assert not page.every("script")
+        for attributes in (attributes for _, attributes in page.tags):
+            for attribute in ("src", "href"):
+                assert (attributes.get(attribute) or "data:").startswith("data:")
+            assert not any(attribute.startswith("on") for attribute in attributes)
+
+    def test_names_are_escaped(self, pages: dict[str, Path], name: str) -> None:
+        page = Page(pages[name].read_text("utf-8"))
+        assert WILD in page.text
+        assert not page.every("b") + [one for one in page.every("i") if "class" not in one]
+
+    def test_what_is_drawn_is_also_said(self, pages: dict[str, Path], name: str) -> None:
+        page = Page(pages[name].read_text("utf-8"))
+        assert all(image["alt"] for image in page.every("img"))
+        assert all(figure["aria-label"] for figure in page.every("svg"))
+        assert {"viewport", "color-scheme"} <= {meta.get("name") for meta in page.every("meta")}
+
+
+def test_the_page_of_a_training(pages: dict[str, Path], bundle: Bundle) -> None:
+    page = Page(pages["train"].read_text("utf-8"))
+    figures = bundle.metrics["fidelity"]
+    health = bundle.metrics["health"]
+    assert bundle.path is not None
+    assert pages["train"].parent == bundle.path.parent
+    assert [row["step"] for row in health] == [20, 40]
+    for fragment in (
+        "Trained on 600 images of 10 classes",
+        *bundle.metrics["warnings"],
+        *(f"{row['kernel_distance']:.3f}" for row in health),
+        f"{figures['untrained_kernel_distance']:.3f}",
+        f"{bundle.metrics['classifier']['accuracy']:.1%}",
+        bundle.bundle_id,
+        "detector and bundle",
+    ):
+        assert fragment in page.text
+    losses, distances = page.every("polyline")[:2], page.every("polyline")[2:]
+    assert [line["class"] for line in losses] == ["flagged", "new"]
+    assert [str(line["points"]).count(",") for line in distances] == [3]  # untrained, 20, 40
+    assert len(page.every("img")) == 1
+
+
+def test_a_training_without_its_log_has_a_page(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "bundle.augan"
+    assert bundle.path is not None
+    shutil.copy(bundle.path, path)
+    (tmp_path / "metrics.jsonl").write_text('{"part": "gan", "step": 1, "d_lo\n[]\n')
+    (tmp_path / "summary.json").write_text("[1]")
+    page = Page(training_page(load_bundle(path)).read_text("utf-8"))
+    assert "Trained on 600 images" in page.text
+    assert "Losses" not in page.text
+
+
+def test_the_page_of_synthetic_images(pages: dict[str, Path], made: AugmentationResult) -> None:
+    page = Page(pages["augment"].read_text("utf-8"))
+    assert "24 synthetic images of 2 classes" in page.text
+    assert f"The first of each class, a row each: {WILD}, 3." in page.text
+    cells = [WILD, "12", "12", "12"]
+    assert "".join(cells) in page.text
+    assert str(made.out) not in page.text  # equal samples have equal folders
+    assert len(page.every("img")) == 1
+
+
+def test_the_page_of_an_evaluation(pages: dict[str, Path], judgement: Judgement) -> None:
+    page, summary = Page(pages["evaluate"].read_text("utf-8")), judgement.summary
+    assert judgement.normal.size == 30
+    assert judgement.anomalous.size == 10
+    for fragment in (
+        f"{summary['detected']['count']} of 10 anomalies flagged",
+        f"{summary['auroc']['value']:.3f}",
+        *(row["method"] for row in judgement.baselines),
+        *(f"{row['auroc']['value']:.3f}" for row in judgement.baselines),
+        "good/<i>bad.png",
+        *(f"{row['size']} px" for row in summary["power"]["rows"]),
+    ):
+        assert fragment in page.text
+    assert judgement.baselines
+    assert len(page.every("svg")) == 2
+
+
+def test_a_curve_stays_in_its_frame() -> None:
+    rng = np.random.default_rng(0)
+    for size in (1, 2, 5, 3000):
+        for values in (rng.normal(size=size), np.full(size, 3.0), 10 ** rng.normal(size=size)):
+            for log in (False, True):
+                line = Curve("a", "new", np.arange(1, size + 1), values)
+                (drawn,) = Page(curves("b", [line], log=log)).every("polyline")
+                points = np.array([p.split(",") for p in str(drawn["points"]).split()], float)
+                assert len(points) == min(size, 300)
+                assert points.min() >= 0
+                assert points.max() <= 100
+                assert (np.diff(points[:, 0]) > 0).all()
 
 
 def test_it_says_what_was_found(text: str, result: DetectionResult, digits_bundle: Bundle) -> None:
@@ -104,11 +236,10 @@ def test_it_says_what_was_found(text: str, result: DetectionResult, digits_bundl
     ):
         assert fragment in page.text
     assert result.shown[0].path == WILD
-    images = page.every("img")
-    assert len(images) == 2 * len(result.shown) == 48
-    assert all(image["alt"] for image in images)
+    assert WILD in {image["alt"] for image in page.every("img")}
+    assert "<i>bad.png" in page.text
+    assert len(page.every("img")) == 2 * len(result.shown) == 48
     assert len(page.every("svg")) == 2
-    assert {"viewport", "color-scheme"} <= {meta.get("name") for meta in page.every("meta")}
 
 
 def test_the_line_is_an_edge_and_no_score_is_lost() -> None:
@@ -125,15 +256,15 @@ def test_the_line_is_an_edge_and_no_score_is_lost() -> None:
         assert counts[edge:].sum() == (new > line).sum()
         assert 2 <= len(axis.ticks()) <= 9
     for flat in (np.ones(5), np.array([1.0])):
-        assert "line 1" in histogram(flat, flat, 1.0, "images")
+        assert "line 1" in histogram(flat, flat, 1.0, ("new", "old"))
 
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on the PATH")
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["detect", "train", "augment", "evaluate"])
 def test_a_browser_has_nothing_to_complain_about(
-    text: str, result: DetectionResult, tmp_path: Path
+    pages: dict[str, Path], name: str, tmp_path: Path
 ) -> None:
-    assert text
     done = subprocess.run(
         [
             str(BROWSER),
@@ -144,7 +275,7 @@ def test_a_browser_has_nothing_to_complain_about(
             "--enable-logging=stderr",
             "--v=0",
             "--dump-dom",
-            (result.out / "report.html").absolute().as_uri(),
+            pages[name].absolute().as_uri(),
         ],
         capture_output=True,
         text=True,
@@ -152,4 +283,4 @@ def test_a_browser_has_nothing_to_complain_about(
         check=True,
     )
     assert "CONSOLE" not in done.stderr
-    assert f"{result.num_anomalies} of 41 images flagged" in done.stdout
+    assert WILD.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in done.stdout

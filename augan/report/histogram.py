@@ -9,6 +9,8 @@ from html import escape
 
 import numpy as np
 
+from augan.report.ticks import round_ticks
+
 BINS = 40
 FAR_OUT = 12  # spreads of the calibration scores, beyond which the axis is no longer linear
 TICK_GAP = 11.0  # percent of the width between two numbers, at least
@@ -55,9 +57,7 @@ class Axis:
         """Return round numbers that stand far enough from each other."""
         least, most = self._range
         if self.is_linear:
-            step = 10 ** math.floor(math.log10(max(most - least, 1e-9)))
-            step = next(step * f for f in (0.1, 0.2, 0.5, 1, 2) if (most - least) / f / step <= 6)
-            found = step * np.arange(math.ceil(least / step), math.floor(most / step) + 1)
+            found = np.array(round_ticks(least, most))
         else:
             powers = 10.0 ** np.arange(-3, math.ceil(math.log10(max(abs(least), abs(most)))) + 1)
             sizes = np.outer(powers, (1, 3)).ravel()
@@ -75,24 +75,26 @@ class Axis:
         return np.arcsinh((values - self._middle) / self._spread)
 
 
-def histogram(calibration: np.ndarray, scores: np.ndarray, line: float | None, noun: str) -> str:
+def histogram(
+    calibration: np.ndarray, scores: np.ndarray, line: float | None, titles: tuple[str, str]
+) -> str:
     """Return the figure as HTML.
 
     Parameters
     ----------
     calibration, scores : ndarray [n], [N]
-        Scores of calibration, and new ones.
+        Scores of calibration, or of other normal samples, below; and new ones, above.
     line : float or None
         What is flagged scores more.
-    noun : str
-        "images" or "rows".
+    titles : (str, str)
+        Of the panel above, and of that below.
     """
     axis = Axis(calibration, scores, line)
     flagged = axis.edges[:-1] >= (math.inf if line is None else axis.edges[_edge(axis, line)])
     new, old = axis.counts(scores), axis.counts(calibration)
     parts = [
-        _panel(axis, new, np.where(flagged, "flagged", "new"), f"Scores of the new {noun}"),
-        _panel(axis, old, np.full(len(old), "old"), f"Scores of the calibration {noun}"),
+        _panel(axis, new, np.where(flagged, "flagged", "new"), titles[0]),
+        _panel(axis, old, np.full(len(old), "old"), titles[1]),
         '<div class="axis" aria-hidden="true">',
         *(f'<span style="left:{float(axis.place(t)):.2f}%">{t:g}</span>' for t in axis.ticks()),
         "</div>",

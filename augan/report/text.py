@@ -58,13 +58,21 @@ def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
             f"classifier: {accuracy['accuracy']:.1%} of {accuracy['n']} held-out real {noun} right"
         )
     if bundle.has("detector"):
-        calibration = Calibration.from_arrays(bundle.tables["calibration"])
-        rate, warning = calibration.choose_rate(None)
+        _, warning = Calibration.from_arrays(bundle.tables["calibration"]).choose_rate(None)
         lines += [f"warning: {warning}"] if warning else []
-        promise = broken_promise(bundle) or calibration.guarantee(rate, noun).sentence
-        lines.append(f"detector: {promise}")
+        lines.append(f"detector: {detector_promise(bundle)}")
     lines.append(f"bundle: {bundle.path}")
     return lines
+
+
+def detector_promise(bundle: Bundle) -> str | None:
+    """Say what the detector promises at the rate that it would take by itself, if there is one."""
+    if not bundle.has("detector"):
+        return None
+    calibration = Calibration.from_arrays(bundle.tables["calibration"])
+    rate, _ = calibration.choose_rate(None)
+    noun = sample_noun(bundle.preprocessing)
+    return broken_promise(bundle) or calibration.guarantee(rate, noun).sentence
 
 
 def training_summary(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str, Any]:

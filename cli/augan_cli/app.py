@@ -171,12 +171,10 @@ def generate(
 ) -> None:
     """Write synthetic images or rows, unfiltered, classes as often as in training."""
     from augan.augment.folder import generate_folder
-    from augan.report.figures import augmentation_figure
-    from augan.report.text import augmentation_lines
+    from augan_cli.using import show_augmentation
 
     result = generate_folder(_find(model, "generator"), n, out, seed=seed, format=format)
-    picture = augmentation_figure(result)
-    _show(augmentation_lines(result), result.to_dict(), as_json, picture)
+    show_augmentation(result, as_json)
 
 
 @app.command()

@@ -46,6 +46,7 @@ def evaluate_detection(
     from augan.detect.folder import default_out
     from augan.detect.judging.judgement import evaluate_detection
     from augan.report.evaluation import evaluation_lines
+    from augan.report.judgement import judgement_page
 
     bundle = find(model, "detector")
     out = out or default_out(bundle, images, "evaluate")
@@ -53,7 +54,9 @@ def evaluate_detection(
     judgement = evaluate_detection(
         bundle, images, labels, **settings, out=out, method=method, power=power
     )
-    show(evaluation_lines(judgement), judgement.to_dict(), as_json)
+    report = judgement_page(judgement)
+    lines = [*evaluation_lines(judgement), f"report: {report}"]
+    show(lines, {**judgement.to_dict(), "report": str(report)}, as_json)
 
 
 Data = Annotated[

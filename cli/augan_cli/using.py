@@ -79,11 +79,13 @@ def show_shard(share: Any, out: Path, as_json: bool) -> None:
 
 def show_augmentation(result: "AugmentationResult", as_json: bool) -> None:
     """Draw and say what was made."""
+    from augan.report.augmentation import augmentation_page
     from augan.report.figures import augmentation_figure
     from augan.report.text import augmentation_lines
 
-    picture = augmentation_figure(result)
-    show(augmentation_lines(result), result.to_dict(), as_json, picture)
+    picture, report = augmentation_figure(result), augmentation_page(result)
+    lines = [*augmentation_lines(result), f"report: {report}"]
+    show(lines, {**result.to_dict(), "report": str(report)}, as_json, picture)
 
 
 def show_detection(
@@ -91,8 +93,8 @@ def show_detection(
 ) -> None:
     """Draw and say what was found; exit with 1 if that is asked for and anything is flagged."""
     from augan.data.prepared import restore_preprocessing
+    from augan.report.detection import detection_page
     from augan.report.figures import detection_figure
-    from augan.report.page import detection_page
     from augan.report.text import detection_lines
 
     picture = detection_figure(result, restore_preprocessing(bundle.preprocessing))

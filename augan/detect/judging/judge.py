@@ -58,7 +58,7 @@ class Judge:
 
     def summary(self, noun: str) -> dict[str, Any]:
         """Return what holds for all anomalies together."""
-        normal, anomaly = self._sides("")
+        normal, anomaly = self.sides("")
         f1, threshold = best_f1(normal, anomaly)
         return {
             "noun": noun,
@@ -97,8 +97,8 @@ class Judge:
         return {
             "method": method,
             "auroc": self._auroc(method).to_dict(),
-            "average_precision": average_precision(*self._sides(method)),
-            "kinds": {kind: auroc(*self._sides(method, kind)) for kind in self._names_of_kinds()},
+            "average_precision": average_precision(*self.sides(method)),
+            "kinds": {kind: auroc(*self.sides(method, kind)) for kind in self._names_of_kinds()},
         }
 
     def _false_alarms(self, noun: str) -> dict[str, Any]:
@@ -123,7 +123,8 @@ class Judge:
     def _of(self, kind: str | None) -> np.ndarray:
         return ~self.is_normal if kind is None else self.kind_of == kind
 
-    def _sides(self, method: str, kind: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def sides(self, method: str = "", kind: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores of the normal samples and of the anomalies, or of one kind of them."""
         scores = self.scored.scores[method]
         return scores[self.is_normal], scores[self._of(kind)]
 
@@ -136,4 +137,4 @@ class Judge:
         )
         # The same resamples for every method, so that intervals differ by the scores alone.
         rng = child_rng(self.seed, "bootstrap")
-        return bootstrap_auroc(*self._sides(method, kind), rng, *members)
+        return bootstrap_auroc(*self.sides(method, kind), rng, *members)

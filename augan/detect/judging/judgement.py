@@ -6,7 +6,7 @@ the best F1, is marked `oracle`.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,15 @@ class Judgement:
     baselines : list of dict
         For each baseline its `auroc`, `average_precision`, and AUROC of each kind; empty where
         `summary["baselines_skipped"]` says why.
+    normal, anomalous : ndarray of float64 [N], [A]
+        The detector's scores of each side.
     """
 
     summary: dict[str, Any]
     kinds: list[dict[str, Any]]
     baselines: list[dict[str, Any]]
+    normal: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
+    anomalous: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-able result."""
@@ -136,6 +140,7 @@ def evaluate_detection(
         },
         judge.kinds(),
         [judge.baseline(name) for name in opponents.detectors],
+        *judge.sides(),
     )
     if out is not None:
         _write(Path(out), judgement, judge)

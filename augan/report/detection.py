@@ -72,7 +72,8 @@ def _distribution(result: DetectionResult) -> str:
         return ""
     kinds = [("new", f"new {result.noun}"), ("flagged", "flagged"), ("old", "calibration")]
     legend = "".join(f'<li><i class="{kind}"></i>{text}</li>' for kind, text in kinds)
-    figure = histogram(result.calibration.scores, result.scores, result.line, result.noun)
+    titles = (f"Scores of the new {result.noun}", f"Scores of the calibration {result.noun}")
+    figure = histogram(result.calibration.scores, result.scores, result.line, titles)
     return (
         "<section><h2>Scores</h2>"
         f'<p class="about">Further right is more anomalous. Good {result.noun} should lie as the '

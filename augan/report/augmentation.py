@@ -1,0 +1,96 @@
+"""What was synthesised, as one HTML file in the folder of the samples."""
+
+from html import escape
+from pathlib import Path
+
+from augan.augment.filters.rules import REASONS
+from augan.augment.folder import YIELD, AugmentationResult
+from augan.augment.output.manifest import MANIFEST
+from augan.bundle.content import current_versions
+from augan.data.images import image_grid
+from augan.report.layout import data_uri, head, section, settings, table, write_page
+
+REPORT = "report.html"
+
+
+def augmentation_page(result: AugmentationResult) -> Path:
+    """Write `report.html` into the folder of a result, and return its path.
+
+    It does not say where the folder is, so that equal samples have equal folders.
+
+    Raises
+    ------
+    DataError
+        It cannot be written; everything else is complete by then.
+    """
+    parts = [_head(result), _gallery(result), _yields(result), _settings(result)]
+    return write_page(result.out / REPORT, _verdict(result), parts)
+
+
+def _verdict(result: AugmentationResult) -> str:
+    of = f" of class {result.classes[0]}" if len(result.classes) == 1 else ""
+    of = f" of {len(result.classes)} classes" if len(result.classes) > 1 else of
+    return f"{result.num_images:,} synthetic {result.noun}{of}"
+
+
+def _head(result: AugmentationResult) -> str:
+    generated = sum(found.generated for found in result.yields)
+    figures = [("written", f"{result.num_images:,}", "")]
+    if result.yields:
+        figures += [
+            ("candidates", f"{generated:,}", ""),
+            ("kept", f"{result.num_images / max(generated, 1):.0%}", ""),
+        ]
+    figures.append(("classes", f"{len(result.classes):,}", ""))
+    lede = (
+        "Whether they help a classifier, only real held-out images can tell: augan evaluate lift."
+        if result.noun == "images"
+        else "Whether they help a classifier, only real held-out rows can tell."
+    )
+    return head("augan augment", _verdict(result), lede, figures, result.warnings)
+
+
+def _gallery(result: AugmentationResult) -> str:
+    if result.gallery is None or not result.gallery.size:
+        return ""
+    rows, columns, *shape = result.gallery.shape
+    sheet = image_grid(result.gallery.reshape(rows * columns, *shape), columns)
+    sheet = sheet[..., 0] if sheet.shape[-1] == 1 else sheet
+    names = escape(", ".join(result.classes))
+    about = f"The first of each class, a row each: {names}." if names else "The first ones."
+    picture = f'<img class="sheet" alt="synthetic images {names}" src="{data_uri(sheet)}">'
+    return section("First images", about, picture)
+
+
+def _yields(result: AugmentationResult) -> str:
+    if not result.yields:
+        return ""
+    reasons = [reason for reason in REASONS if any(f.rejected[reason] for f in result.yields)]
+    rows = [
+        (
+            escape(found.name),
+            f"{found.asked:,}",
+            f"{found.generated:,}",
+            f"{found.kept:,}",
+            *(f"{found.rejected[reason]:,}" for reason in reasons),
+        )
+        for found in result.yields
+    ]
+    header = ["class", "asked", "candidates", "kept", *map(escape, reasons)]
+    about = (
+        "Candidates were drawn until enough had passed. Left out: what the classifier takes for "
+        "another class, what looks less real than real ones, what nearly repeats a training "
+        f"sample or another one. The first reason counts; {YIELD} has the limits."
+    )
+    body = table(header, rows, numbers=range(1, len(header)))
+    return section("Yield", about, f'<div class="wide">{body}</div>')
+
+
+def _settings(result: AugmentationResult) -> str:
+    return settings(
+        {
+            "written as": result.format,
+            "where each is from": MANIFEST,
+            "version": ", ".join(f"{name} {number}" for name, number in current_versions().items()),
+        }
+    )

@@ -1,0 +1,190 @@
+"""What a detector is worth on labelled data, as one HTML file."""
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from augan.bundle.content import current_versions
+from augan.detect.judging.judgement import EVALUATION, Judgement
+from augan.detect.scores import SCORES
+from augan.exceptions import ConfigError
+from augan.report.histogram import histogram
+from augan.report.layout import head, section, settings, table, write_page
+
+REPORT = "report.html"
+SHOWN = 100  # files in the list of those that were left out
+
+
+def judgement_page(judgement: Judgement) -> Path:
+    """Write `report.html` into the folder of an evaluation, and return its path.
+
+    Raises
+    ------
+    ConfigError
+        The evaluation has no folder.
+    DataError
+        It cannot be written; everything else is complete by then.
+    """
+    summary = judgement.summary
+    if summary["out"] is None:
+        raise ConfigError("this evaluation was not written to a folder; give one with out=")
+    parts = [
+        _head(summary),
+        _distribution(judgement),
+        _methods(judgement),
+        _kinds(judgement),
+        _pixels(summary),
+        _power(summary),
+        _left_out(summary),
+        _settings(summary),
+    ]
+    return write_page(Path(summary["out"]) / REPORT, _verdict(summary), parts)
+
+
+def _verdict(summary: Mapping[str, Any]) -> str:
+    found = summary["detected"]
+    return f"{found['count']:,} of {found['n']:,} anomalies flagged"
+
+
+def _head(summary: Mapping[str, Any]) -> str:
+    alarms, noun = summary["false_alarms"], summary["noun"]
+    verdict = "as" if alarms["as_expected"] else "not as"
+    figures = [
+        ("anomalies flagged", f"{summary['detected']['rate']:.1%}", ""),
+        ("false alarms", f"{alarms['rate']:.1%}", "" if alarms["as_expected"] else "alarm"),
+        ("AUROC", f"{summary['auroc']['value']:.3f}", ""),
+        (f"labelled {noun}", f"{summary['num_normal'] + summary['num_anomalies']:,}", ""),
+    ]
+    lede = (
+        f"At a false-alarm rate of {summary['far']:.3g}, {alarms['count']:,} of {alarms['n']:,} "
+        f"normal {noun} were flagged, {verdict} calibrated: {alarms['expected_low']} to "
+        f"{alarms['expected_high']} are expected."
+    )
+    return head("augan evaluate detection", _verdict(summary), lede, figures, summary["warnings"])
+
+
+def _distribution(judgement: Judgement) -> str:
+    summary = judgement.summary
+    if not judgement.normal.size or not judgement.anomalous.size:
+        return ""
+    kinds = [("flagged", "flagged"), ("new", "missed"), ("old", f"normal {summary['noun']}")]
+    legend = "".join(f'<li><i class="{kind}"></i>{text}</li>' for kind, text in kinds)
+    titles = ("Scores of the anomalies", f"Scores of the normal {summary['noun']}")
+    figure = histogram(judgement.normal, judgement.anomalous, summary["threshold"], titles)
+    about = (
+        "Further right is more anomalous; the line was drawn by calibration, without these labels. "
+        "Bars grow with the logarithm of their count, so that single ones can be seen."
+    )
+    return section("Scores", about, f'<ul class="legend">{legend}</ul>{figure}')
+
+
+def _methods(judgement: Judgement) -> str:
+    summary = judgement.summary
+    ours = {**summary, "method": f"{summary['method']}, this detector"}
+    every = sorted([ours, *judgement.baselines], key=lambda row: -row["auroc"]["value"])
+    rows = [
+        (
+            f"<strong>{escape(row['method'])}</strong>" if row is ours else escape(row["method"]),
+            f"{row['auroc']['value']:.3f}",
+            f"{row['auroc']['low']:.3f} to {row['auroc']['high']:.3f}",
+            f"{row['average_precision']:.3f}",
+        )
+        for row in every
+    ]
+    best = summary["best_f1"]
+    fitted = (
+        f"no baselines: {summary['baselines_skipped']}"
+        if summary["baselines_skipped"]
+        else f"baselines were fitted on {summary['num_baseline_training']:,} of the same training "
+        f"{summary['noun']}"
+    )
+    about = (
+        "AUROC is the chance that an anomaly scores more than a normal one, with its 95 % "
+        f"interval; {escape(fitted)}. With a line that looks at these labels F1 would be "
+        f"{best['value']:.3f}, which no honest line reaches."
+    )
+    header = ["method", "AUROC", "95 %", "average precision"]
+    return section("Beside simple methods", about, table(header, rows, numbers=(1, 2, 3)))
+
+
+def _kinds(judgement: Judgement) -> str:
+    rows = [
+        (
+            escape(str(kind["kind"])),
+            f"{kind['count']:,}",
+            f"{kind['auroc']['value']:.3f}",
+            f"{kind['auroc']['low']:.3f} to {kind['auroc']['high']:.3f}",
+            f"{kind['detected']['rate']:.1%}",
+            f"{kind['detected']['low']:.1%} to {kind['detected']['high']:.1%}",
+        )
+        for kind in sorted(judgement.kinds, key=lambda kind: -kind["auroc"]["value"])
+    ]
+    about = f"Each kind of anomaly against all {judgement.summary['num_normal']:,} normal ones."
+    header = ["kind", "how many", "AUROC", "95 %", "flagged", "95 %"]
+    body = table(header, rows, numbers=range(1, 6))
+    return section("By kind", about, f'<div class="wide">{body}</div>')
+
+
+def _pixels(summary: Mapping[str, Any]) -> str:
+    pixels = summary["pixels"]
+    if pixels is None:
+        return ""
+    rows = [
+        ("AUROC of pixels", f"{pixels['auroc']:.3f}"),
+        (f"AUPRO, to a false-positive rate of {pixels['max_fpr']:g}", f"{pixels['aupro']:.3f}"),
+    ]
+    about = (
+        f"Maps against masks: {pixels['num_images']:,} images, {pixels['num_anomalies']:,} of them "
+        "with a marked defect."
+    )
+    return section("Where the defects are", about, table(["figure", ""], rows, numbers=(1,)))
+
+
+def _power(summary: Mapping[str, Any]) -> str:
+    power = summary["power"]
+    if power is None:
+        return ""
+    sizes = list(dict.fromkeys(row["size"] for row in power["rows"]))
+    caught = {(row["contrast"], row["size"]): row["rate"] for row in power["rows"]}
+    rows = [
+        (f"{contrast:g}", *(f"{caught[contrast, size]:.0%}" for size in sizes))
+        for contrast in dict.fromkeys(row["contrast"] for row in power["rows"])
+    ]
+    about = (
+        f"Spots painted on {power['num_images']:,} normal images, and the share that is flagged at "
+        f"a rate of {power['rate']:g}: a row for each contrast, a column for each side in pixels."
+    )
+    header = ["contrast", *(f"{size} px" for size in sizes)]
+    body = table(header, rows, numbers=range(1, len(header)))
+    return section("Smallest spot", about, f'<div class="wide">{body}</div>')
+
+
+def _left_out(summary: Mapping[str, Any]) -> str:
+    found = [(one["path"], one["reason"]) for one in summary["unreadable"]]
+    found += [(name, "no label") for name in summary["unlabelled"]]
+    if summary["pixels"] is not None:
+        found += [(name, "no defect marked") for name in summary["pixels"]["without_mask"]]
+    if not found:
+        return ""
+    more = f" {len(found) - SHOWN:,} more are not shown." if found[SHOWN:] else ""
+    rows = [(escape(name), escape(why)) for name, why in found[:SHOWN]]
+    return section("Left out", f"These do not count.{more}", table(["name", "why"], rows))
+
+
+def _settings(summary: Mapping[str, Any]) -> str:
+    others = [name for name in summary["methods"] if name != summary["method"]]
+    groups = summary["num_groups"]
+    return settings(
+        {
+            "method": summary["method"]
+            + (f" (also in the model: {', '.join(others)})" if others else ""),
+            "normal is": str(summary["normal"]),
+            "flagged above": f"{summary['threshold']:.3g}",
+            "groups": "" if groups is None else f"{groups:,}",
+            "model": summary["bundle"],
+            "seed": str(summary["seed"]),
+            "all figures": f"{EVALUATION}, {SCORES}",
+            "version": ", ".join(f"{name} {number}" for name, number in current_versions().items()),
+        }
+    )
