@@ -142,13 +142,14 @@ class TestAugmentFolder:
         result = augment_folder(digits_bundle, "3", 5, tmp_path / "out", seed=7)
         about = result.to_dict()
         (found,) = about.pop("yields")
+        (doubt,) = about.pop("warnings")
+        assert "never measured" in doubt  # 14 images are held out, 20 would be needed
         assert (found["asked"], found["generated"], found["kept"]) == (5, 5, 5)
         assert about == {
             "out": str(tmp_path / "out"),
             "num_images": 5,
             "classes": ["3"],
             "format": "png",
-            "warnings": [],
         }
         rows = read_manifest(tmp_path / "out")
         assert tuple(rows[0]) == COLUMNS

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from augan import augment_folder, load_dataset, train
 from augan.augment.filters.checks import Checker
+from augan.augment.filters.doubts import doubts
 from augan.augment.filters.reference import find_reference
 from augan.augment.filters.rules import COPY, KEPT, REASONS
 from augan.augment.folder import YIELD
@@ -144,7 +145,7 @@ class TestKept:
         summary = json.loads((tmp_path / "out" / YIELD).read_text())
         assert summary["classes"] == [found.to_dict() for found in result.yields]
         assert summary["classifier_accuracy"] == bundle.metrics["classifier"]["accuracy"]
-        assert result.warnings == ()
+        assert summary["warnings"] == list(result.warnings) == list(doubts(bundle))
 
     def test_the_result_is_a_training_folder(self, bundle: Bundle, tmp_path: Path) -> None:
         augment_folder(bundle, NAMES[:2], 20, tmp_path / "out")
@@ -228,7 +229,8 @@ class TestData:
     def test_without_it_only_the_classifier_is_asked(self, bundle: Bundle, tmp_path: Path) -> None:
         gone = with_data(bundle, source=str(tmp_path / "gone.npz"))
         result = augment_folder(gone, "down", 40, tmp_path / "out")
-        (warning,) = result.warnings
+        warning, doubt = result.warnings
+        assert (doubt,) == doubts(bundle)
         assert "gone.npz" in warning
         assert "unchecked" in warning
         for row in read_manifest(tmp_path / "out"):

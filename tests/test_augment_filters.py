@@ -1,11 +1,14 @@
 """What the filters say of candidates whose faults are known, and the yield that comes of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from augan.augment.filters import rules
+from augan.augment.filters.doubts import doubts
 from augan.augment.filters.reference import Reference
 from augan.augment.filters.rules import (
     COPY,
@@ -20,11 +23,27 @@ from augan.augment.filters.yields import LEAST, WINDOW, Yield
 from augan.augment.methods import interpolation
 from augan.augment.methods.codes import Codes
 from augan.augment.methods.interpolation import NEIGHBOURS, Interpolation
+from augan.bundle import Bundle
 from augan.exceptions import DataError, Refused
 
 
 def points(*values: float) -> np.ndarray:
     return np.array(values, np.float32)[:, None]
+
+
+def test_a_generator_that_learned_little_is_doubted(digits_bundle: Bundle) -> None:
+    figures = {"kernel_distance": 1.0, "untrained_kernel_distance": 5.0}
+
+    def said(**metrics: object) -> tuple[str, ...]:
+        return doubts(replace(digits_bundle, metrics={"steps": {"gan": 1340}, **metrics}))
+
+    assert said(fidelity=figures) == ()
+    (little,) = said(fidelity={**figures, "kernel_distance": 3.0})
+    assert "learned little in its 1,340 updates" in little
+    assert "is 3, where an untrained one has 5" in little
+    (unknown,) = said(fidelity=None)
+    assert "1,340 updates was never measured" in unknown
+    assert doubts(replace(digits_bundle, metrics={})) == ()
 
 
 class TestLimits:
@@ -205,9 +224,9 @@ class TestYield:
     @pytest.mark.parametrize(
         ("num_classes", "least", "words"),
         [
-            (2, 750, r"another class, and 750 must be right to be more than chance\)"),
-            (10, 150, r"another class, and 150 must be right to be more than chance\)"),
-            (1000, 50, r"another class\)"),
+            (2, 750, r"another class, where 750 must be right to beat chance clearly\."),
+            (10, 150, r"another class, where 150 must be right to beat chance clearly\."),
+            (1000, 50, r"another class\."),
         ],
     )
     def test_what_comes_out_right_by_chance_is_refused(
@@ -222,7 +241,7 @@ class TestYield:
 
     def test_the_refusal_says_how_good_the_classifier_is(self) -> None:
         with pytest.raises(
-            Refused, match=r"the classifier \(right on 93 % of held-out real ones\)"
+            Refused, match=r"the classifier, right on 93 % of held-out real ones, takes 256"
         ):
             Yield("shirt", 9, 10, accuracy=0.93).check([DISAGREES] * 256)
 

@@ -173,7 +173,7 @@ def test_the_three_commands_say_nothing_but_their_own(first_light: tuple[Path, d
 
 def test_5000_images_of_a_class(first_light: tuple[Path, dict]) -> None:
     (out,) = (first_light[0] / "runs" / "latest").glob("augment-*/")
-    assert sorted(os.listdir(out)) == ["3", "manifest.csv", "yield.json"]
+    assert sorted(os.listdir(out)) == ["3", "manifest.csv", "report.html", "yield.json"]
     rows = read_table(out / "manifest.csv")
     assert len(rows) == 5000
     assert {f"3/{name}" for name in os.listdir(out / "3")} == {row["file"] for row in rows}
@@ -672,7 +672,7 @@ def with_unknown_method(bundle: Bundle) -> Bundle:
 WRONG = [
     ("train missing", ["missing", "digits"]),
     ("train empty", ["empty", "no images"]),
-    ("train single", ["1 image is too few", "at least 3"]),
+    ("train single", ["1 image is too few", "at least 4"]),
     ("train images/000.png", ["folder"]),
     ("train images --out busy", ["busy", "--out"]),
     ("train images --out runs/a", ["runs/a", "--out"]),

@@ -26,7 +26,7 @@ def assert_partition(split, n):
 @pytest.mark.parametrize(
     ("n", "expected"),
     [
-        (3, (1, 1, 1)),
+        (4, (2, 1, 1)),
         (10, (6, 1, 3)),
         (209, (126, 14, 69)),  # 99 to calibrate would leave 99 to fit
         (210, (100, 11, 99)),
@@ -54,11 +54,11 @@ def test_seed_decides():
 @pytest.mark.parametrize(
     ("n", "arguments", "message"),
     [
-        (2, {}, "2 images are too few"),
+        (3, {}, "3 images are too few"),
         (0, {"calibrate": False}, "0 images are too few"),
         (5, {"groups": ["a"] * 5}, "one group"),
         (5, {"groups": ["a"] * 4}, "4 groups"),
-        (3, {"labels": np.arange(3)}, "class has no other"),
+        (4, {"labels": np.arange(4)}, "class has no other"),
     ],
 )
 def test_impossible_splits_are_refused(n, arguments, message):
@@ -89,13 +89,13 @@ def test_groups_stay_whole_and_targets_are_kept(group_sizes, seed, calibrate):
     groups = np.repeat([f"g{i}" for i in range(len(group_sizes))], group_sizes)
     groups = np.random.default_rng(seed).permutation(groups)
     n = len(groups)
-    if n < 3:
+    if n < 4:
         return
     split = make_split(n, seed=seed, groups=groups, calibrate=calibrate)
     assert_partition(split, n)
     places = [set(groups[part]) for part in (split.fit, split.tune, split.calibrate)]
     assert sum(map(len, places)) == len(group_sizes)
-    assert len(split.fit) > 0
+    assert len(split.fit) >= (2 if calibrate else 1)  # one alone has no neighbours
     assert (len(split.calibrate) > 0) == calibrate
     target = max(99, math.ceil(n / 5))
     rest = n - target

@@ -66,6 +66,13 @@ def test_where_only_draws_differ_the_interval_is_that_of_student():
     assert found.value - found.low == pytest.approx(half, rel=0.12)
 
 
+def test_no_bound_is_beyond_what_shares_can_differ_by():
+    labels = np.arange(8) % 2
+    right = {"a": np.array([labels < 2, labels > 2]), "b": np.array([labels > 2, labels < 2])}
+    found = Resampled(right, labels, np.random.default_rng(0), 200).difference("a", "b")
+    assert (found.low, found.high) == (-1, 1)
+
+
 def test_the_figure_is_the_mean_recall_of_classes():
     labels = np.array([0, 0, 0, 1])
     right = np.array([[True, True, False, True], [False, False, False, True]])

@@ -73,6 +73,14 @@ def test_loading_data_needs_no_tensorflow() -> None:
     assert ast.literal_eval(python(code)) == []
 
 
+def test_looking_for_a_run_needs_no_tensorflow() -> None:
+    code = (
+        "import sys, augan.training.runs as runs; "
+        "print([m for m in sys.modules if m in ('tensorflow', 'keras')])"
+    )
+    assert ast.literal_eval(python(code)) == []
+
+
 @pytest.mark.parametrize("room", ["augan", "cli/augan_cli"])
 def test_no_file_is_longer_than_600_lines(room: str) -> None:
     lengths = {

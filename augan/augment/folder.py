@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.filters.real import Real
+from augan.augment.filters.doubts import doubts
 from augan.augment.filters.rules import UNCHECKED
 from augan.augment.filters.yields import Yield
 from augan.augment.job import Chunks, Job, OnKept
@@ -186,6 +186,7 @@ def _fill(
         policy=about.policy,
         seed=about.seed,
     )
+    warnings = (*real.warnings, *doubts(order.bundle))
     job = Job(maker, chunks, writer, progress, about.seed, stop, on_kept)
     yields = tuple(
         job.make(index, n, class_folder(sampler.class_names[index]))
@@ -193,20 +194,26 @@ def _fill(
     )
     writer.close()
     write_manifest(partial, job.lines, about)
-    _write_yields(partial / YIELD, order, real, yields)
+    _write_yields(partial / YIELD, order, real.accuracy, warnings, yields)
     progress.close()
     names, gallery = tuple(found.name for found in yields), writer.gallery()
     return AugmentationResult(
-        order.target, len(job.lines), names, gallery, noun, order.format, yields, real.warnings
+        order.target, len(job.lines), names, gallery, noun, order.format, yields, warnings
     )
 
 
-def _write_yields(path: Path, order: Order, real: Real, yields: Sequence[Yield]) -> None:
+def _write_yields(
+    path: Path,
+    order: Order,
+    accuracy: float | None,
+    warnings: Sequence[str],
+    yields: Sequence[Yield],
+) -> None:
     summary = {
         **asdict(order.about),
         "filtered": order.filtered,
-        "classifier_accuracy": real.accuracy,
-        "warnings": real.warnings,
+        "classifier_accuracy": accuracy,
+        "warnings": warnings,
         "classes": [found.to_dict() for found in yields],
     }
     path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -148,7 +148,7 @@ def make_folds(
 
 
 def _check_count(n: int, calibrate: bool) -> None:
-    least = 3 if calibrate else 1
+    least = 4 if calibrate else 1
     if n < least:
         purpose = "fit, tune and calibrate" if calibrate else "fit"
         raise DataError(

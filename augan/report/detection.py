@@ -25,6 +25,11 @@ MEANINGS = {
     "mahalanobis": "how far their mean is, in units of their own spread",
     "transformations": "how badly turns and shifts of it are recognised",
     "input_neighbours": "how far the nearest training samples are, value by value",
+    "directions": "how unlike normal ones the direction of its features is, in several poses",
+    "layouts": "the same, by quarters of the image",
+    "realness": "how little the discriminator takes it for real",
+    "own_neighbours": "how unlike the rest of the same image its oddest places are",
+    "painted_defects": "how much its oddest places look like defects painted in training",
     "agreement": "what moves the mean of all folds to the rank that they give together",
 }
 

@@ -16,6 +16,11 @@ from augan.report.layout import data_uri, head, section, settings, table, write_
 from augan.report.strips import strips
 
 REPORT = "report.html"
+HOW_MADE = {
+    "sample": "drawn from noise",
+    "interpolate": "drawn between the codes of two real ones of the class",
+    "transfer": "real ones, changed as others differ: each resembles the one that it is made of",
+}
 SHOWN = 5  # near-duplicates among the lines
 
 
@@ -153,7 +158,10 @@ def _gallery(summary: Mapping[str, Any]) -> str:
         return ""
     with Image.open(path) as picture:
         sheet = np.asarray(picture)
-    about = "The first draw, a row for each class: real images left, synthetic ones right."
+    about = (
+        "The first draw, a row for each class: real images left, synthetic ones right "
+        f"({escape(HOW_MADE.get(summary['settings']['gan'], ''))})."
+    )
     alt = "real and synthetic images of each class"
     return section("Gallery", about, f'<img class="sheet" alt="{alt}" src="{data_uri(sheet)}">')
 

@@ -1,8 +1,9 @@
 """Results as lines for a person."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from augan.augment.filters.doubts import doubts
 from augan.augment.folder import AugmentationResult
 from augan.bundle import Bundle
 from augan.config import Config
@@ -38,6 +39,7 @@ def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
     total = sum(seconds.values())
     shares = ", ".join(f"{part} {t:.1f} s ({t / total:.0%})" for part, t in seconds.items())
     lines.append(f"time: {total:.1f} s = {shares}")
+    lines += _updates(bundle)
     figures = bundle.metrics.get("fidelity")
     if figures:
         lines.append(
@@ -63,6 +65,20 @@ def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
         lines.append(f"detector: {detector_promise(bundle)}")
     lines.append(f"bundle: {bundle.path}")
     return lines
+
+
+def _updates(bundle: Bundle) -> Iterator[str]:
+    """Say how long each part trained, and that the time was up where it was."""
+    steps = bundle.metrics.get("steps")
+    if not steps:
+        return
+    asked = bundle.config["training"]["steps"]
+    short = asked is not None and steps["gan"] < asked and not bundle.metrics.get("alarm")
+    of = f" of {asked:,} (the time was up; a larger --max-minutes or --steps sets it)" * short
+    yield "updates: " + ", ".join(
+        f"{part} {count:,}{of if part == 'gan' else ''}" for part, count in steps.items()
+    )
+    yield from (f"warning: {text}" for text in doubts(bundle) if bundle.has("classes"))
 
 
 def detector_promise(bundle: Bundle) -> str | None:
@@ -111,6 +127,7 @@ def calibration_lines(bundle: Bundle) -> list[str]:
         f"calibrated on {n} {noun} of {name}",
         f"detector: {summary['guarantee']['sentence']}",
         f"bundle: {bundle.path}",
+        "augan detect takes this line from now on, as the newest; --model RUN the line of RUN",
     ]
 
 
@@ -143,10 +160,11 @@ def detection_lines(result: DetectionResult) -> list[str]:
     if len(result.unreadable) > 10:
         lines.append(f"unreadable: {len(result.unreadable) - 10} more, see scores.csv")
     lines.append(f"{result.num_anomalies} of {result.num_scored} {noun} flagged as anomalies")
-    for scored in result.most_anomalous:
-        if scored.anomaly:
-            row = "row " if noun == "rows" else ""
-            lines.append(f"  {scored.score:8.2f}  {row}{scored.path}")
+    flagged = [scored for scored in result.most_anomalous if scored.anomaly]
+    row = "row " if noun == "rows" else ""
+    lines += [f"  {scored.score:8.2f}  {row}{scored.path}" for scored in flagged]
+    if more := result.num_anomalies - len(flagged):
+        lines.append(f"  and {more:,} more, see scores.csv")
     lines.append(result.guarantee.sentence)
     lines.append(f"scores: {result.out / 'scores.csv'}")
     return lines

@@ -16,13 +16,15 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from augan.bundle import BUNDLE_NAME, Bundle, load_bundle
 from augan.data.cells import safe_cell
 from augan.data.output import lock_folder
 from augan.exceptions import BundleError, ConfigError, DataError
-from augan.training.loop import Allowance
+
+if TYPE_CHECKING:  # commands look for a run before TensorFlow, which takes seconds, is loaded
+    from augan.training.loop import Allowance
 
 RUNS = Path("runs")
 LATEST = "latest"
@@ -164,7 +166,7 @@ class RunFolder:
         self.write_text(self._log.name, "".join(kept))
 
     def on_steps(
-        self, part: str, step: int, allowance: Allowance, losses: dict[str, float]
+        self, part: str, step: int, allowance: "Allowance", losses: dict[str, float]
     ) -> None:
         """Append one line to `metrics.jsonl`."""
         finite = {name: v if math.isfinite(v) else None for name, v in losses.items()}

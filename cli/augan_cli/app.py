@@ -63,6 +63,9 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last chec
 Codes = Annotated[
     bool, typer.Option(help="Keep the latent codes of the training images in the bundle.")
 ]
+Minutes = Annotated[
+    float | None, typer.Option(help="Time for this call; its end may take half a minute more.")
+]
 Dtype = Annotated[str | None, typer.Option(help="What the GAN computes in: float32 or bfloat16.")]
 Classes = Annotated[
     list[str] | None, typer.Option("--class", help="Class by name, or by number; may be repeated.")
@@ -101,7 +104,7 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     steps: Annotated[int | None, typer.Option(help="Updates of the GAN.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="Time for everything.")] = None,
+    max_minutes: Minutes = None,
     task: Annotated[str | None, typer.Option(help="auto, generate, detect or both.")] = None,
     target: Target = None,
     groups: Annotated[Path | None, typer.Option(help="CSV path,group.")] = None,
@@ -185,7 +188,10 @@ def detect(
     ],
     model: Model = None,
     far: Annotated[
-        float | None, typer.Option(help="Share of good images that may be flagged.")
+        float | None,
+        typer.Option(
+            help="Share of good images that may be flagged; default: the model's own, else 0.05."
+        ),
     ] = None,
     fdr: Annotated[
         float | None,

@@ -75,10 +75,18 @@ class _Progress:
     """Says on standard error what each arm reached."""
 
     def __init__(self, draws: int) -> None:
-        self._draws, self._begun = draws, time.monotonic()
+        self._draws = draws
+        self._first = self._begun = time.monotonic()
+        self._number = 0
 
     def __call__(self, number: int, arm: str, about: Mapping[str, Any]) -> None:
-        seconds, self._begun = time.monotonic() - self._begun, time.monotonic()
+        now = time.monotonic()
+        if number > self._number:
+            each = (self._begun - self._first) / number
+            left = each * (self._draws - number) / 60
+            typer.echo(f"{each:.0f} s a draw, so about {left:.0f} minutes more", err=True)
+            self._number = number
+        seconds, self._begun = now - self._begun, now
         chosen = f", share {about['share']:g}" if "share" in about else ""
         typer.echo(
             f"draw {number + 1}/{self._draws} {arm:13} "

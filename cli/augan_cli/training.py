@@ -98,7 +98,7 @@ def _train(
     **how: Any,
 ) -> None:
     from augan.report.text import training_lines, training_summary
-    from augan.report.training import training_page
+    from augan.report.training import REPORT, training_page
     from augan.training.clock import Clock
     from augan.training.distributed.workers import join_workers
     from augan.workflow import train_resolved
@@ -114,8 +114,10 @@ def _train(
         typer.echo(f"{bundle.path} is finished already", err=True)
     summary = training_summary(bundle, clock.seconds)
     lines = training_lines(bundle, clock.seconds)
-    if how["workers"].is_chief:
-        report = training_page(bundle)
+    if how["workers"].is_chief and bundle.path is not None:
+        report = bundle.path.parent / REPORT
+        if "gan" in clock.seconds or not report.exists():
+            training_page(bundle)
         summary["report"] = str(report)
         lines.append(f"report: {report}")
     typer.echo(json.dumps(summary) if as_json else "\n".join(lines))

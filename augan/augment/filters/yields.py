@@ -90,14 +90,14 @@ class Yield:
         agreed = total - recent[DISAGREES]
         least = math.ceil(ABOVE_CHANCE * total / self.num_classes)
         if passed < LEAST * total or agreed < least:
-            needed = f", and {least:,} must be right to be more than chance" * (agreed < least)
+            needed = f", where {least:,} must be right to beat chance clearly" * (agreed < least)
             raise Refused(self._refusal(recent, total, passed, needed))
 
     def _refusal(self, recent: Counter[str], total: int, passed: int, needed: str) -> str:
         reasons = [(recent[reason], reason) for reason in REASONS if recent[reason]]
         most = max(reasons)[1]
         right = self.accuracy
-        trust = "" if right is None else f" (right on {right:.0%} of held-out real ones)"
+        trust = "" if right is None else f", right on {right:.0%} of held-out real ones,"
         trust = trust.replace("%", " %")
         said = ", ".join(
             _SENTENCES[reason].format(f"{n:,}", noun=self.noun, trust=trust)
@@ -106,8 +106,8 @@ class Yield:
         so_far = f" {self.kept:,} of {self.asked:,} were found before." if self.kept else ""
         advice = _ADVICE[most].format(noun=self.noun)
         return (
-            f"class '{self.name}' cannot be generated credibly: {passed:,} of {total:,} candidates "
-            f"pass ({said}{needed}).{so_far} Nothing was written; {advice}; "
+            f"class '{self.name}' cannot be generated credibly, {passed:,} of {total:,} candidates "
+            f"pass: {said}{needed}.{so_far} Nothing was written; {advice}; "
             "--no-filter writes them unchecked"
         )
 

@@ -100,7 +100,8 @@ class Resampled:
         first, second = self._place[one], self._place[other]
         value = float(self.values[first] - self.values[second])
         spread = self._resampled[:, first] - self._resampled[:, second]
-        low, high = np.quantile(spread, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        bounds = np.quantile(spread, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = np.clip(bounds, -1, 1)  # no two shares are further apart
         return Interval(value, min(value, float(low)), max(value, float(high)))
 
     def lead(self, one: str, others: Sequence[str]) -> Lead:

@@ -11,26 +11,30 @@ from augan.data.images import image_grid, write_png
 from augan.exceptions import DataError
 
 GALLERY = "gallery.png"
+GAP = 20  # parts of a half as wide as which the gap between them is
 SIDE_BY_SIDE = 6  # real and synthetic images of each class
 
 
 def write_gallery(path: Path, draw: Draw, images: np.ndarray, labels: np.ndarray) -> None:
-    """Write a row for each class: real images of a draw, then synthetic ones.
+    """Write a row for each class: real images of a draw, a gap, then synthetic ones.
 
     Raises
     ------
     DataError
         The system refuses it.
     """
-    rows = []
-    for label in range(draw.num_classes):
-        for some in (draw.images[draw.labels == label], images[labels == label]):
-            shown = _as_bytes(some[:SIDE_BY_SIDE])
+    sheets = []
+    for some, of in ((draw.images, draw.labels), (images, labels)):
+        rows = []
+        for label in range(draw.num_classes):
+            shown = _as_bytes(some[of == label][:SIDE_BY_SIDE])
             blank = np.full((SIDE_BY_SIDE - len(shown), *images.shape[1:]), 255, np.uint8)
             rows.append(np.concatenate([shown, blank]))
-    sheet = image_grid(np.concatenate(rows), 2 * SIDE_BY_SIDE)
+        sheets.append(image_grid(np.concatenate(rows), SIDE_BY_SIDE))
+    height, width, channels = sheets[0].shape
+    gap = np.full((height, max(2, width // GAP), channels), 255, np.uint8)
     with writing(path):
-        write_png(path, sheet)
+        write_png(path, np.concatenate([sheets[0], gap, sheets[1]], axis=1))
 
 
 def _as_bytes(images: np.ndarray) -> np.ndarray:
