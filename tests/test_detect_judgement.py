@@ -392,10 +392,13 @@ def test_the_command(digits_bundle: Bundle, judged: Judgement, site: Path, tmp_p
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
     assert list(found) == ["summary", "kinds", "baselines"]
-    expected = judged.to_dict()
-    assert found == {**expected, "summary": {**expected["summary"], "out": str(tmp_path / "out")}}
+    expected, report = judged.to_dict(), tmp_path / "out" / "report.html"
+    places = {"out": str(tmp_path / "out"), "report": str(report)}
+    assert found == {**expected, "summary": {**expected["summary"], **places}}
+    assert report.is_file()
     lines = invoke(site / "test", *words, "--out", tmp_path / "out").stdout.splitlines()
-    assert lines == [*evaluation_lines(judged)[:-1], f"evaluation: {tmp_path / 'out'}"]
+    ends = [f"evaluation: {tmp_path / 'out'}", f"report: {report}"]
+    assert lines == [*evaluation_lines(judged)[:-1], *ends]
     assert "30 normal images (good) and 14 anomalies of 2 kinds" in lines
     assert sum(line.startswith("no defect marked: noise/") for line in lines) == 6
     assert any(line.startswith("  thumbnails: AUROC ") for line in lines)

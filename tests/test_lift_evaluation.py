@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import loaded, needs_browser
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -118,6 +119,13 @@ def test_the_folder_holds_everything_and_all_arms_are_there(data, tmp_path):
     assert "http:" not in page
     assert "https:" not in page
     assert lift_lines(found)[-1] == found.sentence
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_browser_has_nothing_to_complain_about(data, tmp_path):
+    page = lift_page(evaluate(data, tmp_path / "out"))
+    assert "No evidence of benefit" in loaded(page, tmp_path / "profile")
 
 
 @pytest.mark.slow

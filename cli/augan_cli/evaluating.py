@@ -55,8 +55,9 @@ def evaluate_detection(
         bundle, images, labels, **settings, out=out, method=method, power=power
     )
     report = judgement_page(judgement)
-    lines = [*evaluation_lines(judgement), f"report: {report}"]
-    show(lines, {**judgement.to_dict(), "report": str(report)}, as_json)
+    lines, values = [*evaluation_lines(judgement), f"report: {report}"], judgement.to_dict()
+    values["summary"] = {**values["summary"], "report": str(report)}
+    show(lines, values, as_json)
 
 
 Data = Annotated[

@@ -25,6 +25,10 @@ def run_augment(
     as_json: bool,
 ) -> None:
     """Write images or rows, or a share of the candidates."""
+    from augan.augment.classes import class_number
+
+    for name in classes:  # before TensorFlow is loaded, which takes seconds
+        class_number(name, bundle.data["class_names"])
     from augan.augment.folder import augment_folder
     from augan.augment.shards import augment_shard
     from augan.parallel.shard import Shard

@@ -11,7 +11,7 @@ from augan.augment.classic import keyed_policy
 from augan.augment.output.first_images import FirstImages
 from augan.data.cells import safe_frame
 from augan.data.columns import Columns
-from augan.data.images import write_png
+from augan.data.images import png_bytes
 from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.exceptions import ConfigError
@@ -98,7 +98,9 @@ class PngWriter(_Images):
         (self.folder / below).mkdir(exist_ok=True)
         files = [Path(below, f"{index:06d}.png").as_posix() for index in indices]
         for file, image in zip(files, self.shown(images, classes, indices)):
-            write_png(f"{self.folder}/{file}", image, text={"synthetic": "true"})
+            # In place: a chunk counts once all its files are written, and is written again if not.
+            with open(f"{self.folder}/{file}", "wb") as stream:
+                stream.write(png_bytes(image, {"synthetic": "true"}, file))
         return files
 
     def has(self, files: Sequence[str], index: int) -> bool:
