@@ -272,9 +272,8 @@ def unfinished(to: str, spare: int = 0) -> Callable[[Path], None]:
     """Return what copies RUN to `to` without its bundle, and leaves `spare` bytes on that disk."""
 
     def prepare(place: Path) -> None:
-        shutil.copytree(place / "RUN", place / to)
-        (place / to / "bundle.augan").unlink()
-        (place / to / "summary.json").unlink()
+        ended = shutil.ignore_patterns("bundle.augan", "summary.json", "report.html")
+        shutil.copytree(place / "RUN", place / to, ignore=ended)
         if spare and os.path.ismount(place / "small"):
             free = shutil.disk_usage(place / "small").free
             (place / "small" / "other").write_bytes(b"\0" * (free - spare))

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -25,6 +26,7 @@ from augan.report.curves import Curve, curves
 from augan.report.detection import detection_page
 from augan.report.histogram import Axis, histogram
 from augan.report.judgement import judgement_page
+from augan.report.text import training_lines
 from augan.report.training import training_page
 from augan.workflow import train
 
@@ -166,6 +168,18 @@ def test_the_page_of_a_training(pages: dict[str, Path], bundle: Bundle) -> None:
     assert [line["class"] for line in losses] == ["flagged", "new"]
     assert [str(line["points"]).count(",") for line in distances] == [3]  # untrained, 20, 40
     assert len(page.every("img")) == 1
+
+
+def test_a_training_says_how_many_updates_it_made(bundle: Bundle) -> None:
+    def said(steps: int | None) -> str:
+        training = {**bundle.config["training"], "steps": steps}
+        metrics = {**bundle.metrics, "alarm": None}  # which would explain it
+        asked = replace(bundle, config={**bundle.config, "training": training}, metrics=metrics)
+        return next(line for line in training_lines(asked, {"gan": 1.0}) if "updates:" in line)
+
+    assert re.search(r"gan 40(,|$)", said(40))
+    assert re.search(r"gan 40(,|$)", said(None))  # where minutes alone decided
+    assert "gan 40 of 6,000 (the time was up" in said(6000)
 
 
 def test_a_training_without_its_log_has_a_page(bundle: Bundle, tmp_path: Path) -> None:

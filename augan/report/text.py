@@ -72,9 +72,9 @@ def _updates(bundle: Bundle) -> Iterator[str]:
     steps = bundle.metrics.get("steps")
     if not steps:
         return
-    asked = bundle.config["training"]["steps"]
-    short = asked is not None and steps["gan"] < asked and not bundle.metrics.get("alarm")
-    of = f" of {asked:,} (the time was up; a larger --max-minutes or --steps sets it)" * short
+    asked, of = bundle.config["training"]["steps"], ""
+    if asked is not None and steps["gan"] < asked and not bundle.metrics.get("alarm"):
+        of = f" of {asked:,} (the time was up; a larger --max-minutes or --steps sets it)"
     yield "updates: " + ", ".join(
         f"{part} {count:,}{of if part == 'gan' else ''}" for part, count in steps.items()
     )

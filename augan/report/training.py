@@ -189,11 +189,11 @@ def _health(training: Mapping[str, Any]) -> str:
     rows = [
         (
             f"{row['step']:,}",
-            f"{row['kernel_distance']:.3f}",
-            f"{row['coverage']:.0%}",
-            f"{row['diversity']:.2f}",
-            f"{row['r_t']:.2f}",
-            f"{row['r_v']:.2f}",
+            _figure(row["kernel_distance"], ".3f"),
+            _figure(row["coverage"], ".0%"),
+            _figure(row["diversity"], ".2f"),
+            _figure(row["r_t"], ".2f"),
+            _figure(row["r_v"], ".2f"),
         )
         for row in (health[place] for place in places)
     ]
@@ -207,6 +207,11 @@ def _health(training: Mapping[str, Any]) -> str:
     ]
     about = '<p class="about">What the monitor measured on the way:</p>'
     return f'{about}<div class="wide">{table(names, rows, numbers=range(6))}</div>'
+
+
+def _figure(value: float | None, form: str) -> str:
+    """Return a figure as text; what could not be measured, or is no number, is left open."""
+    return "" if value is None else format(value, form)
 
 
 def _parts(bundle: Bundle, run: Path) -> str:
