@@ -6,9 +6,8 @@ from pathlib import Path
 from augan.augment.filters.rules import REASONS
 from augan.augment.folder import YIELD, AugmentationResult
 from augan.augment.output.manifest import MANIFEST
-from augan.bundle.content import current_versions
 from augan.data.images import image_grid
-from augan.report.layout import data_uri, head, section, settings, table, write_page
+from augan.report.layout import data_uri, head, section, settings, table, wide, write_page
 
 REPORT = "report.html"
 
@@ -83,7 +82,7 @@ def _yields(result: AugmentationResult) -> str:
         f"sample or another one. The first reason counts; {YIELD} has the limits."
     )
     body = table(header, rows, numbers=range(1, len(header)))
-    return section("Yield", about, f'<div class="wide">{body}</div>')
+    return section("Yield", about, wide(body))
 
 
 def _settings(result: AugmentationResult) -> str:
@@ -91,6 +90,5 @@ def _settings(result: AugmentationResult) -> str:
         {
             "written as": result.format,
             "where each is from": MANIFEST,
-            "version": ", ".join(f"{name} {number}" for name, number in current_versions().items()),
         }
     )

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from augan.bundle.content import current_versions
 from augan.detect.conformal.discoveries import DiscoveryGuarantee
 from augan.detect.conformal.guarantee import percent
 from augan.detect.folder import DetectionResult
@@ -185,6 +184,5 @@ def _settings(result: DetectionResult) -> str:
         "ignored": ignored if result.noun == "images" else "",
         "scored": result.images,
         "model": result.bundle,
-        "version": ", ".join(f"{name} {number}" for name, number in current_versions().items()),
     }
     return settings(values)

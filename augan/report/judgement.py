@@ -5,12 +5,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from augan.bundle.content import current_versions
 from augan.detect.judging.judgement import EVALUATION, Judgement
 from augan.detect.scores import SCORES
 from augan.exceptions import ConfigError
 from augan.report.histogram import histogram
-from augan.report.layout import head, section, settings, table, write_page
+from augan.report.layout import head, section, settings, table, wide, write_page
 
 REPORT = "report.html"
 SHOWN = 100  # files in the list of those that were left out
@@ -123,7 +122,7 @@ def _kinds(judgement: Judgement) -> str:
     about = f"Each kind of anomaly against all {judgement.summary['num_normal']:,} normal ones."
     header = ["kind", "how many", "AUROC", "95 %", "flagged", "95 %"]
     body = table(header, rows, numbers=range(1, 6))
-    return section("By kind", about, f'<div class="wide">{body}</div>')
+    return section("By kind", about, wide(body))
 
 
 def _pixels(summary: Mapping[str, Any]) -> str:
@@ -157,7 +156,7 @@ def _power(summary: Mapping[str, Any]) -> str:
     )
     header = ["contrast", *(f"{size} px" for size in sizes)]
     body = table(header, rows, numbers=range(1, len(header)))
-    return section("Smallest spot", about, f'<div class="wide">{body}</div>')
+    return section("Smallest spot", about, wide(body))
 
 
 def _left_out(summary: Mapping[str, Any]) -> str:
@@ -185,6 +184,5 @@ def _settings(summary: Mapping[str, Any]) -> str:
             "model": summary["bundle"],
             "seed": str(summary["seed"]),
             "all figures": f"{EVALUATION}, {SCORES}",
-            "version": ", ".join(f"{name} {number}" for name, number in current_versions().items()),
         }
     )

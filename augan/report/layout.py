@@ -12,6 +12,7 @@ from string import Template
 import numpy as np
 from PIL import Image
 
+from augan.bundle.content import current_versions
 from augan.exceptions import DataError
 
 
@@ -89,7 +90,9 @@ def head(
 
 
 def settings(values: dict[str, str]) -> str:
-    """Return the section of settings; empty ones are left out. As text."""
+    """Return the section of settings, versions last; empty ones are left out. As text."""
+    versions = ", ".join(f"{name} {number}" for name, number in current_versions().items())
+    values = {**values, "version": versions}
     rows = (f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in values.items() if text)
     return f'<section><h2>Settings</h2><dl class="settings">{"".join(rows)}</dl></section>'
 
@@ -108,6 +111,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequenc
 
     body = "".join(f"<tr>{line(cells, 'td')}</tr>" for cells in rows)
     return f"<table><thead><tr>{line(header, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def wide(body: str) -> str:
+    """Return what scrolls by itself where the page is narrower, as HTML."""
+    return f'<div class="wide">{body}</div>'
 
 
 def data_uri(picture: np.ndarray) -> str:

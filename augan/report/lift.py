@@ -11,8 +11,7 @@ from PIL import Image
 
 from augan.augment.judging.gallery import GALLERY
 from augan.augment.judging.lift import Lift, points
-from augan.bundle.content import current_versions
-from augan.report.layout import data_uri, head, section, settings, table, write_page
+from augan.report.layout import data_uri, head, section, settings, table, wide, write_page
 from augan.report.strips import strips
 
 REPORT = "report.html"
@@ -130,7 +129,7 @@ def _figures(lift: Lift) -> str:
         "Means of the draws; the spread is their standard deviation in points. The interval of the "
         "lift reaches down to the lowest bound of the last column."
     )
-    return section("Figures", about, _wide(table(header, rows, numbers=range(1, 6))))
+    return section("Figures", about, wide(table(header, rows, numbers=range(1, 6))))
 
 
 def _recall(lift: Lift) -> str:
@@ -145,11 +144,7 @@ def _recall(lift: Lift) -> str:
     ]
     header = ["class", "labels", *(escape(row["arm"]) for row in lift.arms)]
     about = "Share of each class's test images that were recognised."
-    return section("By class", about, _wide(table(header, rows, numbers=range(1, len(header)))))
-
-
-def _wide(body: str) -> str:
-    return f'<div class="wide">{body}</div>'
+    return section("By class", about, wide(table(header, rows, numbers=range(1, len(header)))))
 
 
 def _gallery(summary: Mapping[str, Any]) -> str:
@@ -208,6 +203,5 @@ def _settings(summary: Mapping[str, Any]) -> str:
             "labels of each class": ", ".join(map(str, summary["labels"])),
             "unlabelled images": f"{unlabelled:,}" if unlabelled else "none",
             "seed": str(given["seed"]),
-            "version": ", ".join(f"{name} {number}" for name, number in current_versions().items()),
         }
     )

@@ -11,11 +11,10 @@ import numpy as np
 from PIL import Image
 
 from augan.bundle import Bundle
-from augan.bundle.content import current_versions
 from augan.data.prepared import restore_preprocessing
 from augan.exceptions import BundleError
 from augan.report.curves import Curve, curves
-from augan.report.layout import data_uri, head, section, settings, table, write_page
+from augan.report.layout import data_uri, head, section, settings, table, wide, write_page
 from augan.report.text import detector_promise
 
 REPORT = "report.html"
@@ -206,7 +205,7 @@ def _health(training: Mapping[str, Any]) -> str:
         "r_v<small>0: held-out ones judged like these; 1: like generated ones</small>",
     ]
     about = '<p class="about">What the monitor measured on the way:</p>'
-    return f'{about}<div class="wide">{table(names, rows, numbers=range(6))}</div>'
+    return about + wide(table(names, rows, numbers=range(6)))
 
 
 def _figure(value: float | None, form: str) -> str:
@@ -244,6 +243,5 @@ def _settings(bundle: Bundle) -> str:
         "seed": str(config["seed"]),
         "all settings": "config.yaml",
         "model": bundle.bundle_id,
-        "version": ", ".join(f"{name} {number}" for name, number in current_versions().items()),
     }
     return settings(values)
