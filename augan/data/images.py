@@ -10,7 +10,7 @@ import os
 import stat
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from augan.data.output import write_whole
 from augan.exceptions import DataError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
@@ -203,20 +204,6 @@ def write_png(path: str | Path, image: np.ndarray, text: Mapping[str, str] | Non
     Parameters are those of `png_bytes`.
     """
     write_whole(path, png_bytes(image, text, Path(path).name))
-
-
-def write_whole(path: str | Path, content: bytes) -> None:
-    """Write a file, whole or not at all; an existing one is replaced in one step."""
-    folder, name = os.path.split(path)  # of strings, because pathlib takes as long as the disk
-    partial = os.path.join(folder, f".{name}.{os.getpid()}.part")
-    try:
-        with open(partial, "wb") as stream:
-            stream.write(content)
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(partial)
-        raise
 
 
 def png_bytes(

@@ -1,4 +1,4 @@
-"""Folders that are whole or absent: written beside their place, then renamed into it."""
+"""Folders and files that are whole or absent: written beside their place, then renamed into it."""
 
 import fcntl
 import os
@@ -9,6 +9,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from augan.exceptions import DataError, Interrupted, WorkerError
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Write a file, whole or not at all; an existing one is replaced in one step."""
+    folder, name = os.path.split(path)  # of strings, because pathlib takes as long as the disk
+    partial = os.path.join(folder, f".{name}.{os.getpid()}.part")
+    try:
+        with open(partial, "wb") as stream:
+            stream.write(content)
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(partial)
+        raise
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from augan.data.npz import read_npz
-from augan.data.output import resumable_folder
+from augan.data.output import resumable_folder, write_whole
 from augan.exceptions import DataError
 from augan.parallel.shard import Shard
 
@@ -56,7 +56,7 @@ class ShardWriter:
         if _read_json(begun) != json.loads(json.dumps(self._about)):
             for path in folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-            _write(begun, json.dumps(self._about).encode())
+            write_whole(begun, json.dumps(self._about).encode())
 
     def find(self, key: str) -> Record | None:
         """Return what an earlier call that was interrupted has found of a part."""
@@ -84,7 +84,7 @@ class ShardWriter:
     def close(self) -> None:
         """Say that the shard is whole."""
         content = {**self._about, "files": dict(sorted(self._digests.items()))}
-        _write(self._folder / ABOUT, json.dumps(content, indent=1).encode() + b"\n")
+        write_whole(self._folder / ABOUT, json.dumps(content, indent=1).encode() + b"\n")
         (self._folder / _BEGUN).unlink()
 
 
@@ -249,12 +249,6 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 def _digest(path: Path) -> str:

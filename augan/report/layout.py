@@ -2,7 +2,6 @@
 
 import base64
 import io
-import os
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from augan.bundle.content import current_versions
+from augan.data.output import write_whole
 from augan.exceptions import DataError
 
 
@@ -39,19 +39,15 @@ def write_page(path: Path, title: str, parts: Iterable[str]) -> Path:
         style=(here / "page.css").read_text("utf-8").strip(),
         body="\n".join(parts),
     )
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         # Names of files may hold bytes that are no text.
-        partial.write_bytes(page.encode("utf-8", "replace"))
-        os.replace(partial, path)
+        write_whole(path, page.encode("utf-8", "replace"))
     except OSError as error:
         raise DataError(
             f"cannot write the report {path} ({error.strerror or error}); what it would show is "
             f"complete in {path.parent}: free some space if you want the report, and repeat the "
             "command"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

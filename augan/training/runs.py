@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from augan.bundle import BUNDLE_NAME, Bundle, load_bundle
 from augan.data.cells import safe_cell
-from augan.data.output import lock_folder
+from augan.data.output import lock_folder, write_whole
 from augan.exceptions import BundleError, ConfigError, DataError
 
 if TYPE_CHECKING:  # commands look for a run before TensorFlow, which takes seconds, is loaded
@@ -175,12 +175,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write one small file, whole or not at all."""
-        partial = self.path / f".{name}.part"
-        try:
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, self.path / name)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(self.path / name, text.encode("utf-8"))
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         """Write one JSON file, whole or not at all."""

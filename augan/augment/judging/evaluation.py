@@ -1,7 +1,6 @@
 """`evaluate_lift`: from a folder of images to the verdict on its GAN."""
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from augan.augment.judging.samplers import GAN_ARM, GAN_ARMS
 from augan.augment.judging.synthetic import GanArm
 from augan.augment.judging.trial import Trial, usual_policy
 from augan.config import Config
+from augan.data.output import write_whole
 from augan.exceptions import ConfigError
 
 CLASSIFIERS = ("cnn", "logistic", "forest")
@@ -256,7 +256,8 @@ def _evaluate(
             "out": str(folder),
         }
     )
-    _write(folder / RESULT, json.dumps(lift.to_dict(), indent=2))
+    with writing(folder / RESULT):
+        write_whole(folder / RESULT, json.dumps(lift.to_dict(), indent=2).encode("utf-8"))
     return lift
 
 
@@ -289,13 +290,3 @@ def _warnings(question: Question, material: Material, leaked: Leakage, dropped: 
             "seen ones; the result is also given without them"
         )
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with writing(path):
-            partial.write_text(text, "utf-8")
-            os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from augan.augment.output.manifest import Line
+from augan.data.output import write_whole
 
 NAME = "progress.jsonl"
 
@@ -47,9 +48,7 @@ class Progress:
         self._done = {(done.index, done.number): done for done in _whole(entries)}
         # Written anew, because the last line of a call that was killed may be torn.
         text = [json.dumps(line) + "\n" for line in (header, *map(_plain, self._done.values()))]
-        partial = self.path.with_suffix(".part")
-        partial.write_text("".join(text), encoding="utf-8")
-        partial.replace(self.path)
+        write_whole(self.path, "".join(text).encode("utf-8"))
 
     def find(self, index: int, number: int) -> Done | None:
         """Return chunk `number` of class `index` if it is done."""

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from augan.data.images import png_bytes, write_whole
+from augan.data.images import png_bytes
+from augan.data.output import write_whole
 from augan.data.pictures import Pictures
 from augan.detect.detector import Detector
 from augan.detect.pictures.gallery import ScoredImage
