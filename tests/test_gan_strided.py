@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from augan.gan import keras, tf
-from augan.gan.networks.strided import BatchNormalization, grown, shrunk
+from augan.gan.networks.batchnorm import BatchNormalization
+from augan.gan.networks.strided import grown, shrunk
 
 N = 3
 

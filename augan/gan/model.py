@@ -13,6 +13,7 @@ from augan.gan.diffaug import augment
 from augan.gan.losses import LOSSES
 from augan.gan.negatives import spoil, spoilt_places
 from augan.gan.networks import logits_and_blocks
+from augan.gan.networks.batchnorm import apart
 from augan.gan.networks.places import joined
 from augan.gan.penalties import PENALTIES
 from augan.gan.transformations import dealt_kinds, surprise, transformed_batch
@@ -66,7 +67,6 @@ class GAN(keras.Model):
             self._sees = logits_and_blocks(discriminator, 1 if places is None else 0)
         self.negatives = config.gan.negatives or ()
         self.settings, self.players = config.gan, (config.generator, config.discriminator)
-        self._mixes = config.discriminator.norm == "batch"
         self.adversarial_loss = LOSSES[decided(config.gan.loss)]
         self.penalty = PENALTIES.get(config.gan.penalty or "none")
         self.diffaug = decided(config.gan.diffaug)
@@ -152,9 +152,14 @@ class GAN(keras.Model):
         parts = tf.split(real, updates)
         labels = tf.split(classes, updates) if self.conditional else [None] * updates
         for update in range(updates):
-            d_loss, accuracy = self._update_discriminator(parts[update], labels[update], update)
-        for update in range(self.players[0].steps):
-            g_loss = self._update_generator(parts[-1], labels[-1], updates + update)
+            lessons = self._lessons(parts[update], update)
+            mine = _own(parts[update], labels[update])
+            drawn = self._draw(*mine, update)
+            d_loss, accuracy = self._update_discriminator(*mine, drawn.images, lessons, update)
+        for update in range(updates, updates + self.players[0].steps):
+            if update > updates:  # the first learns by what the discriminator has judged last
+                drawn = self._draw(*mine, update)
+            g_loss = self._update_generator(*mine, drawn, update)
         self._update_average()
         return {"d_loss": d_loss, "g_loss": g_loss, "d_accuracy": accuracy}
 
@@ -176,18 +181,16 @@ class GAN(keras.Model):
         step = tf.cast(self.steps_done, tf.int32)
         return tf.stack([self.noise_seed + update * _SLOTS + slot, step])
 
-    def _generate(self, real: Tensor, classes: Tensor | None, update: int) -> Tensor:
-        """As many images as there are real ones, which are this replica's.
-
-        Each player has its own: a generator that learns by the very images that the discriminator
-        judged last learns more slowly, though they are drawn but once.
-        """
+    def _draw(self, real: Tensor, classes: Tensor | None, update: int) -> "_Drawn":
+        """As many images as there are real ones, which are this replica's."""
         shape, seed = (tf.shape(real)[0], self.latent_dim), self._seed(update, _NOISE)
         if self.settings.noise == "uniform":
             noise = replicas.uniform(shape, seed, -1.0, 1.0)
         else:
             noise = replicas.normal(shape, seed)
-        return self.generator([noise, classes] if self.conditional else noise, training=True)
+        with tf.GradientTape() as tape:
+            inputs = [noise, classes] if self.conditional else noise
+            return _Drawn(self.generator(inputs, training=True), tape)
 
     def _judge(self, images: Tensor, classes: Tensor | None, seed: Tensor) -> Tensor:
         """The logits of images."""
@@ -197,17 +200,16 @@ class GAN(keras.Model):
     def _look_at(self, classes: Tensor | None, update: int, **images: Tensor) -> dict[str, "_Seen"]:
         """What the discriminator sees in several batches of the same classes.
 
-        They go through it together, which is faster, unless its norm would mix them.
+        They go through it together, which is faster; a norm that mixes images does not mix them.
         """
         seen = {
             name: augment(some, self.diffaug if _SEE[name] else (), self._seed(update, _SEE[name]))
             for name, some in images.items()
         }
-        if self._mixes:
-            return {name: self._look(some, classes) for name, some in seen.items()}
         count = len(seen)
         labels = tf.tile(classes, (count, 1)) if self.conditional else None
-        together = self._look(tf.concat(list(seen.values()), axis=0), labels)
+        with apart(count):
+            together = self._look(tf.concat(list(seen.values()), axis=0), labels)
         logits = tf.split(together.logits, count)
         blocks = zip(*(tf.split(block, count) for block in together.blocks))
         parts = zip(logits, blocks) if together.blocks else ((part, ()) for part in logits)
@@ -230,11 +232,13 @@ class GAN(keras.Model):
         return {name: replicas.share(images) for name, images in lessons.items()}
 
     def _update_discriminator(
-        self, real: Tensor, classes: Tensor | None, update: int
+        self,
+        real: Tensor,
+        classes: Tensor | None,
+        fake: Tensor,
+        lessons: dict[str, Tensor],
+        update: int,
     ) -> tuple[Tensor, Tensor]:
-        lessons = self._lessons(real, update)
-        real, classes = _own(real, classes)
-        fake = self._generate(real, classes, update)
         with tf.GradientTape() as tape:
             seen = self._look_at(classes, update, real=real, fake=fake, **lessons)
             logits = seen["real"].logits, seen["fake"].logits
@@ -332,15 +336,15 @@ class GAN(keras.Model):
             return applied()
         return tf.cond(self.steps_done % every == 0, applied, lambda: 0.0)
 
-    def _update_generator(self, real: Tensor, classes: Tensor | None, update: int) -> Tensor:
-        real, classes = _own(real, classes)
-        with tf.GradientTape() as tape:
-            fake = self._generate(real, classes, update)
-            logits = self._judge_ahead(real, fake, classes, update)
+    def _update_generator(
+        self, real: Tensor, classes: Tensor | None, drawn: "_Drawn", update: int
+    ) -> Tensor:
+        with drawn.tape:  # goes on where the images were drawn
+            logits = self._judge_ahead(real, drawn.images, classes, update)
             loss = tf.reduce_mean(self.adversarial_loss.generator(logits))
             part = replicas.part(loss)
         variables = self.generator.trainable_variables
-        self.generator_optimizer.apply(tape.gradient(part, variables), variables)
+        self.generator_optimizer.apply(drawn.tape.gradient(part, variables), variables)
         return loss
 
     def _judge_ahead(
@@ -377,6 +381,13 @@ class GAN(keras.Model):
         change = 1.0 - tf.minimum(self.settings.ema, (1.0 + step) / (10.0 + step))
         for mean, value in zip(self.average.variables, self.generator.variables):
             mean.assign_sub(change * (mean - value))
+
+
+class _Drawn(NamedTuple):
+    """Generated images, and the tape that saw how they were drawn."""
+
+    images: Tensor
+    tape: tf.GradientTape
 
 
 class _Seen(NamedTuple):

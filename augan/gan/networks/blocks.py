@@ -15,12 +15,16 @@ import tensorflow as tf
 from keras import layers
 
 from augan.gan import replicas
+from augan.gan.networks.batchnorm import BatchNormalization
 from augan.gan.networks.spectral import SpectralConv2D, SpectralDense
-from augan.gan.networks.strided import BatchNormalization, Conv2D
+from augan.gan.networks.strided import Conv2D
 from augan.seeding import child_seed
 
 NORMS = ("none", "batch", "layer", "spectral")
 Trunk = Callable[..., Any]  # samples, width, norm, dropout, seed -> features [N, F]
+# Of a generator's statistics, which move once an update: at Keras's 0.99 they are so far behind the
+# weights that what is drawn after 300 updates looks like less than it is.
+MOMENTUM = 0.98
 SPECTRAL = {Conv2D: SpectralConv2D, layers.Dense: SpectralDense}
 
 
@@ -107,7 +111,8 @@ def normalised(x: Any, classes: Any, name: str) -> Any:
     does not change comes from the noise alone, so the noise cannot be ignored.
     """
     plain = classes is None
-    x = BatchNormalization(center=plain, scale=plain, name=f"norm_{name}")(x)
+    norm = BatchNormalization(momentum=MOMENTUM, center=plain, scale=plain, name=f"norm_{name}")
+    x = norm(x)
     if not plain:
         scale = _per_class(classes, x, f"scale_{name}", 1.0)
         shift = _per_class(classes, x, f"shift_{name}", 0.0)

@@ -1,4 +1,4 @@
-"""Convolutions of stride 2 beside the image, and batch normalisation, as processors like them.
+"""Convolutions of stride 2 beside the image, as processors like them.
 
 Where few channels come out (the generator's image, or the gradient by the image that the
 discriminator hands it), TensorFlow's transposed convolution is many times slower than its
@@ -12,8 +12,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-
-from augan.gan import replicas
 
 Tensor = Any
 Gradient = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -84,45 +82,3 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
         return self.activation(outputs)
-
-
-class BatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation; of images in training by TensorFlow's one operation for it.
-
-    What Keras composes of a dozen takes twice as long. The variance that is kept for inference is
-    the unbiased one, as in the paper (Ioffe and Szegedy 2015, algorithm 2).
-
-    The statistics are those of the whole batch, also where several replicas share it: a replica's
-    rows may be few, and then the network would be another than that of one replica.
-    """
-
-    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
-        several = replicas.count() > 1
-        if not training or (len(inputs.shape) != 4 and not several):
-            return super().call(inputs, training=training, mask=mask)
-        channels = inputs.shape[-1]
-        scale = tf.ones(channels) if self.gamma is None else tf.convert_to_tensor(self.gamma)
-        shift = tf.zeros(channels) if self.beta is None else tf.convert_to_tensor(self.beta)
-        if several:
-            outputs, mean, variance = self._over_replicas(inputs, scale, shift)
-        else:
-            outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-                inputs, scale, shift, epsilon=self.epsilon, is_training=True
-            )
-        for kept, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            kept.assign(kept * self.momentum + now * (1.0 - self.momentum))
-        return outputs
-
-    def _over_replicas(
-        self, inputs: Tensor, scale: Tensor, shift: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Do what one replica does with the whole batch; of rows it keeps the biased variance."""
-        values, axes = tf.cast(inputs, tf.float32), list(range(len(inputs.shape) - 1))
-        moments = tf.stack([tf.reduce_mean(x, axes) for x in (values, tf.square(values))])
-        mean, square = tf.unstack(replicas.mean(moments))
-        variance = tf.maximum(square - tf.square(mean), 0.0)
-        outputs = tf.nn.batch_normalization(values, mean, variance, shift, scale, self.epsilon)
-        if len(inputs.shape) == 4:
-            size = tf.cast(tf.size(inputs) // inputs.shape[-1] * replicas.count(), tf.float32)
-            return tf.cast(outputs, inputs.dtype), mean, variance * size / (size - 1.0)
-        return tf.cast(outputs, inputs.dtype), mean, variance
