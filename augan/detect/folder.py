@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle
+from augan.data.cells import ANY_BYTES
 from augan.data.output import output_folder
 from augan.data.tables import is_table_file
 from augan.detect.conformal.calibration import Calibration
@@ -277,7 +278,8 @@ def _gather(task: Task, found: FoundParts, out: Path, on_scored: OnScored) -> _S
     """Write the table without decisions, and the maps, a part at a time."""
     seen, calibration, done = _Seen(), task.calibration, 0
     terms, source = task.examiner.detector.method.terms, task.examiner.source
-    with open(out / UNDECIDED, "w", newline="", encoding="utf-8") as file, closing(found):
+    place = out / UNDECIDED
+    with open(place, "w", newline="", encoding="utf-8", errors=ANY_BYTES) as file, closing(found):
         table = Undecided(file, terms)
         for names, scored in zip(task.parts, found):
             seen.unreadable += scored.failures.items()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle
-from augan.data.cells import safe_cell
+from augan.data.cells import ANY_BYTES, safe_cell
 from augan.data.output import check_replaceable, output_folder
 from augan.detect.detector import Detector, methods_in
 from augan.detect.ignore import Ignored
@@ -205,9 +205,15 @@ def _write(out: Path, judgement: Judgement, judge: Judge) -> None:
     texts: dict[str, Sequence[str]] = {"path": scored.names, "label": judge.kind_of.tolist()}
     if groups is not None:
         texts["group"] = [groups.get(name, "") for name in scored.names]
-    table: dict[str, Any] = {name: [safe_cell(t) for t in column] for name, column in texts.items()}
+    # As objects: the own texts of pandas cannot hold every name of a file.
+    table: dict[str, Any] = {
+        name: pd.Series([safe_cell(text) for text in column], dtype=object)
+        for name, column in texts.items()
+    }
     table |= {"score": scores, "p_value": judge.calibration.p_values(scores)}
     table |= {"anomaly": judge.flags.astype(int), **everybody}
     with output_folder(out, replaces=EVALUATION) as partial:
         (partial / EVALUATION).write_text(json.dumps(judgement.to_dict(), indent=2), "utf-8")
-        pd.DataFrame(table).to_csv(partial / SCORES, index=False, encoding="utf-8")
+        pd.DataFrame(table).to_csv(
+            partial / SCORES, index=False, encoding="utf-8", errors=ANY_BYTES
+        )
