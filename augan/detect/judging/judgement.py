@@ -15,6 +15,7 @@ import numpy as np
 from augan.bundle import Bundle
 from augan.data.cells import ANY_BYTES, safe_cell
 from augan.data.output import check_replaceable, output_folder
+from augan.detect.conformal.decision import usual_rate
 from augan.detect.detector import Detector, methods_in
 from augan.detect.ignore import Ignored
 from augan.detect.judging.judge import Judge, Scored
@@ -111,8 +112,7 @@ def evaluate_detection(
     """
     detector = Detector.from_bundle(bundle, method)
     calibration, preprocessing = detector.calibrated(), detector.preprocessing
-    far = bundle.config.get("detect", {}).get("far") if far is None else far
-    rate, warning = calibration.choose_rate(far, preprocessing.noun)
+    rate, warning = usual_rate(bundle, calibration, preprocessing.noun, far)
     if out is not None:
         check_replaceable(Path(out).absolute(), EVALUATION)
     usual, ignored = usual_shape(bundle, preprocessing), Ignored.of(bundle)
