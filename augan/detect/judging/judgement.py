@@ -119,6 +119,7 @@ def evaluate_detection(
     source = open_source(Path(images), preprocessing, usual, ignored)
     known = read_labels(labels, source.names, images, normal)
     marked = None if masks is None else _masks(masks, source, known)
+    painted = _painted(source) if power else None
     opponents = fit_opponents(bundle, preprocessing, data)
     scored = _score(detector, source, known, opponents, marked)
     scored.check(images, known)
@@ -129,7 +130,7 @@ def evaluate_detection(
         {
             **judge.summary(preprocessing.noun),
             "pixels": None if marked is None else marked.figures(),
-            "power": _power(detector, source, judge, rate, seed) if power else None,
+            "power": None if painted is None else _power(detector, painted, judge, rate, seed),
             "baselines_skipped": opponents.skipped,
             "num_baseline_training": opponents.num_training,
             "bundle": bundle.bundle_id,
@@ -147,14 +148,18 @@ def evaluate_detection(
     return judgement
 
 
-def _power(
-    detector: Detector, source: Source, judge: Judge, rate: float, seed: int
-) -> dict[str, Any]:
+def _painted(source: Source) -> ImageSource:
     if not isinstance(source, ImageSource):
         raise DataError(
             "power is about spots painted on images, but this model is one of rows; leave --power "
             "out"
         )
+    return source
+
+
+def _power(
+    detector: Detector, source: ImageSource, judge: Judge, rate: float, seed: int
+) -> dict[str, Any]:
     names = [name for name, good in zip(judge.scored.names, judge.is_normal) if good]
     return detection_power(detector, source, names, rate, seed)
 
