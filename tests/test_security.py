@@ -181,7 +181,7 @@ def test_a_manifest_keeps_names_that_are_no_text(tmp_path: Path) -> None:
     line = Line("0.png", "x", 0, "kept", (*names, "é.png"), -0.5, 0.9, 0.1, names[0])
     write_manifest(tmp_path, [line], About(0, "sample", "none", "0" * 12, ""))
     written = (tmp_path / MANIFEST).read_bytes()
-    assert b',\xff.png,kept' in written
+    assert b",\xff.png,kept" in written
     assert b'""\xff.png"", ""\xe9.png"", ""\xc3\xa9.png""' in written
 
 
