@@ -136,7 +136,8 @@ def detect_folder(
 
     It has the columns `path` (relative to `images`; of a row its number from 0), `score` (higher =
     more anomalous), `p_value`, `anomaly` (0, 1, or empty for what cannot be read) and one for each
-    term. The score of several folds is their mean, moved to the rank that they give it together
+    term. A name that is not UTF-8 stands in it byte for byte; `errors="surrogateescape"` reads it.
+    The score of several folds is their mean, moved to the rank that they give it together
     (`augan.detect.conformal.crossed`). Of each flagged image, `out/overlays/<path>.png` shows the
     places that stand out, in colours that mean the same in all images.
 
