@@ -1,5 +1,6 @@
 """What a training starts from: decoded samples, their split, and what the user should know."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,9 +16,10 @@ from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing, training_samples
 from augan.data.splits import FOLDS, MIN_FOLD, Split, make_folds, make_split
 from augan.data.stacked import Stacked
-from augan.detect.conformal.calibration import DEFAULT_RATE
+from augan.detect.conformal.calibration import DEFAULT_RATE, images_needed
 from augan.detect.detector import method_class, methods_of
-from augan.exceptions import DataError
+from augan.detect.fitting import num_kept
+from augan.exceptions import ConfigError, DataError
 from augan.training.folds import Fold
 from augan.training.networks import TrainingData
 from augan.training.resolved import Resolved
@@ -167,6 +169,8 @@ def gather(resolved: Resolved) -> Material:
     ------
     DataError
         There are too few samples, or too many that cannot be read.
+    ConfigError
+        Too few of them calibrate for the false-alarm rate that was asked for.
     """
     config, preprocessing, more = resolved.config, resolved.preprocessing, None
     squares = cached_squares(resolved.dataset, preprocessing)
@@ -174,6 +178,7 @@ def gather(resolved: Resolved) -> Material:
     if resolved.dataset.unlabelled is not None:
         more = cached_squares(resolved.dataset.unlabelled, preprocessing)
     split, folds = _divide(config, dataset)
+    _check_rate(config, dataset, folds or (split,))
     material = Material(config, squares, preprocessing, split, list(resolved.warnings), more, folds)
     material.warnings.extend(preprocessing.warnings)
     if material.skipped:
@@ -207,6 +212,31 @@ def _divide(config: Config, dataset: Dataset) -> tuple[Split, tuple[Split, ...]]
     return split, ()
 
 
+def _check_rate(config: Config, dataset: Dataset, splits: Sequence[Split]) -> None:
+    """Refuse a rate that the detector would refuse to work at, once it was trained."""
+    far, trim, n, noun = config.detect.far, config.detect.trim, len(dataset), dataset.noun
+    if far is None or config.task == "generate":
+        return
+    needed = images_needed(far)
+    calibrating = sum(num_kept(len(split.calibrate), trim) for split in splits)
+    if calibrating >= needed:
+        return
+    helps = _can_cross(config, dataset) and num_kept(n, trim) >= needed
+    cross = f"add --cross, with which all calibrate, in {FOLDS} trainings; or " if helps else ""
+    raise ConfigError(
+        f"a false-alarm rate of {far} needs {needed} calibration {noun}, but of {n} {noun} "
+        f"{calibrating} calibrate; {cross}choose a larger detect.far, or give more normal {noun}"
+    )
+
+
+def _can_cross(config: Config, dataset: Dataset) -> bool:
+    """Whether folds can be made where they are not."""
+    n = len(dataset)
+    groups = n if dataset.groups is None else len(set(dataset.groups))
+    alone = config.task == "detect" and not config.detect.cross
+    return alone and n >= FOLDS * MIN_FOLD and groups >= FOLDS
+
+
 def _fold_warnings(material: Material) -> list[str]:
     """Say that folds are needless, or that they would help.
 
@@ -223,8 +253,7 @@ def _fold_warnings(material: Material) -> list[str]:
             f"{n} {noun} are enough for the plain split: without --cross, training takes a fifth "
             "of the time, and the rate is promised once and not twice"
         ]
-    groups = n if dataset.groups is None else len(set(dataset.groups))
-    able = material.config.task == "detect" and FOLDS * MIN_FOLD <= n < ENOUGH and groups >= FOLDS
+    able = n < ENOUGH and _can_cross(material.config, dataset)
     calibrating = len(material.split.calibrate)
     if not able or (detect.far or DEFAULT_RATE) * (calibrating + 1) >= 2:
         return []

@@ -99,6 +99,7 @@ FOLDERS = (
         "image that is a dangling link", QUICK, made.good_and("x.png", made.link("gone.png")), True
     ),
     Case("data that is a link to itself", TRAIN, made.loop("bad")),
+    Case("names of files that are not UTF-8", QUICK, made.strange_names, True),
     Case("mixed sizes", QUICK, made.mixed_sizes, True),
     Case("mixed modes: gray, RGB, RGBA, palette, 16 bits", QUICK, made.mixed_modes, True),
     Case("1 x 5000 pixels among others", QUICK, made.good_and("x.png", made.strip), True),
@@ -135,6 +136,7 @@ ARRAYS = (
     ),
     Case("npz file that is text", "augan train bad.npz --out NEW", made.text("bad.npz", "x,y\n")),
     Case("unknown name of data", "augan train fashon-mnist --out NEW"),
+    Case("data in a home folder that is not there", "augan train ~no-such-user/x --out NEW"),
 )
 
 SETTINGS = (
@@ -156,6 +158,7 @@ SETTINGS = (
         made.text("c.yaml", b"\xff\xfe\x00"),
     ),
     Case("configuration that is missing", f"{TRAIN} --config c.yaml"),
+    Case("false-alarm rate that too few images could calibrate", f"{PLAIN} --set detect.far=0.01"),
     Case("--cross with too few images", f"{TRAIN} --task detect --cross", made.classes(24)),
     Case("--cross where a generator is wanted", "augan train photos --out NEW --cross"),
     Case("forbidden combination", f"{TRAIN.replace('bad', 'photos')} --set gan.loss=wasserstein"),
@@ -251,9 +254,18 @@ USE = (
         made.good_and("x.png", made.colour),
         True,
     ),
+    Case(
+        "names to detect on that are not UTF-8",
+        "augan detect bad --model RUN",
+        made.strange_names,
+        True,
+    ),
     Case("no image to detect on can be used", "augan detect bad --model RUN", made.only_colour),
     Case("images to detect on are missing", "augan detect gone --model RUN"),
     Case("images to detect on are a link to itself", "augan detect x --model RUN", made.loop("x")),
+    Case(
+        "groups for a calibration that are missing", "augan calibrate RUN photos --groups gone.csv"
+    ),
     Case("workers without the extra", f"{DETECT} --workers 2", around=made.without_dask),
     Case("no workers", f"{DETECT} --workers 0"),
     Case("workers beside a scheduler", f"{DETECT} --workers 2 --scheduler tcp://127.0.0.1:9"),

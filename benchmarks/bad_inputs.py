@@ -138,6 +138,7 @@ def _said(answer: Answer, place: Path) -> str:
     line = line.replace(f"{place}/", "").replace(str(place), ".")
     line = re.sub(r"\b[0-9a-f]{64}\b", "<sha256>", line)
     line = re.sub(r"after step \d+", "after step N", line)
+    line = line.encode("utf-8", "backslashreplace").decode()  # as a terminal shows it
     return line if len(line) <= 300 else line[:297] + "..."
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from augan.bundle import load_bundle, save_bundle
 from augan.data.images import write_png
 from augan_cli.app import main
-from benchmarks.bad_places import Answer, interrupt, while_training
+from benchmarks.bad_places import Answer, Unavailable, interrupt, while_training
 
 _SET = {
     "gan.architecture": "mlp",
@@ -157,6 +157,20 @@ def empty(place: Path) -> None:
 def only_text(place: Path) -> None:
     empty(place)
     (place / "bad" / "notes.txt").write_text("this is no picture\n")
+
+
+def strange_names(place: Path) -> None:
+    """Good pictures and an unreadable one, two of them with bytes in their names that are no text.
+
+    Some file systems take no such name.
+    """
+    pictures(place / "bad", 30)
+    try:
+        os.rename(place / "bad" / "000.png", os.fsencode(place / "bad") + b"/\xff.png")
+    except OSError as error:
+        raise Unavailable(f"file names are text here ({error.strerror})") from error
+    with open(os.fsencode(place / "bad") + b"/\xfe.png", "wb") as file:
+        file.write(b"no image")
 
 
 def only_colour(place: Path) -> None:

@@ -523,6 +523,57 @@ def test_detect_nested_folders_with_unusable_files(augan: Augan, digits_bundle: 
     assert all(entry["reason"] for entry in summary["unreadable"])
 
 
+def write_as(name: bytes, content: bytes) -> None:
+    """Write a file whose name is no text, where the file system takes such names."""
+    place = os.path.dirname(name)
+    os.makedirs(place, exist_ok=True)
+    try:
+        with open(name, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        pytest.skip(f"no such names here: {error}")
+
+
+def test_detect_files_whose_names_are_no_text(augan: Augan, digits_bundle: Bundle) -> None:
+    add_run(digits_bundle, "a")
+    write_digits(Path("images"), 12)
+    write_as(b"images/part\xff/\xe9.png", Path("images/000.png").read_bytes())
+    write_as(b"images/\xfe-bad.png", b"no image")
+    said = augan("detect", "images", "--far", "0.9").stdout
+    assert r"unreadable: \udcfe-bad.png (" in said
+    assert r"  part\udcff/\udce9.png" in said  # of the highest scores, which are flagged
+    out = Path("runs/a/detect-images")
+    table = (out / "scores.csv").read_bytes()
+    lines = {line.split(b",")[0]: line.split(b",") for line in table.splitlines()}
+    assert lines[b"part\xff/\xe9.png"][1:] == lines[b"000.png"][1:]
+    assert lines[b"part\xff/\xe9.png"][3] == b"1"
+    assert set(lines[b"\xfe-bad.png"][1:]) == {b""}
+    assert os.path.isfile(b"runs/a/detect-images/overlays/part\xff/\xe9.png.png")
+    summary = only_object(augan("detect", "images", "--far", "0.9", "--json"))
+    assert [os.fsencode(one["path"]) for one in summary["unreadable"]] == [b"\xfe-bad.png"]
+    assert b"part\xff/\xe9.png" in {os.fsencode(one["path"]) for one in summary["most_anomalous"]}
+    # What is cut into shards and put together is the same to the byte.
+    for share in ("0/2", "1/2"):
+        augan("detect", "images", "--far", "0.9", "--shard", share, "--out", f"s{share[0]}")
+    augan("merge", "whole", "s0", "s1")
+    assert Path("whole/scores.csv").read_bytes() == table
+
+
+def test_train_beside_a_file_whose_name_is_no_text(augan: Augan) -> None:
+    write_digits(Path("images"), 30)
+    write_as(b"images/\xff.png", Path("images/000.png").read_bytes())
+    write_as(b"images/\xfe.png", b"no image")
+    widths = [setting for setting in NARROW if "latent" not in setting]
+    small = [*widths, "--set=gan.architecture=mlp", "--set=gan.latent_dim=4"]
+    small += ["--set=training.batch_size=8", "--set=monitor.enabled=false"]
+    said = augan("train", "images", "--out", "run", "--task", "generate", "--steps", 2, *small)
+    assert "1 file could not be read; see skipped.csv" in said.stdout
+    (header, line) = Path("run/skipped.csv").read_bytes().splitlines()
+    assert header == b"path,reason"
+    assert line.startswith(b"\xfe.png,")
+    assert load_bundle("run").data["num_images"] == 31
+
+
 def test_detect_one_image(augan: Augan, digits_bundle: Bundle) -> None:
     add_run(digits_bundle, "a")
     write_digits(Path("images"), 2)

@@ -322,6 +322,30 @@ def test_where_folds_would_help_a_plain_training_says_so() -> None:
     assert "230 images are enough for the plain split" in needless
 
 
+def test_a_rate_that_the_detector_would_refuse_is_refused_before_training(tmp_path: Path) -> None:
+    def refused(count: int, **settings: Any) -> str:
+        with pytest.raises(ConfigError) as caught:
+            told(count, **settings)
+        return str(caught.value)
+
+    assert refused(60, detect__far=0.01) == (
+        "a false-alarm rate of 0.01 needs 99 calibration images, but of 60 images 20 calibrate; "
+        "choose a larger detect.far, or give more normal images"
+    )
+    assert "calibrate; add --cross, with which all calibrate" in refused(150, detect__far=0.01)
+    assert "add --cross" not in refused(60, detect__far=0.01, detect__cross=True)
+    assert "of 60 images 60 calibrate" in refused(60, detect__far=0.01, detect__cross=True)
+    # Twenty are enough for a rate of 1/21, and what is set aside as dirty calibrates nothing.
+    told(60, detect__far=0.048)
+    assert "18 calibrate" in refused(60, detect__far=0.048, detect__trim=0.1)
+    told(60, detect__far=0.01, task="generate")
+    config = Config(task="detect").replace(detect__far=0.01, training__steps=1)
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
+    with pytest.raises(ConfigError, match="needs 99 calibration images"):
+        train(config, from_arrays(images), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_folds_that_cannot_be_are_refused() -> None:
     with pytest.raises(DataError, match="24 images are too few for 5 folds"):
         told(24, detect__cross=True)

@@ -283,6 +283,13 @@ def test_cache_folder(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "xdg" / "augan"
     monkeypatch.setenv("AUGAN_CACHE", "~/mine")
     assert cache_folder() == tmp_path / "mine"
+    monkeypatch.setenv("AUGAN_CACHE", "~no-such-user-here/x")
+    with pytest.raises(DataError) as caught:
+        cache_folder()
+    assert str(caught.value) == (
+        "AUGAN_CACHE is ~no-such-user-here/x, but there is no home folder ~no-such-user-here; set "
+        "it to the full path of a folder"
+    )
 
 
 # Files that cannot be read

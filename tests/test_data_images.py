@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from augan.data.images import (
+    MAX_PIXELS,
     ImageHeader,
     UnreadableImage,
     image_grid,
@@ -164,18 +165,41 @@ def test_formats_outside_the_list_are_refused(tmp_path):
         read_image(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("side", [10_000, 20_000])
-@pytest.mark.parametrize("read", [read_image, read_header])
-def test_decompression_bombs_are_refused(tmp_path, side, read):
-    path = save(tmp_path / "bomb.png", GRAY)
-    content = bytearray(path.read_bytes())
-    content[16:24] = struct.pack(">II", side, side + 1)
+def with_sides(path, width, height):
+    """Write a picture whose header promises more pixels than it has."""
+    content = bytearray(save(path, GRAY).read_bytes())
+    content[16:24] = struct.pack(">II", width, height)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("side", "count"),
+    [(9_460, "9460 x 9461"), (10_000, "10000 x 10001"), (20_000, "400,020,000")],
+)
+@pytest.mark.parametrize("read", [read_image, read_header])
+def test_decompression_bombs_are_refused(tmp_path, side, count, read):
+    path = with_sides(tmp_path / "bomb.png", side, side + 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(UnreadableImage, match=r"exceeds limit|megapixels"):
+        with pytest.raises(UnreadableImage) as caught:
             read(path)
+    assert caught.value.reason == (
+        f"it has {count} pixels, at most 89,478,485 are read: shrink it, or cut it into several"
+    )
+
+
+def test_the_pixel_limit_is_that_of_pillow(tmp_path, monkeypatch):
+    assert MAX_PIXELS == Image.MAX_IMAGE_PIXELS
+    # 9459 x 9459 = 89,472,681
+    assert read_header(with_sides(tmp_path / "a.png", 9459, 9459)).width == 9459
+    assert read_header(with_sides(tmp_path / "b.png", 1, MAX_PIXELS)).height == MAX_PIXELS
+    with pytest.raises(UnreadableImage, match=f"1 x {MAX_PIXELS + 1} pixels"):
+        read_header(with_sides(tmp_path / "c.png", 1, MAX_PIXELS + 1))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 11)  # a program that wants less gets less
+    with pytest.raises(UnreadableImage, match="4 x 3 pixels, at most 11 are read"):
+        read_header(save(tmp_path / "d.png", GRAY))
 
 
 def test_own_pixel_limit_holds_when_pillows_is_lifted(tmp_path, monkeypatch):

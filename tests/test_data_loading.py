@@ -442,6 +442,17 @@ def test_builtin_names_are_not_shadowed(tmp_path, monkeypatch):
     assert load_dataset(tmp_path / "digits").names == ("a.png",)
 
 
+def test_a_home_folder_that_is_not_there(tmp_path):
+    with pytest.raises(DataError) as caught:
+        load_dataset("~no-such-user-here/x")
+    assert str(caught.value) == (
+        "there is no home folder ~no-such-user-here, with which ~no-such-user-here/x begins; write "
+        "the path in full, from / on"
+    )
+    make_images(tmp_path, "~no-such-user-here/x/a.png")
+    assert load_dataset(f"{tmp_path}/~no-such-user-here/x").names == ("a.png",)
+
+
 def test_example_images(tmp_path):
     folder = tmp_path / "new" / "examples"
     counts = write_example_images(folder)

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -219,6 +221,20 @@ def test_what_is_written_is_what_is_returned(
     flagged = sum(row["anomaly"] == "1" for row in rows)
     summary = judged.summary
     assert flagged == summary["false_alarms"]["count"] + summary["detected"]["count"]
+
+
+def test_files_whose_names_are_no_text(digits_bundle: Bundle, site: Path, tmp_path: Path) -> None:
+    shutil.copytree(site / "test", tmp_path / "test")
+    try:
+        os.rename(tmp_path / "test/good/00.png", os.fsencode(tmp_path) + b"/test/good/\xff.png")
+    except OSError as error:
+        pytest.skip(f"no such names here: {error}")
+    evaluate_detection(
+        digits_bundle, tmp_path / "test", "folders", data=site / "train.npz", out=tmp_path / "out"
+    )
+    lines = (tmp_path / "out/scores.csv").read_bytes().splitlines()
+    assert len(lines) == 45
+    assert sum(line.startswith(b"good/\xff.png,good,") for line in lines) == 1
 
 
 def test_the_same_call_gives_the_same_figures(

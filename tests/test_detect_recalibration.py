@@ -102,6 +102,33 @@ def test_groups_make_the_promise_approximate(digits_bundle: Bundle, normals: Pat
         calibrate(digits_bundle, normals, table)
 
 
+def test_groups_are_read_before_anything_is_scored(
+    digits_bundle: Bundle, normals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scored(*_: object) -> None:
+        raise AssertionError("images were scored")
+
+    monkeypatch.setattr("augan.detect.recalibration._measured", scored)
+    with pytest.raises(DataError, match=r"cannot read the groups in .*gorups\.csv"):
+        calibrate(digits_bundle, normals, tmp_path / "gorups.csv")
+    table = tmp_path / "groups.csv"
+    table.write_text(f"path,group\n{normals}/000.png,a\n")
+    with pytest.raises(DataError, match=r"gives no group for 59 of 60 images"):
+        calibrate(digits_bundle, normals, table)
+
+
+def test_images_that_cannot_be_read_need_no_group(
+    digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    folder = write_images(tmp_path / "new", pixels[:20])
+    (folder / "005.png").write_bytes(b"no image")
+    lines = [f"new/{row:03d}.png,part {row // 5}" for row in range(20) if row not in (5, 6)]
+    table = tmp_path / "groups.csv"
+    table.write_text("\n".join(["path,group", *lines, "new/006.png,alone"]))
+    calibration = Detector.from_bundle(calibrate(digits_bundle, folder, table)).calibrated()
+    assert (calibration.n, calibration.num_groups) == (19, 5)
+
+
 def test_what_cannot_be_read_is_left_out_and_said(
     digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
 ) -> None:

@@ -175,6 +175,16 @@ def test_a_manifest_starts_no_formula(tmp_path: Path) -> None:
     assert cells == ("'-x/0.png", "'=x", "'+b.png", "-0.5", '["@a"]')
 
 
+def test_a_manifest_keeps_names_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(b"x")
+    names = [os.fsdecode(name) for name in (b"\xff.png", b"\xe9.png")]
+    line = Line("0.png", "x", 0, "kept", (*names, "é.png"), -0.5, 0.9, 0.1, names[0])
+    write_manifest(tmp_path, [line], About(0, "sample", "none", "0" * 12, ""))
+    written = (tmp_path / MANIFEST).read_bytes()
+    assert b",\xff.png,kept" in written
+    assert b'""\xff.png"", ""\xe9.png"", ""\xc3\xa9.png""' in written
+
+
 @given(st.text(min_size=0, max_size=40) | st.sampled_from(["../x", "/a", "..", ".", "a/../../b"]))
 def test_a_class_name_is_one_folder_below(name: str) -> None:
     folder = class_folder(name)

@@ -23,6 +23,7 @@ from augan import (
     GANDetector,
     GANOverSampler,
     augment_folder,
+    calibrate,
     detect_folder,
     evaluate_detection,
     generate_folder,
@@ -374,6 +375,23 @@ def test_evaluation_knows_rows_by_their_number_and_finds_the_training_table(
     assert methods["nearest-neighbours"] == 1
     with pytest.raises(DataError, match="leave --masks out"):
         evaluate_detection(bundle, tmp_path / "new.csv", tmp_path / "labels.csv", masks=tmp_path)
+
+
+def test_what_is_for_images_is_refused_before_rows_are_scored(
+    bundle: Bundle, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scored(*_: object) -> None:
+        raise AssertionError("rows were scored")
+
+    monkeypatch.setattr("augan.detect.judging.judgement._score", scored)
+    monkeypatch.setattr("augan.detect.judging.judgement.fit_opponents", scored)
+    monkeypatch.setattr("augan.detect.recalibration._measured", scored)
+    labels = "".join(f"{row},{'ok' if row < 20 else 'heavy'}\n" for row in range(30))
+    (tmp_path / "labels.csv").write_text("path,label\n" + labels)
+    with pytest.raises(DataError, match="leave --power out"):
+        evaluate_detection(bundle, table, tmp_path / "labels.csv", power=True)
+    with pytest.raises(DataError, match=r"parts\.csv holds rows; leave --groups out"):
+        calibrate(bundle, table, tmp_path / "labels.csv")
 
 
 @pytest.mark.slow

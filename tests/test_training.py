@@ -423,6 +423,13 @@ def test_skipped_files_are_listed(tmp_path):
         assert [tuple(row) for row in csv.reader(file)] == [("path", "reason"), *skipped]
 
 
+def test_a_skipped_file_keeps_a_name_that_is_no_text(tmp_path):
+    run = RunFolder(tmp_path / "run", "digits", IDENTITY)
+    run.write_skipped([(os.fsdecode(b"\xff/\xe9.png"), "it is empty"), ("é.png", "so is this")])
+    written = (run.path / "skipped.csv").read_bytes()
+    assert written == b"path,reason\n\xff/\xe9.png,it is empty\n\xc3\xa9.png,so is this\n"
+
+
 def test_latest_points_at_the_run_that_finished_last(here):
     latest = here / "runs" / "latest"
     first, second = RunFolder(None, "a", IDENTITY), RunFolder("runs/mine", "b", IDENTITY)

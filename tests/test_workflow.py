@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from augan import detect_folder
 from augan.bundle import BUNDLE_NAME, load_bundle, restore_network
 from augan.config import Config
 from augan.data.builtin import digits
@@ -22,6 +24,8 @@ from augan.detect.detector import Detector
 from augan.exceptions import AuganError, ConfigError, DataError
 from augan.gan.inference import Inference
 from augan.material import Material
+from augan.report.text import training_lines
+from augan.report.training import training_page
 from augan.training.clock import Clock
 from augan.training.defaults import DEFAULT_STEPS, resolve
 from augan.training.resolved import resolve as resolve_all
@@ -77,6 +81,31 @@ def test_the_run_folder_is_complete(digits_bundle, tmp_path_factory):
         assert picture.width >= 10 * 8
         assert picture.height >= 10 * 8
         assert len(np.unique(np.asarray(picture))) > 2
+
+
+def test_a_training_promises_what_detection_will(digits_bundle, tiny_digits, tmp_path):
+    def trained_for(far):
+        detect = {**digits_bundle.config["detect"], "far": far}
+        bundle = replace(digits_bundle, config={**digits_bundle.config, "detect": detect})
+        bundle.path = tmp_path / "bundle.augan"
+        return bundle
+
+    (tmp_path / "images").mkdir()
+    write_png(tmp_path / "images" / "0.png", tiny_digits.images[0])
+    said = set()
+    for far in (None, 0.01, 0.2):
+        bundle = trained_for(far)
+        sentence = detect_folder(bundle, tmp_path / "images", tmp_path / "out").guarantee.sentence
+        assert f"detector: {sentence}" in training_lines(bundle, {"gan": 1.0})
+        assert escape(sentence) in training_page(bundle).read_text("utf-8")
+        said.add(sentence)
+    assert len(said) == 3
+    # Of an older version; detection refuses to work at this rate.
+    lines = training_lines(trained_for(0.001), {"gan": 1.0})
+    own = "warning: too few images for the model's own rate, detect.far=0.001: "
+    assert [line for line in lines if line.startswith(own)]
+    usual = training_lines(trained_for(None), {"gan": 1.0})
+    assert {line for line in lines if line.startswith("detector: ")} < set(usual)
 
 
 def test_the_log_has_every_part(digits_bundle):

@@ -133,10 +133,16 @@ def cache_folder() -> Path:
     Raises
     ------
     DataError
-        The user has no home folder.
+        The user has no home folder, or `$AUGAN_CACHE` begins with one that is not there.
     """
     if chosen := os.environ.get("AUGAN_CACHE"):
-        return Path(chosen).expanduser()
+        try:
+            return Path(chosen).expanduser()
+        except RuntimeError as error:
+            raise DataError(
+                f"AUGAN_CACHE is {chosen}, but there is no home folder {Path(chosen).parts[0]}; "
+                "set it to the full path of a folder"
+            ) from error
     variable, usual = {
         "win32": ("LOCALAPPDATA", "~/AppData/Local"),
         "darwin": ("", "~/Library/Caches"),

@@ -8,11 +8,14 @@ is text", and takes the apostrophe away again where it reads a table. Numbers st
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# How tables are written and read in which names of files stand: a name may hold bytes that are not
+# UTF-8, and they come and go as they are.
+ANY_BYTES: Final = "surrogateescape"
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 

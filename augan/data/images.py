@@ -7,6 +7,7 @@ instead of yielding half a picture, and what decodes comes out in one of two sha
 
 import errno
 import os
+import re
 import stat
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,7 @@ from augan.data.output import write_whole
 from augan.exceptions import DataError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-MAX_PIXELS = 100_000_000
+MAX_PIXELS = 89_478_485  # what Pillow reads without a word: 256 MiB in colour
 SMALL = 2**20  # bytes up to which a file is read as a whole
 STRIP = 2**22  # pixels with transparency that are laid on white at once
 
@@ -79,7 +80,7 @@ def read_image(path: str | Path) -> np.ndarray:
     ------
     UnreadableImage
         The file is missing, empty, truncated, no image, of an unknown format, or larger than
-        100 megapixels.
+        89,478,485 pixels.
     """
     with _opened(path) as picture:
         turn = _UPRIGHT.get(_orientation(picture))
@@ -112,8 +113,8 @@ def read_header(path: str | Path) -> ImageHeader:
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # chatter about odd metadata helps nobody here
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            # Chatter about odd metadata helps nobody here, and of size we speak ourselves.
+            warnings.simplefilter("ignore")
             size = _size_of_regular_file(path)
             # From a stream, because Pillow maps raw TIFF files that it opens by name into memory
             # with height and width exchanged when their orientation is turned. It reads a small
@@ -123,18 +124,29 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
                 BytesIO(file.read()) if size <= SMALL else file as stream,
                 Image.open(stream, formats=_FORMATS) as picture,
             ):
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise ValueError(
-                        f"it has {picture.width} x {picture.height} pixels, more than the limit "
-                        f"of {MAX_PIXELS // 1_000_000} megapixels"
-                    )
+                if picture.width * picture.height > _most_pixels():
+                    raise ValueError(_too_large(f"{picture.width} x {picture.height}"))
                 yield picture
+    except Image.DecompressionBombError as error:
+        # Beyond twice its limit Pillow opens no file; only its words say how large that one is.
+        count = re.search(r"\((\d+) pixels\)", str(error))
+        raise UnreadableImage(path, _too_large(f"{int(count[1]):,}" if count else "")) from error
     except UnidentifiedImageError as error:
         raise UnreadableImage(path, "it is not a PNG, JPEG, BMP, TIFF or WebP image") from error
     except Exception as error:
         # Pillow's parsers let many exception types escape on damaged input, so all are caught.
         reason = str(error).strip().rstrip(".") or type(error).__name__
         raise UnreadableImage(path, reason) from error
+
+
+def _most_pixels() -> int:
+    """Return our limit, or that of Pillow where somebody has lowered it."""
+    return min(MAX_PIXELS, Image.MAX_IMAGE_PIXELS or MAX_PIXELS)
+
+
+def _too_large(count: str) -> str:
+    has = f"it has {count} pixels" if count else "it has too many pixels"
+    return f"{has}, at most {_most_pixels():,} are read: shrink it, or cut it into several"
 
 
 def _size_of_regular_file(path: str | Path) -> int:

@@ -104,12 +104,24 @@ def _load(data: str | Path | tuple[Any, ...], part: Part) -> Dataset:
         raise DataError(f"the name of the data is empty; give a path, or {' or '.join(BUILTIN)}")
     if isinstance(data, str) and data in BUILTIN:
         return BUILTIN[data](part)
-    path = Path(data).expanduser()
+    path = _expanded(data)
     if path.is_dir():
         return _idx_dataset(path, part) if is_idx_folder(path) else folder_dataset(path, part)
     if path.is_file():
         return _file_dataset(path, part)
     raise DataError(_not_found(str(data), path))
+
+
+def _expanded(data: str | Path) -> Path:
+    """Return a path without a leading `~` or `~user`."""
+    path = Path(data)
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise DataError(
+            f"there is no home folder {path.parts[0]}, with which {data} begins; write the path "
+            "in full, from / on"
+        ) from error
 
 
 def _with_target(data: str | Path | tuple[Any, ...], part: Part, target: str) -> Dataset:

@@ -90,11 +90,16 @@ def fit_folds(
 
 def _lowest(detector: Detector, stored: Stored, rows: np.ndarray, trim: float) -> np.ndarray:
     """Return the rows without the share that scores highest; at least two are kept."""
-    keep = max(len(rows) - round(trim * len(rows)), min(2, len(rows)))
+    keep = num_kept(len(rows), trim)
     if keep == len(rows):
         return rows
     scores = detector.score(stored, rows)
     return np.sort(rows[np.argsort(scores, kind="stable")[:keep]])
+
+
+def num_kept(count: int, trim: float) -> int:
+    """Return how many of `count` samples are left once the suspected share is set aside."""
+    return max(count - round(trim * count), min(2, count))
 
 
 def broken_promise(bundle: Bundle) -> str | None:

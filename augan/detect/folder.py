@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle
+from augan.data.cells import ANY_BYTES
 from augan.data.output import output_folder
 from augan.data.tables import is_table_file
 from augan.detect.conformal.calibration import Calibration
@@ -135,7 +136,8 @@ def detect_folder(
 
     It has the columns `path` (relative to `images`; of a row its number from 0), `score` (higher =
     more anomalous), `p_value`, `anomaly` (0, 1, or empty for what cannot be read) and one for each
-    term. The score of several folds is their mean, moved to the rank that they give it together
+    term. A name that is not UTF-8 stands in it byte for byte; `errors="surrogateescape"` reads it.
+    The score of several folds is their mean, moved to the rank that they give it together
     (`augan.detect.conformal.crossed`). Of each flagged image, `out/overlays/<path>.png` shows the
     places that stand out, in colours that mean the same in all images.
 
@@ -277,7 +279,8 @@ def _gather(task: Task, found: FoundParts, out: Path, on_scored: OnScored) -> _S
     """Write the table without decisions, and the maps, a part at a time."""
     seen, calibration, done = _Seen(), task.calibration, 0
     terms, source = task.examiner.detector.method.terms, task.examiner.source
-    with open(out / UNDECIDED, "w", newline="", encoding="utf-8") as file, closing(found):
+    place = out / UNDECIDED
+    with open(place, "w", newline="", encoding="utf-8", errors=ANY_BYTES) as file, closing(found):
         table = Undecided(file, terms)
         for names, scored in zip(task.parts, found):
             seen.unreadable += scored.failures.items()

@@ -66,11 +66,11 @@ def calibrate(
     shape = getattr(preprocessing, "native_shape", None)
     source = open_source(Path(images), preprocessing, shape, ignored)
     noun = preprocessing.noun
+    known = None if groups is None else _groups(groups, Path(images), source)
     measured, failures = _measured(detectors, source, str(images))
-    used = [name for name in source.names if name not in failures]
-    of = _groups(groups, Path(images), used)
+    used = [name not in failures for name in source.names]
     for detector, values in zip(detectors, measured):
-        detector.draw_line(values, of)
+        detector.draw_line(values, None if known is None else known[used])
     calibration = detectors[0].calibrated()
     warnings = [*source.warnings, *_warnings(bundle, Path(images), failures, len(source.names))]
     origin: dict[str, Any] = {
@@ -175,12 +175,18 @@ def _measure(detector: Detector, stored: np.ndarray | Pictures, source: Source) 
     return detector.measure(stored) if ignored is None else ignored.measure(detector, stored)
 
 
-def _groups(groups: str | Path | None, images: Path, names: list[str]) -> np.ndarray | None:
-    if groups is None:
-        return None
+def _groups(groups: str | Path, images: Path, source: Source) -> np.ndarray:
+    """Return the group of every image, "" of one that the table lacks and that cannot be read."""
     if is_table_file(images):
-        raise DataError(f"a table of groups is about image files, but {images} holds rows")
-    return read_groups(groups, images if images.is_dir() else images.parent, names)
+        raise DataError(
+            f"a table of groups is about image files, but {images} holds rows; leave --groups out"
+        )
+    root, names = images if images.is_dir() else images.parent, source.names
+    known = read_groups(groups, root, names, all_known=False)
+    for name, group in zip(names, known):
+        if not group and not source.read([name])[1]:
+            return read_groups(groups, root, names)  # says which are missing
+    return known
 
 
 def _warnings(bundle: Bundle, images: Path, failures: dict[str, str], total: int) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from augan.data.cells import plain_cell, safe_cell
+from augan.data.cells import ANY_BYTES, plain_cell, safe_cell
 
 SCORES = "scores.csv"
 UNDECIDED = ".undecided.csv"  # the same table before anything is flagged
@@ -74,8 +74,8 @@ class Undecided:
 def flag(undecided: Path, table: Path, cutoff: float) -> Flagged:
     """Write the table anew with its decisions: a rate may depend on all p-values at once."""
     with (
-        open(undecided, newline="", encoding="utf-8") as former,
-        open(table, "w", newline="", encoding="utf-8") as file,
+        open(undecided, newline="", encoding="utf-8", errors=ANY_BYTES) as former,
+        open(table, "w", newline="", encoding="utf-8", errors=ANY_BYTES) as file,
     ):
         rows, writer = csv.reader(former), csv.writer(file)
         header = next(rows)

@@ -11,6 +11,8 @@ from augan.data.dataset import Dataset
 from augan.data.prepared import AnyPreprocessing, sample_noun
 from augan.data.splits import FOLDS
 from augan.detect.conformal.calibration import Calibration, images_needed
+from augan.detect.conformal.decision import own_rate, usual_rate
+from augan.detect.conformal.guarantee import Guarantee
 from augan.detect.fitting import broken_promise
 from augan.detect.folder import DetectionResult
 from augan.detect.sources import ORIGIN
@@ -60,8 +62,7 @@ def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
             f"classifier: {accuracy['accuracy']:.1%} of {accuracy['n']} held-out real {noun} right"
         )
     if bundle.has("detector"):
-        _, warning = Calibration.from_arrays(bundle.tables["calibration"]).choose_rate(None)
-        lines += [f"warning: {warning}"] if warning else []
+        lines += [f"warning: {text}" for text in _promised(bundle)[1]]
         lines.append(f"detector: {detector_promise(bundle)}")
     lines.append(f"bundle: {bundle.path}")
     return lines
@@ -85,10 +86,25 @@ def detector_promise(bundle: Bundle) -> str | None:
     """Say what the detector promises at the rate that it would take by itself, if there is one."""
     if not bundle.has("detector"):
         return None
+    return broken_promise(bundle) or _promised(bundle)[0].sentence
+
+
+def _promised(bundle: Bundle) -> tuple[Guarantee, list[str]]:
+    """Return what `augan detect` promises by itself, and warnings about the rate that it takes.
+
+    Where the bundle's own rate is not supported, which `augan detect` refuses, it is the usual one.
+    """
     calibration = Calibration.from_arrays(bundle.tables["calibration"])
-    rate, _ = calibration.choose_rate(None)
-    noun = sample_noun(bundle.preprocessing)
-    return broken_promise(bundle) or calibration.guarantee(rate, noun).sentence
+    noun, far = sample_noun(bundle.preprocessing), own_rate(bundle)
+    if far is None or calibration.supports(far):
+        rate, warning = usual_rate(bundle, calibration, noun)
+        return calibration.guarantee(rate, noun), [warning] if warning else []
+    unsupported = (
+        f"too few {noun} for the model's own rate, detect.far={far:g}: give "
+        f"detect another --far, or calibrate on {images_needed(far)} {noun} or more"
+    )
+    rate, warning = calibration.choose_rate(None, noun)
+    return calibration.guarantee(rate, noun), [unsupported, *([warning] if warning else [])]
 
 
 def training_summary(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str, Any]:
@@ -133,23 +149,14 @@ def calibration_lines(bundle: Bundle) -> list[str]:
 
 def calibration_summary(bundle: Bundle) -> dict[str, Any]:
     """Return the same, JSON-able, at the rate that `augan detect` will take by itself."""
-    calibration = Calibration.from_arrays(bundle.tables["calibration"])
-    noun, origin = sample_noun(bundle.preprocessing), dict((bundle.detector or {})[ORIGIN])
-    warnings, far = origin.pop("warnings"), bundle.config.get("detect", {}).get("far")
-    if far is not None and not calibration.supports(far):
-        warnings = [
-            *warnings,
-            f"too few {noun} for the model's own rate, detect.far={far:g}: give "
-            f"detect another --far, or calibrate on {images_needed(far)} {noun} or more",
-        ]
-        far = None
-    rate, warning = calibration.choose_rate(far, noun)
+    origin = dict((bundle.detector or {})[ORIGIN])
+    warnings, (guarantee, more) = origin.pop("warnings"), _promised(bundle)
     return {
         "bundle": str(bundle.path),
         "id": bundle.bundle_id,
         "calibrated_on": origin,
-        "guarantee": calibration.guarantee(rate, noun).to_dict(),
-        "warnings": [*warnings, *([warning] if warning else [])],
+        "guarantee": guarantee.to_dict(),
+        "warnings": [*warnings, *more],
     }
 
 

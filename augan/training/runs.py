@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from augan.bundle import BUNDLE_NAME, Bundle, load_bundle
-from augan.data.cells import safe_cell
+from augan.data.cells import ANY_BYTES, safe_cell
 from augan.data.output import lock_folder, write_whole
 from augan.exceptions import BundleError, ConfigError, DataError
 
@@ -175,7 +175,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write one small file, whole or not at all."""
-        write_whole(self.path / name, text.encode("utf-8"))
+        write_whole(self.path / name, text.encode("utf-8", ANY_BYTES))
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         """Write one JSON file, whole or not at all."""

@@ -2,6 +2,8 @@
 
 import functools
 import inspect
+import io
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -20,6 +22,7 @@ def with_debug(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*args: Any, debug: bool = False, **options: Any) -> None:
+        _print_any_name()
         try:
             command(*args, **options)
         except KeyboardInterrupt:
@@ -41,6 +44,15 @@ def with_debug(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = own.replace(parameters=[*own.parameters.values(), option])  # type: ignore[attr-defined]
     run.__annotations__ = {**command.__annotations__, "debug": Debug}
     return run
+
+
+def _print_any_name() -> None:
+    """Let standard output show what it cannot encode as `\\udcff`, as standard error does.
+
+    Names of files may hold bytes that are no text.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _end(line: str, code: int = ERROR) -> None:

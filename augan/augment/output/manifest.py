@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from augan.bundle import Bundle
-from augan.data.cells import safe_cell
+from augan.data.cells import ANY_BYTES, safe_cell
 
 MANIFEST = "manifest.csv"
 COLUMNS = (
@@ -93,7 +93,8 @@ def write_manifest(folder: Path, lines: Sequence[Line], about: About) -> None:
     files = dict.fromkeys(line.file for line in lines)
     digests = {f: hashlib.sha256((folder / f).read_bytes()).hexdigest() for f in files}
     common = asdict(about)
-    with open(folder / MANIFEST, "w", newline="", encoding="utf-8") as stream:
+    place = folder / MANIFEST
+    with open(place, "w", newline="", encoding="utf-8", errors=ANY_BYTES) as stream:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
         for line in lines:

@@ -65,6 +65,28 @@ class Decision:
         return replace(self, guarantee=replace(self.guarantee, exact=False, sentence=sentence))
 
 
+def own_rate(bundle: Bundle) -> float | None:
+    """Return the false-alarm rate that a bundle was trained for, `detect.far`, if one was named."""
+    far: float | None = bundle.config.get("detect", {}).get("far")
+    return far
+
+
+def usual_rate(
+    bundle: Bundle, calibration: Calibration, noun: str, far: float | None = None
+) -> tuple[float, str | None]:
+    """Return the false-alarm rate to work at, and a warning where it is not the one usually taken.
+
+    It is `far` if the user asked for one, else that of the bundle, else 0.05 or the smallest that
+    the calibration supports.
+
+    Raises
+    ------
+    ConfigError
+        The calibration does not support the rate of the user or of the bundle.
+    """
+    return calibration.choose_rate(own_rate(bundle) if far is None else far, noun)
+
+
 def choose_rule(
     bundle: Bundle, calibration: Calibration, far: float | None, fdr: float | None, noun: str
 ) -> Rule:
@@ -77,8 +99,7 @@ def choose_rule(
         )
     if fdr is not None:
         return Rule(check_fdr(calibration, fdr, noun), True)
-    far = bundle.config.get("detect", {}).get("far") if far is None else far
-    rate, warning = calibration.choose_rate(far, noun)
+    rate, warning = usual_rate(bundle, calibration, noun, far)
     return Rule(rate, False, warning)
 
 

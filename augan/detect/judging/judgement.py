@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle
-from augan.data.cells import safe_cell
+from augan.data.cells import ANY_BYTES, safe_cell
 from augan.data.output import check_replaceable, output_folder
+from augan.detect.conformal.decision import usual_rate
 from augan.detect.detector import Detector, methods_in
 from augan.detect.ignore import Ignored
 from augan.detect.judging.judge import Judge, Scored
@@ -111,14 +112,14 @@ def evaluate_detection(
     """
     detector = Detector.from_bundle(bundle, method)
     calibration, preprocessing = detector.calibrated(), detector.preprocessing
-    far = bundle.config.get("detect", {}).get("far") if far is None else far
-    rate, warning = calibration.choose_rate(far, preprocessing.noun)
+    rate, warning = usual_rate(bundle, calibration, preprocessing.noun, far)
     if out is not None:
         check_replaceable(Path(out).absolute(), EVALUATION)
     usual, ignored = usual_shape(bundle, preprocessing), Ignored.of(bundle)
     source = open_source(Path(images), preprocessing, usual, ignored)
     known = read_labels(labels, source.names, images, normal)
     marked = None if masks is None else _masks(masks, source, known)
+    painted = _painted(source) if power else None
     opponents = fit_opponents(bundle, preprocessing, data)
     scored = _score(detector, source, known, opponents, marked)
     scored.check(images, known)
@@ -129,7 +130,7 @@ def evaluate_detection(
         {
             **judge.summary(preprocessing.noun),
             "pixels": None if marked is None else marked.figures(),
-            "power": _power(detector, source, judge, rate, seed) if power else None,
+            "power": None if painted is None else _power(detector, painted, judge, rate, seed),
             "baselines_skipped": opponents.skipped,
             "num_baseline_training": opponents.num_training,
             "bundle": bundle.bundle_id,
@@ -147,14 +148,18 @@ def evaluate_detection(
     return judgement
 
 
-def _power(
-    detector: Detector, source: Source, judge: Judge, rate: float, seed: int
-) -> dict[str, Any]:
+def _painted(source: Source) -> ImageSource:
     if not isinstance(source, ImageSource):
         raise DataError(
             "power is about spots painted on images, but this model is one of rows; leave --power "
             "out"
         )
+    return source
+
+
+def _power(
+    detector: Detector, source: ImageSource, judge: Judge, rate: float, seed: int
+) -> dict[str, Any]:
     names = [name for name, good in zip(judge.scored.names, judge.is_normal) if good]
     return detection_power(detector, source, names, rate, seed)
 
@@ -205,9 +210,15 @@ def _write(out: Path, judgement: Judgement, judge: Judge) -> None:
     texts: dict[str, Sequence[str]] = {"path": scored.names, "label": judge.kind_of.tolist()}
     if groups is not None:
         texts["group"] = [groups.get(name, "") for name in scored.names]
-    table: dict[str, Any] = {name: [safe_cell(t) for t in column] for name, column in texts.items()}
+    # As objects: the own texts of pandas cannot hold every name of a file.
+    table: dict[str, Any] = {
+        name: pd.Series([safe_cell(text) for text in column], dtype=object)
+        for name, column in texts.items()
+    }
     table |= {"score": scores, "p_value": judge.calibration.p_values(scores)}
     table |= {"anomaly": judge.flags.astype(int), **everybody}
     with output_folder(out, replaces=EVALUATION) as partial:
         (partial / EVALUATION).write_text(json.dumps(judgement.to_dict(), indent=2), "utf-8")
-        pd.DataFrame(table).to_csv(partial / SCORES, index=False, encoding="utf-8")
+        pd.DataFrame(table).to_csv(
+            partial / SCORES, index=False, encoding="utf-8", errors=ANY_BYTES
+        )
