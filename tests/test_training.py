@@ -178,6 +178,11 @@ def test_time_left_over_passes_to_later_parts():
     assert sum(SHARES[part][1] for part in parts) == pytest.approx(1)
 
 
+def test_a_plan_without_an_end_is_refused():
+    with pytest.raises(ValueError, match="never end"):
+        Plan(("gan",), None)
+
+
 def test_a_plan_past_its_deadline_allows_nothing_more():
     plan = Plan(("gan", "encoder"), 10, time.monotonic() - 5)
     for part in plan.parts:
