@@ -581,13 +581,12 @@ def test_the_clock_adds_up_each_part():
     assert clock.seconds["gan"] >= 0.04
     assert 0.01 <= clock.seconds["encoder"] < 0.04
     assert clock.seconds["start-up"] == 0
-    assert clock.elapsed() >= clock.seconds["gan"] + clock.seconds["encoder"]
 
 
 def test_the_clock_counts_what_came_before():
     clock = Clock(time.monotonic() - 10)
     assert clock.seconds["start-up"] == pytest.approx(10, abs=0.5)
-    assert clock.elapsed() == pytest.approx(10, abs=0.5)
+    assert time.monotonic() - clock.started == pytest.approx(10, abs=0.5)
 
 
 def test_the_clock_counts_a_part_that_failed():
