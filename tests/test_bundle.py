@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,24 @@ def test_parts() -> None:
     assert not bundle.has("classes")
     with pytest.raises(BundleError, match="no part 'decoder'"):
         bundle.has("decoder")
+
+
+def test_what_goes_beside_a_bundle_needs_a_saved_one(saved: Path) -> None:
+    from augan.augment.output import names
+    from augan.detect import folder
+    from augan.report.training import training_page
+
+    assert load_bundle(saved).saved_path() == saved
+    assert names.default_out(load_bundle(saved), None, "new") == saved.parent / "new"
+    beside: list[Callable[[Bundle], object]] = [
+        Bundle.saved_path,
+        training_page,
+        lambda bundle: folder.default_out(bundle, "images"),
+        lambda bundle: names.default_out(bundle, None, "new"),
+    ]
+    for of in beside:
+        with pytest.raises(BundleError, match=r"never saved.* save it first, or give a folder"):
+            of(make_bundle())
 
 
 # Damage
