@@ -90,10 +90,13 @@ class TestOutputFolder:
         left = tmp_path / ".out.partial"
         left.mkdir()
 
-        def refuse(*_: object) -> int:
+        opened = os.open
+
+        def refuse_once(*_: object) -> int:
+            monkeypatch.setattr(os, "open", opened)
             raise PermissionError(errno.EACCES, "Permission denied")
 
-        monkeypatch.setattr(os, "open", refuse)
+        monkeypatch.setattr(os, "open", refuse_once)
         cannot = pytest.raises(DataError, match=r"cannot write .*Permission denied")
         with cannot, resumable_folder(tmp_path / "out"):
             raise AssertionError
