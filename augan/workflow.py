@@ -35,14 +35,11 @@ from augan.training.folds import Fold
 from augan.training.interrupt import Stop, stop_on_signals
 from augan.training.loop import Observer
 from augan.training.networks import TrainedNetworks, train_networks
-from augan.training.plan import Plan
+from augan.training.plan import Plan, deadline_of
 from augan.training.resolved import Resolved, resolve
 from augan.training.runs import RunFolder, refuse_occupied
 from augan.training.tensorboard import FOLDER, TensorBoardLog, require_tensorboard
 from augan.training.updates.encoder import encode
-
-AFTER_TRAINING = 0.05  # share of the minutes kept for fitting the detector and saving
-AFTER_FOLD = 3.0  # seconds kept for the detector of each of several folds, where that is more
 
 
 def train(
@@ -216,7 +213,8 @@ def _train_fold(
     workers: Workers,
 ) -> TrainedNetworks:
     """Train the networks of one fold in their places in the run folder, if it is ours to write."""
-    deadline = fold.deadline(_deadline(material, clock))
+    minutes = material.config.training.max_minutes
+    deadline = fold.deadline(deadline_of(minutes, clock.started, len(material.folds)))
     own = material.of_fold(fold)
     return train_networks(
         own.config,
@@ -238,14 +236,6 @@ def _save(bundle: Bundle, run: RunFolder) -> None:
         raise BundleError(
             f"{error}; nothing trained is lost: the same command with --resume saves it"
         ) from error
-
-
-def _deadline(material: Material, clock: Clock) -> float | None:
-    minutes = material.config.training.max_minutes
-    if minutes is None:
-        return None
-    after = max(AFTER_TRAINING * minutes * 60, AFTER_FOLD * len(material.folds))
-    return clock.started + minutes * 60 - min(after, minutes * 60 / 4)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -28,7 +28,6 @@ from augan.data.preprocessing import Preprocessing
 from augan.data.splits import make_split
 from augan.detect.detector import Detector as FittedDetector
 from augan.detect.judging.baselines import BASELINES, Detector
-from augan.detect.judging.evaluation import evaluate_one_class
 from augan.exceptions import AuganError, DataError
 from augan.gan.networks import build_network
 from augan.seeding import child_rng
@@ -38,6 +37,7 @@ from benchmarks.defects import DEFECTS_OF, defects_tasks
 from benchmarks.defects import METHODS as DEFECT_METHODS
 from benchmarks.harness import Results, Row, Task, add_arguments, digest, run, span, spread
 from benchmarks.harness import write_json as write
+from benchmarks.one_class import evaluate_one_class
 
 ONE_CLASS = "one-class"
 PROTOCOL = "one class normal, all others anomalies, 1"  # the number rises when anything changes

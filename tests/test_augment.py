@@ -271,7 +271,7 @@ class TestAugmentFolder:
         assert {path.parent for path in names} == {tmp_path}
 
     def test_an_unsaved_bundle_needs_a_folder(self, digits_bundle: Bundle) -> None:
-        with pytest.raises(ConfigError, match="never saved"):
+        with pytest.raises(BundleError, match="never saved"):
             augment_folder(replace(digits_bundle, path=None), "3", 1)
 
     def test_an_earlier_result_is_replaced(self, digits_bundle: Bundle, tmp_path: Path) -> None:

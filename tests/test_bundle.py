@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from augan.bundle import (
     Network,
     assign_weights,
     codec,
+    in_use,
     inspect_bundle,
     load_bundle,
     read_weights,
@@ -29,7 +31,7 @@ from augan.bundle import (
 )
 from augan.bundle.archive import write_zip
 from augan.bundle.content import content_hash, member_hashes
-from augan.exceptions import BundleError
+from augan.exceptions import AuganError, BundleError, DataError
 
 CREATED = "2026-01-02T03:04:05+00:00"
 
@@ -213,6 +215,24 @@ def test_parts() -> None:
     assert not bundle.has("classes")
     with pytest.raises(BundleError, match="no part 'decoder'"):
         bundle.has("decoder")
+
+
+def test_what_goes_beside_a_bundle_needs_a_saved_one(saved: Path) -> None:
+    from augan.augment.output import names
+    from augan.detect import folder
+    from augan.report.training import training_page
+
+    assert load_bundle(saved).saved_path() == saved
+    assert names.default_out(load_bundle(saved), None, "new") == saved.parent / "new"
+    beside: list[Callable[[Bundle], object]] = [
+        Bundle.saved_path,
+        training_page,
+        lambda bundle: folder.default_out(bundle, "images"),
+        lambda bundle: names.default_out(bundle, None, "new"),
+    ]
+    for of in beside:
+        with pytest.raises(BundleError, match=r"never saved.* save it first, or give a folder"):
+            of(make_bundle())
 
 
 # Damage
@@ -601,3 +621,33 @@ def test_hashes_are_of_the_bytes(saved: Path) -> None:
             "sha256": hashlib.sha256(raw).hexdigest(),
         }
     assert manifest["sha256"] == load_bundle(saved).sha256
+
+
+def test_whatever_fails_in_use_is_said_of_the_bundle(saved: Path) -> None:
+    words = r"bundle\.augan: its detector cannot be used \(KeyError"
+    with pytest.raises(BundleError, match=words), in_use(load_bundle(saved), "detector"):
+        raise KeyError("centre")
+    for error in (DataError("as it came"), OSError(28, "disk full"), KeyboardInterrupt()):
+        with pytest.raises(type(error)) as caught, in_use(load_bundle(saved), "detector"):
+            raise error
+        assert caught.value is error
+
+
+def test_too_little_memory_is_no_damage(saved: Path) -> None:
+    from augan.gan import tf
+
+    def of_numpy() -> None:
+        np.empty((2**40, 2**10), np.float32)
+
+    def of_tensorflow() -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    def of_python() -> None:
+        raise MemoryError
+
+    for fail in (of_numpy, of_tensorflow, of_python):
+        with pytest.raises(AuganError) as caught, in_use(load_bundle(saved), "detector"):
+            fail()
+        assert not isinstance(caught.value, BundleError)
+        assert "not enough memory to use its detector" in str(caught.value)
+        assert "fewer workers" in str(caught.value)

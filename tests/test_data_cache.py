@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from augan.data import cache, entry
-from augan.data.cache import cache_folder, cached_squares, content_sha256, prepare_cached
+from augan.data.cache import cache_folder, cached_squares, content_sha256
 from augan.data.dataset import from_arrays
 from augan.data.decoding import prepare
 from augan.data.images import write_png
@@ -91,7 +91,8 @@ def test_squares_are_those_of_prepare(tmp_path, kept, shape, dtype):
     preprocessing = Preprocessing.fit(dataset)
     expected_dataset, expected = prepare(dataset, preprocessing)
     for _ in ("built", "found"):
-        found, pixels = prepare_cached(dataset, preprocessing, kept)
+        squares = cached_squares(dataset, preprocessing, kept)
+        found, pixels = squares.dataset, squares.pixels
         assert pixels.dtype == expected.dtype == dtype
         np.testing.assert_array_equal(pixels, expected, strict=True)
         assert found.names == expected_dataset.names
@@ -266,7 +267,7 @@ def test_arrays_are_never_cached(kept, dtype):
 
 def test_files_for_a_float_model_are_not_cached(images, kept):
     preprocessing = Preprocessing(8, 1, "float32", 0.0, 255.0)
-    _, pixels = prepare_cached(load_dataset(images), preprocessing, kept)
+    pixels = cached_squares(load_dataset(images), preprocessing, kept).pixels
     assert pixels.dtype == np.float32
     assert not kept.exists()
 

@@ -147,9 +147,6 @@ def test_subset_keeps_everything_in_step(tmp_path):
         assert chosen.groups[0] == "i"
     assert files.subset([2, 1]).labels.tolist() == [0, 1]
     assert len(files.subset([])) == 0
-    bare = files.without_labels()
-    assert (bare.labels, bare.class_names, bare.num_classes) == (None, (), 0)
-    assert bare.groups is files.groups
 
 
 def test_files_are_decoded_only_when_asked_for(tmp_path):

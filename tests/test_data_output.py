@@ -1,12 +1,17 @@
 """Output folders: whole or absent, and those that outlive an interruption."""
 
+import errno
+import fcntl
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from augan.data.output import output_folder, resumable_folder
+from augan.augment.judging.journal import Journal
+from augan.data.output import lock_folder, output_folder, resumable_folder
 from augan.exceptions import DataError, Interrupted
 
 
@@ -66,3 +71,80 @@ class TestResumableFolder:
             pass
         assert names(tmp_path) == ["out"]
         assert names(tmp_path / "out") == ["thesis.txt"]
+
+
+class TestOutputFolder:
+    def test_two_threads_do_not_write_one_target(self, tmp_path: Path) -> None:
+        with output_folder(tmp_path / "out") as partial:
+            (partial / "a.txt").write_text("whole")
+            again = pytest.raises(DataError, match=r"another process is writing .*wait for it")
+            with again, output_folder(tmp_path / "out"):
+                raise AssertionError
+            assert names(partial) == ["a.txt"]
+        assert names(tmp_path) == ["out"]
+        assert names(tmp_path / "out") == ["a.txt"]
+
+    def test_what_cannot_be_opened_is_not_removed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        left = tmp_path / ".out.partial"
+        left.mkdir()
+
+        opened = os.open
+
+        def refuse_once(*_: object) -> int:
+            monkeypatch.setattr(os, "open", opened)
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(os, "open", refuse_once)
+        cannot = pytest.raises(DataError, match=r"cannot write .*Permission denied")
+        with cannot, resumable_folder(tmp_path / "out"):
+            raise AssertionError
+        assert left.is_dir()
+
+
+def refuses(number: int) -> Callable[..., None]:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return flock
+
+
+def keep_journal(folder: Path) -> None:
+    Journal(folder, {}).close()
+
+
+def keep_output(folder: Path) -> None:
+    with output_folder(folder, "a.txt") as partial:
+        (partial / "a.txt").write_text("whole")
+
+
+def keep_resumable(folder: Path) -> None:
+    with resumable_folder(folder, "a.txt") as partial:
+        (partial / "a.txt").write_text("whole")
+
+
+def keep_locked(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    os.close(lock_folder(folder, "held"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EBADF])
+@pytest.mark.parametrize("keep", [keep_journal, keep_output, keep_resumable, keep_locked])
+def test_a_file_system_without_locks_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: Callable[[Path], None], number: int
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", refuses(number))
+    for _ in range(2):
+        keep(tmp_path / "out")
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES])
+@pytest.mark.parametrize("keep", [keep_journal, keep_resumable, keep_locked])
+def test_a_lock_of_another_is_respected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: Callable[[Path], None], number: int
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", refuses(number))
+    with pytest.raises(DataError, match=r"is writing|held"):
+        keep(tmp_path / "out")

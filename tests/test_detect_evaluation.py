@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from augan.detect.judging.baselines import BASELINES, NearestNeighborsDetector, PCADetector
-from augan.detect.judging.evaluation import auroc, evaluate_one_class, realised_rate
+from augan.detect.judging.evaluation import auroc, realised_rate
 from augan.exceptions import DataError
+from benchmarks.one_class import evaluate_one_class
 
 
 def stripes(n: int, seed: int = 0) -> np.ndarray:

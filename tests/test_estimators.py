@@ -1,6 +1,8 @@
 """The two estimators keep the promises of scikit-learn and imbalanced-learn."""
 
 import pickle
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +21,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from augan import GANDetector, GANOverSampler, detect_folder
+from augan.augment import oversampler
 from augan.bundle import Bundle, save_bundle
 from augan.config import Config
 from augan.data.images import write_png
 from augan.detect import estimator
 from augan.detect.detector import Detector
 from augan.exceptions import BundleError, ConfigError, DataError
+from augan.training.plan import Plan
 
 STEPS = 10
 CONTAMINATION = 0.1
@@ -480,6 +484,58 @@ class TestGANOverSampler:
         )
         assert scores.shape == (2,)
         assert (scores > 0.9).all()
+
+
+class Planned(Exception):
+    """Carries the settings and the plan that a training would have had."""
+
+
+def detect_digits(config: Config, X: np.ndarray, y: np.ndarray) -> None:
+    GANDetector(image_shape=(8, 8), config=config, random_state=0).fit(X)
+
+
+def sample_digits(config: Config, X: np.ndarray, y: np.ndarray) -> None:
+    sampler = GANOverSampler(image_shape=(8, 8), config=config, random_state=0)
+    sampler.fit_resample(X, y)
+
+
+@pytest.mark.parametrize("fit", [detect_digits, sample_digits])
+@pytest.mark.parametrize(
+    ("settings", "steps", "minutes"),
+    [
+        (["training.max_minutes=5"], None, 5),
+        (["training.max_minutes=5", "training.steps=7"], 7, 5),
+        (["training.steps=7"], 7, None),
+        ([], 2000, None),
+    ],
+)
+def test_minutes_that_were_asked_for_end_the_training(
+    fit: Callable[[Config, np.ndarray, np.ndarray], None],
+    settings: list[str],
+    steps: int | None,
+    minutes: float | None,
+    rare_ones: tuple[np.ndarray, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def plan_only(config: Config, data: object, plan: Plan) -> None:
+        raise Planned(config, plan)
+
+    monkeypatch.setattr(estimator, "train_networks", plan_only)
+    monkeypatch.setattr(oversampler, "train_networks", plan_only)
+    with pytest.raises(Planned) as caught:
+        fit(Config(task="generate").override(settings), *rare_ones)
+    config, plan = caught.value.args
+    if steps == 2000 and fit is detect_digits:
+        steps = 1000  # a discriminator alone learns in fewer
+    assert (config.training.max_minutes, config.training.steps, plan.steps) == (
+        minutes,
+        steps,
+        steps,
+    )
+    if minutes is None:
+        assert plan.deadline is None
+    else:
+        assert 0.9 * 60 * minutes < plan.deadline - time.monotonic() < 60 * minutes
 
 
 def test_estimator_and_detector_agree(conformal: GANDetector, deep_ones: np.ndarray) -> None:

@@ -1,7 +1,9 @@
 """A killed command, repeated, ends as if it had never stopped; what it left behind goes."""
 
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,11 +70,76 @@ def test_a_half_written_file_does_not_reach_the_result(tmp_path: Path) -> None:
 
 
 def test_what_a_living_process_writes_is_left_alone(tmp_path: Path) -> None:
-    mine, other = tmp_path / f".out.{os.getpid()}.part", tmp_path / ".out.txt.part"
-    mine.mkdir()
+    other, file = tmp_path / ".out.txt.part", tmp_path / f".out.{os.getpid()}.part"
     other.mkdir()
+    file.write_text("half")
     clear_leftovers(tmp_path / "out")
-    assert names(tmp_path) == sorted([mine.name, other.name])
+    assert names(tmp_path) == sorted([file.name, other.name])
+    file.unlink()
+    with output_folder(tmp_path / "out") as mine:
+        clear_leftovers(tmp_path / "out")
+        assert names(tmp_path) == sorted([mine.name, other.name])
+
+
+def test_what_a_process_of_the_same_number_left_is_cleared(tmp_path: Path) -> None:
+    # In a container every process may be number 1.
+    left = tmp_path / f".out.{os.getpid()}.part"
+    left.mkdir()
+    (left / "done.txt").write_text("half")
+    with output_folder(tmp_path / "out", "done.txt") as partial:
+        assert names(partial) == []
+        (partial / "done.txt").write_text("whole")
+    assert names(tmp_path) == ["out"]
+    assert (tmp_path / "out" / "done.txt").read_text() == "whole"
+
+
+def test_what_a_process_of_the_same_number_moved_aside_is_put_back(tmp_path: Path) -> None:
+    old = tmp_path / f".out.{os.getpid()}.old"
+    old.mkdir()
+    (old / "done.txt").write_text("old")
+    clear_leftovers(tmp_path / "out")
+    assert names(tmp_path) == ["out"]
+    assert (tmp_path / "out" / "done.txt").read_text() == "old"
+
+
+def test_what_is_being_replaced_is_nobodys_leftover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, renamed = tmp_path / "out", []
+    rename = os.rename
+
+    def watched(source: Path, place: Path) -> None:
+        rename(source, place)
+        renamed.append(source)
+        if len(renamed) == 1:
+            clear_leftovers(target)  # as another process would between the two
+            assert not target.exists()
+
+    for text in ("old", "new"):
+        with output_folder(target, "done.txt") as partial:
+            (partial / "done.txt").write_text(text)
+            monkeypatch.setattr(os, "rename", watched if target.exists() else rename)
+    assert len(renamed) == 2
+    assert names(tmp_path) == ["out"]
+    assert (target / "done.txt").read_text() == "new"
+
+
+def test_a_folder_that_is_cleared_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, cleared = fcntl.flock, []
+
+    def late(file: int, how: int) -> None:
+        if not cleared:
+            cleared.append(file)
+            shutil.rmtree(next(tmp_path.iterdir()))
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with output_folder(tmp_path / "out") as partial:
+        (partial / "done.txt").write_text("whole")
+    assert names(tmp_path / "out") == ["done.txt"]
+    assert len(cleared) == 1
 
 
 def test_the_judge_of_kills_is_strict(tmp_path: Path) -> None:

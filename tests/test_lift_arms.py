@@ -10,9 +10,11 @@ from augan.augment.judging.classifiers import logistic
 from augan.augment.judging.draws import Pool, Recipe, make_draw
 from augan.augment.judging.journal import Journal
 from augan.augment.judging.leakage import find_leakage
+from augan.augment.judging.samplers import GAN_ARMS
 from augan.augment.judging.selection import choose
 from augan.augment.judging.synthetic import GanArm, synthetic_images
 from augan.augment.judging.trial import Trial, figures
+from augan.config import Config
 from augan.data.builtin import digits
 from augan.exceptions import ConfigError, DataError
 
@@ -188,6 +190,14 @@ def test_synthetic_images_weigh_as_much_as_their_class(draw):
 def test_a_sampler_that_does_something_else_is_refused(draw, change, words):
     with pytest.raises(DataError, match=words):
         synthetic_images(arm_of(Copies(change=change)), draw)
+
+
+@pytest.mark.parametrize("name", GAN_ARMS)
+def test_minutes_do_not_end_the_training_of_what_is_judged(name, draw):
+    config = Config().override(["training.max_minutes=5", "generator.width=4"])
+    given = GAN_ARMS[name](None, config).make(draw).config
+    assert (given.training.max_minutes, given.generator.width) == (None, 4)
+    assert GAN_ARMS[name](7, None).make(draw).config is None
 
 
 def test_the_ablation_is_the_base_without_synthetic_images(pool, draw):

@@ -178,6 +178,11 @@ def test_time_left_over_passes_to_later_parts():
     assert sum(SHARES[part][1] for part in parts) == pytest.approx(1)
 
 
+def test_a_plan_without_an_end_is_refused():
+    with pytest.raises(ValueError, match="never end"):
+        Plan(("gan",), None)
+
+
 def test_a_plan_past_its_deadline_allows_nothing_more():
     plan = Plan(("gan", "encoder"), 10, time.monotonic() - 5)
     for part in plan.parts:
@@ -583,13 +588,12 @@ def test_the_clock_adds_up_each_part():
     assert clock.seconds["gan"] >= 0.04
     assert 0.01 <= clock.seconds["encoder"] < 0.04
     assert clock.seconds["start-up"] == 0
-    assert clock.elapsed() >= clock.seconds["gan"] + clock.seconds["encoder"]
 
 
 def test_the_clock_counts_what_came_before():
     clock = Clock(time.monotonic() - 10)
     assert clock.seconds["start-up"] == pytest.approx(10, abs=0.5)
-    assert clock.elapsed() == pytest.approx(10, abs=0.5)
+    assert time.monotonic() - clock.started == pytest.approx(10, abs=0.5)
 
 
 def test_the_clock_counts_a_part_that_failed():

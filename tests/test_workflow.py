@@ -540,6 +540,10 @@ def test_when_no_image_is_left_to_tune(task, make, tmp_path):
 # ---------------------------------------------------------------- unlabelled images
 
 
+def without_labels(dataset):
+    return replace(dataset, labels=None, class_names=())
+
+
 def with_unlabelled(dataset, n=40, **more):
     """The first `n` of other digits beside `dataset`, without their labels."""
     images = np.asarray(digits("test").images)[:n]
@@ -608,7 +612,7 @@ def test_unlabelled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bun
 
 
 def test_a_detector_alone_does_not_use_them(tiny_digits, tmp_path):
-    normal = tiny_digits.without_labels()
+    normal = without_labels(tiny_digits)
     bright = from_arrays(np.full((9, 30, 30, 3), 255, np.uint8))
     resolved = resolve_all(Config(), replace(normal, unlabelled=bright))
     assert resolved.config.task == "detect"
@@ -623,7 +627,7 @@ def test_a_detector_alone_does_not_use_them(tiny_digits, tmp_path):
 
 def test_without_classes_they_are_training_images_like_the_others(tiny_digits, tmp_path):
     config = Config(task="generate").replace(training__keep_codes=False, **SMALLEST)
-    bundle = train(config, with_unlabelled(tiny_digits.without_labels()), out=tmp_path / "run")
+    bundle = train(config, with_unlabelled(without_labels(tiny_digits)), out=tmp_path / "run")
     assert bundle.data["num_unlabelled"] == 40
     assert not bundle.has("classes")
     assert "unlabelled" not in bundle.metrics

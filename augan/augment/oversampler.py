@@ -1,5 +1,6 @@
 """The generator as an imbalanced-learn sampler."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from augan.data.tables import as_frame, is_frame
 from augan.exceptions import DataError
 from augan.training.defaults import resolve
 from augan.training.networks import TrainingData, train_networks
-from augan.training.plan import Plan
+from augan.training.plan import Plan, deadline_of
 from augan.training.updates.encoder import encode
 
 AUTOENCODER_STEPS = 1500  # unless told
@@ -58,7 +59,9 @@ class GANOverSampler(BaseOverSampler):
         learns from them too. A classifier of the labelled ones guesses their classes.
     config : Config or None
         Settings of the training, as `augan.train` takes them; None: the defaults. Its seed and task
-        do not count.
+        do not count. Its `training.max_minutes` count from the start of `fit_resample`, and the
+        result then depends on how busy the machine is; without them only steps count, also where
+        the data decides.
     random_state : int, RandomState or None
         Seed of everything random.
 
@@ -186,11 +189,15 @@ def _train(
     dataset: Dataset, seed: int, steps: int | None, config: Config | None, method: str
 ) -> tuple[Bundle, Reference]:
     """Return what was trained, and what it was trained on."""
+    started = time.monotonic()
     settings = (config or Config()).replace(seed=seed, task="generate")
     if method != "sample" and settings.training.steps is None:
         steps = steps or AUTOENCODER_STEPS
     settings = settings if steps is None else settings.replace(training__steps=steps)
     config, preprocessing = resolve(settings, dataset)
+    # Minutes that nobody asked for do not count: the same result however busy the machine is.
+    minutes = settings.training.max_minutes
+    config = config.replace(training__max_minutes=minutes)
     stored = np.asarray(stored_samples(dataset.images, preprocessing))  # never windows here
     labels = np.asarray(dataset.labels)
     split = make_split(len(dataset), seed=seed, labels=labels, calibrate=False)
@@ -199,7 +206,8 @@ def _train(
     data = _training_data(dataset, stored, rows, preprocessing)
     guesses = part == "gan" and len(data.unlabelled)
     parts = ("classifier", part) if guesses else (part,)
-    networks = train_networks(config, data, Plan(parts, config.training.steps))
+    plan = Plan(parts, config.training.steps, deadline_of(minutes, started))
+    networks = train_networks(config, data, plan)
     bundle = Bundle(
         config=config.to_dict(),
         data={

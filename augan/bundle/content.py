@@ -163,6 +163,15 @@ class Bundle:
             noun, remedy = _PARTS[part]
             raise BundleError(f"{self.path or 'this bundle'} has no {noun}; {remedy}")
 
+    def saved_path(self) -> Path:
+        """Return `path`, beside which results go; BundleError if it was never saved."""
+        if self.path is None:
+            raise BundleError(
+                "this bundle was never saved, so there is no folder beside it; save it first, or "
+                "give a folder"
+            )
+        return self.path
+
 
 def encode_members(bundle: Bundle) -> dict[str, bytes]:
     """Return member name -> bytes for everything but the manifest."""

@@ -3,9 +3,8 @@
 An entry is one file, `<key>.npy` (see `augan.data.entry`). The key is the SHA-256 of every file's
 absolute path, size and time of change, and of the preprocessing. Entries are written beside their
 place and renamed into it, so that two runs may build the same one: the later replaces an equal. A
-run holds its entry open, and on POSIX systems a file that is open outlives its name: the folder may
-be emptied at any time, by the next run that needs the room or by hand, and costs no more than
-decoding again.
+run holds its entry open, and a file that is open outlives its name: the folder may be emptied at
+any time, by the next run that needs the room or by hand, and costs no more than decoding again.
 """
 
 import errno
@@ -20,7 +19,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import PIL
@@ -29,13 +27,11 @@ from augan.data.columns import Columns
 from augan.data.dataset import Dataset, ImageFiles
 from augan.data.decoding import leave_out, prepare
 from augan.data.entry import ROWS, Entry, map_entry, open_entry, write_entry
+from augan.data.output import try_lock
 from augan.data.prepared import AnyPreprocessing, stored_samples
 from augan.data.preprocessing import Preprocessing
 from augan.data.tables import Table
 from augan.exceptions import DataError
-
-if sys.platform != "win32":
-    import fcntl
 
 GIB = 2**30
 MAX_BYTES = 20 * GIB
@@ -73,17 +69,6 @@ class Squares:
     def sha256(self) -> str:
         """The SHA-256 of the pixels' bytes; it costs a pass over them unless it is stored."""
         return self.stored_sha256 or content_sha256(self.pixels)
-
-
-def prepare_cached(
-    dataset: Dataset, preprocessing: Preprocessing, folder: str | Path | None = None
-) -> tuple[Dataset, np.ndarray]:
-    """Do what `augan.data.decoding.prepare` does, in bounded memory and once only.
-
-    Parameters, results and errors are those of `cached_squares`.
-    """
-    squares = cached_squares(dataset, preprocessing, folder)
-    return squares.dataset, squares.pixels
 
 
 def cached_squares(
@@ -144,7 +129,6 @@ def cache_folder() -> Path:
                 "set it to the full path of a folder"
             ) from error
     variable, usual = {
-        "win32": ("LOCALAPPDATA", "~/AppData/Local"),
         "darwin": ("", "~/Library/Caches"),
     }.get(sys.platform, ("XDG_CACHE_HOME", "~/.cache"))
     base = Path(os.environ.get(variable, ""))
@@ -198,7 +182,7 @@ def _build(
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_room(path.parent, room)
         with open(part, "x+b") as file:
-            _lock(file)
+            try_lock(file)  # the mark goes with the process, however it ends
             entry = map_entry(file, write_entry(file, dataset, preprocessing))
             if _listing(images, preprocessing)[0] != path.stem:
                 raise DataError(
@@ -244,18 +228,8 @@ def _make_room(folder: Path, room: int) -> None:
         used -= size
 
 
-def _lock(file: BinaryIO) -> None:
-    """Mark a part as being written; the mark goes with the process, however it ends."""
-    if sys.platform != "win32":
-        with suppress(OSError):  # some network file systems know no locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-
-
 def _is_abandoned(part: Path, changed: float) -> bool:
     if time.time() - changed < _ABANDONED:
         return False
-    if sys.platform != "win32":
-        with open(part, "rb") as file:
-            # Raises OSError, which leaves the part alone, while another process writes it.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return True
+    with open(part, "rb") as file:
+        return try_lock(file) is True

@@ -178,10 +178,6 @@ class Dataset:
             groups=None if self.groups is None else self.groups[chosen],
         )
 
-    def without_labels(self) -> "Dataset":
-        """Return the same images as if their classes were not known."""
-        return replace(self, labels=None, class_names=())
-
     def without_unlabelled(self) -> "Dataset":
         """Return the same images without the unlabelled ones beside them."""
         return self if self.unlabelled is None else replace(self, unlabelled=None)

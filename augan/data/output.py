@@ -1,14 +1,20 @@
 """Folders and files that are whole or absent: written beside their place, then renamed into it."""
 
+import errno
 import fcntl
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from augan.exceptions import DataError, Interrupted, WorkerError
+
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what a lock of another answers
+_BEGINNING = threading.Lock()  # threads share the name of their partial folder
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
@@ -39,22 +45,24 @@ def output_folder(target: str | Path, replaces: str | None = None) -> Iterator[P
     Raises
     ------
     DataError
-        `target` holds something else, or cannot be written (no permission, disk full).
+        `target` holds something else, cannot be written (no permission, disk full), or another
+        thread is writing it.
     """
-    target = _checked(target, replaces)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    descriptor = -1
+    with _BEGINNING:
+        target = _checked(target, replaces)
+        partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            descriptor = _make_locked(partial, target)
+        except OSError as error:
+            raise _cannot_write(target, error) from error
     try:
-        partial.mkdir(parents=True)
-        descriptor = lock_folder(partial, f"another process is writing {target}; wait for it")
         yield partial
         _put(partial, target)
     except OSError as error:
         raise _cannot_write(target, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        if descriptor >= 0:
-            os.close(descriptor)
+        os.close(descriptor)
 
 
 @contextmanager
@@ -86,7 +94,8 @@ def resumable_folder(target: str | Path, replaces: str | None = None) -> Iterato
     except (Interrupted, WorkerError):
         raise
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
+        if descriptor >= 0:
+            shutil.rmtree(partial, ignore_errors=True)
         raise _cannot_write(target, error) from error
     except Exception:
         if descriptor >= 0:  # else it is another's
@@ -116,9 +125,11 @@ def clear_leftovers(target: Path) -> None:
     name = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.(part|old)")
     for path in list(target.parent.iterdir()):
         match = name.fullmatch(path.name)
-        if match is None or _is_at_work(int(match[1]), path):
+        if match is None:
             continue
-        with suppress(OSError):
+        with suppress(OSError), _abandoned(path, int(match[1])) as is_abandoned:
+            if not is_abandoned:
+                continue
             if match[2] == "old" and not target.exists():
                 os.rename(path, target)
             elif path.is_dir():
@@ -127,33 +138,69 @@ def clear_leftovers(target: Path) -> None:
                 path.unlink()
 
 
-def _is_at_work(process: int, path: Path) -> bool:
-    """Whether a process may still be writing: it lives, or holds a lock from elsewhere."""
+@contextmanager
+def _abandoned(path: Path, process: int) -> Iterator[bool]:
+    """Tell whether nobody is at work on a leftover any more, and hold it so for the block.
+
+    Whoever writes a folder has locked it. The number of a process says less: in a container the
+    next one has the same. Files are not locked, and there it has to do.
+    """
+    if not path.is_dir():
+        yield not _lives(process)
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield try_lock(descriptor) is True
+    finally:
+        os.close(descriptor)
+
+
+def _lives(process: int) -> bool:
     try:
         os.kill(process, 0)
-        return True
-    except ProcessLookupError:
-        pass
+    except (ProcessLookupError, OverflowError):
+        return False
     except OSError:
         return True
-    if not path.is_dir():
-        return False
-    try:
-        os.close(lock_folder(path, ""))
-    except (DataError, OSError):
-        return True
-    return False
+    return True
+
+
+def _make_locked(partial: Path, target: Path) -> int:
+    """Make a folder and lock it; return the descriptor that holds the lock."""
+    while True:
+        try:
+            partial.mkdir(parents=True)
+        except FileExistsError:
+            if not partial.is_dir():
+                raise
+            raise DataError(
+                f"another process is writing {target}; wait for it, or remove {partial} if there "
+                "is none"
+            ) from None
+        with suppress(FileNotFoundError):
+            descriptor = os.open(partial, os.O_RDONLY)
+            with suppress(OSError):  # some file systems know no locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if partial.is_dir():
+                return descriptor
+            # Before it was locked, another process took it for a leftover, and removed it.
+            os.close(descriptor)
 
 
 def _put(partial: Path, target: Path) -> None:
     """Rename `partial` to `target`, whose place it takes."""
-    if target.exists():
-        old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if not target.exists():
+        os.rename(partial, target)
+        return
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    descriptor = os.open(target, os.O_RDONLY)
+    try:
+        try_lock(descriptor)  # so that nobody takes it for a leftover
         os.rename(target, old)
         os.rename(partial, target)
         shutil.rmtree(old, ignore_errors=True)
-    else:
-        os.rename(partial, target)
+    finally:
+        os.close(descriptor)
 
 
 def _cannot_write(target: Path, error: OSError) -> DataError:
@@ -163,8 +210,22 @@ def _cannot_write(target: Path, error: OSError) -> DataError:
     )
 
 
+def try_lock(file: BinaryIO | int) -> bool | None:
+    """Lock an open file or folder for as long as it is open; False if another holds it.
+
+    None: the file system knows no locks, as some network file systems.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in _HELD else None
+    return True
+
+
 def lock_folder(folder: Path, otherwise: str) -> int:
     """Lock a folder for this process; the descriptor returned holds the lock while it is open.
+
+    Where the file system knows no locks there is none.
 
     Raises
     ------
@@ -172,11 +233,9 @@ def lock_folder(folder: Path, otherwise: str) -> int:
         Another process holds it, in the words of `otherwise`.
     """
     descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if try_lock(descriptor) is False:
         os.close(descriptor)
-        raise DataError(otherwise) from None
+        raise DataError(otherwise)
     return descriptor
 
 

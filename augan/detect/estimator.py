@@ -1,5 +1,6 @@
 """The detector as a scikit-learn estimator, of images and of tables."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Real
@@ -24,7 +25,7 @@ from augan.detect.fitting import fit_detector
 from augan.exceptions import ConfigError
 from augan.training.defaults import resolve
 from augan.training.networks import TrainingData, train_networks
-from augan.training.plan import Plan
+from augan.training.plan import Plan, deadline_of
 
 MIN_TUNE = 10  # samples below which the fit split helps to standardise the terms
 MOST_SEARCHED = 1000  # training images that the quantile of a method that searches is taken of
@@ -59,7 +60,9 @@ class GANDetector(OutlierMixin, BaseEstimator):
         Updates of the GAN; None: those of `config`, else the data decides.
     config : Config or None
         Settings of the training, as `augan.train` takes them; None: the defaults. Its seed and task
-        do not count, nor what it says of detection.
+        do not count, nor what it says of detection. Its `training.max_minutes` count from the
+        start of `fit`, and the result then depends on how busy the machine is; without them only
+        steps count, also where the data decides.
     random_state : int, RandomState or None
         Seed of everything random; None draws one.
 
@@ -121,19 +124,23 @@ class GANDetector(OutlierMixin, BaseEstimator):
         ConfigError
             If a parameter is out of range, or the rows are too few for `far`.
         """
+        started = time.monotonic()
         contamination, trim = self._checked_contamination(), self._checked_trim()
         dataset = from_arrays(self._samples(X, reset=True), groups=groups)
         if self.bundle is None:
-            stored = self._train(dataset, trim)
+            stored = self._train(dataset, trim, started)
         else:
             stored = self._take_over(dataset, self.bundle)
         self.offset_ = self._offset(stored, contamination)
         return self
 
-    def _train(self, dataset: Dataset, trim: float) -> Stored:
+    def _train(self, dataset: Dataset, trim: float, started: float) -> Stored:
         """Train networks, fit and perhaps calibrate the detector; return the stored samples."""
-        config, preprocessing = resolve(self._settings(trim), dataset)
-        config = config.replace(training__max_minutes=None)  # the same result however busy
+        settings = self._settings(trim)
+        config, preprocessing = resolve(settings, dataset)
+        # Minutes that nobody asked for do not count: the same result however busy the machine is.
+        minutes = settings.training.max_minutes
+        config = config.replace(training__max_minutes=minutes)
         stored = stored_samples(dataset.images, preprocessing)
         split = make_split(
             len(dataset),
@@ -146,7 +153,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
         data = TrainingData(samples, None, 0, preprocessing, rows=rows_of(split.fit))
         needs = method_class(config.detect.method, preprocessing).needs
         parts = ("gan", "encoder") if "encoder" in needs else ("gan",)
-        networks = train_networks(config, data, Plan(parts, config.training.steps))
+        plan = Plan(parts, config.training.steps, deadline_of(minutes, started))
+        networks = train_networks(config, data, plan)
         self._detector = fit_detector(
             config.detect.method,
             networks.models,

@@ -26,7 +26,7 @@ from augan.detect.pictures.heat import Heat
 from augan.detect.pictures.painter import MAPS, OVERLAYS, PART, keep
 from augan.detect.scores import SCORES, UNDECIDED, Term, Undecided, flag
 from augan.detect.task import Task, open_task
-from augan.exceptions import BundleError, DataError
+from augan.exceptions import DataError
 from augan.parallel.executor import Executor, open_executor
 
 OnScored = Callable[[int, int], None]
@@ -259,11 +259,10 @@ def finish(
 
 def default_out(bundle: Bundle, images: str | Path, verb: str = "detect") -> Path:
     """Return the folder for what `verb` found in `images`: inside the run, named after them."""
-    if bundle.path is None:
-        raise BundleError("this bundle was never saved, so there is no folder beside it; give one")
+    run = bundle.saved_path().parent
     # Not by Path.resolve, which fails on a link to itself before Python 3.13.
     path = Path(os.path.realpath(images))
-    return bundle.path.parent / f"{verb}-{path.stem if is_table_file(path) else path.name}"
+    return run / f"{verb}-{path.stem if is_table_file(path) else path.name}"
 
 
 @dataclass

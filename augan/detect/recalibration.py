@@ -16,7 +16,7 @@ from augan.data.tables import is_table_file
 from augan.detect.detector import Detector, add_detectors, methods_in
 from augan.detect.ignore import TABLE, Ignored
 from augan.detect.sources import ORIGIN, ImageSource, Source, open_source, parts_of
-from augan.exceptions import BundleError, DataError
+from augan.exceptions import DataError
 
 
 def calibrate(
@@ -124,10 +124,8 @@ def calibrate_run(
 
 
 def _default_out(bundle: Bundle) -> Path:
-    if bundle.path is None:
-        raise BundleError("this bundle was never saved, so there is no folder beside it; give one")
     # Through links: `runs/latest` leads to the run that is meant.
-    path = Path(os.path.realpath(bundle.path))
+    path = Path(os.path.realpath(bundle.saved_path()))
     run = path.parent if path.name == BUNDLE_NAME else path.with_suffix("")
     return run.with_name(f"{run.name}-calibrated")
 

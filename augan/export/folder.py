@@ -20,7 +20,7 @@ from augan.data.preprocessing import Preprocessing
 from augan.detect.detector import Detector
 from augan.detect.ignore import Ignored
 from augan.detect.methods.patchwise import STRIDE
-from augan.exceptions import BundleError, ConfigError
+from augan.exceptions import ConfigError
 from augan.export.detector import (
     describe_detector,
     detector_graph,
@@ -164,9 +164,8 @@ def _checked(
 
 
 def _default_out(bundle: Bundle, part: str, method: str | None) -> Path:
-    if bundle.path is None:
-        raise BundleError("this bundle was never saved, so there is no folder beside it; give one")
-    return bundle.path.parent / "-".join(["export", part, *([] if method is None else [method])])
+    name = "-".join(["export", part, *([] if method is None else [method])])
+    return bundle.saved_path().parent / name
 
 
 def _export_generator(

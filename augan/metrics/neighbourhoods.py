@@ -6,8 +6,7 @@ Kynkaanniemi et al. (2019), Improved precision and recall metric, section 2.
 Naeem et al. (2020), Reliable fidelity and diversity metrics for generative models, section 3.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,17 +32,10 @@ class PrecisionRecall:
         Share of generated images near a real one, 0 to 1: are they credible?
     recall : float
         Share of real images near a generated one, 0 to 1: is all that is real being generated?
-    k : int
-        The neighbour that sets the radius of each neighbourhood.
     """
 
     precision: float
     recall: float
-    k: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain Python values, ready for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -58,17 +50,10 @@ class DensityCoverage:
     coverage : float
         Share of real images with a generated one in their neighbourhood, 0 to 1. For a perfect
         generator and equal, large numbers it is expected at 1 - 2^-k.
-    k : int
-        The neighbour that sets the radius of each neighbourhood.
     """
 
     density: float
     coverage: float
-    k: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain Python values, ready for JSON."""
-        return asdict(self)
 
 
 def _check_k(k: int) -> None:
@@ -136,7 +121,7 @@ def precision_recall(
     real_balls, _ = _count_inside(y, x, _squared_radii(x, k))
     generated_balls, _ = _count_inside(x, y, _squared_radii(y, k))
     return PrecisionRecall(
-        precision=float((real_balls > 0).mean()), recall=float((generated_balls > 0).mean()), k=k
+        precision=float((real_balls > 0).mean()), recall=float((generated_balls > 0).mean())
     )
 
 
@@ -164,10 +149,10 @@ def density_coverage(
     Examples
     --------
     >>> density_coverage(real=[[0], [1], [3], [7]], generated=[[0], [1]], k=1)
-    DensityCoverage(density=2.5, coverage=0.75, k=1)
+    DensityCoverage(density=2.5, coverage=0.75)
     """
     _check_k(k)
     x, y = checked_pair(real, generated, k + 1, 1)
     x, y = x - x.mean(axis=0), y - x.mean(axis=0)
     balls, held = _count_inside(y, x, _squared_radii(x, k))
-    return DensityCoverage(density=float(balls.mean() / k), coverage=float((held > 0).mean()), k=k)
+    return DensityCoverage(density=float(balls.mean() / k), coverage=float((held > 0).mean()))

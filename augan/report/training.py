@@ -12,7 +12,6 @@ from PIL import Image
 
 from augan.bundle import Bundle
 from augan.data.prepared import restore_preprocessing
-from augan.exceptions import BundleError
 from augan.report.curves import Curve, curves
 from augan.report.layout import data_uri, head, section, settings, table, wide, write_page
 from augan.report.text import detector_promise
@@ -38,9 +37,7 @@ def training_page(bundle: Bundle) -> Path:
     DataError
         The page cannot be written; everything else is complete by then.
     """
-    if bundle.path is None:
-        raise BundleError("this bundle was never saved, so there is no run folder to report on")
-    run = bundle.path.parent
+    run = bundle.saved_path().parent
     log = list(_entries(run / "metrics.jsonl"))
     parts = [
         _head(bundle, run),

@@ -14,6 +14,19 @@ SHARES = {
     "classifier": (0.25, 0.08),
     "rotation": (0.25, 0.08),
 }
+AFTER_TRAINING = 0.05  # share of the minutes kept for fitting the detector and saving
+AFTER_FOLD = 3.0  # seconds kept for the detector of each of several folds, where that is more
+
+
+def deadline_of(minutes: float | None, started: float, folds: int = 0) -> float | None:
+    """Return when networks must be trained so that all is over `minutes` after `started`.
+
+    Both moments are on the monotonic clock; without minutes there is none.
+    """
+    if minutes is None:
+        return None
+    after = max(AFTER_TRAINING * minutes * 60, AFTER_FOLD * folds)
+    return started + minutes * 60 - min(after, minutes * 60 / 4)
 
 
 @dataclass(frozen=True)
@@ -28,11 +41,20 @@ class Plan:
         Updates of the GAN.
     deadline : float or None
         Moment on the monotonic clock at which the last part must end.
+
+    Raises
+    ------
+    ValueError
+        There are neither steps nor a deadline: nothing would end the training.
     """
 
     parts: tuple[str, ...]
     steps: int | None
     deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is None and self.deadline is None:
+            raise ValueError("a plan has neither steps nor a deadline, so it would never end")
 
     def allowance(self, part: str) -> Allowance:
         """Return what `part`, which begins now, may use; time left over passes to later parts."""

@@ -82,7 +82,8 @@ def evaluate_lift(
     gan : GanArm or None
         What is judged; None: the one that `augan.augment.judging.samplers` declares.
     gan_steps, config : int, Config, or None
-        Updates and settings of its GAN.
+        Updates and settings of its GAN. Its `training.max_minutes` do not count: where it has no
+        steps either, the data decides on them.
     share : float or None
         Of the draws of a class that has synthetic images, the share that is synthetic.
     select : bool

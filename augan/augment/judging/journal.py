@@ -5,7 +5,6 @@ An evaluation takes hours. One that was stopped goes on where it was: each line 
 """
 
 import base64
-import fcntl
 import json
 import os
 import zlib
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from augan.data.output import try_lock
 from augan.exceptions import ConfigError, DataError
 
 JOURNAL = "predictions.jsonl"
@@ -85,13 +85,11 @@ class Journal:
         self._rows[draw, arm] = row
 
     def _begin(self, identity: dict[str, Any]) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if try_lock(self._file) is False:
             raise DataError(
                 f"another evaluation is writing {self.folder}; wait for it, or name a new folder "
                 "with --out"
-            ) from None
+            )
         self._file.seek(0)
         content = self._file.read()
         whole = content[: content.rfind(b"\n") + 1]

@@ -22,8 +22,10 @@ def gan_over_sampler(
     """Return the arm of `GANOverSampler`, trained on the draw's labels.
 
     Classes that are rarer than the largest are filled up to it; where all have as many, 500 images
-    of each are made.
+    of each are made. Steps end its training, those of `config` or of the data, and never minutes:
+    what is judged must not depend on how busy the machine is.
     """
+    settings = None if config is None else config.replace(training__max_minutes=None)
 
     def make(draw: Draw) -> Resampler:
         counts = np.bincount(draw.labels, minlength=draw.num_classes)
@@ -34,7 +36,7 @@ def gan_over_sampler(
         return GANOverSampler(
             sampling_strategy=wanted,
             steps=steps,
-            config=config,
+            config=settings,
             method=method,
             unlabelled=draw.unlabelled,
             random_state=seed,

@@ -5,7 +5,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from augan.bundle import Bundle
-from augan.exceptions import ConfigError
 
 MAX_NAMES = 60  # characters of class names in the name of a folder
 
@@ -49,11 +48,7 @@ def default_out(bundle: Bundle, out: str | Path | None, name: str) -> Path:
 
     Raises
     ------
-    ConfigError
+    BundleError
         Neither is known.
     """
-    if out is not None:
-        return Path(out)
-    if bundle.path is None:
-        raise ConfigError("this bundle was never saved, so there is no folder beside it; give one")
-    return bundle.path.parent / name
+    return bundle.saved_path().parent / name if out is None else Path(out)
