@@ -27,7 +27,7 @@ from augan.detect.judging.localisation import aupro, pixel_auroc
 from augan.detect.judging.masks import Masks
 from augan.detect.judging.power import CAUGHT, CONTRASTS, SIZES, spot
 from augan.exceptions import BundleError, ConfigError, DataError
-from augan.report.evaluation import evaluation_lines
+from augan.report.lines.judgement import evaluation_lines
 from augan_cli.app import app
 
 NAMES = ["a/0.png", "a/1.png", "b/0.png", "c.png"]

@@ -13,7 +13,7 @@ from augan.doctor.engine import start_engine
 from augan.doctor.examination import examine, install, judge_packages
 from augan.doctor.machine import THREADS, disk, memory, processor, threads
 from augan.doctor.packages import required
-from augan.report.doctor import diagnosis_lines
+from augan.report.lines.doctor import diagnosis_lines
 from augan_cli.app import app
 
 ROOT = Path(__file__).parent.parent

@@ -15,7 +15,8 @@ from augan.augment.judging.synthetic import GanArm
 from augan.data.builtin import digits
 from augan.data.images import write_png
 from augan.exceptions import ConfigError, DataError, Interrupted
-from augan.report.lift import lift_lines, lift_page
+from augan.report.lines.lift import lift_lines
+from augan.report.pages.lift import lift_page
 from augan_cli.app import app
 
 ARMS = ["real", "oversampling"]

@@ -21,13 +21,13 @@ from augan.data.images import write_png
 from augan.data.loading import load_dataset
 from augan.detect.folder import DetectionResult
 from augan.detect.judging.judgement import Judgement, evaluate_detection
-from augan.report.augmentation import augmentation_page
-from augan.report.curves import Curve, curves
-from augan.report.detection import detection_page
-from augan.report.histogram import Axis, histogram
-from augan.report.judgement import judgement_page
-from augan.report.text import training_lines
-from augan.report.training import training_page
+from augan.report.lines.training import training_lines
+from augan.report.pages.augmentation import augmentation_page
+from augan.report.pages.curves import Curve, curves
+from augan.report.pages.detection import detection_page
+from augan.report.pages.histogram import Axis, histogram
+from augan.report.pages.judgement import judgement_page
+from augan.report.pages.training import training_page
 from augan.workflow import train
 
 WILD = "<b>x & \"y\" 'z'.png"

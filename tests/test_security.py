@@ -28,8 +28,8 @@ from augan.data.groups import read_groups
 from augan.data.images import write_png
 from augan.data.tables import Table, read_table
 from augan.detect.judging.labels import read_labels
-from augan.report.detection import detection_page
-from augan.report.lift import lift_page
+from augan.report.pages.detection import detection_page
+from augan.report.pages.lift import lift_page
 from benchmarks.bad_material import SMALL, pictures
 
 SOURCES = sorted(Path(augan.__file__).parent.rglob("*.py"))

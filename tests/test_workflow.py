@@ -24,8 +24,8 @@ from augan.detect.detector import Detector
 from augan.exceptions import AuganError, ConfigError, DataError
 from augan.gan.inference import Inference
 from augan.material import Material
-from augan.report.text import training_lines
-from augan.report.training import training_page
+from augan.report.lines.training import training_lines
+from augan.report.pages.training import training_page
 from augan.training.clock import Clock
 from augan.training.defaults import DEFAULT_STEPS, resolve
 from augan.training.resolved import resolve as resolve_all

@@ -1,1 +1,1 @@
-"""Results as pictures and sentences; nothing is computed here."""
+"""Results as lines for a terminal, HTML pages and pictures; nothing is computed here."""

@@ -45,8 +45,8 @@ def evaluate_detection(
     """Judge the detector on labelled images, beside baselines fitted on its training images."""
     from augan.detect.folder import default_out
     from augan.detect.judging.judgement import evaluate_detection
-    from augan.report.evaluation import evaluation_lines
-    from augan.report.judgement import judgement_page
+    from augan.report.lines.judgement import evaluation_lines
+    from augan.report.pages.judgement import judgement_page
 
     bundle = find(model, "detector")
     out = out or default_out(bundle, images, "evaluate")

@@ -22,7 +22,8 @@ def run_lift(
     """Evaluate, say what came of it, and return whether a lift was found."""
     from augan.augment.judging.evaluation import RUNS, evaluate_lift
     from augan.config import Config
-    from augan.report.lift import lift_lines, lift_page
+    from augan.report.lines.lift import lift_lines
+    from augan.report.pages.lift import lift_page
 
     config, beside = None, RUNS
     if model is not None:

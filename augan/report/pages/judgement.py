@@ -8,8 +8,8 @@ from typing import Any
 from augan.detect.judging.judgement import EVALUATION, Judgement
 from augan.detect.scores import SCORES
 from augan.exceptions import ConfigError
-from augan.report.histogram import histogram
-from augan.report.layout import head, section, settings, table, wide, write_page
+from augan.report.pages.histogram import histogram
+from augan.report.pages.layout import head, section, settings, table, wide, write_page
 
 REPORT = "report.html"
 SHOWN = 100  # files in the list of those that were left out

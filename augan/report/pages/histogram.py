@@ -9,7 +9,7 @@ from html import escape
 
 import numpy as np
 
-from augan.report.ticks import round_ticks
+from augan.report.pages.ticks import round_ticks
 
 BINS = 40
 FAR_OUT = 12  # spreads of the calibration scores, beyond which the axis is no longer linear

@@ -10,8 +10,8 @@ from augan.detect.folder import DetectionResult
 from augan.detect.pictures.gallery import ScoredImage
 from augan.detect.pictures.heat import Heat
 from augan.detect.pictures.overlays import COLOURS
-from augan.report.histogram import histogram
-from augan.report.layout import data_uri, head, section, settings, table, write_page
+from augan.report.pages.histogram import histogram
+from augan.report.pages.layout import data_uri, head, section, settings, table, write_page
 
 REPORT = "report.html"
 MOST_UNREADABLE = 100  # files in the list; scores.csv has them all

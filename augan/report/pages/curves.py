@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from augan.report.ticks import round_ticks
+from augan.report.pages.ticks import round_ticks
 
 POINTS = 300  # of a line at most; means of neighbours, where there are more
 OUTLYING = 0.005  # share of the values at either end that may lie beyond a linear axis

@@ -1,4 +1,4 @@
-"""What `augan doctor` found, as lines for a person."""
+"""What `augan doctor` found."""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,7 @@
-"""What an evaluation of lift found: lines for a person, and one HTML file."""
+"""What an evaluation of lift found, as one HTML file."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from PIL import Image
 
 from augan.augment.judging.gallery import GALLERY
 from augan.augment.judging.lift import Lift, points
-from augan.report.layout import data_uri, head, section, settings, table, wide, write_page
-from augan.report.strips import strips
+from augan.report.lines.lift import second_figures
+from augan.report.pages.layout import data_uri, head, section, settings, table, wide, write_page
+from augan.report.pages.strips import strips
 
 REPORT = "report.html"
 HOW_MADE = {
@@ -20,42 +21,6 @@ HOW_MADE = {
     "interpolate": "drawn between the codes of two real ones of the class",
     "transfer": "real ones, changed as others differ: each resembles the one that it is made of",
 }
-SHOWN = 5  # near-duplicates among the lines
-
-
-def lift_lines(lift: Lift) -> list[str]:
-    """Say what each arm reached, and whether synthetic images lift."""
-    summary = lift.summary
-    lines = [f"warning: {text}" for text in summary["warnings"]]
-    twins = summary["near_duplicates"][:SHOWN]
-    lines += [f"  {one['test']} resembles {one['seen']}" for one in twins]
-    lines.append(
-        f"{summary['metric']} on {summary['num_test']} test images, mean of "
-        f"{summary['num_draws']} draws:"
-    )
-    lines += [
-        f"  {row['arm']:13} {row['balanced_accuracy']:6.1%}  accuracy {row['accuracy']:6.1%}  "
-        f"macro-F1 {row['macro_f1']:6.1%}  {row['said']}"
-        for row in sorted(lift.arms, key=lambda row: -row["balanced_accuracy"])
-    ]
-    lines += _second_figures(summary)
-    lines += [f"evaluation: {summary['out']}", lift.sentence]
-    return lines
-
-
-def _second_figures(summary: Mapping[str, Any]) -> Iterator[str]:
-    gain, strict = summary["gain_over_labelled_only"], summary["without_near_duplicates"]
-    if gain is not None:
-        yield f"over arms without the unlabelled images, which is no lift: {_said(gain)}"
-    if strict is not None:
-        yield f"without near-duplicates among the test images: {_said(strict)}"
-
-
-def _said(figure: Mapping[str, Any]) -> str:
-    return (
-        f"{points(figure['value'])} points [{100 * figure['low']:.1f}, "
-        f"{100 * figure['high']:.1f}] against {figure['rival']}"
-    )
 
 
 def lift_page(lift: Lift) -> Path:
@@ -86,7 +51,7 @@ def _head(lift: Lift) -> str:
         ("test images", f"{summary['num_test']:,}", ""),
         ("labels in a draw", f"{sum(summary['labels']):,}", ""),
     ]
-    lede = ". ".join([_capital(lift.sentence), *map(_capital, _second_figures(summary))]) + "."
+    lede = ". ".join([_capital(lift.sentence), *map(_capital, second_figures(summary))]) + "."
     command = f"augan evaluate lift &middot; {escape(summary['data'])}"
     return head(command, _verdict(lift), lede, figures, summary["warnings"])
 

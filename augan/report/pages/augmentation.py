@@ -7,7 +7,7 @@ from augan.augment.filters.rules import REASONS
 from augan.augment.folder import YIELD, AugmentationResult
 from augan.augment.output.manifest import MANIFEST
 from augan.data.images import image_grid
-from augan.report.layout import data_uri, head, section, settings, table, wide, write_page
+from augan.report.pages.layout import data_uri, head, section, settings, table, wide, write_page
 
 REPORT = "report.html"
 

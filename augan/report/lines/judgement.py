@@ -1,4 +1,4 @@
-"""What an evaluation found, as lines for a person."""
+"""What an evaluation of a detector found."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -1,0 +1,62 @@
+"""What a detector promises, and what it was calibrated on."""
+
+from typing import Any
+
+from augan.bundle import Bundle
+from augan.data.prepared import sample_noun
+from augan.detect.conformal.calibration import Calibration, images_needed
+from augan.detect.conformal.decision import own_rate, usual_rate
+from augan.detect.conformal.guarantee import Guarantee
+from augan.detect.fitting import broken_promise
+from augan.detect.sources import ORIGIN
+
+
+def detector_promise(bundle: Bundle) -> str | None:
+    """Say what the detector promises at the rate that it would take by itself, if there is one."""
+    if not bundle.has("detector"):
+        return None
+    return broken_promise(bundle) or promised(bundle)[0].sentence
+
+
+def promised(bundle: Bundle) -> tuple[Guarantee, list[str]]:
+    """Return what `augan detect` promises by itself, and warnings about the rate that it takes.
+
+    Where the bundle's own rate is not supported, which `augan detect` refuses, it is the usual one.
+    """
+    calibration = Calibration.from_arrays(bundle.tables["calibration"])
+    noun, far = sample_noun(bundle.preprocessing), own_rate(bundle)
+    if far is None or calibration.supports(far):
+        rate, warning = usual_rate(bundle, calibration, noun)
+        return calibration.guarantee(rate, noun), [warning] if warning else []
+    unsupported = (
+        f"too few {noun} for the model's own rate, detect.far={far:g}: give "
+        f"detect another --far, or calibrate on {images_needed(far)} {noun} or more"
+    )
+    rate, warning = calibration.choose_rate(None, noun)
+    return calibration.guarantee(rate, noun), [unsupported, *([warning] if warning else [])]
+
+
+def calibration_lines(bundle: Bundle) -> list[str]:
+    """Say what a detector was calibrated on, and what that promises."""
+    summary, noun = calibration_summary(bundle), sample_noun(bundle.preprocessing)
+    n, name = summary["guarantee"]["n"], summary["calibrated_on"]["name"]
+    return [
+        *(f"warning: {text}" for text in summary["warnings"]),
+        f"calibrated on {n} {noun} of {name}",
+        f"detector: {summary['guarantee']['sentence']}",
+        f"bundle: {bundle.path}",
+        "augan detect takes this line from now on, as the newest; --model RUN the line of RUN",
+    ]
+
+
+def calibration_summary(bundle: Bundle) -> dict[str, Any]:
+    """Return the same, JSON-able, at the rate that `augan detect` will take by itself."""
+    origin = dict((bundle.detector or {})[ORIGIN])
+    warnings, (guarantee, more) = origin.pop("warnings"), promised(bundle)
+    return {
+        "bundle": str(bundle.path),
+        "id": bundle.bundle_id,
+        "calibrated_on": origin,
+        "guarantee": guarantee.to_dict(),
+        "warnings": [*warnings, *more],
+    }

@@ -1,0 +1,1 @@
+"""Results as HTML: one file each, in one style, that needs nothing else."""
