@@ -334,7 +334,7 @@ def _codes(material: Material, networks: TrainedNetworks) -> dict[str, np.ndarra
 def _classifier_accuracy(material: Material, networks: TrainedNetworks) -> dict[str, Any]:
     """How often the agreement classifier is right on real images it was not fitted on."""
     model, labels = networks.models["classifier"], material.dataset.labels
-    classify = Inference(lambda images: model(images, training=False), model.input_shape[1:])
+    classify = Inference.of(model)
     rows = material.split.tune
     (logits,) = classify(material.preprocessing.scale(material.pixels[rows]))
     right = logits.argmax(axis=1) == np.asarray(labels)[rows]

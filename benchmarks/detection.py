@@ -32,7 +32,7 @@ from augan.exceptions import AuganError, DataError
 from augan.gan.networks import build_network
 from augan.seeding import child_rng
 from augan.training.blueprint import Blueprint
-from augan.training.defaults import resolve
+from augan.training.defaults import fill_in
 from benchmarks.defects import DEFECTS_OF, defects_tasks
 from benchmarks.defects import METHODS as DEFECT_METHODS
 from benchmarks.harness import Results, Row, Task, add_arguments, digest, run, span, spread
@@ -130,7 +130,7 @@ class UntrainedDetector(BaseEstimator):
     def fit(self, X: np.ndarray, y: Any = None) -> Self:
         """Build the networks and fit the scorer on the rows that `GANDetector` would tune on."""
         settings = _config(self.random_state, None, self.method)
-        config, preprocessing = resolve(settings, from_arrays(X))
+        config, preprocessing = fill_in(settings, from_arrays(X))
         squares = preprocessing.materialise(X)
         split = make_split(len(X), seed=config.seed, calibrate=False)
         self.specs_ = _specs(config, preprocessing, squares)
@@ -195,7 +195,7 @@ def settings_of(method: str, steps: int | None, normal: np.ndarray) -> tuple[int
         return None, digest([type(last).__name__, parameters])
     is_trained = method in TRAINED
     settings = _config(0, steps if is_trained else None, UNTRAINED.get(method, method))
-    config, _ = resolve(settings, from_arrays(normal))
+    config, _ = fill_in(settings, from_arrays(normal))
     updates = config.training.steps if is_trained else 0
     return updates, digest({**config.to_dict(), "seed": None, "updates": updates})
 

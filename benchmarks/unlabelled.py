@@ -33,7 +33,7 @@ from augan.data.preprocessing import Preprocessing
 from augan.gan.inference import Inference
 from augan.metrics.fidelity import kernel_distance
 from augan.seeding import child_rng
-from augan.training.defaults import resolve
+from augan.training.defaults import fill_in
 from augan.training.extractor import FeatureExtractor
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import Plan
@@ -119,7 +119,7 @@ def guessed_right(bundle: Bundle, images: np.ndarray, truth: np.ndarray) -> floa
 def extractor(steps: int) -> FeatureExtractor:
     """Return features of a classifier that was fitted on all labels, the same for all methods."""
     training, _ = parts()
-    config, preprocessing = resolve(Config(task="generate"), training)
+    config, preprocessing = fill_in(Config(task="generate"), training)
     squares = preprocessing.materialise(training.images)
     data = TrainingData(squares, training.labels, training.num_classes, preprocessing)
     networks = train_networks(config, data, Plan(("classifier",), 2 * steps))

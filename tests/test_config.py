@@ -287,3 +287,37 @@ def test_what_the_data_decides_is_none():
     # "None" is a choice that a file can make, too, and an empty list is another one.
     assert CHANGED.override(["gan.diffaug=null"]).gan.diffaug is None
     assert Config().override(["gan.diffaug=[]"]).gan.diffaug == ()
+
+
+def test_what_can_be_chosen_is_what_there_is():
+    from augan.augment.classic import POLICIES
+    from augan.detect.detector import METHODS
+    from augan.gan.diffaug import POLICIES as DIFFAUG
+    from augan.gan.losses import LOSSES
+    from augan.gan.negatives import NEGATIVES
+    from augan.gan.networks import NETWORKS
+    from augan.gan.networks.blocks import NORMS
+    from augan.gan.penalties import PENALTIES
+
+    tables = {
+        "gan.architecture": {name for name, role in NETWORKS if role == "generator"},
+        "gan.loss": LOSSES,
+        "gan.penalty": {"none", *PENALTIES},
+        "gan.diffaug": DIFFAUG,
+        "gan.negatives": NEGATIVES,
+        "discriminator.norm": NORMS,
+        "augment.policy": POLICIES,
+        "detect.method": METHODS,
+    }
+    sections = Config.model_json_schema()["$defs"]
+    for name, table in tables.items():
+        section, key = name.split(".")
+        field = sections[f"{section.title()}Section"]["properties"][key]
+        assert set(_choices(field)) == set(table), name
+
+
+def _choices(field):
+    """All names that a field of the schema allows, in lists too."""
+    if isinstance(field, dict):
+        return [*field.get("enum", ()), *(c for part in field.values() for c in _choices(part))]
+    return [c for part in field for c in _choices(part)] if isinstance(field, list) else []

@@ -22,7 +22,7 @@ from augan.detect.methods.patchwise import PatchwiseFeatures, at_highest, others
 from augan.exceptions import ConfigError, DataError
 from augan.gan.networks import build_network, network_spec
 from augan.gan.networks.places import dense_blocks, joined, joined_sizes
-from augan.training.defaults import resolve
+from augan.training.defaults import fill_in
 from augan.workflow import train
 
 WINDOW = 32
@@ -122,7 +122,7 @@ def test_the_preprocessing_comes_back_from_the_bundle(images):
 )
 def test_a_detector_alone_sees_large_images_through_windows(images, settings, expected):
     data = from_arrays(np.stack([image[:140] for image in images]))
-    config, preprocessing = resolve(Config(task="detect").replace(**settings), data)
+    config, preprocessing = fill_in(Config(task="detect").replace(**settings), data)
     assert config.data.patches is expected
     assert (preprocessing.kind == "patches") is expected
     assert bool(config.gan.places) is expected
@@ -131,7 +131,7 @@ def test_a_detector_alone_sees_large_images_through_windows(images, settings, ex
 def test_windows_are_refused_where_a_generator_must_draw_whole_images(images):
     data = from_arrays(np.stack([image[:140] for image in images]))
     with pytest.raises(ConfigError, match=r"data\.patches=true is for detectors alone"):
-        resolve(Config(task="generate").replace(data__patches=True), data)
+        fill_in(Config(task="generate").replace(data__patches=True), data)
 
 
 # ---------------------------------------------------------------- places

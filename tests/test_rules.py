@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from augan.bundle import read_weights
 from augan.config import Config
 from augan.exceptions import ConfigError
-from augan.training.defaults import resolve
+from augan.training.defaults import fill_in
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import Plan
 from augan.training.rules import RULES, check_rules
@@ -87,9 +87,9 @@ def test_the_advice_of_a_rule_is_legal(rule, combinations):
 def test_resolve_refuses_it_before_anything_is_trained(rule, combinations, tiny_digits):
     breaking = next(config for _, config, broken in combinations if broken == [rule])
     with pytest.raises(ConfigError, match="nearest legal: --set") as caught:
-        resolve(breaking, tiny_digits)
+        fill_in(breaking, tiny_digits)
     assert rule.forbids in str(caught.value)
-    resolve(breaking.override(rule.instead), tiny_digits)
+    fill_in(breaking.override(rule.instead), tiny_digits)
 
 
 def test_who_follows_the_advice_arrives(combinations):
@@ -248,7 +248,7 @@ def test_every_family_trains(family, tiny_digits, capfd):
     narrow = [f"{part}.width=2" for part in ("generator", "discriminator")]
     # 5 images in each update, so that a batch which is not made for its parts cannot be divided.
     small = ["gan.latent_dim=3", "training.steps=2", "training.batch_size=5", *narrow]
-    config, preprocessing = resolve(Config().override([*small, *FAMILIES[family]]), tiny_digits)
+    config, preprocessing = fill_in(Config().override([*small, *FAMILIES[family]]), tiny_digits)
     classes = 0 if config.task == "detect" else tiny_digits.num_classes
     data = TrainingData(
         np.asarray(tiny_digits.images), np.asarray(tiny_digits.labels), classes, preprocessing

@@ -38,7 +38,7 @@ from augan.data.prepared import restore_preprocessing
 from augan.detect.detector import METHODS, methods_for
 from augan.exceptions import ConfigError, DataError
 from augan.gan.inference import Inference
-from augan.training.defaults import resolve
+from augan.training.defaults import fill_in
 from augan.training.rules import TABLE_RULES
 from augan.workflow import train
 
@@ -125,15 +125,15 @@ class TestTraining:
         }[rule.instead[0]]
         config, dataset = Config().override([setting]), load_dataset(table)
         with pytest.raises(ConfigError, match="on a table is not possible") as caught:
-            resolve(config, dataset)
+            fill_in(config, dataset)
         assert f"nearest legal: --set {rule.instead[0]}" in str(caught.value)
-        resolve(config.override(rule.instead), dataset)
+        fill_in(config.override(rule.instead), dataset)
 
     def test_the_defaults_of_a_table(self, table: Path) -> None:
-        config, _ = resolve(Config(), load_dataset(table))
+        config, _ = fill_in(Config(), load_dataset(table))
         assert (config.gan.architecture, config.gan.diffaug, config.data.size) == ("mlp", (), None)
         assert config.task == "detect"
-        assert resolve(config, load_dataset(table))[0] == config
+        assert fill_in(config, load_dataset(table))[0] == config
 
 
 class TestAugment:

@@ -27,8 +27,8 @@ from augan.material import Material
 from augan.report.lines.training import training_lines
 from augan.report.pages.training import training_page
 from augan.training.clock import Clock
-from augan.training.defaults import DEFAULT_STEPS, resolve
-from augan.training.resolved import resolve as resolve_all
+from augan.training.defaults import DEFAULT_STEPS, fill_in
+from augan.training.resolved import resolve
 from augan.workflow import train
 
 CALIBRATE, TUNE, FIT = 99, 14, 127  # of 240 images
@@ -407,9 +407,9 @@ def test_both_needs_two_classes(tmp_path, labels):
 )
 def test_the_task_follows_from_the_classes(labels, task):
     dataset = from_arrays(np.zeros((6, 8, 8), np.uint8), labels)
-    assert resolve(Config(), dataset)[0].task == task
+    assert fill_in(Config(), dataset)[0].task == task
     for given in ("generate", "detect"):
-        assert resolve(Config(task=given), dataset)[0].task == given
+        assert fill_in(Config(task=given), dataset)[0].task == given
 
 
 @pytest.mark.parametrize(
@@ -424,7 +424,7 @@ def test_the_task_follows_from_the_classes(labels, task):
 )
 def test_what_the_size_decides(side, size, diffaug, rate, loss, norm):
     dataset = from_arrays(np.zeros((6, side, side), np.uint8), ["a", "b"] * 3)
-    config, preprocessing = resolve(Config(), dataset)
+    config, preprocessing = fill_in(Config(), dataset)
     assert config.data.size == preprocessing.size == size
     assert (config.gan.diffaug, config.gan.loss) == (diffaug, loss)
     assert config.discriminator.norm == norm
@@ -436,13 +436,13 @@ def test_what_the_size_decides(side, size, diffaug, rate, loss, norm):
 @pytest.mark.parametrize(("width", "latent"), [(2, 8), (3, 12), (40, 64)])
 def test_tables_train_with_short_codes_and_a_penalty_that_images_do_not_need(width, latent):
     rows = np.random.default_rng(0).normal(size=(30, width)).astype(np.float32)
-    gan = resolve(Config(), from_arrays(as_frame(rows)))[0].gan
+    gan = fill_in(Config(), from_arrays(as_frame(rows)))[0].gan
     assert (gan.latent_dim, gan.penalty, gan.penalty_every) == (latent, "r1", 1)
     assert gan.betas == (0.0, 0.99)
     for chosen in ("discriminator.norm=batch", "gan.penalty=none"):
         told = Config().override([chosen])
-        assert resolve(told, from_arrays(as_frame(rows)))[0].gan.penalty == "none"
-    gan = resolve(Config(), from_arrays(np.zeros((6, 8, 8), np.uint8), ["a", "b"] * 3))[0].gan
+        assert fill_in(told, from_arrays(as_frame(rows)))[0].gan.penalty == "none"
+    gan = fill_in(Config(), from_arrays(np.zeros((6, 8, 8), np.uint8), ["a", "b"] * 3))[0].gan
     assert (gan.latent_dim, gan.penalty, gan.betas) == (64, "none", (0.5, 0.999))
 
 
@@ -456,14 +456,14 @@ def test_tables_train_with_short_codes_and_a_penalty_that_images_do_not_need(wid
     ],
 )
 def test_what_the_loss_and_the_norm_depend_on(given, loss, norm, rate):
-    config, _ = resolve(Config().replace(**given), from_arrays(np.zeros((6, 28, 28), np.uint8)))
+    config, _ = fill_in(Config().replace(**given), from_arrays(np.zeros((6, 28, 28), np.uint8)))
     assert (config.gan.loss, config.discriminator.norm) == (loss, norm)
     assert config.discriminator.learning_rate == rate
 
 
 @pytest.mark.parametrize(("n", "diffaug"), [(19_999, ("translation",)), (20_000, ())])
 def test_many_images_need_no_augmentation(n, diffaug):
-    config, _ = resolve(Config(), from_arrays(np.zeros((n, 12, 12), np.uint8)))
+    config, _ = fill_in(Config(), from_arrays(np.zeros((n, 12, 12), np.uint8)))
     assert config.gan.diffaug == diffaug
 
 
@@ -489,10 +489,10 @@ def test_what_the_user_chose_stays():
         training__steps=7,
         monitor__every=3,
     )
-    assert resolve(chosen, dataset)[0] == chosen
-    large = resolve(Config().replace(data__size=128), dataset)[0]
+    assert fill_in(chosen, dataset)[0] == chosen
+    large = fill_in(Config().replace(data__size=128), dataset)[0]
     assert (large.data.size, large.training.steps) == (128, DEFAULT_STEPS[128])
-    limited = resolve(Config().replace(training__max_minutes=2.0), dataset)[0]
+    limited = fill_in(Config().replace(training__max_minutes=2.0), dataset)[0]
     assert (limited.training.steps, limited.training.max_minutes) == (None, 2.0)
 
 
@@ -614,14 +614,14 @@ def test_unlabelled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bun
 def test_a_detector_alone_does_not_use_them(tiny_digits, tmp_path):
     normal = without_labels(tiny_digits)
     bright = from_arrays(np.full((9, 30, 30, 3), 255, np.uint8))
-    resolved = resolve_all(Config(), replace(normal, unlabelled=bright))
+    resolved = resolve(Config(), replace(normal, unlabelled=bright))
     assert resolved.config.task == "detect"
     assert resolved.dataset.unlabelled is None
     assert resolved.preprocessing == Preprocessing.fit(normal)
     (warning,) = resolved.warnings
     assert "the 9 unlabelled images are not used" in warning
     # Where images are only to be made, those without a class are as good as the others.
-    resolved = resolve_all(Config(task="generate"), with_unlabelled(normal))
+    resolved = resolve(Config(task="generate"), with_unlabelled(normal))
     assert (resolved.dataset.num_unlabelled, resolved.warnings) == (40, ())
 
 

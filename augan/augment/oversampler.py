@@ -24,7 +24,7 @@ from augan.data.splits import make_split
 from augan.data.stacked import Stacked
 from augan.data.tables import as_frame, is_frame
 from augan.exceptions import DataError
-from augan.training.defaults import resolve
+from augan.training.defaults import fill_in
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import Plan, deadline_of
 from augan.training.updates.encoder import encode
@@ -194,7 +194,7 @@ def _train(
     if method != "sample" and settings.training.steps is None:
         steps = steps or AUTOENCODER_STEPS
     settings = settings if steps is None else settings.replace(training__steps=steps)
-    config, preprocessing = resolve(settings, dataset)
+    config, preprocessing = fill_in(settings, dataset)
     # Minutes that nobody asked for do not count: the same result however busy the machine is.
     minutes = settings.training.max_minutes
     config = config.replace(training__max_minutes=minutes)

@@ -146,7 +146,7 @@ class Patches(Preprocessing):
     @overload
     def scale(self, stored: Pictures) -> Pictures: ...
     def scale(self, stored: np.ndarray | Pictures) -> np.ndarray | Pictures:
-        """Map stored values to float32, `low` to -1 and `high` to +1, without clipping."""
+        """Map stored values, 0 to 255, to float32 from -1 to 1."""
         if isinstance(stored, Pictures):
             return Pictures([self.scale(picture) for picture in stored])
         return stored.astype(np.float32) / np.float32(127.5) - 1

@@ -23,7 +23,7 @@ from augan.detect.conformal.calibration import images_needed
 from augan.detect.detector import Detector, add_detectors, method_class
 from augan.detect.fitting import fit_detector
 from augan.exceptions import ConfigError
-from augan.training.defaults import resolve
+from augan.training.defaults import fill_in
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import Plan, deadline_of
 
@@ -137,7 +137,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
     def _train(self, dataset: Dataset, trim: float, started: float) -> Stored:
         """Train networks, fit and perhaps calibrate the detector; return the stored samples."""
         settings = self._settings(trim)
-        config, preprocessing = resolve(settings, dataset)
+        config, preprocessing = fill_in(settings, dataset)
         # Minutes that nobody asked for do not count: the same result however busy the machine is.
         minutes = settings.training.max_minutes
         config = config.replace(training__max_minutes=minutes)

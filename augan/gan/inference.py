@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -30,6 +31,15 @@ class Inference:
             input_signature=[tf.TensorSpec((BATCH, *s), tf.float32) for s in shapes],
             autograph=loops,
         )
+
+    @classmethod
+    def of(cls, network: keras.Model) -> "Inference":
+        """Return what a network computes when it does not train."""
+
+        def call(*inputs: Any) -> Any:
+            return network(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
+
+        return cls(call, *(x.shape[1:] for x in network.inputs))
 
     def batches(self, *inputs: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
         """Yield the outputs of one batch after another, the padding cut off."""

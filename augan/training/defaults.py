@@ -38,7 +38,7 @@ _HOW_TO_CLASS = {
 }
 
 
-def resolve(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]:
+def fill_in(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]:
     """Fill in every setting that is left to the data.
 
     Returns

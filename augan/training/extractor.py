@@ -38,9 +38,7 @@ class FeatureExtractor:
             digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
         self.id = f"{kind}-{digest.hexdigest()[:12]}"
         hidden = keras.Model(classifier.inputs, classifier.get_layer("hidden").output)
-        self._infer = Inference(
-            lambda images: hidden(images, training=False), classifier.input_shape[1:]
-        )
+        self._infer = Inference.of(hidden)
         self._scale = 1.0
         spread = float(np.sqrt(np.mean(np.square(self(real)))))
         self._scale = 1.0 / spread if spread > 0 else 1.0

@@ -83,20 +83,9 @@ class Monitor:
         self._count = keras.Variable(0, dtype="int64")
         self._diverged = keras.Variable(np.zeros(2), dtype="float64")  # step and loss
         self.seed = seed
-        image, classes = self.held_out[0].shape[1:], self.held_out[1].shape[1:]
-        inputs = [classes] if gan.conditional else []
-        self._generate = Inference(self._networks_call(gan.average), (gan.latent_dim,), *inputs)
-        self._logits = Inference(self._networks_call(gan.discriminator), image, *inputs)
-        untrained = Inference(self._networks_call(best[0]), (gan.latent_dim,), *inputs)
-        made = untrained(self.noise, *([self.classes] if gan.conditional else []))[0]
+        self._generate, self._logits = map(Inference.of, (gan.average, gan.discriminator))
+        made = Inference.of(best[0])(self.noise, *([self.classes] if gan.conditional else []))[0]
         self.untrained = features(made)  # `best` still has its first weights
-
-    @staticmethod
-    def _networks_call(network: keras.Model) -> Any:
-        def call(*inputs: Any) -> Any:
-            return network(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
-
-        return call
 
     @property
     def state(self) -> list[Any]:

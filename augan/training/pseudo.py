@@ -91,7 +91,7 @@ def _probabilities(
     preprocessing: AnyPreprocessing,
     rows: np.ndarray,
 ) -> np.ndarray:
-    classify = Inference(lambda images: classifier(images, training=False), pixels.shape[1:])
+    classify = Inference.of(classifier)
     parts = [
         classify(preprocessing.scale(pixels[rows[start : start + _CHUNK]]))[0]
         for start in range(0, len(rows), _CHUNK)

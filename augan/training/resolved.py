@@ -38,7 +38,7 @@ def resolve(config: Config, dataset: Dataset) -> Resolved:
     ConfigError
         If the data cannot serve the task.
     """
-    config, preprocessing = defaults.resolve(config, dataset)
+    config, preprocessing = defaults.fill_in(config, dataset)
     warnings, unused = list(dataset.warnings), dataset.num_unlabelled
     if unused and config.task == "detect":
         dataset = dataset.without_unlabelled()

@@ -8,6 +8,7 @@ from augan.data.images import image_grid, write_png
 from augan.data.preprocessing import Preprocessing
 from augan.gan import keras
 from augan.gan.inference import Inference
+from augan.gan.latent import latent_noise
 from augan.seeding import child_rng
 from augan.training.loop import Allowance
 
@@ -42,18 +43,12 @@ class SampleGrid:
         noise: str = "normal",
     ) -> None:
         self.preprocessing, self.folder, self.every = preprocessing, folder, every
-        rows = num_classes or COLUMNS
-        latent_dim = generator.inputs[0].shape[-1]
-        rng, size = child_rng(seed, "sample grid"), (rows * COLUMNS, latent_dim)
-        codes = rng.uniform(-1, 1, size) if noise == "uniform" else rng.normal(size=size)
-        self._inputs = [codes.astype(np.float32)]
+        count, latent_dim = (num_classes or COLUMNS) * COLUMNS, generator.inputs[0].shape[-1]
+        self._inputs = [latent_noise(child_rng(seed, "sample grid"), count, latent_dim, noise)]
         if num_classes:
             one_hot = np.eye(num_classes, dtype=np.float32)
             self._inputs.append(np.repeat(one_hot, COLUMNS, axis=0))
-        self._generate = Inference(
-            lambda *codes: generator(list(codes) if len(codes) > 1 else codes[0], training=False),
-            *(x.shape[1:] for x in self._inputs),
-        )
+        self._generate = Inference.of(generator)
         self._drawn = begun
 
     def on_steps(

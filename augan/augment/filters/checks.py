@@ -165,9 +165,4 @@ def _inference(bundle: Bundle, role: str, outputs: int = 1) -> Inference:
             f"the {role} of {bundle.path or 'this bundle'} gives {model.output_shape[1:]} numbers, "
             f"{outputs} were expected; train again"
         )
-    shapes = [tuple(x.shape[1:]) for x in model.inputs]
-
-    def run(*inputs: object) -> object:
-        return model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
-
-    return Inference(run, *shapes)
+    return Inference.of(model)

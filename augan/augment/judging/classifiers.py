@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from augan.augment.classic import classic_policy
-from augan.augment.judging.lessons import Lesson, Predict
+from augan.augment.judging.lessons import MIXUP, Lesson, Predict
 from augan.seeding import child_rng, child_seed
 
 COPIES = 4  # augmented copies of each image
-MIXUP = 0.2  # alpha of the beta law that mixup draws its shares from
 TREES = 200
 ITERATIONS = 500
 

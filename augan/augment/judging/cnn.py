@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from augan.augment.classic import classic_policy, stronger
-from augan.augment.judging.lessons import Lesson, Predict
+from augan.augment.judging.lessons import MIXUP, Lesson, Predict
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 from augan.gan.networks.classifier import classifier
@@ -27,7 +27,6 @@ STEPS = 1500
 BATCH = 64
 WIDTH = 24
 RATE = 1e-3
-MIXUP = 0.2  # alpha of the beta law that mixup draws its shares from
 VIEWS = 4  # times that an augmented image is seen
 SURE = 0.95  # probability from which FixMatch believes the network
 _STEPS_A_CALL = 25  # in one graph call

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+MIXUP = 0.2  # alpha of the beta law that mixup draws its shares from
 Predict = Callable[[np.ndarray], np.ndarray]  # stored squares [m, S, S, C] -> shares [m, K]
 
 

@@ -4,7 +4,6 @@ The same seed and index give the same image, however many are asked for.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -36,11 +35,7 @@ class Sampler:
         self.conditional = len(generator.inputs) > 1
         self.latent_dim = generator.inputs[0].shape[-1]
         self.noise_kind = str(bundle.config.get("gan", {}).get("noise", "normal"))
-
-        def generate(*codes: Any) -> Any:
-            return generator(list(codes) if self.conditional else codes[0], training=False)
-
-        self._generate = Inference(generate, *(x.shape[1:] for x in generator.inputs))
+        self._generate = Inference.of(generator)
 
     def decode(self, noise: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """Return what the generator makes of codes, as stored: squares `[N, S, S, C]`, or rows.

@@ -92,7 +92,7 @@ def encode(
     scale : callable
         Stored samples -> what networks take.
     """
-    infer = Inference(lambda images: encoder(images, training=False), encoder.input_shape[1:])
+    infer = Inference.of(encoder)
     chunks = (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
     outputs = [np.concatenate(output) for output in zip(*(infer(scale(pixels[c])) for c in chunks))]
     return {"rows": rows, **dict(zip(("noise", "classes"), outputs))}
