@@ -14,6 +14,7 @@ _HOME = {
     "load_dataset": "augan.data.loading",
     "from_arrays": "augan.data.dataset",
     "load_bundle": "augan.bundle",
+    "save_bundle": "augan.bundle",
     "train": "augan.workflow",
     "augment_folder": "augan.augment.folder",
     "generate_folder": "augan.augment.folder",
@@ -43,6 +44,7 @@ __all__ = [
     "generate_folder",
     "load_bundle",
     "load_dataset",
+    "save_bundle",
     "train",
 ]
 
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     from augan.augment.folder import augment_folder, generate_folder
     from augan.augment.judging.evaluation import evaluate_lift
     from augan.augment.oversampler import GANOverSampler
-    from augan.bundle import load_bundle
+    from augan.bundle import load_bundle, save_bundle
     from augan.config import Config
     from augan.data.dataset import from_arrays
     from augan.data.loading import load_dataset

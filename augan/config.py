@@ -204,7 +204,7 @@ class Config(Section):
     def override(self, assignments: Sequence[str]) -> Self:
         """Return a copy with `section.key=value` assignments applied; values are read as YAML."""
         values = self.to_dict()
-        for assignment in assignments:
+        for assignment in [assignments] if isinstance(assignments, str) else assignments:
             key, equals, text = assignment.partition("=")
             if not equals or not key.strip():
                 raise ConfigError(f"'{assignment}' is not of the form section.key=value")

@@ -26,7 +26,7 @@ from augan.config import Config
 from augan.data.dataset import Dataset
 from augan.detect.detector import add_detectors, fold_network, method_class, methods_of
 from augan.detect.fitting import fit_folds
-from augan.exceptions import BundleError
+from augan.exceptions import BundleError, ConfigError, DataError
 from augan.gan.inference import Inference
 from augan.material import Material, gather
 from augan.training.clock import Clock
@@ -87,6 +87,7 @@ def train(
         Saved as `bundle.augan` in the run folder; its `path` tells where, on the machine that
         wrote it.
     """
+    _check_types(config, dataset)
     clock, workers = clock or Clock(), join_workers(distribute)
     with clock.part("data"):
         resolved = resolve(config, dataset)
@@ -99,6 +100,19 @@ def train(
         tensorboard=tensorboard,
         workers=workers,
     )
+
+
+def _check_types(config: Any, dataset: Any) -> None:
+    if not isinstance(config, Config):
+        raise ConfigError(
+            f"config is a {type(config).__name__}, an augan.Config is needed: Config() has the "
+            "defaults, Config.from_dict and Config.from_yaml read others"
+        )
+    if not isinstance(dataset, Dataset):
+        raise DataError(
+            f"dataset is a {type(dataset).__name__}, an augan.Dataset is needed: load_dataset "
+            "reads a folder, from_arrays takes arrays"
+        )
 
 
 def train_resolved(

@@ -139,7 +139,7 @@ class TestSampler:
 
 class TestAugmentFolder:
     def test_files_and_manifest(self, digits_bundle: Bundle, tmp_path: Path) -> None:
-        result = augment_folder(digits_bundle, "3", 5, tmp_path / "out", seed=7)
+        result = augment_folder(digits_bundle, 3, 5, tmp_path / "out", seed=7)
         about = result.to_dict()
         (found,) = about.pop("yields")
         (doubt,) = about.pop("warnings")

@@ -131,6 +131,8 @@ def refused(path: Path, words: str) -> None:
 
 def test_round_trip(saved: Path) -> None:
     loaded = load_bundle(saved)
+    assert str(saved) in repr(loaded)
+    assert len(repr(loaded)) < 200 + len(str(saved))  # not the arrays
     assert_equal(make_bundle(), loaded)
     assert loaded.path == saved
     assert loaded.sha256 == make_bundle().sha256

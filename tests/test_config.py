@@ -35,6 +35,10 @@ def test_yaml_round_trip(config, tmp_path):
     assert Config.from_dict(config.to_dict()) == config
 
 
+def test_one_assignment_needs_no_list():
+    assert Config().override("generator.width=3") == Config().override(["generator.width=3"])
+
+
 def test_changed_is_not_the_default():
     assert Config.from_dict({}) == Config()
     assert Config() != CHANGED

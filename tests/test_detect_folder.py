@@ -6,15 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from augan import calibrate, detect_folder
 from augan.bundle import Bundle, read_weights, restore_network
 from augan.data.builtin import digits
 from augan.data.images import write_png
+from augan.data.prepared import restore_preprocessing
 from augan.detect.detector import METHODS, Detector
 from augan.detect.folder import SCORES, default_out
 from augan.detect.sources import CHUNK
 from augan.exceptions import BundleError, ConfigError, DataError
+from augan.report.figures import detection_figure
 
 TERMS = ["neighbours", "mahalanobis", "input_neighbours"]
 
@@ -403,6 +406,23 @@ def test_images_of_another_size_warn(
         digits_bundle, preprocessing={**digits_bundle.preprocessing, "native_shape": None}
     )
     assert not any("usual size" in text for text in warnings_of(several, large, tmp_path))
+
+
+def test_the_sheet_of_images_that_differ_in_size(
+    digits_bundle: Bundle, folder: Path, tmp_path: Path
+) -> None:
+    result = detect_folder(digits_bundle, folder, tmp_path / "out")
+    sides = [np.zeros((20 + 4 * (row > 2), 20, 3), np.uint8) for row in range(8)]
+    worst = [
+        replace(scored, reconstruction=None, picture=side, overlay=side)
+        for scored, side in zip(result.most_anomalous, sides)
+    ]
+    preprocessing = restore_preprocessing(digits_bundle.preprocessing)
+    for shown, rows in ((worst[:2], 2), (worst, 1)):  # with overlays, where they fit together
+        path = detection_figure(replace(result, most_anomalous=shown), preprocessing)
+        with Image.open(path) as picture:
+            width, height = picture.size
+        assert round(width / height) == round(len(shown) / rows)
 
 
 def warnings_of(bundle: Bundle, images: Path, tmp_path: Path) -> list[str]:

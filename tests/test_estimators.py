@@ -1,6 +1,7 @@
 """The two estimators keep the promises of scikit-learn and imbalanced-learn."""
 
 import pickle
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +28,7 @@ from augan.config import Config
 from augan.data.images import write_png
 from augan.detect import estimator
 from augan.detect.detector import Detector
-from augan.exceptions import BundleError, ConfigError, DataError
+from augan.exceptions import AuganError, BundleError, ConfigError, DataError
 from augan.training.plan import Plan
 
 STEPS = 10
@@ -129,6 +130,41 @@ class TestGANDetectorInPipeline:
         assert search.best_params_["detect__steps"] in (5, 10)
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
         assert search.predict(ones).shape == (len(ones),)
+
+
+class TestWhatGANDetectorRefuses:
+    @pytest.mark.parametrize(
+        ("given", "shape"),
+        [((8, 8), "[8, 8, 1, 1]"), ((3, 8, 8, 3), "[3, 8, 8, 3]"), ((3, 4, 4), "[3, 4, 4, 1]")],
+    )
+    def test_images_of_another_form(
+        self, pipeline: Pipeline, given: tuple[int, ...], shape: str
+    ) -> None:
+        images = np.zeros(given if len(given) > 2 else (*given, 1))
+        with pytest.raises(DataError, match=re.escape(shape)) as caught:
+            pipeline[-1].predict(images)
+        assert ("X[None]" in str(caught.value)) is (given == (8, 8))
+
+    def test_too_few_to_learn_from(self, ones: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(estimator, "train_networks", refuse_to_train)
+        with pytest.raises(DataError, match="3 images came; at least 4 are needed"):
+            GANDetector(image_shape=(8, 8)).fit(ones[:3])
+
+    @pytest.mark.parametrize(
+        ("given", "X", "said"),
+        [
+            ({"image_shape": 64}, np.zeros((9, 64)), "image_shape must be"),
+            ({"image_shape": "8x8"}, np.zeros((9, 64)), "image_shape must be"),
+            ({"image_shape": (8, 8), "random_state": "a"}, np.zeros((9, 64)), "random_state"),
+            ({"image_shape": (8, 8)}, "photos", "'photos' came in place of images"),
+            ({"image_shape": (8, 8)}, None, "None came in place of images"),
+        ],
+    )
+    def test_arguments_that_mean_nothing(
+        self, given: dict[str, object], X: object, said: str
+    ) -> None:
+        with pytest.raises(AuganError, match=said):
+            GANDetector(**given).fit(X)
 
 
 class TestGANDetectorAtARate:
@@ -348,6 +384,32 @@ class TestGANOverSampler:
         assert_array_equal(X_new.to_numpy()[:198], rare_ones[0])
         assert_array_equal(y_new[:198], np.where(rare_ones[1] == 0, "zero", "one"))
         assert (y_new[198:] == "one").all()
+
+    @pytest.mark.parametrize(
+        "columns",
+        [range(4), pd.MultiIndex.from_product([["a", "b"], [0, 1]])],
+        ids=["int", "multi"],
+    )
+    def test_names_of_columns_that_are_no_text(self, columns: object) -> None:
+        rng = np.random.default_rng(0)
+        X = pd.DataFrame(rng.integers(0, 9, (40, 4)), columns=pd.Index(columns))
+        y = np.arange(40) < 30
+        X_new, y_new = GANOverSampler(steps=5, random_state=0).fit_resample(X, y)
+        assert X_new.columns.equals(X.columns)
+        assert X_new.dtypes.equals(X.dtypes)
+        assert X_new[:40].equals(X)
+        assert len(X_new) == len(y_new) == 60
+
+    def test_where_nothing_is_to_be_made_nothing_is_trained(self) -> None:
+        X, y = np.zeros((8, 8, 8, 1), np.uint8), np.arange(8) % 2
+        sampler = GANOverSampler(random_state=0)
+        assert_array_equal(sampler.fit_resample(X, y)[0], X)
+        assert sampler.bundle_ is None
+
+    def test_a_single_image_has_no_other_to_interpolate_with(self) -> None:
+        X, y = np.zeros((8, 8, 8, 1), np.uint8), np.arange(8) == 3
+        with pytest.raises(DataError, match="class 'True' has one sample to interpolate from"):
+            GANOverSampler(method="interpolate", random_state=0).fit_resample(X, y)
 
     def test_new_rows_are_new_and_in_range(
         self, trained: tuple[pd.DataFrame, pd.Series, GANOverSampler]

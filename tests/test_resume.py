@@ -481,10 +481,12 @@ def test_resume_on_a_fresh_folder_just_starts_and_then_says_it_is_done(tmp_path)
     command = [*CLI, "--resume", "--json", "--out", str(tmp_path / "run")]
     first = CliRunner().invoke(app, command)
     assert first.exit_code == 0, first.stderr
+    assert f"there is no {tmp_path / 'run'} to resume" in first.stderr
     assert "is finished already" not in first.stderr
     again = CliRunner().invoke(app, command)
     assert again.exit_code == 0, again.stderr
     assert f"{tmp_path / 'run' / BUNDLE_NAME} is finished already" in again.stderr
+    assert "to resume" not in again.stderr
     one, other = json.loads(first.stdout), json.loads(again.stdout)
     assert one.keys() == other.keys()
     without = CliRunner().invoke(app, [word for word in command if word != "--resume"])

@@ -681,3 +681,14 @@ def test_squares_of_128_pixels_from_end_to_end(architecture, tmp_path):
     again = detector.reconstruct(detector.preprocessing.materialise(images[:2]))
     assert again.shape == (2, 128, 128, 3)
     assert np.isfinite(detector.score(detector.preprocessing.materialise(images))).all()
+
+
+@pytest.mark.parametrize(
+    ("config", "data", "said"),
+    [({}, None, "config is a dict"), (Config(), "digits", "dataset is a str")],
+)
+def test_what_is_no_config_and_no_dataset_is_refused(
+    config: object, data: object, said: str
+) -> None:
+    with pytest.raises(AuganError, match=said):
+        train(config, data)

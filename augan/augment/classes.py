@@ -5,6 +5,13 @@ from collections.abc import Sequence
 
 from augan.exceptions import DataError
 
+Classes = str | int | Sequence[str | int]  # by name or number, one or several
+
+
+def as_names(classes: Classes) -> list[str]:
+    """Return classes as `class_number` takes them."""
+    return [str(c) for c in ([classes] if isinstance(classes, str | int) else classes)]
+
 
 def class_number(name: str, class_names: Sequence[str]) -> int:
     """Return the position of a class that is given by name or, failing that, by number.

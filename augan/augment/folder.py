@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from augan.augment.classes import Classes
 from augan.augment.filters.doubts import doubts
 from augan.augment.filters.rules import UNCHECKED
 from augan.augment.filters.yields import Yield
@@ -57,7 +58,7 @@ class AugmentationResult:
 
 def augment_folder(
     bundle: Bundle,
-    classes: str | Sequence[str] = (),
+    classes: Classes = (),
     n: int | None = None,
     out: str | Path | None = None,
     *,
@@ -83,7 +84,7 @@ def augment_folder(
     ----------
     bundle : Bundle
         One whose generator knows classes.
-    classes : str or sequence of str
+    classes : str, int, or sequence of them
         Classes by name or, failing that, by number; with `balance` none means all.
     n : int or None
         Images or rows to keep of each class, at least 1; None with `balance`.

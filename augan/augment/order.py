@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from augan.augment.classes import class_number
+from augan.augment.classes import Classes, as_names, class_number
 from augan.augment.classic import keyed_policy
 from augan.augment.methods.sampling import Sampler
 from augan.augment.methods.table import choose_method
@@ -53,7 +53,7 @@ class Order:
 
 def take_order(
     bundle: Bundle,
-    classes: str | Sequence[str],
+    classes: Classes,
     n: int | None,
     out: str | Path | None,
     *,
@@ -67,8 +67,7 @@ def take_order(
 ) -> Order:
     """Return what is to be made; for the parameters and errors see `augment_folder`."""
     bundle.require("classes")  # and no network is built before all that was asked for is possible
-    names = [classes] if isinstance(classes, str) else list(classes)
-    wanted = numbers_asked(bundle, names, n, balance, to)
+    wanted = numbers_asked(bundle, as_names(classes), n, balance, to)
     unusual = [] if method == "auto" else [method]
     method = choose_method(method)
     if filtered or method == "interpolate":

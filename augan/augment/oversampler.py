@@ -36,7 +36,7 @@ class GANOverSampler(BaseOverSampler):
     """Over-sample minority classes with images or rows from a conditional GAN.
 
     Trains on the rows that `fit_resample` is given, so inside an imbalanced-learn Pipeline it sees
-    the training folds only.
+    the training folds only. What it makes is not filtered, as `augan.augment_folder` does.
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ class GANOverSampler(BaseOverSampler):
 
     Attributes
     ----------
-    bundle_ : Bundle
-        What was drawn from.
+    bundle_ : Bundle or None
+        What was drawn from; None where nothing was to be made.
     sampling_strategy_ : dict
         Class -> number of images or rows made.
 
@@ -127,7 +127,8 @@ class GANOverSampler(BaseOverSampler):
             y, is_one_vs_all = check_target_type(y, indicate_one_vs_all=True)
             validate_data(self, X, skip_check_array=True)
             check_consistent_length(X, y)
-            return as_frame(X), column_or_1d(y), is_one_vs_all
+            as_frame(X)  # refuses what is no table to learn from
+            return X.reset_index(drop=True), column_or_1d(y), is_one_vs_all
         if num_axes(X) in (3, 4):
             array = check_array(X, allow_nd=True, dtype=None, ensure_2d=False)
             return array, np.asarray(y), False
@@ -136,7 +137,11 @@ class GANOverSampler(BaseOverSampler):
     def _fit_resample(self, X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
         seed = seed_from(self.random_state)
         samples, reference = self._samples(X), None
+        if self.bundle is None and not any(self.sampling_strategy_.values()):
+            self.bundle_ = None  # nothing is to be made, so nothing is to be learned
+            return X, y
         if self.bundle is None:
+            self._check_counts(y)
             dataset = from_arrays(samples, y, unlabelled=self._more(samples))
             self.bundle_, reference = _train(dataset, seed, self.steps, self.config, self.method)
         else:
@@ -170,6 +175,17 @@ class GANOverSampler(BaseOverSampler):
                 f"{_form(samples)}; give both in one form"
             )
         return more
+
+    def _check_counts(self, y: np.ndarray) -> None:
+        """Refuse before any training what there is nothing to interpolate from."""
+        if self.method != "interpolate":
+            return
+        for label, count in self.sampling_strategy_.items():
+            if count and (y == label).sum() < 2:
+                raise DataError(
+                    f"class '{label}' has one sample to interpolate from, at least 2 are needed; "
+                    "add some, or take method='sample'"
+                )
 
     @staticmethod
     def _index(sampler: Sampler, label: Any) -> int:
@@ -252,12 +268,13 @@ def _like(block: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:
         frame = preprocessing.to_frame(block)
         if not is_frame(X):
             return frame.to_numpy().astype(X.dtype)
-        lacking = [name for name in X.columns if name not in frame.columns]
+        names = [str(name) for name in X.columns]  # a model knows columns by their text
+        lacking = [name for name in names if name not in frame.columns]
         if lacking:
             raise DataError(
                 f"the model makes no columns {', '.join(lacking)}; train on a table that has them"
             )
-        return frame[list(X.columns)].astype(X.dtypes)
+        return frame[names].set_axis(X.columns, axis=1).astype(X.dtypes)
     if block[0].size != X[0].size:
         raise DataError(
             f"the model makes images {list(block.shape[1:])}, but those to over-sample are "

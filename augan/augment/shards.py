@@ -5,7 +5,7 @@ until it has its share of what passes by itself, and merging makes the few that 
 """
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from augan.augment.classes import Classes, as_names
 from augan.augment.filters.yields import Yield
 from augan.augment.folder import AugmentationResult, fill
 from augan.augment.job import OnKept
@@ -30,7 +31,7 @@ COMMAND = "augment"  # what a shard calls it
 
 def augment_shard(
     bundle: Bundle,
-    classes: str | Sequence[str],
+    classes: Classes,
     n: int | None,
     out: str | Path | None,
     shard: Shard,
@@ -55,7 +56,7 @@ def augment_shard(
     """
     asked: dict[str, Any] = {"seed": seed, "method": method, "policy": policy, "format": format}
     asked |= {"filtered": filtered, "balance": balance, "to": to}
-    names = [classes] if isinstance(classes, str) else list(classes)
+    names = as_names(classes)
     order = take_order(bundle, names, n, out, **asked)
     whole = {"classes": names, "n": n, "data": None if data is None else str(data), **asked}
     target = order.target

@@ -126,6 +126,14 @@ class Bundle:
     created: str = field(default_factory=_now)
     versions: dict[str, str] = field(default_factory=current_versions)
 
+    def __repr__(self) -> str:
+        """Say in a line what there is: the fields hold arrays by the thousand."""
+        detector = (self.detector or {}).get("method")
+        return (
+            f"<Bundle of {self.data.get('name')}: {', '.join(self.networks) or 'no networks'}"
+            f"{f'; detector {detector}' if detector else ''}; {self.path or 'not saved'}>"
+        )
+
     @property
     def sha256(self) -> str:
         """Hash of everything but `created` and `path`: equal trainings have equal hashes."""

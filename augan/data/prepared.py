@@ -54,7 +54,8 @@ def stored_samples(
     if not isinstance(images, Table) and isinstance(preprocessing, Preprocessing):
         return preprocessing.materialise(images)
     given = "a table" if isinstance(images, Table) else "images"
-    raise DataError(f"{given} came, but the model is one of {preprocessing.noun}")
+    hint = "; rows of pixels become images by image_shape" if given == "a table" else ""
+    raise DataError(f"{given} came, but the model is one of {preprocessing.noun}{hint}")
 
 
 def training_samples(

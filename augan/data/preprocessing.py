@@ -264,10 +264,13 @@ class Preprocessing:
         is_float = np.issubdtype(pixels.dtype, np.floating)
         if not is_float and pixels.dtype not in (np.uint8, np.uint16):
             raise DataError(f"pixels must be uint8, uint16 or float, but are {pixels.dtype}")
-        if (is_float or pixels.dtype == np.uint16) and self.dtype == "uint8":
-            raise DataError(f"pixels are {pixels.dtype}, but the model takes uint8; convert them")
-        if is_float and self.dtype == "uint16":
-            raise DataError(f"pixels are {pixels.dtype}, but the model takes uint16; convert them")
+        deep = pixels.dtype == np.uint16 and self.dtype == "uint8"
+        if deep or (is_float and self.dtype in ("uint8", "uint16")):
+            raise DataError(
+                f"pixels are {pixels.dtype}, but the model takes "
+                f"{self.dtype}, 0 to {np.iinfo(self.dtype).max}; bring them there and convert them "
+                f"with .astype('{self.dtype}')"
+            )
         widened = pixels.dtype == np.uint8 and self.dtype == "uint16"
         pixels = pixels.astype(self.dtype, copy=False)
         if widened:

@@ -15,6 +15,7 @@ from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.data.columns import Columns
 from augan.data.dataset import Dataset, from_arrays
+from augan.data.patches import Patches
 from augan.data.prepared import Stored, stored_samples, training_samples
 from augan.data.rows import as_image_array, num_axes, seed_from
 from augan.data.splits import Split, evenly, make_split
@@ -22,11 +23,12 @@ from augan.data.tables import as_frame, is_frame
 from augan.detect.conformal.calibration import images_needed
 from augan.detect.detector import Detector, add_detectors, method_class
 from augan.detect.fitting import fit_detector
-from augan.exceptions import ConfigError
+from augan.exceptions import ConfigError, DataError
 from augan.training.defaults import fill_in
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import Plan, deadline_of
 
+LEAST = 4  # samples to train on
 MIN_TUNE = 10  # samples below which the fit split helps to standardise the terms
 MOST_SEARCHED = 1000  # training images that the quantile of a method that searches is taken of
 AUTO_CONTAMINATION = 0.05  # quantile of the training scores for contamination="auto"
@@ -69,7 +71,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
     Attributes
     ----------
     bundle_ : Bundle
-        The trained networks and calibration; `augan.bundle.save_bundle` writes it.
+        The trained networks and calibration; `augan.save_bundle` writes it.
     offset_ : float
         `decision_function` is `score_samples` minus this; below 0 is an anomaly.
     n_features_in_ : int
@@ -136,6 +138,11 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
     def _train(self, dataset: Dataset, trim: float, started: float) -> Stored:
         """Train networks, fit and perhaps calibrate the detector; return the stored samples."""
+        if len(dataset) < LEAST:
+            raise DataError(
+                f"{len(dataset)} {dataset.noun} came; at least {LEAST} are needed, and some "
+                "hundred to learn what is usual"
+            )
         settings = self._settings(trim)
         config, preprocessing = fill_in(settings, dataset)
         # Minutes that nobody asked for do not count: the same result however busy the machine is.
@@ -239,8 +246,21 @@ class GANDetector(OutlierMixin, BaseEstimator):
             return as_frame(X)
         images = as_image_array(X, self.image_shape)
         if reset:
-            self.n_features_in_ = int(np.prod(images.shape[1:]))
+            self.n_features_in_, self._form = int(np.prod(images.shape[1:])), images.shape[1:]
+        elif images.shape[1:] != self._form:
+            self._refuse_form(images.shape)
         return images
+
+    def _refuse_form(self, shape: tuple[int, ...]) -> None:
+        """Refuse images unlike those of `fit`, unless the model is one of any size."""
+        is_any_size = isinstance(self._loaded().preprocessing, Patches)
+        if is_any_size and shape[-1] == self._form[-1]:
+            return
+        one = "; a single image is X[None]" if shape[:1] + shape[1:2] == self._form[:2] else ""
+        raise DataError(
+            f"images [N, H, W, C] came as {list(shape)}, but those of fit were "
+            f"[N, {', '.join(map(str, self._form))}]; give them in the same form{one}"
+        )
 
     def _offset(self, squares: Stored, contamination: float) -> float:
         if self.far is not None:

@@ -30,23 +30,25 @@ def augmentation_figure(result: AugmentationResult) -> Path | None:
 def detection_figure(result: DetectionResult, preprocessing: AnyPreprocessing) -> Path | None:
     """Write the most anomalous images, a column each, and below them what a method can show.
 
-    That is what the GAN draws and the difference, else the places that stand out. There is no
-    picture of a table, nor of images in sizes of their own, which `report.html` shows.
+    That is what the GAN draws and the difference, else the places that stand out; of images that
+    differ in size, nothing more. There is no picture of a table, nor of large images, which
+    `report.html` shows.
     """
     worst = result.most_anomalous
     shapes = {scored.image.shape for scored in worst}
     if not isinstance(preprocessing, Preprocessing) or len(shapes) > 1:
         return None
     again = [scored.reconstruction for scored in worst if scored.reconstruction is not None]
-    pairs = [(one.picture, one.overlay) for one in worst]
+    pictures = [scored.picture for scored in worst if scored.picture is not None]
+    overlays = [scored.overlay for scored in worst if scored.overlay is not None]
     if again:
         images, drawn = (
             preprocessing.displayable(np.stack(part))
             for part in ([scored.image for scored in worst], again)
         )
         rows = [images, drawn, np.abs(images.astype(np.int16) - drawn).astype(np.uint8)]
-    elif all(overlay is not None for _, overlay in pairs):
-        rows = [np.stack(part) for part in zip(*pairs)]
+    elif len(overlays) == len(worst) and len({picture.shape for picture in pictures}) == 1:
+        rows = [np.stack(part) for part in (pictures, overlays)]
     else:
         rows = [preprocessing.displayable(np.stack([scored.image for scored in worst]))]
     sheet = image_grid(np.concatenate(rows), len(worst))

@@ -107,6 +107,8 @@ def _train(
     clock = Clock(STARTED)
     with clock.part("data"):
         resolved = _resolve(config, dataset)
+    if how["resume"] and out is not None and not out.exists():
+        typer.echo(f"note: there is no {out} to resume, a new training begins in it", err=True)
     how["workers"] = workers or join_workers(distribute)
     with ConsoleProgress() as progress:
         bundle = train_resolved(resolved, out=out, observers=[progress], clock=clock, **how)
