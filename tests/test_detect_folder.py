@@ -419,7 +419,7 @@ def test_the_sheet_of_images_that_differ_in_size(
     ]
     preprocessing = restore_preprocessing(digits_bundle.preprocessing)
     for shown, rows in ((worst[:2], 2), (worst, 1)):  # with overlays, where they fit together
-        path = detection_figure(replace(result, most_anomalous=shown), preprocessing)
+        path = detection_figure(replace(result, shown=shown), preprocessing)
         with Image.open(path) as picture:
             width, height = picture.size
         assert round(width / height) == round(len(shown) / rows)

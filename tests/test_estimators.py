@@ -132,41 +132,6 @@ class TestGANDetectorInPipeline:
         assert search.predict(ones).shape == (len(ones),)
 
 
-class TestWhatGANDetectorRefuses:
-    @pytest.mark.parametrize(
-        ("given", "shape"),
-        [((8, 8), "[8, 8, 1, 1]"), ((3, 8, 8, 3), "[3, 8, 8, 3]"), ((3, 4, 4), "[3, 4, 4, 1]")],
-    )
-    def test_images_of_another_form(
-        self, pipeline: Pipeline, given: tuple[int, ...], shape: str
-    ) -> None:
-        images = np.zeros(given if len(given) > 2 else (*given, 1))
-        with pytest.raises(DataError, match=re.escape(shape)) as caught:
-            pipeline[-1].predict(images)
-        assert ("X[None]" in str(caught.value)) is (given == (8, 8))
-
-    def test_too_few_to_learn_from(self, ones: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(estimator, "train_networks", refuse_to_train)
-        with pytest.raises(DataError, match="3 images came; at least 4 are needed"):
-            GANDetector(image_shape=(8, 8)).fit(ones[:3])
-
-    @pytest.mark.parametrize(
-        ("given", "X", "said"),
-        [
-            ({"image_shape": 64}, np.zeros((9, 64)), "image_shape must be"),
-            ({"image_shape": "8x8"}, np.zeros((9, 64)), "image_shape must be"),
-            ({"image_shape": (8, 8), "random_state": "a"}, np.zeros((9, 64)), "random_state"),
-            ({"image_shape": (8, 8)}, "photos", "'photos' came in place of images"),
-            ({"image_shape": (8, 8)}, None, "None came in place of images"),
-        ],
-    )
-    def test_arguments_that_mean_nothing(
-        self, given: dict[str, object], X: object, said: str
-    ) -> None:
-        with pytest.raises(AuganError, match=said):
-            GANDetector(**given).fit(X)
-
-
 class TestGANDetectorAtARate:
     def test_the_threshold_is_conformal(
         self, conformal: GANDetector, deep_ones: np.ndarray
@@ -266,6 +231,38 @@ class TestGANDetectorRefuses:
     def test_rows_of_another_shape(self, ones: np.ndarray, shape: tuple[int, ...]) -> None:
         with pytest.raises(DataError, match=r"\[|image_shape"):
             GANDetector(image_shape=shape).fit(ones)
+
+    @pytest.mark.parametrize(
+        ("given", "shape"),
+        [((8, 8), "[8, 8, 1, 1]"), ((3, 8, 8, 3), "[3, 8, 8, 3]"), ((3, 4, 4), "[3, 4, 4, 1]")],
+    )
+    def test_images_of_another_form(
+        self, pipeline: Pipeline, given: tuple[int, ...], shape: str
+    ) -> None:
+        images = np.zeros(given if len(given) > 2 else (*given, 1))
+        with pytest.raises(DataError, match=re.escape(shape)) as caught:
+            pipeline[-1].predict(images)
+        assert ("X[None]" in str(caught.value)) is (given == (8, 8))
+
+    def test_too_few_to_learn_from(self, ones: np.ndarray) -> None:
+        with pytest.raises(DataError, match="3 images came; at least 4 are needed"):
+            GANDetector(image_shape=(8, 8)).fit(ones[:3])
+
+    @pytest.mark.parametrize(
+        ("given", "X", "said"),
+        [
+            ({"image_shape": 64}, np.zeros((9, 64)), "image_shape must be"),
+            ({"image_shape": "8x8"}, np.zeros((9, 64)), "image_shape must be"),
+            ({"image_shape": (8, 8), "random_state": "a"}, np.zeros((9, 64)), "random_state"),
+            ({"image_shape": (8, 8)}, "photos", "'photos' came in place of images"),
+            ({"image_shape": (8, 8)}, None, "None came in place of images"),
+        ],
+    )
+    def test_arguments_that_mean_nothing(
+        self, given: dict[str, object], X: object, said: str
+    ) -> None:
+        with pytest.raises(AuganError, match=said):
+            GANDetector(**given).fit(X)
 
     def test_rows_of_another_length_than_in_training(
         self, pipeline: Pipeline, ones: np.ndarray

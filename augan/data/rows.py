@@ -28,9 +28,8 @@ def as_image_array(x: Any, image_shape: tuple[int, ...] | None) -> np.ndarray:
     Raises
     ------
     DataError
-        Rows came without a shape or do not fit it, or the values cannot be pixels.
-    ConfigError
-        `image_shape` is no shape.
+        Rows came without a shape or do not fit it, `image_shape` is none, or the values cannot be
+        pixels.
     """
     if image_shape is not None:
         image_shape = _checked_shape(image_shape)
@@ -66,7 +65,7 @@ def _checked_shape(image_shape: Any) -> tuple[int, ...]:
     is_some = isinstance(image_shape, tuple | list) and len(image_shape) in (2, 3)
     if is_some and all(isinstance(n, int | np.integer) and n > 0 for n in image_shape):
         return tuple(map(int, image_shape))
-    raise ConfigError(f"image_shape must be (H, W) or (H, W, C), got {image_shape!r}")
+    raise DataError(f"image_shape must be (H, W) or (H, W, C), got {image_shape!r}")
 
 
 def seed_from(random_state: int | np.random.RandomState | None) -> int:
