@@ -24,7 +24,7 @@ from augan.data.splits import make_split
 from augan.data.stacked import Stacked
 from augan.data.tables import as_frame, is_frame
 from augan.exceptions import DataError
-from augan.training.defaults import fill_in
+from augan.training.defaults import fill_in_steps
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import Plan, deadline_of
 from augan.training.updates.encoder import encode
@@ -210,10 +210,7 @@ def _train(
     if method != "sample" and settings.training.steps is None:
         steps = steps or AUTOENCODER_STEPS
     settings = settings if steps is None else settings.replace(training__steps=steps)
-    config, preprocessing = fill_in(settings, dataset)
-    # Minutes that nobody asked for do not count: the same result however busy the machine is.
-    minutes = settings.training.max_minutes
-    config = config.replace(training__max_minutes=minutes)
+    config, preprocessing = fill_in_steps(settings, dataset)
     stored = np.asarray(stored_samples(dataset.images, preprocessing))  # never windows here
     labels = np.asarray(dataset.labels)
     split = make_split(len(dataset), seed=seed, labels=labels, calibrate=False)
@@ -222,7 +219,8 @@ def _train(
     data = _training_data(dataset, stored, rows, preprocessing)
     guesses = part == "gan" and len(data.unlabelled)
     parts = ("classifier", part) if guesses else (part,)
-    plan = Plan(parts, config.training.steps, deadline_of(minutes, started))
+    deadline = deadline_of(config.training.max_minutes, started)
+    plan = Plan(parts, config.training.steps, deadline)
     networks = train_networks(config, data, plan)
     bundle = Bundle(
         config=config.to_dict(),

@@ -24,7 +24,7 @@ from augan.detect.conformal.calibration import images_needed
 from augan.detect.detector import Detector, add_detectors, method_class
 from augan.detect.fitting import fit_detector
 from augan.exceptions import ConfigError, DataError
-from augan.training.defaults import fill_in
+from augan.training.defaults import fill_in_steps
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import Plan, deadline_of
 
@@ -143,11 +143,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
                 f"{len(dataset)} {dataset.noun} came; at least {LEAST} are needed, and some "
                 "hundred to learn what is usual"
             )
-        settings = self._settings(trim)
-        config, preprocessing = fill_in(settings, dataset)
-        # Minutes that nobody asked for do not count: the same result however busy the machine is.
-        minutes = settings.training.max_minutes
-        config = config.replace(training__max_minutes=minutes)
+        config, preprocessing = fill_in_steps(self._settings(trim), dataset)
         stored = stored_samples(dataset.images, preprocessing)
         split = make_split(
             len(dataset),
@@ -160,7 +156,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
         data = TrainingData(samples, None, 0, preprocessing, rows=rows_of(split.fit))
         needs = method_class(config.detect.method, preprocessing).needs
         parts = ("gan", "encoder") if "encoder" in needs else ("gan",)
-        plan = Plan(parts, config.training.steps, deadline_of(minutes, started))
+        deadline = deadline_of(config.training.max_minutes, started)
+        plan = Plan(parts, config.training.steps, deadline)
         networks = train_networks(config, data, plan)
         self._detector = fit_detector(
             config.detect.method,

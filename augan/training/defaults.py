@@ -116,6 +116,16 @@ def fill_in(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
     return config, preprocessing
 
 
+def fill_in_steps(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]:
+    """Do what `fill_in` does, but leave minutes that nobody asked for away.
+
+    So the result is the same however busy the machine is.
+    """
+    filled, preprocessing = fill_in(config, dataset)
+    minutes = config.training.max_minutes
+    return filled.replace(training__max_minutes=minutes), preprocessing
+
+
 def _patches(config: Config, dataset: Dataset, task: Task) -> bool:
     """Whether a detector shall look at large images through windows, at their own scale."""
     able = task == "detect" and dataset.noun == "images" and not _draws(config)
