@@ -231,6 +231,16 @@ class Config(Section):
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
 
+def checked_config(given: Any) -> Config:
+    """Return settings as they came; ConfigError if they are something else, such as a dict."""
+    if isinstance(given, Config):
+        return given
+    raise ConfigError(
+        f"config is a {type(given).__name__}, an augan.Config is needed; Config.from_dict takes a "
+        "dict, Config.from_yaml a file"
+    )
+
+
 def decided(value: _T | None) -> _T:
     """Return a setting that is left to the data, once it has been filled in."""
     if value is None:

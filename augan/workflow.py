@@ -22,11 +22,11 @@ from augan.bundle import (
     parse_bundle,
     save_bundle,
 )
-from augan.config import Config
+from augan.config import Config, checked_config
 from augan.data.dataset import Dataset
 from augan.detect.detector import add_detectors, fold_network, method_class, methods_of
 from augan.detect.fitting import fit_folds
-from augan.exceptions import BundleError, ConfigError, DataError
+from augan.exceptions import BundleError, DataError
 from augan.gan.inference import Inference
 from augan.material import Material, gather
 from augan.training.clock import Clock
@@ -87,7 +87,8 @@ def train(
         Saved as `bundle.augan` in the run folder; its `path` tells where, on the machine that
         wrote it.
     """
-    _check_types(config, dataset)
+    checked_config(config)
+    _check_dataset(dataset)
     clock, workers = clock or Clock(), join_workers(distribute)
     with clock.part("data"):
         resolved = resolve(config, dataset)
@@ -102,12 +103,7 @@ def train(
     )
 
 
-def _check_types(config: Any, dataset: Any) -> None:
-    if not isinstance(config, Config):
-        raise ConfigError(
-            f"config is a {type(config).__name__}, an augan.Config is needed: Config() has the "
-            "defaults, Config.from_dict and Config.from_yaml read others"
-        )
+def _check_dataset(dataset: Any) -> None:
     if not isinstance(dataset, Dataset):
         raise DataError(
             f"dataset is a {type(dataset).__name__}, an augan.Dataset is needed: load_dataset "

@@ -36,7 +36,8 @@ class GANOverSampler(BaseOverSampler):
     """Over-sample minority classes with images or rows from a conditional GAN.
 
     Trains on the rows that `fit_resample` is given, so inside an imbalanced-learn Pipeline it sees
-    the training folds only. What it makes is not filtered, as `augan.augment_folder` does.
+    the training folds only. What it makes is not filtered; what
+    `augan.augment_folder` writes is.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from augan.bundle import Bundle, load_bundle
-from augan.config import Config
+from augan.config import Config, checked_config
 from augan.data.columns import Columns
 from augan.data.dataset import Dataset, from_arrays
 from augan.data.patches import Patches
@@ -178,12 +178,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         return stored
 
     def _settings(self, trim: float) -> Config:
-        given = Config() if self.config is None else self.config
-        if not isinstance(given, Config):
-            raise ConfigError(
-                f"config is a {type(given).__name__}, an augan.Config is needed; for a file take "
-                "Config.from_yaml"
-            )
+        given = checked_config(Config() if self.config is None else self.config)
         return given.replace(
             seed=seed_from(self.random_state),
             task="detect",

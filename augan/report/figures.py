@@ -39,16 +39,19 @@ def detection_figure(result: DetectionResult, preprocessing: AnyPreprocessing) -
     if not isinstance(preprocessing, Preprocessing) or len(shapes) > 1:
         return None
     again = [scored.reconstruction for scored in worst if scored.reconstruction is not None]
-    pictures = [scored.picture for scored in worst if scored.picture is not None]
-    overlays = [scored.overlay for scored in worst if scored.overlay is not None]
+    pairs = [
+        (scored.picture, scored.overlay)
+        for scored in worst
+        if scored.picture is not None and scored.overlay is not None
+    ]
     if again:
         images, drawn = (
             preprocessing.displayable(np.stack(part))
             for part in ([scored.image for scored in worst], again)
         )
         rows = [images, drawn, np.abs(images.astype(np.int16) - drawn).astype(np.uint8)]
-    elif len(overlays) == len(worst) and len({picture.shape for picture in pictures}) == 1:
-        rows = [np.stack(part) for part in (pictures, overlays)]
+    elif len(pairs) == len(worst) and len({picture.shape for picture, _ in pairs}) == 1:
+        rows = [np.stack(part) for part in zip(*pairs)]
     else:
         rows = [preprocessing.displayable(np.stack([scored.image for scored in worst]))]
     sheet = image_grid(np.concatenate(rows), len(worst))
