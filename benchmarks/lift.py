@@ -10,8 +10,8 @@
 draws 100, 101, ...; the split test judges on the test files and makes draws 0, 1, ...
 
 Rows are kept one by one. Several processes may share the work: start them with `--draws 0-9` and
-`--draws 10-19`, and then once more with all draws, which only reads. What the classifiers said of
-each test image is kept beside the rows, in `predictions/`, for the interval of the lift.
+`--draws 10-19`, and then once more with all draws, which only reads. Which test images the
+classifiers recognised is kept beside the rows, in a file of verdicts, for the interval of the lift.
 """
 
 import argparse
@@ -53,17 +53,17 @@ from benchmarks.harness import (
     span,
     write_json,
 )
+from benchmarks.verdicts import Verdicts
 
 NAME = "lift"
 PROTOCOLS = {
     "imbalanced": Recipe(labels=300, rare={"2": 20, "4": 20, "8": 20}),
     "few-labels": Recipe(labels=20, rest_unlabelled=True, most_unlabelled=10_000),
 }
-VERSION = 1  # rises when anything about a protocol changes
+VERSION = 2  # rises when anything about a protocol changes; 2: rows have verdicts
 DEV_IMAGES = 2000
 FIRST = {"dev": 100, "test": 0}  # draws of the two splits are never the same
 SECONDS = {GAN: 600.0}  # guesses, until the first row is there
-PREDICTIONS = "predictions"
 FIGURES = ("balanced_accuracy", "accuracy", "macro_f1")
 
 
@@ -149,7 +149,7 @@ class Study:
     gan: GanArm
     gan_steps: int | None
     variant: str
-    predictions: Path
+    results: Path
 
     def tasks(self, draws: Sequence[int], arms: Sequence[str]) -> list[Task]:
         """Return a task for each draw and arm."""
@@ -192,8 +192,7 @@ class Study:
         trial = Trial(judge, policy, self.gan, of.test)
         lesson, made = trial.lesson(arm, draw)
         predicted = trial.predict(lesson, draw)
-        self.predictions.mkdir(parents=True, exist_ok=True)
-        np.save(self.predicted(number, arm), predicted.astype(np.uint16))
+        self.verdicts().add(self.key(number, arm), predicted == of.labels)
         return {
             **figures(predicted, of.labels, of.num_classes),
             "n_train": len(draw.labels),
@@ -207,9 +206,15 @@ class Study:
         rare = tuple(sorted(recipe.rare.items()))
         return recipe.labels, rare, recipe.rest_unlabelled, recipe.most_unlabelled
 
-    def predicted(self, number: int, arm: str) -> Path:
-        """Return the file of what the classifier of an arm said."""
-        return self.predictions / f"{digest(self.key(number, arm))}.npy"
+    @property
+    def name(self) -> str:
+        """What the files of this study are called."""
+        return f"{NAME}-{self.protocol}-{material(self.data, self.split).name}"
+
+    def verdicts(self) -> Verdicts:
+        """Return what is known of single test images."""
+        labels = material(self.data, self.split).labels
+        return Verdicts(self.results / f"{self.name}-{self.split}-verdicts.jsonl", labels)
 
 
 @functools.lru_cache(maxsize=1)  # all arms of a draw come one after another
@@ -224,16 +229,17 @@ def summarise(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
     of, first = material(study.data, study.split), FIRST[study.split]
     means: dict[str, Any] = {}
     right: dict[str, np.ndarray] = {}
+    verdicts = study.verdicts()
     for arm in dict.fromkeys(row["arm"] for row in rows):
         own = [row for row in rows if row["arm"] == arm]
         means[arm] = {name: float(np.mean([row[name] for row in own])) for name in FIGURES}
         means[arm]["recall"] = np.mean([row["recall"] for row in own], axis=0).tolist()
-        files = [study.predicted(row["draw"] - first, arm) for row in own]
-        lacking = [file for file in files if not file.exists()]
-        if lacking:
-            print(f"note: {len(lacking)} of {len(files)} predictions of {arm} are not here")
+        found = [verdicts.find(study.key(row["draw"] - first, arm)) for row in own]
+        known = [one for one in found if one is not None]
+        if len(known) < len(own):
+            print(f"note: of {len(own) - len(known)} of {len(own)} rows of {arm} are no verdicts")
             continue
-        right[arm] = np.stack([np.load(file) == of.labels for file in files])
+        right[arm] = np.stack(known)
     return {"gan_arm": study.gan.name, "arms": means, **_lift(study, right, of.labels)}
 
 
@@ -295,7 +301,7 @@ def study_of(arguments: argparse.Namespace) -> Study:
         gan=replace(gan, **{k: v for k, v in changes.items() if v is not None}),
         gan_steps=arguments.gan_steps,
         variant=arguments.variant,
-        predictions=arguments.results / PREDICTIONS,
+        results=arguments.results,
     )
 
 
@@ -308,8 +314,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     usual = choose_arms(None, study.recipe.rest_unlabelled, is_network, has_rare)
     arms = arguments.arms or [arm for arm in usual if arm != ABLATION]
     tasks = study.tasks(arguments.draws, arms)
-    file = arguments.results / f"{NAME}-{study.protocol}-{of.name}.jsonl"
-    rows = run(tasks, Results(file))
+    rows = run(tasks, Results(arguments.results / f"{study.name}.jsonl"))
     summary = summarise(study, rows)
     write_json(arguments.json, {"rows": rows, "summary": summary})
     show(summary)

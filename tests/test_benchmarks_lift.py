@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import lift, lift_controls
 from benchmarks.lift import main
+from benchmarks.verdicts import Verdicts
 
 
 def run(tmp_path, *options):
@@ -38,6 +39,37 @@ def test_processes_share_the_draws_and_a_last_one_only_reads(tmp_path, capsys):
         np.mean([both["rows"][0]["balanced_accuracy"], both["rows"][2]["balanced_accuracy"]])
     )
     assert "lift" not in both["summary"]  # no GAN arm was measured
+
+
+@pytest.mark.parametrize("count", [1, 8, 501])
+def test_verdicts_come_back_as_they_were_and_belong_to_one_row(tmp_path, count):
+    rng = np.random.default_rng(count)
+    labels, right = rng.integers(5, size=count), rng.random((2, count)) < 0.8
+    for draw in range(2):
+        Verdicts(tmp_path / "v.jsonl", labels).add({"draw": draw, "arm": "real"}, right[draw])
+    kept = Verdicts(tmp_path / "v.jsonl", labels)
+    assert kept.find({"draw": 0, "arm": "real"}).tolist() == right[0].tolist()
+    assert kept.find({"arm": "real", "draw": 1}).tolist() == right[1].tolist()
+    assert kept.find({"draw": 2, "arm": "real"}) is None
+
+
+def test_rows_and_verdicts_alone_give_the_lift(tmp_path):
+    of = study(labels=10, results=tmp_path)
+    truth, rng = lift.material("digits", "dev").labels, np.random.default_rng(0)
+    rows, reached = [], {"real": [], "oversampling": [], "gan": []}
+    for draw in range(3):
+        for arm, share in (("real", 0.7), ("oversampling", 0.8), ("gan", 0.9)):
+            right = rng.random(len(truth)) < share
+            of.verdicts().add(of.key(draw, arm), right)
+            balanced = np.mean([right[truth == label].mean() for label in range(10)])
+            figures = dict.fromkeys(lift.FIGURES, float(balanced))
+            rows.append({**of.key(draw, arm), **figures, "recall": [0.0] * 10})
+            reached[arm].append(balanced)
+    summary = lift.summarise(of, rows)
+    wanted = np.mean(reached["gan"]) - np.mean(reached["oversampling"])
+    assert summary["best_other"] == "oversampling"
+    assert summary["lift"] == pytest.approx(wanted)
+    assert 0 < summary["ci_low"] < wanted < summary["ci_high"]
 
 
 def study(**changes):
