@@ -27,7 +27,7 @@ import numpy as np
 
 import augan
 from augan.augment.classic import POLICIES
-from augan.augment.judging.arms import ABLATION, ARMS, GAN, choose_arms
+from augan.augment.judging.arms import ABLATION, ARMS, GAN, choose_arms, usual_base
 from augan.augment.judging.bootstrap import Resampled
 from augan.augment.judging.classifiers import forest, logistic
 from augan.augment.judging.draws import Draw, Pool, Recipe, make_draw
@@ -289,7 +289,8 @@ def study_of(arguments: argparse.Namespace) -> Study:
     if arguments.rare:
         recipe = replace(recipe, rare=dict(arguments.rare))
     gan = GAN_ARMS[arguments.gan](arguments.gan_steps)
-    changes = {"share": arguments.share, "base": arguments.base}
+    base = usual_base(recipe.rest_unlabelled, arguments.classifier == "cnn")
+    changes = {"share": arguments.share, "base": arguments.base or base}
     return Study(
         protocol=arguments.protocol,
         recipe=recipe,

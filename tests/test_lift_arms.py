@@ -12,7 +12,7 @@ from augan.augment.judging.journal import Journal
 from augan.augment.judging.leakage import find_leakage
 from augan.augment.judging.samplers import GAN_ARMS
 from augan.augment.judging.selection import choose
-from augan.augment.judging.synthetic import GanArm, synthetic_images
+from augan.augment.judging.synthetic import EACH, GanArm, synthetic_images
 from augan.augment.judging.trial import Trial, figures
 from augan.config import Config
 from augan.data.builtin import digits
@@ -111,10 +111,10 @@ def test_arms_give_each_class_its_share(draw):
         assert len(lesson.images) == len(lesson.labels) == len(lesson.shares)
         assert lesson.num_real == 27
     counts = np.array([12, 12, 3]) / 27
-    for name in ("real", "classic", "class-weights"):
+    uneven = ("real", "classic", "class-weights")
+    for name in uneven:
         assert by_class(lessons[name], lessons[name].shares) == pytest.approx(counts)
-    evenly = ("oversampling", "smote", "pixel-transfer", "mixup", "self-training", "consistency")
-    for name in evenly:
+    for name in set(lessons) - set(uneven):
         assert by_class(lessons[name], lessons[name].shares) == pytest.approx([1 / 3] * 3)
     weighed = lessons["class-weights"]
     assert by_class(weighed, weighed.shares * weighed.weights) == pytest.approx([1 / 3] * 3)
@@ -141,6 +141,24 @@ def test_pixels_vary_as_those_of_other_classes_do(draw):
     # Noise of another class, of which 0.6 times a difference adds 0.72 of the variance.
     assert made.var(axis=0).mean() > own.var(axis=0).mean()
     assert np.abs(made.mean() - own.mean()) < 0.2 * np.abs(other.mean() - own.mean())
+
+
+def test_pixels_vary_in_every_class_where_none_is_rarer(pool):
+    alike = make_draw(pool, Recipe(labels=6, rest_unlabelled=True), 0, 0)
+    for name in ("pixel-transfer", "consistency-transfer"):
+        lesson = ARMS[name].make(alike, "shift", logistic(scale))
+        assert np.bincount(lesson.labels[18:]).tolist() == [EACH] * 3
+        assert lesson.shares[18:].sum() == pytest.approx(0.5)
+        assert (lesson.unlabelled is None) == (name == "pixel-transfer")
+
+
+@pytest.mark.parametrize("method", GAN_ARMS)
+def test_the_gan_arm_and_its_control_make_as_many_of_each_class(method, pool, draw):
+    alike = make_draw(pool, Recipe(labels=6), 0, 0)
+    for one, wanted in ((draw, {2: 12}), (alike, {0: 6 + EACH, 1: 6 + EACH, 2: 6 + EACH})):
+        assert GAN_ARMS[method]().make(one).sampling_strategy == wanted
+        counts = np.bincount(ARMS["pixel-transfer"].make(one, "none", logistic(scale)).labels)
+        assert {label: int(counts[label]) for label in wanted} == wanted
 
 
 def test_self_training_learns_what_its_teacher_is_sure_of(pool):

@@ -160,6 +160,21 @@ def test_what_the_gan_arm_stands_on_is_always_a_rival(data, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_gan_arm_stands_on_consistency_where_there_are_unlabelled_images(tmp_path):
+    data = folder_of_digits(tmp_path / "digits", unlabelled=20)
+    options = {"labels": 6, "draws": 2, "steps": 3, "gan_steps": 2, "arms": ["oversampling"]}
+    found = evaluate_lift(data, **options, out=tmp_path / "out")
+    assert found.summary["settings"]["base"] == "consistency"
+    rows = {row["arm"]: row["said"] for row in found.arms}
+    assert list(rows) == ["oversampling", "gan", "ablation"]
+    assert rows["ablation"].startswith("oversampling + classic + consistency")
+    forest = evaluate_lift(
+        data, **{**options, "steps": None}, classifier="forest", out=tmp_path / "more"
+    )
+    assert forest.summary["settings"]["base"] == "oversampling"
+
+
+@pytest.mark.slow
 def test_a_stopped_evaluation_goes_on_and_ends_as_if_it_never_was(data, tmp_path):
     whole = evaluate(data, tmp_path / "whole")
     maker = Maker(noise)
@@ -290,10 +305,11 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(data, change, options, words
 
 
 def test_arms_need_what_they_learn_from():
-    assert choose_arms(None, True, True)[-3:] == ("consistency", "gan", "ablation")
-    assert "consistency" not in choose_arms(None, True, False)
+    consistent = ("consistency", "consistency-transfer")
+    assert choose_arms(None, True, True)[-4:] == (*consistent, "gan", "ablation")
+    assert not set(consistent) & set(choose_arms(None, True, False))
     alike = choose_arms(None, False, True, has_rare=False)  # where all would be oversampling
-    assert alike == ("real", "oversampling", "mixup", "gan", "ablation")
+    assert alike == ("real", "oversampling", "pixel-transfer", "mixup", "gan", "ablation")
     assert "smote" in choose_arms(["smote"], False, True, has_rare=False)
     with pytest.raises(ConfigError, match="unlabelled images and --classifier cnn"):
         choose_arms(["consistency"], True, False)

@@ -16,6 +16,7 @@ import numpy as np
 
 from augan.augment.judging.draws import Draw
 from augan.augment.judging.lessons import Classifier, Lesson, evenly_by_class
+from augan.augment.judging.synthetic import lacking
 from augan.augment.methods.codes import Codes
 from augan.augment.methods.transfer import Transfer
 from augan.exceptions import ConfigError
@@ -23,7 +24,7 @@ from augan.seeding import child_seed
 
 CONFIDENT = 0.9  # probability from which self-training believes its teacher
 PSEUDO_SHARE = 0.5  # of the batches of self-training, as in balanced co-training of both parts
-TRANSFERRED = 0.5  # of the draws of a rare class that are varied in pixels, as in the GAN arm
+TRANSFERRED = 0.5  # of the draws of a class that are varied in pixels, as in the GAN arm
 MOST_PSEUDO = 50_000  # unlabelled images that a teacher looks at
 
 
@@ -92,19 +93,18 @@ def _smote(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
 
 def _pixel_transfer(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
     """What the GAN arm does with codes, done with pixels: is it the GAN that helps?"""
-    lesson, labels = _oversampling(draw, policy, classifier), draw.labels
-    counts = np.bincount(labels, minlength=draw.num_classes)
-    lacking = {c: int(counts.max() - count) for c, count in enumerate(counts) if count}
-    lacking = {c: count for c, count in lacking.items() if count}
-    if not lacking:
-        return lesson  # nothing is rare
+    return _transferred(_oversampling(draw, policy, classifier), draw)
+
+
+def _transferred(lesson: Lesson, draw: Draw) -> Lesson:
+    labels, wanted = draw.labels, lacking(draw)
     flat = draw.images.reshape(len(labels), -1).astype(np.float32)
     law, seed = Transfer(Codes(flat, labels, [""] * len(labels))), child_seed(draw.seed, "pixels")
-    moved = np.concatenate([law.draw(c, count, seed, 0).noise for c, count in lacking.items()])
+    moved = np.concatenate([law.draw(c, count, seed, 0).noise for c, count in wanted.items()])
     if np.issubdtype(draw.images.dtype, np.integer):
         moved = np.rint(moved)
     made = np.clip(moved, flat.min(), flat.max()).astype(draw.images.dtype)
-    made_of = np.repeat(list(lacking), list(lacking.values()))
+    made_of = np.repeat(list(wanted), list(wanted.values()))
     return with_synthetic(lesson, made.reshape(-1, *draw.images.shape[1:]), made_of, TRANSFERRED)
 
 
@@ -141,6 +141,10 @@ def _consistency(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
     return replace(_oversampling(draw, policy, classifier), unlabelled=draw.unlabelled)
 
 
+def _consistency_transfer(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+    return _transferred(_consistency(draw, policy, classifier), draw)
+
+
 ARMS: dict[str, Arm] = {
     "real": Arm("the real images alone", _real),
     "classic": Arm("classic augmentation", _classic),
@@ -151,13 +155,24 @@ ARMS: dict[str, Arm] = {
     "mixup": Arm("oversampling + classic + mixup", _mixup),
     "self-training": Arm("oversampling + classic + self-training", _self_training, True),
     "consistency": Arm("oversampling + classic + consistency", _consistency, True),
+    "consistency-transfer": Arm(
+        "oversampling + classic + consistency + transfer in pixels", _consistency_transfer, True
+    ),
 }
 """Name -> arm without a GAN."""
 
-LIKE_OVERSAMPLING = ("classic", "class-weights", "smote", "pixel-transfer")
+LIKE_OVERSAMPLING = ("classic", "class-weights", "smote")
 """Arms that are the same as oversampling where no class is rarer than another."""
 
+CONSISTENT = ("consistency", "consistency-transfer")
+"""Arms of classifiers that can learn to be consistent on unlabelled images."""
+
 GAN, ABLATION = "gan", "ablation"
+
+
+def usual_base(has_unlabelled: bool, can_be_consistent: bool) -> str:
+    """Return the arm that synthetic images are added to: the best of those without, usually."""
+    return "consistency" if has_unlabelled and can_be_consistent else "oversampling"
 
 
 def choose_arms(
@@ -188,7 +203,7 @@ def choose_arms(
     fit = [
         arm
         for arm, of in ARMS.items()
-        if (has_unlabelled or not of.unlabelled) and (can_be_consistent or arm != "consistency")
+        if (has_unlabelled or not of.unlabelled) and (can_be_consistent or arm not in CONSISTENT)
     ]
     usual = [arm for arm in fit if has_rare or arm not in LIKE_OVERSAMPLING]
     asked = usual if names is None else [arm for arm in names if arm not in (GAN, ABLATION)]
@@ -199,7 +214,7 @@ def choose_arms(
     if impossible:
         raise ConfigError(
             f"the arm {impossible[0]} needs unlabelled images"
-            f"{' and --classifier cnn' if impossible[0] == 'consistency' else ''}; the arms that "
+            f"{' and --classifier cnn' if impossible[0] in CONSISTENT else ''}; the arms that "
             f"fit are {', '.join(fit)}"
         )
     if not asked:

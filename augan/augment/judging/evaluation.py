@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from augan.augment.classic import POLICIES
-from augan.augment.judging.arms import GAN, choose_arms
+from augan.augment.judging.arms import GAN, choose_arms, usual_base
 from augan.augment.judging.bootstrap import LEAST_DRAWS
 from augan.augment.judging.classifiers import forest, logistic
 from augan.augment.judging.draws import Draw, Recipe
@@ -112,9 +112,10 @@ def evaluate_lift(
     counts = recipe.counts(material.pool)
     material, leaked, dropped = guard(material, recipe, draws, seed, drop_duplicates)
     judge = _classifier(classifier, material, steps)
-    arm = gan or GAN_ARMS[GAN_ARM](gan_steps, config)
-    arm = arm if share is None else replace(arm, share=share)
     has_more = rest_unlabelled or material.pool.unlabelled is not None
+    base = usual_base(has_more, judge.can_be_consistent)
+    arm = gan or replace(GAN_ARMS[GAN_ARM](gan_steps, config), base=base)
+    arm = arm if share is None else replace(arm, share=share)
     question = Question(
         material.pool,
         recipe,
@@ -123,7 +124,7 @@ def evaluate_lift(
         choose_arms(arms, has_more, judge.can_be_consistent, counts.min() < counts.max()),
         draws,
         seed,
-        _candidates(gan, gan_steps, config) if select else (),
+        _candidates(gan, gan_steps, config, base) if select else (),
     )
     settings = _settings(question, config, gan_steps, steps, test_size, drop_duplicates)
     folder = Path(out) if out else Path(beside) / _folder_name(material.name, settings)
@@ -170,9 +171,10 @@ def _classifier(name: str | Classifier, material: Material, steps: int | None) -
 
 
 def _candidates(
-    gan: GanArm | None, gan_steps: int | None, config: Config | None
+    gan: GanArm | None, gan_steps: int | None, config: Config | None, base: str
 ) -> tuple[GanArm, ...]:
-    return (gan,) if gan else tuple(make(gan_steps, config) for make in GAN_ARMS.values())
+    made = (make(gan_steps, config) for make in GAN_ARMS.values())
+    return (gan,) if gan else tuple(replace(one, base=base) for one in made)
 
 
 def _settings(

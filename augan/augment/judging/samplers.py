@@ -2,18 +2,15 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from augan.augment.judging.draws import Draw
-from augan.augment.judging.synthetic import GanArm, Resampler
+from augan.augment.judging.synthetic import GanArm, Resampler, lacking
 from augan.augment.methods.table import METHODS
 from augan.augment.oversampler import GANOverSampler
 from augan.config import Config
 from augan.seeding import child_seed
-
-EACH = 500  # images made of every class where none is rarer than another
 
 
 def gan_over_sampler(
@@ -21,17 +18,14 @@ def gan_over_sampler(
 ) -> GanArm:
     """Return the arm of `GANOverSampler`, trained on the draw's labels.
 
-    Classes that are rarer than the largest are filled up to it; where all have as many, 500 images
-    of each are made. Steps end its training, those of `config` or of the data, and never minutes:
-    what is judged must not depend on how busy the machine is.
+    It makes what the draw is `lacking`. Steps end its training, those of `config` or of the data,
+    and never minutes: what is judged must not depend on how busy the machine is.
     """
     settings = None if config is None else config.replace(training__max_minutes=None)
 
     def make(draw: Draw) -> Resampler:
         counts = np.bincount(draw.labels, minlength=draw.num_classes)
-        wanted: Any = "auto"
-        if counts.min() == counts.max():
-            wanted = {label: int(count) + EACH for label, count in enumerate(counts)}
+        wanted = {label: int(counts[label]) + more for label, more in lacking(draw).items()}
         seed = child_seed(draw.seed, "gan")
         return GANOverSampler(
             sampling_strategy=wanted,

@@ -42,6 +42,21 @@ class GanArm:
     base: str = "oversampling"
 
 
+EACH = 500  # images made of every class where none is rarer than another
+
+
+def lacking(draw: Draw) -> dict[int, int]:
+    """Return how many images of which classes are to be made.
+
+    Classes that are rarer than the largest are filled up to it; where all have as many, 500 images
+    of each are made.
+    """
+    counts = np.bincount(draw.labels, minlength=draw.num_classes)
+    if counts.min() == counts.max():
+        return dict.fromkeys(range(draw.num_classes), EACH)
+    return {c: int(counts.max() - n) for c, n in enumerate(counts) if n < counts.max()}
+
+
 def synthetic_images(arm: GanArm, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
     """Return what the sampler makes of a draw: images `[m, S, S, C]` and their classes.
 
