@@ -1,6 +1,5 @@
 """The GAN: two networks, their optimisers, and one training step. Nothing else of a run is here."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,13 +9,11 @@ import tensorflow as tf
 from augan.config import Config, decided
 from augan.gan import replicas
 from augan.gan.diffaug import augment
+from augan.gan.lessons import MOVED, SPOILT, Lessons, Seen
 from augan.gan.losses import LOSSES
-from augan.gan.negatives import spoil, spoilt_places
 from augan.gan.networks import logits_and_blocks
 from augan.gan.networks.batchnorm import apart
-from augan.gan.networks.places import joined
 from augan.gan.penalties import PENALTIES
-from augan.gan.transformations import dealt_kinds, surprise, transformed_batch
 from augan.gan.unrolled import look_ahead
 from augan.seeding import child_seed
 
@@ -26,7 +23,7 @@ Tensor = Any
 # purpose. What is seen is augmented, which takes up to 64 slots.
 _SLOTS, _SEEN = 2048, 64
 _NOISE, _LABELS, _PENALTY, _LOOK_AHEAD, _SPOIL = 0, 1, 2, 256, 1024
-_SEE = {"real": 64, "fake": 128, "spoilt": 1664, "moved": 0}  # what is moved is shown as it is
+_SEE = {"real": 64, "fake": 128, SPOILT: 1664, MOVED: 0}  # what is moved is shown as it is
 
 
 class GAN(keras.Model):
@@ -62,10 +59,10 @@ class GAN(keras.Model):
         super().__init__(name="gan")
         self.generator, self.discriminator, self.average = generator, discriminator, average
         self.heads, self.places = heads, places
+        self._lessons = Lessons(config.gan.negatives or (), heads, places)
         self._sees = None
         if heads is not None or places is not None:
-            self._sees = logits_and_blocks(discriminator, 1 if places is None else 0)
-        self.negatives = config.gan.negatives or ()
+            self._sees = logits_and_blocks(discriminator, self._lessons.num_blocks)
         self.settings, self.players = config.gan, (config.generator, config.discriminator)
         self.adversarial_loss = LOSSES[decided(config.gan.loss)]
         self.penalty = PENALTIES.get(config.gan.penalty or "none")
@@ -152,7 +149,7 @@ class GAN(keras.Model):
         parts = tf.split(real, updates)
         labels = tf.split(classes, updates) if self.conditional else [None] * updates
         for update in range(updates):
-            lessons = self._lessons(parts[update], update)
+            lessons = self._lesson_images(parts[update], update)
             mine = _own(parts[update], labels[update])
             drawn = self._draw(*mine, update)
             d_loss, accuracy = self._update_discriminator(*mine, drawn.images, lessons, update)
@@ -166,12 +163,12 @@ class GAN(keras.Model):
     @replicas.on_each
     def _judge_alone(self, real: Tensor, classes: Tensor | None) -> dict[str, Tensor]:
         """The discriminator's turn without generated images: what else it is to learn."""
-        lessons = self._lessons(real, 0)
+        lessons = self._lesson_images(real, 0)
         real, classes = _own(real, classes)
         with tf.GradientTape() as tape:
             seen = self._look_at(classes, 0, real=real, **lessons)
             total = tf.reduce_mean(self.adversarial_loss.real(seen["real"].logits))
-            total += self._lesson_loss(real, seen, lessons)
+            total += self._lessons.loss(self.adversarial_loss, real, lessons, seen)
             part = replicas.part(total)
         variables = self._judging
         self.discriminator_optimizer.apply(tape.gradient(part, variables), variables)
@@ -180,6 +177,9 @@ class GAN(keras.Model):
     def _seed(self, update: int, slot: int) -> Tensor:
         step = tf.cast(self.steps_done, tf.int32)
         return tf.stack([self.noise_seed + update * _SLOTS + slot, step])
+
+    def _lesson_images(self, real: Tensor, update: int) -> dict[str, Tensor]:
+        return self._lessons.images(real, self.steps_done, self._seed(update, _SPOIL))
 
     def _draw(self, real: Tensor, classes: Tensor | None, update: int) -> "_Drawn":
         """As many images as there are real ones, which are this replica's."""
@@ -197,7 +197,7 @@ class GAN(keras.Model):
         seen = augment(images, self.diffaug, seed)
         return self.discriminator([seen, classes] if self.conditional else seen, training=True)
 
-    def _look_at(self, classes: Tensor | None, update: int, **images: Tensor) -> dict[str, "_Seen"]:
+    def _look_at(self, classes: Tensor | None, update: int, **images: Tensor) -> dict[str, Seen]:
         """What the discriminator sees in several batches of the same classes.
 
         They go through it together, which is faster; a norm that mixes images does not mix them.
@@ -213,23 +213,14 @@ class GAN(keras.Model):
         logits = tf.split(together.logits, count)
         blocks = zip(*(tf.split(block, count) for block in together.blocks))
         parts = zip(logits, blocks) if together.blocks else ((part, ()) for part in logits)
-        return {name: _Seen(*part) for name, part in zip(seen, parts)}
+        return {name: Seen(*part) for name, part in zip(seen, parts)}
 
-    def _look(self, images: Tensor, classes: Tensor | None) -> "_Seen":
+    def _look(self, images: Tensor, classes: Tensor | None) -> Seen:
         inputs = [images, classes] if self.conditional else images
         if self._sees is None:
-            return _Seen(self.discriminator(inputs, training=True), ())
+            return Seen(self.discriminator(inputs, training=True), ())
         logits, *blocks = self._sees(inputs, training=True)
-        return _Seen(logits, tuple(blocks))
-
-    def _lessons(self, real: Tensor, update: int) -> dict[str, Tensor]:
-        """What the whole batch is made into for the discriminator to tell it from; own rows."""
-        lessons = {}
-        if self.negatives:
-            lessons["spoilt"] = spoil(real, self.negatives, self._seed(update, _SPOIL))
-        if self.heads is not None:
-            lessons["moved"] = transformed_batch(real, self.steps_done)[0]
-        return {name: replicas.share(images) for name, images in lessons.items()}
+        return Seen(logits, tuple(blocks))
 
     def _update_discriminator(
         self,
@@ -244,7 +235,7 @@ class GAN(keras.Model):
             logits = seen["real"].logits, seen["fake"].logits
             loss = self._discriminator_loss(*logits, update)
             total = loss + self._penalty(real, fake, classes, update)
-            total += self._lesson_loss(real, seen, lessons)
+            total += self._lessons.loss(self.adversarial_loss, real, lessons, seen)
             total = replicas.part(total)
         variables = self._judging
         self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
@@ -268,54 +259,6 @@ class GAN(keras.Model):
         return self.adversarial_loss.discriminator(
             real, fake, real_share=real_share, fake_share=fake_share
         )
-
-    def _lesson_loss(
-        self, real: Tensor, seen: dict[str, "_Seen"], lessons: dict[str, Tensor]
-    ) -> Tensor:
-        """Spoilt real images are to be called fake, like the generated ones; moved ones named."""
-        loss = 0.0
-        if self.negatives:
-            loss += tf.reduce_mean(self.adversarial_loss.fake(seen["spoilt"].logits))
-            loss += self._place_loss(
-                real, lessons["spoilt"], seen["real"].blocks, seen["spoilt"].blocks
-            )
-        if self.heads is not None:
-            loss += self._transformation_loss(self.heads, real, seen["moved"].blocks[-1])
-        return loss
-
-    def _place_loss(
-        self,
-        real: Tensor,
-        spoilt: Tensor,
-        blocks: Sequence[Tensor],
-        broken_blocks: Sequence[Tensor],
-    ) -> Tensor:
-        """How badly the head of places tells where real images were spoilt.
-
-        What is spoilt has half of the weight, however little it is, and in it each image the root
-        of its share: a large defect is not everything, nor is a single place.
-        """
-        if self.places is None:
-            return 0.0
-        whole, broken = (
-            self.places(joined(seen), training=True) for seen in (blocks, broken_blocks)
-        )
-        stride = real.shape[1] // whole.shape[1]
-        wrong = spoilt_places(real, spoilt, stride)
-        right = tf.reduce_sum(tf.nn.softplus(-whole))
-        right += tf.reduce_sum(tf.nn.softplus(-broken) * (1 - wrong))
-        right /= replicas.mean(tf.reduce_sum(1 - wrong)) + tf.cast(tf.size(whole), tf.float32)
-        weights = wrong / tf.sqrt(tf.maximum(tf.reduce_sum(wrong, (1, 2), keepdims=True), 1.0))
-        found = tf.reduce_sum(tf.nn.softplus(broken) * weights)
-        # Of the whole batch, whose weights may all lie in the rows of one replica.
-        least = 1.0 / replicas.count()
-        return right + found / tf.maximum(replicas.mean(tf.reduce_sum(weights)), least)
-
-    def _transformation_loss(self, heads: keras.Model, real: Tensor, deep: Tensor) -> Tensor:
-        """How badly the heads tell by what real images were turned and shifted."""
-        kinds = replicas.share(dealt_kinds(real.shape[0] * replicas.count()))
-        logits = heads(tf.reshape(deep, (deep.shape[0], -1)), training=True)
-        return tf.reduce_mean(surprise(logits, kinds))
 
     def _penalty(self, real: Tensor, fake: Tensor, classes: Tensor | None, update: int) -> Tensor:
         """The penalty, applied every few steps and as much stronger (lazy regularisation)."""
@@ -388,13 +331,6 @@ class _Drawn(NamedTuple):
 
     images: Tensor
     tape: tf.GradientTape
-
-
-class _Seen(NamedTuple):
-    """Logits `[N, 1]`, and the activations of the blocks that a head needs."""
-
-    logits: Tensor
-    blocks: tuple[Tensor, ...]
 
 
 def _own(real: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor | None]:
