@@ -18,7 +18,7 @@ from augan.bundle import Bundle
 from augan.bundle.elsewhere import SameBundle
 from augan.exceptions import BundleError, ConfigError, DataError, WorkerError
 from augan.parallel.ahead import ahead
-from augan.parallel.cluster import EACH, Cluster, threads_each
+from augan.parallel.cluster import EACH, DaskCluster, threads_each
 from augan.parallel.executor import Here, open_executor
 from augan.parallel.shard import Shard
 from augan_cli.app import app
@@ -139,32 +139,32 @@ class TestClient:
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def cluster() -> Iterator[Cluster]:
+    def cluster() -> Iterator[DaskCluster]:
         distributed = pytest.importorskip("distributed", reason="augan[dask] is not installed")
         with distributed.Client(
             processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None
         ) as client:
-            yield Cluster(client, "in this process")
+            yield DaskCluster(client, "in this process")
 
-    def test_results_come_in_the_order_of_the_items(self, cluster: Cluster) -> None:
+    def test_results_come_in_the_order_of_the_items(self, cluster: DaskCluster) -> None:
         assert [value for value, _ in cluster.map(add_slowly, Adding(1), range(9))] == [
             *range(1, 10)
         ]
 
-    def test_few_parts_are_taken_before_they_are_due(self, cluster: Cluster) -> None:
+    def test_few_parts_are_taken_before_they_are_due(self, cluster: DaskCluster) -> None:
         taken: list[int] = []
         found = cluster.map(add, Adding(0), endless(taken))
         assert [next(found)[0] for _ in range(5)] == [*range(5)]
         assert len(taken) <= 5 + EACH * 2
         found.close()
 
-    def test_equal_parts_are_done_each(self, cluster: Cluster) -> None:
+    def test_equal_parts_are_done_each(self, cluster: DaskCluster) -> None:
         assert [value for value, _ in cluster.map(add, Adding(1), [7, 7, 7])] == [8, 8, 8]
 
-    def test_a_state_is_opened_once(self, cluster: Cluster) -> None:
+    def test_a_state_is_opened_once(self, cluster: DaskCluster) -> None:
         assert {process for _, process in cluster.map(add, Adding(3), range(6))} == {os.getpid()}
 
-    def test_an_error_of_a_part_is_told_as_it_is(self, cluster: Cluster) -> None:
+    def test_an_error_of_a_part_is_told_as_it_is(self, cluster: DaskCluster) -> None:
         with pytest.raises(DataError, match="part 0 is bad; mend it"):
             list(cluster.map(refuse, Adding(0), range(3)))
 

@@ -43,7 +43,7 @@ def require_dask() -> None:
         )
 
 
-class Cluster:
+class DaskCluster:
     """Does parts of jobs on all workers of a Dask client.
 
     Parameters
@@ -122,7 +122,7 @@ class Cluster:
 
 
 @contextmanager
-def local(workers: int) -> Iterator[Cluster]:
+def local(workers: int) -> Iterator[DaskCluster]:
     """Start so many processes on this machine; none but this user can talk to them.
 
     Parameters
@@ -161,7 +161,7 @@ def local(workers: int) -> Iterator[Cluster]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield Cluster(client, "on this machine")
+        yield DaskCluster(client, "on this machine")
 
 
 def dask_setup(worker: Any) -> None:
@@ -173,7 +173,7 @@ def dask_setup(worker: Any) -> None:
 
 
 @contextmanager
-def at(address: str) -> Iterator[Cluster]:
+def at(address: str) -> Iterator[DaskCluster]:
     """Connect to the scheduler at an address; its workers stay when the context ends."""
     _silence()
     from distributed import Client
@@ -186,7 +186,7 @@ def at(address: str) -> Iterator[Cluster]:
             "with dask scheduler, or use --workers N"
         ) from error
     with client:
-        yield Cluster(client, f"at {address}")
+        yield DaskCluster(client, f"at {address}")
 
 
 def _silence() -> None:

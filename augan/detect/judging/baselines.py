@@ -30,7 +30,7 @@ from augan.exceptions import DataError
 _ROWS = 512  # images compared with all training images at once
 
 
-class Detector(Protocol):
+class OutlierDetector(Protocol):
     """What is needed of a detector; every outlier detector of scikit-learn has it."""
 
     def fit(self, X: Any, y: Any = None) -> Any:
@@ -181,7 +181,7 @@ def _on_pixels(detector: Any) -> Pipeline:
     return make_pipeline(FunctionTransformer(_flat), detector)
 
 
-BASELINES: dict[str, Callable[[int], Detector]] = {
+BASELINES: dict[str, Callable[[int], OutlierDetector]] = {
     "nearest-neighbours": lambda seed: _on_pixels(NearestNeighborsDetector()),
     "pca": lambda seed: _on_pixels(PCADetector(random_state=seed)),
     "isolation-forest": lambda seed: _on_pixels(

@@ -16,7 +16,7 @@ from augan.seeding import child_rng
 
 
 @dataclass
-class Scored:
+class LabelledScores:
     """The labelled samples that could be read, with everybody's scores."""
 
     names: list[str] = field(default_factory=list)
@@ -40,7 +40,12 @@ class Judge:
     """The figures of one evaluation."""
 
     def __init__(
-        self, scored: Scored, labels: Labels, calibration: Calibration, rate: float, seed: int
+        self,
+        scored: LabelledScores,
+        labels: Labels,
+        calibration: Calibration,
+        rate: float,
+        seed: int,
     ) -> None:
         self.scored, self.labels, self.seed = scored, labels, seed
         self.calibration, self.rate = calibration, rate

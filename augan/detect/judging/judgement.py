@@ -18,7 +18,7 @@ from augan.data.output import check_replaceable, output_folder
 from augan.detect.conformal.decision import usual_rate
 from augan.detect.detector import Detector, methods_in
 from augan.detect.ignore import Ignored
-from augan.detect.judging.judge import Judge, Scored
+from augan.detect.judging.judge import Judge, LabelledScores
 from augan.detect.judging.labels import Labels, read_labels
 from augan.detect.judging.masks import Masks, read_masks
 from augan.detect.judging.opponents import Opponents, fit_opponents
@@ -174,8 +174,8 @@ def _masks(folder: str | Path, source: Source, labels: Labels) -> Masks:
 
 def _score(
     detector: Detector, source: Source, labels: Labels, opponents: Opponents, masks: Masks | None
-) -> Scored:
-    result, preprocessing, labelled = Scored(), detector.preprocessing, list(labels.kinds)
+) -> LabelledScores:
+    result, preprocessing, labelled = LabelledScores(), detector.preprocessing, list(labels.kinds)
     parts: dict[str, list[np.ndarray]] = {}
     trained_on = 0
     for names in parts_of(labelled, preprocessing):

@@ -13,7 +13,7 @@ from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.data.splits import evenly
-from augan.detect.judging.baselines import BASELINES, Detector
+from augan.detect.judging.baselines import BASELINES, OutlierDetector
 from augan.detect.sources import ImageSource, Source
 from augan.exceptions import DataError
 from augan.training.recorded import recorded_data
@@ -28,7 +28,7 @@ class Opponents:
 
     Attributes
     ----------
-    detectors : dict of str to Detector
+    detectors : dict of str to OutlierDetector
         Fitted on samples as the network sees them, scaled to [-1, 1].
     num_training : int
         How many samples they were fitted on.
@@ -38,7 +38,7 @@ class Opponents:
         What makes the samples that they score: the bundle's, or one that shrinks large images.
     """
 
-    detectors: dict[str, Detector] = field(default_factory=dict)
+    detectors: dict[str, OutlierDetector] = field(default_factory=dict)
     num_training: int = 0
     skipped: str | None = None
     preprocessing: AnyPreprocessing | None = None

@@ -5,18 +5,18 @@ from html import escape
 
 import numpy as np
 
+from augan.report.pages.ticks import round_ticks
+
 ROOM = 0.05  # of the range, on either side
 
 
-def strips(rows: Sequence[tuple[str, Sequence[float], str]], ticks: int = 5) -> str:
+def strips(rows: Sequence[tuple[str, Sequence[float], str]]) -> str:
     """Return the figure.
 
     Parameters
     ----------
     rows : sequence of (name, values, kind)
         The kind is a class of the style sheet: "new" or "old".
-    ticks : int
-        About how many numbers stand below.
     """
     everything = np.concatenate([values for _, values, _ in rows])
     least, most = float(everything.min()), float(everything.max())
@@ -27,13 +27,9 @@ def strips(rows: Sequence[tuple[str, Sequence[float], str]], ticks: int = 5) -> 
         return 100 * (value - low) / (high - low)
 
     lines = "".join(_strip(name, values, kind, place) for name, values, kind in rows)
-    step = _round_step((high - low) / ticks)
-    first = int(np.ceil(low / step))
-    marks = [number * step for number in range(first, int(np.floor(high / step)) + 1)]
-    decimals = 0 if step >= 0.0099 else 1
     axis = "".join(
-        f'<span style="left:{place(mark):.2f}%">{100 * mark:.{decimals}f} %</span>'
-        for mark in marks
+        f'<span style="left:{place(mark):.2f}%">{100 * mark:.6g} %</span>'
+        for mark in round_ticks(low, high)
     )
     return (
         f'<div class="strips">{lines}<div class="strip"><span></span>'
@@ -50,9 +46,3 @@ def _strip(name: str, values: Sequence[float], kind: str, place: Callable[[float
         f'<div class="dots" role="img" aria-label="{escape(said)}">{dots}'
         f'<b style="left:{place(mean):.2f}%"></b></div></div>'
     )
-
-
-def _round_step(least: float) -> float:
-    """Return the smallest of 1, 2, 5 times a power of ten that is not below `least`."""
-    power = 10.0 ** np.floor(np.log10(least))
-    return float(next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least))
