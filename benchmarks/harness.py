@@ -104,7 +104,7 @@ def run(tasks: Sequence[Task], results: Results) -> list[Row]:
     if other:
         print(
             f"note: {other} finished rows were measured with other source code of augan; "
-            "--variant NAME measures them anew, beside the old ones",
+            "another --results measures them anew, a --variant those of the idea under test",
             flush=True,
         )
     for number, task in enumerate(missing, 1):
@@ -175,9 +175,7 @@ def code_digest() -> str:
 def add_arguments(parser: argparse.ArgumentParser, name: str, *, seeds: bool = True) -> None:
     """Add what every benchmark takes; `name` is that of its file of rows."""
     if seeds:
-        parser.add_argument(
-            "--seeds", type=_numbers, default=(0, 1, 2), help="such as 0,1,2 or 0-9"
-        )
+        add_seeds(parser)
     parser.add_argument(
         "--split",
         choices=("dev", "test"),
@@ -185,6 +183,16 @@ def add_arguments(parser: argparse.ArgumentParser, name: str, *, seeds: bool = T
         help="dev is cut from the training images; test only once for each default that lands",
     )
     parser.add_argument("--variant", default="default", help="a name for the idea under test")
+    add_places(parser, name)
+
+
+def add_seeds(parser: argparse.ArgumentParser) -> None:
+    """Add which seeds are measured."""
+    parser.add_argument("--seeds", type=_numbers, default=(0, 1, 2), help="such as 0,1,2 or 0-9")
+
+
+def add_places(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add where rows and summary of benchmark `name` go."""
     parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="rows and summary")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help=f"of {name}")
 

@@ -240,7 +240,9 @@ def summarise(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
             print(f"note: of {len(own) - len(known)} of {len(own)} rows of {arm} are no verdicts")
             continue
         right[arm] = np.stack(known)
-    return {"gan_arm": study.gan.name, "arms": means, **_lift(study, right, of.labels)}
+    whole = len(right) == len(means)  # a lift must be one over all arms
+    lift = _lift(study, right, of.labels) if whole else {}
+    return {"gan_arm": study.gan.name, "arms": means, **lift}
 
 
 def _lift(study: Study, right: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, Any]:

@@ -22,9 +22,10 @@ from augan import augment_folder, load_dataset, train
 from augan.augment.filters.checks import Checker
 from augan.augment.filters.doubts import doubts
 from augan.augment.filters.reference import find_reference
-from augan.augment.filters.rules import COPY, KEPT, REASONS
+from augan.augment.filters.rules import COPY, DISAGREES, KEPT, REASONS
 from augan.augment.folder import YIELD
-from augan.augment.maker import Maker
+from augan.augment.job import Job
+from augan.augment.maker import Maker, make
 from augan.augment.methods.codes import Codes, Drawn
 from augan.augment.methods.sampling import Sampler
 from augan.augment.methods.table import CHUNK, METHODS
@@ -32,6 +33,8 @@ from augan.augment.methods.transfer import Transfer
 from augan.augment.order import numbers_asked
 from augan.augment.output.manifest import MANIFEST
 from augan.augment.output.progress import NAME as PROGRESS
+from augan.augment.output.progress import Done, Progress
+from augan.augment.output.writers import open_writer
 from augan.augment.shards import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.config import Config
@@ -352,6 +355,26 @@ class TestInterruption:
         augment_folder(bundle, "right", 5, tmp_path / "out", seed=1)
         augment_folder(bundle, "right", 5, tmp_path / "whole", seed=1)
         assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+    def test_the_end_of_a_class_that_was_done_is_not_judged_again(
+        self, bundle: Bundle, tmp_path: Path
+    ) -> None:
+        """It is the beginning of a chunk, which as a whole had passed."""
+        maker = Maker.of(Sampler(bundle), "sample", True, None)
+        notes = Progress(tmp_path, {})
+        notes.add(Done(0, 0, [DISAGREES] * 5 + [KEPT] * 3, []))
+        writer = open_writer("npz", tmp_path, maker.sampler.preprocessing, class_names=NAMES)
+        job = Job(
+            maker,
+            lambda requests: (make(maker, request) for request in requests),
+            writer,
+            Progress(tmp_path, {}),
+            seed=0,
+            stop=lambda: None,
+            on_kept=lambda name, kept, asked: None,
+        )
+        found = job.make(0, 3, "down")
+        assert (found.generated, found.kept) == (8, 3)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("more", [(), ("--no-filter",), ("--format", "npz")])

@@ -520,6 +520,26 @@ class TestGANOverSampler:
         with pytest.raises(DataError, match="a table came, but the model is one of images"):
             GANOverSampler(bundle=numbered).fit_resample(*rare_ones)
 
+    def test_images_of_another_type_than_the_model_makes_are_refused(
+        self, numbered: Bundle, rare_ones: tuple[np.ndarray, np.ndarray]
+    ) -> None:
+        X, y = rare_ones
+        sampler = GANOverSampler(bundle=numbered, image_shape=(8, 8))
+        with pytest.raises(DataError, match=r"makes float32 images, but those .* are uint8"):
+            sampler.fit_resample(X.astype(np.uint8), y)
+        deep = GANOverSampler(image_shape=(8, 8), unlabelled=X.astype(np.uint16), random_state=0)
+        with pytest.raises(DataError, match=r"uint16, but those to over-sample are .* uint8"):
+            deep.fit_resample(X.astype(np.uint8), y)
+
+    def test_black_and_white_images_stay_so(self, rare_ones: tuple[np.ndarray, np.ndarray]) -> None:
+        X, y = rare_ones
+        images = X.reshape(-1, 8, 8) > 8
+        sampler = GANOverSampler(steps=STEPS, random_state=0)
+        made = sampler.fit_resample(images, y)[0][len(y) :]
+        assert made.dtype == np.bool_
+        # A gray pixel counts as the nearer one, so there is about as much white as in the ones.
+        assert abs(made.mean() - images[y == 1].mean()) < 0.15
+
     @pytest.mark.slow
     @pytest.mark.parametrize("kind", [bool, np.float64, np.int32])
     def test_labels_of_other_types(

@@ -1,6 +1,7 @@
 """What draws hold, what each arm makes of them, and what test images may not have been seen."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,7 @@ def test_draws_differ_but_for_their_number(pool):
         (Recipe(rare={"dog": -3}), "--rare dog: -3"),
         (Recipe(rare={"dgo": 3}), "the classes are: cat, dog, emu; did you mean dog"),
         (Recipe(labels=31), "the class cat has 30 training images, but 31"),
+        (Recipe(rare={"dog": 3, "1": 4}), "--rare dog and --rare 1 both mean the class dog"),
     ],
 )
 def test_impossible_draws_are_refused(pool, recipe, words):
@@ -95,7 +97,7 @@ def test_impossible_draws_are_refused(pool, recipe, words):
 
 def test_a_class_with_one_real_image_is_refused(pool):
     alone = Pool(pool.images[:31], pool.labels[:31], NAMES[:2])
-    with pytest.raises(DataError, match="the class dog has 1 training image, but 2"):
+    with pytest.raises(DataError, match=r"the class dog has 1 training image, but 2.*add images$"):
         make_draw(alone, Recipe(), 0, 0)
 
 
@@ -170,6 +172,22 @@ def test_self_training_learns_what_its_teacher_is_sure_of(pool):
     right = [truth[bytes(image)] == label for image, label in zip(lesson.images[18:], guessed)]
     assert np.mean(right) > 0.95
     assert lesson.shares[:18].sum() == pytest.approx(0.5)
+
+
+def test_a_teacher_looks_at_images_from_the_whole_of_many(pool, monkeypatch):
+    monkeypatch.setattr("augan.augment.judging.arms.MOST_PSEUDO", 24)
+    draw = make_draw(pool, Recipe(labels=6), 0, 0)
+    by_class = replace(draw, unlabelled=pool.images[np.argsort(pool.labels, kind="stable")])
+    lesson = ARMS["self-training"].make(by_class, "none", logistic(scale))
+    assert set(lesson.labels[18:]) == {0, 1, 2}
+
+
+def test_mixup_draws_classes_as_often_as_oversampling_does(draw):
+    judge, masses = logistic(scale), []
+    for seed in range(40):  # partners are drawn by chance
+        _, labels, weights = judge._material(ARMS["mixup"].make(draw, "none", judge), seed)
+        masses.append(np.bincount(labels, weights, minlength=3) / weights.sum())
+    assert np.mean(masses, axis=0) == pytest.approx([1 / 3] * 3, abs=0.02)
 
 
 def test_consistency_gets_the_unlabelled_images(pool):

@@ -18,6 +18,7 @@ from augan.exceptions import ConfigError, DataError, Interrupted
 from augan.report.lines.lift import lift_lines
 from augan.report.pages.lift import lift_page
 from augan_cli.app import app
+from augan_cli.lifting import _Progress
 
 ARMS = ["real", "oversampling"]
 CLASSES = (0, 1, 8)
@@ -138,9 +139,44 @@ def test_unlabelled_images_bring_arms_and_a_second_figure(tmp_path):
     assert gain["rival"] == "oversampling"
     assert gain["value"] >= found.summary["lift"]
     assert any("which is no lift" in line for line in lift_lines(found))
-    alone = evaluate(data, tmp_path / "more", rest_unlabelled=True)
+    assert {row["arm"]: row["unlabelled"] for row in found.arms} == {
+        "oversampling": False,
+        "self-training": True,
+        "gan": True,
+        "ablation": False,
+    }
+    alone = evaluate(data, tmp_path / "more", rest_unlabelled=True, arms=["self-training"])
     assert alone.summary["num_unlabelled"] == 60 + 36 - 14
-    assert alone.summary["gain_over_labelled_only"] is None
+
+
+def test_rivals_must_have_the_data_that_the_gan_has(tmp_path):
+    data = folder_of_digits(tmp_path / "digits", unlabelled=20)
+    with pytest.raises(ConfigError, match="add self-training to --arms"):
+        evaluate(data, tmp_path / "out", arms=["real", "oversampling"])
+
+
+def test_where_nothing_is_left_unlabelled_no_arm_pretends_to_use_it(data, tmp_path):
+    found = evaluate(data, tmp_path / "out", arms=None, labels=None, rare={}, rest_unlabelled=True)
+    assert "self-training" not in [row["arm"] for row in found.arms]
+    assert any("--rest-unlabeled leaves none" in text for text in found.summary["warnings"])
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_class_needs_two_test_images(data, tmp_path, left):
+    for path in sorted((data / "test" / "8").iterdir())[left:]:
+        path.unlink()
+    words = "fewer than 2 of 8" if left else "there is no image|show no 8"
+    with pytest.raises(DataError, match=words):
+        evaluate(data, tmp_path / "out")
+
+
+def test_files_that_cannot_be_read_are_counted_once(tmp_path):
+    data = folder_of_digits(tmp_path / "digits", train=35, test=0) / "train"
+    for number in range(3):
+        (data / "8" / f"empty{number}.png").touch()
+    found = evaluate(data, tmp_path / "out", test_size=0.2)
+    assert found.summary["num_test"] == 21
+    assert any(text.startswith("3 files could not be read") for text in found.summary["warnings"])
 
 
 def test_what_the_gan_arm_stands_on_is_always_a_rival(data, tmp_path):
@@ -213,6 +249,16 @@ def test_equal_test_images_are_refused_or_dropped(data, tmp_path):
     assert (found.summary["num_test"], found.summary["dropped_duplicates"]) == (24, 1)
 
 
+def test_what_is_dropped_does_not_depend_on_how_many_draws_there_are(data, tmp_path):
+    for label in ("0", "1", "8"):
+        for twin in sorted((data / "train" / label).iterdir())[:4]:
+            (data / "test" / label / f"twin{twin.name}").write_bytes(twin.read_bytes())
+    options = {"labels": 2, "rare": {}, "drop_duplicates": True}
+    few = evaluate(data, tmp_path / "out", draws=2, **options)
+    more = evaluate(data, tmp_path / "out", draws=6, **options)  # goes on with the same images
+    assert few.summary["dropped_duplicates"] == more.summary["dropped_duplicates"] == 12
+
+
 def test_nearly_equal_test_images_are_counted_listed_and_left_out(data, tmp_path):
     twin = sorted((data / "train" / "1").iterdir())[0]
     with Image.open(twin) as picture:
@@ -224,6 +270,28 @@ def test_nearly_equal_test_images_are_counted_listed_and_left_out(data, tmp_path
     assert (Path(pair["test"]).name, Path(pair["seen"]).name) == ("near.png", twin.name)
     assert found.summary["without_near_duplicates"]["rival"] in ARMS
     assert any("resembles" in line for line in lift_lines(found))
+
+
+def test_no_image_is_made_of_which_none_would_be_used(data, tmp_path):
+    maker = Maker(noise)
+    found = evaluate(data, tmp_path / "out", maker, share=0.0)
+    assert maker.calls == 0
+    assert (found.summary["lift"], found.is_proven) == (0.0, False)
+    assert found.sentence[1:] in lift_page(found).read_text()
+
+
+def test_the_time_that_is_left_counts_the_draws_of_this_call(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr("augan_cli.lifting.time.monotonic", lambda: now[0])
+    told = _Progress(20)
+    for number in (10, 11, 12):  # an earlier call has finished ten
+        now[0] += 600
+        told(number, "gan", {"balanced_accuracy": 0.5})
+    lines = [line for line in capsys.readouterr().err.splitlines() if "a draw" in line]
+    assert lines == [
+        "600 s a draw, so about 90 minutes more",
+        "600 s a draw, so about 80 minutes more",
+    ]
 
 
 def test_one_folder_is_divided(tmp_path):

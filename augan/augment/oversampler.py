@@ -150,6 +150,7 @@ class GANOverSampler(BaseOverSampler):
         sampler = Sampler(self.bundle_)
         first = from_arrays(samples[:1])
         stored_samples(first.images, sampler.preprocessing)  # refuses what the model is not of
+        self._check_type(samples, sampler.preprocessing)
         method = METHODS[self.method](sampler, self.bundle_, reference)
         new_samples, new_labels = [], []
         for label, count in self.sampling_strategy_.items():
@@ -170,12 +171,22 @@ class GANOverSampler(BaseOverSampler):
         if self.unlabelled is None:
             return None
         more = self._samples(self.unlabelled)
-        if not is_frame(samples) and more.shape[1:] != samples.shape[1:]:
+        if not is_frame(samples) and _form(more) != _form(samples):
             raise DataError(
                 f"the unlabelled images are {_form(more)}, but those to over-sample are "
                 f"{_form(samples)}; give both in one form"
             )
         return more
+
+    @staticmethod
+    def _check_type(samples: Any, preprocessing: AnyPreprocessing) -> None:
+        """Refuse images of another type than the model's, whose values mean something else."""
+        if isinstance(preprocessing, Columns) or preprocessing.dtype == samples.dtype:
+            return
+        raise DataError(
+            f"the model makes {preprocessing.dtype} images, but those to over-sample are "
+            f"{samples.dtype}; bring them to the model's values and type"
+        )
 
     def _check_counts(self, y: np.ndarray) -> None:
         """Refuse before any training what there is nothing to interpolate from."""
@@ -258,7 +269,7 @@ def _training_data(
 
 def _form(images: np.ndarray) -> str:
     height, width, channels = images.shape[1:]
-    return f"{height} x {width} pixels with {channels} channels"
+    return f"{height} x {width} pixels with {channels} channels, {images.dtype}"
 
 
 def _like(block: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:
@@ -279,7 +290,9 @@ def _like(block: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:
             f"the model makes images {list(block.shape[1:])}, but those to over-sample are "
             f"{list(X.shape[1:])}; train on images of one size"
         )
-    return block.reshape((len(block), *X.shape[1:])).astype(X.dtype)
+    block = block.reshape((len(block), *X.shape[1:]))
+    # True became 255, see `augan.data.arrays.as_images`.
+    return block >= 128 if np.asarray(X).dtype == np.bool_ else block.astype(X.dtype)
 
 
 def _joined(parts: list[Any]) -> Any:

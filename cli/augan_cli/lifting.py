@@ -78,12 +78,14 @@ class _Progress:
     def __init__(self, draws: int) -> None:
         self._draws = draws
         self._first = self._begun = time.monotonic()
-        self._number = 0
+        self._number = self._since = -1
 
     def __call__(self, number: int, arm: str, about: Mapping[str, Any]) -> None:
         now = time.monotonic()
+        if self._since < 0:
+            self._since = self._number = number  # draws before were finished by an earlier call
         if number > self._number:
-            each = (self._begun - self._first) / number
+            each = (self._begun - self._first) / (number - self._since)
             left = each * (self._draws - number) / 60
             typer.echo(f"{each:.0f} s a draw, so about {left:.0f} minutes more", err=True)
             self._number = number

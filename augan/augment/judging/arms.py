@@ -19,6 +19,7 @@ from augan.augment.judging.lessons import Classifier, Lesson, evenly_by_class
 from augan.augment.judging.synthetic import lacking
 from augan.augment.methods.codes import Codes
 from augan.augment.methods.transfer import Transfer
+from augan.data.splits import evenly
 from augan.exceptions import ConfigError
 from augan.seeding import child_seed
 
@@ -117,7 +118,7 @@ def _self_training(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
     lesson = _oversampling(draw, policy, classifier)
     if draw.unlabelled is None:
         return lesson
-    unlabelled = draw.unlabelled[:MOST_PSEUDO]
+    unlabelled = evenly(draw.unlabelled, MOST_PSEUDO)
     shares = classifier.train(lesson, child_seed(draw.seed, "teacher"))(unlabelled)
     sure = shares.max(axis=1) >= CONFIDENT
     if not sure.any():

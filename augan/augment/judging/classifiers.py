@@ -72,16 +72,16 @@ class PixelClassifier:
         weights = np.tile(lesson.shares * lesson.weights, len(parts))
         if not lesson.mixup:
             return rows, labels, weights
-        # A row of two labels becomes two rows of one label each.
+        # A row of two labels becomes two rows of one label each. Both partners count as often as
+        # their weights say: the one because the pair is weighed so, the other by being chosen so.
         rng = child_rng(seed, "mixup")
-        partners = rng.permutation(len(rows))
+        partners = rng.choice(len(rows), len(rows), p=weights / weights.sum())
         share = rng.beta(MIXUP, MIXUP, len(rows)).astype(np.float32)
         mixed = share[:, None] * rows + (1 - share[:, None]) * rows[partners]
-        both = (weights + weights[partners]) / 2
         return (
             np.concatenate([mixed, mixed]),
             np.concatenate([labels, labels[partners]]),
-            np.concatenate([both * share, both * (1 - share)]),
+            np.concatenate([weights * share, weights * (1 - share)]),
         )
 
 

@@ -73,17 +73,31 @@ class Recipe:
         wanted = there.copy() if self.labels is None else np.full_like(there, self.labels)
         if self.labels is not None:
             _check_count("--labels", self.labels)
+        meant: dict[int, str] = {}
         for name, count in self.rare.items():
             _check_count(f"--rare {name}", count)
-            wanted[class_number(name, pool.class_names)] = count
+            number = class_number(name, pool.class_names)
+            if number in meant:
+                raise ConfigError(
+                    f"--rare {meant[number]} and --rare {name} both mean the class "
+                    f"{pool.class_names[number]}; keep one of the two"
+                )
+            meant[number] = name
+            wanted[number] = count
         for name, has, want in zip(pool.class_names, there.tolist(), wanted.tolist()):
             if has < max(want, LEAST):
+                fewer = f", or take fewer with --rare '{name}={has}'" if has >= LEAST else ""
                 raise DataError(
                     f"the class {name} has {has} training image{'' if has == 1 else 's'}, but "
-                    f"{max(want, LEAST)} are needed for each draw; add images, or take fewer with "
-                    f"--rare '{name}={max(has, LEAST)}'"
+                    f"{max(want, LEAST)} are needed for each draw; add images{fewer}"
                 )
         return wanted
+
+    def num_unlabelled(self, pool: Pool) -> int:
+        """Return how many images without a label each draw has."""
+        beside = 0 if pool.unlabelled is None else len(pool.unlabelled)
+        rest = len(pool.labels) - int(self.counts(pool).sum()) if self.rest_unlabelled else 0
+        return beside + min(rest, rest if self.most_unlabelled is None else self.most_unlabelled)
 
 
 @dataclass(frozen=True, eq=False)

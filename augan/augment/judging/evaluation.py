@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+import augan
 from augan.augment.classic import POLICIES
 from augan.augment.judging.arms import GAN, choose_arms, usual_base
 from augan.augment.judging.bootstrap import LEAST_DRAWS
@@ -112,7 +113,7 @@ def evaluate_lift(
     counts = recipe.counts(material.pool)
     material, leaked, dropped = guard(material, recipe, draws, seed, drop_duplicates)
     judge = _classifier(classifier, material, steps)
-    has_more = rest_unlabelled or material.pool.unlabelled is not None
+    has_more = recipe.num_unlabelled(material.pool) > 0
     base = usual_base(has_more, judge.can_be_consistent)
     arm = gan or replace(GAN_ARMS[GAN_ARM](gan_steps, config), base=base)
     arm = arm if share is None else replace(arm, share=share)
@@ -126,6 +127,7 @@ def evaluate_lift(
         seed,
         _candidates(gan, gan_steps, config, base) if select else (),
     )
+    _check_data(question)
     settings = _settings(question, config, gan_steps, steps, test_size, drop_duplicates)
     folder = Path(out) if out else Path(beside) / _folder_name(material.name, settings)
     return _evaluate(question, material, settings, folder, leaked, dropped, on_arm)
@@ -150,6 +152,15 @@ def _check(
     for option, number in updates.items():
         if number is not None and number < 1:
             raise ConfigError(f"{option} must be 1 or more, but is {number}")
+
+
+def _check_data(question: Question) -> None:
+    """Refuse rivals that see less than the GAN does: what more data brings is no lift."""
+    if question.has_unlabelled and all(map(question.is_labelled_only, question.rivals)):
+        raise ConfigError(
+            "the GAN may learn from the unlabelled images, and so must an arm that it is compared "
+            "with: add self-training to --arms, or leave --arms out"
+        )
 
 
 def _classifier(name: str | Classifier, material: Material, steps: int | None) -> Classifier:
@@ -188,6 +199,7 @@ def _settings(
     """Return everything that predictions depend on, but the images and how many draws there are."""
     trial, recipe = question.trial, question.recipe
     return {
+        "augan": augan.__version__,
         "labels": recipe.labels,
         "rare": dict(recipe.rare),
         "rest_unlabelled": recipe.rest_unlabelled,
@@ -237,7 +249,7 @@ def _evaluate(
         {
             "num_draws": question.num_draws,
             "num_test": len(material.labels),
-            "num_unlabelled": _num_unlabelled(question),
+            "num_unlabelled": question.recipe.num_unlabelled(question.pool),
             "class_names": list(material.pool.class_names),
             "labels": question.recipe.counts(material.pool).tolist(),
             "settings": settings,
@@ -254,7 +266,7 @@ def _evaluate(
                 }
                 for place, row, value in leaked.near[:SHOWN_TWINS]
             ],
-            "warnings": _warnings(question, material, leaked, dropped),
+            "warnings": _warnings(question, material, leaked, dropped, lift),
             "data": material.name,
             "out": str(folder),
         }
@@ -264,14 +276,9 @@ def _evaluate(
     return lift
 
 
-def _num_unlabelled(question: Question) -> int:
-    pool, recipe = question.pool, question.recipe
-    beside = 0 if pool.unlabelled is None else len(pool.unlabelled)
-    rest = len(pool.labels) - int(recipe.counts(pool).sum()) if recipe.rest_unlabelled else 0
-    return beside + rest
-
-
-def _warnings(question: Question, material: Material, leaked: Leakage, dropped: int) -> list[str]:
+def _warnings(
+    question: Question, material: Material, leaked: Leakage, dropped: int, lift: Lift
+) -> list[str]:
     found, pool = [], question.pool
     if question.num_draws < ENOUGH_DRAWS:
         found.append(
@@ -283,13 +290,17 @@ def _warnings(question: Question, material: Material, leaked: Leakage, dropped: 
             "every draw has all labelled images, so that only the seeds differ: the interval does "
             "not cover which images happen to be labelled; --labels N draws some of them"
         )
+    if question.recipe.rest_unlabelled and not question.recipe.num_unlabelled(pool):
+        found.append("every image is labelled in every draw, so that --rest-unlabeled leaves none")
     if material.skipped:
         found.append(f"{material.skipped} files could not be read and are left out")
     if dropped:
         found.append(f"{dropped} test images equal seen ones and are left out")
     if leaked.near:
+        also = lift.summary["without_near_duplicates"] is not None
         found.append(
             f"{len(leaked.near)} of {len(material.labels)} test images are nearly identical to "
-            "seen ones; the result is also given without them"
+            f"seen ones; {'the result is also given' if also else 'a class has too few'} without "
+            "them"
         )
     return found

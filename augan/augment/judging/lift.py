@@ -64,6 +64,11 @@ class Question:
         is_copy = self.trial.gan.base in self.arms and not self.candidates
         return [arm for arm in self.arms if arm in ARMS or (arm == ABLATION and not is_copy)]
 
+    @property
+    def has_unlabelled(self) -> bool:
+        """Whether draws have images without a label."""
+        return self.recipe.num_unlabelled(self.pool) > 0
+
     def is_labelled_only(self, arm: str) -> bool:
         """Whether an arm learns from labelled images alone."""
         bases = [one.base for one in self.candidates] or [self.trial.gan.base]
@@ -284,6 +289,6 @@ def _arm_row(
         "accuracy": float(np.mean([one["accuracy"] for one in each])),
         "macro_f1": float(np.mean([one["macro_f1"] for one in each])),
         "recall": dict(zip(question.pool.class_names, recall.tolist())),
-        "unlabelled": arm != GAN and not question.is_labelled_only(arm),
+        "unlabelled": question.has_unlabelled if arm == GAN else not question.is_labelled_only(arm),
         "gan_minus_this": None if behind is None else behind.to_dict(),
     }

@@ -19,6 +19,8 @@ from augan.data.tables import Table
 from augan.exceptions import ConfigError, DataError
 from augan.seeding import child_rng
 
+LEAST_TEST = 2  # test images of a class: of one nobody knows how it varies
+
 
 @dataclass(frozen=True, eq=False)
 class Material:
@@ -29,7 +31,7 @@ class Material:
     name : str
     pool : Pool
     test, labels : ndarray [m, S, S, C] and int64 [m]
-        Test images, of every class at least one, and their classes by position in the pool's.
+        Test images, of every class at least two, and their classes by position in the pool's.
     names, test_names : sequence of str
         Of the pool's images, unlabelled ones behind the others, and of the test images.
     scale : callable
@@ -63,19 +65,21 @@ class Material:
         kept = np.setdiff1d(np.arange(len(self.labels)), places)
         names = [self.test_names[place] for place in kept]
         left = replace(self, test=self.test[kept], labels=self.labels[kept], test_names=names)
-        left.check()
+        left.check(f" when {len(places)} that equal seen ones are left out")
         return left
 
-    def check(self) -> None:
-        """Raise DataError if a class has no test image."""
-        there = set(self.labels.tolist())
-        names = self.pool.class_names
-        lacking = [name for number, name in enumerate(names) if number not in there]
+    def check(self, when: str = "") -> None:
+        """Raise DataError if a class has fewer than 2 test images: one has no spread."""
+        counts = np.bincount(self.labels, minlength=len(self.pool.class_names))
+        lacking = [name for name, n in zip(self.pool.class_names, counts) if n < LEAST_TEST]
         if lacking:
+            one = len(lacking) == 1
+            none_of_it = counts[[self.pool.class_names.index(name) for name in lacking]].max() == 0
             raise DataError(
-                f"the test images show no {', '.join(lacking[:5])}, so nothing can be said of "
-                f"{'that class' if len(lacking) == 1 else 'those classes'}; add some, or leave "
-                f"{'it' if len(lacking) == 1 else 'them'} out of the training images"
+                f"the test images show {'no' if none_of_it else 'fewer than 2 of'} "
+                f"{', '.join(lacking[:5])}{when}, so nothing can be said of "
+                f"{'that class' if one else 'those classes'}; add some, or leave "
+                f"{'it' if one else 'them'} out of the training images"
             )
 
 
@@ -179,14 +183,15 @@ def _parts(
     labels = np.asarray(train.labels)
     for number, name in enumerate(train.class_names):
         rows = child_rng(seed, "lift", "test", number).permutation(np.flatnonzero(labels == number))
-        count = max(1, round(test_size * len(rows)))
+        count = max(LEAST_TEST, round(test_size * len(rows)))
         if len(rows) - count < LEAST:
             raise DataError(
                 f"the class {name} has {len(rows)} images, of which --test-size {test_size:g} "
                 f"leaves {max(0, len(rows) - count)} to learn from; add images of it"
             )
         held[rows[:count]] = True
-    return train.subset(~held), replace(train.subset(held), unlabelled=None)
+    # What could not be read is counted once, beside the training images.
+    return train.subset(~held), replace(train.subset(held), unlabelled=None, skipped=())
 
 
 def _numbered(test: Dataset, class_names: tuple[str, ...]) -> np.ndarray:
@@ -221,21 +226,24 @@ def guard(
     """
     pool = material.pool
     seen: Any = pool.images
-    rows = np.arange(len(pool.images))
+    everything = rows = np.arange(len(pool.images))
     if not recipe.rest_unlabelled:
         rows = np.unique(np.concatenate([rows_of(pool, recipe, seed, d) for d in range(draws)]))
     if pool.unlabelled is not None:
         seen = Stacked(pool.images, pool.unlabelled)
-        rows = np.concatenate([rows, len(pool.images) + np.arange(len(pool.unlabelled))])
-    leaked = find_leakage(seen, rows, material.test)
-    if not leaked.equal:
-        return material, leaked, 0
-    if not drop:
+        beside = len(pool.images) + np.arange(len(pool.unlabelled))
+        rows, everything = (np.concatenate([some, beside]) for some in (rows, everything))
+    # What is dropped must not depend on how many draws there are, for more may be added later.
+    leaked = find_leakage(seen, everything if drop else rows, material.test)
+    if leaked.equal and not drop:
         place, row = leaked.equal[0]
         raise DataError(
             f"{len(leaked.equal)} of the {len(material.labels)} test images equal images that are "
             f"trained on (for example {material.test_names[place]} and {material.names[row]}): "
             "remove them, or leave them out of the test with --drop-duplicates"
         )
-    material = material.without([place for place, _ in leaked.equal])
+    if not drop:
+        return material, leaked, 0
+    if leaked.equal:
+        material = material.without([place for place, _ in leaked.equal])
     return material, find_leakage(seen, rows, material.test), len(leaked.equal)

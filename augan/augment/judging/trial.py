@@ -55,8 +55,8 @@ class Trial:
             raise ConfigError(f"there is no arm '{arm}'; choose from {known}")
         base = arm if arm in ARMS else self.gan.base
         lesson = ARMS[base].make(draw, self.policy, self.classifier)
-        if arm != GAN:
-            return lesson, None
+        if arm != GAN or not self.gan.share:
+            return lesson, None  # images of which none would be drawn are not made
         images, labels = synthetic_images(self.gan, draw)
         return with_synthetic(lesson, images, labels, self.gan.share), (images, labels)
 
