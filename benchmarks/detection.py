@@ -26,8 +26,8 @@ from augan.data.decoding import prepare
 from augan.data.loading import load_dataset
 from augan.data.preprocessing import Preprocessing
 from augan.data.splits import make_split
-from augan.detect.detector import Detector as FittedDetector
-from augan.detect.judging.baselines import BASELINES, Detector
+from augan.detect.detector import Detector
+from augan.detect.judging.baselines import BASELINES, OutlierDetector
 from augan.exceptions import AuganError, DataError
 from augan.gan.networks import build_network
 from augan.seeding import child_rng
@@ -135,7 +135,7 @@ class UntrainedDetector(BaseEstimator):
         split = make_split(len(X), seed=config.seed, calibrate=False)
         self.specs_ = _specs(config, preprocessing, squares)
         models = {role: build_network(spec) for role, spec in self.specs_.items()}
-        self.detector_ = FittedDetector.fit(
+        self.detector_ = Detector.fit(
             self.method, models, preprocessing, squares, fit=split.fit, tune=split.tune
         )
         return self
@@ -162,15 +162,15 @@ def _specs(
     }
 
 
-def _trained(method: str, seed: int, steps: int | None) -> Detector:
+def _trained(method: str, seed: int, steps: int | None) -> OutlierDetector:
     return augan.GANDetector(method=method, far=None, steps=steps, random_state=seed)
 
 
-def _untrained(method: str, seed: int, steps: int | None) -> Detector:
+def _untrained(method: str, seed: int, steps: int | None) -> OutlierDetector:
     return UntrainedDetector(method, seed)
 
 
-def _baseline(name: str, seed: int, steps: int | None) -> Detector:
+def _baseline(name: str, seed: int, steps: int | None) -> OutlierDetector:
     return BASELINES[name](seed)
 
 
@@ -178,7 +178,7 @@ TRAINED = ("auto", "features", "fanogan", "anogan")
 UNTRAINED = {"untrained": "fanogan"} | {f"untrained-{name}": name for name in TRAINED[:2]}
 SEARCHED = (0, 4)  # the classes that the search of AnoGAN, which takes long, is judged on
 MOST_SEARCHED = 500  # images
-METHODS: dict[str, Callable[[int, int | None], Detector]] = {
+METHODS: dict[str, Callable[[int, int | None], OutlierDetector]] = {
     **{name: partial(_trained, name) for name in TRAINED},
     **{name: partial(_untrained, scorer) for name, scorer in UNTRAINED.items()},
     **{name: partial(_baseline, name) for name in BASELINES},
@@ -234,7 +234,7 @@ def one_class_tasks(arguments: argparse.Namespace) -> list[Task]:
 
 
 def measure_one_class(
-    method: str, make: Callable[[], Detector], normal: np.ndarray, judged: Images, name: str
+    method: str, make: Callable[[], OutlierDetector], normal: np.ndarray, judged: Images, name: str
 ) -> Row:
     """Fit on the squares `normal` of the class `name` and judge against all other classes."""
     if method == "anogan" and len(judged.classes) > MOST_SEARCHED:

@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from augan.detect.judging.baselines import Detector
+from augan.detect.judging.baselines import OutlierDetector
 from augan.detect.judging.evaluation import auroc
 from augan.exceptions import DataError
 
 
 def evaluate_one_class(
-    detectors: Mapping[str, Callable[[], Detector]],
+    detectors: Mapping[str, Callable[[], OutlierDetector]],
     x_train: np.ndarray,
     x_test: np.ndarray,
     is_anomaly: ArrayLike,
@@ -79,7 +79,7 @@ def evaluate_one_class(
     return rows
 
 
-def _is_fitted(detector: Detector) -> bool:
+def _is_fitted(detector: OutlierDetector) -> bool:
     if not hasattr(detector, "__sklearn_tags__"):
         # check_is_fitted takes scikit-learn's own classes only; the rule is the same for others.
         return any(name.endswith("_") and not name.startswith("__") for name in vars(detector))
