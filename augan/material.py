@@ -9,17 +9,18 @@ import numpy as np
 from augan.config import Config
 from augan.data.cache import Squares, cached_squares
 from augan.data.dataset import Dataset, Skipped
-from augan.data.duplicates import near_duplicates
+from augan.data.duplicates import MAX_CALIBRATE, near_duplicates
 from augan.data.identity import data_sha256
 from augan.data.patches import Patches
 from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing, training_samples
-from augan.data.splits import FOLDS, MIN_FOLD, Split, make_folds, make_split
+from augan.data.splits import FOLDS, MIN_FOLD, Split, make_folds
 from augan.data.stacked import Stacked
 from augan.detect.conformal.calibration import DEFAULT_RATE, images_needed
 from augan.detect.detector import method_class, methods_of
 from augan.detect.fitting import num_kept
 from augan.exceptions import ConfigError, DataError
+from augan.training.division import divide
 from augan.training.folds import Fold
 from augan.training.networks import TrainingData
 from augan.training.resolved import Resolved
@@ -28,7 +29,9 @@ _TWINS_REMEDY = {
     "images": "name what belongs together with --groups",
     "rows": "remove repeated rows",
 }
-DUPLICATE_SHARE = 0.005  # of the calibration images; below it, look-alikes are chance
+DUPLICATE_SHARE = (
+    0.005  # of the calibration images that are compared; below it, look-alikes are chance
+)
 ENOUGH = 200  # samples from which a plain split has enough to train and to calibrate
 
 
@@ -197,13 +200,7 @@ def _divide(config: Config, dataset: Dataset) -> tuple[Split, tuple[Split, ...]]
         folds = make_folds(n, seed=config.seed, groups=dataset.groups)
         everything = np.arange(n)
         return Split(everything, np.empty(0, np.int64), everything), folds
-    split = make_split(
-        n,
-        seed=config.seed,
-        groups=dataset.groups,
-        labels=dataset.labels,
-        calibrate=config.task != "generate",
-    )
+    split = divide(config, dataset, calibrate=config.task != "generate")
     if not len(split.tune):
         raise DataError(
             f"{dataset.name} has too few {dataset.noun} ({n}): each class's only one is needed to "
@@ -271,7 +268,9 @@ def _duplicate_warnings(material: Material) -> list[str]:
     for split in material.folds or (material.split,):
         trained = replace(split, fit=np.union1d(split.fit, material.unlabelled_rows))
         twins += near_duplicates(material.all_pixels, trained)
-    if len(twins) <= DUPLICATE_SHARE * len(material.split.calibrate):
+    parts = material.folds or (material.split,)
+    compared = sum(min(len(split.calibrate), MAX_CALIBRATE) for split in parts)
+    if len(twins) <= DUPLICATE_SHARE * compared:
         return []
     (outside, inside, _), noun = twins[0], material.dataset.noun
     return [

@@ -6,6 +6,7 @@ networks -> detector -> bundle.
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -132,6 +133,7 @@ def train_resolved(
         material = gather(resolved)
     described = material.describe()
     identity = {**_flat(material.config.to_dict()), "data": described["sha256"]}
+    identity["groups"] = _groups_sha256(material)
     workers.require_same({**identity, "split": _split_sha256(material), **current_versions()})
     if not workers.is_chief:
         return _follow(material, observers, clock, workers)
@@ -153,6 +155,16 @@ def _split_sha256(material: Material) -> str:
         for rows in vars(split).values():
             digest.update(f"{len(rows)}:".encode() + rows.tobytes())
     return digest.hexdigest()
+
+
+def _groups_sha256(material: Material) -> str | None:
+    """What divides equal images otherwise, so that what was trained on might calibrate."""
+    parts = [material.dataset.groups]
+    parts += [material.unlabelled.dataset.groups] if material.unlabelled else []
+    named = [None if part is None else list(map(str, part)) for part in parts]
+    if not any(named):
+        return None
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:12]
 
 
 def _follow(

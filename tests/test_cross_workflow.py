@@ -262,6 +262,8 @@ def test_a_table(tmp_path: Path) -> None:
     bundle = train(config, load_dataset(tmp_path / "normal.csv"), out=tmp_path / "run")
     result = detect_folder(bundle, tmp_path / "new.csv", tmp_path / "out", far=0.05)
     assert result.guarantee.n == 60
+    # Every row calibrates, and had a part in how columns are scaled.
+    assert "with --cross every row calibrates" in result.guarantee.sentence
     assert 3 <= result.num_anomalies <= 9
     assert {f"fold5-{role}" for role in ("discriminator", "generator", "encoder")} <= set(
         bundle.networks

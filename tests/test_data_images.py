@@ -1,5 +1,6 @@
 """Decoding and writing single pictures."""
 
+import errno
 import os
 import struct
 import warnings
@@ -135,6 +136,22 @@ def test_truncated_files_are_refused(tmp_path, suffix):
     with pytest.raises(DataError, match=rf"cut\.{suffix}"):
         read_image(path)
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(errno.EMFILE, "Too many open files"), OSError(errno.EIO, "IO")]
+)
+def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, error):
+    """Such a file must not be left out, nor be remembered as one that cannot be read."""
+    path = save(tmp_path / "a.png", np.zeros((4, 4), np.uint8))
+
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr("augan.data.images.Image.open", fails)
+    with pytest.raises(DataError, match=r"a\.png now.* start again") as caught:
+        read_image(path)
+    assert not isinstance(caught.value, UnreadableImage)
 
 
 @pytest.mark.parametrize("read", [read_image, read_header])

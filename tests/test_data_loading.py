@@ -214,6 +214,43 @@ def test_train_and_test_are_kept_apart(tmp_path):
     assert [int(image.max()) for image in test.images] == [2, 1]
 
 
+@pytest.mark.parametrize(("train", "test"), [("Training", "Testing"), ("Train", "Test")])
+def test_parts_by_other_names_are_no_classes(tmp_path, train, test):
+    make_images(tmp_path, f"{train}/glioma/a.png", f"{train}/none/b.png", f"{test}/glioma/c.png")
+    assert load_dataset(tmp_path).class_names == ("glioma", "none")
+    assert load_dataset(tmp_path, part="test").names == (f"{test}/glioma/c.png",)
+
+
+def test_training_alone_is_a_class(tmp_path):
+    make_images(tmp_path, "training/a.png", "resting/b.png")
+    assert load_dataset(tmp_path).class_names == ("resting", "training")
+
+
+def test_a_train_among_buses_is_no_part(tmp_path):
+    make_images(tmp_path, "bus/a.png", "car/b.png", "train/c.png")
+    with pytest.raises(DataError, match=r"a folder train beside bus, car.*rename it if it is a"):
+        load_dataset(tmp_path)
+    (tmp_path / "val").mkdir()
+    make_images(tmp_path / "other", "train/a/1.png", "val/a/2.png", "ground_truth/3.png")
+    assert load_dataset(tmp_path / "other").class_names == ("a",)
+
+
+def test_folders_that_look_like_classes_and_are_none_are_told(tmp_path):
+    make_images(tmp_path / "far", "cat/a.png")
+    make_images(tmp_path / "here", "one/left/a.png", "one/right/b.png", "two/left/c.png")
+    make_images(tmp_path / "here", "two/right/d.png")
+    (tmp_path / "here/cat").symlink_to(tmp_path / "far/cat")
+    (tmp_path / "here/gifs").mkdir()
+    (tmp_path / "here/gifs/a.gif").touch()
+    (tmp_path / "here/empty").mkdir()
+    dataset = load_dataset(tmp_path / "here")
+    assert dataset.class_names == ("one", "two")
+    link, gifs, depth = dataset.warnings
+    assert "cat is a link, which is not followed" in link
+    assert "gifs holds no images, but .gif; it is ignored" in gifs
+    assert "several of these hold folders called left, right" in depth
+
+
 def test_absent_test_part_is_an_error(tmp_path):
     make_images(tmp_path / "flat", "a.png")
     make_images(tmp_path / "split", "train/a.png")

@@ -220,6 +220,59 @@ def test_skewed_columns_are_spread_like_normal_ones():
     assert 0.25 < x.std() < 0.45
 
 
+def test_a_column_of_objects_that_are_numbers_is_one_of_numbers():
+    columns = fitted(pd.DataFrame({"a": pd.Series([1, 2.5, 3] * 20, dtype=object)}))
+    assert [column.kind for column in columns.columns] == ["number"]
+    again = columns.to_frame(columns.unscale(np.zeros((2, 1))))
+    assert again["a"].dtype == object
+
+
+def test_a_constant_of_arrow_is_left_out():
+    frame = pd.DataFrame({"a": pd.array([7] * 9, dtype="int64[pyarrow]"), "b": np.arange(9.0)})
+    assert [column.kind for column in fitted(frame).columns] == ["constant", "number"]
+
+
+@pytest.mark.parametrize(
+    ("trained", "new"),
+    [([True, False], [1, 0]), ([True, False], ["True", "False"]), ([0, 1], [0.0, 1.0])],
+)
+def test_a_category_is_known_however_it_is_written(trained, new):
+    train = pd.DataFrame({"a": pd.Series(trained * 9, dtype="category"), "b": np.arange(18.0)})
+    stored, _ = fitted(train).read_rows(pd.DataFrame({"a": new, "b": [1.0, 2.0]}))
+    known, _ = fitted(train).read_rows(train[:2])
+    assert_array_equal(stored[:, 1:], known[:, 1:])
+
+
+def test_the_largest_integers_come_back_as_such():
+    most = np.iinfo(np.int64).max
+    columns = fitted(pd.DataFrame({"a": np.array([0, most] * 9)}))
+    made = columns.to_frame(columns.unscale(np.array([[-1.0], [1.0]])))
+    assert made["a"].dtype == np.int64
+    assert made["a"].iloc[0] == 0
+    assert made["a"].iloc[1] > most - 2048
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_decimal_commas_are_read(tmp_path, separator):
+    rows = [f"{i},5{separator}{i}{separator}x" for i in range(9)]
+    text = "\n".join([separator.join("abc"), *rows])
+    (tmp_path / "t.csv").write_text(text)
+    frame = read_table(tmp_path / "t.csv")
+    assert frame["a"].tolist() == [i + 0.5 for i in range(9)]
+    assert frame["b"].tolist() == list(range(9))
+    assert frame["c"].tolist() == ["x"] * 9
+
+
+def test_rows_that_are_not_learned_from_may_lie_beyond():
+    frame = pd.DataFrame({"a": [0.0, 1, 2, 100], "b": ["x", "y", "x", "z"]})
+    columns = Columns.fit(Table(frame), np.arange(3))
+    stored = columns.materialise(Table(frame))
+    assert columns.scale(stored)[3, 0] > 90
+    assert stored[3, 1:].tolist() == [0, 0]  # a category that was never seen
+    with pytest.raises(DataError, match="infinite"):
+        Columns.fit(Table(frame.assign(a=[0, 1, 2, np.inf])), np.arange(3))
+
+
 def test_generated_numbers_have_as_many_decimals():
     frame = pd.DataFrame({"price": [0.99, 5.25, 7.5], "exact": [1 / 3, 2 / 3, 0.123]})
     columns = fitted(frame)

@@ -5,7 +5,15 @@ import pytest
 from scipy.special import log_softmax
 
 from augan.gan import tf
-from augan.gan.transformations import HEADS, KINDS, PROBES, surprise, transform, transformed_batch
+from augan.gan.transformations import (
+    HEADS,
+    KINDS,
+    PROBES,
+    dealt_kinds,
+    surprise,
+    transform,
+    transformed_batch,
+)
 
 
 def pictures(n, side=8, channels=1):
@@ -55,6 +63,13 @@ def test_a_batch_is_dealt_all_kinds_in_turn(n):
     counts = [int((kinds.numpy() == kind).all(axis=1).sum()) for kind in KINDS]
     assert sum(counts) == n
     assert max(counts) - min(counts) <= 1
+
+
+@pytest.mark.parametrize("n", [12, 16, 32])
+def test_a_small_batch_teaches_what_a_detector_asks(n):
+    kinds = [tuple(kind) for kind in dealt_kinds(n).numpy().tolist()]
+    assert set(PROBES) <= set(kinds)
+    assert len(set(kinds)) == len(kinds) == n
 
 
 def test_surprise_is_minus_the_log_likelihood_of_all_heads():

@@ -221,6 +221,14 @@ def test_other_settings_are_named(change, told, whole, tiny_digits, tmp_path):
     assert files(run) == before
 
 
+def test_other_groups_are_refused(whole, tiny_digits, tmp_path):
+    """They divide the same images otherwise: what was trained on would calibrate."""
+    run = copied(whole, tmp_path / "run")
+    groups = np.array([f"part {row // 3}" for row in range(len(tiny_digits))])
+    with pytest.raises(ConfigError, match=r"was trained otherwise .groups: None then, \w+ now."):
+        train(CONFIG, replace(tiny_digits, groups=groups), out=run, resume=True)
+
+
 def test_other_data_is_refused(whole, tiny_digits, tmp_path):
     run = copied(whole, tmp_path / "run")
     pixels = np.array(tiny_digits.images)

@@ -16,6 +16,7 @@ from PIL import Image
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -33,12 +34,16 @@ from augan.augment.filters.reference import find_reference
 from augan.augment.filters.rules import COPY, KEPT
 from augan.bundle import Bundle, restore_network
 from augan.config import Config
+from augan.data.columns import Columns
+from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
 from augan.data.prepared import restore_preprocessing
+from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import METHODS, methods_for
 from augan.exceptions import ConfigError, DataError
 from augan.gan.inference import Inference
 from augan.training.defaults import fill_in
+from augan.training.division import divide
 from augan.training.rules import TABLE_RULES
 from augan.workflow import train
 
@@ -128,6 +133,34 @@ class TestTraining:
             fill_in(config, dataset)
         assert f"nearest legal: --set {rule.instead[0]}" in str(caught.value)
         fill_in(config.override(rule.instead), dataset)
+
+    def test_no_scaling_is_learned_from_rows_that_calibrate(self) -> None:
+        """Else these could never lie beyond what is usual, as new ones do."""
+        rng = np.random.default_rng(0)
+        above: dict[str, list[float]] = {"ours": [], "learned from all": []}
+        for draw in range(40):
+            table = from_arrays(pd.DataFrame(rng.lognormal(0, 1.5, (300, 20))))
+            new = from_arrays(pd.DataFrame(rng.lognormal(0, 1.5, (200, 20)))).images
+            config = Config(task="detect", seed=draw)
+            split = divide(config, table, calibrate=True)
+            every = Columns.fit(table.images)
+            for name, columns in (("ours", fill_in(config, table)[1]), ("learned from all", every)):
+                rows = columns.scale(columns.materialise(table.images))
+                found = NearestNeighbors(n_neighbors=2).fit(rows[split.fit])
+                scores = [
+                    np.log(found.kneighbors(some)[0].mean(axis=1))
+                    for some in (rows[split.calibrate], columns.scale(columns.materialise(new)))
+                ]
+                calibration = Calibration.fit(scores[0], None)
+                above[name].append(float(calibration.flags(scores[1], 0.02).mean()))
+        assert np.mean(above["ours"]) < 0.025
+        assert np.mean(above["learned from all"]) > 0.04  # the control
+
+    def test_all_rows_teach_where_none_calibrates(self) -> None:
+        table = from_arrays(pd.DataFrame({"a": np.arange(300.0)}))
+        learned = fill_in(Config(task="detect"), table, calibrate=False)[1]
+        assert learned == Columns.fit(table.images)
+        assert fill_in(Config(task="detect"), table)[1] != learned
 
     def test_the_defaults_of_a_table(self, table: Path) -> None:
         config, _ = fill_in(Config(), load_dataset(table))

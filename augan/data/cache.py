@@ -1,10 +1,11 @@
 """Squares that are decoded once, kept in a file mapped into memory, and streamed from there.
 
 An entry is one file, `<key>.npy` (see `augan.data.entry`). The key is the SHA-256 of every file's
-absolute path, size and time of change, and of the preprocessing. Entries are written beside their
-place and renamed into it, so that two runs may build the same one: the later replaces an equal. A
-run holds its entry open, and a file that is open outlives its name: the folder may be emptied at
-any time, by the next run that needs the room or by hand, and costs no more than decoding again.
+absolute path, size, times of change and number on the disk, and of the preprocessing. Entries are
+written beside their place and renamed into it, so that two runs may build the same one: the later
+replaces an equal. A run holds its entry open, and a file that is open outlives its name: the folder
+may be emptied at any time, by the next run that needs the room or by hand, and costs no more than
+decoding again.
 """
 
 import errno
@@ -164,10 +165,13 @@ def _listing(images: ImageFiles, preprocessing: Preprocessing) -> tuple[str, int
         path = os.path.join(root, name)
         try:
             found = os.stat(path)
-            size, changed = found.st_size, found.st_mtime_ns
         except OSError:
-            size, changed = 0, 0  # unreadable, as decoding will find
-        digest.update(b"%s\0%d\0%d\0" % (os.fsencode(path), size, changed))
+            about_file, size = (0, 0, 0, 0), 0  # unreadable, as decoding will find
+        else:
+            size = found.st_size
+            # Archives and copies may give a new file the size and the time of the old one.
+            about_file = (size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+        digest.update(b"%s\0%d\0%d\0%d\0%d\0" % (os.fsencode(path), *about_file))
         total += size
     return digest.hexdigest(), total
 

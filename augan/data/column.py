@@ -93,6 +93,8 @@ def learn_column(name: str, series: "pd.Series") -> Column:
         if pd.api.types.is_complex_dtype(series):
             raise DataError(f"column '{name}' holds complex numbers; give real ones")
         return _learn_numbers(name, series, dtype)
+    if dtype == "object" and all(_is_number(value) for value in series):
+        return _learn_numbers(name, series, dtype)
     if dtype in ("object", "str") or dtype.startswith("string"):
         _refuse_mixture(name, series)
         return _learn_categories(name, series, dtype)
@@ -100,6 +102,10 @@ def learn_column(name: str, series: "pd.Series") -> Column:
         f"column '{name}' is of type {dtype}, and augan learns numbers, booleans and text; convert "
         "it, for example a date to a number of days"
     )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def _learn_numbers(name: str, series: "pd.Series", dtype: str) -> Column:
@@ -112,7 +118,8 @@ def _learn_numbers(name: str, series: "pd.Series", dtype: str) -> Column:
         )
     low, high = float(values.min()), float(values.max())
     if low == high:
-        return Column(name, "constant", dtype, values=(series.iloc[0].item(),))
+        first = series.iloc[0]
+        return Column(name, "constant", dtype, values=(getattr(first, "item", lambda: first)(),))
     if not np.isfinite(high - low):
         raise DataError(f"column '{name}' reaches from {low} to {high}, too far to be scaled")
     knots, places = _knots(values)

@@ -50,8 +50,8 @@ class Columns:
             )
 
     @classmethod
-    def fit(cls, table: Table) -> "Columns":
-        """Learn from a table.
+    def fit(cls, table: Table, rows: np.ndarray | None = None) -> "Columns":
+        """Learn from a table, or from some of its rows; all must be such as can be learned from.
 
         Raises
         ------
@@ -60,8 +60,11 @@ class Columns:
             different texts, or is of a type that is neither; or all columns are constant.
         """
         check_complete(table.frame)
-        names = table.frame.columns
-        return cls(tuple(learn_column(name, table.frame[name]) for name in names), table.target)
+        columns = tuple(learn_column(name, table.frame[name]) for name in table.frame.columns)
+        if rows is not None:
+            some = table.frame.iloc[rows]
+            columns = tuple(learn_column(name, some[name]) for name in some.columns)
+        return cls(columns, table.target)
 
     @cached_property
     def numbers(self) -> tuple[Column, ...]:
@@ -274,13 +277,24 @@ def _rebuilt(values: Mapping[str, Any]) -> Column:
 
 
 def _one_hot(series: "pd.Series", column: Column) -> np.ndarray:
-    # By their text: a CSV file does not say whether 1 is a number or a name.
+    # By their text: a CSV file does not say whether 1 is a number, a name, or a yes.
     position = {str(value): place for place, value in enumerate(column.values)}
+    for place, value in enumerate(column.values):
+        for text in _also(value):
+            position.setdefault(text, place)
     places = np.array([position.get(str(value), -1) for value in series.tolist()], np.int64)
     rows = np.zeros((len(places), len(column.values)))
     known = np.flatnonzero(places >= 0)
     rows[known, places[known]] = 1.0
     return rows
+
+
+def _also(value: Any) -> tuple[str, ...]:
+    """Return how else a category that is a number, or a truth, may be written."""
+    if isinstance(value, bool | int | float) and float(value).is_integer():
+        as_bool = (str(bool(value)),) if value in (0, 1) and isinstance(value, bool) else ()
+        return str(int(value)), str(float(value)), *as_bool
+    return ()
 
 
 def _why(value: Any, column: Column) -> str:
@@ -302,6 +316,12 @@ def _named(values: tuple[Any, ...], chosen: np.ndarray, dtype: Any) -> Any:
 def _restored(values: np.ndarray, dtype: Any) -> Any:
     import pandas as pd
 
+    whole = pd.api.types.pandas_dtype(dtype)
+    if pd.api.types.is_integer_dtype(whole):
+        bounds = np.iinfo(np.dtype(str(whole).lower().partition("[")[0]))
+        # The largest integers of 64 bits are no floating-point numbers: those are one beyond.
+        most = min(float(bounds.max), np.nextafter(2.0 ** (bounds.bits - (bounds.min < 0)), 0))
+        values = np.clip(values, float(bounds.min), most)
     return pd.Series(values).astype(dtype)
 
 

@@ -13,6 +13,9 @@ from augan.data.images import IMAGE_SUFFIXES, ImageHeader, UnreadableImage, read
 from augan.exceptions import DataError
 
 UNLABELLED = ("unlabeled", "unlabelled")  # folders of images whose classes nobody has named
+TRAINS, TESTS = ("train", "training"), ("test", "testing")  # what the two parts may be called
+# What may lie beside the part that is trained on; else "train" may be a class beside others.
+BESIDE = (*TRAINS, *TESTS, *UNLABELLED, "val", "valid", "validation", "ground_truth", "masks")
 
 
 def find_images(folder: str | Path) -> list[str]:
@@ -80,6 +83,7 @@ def folder_dataset(folder: Path, part: Literal["train", "test"]) -> Dataset:
             ", in the folder itself or in one subfolder per class"
         )
     classes = _class_names(base, found)
+    warnings += _overlooked(base, found)
     dataset = _files_dataset(folder, [(prefix / name).as_posix() for name in found])
     # Relative to the classes' folder again, to see which class folder each lies in.
     readable = [Path(name).relative_to(prefix).as_posix() for name in dataset.names]
@@ -128,15 +132,82 @@ def _files_dataset(folder: Path, found: list[str]) -> Dataset:
 
 
 def _part_folder(folder: Path, part: Literal["train", "test"]) -> Path:
-    if not (folder / "train").is_dir():
+    """Return the folder of a part, the folder itself where it is not divided.
+
+    It is where there is a folder `train`, or one called like it beside one called like `test`.
+    """
+    below = [path for path in _entries(folder) if path.is_dir()]
+    train, test = (_called(below, names) for names in (TRAINS, TESTS))
+    if train is None or (train.name != TRAINS[0] and test is None):
         if part == "test":
             raise DataError(
                 f"{folder} has no test part; put its images into the folders train and test"
             )
         return folder
-    if not (folder / part).is_dir():
+    others = [
+        path.name
+        for path in below
+        if test is None and path.name.casefold() not in BESIDE and find_images(path)
+    ]
+    if others:
+        raise DataError(
+            f"{folder} holds a folder {train.name} beside {', '.join(others[:3])}, which is either "
+            "the part to train on or a class of its own; move it, or rename it if it is a class"
+        )
+    found = train if part == "train" else test
+    if found is None:
         raise DataError(f"{folder} has no test part; expected a folder {folder / part}")
-    return folder / part
+    return found
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        _refuse(error)
+        raise
+
+
+def _called(folders: list[Path], names: tuple[str, ...]) -> Path | None:
+    """Return the folder of these that has one of the names, the exact one first."""
+    exact = [path for path in folders if path.name == names[0]]
+    alike = [path for path in folders if path.name.casefold() in names]
+    return next(iter(exact + alike), None)
+
+
+def _overlooked(base: Path, found: list[str]) -> list[str]:
+    """Warn of what looks like classes and is none."""
+    used = {name.split("/")[0] for name in found}
+    idle = [p for p in _entries(base) if p.is_dir() and p.name.casefold() not in UNLABELLED]
+    idle = [path for path in idle if path.name not in used]
+    warnings = [
+        f"the folder {path} {'is a link, which is not followed' if path.is_symlink() else what}; "
+        "it is ignored"
+        for path in idle
+        if (what := _content(path)) or path.is_symlink()
+    ]
+    second: dict[str, set[str]] = {}
+    for name in found:
+        parts = name.split("/")
+        if len(parts) > 2:
+            second.setdefault(parts[1], set()).add(parts[0])
+    shared = sorted(name for name, classes in second.items() if len(classes) > 1)
+    if len(shared) > 1:
+        warnings.append(
+            f"the classes are the folders directly in {base}, though several of these hold folders "
+            f"called {', '.join(shared[:3])}; if those are the classes, name one of the others"
+        )
+    return warnings
+
+
+def _content(folder: Path) -> str:
+    """Say what a folder without images holds; nothing of an empty one."""
+    suffixes = sorted({p.suffix for p in folder.rglob("*") if p.is_file()})
+    return (
+        f"holds no images, but {' '.join(s or 'files without an ending' for s in suffixes[:3])}"
+        if suffixes
+        else ""
+    )
 
 
 def _class_names(base: Path, found: list[str]) -> tuple[str, ...]:

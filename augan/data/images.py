@@ -44,6 +44,10 @@ _UPRIGHT = {
 }
 
 
+# What stands in the way of every file alike, and may be gone the next time.
+_OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE)
+
+
 class UnreadableImage(DataError):
     """A file that cannot be decoded; `reason` says why without naming the file."""
 
@@ -134,6 +138,12 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         raise UnreadableImage(path, "it is not a PNG, JPEG, BMP, TIFF or WebP image") from error
     except Exception as error:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) in _OF_THE_MACHINE:
+            reason = "there is too little memory" if isinstance(error, MemoryError) else error
+            raise DataError(
+                f"cannot read {path} now, though it may be whole: {reason}; start again when the "
+                "machine has what it needs"
+            ) from error
         # Pillow's parsers let many exception types escape on damaged input, so all are caught.
         reason = str(error).strip().rstrip(".") or type(error).__name__
         raise UnreadableImage(path, reason) from error

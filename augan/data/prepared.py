@@ -20,7 +20,11 @@ Stored = np.ndarray | Stacked | Pictures  # squares or rows, perhaps of two arra
 
 
 def fit_preprocessing(
-    dataset: Dataset, size: int | None = None, *, patches: bool = False
+    dataset: Dataset,
+    size: int | None = None,
+    *,
+    patches: bool = False,
+    rows: np.ndarray | None = None,
 ) -> AnyPreprocessing:
     """Learn from a dataset how its samples become what a network takes.
 
@@ -30,9 +34,11 @@ def fit_preprocessing(
         Side of the square that images become, see `Preprocessing.fit`; tables have none.
     patches
         Whether images keep their scale and are seen through windows; then `size` is theirs.
+    rows
+        Of a table, those to learn from; None: all.
     """
     if isinstance(dataset.images, Table):
-        return Columns.fit(dataset.images)
+        return Columns.fit(dataset.images, rows)
     return Patches.fit(dataset, size) if patches else Preprocessing.fit(dataset, size)
 
 

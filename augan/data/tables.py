@@ -168,14 +168,11 @@ def _read_text(path: Path) -> "pd.DataFrame":
         with warnings.catch_warnings():
             # Pandas only warns of values beyond the last column, and drops them.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
-                path,
-                sep=separator,
-                encoding="utf-8-sig",
-                index_col=False,
-                on_bad_lines="error",
-                **exact,
-            )
+            reading: Any = {"sep": separator, "encoding": "utf-8-sig", "index_col": False}
+            reading |= {"on_bad_lines": "error", **exact}
+            frame = pd.read_csv(path, **reading)
+            if separator != "," and _has_decimal_commas(frame):
+                frame = pd.read_csv(path, decimal=",", **reading)
         return plain_frame(frame)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
@@ -185,6 +182,18 @@ def _read_text(path: Path) -> "pd.DataFrame":
             f"{path} cannot be read as a table: {' '.join(str(error).split())}; expected text in "
             "UTF-8 with a row of column names and as many values in every other row"
         ) from error
+
+
+def _has_decimal_commas(frame: "pd.DataFrame") -> bool:
+    """Whether a column of text is one of numbers that are written 1,5."""
+    texts = frame.select_dtypes(exclude="number")
+    whole = (texts[name].dropna().astype(str).str.strip() for name in texts)
+    return any(
+        len(text) > 0
+        and bool(text.str.fullmatch(r"[-+]?\d+(,\d+)?").all())
+        and bool(text.str.contains(",").any())
+        for text in whole
+    )
 
 
 def _read_parquet(path: Path) -> "pd.DataFrame":

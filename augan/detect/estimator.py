@@ -18,18 +18,18 @@ from augan.data.dataset import Dataset, from_arrays
 from augan.data.patches import Patches
 from augan.data.prepared import Stored, stored_samples, training_samples
 from augan.data.rows import as_image_array, num_axes, seed_from
-from augan.data.splits import Split, evenly, make_split
+from augan.data.splits import evenly
 from augan.data.tables import as_frame, is_frame
 from augan.detect.conformal.calibration import images_needed
 from augan.detect.detector import Detector, add_detectors, method_class
-from augan.detect.fitting import fit_detector
+from augan.detect.fitting import fit_detector, num_kept
 from augan.exceptions import ConfigError, DataError
 from augan.training.defaults import fill_in_steps
+from augan.training.division import divide
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import Plan, deadline_of
 
 LEAST = 4  # samples to train on
-MIN_TUNE = 10  # samples below which the fit split helps to standardise the terms
 MOST_SEARCHED = 1000  # training images that the quantile of a method that searches is taken of
 AUTO_CONTAMINATION = 0.05  # quantile of the training scores for contamination="auto"
 
@@ -143,15 +143,11 @@ class GANDetector(OutlierMixin, BaseEstimator):
                 f"{len(dataset)} {dataset.noun} came; at least {LEAST} are needed, and some "
                 "hundred to learn what is usual"
             )
-        config, preprocessing = fill_in_steps(self._settings(trim), dataset)
+        calibrate = self.far is not None
+        config, preprocessing = fill_in_steps(self._settings(trim), dataset, calibrate=calibrate)
         stored = stored_samples(dataset.images, preprocessing)
-        split = make_split(
-            len(dataset),
-            seed=config.seed,
-            groups=dataset.groups,
-            calibrate=self.far is not None,
-        )
-        self._check_count(len(split.calibrate), len(dataset), dataset.noun)
+        split = divide(config, dataset, calibrate=calibrate)
+        self._check_count(num_kept(len(split.calibrate), trim), len(dataset), dataset.noun)
         samples, rows_of = training_samples(stored, preprocessing)
         data = TrainingData(samples, None, 0, preprocessing, rows=rows_of(split.fit))
         needs = method_class(config.detect.method, preprocessing).needs
@@ -164,7 +160,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
             networks.models,
             preprocessing,
             stored,
-            replace(split, tune=_tuning(split)),
+            split,
             groups=dataset.groups,
             trim=trim,
         )
@@ -189,6 +185,11 @@ class GANDetector(OutlierMixin, BaseEstimator):
     def _take_over(self, dataset: Dataset, given: Bundle | str | Path) -> Stored:
         """Take the networks and the scorer of a bundle; X only draws the line."""
         bundle = given if isinstance(given, Bundle) else load_bundle(given)
+        if "ignore" in bundle.tables:
+            raise ConfigError(
+                "this bundle ignores some pixels, and arrays are scored with all of theirs; give "
+                "one that was calibrated without --ignore"
+            )
         detector = Detector.from_bundle(bundle, self.method).uncalibrated()
         stored = stored_samples(dataset.images, detector.preprocessing)
         self._check_count(len(dataset), len(dataset), dataset.noun)
@@ -212,8 +213,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
         preprocessing = self._loaded().preprocessing
         if isinstance(preprocessing, Columns):
             samples = self._samples(X, reset=False)
-            # By position: validation has compared the names, where there are any.
-            samples.columns = [column.name for column in preprocessing.columns]
+            if not (is_frame(X) and self._has_names):
+                samples.columns = [column.name for column in preprocessing.columns]
         else:
             samples = self._samples(_of_type(X, preprocessing.dtype), reset=False)
         images = from_arrays(samples).images
@@ -235,6 +236,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
         if is_rows or num_axes(X) == 2:
             validate_data(self, X, reset=reset, skip_check_array=True)
         if is_rows:
+            if reset:
+                self._has_names = is_frame(X)
             return as_frame(X)
         images = as_image_array(X, self.image_shape)
         if reset:
@@ -287,13 +290,6 @@ class GANDetector(OutlierMixin, BaseEstimator):
         # Compiled functions cannot be pickled; the bundle holds all they are built from.
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_detector"}
-
-
-def _tuning(split: Split) -> np.ndarray:
-    """The samples that the terms are standardised on: spread of two or three would be chance."""
-    if len(split.tune) >= MIN_TUNE:
-        return split.tune
-    return np.sort(np.concatenate([split.fit, split.tune]))
 
 
 def _of_type(X: Any, dtype: str) -> Any:

@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle
+from augan.data.columns import Columns
 from augan.data.prepared import AnyPreprocessing, Stored
 from augan.data.splits import Split
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
 from augan.detect.methods.folds import Folds
+from augan.detect.sources import ORIGIN
 from augan.gan import keras
+
+MIN_TUNE = 10  # samples below which the fit split helps to standardise the terms
 
 
 def fit_detector(
@@ -43,7 +47,8 @@ def fit_detector(
     """
 
     def fitted(parts: Split) -> Detector:
-        return Detector.fit(method, models, preprocessing, stored, fit=parts.fit, tune=parts.tune)
+        tune = _tuning(parts)
+        return Detector.fit(method, models, preprocessing, stored, fit=parts.fit, tune=tune)
 
     detector = fitted(split)
     if trim:
@@ -97,6 +102,13 @@ def _lowest(detector: Detector, stored: Stored, rows: np.ndarray, trim: float) -
     return np.sort(rows[np.argsort(scores, kind="stable")[:keep]])
 
 
+def _tuning(split: Split) -> np.ndarray:
+    """The samples that the terms are standardised on: spread of two or three would be chance."""
+    if len(split.tune) >= MIN_TUNE:
+        return split.tune
+    return np.sort(np.concatenate([split.fit, split.tune]))
+
+
 def num_kept(count: int, trim: float) -> int:
     """Return how many of `count` samples are left once the suspected share is set aside."""
     return max(count - round(trim * count), min(2, count))
@@ -104,7 +116,15 @@ def num_kept(count: int, trim: float) -> int:
 
 def broken_promise(bundle: Bundle) -> str | None:
     """Return why the calibration of a bundle promises nothing, None if it does."""
-    trim: Any = (bundle.detector or {}).get("trim")
+    detector: Any = bundle.detector or {}
+    trim = detector.get("trim")
+    is_of_rows = bundle.preprocessing.get("kind") == Columns.kind
+    if is_of_rows and "folds" in detector and ORIGIN not in detector:
+        return (
+            "no guarantee: with --cross every row calibrates, and so every row has a part in how "
+            "columns are scaled, so more good ones than asked for may be flagged; calibrate on "
+            "other normal rows with augan calibrate RUN NORMALS, or train without --cross"
+        )
     if not trim:
         return None
     return (

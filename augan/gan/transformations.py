@@ -65,8 +65,9 @@ def _stretched(images: Tensor, way: int) -> Tensor:
 def transformed_batch(images: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
     """Return the images `[N, S, S, C]` of a batch, each transformed, and the kinds `[N, 4]`.
 
-    The kinds are dealt in turn, beginning elsewhere at each step, so that all are seen equally
-    often whatever the batch; images come in random order already. N is known beforehand.
+    The kinds are dealt in turn, to other images at each step. Batches of fewer than 36 leave kinds
+    out, those that no detector asks for first; images come in random order already. N is known
+    beforehand.
     """
     shares = _shares(images.shape[0])
     dealt = tf.roll(images, tf.cast(step, tf.int32), axis=0)
@@ -82,6 +83,10 @@ def dealt_kinds(count: int) -> Tensor:
 
 
 def _shares(count: int) -> list[int]:
+    """How many images of a batch are of each kind: in a small one, none but the first asked for."""
+    if count < len(KINDS):
+        first = [*PROBES, *(kind for kind in KINDS if kind not in PROBES)][:count]
+        return [int(kind in first) for kind in KINDS]
     return [count * (i + 1) // len(KINDS) - count * i // len(KINDS) for i in range(len(KINDS))]
 
 

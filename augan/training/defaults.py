@@ -9,6 +9,7 @@ from augan.data.prepared import AnyPreprocessing, fit_preprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.data.splits import FOLDS, make_folds
 from augan.exceptions import ConfigError
+from augan.training.division import rows_to_learn
 from augan.training.precision import check_precision
 from augan.training.rules import check_rules
 
@@ -38,8 +39,16 @@ _HOW_TO_CLASS = {
 }
 
 
-def fill_in(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]:
+def fill_in(
+    config: Config, dataset: Dataset, *, calibrate: bool | None = None
+) -> tuple[Config, AnyPreprocessing]:
     """Fill in every setting that is left to the data.
+
+    Parameters
+    ----------
+    calibrate : bool or None
+        Whether some samples will calibrate, from which no scaling is learned; None: as the task
+        says.
 
     Returns
     -------
@@ -65,7 +74,9 @@ def fill_in(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
     if task == "detect":  # they may hold anomalies, which shall not decide either
         dataset = dataset.without_unlabelled()
     patches = _patches(config, dataset, task)
-    preprocessing = fit_preprocessing(dataset, config.data.size, patches=patches)
+    calibrate = task != "generate" if calibrate is None else calibrate
+    learned = rows_to_learn(config, dataset, calibrate=calibrate)
+    preprocessing = fit_preprocessing(dataset, config.data.size, patches=patches, rows=learned)
     # Of windows the side that networks see; of a table none.
     size = preprocessing.sample_shape[0] if isinstance(preprocessing, Preprocessing) else None
     small = size in (None, min(DEFAULT_STEPS))
@@ -116,12 +127,14 @@ def fill_in(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]
     return config, preprocessing
 
 
-def fill_in_steps(config: Config, dataset: Dataset) -> tuple[Config, AnyPreprocessing]:
+def fill_in_steps(
+    config: Config, dataset: Dataset, *, calibrate: bool | None = None
+) -> tuple[Config, AnyPreprocessing]:
     """Do what `fill_in` does, but leave minutes that nobody asked for away.
 
     So the result is the same however busy the machine is.
     """
-    filled, preprocessing = fill_in(config, dataset)
+    filled, preprocessing = fill_in(config, dataset, calibrate=calibrate)
     minutes = config.training.max_minutes
     return filled.replace(training__max_minutes=minutes), preprocessing
 

@@ -179,8 +179,11 @@ class Monitor:
 
     def _remember(self, health: Health) -> None:
         rows, count = self._numbers.numpy(), int(self._count.numpy())
-        if count == KEPT:  # the oldest make room, but the best stays what it is
-            rows, count = np.roll(rows, -1, axis=0), count - 1
+        if count == KEPT:  # the oldest makes room, but for the best, which others are to beat
+            distances = np.maximum(0.0, rows[:, FIELDS.index("kernel_distance")])
+            oldest = int(distances[0] < distances[1:].min())
+            rows[oldest:-1] = rows[oldest + 1 :]
+            count -= 1
         rows[count] = [getattr(health, name) for name in FIELDS]
         self._numbers.assign(rows)
         self._count.assign(count + 1)

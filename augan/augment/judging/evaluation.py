@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-import augan
 from augan.augment.classic import POLICIES
 from augan.augment.judging.arms import GAN, choose_arms, usual_base
 from augan.augment.judging.bootstrap import LEAST_DRAWS
@@ -23,6 +22,7 @@ from augan.augment.judging.material import Material, guard, read_material
 from augan.augment.judging.samplers import GAN_ARM, GAN_ARMS
 from augan.augment.judging.synthetic import GanArm
 from augan.augment.judging.trial import Trial, usual_policy
+from augan.bundle import current_versions
 from augan.config import Config
 from augan.data.output import write_whole
 from augan.exceptions import ConfigError
@@ -199,7 +199,7 @@ def _settings(
     """Return everything that predictions depend on, but the images and how many draws there are."""
     trial, recipe = question.trial, question.recipe
     return {
-        "augan": augan.__version__,
+        "augan": current_versions().get("augan"),
         "labels": recipe.labels,
         "rare": dict(recipe.rare),
         "rest_unlabelled": recipe.rest_unlabelled,

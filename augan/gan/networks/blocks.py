@@ -145,7 +145,12 @@ def activated(x: Any, norm: str, block: int, dropout: float, seed: int) -> Any:
         x = BatchNormalization(name=f"norm_{block}")(x)
     elif block and norm == "layer":
         axes = tuple(range(1, len(x.shape)))
-        x = layers.LayerNormalization(axis=axes, name=f"norm_{block}")(x)
+        x = layers.LayerNormalization(
+            axis=axes,
+            name=f"norm_{block}",
+            gamma_initializer=bounded(keras.initializers.Ones()),
+            beta_initializer=bounded(keras.initializers.Zeros()),
+        )(x)
     x = layers.LeakyReLU(0.2, name=f"block_{block}")(x)
     if dropout:
         drop_seed = child_seed(seed, "dropout", block)
