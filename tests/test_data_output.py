@@ -74,6 +74,17 @@ class TestResumableFolder:
 
 
 class TestOutputFolder:
+    def test_what_a_user_put_beside_a_result_is_not_lost(self, tmp_path: Path) -> None:
+        for content in ("old", "new"):
+            with output_folder(tmp_path / "out", "a.txt", ("a.txt", "b")) as partial:
+                (partial / "a.txt").write_text(content)
+        (tmp_path / "out" / "notes.txt").write_text("mine")
+        refused = pytest.raises(DataError, match=r"holds notes\.txt beside an earlier result")
+        with refused, output_folder(tmp_path / "out", "a.txt", ("a.txt", "b")):
+            pass
+        assert names(tmp_path / "out") == ["a.txt", "notes.txt"]
+        assert (tmp_path / "out" / "a.txt").read_text() == "new"
+
     def test_two_threads_do_not_write_one_target(self, tmp_path: Path) -> None:
         with output_folder(tmp_path / "out") as partial:
             (partial / "a.txt").write_text("whole")

@@ -199,7 +199,9 @@ def test_the_result_is_replaced_whole(
 ) -> None:
     out = tmp_path / "out"
     detect_folder(digits_bundle, write_images(tmp_path / "few", pixels[:2]), out)
-    (out / "stale.txt").write_text("from before")
+    (out / "overlays").mkdir(exist_ok=True)
+    (out / "overlays" / "stale.png").write_text("from before")
+    (out / "report.html").write_text("from before")
     result = detect_folder(digits_bundle, folder, out)
     assert tree(out).keys() == {SCORES, *overlays(out)}
     assert len(overlays(out)) == result.num_anomalies
@@ -231,6 +233,18 @@ def test_other_files_are_never_replaced(
     with pytest.raises(DataError, match="other files"):
         detect_folder(digits_bundle, folder, tmp_path / "out")
     assert tree(tmp_path) == {"out/thesis.txt": b"mine"}
+
+
+def test_a_table_of_scores_of_somebody_else_is_not_replaced(
+    digits_bundle: Bundle, folder: Path, tmp_path: Path
+) -> None:
+    """Such as the one of `augan evaluate detection`."""
+    (tmp_path / "out").mkdir()
+    for name in (SCORES, "evaluation.json"):
+        (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(DataError, match=r"evaluation\.json beside an earlier result"):
+        detect_folder(digits_bundle, folder, tmp_path / "out")
+    assert tree(tmp_path / "out") == {SCORES: b"mine", "evaluation.json": b"mine"}
 
 
 def test_scoring_changes_no_weight(

@@ -111,6 +111,16 @@ def test_the_figures_follow_from_the_scores(
     assert summary["best_f1"]["value"] == pytest.approx(f1)
 
 
+def test_of_a_detector_that_promises_nothing_nothing_exact_is_said(
+    digits_bundle: Bundle, site: Path
+) -> None:
+    trimmed = replace(digits_bundle, detector={**(digits_bundle.detector or {}), "trim": 0.1})
+    found = evaluate_detection(trimmed, site / "test", "folders", far=0.1, data=site / "train.npz")
+    assert found.summary["false_alarms"]["exact"] is False
+    assert any("no guarantee" in text for text in found.summary["warnings"])
+    assert any("nothing is promised" in line for line in evaluation_lines(found))
+
+
 def test_each_kind_by_itself(
     judged: Judgement, scores: dict[str, np.ndarray], digits_bundle: Bundle
 ) -> None:

@@ -227,6 +227,15 @@ def test_a_spec_makes_no_more_than_was_saved(architecture: str, change: dict) ->
             restore_network(bundle, "x")
 
 
+def test_a_norm_makes_no_more_than_was_saved() -> None:
+    arguments = {"image_shape": [4096, 4096, 1], "num_classes": 0, "width": 1, "seed": 0}
+    spec = {"architecture": "dcgan", "role": "discriminator"}
+    spec["arguments"] = {**arguments, "norm": "layer"}
+    bundle = Bundle(config={}, data={}, networks={"x": Network(spec, {"k": np.zeros(9)})})
+    with pytest.raises(BundleError, match=r"shape \[1024, 1024, 2\] are more than"):
+        restore_network(bundle, "x")
+
+
 def test_a_preprocessing_has_bounds() -> None:
     good = Preprocessing(8, 1, "uint8", 0.0, 255.0).to_dict()
     for change in ({"size": 2**20}, {"native_shape": [10**6, 10**6]}):

@@ -14,11 +14,13 @@ from augan.bundle import BUNDLE_NAME, Bundle, Network, save_bundle
 from augan.config import Config
 from augan.data.preprocessing import Preprocessing
 from augan.data.stacked import Stacked
-from augan.exceptions import BundleError, DataError
+from augan.exceptions import BundleError, ConfigError, DataError
 from augan.gan import keras, tf
+from augan.gan.monitor import Health
 from augan.training.batches import Batches, one_hot
 from augan.training.clock import Clock
 from augan.training.loop import STEPS_A_CALL, Allowance, run_loop
+from augan.training.monitor import FIELDS, KEPT, Monitor
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import SHARES, Plan
 from augan.training.pseudo import guess_classes
@@ -391,6 +393,49 @@ def test_losses_are_logged_one_json_document_a_line(tmp_path):
         {"part": "gan", "step": 20, "d_loss": 1.5, "g_loss": 0.25},
         {"part": "encoder", "step": 10, "image_loss": 3.0},
     ]
+
+
+class Diverging:
+    """A part whose losses are not finite from the 40th step on."""
+
+    measures = ("loss",)
+
+    def __init__(self):
+        self.steps = tf.Variable(0.0)
+        self.state = [self.steps]
+
+    def train_step(self, data):
+        self.steps.assign_add(1.0)
+        return {"loss": 1.0 / tf.maximum(40.0 - self.steps, 0.0)}
+
+
+def test_what_diverges_ends_whoever_watches_it():
+    images = np.zeros((8, 2, 2, 1), np.uint8)
+    data = Batches(images, None, num_classes=0, batch_size=4, scale=as_float, seed=0)
+    with pytest.raises(ConfigError, match="training of the encoder diverged before step 40"):
+        run_loop("encoder", Diverging(), data, steps_only(100))
+    ends = iter([False, False, True, True])  # a monitor's word is enough
+    assert run_loop("gan", Diverging(), data, steps_only(100), finished=lambda: next(ends)) == 40
+
+
+def best_of_many(distances):
+    monitor = Monitor.__new__(Monitor)  # its memory alone
+    monitor._numbers = keras.Variable(np.full((KEPT, len(FIELDS)), np.nan), dtype="float64")
+    monitor._count = keras.Variable(0, dtype="int64")
+    for step, distance in enumerate(distances):
+        monitor._remember(Health(step, 0.0, distance, 1.0, 1.0, 0.0, 0.0))
+    return monitor.history
+
+
+def test_the_monitor_forgets_old_evaluations_but_not_the_best():
+    rest = [1.0] * (KEPT + 20)
+    for place in (0, 5):
+        distances = [*rest[:place], 0.1, *rest]
+        kept = best_of_many(distances)
+        assert len(kept) == KEPT
+        assert min(health.kernel_distance for health in kept) == 0.1
+        assert [health.step for health in kept][-1] == len(distances) - 1
+        assert [health.step for health in kept] == sorted(health.step for health in kept)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

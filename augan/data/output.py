@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -32,7 +32,9 @@ def write_whole(path: str | Path, content: bytes) -> None:
 
 
 @contextmanager
-def output_folder(target: str | Path, replaces: str | None = None) -> Iterator[Path]:
+def output_folder(
+    target: str | Path, replaces: str | None = None, alone: Collection[str] | None = None
+) -> Iterator[Path]:
     """Give a temporary folder to write into; it becomes `target` when the block ends well.
 
     Parameters
@@ -41,6 +43,8 @@ def output_folder(target: str | Path, replaces: str | None = None) -> Iterator[P
         The folder to make. It may exist if it is empty, or holds an earlier result.
     replaces
         Name of the file by which an earlier result is recognised; such a folder is replaced.
+    alone
+        All that an earlier result may hold; one that holds more is not replaced. None: anything.
 
     Raises
     ------
@@ -49,7 +53,7 @@ def output_folder(target: str | Path, replaces: str | None = None) -> Iterator[P
         thread is writing it.
     """
     with _BEGINNING:
-        target = _checked(target, replaces)
+        target = _checked(target, replaces, alone)
         partial = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
             descriptor = _make_locked(partial, target)
@@ -106,12 +110,14 @@ def resumable_folder(target: str | Path, replaces: str | None = None) -> Iterato
             os.close(descriptor)
 
 
-def _checked(target: str | Path, replaces: str | None) -> Path:
+def _checked(
+    target: str | Path, replaces: str | None, alone: Collection[str] | None = None
+) -> Path:
     target = Path(target).absolute()
     if os.path.realpath(target) == os.path.realpath(Path.cwd()):
         raise DataError(f"{target} is the current folder; name a new folder with --out")
     clear_leftovers(target)
-    check_replaceable(target, replaces)
+    check_replaceable(target, replaces, alone)
     return target
 
 
@@ -239,7 +245,9 @@ def lock_folder(folder: Path, otherwise: str) -> int:
     return descriptor
 
 
-def check_replaceable(target: Path, replaces: str | None) -> None:
+def check_replaceable(
+    target: Path, replaces: str | None, alone: Collection[str] | None = None
+) -> None:
     """Raise DataError if making `target` anew would lose files that are not an earlier result."""
     if target.is_symlink() and not target.exists():
         raise DataError(f"{target} is a link that leads nowhere; name a new folder with --out")
@@ -249,3 +257,10 @@ def check_replaceable(target: Path, replaces: str | None) -> None:
         raise DataError(f"{target} is a file; name a folder with --out")
     if any(target.iterdir()) and not (replaces and (target / replaces).is_file()):
         raise DataError(f"{target} holds other files; name a new folder with --out")
+    there = {path.name for path in target.iterdir()} - {".DS_Store"}
+    foreign = sorted(there - set(there if alone is None else alone))
+    if foreign:
+        raise DataError(
+            f"{target} holds {', '.join(foreign[:3])} beside an earlier result, which would be "
+            "replaced; name a new folder with --out"
+        )

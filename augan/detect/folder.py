@@ -31,6 +31,8 @@ from augan.parallel.executor import Executor, open_executor
 
 OnScored = Callable[[int, int], None]
 FoundParts = Generator[Scored, None, None]
+# All that the folder may hold when it is replaced; the last two are written by `augan.report`.
+FILES = (SCORES, OVERLAYS, MAPS, "report.html", "most-anomalous.png")
 
 
 @dataclass
@@ -212,7 +214,7 @@ def finish(
     examiner, calibration = task.examiner, task.calibration
     detector, source, painter = examiner.detector, examiner.source, examiner.painter
     noun = detector.preprocessing.noun
-    with output_folder(out, replaces=SCORES) as partial:
+    with output_folder(out, replaces=SCORES, alone=FILES) as partial:
         seen = _gather(task, found, partial, on_scored)
         if not seen.scores:
             reasons = "; ".join(f"{path}: {reason}" for path, reason in seen.unreadable[:3])

@@ -7,7 +7,7 @@ from augan.bundle import Bundle
 from augan.data.patches import LONGEST, SHORTEST, Patches
 from augan.data.preprocessing import Preprocessing
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.conformal.decision import choose_rule
+from augan.detect.conformal.decision import choose_rule, own_rate
 from augan.detect.detector import Detector, method_class
 from augan.detect.fitting import broken_promise
 from augan.detect.ignore import Ignored
@@ -78,7 +78,11 @@ def describe_detector(bundle: Bundle, detector: Detector, has_map: bool) -> dict
     """Return what to know of input, scores and decisions, JSON-able."""
     calibration = detector.calibrated()
     preprocessing: Any = detector.preprocessing
-    rule = choose_rule(bundle, calibration, None, None, preprocessing.noun)
+    far = own_rate(bundle)
+    supported = far is None or calibration.supports(far)
+    # A line is needed, and where there are too few samples for the model's own rate, the usual one.
+    usual = None if supported else calibration.choose_rate(None, preprocessing.noun)[0]
+    rule = choose_rule(bundle, calibration, usual, None, preprocessing.noun)
     about: dict[str, Any] = {
         "method": detector.method.name,
         "input": _describe_input(preprocessing, input_name(bundle)),
@@ -92,23 +96,25 @@ def describe_detector(bundle: Bundle, detector: Detector, has_map: bool) -> dict
     }
     if rule.warning is not None:
         about["warning"] = rule.warning
+    if not supported:
+        about["warning"] = f"too few {preprocessing.noun} calibrated for the rate {far:g} asked for"
     if has_map:
         about["output"]["map"] = "float32 [N, H, W, 1], higher = more anomalous"
         if isinstance(preprocessing, Patches):
             about["output"]["map"] += ", a place for each 4 x 4 pixels"
-        about["map"] = _describe_map(detector.map_calibration, rule.rate)
+        is_promised = broken_promise(bundle) is None
+        about["map"] = _describe_map(detector.map_calibration, rule.rate, is_promised)
     return about
 
 
-def _describe_map(line: Calibration | None, rate: float) -> dict[str, Any] | None:
+def _describe_map(
+    line: Calibration | None, rate: float, is_promised: bool
+) -> dict[str, Any] | None:
     if line is None:
         return None
     rate = max(rate, line.smallest_rate)
-    return {
-        "rate": rate,
-        "threshold": line.threshold(rate),
-        "hot": "map > threshold; on average at most this share of good images has a hot place",
-    }
+    promise = "; on average at most this share of good images has a hot place" * is_promised
+    return {"rate": rate, "threshold": line.threshold(rate), "hot": f"map > threshold{promise}"}
 
 
 def _describe_input(preprocessing: Preprocessing, name: str) -> dict[str, Any]:

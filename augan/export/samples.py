@@ -12,9 +12,10 @@ from augan.data.patches import Patches
 from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
 from augan.data.splits import evenly
+from augan.exceptions import DataError
 from augan.gan.latent import latent_noise
 from augan.seeding import child_rng
-from augan.training.recorded import DataGone, Recorded, recorded_data
+from augan.training.recorded import Recorded, recorded_data
 
 MOST, MOST_PICTURES = 500, 30  # squares, and large images, that are compared
 MADE = 64  # of each kind, where there is no data
@@ -51,7 +52,7 @@ def samples_for(bundle: Bundle, preprocessing: Preprocessing, data: str | Path |
     """
     try:
         recorded = recorded_data(bundle, preprocessing, data)
-    except DataGone as error:
+    except DataError as error:  # gone, or changed since: that is no fault of the bundle
         if data is not None:
             raise
         return _made_up(bundle, preprocessing, str(error))

@@ -1,12 +1,13 @@
 """The loop: it runs any update, several steps in one graph, until its steps or time are over."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from augan.exceptions import Interrupted
+from augan.exceptions import ConfigError, Interrupted
 from augan.gan import tf
 from augan.training.batches import Batches
 from augan.training.checkpoints import Checkpoints
@@ -81,6 +82,8 @@ def run_loop(
     ------
     Interrupted
         If `stop` names a signal; the state is saved first.
+    ConfigError
+        The losses are not finite any more, and `finished` does not end the part for it.
     """
     keeper, team = checkpoints or Checkpoints(None), workers or Workers()
     state = [*trainable.state, *more_state]
@@ -100,6 +103,11 @@ def run_loop(
         means = {name: float(value) for name, value in losses.items()}
         for observer in observers:
             observer.on_steps(part, step, allowance, means)
+        if not all(map(math.isfinite, means.values())) and not finished():  # nobody watches it
+            raise ConfigError(
+                f"the training of the {part} diverged before step {step}: its losses are no longer "
+                "finite; train again with lower learning rates, or with more samples"
+            )
         signal = team.heard(stop())
         if signal or keeper.due(part, step):
             keeper.save(part, step, state)

@@ -46,9 +46,10 @@ class Judge:
         calibration: Calibration,
         rate: float,
         seed: int,
+        is_promised: bool = True,
     ) -> None:
         self.scored, self.labels, self.seed = scored, labels, seed
-        self.calibration, self.rate = calibration, rate
+        self.calibration, self.rate, self.is_promised = calibration, rate, is_promised
         self.kind_of = np.array([labels.kinds[name] for name in scored.names])
         self.is_normal = self.kind_of == labels.normal
         self.flags = calibration.flags(scored.scores[""], rate)
@@ -117,8 +118,10 @@ class Judge:
             "as_expected": low <= int(flags.sum()) <= high,
             # The range supposes one detector, and that no two images show one thing.
             "exact": independent
+            and self.is_promised
             and not folds
             and self.calibration.guarantee(self.rate, noun).exact,
+            "promised": self.is_promised,
             "num_folds": len(folds) or None,
         }
 

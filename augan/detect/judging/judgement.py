@@ -17,6 +17,7 @@ from augan.data.cells import ANY_BYTES, safe_cell
 from augan.data.output import check_replaceable, output_folder
 from augan.detect.conformal.decision import usual_rate
 from augan.detect.detector import Detector, methods_in
+from augan.detect.fitting import broken_promise
 from augan.detect.ignore import Ignored
 from augan.detect.judging.judge import Judge, LabelledScores
 from augan.detect.judging.labels import Labels, read_labels
@@ -123,9 +124,10 @@ def evaluate_detection(
     opponents = fit_opponents(bundle, preprocessing, data)
     scored = _score(detector, source, known, opponents, marked)
     scored.check(images, known)
-    scored.warnings += [*source.warnings, *([warning] if warning else [])]
+    broken = broken_promise(bundle)
+    scored.warnings += [*source.warnings, *(text for text in (warning, broken) if text)]
     seed = int(bundle.config.get("seed", 0))
-    judge = Judge(scored, known, calibration, rate, seed)
+    judge = Judge(scored, known, calibration, rate, seed, broken is None)
     judgement = Judgement(
         {
             **judge.summary(preprocessing.noun),

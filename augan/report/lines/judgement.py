@@ -41,6 +41,7 @@ def _decisions(summary: Mapping[str, Any]) -> Iterator[str]:
     alarms = summary["false_alarms"]
     verdict = "as" if alarms["as_expected"] else "NOT as"
     alike = "folds share images" if alarms["num_folds"] else "groups resemble each other"
+    alike = alike if alarms["promised"] else "nothing is promised of this detector"
     about = "" if alarms["exact"] else f"approximately, because {alike}, "
     yield (
         f"false alarms at rate {summary['far']:.3g}: {_rate(alarms)}; {verdict} calibrated: "

@@ -153,8 +153,8 @@ def _terms(result: DetectionResult) -> str:
     ]
     header = ["term", "mean of flagged", "mean of others", "largest part in"]
     about = (
-        "The score is the sum of these. Each is standardised on normal samples: 0 is usual, 1 is "
-        "one spread above."
+        "The score is the sum of these. Most are standardised on normal samples: 0 is usual, and "
+        "higher is more anomalous."
     )
     return section("What the score is made of", about, table(header, rows, numbers=(1, 2, 3)))
 
