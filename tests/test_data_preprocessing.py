@@ -78,6 +78,14 @@ def test_float_range_is_learned_and_must_not_be_constant():
         Preprocessing.fit(from_arrays(np.full((2, 4, 4), 1.5)))
 
 
+def test_integers_in_other_units_are_no_floating_point_images():
+    """A model of images from 0 to 1 would take every PNG file for an anomaly."""
+    learned = Preprocessing.fit(from_arrays(np.array([0.0, 1.0]).reshape(2, 1, 1)))
+    with pytest.raises(DataError, match=r"uint8 up to 255, but .* floating-point .* 0 to 1"):
+        learned.to_square(np.full((8, 8, 1), 255, np.uint8))
+    assert learned.to_square(np.full((8, 8, 1), 2, np.uint8)).max() == 2  # odd, and in its units
+
+
 def test_fit_needs_images():
     with pytest.raises(DataError, match="no image"):
         Preprocessing.fit(from_arrays(np.zeros((1, 8, 8))).subset([]))
@@ -193,8 +201,9 @@ def test_what_would_lose_information_is_refused(image, model, message):
 
 
 def test_integers_enter_a_float_model_as_they_are():
-    square = make(dtype="float32").to_square(noise(8, 8, 1, dtype="uint16"))
-    np.testing.assert_array_equal(square, noise(8, 8, 1, dtype="uint16").astype(np.float32))
+    image = noise(8, 8, 1, dtype="uint16") % 9
+    square = make(dtype="float32").to_square(image)
+    np.testing.assert_array_equal(square, image.astype(np.float32))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])

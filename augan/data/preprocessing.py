@@ -16,6 +16,7 @@ SIZES = (8, 16, 32, 64, 128)
 FARTHEST = 1000.0  # scaled values end here: their squares must stay finite as float32
 LARGEST = 1024  # that is built at all
 LARGEST_CHOSEN = 64  # 128 takes four times as long, so it must be asked for
+TOO_FAR = 8  # ranges beyond the range: no anomaly, but other units
 _INTEGER_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 
 
@@ -259,6 +260,16 @@ class Preprocessing:
         # The range of float data may be far from zero or huge; that of integers is tame.
         return np.float64 if self.dtype == "float32" else np.float32
 
+    def _refuse_other_units(self, pixels: np.ndarray) -> None:
+        """Refuse integers that are no values of floating-point images: 0 to 255 beside 0 to 1."""
+        most = float(pixels.max(initial=0))
+        if most > self.high + TOO_FAR * (self.high - self.low):
+            raise DataError(
+                f"pixels are {pixels.dtype} up to {most:g}, but the model was trained on floating-"
+                f"point images from {self.low:g} to {self.high:g}; bring them to that range and "
+                "type, or train on images like these"
+            )
+
     def _as_stored(self, pixels: np.ndarray) -> np.ndarray:
         """Convert type and channels of `[..., C]`, or refuse what would lose information."""
         is_float = np.issubdtype(pixels.dtype, np.floating)
@@ -271,6 +282,8 @@ class Preprocessing:
                 f"{self.dtype}, 0 to {np.iinfo(self.dtype).max}; bring them there and convert them "
                 f"with .astype('{self.dtype}')"
             )
+        if not is_float and self.dtype == "float32":
+            self._refuse_other_units(pixels)
         widened = pixels.dtype == np.uint8 and self.dtype == "uint16"
         pixels = pixels.astype(self.dtype, copy=False)
         if widened:

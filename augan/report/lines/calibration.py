@@ -1,5 +1,6 @@
 """What a detector promises, and what it was calibrated on."""
 
+from pathlib import Path
 from typing import Any
 
 from augan.bundle import Bundle
@@ -45,8 +46,15 @@ def calibration_lines(bundle: Bundle) -> list[str]:
         f"calibrated on {n} {noun} of {name}",
         f"detector: {summary['guarantee']['sentence']}",
         f"bundle: {bundle.path}",
-        "augan detect takes this line from now on, as the newest; --model RUN the line of RUN",
+        _who_takes_it(bundle),
     ]
+
+
+def _who_takes_it(bundle: Bundle) -> str:
+    path = bundle.path
+    if path is None or path.parent.parent.resolve() == Path("runs").resolve():
+        return "augan detect takes this line from now on, as the newest; --model RUN that of RUN"
+    return f"augan detect takes this line with --model {path}"
 
 
 def calibration_summary(bundle: Bundle) -> dict[str, Any]:
