@@ -17,7 +17,10 @@ from PIL import Image, ImageOps
 
 def prepare(path: Path, wanted: dict) -> np.ndarray:
     """Return what the graph takes, [1, H, W, C]: an image resized as in training."""
-    image = ImageOps.exif_transpose(Image.open(path)).convert(wanted["mode"])
+    image = ImageOps.exif_transpose(Image.open(path))
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    image = image.convert(wanted["mode"])
     size, longer = wanted["size"], max(image.size)
     if size is None:  # large images keep their scale, unless they are very large
         up, down = min(1, wanted["shortest"] / min(image.size), wanted["longest"] / longer), 1
