@@ -235,6 +235,14 @@ def test_a_train_among_buses_is_no_part(tmp_path):
     assert load_dataset(tmp_path / "other").class_names == ("a",)
 
 
+def test_a_deep_image_among_others_is_told(tmp_path):
+    make_images(tmp_path, "a.png", "b.png")
+    assert load_dataset(tmp_path).warnings == ()
+    write_png(tmp_path / "deep.png", np.full((8, 8), 1799, np.uint16))
+    (warning,) = load_dataset(tmp_path).warnings
+    assert warning.startswith("1 of 3 images have 16 bits, for example deep.png, and the others 8")
+
+
 def test_folders_that_look_like_classes_and_are_none_are_told(tmp_path):
     make_images(tmp_path / "far", "cat/a.png")
     make_images(tmp_path / "here", "one/left/a.png", "one/right/b.png", "two/left/c.png")

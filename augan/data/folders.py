@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from augan.data import overlooked
 from augan.data.dataset import Dataset, ImageFiles, check_skipped
 from augan.data.images import IMAGE_SUFFIXES, ImageHeader, UnreadableImage, read_header
 from augan.exceptions import DataError
@@ -83,8 +84,9 @@ def folder_dataset(folder: Path, part: Literal["train", "test"]) -> Dataset:
             ", in the folder itself or in one subfolder per class"
         )
     classes = _class_names(base, found)
-    warnings += _overlooked(base, found)
+    warnings += [*overlooked.unused(_idle(base, found)), *overlooked.deeper(base, found)]
     dataset = _files_dataset(folder, [(prefix / name).as_posix() for name in found])
+    warnings += overlooked.mixed_bits(dataset)
     # Relative to the classes' folder again, to see which class folder each lies in.
     readable = [Path(name).relative_to(prefix).as_posix() for name in dataset.names]
     return replace(
@@ -175,39 +177,10 @@ def _called(folders: list[Path], names: tuple[str, ...]) -> Path | None:
     return next(iter(exact + alike), None)
 
 
-def _overlooked(base: Path, found: list[str]) -> list[str]:
-    """Warn of what looks like classes and is none."""
-    used = {name.split("/")[0] for name in found}
-    idle = [p for p in _entries(base) if p.is_dir() and p.name.casefold() not in UNLABELLED]
-    idle = [path for path in idle if path.name not in used]
-    warnings = [
-        f"the folder {path} {'is a link, which is not followed' if path.is_symlink() else what}; "
-        "it is ignored"
-        for path in idle
-        if (what := _content(path)) or path.is_symlink()
-    ]
-    second: dict[str, set[str]] = {}
-    for name in found:
-        parts = name.split("/")
-        if len(parts) > 2:
-            second.setdefault(parts[1], set()).add(parts[0])
-    shared = sorted(name for name, classes in second.items() if len(classes) > 1)
-    if len(shared) > 1:
-        warnings.append(
-            f"the classes are the folders directly in {base}, though several of these hold folders "
-            f"called {', '.join(shared[:3])}; if those are the classes, name one of the others"
-        )
-    return warnings
-
-
-def _content(folder: Path) -> str:
-    """Say what a folder without images holds; nothing of an empty one."""
-    suffixes = sorted({p.suffix for p in folder.rglob("*") if p.is_file()})
-    return (
-        f"holds no images, but {' '.join(s or 'files without an ending' for s in suffixes[:3])}"
-        if suffixes
-        else ""
-    )
+def _idle(base: Path, found: list[str]) -> list[Path]:
+    """Return the folders directly in `base` that no image was found in."""
+    used = {name.split("/")[0].casefold() for name in found} | set(UNLABELLED)
+    return [p for p in _entries(base) if p.is_dir() and p.name.casefold() not in used]
 
 
 def _class_names(base: Path, found: list[str]) -> tuple[str, ...]:
