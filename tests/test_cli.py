@@ -229,7 +229,7 @@ def test_a_rerun_of_detect_replaces_its_folder(
     monkeypatch.chdir(first_light[0])
     out = Path("runs/latest/detect-images")
     before = tree(out)
-    (out / "stale.txt").write_text("from before")
+    (out / "overlays" / "stale.png").write_text("from before")
     assert invoke("detect", "images/").exit_code == 0
     assert tree(out) == before  # another process: the same bytes
     assert not [name for name in os.listdir("runs/latest/") if name.startswith(".")]
