@@ -9,11 +9,12 @@ def unused(folders: list[Path]) -> list[str]:
     """Warn of folders among the class folders that gave no image; empty ones need no word."""
     warnings = []
     for folder in folders:
-        suffixes = sorted({path.suffix for path in folder.rglob("*") if path.is_file()})
-        shown = " ".join(suffix or "files without an ending" for suffix in suffixes[:3])
         if folder.is_symlink():
             warnings.append(f"the folder {folder} is a link, which is not followed; it is ignored")
-        elif suffixes:
+            continue
+        suffixes = sorted({path.suffix for path in folder.rglob("*") if path.is_file()})
+        shown = " ".join(suffix or "files without an ending" for suffix in suffixes[:3])
+        if suffixes:
             warnings.append(f"the folder {folder} holds no images, but {shown}; it is ignored")
     return warnings
 

@@ -97,7 +97,7 @@ class Recipe:
         """Return how many images without a label each draw has."""
         beside = 0 if pool.unlabelled is None else len(pool.unlabelled)
         rest = len(pool.labels) - int(self.counts(pool).sum()) if self.rest_unlabelled else 0
-        return beside + min(rest, rest if self.most_unlabelled is None else self.most_unlabelled)
+        return beside + (rest if self.most_unlabelled is None else min(rest, self.most_unlabelled))
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,14 +45,7 @@ def find_leakage(seen: np.ndarray | Stacked, rows: np.ndarray, test: np.ndarray)
     test : ndarray [m, S, S, C]
         Stored squares of the same kind.
     """
-    wanted = {digest(image): place for place, image in reversed(list(enumerate(test)))}
-    places: dict[bytes, int] = {}
-    for row in rows.tolist():
-        key = digest(np.asarray(seen[row]))
-        if key in wanted:
-            places.setdefault(key, row)
-    found = ((place, places.get(digest(image))) for place, image in enumerate(test))
-    equal = [(place, row) for place, row in found if row is not None]
+    equal = equal_images(seen, rows, test)
     others = np.setdiff1d(np.arange(len(test)), [place for place, _ in equal])
     first = len(seen)
     pairs = near_duplicates(
@@ -63,6 +56,20 @@ def find_leakage(seen: np.ndarray | Stacked, rows: np.ndarray, test: np.ndarray)
     )
     near = [(held - first, row, correlation) for row, held, correlation in pairs]
     return Leakage(equal, near)
+
+
+def equal_images(
+    seen: np.ndarray | Stacked, rows: np.ndarray, test: np.ndarray
+) -> list[tuple[int, int]]:
+    """Return `Leakage.equal` alone, which takes a fraction of the time; see `find_leakage`."""
+    wanted = set(map(digest, test))
+    places: dict[bytes, int] = {}
+    for row in rows.tolist():
+        key = digest(np.asarray(seen[row]))
+        if key in wanted:
+            places.setdefault(key, row)
+    found = ((place, places.get(digest(image))) for place, image in enumerate(test))
+    return [(place, row) for place, row in found if row is not None]
 
 
 def digest(image: np.ndarray) -> bytes:

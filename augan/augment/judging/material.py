@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from augan.augment.judging.draws import LEAST, Pool, Recipe, rows_of
-from augan.augment.judging.leakage import Leakage, digest, find_leakage
+from augan.augment.judging.leakage import Leakage, digest, equal_images, find_leakage
 from augan.data.cache import cached_squares
 from augan.data.dataset import Dataset
 from augan.data.loading import load_dataset
@@ -71,13 +71,13 @@ class Material:
     def check(self, when: str = "") -> None:
         """Raise DataError if a class has fewer than 2 test images: one has no spread."""
         counts = np.bincount(self.labels, minlength=len(self.pool.class_names))
-        lacking = [name for name, n in zip(self.pool.class_names, counts) if n < LEAST_TEST]
-        if lacking:
+        lacking = np.flatnonzero(counts < LEAST_TEST)
+        if len(lacking):
             one = len(lacking) == 1
-            none_of_it = counts[[self.pool.class_names.index(name) for name in lacking]].max() == 0
+            shown = ", ".join(self.pool.class_names[number] for number in lacking[:5])
             raise DataError(
-                f"the test images show {'no' if none_of_it else 'fewer than 2 of'} "
-                f"{', '.join(lacking[:5])}{when}, so nothing can be said of "
+                f"the test images show {'fewer than 2 of' if counts[lacking].any() else 'no'} "
+                f"{shown}{when}, so nothing can be said of "
                 f"{'that class' if one else 'those classes'}; add some, or leave "
                 f"{'it' if one else 'them'} out of the training images"
             )
@@ -234,16 +234,14 @@ def guard(
         beside = len(pool.images) + np.arange(len(pool.unlabelled))
         rows, everything = (np.concatenate([some, beside]) for some in (rows, everything))
     # What is dropped must not depend on how many draws there are, for more may be added later.
-    leaked = find_leakage(seen, everything if drop else rows, material.test)
-    if leaked.equal and not drop:
-        place, row = leaked.equal[0]
+    equal = equal_images(seen, everything if drop else rows, material.test)
+    if equal and not drop:
+        place, row = equal[0]
         raise DataError(
-            f"{len(leaked.equal)} of the {len(material.labels)} test images equal images that are "
+            f"{len(equal)} of the {len(material.labels)} test images equal images that are "
             f"trained on (for example {material.test_names[place]} and {material.names[row]}): "
             "remove them, or leave them out of the test with --drop-duplicates"
         )
-    if not drop:
-        return material, leaked, 0
-    if leaked.equal:
-        material = material.without([place for place, _ in leaked.equal])
-    return material, find_leakage(seen, rows, material.test), len(leaked.equal)
+    if equal:
+        material = material.without([place for place, _ in equal])
+    return material, find_leakage(seen, rows, material.test), len(equal)
