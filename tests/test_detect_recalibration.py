@@ -15,6 +15,7 @@ from augan.data.images import write_png
 from augan.detect.detector import Detector
 from augan.detect.recalibration import calibrate_run
 from augan.exceptions import BundleError, DataError
+from augan.export.detector import describe_detector
 from augan_cli.app import app
 
 
@@ -212,7 +213,11 @@ def test_too_few_for_the_own_rate_of_the_model_is_said(
 
     config = {**digits_bundle.config, "detect": {"method": "fanogan", "far": 0.01}}
     folder = write_images(tmp_path / "few", pixels[:10])
-    lines = calibration_lines(calibrate(replace(digits_bundle, config=config), folder))
+    made = calibrate(replace(digits_bundle, config=config), folder)
+    lines = calibration_lines(made)
     assert "detect.far=0.01" in lines[0]
     assert "99 images" in lines[0]
     assert "usual false-alarm rate of 0.05 needs 19" in lines[1]
+    exported = describe_detector(made, Detector.from_bundle(made), has_map=False)  # says the same
+    assert f"warning: {exported['warning']}" == f"{lines[0]}; {lines[1].removeprefix('warning: ')}"
+    assert exported["rate"] == pytest.approx(1 / 11)

@@ -7,7 +7,7 @@ from augan.bundle import Bundle
 from augan.data.patches import LONGEST, SHORTEST, Patches
 from augan.data.preprocessing import Preprocessing
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.conformal.decision import choose_rule, own_rate
+from augan.detect.conformal.decision import supported_rate
 from augan.detect.detector import Detector, method_class
 from augan.detect.fitting import broken_promise
 from augan.detect.ignore import Ignored
@@ -78,32 +78,26 @@ def describe_detector(bundle: Bundle, detector: Detector, has_map: bool) -> dict
     """Return what to know of input, scores and decisions, JSON-able."""
     calibration = detector.calibrated()
     preprocessing: Any = detector.preprocessing
-    far = own_rate(bundle)
-    supported = far is None or calibration.supports(far)
-    # A line is needed, and where there are too few samples for the model's own rate, the usual one.
-    usual = None if supported else calibration.choose_rate(None, preprocessing.noun)[0]
-    rule = choose_rule(bundle, calibration, usual, None, preprocessing.noun)
+    rate, warnings = supported_rate(bundle, calibration, preprocessing.noun)
     about: dict[str, Any] = {
         "method": detector.method.name,
         "input": _describe_input(preprocessing, input_name(bundle)),
         "output": {"score": "float64 [N], higher = more anomalous"},
-        "rate": rule.rate,
-        "threshold": calibration.threshold(rule.rate),
+        "rate": rate,
+        "threshold": calibration.threshold(rate),
         "flagged": "score > threshold",
-        "guarantee": broken_promise(bundle) or calibration.guarantee(rule.rate).sentence,
+        "guarantee": broken_promise(bundle) or calibration.guarantee(rate).sentence,
         "p_value": "(1 + number of calibration_scores >= score) / (1 + number of them)",
         "calibration_scores": calibration.scores.tolist(),
     }
-    if rule.warning is not None:
-        about["warning"] = rule.warning
-    if not supported:
-        about["warning"] = f"too few {preprocessing.noun} calibrated for the rate {far:g} asked for"
+    if warnings:
+        about["warning"] = "; ".join(warnings)
     if has_map:
         about["output"]["map"] = "float32 [N, H, W, 1], higher = more anomalous"
         if isinstance(preprocessing, Patches):
             about["output"]["map"] += ", a place for each 4 x 4 pixels"
         is_promised = broken_promise(bundle) is None
-        about["map"] = _describe_map(detector.map_calibration, rule.rate, is_promised)
+        about["map"] = _describe_map(detector.map_calibration, rate, is_promised)
     return about
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from augan.bundle import Bundle
-from augan.detect.conformal.calibration import Calibration
+from augan.detect.conformal.calibration import Calibration, images_needed
 from augan.detect.conformal.discoveries import (
     DiscoveryGuarantee,
     check_fdr,
@@ -85,6 +85,24 @@ def usual_rate(
         The calibration does not support the rate of the user or of the bundle.
     """
     return calibration.choose_rate(own_rate(bundle) if far is None else far, noun)
+
+
+def supported_rate(bundle: Bundle, calibration: Calibration, noun: str) -> tuple[float, list[str]]:
+    """Return the rate that `augan detect` takes by itself, and warnings about it.
+
+    Where the bundle's own is not supported, which `augan detect` refuses, it is the usual one: a
+    line is shown all the same.
+    """
+    far = own_rate(bundle)
+    if far is None or calibration.supports(far):
+        rate, warning = usual_rate(bundle, calibration, noun)
+        return rate, [warning] if warning else []
+    unsupported = (
+        f"too few {noun} for the model's own rate, detect.far={far:g}: give "
+        f"detect another --far, or calibrate on {images_needed(far)} {noun} or more"
+    )
+    rate, warning = calibration.choose_rate(None, noun)
+    return rate, [unsupported, *([warning] if warning else [])]
 
 
 def choose_rule(

@@ -5,8 +5,8 @@ from typing import Any
 
 from augan.bundle import Bundle
 from augan.data.prepared import sample_noun
-from augan.detect.conformal.calibration import Calibration, images_needed
-from augan.detect.conformal.decision import own_rate, usual_rate
+from augan.detect.conformal.calibration import Calibration
+from augan.detect.conformal.decision import supported_rate
 from augan.detect.conformal.guarantee import Guarantee
 from augan.detect.fitting import broken_promise
 from augan.detect.sources import ORIGIN
@@ -20,21 +20,11 @@ def detector_promise(bundle: Bundle) -> str | None:
 
 
 def promised(bundle: Bundle) -> tuple[Guarantee, list[str]]:
-    """Return what `augan detect` promises by itself, and warnings about the rate that it takes.
-
-    Where the bundle's own rate is not supported, which `augan detect` refuses, it is the usual one.
-    """
+    """Return what `augan detect` promises by itself, and warnings about the rate that it takes."""
     calibration = Calibration.from_arrays(bundle.tables["calibration"])
-    noun, far = sample_noun(bundle.preprocessing), own_rate(bundle)
-    if far is None or calibration.supports(far):
-        rate, warning = usual_rate(bundle, calibration, noun)
-        return calibration.guarantee(rate, noun), [warning] if warning else []
-    unsupported = (
-        f"too few {noun} for the model's own rate, detect.far={far:g}: give "
-        f"detect another --far, or calibrate on {images_needed(far)} {noun} or more"
-    )
-    rate, warning = calibration.choose_rate(None, noun)
-    return calibration.guarantee(rate, noun), [unsupported, *([warning] if warning else [])]
+    noun = sample_noun(bundle.preprocessing)
+    rate, warnings = supported_rate(bundle, calibration, noun)
+    return calibration.guarantee(rate, noun), warnings
 
 
 def calibration_lines(bundle: Bundle) -> list[str]:
