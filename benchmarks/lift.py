@@ -11,7 +11,7 @@ draws 100, 101, ...; the split test judges on the test files and makes draws 0, 
 
 Rows are kept one by one. Several processes may share the work: start them with `--draws 0-9` and
 `--draws 10-19`, and then once more with all draws, which only reads. Which test images the
-classifiers recognised is kept beside the rows, in a file of verdicts, for the interval of the lift.
+classifiers recognised is kept beside the rows, in a folder of verdicts, for the interval of a lift.
 """
 
 import argparse
@@ -192,7 +192,7 @@ class Study:
         trial = Trial(judge, policy, self.gan, of.test)
         lesson, made = trial.lesson(arm, draw)
         predicted = trial.predict(lesson, draw)
-        self.verdicts().add(self.key(number, arm), predicted == of.labels)
+        self.verdicts(arm).add(self.key(number, arm), predicted == of.labels)
         return {
             **figures(predicted, of.labels, of.num_classes),
             "n_train": len(draw.labels),
@@ -211,10 +211,11 @@ class Study:
         """What the files of this study are called."""
         return f"{NAME}-{self.protocol}-{material(self.data, self.split).name}"
 
-    def verdicts(self) -> Verdicts:
-        """Return what is known of single test images."""
+    def verdicts(self, arm: str) -> Verdicts:
+        """Return what classifiers of an arm said of single test images."""
         labels = material(self.data, self.split).labels
-        return Verdicts(self.results / f"{self.name}-{self.split}-verdicts.jsonl", labels)
+        folder = self.results / f"{self.name}-{self.split}-verdicts"
+        return Verdicts(folder / f"{arm}.jsonl", labels)
 
 
 @functools.lru_cache(maxsize=1)  # all arms of a draw come one after another
@@ -229,11 +230,11 @@ def summarise(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
     of, first = material(study.data, study.split), FIRST[study.split]
     means: dict[str, Any] = {}
     right: dict[str, np.ndarray] = {}
-    verdicts = study.verdicts()
     for arm in dict.fromkeys(row["arm"] for row in rows):
         own = [row for row in rows if row["arm"] == arm]
         means[arm] = {name: float(np.mean([row[name] for row in own])) for name in FIGURES}
         means[arm]["recall"] = np.mean([row["recall"] for row in own], axis=0).tolist()
+        verdicts = study.verdicts(arm)
         found = [verdicts.find(study.key(row["draw"] - first, arm)) for row in own]
         known = [one for one in found if one is not None]
         if len(known) < len(own):

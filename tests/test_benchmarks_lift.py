@@ -60,7 +60,7 @@ def test_rows_and_verdicts_alone_give_the_lift(tmp_path):
     for draw in range(3):
         for arm, share in (("real", 0.7), ("oversampling", 0.8), ("gan", 0.9)):
             right = rng.random(len(truth)) < share
-            of.verdicts().add(of.key(draw, arm), right)
+            of.verdicts(arm).add(of.key(draw, arm), right)
             balanced = np.mean([right[truth == label].mean() for label in range(10)])
             figures = dict.fromkeys(lift.FIGURES, float(balanced))
             rows.append({**of.key(draw, arm), **figures, "recall": [0.0] * 10})
