@@ -4,7 +4,8 @@ import hashlib
 import os
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,14 +155,19 @@ class ExaminerPlan:
 
 def score(examiner: Examiner, names: list[str]) -> Scored:
     """Score the samples called `names`."""
-    detector, source = examiner.detector, examiner.source
-    stored, failures = source.read(names)
-    readable = [name for name in names if name not in failures]
-    if not readable:
-        return Scored(failures, np.empty((0, len(detector.method.terms))))
-    terms, painter = detector.score_terms(stored), examiner.painter
-    maps = list(painter.maps(readable, stored)) if painter and examiner.maps else []
-    return Scored(failures, terms, [n for n in readable if n in source.unusual], maps)
+    detector, source, painter = examiner.detector, examiner.source, examiner.painter
+    found = Scored({}, np.empty((0, len(detector.method.terms))))
+    terms = [found.terms]
+    with closing(source.pieces(names)) as pieces:
+        for samples in pieces:
+            found.failures.update(samples.failures)
+            if not samples.names:
+                continue
+            terms.append(detector.score_terms(samples.stored))
+            found.unusual.extend(name for name in samples.names if name in source.unusual)
+            if painter and examiner.maps:
+                found.maps.extend(painter.maps(samples))
+    return replace(found, terms=np.concatenate(terms))
 
 
 def draw(examiner: Examiner, names: list[str]) -> Iterator[tuple[str, bytes]]:

@@ -15,7 +15,7 @@ from augan.data.preprocessing import Preprocessing
 from augan.data.tables import is_table_file
 from augan.detect.detector import Detector, add_detectors, methods_in
 from augan.detect.ignore import TABLE, Ignored
-from augan.detect.sources import ORIGIN, ImageSource, Source, open_source, parts_of
+from augan.detect.sources import ORIGIN, ImageSource, Source, open_source
 from augan.exceptions import DataError
 
 
@@ -138,12 +138,11 @@ def _measured(
     parts: list[list[np.ndarray]] = []
     failures: dict[str, str] = {}
     noun, is_flat = preprocessing.noun, isinstance(preprocessing, Preprocessing)
-    for names in parts_of(source.names, preprocessing):
-        stored, failed = source.read(names)
-        failures |= failed
-        if len(stored):
-            parts.append([_measure(detector, stored, source) for detector in detectors])
-            is_flat = is_flat and all(np.ptp(sample) == 0 for sample in stored)
+    for samples in source.pieces(source.names):
+        failures |= samples.failures
+        if samples.names:
+            parts.append([_measure(detector, samples.stored, source) for detector in detectors])
+            is_flat = is_flat and all(np.ptp(sample) == 0 for sample in samples.stored)
     shown = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])
     if not parts:
         raise DataError(f"none of the {total} {noun} in {where} can be used: {shown}")
@@ -182,7 +181,7 @@ def _groups(groups: str | Path, images: Path, source: Source) -> np.ndarray:
     root, names = images if images.is_dir() else images.parent, source.names
     known = read_groups(groups, root, names, all_known=False)
     for name, group in zip(names, known):
-        if not group and not source.read([name])[1]:
+        if not group and not source.read([name]).failures:
             return read_groups(groups, root, names)  # says which are missing
     return known
 

@@ -1,6 +1,7 @@
 """What is to be scored: the images below a folder, or the rows of a table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,21 +18,45 @@ from augan.data.preprocessing import Preprocessing
 from augan.data.tables import is_table_file, read_table
 from augan.detect.ignore import Ignored
 from augan.exceptions import DataError
+from augan.parallel.ahead import ahead
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK = 512  # samples in memory at once
+CHUNK = 512  # samples whose results are put away together
 CHUNK_PICTURES = 32  # the same of large images
+PIECE, PIECE_PICTURES = 64, 4  # images in memory at once, twice
 ORIGIN = "calibrated_on"  # in the bundle's detector: which images the line was drawn from
 Shape = tuple[int, ...]
 
 
 def parts_of(names: Sequence[str], preprocessing: AnyPreprocessing) -> Iterator[list[str]]:
-    """Yield names in parts of which all samples may be in memory at once."""
+    """Yield names in parts of which all results may be in memory at once."""
     size = CHUNK_PICTURES if isinstance(preprocessing, Patches) else CHUNK
     for start in range(0, len(names), size):
         yield list(names[start : start + size])
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What was read together.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the samples that could be read, in order.
+    stored : ndarray [N, ...] or Pictures
+        The samples.
+    failures : dict of str to str
+        Name -> why it cannot be read.
+    shapes : list of tuple (H, W)
+        Of each image as it came; rows have none.
+    """
+
+    names: list[str]
+    stored: np.ndarray | Pictures
+    failures: dict[str, str]
+    shapes: list[Shape] = field(default_factory=list)
 
 
 class Source(Protocol):
@@ -53,8 +78,11 @@ class Source(Protocol):
     @property
     def warnings(self) -> list[str]: ...
 
-    def read(self, names: list[str]) -> tuple[np.ndarray | Pictures, dict[str, str]]:
-        """Return the stored samples of `names`, without those that cannot be read: name -> why."""
+    def read(self, names: Sequence[str]) -> Samples:
+        """Return the samples called `names`."""
+
+    def pieces(self, names: Sequence[str]) -> Generator[Samples, None, None]:
+        """Read the samples called `names`, in order, the next ones while some are in use."""
 
 
 class ImageSource:
@@ -75,8 +103,6 @@ class ImageSource:
     ----------
     unusual : set of str
         See `Source`.
-    shapes : dict of str to tuple (H, W)
-        Of the images that were read last.
     sizes : set of tuple (H, W)
         Of all images that were read.
     """
@@ -100,7 +126,6 @@ class ImageSource:
         else:
             self.root = images.parent if images.is_file() else images
             self.names = list(names)
-        self.shapes: dict[str, Shape] = {}
         self.sizes: set[Shape] = set()
         self.unusual: set[str] = set()
 
@@ -116,10 +141,9 @@ class ImageSource:
             "on such normal ones with augan calibrate RUN NORMALS"
         ]
 
-    def read(self, names: list[str]) -> tuple[np.ndarray | Pictures, dict[str, str]]:
+    def read(self, names: Sequence[str]) -> Samples:
         """Decode the files called `names`."""
-        samples, failures = [], {}
-        self.shapes = {}
+        readable, samples, failures, shapes = [], [], {}, []
         for name in names:
             try:
                 picture = self.picture(name)
@@ -127,8 +151,16 @@ class ImageSource:
             except DataError as error:
                 failures[name] = getattr(error, "reason", str(error))
             else:
+                readable.append(name)
+                shapes.append(picture.shape[:2])
                 self._remember(name, picture.shape[:2])
-        return self._together(samples), failures
+        return Samples(readable, self._together(samples), failures, shapes)
+
+    def pieces(self, names: Sequence[str]) -> Generator[Samples, None, None]:
+        """Decode the files called `names`, the next ones in a thread of their own."""
+        size = PIECE_PICTURES if isinstance(self.preprocessing, Patches) else PIECE
+        starts = range(0, len(names), size)
+        return ahead(self.read(names[start : start + size]) for start in starts)
 
     def stored(self, images: Sequence[np.ndarray]) -> np.ndarray | Pictures:
         """Return images `[H, W, C]` that are no files as stored samples, like `read`."""
@@ -154,7 +186,6 @@ class ImageSource:
         return read_image(self.root / name)
 
     def _remember(self, name: str, shape: Shape) -> None:
-        self.shapes[name] = shape
         self.sizes.add(shape)
         if self.usual is not None and shape != tuple(self.usual):
             self.unusual.add(name)
@@ -181,12 +212,17 @@ class RowSource:
         self.names = [str(row) for row in range(len(self.frame))]
         preprocessing.read_rows(self.frame[:1])  # a missing column is an error at once
 
-    def read(self, names: list[str]) -> tuple[np.ndarray, dict[str, str]]:
+    def read(self, names: Sequence[str]) -> Samples:
         """Take the rows with these numbers."""
         part = self.frame.iloc[[int(name) for name in names]]
         stored, reasons = self.preprocessing.read_rows(part)
         kept = [row for row in range(len(names)) if row not in reasons]
-        return stored[kept], {names[row]: reason for row, reason in reasons.items()}
+        failures = {names[row]: reason for row, reason in reasons.items()}
+        return Samples([names[row] for row in kept], stored[kept], failures)
+
+    def pieces(self, names: Sequence[str]) -> Generator[Samples, None, None]:
+        """Take them all at once: they are in memory."""
+        yield self.read(names)
 
 
 def open_source(

@@ -25,7 +25,7 @@ from augan.detect.judging.masks import Masks, read_masks
 from augan.detect.judging.opponents import Opponents, fit_opponents
 from augan.detect.judging.power import detection_power
 from augan.detect.scores import SCORES
-from augan.detect.sources import ImageSource, Source, open_source, parts_of, usual_shape
+from augan.detect.sources import ImageSource, Source, open_source, usual_shape
 from augan.exceptions import DataError
 
 EVALUATION = "evaluation.json"
@@ -177,13 +177,12 @@ def _masks(folder: str | Path, source: Source, labels: Labels) -> Masks:
 def _score(
     detector: Detector, source: Source, labels: Labels, opponents: Opponents, masks: Masks | None
 ) -> LabelledScores:
-    result, preprocessing, labelled = LabelledScores(), detector.preprocessing, list(labels.kinds)
+    result, noun = LabelledScores(), detector.preprocessing.noun
     parts: dict[str, list[np.ndarray]] = {}
     trained_on = 0
-    for names in parts_of(labelled, preprocessing):
-        stored, failures = source.read(names)
-        result.unreadable |= failures
-        names = [name for name in names if name not in failures]
+    for samples in source.pieces(list(labels.kinds)):
+        names, stored = samples.names, samples.stored
+        result.unreadable |= samples.failures
         if not names:
             continue
         result.names += names
@@ -197,7 +196,7 @@ def _score(
     result.scores = {name: np.concatenate(scores) for name, scores in parts.items()}
     if trained_on:
         result.warnings.append(
-            f"{trained_on} of the {len(result.names)} test {preprocessing.noun} equal ones that "
+            f"{trained_on} of the {len(result.names)} test {noun} equal ones that "
             "the model was trained or calibrated on: the figures flatter it"
         )
     return result

@@ -73,17 +73,17 @@ class Gallery:
         cutoff : float
             The largest p-value that is flagged.
         """
-        stored, failures = source.read([place.name for place in self._worst])
-        readable = [place for place in self._worst if place.name not in failures]
+        samples = source.read([place.name for place in self._worst])
+        readable = [place for place in self._worst if place.name not in samples.failures]
         if not readable:
             return []
-        again = detector.reconstruct(stored[:GALLERY])  # may be slow
+        again = detector.reconstruct(samples.stored[:GALLERY])  # may be slow
         return [
             ScoredImage(
                 place.name,
                 place.score,
                 place.p_value <= cutoff,
-                stored[i],
+                samples.stored[i],
                 None if again is None or i >= GALLERY else again[i],
                 place.p_value,
                 place.terms,

@@ -10,12 +10,11 @@ import numpy as np
 
 from augan.data.images import png_bytes
 from augan.data.output import write_whole
-from augan.data.pictures import Pictures
 from augan.detect.detector import Detector
 from augan.detect.pictures.gallery import ScoredImage
 from augan.detect.pictures.heat import MEANING, Heat, native_map
 from augan.detect.pictures.overlays import overlay, thumbnail
-from augan.detect.sources import ImageSource
+from augan.detect.sources import ImageSource, Samples
 from augan.exceptions import DataError
 
 MAPS, OVERLAYS = "maps", "overlays"
@@ -41,14 +40,13 @@ class Painter:
         line = detector.map_calibration
         self.heat = None if line is None else Heat(line, rate)
 
-    def maps(
-        self, names: Sequence[str], squares: np.ndarray | Pictures
-    ) -> Iterator[tuple[str, bytes]]:
-        """Yield the file of each map, in calibrated units, of images that were read last."""
+    def maps(self, samples: Samples) -> Iterator[tuple[str, bytes]]:
+        """Yield the file of each image's map, in calibrated units."""
         if self.heat is None:
             return
-        for name, raw in zip(names, self._detector.maps(squares)):
-            units = self.heat(self._native(raw, self._source.shapes[name]))
+        maps = self._detector.maps(samples.stored)
+        for name, shape, raw in zip(samples.names, samples.shapes, maps):
+            units = self.heat(self._native(raw, shape))
             yield name, png_bytes(self.heat.stored(units), {"augan": MEANING}, name)
 
     def overlays(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -74,20 +72,20 @@ class Painter:
 
     def _drawn(self, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
         """Yield images and their overlays; one that can be read no longer is left out."""
-        squares, failures = self._source.read(list(names))
-        readable = [name for name in names if name not in failures]
-        shapes, ignored = self._source.shapes, self._source.ignored
-        maps = self._detector.maps(squares) if self.heat is not None and readable else squares
-        for name, raw in zip(readable, maps):
+        samples, ignored = self._source.read(names), self._source.ignored
+        maps = samples.stored
+        if self.heat is not None and samples.names:
+            maps = self._detector.maps(maps)
+        for name, shape, raw in zip(samples.names, samples.shapes, maps):
             try:
                 picture = _for_a_screen(self._source.picture(name))
             except DataError:
                 continue
-            if self.heat is None or picture.shape[:2] != shapes[name]:
+            if self.heat is None or picture.shape[:2] != shape:
                 yield name, picture, None
                 continue
             mask = None if ignored is None else ignored.mask
-            yield name, picture, overlay(picture, self._native(raw, shapes[name]), self.heat, mask)
+            yield name, picture, overlay(picture, self._native(raw, shape), self.heat, mask)
 
     def _native(self, raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         one, ignored = native_map(raw, self._source.preprocessing, shape), self._source.ignored
