@@ -4,8 +4,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -156,18 +155,13 @@ class ExaminerPlan:
 def score(examiner: Examiner, names: list[str]) -> Scored:
     """Score the samples called `names`."""
     detector, source, painter = examiner.detector, examiner.source, examiner.painter
-    found = Scored({}, np.empty((0, len(detector.method.terms))))
-    terms = [found.terms]
-    with closing(source.pieces(names)) as pieces:
-        for samples in pieces:
-            found.failures.update(samples.failures)
-            if not samples.names:
-                continue
-            terms.append(detector.score_terms(samples.stored))
-            found.unusual.extend(name for name in samples.names if name in source.unusual)
-            if painter and examiner.maps:
-                found.maps.extend(painter.maps(samples))
-    return replace(found, terms=np.concatenate(terms))
+    samples = source.read(names)
+    if not samples.names:
+        return Scored(samples.failures, np.empty((0, len(detector.method.terms))))
+    terms = detector.score_terms(samples.stored)
+    maps = list(painter.maps(samples)) if painter and examiner.maps else []
+    unusual = [name for name in samples.names if name in source.unusual]
+    return Scored(samples.failures, terms, unusual, maps)
 
 
 def draw(examiner: Examiner, names: list[str]) -> Iterator[tuple[str, bytes]]:

@@ -15,7 +15,7 @@ from augan.data.preprocessing import Preprocessing
 from augan.data.tables import is_table_file
 from augan.detect.detector import Detector, add_detectors, methods_in
 from augan.detect.ignore import TABLE, Ignored
-from augan.detect.sources import ORIGIN, ImageSource, Source, open_source
+from augan.detect.sources import ORIGIN, ImageSource, Source, open_source, parts_of
 from augan.exceptions import DataError
 
 
@@ -138,7 +138,8 @@ def _measured(
     parts: list[list[np.ndarray]] = []
     failures: dict[str, str] = {}
     noun, is_flat = preprocessing.noun, isinstance(preprocessing, Preprocessing)
-    for samples in source.pieces(source.names):
+    for names in parts_of(source.names, preprocessing):
+        samples = source.read(names)
         failures |= samples.failures
         if samples.names:
             parts.append([_measure(detector, samples.stored, source) for detector in detectors])

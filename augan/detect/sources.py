@@ -1,6 +1,6 @@
 """What is to be scored: the images below a folder, or the rows of a table."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -18,20 +18,18 @@ from augan.data.preprocessing import Preprocessing
 from augan.data.tables import is_table_file, read_table
 from augan.detect.ignore import Ignored
 from augan.exceptions import DataError
-from augan.parallel.ahead import ahead
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK = 512  # samples whose results are put away together
+CHUNK = 512  # samples in memory at once
 CHUNK_PICTURES = 32  # the same of large images
-PIECE, PIECE_PICTURES = 64, 4  # images in memory at once, twice
 ORIGIN = "calibrated_on"  # in the bundle's detector: which images the line was drawn from
 Shape = tuple[int, ...]
 
 
 def parts_of(names: Sequence[str], preprocessing: AnyPreprocessing) -> Iterator[list[str]]:
-    """Yield names in parts of which all results may be in memory at once."""
+    """Yield names in parts of which all samples may be in memory at once."""
     size = CHUNK_PICTURES if isinstance(preprocessing, Patches) else CHUNK
     for start in range(0, len(names), size):
         yield list(names[start : start + size])
@@ -80,9 +78,6 @@ class Source(Protocol):
 
     def read(self, names: Sequence[str]) -> Samples:
         """Return the samples called `names`."""
-
-    def pieces(self, names: Sequence[str]) -> Generator[Samples, None, None]:
-        """Read the samples called `names`, in order, the next ones while some are in use."""
 
 
 class ImageSource:
@@ -156,12 +151,6 @@ class ImageSource:
                 self._remember(name, picture.shape[:2])
         return Samples(readable, self._together(samples), failures, shapes)
 
-    def pieces(self, names: Sequence[str]) -> Generator[Samples, None, None]:
-        """Decode the files called `names`, the next ones in a thread of their own."""
-        size = PIECE_PICTURES if isinstance(self.preprocessing, Patches) else PIECE
-        starts = range(0, len(names), size)
-        return ahead(self.read(names[start : start + size]) for start in starts)
-
     def stored(self, images: Sequence[np.ndarray]) -> np.ndarray | Pictures:
         """Return images `[H, W, C]` that are no files as stored samples, like `read`."""
         return self._together([self._stored(image) for image in images])
@@ -219,10 +208,6 @@ class RowSource:
         kept = [row for row in range(len(names)) if row not in reasons]
         failures = {names[row]: reason for row, reason in reasons.items()}
         return Samples([names[row] for row in kept], stored[kept], failures)
-
-    def pieces(self, names: Sequence[str]) -> Generator[Samples, None, None]:
-        """Take them all at once: they are in memory."""
-        yield self.read(names)
 
 
 def open_source(

@@ -25,7 +25,7 @@ from augan.detect.judging.masks import Masks, read_masks
 from augan.detect.judging.opponents import Opponents, fit_opponents
 from augan.detect.judging.power import detection_power
 from augan.detect.scores import SCORES
-from augan.detect.sources import ImageSource, Source, open_source, usual_shape
+from augan.detect.sources import ImageSource, Source, open_source, parts_of, usual_shape
 from augan.exceptions import DataError
 
 EVALUATION = "evaluation.json"
@@ -180,7 +180,8 @@ def _score(
     result, noun = LabelledScores(), detector.preprocessing.noun
     parts: dict[str, list[np.ndarray]] = {}
     trained_on = 0
-    for samples in source.pieces(list(labels.kinds)):
+    for part in parts_of(list(labels.kinds), detector.preprocessing):
+        samples = source.read(part)
         names, stored = samples.names, samples.stored
         result.unreadable |= samples.failures
         if not names:
