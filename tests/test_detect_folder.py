@@ -1,6 +1,7 @@
 """Scoring a folder: the table says what the detector says, whatever else lies in the folder."""
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from augan.data.builtin import digits
 from augan.data.images import write_png
 from augan.data.prepared import restore_preprocessing
 from augan.detect.detector import METHODS, Detector
-from augan.detect.folder import SCORES, default_out
+from augan.detect.folder import DETECTION, SCORES
+from augan.detect.outputs import default_out
 from augan.detect.sources import CHUNK
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.report.figures import detection_figure
@@ -203,7 +205,7 @@ def test_the_result_is_replaced_whole(
     (out / "overlays" / "stale.png").write_text("from before")
     (out / "report.html").write_text("from before")
     result = detect_folder(digits_bundle, folder, out)
-    assert tree(out).keys() == {SCORES, *overlays(out)}
+    assert tree(out).keys() == {SCORES, DETECTION, *overlays(out)}
     assert len(overlays(out)) == result.num_anomalies
     assert len(read_rows(out)) == 70
     assert {path.name for path in tmp_path.iterdir()} == {"out", "few"}
@@ -350,7 +352,7 @@ class TestFalseDiscoveryRate:
         assert [image.anomaly for image in result.most_anomalous] == [True] * 8
         assert result.guarantee.to_dict()["smallest_count"] == 7
         assert "7 or more are flagged, or none" in result.guarantee.sentence
-        assert tree(tmp_path / "out").keys() == {SCORES, *overlays(tmp_path / "out")}
+        assert tree(tmp_path / "out").keys() == {SCORES, DETECTION, *overlays(tmp_path / "out")}
 
     def test_the_scores_are_those_of_a_false_alarm_rate(
         self, digits_bundle: Bundle, incoming: Path, tmp_path: Path
@@ -481,3 +483,21 @@ def test_the_default_folder_lies_inside_the_run(digits_bundle: Bundle, tmp_path:
     assert default_out(bundle, f"{tmp_path}/parts/") == tmp_path / "run" / "detect-parts"
     with pytest.raises(BundleError, match="never saved"):
         default_out(replace(digits_bundle, path=None), "parts")
+
+
+def test_folders_of_one_name_do_not_take_each_others_place(
+    digits_bundle: Bundle, tmp_path: Path
+) -> None:
+    bundle = replace(digits_bundle, path=tmp_path / "run" / "bundle.augan")
+    outs = []
+    for day in ("day1", "day2", "day1"):
+        images = tmp_path / day / "images"
+        images.mkdir(parents=True, exist_ok=True)
+        write_png(images / "a.png", np.asarray(digits("test").images)[0])
+        outs.append(default_out(bundle, images))
+        detect_folder(bundle, images, outs[-1])
+    assert [out.name for out in outs] == ["detect-images", "detect-images-2", "detect-images"]
+    record = json.loads((outs[1] / DETECTION).read_text())
+    assert record["images"] == str(tmp_path / "day2" / "images")
+    assert record["num_scored"] == 1
+    assert record["guarantee"]["sentence"]

@@ -1,6 +1,6 @@
 """Score every image below a folder, or every row of a table, and write what was found."""
 
-import os
+import json
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,7 +12,6 @@ import numpy as np
 from augan.bundle import Bundle
 from augan.data.cells import ANY_BYTES
 from augan.data.output import output_folder
-from augan.data.tables import is_table_file
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import decide
 from augan.detect.conformal.discoveries import DiscoveryGuarantee
@@ -21,6 +20,7 @@ from augan.detect.conformal.guarantee import Guarantee
 from augan.detect.detector import methods_in
 from augan.detect.examiner import Scored, draw, score
 from augan.detect.fitting import broken_promise
+from augan.detect.outputs import RECORDS, whole_path
 from augan.detect.pictures.gallery import GALLERY, Gallery, ScoredImage
 from augan.detect.pictures.heat import Heat
 from augan.detect.pictures.painter import MAPS, OVERLAYS, PART, keep
@@ -32,7 +32,8 @@ from augan.parallel.executor import Executor, open_executor
 OnScored = Callable[[int, int], None]
 FoundParts = Generator[Scored, None, None]
 # All that the folder may hold when it is replaced; the last two are written by `augan.report`.
-FILES = (SCORES, OVERLAYS, MAPS, "report.html", "most-anomalous.png")
+DETECTION = RECORDS["detect"]
+FILES = (SCORES, DETECTION, OVERLAYS, MAPS, "report.html", "most-anomalous.png")
 
 
 @dataclass
@@ -102,6 +103,7 @@ class DetectionResult:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-able summary."""
         return {
+            "images": whole_path(self.images),
             "out": str(self.out),
             "method": self.method,
             "methods": list(self.methods),
@@ -136,12 +138,13 @@ def detect_folder(
 ) -> DetectionResult:
     """Score the images below `images`, or the rows of that table, and write `out/scores.csv`.
 
-    It has the columns `path` (relative to `images`; of a row its number from 0), `score` (higher =
-    more anomalous), `p_value`, `anomaly` (0, 1, or empty for what cannot be read) and one for each
-    term. A name that is not UTF-8 stands in it byte for byte; `errors="surrogateescape"` reads it.
-    The score of several folds is their mean, moved to the rank that they give it together
-    (`augan.detect.conformal.crossed`). Of each flagged image, `out/overlays/<path>.png` shows the
-    places that stand out, in colours that mean the same in all images.
+    The table has the columns `path` (relative to `images`; of a row its number from 0), `score`
+    (higher = more anomalous), `p_value`, `anomaly` (0, 1, or empty for what cannot be read) and one
+    for each term. A name that is not UTF-8 stands in it byte for byte; `errors="surrogateescape"`
+    reads it. The score of several folds is their mean, moved to the rank that they give it together
+    (`augan.detect.conformal.crossed`). `out/detection.json` says what the rate promises, how many
+    there are, and the warnings. Of each flagged image, `out/overlays/<path>.png` shows the places
+    that stand out, in colours that mean the same in all images.
 
     Parameters
     ----------
@@ -232,39 +235,41 @@ def finish(
             for drawn in executor.map(draw, examiner, parts):
                 keep(partial / OVERLAYS, drawn)
             shown = painter.shown(shown)
-    foreign = task.foreign or broken_promise(examiner.bundle)
-    decision = decision if foreign is None else decision.without_guarantee(foreign)
-    drift = find_drift(calibration, scores, noun)
-    said = [foreign, *source.warnings, task.rule.warning, drift.sentence, decision.warning]
-    return DetectionResult(
-        Path(out),
-        decision.guarantee,
-        drift,
-        num_scored=scores.size,
-        num_anomalies=len(flagged.names),
-        unreadable=seen.unreadable,
-        warnings=[text for text in said if text],
-        shown=shown,
-        noun=noun,
-        method=detector.method.name,
-        methods=methods_in(examiner.bundle),
-        scores=scores,
-        calibration=calibration,
-        line=decision.line,
-        terms=flagged.terms,
-        heat=None if painter is None else painter.heat,
-        images=task.asked["images"],
-        bundle=examiner.bundle.bundle_id,
-        ignored=0.0 if task.ignored is None else float(task.ignored.mask.mean()),
-    )
+        foreign = task.foreign or broken_promise(examiner.bundle)
+        decision = decision if foreign is None else decision.without_guarantee(foreign)
+        drift = find_drift(calibration, scores, noun)
+        said = [foreign, *source.warnings, task.rule.warning, drift.sentence, decision.warning]
+        result = DetectionResult(
+            Path(out),
+            decision.guarantee,
+            drift,
+            num_scored=scores.size,
+            num_anomalies=len(flagged.names),
+            unreadable=seen.unreadable,
+            warnings=[text for text in said if text],
+            shown=shown,
+            noun=noun,
+            method=detector.method.name,
+            methods=methods_in(examiner.bundle),
+            scores=scores,
+            calibration=calibration,
+            line=decision.line,
+            terms=flagged.terms,
+            heat=None if painter is None else painter.heat,
+            images=task.asked["images"],
+            bundle=examiner.bundle.bundle_id,
+            ignored=0.0 if task.ignored is None else float(task.ignored.mask.mean()),
+        )
+        _write_record(partial / DETECTION, result)
+    return result
 
 
-def default_out(bundle: Bundle, images: str | Path, verb: str = "detect") -> Path:
-    """Return the folder for what `verb` found in `images`: inside the run, named after them."""
-    run = bundle.saved_path().parent
-    # Not by Path.resolve, which fails on a link to itself before Python 3.13.
-    path = Path(os.path.realpath(images))
-    return run / f"{verb}-{path.stem if is_table_file(path) else path.name}"
+def _write_record(path: Path, result: DetectionResult) -> None:
+    """Write all but the list of what is not readable, which the table has, and where it lies."""
+    about = result.to_dict()
+    about |= {"bundle": result.bundle, "num_unreadable": len(about.pop("unreadable"))}
+    del about["out"]
+    path.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
 @dataclass

@@ -20,6 +20,7 @@ class AdversarialLoss(NamedTuple):
     real: Elementwise  # the discriminator's loss if the sample is to be called real
     fake: Elementwise  # ... if it is to be called fake
     generator: Elementwise  # the generator's loss on the logit of its sample
+    border: float | None = 0.0  # logits above it mean "real"; None: only differences mean anything
 
     def discriminator(
         self,
@@ -77,9 +78,9 @@ LOSSES: dict[str, AdversarialLoss] = {
     # the same, section 3: it maximises log D(G(z)) instead
     "nonsaturating": AdversarialLoss(_says_real, _says_fake, _says_real),
     # Mao et al. 2017, eq. 2 with a = 0, b = c = 1
-    "least_squares": AdversarialLoss(_near_one, _near_zero, _near_one),
+    "least_squares": AdversarialLoss(_near_one, _near_zero, _near_one, border=0.5),
     # Lim and Ye 2017, "Geometric GAN", eqs. 17 and 18
     "hinge": AdversarialLoss(_above_one, _below_minus_one, _high),
     # Arjovsky et al. 2017, algorithm 1; needs a Lipschitz discriminator (clip or gradient penalty)
-    "wasserstein": AdversarialLoss(_high, _low, _high),
+    "wasserstein": AdversarialLoss(_high, _low, _high, border=None),
 }

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 WARM_UP = 0.3  # share of the allowance before which poor variety is no alarm
 MIN_DIVERSITY = 0.25  # of the real images' mean pairwise distance within a class
 MIN_COVERAGE = 0.05  # share of real images with a generated neighbour
@@ -37,7 +39,8 @@ class Health:
     coverage : float
         Share of held-out images with a generated image in their neighbourhood.
     r_t : float
-        Mean sign of the discriminator's logits of training images (Karras et al. 2020, eq. 1).
+        Mean sign of the discriminator's logits of training images, counted from the loss's border
+        between real and fake (Karras et al. 2020, eq. 1).
     r_v : float
         (train - held out) / (train - generated), of mean logits (ibid.).
     """
@@ -95,6 +98,16 @@ def diverged(step: int, loss: float, *, evaluated: bool) -> Alarm:
         f"a loss {grew} at step {step}; {kept}: try a lower generator.learning_rate and "
         "discriminator.learning_rate",
     )
+
+
+def mean_sign(real: np.ndarray, made: np.ndarray, border: float | None) -> float:
+    """Return the mean sign of the logits of real samples, counted from the loss's border.
+
+    Where it has none, from midway between the means of real and of generated samples.
+    """
+    if border is None:
+        border = float(real.mean() + made.mean()) / 2
+    return float(np.sign(real - border).mean())
 
 
 def judge(history: Sequence[Health]) -> Alarm | None:

@@ -10,7 +10,7 @@ from augan.gan import keras
 from augan.gan.inference import Inference
 from augan.gan.latent import latent_noise
 from augan.gan.model import GAN
-from augan.gan.monitor import MAX_LOSS, Alarm, Health, diverged, judge, magnitude
+from augan.gan.monitor import MAX_LOSS, Alarm, Health, diverged, judge, magnitude, mean_sign
 from augan.metrics.fidelity import diversity, fidelity, floor, kernel_distance
 from augan.metrics.neighbourhoods import density_coverage
 from augan.seeding import child_rng
@@ -134,14 +134,15 @@ class Monitor:
             # The last update broke the weights after its losses had been taken.
             self._diverged.assign([step, math.inf])
             return
-        gap = trained.mean() - self._judge(fake, self.classes).mean()
+        made = self._judge(fake, self.classes)
+        gap = trained.mean() - made.mean()
         health = Health(
             step=step,
             done=done,
             kernel_distance=kernel_distance(real=self.real_features, generated=features),
             diversity=self._diversity(features),
             coverage=density_coverage(real=self.real_features, generated=features).coverage,
-            r_t=float(np.sign(trained).mean()),
+            r_t=mean_sign(trained, made, self.gan.adversarial_loss.border),
             r_v=float((trained.mean() - unseen.mean()) / gap) if gap > 0 else 0.0,
         )
         # Below 0 the unbiased distance is noise around 0: such evaluations tie, and the later wins.

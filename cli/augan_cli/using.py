@@ -53,7 +53,8 @@ def run_detect(
     as_json: bool,
 ) -> None:
     """Score images or rows, or a share of them."""
-    from augan.detect.folder import default_out, detect_folder
+    from augan.detect.folder import detect_folder
+    from augan.detect.outputs import default_out
     from augan.detect.shards import detect_shard
     from augan.exceptions import ConfigError
     from augan.parallel.shard import Shard

@@ -26,7 +26,7 @@ class Judged:
     verdicts
         "kept", "unchecked", or the reason of the rejection, see `augan.augment.filters.rules`.
     score
-        The discriminator's logit for the class: above 0 it says "real".
+        The discriminator's logit for the class, higher = more like a real one.
     agreement
         The classifier's probability of the class.
     distance, nearest

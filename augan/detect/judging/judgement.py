@@ -24,11 +24,12 @@ from augan.detect.judging.labels import Labels, read_labels
 from augan.detect.judging.masks import Masks, read_masks
 from augan.detect.judging.opponents import Opponents, fit_opponents
 from augan.detect.judging.power import detection_power
+from augan.detect.outputs import RECORDS, whole_path
 from augan.detect.scores import SCORES
 from augan.detect.sources import ImageSource, Source, open_source, parts_of, usual_shape
 from augan.exceptions import DataError
 
-EVALUATION = "evaluation.json"
+EVALUATION = RECORDS["evaluate"]
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ def evaluate_detection(
             "power": None if painted is None else _power(detector, painted, judge, rate, seed),
             "baselines_skipped": opponents.skipped,
             "num_baseline_training": opponents.num_training,
+            "images": whole_path(images),
             "bundle": bundle.bundle_id,
             "method": detector.method.name,
             "methods": list(methods_in(bundle)),

@@ -171,9 +171,9 @@ def discriminator(
 ) -> keras.Model:
     """Build samples `[N, *sample_shape]` (and classes `[N, num_classes]`) -> logits `[N, 1]`.
 
-    A logit above 0 says "real". The layers `block_0`, `block_1`, ... of the trunk are the features
-    that detectors compare; they do not depend on the class, which enters by projection (Miyato and
-    Koyama 2018, "cGANs with Projection Discriminator", eq. 3).
+    Higher logits say "real", see `augan.gan.losses`. The layers `block_0`, `block_1`, ... of the
+    trunk are the features that detectors compare; they do not depend on the class, which enters by
+    projection (Miyato and Koyama 2018, "cGANs with Projection Discriminator", eq. 3).
     """
     images = keras.Input(sample_shape, name="images")
     features = trunk(images, width=width, norm=norm, dropout=dropout, seed=seed, **of_trunk)

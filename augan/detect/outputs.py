@@ -1,0 +1,39 @@
+"""Where a call puts what it found, unless the user says where."""
+
+import json
+import os
+from itertools import count
+from pathlib import Path
+
+from augan.bundle import Bundle
+from augan.data.tables import is_table_file
+
+RECORDS = {"detect": "detection.json", "evaluate": "evaluation.json"}  # of each verb
+
+
+def default_out(bundle: Bundle, images: str | Path, verb: str = "detect") -> Path:
+    """Return the folder for what `verb` found in `images`: inside the run, named after them.
+
+    Where that of other images of the same name lies already, a number follows: `detect-images-2`.
+    """
+    run = bundle.saved_path().parent
+    path = Path(whole_path(images))
+    name = f"{verb}-{path.stem if is_table_file(path) else path.name}"
+    outs = (run / (name if number == 1 else f"{name}-{number}") for number in count(1))
+    return next(out for out in outs if _images(out / RECORDS[verb]) in (None, str(path)))
+
+
+def whole_path(images: str | Path) -> str:
+    """Return the absolute path of images, links resolved, as records have it."""
+    # Not by Path.resolve, which fails on a link to itself before Python 3.13.
+    return os.path.realpath(images)
+
+
+def _images(record: Path) -> str | None:
+    """Return which images a record is about, None where it does not say."""
+    try:
+        found = json.loads(record.read_bytes())
+        images = found.get("summary", found).get("images")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return images if isinstance(images, str) else None
