@@ -77,7 +77,7 @@ def test_the_exponent_is_that_of_what_grows(power):
 def test_what_training_speed_sums_up():
     measured = {
         "rates": {"augan": [30, 20, 10], "torch": [10, 10, 10], "input": [300, 100, 100]},
-        "matmul": [1000.0, 2000.0],
+        "matmul": {"matmul": [1000.0, 2000.0], "torch-matmul": [600.0, 500.0]},
         "about": {"flops": [2, 3]},
     }
     found = training_speed.summarise(measured)
