@@ -133,8 +133,8 @@ def train_resolved(
         material = gather(resolved)
     described = material.describe()
     identity = {**_flat(material.config.to_dict()), "data": described["sha256"]}
-    identity["groups"] = _groups_sha256(material)
-    workers.require_same({**identity, "split": _split_sha256(material), **current_versions()})
+    identity |= {"groups": _groups_sha256(material), "split": _split_sha256(material)}
+    workers.require_same({**identity, **current_versions()})
     if not workers.is_chief:
         return _follow(material, observers, clock, workers)
     name = material.dataset.name

@@ -17,11 +17,10 @@ from augan import augment_folder as filtered_folder
 from augan import classic_policy, generate_folder, load_dataset
 from augan.augment.classes import class_number
 from augan.augment.classic import POLICIES
-from augan.augment.folder import YIELD
 from augan.augment.methods.sampling import BLOCK, Sampler
 from augan.augment.methods.table import CHUNK, Sample
 from augan.augment.output.first_images import FirstImages
-from augan.augment.output.manifest import COLUMNS, MANIFEST
+from augan.augment.output.manifest import COLUMNS, MANIFEST, YIELD
 from augan.augment.output.names import class_folder
 from augan.bundle import Bundle
 from augan.data.images import read_image
@@ -291,6 +290,25 @@ class TestAugmentFolder:
                 call(tmp_path / "out")
         assert tree(tmp_path) == {"out/thesis.txt": b"mine"}
 
+    def test_what_a_user_put_beside_synthetic_images_is_not_lost(
+        self, digits_bundle: Bundle, tmp_path: Path
+    ) -> None:
+        augment_folder(digits_bundle, "3", 2, tmp_path / "out")
+        (tmp_path / "out" / "3" / "real.png").write_bytes(b"mine")
+        with pytest.raises(DataError, match=r"would be lost: 3/real\.png;"):
+            augment_folder(digits_bundle, "3", 2, tmp_path / "out")
+        assert (tmp_path / "out" / "3" / "real.png").read_bytes() == b"mine"
+
+    def test_a_manifest_of_somebody_else_is_no_result(
+        self, digits_bundle: Bundle, tmp_path: Path
+    ) -> None:
+        (tmp_path / "photos" / "3").mkdir(parents=True)
+        (tmp_path / "photos" / MANIFEST).write_text("file,author\n3/a.jpg,me\n")
+        (tmp_path / "photos" / "3" / "a.jpg").write_bytes(b"mine")
+        with pytest.raises(DataError, match=r"would be lost: 3/a\.jpg, manifest\.csv;"):
+            augment_folder(digits_bundle, "3", 2, tmp_path / "photos")
+        assert (tmp_path / "photos" / "3" / "a.jpg").read_bytes() == b"mine"
+
     @pytest.mark.parametrize("n", [0, -1])
     def test_a_number_below_one_is_refused(
         self, digits_bundle: Bundle, tmp_path: Path, n: int
@@ -404,6 +422,7 @@ class TestFirstImages:
         self.add(first, [3] * 4 + [7])
         rows = first.rows()[:, :, 0, 0, 0]
         assert rows.tolist() == [[3] * 4 + [0] * 6, [7] * 10]
+        assert first.classes() == [3, 7]
         assert not first.is_full(3)
         self.add(first, [3] * 6)
         assert first.is_full(3)
@@ -422,4 +441,5 @@ class TestFirstImages:
         first = FirstImages()
         self.add(first, np.arange(1, 30))
         assert first.rows().shape == (12, 1, 2, 2, 1)
+        assert first.classes() == list(range(1, 13))
         assert first.is_full(20)

@@ -23,7 +23,6 @@ from augan.augment.filters.checks import Checker
 from augan.augment.filters.doubts import doubts
 from augan.augment.filters.reference import find_reference
 from augan.augment.filters.rules import COPY, DISAGREES, KEPT, REASONS
-from augan.augment.folder import YIELD
 from augan.augment.job import Job
 from augan.augment.maker import Maker, make
 from augan.augment.methods.codes import Codes, Drawn
@@ -31,7 +30,7 @@ from augan.augment.methods.sampling import Sampler
 from augan.augment.methods.table import CHUNK, METHODS
 from augan.augment.methods.transfer import Transfer
 from augan.augment.order import numbers_asked
-from augan.augment.output.manifest import MANIFEST
+from augan.augment.output.manifest import MANIFEST, YIELD
 from augan.augment.output.progress import NAME as PROGRESS
 from augan.augment.output.progress import Done, Progress
 from augan.augment.output.writers import open_writer
@@ -216,7 +215,7 @@ class TestInterpolate:
     def test_codes_suffice_where_the_data_is_gone(self, bundle: Bundle, tmp_path: Path) -> None:
         gone = with_data(bundle, source=str(tmp_path / "gone.npz"))
         result = augment_folder(gone, "down", 40, tmp_path / "out", method="interpolate")
-        assert "no longer at" in result.warnings[0]
+        assert f"not at {tmp_path}/gone.npz any more" in result.warnings[0]
         assert read_manifest(tmp_path / "out")[0]["sources"].startswith('["row ')
 
     def test_without_codes_it_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:

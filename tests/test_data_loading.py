@@ -8,13 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from augan.bundle import BUNDLE_NAME
 from augan.data.builtin import write_example_images
 from augan.data.dataset import Dataset, ImageFiles, from_arrays
-from augan.data.folders import find_images
+from augan.data.folders import RESULTS, find_images
 from augan.data.groups import read_groups
 from augan.data.idx import read_idx
 from augan.data.images import ImageHeader, read_image, write_png
 from augan.data.loading import load_dataset
+from augan.detect.outputs import RECORDS
 from augan.exceptions import DataError
 
 
@@ -293,6 +295,16 @@ def test_class_without_readable_images_is_refused(tmp_path):
     (tmp_path / "b/bad.png").touch()
     with pytest.raises(DataError, match="class b"):
         load_dataset(tmp_path)
+
+
+def test_what_augan_wrote_among_the_images_is_none_of_them(tmp_path):
+    assert {BUNDLE_NAME, *RECORDS.values()} == RESULTS
+    make_images(
+        tmp_path, "a.png", "found/most-anomalous.png", "found/overlays/a.png.png", "b/c.png"
+    )
+    (tmp_path / "found" / "detection.json").write_text("{}")
+    assert find_images(tmp_path) == ["a.png", "b/c.png"]
+    assert find_images(tmp_path / "found") == ["most-anomalous.png", "overlays/a.png.png"]
 
 
 def test_links_to_files_count_and_link_circles_do_not_trap(tmp_path):

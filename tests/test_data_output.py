@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from augan.augment.judging.journal import Journal
-from augan.data.output import lock_folder, output_folder, resumable_folder
+from augan.data.output import beside, lock_folder, output_folder, resumable_folder
 from augan.exceptions import DataError, Interrupted
 
 
@@ -76,11 +76,11 @@ class TestResumableFolder:
 class TestOutputFolder:
     def test_what_a_user_put_beside_a_result_is_not_lost(self, tmp_path: Path) -> None:
         for content in ("old", "new"):
-            with output_folder(tmp_path / "out", "a.txt", ("a.txt", "b")) as partial:
+            with output_folder(tmp_path / "out", beside("a.txt", "b")) as partial:
                 (partial / "a.txt").write_text(content)
         (tmp_path / "out" / "notes.txt").write_text("mine")
-        refused = pytest.raises(DataError, match=r"holds notes\.txt beside an earlier result")
-        with refused, output_folder(tmp_path / "out", "a.txt", ("a.txt", "b")):
+        refused = pytest.raises(DataError, match=r"other files.* lost: notes\.txt")
+        with refused, output_folder(tmp_path / "out", beside("a.txt", "b")):
             pass
         assert names(tmp_path / "out") == ["a.txt", "notes.txt"]
         assert (tmp_path / "out" / "a.txt").read_text() == "new"
@@ -126,12 +126,12 @@ def keep_journal(folder: Path) -> None:
 
 
 def keep_output(folder: Path) -> None:
-    with output_folder(folder, "a.txt") as partial:
+    with output_folder(folder, beside("a.txt")) as partial:
         (partial / "a.txt").write_text("whole")
 
 
 def keep_resumable(folder: Path) -> None:
-    with resumable_folder(folder, "a.txt") as partial:
+    with resumable_folder(folder, beside("a.txt")) as partial:
         (partial / "a.txt").write_text("whole")
 
 

@@ -18,6 +18,7 @@ from augan.data.loading import load_dataset
 from augan.data.prepared import restore_preprocessing, stored_samples
 from augan.data.splits import Split
 from augan.data.tables import Table, read_table
+from augan.detect.sources import RowSource
 from augan.exceptions import DataError
 
 FINITE = st.floats(-1e300, 1e300)
@@ -241,6 +242,29 @@ def test_a_category_is_known_however_it_is_written(trained, new):
     stored, _ = fitted(train).read_rows(pd.DataFrame({"a": new, "b": [1.0, 2.0]}))
     known, _ = fitted(train).read_rows(train[:2])
     assert_array_equal(stored[:, 1:], known[:, 1:])
+
+
+def test_a_text_that_looks_like_a_number_stays_one(tmp_path):
+    codes = ["007", "010", "A12", "B3"] * 9
+    trained = tmp_path / "trained.csv"
+    pd.DataFrame({"code": codes, "x": np.arange(36.0)}).to_csv(trained, index=False)
+    columns = fitted(read_table(trained))
+    assert columns.texts == ["code"]
+    for rows, wanted in (("007,1\n010,2", [0, 1]), ("7,1\n010,2\n,3", [None, 1, None])):
+        (tmp_path / "new.csv").write_text(f"code,x\n{rows}\n")
+        source = RowSource(tmp_path / "new.csv", columns)
+        stored = columns.read_rows(source.frame)[0][:, 1:]
+        expected = [np.eye(4)[w] if w is not None else np.zeros(4) for w in wanted]
+        assert_array_equal(stored, expected)
+
+
+def test_truths_as_labels_of_arrays_come_back():
+    x = pd.DataFrame({"x": np.arange(4.0)})
+    dataset = from_arrays(x, np.array([True, False, True, True]))
+    columns = Columns.fit(dataset.images)
+    names = [dataset.class_names[label] for label in dataset.labels]
+    made = columns.to_frame(stored_samples(dataset.images, columns), names)
+    assert made["y"].tolist() == [True, False, True, True]
 
 
 def test_the_largest_integers_come_back_as_such():

@@ -244,7 +244,7 @@ def test_a_table_of_scores_of_somebody_else_is_not_replaced(
     (tmp_path / "out").mkdir()
     for name in (SCORES, "evaluation.json"):
         (tmp_path / "out" / name).write_text("mine")
-    with pytest.raises(DataError, match=r"evaluation\.json beside an earlier result"):
+    with pytest.raises(DataError, match=r"other files.* lost: evaluation\.json"):
         detect_folder(digits_bundle, folder, tmp_path / "out")
     assert tree(tmp_path / "out") == {SCORES: b"mine", "evaluation.json": b"mine"}
 

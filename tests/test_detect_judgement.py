@@ -310,7 +310,10 @@ def test_wrong_training_data_is_refused(digits_bundle: Bundle, site: Path) -> No
             evaluate_detection(digits_bundle, site / "test", "folders", data=data)
     arrays = replace(digits_bundle, data={**digits_bundle.data, "source": None})
     moved = replace(digits_bundle, data={**digits_bundle.data, "source": "gone", "name": "x"})
-    for bundle, said in ((arrays, "arrays in memory"), (moved, "no longer at gone")):
+    for bundle, said in (
+        (arrays, "arrays in memory"),
+        (moved, "not at gone, looked for from here"),
+    ):
         judgement = evaluate_detection(bundle, site / "test", "folders")
         assert said in judgement.summary["baselines_skipped"]
 
@@ -442,7 +445,10 @@ def test_the_command_writes_beside_the_bundle(
 
 def test_wrong_calls_end_with_one_line(digits_bundle: Bundle, site: Path, tmp_path: Path) -> None:
     blind = save_bundle(replace(digits_bundle, detector=None), tmp_path / "run/bundle.augan")
-    own = digits_bundle.path
+    own, theirs = digits_bundle.path, tmp_path / "theirs"
+    theirs.mkdir()
+    for name in ("evaluation.json", "weights.pt"):
+        (theirs / name).write_text("{}")
     for words, said in (
         ([site / "test", "--labels", "folders", "--model", blind], "no anomaly detector"),
         ([site / "none", "--labels", "folders", "--model", own], "no folder or image"),
@@ -455,6 +461,10 @@ def test_wrong_calls_end_with_one_line(digits_bundle: Bundle, site: Path, tmp_pa
         (
             [site / "test", "--labels", "folders", "--model", own, "--out", site],
             "holds other files",
+        ),
+        (
+            [site / "test", "--labels", "folders", "--model", own, "--out", theirs],
+            "would be lost: weights.pt",
         ),
     ):
         done = invoke(*words)

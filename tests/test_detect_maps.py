@@ -176,7 +176,7 @@ class TestFiles:
         with pytest.raises(BundleError, match="never calibrated; run augan calibrate"):
             detect_folder(old, images, tmp_path / "out", maps=True)
         detect_folder(old, images, tmp_path / "out", far=0.2)
-        assert pictures(tmp_path / "out") == {"scores.csv"}
+        assert pictures(tmp_path / "out") == {"detection.json", "scores.csv"}
 
 
 class TestIgnore:

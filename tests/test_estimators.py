@@ -3,6 +3,7 @@
 import pickle
 import re
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -157,6 +158,17 @@ class TestGANDetectorAtARate:
         assert_array_equal(scores, -conformal.score_samples(deep_ones[:5]))
         assert_array_equal(table["anomaly"] == "1", conformal.predict(deep_ones[:5]) == -1)
 
+    def test_a_line_drawn_anew_is_that_of_the_saved_bundle(
+        self, conformal: GANDetector, deep_ones: np.ndarray
+    ) -> None:
+        again = GANDetector(bundle=conformal.bundle_, far=0.1).fit(deep_ones[:40])
+        assert again.bundle_.config["detect"]["far"] == 0.1
+        assert again.bundle_.detector is not None
+        assert again.bundle_.detector["calibrated_on"]["num_images"] == 40
+        assert again.bundle_.path is None  # it is in no file yet
+        with pytest.raises(ConfigError, match=r"trim=0\.1 came with a bundle"):
+            GANDetector(bundle=conformal.bundle_, trim=0.1).fit(deep_ones[:40])
+
     def test_integers_are_not_judged_by_the_batch_that_they_come_in(
         self, conformal: GANDetector, deep_ones: np.ndarray
     ) -> None:
@@ -165,6 +177,15 @@ class TestGANDetectorAtARate:
         assert dark.max() <= 255
         together = conformal.score_samples(np.concatenate([dark, deep_ones[1:2]]))
         assert_array_equal(conformal.score_samples(dark), together[:1])
+
+    def test_integers_in_a_frame_keep_the_names_of_their_columns(self, ones: np.ndarray) -> None:
+        frame = pd.DataFrame(ones.astype(np.int64)).add_prefix("pixel")
+        detector = GANDetector(image_shape=(8, 8), steps=STEPS, random_state=0).fit(frame)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            detector.predict(frame[:3])
+        with pytest.raises(ValueError, match="feature names"):
+            detector.predict(frame[frame.columns[::-1]])
 
     def test_an_unsupported_rate_is_refused_before_training_with_the_number_needed(
         self, deep_ones: np.ndarray, monkeypatch: pytest.MonkeyPatch
@@ -506,6 +527,21 @@ class TestGANOverSampler:
         wide = np.repeat(rare_ones[0].reshape(-1, 8, 8), 2, axis=2)
         with pytest.raises(DataError, match="one size"):
             GANOverSampler(bundle=numbered).fit_resample(wide, rare_ones[1])
+
+    def test_images_and_labels_of_other_numbers_are_refused(
+        self, numbered: Bundle, rare_ones: tuple[np.ndarray, np.ndarray]
+    ) -> None:
+        X, y = rare_ones
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            GANOverSampler(bundle=numbered).fit_resample(X.reshape(-1, 8, 8), y[:-1])
+
+    def test_labels_may_be_one_hot(
+        self, numbered: Bundle, rare_ones: tuple[np.ndarray, np.ndarray]
+    ) -> None:
+        X, y = rare_ones
+        sampler = GANOverSampler(bundle=numbered, random_state=0)
+        images, labels = sampler.fit_resample(X.reshape(-1, 8, 8), np.eye(2, dtype=int)[y])
+        assert len(labels) == len(images) > len(X)
 
     def test_a_bundle_without_classes_is_refused(
         self, pipeline: Pipeline, rare_ones: tuple[np.ndarray, np.ndarray]

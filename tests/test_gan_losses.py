@@ -157,3 +157,18 @@ def test_one_that_calls_real_what_is_generated_pays():
         assert float(loss.generator(logits([0.9]))[0, 0]) < float(
             loss.generator(logits([-0.9]))[0, 0]
         )
+
+
+@pytest.mark.parametrize(
+    ("loss", "middle"),
+    [
+        ("minimax", 0.0),
+        ("nonsaturating", 0.0),
+        ("hinge", 0.0),
+        ("least_squares", 0.5),  # 1 is real, 0 is not
+        ("wasserstein", 7.0),  # a critic may add any number to all logits
+    ],
+)
+def test_the_middle_between_real_and_fake(loss, middle):
+    real, fake = tf.constant([[9.0], [8.0]]), tf.constant([[4.0], [7.0]])
+    assert float(LOSSES[loss].middle(real, fake)) == middle

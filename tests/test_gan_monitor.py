@@ -2,20 +2,9 @@
 
 import math
 
-import numpy as np
 import pytest
 
-from augan.gan.losses import LOSSES
-from augan.gan.monitor import (
-    MAX_LOSS,
-    PATIENCE,
-    WARM_UP,
-    Health,
-    diverged,
-    judge,
-    magnitude,
-    mean_sign,
-)
+from augan.gan.monitor import MAX_LOSS, PATIENCE, WARM_UP, Health, diverged, judge, magnitude
 
 HEALTHY = {
     "kernel_distance": 0.01,
@@ -58,26 +47,6 @@ def test_an_alarm_needs_two_bad_evaluations_in_a_row(changes, kind):
     if alarm:
         assert alarm.step == 100 * len(changes)
         assert f"at step {alarm.step}" in alarm.sentence
-
-
-@pytest.mark.parametrize(
-    ("loss", "logits", "expected"),
-    [
-        ("nonsaturating", [0.1, 0.4, 0.6, -0.2], 0.5),
-        ("hinge", [0.1, 0.4, 0.6, -0.2], 0.5),
-        ("least_squares", [0.1, 0.4, 0.6, -0.2], -0.5),  # 1 is real, 0 is not
-        ("wasserstein", [0.1, 0.4, 0.6, -0.2], 0.5),  # generated ones lie around -0.1
-        ("wasserstein", [7.1, 7.4, 7.6, 6.8], 1.0),
-    ],
-)
-def test_signs_count_from_where_the_loss_has_its_border(loss, logits, expected):
-    assert mean_sign(np.array(logits), np.array([-0.3, 0.1]), LOSSES[loss].border) == expected
-
-
-def test_a_critic_may_add_any_number_to_all_logits():
-    real, made = np.array([0.2, 0.9, -0.4]), np.array([-1.0, 0.3])
-    signs = {mean_sign(real + more, made + more, LOSSES["wasserstein"].border) for more in (0, 50)}
-    assert [round(sign, 9) for sign in signs] == [round(1 / 3, 9)]
 
 
 def test_poor_variety_at_the_beginning_is_no_alarm():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from augan.data.output import clear_leftovers, output_folder, resumable_folder
+from augan.data.output import beside, clear_leftovers, output_folder, resumable_folder
 from benchmarks import kills
 
 DIES = """
@@ -24,7 +24,7 @@ def die(partial, target):
         os.rename(target, target.with_name(f".{{target.name}}.{{os.getpid()}}.old"))
     os.kill(os.getpid(), signal.SIGKILL)
 output._put = die
-with {kind}(sys.argv[1], "done.txt") as partial:
+with {kind}(sys.argv[1], output.beside("done.txt")) as partial:
     (partial / "sub").mkdir(exist_ok=True)
     (partial / "sub" / ".x.png.1.part").write_text("half")
     (partial / "done.txt").write_text("new")
@@ -45,7 +45,7 @@ def test_a_folder_that_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
     die(target, "output_folder")
     (left,) = names(tmp_path)
     assert left.startswith(".out.")
-    with output_folder(target, "done.txt") as partial:
+    with output_folder(target, beside("done.txt")) as partial:
         assert names(tmp_path) == [partial.name]
         (partial / "done.txt").write_text("whole")
     assert names(tmp_path) == ["out"]
@@ -64,7 +64,7 @@ def test_a_result_that_was_moved_aside_is_put_back(tmp_path: Path) -> None:
 
 def test_a_half_written_file_does_not_reach_the_result(tmp_path: Path) -> None:
     die(tmp_path / "out", "resumable_folder")
-    with resumable_folder(tmp_path / "out", "done.txt") as partial:
+    with resumable_folder(tmp_path / "out", beside("done.txt")) as partial:
         assert (partial / "done.txt").read_text() == "new"
     assert names(tmp_path / "out" / "sub") == []
 
@@ -86,7 +86,7 @@ def test_what_a_process_of_the_same_number_left_is_cleared(tmp_path: Path) -> No
     left = tmp_path / f".out.{os.getpid()}.part"
     left.mkdir()
     (left / "done.txt").write_text("half")
-    with output_folder(tmp_path / "out", "done.txt") as partial:
+    with output_folder(tmp_path / "out", beside("done.txt")) as partial:
         assert names(partial) == []
         (partial / "done.txt").write_text("whole")
     assert names(tmp_path) == ["out"]
@@ -116,7 +116,7 @@ def test_what_is_being_replaced_is_nobodys_leftover(
             assert not target.exists()
 
     for text in ("old", "new"):
-        with output_folder(target, "done.txt") as partial:
+        with output_folder(target, beside("done.txt")) as partial:
             (partial / "done.txt").write_text(text)
             monkeypatch.setattr(os, "rename", watched if target.exists() else rename)
     assert len(renamed) == 2

@@ -196,7 +196,7 @@ def test_a_training_without_its_log_has_a_page(bundle: Bundle, tmp_path: Path) -
 def test_the_page_of_synthetic_images(pages: dict[str, Path], made: AugmentationResult) -> None:
     page = Page(pages["augment"].read_text("utf-8"))
     assert "24 synthetic images of 2 classes" in page.text
-    assert f"The first of each class, a row each: {WILD}, 3." in page.text
+    assert f"The first of each class, a row each: 3, {WILD}." in page.text
     cells = [WILD, "12", "12", "12"]
     assert "".join(cells) in page.text
     assert str(made.out) not in page.text  # equal samples have equal folders

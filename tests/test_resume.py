@@ -421,6 +421,14 @@ def test_which_run_is_resumed(tmp_path, monkeypatch):
     assert resumed("parts").name == "20250103-000000-parts"
 
 
+def test_other_data_of_the_same_name_have_other_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = make_run("20250101-000000-good")
+    make_run("20250102-000000-good", identity=IDENTITY | {"data": "of another folder"})
+    make_run("20250103-000000-good-2", identity=IDENTITY | {"data": "called good-2"})
+    assert RunFolder(None, "good", IDENTITY, resume=True).path == mine
+
+
 def test_a_run_of_data_with_a_longer_name_is_another(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     mine = make_run("20250101-000000-parts")

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from augan.bundle import read_weights
 from augan.config import Config
+from augan.data.dataset import from_arrays
 from augan.exceptions import ConfigError
 from augan.training.defaults import fill_in
 from augan.training.networks import TrainingData, train_networks
@@ -66,6 +68,9 @@ def broken_by(config):
     return [rule.forbids for rule in RULES if rule.broken(config)]
 
 
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
 def test_the_default_is_legal():
     assert broken_by(Config()) == []
     check_rules(Config())
@@ -90,6 +95,22 @@ def test_resolve_refuses_it_before_anything_is_trained(rule, combinations, tiny_
         fill_in(breaking, tiny_digits)
     assert rule.forbids in str(caught.value)
     fill_in(breaking.override(rule.instead), tiny_digits)
+
+
+@pytest.mark.parametrize("side", [8, 32, 160])
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_file_of_configs_suits_a_folder_without_classes(path, side):
+    images = np.random.default_rng(0).integers(0, 256, (40, side, side, 1), np.uint8)
+    config, _ = fill_in(Config.from_yaml(path), from_arrays(images))
+    assert config.task in ("detect", "generate")
+    if path.stem == "r1":  # it says so
+        assert config.gan.loss == "nonsaturating"
+
+
+def test_what_is_filled_in_goes_with_what_was_chosen():
+    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 1), np.uint8)
+    chosen = Config().override(["gan.negatives=[]", "gan.transformations=false"])
+    assert fill_in(chosen, from_arrays(images))[0].gan.every == 1
 
 
 def test_who_follows_the_advice_arrives(combinations):

@@ -17,16 +17,14 @@ from augan.augment.job import Chunks, Job, OnKept
 from augan.augment.maker import Maker, make
 from augan.augment.methods.sampling import Sampler
 from augan.augment.order import Order, checked_number, take_order
-from augan.augment.output.manifest import MANIFEST, About, Line, write_manifest
+from augan.augment.output.manifest import YIELD, About, Line, foreign, write_manifest
 from augan.augment.output.names import class_folder, default_out
 from augan.augment.output.progress import Progress
-from augan.augment.output.writers import choose_format, open_writer
+from augan.augment.output.writers import Gallery, choose_format, open_writer
 from augan.bundle import Bundle
 from augan.data.output import check_replaceable, output_folder, resumable_folder
 from augan.parallel.executor import open_executor
 from augan.training.interrupt import Stop, stop_on_signals
-
-YIELD = "yield.json"
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class AugmentationResult:
     out: Path
     num_images: int
     classes: tuple[str, ...]
-    gallery: np.ndarray | None  # uint8 [rows, columns, H, W, C]; None of a table
+    gallery: Gallery | None  # None of a table
     noun: str = "images"
     format: str = "png"
     yields: tuple[Yield, ...] = ()  # of `augment_folder`, one a class
@@ -52,7 +50,7 @@ class AugmentationResult:
         }
         if self.yields:
             about["yields"] = [found.to_dict() for found in self.yields]
-            about["warnings"] = list(self.warnings)
+        about["warnings"] = list(self.warnings)
         return about
 
 
@@ -145,7 +143,7 @@ def augment_folder(
         balance=balance,
         to=to,
     )
-    check_replaceable(order.target.absolute(), MANIFEST)  # before processes start
+    check_replaceable(order.target.absolute(), foreign)  # before processes start
     with open_executor(workers, scheduler) as executor:
         return fill(order, data, lambda maker: partial(executor.map, make, maker), on_kept)
 
@@ -163,7 +161,7 @@ def fill(
     chunks : callable
         Given what makes candidates in this process: what makes the chunks that are requested.
     """
-    with stop_on_signals() as stop, resumable_folder(order.target, MANIFEST) as half:
+    with stop_on_signals() as stop, resumable_folder(order.target, foreign) as half:
         maker = Maker.of(order.sampler, order.method, order.filtered, data)
         return _fill(half, order, maker, chunks(maker), stop, on_kept)
 
@@ -238,7 +236,7 @@ def generate_folder(
     format = choose_format(format, noun)
     names = sampler.class_names if sampler.conditional else []
     lines: list[Line] = []
-    with output_folder(target, replaces=MANIFEST) as partial:
+    with output_folder(target, foreign) as partial:
         writer = open_writer(format, partial, sampler.preprocessing, class_names=names, seed=seed)
         for samples, numbers in sampler.in_proportion(n, seed):
             indices = np.arange(len(lines), len(lines) + len(samples))
@@ -250,4 +248,7 @@ def generate_folder(
             ]
         writer.close()
         write_manifest(partial, lines, About.of(bundle, seed, "sample", "none"))
-    return AugmentationResult(target, len(lines), tuple(names), writer.gallery(), noun, format)
+    gallery, warnings = writer.gallery(), tuple(doubts(bundle))
+    return AugmentationResult(
+        target, len(lines), tuple(names), gallery, noun, format, warnings=warnings
+    )

@@ -131,8 +131,10 @@ class GANOverSampler(BaseOverSampler):
             as_frame(X)  # refuses what is no table to learn from
             return X.reset_index(drop=True), column_or_1d(y), is_one_vs_all
         if num_axes(X) in (3, 4):
+            y, is_one_vs_all = check_target_type(y, indicate_one_vs_all=True)
             array = check_array(X, allow_nd=True, dtype=None, ensure_2d=False)
-            return array, np.asarray(y), False
+            check_consistent_length(array, y)
+            return array, column_or_1d(y), is_one_vs_all
         return super()._check_X_y(X, y, accept_sparse=False)
 
     def _fit_resample(self, X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:

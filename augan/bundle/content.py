@@ -35,12 +35,15 @@ _PARTS = {
         "train with --task both on images sorted into one folder for each class",
     ),
     "detector": ("anomaly detector", "train with --task both or --task detect"),
-    "encoder": ("encoder", "train with --task both or --task detect"),
+    "encoder": ("encoder", "train with --task both, or with --set detect.method=fanogan"),
     "classifier": (
         "classifier",
         "train with --task both on images sorted into one folder for each class",
     ),
-    "codes": ("codes of the training images", "train with --task both"),
+    "codes": (
+        "codes of the training images",
+        "train with --task both, and without --no-training-codes",
+    ),
 }
 
 

@@ -77,6 +77,12 @@ class Columns:
         return tuple(column for column in self.columns if column.kind == "category")
 
     @property
+    def texts(self) -> list[str]:
+        """The names of columns whose categories are texts, though some may look like numbers."""
+        of_text = (c for c in self.categories if any(isinstance(v, str) for v in c.values))
+        return [column.name for column in of_text]
+
+    @property
     def groups(self) -> tuple[int, ...]:
         """How many categories each of them has."""
         return tuple(len(column.values) for column in self.categories)
@@ -331,7 +337,7 @@ def _target_values(classes: list[str], dtype: Any) -> Any:
 
     names = pd.Series(classes, dtype="str")
     if dtype.lower().startswith("bool"):
-        return (names == "True").astype(dtype)
+        return names.isin(("True", "1")).astype(dtype)  # labels of arrays are called 0 and 1
     if dtype.lower().startswith(("int", "uint", "float")):
         return pd.to_numeric(names).astype(dtype)
     return names.astype(dtype)

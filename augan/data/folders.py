@@ -15,6 +15,8 @@ from augan.exceptions import DataError
 
 UNLABELLED = ("unlabeled", "unlabelled")  # folders of images whose classes nobody has named
 TRAINS, TESTS = ("train", "training"), ("test", "testing")  # what the two parts may be called
+# What augan writes beside pictures of its own: below, a folder that holds one is not searched.
+RESULTS = frozenset({"bundle.augan", "detection.json", "evaluation.json"})
 # What may lie beside the part that is trained on; else "train" may be a class beside others.
 BESIDE = (*TRAINS, *TESTS, *UNLABELLED, "val", "valid", "validation", "ground_truth", "masks")
 
@@ -22,8 +24,9 @@ BESIDE = (*TRAINS, *TESTS, *UNLABELLED, "val", "valid", "validation", "ground_tr
 def find_images(folder: str | Path) -> list[str]:
     """Return the image files below a folder, sorted, as relative POSIX paths.
 
-    Hidden files and folders are left out. Links to files count; links to folders are not
-    followed, so that no circle of links can trap the search.
+    Hidden files and folders are left out, and so are runs and results of augan that lie below.
+    Links to files count; links to folders are not followed, so that no circle of links can trap
+    the search.
 
     Raises
     ------
@@ -33,6 +36,9 @@ def find_images(folder: str | Path) -> list[str]:
     folder = Path(folder)
     found: list[str] = []
     for place, folders, files in os.walk(folder, onerror=_refuse, followlinks=False):
+        if place != str(folder) and not RESULTS.isdisjoint(files):
+            folders.clear()
+            continue
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             path = Path(place, name)

@@ -6,12 +6,14 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from augan.exceptions import DataError, Interrupted, WorkerError
+
+Foreign = Callable[[Path], list[str]]  # what a folder holds beside an earlier result, sorted
 
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what a lock of another answers
 _BEGINNING = threading.Lock()  # threads share the name of their partial folder
@@ -32,19 +34,15 @@ def write_whole(path: str | Path, content: bytes) -> None:
 
 
 @contextmanager
-def output_folder(
-    target: str | Path, replaces: str | None = None, alone: Collection[str] | None = None
-) -> Iterator[Path]:
+def output_folder(target: str | Path, foreign: Foreign | None = None) -> Iterator[Path]:
     """Give a temporary folder to write into; it becomes `target` when the block ends well.
 
     Parameters
     ----------
     target
-        The folder to make. It may exist if it is empty, or holds an earlier result.
-    replaces
-        Name of the file by which an earlier result is recognised; such a folder is replaced.
-    alone
-        All that an earlier result may hold; one that holds more is not replaced. None: anything.
+        The folder to make. It may exist if it is empty, or holds an earlier result and no more.
+    foreign
+        Names what is not of an earlier result, as `beside` does; None: all that is there.
 
     Raises
     ------
@@ -53,7 +51,7 @@ def output_folder(
         thread is writing it.
     """
     with _BEGINNING:
-        target = _checked(target, replaces, alone)
+        target = _checked(target, foreign)
         partial = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
             descriptor = _make_locked(partial, target)
@@ -70,7 +68,7 @@ def output_folder(
 
 
 @contextmanager
-def resumable_folder(target: str | Path, replaces: str | None = None) -> Iterator[Path]:
+def resumable_folder(target: str | Path, foreign: Foreign | None = None) -> Iterator[Path]:
     """Do what `output_folder` does, but keep what is half-done when the work is interrupted.
 
     The temporary folder is `.NAME.partial` beside the target, and locked. It stays when the
@@ -82,7 +80,7 @@ def resumable_folder(target: str | Path, replaces: str | None = None) -> Iterato
     DataError
         As for `output_folder`, or another process is at work on the same target.
     """
-    target = _checked(target, replaces)
+    target = _checked(target, foreign)
     partial = target.with_name(f".{target.name}.partial")
     descriptor = -1
     try:
@@ -110,14 +108,12 @@ def resumable_folder(target: str | Path, replaces: str | None = None) -> Iterato
             os.close(descriptor)
 
 
-def _checked(
-    target: str | Path, replaces: str | None, alone: Collection[str] | None = None
-) -> Path:
+def _checked(target: str | Path, foreign: Foreign | None) -> Path:
     target = Path(target).absolute()
     if os.path.realpath(target) == os.path.realpath(Path.cwd()):
         raise DataError(f"{target} is the current folder; name a new folder with --out")
     clear_leftovers(target)
-    check_replaceable(target, replaces, alone)
+    check_replaceable(target, foreign)
     return target
 
 
@@ -245,9 +241,20 @@ def lock_folder(folder: Path, otherwise: str) -> int:
     return descriptor
 
 
-def check_replaceable(
-    target: Path, replaces: str | None, alone: Collection[str] | None = None
-) -> None:
+def beside(*names: str) -> Foreign:
+    """Return what finds all files and folders but these in a folder that has the first of them.
+
+    A folder without the first holds no earlier result, and all of it is foreign.
+    """
+
+    def foreign(folder: Path) -> list[str]:
+        there = _names(folder)
+        return sorted(there - set(names) if names[0] in there else there)
+
+    return foreign
+
+
+def check_replaceable(target: Path, foreign: Foreign | None = None) -> None:
     """Raise DataError if making `target` anew would lose files that are not an earlier result."""
     if target.is_symlink() and not target.exists():
         raise DataError(f"{target} is a link that leads nowhere; name a new folder with --out")
@@ -255,12 +262,14 @@ def check_replaceable(
         return
     if not target.is_dir():
         raise DataError(f"{target} is a file; name a folder with --out")
-    if any(target.iterdir()) and not (replaces and (target / replaces).is_file()):
-        raise DataError(f"{target} holds other files; name a new folder with --out")
-    there = {path.name for path in target.iterdir()} - {".DS_Store"}
-    foreign = sorted(there - set(there if alone is None else alone))
-    if foreign:
+    found = sorted(_names(target)) if foreign is None else foreign(target)
+    if found:
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         raise DataError(
-            f"{target} holds {', '.join(foreign[:3])} beside an earlier result, which would be "
-            "replaced; name a new folder with --out"
+            f"{target} holds other files, which would be lost: {', '.join(found[:3])}{more}; name "
+            "a new folder with --out"
         )
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {".DS_Store"}

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from augan.data.npz import read_npz
-from augan.data.output import resumable_folder, write_whole
+from augan.data.output import beside, resumable_folder, write_whole
 from augan.exceptions import DataError
 from augan.parallel.shard import Shard
 
@@ -97,10 +97,17 @@ def shard_folder(target: str | Path, shard: Shard, job: Job) -> Iterator[ShardWr
     DataError
         `target` holds something that is no shard, cannot be written, or is being written.
     """
-    with resumable_folder(target, ABOUT) as partial:
+    with resumable_folder(target, _foreign) as partial:
         writer = ShardWriter(partial, shard, job)
         yield writer
         writer.close()
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Name what is no file of the shard that lies in a folder."""
+    about = _read_json(folder / ABOUT)
+    files = about.get("files", {}) if isinstance(about, dict) else {}
+    return beside(ABOUT, *files)(folder)
 
 
 class Shards:

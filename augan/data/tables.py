@@ -4,7 +4,7 @@ import csv
 import difflib
 import importlib.util
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,11 +129,12 @@ def check_names(names: Iterable[str]) -> None:
         seen.add(name)
 
 
-def read_table(path: str | Path) -> "pd.DataFrame":
+def read_table(path: str | Path, texts: Sequence[str] = ()) -> "pd.DataFrame":
     """Read a CSV, TSV or Parquet file.
 
     A CSV file begins with a row of names and is UTF-8; its separator is whichever of comma,
-    semicolon, tab and bar that row has most of.
+    semicolon, tab and bar that row has most of. What its columns hold is guessed from their values,
+    but for those called `texts`: 007 stays 007 there.
 
     Raises
     ------
@@ -143,14 +144,16 @@ def read_table(path: str | Path) -> "pd.DataFrame":
     path = Path(path)
     if not path.is_file():
         raise DataError(f"there is no table {path}; give a {', '.join(TABLE_SUFFIXES)} file")
-    frame = _read_parquet(path) if path.suffix.lower() in PARQUET_SUFFIXES else _read_text(path)
+    frame = (
+        _read_parquet(path) if path.suffix.lower() in PARQUET_SUFFIXES else _read_text(path, texts)
+    )
     try:
         return as_frame(frame)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
 
 
-def _read_text(path: Path) -> "pd.DataFrame":
+def _read_text(path: Path, texts: Sequence[str]) -> "pd.DataFrame":
     import pandas as pd
 
     try:
@@ -170,6 +173,7 @@ def _read_text(path: Path) -> "pd.DataFrame":
             warnings.simplefilter("error", pd.errors.ParserWarning)
             reading: Any = {"sep": separator, "encoding": "utf-8-sig", "index_col": False}
             reading |= {"on_bad_lines": "error", **exact}
+            reading["dtype"] = {name: str for name in texts if name in names}
             frame = pd.read_csv(path, **reading)
             if separator != "," and _has_decimal_commas(frame):
                 frame = pd.read_csv(path, decimal=",", **reading)

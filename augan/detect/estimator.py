@@ -23,6 +23,7 @@ from augan.data.tables import as_frame, is_frame
 from augan.detect.conformal.calibration import images_needed
 from augan.detect.detector import Detector, add_detectors, method_class
 from augan.detect.fitting import fit_detector, num_kept
+from augan.detect.sources import ORIGIN
 from augan.exceptions import ConfigError, DataError
 from augan.training.defaults import fill_in_steps
 from augan.training.division import divide
@@ -184,6 +185,11 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
     def _take_over(self, dataset: Dataset, given: Bundle | str | Path) -> Stored:
         """Take the networks and the scorer of a bundle; X only draws the line."""
+        if self.trim:
+            raise ConfigError(
+                f"trim={self.trim:g} came with a bundle, which trains nothing: give normal images "
+                "or rows that are clean, and leave trim out"
+            )
         bundle = given if isinstance(given, Bundle) else load_bundle(given)
         if "ignore" in bundle.tables:
             raise ConfigError(
@@ -195,8 +201,11 @@ class GANDetector(OutlierMixin, BaseEstimator):
         self._check_count(len(dataset), len(dataset), dataset.noun)
         detector.calibrate(stored, dataset.groups)
         self._detector = detector
-        self.bundle_ = replace(bundle, tables=dict(bundle.tables))
+        config = {**bundle.config, "detect": {**bundle.config.get("detect", {}), "far": self.far}}
+        self.bundle_ = replace(bundle, path=None, config=config, tables=dict(bundle.tables))
         add_detectors(self.bundle_, [detector])
+        described = self.bundle_.detector or {}
+        self.bundle_.detector = {**described, ORIGIN: _origin(dataset, detector)}
         return stored
 
     def _check_count(self, calibrating: int, total: int, noun: str) -> None:
@@ -292,6 +301,18 @@ class GANDetector(OutlierMixin, BaseEstimator):
         return {name: value for name, value in state.items() if name != "_detector"}
 
 
+def _origin(dataset: Dataset, detector: Detector) -> dict[str, Any]:
+    """Say where a calibration comes from, as `augan.detect.recalibration` does."""
+    calibration = detector.calibrated()
+    return {
+        "name": dataset.name,
+        f"num_{dataset.noun}": calibration.n,
+        "num_groups": calibration.num_groups,
+        "num_left_out": 0,
+        "warnings": [],
+    }
+
+
 def _of_type(X: Any, dtype: str) -> Any:
     """Give plain integers the type they had in fit: alone, a dark image may fit into 8 bits."""
     array = np.asarray(X)
@@ -299,4 +320,5 @@ def _of_type(X: Any, dtype: str) -> Any:
     if not plain or dtype == "float32" or not array.size:
         return X
     info = np.iinfo(dtype)
-    return array.astype(dtype) if info.min <= array.min() and array.max() <= info.max else X
+    fits = info.min <= array.min() and array.max() <= info.max
+    return (X if is_frame(X) else array).astype(dtype) if fits else X

@@ -11,7 +11,7 @@ import numpy as np
 
 from augan.bundle import Bundle
 from augan.data.cells import ANY_BYTES
-from augan.data.output import output_folder
+from augan.data.output import beside, output_folder
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import decide
 from augan.detect.conformal.discoveries import DiscoveryGuarantee
@@ -20,7 +20,7 @@ from augan.detect.conformal.guarantee import Guarantee
 from augan.detect.detector import methods_in
 from augan.detect.examiner import Scored, draw, score
 from augan.detect.fitting import broken_promise
-from augan.detect.outputs import RECORDS, whole_path
+from augan.detect.outputs import RECORDS, default_out, whole_path
 from augan.detect.pictures.gallery import GALLERY, Gallery, ScoredImage
 from augan.detect.pictures.heat import Heat
 from augan.detect.pictures.painter import MAPS, OVERLAYS, PART, keep
@@ -31,8 +31,8 @@ from augan.parallel.executor import Executor, open_executor
 
 OnScored = Callable[[int, int], None]
 FoundParts = Generator[Scored, None, None]
-# All that the folder may hold when it is replaced; the last two are written by `augan.report`.
 DETECTION = RECORDS["detect"]
+# All that the folder may hold when it is replaced; the last two are written by `augan.report`.
 FILES = (SCORES, DETECTION, OVERLAYS, MAPS, "report.html", "most-anomalous.png")
 
 
@@ -125,7 +125,7 @@ class DetectionResult:
 def detect_folder(
     bundle: Bundle,
     images: str | Path,
-    out: str | Path,
+    out: str | Path | None = None,
     far: float | None = None,
     fdr: float | None = None,
     *,
@@ -154,8 +154,9 @@ def detect_folder(
         A folder, flat or nested, or one image file; for a model of a table, a table file. Its
         columns may stand in any order, unknown ones are ignored with a warning, and an unknown
         category counts as odd.
-    out : path
-        A new folder, or one that an earlier call made; that is replaced.
+    out : path or None
+        A new folder, or one that an earlier call made; that is replaced. None: one inside the run
+        of the bundle that is named after the images.
     far : float or None
         False-alarm rate, the share of good images that may be flagged; None: the bundle's own,
         else 0.05 or the smallest supported.
@@ -195,7 +196,7 @@ def detect_folder(
     task = open_task(bundle, images, far, fdr, method, maps, ignore)
     with open_executor(workers, scheduler) as executor:
         found = executor.map(score, task.examiner, task.parts)
-        return finish(task, out, found, executor, on_scored)
+        return finish(task, out or default_out(bundle, images), found, executor, on_scored)
 
 
 def finish(
@@ -217,7 +218,7 @@ def finish(
     examiner, calibration = task.examiner, task.calibration
     detector, source, painter = examiner.detector, examiner.source, examiner.painter
     noun = detector.preprocessing.noun
-    with output_folder(out, replaces=SCORES, alone=FILES) as partial:
+    with output_folder(out, beside(*FILES)) as partial:
         seen = _gather(task, found, partial, on_scored)
         if not seen.scores:
             reasons = "; ".join(f"{path}: {reason}" for path, reason in seen.unreadable[:3])

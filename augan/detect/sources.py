@@ -191,7 +191,7 @@ class RowSource:
             )
         self.preprocessing = preprocessing
         self.unusual: set[str] = set()
-        self.frame: pd.DataFrame = read_table(table)
+        self.frame: pd.DataFrame = read_table(table, preprocessing.texts)
         unknown = preprocessing.unknown(self.frame)
         self.warnings = (
             [f"ignored, because training knew no such columns: {', '.join(unknown)}"]

@@ -12,7 +12,7 @@ from augan.augment.methods.sampling import Sampler
 from augan.bundle import Bundle, in_use
 from augan.bundle.content import current_versions
 from augan.data.geometry import resize
-from augan.data.output import check_replaceable, output_folder
+from augan.data.output import beside, check_replaceable, output_folder
 from augan.data.patches import Patches
 from augan.data.pictures import Pictures
 from augan.data.prepared import restore_preprocessing
@@ -123,11 +123,12 @@ def export_onnx(
     preprocessing = _checked(bundle, part, method, data, format)
     detector = exportable(bundle, method) if part == "detector" else None
     target = Path(out) if out is not None else _default_out(bundle, part, method)
-    document = f"{part}.json"
-    check_replaceable(target.absolute(), document)  # before anything is converted
+    document, graph_name = f"{part}.json", f"{part}.onnx"
+    foreign = beside(document, graph_name, PARITY)
+    check_replaceable(target.absolute(), foreign)  # before anything is converted
     samples = None if detector is None else samples_for(bundle, preprocessing, data)
-    with output_folder(target, document) as partial:
-        graph = partial / f"{part}.onnx"
+    with output_folder(target, foreign) as partial:
+        graph = partial / graph_name
         version = current_versions().get("augan", "")
         notes = {"augan": version, "bundle": bundle.bundle_id, "part": part}
         if detector is None or samples is None:

@@ -35,6 +35,12 @@ class AdversarialLoss(NamedTuple):
         on_fake = fake_share * self.real(fake_logits) + (1 - fake_share) * self.fake(fake_logits)
         return tf.reduce_mean(on_real) + tf.reduce_mean(on_fake)
 
+    def middle(self, real_logits: Tensor, fake_logits: Tensor) -> Any:
+        """Return the logit between "real" and "fake": the border, else midway between the means."""
+        if self.border is not None:
+            return self.border
+        return (tf.reduce_mean(real_logits) + tf.reduce_mean(fake_logits)) / 2
+
 
 def _says_real(logits: Tensor) -> Tensor:
     return tf.nn.softplus(-logits)  # -log sigmoid(x)

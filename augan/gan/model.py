@@ -243,7 +243,8 @@ class GAN(keras.Model):
         if clip is not None:
             for variable in variables:
                 variable.assign(tf.clip_by_value(variable, -clip, clip))
-        right = tf.concat([logits[0] > 0, logits[1] < 0], axis=0)
+        middle = self.adversarial_loss.middle(*logits)
+        right = tf.concat([logits[0] > middle, logits[1] < middle], axis=0)
         return loss, tf.reduce_mean(tf.cast(right, tf.float32))
 
     def _discriminator_loss(self, real: Tensor, fake: Tensor, update: int) -> Tensor:

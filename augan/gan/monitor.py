@@ -9,8 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 WARM_UP = 0.3  # share of the allowance before which poor variety is no alarm
 MIN_DIVERSITY = 0.25  # of the real images' mean pairwise distance within a class
 MIN_COVERAGE = 0.05  # share of real images with a generated neighbour
@@ -98,16 +96,6 @@ def diverged(step: int, loss: float, *, evaluated: bool) -> Alarm:
         f"a loss {grew} at step {step}; {kept}: try a lower generator.learning_rate and "
         "discriminator.learning_rate",
     )
-
-
-def mean_sign(real: np.ndarray, made: np.ndarray, border: float | None) -> float:
-    """Return the mean sign of the logits of real samples, counted from the loss's border.
-
-    Where it has none, from midway between the means of real and of generated samples.
-    """
-    if border is None:
-        border = float(real.mean() + made.mean()) / 2
-    return float(np.sign(real - border).mean())
 
 
 def judge(history: Sequence[Health]) -> Alarm | None:

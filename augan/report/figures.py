@@ -22,8 +22,8 @@ def augmentation_figure(result: AugmentationResult) -> Path | None:
         return None
     path = result.out.absolute()
     path = path.with_name(f"{path.name}-first-images.png")
-    rows, columns, *shape = result.gallery.shape
-    images = result.gallery.reshape(rows * columns, *shape)
+    rows, columns, *shape = result.gallery.images.shape
+    images = result.gallery.images.reshape(rows * columns, *shape)
     return _written(path, image_grid(images, columns), result.out)
 
 

@@ -91,17 +91,22 @@ def fill_in(
         # where images are many, what is not needed only blurs what the generator is told.
         enough = small or patches or len(dataset) >= MANY_IMAGES
         changes["gan__diffaug"] = [] if enough else ["translation"]
-    judges = dataset.noun == "images" and _judges(config, task)
+    # Where the discriminator's steps are imagined, they are those of the plain game.
+    able = dataset.noun == "images" and not config.gan.unrolled_steps
+    judges = able and _judges(config, task)
     if config.gan.negatives is None:
         usual = DEFECTS if patches else NEGATIVES
         changes["gan__negatives"] = list(usual) if judges else []
     if config.gan.transformations is None:
         changes["gan__transformations"] = judges and not patches
+    chosen = config.replace(**changes)
     if config.gan.places is None:
-        changes["gan__places"] = patches
+        shifted = chosen.gan.diffaug or chosen.discriminator.norm == "layer"
+        changes["gan__places"] = patches and bool(chosen.gan.negatives) and not shifted
     judge_only = judges and task == "detect" and not _draws(config)
     if config.gan.every is None:
-        seldom = judge_only and not small and _is_plain(config)
+        learns_more = bool(chosen.gan.negatives or chosen.gan.transformations)
+        seldom = judge_only and learns_more and not small and _is_plain(config)
         changes["gan__every"] = JUDGE_EVERY if seldom else 1
     if config.gan.latent_dim is None:
         changes["gan__latent_dim"] = _latent_dim(preprocessing)

@@ -103,7 +103,8 @@ def run_loop(
         means = {name: float(value) for name, value in losses.items()}
         for observer in observers:
             observer.on_steps(part, step, allowance, means)
-        if not all(map(math.isfinite, means.values())) and not finished():  # nobody watches it
+        is_finite = all(map(math.isfinite, means.values()))
+        if not is_finite and not team.told(finished()):  # nobody watches it
             raise ConfigError(
                 f"the training of the {part} diverged before step {step}: its losses are no longer "
                 "finite; train again with lower learning rates, or with more samples"

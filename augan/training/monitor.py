@@ -10,7 +10,7 @@ from augan.gan import keras
 from augan.gan.inference import Inference
 from augan.gan.latent import latent_noise
 from augan.gan.model import GAN
-from augan.gan.monitor import MAX_LOSS, Alarm, Health, diverged, judge, magnitude, mean_sign
+from augan.gan.monitor import MAX_LOSS, Alarm, Health, diverged, judge, magnitude
 from augan.metrics.fidelity import diversity, fidelity, floor, kernel_distance
 from augan.metrics.neighbourhoods import density_coverage
 from augan.seeding import child_rng
@@ -136,13 +136,14 @@ class Monitor:
             return
         made = self._judge(fake, self.classes)
         gap = trained.mean() - made.mean()
+        middle = float(self.gan.adversarial_loss.middle(trained, made))
         health = Health(
             step=step,
             done=done,
             kernel_distance=kernel_distance(real=self.real_features, generated=features),
             diversity=self._diversity(features),
             coverage=density_coverage(real=self.real_features, generated=features).coverage,
-            r_t=mean_sign(trained, made, self.gan.adversarial_loss.border),
+            r_t=float(np.sign(trained - middle).mean()),
             r_v=float((trained.mean() - unseen.mean()) / gap) if gap > 0 else 0.0,
         )
         # Below 0 the unbiased distance is noise around 0: such evaluations tie, and the later wins.

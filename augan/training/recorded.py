@@ -80,8 +80,10 @@ def _place(bundle: Bundle) -> str | Path:
         return Path(source)
     if name in BUILTIN:
         return str(name)
+    is_whole = Path(source).is_absolute()
+    from_where = " any more" if is_whole else ", looked for from here, as augan train was told"
     raise DataGone(
-        f"the training data is no longer at {source}; name its present place with --data"
+        f"the training data is not at {source}{from_where}; name its present place with --data"
     )
 
 

@@ -72,7 +72,11 @@ class RunFolder:
     ) -> None:
         self.path = Path(RUNS if path is None else path)
         with self.writing():
-            self.path = _default_path(data_name, resume) if path is None else Path(path)
+            self.path = (
+                _default_path(data_name, identity if resume else None)
+                if path is None
+                else Path(path)
+            )
             self._begin(identity, resume)
         self.finished = (self.path / BUNDLE_NAME).exists()
         self.samples, self.checkpoints = self.path / "samples", self.path / "checkpoints"
@@ -134,7 +138,8 @@ class RunFolder:
             )
         changed = [k for k in sorted({*former, *identity}) if former.get(k) != identity.get(k)]
         if changed:
-            shown = ", ".join(f"{k}: {former.get(k)} then, {identity.get(k)} now" for k in changed)
+            causes = [k for k in changed if k != "split"] or changed  # which follows from others
+            shown = ", ".join(f"{k}: {former.get(k)} then, {identity.get(k)} now" for k in causes)
             raise ConfigError(
                 f"{self.path} was trained otherwise ({shown}); resume with the same arguments and "
                 "data, or train into a new run"
@@ -201,11 +206,12 @@ class RunFolder:
         link.unlink(missing_ok=True)
 
 
-def _default_path(data_name: str, resume: bool) -> Path:
+def _default_path(data_name: str, identity: Mapping[str, Any] | None) -> Path:
+    """Return a new run, or with an identity the newest that was begun on the same data."""
     safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in data_name) or "data"
-    if resume:
+    if identity is not None:
         name = re.compile(rf"\d{{8}}-\d{{6}}-{re.escape(safe)}(-\d+)?")
-        former = [file.parent for file in RUNS.glob(f"*/{IDENTITY}")]
+        former = [file.parent for file in RUNS.glob(f"*/{IDENTITY}") if _is_of(file, identity)]
         former = [path for path in former if name.fullmatch(path.name)]
         unfinished = [path for path in former if not (path / BUNDLE_NAME).exists()]
         if former:
@@ -213,6 +219,15 @@ def _default_path(data_name: str, resume: bool) -> Path:
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{safe}"
     names = [stem, *(f"{stem}-{number}" for number in range(2, 100))]
     return next(RUNS / name for name in names if not (RUNS / name).exists())
+
+
+def _is_of(file: Path, identity: Mapping[str, Any]) -> bool:
+    """Whether a run's identity names the data of this one: other data may have the same name."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("data") == identity.get("data")
 
 
 def refuse_occupied(path: str | Path) -> None:

@@ -72,7 +72,7 @@ def run_detect(
                 out = share.named(default_out(bundle, images))
             show_shard(share, detect_shard(bundle, images, out, share, **asked), as_json)
             return
-        result = detect_folder(bundle, images, out or default_out(bundle, images), **asked)
+        result = detect_folder(bundle, images, out, **asked)
     show_detection(result, bundle, fail_on_anomaly, as_json)
 
 

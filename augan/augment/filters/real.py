@@ -43,7 +43,9 @@ class Real:
             advice = f"; --no-filter takes the {noun} as they come" if filtered else ""
             raise DataError(f"{error}{advice}") from error
         if not filtered:
-            return cls(reference, Unfiltered())
+            drawn = f"{gone}; in place of changed real images, the generator draws changed codes"
+            is_less = gone is not None and method == "transfer" and noun == "images"
+            return cls(reference, Unfiltered(), warnings=(drawn,) if is_less else ())
         if not bundle.has("classifier"):
             lacking = f"the bundle has no classifier, so the {noun} are not filtered"
             return cls(reference, Unfiltered(), warnings=(lacking,))

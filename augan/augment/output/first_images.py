@@ -40,12 +40,16 @@ class FirstImages:
         place = order.index(index)
         return 0 if place >= CLASSES else COLUMNS if place else ALONE
 
+    def classes(self) -> list[int]:
+        """Return the numbers of the classes that have images, in order."""
+        return sorted(self._kept)
+
     def rows(self) -> np.ndarray:
         """Return `[R, COLUMNS or fewer, H, W, C]`, in the order of class numbers.
 
         Of one class all images, row by row. Where there are too few, the rest of a row is black.
         """
-        parts = [self._kept[index] for index in sorted(self._kept)]
+        parts = [self._kept[index] for index in self.classes()]
         if len(parts) == 1:
             parts = [parts[0][start : start + COLUMNS] for start in range(0, ALONE, COLUMNS)]
             parts = [part for part in parts if part]

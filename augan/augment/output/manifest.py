@@ -3,14 +3,16 @@
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from augan.bundle import Bundle
-from augan.data.cells import ANY_BYTES, safe_cell
+from augan.data.cells import ANY_BYTES, plain_cell, safe_cell
 
 MANIFEST = "manifest.csv"
+YIELD = "yield.json"
 COLUMNS = (
     "file",
     "sha256",
@@ -102,3 +104,31 @@ def write_manifest(folder: Path, lines: Sequence[Line], about: About) -> None:
             row["class"] = row.pop("class_name")
             row["sources"] = json.dumps(line.sources, ensure_ascii=False) if line.sources else ""
             writer.writerow({k: safe_cell(v) if isinstance(v, str) else v for k, v in row.items()})
+
+
+def foreign(folder: Path) -> list[str]:
+    """Name the files in a folder, and below it, that no earlier call has written there.
+
+    Real images that were put beside synthetic ones are such: they must not be lost with these.
+    """
+    listed = _listed(folder / MANIFEST)
+    own = set() if listed is None else {MANIFEST, YIELD, "report.html", *listed}
+    there = (
+        os.path.relpath(os.path.join(place, name), folder)
+        for place, _, names in os.walk(folder)
+        for name in names
+        if name != ".DS_Store"
+    )
+    return sorted(name for name in there if name not in own)
+
+
+def _listed(manifest: Path) -> set[str] | None:
+    """Return the files of a manifest, None of what is none of ours."""
+    try:
+        with open(manifest, newline="", encoding="utf-8", errors=ANY_BYTES) as stream:
+            rows = csv.DictReader(stream)
+            if tuple(rows.fieldnames or ()) != COLUMNS:
+                return None
+            return {plain_cell(row["file"] or "") for row in rows}
+    except (OSError, csv.Error):
+        return None

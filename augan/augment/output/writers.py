@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -37,6 +37,16 @@ def choose_format(name: str | None, noun: str) -> str:
     return name
 
 
+class Gallery(NamedTuple):
+    """The first images, uint8 `[rows, columns, H, W, C]`, and the classes that are in them.
+
+    Of several classes each has a row, in this order; without classes there is no name.
+    """
+
+    images: np.ndarray
+    classes: tuple[str, ...]
+
+
 class SampleWriter(Protocol):
     """Takes generated samples a block at a time."""
 
@@ -61,15 +71,22 @@ class SampleWriter(Protocol):
     def close(self) -> None:
         """Write what is not written yet."""
 
-    def gallery(self) -> np.ndarray | None:
-        """Return the first images, a row a class, as uint8 `[rows, columns, H, W, C]`, or None."""
+    def gallery(self) -> Gallery | None:
+        """Return the first images, or None."""
 
 
 class _Images:
     """What writers of images share: the pixels as written, the first kept for a picture."""
 
-    def __init__(self, folder: Path, preprocessing: Preprocessing, policy: str, seed: int) -> None:
-        self.folder, self.preprocessing = folder, preprocessing
+    def __init__(
+        self,
+        folder: Path,
+        preprocessing: Preprocessing,
+        policy: str,
+        seed: int,
+        class_names: Sequence[str],
+    ) -> None:
+        self.folder, self.preprocessing, self.class_names = folder, preprocessing, class_names
         self._transform = keyed_policy(policy, seed)
         self._first = FirstImages()
 
@@ -80,12 +97,14 @@ class _Images:
         self._first.add(images, classes)
         return images
 
-    def gallery(self) -> np.ndarray:
+    def gallery(self) -> Gallery:
         rows = self._first.rows()
+        numbers = self._first.classes() if self.class_names else ()
+        classes = tuple(self.class_names[number] for number in numbers)
         if rows.dtype == np.uint8:
-            return rows
+            return Gallery(rows, classes)
         flat = self.preprocessing.displayable(rows.reshape(-1, *rows.shape[2:]))
-        return flat.reshape(*rows.shape[:2], *flat.shape[1:])
+        return Gallery(flat.reshape(*rows.shape[:2], *flat.shape[1:]), classes)
 
 
 class PngWriter(_Images):
@@ -118,16 +137,8 @@ class NpzWriter(_Images):
     `augan.load_dataset` reads the file.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        preprocessing: Preprocessing,
-        policy: str,
-        seed: int,
-        class_names: Sequence[str],
-    ) -> None:
-        super().__init__(folder, preprocessing, policy, seed)
-        self.class_names = class_names
+    def __init__(self, *shared: Any) -> None:
+        super().__init__(*shared)
         self._x: list[np.ndarray] = []
         self._y: list[np.ndarray] = []
 
@@ -206,7 +217,7 @@ def open_writer(
         return CsvWriter(folder, preprocessing, class_names)
     if format == "npz":
         return NpzWriter(folder, preprocessing, policy, seed, class_names)
-    return PngWriter(folder, preprocessing, policy, seed)
+    return PngWriter(folder, preprocessing, policy, seed, class_names)
 
 
 def _is_whole(path: Path) -> bool:

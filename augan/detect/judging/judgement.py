@@ -14,7 +14,7 @@ import numpy as np
 
 from augan.bundle import Bundle
 from augan.data.cells import ANY_BYTES, safe_cell
-from augan.data.output import check_replaceable, output_folder
+from augan.data.output import beside, check_replaceable, output_folder
 from augan.detect.conformal.decision import usual_rate
 from augan.detect.detector import Detector, methods_in
 from augan.detect.fitting import broken_promise
@@ -30,6 +30,7 @@ from augan.detect.sources import ImageSource, Source, open_source, parts_of, usu
 from augan.exceptions import DataError
 
 EVALUATION = RECORDS["evaluate"]
+FILES = (EVALUATION, SCORES, "report.html")  # the last is written by `augan.report`
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def evaluate_detection(
     calibration, preprocessing = detector.calibrated(), detector.preprocessing
     rate, warning = usual_rate(bundle, calibration, preprocessing.noun, far)
     if out is not None:
-        check_replaceable(Path(out).absolute(), EVALUATION)
+        check_replaceable(Path(out).absolute(), beside(*FILES))
     usual, ignored = usual_shape(bundle, preprocessing), Ignored.of(bundle)
     source = open_source(Path(images), preprocessing, usual, ignored)
     known = read_labels(labels, source.names, images, normal)
@@ -221,7 +222,7 @@ def _write(out: Path, judgement: Judgement, judge: Judge) -> None:
     }
     table |= {"score": scores, "p_value": judge.calibration.p_values(scores)}
     table |= {"anomaly": judge.flags.astype(int), **everybody}
-    with output_folder(out, replaces=EVALUATION) as partial:
+    with output_folder(out, beside(*FILES)) as partial:
         (partial / EVALUATION).write_text(json.dumps(judgement.to_dict(), indent=2), "utf-8")
         pd.DataFrame(table).to_csv(
             partial / SCORES, index=False, encoding="utf-8", errors=ANY_BYTES

@@ -73,7 +73,7 @@ def _updates(bundle: Bundle) -> Iterator[str]:
     yield "updates: " + ", ".join(
         f"{part} {count:,}{of if part == 'gan' else ''}" for part, count in steps.items()
     )
-    yield from (f"warning: {text}" for text in doubts(bundle) if bundle.has("classes"))
+    yield from (f"warning: {text}" for text in doubts(bundle) if bundle.config["task"] != "detect")
 
 
 def training_summary(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str, Any]:

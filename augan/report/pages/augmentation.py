@@ -4,8 +4,8 @@ from html import escape
 from pathlib import Path
 
 from augan.augment.filters.rules import REASONS
-from augan.augment.folder import YIELD, AugmentationResult
-from augan.augment.output.manifest import MANIFEST
+from augan.augment.folder import AugmentationResult
+from augan.augment.output.manifest import MANIFEST, YIELD
 from augan.data.images import image_grid
 from augan.report.pages.layout import data_uri, head, section, settings, table, wide, write_page
 
@@ -50,13 +50,16 @@ def _head(result: AugmentationResult) -> str:
 
 
 def _gallery(result: AugmentationResult) -> str:
-    if result.gallery is None or not result.gallery.size:
+    if result.gallery is None or not result.gallery.images.size:
         return ""
-    rows, columns, *shape = result.gallery.shape
-    sheet = image_grid(result.gallery.reshape(rows * columns, *shape), columns)
+    images, classes = result.gallery
+    rows, columns, *shape = images.shape
+    sheet = image_grid(images.reshape(rows * columns, *shape), columns)
     sheet = sheet[..., 0] if sheet.shape[-1] == 1 else sheet
-    names = escape(", ".join(result.classes))
-    about = f"The first of each class, a row each: {names}." if names else "The first ones."
+    names = escape(", ".join(classes))
+    about = "The first ones."
+    if len(classes) > 1:
+        about = f"The first of each class, a row each: {names}."
     picture = f'<img class="sheet" alt="synthetic images {names}" src="{data_uri(sheet)}">'
     return section("First images", about, picture)
 

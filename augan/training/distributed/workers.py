@@ -74,7 +74,8 @@ class Workers:
             raise ConfigError(
                 f"training.batch_size={batch_size} is the batch of all {self.replicas} replicas "
                 f"together and cannot be cut into as many equal parts; nearest legal: "
-                f"{' or '.join(f'--set training.batch_size={n}' for n in near)}"
+                f"{' or '.join(f'--set training.batch_size={n}' for n in near)}; or train on one "
+                "device with --distribute none"
             )
 
     def require_same(self, identity: Mapping[str, Any]) -> None:
