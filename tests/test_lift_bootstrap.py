@@ -66,6 +66,26 @@ def test_where_only_draws_differ_the_interval_is_that_of_student():
     assert found.value - found.low == pytest.approx(half, rel=0.12)
 
 
+def test_images_of_one_group_count_as_one():
+    rng = np.random.default_rng(0)
+    labels, times = np.arange(120) % 3, 4
+    right = {name: rng.random((5, 120)) < share for name, share in (("a", 0.8), ("b", 0.7))}
+    copies = {name: np.repeat(one, times, axis=1) for name, one in right.items()}
+
+    def width(right, labels, groups):
+        found = Resampled(right, labels, np.random.default_rng(1), 4000, groups)
+        interval = found.difference("a", "b")
+        assert interval.value == pytest.approx(plain.value)
+        return interval.high - interval.low
+
+    plain = Resampled(right, labels, np.random.default_rng(1), 4000).difference("a", "b")
+    alone = width(right, labels, np.arange(120))
+    together = width(copies, np.repeat(labels, times), np.repeat(np.arange(120), times))
+    assert alone == pytest.approx(plain.high - plain.low, rel=0.1)
+    assert together == pytest.approx(alone, rel=0.1)
+    assert width(copies, np.repeat(labels, times), None) < 0.9 * alone
+
+
 def test_no_bound_is_beyond_what_shares_can_differ_by():
     labels = np.arange(8) % 2
     right = {"a": np.array([labels < 2, labels > 2]), "b": np.array([labels > 2, labels < 2])}

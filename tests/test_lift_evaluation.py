@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from augan.augment.judging.arms import choose_arms
 from augan.augment.judging.evaluation import evaluate_lift
+from augan.augment.judging.material import read_material
 from augan.augment.judging.synthetic import GanArm
 from augan.data.builtin import digits
 from augan.data.images import write_png
@@ -297,6 +298,51 @@ def test_one_folder_is_divided(tmp_path):
     data = folder_of_digits(tmp_path / "digits", train=20, test=0) / "train"
     found = evaluate(data, tmp_path / "out", test_size=0.25)
     assert found.summary["num_test"] == 15
+    assert found.summary["num_test_groups"] is None
+
+
+def grouped(data, size):
+    """Write a table in which images of a class that follow each other show one thing."""
+    lines = ["path,group"]
+    for place in sorted({path.parent for path in data.rglob("*.png")}):
+        for row, path in enumerate(sorted(place.iterdir())):
+            lines.append(f"{path.relative_to(data)},{path.parent.name} {row // size}")
+    (data / "groups.csv").write_text("\n".join(lines))
+    return data / "groups.csv"
+
+
+def test_groups_lie_on_one_side_and_are_what_is_counted(tmp_path):
+    data = folder_of_digits(tmp_path / "digits", train=20, test=0, unlabelled=9) / "train"
+    (tmp_path / "digits" / "unlabeled").rename(data / "unlabeled")
+    groups = grouped(data, 4)
+    found = evaluate(data, tmp_path / "out", groups=groups, test_size=0.25, arms=None)
+    assert found.summary["num_test"] <= 15
+    number = found.summary["num_test_groups"]
+    assert number == found.summary["num_test"] / 4
+    assert any(f"test images of {number} groups" in line for line in lift_lines(found))
+    material = read_material(data, 0.25, None, 0, groups)
+    known = dict(line.split(",") for line in groups.read_text().splitlines()[1:])
+    tested, seen = (
+        {known[name] for name in names} for names in (material.test_names, material.names)
+    )
+    assert tested == set(material.groups)
+    assert not tested & seen
+
+
+def test_unlabelled_images_of_what_is_tested_are_not_seen(tmp_path):
+    data = folder_of_digits(tmp_path / "digits", train=12, unlabelled=8)
+    lines = [f"{path.relative_to(data)},{path.stem}" for path in data.rglob("t*/*/*.png")]
+    tested = sorted((data / "test" / "1").iterdir())[0].stem
+    hidden = sorted((data / "unlabeled").iterdir())
+    lines += [f"{path.relative_to(data)},{tested}" for path in hidden[:5]]
+    (data / "groups.csv").write_text("\n".join(["path,group", *lines]))
+    material = read_material(data, None, None, 0, data / "groups.csv")
+    assert len(material.pool.unlabelled) == len(hidden) - 5
+    (data / "groups.csv").write_text(
+        "\n".join(["path,group", *(f"{x.split(',')[0]},one" for x in lines)])
+    )
+    with pytest.raises(DataError, match="have 1 group in common, for example one"):
+        read_material(data, None, None, 0, data / "groups.csv")
 
 
 def run(*arguments):

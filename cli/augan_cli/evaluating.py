@@ -78,6 +78,9 @@ TestSize = Annotated[
     float | None, typer.Option(help="Share of each class to test on, where there is no test/.")
 ]
 Classifier = Annotated[str, typer.Option(help="cnn, logistic or forest.")]
+Groups = Annotated[
+    Path | None, typer.Option(help="CSV path,group: images of one group lie on one side.")
+]
 Draws = Annotated[int, typer.Option(help="How often labels and seeds are drawn anew.")]
 Arms = Annotated[
     str | None, typer.Option(help="Arms without a GAN, comma between them; default: all that fit.")
@@ -116,6 +119,7 @@ def evaluate_lift(
     rare: Rare = None,
     rest_unlabelled: Rest = False,
     test_size: TestSize = None,
+    groups: Groups = None,
     classifier: Classifier = "cnn",
     draws: Draws = 20,
     arms: Arms = None,
@@ -142,6 +146,6 @@ def evaluate_lift(
     options: dict[str, Any] = {"labels": labels, "rest_unlabelled": rest_unlabelled}
     options |= {"test_size": test_size, "classifier": classifier, "draws": draws, "seed": seed}
     options |= {"select": select, "share": share, "policy": policy, "steps": steps}
-    options |= {"gan_steps": gan_steps, "drop_duplicates": drop_duplicates}
+    options |= {"gan_steps": gan_steps, "drop_duplicates": drop_duplicates, "groups": groups}
     if not run_lift(data, rare or [], arms, model, out, options, as_json) and require_lift:
         raise typer.Exit(1)

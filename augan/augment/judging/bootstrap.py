@@ -1,7 +1,8 @@
 """Is the difference between arms more than luck? Resampling of draws and test images at once.
 
 The accuracy of few labels varies with the labels (draws) and with the images that it is measured
-on, so both are drawn anew in every resample, and the deviations of both add up. That counts the
+on, so both are drawn anew in every resample, and the deviations of both add up. Images of one thing
+vary together, so where groups are known they are drawn as wholes. That counts the
 chance of single predictions, which is in both, twice: it is never narrower than the truth allows.
 Arms are compared on the same draws and images. A handful of draws tells less about their spread
 than a bootstrap of them believes, therefore their deviations are widened to what Student's t law
@@ -67,6 +68,8 @@ class Resampled:
         Classes of the test images.
     rng : numpy Generator
     resamples : int
+    groups : ndarray [n] or None
+        Test images of one group are drawn together; None: each by itself.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Resampled:
         labels: np.ndarray,
         rng: np.random.Generator,
         resamples: int = RESAMPLES,
+        groups: np.ndarray | None = None,
     ) -> None:
         self._place = {name: place for place, name in enumerate(right)}
         _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -85,15 +89,11 @@ class Resampled:
         self.values = of_draws.mean(axis=0)
         times = rng.multinomial(draws, [1 / draws] * draws, resamples)
         self._resampled = self.values + _widening(draws) / draws * ((times - 1) @ of_draws)
-        for place, n in enumerate(counts.tolist()):
-            of_class = of_images[classes == place]
-            # In few images there is less spread than in those that they come from.
-            factor = math.sqrt(n / max(1, n - 1)) / (n * len(counts))
-            most = max(1, _CELLS // n)
-            for start in range(0, resamples, most):
-                part = slice(start, min(start + most, resamples))
-                times = rng.multinomial(n, [1 / n] * n, part.stop - start)
-                self._resampled[part] += factor * ((times - 1) @ of_class)
+        units = [shares[classes == c, None] * of_images[classes == c] for c in range(len(counts))]
+        if groups is not None:
+            units = [_by_group(of_images, classes, shares, groups)]
+        for unit in units:
+            self._resampled += _deviations(unit, rng, resamples)
 
     def difference(self, one: str, other: str) -> Interval:
         """Return how much better `one` is than `other`."""
@@ -112,6 +112,34 @@ class Resampled:
         high = min(interval.high for interval in over.values())
         value = over[rival].value
         return Lead(rival, Interval(value, low, max(value, high)), over)
+
+
+def _by_group(
+    of_images: np.ndarray, classes: np.ndarray, shares: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
+    """Return by how much each group raises the figures over those of its classes, `[G, A]`.
+
+    A large group must not count for being large, so images count by what they differ from the mean
+    of their class.
+    """
+    _, of_group = np.unique(groups, return_inverse=True)
+    found = np.zeros((of_group.max() + 1, of_images.shape[1]))
+    for number in range(classes.max() + 1):
+        rows = classes == number
+        beyond = of_images[rows] - of_images[rows].mean(axis=0)
+        np.add.at(found, of_group[rows], shares[rows, None] * beyond)
+    return found
+
+
+def _deviations(units: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
+    """Return how the sum of units `[n, A]` varies when n of them are drawn anew, `[R, A]`."""
+    n, found = len(units), np.empty((resamples, units.shape[1]))
+    # In few units there is less spread than in those that they come from.
+    factor, most = math.sqrt(n / max(1, n - 1)), max(1, _CELLS // n)
+    for start in range(0, resamples, most):
+        times = rng.multinomial(n, [1 / n] * n, min(most, resamples - start))
+        found[start : start + most] = factor * ((times - 1) @ units)
+    return found
 
 
 def _widening(draws: int) -> float:

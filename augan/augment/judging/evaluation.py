@@ -41,6 +41,7 @@ def evaluate_lift(
     rare: Mapping[str, int] | None = None,
     rest_unlabelled: bool = False,
     test_size: float | None = None,
+    groups: str | Path | None = None,
     classifier: str | Classifier = "cnn",
     steps: int | None = None,
     policy: str | None = None,
@@ -71,6 +72,9 @@ def evaluate_lift(
         Whether images that were not drawn stay, without their labels.
     test_size : float or None
         Share of each class that is put aside as the test, where there is no test part.
+    groups : path or None
+        CSV file with the columns `path` and `group`, where several images show one thing: all of
+        them lie on one side, and the interval counts things, not images.
     classifier : {"cnn", "logistic", "forest"} or Classifier
     steps : int or None
         Updates of the network that judges, equal in all arms.
@@ -109,7 +113,8 @@ def evaluate_lift(
     """
     _check(draws, policy, share, select, {"--steps": steps, "--gan-steps": gan_steps})
     recipe = Recipe(labels, dict(rare or {}), rest_unlabelled)
-    material = read_material(data, test_size, None if config is None else config.data.size, seed)
+    size = None if config is None else config.data.size
+    material = read_material(data, test_size, size, seed, groups)
     counts = recipe.counts(material.pool)
     material, leaked, dropped = guard(material, recipe, draws, seed, drop_duplicates)
     judge = _classifier(classifier, material, steps)
@@ -126,6 +131,7 @@ def evaluate_lift(
         draws,
         seed,
         _candidates(gan, gan_steps, config, base) if select else (),
+        material.groups,
     )
     _check_data(question)
     settings = _settings(question, config, gan_steps, steps, test_size, drop_duplicates)
@@ -249,6 +255,7 @@ def _evaluate(
         {
             "num_draws": question.num_draws,
             "num_test": len(material.labels),
+            "num_test_groups": None if material.groups is None else len(set(material.groups)),
             "num_unlabelled": question.recipe.num_unlabelled(question.pool),
             "class_names": list(material.pool.class_names),
             "labels": question.recipe.counts(material.pool).tolist(),

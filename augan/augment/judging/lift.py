@@ -43,6 +43,8 @@ class Question:
     num_draws, seed : int
     candidates : tuple of GanArm
         What is chosen from within each draw; none: `trial.gan` is judged as it is.
+    groups : ndarray [m] or None
+        Which test images show one thing; None: each another.
     """
 
     pool: Pool
@@ -53,6 +55,7 @@ class Question:
     num_draws: int
     seed: int
     candidates: tuple[GanArm, ...] = ()
+    groups: np.ndarray | None = None
 
     @property
     def rivals(self) -> list[str]:
@@ -264,7 +267,8 @@ def _resampled(
 ) -> Resampled:
     truth = question.labels[kept]
     right = {arm: predictions[arm][:, kept] == truth for arm in question.arms}
-    return Resampled(right, truth, child_rng(question.seed, "lift", "bootstrap"))
+    groups = None if question.groups is None else question.groups[kept]
+    return Resampled(right, truth, child_rng(question.seed, "lift", "bootstrap"), groups=groups)
 
 
 def _said_of(question: Question, arm: str) -> str:

@@ -38,6 +38,8 @@ class Material:
         Stored squares -> float32 in [-1, 1].
     skipped : int
         Files that could not be read.
+    groups : ndarray [m] or None
+        Which test images show one thing; None: each another.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Material:
     test_names: Sequence[str]
     scale: Callable[[np.ndarray], np.ndarray]
     skipped: int = 0
+    groups: np.ndarray | None = None
 
     def sha256(self) -> str:
         """Return what tells these images and labels from all others."""
@@ -64,7 +67,9 @@ class Material:
         """Return the same without some of the test images."""
         kept = np.setdiff1d(np.arange(len(self.labels)), places)
         names = [self.test_names[place] for place in kept]
-        left = replace(self, test=self.test[kept], labels=self.labels[kept], test_names=names)
+        groups = None if self.groups is None else self.groups[kept]
+        left = replace(self, test=self.test[kept], labels=self.labels[kept], groups=groups)
+        left = replace(left, test_names=names)
         left.check(f" when {len(places)} that equal seen ones are left out")
         return left
 
@@ -84,7 +89,11 @@ class Material:
 
 
 def read_material(
-    data: str | Path | tuple[Any, ...], test_size: float | None, size: int | None, seed: int
+    data: str | Path | tuple[Any, ...],
+    test_size: float | None,
+    size: int | None,
+    seed: int,
+    groups: str | Path | None = None,
 ) -> Material:
     """Read training and test images.
 
@@ -98,15 +107,18 @@ def read_material(
         Side of the squares; None: chosen from the training images.
     seed : int
         Of what is put aside.
+    groups : path or None
+        CSV file of which images show one thing; these lie on one side.
 
     Raises
     ------
     DataError
-        It cannot be read, is a table, has no classes, or its parts do not fit each other.
+        It cannot be read, is a table, has no classes, or its parts do not fit each other or share
+        a group.
     ConfigError
         `test_size` is no share, or came although there is a test part.
     """
-    train = load_dataset(data)
+    train = load_dataset(data, groups=groups)
     if isinstance(train.images, Table):
         raise DataError(f"{train.name} is a table; a lift is judged on images")
     if train.labels is None or train.num_classes < 2:
@@ -114,7 +126,9 @@ def read_material(
             f"{train.name} has {train.num_classes} classes, and a classifier needs at least 2; put "
             "the images into one folder for each class"
         )
-    train, test = _parts(data, train, test_size, seed)
+    train, test = _parts(data, train, test_size, groups, seed)
+    if groups is not None:
+        train = _apart(train, test)
     preprocessing = Preprocessing.fit(train, size)
     squares, test_squares = (cached_squares(part, preprocessing) for part in (train, test))
     more, names = None, squares.dataset.names
@@ -138,6 +152,7 @@ def read_material(
         test_names=test_squares.dataset.names,
         scale=scale,
         skipped=skipped,
+        groups=test_squares.dataset.groups,
     )
     material.check()
     return material
@@ -160,11 +175,11 @@ def _unit(preprocessing: Preprocessing) -> tuple[Callable, Callable]:
 
 
 def _parts(
-    data: Any, train: Dataset, test_size: float | None, seed: int
+    data: Any, train: Dataset, test_size: float | None, groups: str | Path | None, seed: int
 ) -> tuple[Dataset, Dataset]:
     if test_size is None:
         try:
-            return train, load_dataset(data, part="test")
+            return train, load_dataset(data, part="test", groups=groups)
         except DataError as error:
             raise DataError(
                 f"{error}; or let --test-size 0.3 put aside a share of the images"
@@ -179,19 +194,55 @@ def _parts(
         raise ConfigError(
             f"{train.name} has test images already; leave --test-size out, or move them"
         )
-    held = np.zeros(len(train), bool)
     labels = np.asarray(train.labels)
-    for number, name in enumerate(train.class_names):
-        rows = child_rng(seed, "lift", "test", number).permutation(np.flatnonzero(labels == number))
-        count = max(LEAST_TEST, round(test_size * len(rows)))
-        if len(rows) - count < LEAST:
+    there = np.bincount(labels, minlength=train.num_classes)
+    wanted = np.maximum(LEAST_TEST, np.round(test_size * there).astype(int))
+    held = _held_groups(train, wanted, seed) if groups else _held(train, wanted, seed)
+    left = np.bincount(labels[~held], minlength=train.num_classes)
+    for name, has, stay in zip(train.class_names, there.tolist(), left.tolist()):
+        if stay < LEAST:
             raise DataError(
-                f"the class {name} has {len(rows)} images, of which --test-size {test_size:g} "
-                f"leaves {max(0, len(rows) - count)} to learn from; add images of it"
+                f"the class {name} has {has} images, of which --test-size {test_size:g} "
+                f"leaves {stay} to learn from; add images of it"
             )
-        held[rows[:count]] = True
     # What could not be read is counted once, beside the training images.
     return train.subset(~held), replace(train.subset(held), unlabelled=None, skipped=())
+
+
+def _held(train: Dataset, wanted: np.ndarray, seed: int) -> np.ndarray:
+    """Return which images are put aside, bool `[N]`: of each class as many as are wanted."""
+    held, labels = np.zeros(len(train), bool), np.asarray(train.labels)
+    for number, count in enumerate(wanted.tolist()):
+        rows = child_rng(seed, "lift", "test", number).permutation(np.flatnonzero(labels == number))
+        held[rows[:count]] = True
+    return held
+
+
+def _held_groups(train: Dataset, wanted: np.ndarray, seed: int) -> np.ndarray:
+    """Return the same of whole groups: of no class more than are wanted."""
+    held, labels = np.zeros(len(train), bool), np.asarray(train.labels)
+    names, of_group = np.unique(np.asarray(train.groups), return_inverse=True)
+    for group in child_rng(seed, "lift", "test", "groups").permutation(len(names)):
+        own = of_group == group
+        counts = np.bincount(labels[held | own], minlength=train.num_classes)
+        if (counts <= wanted)[labels[own]].all():
+            held |= own
+    return held
+
+
+def _apart(train: Dataset, test: Dataset) -> Dataset:
+    """Return what is trained on, without unlabelled images of things that are tested on."""
+    shared = np.intersect1d(np.asarray(train.groups), np.asarray(test.groups))
+    if len(shared):
+        raise DataError(
+            f"the training and the test part have {len(shared)} group"
+            f"{'s' if len(shared) > 1 else ''} in common, for example {shared[0]}: move each to "
+            "one side, or put all images together and let --test-size divide them"
+        )
+    more = train.unlabelled
+    if more is None or more.groups is None:
+        return train
+    return replace(train, unlabelled=more.subset(~np.isin(more.groups, np.asarray(test.groups))))
 
 
 def _numbered(test: Dataset, class_names: tuple[str, ...]) -> np.ndarray:

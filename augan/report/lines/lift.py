@@ -14,8 +14,10 @@ def lift_lines(lift: Lift) -> list[str]:
     lines = [f"warning: {text}" for text in summary["warnings"]]
     twins = summary["near_duplicates"][:SHOWN]
     lines += [f"  {one['test']} resembles {one['seen']}" for one in twins]
+    groups = summary["num_test_groups"]
+    of = "" if groups is None else f" of {groups} groups"
     lines.append(
-        f"{summary['metric']} on {summary['num_test']} test images, mean of "
+        f"{summary['metric']} on {summary['num_test']} test images{of}, mean of "
         f"{summary['num_draws']} draws:"
     )
     lines += [
