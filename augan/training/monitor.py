@@ -44,10 +44,9 @@ class Monitor:
         A generator, a discriminator and, if the GAN has them, heads, that receive the weights of
         the average, the discriminator and the heads whenever the kernel distance is the smallest
         so far.
-    train, held_out : ndarray [N, S, S, C]
-        Images in [-1, 1] that the GAN trains on, and that it does not see (the tune split).
-    train_classes, held_out_classes : ndarray [N, K]
-        One-hot; K is 0 without classes.
+    train, held_out : (ndarray [N, S, S, C], ndarray [N, K])
+        Images in [-1, 1] that the GAN trains on, and that it does not see (the tune split), with
+        their classes, one-hot; K is 0 without classes.
     every : int
         Steps between evaluations.
     tell : callable
