@@ -161,7 +161,15 @@ def fill(
     chunks : callable
         Given what makes candidates in this process: what makes the chunks that are requested.
     """
-    with stop_on_signals() as stop, resumable_folder(order.target, foreign) as half:
+    from threadpoolctl import threadpool_limits
+
+    with (
+        stop_on_signals() as stop,
+        resumable_folder(order.target, foreign) as half,
+        # While some candidates are compared, others are drawn: more threads of both kinds than
+        # there are cores would wait for each other.
+        threadpool_limits(1, user_api="blas"),
+    ):
         maker = Maker.of(order.sampler, order.method, order.filtered, data)
         return _fill(half, order, maker, chunks(maker), stop, on_kept)
 

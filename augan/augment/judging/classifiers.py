@@ -42,12 +42,14 @@ class PixelClassifier:
     def train(self, lesson: Lesson, seed: int) -> Predict:
         """Fit on the lesson's images and augmented copies of them."""
         from sklearn.exceptions import ConvergenceWarning
+        from threadpoolctl import threadpool_limits
 
         rows, labels, weights = self._material(lesson, seed)
         # All arms weigh the same, or those with more images would be regularised less.
         weights = weights * (lesson.num_real * (1 + COPIES) / weights.sum())
         model = self._make(child_seed(seed, self.name))
-        with warnings.catch_warnings():
+        # Threads that wait for small products take the cores from each other: seven times slower.
+        with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # equal iterations for all arms
             model.fit(rows, labels, sample_weight=weights)
 
