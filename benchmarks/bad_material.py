@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from augan.bundle import load_bundle, save_bundle
-from augan.data.images import write_png
+from augan.io.images import write_png
 from augan_cli.app import main
 from benchmarks.bad_places import Answer, Unavailable, interrupt, while_training
 

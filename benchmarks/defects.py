@@ -23,7 +23,6 @@ from PIL import Image
 import augan
 from augan.config import Config
 from augan.data.folders import find_images
-from augan.data.images import read_image
 from augan.data.loading import load_dataset
 from augan.data.preprocessing import Preprocessing
 from augan.detect.detector import Detector
@@ -33,6 +32,7 @@ from augan.exceptions import DataError
 from augan.gan import tf
 from augan.gan.defects import DEFECTS
 from augan.gan.negatives import NEGATIVES
+from augan.io.images import read_image
 from augan.seeding import child_rng
 from augan.workflow import train
 from benchmarks.harness import Row, Task, digest

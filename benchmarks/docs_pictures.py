@@ -16,10 +16,10 @@ from sklearn.datasets import load_digits
 from augan import Config, evaluate_lift, load_dataset, train
 from augan.bundle import Bundle, restore_network
 from augan.data.builtin import digits, write_example_images
-from augan.data.images import image_grid, read_image, write_png
 from augan.data.prepared import restore_preprocessing
 from augan.detect.detector import Detector
 from augan.detect.methods.fanogan import FAnoGAN
+from augan.io.images import image_grid, read_image, write_png
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 MOMENTS = (20, 100, 500, 2000)

@@ -15,8 +15,8 @@ from augan.augment.judging.journal import Journal
 from augan.augment.output.progress import Progress
 from augan.bundle import BUNDLE_NAME, Bundle, Network, inspect_bundle, load_bundle, save_bundle
 from augan.bundle.content import content_hash
-from augan.data.images import write_png
 from augan.exceptions import AuganError
+from augan.io.images import write_png
 from augan.training.checkpoints import Checkpoints
 from augan.training.runs import RunFolder, find_bundle
 from augan_cli.app import app

@@ -81,7 +81,7 @@ def meet_in_use(raw: bytes, place: Path) -> None:
 
 
 def _write_samples(folder: Path) -> None:
-    from augan.data.images import write_png
+    from augan.io.images import write_png
 
     folder.mkdir()
     rng = np.random.default_rng(1)

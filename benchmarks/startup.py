@@ -94,7 +94,7 @@ def inside(run: Path, image: Path) -> dict[str, Any]:
     done("bundle")
     detector = Detector.from_bundle(bundle)
     done("detector")
-    from augan.data.images import read_image
+    from augan.io.images import read_image
 
     square: Any = detector.preprocessing.to_square(read_image(image))[None]  # type: ignore
     detector.score(square)

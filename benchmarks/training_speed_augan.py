@@ -24,9 +24,9 @@ import numpy as np
 
 from augan.config import Config
 from augan.data.cache import cached_squares
-from augan.data.images import write_png
 from augan.data.loading import load_dataset
 from augan.data.preprocessing import Preprocessing
+from augan.io.images import write_png
 from augan.training.batches import Batches
 from benchmarks.alternating import answer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from typer.testing import CliRunner
 
-from augan.data.images import write_png
+from augan.io.images import write_png
 from augan_cli.app import app
 
 ROOT = Path(__file__).parent.parent

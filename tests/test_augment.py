@@ -23,8 +23,8 @@ from augan.augment.output.first_images import FirstImages
 from augan.augment.output.manifest import COLUMNS, MANIFEST, YIELD
 from augan.augment.output.names import class_folder
 from augan.bundle import Bundle
-from augan.data.images import read_image
 from augan.exceptions import BundleError, ConfigError, DataError
+from augan.io.images import read_image
 
 # What files there are does not depend on which candidates are kept, and filters want a better GAN.
 augment_folder = partial(filtered_folder, filtered=False)

@@ -234,7 +234,7 @@ def test_the_untrained_control_has_the_networks_of_the_detector(tiny_digits, met
 @pytest.fixture
 def pets(tmp_path):
     """A folder with train and test parts of two classes, 6 and 3 gray images each."""
-    from augan.data.images import write_png
+    from augan.io.images import write_png
 
     rng = np.random.default_rng(0)
     for part, count in (("train", 6), ("test", 3)):

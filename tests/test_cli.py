@@ -24,7 +24,7 @@ from augan import load_bundle
 from augan.bundle import Bundle, save_bundle
 from augan.config import Config
 from augan.data.builtin import digits
-from augan.data.images import read_image, write_png
+from augan.io.images import read_image, write_png
 from augan_cli.app import app
 
 Result = Any  # typer's testing module has no public name for what a command returned

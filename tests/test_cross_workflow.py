@@ -18,7 +18,6 @@ from augan.bundle import Bundle, restore_network
 from augan.config import Config
 from augan.data.builtin import digits
 from augan.data.dataset import Dataset, from_arrays
-from augan.data.images import read_image, write_png
 from augan.data.loading import load_dataset
 from augan.data.splits import make_folds
 from augan.detect.conformal.calibration import Calibration
@@ -26,6 +25,7 @@ from augan.detect.conformal.crossed import largest_rate
 from augan.detect.detector import Detector
 from augan.detect.fitting import broken_promise, fit_folds
 from augan.exceptions import ConfigError, DataError, Interrupted
+from augan.io.images import read_image, write_png
 from augan.material import gather
 from augan.training import checkpoints, loop
 from augan.training.resolved import resolve

@@ -18,10 +18,10 @@ from augan.data import cache, entry
 from augan.data.cache import cache_folder, cached_squares, content_sha256
 from augan.data.dataset import from_arrays
 from augan.data.decoding import prepare
-from augan.data.images import write_png
 from augan.data.loading import load_dataset
 from augan.data.preprocessing import Preprocessing
 from augan.exceptions import DataError
+from augan.io.images import write_png
 
 COUNT = 30
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from augan.data.images import (
+from augan.exceptions import DataError
+from augan.io.images import (
     MAX_PIXELS,
     ImageHeader,
     UnreadableImage,
@@ -19,7 +20,6 @@ from augan.data.images import (
     read_image,
     write_png,
 )
-from augan.exceptions import DataError
 
 GRAY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR = np.stack([GRAY, 255 - GRAY, GRAY // 2], axis=-1)
@@ -148,7 +148,7 @@ def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, e
     def fails(*_, **__):
         raise error
 
-    monkeypatch.setattr("augan.data.images.Image.open", fails)
+    monkeypatch.setattr("augan.io.images.Image.open", fails)
     with pytest.raises(DataError, match=r"a\.png now.* start again") as caught:
         read_image(path)
     assert not isinstance(caught.value, UnreadableImage)
@@ -221,10 +221,10 @@ def test_the_pixel_limit_is_that_of_pillow(tmp_path, monkeypatch):
 
 def test_own_pixel_limit_holds_when_pillows_is_lifted(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    monkeypatch.setattr("augan.data.images.MAX_PIXELS", 11)
+    monkeypatch.setattr("augan.io.images.MAX_PIXELS", 11)
     with pytest.raises(UnreadableImage, match="4 x 3 pixels"):
         read_header(save(tmp_path / "a.png", GRAY))
-    monkeypatch.setattr("augan.data.images.MAX_PIXELS", 12)
+    monkeypatch.setattr("augan.io.images.MAX_PIXELS", 12)
     assert read_header(tmp_path / "a.png").width == 4
 
 

@@ -13,11 +13,11 @@ from augan.data.builtin import write_example_images
 from augan.data.dataset import Dataset, ImageFiles, from_arrays
 from augan.data.folders import RESULTS, find_images
 from augan.data.groups import read_groups
-from augan.data.idx import read_idx
-from augan.data.images import ImageHeader, read_image, write_png
 from augan.data.loading import load_dataset
 from augan.detect.outputs import RECORDS
 from augan.exceptions import DataError
+from augan.io.arrays import read_idx
+from augan.io.images import ImageHeader, read_image, write_png
 
 
 def make_images(folder, *names, side=2):

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from augan.augment.judging.journal import Journal
-from augan.data.output import beside, lock_folder, output_folder, resumable_folder
 from augan.exceptions import DataError, Interrupted
+from augan.io.atomic import beside, lock_folder, output_folder, resumable_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -52,7 +52,7 @@ class TestResumableFolder:
 
     def test_only_one_process_writes(self, tmp_path: Path) -> None:
         code = (
-            "import sys; from augan.data.output import resumable_folder as open_it\n"
+            "import sys; from augan.io.atomic import resumable_folder as open_it\n"
             "with open_it(sys.argv[1]): pass"
         )
         with resumable_folder(tmp_path / "out") as partial:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from augan.data.dataset import Dataset, ImageFiles, from_arrays
 from augan.data.decoding import prepare
 from augan.data.geometry import fitted_shape, resize
-from augan.data.images import write_png
 from augan.data.loading import load_dataset
 from augan.data.preprocessing import Preprocessing
 from augan.exceptions import DataError
+from augan.io.images import write_png
 
 RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (-2.0, 3.0)}
 

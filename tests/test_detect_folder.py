@@ -12,13 +12,13 @@ from PIL import Image
 from augan import calibrate, detect_folder
 from augan.bundle import Bundle, read_weights, restore_network
 from augan.data.builtin import digits
-from augan.data.images import write_png
 from augan.data.prepared import restore_preprocessing
 from augan.detect.detector import METHODS, Detector
 from augan.detect.folder import DETECTION, SCORES
 from augan.detect.outputs import default_out
 from augan.detect.sources import CHUNK
 from augan.exceptions import BundleError, ConfigError, DataError
+from augan.io.images import write_png
 from augan.report.figures import detection_figure
 
 TERMS = ["neighbours", "mahalanobis", "input_neighbours"]

@@ -18,7 +18,6 @@ from augan import evaluate_detection
 from augan.bundle import Bundle, save_bundle
 from augan.data.builtin import digits
 from augan.data.dataset import Dataset
-from augan.data.images import read_image, write_png
 from augan.detect.detector import Detector
 from augan.detect.judging.baselines import BASELINES
 from augan.detect.judging.judgement import Judgement
@@ -27,6 +26,7 @@ from augan.detect.judging.localisation import aupro, pixel_auroc
 from augan.detect.judging.masks import Masks
 from augan.detect.judging.power import CAUGHT, CONTRASTS, SIZES, spot
 from augan.exceptions import BundleError, ConfigError, DataError
+from augan.io.images import read_image, write_png
 from augan.report.lines.judgement import evaluation_lines
 from augan_cli.app import app
 

@@ -12,7 +12,6 @@ from scipy.stats import binom
 from augan import calibrate, detect_folder
 from augan.bundle import Bundle
 from augan.data.builtin import digits
-from augan.data.images import read_image, write_png
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
 from augan.detect.ignore import Ignored
@@ -20,6 +19,7 @@ from augan.detect.pictures.heat import Heat, native_map
 from augan.detect.pictures.overlays import COLOURS, colours, overlay
 from augan.detect.pictures.painter import LONGEST, place
 from augan.exceptions import BundleError, DataError
+from augan.io.images import read_image, write_png
 
 
 @pytest.fixture(scope="module")

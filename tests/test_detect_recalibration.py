@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 from augan import calibrate, detect_folder, load_bundle
 from augan.bundle import Bundle
 from augan.data.builtin import digits
-from augan.data.images import write_png
 from augan.detect.detector import Detector
 from augan.detect.recalibration import calibrate_run
 from augan.exceptions import BundleError, DataError
 from augan.export.detector import describe_detector
+from augan.io.images import write_png
 from augan_cli.app import app
 
 

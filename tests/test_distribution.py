@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from augan.bundle import load_bundle
-from augan.data.images import write_png
+from augan.io.images import write_png
 
 ROOT = Path(__file__).parent.parent
 TOLERANCE = (

@@ -26,10 +26,10 @@ from augan import GANDetector, GANOverSampler, detect_folder
 from augan.augment import oversampler
 from augan.bundle import Bundle, save_bundle
 from augan.config import Config
-from augan.data.images import write_png
 from augan.detect import estimator
 from augan.detect.detector import Detector
 from augan.exceptions import AuganError, BundleError, ConfigError, DataError
+from augan.io.images import write_png
 from augan.training.plan import Plan
 
 STEPS = 10

@@ -23,7 +23,6 @@ from augan.config import Config
 from augan.data.builtin import digits
 from augan.data.columns import Columns
 from augan.data.dataset import Dataset
-from augan.data.images import write_png
 from augan.data.loading import load_dataset
 from augan.data.patches import Patches
 from augan.data.pictures import Pictures
@@ -43,6 +42,7 @@ from augan.export.onnx import Session, as_onnx
 from augan.export.parity import compare_images, compare_maps, compare_scores
 from augan.gan.networks import build_network, feature_blocks, network_spec
 from augan.gan.networks.places import dense_blocks, joined_sizes
+from augan.io.images import write_png
 from augan.workflow import train
 from augan_cli.app import app
 

@@ -17,12 +17,12 @@ from augan.augment.output.progress import Progress
 from augan.bundle import Bundle, Network, load_bundle, restore_network, save_bundle
 from augan.bundle.known import KNOWN, check_documents
 from augan.config import Config
-from augan.data import images, npz
 from augan.data.columns import Columns
-from augan.data.images import read_image
 from augan.data.preprocessing import Preprocessing
 from augan.data.tables import Table, Target, read_table
 from augan.exceptions import AuganError, BundleError, ConfigError, DataError
+from augan.io import arrays, images
+from augan.io.images import read_image
 from augan.training.runs import RunFolder
 from benchmarks import fuzz
 
@@ -135,7 +135,7 @@ def test_odd_labels_in_an_npz_file(tmp_path: Path) -> None:
 def test_a_bomb_in_an_npz_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros((5, 200, 200), np.uint8))
     assert len(load_dataset(tmp_path / "x.npz")) == 5
-    monkeypatch.setattr(npz, "LARGE", 100_000)
+    monkeypatch.setattr(arrays, "LARGE", 100_000)
     with pytest.raises(DataError, match="more than 200 times as many"):
         load_dataset(tmp_path / "x.npz")
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from augan.data.output import beside, clear_leftovers, output_folder, resumable_folder
+from augan.io.atomic import beside, clear_leftovers, output_folder, resumable_folder
 from benchmarks import kills
 
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from augan.data.output import {kind}
-import augan.data.output as output
+from augan.io.atomic import {kind}
+import augan.io.atomic as output
 put = output._put
 def die(partial, target):
     if {between}:

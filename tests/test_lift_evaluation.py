@@ -14,8 +14,8 @@ from augan.augment.judging.evaluation import evaluate_lift
 from augan.augment.judging.material import read_material
 from augan.augment.judging.synthetic import GanArm
 from augan.data.builtin import digits
-from augan.data.images import write_png
 from augan.exceptions import ConfigError, DataError, Interrupted
+from augan.io.images import write_png
 from augan.report.lines.lift import lift_lines
 from augan.report.pages.lift import lift_page
 from augan_cli.app import app

@@ -152,7 +152,7 @@ def oversampling_helps(printed: str) -> None:
     assert float(means["GANOverSampler"]) > float(means["nothing"])
 
 
-@pytest.mark.parametrize("module", ["augan.data.images", "augan_cli.app", "augan"])
+@pytest.mark.parametrize("module", ["augan.io.images", "augan_cli.app", "augan"])
 def test_a_warning_of_our_own_is_an_error(module):
     with pytest.raises(UserWarning):
         warnings.warn_explicit("x", UserWarning, "x.py", 1, module=module)

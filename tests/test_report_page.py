@@ -17,10 +17,10 @@ from augan.augment.folder import AugmentationResult
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.data.builtin import digits
-from augan.data.images import write_png
 from augan.data.loading import load_dataset
 from augan.detect.folder import DetectionResult
 from augan.detect.judging.judgement import Judgement, evaluate_detection
+from augan.io.images import write_png
 from augan.report.lines.training import training_lines
 from augan.report.pages.augmentation import augmentation_page
 from augan.report.pages.curves import Curve, curves

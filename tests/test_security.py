@@ -22,12 +22,12 @@ from augan.augment.output.names import class_folder
 from augan.augment.output.writers import CsvWriter
 from augan.bundle import Bundle
 from augan.data.builtin import digits
-from augan.data.cells import plain_cell, plain_frame, safe_cell, safe_frame
 from augan.data.columns import Columns
 from augan.data.groups import read_groups
-from augan.data.images import write_png
 from augan.data.tables import Table, read_table
 from augan.detect.judging.labels import read_labels
+from augan.io.csv_safety import plain_cell, plain_frame, safe_cell, safe_frame
+from augan.io.images import write_png
 from augan.report.pages.detection import detection_page
 from augan.report.pages.lift import lift_page
 from benchmarks.bad_material import SMALL, pictures

@@ -19,7 +19,6 @@ from augan.augment.output.manifest import MANIFEST
 from augan.augment.shards import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.data.builtin import digits
-from augan.data.images import write_png
 from augan.data.shards import ABOUT, Record, Shards, shard_folder
 from augan.detect.examiner import Scored
 from augan.detect.folder import detect_folder
@@ -27,6 +26,7 @@ from augan.detect.scores import SCORES
 from augan.detect.shards import detect_shard, merge_detection
 from augan.detect.sources import CHUNK as BLOCK
 from augan.exceptions import BundleError, DataError, Interrupted
+from augan.io.images import write_png
 from augan.parallel.shard import Shard
 from augan_cli.app import app
 

@@ -13,8 +13,8 @@ import pytest
 
 from augan.bundle import Bundle
 from augan.data.builtin import digits
-from augan.data.images import write_png
 from augan.detect.scores import SCORES
+from augan.io.images import write_png
 
 pytestmark = pytest.mark.slow
 # Of two processes with one thread each, or one with one, every number is the same to the last bit.

@@ -15,7 +15,6 @@ from augan.config import Config
 from augan.data.builtin import digits
 from augan.data.cache import Squares
 from augan.data.dataset import from_arrays
-from augan.data.images import write_png
 from augan.data.loading import load_dataset
 from augan.data.preprocessing import Preprocessing
 from augan.data.splits import Split, make_split
@@ -23,6 +22,7 @@ from augan.data.tables import as_frame
 from augan.detect.detector import Detector
 from augan.exceptions import AuganError, ConfigError, DataError
 from augan.gan.inference import Inference
+from augan.io.images import write_png
 from augan.material import Material
 from augan.report.lines.training import training_lines
 from augan.report.pages.training import training_page

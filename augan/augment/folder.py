@@ -22,7 +22,7 @@ from augan.augment.output.names import class_folder, default_out
 from augan.augment.output.progress import Progress
 from augan.augment.output.writers import Gallery, choose_format, open_writer
 from augan.bundle import Bundle
-from augan.data.output import check_replaceable, output_folder, resumable_folder
+from augan.io.atomic import check_replaceable, output_folder, resumable_folder
 from augan.parallel.executor import open_executor
 from augan.training.interrupt import Stop, stop_on_signals
 

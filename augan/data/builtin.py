@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from augan.data.dataset import Dataset, from_arrays
-from augan.data.images import write_png
-from augan.data.output import output_folder
 from augan.exceptions import DataError
+from augan.io.atomic import output_folder
+from augan.io.images import write_png
 
 FOREIGN_LETTERS = "AKMRWXZH"
 

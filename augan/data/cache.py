@@ -28,11 +28,11 @@ from augan.data.columns import Columns
 from augan.data.dataset import Dataset, ImageFiles
 from augan.data.decoding import leave_out, prepare
 from augan.data.entry import ROWS, Entry, map_entry, open_entry, write_entry
-from augan.data.output import try_lock
 from augan.data.prepared import AnyPreprocessing, stored_samples
 from augan.data.preprocessing import Preprocessing
 from augan.data.tables import Table
 from augan.exceptions import DataError
+from augan.io.atomic import try_lock
 
 GIB = 2**30
 MAX_BYTES = 20 * GIB

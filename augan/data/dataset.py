@@ -8,9 +8,9 @@ from typing import Any, overload
 import numpy as np
 
 from augan.data.arrays import as_groups, as_images, as_labels
-from augan.data.images import ImageHeader, read_header, read_image
 from augan.data.tables import Table, Target, as_frame, is_tabular
 from augan.exceptions import DataError
+from augan.io.images import ImageHeader, read_header, read_image
 
 MAX_SKIPPED = 0.1
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from augan.data.dataset import Dataset, check_skipped
-from augan.data.images import UnreadableImage
 from augan.data.preprocessing import Preprocessing
 from augan.exceptions import DataError
+from augan.io.images import UnreadableImage
 
 
 def prepare(dataset: Dataset, preprocessing: Preprocessing) -> tuple[Dataset, np.ndarray]:

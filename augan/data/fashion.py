@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from augan.data.dataset import Dataset, from_arrays
-from augan.data.idx import read_idx, read_idx_folder
 from augan.exceptions import DataError
+from augan.io.arrays import read_idx, read_idx_folder
 
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")
 ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"  # as keras.datasets

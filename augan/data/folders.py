@@ -10,8 +10,8 @@ import numpy as np
 
 from augan.data import overlooked
 from augan.data.dataset import Dataset, ImageFiles, check_skipped
-from augan.data.images import IMAGE_SUFFIXES, ImageHeader, UnreadableImage, read_header
 from augan.exceptions import DataError
+from augan.io.images import IMAGE_SUFFIXES, ImageHeader, UnreadableImage, read_header
 
 UNLABELLED = ("unlabeled", "unlabelled")  # folders of images whose classes nobody has named
 TRAINS, TESTS = ("train", "training"), ("test", "testing")  # what the two parts may be called

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from augan.data.cells import safe_cell
-from augan.data.listing import listed
 from augan.exceptions import DataError
+from augan.io.csv_safety import listed, safe_cell
 
 
 def read_groups(

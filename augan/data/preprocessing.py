@@ -9,8 +9,8 @@ import numpy as np
 
 from augan.data.dataset import Dataset
 from augan.data.geometry import fitted_shape, margins, resize
-from augan.data.images import MAX_PIXELS, UnreadableImage
 from augan.exceptions import DataError
+from augan.io.images import MAX_PIXELS, UnreadableImage
 
 SIZES = (8, 16, 32, 64, 128)
 FARTHEST = 1000.0  # scaled values end here: their squares must stay finite as float32

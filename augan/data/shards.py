@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.npz import read_npz
-from augan.data.output import beside, resumable_folder, write_whole
 from augan.exceptions import DataError
+from augan.io.arrays import read_npz
+from augan.io.atomic import beside, resumable_folder, write_whole
 from augan.parallel.shard import Shard
 
 ABOUT = "shard.json"

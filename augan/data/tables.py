@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from augan.data.arrays import as_labels
-from augan.data.cells import plain_frame
 from augan.exceptions import DataError
+from augan.io.csv_safety import plain_frame
 
 if TYPE_CHECKING:
     import pandas as pd

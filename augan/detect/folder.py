@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle
-from augan.data.cells import ANY_BYTES
-from augan.data.output import beside, output_folder
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import decide
 from augan.detect.conformal.discoveries import DiscoveryGuarantee
@@ -27,6 +25,8 @@ from augan.detect.pictures.painter import MAPS, OVERLAYS, PART, keep
 from augan.detect.scores import SCORES, UNDECIDED, Term, Undecided, flag
 from augan.detect.task import Task, open_task
 from augan.exceptions import DataError
+from augan.io.atomic import beside, output_folder
+from augan.io.csv_safety import ANY_BYTES
 from augan.parallel.executor import Executor, open_executor
 
 OnScored = Callable[[int, int], None]

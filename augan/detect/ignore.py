@@ -19,12 +19,12 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from augan.bundle import Bundle
-from augan.data.images import read_image
 from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
 from augan.detect.detector import Detector
 from augan.detect.pictures.heat import native_map
 from augan.exceptions import BundleError, DataError
+from augan.io.images import read_image
 
 TABLE = "ignore"  # of the bundle
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from augan.bundle import BUNDLE_NAME, Bundle, save_bundle
 from augan.data.groups import read_groups
-from augan.data.output import check_replaceable, output_folder
 from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
 from augan.data.tables import is_table_file
@@ -17,6 +16,7 @@ from augan.detect.detector import Detector, add_detectors, methods_in
 from augan.detect.ignore import TABLE, Ignored
 from augan.detect.sources import ORIGIN, ImageSource, Source, open_source, parts_of
 from augan.exceptions import DataError
+from augan.io.atomic import check_replaceable, output_folder
 
 
 def calibrate(

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from augan.data.cells import ANY_BYTES, plain_cell, safe_cell
+from augan.io.csv_safety import ANY_BYTES, plain_cell, safe_cell
 
 SCORES = "scores.csv"
 UNDECIDED = ".undecided.csv"  # the same table before anything is flagged

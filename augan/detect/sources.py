@@ -10,7 +10,6 @@ import numpy as np
 from augan.bundle import Bundle
 from augan.data.columns import Columns
 from augan.data.folders import find_images
-from augan.data.images import read_image
 from augan.data.patches import Patches
 from augan.data.pictures import Pictures
 from augan.data.prepared import AnyPreprocessing
@@ -18,6 +17,7 @@ from augan.data.preprocessing import Preprocessing
 from augan.data.tables import is_table_file, read_table
 from augan.detect.ignore import Ignored
 from augan.exceptions import DataError
+from augan.io.images import read_image
 
 if TYPE_CHECKING:
     import pandas as pd

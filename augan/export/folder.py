@@ -12,7 +12,6 @@ from augan.augment.methods.sampling import Sampler
 from augan.bundle import Bundle, in_use
 from augan.bundle.content import current_versions
 from augan.data.geometry import resize
-from augan.data.output import beside, check_replaceable, output_folder
 from augan.data.patches import Patches
 from augan.data.pictures import Pictures
 from augan.data.prepared import restore_preprocessing
@@ -31,6 +30,7 @@ from augan.export.generator import describe_generator, generator_graph
 from augan.export.onnx import OPSET, Session, as_onnx, require_onnx
 from augan.export.parity import Parity, compare_images, compare_maps, compare_scores
 from augan.export.samples import Samples, codes_for, samples_for
+from augan.io.atomic import beside, check_replaceable, output_folder
 
 FORMATS = ("onnx",)
 PARTS = ("generator", "detector")

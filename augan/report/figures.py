@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from augan.augment.folder import AugmentationResult
-from augan.data.images import image_grid, write_png
-from augan.data.output import clear_leftovers
 from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.detect.folder import DetectionResult
 from augan.exceptions import DataError
+from augan.io.atomic import clear_leftovers
+from augan.io.images import image_grid, write_png
 
 
 def augmentation_figure(result: AugmentationResult) -> Path | None:

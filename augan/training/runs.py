@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from augan.bundle import BUNDLE_NAME, Bundle, load_bundle
-from augan.data.cells import ANY_BYTES, safe_cell
-from augan.data.output import lock_folder, write_whole
 from augan.exceptions import BundleError, ConfigError, DataError
+from augan.io.atomic import lock_folder, write_whole
+from augan.io.csv_safety import ANY_BYTES, safe_cell
 
 if TYPE_CHECKING:  # commands look for a run before TensorFlow, which takes seconds, is loaded
     from augan.training.loop import Allowance

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from augan.data.images import image_grid, write_png
 from augan.data.preprocessing import Preprocessing
 from augan.gan import keras
 from augan.gan.inference import Inference
 from augan.gan.latent import latent_noise
+from augan.io.images import image_grid, write_png
 from augan.seeding import child_rng
 from augan.training.loop import Allowance
 

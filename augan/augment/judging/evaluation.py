@@ -24,8 +24,8 @@ from augan.augment.judging.synthetic import GanArm
 from augan.augment.judging.trial import Trial, usual_policy
 from augan.bundle import current_versions
 from augan.config import Config
-from augan.data.output import write_whole
 from augan.exceptions import ConfigError
+from augan.io.atomic import write_whole
 
 CLASSIFIERS = ("cnn", "logistic", "forest")
 DRAWS = 20

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from augan.augment.judging.draws import Draw
-from augan.data.images import image_grid, write_png
 from augan.exceptions import DataError
+from augan.io.images import image_grid, write_png
 
 GALLERY = "gallery.png"
 GAP = 20  # parts of a half as wide as which the gap between them is

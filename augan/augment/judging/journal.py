@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.output import try_lock
 from augan.exceptions import ConfigError, DataError
+from augan.io.atomic import try_lock
 
 JOURNAL = "predictions.jsonl"
 

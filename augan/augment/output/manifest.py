@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from augan.bundle import Bundle
-from augan.data.cells import ANY_BYTES, plain_cell, safe_cell
+from augan.io.csv_safety import ANY_BYTES, plain_cell, safe_cell
 
 MANIFEST = "manifest.csv"
 YIELD = "yield.json"

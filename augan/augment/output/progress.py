@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from augan.augment.output.manifest import Line
-from augan.data.output import write_whole
+from augan.io.atomic import write_whole
 
 NAME = "progress.jsonl"
 

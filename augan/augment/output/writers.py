@@ -9,12 +9,12 @@ import numpy as np
 
 from augan.augment.classic import keyed_policy
 from augan.augment.output.first_images import FirstImages
-from augan.data.cells import safe_frame
 from augan.data.columns import Columns
-from augan.data.images import png_bytes
 from augan.data.prepared import AnyPreprocessing
 from augan.data.preprocessing import Preprocessing
 from augan.exceptions import ConfigError
+from augan.io.csv_safety import safe_frame
+from augan.io.images import png_bytes
 
 _PNG_END = b"IEND\xaeB`\x82"
 FORMATS = {"images": ("png", "npz"), "rows": ("csv",)}  # of each kind of sample, the default first

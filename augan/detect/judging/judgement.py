@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle
-from augan.data.cells import ANY_BYTES, safe_cell
-from augan.data.output import beside, check_replaceable, output_folder
 from augan.detect.conformal.decision import usual_rate
 from augan.detect.detector import Detector, methods_in
 from augan.detect.fitting import broken_promise
@@ -28,6 +26,8 @@ from augan.detect.outputs import RECORDS, whole_path
 from augan.detect.scores import SCORES
 from augan.detect.sources import ImageSource, Source, open_source, parts_of, usual_shape
 from augan.exceptions import DataError
+from augan.io.atomic import beside, check_replaceable, output_folder
+from augan.io.csv_safety import ANY_BYTES, safe_cell
 
 EVALUATION = RECORDS["evaluate"]
 FILES = (EVALUATION, SCORES, "report.html")  # the last is written by `augan.report`

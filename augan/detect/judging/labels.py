@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from augan.data.cells import plain_cell
-from augan.data.listing import listed
 from augan.exceptions import DataError
+from augan.io.csv_safety import listed, plain_cell
 
 FOLDERS = "folders"
 NORMAL_NAMES = ("normal", "good", "ok")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.images import UnreadableImage, read_header, read_image
 from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
 from augan.detect.ignore import Ignored
@@ -16,6 +15,7 @@ from augan.detect.judging.labels import Labels
 from augan.detect.judging.localisation import MAX_FPR, aupro, pixel_auroc
 from augan.detect.pictures.heat import native_map
 from augan.exceptions import DataError
+from augan.io.images import UnreadableImage, read_header, read_image
 
 
 @dataclass

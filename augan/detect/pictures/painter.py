@@ -8,14 +8,14 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from augan.data.images import png_bytes
-from augan.data.output import write_whole
 from augan.detect.detector import Detector
 from augan.detect.pictures.gallery import ScoredImage
 from augan.detect.pictures.heat import MEANING, Heat, native_map
 from augan.detect.pictures.overlays import overlay, thumbnail
 from augan.detect.sources import ImageSource, Samples
 from augan.exceptions import DataError
+from augan.io.atomic import write_whole
+from augan.io.images import png_bytes
 
 MAPS, OVERLAYS = "maps", "overlays"
 PAGE_SIDE = 320  # pixels of a picture in a page

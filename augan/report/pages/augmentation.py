@@ -6,7 +6,7 @@ from pathlib import Path
 from augan.augment.filters.rules import REASONS
 from augan.augment.folder import AugmentationResult
 from augan.augment.output.manifest import MANIFEST, YIELD
-from augan.data.images import image_grid
+from augan.io.images import image_grid
 from augan.report.pages.layout import data_uri, head, section, settings, table, wide, write_page
 
 REPORT = "report.html"

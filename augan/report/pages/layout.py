@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from augan.bundle.content import current_versions
-from augan.data.output import write_whole
 from augan.exceptions import DataError
+from augan.io.atomic import write_whole
 
 
 def write_page(path: Path, title: str, parts: Iterable[str]) -> Path:

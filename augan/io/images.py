@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from augan.data.output import write_whole
 from augan.exceptions import DataError
+from augan.io.atomic import write_whole
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 89_478_485  # what Pillow reads without a word: 256 MiB in colour

@@ -1,0 +1,1 @@
+"""Files: atomic writes, images, arrays, CSV; nothing here knows machine learning."""
