@@ -28,7 +28,6 @@ import numpy as np
 import augan
 from augan.augment.classic import POLICIES
 from augan.augment.judging.arms import ABLATION, ARMS, GAN, choose_arms, usual_base
-from augan.augment.judging.bootstrap import Resampled
 from augan.augment.judging.classifiers import forest, logistic
 from augan.augment.judging.draws import Draw, Pool, Recipe, make_draw
 from augan.augment.judging.lessons import Classifier
@@ -40,6 +39,7 @@ from augan.data.decoding import prepare
 from augan.data.loading import load_dataset
 from augan.data.preprocessing import Preprocessing
 from augan.exceptions import AuganError, DataError
+from augan.metrics.statistics import Resampled
 from augan.seeding import child_rng
 from benchmarks import lift_controls
 from benchmarks.harness import (

@@ -24,13 +24,13 @@ import numpy as np
 
 import augan
 from augan.augment.judging.arms import GAN
-from augan.augment.judging.bootstrap import Lead, Resampled
 from augan.augment.judging.classifiers import logistic
 from augan.augment.judging.draws import Draw, Pool, Recipe, make_draw
 from augan.augment.judging.synthetic import GanArm
 from augan.augment.judging.trial import Trial
 from augan.augment.oversampler import GANOverSampler
 from augan.data.loading import load_dataset
+from augan.metrics.statistics import Lead, Resampled
 from augan.seeding import child_rng
 from benchmarks.harness import Results, Row, Task, digest, run, write_json
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from augan.augment.judging.bootstrap import Resampled
+from augan.metrics.statistics import Resampled
 
 CLASSES = 5
 

@@ -21,7 +21,7 @@ from augan.metrics.fidelity import (
     frechet_distance,
     kernel_distance,
 )
-from augan.metrics.neighbourhoods import density_coverage, precision_recall
+from augan.metrics.precision_recall import density_coverage, precision_recall
 
 # On a line, k = 1: the real radii are 10, 1, 1, 2 and the generated ones 1.25, 1.25, 18.25.
 LINE_REAL = np.array([[-10.0], [0], [1], [3]])

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from augan.metrics.distances import checked, checked_pair, row_blocks, squared_distances
-from augan.metrics.neighbourhoods import (
+from augan.metrics.precision_recall import (
     DENSITY_COVERAGE_K,
     PRECISION_RECALL_K,
     density_coverage,

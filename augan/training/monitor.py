@@ -12,7 +12,7 @@ from augan.gan.latent import latent_noise
 from augan.gan.model import GAN
 from augan.gan.monitor import MAX_LOSS, Alarm, Health, diverged, judge, magnitude
 from augan.metrics.fidelity import diversity, fidelity, floor, kernel_distance
-from augan.metrics.neighbourhoods import density_coverage
+from augan.metrics.precision_recall import density_coverage
 from augan.seeding import child_rng
 from augan.training.extractor import FeatureExtractor, RowValues
 from augan.training.loop import Allowance

@@ -10,7 +10,6 @@ import numpy as np
 
 from augan.augment.classic import POLICIES
 from augan.augment.judging.arms import GAN, choose_arms, usual_base
-from augan.augment.judging.bootstrap import LEAST_DRAWS
 from augan.augment.judging.classifiers import forest, logistic
 from augan.augment.judging.draws import Draw, Recipe
 from augan.augment.judging.gallery import GALLERY, write_gallery, writing
@@ -26,6 +25,7 @@ from augan.bundle import current_versions
 from augan.config import Config
 from augan.exceptions import ConfigError
 from augan.io.atomic import write_whole
+from augan.metrics.statistics import LEAST_DRAWS
 
 CLASSIFIERS = ("cnn", "logistic", "forest")
 DRAWS = 20

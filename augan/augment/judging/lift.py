@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from augan.augment.judging.arms import ABLATION, ARMS, GAN
-from augan.augment.judging.bootstrap import Lead, Resampled
 from augan.augment.judging.draws import Draw, Pool, Recipe, make_draw
 from augan.augment.judging.journal import Journal
 from augan.augment.judging.selection import choose
 from augan.augment.judging.synthetic import GanArm
 from augan.augment.judging.trial import Trial, figures
 from augan.exceptions import Interrupted
-from augan.metrics.interval import Interval
+from augan.metrics.statistics import Interval, Lead, Resampled
 from augan.seeding import child_rng
 
 Made = tuple[np.ndarray, np.ndarray]  # synthetic images and their classes

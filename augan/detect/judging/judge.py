@@ -11,7 +11,7 @@ from augan.detect.judging.evaluation import auroc, realised_rate
 from augan.detect.judging.labels import Labels
 from augan.detect.judging.separation import average_precision, best_f1, bootstrap_auroc
 from augan.exceptions import DataError
-from augan.metrics.interval import Interval
+from augan.metrics.statistics import Interval
 from augan.seeding import child_rng
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from augan.detect.judging.evaluation import auroc
-from augan.metrics.interval import LEVEL, Interval
+from augan.metrics.statistics import LEVEL, Interval
 
 RESAMPLES = 1000
 

@@ -1,32 +1,27 @@
-"""Is the difference between arms more than luck? Resampling of draws and test images at once.
-
-The accuracy of few labels varies with the labels (draws) and with the images that it is measured
-on, so both are drawn anew in every resample, and the deviations of both add up. Images of one thing
-vary together, so where groups are known they are drawn as wholes. That counts the
-chance of single predictions, which is in both, twice: it is never narrower than the truth allows.
-Arms are compared on the same draws and images. A handful of draws tells less about their spread
-than a bootstrap of them believes, therefore their deviations are widened to what Student's t law
-with one degree of freedom less than draws asks for.
-
-A lift is claimed over the best rival, and which rival is best is itself chance. Here it must be
-more than luck over *every* rival: the interval reaches down to the lowest bound of all. Such an
-intersection-union test keeps the level of each comparison, however many rivals there are.
-
-References
-----------
-Owen (2007), The pigeonhole bootstrap, which counts the chance of single predictions three times.
-Davison, Hinkley (1997), Bootstrap methods and their application, section 2.8. Berger (1982),
-Multiparameter hypothesis testing and acceptance sampling (intersection-union tests).
-"""
+"""A figure and how sure it is."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from augan.metrics.interval import LEVEL, Interval
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the fields by name."""
+        return asdict(self)
+
 
 RESAMPLES = 2000
 LEAST_DRAWS = 2
