@@ -40,7 +40,7 @@ from augan.detect.folder import finish
 from augan.detect.pictures.painter import OVERLAYS
 from augan.detect.scores import SCORES
 from augan.detect.task import open_task
-from augan.parallel.cluster import local
+from augan.parallel.dask_executor import local
 from augan.parallel.executor import Executor, Here
 from augan.workflow import train
 from benchmarks.alternating import Side, alternate, figure, serve

@@ -38,9 +38,8 @@ from augan.augment.shards import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.config import Config
 from augan.data.prepared import restore_preprocessing
-from augan.data.shards import Shards
 from augan.exceptions import BundleError, ConfigError, DataError, Interrupted, Refused
-from augan.parallel.shard import Shard
+from augan.parallel.sharding import Shard, Shards
 from benchmarks import yields
 
 NAMES = ("down", "right", "slant")

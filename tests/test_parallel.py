@@ -17,10 +17,9 @@ from typer.testing import CliRunner
 from augan.bundle import Bundle
 from augan.bundle.elsewhere import SameBundle
 from augan.exceptions import BundleError, ConfigError, DataError, WorkerError
-from augan.parallel.ahead import ahead
-from augan.parallel.cluster import EACH, DaskCluster, threads_each
-from augan.parallel.executor import Here, open_executor
-from augan.parallel.shard import Shard
+from augan.parallel.dask_executor import EACH, DaskCluster, threads_each
+from augan.parallel.executor import Here, ahead, open_executor
+from augan.parallel.sharding import Shard
 from augan_cli.app import app
 
 

@@ -19,7 +19,6 @@ from augan.augment.output.manifest import MANIFEST
 from augan.augment.shards import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.data.builtin import digits
-from augan.data.shards import ABOUT, Record, Shards, shard_folder
 from augan.detect.examiner import Scored
 from augan.detect.folder import detect_folder
 from augan.detect.scores import SCORES
@@ -27,7 +26,7 @@ from augan.detect.shards import detect_shard, merge_detection
 from augan.detect.sources import CHUNK as BLOCK
 from augan.exceptions import BundleError, DataError, Interrupted
 from augan.io.images import write_png
-from augan.parallel.shard import Shard
+from augan.parallel.sharding import ABOUT, Record, Shard, Shards, shard_folder
 from augan_cli.app import app
 
 IMAGES = BLOCK + 40  # two blocks

@@ -17,7 +17,7 @@ from augan.augment.output.manifest import Line
 from augan.augment.output.progress import Done, Progress
 from augan.augment.output.writers import SampleWriter
 from augan.exceptions import Interrupted
-from augan.parallel.ahead import ahead
+from augan.parallel.executor import ahead
 
 OnKept = Callable[[str, int, int], None]
 Chunks = Callable[[Iterator[Request]], Generator[Chunk | None, None, None]]

@@ -12,8 +12,8 @@ from augan.augment.methods.sampling import Sampler
 from augan.augment.methods.table import METHODS, Candidates, Method
 from augan.bundle import Bundle
 from augan.bundle.elsewhere import SameBundle
-from augan.data.shards import Record
 from augan.exceptions import DataError
+from augan.parallel.sharding import Record
 
 _JUDGED = ("score", "agreement", "distance")
 

@@ -21,10 +21,9 @@ from augan.augment.maker import Chunk, Maker, Request, make
 from augan.augment.order import Order, take_order
 from augan.bundle import Bundle, load_bundle
 from augan.bundle.elsewhere import SameBundle
-from augan.data.shards import Record, Shards, ShardWriter, shard_folder
 from augan.exceptions import Refused
 from augan.parallel.executor import Executor, open_executor
-from augan.parallel.shard import Shard
+from augan.parallel.sharding import Record, Shard, Shards, ShardWriter, shard_folder
 
 COMMAND = "augment"  # what a shard calls it
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from augan.bundle import Bundle
 from augan.bundle.elsewhere import SameBundle
-from augan.data.shards import Record
 from augan.data.splits import evenly
 from augan.detect.detector import Detector
 from augan.detect.ignore import ignored_by
 from augan.detect.pictures.painter import Painter
 from augan.detect.sources import ImageSource, Source, open_source, usual_shape
 from augan.exceptions import DataError
+from augan.parallel.sharding import Record
 
 LOOKED_AT = 8  # images by which another machine is known to see the same
 

@@ -4,13 +4,12 @@ from contextlib import closing
 from pathlib import Path
 
 from augan.bundle import Bundle, load_bundle
-from augan.data.shards import Shards, shard_folder
 from augan.detect.examiner import Scored, score
 from augan.detect.folder import DetectionResult, FoundParts, OnScored, finish
 from augan.detect.task import Task, open_task
 from augan.exceptions import DataError
 from augan.parallel.executor import open_executor
-from augan.parallel.shard import Shard
+from augan.parallel.sharding import Shard, Shards, shard_folder
 
 _ASKED = ("model path", "images", "far", "fdr", "method", "maps", "ignore")
 

@@ -6,8 +6,9 @@ Another process makes its own from a plan, once, and so each worker loads the bu
 """
 
 from collections.abc import Callable, Generator, Iterable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, nullcontext
+from typing import Any, Protocol, TypeVar
 
 from augan.exceptions import ConfigError
 
@@ -88,7 +89,7 @@ def open_executor(workers: int | None, scheduler: str | None) -> AbstractContext
             "both a number of workers and a scheduler came; choose one: --workers starts processes "
             "on this machine, --scheduler uses those of a Dask cluster"
         )
-    from augan.parallel.cluster import at, local, require_dask
+    from augan.parallel.dask_executor import at, local, require_dask
 
     require_dask()
     if scheduler is not None:
@@ -96,3 +97,18 @@ def open_executor(workers: int | None, scheduler: str | None) -> AbstractContext
     if not workers or workers < 1:
         raise ConfigError(f"the number of workers is {workers}, a number of 1 or more is needed")
     return local(workers)
+
+
+_END: Any = object()
+
+
+def ahead(results: Generator[Result, None, None]) -> Generator[Result, None, None]:
+    """Yield the same results, each made in a thread of its own while its forerunner is in use.
+
+    Closing waits for the one that is being made, so results should not take long.
+    """
+    with closing(results), ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, results, _END)
+        while (found := coming.result()) is not _END:
+            coming = thread.submit(next, results, _END)
+            yield found

@@ -9,7 +9,7 @@ from augan_cli.errors import with_debug
 from augan_cli.options import Fail, Json, Scheduler, Workers
 
 if TYPE_CHECKING:
-    from augan.data.shards import Shards
+    from augan.parallel.sharding import Shards
 
 
 @with_debug
@@ -26,8 +26,8 @@ def merge(
     The model, the images and the training data must be where they were. The exit code is as without
     shards.
     """
-    from augan.data.shards import Shards
     from augan.detect.task import COMMAND
+    from augan.parallel.sharding import Shards
 
     found = Shards(shards)
     asked: dict[str, Any] = {"workers": workers, "scheduler": scheduler}

@@ -31,7 +31,7 @@ def run_augment(
         class_number(name, bundle.data["class_names"])
     from augan.augment.folder import augment_folder
     from augan.augment.shards import augment_shard
-    from augan.parallel.shard import Shard
+    from augan.parallel.sharding import Shard
 
     with ConsoleProgress() as progress:
         asked["on_kept"] = progress.on_kept
@@ -57,7 +57,7 @@ def run_detect(
     from augan.detect.outputs import default_out
     from augan.detect.shards import detect_shard
     from augan.exceptions import ConfigError
-    from augan.parallel.shard import Shard
+    from augan.parallel.sharding import Shard
 
     with ConsoleProgress() as progress:
         asked["on_scored"] = progress.on_scored
