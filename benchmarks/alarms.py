@@ -25,7 +25,7 @@ import augan
 from augan import Config, load_dataset
 from augan.bundle import Bundle, read_weights
 from augan.gan.monitor import magnitude
-from augan.gan.networks import build_network
+from augan.gan.networks.registry import build_network
 from augan.workflow import train
 from benchmarks.harness import RESULTS, Results, Row, Task, digest, run, write_json
 

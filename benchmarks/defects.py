@@ -30,8 +30,7 @@ from augan.detect.judging.baselines import BASELINES
 from augan.detect.sources import ImageSource
 from augan.exceptions import DataError
 from augan.gan import tf
-from augan.gan.defects import DEFECTS
-from augan.gan.negatives import NEGATIVES
+from augan.gan.corruptions import DEFECTS, NEGATIVES
 from augan.io.images import read_image
 from augan.seeding import child_rng
 from augan.workflow import train

@@ -29,7 +29,7 @@ from augan.data.splits import make_split
 from augan.detect.detector import Detector
 from augan.detect.judging.baselines import BASELINES, OutlierDetector
 from augan.exceptions import AuganError, DataError
-from augan.gan.networks import build_network
+from augan.gan.networks.registry import build_network
 from augan.seeding import child_rng
 from augan.training.blueprint import Blueprint
 from augan.training.defaults import fill_in

@@ -130,7 +130,7 @@ def step_alone(config: Config, batch: np.ndarray, shape: list[int], steps: int) 
 
 def networks(config: Config, shape: list[int]) -> list[Any]:
     """Return a generator, a discriminator and a second generator, as a training builds them."""
-    from augan.gan.networks import build_network, network_spec
+    from augan.gan.networks.registry import build_network, network_spec
 
     common = {"image_shape": shape, "num_classes": 0, "seed": 0}
     width, norm = config.generator.width, config.discriminator.norm

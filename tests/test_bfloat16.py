@@ -8,7 +8,7 @@ from augan.config import Config
 from augan.detect.detector import Detector
 from augan.exceptions import ConfigError
 from augan.gan import keras, tf
-from augan.gan.networks import build_network, feature_blocks, network_spec
+from augan.gan.networks.registry import build_network, feature_blocks, network_spec
 from augan.training import precision
 from augan.training.resolved import resolve
 from augan.workflow import train

@@ -296,12 +296,12 @@ def test_what_the_data_decides_is_none():
 def test_what_can_be_chosen_is_what_there_is():
     from augan.augment.classic import POLICIES
     from augan.detect.detector import METHODS
+    from augan.gan.corruptions import NEGATIVES
     from augan.gan.diffaug import POLICIES as DIFFAUG
     from augan.gan.losses import LOSSES
-    from augan.gan.negatives import NEGATIVES
-    from augan.gan.networks import NETWORKS
-    from augan.gan.networks.blocks import NORMS
-    from augan.gan.penalties import PENALTIES
+    from augan.gan.networks.layers import NORMS
+    from augan.gan.networks.registry import NETWORKS
+    from augan.gan.regularizers import PENALTIES
 
     tables = {
         "gan.architecture": {name for name, role in NETWORKS if role == "generator"},

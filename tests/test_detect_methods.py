@@ -15,7 +15,7 @@ from augan.detect.methods.features import Features
 from augan.detect.methods.probes import WEIGHTS, Probes
 from augan.exceptions import ConfigError, DataError
 from augan.gan import tf
-from augan.gan.networks import build_network, feature_blocks, network_spec
+from augan.gan.networks.registry import build_network, feature_blocks, network_spec
 
 CODE = 3
 

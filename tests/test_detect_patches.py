@@ -20,8 +20,8 @@ from augan.detect.folder import detect_folder
 from augan.detect.methods.borders import NEAR, Borders
 from augan.detect.methods.patchwise import PatchwiseFeatures, at_highest, others_of
 from augan.exceptions import ConfigError, DataError
-from augan.gan.networks import build_network, network_spec
-from augan.gan.networks.places import dense_blocks, joined, joined_sizes
+from augan.gan.networks.heads import dense_blocks, joined, joined_sizes
+from augan.gan.networks.registry import build_network, network_spec
 from augan.training.defaults import fill_in
 from augan.workflow import train
 

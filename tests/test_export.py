@@ -40,8 +40,8 @@ from augan.export.detector import detector_graph
 from augan.export.folder import export_onnx
 from augan.export.onnx import Session, as_onnx
 from augan.export.parity import compare_images, compare_maps, compare_scores
-from augan.gan.networks import build_network, feature_blocks, network_spec
-from augan.gan.networks.places import dense_blocks, joined_sizes
+from augan.gan.networks.heads import dense_blocks, joined_sizes
+from augan.gan.networks.registry import build_network, feature_blocks, network_spec
 from augan.io.images import write_png
 from augan.workflow import train
 from augan_cli.app import app

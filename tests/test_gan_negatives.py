@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from augan.gan import tf
-from augan.gan.negatives import NEGATIVES, cut_paste, jigsaw, scar, spoil
+from augan.gan.corruptions import NEGATIVES, cut_paste, jigsaw, scar, spoil
 
 SEED = (5, 6)
 

@@ -9,8 +9,8 @@ import pytest
 from augan.config import Config
 from augan.gan import tf
 from augan.gan.model import GAN
-from augan.gan.networks import build_network, network_spec
-from augan.gan.penalties import PENALTIES, gradient_penalty, r1
+from augan.gan.networks.registry import build_network, network_spec
+from augan.gan.regularizers import PENALTIES, gradient_penalty, r1
 
 SEED = tf.constant([1, 2])
 SHAPE = (2, 2, 1)

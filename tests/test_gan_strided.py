@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from augan.gan import keras, tf
-from augan.gan.networks.batchnorm import BatchNormalization
-from augan.gan.networks.strided import grown, shrunk
+from augan.gan.networks.fast_conv import grown, shrunk
+from augan.gan.networks.layers import BatchNormalization
 
 N = 3
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import log_softmax
 
 from augan.gan import tf
-from augan.gan.transformations import (
+from augan.gan.self_supervision import (
     HEADS,
     KINDS,
     PROBES,

@@ -9,7 +9,7 @@ from augan.augment.methods.transfer import SHARE, Transfer
 from augan.data.builtin import digits
 from augan.exceptions import DataError
 from augan.gan import tf
-from augan.gan.networks import build_network, network_spec
+from augan.gan.networks.registry import build_network, network_spec
 from augan.training.updates.autoencoder import AutoencoderUpdate, _partners
 
 LABELS = np.repeat([0, 1, 2, 3], [20, 20, 3, 12])

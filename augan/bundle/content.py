@@ -69,7 +69,8 @@ class Network:
     Parameters
     ----------
     spec : dict
-        JSON-able: `architecture`, `role` and `arguments`, as `augan.gan.networks` takes them.
+        JSON-able: `architecture`, `role` and `arguments`, as `augan.gan.networks.registry` takes
+        them.
     weights : dict of str to array
         Variable path to value; kept ordered by path.
     """

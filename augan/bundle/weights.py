@@ -93,7 +93,7 @@ def restore_network(bundle: Bundle, name: str) -> Any:
     BundleError
         If the bundle has no such network, its spec is unknown, or the weights do not fit it.
     """
-    from augan.gan.networks import build_network
+    from augan.gan.networks.registry import build_network
 
     if name not in bundle.networks:
         held = ", ".join(bundle.networks) or "none"

@@ -13,7 +13,7 @@ from augan.data.pictures import Pictures
 from augan.data.preprocessing import Preprocessing
 from augan.data.splits import evenly
 from augan.exceptions import DataError
-from augan.gan.latent import latent_noise
+from augan.gan.inference import latent_noise
 from augan.seeding import child_rng
 from augan.training.recorded import Recorded, recorded_data
 

@@ -4,7 +4,7 @@ Rooms above take TensorFlow from here (`from augan.gan import keras, tf`), so th
 the same quiet way; import-linter holds them to it.
 """
 
-from augan.gan.start import start_tensorflow
+from augan.gan.tensorflow import start_tensorflow
 
 tf, keras = start_tensorflow()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from augan.gan import replicas
+from augan.gan import distribution
 
 Tensor = Any
 
@@ -48,21 +48,21 @@ def cutout(images: Tensor, seed: Tensor, ratio: float = 0.5) -> Tensor:
 
 def _one_per_image(images: Tensor, seed: Tensor, slot: int) -> Tensor:
     shape = (tf.shape(images)[0], 1, 1, 1)
-    return replicas.uniform(shape, seed + tf.constant([slot, 0]))
+    return distribution.uniform(shape, seed + tf.constant([slot, 0]))
 
 
 def _outside(images: Tensor, axis: int, seed: Tensor, ratio: float) -> Tensor:
     """1 outside a random stripe along `axis`, `[N, side]`."""
     count, side = tf.shape(images)[0], images.shape[axis]
     length = max(1, round(side * ratio))
-    centre = replicas.uniform((count, 1), seed, 0, side, dtype=tf.int32)
+    centre = distribution.uniform((count, 1), seed, 0, side, dtype=tf.int32)
     offset = tf.range(side)[None, :] - (centre - length // 2)
     return tf.cast((offset < 0) | (offset >= length), images.dtype)
 
 
 def _shift_matrices(count: Tensor, side: int, ratio: float, seed: Tensor) -> Tensor:
     reach = max(1, round(side * ratio))
-    shift = replicas.uniform((count, 1), seed, -reach, reach + 1, dtype=tf.int32)
+    shift = distribution.uniform((count, 1), seed, -reach, reach + 1, dtype=tf.int32)
     return tf.one_hot(tf.range(side)[None, :] - shift, side)  # [N, side, side]; outside: zeros
 
 

@@ -56,3 +56,18 @@ class Inference:
     def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return each output for all rows, `[N, ...]`; `inputs` hold at least one row."""
         return tuple(np.concatenate(parts) for parts in zip(*self.batches(*inputs)))
+
+
+def latent_noise(
+    rng: np.random.Generator, count: int, latent_dim: int, kind: str = "normal"
+) -> np.ndarray:
+    """Return noise `[count, latent_dim]`, float32.
+
+    Parameters
+    ----------
+    kind : {"normal", "uniform"}
+        Standard normal, or uniform from -1 to 1: the setting `gan.noise`.
+    """
+    if kind == "uniform":
+        return rng.random((count, latent_dim), np.float32) * 2 - 1
+    return rng.standard_normal((count, latent_dim), np.float32)

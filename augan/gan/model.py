@@ -7,13 +7,13 @@ import keras
 import tensorflow as tf
 
 from augan.config import Config, decided
-from augan.gan import replicas
+from augan.gan import distribution
+from augan.gan.auxiliary import MOVED, SPOILT, Lessons, Seen
 from augan.gan.diffaug import augment
-from augan.gan.lessons import MOVED, SPOILT, Lessons, Seen
 from augan.gan.losses import LOSSES
-from augan.gan.networks import logits_and_blocks
-from augan.gan.networks.batchnorm import apart
-from augan.gan.penalties import PENALTIES
+from augan.gan.networks.layers import apart
+from augan.gan.networks.registry import logits_and_blocks
+from augan.gan.regularizers import PENALTIES
 from augan.gan.unrolled import look_ahead
 from augan.seeding import child_seed
 
@@ -39,10 +39,10 @@ class GAN(keras.Model):
         function of the seed and the step alone, so a resumed run repeats.
     heads : keras.Model or None
         Features of the discriminator's last block `[N, F]` -> logits of the transformations
-        `[N, 13]`, trained with it; see `augan.gan.transformations`.
+        `[N, 13]`, trained with it; see `augan.gan.self_supervision`.
     places : keras.Model or None
         Joined blocks `[N, H, W, F]` -> logits of each place, trained with it to find what
-        `gan.negatives` spoilt; see `augan.gan.networks.places`.
+        `gan.negatives` spoilt; see `augan.gan.networks.heads`.
     """
 
     measures: tuple[str, ...] = ("d_loss", "g_loss", "d_accuracy")
@@ -113,7 +113,7 @@ class GAN(keras.Model):
             Images float32 `[N, H, W, C]` in [-1, 1]; classes float32 `[N, K]`, one-hot. The
             generated batch has the real batch's classes: both follow one joint distribution. With
             `discriminator.steps` above 1 the batch is cut into as many parts, one for each update.
-            Of several replicas each is given the whole, see `augan.gan.replicas`.
+            Of several replicas each is given the whole, see `augan.gan.distribution`.
 
         Returns
         -------
@@ -142,7 +142,7 @@ class GAN(keras.Model):
         self._judge_alone(real, classes)
         return tf.identity(self._losses)
 
-    @replicas.on_each
+    @distribution.on_each
     def _play(self, real: Tensor, classes: Tensor | None) -> dict[str, Tensor]:
         """Both players' turns, and their losses."""
         updates = self.players[1].steps
@@ -160,7 +160,7 @@ class GAN(keras.Model):
         self._update_average()
         return {"d_loss": d_loss, "g_loss": g_loss, "d_accuracy": accuracy}
 
-    @replicas.on_each
+    @distribution.on_each
     def _judge_alone(self, real: Tensor, classes: Tensor | None) -> dict[str, Tensor]:
         """The discriminator's turn without generated images: what else it is to learn."""
         lessons = self._lesson_images(real, 0)
@@ -169,7 +169,7 @@ class GAN(keras.Model):
             seen = self._look_at(classes, 0, real=real, **lessons)
             total = tf.reduce_mean(self.adversarial_loss.real(seen["real"].logits))
             total += self._lessons.loss(self.adversarial_loss, real, lessons, seen)
-            part = replicas.part(total)
+            part = distribution.part(total)
         variables = self._judging
         self.discriminator_optimizer.apply(tape.gradient(part, variables), variables)
         return {"loss": total}
@@ -185,9 +185,9 @@ class GAN(keras.Model):
         """As many images as there are real ones, which are this replica's."""
         shape, seed = (tf.shape(real)[0], self.latent_dim), self._seed(update, _NOISE)
         if self.settings.noise == "uniform":
-            noise = replicas.uniform(shape, seed, -1.0, 1.0)
+            noise = distribution.uniform(shape, seed, -1.0, 1.0)
         else:
-            noise = replicas.normal(shape, seed)
+            noise = distribution.normal(shape, seed)
         with tf.GradientTape() as tape:
             inputs = [noise, classes] if self.conditional else noise
             return _Drawn(self.generator(inputs, training=True), tape)
@@ -236,7 +236,7 @@ class GAN(keras.Model):
             loss = self._discriminator_loss(*logits, update)
             total = loss + self._penalty(real, fake, classes, update)
             total += self._lessons.loss(self.adversarial_loss, real, lessons, seen)
-            total = replicas.part(total)
+            total = distribution.part(total)
         variables = self._judging
         self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
         clip = self.players[1].clip
@@ -251,9 +251,9 @@ class GAN(keras.Model):
         smooth, flip = self.settings.label_smoothing, self.settings.label_noise
         real_share, fake_share = 1.0 - smooth, 0.0
         if flip:
-            shape = (2, tf.shape(real)[0] * replicas.count(), 1)
+            shape = (2, tf.shape(real)[0] * distribution.count(), 1)
             draws = tf.random.stateless_uniform(shape, self._seed(update, _LABELS))
-            draws = replicas.share(draws, axis=1)
+            draws = distribution.share(draws, axis=1)
             flipped = tf.cast(draws < flip, tf.float32)
             real_share = real_share * (1 - flipped[0])
             fake_share = flipped[1]
@@ -286,7 +286,7 @@ class GAN(keras.Model):
         with drawn.tape:  # goes on where the images were drawn
             logits = self._judge_ahead(real, drawn.images, classes, update)
             loss = tf.reduce_mean(self.adversarial_loss.generator(logits))
-            part = replicas.part(loss)
+            part = distribution.part(loss)
         variables = self.generator.trainable_variables
         self.generator_optimizer.apply(drawn.tape.gradient(part, variables), variables)
         return loss
@@ -336,7 +336,7 @@ class _Drawn(NamedTuple):
 
 def _own(real: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """Return this replica's rows of a batch."""
-    return replicas.share(real), None if classes is None else replicas.share(classes)
+    return distribution.share(real), None if classes is None else distribution.share(classes)
 
 
 def _first(data: Any) -> Tensor:

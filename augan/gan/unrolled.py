@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from augan.gan import replicas
+from augan.gan import distribution
 
 Tensor = Any
 
@@ -36,7 +36,7 @@ def look_ahead(
             value = loss(weights, step)
         gradients = tape.gradient(value, weights)
         weights = [
-            weight if gradient is None else weight - rate * replicas.mean(gradient)
+            weight if gradient is None else weight - rate * distribution.mean(gradient)
             for weight, gradient in zip(weights, gradients)
         ]
     return weights

@@ -8,8 +8,8 @@ from typing import Any
 from augan.config import Config, decided
 from augan.data.prepared import AnyPreprocessing
 from augan.gan import keras
-from augan.gan.networks import feature_blocks, network_spec
-from augan.gan.networks.places import joined_sizes
+from augan.gan.networks.heads import joined_sizes
+from augan.gan.networks.registry import feature_blocks, network_spec
 from augan.seeding import child_seed
 from augan.training.updates.classifier import TURNS
 
@@ -18,7 +18,7 @@ EXTRACTORS = ("classifier", "rotation")  # networks whose features measure fidel
 
 @dataclass(frozen=True)
 class Blueprint:
-    """The specs of all networks, as `augan.gan.networks.build_network` takes them.
+    """The specs of all networks, as `augan.gan.networks.registry.build_network` takes them.
 
     Attributes
     ----------

@@ -7,8 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from augan.gan import keras
-from augan.gan.inference import Inference
-from augan.gan.latent import latent_noise
+from augan.gan.inference import Inference, latent_noise
 from augan.gan.model import GAN
 from augan.gan.monitor import MAX_LOSS, Alarm, Health, diverged, judge, magnitude
 from augan.metrics.fidelity import diversity, fidelity, floor, kernel_distance

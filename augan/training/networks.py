@@ -18,7 +18,7 @@ from augan.data.stacked import Stacked
 from augan.gan import keras
 from augan.gan.model import GAN
 from augan.gan.monitor import Alarm, Health
-from augan.gan.networks import build_network
+from augan.gan.networks.registry import build_network
 from augan.seeding import child_seed
 from augan.training.batches import Batches, one_hot
 from augan.training.blueprint import EXTRACTORS, Blueprint

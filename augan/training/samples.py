@@ -6,8 +6,7 @@ import numpy as np
 
 from augan.data.preprocessing import Preprocessing
 from augan.gan import keras
-from augan.gan.inference import Inference
-from augan.gan.latent import latent_noise
+from augan.gan.inference import Inference, latent_noise
 from augan.io.images import image_grid, write_png
 from augan.seeding import child_rng
 from augan.training.loop import Allowance

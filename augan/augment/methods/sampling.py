@@ -9,8 +9,7 @@ import numpy as np
 
 from augan.bundle import Bundle, in_use, restore_network
 from augan.data.prepared import restore_preprocessing
-from augan.gan.inference import Inference
-from augan.gan.latent import latent_noise
+from augan.gan.inference import Inference, latent_noise
 from augan.seeding import child_rng
 
 BLOCK = 512  # images whose codes come from one child seed

@@ -16,7 +16,7 @@ import numpy as np
 
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
-from augan.gan.networks import feature_blocks
+from augan.gan.networks.registry import feature_blocks
 
 Tensor = Any
 

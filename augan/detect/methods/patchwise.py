@@ -19,7 +19,7 @@ from augan.data.splits import evenly
 from augan.detect.methods import anysize
 from augan.detect.methods.borders import NEAR, Borders
 from augan.gan import keras, tf
-from augan.gan.networks.places import dense_blocks, joined, joined_sizes
+from augan.gan.networks.heads import dense_blocks, joined, joined_sizes
 
 Tensor = Any
 

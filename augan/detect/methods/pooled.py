@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from augan.gan import keras, tf
-from augan.gan.networks import feature_blocks
+from augan.gan.networks.registry import feature_blocks
 
 Tensor = Any
 

@@ -17,8 +17,8 @@ from augan.data.splits import evenly
 from augan.detect.methods.standardised import Standardised
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
-from augan.gan.networks import feature_blocks
-from augan.gan.transformations import HEADS, PROBES, surprise, transform
+from augan.gan.networks.registry import feature_blocks
+from augan.gan.self_supervision import HEADS, PROBES, surprise, transform
 
 Tensor = Any
 

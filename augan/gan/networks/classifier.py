@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from augan.gan.networks.blocks import bounded, he
+from augan.gan.networks.layers import bounded, he
 from augan.seeding import child_seed
 
 

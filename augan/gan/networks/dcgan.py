@@ -18,8 +18,17 @@ from typing import Any
 import keras
 from keras import layers
 
-from augan.gan.networks import blocks
-from augan.gan.networks.strided import KERNEL, Conv2D, Conv2DTranspose
+from augan.gan.networks.fast_conv import KERNEL, Conv2D, Conv2DTranspose
+from augan.gan.networks.layers import (
+    activated,
+    discriminator,
+    encoder,
+    generator_inputs,
+    he,
+    layer,
+    normal,
+    normalised,
+)
 
 _MOST_DOUBLINGS = 3  # of the width from block to block: 64 pixels take three, 128 no more
 
@@ -48,7 +57,7 @@ def _transposed(x: Any, filters: int, name: str, seed: int, **arguments: Any) ->
         strides=2,
         padding="same",
         name=name,
-        kernel_initializer=blocks.normal(seed, name),
+        kernel_initializer=normal(seed, name),
         **arguments,
     )(x)
 
@@ -60,7 +69,7 @@ def _upsampled(x: Any, filters: int, name: str, seed: int, **arguments: Any) -> 
         3,
         padding="same",
         name=name,
-        kernel_initializer=blocks.normal(seed, name),
+        kernel_initializer=normal(seed, name),
         **arguments,
     )(x)
 
@@ -83,18 +92,18 @@ def _generator(
     size, channels = _checked_size(image_shape), image_shape[2]
     scales = num_scales(size)
     start, filters = size >> scales, _filters(width, scales - 1)
-    inputs, x, modulation = blocks.generator_inputs(latent_dim, num_classes, conditioning, seed)
+    inputs, x, modulation = generator_inputs(latent_dim, num_classes, conditioning, seed)
     x = layers.Dense(
         start * start * filters,
         use_bias=False,
         name="project",
-        kernel_initializer=blocks.normal(seed, "project"),
+        kernel_initializer=normal(seed, "project"),
     )(x)
     x = layers.Reshape((start, start, filters), name="seed_map")(x)
-    x = blocks.normalised(x, modulation, "0")
+    x = normalised(x, modulation, "0")
     for i in range(1, scales):
         x = grow(x, _filters(width, scales - 1 - i), f"up_{i}", seed, use_bias=False)
-        x = blocks.normalised(x, modulation, str(i))
+        x = normalised(x, modulation, str(i))
     image = grow(x, channels, "image", seed, activation="tanh", dtype="float32")
     return keras.Model(inputs, image, name="generator")
 
@@ -110,10 +119,10 @@ def _trunk(
 
     `weights` are "normal", DCGAN's, or "he", which learns faster where nothing is normalised.
     """
-    x, initial = images, {"normal": blocks.normal, "he": blocks.he}[weights]
+    x, initial = images, {"normal": normal, "he": he}[weights]
     for i in range(num_scales(_checked_size(images.shape[1:]))):
         name = f"down_{i}"
-        convolution = blocks.layer(Conv2D, norm, seed)
+        convolution = layer(Conv2D, norm, seed)
         x = convolution(
             _filters(width, i),
             KERNEL,
@@ -122,9 +131,9 @@ def _trunk(
             name=name,
             kernel_initializer=initial(seed, name),
         )(x)
-        x = blocks.activated(x, norm, i, dropout, seed)
+        x = activated(x, norm, i, dropout, seed)
     return layers.Flatten(name="flatten")(x)
 
 
-discriminator = partial(blocks.discriminator, _trunk)
-encoder = partial(blocks.encoder, _trunk)
+discriminator = partial(discriminator, _trunk)
+encoder = partial(encoder, _trunk)

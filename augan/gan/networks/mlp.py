@@ -11,7 +11,15 @@ from typing import Any
 import keras
 from keras import layers
 
-from augan.gan.networks import blocks
+from augan.gan.networks.layers import (
+    activated,
+    discriminator,
+    encoder,
+    generator_inputs,
+    he,
+    layer,
+    normalised,
+)
 
 
 def generator(
@@ -33,10 +41,10 @@ def generator(
     groups : sequence of int
         Sizes of the one-hot groups that a row ends with: each is a softmax, in [0, 1].
     """
-    inputs, x, modulation = blocks.generator_inputs(latent_dim, num_classes, conditioning, seed)
+    inputs, x, modulation = generator_inputs(latent_dim, num_classes, conditioning, seed)
     for i in range(2):
         x = _hidden(x, 8 * width, f"hidden_{i}", seed)
-        x = blocks.normalised(x, modulation, str(i))
+        x = normalised(x, modulation, str(i))
     end = _row if len(sample_shape) == 1 else _image
     return keras.Model(inputs, end(x, sample_shape, groups, seed), name="generator")
 
@@ -78,17 +86,15 @@ def classifier(
 def _trunk(images: Any, *, width: int, norm: str, dropout: float, seed: int) -> Any:
     x = layers.Flatten(name="pixels")(images)
     for i in range(2):
-        dense = blocks.layer(layers.Dense, norm, seed)
-        x = dense(8 * width, name=f"hidden_{i}", kernel_initializer=blocks.he(seed, f"hidden_{i}"))(
-            x
-        )
-        x = blocks.activated(x, norm, i, dropout, seed)
+        dense = layer(layers.Dense, norm, seed)
+        x = dense(8 * width, name=f"hidden_{i}", kernel_initializer=he(seed, f"hidden_{i}"))(x)
+        x = activated(x, norm, i, dropout, seed)
     return x
 
 
 def _hidden(x: Any, units: int, name: str, seed: int) -> Any:
-    return layers.Dense(units, name=name, kernel_initializer=blocks.he(seed, name))(x)
+    return layers.Dense(units, name=name, kernel_initializer=he(seed, name))(x)
 
 
-discriminator = partial(blocks.discriminator, _trunk)
-encoder = partial(blocks.encoder, _trunk)
+discriminator = partial(discriminator, _trunk)
+encoder = partial(encoder, _trunk)

@@ -1,7 +1,8 @@
 """Who trains together: this process alone, on one device or several, or one of several machines.
 
 All workers run the same training on the same data, each on its own rows of every batch
-(`augan.gan.replicas`). The first of them, the chief, writes and decides: how long, when to stop,
+(`augan.gan.distribution`). The first of them, the chief, writes and decides: how long, when to
+stop,
 and what the checkpoint says. The others follow, or they would wait in a sum for ever.
 """
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from augan.exceptions import ConfigError, Interrupted
 from augan.gan import tf
-from augan.gan.start import without_chatter
+from augan.gan.tensorflow import without_chatter
 from augan.training.distributed.cluster import VARIABLE, Cluster, chosen_cluster
 from augan.training.distributed.rendezvous import meet
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from augan.gan import keras, replicas, tf
-from augan.gan.networks import logits_and_blocks
+from augan.gan import distribution, keras, tf
+from augan.gan.networks.registry import logits_and_blocks
 from augan.seeding import child_seed
 
 Tensor = Any
@@ -59,20 +59,20 @@ class AutoencoderUpdate:
         owners = (self.encoder, self.generator, self.discriminator, *self.optimizers)
         return [variable for owner in owners for variable in owner.variables]
 
-    @replicas.on_each
+    @distribution.on_each
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Take one step on (images, classes); an image of unknown class is a class of its own.
 
         Several replicas find partners in their own rows, so theirs are others than one would find.
         """
-        images, classes = (replicas.share(whole) for whole in data)
+        images, classes = (distribution.share(whole) for whole in data)
         step = tf.cast(self.optimizers[0].iterations, tf.int32)
         partner = _partners(classes)
         count = tf.shape(images)[0]
-        share = replicas.uniform((count, 1), [self.seed, step])
+        share = distribution.uniform((count, 1), [self.seed, step])
         with tf.GradientTape() as drawing, tf.GradientTape() as judging:
             codes = self.encoder(images, training=True)
-            codes += BLUR * replicas.normal((count, codes.shape[1]), [self.seed + 1, step])
+            codes += BLUR * distribution.normal((count, codes.shape[1]), [self.seed + 1, step])
             between = codes + share * (tf.gather(codes, partner) - codes)
             drawn = self.generator(tf.concat([codes, between], axis=0), training=True)
             real, seen = (self._judge(some, training=True) for some in (images, drawn))
@@ -88,7 +88,7 @@ class AutoencoderUpdate:
             judged = tf.reduce_mean(tf.nn.relu(1 - real[0])) + tf.reduce_mean(
                 tf.nn.relu(1 + seen[0])
             )
-            drawing_part, judging_part = replicas.part(loss), replicas.part(judged)
+            drawing_part, judging_part = distribution.part(loss), distribution.part(judged)
         judge = self.discriminator.trainable_variables
         self.optimizers[0].apply(drawing.gradient(drawing_part, self._drawing), self._drawing)
         self.optimizers[1].apply(judging.gradient(judging_part, judge), judge)

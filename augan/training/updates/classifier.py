@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from augan.gan import keras, replicas, tf
+from augan.gan import distribution, keras, tf
 from augan.gan.diffaug import augment
 from augan.seeding import child_seed
 
@@ -27,17 +27,17 @@ class ClassifierUpdate:
         """All variables that the next step depends on."""
         return [*self.classifier.variables, *self.optimizer.variables]
 
-    @replicas.on_each
+    @distribution.on_each
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Take one step on (images, classes)."""
-        images, classes = (replicas.share(whole) for whole in data)
+        images, classes = (distribution.share(whole) for whole in data)
         step = tf.cast(self.optimizer.iterations, tf.int32)
         seen = augment(images, self.policies, tf.stack([self.seed, step]))
         with tf.GradientTape() as tape:
             logits = self.classifier(seen, training=True)
             losses = tf.nn.softmax_cross_entropy_with_logits(labels=classes, logits=logits)
             loss = tf.reduce_mean(losses)
-            part = replicas.part(loss)
+            part = distribution.part(loss)
         variables = self.classifier.trainable_variables
         self.optimizer.apply(tape.gradient(part, variables), variables)
         return {"loss": loss, "accuracy": tf.reduce_mean(_agreement(logits, classes))}
@@ -49,7 +49,7 @@ class RotationUpdate(ClassifierUpdate):
     A classifier that needs no labels: its features stand in where images have no classes.
     """
 
-    @replicas.on_each
+    @distribution.on_each
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Take one step on images; a quarter of the batch is turned by each angle."""
         images, _ = data

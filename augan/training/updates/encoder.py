@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from augan.gan import keras, replicas, tf
+from augan.gan import distribution, keras, tf
 from augan.gan.inference import Inference
-from augan.gan.networks import feature_blocks
+from augan.gan.networks.registry import feature_blocks
 
 Tensor = Any
 CHUNK = 1024  # images that are float32 at once while they are encoded
@@ -46,10 +46,10 @@ class EncoderUpdate:
         """All variables that the next step depends on."""
         return [*self.encoder.variables, *self.optimizer.variables]
 
-    @replicas.on_each
+    @distribution.on_each
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Take one step on (images, classes)."""
-        images, classes = (replicas.share(whole) for whole in data)
+        images, classes = (distribution.share(whole) for whole in data)
         with tf.GradientTape() as tape:
             code = self.encoder(images, training=True)
             again = self.generator(code, training=False)
@@ -63,7 +63,7 @@ class EncoderUpdate:
             loss = image_loss + self.feature_weight * feature_loss
             if self.conditional:
                 loss += 0.1 * class_loss(classes, code[1])
-            loss = replicas.part(loss)
+            loss = distribution.part(loss)
         variables = self.encoder.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return {"image_loss": image_loss, "feature_loss": feature_loss}
@@ -73,8 +73,8 @@ def class_loss(classes: Tensor, guessed: Tensor) -> Tensor:
     """Return the cross entropy, mean over the images whose class is known (0 if none is)."""
     losses = keras.losses.categorical_crossentropy(classes, guessed)
     # Of the whole batch, whose known images may all lie in the rows of one replica.
-    known = replicas.mean(tf.reduce_sum(classes))
-    return tf.reduce_sum(losses) / tf.maximum(known, 1.0 / replicas.count())
+    known = distribution.mean(tf.reduce_sum(classes))
+    return tf.reduce_sum(losses) / tf.maximum(known, 1.0 / distribution.count())
 
 
 def encode(

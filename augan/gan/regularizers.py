@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from augan.gan import replicas
+from augan.gan import distribution
 
 Tensor = Any
 Judge = Callable[[Tensor], Tensor]
@@ -44,7 +44,7 @@ def gradient_penalty(judge: Judge, real: Tensor, fake: Tensor, seed: Tensor) -> 
     The gradient is taken between real and generated images, at a place drawn for each pair.
     """
     shape = (tf.shape(real)[0],) + (1,) * (len(real.shape) - 1)
-    share = replicas.uniform(shape, seed)
+    share = distribution.uniform(shape, seed)
     between = real + share * (fake - real)
     norm = tf.sqrt(_squared_gradient(judge, between) + 1e-12)
     return tf.reduce_mean(tf.square(norm - 1.0))

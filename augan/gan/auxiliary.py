@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from augan.gan import replicas
+from augan.gan import distribution
+from augan.gan.corruptions import spoil, spoilt_places
 from augan.gan.losses import AdversarialLoss
-from augan.gan.negatives import spoil, spoilt_places
-from augan.gan.networks.places import joined
-from augan.gan.transformations import dealt_kinds, surprise, transformed_batch
+from augan.gan.networks.heads import joined
+from augan.gan.self_supervision import dealt_kinds, surprise, transformed_batch
 
 Tensor = Any
 
@@ -34,7 +34,7 @@ class Lessons:
     Parameters
     ----------
     negatives : sequence of str
-        How images are spoilt, names of `augan.gan.negatives.NEGATIVES`; none: no such lesson.
+        How images are spoilt, names of `augan.gan.corruptions.NEGATIVES`; none: no such lesson.
     heads, places : keras.Model or None
         Readers of the discriminator's blocks, see `augan.gan.model.GAN`; None: no such lesson.
     """
@@ -56,7 +56,7 @@ class Lessons:
             made[SPOILT] = spoil(real, self._negatives, seed)
         if self._heads is not None:
             made[MOVED] = transformed_batch(real, step)[0]
-        return {name: replicas.share(images) for name, images in made.items()}
+        return {name: distribution.share(images) for name, images in made.items()}
 
     def loss(
         self,
@@ -104,16 +104,16 @@ def _place_loss(
     wrong = spoilt_places(real, spoilt, stride)
     right = tf.reduce_sum(tf.nn.softplus(-whole))
     right += tf.reduce_sum(tf.nn.softplus(-broken) * (1 - wrong))
-    right /= replicas.mean(tf.reduce_sum(1 - wrong)) + tf.cast(tf.size(whole), tf.float32)
+    right /= distribution.mean(tf.reduce_sum(1 - wrong)) + tf.cast(tf.size(whole), tf.float32)
     weights = wrong / tf.sqrt(tf.maximum(tf.reduce_sum(wrong, (1, 2), keepdims=True), 1.0))
     found = tf.reduce_sum(tf.nn.softplus(broken) * weights)
     # Of the whole batch, whose weights may all lie in the rows of one replica.
-    least = 1.0 / replicas.count()
-    return right + found / tf.maximum(replicas.mean(tf.reduce_sum(weights)), least)
+    least = 1.0 / distribution.count()
+    return right + found / tf.maximum(distribution.mean(tf.reduce_sum(weights)), least)
 
 
 def _transformation_loss(heads: keras.Model, real: Tensor, deep: Tensor) -> Tensor:
     """How badly the heads tell by what real images were turned and shifted."""
-    kinds = replicas.share(dealt_kinds(real.shape[0] * replicas.count()))
+    kinds = distribution.share(dealt_kinds(real.shape[0] * distribution.count()))
     logits = heads(tf.reshape(deep, (deep.shape[0], -1)), training=True)
     return tf.reduce_mean(surprise(logits, kinds))

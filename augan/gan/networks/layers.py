@@ -1,6 +1,8 @@
-"""What architectures share: how weights begin, how classes enter, how networks end.
+"""Spectral normalisation (Miyato et al. 2018, "Spectral Normalization for GANs", algorithm 1).
 
-Every layer has a name of its own, and its first weights depend on that name and the seed only.
+The kernel is divided by its largest singular value. One power iteration a training pass keeps the
+estimate, and the gradient flows through the division, as in the paper (Keras' own wrapper
+overwrites the kernel instead).
 """
 
 import math
@@ -14,11 +16,139 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from augan.gan import replicas
-from augan.gan.networks.batchnorm import BatchNormalization
-from augan.gan.networks.spectral import SpectralConv2D, SpectralDense
-from augan.gan.networks.strided import Conv2D
+from augan.gan import distribution
+from augan.gan.networks.fast_conv import Conv2D, convolved
 from augan.seeding import child_seed
+
+Tensor = Any
+
+
+class _Spectral:
+    """What both layers share: the singular vector, and the division."""
+
+    name: str
+    kernel: Any
+    bias: Any
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
+        """Add a weight that stays float32 in whatever the layer computes, for the iteration."""
+        return super().add_weight(*args, autocast=False, **kwargs)  # type: ignore[misc]
+
+    def _add_direction(self, units: int, seed: int) -> None:
+        initializer = keras.initializers.RandomNormal(
+            seed=child_seed(seed, "weights", f"{self.name}/direction")
+        )
+        self.direction = self.add_weight(
+            name="direction", shape=(1, units), trainable=False, initializer=initializer
+        )
+
+    def _divided_kernel(self, training: bool) -> Tensor:
+        matrix = tf.reshape(self.kernel, (-1, self.direction.shape[1]))
+        right = tf.math.l2_normalize(tf.convert_to_tensor(self.direction))
+        left = tf.math.l2_normalize(tf.matmul(right, matrix, transpose_b=True))
+        if training:
+            right = tf.math.l2_normalize(tf.matmul(left, matrix))
+            left = tf.math.l2_normalize(tf.matmul(right, matrix, transpose_b=True))
+            left, right = tf.stop_gradient(left), tf.stop_gradient(right)
+            self.direction.assign(right)
+        return self.kernel / tf.reduce_sum(tf.matmul(left, matrix) * right)
+
+
+class SpectralConv2D(_Spectral, keras.layers.Conv2D):
+    """A convolution with a spectrally normalised kernel."""
+
+    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._seed = seed
+
+    def build(self, input_shape: tuple) -> None:
+        super().build(input_shape)
+        self._add_direction(self.filters, self._seed)
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        kernel = tf.cast(self._divided_kernel(training), inputs.dtype)
+        outputs = convolved(inputs, kernel, self.strides[0])
+        return self.activation(tf.nn.bias_add(outputs, tf.cast(self.bias, inputs.dtype)))
+
+
+class SpectralDense(_Spectral, keras.layers.Dense):
+    """A dense layer with a spectrally normalised kernel."""
+
+    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._seed = seed
+
+    def build(self, input_shape: tuple) -> None:
+        super().build(input_shape)
+        self._add_direction(self.units, self._seed)
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        kernel = tf.cast(self._divided_kernel(training), inputs.dtype)
+        outputs = tf.matmul(inputs, kernel)
+        return self.activation(tf.nn.bias_add(outputs, tf.cast(self.bias, inputs.dtype)))
+
+
+_APART: ContextVar[int] = ContextVar("batches one behind another", default=1)
+
+
+@contextmanager
+def apart(batches: int) -> Iterator[None]:
+    """Inside of this block what networks are given is as many batches, one behind another."""
+    token = _APART.set(batches)
+    try:
+        yield
+    finally:
+        _APART.reset(token)
+
+
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalisation; of images in training by TensorFlow's one operation for it.
+
+    What Keras composes of a dozen takes twice as long. The variance that is kept for inference is
+    the unbiased one, as in the paper (Ioffe and Szegedy 2015, algorithm 2).
+
+    The statistics are those of the whole batch, also where several replicas share it: a replica's
+    rows may be few, and then the network would be another than that of one replica. Batches that
+    are kept `apart` have statistics of their own.
+    """
+
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+        if not training or _APART.get() == 1:
+            return self._alone(inputs, training, mask)
+        batches = tf.split(inputs, _APART.get())
+        return tf.concat([self._alone(batch, training, mask) for batch in batches], axis=0)
+
+    def _alone(self, inputs: Tensor, training: bool | None, mask: Any) -> Tensor:
+        several = distribution.count() > 1
+        if not training or (len(inputs.shape) != 4 and not several):
+            return super().call(inputs, training=training, mask=mask)
+        channels = inputs.shape[-1]
+        scale = tf.ones(channels) if self.gamma is None else tf.convert_to_tensor(self.gamma)
+        shift = tf.zeros(channels) if self.beta is None else tf.convert_to_tensor(self.beta)
+        if several:
+            outputs, mean, variance = self._over_replicas(inputs, scale, shift)
+        else:
+            outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+                inputs, scale, shift, epsilon=self.epsilon, is_training=True
+            )
+        for kept, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            kept.assign(kept * self.momentum + now * (1.0 - self.momentum))
+        return outputs
+
+    def _over_replicas(
+        self, inputs: Tensor, scale: Tensor, shift: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Do what one replica does with the whole batch; of rows it keeps the biased variance."""
+        values, axes = tf.cast(inputs, tf.float32), list(range(len(inputs.shape) - 1))
+        moments = tf.stack([tf.reduce_mean(x, axes) for x in (values, tf.square(values))])
+        mean, square = tf.unstack(distribution.mean(moments))
+        variance = tf.maximum(square - tf.square(mean), 0.0)
+        outputs = tf.nn.batch_normalization(values, mean, variance, shift, scale, self.epsilon)
+        if len(inputs.shape) == 4:
+            size = tf.cast(tf.size(inputs) // inputs.shape[-1] * distribution.count(), tf.float32)
+            return tf.cast(outputs, inputs.dtype), mean, variance * size / (size - 1.0)
+        return tf.cast(outputs, inputs.dtype), mean, variance
+
 
 NORMS = ("none", "batch", "layer", "spectral")
 Trunk = Callable[..., Any]  # samples, width, norm, dropout, seed -> features [N, F]
@@ -132,11 +262,11 @@ class Dropout(layers.Dropout):
     """Dropout that drops other values in each of several replicas, which have one seed."""
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        if not training or replicas.count() == 1:
+        if not training or distribution.count() == 1:
             return super().call(inputs, training=training)
-        rows = tf.shape(inputs)[0] * replicas.count()
+        rows = tf.shape(inputs)[0] * distribution.count()
         kept = super().call(tf.ones((rows, *inputs.shape[1:]), inputs.dtype), training=True)
-        return inputs * replicas.share(kept)
+        return inputs * distribution.share(kept)
 
 
 def activated(x: Any, norm: str, block: int, dropout: float, seed: int) -> Any:
