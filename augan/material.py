@@ -10,17 +10,15 @@ from augan.config import Config
 from augan.data.cache import Squares, cached_squares
 from augan.data.dataset import Dataset, Skipped
 from augan.data.duplicates import MAX_CALIBRATE, near_duplicates
-from augan.data.identity import data_sha256
-from augan.data.patches import Patches
-from augan.data.pictures import Pictures
-from augan.data.prepared import AnyPreprocessing, training_samples
-from augan.data.splits import FOLDS, MIN_FOLD, Split, make_folds
-from augan.data.stacked import Stacked
+from augan.data.fingerprint import data_sha256
+from augan.data.modalities.registry import AnyPreprocessing, training_samples
+from augan.data.modalities.tiles import Patches
+from augan.data.sequences import Pictures, Stacked
+from augan.data.splits import FOLDS, MIN_FOLD, Split, divide, make_folds
 from augan.detect.conformal.calibration import DEFAULT_RATE, images_needed
 from augan.detect.detector import method_class, methods_of
 from augan.detect.fitting import num_kept
 from augan.exceptions import ConfigError, DataError
-from augan.training.division import divide
 from augan.training.folds import Fold
 from augan.training.networks import TrainingData
 from augan.training.resolved import Resolved

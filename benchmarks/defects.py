@@ -24,7 +24,7 @@ import augan
 from augan.config import Config
 from augan.data.folders import find_images
 from augan.data.loading import load_dataset
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
 from augan.detect.detector import Detector
 from augan.detect.judging.baselines import BASELINES
 from augan.detect.sources import ImageSource

@@ -21,10 +21,10 @@ from sklearn.base import BaseEstimator
 
 import augan
 from augan.config import Config
+from augan.data.cache import prepare
 from augan.data.dataset import Dataset, from_arrays
-from augan.data.decoding import prepare
 from augan.data.loading import load_dataset
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
 from augan.data.splits import make_split
 from augan.detect.detector import Detector
 from augan.detect.judging.baselines import BASELINES, OutlierDetector

@@ -15,8 +15,8 @@ from sklearn.datasets import load_digits
 
 from augan import Config, evaluate_lift, load_dataset, train
 from augan.bundle import Bundle, restore_network
-from augan.data.builtin import digits, write_example_images
-from augan.data.prepared import restore_preprocessing
+from augan.data.datasets import digits, write_example_images
+from augan.data.modalities.registry import restore_preprocessing
 from augan.detect.detector import Detector
 from augan.detect.methods.fanogan import FAnoGAN
 from augan.io.images import image_grid, read_image, write_png

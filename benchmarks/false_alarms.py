@@ -17,7 +17,7 @@ from scipy.stats import binom
 
 import augan
 from augan.data.loading import load_dataset
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
 from augan.detect.conformal.calibration import Calibration
 from augan.seeding import child_rng
 from benchmarks.harness import RESULTS, Results, Row, Task, run, write_json

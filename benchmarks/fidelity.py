@@ -25,7 +25,7 @@ from augan import Config, load_dataset
 from augan.augment.methods.sampling import Sampler
 from augan.bundle import Bundle
 from augan.data.dataset import Dataset
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
 from augan.exceptions import AuganError
 from augan.seeding import child_rng
 from augan.workflow import train

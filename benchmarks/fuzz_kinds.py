@@ -19,10 +19,10 @@ from PIL import Image
 
 from augan import load_dataset
 from augan.config import Config
-from augan.data.columns import Columns
 from augan.data.groups import read_groups
-from augan.data.preprocessing import Preprocessing
-from augan.data.tables import Table, read_table
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.tables import Table, read_table
+from augan.data.modalities.tabular import Columns
 from augan.detect.judging.labels import read_labels
 from augan.io.images import read_header, read_image
 from benchmarks.mutations import (

@@ -30,8 +30,8 @@ SETTINGS = {
 def trained() -> list[bytes]:
     """Return a bundle of images that can do everything, and one of rows."""
     from augan.config import Config
-    from augan.data.builtin import digits
     from augan.data.dataset import from_arrays
+    from augan.data.datasets import digits
     from augan.workflow import train
 
     rng = np.random.default_rng(0)

@@ -34,10 +34,10 @@ from augan.augment.judging.lessons import Classifier
 from augan.augment.judging.samplers import GAN_ARM, GAN_ARMS
 from augan.augment.judging.synthetic import GanArm
 from augan.augment.judging.trial import Trial, figures, usual_policy
+from augan.data.cache import prepare
 from augan.data.dataset import Dataset
-from augan.data.decoding import prepare
 from augan.data.loading import load_dataset
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
 from augan.exceptions import AuganError, DataError
 from augan.metrics.statistics import Resampled
 from augan.seeding import child_rng

@@ -39,7 +39,7 @@ from augan.config import Config
 from augan.data.cache import cached_squares, content_sha256
 from augan.data.duplicates import near_duplicates
 from augan.data.loading import load_dataset
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
 from augan.data.splits import Split, make_split
 from augan.training.batches import Batches
 from benchmarks.harness import RESULTS, Results, Row, Task, run, write_json

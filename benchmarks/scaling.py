@@ -33,7 +33,7 @@ from augan.augment.order import take_order
 from augan.augment.output.manifest import MANIFEST
 from augan.bundle import load_bundle
 from augan.config import Config
-from augan.data.builtin import digits
+from augan.data.datasets import digits
 from augan.data.loading import load_dataset
 from augan.detect.examiner import score
 from augan.detect.folder import finish

@@ -25,7 +25,7 @@ import numpy as np
 from augan.config import Config
 from augan.data.cache import cached_squares
 from augan.data.loading import load_dataset
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
 from augan.io.images import write_png
 from augan.training.batches import Batches
 from benchmarks.alternating import answer

@@ -29,7 +29,7 @@ from augan import Config, from_arrays, load_dataset
 from augan.augment.methods.sampling import Sampler
 from augan.bundle import Bundle, restore_network
 from augan.data.dataset import Dataset
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
 from augan.gan.inference import Inference
 from augan.metrics.fidelity import kernel_distance
 from augan.seeding import child_rng

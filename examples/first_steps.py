@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from augan import Config, augment_folder, detect_folder, load_dataset, train
-from augan.data.builtin import write_example_images
+from augan.data.datasets import write_example_images
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from augan.bundle import Bundle
 from augan.config import Config
-from augan.data.builtin import digits
 from augan.data.dataset import Dataset
+from augan.data.datasets import digits
 
 TINY_STEPS = 20
 

@@ -15,7 +15,6 @@ from PIL import Image
 
 from augan import augment_folder as filtered_folder
 from augan import classic_policy, generate_folder, load_dataset
-from augan.augment.classes import class_number
 from augan.augment.classic import POLICIES
 from augan.augment.methods.sampling import BLOCK, Sampler
 from augan.augment.methods.table import CHUNK, Sample
@@ -23,6 +22,7 @@ from augan.augment.output.first_images import FirstImages
 from augan.augment.output.manifest import COLUMNS, MANIFEST, YIELD
 from augan.augment.output.names import class_folder
 from augan.bundle import Bundle
+from augan.data.dataset import class_number
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import read_image
 

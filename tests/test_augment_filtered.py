@@ -37,7 +37,7 @@ from augan.augment.output.writers import open_writer
 from augan.augment.shards import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.config import Config
-from augan.data.prepared import restore_preprocessing
+from augan.data.modalities.registry import restore_preprocessing
 from augan.exceptions import BundleError, ConfigError, DataError, Interrupted, Refused
 from augan.parallel.sharding import Shard, Shards
 from benchmarks import yields

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
 from augan.data.splits import make_split
 from augan.detect.judging.evaluation import auroc
 from benchmarks import alarms, defects, false_alarms, memory, resume

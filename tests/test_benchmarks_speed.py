@@ -93,7 +93,7 @@ def test_what_training_speed_sums_up():
 
 def test_both_sides_count_the_same_networks():
     torch = pytest.importorskip("benchmarks.training_speed_torch")
-    from augan.data.preprocessing import Preprocessing
+    from augan.data.modalities.images import Preprocessing
     from benchmarks.training_speed_augan import about, settings
 
     for norm in ("batch", "spectral"):

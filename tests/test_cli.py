@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from augan import load_bundle
 from augan.bundle import Bundle, save_bundle
 from augan.config import Config
-from augan.data.builtin import digits
+from augan.data.datasets import digits
 from augan.io.images import read_image, write_png
 from augan_cli.app import app
 
@@ -209,7 +209,7 @@ def test_scores_of_the_example_images(first_light: tuple[Path, dict]) -> None:
 
 def test_a_trained_model_redraws_what_it_is_shown(first_light: tuple[Path, dict]) -> None:
     from augan.bundle import restore_network
-    from augan.data.prepared import restore_preprocessing
+    from augan.data.modalities.registry import restore_preprocessing
     from augan.detect.methods.fanogan import FAnoGAN
 
     bundle = load_bundle(first_light[0] / "runs" / "latest")

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from augan import GANDetector, calibrate, detect_folder
 from augan.bundle import Bundle, restore_network
 from augan.config import Config
-from augan.data.builtin import digits
 from augan.data.dataset import Dataset, from_arrays
+from augan.data.datasets import digits
 from augan.data.loading import load_dataset
 from augan.data.splits import make_folds
 from augan.detect.conformal.calibration import Calibration

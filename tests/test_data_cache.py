@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augan.data import cache, entry
-from augan.data.cache import cache_folder, cached_squares, content_sha256
+from augan.data import cache
+from augan.data.cache import cache_folder, cached_squares, content_sha256, prepare
 from augan.data.dataset import from_arrays
-from augan.data.decoding import prepare
 from augan.data.loading import load_dataset
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
 from augan.exceptions import DataError
 from augan.io.images import write_png
 
@@ -102,7 +101,7 @@ def test_squares_are_those_of_prepare(tmp_path, kept, shape, dtype):
 
 
 def test_order_and_content_survive_several_writes(images, kept, monkeypatch):
-    monkeypatch.setattr(entry, "ROWS", 7)
+    monkeypatch.setattr(cache, "ROWS", 7)
     dataset = load_dataset(images)
     _, expected = prepare(dataset, Preprocessing.fit(dataset))
     np.testing.assert_array_equal(load(images, kept).pixels, expected)
@@ -412,7 +411,7 @@ BUILD = """
 import sys
 from augan.data.cache import cached_squares
 from augan.data.loading import load_dataset
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
 dataset = load_dataset(sys.argv[1])
 preprocessing = Preprocessing.fit(dataset)
 original = Preprocessing.to_square

@@ -14,7 +14,7 @@ import threading
 import numpy as np
 import pytest
 
-from augan.data import fashion
+from augan.data import datasets
 from augan.data.loading import load_dataset
 from augan.exceptions import DataError
 
@@ -28,7 +28,7 @@ def idx_bytes(array):
 def write_files(folder):
     """Four files as Zalando's, with few pictures; the first is an ankle boot."""
     folder.mkdir(parents=True)
-    for name in fashion.FILES:
+    for name in datasets.FILES:
         n = COUNTS[name.split("-")[0]]
         labels, images = 9 - np.arange(n, dtype=np.uint8), np.full((n, 28, 28), 7, np.uint8)
         values = images if "images" in name else labels
@@ -39,7 +39,7 @@ def write_files(folder):
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """The folder in which Keras keeps Fashion-MNIST; it is not there, nor is Debian's."""
-    monkeypatch.setattr(fashion, "INSTALLED", tmp_path / "absent")
+    monkeypatch.setattr(datasets, "INSTALLED", tmp_path / "absent")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     return tmp_path / "keras" / "datasets" / "fashion-mnist"
 
@@ -65,7 +65,7 @@ def server(tmp_path, monkeypatch):
     handler = functools.partial(_Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
         threading.Thread(target=served.serve_forever, daemon=True).start()
-        monkeypatch.setattr(fashion, "ADDRESS", f"http://127.0.0.1:{served.server_port}/")
+        monkeypatch.setattr(datasets, "ADDRESS", f"http://127.0.0.1:{served.server_port}/")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         yield folder
         served.shutdown()
@@ -79,7 +79,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 def check(train, test, folder):
     assert (len(train), len(test)) == (3, 2)
     assert [train.class_names[label] for label in train.labels] == ["Ankle boot", "Bag", "Sneaker"]
-    assert test.class_names == train.class_names == fashion.CLASSES
+    assert test.class_names == train.class_names == datasets.CLASSES
     assert train.images.shape == (3, 28, 28, 1)
     assert train.source == str(folder)
     assert train.name == "fashion-mnist"
@@ -90,9 +90,9 @@ def both_parts():
 
 
 def test_the_installed_files_come_first(tmp_path, monkeypatch, home, offline, caplog):
-    monkeypatch.setattr(fashion, "INSTALLED", write_files(tmp_path / "usr"))
+    monkeypatch.setattr(datasets, "INSTALLED", write_files(tmp_path / "usr"))
     home.mkdir(parents=True)
-    (home / fashion.FILES[0]).write_bytes(b"not looked at")
+    (home / datasets.FILES[0]).write_bytes(b"not looked at")
     check(*both_parts(), tmp_path / "usr")
     assert offline == caplog.records == []
 
@@ -107,7 +107,7 @@ def test_without_network_it_says_what_was_tried_and_what_to_do(home, offline, ca
     with pytest.raises(DataError) as caught:
         load_dataset("fashion-mnist")
     message = str(caught.value)
-    for part in (str(fashion.INSTALLED), str(home), fashion.ADDRESS, "Network is unreachable"):
+    for part in (str(datasets.INSTALLED), str(home), datasets.ADDRESS, "Network is unreachable"):
         assert part in message
     assert "apt-get install dataset-fashion-mnist" in message
     assert "give the folder of its four IDX files" in message
@@ -129,18 +129,18 @@ def test_no_other_name_touches_the_network(home, offline, tmp_path):
 
 def test_it_is_downloaded_once(home, server, caplog):
     check(*both_parts(), home)
-    assert sorted(p.name for p in home.iterdir()) == sorted(fashion.FILES)
-    for name in fashion.FILES:
+    assert sorted(p.name for p in home.iterdir()) == sorted(datasets.FILES)
+    for name in datasets.FILES:
         assert (home / name).read_bytes() == (server / name).read_bytes()
     (announced,) = caplog.records
-    assert fashion.ADDRESS in announced.getMessage()
+    assert datasets.ADDRESS in announced.getMessage()
     assert str(home) in announced.getMessage()
 
 
 def test_only_what_is_missing_is_downloaded(home, server, caplog):
     write_files(home)
-    (home / fashion.FILES[2]).unlink()
-    for name in set(fashion.FILES) - {fashion.FILES[2]}:
+    (home / datasets.FILES[2]).unlink()
+    for name in set(datasets.FILES) - {datasets.FILES[2]}:
         (server / name).unlink()
     check(*both_parts(), home)
     assert "downloading 1 files" in caplog.text
@@ -148,18 +148,18 @@ def test_only_what_is_missing_is_downloaded(home, server, caplog):
 
 @pytest.mark.parametrize("damage", [lambda raw: raw[:-20], lambda raw: b"<html>sorry</html>"])
 def test_half_a_file_is_no_file(home, server, damage):
-    file = server / fashion.FILES[1]
+    file = server / datasets.FILES[1]
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
     with pytest.raises(DataError, match="cannot be downloaded"):
         load_dataset("fashion-mnist")
-    assert [p.name for p in home.iterdir()] == [fashion.FILES[0]]
+    assert [p.name for p in home.iterdir()] == [datasets.FILES[0]]
     file.write_bytes(whole)
     check(*both_parts(), home)
 
 
 def test_a_file_that_is_not_there_any_more(home, server):
-    (server / fashion.FILES[3]).unlink()
+    (server / datasets.FILES[3]).unlink()
     with pytest.raises(DataError, match=r"cannot be downloaded from http.*not found"):
         load_dataset("fashion-mnist")
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from augan.bundle import BUNDLE_NAME
-from augan.data.builtin import write_example_images
 from augan.data.dataset import Dataset, ImageFiles, from_arrays
+from augan.data.datasets import write_example_images
 from augan.data.folders import RESULTS, find_images
 from augan.data.groups import read_groups
 from augan.data.loading import load_dataset
@@ -533,7 +533,7 @@ def test_example_images_appear_whole_or_not_at_all(tmp_path, monkeypatch):
     def fail(path, image):
         raise OSError("disk full")
 
-    monkeypatch.setattr("augan.data.builtin.write_png", fail)
+    monkeypatch.setattr("augan.data.datasets.write_png", fail)
     with pytest.raises(DataError, match="disk full"):
         write_example_images(tmp_path / "examples")
     assert list(tmp_path.iterdir()) == []

@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from augan.data.cache import prepare
 from augan.data.dataset import Dataset, ImageFiles, from_arrays
-from augan.data.decoding import prepare
-from augan.data.geometry import fitted_shape, resize
 from augan.data.loading import load_dataset
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing, fitted_shape, resize
 from augan.exceptions import DataError
 from augan.io.images import write_png
 

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
 
-from augan.data import tables
-from augan.data.columns import FARTHEST, Columns
 from augan.data.dataset import from_arrays
 from augan.data.duplicates import near_duplicates
 from augan.data.loading import load_dataset
-from augan.data.prepared import restore_preprocessing, stored_samples
+from augan.data.modalities import tables
+from augan.data.modalities.registry import restore_preprocessing, stored_samples
+from augan.data.modalities.tables import Table, read_table
+from augan.data.modalities.tabular import FARTHEST, Columns
 from augan.data.splits import Split
-from augan.data.tables import Table, read_table
 from augan.detect.sources import RowSource
 from augan.exceptions import DataError
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from augan import calibrate, detect_folder
 from augan.bundle import Bundle, read_weights, restore_network
-from augan.data.builtin import digits
-from augan.data.prepared import restore_preprocessing
+from augan.data.datasets import digits
+from augan.data.modalities.registry import restore_preprocessing
 from augan.detect.detector import METHODS, Detector
 from augan.detect.folder import DETECTION, SCORES
 from augan.detect.outputs import default_out

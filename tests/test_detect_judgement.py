@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from augan import evaluate_detection
 from augan.bundle import Bundle, save_bundle
-from augan.data.builtin import digits
 from augan.data.dataset import Dataset
+from augan.data.datasets import digits
 from augan.detect.detector import Detector
 from augan.detect.judging.baselines import BASELINES
 from augan.detect.judging.judgement import Judgement

@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 from augan import calibrate, detect_folder
 from augan.bundle import Bundle
-from augan.data.builtin import digits
+from augan.data.datasets import digits
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
 from augan.detect.ignore import Ignored

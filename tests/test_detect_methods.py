@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from augan import GANDetector
 from augan.bundle import read_weights
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
 from augan.detect.detector import METHODS, Detector
 from augan.detect.methods.anogan import LAMBDA, SHAKE, SHAKEN, STARTS, AnoGAN
 from augan.detect.methods.auto import INPUTS, Auto

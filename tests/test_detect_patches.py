@@ -12,9 +12,9 @@ from augan.bundle import load_bundle, read_weights
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
-from augan.data.patches import LONGEST, SHORTEST, Patches, working_shape
-from augan.data.pictures import MIRRORS, Pictures, Windows
-from augan.data.prepared import restore_preprocessing
+from augan.data.modalities.registry import restore_preprocessing
+from augan.data.modalities.tiles import LONGEST, SHORTEST, Patches, working_shape
+from augan.data.sequences import MIRRORS, Pictures, Windows
 from augan.detect.detector import Detector
 from augan.detect.folder import detect_folder
 from augan.detect.methods.borders import NEAR, Borders

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from augan import calibrate, detect_folder, load_bundle
 from augan.bundle import Bundle
-from augan.data.builtin import digits
+from augan.data.datasets import digits
 from augan.detect.detector import Detector
 from augan.detect.recalibration import calibrate_run
 from augan.exceptions import BundleError, DataError

@@ -20,14 +20,14 @@ from augan import calibrate, detect_folder
 from augan.augment.methods.sampling import Sampler
 from augan.bundle import Bundle, Network
 from augan.config import Config
-from augan.data.builtin import digits
-from augan.data.columns import Columns
 from augan.data.dataset import Dataset
+from augan.data.datasets import digits
 from augan.data.loading import load_dataset
-from augan.data.patches import Patches
-from augan.data.pictures import Pictures
-from augan.data.preprocessing import Preprocessing
-from augan.data.tables import Table
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.tables import Table
+from augan.data.modalities.tabular import Columns
+from augan.data.modalities.tiles import Patches
+from augan.data.sequences import Pictures
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
 from augan.detect.methods.auto import Auto

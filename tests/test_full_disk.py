@@ -11,7 +11,7 @@ import pytest
 from augan import augment_folder, detect_folder
 from augan.bundle import BUNDLE_NAME, load_bundle
 from augan.config import Config
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
 from augan.exceptions import BundleError, DataError
 from augan.io.images import write_png
 from augan.report.figures import augmentation_figure, detection_figure

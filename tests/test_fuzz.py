@@ -17,9 +17,9 @@ from augan.augment.output.progress import Progress
 from augan.bundle import Bundle, Network, load_bundle, restore_network, save_bundle
 from augan.bundle.known import KNOWN, check_documents
 from augan.config import Config
-from augan.data.columns import Columns
-from augan.data.preprocessing import Preprocessing
-from augan.data.tables import Table, Target, read_table
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.tables import Table, Target, read_table
+from augan.data.modalities.tabular import Columns
 from augan.exceptions import AuganError, BundleError, ConfigError, DataError
 from augan.io import arrays, images
 from augan.io.images import read_image

@@ -16,7 +16,7 @@ from augan.augment.judging.selection import choose
 from augan.augment.judging.synthetic import EACH, GanArm, synthetic_images
 from augan.augment.judging.trial import Trial, figures
 from augan.config import Config
-from augan.data.builtin import digits
+from augan.data.datasets import digits
 from augan.exceptions import ConfigError, DataError
 
 NAMES = ("cat", "dog", "emu")

@@ -13,7 +13,7 @@ from augan.augment.judging.arms import choose_arms
 from augan.augment.judging.evaluation import evaluate_lift
 from augan.augment.judging.material import read_material
 from augan.augment.judging.synthetic import GanArm
-from augan.data.builtin import digits
+from augan.data.datasets import digits
 from augan.exceptions import ConfigError, DataError, Interrupted
 from augan.io.images import write_png
 from augan.report.lines.lift import lift_lines

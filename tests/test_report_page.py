@@ -16,7 +16,7 @@ from augan import augment_folder, detect_folder
 from augan.augment.folder import AugmentationResult
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
-from augan.data.builtin import digits
+from augan.data.datasets import digits
 from augan.data.loading import load_dataset
 from augan.detect.folder import DetectionResult
 from augan.detect.judging.judgement import Judgement, evaluate_detection

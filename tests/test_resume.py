@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from augan.bundle import BUNDLE_NAME, load_bundle
 from augan.config import Config
-from augan.data.builtin import digits
 from augan.data.dataset import from_arrays
+from augan.data.datasets import digits
 from augan.exceptions import ConfigError, DataError, Interrupted
 from augan.training import checkpoints, loop
 from augan.training.interrupt import stop_on_signals

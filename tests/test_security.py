@@ -21,10 +21,10 @@ from augan.augment.output.manifest import MANIFEST, About, Line, write_manifest
 from augan.augment.output.names import class_folder
 from augan.augment.output.writers import CsvWriter
 from augan.bundle import Bundle
-from augan.data.builtin import digits
-from augan.data.columns import Columns
+from augan.data.datasets import digits
 from augan.data.groups import read_groups
-from augan.data.tables import Table, read_table
+from augan.data.modalities.tables import Table, read_table
+from augan.data.modalities.tabular import Columns
 from augan.detect.judging.labels import read_labels
 from augan.io.csv_safety import plain_cell, plain_frame, safe_cell, safe_frame
 from augan.io.images import write_png

@@ -18,7 +18,7 @@ from augan.augment.methods.table import CHUNK
 from augan.augment.output.manifest import MANIFEST
 from augan.augment.shards import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
-from augan.data.builtin import digits
+from augan.data.datasets import digits
 from augan.detect.examiner import Scored
 from augan.detect.folder import detect_folder
 from augan.detect.scores import SCORES

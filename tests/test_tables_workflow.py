@@ -34,16 +34,16 @@ from augan.augment.filters.reference import find_reference
 from augan.augment.filters.rules import COPY, KEPT
 from augan.bundle import Bundle, restore_network
 from augan.config import Config
-from augan.data.columns import Columns
 from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
-from augan.data.prepared import restore_preprocessing
+from augan.data.modalities.registry import restore_preprocessing
+from augan.data.modalities.tabular import Columns
+from augan.data.splits import divide
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import METHODS, methods_for
 from augan.exceptions import ConfigError, DataError
 from augan.gan.inference import Inference
 from augan.training.defaults import fill_in
-from augan.training.division import divide
 from augan.training.rules import TABLE_RULES
 from augan.workflow import train
 

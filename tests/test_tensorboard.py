@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from augan.config import Config
-from augan.data.builtin import digits
 from augan.data.dataset import Dataset
+from augan.data.datasets import digits
 from augan.gan.monitor import Health
 from augan.training.folds import Fold
 from augan.training.tensorboard import FIGURES

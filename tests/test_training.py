@@ -12,8 +12,8 @@ import pytest
 
 from augan.bundle import BUNDLE_NAME, Bundle, Network, save_bundle
 from augan.config import Config
-from augan.data.preprocessing import Preprocessing
-from augan.data.stacked import Stacked
+from augan.data.modalities.images import Preprocessing
+from augan.data.sequences import Stacked
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.gan import keras, tf
 from augan.gan.monitor import Health

@@ -6,7 +6,7 @@ import pytest
 from augan import GANOverSampler
 from augan.augment.methods.codes import Codes
 from augan.augment.methods.transfer import SHARE, Transfer
-from augan.data.builtin import digits
+from augan.data.datasets import digits
 from augan.exceptions import DataError
 from augan.gan import tf
 from augan.gan.networks.registry import build_network, network_spec

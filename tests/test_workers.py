@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from augan.bundle import Bundle
-from augan.data.builtin import digits
+from augan.data.datasets import digits
 from augan.detect.scores import SCORES
 from augan.io.images import write_png
 

@@ -12,13 +12,13 @@ from PIL import Image
 from augan import detect_folder
 from augan.bundle import BUNDLE_NAME, load_bundle, restore_network
 from augan.config import Config
-from augan.data.builtin import digits
 from augan.data.cache import Squares
 from augan.data.dataset import from_arrays
+from augan.data.datasets import digits
 from augan.data.loading import load_dataset
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.tables import as_frame
 from augan.data.splits import Split, make_split
-from augan.data.tables import as_frame
 from augan.detect.detector import Detector
 from augan.exceptions import AuganError, ConfigError, DataError
 from augan.gan.inference import Inference

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.classes import Classes
 from augan.augment.filters.doubts import doubts
 from augan.augment.filters.rules import UNCHECKED
 from augan.augment.filters.yields import Yield
@@ -22,6 +21,7 @@ from augan.augment.output.names import class_folder, default_out
 from augan.augment.output.progress import Progress
 from augan.augment.output.writers import Gallery, choose_format, open_writer
 from augan.bundle import Bundle
+from augan.data.dataset import Classes
 from augan.io.atomic import check_replaceable, output_folder, resumable_folder
 from augan.parallel.executor import open_executor
 from augan.training.interrupt import Stop, stop_on_signals

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from augan.augment.classes import Classes, as_names, class_number
 from augan.augment.classic import keyed_policy
 from augan.augment.methods.sampling import Sampler
 from augan.augment.methods.table import choose_method
@@ -13,7 +12,8 @@ from augan.augment.output.manifest import About
 from augan.augment.output.names import augment_name, default_out
 from augan.augment.output.writers import choose_format
 from augan.bundle import Bundle
-from augan.data.prepared import restore_preprocessing
+from augan.data.dataset import Classes, as_names, class_number
+from augan.data.modalities.registry import restore_preprocessing
 from augan.exceptions import ConfigError, DataError
 
 

@@ -15,14 +15,13 @@ from augan.augment.methods.sampling import Sampler
 from augan.augment.methods.table import CHUNK, METHODS
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
-from augan.data.arrays import as_labels
-from augan.data.columns import Columns
 from augan.data.dataset import Dataset, from_arrays
-from augan.data.prepared import AnyPreprocessing, stored_samples
-from augan.data.rows import as_image_array, num_axes, seed_from
+from augan.data.modalities.registry import AnyPreprocessing, stored_samples
+from augan.data.modalities.tables import as_frame, is_frame
+from augan.data.modalities.tabular import Columns
+from augan.data.sequences import Stacked
 from augan.data.splits import make_split
-from augan.data.stacked import Stacked
-from augan.data.tables import as_frame, is_frame
+from augan.data.validation import as_image_array, as_labels, num_axes, seed_from
 from augan.exceptions import DataError
 from augan.training.defaults import fill_in_steps
 from augan.training.networks import TrainingData, train_networks
@@ -293,7 +292,7 @@ def _like(block: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:
             f"{list(X.shape[1:])}; train on images of one size"
         )
     block = block.reshape((len(block), *X.shape[1:]))
-    # True became 255, see `augan.data.arrays.as_images`.
+    # True became 255, see `augan.data.validation.as_images`.
     return block >= 128 if np.asarray(X).dtype == np.bool_ else block.astype(X.dtype)
 
 

@@ -13,7 +13,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from augan.augment.classes import Classes, as_names
 from augan.augment.filters.yields import Yield
 from augan.augment.folder import AugmentationResult, fill
 from augan.augment.job import OnKept
@@ -21,6 +20,7 @@ from augan.augment.maker import Chunk, Maker, Request, make
 from augan.augment.order import Order, take_order
 from augan.bundle import Bundle, load_bundle
 from augan.bundle.elsewhere import SameBundle
+from augan.data.dataset import Classes, as_names
 from augan.exceptions import Refused
 from augan.parallel.executor import Executor, open_executor
 from augan.parallel.sharding import Record, Shard, Shards, ShardWriter, shard_folder

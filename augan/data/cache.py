@@ -1,11 +1,7 @@
-"""Squares that are decoded once, kept in a file mapped into memory, and streamed from there.
+"""The file that keeps decoded squares: what is written into it, and whether it is whole.
 
-An entry is one file, `<key>.npy` (see `augan.data.entry`). The key is the SHA-256 of every file's
-absolute path, size, times of change and number on the disk, and of the preprocessing. Entries are
-written beside their place and renamed into it, so that two runs may build the same one: the later
-replaces an equal. A run holds its entry open, and a file that is open outlives its name: the folder
-may be emptied at any time, by the next run that needs the room or by hand, and costs no more than
-decoding again.
+It is a plain NumPy file, which `numpy.load` reads, with a tail that says which images could not be
+read, what the SHA-256 of the pixels is, and that all is complete.
 """
 
 import errno
@@ -15,24 +11,212 @@ import os
 import re
 import secrets
 import shutil
+import struct
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import PIL
+from numpy.lib import format as npy
 
-from augan.data.columns import Columns
-from augan.data.dataset import Dataset, ImageFiles
-from augan.data.decoding import leave_out, prepare
-from augan.data.entry import ROWS, Entry, map_entry, open_entry, write_entry
-from augan.data.prepared import AnyPreprocessing, stored_samples
-from augan.data.preprocessing import Preprocessing
-from augan.data.tables import Table
+from augan.data.dataset import Dataset, ImageFiles, check_skipped
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.registry import AnyPreprocessing, stored_samples
+from augan.data.modalities.tables import Table
+from augan.data.modalities.tabular import Columns
 from augan.exceptions import DataError
 from augan.io.atomic import try_lock
+from augan.io.images import UnreadableImage
+
+ROWS = 256  # decoded between two writes
+_ENDS = 2**20  # bytes at either end of the pixels that are checked when an entry is opened
+_FOOTER = struct.Struct("<Q32s8s")  # bytes of the tail, their SHA-256, and the mark
+_MARK = b"AUGANSQR"
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A decoded dataset.
+
+    Attributes
+    ----------
+    pixels
+        `[N, S, S, channels]`, a read-only memory map.
+    sha256
+        Of its bytes.
+    failures
+        Row in the dataset -> why it could not be read, and has no pixels.
+    """
+
+    pixels: np.ndarray
+    sha256: str
+    failures: dict[int, str]
+
+
+def open_entry(path: Path) -> Entry | None:
+    """Map an entry into memory; None if there is none that is whole."""
+    try:
+        with open(path, "rb") as file:
+            entry = map_entry(file, _read_tail(file))
+    except (OSError, ValueError, struct.error):
+        return None
+    with suppress(OSError):  # a folder that is read-only serves all the same
+        os.utime(path)
+    return entry
+
+
+def _read_tail(file: BinaryIO) -> dict[str, Any]:
+    """Return what the tail says, or raise ValueError if the file is not whole."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - _FOOTER.size))
+    length, digest, mark = _FOOTER.unpack(file.read())
+    start = end - _FOOTER.size - length
+    if mark != _MARK or start < 0:
+        raise ValueError("it has no tail")
+    file.seek(start)
+    content = file.read(length)
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError("its tail is damaged")
+    tail: dict[str, Any] = json.loads(content)
+    header = _header(tail["dtype"], tail["shape"])
+    file.seek(0)
+    if file.read(len(header)) != header:
+        raise ValueError("its header is damaged")
+    if _ends_sha256(file, len(header), start) != tail["ends"]:
+        raise ValueError("its pixels are damaged")
+    return tail
+
+
+def map_entry(file: BinaryIO, tail: Mapping[str, Any]) -> Entry:
+    """Map the pixels of an open entry into memory."""
+    dtype, shape = tail["dtype"], tail["shape"]
+    pixels = np.memmap(file, dtype, "r", len(_header(dtype, shape)), tuple(shape))
+    return Entry(pixels, tail["sha256"], {int(row): reason for row, reason in tail["failures"]})
+
+
+def _header(dtype: str, shape: Sequence[int]) -> bytes:
+    """Return the header of a NumPy file; NumPy pads it to 128 bytes, however many rows."""
+    stream = BytesIO()
+    descr = npy.dtype_to_descr(np.dtype(dtype))
+    about = {"descr": descr, "fortran_order": False, "shape": tuple(shape)}
+    npy.write_array_header_1_0(stream, about)
+    return stream.getvalue()
+
+
+def _ends_sha256(file: BinaryIO, start: int, end: int) -> str:
+    """Return the SHA-256 of how many bytes the pixels take, and of their first and last."""
+    digest = hashlib.sha256(str(end - start).encode())
+    for place in (start, max(start, end - _ENDS)):
+        file.seek(place)
+        digest.update(file.read(min(_ENDS, end - start)))
+    return digest.hexdigest()
+
+
+def write_entry(file: BinaryIO, dataset: Dataset, preprocessing: Preprocessing) -> dict[str, Any]:
+    """Write header, pixels and tail, and return what the tail says."""
+    side, dtype = preprocessing.size, preprocessing.stored_dtype
+    shape = [len(dataset), side, side, preprocessing.channels]
+    start = file.write(_header(dtype, shape))
+    digest, failures = hashlib.sha256(), dict[int, str]()
+    squares = decoded_squares(dataset, preprocessing, failures)
+    # Written, not stored through a map: where the disk is full, a map would kill the process.
+    while block := list(islice(squares, ROWS)):
+        pixels = np.stack(block)
+        digest.update(pixels.data)
+        file.write(pixels.data)
+    leave_out(dataset, failures)  # raises when they are too many, before there is an entry
+    end = file.tell()
+    shape[0] -= len(failures)
+    file.seek(0)
+    file.write(_header(dtype, shape))
+    tail = {
+        "dtype": dtype,
+        "shape": shape,
+        "sha256": digest.hexdigest(),
+        "ends": _ends_sha256(file, start, end),
+        "failures": list(failures.items()),
+    }
+    content = json.dumps(tail).encode()
+    file.seek(end)
+    file.write(content + _FOOTER.pack(len(content), hashlib.sha256(content).digest(), _MARK))
+    file.flush()
+    os.fsync(file.fileno())  # or a power cut might leave holes behind a name that looks whole
+    return tail
+
+
+def prepare(dataset: Dataset, preprocessing: Preprocessing) -> tuple[Dataset, np.ndarray]:
+    """Decode every image of a dataset into squares.
+
+    Returns
+    -------
+    dataset
+        The images that could be decoded; the others are added to `skipped`.
+    pixels
+        `[N, S, S, channels]` in the stored type, in the order of the dataset.
+
+    Raises
+    ------
+    DataError
+        More than a tenth of all files cannot be read, or an image does not fit the model.
+    """
+    if isinstance(dataset.images, np.ndarray):
+        return dataset, preprocessing.materialise(dataset.images)
+    side, n = preprocessing.size, len(dataset)
+    squares = np.empty((n, side, side, preprocessing.channels), preprocessing.stored_dtype)
+    failures: dict[int, str] = {}
+    count = 0
+    for square in decoded_squares(dataset, preprocessing, failures):
+        squares[count] = square
+        count += 1
+    return leave_out(dataset, failures), squares[:count]
+
+
+def decoded_squares(
+    dataset: Dataset, preprocessing: Preprocessing, failures: dict[int, str]
+) -> Iterator[np.ndarray]:
+    """Yield the square of every image that can be read, in order.
+
+    The rows of the others and the reasons are added to `failures`, for `leave_out`.
+
+    Raises
+    ------
+    DataError
+        An image does not fit the model; the message names it.
+    """
+    for row, name in enumerate(dataset.names):
+        try:
+            square = preprocessing.to_square(dataset.pictures[row])
+        except UnreadableImage as error:
+            failures[row] = error.reason
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from error
+        else:
+            yield square
+
+
+def leave_out(dataset: Dataset, failures: Mapping[int, str]) -> Dataset:
+    """Return a dataset without the rows in `failures`, which are added to `skipped`.
+
+    Raises
+    ------
+    DataError
+        They are too many.
+    """
+    found = ((dataset.names[row], reason) for row, reason in failures.items())
+    skipped = (*dataset.skipped, *found)
+    check_skipped(skipped, len(dataset) + len(dataset.skipped))
+    if not failures:
+        return dataset
+    kept = [row for row in range(len(dataset)) if row not in failures]
+    return replace(dataset.subset(kept), skipped=skipped)
+
 
 GIB = 2**30
 MAX_BYTES = 20 * GIB

@@ -1,5 +1,6 @@
 """Images, or the rows of a table, with what is known about them: names, labels, groups."""
 
+import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,8 +8,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from augan.data.arrays import as_groups, as_images, as_labels
-from augan.data.tables import Table, Target, as_frame, is_tabular
+from augan.data.modalities.tables import Table, Target, as_frame, is_tabular
+from augan.data.validation import as_groups, as_images, as_labels
 from augan.exceptions import DataError
 from augan.io.images import ImageHeader, read_header, read_image
 
@@ -300,3 +301,29 @@ def check_skipped(skipped: Skipped, total: int) -> None:
             f"{len(skipped)} of {total} image files cannot be read, more than "
             f"{MAX_SKIPPED:.0%} ({shown}); repair or remove them"
         )
+
+
+Classes = str | int | Sequence[str | int]  # by name or number, one or several
+
+
+def as_names(classes: Classes) -> list[str]:
+    """Return classes as `class_number` takes them."""
+    return [str(c) for c in ([classes] if isinstance(classes, str | int) else classes)]
+
+
+def class_number(name: str, class_names: Sequence[str]) -> int:
+    """Return the position of a class that is given by name or, failing that, by number.
+
+    Raises
+    ------
+    DataError
+        There is no such class; the message names those that there are.
+    """
+    if name in class_names:
+        return class_names.index(name)
+    if name.isdecimal() and int(name) < len(class_names):
+        return int(name)
+    close = difflib.get_close_matches(name, class_names, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    known = ", ".join(class_names) or "none"
+    raise DataError(f"there is no class '{name}'; the classes are: {known}{hint}")

@@ -4,8 +4,8 @@ import hashlib
 
 import numpy as np
 
+from augan.data.sequences import Stacked
 from augan.data.splits import Split, evenly
-from augan.data.stacked import Stacked
 
 # Measured: repeated photographs of the same parts exceed it for a fifth to a half of the images,
 # unrelated digits, garments and animals for at most three in a thousand.

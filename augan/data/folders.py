@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from augan.data import overlooked
 from augan.data.dataset import Dataset, ImageFiles, check_skipped
 from augan.exceptions import DataError
 from augan.io.images import IMAGE_SUFFIXES, ImageHeader, UnreadableImage, read_header
@@ -90,9 +89,9 @@ def folder_dataset(folder: Path, part: Literal["train", "test"]) -> Dataset:
             ", in the folder itself or in one subfolder per class"
         )
     classes = _class_names(base, found)
-    warnings += [*overlooked.unused(_idle(base, found)), *overlooked.deeper(base, found)]
+    warnings += [*unused(_idle(base, found)), *deeper(base, found)]
     dataset = _files_dataset(folder, [(prefix / name).as_posix() for name in found])
-    warnings += overlooked.mixed_bits(dataset)
+    warnings += mixed_bits(dataset)
     # Relative to the classes' folder again, to see which class folder each lies in.
     readable = [Path(name).relative_to(prefix).as_posix() for name in dataset.names]
     return replace(
@@ -228,3 +227,50 @@ def _labels(base: Path, names: list[str], classes: tuple[str, ...]) -> np.ndarra
             "or remove its folder"
         )
     return labels
+
+
+def unused(folders: list[Path]) -> list[str]:
+    """Warn of folders among the class folders that gave no image; empty ones need no word."""
+    warnings = []
+    for folder in folders:
+        if folder.is_symlink():
+            warnings.append(f"the folder {folder} is a link, which is not followed; it is ignored")
+            continue
+        suffixes = sorted({path.suffix for path in folder.rglob("*") if path.is_file()})
+        shown = " ".join(suffix or "files without an ending" for suffix in suffixes[:3])
+        if suffixes:
+            warnings.append(f"the folder {folder} holds no images, but {shown}; it is ignored")
+    return warnings
+
+
+def deeper(base: Path, found: list[str]) -> list[str]:
+    """Warn where the folders of a second level recur in several of the first: those may be classes.
+
+    `found` are images relative to `base`.
+    """
+    within: dict[str, set[str]] = {}
+    for name in found:
+        first, *rest = name.split("/")
+        if len(rest) > 1:
+            within.setdefault(rest[0], set()).add(first)
+    shared = sorted(name for name, classes in within.items() if len(classes) > 1)
+    if len(shared) < 2:
+        return []
+    return [
+        f"the classes are the folders directly in {base}, though several of these hold folders "
+        f"called {', '.join(shared[:3])}; if those are the classes, name one of the others"
+    ]
+
+
+def mixed_bits(dataset: Dataset) -> list[str]:
+    """Warn of images of 16 bits among others: all are taken for such."""
+    if not isinstance(dataset.images, ImageFiles):
+        return []
+    names = zip(dataset.names, dataset.images.headers())
+    deep = [name for name, header in names if header.dtype == "uint16"]
+    if not 0 < len(deep) < len(dataset.names):
+        return []
+    return [
+        f"{len(deep)} of {len(dataset.names)} images have 16 bits, for example {deep[0]}, and the "
+        "others 8: all are brought to 16; if it is an oversight, convert or remove them"
+    ]

@@ -14,9 +14,9 @@ import numpy as np
 
 from augan.bundle import Bundle, in_use, restore_network
 from augan.config import DetectSection
-from augan.data.patches import Patches
-from augan.data.pictures import Pictures
-from augan.data.prepared import AnyPreprocessing, Stored, restore_preprocessing
+from augan.data.modalities.registry import AnyPreprocessing, Stored, restore_preprocessing
+from augan.data.modalities.tiles import Patches
+from augan.data.sequences import Pictures
 from augan.data.splits import evenly
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.methods.anogan import AnoGAN

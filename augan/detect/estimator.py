@@ -13,20 +13,19 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config, checked_config
-from augan.data.columns import Columns
 from augan.data.dataset import Dataset, from_arrays
-from augan.data.patches import Patches
-from augan.data.prepared import Stored, stored_samples, training_samples
-from augan.data.rows import as_image_array, num_axes, seed_from
-from augan.data.splits import evenly
-from augan.data.tables import as_frame, is_frame
+from augan.data.modalities.registry import Stored, stored_samples, training_samples
+from augan.data.modalities.tables import as_frame, is_frame
+from augan.data.modalities.tabular import Columns
+from augan.data.modalities.tiles import Patches
+from augan.data.splits import divide, evenly
+from augan.data.validation import as_image_array, num_axes, seed_from
 from augan.detect.conformal.calibration import images_needed
 from augan.detect.detector import Detector, add_detectors, method_class
 from augan.detect.fitting import fit_detector, num_kept
 from augan.detect.sources import ORIGIN
 from augan.exceptions import ConfigError, DataError
 from augan.training.defaults import fill_in_steps
-from augan.training.division import divide
 from augan.training.networks import TrainingData, train_networks
 from augan.training.plan import Plan, deadline_of
 

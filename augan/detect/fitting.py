@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle
-from augan.data.columns import Columns
-from augan.data.prepared import AnyPreprocessing, Stored
+from augan.data.modalities.registry import AnyPreprocessing, Stored
+from augan.data.modalities.tabular import Columns
 from augan.data.splits import Split
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector

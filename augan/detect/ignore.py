@@ -19,8 +19,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from augan.bundle import Bundle
-from augan.data.pictures import Pictures
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
+from augan.data.sequences import Pictures
 from augan.detect.detector import Detector
 from augan.detect.pictures.heat import native_map
 from augan.exceptions import BundleError, DataError

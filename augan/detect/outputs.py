@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from augan.bundle import Bundle
-from augan.data.tables import is_table_file
+from augan.data.modalities.tables import is_table_file
 
 RECORDS = {"detect": "detection.json", "evaluate": "evaluation.json"}  # of each verb
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from augan.bundle import BUNDLE_NAME, Bundle, save_bundle
 from augan.data.groups import read_groups
-from augan.data.pictures import Pictures
-from augan.data.preprocessing import Preprocessing
-from augan.data.tables import is_table_file
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.tables import is_table_file
+from augan.data.sequences import Pictures
 from augan.detect.detector import Detector, add_detectors, methods_in
 from augan.detect.ignore import TABLE, Ignored
 from augan.detect.sources import ORIGIN, ImageSource, Source, open_source, parts_of

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from augan.bundle import Bundle
-from augan.data.columns import Columns
 from augan.data.folders import find_images
-from augan.data.patches import Patches
-from augan.data.pictures import Pictures
-from augan.data.prepared import AnyPreprocessing
-from augan.data.preprocessing import Preprocessing
-from augan.data.tables import is_table_file, read_table
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.registry import AnyPreprocessing
+from augan.data.modalities.tables import is_table_file, read_table
+from augan.data.modalities.tabular import Columns
+from augan.data.modalities.tiles import Patches
+from augan.data.sequences import Pictures
 from augan.detect.ignore import Ignored
 from augan.exceptions import DataError
 from augan.io.images import read_image

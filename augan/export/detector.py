@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from augan.bundle import Bundle
-from augan.data.patches import LONGEST, SHORTEST, Patches
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.tiles import LONGEST, SHORTEST, Patches
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import supported_rate
 from augan.detect.detector import Detector, method_class

@@ -11,11 +11,10 @@ import numpy as np
 from augan.augment.methods.sampling import Sampler
 from augan.bundle import Bundle, in_use
 from augan.bundle.content import current_versions
-from augan.data.geometry import resize
-from augan.data.patches import Patches
-from augan.data.pictures import Pictures
-from augan.data.prepared import restore_preprocessing
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing, resize
+from augan.data.modalities.registry import restore_preprocessing
+from augan.data.modalities.tiles import Patches
+from augan.data.sequences import Pictures
 from augan.detect.detector import Detector
 from augan.detect.ignore import Ignored
 from augan.detect.methods.patchwise import STRIDE

@@ -5,8 +5,8 @@ from typing import Any
 
 from augan.augment.methods.sampling import Sampler
 from augan.bundle import restore_network
-from augan.data.geometry import fitted_shape, margins
-from augan.data.patches import Patches
+from augan.data.modalities.images import fitted_shape, margins
+from augan.data.modalities.tiles import Patches
 from augan.export.scaling import unscaled
 from augan.gan import tf
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from augan.augment.methods.sampling import Sampler
 from augan.bundle import Bundle
-from augan.data.patches import Patches
-from augan.data.pictures import Pictures
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.tiles import Patches
+from augan.data.sequences import Pictures
 from augan.data.splits import evenly
 from augan.exceptions import DataError
 from augan.gan.inference import latent_noise

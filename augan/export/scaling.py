@@ -1,7 +1,8 @@
 """Decoded images to what networks take, as operations on tensors: what `scale` does, and more.
 
 Of squares that is a factor and a shift. Of large images brightness is compared with that of the
-surroundings first (`augan.data.patches`); the Gaussian is a product with a matrix for each axis, so
+surroundings first (`augan.data.modalities.tiles`); the Gaussian is a product with a matrix for
+each axis, so
 that height and width may be unknown.
 """
 
@@ -9,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.patches import CONTRAST, DARK, SURROUNDINGS, Patches
-from augan.data.preprocessing import FARTHEST, Preprocessing
+from augan.data.modalities.images import FARTHEST, Preprocessing
+from augan.data.modalities.tiles import CONTRAST, DARK, SURROUNDINGS, Patches
 from augan.gan import tf
 
 Tensor = Any

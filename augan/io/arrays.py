@@ -2,19 +2,17 @@
 
 import gzip
 import math
-import re
 import sys
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO, BinaryIO, Literal
+from typing import IO, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 
-from augan.data.arrays import as_images
 from augan.exceptions import DataError
 
 MAX_BYTES = 8 * 2**30
@@ -22,9 +20,6 @@ MAX_AXES = 8
 PIECE = 2**24  # bytes that are read at once
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-_FILE = re.compile(
-    r"(?P<part>train|t10k|test)[-_.](?P<kind>images|labels)[-_.]idx\d(-ubyte)?(\.gz)?", re.ASCII
-)
 
 
 def read_idx(path: str | Path) -> np.ndarray:
@@ -93,44 +88,6 @@ def _content(stream: BinaryIO | gzip.GzipFile, declared: int) -> bytearray:
     while part := stream.read(min(declared - len(content), PIECE)):
         content += part
     return content
-
-
-def is_idx_folder(folder: Path) -> bool:
-    """Tell whether a folder holds images in IDX files named as those of MNIST."""
-    return any(kind == "images" for _, kind in _find(folder))
-
-
-def read_idx_folder(
-    folder: Path, part: Literal["train", "test"]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the images `[N, H, W, C]` and labels `[N]` (or None) of one part.
-
-    Raises
-    ------
-    DataError
-        The part is absent, a file is damaged, or a file does not hold what its name says.
-    """
-    files = _find(folder)
-    if (part, "images") not in files:
-        raise DataError(
-            f"{folder} has no {part} images in IDX format; expected a file such as "
-            f"{'train' if part == 'train' else 't10k'}-images-idx3-ubyte.gz"
-        )
-    images = as_images(read_idx(files[part, "images"]))
-    if (part, "labels") not in files:
-        return images, None
-    return images, read_idx(files[part, "labels"])
-
-
-def _find(folder: Path) -> dict[tuple[str, str], Path]:
-    found: dict[tuple[str, str], Path] = {}
-    # Sorted, so that of a plain and a compressed copy always the plain one is taken.
-    for path in sorted(folder.iterdir(), reverse=True):
-        match = _FILE.fullmatch(path.name)
-        if match and path.is_file():
-            part = "train" if match["part"] == "train" else "test"
-            found[part, match["kind"]] = path
-    return found
 
 
 MAX_RATIO = 200  # of unpacked to packed bytes, beyond which a large array is taken for a bomb

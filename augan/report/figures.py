@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from augan.augment.folder import AugmentationResult
-from augan.data.prepared import AnyPreprocessing
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.registry import AnyPreprocessing
 from augan.detect.folder import DetectionResult
 from augan.exceptions import DataError
 from augan.io.atomic import clear_leftovers

@@ -5,8 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from augan.data.pictures import Windows
-from augan.data.stacked import Stacked
+from augan.data.sequences import Stacked, Windows
 from augan.seeding import child_rng
 
 

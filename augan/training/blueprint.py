@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from augan.config import Config, decided
-from augan.data.prepared import AnyPreprocessing
+from augan.data.modalities.registry import AnyPreprocessing
 from augan.gan import keras
 from augan.gan.networks.heads import joined_sizes
 from augan.gan.networks.registry import feature_blocks, network_spec

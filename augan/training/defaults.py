@@ -4,12 +4,11 @@ from typing import Any
 
 from augan.config import Config, Task
 from augan.data.dataset import Dataset
-from augan.data.patches import wants_windows
-from augan.data.prepared import AnyPreprocessing, fit_preprocessing
-from augan.data.preprocessing import Preprocessing
-from augan.data.splits import FOLDS, make_folds
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.registry import AnyPreprocessing, fit_preprocessing
+from augan.data.modalities.tiles import wants_windows
+from augan.data.splits import FOLDS, make_folds, rows_to_learn
 from augan.exceptions import ConfigError
-from augan.training.division import rows_to_learn
 from augan.training.precision import check_precision
 from augan.training.rules import check_rules
 

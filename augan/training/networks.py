@@ -10,11 +10,10 @@ import numpy as np
 
 from augan.bundle import Network, read_weights
 from augan.config import Config, decided
-from augan.data.pictures import Windows
-from augan.data.prepared import AnyPreprocessing
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.registry import AnyPreprocessing
+from augan.data.sequences import Stacked, Windows
 from augan.data.splits import evenly
-from augan.data.stacked import Stacked
 from augan.gan import keras
 from augan.gan.model import GAN
 from augan.gan.monitor import Alarm, Health

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.pictures import Windows
-from augan.data.prepared import AnyPreprocessing
-from augan.data.stacked import Stacked
+from augan.data.modalities.registry import AnyPreprocessing
+from augan.data.sequences import Stacked, Windows
 from augan.gan import keras
 from augan.gan.inference import Inference
 

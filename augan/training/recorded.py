@@ -5,11 +5,11 @@ from pathlib import Path
 
 from augan.bundle import Bundle
 from augan.data.cache import Squares, cached_squares
-from augan.data.columns import Columns
 from augan.data.dataset import Dataset
-from augan.data.identity import data_sha256
+from augan.data.fingerprint import data_sha256
 from augan.data.loading import BUILTIN, load_dataset
-from augan.data.prepared import AnyPreprocessing
+from augan.data.modalities.registry import AnyPreprocessing
+from augan.data.modalities.tabular import Columns
 from augan.exceptions import DataError
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from augan.config import Config
 from augan.data.dataset import Dataset
-from augan.data.prepared import AnyPreprocessing
+from augan.data.modalities.registry import AnyPreprocessing
 from augan.training import defaults
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
 from augan.gan import keras
 from augan.gan.inference import Inference, latent_noise
 from augan.io.images import image_grid, write_png

@@ -77,7 +77,7 @@ def _resolve(config: "Config", dataset: "Dataset") -> "Resolved":
 
 
 def _write_examples() -> None:
-    from augan.data.builtin import write_example_images
+    from augan.data.datasets import write_example_images
 
     if not EXAMPLES.exists():
         made = write_example_images(EXAMPLES)

@@ -25,7 +25,7 @@ def run_augment(
     as_json: bool,
 ) -> None:
     """Write images or rows, or a share of the candidates."""
-    from augan.augment.classes import class_number
+    from augan.data.dataset import class_number
 
     for name in classes:  # before TensorFlow is loaded, which takes seconds
         class_number(name, bundle.data["class_names"])
@@ -97,7 +97,7 @@ def show_detection(
     result: "DetectionResult", bundle: "Bundle", fail_on_anomaly: bool, as_json: bool
 ) -> None:
     """Draw and say what was found; exit with 1 if that is asked for and anything is flagged."""
-    from augan.data.prepared import restore_preprocessing
+    from augan.data.modalities.registry import restore_preprocessing
     from augan.report.figures import detection_figure
     from augan.report.lines.detection import detection_lines
     from augan.report.pages.detection import detection_page

@@ -9,7 +9,7 @@ from augan.augment.filters.reference import Reference
 from augan.augment.filters.rules import Memory, Neighbours
 from augan.bundle import Bundle, restore_network
 from augan.data.duplicates import is_fine
-from augan.data.prepared import AnyPreprocessing, restore_preprocessing
+from augan.data.modalities.registry import AnyPreprocessing, restore_preprocessing
 from augan.data.splits import evenly
 from augan.exceptions import BundleError
 from augan.gan.inference import Inference

@@ -1,7 +1,7 @@
 """What speaks against a generator itself, whatever passes the filters."""
 
 from augan.bundle import Bundle
-from augan.data.prepared import sample_noun
+from augan.data.modalities.registry import sample_noun
 
 LEARNED = 0.25  # of the kernel distance before training; what learns at all is soon far below
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from augan.bundle import Bundle, in_use
-from augan.data.prepared import AnyPreprocessing
+from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.splits import evenly
 from augan.training.recorded import DataGone, recorded_data
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from augan.augment.classes import class_number
+from augan.data.dataset import class_number
 from augan.exceptions import ConfigError, DataError
 from augan.seeding import child_rng, child_seed
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from augan.data.duplicates import near_duplicates
+from augan.data.sequences import Stacked
 from augan.data.splits import Split
-from augan.data.stacked import Stacked
 
 MOST_SEEN = 100_000  # images that test images are compared with, evenly spaced ones of more
 

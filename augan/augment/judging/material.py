@@ -13,9 +13,9 @@ from augan.augment.judging.leakage import Leakage, digest, equal_images, find_le
 from augan.data.cache import cached_squares
 from augan.data.dataset import Dataset
 from augan.data.loading import load_dataset
-from augan.data.preprocessing import Preprocessing
-from augan.data.stacked import Stacked
-from augan.data.tables import Table
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.tables import Table
+from augan.data.sequences import Stacked
 from augan.exceptions import ConfigError, DataError
 from augan.seeding import child_rng
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from augan.bundle import Bundle, in_use, restore_network
-from augan.data.prepared import restore_preprocessing
+from augan.data.modalities.registry import restore_preprocessing
 from augan.gan.inference import Inference, latent_noise
 from augan.seeding import child_rng
 

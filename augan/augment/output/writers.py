@@ -9,9 +9,9 @@ import numpy as np
 
 from augan.augment.classic import keyed_policy
 from augan.augment.output.first_images import FirstImages
-from augan.data.columns import Columns
-from augan.data.prepared import AnyPreprocessing
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.registry import AnyPreprocessing
+from augan.data.modalities.tabular import Columns
 from augan.exceptions import ConfigError
 from augan.io.csv_safety import safe_frame
 from augan.io.images import png_bytes

@@ -24,7 +24,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
-from augan.data.geometry import resize
+from augan.data.modalities.images import resize
 from augan.exceptions import DataError
 
 _ROWS = 512  # images compared with all training images at once

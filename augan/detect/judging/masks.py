@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.pictures import Pictures
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
+from augan.data.sequences import Pictures
 from augan.detect.ignore import Ignored
 from augan.detect.judging.labels import Labels
 from augan.detect.judging.localisation import MAX_FPR, aupro, pixel_auroc

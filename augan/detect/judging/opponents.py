@@ -8,10 +8,10 @@ import numpy as np
 
 from augan.bundle import Bundle, in_use
 from augan.data.cache import cached_squares
-from augan.data.patches import Patches
-from augan.data.pictures import Pictures
-from augan.data.prepared import AnyPreprocessing
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.registry import AnyPreprocessing
+from augan.data.modalities.tiles import Patches
+from augan.data.sequences import Pictures
 from augan.data.splits import evenly
 from augan.detect.judging.baselines import BASELINES, OutlierDetector
 from augan.detect.sources import ImageSource, Source

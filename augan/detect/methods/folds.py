@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from augan.data.pictures import Pictures
+from augan.data.sequences import Pictures
 from augan.detect.conformal.crossed import Pool
 from augan.detect.methods.method import Scorer
 from augan.gan import tf

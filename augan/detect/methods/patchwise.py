@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from augan.data.geometry import resize
-from augan.data.pictures import Pictures
+from augan.data.modalities.images import resize
+from augan.data.sequences import Pictures
 from augan.data.splits import evenly
 from augan.detect.methods import anysize
 from augan.detect.methods.borders import NEAR, Borders

@@ -19,10 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.geometry import resize
-from augan.data.patches import Patches
-from augan.data.pictures import Pictures
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing, resize
+from augan.data.modalities.tiles import Patches
+from augan.data.sequences import Pictures
 from augan.detect.conformal.calibration import Calibration
 
 STEPS = 1000  # of a 16-bit file to one unit

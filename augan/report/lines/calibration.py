@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from augan.bundle import Bundle
-from augan.data.prepared import sample_noun
+from augan.data.modalities.registry import sample_noun
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import supported_rate
 from augan.detect.conformal.guarantee import Guarantee

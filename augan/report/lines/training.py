@@ -7,7 +7,7 @@ from augan.augment.filters.doubts import doubts
 from augan.bundle import Bundle
 from augan.config import Config
 from augan.data.dataset import Dataset
-from augan.data.prepared import AnyPreprocessing, sample_noun
+from augan.data.modalities.registry import AnyPreprocessing, sample_noun
 from augan.data.splits import FOLDS
 from augan.report.lines.calibration import detector_promise, promised
 

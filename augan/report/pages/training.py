@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from augan.bundle import Bundle
-from augan.data.prepared import restore_preprocessing
+from augan.data.modalities.registry import restore_preprocessing
 from augan.report.lines.calibration import detector_promise
 from augan.report.pages.curves import Curve, curves
 from augan.report.pages.layout import data_uri, head, section, settings, table, wide, write_page

@@ -1,4 +1,10 @@
-"""From pictures of any size and depth to the squares a network takes, and back again."""
+"""Fitting pictures into a square, by one rule.
+
+A picture keeps its aspect ratio. If its longer side exceeds the square it is shrunk by area
+averaging, if it fills at most half of the square it is enlarged bilinearly, until the longer
+side equals the square's; otherwise no pixel is touched. It is then centred, and its edge pixels
+are repeated outward to fill the square.
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,11 +12,43 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from augan.data.dataset import Dataset
-from augan.data.geometry import fitted_shape, margins, resize
 from augan.exceptions import DataError
 from augan.io.images import MAX_PIXELS, UnreadableImage
+
+
+def fitted_shape(height: int, width: int, size: int) -> tuple[int, int]:
+    """Return the height and width that a picture takes inside a square of side `size`."""
+    longer = max(height, width)
+    if size < 2 * longer <= 2 * size:
+        return height, width
+    return max(1, round(height * size / longer)), max(1, round(width * size / longer))
+
+
+def margins(height: int, width: int, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the rows above and below, and the columns left and right, of a centred picture."""
+    top, left = (size - height) // 2, (size - width) // 2
+    return (top, size - height - top), (left, size - width - left)
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize one picture `[H, W, C]` of any type: area averaging down, bilinear up."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+    # One float plane per channel: Pillow resizes 16-bit pictures properly in no other way.
+    planes = [
+        Image.fromarray(np.ascontiguousarray(plane, np.float32)).resize((width, height), method)
+        for plane in np.moveaxis(image, -1, 0)
+    ]
+    resized = np.stack([np.asarray(plane) for plane in planes], axis=-1)
+    if np.issubdtype(image.dtype, np.integer):
+        resized = np.rint(resized)
+    return resized.astype(image.dtype)
+
 
 SIZES = (8, 16, 32, 64, 128)
 FARTHEST = 1000.0  # scaled values end here: their squares must stay finite as float32
@@ -127,7 +165,8 @@ class Preprocessing:
     def to_square(self, image: np.ndarray) -> np.ndarray:
         """Return one picture `[H, W, C]` as the square `[S, S, channels]` of the stored type.
 
-        The geometry is that of `augan.data.geometry`: aspect kept, centred, edges repeated.
+        The geometry is that of `augan.data.modalities.images`: aspect kept, centred, edges
+        repeated.
         Gray becomes colour by repetition; 8 bits become 16 by a factor of 257.
 
         Raises

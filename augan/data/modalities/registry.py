@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.columns import Columns
 from augan.data.dataset import Dataset
-from augan.data.patches import Patches
-from augan.data.pictures import Pictures, Windows
-from augan.data.preprocessing import Preprocessing
-from augan.data.stacked import Stacked
-from augan.data.tables import Table
+from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.tables import Table
+from augan.data.modalities.tabular import Columns
+from augan.data.modalities.tiles import Patches
+from augan.data.sequences import Pictures, Stacked, Windows
 from augan.exceptions import DataError
 
 AnyPreprocessing = Preprocessing | Columns

@@ -4,8 +4,8 @@ import hashlib
 import json
 
 from augan.data.cache import Squares
-from augan.data.columns import Columns
-from augan.data.prepared import AnyPreprocessing
+from augan.data.modalities.registry import AnyPreprocessing
+from augan.data.modalities.tabular import Columns
 
 
 def data_sha256(

@@ -13,9 +13,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from augan.data.dataset import Dataset
-from augan.data.geometry import resize
-from augan.data.pictures import Pictures, Windows
-from augan.data.preprocessing import Preprocessing
+from augan.data.modalities.images import Preprocessing, resize
+from augan.data.sequences import Pictures, Windows
 from augan.exceptions import DataError
 
 WINDOW = 64  # side of the window, unless told

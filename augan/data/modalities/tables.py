@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from augan.data.arrays import as_labels
+from augan.data.validation import as_labels
 from augan.exceptions import DataError
 from augan.io.csv_safety import plain_frame
 

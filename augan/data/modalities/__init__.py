@@ -1,0 +1,1 @@
+"""Kinds of samples: whole images, images in tiles, rows of a table."""
