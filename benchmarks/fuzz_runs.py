@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from augan.augment.judging.journal import Journal
 from augan.augment.output.progress import Progress
 from augan.bundle import BUNDLE_NAME, Bundle, Network, inspect_bundle, load_bundle, save_bundle
-from augan.bundle.content import content_hash
+from augan.bundle.bundle import content_hash
 from augan.exceptions import AuganError
 from augan.io.images import write_png
 from augan.training.checkpoints import Checkpoints

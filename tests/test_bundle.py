@@ -22,15 +22,15 @@ from augan.bundle import (
     Bundle,
     Network,
     assign_weights,
-    codec,
     in_use,
     inspect_bundle,
     load_bundle,
     read_weights,
     save_bundle,
+    serialization,
 )
 from augan.bundle.archive import write_zip
-from augan.bundle.content import content_hash, member_hashes
+from augan.bundle.bundle import content_hash, member_hashes
 from augan.exceptions import AuganError, BundleError, DataError
 
 CREATED = "2026-01-02T03:04:05+00:00"
@@ -487,7 +487,7 @@ def test_too_many_members(saved: Path) -> None:
 
 
 def test_oversized_json(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "JSON_LIMIT", 50)
+    monkeypatch.setattr(serialization, "JSON_LIMIT", 50)
     refused(saved, "of JSON, at most 50 are read")
     with pytest.raises(BundleError, match="would be oversized"):
         save_bundle(make_bundle(), saved)

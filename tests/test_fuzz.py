@@ -15,7 +15,7 @@ from augan import load_dataset
 from augan.augment.judging.journal import Journal
 from augan.augment.output.progress import Progress
 from augan.bundle import Bundle, Network, load_bundle, restore_network, save_bundle
-from augan.bundle.known import KNOWN, check_documents
+from augan.bundle.schema import KNOWN, check_documents
 from augan.config import Config
 from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.tables import Table, Target, read_table

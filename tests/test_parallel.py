@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from augan.bundle import Bundle
-from augan.bundle.elsewhere import SameBundle
+from augan.bundle.reference import SameBundle
 from augan.exceptions import BundleError, ConfigError, DataError, WorkerError
 from augan.parallel.dask_executor import EACH, DaskCluster, threads_each
 from augan.parallel.executor import Here, ahead, open_executor

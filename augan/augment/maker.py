@@ -11,7 +11,7 @@ from augan.augment.filters.real import Real
 from augan.augment.methods.sampling import Sampler
 from augan.augment.methods.table import METHODS, Candidates, Method
 from augan.bundle import Bundle
-from augan.bundle.elsewhere import SameBundle
+from augan.bundle.reference import SameBundle
 from augan.exceptions import DataError
 from augan.parallel.sharding import Record
 

@@ -19,7 +19,7 @@ from augan.augment.job import OnKept
 from augan.augment.maker import Chunk, Maker, Request, make
 from augan.augment.order import Order, take_order
 from augan.bundle import Bundle, load_bundle
-from augan.bundle.elsewhere import SameBundle
+from augan.bundle.reference import SameBundle
 from augan.data.dataset import Classes, as_names
 from augan.exceptions import Refused
 from augan.parallel.executor import Executor, open_executor

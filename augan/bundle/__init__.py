@@ -21,15 +21,13 @@ A reader reads the versions it knows and refuses all others with instructions. A
 new table or a new key in a JSON member is an addition: earlier readers carry it along unread, and
 the version stays. The version rises when a new kind of member appears (earlier readers refuse
 member names they do not know) or when something already there changes its meaning. The old
-reader then stays as an entry of `READERS` in `augan/bundle/store.py`, which turns an old file
+reader then stays as an entry of `READERS` in `augan/bundle/io.py`, which turns an old file
 into today's `Bundle`, with a small file of the old version among the tests. Only the newest
 version is ever written.
 """
 
-from augan.bundle.content import Bundle, Network, current_versions
-from augan.bundle.inspection import inspect_bundle
-from augan.bundle.store import BUNDLE_NAME, load_bundle, parse_bundle, save_bundle
-from augan.bundle.use import in_use
+from augan.bundle.bundle import Bundle, Network, current_versions, in_use
+from augan.bundle.io import BUNDLE_NAME, inspect_bundle, load_bundle, parse_bundle, save_bundle
 from augan.bundle.weights import assign_weights, read_weights, restore_network
 
 __all__ = [

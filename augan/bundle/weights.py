@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.bundle.content import Bundle, Network
-from augan.bundle.use import in_use
+from augan.bundle.bundle import Bundle, Network, in_use
 from augan.exceptions import BundleError, ConfigError
 
 # The state of a dropout layer's random numbers belongs to a run, not to the network. Its path is

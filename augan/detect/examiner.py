@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle
-from augan.bundle.elsewhere import SameBundle
+from augan.bundle.reference import SameBundle
 from augan.data.splits import evenly
 from augan.detect.detector import Detector
 from augan.detect.ignore import ignored_by

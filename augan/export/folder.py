@@ -10,7 +10,7 @@ import numpy as np
 
 from augan.augment.methods.sampling import Sampler
 from augan.bundle import Bundle, in_use
-from augan.bundle.content import current_versions
+from augan.bundle.bundle import current_versions
 from augan.data.modalities.images import Preprocessing, resize
 from augan.data.modalities.registry import restore_preprocessing
 from augan.data.modalities.tiles import Patches

@@ -11,7 +11,7 @@ from string import Template
 import numpy as np
 from PIL import Image
 
-from augan.bundle.content import current_versions
+from augan.bundle.bundle import current_versions
 from augan.exceptions import DataError
 from augan.io.atomic import write_whole
 

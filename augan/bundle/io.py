@@ -13,9 +13,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from augan.bundle import codec
+import numpy as np
+
+from augan.bundle import serialization
 from augan.bundle.archive import GET_ANOTHER, Archive, Limits, atomic_file, write_zip
-from augan.bundle.content import (
+from augan.bundle.bundle import (
     FORMAT,
     FORMAT_VERSION,
     Bundle,
@@ -32,7 +34,9 @@ BUNDLE_NAME = "bundle.augan"
 _MANIFEST = "manifest.json"
 _MANIFEST_LIMIT = 1024**2
 # A little below 2 GiB, where a zip would need its 64-bit records.
-_LIMITS = Limits(member=codec.MEMBER_LIMIT, total=2 * 1024**3 - 1024**2, count=512, ratio=200)
+_LIMITS = Limits(
+    member=serialization.MEMBER_LIMIT, total=2 * 1024**3 - 1024**2, count=512, ratio=200
+)
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -75,7 +79,7 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
         "sha256": content_hash(hashes, bundle.versions),
         "files": {name: {"size": len(members[name]), "sha256": hashes[name]} for name in members},
     }
-    members[_MANIFEST] = codec.encode_json(manifest, "manifest")
+    members[_MANIFEST] = serialization.encode_json(manifest, "manifest")
     _check_writable(members, target)
     with atomic_file(target) as stream:
         write_zip(stream, members)
@@ -88,7 +92,7 @@ def _check_writable(members: dict[str, bytes], target: Path) -> None:
     sizes = {name: len(raw) for name, raw in members.items()}
     largest = max(sizes, key=lambda name: sizes[name])
     total = sum(sizes.values())
-    long_json = [n for n in sizes if n.endswith(".json") and sizes[n] > codec.JSON_LIMIT]
+    long_json = [n for n in sizes if n.endswith(".json") and sizes[n] > serialization.JSON_LIMIT]
     if (
         len(sizes) > _LIMITS.count
         or sizes[largest] > _LIMITS.member
@@ -98,8 +102,8 @@ def _check_writable(members: dict[str, bytes], target: Path) -> None:
         raise BundleError(
             f"{target} would be oversized: {len(sizes)} members, together {total} bytes, the "
             f"largest {long_json[0] if long_json else largest}; at most {_LIMITS.count} members, "
-            f"{_LIMITS.total} bytes, {_LIMITS.member} a member and {codec.JSON_LIMIT} of JSON are "
-            "saved; keep less in the tables or train a smaller network"
+            f"{_LIMITS.total} bytes, {_LIMITS.member} a member and "
+            f"{serialization.JSON_LIMIT} of JSON are saved; keep less in the tables or train a smaller network"
         )
 
 
@@ -179,7 +183,7 @@ def _read_manifest(archive: Archive) -> Manifest:
             f"{where}: member {_MANIFEST} is oversized: {size} bytes, at most {_MANIFEST_LIMIT} "
             f"are read; {GET_ANOTHER}"
         )
-    raw = codec.decode_json(archive.read(_MANIFEST), f"{where}: member {_MANIFEST}")
+    raw = serialization.decode_json(archive.read(_MANIFEST), f"{where}: member {_MANIFEST}")
     if raw.get("format") != FORMAT:
         raise BundleError(
             f"{where} is not a bundle: its format is {raw.get('format')!r}, expected {FORMAT!r}; "
@@ -254,3 +258,50 @@ def _declared_hashes(archive: Archive, manifest: Manifest) -> dict[str, str]:
 
 
 READERS: dict[int, Callable[[Archive, Manifest], Bundle]] = {1: _read_version_1}
+
+
+def inspect_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what a bundle says about itself, after all checks of `load_bundle`.
+
+    Returns
+    -------
+    dict
+        JSON-able: `path`, `id`, `sha256`, `format_version`, `versions`, `created`, `data`,
+        `preprocessing`, `networks` (spec, parameters, arrays), `detector`, `calibration_size`
+        (None without a calibration), `tables` (shape and dtype of each array), `sizes` (bytes of
+        each member), `total_bytes` (of the file), `metrics`.
+    """
+    bundle, manifest = read_checked(path)
+    networks = {
+        name: {"spec": net.spec, "parameters": net.parameters, "arrays": len(net.weights)}
+        for name, net in bundle.networks.items()
+    }
+    tables = {
+        name: {key: {"shape": list(a.shape), "dtype": str(a.dtype)} for key, a in table.items()}
+        for name, table in bundle.tables.items()
+    }
+    return {
+        "path": str(bundle.path),
+        "id": manifest.raw["sha256"][:12],
+        "sha256": manifest.raw["sha256"],
+        "format_version": manifest.version,
+        "versions": bundle.versions,
+        "created": bundle.created,
+        "data": bundle.data,
+        "preprocessing": bundle.preprocessing,
+        "networks": networks,
+        "detector": bundle.detector,
+        "calibration_size": _calibration_size(bundle.tables.get("calibration")),
+        "tables": tables,
+        "sizes": manifest.sizes,
+        "total_bytes": bundle.path.stat().st_size if bundle.path else 0,
+        "metrics": bundle.metrics,
+    }
+
+
+def _calibration_size(table: dict[str, np.ndarray] | None) -> int | None:
+    """Return the number of held-out normals: of "scores" if there, else of the longest array."""
+    if not table:
+        return None
+    arrays = [table["scores"]] if "scores" in table else list(table.values())
+    return max((array.shape[0] for array in arrays if array.ndim), default=0)

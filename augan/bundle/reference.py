@@ -5,8 +5,8 @@ import platform
 from dataclasses import dataclass
 from typing import Self
 
-from augan.bundle.content import Bundle, current_versions
-from augan.bundle.store import load_bundle
+from augan.bundle.bundle import Bundle, current_versions
+from augan.bundle.io import load_bundle
 from augan.exceptions import BundleError
 
 

@@ -5,7 +5,8 @@ import importlib.metadata
 import json
 import platform
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from augan.bundle import codec
+from augan.bundle import serialization
 from augan.bundle.archive import GET_ANOTHER
-from augan.bundle.known import check_documents
-from augan.exceptions import BundleError
+from augan.bundle.schema import check_documents
+from augan.exceptions import AuganError, BundleError
 
 FORMAT = "augan-bundle"
 FORMAT_VERSION = 1
@@ -190,15 +191,19 @@ def encode_members(bundle: Bundle) -> dict[str, bytes]:
     members = {}
     for name in DOCUMENTS:
         value = getattr(bundle, name)
-        members[f"{name}.json"] = codec.encode_json(value, name, null_for_nan=name == "metrics")
+        members[f"{name}.json"] = serialization.encode_json(
+            value, name, null_for_nan=name == "metrics"
+        )
     if bundle.detector is not None:
-        members["detector.json"] = codec.encode_json(bundle.detector, "detector")
+        members["detector.json"] = serialization.encode_json(bundle.detector, "detector")
     for name, network in bundle.networks.items():
         stem = f"networks/{_checked(name)}"
-        members[f"{stem}.json"] = codec.encode_json(network.spec, f"{stem}.spec")
-        members[f"{stem}.safetensors"] = codec.encode_weights(network.weights, stem)
+        members[f"{stem}.json"] = serialization.encode_json(network.spec, f"{stem}.spec")
+        members[f"{stem}.safetensors"] = serialization.encode_weights(network.weights, stem)
     for name, table in bundle.tables.items():
-        members[f"tables/{_checked(name)}.npz"] = codec.encode_table(table, f"tables/{name}")
+        members[f"tables/{_checked(name)}.npz"] = serialization.encode_table(
+            table, f"tables/{name}"
+        )
     return members
 
 
@@ -234,17 +239,17 @@ def decode_members(names: Iterable[str], read: Callable[[str], bytes], where: st
     present = set(names)
 
     def document(name: str) -> dict[str, Any]:
-        return codec.decode_json(read(f"{name}.json"), f"{where}: member {name}.json")
+        return serialization.decode_json(read(f"{name}.json"), f"{where}: member {name}.json")
 
     networks = {}
     for name in _named("network", present):
         member = f"networks/{name}.safetensors"
-        weights = codec.decode_weights(read(member), f"{where}: member {member}")
+        weights = serialization.decode_weights(read(member), f"{where}: member {member}")
         networks[name] = Network(document(f"networks/{name}"), weights)
     tables = {}
     for name in _named("table", present):
         member = f"tables/{name}.npz"
-        tables[name] = codec.decode_table(read(member), f"{where}: member {member}")
+        tables[name] = serialization.decode_table(read(member), f"{where}: member {member}")
     documents = {name: document(name) for name in DOCUMENTS}
     detector = document("detector") if "detector.json" in present else None
     check_documents({**documents, "detector": detector}, where)
@@ -266,3 +271,50 @@ def content_hash(hashes: Mapping[str, str], versions: Mapping[str, str]) -> str:
         "versions": dict(versions),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+LONGEST = 200  # characters of what a library says
+
+
+@contextmanager
+def in_use(bundle: Bundle, part: str) -> Iterator[None]:
+    """Say of a part of a bundle that it cannot be used, whatever goes wrong: BundleError.
+
+    Raises
+    ------
+    AuganError
+        There is not enough memory.
+    OSError
+        As it came: of a file or the disk.
+
+    Examples
+    --------
+    >>> with in_use(Bundle(config={}, data={}), "list of classes"):
+    ...     {}["class_names"]
+    Traceback (most recent call last):
+    augan.exceptions.BundleError: this bundle: its list of classes cannot be used (KeyError: \
+'class_names'); copy it again from where it was made, or train again
+    """
+    try:
+        yield
+    except (AuganError, OSError):
+        raise
+    except Exception as error:  # TensorFlow's own errors have nothing in common
+        said = " ".join(str(error).split())[:LONGEST]
+        if _is_of_memory(error):
+            raise AuganError(
+                f"{bundle.path or 'this bundle'}: there is not enough memory to use its {part} "
+                f"({type(error).__name__}: {said}); take smaller images or fewer at once, fewer "
+                "workers, or a machine with more memory"
+            ) from error
+        raise BundleError(
+            f"{bundle.path or 'this bundle'}: its {part} cannot be used ({type(error).__name__}: "
+            f"{said}); {GET_ANOTHER}"
+        ) from error
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether it is Python's, NumPy's or TensorFlow's error of too little memory."""
+    # By its name, because TensorFlow is not loaded where only scores are computed.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return not names.isdisjoint({"MemoryError", "ResourceExhaustedError"})
