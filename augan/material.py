@@ -19,9 +19,9 @@ from augan.detect.conformal.calibration import DEFAULT_RATE, images_needed
 from augan.detect.detector import method_class, methods_of
 from augan.detect.fitting import num_kept
 from augan.exceptions import ConfigError, DataError
-from augan.training.folds import Fold
-from augan.training.networks import TrainingData
+from augan.training.cross_validation import Fold
 from augan.training.resolved import Resolved
+from augan.training.trainer import TrainingData
 
 _TWINS_REMEDY = {
     "images": "name what belongs together with --groups",

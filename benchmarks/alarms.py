@@ -24,8 +24,8 @@ from safetensors import safe_open
 import augan
 from augan import Config, load_dataset
 from augan.bundle import Bundle, read_weights
-from augan.gan.monitor import magnitude
 from augan.gan.networks.registry import build_network
+from augan.training.monitor import magnitude
 from augan.workflow import train
 from benchmarks.harness import RESULTS, Results, Row, Task, digest, run, write_json
 

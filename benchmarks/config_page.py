@@ -6,7 +6,7 @@ python -m benchmarks.config_page
 import re
 from pathlib import Path
 
-from augan.training.rules import rules_table
+from augan.training.config_rules import rules_table
 
 PAGE = Path(__file__).parent.parent / "configs" / "README.md"
 COMMAND = "python -m benchmarks.config_page"

@@ -31,8 +31,8 @@ from augan.detect.judging.baselines import BASELINES, OutlierDetector
 from augan.exceptions import AuganError, DataError
 from augan.gan.networks.registry import build_network
 from augan.seeding import child_rng
-from augan.training.blueprint import Blueprint
 from augan.training.defaults import fill_in
+from augan.training.network_specs import Blueprint
 from benchmarks.defects import DEFECTS_OF, defects_tasks
 from benchmarks.defects import METHODS as DEFECT_METHODS
 from benchmarks.harness import Results, Row, Task, add_arguments, digest, run, span, spread

@@ -18,7 +18,7 @@ from augan.bundle.bundle import content_hash
 from augan.exceptions import AuganError
 from augan.io.images import write_png
 from augan.training.checkpoints import Checkpoints
-from augan.training.runs import RunFolder, find_bundle
+from augan.training.run_folder import RunFolder, find_bundle
 from augan_cli.app import app
 from benchmarks.fuzz_kinds import Kind
 from benchmarks.mutations import (

@@ -3,7 +3,7 @@
 Sides
 -----
 augan
-    `augan.training.networks.train_networks` as a run calls it: batches from the cache, checkpoints,
+    `augan.training.trainer.train_networks` as a run calls it: batches from the cache, checkpoints,
     the average of the generator.
 augan-bfloat16
     The same with `training.dtype=bfloat16`.
@@ -103,8 +103,8 @@ def train(
     config: Config, pixels: np.ndarray, preprocessing: Preprocessing, steps: int, folder: Path
 ) -> None:
     """Run the loop until the other side of the pipe is closed."""
-    from augan.training.networks import TrainingData, train_networks
-    from augan.training.plan import Plan
+    from augan.training.budget import Plan
+    from augan.training.trainer import TrainingData, train_networks
 
     data = TrainingData(pixels, None, 0, preprocessing)
     pacer = Pacer(steps, lambda: about(config, preprocessing))

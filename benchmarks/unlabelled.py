@@ -30,13 +30,13 @@ from augan.augment.methods.sampling import Sampler
 from augan.bundle import Bundle, restore_network
 from augan.data.dataset import Dataset
 from augan.data.modalities.images import Preprocessing
+from augan.features.classifier import FeatureExtractor
 from augan.gan.inference import Inference
 from augan.metrics.fidelity import kernel_distance
 from augan.seeding import child_rng
+from augan.training.budget import Plan
 from augan.training.defaults import fill_in
-from augan.training.extractor import FeatureExtractor
-from augan.training.networks import TrainingData, train_networks
-from augan.training.plan import Plan
+from augan.training.trainer import TrainingData, train_networks
 from augan.workflow import train
 from benchmarks.harness import Results, Row, Task, add_arguments, digest, run, spread, write_json
 

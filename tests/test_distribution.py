@@ -34,8 +34,8 @@ tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU"
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.material import gather
-from augan.training.networks import train_networks
-from augan.training.plan import Plan
+from augan.training.trainer import train_networks
+from augan.training.budget import Plan
 from augan.training.resolved import resolve
 from augan.training.distributed.workers import Workers, join_workers
 

@@ -13,7 +13,7 @@ import pytest
 import typer
 from documents import PAGES, README, ROOT, blocks, commands, make_folder, run
 
-from augan.gan.monitor import Health, diverged, judge
+from augan.training.monitor import Health, diverged, judge
 from augan_cli.app import app
 
 DOCS = [page for page in PAGES if page != README]

@@ -30,7 +30,7 @@ from augan.detect import estimator
 from augan.detect.detector import Detector
 from augan.exceptions import AuganError, BundleError, ConfigError, DataError
 from augan.io.images import write_png
-from augan.training.plan import Plan
+from augan.training.budget import Plan
 
 STEPS = 10
 CONTAMINATION = 0.1

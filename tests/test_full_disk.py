@@ -15,7 +15,7 @@ from augan.data.modalities.images import Preprocessing
 from augan.exceptions import BundleError, DataError
 from augan.io.images import write_png
 from augan.report.figures import augmentation_figure, detection_figure
-from augan.training.runs import RunFolder
+from augan.training.run_folder import RunFolder
 from augan.workflow import train
 
 CONFIG = Config().replace(

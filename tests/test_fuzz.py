@@ -23,7 +23,7 @@ from augan.data.modalities.tabular import Columns
 from augan.exceptions import AuganError, BundleError, ConfigError, DataError
 from augan.io import arrays, images
 from augan.io.images import read_image
-from augan.training.runs import RunFolder
+from augan.training.run_folder import RunFolder
 from benchmarks import fuzz
 
 CASES = {"tables": 15, "bundles": 40, "runs": 40}  # of the others 50

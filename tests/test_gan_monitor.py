@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from augan.gan.monitor import MAX_LOSS, PATIENCE, WARM_UP, Health, diverged, judge, magnitude
+from augan.training.monitor import MAX_LOSS, PATIENCE, WARM_UP, Health, diverged, judge, magnitude
 
 HEALTHY = {
     "kernel_distance": 0.01,

@@ -75,7 +75,7 @@ def test_loading_data_needs_no_tensorflow() -> None:
 
 def test_looking_for_a_run_needs_no_tensorflow() -> None:
     code = (
-        "import sys, augan.training.runs as runs; "
+        "import sys, augan.training.run_folder as runs; "
         "print([m for m in sys.modules if m in ('tensorflow', 'keras')])"
     )
     assert ast.literal_eval(python(code)) == []

@@ -23,8 +23,8 @@ from augan.data.dataset import from_arrays
 from augan.data.datasets import digits
 from augan.exceptions import ConfigError, DataError, Interrupted
 from augan.training import checkpoints, loop
-from augan.training.interrupt import stop_on_signals
-from augan.training.runs import RunFolder
+from augan.training.run_folder import RunFolder
+from augan.training.signals import stop_on_signals
 from augan.workflow import train
 
 IDENTITY = {"seed": 0, "gan.loss": "hinge", "data": "1234"}

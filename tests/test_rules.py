@@ -14,10 +14,10 @@ from augan.bundle import read_weights
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.exceptions import ConfigError
+from augan.training.budget import Plan
+from augan.training.config_rules import RULES, check_rules
 from augan.training.defaults import fill_in
-from augan.training.networks import TrainingData, train_networks
-from augan.training.plan import Plan
-from augan.training.rules import RULES, check_rules
+from augan.training.trainer import TrainingData, train_networks
 from benchmarks import config_page
 
 # The settings that rules look at, the default first. All combinations: 15360.

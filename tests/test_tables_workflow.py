@@ -43,8 +43,8 @@ from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import METHODS, methods_for
 from augan.exceptions import ConfigError, DataError
 from augan.gan.inference import Inference
+from augan.training.config_rules import TABLE_RULES
 from augan.training.defaults import fill_in
-from augan.training.rules import TABLE_RULES
 from augan.workflow import train
 
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from augan.config import Config
 from augan.data.dataset import Dataset
 from augan.data.datasets import digits
-from augan.gan.monitor import Health
-from augan.training.folds import Fold
-from augan.training.tensorboard import FIGURES
+from augan.training.callbacks import FIGURES
+from augan.training.cross_validation import Fold
+from augan.training.monitor import Health
 from augan.workflow import train
 from augan_cli.app import app
 

@@ -16,16 +16,14 @@ from augan.data.modalities.images import Preprocessing
 from augan.data.sequences import Stacked
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.gan import keras, tf
-from augan.gan.monitor import Health
 from augan.training.batches import Batches, one_hot
-from augan.training.clock import Clock
+from augan.training.budget import SHARES, Clock, Plan
 from augan.training.loop import STEPS_A_CALL, Allowance, run_loop
-from augan.training.monitor import FIELDS, KEPT, Monitor
-from augan.training.networks import TrainingData, train_networks
-from augan.training.plan import SHARES, Plan
-from augan.training.pseudo import guess_classes
-from augan.training.runs import RunFolder, find_bundle
-from augan.training.updates.encoder import class_loss
+from augan.training.monitor import FIELDS, KEPT, Health, Monitor
+from augan.training.pseudo_labels import guess_classes
+from augan.training.run_folder import RunFolder, find_bundle
+from augan.training.stages.encoder import class_loss
+from augan.training.trainer import TrainingData, train_networks
 
 IDENTITY = {"seed": 0, "data": "1234"}
 

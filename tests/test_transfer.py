@@ -10,7 +10,7 @@ from augan.data.datasets import digits
 from augan.exceptions import DataError
 from augan.gan import tf
 from augan.gan.networks.registry import build_network, network_spec
-from augan.training.updates.autoencoder import AutoencoderUpdate, _partners
+from augan.training.stages.autoencoder import AutoencoderUpdate, _partners
 
 LABELS = np.repeat([0, 1, 2, 3], [20, 20, 3, 12])
 

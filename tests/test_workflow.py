@@ -26,7 +26,7 @@ from augan.io.images import write_png
 from augan.material import Material
 from augan.report.lines.training import training_lines
 from augan.report.pages.training import training_page
-from augan.training.clock import Clock
+from augan.training.budget import Clock
 from augan.training.defaults import DEFAULT_STEPS, fill_in
 from augan.training.resolved import resolve
 from augan.workflow import train

@@ -24,7 +24,7 @@ from augan.bundle import Bundle
 from augan.data.dataset import Classes
 from augan.io.atomic import check_replaceable, output_folder, resumable_folder
 from augan.parallel.executor import open_executor
-from augan.training.interrupt import Stop, stop_on_signals
+from augan.training.signals import Stop, stop_on_signals
 
 
 @dataclass(frozen=True)

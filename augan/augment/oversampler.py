@@ -23,10 +23,10 @@ from augan.data.sequences import Stacked
 from augan.data.splits import make_split
 from augan.data.validation import as_image_array, as_labels, num_axes, seed_from
 from augan.exceptions import DataError
+from augan.training.budget import Plan, deadline_of
 from augan.training.defaults import fill_in_steps
-from augan.training.networks import TrainingData, train_networks
-from augan.training.plan import Plan, deadline_of
-from augan.training.updates.encoder import encode
+from augan.training.stages.encoder import encode
+from augan.training.trainer import TrainingData, train_networks
 
 AUTOENCODER_STEPS = 1500  # unless told
 

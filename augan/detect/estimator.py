@@ -25,9 +25,9 @@ from augan.detect.detector import Detector, add_detectors, method_class
 from augan.detect.fitting import fit_detector, num_kept
 from augan.detect.sources import ORIGIN
 from augan.exceptions import ConfigError, DataError
+from augan.training.budget import Plan, deadline_of
 from augan.training.defaults import fill_in_steps
-from augan.training.networks import TrainingData, train_networks
-from augan.training.plan import Plan, deadline_of
+from augan.training.trainer import TrainingData, train_networks
 
 LEAST = 4  # samples to train on
 MOST_SEARCHED = 1000  # training images that the quantile of a method that searches is taken of

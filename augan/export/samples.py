@@ -15,7 +15,7 @@ from augan.data.splits import evenly
 from augan.exceptions import DataError
 from augan.gan.inference import latent_noise
 from augan.seeding import child_rng
-from augan.training.recorded import Recorded, recorded_data
+from augan.training.training_data import Recorded, recorded_data
 
 MOST, MOST_PICTURES = 500, 30  # squares, and large images, that are compared
 MADE = 64  # of each kind, where there is no data

@@ -1,5 +1,6 @@
 """What the data decides where the configuration says nothing."""
 
+from pathlib import Path
 from typing import Any
 
 from augan.config import Config, Task
@@ -9,8 +10,7 @@ from augan.data.modalities.registry import AnyPreprocessing, fit_preprocessing
 from augan.data.modalities.tiles import wants_windows
 from augan.data.splits import FOLDS, make_folds, rows_to_learn
 from augan.exceptions import ConfigError
-from augan.training.precision import check_precision
-from augan.training.rules import check_rules
+from augan.training.config_rules import check_rules
 
 # Side of the square -> updates of the GAN, chosen to end within the default minutes on two cores.
 # At 128 pixels an update takes over a second there, and the minutes end the training first.
@@ -215,3 +215,32 @@ def _task(config: Config, dataset: Dataset) -> Task:
             f"{_HOW_TO_CLASS[dataset.noun]}, or use --task detect or generate"
         )
     return task
+
+
+_PROCESSOR = Path("/proc/cpuinfo")
+_GPU = Path("/dev/nvidiactl")
+_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # the last is Arm's
+
+
+def check_precision(dtype: str) -> None:
+    """Raise ConfigError if the machine does not know the type."""
+    if dtype == "float32" or _GPU.exists() or _FLAGS & _flags():
+        return
+    raise ConfigError(
+        "training.dtype=bfloat16 needs a processor that multiplies it itself, and /proc/cpuinfo "
+        "names none of avx512_bf16, amx_bf16 and bf16; leave --dtype out"
+    )
+
+
+def _flags() -> set[str]:
+    try:
+        text = _PROCESSOR.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return set()
+    lines = (line.partition(":") for line in text.splitlines())
+    return {
+        flag
+        for name, _, flags in lines
+        if name.strip().casefold() in ("flags", "features")
+        for flag in flags.split()
+    }

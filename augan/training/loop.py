@@ -12,7 +12,7 @@ from augan.gan import tf
 from augan.training.batches import Batches
 from augan.training.checkpoints import Checkpoints
 from augan.training.distributed.workers import Workers
-from augan.training.interrupt import Stop
+from augan.training.signals import Stop
 
 STEPS_A_CALL = 20  # steps inside one graph call: enough to hide Python, few enough to stop in time
 

@@ -36,7 +36,7 @@ Fail = Annotated[
 
 def find(model: Path | None, *parts: str) -> Any:
     """Return the bundle of `model`, else of the newest run that has all parts; say which."""
-    from augan.training.runs import find_bundle
+    from augan.training.run_folder import find_bundle
 
     bundle = find_bundle(model, *parts, warn=lambda text: typer.echo(f"warning: {text}", err=True))
     typer.echo(f"model: {bundle.path}", err=True)

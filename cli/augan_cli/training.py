@@ -99,7 +99,7 @@ def _train(
 ) -> None:
     from augan.report.lines.training import training_lines, training_summary
     from augan.report.pages.training import REPORT, training_page
-    from augan.training.clock import Clock
+    from augan.training.budget import Clock
     from augan.training.distributed.workers import join_workers
     from augan.workflow import train_resolved
     from augan_cli.progress import ConsoleProgress

@@ -8,7 +8,7 @@ import numpy as np
 from augan.bundle import Bundle, in_use
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.splits import evenly
-from augan.training.recorded import DataGone, recorded_data
+from augan.training.training_data import DataGone, recorded_data
 
 MAX_OF_CLASS = 20_000  # evenly spaced ones of more, so that neighbours are found in seconds
 MAX_HELD_OUT = 2_000

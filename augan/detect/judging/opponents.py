@@ -16,7 +16,7 @@ from augan.data.splits import evenly
 from augan.detect.judging.baselines import BASELINES, OutlierDetector
 from augan.detect.sources import ImageSource, Source
 from augan.exceptions import DataError
-from augan.training.recorded import recorded_data
+from augan.training.training_data import recorded_data
 
 MAX_TRAINING = 10_000  # evenly spaced ones of more, so that neighbours are found in minutes
 FOR_IMAGES_ONLY = ("thumbnails",)

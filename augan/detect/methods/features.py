@@ -12,11 +12,11 @@ from typing import Any, Self
 import numpy as np
 
 from augan.detect.methods.places import Places
-from augan.detect.methods.pooled import PooledBlocks
 from augan.detect.methods.probes import in_poses, surprise_as_graph, surprise_in_poses
 from augan.detect.methods.reference import Reference
 from augan.detect.methods.standardised import Standardised
 from augan.exceptions import DataError
+from augan.features.discriminator import PooledBlocks
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 

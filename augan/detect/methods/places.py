@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from augan.data.splits import evenly
-from augan.detect.methods.pooled import PooledBlocks
+from augan.features.discriminator import PooledBlocks
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 

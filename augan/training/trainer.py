@@ -14,26 +14,24 @@ from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.sequences import Stacked, Windows
 from augan.data.splits import evenly
+from augan.features.classifier import FeatureExtractor, RowValues
 from augan.gan import keras
 from augan.gan.model import GAN
-from augan.gan.monitor import Alarm, Health
 from augan.gan.networks.registry import build_network
 from augan.seeding import child_seed
 from augan.training.batches import Batches, one_hot
-from augan.training.blueprint import EXTRACTORS, Blueprint
+from augan.training.budget import Clock, Plan
+from augan.training.callbacks import SampleGrid
 from augan.training.checkpoints import Checkpoints
-from augan.training.clock import Clock
 from augan.training.distributed.workers import Workers
-from augan.training.extractor import FeatureExtractor, RowValues
-from augan.training.interrupt import Stop
 from augan.training.loop import Observer, Trainable, run_loop
-from augan.training.monitor import MOST, HealthObserver, Monitor
-from augan.training.plan import Plan
-from augan.training.pseudo import Guessed, guess_classes
-from augan.training.samples import SampleGrid
-from augan.training.updates.autoencoder import AutoencoderUpdate
-from augan.training.updates.classifier import ClassifierUpdate, RotationUpdate
-from augan.training.updates.encoder import EncoderUpdate
+from augan.training.monitor import MOST, Alarm, Health, HealthObserver, Monitor
+from augan.training.network_specs import EXTRACTORS, Blueprint
+from augan.training.pseudo_labels import Guessed, guess_classes
+from augan.training.signals import Stop
+from augan.training.stages.autoencoder import AutoencoderUpdate
+from augan.training.stages.classifier import ClassifierUpdate, RotationUpdate
+from augan.training.stages.encoder import EncoderUpdate
 
 MIN_HELD_OUT = 20  # images below which the monitor's figures would be noise
 
@@ -136,7 +134,7 @@ def train_networks(
     checkpoints : Path or None
         Folder to go on from and to save to; None saves nothing.
     stop : callable
-        Returns the name of a signal when training is to stop, see `augan.training.interrupt`.
+        Returns the name of a signal when training is to stop, see `augan.training.signals`.
     workers : Workers or None
         Who trains together; None: this process alone.
     """

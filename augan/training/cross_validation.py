@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from augan.gan.monitor import Health
 from augan.seeding import child_seed
 from augan.training.checkpoints import Checkpoints
-from augan.training.interrupt import Stop
 from augan.training.loop import Allowance, Observer
-from augan.training.monitor import HealthObserver
+from augan.training.monitor import Health, HealthObserver
+from augan.training.signals import Stop
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from augan.gan import keras
 from augan.gan.networks.heads import joined_sizes
 from augan.gan.networks.registry import feature_blocks, network_spec
 from augan.seeding import child_seed
-from augan.training.updates.classifier import TURNS
+from augan.training.stages.classifier import TURNS
 
 EXTRACTORS = ("classifier", "rotation")  # networks whose features measure fidelity
 

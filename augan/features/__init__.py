@@ -1,0 +1,1 @@
+"""Feature vectors of samples, from trained networks."""
