@@ -16,8 +16,8 @@ _HOME = {
     "load_bundle": "augan.bundle",
     "save_bundle": "augan.bundle",
     "train": "augan.workflow",
-    "augment_folder": "augan.augment.folder",
-    "generate_folder": "augan.augment.folder",
+    "augment_folder": "augan.augment.api",
+    "generate_folder": "augan.augment.api",
     "detect_folder": "augan.detect.folder",
     "calibrate": "augan.detect.recalibration",
     "export_onnx": "augan.export.folder",
@@ -25,7 +25,7 @@ _HOME = {
     "evaluate_lift": "augan.augment.judging.evaluation",
     "GANDetector": "augan.detect.estimator",
     "GANOverSampler": "augan.augment.oversampler",
-    "classic_policy": "augan.augment.classic",
+    "classic_policy": "augan.augment.transforms",
 }
 
 __all__ = [
@@ -49,10 +49,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from augan.augment.classic import classic_policy
-    from augan.augment.folder import augment_folder, generate_folder
+    from augan.augment.api import augment_folder, generate_folder
     from augan.augment.judging.evaluation import evaluate_lift
     from augan.augment.oversampler import GANOverSampler
+    from augan.augment.transforms import classic_policy
     from augan.bundle import load_bundle, save_bundle
     from augan.config import Config
     from augan.data.dataset import from_arrays

@@ -142,7 +142,8 @@ class DetectSection(Section):
 
 
 class AugmentSection(Section):
-    # Classic augmentation of what `augan augment` writes, a key of `augan.augment.classic.POLICIES`
+    # Classic augmentation of what `augan augment` writes, a key of
+    # `augan.augment.transforms.POLICIES`
     policy: Policy = "none"
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 import augan
 from augan import Config, load_dataset
-from augan.augment.methods.sampling import Sampler
+from augan.augment.methods.prior import Sampler
 from augan.bundle import Bundle
 from augan.data.dataset import Dataset
 from augan.data.modalities.images import Preprocessing

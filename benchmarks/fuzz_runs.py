@@ -12,7 +12,7 @@ import numpy as np
 from typer.testing import CliRunner
 
 from augan.augment.judging.journal import Journal
-from augan.augment.output.progress import Progress
+from augan.augment.manifest import Progress
 from augan.bundle import BUNDLE_NAME, Bundle, Network, inspect_bundle, load_bundle, save_bundle
 from augan.bundle.bundle import content_hash
 from augan.exceptions import AuganError

@@ -49,7 +49,7 @@ def work(command: str, folder: Path, count: int, size: int, width: int) -> Row:
 
         bundle = load_bundle(folder / "run")
         if command == "augment":
-            from augan.augment.folder import augment_folder
+            from augan.augment.api import augment_folder
 
             augment_folder(bundle, "class0", count, folder / "made", filtered=False)
         else:

@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 
 import augan
-from augan.augment.classic import POLICIES
 from augan.augment.judging.arms import ABLATION, ARMS, GAN, choose_arms, usual_base
 from augan.augment.judging.classifiers import forest, logistic
 from augan.augment.judging.draws import Draw, Pool, Recipe, make_draw
@@ -34,6 +33,7 @@ from augan.augment.judging.lessons import Classifier
 from augan.augment.judging.samplers import GAN_ARM, GAN_ARMS
 from augan.augment.judging.synthetic import GanArm
 from augan.augment.judging.trial import Trial, figures, usual_policy
+from augan.augment.transforms import POLICIES
 from augan.data.cache import prepare
 from augan.data.dataset import Dataset
 from augan.data.loading import load_dataset

@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augan.augment.folder import fill
-from augan.augment.maker import Maker, Request, make
-from augan.augment.methods.sampling import Sampler
-from augan.augment.methods.table import CHUNK
-from augan.augment.order import take_order
-from augan.augment.output.manifest import MANIFEST
+from augan.augment.api import fill
+from augan.augment.manifest import MANIFEST
+from augan.augment.methods.prior import Sampler
+from augan.augment.methods.registry import CHUNK
+from augan.augment.request import take_order
+from augan.augment.worker import Maker, Request, make
 from augan.bundle import load_bundle
 from augan.config import Config
 from augan.data.datasets import digits

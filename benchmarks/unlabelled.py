@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 import augan
 from augan import Config, from_arrays, load_dataset
-from augan.augment.methods.sampling import Sampler
+from augan.augment.methods.prior import Sampler
 from augan.bundle import Bundle, restore_network
 from augan.data.dataset import Dataset
 from augan.data.modalities.images import Preprocessing

@@ -21,11 +21,10 @@ import numpy as np
 from sklearn.svm import SVC
 
 from augan import load_bundle
-from augan.augment.filters.checks import Checker
-from augan.augment.filters.reference import find_reference
-from augan.augment.filters.rules import DISAGREES, KEPT, REASONS
-from augan.augment.methods.sampling import Sampler
-from augan.augment.methods.table import CHUNK, METHODS
+from augan.augment.filters.criteria import DISAGREES, KEPT, REASONS
+from augan.augment.filters.filter import Checker, find_reference
+from augan.augment.methods.prior import Sampler
+from augan.augment.methods.registry import CHUNK, METHODS
 from augan.bundle import Bundle
 
 CHUNKS = 4  # of candidates a class

@@ -15,12 +15,12 @@ from PIL import Image
 
 from augan import augment_folder as filtered_folder
 from augan import classic_policy, generate_folder, load_dataset
-from augan.augment.classic import POLICIES
-from augan.augment.methods.sampling import BLOCK, Sampler
-from augan.augment.methods.table import CHUNK, Sample
-from augan.augment.output.first_images import FirstImages
-from augan.augment.output.manifest import COLUMNS, MANIFEST, YIELD
-from augan.augment.output.names import class_folder
+from augan.augment.manifest import COLUMNS, MANIFEST, YIELD
+from augan.augment.methods.prior import BLOCK, Sampler
+from augan.augment.methods.registry import CHUNK, Sample
+from augan.augment.request import class_folder
+from augan.augment.transforms import POLICIES
+from augan.augment.writers import FirstImages
 from augan.bundle import Bundle
 from augan.data.dataset import class_number
 from augan.exceptions import BundleError, ConfigError, DataError

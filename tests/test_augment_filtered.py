@@ -19,22 +19,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augan import augment_folder, load_dataset, train
-from augan.augment.filters.checks import Checker
-from augan.augment.filters.doubts import doubts
-from augan.augment.filters.reference import find_reference
-from augan.augment.filters.rules import COPY, DISAGREES, KEPT, REASONS
-from augan.augment.job import Job
-from augan.augment.maker import Maker, make
-from augan.augment.methods.codes import Codes, Drawn
-from augan.augment.methods.sampling import Sampler
-from augan.augment.methods.table import CHUNK, METHODS
-from augan.augment.methods.transfer import Transfer
-from augan.augment.order import numbers_asked
-from augan.augment.output.manifest import MANIFEST, YIELD
-from augan.augment.output.progress import NAME as PROGRESS
-from augan.augment.output.progress import Done, Progress
-from augan.augment.output.writers import open_writer
-from augan.augment.shards import augment_shard, merge_augmentation
+from augan.augment.filters.acceptance import doubts
+from augan.augment.filters.criteria import COPY, DISAGREES, KEPT, REASONS
+from augan.augment.filters.filter import Checker, find_reference
+from augan.augment.generation import Job
+from augan.augment.manifest import MANIFEST, YIELD, Done, Progress
+from augan.augment.manifest import NAME as PROGRESS
+from augan.augment.methods.latent import Codes, Drawn, Transfer
+from augan.augment.methods.prior import Sampler
+from augan.augment.methods.registry import CHUNK, METHODS
+from augan.augment.request import numbers_asked
+from augan.augment.sharded import augment_shard, merge_augmentation
+from augan.augment.worker import Maker, make
+from augan.augment.writers import open_writer
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.config import Config
 from augan.data.modalities.registry import restore_preprocessing

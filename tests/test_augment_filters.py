@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augan.augment.filters import rules
-from augan.augment.filters.doubts import doubts
-from augan.augment.filters.reference import Reference
-from augan.augment.filters.rules import (
+from augan.augment.filters import criteria
+from augan.augment.filters.acceptance import LEAST, WINDOW, Yield, doubts
+from augan.augment.filters.criteria import (
     COPY,
     DISAGREES,
     KEPT,
@@ -19,10 +18,9 @@ from augan.augment.filters.rules import (
     Memory,
     Neighbours,
 )
-from augan.augment.filters.yields import LEAST, WINDOW, Yield
-from augan.augment.methods import interpolation
-from augan.augment.methods.codes import Codes
-from augan.augment.methods.interpolation import NEIGHBOURS, Interpolation
+from augan.augment.filters.filter import Reference
+from augan.augment.methods import latent
+from augan.augment.methods.latent import NEIGHBOURS, Codes, Interpolation
 from augan.bundle import Bundle
 from augan.exceptions import DataError, Refused
 
@@ -49,25 +47,25 @@ def test_a_generator_that_learned_little_is_doubted(digits_bundle: Bundle) -> No
 class TestLimits:
     def test_agreement_is_the_probability_of_the_class(self) -> None:
         logits = np.log([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
-        np.testing.assert_allclose(rules.agreement(logits, 1), [0.2, 0.3])
-        assert rules.disagrees(logits, 0).tolist() == [False, True]
-        assert rules.agreement(np.array([[900.0, 0.0]]), 0).tolist() == [1.0]  # no overflow
+        np.testing.assert_allclose(criteria.agreement(logits, 1), [0.2, 0.3])
+        assert criteria.disagrees(logits, 0).tolist() == [False, True]
+        assert criteria.agreement(np.array([[900.0, 0.0]]), 0).tolist() == [1.0]  # no overflow
 
     def test_the_lowest_score_is_as_far_again_below_the_median_as_one_real_in_a_hundred(
         self,
     ) -> None:
         scores = np.random.default_rng(0).permutation(1001) / 1000
-        assert rules.lowest(scores) == pytest.approx(0.5 - 2 * 0.49)
-        assert rules.lowest(scores[:99]) == -np.inf  # too few to know the hundredth
+        assert criteria.lowest(scores) == pytest.approx(0.5 - 2 * 0.49)
+        assert criteria.lowest(scores[:99]) == -np.inf  # too few to know the hundredth
 
     def test_large_squares_shrink_by_means(self) -> None:
         scaled = np.zeros((1, 64, 64, 1), np.float32)
         scaled[0, :2, :2, 0] = [[0, 1], [1, 0]]
-        vector = rules.comparable(scaled)
+        vector = criteria.comparable(scaled)
         assert vector.shape == (1, 32 * 32)
         assert vector[0, 0] == 0.5
         assert vector[0, 1:].max() == 0
-        assert rules.comparable(np.zeros((2, 8, 8, 3), np.float32)).shape == (2, 192)
+        assert criteria.comparable(np.zeros((2, 8, 8, 3), np.float32)).shape == (2, 192)
 
 
 class TestNeighbours:
@@ -158,7 +156,7 @@ class TestInterpolation:
     def test_each_code_lies_between_two_near_ones_of_the_class(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(interpolation, "PERTURBATION", 0.0)
+        monkeypatch.setattr(latent, "PERTURBATION", 0.0)
         codes = Interpolation(Codes(self.noise, self.labels, [str(i) for i in range(40)]))
         drawn = codes.draw(1, 200, seed=5, number=0)
         of_class = np.flatnonzero(self.labels == 1)
@@ -178,7 +176,7 @@ class TestInterpolation:
     def test_codes_lie_a_little_beside_the_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         codes = Interpolation(Codes(self.noise, self.labels, [""] * 40))
         beside = codes.draw(1, 500, seed=5, number=0).noise
-        monkeypatch.setattr(interpolation, "PERTURBATION", 0.0)
+        monkeypatch.setattr(latent, "PERTURBATION", 0.0)
         apart = beside - codes.draw(1, 500, seed=5, number=0).noise
         assert apart.std() == pytest.approx(0.6, rel=0.05)
 

@@ -220,17 +220,17 @@ def test_parts() -> None:
 
 
 def test_what_goes_beside_a_bundle_needs_a_saved_one(saved: Path) -> None:
-    from augan.augment.output import names
+    from augan.augment import request
     from augan.detect import outputs
     from augan.report.pages.training import training_page
 
     assert load_bundle(saved).saved_path() == saved
-    assert names.default_out(load_bundle(saved), None, "new") == saved.parent / "new"
+    assert request.default_out(load_bundle(saved), None, "new") == saved.parent / "new"
     beside: list[Callable[[Bundle], object]] = [
         Bundle.saved_path,
         training_page,
         lambda bundle: outputs.default_out(bundle, "images"),
-        lambda bundle: names.default_out(bundle, None, "new"),
+        lambda bundle: request.default_out(bundle, None, "new"),
     ]
     for of in beside:
         with pytest.raises(BundleError, match=r"never saved.* save it first, or give a folder"):

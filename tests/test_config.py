@@ -294,7 +294,7 @@ def test_what_the_data_decides_is_none():
 
 
 def test_what_can_be_chosen_is_what_there_is():
-    from augan.augment.classic import POLICIES
+    from augan.augment.transforms import POLICIES
     from augan.detect.detector import METHODS
     from augan.gan.corruptions import NEGATIVES
     from augan.gan.diffaug import POLICIES as DIFFAUG

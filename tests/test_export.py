@@ -17,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from augan import calibrate, detect_folder
-from augan.augment.methods.sampling import Sampler
+from augan.augment.methods.prior import Sampler
 from augan.bundle import Bundle, Network
 from augan.config import Config
 from augan.data.dataset import Dataset

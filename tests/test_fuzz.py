@@ -13,7 +13,7 @@ from PIL import Image
 
 from augan import load_dataset
 from augan.augment.judging.journal import Journal
-from augan.augment.output.progress import Progress
+from augan.augment.manifest import Progress
 from augan.bundle import Bundle, Network, load_bundle, restore_network, save_bundle
 from augan.bundle.schema import KNOWN, check_documents
 from augan.config import Config

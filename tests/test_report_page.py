@@ -13,7 +13,7 @@ import pytest
 from browser import loaded, needs_browser
 
 from augan import augment_folder, detect_folder
-from augan.augment.folder import AugmentationResult
+from augan.augment.api import AugmentationResult
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.data.datasets import digits

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 import augan
 from augan import augment_folder, detect_folder
 from augan.augment.judging.lift import Lift
-from augan.augment.output.manifest import MANIFEST, About, Line, write_manifest
-from augan.augment.output.names import class_folder
-from augan.augment.output.writers import CsvWriter
+from augan.augment.manifest import MANIFEST, About, Line, write_manifest
+from augan.augment.request import class_folder
+from augan.augment.writers import CsvWriter
 from augan.bundle import Bundle
 from augan.data.datasets import digits
 from augan.data.groups import read_groups

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from augan.augment.folder import augment_folder
-from augan.augment.methods.table import CHUNK
-from augan.augment.output.manifest import MANIFEST
-from augan.augment.shards import augment_shard, merge_augmentation
+from augan.augment.api import augment_folder
+from augan.augment.manifest import MANIFEST
+from augan.augment.methods.registry import CHUNK
+from augan.augment.sharded import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.data.datasets import digits
 from augan.detect.examiner import Scored

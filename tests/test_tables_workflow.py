@@ -29,9 +29,8 @@ from augan import (
     evaluate_detection,
     generate_folder,
 )
-from augan.augment.filters.checks import Checker
-from augan.augment.filters.reference import find_reference
-from augan.augment.filters.rules import COPY, KEPT
+from augan.augment.filters.criteria import COPY, KEPT
+from augan.augment.filters.filter import Checker, find_reference
 from augan.bundle import Bundle, restore_network
 from augan.config import Config
 from augan.data.dataset import from_arrays

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from augan import GANOverSampler
-from augan.augment.methods.codes import Codes
-from augan.augment.methods.transfer import SHARE, Transfer
+from augan.augment.methods.latent import SHARE, Codes, Transfer
 from augan.data.datasets import digits
 from augan.exceptions import DataError
 from augan.gan import tf

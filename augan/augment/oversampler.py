@@ -10,9 +10,9 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from augan.augment.filters.reference import Reference
-from augan.augment.methods.sampling import Sampler
-from augan.augment.methods.table import CHUNK, METHODS
+from augan.augment.filters.filter import Reference
+from augan.augment.methods.prior import Sampler
+from augan.augment.methods.registry import CHUNK, METHODS
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.data.dataset import Dataset, from_arrays

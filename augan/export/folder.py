@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.methods.sampling import Sampler
+from augan.augment.methods.prior import Sampler
 from augan.bundle import Bundle, in_use
 from augan.bundle.bundle import current_versions
 from augan.data.modalities.images import Preprocessing, resize

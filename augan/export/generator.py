@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from augan.augment.methods.sampling import Sampler
+from augan.augment.methods.prior import Sampler
 from augan.bundle import restore_network
 from augan.data.modalities.images import fitted_shape, margins
 from augan.data.modalities.tiles import Patches

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.methods.sampling import Sampler
+from augan.augment.methods.prior import Sampler
 from augan.bundle import Bundle
 from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.tiles import Patches

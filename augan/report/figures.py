@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augan.augment.folder import AugmentationResult
+from augan.augment.api import AugmentationResult
 from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.detect.folder import DetectionResult

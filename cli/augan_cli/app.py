@@ -173,7 +173,7 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Write synthetic images or rows, unfiltered, classes as often as in training."""
-    from augan.augment.folder import generate_folder
+    from augan.augment.api import generate_folder
     from augan_cli.using import show_augmentation
 
     result = generate_folder(_find(model, "generator"), n, out, seed=seed, format=format)

@@ -51,7 +51,7 @@ def _merge_detection(
 
 
 def _merge_augmentation(found: "Shards", out: Path, asked: dict[str, Any], as_json: bool) -> None:
-    from augan.augment.shards import merge_augmentation
+    from augan.augment.sharded import merge_augmentation
     from augan_cli.progress import ConsoleProgress
     from augan_cli.using import show_augmentation
 

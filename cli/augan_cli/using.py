@@ -10,7 +10,7 @@ from augan_cli.options import show
 from augan_cli.progress import ConsoleProgress
 
 if TYPE_CHECKING:
-    from augan.augment.folder import AugmentationResult
+    from augan.augment.api import AugmentationResult
     from augan.bundle import Bundle
     from augan.detect.folder import DetectionResult
 
@@ -29,8 +29,8 @@ def run_augment(
 
     for name in classes:  # before TensorFlow is loaded, which takes seconds
         class_number(name, bundle.data["class_names"])
-    from augan.augment.folder import augment_folder
-    from augan.augment.shards import augment_shard
+    from augan.augment.api import augment_folder
+    from augan.augment.sharded import augment_shard
     from augan.parallel.sharding import Shard
 
     with ConsoleProgress() as progress:

@@ -17,8 +17,7 @@ import numpy as np
 from augan.augment.judging.draws import Draw
 from augan.augment.judging.lessons import Classifier, Lesson, evenly_by_class
 from augan.augment.judging.synthetic import lacking
-from augan.augment.methods.codes import Codes
-from augan.augment.methods.transfer import Transfer
+from augan.augment.methods.latent import Codes, Transfer
 from augan.data.splits import evenly
 from augan.exceptions import ConfigError
 from augan.seeding import child_seed

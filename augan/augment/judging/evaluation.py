@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.classic import POLICIES
 from augan.augment.judging.arms import GAN, choose_arms, usual_base
 from augan.augment.judging.classifiers import forest, logistic
 from augan.augment.judging.draws import Draw, Recipe
@@ -21,6 +20,7 @@ from augan.augment.judging.material import Material, guard, read_material
 from augan.augment.judging.samplers import GAN_ARM, GAN_ARMS
 from augan.augment.judging.synthetic import GanArm
 from augan.augment.judging.trial import Trial, usual_policy
+from augan.augment.transforms import POLICIES
 from augan.bundle import current_versions
 from augan.config import Config
 from augan.exceptions import ConfigError

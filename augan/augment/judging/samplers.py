@@ -7,7 +7,7 @@ import numpy as np
 
 from augan.augment.judging.draws import Draw
 from augan.augment.judging.synthetic import GanArm, Resampler, lacking
-from augan.augment.methods.table import METHODS
+from augan.augment.methods.registry import METHODS
 from augan.augment.oversampler import GANOverSampler
 from augan.config import Config
 from augan.seeding import child_seed

@@ -1,6 +1,6 @@
 """What was synthesised."""
 
-from augan.augment.folder import AugmentationResult
+from augan.augment.api import AugmentationResult
 
 
 def augmentation_lines(result: AugmentationResult) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from augan.augment.filters.doubts import doubts
+from augan.augment.filters.acceptance import doubts
 from augan.bundle import Bundle
 from augan.config import Config
 from augan.data.dataset import Dataset

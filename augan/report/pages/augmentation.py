@@ -3,9 +3,9 @@
 from html import escape
 from pathlib import Path
 
-from augan.augment.filters.rules import REASONS
-from augan.augment.folder import AugmentationResult
-from augan.augment.output.manifest import MANIFEST, YIELD
+from augan.augment.api import AugmentationResult
+from augan.augment.filters.criteria import REASONS
+from augan.augment.manifest import MANIFEST, YIELD
 from augan.io.images import image_grid
 from augan.report.pages.layout import data_uri, head, section, settings, table, wide, write_page
 

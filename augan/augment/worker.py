@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from augan.augment.filters.checks import Checker, Judged, Unfiltered
-from augan.augment.filters.real import Real
-from augan.augment.methods.sampling import Sampler
-from augan.augment.methods.table import METHODS, Candidates, Method
+from augan.augment.filters.filter import Checker, Judged, Real, Unfiltered
+from augan.augment.methods.prior import Sampler
+from augan.augment.methods.registry import METHODS, Candidates, Method
 from augan.bundle import Bundle
 from augan.bundle.reference import SameBundle
 from augan.exceptions import DataError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from augan.augment.filters.rules import (
+from augan.augment.filters.criteria import (
     COPY,
     DISAGREES,
     IMPLAUSIBLE,
@@ -15,6 +15,8 @@ from augan.augment.filters.rules import (
     REPEATS,
     UNCHECKED,
 )
+from augan.bundle import Bundle
+from augan.data.modalities.registry import sample_noun
 from augan.exceptions import Refused
 
 LEAST = 0.05  # share of candidates that must pass, or the class is not drawn credibly
@@ -121,3 +123,27 @@ class Yield:
             "rejected": {reason: self.rejected[reason] for reason in REASONS},
             "limits": self.limits,
         }
+
+
+LEARNED = 0.25  # of the kernel distance before training; what learns at all is soon far below
+
+
+def doubts(bundle: Bundle) -> tuple[str, ...]:
+    """Return what the user should know before using what a bundle's generator draws."""
+    steps = bundle.metrics.get("steps", {}).get("gan")
+    if steps is None:  # trained in memory, by a sampler, which measures nothing
+        return ()
+    noun, found = sample_noun(bundle.preprocessing), bundle.metrics.get("fidelity")
+    if not found:
+        return (
+            f"what the generator draws after its {steps:,} updates was never measured, because too "
+            f"few {noun} were held out or the monitor was off: look at some before you use them",
+        )
+    distance, untrained = found["kernel_distance"], found["untrained_kernel_distance"]
+    if distance <= LEARNED * untrained:
+        return ()
+    return (
+        f"the generator has learned little in its {steps:,} updates: the kernel distance of its "
+        f"{noun} to held-out real ones is {distance:.3g}, where an untrained one has "
+        f"{untrained:.3g}; train longer, or look at some before you use them",
+    )

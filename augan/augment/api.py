@@ -9,17 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.filters.doubts import doubts
-from augan.augment.filters.rules import UNCHECKED
-from augan.augment.filters.yields import Yield
-from augan.augment.job import Chunks, Job, OnKept
-from augan.augment.maker import Maker, make
-from augan.augment.methods.sampling import Sampler
-from augan.augment.order import Order, checked_number, take_order
-from augan.augment.output.manifest import YIELD, About, Line, foreign, write_manifest
-from augan.augment.output.names import class_folder, default_out
-from augan.augment.output.progress import Progress
-from augan.augment.output.writers import Gallery, choose_format, open_writer
+from augan.augment.filters.acceptance import Yield, doubts
+from augan.augment.filters.criteria import UNCHECKED
+from augan.augment.generation import Chunks, Job, OnKept
+from augan.augment.manifest import YIELD, About, Line, Progress, foreign, write_manifest
+from augan.augment.methods.prior import Sampler
+from augan.augment.request import Order, checked_number, class_folder, default_out, take_order
+from augan.augment.worker import Maker, make
+from augan.augment.writers import Gallery, choose_format, open_writer
 from augan.bundle import Bundle
 from augan.data.dataset import Classes
 from augan.io.atomic import check_replaceable, output_folder, resumable_folder
@@ -92,9 +89,9 @@ def augment_folder(
     seed : int
         The same seed and index give the same image or row, whatever n.
     method : str
-        "sample", "interpolate", or "auto", see `augan.augment.methods.table`.
+        "sample", "interpolate", or "auto", see `augan.augment.methods.registry`.
     policy : str or None
-        Classic augmentation of images applied on top, see `augan.augment.classic`; None: that of
+        Classic augmentation of images applied on top, see `augan.augment.transforms`; None: that of
         the bundle's configuration.
     format : str or None
         "png" or "npz" of images, "csv" of rows; None: the first of these. The last two are one

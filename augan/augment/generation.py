@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.filters.checks import Judged
-from augan.augment.filters.rules import KEPT, UNCHECKED
-from augan.augment.filters.yields import Yield
-from augan.augment.maker import Chunk, Maker, Request
-from augan.augment.methods.table import CHUNK, Candidates
-from augan.augment.output.manifest import Line
-from augan.augment.output.progress import Done, Progress
-from augan.augment.output.writers import SampleWriter
+from augan.augment.filters.acceptance import Yield
+from augan.augment.filters.criteria import KEPT, UNCHECKED
+from augan.augment.filters.filter import Judged
+from augan.augment.manifest import Done, Line, Progress
+from augan.augment.methods.registry import CHUNK, Candidates
+from augan.augment.worker import Chunk, Maker, Request
+from augan.augment.writers import SampleWriter
 from augan.exceptions import Interrupted
 from augan.parallel.executor import ahead
 

@@ -10,11 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from augan.augment.filters.reference import Reference
-from augan.augment.methods.codes import CodeLaw, Codes
-from augan.augment.methods.interpolation import Interpolation
-from augan.augment.methods.sampling import BLOCK, Sampler
-from augan.augment.methods.transfer import Transfer
+from augan.augment.filters.filter import Reference
+from augan.augment.methods.latent import CodeLaw, Codes, Interpolation, Transfer
+from augan.augment.methods.prior import BLOCK, Sampler
 from augan.bundle import Bundle, in_use
 from augan.exceptions import BundleError, ConfigError
 

@@ -13,11 +13,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from augan.augment.filters.yields import Yield
-from augan.augment.folder import AugmentationResult, fill
-from augan.augment.job import OnKept
-from augan.augment.maker import Chunk, Maker, Request, make
-from augan.augment.order import Order, take_order
+from augan.augment.api import AugmentationResult, fill
+from augan.augment.filters.acceptance import Yield
+from augan.augment.generation import OnKept
+from augan.augment.request import Order, take_order
+from augan.augment.worker import Chunk, Maker, Request, make
 from augan.bundle import Bundle, load_bundle
 from augan.bundle.reference import SameBundle
 from augan.data.dataset import Classes, as_names

@@ -4,11 +4,14 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from augan.bundle import Bundle
+from augan.io.atomic import write_whole
 from augan.io.csv_safety import ANY_BYTES, plain_cell, safe_cell
 
 MANIFEST = "manifest.csv"
@@ -73,7 +76,7 @@ class Line:
     sources
         Names of the training samples that it was made of.
     score, agreement, distance, nearest
-        See `augan.augment.filters.checks.Judged`.
+        See `augan.augment.filters.filter.Judged`.
     """
 
     file: str
@@ -132,3 +135,82 @@ def _listed(manifest: Path) -> set[str] | None:
             return {plain_cell(row["file"] or "") for row in rows}
     except (OSError, csv.Error):
         return None
+
+
+NAME = "progress.jsonl"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A chunk of candidates of a class: the verdicts of those looked at, the lines of the kept."""
+
+    index: int
+    number: int
+    verdicts: list[str]
+    lines: list[Line]
+
+
+class Progress:
+    """The chunks that are done.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the samples are written. What another job left in it is removed.
+    job : dict
+        JSON-able: all that the samples depend on.
+    """
+
+    def __init__(self, folder: Path, job: dict[str, Any]) -> None:
+        self.path = folder / NAME
+        header, *entries = _whole_lines(self.path) or [None]
+        if header != job:
+            for path in folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            header, entries = job, []
+        self._done = {(done.index, done.number): done for done in _whole(entries)}
+        # Written anew, because the last line of a call that was killed may be torn.
+        text = [json.dumps(line) + "\n" for line in (header, *map(_plain, self._done.values()))]
+        write_whole(self.path, "".join(text).encode("utf-8"))
+
+    def find(self, index: int, number: int) -> Done | None:
+        """Return chunk `number` of class `index` if it is done."""
+        return self._done.get((index, number))
+
+    def add(self, done: Done) -> None:
+        """Note a chunk whose files are written."""
+        with open(self.path, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(_plain(done)) + "\n")
+
+    def close(self) -> None:
+        """Remove the notes: everything is done."""
+        self.path.unlink()
+
+
+def _plain(done: Done) -> dict[str, Any]:
+    return {**vars(done), "lines": [vars(line) for line in done.lines]}
+
+
+def _whole_lines(path: Path) -> list[Any]:
+    found: list[Any] = []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return found
+    for line in text.splitlines():
+        try:
+            found.append(json.loads(line))
+        except (ValueError, RecursionError):
+            break
+    return found
+
+
+def _whole(entries: list[Any]) -> Iterator[Done]:
+    """Yield chunks up to the first that is not as it was written: from there on, all is made."""
+    for entry in entries:
+        try:
+            lines = [Line(**{**line, "sources": tuple(line["sources"])}) for line in entry["lines"]]
+            done = Done(int(entry["index"]), int(entry["number"]), list(entry["verdicts"]), lines)
+        except (KeyError, TypeError, ValueError):
+            return
+        yield done
