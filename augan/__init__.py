@@ -18,7 +18,7 @@ _HOME = {
     "train": "augan.workflow",
     "augment_folder": "augan.augment.api",
     "generate_folder": "augan.augment.api",
-    "detect_folder": "augan.detect.folder",
+    "detect_folder": "augan.detect.api",
     "calibrate": "augan.detect.recalibration",
     "export_onnx": "augan.export.folder",
     "evaluate_detection": "augan.detect.judging.judgement",
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from augan.config import Config
     from augan.data.dataset import from_arrays
     from augan.data.loading import load_dataset
+    from augan.detect.api import detect_folder
     from augan.detect.estimator import GANDetector
-    from augan.detect.folder import detect_folder
     from augan.detect.judging.judgement import evaluate_detection
     from augan.detect.recalibration import calibrate
     from augan.exceptions import AuganError

@@ -56,7 +56,7 @@ def train(
     """Train a GAN and what the task needs on it, and save one bundle in a run folder.
 
     With `detect.cross` that is done five times, each time without one fold of the data, and the
-    bundle carries five detectors that score together (`augan.detect.conformal.crossed`).
+    bundle carries five detectors that score together (`augan.detect.conformal.cross_conformal`).
 
     Parameters
     ----------

@@ -26,8 +26,8 @@ from augan.data.folders import find_images
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import Preprocessing
 from augan.detect.detector import Detector
+from augan.detect.inputs import ImageSource
 from augan.detect.judging.baselines import BASELINES
-from augan.detect.sources import ImageSource
 from augan.exceptions import DataError
 from augan.gan import tf
 from augan.gan.corruptions import DEFECTS, NEGATIVES

@@ -22,8 +22,8 @@ from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import Preprocessing
+from augan.detect.api import detect_folder
 from augan.detect.detector import METHODS, Detector
-from augan.detect.folder import detect_folder
 from augan.workflow import train
 from benchmarks.harness import write_json
 

@@ -57,7 +57,7 @@ def _make(rng: Rng) -> bytes:
 def meet_in_use(raw: bytes, place: Path) -> None:
     """Do with a bundle all that commands do, a little of each."""
     from augan.augment.api import augment_folder, generate_folder
-    from augan.detect.folder import detect_folder
+    from augan.detect.api import detect_folder
 
     (place / BUNDLE_NAME).write_bytes(raw)
     found, said = load_bundle(place), None

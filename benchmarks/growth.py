@@ -53,7 +53,7 @@ def work(command: str, folder: Path, count: int, size: int, width: int) -> Row:
 
             augment_folder(bundle, "class0", count, folder / "made", filtered=False)
         else:
-            from augan.detect.folder import detect_folder
+            from augan.detect.api import detect_folder
 
             detect_folder(bundle, folder / "images", folder / "found")
     seconds = time.perf_counter() - begun

@@ -29,7 +29,7 @@ import numpy as np
 
 import augan
 from augan.bundle import BUNDLE_NAME, load_bundle
-from augan.detect.outputs import RECORDS
+from augan.detect.output_paths import RECORDS
 from augan.training.run_folder import IDENTITY
 from benchmarks.bad_material import SMALL, pictures
 from benchmarks.harness import RESULTS, Results, Row, Task, run, write_json

@@ -35,11 +35,11 @@ from augan.bundle import load_bundle
 from augan.config import Config
 from augan.data.datasets import digits
 from augan.data.loading import load_dataset
-from augan.detect.examiner import score
-from augan.detect.folder import finish
-from augan.detect.pictures.painter import OVERLAYS
-from augan.detect.scores import SCORES
-from augan.detect.task import open_task
+from augan.detect.api import finish
+from augan.detect.request import open_task
+from augan.detect.score_table import SCORES
+from augan.detect.visualization.overlay import OVERLAYS
+from augan.detect.worker import score
 from augan.parallel.dask_executor import local
 from augan.parallel.executor import Executor, Here
 from augan.workflow import train

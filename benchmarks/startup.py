@@ -86,8 +86,8 @@ def inside(run: Path, image: Path) -> dict[str, Any]:
 
     done("TensorFlow")
     from augan.bundle import load_bundle
+    from augan.detect.api import detect_folder
     from augan.detect.detector import Detector
-    from augan.detect.folder import detect_folder
 
     done("imports of augan")
     bundle = load_bundle(run)

@@ -221,7 +221,7 @@ def test_parts() -> None:
 
 def test_what_goes_beside_a_bundle_needs_a_saved_one(saved: Path) -> None:
     from augan.augment import request
-    from augan.detect import outputs
+    from augan.detect import output_paths
     from augan.report.pages.training import training_page
 
     assert load_bundle(saved).saved_path() == saved
@@ -229,7 +229,7 @@ def test_what_goes_beside_a_bundle_needs_a_saved_one(saved: Path) -> None:
     beside: list[Callable[[Bundle], object]] = [
         Bundle.saved_path,
         training_page,
-        lambda bundle: outputs.default_out(bundle, "images"),
+        lambda bundle: output_paths.default_out(bundle, "images"),
         lambda bundle: request.default_out(bundle, None, "new"),
     ]
     for of in beside:

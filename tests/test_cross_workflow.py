@@ -21,7 +21,7 @@ from augan.data.datasets import digits
 from augan.data.loading import load_dataset
 from augan.data.splits import make_folds
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.conformal.crossed import largest_rate
+from augan.detect.conformal.cross_conformal import largest_rate
 from augan.detect.detector import Detector
 from augan.detect.fitting import broken_promise, fit_folds
 from augan.exceptions import ConfigError, DataError, Interrupted

@@ -14,7 +14,7 @@ from augan.data.datasets import write_example_images
 from augan.data.folders import RESULTS, find_images
 from augan.data.groups import read_groups
 from augan.data.loading import load_dataset
-from augan.detect.outputs import RECORDS
+from augan.detect.output_paths import RECORDS
 from augan.exceptions import DataError
 from augan.io.arrays import read_idx
 from augan.io.images import ImageHeader, read_image, write_png

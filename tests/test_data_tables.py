@@ -18,7 +18,7 @@ from augan.data.modalities.registry import restore_preprocessing, stored_samples
 from augan.data.modalities.tables import Table, read_table
 from augan.data.modalities.tabular import FARTHEST, Columns
 from augan.data.splits import Split
-from augan.detect.sources import RowSource
+from augan.detect.inputs import RowSource
 from augan.exceptions import DataError
 
 FINITE = st.floats(-1e300, 1e300)

@@ -12,11 +12,11 @@ from scipy.optimize import linprog
 
 from augan.data.splits import make_folds
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.conformal.crossed import Pool, largest_rate
-from augan.detect.conformal.discoveries import discovery_guarantee
+from augan.detect.conformal.cross_conformal import Pool, largest_rate
 from augan.detect.conformal.drift import LEVEL, find_drift
-from augan.detect.methods.folds import Folds
-from augan.detect.pictures.heat import Heat
+from augan.detect.conformal.fdr import discovery_guarantee
+from augan.detect.methods.cross_conformal import Folds
+from augan.detect.visualization.anomaly_map import Heat
 from augan.exceptions import DataError
 
 

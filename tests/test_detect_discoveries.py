@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.conformal.discoveries import (
+from augan.detect.conformal.fdr import (
     check_fdr,
     discovery_cutoff,
     discovery_guarantee,

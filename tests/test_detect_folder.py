@@ -13,10 +13,10 @@ from augan import calibrate, detect_folder
 from augan.bundle import Bundle, read_weights, restore_network
 from augan.data.datasets import digits
 from augan.data.modalities.registry import restore_preprocessing
+from augan.detect.api import DETECTION, SCORES
 from augan.detect.detector import METHODS, Detector
-from augan.detect.folder import DETECTION, SCORES
-from augan.detect.outputs import default_out
-from augan.detect.sources import CHUNK
+from augan.detect.inputs import CHUNK
+from augan.detect.output_paths import default_out
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import write_png
 from augan.report.figures import detection_figure

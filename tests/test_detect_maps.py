@@ -14,10 +14,9 @@ from augan.bundle import Bundle
 from augan.data.datasets import digits
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
-from augan.detect.ignore import Ignored
-from augan.detect.pictures.heat import Heat, native_map
-from augan.detect.pictures.overlays import COLOURS, colours, overlay
-from augan.detect.pictures.painter import LONGEST, place
+from augan.detect.ignore_mask import Ignored
+from augan.detect.visualization.anomaly_map import Heat, native_map
+from augan.detect.visualization.overlay import COLOURS, LONGEST, colours, overlay, place
 from augan.exceptions import BundleError, DataError
 from augan.io.images import read_image, write_png
 

@@ -12,7 +12,7 @@ from augan.detect.detector import METHODS, Detector
 from augan.detect.methods.anogan import LAMBDA, SHAKE, SHAKEN, STARTS, AnoGAN
 from augan.detect.methods.auto import INPUTS, Auto
 from augan.detect.methods.features import Features
-from augan.detect.methods.probes import WEIGHTS, Probes
+from augan.detect.scoring.transform_ensemble import WEIGHTS, Probes
 from augan.exceptions import ConfigError, DataError
 from augan.gan import tf
 from augan.gan.networks.registry import build_network, feature_blocks, network_spec

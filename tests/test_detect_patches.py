@@ -15,10 +15,10 @@ from augan.data.loading import load_dataset
 from augan.data.modalities.registry import restore_preprocessing
 from augan.data.modalities.tiles import LONGEST, SHORTEST, Patches, working_shape
 from augan.data.sequences import MIRRORS, Pictures, Windows
+from augan.detect.api import detect_folder
 from augan.detect.detector import Detector
-from augan.detect.folder import detect_folder
-from augan.detect.methods.borders import NEAR, Borders
-from augan.detect.methods.patchwise import PatchwiseFeatures, at_highest, others_of
+from augan.detect.methods.tiles import PatchwiseFeatures, at_highest, others_of
+from augan.detect.scoring.standardizer import NEAR, Borders
 from augan.exceptions import ConfigError, DataError
 from augan.gan.networks.heads import dense_blocks, joined, joined_sizes
 from augan.gan.networks.registry import build_network, network_spec

@@ -31,10 +31,10 @@ from augan.data.sequences import Pictures
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
 from augan.detect.methods.auto import Auto
+from augan.detect.methods.cross_conformal import Folds
 from augan.detect.methods.fanogan import FAnoGAN
 from augan.detect.methods.features import Features
-from augan.detect.methods.folds import Folds
-from augan.detect.methods.patchwise import PatchwiseAuto, PatchwiseFeatures
+from augan.detect.methods.tiles import PatchwiseAuto, PatchwiseFeatures
 from augan.exceptions import BundleError, ConfigError, DataError, Refused
 from augan.export.detector import detector_graph
 from augan.export.folder import export_onnx

@@ -18,7 +18,7 @@ from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.data.datasets import digits
 from augan.data.loading import load_dataset
-from augan.detect.folder import DetectionResult
+from augan.detect.api import DetectionResult
 from augan.detect.judging.judgement import Judgement, evaluate_detection
 from augan.io.images import write_png
 from augan.report.lines.training import training_lines

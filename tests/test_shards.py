@@ -19,11 +19,11 @@ from augan.augment.methods.registry import CHUNK
 from augan.augment.sharded import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.data.datasets import digits
-from augan.detect.examiner import Scored
-from augan.detect.folder import detect_folder
-from augan.detect.scores import SCORES
-from augan.detect.shards import detect_shard, merge_detection
-from augan.detect.sources import CHUNK as BLOCK
+from augan.detect.api import detect_folder
+from augan.detect.inputs import CHUNK as BLOCK
+from augan.detect.score_table import SCORES
+from augan.detect.sharded import detect_shard, merge_detection
+from augan.detect.worker import Scored
 from augan.exceptions import BundleError, DataError, Interrupted
 from augan.io.images import write_png
 from augan.parallel.sharding import ABOUT, Record, Shard, Shards, shard_folder

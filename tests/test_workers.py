@@ -13,7 +13,7 @@ import pytest
 
 from augan.bundle import Bundle
 from augan.data.datasets import digits
-from augan.detect.scores import SCORES
+from augan.detect.score_table import SCORES
 from augan.io.images import write_png
 
 pytestmark = pytest.mark.slow

@@ -1,6 +1,6 @@
 """A detector: a method that scores, and the calibration that turns scores into decisions.
 
-A detector works on stored squares, or on the stored rows of a table. Files (`augan.detect.folder`)
+A detector works on stored squares, or on the stored rows of a table. Files (`augan.detect.api`)
 and scikit-learn (`augan.detect.estimator`) are two ways to feed it.
 """
 
@@ -21,11 +21,11 @@ from augan.data.splits import evenly
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.methods.anogan import AnoGAN
 from augan.detect.methods.auto import Auto
+from augan.detect.methods.base import Method, Scorer
+from augan.detect.methods.cross_conformal import Folds
 from augan.detect.methods.fanogan import FAnoGAN
 from augan.detect.methods.features import Features
-from augan.detect.methods.folds import Folds
-from augan.detect.methods.method import Method, Scorer
-from augan.detect.methods.patchwise import PatchwiseAuto, PatchwiseFeatures
+from augan.detect.methods.tiles import PatchwiseAuto, PatchwiseFeatures
 from augan.exceptions import BundleError, ConfigError
 from augan.gan import keras
 

@@ -12,8 +12,8 @@ from augan.data.modalities.tabular import Columns
 from augan.data.splits import Split
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
-from augan.detect.methods.folds import Folds
-from augan.detect.sources import ORIGIN
+from augan.detect.inputs import ORIGIN
+from augan.detect.methods.cross_conformal import Folds
 from augan.gan import keras
 
 MIN_TUNE = 10  # samples below which the fit split helps to standardise the terms

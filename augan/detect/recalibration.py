@@ -13,8 +13,8 @@ from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.tables import is_table_file
 from augan.data.sequences import Pictures
 from augan.detect.detector import Detector, add_detectors, methods_in
-from augan.detect.ignore import TABLE, Ignored
-from augan.detect.sources import ORIGIN, ImageSource, Source, open_source, parts_of
+from augan.detect.ignore_mask import TABLE, Ignored
+from augan.detect.inputs import ORIGIN, ImageSource, Source, open_source, parts_of
 from augan.exceptions import DataError
 from augan.io.atomic import check_replaceable, output_folder
 
@@ -44,7 +44,7 @@ def calibrate(
         CSV file with the columns `path` and `group`, where several images show one thing.
     ignore : path or None
         An image as large as all images: what is above 0 there never counts, neither here nor in
-        what the new bundle detects; see `augan.detect.ignore`. None: what the bundle ignores.
+        what the new bundle detects; see `augan.detect.ignore_mask`. None: what the bundle ignores.
 
     Returns
     -------

@@ -10,7 +10,7 @@ from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import supported_rate
 from augan.detect.detector import Detector, method_class
 from augan.detect.fitting import broken_promise
-from augan.detect.ignore import Ignored
+from augan.detect.ignore_mask import Ignored
 from augan.exceptions import ConfigError
 from augan.export.scaling import LEAST_SIDE, scaled
 from augan.gan import tf

@@ -16,8 +16,8 @@ from augan.data.modalities.registry import restore_preprocessing
 from augan.data.modalities.tiles import Patches
 from augan.data.sequences import Pictures
 from augan.detect.detector import Detector
-from augan.detect.ignore import Ignored
-from augan.detect.methods.patchwise import STRIDE
+from augan.detect.ignore_mask import Ignored
+from augan.detect.methods.tiles import STRIDE
 from augan.exceptions import ConfigError
 from augan.export.detector import (
     describe_detector,

@@ -7,7 +7,7 @@ import numpy as np
 from augan.augment.api import AugmentationResult
 from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.registry import AnyPreprocessing
-from augan.detect.folder import DetectionResult
+from augan.detect.api import DetectionResult
 from augan.exceptions import DataError
 from augan.io.atomic import clear_leftovers
 from augan.io.images import image_grid, write_png

@@ -44,7 +44,7 @@ def evaluate_detection(
 ) -> None:
     """Judge the detector on labelled images, beside baselines fitted on its training images."""
     from augan.detect.judging.judgement import evaluate_detection
-    from augan.detect.outputs import default_out
+    from augan.detect.output_paths import default_out
     from augan.report.lines.judgement import evaluation_lines
     from augan.report.pages.judgement import judgement_page
 

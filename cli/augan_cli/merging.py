@@ -26,7 +26,7 @@ def merge(
     The model, the images and the training data must be where they were. The exit code is as without
     shards.
     """
-    from augan.detect.task import COMMAND
+    from augan.detect.request import COMMAND
     from augan.parallel.sharding import Shards
 
     found = Shards(shards)
@@ -41,7 +41,7 @@ def _merge_detection(
     found: "Shards", out: Path, asked: dict[str, Any], fail_on_anomaly: bool, as_json: bool
 ) -> None:
     from augan.bundle import load_bundle
-    from augan.detect.shards import merge_detection
+    from augan.detect.sharded import merge_detection
     from augan_cli.progress import ConsoleProgress
     from augan_cli.using import show_detection
 

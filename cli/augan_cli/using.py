@@ -12,7 +12,7 @@ from augan_cli.progress import ConsoleProgress
 if TYPE_CHECKING:
     from augan.augment.api import AugmentationResult
     from augan.bundle import Bundle
-    from augan.detect.folder import DetectionResult
+    from augan.detect.api import DetectionResult
 
 
 def run_augment(
@@ -53,9 +53,9 @@ def run_detect(
     as_json: bool,
 ) -> None:
     """Score images or rows, or a share of them."""
-    from augan.detect.folder import detect_folder
-    from augan.detect.outputs import default_out
-    from augan.detect.shards import detect_shard
+    from augan.detect.api import detect_folder
+    from augan.detect.output_paths import default_out
+    from augan.detect.sharded import detect_shard
     from augan.exceptions import ConfigError
     from augan.parallel.sharding import Shard
 

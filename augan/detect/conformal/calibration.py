@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import beta, betabinom
 
-from augan.detect.conformal.crossed import largest_rate
+from augan.detect.conformal.cross_conformal import largest_rate
 from augan.detect.conformal.guarantee import (
     Guarantee,
     in_words,

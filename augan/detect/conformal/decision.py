@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from augan.bundle import Bundle
+from augan.bundle.bundle import Bundle
 from augan.detect.conformal.calibration import Calibration, images_needed
-from augan.detect.conformal.discoveries import (
+from augan.detect.conformal.fdr import (
     DiscoveryGuarantee,
     check_fdr,
     discovery_cutoff,

@@ -17,7 +17,7 @@ class Guarantee:
         Calibration images, and the groups (parts, patients, days) that they come from.
     expected : float
         The realised rate on average over calibration sets is at most this: k/(n+1) <= far, or of
-        folds about twice as much (`augan.detect.conformal.crossed`).
+        folds about twice as much (`augan.detect.conformal.cross_conformal`).
     rate_95 : float or None
         With 95 % confidence over the draw of the calibration set, the realised rate of this very
         model is at most this. It supposes independent images: no promise unless `exact`. None of

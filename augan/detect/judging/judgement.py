@@ -16,15 +16,15 @@ from augan.bundle import Bundle
 from augan.detect.conformal.decision import usual_rate
 from augan.detect.detector import Detector, methods_in
 from augan.detect.fitting import broken_promise
-from augan.detect.ignore import Ignored
+from augan.detect.ignore_mask import Ignored
+from augan.detect.inputs import ImageSource, Source, open_source, parts_of, usual_shape
 from augan.detect.judging.judge import Judge, LabelledScores
 from augan.detect.judging.labels import Labels, read_labels
 from augan.detect.judging.masks import Masks, read_masks
 from augan.detect.judging.opponents import Opponents, fit_opponents
 from augan.detect.judging.power import detection_power
-from augan.detect.outputs import RECORDS, whole_path
-from augan.detect.scores import SCORES
-from augan.detect.sources import ImageSource, Source, open_source, parts_of, usual_shape
+from augan.detect.output_paths import RECORDS, whole_path
+from augan.detect.score_table import SCORES
 from augan.exceptions import DataError
 from augan.io.atomic import beside, check_replaceable, output_folder
 from augan.io.csv_safety import ANY_BYTES, safe_cell

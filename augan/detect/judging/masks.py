@@ -10,10 +10,10 @@ import numpy as np
 
 from augan.data.modalities.images import Preprocessing
 from augan.data.sequences import Pictures
-from augan.detect.ignore import Ignored
+from augan.detect.ignore_mask import Ignored
 from augan.detect.judging.labels import Labels
 from augan.detect.judging.localisation import MAX_FPR, aupro, pixel_auroc
-from augan.detect.pictures.heat import native_map
+from augan.detect.visualization.anomaly_map import native_map
 from augan.exceptions import DataError
 from augan.io.images import UnreadableImage, read_header, read_image
 

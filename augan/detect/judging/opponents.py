@@ -13,8 +13,8 @@ from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.modalities.tiles import Patches
 from augan.data.sequences import Pictures
 from augan.data.splits import evenly
+from augan.detect.inputs import ImageSource, Source
 from augan.detect.judging.baselines import BASELINES, OutlierDetector
-from augan.detect.sources import ImageSource, Source
 from augan.exceptions import DataError
 from augan.training.training_data import recorded_data
 

@@ -11,13 +11,13 @@ from typing import Any, Self
 import numpy as np
 
 from augan.detect.methods.features import Features
-from augan.detect.methods.inputs import Inputs
-from augan.detect.methods.places import Places
-from augan.detect.methods.probes import Probes
+from augan.detect.scoring.padim import Places
+from augan.detect.scoring.pixel_neighbors import Inputs
+from augan.detect.scoring.transform_ensemble import Probes
 from augan.exceptions import DataError
 from augan.gan import keras, tf
 
-INPUTS = 1.5  # weight of plain distance beside those of `augan.detect.methods.probes`
+INPUTS = 1.5  # weight of plain distance beside those of `augan.detect.scoring.transform_ensemble`
 Part = Features | Probes | Inputs
 Tensor = Any
 

@@ -1,7 +1,8 @@
 """The discriminator as judge: what it sees in a sample, compared with what it saw in normal ones.
 
 The activations of all its blocks, of images averaged over 2 x 2 places, are joined. Far from those
-of normal samples (see `augan.detect.methods.reference`), or with transformations that the heads do
+of normal samples (see `augan.detect.scoring.knn_mahalanobis`), or with transformations that the
+heads do
 not recognise (Golan and El-Yaniv 2018, "Deep Anomaly Detection Using Geometric Transformations") is
 anomalous. Each term is standardised on normal samples held out from training.
 """
@@ -11,10 +12,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from augan.detect.methods.places import Places
-from augan.detect.methods.probes import in_poses, surprise_as_graph, surprise_in_poses
-from augan.detect.methods.reference import Reference
-from augan.detect.methods.standardised import Standardised
+from augan.detect.scoring.knn_mahalanobis import Reference
+from augan.detect.scoring.padim import Places
+from augan.detect.scoring.standardizer import Standardised
+from augan.detect.scoring.transform_ensemble import in_poses, surprise_as_graph, surprise_in_poses
 from augan.exceptions import DataError
 from augan.features.discriminator import PooledBlocks
 from augan.gan import keras, tf
@@ -72,7 +73,7 @@ class Features:
     def maps(self, images: np.ndarray) -> np.ndarray:
         """Return how unusual each place looks to the discriminator, float32 `[N, S, S, 1]`.
 
-        See `augan.detect.methods.places`: 1 is usual, higher = more anomalous.
+        See `augan.detect.scoring.padim`: 1 is usual, higher = more anomalous.
         """
         if self._places is None:
             raise DataError("a row has no places to draw a map of; maps are of images")

@@ -9,7 +9,7 @@ from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import supported_rate
 from augan.detect.conformal.guarantee import Guarantee
 from augan.detect.fitting import broken_promise
-from augan.detect.sources import ORIGIN
+from augan.detect.inputs import ORIGIN
 
 
 def detector_promise(bundle: Bundle) -> str | None:

@@ -1,6 +1,6 @@
 """What was flagged."""
 
-from augan.detect.folder import DetectionResult
+from augan.detect.api import DetectionResult
 
 
 def detection_lines(result: DetectionResult) -> list[str]:

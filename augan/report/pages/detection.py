@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from augan.detect.conformal.discoveries import DiscoveryGuarantee
+from augan.detect.api import DetectionResult
+from augan.detect.conformal.fdr import DiscoveryGuarantee
 from augan.detect.conformal.guarantee import percent
-from augan.detect.folder import DetectionResult
-from augan.detect.pictures.gallery import ScoredImage
-from augan.detect.pictures.heat import Heat
-from augan.detect.pictures.overlays import COLOURS
+from augan.detect.visualization.anomaly_map import Heat
+from augan.detect.visualization.overlay import COLOURS
+from augan.detect.visualization.top_samples import ScoredImage
 from augan.report.pages.histogram import histogram
 from augan.report.pages.layout import data_uri, head, section, settings, table, write_page
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from augan.detect.judging.judgement import EVALUATION, Judgement
-from augan.detect.scores import SCORES
+from augan.detect.score_table import SCORES
 from augan.exceptions import ConfigError
 from augan.report.pages.histogram import histogram
 from augan.report.pages.layout import head, section, settings, table, wide, write_page

@@ -1,7 +1,7 @@
 """One method fitted in several folds, which scores by all of them together.
 
 Its calibration, and why its scores are placed as they are, is explained in
-`augan.detect.conformal.crossed`.
+`augan.detect.conformal.cross_conformal`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ from typing import Any, Self
 import numpy as np
 
 from augan.data.sequences import Pictures
-from augan.detect.conformal.crossed import Pool
-from augan.detect.methods.method import Scorer
+from augan.detect.conformal.cross_conformal import Pool
+from augan.detect.methods.base import Scorer
 from augan.gan import tf
 
 Tensor = Any
@@ -168,7 +168,7 @@ def _pooled(pool: Pool, values: Tensor) -> Tensor:
 
 
 def _positive(values: Tensor) -> Tensor:
-    """As in `augan.detect.conformal.crossed`: numbers above 0, in the same order."""
+    """As in `augan.detect.conformal.cross_conformal`: numbers above 0, in the same order."""
     return (values + tf.sqrt(values**2 + 1)) / 2
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from augan.data.splits import evenly
-from augan.detect.methods.standardised import Standardised
+from augan.detect.scoring.standardizer import Standardised
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 from augan.gan.networks.registry import feature_blocks

@@ -4,7 +4,8 @@ Calibration keeps the highest place of each calibration image's map. A place is 
 where its own p-value against those is at most A, that is where it is higher than the highest place
 of all but a share A of good images. So at least 1 - A of good images have no hot place at all, on
 average, by the same argument as for scores: an image has one iff its highest place has a p-value of
-at most A. Of folds (`augan.detect.conformal.crossed`) each place is judged by all, which flags no
+at most A. Of folds (`augan.detect.conformal.cross_conformal`) each place is judged by all, which
+flags no
 more images than their highest places would; so many have none as are not flagged by score, on
 average.
 

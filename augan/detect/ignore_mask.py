@@ -22,7 +22,7 @@ from augan.bundle import Bundle
 from augan.data.modalities.images import Preprocessing
 from augan.data.sequences import Pictures
 from augan.detect.detector import Detector
-from augan.detect.pictures.heat import native_map
+from augan.detect.visualization.anomaly_map import native_map
 from augan.exceptions import BundleError, DataError
 from augan.io.images import read_image
 

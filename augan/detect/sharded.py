@@ -4,9 +4,9 @@ from contextlib import closing
 from pathlib import Path
 
 from augan.bundle import Bundle, load_bundle
-from augan.detect.examiner import Scored, score
-from augan.detect.folder import DetectionResult, FoundParts, OnScored, finish
-from augan.detect.task import Task, open_task
+from augan.detect.api import DetectionResult, FoundParts, OnScored, finish
+from augan.detect.request import Task, open_task
+from augan.detect.worker import Scored, score
 from augan.exceptions import DataError
 from augan.parallel.executor import open_executor
 from augan.parallel.sharding import Shard, Shards, shard_folder

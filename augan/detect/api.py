@@ -12,18 +12,18 @@ import numpy as np
 from augan.bundle import Bundle
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import decide
-from augan.detect.conformal.discoveries import DiscoveryGuarantee
 from augan.detect.conformal.drift import Drift, find_drift
+from augan.detect.conformal.fdr import DiscoveryGuarantee
 from augan.detect.conformal.guarantee import Guarantee
 from augan.detect.detector import methods_in
-from augan.detect.examiner import Scored, draw, score
 from augan.detect.fitting import broken_promise
-from augan.detect.outputs import RECORDS, default_out, whole_path
-from augan.detect.pictures.gallery import GALLERY, Gallery, ScoredImage
-from augan.detect.pictures.heat import Heat
-from augan.detect.pictures.painter import MAPS, OVERLAYS, PART, keep
-from augan.detect.scores import SCORES, UNDECIDED, Term, Undecided, flag
-from augan.detect.task import Task, open_task
+from augan.detect.output_paths import RECORDS, default_out, whole_path
+from augan.detect.request import Task, open_task
+from augan.detect.score_table import SCORES, UNDECIDED, Term, Undecided, flag
+from augan.detect.visualization.anomaly_map import Heat
+from augan.detect.visualization.overlay import MAPS, OVERLAYS, PART, keep
+from augan.detect.visualization.top_samples import GALLERY, Gallery, ScoredImage
+from augan.detect.worker import Scored, draw, score
 from augan.exceptions import DataError
 from augan.io.atomic import beside, output_folder
 from augan.io.csv_safety import ANY_BYTES
@@ -142,7 +142,8 @@ def detect_folder(
     (higher = more anomalous), `p_value`, `anomaly` (0, 1, or empty for what cannot be read) and one
     for each term. A name that is not UTF-8 stands in it byte for byte; `errors="surrogateescape"`
     reads it. The score of several folds is their mean, moved to the rank that they give it together
-    (`augan.detect.conformal.crossed`). `out/detection.json` says what the rate promises, how many
+    (`augan.detect.conformal.cross_conformal`). `out/detection.json` says what the rate promises,
+    how many
     there are, and the warnings. Of each flagged image, `out/overlays/<path>.png` shows the places
     that stand out, in colours that mean the same in all images.
 
@@ -167,7 +168,8 @@ def detect_folder(
         One of those that the bundle carries; None: its first.
     maps : bool
         Also write a map of every image, `out/maps/<path>.png`: 16 bits, gray, as large as the
-        image, thousandths of the units of `augan.detect.pictures.heat`, 0 where nothing stands out.
+        image, thousandths of the units of `augan.detect.visualization.anomaly_map`, 0 where
+        nothing stands out.
     ignore : path or None
         An image as large as all images; what is above 0 there never counts. Nothing is promised
         then unless the bundle was calibrated with the same mask.

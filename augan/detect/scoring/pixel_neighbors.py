@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from augan.detect.methods.reference import Reference
-from augan.detect.methods.standardised import Standardised
+from augan.detect.scoring.knn_mahalanobis import Reference
+from augan.detect.scoring.standardizer import Standardised
 from augan.gan import tf
 
 Tensor = Any

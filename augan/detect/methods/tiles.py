@@ -3,7 +3,7 @@
 Its convolutions run over the whole image, and each place of the map is looked at in three ways: is
 there another place in the same image that looks like it, does it lie far from the places of normal
 images (Mahalanobis distance), and does the head that learned to find painted defects see one. Each
-map is compared with what is usual that far from the borders (`augan.detect.methods.borders`),
+map is compared with what is usual that far from the borders (`augan.detect.scoring.standardizer`),
 and the few highest places make the score of the image.
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 from augan.data.modalities.images import resize
 from augan.data.sequences import Pictures
 from augan.data.splits import evenly
-from augan.detect.methods import anysize
-from augan.detect.methods.borders import NEAR, Borders
+from augan.detect.scoring import tensor_ops
+from augan.detect.scoring.standardizer import NEAR, Borders
 from augan.gan import keras, tf
 from augan.gan.networks.heads import dense_blocks, joined, joined_sizes
 
@@ -99,17 +99,17 @@ class PatchwiseFeatures:
 
     def graph(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return terms and map of one image `[1, H, W, C]`; see `Exportable`."""
-        features, *painted = self._seen(anysize.mirrored(images, self._multiple))
+        features, *painted = self._seen(tensor_ops.mirrored(images, self._multiple))
         shape = tf.shape(features)
-        places = anysize.others(shape[0], shape[1], MOST_OTHERS, APART)
+        places = tensor_ops.others(shape[0], shape[1], MOST_OTHERS, APART)
         maps = tf.concat([self._weighed(features, *places), *painted], axis=-1)
-        height, width = (anysize.shares(tf.shape(images)[axis], STRIDE) for axis in (1, 2))
+        height, width = (tensor_ops.shares(tf.shape(images)[axis], STRIDE) for axis in (1, 2))
         own = tf.gather(maps, [MAPS.index(term) for term in self.terms], axis=-1)
         state = self._borders.state()
         borders = (state["border_mean"], state["border_spread"], NEAR)
-        heat = anysize.by_borders(own[:height, :width], *borders)
+        heat = tensor_ops.by_borders(own[:height, :width], *borders)
         total = tf.cast(tf.reduce_sum(heat, axis=-1, keepdims=True), tf.float32)
-        return anysize.at_highest(heat, TOP)[None], total[None]
+        return tensor_ops.at_highest(heat, TOP)[None], total[None]
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""

@@ -1,4 +1,4 @@
-"""What `augan.detect.methods.patchwise` does around its networks, in graphs of any size.
+"""What `augan.detect.methods.tiles` does around its networks, in graphs of any size.
 
 There it is done in NumPy, image by image; where a detector leaves augan it must be operations on
 tensors whose height and width are unknown beforehand.
@@ -28,7 +28,7 @@ def shares(length: Tensor, part: int) -> Tensor:
 
 
 def others(height: Tensor, width: Tensor, most: int, apart: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what `augan.detect.methods.patchwise.others_of` does."""
+    """Return what `augan.detect.methods.tiles.others_of` does."""
     share = tf.sqrt(tf.cast(height * width, tf.float64) / most)
     step = tf.maximum(2, tf.cast(tf.math.ceil(share), tf.int32))
     rows, columns = tf.range(0, height, step), tf.range(0, width, step)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from augan.detect.detector import Detector
-from augan.detect.sources import Source
+from augan.detect.inputs import Source
 
 GALLERY = 8  # most anomalous images that are kept for a picture
 SHOWN = 24  # most anomalous samples that are kept for a page

@@ -9,9 +9,9 @@ from augan.bundle import Bundle
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import Rule, choose_rule
 from augan.detect.detector import Detector
-from augan.detect.examiner import Examiner, names_digest
-from augan.detect.ignore import Ignored, ignored_by
-from augan.detect.sources import ImageSource, open_source, parts_of, usual_shape
+from augan.detect.ignore_mask import Ignored, ignored_by
+from augan.detect.inputs import ImageSource, open_source, parts_of, usual_shape
+from augan.detect.worker import Examiner, names_digest
 from augan.exceptions import BundleError, DataError
 
 COMMAND = "detect"  # what a shard calls it
@@ -19,7 +19,7 @@ COMMAND = "detect"  # what a shard calls it
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Samples to score, and how to decide; see `augan.detect.folder.detect_folder`.
+    """Samples to score, and how to decide; see `augan.detect.api.detect_folder`.
 
     Attributes
     ----------

@@ -14,9 +14,9 @@ from augan.bundle import Bundle
 from augan.bundle.reference import SameBundle
 from augan.data.splits import evenly
 from augan.detect.detector import Detector
-from augan.detect.ignore import ignored_by
-from augan.detect.pictures.painter import Painter
-from augan.detect.sources import ImageSource, Source, open_source, usual_shape
+from augan.detect.ignore_mask import ignored_by
+from augan.detect.inputs import ImageSource, Source, open_source, usual_shape
+from augan.detect.visualization.overlay import Painter
 from augan.exceptions import DataError
 from augan.parallel.sharding import Record
 

@@ -15,7 +15,7 @@ from augan.data.modalities.tables import is_table_file, read_table
 from augan.data.modalities.tabular import Columns
 from augan.data.modalities.tiles import Patches
 from augan.data.sequences import Pictures
-from augan.detect.ignore import Ignored
+from augan.detect.ignore_mask import Ignored
 from augan.exceptions import DataError
 from augan.io.images import read_image
 

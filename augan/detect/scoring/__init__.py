@@ -1,0 +1,1 @@
+"""Parts of scores that several detection methods share."""
