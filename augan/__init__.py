@@ -21,8 +21,8 @@ _HOME = {
     "detect_folder": "augan.detect.api",
     "calibrate": "augan.detect.recalibration",
     "export_onnx": "augan.export.folder",
-    "evaluate_detection": "augan.detect.judging.judgement",
-    "evaluate_lift": "augan.augment.judging.evaluation",
+    "evaluate_detection": "augan.evaluation.detection.api",
+    "evaluate_lift": "augan.evaluation.augmentation.api",
     "GANDetector": "augan.detect.estimator",
     "GANOverSampler": "augan.augment.oversampler",
     "classic_policy": "augan.augment.transforms",
@@ -50,7 +50,6 @@ __all__ = [
 
 if TYPE_CHECKING:
     from augan.augment.api import augment_folder, generate_folder
-    from augan.augment.judging.evaluation import evaluate_lift
     from augan.augment.oversampler import GANOverSampler
     from augan.augment.transforms import classic_policy
     from augan.bundle import load_bundle, save_bundle
@@ -59,8 +58,9 @@ if TYPE_CHECKING:
     from augan.data.loading import load_dataset
     from augan.detect.api import detect_folder
     from augan.detect.estimator import GANDetector
-    from augan.detect.judging.judgement import evaluate_detection
     from augan.detect.recalibration import calibrate
+    from augan.evaluation.augmentation.api import evaluate_lift
+    from augan.evaluation.detection.api import evaluate_detection
     from augan.exceptions import AuganError
     from augan.export.folder import export_onnx
     from augan.workflow import train

@@ -27,7 +27,7 @@ from augan.data.loading import load_dataset
 from augan.data.modalities.images import Preprocessing
 from augan.detect.detector import Detector
 from augan.detect.inputs import ImageSource
-from augan.detect.judging.baselines import BASELINES
+from augan.evaluation.detection.baselines import BASELINES
 from augan.exceptions import DataError
 from augan.gan import tf
 from augan.gan.corruptions import DEFECTS, NEGATIVES

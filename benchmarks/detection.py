@@ -27,7 +27,7 @@ from augan.data.loading import load_dataset
 from augan.data.modalities.images import Preprocessing
 from augan.data.splits import make_split
 from augan.detect.detector import Detector
-from augan.detect.judging.baselines import BASELINES, OutlierDetector
+from augan.evaluation.detection.baselines import BASELINES, OutlierDetector
 from augan.exceptions import AuganError, DataError
 from augan.gan.networks.registry import build_network
 from augan.seeding import child_rng

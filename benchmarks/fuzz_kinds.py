@@ -23,7 +23,7 @@ from augan.data.groups import read_groups
 from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.tables import Table, read_table
 from augan.data.modalities.tabular import Columns
-from augan.detect.judging.labels import read_labels
+from augan.evaluation.detection.labels import read_labels
 from augan.io.images import read_header, read_image
 from benchmarks.mutations import (
     Rng,

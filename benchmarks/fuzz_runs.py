@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from typer.testing import CliRunner
 
-from augan.augment.judging.journal import Journal
 from augan.augment.manifest import Progress
 from augan.bundle import BUNDLE_NAME, Bundle, Network, inspect_bundle, load_bundle, save_bundle
 from augan.bundle.bundle import content_hash
+from augan.evaluation.augmentation.results_log import Journal
 from augan.exceptions import AuganError
 from augan.io.images import write_png
 from augan.training.checkpoints import Checkpoints

@@ -26,18 +26,18 @@ from typing import Any
 import numpy as np
 
 import augan
-from augan.augment.judging.arms import ABLATION, ARMS, GAN, choose_arms, usual_base
-from augan.augment.judging.classifiers import forest, logistic
-from augan.augment.judging.draws import Draw, Pool, Recipe, make_draw
-from augan.augment.judging.lessons import Classifier
-from augan.augment.judging.samplers import GAN_ARM, GAN_ARMS
-from augan.augment.judging.synthetic import GanArm
-from augan.augment.judging.trial import Trial, figures, usual_policy
 from augan.augment.transforms import POLICIES
 from augan.data.cache import prepare
 from augan.data.dataset import Dataset
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import Preprocessing
+from augan.evaluation.augmentation.api import GAN_ARM, GAN_ARMS
+from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, choose_arms, usual_base
+from augan.evaluation.augmentation.classifiers import forest, logistic
+from augan.evaluation.augmentation.protocol import Trial, figures, usual_policy
+from augan.evaluation.augmentation.subsets import Draw, Pool, Recipe, make_draw
+from augan.evaluation.augmentation.synthetic import GanArm
+from augan.evaluation.augmentation.training_set import Classifier
 from augan.exceptions import AuganError, DataError
 from augan.metrics.statistics import Resampled
 from augan.seeding import child_rng
@@ -129,7 +129,7 @@ def _sha256(array: np.ndarray) -> str:
 def make_classifier(name: str, scale: Callable, steps: int | None) -> Classifier:
     """Return a judge by its name; only the network takes steps."""
     if name == "cnn":
-        from augan.augment.judging.cnn import STEPS, CnnClassifier
+        from augan.evaluation.augmentation.cnn import STEPS, CnnClassifier
 
         return CnnClassifier(scale, steps=steps or STEPS)
     return {"logistic": logistic, "forest": forest}[name](scale)

@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 
 import augan
-from augan.augment.judging.arms import GAN
-from augan.augment.judging.classifiers import logistic
-from augan.augment.judging.draws import Draw, Pool, Recipe, make_draw
-from augan.augment.judging.synthetic import GanArm
-from augan.augment.judging.trial import Trial
 from augan.augment.oversampler import GANOverSampler
 from augan.data.loading import load_dataset
+from augan.evaluation.augmentation.arms import GAN
+from augan.evaluation.augmentation.classifiers import logistic
+from augan.evaluation.augmentation.protocol import Trial
+from augan.evaluation.augmentation.subsets import Draw, Pool, Recipe, make_draw
+from augan.evaluation.augmentation.synthetic import GanArm
 from augan.metrics.statistics import Lead, Resampled
 from augan.seeding import child_rng
 from benchmarks.harness import Results, Row, Task, digest, run, write_json

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from augan.detect.judging.baselines import OutlierDetector
-from augan.detect.judging.evaluation import auroc
+from augan.evaluation.detection.baselines import OutlierDetector
+from augan.evaluation.detection.metrics import auroc
 from augan.exceptions import DataError
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from augan.data.modalities.images import Preprocessing
 from augan.data.splits import make_split
-from augan.detect.judging.evaluation import auroc
+from augan.evaluation.detection.metrics import auroc
 from benchmarks import alarms, defects, false_alarms, memory, resume
 
 # ---------------------------------------------------------------- kill and resume

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from augan.augment.judging.journal import Journal
+from augan.evaluation.augmentation.results_log import Journal
 from augan.exceptions import DataError, Interrupted
 from augan.io.atomic import beside, lock_folder, output_folder, resumable_folder
 

@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from augan.detect.judging.baselines import BASELINES, NearestNeighborsDetector, PCADetector
-from augan.detect.judging.evaluation import auroc, realised_rate
+from augan.evaluation.detection.baselines import BASELINES, NearestNeighborsDetector, PCADetector
+from augan.evaluation.detection.metrics import auroc, realised_rate
 from augan.exceptions import DataError
 from benchmarks.one_class import evaluate_one_class
 

@@ -19,12 +19,11 @@ from augan.bundle import Bundle, save_bundle
 from augan.data.dataset import Dataset
 from augan.data.datasets import digits
 from augan.detect.detector import Detector
-from augan.detect.judging.baselines import BASELINES
-from augan.detect.judging.judgement import Judgement
-from augan.detect.judging.labels import Labels, read_labels
-from augan.detect.judging.localisation import aupro, pixel_auroc
-from augan.detect.judging.masks import Masks
-from augan.detect.judging.power import CAUGHT, CONTRASTS, SIZES, spot
+from augan.evaluation.detection.api import Judgement
+from augan.evaluation.detection.baselines import BASELINES
+from augan.evaluation.detection.detection_limit import CAUGHT, CONTRASTS, SIZES, spot
+from augan.evaluation.detection.labels import Labels, read_labels
+from augan.evaluation.detection.pixel_metrics import Masks, aupro, pixel_auroc
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import read_image, write_png
 from augan.report.lines.judgement import evaluation_lines

@@ -5,11 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augan.detect.judging import separation
-from augan.detect.judging.baselines import ThumbnailDetector
-from augan.detect.judging.evaluation import auroc
-from augan.detect.judging.localisation import aupro, pixel_auroc
-from augan.detect.judging.separation import average_precision, best_f1, bootstrap_auroc
+from augan.evaluation.detection import metrics
+from augan.evaluation.detection.baselines import ThumbnailDetector
+from augan.evaluation.detection.metrics import auroc, average_precision, best_f1, bootstrap_auroc
+from augan.evaluation.detection.pixel_metrics import aupro, pixel_auroc
 from augan.exceptions import DataError
 
 # A defect of one pixel, one of two, and ten pixels of neither: seven here and three beside.
@@ -81,7 +80,7 @@ def test_a_resample_is_auroc_of_the_images_drawn(seed: int, values: int) -> None
     normal, anomaly = rng.integers(values, size=7) / 1.0, rng.integers(values, size=4) + 0.0
     groups = ["a", "a", "b", "c", "c", "c", "d"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(separation, "RESAMPLES", 1)
+        patch.setattr(metrics, "RESAMPLES", 1)
         found = bootstrap_auroc(normal, anomaly, np.random.default_rng(seed), groups)
     again = np.random.default_rng(seed)
     of_group = np.array([0, 0, 1, 2, 2, 2, 3])

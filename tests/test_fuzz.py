@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from augan import load_dataset
-from augan.augment.judging.journal import Journal
 from augan.augment.manifest import Progress
 from augan.bundle import Bundle, Network, load_bundle, restore_network, save_bundle
 from augan.bundle.schema import KNOWN, check_documents
@@ -20,6 +19,7 @@ from augan.config import Config
 from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.tables import Table, Target, read_table
 from augan.data.modalities.tabular import Columns
+from augan.evaluation.augmentation.results_log import Journal
 from augan.exceptions import AuganError, BundleError, ConfigError, DataError
 from augan.io import arrays, images
 from augan.io.images import read_image

@@ -6,17 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from augan.augment.judging.arms import ARMS, with_synthetic
-from augan.augment.judging.classifiers import logistic
-from augan.augment.judging.draws import Pool, Recipe, make_draw
-from augan.augment.judging.journal import Journal
-from augan.augment.judging.leakage import find_leakage
-from augan.augment.judging.samplers import GAN_ARMS
-from augan.augment.judging.selection import choose
-from augan.augment.judging.synthetic import EACH, GanArm, synthetic_images
-from augan.augment.judging.trial import Trial, figures
 from augan.config import Config
 from augan.data.datasets import digits
+from augan.evaluation.augmentation.api import GAN_ARMS
+from augan.evaluation.augmentation.arms import ARMS, with_synthetic
+from augan.evaluation.augmentation.classifiers import logistic
+from augan.evaluation.augmentation.data import find_leakage
+from augan.evaluation.augmentation.experiment import choose
+from augan.evaluation.augmentation.protocol import Trial, figures
+from augan.evaluation.augmentation.results_log import Journal
+from augan.evaluation.augmentation.subsets import Pool, Recipe, make_draw
+from augan.evaluation.augmentation.synthetic import EACH, GanArm, synthetic_images
 from augan.exceptions import ConfigError, DataError
 
 NAMES = ("cat", "dog", "emu")
@@ -175,7 +175,7 @@ def test_self_training_learns_what_its_teacher_is_sure_of(pool):
 
 
 def test_a_teacher_looks_at_images_from_the_whole_of_many(pool, monkeypatch):
-    monkeypatch.setattr("augan.augment.judging.arms.MOST_PSEUDO", 24)
+    monkeypatch.setattr("augan.evaluation.augmentation.arms.MOST_PSEUDO", 24)
     draw = make_draw(pool, Recipe(labels=6), 0, 0)
     by_class = replace(draw, unlabelled=pool.images[np.argsort(pool.labels, kind="stable")])
     lesson = ARMS["self-training"].make(by_class, "none", logistic(scale))

@@ -9,11 +9,11 @@ from browser import loaded, needs_browser
 from PIL import Image
 from typer.testing import CliRunner
 
-from augan.augment.judging.arms import choose_arms
-from augan.augment.judging.evaluation import evaluate_lift
-from augan.augment.judging.material import read_material
-from augan.augment.judging.synthetic import GanArm
 from augan.data.datasets import digits
+from augan.evaluation.augmentation.api import evaluate_lift
+from augan.evaluation.augmentation.arms import choose_arms
+from augan.evaluation.augmentation.data import read_material
+from augan.evaluation.augmentation.synthetic import GanArm
 from augan.exceptions import ConfigError, DataError, Interrupted
 from augan.io.images import write_png
 from augan.report.lines.lift import lift_lines

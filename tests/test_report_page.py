@@ -19,7 +19,7 @@ from augan.config import Config
 from augan.data.datasets import digits
 from augan.data.loading import load_dataset
 from augan.detect.api import DetectionResult
-from augan.detect.judging.judgement import Judgement, evaluate_detection
+from augan.evaluation.detection.api import Judgement, evaluate_detection
 from augan.io.images import write_png
 from augan.report.lines.training import training_lines
 from augan.report.pages.augmentation import augmentation_page

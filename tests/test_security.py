@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 import augan
 from augan import augment_folder, detect_folder
-from augan.augment.judging.lift import Lift
 from augan.augment.manifest import MANIFEST, About, Line, write_manifest
 from augan.augment.request import class_folder
 from augan.augment.writers import CsvWriter
@@ -25,7 +24,8 @@ from augan.data.datasets import digits
 from augan.data.groups import read_groups
 from augan.data.modalities.tables import Table, read_table
 from augan.data.modalities.tabular import Columns
-from augan.detect.judging.labels import read_labels
+from augan.evaluation.augmentation.experiment import Lift
+from augan.evaluation.detection.labels import read_labels
 from augan.io.csv_safety import plain_cell, plain_frame, safe_cell, safe_frame
 from augan.io.images import write_png
 from augan.report.pages.detection import detection_page

@@ -43,8 +43,8 @@ def evaluate_detection(
     as_json: Json = False,
 ) -> None:
     """Judge the detector on labelled images, beside baselines fitted on its training images."""
-    from augan.detect.judging.judgement import evaluate_detection
     from augan.detect.output_paths import default_out
+    from augan.evaluation.detection.api import evaluate_detection
     from augan.report.lines.judgement import evaluation_lines
     from augan.report.pages.judgement import judgement_page
 

@@ -1,4 +1,4 @@
-"""What `augan evaluate lift` does between its options and `augan.augment.judging`."""
+"""What `augan evaluate lift` does between its options and `augan.evaluation.augmentation`."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ def run_lift(
     as_json: bool,
 ) -> bool:
     """Evaluate, say what came of it, and return whether a lift was found."""
-    from augan.augment.judging.evaluation import RUNS, evaluate_lift
     from augan.config import Config
+    from augan.evaluation.augmentation.api import RUNS, evaluate_lift
     from augan.report.lines.lift import lift_lines
     from augan.report.pages.lift import lift_page
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from augan.detect.judging.judgement import Judgement
+from augan.evaluation.detection.api import Judgement
 
 SHOWN = 10  # of the files that were left out
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from augan.augment.judging.lift import Lift, points
+from augan.evaluation.augmentation.experiment import Lift, points
 
 SHOWN = 5  # near-duplicates
 

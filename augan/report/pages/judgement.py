@@ -5,8 +5,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from augan.detect.judging.judgement import EVALUATION, Judgement
 from augan.detect.score_table import SCORES
+from augan.evaluation.detection.api import EVALUATION, Judgement
 from augan.exceptions import ConfigError
 from augan.report.pages.histogram import histogram
 from augan.report.pages.layout import head, section, settings, table, wide, write_page

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augan.augment.judging.gallery import GALLERY
-from augan.augment.judging.lift import Lift, points
+from augan.evaluation.augmentation.experiment import Lift, points
+from augan.evaluation.augmentation.preview import GALLERY
 from augan.report.lines.lift import second_figures
 from augan.report.pages.layout import data_uri, head, section, settings, table, wide, write_page
 from augan.report.pages.strips import strips

@@ -1,31 +1,75 @@
-"""`evaluate_lift`: from a folder of images to the verdict on its GAN."""
+"""Which GAN is judged: the one place that says so, declared before any result is seen."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from augan.augment.judging.arms import GAN, choose_arms, usual_base
-from augan.augment.judging.classifiers import forest, logistic
-from augan.augment.judging.draws import Draw, Recipe
-from augan.augment.judging.gallery import GALLERY, write_gallery, writing
-from augan.augment.judging.journal import Journal
-from augan.augment.judging.leakage import Leakage
-from augan.augment.judging.lessons import Classifier
-from augan.augment.judging.lift import SHOWN_TWINS, Lift, Made, Question, conclude, run_draws
-from augan.augment.judging.material import Material, guard, read_material
-from augan.augment.judging.samplers import GAN_ARM, GAN_ARMS
-from augan.augment.judging.synthetic import GanArm
-from augan.augment.judging.trial import Trial, usual_policy
+from augan.augment.methods.registry import METHODS
+from augan.augment.oversampler import GANOverSampler
 from augan.augment.transforms import POLICIES
 from augan.bundle import current_versions
 from augan.config import Config
+from augan.evaluation.augmentation.arms import GAN, choose_arms, usual_base
+from augan.evaluation.augmentation.classifiers import forest, logistic
+from augan.evaluation.augmentation.data import Leakage, Material, guard, read_material
+from augan.evaluation.augmentation.experiment import (
+    SHOWN_TWINS,
+    Lift,
+    Made,
+    Question,
+    conclude,
+    run_draws,
+)
+from augan.evaluation.augmentation.preview import GALLERY, write_gallery, writing
+from augan.evaluation.augmentation.protocol import Trial, usual_policy
+from augan.evaluation.augmentation.results_log import Journal
+from augan.evaluation.augmentation.subsets import Draw, Recipe
+from augan.evaluation.augmentation.synthetic import GanArm, Resampler, lacking
+from augan.evaluation.augmentation.training_set import Classifier
 from augan.exceptions import ConfigError
 from augan.io.atomic import write_whole
 from augan.metrics.statistics import LEAST_DRAWS
+from augan.seeding import child_seed
+
+
+def gan_over_sampler(
+    steps: int | None = None, config: Config | None = None, method: str = "sample"
+) -> GanArm:
+    """Return the arm of `GANOverSampler`, trained on the draw's labels.
+
+    It makes what the draw is `lacking`. Steps end its training, those of `config` or of the data,
+    and never minutes: what is judged must not depend on how busy the machine is.
+    """
+    settings = None if config is None else config.replace(training__max_minutes=None)
+
+    def make(draw: Draw) -> Resampler:
+        counts = np.bincount(draw.labels, minlength=draw.num_classes)
+        wanted = {label: int(counts[label]) + more for label, more in lacking(draw).items()}
+        seed = child_seed(draw.seed, "gan")
+        return GANOverSampler(
+            sampling_strategy=wanted,
+            steps=steps,
+            config=settings,
+            method=method,
+            unlabelled=draw.unlabelled,
+            random_state=seed,
+        )
+
+    return GanArm(method, make)
+
+
+GAN_ARMS: dict[str, Callable[..., GanArm]] = {
+    method: partial(gan_over_sampler, method=method) for method in METHODS
+}
+"""Name -> function of the GAN's updates and settings (None: the defaults) that returns the arm."""
+
+GAN_ARM = "transfer"
+
 
 CLASSIFIERS = ("cnn", "logistic", "forest")
 DRAWS = 20
@@ -85,7 +129,7 @@ def evaluate_lift(
     arms : sequence of str or None
         Those without a GAN; None: all that the data and the classifier allow.
     gan : GanArm or None
-        What is judged; None: the one that `augan.augment.judging.samplers` declares.
+        What is judged; None: the one that `augan.evaluation.augmentation.api` declares.
     gan_steps, config : int, Config, or None
         Updates and settings of its GAN. Its `training.max_minutes` do not count: where it has no
         steps either, the data decides on them.
@@ -174,7 +218,7 @@ def _classifier(name: str | Classifier, material: Material, steps: int | None) -
         return name
     if name == "cnn":
         # Only this one needs TensorFlow.
-        from augan.augment.judging.cnn import STEPS, CnnClassifier
+        from augan.evaluation.augmentation.cnn import STEPS, CnnClassifier
 
         return CnnClassifier(material.scale, steps=STEPS if steps is None else steps)
     makers = {"logistic": logistic, "forest": forest}

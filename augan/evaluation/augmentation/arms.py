@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from augan.augment.judging.draws import Draw
-from augan.augment.judging.lessons import Classifier, Lesson, evenly_by_class
-from augan.augment.judging.synthetic import lacking
 from augan.augment.methods.latent import Codes, Transfer
 from augan.data.splits import evenly
+from augan.evaluation.augmentation.subsets import Draw
+from augan.evaluation.augmentation.synthetic import lacking
+from augan.evaluation.augmentation.training_set import Classifier, Lesson, evenly_by_class
 from augan.exceptions import ConfigError
 from augan.seeding import child_seed
 

@@ -1,4 +1,8 @@
-"""From data to a pool of training images and the test images that nothing may have seen."""
+"""Test images that the arms have seen: equal ones, and ones that look the same.
+
+A generator that learned a test image by heart would be rewarded for it, and so would every arm that
+was trained on the image itself.
+"""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -8,16 +12,81 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.judging.draws import LEAST, Pool, Recipe, rows_of
-from augan.augment.judging.leakage import Leakage, digest, equal_images, find_leakage
 from augan.data.cache import cached_squares
 from augan.data.dataset import Dataset
+from augan.data.duplicates import near_duplicates
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.tables import Table
 from augan.data.sequences import Stacked
+from augan.data.splits import Split
+from augan.evaluation.augmentation.subsets import LEAST, Pool, Recipe, rows_of
 from augan.exceptions import ConfigError, DataError
 from augan.seeding import child_rng
+
+MOST_SEEN = 100_000  # images that test images are compared with, evenly spaced ones of more
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What test images have in common with seen ones.
+
+    Attributes
+    ----------
+    equal : list of (int, int)
+        Test image, and a seen image of the same pixels.
+    near : list of (int, int, float)
+        Test image, the seen image that it resembles most, and their correlation; best first, and
+        without those that are equal.
+    """
+
+    equal: list[tuple[int, int]]
+    near: list[tuple[int, int, float]]
+
+
+def find_leakage(seen: np.ndarray | Stacked, rows: np.ndarray, test: np.ndarray) -> Leakage:
+    """Compare test images with those that were seen.
+
+    Parameters
+    ----------
+    seen : ndarray or Stacked [N, S, S, C]
+        Stored squares.
+    rows : ndarray of int
+        Those of them that an arm is given; results name them by their place in `seen`.
+    test : ndarray [m, S, S, C]
+        Stored squares of the same kind.
+    """
+    equal = equal_images(seen, rows, test)
+    others = np.setdiff1d(np.arange(len(test)), [place for place, _ in equal])
+    first = len(seen)
+    pairs = near_duplicates(
+        Stacked(seen, test),
+        Split(rows, np.empty(0, np.int64), first + others),
+        most_calibrate=len(test),
+        most_others=MOST_SEEN,
+    )
+    near = [(held - first, row, correlation) for row, held, correlation in pairs]
+    return Leakage(equal, near)
+
+
+def equal_images(
+    seen: np.ndarray | Stacked, rows: np.ndarray, test: np.ndarray
+) -> list[tuple[int, int]]:
+    """Return `Leakage.equal` alone, which takes a fraction of the time; see `find_leakage`."""
+    wanted = set(map(digest, test))
+    places: dict[bytes, int] = {}
+    for row in rows.tolist():
+        key = digest(np.asarray(seen[row]))
+        if key in wanted:
+            places.setdefault(key, row)
+    found = ((place, places.get(digest(image))) for place, image in enumerate(test))
+    return [(place, row) for place, row in found if row is not None]
+
+
+def digest(image: np.ndarray) -> bytes:
+    """Return what tells the pixels of an image from all others."""
+    return hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=16).digest()
+
 
 LEAST_TEST = 2  # test images of a class: of one nobody knows how it varies
 

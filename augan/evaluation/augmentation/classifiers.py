@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.judging.lessons import MIXUP, Lesson, Predict
 from augan.augment.transforms import classic_policy
+from augan.evaluation.augmentation.training_set import MIXUP, Lesson, Predict
 from augan.seeding import child_rng, child_seed
 
 COPIES = 4  # augmented copies of each image

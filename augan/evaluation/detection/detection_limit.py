@@ -14,7 +14,7 @@ import numpy as np
 from augan.data.splits import evenly
 from augan.detect.detector import Detector
 from augan.detect.inputs import ImageSource
-from augan.detect.judging.evaluation import realised_rate
+from augan.evaluation.detection.metrics import realised_rate
 from augan.exceptions import DataError
 from augan.seeding import child_rng
 

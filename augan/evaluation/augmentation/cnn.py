@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.judging.lessons import MIXUP, Lesson, Predict
 from augan.augment.transforms import classic_policy, stronger
+from augan.evaluation.augmentation.training_set import MIXUP, Lesson, Predict
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 from augan.gan.networks.classifier import classifier

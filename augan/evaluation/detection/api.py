@@ -18,13 +18,13 @@ from augan.detect.detector import Detector, methods_in
 from augan.detect.fitting import broken_promise
 from augan.detect.ignore_mask import Ignored
 from augan.detect.inputs import ImageSource, Source, open_source, parts_of, usual_shape
-from augan.detect.judging.judge import Judge, LabelledScores
-from augan.detect.judging.labels import Labels, read_labels
-from augan.detect.judging.masks import Masks, read_masks
-from augan.detect.judging.opponents import Opponents, fit_opponents
-from augan.detect.judging.power import detection_power
 from augan.detect.output_paths import RECORDS, whole_path
 from augan.detect.score_table import SCORES
+from augan.evaluation.detection.baselines import Opponents, fit_opponents
+from augan.evaluation.detection.detection_limit import detection_power
+from augan.evaluation.detection.labels import Labels, read_labels
+from augan.evaluation.detection.metrics import Judge, LabelledScores
+from augan.evaluation.detection.pixel_metrics import Masks, read_masks
 from augan.exceptions import DataError
 from augan.io.atomic import beside, check_replaceable, output_folder
 from augan.io.csv_safety import ANY_BYTES, safe_cell
@@ -94,7 +94,7 @@ def evaluate_detection(
     far : float or None
         False-alarm rate; None: the bundle's own, else 0.05 or the smallest supported.
     masks : path or None
-        Folder of PNG masks, see `augan.detect.judging.masks.read_masks`.
+        Folder of PNG masks, see `augan.evaluation.detection.pixel_metrics.read_masks`.
     data : str, path or None
         The training data, for the baselines; None: where the bundle remembers it.
     out : path or None

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from augan.augment.judging.draws import Draw
+from augan.evaluation.augmentation.subsets import Draw
 from augan.exceptions import DataError
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import f1_score
 
-from augan.augment.judging.arms import ABLATION, ARMS, GAN, with_synthetic
-from augan.augment.judging.draws import Draw
-from augan.augment.judging.lessons import Classifier, Lesson
-from augan.augment.judging.synthetic import GanArm, synthetic_images
+from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, with_synthetic
+from augan.evaluation.augmentation.subsets import Draw
+from augan.evaluation.augmentation.synthetic import GanArm, synthetic_images
+from augan.evaluation.augmentation.training_set import Classifier, Lesson
 from augan.exceptions import ConfigError
 from augan.seeding import child_seed
 

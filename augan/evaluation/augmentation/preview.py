@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augan.augment.judging.draws import Draw
+from augan.evaluation.augmentation.subsets import Draw
 from augan.exceptions import DataError
 from augan.io.images import image_grid, write_png
 

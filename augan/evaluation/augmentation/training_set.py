@@ -29,7 +29,7 @@ class Lesson:
     mixup : bool
         Whether images are blended with others, and their labels too.
     unlabelled : ndarray [m, S, S, C] or None
-        Images to be consistent on: see `augan.augment.judging.cnn`.
+        Images to be consistent on: see `augan.evaluation.augmentation.cnn`.
     """
 
     images: np.ndarray
