@@ -15,7 +15,7 @@ _HOME = {
     "from_arrays": "augan.data.dataset",
     "load_bundle": "augan.bundle",
     "save_bundle": "augan.bundle",
-    "train": "augan.workflow",
+    "train": "augan.workflow.train",
     "augment_folder": "augan.augment.api",
     "generate_folder": "augan.augment.api",
     "detect_folder": "augan.detect.api",
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from augan.evaluation.detection.api import evaluate_detection
     from augan.exceptions import AuganError
     from augan.export.folder import export_onnx
-    from augan.workflow import train
+    from augan.workflow.train import train
 
 
 def __getattr__(name: str) -> Any:

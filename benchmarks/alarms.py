@@ -26,7 +26,7 @@ from augan import Config, load_dataset
 from augan.bundle import Bundle, read_weights
 from augan.gan.networks.registry import build_network
 from augan.training.monitor import magnitude
-from augan.workflow import train
+from augan.workflow.train import train
 from benchmarks.harness import RESULTS, Results, Row, Task, digest, run, write_json
 
 NAME = "alarms"

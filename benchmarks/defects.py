@@ -33,7 +33,7 @@ from augan.gan import tf
 from augan.gan.corruptions import DEFECTS, NEGATIVES
 from augan.io.images import read_image
 from augan.seeding import child_rng
-from augan.workflow import train
+from augan.workflow.train import train
 from benchmarks.harness import Row, Task, digest
 
 DEFECTS_OF = "defects"

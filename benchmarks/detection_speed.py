@@ -24,7 +24,7 @@ from augan.data.loading import load_dataset
 from augan.data.modalities.images import Preprocessing
 from augan.detect.api import detect_folder
 from augan.detect.detector import METHODS, Detector
-from augan.workflow import train
+from augan.workflow.train import train
 from benchmarks.harness import write_json
 
 Score = Callable[[np.ndarray], Any]

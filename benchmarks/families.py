@@ -18,7 +18,7 @@ from typing import Any
 
 import augan
 from augan import Config, load_dataset
-from augan.workflow import train
+from augan.workflow.train import train
 from benchmarks.alarms import largest_loss
 from benchmarks.harness import Results, Row, Task, add_arguments, digest, run, spread, write_json
 

@@ -28,7 +28,7 @@ from augan.data.dataset import Dataset
 from augan.data.modalities.images import Preprocessing
 from augan.exceptions import AuganError
 from augan.seeding import child_rng
-from augan.workflow import train
+from augan.workflow.train import train
 from benchmarks.harness import Results, Row, Task, add_arguments, digest, run, write_json
 
 NAME = "fidelity"

@@ -32,7 +32,7 @@ def trained() -> list[bytes]:
     from augan.config import Config
     from augan.data.dataset import from_arrays
     from augan.data.datasets import digits
-    from augan.workflow import train
+    from augan.workflow.train import train
 
     rng = np.random.default_rng(0)
     rows = from_arrays(rng.normal(size=(120, 3)), rng.integers(0, 2, 120))

@@ -69,7 +69,7 @@ def _train(folder: Path, size: int, width: int) -> None:
 
     from augan.config import Config
     from augan.data.loading import load_dataset
-    from augan.workflow import train
+    from augan.workflow.train import train
 
     os.environ["AUGAN_CACHE"] = str(folder / "cache")
     widths = {f"{n}__width": width for n in ("generator", "discriminator", "encoder", "classifier")}

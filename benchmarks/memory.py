@@ -180,7 +180,7 @@ def _train(stages: Stages, images: Path, kept: Path, size: int, width: int) -> i
         tf.reduce_sum(tf.ones((64, 64)) @ tf.ones((64, 64))).numpy()
     loaded = stages.memory.now()
     with stages.stage("train"):
-        from augan.workflow import train
+        from augan.workflow.train import train
 
         os.environ["AUGAN_CACHE"] = str(kept)  # decoded there already
         config = Config().replace(task="both", data__size=size, training__steps=STEPS)

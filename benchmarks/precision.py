@@ -18,7 +18,7 @@ from typing import Any
 import augan
 from augan.config import Config
 from augan.data.loading import load_dataset
-from augan.workflow import train
+from augan.workflow.train import train
 from benchmarks.detection import Material, choose_classes, measure_one_class
 from benchmarks.harness import Results, Row, Task, add_arguments, run, write_json
 

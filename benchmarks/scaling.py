@@ -42,7 +42,7 @@ from augan.detect.visualization.overlay import OVERLAYS
 from augan.detect.worker import score
 from augan.parallel.dask_executor import local
 from augan.parallel.executor import Executor, Here
-from augan.workflow import train
+from augan.workflow.train import train
 from benchmarks.alternating import Side, alternate, figure, serve
 from benchmarks.harness import write_json
 

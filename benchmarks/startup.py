@@ -57,7 +57,7 @@ def train(folder: Path, task: str) -> Path:
     """Train a model and return its run."""
     from augan.config import Config
     from augan.data.loading import load_dataset
-    from augan.workflow import train
+    from augan.workflow.train import train
 
     write_pictures(folder / f"{task}-images", TRAINED_ON, classes=task == "both")
     config = Config().replace(task=task, training__steps=STEPS)

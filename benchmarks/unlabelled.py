@@ -37,7 +37,7 @@ from augan.seeding import child_rng
 from augan.training.budget import Plan
 from augan.training.defaults import fill_in
 from augan.training.trainer import TrainingData, train_networks
-from augan.workflow import train
+from augan.workflow.train import train
 from benchmarks.harness import Results, Row, Task, add_arguments, digest, run, spread, write_json
 
 NAME = "unlabelled"

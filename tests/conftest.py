@@ -39,7 +39,7 @@ def digits_bundle(
     tiny_config: Config, tiny_digits: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> Bundle:
     """What `train` returns for `tiny_digits`; treat it as read-only. `path` is its file."""
-    from augan.workflow import train
+    from augan.workflow.train import train
 
     out: Path = tmp_path_factory.mktemp("runs") / "digits"
     return train(tiny_config, tiny_digits, out=out)

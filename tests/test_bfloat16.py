@@ -10,8 +10,8 @@ from augan.exceptions import ConfigError
 from augan.gan import keras, tf
 from augan.gan.networks.registry import build_network, feature_blocks, network_spec
 from augan.training import defaults
-from augan.training.resolved import resolve
-from augan.workflow import train
+from augan.workflow.prepare import resolve
+from augan.workflow.train import train
 
 ARGUMENTS = {"image_shape": [8, 8, 1], "num_classes": 3, "width": 4, "seed": 1}
 

@@ -26,10 +26,9 @@ from augan.detect.detector import Detector
 from augan.detect.fitting import broken_promise, fit_folds
 from augan.exceptions import ConfigError, DataError, Interrupted
 from augan.io.images import read_image, write_png
-from augan.material import gather
 from augan.training import checkpoints, loop
-from augan.training.resolved import resolve
-from augan.workflow import train
+from augan.workflow.prepare import gather, resolve
+from augan.workflow.train import train
 from augan_cli.app import app
 
 COUNT = 50

@@ -23,7 +23,7 @@ from augan.exceptions import ConfigError, DataError
 from augan.gan.networks.heads import dense_blocks, joined, joined_sizes
 from augan.gan.networks.registry import build_network, network_spec
 from augan.training.defaults import fill_in
-from augan.workflow import train
+from augan.workflow.train import train
 
 WINDOW = 32
 

@@ -33,10 +33,10 @@ two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
 from augan.config import Config
 from augan.data.dataset import from_arrays
-from augan.material import gather
+from augan.workflow.prepare import gather
 from augan.training.trainer import train_networks
 from augan.training.budget import Plan
-from augan.training.resolved import resolve
+from augan.workflow.prepare import resolve
 from augan.training.distributed.workers import Workers, join_workers
 
 side, classes, parts, settings = json.loads(sys.argv[1])

@@ -43,7 +43,7 @@ from augan.export.parity import compare_images, compare_maps, compare_scores
 from augan.gan.networks.heads import dense_blocks, joined_sizes
 from augan.gan.networks.registry import build_network, feature_blocks, network_spec
 from augan.io.images import write_png
-from augan.workflow import train
+from augan.workflow.train import train
 from augan_cli.app import app
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "score_with_onnx.py"

@@ -16,7 +16,7 @@ from augan.exceptions import BundleError, DataError
 from augan.io.images import write_png
 from augan.report.figures import augmentation_figure, detection_figure
 from augan.training.run_folder import RunFolder
-from augan.workflow import train
+from augan.workflow.train import train
 
 CONFIG = Config().replace(
     training__steps=20,

@@ -28,7 +28,7 @@ from augan.report.pages.detection import detection_page
 from augan.report.pages.histogram import Axis, histogram
 from augan.report.pages.judgement import judgement_page
 from augan.report.pages.training import training_page
-from augan.workflow import train
+from augan.workflow.train import train
 
 WILD = "<b>x & \"y\" 'z'.png"
 EMPTY = {"meta", "link", "img", "br", "rect", "polyline"}

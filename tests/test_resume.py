@@ -25,7 +25,7 @@ from augan.exceptions import ConfigError, DataError, Interrupted
 from augan.training import checkpoints, loop
 from augan.training.run_folder import RunFolder
 from augan.training.signals import stop_on_signals
-from augan.workflow import train
+from augan.workflow.train import train
 
 IDENTITY = {"seed": 0, "gan.loss": "hinge", "data": "1234"}
 SETTINGS = {

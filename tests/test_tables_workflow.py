@@ -44,7 +44,7 @@ from augan.exceptions import ConfigError, DataError
 from augan.gan.inference import Inference
 from augan.training.config_rules import TABLE_RULES
 from augan.training.defaults import fill_in
-from augan.workflow import train
+from augan.workflow.train import train
 
 
 def parts(n: int = 240) -> pd.DataFrame:

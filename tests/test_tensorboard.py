@@ -15,7 +15,7 @@ from augan.data.datasets import digits
 from augan.training.callbacks import FIGURES
 from augan.training.cross_validation import Fold
 from augan.training.monitor import Health
-from augan.workflow import train
+from augan.workflow.train import train
 from augan_cli.app import app
 
 

@@ -23,13 +23,12 @@ from augan.detect.detector import Detector
 from augan.exceptions import AuganError, ConfigError, DataError
 from augan.gan.inference import Inference
 from augan.io.images import write_png
-from augan.material import Material
 from augan.report.lines.training import training_lines
 from augan.report.pages.training import training_page
 from augan.training.budget import Clock
 from augan.training.defaults import DEFAULT_STEPS, fill_in
-from augan.training.resolved import resolve
-from augan.workflow import train
+from augan.workflow.prepare import Material, resolve
+from augan.workflow.train import train
 
 CALIBRATE, TUNE, FIT = 99, 14, 127  # of 240 images
 

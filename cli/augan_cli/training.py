@@ -1,4 +1,4 @@
-"""What `augan train` does between its options and `augan.workflow`."""
+"""What `augan train` does between its options and `augan.workflow.train`."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from augan.config import Config
     from augan.data.dataset import Dataset
     from augan.training.distributed.workers import Workers
-    from augan.training.resolved import Resolved
+    from augan.workflow.prepare import Resolved
 
 DEMONSTRATION = "digits"
 EXAMPLES = Path("images")
@@ -67,7 +67,7 @@ def _show_plan(config: "Config", dataset: "Dataset", as_json: bool) -> None:
 def _resolve(config: "Config", dataset: "Dataset") -> "Resolved":
     """Decide what the data decides, and say what will be done."""
     from augan.report.lines.training import plan_line
-    from augan.training.resolved import resolve
+    from augan.workflow.prepare import resolve
 
     resolved = resolve(config, dataset)
     typer.echo(plan_line(resolved.config, resolved.dataset, resolved.preprocessing), err=True)
@@ -101,7 +101,7 @@ def _train(
     from augan.report.pages.training import REPORT, training_page
     from augan.training.budget import Clock
     from augan.training.distributed.workers import join_workers
-    from augan.workflow import train_resolved
+    from augan.workflow.train import train_resolved
     from augan_cli.progress import ConsoleProgress
 
     clock = Clock(STARTED)

@@ -29,17 +29,16 @@ from augan.detect.detector import add_detectors, fold_network, method_class, met
 from augan.detect.fitting import fit_folds
 from augan.exceptions import BundleError, DataError
 from augan.gan.inference import Inference
-from augan.material import Material, gather
 from augan.training.budget import Clock, Plan, deadline_of
 from augan.training.callbacks import FOLDER, TensorBoardLog, require_tensorboard
 from augan.training.cross_validation import Fold
 from augan.training.distributed.workers import Workers, join_workers
 from augan.training.loop import Observer
-from augan.training.resolved import Resolved, resolve
 from augan.training.run_folder import RunFolder, refuse_occupied
 from augan.training.signals import Stop, stop_on_signals
 from augan.training.stages.encoder import encode
 from augan.training.trainer import TrainedNetworks, train_networks
+from augan.workflow.prepare import Material, Resolved, gather, resolve
 
 
 def train(

@@ -1,0 +1,1 @@
+"""Training from a dataset to a saved bundle."""
