@@ -20,7 +20,7 @@ _HOME = {
     "generate_folder": "augan.augment.api",
     "detect_folder": "augan.detect.api",
     "calibrate": "augan.detect.recalibration",
-    "export_onnx": "augan.export.folder",
+    "export_onnx": "augan.export.api",
     "evaluate_detection": "augan.evaluation.detection.api",
     "evaluate_lift": "augan.evaluation.augmentation.api",
     "GANDetector": "augan.detect.estimator",
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from augan.evaluation.augmentation.api import evaluate_lift
     from augan.evaluation.detection.api import evaluate_detection
     from augan.exceptions import AuganError
-    from augan.export.folder import export_onnx
+    from augan.export.api import export_onnx
     from augan.workflow.train import train
 
 

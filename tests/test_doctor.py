@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from augan.doctor.engine import start_engine
-from augan.doctor.examination import examine, install, judge_packages
-from augan.doctor.machine import THREADS, disk, memory, processor, threads
-from augan.doctor.packages import required
+from augan.doctor.checks import examine, install, judge_packages
+from augan.doctor.hardware import THREADS, disk, memory, processor, threads
+from augan.doctor.requirements import required
+from augan.doctor.tensorflow_check import start_engine
 from augan.report.lines.doctor import diagnosis_lines
 from augan_cli.app import app
 
@@ -141,7 +141,7 @@ def test_own_requirements_are_those_of_pyproject() -> None:
 def test_where_even_the_requirements_are_unknown(
     lacking: dict[str, None], problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("augan.doctor.packages.OURSELVES", "no-such-distribution")
+    monkeypatch.setattr("augan.doctor.requirements.OURSELVES", "no-such-distribution")
     for name, module in lacking.items():
         monkeypatch.setitem(sys.modules, name, module)
     found = examine()

@@ -36,8 +36,8 @@ from augan.detect.methods.fanogan import FAnoGAN
 from augan.detect.methods.features import Features
 from augan.detect.methods.tiles import PatchwiseAuto, PatchwiseFeatures
 from augan.exceptions import BundleError, ConfigError, DataError, Refused
+from augan.export.api import export_onnx
 from augan.export.detector import detector_graph
-from augan.export.folder import export_onnx
 from augan.export.onnx import Session, as_onnx
 from augan.export.parity import compare_images, compare_maps, compare_scores
 from augan.gan.networks.heads import dense_blocks, joined_sizes

@@ -12,7 +12,7 @@ from augan.detect.detector import Detector, method_class
 from augan.detect.fitting import broken_promise
 from augan.detect.ignore_mask import Ignored
 from augan.exceptions import ConfigError
-from augan.export.scaling import LEAST_SIDE, scaled
+from augan.export.preprocessing_graph import LEAST_SIDE, scaled
 from augan.gan import tf
 
 Tensor = Any

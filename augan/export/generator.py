@@ -7,7 +7,7 @@ from augan.augment.methods.prior import Sampler
 from augan.bundle import restore_network
 from augan.data.modalities.images import fitted_shape, margins
 from augan.data.modalities.tiles import Patches
-from augan.export.scaling import unscaled
+from augan.export.preprocessing_graph import unscaled
 from augan.gan import tf
 
 Tensor = Any

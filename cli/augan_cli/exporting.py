@@ -26,7 +26,7 @@ def export(
     on held-out images. The exit code is 1, and nothing is written, if it differs by more than
     rounding.
     """
-    from augan.export.folder import export_onnx
+    from augan.export.api import export_onnx
 
     result = export_onnx(find(run), part, out, method=method, data=data, format=format)
     show(_lines(result), result.to_dict(), as_json)

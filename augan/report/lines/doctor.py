@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from augan.doctor.examination import GIB, Diagnosis, install
+from augan.doctor.checks import GIB, Diagnosis, install
 
 PURPOSES = {
     "parquet": "tables in Parquet files",

@@ -27,8 +27,15 @@ from augan.export.detector import (
 )
 from augan.export.generator import describe_generator, generator_graph
 from augan.export.onnx import OPSET, Session, as_onnx, require_onnx
-from augan.export.parity import Parity, compare_images, compare_maps, compare_scores
-from augan.export.samples import Samples, codes_for, samples_for
+from augan.export.parity import (
+    Parity,
+    Samples,
+    codes_for,
+    compare_images,
+    compare_maps,
+    compare_scores,
+    samples_for,
+)
 from augan.io.atomic import beside, check_replaceable, output_folder
 
 FORMATS = ("onnx",)

@@ -8,8 +8,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from augan.doctor.engine import Engine, start_engine
-from augan.doctor.machine import (
+from augan.doctor.hardware import (
     THREADS,
     Disk,
     Memory,
@@ -20,7 +19,8 @@ from augan.doctor.machine import (
     processor,
     threads,
 )
-from augan.doctor.packages import OURSELVES, Package, python_wanted, required, version_of
+from augan.doctor.requirements import OURSELVES, Package, python_wanted, required, version_of
+from augan.doctor.tensorflow_check import Engine, start_engine
 
 RUNS = "runs"
 GIB = 2**30
