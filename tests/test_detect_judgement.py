@@ -26,7 +26,7 @@ from augan.evaluation.detection.labels import Labels, read_labels
 from augan.evaluation.detection.pixel_metrics import Masks, aupro, pixel_auroc
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import read_image, write_png
-from augan.report.lines.judgement import evaluation_lines
+from augan.report.text import evaluation_lines
 from augan_cli.app import app
 
 NAMES = ["a/0.png", "a/1.png", "b/0.png", "c.png"]

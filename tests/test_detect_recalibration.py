@@ -209,7 +209,7 @@ def test_the_command_writes_beside_the_run_and_replaces_nothing(
 def test_too_few_for_the_own_rate_of_the_model_is_said(
     digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
 ) -> None:
-    from augan.report.lines.calibration import calibration_lines
+    from augan.report.text import calibration_lines
 
     config = {**digits_bundle.config, "detect": {"method": "fanogan", "far": 0.01}}
     folder = write_images(tmp_path / "few", pixels[:10])

@@ -13,7 +13,7 @@ from augan.doctor.checks import examine, install, judge_packages
 from augan.doctor.hardware import THREADS, disk, memory, processor, threads
 from augan.doctor.requirements import required
 from augan.doctor.tensorflow_check import start_engine
-from augan.report.lines.doctor import diagnosis_lines
+from augan.report.text import diagnosis_lines
 from augan_cli.app import app
 
 ROOT = Path(__file__).parent.parent

@@ -16,8 +16,8 @@ from augan.evaluation.augmentation.data import read_material
 from augan.evaluation.augmentation.synthetic import GanArm
 from augan.exceptions import ConfigError, DataError, Interrupted
 from augan.io.images import write_png
-from augan.report.lines.lift import lift_lines
-from augan.report.pages.lift import lift_page
+from augan.report.html.augmentation_evaluation import lift_page
+from augan.report.text import lift_lines
 from augan_cli.app import app
 from augan_cli.lifting import _Progress
 

@@ -21,13 +21,12 @@ from augan.data.loading import load_dataset
 from augan.detect.api import DetectionResult
 from augan.evaluation.detection.api import Judgement, evaluate_detection
 from augan.io.images import write_png
-from augan.report.lines.training import training_lines
-from augan.report.pages.augmentation import augmentation_page
-from augan.report.pages.curves import Curve, curves
-from augan.report.pages.detection import detection_page
-from augan.report.pages.histogram import Axis, histogram
-from augan.report.pages.judgement import judgement_page
-from augan.report.pages.training import training_page
+from augan.report.html.augmentation import augmentation_page
+from augan.report.html.charts import Axis, Curve, curves, histogram
+from augan.report.html.detection import detection_page
+from augan.report.html.detection_evaluation import judgement_page
+from augan.report.html.training import training_page
+from augan.report.text import training_lines
 from augan.workflow.train import train
 
 WILD = "<b>x & \"y\" 'z'.png"

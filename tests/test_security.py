@@ -28,8 +28,8 @@ from augan.evaluation.augmentation.experiment import Lift
 from augan.evaluation.detection.labels import read_labels
 from augan.io.csv_safety import plain_cell, plain_frame, safe_cell, safe_frame
 from augan.io.images import write_png
-from augan.report.pages.detection import detection_page
-from augan.report.pages.lift import lift_page
+from augan.report.html.augmentation_evaluation import lift_page
+from augan.report.html.detection import detection_page
 from benchmarks.bad_material import SMALL, pictures
 
 SOURCES = sorted(Path(augan.__file__).parent.rglob("*.py"))

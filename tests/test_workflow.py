@@ -23,8 +23,8 @@ from augan.detect.detector import Detector
 from augan.exceptions import AuganError, ConfigError, DataError
 from augan.gan.inference import Inference
 from augan.io.images import write_png
-from augan.report.lines.training import training_lines
-from augan.report.pages.training import training_page
+from augan.report.html.training import training_page
+from augan.report.text import training_lines
 from augan.training.budget import Clock
 from augan.training.defaults import DEFAULT_STEPS, fill_in
 from augan.workflow.prepare import Material, resolve

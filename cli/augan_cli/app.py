@@ -239,7 +239,7 @@ def calibrate(
     without --model takes it then, as the newest. Whether NORMALS were trained on cannot be checked.
     """
     from augan.detect.recalibration import calibrate_run
-    from augan.report.lines.calibration import calibration_lines, calibration_summary
+    from augan.report.text import calibration_lines, calibration_summary
 
     bundle = calibrate_run(_find(run, "detector"), normals, out, groups, ignore)
     _show(calibration_lines(bundle), calibration_summary(bundle), as_json)

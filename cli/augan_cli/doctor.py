@@ -13,7 +13,7 @@ def doctor(as_json: Json = False) -> None:
     The exit code is 0 where augan can work, and 2 where something required is missing or too old.
     """
     from augan.doctor.checks import examine
-    from augan.report.lines.doctor import diagnosis_lines
+    from augan.report.text import diagnosis_lines
 
     found = examine()
     show(diagnosis_lines(found), found.to_dict(), as_json)

@@ -45,8 +45,8 @@ def evaluate_detection(
     """Judge the detector on labelled images, beside baselines fitted on its training images."""
     from augan.detect.output_paths import default_out
     from augan.evaluation.detection.api import evaluate_detection
-    from augan.report.lines.judgement import evaluation_lines
-    from augan.report.pages.judgement import judgement_page
+    from augan.report.html.detection_evaluation import judgement_page
+    from augan.report.text import evaluation_lines
 
     bundle = find(model, "detector")
     out = out or default_out(bundle, images, "evaluate")

@@ -22,8 +22,8 @@ def run_lift(
     """Evaluate, say what came of it, and return whether a lift was found."""
     from augan.config import Config
     from augan.evaluation.augmentation.api import RUNS, evaluate_lift
-    from augan.report.lines.lift import lift_lines
-    from augan.report.pages.lift import lift_page
+    from augan.report.html.augmentation_evaluation import lift_page
+    from augan.report.text import lift_lines
 
     config, beside = None, RUNS
     if model is not None:

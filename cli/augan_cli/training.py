@@ -66,7 +66,7 @@ def _show_plan(config: "Config", dataset: "Dataset", as_json: bool) -> None:
 
 def _resolve(config: "Config", dataset: "Dataset") -> "Resolved":
     """Decide what the data decides, and say what will be done."""
-    from augan.report.lines.training import plan_line
+    from augan.report.text import plan_line
     from augan.workflow.prepare import resolve
 
     resolved = resolve(config, dataset)
@@ -97,8 +97,8 @@ def _train(
     distribute: str,
     **how: Any,
 ) -> None:
-    from augan.report.lines.training import training_lines, training_summary
-    from augan.report.pages.training import REPORT, training_page
+    from augan.report.html.training import REPORT, training_page
+    from augan.report.text import training_lines, training_summary
     from augan.training.budget import Clock
     from augan.training.distributed.workers import join_workers
     from augan.workflow.train import train_resolved

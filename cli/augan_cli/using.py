@@ -85,8 +85,8 @@ def show_shard(share: Any, out: Path, as_json: bool) -> None:
 def show_augmentation(result: "AugmentationResult", as_json: bool) -> None:
     """Draw and say what was made."""
     from augan.report.figures import augmentation_figure
-    from augan.report.lines.augmentation import augmentation_lines
-    from augan.report.pages.augmentation import augmentation_page
+    from augan.report.html.augmentation import augmentation_page
+    from augan.report.text import augmentation_lines
 
     picture, report = augmentation_figure(result), augmentation_page(result)
     lines = [*augmentation_lines(result), f"report: {report}"]
@@ -99,8 +99,8 @@ def show_detection(
     """Draw and say what was found; exit with 1 if that is asked for and anything is flagged."""
     from augan.data.modalities.registry import restore_preprocessing
     from augan.report.figures import detection_figure
-    from augan.report.lines.detection import detection_lines
-    from augan.report.pages.detection import detection_page
+    from augan.report.html.detection import detection_page
+    from augan.report.text import detection_lines
 
     picture = detection_figure(result, restore_preprocessing(bundle.preprocessing))
     report = detection_page(result)

@@ -12,9 +12,9 @@ from PIL import Image
 
 from augan.bundle import Bundle
 from augan.data.modalities.registry import restore_preprocessing
-from augan.report.lines.calibration import detector_promise
-from augan.report.pages.curves import Curve, curves
-from augan.report.pages.layout import data_uri, head, section, settings, table, wide, write_page
+from augan.report.html.base import data_uri, head, section, settings, table, wide, write_page
+from augan.report.html.charts import Curve, curves
+from augan.report.text import detector_promise
 
 REPORT = "report.html"
 MEASURED = 10  # of the measurements in the table

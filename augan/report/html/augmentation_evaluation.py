@@ -11,9 +11,9 @@ from PIL import Image
 
 from augan.evaluation.augmentation.experiment import Lift, points
 from augan.evaluation.augmentation.preview import GALLERY
-from augan.report.lines.lift import second_figures
-from augan.report.pages.layout import data_uri, head, section, settings, table, wide, write_page
-from augan.report.pages.strips import strips
+from augan.report.html.base import data_uri, head, section, settings, table, wide, write_page
+from augan.report.html.charts import strips
+from augan.report.text import second_figures
 
 REPORT = "report.html"
 HOW_MADE = {

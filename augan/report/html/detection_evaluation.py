@@ -8,8 +8,8 @@ from typing import Any
 from augan.detect.score_table import SCORES
 from augan.evaluation.detection.api import EVALUATION, Judgement
 from augan.exceptions import ConfigError
-from augan.report.pages.histogram import histogram
-from augan.report.pages.layout import head, section, settings, table, wide, write_page
+from augan.report.html.base import head, section, settings, table, wide, write_page
+from augan.report.html.charts import histogram
 
 REPORT = "report.html"
 SHOWN = 100  # files in the list of those that were left out

@@ -33,7 +33,7 @@ def write_page(path: Path, title: str, parts: Iterable[str]) -> Path:
     DataError
         It cannot be written; everything else is complete by then.
     """
-    here = files("augan.report.pages")
+    here = files("augan.report.html")
     page = Template((here / "page.html").read_text("utf-8")).substitute(
         title=escape(title),
         style=(here / "page.css").read_text("utf-8").strip(),

@@ -10,8 +10,8 @@ from augan.detect.conformal.guarantee import percent
 from augan.detect.visualization.anomaly_map import Heat
 from augan.detect.visualization.overlay import COLOURS
 from augan.detect.visualization.top_samples import ScoredImage
-from augan.report.pages.histogram import histogram
-from augan.report.pages.layout import data_uri, head, section, settings, table, write_page
+from augan.report.html.base import data_uri, head, section, settings, table, write_page
+from augan.report.html.charts import histogram
 
 REPORT = "report.html"
 MOST_UNREADABLE = 100  # files in the list; scores.csv has them all

@@ -7,7 +7,7 @@ from augan.augment.api import AugmentationResult
 from augan.augment.filters.criteria import REASONS
 from augan.augment.manifest import MANIFEST, YIELD
 from augan.io.images import image_grid
-from augan.report.pages.layout import data_uri, head, section, settings, table, wide, write_page
+from augan.report.html.base import data_uri, head, section, settings, table, wide, write_page
 
 REPORT = "report.html"
 

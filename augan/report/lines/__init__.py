@@ -1,1 +1,0 @@
-"""Results as lines for a person at a terminal."""

@@ -1,0 +1,375 @@
+"""Results as lines of text for a terminal."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from augan.augment.api import AugmentationResult
+from augan.augment.filters.acceptance import doubts
+from augan.bundle import Bundle
+from augan.config import Config
+from augan.data.dataset import Dataset
+from augan.data.modalities.registry import AnyPreprocessing, sample_noun
+from augan.data.splits import FOLDS
+from augan.detect.api import DetectionResult
+from augan.detect.conformal.calibration import Calibration
+from augan.detect.conformal.decision import supported_rate
+from augan.detect.conformal.guarantee import Guarantee
+from augan.detect.fitting import broken_promise
+from augan.detect.inputs import ORIGIN
+from augan.doctor.checks import GIB, Diagnosis, install
+from augan.evaluation.augmentation.experiment import Lift, points
+from augan.evaluation.detection.api import Judgement
+
+
+def detector_promise(bundle: Bundle) -> str | None:
+    """Say what the detector promises at the rate that it would take by itself, if there is one."""
+    if not bundle.has("detector"):
+        return None
+    return broken_promise(bundle) or promised(bundle)[0].sentence
+
+
+def promised(bundle: Bundle) -> tuple[Guarantee, list[str]]:
+    """Return what `augan detect` promises by itself, and warnings about the rate that it takes."""
+    calibration = Calibration.from_arrays(bundle.tables["calibration"])
+    noun = sample_noun(bundle.preprocessing)
+    rate, warnings = supported_rate(bundle, calibration, noun)
+    return calibration.guarantee(rate, noun), warnings
+
+
+def calibration_lines(bundle: Bundle) -> list[str]:
+    """Say what a detector was calibrated on, and what that promises."""
+    summary, noun = calibration_summary(bundle), sample_noun(bundle.preprocessing)
+    n, name = summary["guarantee"]["n"], summary["calibrated_on"]["name"]
+    return [
+        *(f"warning: {text}" for text in summary["warnings"]),
+        f"calibrated on {n} {noun} of {name}",
+        f"detector: {summary['guarantee']['sentence']}",
+        f"bundle: {bundle.path}",
+        _who_takes_it(bundle),
+    ]
+
+
+def _who_takes_it(bundle: Bundle) -> str:
+    path = bundle.path
+    if path is None or path.parent.parent.resolve() == Path("runs").resolve():
+        return "augan detect takes this line from now on, as the newest; --model RUN that of RUN"
+    return f"augan detect takes this line with --model {path}"
+
+
+def calibration_summary(bundle: Bundle) -> dict[str, Any]:
+    """Return the same, JSON-able, at the rate that `augan detect` will take by itself."""
+    origin = dict((bundle.detector or {})[ORIGIN])
+    warnings, (guarantee, more) = origin.pop("warnings"), promised(bundle)
+    return {
+        "bundle": str(bundle.path),
+        "id": bundle.bundle_id,
+        "calibrated_on": origin,
+        "guarantee": guarantee.to_dict(),
+        "warnings": [*warnings, *more],
+    }
+
+
+def plan_line(config: Config, dataset: Dataset, preprocessing: AnyPreprocessing) -> str:
+    """Say what will be trained on what, and for how long."""
+    classes = f" of {dataset.num_classes} classes" if dataset.num_classes > 1 else ""
+    more = f" and {dataset.num_unlabelled} unlabelled" if dataset.num_unlabelled else ""
+    folds = f" in {FOLDS} folds, each with a training of its own" if config.detect.cross else ""
+    limits = []
+    if config.training.steps is not None:
+        limits.append(f"{config.training.steps} steps")
+    if config.training.max_minutes is not None:
+        limits.append(f"at most {config.training.max_minutes:g} minutes")
+    return (
+        f"{dataset.name}: {len(dataset)} {dataset.noun}{classes}{more} as "
+        f"{preprocessing.describe()}; task {config.task}{folds}; {', '.join(limits)}"
+    )
+
+
+def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
+    """Say what a training left behind and where its time went."""
+    lines = [f"warning: {text}" for text in bundle.metrics.get("warnings", ())]
+    noun = sample_noun(bundle.preprocessing)
+    total = sum(seconds.values())
+    shares = ", ".join(f"{part} {t:.1f} s ({t / total:.0%})" for part, t in seconds.items())
+    lines.append(f"time: {total:.1f} s = {shares}")
+    lines += _updates(bundle)
+    figures = bundle.metrics.get("fidelity")
+    if figures:
+        lines.append(
+            f"fidelity: kernel distance {figures['kernel_distance']:.3f} (real against real "
+            f"{figures['floor']['kernel_distance']:.3f}, untrained "
+            f"{figures['untrained_kernel_distance']:.3f}) on {figures['n_real']} held-out {noun}"
+            f"{', few' if figures['few'] else ''}, features {figures['extractor']}"
+        )
+    unlabelled = bundle.metrics.get("unlabelled")
+    if unlabelled:
+        lines.append(
+            f"unlabelled: the GAN learned from {unlabelled['used']} of {unlabelled['n']} images "
+            "whose class the classifier guessed"
+        )
+    accuracy = bundle.metrics.get("classifier")
+    if accuracy:
+        lines.append(
+            f"classifier: {accuracy['accuracy']:.1%} of {accuracy['n']} held-out real {noun} right"
+        )
+    if bundle.has("detector"):
+        lines += [f"warning: {text}" for text in promised(bundle)[1]]
+        lines.append(f"detector: {detector_promise(bundle)}")
+    lines.append(f"bundle: {bundle.path}")
+    return lines
+
+
+def _updates(bundle: Bundle) -> Iterator[str]:
+    """Say how long each part trained, and that the time was up where it was."""
+    steps = bundle.metrics.get("steps")
+    if not steps:
+        return
+    asked, of = bundle.config["training"]["steps"], ""
+    if asked is not None and steps["gan"] < asked and not bundle.metrics.get("alarm"):
+        of = f" of {asked:,} (the time was up; a larger --max-minutes or --steps sets it)"
+    yield "updates: " + ", ".join(
+        f"{part} {count:,}{of if part == 'gan' else ''}" for part, count in steps.items()
+    )
+    yield from (f"warning: {text}" for text in doubts(bundle) if bundle.config["task"] != "detect")
+
+
+def training_summary(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """Return the same as `training_lines`, JSON-able."""
+    return {
+        "run": str(bundle.path.parent) if bundle.path else None,
+        "bundle": str(bundle.path),
+        "id": bundle.bundle_id,
+        "task": bundle.config["task"],
+        "data": bundle.data,
+        "metrics": bundle.metrics,
+        "seconds": dict(seconds),
+    }
+
+
+def augmentation_lines(result: AugmentationResult) -> list[str]:
+    """Say what was written, and what became of the candidates of each class."""
+    what = f" of class {result.classes[0]}" if len(result.classes) == 1 else ""
+    lines = [f"warning: {text}" for text in result.warnings]
+    for found in result.yields:
+        why = ", ".join(f"{reason} {count}" for reason, count in found.rejected.items() if count)
+        if why:
+            lines.append(
+                f"class {found.name}: {found.kept} kept of {found.generated} candidates; "
+                f"left out: {why}"
+            )
+    return [*lines, f"{result.num_images} {result.noun}{what} in {result.out}"]
+
+
+def detection_lines(result: DetectionResult) -> list[str]:
+    """Say how many images were flagged, which most, and what the rate promises."""
+    noun, lines = result.noun, [f"warning: {text}" for text in result.warnings]
+    lines += [f"unreadable: {path} ({reason})" for path, reason in result.unreadable[:10]]
+    if len(result.unreadable) > 10:
+        lines.append(f"unreadable: {len(result.unreadable) - 10} more, see scores.csv")
+    lines.append(f"{result.num_anomalies} of {result.num_scored} {noun} flagged as anomalies")
+    flagged = [scored for scored in result.most_anomalous if scored.anomaly]
+    row = "row " if noun == "rows" else ""
+    lines += [f"  {scored.score:8.2f}  {row}{scored.path}" for scored in flagged]
+    if more := result.num_anomalies - len(flagged):
+        lines.append(f"  and {more:,} more, see scores.csv")
+    lines.append(result.guarantee.sentence)
+    lines.append(f"scores: {result.out / 'scores.csv'}")
+    return lines
+
+
+NUM_SHOWN_SKIPPED = 10  # of the files that were left out
+
+
+def evaluation_lines(judgement: Judgement) -> list[str]:
+    """Say how well a detector separates, what it flags, and what baselines reach."""
+    summary, noun = judgement.summary, judgement.summary["noun"]
+    lines = [f"warning: {text}" for text in summary["warnings"]]
+    broken = [f"{item['path']} ({item['reason']})" for item in summary["unreadable"]]
+    lines += _left_out("unreadable", broken) + _left_out("without a label", summary["unlabelled"])
+    lines.append(
+        f"{summary['num_normal']} normal {noun} ({summary['normal']}) and "
+        f"{summary['num_anomalies']} anomalies of {_count(judgement.kinds, 'kind')}"
+    )
+    best = summary["best_f1"]
+    lines.append(
+        f"AUROC {_area(summary['auroc'])}, average precision {summary['average_precision']:.3f}, "
+        f"best F1 {best['value']:.3f} (oracle: its threshold is chosen on these labels)"
+    )
+    lines += _decisions(summary)
+    lines += [
+        f"  {kind['kind']}: {kind['count']}, AUROC {_area(kind['auroc'])}, "
+        f"detected {_rate(kind['detected'])}"
+        for kind in judgement.kinds
+    ]
+    lines += _pixels(summary["pixels"])
+    lines += _power(summary["power"])
+    lines += _baselines(judgement)
+    if summary["out"] is not None:
+        lines.append(f"evaluation: {summary['out']}")
+    return lines
+
+
+def _decisions(summary: Mapping[str, Any]) -> Iterator[str]:
+    alarms = summary["false_alarms"]
+    verdict = "as" if alarms["as_expected"] else "NOT as"
+    alike = "folds share images" if alarms["num_folds"] else "groups resemble each other"
+    alike = alike if alarms["promised"] else "nothing is promised of this detector"
+    about = "" if alarms["exact"] else f"approximately, because {alike}, "
+    yield (
+        f"false alarms at rate {summary['far']:.3g}: {_rate(alarms)}; {verdict} calibrated: "
+        f"{about}{alarms['expected_low']} to {alarms['expected_high']} are expected"
+    )
+    yield f"detected at that rate: {_rate(summary['detected'])}"
+
+
+def _pixels(pixels: Mapping[str, Any] | None) -> Iterator[str]:
+    if pixels is None:
+        return
+    yield from _left_out("no defect marked", pixels["without_mask"])
+    yield (
+        f"pixels: AUROC {pixels['auroc']:.3f}, AUPRO {pixels['aupro']:.3f} (to a false-positive "
+        f"rate of {pixels['max_fpr']:g}) on {pixels['num_images']} images, "
+        f"{pixels['num_anomalies']} with a defect"
+    )
+
+
+def _power(power: Mapping[str, Any] | None) -> Iterator[str]:
+    if power is None:
+        return
+    yield f"spots painted on {power['num_images']} normal images, at rate {power['rate']:g}:"
+    for contrast, smallest in power["smallest"].items():
+        shares = ", ".join(
+            f"{row['size']} px {row['rate']:.0%}"
+            for row in power["rows"]
+            if f"{row['contrast']:g}" == contrast
+        )
+        found = f"caught in 90 % from {smallest} px" if smallest else "never caught in 90 %"
+        yield f"  contrast {contrast}: {found} ({shares})"
+
+
+def _baselines(judgement: Judgement) -> Iterator[str]:
+    summary = judgement.summary
+    if summary["baselines_skipped"] is not None:
+        yield f"no baselines: {summary['baselines_skipped']}"
+        return
+    yield f"baselines on {summary['num_baseline_training']} of the training {summary['noun']}:"
+    for row in judgement.baselines:
+        kinds = ", ".join(f"{kind} {value:.3f}" for kind, value in row["kinds"].items())
+        more = f"; {kinds}" if len(row["kinds"]) > 1 else ""
+        yield f"  {row['method']}: AUROC {_area(row['auroc'])}{more}"
+
+
+def _left_out(why: str, names: Sequence[str]) -> list[str]:
+    more = (
+        [f"{why}: {len(names) - NUM_SHOWN_SKIPPED} more, {len(names)} in all"]
+        if names[NUM_SHOWN_SKIPPED:]
+        else []
+    )
+    return [f"{why}: {name}" for name in names[:NUM_SHOWN_SKIPPED]] + more
+
+
+def _count(kinds: Sequence[Mapping[str, Any]], noun: str) -> str:
+    return f"{len(kinds)} {noun}{'' if len(kinds) == 1 else 's'}"
+
+
+def _area(interval: Mapping[str, float]) -> str:
+    return f"{interval['value']:.3f} ({interval['low']:.3f} to {interval['high']:.3f})"
+
+
+def _rate(estimate: Mapping[str, Any]) -> str:
+    return (
+        f"{estimate['count']} of {estimate['n']} = {estimate['rate']:.1%} "
+        f"({estimate['low']:.1%} to {estimate['high']:.1%})"
+    )
+
+
+NUM_SHOWN_DUPLICATES = 5  # near-duplicates
+
+
+def lift_lines(lift: Lift) -> list[str]:
+    """Say what each arm reached, and whether synthetic images lift."""
+    summary = lift.summary
+    lines = [f"warning: {text}" for text in summary["warnings"]]
+    twins = summary["near_duplicates"][:NUM_SHOWN_DUPLICATES]
+    lines += [f"  {one['test']} resembles {one['seen']}" for one in twins]
+    groups = summary["num_test_groups"]
+    of = "" if groups is None else f" of {groups} groups"
+    lines.append(
+        f"{summary['metric']} on {summary['num_test']} test images{of}, mean of "
+        f"{summary['num_draws']} draws:"
+    )
+    lines += [
+        f"  {row['arm']:13} {row['balanced_accuracy']:6.1%}  accuracy {row['accuracy']:6.1%}  "
+        f"macro-F1 {row['macro_f1']:6.1%}  {row['said']}"
+        for row in sorted(lift.arms, key=lambda row: -row["balanced_accuracy"])
+    ]
+    lines += second_figures(summary)
+    lines += [f"evaluation: {summary['out']}", lift.sentence]
+    return lines
+
+
+def second_figures(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Say the gain over arms that have less data, and the lift without near-duplicates."""
+    gain, strict = summary["gain_over_labelled_only"], summary["without_near_duplicates"]
+    if gain is not None:
+        yield f"over arms without the unlabelled images, which is no lift: {_said(gain)}"
+    if strict is not None:
+        yield f"without near-duplicates among the test images: {_said(strict)}"
+
+
+def _said(figure: Mapping[str, Any]) -> str:
+    return (
+        f"{points(figure['value'])} points [{100 * figure['low']:.1f}, "
+        f"{100 * figure['high']:.1f}] against {figure['rival']}"
+    )
+
+
+PURPOSES = {
+    "parquet": "tables in Parquet files",
+    "tensorboard": "curves of a training in TensorBoard",
+    "test": "augan's own tests",
+    "docs": "building the documentation",
+    "bench": "benchmarks against other libraries",
+}
+
+
+def diagnosis_lines(found: Diagnosis) -> list[str]:
+    """Say what there is, what is missing, and what to do about it."""
+    lines = [f"augan {found.augan or '(version unknown)'}, Python {found.python}, {found.system}"]
+    needed = [f"{p.name} {p.installed}" for p in found.packages if not p.extra and p.installed]
+    lines += [f"packages: {', '.join(needed)}"] if needed else []
+    lines += [*_machine(found), *_engine(found)]
+    for extra in found.missing_extras:
+        purpose = f" ({PURPOSES[extra]})" if extra in PURPOSES else ""
+        lines.append(f"not installed: {extra}{purpose}: {install(f'augan[{extra}]')}")
+    lines += [f"note: {advice}" for advice in found.notes]
+    lines += [f"problem: {advice}" for advice in found.problems]
+    lines.append(f"augan {'can' if found.usable else 'cannot'} work here")
+    return lines
+
+
+def _machine(found: Diagnosis) -> Iterator[str]:
+    kind, running, room = found.processor, found.threads, found.memory
+    features = "" if kind.features is None else f": {', '.join(kind.features) or 'no AVX'}"
+    yield f"processor: {kind.name} ({kind.architecture}){features}"
+    quota = "" if running.quota is None else f", with the time of {running.quota:g}"
+    yield (
+        f"cores: {running.usable} of {running.cores} may be used{quota}; "
+        f"TensorFlow starts {running.started} thread{'' if running.started == 1 else 's'}"
+    )
+    limit = "" if room.limit is None else f", {_gib(room.limit)} allowed to this container"
+    yield f"memory: {_gib(room.total)}{limit}, {_gib(room.available)} available"
+    for name, place in found.disks.items():
+        yield f"disk: {_gib(place.free)} free for the {name} in {place.folder}"
+
+
+def _engine(found: Diagnosis) -> Iterator[str]:
+    if found.engine is not None and found.engine.error is None:
+        gpus = ", ".join(found.engine.gpus) or "none is seen, the processor does the work"
+        yield f"GPU: {gpus}"
+        yield f"start: {found.engine.seconds:.1f} s until TensorFlow is ready"
+
+
+def _gib(number: int | None) -> str:
+    return "unknown" if number is None else f"{number / GIB:.1f} GiB"
