@@ -37,7 +37,7 @@ from augan.config import Config
 from augan.data.modalities.registry import restore_preprocessing
 from augan.exceptions import BundleError, ConfigError, DataError, Interrupted, Refused
 from augan.parallel.sharding import Shard, Shards
-from benchmarks import yields
+from benchmarks.augmentation import filter_acceptance
 
 NAMES = ("down", "right", "slant")
 SLOPES = ((1, 0), (0, 1), (-1, 1))
@@ -466,7 +466,7 @@ def test_a_saved_bundle_gives_the_same(bundle: Bundle, tmp_path: Path) -> None:
 
 def test_the_benchmark_of_yields_counts_every_candidate(bundle: Bundle, tmp_path: Path) -> None:
     file = tmp_path / "rows.json"
-    yields.main([str(bundle.path), "--seeds", "1", "--each", "50", "--json", str(file)])
+    filter_acceptance.main([str(bundle.path), "--seeds", "1", "--each", "50", "--json", str(file)])
     rows = json.loads(file.read_text())
     assert [row["method"] for row in rows] == ["sample", "interpolate", "transfer"]
     for row in rows:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from benchmarks.bad_cases import CASES
-from benchmarks.bad_inputs import COMMAND, PAGE, _defects, measure, read_table, table
-from benchmarks.bad_places import Answer
+from tools.robustness.bad_inputs.cases import CASES
+from tools.robustness.bad_inputs.environments import Answer
+from tools.robustness.bad_inputs.run import COMMAND, PAGE, _defects, measure, read_table, table
 
 ERROR = "error: no; do that\n"
 

@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 
 from augan.exceptions import DataError
-from benchmarks import detection, harness, unlabelled
-from benchmarks.detection import METHODS, Images, Material, choose_classes, main, summarise
-from benchmarks.harness import Results, Task, estimate, run, spread, write_json
+from benchmarks.common import harness
+from benchmarks.common.harness import Results, Task, estimate, run, spread, write_json
+from benchmarks.detection import one_class
+from benchmarks.detection.one_class import (
+    METHODS,
+    Images,
+    Material,
+    choose_classes,
+    main,
+    summarise,
+)
+from benchmarks.gan import pseudo_labels
 
 
 def counting(calls, **key):
@@ -212,7 +221,7 @@ def test_one_class_on_the_digits(tmp_path, monkeypatch):
     assert {method: of["auroc"] for method, of in summary.items()} == by_method
     assert all(of["seeds"] == 1 and list(of["auroc_by_class"]) == ["3"] for of in summary.values())
 
-    monkeypatch.setattr(detection, "measure_one_class", pytest.fail)
+    monkeypatch.setattr(one_class, "measure_one_class", pytest.fail)
     assert rows_of(tmp_path, *command) == rows
 
 
@@ -223,7 +232,7 @@ def test_the_untrained_control_has_the_networks_of_the_detector(tiny_digits, met
 
     images = tiny_digits.images[:60]
     trained = GANDetector(method=method, steps=1, random_state=3).fit(images)
-    control = detection.UntrainedDetector(method, random_state=3).fit(images)
+    control = one_class.UntrainedDetector(method, random_state=3).fit(images)
     networks = trained.bundle_.networks
     assert {role: network.spec for role, network in networks.items()} == {
         role: control.specs_[role] for role in networks
@@ -257,9 +266,9 @@ def rows_of(folder, *arguments):
 
 
 def test_ten_labels_of_each_class_are_kept():
-    training, judged = unlabelled.parts()
+    training, judged = pseudo_labels.parts()
     assert not set(training.names) & set(judged.names)
-    dataset, images, truth = unlabelled.few_labels(training, seed=1)
+    dataset, images, truth = pseudo_labels.few_labels(training, seed=1)
     assert np.bincount(dataset.labels).tolist() == [10] * 10
     assert len(dataset) + dataset.num_unlabelled == len(training)
     np.testing.assert_array_equal(dataset.unlabelled.images, images)
@@ -267,5 +276,5 @@ def test_ten_labels_of_each_class_are_kept():
     known = {np.asarray(i).tobytes(): int(y) for i, y in zip(training.images, training.labels)}
     assert [known[i.tobytes()] for i in dataset.images] == dataset.labels.tolist()
     assert [known[i.tobytes()] for i in images] == truth.tolist()
-    other, _, _ = unlabelled.few_labels(training, seed=2)
+    other, _, _ = pseudo_labels.few_labels(training, seed=2)
     assert not np.array_equal(other.images, dataset.images)

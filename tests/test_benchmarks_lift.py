@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import lift, lift_controls
-from benchmarks.lift import main
-from benchmarks.verdicts import Verdicts
+from benchmarks.augmentation import gain, gain_null_controls
+from benchmarks.augmentation.gain import main
+from benchmarks.common.prediction_store import Verdicts
 
 
 def run(tmp_path, *options):
@@ -55,17 +55,17 @@ def test_verdicts_come_back_as_they_were_and_belong_to_one_row(tmp_path, count):
 
 def test_rows_and_verdicts_alone_give_the_lift(tmp_path):
     of = study(labels=10, results=tmp_path)
-    truth, rng = lift.material("digits", "dev").labels, np.random.default_rng(0)
+    truth, rng = gain.material("digits", "dev").labels, np.random.default_rng(0)
     rows, reached = [], {"real": [], "oversampling": [], "gan": []}
     for draw in range(3):
         for arm, share in (("real", 0.7), ("oversampling", 0.8), ("gan", 0.9)):
             right = rng.random(len(truth)) < share
             of.verdicts(arm).add(of.key(draw, arm), right)
             balanced = np.mean([right[truth == label].mean() for label in range(10)])
-            figures = dict.fromkeys(lift.FIGURES, float(balanced))
+            figures = dict.fromkeys(gain.FIGURES, float(balanced))
             rows.append({**of.key(draw, arm), **figures, "recall": [0.0] * 10})
             reached[arm].append(balanced)
-    summary = lift.summarise(of, rows)
+    summary = gain.summarise(of, rows)
     wanted = np.mean(reached["gan"]) - np.mean(reached["oversampling"])
     assert summary["best_other"] == "oversampling"
     assert summary["lift"] == pytest.approx(wanted)
@@ -77,7 +77,7 @@ def study(**changes):
         "protocol": "imbalanced",
         "labels": 10,
         "rare": None,
-        "gan": lift.GAN_ARM,
+        "gan": gain.GAN_ARM,
         "gan_steps": None,
         "share": None,
         "base": None,
@@ -87,9 +87,9 @@ def study(**changes):
         "policy": None,
         "steps": None,
         "variant": "default",
-        "results": lift.RESULTS,
+        "results": gain.RESULTS,
     }
-    return lift.study_of(lift.argparse.Namespace(**{**parsed, **changes}))
+    return gain.study_of(gain.argparse.Namespace(**{**parsed, **changes}))
 
 
 @pytest.mark.parametrize("change", [{"variant": "idea"}, {"share": 0.25}, {"gan_steps": 7}])
@@ -105,7 +105,7 @@ def test_rows_of_other_settings_are_others(change):
 
 
 def test_the_splits_share_no_draw_and_dev_judges_on_training_images_only():
-    dev, test = (lift.material("digits", split) for split in ("dev", "test"))
+    dev, test = (gain.material("digits", split) for split in ("dev", "test"))
     assert study().key(0, "real")["draw"] == 100
     assert study(split="test").key(0, "real")["draw"] == 0
     assert len(dev.labels) + len(dev.pool.labels) == len(test.pool.labels) == 1438
@@ -115,7 +115,7 @@ def test_the_splits_share_no_draw_and_dev_judges_on_training_images_only():
 
 
 def test_a_control_of_copies_measures_what_it_says():
-    lead = lift_controls.one_run("copies", 0)
+    lead = gain_null_controls.one_run("copies", 0)
     assert lead.rival == "oversampling"
     assert abs(lead.interval.value) < 0.1
     assert lead.interval.low <= lead.interval.value <= lead.interval.high

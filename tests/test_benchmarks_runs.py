@@ -9,7 +9,10 @@ import pytest
 from augan.data.modalities.images import Preprocessing
 from augan.data.splits import make_split
 from augan.evaluation.detection.metrics import auroc
-from benchmarks import alarms, defects, false_alarms, memory, resume
+from benchmarks.detection import defects, false_alarm_coverage
+from benchmarks.gan import failure_alarms
+from benchmarks.speed import memory
+from tools.robustness import resume
 
 # ---------------------------------------------------------------- kill and resume
 
@@ -89,26 +92,26 @@ def test_the_largest_loss_of_a_run(tmp_path):
     ]
     log = tmp_path / "metrics.jsonl"
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert alarms.largest_loss(tmp_path) == {"steps_done": 40, "largest_loss": 7.0}
+    assert failure_alarms.largest_loss(tmp_path) == {"steps_done": 40, "largest_loss": 7.0}
     lines[-1]["g_loss"] = None
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert alarms.largest_loss(tmp_path)["largest_loss"] is None
+    assert failure_alarms.largest_loss(tmp_path)["largest_loss"] is None
 
 
 def test_cases_have_names_and_settings_of_their_own():
     for field in ("method", "settings"):
-        values = [task.key[field] for task in alarms.tasks(alarms.CASES, "default")]
+        values = [task.key[field] for task in failure_alarms.tasks(failure_alarms.CASES, "default")]
         assert len(set(values)) == len(values)
-    kinds = {case.expected for case in alarms.CASES}
+    kinds = {case.expected for case in failure_alarms.CASES}
     assert kinds == {"", "collapse", "overfitting", "divergence"}
 
 
 def test_no_alarm_is_only_right_where_none_is_expected():
     good = {"alarm": "", "expected": "", "holds_best": True, "finite": True, "method": "a"}
-    assert alarms.passes(good)
+    assert failure_alarms.passes(good)
     for change in ({"alarm": "collapse"}, {"expected": "collapse"}, {"holds_best": False}):
-        assert not alarms.passes({**good, **change})
-    summary = alarms.summarise([good, {**good, "alarm": "collapse", "method": "b"}])
+        assert not failure_alarms.passes({**good, **change})
+    summary = failure_alarms.summarise([good, {**good, "alarm": "collapse", "method": "b"}])
     assert summary["false_alarms"] == summary["failed"] == ["b"]
     assert not summary["passed"]
 
@@ -120,12 +123,12 @@ def test_no_alarm_is_only_right_where_none_is_expected():
 def test_a_measured_case(rate, kind, holds_last):
     small = [f"{part}.width=2" for part in ("generator", "discriminator", "classifier")]
     settings = (*small, "gan.architecture=mlp", "gan.loss=least_squares", "discriminator.norm=none")
-    case = alarms.Case(
+    case = failure_alarms.Case(
         "tiny", kind, (*settings, f"discriminator.learning_rate={rate}"), images=320, steps=20
     )
-    (task,) = alarms.tasks([case], "default")
+    (task,) = failure_alarms.tasks([case], "default")
     row = {**task.key, **task.measure()}
-    assert alarms.passes(row)
+    assert failure_alarms.passes(row)
     assert row["holds_last"] == holds_last
     assert (row["last"] is None) == (row["largest_loss"] is None) == (kind == "divergence")
     json.dumps(row, allow_nan=False)
@@ -160,14 +163,14 @@ def test_one_pass_over_the_images_to_fit():
 def test_false_alarms_within_their_law_keep_and_others_break():
     kept = {"n": 99, "n_test": 200, "ours": {"0.01": 2, "0.05": 11, "0.1": 19}}
     rows = [{**kept, "control": {"0.01": 30, "0.05": 60, "0.1": 90}}] * 20
-    summary = false_alarms.summarise(rows)
+    summary = false_alarm_coverage.summarise(rows)
     assert summary["ours_keeps"]
     assert summary["control_fails"]
     assert summary["ours"]["0.05"] == {"realised": pytest.approx(0.055), "outside": 0}
     assert summary["control"]["0.1"]["outside"] == 20
     assert summary["outside_at_most"] == 3  # 95 % of Binomial(20, 5 %)
     broken = [{**row, "ours": row["control"]} for row in rows]
-    assert not false_alarms.summarise(broken)["ours_keeps"]
+    assert not false_alarm_coverage.summarise(broken)["ours_keeps"]
 
 
 def test_mean_auroc_draws_whole_groups_of_normal_images():

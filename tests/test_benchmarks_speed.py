@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from benchmarks import alternating, compare, growth, scaling, startup, training_speed
+from benchmarks.common import compare_runs, interleaved_timing
+from benchmarks.speed import dataset_size, startup, training, workers
 
 
 def figures(path, *rows):
@@ -28,50 +29,50 @@ def figures(path, *rows):
 )
 def test_what_became_slower_by_more_than_the_spread(more, old, new, worse, tmp_path, capsys):
     one, other = (
-        figures(tmp_path / f"{i}.json", alternating.figure("a", v, "s", more_is_better=more))
+        figures(tmp_path / f"{i}.json", interleaved_timing.figure("a", v, "s", more_is_better=more))
         for i, v in enumerate((old, new))
     )
     if worse:
         with pytest.raises(SystemExit) as ended:
-            compare.main([one, other])
+            compare_runs.main([one, other])
         assert ended.value.code == 1
     else:
-        compare.main([one, other])
+        compare_runs.main([one, other])
     assert ("slower" in capsys.readouterr().out) == worse
 
 
 def test_files_without_common_figures_are_an_error(tmp_path, capsys):
-    row = alternating.figure("a", [1], "s", more_is_better=False)
+    row = interleaved_timing.figure("a", [1], "s", more_is_better=False)
     one = figures(tmp_path / "one.json", row)
     other = figures(tmp_path / "other.json", {**row, "name": "b"})
     (tmp_path / "rows.json").write_text('{"rows": []}')
     for path in (other, str(tmp_path / "rows.json"), str(tmp_path / "none.json")):
         with pytest.raises(SystemExit) as ended:
-            compare.main([one, path])
+            compare_runs.main([one, path])
         assert ended.value.code == 2
         assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_sides_take_turns_and_end():
     code = (
-        "from benchmarks.alternating import serve; import time; "
+        "from benchmarks.common.interleaved_timing import serve; import time; "
         "serve({'name': 'a'}, lambda: time.sleep(0.01))"
     )
-    with alternating.Side([sys.executable, "-c", code]) as side:
+    with interleaved_timing.Side([sys.executable, "-c", code]) as side:
         assert side.about == {"name": "a"}
-        seconds = alternating.alternate({"a": side}, 3)
+        seconds = interleaved_timing.alternate({"a": side}, 3)
     assert len(seconds["a"]) == 3
     assert all(0.01 <= value < 5 for value in seconds["a"])
     assert side._process.returncode == 0
     with pytest.raises(RuntimeError, match="ended with 3 before"):
-        alternating.Side([sys.executable, "-c", "raise SystemExit(3)"])
+        interleaved_timing.Side([sys.executable, "-c", "raise SystemExit(3)"])
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
 def test_the_exponent_is_that_of_what_grows(power):
     points = [(n, 7 + 0.01 * n**power) for n in (10, 40, 160, 640)]
-    assert growth.exponent(points) == pytest.approx(power, abs=0.01)
-    assert growth.exponent(points[:2]) is None
+    assert dataset_size.exponent(points) == pytest.approx(power, abs=0.01)
+    assert dataset_size.exponent(points[:2]) is None
 
 
 def test_what_training_speed_sums_up():
@@ -80,33 +81,33 @@ def test_what_training_speed_sums_up():
         "matmul": {"matmul": [1000.0, 2000.0], "torch-matmul": [600.0, 500.0]},
         "about": {"flops": [2, 3]},
     }
-    found = training_speed.summarise(measured)
+    found = training.summarise(measured)
     assert found["ratio_to_torch"] == 2
     assert found["ratio_to_torch_same_tricks"] is None
     assert found["share_of_matmul"] == 0.4  # 20 images of 3 * 2 + 8 * 3 operations, of 1500
     assert found["input_times_training"] == 10
     same = {"parameters": [5, 6], "flops": [1, 2]}
-    training_speed.check_equal({"a": same, "b": dict(same)})
+    training.check_equal({"a": same, "b": dict(same)})
     with pytest.raises(ValueError, match="flops are"):
-        training_speed.check_equal({"a": same, "b": {**same, "flops": [1, 3]}})
+        training.check_equal({"a": same, "b": {**same, "flops": [1, 3]}})
 
 
 def test_both_sides_count_the_same_networks():
-    torch = pytest.importorskip("benchmarks.training_speed_torch")
+    torch = pytest.importorskip("benchmarks.speed.training_torch")
     from augan.data.modalities.images import Preprocessing
-    from benchmarks.training_speed_augan import about, settings
+    from benchmarks.speed.training_augan import about, settings
 
     for norm in ("batch", "spectral"):
         for size, channels in ((16, 1), (32, 3)):
             scale = Preprocessing(size, channels, "uint8", 0.0, 255.0)
             ours = about(settings(size, 4, norm, "augan"), scale)
             rival = torch.Rival(size, channels, 4, norm, "torch").about()
-            training_speed.check_equal({"augan": ours, "torch": rival})
+            training.check_equal({"augan": ours, "torch": rival})
 
 
 def test_the_parts_of_a_start_up_have_goals():
     rows = [
-        alternating.figure(name, [value], "s", more_is_better=False)
+        interleaved_timing.figure(name, [value], "s", more_is_better=False)
         for name, value in (
             ("detect one, both", 6.0),
             ("pillow", 1.0),
@@ -121,7 +122,7 @@ def test_the_parts_of_a_start_up_have_goals():
 
 
 def test_what_many_images_cost_is_in_proportion():
-    one = scaling.cost(rate=100, read=1e3, written=50, listed=200, number=10**6)
+    one = workers.cost(rate=100, read=1e3, written=50, listed=200, number=10**6)
     assert one == {
         "images": 10**6,
         "core_hours": 2.78,
@@ -130,5 +131,5 @@ def test_what_many_images_cost_is_in_proportion():
         "memory_gb": 0.2,
     }
     about = {"rate": 100, "row": 40, "overlay": 1000, "stored": 1e3, "listed": 200}
-    (first, *_) = scaling.table("x", [{"job": "detect", "about": about}])
+    (first, *_) = workers.table("x", [{"job": "detect", "about": about}])
     assert first == {"case": "x", "job": "detect", **one}

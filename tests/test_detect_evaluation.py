@@ -9,7 +9,7 @@ import pytest
 from augan.evaluation.detection.baselines import BASELINES, NearestNeighborsDetector, PCADetector
 from augan.evaluation.detection.metrics import auroc, realised_rate
 from augan.exceptions import DataError
-from benchmarks.one_class import evaluate_one_class
+from benchmarks.detection.one_class import evaluate_one_class
 
 
 def stripes(n: int, seed: int = 0) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""Files damaged at random end in augan's own words; what `benchmarks.fuzz` found stays found."""
+"""Files damaged at random end in augan's own words; what `tools.robustness.fuzz.run` found stays
+found.
+"""
 
 import json
 import struct
@@ -24,15 +26,15 @@ from augan.exceptions import AuganError, BundleError, ConfigError, DataError
 from augan.io import arrays, images
 from augan.io.images import read_image
 from augan.training.run_folder import RunFolder
-from benchmarks import fuzz
+from tools.robustness.fuzz import run
 
 CASES = {"tables": 15, "bundles": 40, "runs": 40}  # of the others 50
 
 
-@pytest.mark.parametrize("kind", [name for name in fuzz.ROOMS if name not in ("use", "commands")])
+@pytest.mark.parametrize("kind", [name for name in run.ROOMS if name not in ("use", "commands")])
 def test_damage_is_refused_in_words(kind: str, tmp_path: Path) -> None:
     outcomes = [
-        fuzz.run_case(kind, fuzz.kind_of(kind), 7, case, tmp_path / "case")
+        run.run_case(kind, run.kind_of(kind), 7, case, tmp_path / "case")
         for case in range(CASES.get(kind, 50))
     ]
     assert [one for one in outcomes if one.is_wrong] == []
@@ -42,8 +44,8 @@ def test_damage_is_refused_in_words(kind: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "cases"), [("use", 12), ("commands", 60)])
 def test_damage_in_use_is_refused_in_words(kind: str, cases: int, tmp_path: Path) -> None:
-    found = fuzz.kind_of(kind)
-    outcomes = [fuzz.run_case(kind, found, 7, case, tmp_path / "case") for case in range(cases)]
+    found = run.kind_of(kind)
+    outcomes = [run.run_case(kind, found, 7, case, tmp_path / "case") for case in range(cases)]
     assert [one for one in outcomes if one.is_wrong] == []
 
 
@@ -51,14 +53,14 @@ def test_the_judge_is_strict(tmp_path: Path) -> None:
     def meet(raw: bytes, place: Path) -> None:
         {b"d": lambda: _raise(DataError("no")), b"k": lambda: {}["x"], b"o": lambda: None}[raw]()
 
-    def outcome(raw: bytes) -> fuzz.Outcome:
-        return fuzz.run_case("x", fuzz.Kind(lambda rng: raw, meet), 0, 0, tmp_path / "case")
+    def outcome(raw: bytes) -> run.Outcome:
+        return run.run_case("x", run.Kind(lambda rng: raw, meet), 0, 0, tmp_path / "case")
 
     assert [outcome(raw).is_wrong for raw in (b"d", b"k", b"o")] == [False, True, False]
     assert outcome(b"k").what.startswith("KeyError at test_fuzz.py")
-    kind = fuzz.kind_of("images")
-    assert fuzz.make("images", kind, 1, 2) == fuzz.make("images", kind, 1, 2)
-    assert fuzz.make("images", kind, 1, 2) != fuzz.make("images", kind, 1, 3)
+    kind = run.kind_of("images")
+    assert run.make("images", kind, 1, 2) == run.make("images", kind, 1, 2)
+    assert run.make("images", kind, 1, 2) != run.make("images", kind, 1, 3)
 
 
 def _raise(error: Exception) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from augan.io.atomic import beside, clear_leftovers, output_folder, resumable_folder
-from benchmarks import kills
+from tools.robustness import crash_recovery
 
 DIES = """
 import os, signal, sys
@@ -144,22 +144,27 @@ def test_a_folder_that_is_cleared_before_it_is_locked_is_made_again(
 
 def test_the_judge_of_kills_is_strict(tmp_path: Path) -> None:
     whole = {"made/": None, "made/a.png": b"a", "made/report.html": b"r"}
-    assert kills._false_whole("detect", {}, whole) == []
-    assert kills._false_whole("detect", {".made.1.part/": None, ".made.1.part/a": b""}, whole) == []
-    assert kills._false_whole("detect", {"made/": None, "made/a.png": b"a"}, whole) == []
-    assert kills._false_whole("detect", {"made/": None, "made/a.png": b""}, whole) == ["made/a.png"]
-    assert kills._false_whole("detect", {"made/": None}, whole) == ["made/a.png"]
+    assert crash_recovery._false_whole("detect", {}, whole) == []
+    assert (
+        crash_recovery._false_whole("detect", {".made.1.part/": None, ".made.1.part/a": b""}, whole)
+        == []
+    )
+    assert crash_recovery._false_whole("detect", {"made/": None, "made/a.png": b"a"}, whole) == []
+    assert crash_recovery._false_whole("detect", {"made/": None, "made/a.png": b""}, whole) == [
+        "made/a.png"
+    ]
+    assert crash_recovery._false_whole("detect", {"made/": None}, whole) == ["made/a.png"]
     row = {"false_whole": [], "different": [], "left_over": []}
-    assert kills.passes(row)
-    assert not any(kills.passes({**row, name: ["x"]}) for name in row)
+    assert crash_recovery.passes(row)
+    assert not any(crash_recovery.passes({**row, name: ["x"]}) for name in row)
 
 
 @pytest.mark.slow
 def test_killed_commands_are_repeated(tmp_path: Path) -> None:
     # In a process of its own, because it forks, which TensorFlow does not bear once it has started.
     words = ["--kills", "2", "--json", str(tmp_path / "k.json"), "--results", str(tmp_path)]
-    subprocess.run([sys.executable, "-m", "benchmarks.kills", *words], check=True)
+    subprocess.run([sys.executable, "-m", "tools.robustness.crash_recovery", *words], check=True)
     summary = json.loads((tmp_path / "k.json").read_text())["summary"]
-    assert list(summary) == list(kills.COMMANDS)
+    assert list(summary) == list(crash_recovery.COMMANDS)
     assert all(about["failed"] == [] for about in summary.values())
     assert sum(about["killed"] for about in summary.values()) >= 4

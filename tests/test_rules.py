@@ -18,7 +18,7 @@ from augan.training.budget import Plan
 from augan.training.config_rules import RULES, check_rules
 from augan.training.defaults import fill_in
 from augan.training.trainer import TrainingData, train_networks
-from benchmarks import config_page
+from tools.docs import config_reference
 
 # The settings that rules look at, the default first. All combinations: 15360.
 CHOICES = {
@@ -173,11 +173,11 @@ def test_each_advice_mends_its_own_rule(values):
 
 
 def test_the_table_in_configs_is_what_the_code_says():
-    page = config_page.PAGE.read_text(encoding="utf-8")
-    assert page == config_page.page(), f"run {config_page.COMMAND}"
+    page = config_reference.PAGE.read_text(encoding="utf-8")
+    assert page == config_reference.page(), f"run {config_reference.COMMAND}"
     for rule in RULES:
         assert f"| {rule.forbids} | {rule.because} | " in page
-    for file in config_page.PAGE.parent.glob("*.yaml"):
+    for file in config_reference.PAGE.parent.glob("*.yaml"):
         assert f"]({file.name})" in page
     papers = {"wgan-gp": "Gulrajani et al. 2017", "few-images": "Zhao et al. 2020"}
     for name, paper in papers.items():

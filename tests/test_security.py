@@ -30,7 +30,7 @@ from augan.io.csv_safety import plain_cell, plain_frame, safe_cell, safe_frame
 from augan.io.images import write_png
 from augan.report.html.augmentation_evaluation import lift_page
 from augan.report.html.detection import detection_page
-from benchmarks.bad_material import SMALL, pictures
+from tools.robustness.bad_inputs.fixtures import SMALL, pictures
 
 SOURCES = sorted(Path(augan.__file__).parent.rglob("*.py"))
 WILD = ("=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''@x", "\uff1d1")

@@ -1,0 +1,227 @@
+"""Runs made to fail and healthy runs: does the monitor raise the right alarm, and no false one?
+
+    python -m benchmarks.gan.failure_alarms --json alarms.json
+
+Each run goes through the same `train` as any other. A row holds the alarm beside the expected one,
+the figures that alarms are raised on, and where the kernel distance was best, last, and in the
+bundle: whatever becomes of a run, its bundle is to hold the best weights that were measured.
+`--healthy FOLDER` adds a run of the defaults on images of one's own, which no alarm is expected on.
+"""
+
+import argparse
+import json
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+
+import augan
+from augan import Config, load_dataset
+from augan.bundle import Bundle, read_weights
+from augan.gan.networks.registry import build_network
+from augan.training.monitor import magnitude
+from augan.workflow.train import train
+from benchmarks.common.harness import RESULTS, Results, Row, Task, digest, run, write_json
+
+NAME = "alarms"
+CONFIGS = Path(__file__).parents[2] / "configs"
+SECONDS = 60.0  # guess for the estimate
+STEPS = 2000
+# The clip that is to bound the critic is 200 times that of configs/wgan.yaml.
+UNBOUNDED = (
+    "gan.loss=wasserstein",
+    "discriminator.norm=none",
+    "discriminator.clip=10",
+    "discriminator.learning_rate=0.01",
+    "generator.learning_rate=0.01",
+    "monitor.every=100",
+)
+OVERFLOWING = (
+    "gan.loss=least_squares",
+    "discriminator.norm=none",
+    "discriminator.learning_rate=1e8",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run.
+
+    Attributes
+    ----------
+    name
+        What the tables call it.
+    expected
+        Kind of the alarm; "" for none.
+    settings
+        What differs from the configuration, as of `--set`.
+    images
+        How many of the images are used, from the first; None: all.
+    config
+        File in `configs/`.
+    """
+
+    name: str
+    expected: str = ""
+    settings: tuple[str, ...] = ()
+    data: str = "digits"
+    images: int | None = None
+    steps: int = STEPS
+    config: str = "default"
+
+
+CASES = (
+    Case("default"),
+    Case("another seed", settings=("seed=1",)),
+    Case("300 images, few-images.yaml", images=300, config="few-images"),
+    Case(
+        "2,000 garments", settings=("data.size=16",), data="fashion-mnist", images=2000, steps=1000
+    ),
+    Case("class as embedding", "collapse", ("generator.conditioning=embedding",)),
+    Case("generator's rate 100", "collapse", ("generator.learning_rate=100",)),
+    Case("300 images, wide discriminator", "overfitting", ("discriminator.width=96",), images=300),
+    Case("critic hardly bounded", "divergence", UNBOUNDED),
+    Case("discriminator's rate 1e8", "divergence", OVERFLOWING),
+)
+
+
+def measure(case: Case) -> Row:
+    """Train one case and return its alarm and figures."""
+    config = Config.from_yaml(CONFIGS / f"{case.config}.yaml").replace(
+        task="generate", training__steps=case.steps, training__keep_codes=False
+    )
+    dataset = load_dataset(case.data)
+    if case.images is not None:
+        dataset = dataset.subset(np.arange(case.images))
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        bundle = train(config.override(case.settings), dataset, out=out)
+        losses = largest_loss(out)
+        is_last = _is_last(bundle, out / "checkpoints" / "gan.safetensors")
+    return {**figures(bundle), **losses, "holds_last": is_last}
+
+
+def figures(bundle: Bundle) -> Row:
+    """Return what the bundle says of its training."""
+    health, alarm = bundle.metrics["health"], bundle.metrics["alarm"]
+    kept = bundle.metrics["fidelity"]["kernel_distance"]
+    untrained = bundle.metrics["fidelity"]["untrained_kernel_distance"]
+    measured = [row["kernel_distance"] for row in health]
+    # Below 0 the unbiased distance is noise around 0.
+    best = max(0.0, min(measured, default=untrained))
+    weights = bundle.networks["generator"].weights.values()
+    return {
+        "alarm": alarm["kind"] if alarm else "",
+        "alarm_step": alarm["step"] if alarm else None,
+        "sentence": alarm["sentence"] if alarm else "",
+        "last": health[-1] if health else None,
+        "untrained_distance": untrained,
+        "best_distance": min(measured, default=None),
+        "last_distance": measured[-1] if measured else None,
+        "kept_distance": kept,
+        "holds_best": math.isclose(max(0.0, kept), best, rel_tol=1e-6, abs_tol=1e-9),
+        "finite": all(bool(np.isfinite(values).all()) for values in weights),
+    }
+
+
+def largest_loss(out: Path) -> Row:
+    """Return the largest loss of a run's GAN, None if one was not finite, and its updates."""
+    lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    entries = [entry for entry in map(json.loads, lines) if entry["part"] == "gan"]
+    names = ("d_loss", "g_loss")
+    losses = [math.inf if e[name] is None else e[name] for e in entries for name in names]
+    largest = magnitude(losses)
+    return {
+        "steps_done": entries[-1]["step"],
+        "largest_loss": largest if math.isfinite(largest) else None,
+    }
+
+
+def _is_last(bundle: Bundle, checkpoint: Path) -> bool:
+    """Return whether the bundle's generator is the averaged one that training ended with."""
+    generator, discriminator = (
+        build_network(bundle.networks[role].spec) for role in ("generator", "discriminator")
+    )
+    # The order of `GAN.state`: steps, losses, generator, discriminator, average.
+    first = 2 + len(generator.variables) + len(discriminator.variables)
+    with safe_open(checkpoint, framework="numpy") as file:
+        names = sorted(file.keys())[first : first + len(generator.variables)]
+        for variable, name in zip(generator.variables, names, strict=True):
+            variable.assign(file.get_tensor(name))
+    ended, kept = read_weights(generator), bundle.networks["generator"].weights
+    return all(np.array_equal(ended[name], kept[name]) for name in kept)
+
+
+def tasks(cases: Sequence[Case], variant: str) -> list[Task]:
+    """Return one task for each case."""
+    return [
+        Task(
+            {
+                "benchmark": NAME,
+                "data": "digits" if case.data == "digits" else Path(case.data).name,
+                "method": case.name,
+                "expected": case.expected,
+                "settings": digest(_settings(case)),
+                "changes": list(case.settings),
+                "images": case.images,
+                "steps": case.steps,
+                "augan": augan.__version__,
+                "variant": variant,
+            },
+            partial(measure, case),
+            SECONDS,
+        )
+        for case in cases
+    ]
+
+
+def _settings(case: Case) -> dict[str, Any]:
+    config = Config.from_yaml(CONFIGS / f"{case.config}.yaml").override(case.settings)
+    return {"config": config.to_dict(), "case": {**asdict(case), "data": Path(case.data).name}}
+
+
+def passes(row: Row) -> bool:
+    """Return whether the alarm is the expected one and the bundle holds the best weights."""
+    return row["alarm"] == row["expected"] and row["holds_best"] and row["finite"]
+
+
+def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return how many alarms came as expected."""
+    return {
+        "expected_alarms": sum(bool(row["expected"]) for row in rows),
+        "healthy_runs": sum(not row["expected"] for row in rows),
+        "false_alarms": [row["method"] for row in rows if row["alarm"] and not row["expected"]],
+        "failed": [row["method"] for row in rows if not passes(row)],
+        "passed": all(passes(row) for row in rows),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train all cases and print their alarms."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gan.failure_alarms", description=__doc__
+    )
+    parser.add_argument("--healthy", metavar="FOLDER", help="images of one's own, 1,000 updates")
+    parser.add_argument("--variant", default="default", help="a name for the idea under test")
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="rows and summary")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
+    options = parser.parse_args(argv)
+    cases = list(CASES)
+    if options.healthy:
+        cases.append(Case(Path(options.healthy).name, data=options.healthy, steps=1000))
+    rows = run(tasks(cases, options.variant), Results(options.results / f"{NAME}.jsonl"))
+    summary = summarise(rows)
+    write_json(options.json, {"rows": rows, "summary": summary})
+    for row in rows:
+        shown = f"{row['alarm'] or 'none'} (expected {row['expected'] or 'none'})"
+        print(f"{row['method']:32} {shown:40} {'passed' if passes(row) else 'FAILED'}")
+
+
+if __name__ == "__main__":
+    main()

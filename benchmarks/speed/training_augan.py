@@ -1,0 +1,177 @@
+"""augan's side of `benchmarks.speed.training`: the loop that trains, and its step alone.
+
+Sides
+-----
+augan
+    `augan.training.trainer.train_networks` as a run calls it: batches from the cache, checkpoints,
+    the average of the generator.
+augan-bfloat16
+    The same with `training.dtype=bfloat16`.
+augan-step
+    The update alone, on one batch that stays where it is.
+input
+    The batches alone, as many as the others take.
+"""
+
+import math
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augan.config import Config
+from augan.data.cache import cached_squares
+from augan.data.loading import load_dataset
+from augan.data.modalities.images import Preprocessing
+from augan.io.images import write_png
+from augan.training.batches import Batches
+from benchmarks.common.interleaved_timing import answer
+
+SIDES = ("augan", "augan-bfloat16", "augan-step", "input")
+FILES = 2048
+BATCH = 64
+MANY = 10**9  # more updates than any turn asks for
+
+
+def squares(folder: Path, size: int, channels: int) -> tuple[np.ndarray, Preprocessing]:
+    """Return generated pictures as a training finds them: decoded once, mapped from the cache."""
+    rng = np.random.default_rng(0)
+    (folder / "images").mkdir()
+    enlarge = np.ones((size // 8, size // 8, 1), np.uint8)
+    for number in range(FILES):
+        coarse = np.kron(rng.integers(0, 240, (8, 8, channels), np.uint8), enlarge)
+        grain = rng.integers(0, 16, (size, size, channels), np.uint8)
+        write_png(folder / "images" / f"{number:04}.png", coarse + grain)
+    dataset = load_dataset(folder / "images")
+    preprocessing = Preprocessing.fit(dataset, size)
+    return cached_squares(dataset, preprocessing, folder / "cache").pixels, preprocessing
+
+
+def batches_of(pixels: np.ndarray, preprocessing: Preprocessing) -> Batches:
+    """Return the batches that the loop would take."""
+    scale = preprocessing.scale
+    return Batches(pixels, None, num_classes=0, batch_size=BATCH, scale=scale, seed=0)
+
+
+def settings(size: int, width: int, norm: str, side: str) -> Config:
+    """Return what is trained: DCGAN as published, or with spectral norm and hinge loss."""
+    loss, rate = ("nonsaturating", 2e-4) if norm == "batch" else ("hinge", 4e-4)
+    changes: dict[str, Any] = {"gan__loss": loss, "discriminator__norm": norm}
+    changes |= {f"{player}__width": width for player in ("generator", "discriminator")}
+    changes |= {f"{player}__learning_rate": rate for player in ("generator", "discriminator")}
+    if side == "augan-bfloat16":
+        changes["training__dtype"] = "bfloat16"
+    return Config().replace(
+        task="generate",
+        data__size=size,
+        gan__architecture="dcgan",
+        gan__latent_dim=64,
+        gan__betas=(0.5, 0.999),
+        gan__diffaug=[],
+        gan__negatives=[],
+        gan__transformations=False,
+        gan__places=False,
+        gan__every=1,
+        gan__penalty="none",
+        training__batch_size=BATCH,
+        training__steps=MANY,
+        monitor__every=500,
+        **changes,
+    )
+
+
+class Pacer:
+    """Observer that lets the loop go on for one turn after another."""
+
+    def __init__(self, steps: int, about: Callable[[], dict[str, Any]]) -> None:
+        self.steps, self._about = steps, about
+        self._begun = 0.0
+
+    def on_steps(self, part: str, step: int, allowance: Any, losses: dict[str, float]) -> None:
+        """Answer at the end of a turn; the first, in which the graph is made, is not timed."""
+        now = time.perf_counter()
+        if step % self.steps:
+            return
+        answer({"seconds": now - self._begun} if self._begun else self._about())
+        self._begun = time.perf_counter()
+
+
+def train(
+    config: Config, pixels: np.ndarray, preprocessing: Preprocessing, steps: int, folder: Path
+) -> None:
+    """Run the loop until the other side of the pipe is closed."""
+    from augan.training.budget import Plan
+    from augan.training.trainer import TrainingData, train_networks
+
+    data = TrainingData(pixels, None, 0, preprocessing)
+    pacer = Pacer(steps, lambda: about(config, preprocessing))
+    train_networks(config, data, Plan(("gan",), MANY), observers=[pacer], checkpoints=folder)
+
+
+def step_alone(config: Config, batch: np.ndarray, shape: list[int], steps: int) -> Callable:
+    """Return a function that does `steps` updates in one graph call."""
+    from augan.gan import tf
+    from augan.gan.model import GAN
+
+    generator, judge, average = networks(config, shape)
+    gan = GAN(generator, judge, average, config)
+
+    @tf.function
+    def several(images: Any) -> None:
+        for _ in tf.range(steps):
+            gan.train_step((images, tf.zeros((BATCH, 0))))
+
+    images = tf.constant(batch)
+    return lambda: several(images)
+
+
+def networks(config: Config, shape: list[int]) -> list[Any]:
+    """Return a generator, a discriminator and a second generator, as a training builds them."""
+    from augan.gan.networks.registry import build_network, network_spec
+
+    common = {"image_shape": shape, "num_classes": 0, "seed": 0}
+    width, norm = config.generator.width, config.discriminator.norm
+    draws = network_spec("dcgan", "generator", latent_dim=64, width=width, **common)
+    judges = network_spec("dcgan", "discriminator", norm=norm, width=width, **common)
+    return [build_network(spec) for spec in (draws, judges, draws)]
+
+
+def about(config: Config, preprocessing: Preprocessing) -> dict[str, Any]:
+    """Return parameters and forward arithmetic of both networks."""
+    both = networks(config, list(preprocessing.sample_shape))[:2]
+    sizes = [sum(math.prod(v.shape) for v in n.trainable_variables) for n in both]
+    return {"parameters": sizes, "flops": [sum(map(_flops, n.layers)) for n in both]}
+
+
+def _flops(layer: Any) -> int:
+    """Multiplications and additions of one image through a layer that has a kernel."""
+    if not hasattr(layer, "kernel"):
+        return 0
+    # A transposed convolution applies its kernel at each place of what comes in.
+    places = layer.input if "Transpose" in type(layer).__name__ else layer.output
+    return int(2 * math.prod(layer.kernel.shape) * math.prod(places.shape[1:-1]))
+
+
+def products(side: int, times: int) -> Callable[[], object]:
+    """Return a function that multiplies two square matrices `times` times."""
+    from augan.gan import tf
+
+    rng = np.random.default_rng(0)
+    one, other = (tf.constant(rng.random((side, side), np.float32)) for _ in range(2))
+
+    @tf.function
+    def work() -> Any:
+        total = tf.zeros(())
+        for _ in tf.range(times):
+            total += tf.matmul(one, other)[0, 0]
+        return total
+
+    return lambda: work().numpy()
+
+
+def temporary() -> tempfile.TemporaryDirectory:
+    """Return a folder for pictures and cache, which goes with the process."""
+    return tempfile.TemporaryDirectory(prefix="augan-training-speed-")

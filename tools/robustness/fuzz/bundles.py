@@ -1,0 +1,281 @@
+"""Bundles, run folders and commands for `tools.robustness.fuzz.run`: see
+`tools.robustness.fuzz.inputs`.
+"""
+
+import hashlib
+import io
+import json
+from contextlib import redirect_stderr
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from typer.testing import CliRunner
+
+from augan.augment.manifest import Progress
+from augan.bundle import BUNDLE_NAME, Bundle, Network, inspect_bundle, load_bundle, save_bundle
+from augan.bundle.bundle import content_hash
+from augan.evaluation.augmentation.results_log import Journal
+from augan.exceptions import AuganError
+from augan.io.images import write_png
+from augan.training.checkpoints import Checkpoints
+from augan.training.run_folder import RunFolder, find_bundle
+from augan_cli.app import app
+from tools.robustness.fuzz.inputs import Kind
+from tools.robustness.fuzz.mutations import (
+    VALUES,
+    Rng,
+    mutate_bytes,
+    mutate_text,
+    mutate_tree,
+    one,
+    unzipped,
+    zipped,
+)
+
+NAMES = ("../x", "/etc/x", "a/../../x", "x\\y", "networks/", "manifest.json", "tables/x.npz", ".x")
+IDENTITY = {"seed": 0, "gan.loss": "hinge", "data": "1234"}
+RUN_FILES = ("run.json", "metrics.jsonl", "progress.jsonl", "predictions.jsonl", BUNDLE_NAME)
+
+
+@cache
+def bundle() -> bytes:
+    """Return a small bundle that was never trained."""
+    rng = np.random.default_rng(0)
+    arguments = {"image_shape": [8, 8, 1], "latent_dim": 3, "num_classes": 2}
+    spec = {"architecture": "mlp", "role": "generator", "arguments": arguments}
+    weights = {"generator/numbers/kernel": rng.normal(size=(3, 4)).astype(np.float32)}
+    made = Bundle(
+        config={"seed": 0, "gan": {"loss": "hinge"}, "detect": {"far": 0.05}},
+        data={"name": "caps", "class_names": ["a", "b"], "class_counts": [5, 6], "source": "x"},
+        preprocessing={"size": 8, "channels": 1, "dtype": "uint8", "low": 0.0, "high": 255.0},
+        networks={"generator": Network(spec, weights)},
+        detector={"method": "auto", "terms": ["neighbours"], "others": {}},
+        tables={"calibration": {"scores": np.arange(20.0), "num_groups": np.array(20)}},
+        created="2026-01-02T03:04:05+00:00",
+        versions={"augan": "0.1.0"},
+    )
+    return saved(made)
+
+
+def saved(made: Bundle) -> bytes:
+    """Return the bytes of a bundle."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        return save_bundle(made, folder).read_bytes()
+
+
+def mutated_bundle(rng: Rng, raw: bytes) -> bytes:
+    """Return a bundle that differs: its bytes, a member with hashes that are right or not, names.
+
+    With right hashes nothing but the content can tell.
+    """
+    if rng.random() < 0.25:
+        return mutate_bytes(rng, raw, [raw])
+    members = unzipped(raw)
+    name = one(rng, list(members))
+    kind = rng.random()
+    if kind < 0.1:
+        members[one(rng, NAMES)] = members.pop(name) if rng.random() < 0.5 else b"{}"
+    elif kind < 0.15:
+        del members[name]
+    elif kind < 0.2:
+        members[name] = bytes(int(rng.integers(1, 4)) << 20)  # compressed, a small bomb
+    elif name.endswith(".json"):
+        members[name] = json.dumps(mutate_tree(rng, json.loads(members[name]))).encode()
+    elif name.endswith(".npz") and rng.random() < 0.7:
+        members[name] = _mutated_arrays(rng, members[name])
+    else:
+        members[name] = _mutated_tensors(rng, members[name])
+    if rng.random() < 0.85 and name != "manifest.json":
+        members = with_hashes(members)
+    return zipped(members, rng)
+
+
+def _mutated_arrays(rng: Rng, raw: bytes) -> bytes:
+    with np.load(io.BytesIO(raw)) as file:
+        arrays = {name: file[name] for name in file.files}
+    if not arrays or rng.random() < 0.2:
+        members = unzipped(raw)
+        if members:
+            name = one(rng, list(members))
+            members[name] = mutate_bytes(rng, members[name], [raw])
+        return zipped(members, rng)
+    name = one(rng, list(arrays))
+    value, kind = arrays[name], int(rng.integers(6))
+    if kind == 0:
+        arrays[name] = value.ravel()[: int(rng.integers(value.size + 1))]
+    elif kind == 1:
+        arrays[name] = value[None] if rng.random() < 0.5 else value.T.copy()
+    elif kind == 2:
+        with np.errstate(all="ignore"):
+            arrays[name] = value.astype(one(rng, ("i1", "u8", "f2", "f8", "?", "U3")))
+    elif kind == 3 and value.dtype.kind == "f" and value.size:
+        value = value.copy()
+        value.ravel()[int(rng.integers(value.size))] = one(rng, (np.nan, np.inf, -np.inf, 1e300))
+        arrays[name] = value
+    elif kind == 4:
+        del arrays[name]
+    else:
+        arrays[name] = np.full_like(value, one(rng, (0, 1)))
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def _mutated_tensors(rng: Rng, raw: bytes) -> bytes:
+    length = int.from_bytes(raw[:8], "little")
+    if rng.random() < 0.4 or not raw[8 : 8 + length].strip().startswith(b"{"):
+        return mutate_bytes(rng, raw)
+    header = json.dumps(mutate_tree(rng, json.loads(raw[8 : 8 + length]))).encode()
+    return len(header).to_bytes(8, "little") + header + raw[8 + length :]
+
+
+def with_hashes(members: dict[str, bytes]) -> dict[str, bytes]:
+    """Return members with a manifest that agrees with them."""
+    try:
+        manifest = json.loads(members["manifest.json"])
+        versions = dict(manifest["versions"])
+    except (KeyError, TypeError, ValueError):
+        return members  # it has lost what hashes are written in
+    others = {name: raw for name, raw in members.items() if name != "manifest.json"}
+    hashes = {name: hashlib.sha256(raw).hexdigest() for name, raw in others.items()}
+    sizes = {name: {"size": len(raw), "sha256": hashes[name]} for name, raw in others.items()}
+    manifest |= {"files": sizes, "sha256": content_hash(hashes, versions)}
+    return {**others, "manifest.json": json.dumps(manifest).encode()}
+
+
+def meet_bundle(raw: bytes, place: Path) -> None:
+    """Load and inspect a bundle; whatever is loaded can be saved again."""
+    (place / BUNDLE_NAME).write_bytes(raw)
+    found = load_bundle(place)
+    json.dumps(inspect_bundle(place), default=str)
+    for part in ("generator", "classes", "detector", "codes"):
+        found.has(part)
+    save_bundle(found, place / "again")
+
+
+def _make_run(rng: Rng) -> bytes:
+    name = one(rng, (*RUN_FILES[:-1], "checkpoint"))
+    if name == "checkpoint":
+        raw = _mutated_tensors(rng, _checkpoint())
+    else:
+        lines = [json.dumps(line) for line in _lines(name)]
+        at = int(rng.integers(len(lines)))
+        if rng.random() < 0.6:
+            lines[at] = json.dumps(mutate_tree(rng, json.loads(lines[at])))
+        text = "\n".join([*lines, ""])
+        raw = mutate_text(rng, text) if rng.random() < 0.5 else text.encode("utf-8")
+    return json.dumps([name, raw.hex()]).encode()
+
+
+def _lines(name: str) -> list[dict[str, Any]]:
+    if name == "run.json":
+        return [dict(IDENTITY)]
+    if name == "metrics.jsonl":
+        return [{"part": "gan", "step": step, "loss": 0.5} for step in (10, 20, 30)]
+    if name == "predictions.jsonl":
+        row = {"draw": 0, "arm": "real", "about": {"balanced_accuracy": 0.5}, "predicted": "eJw="}
+        return [{"identity": IDENTITY}, row]
+    line = {"file": "a/000001.png", "class_name": "a", "index": 1, "verdict": "kept", "sources": []}
+    return [dict(IDENTITY), {"index": 0, "number": 0, "verdicts": ["kept"], "lines": [line]}]
+
+
+@cache
+def _checkpoint() -> bytes:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        Checkpoints(Path(folder)).save("gan", 20, [np.zeros((2, 3), np.float32)])
+        return (Path(folder) / "gan.safetensors").read_bytes()
+
+
+class _Variable:
+    shape = (2, 3)
+
+    def assign(self, value: np.ndarray) -> None:
+        if value.shape != self.shape:
+            raise AssertionError("a value of another shape was assigned")
+
+
+def _meet_run(raw: bytes, place: Path) -> None:
+    name, content = json.loads(raw)
+    run = place / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps(IDENTITY), "utf-8")
+    target = run / "checkpoints" / "gan.safetensors" if name == "checkpoint" else run / name
+    target.write_bytes(bytes.fromhex(content))
+    if name == "progress.jsonl":
+        Progress(run, dict(IDENTITY)).find(0, 0)
+    elif name == "predictions.jsonl":
+        journal = Journal(run, dict(IDENTITY))
+        try:
+            journal.get(0, "real"), len(journal) and journal.about(0, "real")
+        finally:
+            journal.close()
+    else:
+        folder = RunFolder(run, "digits", dict(IDENTITY), resume=True)
+        try:
+            checkpoints = Checkpoints(folder.checkpoints)
+            folder.cut_log(checkpoints.steps())
+            checkpoints.restore("gan", [_Variable()])
+        finally:
+            folder.close()
+    find_bundle(run)
+
+
+_WORDS = (
+    *("train", "augment", "generate", "detect", "calibrate", "inspect", "evaluate", "detection"),
+    *("lift", "photos", "photos/a", "c.yaml", "x.csv", "bad.augan", "RUN", "digits", "nowhere"),
+    *("--n", "--class", "--model", "--out", "--seed", "--far", "--fdr", "--set", "--config"),
+    *("--labels", "--method", "--policy", "--format", "--to", "--balance", "--maps", "--ignore"),
+    *("--json", "--groups", "--target", "--task", "--steps", "--max-minutes", "--resume", "--help"),
+    *("--rare", "--draws", "--masks", "--debug", "--version", "--cross", "0", "-1", "3", "0.05"),
+    *("1e999", "nan", "gan.loss=hinge", "a=1", "folders", "", "--", "é", "\ud800", "x" * 5000),
+)
+
+
+def _make_command(rng: Rng) -> bytes:
+    words = [one(rng, _WORDS[:9])] if rng.random() < 0.9 else []
+    words += [one(rng, _WORDS) for _ in range(int(rng.integers(0, 8)))]
+    if rng.random() < 0.1:
+        words.append(str(one(rng, VALUES)))
+    return json.dumps(words).encode()
+
+
+def _meet_command(raw: bytes, place: Path) -> None:
+    from contextlib import chdir
+
+    words = json.loads(raw)
+    if "train" in words:
+        words.append("--dry-run")  # a training that is possible would take its time
+    words = [word for word in words if word not in ("--debug", "lift")]
+    for name in "ab":
+        for number in range(3):
+            path = place / "photos" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_png(path, np.full((8, 8), 40 * number, np.uint8))
+    (place / "c.yaml").write_text("seed: 1\n", "utf-8")
+    (place / "x.csv").write_text("path,label\na/0.png,normal\n", "utf-8")
+    (place / "bad.augan").write_bytes(bundle()[:-5])
+    (place / "RUN").mkdir()
+    (place / "RUN" / BUNDLE_NAME).write_bytes(bundle())
+    with chdir(place), redirect_stderr(io.StringIO()):
+        answer = CliRunner().invoke(app, words, standalone_mode=True)
+    if answer.exit_code not in (0, 1, 2):
+        raise AssertionError(f"exit code {answer.exit_code}")
+    if answer.exception is not None and not isinstance(answer.exception, SystemExit):
+        raise answer.exception
+    if "error: unexpected" in answer.output or "Traceback" in answer.output:
+        raise AssertionError(answer.output[-500:])
+    if answer.exit_code:
+        raise AuganError(answer.output[-200:])
+
+
+KINDS = {
+    "bundles": Kind(lambda rng: mutated_bundle(rng, bundle()), meet_bundle),
+    "runs": Kind(_make_run, _meet_run),
+    "commands": Kind(_make_command, _meet_command),
+}
