@@ -103,7 +103,8 @@ def _check_writable(members: dict[str, bytes], target: Path) -> None:
             f"{target} would be oversized: {len(sizes)} members, together {total} bytes, the "
             f"largest {long_json[0] if long_json else largest}; at most {_LIMITS.count} members, "
             f"{_LIMITS.total} bytes, {_LIMITS.member} a member and "
-            f"{serialization.JSON_LIMIT} of JSON are saved; keep less in the tables or train a smaller network"
+            f"{serialization.JSON_LIMIT} of JSON are saved; keep less in the tables or train a "
+            "smaller network"
         )
 
 

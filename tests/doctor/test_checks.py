@@ -16,7 +16,7 @@ from augan.doctor.tensorflow_check import start_engine
 from augan.report.text import diagnosis_lines
 from augan_cli.app import app
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 GIB = 2**30
 
 CPUINFO = """\

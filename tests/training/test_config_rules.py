@@ -68,7 +68,7 @@ def broken_by(config):
     return [rule.forbids for rule in RULES if rule.broken(config)]
 
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def test_the_default_is_legal():

@@ -18,7 +18,7 @@ import pytest
 from augan.bundle import load_bundle
 from augan.io.images import write_png
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 TOLERANCE = (
     1e-4  # of a weight; rounding alone gave up to 2e-6, and one rate of Adam is 2e-4 or more
 )

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from documents import README, ROOT, blocks, commands, make_folder, run
+
+from tests._docs import README, ROOT, blocks, commands, make_folder, run
 
 RECIPES = [
     ["train", "augment", "evaluate lift"],

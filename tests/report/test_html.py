@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import loaded, needs_browser
 
 from augan import augment_folder, detect_folder
 from augan.augment.api import AugmentationResult
@@ -28,6 +27,7 @@ from augan.report.html.detection_evaluation import judgement_page
 from augan.report.html.training import training_page
 from augan.report.text import training_lines
 from augan.workflow.train import train
+from tests._browser import loaded, needs_browser
 
 WILD = "<b>x & \"y\" 'z'.png"
 EMPTY = {"meta", "link", "img", "br", "rect", "polyline"}

@@ -46,7 +46,7 @@ from augan.io.images import write_png
 from augan.workflow.train import train
 from augan_cli.app import app
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "score_with_onnx.py"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "score_with_onnx.py"
 ROUNDING = 2e-3  # in deviations of the tune samples, of untrained networks
 RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (-3.0, 5.0)}
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import loaded, needs_browser
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -20,6 +19,7 @@ from augan.report.html.augmentation_evaluation import lift_page
 from augan.report.text import lift_lines
 from augan_cli.app import app
 from augan_cli.lifting import _Progress
+from tests._browser import loaded, needs_browser
 
 ARMS = ["real", "oversampling"]
 CLASSES = (0, 1, 8)

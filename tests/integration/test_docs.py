@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import typer
-from documents import PAGES, README, ROOT, blocks, commands, make_folder, run
 
 from augan.training.monitor import Health, diverged, judge
 from augan_cli.app import app
+from tests._docs import PAGES, README, ROOT, blocks, commands, make_folder, run
 
 DOCS = [page for page in PAGES if page != README]
 PICTURES = sorted((ROOT / "docs" / "pictures").iterdir())
