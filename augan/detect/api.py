@@ -14,9 +14,8 @@ from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import decide
 from augan.detect.conformal.drift import Drift, find_drift
 from augan.detect.conformal.fdr import DiscoveryGuarantee
-from augan.detect.conformal.guarantee import Guarantee
+from augan.detect.conformal.guarantee import Guarantee, broken_promise
 from augan.detect.detector import methods_in
-from augan.detect.fitting import broken_promise
 from augan.detect.output_paths import RECORDS, default_out, whole_path
 from augan.detect.request import Task, open_task
 from augan.detect.score_table import SCORES, UNDECIDED, Term, Undecided, flag

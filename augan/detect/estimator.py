@@ -21,9 +21,9 @@ from augan.data.modalities.tiles import Patches
 from augan.data.splits import divide, evenly
 from augan.data.validation import as_image_array, num_axes, seed_from
 from augan.detect.conformal.calibration import images_needed
+from augan.detect.conformal.guarantee import ORIGIN
 from augan.detect.detector import Detector, add_detectors, method_class
 from augan.detect.fitting import fit_detector, num_kept
-from augan.detect.inputs import ORIGIN
 from augan.exceptions import ConfigError, DataError
 from augan.training.budget import Plan, deadline_of
 from augan.training.defaults import fill_in_steps

@@ -2,17 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from augan.bundle import Bundle
 from augan.data.modalities.registry import AnyPreprocessing, Stored
-from augan.data.modalities.tabular import Columns
 from augan.data.splits import Split
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
-from augan.detect.inputs import ORIGIN
 from augan.detect.methods.cross_conformal import Folds
 from augan.gan import keras
 
@@ -112,23 +108,3 @@ def _tuning(split: Split) -> np.ndarray:
 def num_kept(count: int, trim: float) -> int:
     """Return how many of `count` samples are left once the suspected share is set aside."""
     return max(count - round(trim * count), min(2, count))
-
-
-def broken_promise(bundle: Bundle) -> str | None:
-    """Return why the calibration of a bundle promises nothing, None if it does."""
-    detector: Any = bundle.detector or {}
-    trim = detector.get("trim")
-    is_of_rows = bundle.preprocessing.get("kind") == Columns.kind
-    if is_of_rows and "folds" in detector and ORIGIN not in detector:
-        return (
-            "no guarantee: with --cross every row calibrates, and so every row has a part in how "
-            "columns are scaled, so more good ones than asked for may be flagged; calibrate on "
-            "other normal rows with augan calibrate RUN NORMALS, or train without --cross"
-        )
-    if not trim:
-        return None
-    return (
-        f"no guarantee: {trim:.0%} of the calibration samples, those of the highest scores, were "
-        "set aside as dirty, so more good ones than asked for may be flagged; calibrate on clean "
-        "ones with augan calibrate RUN NORMALS"
-    )

@@ -15,6 +15,7 @@ from augan.data.modalities.tables import is_table_file, read_table
 from augan.data.modalities.tabular import Columns
 from augan.data.modalities.tiles import Patches
 from augan.data.sequences import Pictures
+from augan.detect.conformal.guarantee import ORIGIN
 from augan.detect.ignore_mask import Ignored
 from augan.exceptions import DataError
 from augan.io.images import read_image
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 CHUNK = 512  # samples in memory at once
 CHUNK_PICTURES = 32  # the same of large images
-ORIGIN = "calibrated_on"  # in the bundle's detector: which images the line was drawn from
 Shape = tuple[int, ...]
 
 

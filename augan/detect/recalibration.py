@@ -12,9 +12,10 @@ from augan.data.groups import read_groups
 from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.tables import is_table_file
 from augan.data.sequences import Pictures
+from augan.detect.conformal.guarantee import ORIGIN
 from augan.detect.detector import Detector, add_detectors, methods_in
 from augan.detect.ignore_mask import TABLE, Ignored
-from augan.detect.inputs import ORIGIN, ImageSource, Source, open_source, parts_of
+from augan.detect.inputs import ImageSource, Source, open_source, parts_of
 from augan.exceptions import DataError
 from augan.io.atomic import check_replaceable, output_folder
 

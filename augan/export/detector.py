@@ -8,8 +8,8 @@ from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.tiles import LONGEST, SHORTEST, Patches
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import supported_rate
+from augan.detect.conformal.guarantee import broken_promise
 from augan.detect.detector import Detector, method_class
-from augan.detect.fitting import broken_promise
 from augan.detect.ignore_mask import Ignored
 from augan.exceptions import ConfigError
 from augan.export.preprocessing_graph import LEAST_SIDE, scaled

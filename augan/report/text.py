@@ -2,24 +2,24 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from augan.augment.api import AugmentationResult
 from augan.augment.filters.acceptance import doubts
 from augan.bundle import Bundle
-from augan.config import Config
-from augan.data.dataset import Dataset
 from augan.data.modalities.registry import AnyPreprocessing, sample_noun
 from augan.data.splits import FOLDS
-from augan.detect.api import DetectionResult
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import supported_rate
-from augan.detect.conformal.guarantee import Guarantee
-from augan.detect.fitting import broken_promise
-from augan.detect.inputs import ORIGIN
+from augan.detect.conformal.guarantee import ORIGIN, Guarantee, broken_promise
 from augan.doctor.checks import GIB, Diagnosis, install
 from augan.evaluation.augmentation.experiment import Lift, points
-from augan.evaluation.detection.api import Judgement
+
+if TYPE_CHECKING:
+    from augan.augment.api import AugmentationResult
+    from augan.config import Config
+    from augan.data.dataset import Dataset
+    from augan.detect.api import DetectionResult
+    from augan.evaluation.detection.api import Judgement
 
 
 def detector_promise(bundle: Bundle) -> str | None:
@@ -70,7 +70,7 @@ def calibration_summary(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def plan_line(config: Config, dataset: Dataset, preprocessing: AnyPreprocessing) -> str:
+def plan_line(config: "Config", dataset: "Dataset", preprocessing: AnyPreprocessing) -> str:
     """Say what will be trained on what, and for how long."""
     classes = f" of {dataset.num_classes} classes" if dataset.num_classes > 1 else ""
     more = f" and {dataset.num_unlabelled} unlabelled" if dataset.num_unlabelled else ""
@@ -147,7 +147,7 @@ def training_summary(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str, 
     }
 
 
-def augmentation_lines(result: AugmentationResult) -> list[str]:
+def augmentation_lines(result: "AugmentationResult") -> list[str]:
     """Say what was written, and what became of the candidates of each class."""
     what = f" of class {result.classes[0]}" if len(result.classes) == 1 else ""
     lines = [f"warning: {text}" for text in result.warnings]
@@ -161,7 +161,7 @@ def augmentation_lines(result: AugmentationResult) -> list[str]:
     return [*lines, f"{result.num_images} {result.noun}{what} in {result.out}"]
 
 
-def detection_lines(result: DetectionResult) -> list[str]:
+def detection_lines(result: "DetectionResult") -> list[str]:
     """Say how many images were flagged, which most, and what the rate promises."""
     noun, lines = result.noun, [f"warning: {text}" for text in result.warnings]
     lines += [f"unreadable: {path} ({reason})" for path, reason in result.unreadable[:10]]
@@ -181,7 +181,7 @@ def detection_lines(result: DetectionResult) -> list[str]:
 NUM_SHOWN_SKIPPED = 10  # of the files that were left out
 
 
-def evaluation_lines(judgement: Judgement) -> list[str]:
+def evaluation_lines(judgement: "Judgement") -> list[str]:
     """Say how well a detector separates, what it flags, and what baselines reach."""
     summary, noun = judgement.summary, judgement.summary["noun"]
     lines = [f"warning: {text}" for text in summary["warnings"]]
@@ -248,7 +248,7 @@ def _power(power: Mapping[str, Any] | None) -> Iterator[str]:
         yield f"  contrast {contrast}: {found} ({shares})"
 
 
-def _baselines(judgement: Judgement) -> Iterator[str]:
+def _baselines(judgement: "Judgement") -> Iterator[str]:
     summary = judgement.summary
     if summary["baselines_skipped"] is not None:
         yield f"no baselines: {summary['baselines_skipped']}"

@@ -22,8 +22,9 @@ from augan.data.loading import load_dataset
 from augan.data.splits import make_folds
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.cross_conformal import largest_rate
+from augan.detect.conformal.guarantee import broken_promise
 from augan.detect.detector import Detector
-from augan.detect.fitting import broken_promise, fit_folds
+from augan.detect.fitting import fit_folds
 from augan.exceptions import ConfigError, DataError, Interrupted
 from augan.io.images import read_image, write_png
 from augan.training import checkpoints, loop

@@ -31,7 +31,7 @@ from tools.robustness.fuzz import run
 CASES = {"tables": 15, "bundles": 40, "runs": 40}  # of the others 50
 
 
-@pytest.mark.parametrize("kind", [name for name in run.ROOMS if name not in ("use", "commands")])
+@pytest.mark.parametrize("kind", [name for name in run.MODULES if name not in ("use", "commands")])
 def test_damage_is_refused_in_words(kind: str, tmp_path: Path) -> None:
     outcomes = [
         run.run_case(kind, run.kind_of(kind), 7, case, tmp_path / "case")

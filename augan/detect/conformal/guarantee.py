@@ -4,6 +4,11 @@ from dataclasses import asdict, dataclass
 from decimal import ROUND_CEILING, Context, Decimal
 from typing import Any
 
+from augan.bundle.bundle import Bundle
+from augan.data.modalities.tabular import Columns
+
+ORIGIN = "calibrated_on"  # in the bundle's detector: which images the line was drawn from
+
 
 @dataclass(frozen=True)
 class Guarantee:
@@ -83,3 +88,23 @@ def percent(rate: float) -> str:
     if value < 1:
         return f"{float(Context(prec=2, rounding=ROUND_CEILING).create_decimal(value)):g} %"
     return f"{value.quantize(Decimal('0.1'), rounding=ROUND_CEILING)} %"
+
+
+def broken_promise(bundle: Bundle) -> str | None:
+    """Return why the calibration of a bundle promises nothing, None if it does."""
+    detector: Any = bundle.detector or {}
+    trim = detector.get("trim")
+    is_of_rows = bundle.preprocessing.get("kind") == Columns.kind
+    if is_of_rows and "folds" in detector and ORIGIN not in detector:
+        return (
+            "no guarantee: with --cross every row calibrates, and so every row has a part in how "
+            "columns are scaled, so more good ones than asked for may be flagged; calibrate on "
+            "other normal rows with augan calibrate RUN NORMALS, or train without --cross"
+        )
+    if not trim:
+        return None
+    return (
+        f"no guarantee: {trim:.0%} of the calibration samples, those of the highest scores, were "
+        "set aside as dirty, so more good ones than asked for may be flagged; calibrate on clean "
+        "ones with augan calibrate RUN NORMALS"
+    )

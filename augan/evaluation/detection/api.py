@@ -14,8 +14,8 @@ import numpy as np
 
 from augan.bundle import Bundle
 from augan.detect.conformal.decision import usual_rate
+from augan.detect.conformal.guarantee import broken_promise
 from augan.detect.detector import Detector, methods_in
-from augan.detect.fitting import broken_promise
 from augan.detect.ignore_mask import Ignored
 from augan.detect.inputs import ImageSource, Source, open_source, parts_of, usual_shape
 from augan.detect.output_paths import RECORDS, whole_path
