@@ -16,7 +16,7 @@ from PIL import Image
 
 from tools import digest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 WEIGHTS = {"a": np.ones((2, 3), np.float32), "b": np.zeros(4, np.float32)}
 TABLE = {"fit": np.arange(6), "tune": np.arange(6), "names": np.array(["x", "y"])}
 PIXELS = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
