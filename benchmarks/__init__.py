@@ -1,1 +1,1 @@
-"""Measurements that claims about augan rest on; see NOTES.md for what they say."""
+"""Measurements behind the claims about augan; `docs/benchmarks/` has the results."""

@@ -1,7 +1,7 @@
 """The health of a GAN in numbers, and when to raise the alarm. Pure functions; nothing is trained.
 
 The thresholds were set on digits: healthy runs keep well clear of them, and runs made to fail cross
-them (`benchmarks/NOTES.md`).
+them (`docs/benchmarks/gan-failure-alarms.md`).
 """
 
 import math

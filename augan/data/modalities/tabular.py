@@ -134,7 +134,7 @@ def _knots(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
     A straight line from minimum to maximum would leave most rows of a skewed column at one end of
     the generator's tanh. On made-up tables with such columns, generated ones then kept less than
-    half of their rank correlation (`benchmarks/NOTES.md`).
+    half of their rank correlation (`docs/research-log.md`, tables).
     """
     shares = np.linspace(0, 1, min(MAX_KNOTS, len(values)))
     least = 0.5 / len(values)

@@ -26,7 +26,7 @@ MOST = 2000  # normal images that the directions are learned from
 SHRINKAGE = 0.2  # of the mean variance, added to each component's
 PARTS = 2  # by as many places down and across the second comparison tells apart
 SPARSE = 3  # every third pose serves that one, which has more features
-WEIGHTS = (2.0, 1.0, 1.0, 0.25)  # of the terms; benchmarks/NOTES.md says how they were found
+WEIGHTS = (2.0, 1.0, 1.0, 0.25)  # of the terms; docs/research-log.md says how they were found
 
 
 class Probes:

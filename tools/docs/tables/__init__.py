@@ -1,0 +1,1 @@
+"""Builders of the generated benchmark tables, one module for each kind of benchmark."""
