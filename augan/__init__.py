@@ -22,7 +22,7 @@ _HOME = {
     "calibrate": "augan.detect.recalibration",
     "export_onnx": "augan.export.api",
     "evaluate_detection": "augan.evaluation.detection.api",
-    "evaluate_lift": "augan.evaluation.augmentation.api",
+    "evaluate_augmentation": "augan.evaluation.augmentation.api",
     "GANDetector": "augan.detect.estimator",
     "GANOverSampler": "augan.augment.oversampler",
     "classic_policy": "augan.augment.transforms",
@@ -37,8 +37,8 @@ __all__ = [
     "calibrate",
     "classic_policy",
     "detect_folder",
+    "evaluate_augmentation",
     "evaluate_detection",
-    "evaluate_lift",
     "export_onnx",
     "from_arrays",
     "generate_folder",
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from augan.detect.api import detect_folder
     from augan.detect.estimator import GANDetector
     from augan.detect.recalibration import calibrate
-    from augan.evaluation.augmentation.api import evaluate_lift
+    from augan.evaluation.augmentation.api import evaluate_augmentation
     from augan.evaluation.detection.api import evaluate_detection
     from augan.exceptions import AuganError
     from augan.export.api import export_onnx

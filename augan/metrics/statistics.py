@@ -11,7 +11,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """A figure with its 95 % bootstrap interval."""
 
     value: float
@@ -29,7 +29,7 @@ _CELLS = 8_000_000  # weights in memory at once
 
 
 @dataclass(frozen=True)
-class Lead:
+class PairedComparison:
     """How far one arm is ahead of the best of others.
 
     Attributes
@@ -43,8 +43,8 @@ class Lead:
     """
 
     rival: str
-    interval: Interval
-    over: dict[str, Interval]
+    interval: ConfidenceInterval
+    over: dict[str, ConfidenceInterval]
 
     @property
     def is_real(self) -> bool:
@@ -52,7 +52,7 @@ class Lead:
         return self.interval.low > 0
 
 
-class Resampled:
+class BootstrapComparison:
     """Balanced accuracy of every arm, as measured and in every resample.
 
     Parameters
@@ -90,23 +90,23 @@ class Resampled:
         for unit in units:
             self._resampled += _deviations(unit, rng, resamples)
 
-    def difference(self, one: str, other: str) -> Interval:
+    def difference(self, one: str, other: str) -> ConfidenceInterval:
         """Return how much better `one` is than `other`."""
         first, second = self._place[one], self._place[other]
         value = float(self.values[first] - self.values[second])
         spread = self._resampled[:, first] - self._resampled[:, second]
         bounds = np.quantile(spread, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         low, high = np.clip(bounds, -1, 1)  # no two shares are further apart
-        return Interval(value, min(value, float(low)), max(value, float(high)))
+        return ConfidenceInterval(value, min(value, float(low)), max(value, float(high)))
 
-    def lead(self, one: str, others: Sequence[str]) -> Lead:
+    def lead(self, one: str, others: Sequence[str]) -> PairedComparison:
         """Return how far `one` is ahead of the best of `others`."""
         over = {name: self.difference(one, name) for name in others}
         rival = min(over, key=lambda name: over[name].value)
         low = min(interval.low for interval in over.values())
         high = min(interval.high for interval in over.values())
         value = over[rival].value
-        return Lead(rival, Interval(value, low, max(value, high)), over)
+        return PairedComparison(rival, ConfidenceInterval(value, low, max(value, high)), over)
 
 
 def _by_group(

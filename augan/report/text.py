@@ -12,14 +12,14 @@ from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import supported_rate
 from augan.detect.conformal.guarantee import ORIGIN, Guarantee, broken_promise
 from augan.doctor.checks import GIB, Diagnosis, install
-from augan.evaluation.augmentation.experiment import Lift, points
+from augan.evaluation.augmentation.experiment import AugmentationGain, points
 
 if TYPE_CHECKING:
     from augan.augment.api import AugmentationResult
     from augan.config import Config
     from augan.data.dataset import Dataset
     from augan.detect.api import DetectionResult
-    from augan.evaluation.detection.api import Judgement
+    from augan.evaluation.detection.api import DetectionEvaluation
 
 
 def detector_promise(bundle: Bundle) -> str | None:
@@ -181,7 +181,7 @@ def detection_lines(result: "DetectionResult") -> list[str]:
 NUM_SHOWN_SKIPPED = 10  # of the files that were left out
 
 
-def evaluation_lines(judgement: "Judgement") -> list[str]:
+def evaluation_lines(judgement: "DetectionEvaluation") -> list[str]:
     """Say how well a detector separates, what it flags, and what baselines reach."""
     summary, noun = judgement.summary, judgement.summary["noun"]
     lines = [f"warning: {text}" for text in summary["warnings"]]
@@ -248,7 +248,7 @@ def _power(power: Mapping[str, Any] | None) -> Iterator[str]:
         yield f"  contrast {contrast}: {found} ({shares})"
 
 
-def _baselines(judgement: "Judgement") -> Iterator[str]:
+def _baselines(judgement: "DetectionEvaluation") -> Iterator[str]:
     summary = judgement.summary
     if summary["baselines_skipped"] is not None:
         yield f"no baselines: {summary['baselines_skipped']}"
@@ -287,7 +287,7 @@ def _rate(estimate: Mapping[str, Any]) -> str:
 NUM_SHOWN_DUPLICATES = 5  # near-duplicates
 
 
-def lift_lines(lift: Lift) -> list[str]:
+def lift_lines(lift: AugmentationGain) -> list[str]:
     """Say what each arm reached, and whether synthetic images lift."""
     summary = lift.summary
     lines = [f"warning: {text}" for text in summary["warnings"]]

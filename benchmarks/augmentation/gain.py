@@ -34,12 +34,12 @@ from augan.data.modalities.images import Preprocessing
 from augan.evaluation.augmentation.api import GAN_ARM, GAN_ARMS
 from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, choose_arms, usual_base
 from augan.evaluation.augmentation.classifiers import forest, logistic
-from augan.evaluation.augmentation.protocol import Trial, figures, usual_policy
-from augan.evaluation.augmentation.subsets import Draw, Pool, Recipe, make_draw
+from augan.evaluation.augmentation.protocol import EvaluationProtocol, figures, usual_policy
+from augan.evaluation.augmentation.subsets import LabelPool, LabelSubset, SubsetSpec, make_draw
 from augan.evaluation.augmentation.synthetic import GanArm
 from augan.evaluation.augmentation.training_set import Classifier
 from augan.exceptions import AuganError, DataError
-from augan.metrics.statistics import Resampled
+from augan.metrics.statistics import BootstrapComparison
 from augan.seeding import child_rng
 from benchmarks.augmentation import gain_null_controls
 from benchmarks.common.harness import (
@@ -57,8 +57,8 @@ from benchmarks.common.prediction_store import Verdicts
 
 NAME = "lift"
 PROTOCOLS = {
-    "imbalanced": Recipe(labels=300, rare={"2": 20, "4": 20, "8": 20}),
-    "few-labels": Recipe(labels=20, rest_unlabelled=True, most_unlabelled=10_000),
+    "imbalanced": SubsetSpec(labels=300, rare={"2": 20, "4": 20, "8": 20}),
+    "few-labels": SubsetSpec(labels=20, rest_unlabelled=True, most_unlabelled=10_000),
 }
 VERSION = 2  # rises when anything about a protocol changes; 2: rows have verdicts
 DEV_IMAGES = 2000
@@ -72,7 +72,7 @@ class Material:
     """The images that draws are made from, and those that are judged."""
 
     name: str
-    pool: Pool
+    pool: LabelPool
     test: np.ndarray
     labels: np.ndarray
     scale: Callable[[np.ndarray], np.ndarray]
@@ -99,7 +99,7 @@ def material(data: str, split: str) -> Material:
         held = _cut(labels)
         test, truth = images[held], labels[held]
         images, labels = images[~held], labels[~held]
-    pool = Pool(images, labels, train.class_names)
+    pool = LabelPool(images, labels, train.class_names)
     sha256 = digest([_sha256(part) for part in (images, labels, test, truth)])
     return Material(train.name, pool, test, truth, preprocessing.scale, sha256)
 
@@ -140,7 +140,7 @@ class Study:
     """All that the rows of one command share."""
 
     protocol: str
-    recipe: Recipe
+    recipe: SubsetSpec
     data: str
     split: str
     classifier: str
@@ -189,7 +189,7 @@ class Study:
         draw = _draw(self.data, self.split, FIRST[self.split] + number, self.recipe_key())
         policy = self.policy or usual_policy(of.test.shape[1])
         judge = make_classifier(self.classifier, of.scale, self.steps)
-        trial = Trial(judge, policy, self.gan, of.test)
+        trial = EvaluationProtocol(judge, policy, self.gan, of.test)
         lesson, made = trial.lesson(arm, draw)
         predicted = trial.predict(lesson, draw)
         self.verdicts(arm).add(self.key(number, arm), predicted == of.labels)
@@ -219,10 +219,10 @@ class Study:
 
 
 @functools.lru_cache(maxsize=1)  # all arms of a draw come one after another
-def _draw(data: str, split: str, number: int, recipe: tuple[Any, ...]) -> Draw:
+def _draw(data: str, split: str, number: int, recipe: tuple[Any, ...]) -> LabelSubset:
     labels, rare, rest, most = recipe
     of = material(data, split)
-    return make_draw(of.pool, Recipe(labels, dict(rare), rest, most), 0, number)
+    return make_draw(of.pool, SubsetSpec(labels, dict(rare), rest, most), 0, number)
 
 
 def summarise(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
@@ -253,7 +253,7 @@ def _lift(study: Study, right: dict[str, np.ndarray], labels: np.ndarray) -> dic
         return {}
     if study.gan.base not in others:
         print(f"note: {study.gan.base}, which the GAN arm stands on, is no rival: that is no lift")
-    resampled = Resampled(right, labels, child_rng(0, "lift", "bootstrap"))
+    resampled = BootstrapComparison(right, labels, child_rng(0, "lift", "bootstrap"))
     lead = resampled.lead(GAN, others)
     labelled = [arm for arm in others if not ARMS[arm].unlabelled]
     only = resampled.lead(GAN, labelled or others)

@@ -27,17 +27,17 @@ from augan.augment.oversampler import GANOverSampler
 from augan.data.loading import load_dataset
 from augan.evaluation.augmentation.arms import GAN
 from augan.evaluation.augmentation.classifiers import logistic
-from augan.evaluation.augmentation.protocol import Trial
-from augan.evaluation.augmentation.subsets import Draw, Pool, Recipe, make_draw
+from augan.evaluation.augmentation.protocol import EvaluationProtocol
+from augan.evaluation.augmentation.subsets import LabelPool, LabelSubset, SubsetSpec, make_draw
 from augan.evaluation.augmentation.synthetic import GanArm
-from augan.metrics.statistics import Lead, Resampled
+from augan.metrics.statistics import BootstrapComparison, PairedComparison
 from augan.seeding import child_rng
 from benchmarks.common.harness import Results, Row, Task, digest, run, write_json
 
 NAME = "lift-controls"
 CONTROLS = ("shuffled", "noise", "copies", "others")
 RUNS, BLOCK, DRAWS = 200, 20, 5
-RECIPE = Recipe(labels=10, rare={"3": 4, "8": 4})
+RECIPE = SubsetSpec(labels=10, rare={"3": 4, "8": 4})
 TEST = 359
 FOR_THE_GAN = 480  # digits that no run uses
 EACH = 10  # synthetic images of a class in a draw
@@ -107,15 +107,17 @@ def makers(rng: np.random.Generator, others: tuple[np.ndarray, np.ndarray]) -> d
     }
 
 
-def one_run(control: str, number: int) -> Lead:
+def one_run(control: str, number: int) -> PairedComparison:
     """Return how far the GAN arm of a control is ahead of its rival in one run."""
     rng = child_rng(0, NAME, control, number)
     images, labels = (part[FOR_THE_GAN:] for part in all_digits())
     order = rng.permutation(len(labels))
     test, learn = order[:TEST], order[TEST:]
-    pool = Pool(images[learn], labels[learn], tuple(map(str, range(10))))
+    pool = LabelPool(images[learn], labels[learn], tuple(map(str, range(10))))
     arm = GanArm(control, lambda draw: Adding(makers(rng, _unused(pool, draw))[control]))
-    trial = Trial(logistic(lambda x: x.astype(np.float32) / 127.5 - 1), "shift", arm, images[test])
+    trial = EvaluationProtocol(
+        logistic(lambda x: x.astype(np.float32) / 127.5 - 1), "shift", arm, images[test]
+    )
     right: dict[str, list[np.ndarray]] = {RIVAL: [], GAN: []}
     for place in range(DRAWS):
         draw = make_draw(pool, RECIPE, number, place)
@@ -125,10 +127,10 @@ def one_run(control: str, number: int) -> Lead:
             lesson, _ = trial.lesson(name, draw)
             found.append(trial.predict(lesson, draw) == labels[test])
     stacked = {name: np.stack(found) for name, found in right.items()}
-    return Resampled(stacked, labels[test], rng).lead(GAN, [RIVAL])
+    return BootstrapComparison(stacked, labels[test], rng).lead(GAN, [RIVAL])
 
 
-def _unused(pool: Pool, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
+def _unused(pool: LabelPool, draw: LabelSubset) -> tuple[np.ndarray, np.ndarray]:
     rows = np.setdiff1d(np.arange(len(pool.labels)), draw.rows)
     return pool.images[rows], pool.labels[rows]
 

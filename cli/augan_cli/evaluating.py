@@ -107,13 +107,13 @@ Require = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 LiftOut = Annotated[
     Path | None,
-    typer.Option("--out", help="Folder to write, or to go on in; default: runs/lift-..."),
+    typer.Option("--out", help="Folder to write, or to go on in; default: runs/gain-..."),
 ]
 
 
 @evaluate.command("lift")
 @with_debug
-def evaluate_lift(
+def evaluate_augmentation(
     data: Data,
     labels: Labels = None,
     rare: Rare = None,
@@ -143,9 +143,14 @@ def evaluate_lift(
     """
     from augan_cli.lifting import run_lift
 
-    options: dict[str, Any] = {"labels": labels, "rest_unlabelled": rest_unlabelled}
-    options |= {"test_size": test_size, "classifier": classifier, "draws": draws, "seed": seed}
-    options |= {"select": select, "share": share, "policy": policy, "steps": steps}
+    options: dict[str, Any] = {"labels_per_class": labels, "rest_unlabeled": rest_unlabelled}
+    options |= {"test_size": test_size, "classifier": classifier, "repeats": draws, "seed": seed}
+    options |= {
+        "tune_fraction": select,
+        "synthetic_fraction": share,
+        "policy": policy,
+        "steps": steps,
+    }
     options |= {"gan_steps": gan_steps, "drop_duplicates": drop_duplicates, "groups": groups}
     if not run_lift(data, rare or [], arms, model, out, options, as_json) and require_lift:
         raise typer.Exit(1)

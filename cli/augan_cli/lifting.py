@@ -21,7 +21,7 @@ def run_lift(
 ) -> bool:
     """Evaluate, say what came of it, and return whether a lift was found."""
     from augan.config import Config
-    from augan.evaluation.augmentation.api import RUNS, evaluate_lift
+    from augan.evaluation.augmentation.api import RUNS, evaluate_augmentation
     from augan.report.html.augmentation_evaluation import lift_page
     from augan.report.text import lift_lines
 
@@ -29,14 +29,14 @@ def run_lift(
     if model is not None:
         bundle = find(model, "generator", "classes")
         config, beside = Config.from_dict(bundle.config), bundle.path.parent
-    lift = evaluate_lift(
+    lift = evaluate_augmentation(
         data,
         rare=read_rare(rare),
         arms=None if arms is None else [arm.strip() for arm in arms.split(",")],
         config=config,
         out=out,
-        beside=beside,
-        on_arm=_Progress(options["draws"]),
+        runs_dir=beside,
+        callback=_Progress(options["repeats"]),
         **options,
     )
     report = lift_page(lift)

@@ -416,7 +416,7 @@ def test_what_is_for_images_is_refused_before_rows_are_scored(
         raise AssertionError("rows were scored")
 
     monkeypatch.setattr("augan.evaluation.detection.api._score", scored)
-    monkeypatch.setattr("augan.evaluation.detection.api.fit_opponents", scored)
+    monkeypatch.setattr("augan.evaluation.detection.api.fit_baselines", scored)
     monkeypatch.setattr("augan.detect.recalibration._measured", scored)
     labels = "".join(f"{row},{'ok' if row < 20 else 'heavy'}\n" for row in range(30))
     (tmp_path / "labels.csv").write_text("path,label\n" + labels)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from augan.evaluation.augmentation.results_log import Journal
+from augan.evaluation.augmentation.results_log import PredictionLog
 from augan.exceptions import DataError, Interrupted
 from augan.io.atomic import beside, lock_folder, output_folder, resumable_folder
 
@@ -122,7 +122,7 @@ def refuses(number: int) -> Callable[..., None]:
 
 
 def keep_journal(folder: Path) -> None:
-    Journal(folder, {}).close()
+    PredictionLog(folder, {}).close()
 
 
 def keep_output(folder: Path) -> None:

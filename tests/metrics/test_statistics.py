@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from augan.metrics.statistics import Resampled
+from augan.metrics.statistics import BootstrapComparison
 
 CLASSES = 5
 
@@ -28,7 +28,7 @@ def claims(draws, arms, ahead=0.0, runs=300):
     found = 0
     for _ in range(runs):
         right, labels = drawn(rng, draws, 200, arms, ahead)
-        found += Resampled(right, labels, rng, 300).lead("0", list(right)[1:]).is_real
+        found += BootstrapComparison(right, labels, rng, 300).lead("0", list(right)[1:]).is_real
     return found / runs
 
 
@@ -59,7 +59,7 @@ def test_where_only_draws_differ_the_interval_is_that_of_student():
         "one": np.stack([order < 0.5 + by for by in ahead]),
         "other": np.stack([order < 0.5] * draws),
     }
-    found = Resampled(right, labels, rng, 4000).difference("one", "other")
+    found = BootstrapComparison(right, labels, rng, 4000).difference("one", "other")
     half = t.ppf(0.975, draws - 1) * ahead.std(ddof=1) / math.sqrt(draws)
     assert found.value == pytest.approx(ahead.mean(), abs=5e-4)
     assert found.high - found.value == pytest.approx(half, rel=0.12)
@@ -73,12 +73,12 @@ def test_images_of_one_group_count_as_one():
     copies = {name: np.repeat(one, times, axis=1) for name, one in right.items()}
 
     def width(right, labels, groups):
-        found = Resampled(right, labels, np.random.default_rng(1), 4000, groups)
+        found = BootstrapComparison(right, labels, np.random.default_rng(1), 4000, groups)
         interval = found.difference("a", "b")
         assert interval.value == pytest.approx(plain.value)
         return interval.high - interval.low
 
-    plain = Resampled(right, labels, np.random.default_rng(1), 4000).difference("a", "b")
+    plain = BootstrapComparison(right, labels, np.random.default_rng(1), 4000).difference("a", "b")
     alone = width(right, labels, np.arange(120))
     together = width(copies, np.repeat(labels, times), np.repeat(np.arange(120), times))
     assert alone == pytest.approx(plain.high - plain.low, rel=0.1)
@@ -89,20 +89,20 @@ def test_images_of_one_group_count_as_one():
 def test_no_bound_is_beyond_what_shares_can_differ_by():
     labels = np.arange(8) % 2
     right = {"a": np.array([labels < 2, labels > 2]), "b": np.array([labels > 2, labels < 2])}
-    found = Resampled(right, labels, np.random.default_rng(0), 200).difference("a", "b")
+    found = BootstrapComparison(right, labels, np.random.default_rng(0), 200).difference("a", "b")
     assert (found.low, found.high) == (-1, 1)
 
 
 def test_the_figure_is_the_mean_recall_of_classes():
     labels = np.array([0, 0, 0, 1])
     right = np.array([[True, True, False, True], [False, False, False, True]])
-    found = Resampled({"a": right, "b": ~right}, labels, np.random.default_rng(0), 10)
+    found = BootstrapComparison({"a": right, "b": ~right}, labels, np.random.default_rng(0), 10)
     assert found.values == pytest.approx([(5 / 6 + 1 / 2) / 2, (1 / 6 + 1 / 2) / 2])
 
 
 def test_the_interval_reaches_down_to_the_lowest_bound_of_all_rivals():
     right, labels = drawn(np.random.default_rng(3), 5, 200, 4)
-    found = Resampled(right, labels, np.random.default_rng(0), 300)
+    found = BootstrapComparison(right, labels, np.random.default_rng(0), 300)
     lead = found.lead("0", ["1", "2", "3"])
     assert lead.interval.low == min(one.low for one in lead.over.values())
     assert lead.interval.value == min(one.value for one in lead.over.values())
@@ -113,15 +113,17 @@ def test_the_interval_reaches_down_to_the_lowest_bound_of_all_rivals():
 @given(seed=st.integers(0, 2**16), draws=st.integers(2, 8), arms=st.integers(2, 4))
 def test_what_cannot_matter_does_not(seed, draws, arms):
     right, labels = drawn(np.random.default_rng(seed), draws, 40, arms)
-    found = Resampled(right, labels, np.random.default_rng(1), 200)
+    found = BootstrapComparison(right, labels, np.random.default_rng(1), 200)
     forth, back = found.difference("0", "1"), found.difference("1", "0")
     assert forth.low <= forth.value <= forth.high
     assert forth.value == pytest.approx(-back.value)
     assert forth.low == pytest.approx(-back.high)
     # The names of classes and of arms are only names.
     renamed = {f"arm {name}": one for name, one in right.items()}
-    again = Resampled(renamed, labels * 7 + 3, np.random.default_rng(1), 200)
+    again = BootstrapComparison(renamed, labels * 7 + 3, np.random.default_rng(1), 200)
     assert again.difference("arm 0", "arm 1") == forth
     # An arm beside another of equal answers is neither ahead nor behind, and certain of it.
-    same = Resampled({"a": right["0"], "b": right["0"]}, labels, np.random.default_rng(1), 50)
+    same = BootstrapComparison(
+        {"a": right["0"], "b": right["0"]}, labels, np.random.default_rng(1), 50
+    )
     assert same.difference("a", "b").high == same.difference("a", "b").low == 0.0

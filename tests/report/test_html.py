@@ -18,7 +18,7 @@ from augan.config import Config
 from augan.data.datasets import digits
 from augan.data.loading import load_dataset
 from augan.detect.api import DetectionResult
-from augan.evaluation.detection.api import Judgement, evaluate_detection
+from augan.evaluation.detection.api import DetectionEvaluation, evaluate_detection
 from augan.io.images import write_png
 from augan.report.html.augmentation import augmentation_page
 from augan.report.html.charts import Axis, Curve, curves, histogram
@@ -92,7 +92,7 @@ def made(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Augmentati
 
 
 @pytest.fixture(scope="module")
-def judgement(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Judgement:
+def judgement(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> DetectionEvaluation:
     folder = tmp_path_factory.mktemp("judged")
     for row, image in enumerate(np.asarray(digits("test").images)[:40]):
         kind = WILD if row % 4 == 0 else "good"
@@ -105,7 +105,10 @@ def judgement(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Judge
 
 @pytest.fixture(scope="module")
 def pages(
-    result: DetectionResult, bundle: Bundle, made: AugmentationResult, judgement: Judgement
+    result: DetectionResult,
+    bundle: Bundle,
+    made: AugmentationResult,
+    judgement: DetectionEvaluation,
 ) -> dict[str, Path]:
     return {
         "detect": detection_page(result),
@@ -202,7 +205,7 @@ def test_the_page_of_synthetic_images(pages: dict[str, Path], made: Augmentation
     assert len(page.every("img")) == 1
 
 
-def test_the_page_of_an_evaluation(pages: dict[str, Path], judgement: Judgement) -> None:
+def test_the_page_of_an_evaluation(pages: dict[str, Path], judgement: DetectionEvaluation) -> None:
     page, summary = Page(pages["evaluate"].read_text("utf-8")), judgement.summary
     assert judgement.normal.size == 30
     assert judgement.anomalous.size == 10

@@ -21,7 +21,7 @@ from augan.config import Config
 from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.tables import Table, Target, read_table
 from augan.data.modalities.tabular import Columns
-from augan.evaluation.augmentation.results_log import Journal
+from augan.evaluation.augmentation.results_log import PredictionLog
 from augan.exceptions import AuganError, BundleError, ConfigError, DataError
 from augan.io import arrays, images
 from augan.io.images import read_image
@@ -193,13 +193,13 @@ def test_notes_of_a_half_made_folder_count_as_far_as_they_are_whole(tmp_path: Pa
 
 
 def test_a_journal_whose_predictions_are_damaged(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j", {"seed": 0})
+    journal = PredictionLog(tmp_path / "j", {"seed": 0})
     journal.add(0, "real", np.arange(3), {})
     journal.close()
     path = tmp_path / "j" / "predictions.jsonl"
     path.write_text(path.read_text().replace('"predicted": "', '"predicted": "AAAA'))
     with pytest.raises(DataError, match="is damaged"):
-        Journal(tmp_path / "j", {"seed": 0})
+        PredictionLog(tmp_path / "j", {"seed": 0})
 
 
 def test_known_keys_of_a_bundle_are_checked(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from augan.data.datasets import digits
 from augan.data.groups import read_groups
 from augan.data.modalities.tables import Table, read_table
 from augan.data.modalities.tabular import Columns
-from augan.evaluation.augmentation.experiment import Lift
+from augan.evaluation.augmentation.experiment import AugmentationGain
 from augan.evaluation.detection.labels import read_labels
 from augan.io.csv_safety import plain_cell, plain_frame, safe_cell, safe_frame
 from augan.io.images import write_png
@@ -221,6 +221,8 @@ def test_names_of_classes_are_escaped_in_the_page_of_a_lift(tmp_path: Path) -> N
             **{"base": SCRIPT, "gan_steps": None, "seed": 0},
         },
     }
-    page = lift_page(Lift(SCRIPT, [{**arm, "gan_minus_this": figure}], summary)).read_text("utf-8")
+    page = lift_page(
+        AugmentationGain(SCRIPT, [{**arm, "gan_minus_this": figure}], summary)
+    ).read_text("utf-8")
     assert "<script" not in page
     assert page.count("&lt;script&gt;") > 10

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_digits
 
-from augan import Config, evaluate_lift, load_dataset, train
+from augan import Config, evaluate_augmentation, load_dataset, train
 from augan.bundle import Bundle, restore_network
 from augan.data.datasets import digits, write_example_images
 from augan.data.modalities.registry import restore_preprocessing
@@ -107,9 +107,15 @@ def lifted(out: Path) -> None:
 
     x, y = load_digits(return_X_y=True)
     images = np.rint(x * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
-    asked: dict[str, Any] = {"labels": 10, "rare": {"3": 4, "8": 4}, "test_size": 0.5}
-    lift = evaluate_lift(
-        (images, y), **asked, classifier="logistic", draws=5, gan_steps=300, out=out, on_arm=note
+    asked: dict[str, Any] = {"labels_per_class": 10, "rare": {"3": 4, "8": 4}, "test_size": 0.5}
+    lift = evaluate_augmentation(
+        (images, y),
+        **asked,
+        classifier="logistic",
+        repeats=5,
+        gan_steps=300,
+        out=out,
+        callback=note,
     )
     print(lift.sentence)
     figure, (axis,) = _figure(1, (7, 0.32 * len(found) + 0.9))

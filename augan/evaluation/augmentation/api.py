@@ -16,19 +16,19 @@ from augan.bundle import current_versions
 from augan.config import Config
 from augan.evaluation.augmentation.arms import GAN, choose_arms, usual_base
 from augan.evaluation.augmentation.classifiers import forest, logistic
-from augan.evaluation.augmentation.data import Leakage, Material, guard, read_material
+from augan.evaluation.augmentation.data import EvaluationData, Leakage, guard, read_material
 from augan.evaluation.augmentation.experiment import (
     SHOWN_TWINS,
-    Lift,
+    AugmentationGain,
+    GainExperiment,
     Made,
-    Question,
     conclude,
     run_draws,
 )
 from augan.evaluation.augmentation.preview import GALLERY, write_gallery, writing
-from augan.evaluation.augmentation.protocol import Trial, usual_policy
-from augan.evaluation.augmentation.results_log import Journal
-from augan.evaluation.augmentation.subsets import Draw, Recipe
+from augan.evaluation.augmentation.protocol import EvaluationProtocol, usual_policy
+from augan.evaluation.augmentation.results_log import PredictionLog
+from augan.evaluation.augmentation.subsets import LabelSubset, SubsetSpec
 from augan.evaluation.augmentation.synthetic import GanArm, Resampler, lacking
 from augan.evaluation.augmentation.training_set import Classifier
 from augan.exceptions import ConfigError
@@ -47,7 +47,7 @@ def gan_over_sampler(
     """
     settings = None if config is None else config.replace(training__max_minutes=None)
 
-    def make(draw: Draw) -> Resampler:
+    def make(draw: LabelSubset) -> Resampler:
         counts = np.bincount(draw.labels, minlength=draw.num_classes)
         wanted = {label: int(counts[label]) + more for label, more in lacking(draw).items()}
         seed = child_seed(draw.seed, "gan")
@@ -72,139 +72,157 @@ GAN_ARM = "transfer"
 
 
 CLASSIFIERS = ("cnn", "logistic", "forest")
-DRAWS = 20
-ENOUGH_DRAWS = 5
-RESULT = "lift.json"
+REPEATS = 20
+RECOMMENDED_REPEATS = 5
+RESULT = "evaluation.json"
 RUNS = Path("runs")
 
 
-def evaluate_lift(
+def evaluate_augmentation(
     data: str | Path | tuple[Any, ...],
     *,
-    labels: int | None = None,
+    labels_per_class: int | None = None,
     rare: Mapping[str, int] | None = None,
-    rest_unlabelled: bool = False,
+    rest_unlabeled: bool = False,
     test_size: float | None = None,
     groups: str | Path | None = None,
     classifier: str | Classifier = "cnn",
     steps: int | None = None,
     policy: str | None = None,
-    draws: int = DRAWS,
+    repeats: int = REPEATS,
     arms: Sequence[str] | None = None,
     gan: GanArm | None = None,
     gan_steps: int | None = None,
-    share: float | None = None,
-    select: bool = False,
+    synthetic_fraction: float | None = None,
+    tune_fraction: bool = False,
     config: Config | None = None,
     drop_duplicates: bool = False,
     seed: int = 0,
     out: str | Path | None = None,
-    beside: str | Path = RUNS,
-    on_arm: Callable[[int, str, Mapping[str, Any]], None] = lambda number, arm, about: None,
-) -> Lift:
+    runs_dir: str | Path = RUNS,
+    callback: Callable[[int, str, Mapping[str, Any]], None] = lambda repeat, arm, metrics: None,
+) -> AugmentationGain:
     """Find out, on real held-out images, whether synthetic images lift a classifier.
 
     Parameters
     ----------
-    data : str, path
-        As `augan.load_dataset` takes it; with a test part, or with `test_size`.
-    labels : int or None
-        Labelled images of each class in a draw; None: all.
+    data : str or path
+        A dataset as `augan.load_dataset` takes it: with a test part, or with `test_size`.
+    labels_per_class : int or None
+        Labeled images of each class in a repeat. None: all.
     rare : mapping of str to int
-        Classes that have this many instead.
-    rest_unlabelled : bool
-        Whether images that were not drawn stay, without their labels.
+        Rare classes and their number of labeled images, in place of `labels_per_class`.
+    rest_unlabeled : bool
+        Whether the remaining training images stay as unlabeled images.
     test_size : float or None
-        Share of each class that is put aside as the test, where there is no test part.
+        Fraction of each class held out for the test, where the dataset has no test part.
     groups : path or None
-        CSV file with the columns `path` and `group`, where several images show one thing: all of
-        them lie on one side, and the interval counts things, not images.
+        CSV file with the columns `path` and `group`, where several images show one object. All
+        images of a group are on one side of the split, and the interval counts groups, not images.
     classifier : {"cnn", "logistic", "forest"} or Classifier
+        The classifier that every arm trains.
     steps : int or None
-        Updates of the network that judges, equal in all arms.
+        Updates of the classifier `cnn`, equal in all arms.
     policy : str or None
-        Classic augmentation in all arms but `real`; None: `shift` at 8 pixels, else `shift-flip`.
-    draws : int
-        How often labels, GAN and classifier are drawn anew; 2 or more.
+        Classic augmentation of all arms except `real`. None: `shift` for images of up to 8 pixels,
+        otherwise `shift-flip`.
+    repeats : int
+        Number of repeats, at least 2. Each repeat samples the labels and trains GAN and classifier
+        anew.
     arms : sequence of str or None
-        Those without a GAN; None: all that the data and the classifier allow.
+        Arms without a GAN. None: all arms that the data and the classifier allow.
     gan : GanArm or None
-        What is judged; None: the one that `augan.evaluation.augmentation.api` declares.
+        The GAN arm. None: `GAN_ARMS[DEFAULT_GAN_ARM]`.
     gan_steps, config : int, Config, or None
-        Updates and settings of its GAN. Its `training.max_minutes` do not count: where it has no
-        steps either, the data decides on them.
-    share : float or None
-        Of the draws of a class that has synthetic images, the share that is synthetic.
-    select : bool
-        Choose GAN and share, 0 included, by cross-validation inside each draw.
+        Updates and settings of the GAN. `training.max_minutes` has no effect: without `gan_steps`
+        and without steps in `config`, the data decides the number of updates.
+    synthetic_fraction : float or None
+        Fraction of synthetic images in the samples of each class that has synthetic images.
+    tune_fraction : bool
+        Select the GAN arm and `synthetic_fraction` (0 included) by cross-validation within each
+        repeat.
     drop_duplicates : bool
-        Leave out test images that equal seen ones, instead of refusing them.
+        Drop test images that equal training images. Default: refuse such images.
     seed : int
+        Seed of all random numbers.
     out : path or None
-        Folder for everything; one of the same evaluation is continued. None: one in `beside` that
-        is named after the data and the settings.
-    on_arm : callable
-        Told of each arm that was judged: draw, arm, its figures.
+        Folder for all results. A folder with the same evaluation is continued. None: a folder in
+        `runs_dir` that is named after the data and the settings.
+    runs_dir : path
+        Parent of the default `out`.
+    callback : callable
+        Called after each arm with the number of the repeat, the arm, and its metrics.
 
     Raises
     ------
     ConfigError
-        Settings that cannot be, or an `out` of other settings.
+        The settings are invalid, or `out` holds an evaluation with other settings.
     DataError
-        Images that cannot be used, or that are in the training and in the test images.
+        The images cannot be used, or test images equal training images.
     Interrupted
-        The user stopped it; what is finished is kept, and the same call goes on.
+        The user stopped the evaluation. Finished arms are kept; the same call continues.
     """
-    _check(draws, policy, share, select, {"--steps": steps, "--gan-steps": gan_steps})
-    recipe = Recipe(labels, dict(rare or {}), rest_unlabelled)
+    _check(
+        repeats,
+        policy,
+        synthetic_fraction,
+        tune_fraction,
+        {"--steps": steps, "--gan-steps": gan_steps},
+    )
+    recipe = SubsetSpec(labels_per_class, dict(rare or {}), rest_unlabeled)
     size = None if config is None else config.data.size
     material = read_material(data, test_size, size, seed, groups)
     counts = recipe.counts(material.pool)
-    material, leaked, dropped = guard(material, recipe, draws, seed, drop_duplicates)
+    material, leaked, dropped = guard(material, recipe, repeats, seed, drop_duplicates)
     judge = _classifier(classifier, material, steps)
     has_more = recipe.num_unlabelled(material.pool) > 0
     base = usual_base(has_more, judge.can_be_consistent)
     arm = gan or replace(GAN_ARMS[GAN_ARM](gan_steps, config), base=base)
-    arm = arm if share is None else replace(arm, share=share)
-    question = Question(
+    arm = arm if synthetic_fraction is None else replace(arm, share=synthetic_fraction)
+    question = GainExperiment(
         material.pool,
         recipe,
-        Trial(judge, policy or usual_policy(material.test.shape[1]), arm, material.test),
+        EvaluationProtocol(
+            judge, policy or usual_policy(material.test.shape[1]), arm, material.test
+        ),
         material.labels,
         choose_arms(arms, has_more, judge.can_be_consistent, counts.min() < counts.max()),
-        draws,
+        repeats,
         seed,
-        _candidates(gan, gan_steps, config, base) if select else (),
+        _candidates(gan, gan_steps, config, base) if tune_fraction else (),
         material.groups,
     )
     _check_data(question)
     settings = _settings(question, config, gan_steps, steps, test_size, drop_duplicates)
-    folder = Path(out) if out else Path(beside) / _folder_name(material.name, settings)
-    return _evaluate(question, material, settings, folder, leaked, dropped, on_arm)
+    folder = Path(out) if out else Path(runs_dir) / _folder_name(material.name, settings)
+    return _evaluate(question, material, settings, folder, leaked, dropped, callback)
 
 
 def _check(
-    draws: int,
+    repeats: int,
     policy: str | None,
-    share: float | None,
-    select: bool,
+    fraction: float | None,
+    tune_fraction: bool,
     updates: Mapping[str, int | None],
 ) -> None:
     """Refuse what cannot be before anything is read, or learned for an hour."""
-    if draws < LEAST_DRAWS:
-        raise ConfigError(f"--draws must be {LEAST_DRAWS} or more, but is {draws}; 20 is usual")
+    if repeats < LEAST_DRAWS:
+        raise ConfigError(f"--repeats must be {LEAST_DRAWS} or more, but is {repeats}; 20 is usual")
     if policy is not None and policy not in POLICIES:
         raise ConfigError(f"there is no policy '{policy}'; choose one of {', '.join(POLICIES)}")
-    if share is not None and not 0 <= share <= 1:
-        raise ConfigError(f"--share must lie between 0 and 1, but is {share:g}")
-    if share is not None and select:
-        raise ConfigError("--select chooses the share inside each draw; leave --share or it out")
+    if fraction is not None and not 0 <= fraction <= 1:
+        raise ConfigError(f"--synthetic-fraction must lie between 0 and 1, but is {fraction:g}")
+    if fraction is not None and tune_fraction:
+        raise ConfigError(
+            "--tune-fraction selects the synthetic fraction; leave out one of --synthetic-fraction "
+            "and --tune-fraction"
+        )
     for option, number in updates.items():
         if number is not None and number < 1:
             raise ConfigError(f"{option} must be 1 or more, but is {number}")
 
 
-def _check_data(question: Question) -> None:
+def _check_data(question: GainExperiment) -> None:
     """Refuse rivals that see less than the GAN does: what more data brings is no lift."""
     if question.has_unlabelled and all(map(question.is_labelled_only, question.rivals)):
         raise ConfigError(
@@ -213,7 +231,7 @@ def _check_data(question: Question) -> None:
         )
 
 
-def _classifier(name: str | Classifier, material: Material, steps: int | None) -> Classifier:
+def _classifier(name: str | Classifier, material: EvaluationData, steps: int | None) -> Classifier:
     if not isinstance(name, str):
         return name
     if name == "cnn":
@@ -239,7 +257,7 @@ def _candidates(
 
 
 def _settings(
-    question: Question,
+    question: GainExperiment,
     config: Config | None,
     gan_steps: int | None,
     steps: int | None,
@@ -272,22 +290,22 @@ def _folder_name(data: str, settings: Mapping[str, Any]) -> str:
     import hashlib
 
     text = json.dumps(settings, sort_keys=True)
-    return f"lift-{data}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"gain-{data}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _evaluate(
-    question: Question,
-    material: Material,
+    question: GainExperiment,
+    material: EvaluationData,
     settings: dict[str, Any],
     folder: Path,
     leaked: Leakage,
     dropped: int,
     on_arm: Callable[[int, str, Mapping[str, Any]], None],
-) -> Lift:
-    def on_made(draw: Draw, made: Made) -> None:
+) -> AugmentationGain:
+    def on_made(draw: LabelSubset, made: Made) -> None:
         write_gallery(folder / GALLERY, draw, *made)
 
-    journal = Journal(folder, {**settings, "data": material.sha256()})
+    journal = PredictionLog(folder, {**settings, "data": material.sha256()})
     try:
         predictions = run_draws(question, journal, on_arm, on_made)
         chosen = [journal.about(number, GAN) for number in range(question.num_draws)]
@@ -328,13 +346,17 @@ def _evaluate(
 
 
 def _warnings(
-    question: Question, material: Material, leaked: Leakage, dropped: int, lift: Lift
+    question: GainExperiment,
+    material: EvaluationData,
+    leaked: Leakage,
+    dropped: int,
+    lift: AugmentationGain,
 ) -> list[str]:
     found, pool = [], question.pool
-    if question.num_draws < ENOUGH_DRAWS:
+    if question.num_draws < RECOMMENDED_REPEATS:
         found.append(
             f"{question.num_draws} draws say little of how much a lift depends on which images are "
-            f"labelled; from {ENOUGH_DRAWS} on the interval does, and {DRAWS} are usual"
+            f"labelled; from {RECOMMENDED_REPEATS} on the interval does, and {REPEATS} are usual"
         )
     if (question.recipe.counts(pool) == np.bincount(pool.labels)).all():
         found.append(

@@ -16,9 +16,13 @@ import numpy as np
 
 from augan.augment.methods.latent import Codes, Transfer
 from augan.data.splits import evenly
-from augan.evaluation.augmentation.subsets import Draw
+from augan.evaluation.augmentation.subsets import LabelSubset
 from augan.evaluation.augmentation.synthetic import lacking
-from augan.evaluation.augmentation.training_set import Classifier, Lesson, evenly_by_class
+from augan.evaluation.augmentation.training_set import (
+    Classifier,
+    WeightedTrainingSet,
+    evenly_by_class,
+)
 from augan.exceptions import ConfigError
 from augan.seeding import child_seed
 
@@ -43,30 +47,32 @@ class Arm:
     """
 
     said: str
-    make: Callable[[Draw, str, Classifier], Lesson]
+    make: Callable[[LabelSubset, str, Classifier], WeightedTrainingSet]
     unlabelled: bool = False
 
 
-def _real(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+def _real(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
     n = len(draw.labels)
-    return Lesson(draw.images, draw.labels, draw.num_classes, n, np.full(n, 1.0 / n), np.ones(n))
+    return WeightedTrainingSet(
+        draw.images, draw.labels, draw.num_classes, n, np.full(n, 1.0 / n), np.ones(n)
+    )
 
 
-def _classic(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+def _classic(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
     return replace(_real(draw, policy, classifier), policy=policy)
 
 
-def _oversampling(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+def _oversampling(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
     shares = evenly_by_class(draw.labels, draw.num_classes)
     return replace(_classic(draw, policy, classifier), shares=shares)
 
 
-def _class_weights(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+def _class_weights(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
     weights = evenly_by_class(draw.labels, draw.num_classes) * len(draw.labels)
     return replace(_classic(draw, policy, classifier), weights=weights)
 
 
-def _smote(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+def _smote(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
     from imblearn.over_sampling import SMOTE
 
     counts = np.bincount(draw.labels, minlength=draw.num_classes)
@@ -91,12 +97,12 @@ def _smote(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
     )
 
 
-def _pixel_transfer(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+def _pixel_transfer(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
     """What the GAN arm does with codes, done with pixels: is it the GAN that helps?"""
     return _transferred(_oversampling(draw, policy, classifier), draw)
 
 
-def _transferred(lesson: Lesson, draw: Draw) -> Lesson:
+def _transferred(lesson: WeightedTrainingSet, draw: LabelSubset) -> WeightedTrainingSet:
     labels, wanted = draw.labels, lacking(draw)
     flat = draw.images.reshape(len(labels), -1).astype(np.float32)
     law, seed = Transfer(Codes(flat, labels, [""] * len(labels))), child_seed(draw.seed, "pixels")
@@ -108,11 +114,11 @@ def _transferred(lesson: Lesson, draw: Draw) -> Lesson:
     return with_synthetic(lesson, made.reshape(-1, *draw.images.shape[1:]), made_of, TRANSFERRED)
 
 
-def _mixup(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+def _mixup(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
     return replace(_oversampling(draw, policy, classifier), mixup=True)
 
 
-def _self_training(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+def _self_training(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
     """A teacher labels what it is sure of; the student learns from that and from the labels."""
     lesson = _oversampling(draw, policy, classifier)
     if draw.unlabelled is None:
@@ -137,11 +143,13 @@ def _self_training(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
     )
 
 
-def _consistency(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+def _consistency(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
     return replace(_oversampling(draw, policy, classifier), unlabelled=draw.unlabelled)
 
 
-def _consistency_transfer(draw: Draw, policy: str, classifier: Classifier) -> Lesson:
+def _consistency_transfer(
+    draw: LabelSubset, policy: str, classifier: Classifier
+) -> WeightedTrainingSet:
     return _transferred(_consistency(draw, policy, classifier), draw)
 
 
@@ -224,7 +232,9 @@ def choose_arms(
     return (*(arm for arm in fit if arm in asked), GAN, ABLATION)
 
 
-def with_synthetic(lesson: Lesson, images: np.ndarray, labels: np.ndarray, share: float) -> Lesson:
+def with_synthetic(
+    lesson: WeightedTrainingSet, images: np.ndarray, labels: np.ndarray, share: float
+) -> WeightedTrainingSet:
     """Return a lesson in which synthetic images take `share` of each of their classes' draws.
 
     How often a class is drawn does not change, nor does what it counts; classes without synthetic

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from augan.augment.transforms import classic_policy
-from augan.evaluation.augmentation.training_set import MIXUP, Lesson, Predict
+from augan.evaluation.augmentation.training_set import MIXUP, Predict, WeightedTrainingSet
 from augan.seeding import child_rng, child_seed
 
 COPIES = 4  # augmented copies of each image
@@ -39,7 +39,7 @@ class PixelClassifier:
         self.name = name
         self._make, self._scale = make, scale
 
-    def train(self, lesson: Lesson, seed: int) -> Predict:
+    def train(self, lesson: WeightedTrainingSet, seed: int) -> Predict:
         """Fit on the lesson's images and augmented copies of them."""
         from sklearn.exceptions import ConvergenceWarning
         from threadpoolctl import threadpool_limits
@@ -63,7 +63,9 @@ class PixelClassifier:
     def _flat(self, images: np.ndarray) -> np.ndarray:
         return self._scale(images).reshape(len(images), -1)
 
-    def _material(self, lesson: Lesson, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _material(
+        self, lesson: WeightedTrainingSet, seed: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return rows `[n, D]`, labels and weights."""
         parts = [lesson.images]
         if lesson.policy != "none":

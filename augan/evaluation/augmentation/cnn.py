@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from augan.augment.transforms import classic_policy, stronger
-from augan.evaluation.augmentation.training_set import MIXUP, Lesson, Predict
+from augan.evaluation.augmentation.training_set import MIXUP, Predict, WeightedTrainingSet
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 from augan.gan.networks.classifier import classifier
@@ -58,7 +58,7 @@ class CnnClassifier:
     ) -> None:
         self._scale, self.steps, self.width = scale, steps, width
 
-    def train(self, lesson: Lesson, seed: int) -> Predict:
+    def train(self, lesson: WeightedTrainingSet, seed: int) -> Predict:
         """Train a new network on the lesson."""
         shape = lesson.images.shape[1:]
         network = classifier(
@@ -83,7 +83,7 @@ class CnnClassifier:
 class _Batches:
     """Draws the batches of a lesson, several steps at once."""
 
-    def __init__(self, lesson: Lesson, scale: Callable, steps: int, seed: int) -> None:
+    def __init__(self, lesson: WeightedTrainingSet, scale: Callable, steps: int, seed: int) -> None:
         self._scale, self._mixup = scale, lesson.mixup
         self._rng = child_rng(seed, "batches")
         size = math.ceil(steps * BATCH / VIEWS)

@@ -20,7 +20,7 @@ from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.tables import Table
 from augan.data.sequences import Stacked
 from augan.data.splits import Split
-from augan.evaluation.augmentation.subsets import LEAST, Pool, Recipe, rows_of
+from augan.evaluation.augmentation.subsets import LEAST, LabelPool, SubsetSpec, rows_of
 from augan.exceptions import ConfigError, DataError
 from augan.seeding import child_rng
 
@@ -92,7 +92,7 @@ LEAST_TEST = 2  # test images of a class: of one nobody knows how it varies
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class EvaluationData:
     """What an evaluation works on.
 
     Attributes
@@ -112,7 +112,7 @@ class Material:
     """
 
     name: str
-    pool: Pool
+    pool: LabelPool
     test: np.ndarray
     labels: np.ndarray
     names: Sequence[str]
@@ -132,7 +132,7 @@ class Material:
             content.update(labels.tobytes())
         return content.hexdigest()
 
-    def without(self, places: Sequence[int]) -> "Material":
+    def without(self, places: Sequence[int]) -> "EvaluationData":
         """Return the same without some of the test images."""
         kept = np.setdiff1d(np.arange(len(self.labels)), places)
         names = [self.test_names[place] for place in kept]
@@ -163,7 +163,7 @@ def read_material(
     size: int | None,
     seed: int,
     groups: str | Path | None = None,
-) -> Material:
+) -> EvaluationData:
     """Read training and test images.
 
     Parameters
@@ -207,9 +207,9 @@ def read_material(
         more, names = beside.pixels, names + beside.dataset.names
         skipped += len(beside.dataset.skipped)
     to_unit, scale = _unit(preprocessing)
-    material = Material(
+    material = EvaluationData(
         name=train.name,
-        pool=Pool(
+        pool=LabelPool(
             to_unit(squares.pixels),
             np.asarray(squares.dataset.labels),
             train.class_names,
@@ -330,8 +330,8 @@ def _numbered(test: Dataset, class_names: tuple[str, ...]) -> np.ndarray:
 
 
 def guard(
-    material: Material, recipe: Recipe, draws: int, seed: int, drop: bool
-) -> tuple[Material, Leakage, int]:
+    material: EvaluationData, recipe: SubsetSpec, draws: int, seed: int, drop: bool
+) -> tuple[EvaluationData, Leakage, int]:
     """Refuse test images that equal images of any draw, or drop them.
 
     Returns

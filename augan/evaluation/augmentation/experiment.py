@@ -12,19 +12,19 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, with_synthetic
-from augan.evaluation.augmentation.protocol import Trial, figures
-from augan.evaluation.augmentation.results_log import Journal
-from augan.evaluation.augmentation.subsets import Draw, Pool, Recipe, make_draw
+from augan.evaluation.augmentation.protocol import EvaluationProtocol, figures
+from augan.evaluation.augmentation.results_log import PredictionLog
+from augan.evaluation.augmentation.subsets import LabelPool, LabelSubset, SubsetSpec, make_draw
 from augan.evaluation.augmentation.synthetic import GanArm, synthetic_images
 from augan.exceptions import ConfigError, Interrupted
-from augan.metrics.statistics import Interval, Lead, Resampled
+from augan.metrics.statistics import BootstrapComparison, ConfidenceInterval, PairedComparison
 from augan.seeding import child_rng, child_seed
 
 SHARES = (0.25, 0.5, 0.75)  # beside 0
 FOLDS = 3
 
 
-def choose(trial: Trial, candidates: Sequence[GanArm], draw: Draw) -> GanArm:
+def choose(trial: EvaluationProtocol, candidates: Sequence[GanArm], draw: LabelSubset) -> GanArm:
     """Return the candidate and share of best balanced accuracy within the draw; ties: the less.
 
     Parameters
@@ -64,7 +64,9 @@ def choose(trial: Trial, candidates: Sequence[GanArm], draw: Draw) -> GanArm:
     return replace(candidates[best], share=share)
 
 
-def _of_fold(trial: Trial, arm: GanArm, draw: Draw, truth: np.ndarray) -> dict[float, float]:
+def _of_fold(
+    trial: EvaluationProtocol, arm: GanArm, draw: LabelSubset, truth: np.ndarray
+) -> dict[float, float]:
     """Return the balanced accuracy of each share."""
     base = ARMS[arm.base].make(draw, trial.policy, trial.classifier)
     images, labels = synthetic_images(arm, draw)
@@ -83,7 +85,7 @@ SHOWN_TWINS = 20  # of the near-duplicates in the summary
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class GainExperiment:
     """Everything that an evaluation of lift is about.
 
     Attributes
@@ -102,9 +104,9 @@ class Question:
         Which test images show one thing; None: each another.
     """
 
-    pool: Pool
-    recipe: Recipe
-    trial: Trial
+    pool: LabelPool
+    recipe: SubsetSpec
+    trial: EvaluationProtocol
     labels: np.ndarray
     arms: tuple[str, ...]
     num_draws: int
@@ -144,7 +146,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Lift:
+class AugmentationGain:
     """What an evaluation found.
 
     Attributes
@@ -172,10 +174,10 @@ class Lift:
 
 
 def run_draws(
-    question: Question,
-    journal: Journal,
+    question: GainExperiment,
+    journal: PredictionLog,
     on_arm: Callable[[int, str, Mapping[str, Any]], None] = lambda number, arm, about: None,
-    on_made: Callable[[Draw, Made], None] = lambda draw, made: None,
+    on_made: Callable[[LabelSubset, Made], None] = lambda draw, made: None,
 ) -> dict[str, np.ndarray]:
     """Train and judge all arms on all draws; what the journal has is not done again.
 
@@ -217,7 +219,11 @@ def run_draws(
 
 
 def _run_draw(
-    question: Question, number: int, journal: Journal, on_arm: Callable, on_made: Callable
+    question: GainExperiment,
+    number: int,
+    journal: PredictionLog,
+    on_arm: Callable,
+    on_made: Callable,
 ) -> None:
     missing = [arm for arm in question.arms if journal.get(number, arm) is None]
     if not missing:
@@ -239,7 +245,7 @@ def _run_draw(
         on_arm(number, arm, about)
 
 
-def _chosen(question: Question, draw: Draw, journal: Journal) -> GanArm:
+def _chosen(question: GainExperiment, draw: LabelSubset, journal: PredictionLog) -> GanArm:
     """Return the choice of a draw, which is made once."""
     for arm in (GAN, ABLATION):
         if journal.get(draw.number, arm) is not None:
@@ -249,7 +255,9 @@ def _chosen(question: Question, draw: Draw, journal: Journal) -> GanArm:
     return choose(question.trial, question.candidates, draw)
 
 
-def conclude(question: Question, predictions: Mapping[str, np.ndarray], twins: np.ndarray) -> Lift:
+def conclude(
+    question: GainExperiment, predictions: Mapping[str, np.ndarray], twins: np.ndarray
+) -> AugmentationGain:
     """Return the verdict.
 
     Parameters
@@ -283,10 +291,10 @@ def conclude(question: Question, predictions: Mapping[str, np.ndarray], twins: n
     }
     behind = {arm: resampled.difference(GAN, arm) for arm in question.arms if arm != GAN}
     rows = [_arm_row(question, arm, predictions[arm], behind.get(arm)) for arm in question.arms]
-    return Lift(sentence(lead, question.said(lead.rival)), rows, summary)
+    return AugmentationGain(sentence(lead, question.said(lead.rival)), rows, summary)
 
 
-def sentence(lead: Lead, said: str) -> str:
+def sentence(lead: PairedComparison, said: str) -> str:
     """Say what was found, in points of balanced accuracy; `said` is what the rival is called."""
     of = lead.interval
     interval = f"{points(of.value)} points [{_bound(of.low)}, {_bound(of.high)}]"
@@ -306,7 +314,7 @@ def _bound(fraction: float) -> str:
     return f"{100 * fraction:.{digits}f}"
 
 
-def _described(lead: Lead) -> dict[str, Any]:
+def _described(lead: PairedComparison) -> dict[str, Any]:
     interval = lead.interval
     return {
         "value": interval.value,
@@ -318,22 +326,24 @@ def _described(lead: Lead) -> dict[str, Any]:
 
 
 def _resampled(
-    question: Question, predictions: Mapping[str, np.ndarray], kept: np.ndarray
-) -> Resampled:
+    question: GainExperiment, predictions: Mapping[str, np.ndarray], kept: np.ndarray
+) -> BootstrapComparison:
     truth = question.labels[kept]
     right = {arm: predictions[arm][:, kept] == truth for arm in question.arms}
     groups = None if question.groups is None else question.groups[kept]
-    return Resampled(right, truth, child_rng(question.seed, "lift", "bootstrap"), groups=groups)
+    return BootstrapComparison(
+        right, truth, child_rng(question.seed, "lift", "bootstrap"), groups=groups
+    )
 
 
-def _said_of(question: Question, arm: str) -> str:
+def _said_of(question: GainExperiment, arm: str) -> str:
     # The sentence calls the ablation by what it is; a row must also be told from that arm's own.
     said = question.said(arm)
     return said if arm != ABLATION or said == WITHOUT else f"{said}, {WITHOUT}"
 
 
 def _arm_row(
-    question: Question, arm: str, predicted: np.ndarray, behind: Interval | None
+    question: GainExperiment, arm: str, predicted: np.ndarray, behind: ConfidenceInterval | None
 ) -> dict[str, Any]:
     num = len(question.pool.class_names)
     each = [figures(one, question.labels, num) for one in predicted]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augan.evaluation.augmentation.subsets import Draw
+from augan.evaluation.augmentation.subsets import LabelSubset
 from augan.exceptions import DataError
 from augan.io.images import image_grid, write_png
 
@@ -15,7 +15,7 @@ GAP = 20  # parts of a half as wide as which the gap between them is
 SIDE_BY_SIDE = 6  # real and synthetic images of each class
 
 
-def write_gallery(path: Path, draw: Draw, images: np.ndarray, labels: np.ndarray) -> None:
+def write_gallery(path: Path, draw: LabelSubset, images: np.ndarray, labels: np.ndarray) -> None:
     """Write a row for each class: real images of a draw, a gap, then synthetic ones.
 
     Raises

@@ -7,9 +7,9 @@ import numpy as np
 from sklearn.metrics import f1_score
 
 from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, with_synthetic
-from augan.evaluation.augmentation.subsets import Draw
+from augan.evaluation.augmentation.subsets import LabelSubset
 from augan.evaluation.augmentation.synthetic import GanArm, synthetic_images
-from augan.evaluation.augmentation.training_set import Classifier, Lesson
+from augan.evaluation.augmentation.training_set import Classifier, WeightedTrainingSet
 from augan.exceptions import ConfigError
 from augan.seeding import child_seed
 
@@ -24,7 +24,7 @@ def usual_policy(side: int) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class EvaluationProtocol:
     """What is the same for all arms and draws.
 
     Attributes
@@ -42,7 +42,9 @@ class Trial:
     gan: GanArm
     test: np.ndarray
 
-    def lesson(self, arm: str, draw: Draw) -> tuple[Lesson, tuple[np.ndarray, np.ndarray] | None]:
+    def lesson(
+        self, arm: str, draw: LabelSubset
+    ) -> tuple[WeightedTrainingSet, tuple[np.ndarray, np.ndarray] | None]:
         """Return what an arm trains on, and of the GAN arm the synthetic images and classes.
 
         Raises
@@ -60,7 +62,7 @@ class Trial:
         images, labels = synthetic_images(self.gan, draw)
         return with_synthetic(lesson, images, labels, self.gan.share), (images, labels)
 
-    def predict(self, lesson: Lesson, draw: Draw) -> np.ndarray:
+    def predict(self, lesson: WeightedTrainingSet, draw: LabelSubset) -> np.ndarray:
         """Return the class that a classifier trained on the lesson gives each test image, `[m]`.
 
         The seed is the draw's, the same for all arms: what differs is the lesson.

@@ -16,10 +16,10 @@ import numpy as np
 from augan.exceptions import ConfigError, DataError
 from augan.io.atomic import try_lock
 
-JOURNAL = "predictions.jsonl"
+PREDICTIONS = "predictions.jsonl"
 
 
-class Journal:
+class PredictionLog:
     """Rows of finished arms in a folder, which is locked while the object is open.
 
     Parameters
@@ -40,7 +40,7 @@ class Journal:
     def __init__(self, folder: str | Path, identity: dict[str, Any]) -> None:
         self.folder = Path(folder)
         self._rows: dict[tuple[int, str], dict[str, Any]] = {}
-        path = self.folder / JOURNAL
+        path = self.folder / PREDICTIONS
         if self.folder.exists() and not path.exists():
             if not self.folder.is_dir():
                 raise DataError(f"{self.folder} is a file; name a folder with --out")
@@ -105,7 +105,7 @@ class Journal:
                 self.get(draw, arm), self.about(draw, arm)
         except (ValueError, LookupError, TypeError, RecursionError, zlib.error) as error:
             raise DataError(
-                f"{self.folder / JOURNAL} is damaged ({error}); name a new folder with --out"
+                f"{self.folder / PREDICTIONS} is damaged ({error}); name a new folder with --out"
             ) from error
         identity = json.loads(json.dumps(identity))
         changed = [k for k in sorted({*former, *identity}) if former.get(k) != identity.get(k)]

@@ -18,7 +18,7 @@ LEAST = 2  # labelled images of a class: one has no neighbour, and nothing varie
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class LabelPool:
     """All images that draws are made from.
 
     Attributes
@@ -39,7 +39,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SubsetSpec:
     """How many labels a draw has.
 
     Attributes
@@ -59,7 +59,7 @@ class Recipe:
     rest_unlabelled: bool = False
     most_unlabelled: int | None = None
 
-    def counts(self, pool: Pool) -> np.ndarray:
+    def counts(self, pool: LabelPool) -> np.ndarray:
         """Return the number of labelled images of each class, int `[K]`.
 
         Raises
@@ -93,7 +93,7 @@ class Recipe:
                 )
         return wanted
 
-    def num_unlabelled(self, pool: Pool) -> int:
+    def num_unlabelled(self, pool: LabelPool) -> int:
         """Return how many images without a label each draw has."""
         beside = 0 if pool.unlabelled is None else len(pool.unlabelled)
         rest = len(pool.labels) - int(self.counts(pool).sum()) if self.rest_unlabelled else 0
@@ -101,7 +101,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, eq=False)
-class Draw:
+class LabelSubset:
     """What all arms of one comparison are given.
 
     Attributes
@@ -124,7 +124,7 @@ class Draw:
     unlabelled: np.ndarray | None = None
 
 
-def make_draw(pool: Pool, recipe: Recipe, seed: int, number: int) -> Draw:
+def make_draw(pool: LabelPool, recipe: SubsetSpec, seed: int, number: int) -> LabelSubset:
     """Return draw `number` of a pool.
 
     Raises
@@ -139,7 +139,7 @@ def make_draw(pool: Pool, recipe: Recipe, seed: int, number: int) -> Draw:
         rest = child_rng(seed, "lift", "rest", number).permutation(rest)
         parts.append(pool.images[np.sort(rest[: recipe.most_unlabelled])])
     unlabelled = np.concatenate(parts) if sum(map(len, parts)) else None
-    return Draw(
+    return LabelSubset(
         number=number,
         seed=child_seed(seed, "lift", number),
         rows=rows,
@@ -150,7 +150,7 @@ def make_draw(pool: Pool, recipe: Recipe, seed: int, number: int) -> Draw:
     )
 
 
-def rows_of(pool: Pool, recipe: Recipe, seed: int, number: int) -> np.ndarray:
+def rows_of(pool: LabelPool, recipe: SubsetSpec, seed: int, number: int) -> np.ndarray:
     """Return the rows of the pool that have labels in draw `number`, sorted."""
     rng = child_rng(seed, "lift", "draw", number)
     chosen = [

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from augan.evaluation.augmentation.subsets import Draw
+from augan.evaluation.augmentation.subsets import LabelSubset
 from augan.exceptions import DataError
 
 
@@ -37,7 +37,7 @@ class GanArm:
     """
 
     name: str
-    make: Callable[[Draw], Resampler]
+    make: Callable[[LabelSubset], Resampler]
     share: float = 0.5
     base: str = "oversampling"
 
@@ -45,7 +45,7 @@ class GanArm:
 EACH = 500  # images made of every class where none is rarer than another
 
 
-def lacking(draw: Draw) -> dict[int, int]:
+def lacking(draw: LabelSubset) -> dict[int, int]:
     """Return how many images of which classes are to be made.
 
     Classes that are rarer than the largest are filled up to it; where all have as many, 500 images
@@ -57,7 +57,7 @@ def lacking(draw: Draw) -> dict[int, int]:
     return {c: int(counts.max() - n) for c, n in enumerate(counts) if n < counts.max()}
 
 
-def synthetic_images(arm: GanArm, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
+def synthetic_images(arm: GanArm, draw: LabelSubset) -> tuple[np.ndarray, np.ndarray]:
     """Return what the sampler makes of a draw: images `[m, S, S, C]` and their classes.
 
     Raises

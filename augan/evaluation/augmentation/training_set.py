@@ -11,7 +11,7 @@ Predict = Callable[[np.ndarray], np.ndarray]  # stored squares [m, S, S, C] -> s
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class WeightedTrainingSet:
     """Everything that a classifier is taught.
 
     Attributes
@@ -47,9 +47,9 @@ class Classifier(Protocol):
     """A way to learn a lesson: as many updates whatever the lesson is."""
 
     name: str
-    can_be_consistent: bool  # whether it uses `Lesson.unlabelled`
+    can_be_consistent: bool  # whether it uses `WeightedTrainingSet.unlabelled`
 
-    def train(self, lesson: Lesson, seed: int) -> Predict:
+    def train(self, lesson: WeightedTrainingSet, seed: int) -> Predict:
         """Learn from scratch, and return a function that gives each image's shares of classes."""
 
 

@@ -20,10 +20,10 @@ from augan.detect.ignore_mask import Ignored
 from augan.detect.inputs import ImageSource, Source, open_source, parts_of, usual_shape
 from augan.detect.output_paths import RECORDS, whole_path
 from augan.detect.score_table import SCORES
-from augan.evaluation.detection.baselines import Opponents, fit_opponents
-from augan.evaluation.detection.detection_limit import detection_power
+from augan.evaluation.detection.baselines import FittedBaselines, fit_baselines
+from augan.evaluation.detection.detection_limit import min_detectable_defect
 from augan.evaluation.detection.labels import Labels, read_labels
-from augan.evaluation.detection.metrics import Judge, LabelledScores
+from augan.evaluation.detection.metrics import DetectionMetrics, LabeledScores
 from augan.evaluation.detection.pixel_metrics import Masks, read_masks
 from augan.exceptions import DataError
 from augan.io.atomic import beside, check_replaceable, output_folder
@@ -34,7 +34,7 @@ FILES = (EVALUATION, SCORES, "report.html")  # the last is written by `augan.rep
 
 
 @dataclass(frozen=True)
-class Judgement:
+class DetectionEvaluation:
     """What `evaluate_detection` found.
 
     Attributes
@@ -76,7 +76,7 @@ def evaluate_detection(
     out: str | Path | None = None,
     method: str | None = None,
     power: bool = False,
-) -> Judgement:
+) -> DetectionEvaluation:
     """Judge the detector of a bundle on test images whose labels are known.
 
     Parameters
@@ -123,14 +123,14 @@ def evaluate_detection(
     known = read_labels(labels, source.names, images, normal)
     marked = None if masks is None else _masks(masks, source, known)
     painted = _painted(source) if power else None
-    opponents = fit_opponents(bundle, preprocessing, data)
+    opponents = fit_baselines(bundle, preprocessing, data)
     scored = _score(detector, source, known, opponents, marked)
     scored.check(images, known)
     broken = broken_promise(bundle)
     scored.warnings += [*source.warnings, *(text for text in (warning, broken) if text)]
     seed = int(bundle.config.get("seed", 0))
-    judge = Judge(scored, known, calibration, rate, seed, broken is None)
-    judgement = Judgement(
+    judge = DetectionMetrics(scored, known, calibration, rate, seed, broken is None)
+    judgement = DetectionEvaluation(
         {
             **judge.summary(preprocessing.noun),
             "pixels": None if marked is None else marked.figures(),
@@ -163,10 +163,10 @@ def _painted(source: Source) -> ImageSource:
 
 
 def _power(
-    detector: Detector, source: ImageSource, judge: Judge, rate: float, seed: int
+    detector: Detector, source: ImageSource, judge: DetectionMetrics, rate: float, seed: int
 ) -> dict[str, Any]:
     names = [name for name, good in zip(judge.scored.names, judge.is_normal) if good]
-    return detection_power(detector, source, names, rate, seed)
+    return min_detectable_defect(detector, source, names, rate, seed)
 
 
 def _masks(folder: str | Path, source: Source, labels: Labels) -> Masks:
@@ -178,9 +178,13 @@ def _masks(folder: str | Path, source: Source, labels: Labels) -> Masks:
 
 
 def _score(
-    detector: Detector, source: Source, labels: Labels, opponents: Opponents, masks: Masks | None
-) -> LabelledScores:
-    result, noun = LabelledScores(), detector.preprocessing.noun
+    detector: Detector,
+    source: Source,
+    labels: Labels,
+    opponents: FittedBaselines,
+    masks: Masks | None,
+) -> LabeledScores:
+    result, noun = LabeledScores(), detector.preprocessing.noun
     parts: dict[str, list[np.ndarray]] = {}
     trained_on = 0
     for part in parts_of(list(labels.kinds), detector.preprocessing):
@@ -206,7 +210,7 @@ def _score(
     return result
 
 
-def _write(out: Path, judgement: Judgement, judge: Judge) -> None:
+def _write(out: Path, judgement: DetectionEvaluation, judge: DetectionMetrics) -> None:
     import pandas as pd
 
     scored, groups = judge.scored, judge.labels.groups

@@ -208,7 +208,7 @@ FOR_IMAGES_ONLY = ("thumbnails",)
 
 
 @dataclass(frozen=True)
-class Opponents:
+class FittedBaselines:
     """Fitted baselines, or why there are none.
 
     Attributes
@@ -249,9 +249,9 @@ class Opponents:
         return sum(_digest(sample) in self._known for sample in stored) if self._known else 0
 
 
-def fit_opponents(
+def fit_baselines(
     bundle: Bundle, preprocessing: AnyPreprocessing, data: str | Path | None = None
-) -> Opponents:
+) -> FittedBaselines:
     """Fit every baseline on the bundle's fit and tune splits, never on its calibration images.
 
     Parameters
@@ -273,7 +273,7 @@ def fit_opponents(
     except DataError as error:
         if data is not None:
             raise
-        return Opponents(skipped=str(error))
+        return FittedBaselines(skipped=str(error))
     split = bundle.tables["split"]
     with in_use(bundle, "split"):
         rows = evenly(np.union1d(split["fit"], split["tune"]), MAX_TRAINING)
@@ -288,7 +288,7 @@ def fit_opponents(
         if preprocessing.noun == "images" or name not in FOR_IMAGES_ONLY:
             detectors[name] = make(int(bundle.config.get("seed", 0))).fit(samples)
     known = frozenset(_digest(sample) for sample in squares.pixels)
-    return Opponents(detectors, len(rows), None, preprocessing, known)
+    return FittedBaselines(detectors, len(rows), None, preprocessing, known)
 
 
 def _digest(sample: np.ndarray) -> bytes:

@@ -24,7 +24,7 @@ CAUGHT = 0.9  # share of images in which a defect counts as caught
 MOST = 100  # images, evenly spaced
 
 
-def detection_power(
+def min_detectable_defect(
     detector: Detector, source: ImageSource, names: Sequence[str], rate: float, seed: int
 ) -> dict[str, Any]:
     """Return the share of images flagged for each size and contrast of a painted spot.

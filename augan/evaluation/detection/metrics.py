@@ -21,7 +21,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from augan.detect.conformal.calibration import Calibration
 from augan.evaluation.detection.labels import Labels
 from augan.exceptions import DataError
-from augan.metrics.statistics import LEVEL, Interval
+from augan.metrics.statistics import LEVEL, ConfidenceInterval
 from augan.seeding import child_rng
 
 RESAMPLES = 1000
@@ -54,7 +54,7 @@ def bootstrap_auroc(
     rng: np.random.Generator,
     normal_groups: Sequence[Any] | None = None,
     anomaly_groups: Sequence[Any] | None = None,
-) -> Interval:
+) -> ConfidenceInterval:
     """Return AUROC with its 95 % percentile interval over resampled images.
 
     Normals and anomalies are drawn anew with replacement, each side by itself. Where groups are
@@ -77,7 +77,7 @@ def bootstrap_auroc(
         beaten = np.cumsum(below) - below / 2
         draws.append(float(above @ beaten / (above.sum() * below.sum())))
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(value, float(low), float(high))
+    return ConfidenceInterval(value, float(low), float(high))
 
 
 def _times(groups: Sequence[Any] | None, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -183,7 +183,7 @@ def auroc(normal_scores: ArrayLike, anomaly_scores: ArrayLike) -> float:
 
 
 @dataclass
-class LabelledScores:
+class LabeledScores:
     """The labelled samples that could be read, with everybody's scores."""
 
     names: list[str] = field(default_factory=list)
@@ -203,12 +203,12 @@ class LabelledScores:
             )
 
 
-class Judge:
+class DetectionMetrics:
     """The figures of one evaluation."""
 
     def __init__(
         self,
-        scored: LabelledScores,
+        scored: LabeledScores,
         labels: Labels,
         calibration: Calibration,
         rate: float,
@@ -303,7 +303,7 @@ class Judge:
         scores = self.scored.scores[method]
         return scores[self.is_normal], scores[self._of(kind)]
 
-    def _auroc(self, method: str, kind: str | None = None) -> Interval:
+    def _auroc(self, method: str, kind: str | None = None) -> ConfidenceInterval:
         groups = self.groups
         members = (
             (None, None)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augan.evaluation.augmentation.experiment import Lift, points
+from augan.evaluation.augmentation.experiment import AugmentationGain, points
 from augan.evaluation.augmentation.preview import GALLERY
 from augan.report.html.base import data_uri, head, section, settings, table, wide, write_page
 from augan.report.html.charts import strips
@@ -23,7 +23,7 @@ HOW_MADE = {
 }
 
 
-def lift_page(lift: Lift) -> Path:
+def lift_page(lift: AugmentationGain) -> Path:
     """Write `report.html` into the folder of the evaluation, and return its path.
 
     Raises
@@ -37,13 +37,13 @@ def lift_page(lift: Lift) -> Path:
     return write_page(Path(summary["out"]) / REPORT, f"{_verdict(lift)} - {summary['data']}", parts)
 
 
-def _verdict(lift: Lift) -> str:
+def _verdict(lift: AugmentationGain) -> str:
     if lift.is_proven:
         return f"A lift of {points(lift.summary['lift'])} points"
     return "No evidence of benefit"
 
 
-def _head(lift: Lift) -> str:
+def _head(lift: AugmentationGain) -> str:
     summary = lift.summary
     figures = [
         ("points over the best without", points(summary["lift"]), ""),
@@ -60,7 +60,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _arms(lift: Lift) -> str:
+def _arms(lift: AugmentationGain) -> str:
     rows = sorted(lift.arms, key=lambda row: -row["balanced_accuracy"])
     figure = strips(
         [(row["said"], row["by_draw"], "new" if row["arm"] == "gan" else "old") for row in rows]
@@ -72,7 +72,7 @@ def _arms(lift: Lift) -> str:
     return section("Arms", about, figure)
 
 
-def _figures(lift: Lift) -> str:
+def _figures(lift: AugmentationGain) -> str:
     rows = []
     for row in lift.arms:
         ahead = row["gan_minus_this"]
@@ -97,7 +97,7 @@ def _figures(lift: Lift) -> str:
     return section("Figures", about, wide(table(header, rows, numbers=range(1, 6))))
 
 
-def _recall(lift: Lift) -> str:
+def _recall(lift: AugmentationGain) -> str:
     names = lift.summary["class_names"]
     rows = [
         (

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from augan.detect.score_table import SCORES
-from augan.evaluation.detection.api import EVALUATION, Judgement
+from augan.evaluation.detection.api import EVALUATION, DetectionEvaluation
 from augan.exceptions import ConfigError
 from augan.report.html.base import head, section, settings, table, wide, write_page
 from augan.report.html.charts import histogram
@@ -15,7 +15,7 @@ REPORT = "report.html"
 SHOWN = 100  # files in the list of those that were left out
 
 
-def judgement_page(judgement: Judgement) -> Path:
+def judgement_page(judgement: DetectionEvaluation) -> Path:
     """Write `report.html` into the folder of an evaluation, and return its path.
 
     Raises
@@ -63,7 +63,7 @@ def _head(summary: Mapping[str, Any]) -> str:
     return head("augan evaluate detection", _verdict(summary), lede, figures, summary["warnings"])
 
 
-def _distribution(judgement: Judgement) -> str:
+def _distribution(judgement: DetectionEvaluation) -> str:
     summary = judgement.summary
     if not judgement.normal.size or not judgement.anomalous.size:
         return ""
@@ -78,7 +78,7 @@ def _distribution(judgement: Judgement) -> str:
     return section("Scores", about, f'<ul class="legend">{legend}</ul>{figure}')
 
 
-def _methods(judgement: Judgement) -> str:
+def _methods(judgement: DetectionEvaluation) -> str:
     summary = judgement.summary
     ours = {**summary, "method": f"{summary['method']}, this detector"}
     every = sorted([ours, *judgement.baselines], key=lambda row: -row["auroc"]["value"])
@@ -107,7 +107,7 @@ def _methods(judgement: Judgement) -> str:
     return section("Beside simple methods", about, table(header, rows, numbers=(1, 2, 3)))
 
 
-def _kinds(judgement: Judgement) -> str:
+def _kinds(judgement: DetectionEvaluation) -> str:
     rows = [
         (
             escape(str(kind["kind"])),

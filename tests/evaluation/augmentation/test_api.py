@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from augan.data.datasets import digits
-from augan.evaluation.augmentation.api import evaluate_lift
+from augan.evaluation.augmentation.api import evaluate_augmentation
 from augan.evaluation.augmentation.arms import choose_arms
 from augan.evaluation.augmentation.data import read_material
 from augan.evaluation.augmentation.synthetic import GanArm
@@ -74,8 +74,14 @@ def oracle(X, y):
 
 def evaluate(data, out, make=noise, **options):
     maker = make if isinstance(make, Maker) else Maker(make)
-    settings = {"labels": 6, "rare": {"8": 2}, "draws": 5, "arms": ARMS, "classifier": "logistic"}
-    return evaluate_lift(
+    settings = {
+        "labels_per_class": 6,
+        "rare": {"8": 2},
+        "repeats": 5,
+        "arms": ARMS,
+        "classifier": "logistic",
+    }
+    return evaluate_augmentation(
         data, gan=GanArm("test", lambda draw: maker), out=out, **{**settings, **options}
     )
 
@@ -83,19 +89,19 @@ def evaluate(data, out, make=noise, **options):
 @pytest.mark.slow
 def test_images_as_good_as_real_ones_are_a_lift_and_noise_is_none(tmp_path):
     data = folder_of_digits(tmp_path / "digits", train=20, test=60)
-    found = evaluate(data, tmp_path / "a", oracle, labels=3, rare={}, draws=8)
+    found = evaluate(data, tmp_path / "a", oracle, labels_per_class=3, rare={}, repeats=8)
     assert found.is_proven
     assert found.sentence.startswith(f"lift of {100 * found.summary['lift']:+.1f} points [")
     assert found.sentence.endswith("on new images like these")
     assert 0 < found.summary["low"] <= found.summary["lift"] <= found.summary["high"] < 0.5
-    spoilt = evaluate(data, tmp_path / "b", noise, labels=3, rare={}, draws=8)
+    spoilt = evaluate(data, tmp_path / "b", noise, labels_per_class=3, rare={}, repeats=8)
     assert not spoilt.is_proven
     assert spoilt.sentence.startswith("no evidence of benefit")
 
 
 def test_the_folder_holds_everything_and_all_arms_are_there(data, tmp_path):
     found = evaluate(data, tmp_path / "out", arms=None)
-    kept = json.loads((tmp_path / "out" / "lift.json").read_text())
+    kept = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert kept == json.loads(json.dumps(found.to_dict()))
     names = [row["arm"] for row in found.arms]
     assert names == [
@@ -146,7 +152,7 @@ def test_unlabelled_images_bring_arms_and_a_second_figure(tmp_path):
         "gan": True,
         "ablation": False,
     }
-    alone = evaluate(data, tmp_path / "more", rest_unlabelled=True, arms=["self-training"])
+    alone = evaluate(data, tmp_path / "more", rest_unlabeled=True, arms=["self-training"])
     assert alone.summary["num_unlabelled"] == 60 + 36 - 14
 
 
@@ -157,7 +163,9 @@ def test_rivals_must_have_the_data_that_the_gan_has(tmp_path):
 
 
 def test_where_nothing_is_left_unlabelled_no_arm_pretends_to_use_it(data, tmp_path):
-    found = evaluate(data, tmp_path / "out", arms=None, labels=None, rare={}, rest_unlabelled=True)
+    found = evaluate(
+        data, tmp_path / "out", arms=None, labels_per_class=None, rare={}, rest_unlabeled=True
+    )
     assert "self-training" not in [row["arm"] for row in found.arms]
     assert any("--rest-unlabeled leaves none" in text for text in found.summary["warnings"])
 
@@ -186,7 +194,7 @@ def test_what_the_gan_arm_stands_on_is_always_a_rival(data, tmp_path):
     def nothing(X, y):
         return X[:0], y[:0]
 
-    options = {"labels": 10, "rare": {"8": 2}, "draws": 5}
+    options = {"labels_per_class": 10, "rare": {"8": 2}, "repeats": 5}
     found = evaluate(data, tmp_path / "out", nothing, arms=["real"], **options)
     behind = {row["arm"]: row["gan_minus_this"] for row in found.arms}
     assert behind["real"]["value"] > 0.02
@@ -199,14 +207,20 @@ def test_what_the_gan_arm_stands_on_is_always_a_rival(data, tmp_path):
 @pytest.mark.slow
 def test_the_gan_arm_stands_on_consistency_where_there_are_unlabelled_images(tmp_path):
     data = folder_of_digits(tmp_path / "digits", unlabelled=20)
-    options = {"labels": 6, "draws": 2, "steps": 3, "gan_steps": 2, "arms": ["oversampling"]}
-    found = evaluate_lift(data, **options, out=tmp_path / "out")
+    options = {
+        "labels_per_class": 6,
+        "repeats": 2,
+        "steps": 3,
+        "gan_steps": 2,
+        "arms": ["oversampling"],
+    }
+    found = evaluate_augmentation(data, **options, out=tmp_path / "out")
     assert found.summary["settings"]["base"] == "consistency"
     rows = {row["arm"]: row["said"] for row in found.arms}
     assert list(rows) == ["oversampling", "gan", "ablation"]
     assert rows["ablation"].startswith("oversampling + classic + consistency")
     options |= {"steps": None, "classifier": "forest", "arms": ["self-training"]}
-    forest = evaluate_lift(data, **options, out=tmp_path / "more")
+    forest = evaluate_augmentation(data, **options, out=tmp_path / "more")
     assert forest.summary["settings"]["base"] == "oversampling"
 
 
@@ -224,15 +238,15 @@ def test_a_stopped_evaluation_goes_on_and_ends_as_if_it_never_was(data, tmp_path
     for one in (whole, again):
         one.summary.pop("out")
     assert again.to_dict() == whole.to_dict()
-    more = evaluate(data, tmp_path / "out", maker, draws=6)  # more draws continue it too
+    more = evaluate(data, tmp_path / "out", maker, repeats=6)  # more draws continue it too
     assert (more.summary["num_draws"], maker.calls) == (6, 7)
     maker.stop_at = 8
     with pytest.raises(Interrupted, match="19 of 24 arms finished"):  # of those that are asked for
-        evaluate(data, tmp_path / "out", maker, draws=8, arms=["real"])
+        evaluate(data, tmp_path / "out", maker, repeats=8, arms=["real"])
 
 
 def test_select_takes_none_of_images_that_hurt(data, tmp_path):
-    found = evaluate(data, tmp_path / "out", select=True, rare={}, draws=2)
+    found = evaluate(data, tmp_path / "out", tune_fraction=True, rare={}, repeats=2)
     assert found.summary["chosen"] == [{"gan": "test", "share": 0.0}] * 2
     assert "2 draws say little" in found.summary["warnings"][0]
     assert "test at 0% of the draws of its classes in 2 of 2 draws" in lift_page(found).read_text()
@@ -242,7 +256,7 @@ def test_select_takes_none_of_images_that_hurt(data, tmp_path):
 def test_equal_test_images_are_refused_or_dropped(data, tmp_path):
     twin = sorted((data / "train" / "1").iterdir())[0]
     (data / "test" / "1" / "twin.png").write_bytes(twin.read_bytes())
-    everything = {"labels": None, "rare": {}}
+    everything = {"labels_per_class": None, "rare": {}}
     with pytest.raises(DataError, match=r"1 of the 25 test images equal .* --drop-duplicates"):
         evaluate(data, tmp_path / "out", **everything)
     found = evaluate(data, tmp_path / "out", drop_duplicates=True, **everything)
@@ -253,9 +267,9 @@ def test_what_is_dropped_does_not_depend_on_how_many_draws_there_are(data, tmp_p
     for label in ("0", "1", "8"):
         for twin in sorted((data / "train" / label).iterdir())[:4]:
             (data / "test" / label / f"twin{twin.name}").write_bytes(twin.read_bytes())
-    options = {"labels": 2, "rare": {}, "drop_duplicates": True}
-    few = evaluate(data, tmp_path / "out", draws=2, **options)
-    more = evaluate(data, tmp_path / "out", draws=6, **options)  # goes on with the same images
+    options = {"labels_per_class": 2, "rare": {}, "drop_duplicates": True}
+    few = evaluate(data, tmp_path / "out", repeats=2, **options)
+    more = evaluate(data, tmp_path / "out", repeats=6, **options)  # goes on with the same images
     assert few.summary["dropped_duplicates"] == more.summary["dropped_duplicates"] == 12
 
 
@@ -265,7 +279,7 @@ def test_nearly_equal_test_images_are_counted_listed_and_left_out(data, tmp_path
         pixels = np.asarray(picture).copy()
     pixels[0, 0] ^= 1
     Image.fromarray(pixels).save(data / "test" / "1" / "near.png")
-    found = evaluate(data, tmp_path / "out", labels=None, rare={})
+    found = evaluate(data, tmp_path / "out", labels_per_class=None, rare={})
     (pair,) = found.summary["near_duplicates"]
     assert (Path(pair["test"]).name, Path(pair["seen"]).name) == ("near.png", twin.name)
     assert found.summary["without_near_duplicates"]["rival"] in ARMS
@@ -274,7 +288,7 @@ def test_nearly_equal_test_images_are_counted_listed_and_left_out(data, tmp_path
 
 def test_no_image_is_made_of_which_none_would_be_used(data, tmp_path):
     maker = Maker(noise)
-    found = evaluate(data, tmp_path / "out", maker, share=0.0)
+    found = evaluate(data, tmp_path / "out", maker, synthetic_fraction=0.0)
     assert maker.calls == 0
     assert (found.summary["lift"], found.is_proven) == (0.0, False)
     assert found.sentence[1:] in lift_page(found).read_text()
@@ -383,7 +397,7 @@ def flat(data):
         (None, ["--rare", "8=3", "--rare", "8=4"], "twice"),
         (None, ["--labels", "0"], "--labels: 0 labelled images"),
         (None, ["--labels", "99"], "has 12 training images, but 99"),
-        (None, ["--draws", "1"], "--draws must be 2 or more"),
+        (None, ["--draws", "1"], "--repeats must be 2 or more"),
         (None, ["--test-size", "0.3"], "has test images already"),
         (None, ["--arms", "mixup,dagan"], "there is no arm 'dagan'"),
         (None, ["--arms", "gan"], "name at least one arm"),
@@ -391,8 +405,8 @@ def flat(data):
         (None, ["--classifier", "svm"], "there is no classifier 'svm'"),
         (None, ["--steps", "5"], "--steps are those of the classifier cnn"),
         (None, ["--policy", "wild"], "there is no policy 'wild'"),
-        (None, ["--share", "1.5"], "--share must lie between 0 and 1"),
-        (None, ["--share", "0.5", "--select"], "--select chooses the share"),
+        (None, ["--share", "1.5"], "--synthetic-fraction must lie between 0 and 1"),
+        (None, ["--share", "0.5", "--select"], "--tune-fraction selects the synthetic fraction"),
         (None, ["--gan-steps", "0"], "--gan-steps must be 1 or more, but is 0"),
         (None, ["--steps", "-5"], "--steps must be 1 or more, but is -5"),
         (None, ["--model", "nowhere"], "nowhere"),
@@ -466,7 +480,7 @@ def test_a_model_gives_its_settings(data, digits_bundle, tmp_path):
 @pytest.mark.slow
 def test_the_network_judges_with_every_arm_and_repeats_itself(tmp_path):
     data = folder_of_digits(tmp_path / "digits", unlabelled=20)
-    options = {"classifier": "cnn", "steps": 40, "arms": None, "draws": 2}
+    options = {"classifier": "cnn", "steps": 40, "arms": None, "repeats": 2}
     found = evaluate(data, tmp_path / "a", **options)
     reached = {row["arm"]: row["balanced_accuracy"] for row in found.arms}
     assert set(reached) >= {"mixup", "self-training", "consistency", "gan"}

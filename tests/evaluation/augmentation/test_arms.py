@@ -13,9 +13,9 @@ from augan.evaluation.augmentation.arms import ARMS, with_synthetic
 from augan.evaluation.augmentation.classifiers import logistic
 from augan.evaluation.augmentation.data import find_leakage
 from augan.evaluation.augmentation.experiment import choose
-from augan.evaluation.augmentation.protocol import Trial, figures
-from augan.evaluation.augmentation.results_log import Journal
-from augan.evaluation.augmentation.subsets import Pool, Recipe, make_draw
+from augan.evaluation.augmentation.protocol import EvaluationProtocol, figures
+from augan.evaluation.augmentation.results_log import PredictionLog
+from augan.evaluation.augmentation.subsets import LabelPool, SubsetSpec, make_draw
 from augan.evaluation.augmentation.synthetic import EACH, GanArm, synthetic_images
 from augan.exceptions import ConfigError, DataError
 
@@ -32,12 +32,12 @@ def pool():
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(3), 30)
     images = rng.integers(0, 60, (90, 8, 8, 1)) + 80 * labels[:, None, None, None]
-    return Pool(images.astype(np.uint8), labels, NAMES)
+    return LabelPool(images.astype(np.uint8), labels, NAMES)
 
 
 @pytest.fixture
 def draw(pool):
-    return make_draw(pool, Recipe(labels=12, rare={"emu": 3}), seed=0, number=0)
+    return make_draw(pool, SubsetSpec(labels=12, rare={"emu": 3}), seed=0, number=0)
 
 
 class Copies:
@@ -58,7 +58,7 @@ def arm_of(sampler, **options):
 
 
 def test_a_draw_holds_what_was_asked_and_nothing_twice(pool):
-    recipe = Recipe(labels=12, rare={"emu": 3, "0": 5}, rest_unlabelled=True)
+    recipe = SubsetSpec(labels=12, rare={"emu": 3, "0": 5}, rest_unlabelled=True)
     draw = make_draw(pool, recipe, seed=0, number=4)
     assert np.bincount(draw.labels).tolist() == [5, 12, 3]
     assert len(np.unique(draw.rows)) == 20
@@ -71,7 +71,7 @@ def test_a_draw_holds_what_was_asked_and_nothing_twice(pool):
 
 
 def test_draws_differ_but_for_their_number(pool):
-    recipe = Recipe(labels=10)
+    recipe = SubsetSpec(labels=10)
     first, again, other = (make_draw(pool, recipe, 0, number) for number in (0, 0, 1))
     assert np.array_equal(first.rows, again.rows)
     assert first.seed == again.seed
@@ -82,12 +82,12 @@ def test_draws_differ_but_for_their_number(pool):
 @pytest.mark.parametrize(
     ("recipe", "words"),
     [
-        (Recipe(labels=0), "--labels: 0"),
-        (Recipe(labels=1), "at least 2"),
-        (Recipe(rare={"dog": -3}), "--rare dog: -3"),
-        (Recipe(rare={"dgo": 3}), "the classes are: cat, dog, emu; did you mean dog"),
-        (Recipe(labels=31), "the class cat has 30 training images, but 31"),
-        (Recipe(rare={"dog": 3, "1": 4}), "--rare dog and --rare 1 both mean the class dog"),
+        (SubsetSpec(labels=0), "--labels: 0"),
+        (SubsetSpec(labels=1), "at least 2"),
+        (SubsetSpec(rare={"dog": -3}), "--rare dog: -3"),
+        (SubsetSpec(rare={"dgo": 3}), "the classes are: cat, dog, emu; did you mean dog"),
+        (SubsetSpec(labels=31), "the class cat has 30 training images, but 31"),
+        (SubsetSpec(rare={"dog": 3, "1": 4}), "--rare dog and --rare 1 both mean the class dog"),
     ],
 )
 def test_impossible_draws_are_refused(pool, recipe, words):
@@ -96,9 +96,9 @@ def test_impossible_draws_are_refused(pool, recipe, words):
 
 
 def test_a_class_with_one_real_image_is_refused(pool):
-    alone = Pool(pool.images[:31], pool.labels[:31], NAMES[:2])
+    alone = LabelPool(pool.images[:31], pool.labels[:31], NAMES[:2])
     with pytest.raises(DataError, match=r"the class dog has 1 training image, but 2.*add images$"):
-        make_draw(alone, Recipe(), 0, 0)
+        make_draw(alone, SubsetSpec(), 0, 0)
 
 
 def by_class(lesson, values):
@@ -146,7 +146,7 @@ def test_pixels_vary_as_those_of_other_classes_do(draw):
 
 
 def test_pixels_vary_in_every_class_where_none_is_rarer(pool):
-    alike = make_draw(pool, Recipe(labels=6, rest_unlabelled=True), 0, 0)
+    alike = make_draw(pool, SubsetSpec(labels=6, rest_unlabelled=True), 0, 0)
     for name in ("pixel-transfer", "consistency-transfer"):
         lesson = ARMS[name].make(alike, "shift", logistic(scale))
         assert np.bincount(lesson.labels[18:]).tolist() == [EACH] * 3
@@ -156,7 +156,7 @@ def test_pixels_vary_in_every_class_where_none_is_rarer(pool):
 
 @pytest.mark.parametrize("method", GAN_ARMS)
 def test_the_gan_arm_and_its_control_make_as_many_of_each_class(method, pool, draw):
-    alike = make_draw(pool, Recipe(labels=6), 0, 0)
+    alike = make_draw(pool, SubsetSpec(labels=6), 0, 0)
     for one, wanted in ((draw, {2: 12}), (alike, {0: 6 + EACH, 1: 6 + EACH, 2: 6 + EACH})):
         assert GAN_ARMS[method]().make(one).sampling_strategy == wanted
         counts = np.bincount(ARMS["pixel-transfer"].make(one, "none", logistic(scale)).labels)
@@ -164,7 +164,7 @@ def test_the_gan_arm_and_its_control_make_as_many_of_each_class(method, pool, dr
 
 
 def test_self_training_learns_what_its_teacher_is_sure_of(pool):
-    draw = make_draw(pool, Recipe(labels=6, rest_unlabelled=True), 0, 0)
+    draw = make_draw(pool, SubsetSpec(labels=6, rest_unlabelled=True), 0, 0)
     lesson = ARMS["self-training"].make(draw, "none", logistic(scale))
     guessed = lesson.labels[18:]
     assert len(guessed) > 40
@@ -176,7 +176,7 @@ def test_self_training_learns_what_its_teacher_is_sure_of(pool):
 
 def test_a_teacher_looks_at_images_from_the_whole_of_many(pool, monkeypatch):
     monkeypatch.setattr("augan.evaluation.augmentation.arms.MOST_PSEUDO", 24)
-    draw = make_draw(pool, Recipe(labels=6), 0, 0)
+    draw = make_draw(pool, SubsetSpec(labels=6), 0, 0)
     by_class = replace(draw, unlabelled=pool.images[np.argsort(pool.labels, kind="stable")])
     lesson = ARMS["self-training"].make(by_class, "none", logistic(scale))
     assert set(lesson.labels[18:]) == {0, 1, 2}
@@ -191,7 +191,7 @@ def test_mixup_draws_classes_as_often_as_oversampling_does(draw):
 
 
 def test_consistency_gets_the_unlabelled_images(pool):
-    draw = make_draw(pool, Recipe(labels=6, rest_unlabelled=True), 0, 0)
+    draw = make_draw(pool, SubsetSpec(labels=6, rest_unlabelled=True), 0, 0)
     lesson = ARMS["consistency"].make(draw, "none", logistic(scale))
     assert lesson.unlabelled is draw.unlabelled
     assert len(lesson.labels) == 18
@@ -237,7 +237,7 @@ def test_minutes_do_not_end_the_training_of_what_is_judged(name, draw):
 
 
 def test_the_ablation_is_the_base_without_synthetic_images(pool, draw):
-    trial = Trial(logistic(scale), "shift", arm_of(Copies()), pool.images)
+    trial = EvaluationProtocol(logistic(scale), "shift", arm_of(Copies()), pool.images)
     lessons = {arm: trial.lesson(arm, draw) for arm in ("oversampling", "ablation", "gan")}
     assert len(lessons["gan"][0].labels) == 3 * 27
     assert len(lessons["gan"][1][1]) == 54
@@ -257,11 +257,11 @@ def test_figures_of_a_small_case():
 
 def test_selection_takes_no_synthetic_image_that_does_not_help(pool):
     """Images of the wrong class are of no use, and copies are of no more use than none."""
-    draw = make_draw(pool, Recipe(labels=8), 0, 0)
+    draw = make_draw(pool, SubsetSpec(labels=8), 0, 0)
     wrong = Copies(
         change=lambda X, y: (X, np.concatenate([y[: len(y) // 3], 2 - y[len(y) // 3 :]]))
     )
-    trial = Trial(logistic(scale), "none", arm_of(wrong), pool.images[:0])
+    trial = EvaluationProtocol(logistic(scale), "none", arm_of(wrong), pool.images[:0])
     assert choose(trial, (arm_of(wrong), arm_of(Copies())), draw).share == 0.0
 
 
@@ -281,34 +281,34 @@ def test_equal_and_nearly_equal_test_images_are_found():
 
 def test_a_journal_goes_on_after_a_cut_off_line(tmp_path):
     said = np.array([3, 0, 65535])
-    journal = Journal(tmp_path / "out", {"seed": 0})
+    journal = PredictionLog(tmp_path / "out", {"seed": 0})
     journal.add(0, "real", said, {"accuracy": 0.5})
     journal.add(0, "gan", said + 0, {})
     journal.close()
     path = tmp_path / "out" / "predictions.jsonl"
     path.write_bytes(path.read_bytes()[:-9])
-    journal = Journal(tmp_path / "out", {"seed": 0})
+    journal = PredictionLog(tmp_path / "out", {"seed": 0})
     assert np.array_equal(journal.get(0, "real"), said)
     assert journal.about(0, "real") == {"accuracy": 0.5}
     assert journal.get(0, "gan") is None
     journal.add(0, "gan", said, {})
     journal.close()
     assert all(json.loads(line) for line in path.read_text().splitlines())
-    assert len(Journal(tmp_path / "out", {"seed": 0})) == 2
+    assert len(PredictionLog(tmp_path / "out", {"seed": 0})) == 2
 
 
 def test_a_journal_of_something_else_is_refused(tmp_path):
     out = tmp_path / "out"
-    journal = Journal(out, {"seed": 0, "data": "a"})
+    journal = PredictionLog(out, {"seed": 0, "data": "a"})
     with pytest.raises(DataError, match="another evaluation is writing"):
-        Journal(out, {"seed": 0, "data": "a"})
+        PredictionLog(out, {"seed": 0, "data": "a"})
     journal.close()
     with pytest.raises(ConfigError, match="seed: 0 then, 1 now"):
-        Journal(out, {"seed": 1, "data": "a"})
+        PredictionLog(out, {"seed": 1, "data": "a"})
     with pytest.raises(DataError, match="the data has changed"):
-        Journal(out, {"seed": 0, "data": "b"})
+        PredictionLog(out, {"seed": 0, "data": "b"})
     with pytest.raises(DataError, match="holds other files"):
-        Journal(tmp_path, {"seed": 0})
+        PredictionLog(tmp_path, {"seed": 0})
     (out / "predictions.jsonl").write_text('{"identity": 3}\n')
     with pytest.raises(DataError, match="is damaged"):
-        Journal(out, {"seed": 0})
+        PredictionLog(out, {"seed": 0})

@@ -19,7 +19,7 @@ from augan.bundle import Bundle, save_bundle
 from augan.data.dataset import Dataset
 from augan.data.datasets import digits
 from augan.detect.detector import Detector
-from augan.evaluation.detection.api import Judgement
+from augan.evaluation.detection.api import DetectionEvaluation
 from augan.evaluation.detection.baselines import BASELINES
 from augan.evaluation.detection.detection_limit import CAUGHT, CONTRASTS, SIZES, spot
 from augan.evaluation.detection.labels import Labels, read_labels
@@ -57,7 +57,7 @@ def site(tiny_digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def judged(digits_bundle: Bundle, site: Path) -> Judgement:
+def judged(digits_bundle: Bundle, site: Path) -> DetectionEvaluation:
     return evaluate_detection(
         digits_bundle,
         site / "test",
@@ -85,7 +85,7 @@ def area(normal: np.ndarray, anomaly: np.ndarray) -> float:
 
 
 def test_the_figures_follow_from_the_scores(
-    judged: Judgement, scores: dict[str, np.ndarray], digits_bundle: Bundle
+    judged: DetectionEvaluation, scores: dict[str, np.ndarray], digits_bundle: Bundle
 ) -> None:
     summary, calibration = judged.summary, digits_bundle.tables["calibration"]["scores"]
     both = np.concatenate([scores["bar"], scores["noise"]])
@@ -121,7 +121,7 @@ def test_of_a_detector_that_promises_nothing_nothing_exact_is_said(
 
 
 def test_each_kind_by_itself(
-    judged: Judgement, scores: dict[str, np.ndarray], digits_bundle: Bundle
+    judged: DetectionEvaluation, scores: dict[str, np.ndarray], digits_bundle: Bundle
 ) -> None:
     line = np.sort(digits_bundle.tables["calibration"]["scores"])[-10]
     assert [(kind["kind"], kind["count"]) for kind in judged.kinds] == [("bar", 8), ("noise", 6)]
@@ -133,7 +133,7 @@ def test_each_kind_by_itself(
 
 
 def test_baselines_see_the_fit_and_tune_splits_only(
-    judged: Judgement, digits_bundle: Bundle, tiny_digits: Dataset, site: Path
+    judged: DetectionEvaluation, digits_bundle: Bundle, tiny_digits: Dataset, site: Path
 ) -> None:
     split = digits_bundle.tables["split"]
     rows = np.sort(np.concatenate([split["fit"], split["tune"]]))
@@ -154,7 +154,7 @@ def test_baselines_see_the_fit_and_tune_splits_only(
 
 
 def test_pixel_figures_are_those_of_the_maps(
-    judged: Judgement, digits_bundle: Bundle, site: Path
+    judged: DetectionEvaluation, digits_bundle: Bundle, site: Path
 ) -> None:
     detector = Detector.from_bundle(digits_bundle)
     images = np.concatenate([pixels_of(site, "bar"), pixels_of(site, "good")])
@@ -218,7 +218,7 @@ def test_maps_take_the_size_of_each_image(digits_bundle: Bundle) -> None:
 
 
 def test_what_is_written_is_what_is_returned(
-    judged: Judgement, scores: dict[str, np.ndarray], site: Path
+    judged: DetectionEvaluation, scores: dict[str, np.ndarray], site: Path
 ) -> None:
     assert json.loads((site / "out/evaluation.json").read_text()) == judged.to_dict()
     with open(site / "out/scores.csv", newline="", encoding="utf-8") as file:
@@ -247,7 +247,7 @@ def test_files_whose_names_are_no_text(digits_bundle: Bundle, site: Path, tmp_pa
 
 
 def test_the_same_call_gives_the_same_figures(
-    judged: Judgement, digits_bundle: Bundle, site: Path
+    judged: DetectionEvaluation, digits_bundle: Bundle, site: Path
 ) -> None:
     again = evaluate_detection(
         digits_bundle,
@@ -413,7 +413,9 @@ def invoke(*words: object) -> Any:
     return CliRunner().invoke(app, ["evaluate", "detection", *map(str, words)])
 
 
-def test_the_command(digits_bundle: Bundle, judged: Judgement, site: Path, tmp_path: Path) -> None:
+def test_the_command(
+    digits_bundle: Bundle, judged: DetectionEvaluation, site: Path, tmp_path: Path
+) -> None:
     words = ["--labels", "folders", "--far", 0.1, "--masks", site / "masks"]
     words += ["--model", digits_bundle.path, "--data", site / "train.npz"]
     done = invoke(site / "test", *words, "--out", tmp_path / "out", "--json")

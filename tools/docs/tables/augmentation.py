@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from augan.metrics.statistics import Interval, Resampled
+from augan.metrics.statistics import BootstrapComparison, ConfidenceInterval
 from augan.seeding import child_rng
 from benchmarks.common.harness import digest
 from benchmarks.common.prediction_store import Verdicts
@@ -172,7 +172,7 @@ def tabular_oversampling() -> str:
 
 
 @functools.cache
-def _gan_differences(protocol: str, data: str) -> dict[str, Interval]:
+def _gan_differences(protocol: str, data: str) -> dict[str, ConfidenceInterval]:
     """Return the difference of the GAN arm to each other arm, by the benchmark's bootstrap.
 
     Decisions are stored in the order of the classes, so the test labels need not be loaded: only
@@ -193,7 +193,7 @@ def _gan_differences(protocol: str, data: str) -> dict[str, Interval]:
         for row, one in zip(of, found):
             if one is None or abs(one.mean() - row["accuracy"]) > 1e-9:
                 raise ValueError(f"{file.name}: {digest(row)} has no decisions that fit its row")
-    resampled = Resampled(right, labels, child_rng(0, "lift", "bootstrap"))
+    resampled = BootstrapComparison(right, labels, child_rng(0, "lift", "bootstrap"))
     return {arm: resampled.difference(GAN, arm) for arm in right if arm != GAN}
 
 
@@ -215,7 +215,7 @@ def _by_repeat(rows: Sequence[Row], with_mean: bool = False) -> str:
     return markdown(["repeat", *arms], lines)
 
 
-def _points(interval: Interval, digits: int) -> str:
+def _points(interval: ConfidenceInterval, digits: int) -> str:
     value, low, high = (100 * x for x in (interval.value, interval.low, interval.high))
     return f"{signed(value, digits)} [{fixed(low, digits)}, {fixed(high, digits)}]"
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from augan.augment.manifest import Progress
 from augan.bundle import BUNDLE_NAME, Bundle, Network, inspect_bundle, load_bundle, save_bundle
 from augan.bundle.bundle import content_hash
-from augan.evaluation.augmentation.results_log import Journal
+from augan.evaluation.augmentation.results_log import PredictionLog
 from augan.exceptions import AuganError
 from augan.io.images import write_png
 from augan.training.checkpoints import Checkpoints
@@ -210,7 +210,7 @@ def _meet_run(raw: bytes, place: Path) -> None:
     if name == "progress.jsonl":
         Progress(run, dict(IDENTITY)).find(0, 0)
     elif name == "predictions.jsonl":
-        journal = Journal(run, dict(IDENTITY))
+        journal = PredictionLog(run, dict(IDENTITY))
         try:
             journal.get(0, "real"), len(journal) and journal.about(0, "real")
         finally:
