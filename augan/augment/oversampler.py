@@ -227,7 +227,7 @@ def _train(
     stored = np.asarray(stored_samples(dataset.images, preprocessing))  # never windows here
     labels = np.asarray(dataset.labels)
     split = make_split(len(dataset), seed=seed, labels=labels, calibrate=False)
-    rows = np.sort(np.concatenate([split.fit, split.tune]))  # nothing is chosen on tune here
+    rows = np.sort(np.concatenate([split.train, split.val]))
     part = "gan" if method == "sample" else "autoencoder"
     data = _training_data(dataset, stored, rows, preprocessing)
     guesses = part == "gan" and len(data.unlabelled)

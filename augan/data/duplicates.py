@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from augan.data.sequences import Stacked
-from augan.data.splits import Split, evenly
+from augan.data.splits import Split, evenly_spaced
 
 # Measured: repeated photographs of the same parts exceed it for a fifth to a half of the images,
 # unrelated digits, garments and animals for at most three in a thousand.
@@ -46,11 +46,12 @@ def near_duplicates(
     Returns
     -------
     list of (int, int, float)
-        Index of an image to fit or tune, index of the calibration image that it resembles, and
-        their correlation; best first, and for each calibration image its nearest one only.
+        Index of a training or validation image, index of the calibration image that resembles it,
+        and their correlation; highest correlation first. Each calibration image occurs once, with
+        its nearest image.
     """
-    held = evenly(split.calibrate, most_calibrate or MAX_CALIBRATE)
-    others = evenly(np.union1d(split.fit, split.tune), most_others or MAX_OTHERS)
+    held = evenly_spaced(split.calibration, most_calibrate or MAX_CALIBRATE)
+    others = evenly_spaced(np.union1d(split.train, split.val), most_others or MAX_OTHERS)
     if not len(held) or not len(others):
         return []
     if len(pixels.shape) == 2:

@@ -1,4 +1,4 @@
-"""Dividing the training images: to fit the networks, to tune on, and to calibrate the detector."""
+"""Training, validation and calibration splits, and folds."""
 
 import math
 from collections.abc import Sequence
@@ -12,43 +12,55 @@ from augan.data.dataset import Dataset
 from augan.exceptions import DataError
 from augan.seeding import child_rng
 
-# With 99 calibration images one false alarm in a hundred can be promised, with fewer it cannot.
-MIN_CALIBRATE = 99
-MIN_FIT = 100
-MAX_TUNE = 1000
-FOLDS = 5
-MIN_FOLD = 5  # images in each fold, where images stand alone
+# With 99 calibration images a false-alarm rate of 1 in 100 can be guaranteed, with fewer it cannot.
+MIN_CALIBRATION = 99
+MIN_TRAIN = 100
+MAX_VAL = 1000
+NUM_FOLDS = 5
+MIN_FOLD_SIZE = 5  # images, if every image is a group of its own
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Which images serve which purpose: sorted int64 indices that together cover all."""
+    """Sorted int64 indices of the three splits, which together cover all images.
 
-    fit: np.ndarray
-    tune: np.ndarray
-    calibrate: np.ndarray
+    Attributes
+    ----------
+    train
+        The networks train on these images.
+    val
+        No network trains on these images; the monitor measures on them.
+    calibration
+        These images set the threshold of the detector, and serve no other purpose.
+    """
+
+    train: np.ndarray
+    val: np.ndarray
+    calibration: np.ndarray
 
 
 _Rows = TypeVar("_Rows", bound=Any)
 
 
-def evenly(rows: _Rows, most: int) -> _Rows:
-    """Return all rows, or `most` of them, evenly spaced, where there are more.
+def evenly_spaced(rows: _Rows, max_rows: int) -> _Rows:
+    """Return all rows, or `max_rows` evenly spaced rows if there are more.
 
     Parameters
     ----------
     rows : ndarray or Pictures
-        Whatever an array of places selects from.
+        Anything that an array of indices selects from.
+    max_rows
+        The largest number of rows to return.
 
     Examples
     --------
-    >>> evenly(np.arange(10), 4).tolist()
+    >>> evenly_spaced(np.arange(10), 4).tolist()
     [0, 3, 6, 9]
     """
-    if len(rows) <= most:
+    if len(rows) <= max_rows:
         return rows
-    some: _Rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
-    return some
+    selected: _Rows = rows[np.linspace(0, len(rows) - 1, max_rows).astype(np.int64)]
+    return selected
 
 
 def make_split(
@@ -59,25 +71,27 @@ def make_split(
     labels: np.ndarray | None = None,
     calibrate: bool = True,
 ) -> Split:
-    """Divide `n` images at random, keeping groups whole.
+    """Split `n` images at random; the images of one group stay together.
 
-    A fifth, but at least 99, of the images calibrate where that leaves 100 to fit; otherwise a
-    third. A tenth of the others, up to 1,000, tune, and the remainder fits the networks. Parts
-    made of groups come as close to these numbers as they can without exceeding them; only when
-    every group is too large for a part, it takes the smallest.
+    The calibration split takes a fifth of the images, but at least 99, if 100 are left for
+    training; otherwise it takes a third. The validation split takes a tenth of the other images,
+    at most 1,000. The training split takes the remaining images. Splits made of groups come as
+    close to these sizes as they can without exceeding them. If every group is too large for a
+    split, the split takes the smallest group.
 
     Parameters
     ----------
     n
-        How many images there are.
+        Number of images.
     seed
         The same seed gives the same split.
     groups
         One name per image; by default each image is a group of its own.
     labels
-        Class numbers `[N]`. A class without any image to fit is given one group from another part.
+        Class numbers `[N]`. If the training split lacks a class, one group of that class moves
+        there from another split.
     calibrate
-        False when no detector will be calibrated; that part is then empty.
+        False if no detector will be calibrated; the calibration split is then empty.
 
     Raises
     ------
@@ -88,35 +102,35 @@ def make_split(
     members = _members(n, groups)
     if calibrate and len(members) < 2:
         raise DataError(
-            f"all {n} images are in one group, so none can calibrate that has no sibling among "
-            "those trained on; add images of other groups, or turn calibration off"
+            f"all {n} images are in one group, and the training and the calibration split must "
+            "have no group in common; add images of other groups, or turn calibration off"
         )
     order = child_rng(seed, "split").permutation(len(members))
     remaining = [members[i] for i in order]
-    held, remaining = _take(remaining, _calibrate_target(n) if calibrate else 0)
-    rest = sum(map(len, remaining))
-    tuning, fitting = _take(remaining, _tune_target(rest))
+    calibration, remaining = _take(remaining, _calibration_size(n) if calibrate else 0)
+    val, train = _take(remaining, _val_size(sum(map(len, remaining))))
     if labels is not None:
-        _give_every_class(fitting, [tuning, held], np.asarray(labels))
-    if calibrate and not held:
+        _move_missing_classes(train, [val, calibration], np.asarray(labels))
+    if calibrate and not calibration:
         raise DataError(
-            "every image is needed to fit, because its class has no other; add images to the "
-            "small classes, or turn calibration off"
+            "the training split needs every image, because no class has a second one; add images "
+            "to the small classes, or turn calibration off"
         )
-    return Split(_sorted(fitting), _sorted(tuning), _sorted(held))
+    return Split(_concat_sorted(train), _concat_sorted(val), _concat_sorted(calibration))
 
 
 def make_folds(
     n: int, *, seed: int, groups: Sequence[str] | np.ndarray | None = None
 ) -> tuple[Split, ...]:
-    """Divide `n` images into five folds at random, keeping groups whole.
+    """Divide `n` images into five folds at random; the images of one group stay together.
 
     Returns
     -------
     tuple of Split
-        Each calibrates with one fold; of the other four, a tenth tunes and the remainder fits. So
-        each image calibrates exactly once. Folds are as equal in size as groups allow: the largest
-        group is placed first, each into the fold that has fewest images.
+        One split per fold. The fold is the calibration split; a tenth of the other four folds is
+        the validation split, and the remaining images are the training split. So each image
+        calibrates exactly once. Folds are as equal in size as groups allow: groups are placed from
+        the largest to the smallest, each into the fold that has the fewest images.
 
     Raises
     ------
@@ -124,38 +138,38 @@ def make_folds(
         There are too few images or groups.
     """
     members = _members(n, groups)
-    if n < FOLDS * MIN_FOLD:
+    if n < NUM_FOLDS * MIN_FOLD_SIZE:
         raise DataError(
-            f"{n} images are too few for {FOLDS} folds; at least {FOLDS * MIN_FOLD} are needed: "
-            "add images, or leave --cross out"
+            f"{n} images are too few for {NUM_FOLDS} folds; at least "
+            f"{NUM_FOLDS * MIN_FOLD_SIZE} are needed: add images, or leave --cross out"
         )
-    if len(members) < FOLDS:
+    if len(members) < NUM_FOLDS:
         raise DataError(
-            f"{n} images of {len(members)} groups are too few for {FOLDS} folds, which never part "
-            f"a group; at least {FOLDS} groups are needed: add images of others, or leave --cross "
-            "out"
+            f"{n} images of {len(members)} groups are too few for {NUM_FOLDS} folds, because a "
+            f"group stays in one fold; at least {NUM_FOLDS} groups are needed: add images of other "
+            "groups, or leave --cross out"
         )
     order = child_rng(seed, "folds").permutation(len(members))
-    fold_of, sizes = np.empty(len(members), np.int64), [0] * FOLDS
+    fold_of, sizes = np.empty(len(members), np.int64), [0] * NUM_FOLDS
     for i in sorted(order, key=lambda i: -len(members[i])):
         fold_of[i] = sizes.index(min(sizes))
         sizes[fold_of[i]] += len(members[i])
     folds = []
-    for fold in range(FOLDS):
+    for fold in range(NUM_FOLDS):
         others = [members[i] for i in order if fold_of[i] != fold]
-        tuning, fitting = _take(others, _tune_target(n - sizes[fold]))
-        held = [members[i] for i in order if fold_of[i] == fold]
-        folds.append(Split(_sorted(fitting), _sorted(tuning), _sorted(held)))
+        val, train = _take(others, _val_size(n - sizes[fold]))
+        calibration = [members[i] for i in order if fold_of[i] == fold]
+        folds.append(Split(_concat_sorted(train), _concat_sorted(val), _concat_sorted(calibration)))
     return tuple(folds)
 
 
 def _check_count(n: int, calibrate: bool) -> None:
-    least = 4 if calibrate else 1
-    if n < least:
-        purpose = "fit, tune and calibrate" if calibrate else "fit"
+    min_count = 4 if calibrate else 1
+    if n < min_count:
+        purpose = "train, validate and calibrate" if calibrate else "train"
         raise DataError(
-            f"{n} {'image is' if n == 1 else 'images are'} too few to {purpose}; at least {least} "
-            "are needed, and some hundred to learn anything"
+            f"{n} {'image is' if n == 1 else 'images are'} too few to {purpose}; at least "
+            f"{min_count} are needed, and some hundred to learn anything"
         )
 
 
@@ -170,18 +184,21 @@ def _members(n: int, groups: Sequence[str] | np.ndarray | None) -> list[np.ndarr
     return np.split(by_group, np.flatnonzero(np.diff(inverse[by_group])) + 1)
 
 
-def _tune_target(rest: int) -> int:
-    return min(MAX_TUNE, max(1, rest // 10)) if rest >= 2 else 0
+def _val_size(remaining: int) -> int:
+    return min(MAX_VAL, max(1, remaining // 10)) if remaining >= 2 else 0
 
 
-def _calibrate_target(n: int) -> int:
-    target = max(MIN_CALIBRATE, math.ceil(n / 5))
-    rest = n - target
-    return target if rest - _tune_target(rest) >= MIN_FIT else n // 3
+def _calibration_size(n: int) -> int:
+    size = max(MIN_CALIBRATION, math.ceil(n / 5))
+    remaining = n - size
+    return size if remaining - _val_size(remaining) >= MIN_TRAIN else n // 3
 
 
 def _take(groups: list[np.ndarray], target: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Divide groups into those taken, in order and without exceeding `target`, and the others."""
+    """Divide groups into those taken, in order and without exceeding `target`, and the others.
+
+    If every group is larger than `target`, the smallest group is taken.
+    """
     if target == 0 or len(groups) < 2:
         return [], groups
     taken: list[np.ndarray] = []
@@ -199,26 +216,29 @@ def _take(groups: list[np.ndarray], target: int) -> tuple[list[np.ndarray], list
     return taken, left
 
 
-def _give_every_class(
-    fitting: list[np.ndarray], others: list[list[np.ndarray]], labels: np.ndarray
+def _move_missing_classes(
+    train: list[np.ndarray], others: list[list[np.ndarray]], labels: np.ndarray
 ) -> None:
-    """Move a group to `fitting` for every class that it lacks, from the first part that has one."""
+    """Move one group to `train` for every class that `train` lacks.
+
+    The group comes from the first of `others` that has the class, and is the smallest there.
+    """
     for label in np.unique(labels):
-        if any((labels[group] == label).any() for group in fitting):
+        if any((labels[group] == label).any() for group in train):
             continue
-        for part in others:
-            having = [i for i, group in enumerate(part) if (labels[group] == label).any()]
+        for groups in others:
+            having = [i for i, group in enumerate(groups) if (labels[group] == label).any()]
             if having:
-                fitting.append(part.pop(min(having, key=lambda i: len(part[i]))))
+                train.append(groups.pop(min(having, key=lambda i: len(groups[i]))))
                 break
 
 
-def _sorted(groups: list[np.ndarray]) -> np.ndarray:
+def _concat_sorted(groups: list[np.ndarray]) -> np.ndarray:
     return np.sort(np.concatenate(groups)) if groups else np.empty(0, np.int64)
 
 
-def divide(config: Config, dataset: Dataset, *, calibrate: bool) -> Split:
-    """Return the split of a plain training; see `augan.data.splits.make_split`."""
+def split_dataset(config: Config, dataset: Dataset, *, calibrate: bool) -> Split:
+    """Return the split of a training without folds; see `make_split`."""
     return make_split(
         len(dataset),
         seed=config.seed,
@@ -228,14 +248,15 @@ def divide(config: Config, dataset: Dataset, *, calibrate: bool) -> Split:
     )
 
 
-def rows_to_learn(config: Config, dataset: Dataset, *, calibrate: bool) -> np.ndarray | None:
-    """Return the rows that the scaling of a table may be learned from, None for all.
+def preprocessing_rows(config: Config, dataset: Dataset, *, calibrate: bool) -> np.ndarray | None:
+    """Return the rows from which the preprocessing of a table learns; None: all rows.
 
-    Scaled by themselves, calibration rows could never lie beyond what is usual, as new ones do: the
-    rate of false alarms would be a multiple of the one promised. With folds all rows calibrate, and
-    `augan.detect.fitting.broken_promise` says what that means.
+    Calibration rows are excluded. If they took part in the scaling, none of them could lie outside
+    the range, as new rows do, and the rate of false alarms would be a multiple of the guaranteed
+    rate. With folds every row calibrates, and all rows are used;
+    `augan.detect.fitting.broken_promise` states the consequence.
     """
     if dataset.noun != "rows" or config.detect.cross or not calibrate:
         return None
-    split = divide(config, dataset, calibrate=True)
-    return np.sort(np.concatenate([split.fit, split.tune]))
+    split = split_dataset(config, dataset, calibrate=True)
+    return np.sort(np.concatenate([split.train, split.val]))

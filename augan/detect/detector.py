@@ -17,7 +17,7 @@ from augan.config import DetectSection
 from augan.data.modalities.registry import AnyPreprocessing, Stored, restore_preprocessing
 from augan.data.modalities.tiles import Patches
 from augan.data.sequences import Pictures
-from augan.data.splits import evenly
+from augan.data.splits import evenly_spaced
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.methods.anogan import AnoGAN
 from augan.detect.methods.auto import Auto
@@ -33,7 +33,7 @@ CHUNK = 512  # images that are float32 at once; a multiple of the batch of infer
 
 CHUNK_PICTURES = 16  # the same of large images
 
-MOST_REFERENCE = 5000  # images of the fit split that a method may learn from, drawn evenly
+MOST_REFERENCE = 5000  # images of the training split that a method may learn from, drawn evenly
 MOST_PICTURES = 500  # the same of large images
 
 _KNOWN: tuple[type[Method], ...] = (
@@ -95,12 +95,12 @@ class Detector:
         preprocessing: AnyPreprocessing,
         stored: Stored,
         *,
-        fit: np.ndarray,
-        tune: np.ndarray,
+        train: np.ndarray,
+        val: np.ndarray,
     ) -> Self:
         """Fit `method` on stored samples: rows that were trained on, and others."""
         most = MOST_REFERENCE if preprocessing.kind != Patches.kind else MOST_PICTURES
-        parts = (preprocessing.scale(stored[rows]) for rows in (evenly(fit, most), tune))
+        parts = (preprocessing.scale(stored[rows]) for rows in (evenly_spaced(train, most), val))
         return cls(method_class(method, preprocessing)(models).fit(*parts), preprocessing)
 
     def uncalibrated(self) -> Self:

@@ -18,7 +18,7 @@ from augan.data.modalities.registry import Stored, stored_samples, training_samp
 from augan.data.modalities.tables import as_frame, is_frame
 from augan.data.modalities.tabular import Columns
 from augan.data.modalities.tiles import Patches
-from augan.data.splits import divide, evenly
+from augan.data.splits import evenly_spaced, split_dataset
 from augan.data.validation import as_image_array, num_axes, seed_from
 from augan.detect.conformal.calibration import images_needed
 from augan.detect.conformal.guarantee import ORIGIN
@@ -146,10 +146,10 @@ class GANDetector(OutlierMixin, BaseEstimator):
         calibrate = self.far is not None
         config, preprocessing = fill_in_steps(self._settings(trim), dataset, calibrate=calibrate)
         stored = stored_samples(dataset.images, preprocessing)
-        split = divide(config, dataset, calibrate=calibrate)
-        self._check_count(num_kept(len(split.calibrate), trim), len(dataset), dataset.noun)
+        split = split_dataset(config, dataset, calibrate=calibrate)
+        self._check_count(num_kept(len(split.calibration), trim), len(dataset), dataset.noun)
         samples, rows_of = training_samples(stored, preprocessing)
-        data = TrainingData(samples, None, 0, preprocessing, rows=rows_of(split.fit))
+        data = TrainingData(samples, None, 0, preprocessing, rows=rows_of(split.train))
         needs = method_class(config.detect.method, preprocessing).needs
         parts = ("gan", "encoder") if "encoder" in needs else ("gan",)
         deadline = deadline_of(config.training.max_minutes, started)
@@ -272,7 +272,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
             return -calibration.threshold(rate)
         rows, detector = np.arange(len(squares)), self._detector
         if method_class(detector.method.name, detector.preprocessing).searches:
-            rows = evenly(rows, MOST_SEARCHED)
+            rows = evenly_spaced(rows, MOST_SEARCHED)
         return float(np.quantile(-detector.score(squares, rows), contamination))
 
     def _checked_contamination(self) -> float:

@@ -12,7 +12,7 @@ from augan.detect.detector import Detector
 from augan.detect.methods.cross_conformal import Folds
 from augan.gan import keras
 
-MIN_TUNE = 10  # samples below which the fit split helps to standardise the terms
+MIN_TUNE = 10  # samples below which the training split helps to standardise the terms
 
 
 def fit_detector(
@@ -25,7 +25,7 @@ def fit_detector(
     groups: Sequence[str] | np.ndarray | None = None,
     trim: float = 0.0,
 ) -> Detector:
-    """Return a detector fitted on `split.fit` and `split.tune`, calibrated on `split.calibrate`.
+    """Return a detector fitted on `split.train` and `split.val`, calibrated on `split.calibration`.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def fit_detector(
     """
 
     def fitted(parts: Split) -> Detector:
-        tune = _tuning(parts)
-        return Detector.fit(method, models, preprocessing, stored, fit=parts.fit, tune=tune)
+        val = _tuning(parts)
+        return Detector.fit(method, models, preprocessing, stored, train=parts.train, val=val)
 
     detector = fitted(split)
     if trim:
@@ -53,9 +53,9 @@ def fit_detector(
             **{name: _lowest(detector, stored, rows, trim) for name, rows in vars(split).items()},
         )
         detector = fitted(split)
-    if len(split.calibrate):
-        held_out = None if groups is None else np.asarray(groups)[split.calibrate]
-        detector.calibrate(stored, held_out, rows=split.calibrate)
+    if len(split.calibration):
+        held_out = None if groups is None else np.asarray(groups)[split.calibration]
+        detector.calibrate(stored, held_out, rows=split.calibration)
     return detector
 
 
@@ -100,9 +100,9 @@ def _lowest(detector: Detector, stored: Stored, rows: np.ndarray, trim: float) -
 
 def _tuning(split: Split) -> np.ndarray:
     """The samples that the terms are standardised on: spread of two or three would be chance."""
-    if len(split.tune) >= MIN_TUNE:
-        return split.tune
-    return np.sort(np.concatenate([split.fit, split.tune]))
+    if len(split.val) >= MIN_TUNE:
+        return split.val
+    return np.sort(np.concatenate([split.train, split.val]))
 
 
 def num_kept(count: int, trim: float) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from augan.bundle import Bundle
 from augan.bundle.reference import SameBundle
-from augan.data.splits import evenly
+from augan.data.splits import evenly_spaced
 from augan.detect.detector import Detector
 from augan.detect.ignore_mask import ignored_by
 from augan.detect.inputs import ImageSource, Source, open_source, usual_shape
@@ -101,7 +101,7 @@ class Examiner:
         """Return what makes the same elsewhere; see `augan.parallel.executor`."""
         files = [] if self.ignore is None else [self.ignore]
         if isinstance(self.source, ImageSource):
-            rows = evenly(np.arange(len(self.source.names)), LOOKED_AT)
+            rows = evenly_spaced(np.arange(len(self.source.names)), LOOKED_AT)
             files += [self.source.root / self.source.names[row] for row in rows]
         else:
             files.append(self.images)

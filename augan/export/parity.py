@@ -11,7 +11,7 @@ from augan.bundle import Bundle
 from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.tiles import Patches
 from augan.data.sequences import Pictures
-from augan.data.splits import evenly
+from augan.data.splits import evenly_spaced
 from augan.detect.conformal.calibration import Calibration
 from augan.exceptions import DataError, Refused
 from augan.gan.inference import latent_noise
@@ -58,9 +58,9 @@ def samples_for(bundle: Bundle, preprocessing: Preprocessing, data: str | Path |
             raise
         return _made_up(bundle, preprocessing, str(error))
     split = bundle.tables["split"]
-    rows = next(split[name] for name in ("calibrate", "tune", "fit") if len(split[name]))
+    rows = next(split[name] for name in ("calibration", "val", "train") if len(split[name]))
     most = MOST_PICTURES if isinstance(preprocessing, Patches) else MOST
-    chosen = evenly(np.asarray(rows), most)
+    chosen = evenly_spaced(np.asarray(rows), most)
     folds = (bundle.detector or {}).get("folds")
     held = "held-out images" if not folds else f"images, each held out of one of {folds} trainings,"
     sentence = f"{len(chosen)} {held} of {bundle.data.get('name', 'the training data')}"
@@ -124,10 +124,10 @@ def codes_for(sampler: Sampler) -> tuple[np.ndarray, np.ndarray]:
     codes = sampler.bundle.tables.get("codes")
     if codes is None:
         return noise, classes
-    known = evenly(np.asarray(codes["noise"], np.float32), MADE)
+    known = evenly_spaced(np.asarray(codes["noise"], np.float32), MADE)
     of = np.zeros(len(known), np.int64)
     if "classes" in codes:
-        of = evenly(np.asarray(codes["classes"]), MADE).argmax(axis=1)
+        of = evenly_spaced(np.asarray(codes["classes"]), MADE).argmax(axis=1)
     return np.concatenate([noise, known]), np.concatenate([classes, of])
 
 

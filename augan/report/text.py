@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from augan.augment.filters.acceptance import doubts
 from augan.bundle import Bundle
 from augan.data.modalities.registry import AnyPreprocessing, sample_noun
-from augan.data.splits import FOLDS
+from augan.data.splits import NUM_FOLDS
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import supported_rate
 from augan.detect.conformal.guarantee import ORIGIN, Guarantee, broken_promise
@@ -74,7 +74,7 @@ def plan_line(config: "Config", dataset: "Dataset", preprocessing: AnyPreprocess
     """Say what will be trained on what, and for how long."""
     classes = f" of {dataset.num_classes} classes" if dataset.num_classes > 1 else ""
     more = f" and {dataset.num_unlabelled} unlabelled" if dataset.num_unlabelled else ""
-    folds = f" in {FOLDS} folds, each with a training of its own" if config.detect.cross else ""
+    folds = f" in {NUM_FOLDS} folds, each with a training of its own" if config.detect.cross else ""
     limits = []
     if config.training.steps is not None:
         limits.append(f"{config.training.steps} steps")

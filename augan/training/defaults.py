@@ -8,7 +8,7 @@ from augan.data.dataset import Dataset
 from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.registry import AnyPreprocessing, fit_preprocessing
 from augan.data.modalities.tiles import wants_windows
-from augan.data.splits import FOLDS, make_folds, rows_to_learn
+from augan.data.splits import NUM_FOLDS, make_folds, preprocessing_rows
 from augan.exceptions import ConfigError
 from augan.training.config_rules import check_rules
 
@@ -74,7 +74,7 @@ def fill_in(
         dataset = dataset.without_unlabelled()
     patches = _patches(config, dataset, task)
     calibrate = task != "generate" if calibrate is None else calibrate
-    learned = rows_to_learn(config, dataset, calibrate=calibrate)
+    learned = preprocessing_rows(config, dataset, calibrate=calibrate)
     preprocessing = fit_preprocessing(dataset, config.data.size, patches=patches, rows=learned)
     # Of windows the side that networks see; of a table none.
     size = preprocessing.sample_shape[0] if isinstance(preprocessing, Preprocessing) else None
@@ -125,7 +125,7 @@ def fill_in(
         steps = JUDGE_STEPS if judge_only else DEFAULT_STEPS
         changes["training__steps"] = PATCH_STEPS if patches else steps.get(size or 8, steps[64])
         minutes = SMALL_DATA_MINUTES if small else DEFAULT_MINUTES
-        changes["training__max_minutes"] = minutes * (FOLDS if config.detect.cross else 1)
+        changes["training__max_minutes"] = minutes * (NUM_FOLDS if config.detect.cross else 1)
     config = config.replace(**changes)
     check_rules(config, dataset.noun)
     return config, preprocessing

@@ -163,8 +163,8 @@ class Monitor:
         the average, the discriminator and the heads whenever the kernel distance is the smallest
         so far.
     train, held_out : (ndarray [N, S, S, C], ndarray [N, K])
-        Images in [-1, 1] that the GAN trains on, and that it does not see (the tune split), with
-        their classes, one-hot; K is 0 without classes.
+        Images in [-1, 1] that the GAN trains on, and that it does not see (the validation
+        split), with their classes, one-hot; K is 0 without classes.
     every : int
         Steps between evaluations.
     tell : callable

@@ -13,7 +13,7 @@ from augan.config import Config, decided
 from augan.data.modalities.images import Preprocessing
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.sequences import Stacked, Windows
-from augan.data.splits import evenly
+from augan.data.splits import evenly_spaced
 from augan.features.classifier import FeatureExtractor, RowValues
 from augan.gan import keras
 from augan.gan.model import GAN
@@ -51,9 +51,9 @@ class TrainingData:
     preprocessing : Preprocessing or Columns
         What turns stored samples into the networks' range.
     rows : ndarray of int, or None
-        Which images are the fit split; None: all.
+        Which images are the training split; None: all.
     held_out : ndarray of int, or None
-        Which images are the tune split, which the monitor measures on.
+        Which images are the validation split, which the monitor measures on.
     unlabelled : ndarray of int
         Which images have no known class; generator and encoder train on them too.
     """
@@ -67,11 +67,11 @@ class TrainingData:
     unlabelled: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def all_rows(self) -> np.ndarray:
-        """Return the rows of the fit split and the unlabelled ones."""
+        """Return the rows of the training split and the unlabelled ones."""
         return np.concatenate([self.fit_rows(), self.unlabelled])
 
     def fit_rows(self) -> np.ndarray:
-        """Return the rows of the fit split."""
+        """Return the rows of the training split."""
         return np.arange(len(self.pixels)) if self.rows is None else self.rows
 
     def scaled(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -264,7 +264,7 @@ class _Trainer:
             return None
         known = ("generator", "discriminator", "heads", "places")
         roles = [role for role in known if role in self.networks.specs]
-        train = self.data.scaled(evenly(self.data.fit_rows(), MOST))
+        train = self.data.scaled(evenly_spaced(self.data.fit_rows(), MOST))
         features = self._features(train[0])
         if features is None:
             return None
@@ -273,7 +273,7 @@ class _Trainer:
             features,
             [build_network(self.networks.specs[role]) for role in roles],
             train=train,
-            held_out=self.data.scaled(evenly(held_out, MOST)),
+            held_out=self.data.scaled(evenly_spaced(held_out, MOST)),
             every=decided(self.config.monitor.every),
             seed=self.config.seed,
             tell=self._tell,

@@ -14,7 +14,7 @@ from augan.data.fingerprint import data_sha256
 from augan.data.modalities.registry import AnyPreprocessing, training_samples
 from augan.data.modalities.tiles import Patches
 from augan.data.sequences import Pictures, Stacked
-from augan.data.splits import FOLDS, MIN_FOLD, Split, divide, make_folds
+from augan.data.splits import MIN_FOLD_SIZE, NUM_FOLDS, Split, make_folds, split_dataset
 from augan.detect.conformal.calibration import DEFAULT_RATE, images_needed
 from augan.detect.detector import method_class, methods_of
 from augan.detect.fitting import num_kept
@@ -135,7 +135,7 @@ class Material:
             return np.empty(0, np.int64)
         rows, groups = np.arange(len(self.unlabelled.pixels)), self.unlabelled.dataset.groups
         if groups is not None and self.dataset.groups is not None:
-            held = np.concatenate([self.split.tune, self.split.calibrate])
+            held = np.concatenate([self.split.val, self.split.calibration])
             rows = rows[~np.isin(groups, self.dataset.groups[held])]
         return len(self.dataset) + rows
 
@@ -182,8 +182,8 @@ class Material:
             classes,
             self.num_classes,
             self.preprocessing,
-            rows=rows_of(self.split.fit),
-            held_out=rows_of(self.split.tune) if self.config.monitor.enabled else None,
+            rows=rows_of(self.split.train),
+            held_out=rows_of(self.split.val) if self.config.monitor.enabled else None,
             unlabelled=self.unlabelled_rows,
         )
 
@@ -240,8 +240,8 @@ def _divide(config: Config, dataset: Dataset) -> tuple[Split, tuple[Split, ...]]
         folds = make_folds(n, seed=config.seed, groups=dataset.groups)
         everything = np.arange(n)
         return Split(everything, np.empty(0, np.int64), everything), folds
-    split = divide(config, dataset, calibrate=config.task != "generate")
-    if not len(split.tune):
+    split = split_dataset(config, dataset, calibrate=config.task != "generate")
+    if not len(split.val):
         raise DataError(
             f"{dataset.name} has too few {dataset.noun} ({n}): each class's only one is needed to "
             f"train, and none is left to check with; add {dataset.noun}"
@@ -255,11 +255,11 @@ def _check_rate(config: Config, dataset: Dataset, splits: Sequence[Split]) -> No
     if far is None or config.task == "generate":
         return
     needed = images_needed(far)
-    calibrating = sum(num_kept(len(split.calibrate), trim) for split in splits)
+    calibrating = sum(num_kept(len(split.calibration), trim) for split in splits)
     if calibrating >= needed:
         return
     helps = _can_cross(config, dataset) and num_kept(n, trim) >= needed
-    cross = f"add --cross, with which all calibrate, in {FOLDS} trainings; or " if helps else ""
+    cross = f"add --cross, with which all calibrate, in {NUM_FOLDS} trainings; or " if helps else ""
     raise ConfigError(
         f"a false-alarm rate of {far} needs {needed} calibration {noun}, but of {n} {noun} "
         f"{calibrating} calibrate; {cross}choose a larger detect.far, or give more normal {noun}"
@@ -271,7 +271,7 @@ def _can_cross(config: Config, dataset: Dataset) -> bool:
     n = len(dataset)
     groups = n if dataset.groups is None else len(set(dataset.groups))
     alone = config.task == "detect" and not config.detect.cross
-    return alone and n >= FOLDS * MIN_FOLD and groups >= FOLDS
+    return alone and n >= NUM_FOLDS * MIN_FOLD_SIZE and groups >= NUM_FOLDS
 
 
 def _fold_warnings(material: Material) -> list[str]:
@@ -291,12 +291,12 @@ def _fold_warnings(material: Material) -> list[str]:
             "of the time, and the rate is promised once and not twice"
         ]
     able = n < ENOUGH and _can_cross(material.config, dataset)
-    calibrating = len(material.split.calibrate)
+    calibrating = len(material.split.calibration)
     if not able or (detect.far or DEFAULT_RATE) * (calibrating + 1) >= 2:
         return []
     return [
         f"only {calibrating} of {n} {noun} calibrate, which is few for a false-alarm rate of "
-        f"{detect.far or DEFAULT_RATE:g}: with --cross all do, in {FOLDS} trainings"
+        f"{detect.far or DEFAULT_RATE:g}: with --cross all do, in {NUM_FOLDS} trainings"
     ]
 
 
@@ -306,10 +306,10 @@ def _duplicate_warnings(material: Material) -> list[str]:
         names += material.unlabelled.dataset.names
     twins = []
     for split in material.folds or (material.split,):
-        trained = replace(split, fit=np.union1d(split.fit, material.unlabelled_rows))
+        trained = replace(split, train=np.union1d(split.train, material.unlabelled_rows))
         twins += near_duplicates(material.all_pixels, trained)
     parts = material.folds or (material.split,)
-    compared = sum(min(len(split.calibrate), MAX_CALIBRATE) for split in parts)
+    compared = sum(min(len(split.calibration), MAX_CALIBRATE) for split in parts)
     if len(twins) <= DUPLICATE_SHARE * compared:
         return []
     (outside, inside, _), noun = twins[0], material.dataset.noun

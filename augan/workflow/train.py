@@ -300,7 +300,7 @@ def _assemble_folds(
     """Put the detectors of all folds into one bundle, with the networks that they look through."""
     fold_of = np.empty(len(material.dataset), np.int64)
     for fold, own in zip(folds, material.folds):
-        fold_of[own.calibrate] = fold.number
+        fold_of[own.calibration] = fold.number
     alarms = [f"{k.title}: {one.alarm.sentence}" for k, one in zip(folds, trained) if one.alarm]
     bundle = Bundle(
         config=material.config.to_dict(),
@@ -343,8 +343,8 @@ def _figures(networks: TrainedNetworks) -> dict[str, Any]:
 
 
 def _codes(material: Material, networks: TrainedNetworks) -> dict[str, np.ndarray]:
-    """Latent codes of the fit split, for augmentation around real images."""
-    rows, scale = material.split.fit, material.preprocessing.scale
+    """Latent codes of the training split, for augmentation around real images."""
+    rows, scale = material.split.train, material.preprocessing.scale
     codes = encode(networks.models["encoder"], material.pixels, rows, scale)
     if "classes" in codes:
         codes["labels"] = np.asarray(material.dataset.labels)[rows]
@@ -355,10 +355,10 @@ def _classifier_accuracy(material: Material, networks: TrainedNetworks) -> dict[
     """How often the agreement classifier is right on real images it was not fitted on."""
     model, labels = networks.models["classifier"], material.dataset.labels
     classify = Inference.of(model)
-    rows = material.split.tune
+    rows = material.split.val
     (logits,) = classify(material.preprocessing.scale(material.pixels[rows]))
     right = logits.argmax(axis=1) == np.asarray(labels)[rows]
-    return {"accuracy": float(right.mean()), "n": len(rows), "split": "tune"}
+    return {"accuracy": float(right.mean()), "n": len(rows), "split": "val"}
 
 
 def _add_detector(bundle: Bundle, material: Material, trained: Sequence[TrainedNetworks]) -> None:

@@ -216,7 +216,7 @@ class UntrainedDetector(BaseEstimator):
         self.specs_ = _specs(config, preprocessing, squares)
         models = {role: build_network(spec) for role, spec in self.specs_.items()}
         self.detector_ = Detector.fit(
-            self.method, models, preprocessing, squares, fit=split.fit, tune=split.tune
+            self.method, models, preprocessing, squares, train=split.train, val=split.val
         )
         return self
 

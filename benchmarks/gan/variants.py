@@ -4,8 +4,8 @@
 
 A family passes if, after the stated number of updates, its kernel distance to held-out digits is at
 most a quarter of what the untrained generator has. Features come from a classifier trained on the
-same real digits. The held-out images are the tune split of the training images; test digits are not
-used, so `--split` has one value.
+same real digits. The held-out images are the validation split of the training images; test
+digits are not used, so `--split` has one value.
 """
 
 import argparse

@@ -164,9 +164,9 @@ def _stream(
         batch_size=BATCH_SIZE,
         scale=preprocessing.scale,
         seed=0,
-        rows=split.fit,
+        rows=split.train,
     )
-    count = math.ceil(len(split.fit) / BATCH_SIZE)
+    count = math.ceil(len(split.train) / BATCH_SIZE)
     for first in range(0, count, STEPS_A_CHUNK):
         batches.chunk(first, min(STEPS_A_CHUNK, count - first))
     return count

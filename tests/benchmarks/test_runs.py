@@ -157,7 +157,7 @@ def test_one_pass_over_the_images_to_fit():
     split = make_split(300, seed=0)
     preprocessing = Preprocessing(size=8, channels=3, dtype="uint8", low=0, high=255)
     count = memory._stream(pixels, None, preprocessing, split)
-    assert (count - 1) * memory.BATCH_SIZE < len(split.fit) <= count * memory.BATCH_SIZE
+    assert (count - 1) * memory.BATCH_SIZE < len(split.train) <= count * memory.BATCH_SIZE
 
 
 def test_false_alarms_within_their_law_keep_and_others_break():

@@ -283,7 +283,7 @@ def test_groups_stay_on_one_side(labelled: tuple[Path, dict[str, Any]]) -> None:
     split = bundle.tables["split"]
     assert sorted(np.concatenate(list(split.values())).tolist()) == list(range(230))
     calibration = bundle.tables["calibration"]
-    assert 2 * calibration["num_groups"] == len(calibration["scores"]) == len(split["calibrate"])
+    assert 2 * calibration["num_groups"] == len(calibration["scores"]) == len(split["calibration"])
 
 
 def test_a_run_elsewhere_touches_no_runs(labelled: tuple[Path, dict[str, Any]]) -> None:
@@ -312,11 +312,11 @@ def test_tasks_decide_what_is_trained(flat: Path) -> None:
     assert detecting.config["task"] == "detect"  # auto, with one class
     assert detecting.networks.keys() == {"generator", "discriminator", "heads", "rotation"}
     assert not detecting.has("classes")
-    assert len(detecting.tables["split"]["calibrate"]) == 130 // 3
+    assert len(detecting.tables["split"]["calibration"]) == 130 // 3
     assert generating.networks.keys() == {"generator", "discriminator", "rotation"}
     assert generating.tables.keys() == {"split"}
     assert generating.detector is None
-    assert len(generating.tables["split"]["calibrate"]) == 0
+    assert len(generating.tables["split"]["calibration"]) == 0
 
 
 @pytest.mark.slow

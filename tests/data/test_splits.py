@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from augan.data import duplicates
 from augan.data.duplicates import near_duplicates
-from augan.data.splits import FOLDS, Split, make_folds, make_split
+from augan.data.splits import NUM_FOLDS, Split, make_folds, make_split
 from augan.exceptions import DataError
 
 
 def sizes(split):
-    return len(split.fit), len(split.tune), len(split.calibrate)
+    return len(split.train), len(split.val), len(split.calibration)
 
 
 def assert_partition(split, n):
-    parts = (split.fit, split.tune, split.calibrate)
+    parts = (split.train, split.val, split.calibration)
     assert all(part.dtype == np.int64 and (np.diff(part) > 0).all() for part in parts)
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(n))
 
@@ -46,9 +46,9 @@ def test_sizes_without_calibration(n, expected):
 
 def test_seed_decides():
     a, b, c = (make_split(60, seed=seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(a.calibrate, b.calibrate)
-    np.testing.assert_array_equal(a.tune, b.tune)
-    assert not np.array_equal(a.calibrate, c.calibrate)
+    np.testing.assert_array_equal(a.calibration, b.calibration)
+    np.testing.assert_array_equal(a.val, b.val)
+    assert not np.array_equal(a.calibration, c.calibration)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_seed_decides():
         (0, {"calibrate": False}, "0 images are too few"),
         (5, {"groups": ["a"] * 5}, "one group"),
         (5, {"groups": ["a"] * 4}, "4 groups"),
-        (4, {"labels": np.arange(4)}, "class has no other"),
+        (4, {"labels": np.arange(4)}, "no class has a second one"),
     ],
 )
 def test_impossible_splits_are_refused(n, arguments, message):
@@ -93,17 +93,17 @@ def test_groups_stay_whole_and_targets_are_kept(group_sizes, seed, calibrate):
         return
     split = make_split(n, seed=seed, groups=groups, calibrate=calibrate)
     assert_partition(split, n)
-    places = [set(groups[part]) for part in (split.fit, split.tune, split.calibrate)]
+    places = [set(groups[part]) for part in (split.train, split.val, split.calibration)]
     assert sum(map(len, places)) == len(group_sizes)
-    assert len(split.fit) >= (2 if calibrate else 1)  # one alone has no neighbours
-    assert (len(split.calibrate) > 0) == calibrate
+    assert len(split.train) >= (2 if calibrate else 1)  # one alone has no neighbours
+    assert (len(split.calibration) > 0) == calibrate
     target = max(99, math.ceil(n / 5))
     rest = n - target
     if rest - rest // 10 < 100:
         target = n // 3
-    assert len(split.calibrate) <= target or len(places[2]) == 1
-    rest = n - len(split.calibrate)
-    assert len(split.tune) <= max(1, rest // 10) or len(places[1]) == 1
+    assert len(split.calibration) <= target or len(places[2]) == 1
+    rest = n - len(split.calibration)
+    assert len(split.val) <= max(1, rest // 10) or len(places[1]) == 1
 
 
 @settings(max_examples=80, deadline=None)
@@ -112,7 +112,7 @@ def test_every_class_can_be_fitted(labels, seed):
     labels = np.array(labels)
     split = make_split(len(labels), seed=seed, labels=labels, calibrate=False)
     assert_partition(split, len(labels))
-    assert set(labels[split.fit]) == set(labels)
+    assert set(labels[split.train]) == set(labels)
 
 
 def test_rescued_class_brings_its_whole_group():
@@ -121,8 +121,8 @@ def test_rescued_class_brings_its_whole_group():
     for seed in range(10):
         split = make_split(40, seed=seed, groups=groups, labels=labels)
         assert_partition(split, 40)
-        assert {38, 39} <= set(split.fit.tolist())
-        assert len(split.calibrate) in (11, 12, 13)
+        assert {38, 39} <= set(split.train.tolist())
+        assert len(split.calibration) in (11, 12, 13)
 
 
 # Folds
@@ -130,7 +130,7 @@ def test_rescued_class_brings_its_whole_group():
 
 @settings(max_examples=80, deadline=None)
 @given(
-    group_sizes=st.lists(st.integers(1, 30), min_size=FOLDS, max_size=40),
+    group_sizes=st.lists(st.integers(1, 30), min_size=NUM_FOLDS, max_size=40),
     seed=st.integers(0, 2**31),
 )
 def test_every_image_calibrates_in_one_fold_and_groups_stay_whole(group_sizes, seed):
@@ -141,14 +141,14 @@ def test_every_image_calibrates_in_one_fold_and_groups_stay_whole(group_sizes, s
         return
     folds = make_folds(n, seed=seed, groups=groups)
     np.testing.assert_array_equal(
-        np.sort(np.concatenate([fold.calibrate for fold in folds])), np.arange(n)
+        np.sort(np.concatenate([fold.calibration for fold in folds])), np.arange(n)
     )
     for fold in folds:
         assert_partition(fold, n)
-        places = [set(groups[part]) for part in (fold.fit, fold.tune, fold.calibrate)]
+        places = [set(groups[part]) for part in (fold.train, fold.val, fold.calibration)]
         assert sum(map(len, places)) == len(group_sizes)
         assert min(sizes(fold)) > 0
-    held = sorted(len(fold.calibrate) for fold in folds)
+    held = sorted(len(fold.calibration) for fold in folds)
     assert held[-1] - held[0] <= max(group_sizes)
 
 
@@ -156,9 +156,9 @@ def test_folds_without_groups_are_equal_and_the_seed_decides():
     folds, again, other = (make_folds(102, seed=seed) for seed in (1, 1, 2))
     assert [sizes(fold) for fold in folds] == [(73, 8, 21)] * 2 + [(74, 8, 20)] * 3
     for one, two in zip(folds, again):
-        np.testing.assert_array_equal(one.calibrate, two.calibrate)
-        np.testing.assert_array_equal(one.tune, two.tune)
-    assert not np.array_equal(folds[0].calibrate, other[0].calibrate)
+        np.testing.assert_array_equal(one.calibration, two.calibration)
+        np.testing.assert_array_equal(one.val, two.val)
+    assert not np.array_equal(folds[0].calibration, other[0].calibration)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ from augan.workflow.train import train
 from augan_cli.app import app
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "score_with_onnx.py"
-ROUNDING = 2e-3  # in deviations of the tune samples, of untrained networks
+ROUNDING = 2e-3  # in deviations of the validation samples, of untrained networks
 RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (-3.0, 5.0)}
 
 # The example's own surroundings: a process that has neither of these.
@@ -216,7 +216,7 @@ def test_a_detector_leaves_with_all_that_a_scorer_needs(
     assert detector.map_calibration is not None
     assert about["map"]["threshold"] == detector.map_calibration.threshold(about["rate"])
     parity = json.loads((scorer / "parity.json").read_text())
-    assert parity["num_samples"] == len(digits_bundle.tables["split"]["calibrate"]) == 99
+    assert parity["num_samples"] == len(digits_bundle.tables["split"]["calibration"]) == 99
     assert 0 < parity["relative_difference"] < 0.01
     assert parity["num_disagreeing"] <= parity["num_near"] <= 5
     pixels = np.asarray(digits("test").images)[:50]

@@ -202,7 +202,7 @@ class TestInterpolate:
     def test_the_manifest_names_both_images(self, bundle: Bundle, tmp_path: Path) -> None:
         augment_folder(bundle, "down", 40, tmp_path / "out", method="interpolate")
         pairs = [json.loads(row["sources"]) for row in read_manifest(tmp_path / "out")]
-        fit = set(bundle.tables["split"]["fit"].tolist())
+        fit = set(bundle.tables["split"]["train"].tolist())
         for first, second in pairs:
             assert first != second
             assert {int(first), int(second)} <= fit

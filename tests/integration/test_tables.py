@@ -37,7 +37,7 @@ from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
 from augan.data.modalities.registry import restore_preprocessing
 from augan.data.modalities.tabular import Columns
-from augan.data.splits import divide
+from augan.data.splits import split_dataset
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import METHODS, methods_for
 from augan.exceptions import ConfigError, DataError
@@ -141,14 +141,14 @@ class TestTraining:
             table = from_arrays(pd.DataFrame(rng.lognormal(0, 1.5, (300, 20))))
             new = from_arrays(pd.DataFrame(rng.lognormal(0, 1.5, (200, 20)))).images
             config = Config(task="detect", seed=draw)
-            split = divide(config, table, calibrate=True)
+            split = split_dataset(config, table, calibrate=True)
             every = Columns.fit(table.images)
             for name, columns in (("ours", fill_in(config, table)[1]), ("learned from all", every)):
                 rows = columns.scale(columns.materialise(table.images))
-                found = NearestNeighbors(n_neighbors=2).fit(rows[split.fit])
+                found = NearestNeighbors(n_neighbors=2).fit(rows[split.train])
                 scores = [
                     np.log(found.kneighbors(some)[0].mean(axis=1))
-                    for some in (rows[split.calibrate], columns.scale(columns.materialise(new)))
+                    for some in (rows[split.calibration], columns.scale(columns.materialise(new)))
                 ]
                 calibration = Calibration.fit(scores[0], None)
                 above[name].append(float(calibration.flags(scores[1], 0.02).mean()))

@@ -30,7 +30,7 @@ from augan.training.defaults import DEFAULT_STEPS, fill_in
 from augan.workflow.prepare import Material, resolve
 from augan.workflow.train import train
 
-CALIBRATE, TUNE, FIT = 99, 14, 127  # of 240 images
+NUM_CALIBRATION, NUM_VAL, NUM_TRAIN = 99, 14, 127  # of 240 images
 
 # Of nothing but whether a small thing works; the tiny networks of conftest are larger.
 SMALLEST = {
@@ -161,7 +161,7 @@ def test_the_bundle_describes_the_data(digits_bundle, tiny_digits):
 def test_the_split_is_as_specified(digits_bundle, tiny_digits):
     split = digits_bundle.tables["split"]
     sizes = {name: len(rows) for name, rows in split.items()}
-    assert sizes == {"fit": FIT, "tune": TUNE, "calibrate": CALIBRATE}
+    assert sizes == {"train": NUM_TRAIN, "val": NUM_VAL, "calibration": NUM_CALIBRATION}
     assert sorted(np.concatenate(list(split.values()))) == list(range(240))
     expected = make_split(240, seed=0, labels=tiny_digits.labels)
     for name, rows in split.items():
@@ -172,20 +172,20 @@ def test_each_number_comes_from_its_own_part_of_the_data(digits_bundle, tiny_dig
     split, codes = digits_bundle.tables["split"], digits_bundle.tables["codes"]
     preprocessing = Preprocessing.from_dict(digits_bundle.preprocessing)
     # Codes: of the images that were fitted, in their order.
-    np.testing.assert_array_equal(codes["rows"], split["fit"])
+    np.testing.assert_array_equal(codes["rows"], split["train"])
     encoder = restore_network(digits_bundle, "encoder")
     encode = Inference(lambda x: encoder(x, training=False), (8, 8, 1))
-    noise, classes = encode(preprocessing.scale(tiny_digits.images[split["fit"]]))
+    noise, classes = encode(preprocessing.scale(tiny_digits.images[split["train"]]))
     np.testing.assert_array_equal(codes["noise"], noise)
     np.testing.assert_array_equal(codes["classes"], classes)
-    assert noise.shape == (FIT, 8)
+    assert noise.shape == (NUM_TRAIN, 8)
     # The classifier's accuracy: on images it was not fitted on.
     classifier = restore_network(digits_bundle, "classifier")
-    logits = classifier(preprocessing.scale(tiny_digits.images[split["tune"]])).numpy()
-    accuracy = float((logits.argmax(axis=1) == tiny_digits.labels[split["tune"]]).mean())
+    logits = classifier(preprocessing.scale(tiny_digits.images[split["val"]])).numpy()
+    accuracy = float((logits.argmax(axis=1) == tiny_digits.labels[split["val"]]).mean())
     told = digits_bundle.metrics["classifier"]
-    assert told == {"accuracy": accuracy, "n": TUNE, "split": "tune"}
-    assert digits_bundle.tables["calibration"]["scores"].shape == (CALIBRATE,)
+    assert told == {"accuracy": accuracy, "n": NUM_VAL, "split": "val"}
+    assert digits_bundle.tables["calibration"]["scores"].shape == (NUM_CALIBRATION,)
 
 
 def test_nothing_is_left_undecided(digits_bundle):
@@ -230,28 +230,28 @@ def test_the_restored_detector_scores_to_the_last_bit(digits_bundle, tiny_digits
     pixels = tiny_digits.images
     restored = Detector.from_bundle(load_bundle(digits_bundle.path), method)
     # The scores of the live networks, right after their training, are in the calibration.
-    scores = np.sort(restored.score(pixels[split["calibrate"]]))
+    scores = np.sort(restored.score(pixels[split["calibration"]]))
     np.testing.assert_array_equal(scores, digits_bundle.tables[f"calibration{of}"]["scores"])
     assert len(np.unique(scores)) > 90
-    # A detector fitted anew on the tune split is the same one.
+    # A detector fitted anew on the validation split is the same one.
     models = {role: restore_network(digits_bundle, role) for role in digits_bundle.networks}
     preprocessing = Preprocessing.from_dict(digits_bundle.preprocessing)
     fresh = Detector.fit(
-        method, models, preprocessing, pixels, fit=split["fit"], tune=split["tune"]
+        method, models, preprocessing, pixels, train=split["train"], val=split["val"]
     )
-    fresh.calibrate(pixels[split["calibrate"]], None)
+    fresh.calibrate(pixels[split["calibration"]], None)
     np.testing.assert_array_equal(restored.score_terms(pixels), fresh.score_terms(pixels))
     np.testing.assert_array_equal(restored.maps(pixels), fresh.maps(pixels))
     np.testing.assert_array_equal(restored.calibration.scores, fresh.calibration.scores)
-    assert restored.calibration.num_groups == CALIBRATE
+    assert restored.calibration.num_groups == NUM_CALIBRATION
     for name, array in fresh.method.state().items():
         np.testing.assert_array_equal(array, digits_bundle.tables[f"detector{of}"][name])
 
 
 def test_the_terms_are_standardised_on_the_tune_split(digits_bundle, tiny_digits):
     detector = Detector.from_bundle(digits_bundle)
-    terms = detector.score_terms(tiny_digits.images[digits_bundle.tables["split"]["tune"]])
-    assert terms.shape == (TUNE, 3)
+    terms = detector.score_terms(tiny_digits.images[digits_bundle.tables["split"]["val"]])
+    assert terms.shape == (NUM_VAL, 3)
     np.testing.assert_allclose(terms.mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(terms.std(axis=0), 1, rtol=1e-9)
     np.testing.assert_array_equal(
@@ -263,7 +263,7 @@ def test_the_terms_are_standardised_on_the_tune_split(digits_bundle, tiny_digits
 def test_without_groups_the_promise_is_exact(digits_bundle):
     guarantee = Detector.from_bundle(digits_bundle).calibration.guarantee(0.05)
     assert guarantee.exact
-    assert (guarantee.n, guarantee.num_groups) == (CALIBRATE, CALIBRATE)
+    assert (guarantee.n, guarantee.num_groups) == (NUM_CALIBRATION, NUM_CALIBRATION)
 
 
 # ---------------------------------------------------------------- repeating
@@ -301,9 +301,9 @@ def test_generate_has_no_detector_and_spares_no_images(tiny_digits, tiny_config,
     )
     bundle = train(config, tiny_digits, out=tmp_path / "run")
     assert {n: len(rows) for n, rows in bundle.tables["split"].items()} == {
-        "fit": 216,
-        "tune": 24,
-        "calibrate": 0,
+        "train": 216,
+        "val": 24,
+        "calibration": 0,
     }
     # Without codes to keep, no encoder is needed either.
     assert set(bundle.networks) == {"generator", "discriminator", "classifier"}
@@ -367,7 +367,7 @@ def test_doubles_across_the_split_are_warned_of(one_class_bundles):
     assert "calibration images are nearly identical to training images" in warning
     assert "--groups" in warning
     # Their number: calibration images whose double was fitted or tuned on.
-    parts = np.asarray(without.tables["split"]["calibrate"]) // 2
+    parts = np.asarray(without.tables["split"]["calibration"]) // 2
     alone = sum(count == 1 for count in np.unique(parts, return_counts=True)[1])
     assert alone > 10
     assert warning.startswith(f"{alone} ")
@@ -380,7 +380,7 @@ def test_groups_keep_doubles_together_and_make_the_promise_approximate(one_class
     split = grouped.tables["split"]
     parts = [set(np.asarray(rows) // 2) for rows in split.values()]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 120
-    assert len(split["calibrate"]) == 98  # 99 cannot be had from pairs
+    assert len(split["calibration"]) == 98  # 99 cannot be had from pairs
     calibration = Detector.from_bundle(grouped).calibration
     guarantee = calibration.guarantee(0.05)
     assert not guarantee.exact
@@ -510,9 +510,9 @@ def test_too_few_images_are_refused_before_training(tmp_path):
 
 
 def lone_in_tune():
-    """Ten images of which the only one to tune on is the only one of its class."""
+    """Ten images of which the only validation image is the only one of its class."""
     labels = np.zeros(10, int)
-    labels[make_split(10, seed=0).tune] = 1
+    labels[make_split(10, seed=0).val] = 1
     images = np.random.default_rng(0).integers(0, 256, (10, 8, 8), dtype=np.uint8)
     return from_arrays(images, labels)
 
@@ -521,7 +521,7 @@ def lone_in_tune():
     ("task", "make"),
     [
         ("detect", lone_in_tune),
-        ("generate", lambda: lone_in_tune().subset([0, int(make_split(10, seed=0).tune[0])])),
+        ("generate", lambda: lone_in_tune().subset([0, int(make_split(10, seed=0).val[0])])),
     ],
 )
 def test_when_no_image_is_left_to_tune(task, make, tmp_path):
@@ -552,7 +552,7 @@ def with_unlabelled(dataset, n=40, **more):
 @pytest.fixture(scope="module")
 def half_labelled(tiny_digits, tmp_path_factory):
     """A bundle of 240 labelled digits, two of which lie among the 42 unlabelled ones too."""
-    calibrate = make_split(240, seed=0, labels=tiny_digits.labels).calibrate
+    calibrate = make_split(240, seed=0, labels=tiny_digits.labels).calibration
     images = np.concatenate(
         [np.asarray(digits("test").images)[:40], np.asarray(tiny_digits.images)[calibrate[:2]]]
     )
@@ -572,9 +572,9 @@ def test_unlabelled_images_take_no_part_in_any_split(half_labelled, tiny_digits)
     expected = make_split(240, seed=0, labels=tiny_digits.labels)
     for name, rows in split.items():
         np.testing.assert_array_equal(rows, getattr(expected, name))
-    np.testing.assert_array_equal(half_labelled.tables["codes"]["rows"], split["fit"])
-    assert half_labelled.metrics["classifier"]["n"] == TUNE
-    assert half_labelled.tables["calibration"]["scores"].shape == (CALIBRATE,)
+    np.testing.assert_array_equal(half_labelled.tables["codes"]["rows"], split["train"])
+    assert half_labelled.metrics["classifier"]["n"] == NUM_VAL
+    assert half_labelled.tables["calibration"]["scores"].shape == (NUM_CALIBRATION,)
 
 
 def test_every_unlabelled_image_got_a_class(half_labelled):

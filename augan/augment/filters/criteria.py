@@ -8,7 +8,7 @@ import hashlib
 
 import numpy as np
 
-from augan.data.splits import evenly
+from augan.data.splits import evenly_spaced
 
 KEPT = "kept"
 UNCHECKED = "unchecked"
@@ -113,7 +113,7 @@ class Neighbours:
         distinct = self._centred[_distinct(self.real)]
         if len(distinct) < 2:
             return 0.0
-        queries = evenly(np.arange(len(distinct)), MAX_QUERIES)
+        queries = evenly_spaced(np.arange(len(distinct)), MAX_QUERIES)
         squares = _squares(distinct[queries], distinct)
         squares[np.arange(len(queries)), queries] = np.inf
         place = squares.argmin(axis=1)

@@ -11,7 +11,7 @@ from augan.augment.methods.prior import Sampler
 from augan.bundle import Bundle, in_use, restore_network
 from augan.data.duplicates import is_fine
 from augan.data.modalities.registry import AnyPreprocessing, restore_preprocessing
-from augan.data.splits import evenly
+from augan.data.splits import evenly_spaced
 from augan.exceptions import BundleError, DataError
 from augan.gan.inference import Inference
 from augan.training.training_data import DataGone, recorded_data
@@ -48,17 +48,17 @@ class Reference:
 
     def seen(self, index: int) -> tuple[np.ndarray, list[str]]:
         """Return what the GAN saw of a class, `[M, ...]`, and names: unlabelled images count."""
-        rows = evenly(self.fit[self.labels[self.fit] == index], MAX_OF_CLASS)
+        rows = evenly_spaced(self.fit[self.labels[self.fit] == index], MAX_OF_CLASS)
         names = [self.names[row] for row in rows]
         if self.unlabelled is None:
             return self.pixels[rows], names
-        more = evenly(np.arange(len(self.unlabelled)), MAX_OF_CLASS)
+        more = evenly_spaced(np.arange(len(self.unlabelled)), MAX_OF_CLASS)
         names += [self.unlabelled_names[row] for row in more]
         return np.concatenate([self.pixels[rows], self.unlabelled[more]]), names
 
     def unseen(self) -> tuple[np.ndarray, np.ndarray]:
         """Return images that no network was trained on, and their classes."""
-        rows = evenly(self.held_out, MAX_HELD_OUT)
+        rows = evenly_spaced(self.held_out, MAX_HELD_OUT)
         return self.pixels[rows], self.labels[rows]
 
 
@@ -84,7 +84,7 @@ def find_reference(
     dataset, more, split = found.squares.dataset, found.unlabelled, bundle.tables["split"]
     labels = np.asarray(dataset.labels)
     with in_use(bundle, "split"):
-        fit, held_out = split["fit"], np.union1d(split["tune"], split["calibrate"])
+        fit, held_out = split["train"], np.union1d(split["val"], split["calibration"])
         labels[fit], labels[held_out]  # an IndexError if there are no such rows
     pixels = None if more is None else more.pixels
     names = () if more is None else more.dataset.names
@@ -174,7 +174,7 @@ class Checker:
             if len(samples):
                 self._lowest = criteria.lowest(self._scores(self._scaled(samples), labels))
             self.compares = self.preprocessing.noun == "images" or is_fine(
-                reference.pixels[evenly(reference.fit, MAX_ROWS)]
+                reference.pixels[evenly_spaced(reference.fit, MAX_ROWS)]
             )
 
     def begin(self, index: int) -> None:

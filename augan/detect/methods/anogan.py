@@ -54,7 +54,7 @@ class AnoGAN:
         self._sizes = [shape[1] for shape in (x.shape for x in self._generator.inputs)]
         self._search = Inference(self._searched, self._generator.output_shape[1:], loops=True)
 
-    def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
+    def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:
         """Learn nothing: the paper's score has no parameters."""
         return self
 

@@ -49,10 +49,10 @@ class Auto:
         self._parts: dict[str, Part] = {"judge": judge, "inputs": inputs}
         self.terms = tuple(term for part in self._parts.values() for term in part.terms)
 
-    def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
+    def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:
         """Learn from normal samples `[N, S, S, C]` or `[N, F]`: those trained on, and others."""
         for part in self._parts.values():
-            part.fit(reference, tune)
+            part.fit(reference, val)
         if self._places is not None:
             self._places.fit(reference)
         return self

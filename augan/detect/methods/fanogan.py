@@ -3,7 +3,7 @@
 An encoder maps the image to a code and the generator maps the code back. What the GAN never saw, it
 cannot draw: pixels differ, and so does what the discriminator sees in them. The paper adds both
 residuals with a fixed weight; here each is first standardised on normal images held out from
-training (the tune split), so that neither wins by its spread alone.
+training (the validation split), so that neither wins by its spread alone.
 """
 
 from collections.abc import Mapping
@@ -49,12 +49,12 @@ class FAnoGAN:
         self._compare = Inference(compare, generator.output_shape[1:])
         self._standard = Standardised()
 
-    def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
+    def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:
         """Learn centre and spread of each residual from normal images `[N, S, S, C]` in [-1, 1].
 
-        Only those of `tune`, which the networks did not see in training, are looked at.
+        Only those of `val`, which the networks did not see in training, are looked at.
         """
-        self._standard.fit(self._residuals(tune))
+        self._standard.fit(self._residuals(val))
         return self
 
     def score_terms(self, images: np.ndarray) -> np.ndarray:

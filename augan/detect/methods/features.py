@@ -48,7 +48,7 @@ class Features:
         self._places = Places(models) if len(self._joined.sample_shape) == 3 else None
         self._see = Inference(self._seen, self._joined.sample_shape)
 
-    def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
+    def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:
         """Learn what normal samples look like, and how much each term varies on others.
 
         Parameters
@@ -60,7 +60,7 @@ class Features:
         self._reference.fit(features, self._block_scales(features))
         if self._places is not None:
             self._places.fit(reference)
-        self._standard.fit(self._raw(tune))
+        self._standard.fit(self._raw(val))
         return self
 
     def score_terms(self, samples: np.ndarray) -> np.ndarray:

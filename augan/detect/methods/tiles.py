@@ -15,7 +15,7 @@ import numpy as np
 
 from augan.data.modalities.images import resize
 from augan.data.sequences import Pictures
-from augan.data.splits import evenly
+from augan.data.splits import evenly_spaced
 from augan.detect.scoring import tensor_ops
 from augan.detect.scoring.standardizer import NEAR, Borders
 from augan.gan import keras, tf
@@ -65,7 +65,7 @@ class PatchwiseFeatures:
         self._state: dict[str, np.ndarray] = {}
         self._weigh: Any = None
 
-    def fit(self, reference: Pictures, tune: Pictures) -> Self:
+    def fit(self, reference: Pictures, val: Pictures) -> Self:
         """Learn what normal images look like, and how much each term varies on others.
 
         Parameters
@@ -74,8 +74,8 @@ class PatchwiseFeatures:
             Normal images whose windows the networks were trained on, and others.
         """
         self._learn(reference)
-        known = evenly(reference, MAPPED)
-        self._borders.fit(heat for part in (known, tune) for heat in self._raw(part))
+        known = evenly_spaced(reference, MAPPED)
+        self._borders.fit(heat for part in (known, val) for heat in self._raw(part))
         return self
 
     def score_terms(self, images: Pictures) -> np.ndarray:
@@ -123,7 +123,7 @@ class PatchwiseFeatures:
 
     def _learn(self, reference: Pictures) -> None:
         """Find mean and covariance of what is seen at places of normal images."""
-        some = evenly(reference, PICTURES)
+        some = evenly_spaced(reference, PICTURES)
         seen = []
         for row, image in enumerate(some):
             features = self._see(self._padded(image))[0].numpy()

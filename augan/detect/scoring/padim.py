@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from augan.data.splits import evenly
+from augan.data.splits import evenly_spaced
 from augan.features.discriminator import PooledBlocks
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
@@ -36,7 +36,7 @@ class Places:
 
     def fit(self, reference: np.ndarray) -> Self:
         """Learn from normal images `[N, S, S, C]` in [-1, 1]."""
-        some = evenly(reference, MOST)
+        some = evenly_spaced(reference, MOST)
         features = self._see(some)[0]
         blocks = np.split(features.std(axis=0), np.cumsum(self._blocks.sizes)[:-1])
         least = [np.full(block.shape, LEAST_SHARE * block.mean() + 1e-12) for block in blocks]

@@ -34,10 +34,10 @@ class Inputs:
         self._weight = weight
         self._reference, self._standard = Reference(), Standardised()
 
-    def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
+    def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:
         """Learn from normal samples `[N, S, S, C]` or `[N, F]`: those trained on, and others."""
         self._reference.fit(_flat(reference))
-        self._standard.fit(self._raw(tune))
+        self._standard.fit(self._raw(val))
         return self
 
     def score_terms(self, samples: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ class Standardised:
         """
         if not np.isfinite(terms).all():
             raise DataError(
-                "the scores of the tune samples are not finite: the networks have diverged; "
+                "the scores of the validation samples are not finite: the networks have diverged; "
                 "train again with a lower learning rate"
             )
         values = terms.astype(np.float64)

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from augan.data.splits import evenly
+from augan.data.splits import evenly_spaced
 from augan.detect.scoring.standardizer import Standardised
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
@@ -48,12 +48,12 @@ class Probes:
         self._state: dict[str, np.ndarray] = {}
         self._compare: Any = None
 
-    def fit(self, reference: np.ndarray, tune: np.ndarray) -> Self:
+    def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:
         """Learn from normal images `[N, S, S, C]` in [-1, 1]: those trained on, and others."""
-        some = evenly(reference, MOST)
+        some = evenly_spaced(reference, MOST)
         _, _, *seen = self._see(some)
         self._set({"directions": _whitening(seen[0]), "layouts": _whitening(seen[1])})
-        self._standard.fit(self._raw(tune))
+        self._standard.fit(self._raw(val))
         return self
 
     def score_terms(self, images: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from augan.augment.methods.latent import Codes, Transfer
-from augan.data.splits import evenly
+from augan.data.splits import evenly_spaced
 from augan.evaluation.augmentation.subsets import LabelSubset
 from augan.evaluation.augmentation.synthetic import lacking
 from augan.evaluation.augmentation.training_set import (
@@ -123,7 +123,7 @@ def _self_training(draw: LabelSubset, policy: str, classifier: Classifier) -> We
     lesson = _oversampling(draw, policy, classifier)
     if draw.unlabelled is None:
         return lesson
-    unlabelled = evenly(draw.unlabelled, MOST_PSEUDO)
+    unlabelled = evenly_spaced(draw.unlabelled, MOST_PSEUDO)
     shares = classifier.train(lesson, child_seed(draw.seed, "teacher"))(unlabelled)
     sure = shares.max(axis=1) >= CONFIDENT
     if not sure.any():

@@ -33,7 +33,7 @@ from augan.data.modalities.images import Preprocessing, resize
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.modalities.tiles import Patches
 from augan.data.sequences import Pictures
-from augan.data.splits import evenly
+from augan.data.splits import evenly_spaced
 from augan.detect.inputs import ImageSource, Source
 from augan.exceptions import DataError
 from augan.training.training_data import recorded_data
@@ -252,7 +252,7 @@ class FittedBaselines:
 def fit_baselines(
     bundle: Bundle, preprocessing: AnyPreprocessing, data: str | Path | None = None
 ) -> FittedBaselines:
-    """Fit every baseline on the bundle's fit and tune splits, never on its calibration images.
+    """Fit every baseline on the bundle's training and validation splits.
 
     Parameters
     ----------
@@ -276,7 +276,7 @@ def fit_baselines(
         return FittedBaselines(skipped=str(error))
     split = bundle.tables["split"]
     with in_use(bundle, "split"):
-        rows = evenly(np.union1d(split["fit"], split["tune"]), MAX_TRAINING)
+        rows = evenly_spaced(np.union1d(split["train"], split["val"]), MAX_TRAINING)
         np.arange(len(squares.pixels))[rows]  # an IndexError if there are no such rows
     if isinstance(preprocessing, Patches):
         # Baselines compare images with images, which must then be of one size.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.splits import evenly
+from augan.data.splits import evenly_spaced
 from augan.detect.detector import Detector
 from augan.detect.inputs import ImageSource
 from augan.evaluation.detection.metrics import realised_rate
@@ -45,7 +45,7 @@ def min_detectable_defect(
     """
     if not names:
         raise DataError("there is no good image to paint defects on")
-    some = [names[row] for row in evenly(np.arange(len(names)), MOST).tolist()]
+    some = [names[row] for row in evenly_spaced(np.arange(len(names)), MOST).tolist()]
     pictures = [source.picture(name) for name in some]
     line, rows = detector.calibrated(), []
     for contrast in CONTRASTS:

@@ -178,9 +178,9 @@ def fitted(samples: np.ndarray, seed: int, *, leak: bool = False) -> tuple[Folds
     """The folds of `samples`; with `leak` each fold's detector has seen what calibrates it."""
     members, lines, heights = [], [], []
     for split in make_folds(len(samples), seed=seed):
-        rows = np.arange(len(samples)) if leak else np.concatenate([split.fit, split.tune])
+        rows = np.arange(len(samples)) if leak else np.concatenate([split.train, split.val])
         members.append(Distance().fit(samples[rows]))
-        held = samples[split.calibrate]
+        held = samples[split.calibration]
         lines.append(members[-1].score_terms(held).sum(axis=1))
         heights.append(members[-1].maps(held).max(axis=(1, 2, 3)).astype(np.float64))
     return Folds(members).calibrate(lines, heights), np.array(lines)

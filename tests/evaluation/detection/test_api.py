@@ -136,7 +136,7 @@ def test_baselines_see_the_fit_and_tune_splits_only(
     judged: DetectionEvaluation, digits_bundle: Bundle, tiny_digits: Dataset, site: Path
 ) -> None:
     split = digits_bundle.tables["split"]
-    rows = np.sort(np.concatenate([split["fit"], split["tune"]]))
+    rows = np.sort(np.concatenate([split["train"], split["val"]]))
     assert judged.summary["num_baseline_training"] == len(rows) == 141
     assert [row["method"] for row in judged.baselines] == list(BASELINES)
     scale = Detector.from_bundle(digits_bundle).preprocessing.scale
