@@ -19,7 +19,7 @@ from augan.augment.worker import Maker, make
 from augan.augment.writers import Gallery, choose_format, open_writer
 from augan.bundle import Bundle
 from augan.data.dataset import Classes
-from augan.io.atomic import check_replaceable, output_folder, resumable_folder
+from augan.io.atomic import atomic_folder, check_replaceable, resumable_folder
 from augan.parallel.executor import open_executor
 from augan.training.signals import Stop, stop_on_signals
 
@@ -241,7 +241,7 @@ def generate_folder(
     format = choose_format(format, noun)
     names = sampler.class_names if sampler.conditional else []
     lines: list[Line] = []
-    with output_folder(target, foreign) as partial:
+    with atomic_folder(target, foreign) as partial:
         writer = open_writer(format, partial, sampler.preprocessing, class_names=names, seed=seed)
         for samples, numbers in sampler.in_proportion(n, seed):
             indices = np.arange(len(lines), len(lines) + len(samples))

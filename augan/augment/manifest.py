@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from augan.bundle import Bundle
-from augan.io.atomic import write_whole
-from augan.io.csv_safety import ANY_BYTES, plain_cell, safe_cell
+from augan.io.atomic import atomic_write
+from augan.io.csv_safety import ANY_BYTES, escape_formula, unescape_formula
 
 MANIFEST = "manifest.csv"
 YIELD = "yield.json"
@@ -106,7 +106,9 @@ def write_manifest(folder: Path, lines: Sequence[Line], about: About) -> None:
             row = {**common, **vars(line), "sha256": digests[line.file]}
             row["class"] = row.pop("class_name")
             row["sources"] = json.dumps(line.sources, ensure_ascii=False) if line.sources else ""
-            writer.writerow({k: safe_cell(v) if isinstance(v, str) else v for k, v in row.items()})
+            writer.writerow(
+                {k: escape_formula(v) if isinstance(v, str) else v for k, v in row.items()}
+            )
 
 
 def foreign(folder: Path) -> list[str]:
@@ -132,7 +134,7 @@ def _listed(manifest: Path) -> set[str] | None:
             rows = csv.DictReader(stream)
             if tuple(rows.fieldnames or ()) != COLUMNS:
                 return None
-            return {plain_cell(row["file"] or "") for row in rows}
+            return {unescape_formula(row["file"] or "") for row in rows}
     except (OSError, csv.Error):
         return None
 
@@ -171,7 +173,7 @@ class Progress:
         self._done = {(done.index, done.number): done for done in _whole(entries)}
         # Written anew, because the last line of a call that was killed may be torn.
         text = [json.dumps(line) + "\n" for line in (header, *map(_plain, self._done.values()))]
-        write_whole(self.path, "".join(text).encode("utf-8"))
+        atomic_write(self.path, "".join(text).encode("utf-8"))
 
     def find(self, index: int, number: int) -> Done | None:
         """Return chunk `number` of class `index` if it is done."""

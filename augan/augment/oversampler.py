@@ -16,10 +16,10 @@ from augan.augment.methods.registry import CHUNK, METHODS
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.data.dataset import Dataset, from_arrays
-from augan.data.modalities.registry import AnyPreprocessing, stored_samples
+from augan.data.modalities.registry import AnyPreprocessing, prepare_samples
 from augan.data.modalities.tables import as_frame, is_frame
-from augan.data.modalities.tabular import Columns
-from augan.data.sequences import Stacked
+from augan.data.modalities.tabular import TabularPreprocessing
+from augan.data.sequences import ConcatRows
 from augan.data.splits import make_split
 from augan.data.validation import as_image_array, as_labels, num_axes, seed_from
 from augan.exceptions import DataError
@@ -150,7 +150,7 @@ class GANOverSampler(BaseOverSampler):
             self.bundle_ = self._given()
         sampler = Sampler(self.bundle_)
         first = from_arrays(samples[:1])
-        stored_samples(first.images, sampler.preprocessing)  # refuses what the model is not of
+        prepare_samples(first.images, sampler.preprocessing)  # refuses what the model is not of
         self._check_type(samples, sampler.preprocessing)
         method = METHODS[self.method](sampler, self.bundle_, reference)
         new_samples, new_labels = [], []
@@ -182,7 +182,7 @@ class GANOverSampler(BaseOverSampler):
     @staticmethod
     def _check_type(samples: Any, preprocessing: AnyPreprocessing) -> None:
         """Refuse images of another type than the model's, whose values mean something else."""
-        if isinstance(preprocessing, Columns) or preprocessing.dtype == samples.dtype:
+        if isinstance(preprocessing, TabularPreprocessing) or preprocessing.dtype == samples.dtype:
             return
         raise DataError(
             f"the model makes {preprocessing.dtype} images, but those to over-sample are "
@@ -224,7 +224,7 @@ def _train(
         steps = steps or AUTOENCODER_STEPS
     settings = settings if steps is None else settings.replace(training__steps=steps)
     config, preprocessing = fill_in_steps(settings, dataset)
-    stored = np.asarray(stored_samples(dataset.images, preprocessing))  # never windows here
+    stored = np.asarray(prepare_samples(dataset.images, preprocessing))  # never windows here
     labels = np.asarray(dataset.labels)
     split = make_split(len(dataset), seed=seed, labels=labels, calibrate=False)
     rows = np.sort(np.concatenate([split.train, split.val]))
@@ -256,11 +256,11 @@ def _train(
 def _training_data(
     dataset: Dataset, stored: np.ndarray, rows: np.ndarray, preprocessing: AnyPreprocessing
 ) -> TrainingData:
-    samples: np.ndarray | Stacked = stored
+    samples: np.ndarray | ConcatRows = stored
     classes = np.asarray(dataset.labels)
     if dataset.unlabelled is not None:
-        more = np.asarray(stored_samples(dataset.unlabelled.images, preprocessing))
-        samples = Stacked(stored, more)
+        more = np.asarray(prepare_samples(dataset.unlabelled.images, preprocessing))
+        samples = ConcatRows(stored, more)
         classes = np.concatenate([classes, np.full(len(more), -1)])
     unlabelled = np.arange(len(stored), len(samples))
     return TrainingData(
@@ -275,7 +275,7 @@ def _form(images: np.ndarray) -> str:
 
 def _like(block: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:
     """Return generated samples in the form of `X`."""
-    if isinstance(preprocessing, Columns):
+    if isinstance(preprocessing, TabularPreprocessing):
         frame = preprocessing.to_frame(block)
         if not is_frame(X):
             return frame.to_numpy().astype(X.dtype)

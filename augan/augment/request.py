@@ -12,7 +12,7 @@ from augan.augment.methods.registry import choose_method
 from augan.augment.transforms import keyed_policy
 from augan.augment.writers import choose_format
 from augan.bundle import Bundle
-from augan.data.dataset import Classes, as_names, class_number
+from augan.data.dataset import Classes, as_class_names, resolve_class
 from augan.data.modalities.registry import restore_preprocessing
 from augan.exceptions import ConfigError, DataError
 
@@ -67,7 +67,7 @@ def take_order(
 ) -> Order:
     """Return what is to be made; for the parameters and errors see `augment_folder`."""
     bundle.require("classes")  # and no network is built before all that was asked for is possible
-    wanted = numbers_asked(bundle, as_names(classes), n, balance, to)
+    wanted = numbers_asked(bundle, as_class_names(classes), n, balance, to)
     unusual = [] if method == "auto" else [method]
     method = choose_method(method)
     if filtered or method == "interpolate":
@@ -112,7 +112,7 @@ def numbers_asked(
         There is no such class.
     """
     known = bundle.data["class_names"]
-    chosen = list(dict.fromkeys(class_number(name, known) for name in classes))
+    chosen = list(dict.fromkeys(resolve_class(name, known) for name in classes))
     if not balance:
         if to is not None:
             raise ConfigError("a number to balance to (--to) came without --balance; give both")

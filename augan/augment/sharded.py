@@ -20,7 +20,7 @@ from augan.augment.request import Order, take_order
 from augan.augment.worker import Chunk, Maker, Request, make
 from augan.bundle import Bundle, load_bundle
 from augan.bundle.reference import SameBundle
-from augan.data.dataset import Classes, as_names
+from augan.data.dataset import Classes, as_class_names
 from augan.exceptions import Refused
 from augan.parallel.executor import Executor, open_executor
 from augan.parallel.sharding import Record, Shard, Shards, ShardWriter, shard_folder
@@ -55,7 +55,7 @@ def augment_shard(
     """
     asked: dict[str, Any] = {"seed": seed, "method": method, "policy": policy, "format": format}
     asked |= {"filtered": filtered, "balance": balance, "to": to}
-    names = as_names(classes)
+    names = as_class_names(classes)
     order = take_order(bundle, names, n, out, **asked)
     whole = {"classes": names, "n": n, "data": None if data is None else str(data), **asked}
     target = order.target

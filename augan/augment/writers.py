@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from augan.augment.transforms import keyed_policy
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.registry import AnyPreprocessing
-from augan.data.modalities.tabular import Columns
+from augan.data.modalities.tabular import TabularPreprocessing
 from augan.exceptions import ConfigError
 from augan.io.csv_safety import safe_frame
 from augan.io.images import png_bytes
@@ -136,7 +136,7 @@ class _Images:
     def __init__(
         self,
         folder: Path,
-        preprocessing: Preprocessing,
+        preprocessing: ImagePreprocessing,
         policy: str,
         seed: int,
         class_names: Sequence[str],
@@ -221,7 +221,9 @@ class NpzWriter(_Images):
 class CsvWriter:
     """One file `synthetic.csv`: the training table's columns, in their order and types."""
 
-    def __init__(self, folder: Path, preprocessing: Columns, class_names: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, preprocessing: TabularPreprocessing, class_names: Sequence[str]
+    ) -> None:
         self.path, self.preprocessing = folder / "synthetic.csv", preprocessing
         self.class_names = class_names
         self.path.unlink(missing_ok=True)  # a part of it, left by a call that was interrupted
@@ -266,7 +268,7 @@ def open_writer(
     policy : str
         Classic augmentation of images, see `augan.augment.transforms`.
     """
-    if isinstance(preprocessing, Columns):
+    if isinstance(preprocessing, TabularPreprocessing):
         if policy != "none":
             raise ConfigError(f"the policy '{policy}' changes images; rows have none: leave it out")
         return CsvWriter(folder, preprocessing, class_names)

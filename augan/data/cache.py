@@ -27,10 +27,10 @@ import PIL
 from numpy.lib import format as npy
 
 from augan.data.dataset import Dataset, ImageFiles, check_skipped
-from augan.data.modalities.images import Preprocessing
-from augan.data.modalities.registry import AnyPreprocessing, stored_samples
+from augan.data.modalities.images import ImagePreprocessing
+from augan.data.modalities.registry import AnyPreprocessing, prepare_samples
 from augan.data.modalities.tables import Table
-from augan.data.modalities.tabular import Columns
+from augan.data.modalities.tabular import TabularPreprocessing
 from augan.exceptions import DataError
 from augan.io.atomic import try_lock
 from augan.io.images import UnreadableImage
@@ -119,7 +119,9 @@ def _ends_sha256(file: BinaryIO, start: int, end: int) -> str:
     return digest.hexdigest()
 
 
-def write_entry(file: BinaryIO, dataset: Dataset, preprocessing: Preprocessing) -> dict[str, Any]:
+def write_entry(
+    file: BinaryIO, dataset: Dataset, preprocessing: ImagePreprocessing
+) -> dict[str, Any]:
     """Write header, pixels and tail, and return what the tail says."""
     side, dtype = preprocessing.size, preprocessing.stored_dtype
     shape = [len(dataset), side, side, preprocessing.channels]
@@ -151,7 +153,7 @@ def write_entry(file: BinaryIO, dataset: Dataset, preprocessing: Preprocessing) 
     return tail
 
 
-def prepare(dataset: Dataset, preprocessing: Preprocessing) -> tuple[Dataset, np.ndarray]:
+def prepare(dataset: Dataset, preprocessing: ImagePreprocessing) -> tuple[Dataset, np.ndarray]:
     """Decode every image of a dataset into squares.
 
     Returns
@@ -179,7 +181,7 @@ def prepare(dataset: Dataset, preprocessing: Preprocessing) -> tuple[Dataset, np
 
 
 def decoded_squares(
-    dataset: Dataset, preprocessing: Preprocessing, failures: dict[int, str]
+    dataset: Dataset, preprocessing: ImagePreprocessing, failures: dict[int, str]
 ) -> Iterator[np.ndarray]:
     """Yield the square of every image that can be read, in order.
 
@@ -232,7 +234,7 @@ _ABANDONED = 60.0  # seconds without a write after which a part that nobody lock
 
 
 @dataclass(frozen=True, eq=False)
-class Squares:
+class PreparedImages:
     """A prepared dataset.
 
     Attributes
@@ -256,9 +258,9 @@ class Squares:
         return self.stored_sha256 or content_sha256(self.pixels)
 
 
-def cached_squares(
+def load_prepared(
     dataset: Dataset, preprocessing: AnyPreprocessing, folder: str | Path | None = None
-) -> Squares:
+) -> PreparedImages:
     """Decode the image files of a dataset into a memory map, or find them decoded already.
 
     Pixels that came as arrays stay arrays, and the rows of a table become one. Files are decoded
@@ -283,18 +285,18 @@ def cached_squares(
         cannot be written, or files change while they are read.
     """
     images = dataset.images
-    if isinstance(images, Table) or isinstance(preprocessing, Columns):
-        return Squares(dataset, np.asarray(stored_samples(images, preprocessing)))
+    if isinstance(images, Table) or isinstance(preprocessing, TabularPreprocessing):
+        return PreparedImages(dataset, np.asarray(prepare_samples(images, preprocessing)))
     if not isinstance(images, ImageFiles) or preprocessing.dtype == "float32":
-        return Squares(*prepare(dataset, preprocessing))
+        return PreparedImages(*prepare(dataset, preprocessing))
     key, size = _listing(images, preprocessing)
     pixels = len(dataset) * preprocessing.size**2 * preprocessing.channels
     room = pixels * np.dtype(preprocessing.stored_dtype).itemsize
     if folder is None and max(size, room) < IN_MEMORY:
-        return Squares(*prepare(dataset, preprocessing))
+        return PreparedImages(*prepare(dataset, preprocessing))
     path = Path(cache_folder() if folder is None else folder) / f"{key}.npy"
     entry = open_entry(path) or _build(path, dataset, images, preprocessing, room)
-    return Squares(leave_out(dataset, entry.failures), entry.pixels, entry.sha256)
+    return PreparedImages(leave_out(dataset, entry.failures), entry.pixels, entry.sha256)
 
 
 def cache_folder() -> Path:
@@ -339,7 +341,7 @@ def content_sha256(pixels: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _listing(images: ImageFiles, preprocessing: Preprocessing) -> tuple[str, int]:
+def _listing(images: ImageFiles, preprocessing: ImagePreprocessing) -> tuple[str, int]:
     """Return the key of the files as they are now, and their bytes."""
     # Another Pillow may decode a JPEG file to slightly other pixels.
     about = {"format": _FORMAT, "pillow": PIL.__version__, **preprocessing.to_dict()}
@@ -361,7 +363,7 @@ def _listing(images: ImageFiles, preprocessing: Preprocessing) -> tuple[str, int
 
 
 def _build(
-    path: Path, dataset: Dataset, images: ImageFiles, preprocessing: Preprocessing, room: int
+    path: Path, dataset: Dataset, images: ImageFiles, preprocessing: ImagePreprocessing, room: int
 ) -> Entry:
     """Decode everything into a new entry."""
     part = path.with_name(f".{path.stem}.{secrets.token_hex(8)}.part")

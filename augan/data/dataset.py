@@ -306,12 +306,12 @@ def check_skipped(skipped: Skipped, total: int) -> None:
 Classes = str | int | Sequence[str | int]  # by name or number, one or several
 
 
-def as_names(classes: Classes) -> list[str]:
-    """Return classes as `class_number` takes them."""
+def as_class_names(classes: Classes) -> list[str]:
+    """Return classes as `resolve_class` takes them."""
     return [str(c) for c in ([classes] if isinstance(classes, str | int) else classes)]
 
 
-def class_number(name: str, class_names: Sequence[str]) -> int:
+def resolve_class(name: str, class_names: Sequence[str]) -> int:
     """Return the position of a class that is given by name or, failing that, by number.
 
     Raises

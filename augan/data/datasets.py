@@ -17,7 +17,7 @@ from augan.data.dataset import Dataset, from_arrays
 from augan.data.validation import as_images
 from augan.exceptions import DataError
 from augan.io.arrays import read_idx
-from augan.io.atomic import output_folder
+from augan.io.atomic import atomic_folder
 from augan.io.images import write_png
 
 FOREIGN_LETTERS = "AKMRWXZH"
@@ -86,7 +86,7 @@ def write_example_images(folder: str | Path) -> ExampleImages:
     if folder.exists():
         raise DataError(f"{folder} exists already; name a new folder for the example images")
     normal, foreign = _example_digits(), _foreign_pictures()
-    with output_folder(folder) as partial:
+    with atomic_folder(folder) as partial:
         for name, image in {**normal, **foreign}.items():
             write_png(partial / name, image)
     return ExampleImages(count_normal=len(normal), count_foreign=len(foreign))

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from augan.data.sequences import Stacked
+from augan.data.sequences import ConcatRows
 from augan.data.splits import Split, evenly_spaced
 
 # Measured: repeated photographs of the same parts exceed it for a fifth to a half of the images,
@@ -19,7 +19,7 @@ _CHUNK = 500
 
 
 def near_duplicates(
-    pixels: np.ndarray | Stacked,
+    pixels: np.ndarray | ConcatRows,
     split: Split,
     *,
     most_calibrate: int | None = None,
@@ -36,8 +36,8 @@ def near_duplicates(
     Parameters
     ----------
     pixels
-        `[N, S, S, C]`, as stored by `Preprocessing`, or `[N, F]`, as stored by `Columns`; only the
-        rows compared are read.
+        Prepared images `[N, S, S, C]` of `ImagePreprocessing`, or prepared rows `[N, F]` of
+        `TabularPreprocessing`; only the rows compared are read.
     split
         The division of these N images.
     most_calibrate, most_others
@@ -55,7 +55,7 @@ def near_duplicates(
     if not len(held) or not len(others):
         return []
     if len(pixels.shape) == 2:
-        return _equal(pixels, others, held) if is_fine(pixels[others]) else []
+        return _equal(pixels, others, held) if has_near_unique_column(pixels[others]) else []
     (held_thumbs, held_flat), (other_thumbs, other_flat) = (
         _thumbnails(pixels, rows) for rows in (held, others)
     )
@@ -72,7 +72,7 @@ def near_duplicates(
     return sorted(found, key=lambda pair: (-pair[2], pair[1]))
 
 
-def is_fine(rows: np.ndarray) -> bool:
+def has_near_unique_column(rows: np.ndarray) -> bool:
     """Return whether some column of a table hardly ever has one value in two different rows.
 
     Only then are equal rows `[N, F]` more than chance.
@@ -81,7 +81,7 @@ def is_fine(rows: np.ndarray) -> bool:
     return any(len(np.unique(column)) > FINE * len(different) for column in different.T)
 
 
-def _thumbnails(pixels: np.ndarray | Stacked, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _thumbnails(pixels: np.ndarray | ConcatRows, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return gray thumbnails of zero mean and unit norm `[N, T * T]`, and which are flat `[N]`.
 
     Flat ones have no contrast to normalise; they become zero and so resemble nothing.
@@ -111,7 +111,7 @@ def _area_weights(source: int, target: int) -> np.ndarray:
 
 
 def _equal(
-    pixels: np.ndarray | Stacked, others: np.ndarray, held: np.ndarray
+    pixels: np.ndarray | ConcatRows, others: np.ndarray, held: np.ndarray
 ) -> list[tuple[int, int, float]]:
     """Return the pairs of exactly equal images."""
     known = {_digest(pixels[i]): int(i) for i in others}

@@ -3,13 +3,15 @@
 import hashlib
 import json
 
-from augan.data.cache import Squares
+from augan.data.cache import PreparedImages
 from augan.data.modalities.registry import AnyPreprocessing
-from augan.data.modalities.tabular import Columns
+from augan.data.modalities.tabular import TabularPreprocessing
 
 
-def data_sha256(
-    squares: Squares, preprocessing: AnyPreprocessing, unlabelled: Squares | None = None
+def dataset_fingerprint(
+    squares: PreparedImages,
+    preprocessing: AnyPreprocessing,
+    unlabelled: PreparedImages | None = None,
 ) -> str:
     """Return the hash of prepared data: its stored samples in their order, and their labels.
 
@@ -26,7 +28,7 @@ def data_sha256(
     # The digest of the pixels is stored with them where they are cached.
     digest = hashlib.sha256(squares.sha256.encode())
     digest.update(json.dumps([str(squares.pixels.dtype), squares.pixels.shape]).encode())
-    if isinstance(preprocessing, Columns):
+    if isinstance(preprocessing, TabularPreprocessing):
         # The same numbers under other names are other data.
         digest.update(json.dumps(preprocessing.to_dict()).encode())
     if labels is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from augan.exceptions import DataError
-from augan.io.csv_safety import listed, safe_cell
+from augan.io.csv_safety import escape_formula, listed
 
 
 def read_groups(
@@ -45,7 +45,7 @@ def read_groups(
     table = _read_table(csv_path)
     # As augan itself writes a name that a spreadsheet would take for a formula, or as it is.
     keys = [_key(Path(dataset_root), name) for name in names]
-    safe = [_key(Path(dataset_root), safe_cell(name)) for name in names]
+    safe = [_key(Path(dataset_root), escape_formula(name)) for name in names]
     keys = [key if key in table else other for key, other in zip(keys, safe)]
     missing = [name for name, key in zip(names, keys) if key not in table]
     if missing and all_known:

@@ -6,22 +6,22 @@ from typing import Any, Self
 import numpy as np
 
 
-class Stacked:
+class ConcatRows:
     """The rows of `first`, then those of `second`; perhaps memory maps.
 
     Parameters
     ----------
-    first, second : ndarray or Stacked, [N, S, S, C], [M, S, S, C]
+    first, second : ndarray or ConcatRows, [N, S, S, C], [M, S, S, C]
         Squares of one shape and type.
 
     Examples
     --------
-    >>> rows = Stacked(np.zeros((2, 1, 1, 1)), np.ones((3, 1, 1, 1)))
+    >>> rows = ConcatRows(np.zeros((2, 1, 1, 1)), np.ones((3, 1, 1, 1)))
     >>> rows[np.array([4, 0])].ravel().tolist(), rows.shape
     ([1.0, 0.0], (5, 1, 1, 1))
     """
 
-    def __init__(self, first: "np.ndarray | Stacked", second: "np.ndarray | Stacked") -> None:
+    def __init__(self, first: "np.ndarray | ConcatRows", second: "np.ndarray | ConcatRows") -> None:
         self.first, self.second = first, second
         self.shape: tuple[int, ...] = (len(first) + len(second), *first.shape[1:])
         self.dtype: np.dtype = first.dtype
@@ -45,7 +45,7 @@ class Stacked:
 MIRRORS = ((1, 1), (-1, 1), (1, -1), (-1, -1))  # steps down and across
 
 
-class Pictures:
+class RaggedImages:
     """A sequence of arrays `[H, W, C]` of one type, indexed as the rows of an array are.
 
     Parameters
@@ -55,7 +55,7 @@ class Pictures:
 
     Examples
     --------
-    >>> some = Pictures([np.zeros((2, 3, 1)), np.ones((4, 4, 1))])
+    >>> some = RaggedImages([np.zeros((2, 3, 1)), np.ones((4, 4, 1))])
     >>> len(some), some[np.array([1])][0].shape
     (1, (4, 4, 1))
     """
@@ -78,17 +78,17 @@ class Pictures:
         return type(self)([self.images[int(row)] for row in rows])
 
     @classmethod
-    def on_canvas(cls, canvas: np.ndarray, extents: np.ndarray) -> Self:
+    def from_padded(cls, canvas: np.ndarray, extents: np.ndarray) -> Self:
         """Cut pictures of heights and widths `extents` `[N, 2]` from `canvas` `[N, S, S, C]`."""
         return cls([canvas[row, :height, :width] for row, (height, width) in enumerate(extents)])
 
 
-class Windows:
+class SlidingWindows:
     """Square windows on pictures and on their mirror images; none is copied before it is asked for.
 
     Parameters
     ----------
-    pictures : Pictures
+    pictures : RaggedImages
         None smaller than a window.
     side, step : int
         Of the window, and from one to the next at most; the outermost touch the edges.
@@ -104,7 +104,7 @@ class Windows:
         The row and column of its upper left pixel.
     """
 
-    def __init__(self, pictures: Pictures, side: int, step: int) -> None:
+    def __init__(self, pictures: RaggedImages, side: int, step: int) -> None:
         self.pictures, self.side = pictures, side
         corners = [window_corners(p.shape[0], p.shape[1], side, step) for p in pictures]
         self.corners = np.concatenate(corners).astype(np.int32)

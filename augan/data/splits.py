@@ -47,7 +47,7 @@ def evenly_spaced(rows: _Rows, max_rows: int) -> _Rows:
 
     Parameters
     ----------
-    rows : ndarray or Pictures
+    rows : ndarray or RaggedImages
         Anything that an array of indices selects from.
     max_rows
         The largest number of rows to return.

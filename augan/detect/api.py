@@ -24,7 +24,7 @@ from augan.detect.visualization.overlay import MAPS, OVERLAYS, PART, keep
 from augan.detect.visualization.top_samples import GALLERY, Gallery, ScoredImage
 from augan.detect.worker import Scored, draw, score
 from augan.exceptions import DataError
-from augan.io.atomic import beside, output_folder
+from augan.io.atomic import atomic_folder, unmanaged_except
 from augan.io.csv_safety import ANY_BYTES
 from augan.parallel.executor import Executor, open_executor
 
@@ -219,7 +219,7 @@ def finish(
     examiner, calibration = task.examiner, task.calibration
     detector, source, painter = examiner.detector, examiner.source, examiner.painter
     noun = detector.preprocessing.noun
-    with output_folder(out, beside(*FILES)) as partial:
+    with atomic_folder(out, unmanaged_except(*FILES)) as partial:
         seen = _gather(task, found, partial, on_scored)
         if not seen.scores:
             reasons = "; ".join(f"{path}: {reason}" for path, reason in seen.unreadable[:3])

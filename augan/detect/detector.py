@@ -14,9 +14,9 @@ import numpy as np
 
 from augan.bundle import Bundle, in_use, restore_network
 from augan.config import DetectSection
-from augan.data.modalities.registry import AnyPreprocessing, Stored, restore_preprocessing
-from augan.data.modalities.tiles import Patches
-from augan.data.sequences import Pictures
+from augan.data.modalities.registry import AnyPreprocessing, PreparedSamples, restore_preprocessing
+from augan.data.modalities.tiles import TiledPreprocessing
+from augan.data.sequences import RaggedImages
 from augan.data.splits import evenly_spaced
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.methods.anogan import AnoGAN
@@ -38,7 +38,7 @@ MOST_PICTURES = 500  # the same of large images
 
 _KNOWN: tuple[type[Method], ...] = (
     *(Auto, Features, FAnoGAN, AnoGAN),
-    *(PatchwiseAuto, PatchwiseFeatures),  # of large images, which are `Pictures`, as their maps
+    *(PatchwiseAuto, PatchwiseFeatures),  # of large images, which are `RaggedImages`, as their maps
 )
 
 
@@ -93,13 +93,13 @@ class Detector:
         method: str,
         models: Mapping[str, keras.Model],
         preprocessing: AnyPreprocessing,
-        stored: Stored,
+        stored: PreparedSamples,
         *,
         train: np.ndarray,
         val: np.ndarray,
     ) -> Self:
         """Fit `method` on stored samples: rows that were trained on, and others."""
-        most = MOST_REFERENCE if preprocessing.kind != Patches.kind else MOST_PICTURES
+        most = MOST_REFERENCE if preprocessing.kind != TiledPreprocessing.kind else MOST_PICTURES
         parts = (preprocessing.scale(stored[rows]) for rows in (evenly_spaced(train, most), val))
         return cls(method_class(method, preprocessing)(models).fit(*parts), preprocessing)
 
@@ -116,7 +116,7 @@ class Detector:
 
     def calibrate(
         self,
-        stored: Stored,
+        stored: PreparedSamples,
         groups: Sequence[str] | np.ndarray | None,
         rows: np.ndarray | None = None,
     ) -> None:
@@ -127,7 +127,7 @@ class Detector:
         parts = [self.measure(stored[part]) for part in self._chunks(stored, rows)]
         self.draw_line(np.concatenate(parts), groups)
 
-    def measure(self, stored: Stored) -> np.ndarray:
+    def measure(self, stored: PreparedSamples) -> np.ndarray:
         """Return what calibration needs of stored samples, float64 `[N, 2]`, of rows `[N, 1]`.
 
         It is the score of each image, and the highest place of its map.
@@ -142,33 +142,33 @@ class Detector:
         lines = [Calibration.fit(column, groups) for column in measured.T]
         self.calibration, self.map_calibration = (*lines, None)[:2]
 
-    def score_terms(self, stored: Stored, rows: np.ndarray | None = None) -> np.ndarray:
+    def score_terms(self, stored: PreparedSamples, rows: np.ndarray | None = None) -> np.ndarray:
         """Return each term's part of the score of stored samples (at `rows`), float64 `[N, T]`."""
         parts = (self._scaled(stored[part]) for part in self._chunks(stored, rows))
         with self._in_use():
             return np.concatenate([self.method.score_terms(part) for part in parts])
 
-    def score(self, stored: Stored, rows: np.ndarray | None = None) -> np.ndarray:
+    def score(self, stored: PreparedSamples, rows: np.ndarray | None = None) -> np.ndarray:
         """Return the anomaly scores of stored samples (at `rows`), float64 `[N]`."""
         return self.score_terms(stored, rows).sum(axis=1)
 
-    def reconstruct(self, stored: Stored) -> np.ndarray | None:
+    def reconstruct(self, stored: PreparedSamples) -> np.ndarray | None:
         """Return how the GAN would draw stored squares, as such; None if the method draws none."""
         with self._in_use():
             again = self.method.reconstruct(self._scaled(stored))
         return None if again is None else self.preprocessing.unscale(again)
 
-    def maps(self, stored: Stored) -> np.ndarray | Pictures:
+    def maps(self, stored: PreparedSamples) -> np.ndarray | RaggedImages:
         """Return how anomalous each place of stored images is, float32 `[N, S, S, 1]`.
 
-        In the method's own units, higher = more anomalous; `Preprocessing.to_native` brings maps to
-        the size of their images. Those of large images are `Pictures` `[H, W, 1]`.
+        In the method's own units, higher = more anomalous; `ImagePreprocessing.to_native` brings
+        maps to the size of their images. Those of large images are `RaggedImages` `[H, W, 1]`.
         """
         parts = (self._scaled(stored[part]) for part in self._chunks(stored, None))
         with self._in_use():
             maps = [self.method.maps(part) for part in parts]
-        if isinstance(stored, Pictures):
-            return Pictures([heat for part in maps for heat in part])
+        if isinstance(stored, RaggedImages):
+            return RaggedImages([heat for part in maps for heat in part])
         return np.concatenate(maps)
 
     def _in_use(self) -> AbstractContextManager[None]:
@@ -177,9 +177,9 @@ class Detector:
     def _scaled(self, stored: Any) -> Any:
         return self.preprocessing.scale(stored)
 
-    def _chunks(self, stored: Stored, rows: np.ndarray | None) -> Iterator[np.ndarray]:
+    def _chunks(self, stored: PreparedSamples, rows: np.ndarray | None) -> Iterator[np.ndarray]:
         rows = np.arange(len(stored)) if rows is None else rows
-        count = CHUNK_PICTURES if isinstance(stored, Pictures) else CHUNK
+        count = CHUNK_PICTURES if isinstance(stored, RaggedImages) else CHUNK
         return (rows[start : start + count] for start in range(0, len(rows), count))
 
     @classmethod

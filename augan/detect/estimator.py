@@ -14,10 +14,10 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config, checked_config
 from augan.data.dataset import Dataset, from_arrays
-from augan.data.modalities.registry import Stored, stored_samples, training_samples
+from augan.data.modalities.registry import PreparedSamples, prepare_samples, training_samples
 from augan.data.modalities.tables import as_frame, is_frame
-from augan.data.modalities.tabular import Columns
-from augan.data.modalities.tiles import Patches
+from augan.data.modalities.tabular import TabularPreprocessing
+from augan.data.modalities.tiles import TiledPreprocessing
 from augan.data.splits import evenly_spaced, split_dataset
 from augan.data.validation import as_image_array, num_axes, seed_from
 from augan.detect.conformal.calibration import images_needed
@@ -136,7 +136,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         self.offset_ = self._offset(stored, contamination)
         return self
 
-    def _train(self, dataset: Dataset, trim: float, started: float) -> Stored:
+    def _train(self, dataset: Dataset, trim: float, started: float) -> PreparedSamples:
         """Train networks, fit and perhaps calibrate the detector; return the stored samples."""
         if len(dataset) < LEAST:
             raise DataError(
@@ -145,7 +145,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
             )
         calibrate = self.far is not None
         config, preprocessing = fill_in_steps(self._settings(trim), dataset, calibrate=calibrate)
-        stored = stored_samples(dataset.images, preprocessing)
+        stored = prepare_samples(dataset.images, preprocessing)
         split = split_dataset(config, dataset, calibrate=calibrate)
         self._check_count(num_kept(len(split.calibration), trim), len(dataset), dataset.noun)
         samples, rows_of = training_samples(stored, preprocessing)
@@ -182,7 +182,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
             detect={"far": self.far, "method": self.method, "trim": trim},
         )
 
-    def _take_over(self, dataset: Dataset, given: Bundle | str | Path) -> Stored:
+    def _take_over(self, dataset: Dataset, given: Bundle | str | Path) -> PreparedSamples:
         """Take the networks and the scorer of a bundle; X only draws the line."""
         if self.trim:
             raise ConfigError(
@@ -196,7 +196,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
                 "one that was calibrated without --ignore"
             )
         detector = Detector.from_bundle(bundle, self.method).uncalibrated()
-        stored = stored_samples(dataset.images, detector.preprocessing)
+        stored = prepare_samples(dataset.images, detector.preprocessing)
         self._check_count(len(dataset), len(dataset), dataset.noun)
         detector.calibrate(stored, dataset.groups)
         self._detector = detector
@@ -219,14 +219,14 @@ class GANDetector(OutlierMixin, BaseEstimator):
         """Return how normal each image or row is, float64 `[N]`, higher = more normal."""
         check_is_fitted(self, "bundle_")
         preprocessing = self._loaded().preprocessing
-        if isinstance(preprocessing, Columns):
+        if isinstance(preprocessing, TabularPreprocessing):
             samples = self._samples(X, reset=False)
             if not (is_frame(X) and self._has_names):
                 samples.columns = [column.name for column in preprocessing.columns]
         else:
             samples = self._samples(_of_type(X, preprocessing.dtype), reset=False)
         images = from_arrays(samples).images
-        return -self._loaded().score(stored_samples(images, preprocessing))
+        return -self._loaded().score(prepare_samples(images, preprocessing))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return `score_samples(X) - offset_`: negative for anomalies."""
@@ -256,7 +256,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
     def _refuse_form(self, shape: tuple[int, ...]) -> None:
         """Refuse images unlike those of `fit`, unless the model is one of any size."""
-        is_any_size = isinstance(self._loaded().preprocessing, Patches)
+        is_any_size = isinstance(self._loaded().preprocessing, TiledPreprocessing)
         if is_any_size and shape[-1] == self._form[-1]:
             return
         one = "; a single image is X[None]" if shape[:1] + shape[1:2] == self._form[:2] else ""
@@ -265,7 +265,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
             f"[N, {', '.join(map(str, self._form))}]; give them in the same form{one}"
         )
 
-    def _offset(self, squares: Stored, contamination: float) -> float:
+    def _offset(self, squares: PreparedSamples, contamination: float) -> float:
         if self.far is not None:
             calibration = self._detector.calibrated()
             rate, _ = calibration.choose_rate(self.far)

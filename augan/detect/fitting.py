@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from augan.data.modalities.registry import AnyPreprocessing, Stored
+from augan.data.modalities.registry import AnyPreprocessing, PreparedSamples
 from augan.data.splits import Split
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
@@ -19,7 +19,7 @@ def fit_detector(
     method: str,
     models: Mapping[str, keras.Model],
     preprocessing: AnyPreprocessing,
-    stored: Stored,
+    stored: PreparedSamples,
     split: Split,
     *,
     groups: Sequence[str] | np.ndarray | None = None,
@@ -31,7 +31,7 @@ def fit_detector(
     ----------
     models : mapping of str to keras.Model
         Trained networks.
-    stored : Stored
+    stored : PreparedSamples
         All samples.
     split : Split
         Without calibration samples the detector is not calibrated.
@@ -63,7 +63,7 @@ def fit_folds(
     method: str,
     models: Sequence[Mapping[str, keras.Model]],
     preprocessing: AnyPreprocessing,
-    stored: Stored,
+    stored: PreparedSamples,
     folds: Sequence[Split],
     *,
     groups: Sequence[str] | np.ndarray | None = None,
@@ -89,7 +89,9 @@ def fit_folds(
     return Detector(together, preprocessing, calibration, maps)
 
 
-def _lowest(detector: Detector, stored: Stored, rows: np.ndarray, trim: float) -> np.ndarray:
+def _lowest(
+    detector: Detector, stored: PreparedSamples, rows: np.ndarray, trim: float
+) -> np.ndarray:
     """Return the rows without the share that scores highest; at least two are kept."""
     keep = num_kept(len(rows), trim)
     if keep == len(rows):

@@ -19,8 +19,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from augan.bundle import Bundle
-from augan.data.modalities.images import Preprocessing
-from augan.data.sequences import Pictures
+from augan.data.modalities.images import ImagePreprocessing
+from augan.data.sequences import RaggedImages
 from augan.detect.detector import Detector
 from augan.detect.visualization.anomaly_map import native_map
 from augan.exceptions import BundleError, DataError
@@ -108,10 +108,10 @@ class Ignored:
         """Return a map `[H, W]` with 0, the least there is, in the ignored places."""
         return np.where(self.mask, one.dtype.type(0), one)
 
-    def measure(self, detector: Detector, squares: np.ndarray | Pictures) -> np.ndarray:
+    def measure(self, detector: Detector, squares: np.ndarray | RaggedImages) -> np.ndarray:
         """Do what `Detector.measure` does, of filled images: ignored places are never highest."""
         geometry, shape = detector.preprocessing, self.mask.shape
-        if not isinstance(geometry, Preprocessing):
+        if not isinstance(geometry, ImagePreprocessing):
             raise DataError("a mask of ignored pixels is about images, but this model is of rows")
         maps = (native_map(one, geometry, shape) for one in detector.maps(squares))
         highest = [float(self.blank(one).max()) for one in maps]

@@ -9,12 +9,12 @@ import numpy as np
 
 from augan.bundle import Bundle
 from augan.data.folders import find_images
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.modalities.tables import is_table_file, read_table
-from augan.data.modalities.tabular import Columns
-from augan.data.modalities.tiles import Patches
-from augan.data.sequences import Pictures
+from augan.data.modalities.tabular import TabularPreprocessing
+from augan.data.modalities.tiles import TiledPreprocessing
+from augan.data.sequences import RaggedImages
 from augan.detect.conformal.guarantee import ORIGIN
 from augan.detect.ignore_mask import Ignored
 from augan.exceptions import DataError
@@ -30,7 +30,7 @@ Shape = tuple[int, ...]
 
 def parts_of(names: Sequence[str], preprocessing: AnyPreprocessing) -> Iterator[list[str]]:
     """Yield names in parts of which all samples may be in memory at once."""
-    size = CHUNK_PICTURES if isinstance(preprocessing, Patches) else CHUNK
+    size = CHUNK_PICTURES if isinstance(preprocessing, TiledPreprocessing) else CHUNK
     for start in range(0, len(names), size):
         yield list(names[start : start + size])
 
@@ -43,7 +43,7 @@ class Samples:
     ----------
     names : list of str
         Of the samples that could be read, in order.
-    stored : ndarray [N, ...] or Pictures
+    stored : ndarray [N, ...] or RaggedImages
         The samples.
     failures : dict of str to str
         Name -> why it cannot be read.
@@ -52,7 +52,7 @@ class Samples:
     """
 
     names: list[str]
-    stored: np.ndarray | Pictures
+    stored: np.ndarray | RaggedImages
     failures: dict[str, str]
     shapes: list[Shape] = field(default_factory=list)
 
@@ -86,7 +86,7 @@ class ImageSource:
     Parameters
     ----------
     images : path
-    preprocessing : Preprocessing
+    preprocessing : ImagePreprocessing
     usual : tuple (H, W) or None
         The size of all images of training or calibration; others are counted for a warning.
     ignored : Ignored or None
@@ -105,7 +105,7 @@ class ImageSource:
     def __init__(
         self,
         images: Path,
-        preprocessing: Preprocessing,
+        preprocessing: ImagePreprocessing,
         usual: Shape | None = None,
         ignored: Ignored | None = None,
         names: Sequence[str] | None = None,
@@ -151,22 +151,22 @@ class ImageSource:
                 self._remember(name, picture.shape[:2])
         return Samples(readable, self._together(samples), failures, shapes)
 
-    def stored(self, images: Sequence[np.ndarray]) -> np.ndarray | Pictures:
+    def stored(self, images: Sequence[np.ndarray]) -> np.ndarray | RaggedImages:
         """Return images `[H, W, C]` that are no files as stored samples, like `read`."""
         return self._together([self._stored(image) for image in images])
 
     def _stored(self, picture: np.ndarray) -> np.ndarray:
         image = picture if self.ignored is None else self.ignored.fill(picture)
-        if isinstance(self.preprocessing, Patches):
+        if isinstance(self.preprocessing, TiledPreprocessing):
             return self.preprocessing.to_picture(image)
         return self.preprocessing.to_square(image)
 
-    def _together(self, samples: list[np.ndarray]) -> np.ndarray | Pictures:
-        if isinstance(self.preprocessing, Patches):
-            return Pictures(samples)
+    def _together(self, samples: list[np.ndarray]) -> np.ndarray | RaggedImages:
+        if isinstance(self.preprocessing, TiledPreprocessing):
+            return RaggedImages(samples)
         return np.stack(samples) if samples else np.empty((0,))
 
-    def squares(self, names: list[str], preprocessing: Preprocessing) -> np.ndarray:
+    def squares(self, names: list[str], preprocessing: ImagePreprocessing) -> np.ndarray:
         """Decode the readable files `names` as squares of another preprocessing."""
         return np.stack([preprocessing.to_square(self.picture(name)) for name in names])
 
@@ -183,7 +183,7 @@ class ImageSource:
 class RowSource:
     """The rows of a table file."""
 
-    def __init__(self, table: Path, preprocessing: Columns) -> None:
+    def __init__(self, table: Path, preprocessing: TabularPreprocessing) -> None:
         if not is_table_file(table):
             raise DataError(
                 f"{table} is no table, but the model was trained on one; name a .csv, .tsv or "
@@ -225,7 +225,7 @@ def open_source(
         There is nothing to score, or not of the kind that the model was trained on; or pixels of
         rows are to be ignored.
     """
-    if isinstance(preprocessing, Columns):
+    if isinstance(preprocessing, TabularPreprocessing):
         if ignored is not None:
             raise DataError(
                 "a mask of ignored pixels is about images, but the model was trained on rows; leave"
@@ -237,7 +237,7 @@ def open_source(
 
 def usual_shape(bundle: Bundle, preprocessing: AnyPreprocessing) -> Shape | None:
     """Return the size that all images of the last calibration had, else of training, if any."""
-    if not isinstance(preprocessing, Preprocessing):
+    if not isinstance(preprocessing, ImagePreprocessing):
         return None
     origin = (bundle.detector or {}).get(ORIGIN, {})
     shape = origin.get("image_shape", preprocessing.native_shape)

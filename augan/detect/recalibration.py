@@ -9,15 +9,15 @@ import numpy as np
 
 from augan.bundle import BUNDLE_NAME, Bundle, save_bundle
 from augan.data.groups import read_groups
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import is_table_file
-from augan.data.sequences import Pictures
+from augan.data.sequences import RaggedImages
 from augan.detect.conformal.guarantee import ORIGIN
 from augan.detect.detector import Detector, add_detectors, methods_in
 from augan.detect.ignore_mask import TABLE, Ignored
 from augan.detect.inputs import ImageSource, Source, open_source, parts_of
 from augan.exceptions import DataError
-from augan.io.atomic import check_replaceable, output_folder
+from augan.io.atomic import atomic_folder, check_replaceable
 
 
 def calibrate(
@@ -118,7 +118,7 @@ def calibrate_run(
     target = Path(out) if out is not None else _default_out(bundle)
     check_replaceable(target, None)  # before the images are scored, which may take minutes
     calibrated = calibrate(bundle, images, groups, ignore)
-    with output_folder(target) as partial:
+    with atomic_folder(target) as partial:
         save_bundle(calibrated, partial / BUNDLE_NAME)
     calibrated.path = target / BUNDLE_NAME
     return calibrated
@@ -138,7 +138,7 @@ def _measured(
     preprocessing, total = detectors[0].preprocessing, len(source.names)
     parts: list[list[np.ndarray]] = []
     failures: dict[str, str] = {}
-    noun, is_flat = preprocessing.noun, isinstance(preprocessing, Preprocessing)
+    noun, is_flat = preprocessing.noun, isinstance(preprocessing, ImagePreprocessing)
     for names in parts_of(source.names, preprocessing):
         samples = source.read(names)
         failures |= samples.failures
@@ -169,7 +169,7 @@ def _measured(
     return measured, failures
 
 
-def _measure(detector: Detector, stored: np.ndarray | Pictures, source: Source) -> np.ndarray:
+def _measure(detector: Detector, stored: np.ndarray | RaggedImages, source: Source) -> np.ndarray:
     ignored = source.ignored if isinstance(source, ImageSource) else None
     return detector.measure(stored) if ignored is None else ignored.measure(detector, stored)
 

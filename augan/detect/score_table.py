@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from augan.io.csv_safety import ANY_BYTES, plain_cell, safe_cell
+from augan.io.csv_safety import ANY_BYTES, escape_formula, unescape_formula
 
 SCORES = "scores.csv"
 UNDECIDED = ".undecided.csv"  # the same table before anything is flagged
@@ -64,11 +64,11 @@ class Undecided:
         found = zip(scores, p_values, terms)
         for name in names:
             if name in failures:
-                self._writer.writerow([safe_cell(name), *self._gap])
+                self._writer.writerow([escape_formula(name), *self._gap])
                 continue
             score, p, parts = next(found)
             decimals = [repr(float(value)) for value in (score, p, *parts)]
-            self._writer.writerow([safe_cell(name), *decimals[:2], "", *decimals[2:]])
+            self._writer.writerow([escape_formula(name), *decimals[:2], "", *decimals[2:]])
 
 
 def flag(undecided: Path, table: Path, cutoff: float) -> Flagged:
@@ -93,7 +93,7 @@ def flag(undecided: Path, table: Path, cutoff: float) -> Flagged:
             counts[is_flagged] += 1
             sums[is_flagged] += parts
             if is_flagged:
-                names.append(plain_cell(path))
+                names.append(unescape_formula(path))
                 most[parts.argmax()] += 1
     undecided.unlink()
     others, flagged = (

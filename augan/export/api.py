@@ -11,10 +11,10 @@ import numpy as np
 from augan.augment.methods.prior import Sampler
 from augan.bundle import Bundle, in_use
 from augan.bundle.bundle import current_versions
-from augan.data.modalities.images import Preprocessing, resize
+from augan.data.modalities.images import ImagePreprocessing, resize
 from augan.data.modalities.registry import restore_preprocessing
-from augan.data.modalities.tiles import Patches
-from augan.data.sequences import Pictures
+from augan.data.modalities.tiles import TiledPreprocessing
+from augan.data.sequences import RaggedImages
 from augan.detect.detector import Detector
 from augan.detect.ignore_mask import Ignored
 from augan.detect.methods.tiles import STRIDE
@@ -36,7 +36,7 @@ from augan.export.parity import (
     compare_scores,
     samples_for,
 )
-from augan.io.atomic import beside, check_replaceable, output_folder
+from augan.io.atomic import atomic_folder, check_replaceable, unmanaged_except
 
 FORMATS = ("onnx",)
 PARTS = ("generator", "detector")
@@ -130,10 +130,10 @@ def export_onnx(
     detector = exportable(bundle, method) if part == "detector" else None
     target = Path(out) if out is not None else _default_out(bundle, part, method)
     document, graph_name = f"{part}.json", f"{part}.onnx"
-    foreign = beside(document, graph_name, PARITY)
+    foreign = unmanaged_except(document, graph_name, PARITY)
     check_replaceable(target.absolute(), foreign)  # before anything is converted
     samples = None if detector is None else samples_for(bundle, preprocessing, data)
-    with output_folder(target, foreign) as partial:
+    with atomic_folder(target, foreign) as partial:
         graph = partial / graph_name
         version = current_versions().get("augan", "")
         notes = {"augan": version, "bundle": bundle.bundle_id, "part": part}
@@ -152,7 +152,7 @@ def export_onnx(
 
 def _checked(
     bundle: Bundle, part: str, method: str | None, data: str | Path | None, format: str
-) -> Preprocessing:
+) -> ImagePreprocessing:
     """Refuse what cannot be exported; return the preprocessing, of images."""
     if format not in FORMATS:
         raise ConfigError(f"there is no export format '{format}'; known: {', '.join(FORMATS)}")
@@ -164,7 +164,7 @@ def _checked(
             "--method and --data are about a detector; leave them out for --part generator"
         )
     preprocessing = restore_preprocessing(bundle.preprocessing)
-    if not isinstance(preprocessing, Preprocessing):
+    if not isinstance(preprocessing, ImagePreprocessing):
         raise ConfigError(TABLES.format("generate" if part == "generator" else "detect"))
     require_onnx()
     return preprocessing
@@ -189,7 +189,9 @@ def _export_generator(
     other = Session(graph)(*codes)["images"]
     own, preprocessing = sampler.decode(noise, classes), sampler.preprocessing
     span = 255.0
-    if isinstance(preprocessing, Preprocessing) and not isinstance(preprocessing, Patches):
+    if isinstance(preprocessing, ImagePreprocessing) and not isinstance(
+        preprocessing, TiledPreprocessing
+    ):
         span = preprocessing.high - preprocessing.low
     parity = compare_images(own, other, span, f"{len(own)} codes")
     return describe_generator(sampler), parity
@@ -202,7 +204,7 @@ def _export_detector(
         content = as_onnx(*detector_graph(detector, input_name(bundle)), notes)
     graph.write_bytes(content)
     session = Session(graph)
-    is_large = isinstance(samples.stored, Pictures)
+    is_large = isinstance(samples.stored, RaggedImages)
     batches = [image[None] for image in samples.decoded] if is_large else [samples.decoded]
     found = [session(batch) for batch in batches]
     about = describe_detector(bundle, detector, "map" in found[0])

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from augan.bundle import Bundle
-from augan.data.modalities.images import Preprocessing
-from augan.data.modalities.tiles import LONGEST, SHORTEST, Patches
+from augan.data.modalities.images import ImagePreprocessing
+from augan.data.modalities.tiles import LONGEST, SHORTEST, TiledPreprocessing
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import supported_rate
 from augan.detect.conformal.guarantee import broken_promise
@@ -69,7 +69,7 @@ def detector_graph(
         return found if heat is None else {**found, "map": heat}
 
     shape: tuple[int | None, ...] = (None, *preprocessing.sample_shape)
-    if isinstance(preprocessing, Patches):
+    if isinstance(preprocessing, TiledPreprocessing):
         shape = (1, None, None, preprocessing.channels)
     return judged, [tf.TensorSpec(shape, preprocessing.dtype, name=name)]
 
@@ -94,7 +94,7 @@ def describe_detector(bundle: Bundle, detector: Detector, has_map: bool) -> dict
         about["warning"] = "; ".join(warnings)
     if has_map:
         about["output"]["map"] = "float32 [N, H, W, 1], higher = more anomalous"
-        if isinstance(preprocessing, Patches):
+        if isinstance(preprocessing, TiledPreprocessing):
             about["output"]["map"] += ", a place for each 4 x 4 pixels"
         is_promised = broken_promise(bundle) is None
         about["map"] = _describe_map(detector.map_calibration, rate, is_promised)
@@ -111,7 +111,7 @@ def _describe_map(
     return {"rate": rate, "threshold": line.threshold(rate), "hot": f"map > threshold{promise}"}
 
 
-def _describe_input(preprocessing: Preprocessing, name: str) -> dict[str, Any]:
+def _describe_input(preprocessing: ImagePreprocessing, name: str) -> dict[str, Any]:
     size, channels = preprocessing.size, preprocessing.channels
     about: dict[str, Any] = {
         "name": name,
@@ -121,7 +121,7 @@ def _describe_input(preprocessing: Preprocessing, name: str) -> dict[str, Any]:
         "values": "as decoded; the graph scales them",
         "resized": _RESIZED,
     }
-    if isinstance(preprocessing, Patches):
+    if isinstance(preprocessing, TiledPreprocessing):
         about |= {"shape": [1, "H", "W", channels], "least_side": LEAST_SIDE}
         return about | {"size": None, "shortest": SHORTEST, "longest": LONGEST, "sides": _AT_SCALE}
     return about | {"size": size, "sides": _SQUARE}

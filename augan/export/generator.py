@@ -5,8 +5,8 @@ from typing import Any
 
 from augan.augment.methods.prior import Sampler
 from augan.bundle import restore_network
-from augan.data.modalities.images import fitted_shape, margins
-from augan.data.modalities.tiles import Patches
+from augan.data.modalities.images import letterbox_padding, letterbox_shape
+from augan.data.modalities.tiles import TiledPreprocessing
 from augan.export.preprocessing_graph import unscaled
 from augan.gan import tf
 
@@ -54,9 +54,9 @@ def describe_generator(sampler: Sampler) -> dict[str, Any]:
     dtype = preprocessing.stored_dtype
     about["output"] = {"images": f"{dtype} [N, {', '.join(map(str, preprocessing.sample_shape))}]"}
     shape = preprocessing.native_shape
-    if shape is not None and not isinstance(preprocessing, Patches):
-        height, width = fitted_shape(shape[0], shape[1], preprocessing.size)
-        (top, _), (left, _) = margins(height, width, preprocessing.size)
+    if shape is not None and not isinstance(preprocessing, TiledPreprocessing):
+        height, width = letterbox_shape(shape[0], shape[1], preprocessing.size)
+        (top, _), (left, _) = letterbox_padding(height, width, preprocessing.size)
         cut = {"top": top, "left": left, "height": height, "width": width}
         about["training_images"] = {"height": shape[0], "width": shape[1], "cut": cut}
     return about

@@ -8,9 +8,9 @@ import numpy as np
 
 from augan.augment.methods.prior import Sampler
 from augan.bundle import Bundle
-from augan.data.modalities.images import Preprocessing
-from augan.data.modalities.tiles import Patches
-from augan.data.sequences import Pictures
+from augan.data.modalities.images import ImagePreprocessing
+from augan.data.modalities.tiles import TiledPreprocessing
+from augan.data.sequences import RaggedImages
 from augan.data.splits import evenly_spaced
 from augan.detect.conformal.calibration import Calibration
 from augan.exceptions import DataError, Refused
@@ -30,7 +30,7 @@ class Samples:
     Attributes
     ----------
     decoded : sequence of ndarray [S, S, C] or [H, W, C]
-    stored : ndarray [N, S, S, C] or Pictures
+    stored : ndarray [N, S, S, C] or RaggedImages
     sentence : str
         What they are.
     warning : str or None
@@ -43,7 +43,9 @@ class Samples:
     warning: str | None = None
 
 
-def samples_for(bundle: Bundle, preprocessing: Preprocessing, data: str | Path | None) -> Samples:
+def samples_for(
+    bundle: Bundle, preprocessing: ImagePreprocessing, data: str | Path | None
+) -> Samples:
     """Return held-out images of the data that a bundle was trained on, or made-up ones.
 
     Raises
@@ -59,7 +61,7 @@ def samples_for(bundle: Bundle, preprocessing: Preprocessing, data: str | Path |
         return _made_up(bundle, preprocessing, str(error))
     split = bundle.tables["split"]
     rows = next(split[name] for name in ("calibration", "val", "train") if len(split[name]))
-    most = MOST_PICTURES if isinstance(preprocessing, Patches) else MOST
+    most = MOST_PICTURES if isinstance(preprocessing, TiledPreprocessing) else MOST
     chosen = evenly_spaced(np.asarray(rows), most)
     folds = (bundle.detector or {}).get("folds")
     held = "held-out images" if not folds else f"images, each held out of one of {folds} trainings,"
@@ -68,26 +70,26 @@ def samples_for(bundle: Bundle, preprocessing: Preprocessing, data: str | Path |
 
 
 def _held_out(
-    recorded: Recorded, preprocessing: Preprocessing, rows: np.ndarray, sentence: str
+    recorded: Recorded, preprocessing: ImagePreprocessing, rows: np.ndarray, sentence: str
 ) -> Samples:
     squares = recorded.squares
-    if not isinstance(preprocessing, Patches):
+    if not isinstance(preprocessing, TiledPreprocessing):
         pixels = np.asarray(squares.pixels[rows])
         return Samples(pixels, pixels, sentence)
     images = [squares.dataset.pictures[int(row)] for row in rows]
     decoded = [preprocessing.at_scale(image) for image in images]
-    stored = Pictures([preprocessing.to_picture(image) for image in images])
+    stored = RaggedImages([preprocessing.to_picture(image) for image in images])
     return Samples(decoded, stored, sentence)
 
 
-def _made_up(bundle: Bundle, preprocessing: Preprocessing, reason: str) -> Samples:
+def _made_up(bundle: Bundle, preprocessing: ImagePreprocessing, reason: str) -> Samples:
     rng = child_rng(0, "export")
     warning = f"compared on images that were made up, because {reason}"
-    if isinstance(preprocessing, Patches):
+    if isinstance(preprocessing, TiledPreprocessing):
         shapes = [(*SIDES[i % 2], preprocessing.channels) for i in range(MOST_PICTURES)]
         images = [_random(preprocessing, rng, shape) for shape in shapes]
         decoded = [preprocessing.at_scale(image) for image in images]
-        stored = Pictures([preprocessing.to_picture(image) for image in images])
+        stored = RaggedImages([preprocessing.to_picture(image) for image in images])
         return Samples(decoded, stored, f"{len(images)} random images", warning)
     pixels = _random(preprocessing, rng, (MADE, *preprocessing.sample_shape))
     sentence = f"{MADE} random images"
@@ -100,7 +102,7 @@ def _made_up(bundle: Bundle, preprocessing: Preprocessing, reason: str) -> Sampl
 
 
 def _random(
-    preprocessing: Preprocessing, rng: np.random.Generator, shape: tuple[int, ...]
+    preprocessing: ImagePreprocessing, rng: np.random.Generator, shape: tuple[int, ...]
 ) -> np.ndarray:
     values = rng.uniform(preprocessing.low, preprocessing.high, shape)
     whole = preprocessing.dtype != "float32"

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.modalities.images import FARTHEST, Preprocessing
-from augan.data.modalities.tiles import CONTRAST, DARK, SURROUNDINGS, Patches
+from augan.data.modalities.images import FARTHEST, ImagePreprocessing
+from augan.data.modalities.tiles import CONTRAST, DARK, SURROUNDINGS, TiledPreprocessing
 from augan.gan import tf
 
 Tensor = Any
@@ -20,9 +20,9 @@ RADIUS = int(4 * SURROUNDINGS + 0.5)  # pixels, where SciPy cuts the Gaussian of
 LEAST_SIDE = -(-RADIUS // 2)  # pixels; the mirrors of `_blur` reach two sides far
 
 
-def scaled(preprocessing: Preprocessing, images: Tensor) -> Tensor:
-    """Return decoded images `[B, S, S, C]` in [-1, 1], float32; of `Patches` one `[1, H, W, C]`."""
-    if isinstance(preprocessing, Patches):
+def scaled(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
+    """Return decoded images in [-1, 1], float32 `[B, S, S, C]`; tiled: one image `[1, H, W, C]`."""
+    if isinstance(preprocessing, TiledPreprocessing):
         return _beside_surroundings(preprocessing, images)
     low, high = preprocessing.low, preprocessing.high
     if preprocessing.dtype != "float32":
@@ -31,9 +31,9 @@ def scaled(preprocessing: Preprocessing, images: Tensor) -> Tensor:
     return tf.cast(tf.clip_by_value(x, -FARTHEST, FARTHEST), tf.float32)
 
 
-def unscaled(preprocessing: Preprocessing, images: Tensor) -> Tensor:
+def unscaled(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
     """Return images in [-1, 1] as stored values: what `unscale` does."""
-    if isinstance(preprocessing, Patches):
+    if isinstance(preprocessing, TiledPreprocessing):
         return tf.cast(tf.round((tf.clip_by_value(images, -1, 1) + 1) * 127.5), tf.uint8)
     low, high = preprocessing.low, preprocessing.high
     if preprocessing.dtype != "float32":
@@ -43,7 +43,7 @@ def unscaled(preprocessing: Preprocessing, images: Tensor) -> Tensor:
     return tf.cast((x + 1) * ((high - low) / 2) + low, tf.float32)
 
 
-def _beside_surroundings(patches: Patches, images: Tensor) -> Tensor:
+def _beside_surroundings(patches: TiledPreprocessing, images: Tensor) -> Tensor:
     values = (tf.cast(images[0], tf.float64) - patches.low) / (patches.high - patches.low)
     # A sum, because what is a mean here becomes a pooling there, which takes float32 only.
     gray = tf.reduce_sum(values, axis=-1) / patches.channels

@@ -13,13 +13,13 @@ from typing import BinaryIO
 
 from augan.exceptions import DataError, Interrupted, WorkerError
 
-Foreign = Callable[[Path], list[str]]  # what a folder holds beside an earlier result, sorted
+UnmanagedFiles = Callable[[Path], list[str]]  # what a folder holds beside an earlier result, sorted
 
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what a lock of another answers
 _BEGINNING = threading.Lock()  # threads share the name of their partial folder
 
 
-def write_whole(path: str | Path, content: bytes) -> None:
+def atomic_write(path: str | Path, content: bytes) -> None:
     """Write a file, whole or not at all; an existing one is replaced in one step."""
     folder, name = os.path.split(path)  # of strings, because pathlib takes as long as the disk
     partial = os.path.join(folder, f".{name}.{os.getpid()}.part")
@@ -34,7 +34,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
 
 
 @contextmanager
-def output_folder(target: str | Path, foreign: Foreign | None = None) -> Iterator[Path]:
+def atomic_folder(target: str | Path, foreign: UnmanagedFiles | None = None) -> Iterator[Path]:
     """Give a temporary folder to write into; it becomes `target` when the block ends well.
 
     Parameters
@@ -42,7 +42,7 @@ def output_folder(target: str | Path, foreign: Foreign | None = None) -> Iterato
     target
         The folder to make. It may exist if it is empty, or holds an earlier result and no more.
     foreign
-        Names what is not of an earlier result, as `beside` does; None: all that is there.
+        Names what is not of an earlier result, as `unmanaged_except` does; None: all that is there.
 
     Raises
     ------
@@ -68,8 +68,8 @@ def output_folder(target: str | Path, foreign: Foreign | None = None) -> Iterato
 
 
 @contextmanager
-def resumable_folder(target: str | Path, foreign: Foreign | None = None) -> Iterator[Path]:
-    """Do what `output_folder` does, but keep what is half-done when the work is interrupted.
+def resumable_folder(target: str | Path, foreign: UnmanagedFiles | None = None) -> Iterator[Path]:
+    """Do what `atomic_folder` does, but keep what is half-done when the work is interrupted.
 
     The temporary folder is `.NAME.partial` beside the target, and locked. It stays when the
     process dies, is told to stop, or `Interrupted` or `WorkerError` is raised, so that the next
@@ -78,7 +78,7 @@ def resumable_folder(target: str | Path, foreign: Foreign | None = None) -> Iter
     Raises
     ------
     DataError
-        As for `output_folder`, or another process is at work on the same target.
+        As for `atomic_folder`, or another process is at work on the same target.
     """
     target = _checked(target, foreign)
     partial = target.with_name(f".{target.name}.partial")
@@ -108,7 +108,7 @@ def resumable_folder(target: str | Path, foreign: Foreign | None = None) -> Iter
             os.close(descriptor)
 
 
-def _checked(target: str | Path, foreign: Foreign | None) -> Path:
+def _checked(target: str | Path, foreign: UnmanagedFiles | None) -> Path:
     target = Path(target).absolute()
     if os.path.realpath(target) == os.path.realpath(Path.cwd()):
         raise DataError(f"{target} is the current folder; name a new folder with --out")
@@ -241,7 +241,7 @@ def lock_folder(folder: Path, otherwise: str) -> int:
     return descriptor
 
 
-def beside(*names: str) -> Foreign:
+def unmanaged_except(*names: str) -> UnmanagedFiles:
     """Return what finds all files and folders but these in a folder that has the first of them.
 
     A folder without the first holds no earlier result, and all of it is foreign.
@@ -254,7 +254,7 @@ def beside(*names: str) -> Foreign:
     return foreign
 
 
-def check_replaceable(target: Path, foreign: Foreign | None = None) -> None:
+def check_replaceable(target: Path, foreign: UnmanagedFiles | None = None) -> None:
     """Raise DataError if making `target` anew would lose files that are not an earlier result."""
     if target.is_symlink() and not target.exists():
         raise DataError(f"{target} is a link that leads nowhere; name a new folder with --out")

@@ -24,7 +24,7 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-def safe_cell(text: str) -> str:
+def escape_formula(text: str) -> str:
     """Return a text as it may stand in a CSV file.
 
     Examples
@@ -36,25 +36,25 @@ def safe_cell(text: str) -> str:
     return text if is_harmless else f"'{text}"
 
 
-def plain_cell(text: str) -> str:
-    """Return the text that `safe_cell` was given.
+def unescape_formula(text: str) -> str:
+    """Return the text that `escape_formula` was given.
 
     Examples
     --------
     >>> plain_cell("'=1+1"), plain_cell("'tis")
     ('=1+1', "'tis")
     """
-    return text[1:] if text.startswith("'") and safe_cell(text[1:]) == text else text
+    return text[1:] if text.startswith("'") and escape_formula(text[1:]) == text else text
 
 
 def safe_frame(frame: "pd.DataFrame") -> "pd.DataFrame":
     """Return a table whose texts, names of columns too, may stand in a CSV file."""
-    return _with_texts(frame, safe_cell)
+    return _with_texts(frame, escape_formula)
 
 
 def plain_frame(frame: "pd.DataFrame") -> "pd.DataFrame":
     """Return the table that `safe_frame` was given."""
-    return _with_texts(frame, plain_cell)
+    return _with_texts(frame, unescape_formula)
 
 
 def _with_texts(frame: "pd.DataFrame", change: Callable[[str], str]) -> "pd.DataFrame":

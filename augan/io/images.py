@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from augan.exceptions import DataError
-from augan.io.atomic import write_whole
+from augan.io.atomic import atomic_write
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 89_478_485  # what Pillow reads without a word: 256 MiB in colour
@@ -225,7 +225,7 @@ def write_png(path: str | Path, image: np.ndarray, text: Mapping[str, str] | Non
 
     Parameters are those of `png_bytes`.
     """
-    write_whole(path, png_bytes(image, text, Path(path).name))
+    atomic_write(path, png_bytes(image, text, Path(path).name))
 
 
 def png_bytes(

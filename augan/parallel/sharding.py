@@ -16,7 +16,7 @@ import numpy as np
 
 from augan.exceptions import ConfigError, DataError
 from augan.io.arrays import read_npz
-from augan.io.atomic import beside, resumable_folder, write_whole
+from augan.io.atomic import atomic_write, resumable_folder, unmanaged_except
 
 Item = TypeVar("Item")
 
@@ -102,7 +102,7 @@ class ShardWriter:
         if _read_json(begun) != json.loads(json.dumps(self._about)):
             for path in folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-            write_whole(begun, json.dumps(self._about).encode())
+            atomic_write(begun, json.dumps(self._about).encode())
 
     def find(self, key: str) -> Record | None:
         """Return what an earlier call that was interrupted has found of a part."""
@@ -130,7 +130,7 @@ class ShardWriter:
     def close(self) -> None:
         """Say that the shard is whole."""
         content = {**self._about, "files": dict(sorted(self._digests.items()))}
-        write_whole(self._folder / ABOUT, json.dumps(content, indent=1).encode() + b"\n")
+        atomic_write(self._folder / ABOUT, json.dumps(content, indent=1).encode() + b"\n")
         (self._folder / _BEGUN).unlink()
 
 
@@ -153,7 +153,7 @@ def _foreign(folder: Path) -> list[str]:
     """Name what is no file of the shard that lies in a folder."""
     about = _read_json(folder / ABOUT)
     files = about.get("files", {}) if isinstance(about, dict) else {}
-    return beside(ABOUT, *files)(folder)
+    return unmanaged_except(ABOUT, *files)(folder)
 
 
 class Shards:

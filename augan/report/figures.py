@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from augan.augment.api import AugmentationResult
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.detect.api import DetectionResult
 from augan.exceptions import DataError
@@ -36,7 +36,7 @@ def detection_figure(result: DetectionResult, preprocessing: AnyPreprocessing) -
     """
     worst = result.most_anomalous
     shapes = {scored.image.shape for scored in worst}
-    if not isinstance(preprocessing, Preprocessing) or len(shapes) > 1:
+    if not isinstance(preprocessing, ImagePreprocessing) or len(shapes) > 1:
         return None
     again = [scored.reconstruction for scored in worst if scored.reconstruction is not None]
     pairs = [

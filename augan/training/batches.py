@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from augan.data.sequences import Stacked, Windows
+from augan.data.sequences import ConcatRows, SlidingWindows
 from augan.seeding import child_rng
 
 
@@ -31,7 +31,7 @@ class Batches:
 
     Parameters
     ----------
-    images : ndarray [N, S, S, C], Stacked or Windows
+    images : ndarray [N, S, S, C], ConcatRows or SlidingWindows
         Stored pixels; only the rows of a batch are read, so a memory map does.
     classes : ndarray [N] of int
         Indices below `num_classes`, -1 for an unknown class; ignored if `num_classes` is 0.
@@ -43,7 +43,7 @@ class Batches:
 
     def __init__(
         self,
-        images: np.ndarray | Stacked | Windows,
+        images: np.ndarray | ConcatRows | SlidingWindows,
         classes: np.ndarray | None,
         *,
         num_classes: int,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.exceptions import ConfigError
 from augan.gan import keras
 from augan.gan.inference import Inference, latent_noise
@@ -35,7 +35,7 @@ class SampleGrid:
     def __init__(
         self,
         generator: keras.Model,
-        preprocessing: Preprocessing,
+        preprocessing: ImagePreprocessing,
         folder: Path,
         *,
         num_classes: int,

@@ -5,9 +5,9 @@ from typing import Any
 
 from augan.config import Config, Task
 from augan.data.dataset import Dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.registry import AnyPreprocessing, fit_preprocessing
-from augan.data.modalities.tiles import wants_windows
+from augan.data.modalities.tiles import needs_tiling
 from augan.data.splits import NUM_FOLDS, make_folds, preprocessing_rows
 from augan.exceptions import ConfigError
 from augan.training.config_rules import check_rules
@@ -53,7 +53,7 @@ def fill_in(
     -------
     config : Config
         Without `None`, except for limits that do not apply.
-    preprocessing : Preprocessing or Columns
+    preprocessing : ImagePreprocessing or TabularPreprocessing
         Fitted to the dataset.
 
     Raises
@@ -77,7 +77,7 @@ def fill_in(
     learned = preprocessing_rows(config, dataset, calibrate=calibrate)
     preprocessing = fit_preprocessing(dataset, config.data.size, patches=patches, rows=learned)
     # Of windows the side that networks see; of a table none.
-    size = preprocessing.sample_shape[0] if isinstance(preprocessing, Preprocessing) else None
+    size = preprocessing.sample_shape[0] if isinstance(preprocessing, ImagePreprocessing) else None
     small = size in (None, min(DEFAULT_STEPS))
     changes: dict[str, Any] = {"task": task, "data__size": size or config.data.size}
     changes["data__patches"] = patches
@@ -153,7 +153,7 @@ def _patches(config: Config, dataset: Dataset, task: Task) -> bool:
         )
     if config.data.patches is not None or not able or config.data.size is not None:
         return bool(config.data.patches)
-    return wants_windows(dataset)
+    return needs_tiling(dataset)
 
 
 def _judges(config: Config, task: Task) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from augan.data.modalities.registry import AnyPreprocessing
-from augan.data.sequences import Stacked, Windows
+from augan.data.sequences import ConcatRows, SlidingWindows
 from augan.gan import keras
 from augan.gan.inference import Inference
 
@@ -48,7 +48,7 @@ class Guessed:
 
 def guess_classes(
     classifier: keras.Model,
-    pixels: np.ndarray | Stacked | Windows,
+    pixels: np.ndarray | ConcatRows | SlidingWindows,
     classes: np.ndarray,
     preprocessing: AnyPreprocessing,
     *,
@@ -62,7 +62,7 @@ def guess_classes(
     ----------
     classifier : keras.Model
         Images -> logits `[N, K]`.
-    pixels : ndarray [N, S, S, C], or Stacked
+    pixels : ndarray [N, S, S, C], or ConcatRows
         Stored squares.
     classes : ndarray [N] of int
         Those of the rows `unlabelled` are not read.
@@ -86,7 +86,7 @@ def guess_classes(
 
 def _probabilities(
     classifier: keras.Model,
-    pixels: np.ndarray | Stacked | Windows,
+    pixels: np.ndarray | ConcatRows | SlidingWindows,
     preprocessing: AnyPreprocessing,
     rows: np.ndarray,
 ) -> np.ndarray:

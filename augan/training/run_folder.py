@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from augan.bundle import BUNDLE_NAME, Bundle, load_bundle
 from augan.exceptions import BundleError, ConfigError, DataError
-from augan.io.atomic import lock_folder, write_whole
-from augan.io.csv_safety import ANY_BYTES, safe_cell
+from augan.io.atomic import atomic_write, lock_folder
+from augan.io.csv_safety import ANY_BYTES, escape_formula
 
 if TYPE_CHECKING:  # commands look for a run before TensorFlow, which takes seconds, is loaded
     from augan.training.loop import Allowance
@@ -180,7 +180,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write one small file, whole or not at all."""
-        write_whole(self.path / name, text.encode("utf-8", ANY_BYTES))
+        atomic_write(self.path / name, text.encode("utf-8", ANY_BYTES))
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         """Write one JSON file, whole or not at all."""
@@ -188,7 +188,7 @@ class RunFolder:
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
         """List the files that could not be read, if any, in `skipped.csv`."""
-        rows = [(safe_cell(path), safe_cell(reason)) for path, reason in skipped]
+        rows = [(escape_formula(path), escape_formula(reason)) for path, reason in skipped]
         if rows:
             table = StringIO(newline="")
             csv.writer(table, lineterminator="\n").writerows([("path", "reason"), *rows])

@@ -10,9 +10,9 @@ import numpy as np
 
 from augan.bundle import Network, read_weights
 from augan.config import Config, decided
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.registry import AnyPreprocessing
-from augan.data.sequences import Stacked, Windows
+from augan.data.sequences import ConcatRows, SlidingWindows
 from augan.data.splits import evenly_spaced
 from augan.features.classifier import FeatureExtractor, RowValues
 from augan.gan import keras
@@ -42,13 +42,13 @@ class TrainingData:
 
     Parameters
     ----------
-    pixels : ndarray [N, S, S, C] or [N, F], Stacked or Windows
+    pixels : ndarray [N, S, S, C] or [N, F], ConcatRows or SlidingWindows
         Stored squares, perhaps a memory map, windows on large images, or stored rows.
     classes : ndarray [N] of int, or None
         Indices below `num_classes`, -1 for those of `unlabelled`.
     num_classes : int
         0 for a generator without classes.
-    preprocessing : Preprocessing or Columns
+    preprocessing : ImagePreprocessing or TabularPreprocessing
         What turns stored samples into the networks' range.
     rows : ndarray of int, or None
         Which images are the training split; None: all.
@@ -58,7 +58,7 @@ class TrainingData:
         Which images have no known class; generator and encoder train on them too.
     """
 
-    pixels: np.ndarray | Stacked | Windows
+    pixels: np.ndarray | ConcatRows | SlidingWindows
     classes: np.ndarray | None
     num_classes: int
     preprocessing: AnyPreprocessing
@@ -291,7 +291,7 @@ class _Trainer:
         return FeatureExtractor(kind, self.networks.models[kind], real) if kind else None
 
     def _sample_grid(self, generator: keras.Model) -> tuple[SampleGrid, ...]:
-        if self.samples is None or not isinstance(self.data.preprocessing, Preprocessing):
+        if self.samples is None or not isinstance(self.data.preprocessing, ImagePreprocessing):
             return ()
         grid = SampleGrid(
             generator,

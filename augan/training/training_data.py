@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augan.bundle import Bundle
-from augan.data.cache import Squares, cached_squares
+from augan.data.cache import PreparedImages, load_prepared
 from augan.data.dataset import Dataset
-from augan.data.fingerprint import data_sha256
+from augan.data.fingerprint import dataset_fingerprint
 from augan.data.loading import BUILTIN, load_dataset
 from augan.data.modalities.registry import AnyPreprocessing
-from augan.data.modalities.tabular import Columns
+from augan.data.modalities.tabular import TabularPreprocessing
 from augan.exceptions import DataError
 
 
@@ -21,8 +21,8 @@ class DataGone(DataError):
 class Recorded:
     """The samples that a bundle was trained on, and the unlabelled ones beside them."""
 
-    squares: Squares
-    unlabelled: Squares | None
+    squares: PreparedImages
+    unlabelled: PreparedImages | None
 
 
 def recorded_data(
@@ -33,7 +33,7 @@ def recorded_data(
     Parameters
     ----------
     bundle : Bundle
-    preprocessing : Preprocessing or Columns
+    preprocessing : ImagePreprocessing or TabularPreprocessing
         That of the bundle.
     data : str, path or None
         What the bundle was trained on, as `augan.load_dataset` takes it; None: the place that the
@@ -54,13 +54,13 @@ def recorded_data(
         dataset = dataset.without_unlabelled()
     more = dataset.unlabelled
     try:
-        squares = cached_squares(dataset, preprocessing)
-        unlabelled = None if more is None else cached_squares(more, preprocessing)
+        squares = load_prepared(dataset, preprocessing)
+        unlabelled = None if more is None else load_prepared(more, preprocessing)
     except DataError as error:
         raise DataError(
             f"{place} cannot be read as the data that the model was trained on: {error}"
         ) from error
-    if data_sha256(squares, preprocessing, unlabelled) != bundle.data.get("sha256"):
+    if dataset_fingerprint(squares, preprocessing, unlabelled) != bundle.data.get("sha256"):
         is_part = data is None and place in BUILTIN  # what is built in never changes
         raise (DataGone if is_part else DataError)(
             f"{place} is not, or no longer, the data that the model was trained on (other "
@@ -88,5 +88,5 @@ def _place(bundle: Bundle) -> str | Path:
 
 
 def _load(place: str | Path, preprocessing: AnyPreprocessing) -> Dataset:
-    target = preprocessing.target if isinstance(preprocessing, Columns) else None
+    target = preprocessing.target if isinstance(preprocessing, TabularPreprocessing) else None
     return load_dataset(place, target=None if target is None else target.name)

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from augan.config import Config
-from augan.data.cache import Squares, cached_squares
+from augan.data.cache import PreparedImages, load_prepared
 from augan.data.dataset import Dataset, Skipped
 from augan.data.duplicates import MAX_CALIBRATE, near_duplicates
-from augan.data.fingerprint import data_sha256
+from augan.data.fingerprint import dataset_fingerprint
 from augan.data.modalities.registry import AnyPreprocessing, training_samples
-from augan.data.modalities.tiles import Patches
-from augan.data.sequences import Pictures, Stacked
+from augan.data.modalities.tiles import TiledPreprocessing
+from augan.data.sequences import ConcatRows, RaggedImages
 from augan.data.splits import MIN_FOLD_SIZE, NUM_FOLDS, Split, make_folds, split_dataset
 from augan.detect.conformal.calibration import DEFAULT_RATE, images_needed
 from augan.detect.detector import method_class, methods_of
@@ -34,7 +34,7 @@ class Resolved:
         Every setting that the data decides is filled in.
     dataset : Dataset
         What will be trained on; without the unlabelled images where the task cannot use them.
-    preprocessing : Preprocessing
+    preprocessing : ImagePreprocessing
         Fitted to the dataset.
     warnings : tuple of str
         What the user should know before it starts.
@@ -88,11 +88,11 @@ class Material:
     """
 
     config: Config
-    squares: Squares
+    squares: PreparedImages
     preprocessing: AnyPreprocessing
     split: Split
     warnings: list[str]
-    unlabelled: Squares | None = None
+    unlabelled: PreparedImages | None = None
     folds: tuple[Split, ...] = ()
 
     def of_fold(self, fold: Fold) -> "Material":
@@ -113,17 +113,17 @@ class Material:
         return self.squares.pixels
 
     @property
-    def stored(self) -> np.ndarray | Pictures:
+    def stored(self) -> np.ndarray | RaggedImages:
         """The same as a detector takes them: of large images, each in its own size."""
-        if isinstance(self.preprocessing, Patches):
+        if isinstance(self.preprocessing, TiledPreprocessing):
             return self.preprocessing.pictures(self.dataset, self.pixels)
         return self.pixels
 
     @property
-    def all_pixels(self) -> np.ndarray | Stacked:
+    def all_pixels(self) -> np.ndarray | ConcatRows:
         """The same, and the unlabelled images in the rows from N on."""
         more = self.unlabelled
-        return self.pixels if more is None else Stacked(self.pixels, more.pixels)
+        return self.pixels if more is None else ConcatRows(self.pixels, more.pixels)
 
     @property
     def unlabelled_rows(self) -> np.ndarray:
@@ -201,7 +201,7 @@ class Material:
             "num_unlabelled": 0 if more is None else len(more.pixels),
             "class_names": list(dataset.class_names),
             "class_counts": counts.tolist(),
-            "sha256": data_sha256(self.squares, self.preprocessing, more),
+            "sha256": dataset_fingerprint(self.squares, self.preprocessing, more),
         }
 
 
@@ -216,10 +216,10 @@ def gather(resolved: Resolved) -> Material:
         Too few of them calibrate for the false-alarm rate that was asked for.
     """
     config, preprocessing, more = resolved.config, resolved.preprocessing, None
-    squares = cached_squares(resolved.dataset, preprocessing)
+    squares = load_prepared(resolved.dataset, preprocessing)
     dataset = squares.dataset
     if resolved.dataset.unlabelled is not None:
-        more = cached_squares(resolved.dataset.unlabelled, preprocessing)
+        more = load_prepared(resolved.dataset.unlabelled, preprocessing)
     split, folds = _divide(config, dataset)
     _check_rate(config, dataset, folds or (split,))
     material = Material(config, squares, preprocessing, split, list(resolved.warnings), more, folds)

@@ -30,7 +30,7 @@ from augan.augment.transforms import POLICIES
 from augan.data.cache import prepare
 from augan.data.dataset import Dataset
 from augan.data.loading import load_dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.evaluation.augmentation.api import GAN_ARM, GAN_ARMS
 from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, choose_arms, usual_base
 from augan.evaluation.augmentation.classifiers import forest, logistic
@@ -90,7 +90,7 @@ def material(data: str, split: str) -> Material:
     train = load_dataset(data)
     if train.labels is None:
         raise DataError(f"{train.name} has no classes; give a folder of class folders")
-    preprocessing = Preprocessing.fit(train)
+    preprocessing = ImagePreprocessing.fit(train)
     images, labels = _squares(train, preprocessing, train.class_names)
     if split == "test":
         part = load_dataset(data, part="test")
@@ -105,7 +105,7 @@ def material(data: str, split: str) -> Material:
 
 
 def _squares(
-    dataset: Dataset, preprocessing: Preprocessing, class_names: Sequence[str]
+    dataset: Dataset, preprocessing: ImagePreprocessing, class_names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     dataset, squares = prepare(dataset, preprocessing)
     number = np.array([class_names.index(name) for name in dataset.class_names])

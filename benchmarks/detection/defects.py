@@ -24,7 +24,7 @@ import augan
 from augan.config import Config
 from augan.data.folders import find_images
 from augan.data.loading import load_dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.detector import Detector
 from augan.detect.inputs import ImageSource
 from augan.evaluation.detection.baselines import BASELINES
@@ -157,7 +157,7 @@ def _own(
 
 
 def _baseline(method: str, seed: int, site: Site) -> Callable[[Path, list[str]], np.ndarray]:
-    preprocessing = Preprocessing.fit(load_dataset(site.learned))
+    preprocessing = ImagePreprocessing.fit(load_dataset(site.learned))
 
     def read(root: Path, names: list[str]) -> np.ndarray:
         squares = [preprocessing.to_square(read_image(root / name)) for name in names]

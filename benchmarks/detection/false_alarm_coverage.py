@@ -18,7 +18,7 @@ from scipy.stats import binom
 
 import augan
 from augan.data.loading import load_dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.conformal.calibration import Calibration
 from augan.seeding import child_rng
 from benchmarks.common.harness import RESULTS, Results, Row, Task, run, write_json
@@ -56,7 +56,7 @@ def normals(data: str) -> tuple[str, np.ndarray]:
     if data == SKEWED:
         return SKEWED, child_rng(0, "benchmarks", NAME, SKEWED).lognormal(0, 1.5, (900, 20))
     dataset = load_dataset(data)
-    return dataset.name, Preprocessing.fit(dataset).materialise(dataset.pictures)
+    return dataset.name, ImagePreprocessing.fit(dataset).materialise(dataset.pictures)
 
 
 def measure(images: np.ndarray, seed: int, steps: int) -> Row:

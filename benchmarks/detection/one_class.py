@@ -24,7 +24,7 @@ from augan.config import Config
 from augan.data.cache import prepare
 from augan.data.dataset import Dataset, from_arrays
 from augan.data.loading import load_dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.splits import make_split
 from augan.detect.detector import Detector
 from augan.evaluation.detection.baselines import BASELINES, OutlierDetector
@@ -158,7 +158,7 @@ class Material:
     def load(cls, data: str, split: str) -> Self:
         """Read a data set as `augan.load_dataset` does; the split dev never opens the test part."""
         train = load_dataset(data)
-        preprocessing = Preprocessing.fit(train)
+        preprocessing = ImagePreprocessing.fit(train)
         test = load_dataset(data, part="test") if split == "test" else None
         return cls(
             train.name,
@@ -188,7 +188,7 @@ class Material:
         }
 
 
-def _images(dataset: Dataset, preprocessing: Preprocessing) -> Images:
+def _images(dataset: Dataset, preprocessing: ImagePreprocessing) -> Images:
     if dataset.labels is None:
         raise DataError(
             f"{dataset.name} has no classes; give a folder with one subfolder for each class"
@@ -231,7 +231,7 @@ def _config(seed: int, steps: int | None, method: str) -> Config:
 
 
 def _specs(
-    config: Config, preprocessing: Preprocessing, squares: np.ndarray
+    config: Config, preprocessing: ImagePreprocessing, squares: np.ndarray
 ) -> dict[str, dict[str, Any]]:
     blueprint = Blueprint(config, squares.shape[1:], 0, preprocessing)
     specs = {role: blueprint.spec(role) for role in ("generator", "discriminator", "encoder")}

@@ -26,7 +26,7 @@ from augan import Config, load_dataset
 from augan.augment.methods.prior import Sampler
 from augan.bundle import Bundle
 from augan.data.dataset import Dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.exceptions import AuganError
 from augan.seeding import child_rng
 from augan.workflow.train import train
@@ -61,7 +61,7 @@ def measure(data: str, split: str, seed: int, config: Config) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         bundle = train(config.replace(seed=seed), training, out=Path(folder) / "run")
     minutes = (time.monotonic() - begun) / 60
-    preprocessing = Preprocessing.from_dict(bundle.preprocessing)
+    preprocessing = ImagePreprocessing.from_dict(bundle.preprocessing)
     judged = Images(preprocessing.materialise(judging.images), np.asarray(judging.labels))
     chosen = child_rng(seed, "real").permutation(len(training))[:IMAGES]
     some = training.subset(chosen)
@@ -87,7 +87,7 @@ def generated(bundle: Bundle, seed: int) -> Images:
     return Images(squares, np.concatenate([labels for _, labels in blocks]))
 
 
-def accuracy(given: Images, judged: Images, preprocessing: Preprocessing, seed: int) -> float:
+def accuracy(given: Images, judged: Images, preprocessing: ImagePreprocessing, seed: int) -> float:
     """Train a small CNN on `given` and return its accuracy on `judged`."""
     from augan.gan import keras
 

@@ -29,7 +29,7 @@ from augan import Config, from_arrays, load_dataset
 from augan.augment.methods.prior import Sampler
 from augan.bundle import Bundle, restore_network
 from augan.data.dataset import Dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.features.classifier import FeatureExtractor
 from augan.gan.inference import Inference
 from augan.metrics.fidelity import kernel_distance
@@ -120,7 +120,7 @@ def guessed_right(bundle: Bundle, images: np.ndarray, truth: np.ndarray) -> floa
     """Return the share of unlabelled images whose class the agreement classifier guesses."""
     model = restore_network(bundle, "classifier")
     classify = Inference(lambda images: model(images, training=False), model.input_shape[1:])
-    squares = Preprocessing.from_dict(bundle.preprocessing).scale(images)
+    squares = ImagePreprocessing.from_dict(bundle.preprocessing).scale(images)
     return float((classify(squares)[0].argmax(axis=1) == truth).mean())
 
 

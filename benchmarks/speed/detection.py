@@ -21,7 +21,7 @@ import augan
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.api import detect_folder
 from augan.detect.detector import METHODS, Detector
 from augan.workflow.train import train
@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     dataset = load_dataset(options.data)
     dataset = dataset.subset(np.arange(min(len(dataset), options.images + LEARNED)))
-    squares = Preprocessing.fit(dataset).materialise(dataset.pictures)
+    squares = ImagePreprocessing.fit(dataset).materialise(dataset.pictures)
     learned, judged = squares[options.images :], squares[: options.images]
     with tempfile.TemporaryDirectory(prefix="augan-speed-") as name:
         folder = Path(name)

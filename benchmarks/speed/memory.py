@@ -36,10 +36,10 @@ import numpy as np
 from PIL import Image
 
 from augan.config import Config
-from augan.data.cache import cached_squares, content_sha256
+from augan.data.cache import content_sha256, load_prepared
 from augan.data.duplicates import near_duplicates
 from augan.data.loading import load_dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.splits import Split, make_split
 from augan.training.batches import Batches
 from benchmarks.common.harness import RESULTS, Results, Row, Task, run, write_json
@@ -120,11 +120,11 @@ def measure_here(images: Path, kept: Path, size: int, width: int) -> Row:
     with stages.stage("find"):
         dataset = load_dataset(images)
     with stages.stage("size"):
-        preprocessing = Preprocessing.fit(dataset, size)
+        preprocessing = ImagePreprocessing.fit(dataset, size)
     with stages.stage("decode"):
-        cached_squares(dataset, preprocessing, kept)
+        load_prepared(dataset, preprocessing, kept)
     with stages.stage("reopen"):
-        squares = cached_squares(dataset, preprocessing, kept)
+        squares = load_prepared(dataset, preprocessing, kept)
     with stages.stage("hash"):
         digest = content_sha256(squares.pixels)
     labels = squares.dataset.labels
@@ -154,7 +154,7 @@ def measure_here(images: Path, kept: Path, size: int, width: int) -> Row:
 
 
 def _stream(
-    pixels: np.ndarray, labels: np.ndarray | None, preprocessing: Preprocessing, split: Split
+    pixels: np.ndarray, labels: np.ndarray | None, preprocessing: ImagePreprocessing, split: Split
 ) -> int:
     """Read one pass over the images to fit, as a training does; return how many batches it was."""
     batches = Batches(

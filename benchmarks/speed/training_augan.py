@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from augan.config import Config
-from augan.data.cache import cached_squares
+from augan.data.cache import load_prepared
 from augan.data.loading import load_dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.io.images import write_png
 from augan.training.batches import Batches
 from benchmarks.common.interleaved_timing import answer
@@ -36,7 +36,7 @@ BATCH = 64
 MANY = 10**9  # more updates than any turn asks for
 
 
-def squares(folder: Path, size: int, channels: int) -> tuple[np.ndarray, Preprocessing]:
+def squares(folder: Path, size: int, channels: int) -> tuple[np.ndarray, ImagePreprocessing]:
     """Return generated pictures as a training finds them: decoded once, mapped from the cache."""
     rng = np.random.default_rng(0)
     (folder / "images").mkdir()
@@ -46,11 +46,11 @@ def squares(folder: Path, size: int, channels: int) -> tuple[np.ndarray, Preproc
         grain = rng.integers(0, 16, (size, size, channels), np.uint8)
         write_png(folder / "images" / f"{number:04}.png", coarse + grain)
     dataset = load_dataset(folder / "images")
-    preprocessing = Preprocessing.fit(dataset, size)
-    return cached_squares(dataset, preprocessing, folder / "cache").pixels, preprocessing
+    preprocessing = ImagePreprocessing.fit(dataset, size)
+    return load_prepared(dataset, preprocessing, folder / "cache").pixels, preprocessing
 
 
-def batches_of(pixels: np.ndarray, preprocessing: Preprocessing) -> Batches:
+def batches_of(pixels: np.ndarray, preprocessing: ImagePreprocessing) -> Batches:
     """Return the batches that the loop would take."""
     scale = preprocessing.scale
     return Batches(pixels, None, num_classes=0, batch_size=BATCH, scale=scale, seed=0)
@@ -100,7 +100,7 @@ class Pacer:
 
 
 def train(
-    config: Config, pixels: np.ndarray, preprocessing: Preprocessing, steps: int, folder: Path
+    config: Config, pixels: np.ndarray, preprocessing: ImagePreprocessing, steps: int, folder: Path
 ) -> None:
     """Run the loop until the other side of the pipe is closed."""
     from augan.training.budget import Plan
@@ -139,7 +139,7 @@ def networks(config: Config, shape: list[int]) -> list[Any]:
     return [build_network(spec) for spec in (draws, judges, draws)]
 
 
-def about(config: Config, preprocessing: Preprocessing) -> dict[str, Any]:
+def about(config: Config, preprocessing: ImagePreprocessing) -> dict[str, Any]:
     """Return parameters and forward arithmetic of both networks."""
     both = networks(config, list(preprocessing.sample_shape))[:2]
     sizes = [sum(math.prod(v.shape) for v in n.trainable_variables) for n in both]

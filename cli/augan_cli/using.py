@@ -25,10 +25,10 @@ def run_augment(
     as_json: bool,
 ) -> None:
     """Write images or rows, or a share of the candidates."""
-    from augan.data.dataset import class_number
+    from augan.data.dataset import resolve_class
 
     for name in classes:  # before TensorFlow is loaded, which takes seconds
-        class_number(name, bundle.data["class_names"])
+        resolve_class(name, bundle.data["class_names"])
     from augan.augment.api import augment_folder
     from augan.augment.sharded import augment_shard
     from augan.parallel.sharding import Shard

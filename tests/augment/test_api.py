@@ -22,7 +22,7 @@ from augan.augment.request import class_folder
 from augan.augment.transforms import POLICIES
 from augan.augment.writers import FirstImages
 from augan.bundle import Bundle
-from augan.data.dataset import class_number
+from augan.data.dataset import resolve_class
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import read_image
 
@@ -86,20 +86,20 @@ class TestSampler:
 
     def test_a_class_is_found_by_name_before_number(self) -> None:
         names = ["9", "8", *"cdefghij"]
-        assert class_number("9", names) == 0
-        assert class_number("c", names) == 2
-        assert class_number("7", names) == 7  # no class of that name, so the number counts
+        assert resolve_class("9", names) == 0
+        assert resolve_class("c", names) == 2
+        assert resolve_class("7", names) == 7  # no class of that name, so the number counts
 
     @pytest.mark.parametrize("name", ["10", "-1", "three", "", "1.0", "²"])
     def test_an_unknown_class_is_refused_by_naming_the_known(
         self, sampler: Sampler, name: str
     ) -> None:
         with pytest.raises(DataError, match=r"0, 1, 2, 3, 4, 5, 6, 7, 8, 9"):
-            class_number(name, sampler.class_names)
+            resolve_class(name, sampler.class_names)
 
     def test_a_class_misspelt_is_told_its_like(self) -> None:
         with pytest.raises(DataError, match=r"no class 'shrit'.*did you mean shirt\?"):
-            class_number("shrit", ["coat", "shirt", *"cdefghij"])
+            resolve_class("shrit", ["coat", "shirt", *"cdefghij"])
 
     def test_proportions_are_those_of_training(self, digits_bundle: Bundle) -> None:
         counts = [700, 0, 200, 100, 0, 0, 0, 0, 0, 0]

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.splits import make_split
 from augan.evaluation.detection.metrics import auroc
 from benchmarks.detection import defects, false_alarm_coverage
@@ -155,7 +155,7 @@ def test_growth_is_the_exponent_of_a_power_law(exponent):
 def test_one_pass_over_the_images_to_fit():
     pixels = np.zeros((300, 8, 8, 3), np.uint8)
     split = make_split(300, seed=0)
-    preprocessing = Preprocessing(size=8, channels=3, dtype="uint8", low=0, high=255)
+    preprocessing = ImagePreprocessing(size=8, channels=3, dtype="uint8", low=0, high=255)
     count = memory._stream(pixels, None, preprocessing, split)
     assert (count - 1) * memory.BATCH_SIZE < len(split.train) <= count * memory.BATCH_SIZE
 

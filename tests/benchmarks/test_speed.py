@@ -94,12 +94,12 @@ def test_what_training_speed_sums_up():
 
 def test_both_sides_count_the_same_networks():
     torch = pytest.importorskip("benchmarks.speed.training_torch")
-    from augan.data.modalities.images import Preprocessing
+    from augan.data.modalities.images import ImagePreprocessing
     from benchmarks.speed.training_augan import about, settings
 
     for norm in ("batch", "spectral"):
         for size, channels in ((16, 1), (32, 3)):
-            scale = Preprocessing(size, channels, "uint8", 0.0, 255.0)
+            scale = ImagePreprocessing(size, channels, "uint8", 0.0, 255.0)
             ours = about(settings(size, 4, norm, "augan"), scale)
             rival = torch.Rival(size, channels, 4, norm, "torch").about()
             training.check_equal({"augan": ours, "torch": rival})

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from augan.data import cache
-from augan.data.cache import cache_folder, cached_squares, content_sha256, prepare
+from augan.data.cache import cache_folder, content_sha256, load_prepared, prepare
 from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.exceptions import DataError
 from augan.io.images import write_png
 
@@ -50,7 +50,7 @@ def kept(tmp_path):
 
 def load(images, folder=None, **changes):
     dataset = load_dataset(images)
-    return cached_squares(dataset, Preprocessing.fit(dataset), folder)
+    return load_prepared(dataset, ImagePreprocessing.fit(dataset), folder)
 
 
 def entries(folder):
@@ -87,10 +87,10 @@ def decoded(monkeypatch):
 )
 def test_squares_are_those_of_prepare(tmp_path, kept, shape, dtype):
     dataset = load_dataset(write_images(tmp_path / "images", 9, shape, dtype))
-    preprocessing = Preprocessing.fit(dataset)
+    preprocessing = ImagePreprocessing.fit(dataset)
     expected_dataset, expected = prepare(dataset, preprocessing)
     for _ in ("built", "found"):
-        squares = cached_squares(dataset, preprocessing, kept)
+        squares = load_prepared(dataset, preprocessing, kept)
         found, pixels = squares.dataset, squares.pixels
         assert pixels.dtype == expected.dtype == dtype
         np.testing.assert_array_equal(pixels, expected, strict=True)
@@ -103,7 +103,7 @@ def test_squares_are_those_of_prepare(tmp_path, kept, shape, dtype):
 def test_order_and_content_survive_several_writes(images, kept, monkeypatch):
     monkeypatch.setattr(cache, "ROWS", 7)
     dataset = load_dataset(images)
-    _, expected = prepare(dataset, Preprocessing.fit(dataset))
+    _, expected = prepare(dataset, ImagePreprocessing.fit(dataset))
     np.testing.assert_array_equal(load(images, kept).pixels, expected)
 
 
@@ -137,9 +137,9 @@ def test_equal_files_still_become_the_squares_that_entries_hold(tmp_path, kept):
     folder = write_images(tmp_path / "images", 3, (12, 7, 3))
     write_png(folder / "003.png", noise(40, 9))
     dataset = load_dataset(folder)
-    preprocessing = Preprocessing(16, 3, "uint8", 0.0, 255.0)
+    preprocessing = ImagePreprocessing(16, 3, "uint8", 0.0, 255.0)
     assert cache._FORMAT == 1
-    assert cached_squares(dataset, preprocessing, kept).sha256.startswith("2faefc0c1226f6e1")
+    assert load_prepared(dataset, preprocessing, kept).sha256.startswith("2faefc0c1226f6e1")
 
 
 # Found again
@@ -201,13 +201,13 @@ def test_other_preprocessing_and_another_pillow_are_other_entries(images, kept, 
     dataset = load_dataset(images)
     shapes = [(8, 1, "uint8", 255.0), (16, 1, "uint8", 255.0), (8, 3, "uint8", 255.0)]
     for size, channels, dtype, high in [*shapes, (8, 1, "uint16", 65535.0)]:
-        preprocessing = Preprocessing(size, channels, dtype, 0.0, high)
-        pixels = cached_squares(dataset, preprocessing, kept).pixels
+        preprocessing = ImagePreprocessing(size, channels, dtype, 0.0, high)
+        pixels = load_prepared(dataset, preprocessing, kept).pixels
         assert pixels.shape == (COUNT, size, size, channels)
         assert pixels.dtype == dtype
     assert len(entries(kept)) == 4
     monkeypatch.setattr(cache.PIL, "__version__", "0")
-    cached_squares(dataset, preprocessing, kept)
+    load_prepared(dataset, preprocessing, kept)
     assert len(entries(kept)) == 5
 
 
@@ -225,8 +225,8 @@ def test_files_that_change_while_they_are_read_are_refused(images, kept, monkeyp
         os.utime(images / "000.png", ns=(1, 1))
         return original(self, image)
 
-    original = Preprocessing.to_square
-    monkeypatch.setattr(Preprocessing, "to_square", touched)
+    original = ImagePreprocessing.to_square
+    monkeypatch.setattr(ImagePreprocessing, "to_square", touched)
     with pytest.raises(DataError, match="changed while they were read; wait"):
         load(images, kept)
     assert entries(kept) == []
@@ -253,23 +253,23 @@ def test_few_large_files_are_cached_too(tmp_path, monkeypatch, kept):
 
 def test_small_files_that_become_large_squares_are_cached_too(images, monkeypatch, kept):
     monkeypatch.setenv("AUGAN_CACHE", str(kept))
-    preprocessing = Preprocessing(64, 3, "uint8", 0.0, 255.0)
+    preprocessing = ImagePreprocessing(64, 3, "uint8", 0.0, 255.0)
     monkeypatch.setattr(cache, "IN_MEMORY", COUNT * 64 * 64 * 3)
     assert sum(path.stat().st_size for path in images.iterdir()) < cache.IN_MEMORY
-    assert isinstance(cached_squares(load_dataset(images), preprocessing).pixels, np.memmap)
+    assert isinstance(load_prepared(load_dataset(images), preprocessing).pixels, np.memmap)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_arrays_are_never_cached(kept, dtype):
     dataset = from_arrays(np.arange(3 * 64).reshape(3, 8, 8).astype(dtype))
-    squares = cached_squares(dataset, Preprocessing.fit(dataset), kept)
+    squares = load_prepared(dataset, ImagePreprocessing.fit(dataset), kept)
     assert type(squares.pixels) is np.ndarray
     assert not kept.exists()
 
 
 def test_files_for_a_float_model_are_not_cached(images, kept):
-    preprocessing = Preprocessing(8, 1, "float32", 0.0, 255.0)
-    pixels = cached_squares(load_dataset(images), preprocessing, kept).pixels
+    preprocessing = ImagePreprocessing(8, 1, "float32", 0.0, 255.0)
+    pixels = load_prepared(load_dataset(images), preprocessing, kept).pixels
     assert pixels.dtype == np.float32
     assert not kept.exists()
 
@@ -303,7 +303,7 @@ def test_unreadable_files_are_skipped_now_and_later(images, kept, decoded):
         content = (images / name).read_bytes()
         (images / name).write_bytes(content[: len(content) // 2 + 8])
     dataset = load_dataset(images)
-    expected, squares = prepare(dataset, Preprocessing.fit(dataset))
+    expected, squares = prepare(dataset, ImagePreprocessing.fit(dataset))
     assert [name for name, _ in expected.skipped] == ["004.png", "020.png"]
     decoded.clear()
     for _ in ("built", "found"):
@@ -335,17 +335,17 @@ def test_too_many_unreadable_files_leave_nothing_behind(images, kept):
 
 
 def test_a_picture_that_does_not_fit_is_named_and_nothing_stays(images, kept):
-    preprocessing = Preprocessing.fit(load_dataset(images))
+    preprocessing = ImagePreprocessing.fit(load_dataset(images))
     write_png(images / "colour.png", noise(8, 8, 3))
     with pytest.raises(DataError, match=r"^colour\.png: .*channel count"):
-        cached_squares(load_dataset(images), preprocessing, kept)
+        load_prepared(load_dataset(images), preprocessing, kept)
     assert entries(kept) == []
 
 
 def test_a_file_that_vanished_is_skipped(images, kept):
     dataset = load_dataset(images)
     (images / "005.png").unlink()
-    squares = cached_squares(dataset, Preprocessing(8, 1, "uint8", 0.0, 255.0), kept)
+    squares = load_prepared(dataset, ImagePreprocessing(8, 1, "uint8", 0.0, 255.0), kept)
     assert squares.dataset.skipped == (("005.png", "there is no such file"),)
 
 
@@ -411,10 +411,10 @@ BUILD = """
 import sys
 from augan.data.cache import cached_squares
 from augan.data.loading import load_dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 dataset = load_dataset(sys.argv[1])
-preprocessing = Preprocessing.fit(dataset)
-original = Preprocessing.to_square
+preprocessing = ImagePreprocessing.fit(dataset)
+original = ImagePreprocessing.to_square
 def slow(self, image):
     if not slow.called:
         slow.called = True
@@ -422,7 +422,7 @@ def slow(self, image):
         sys.stdin.readline()
     return original(self, image)
 slow.called = False
-Preprocessing.to_square = slow
+ImagePreprocessing.to_square = slow
 squares = cached_squares(dataset, preprocessing, sys.argv[2])
 print(squares.sha256, squares.pixels.shape[0], flush=True)
 sys.stdin.readline()
@@ -491,13 +491,13 @@ def test_an_entry_that_goes_while_it_is_used(images, kept):
 
 
 def test_the_folder_goes_while_an_entry_is_made(images, kept, monkeypatch):
-    original = Preprocessing.to_square
+    original = ImagePreprocessing.to_square
 
     def remove(self, image):
         shutil.rmtree(kept, ignore_errors=True)
         return original(self, image)
 
-    monkeypatch.setattr(Preprocessing, "to_square", remove)
+    monkeypatch.setattr(ImagePreprocessing, "to_square", remove)
     squares = load(images, kept)
     assert squares.sha256 == load(images).sha256
     assert not kept.exists()
@@ -583,9 +583,9 @@ def test_a_disk_that_is_too_small_is_known_before_decoding(three, images, kept, 
     _, paths = three
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: Disk)
     dataset = load_dataset(images)
-    large = Preprocessing(64, 3, "uint16", 0.0, 65535.0)
+    large = ImagePreprocessing(64, 3, "uint16", 0.0, 65535.0)
     with pytest.raises(DataError, match=rf"{kept} \(No space left.*AUGAN_CACHE"):
-        cached_squares(dataset, large, kept)
+        load_prepared(dataset, large, kept)
     assert all(path.exists() for path in paths)
 
 

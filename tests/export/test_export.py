@@ -23,11 +23,11 @@ from augan.config import Config
 from augan.data.dataset import Dataset
 from augan.data.datasets import digits
 from augan.data.loading import load_dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import Table
-from augan.data.modalities.tabular import Columns
-from augan.data.modalities.tiles import Patches
-from augan.data.sequences import Pictures
+from augan.data.modalities.tabular import TabularPreprocessing
+from augan.data.modalities.tiles import TiledPreprocessing
+from augan.data.sequences import RaggedImages
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
 from augan.detect.methods.auto import Auto
@@ -111,7 +111,7 @@ INPUTS = {
 @pytest.mark.parametrize("name", METHODS)
 def test_a_graph_says_what_its_method_says(name: str, tmp_path: Path) -> None:
     shape, dtype, norm = INPUTS[name]
-    preprocessing = Preprocessing(shape[0], shape[2], dtype, *RANGES[dtype])
+    preprocessing = ImagePreprocessing(shape[0], shape[2], dtype, *RANGES[dtype])
     images = decoded(120, shape, dtype)
     method = METHODS[name](networks(shape, norm))
     scaled = preprocessing.scale(images)
@@ -128,7 +128,7 @@ def test_a_graph_says_what_its_method_says(name: str, tmp_path: Path) -> None:
 
 def test_folds_count_calibration_scores_as_augan_does(tmp_path: Path) -> None:
     shape = (8, 8, 1)
-    preprocessing = Preprocessing(8, 1, "uint8", 0.0, 255.0)
+    preprocessing = ImagePreprocessing(8, 1, "uint8", 0.0, 255.0)
     images = decoded(160, shape, "uint8")
     scaled = preprocessing.scale(images)
     parts = [np.arange(k * 20, k * 20 + 20) for k in range(3)]
@@ -158,11 +158,11 @@ def test_large_images_of_any_size(kind: Any, tmp_path: Path) -> None:
     judge = network("discriminator", shape, num_classes=0, width=4, norm="none", weights="he")
     size = sum(joined_sizes(dense_blocks(judge)))
     models = {"discriminator": judge, "places": network("places", (size,), "convolutional")}
-    patches = Patches(160, 3, "uint8", 0.0, 255.0, window=32)
+    patches = TiledPreprocessing(160, 3, "uint8", 0.0, 255.0, window=32)
     rng = np.random.default_rng(1)
     sizes = [(90, 130), (64, 75), (131, 90), (40, 160), (77, 72)]
     images = [rng.normal(120, 30, (*side, 3)).clip(0, 255).astype(np.uint8) for side in sizes]
-    stored = Pictures([patches.to_picture(image) for image in images])
+    stored = RaggedImages([patches.to_picture(image) for image in images])
     method = kind(models).fit(patches.scale(stored), patches.scale(stored[:4]))
     detector = Detector(method, patches)
     session = as_graph(detector, tmp_path)
@@ -368,7 +368,9 @@ def test_a_part_that_the_bundle_lacks(digits_bundle: Bundle, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("part", ["detector", "generator"])
 def test_a_table_has_no_graph(part: str, digits_bundle: Bundle, tmp_path: Path) -> None:
-    columns = Columns.fit(Table(pd.DataFrame({"a": range(9), "b": ["x", "y", "z"] * 3})))
+    columns = TabularPreprocessing.fit(
+        Table(pd.DataFrame({"a": range(9), "b": ["x", "y", "z"] * 3}))
+    )
     bundle = replace(digits_bundle, preprocessing=columns.to_dict())
     with pytest.raises(ConfigError, match="a model of a table cannot be exported"):
         export_onnx(bundle, part, tmp_path / "out")

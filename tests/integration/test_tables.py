@@ -36,7 +36,7 @@ from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
 from augan.data.modalities.registry import restore_preprocessing
-from augan.data.modalities.tabular import Columns
+from augan.data.modalities.tabular import TabularPreprocessing
 from augan.data.splits import split_dataset
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import METHODS, methods_for
@@ -142,7 +142,7 @@ class TestTraining:
             new = from_arrays(pd.DataFrame(rng.lognormal(0, 1.5, (200, 20)))).images
             config = Config(task="detect", seed=draw)
             split = split_dataset(config, table, calibrate=True)
-            every = Columns.fit(table.images)
+            every = TabularPreprocessing.fit(table.images)
             for name, columns in (("ours", fill_in(config, table)[1]), ("learned from all", every)):
                 rows = columns.scale(columns.materialise(table.images))
                 found = NearestNeighbors(n_neighbors=2).fit(rows[split.train])
@@ -158,7 +158,7 @@ class TestTraining:
     def test_all_rows_teach_where_none_calibrates(self) -> None:
         table = from_arrays(pd.DataFrame({"a": np.arange(300.0)}))
         learned = fill_in(Config(task="detect"), table, calibrate=False)[1]
-        assert learned == Columns.fit(table.images)
+        assert learned == TabularPreprocessing.fit(table.images)
         assert fill_in(Config(task="detect"), table)[1] != learned
 
     def test_the_defaults_of_a_table(self, table: Path) -> None:

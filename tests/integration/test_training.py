@@ -12,11 +12,11 @@ from PIL import Image
 from augan import detect_folder
 from augan.bundle import BUNDLE_NAME, load_bundle, restore_network
 from augan.config import Config
-from augan.data.cache import Squares
+from augan.data.cache import PreparedImages
 from augan.data.dataset import from_arrays
 from augan.data.datasets import digits
 from augan.data.loading import load_dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import as_frame
 from augan.data.splits import Split, make_split
 from augan.detect.detector import Detector
@@ -170,7 +170,7 @@ def test_the_split_is_as_specified(digits_bundle, tiny_digits):
 
 def test_each_number_comes_from_its_own_part_of_the_data(digits_bundle, tiny_digits):
     split, codes = digits_bundle.tables["split"], digits_bundle.tables["codes"]
-    preprocessing = Preprocessing.from_dict(digits_bundle.preprocessing)
+    preprocessing = ImagePreprocessing.from_dict(digits_bundle.preprocessing)
     # Codes: of the images that were fitted, in their order.
     np.testing.assert_array_equal(codes["rows"], split["train"])
     encoder = restore_network(digits_bundle, "encoder")
@@ -235,7 +235,7 @@ def test_the_restored_detector_scores_to_the_last_bit(digits_bundle, tiny_digits
     assert len(np.unique(scores)) > 90
     # A detector fitted anew on the validation split is the same one.
     models = {role: restore_network(digits_bundle, role) for role in digits_bundle.networks}
-    preprocessing = Preprocessing.from_dict(digits_bundle.preprocessing)
+    preprocessing = ImagePreprocessing.from_dict(digits_bundle.preprocessing)
     fresh = Detector.fit(
         method, models, preprocessing, pixels, train=split["train"], val=split["val"]
     )
@@ -593,15 +593,15 @@ def test_calibration_images_among_the_unlabelled_ones_are_seen(half_labelled):
 
 def test_unlabelled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bundle, tmp_path):
     def sha256(dataset):
-        squares = Squares(dataset, np.asarray(dataset.images))
+        squares = PreparedImages(dataset, np.asarray(dataset.images))
         more = dataset.unlabelled
         material = Material(
             Config(task="both"),
             squares,
-            Preprocessing(8, 1, "uint8", 0.0, 255.0),
+            ImagePreprocessing(8, 1, "uint8", 0.0, 255.0),
             make_split(len(dataset), seed=0),
             [],
-            None if more is None else Squares(more, np.asarray(more.images)),
+            None if more is None else PreparedImages(more, np.asarray(more.images)),
         )
         return material.describe()["sha256"]
 
@@ -616,7 +616,7 @@ def test_a_detector_alone_does_not_use_them(tiny_digits, tmp_path):
     resolved = resolve(Config(), replace(normal, unlabelled=bright))
     assert resolved.config.task == "detect"
     assert resolved.dataset.unlabelled is None
-    assert resolved.preprocessing == Preprocessing.fit(normal)
+    assert resolved.preprocessing == ImagePreprocessing.fit(normal)
     (warning,) = resolved.warnings
     assert "the 9 unlabelled images are not used" in warning
     # Where images are only to be made, those without a class are as good as the others.
@@ -637,11 +637,11 @@ def test_unlabelled_images_of_groups_held_out_are_not_trained_on(tiny_digits):
     groups = np.array([str(row // 2) for row in range(20)])
     more = replace(dataset.unlabelled, groups=np.array(["", "0", "3", "5", "9"]))
     split = Split(np.arange(4, 20), np.array([2, 3]), np.array([0, 1]))
-    squares = [Squares(part, np.asarray(part.images)) for part in (dataset, more)]
+    squares = [PreparedImages(part, np.asarray(part.images)) for part in (dataset, more)]
     material = Material(
         Config(),
-        Squares(replace(dataset, groups=groups), squares[0].pixels),
-        Preprocessing(8, 1, "uint8", 0.0, 255.0),
+        PreparedImages(replace(dataset, groups=groups), squares[0].pixels),
+        ImagePreprocessing(8, 1, "uint8", 0.0, 255.0),
         split,
         [],
         squares[1],

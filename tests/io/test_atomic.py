@@ -12,7 +12,7 @@ import pytest
 
 from augan.evaluation.augmentation.results_log import PredictionLog
 from augan.exceptions import DataError, Interrupted
-from augan.io.atomic import beside, lock_folder, output_folder, resumable_folder
+from augan.io.atomic import atomic_folder, lock_folder, resumable_folder, unmanaged_except
 
 
 def names(folder: Path) -> list[str]:
@@ -63,7 +63,7 @@ class TestResumableFolder:
             assert names(partial) == ["a.txt"]
         assert names(tmp_path) == ["out"]
 
-    @pytest.mark.parametrize("open_folder", [output_folder, resumable_folder])
+    @pytest.mark.parametrize("open_folder", [atomic_folder, resumable_folder])
     def test_other_files_are_left_alone(self, tmp_path: Path, open_folder: object) -> None:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "thesis.txt").write_text("mine")
@@ -76,20 +76,20 @@ class TestResumableFolder:
 class TestOutputFolder:
     def test_what_a_user_put_beside_a_result_is_not_lost(self, tmp_path: Path) -> None:
         for content in ("old", "new"):
-            with output_folder(tmp_path / "out", beside("a.txt", "b")) as partial:
+            with atomic_folder(tmp_path / "out", unmanaged_except("a.txt", "b")) as partial:
                 (partial / "a.txt").write_text(content)
         (tmp_path / "out" / "notes.txt").write_text("mine")
         refused = pytest.raises(DataError, match=r"other files.* lost: notes\.txt")
-        with refused, output_folder(tmp_path / "out", beside("a.txt", "b")):
+        with refused, atomic_folder(tmp_path / "out", unmanaged_except("a.txt", "b")):
             pass
         assert names(tmp_path / "out") == ["a.txt", "notes.txt"]
         assert (tmp_path / "out" / "a.txt").read_text() == "new"
 
     def test_two_threads_do_not_write_one_target(self, tmp_path: Path) -> None:
-        with output_folder(tmp_path / "out") as partial:
+        with atomic_folder(tmp_path / "out") as partial:
             (partial / "a.txt").write_text("whole")
             again = pytest.raises(DataError, match=r"another process is writing .*wait for it")
-            with again, output_folder(tmp_path / "out"):
+            with again, atomic_folder(tmp_path / "out"):
                 raise AssertionError
             assert names(partial) == ["a.txt"]
         assert names(tmp_path) == ["out"]
@@ -126,12 +126,12 @@ def keep_journal(folder: Path) -> None:
 
 
 def keep_output(folder: Path) -> None:
-    with output_folder(folder, beside("a.txt")) as partial:
+    with atomic_folder(folder, unmanaged_except("a.txt")) as partial:
         (partial / "a.txt").write_text("whole")
 
 
 def keep_resumable(folder: Path) -> None:
-    with resumable_folder(folder, beside("a.txt")) as partial:
+    with resumable_folder(folder, unmanaged_except("a.txt")) as partial:
         (partial / "a.txt").write_text("whole")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from augan.io.atomic import beside, clear_leftovers, output_folder, resumable_folder
+from augan.io.atomic import atomic_folder, clear_leftovers, resumable_folder, unmanaged_except
 from tools.robustness import crash_recovery
 
 DIES = """
@@ -42,10 +42,10 @@ def die(target: Path, kind: str, between: bool = False) -> None:
 
 def test_a_folder_that_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
     target = tmp_path / "out"
-    die(target, "output_folder")
+    die(target, "atomic_folder")
     (left,) = names(tmp_path)
     assert left.startswith(".out.")
-    with output_folder(target, beside("done.txt")) as partial:
+    with atomic_folder(target, unmanaged_except("done.txt")) as partial:
         assert names(tmp_path) == [partial.name]
         (partial / "done.txt").write_text("whole")
     assert names(tmp_path) == ["out"]
@@ -55,7 +55,7 @@ def test_a_result_that_was_moved_aside_is_put_back(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.mkdir()
     (target / "done.txt").write_text("old")
-    die(target, "output_folder", between=True)
+    die(target, "atomic_folder", between=True)
     assert not target.exists()
     clear_leftovers(target)
     assert names(tmp_path) == ["out"]
@@ -64,7 +64,7 @@ def test_a_result_that_was_moved_aside_is_put_back(tmp_path: Path) -> None:
 
 def test_a_half_written_file_does_not_reach_the_result(tmp_path: Path) -> None:
     die(tmp_path / "out", "resumable_folder")
-    with resumable_folder(tmp_path / "out", beside("done.txt")) as partial:
+    with resumable_folder(tmp_path / "out", unmanaged_except("done.txt")) as partial:
         assert (partial / "done.txt").read_text() == "new"
     assert names(tmp_path / "out" / "sub") == []
 
@@ -76,7 +76,7 @@ def test_what_a_living_process_writes_is_left_alone(tmp_path: Path) -> None:
     clear_leftovers(tmp_path / "out")
     assert names(tmp_path) == sorted([file.name, other.name])
     file.unlink()
-    with output_folder(tmp_path / "out") as mine:
+    with atomic_folder(tmp_path / "out") as mine:
         clear_leftovers(tmp_path / "out")
         assert names(tmp_path) == sorted([mine.name, other.name])
 
@@ -86,7 +86,7 @@ def test_what_a_process_of_the_same_number_left_is_cleared(tmp_path: Path) -> No
     left = tmp_path / f".out.{os.getpid()}.part"
     left.mkdir()
     (left / "done.txt").write_text("half")
-    with output_folder(tmp_path / "out", beside("done.txt")) as partial:
+    with atomic_folder(tmp_path / "out", unmanaged_except("done.txt")) as partial:
         assert names(partial) == []
         (partial / "done.txt").write_text("whole")
     assert names(tmp_path) == ["out"]
@@ -116,7 +116,7 @@ def test_what_is_being_replaced_is_nobodys_leftover(
             assert not target.exists()
 
     for text in ("old", "new"):
-        with output_folder(target, beside("done.txt")) as partial:
+        with atomic_folder(target, unmanaged_except("done.txt")) as partial:
             (partial / "done.txt").write_text(text)
             monkeypatch.setattr(os, "rename", watched if target.exists() else rename)
     assert len(renamed) == 2
@@ -136,7 +136,7 @@ def test_a_folder_that_is_cleared_before_it_is_locked_is_made_again(
         lock(file, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    with output_folder(tmp_path / "out") as partial:
+    with atomic_folder(tmp_path / "out") as partial:
         (partial / "done.txt").write_text("whole")
     assert names(tmp_path / "out") == ["done.txt"]
     assert len(cleared) == 1

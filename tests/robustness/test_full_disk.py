@@ -11,7 +11,7 @@ import pytest
 from augan import augment_folder, detect_folder
 from augan.bundle import BUNDLE_NAME, load_bundle
 from augan.config import Config
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.exceptions import BundleError, DataError
 from augan.io.images import write_png
 from augan.report.figures import augmentation_figure, detection_figure
@@ -119,7 +119,7 @@ def test_images_and_scores_are_whole_or_absent(digits_bundle, tmp_path):
 def test_a_picture_that_does_not_fit_says_that_the_rest_is_whole(digits_bundle, tmp_path):
     write_png(tmp_path / "one.png", np.zeros((8, 8, 1), np.uint8))
     scored = detect_folder(digits_bundle, tmp_path / "one.png", tmp_path / "scores")
-    preprocessing = Preprocessing.from_dict(digits_bundle.preprocessing)
+    preprocessing = ImagePreprocessing.from_dict(digits_bundle.preprocessing)
     generated = augment_folder(digits_bundle, "3", 20, tmp_path / "made", filtered=False)
     for draw, out in (
         (lambda: augmentation_figure(generated), generated.out),

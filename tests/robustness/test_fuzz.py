@@ -18,9 +18,9 @@ from augan.augment.manifest import Progress
 from augan.bundle import Bundle, Network, load_bundle, restore_network, save_bundle
 from augan.bundle.schema import KNOWN, check_documents
 from augan.config import Config
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import Table, Target, read_table
-from augan.data.modalities.tabular import Columns
+from augan.data.modalities.tabular import TabularPreprocessing
 from augan.evaluation.augmentation.results_log import PredictionLog
 from augan.exceptions import AuganError, BundleError, ConfigError, DataError
 from augan.io import arrays, images
@@ -239,17 +239,17 @@ def test_a_norm_makes_no_more_than_was_saved() -> None:
 
 
 def test_a_preprocessing_has_bounds() -> None:
-    good = Preprocessing(8, 1, "uint8", 0.0, 255.0).to_dict()
+    good = ImagePreprocessing(8, 1, "uint8", 0.0, 255.0).to_dict()
     for change in ({"size": 2**20}, {"native_shape": [10**6, 10**6]}):
         with pytest.raises(AuganError, match="must be"):
-            Preprocessing.from_dict({**good, **change})
+            ImagePreprocessing.from_dict({**good, **change})
 
 
 def test_a_description_of_columns_that_cannot_be() -> None:
     frame = pd.DataFrame({"a": np.arange(9.0), "b": list("xyz") * 3})
     target = Target("t", 1, "int64")
-    good = json.loads(json.dumps(Columns.fit(Table(frame, target)).to_dict()))
-    assert Columns.from_dict(good).to_dict() == good
+    good = json.loads(json.dumps(TabularPreprocessing.fit(Table(frame, target)).to_dict()))
+    assert TabularPreprocessing.from_dict(good).to_dict() == good
     number, category = good["columns"]
     for bad in (
         {"target": {**good["target"], "position": 9}},
@@ -261,4 +261,4 @@ def test_a_description_of_columns_that_cannot_be() -> None:
         {"columns": [number, {**category, "dtype": 7}]},
     ):
         with pytest.raises(DataError, match="columns is damaged"):
-            Columns.from_dict({**good, **bad})
+            TabularPreprocessing.from_dict({**good, **bad})

@@ -23,10 +23,10 @@ from augan.bundle import Bundle
 from augan.data.datasets import digits
 from augan.data.groups import read_groups
 from augan.data.modalities.tables import Table, read_table
-from augan.data.modalities.tabular import Columns
+from augan.data.modalities.tabular import TabularPreprocessing
 from augan.evaluation.augmentation.experiment import AugmentationGain
 from augan.evaluation.detection.labels import read_labels
-from augan.io.csv_safety import plain_cell, plain_frame, safe_cell, safe_frame
+from augan.io.csv_safety import escape_formula, plain_frame, safe_frame, unescape_formula
 from augan.io.images import write_png
 from augan.report.html.augmentation_evaluation import lift_page
 from augan.report.html.detection import detection_page
@@ -96,14 +96,14 @@ def test_nothing_that_runs_code_from_files_is_called() -> None:
 
 @given(st.text() | st.sampled_from(WILD + TAME))
 def test_a_cell_starts_no_formula_and_comes_back(text: str) -> None:
-    written = safe_cell(text)
-    assert plain_cell(written) == text
+    written = escape_formula(text)
+    assert unescape_formula(written) == text
     assert len(written) < 2 or written[0] not in "=+-@\t\r\n" or float(written) is not None
 
 
 def test_which_cells_change() -> None:
-    assert [safe_cell(text) for text in WILD] == [f"'{text}" for text in WILD]
-    assert [safe_cell(text) for text in TAME] == list(TAME)
+    assert [escape_formula(text) for text in WILD] == [f"'{text}" for text in WILD]
+    assert [escape_formula(text) for text in TAME] == list(TAME)
     frame = pd.DataFrame({"=x": [-1.5, 2.0], "b": ["=1", None], "c": [True, False]})
     safe = safe_frame(frame)
     assert list(safe.columns) == ["'=x", "b", "c"]
@@ -116,7 +116,7 @@ def test_a_synthetic_table_reads_as_it_was_made(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"-n": np.arange(-6.0, 6.0), "kind": [*WILD[:4], *TAME[:2]] * 2, "+class": ["=a", "b"] * 6}
     )
-    columns = Columns.fit(Table(frame))
+    columns = TabularPreprocessing.fit(Table(frame))
     stored = columns.materialise(Table(frame))
     writer = CsvWriter(tmp_path, columns, [])
     writer.add(stored[:6], np.zeros(6, int), np.arange(6), ".")
@@ -151,7 +151,9 @@ def test_files_with_wild_names(digits_bundle: Bundle, tmp_path: Path) -> None:
     written = {row["path"] for row in rows}
     assert written == {"'=1+1.png", "'@x.png", "'-2.png", "'=bad.png", *names[3:]}
     drawn = {p.relative_to(tmp_path / "out" / "overlays").as_posix() for p in _pngs(tmp_path)}
-    assert drawn == {f"{plain_cell(row['path'])}.png" for row in rows if row["anomaly"] == "1"}
+    assert drawn == {
+        f"{unescape_formula(row['path'])}.png" for row in rows if row["anomaly"] == "1"
+    }
     # With a label for each, it is a table that --labels and --groups take.
     table = tmp_path / "images" / "labels.csv"
     lines = [f"{row['path']},{'normal' if i % 2 else '-odd'},g" for i, row in enumerate(rows)]

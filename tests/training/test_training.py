@@ -12,8 +12,8 @@ import pytest
 
 from augan.bundle import BUNDLE_NAME, Bundle, Network, save_bundle
 from augan.config import Config
-from augan.data.modalities.images import Preprocessing
-from augan.data.sequences import Stacked
+from augan.data.modalities.images import ImagePreprocessing
+from augan.data.sequences import ConcatRows
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.gan import keras, tf
 from augan.training.batches import Batches, one_hot
@@ -304,7 +304,7 @@ def trained_in_no_time():
         generator__learning_rate=1e-3,
         discriminator__learning_rate=1e-3,
     )
-    data = TrainingData(pixels, classes, 2, Preprocessing(8, 1, "uint8", 0.0, 255.0, (8, 8)))
+    data = TrainingData(pixels, classes, 2, ImagePreprocessing(8, 1, "uint8", 0.0, 255.0, (8, 8)))
     clock = Clock()
     plan = Plan(("gan", "encoder", "classifier"), None, time.monotonic() - 1)
     return train_networks(config, data, plan, clock=clock), clock
@@ -658,7 +658,7 @@ def test_the_clock_counts_a_part_that_failed():
 def test_stacked_rows_are_those_of_both_arrays():
     rng = np.random.default_rng(0)
     first, second = (rng.integers(0, 256, (n, 2, 2, 1), np.uint8) for n in (3, 4))
-    stacked, whole = Stacked(first, second), np.concatenate([first, second])
+    stacked, whole = ConcatRows(first, second), np.concatenate([first, second])
     assert (stacked.shape, stacked.dtype, len(stacked)) == (whole.shape, whole.dtype, 7)
     for rows in (np.array([6, 0, 3, 3, 2]), np.arange(3), np.array([5]), np.empty(0, int)):
         np.testing.assert_array_equal(stacked[rows], whole[rows])
@@ -692,11 +692,11 @@ def by_brightness():
 def test_guessed_classes(how, rows, classes):
     # The two labelled images look like the other class: what is known is not guessed.
     pixels = np.array([2, 98, 60, 5, 95], np.uint8).reshape(5, 1, 1, 1)
-    preprocessing = Preprocessing(8, 1, "float32", 0.0, 100.0)
+    preprocessing = ImagePreprocessing(8, 1, "float32", 0.0, 100.0)
     known = np.array([1, 0, -1, -1, -1])
     guessed = guess_classes(
         by_brightness(),
-        Stacked(pixels[:2], pixels[2:]),
+        ConcatRows(pixels[:2], pixels[2:]),
         known,
         preprocessing,
         labelled=np.array([0, 1]),

@@ -9,7 +9,7 @@ from augan.augment.filters import criteria
 from augan.augment.filters.criteria import Memory, Neighbours
 from augan.augment.methods.prior import Sampler
 from augan.bundle import Bundle, in_use, restore_network
-from augan.data.duplicates import is_fine
+from augan.data.duplicates import has_near_unique_column
 from augan.data.modalities.registry import AnyPreprocessing, restore_preprocessing
 from augan.data.splits import evenly_spaced
 from augan.exceptions import BundleError, DataError
@@ -173,7 +173,7 @@ class Checker:
             samples, labels = reference.unseen()
             if len(samples):
                 self._lowest = criteria.lowest(self._scores(self._scaled(samples), labels))
-            self.compares = self.preprocessing.noun == "images" or is_fine(
+            self.compares = self.preprocessing.noun == "images" or has_near_unique_column(
                 reference.pixels[evenly_spaced(reference.fit, MAX_ROWS)]
             )
 

@@ -19,7 +19,7 @@ from augan.exceptions import DataError
 from augan.io.images import MAX_PIXELS, UnreadableImage
 
 
-def fitted_shape(height: int, width: int, size: int) -> tuple[int, int]:
+def letterbox_shape(height: int, width: int, size: int) -> tuple[int, int]:
     """Return the height and width that a picture takes inside a square of side `size`."""
     longer = max(height, width)
     if size < 2 * longer <= 2 * size:
@@ -27,7 +27,9 @@ def fitted_shape(height: int, width: int, size: int) -> tuple[int, int]:
     return max(1, round(height * size / longer)), max(1, round(width * size / longer))
 
 
-def margins(height: int, width: int, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+def letterbox_padding(
+    height: int, width: int, size: int
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the rows above and below, and the columns left and right, of a centred picture."""
     top, left = (size - height) // 2, (size - width) // 2
     return (top, size - height - top), (left, size - width - left)
@@ -59,7 +61,7 @@ _INTEGER_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 
 
 @dataclass(frozen=True)
-class Preprocessing:
+class ImagePreprocessing:
     """What was learned from the training images about size, channels and range.
 
     Attributes
@@ -107,7 +109,7 @@ class Preprocessing:
             )
 
     @classmethod
-    def fit(cls, dataset: Dataset, size: int | None = None) -> "Preprocessing":
+    def fit(cls, dataset: Dataset, size: int | None = None) -> "ImagePreprocessing":
         """Learn from a dataset, reading only the headers of image files.
 
         Parameters
@@ -176,11 +178,11 @@ class Preprocessing:
         """
         if image.ndim != 3 or not image.size:
             raise DataError(f"an image must be [H, W, C], but is {list(image.shape)}")
-        height, width = fitted_shape(image.shape[0], image.shape[1], self.size)
+        height, width = letterbox_shape(image.shape[0], image.shape[1], self.size)
         pixels = resize(self._as_stored(image), height, width)
         if height == width == self.size:  # padding by nothing would take as long as decoding
             return pixels
-        return np.pad(pixels, (*margins(height, width, self.size), (0, 0)), mode="edge")
+        return np.pad(pixels, (*letterbox_padding(height, width, self.size), (0, 0)), mode="edge")
 
     def materialise(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Return all pictures as squares `[N, S, S, channels]` of the stored type.
@@ -192,8 +194,8 @@ class Preprocessing:
         """
         if isinstance(images, np.ndarray) and images.ndim == 4 and images.size:
             height, width = images.shape[1:3]
-            if fitted_shape(height, width, self.size) == (height, width):
-                around = ((0, 0), *margins(height, width, self.size), (0, 0))
+            if letterbox_shape(height, width, self.size) == (height, width):
+                around = ((0, 0), *letterbox_padding(height, width, self.size), (0, 0))
                 return np.pad(self._as_stored(images), around, mode="edge")
         squares = np.empty((len(images), self.size, self.size, self.channels), self.dtype)
         for row, image in enumerate(images):
@@ -242,8 +244,8 @@ class Preprocessing:
             )
         if self.native_shape is None:
             return stored
-        height, width = fitted_shape(*self.native_shape, self.size)
-        (top, _), (left, _) = margins(height, width, self.size)
+        height, width = letterbox_shape(*self.native_shape, self.size)
+        (top, _), (left, _) = letterbox_padding(height, width, self.size)
         cropped = stored[:, top : top + height, left : left + width]
         if (height, width) == self.native_shape or not len(stored):
             return cropped
@@ -262,7 +264,7 @@ class Preprocessing:
         return {**asdict(self), "native_shape": shape}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
+    def from_dict(cls, values: Mapping[str, Any]) -> "ImagePreprocessing":
         """Rebuild what `to_dict` returned.
 
         Raises

@@ -6,16 +6,18 @@ from typing import Any
 import numpy as np
 
 from augan.data.dataset import Dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import Table
-from augan.data.modalities.tabular import Columns
-from augan.data.modalities.tiles import Patches
-from augan.data.sequences import Pictures, Stacked, Windows
+from augan.data.modalities.tabular import TabularPreprocessing
+from augan.data.modalities.tiles import TiledPreprocessing
+from augan.data.sequences import ConcatRows, RaggedImages, SlidingWindows
 from augan.exceptions import DataError
 
-AnyPreprocessing = Preprocessing | Columns
+AnyPreprocessing = ImagePreprocessing | TabularPreprocessing
 RowsOf = Callable[[np.ndarray], np.ndarray]
-Stored = np.ndarray | Stacked | Pictures  # squares or rows, perhaps of two arrays; large images
+PreparedSamples = (
+    np.ndarray | ConcatRows | RaggedImages
+)  # squares or rows, perhaps of two arrays; large images
 
 
 def fit_preprocessing(
@@ -30,20 +32,22 @@ def fit_preprocessing(
     Parameters
     ----------
     size
-        Side of the square that images become, see `Preprocessing.fit`; tables have none.
+        Side of the square that images become, see `ImagePreprocessing.fit`; tables have none.
     patches
         Whether images keep their scale and are seen through windows; then `size` is theirs.
     rows
         Of a table, those to learn from; None: all.
     """
     if isinstance(dataset.images, Table):
-        return Columns.fit(dataset.images, rows)
-    return Patches.fit(dataset, size) if patches else Preprocessing.fit(dataset, size)
+        return TabularPreprocessing.fit(dataset.images, rows)
+    return (
+        TiledPreprocessing.fit(dataset, size) if patches else ImagePreprocessing.fit(dataset, size)
+    )
 
 
-def stored_samples(
+def prepare_samples(
     images: np.ndarray | Sequence[np.ndarray] | Table, preprocessing: AnyPreprocessing
-) -> np.ndarray | Pictures:
+) -> np.ndarray | RaggedImages:
     """Return all samples as stored: squares `[N, S, S, C]`, pictures, or rows `[N, F]` of a table.
 
     Raises
@@ -52,11 +56,11 @@ def stored_samples(
         Images met the preprocessing of a table, or a table that of images; or a sample does not
         fit.
     """
-    if isinstance(images, Table) and isinstance(preprocessing, Columns):
+    if isinstance(images, Table) and isinstance(preprocessing, TabularPreprocessing):
         return preprocessing.materialise(images)
-    if not isinstance(images, Table) and isinstance(preprocessing, Patches):
-        return Pictures([preprocessing.to_picture(image) for image in images])
-    if not isinstance(images, Table) and isinstance(preprocessing, Preprocessing):
+    if not isinstance(images, Table) and isinstance(preprocessing, TiledPreprocessing):
+        return RaggedImages([preprocessing.to_picture(image) for image in images])
+    if not isinstance(images, Table) and isinstance(preprocessing, ImagePreprocessing):
         return preprocessing.materialise(images)
     given = "a table" if isinstance(images, Table) else "images"
     hint = "; rows of pixels become images by image_shape" if given == "a table" else ""
@@ -64,14 +68,14 @@ def stored_samples(
 
 
 def training_samples(
-    stored: Stored, preprocessing: AnyPreprocessing
-) -> tuple[np.ndarray | Stacked | Windows, RowsOf]:
+    stored: PreparedSamples, preprocessing: AnyPreprocessing
+) -> tuple[np.ndarray | ConcatRows | SlidingWindows, RowsOf]:
     """Return what networks train on, and a function from rows of `stored` to rows of that.
 
     These are the stored samples themselves, or the windows on large images.
     """
-    if isinstance(stored, Pictures):
-        if not isinstance(preprocessing, Patches):
+    if isinstance(stored, RaggedImages):
+        if not isinstance(preprocessing, TiledPreprocessing):
             raise DataError("pictures of any size came, but the model takes squares")
         windows = preprocessing.training_windows(stored)
         return windows, windows.rows_of
@@ -86,13 +90,17 @@ def restore_preprocessing(values: Mapping[str, Any]) -> AnyPreprocessing:
     DataError
         A field is missing, unknown, or of the wrong type or value.
     """
-    if isinstance(values, Mapping) and values.get("kind") == Patches.kind:
-        return Patches.from_dict(values)
-    kind = Columns if sample_noun(values) == Columns.noun else Preprocessing
+    if isinstance(values, Mapping) and values.get("kind") == TiledPreprocessing.kind:
+        return TiledPreprocessing.from_dict(values)
+    kind = (
+        TabularPreprocessing
+        if sample_noun(values) == TabularPreprocessing.noun
+        else ImagePreprocessing
+    )
     return kind.from_dict(values)
 
 
 def sample_noun(values: Mapping[str, Any]) -> str:
     """Return what a bundle with this preprocessing is of: "images" or "rows"."""
-    is_table = isinstance(values, Mapping) and values.get("kind") == Columns.noun
-    return Columns.noun if is_table else Preprocessing.noun
+    is_table = isinstance(values, Mapping) and values.get("kind") == TabularPreprocessing.noun
+    return TabularPreprocessing.noun if is_table else ImagePreprocessing.noun

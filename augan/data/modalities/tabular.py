@@ -21,7 +21,7 @@ NUMERIC_SHARE = 0.5  # a text column of which more are numbers was meant to be o
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnSpec:
     """What was learned about one column.
 
     Attributes
@@ -78,7 +78,7 @@ def check_complete(frame: "pd.DataFrame") -> None:
         )
 
 
-def learn_column(name: str, series: "pd.Series") -> Column:
+def learn_column(name: str, series: "pd.Series") -> ColumnSpec:
     """Learn from the complete values of one column.
 
     Raises
@@ -111,7 +111,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def _learn_numbers(name: str, series: "pd.Series", dtype: str) -> Column:
+def _learn_numbers(name: str, series: "pd.Series", dtype: str) -> ColumnSpec:
     values = series.to_numpy(np.float64)
     infinite = int((~np.isfinite(values)).sum())
     if infinite:
@@ -122,11 +122,13 @@ def _learn_numbers(name: str, series: "pd.Series", dtype: str) -> Column:
     low, high = float(values.min()), float(values.max())
     if low == high:
         first = series.iloc[0]
-        return Column(name, "constant", dtype, values=(getattr(first, "item", lambda: first)(),))
+        return ColumnSpec(
+            name, "constant", dtype, values=(getattr(first, "item", lambda: first)(),)
+        )
     if not np.isfinite(high - low):
         raise DataError(f"column '{name}' reaches from {low} to {high}, too far to be scaled")
     knots, places = _knots(values)
-    return Column(name, "number", dtype, knots=knots, places=places, decimals=_decimals(values))
+    return ColumnSpec(name, "number", dtype, knots=knots, places=places, decimals=_decimals(values))
 
 
 def _knots(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -167,7 +169,7 @@ def _refuse_mixture(name: str, series: "pd.Series") -> None:
         )
 
 
-def _learn_categories(name: str, series: "pd.Series", dtype: str) -> Column:
+def _learn_categories(name: str, series: "pd.Series", dtype: str) -> ColumnSpec:
     import pandas as pd
 
     if not all(isinstance(value, str | bool | int | float) for value in series.tolist()):
@@ -177,13 +179,13 @@ def _learn_categories(name: str, series: "pd.Series", dtype: str) -> Column:
     else:
         present = sorted(set(series.tolist()), key=str)
     if len(present) == 1:
-        return Column(name, "constant", dtype, values=tuple(present))
+        return ColumnSpec(name, "constant", dtype, values=tuple(present))
     if len(present) > MAX_CATEGORIES:
         raise DataError(
             f"column '{name}' holds {len(present)} different texts in {len(series)} rows, more "
             f"than {MAX_CATEGORIES}: remove it if it identifies rows, else group its values"
         )
-    return Column(name, "category", dtype, values=tuple(present))
+    return ColumnSpec(name, "category", dtype, values=tuple(present))
 
 
 _TUPLES = ("values", "knots", "places")
@@ -191,7 +193,7 @@ FARTHEST = 1000.0  # scaled values end here: their squares must stay finite as f
 
 
 @dataclass(frozen=True)
-class Columns:
+class TabularPreprocessing:
     """What was learned from the training table about its columns.
 
     Attributes
@@ -202,7 +204,7 @@ class Columns:
         The column of classes, or None.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[ColumnSpec, ...]
     target: Target | None = None
 
     noun = "rows"
@@ -216,7 +218,7 @@ class Columns:
             )
 
     @classmethod
-    def fit(cls, table: Table, rows: np.ndarray | None = None) -> "Columns":
+    def fit(cls, table: Table, rows: np.ndarray | None = None) -> "TabularPreprocessing":
         """Learn from a table, or from some of its rows; all must be such as can be learned from.
 
         Raises
@@ -233,12 +235,12 @@ class Columns:
         return cls(columns, table.target)
 
     @cached_property
-    def numbers(self) -> tuple[Column, ...]:
+    def numbers(self) -> tuple[ColumnSpec, ...]:
         """The numeric columns, which stored rows begin with."""
         return tuple(column for column in self.columns if column.kind == "number")
 
     @cached_property
-    def categories(self) -> tuple[Column, ...]:
+    def categories(self) -> tuple[ColumnSpec, ...]:
         """The columns of categories, which follow."""
         return tuple(column for column in self.columns if column.kind == "category")
 
@@ -395,7 +397,7 @@ class Columns:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Columns":
+    def from_dict(cls, values: Mapping[str, Any]) -> "TabularPreprocessing":
         """Rebuild what `to_dict` returned.
 
         Raises
@@ -426,12 +428,12 @@ def _check_target(target: Target, count: int) -> None:
         raise TypeError("the target's name and type must be texts")
 
 
-def _described(column: Column) -> dict[str, Any]:
+def _described(column: ColumnSpec) -> dict[str, Any]:
     return {**asdict(column), **{name: list(getattr(column, name)) for name in _TUPLES}}
 
 
-def _rebuilt(values: Mapping[str, Any]) -> Column:
-    column = Column(**{**values, **{name: tuple(values[name]) for name in _TUPLES}})
+def _rebuilt(values: Mapping[str, Any]) -> ColumnSpec:
+    column = ColumnSpec(**{**values, **{name: tuple(values[name]) for name in _TUPLES}})
     if not isinstance(column.name, str) or not isinstance(column.dtype, str):
         raise TypeError("a column's name and type must be texts")
     if column.kind not in ("number", "category", "constant"):
@@ -448,7 +450,7 @@ def _rebuilt(values: Mapping[str, Any]) -> Column:
     return column
 
 
-def _one_hot(series: "pd.Series", column: Column) -> np.ndarray:
+def _one_hot(series: "pd.Series", column: ColumnSpec) -> np.ndarray:
     # By their text: a CSV file does not say whether 1 is a number, a name, or a yes.
     position = {str(value): place for place, value in enumerate(column.values)}
     for place, value in enumerate(column.values):
@@ -469,7 +471,7 @@ def _also(value: Any) -> tuple[str, ...]:
     return ()
 
 
-def _why(value: Any, column: Column) -> str:
+def _why(value: Any, column: ColumnSpec) -> str:
     if value is None or value != value or column.kind == "category":
         return f"{column.name} is missing"
     if isinstance(value, str):

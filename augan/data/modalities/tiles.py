@@ -13,8 +13,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from augan.data.dataset import Dataset
-from augan.data.modalities.images import Preprocessing, resize
-from augan.data.sequences import Pictures, Windows
+from augan.data.modalities.images import ImagePreprocessing, resize
+from augan.data.sequences import RaggedImages, SlidingWindows
 from augan.exceptions import DataError
 
 WINDOW = 64  # side of the window, unless told
@@ -27,7 +27,7 @@ CONTRAST = 1.5  # of the logarithm that fills the range
 
 
 @dataclass(frozen=True)
-class Patches(Preprocessing):
+class TiledPreprocessing(ImagePreprocessing):
     """What was learned from large training images.
 
     `size` is here the side of a canvas that holds every training image at its working scale;
@@ -46,7 +46,7 @@ class Patches(Preprocessing):
     kind = "patches"
 
     @classmethod
-    def fit(cls, dataset: Dataset, size: int | None = None) -> "Patches":
+    def fit(cls, dataset: Dataset, size: int | None = None) -> "TiledPreprocessing":
         """Learn from a dataset, reading only the headers of image files.
 
         Parameters
@@ -59,10 +59,10 @@ class Patches(Preprocessing):
         Raises
         ------
         DataError
-            As for `Preprocessing.fit`.
+            As for `ImagePreprocessing.fit`.
         """
         window = size or WINDOW
-        known = Preprocessing.fit(dataset, window)
+        known = ImagePreprocessing.fit(dataset, window)
         shapes = [working_shape(h.height, h.width, window) for h in dataset.headers()]
         canvas = max(max(shape) for shape in shapes)
         values = {**known.to_dict(), "size": canvas, "native_shape": known.native_shape}
@@ -83,14 +83,14 @@ class Patches(Preprocessing):
         colour = "gray" if self.channels == 1 else "colour"
         return f"windows of {self.window}x{self.window} {colour} at the images' own scale"
 
-    def pictures(self, dataset: Dataset, canvas: np.ndarray) -> Pictures:
+    def pictures(self, dataset: Dataset, canvas: np.ndarray) -> RaggedImages:
         """Return a dataset's images, decoded into `canvas` `[N, S, S, C]`, each in its size."""
         shapes = [working_shape(h.height, h.width, self.window) for h in dataset.headers()]
-        return Pictures.on_canvas(canvas, np.array(shapes))
+        return RaggedImages.from_padded(canvas, np.array(shapes))
 
-    def training_windows(self, pictures: Pictures) -> Windows:
+    def training_windows(self, pictures: RaggedImages) -> SlidingWindows:
         """Return the windows that networks train on."""
-        return Windows(pictures, self.window, self.window // TRAIN_STEP)
+        return SlidingWindows(pictures, self.window, self.window // TRAIN_STEP)
 
     def at_scale(self, image: np.ndarray) -> np.ndarray:
         """Return one image `[H, W, C]` at the working scale, in the model's own type and light.
@@ -143,11 +143,11 @@ class Patches(Preprocessing):
     @overload
     def scale(self, stored: np.ndarray) -> np.ndarray: ...
     @overload
-    def scale(self, stored: Pictures) -> Pictures: ...
-    def scale(self, stored: np.ndarray | Pictures) -> np.ndarray | Pictures:
+    def scale(self, stored: RaggedImages) -> RaggedImages: ...
+    def scale(self, stored: np.ndarray | RaggedImages) -> np.ndarray | RaggedImages:
         """Map stored values, 0 to 255, to float32 from -1 to 1."""
-        if isinstance(stored, Pictures):
-            return Pictures([self.scale(picture) for picture in stored])
+        if isinstance(stored, RaggedImages):
+            return RaggedImages([self.scale(picture) for picture in stored])
         return stored.astype(np.float32) / np.float32(127.5) - 1
 
     def unscale(self, x: np.ndarray) -> np.ndarray:
@@ -160,28 +160,28 @@ class Patches(Preprocessing):
         return stored
 
     def to_native(self, stored: Any) -> Any:
-        """Bring maps over images, which are `Pictures`, to the images' size.
+        """Bring maps over images, which are `RaggedImages`, to the images' size.
 
         That is the size that all training images shared; where they differed, maps stay at their
         working scale. Windows are returned as they are.
         """
-        if not isinstance(stored, Pictures) or self.native_shape is None:
+        if not isinstance(stored, RaggedImages) or self.native_shape is None:
             return stored
         height, width = _scaled(*self.native_shape)
-        return Pictures([resize(heat[:height, :width], *self.native_shape) for heat in stored])
+        return RaggedImages([resize(heat[:height, :width], *self.native_shape) for heat in stored])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-able values."""
         return {"kind": self.kind, **super().to_dict()}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Patches":
+    def from_dict(cls, values: Mapping[str, Any]) -> "TiledPreprocessing":
         """Rebuild what `to_dict` returned."""
         plain = {key: value for key, value in values.items() if key not in ("kind", "window")}
         window = values.get("window")
         if isinstance(window, bool) or not isinstance(window, int) or window < 8:
             raise DataError(f"window must be an integer from 8, but is {window!r}")
-        known = Preprocessing.from_dict({**plain, "size": window})
+        known = ImagePreprocessing.from_dict({**plain, "size": window})
         size = plain["size"]
         if isinstance(size, bool) or not isinstance(size, int) or size < window:
             raise DataError(f"size must be an integer from {window}, but is {size!r}")
@@ -210,7 +210,7 @@ def _scaled(height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
-def wants_windows(dataset: Dataset, window: int = WINDOW) -> bool:
+def needs_tiling(dataset: Dataset, window: int = WINDOW) -> bool:
     """Whether shrinking the images of a dataset to one square would lose what is small in them."""
     shorter = [min(header.height, header.width) for header in dataset.headers()]
     return bool(np.median(shorter) >= LEAST_SIDES * window)

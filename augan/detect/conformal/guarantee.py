@@ -5,7 +5,7 @@ from decimal import ROUND_CEILING, Context, Decimal
 from typing import Any
 
 from augan.bundle.bundle import Bundle
-from augan.data.modalities.tabular import Columns
+from augan.data.modalities.tabular import TabularPreprocessing
 
 ORIGIN = "calibrated_on"  # in the bundle's detector: which images the line was drawn from
 
@@ -94,7 +94,7 @@ def broken_promise(bundle: Bundle) -> str | None:
     """Return why the calibration of a bundle promises nothing, None if it does."""
     detector: Any = bundle.detector or {}
     trim = detector.get("trim")
-    is_of_rows = bundle.preprocessing.get("kind") == Columns.kind
+    is_of_rows = bundle.preprocessing.get("kind") == TabularPreprocessing.kind
     if is_of_rows and "folds" in detector and ORIGIN not in detector:
         return (
             "no guarantee: with --cross every row calibrates, and so every row has a part in how "

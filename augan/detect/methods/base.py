@@ -13,7 +13,8 @@ Tensor = Any
 class Scorer(Protocol):
     """What scores: a fitted method, or that of several folds.
 
-    Images are float32 `[N, S, S, C]` in [-1, 1], of patchwise methods `Pictures`, rows `[N, F]`.
+    Images are float32 `[N, S, S, C]` in [-1, 1], of patchwise methods `RaggedImages`, rows
+    `[N, F]`.
     """
 
     name: str

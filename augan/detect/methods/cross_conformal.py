@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from augan.data.sequences import Pictures
+from augan.data.sequences import RaggedImages
 from augan.detect.conformal.cross_conformal import Pool
 from augan.detect.methods.base import Scorer
 from augan.gan import tf
@@ -101,7 +101,7 @@ class Folds:
         """
         of_each = zip(*(member.maps(images) for member in self._members))
         maps = [self._together(np.stack(same, axis=-1)) for same in of_each]
-        return Pictures(maps) if isinstance(images, Pictures) else np.stack(maps)
+        return RaggedImages(maps) if isinstance(images, RaggedImages) else np.stack(maps)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what the folds learned, and their units and lines, for the bundle."""

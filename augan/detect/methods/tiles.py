@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from augan.data.modalities.images import resize
-from augan.data.sequences import Pictures
+from augan.data.sequences import RaggedImages
 from augan.data.splits import evenly_spaced
 from augan.detect.scoring import tensor_ops
 from augan.detect.scoring.standardizer import NEAR, Borders
@@ -65,12 +65,12 @@ class PatchwiseFeatures:
         self._state: dict[str, np.ndarray] = {}
         self._weigh: Any = None
 
-    def fit(self, reference: Pictures, val: Pictures) -> Self:
+    def fit(self, reference: RaggedImages, val: RaggedImages) -> Self:
         """Learn what normal images look like, and how much each term varies on others.
 
         Parameters
         ----------
-        reference, tune : Pictures [H, W, C] in [-1, 1]
+        reference, tune : RaggedImages [H, W, C] in [-1, 1]
             Normal images whose windows the networks were trained on, and others.
         """
         self._learn(reference)
@@ -78,24 +78,24 @@ class PatchwiseFeatures:
         self._borders.fit(heat for part in (known, val) for heat in self._raw(part))
         return self
 
-    def score_terms(self, images: Pictures) -> np.ndarray:
+    def score_terms(self, images: RaggedImages) -> np.ndarray:
         """Return each map's part of the score, float64 `[N, T]`, higher = more anomalous.
 
         It is the map's mean over the places where all maps together are highest.
         """
         return np.stack([at_highest(heat) for heat in self._maps(images)]).astype(np.float64)
 
-    def reconstruct(self, images: Pictures) -> None:
+    def reconstruct(self, images: RaggedImages) -> None:
         """Return None: this method compares and draws nothing."""
 
-    def maps(self, images: Pictures) -> Pictures:
+    def maps(self, images: RaggedImages) -> RaggedImages:
         """Return the sum of all maps for each image, float32 `[H, W, 1]`, in deviations."""
         maps = []
         for image, heat in zip(images, self._maps(images)):
             total = heat.sum(axis=-1, keepdims=True).astype(np.float32)
             height, width = (side * STRIDE for side in total.shape[:2])
             maps.append(resize(total, height, width)[: image.shape[0], : image.shape[1]])
-        return Pictures(maps)
+        return RaggedImages(maps)
 
     def graph(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return terms and map of one image `[1, H, W, C]`; see `Exportable`."""
@@ -121,7 +121,7 @@ class PatchwiseFeatures:
         self._borders.restore(state)
         return self
 
-    def _learn(self, reference: Pictures) -> None:
+    def _learn(self, reference: RaggedImages) -> None:
         """Find mean and covariance of what is seen at places of normal images."""
         some = evenly_spaced(reference, PICTURES)
         seen = []
@@ -150,10 +150,10 @@ class PatchwiseFeatures:
         self._state = {name: value.astype(np.float32) for name, value in state.items()}
         self._weigh = tf.function(self._weighed, reduce_retracing=True)
 
-    def _maps(self, images: Pictures) -> Iterator[np.ndarray]:
+    def _maps(self, images: RaggedImages) -> Iterator[np.ndarray]:
         return (self._borders(heat) for heat in self._raw(images))
 
-    def _raw(self, images: Pictures) -> Iterator[np.ndarray]:
+    def _raw(self, images: RaggedImages) -> Iterator[np.ndarray]:
         """Yield the maps of each image, `[H / 4, W / 4, T]`, in units of their own."""
         for image in images:
             features, *painted = self._see(self._padded(image))

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.modalities.images import Preprocessing, resize
-from augan.data.modalities.tiles import Patches
-from augan.data.sequences import Pictures
+from augan.data.modalities.images import ImagePreprocessing, resize
+from augan.data.modalities.tiles import TiledPreprocessing
+from augan.data.sequences import RaggedImages
 from augan.detect.conformal.calibration import Calibration
 
 STEPS = 1000  # of a 16-bit file to one unit
@@ -81,13 +81,13 @@ class Heat:
         return np.rint(np.minimum(units * STEPS, 65535)).astype(np.uint16)
 
 
-def native_map(raw: np.ndarray, geometry: Preprocessing, shape: tuple[int, ...]) -> np.ndarray:
+def native_map(raw: np.ndarray, geometry: ImagePreprocessing, shape: tuple[int, ...]) -> np.ndarray:
     """Return the raw map `[S, S, 1]` of an image in the image's size (H, W), `[H, W]`.
 
     Averaging and interpolating never raise the highest place, so the line stays valid.
     """
     own = replace(geometry, native_shape=(shape[0], shape[1]))
-    one: Any = Pictures([raw]) if isinstance(own, Patches) else raw[None]
+    one: Any = RaggedImages([raw]) if isinstance(own, TiledPreprocessing) else raw[None]
     some = own.to_native(one)
     # What is left to resize is the map of an image that was seen at a scale of its own.
     return resize(some[0], shape[0], shape[1])[..., 0]

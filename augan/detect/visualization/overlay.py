@@ -20,7 +20,7 @@ from augan.detect.inputs import ImageSource, Samples
 from augan.detect.visualization.anomaly_map import MEANING, Heat, enlarged, native_map
 from augan.detect.visualization.top_samples import ScoredImage
 from augan.exceptions import DataError
-from augan.io.atomic import write_whole
+from augan.io.atomic import atomic_write
 from augan.io.images import png_bytes
 
 SIDE = 256  # smaller images are enlarged to at least this, or an outline would hide them
@@ -187,7 +187,7 @@ def keep(folder: Path, pictures: Iterable[tuple[str, bytes]]) -> None:
     for name, content in pictures:
         path = place(folder, name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content)
+        atomic_write(path, content)
 
 
 def _for_a_screen(picture: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ from augan.evaluation.augmentation.subsets import LabelSubset, SubsetSpec
 from augan.evaluation.augmentation.synthetic import GanArm, Resampler, lacking
 from augan.evaluation.augmentation.training_set import Classifier
 from augan.exceptions import ConfigError
-from augan.io.atomic import write_whole
+from augan.io.atomic import atomic_write
 from augan.metrics.statistics import LEAST_DRAWS
 from augan.seeding import child_seed
 
@@ -341,7 +341,7 @@ def _evaluate(
         }
     )
     with writing(folder / RESULT):
-        write_whole(folder / RESULT, json.dumps(lift.to_dict(), indent=2).encode("utf-8"))
+        atomic_write(folder / RESULT, json.dumps(lift.to_dict(), indent=2).encode("utf-8"))
     return lift
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.cache import cached_squares
+from augan.data.cache import load_prepared
 from augan.data.dataset import Dataset
 from augan.data.duplicates import near_duplicates
 from augan.data.loading import load_dataset
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import Table
-from augan.data.sequences import Stacked
+from augan.data.sequences import ConcatRows
 from augan.data.splits import Split
 from augan.evaluation.augmentation.subsets import LEAST, LabelPool, SubsetSpec, rows_of
 from augan.exceptions import ConfigError, DataError
@@ -44,12 +44,12 @@ class Leakage:
     near: list[tuple[int, int, float]]
 
 
-def find_leakage(seen: np.ndarray | Stacked, rows: np.ndarray, test: np.ndarray) -> Leakage:
+def find_leakage(seen: np.ndarray | ConcatRows, rows: np.ndarray, test: np.ndarray) -> Leakage:
     """Compare test images with those that were seen.
 
     Parameters
     ----------
-    seen : ndarray or Stacked [N, S, S, C]
+    seen : ndarray or ConcatRows [N, S, S, C]
         Stored squares.
     rows : ndarray of int
         Those of them that an arm is given; results name them by their place in `seen`.
@@ -60,7 +60,7 @@ def find_leakage(seen: np.ndarray | Stacked, rows: np.ndarray, test: np.ndarray)
     others = np.setdiff1d(np.arange(len(test)), [place for place, _ in equal])
     first = len(seen)
     pairs = near_duplicates(
-        Stacked(seen, test),
+        ConcatRows(seen, test),
         Split(rows, np.empty(0, np.int64), first + others),
         most_calibrate=len(test),
         most_others=MOST_SEEN,
@@ -70,7 +70,7 @@ def find_leakage(seen: np.ndarray | Stacked, rows: np.ndarray, test: np.ndarray)
 
 
 def equal_images(
-    seen: np.ndarray | Stacked, rows: np.ndarray, test: np.ndarray
+    seen: np.ndarray | ConcatRows, rows: np.ndarray, test: np.ndarray
 ) -> list[tuple[int, int]]:
     """Return `Leakage.equal` alone, which takes a fraction of the time; see `find_leakage`."""
     wanted = set(map(digest, test))
@@ -198,12 +198,12 @@ def read_material(
     train, test = _parts(data, train, test_size, groups, seed)
     if groups is not None:
         train = _apart(train, test)
-    preprocessing = Preprocessing.fit(train, size)
-    squares, test_squares = (cached_squares(part, preprocessing) for part in (train, test))
+    preprocessing = ImagePreprocessing.fit(train, size)
+    squares, test_squares = (load_prepared(part, preprocessing) for part in (train, test))
     more, names = None, squares.dataset.names
     skipped = len(squares.dataset.skipped) + len(test_squares.dataset.skipped)
     if train.unlabelled is not None:
-        beside = cached_squares(train.unlabelled, preprocessing)
+        beside = load_prepared(train.unlabelled, preprocessing)
         more, names = beside.pixels, names + beside.dataset.names
         skipped += len(beside.dataset.skipped)
     to_unit, scale = _unit(preprocessing)
@@ -227,7 +227,7 @@ def read_material(
     return material
 
 
-def _unit(preprocessing: Preprocessing) -> tuple[Callable, Callable]:
+def _unit(preprocessing: ImagePreprocessing) -> tuple[Callable, Callable]:
     """Return what brings stored squares to what policies take, and that to [-1, 1].
 
     Integers stay as they are; floating-point images, of whatever range, come to lie in [0, 1].
@@ -350,7 +350,7 @@ def guard(
     if not recipe.rest_unlabelled:
         rows = np.unique(np.concatenate([rows_of(pool, recipe, seed, d) for d in range(draws)]))
     if pool.unlabelled is not None:
-        seen = Stacked(pool.images, pool.unlabelled)
+        seen = ConcatRows(pool.images, pool.unlabelled)
         beside = len(pool.images) + np.arange(len(pool.unlabelled))
         rows, everything = (np.concatenate([some, beside]) for some in (rows, everything))
     # What is dropped must not depend on how many draws there are, for more may be added later.

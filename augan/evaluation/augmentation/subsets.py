@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from augan.data.dataset import class_number
+from augan.data.dataset import resolve_class
 from augan.exceptions import ConfigError, DataError
 from augan.seeding import child_rng, child_seed
 
@@ -76,7 +76,7 @@ class SubsetSpec:
         meant: dict[int, str] = {}
         for name, count in self.rare.items():
             _check_count(f"--rare {name}", count)
-            number = class_number(name, pool.class_names)
+            number = resolve_class(name, pool.class_names)
             if number in meant:
                 raise ConfigError(
                     f"--rare {meant[number]} and --rare {name} both mean the class "

@@ -26,8 +26,8 @@ from augan.evaluation.detection.labels import Labels, read_labels
 from augan.evaluation.detection.metrics import DetectionMetrics, LabeledScores
 from augan.evaluation.detection.pixel_metrics import Masks, read_masks
 from augan.exceptions import DataError
-from augan.io.atomic import beside, check_replaceable, output_folder
-from augan.io.csv_safety import ANY_BYTES, safe_cell
+from augan.io.atomic import atomic_folder, check_replaceable, unmanaged_except
+from augan.io.csv_safety import ANY_BYTES, escape_formula
 
 EVALUATION = RECORDS["evaluate"]
 FILES = (EVALUATION, SCORES, "report.html")  # the last is written by `augan.report`
@@ -117,7 +117,7 @@ def evaluate_detection(
     calibration, preprocessing = detector.calibrated(), detector.preprocessing
     rate, warning = usual_rate(bundle, calibration, preprocessing.noun, far)
     if out is not None:
-        check_replaceable(Path(out).absolute(), beside(*FILES))
+        check_replaceable(Path(out).absolute(), unmanaged_except(*FILES))
     usual, ignored = usual_shape(bundle, preprocessing), Ignored.of(bundle)
     source = open_source(Path(images), preprocessing, usual, ignored)
     known = read_labels(labels, source.names, images, normal)
@@ -221,12 +221,12 @@ def _write(out: Path, judgement: DetectionEvaluation, judge: DetectionMetrics) -
         texts["group"] = [groups.get(name, "") for name in scored.names]
     # As objects: the own texts of pandas cannot hold every name of a file.
     table: dict[str, Any] = {
-        name: pd.Series([safe_cell(text) for text in column], dtype=object)
+        name: pd.Series([escape_formula(text) for text in column], dtype=object)
         for name, column in texts.items()
     }
     table |= {"score": scores, "p_value": judge.calibration.p_values(scores)}
     table |= {"anomaly": judge.flags.astype(int), **everybody}
-    with output_folder(out, beside(*FILES)) as partial:
+    with atomic_folder(out, unmanaged_except(*FILES)) as partial:
         (partial / EVALUATION).write_text(json.dumps(judgement.to_dict(), indent=2), "utf-8")
         pd.DataFrame(table).to_csv(
             partial / SCORES, index=False, encoding="utf-8", errors=ANY_BYTES

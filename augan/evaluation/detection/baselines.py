@@ -28,11 +28,11 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from augan.bundle import Bundle, in_use
-from augan.data.cache import cached_squares
-from augan.data.modalities.images import Preprocessing, resize
+from augan.data.cache import load_prepared
+from augan.data.modalities.images import ImagePreprocessing, resize
 from augan.data.modalities.registry import AnyPreprocessing
-from augan.data.modalities.tiles import Patches
-from augan.data.sequences import Pictures
+from augan.data.modalities.tiles import TiledPreprocessing
+from augan.data.sequences import RaggedImages
 from augan.data.splits import evenly_spaced
 from augan.detect.inputs import ImageSource, Source
 from augan.exceptions import DataError
@@ -219,7 +219,7 @@ class FittedBaselines:
         How many samples they were fitted on.
     skipped : str or None
         Why there are none.
-    preprocessing : Preprocessing or Columns
+    preprocessing : ImagePreprocessing or TabularPreprocessing
         What makes the samples that they score: the bundle's, or one that shrinks large images.
     """
 
@@ -229,11 +229,15 @@ class FittedBaselines:
     preprocessing: AnyPreprocessing | None = None
     _known: frozenset[bytes] = frozenset()
 
-    def read(self, source: Source, names: list[str], stored: np.ndarray | Pictures) -> np.ndarray:
+    def read(
+        self, source: Source, names: list[str], stored: np.ndarray | RaggedImages
+    ) -> np.ndarray:
         """Return the readable samples `names` as the baselines take them; `stored` as the model."""
-        if not isinstance(stored, Pictures):
+        if not isinstance(stored, RaggedImages):
             return stored
-        if not isinstance(source, ImageSource) or not isinstance(self.preprocessing, Preprocessing):
+        if not isinstance(source, ImageSource) or not isinstance(
+            self.preprocessing, ImagePreprocessing
+        ):
             return np.empty(0)
         return source.squares(names, self.preprocessing)
 
@@ -257,7 +261,7 @@ def fit_baselines(
     Parameters
     ----------
     bundle : Bundle
-    preprocessing : Preprocessing or Columns
+    preprocessing : ImagePreprocessing or TabularPreprocessing
         That of the bundle.
     data : str, path or None
         What the bundle was trained on, as `augan.load_dataset` takes it; None: the place that the
@@ -278,10 +282,10 @@ def fit_baselines(
     with in_use(bundle, "split"):
         rows = evenly_spaced(np.union1d(split["train"], split["val"]), MAX_TRAINING)
         np.arange(len(squares.pixels))[rows]  # an IndexError if there are no such rows
-    if isinstance(preprocessing, Patches):
+    if isinstance(preprocessing, TiledPreprocessing):
         # Baselines compare images with images, which must then be of one size.
-        preprocessing = Preprocessing.fit(squares.dataset, preprocessing.window)
-        squares = cached_squares(squares.dataset, preprocessing)
+        preprocessing = ImagePreprocessing.fit(squares.dataset, preprocessing.window)
+        squares = load_prepared(squares.dataset, preprocessing)
     samples = preprocessing.scale(squares.pixels[rows])
     detectors = {}
     for name, make in BASELINES.items():

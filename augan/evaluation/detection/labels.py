@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augan.exceptions import DataError
-from augan.io.csv_safety import listed, plain_cell
+from augan.io.csv_safety import listed, unescape_formula
 
 FOLDERS = "folders"
 NORMAL_NAMES = ("normal", "good", "ok")
@@ -99,9 +99,9 @@ def _read_table(
         if name not in names:
             absent.append(row["path"])
         elif row["label"]:
-            _add(kinds, name, plain_cell(row["label"]), line, "labelled")
+            _add(kinds, name, unescape_formula(row["label"]), line, "labelled")
             if groups is not None and row["group"]:
-                _add(groups, name, plain_cell(row["group"]), line, "in group")
+                _add(groups, name, unescape_formula(row["group"]), line, "in group")
     _check_found(path, kinds, absent, where)
     return kinds, groups
 
@@ -109,7 +109,7 @@ def _read_table(
 def _name(path: str, names: set[str]) -> str:
     """Return the sample that a cell means, whether or not an apostrophe guards it."""
     name = os.path.normpath(path).replace(os.sep, "/")
-    return name if name in names else plain_cell(name)
+    return name if name in names else unescape_formula(name)
 
 
 def _add(known: dict[str, str], name: str, value: str, line: str, verb: str) -> None:

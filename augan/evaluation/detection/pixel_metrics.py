@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from augan.data.modalities.images import Preprocessing
-from augan.data.sequences import Pictures
+from augan.data.modalities.images import ImagePreprocessing
+from augan.data.sequences import RaggedImages
 from augan.detect.ignore_mask import Ignored
 from augan.detect.visualization.anomaly_map import native_map
 from augan.evaluation.detection.labels import Labels
@@ -120,8 +120,8 @@ class Masks:
     def add(
         self,
         names: Sequence[str],
-        maps: np.ndarray | Pictures,
-        preprocessing: Preprocessing,
+        maps: np.ndarray | RaggedImages,
+        preprocessing: ImagePreprocessing,
         ignored: Ignored | None = None,
     ) -> None:
         """Keep maps as the detector draws them, each in the size of its own image."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from augan.bundle.bundle import current_versions
 from augan.exceptions import DataError
-from augan.io.atomic import write_whole
+from augan.io.atomic import atomic_write
 
 
 def write_page(path: Path, title: str, parts: Iterable[str]) -> Path:
@@ -41,7 +41,7 @@ def write_page(path: Path, title: str, parts: Iterable[str]) -> Path:
     )
     try:
         # Names of files may hold bytes that are no text.
-        write_whole(path, page.encode("utf-8", "replace"))
+        atomic_write(path, page.encode("utf-8", "replace"))
     except OSError as error:
         raise DataError(
             f"cannot write the report {path} ({error.strerror or error}); what it would show is "

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from augan.data.cache import prepare
 from augan.data.dataset import Dataset, ImageFiles, from_arrays
 from augan.data.loading import load_dataset
-from augan.data.modalities.images import Preprocessing, fitted_shape, resize
+from augan.data.modalities.images import ImagePreprocessing, letterbox_shape, resize
 from augan.exceptions import DataError
 from augan.io.images import write_png
 
@@ -18,7 +18,7 @@ RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (-2.0, 3.0
 
 
 def make(size=8, channels=1, dtype="uint8", native_shape=None):
-    return Preprocessing(size, channels, dtype, *RANGES[dtype], native_shape)
+    return ImagePreprocessing(size, channels, dtype, *RANGES[dtype], native_shape)
 
 
 def noise(*shape, dtype="uint8", seed=0):
@@ -35,51 +35,51 @@ def noise(*shape, dtype="uint8", seed=0):
     ("side", "size"), [(3, 8), (8, 8), (9, 16), (28, 32), (32, 32), (33, 64), (128, 64), (500, 64)]
 )
 def test_size_is_the_smallest_that_holds_the_image(side, size):
-    learned = Preprocessing.fit(from_arrays(np.zeros((2, 2, side), np.uint8)))
-    assert learned == Preprocessing(size, 1, "uint8", 0.0, 255.0, (2, side))
+    learned = ImagePreprocessing.fit(from_arrays(np.zeros((2, 2, side), np.uint8)))
+    assert learned == ImagePreprocessing(size, 1, "uint8", 0.0, 255.0, (2, side))
 
 
 def test_size_follows_the_median_image_and_can_be_given():
     images = [np.zeros((side, 2, 1), np.uint8) for side in (6, 7, 400)]
     dataset = Dataset("mixed", None, images, ("a", "b", "c"))
-    assert Preprocessing.fit(dataset).size == 8
-    assert Preprocessing.fit(dataset).native_shape is None
-    assert Preprocessing.fit(dataset, 128).size == 128
+    assert ImagePreprocessing.fit(dataset).size == 8
+    assert ImagePreprocessing.fit(dataset).native_shape is None
+    assert ImagePreprocessing.fit(dataset, 128).size == 128
     for size in (0, 4, 12, -8):
         with pytest.raises(DataError, match="power of two"):
-            Preprocessing.fit(dataset, size)
+            ImagePreprocessing.fit(dataset, size)
 
 
 def test_unlabelled_images_count_like_the_others():
     labelled = np.linspace(0, 1, 2 * 8 * 8, dtype=np.float32).reshape(2, 8, 8)
     dataset = from_arrays(labelled, ["a", "b"], unlabelled=np.full((5, 20, 30, 3), -3.0))
-    learned = Preprocessing.fit(dataset)
-    assert learned == Preprocessing(32, 3, "float32", -3.0, 1.0)
-    assert Preprocessing.fit(dataset.without_unlabelled()).low == 0.0
+    learned = ImagePreprocessing.fit(dataset)
+    assert learned == ImagePreprocessing(32, 3, "float32", -3.0, 1.0)
+    assert ImagePreprocessing.fit(dataset.without_unlabelled()).low == 0.0
 
 
 def test_one_deep_or_coloured_file_sets_the_model(tmp_path):
     write_png(tmp_path / "gray.png", np.full((8, 8), 7, np.uint8))
-    assert Preprocessing.fit(load_dataset(tmp_path)).dtype == "uint8"
+    assert ImagePreprocessing.fit(load_dataset(tmp_path)).dtype == "uint8"
     write_png(tmp_path / "colour.png", np.full((8, 8, 3), 7, np.uint8))
     write_png(tmp_path / "deep.png", np.full((8, 8), 1799, np.uint16))
     dataset = load_dataset(tmp_path)
-    learned = Preprocessing.fit(dataset)
-    assert learned == Preprocessing(8, 3, "uint16", 0.0, 65535.0, (8, 8))
+    learned = ImagePreprocessing.fit(dataset)
+    assert learned == ImagePreprocessing(8, 3, "uint16", 0.0, 65535.0, (8, 8))
     _, pixels = prepare(dataset, learned)
     np.testing.assert_array_equal(pixels, np.full((3, 8, 8, 3), 7 * 257, np.uint16))
 
 
 def test_float_range_is_learned_and_must_not_be_constant():
-    learned = Preprocessing.fit(from_arrays(np.array([-4.0, 6.0]).reshape(2, 1, 1)))
+    learned = ImagePreprocessing.fit(from_arrays(np.array([-4.0, 6.0]).reshape(2, 1, 1)))
     assert (learned.dtype, learned.low, learned.high) == ("float32", -4.0, 6.0)
     with pytest.raises(DataError, match=r"value 1\.5"):
-        Preprocessing.fit(from_arrays(np.full((2, 4, 4), 1.5)))
+        ImagePreprocessing.fit(from_arrays(np.full((2, 4, 4), 1.5)))
 
 
 def test_integers_in_other_units_are_no_floating_point_images():
     """A model of images from 0 to 1 would take every PNG file for an anomaly."""
-    learned = Preprocessing.fit(from_arrays(np.array([0.0, 1.0]).reshape(2, 1, 1)))
+    learned = ImagePreprocessing.fit(from_arrays(np.array([0.0, 1.0]).reshape(2, 1, 1)))
     with pytest.raises(DataError, match=r"uint8 up to 255, but .* floating-point .* 0 to 1"):
         learned.to_square(np.full((8, 8, 1), 255, np.uint8))
     assert learned.to_square(np.full((8, 8, 1), 2, np.uint8)).max() == 2  # odd, and in its units
@@ -87,7 +87,7 @@ def test_integers_in_other_units_are_no_floating_point_images():
 
 def test_fit_needs_images():
     with pytest.raises(DataError, match="no image"):
-        Preprocessing.fit(from_arrays(np.zeros((1, 8, 8))).subset([]))
+        ImagePreprocessing.fit(from_arrays(np.zeros((1, 8, 8))).subset([]))
 
 
 # Geometry
@@ -106,7 +106,7 @@ def test_picture_that_fits_is_centred_and_its_edges_repeated():
      ((9, 8), (8, 7)), ((16, 4), (8, 2)), ((1000, 1), (8, 1))],
 )  # fmt: skip
 def test_fitted_shape(shape, fitted):
-    assert fitted_shape(*shape, 8) == fitted
+    assert letterbox_shape(*shape, 8) == fitted
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
@@ -225,7 +225,7 @@ def test_floats_survive_scaling(low, span, at):
     high = low + span
     if not low < high:
         return
-    model = Preprocessing(8, 1, "float32", low, high)
+    model = ImagePreprocessing(8, 1, "float32", low, high)
     values = np.array([low, low + at * span, high], np.float32)
     scaled = model.scale(values)
     tolerance = 1e-6 * (abs(low) + span)
@@ -246,7 +246,7 @@ def test_scale_does_not_clip_but_unscale_does():
 @pytest.mark.parametrize("dtype", sorted(RANGES))
 def test_dictionary_round_trip(dtype, native_shape):
     model = make(16, 3, dtype, native_shape)
-    assert Preprocessing.from_dict(json.loads(json.dumps(model.to_dict()))) == model
+    assert ImagePreprocessing.from_dict(json.loads(json.dumps(model.to_dict()))) == model
 
 
 @pytest.mark.parametrize(
@@ -272,13 +272,13 @@ def test_dictionary_round_trip(dtype, native_shape):
 )
 def test_nonsense_dictionaries_are_refused(changes):
     with pytest.raises(DataError):
-        Preprocessing.from_dict({**make().to_dict(), **changes})
+        ImagePreprocessing.from_dict({**make().to_dict(), **changes})
 
 
 def test_incomplete_dictionaries_are_refused():
     for values in ({"size": 8}, [], None):
         with pytest.raises(DataError, match="must have the fields"):
-            Preprocessing.from_dict(values)
+            ImagePreprocessing.from_dict(values)
 
 
 # Decoding a whole dataset

@@ -14,9 +14,9 @@ from augan.data.dataset import from_arrays
 from augan.data.duplicates import near_duplicates
 from augan.data.loading import load_dataset
 from augan.data.modalities import tables
-from augan.data.modalities.registry import restore_preprocessing, stored_samples
+from augan.data.modalities.registry import prepare_samples, restore_preprocessing
 from augan.data.modalities.tables import Table, read_table
-from augan.data.modalities.tabular import FARTHEST, Columns
+from augan.data.modalities.tabular import FARTHEST, TabularPreprocessing
 from augan.data.splits import Split
 from augan.detect.inputs import RowSource
 from augan.exceptions import DataError
@@ -40,8 +40,8 @@ def mixed() -> pd.DataFrame:
     )
 
 
-def fitted(frame: pd.DataFrame) -> Columns:
-    return Columns.fit(Table(frame))
+def fitted(frame: pd.DataFrame) -> TabularPreprocessing:
+    return TabularPreprocessing.fit(Table(frame))
 
 
 class TestReading:
@@ -109,8 +109,9 @@ class TestTarget:
         assert dataset.labels.tolist() == labels
         assert list(dataset.images.frame) == ["x", "z"]
         # What is generated for these classes has the column again, in its place and type.
-        again = Columns.fit(dataset.images).to_frame(
-            stored_samples(dataset.images, Columns.fit(dataset.images)), [names[i] for i in labels]
+        again = TabularPreprocessing.fit(dataset.images).to_frame(
+            prepare_samples(dataset.images, TabularPreprocessing.fit(dataset.images)),
+            [names[i] for i in labels],
         )
         assert_frame_equal(again, read_table(path))
 
@@ -261,9 +262,9 @@ def test_a_text_that_looks_like_a_number_stays_one(tmp_path):
 def test_truths_as_labels_of_arrays_come_back():
     x = pd.DataFrame({"x": np.arange(4.0)})
     dataset = from_arrays(x, np.array([True, False, True, True]))
-    columns = Columns.fit(dataset.images)
+    columns = TabularPreprocessing.fit(dataset.images)
     names = [dataset.class_names[label] for label in dataset.labels]
-    made = columns.to_frame(stored_samples(dataset.images, columns), names)
+    made = columns.to_frame(prepare_samples(dataset.images, columns), names)
     assert made["y"].tolist() == [True, False, True, True]
 
 
@@ -289,12 +290,12 @@ def test_decimal_commas_are_read(tmp_path, separator):
 
 def test_rows_that_are_not_learned_from_may_lie_beyond():
     frame = pd.DataFrame({"a": [0.0, 1, 2, 100], "b": ["x", "y", "x", "z"]})
-    columns = Columns.fit(Table(frame), np.arange(3))
+    columns = TabularPreprocessing.fit(Table(frame), np.arange(3))
     stored = columns.materialise(Table(frame))
     assert columns.scale(stored)[3, 0] > 90
     assert stored[3, 1:].tolist() == [0, 0]  # a category that was never seen
     with pytest.raises(DataError, match="infinite"):
-        Columns.fit(Table(frame.assign(a=[0, 1, 2, np.inf])), np.arange(3))
+        TabularPreprocessing.fit(Table(frame.assign(a=[0, 1, 2, np.inf])), np.arange(3))
 
 
 def test_generated_numbers_have_as_many_decimals():
@@ -325,7 +326,7 @@ def test_arrays_with_two_axes_are_tables_of_numbers():
     x = np.arange(12, dtype=np.float32).reshape(4, 3)
     dataset = from_arrays(x, ["a", "b", "a", "b"])
     assert list(dataset.images.frame) == ["x0", "x1", "x2"]
-    columns = Columns.fit(dataset.images)
+    columns = TabularPreprocessing.fit(dataset.images)
     assert columns.target.name == "y"
     assert_array_equal(columns.materialise(dataset.images), x)
     half = dataset.subset(np.array([3, 0]))

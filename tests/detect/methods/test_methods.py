@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from augan import GANDetector
 from augan.bundle import read_weights
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.detector import METHODS, Detector
 from augan.detect.methods.anogan import LAMBDA, SHAKE, SHAKEN, STARTS, AnoGAN
 from augan.detect.methods.auto import INPUTS, Auto
@@ -195,7 +195,7 @@ def test_the_highest_place_of_a_map_is_where_the_image_was_spoilt(name, models):
     method = made(name, models).fit(calm[:60], calm[60:])
     spoilt = calm[60:68].copy()
     spoilt[:, :2, 6:] = 1.0
-    detector = Detector(method, Preprocessing(8, 1, "uint8", 0.0, 255.0, (8, 8)))
+    detector = Detector(method, ImagePreprocessing(8, 1, "uint8", 0.0, 255.0, (8, 8)))
     maps = detector.maps(detector.preprocessing.unscale(spoilt))
     assert maps.shape == (8, 8, 8, 1)
     assert maps.dtype == np.float32

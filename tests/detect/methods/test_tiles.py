@@ -13,8 +13,8 @@ from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
 from augan.data.modalities.registry import restore_preprocessing
-from augan.data.modalities.tiles import LONGEST, SHORTEST, Patches, working_shape
-from augan.data.sequences import MIRRORS, Pictures, Windows
+from augan.data.modalities.tiles import LONGEST, SHORTEST, TiledPreprocessing, working_shape
+from augan.data.sequences import MIRRORS, RaggedImages, SlidingWindows
 from augan.detect.api import detect_folder
 from augan.detect.detector import Detector
 from augan.detect.methods.tiles import PatchwiseFeatures, at_highest, others_of
@@ -55,15 +55,15 @@ def folder(images, tmp_path_factory) -> Path:
 def test_windows_cover_every_pixel_and_stay_inside(height, width, side, step):
     height, width = max(height, side), max(width, side)
     picture = np.arange(height * width, dtype=np.int64).reshape(height, width, 1)
-    windows = Windows(Pictures([picture]), side, min(step, side))
+    windows = SlidingWindows(RaggedImages([picture]), side, min(step, side))
     plain = windows[np.arange(len(windows.owners))]
     assert plain.shape[1:] == (side, side, 1)
     assert set(plain.ravel()) == set(picture.ravel())
 
 
 def test_windows_are_mirrored_and_belong_to_their_picture():
-    pictures = Pictures([np.full((10, 12, 1), i) + np.arange(12)[:, None] for i in (0, 100)])
-    windows = Windows(pictures, 8, 4)
+    pictures = RaggedImages([np.full((10, 12, 1), i) + np.arange(12)[:, None] for i in (0, 100)])
+    windows = SlidingWindows(pictures, 8, 4)
     count = len(windows.owners)
     assert len(windows) == len(MIRRORS) * count
     rows = windows.rows_of(np.array([1]))
@@ -84,7 +84,7 @@ def test_images_keep_their_scale_unless_they_are_very_large(height, width):
 
 
 def test_stored_pictures_do_not_depend_on_the_light(images):
-    patches = Patches.fit(from_arrays(np.stack([images[0]] * 3)), WINDOW)
+    patches = TiledPreprocessing.fit(from_arrays(np.stack([images[0]] * 3)), WINDOW)
     picture = patches.to_picture(images[0])
     assert picture.dtype == np.uint8
     darker = patches.to_picture((images[0] * 0.6).astype(np.uint8))
@@ -95,12 +95,12 @@ def test_stored_pictures_do_not_depend_on_the_light(images):
 
 
 def test_a_small_image_is_filled_up_to_a_window(images):
-    patches = Patches.fit(from_arrays(np.stack([images[0]] * 3)), WINDOW)
+    patches = TiledPreprocessing.fit(from_arrays(np.stack([images[0]] * 3)), WINDOW)
     assert patches.to_picture(images[0][:10, :20]).shape == (WINDOW, WINDOW, 1)
 
 
 def test_the_preprocessing_comes_back_from_the_bundle(images):
-    patches = Patches.fit(from_arrays(np.stack([images[0]] * 3)), WINDOW)
+    patches = TiledPreprocessing.fit(from_arrays(np.stack([images[0]] * 3)), WINDOW)
     assert restore_preprocessing(patches.to_dict()) == patches
     for wrong in ({"window": 4}, {"window": None}, {"size": 8}):
         with pytest.raises(DataError):
@@ -207,15 +207,15 @@ def test_the_score_is_the_mean_where_all_maps_together_are_highest():
 
 
 def test_each_picture_is_judged_for_itself_and_where_it_is_spoilt(models, images):
-    patches = Patches.fit(from_arrays(np.stack([image[:140] for image in images])), 64)
-    pictures = patches.scale(Pictures([patches.to_picture(image) for image in images]))
+    patches = TiledPreprocessing.fit(from_arrays(np.stack([image[:140] for image in images])), 64)
+    pictures = patches.scale(RaggedImages([patches.to_picture(image) for image in images]))
     before = read_weights(models["discriminator"])
     method = PatchwiseFeatures(models).fit(pictures[:24], pictures[24:30])
     assert method.terms == ("own_neighbours", "mahalanobis", "painted_defects")
     spoilt = images[30].copy()
     spoilt[100:112, 30:42] = 10
     judged = [patches.to_picture(image) for image in (*images[30:], spoilt)]
-    judged = patches.scale(Pictures(judged))
+    judged = patches.scale(RaggedImages(judged))
     terms = method.score_terms(judged)
     assert terms.shape == (7, 3)
     assert terms.sum(axis=1).argmax() == 6
@@ -259,7 +259,7 @@ def test_train_and_detect_on_a_folder_of_large_images(folder, images, tmp_path):
     found = {image.path: image for image in result.most_anomalous}
     assert found["bad.png"].score > found["good.png"].score
     scores = Detector.from_bundle(bundle).score(
-        Pictures([Detector.from_bundle(bundle).preprocessing.to_picture(spoilt)])
+        RaggedImages([Detector.from_bundle(bundle).preprocessing.to_picture(spoilt)])
     )
     assert found["bad.png"].score == pytest.approx(scores[0])
     with Image.open(tmp_path / "out" / "maps" / "bad.png.png") as heat:

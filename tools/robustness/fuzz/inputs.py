@@ -21,9 +21,9 @@ from PIL import Image
 from augan import load_dataset
 from augan.config import Config
 from augan.data.groups import read_groups
-from augan.data.modalities.images import Preprocessing
+from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import Table, read_table
-from augan.data.modalities.tabular import Columns
+from augan.data.modalities.tabular import TabularPreprocessing
 from augan.evaluation.detection.labels import read_labels
 from augan.io.images import read_header, read_image
 from tools.robustness.fuzz.mutations import (
@@ -109,7 +109,7 @@ def _meet_image(raw: bytes, place: Path) -> None:
         raise AssertionError(f"the header says {header}, the image has {image.shape}")
     if header.dtype != image.dtype:
         raise AssertionError(f"the header says {header.dtype}, the image is {image.dtype}")
-    Preprocessing(32, 3, "uint16", 0.0, 65535.0).to_square(image)
+    ImagePreprocessing(32, 3, "uint16", 0.0, 65535.0).to_square(image)
 
 
 def _meet_mask(raw: bytes, place: Path) -> None:
@@ -162,10 +162,10 @@ def _make_table(rng: Rng) -> bytes:
 
 
 @cache
-def _columns(folder: Path) -> Columns:
+def _columns(folder: Path) -> TabularPreprocessing:
     path = folder.parent / "plain.csv"
     path.write_text(tables()[0], "utf-8")
-    return Columns.fit(Table(read_table(path)))
+    return TabularPreprocessing.fit(Table(read_table(path)))
 
 
 def _meet_table(raw: bytes, place: Path) -> None:
@@ -178,7 +178,7 @@ def _meet_table(raw: bytes, place: Path) -> None:
     table = load_dataset(path).images
     if not isinstance(table, Table):
         raise AssertionError("a table became something else")
-    columns = Columns.fit(table)
+    columns = TabularPreprocessing.fit(table)
     scaled = columns.scale(columns.materialise(table))
     if not np.isfinite(scaled).all():
         raise AssertionError("scaled values are not finite")
