@@ -28,7 +28,7 @@ _ESCAPING = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeE
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 Task = Literal["auto", "generate", "detect", "both"]
-Negative = Literal[
+NegativeAugmentation = Literal[
     "cut_paste",
     "jigsaw",
     "perlin",
@@ -36,12 +36,12 @@ Negative = Literal[
     "crack",
     "scratch",
     "spots",
-    "glow",
-    "blot",
-    "grain",
-    "smear",
-    "turned",
-    "fray",
+    "soft_blob",
+    "blob",
+    "noise_patch",
+    "blur_patch",
+    "texture_patch",
+    "edge_wear",
 ]
 Method = Literal["auto", "features", "fanogan", "anogan"]
 Policy = Literal["none", "shift", "flip", "shift-flip", "shift-flip-light", "strong", "strong-flip"]
@@ -56,9 +56,9 @@ class Section(BaseModel):
 
 
 class DataSection(Section):
-    size: Literal[8, 16, 32, 64, 128] | None = None  # side of the model's square, in pixels
-    # Whether large images keep their scale and are seen through windows of that side.
-    patches: bool | None = None
+    size: Literal[8, 16, 32, 64, 128] | None = None  # height and width of the network input, pixels
+    # Whether large images keep their scale and are cut into tiles of that size.
+    tiling: bool | None = None
 
 
 class GanSection(Section):
@@ -67,27 +67,34 @@ class GanSection(Section):
     loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein"] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # real images count as 1 - this
     label_noise: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # share of labels that are swapped
-    penalty: Literal["none", "r1", "gradient"] | None = None  # None: r1 for tables, else none
-    penalty_weight: Annotated[float, Field(gt=0)] | None = None  # None: as in its paper
-    penalty_every: Count | None = None  # None: as in its paper, or 1 for tables
+    # Regularizer of the discriminator; None: r1 for tables, else none
+    regularizer: Literal["none", "r1", "wgan_gp"] | None = None
+    regularizer_weight: Annotated[float, Field(gt=0)] | None = None  # None: as in its paper
+    # Discriminator updates between two applications; None: as in its paper, or 1 for tables
+    regularizer_interval: Count | None = None
     unrolled_steps: Annotated[int, Field(ge=0, le=10)] = 0
-    unrolled_rate: Annotated[float, Field(gt=0)] = 0.05  # gradient descent of the imagined steps
+    unrolled_learning_rate: Annotated[float, Field(gt=0)] = 0.05  # of the unrolled steps (SGD)
     latent_dim: Count | None = None  # None: 64, of narrow tables fewer
-    noise: Literal["normal", "uniform"] = "normal"
-    diffaug: tuple[Literal["translation", "colour", "cutout"], ...] | None = None
-    negatives: tuple[Negative, ...] | None = None  # spoilt images that it learns to reject
-    transformations: bool | None = None  # whether the discriminator learns to tell them
-    every: Count | None = None  # steps for each of the generator's; between, it learns without
-    places: bool | None = None  # whether it learns where an image was spoilt
-    # Adam's, of both players; None: (0, 0.99) for tables, else (0.5, 0.999)
+    latent_prior: Literal["normal", "uniform"] = "normal"
+    diffaug: tuple[Literal["translation", "color", "cutout"], ...] | None = None
+    # Corrupted real images that the discriminator learns to reject (Sinha et al. 2021).
+    negative_augmentations: tuple[NegativeAugmentation, ...] | None = None
+    # Whether the discriminator also learns to classify rotations, shifts and stretches.
+    self_supervision: bool | None = None
+    # Training steps for one step of the generator; the steps between train the discriminator only.
+    generator_interval: Count | None = None
+    localization_head: bool | None = None  # whether a head learns where an image is corrupted
+    # Adam's, of both networks; None: (0, 0.99) for tables, else (0.5, 0.999)
     betas: tuple[Beta, Beta] | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999  # decay of the averaged generator
-    unlabelled: Literal["soft", "hard", "confident"] = "soft"  # guessed class of the unlabelled
+    # Labels of the unlabeled images (Lee 2013): probabilities, the most probable class, or the
+    # most probable class where its probability reaches a threshold.
+    pseudo_labels: Literal["soft", "hard", "thresholded"] = "soft"
 
     @property
-    def penalised(self) -> bool:
-        """Whether the discriminator pays for its gradient."""
-        return self.penalty not in (None, "none")
+    def has_gradient_penalty(self) -> bool:
+        """Whether the discriminator loss contains a gradient penalty."""
+        return self.regularizer not in (None, "none")
 
 
 class GeneratorSection(Section):
@@ -101,7 +108,7 @@ class DiscriminatorSection(Section):
     width: Count = 32  # channels of the first block
     norm: Literal["none", "batch", "layer", "spectral"] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    clip: Annotated[float, Field(gt=0)] | None = None  # weights stay within +- this
+    weight_clip: Annotated[float, Field(gt=0)] | None = None  # weights stay within +- this
     steps: Annotated[int, Field(ge=1, le=10)] = 1  # n_critic: updates in one step of training
     learning_rate: Annotated[float, Field(gt=0)] | None = None
 
@@ -117,28 +124,30 @@ class ClassifierSection(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
 
 
-class MonitorSection(Section):
-    enabled: bool = True  # measure health and keep the best weights
-    every: Count | None = None  # steps between evaluations
+class EvaluationSection(Section):
+    enabled: bool = True  # compute GAN metrics during training and keep the best weights
+    interval: Count | None = None  # steps between evaluations
 
 
 class TrainingSection(Section):
     steps: Count | None = None  # updates of the GAN; the other parts follow in proportion
     max_minutes: Annotated[float, Field(gt=0)] | None = None  # of everything the command does
     batch_size: Annotated[int, Field(ge=2)] = 64
-    sample_every: Count = 500  # steps between two pictures in samples/
+    sample_interval: Count = 500  # steps between two image grids in samples/
     # In which the GAN computes; weights, losses and everything that scores stay float32.
     dtype: Literal["float32", "bfloat16"] = "float32"
-    keep_codes: bool = True  # whether the bundle carries the latent codes of the training images
+    store_latents: bool = True  # whether the bundle carries the latent codes of the training images
 
 
 class DetectSection(Section):
     method: Method = "auto"
     methods: tuple[Method, ...] = ()  # more that the bundle carries, for `detect --method`
     # Suspected share of dirty training images, which are set aside; then nothing is guaranteed.
-    trim: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    trim_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     far: Rate | None = None  # false-alarm rate; None: 0.05, or the smallest one supported
-    cross: bool = False  # whether five folds calibrate each other, so that all images do both
+    cross_conformal: bool = (
+        False  # whether five folds calibrate each other, so that all images do both
+    )
 
 
 class AugmentSection(Section):
@@ -164,7 +173,7 @@ class Config(Section):
     discriminator: DiscriminatorSection = DiscriminatorSection()
     encoder: EncoderSection = EncoderSection()
     classifier: ClassifierSection = ClassifierSection()
-    monitor: MonitorSection = MonitorSection()
+    evaluation: EvaluationSection = EvaluationSection()
     training: TrainingSection = TrainingSection()
     detect: DetectSection = DetectSection()
     augment: AugmentSection = AugmentSection()

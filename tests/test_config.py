@@ -18,7 +18,7 @@ CHANGED = Config().replace(
     generator__learning_rate=3e-5,
     discriminator__norm="spectral",
     training__max_minutes=1.5,
-    training__keep_codes=False,
+    training__store_latents=False,
     detect__far=0.01,
 )
 
@@ -139,25 +139,25 @@ def test_a_name_like_nothing_gets_no_hint():
         ("gan.architecture=stylegan", "gan.architecture"),
         ("gan.label_smoothing=0.5", "gan.label_smoothing"),
         ("gan.label_noise=-0.1", "gan.label_noise"),
-        ("gan.penalty=r2", "gan.penalty"),
-        ("gan.penalty_weight=0", "gan.penalty_weight"),
-        ("gan.penalty_every=0", "gan.penalty_every"),
+        ("gan.regularizer=r2", "gan.regularizer"),
+        ("gan.regularizer_weight=0", "gan.regularizer_weight"),
+        ("gan.regularizer_interval=0", "gan.regularizer_interval"),
         ("gan.unrolled_steps=11", "gan.unrolled_steps"),
-        ("gan.unrolled_rate=0", "gan.unrolled_rate"),
-        ("gan.noise=cauchy", "gan.noise"),
+        ("gan.unrolled_learning_rate=0", "gan.unrolled_learning_rate"),
+        ("gan.latent_prior=cauchy", "gan.latent_prior"),
         ("gan.betas=[0.5]", "gan.betas"),
         ("gan.betas=[0.5, 1]", "gan.betas"),
         ("generator.conditioning=none", "generator.conditioning"),
         ("generator.steps=0", "generator.steps"),
         ("discriminator.steps=11", "discriminator.steps"),
         ("discriminator.dropout=1", "discriminator.dropout"),
-        ("discriminator.clip=0", "discriminator.clip"),
+        ("discriminator.weight_clip=0", "discriminator.weight_clip"),
         ("discriminator.norm=instance", "discriminator.norm"),
         ("generator.learning_rate=0", "generator.learning_rate"),
         ("training.batch_size=1", "training.batch_size"),
         ("training.steps=0", "training.steps"),
         ("training.max_minutes=0", "training.max_minutes"),
-        ("training.keep_codes=perhaps", "training.keep_codes"),
+        ("training.store_latents=perhaps", "training.store_latents"),
         ("detect.far=0", "detect.far"),
         ("detect.far=1", "detect.far"),
         ("detect.method=magic", "detect.method"),
@@ -215,7 +215,7 @@ def test_overrides_are_read_as_yaml():
             "seed=3",
             "gan.diffaug=[translation]",
             " generator.learning_rate = 1e-3",
-            "training.keep_codes=false",
+            "training.store_latents=false",
             "training.steps=10",
             "training.steps=null",
             "task=detect",
@@ -226,13 +226,13 @@ def test_overrides_are_read_as_yaml():
         seed=3,
         gan__diffaug=("translation",),
         generator__learning_rate=1e-3,
-        training__keep_codes=False,
+        training__store_latents=False,
         task="detect",
         data__size=16,
     )
     assert config == expected
     assert config.training.steps is None
-    assert config.training.keep_codes is False
+    assert config.training.store_latents is False
     assert config.generator.learning_rate == 1e-3
 
 
@@ -306,9 +306,9 @@ def test_what_can_be_chosen_is_what_there_is():
     tables = {
         "gan.architecture": {name for name, role in NETWORKS if role == "generator"},
         "gan.loss": LOSSES,
-        "gan.penalty": {"none", *PENALTIES},
+        "gan.regularizer": {"none", *PENALTIES},
         "gan.diffaug": DIFFAUG,
-        "gan.negatives": NEGATIVES,
+        "gan.negative_augmentations": NEGATIVES,
         "discriminator.norm": NORMS,
         "augment.policy": POLICIES,
         "detect.method": METHODS,

@@ -75,12 +75,18 @@ RENAMES = {
     "detect.cross_conformal": "detect.cross",
     "detect.trim_fraction": "detect.trim",
     "discriminator.weight_clip": "discriminator.clip",
+    "evaluation.enabled": "monitor.enabled",
+    "evaluation.interval": "monitor.every",
     "gan.generator_interval": "gan.every",
     "gan.latent_prior": "gan.noise",
     "gan.localization_head": "gan.places",
     "gan.negative_augmentations": "gan.negatives",
     "gan.pseudo_labels": "gan.unlabelled",
+    "gan.regularizer": "gan.penalty",
+    "gan.regularizer_interval": "gan.penalty_every",
+    "gan.regularizer_weight": "gan.penalty_weight",
     "gan.self_supervision": "gan.transformations",
+    "gan.unrolled_learning_rate": "gan.unrolled_rate",
     "training.sample_interval": "training.sample_every",
     "training.store_latents": "training.keep_codes",
 }
@@ -218,7 +224,7 @@ RUNS = {
         "two classes of images: a generator, samples of the prior and of latent codes",
         class_folders,
         (
-            train("input/train", "generate", 200, "--set", "monitor.every=80"),
+            train("input/train", "generate", 200, "--set", "evaluation.interval=80"),
             augment("prior", "--class", "light", "--n", "6"),
             augment(
                 "latent",

@@ -54,7 +54,7 @@ KNOWN: dict[str, tuple[Callable[[Any], bool], str]] = {
     "config.seed": (_is_count, COUNT),
     "config.task": (_is_text, TEXT),
     "config.gan": (_is_object, OBJECT),
-    "config.gan.noise": (_is_text, TEXT),
+    "config.gan.latent_prior": (_is_text, TEXT),
     "config.detect": (_is_object, OBJECT),
     "config.detect.far": (_or_null(_is_number), "a number or null"),
     "config.augment": (_is_object, OBJECT),

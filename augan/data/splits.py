@@ -256,7 +256,7 @@ def preprocessing_rows(config: Config, dataset: Dataset, *, calibrate: bool) -> 
     rate. With folds every row calibrates, and all rows are used;
     `augan.detect.fitting.broken_promise` states the consequence.
     """
-    if dataset.noun != "rows" or config.detect.cross or not calibrate:
+    if dataset.noun != "rows" or config.detect.cross_conformal or not calibrate:
         return None
     split = split_dataset(config, dataset, calibrate=True)
     return np.sort(np.concatenate([split.train, split.val]))

@@ -65,7 +65,7 @@ def method_class(method: str, preprocessing: AnyPreprocessing) -> type[Method]:
     """Return the method of that name for what is preprocessed so; ConfigError if there is none."""
     able = methods_for(preprocessing.kind)
     if method not in able:
-        hint = ", or train with --set data.patches=false" if method in METHODS else ""
+        hint = ", or train with --set data.tiling=false" if method in METHODS else ""
         raise ConfigError(
             f"the method '{method}' does not score {preprocessing.kind}; choose one of "
             f"{', '.join(able)}{hint}"

@@ -58,27 +58,27 @@ def spots(images: Tensor, seed: Tensor) -> Tensor:
     return _painted(images, draw.change() * tf.reduce_max(tf.stack(discs), axis=0))
 
 
-def glow(images: Tensor, seed: Tensor) -> Tensor:
+def soft_blob(images: Tensor, seed: Tensor) -> Tensor:
     """A soft patch, brighter or darker."""
     draw = _Draw(images, seed)
     patch = draw.disc(10, 5.0, 20.0, draw.uniform(0, 0.5, 3.0))
     return _painted(images, 0.7 * draw.change() * patch)
 
 
-def blot(images: Tensor, seed: Tensor) -> Tensor:
+def blob(images: Tensor, seed: Tensor) -> Tensor:
     """A patch of any form, brighter or darker."""
     draw = _Draw(images, seed)
     return _painted(images, draw.change() * draw.patch())
 
 
-def grain(images: Tensor, seed: Tensor) -> Tensor:
+def noise_patch(images: Tensor, seed: Tensor) -> Tensor:
     """A patch of any form with noise in each pixel."""
     draw = _Draw(images, seed)
     noise = draw.normal(0, (*images.shape[1:3], 1))
     return _painted(images, 0.7 * draw.change() * noise * draw.patch())
 
 
-def smear(images: Tensor, seed: Tensor) -> Tensor:
+def blur_patch(images: Tensor, seed: Tensor) -> Tensor:
     """A patch of any form that is out of focus."""
     draw = _Draw(images, seed)
     blurred = images
@@ -87,14 +87,14 @@ def smear(images: Tensor, seed: Tensor) -> Tensor:
     return _painted(images, draw.patch() * (blurred - images))
 
 
-def turned(images: Tensor, seed: Tensor) -> Tensor:
+def texture_patch(images: Tensor, seed: Tensor) -> Tensor:
     """A patch of any form from another image, turned by a quarter."""
     draw = _Draw(images, seed)
     other = tf.image.rot90(tf.roll(images, 1, axis=0))
     return _painted(images, draw.patch() * (other - images))
 
 
-def fray(images: Tensor, seed: Tensor) -> Tensor:
+def edge_wear(images: Tensor, seed: Tensor) -> Tensor:
     """A flat piece that eats in from one side, with a rough edge."""
     draw, side = _Draw(images, seed), images.shape[1]
     edge = draw.smooth(0, 1, 8) * draw.uniform(1, 2.0, 9.0)
@@ -112,12 +112,12 @@ DEFECTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "crack": crack,
     "scratch": scratch,
     "spots": spots,
-    "glow": glow,
-    "blot": blot,
-    "grain": grain,
-    "smear": smear,
-    "turned": turned,
-    "fray": fray,
+    "soft_blob": soft_blob,
+    "blob": blob,
+    "noise_patch": noise_patch,
+    "blur_patch": blur_patch,
+    "texture_patch": texture_patch,
+    "edge_wear": edge_wear,
 }
 
 

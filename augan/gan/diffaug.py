@@ -28,7 +28,7 @@ def translation(images: Tensor, seed: Tensor, ratio: float = 0.125) -> Tensor:
     return tf.einsum("nvw,niwc->nivc", columns, moved)
 
 
-def colour(images: Tensor, seed: Tensor) -> Tensor:
+def color(images: Tensor, seed: Tensor) -> Tensor:
     """Change brightness by up to 0.5, saturation up to twofold, contrast by half, at random."""
     brightness, saturation, contrast = (_one_per_image(images, seed, i) for i in range(3))
     images = images + (brightness - 0.5)
@@ -68,7 +68,7 @@ def _shift_matrices(count: Tensor, side: int, ratio: float, seed: Tensor) -> Ten
 
 POLICIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "translation": translation,
-    "colour": colour,
+    "color": color,
     "cutout": cutout,
 }
 

@@ -66,7 +66,7 @@ def latent_noise(
     Parameters
     ----------
     kind : {"normal", "uniform"}
-        Standard normal, or uniform from -1 to 1: the setting `gan.noise`.
+        Standard normal, or uniform from -1 to 1: the setting `gan.latent_prior`.
     """
     if kind == "uniform":
         return rng.random((count, latent_dim), np.float32) * 2 - 1

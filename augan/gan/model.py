@@ -42,7 +42,7 @@ class GAN(keras.Model):
         `[N, 13]`, trained with it; see `augan.gan.self_supervision`.
     places : keras.Model or None
         Joined blocks `[N, H, W, F]` -> logits of each place, trained with it to find what
-        `gan.negatives` spoilt; see `augan.gan.networks.heads`.
+        `gan.negative_augmentations` spoilt; see `augan.gan.networks.heads`.
     """
 
     measures: tuple[str, ...] = ("d_loss", "g_loss", "d_accuracy")
@@ -59,13 +59,13 @@ class GAN(keras.Model):
         super().__init__(name="gan")
         self.generator, self.discriminator, self.average = generator, discriminator, average
         self.heads, self.places = heads, places
-        self._lessons = Lessons(config.gan.negatives or (), heads, places)
+        self._lessons = Lessons(config.gan.negative_augmentations or (), heads, places)
         self._sees = None
         if heads is not None or places is not None:
             self._sees = logits_and_blocks(discriminator, self._lessons.num_blocks)
         self.settings, self.players = config.gan, (config.generator, config.discriminator)
         self.adversarial_loss = LOSSES[decided(config.gan.loss)]
-        self.penalty = PENALTIES.get(config.gan.penalty or "none")
+        self.penalty = PENALTIES.get(config.gan.regularizer or "none")
         self.diffaug = decided(config.gan.diffaug)
         self.latent_dim = generator.inputs[0].shape[-1]
         self.conditional = len(generator.inputs) > 1
@@ -121,7 +121,7 @@ class GAN(keras.Model):
             `d_loss`, `g_loss`, and `d_accuracy`, the share of logits with the right sign.
         """
         real, classes = data if self.conditional else (_first(data), None)
-        every = self.settings.every or 1
+        every = self.settings.generator_interval or 1
         if every == 1:
             self._turn(real, classes)
         else:
@@ -184,7 +184,7 @@ class GAN(keras.Model):
     def _draw(self, real: Tensor, classes: Tensor | None, update: int) -> "_Drawn":
         """As many images as there are real ones, which are this replica's."""
         shape, seed = (tf.shape(real)[0], self.latent_dim), self._seed(update, _NOISE)
-        if self.settings.noise == "uniform":
+        if self.settings.latent_prior == "uniform":
             noise = distribution.uniform(shape, seed, -1.0, 1.0)
         else:
             noise = distribution.normal(shape, seed)
@@ -239,7 +239,7 @@ class GAN(keras.Model):
             total = distribution.part(total)
         variables = self._judging
         self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
-        clip = self.players[1].clip
+        clip = self.players[1].weight_clip
         if clip is not None:
             for variable in variables:
                 variable.assign(tf.clip_by_value(variable, -clip, clip))
@@ -266,8 +266,8 @@ class GAN(keras.Model):
         penalty = self.penalty
         if penalty is None:
             return 0.0
-        weight = self.settings.penalty_weight or penalty.weight
-        every = self.settings.penalty_every or penalty.every
+        weight = self.settings.regularizer_weight or penalty.weight
+        every = self.settings.regularizer_interval or penalty.every
 
         def judge(images: Tensor) -> Tensor:
             return self._judge(images, classes, self._seed(update, _SEE["real"]))
@@ -316,7 +316,10 @@ class GAN(keras.Model):
 
         weights = [tf.convert_to_tensor(v) for v in self.discriminator.trainable_variables]
         ahead = look_ahead(
-            weights, loss, steps=self.settings.unrolled_steps, rate=self.settings.unrolled_rate
+            weights,
+            loss,
+            steps=self.settings.unrolled_steps,
+            rate=self.settings.unrolled_learning_rate,
         )
         return logits(ahead, fake, _SEE["fake"])
 

@@ -52,5 +52,5 @@ def gradient_penalty(judge: Judge, real: Tensor, fake: Tensor, seed: Tensor) -> 
 
 PENALTIES: dict[str, Penalty] = {
     "r1": Penalty(r1, weight=0.1, every=16),
-    "gradient": Penalty(gradient_penalty, weight=10.0, every=1),
+    "wgan_gp": Penalty(gradient_penalty, weight=10.0, every=1),
 }

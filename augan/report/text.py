@@ -74,7 +74,11 @@ def plan_line(config: "Config", dataset: "Dataset", preprocessing: AnyPreprocess
     """Say what will be trained on what, and for how long."""
     classes = f" of {dataset.num_classes} classes" if dataset.num_classes > 1 else ""
     more = f" and {dataset.num_unlabelled} unlabelled" if dataset.num_unlabelled else ""
-    folds = f" in {NUM_FOLDS} folds, each with a training of its own" if config.detect.cross else ""
+    folds = (
+        f" in {NUM_FOLDS} folds, each with a training of its own"
+        if config.detect.cross_conformal
+        else ""
+    )
     limits = []
     if config.training.steps is not None:
         limits.append(f"{config.training.steps} steps")

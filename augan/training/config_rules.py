@@ -22,8 +22,8 @@ class Rule(NamedTuple):
 
 def _lipschitz(c: Config) -> bool:
     return (
-        c.discriminator.clip is not None
-        or c.gan.penalty == "gradient"
+        c.discriminator.weight_clip is not None
+        or c.gan.regularizer == "wgan_gp"
         or c.discriminator.norm == "spectral"
     )
 
@@ -33,26 +33,26 @@ RULES: tuple[Rule, ...] = (
         "gan.loss=wasserstein without a bound on the discriminator's slope",
         lambda c: c.gan.loss == "wasserstein" and not _lipschitz(c),
         "the Wasserstein distance is defined over 1-Lipschitz functions (Arjovsky et al. 2017)",
-        ("gan.penalty=gradient", "discriminator.norm=layer"),
+        ("gan.regularizer=wgan_gp", "discriminator.norm=layer"),
     ),
     Rule(
-        "gan.penalty=gradient with discriminator.norm=batch",
-        lambda c: c.gan.penalty == "gradient" and c.discriminator.norm == "batch",
+        "gan.regularizer=wgan_gp with discriminator.norm=batch",
+        lambda c: c.gan.regularizer == "wgan_gp" and c.discriminator.norm == "batch",
         "the penalty is on each image's own gradient, and batch statistics mix images "
         "(Gulrajani et al. 2017, section 4)",
         ("discriminator.norm=layer",),
     ),
     Rule(
-        "gan.penalty=r1 with discriminator.norm=batch",
-        lambda c: c.gan.penalty == "r1" and c.discriminator.norm == "batch",
+        "gan.regularizer=r1 with discriminator.norm=batch",
+        lambda c: c.gan.regularizer == "r1" and c.discriminator.norm == "batch",
         "the penalty is on each image's own gradient, and batch statistics mix images",
         ("discriminator.norm=none",),
     ),
     Rule(
-        "discriminator.clip with a loss other than wasserstein",
-        lambda c: c.discriminator.clip is not None and c.gan.loss != "wasserstein",
+        "discriminator.weight_clip with a loss other than wasserstein",
+        lambda c: c.discriminator.weight_clip is not None and c.gan.loss != "wasserstein",
         "clipping belongs to the Wasserstein critic; other losses need large logits",
-        ("discriminator.clip=null",),
+        ("discriminator.weight_clip=null",),
     ),
     Rule(
         "gan.unrolled_steps with discriminator.norm=batch or spectral",
@@ -71,18 +71,20 @@ RULES: tuple[Rule, ...] = (
         lambda c: (
             bool(c.gan.unrolled_steps)
             and bool(
-                c.gan.penalised
+                c.gan.has_gradient_penalty
                 or c.gan.label_smoothing
                 or c.gan.label_noise
-                or c.discriminator.clip is not None
+                or c.discriminator.weight_clip is not None
             )
         ),
         "the imagined steps descend the plain adversarial loss",
         ("gan.unrolled_steps=0",),
     ),
     Rule(
-        "gan.unrolled_steps with gan.negatives or gan.transformations",
-        lambda c: bool(c.gan.unrolled_steps and (c.gan.negatives or c.gan.transformations)),
+        "gan.unrolled_steps with gan.negative_augmentations or gan.self_supervision",
+        lambda c: bool(
+            c.gan.unrolled_steps and (c.gan.negative_augmentations or c.gan.self_supervision)
+        ),
         "the imagined steps descend the plain adversarial loss",
         ("gan.unrolled_steps=0",),
     ),
@@ -96,41 +98,45 @@ RULES: tuple[Rule, ...] = (
         ("gan.label_smoothing=0", "gan.label_noise=0"),
     ),
     Rule(
-        "gan.every above 1 with nothing else to learn from",
-        lambda c: (c.gan.every or 1) > 1 and not (c.gan.negatives or c.gan.transformations),
+        "gan.generator_interval above 1 with nothing else to learn from",
+        lambda c: (
+            (c.gan.generator_interval or 1) > 1
+            and not (c.gan.negative_augmentations or c.gan.self_supervision)
+        ),
         "between the generator's steps the discriminator would see real images only",
-        ("gan.every=1",),
+        ("gan.generator_interval=1",),
     ),
     Rule(
-        "gan.every above 1 with a penalty, softened labels, clipping or discriminator.steps",
+        "gan.generator_interval above 1 with a regularizer, softened labels, clipping or "
+        "discriminator.steps",
         lambda c: (
-            (c.gan.every or 1) > 1
+            (c.gan.generator_interval or 1) > 1
             and bool(
-                c.gan.penalised
+                c.gan.has_gradient_penalty
                 or c.gan.label_smoothing
                 or c.gan.label_noise
-                or c.discriminator.clip is not None
+                or c.discriminator.weight_clip is not None
                 or c.discriminator.steps > 1
             )
         ),
         "these belong to a game in which both players take their turns",
-        ("gan.every=1",),
+        ("gan.generator_interval=1",),
     ),
     Rule(
-        "gan.places without gan.negatives",
-        lambda c: bool(c.gan.places and not c.gan.negatives),
+        "gan.localization_head without gan.negative_augmentations",
+        lambda c: bool(c.gan.localization_head and not c.gan.negative_augmentations),
         "the places to find are those that the negatives spoil",
-        ("gan.places=false",),
+        ("gan.localization_head=false",),
     ),
     Rule(
-        "gan.places with gan.diffaug",
-        lambda c: bool(c.gan.places and c.gan.diffaug),
+        "gan.localization_head with gan.diffaug",
+        lambda c: bool(c.gan.localization_head and c.gan.diffaug),
         "what is shifted is not where it was spoilt",
         ("gan.diffaug=[]",),
     ),
     Rule(
-        "gan.places with discriminator.norm=layer",
-        lambda c: bool(c.gan.places and c.discriminator.norm == "layer"),
+        "gan.localization_head with discriminator.norm=layer",
+        lambda c: bool(c.gan.localization_head and c.discriminator.norm == "layer"),
         "layer normalisation mixes all places of an image",
         ("discriminator.norm=none",),
     ),
@@ -154,14 +160,14 @@ TABLE_RULES: tuple[Rule, ...] = (
     Rule(
         "gan.diffaug on a table",
         lambda c: bool(c.gan.diffaug),
-        "it moves and colours images",
+        "it moves and recolors images",
         ("gan.diffaug=[]",),
     ),
     Rule(
-        "gan.negatives or gan.transformations on a table",
-        lambda c: bool(c.gan.negatives or c.gan.transformations),
+        "gan.negative_augmentations or gan.self_supervision on a table",
+        lambda c: bool(c.gan.negative_augmentations or c.gan.self_supervision),
         "they cut, turn and shift images",
-        ("gan.negatives=[]", "gan.transformations=false"),
+        ("gan.negative_augmentations=[]", "gan.self_supervision=false"),
     ),
     Rule(
         "data.size on a table",

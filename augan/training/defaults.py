@@ -27,8 +27,8 @@ MANY_IMAGES = 20_000  # with so many the discriminator does not learn them by he
 NEGATIVES = ("cut_paste", "jigsaw", "perlin", "scar")
 # Of windows on surfaces, which have no halves that belong together.
 DEFECTS = (
-    *("cut_paste", "perlin", "crack", "scratch", "spots", "glow"),
-    *("blot", "grain", "smear", "turned", "fray"),
+    *("cut_paste", "perlin", "crack", "scratch", "spots", "soft_blob"),
+    *("blob", "noise_patch", "blur_patch", "texture_patch", "edge_wear"),
 )
 RATES = {"spectral": 4e-4}  # Adam's from 16 pixels; 2e-4, DCGAN's, under other norms
 
@@ -63,12 +63,12 @@ def fill_in(
     """
     check_precision(config.training.dtype)
     task = _task(config, dataset)
-    if config.detect.cross and task != "detect":
+    if config.detect.cross_conformal and task != "detect":
         raise ConfigError(
-            f"detect.cross=true is for detectors alone, but the task is {task}: add --task detect, "
-            "or leave --cross out"
+            f"detect.cross_conformal=true needs the task detect, but the task is {task}: "
+            "add --task detect, or leave --cross out"
         )
-    if config.detect.cross:
+    if config.detect.cross_conformal:
         make_folds(len(dataset), seed=config.seed, groups=dataset.groups)  # refuses too few
     if task == "detect":  # they may hold anomalies, which shall not decide either
         dataset = dataset.without_unlabelled()
@@ -80,7 +80,7 @@ def fill_in(
     size = preprocessing.sample_shape[0] if isinstance(preprocessing, ImagePreprocessing) else None
     small = size in (None, min(DEFAULT_STEPS))
     changes: dict[str, Any] = {"task": task, "data__size": size or config.data.size}
-    changes["data__patches"] = patches
+    changes["data__tiling"] = patches
     if config.gan.architecture is None:
         changes["gan__architecture"] = "mlp" if size is None else "dcgan"
     loss, norm = _loss_and_norm(config, dataset.noun, small, patches)
@@ -93,39 +93,43 @@ def fill_in(
     # Where the discriminator's steps are imagined, they are those of the plain game.
     able = dataset.noun == "images" and not config.gan.unrolled_steps
     judges = able and _judges(config, task)
-    if config.gan.negatives is None:
+    if config.gan.negative_augmentations is None:
         usual = DEFECTS if patches else NEGATIVES
-        changes["gan__negatives"] = list(usual) if judges else []
-    if config.gan.transformations is None:
-        changes["gan__transformations"] = judges and not patches
+        changes["gan__negative_augmentations"] = list(usual) if judges else []
+    if config.gan.self_supervision is None:
+        changes["gan__self_supervision"] = judges and not patches
     chosen = config.replace(**changes)
-    if config.gan.places is None:
+    if config.gan.localization_head is None:
         shifted = chosen.gan.diffaug or chosen.discriminator.norm == "layer"
-        changes["gan__places"] = patches and bool(chosen.gan.negatives) and not shifted
+        changes["gan__localization_head"] = (
+            patches and bool(chosen.gan.negative_augmentations) and not shifted
+        )
     judge_only = judges and task == "detect" and not _draws(config)
-    if config.gan.every is None:
-        learns_more = bool(chosen.gan.negatives or chosen.gan.transformations)
+    if config.gan.generator_interval is None:
+        learns_more = bool(chosen.gan.negative_augmentations or chosen.gan.self_supervision)
         seldom = judge_only and learns_more and not small and _is_plain(config)
-        changes["gan__every"] = JUDGE_EVERY if seldom else 1
+        changes["gan__generator_interval"] = JUDGE_EVERY if seldom else 1
     if config.gan.latent_dim is None:
         changes["gan__latent_dim"] = _latent_dim(preprocessing)
     if config.gan.betas is None:
         # With momentum the generator of rows overshoots, and fills what should stay empty.
         changes["gan__betas"] = (0.0, 0.99) if dataset.noun == "rows" else (0.5, 0.999)
-    if config.gan.penalty is None:
+    if config.gan.regularizer is None:
         changes |= _penalty(config.replace(**changes), dataset.noun)
     for player in ("generator", "discriminator"):
         if getattr(config, player).learning_rate is None:
             fast = small or (patches and player == "discriminator")
             changes[f"{player}__learning_rate"] = 1e-3 if fast else RATES.get(norm, 2e-4)
-    if config.monitor.every is None:
+    if config.evaluation.interval is None:
         # The largest squares get few updates in their time, and are to be measured all the same.
-        changes["monitor__every"] = 250 if size in (None, 8, 128) else 500
+        changes["evaluation__interval"] = 250 if size in (None, 8, 128) else 500
     if config.training.steps is None and config.training.max_minutes is None:
         steps = JUDGE_STEPS if judge_only else DEFAULT_STEPS
         changes["training__steps"] = PATCH_STEPS if patches else steps.get(size or 8, steps[64])
         minutes = SMALL_DATA_MINUTES if small else DEFAULT_MINUTES
-        changes["training__max_minutes"] = minutes * (NUM_FOLDS if config.detect.cross else 1)
+        changes["training__max_minutes"] = minutes * (
+            NUM_FOLDS if config.detect.cross_conformal else 1
+        )
     config = config.replace(**changes)
     check_rules(config, dataset.noun)
     return config, preprocessing
@@ -146,13 +150,13 @@ def fill_in_steps(
 def _patches(config: Config, dataset: Dataset, task: Task) -> bool:
     """Whether a detector shall look at large images through windows, at their own scale."""
     able = task == "detect" and dataset.noun == "images" and not _draws(config)
-    if config.data.patches and not able:
+    if config.data.tiling and not able:
         raise ConfigError(
-            "data.patches=true is for detectors alone: it needs images, --task detect, and "
+            "data.tiling=true is for detectors alone: it needs images, --task detect, and "
             "detect.method auto or features without others beside them"
         )
-    if config.data.patches is not None or not able or config.data.size is not None:
-        return bool(config.data.patches)
+    if config.data.tiling is not None or not able or config.data.size is not None:
+        return bool(config.data.tiling)
     return needs_tiling(dataset)
 
 
@@ -173,7 +177,13 @@ def _draws(config: Config) -> bool:
 def _is_plain(config: Config) -> bool:
     """Whether nothing was chosen that belongs to a game in which both players take their turns."""
     gan, judge = config.gan, config.discriminator
-    chosen = (gan.penalised, gan.label_smoothing, gan.label_noise, gan.unrolled_steps, judge.clip)
+    chosen = (
+        gan.has_gradient_penalty,
+        gan.label_smoothing,
+        gan.label_noise,
+        gan.unrolled_steps,
+        judge.weight_clip,
+    )
     return not any(chosen) and judge.steps == 1 and config.generator.steps == 1
 
 
@@ -199,10 +209,10 @@ def _latent_dim(preprocessing: AnyPreprocessing) -> int:
 def _penalty(config: Config, noun: str) -> dict[str, Any]:
     """Of tables R1 at every update, which costs little: without it their GAN runs in circles."""
     judge, gan = config.discriminator, config.gan
-    bound = gan.loss == "wasserstein" or judge.clip is not None
+    bound = gan.loss == "wasserstein" or judge.weight_clip is not None
     if noun != "rows" or judge.norm == "batch" or bound or gan.unrolled_steps:
-        return {"gan__penalty": "none"}
-    return {"gan__penalty": "r1", "gan__penalty_every": gan.penalty_every or 1}
+        return {"gan__regularizer": "none"}
+    return {"gan__regularizer": "r1", "gan__regularizer_interval": gan.regularizer_interval or 1}
 
 
 def _task(config: Config, dataset: Dataset) -> Task:

@@ -192,7 +192,7 @@ class Monitor:
         self.real_diversity = _diversity_by_class(self.real_features, self.held_out[1])
         rng = child_rng(seed, "monitor")
         count = max(len(self.held_out[0]), FEWEST_GENERATED)
-        self.noise = latent_noise(rng, count, gan.latent_dim, gan.settings.noise)
+        self.noise = latent_noise(rng, count, gan.latent_dim, gan.settings.latent_prior)
         # Drawn, not copied from the held-out images: equal class counts on both sides would make
         # the unbiased kernel distance too small.
         self.classes = self.train[1][rng.integers(0, len(self.train[1]), count)]

@@ -66,7 +66,7 @@ class Blueprint:
                 "width": config.discriminator.width,
                 "norm": decided(config.discriminator.norm),
                 "dropout": config.discriminator.dropout,
-                **({"weights": "he"} if config.gan.places else {}),
+                **({"weights": "he"} if config.gan.localization_head else {}),
             }
         if role == "encoder":
             return {"latent_dim": decided(config.gan.latent_dim), "width": config.encoder.width}

@@ -16,7 +16,7 @@ from augan.data.sequences import ConcatRows, SlidingWindows
 from augan.gan import keras
 from augan.gan.inference import Inference
 
-CONFIDENT = 0.9  # probability from which "confident" believes the classifier
+CONFIDENT = 0.9  # probability from which "thresholded" believes the classifier
 _CHUNK = 1024  # images that are float32 at once
 
 
@@ -68,7 +68,7 @@ def guess_classes(
         Those of the rows `unlabelled` are not read.
     labelled, unlabelled : ndarray of int
         Rows to train on.
-    how : {"hard", "confident", "soft"}
+    how : {"hard", "thresholded", "soft"}
         The likeliest class; the same, but only where its probability is at least `CONFIDENT`; or
         the probabilities themselves, as a mixture of classes.
     """
@@ -80,7 +80,7 @@ def guess_classes(
         return Guessed(np.concatenate([labelled, unlabelled]), weights)
     guessed = classes.copy()
     guessed[unlabelled] = shares.argmax(axis=1)
-    sure = shares.max(axis=1) >= (CONFIDENT if how == "confident" else 0.0)
+    sure = shares.max(axis=1) >= (CONFIDENT if how == "thresholded" else 0.0)
     return Guessed(np.concatenate([labelled, unlabelled[sure]]), guessed)
 
 

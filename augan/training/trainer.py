@@ -217,7 +217,7 @@ class _Trainer:
     def gan(self) -> None:
         config = self.config
         average, discriminator = self.build("generator"), self.build("discriminator")
-        readers = {"heads": config.gan.transformations, "places": config.gan.places}
+        readers = {"heads": config.gan.self_supervision, "places": config.gan.localization_head}
         heads, places = (
             self._keep(role, self.blueprint.reader(role, discriminator)) if wanted else None
             for role, wanted in readers.items()
@@ -252,7 +252,7 @@ class _Trainer:
             self.data.preprocessing,
             labelled=self.data.fit_rows(),
             unlabelled=self.data.unlabelled,
-            how=self.config.gan.unlabelled,
+            how=self.config.gan.pseudo_labels,
         )
         self.networks.unlabelled = guessed.describe(self.data.unlabelled)
         return guessed
@@ -274,7 +274,7 @@ class _Trainer:
             [build_network(self.networks.specs[role]) for role in roles],
             train=train,
             held_out=self.data.scaled(evenly_spaced(held_out, MOST)),
-            every=decided(self.config.monitor.every),
+            every=decided(self.config.evaluation.interval),
             seed=self.config.seed,
             tell=self._tell,
         )
@@ -298,10 +298,10 @@ class _Trainer:
             self.data.preprocessing,
             self.samples,
             num_classes=self.data.num_classes,
-            every=self.config.training.sample_every,
+            every=self.config.training.sample_interval,
             begun=self.checkpoints.steps().get("gan", 0),
             seed=self.config.seed,
-            noise=self.config.gan.noise,
+            noise=self.config.gan.latent_prior,
         )
         return (grid,)
 

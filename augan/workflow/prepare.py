@@ -156,13 +156,13 @@ class Material:
         task, methods = self.config.task, methods_of(self.config.detect)
         classes = [method_class(method, self.preprocessing) for method in methods]
         # Codes are for augmentation; a detector alone trains an encoder only to score by it.
-        encoder = self.config.training.keep_codes if task != "detect" else False
+        encoder = self.config.training.store_latents if task != "detect" else False
         needed = any("encoder" in known.needs for known in classes)
         encoder = encoder or (task != "generate" and needed)
         wanted = {
             "classifier": self.num_classes > 0,
             "rotation": self.num_classes == 0
-            and self.config.monitor.enabled
+            and self.config.evaluation.enabled
             and self.preprocessing.noun == "images",
             "gan": True,
             "encoder": encoder,
@@ -183,7 +183,7 @@ class Material:
             self.num_classes,
             self.preprocessing,
             rows=rows_of(self.split.train),
-            held_out=rows_of(self.split.val) if self.config.monitor.enabled else None,
+            held_out=rows_of(self.split.val) if self.config.evaluation.enabled else None,
             unlabelled=self.unlabelled_rows,
         )
 
@@ -236,7 +236,7 @@ def gather(resolved: Resolved) -> Material:
 
 def _divide(config: Config, dataset: Dataset) -> tuple[Split, tuple[Split, ...]]:
     n = len(dataset)
-    if config.detect.cross:
+    if config.detect.cross_conformal:
         folds = make_folds(n, seed=config.seed, groups=dataset.groups)
         everything = np.arange(n)
         return Split(everything, np.empty(0, np.int64), everything), folds
@@ -251,7 +251,7 @@ def _divide(config: Config, dataset: Dataset) -> tuple[Split, tuple[Split, ...]]
 
 def _check_rate(config: Config, dataset: Dataset, splits: Sequence[Split]) -> None:
     """Refuse a rate that the detector would refuse to work at, once it was trained."""
-    far, trim, n, noun = config.detect.far, config.detect.trim, len(dataset), dataset.noun
+    far, trim, n, noun = config.detect.far, config.detect.trim_fraction, len(dataset), dataset.noun
     if far is None or config.task == "generate":
         return
     needed = images_needed(far)
@@ -270,7 +270,7 @@ def _can_cross(config: Config, dataset: Dataset) -> bool:
     """Whether folds can be made where they are not."""
     n = len(dataset)
     groups = n if dataset.groups is None else len(set(dataset.groups))
-    alone = config.task == "detect" and not config.detect.cross
+    alone = config.task == "detect" and not config.detect.cross_conformal
     return alone and n >= NUM_FOLDS * MIN_FOLD_SIZE and groups >= NUM_FOLDS
 
 

@@ -54,8 +54,9 @@ def train(
 ) -> Bundle:
     """Train a GAN and what the task needs on it, and save one bundle in a run folder.
 
-    With `detect.cross` that is done five times, each time without one fold of the data, and the
-    bundle carries five detectors that score together (`augan.detect.conformal.cross_conformal`).
+    With `detect.cross_conformal` the training is repeated five times, each time without one fold of
+    the data, and the bundle contains five detectors that score together
+    (`augan.detect.conformal.cross_conformal`).
 
     Parameters
     ----------
@@ -282,7 +283,7 @@ def _assemble(material: Material, networks: TrainedNetworks, described: dict[str
     )
     if networks.unlabelled:
         bundle.metrics["unlabelled"] = networks.unlabelled
-    if "encoder" in networks.models and material.config.training.keep_codes:
+    if "encoder" in networks.models and material.config.training.store_latents:
         bundle.tables["codes"] = _codes(material, networks)
     if "classifier" in networks.models:
         bundle.metrics["classifier"] = _classifier_accuracy(material, networks)
@@ -371,8 +372,8 @@ def _add_detector(bundle: Bundle, material: Material, trained: Sequence[TrainedN
             material.stored,
             material.folds or (material.split,),
             groups=material.dataset.groups,
-            trim=settings.trim,
+            trim=settings.trim_fraction,
         )
         for method in methods_of(settings)
     ]
-    add_detectors(bundle, detectors, settings.trim)
+    add_detectors(bundle, detectors, settings.trim_fraction)

@@ -98,7 +98,7 @@ def _measure(method: str, seed: int, arguments: argparse.Namespace) -> Row:
         rows = []
         for i, half in enumerate(HALVES):
             site = painted_site(home, groups, HALVES[1 - i], seed, scratch / f"site{i}")
-            learned = f"gan.negatives=[{','.join(half)}]"
+            learned = f"gan.negative_augmentations=[{','.join(half)}]"
             rows.append(judge(method, seed, site, (learned,), scratch))
         kinds = rows[0]["kinds"] | rows[1]["kinds"]
         mean = float(np.mean(list(kinds.values())))

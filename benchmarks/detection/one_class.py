@@ -236,7 +236,7 @@ def _specs(
     blueprint = Blueprint(config, squares.shape[1:], 0, preprocessing)
     specs = {role: blueprint.spec(role) for role in ("generator", "discriminator", "encoder")}
     discriminator = build_network(specs["discriminator"])
-    readers = {"heads": config.gan.transformations, "places": config.gan.places}
+    readers = {"heads": config.gan.self_supervision, "places": config.gan.localization_head}
     return specs | {
         role: blueprint.reader(role, discriminator) for role, wanted in readers.items() if wanted
     }

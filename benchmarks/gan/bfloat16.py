@@ -37,7 +37,7 @@ def measure_gan(data: str, config: Config) -> Row:
     """Train a GAN of all classes and return its fidelity."""
     with tempfile.TemporaryDirectory() as folder:
         bundle = train(
-            config.replace(training__keep_codes=False),
+            config.replace(training__store_latents=False),
             load_dataset(data),
             out=Path(folder) / "run",
         )

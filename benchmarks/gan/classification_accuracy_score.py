@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.set_defaults(seeds=(0,))
     arguments = parser.parse_args(argv)
     config = Config(task="generate").override(
-        [f"training.max_minutes={arguments.max_minutes}", "training.keep_codes=false"]
+        [f"training.max_minutes={arguments.max_minutes}", "training.store_latents=false"]
     )
     config = config.override(arguments.set)
     tasks = [

@@ -37,10 +37,10 @@ STEPS = 2000
 UNBOUNDED = (
     "gan.loss=wasserstein",
     "discriminator.norm=none",
-    "discriminator.clip=10",
+    "discriminator.weight_clip=10",
     "discriminator.learning_rate=0.01",
     "generator.learning_rate=0.01",
-    "monitor.every=100",
+    "evaluation.interval=100",
 )
 OVERFLOWING = (
     "gan.loss=least_squares",
@@ -94,7 +94,7 @@ CASES = (
 def measure(case: Case) -> Row:
     """Train one case and return its alarm and figures."""
     config = Config.from_yaml(CONFIGS / f"{case.config}.yaml").replace(
-        task="generate", training__steps=case.steps, training__keep_codes=False
+        task="generate", training__steps=case.steps, training__store_latents=False
     )
     dataset = load_dataset(case.data)
     if case.images is not None:

@@ -51,6 +51,7 @@ from benchmarks.common.harness import (
 
 NAME = "unlabelled"
 METHODS = ("labelled only", "hard", "confident", "soft")
+SETTINGS = {"confident": "thresholded"}  # the rows keep the name of the first measurement
 LABELS = 10  # of each class
 GENERATED = 2000
 STEPS = 1000
@@ -82,12 +83,12 @@ def measure(method: str, seed: int, steps: int) -> Row:
     training, judged = parts()
     dataset, unlabelled, truth = few_labels(training, seed)
     config = Config(seed=seed, task="generate").replace(
-        training__steps=steps, training__keep_codes=False
+        training__steps=steps, training__store_latents=False
     )
     if method == "labelled only":
         dataset = dataset.without_unlabelled()
     else:
-        config = config.replace(gan__unlabelled=method)
+        config = config.replace(gan__pseudo_labels=SETTINGS.get(method, method))
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         bundle = train(config, dataset, out=Path(folder) / "run")

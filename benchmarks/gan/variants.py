@@ -64,7 +64,7 @@ def tasks(seeds: Sequence[int], steps: int, split: str, variant: str) -> list[Ta
 def measure(path: Path, seed: int, steps: int) -> Row:
     """Train the family of one configuration file and return its figures."""
     config = Config.from_yaml(path).replace(
-        seed=seed, task="generate", training__steps=steps, training__keep_codes=False
+        seed=seed, task="generate", training__steps=steps, training__store_latents=False
     )
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

@@ -37,7 +37,7 @@ LEARNED = 600  # images; the search is calibrated on a sixth of them, a minute f
 def detectors(images: np.ndarray, steps: int, folder: Path) -> tuple[augan.bundle.Bundle, dict]:
     """Train one bundle with all of augan's methods and return it with their scorers."""
     config = Config(task="detect").replace(
-        training__steps=steps, detect__methods=tuple(METHODS)[1:], gan__transformations=True
+        training__steps=steps, detect__methods=tuple(METHODS)[1:], gan__self_supervision=True
     )
     bundle = train(config, from_arrays(images), out=folder)
     known = {name: Detector.from_bundle(bundle, name) for name in METHODS}

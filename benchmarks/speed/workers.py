@@ -79,7 +79,7 @@ def prepare(folder: Path, size: int, channels: int, number: int, steps: int) -> 
         Image.fromarray(image[..., 0] if channels == 1 else image).save(path, compress_level=1)
     np.savez(folder / "data.npz", x=x, y=y)
     # How fast a network is does not depend on what it has learned.
-    config = Config().replace(training__steps=steps, monitor__enabled=False)
+    config = Config().replace(training__steps=steps, evaluation__enabled=False)
     train(config, load_dataset(folder / "data.npz"), out=folder / "run")
 
 

@@ -121,8 +121,11 @@ def train(
     from augan_cli.training import run_training
 
     settings: dict[str, Any] = {"seed": seed, "task": task, "training.steps": steps}
-    settings |= {"training.max_minutes": max_minutes, "detect.cross": cross or None}
-    settings |= {"training.dtype": dtype, "training.keep_codes": None if training_codes else False}
+    settings |= {"training.max_minutes": max_minutes, "detect.cross_conformal": cross or None}
+    settings |= {
+        "training.dtype": dtype,
+        "training.store_latents": None if training_codes else False,
+    }
     chosen = [*(set_ or []), *(f"{k}={v}" for k, v in settings.items() if v is not None)]
     how = {"resume": resume, "tensorboard": tensorboard, "distribute": distribute}
     run_training(data, out, config, chosen, target, groups, dry_run, as_json, **how)

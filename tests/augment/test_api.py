@@ -126,7 +126,7 @@ class TestSampler:
 
     def test_noise_is_of_the_kind_that_was_trained_with(self, digits_bundle: Bundle) -> None:
         config = {**digits_bundle.config, "gan": {**digits_bundle.config["gan"]}}
-        config["gan"]["noise"] = "uniform"
+        config["gan"]["latent_prior"] = "uniform"
         noise = Sampler(replace(digits_bundle, config=config)).noise_of_class(3, 0, 0)
         assert 0.99 < np.abs(noise).max() <= 1
         assert np.abs(Sampler(digits_bundle).noise_of_class(3, 0, 0)).max() > 2

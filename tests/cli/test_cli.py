@@ -565,7 +565,7 @@ def test_train_beside_a_file_whose_name_is_no_text(augan: Augan) -> None:
     write_as(b"images/\xfe.png", b"no image")
     widths = [setting for setting in NARROW if "latent" not in setting]
     small = [*widths, "--set=gan.architecture=mlp", "--set=gan.latent_dim=4"]
-    small += ["--set=training.batch_size=8", "--set=monitor.enabled=false"]
+    small += ["--set=training.batch_size=8", "--set=evaluation.enabled=false"]
     said = augan("train", "images", "--out", "run", "--task", "generate", "--steps", 2, *small)
     assert "1 file could not be read; see skipped.csv" in said.stdout
     (header, line) = Path("run/skipped.csv").read_bytes().splitlines()

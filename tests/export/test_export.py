@@ -466,7 +466,7 @@ def test_colour_images_with_every_head_and_as_folds(tmp_path: Path) -> None:
         Image.fromarray(image).save(tmp_path / "jpeg" / f"{number}.jpg", quality=90)
     for name, settings in {
         "plain": ("detect.methods=[features,fanogan]",),
-        "folds": ("detect.cross=true",),
+        "folds": ("detect.cross_conformal=true",),
     }.items():
         place = tmp_path / name
         place.mkdir()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from augan.gan import tf
-from augan.gan.diffaug import POLICIES, augment, colour, cutout, translation
+from augan.gan.diffaug import POLICIES, augment, color, cutout, translation
 
 SEED = (3, 4)
 
@@ -156,13 +156,13 @@ def test_policies_follow_each_other_with_noise_of_their_own():
     assert not np.array_equal(once, twice)
 
 
-# ---------------------------------------------------------------- colour
+# ---------------------------------------------------------------- color
 
 
-def test_colour_keeps_the_relations_inside_an_image():
+def test_color_keeps_the_relations_inside_an_image():
     # Gray image: brightness adds, contrast scales around the mean; saturation has nothing to do.
     before = images(40, 8, 8, 1)
-    after = colour(tf.constant(before), seed()).numpy()
+    after = color(tf.constant(before), seed()).numpy()
     for one, other in zip(before, after):
         contrast, shift = np.polyfit(one.ravel(), other.ravel(), 1)
         np.testing.assert_allclose(other, contrast * one + shift, atol=1e-5)
@@ -171,10 +171,10 @@ def test_colour_keeps_the_relations_inside_an_image():
         assert abs(other.mean() - one.mean()) <= 0.5 + 1e-5
 
 
-def changes_of_colour(n, at=SEED):
+def changes_of_color(n, at=SEED):
     """Brightness, saturation and contrast of each image, read from what became of it."""
     before = images(n, 4, 4, 3)
-    after = colour(tf.constant(before), seed(*at)).numpy()
+    after = color(tf.constant(before), seed(*at)).numpy()
     brightness = after.mean(axis=(1, 2, 3)) - before.mean(axis=(1, 2, 3))
     gray, gray_after = before.mean(axis=3), after.mean(axis=3)
 
@@ -193,8 +193,8 @@ def changes_of_colour(n, at=SEED):
     return np.stack([brightness, saturation, contrast], axis=1)
 
 
-def test_colour_changes_three_things_at_random():
-    changes = changes_of_colour(800)
+def test_color_changes_three_things_at_random():
+    changes = changes_of_color(800)
     for values, low, high in zip(changes.T, (-0.5, 0.0, 0.5), (0.5, 2.0, 1.5)):
         span = high - low
         assert low - 1e-3 <= values.min() < low + 0.02 * span
@@ -202,8 +202,8 @@ def test_colour_changes_three_things_at_random():
         assert values.mean() == pytest.approx((low + high) / 2, abs=0.05 * span)
     mixed = np.corrcoef(changes.T) - np.eye(3)
     assert np.abs(mixed).max() < 0.12
-    np.testing.assert_array_equal(changes, changes_of_colour(800))
-    assert not np.array_equal(changes, changes_of_colour(800, at=(9, 9)))
+    np.testing.assert_array_equal(changes, changes_of_color(800))
+    assert not np.array_equal(changes, changes_of_color(800, at=(9, 9)))
 
 
 # ---------------------------------------------------------------- cutout
@@ -261,8 +261,8 @@ def test_cutout_leaves_the_rest_and_stops_the_gradient_inside():
 
 def test_policies_apply_in_their_order():
     before = tf.constant(images(30, 16, 16, 3))
-    # A hole that is made last is still a hole; one that is made first is coloured.
-    last = augment(before, ("colour", "cutout"), seed()).numpy()
-    first = augment(before, ("cutout", "colour"), seed()).numpy()
+    # A hole that is made last is still a hole; one that is made first is colored.
+    last = augment(before, ("color", "cutout"), seed()).numpy()
+    first = augment(before, ("cutout", "color"), seed()).numpy()
     assert ((last == 0).all(axis=3).mean(axis=(1, 2)) >= 0.0625).all()
     assert ((first == 0).all(axis=3).mean(axis=(1, 2)) < 0.02).all()

@@ -353,7 +353,7 @@ def test_no_two_steps_share_their_noise():
 
 @pytest.mark.parametrize("kind", ["normal", "uniform"])
 def test_the_noise_has_its_distribution(kind):
-    gan, noise, _ = watched_gan(gan__noise=kind)
+    gan, noise, _ = watched_gan(gan__latent_prior=kind)
     for step in range(10):
         gan.train_step(batch(0, step)[:1])
     values = np.concatenate(noise).ravel()
@@ -371,7 +371,7 @@ def test_the_noise_has_its_distribution(kind):
 @pytest.mark.parametrize("norm", ["none", "layer"])
 def test_clipping_bounds_every_weight(norm):
     gan = make_gan(
-        norm=norm, gan__loss="wasserstein", discriminator__clip=0.01, discriminator__steps=2
+        norm=norm, gan__loss="wasserstein", discriminator__weight_clip=0.01, discriminator__steps=2
     )
     assert max(np.abs(v.numpy()).max() for v in gan.discriminator.trainable_variables) > 0.01
     gan.train_step(batch())

@@ -36,7 +36,7 @@ SQUARE = 1.0 + 4.0 + 0.25 + 16.0  # 21.25
 def test_every_penalty_has_its_row():
     assert {name: (p.function, p.weight, p.every) for name, p in PENALTIES.items()} == {
         "r1": (r1, 0.1, 16),
-        "gradient": (gradient_penalty, 10.0, 1),
+        "wgan_gp": (gradient_penalty, 10.0, 1),
     }
 
 
@@ -154,12 +154,20 @@ def judge_after(step, graph=False, **changes):
 
 @pytest.mark.parametrize("name", sorted(PENALTIES))
 def test_a_lazy_penalty_is_as_much_stronger(name):
-    lazy = {"gan__penalty": name, "gan__penalty_every": 2, "gan__penalty_weight": 5.0}
-    always = {"gan__penalty": name, "gan__penalty_every": 1, "gan__penalty_weight": 10.0}
+    lazy = {
+        "gan__regularizer": name,
+        "gan__regularizer_interval": 2,
+        "gan__regularizer_weight": 5.0,
+    }
+    always = {
+        "gan__regularizer": name,
+        "gan__regularizer_interval": 1,
+        "gan__regularizer_weight": 10.0,
+    }
     np.testing.assert_array_equal(judge_after(0, **lazy), judge_after(0, **always))
     np.testing.assert_array_equal(judge_after(2, **lazy), judge_after(2, **always))
     assert not np.array_equal(judge_after(0, **lazy), judge_after(0))
-    weaker = {**always, "gan__penalty_weight": 5.0}
+    weaker = {**always, "gan__regularizer_weight": 5.0}
     assert not np.array_equal(judge_after(0, **lazy), judge_after(0, **weaker))
     # In the steps between, it is as if there were none.
     np.testing.assert_array_equal(judge_after(1, **lazy), judge_after(1))
@@ -168,23 +176,30 @@ def test_a_lazy_penalty_is_as_much_stronger(name):
 
 @pytest.mark.slow
 def test_a_lazy_penalty_in_a_graph():
-    lazy = {"gan__penalty": "r1", "gan__penalty_every": 2, "gan__penalty_weight": 50.0}
+    lazy = {
+        "gan__regularizer": "r1",
+        "gan__regularizer_interval": 2,
+        "gan__regularizer_weight": 50.0,
+    }
     for step, same in ((1, True), (2, False)):
         one, other = judge_after(step, True, **lazy), judge_after(step, True)
         assert np.allclose(one, other, atol=1e-6) == same
         np.testing.assert_allclose(one, judge_after(step, **lazy), atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "weight", "every"), [("r1", 0.1, 16), ("gradient", 10.0, 1)])
+@pytest.mark.parametrize(("name", "weight", "every"), [("r1", 0.1, 16), ("wgan_gp", 10.0, 1)])
 def test_weight_and_interval_are_those_of_the_paper(name, weight, every):
-    told = {"gan__penalty_weight": weight, "gan__penalty_every": every}
-    one, other = judge_after(0, gan__penalty=name), judge_after(0, gan__penalty=name, **told)
+    told = {"gan__regularizer_weight": weight, "gan__regularizer_interval": every}
+    one, other = (
+        judge_after(0, gan__regularizer=name),
+        judge_after(0, gan__regularizer=name, **told),
+    )
     np.testing.assert_array_equal(one, other)
 
 
 def test_a_penalty_is_not_in_the_loss_that_is_reported():
     rng = np.random.default_rng(0)
     batch = tf.constant(rng.uniform(-1, 1, (6, 8, 8, 1)).astype(np.float32))
-    plain, heavy = make_gan(), make_gan(gan__penalty="r1", gan__penalty_weight=1e3)
+    plain, heavy = make_gan(), make_gan(gan__regularizer="r1", gan__regularizer_weight=1e3)
     one, other = (float(gan.train_step((batch,))["d_loss"]) for gan in (plain, heavy))
     assert one == other

@@ -119,13 +119,13 @@ def test_only_the_generator_notices(architecture, norm):
 
 def test_a_step_of_no_length_changes_nothing():
     _, generator, told = one_step()
-    _, other, told_ahead = one_step(gan__unrolled_steps=3, gan__unrolled_rate=1e-30)
+    _, other, told_ahead = one_step(gan__unrolled_steps=3, gan__unrolled_learning_rate=1e-30)
     assert told_ahead["g_loss"] == pytest.approx(told["g_loss"], rel=1e-6)
     np.testing.assert_allclose(other, generator, atol=1e-5)
 
 
 def test_it_looks_ahead_in_a_graph_with_classes_and_policies():
-    case = {"classes": 2, "gan__unrolled_steps": 2, "gan__diffaug": ["translation", "colour"]}
+    case = {"classes": 2, "gan__unrolled_steps": 2, "gan__diffaug": ["translation", "color"]}
     one, other = one_step(**case), one_step(graph=True, **case)
     for mine, theirs in zip(one[:2], other[:2]):
         assert np.isfinite(mine).all()

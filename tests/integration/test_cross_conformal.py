@@ -41,11 +41,11 @@ SMALL = {
     "generator__width": 1,
     "discriminator__width": 4,
     "detect__method": "features",
-    "gan__negatives": [],
-    "gan__transformations": False,
-    "monitor__enabled": False,
+    "gan__negative_augmentations": [],
+    "gan__self_supervision": False,
+    "evaluation__enabled": False,
 }
-CONFIG = Config().replace(task="detect", detect__cross=True, **SMALL)
+CONFIG = Config().replace(task="detect", detect__cross_conformal=True, **SMALL)
 
 
 def normal_digits(split: str, count: int) -> np.ndarray:
@@ -257,7 +257,10 @@ def test_a_table(tmp_path: Path) -> None:
     odd = frame[60:] + 20 * (np.arange(20)[:, None] % 4 == 0) * rng.normal(size=(20, 4))
     odd.to_csv(tmp_path / "new.csv", index=False)
     config = Config().replace(
-        task="detect", detect__cross=True, detect__methods=("fanogan",), training__steps=20
+        task="detect",
+        detect__cross_conformal=True,
+        detect__methods=("fanogan",),
+        training__steps=20,
     )
     bundle = train(config, load_dataset(tmp_path / "normal.csv"), out=tmp_path / "run")
     result = detect_folder(bundle, tmp_path / "new.csv", tmp_path / "out", far=0.05)
@@ -284,14 +287,14 @@ def test_large_images(tmp_path: Path) -> None:
         write_png(place / f"{row}.png", image[..., None])
     config = Config().replace(
         task="detect",
-        detect__cross=True,
+        detect__cross_conformal=True,
         training__steps=2,
         training__batch_size=4,
         data__size=32,
-        data__patches=True,
+        data__tiling=True,
         generator__width=4,
         discriminator__width=4,
-        monitor__enabled=False,
+        evaluation__enabled=False,
     )
     bundle = train(config, load_dataset(tmp_path / "normal"), out=tmp_path / "run")
     assert {name.split("-")[1] for name in bundle.networks} == {"discriminator", "places"}
@@ -319,8 +322,8 @@ def test_where_folds_would_help_a_plain_training_says_so() -> None:
     assert told(60, detect__far=0.2) == told(24) == told(150) == told(230) == []
     assert "few for a false-alarm rate of 0.02" in told(150, detect__far=0.02)[0]
     assert told(60, groups=4) == []
-    assert told(60, detect__cross=True) == []
-    (needless,) = told(230, detect__cross=True)
+    assert told(60, detect__cross_conformal=True) == []
+    (needless,) = told(230, detect__cross_conformal=True)
     assert "230 images are enough for the plain split" in needless
 
 
@@ -335,11 +338,13 @@ def test_a_rate_that_the_detector_would_refuse_is_refused_before_training(tmp_pa
         "choose a larger detect.far, or give more normal images"
     )
     assert "calibrate; add --cross, with which all calibrate" in refused(150, detect__far=0.01)
-    assert "add --cross" not in refused(60, detect__far=0.01, detect__cross=True)
-    assert "of 60 images 60 calibrate" in refused(60, detect__far=0.01, detect__cross=True)
+    assert "add --cross" not in refused(60, detect__far=0.01, detect__cross_conformal=True)
+    assert "of 60 images 60 calibrate" in refused(
+        60, detect__far=0.01, detect__cross_conformal=True
+    )
     # Twenty are enough for a rate of 1/21, and what is set aside as dirty calibrates nothing.
     told(60, detect__far=0.048)
-    assert "18 calibrate" in refused(60, detect__far=0.048, detect__trim=0.1)
+    assert "18 calibrate" in refused(60, detect__far=0.048, detect__trim_fraction=0.1)
     told(60, detect__far=0.01, task="generate")
     config = Config(task="detect").replace(detect__far=0.01, training__steps=1)
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
@@ -350,16 +355,18 @@ def test_a_rate_that_the_detector_would_refuse_is_refused_before_training(tmp_pa
 
 def test_folds_that_cannot_be_are_refused() -> None:
     with pytest.raises(DataError, match="24 images are too few for 5 folds"):
-        told(24, detect__cross=True)
+        told(24, detect__cross_conformal=True)
     with pytest.raises(DataError, match="60 images of 4 groups are too few for 5 folds"):
-        told(60, groups=4, detect__cross=True)
+        told(60, groups=4, detect__cross_conformal=True)
     few = digits().subset(np.arange(24))
     with pytest.raises(DataError, match="24 images are too few for 5 folds"):
-        resolve(Config().replace(task="detect", detect__cross=True), few)  # before any training
+        resolve(
+            Config().replace(task="detect", detect__cross_conformal=True), few
+        )  # before any training
     for task in ("generate", "both", "auto"):
         data = digits().subset(np.arange(60))
         with pytest.raises(ConfigError, match=r"add --task detect, or leave --cross out"):
-            resolve(Config().replace(task=task, detect__cross=True), data)
+            resolve(Config().replace(task=task, detect__cross_conformal=True), data)
 
 
 def test_copies_in_different_folds_are_noticed(dataset: Dataset) -> None:
@@ -373,7 +380,9 @@ def test_copies_in_different_folds_are_noticed(dataset: Dataset) -> None:
 def test_five_folds_have_five_times_the_default_minutes() -> None:
     data = from_arrays(np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8))
     minutes = [
-        resolve(Config().replace(task="detect", detect__cross=cross), data).config.training
+        resolve(
+            Config().replace(task="detect", detect__cross_conformal=cross), data
+        ).config.training
         for cross in (False, True)
     ]
     assert minutes[1].max_minutes == 5 * (minutes[0].max_minutes or 0)

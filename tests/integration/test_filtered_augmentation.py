@@ -51,7 +51,7 @@ SMALL = Config().replace(
     discriminator__width=8,
     encoder__width=8,
     classifier__width=8,
-    monitor__enabled=False,
+    evaluation__enabled=False,
 )
 
 

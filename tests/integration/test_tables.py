@@ -124,7 +124,7 @@ class TestTraining:
         setting = {
             "gan.architecture=mlp": "gan.architecture=dcgan",
             "gan.diffaug=[]": "gan.diffaug=[translation]",
-            "gan.negatives=[]": "gan.negatives=[scar]",
+            "gan.negative_augmentations=[]": "gan.negative_augmentations=[scar]",
             "data.size=null": "data.size=16",
         }[rule.instead[0]]
         config, dataset = Config().override([setting]), load_dataset(table)

@@ -200,9 +200,9 @@ def test_nothing_is_left_undecided(digits_bundle):
     assert set(undecided(digits_bundle.config)) == {
         "training.max_minutes",
         "detect.far",
-        "discriminator.clip",
-        "gan.penalty_weight",
-        "gan.penalty_every",
+        "discriminator.weight_clip",
+        "gan.regularizer_weight",
+        "gan.regularizer_interval",
     }
     assert digits_bundle.config["task"] == "both"
     assert digits_bundle.config["data"]["size"] == 8
@@ -297,7 +297,7 @@ def test_the_same_seed_gives_the_same_bundle(digits_bundle, tiny_digits, tiny_co
 
 def test_generate_has_no_detector_and_spares_no_images(tiny_digits, tiny_config, tmp_path):
     config = tiny_config.replace(
-        task="generate", seed=1, training__steps=2, training__keep_codes=False
+        task="generate", seed=1, training__steps=2, training__store_latents=False
     )
     bundle = train(config, tiny_digits, out=tmp_path / "run")
     assert {n: len(rows) for n, rows in bundle.tables["split"].items()} == {
@@ -328,7 +328,9 @@ def one_class_bundles(tiny_digits, tiny_config, tmp_path_factory):
     config = tiny_config.replace(training__steps=2)
     return (
         train(
-            config.replace(training__keep_codes=False), one_class(tiny_digits), out=out / "without"
+            config.replace(training__store_latents=False),
+            one_class(tiny_digits),
+            out=out / "without",
         ),
         train(config, one_class(tiny_digits, groups=True), out=out / "with"),
     )
@@ -436,13 +438,13 @@ def test_what_the_size_decides(side, size, diffaug, rate, loss, norm):
 def test_tables_train_with_short_codes_and_a_penalty_that_images_do_not_need(width, latent):
     rows = np.random.default_rng(0).normal(size=(30, width)).astype(np.float32)
     gan = fill_in(Config(), from_arrays(as_frame(rows)))[0].gan
-    assert (gan.latent_dim, gan.penalty, gan.penalty_every) == (latent, "r1", 1)
+    assert (gan.latent_dim, gan.regularizer, gan.regularizer_interval) == (latent, "r1", 1)
     assert gan.betas == (0.0, 0.99)
-    for chosen in ("discriminator.norm=batch", "gan.penalty=none"):
+    for chosen in ("discriminator.norm=batch", "gan.regularizer=none"):
         told = Config().override([chosen])
-        assert fill_in(told, from_arrays(as_frame(rows)))[0].gan.penalty == "none"
+        assert fill_in(told, from_arrays(as_frame(rows)))[0].gan.regularizer == "none"
     gan = fill_in(Config(), from_arrays(np.zeros((6, 8, 8), np.uint8), ["a", "b"] * 3))[0].gan
-    assert (gan.latent_dim, gan.penalty, gan.betas) == (64, "none", (0.5, 0.999))
+    assert (gan.latent_dim, gan.regularizer, gan.betas) == (64, "none", (0.5, 0.999))
 
 
 @pytest.mark.parametrize(
@@ -473,20 +475,20 @@ def test_what_the_user_chose_stays():
         data__size=16,
         gan__architecture="dcgan-upsampling",
         gan__loss="least_squares",
-        gan__penalty="none",
+        gan__regularizer="none",
         gan__latent_dim=5,
         gan__betas=(0.4, 0.9),
         gan__diffaug=[],
-        gan__negatives=["scar"],
-        gan__transformations=True,
-        gan__places=False,
-        gan__every=1,
-        data__patches=False,
+        gan__negative_augmentations=["scar"],
+        gan__self_supervision=True,
+        gan__localization_head=False,
+        gan__generator_interval=1,
+        data__tiling=False,
         discriminator__norm="layer",
         generator__learning_rate=3e-4,
         discriminator__learning_rate=5e-4,
         training__steps=7,
-        monitor__every=3,
+        evaluation__interval=3,
     )
     assert fill_in(chosen, dataset)[0] == chosen
     large = fill_in(Config().replace(data__size=128), dataset)[0]
@@ -526,7 +528,7 @@ def lone_in_tune():
 )
 def test_when_no_image_is_left_to_tune(task, make, tmp_path):
     # It trains all the same, or says why not before any training; it does not crash after it.
-    config = Config().replace(task=task, training__keep_codes=False, **SMALLEST)
+    config = Config().replace(task=task, training__store_latents=False, **SMALLEST)
     try:
         bundle = train(config, make(), out=tmp_path / "run")
     except AuganError:
@@ -581,7 +583,7 @@ def test_every_unlabelled_image_got_a_class(half_labelled):
     told = half_labelled.metrics["unlabelled"]
     assert (told["n"], told["used"], len(told["class_counts"])) == (42, 42, 10)
     assert sum(told["class_counts"]) == pytest.approx(42, abs=0.01)
-    assert half_labelled.config["gan"]["unlabelled"] == "soft"
+    assert half_labelled.config["gan"]["pseudo_labels"] == "soft"
 
 
 def test_calibration_images_among_the_unlabelled_ones_are_seen(half_labelled):
@@ -625,7 +627,7 @@ def test_a_detector_alone_does_not_use_them(tiny_digits, tmp_path):
 
 
 def test_without_classes_they_are_training_images_like_the_others(tiny_digits, tmp_path):
-    config = Config(task="generate").replace(training__keep_codes=False, **SMALLEST)
+    config = Config(task="generate").replace(training__store_latents=False, **SMALLEST)
     bundle = train(config, with_unlabelled(without_labels(tiny_digits)), out=tmp_path / "run")
     assert bundle.data["num_unlabelled"] == 40
     assert not bundle.has("classes")

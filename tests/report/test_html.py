@@ -81,7 +81,7 @@ def bundle(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Bun
         path = folder / "images" / (str(label) if label else WILD) / f"{row}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_png(path, image)
-    config = tiny_config.replace(training__steps=40, monitor__every=20)
+    config = tiny_config.replace(training__steps=40, evaluation__interval=20)
     return train(config, load_dataset(folder / "images"), out=folder / "run")
 
 

@@ -27,9 +27,9 @@ CONFIG = Config().replace(
     discriminator__width=1,
     encoder__width=1,
     classifier__width=2,
-    monitor__enabled=False,
+    evaluation__enabled=False,
     task="generate",
-    training__keep_codes=False,
+    training__store_latents=False,
 )
 
 

@@ -31,7 +31,7 @@ IDENTITY = {"seed": 0, "gan.loss": "hinge", "data": "1234"}
 SETTINGS = {
     "training__steps": 60,
     "training__batch_size": 8,
-    "training__sample_every": 40,
+    "training__sample_interval": 40,
     "gan__architecture": "mlp",
     "gan__latent_dim": 3,
     "generator__width": 1,
@@ -146,8 +146,8 @@ def test_the_same_bytes_wherever_it_stopped(part, step, how, whole, tiny_digits,
     [
         {"gan__architecture": "dcgan", "discriminator__norm": "spectral", "generator__width": 4},
         {"gan__architecture": "dcgan", "discriminator__norm": "batch", "task": "detect"},
-        {"gan__penalty": "r1", "discriminator__norm": "layer", "gan__label_noise": 0.1},
-        {"discriminator__steps": 2, "gan__loss": "wasserstein", "discriminator__clip": 0.1},
+        {"gan__regularizer": "r1", "discriminator__norm": "layer", "gan__label_noise": 0.1},
+        {"discriminator__steps": 2, "gan__loss": "wasserstein", "discriminator__weight_clip": 0.1},
     ],
 )
 def test_other_families_stop_twice(changes, tiny_digits, tmp_path):
@@ -159,12 +159,12 @@ def test_other_families_stop_twice(changes, tiny_digits, tmp_path):
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("how", ["soft", pytest.param("confident", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", ["soft", pytest.param("thresholded", marks=pytest.mark.slow)])
 def test_guessed_classes_are_guessed_again(how, tiny_digits, tmp_path):
     unlabelled = tiny_digits.subset(np.arange(120, 240))
     unlabelled = replace(unlabelled, labels=None, class_names=())
     dataset = replace(tiny_digits.subset(np.arange(120)), unlabelled=unlabelled)
-    config = CONFIG.replace(gan__unlabelled=how, training__steps=40, task="generate")
+    config = CONFIG.replace(gan__pseudo_labels=how, training__steps=40, task="generate")
     train(config, dataset, out=tmp_path / "whole")
     stop(dataset, tmp_path / "run", "gan", 20, "failure", config)
     train(config, dataset, out=tmp_path / "run", resume=True)

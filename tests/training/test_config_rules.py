@@ -23,24 +23,27 @@ from tools.docs import config_reference
 # The settings that rules look at, the default first. All combinations: 15360.
 CHOICES = {
     "gan.loss": ("nonsaturating", "minimax", "least_squares", "hinge", "wasserstein"),
-    "gan.penalty": ("null", "r1", "gradient"),
+    "gan.regularizer": ("null", "r1", "wgan_gp"),
     "discriminator.norm": ("batch", "none", "layer", "spectral"),
-    "discriminator.clip": ("null", "0.01"),
+    "discriminator.weight_clip": ("null", "0.01"),
     "gan.unrolled_steps": ("0", "2"),
     "discriminator.dropout": ("0", "0.3"),
     "gan.label_smoothing": ("0", "0.1"),
     "gan.label_noise": ("0", "0.1"),
     "discriminator.steps": ("1", "2"),
     "generator.steps": ("1", "2"),
-    "gan.negatives": ("[]", "[scar]"),
+    "gan.negative_augmentations": ("[]", "[scar]"),
 }
 # Those that the others have nothing to do with, beside what they may break with. 192 more.
 SEPARATE = {
     "gan.loss": ("nonsaturating",),
-    "gan.every": ("null", "4"),
-    "gan.places": ("null", "true"),
+    "gan.generator_interval": ("null", "4"),
+    "gan.localization_head": ("null", "true"),
     "gan.diffaug": ("null", "[translation]"),
-    **{key: CHOICES[key] for key in ("gan.penalty", "discriminator.norm", "gan.negatives")},
+    **{
+        key: CHOICES[key]
+        for key in ("gan.regularizer", "discriminator.norm", "gan.negative_augmentations")
+    },
 }
 DEFAULTS = {key: values[0] for key, values in (CHOICES | SEPARATE).items()}
 
@@ -109,8 +112,8 @@ def test_every_file_of_configs_suits_a_folder_without_classes(path, side):
 
 def test_what_is_filled_in_goes_with_what_was_chosen():
     images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 1), np.uint8)
-    chosen = Config().override(["gan.negatives=[]", "gan.transformations=false"])
-    assert fill_in(chosen, from_arrays(images))[0].gan.every == 1
+    chosen = Config().override(["gan.negative_augmentations=[]", "gan.self_supervision=false"])
+    assert fill_in(chosen, from_arrays(images))[0].gan.generator_interval == 1
 
 
 def test_who_follows_the_advice_arrives(combinations):
@@ -142,15 +145,15 @@ def sections(draw):
     return {
         "gan": {
             "loss": draw(loss),
-            "penalty": draw(st.sampled_from([None, "r1", "gradient"])),
-            "penalty_weight": draw(st.none() | positive),
+            "regularizer": draw(st.sampled_from([None, "r1", "wgan_gp"])),
+            "regularizer_weight": draw(st.none() | positive),
             "label_smoothing": draw(st.just(0.0) | small),
             "label_noise": draw(st.just(0.0) | small),
             "unrolled_steps": draw(st.integers(0, 10)),
         },
         "discriminator": {
             "norm": draw(st.sampled_from(_values(norm.annotation))),
-            "clip": draw(st.none() | positive),
+            "weight_clip": draw(st.none() | positive),
             "dropout": draw(st.just(0.0) | st.floats(0, 0.9)),
             "steps": draw(st.integers(1, 10)),
         },
@@ -191,13 +194,13 @@ def test_what_is_forbidden_and_what_is_not(combinations):
     for config in legal:
         gan, judge = config.gan, config.discriminator
         if gan.loss == "wasserstein":
-            bounds = (judge.clip, gan.penalty == "gradient", judge.norm == "spectral")
+            bounds = (judge.weight_clip, gan.regularizer == "wgan_gp", judge.norm == "spectral")
             assert any(bounds)
-        assert not (gan.penalty and judge.norm == "batch")
+        assert not (gan.regularizer and judge.norm == "batch")
         assert not (gan.unrolled_steps and (judge.norm in ("batch", "spectral") or judge.dropout))
         assert not (judge.steps > 1 and config.generator.steps > 1)
     # Each loss, penalty and normalisation is part of something legal.
-    for key in ("loss", "penalty", "unrolled_steps", "label_smoothing", "label_noise"):
+    for key in ("loss", "regularizer", "unrolled_steps", "label_smoothing", "label_noise"):
         assert {getattr(config.gan, key) for config in legal} == {
             getattr(config.gan, key) for _, config, _ in combinations
         }
@@ -206,14 +209,18 @@ def test_what_is_forbidden_and_what_is_not(combinations):
 
 
 FAMILIES = {
-    "Goodfellow 2014": ["gan.architecture=mlp", "gan.loss=minimax", "gan.noise=uniform"],
+    "Goodfellow 2014": ["gan.architecture=mlp", "gan.loss=minimax", "gan.latent_prior=uniform"],
     "upsampling": ["gan.architecture=dcgan-upsampling", "discriminator.dropout=0.3"],
     "soft labels": ["gan.label_smoothing=0.1", "gan.label_noise=0.05"],
     "least squares": ["gan.loss=least_squares", "generator.conditioning=embedding"],
-    "weight clipping": ["gan.loss=wasserstein", "discriminator.clip=0.01", "discriminator.steps=2"],
+    "weight clipping": [
+        "gan.loss=wasserstein",
+        "discriminator.weight_clip=0.01",
+        "discriminator.steps=2",
+    ],
     "gradient penalty": [
         "gan.loss=wasserstein",
-        "gan.penalty=gradient",
+        "gan.regularizer=wgan_gp",
         "discriminator.norm=layer",
         "discriminator.steps=2",
         "gan.betas=[0.0, 0.9]",
@@ -226,13 +233,13 @@ FAMILIES = {
         "discriminator.dropout=0.2",
     ],
     "r1 with all policies": [
-        "gan.penalty=r1",
+        "gan.regularizer=r1",
         "discriminator.norm=none",
-        "gan.diffaug=[translation,colour,cutout]",
+        "gan.diffaug=[translation,color,cutout]",
     ],
     "r1 with dropout": [
-        "gan.penalty=r1",
-        "gan.penalty_every=2",
+        "gan.regularizer=r1",
+        "gan.regularizer_interval=2",
         "discriminator.norm=spectral",
         "discriminator.dropout=0.2",
     ],
@@ -242,7 +249,7 @@ FAMILIES = {
         "discriminator.norm=none",
         "gan.architecture=mlp",
         "gan.loss=hinge",
-        "gan.diffaug=[colour]",
+        "gan.diffaug=[color]",
     ],
     "without normalisation": ["discriminator.norm=none", "discriminator.dropout=0.2"],
     "without classes": ["task=detect", "gan.architecture=mlp", "gan.label_smoothing=0.2"],

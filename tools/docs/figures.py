@@ -33,7 +33,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = Config().override(
-            ["training.steps=2000", "training.sample_every=20", "detect.methods=[fanogan]"]
+            ["training.steps=2000", "training.sample_interval=20", "detect.methods=[fanogan]"]
         )
         bundle = train(settings, load_dataset("digits"), out=folder / "run")
         growing(folder / "run" / "samples")

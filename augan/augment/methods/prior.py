@@ -33,7 +33,7 @@ class Sampler:
         generator = restore_network(bundle, "generator")
         self.conditional = len(generator.inputs) > 1
         self.latent_dim = generator.inputs[0].shape[-1]
-        self.noise_kind = str(bundle.config.get("gan", {}).get("noise", "normal"))
+        self.noise_kind = str(bundle.config.get("gan", {}).get("latent_prior", "normal"))
         self._generate = Inference.of(generator)
 
     def decode(self, noise: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -115,7 +115,7 @@ def test_the_preprocessing_comes_back_from_the_bundle(images):
     [
         ({}, True),
         ({"data__size": 64}, False),
-        ({"data__patches": False}, False),
+        ({"data__tiling": False}, False),
         ({"detect__methods": ("fanogan",)}, False),
         ({"task": "generate"}, False),
     ],
@@ -123,15 +123,15 @@ def test_the_preprocessing_comes_back_from_the_bundle(images):
 def test_a_detector_alone_sees_large_images_through_windows(images, settings, expected):
     data = from_arrays(np.stack([image[:140] for image in images]))
     config, preprocessing = fill_in(Config(task="detect").replace(**settings), data)
-    assert config.data.patches is expected
+    assert config.data.tiling is expected
     assert (preprocessing.kind == "patches") is expected
-    assert bool(config.gan.places) is expected
+    assert bool(config.gan.localization_head) is expected
 
 
 def test_windows_are_refused_where_a_generator_must_draw_whole_images(images):
     data = from_arrays(np.stack([image[:140] for image in images]))
     with pytest.raises(ConfigError, match=r"data\.patches=true is for detectors alone"):
-        fill_in(Config(task="generate").replace(data__patches=True), data)
+        fill_in(Config(task="generate").replace(data__tiling=True), data)
 
 
 # ---------------------------------------------------------------- places
@@ -245,7 +245,7 @@ def test_train_and_detect_on_a_folder_of_large_images(folder, images, tmp_path):
         ]
     )
     bundle = train(config, load_dataset(folder), out=tmp_path / "run")
-    assert bundle.config["data"]["patches"] is True
+    assert bundle.config["data"]["tiling"] is True
     assert set(bundle.networks) == {"generator", "discriminator", "places", "rotation"}
     again = train(config, load_dataset(folder), out=tmp_path / "again")
     assert again.sha256 == bundle.sha256

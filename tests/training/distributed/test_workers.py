@@ -62,7 +62,7 @@ TINY = {
     "discriminator": {"width": 2, "norm": "spectral"},
     "encoder": {"width": 2},
     "classifier": {"width": 2},
-    "monitor": {"enabled": False},
+    "evaluation": {"enabled": False},
     "training": {"steps": 12, "batch_size": 16},
 }
 
@@ -97,7 +97,7 @@ def compare(side, classes, parts, settings):
 
 
 def test_two_devices_train_what_one_trains():
-    plain = {"latent_dim": 4, "negatives": [], "transformations": False}
+    plain = {"latent_dim": 4, "negative_augmentations": [], "self_supervision": False}
     apart = compare(8, 0, ["gan"], merged(task="detect", gan=plain))
     assert {key.split("/")[0] for key in apart} >= {"generator", "discriminator"}
     assert max(apart.values()) < TOLERANCE
@@ -110,12 +110,12 @@ def test_two_devices_train_what_one_trains():
         # A detector: negatives, transformations, rotations, a generator that plays now and then.
         (16, 0, {"task": "detect", "detect": {"methods": ["fanogan"]}}),
         # Large images seen through windows, which the head of places judges.
-        (96, 0, {"task": "detect", "data": {"patches": True}}),
+        (96, 0, {"task": "detect", "data": {"tiling": True}}),
         (
             16,
             3,
             {
-                "gan": {"latent_dim": 4, "penalty": "r1", "diffaug": ["translation", "colour"]},
+                "gan": {"latent_dim": 4, "regularizer": "r1", "diffaug": ["translation", "color"]},
                 "discriminator": {"width": 2, "norm": "spectral", "steps": 2},
             },
         ),
@@ -123,7 +123,7 @@ def test_two_devices_train_what_one_trains():
             8,
             3,
             {
-                "gan": {"architecture": "mlp", "loss": "wasserstein", "penalty": "gradient"},
+                "gan": {"architecture": "mlp", "loss": "wasserstein", "regularizer": "wgan_gp"},
                 "discriminator": {"width": 2, "norm": "none"},
             },
         ),
@@ -131,7 +131,7 @@ def test_two_devices_train_what_one_trains():
             8,
             3,
             {
-                "gan": {"latent_dim": 4, "unrolled_steps": 2, "noise": "uniform"},
+                "gan": {"latent_dim": 4, "unrolled_steps": 2, "latent_prior": "uniform"},
                 "discriminator": {"width": 2, "norm": "layer"},
             },
         ),
@@ -224,7 +224,7 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
     path = tmp_path_factory.mktemp("settings") / "small.yaml"
-    changes = merged(monitor={"enabled": True, "every": 40})
+    changes = merged(evaluation={"enabled": True, "interval": 40})
     changes["training"] = {"steps": 160, "batch_size": 16}
     path.write_text(json.dumps(changes))  # which is YAML, too
     return path

@@ -31,7 +31,7 @@ _SET = {
     "encoder.width": 1,
     "classifier.width": 2,
     "training.batch_size": 8,
-    "monitor.enabled": "false",
+    "evaluation.enabled": "false",
 }
 DASK = ("dask", "distributed")
 SMALL = "--steps 20 " + " ".join(f"--set {key}={value}" for key, value in _SET.items())

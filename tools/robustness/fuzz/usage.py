@@ -24,7 +24,7 @@ SETTINGS = {
     "discriminator__width": 1,
     "encoder__width": 1,
     "classifier__width": 2,
-    "monitor__enabled": False,
+    "evaluation__enabled": False,
 }
 
 
