@@ -65,7 +65,7 @@ KNOWN: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data.class_names": (_is_texts, TEXTS),
     "data.class_counts": (_is_counts, "a list of whole numbers from 0"),
     "detector.method": (_is_text, TEXT),
-    "detector.terms": (_is_texts, TEXTS),
+    "detector.components": (_is_texts, TEXTS),
     "detector.others": (_is_object, OBJECT),
     "detector.folds": (_is_folds, f"a whole number from 2 to {MOST_FOLDS}"),
     "detector.trim": (_is_number, "a number"),

@@ -12,27 +12,33 @@ import numpy as np
 from augan.bundle import Bundle
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import decide
-from augan.detect.conformal.drift import Drift, find_drift
+from augan.detect.conformal.drift import Drift, detect_drift
 from augan.detect.conformal.fdr import DiscoveryGuarantee
-from augan.detect.conformal.guarantee import Guarantee, broken_promise
-from augan.detect.detector import methods_in
-from augan.detect.output_paths import RECORDS, default_out, whole_path
-from augan.detect.request import Task, open_task
-from augan.detect.score_table import SCORES, UNDECIDED, Term, Undecided, flag
-from augan.detect.visualization.anomaly_map import Heat
+from augan.detect.conformal.guarantee import Guarantee, guarantee_void_reason
+from augan.detect.detector import bundled_methods
+from augan.detect.output_paths import RECORD_FILES, absolute_path, default_out
+from augan.detect.request import DetectionRequest, open_request
+from augan.detect.score_table import (
+    PENDING_FILE,
+    SCORES_FILE,
+    ComponentSummary,
+    ScoreTableWriter,
+    flag,
+)
+from augan.detect.visualization.anomaly_map import MapScale
 from augan.detect.visualization.overlay import MAPS, OVERLAYS, PART, keep
-from augan.detect.visualization.top_samples import GALLERY, Gallery, ScoredImage
-from augan.detect.worker import Scored, draw, score
+from augan.detect.visualization.top_samples import NUM_RECONSTRUCTED, ScoredSample, TopSamples
+from augan.detect.worker import ScoredChunk, draw, score
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_folder, unmanaged_except
 from augan.io.csv_safety import ANY_BYTES
 from augan.parallel.executor import Executor, open_executor
 
 OnScored = Callable[[int, int], None]
-FoundParts = Generator[Scored, None, None]
-DETECTION = RECORDS["detect"]
+ScoredChunks = Generator[ScoredChunk, None, None]
+RECORD_FILE = RECORD_FILES["detect"]
 # All that the folder may hold when it is replaced; the last two are written by `augan.report`.
-FILES = (SCORES, DETECTION, OVERLAYS, MAPS, "report.html", "most-anomalous.png")
+FILES = (SCORES_FILE, RECORD_FILE, OVERLAYS, MAPS, "report.html", "most-anomalous.png")
 
 
 @dataclass
@@ -81,28 +87,28 @@ class DetectionResult:
     num_anomalies: int = 0
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    shown: list[ScoredImage] = field(default_factory=list)
+    shown: list[ScoredSample] = field(default_factory=list)
     noun: str = "images"
     method: str = ""
     methods: tuple[str, ...] = ()
     scores: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
     calibration: Calibration | None = field(default=None, repr=False)
     line: float | None = None
-    terms: list[Term] = field(default_factory=list)
-    heat: Heat | None = field(default=None, repr=False)
+    components: list[ComponentSummary] = field(default_factory=list)
+    heat: MapScale | None = field(default=None, repr=False)
     images: str = ""
     bundle: str = ""
     ignored: float = 0.0
 
     @property
-    def most_anomalous(self) -> list[ScoredImage]:
+    def most_anomalous(self) -> list[ScoredSample]:
         """The highest scores of all, in order."""
-        return self.shown[:GALLERY]
+        return self.shown[:NUM_RECONSTRUCTED]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-able summary."""
         return {
-            "images": whole_path(self.images),
+            "images": absolute_path(self.images),
             "out": str(self.out),
             "method": self.method,
             "methods": list(self.methods),
@@ -117,7 +123,7 @@ class DetectionResult:
                 {"path": image.path, "score": image.score, "anomaly": image.anomaly}
                 for image in self.most_anomalous
             ],
-            "terms": [term.to_dict() for term in self.terms],
+            "components": [term.to_dict() for term in self.components],
         }
 
 
@@ -194,16 +200,16 @@ def detect_folder(
     WorkerError
         If there is no scheduler, or the workers die.
     """
-    task = open_task(bundle, images, far, fdr, method, maps, ignore)
+    task = open_request(bundle, images, far, fdr, method, maps, ignore)
     with open_executor(workers, scheduler) as executor:
         found = executor.map(score, task.examiner, task.parts)
         return finish(task, out or default_out(bundle, images), found, executor, on_scored)
 
 
 def finish(
-    task: Task,
+    task: DetectionRequest,
     out: str | Path,
-    found: FoundParts,
+    found: ScoredChunks,
     executor: Executor,
     on_scored: OnScored = lambda done, total: None,
 ) -> DetectionResult:
@@ -229,7 +235,7 @@ def finish(
             )
         scores = np.concatenate(seen.scores)
         decision = decide(calibration, calibration.p_values(scores), task.rule, noun)
-        flagged = flag(partial / UNDECIDED, partial / SCORES, decision.cutoff)
+        flagged = flag(partial / PENDING_FILE, partial / SCORES_FILE, decision.cutoff)
         shown = seen.gallery.shown(detector, source, decision.cutoff)
         if painter is not None:
             starts = range(0, len(flagged.names), PART) if painter.heat else ()
@@ -237,9 +243,9 @@ def finish(
             for drawn in executor.map(draw, examiner, parts):
                 keep(partial / OVERLAYS, drawn)
             shown = painter.shown(shown)
-        foreign = task.foreign or broken_promise(examiner.bundle)
+        foreign = task.foreign or guarantee_void_reason(examiner.bundle)
         decision = decision if foreign is None else decision.without_guarantee(foreign)
-        drift = find_drift(calibration, scores, noun)
+        drift = detect_drift(calibration, scores, noun)
         said = [foreign, *source.warnings, task.rule.warning, drift.sentence, decision.warning]
         result = DetectionResult(
             Path(out),
@@ -252,17 +258,17 @@ def finish(
             shown=shown,
             noun=noun,
             method=detector.method.name,
-            methods=methods_in(examiner.bundle),
+            methods=bundled_methods(examiner.bundle),
             scores=scores,
             calibration=calibration,
             line=decision.line,
-            terms=flagged.terms,
+            components=flagged.components,
             heat=None if painter is None else painter.heat,
             images=task.asked["images"],
             bundle=examiner.bundle.bundle_id,
             ignored=0.0 if task.ignored is None else float(task.ignored.mask.mean()),
         )
-        _write_record(partial / DETECTION, result)
+        _write_record(partial / RECORD_FILE, result)
     return result
 
 
@@ -280,27 +286,27 @@ class _Seen:
 
     scores: list[np.ndarray] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
-    gallery: Gallery = field(default_factory=Gallery)
+    gallery: TopSamples = field(default_factory=TopSamples)
 
 
-def _gather(task: Task, found: FoundParts, out: Path, on_scored: OnScored) -> _Seen:
+def _gather(task: DetectionRequest, found: ScoredChunks, out: Path, on_scored: OnScored) -> _Seen:
     """Write the table without decisions, and the maps, a part at a time."""
     seen, calibration, done = _Seen(), task.calibration, 0
-    terms, source = task.examiner.detector.method.terms, task.examiner.source
-    place = out / UNDECIDED
+    components, source = task.examiner.detector.method.components, task.examiner.source
+    place = out / PENDING_FILE
     with open(place, "w", newline="", encoding="utf-8", errors=ANY_BYTES) as file, closing(found):
-        table = Undecided(file, terms)
+        table = ScoreTableWriter(file, components)
         for names, scored in zip(task.parts, found):
             seen.unreadable += scored.failures.items()
             source.unusual.update(scored.unusual)
-            scores = scored.terms.sum(axis=1)
+            scores = scored.components.sum(axis=1)
             p_values = calibration.p_values(scores)
             if scores.size:
                 readable = [name for name in names if name not in scored.failures]
                 seen.scores.append(scores)
-                seen.gallery.add(readable, terms, scored.terms, p_values)
+                seen.gallery.add(readable, components, scored.components, p_values)
                 keep(out / MAPS, scored.maps)
-            table.write(names, scored.failures, scores, p_values, scored.terms)
+            table.write(names, scored.failures, scores, p_values, scored.components)
             done += len(names)
             on_scored(done, len(source.names))
     return seen

@@ -21,11 +21,11 @@ from augan.data.splits import evenly_spaced
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.methods.anogan import AnoGAN
 from augan.detect.methods.auto import Auto
-from augan.detect.methods.base import Method, Scorer
-from augan.detect.methods.cross_conformal import Folds
+from augan.detect.methods.base import DetectionMethod, Scorer
+from augan.detect.methods.cross_conformal import CrossConformalEnsemble
 from augan.detect.methods.fanogan import FAnoGAN
-from augan.detect.methods.features import Features
-from augan.detect.methods.tiles import PatchwiseAuto, PatchwiseFeatures
+from augan.detect.methods.features import DiscriminatorFeatures
+from augan.detect.methods.tiles import PatchAuto, PatchFeatures
 from augan.exceptions import BundleError, ConfigError
 from augan.gan import keras
 
@@ -36,34 +36,34 @@ CHUNK_PICTURES = 16  # the same of large images
 MOST_REFERENCE = 5000  # images of the training split that a method may learn from, drawn evenly
 MOST_PICTURES = 500  # the same of large images
 
-_KNOWN: tuple[type[Method], ...] = (
-    *(Auto, Features, FAnoGAN, AnoGAN),
-    *(PatchwiseAuto, PatchwiseFeatures),  # of large images, which are `RaggedImages`, as their maps
+_KNOWN: tuple[type[DetectionMethod], ...] = (
+    *(Auto, DiscriminatorFeatures, FAnoGAN, AnoGAN),
+    *(PatchAuto, PatchFeatures),  # of large images, which are `RaggedImages`, as their maps
 )
 
 
-def methods_for(kind: str) -> dict[str, type[Method]]:
+def supported_methods(kind: str) -> dict[str, type[DetectionMethod]]:
     """Return name -> method for what is preprocessed as "images", "rows" or "patches"."""
-    return {method.name: method for method in _KNOWN if kind in method.accepts}
+    return {method.name: method for method in _KNOWN if kind in method.input_types}
 
 
-METHODS = methods_for("images")
+METHODS = supported_methods("images")
 
 
-def methods_of(settings: DetectSection) -> tuple[str, ...]:
+def configured_methods(settings: DetectSection) -> tuple[str, ...]:
     """Return the methods that a bundle is to carry, the one that scores unless told first."""
     return tuple(dict.fromkeys((settings.method, *settings.methods)))
 
 
-def methods_in(bundle: Bundle) -> tuple[str, ...]:
+def bundled_methods(bundle: Bundle) -> tuple[str, ...]:
     """Return the methods that a bundle carries, the one that scores unless told first."""
     described = bundle.detector or {}
     return (str(described.get("method")), *described.get("others", ()))
 
 
-def method_class(method: str, preprocessing: AnyPreprocessing) -> type[Method]:
+def get_method_class(method: str, preprocessing: AnyPreprocessing) -> type[DetectionMethod]:
     """Return the method of that name for what is preprocessed so; ConfigError if there is none."""
-    able = methods_for(preprocessing.kind)
+    able = supported_methods(preprocessing.kind)
     if method not in able:
         hint = ", or train with --set data.tiling=false" if method in METHODS else ""
         raise ConfigError(
@@ -101,14 +101,18 @@ class Detector:
         """Fit `method` on stored samples: rows that were trained on, and others."""
         most = MOST_REFERENCE if preprocessing.kind != TiledPreprocessing.kind else MOST_PICTURES
         parts = (preprocessing.scale(stored[rows]) for rows in (evenly_spaced(train, most), val))
-        return cls(method_class(method, preprocessing)(models).fit(*parts), preprocessing)
+        return cls(get_method_class(method, preprocessing)(models).fit(*parts), preprocessing)
 
-    def uncalibrated(self) -> Self:
+    def without_calibration(self) -> Self:
         """Return the same without its lines, for new ones: folds score by their mean then."""
-        method = self.method.by_mean() if isinstance(self.method, Folds) else self.method
+        method = (
+            self.method.without_pooling()
+            if isinstance(self.method, CrossConformalEnsemble)
+            else self.method
+        )
         return type(self)(method, self.preprocessing, bundle=self.bundle)
 
-    def calibrated(self) -> Calibration:
+    def require_calibration(self) -> Calibration:
         """Return the calibration; BundleError if there is none."""
         if self.calibration is None:
             raise BundleError("this detector was never calibrated; train with --task both")
@@ -125,7 +129,7 @@ class Detector:
         They are `stored`, or those at `rows`, which are then read a part at a time.
         """
         parts = [self.measure(stored[part]) for part in self._chunks(stored, rows)]
-        self.draw_line(np.concatenate(parts), groups)
+        self.set_calibration(np.concatenate(parts), groups)
 
     def measure(self, stored: PreparedSamples) -> np.ndarray:
         """Return what calibration needs of stored samples, float64 `[N, 2]`, of rows `[N, 1]`.
@@ -137,20 +141,24 @@ class Detector:
             measured.append(np.array([float(heat.max()) for heat in self.maps(stored)]))
         return np.stack(measured, axis=1)
 
-    def draw_line(self, measured: np.ndarray, groups: Sequence[str] | np.ndarray | None) -> None:
+    def set_calibration(
+        self, measured: np.ndarray, groups: Sequence[str] | np.ndarray | None
+    ) -> None:
         """Draw the lines of scores and of maps through what `measure` said of normal images."""
         lines = [Calibration.fit(column, groups) for column in measured.T]
         self.calibration, self.map_calibration = (*lines, None)[:2]
 
-    def score_terms(self, stored: PreparedSamples, rows: np.ndarray | None = None) -> np.ndarray:
+    def score_components(
+        self, stored: PreparedSamples, rows: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return each term's part of the score of stored samples (at `rows`), float64 `[N, T]`."""
         parts = (self._scaled(stored[part]) for part in self._chunks(stored, rows))
         with self._in_use():
-            return np.concatenate([self.method.score_terms(part) for part in parts])
+            return np.concatenate([self.method.score_components(part) for part in parts])
 
     def score(self, stored: PreparedSamples, rows: np.ndarray | None = None) -> np.ndarray:
         """Return the anomaly scores of stored samples (at `rows`), float64 `[N]`."""
-        return self.score_terms(stored, rows).sum(axis=1)
+        return self.score_components(stored, rows).sum(axis=1)
 
     def reconstruct(self, stored: PreparedSamples) -> np.ndarray | None:
         """Return how the GAN would draw stored squares, as such; None if the method draws none."""
@@ -192,7 +200,7 @@ class Detector:
             If it carries none, not this one, or one that this version does not know.
         """
         bundle.require("detector")
-        present = methods_in(bundle)
+        present = bundled_methods(bundle)
         name = present[0] if method is None else method
         if name not in present:
             raise BundleError(
@@ -206,9 +214,9 @@ class Detector:
                 f"{bundle.path} was calibrated for the method '{name}'; known: {known}"
             )
         preprocessing = restore_preprocessing(bundle.preprocessing)
-        kind, suffix = method_class(name, preprocessing), _suffix(name, present[0])
+        kind, suffix = get_method_class(name, preprocessing), _suffix(name, present[0])
         with in_use(bundle, "detector"):
-            fitted = _blank(bundle, kind).restore(bundle.tables[f"detector{suffix}"])
+            fitted = _blank(bundle, kind).set_state(bundle.tables[f"detector{suffix}"])
         tables = [bundle.tables.get(f"{table}{suffix}") for table in ("calibration", "maps")]
         line, map_line = (None if t is None else Calibration.from_arrays(t) for t in tables)
         return cls(fitted, preprocessing, line, map_line, bundle)
@@ -219,16 +227,16 @@ def add_detectors(bundle: Bundle, detectors: Sequence[Detector], trim: float = 0
 
     `trim` is the share of samples that was set aside before they were fitted and calibrated.
     """
-    terms = {detector.method.name: list(detector.method.terms) for detector in detectors}
+    components = {detector.method.name: list(detector.method.components) for detector in detectors}
     first = detectors[0].method.name
-    bundle.detector = {"method": first, "terms": terms.pop(first), "others": terms}
+    bundle.detector = {"method": first, "components": components.pop(first), "others": components}
     bundle.detector |= {"trim": trim} if trim else {}
-    if isinstance(detectors[0].method, Folds):
+    if isinstance(detectors[0].method, CrossConformalEnsemble):
         bundle.detector["folds"] = len(detectors[0].method)
     for detector in detectors:
         suffix = _suffix(detector.method.name, first)
         lines = {"calibration": detector.calibration, "maps": detector.map_calibration}
-        bundle.tables[f"detector{suffix}"] = detector.method.state()
+        bundle.tables[f"detector{suffix}"] = detector.method.get_state()
         bundle.tables |= {f"{name}{suffix}": c.to_arrays() for name, c in lines.items() if c}
 
 
@@ -237,17 +245,22 @@ def fold_network(role: str, fold: int) -> str:
     return f"fold{fold}-{role}"
 
 
-def _blank(bundle: Bundle, kind: type[Method]) -> Scorer:
+def _blank(bundle: Bundle, kind: type[DetectionMethod]) -> Scorer:
     """Build a method, or that of all folds, on the networks of a bundle, before it is restored."""
 
-    def on(called: Callable[[str], str]) -> Method:
-        used = (role for role in kind.uses if called(role) in bundle.networks)
-        return kind({role: restore_network(bundle, called(role)) for role in (*kind.needs, *used)})
+    def on(called: Callable[[str], str]) -> DetectionMethod:
+        used = (role for role in kind.optional_networks if called(role) in bundle.networks)
+        return kind(
+            {
+                role: restore_network(bundle, called(role))
+                for role in (*kind.required_networks, *used)
+            }
+        )
 
     count = (bundle.detector or {}).get("folds")
     if not count:
         return on(str)
-    return Folds([on(partial(fold_network, fold=k)) for k in range(1, count + 1)])
+    return CrossConformalEnsemble([on(partial(fold_network, fold=k)) for k in range(1, count + 1)])
 
 
 def _suffix(method: str, first: str) -> str:

@@ -20,10 +20,10 @@ from augan.data.modalities.tabular import TabularPreprocessing
 from augan.data.modalities.tiles import TiledPreprocessing
 from augan.data.splits import evenly_spaced, split_dataset
 from augan.data.validation import as_image_array, num_axes, seed_from
-from augan.detect.conformal.calibration import images_needed
-from augan.detect.conformal.guarantee import ORIGIN
-from augan.detect.detector import Detector, add_detectors, method_class
-from augan.detect.fitting import fit_detector, num_kept
+from augan.detect.conformal.calibration import min_calibration_size
+from augan.detect.conformal.guarantee import CALIBRATION_KEY
+from augan.detect.detector import Detector, add_detectors, get_method_class
+from augan.detect.fitting import fit_detector, trimmed_size
 from augan.exceptions import ConfigError, DataError
 from augan.training.budget import Plan, deadline_of
 from augan.training.defaults import fill_in_steps
@@ -147,10 +147,10 @@ class GANDetector(OutlierMixin, BaseEstimator):
         config, preprocessing = fill_in_steps(self._settings(trim), dataset, calibrate=calibrate)
         stored = prepare_samples(dataset.images, preprocessing)
         split = split_dataset(config, dataset, calibrate=calibrate)
-        self._check_count(num_kept(len(split.calibration), trim), len(dataset), dataset.noun)
+        self._check_count(trimmed_size(len(split.calibration), trim), len(dataset), dataset.noun)
         samples, rows_of = training_samples(stored, preprocessing)
         data = TrainingData(samples, None, 0, preprocessing, rows=rows_of(split.train))
-        needs = method_class(config.detect.method, preprocessing).needs
+        needs = get_method_class(config.detect.method, preprocessing).required_networks
         parts = ("gan", "encoder") if "encoder" in needs else ("gan",)
         deadline = deadline_of(config.training.max_minutes, started)
         plan = Plan(parts, config.training.steps, deadline)
@@ -195,7 +195,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
                 "this bundle ignores some pixels, and arrays are scored with all of theirs; give "
                 "one that was calibrated without --ignore"
             )
-        detector = Detector.from_bundle(bundle, self.method).uncalibrated()
+        detector = Detector.from_bundle(bundle, self.method).without_calibration()
         stored = prepare_samples(dataset.images, detector.preprocessing)
         self._check_count(len(dataset), len(dataset), dataset.noun)
         detector.calibrate(stored, dataset.groups)
@@ -204,14 +204,14 @@ class GANDetector(OutlierMixin, BaseEstimator):
         self.bundle_ = replace(bundle, path=None, config=config, tables=dict(bundle.tables))
         add_detectors(self.bundle_, [detector])
         described = self.bundle_.detector or {}
-        self.bundle_.detector = {**described, ORIGIN: _origin(dataset, detector)}
+        self.bundle_.detector = {**described, CALIBRATION_KEY: _origin(dataset, detector)}
         return stored
 
     def _check_count(self, calibrating: int, total: int, noun: str) -> None:
-        if self.far is not None and calibrating < images_needed(self.far):
+        if self.far is not None and calibrating < min_calibration_size(self.far):
             raise ConfigError(
-                f"a false-alarm rate of {self.far} needs {images_needed(self.far)} calibration "
-                f"{noun}, but of {total} rows {calibrating} calibrate; "
+                f"a false-alarm rate of {self.far} needs {min_calibration_size(self.far)} "
+                f"calibration {noun}, but of {total} rows {calibrating} calibrate; "
                 f"choose a larger far, or give more normal {noun}"
             )
 
@@ -267,11 +267,11 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
     def _offset(self, squares: PreparedSamples, contamination: float) -> float:
         if self.far is not None:
-            calibration = self._detector.calibrated()
+            calibration = self._detector.require_calibration()
             rate, _ = calibration.choose_rate(self.far)
             return -calibration.threshold(rate)
         rows, detector = np.arange(len(squares)), self._detector
-        if method_class(detector.method.name, detector.preprocessing).searches:
+        if get_method_class(detector.method.name, detector.preprocessing).is_iterative:
             rows = evenly_spaced(rows, MOST_SEARCHED)
         return float(np.quantile(-detector.score(squares, rows), contamination))
 
@@ -302,7 +302,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
 def _origin(dataset: Dataset, detector: Detector) -> dict[str, Any]:
     """Say where a calibration comes from, as `augan.detect.recalibration` does."""
-    calibration = detector.calibrated()
+    calibration = detector.require_calibration()
     return {
         "name": dataset.name,
         f"num_{dataset.noun}": calibration.n,

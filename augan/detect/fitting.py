@@ -9,7 +9,7 @@ from augan.data.modalities.registry import AnyPreprocessing, PreparedSamples
 from augan.data.splits import Split
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
-from augan.detect.methods.cross_conformal import Folds
+from augan.detect.methods.cross_conformal import CrossConformalEnsemble
 from augan.gan import keras
 
 MIN_TUNE = 10  # samples below which the training split helps to standardise the terms
@@ -59,7 +59,7 @@ def fit_detector(
     return detector
 
 
-def fit_folds(
+def fit_cross_conformal(
     method: str,
     models: Sequence[Mapping[str, keras.Model]],
     preprocessing: AnyPreprocessing,
@@ -79,13 +79,13 @@ def fit_folds(
     ]
     if len(found) == 1:
         return found[0]
-    own = [detector.calibrated() for detector in found]
+    own = [detector.require_calibration() for detector in found]
     heights = [line.scores for line in (detector.map_calibration for detector in found) if line]
-    together = Folds([one.method for one in found])
+    together = CrossConformalEnsemble([one.method for one in found])
     together.calibrate([line.scores for line in own], heights)
     num_groups = sum(line.num_groups for line in own)  # each lies whole in one fold
-    maps = Calibration.of_folds(together.heights, num_groups) if heights else None
-    calibration = Calibration.of_folds(together.lines, num_groups)
+    maps = Calibration.from_folds(together.heights, num_groups) if heights else None
+    calibration = Calibration.from_folds(together.lines, num_groups)
     return Detector(together, preprocessing, calibration, maps)
 
 
@@ -93,7 +93,7 @@ def _lowest(
     detector: Detector, stored: PreparedSamples, rows: np.ndarray, trim: float
 ) -> np.ndarray:
     """Return the rows without the share that scores highest; at least two are kept."""
-    keep = num_kept(len(rows), trim)
+    keep = trimmed_size(len(rows), trim)
     if keep == len(rows):
         return rows
     scores = detector.score(stored, rows)
@@ -107,6 +107,6 @@ def _tuning(split: Split) -> np.ndarray:
     return np.sort(np.concatenate([split.train, split.val]))
 
 
-def num_kept(count: int, trim: float) -> int:
+def trimmed_size(count: int, trim: float) -> int:
     """Return how many of `count` samples are left once the suspected share is set aside."""
     return max(count - round(trim * count), min(2, count))

@@ -22,7 +22,7 @@ from augan.bundle import Bundle
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.sequences import RaggedImages
 from augan.detect.detector import Detector
-from augan.detect.visualization.anomaly_map import native_map
+from augan.detect.visualization.anomaly_map import resize_map
 from augan.exceptions import BundleError, DataError
 from augan.io.images import read_image
 
@@ -30,7 +30,7 @@ TABLE = "ignore"  # of the bundle
 
 
 @dataclass(frozen=True, eq=False)
-class Ignored:
+class IgnoreMask:
     """The pixels of an image that never count.
 
     Parameters
@@ -80,12 +80,12 @@ class Ignored:
         """Return the table that `of` reads."""
         return {"mask": self.mask.astype(np.uint8)}
 
-    def with_more(self, other: Self | None) -> "Ignored":
+    def with_more(self, other: Self | None) -> "IgnoreMask":
         """Return what either ignores."""
         if other is None:
             return self
         self._check(other.mask.shape, "the mask that the model was calibrated with")
-        return Ignored(self.mask | other.mask)
+        return IgnoreMask(self.mask | other.mask)
 
     def covers(self, other: Self) -> bool:
         """Return whether all that `other` ignores is ignored here too."""
@@ -113,7 +113,7 @@ class Ignored:
         geometry, shape = detector.preprocessing, self.mask.shape
         if not isinstance(geometry, ImagePreprocessing):
             raise DataError("a mask of ignored pixels is about images, but this model is of rows")
-        maps = (native_map(one, geometry, shape) for one in detector.maps(squares))
+        maps = (resize_map(one, geometry, shape) for one in detector.maps(squares))
         highest = [float(self.blank(one).max()) for one in maps]
         return np.column_stack([detector.score(squares), highest])
 
@@ -132,15 +132,17 @@ class Ignored:
             )
 
 
-def ignored_by(bundle: Bundle, path: str | Path | None) -> tuple[Ignored | None, str | None]:
+def resolve_ignore_mask(
+    bundle: Bundle, path: str | Path | None
+) -> tuple[IgnoreMask | None, str | None]:
     """Return what to ignore, of the bundle and of a mask file, and why nothing is promised.
 
     That is None if the bundle was calibrated with all of it.
     """
-    calibrated = Ignored.of(bundle)
+    calibrated = IgnoreMask.of(bundle)
     if path is None:
         return calibrated, None
-    asked = Ignored.read(path)
+    asked = IgnoreMask.read(path)
     if calibrated is not None and calibrated.covers(asked):
         return calibrated, None
     return asked.with_more(calibrated), (

@@ -15,8 +15,8 @@ from augan.data.modalities.tables import is_table_file, read_table
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.data.modalities.tiles import TiledPreprocessing
 from augan.data.sequences import RaggedImages
-from augan.detect.conformal.guarantee import ORIGIN
-from augan.detect.ignore_mask import Ignored
+from augan.detect.conformal.guarantee import CALIBRATION_KEY
+from augan.detect.ignore_mask import IgnoreMask
 from augan.exceptions import DataError
 from augan.io.images import read_image
 
@@ -36,7 +36,7 @@ def parts_of(names: Sequence[str], preprocessing: AnyPreprocessing) -> Iterator[
 
 
 @dataclass(frozen=True)
-class Samples:
+class SampleBatch:
     """What was read together.
 
     Attributes
@@ -57,7 +57,7 @@ class Samples:
     shapes: list[Shape] = field(default_factory=list)
 
 
-class Source(Protocol):
+class InputSource(Protocol):
     """Samples in an order, read a part at a time.
 
     Attributes
@@ -76,11 +76,11 @@ class Source(Protocol):
     @property
     def warnings(self) -> list[str]: ...
 
-    def read(self, names: Sequence[str]) -> Samples:
+    def read(self, names: Sequence[str]) -> SampleBatch:
         """Return the samples called `names`."""
 
 
-class ImageSource:
+class ImageFolderSource:
     """The images below a folder, or one image.
 
     Parameters
@@ -97,7 +97,7 @@ class ImageSource:
     Attributes
     ----------
     unusual : set of str
-        See `Source`.
+        See `InputSource`.
     sizes : set of tuple (H, W)
         Of all images that were read.
     """
@@ -107,7 +107,7 @@ class ImageSource:
         images: Path,
         preprocessing: ImagePreprocessing,
         usual: Shape | None = None,
-        ignored: Ignored | None = None,
+        ignored: IgnoreMask | None = None,
         names: Sequence[str] | None = None,
     ) -> None:
         if is_table_file(images):
@@ -136,7 +136,7 @@ class ImageSource:
             "on such normal ones with augan calibrate RUN NORMALS"
         ]
 
-    def read(self, names: Sequence[str]) -> Samples:
+    def read(self, names: Sequence[str]) -> SampleBatch:
         """Decode the files called `names`."""
         readable, samples, failures, shapes = [], [], {}, []
         for name in names:
@@ -149,7 +149,7 @@ class ImageSource:
                 readable.append(name)
                 shapes.append(picture.shape[:2])
                 self._remember(name, picture.shape[:2])
-        return Samples(readable, self._together(samples), failures, shapes)
+        return SampleBatch(readable, self._together(samples), failures, shapes)
 
     def stored(self, images: Sequence[np.ndarray]) -> np.ndarray | RaggedImages:
         """Return images `[H, W, C]` that are no files as stored samples, like `read`."""
@@ -180,7 +180,7 @@ class ImageSource:
             self.unusual.add(name)
 
 
-class RowSource:
+class TableSource:
     """The rows of a table file."""
 
     def __init__(self, table: Path, preprocessing: TabularPreprocessing) -> None:
@@ -201,23 +201,23 @@ class RowSource:
         self.names = [str(row) for row in range(len(self.frame))]
         preprocessing.read_rows(self.frame[:1])  # a missing column is an error at once
 
-    def read(self, names: Sequence[str]) -> Samples:
+    def read(self, names: Sequence[str]) -> SampleBatch:
         """Take the rows with these numbers."""
         part = self.frame.iloc[[int(name) for name in names]]
         stored, reasons = self.preprocessing.read_rows(part)
         kept = [row for row in range(len(names)) if row not in reasons]
         failures = {names[row]: reason for row, reason in reasons.items()}
-        return Samples([names[row] for row in kept], stored[kept], failures)
+        return SampleBatch([names[row] for row in kept], stored[kept], failures)
 
 
 def open_source(
     path: Path,
     preprocessing: AnyPreprocessing,
     usual: Shape | None = None,
-    ignored: Ignored | None = None,
+    ignored: IgnoreMask | None = None,
     names: Sequence[str] | None = None,
-) -> Source:
-    """Return the samples at `path`, for a model with this preprocessing; see `ImageSource`.
+) -> InputSource:
+    """Return the samples at `path`, for a model with this preprocessing; see `ImageFolderSource`.
 
     Raises
     ------
@@ -231,15 +231,15 @@ def open_source(
                 "a mask of ignored pixels is about images, but the model was trained on rows; leave"
                 " --ignore out"
             )
-        return RowSource(path, preprocessing)
-    return ImageSource(path, preprocessing, usual, ignored, names)
+        return TableSource(path, preprocessing)
+    return ImageFolderSource(path, preprocessing, usual, ignored, names)
 
 
 def usual_shape(bundle: Bundle, preprocessing: AnyPreprocessing) -> Shape | None:
     """Return the size that all images of the last calibration had, else of training, if any."""
     if not isinstance(preprocessing, ImagePreprocessing):
         return None
-    origin = (bundle.detector or {}).get(ORIGIN, {})
+    origin = (bundle.detector or {}).get(CALIBRATION_KEY, {})
     shape = origin.get("image_shape", preprocessing.native_shape)
     return None if shape is None else tuple(shape)
 

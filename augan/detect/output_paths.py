@@ -8,7 +8,7 @@ from pathlib import Path
 from augan.bundle import Bundle
 from augan.data.modalities.tables import is_table_file
 
-RECORDS = {"detect": "detection.json", "evaluate": "evaluation.json"}  # of each verb
+RECORD_FILES = {"detect": "detection.json", "evaluate": "evaluation.json"}  # of each verb
 
 
 def default_out(bundle: Bundle, images: str | Path, verb: str = "detect") -> Path:
@@ -17,13 +17,13 @@ def default_out(bundle: Bundle, images: str | Path, verb: str = "detect") -> Pat
     Where that of other images of the same name lies already, a number follows: `detect-images-2`.
     """
     run = bundle.saved_path().parent
-    path = Path(whole_path(images))
+    path = Path(absolute_path(images))
     name = f"{verb}-{path.stem if is_table_file(path) else path.name}"
     outs = (run / (name if number == 1 else f"{name}-{number}") for number in count(1))
-    return next(out for out in outs if _images(out / RECORDS[verb]) in (None, str(path)))
+    return next(out for out in outs if _images(out / RECORD_FILES[verb]) in (None, str(path)))
 
 
-def whole_path(images: str | Path) -> str:
+def absolute_path(images: str | Path) -> str:
     """Return the absolute path of images, links resolved, as records have it."""
     # Not by Path.resolve, which fails on a link to itself before Python 3.13.
     return os.path.realpath(images)

@@ -12,10 +12,10 @@ from augan.data.groups import read_groups
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import is_table_file
 from augan.data.sequences import RaggedImages
-from augan.detect.conformal.guarantee import ORIGIN
-from augan.detect.detector import Detector, add_detectors, methods_in
-from augan.detect.ignore_mask import TABLE, Ignored
-from augan.detect.inputs import ImageSource, Source, open_source, parts_of
+from augan.detect.conformal.guarantee import CALIBRATION_KEY
+from augan.detect.detector import Detector, add_detectors, bundled_methods
+from augan.detect.ignore_mask import TABLE, IgnoreMask
+from augan.detect.inputs import ImageFolderSource, InputSource, open_source, parts_of
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_folder, check_replaceable
 
@@ -60,10 +60,11 @@ def calibrate(
         If fewer than two images can be used, or they are all alike, or the mask does not fit.
     """
     detectors = [
-        Detector.from_bundle(bundle, method).uncalibrated() for method in methods_in(bundle)
+        Detector.from_bundle(bundle, method).without_calibration()
+        for method in bundled_methods(bundle)
     ]
     preprocessing = detectors[0].preprocessing
-    ignored = Ignored.of(bundle) if ignore is None else Ignored.read(ignore)
+    ignored = IgnoreMask.of(bundle) if ignore is None else IgnoreMask.read(ignore)
     shape = getattr(preprocessing, "native_shape", None)
     source = open_source(Path(images), preprocessing, shape, ignored)
     noun = preprocessing.noun
@@ -71,8 +72,8 @@ def calibrate(
     measured, failures = _measured(detectors, source, str(images))
     used = [name not in failures for name in source.names]
     for detector, values in zip(detectors, measured):
-        detector.draw_line(values, None if known is None else known[used])
-    calibration = detectors[0].calibrated()
+        detector.set_calibration(values, None if known is None else known[used])
+    calibration = detectors[0].require_calibration()
     warnings = [*source.warnings, *_warnings(bundle, Path(images), failures, len(source.names))]
     origin: dict[str, Any] = {
         "name": Path(os.path.realpath(images)).name,
@@ -81,7 +82,7 @@ def calibrate(
         "num_left_out": len(failures),
         "warnings": warnings,
     }
-    if isinstance(source, ImageSource):
+    if isinstance(source, ImageFolderSource):
         sizes = [list(size) for size in source.sizes]
         origin["image_shape"] = sizes[0] if len(sizes) == 1 else None
     anew = Bundle(
@@ -95,11 +96,11 @@ def calibrate(
     if ignored is not None:
         anew.tables[TABLE] = ignored.to_arrays()
     add_detectors(anew, detectors)
-    anew.detector = {**(anew.detector or {}), ORIGIN: origin}
+    anew.detector = {**(anew.detector or {}), CALIBRATION_KEY: origin}
     return anew
 
 
-def calibrate_run(
+def recalibrate_run(
     bundle: Bundle,
     images: str | Path,
     out: str | Path | None = None,
@@ -132,7 +133,7 @@ def _default_out(bundle: Bundle) -> Path:
 
 
 def _measured(
-    detectors: Sequence[Detector], source: Source, where: str
+    detectors: Sequence[Detector], source: InputSource, where: str
 ) -> tuple[list[np.ndarray], dict[str, str]]:
     """Measure what can be read with each detector; refuse what no line can be drawn from."""
     preprocessing, total = detectors[0].preprocessing, len(source.names)
@@ -169,12 +170,14 @@ def _measured(
     return measured, failures
 
 
-def _measure(detector: Detector, stored: np.ndarray | RaggedImages, source: Source) -> np.ndarray:
-    ignored = source.ignored if isinstance(source, ImageSource) else None
+def _measure(
+    detector: Detector, stored: np.ndarray | RaggedImages, source: InputSource
+) -> np.ndarray:
+    ignored = source.ignored if isinstance(source, ImageFolderSource) else None
     return detector.measure(stored) if ignored is None else ignored.measure(detector, stored)
 
 
-def _groups(groups: str | Path, images: Path, source: Source) -> np.ndarray:
+def _groups(groups: str | Path, images: Path, source: InputSource) -> np.ndarray:
     """Return the group of every image, "" of one that the table lacks and that cannot be read."""
     if is_table_file(images):
         raise DataError(

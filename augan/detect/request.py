@@ -7,18 +7,18 @@ from typing import Any
 
 from augan.bundle import Bundle
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.conformal.decision import Rule, choose_rule
+from augan.detect.conformal.decision import DecisionRule, choose_decision_rule
 from augan.detect.detector import Detector
-from augan.detect.ignore_mask import Ignored, ignored_by
-from augan.detect.inputs import ImageSource, open_source, parts_of, usual_shape
-from augan.detect.worker import Examiner, names_digest
+from augan.detect.ignore_mask import IgnoreMask, resolve_ignore_mask
+from augan.detect.inputs import ImageFolderSource, open_source, parts_of, usual_shape
+from augan.detect.worker import ScoringWorker, names_digest
 from augan.exceptions import BundleError, DataError
 
 COMMAND = "detect"  # what a shard calls it
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class DetectionRequest:
     """Samples to score, and how to decide; see `augan.detect.api.detect_folder`.
 
     Attributes
@@ -33,15 +33,15 @@ class Task:
     """
 
     asked: dict[str, Any]
-    examiner: Examiner
-    rule: Rule
-    ignored: Ignored | None
+    examiner: ScoringWorker
+    rule: DecisionRule
+    ignored: IgnoreMask | None
     foreign: str | None
 
     @property
     def calibration(self) -> Calibration:
         """Of the detector."""
-        return self.examiner.detector.calibrated()
+        return self.examiner.detector.require_calibration()
 
     @property
     def parts(self) -> Iterator[list[str]]:
@@ -66,7 +66,7 @@ class Task:
         }
 
 
-def open_task(
+def open_request(
     bundle: Bundle,
     images: str | Path,
     far: float | None = None,
@@ -74,25 +74,25 @@ def open_task(
     method: str | None = None,
     maps: bool = False,
     ignore: str | Path | None = None,
-) -> Task:
+) -> DetectionRequest:
     """Open what a call asks for; parameters and errors are those of `detect_folder`."""
     detector = Detector.from_bundle(bundle, method)
-    preprocessing, calibration = detector.preprocessing, detector.calibrated()
-    ignored, foreign = ignored_by(bundle, ignore)
+    preprocessing, calibration = detector.preprocessing, detector.require_calibration()
+    ignored, foreign = resolve_ignore_mask(bundle, ignore)
     source = open_source(Path(images), preprocessing, usual_shape(bundle, preprocessing), ignored)
-    rule = choose_rule(bundle, calibration, far, fdr, preprocessing.noun)
+    rule = choose_decision_rule(bundle, calibration, far, fdr, preprocessing.noun)
     rate = rule.rate
     if detector.map_calibration is not None:
         rate = rule.map_rate(detector.map_calibration)
-    elif maps and isinstance(source, ImageSource):
+    elif maps and isinstance(source, ImageFolderSource):
         raise BundleError(
             "the maps of this detector were never calibrated; run augan calibrate RUN NORMALS, on "
             "normal images that it was not trained on"
         )
-    if maps and not isinstance(source, ImageSource):
+    if maps and not isinstance(source, ImageFolderSource):
         raise DataError("maps are of images, but this model is one of rows; leave --maps out")
     path = None if ignore is None else Path(ignore)
     asked = {"images": str(images), "far": far, "fdr": fdr, "method": method, "maps": maps}
     asked["ignore"] = None if ignore is None else str(ignore)
-    examiner = Examiner(bundle, Path(images), method, path, rate, maps, detector, source)
-    return Task(asked, examiner, rule, ignored, foreign)
+    examiner = ScoringWorker(bundle, Path(images), method, path, rate, maps, detector, source)
+    return DetectionRequest(asked, examiner, rule, ignored, foreign)

@@ -10,12 +10,12 @@ import numpy as np
 
 from augan.io.csv_safety import ANY_BYTES, escape_formula, unescape_formula
 
-SCORES = "scores.csv"
-UNDECIDED = ".undecided.csv"  # the same table before anything is flagged
+SCORES_FILE = "scores.csv"
+PENDING_FILE = ".undecided.csv"  # the same table before anything is flagged
 
 
 @dataclass(frozen=True)
-class Term:
+class ComponentSummary:
     """What one term of the score said.
 
     Attributes
@@ -38,19 +38,19 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Flagged:
+class FlaggedSamples:
     """What the second writing found: the names of what is flagged, and what each term said."""
 
     names: list[str]
-    terms: list[Term]
+    components: list[ComponentSummary]
 
 
-class Undecided:
+class ScoreTableWriter:
     """Rows of samples with scores and p-values, but without decisions."""
 
-    def __init__(self, file: TextIO, terms: Sequence[str]) -> None:
-        self._writer, self._gap = csv.writer(file), [""] * (3 + len(terms))
-        self._writer.writerow(["path", "score", "p_value", "anomaly", *terms])
+    def __init__(self, file: TextIO, components: Sequence[str]) -> None:
+        self._writer, self._gap = csv.writer(file), [""] * (3 + len(components))
+        self._writer.writerow(["path", "score", "p_value", "anomaly", *components])
 
     def write(
         self,
@@ -58,10 +58,10 @@ class Undecided:
         failures: Mapping[str, str],
         scores: np.ndarray,
         p_values: np.ndarray,
-        terms: np.ndarray,
+        components: np.ndarray,
     ) -> None:
         """Write samples in order; the arrays `[N]`, `[N]` and `[N, T]` lack those in `failures`."""
-        found = zip(scores, p_values, terms)
+        found = zip(scores, p_values, components)
         for name in names:
             if name in failures:
                 self._writer.writerow([escape_formula(name), *self._gap])
@@ -71,7 +71,7 @@ class Undecided:
             self._writer.writerow([escape_formula(name), *decimals[:2], "", *decimals[2:]])
 
 
-def flag(undecided: Path, table: Path, cutoff: float) -> Flagged:
+def flag(undecided: Path, table: Path, cutoff: float) -> FlaggedSamples:
     """Write the table anew with its decisions: a rate may depend on all p-values at once."""
     with (
         open(undecided, newline="", encoding="utf-8", errors=ANY_BYTES) as former,
@@ -83,13 +83,13 @@ def flag(undecided: Path, table: Path, cutoff: float) -> Flagged:
         names: list[str] = []
         counts, most = np.zeros(2, int), np.zeros(len(header) - 4, int)
         sums = np.zeros((2, most.size))
-        for path, score, p_value, _, *terms in rows:
+        for path, score, p_value, _, *components in rows:
             if not p_value:
-                writer.writerow([path, score, p_value, "", *terms])
+                writer.writerow([path, score, p_value, "", *components])
                 continue
             is_flagged = int(float(p_value) <= cutoff)
-            writer.writerow([path, score, p_value, is_flagged, *terms])
-            parts = np.array(terms, np.float64)
+            writer.writerow([path, score, p_value, is_flagged, *components])
+            parts = np.array(components, np.float64)
             counts[is_flagged] += 1
             sums[is_flagged] += parts
             if is_flagged:
@@ -101,4 +101,4 @@ def flag(undecided: Path, table: Path, cutoff: float) -> Flagged:
         for total, count in zip(sums, counts)
     )
     found = zip(header[4:], flagged, others, most.tolist())
-    return Flagged(names, [Term(*one) for one in found])
+    return FlaggedSamples(names, [ComponentSummary(*one) for one in found])

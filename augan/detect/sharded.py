@@ -4,9 +4,9 @@ from contextlib import closing
 from pathlib import Path
 
 from augan.bundle import Bundle, load_bundle
-from augan.detect.api import DetectionResult, FoundParts, OnScored, finish
-from augan.detect.request import Task, open_task
-from augan.detect.worker import Scored, score
+from augan.detect.api import DetectionResult, OnScored, ScoredChunks, finish
+from augan.detect.request import DetectionRequest, open_request
+from augan.detect.worker import ScoredChunk, score
 from augan.exceptions import DataError
 from augan.parallel.executor import open_executor
 from augan.parallel.sharding import Shard, Shards, shard_folder
@@ -34,7 +34,7 @@ def detect_shard(
     A call that was interrupted goes on when it is repeated. Other parameters and errors are those
     of `augan.detect_folder`.
     """
-    task = open_task(bundle, images, far, fdr, method, maps, ignore)
+    task = open_request(bundle, images, far, fdr, method, maps, ignore)
     parts = list(shard.of(enumerate(task.parts)))
     with shard_folder(out, shard, task.job()) as writer:
         left = [(number, names) for number, names in parts if not writer.find(_key(number))]
@@ -67,18 +67,18 @@ def merge_detection(
         The shards are of something else, or the bundle, the images or the versions have changed.
     """
     asked = shards.asked(_ASKED)
-    task = open_task(load_bundle(asked.pop("model path")), **asked)
+    task = open_request(load_bundle(asked.pop("model path")), **asked)
     shards.check(task.job())
     with open_executor(workers, scheduler) as executor:
         return finish(task, out, _found(task, shards), executor, on_scored)
 
 
-def _found(task: Task, shards: Shards) -> FoundParts:
+def _found(task: DetectionRequest, shards: Shards) -> ScoredChunks:
     for number, _ in enumerate(task.parts):
         record = shards.find(_key(number))
         if record is None:
             raise DataError(f"no shard has part {number}; make the shards again")
-        yield Scored.of(record)
+        yield ScoredChunk.of(record)
 
 
 def _key(number: int) -> str:

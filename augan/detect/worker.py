@@ -14,17 +14,17 @@ from augan.bundle import Bundle
 from augan.bundle.reference import SameBundle
 from augan.data.splits import evenly_spaced
 from augan.detect.detector import Detector
-from augan.detect.ignore_mask import ignored_by
-from augan.detect.inputs import ImageSource, Source, open_source, usual_shape
-from augan.detect.visualization.overlay import Painter
+from augan.detect.ignore_mask import resolve_ignore_mask
+from augan.detect.inputs import ImageFolderSource, InputSource, open_source, usual_shape
+from augan.detect.visualization.overlay import MapRenderer
 from augan.exceptions import DataError
 from augan.parallel.sharding import Record
 
-LOOKED_AT = 8  # images by which another machine is known to see the same
+NUM_PROBED_FILES = 8  # images by which another machine is known to see the same
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredChunk:
     """What came of a part of the samples.
 
     Attributes
@@ -40,7 +40,7 @@ class Scored:
     """
 
     failures: dict[str, str]
-    terms: np.ndarray
+    components: np.ndarray
     unusual: list[str] = field(default_factory=list)
     maps: list[tuple[str, bytes]] = field(default_factory=list)
 
@@ -50,13 +50,13 @@ class Scored:
         content = b"".join(content for _, content in self.maps)
         sizes = np.array([len(content) for _, content in self.maps], np.int64)
         values = {"failures": self.failures, "unusual": self.unusual, "maps": names}
-        arrays = {"terms": self.terms}
+        arrays = {"components": self.components}
         if names:
             arrays |= {"sizes": sizes, "content": np.frombuffer(content, np.uint8)}
         return Record(values, arrays)
 
     @classmethod
-    def of(cls, record: Record) -> "Scored":
+    def of(cls, record: Record) -> "ScoredChunk":
         """Return what `record` kept."""
         values, arrays = record.values, record.arrays
         maps: list[tuple[str, bytes]] = []
@@ -64,11 +64,11 @@ class Scored:
             ends = np.cumsum(arrays["sizes"])[:-1]
             parts = np.split(arrays["content"], ends)
             maps = [(name, part.tobytes()) for name, part in zip(values["maps"], parts)]
-        return cls(values["failures"], arrays["terms"], values["unusual"], maps)
+        return cls(values["failures"], arrays["components"], values["unusual"], maps)
 
 
 @dataclass(frozen=True, eq=False)
-class Examiner:
+class ScoringWorker:
     """A detector with the samples that it looks at.
 
     Attributes
@@ -88,24 +88,24 @@ class Examiner:
     rate: float
     maps: bool
     detector: Detector
-    source: Source
+    source: InputSource
 
     @property
-    def painter(self) -> Painter | None:
+    def painter(self) -> MapRenderer | None:
         """What draws places; rows have none."""
-        if not isinstance(self.source, ImageSource):
+        if not isinstance(self.source, ImageFolderSource):
             return None
-        return Painter(self.detector, self.source, self.rate)
+        return MapRenderer(self.detector, self.source, self.rate)
 
-    def plan(self) -> "ExaminerPlan":
+    def plan(self) -> "WorkerSpec":
         """Return what makes the same elsewhere; see `augan.parallel.executor`."""
         files = [] if self.ignore is None else [self.ignore]
-        if isinstance(self.source, ImageSource):
-            rows = evenly_spaced(np.arange(len(self.source.names)), LOOKED_AT)
+        if isinstance(self.source, ImageFolderSource):
+            rows = evenly_spaced(np.arange(len(self.source.names)), NUM_PROBED_FILES)
             files += [self.source.root / self.source.names[row] for row in rows]
         else:
             files.append(self.images)
-        return ExaminerPlan(
+        return WorkerSpec(
             SameBundle.of(self.bundle),
             os.path.abspath(self.images),
             self.method,
@@ -117,7 +117,7 @@ class Examiner:
 
 
 @dataclass(frozen=True)
-class ExaminerPlan:
+class WorkerSpec:
     """How to make an examiner; paths are absolute.
 
     Attributes
@@ -134,7 +134,7 @@ class ExaminerPlan:
     maps: bool
     seen: tuple[tuple[str, str], ...]
 
-    def open(self) -> Examiner:
+    def open(self) -> ScoringWorker:
         """Make it; BundleError or DataError if it would not score the same."""
         bundle = self.bundle.load()
         for path, digest in self.seen:
@@ -146,25 +146,27 @@ class ExaminerPlan:
         detector = Detector.from_bundle(bundle, self.method)
         preprocessing, images = detector.preprocessing, Path(self.images)
         ignore = None if self.ignore is None else Path(self.ignore)
-        ignored, _ = ignored_by(bundle, ignore)
+        ignored, _ = resolve_ignore_mask(bundle, ignore)
         usual = usual_shape(bundle, preprocessing)
         source = open_source(images, preprocessing, usual, ignored, names=())
-        return Examiner(bundle, images, self.method, ignore, self.rate, self.maps, detector, source)
+        return ScoringWorker(
+            bundle, images, self.method, ignore, self.rate, self.maps, detector, source
+        )
 
 
-def score(examiner: Examiner, names: list[str]) -> Scored:
+def score(examiner: ScoringWorker, names: list[str]) -> ScoredChunk:
     """Score the samples called `names`."""
     detector, source, painter = examiner.detector, examiner.source, examiner.painter
     samples = source.read(names)
     if not samples.names:
-        return Scored(samples.failures, np.empty((0, len(detector.method.terms))))
-    terms = detector.score_terms(samples.stored)
+        return ScoredChunk(samples.failures, np.empty((0, len(detector.method.components))))
+    components = detector.score_components(samples.stored)
     maps = list(painter.maps(samples)) if painter and examiner.maps else []
     unusual = [name for name in samples.names if name in source.unusual]
-    return Scored(samples.failures, terms, unusual, maps)
+    return ScoredChunk(samples.failures, components, unusual, maps)
 
 
-def draw(examiner: Examiner, names: list[str]) -> Iterator[tuple[str, bytes]]:
+def draw(examiner: ScoringWorker, names: list[str]) -> Iterator[tuple[str, bytes]]:
     """Yield the names of images, and the files of their overlays."""
     painter = examiner.painter
     if painter is not None:

@@ -16,7 +16,7 @@ from augan.data.modalities.registry import restore_preprocessing
 from augan.data.modalities.tiles import TiledPreprocessing
 from augan.data.sequences import RaggedImages
 from augan.detect.detector import Detector
-from augan.detect.ignore_mask import Ignored
+from augan.detect.ignore_mask import IgnoreMask
 from augan.detect.methods.tiles import STRIDE
 from augan.exceptions import ConfigError
 from augan.export.detector import (
@@ -209,7 +209,7 @@ def _export_detector(
     found = [session(batch) for batch in batches]
     about = describe_detector(bundle, detector, "map" in found[0])
     scores = np.concatenate([one["score"] for one in found])
-    line = detector.calibrated()
+    line = detector.require_calibration()
     parity = compare_scores(
         detector.score(samples.stored), scores, line, about["rate"], samples.sentence
     )
@@ -217,7 +217,7 @@ def _export_detector(
         own = list(detector.maps(samples.stored))
         maps = [heat for one in found for heat in one["map"]]
         parity = replace(parity, map_difference=_map_difference(own, maps, is_large))
-    ignored = Ignored.of(bundle)
+    ignored = IgnoreMask.of(bundle)
     if ignored is not None:
         np.save(graph.parent / FILL, ignored.sources)
         about["ignored"] = {"file": FILL, "shape": list(ignored.mask.shape)}

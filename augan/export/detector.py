@@ -7,10 +7,10 @@ from augan.bundle import Bundle
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tiles import LONGEST, SHORTEST, TiledPreprocessing
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.conformal.decision import supported_rate
-from augan.detect.conformal.guarantee import broken_promise
-from augan.detect.detector import Detector, method_class
-from augan.detect.ignore_mask import Ignored
+from augan.detect.conformal.decision import achievable_rate
+from augan.detect.conformal.guarantee import guarantee_void_reason
+from augan.detect.detector import Detector, get_method_class
+from augan.detect.ignore_mask import IgnoreMask
 from augan.exceptions import ConfigError
 from augan.export.preprocessing_graph import LEAST_SIDE, scaled
 from augan.gan import tf
@@ -37,9 +37,9 @@ def exportable(bundle: Bundle, method: str | None) -> Detector:
         If it searches.
     """
     detector = Detector.from_bundle(bundle, method)
-    detector.calibrated()
+    detector.require_calibration()
     name = detector.method.name
-    if method_class(name, detector.preprocessing).searches:
+    if get_method_class(name, detector.preprocessing).is_iterative:
         raise ConfigError(
             f"the method '{name}' cannot be exported: it searches for the code of each image in "
             "hundreds of steps of gradient descent, which is no fixed graph; name another method "
@@ -53,7 +53,7 @@ def input_name(bundle: Bundle) -> str:
 
     Not `images` where pixels are ignored, so that nobody forgets to fill these first.
     """
-    return IMAGES if Ignored.of(bundle) is None else FILLED
+    return IMAGES if IgnoreMask.of(bundle) is None else FILLED
 
 
 def detector_graph(
@@ -64,8 +64,8 @@ def detector_graph(
     method: Any = detector.method
 
     def judged(images: Tensor) -> dict[str, Tensor]:
-        terms, heat = method.graph(scaled(preprocessing, images))
-        found = {"score": tf.reduce_sum(terms, axis=1)}
+        components, heat = method.call(scaled(preprocessing, images))
+        found = {"score": tf.reduce_sum(components, axis=1)}
         return found if heat is None else {**found, "map": heat}
 
     shape: tuple[int | None, ...] = (None, *preprocessing.sample_shape)
@@ -76,9 +76,9 @@ def detector_graph(
 
 def describe_detector(bundle: Bundle, detector: Detector, has_map: bool) -> dict[str, Any]:
     """Return what to know of input, scores and decisions, JSON-able."""
-    calibration = detector.calibrated()
+    calibration = detector.require_calibration()
     preprocessing: Any = detector.preprocessing
-    rate, warnings = supported_rate(bundle, calibration, preprocessing.noun)
+    rate, warnings = achievable_rate(bundle, calibration, preprocessing.noun)
     about: dict[str, Any] = {
         "method": detector.method.name,
         "input": _describe_input(preprocessing, input_name(bundle)),
@@ -86,7 +86,7 @@ def describe_detector(bundle: Bundle, detector: Detector, has_map: bool) -> dict
         "rate": rate,
         "threshold": calibration.threshold(rate),
         "flagged": "score > threshold",
-        "guarantee": broken_promise(bundle) or calibration.guarantee(rate).sentence,
+        "guarantee": guarantee_void_reason(bundle) or calibration.guarantee(rate).sentence,
         "p_value": "(1 + number of calibration_scores >= score) / (1 + number of them)",
         "calibration_scores": calibration.scores.tolist(),
     }
@@ -96,7 +96,7 @@ def describe_detector(bundle: Bundle, detector: Detector, has_map: bool) -> dict
         about["output"]["map"] = "float32 [N, H, W, 1], higher = more anomalous"
         if isinstance(preprocessing, TiledPreprocessing):
             about["output"]["map"] += ", a place for each 4 x 4 pixels"
-        is_promised = broken_promise(bundle) is None
+        is_promised = guarantee_void_reason(bundle) is None
         about["map"] = _describe_map(detector.map_calibration, rate, is_promised)
     return about
 
@@ -106,7 +106,7 @@ def _describe_map(
 ) -> dict[str, Any] | None:
     if line is None:
         return None
-    rate = max(rate, line.smallest_rate)
+    rate = max(rate, line.min_rate)
     promise = "; on average at most this share of good images has a hot place" * is_promised
     return {"rate": rate, "threshold": line.threshold(rate), "hot": f"map > threshold{promise}"}
 

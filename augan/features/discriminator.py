@@ -11,7 +11,7 @@ Tensor = Any
 POOL = 2
 
 
-class PooledBlocks:
+class PooledFeatures:
     """Samples -> the activations of all blocks side by side, of images averaged over 2 x 2 places.
 
     Parameters

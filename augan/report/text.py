@@ -9,8 +9,8 @@ from augan.bundle import Bundle
 from augan.data.modalities.registry import AnyPreprocessing, sample_noun
 from augan.data.splits import NUM_FOLDS
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.conformal.decision import supported_rate
-from augan.detect.conformal.guarantee import ORIGIN, Guarantee, broken_promise
+from augan.detect.conformal.decision import achievable_rate
+from augan.detect.conformal.guarantee import CALIBRATION_KEY, Guarantee, guarantee_void_reason
 from augan.doctor.checks import GIB, Diagnosis, install
 from augan.evaluation.augmentation.experiment import AugmentationGain, points
 
@@ -26,14 +26,14 @@ def detector_promise(bundle: Bundle) -> str | None:
     """Say what the detector promises at the rate that it would take by itself, if there is one."""
     if not bundle.has("detector"):
         return None
-    return broken_promise(bundle) or promised(bundle)[0].sentence
+    return guarantee_void_reason(bundle) or promised(bundle)[0].sentence
 
 
 def promised(bundle: Bundle) -> tuple[Guarantee, list[str]]:
     """Return what `augan detect` promises by itself, and warnings about the rate that it takes."""
     calibration = Calibration.from_arrays(bundle.tables["calibration"])
     noun = sample_noun(bundle.preprocessing)
-    rate, warnings = supported_rate(bundle, calibration, noun)
+    rate, warnings = achievable_rate(bundle, calibration, noun)
     return calibration.guarantee(rate, noun), warnings
 
 
@@ -59,7 +59,7 @@ def _who_takes_it(bundle: Bundle) -> str:
 
 def calibration_summary(bundle: Bundle) -> dict[str, Any]:
     """Return the same, JSON-able, at the rate that `augan detect` will take by itself."""
-    origin = dict((bundle.detector or {})[ORIGIN])
+    origin = dict((bundle.detector or {})[CALIBRATION_KEY])
     warnings, (guarantee, more) = origin.pop("warnings"), promised(bundle)
     return {
         "bundle": str(bundle.path),

@@ -15,9 +15,9 @@ from augan.data.modalities.registry import AnyPreprocessing, training_samples
 from augan.data.modalities.tiles import TiledPreprocessing
 from augan.data.sequences import ConcatRows, RaggedImages
 from augan.data.splits import MIN_FOLD_SIZE, NUM_FOLDS, Split, make_folds, split_dataset
-from augan.detect.conformal.calibration import DEFAULT_RATE, images_needed
-from augan.detect.detector import method_class, methods_of
-from augan.detect.fitting import num_kept
+from augan.detect.conformal.calibration import DEFAULT_RATE, min_calibration_size
+from augan.detect.detector import configured_methods, get_method_class
+from augan.detect.fitting import trimmed_size
 from augan.exceptions import ConfigError, DataError
 from augan.training import defaults
 from augan.training.cross_validation import Fold
@@ -153,11 +153,11 @@ class Material:
     @property
     def parts(self) -> tuple[str, ...]:
         """What trains, in order."""
-        task, methods = self.config.task, methods_of(self.config.detect)
-        classes = [method_class(method, self.preprocessing) for method in methods]
+        task, methods = self.config.task, configured_methods(self.config.detect)
+        classes = [get_method_class(method, self.preprocessing) for method in methods]
         # Codes are for augmentation; a detector alone trains an encoder only to score by it.
         encoder = self.config.training.store_latents if task != "detect" else False
-        needed = any("encoder" in known.needs for known in classes)
+        needed = any("encoder" in known.required_networks for known in classes)
         encoder = encoder or (task != "generate" and needed)
         wanted = {
             "classifier": self.num_classes > 0,
@@ -254,11 +254,11 @@ def _check_rate(config: Config, dataset: Dataset, splits: Sequence[Split]) -> No
     far, trim, n, noun = config.detect.far, config.detect.trim_fraction, len(dataset), dataset.noun
     if far is None or config.task == "generate":
         return
-    needed = images_needed(far)
-    calibrating = sum(num_kept(len(split.calibration), trim) for split in splits)
+    needed = min_calibration_size(far)
+    calibrating = sum(trimmed_size(len(split.calibration), trim) for split in splits)
     if calibrating >= needed:
         return
-    helps = _can_cross(config, dataset) and num_kept(n, trim) >= needed
+    helps = _can_cross(config, dataset) and trimmed_size(n, trim) >= needed
     cross = f"add --cross, with which all calibrate, in {NUM_FOLDS} trainings; or " if helps else ""
     raise ConfigError(
         f"a false-alarm rate of {far} needs {needed} calibration {noun}, but of {n} {noun} "

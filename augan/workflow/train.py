@@ -25,8 +25,8 @@ from augan.bundle import (
 )
 from augan.config import Config, checked_config
 from augan.data.dataset import Dataset
-from augan.detect.detector import add_detectors, fold_network, method_class, methods_of
-from augan.detect.fitting import fit_folds
+from augan.detect.detector import add_detectors, configured_methods, fold_network, get_method_class
+from augan.detect.fitting import fit_cross_conformal
 from augan.exceptions import BundleError, DataError
 from augan.gan.inference import Inference
 from augan.training.budget import Clock, Plan, deadline_of
@@ -322,9 +322,9 @@ def _judges(
     material: Material, folds: Sequence[Fold], trained: Sequence[TrainedNetworks]
 ) -> dict[str, Network]:
     """Return the networks of all folds that a method looks through, and no others."""
-    methods = methods_of(material.config.detect)
-    kinds = [method_class(method, material.preprocessing) for method in methods]
-    taken = {role for kind in kinds for role in (*kind.needs, *kind.uses)}
+    methods = configured_methods(material.config.detect)
+    kinds = [get_method_class(method, material.preprocessing) for method in methods]
+    taken = {role for kind in kinds for role in (*kind.required_networks, *kind.optional_networks)}
     return {
         fold_network(role, fold.number): network
         for fold, one in zip(folds, trained)
@@ -365,7 +365,7 @@ def _classifier_accuracy(material: Material, networks: TrainedNetworks) -> dict[
 def _add_detector(bundle: Bundle, material: Material, trained: Sequence[TrainedNetworks]) -> None:
     settings = material.config.detect
     detectors = [
-        fit_folds(
+        fit_cross_conformal(
             method,
             [networks.models for networks in trained],
             material.preprocessing,
@@ -374,6 +374,6 @@ def _add_detector(bundle: Bundle, material: Material, trained: Sequence[TrainedN
             groups=material.dataset.groups,
             trim=settings.trim_fraction,
         )
-        for method in methods_of(settings)
+        for method in configured_methods(settings)
     ]
     add_detectors(bundle, detectors, settings.trim_fraction)

@@ -26,7 +26,7 @@ from augan.data.folders import find_images
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.detector import Detector
-from augan.detect.inputs import ImageSource
+from augan.detect.inputs import ImageFolderSource
 from augan.evaluation.detection.baselines import BASELINES
 from augan.exceptions import DataError
 from augan.gan import tf
@@ -149,7 +149,7 @@ def _own(
     detector = Detector.from_bundle(bundle)
 
     def score(root: Path, names: list[str]) -> np.ndarray:
-        source = ImageSource(root, detector.preprocessing)
+        source = ImageFolderSource(root, detector.preprocessing)
         parts = [source.read(names[i : i + 32])[0] for i in range(0, len(names), 32)]
         return np.concatenate([detector.score(part) for part in parts])
 

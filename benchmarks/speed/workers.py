@@ -36,8 +36,8 @@ from augan.config import Config
 from augan.data.datasets import digits
 from augan.data.loading import load_dataset
 from augan.detect.api import finish
-from augan.detect.request import open_task
-from augan.detect.score_table import SCORES
+from augan.detect.request import open_request
+from augan.detect.score_table import SCORES_FILE
 from augan.detect.visualization.overlay import OVERLAYS
 from augan.detect.worker import score
 from augan.parallel.dask_executor import local
@@ -99,7 +99,7 @@ def work(job: str, folder: Path, number: int, by: Executor) -> Callable[[], obje
     names = bundle.data["class_names"]
 
     def detect() -> None:
-        task = open_task(bundle, folder / "images", far=FLAGGED)
+        task = open_request(bundle, folder / "images", far=FLAGGED)
         finish(task, out, by.map(score, task.examiner, task.parts), by)
 
     def augment() -> None:
@@ -125,7 +125,7 @@ def about(job: str, folder: Path) -> dict[str, float]:
     if job == "detect":
         overlays = [path.stat().st_size for path in (out / OVERLAYS).rglob("*.png")]
         found["overlay"] = sum(overlays) / max(1, len(overlays))
-        found["row"] = (out / SCORES).stat().st_size / len(files)
+        found["row"] = (out / SCORES_FILE).stat().st_size / len(files)
         name = files[0].relative_to(folder / "images").as_posix()
         # Its name, four places in lists, and four numbers.
         found["listed"] = sys.getsizeof(name) + 4 * 8 + 4 * 8

@@ -241,10 +241,10 @@ def calibrate(
     RUN is left as it is: the new bundle goes into a folder that must not exist yet, and a detect
     without --model takes it then, as the newest. Whether NORMALS were trained on cannot be checked.
     """
-    from augan.detect.recalibration import calibrate_run
+    from augan.detect.recalibration import recalibrate_run
     from augan.report.text import calibration_lines, calibration_summary
 
-    bundle = calibrate_run(_find(run, "detector"), normals, out, groups, ignore)
+    bundle = recalibrate_run(_find(run, "detector"), normals, out, groups, ignore)
     _show(calibration_lines(bundle), calibration_summary(bundle), as_json)
 
 

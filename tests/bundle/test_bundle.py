@@ -50,7 +50,7 @@ def make_bundle(**changes: Any) -> Bundle:
         "data": {"name": "caps", "class_names": ["gut", "Ölfleck"], "counts": {"gut": 5}},
         "preprocessing": {"size": 8, "mean": [0.1]},
         "networks": {"generator": Network(spec, weights)},
-        "detector": {"method": "anogan", "terms": ["pixel"], "alpha": 0.05},
+        "detector": {"method": "anogan", "components": ["pixel"], "alpha": 0.05},
         "tables": {
             "calibration": {"scores": np.arange(6.0), "alpha": np.asarray(0.05)},
             "split": {"train": np.arange(5), "names": np.array(["a", "größer"])},

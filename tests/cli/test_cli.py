@@ -213,7 +213,7 @@ def test_a_trained_model_redraws_what_it_is_shown(first_light: tuple[Path, dict]
     from augan.detect.methods.fanogan import FAnoGAN
 
     bundle = load_bundle(first_light[0] / "runs" / "latest")
-    models = {role: restore_network(bundle, role) for role in FAnoGAN.needs}
+    models = {role: restore_network(bundle, role) for role in FAnoGAN.required_networks}
     images = restore_preprocessing(bundle.preprocessing).scale(digits("test").images[:50])
     again = FAnoGAN(models).reconstruct(images)
     own = np.square(images - again).mean(axis=(1, 2, 3))
@@ -717,7 +717,7 @@ def flip(raw: bytes, place: int) -> bytes:
 
 def with_unknown_method(bundle: Bundle) -> Bundle:
     """A detector of a method that this version does not know."""
-    return replace(bundle, detector={"method": "crystal-ball", "terms": []})
+    return replace(bundle, detector={"method": "crystal-ball", "components": []})
 
 
 WRONG = [

@@ -13,7 +13,7 @@ from augan import calibrate, detect_folder
 from augan.bundle import Bundle, read_weights, restore_network
 from augan.data.datasets import digits
 from augan.data.modalities.registry import restore_preprocessing
-from augan.detect.api import DETECTION, SCORES
+from augan.detect.api import RECORD_FILE, SCORES_FILE
 from augan.detect.detector import METHODS, Detector
 from augan.detect.inputs import CHUNK
 from augan.detect.output_paths import default_out
@@ -48,7 +48,7 @@ def write_images(folder: Path, images: np.ndarray, names: list[str] | None = Non
 
 
 def read_rows(folder: Path) -> list[dict[str, str]]:
-    with open(folder / SCORES, newline="", encoding="utf-8") as file:
+    with open(folder / SCORES_FILE, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -77,10 +77,10 @@ def test_the_table_is_what_the_detector_says(
     rows = read_rows(tmp_path / "out")
     assert list(rows[0]) == ["path", "score", "p_value", "anomaly", *TERMS]
     assert [row["path"] for row in rows] == [f"{i:03d}.png" for i in range(70)]
-    terms = detector.score_terms(pixels)
+    components = detector.score_components(pixels)
     np.testing.assert_array_equal(numbers(rows), detector.score(pixels))
-    np.testing.assert_array_equal(np.stack([numbers(rows, t) for t in TERMS], axis=1), terms)
-    np.testing.assert_array_equal(numbers(rows), terms.sum(axis=1))
+    np.testing.assert_array_equal(np.stack([numbers(rows, t) for t in TERMS], axis=1), components)
+    np.testing.assert_array_equal(numbers(rows), components.sum(axis=1))
     assert result.num_scored == 70
     assert result.num_anomalies == sum(row["anomaly"] == "1" for row in rows)
 
@@ -167,7 +167,7 @@ def test_whole_chunks_of_unreadable_files(
     for number in range(CHUNK + 1):
         (images / f"a{number:04d}.png").write_bytes(b"")
     result = detect_folder(digits_bundle, images, tmp_path / "out")
-    with open(tmp_path / "out" / SCORES, newline="", encoding="utf-8") as file:
+    with open(tmp_path / "out" / SCORES_FILE, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert {len(row) for row in rows} == {7}
     assert len(rows) == 1 + CHUNK + 3
@@ -188,7 +188,7 @@ def test_the_most_anomalous_are_the_highest_scores(
     assert len(result.most_anomalous) == 8
     for image, row in zip(result.shown, worst):
         np.testing.assert_array_equal(image.image, pixels[row])
-        assert image.terms == {name: float(rows[row][name]) for name in image.terms}
+        assert image.components == {name: float(rows[row][name]) for name in image.components}
         assert image.picture is not None
         assert image.picture.shape == (256, 256, 3)
     for image in result.most_anomalous:
@@ -205,7 +205,7 @@ def test_the_result_is_replaced_whole(
     (out / "overlays" / "stale.png").write_text("from before")
     (out / "report.html").write_text("from before")
     result = detect_folder(digits_bundle, folder, out)
-    assert tree(out).keys() == {SCORES, DETECTION, *overlays(out)}
+    assert tree(out).keys() == {SCORES_FILE, RECORD_FILE, *overlays(out)}
     assert len(overlays(out)) == result.num_anomalies
     assert len(read_rows(out)) == 70
     assert {path.name for path in tmp_path.iterdir()} == {"out", "few"}
@@ -242,22 +242,24 @@ def test_a_table_of_scores_of_somebody_else_is_not_replaced(
 ) -> None:
     """Such as the one of `augan evaluate detection`."""
     (tmp_path / "out").mkdir()
-    for name in (SCORES, "evaluation.json"):
+    for name in (SCORES_FILE, "evaluation.json"):
         (tmp_path / "out" / name).write_text("mine")
     with pytest.raises(DataError, match=r"other files.* lost: evaluation\.json"):
         detect_folder(digits_bundle, folder, tmp_path / "out")
-    assert tree(tmp_path / "out") == {SCORES: b"mine", "evaluation.json": b"mine"}
+    assert tree(tmp_path / "out") == {SCORES_FILE: b"mine", "evaluation.json": b"mine"}
 
 
 def test_scoring_changes_no_weight(
     digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
-    models = {role: restore_network(digits_bundle, role) for role in METHODS["fanogan"].needs}
-    method = METHODS["fanogan"](models).restore(digits_bundle.tables["detector-fanogan"])
+    models = {
+        role: restore_network(digits_bundle, role) for role in METHODS["fanogan"].required_networks
+    }
+    method = METHODS["fanogan"](models).set_state(digits_bundle.tables["detector-fanogan"])
     before = {role: read_weights(model) for role, model in models.items()}
     images = (pixels / 127.5 - 1).astype(np.float32)
-    first = method.score_terms(images)
-    np.testing.assert_array_equal(method.score_terms(images), first)
+    first = method.score_components(images)
+    np.testing.assert_array_equal(method.score_components(images), first)
     for role, model in models.items():
         after = read_weights(model)
         assert after.keys() == before[role].keys()
@@ -350,9 +352,13 @@ class TestFalseDiscoveryRate:
         assert [row["anomaly"] for row in rows] == expected
         assert result.num_anomalies == expected.count("1")
         assert [image.anomaly for image in result.most_anomalous] == [True] * 8
-        assert result.guarantee.to_dict()["smallest_count"] == 7
+        assert result.guarantee.to_dict()["min_discoveries"] == 7
         assert "7 or more are flagged, or none" in result.guarantee.sentence
-        assert tree(tmp_path / "out").keys() == {SCORES, DETECTION, *overlays(tmp_path / "out")}
+        assert tree(tmp_path / "out").keys() == {
+            SCORES_FILE,
+            RECORD_FILE,
+            *overlays(tmp_path / "out"),
+        }
 
     def test_the_scores_are_those_of_a_false_alarm_rate(
         self, digits_bundle: Bundle, incoming: Path, tmp_path: Path
@@ -450,11 +456,11 @@ def test_what_each_term_said(digits_bundle: Bundle, folder: Path, tmp_path: Path
     rows = read_rows(tmp_path / "out")
     flags = np.array([row["anomaly"] == "1" for row in rows])
     values = np.stack([numbers(rows, term) for term in TERMS], axis=1)
-    assert [term.name for term in result.terms] == TERMS
-    np.testing.assert_allclose([t.flagged for t in result.terms], values[flags].mean(axis=0))
-    np.testing.assert_allclose([t.others for t in result.terms], values[~flags].mean(axis=0))
+    assert [term.name for term in result.components] == TERMS
+    np.testing.assert_allclose([t.flagged for t in result.components], values[flags].mean(axis=0))
+    np.testing.assert_allclose([t.others for t in result.components], values[~flags].mean(axis=0))
     counts = np.bincount(values[flags].argmax(axis=1), minlength=len(TERMS))
-    assert [term.most for term in result.terms] == counts.tolist()
+    assert [term.most for term in result.components] == counts.tolist()
 
 
 def test_a_bundle_without_detector_or_calibration_is_refused(
@@ -497,7 +503,7 @@ def test_folders_of_one_name_do_not_take_each_others_place(
         outs.append(default_out(bundle, images))
         detect_folder(bundle, images, outs[-1])
     assert [out.name for out in outs] == ["detect-images", "detect-images-2", "detect-images"]
-    record = json.loads((outs[1] / DETECTION).read_text())
+    record = json.loads((outs[1] / RECORD_FILE).read_text())
     assert record["images"] == str(tmp_path / "day2" / "images")
     assert record["num_scored"] == 1
     assert record["guarantee"]["sentence"]

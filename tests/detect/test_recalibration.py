@@ -12,7 +12,7 @@ from augan import calibrate, detect_folder, load_bundle
 from augan.bundle import Bundle
 from augan.data.datasets import digits
 from augan.detect.detector import Detector
-from augan.detect.recalibration import calibrate_run
+from augan.detect.recalibration import recalibrate_run
 from augan.exceptions import BundleError, DataError
 from augan.export.detector import describe_detector
 from augan.io.images import write_png
@@ -95,7 +95,9 @@ def test_groups_make_the_promise_approximate(digits_bundle: Bundle, normals: Pat
     table = normals.parent / "groups.csv"
     lines = [f"normals/{row:03d}.png,part {row // 3}" for row in range(60)]
     table.write_text("\n".join(["path,group", *lines]))
-    calibration = Detector.from_bundle(calibrate(digits_bundle, normals, table)).calibrated()
+    calibration = Detector.from_bundle(
+        calibrate(digits_bundle, normals, table)
+    ).require_calibration()
     assert (calibration.n, calibration.num_groups) == (60, 20)
     assert not calibration.guarantee(0.1).exact
     table.write_text("\n".join(["path,group", *lines[:-1]]))
@@ -126,7 +128,9 @@ def test_images_that_cannot_be_read_need_no_group(
     lines = [f"new/{row:03d}.png,part {row // 5}" for row in range(20) if row not in (5, 6)]
     table = tmp_path / "groups.csv"
     table.write_text("\n".join(["path,group", *lines, "new/006.png,alone"]))
-    calibration = Detector.from_bundle(calibrate(digits_bundle, folder, table)).calibrated()
+    calibration = Detector.from_bundle(
+        calibrate(digits_bundle, folder, table)
+    ).require_calibration()
     assert (calibration.n, calibration.num_groups) == (19, 5)
 
 
@@ -167,7 +171,7 @@ def test_images_that_draw_no_line_are_refused(
 ) -> None:
     folder = write_images(tmp_path / "bad", BAD[message](pixels))
     with pytest.raises(DataError, match=message):
-        calibrate_run(digits_bundle, folder, tmp_path / "out")
+        recalibrate_run(digits_bundle, folder, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["bad"]
 
 

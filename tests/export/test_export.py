@@ -31,10 +31,10 @@ from augan.data.sequences import RaggedImages
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
 from augan.detect.methods.auto import Auto
-from augan.detect.methods.cross_conformal import Folds
+from augan.detect.methods.cross_conformal import CrossConformalEnsemble
 from augan.detect.methods.fanogan import FAnoGAN
 from augan.detect.methods.features import Features
-from augan.detect.methods.tiles import PatchwiseAuto, PatchwiseFeatures
+from augan.detect.methods.tiles import PatchAuto, PatchFeatures
 from augan.exceptions import BundleError, ConfigError, DataError, Refused
 from augan.export.api import export_onnx
 from augan.export.detector import detector_graph
@@ -138,21 +138,21 @@ def test_folds_count_calibration_scores_as_augan_does(tmp_path: Path) -> None:
         judge = network("discriminator", shape, num_classes=0, width=3 + k, norm="none")
         member = Features({"discriminator": judge})
         members.append(member.fit(scaled[rows[:30]], scaled[rows[30:]]))
-    lines = [m.score_terms(scaled[part]).sum(axis=1) for m, part in zip(members, parts)]
-    folds = Folds(members).calibrate(lines, ())
-    detector = Detector(folds, preprocessing, Calibration.of_folds(folds.lines, 60))
+    lines = [m.score_components(scaled[part]).sum(axis=1) for m, part in zip(members, parts)]
+    folds = CrossConformalEnsemble(members).calibrate(lines, ())
+    detector = Detector(folds, preprocessing, Calibration.from_folds(folds.lines, 60))
     score = as_graph(detector, tmp_path)(images)["score"]
-    p_values, own = (detector.calibrated().p_values(x) for x in (score, detector.score(images)))
+    p_values, own = (
+        detector.require_calibration().p_values(x) for x in (score, detector.score(images))
+    )
     assert_array_equal(p_values[:60], own[:60])  # each equals a calibration score of its fold
     assert np.mean(p_values == own) > 0.98
     assert (p_values >= own).all()
-    mean = Detector(folds.by_mean(), preprocessing)
+    mean = Detector(folds.without_pooling(), preprocessing)
     assert_allclose(as_graph(mean, tmp_path)(images)["score"], mean.score(images), atol=ROUNDING)
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(PatchwiseAuto, marks=pytest.mark.slow), PatchwiseFeatures]
-)
+@pytest.mark.parametrize("kind", [pytest.param(PatchAuto, marks=pytest.mark.slow), PatchFeatures])
 def test_large_images_of_any_size(kind: Any, tmp_path: Path) -> None:
     shape = (32, 32, 3)
     judge = network("discriminator", shape, num_classes=0, width=4, norm="none", weights="he")
@@ -206,7 +206,7 @@ def test_a_detector_leaves_with_all_that_a_scorer_needs(
     assert names == {"detector.onnx", "detector.json", "parity.json"}
     about = json.loads((scorer / "detector.json").read_text())
     detector = Detector.from_bundle(digits_bundle)
-    line = detector.calibrated()
+    line = detector.require_calibration()
     assert about["calibration_scores"] == line.scores.tolist()
     assert about["threshold"] == line.threshold(about["rate"])
     assert about["guarantee"] == line.guarantee(about["rate"]).sentence
@@ -434,7 +434,7 @@ def test_what_counts_as_parity() -> None:
 
 def test_of_folds_a_tie_by_rounding_may_move_a_score_by_one_rank() -> None:
     lines = [np.arange(0.0, 10.0), np.arange(0.5, 10.0)]
-    line = Calibration.of_folds(lines, 20)
+    line = Calibration.from_folds(lines, 20)
     own = np.arange(0.25, 9.5, 0.25)
     beyond_next, two_further = own + 0.5, own + 1.0
     assert compare_scores(own, beyond_next, line, 0.1, "some").largest_difference == 0.5

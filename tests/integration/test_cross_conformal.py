@@ -21,10 +21,10 @@ from augan.data.datasets import digits
 from augan.data.loading import load_dataset
 from augan.data.splits import make_folds
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.conformal.cross_conformal import largest_rate
-from augan.detect.conformal.guarantee import broken_promise
+from augan.detect.conformal.cross_conformal import max_false_alarm_rate
+from augan.detect.conformal.guarantee import guarantee_void_reason
 from augan.detect.detector import Detector
-from augan.detect.fitting import fit_folds
+from augan.detect.fitting import fit_cross_conformal
 from augan.exceptions import ConfigError, DataError, Interrupted
 from augan.io.images import read_image, write_png
 from augan.training import checkpoints, loop
@@ -96,14 +96,14 @@ def test_one_bundle_carries_five_detectors(bundle: Bundle, dataset: Dataset) -> 
     detector = Detector.from_bundle(bundle)
     images = detector.preprocessing.scale(np.asarray(dataset.images))
     for k, member in enumerate(detector.method._members, 1):  # type: ignore[attr-defined]
-        own = np.sort(member.score_terms(images[fold == k]).sum(axis=1))
+        own = np.sort(member.score_components(images[fold == k]).sum(axis=1))
         np.testing.assert_allclose(own, bundle.tables["detector"][f"fold{k}.line"], atol=1e-5)
 
 
 @pytest.mark.slow
 def test_detection(bundle: Bundle, new: Path, tmp_path: Path) -> None:
     result = detect_folder(bundle, new, tmp_path / "out", far=0.1, maps=True)
-    assert result.guarantee.expected == largest_rate(5, [10] * 5)
+    assert result.guarantee.expected == max_false_alarm_rate(5, [10] * 5)
     assert result.guarantee.sentence.startswith(
         "On average at most 22.8 % of good images like the 50 calibration images are flagged "
         "(twice the rate of 10.0 %, and 2.8 % more for small folds)"
@@ -113,12 +113,12 @@ def test_detection(bundle: Bundle, new: Path, tmp_path: Path) -> None:
     detector = Detector.from_bundle(bundle)
     members = detector.method._members  # type: ignore[attr-defined]
     for row in rows:
-        terms = [float(value) for value in list(row.values())[4:]]
-        assert float(row["score"]) == sum(terms)
+        components = [float(value) for value in list(row.values())[4:]]
+        assert float(row["score"]) == sum(components)
         assert row["anomaly"] == str(int(float(row["p_value"]) <= 0.1))
         # By the formula, from the scores that the bundle holds.
         image = detector.preprocessing.scale(read_image(new / row["path"])[None])
-        scores = [member.score_terms(image).sum() for member in members]
+        scores = [member.score_components(image).sum() for member in members]
         lines = [bundle.tables["detector"][f"fold{k}.line"] for k in range(1, 6)]
         above = sum(int((line >= score).sum()) for line, score in zip(lines, scores))
         assert float(row["p_value"]) == pytest.approx((1 + above) / (COUNT + 1))
@@ -149,15 +149,15 @@ def test_groups_and_dirty_images(bundle: Bundle, dataset: Dataset) -> None:
     ]
     preprocessing = Detector.from_bundle(bundle).preprocessing
     arguments = ("features", models, preprocessing, np.asarray(dataset.images), splits)
-    calibration = fit_folds(*arguments, groups=groups).calibrated()
+    calibration = fit_cross_conformal(*arguments, groups=groups).require_calibration()
     assert (calibration.n, calibration.num_groups, calibration.fold_sizes) == (50, 10, (10,) * 5)
     promise = calibration.guarantee(0.1)
     assert not promise.exact
     assert "approximate: 50 images of 10 groups" in promise.sentence
     # Two of ten are set aside in each fold, and what is promised then is nothing.
-    assert fit_folds(*arguments, trim=0.2).calibrated().fold_sizes == (8,) * 5
+    assert fit_cross_conformal(*arguments, trim=0.2).require_calibration().fold_sizes == (8,) * 5
     trimmed = replace(bundle, detector={**(bundle.detector or {}), "trim": 0.2})
-    assert "no guarantee" in (broken_promise(trimmed) or "")
+    assert "no guarantee" in (guarantee_void_reason(trimmed) or "")
 
 
 @pytest.mark.slow
@@ -167,8 +167,8 @@ def test_calibrated_on_new_images_it_promises_what_one_detector_does(
     again = calibrate(bundle, new / "normal")
     assert again.networks.keys() == bundle.networks.keys()
     detector = Detector.from_bundle(again)
-    assert "agreement" not in detector.method.terms
-    line = detector.calibrated()
+    assert "agreement" not in detector.method.components
+    line = detector.require_calibration()
     assert (line.n, line.fold_sizes) == (40, ())
     assert "with 95 % confidence" in line.guarantee(0.1).sentence
     result = detect_folder(again, new, tmp_path / "out", far=0.1)

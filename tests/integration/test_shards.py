@@ -21,9 +21,9 @@ from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.data.datasets import digits
 from augan.detect.api import detect_folder
 from augan.detect.inputs import CHUNK as BLOCK
-from augan.detect.score_table import SCORES
+from augan.detect.score_table import SCORES_FILE
 from augan.detect.sharded import detect_shard, merge_detection
-from augan.detect.worker import Scored
+from augan.detect.worker import ScoredChunk
 from augan.exceptions import BundleError, DataError, Interrupted
 from augan.io.images import write_png
 from augan.parallel.sharding import ABOUT, Record, Shard, Shards, shard_folder
@@ -93,7 +93,7 @@ class TestDetect:
         done = CliRunner().invoke(app, ["merge", *(str(tmp_path / name) for name in "m01")])
         assert done.exit_code == 0, done.output
         assert tree(tmp_path / "m") == tree(tmp_path / "one")
-        assert {SCORES, "report.html", "most-anomalous.png"} <= tree(tmp_path / "m").keys()
+        assert {SCORES_FILE, "report.html", "most-anomalous.png"} <= tree(tmp_path / "m").keys()
 
     def test_the_default_folder_says_which_shard_it_is(
         self, digits_bundle: Bundle, images: Path, tmp_path: Path
@@ -232,18 +232,18 @@ class TestRecords:
     def test_what_is_kept_comes_back(
         self,
         tmp_path_factory: pytest.TempPathFactory,
-        terms: list[list[float]],
+        components: list[list[float]],
         failures: dict[str, str],
         maps: list[tuple[str, bytes]],
     ) -> None:
-        scored = Scored(failures, np.array(terms, np.float64).reshape(-1, 2), ["a"], maps)
+        scored = ScoredChunk(failures, np.array(components, np.float64).reshape(-1, 2), ["a"], maps)
         target = tmp_path_factory.mktemp("record") / "shard"
         with shard_folder(target, Shard(0, 1), {"command": "x"}) as writer:
             writer.add("0", scored.record())
         record = Shards([target]).find("0")
         assert record is not None
-        again = Scored.of(record)
-        np.testing.assert_array_equal(again.terms, scored.terms)
+        again = ScoredChunk.of(record)
+        np.testing.assert_array_equal(again.components, scored.components)
         assert (again.failures, again.unusual, again.maps) == (failures, ["a"], maps)
         assert Shards([target]).find("1") is None
 

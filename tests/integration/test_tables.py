@@ -39,7 +39,7 @@ from augan.data.modalities.registry import restore_preprocessing
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.data.splits import split_dataset
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.detector import METHODS, methods_for
+from augan.detect.detector import METHODS, supported_methods
 from augan.exceptions import ConfigError, DataError
 from augan.gan.inference import Inference
 from augan.training.config_rules import TABLE_RULES
@@ -302,11 +302,13 @@ class TestDetect:
 
     def test_methods_say_what_they_accept(self) -> None:
         assert (
-            list(methods_for("rows")) == list(METHODS) == ["auto", "features", "fanogan", "anogan"]
+            list(supported_methods("rows"))
+            == list(METHODS)
+            == ["auto", "features", "fanogan", "anogan"]
         )
-        assert list(methods_for("patches")) == ["auto", "features"]
+        assert list(supported_methods("patches")) == ["auto", "features"]
         for kind in ("images", "rows", "patches"):
-            assert all(kind in method.accepts for method in methods_for(kind).values())
+            assert all(kind in method.input_types for method in supported_methods(kind).values())
 
 
 class TestEstimators:

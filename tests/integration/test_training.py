@@ -143,7 +143,7 @@ def test_the_bundle_loads_and_has_everything(digits_bundle):
     assert loaded.metrics["warnings"] == []
     assert loaded.detector == {
         "method": "auto",
-        "terms": ["neighbours", "mahalanobis", "input_neighbours"],
+        "components": ["neighbours", "mahalanobis", "input_neighbours"],
         "others": {"fanogan": ["image_residual", "feature_residual"]},
     }
 
@@ -343,7 +343,7 @@ def test_one_class_is_detected_without_classes(one_class_bundles):
             *("generator", "discriminator", "heads", "rotation"),
             "encoder",  # for f-AnoGAN
         }
-        assert "transformations" in bundle.detector["terms"]
+        assert "transformations" in bundle.detector["components"]
         assert bundle.networks["generator"].spec["arguments"]["num_classes"] == 0
         assert bundle.has("detector")
         assert not bundle.has("classes")

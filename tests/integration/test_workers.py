@@ -13,7 +13,7 @@ import pytest
 
 from augan.bundle import Bundle
 from augan.data.datasets import digits
-from augan.detect.score_table import SCORES
+from augan.detect.score_table import SCORES_FILE
 from augan.io.images import write_png
 
 pytestmark = pytest.mark.slow
@@ -59,7 +59,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
-    with open(folder / SCORES, newline="", encoding="utf-8") as file:
+    with open(folder / SCORES_FILE, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

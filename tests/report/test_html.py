@@ -246,7 +246,7 @@ def test_it_says_what_was_found(text: str, result: DetectionResult, digits_bundl
         "auto (also in the model: fanogan)",
         digits_bundle.bundle_id,
         *(f"{image.score:.3g}" for image in result.shown),
-        *(term.name for term in result.terms),
+        *(term.name for term in result.components),
     ):
         assert fragment in page.text
     assert result.shown[0].path == WILD

@@ -38,7 +38,7 @@ def main() -> None:
         bundle = train(settings, load_dataset("digits"), out=folder / "run")
         growing(folder / "run" / "samples")
         redrawn(bundle, folder)
-        calibrated(bundle, folder)
+        require_calibration(bundle, folder)
         broken = Config().override(
             ["task=generate", "training.steps=1000", "generator.conditioning=embedding"]
         )
@@ -58,7 +58,7 @@ def growing(samples: Path) -> None:
 def redrawn(bundle: Bundle, folder: Path) -> None:
     """Draw images, what f-AnoGAN makes of them, and the difference."""
     preprocessing = restore_preprocessing(bundle.preprocessing)
-    method = FAnoGAN({role: restore_network(bundle, role) for role in FAnoGAN.needs})
+    method = FAnoGAN({role: restore_network(bundle, role) for role in FAnoGAN.required_networks})
     images = np.concatenate([digits("test").images[:8], _foreign(folder / "foreign")[:8]])
     scaled = preprocessing.scale(images)
     again = preprocessing.to_native(preprocessing.unscale(method.reconstruct(scaled)))
@@ -67,10 +67,10 @@ def redrawn(bundle: Bundle, folder: Path) -> None:
     write_png(PICTURES / "anogan.png", sheet)
 
 
-def calibrated(bundle: Bundle, folder: Path) -> None:
+def require_calibration(bundle: Bundle, folder: Path) -> None:
     """Draw the scores of calibration images, of new digits and of foreign pictures."""
     detector = Detector.from_bundle(bundle)
-    calibration = detector.calibrated()
+    calibration = detector.require_calibration()
     kinds = {
         f"{calibration.n} calibration images": calibration.scores,
         "359 new digits": detector.score(digits("test").images),

@@ -29,12 +29,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import beta, betabinom
 
-from augan.detect.conformal.cross_conformal import largest_rate
+from augan.detect.conformal.cross_conformal import max_false_alarm_rate
 from augan.detect.conformal.guarantee import (
     Guarantee,
-    in_words,
-    in_words_of_folds,
-    in_words_of_groups,
+    describe_fold_guarantee,
+    describe_group_caveat,
+    describe_guarantee,
     rounded_up,
 )
 from augan.exceptions import ConfigError, DataError
@@ -129,10 +129,10 @@ class Calibration:
         return cls(values, len(set(groups)))
 
     @classmethod
-    def of_folds(cls, lines: Sequence[ArrayLike], num_groups: int) -> Self:
+    def from_folds(cls, lines: Sequence[ArrayLike], num_groups: int) -> Self:
         """Calibrate on the scores of each fold's images, by the detector that had not seen them.
 
-        They are compared with scores that a `Pool` of the same lines has made one.
+        They are compared with scores that a `CrossConformalPool` of the same lines has made one.
         """
         folds = [_as_scores(line, "calibration scores", finite=True) for line in lines]
         sizes = tuple(line.size for line in folds)
@@ -144,7 +144,7 @@ class Calibration:
         return int(self.scores.size)
 
     @property
-    def smallest_rate(self) -> float:
+    def min_rate(self) -> float:
         """The smallest false-alarm rate that n images can support, 1/(n+1)."""
         return 1 / (self.n + 1)
 
@@ -170,7 +170,7 @@ class Calibration:
 
     def supports(self, far: float) -> bool:
         """Return whether n is large enough that an image can be flagged at this rate."""
-        return self.smallest_rate <= _check_rate(far)
+        return self.min_rate <= _check_rate(far)
 
     def threshold(self, far: float) -> float:
         """Return the k-th largest calibration score, k the largest with k/(n+1) <= far.
@@ -198,11 +198,11 @@ class Calibration:
             return float(far), None
         if self.supports(DEFAULT_RATE):
             return DEFAULT_RATE, None
-        return self.smallest_rate, (
-            f"The usual false-alarm rate of {DEFAULT_RATE:g} needs {images_needed(DEFAULT_RATE)} "
-            f"calibration {noun}, this model has {self.n}: the smallest rate that it supports, "
-            f"{rounded_up(self.smallest_rate)}, is used instead. Train with more normal {noun} "
-            "for fewer false alarms."
+        return self.min_rate, (
+            f"The usual false-alarm rate of {DEFAULT_RATE:g} needs "
+            f"{min_calibration_size(DEFAULT_RATE)} calibration {noun}, this model has {self.n}: "
+            f"the smallest rate that it supports, {rounded_up(self.min_rate)}, is used instead. "
+            f"Train with more normal {noun} for fewer false alarms."
         )
 
     def guarantee(self, far: float, noun: str = "images") -> Guarantee:
@@ -213,17 +213,17 @@ class Calibration:
         ties it is smaller. Of folds only the average is bounded.
         """
         k, n, folds = self._rank(far), self.n, self.fold_sizes
-        expected = largest_rate(k, folds) if folds else k / (n + 1)
-        rate_95 = None if folds else float(beta.ppf(0.95, k, n + 1 - k))
+        expected = max_false_alarm_rate(k, folds) if folds else k / (n + 1)
+        rate_upper_95 = None if folds else float(beta.ppf(0.95, k, n + 1 - k))
         exact = self.num_groups == n
         if not exact:
             alone = expected if folds else None
-            sentence = in_words_of_groups(k / (n + 1), n, self.num_groups, noun, alone)
-        elif rate_95 is None:
-            sentence = in_words_of_folds(expected, float(far), n, len(folds), noun)
+            sentence = describe_group_caveat(k / (n + 1), n, self.num_groups, noun, alone)
+        elif rate_upper_95 is None:
+            sentence = describe_fold_guarantee(expected, float(far), n, len(folds), noun)
         else:
-            sentence = in_words(expected, rate_95, n, noun)
-        return Guarantee(float(far), n, self.num_groups, expected, rate_95, exact, sentence)
+            sentence = describe_guarantee(expected, rate_upper_95, n, noun)
+        return Guarantee(float(far), n, self.num_groups, expected, rate_upper_95, exact, sentence)
 
     def false_alarm_range(self, far: float, num_test: int, level: float = 0.95) -> tuple[int, int]:
         """Return how many false alarms to expect among `num_test` fresh normal images.
@@ -245,7 +245,7 @@ class Calibration:
         if not 0 < level < 1:
             raise ConfigError(f"level is {level!r}, a number between 0 and 1 (0.95) is needed.")
         if self.fold_sizes:
-            k = min(self.n, math.ceil(largest_rate(k, self.fold_sizes) * (self.n + 1)))
+            k = min(self.n, math.ceil(max_false_alarm_rate(k, self.fold_sizes) * (self.n + 1)))
         low, high = betabinom.interval(level, int(num_test), k, self.n + 1 - k)
         return 0 if self.fold_sizes else int(low), int(high)
 
@@ -254,7 +254,7 @@ class Calibration:
         return {
             "n": self.n,
             "num_groups": self.num_groups,
-            "smallest_rate": self.smallest_rate,
+            "min_rate": self.min_rate,
             **({"num_folds": len(self.fold_sizes)} if self.fold_sizes else {}),
         }
 
@@ -299,11 +299,11 @@ class Calibration:
     def _rank(self, far: float) -> int:
         """k = floor(far (n+1)): the largest whole number with k/(n+1) <= far, at least 1."""
         far = _check_rate(far)
-        if self.smallest_rate > far:
+        if self.min_rate > far:
             raise ConfigError(
-                f"a false-alarm rate of {far!r} needs {images_needed(far)} calibration images, "
-                f"this model has {self.n}: a smaller set cannot tell such a rare score apart; "
-                f"choose --far {rounded_up(self.smallest_rate)} or more, or train with more "
+                f"a false-alarm rate of {far!r} needs {min_calibration_size(far)} calibration "
+                f"images, this model has {self.n}: a smaller set cannot tell such a rare score "
+                f"apart; choose --far {rounded_up(self.min_rate)} or more, or train with more "
                 "normal images"
             )
         # 0.29 * 100 is 28.999999999999996 in floating point: the neighbours are compared with the
@@ -312,12 +312,12 @@ class Calibration:
         return max(k for k in (guess - 1, guess, guess + 1) if k / (self.n + 1) <= far)
 
 
-def images_needed(far: float) -> int:
+def min_calibration_size(far: float) -> int:
     """Return the fewest calibration images that support a rate: smallest n with 1/(n+1) <= far.
 
     Examples
     --------
-    >>> images_needed(0.05), images_needed(0.01)
+    >>> min_calibration_size(0.05), min_calibration_size(0.01)
     (19, 99)
     """
     far = _check_rate(far)

@@ -13,8 +13,8 @@ What they promise. Each fold by itself is plain conformal: the number c_k of its
 the new image's is at most j with a probability of at most (j+1)/(n_k+1). How the folds depend on
 each other is unknown, for they share images and are asked about the same one; for independent or
 equal folds p(x) <= A would happen with a probability of about A. Whatever the dependence, Markov's
-inequality on the sum of max(0, b - c_k) bounds it, see `largest_rate`: by about 2A where folds are
-large. Barber et al. (theorem 4) and Vovk and Wang (2020) have 2A + 2(1 - A)(K-1)/(n+K); counting in
+inequality on the sum of max(0, b - c_k) bounds it, see `max_false_alarm_rate`: about 2A for large
+folds. Barber et al. (theorem 4) and Vovk and Wang (2020) have 2A + 2(1 - A)(K-1)/(n+K); counting
 whole images, as here, gives less.
 
 References
@@ -32,7 +32,7 @@ import numpy as np
 FARTHEST = 1e30  # a mean that is farther from 0 counts as this, so that nothing overflows
 
 
-def largest_rate(rank: int, fold_sizes: Sequence[int]) -> float:
+def max_false_alarm_rate(rank: int, fold_sizes: Sequence[int]) -> float:
     """Return how likely p <= rank/(n+1) is at most, for an image like the calibration images.
 
     That event is c_1 + ... + c_K <= c = rank - 1, in the words of the top of this file. Then the
@@ -51,7 +51,7 @@ def largest_rate(rank: int, fold_sizes: Sequence[int]) -> float:
     return min(1.0, float(bounds.min()))
 
 
-class Pool:
+class CrossConformalPool:
     """The scores of all folds as one: what makes one score of the K that a new image has.
 
     Its place among all calibration scores is the one that has the rank of the formula above, so

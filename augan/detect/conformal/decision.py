@@ -5,19 +5,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from augan.bundle.bundle import Bundle
-from augan.detect.conformal.calibration import Calibration, images_needed
+from augan.detect.conformal.calibration import Calibration, min_calibration_size
 from augan.detect.conformal.fdr import (
     DiscoveryGuarantee,
-    check_fdr,
     discovery_cutoff,
     discovery_guarantee,
+    validate_fdr,
 )
 from augan.detect.conformal.guarantee import Guarantee
 from augan.exceptions import ConfigError
 
 
 @dataclass(frozen=True)
-class Rule:
+class DecisionRule:
     """How to decide.
 
     Attributes
@@ -65,13 +65,13 @@ class Decision:
         return replace(self, guarantee=replace(self.guarantee, exact=False, sentence=sentence))
 
 
-def own_rate(bundle: Bundle) -> float | None:
+def trained_rate(bundle: Bundle) -> float | None:
     """Return the false-alarm rate that a bundle was trained for, `detect.far`, if one was named."""
     far: float | None = bundle.config.get("detect", {}).get("far")
     return far
 
 
-def usual_rate(
+def default_rate(
     bundle: Bundle, calibration: Calibration, noun: str, far: float | None = None
 ) -> tuple[float, str | None]:
     """Return the false-alarm rate to work at, and a warning where it is not the one usually taken.
@@ -84,30 +84,30 @@ def usual_rate(
     ConfigError
         The calibration does not support the rate of the user or of the bundle.
     """
-    return calibration.choose_rate(own_rate(bundle) if far is None else far, noun)
+    return calibration.choose_rate(trained_rate(bundle) if far is None else far, noun)
 
 
-def supported_rate(bundle: Bundle, calibration: Calibration, noun: str) -> tuple[float, list[str]]:
+def achievable_rate(bundle: Bundle, calibration: Calibration, noun: str) -> tuple[float, list[str]]:
     """Return the rate that `augan detect` takes by itself, and warnings about it.
 
     Where the bundle's own is not supported, which `augan detect` refuses, it is the usual one: a
     line is shown all the same.
     """
-    far = own_rate(bundle)
+    far = trained_rate(bundle)
     if far is None or calibration.supports(far):
-        rate, warning = usual_rate(bundle, calibration, noun)
+        rate, warning = default_rate(bundle, calibration, noun)
         return rate, [warning] if warning else []
     unsupported = (
         f"too few {noun} for the model's own rate, detect.far={far:g}: give "
-        f"detect another --far, or calibrate on {images_needed(far)} {noun} or more"
+        f"detect another --far, or calibrate on {min_calibration_size(far)} {noun} or more"
     )
     rate, warning = calibration.choose_rate(None, noun)
     return rate, [unsupported, *([warning] if warning else [])]
 
 
-def choose_rule(
+def choose_decision_rule(
     bundle: Bundle, calibration: Calibration, far: float | None, fdr: float | None, noun: str
-) -> Rule:
+) -> DecisionRule:
     """Return the rule that the user asked for, else that of the bundle, else the usual one."""
     if far is not None and fdr is not None:
         raise ConfigError(
@@ -116,12 +116,14 @@ def choose_rule(
             "images among the flagged ones"
         )
     if fdr is not None:
-        return Rule(check_fdr(calibration, fdr, noun), True)
-    rate, warning = usual_rate(bundle, calibration, noun, far)
-    return Rule(rate, False, warning)
+        return DecisionRule(validate_fdr(calibration, fdr, noun), True)
+    rate, warning = default_rate(bundle, calibration, noun, far)
+    return DecisionRule(rate, False, warning)
 
 
-def decide(calibration: Calibration, p_values: np.ndarray, rule: Rule, noun: str) -> Decision:
+def decide(
+    calibration: Calibration, p_values: np.ndarray, rule: DecisionRule, noun: str
+) -> Decision:
     """Decide over all p-values of one call."""
     if not rule.is_fdr:
         promise = calibration.guarantee(rule.rate, noun)
@@ -136,11 +138,11 @@ def _unflagged(
     guarantee: DiscoveryGuarantee, cutoff: float, p_values: np.ndarray, noun: str
 ) -> str | None:
     count = int((p_values * (guarantee.n + 1) < 1.5).sum())
-    if not 0 < count < guarantee.smallest_count or cutoff:
+    if not 0 < count < guarantee.min_discoveries or cutoff:
         return None
     return (
         f"nothing is flagged, although {count} {noun} score higher than all {guarantee.n} "
         f"calibration {noun}: with so few calibration {noun} this false-discovery rate can only "
-        f"flag {guarantee.smallest_count} or more of {guarantee.num_scored}; look at the highest "
+        f"flag {guarantee.min_discoveries} or more of {guarantee.num_scored}; look at the highest "
         f"scores, choose --far, or calibrate on more normal {noun}"
     )

@@ -64,7 +64,7 @@ class Drift:
         return asdict(self)
 
 
-def find_drift(calibration: Calibration, scores: ArrayLike, noun: str = "images") -> Drift:
+def detect_drift(calibration: Calibration, scores: ArrayLike, noun: str = "images") -> Drift:
     """Test whether the scores of new images have moved, apart from the anomalies among them.
 
     Parameters

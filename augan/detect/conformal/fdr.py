@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 
-from augan.detect.conformal.calibration import Calibration, images_needed
+from augan.detect.conformal.calibration import Calibration, min_calibration_size
 from augan.detect.conformal.guarantee import percent, rounded_up
 from augan.exceptions import ConfigError
 
@@ -45,7 +45,7 @@ class DiscoveryGuarantee:
         Calibration images, and the groups (parts, patients, days) that they come from.
     num_scored : int
         Images that were judged together.
-    smallest_count : int
+    min_discoveries : int
         Fewer images than this are never flagged: it is so many, or none.
     exact : bool
         False when groups hold several images, which are then not exchangeable with new ones, and
@@ -58,7 +58,7 @@ class DiscoveryGuarantee:
     n: int
     num_groups: int
     num_scored: int
-    smallest_count: int
+    min_discoveries: int
     exact: bool
     sentence: str
 
@@ -67,7 +67,7 @@ class DiscoveryGuarantee:
         return asdict(self)
 
 
-def check_fdr(calibration: Calibration, fdr: float, noun: str = "images") -> float:
+def validate_fdr(calibration: Calibration, fdr: float, noun: str = "images") -> float:
     """Return the rate as a float, if anything could ever be flagged at it.
 
     The smallest p-value is 1/(n+1). Where that is larger than the rate, even images that are all
@@ -85,10 +85,10 @@ def check_fdr(calibration: Calibration, fdr: float, noun: str = "images") -> flo
         )
     if not calibration.supports(float(fdr)):
         raise ConfigError(
-            f"a false-discovery rate of {fdr!r} needs {images_needed(float(fdr))} calibration "
-            f"{noun}, this model has {calibration.n}: with fewer nothing could ever be flagged; "
-            f"choose --fdr {rounded_up(calibration.smallest_rate)} or more, or calibrate on more "
-            f"normal {noun} (augan calibrate)"
+            f"a false-discovery rate of {fdr!r} needs {min_calibration_size(float(fdr))} "
+            f"calibration {noun}, this model has {calibration.n}: with fewer nothing could ever be "
+            f"flagged; choose --fdr {rounded_up(calibration.min_rate)} or more, or calibrate on "
+            f"more normal {noun} (augan calibrate)"
         )
     return float(fdr)
 
@@ -118,14 +118,14 @@ def discovery_cutoff(p_values: ArrayLike, fdr: float) -> float:
     return float(flagged.max(initial=0.0))
 
 
-def smallest_count(n: int, m: int, fdr: float) -> int:
+def min_discoveries(n: int, m: int, fdr: float) -> int:
     """Return the fewest images that can be flagged: the smallest k with m / (n+1) <= k fdr.
 
     All k then have the smallest p-value there is, 1/(n+1). More than m means that none ever is.
 
     Examples
     --------
-    >>> smallest_count(99, 100, 0.05), smallest_count(1999, 100, 0.05)
+    >>> min_discoveries(99, 100, 0.05), min_discoveries(1999, 100, 0.05)
     (20, 1)
     """
     return max(1, math.ceil(m / (fdr * (n + 1)) * (1 - _ROUNDING)))
@@ -139,10 +139,10 @@ def discovery_guarantee(
     Raises
     ------
     ConfigError
-        As for `check_fdr`.
+        As for `validate_fdr`.
     """
-    fdr, n = check_fdr(calibration, fdr, noun), calibration.n
-    count, folds = smallest_count(n, num_scored, fdr), calibration.fold_sizes
+    fdr, n = validate_fdr(calibration, fdr, noun), calibration.n
+    count, folds = min_discoveries(n, num_scored, fdr), calibration.fold_sizes
     exact = calibration.num_groups == n and not folds
     if exact:
         sentence = (

@@ -7,7 +7,7 @@ from typing import Any
 from augan.bundle.bundle import Bundle
 from augan.data.modalities.tabular import TabularPreprocessing
 
-ORIGIN = "calibrated_on"  # in the bundle's detector: which images the line was drawn from
+CALIBRATION_KEY = "calibrated_on"  # in the bundle's detector: which images the line was drawn from
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Guarantee:
     expected : float
         The realised rate on average over calibration sets is at most this: k/(n+1) <= far, or of
         folds about twice as much (`augan.detect.conformal.cross_conformal`).
-    rate_95 : float or None
+    rate_upper_95 : float or None
         With 95 % confidence over the draw of the calibration set, the realised rate of this very
         model is at most this. It supposes independent images: no promise unless `exact`. None of
         folds: nothing useful is known.
@@ -37,7 +37,7 @@ class Guarantee:
     n: int
     num_groups: int
     expected: float
-    rate_95: float | None
+    rate_upper_95: float | None
     exact: bool
     sentence: str
 
@@ -46,15 +46,15 @@ class Guarantee:
         return asdict(self)
 
 
-def in_words(expected: float, rate_95: float, n: int, noun: str) -> str:
+def describe_guarantee(expected: float, rate_upper_95: float, n: int, noun: str) -> str:
     """Say what one detector promises."""
     return (
         f"On average at most {percent(expected)} of good {noun} like the {n} calibration {noun} "
-        f"are flagged; with 95 % confidence at most {percent(rate_95)}."
+        f"are flagged; with 95 % confidence at most {percent(rate_upper_95)}."
     )
 
 
-def in_words_of_folds(expected: float, far: float, n: int, folds: int, noun: str) -> str:
+def describe_fold_guarantee(expected: float, far: float, n: int, folds: int, noun: str) -> str:
     """Say what the detectors of several folds promise together: twice the rate, and a little."""
     more = expected - 2 * far
     excess = f", and {percent(more)} more for small folds" if more > 0 else " at most"
@@ -65,7 +65,7 @@ def in_words_of_folds(expected: float, far: float, n: int, folds: int, noun: str
     )
 
 
-def in_words_of_groups(
+def describe_group_caveat(
     rate: float, n: int, num_groups: int, noun: str, alone: float | None = None
 ) -> str:
     """Say why nothing exact is promised; of folds `alone` is what they would without groups."""
@@ -90,12 +90,12 @@ def percent(rate: float) -> str:
     return f"{value.quantize(Decimal('0.1'), rounding=ROUND_CEILING)} %"
 
 
-def broken_promise(bundle: Bundle) -> str | None:
+def guarantee_void_reason(bundle: Bundle) -> str | None:
     """Return why the calibration of a bundle promises nothing, None if it does."""
     detector: Any = bundle.detector or {}
     trim = detector.get("trim")
     is_of_rows = bundle.preprocessing.get("kind") == TabularPreprocessing.kind
-    if is_of_rows and "folds" in detector and ORIGIN not in detector:
+    if is_of_rows and "folds" in detector and CALIBRATION_KEY not in detector:
         return (
             "no guarantee: with --cross every row calibrates, and so every row has a part in how "
             "columns are scaled, so more good ones than asked for may be flagged; calibrate on "

@@ -41,11 +41,11 @@ class AnoGAN:
     """
 
     name = "anogan"
-    accepts: tuple[str, ...] = ("images", "rows")
-    needs: tuple[str, ...] = ("generator", "discriminator")
-    uses: tuple[str, ...] = ()
-    searches: bool = True
-    terms: tuple[str, ...] = ("residual", "feature_matching")
+    input_types: tuple[str, ...] = ("images", "rows")
+    required_networks: tuple[str, ...] = ("generator", "discriminator")
+    optional_networks: tuple[str, ...] = ()
+    is_iterative: bool = True
+    components: tuple[str, ...] = ("residual", "feature_matching")
 
     def __init__(self, models: Mapping[str, keras.Model], steps: int = STEPS) -> None:
         self.steps = steps
@@ -58,7 +58,7 @@ class AnoGAN:
         """Learn nothing: the paper's score has no parameters."""
         return self
 
-    def score_terms(self, images: np.ndarray) -> np.ndarray:
+    def score_components(self, images: np.ndarray) -> np.ndarray:
         """Return both parts of the score, float64 `[N, 2]`, higher = more anomalous."""
         return self._search(images)[1].astype(np.float64)
 
@@ -70,12 +70,12 @@ class AnoGAN:
         """Return |x - G(z)|, the mean over channels, float32 `[N, S, S, 1]`."""
         return np.abs(images - self.reconstruct(images)).mean(axis=-1, keepdims=True)
 
-    def state(self) -> dict[str, np.ndarray]:
+    def get_state(self) -> dict[str, np.ndarray]:
         """Return what to keep in the bundle."""
         return {"steps": np.array(self.steps)}
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `state` returned."""
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `get_state` returned."""
         self.steps = int(state["steps"])
         return self
 

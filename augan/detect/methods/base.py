@@ -18,20 +18,20 @@ class Scorer(Protocol):
     """
 
     name: str
-    terms: tuple[str, ...]
+    components: tuple[str, ...]
 
-    def score_terms(self, images: Any) -> np.ndarray: ...
+    def score_components(self, images: Any) -> np.ndarray: ...
     def reconstruct(self, images: Any) -> np.ndarray | None: ...
     def maps(self, images: Any) -> Any: ...
-    def state(self) -> dict[str, np.ndarray]: ...
-    def restore(self, state: Mapping[str, np.ndarray]) -> Self: ...
+    def get_state(self) -> dict[str, np.ndarray]: ...
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self: ...
 
 
-class Exportable(Protocol):
+class OnnxExportable(Protocol):
     """What can score outside of augan: every method that does not search."""
 
-    def graph(self, images: Any) -> tuple[Tensor, Tensor | None]:
-        """Return what `score_terms` and `maps` do, as operations on a tensor.
+    def call(self, images: Any) -> tuple[Tensor, Tensor | None]:
+        """Return what `score_components` and `maps` do, as operations on a tensor.
 
         Parameters
         ----------
@@ -47,13 +47,13 @@ class Exportable(Protocol):
         ...
 
 
-class Method(Scorer, Protocol):
+class DetectionMethod(Scorer, Protocol):
     """What every method offers."""
 
-    accepts: tuple[str, ...]  # kinds of preprocessing: "images", "rows", "patches"
-    needs: tuple[str, ...]  # networks
-    uses: tuple[str, ...]  # networks that it takes where they were trained
-    searches: bool  # whether each image costs hundreds of steps
+    input_types: tuple[str, ...]  # kinds of preprocessing: "images", "rows", "patches"
+    required_networks: tuple[str, ...]  # networks
+    optional_networks: tuple[str, ...]  # networks that it takes where they were trained
+    is_iterative: bool  # whether each image costs hundreds of steps
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None: ...
     def fit(self, reference: Any, val: Any) -> Self: ...

@@ -10,13 +10,15 @@ from typing import Any, Self
 import numpy as np
 
 from augan.data.sequences import RaggedImages
-from augan.detect.conformal.cross_conformal import Pool
+from augan.detect.conformal.cross_conformal import CrossConformalPool
 from augan.detect.methods.base import Scorer
 from augan.gan import tf
 
 Tensor = Any
 
-AGREEMENT = "agreement"  # the term that moves the mean to where the folds together place an image
+RANK_CORRECTION = (
+    "agreement"  # the term that moves the mean to where the folds together place an image
+)
 FINE = 2.0**-30  # scores are multiples of it
 LARGEST = 2.0**20  # deviations: what is larger counts as this
 # Deviations by which a graph's scores may differ from ours: calibration scores that are so little
@@ -24,7 +26,7 @@ LARGEST = 2.0**20  # deviations: what is larger counts as this
 NEARLY = 1e-4
 
 
-class Folds:
+class CrossConformalEnsemble:
     """The fitted methods of all folds as one.
 
     Scores of each fold are centred and scaled by its calibration scores, so that all folds weigh
@@ -62,9 +64,9 @@ class Folds:
 
     def _set(self, lines: Sequence[np.ndarray], heights: Sequence[np.ndarray]) -> None:
         self._raw = {"line": tuple(lines), "map_line": tuple(heights)}
-        self.terms = (*self._members[0].terms, *((AGREEMENT,) if lines else ()))
-        self._pool = Pool(self.lines) if lines else None
-        self._map_pool = Pool(self.heights) if heights else None
+        self.components = (*self._members[0].components, *((RANK_CORRECTION,) if lines else ()))
+        self._pool = CrossConformalPool(self.lines) if lines else None
+        self._map_pool = CrossConformalPool(self.heights) if heights else None
 
     @property
     def lines(self) -> list[np.ndarray]:
@@ -78,17 +80,17 @@ class Folds:
         own = zip(self._raw["map_line"], self._scales[:, 2])
         return [(heights / usual).astype(np.float32) for heights, usual in own]
 
-    def score_terms(self, images: Any) -> np.ndarray:
+    def score_components(self, images: Any) -> np.ndarray:
         """Return the mean of each term, float64 `[N, T]`, and what moves their sum to its rank."""
-        parts = np.stack([member.score_terms(images) for member in self._members], axis=-1)
+        parts = np.stack([member.score_components(images) for member in self._members], axis=-1)
         center, spread, _ = self._scales.T
         parts = (parts - center / parts.shape[1]) / spread
         if self._pool is None:
             return parts.mean(axis=-1)
         # Rounded, so that terms add up without an error that might carry a score over a line.
-        terms = _rounded(parts.mean(axis=-1))
+        components = _rounded(parts.mean(axis=-1))
         scores = _rounded(self._pool(_rounded(parts.sum(axis=1))))
-        return np.column_stack([terms, scores - terms.sum(axis=1)])
+        return np.column_stack([components, scores - components.sum(axis=1)])
 
     def reconstruct(self, images: Any) -> np.ndarray | None:
         """Return what the first fold draws: a mean would be blurred."""
@@ -103,34 +105,34 @@ class Folds:
         maps = [self._together(np.stack(same, axis=-1)) for same in of_each]
         return RaggedImages(maps) if isinstance(images, RaggedImages) else np.stack(maps)
 
-    def state(self) -> dict[str, np.ndarray]:
+    def get_state(self) -> dict[str, np.ndarray]:
         """Return what the folds learned, and their units and lines, for the bundle."""
         found: dict[str, np.ndarray] = {}
         for k, member in enumerate(self._members):
-            own = {**member.state(), "scale": self._scales[k]}
+            own = {**member.get_state(), "scale": self._scales[k]}
             own |= {kind: lines[k] for kind, lines in self._raw.items() if lines}
             found |= {f"fold{k + 1}.{key}": value for key, value in own.items()}
         return found
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `state` returned."""
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `get_state` returned."""
         owned: list[dict[str, np.ndarray]] = []
         for k, member in enumerate(self._members):
             start = f"fold{k + 1}."
             own = {key.removeprefix(start): v for key, v in state.items() if key.startswith(start)}
-            member.restore(own)
+            member.set_state(own)
             self._scales[k] = own["scale"]
             owned.append(own)
         self._set(*([own[kind] for own in owned if kind in own] for kind in self._raw))
         return self
 
-    def graph(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the score of all folds, float64 `[B, 1]`, and no maps; see `Exportable`.
+    def call(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the score of all folds, float64 `[B, 1]`, and no maps; see `OnnxExportable`.
 
         Ranks among all calibration maps would be thousands of comparisons for each place.
         """
         members: Any = self._members
-        of_each = tf.stack([tf.reduce_sum(m.graph(images)[0], axis=1) for m in members], axis=-1)
+        of_each = tf.stack([tf.reduce_sum(m.call(images)[0], axis=1) for m in members], axis=-1)
         center, spread, _ = self._scales.T
         values = (of_each - center) / spread
         if self._pool is None:
@@ -138,9 +140,9 @@ class Folds:
         values = tf.clip_by_value(values, -LARGEST, LARGEST)
         return _pooled(self._pool, values)[:, None], None
 
-    def by_mean(self) -> "Folds":
+    def without_pooling(self) -> "CrossConformalEnsemble":
         """Return the same without lines, for new ones: it scores by the mean alone."""
-        other = Folds(self._members)
+        other = CrossConformalEnsemble(self._members)
         other._scales = self._scales.copy()
         return other
 
@@ -150,7 +152,7 @@ class Folds:
         return pooled.astype(np.float32)
 
 
-def _pooled(pool: Pool, values: Tensor) -> Tensor:
+def _pooled(pool: CrossConformalPool, values: Tensor) -> Tensor:
     """Do what a pool does to scores, `[B, K]` to `[B]`; ties are `NEARLY` ties."""
     every, n = tf.constant(pool.every), pool.every.size
     lowest, highest = pool.every[0], pool.every[-1]

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from augan.detect.scoring.standardizer import Standardised
+from augan.detect.scoring.standardizer import ScoreStandardizer
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 from augan.gan.networks.registry import feature_blocks
@@ -29,11 +29,11 @@ class FAnoGAN:
     """
 
     name = "fanogan"
-    accepts: tuple[str, ...] = ("images", "rows")
-    needs: tuple[str, ...] = ("generator", "discriminator", "encoder")
-    uses: tuple[str, ...] = ()
-    searches: bool = False
-    terms: tuple[str, ...] = ("image_residual", "feature_residual")
+    input_types: tuple[str, ...] = ("images", "rows")
+    required_networks: tuple[str, ...] = ("generator", "discriminator", "encoder")
+    optional_networks: tuple[str, ...] = ()
+    is_iterative: bool = False
+    components: tuple[str, ...] = ("image_residual", "feature_residual")
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
         generator, encoder = models["generator"], models["encoder"]
@@ -47,7 +47,7 @@ class FAnoGAN:
 
         self._compared = compare
         self._compare = Inference(compare, generator.output_shape[1:])
-        self._standard = Standardised()
+        self._standard = ScoreStandardizer()
 
     def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:
         """Learn centre and spread of each residual from normal images `[N, S, S, C]` in [-1, 1].
@@ -57,7 +57,7 @@ class FAnoGAN:
         self._standard.fit(self._residuals(val))
         return self
 
-    def score_terms(self, images: np.ndarray) -> np.ndarray:
+    def score_components(self, images: np.ndarray) -> np.ndarray:
         """Return the standardised residuals, float64 `[N, 2]`, higher = more anomalous."""
         return self._standard(self._residuals(images))
 
@@ -69,19 +69,19 @@ class FAnoGAN:
         """Return |x - G(E(x))|, the mean over channels, float32 `[N, S, S, 1]`."""
         return np.abs(images - self.reconstruct(images)).mean(axis=-1, keepdims=True)
 
-    def graph(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return terms and maps of a tensor `[B, S, S, C]`; see `Exportable`."""
+    def call(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return terms and maps of a tensor `[B, S, S, C]`; see `OnnxExportable`."""
         again, *residuals = self._compared(images)
-        terms = self._standard(tf.cast(tf.stack(residuals, axis=1), tf.float64))
-        return terms, tf.reduce_mean(tf.abs(images - again), axis=-1, keepdims=True)
+        components = self._standard(tf.cast(tf.stack(residuals, axis=1), tf.float64))
+        return components, tf.reduce_mean(tf.abs(images - again), axis=-1, keepdims=True)
 
-    def state(self) -> dict[str, np.ndarray]:
+    def get_state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
-        return self._standard.state()
+        return self._standard.get_state()
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `state` returned."""
-        self._standard.restore(state)
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `get_state` returned."""
+        self._standard.set_state(state)
         return self
 
     def _residuals(self, images: np.ndarray) -> np.ndarray:

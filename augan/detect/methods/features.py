@@ -12,19 +12,23 @@ from typing import Any, Self
 
 import numpy as np
 
-from augan.detect.scoring.knn_mahalanobis import Reference
-from augan.detect.scoring.padim import Places
-from augan.detect.scoring.standardizer import Standardised
-from augan.detect.scoring.transform_ensemble import in_poses, surprise_as_graph, surprise_in_poses
+from augan.detect.scoring.knn_mahalanobis import PCAReferenceSet
+from augan.detect.scoring.padim import DiagonalPaDiM
+from augan.detect.scoring.standardizer import ScoreStandardizer
+from augan.detect.scoring.transform_ensemble import (
+    features_under_transforms,
+    transform_nll,
+    transform_nll_onnx,
+)
 from augan.exceptions import DataError
-from augan.features.discriminator import PooledBlocks
+from augan.features.discriminator import PooledFeatures
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 
 Tensor = Any
 
 
-class Features:
+class DiscriminatorFeatures:
     """Scores samples by the discriminator's features and, where there are any, by its heads.
 
     Parameters
@@ -34,18 +38,18 @@ class Features:
     """
 
     name = "features"
-    accepts: tuple[str, ...] = ("images", "rows")
-    needs: tuple[str, ...] = ("discriminator",)
-    uses: tuple[str, ...] = ("heads",)
-    searches: bool = False
+    input_types: tuple[str, ...] = ("images", "rows")
+    required_networks: tuple[str, ...] = ("discriminator",)
+    optional_networks: tuple[str, ...] = ("heads",)
+    is_iterative: bool = False
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        self._joined, self._heads = PooledBlocks(models["discriminator"]), models.get("heads")
-        self.terms: tuple[str, ...] = ("neighbours", "mahalanobis")
+        self._joined, self._heads = PooledFeatures(models["discriminator"]), models.get("heads")
+        self.components: tuple[str, ...] = ("neighbours", "mahalanobis")
         if self._heads is not None:
-            self.terms += ("transformations",)
-        self._reference, self._standard = Reference(), Standardised()
-        self._places = Places(models) if len(self._joined.sample_shape) == 3 else None
+            self.components += ("transformations",)
+        self._reference, self._standard = PCAReferenceSet(), ScoreStandardizer()
+        self._places = DiagonalPaDiM(models) if len(self._joined.sample_shape) == 3 else None
         self._see = Inference(self._seen, self._joined.sample_shape)
 
     def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:
@@ -63,7 +67,7 @@ class Features:
         self._standard.fit(self._raw(val))
         return self
 
-    def score_terms(self, samples: np.ndarray) -> np.ndarray:
+    def score_components(self, samples: np.ndarray) -> np.ndarray:
         """Return the standardised terms, float64 `[N, T]`, higher = more anomalous."""
         return self._standard(self._raw(samples))
 
@@ -79,24 +83,24 @@ class Features:
             raise DataError("a row has no places to draw a map of; maps are of images")
         return self._places.maps(images)
 
-    def graph(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return terms and maps of a tensor `[B, S, S, C]`; see `Exportable`."""
-        features, *doubts = self._seen(images, surprise_as_graph)
-        raw = tf.concat([self._reference.graph(features), *(x[:, None] for x in doubts)], axis=1)
-        terms = self._standard(tf.cast(raw, tf.float64))
-        return terms, None if self._places is None else self._places.graph(images)
+    def call(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return terms and maps of a tensor `[B, S, S, C]`; see `OnnxExportable`."""
+        features, *doubts = self._seen(images, transform_nll_onnx)
+        raw = tf.concat([self._reference.call(features), *(x[:, None] for x in doubts)], axis=1)
+        components = self._standard(tf.cast(raw, tf.float64))
+        return components, None if self._places is None else self._places.call(images)
 
-    def state(self) -> dict[str, np.ndarray]:
+    def get_state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
-        places = {} if self._places is None else self._places.state()
-        return {**self._reference.state(), **self._standard.state(), **places}
+        places = {} if self._places is None else self._places.get_state()
+        return {**self._reference.get_state(), **self._standard.get_state(), **places}
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `state` returned."""
-        self._reference.restore(state)
-        self._standard.restore(state)
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `get_state` returned."""
+        self._reference.set_state(state)
+        self._standard.set_state(state)
         if self._places is not None:
-            self._places.restore(state)
+            self._places.set_state(state)
         return self
 
     def _raw(self, samples: np.ndarray) -> np.ndarray:
@@ -110,8 +114,8 @@ class Features:
         features = self._joined(samples)
         if self._heads is None:
             return (features,)
-        deep = in_poses(self._joined.blocks, samples)
-        return features, (doubted or surprise_in_poses)(self._heads, deep)
+        deep = features_under_transforms(self._joined.blocks, samples)
+        return features, (doubted or transform_nll)(self._heads, deep)
 
     def _block_scales(self, features: np.ndarray) -> np.ndarray:
         """One factor for each feature, by which every block has the same total variance."""

@@ -17,7 +17,7 @@ from augan.data.modalities.images import resize
 from augan.data.sequences import RaggedImages
 from augan.data.splits import evenly_spaced
 from augan.detect.scoring import tensor_ops
-from augan.detect.scoring.standardizer import NEAR, Borders
+from augan.detect.scoring.standardizer import NEAR, BorderNormalizer
 from augan.gan import keras, tf
 from augan.gan.networks.heads import dense_blocks, joined, joined_sizes
 
@@ -37,7 +37,7 @@ _STATE = ("scales", "mean", "axes", "variances")
 MAPPED = 200  # normal images of training whose maps say what is usual
 
 
-class PatchwiseFeatures:
+class PatchFeatures:
     """Scores large images by what the discriminator sees at each place.
 
     Parameters
@@ -47,21 +47,21 @@ class PatchwiseFeatures:
     """
 
     name = "features"
-    accepts: tuple[str, ...] = ("patches",)
-    needs: tuple[str, ...] = ("discriminator",)
-    uses: tuple[str, ...] = ("places",)
-    searches: bool = False
-    looks: tuple[str, ...] = ("own_neighbours", "mahalanobis", "painted_defects")
+    input_types: tuple[str, ...] = ("patches",)
+    required_networks: tuple[str, ...] = ("discriminator",)
+    optional_networks: tuple[str, ...] = ("places",)
+    is_iterative: bool = False
+    maps_used: tuple[str, ...] = ("own_neighbours", "mahalanobis", "painted_defects")
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
         self._blocks, self._places = dense_blocks(models["discriminator"]), models.get("places")
         known = MAPS if self._places is not None else MAPS[:-1]
-        self.terms = tuple(term for term in known if term in self.looks)
+        self.components = tuple(term for term in known if term in self.maps_used)
         self._sizes = joined_sizes(self._blocks)[:COMPARED]
         shape = (1, None, None, self._blocks.input_shape[-1])
         self._see = tf.function(self._seen, input_signature=[tf.TensorSpec(shape, tf.float32)])
         self._multiple = 2 ** len(self._blocks.outputs)
-        self._borders = Borders()
+        self._borders = BorderNormalizer()
         self._state: dict[str, np.ndarray] = {}
         self._weigh: Any = None
 
@@ -78,12 +78,12 @@ class PatchwiseFeatures:
         self._borders.fit(heat for part in (known, val) for heat in self._raw(part))
         return self
 
-    def score_terms(self, images: RaggedImages) -> np.ndarray:
+    def score_components(self, images: RaggedImages) -> np.ndarray:
         """Return each map's part of the score, float64 `[N, T]`, higher = more anomalous.
 
         It is the map's mean over the places where all maps together are highest.
         """
-        return np.stack([at_highest(heat) for heat in self._maps(images)]).astype(np.float64)
+        return np.stack([top_fraction_mean(heat) for heat in self._maps(images)]).astype(np.float64)
 
     def reconstruct(self, images: RaggedImages) -> None:
         """Return None: this method compares and draws nothing."""
@@ -97,28 +97,28 @@ class PatchwiseFeatures:
             maps.append(resize(total, height, width)[: image.shape[0], : image.shape[1]])
         return RaggedImages(maps)
 
-    def graph(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return terms and map of one image `[1, H, W, C]`; see `Exportable`."""
+    def call(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return terms and map of one image `[1, H, W, C]`; see `OnnxExportable`."""
         features, *painted = self._seen(tensor_ops.mirrored(images, self._multiple))
         shape = tf.shape(features)
         places = tensor_ops.others(shape[0], shape[1], MOST_OTHERS, APART)
         maps = tf.concat([self._weighed(features, *places), *painted], axis=-1)
         height, width = (tensor_ops.shares(tf.shape(images)[axis], STRIDE) for axis in (1, 2))
-        own = tf.gather(maps, [MAPS.index(term) for term in self.terms], axis=-1)
-        state = self._borders.state()
+        own = tf.gather(maps, [MAPS.index(term) for term in self.components], axis=-1)
+        state = self._borders.get_state()
         borders = (state["border_mean"], state["border_spread"], NEAR)
         heat = tensor_ops.by_borders(own[:height, :width], *borders)
         total = tf.cast(tf.reduce_sum(heat, axis=-1, keepdims=True), tf.float32)
-        return tensor_ops.at_highest(heat, TOP)[None], total[None]
+        return tensor_ops.top_fraction_mean(heat, TOP)[None], total[None]
 
-    def state(self) -> dict[str, np.ndarray]:
+    def get_state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
-        return {**self._state, **self._borders.state()}
+        return {**self._state, **self._borders.get_state()}
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `state` returned."""
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `get_state` returned."""
         self._set({name: np.asarray(state[name]) for name in _STATE})
-        self._borders.restore(state)
+        self._borders.set_state(state)
         return self
 
     def _learn(self, reference: RaggedImages) -> None:
@@ -157,10 +157,10 @@ class PatchwiseFeatures:
         """Yield the maps of each image, `[H / 4, W / 4, T]`, in units of their own."""
         for image in images:
             features, *painted = self._see(self._padded(image))
-            maps = [self._weigh(features, *others_of(*features.shape[:2])), *painted]
+            maps = [self._weigh(features, *comparison_grid(*features.shape[:2])), *painted]
             every = dict(zip(MAPS, np.moveaxis(np.concatenate(maps, axis=-1), -1, 0)))
             height, width = (-(-side // STRIDE) for side in image.shape[:2])
-            yield np.stack([every[term][:height, :width] for term in self.terms], axis=-1)
+            yield np.stack([every[term][:height, :width] for term in self.components], axis=-1)
 
     def _padded(self, image: np.ndarray) -> np.ndarray:
         """Return one image as a batch whose sides all blocks can halve."""
@@ -194,14 +194,14 @@ class PatchwiseFeatures:
         return tf.reshape(tf.stack([alone, far], axis=1), (shape[0], shape[1], 2))
 
 
-class PatchwiseAuto(PatchwiseFeatures):
+class PatchAuto(PatchFeatures):
     """The two looks that found most painted defects of kinds that training had not shown."""
 
     name = "auto"
-    looks = ("own_neighbours", "painted_defects")
+    maps_used = ("own_neighbours", "painted_defects")
 
 
-def others_of(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def comparison_grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return places that each place of an image is compared with, and which are too near to it.
 
     Returns
@@ -224,7 +224,7 @@ def others_of(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return (down * width + across).astype(np.int32), *near
 
 
-def at_highest(heat: np.ndarray) -> np.ndarray:
+def top_fraction_mean(heat: np.ndarray) -> np.ndarray:
     """Return the means of maps `[H, W, T]` over the places where their sum is highest, `[T]`."""
     values = heat.reshape(-1, heat.shape[-1])
     count = max(1, round(TOP * len(values)))

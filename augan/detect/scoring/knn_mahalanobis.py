@@ -21,7 +21,7 @@ _STATE = ("scales", "mean", "components", "variances", "left_over", "reference")
 SHRINKAGE = 0.01  # of the mean variance, added to each component's
 
 
-class Reference:
+class PCAReferenceSet:
     """The principal components of normal samples, and the samples in them."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Reference:
         # Few images leave no variance over, and what is outside of their plane is then unheard of.
         least = SHRINKAGE * float(pca.explained_variance_.mean())
         left_over = max(float(pca.noise_variance_), least, 1e-12)
-        return self.restore(
+        return self.set_state(
             {
                 "scales": scales.astype(np.float32),
                 "mean": pca.mean_.astype(np.float32),
@@ -58,17 +58,17 @@ class Reference:
         """
         return self._measure(values)[0].astype(np.float64)
 
-    def state(self) -> dict[str, np.ndarray]:
+    def get_state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
         return self._state
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `state` returned; more than that is left alone."""
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `get_state` returned; more than that is left alone."""
         self._state = {name: np.asarray(state[name]) for name in _STATE}
-        self._measure = Inference(self.graph, (len(self._state["scales"]),))
+        self._measure = Inference(self.call, (len(self._state["scales"]),))
         return self
 
-    def graph(self, values: Tensor) -> Tensor:
+    def call(self, values: Tensor) -> Tensor:
         """Return the `distances` of samples `[B, F]`, float32, all by products of matrices."""
         state = {name: tf.constant(value, tf.float32) for name, value in self._state.items()}
         variances = state["variances"] * (1 - SHRINKAGE)

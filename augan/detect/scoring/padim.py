@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from augan.data.splits import evenly_spaced
-from augan.features.discriminator import PooledBlocks
+from augan.features.discriminator import PooledFeatures
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 
@@ -20,7 +20,7 @@ MOST = 2000  # normal images that the spread is learned from
 LEAST_SHARE = 0.1  # of the mean deviation: what hardly varies would shout at the least change
 
 
-class Places:
+class DiagonalPaDiM:
     """Draws maps of how unusual each place of an image looks to the discriminator.
 
     Parameters
@@ -30,7 +30,7 @@ class Places:
     """
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        self._blocks = PooledBlocks(models["discriminator"])
+        self._blocks = PooledFeatures(models["discriminator"])
         self._see = Inference(self._blocks, self._blocks.sample_shape)
         self._mean, self._spread = np.zeros(0), np.ones(0)
 
@@ -63,7 +63,7 @@ class Places:
             total += tf.image.resize(block, (side, side)).numpy()
         return np.sqrt(total / len(parts))
 
-    def graph(self, images: Tensor) -> Tensor:
+    def call(self, images: Tensor) -> Tensor:
         """Do what `maps` does, to a tensor `[B, S, S, C]`."""
         deviations = ((self._blocks(images) - self._mean) / self._spread) ** 2
         side, sizes = self._blocks.sample_shape[0], self._blocks.sizes
@@ -73,12 +73,12 @@ class Places:
             parts.append(tf.image.resize(tf.reduce_mean(block, -1, keepdims=True), (side, side)))
         return tf.sqrt(tf.add_n(parts) / len(parts))
 
-    def state(self) -> dict[str, np.ndarray]:
+    def get_state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
         return {"place_mean": self._mean, "place_spread": self._spread}
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `state` returned; more than that is left alone."""
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `get_state` returned; more than that is left alone."""
         self._mean = np.asarray(state["place_mean"])
         self._spread = np.asarray(state["place_spread"])
         return self

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from augan.detect.scoring.knn_mahalanobis import Reference
-from augan.detect.scoring.standardizer import Standardised
+from augan.detect.scoring.knn_mahalanobis import PCAReferenceSet
+from augan.detect.scoring.standardizer import ScoreStandardizer
 from augan.gan import tf
 
 Tensor = Any
@@ -19,7 +19,7 @@ Tensor = Any
 LEAST = 1e-6  # distance; the logarithm of none would be endless
 
 
-class Inputs:
+class PixelNeighbors:
     """Logarithm of the distance of pixels, or of a row's values, to those of normal samples.
 
     Parameters
@@ -28,11 +28,11 @@ class Inputs:
         Of the term.
     """
 
-    terms: tuple[str, ...] = ("input_neighbours",)
+    components: tuple[str, ...] = ("input_neighbours",)
 
     def __init__(self, weight: float = 1.0) -> None:
         self._weight = weight
-        self._reference, self._standard = Reference(), Standardised()
+        self._reference, self._standard = PCAReferenceSet(), ScoreStandardizer()
 
     def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:
         """Learn from normal samples `[N, S, S, C]` or `[N, F]`: those trained on, and others."""
@@ -40,24 +40,24 @@ class Inputs:
         self._standard.fit(self._raw(val))
         return self
 
-    def score_terms(self, samples: np.ndarray) -> np.ndarray:
+    def score_components(self, samples: np.ndarray) -> np.ndarray:
         """Return the standardised distance, float64 `[N, 1]`, higher = more anomalous."""
         return self._standard(self._raw(samples)) * self._weight
 
-    def graph(self, samples: Tensor) -> Tensor:
-        """Do what `score_terms` does, to a tensor `[B, ...]`."""
+    def call(self, samples: Tensor) -> Tensor:
+        """Do what `score_components` does, to a tensor `[B, ...]`."""
         flat = tf.reshape(samples, (-1, math.prod(samples.shape[1:])))
-        distances = tf.cast(self._reference.graph(flat)[:, :1], tf.float64)
+        distances = tf.cast(self._reference.call(flat)[:, :1], tf.float64)
         return self._standard(tf.math.log(distances + LEAST)) * self._weight
 
-    def state(self) -> dict[str, np.ndarray]:
+    def get_state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
-        return {**self._reference.state(), **self._standard.state()}
+        return {**self._reference.get_state(), **self._standard.get_state()}
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `state` returned."""
-        self._reference.restore(state)
-        self._standard.restore(state)
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `get_state` returned."""
+        self._reference.set_state(state)
+        self._standard.set_state(state)
         return self
 
     def _raw(self, samples: np.ndarray) -> np.ndarray:

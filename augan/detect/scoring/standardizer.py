@@ -10,13 +10,13 @@ from augan.exceptions import DataError
 MIN_SPREAD = 1e-12
 
 
-class Standardised:
+class ScoreStandardizer:
     """Centre and spread of each term: what is added up weighs alike, whatever its units."""
 
     def __init__(self) -> None:
         self._center, self._spread = np.zeros(0), np.ones(0)
 
-    def fit(self, terms: np.ndarray) -> Self:
+    def fit(self, components: np.ndarray) -> Self:
         """Learn from the raw terms `[N, T]` of held-out normal samples.
 
         Raises
@@ -24,29 +24,29 @@ class Standardised:
         DataError
             If any is not finite.
         """
-        if not np.isfinite(terms).all():
+        if not np.isfinite(components).all():
             raise DataError(
                 "the scores of the validation samples are not finite: the networks have diverged; "
                 "train again with a lower learning rate"
             )
-        values = terms.astype(np.float64)
+        values = components.astype(np.float64)
         self._center = values.mean(axis=0)
         self._spread = np.maximum(values.std(axis=0), MIN_SPREAD)
         return self
 
-    def __call__(self, terms: Any) -> Any:
+    def __call__(self, components: Any) -> Any:
         """Return raw terms `[N, T]` with mean 0 and deviation 1 on what was fitted, float64.
 
         They are an array of floats, or a tensor of float64.
         """
-        return (terms - self._center) / self._spread
+        return (components - self._center) / self._spread
 
-    def state(self) -> dict[str, np.ndarray]:
+    def get_state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
         return {"center": self._center, "spread": self._spread}
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `state` returned; more than that is left alone."""
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `get_state` returned; more than that is left alone."""
         self._center, self._spread = np.asarray(state["center"]), np.asarray(state["spread"])
         return self
 
@@ -56,7 +56,7 @@ PSEUDO = 20.0  # places of the overall statistics that are added to those of eac
 MIN_BORDER_SPREAD = 1e-9
 
 
-class Borders:
+class BorderNormalizer:
     """Mean and spread of maps at each distance from the borders."""
 
     def __init__(self) -> None:
@@ -87,12 +87,12 @@ class Borders:
         cells = _cells(*heat.shape[:2])
         return (heat - self._mean[cells]) / self._spread[cells]
 
-    def state(self) -> dict[str, np.ndarray]:
+    def get_state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
         return {"border_mean": self._mean, "border_spread": self._spread}
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `state` returned; more than that is left alone."""
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `get_state` returned; more than that is left alone."""
         self._mean = np.asarray(state["border_mean"])
         self._spread = np.asarray(state["border_spread"])
         return self

@@ -28,7 +28,7 @@ def shares(length: Tensor, part: int) -> Tensor:
 
 
 def others(height: Tensor, width: Tensor, most: int, apart: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what `augan.detect.methods.tiles.others_of` does."""
+    """Return what `augan.detect.methods.tiles.comparison_grid` does."""
     share = tf.sqrt(tf.cast(height * width, tf.float64) / most)
     step = tf.maximum(2, tf.cast(tf.math.ceil(share), tf.int32))
     rows, columns = tf.range(0, height, step), tf.range(0, width, step)
@@ -43,7 +43,7 @@ def others(height: Tensor, width: Tensor, most: int, apart: int) -> tuple[Tensor
 
 
 def by_borders(heat: Tensor, mean: np.ndarray, spread: np.ndarray, near: int) -> Tensor:
-    """Return a map `[H, W, T]` in deviations, float64, as `Borders` does."""
+    """Return a map `[H, W, T]` in deviations, float64, as `BorderNormalizer` does."""
     down, across = (_distances(tf.shape(heat)[axis], near) for axis in (0, 1))
     cells = down[:, None] * (2 * near + 1) + across
     usual, wide = (tf.gather(tf.constant(x, tf.float64), cells) for x in (mean, spread))
@@ -57,7 +57,7 @@ def _distances(length: Tensor, near: int) -> Tensor:
     return tf.where(first <= last, tf.minimum(first, near), inner)
 
 
-def at_highest(heat: Tensor, share: float) -> Tensor:
+def top_fraction_mean(heat: Tensor, share: float) -> Tensor:
     """Return the means of maps `[H, W, T]` over the places where their sum is highest, `[T]`."""
     values = tf.reshape(heat, (-1, heat.shape[-1]))
     places = tf.cast(tf.shape(values)[0], tf.float64)

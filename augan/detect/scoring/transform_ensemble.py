@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from augan.data.splits import evenly_spaced
-from augan.detect.scoring.standardizer import Standardised
+from augan.detect.scoring.standardizer import ScoreStandardizer
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 from augan.gan.networks.registry import feature_blocks
@@ -29,7 +29,7 @@ SPARSE = 3  # every third pose serves that one, which has more features
 WEIGHTS = (2.0, 1.0, 1.0, 0.25)  # of the terms; docs/research-log.md says how they were found
 
 
-class Probes:
+class TransformEnsemble:
     """Scores images by poses, features and realness.
 
     Parameters
@@ -38,13 +38,13 @@ class Probes:
         "discriminator" and "heads"; they are read, never changed.
     """
 
-    terms: tuple[str, ...] = ("transformations", "directions", "layouts", "realness")
+    components: tuple[str, ...] = ("transformations", "directions", "layouts", "realness")
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
         self._judge, self._heads = models["discriminator"], models["heads"]
         self._blocks = feature_blocks(self._judge)
         self._see = Inference(self._seen, self._blocks.input_shape[1:])
-        self._standard = Standardised()
+        self._standard = ScoreStandardizer()
         self._state: dict[str, np.ndarray] = {}
         self._compare: Any = None
 
@@ -56,25 +56,25 @@ class Probes:
         self._standard.fit(self._raw(val))
         return self
 
-    def score_terms(self, images: np.ndarray) -> np.ndarray:
+    def score_components(self, images: np.ndarray) -> np.ndarray:
         """Return the standardised and weighted terms, float64 `[N, 4]`, higher = more anomalous."""
         return self._standard(self._raw(images)) * WEIGHTS
 
-    def graph(self, images: Tensor) -> Tensor:
-        """Do what `score_terms` does, to a tensor `[B, S, S, C]`."""
-        doubts, realness, *features = self._seen(images, surprise_as_graph)
+    def call(self, images: Tensor) -> Tensor:
+        """Do what `score_components` does, to a tensor `[B, S, S, C]`."""
+        doubts, realness, *features = self._seen(images, transform_nll_onnx)
         distances = [tf.math.log(distance) for distance in self._compared(*features)]
         raw = tf.stack([doubts, *distances, -realness], axis=1)
         return self._standard(tf.cast(raw, tf.float64)) * WEIGHTS
 
-    def state(self) -> dict[str, np.ndarray]:
+    def get_state(self) -> dict[str, np.ndarray]:
         """Return what `fit` learned, for the bundle."""
-        return {**self._state, **self._standard.state()}
+        return {**self._state, **self._standard.get_state()}
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `state` returned."""
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `get_state` returned."""
         self._set({name: np.asarray(state[name]) for name in ("directions", "layouts")})
-        self._standard.restore(state)
+        self._standard.set_state(state)
         return self
 
     def _set(self, state: dict[str, np.ndarray]) -> None:
@@ -91,8 +91,8 @@ class Probes:
 
     def _seen(self, images: Tensor, doubted: Any = None) -> tuple[Tensor, ...]:
         """Surprise `[B]`, logit `[B]`, directions `[B, P, F]` and layouts `[B, P / 3, 4 F]`."""
-        deep = in_poses(self._blocks, images)
-        doubts = (doubted or surprise_in_poses)(self._heads, deep)
+        deep = features_under_transforms(self._blocks, images)
+        doubts = (doubted or transform_nll)(self._heads, deep)
         directions = _direction(tf.reduce_mean(deep, axis=(2, 3)))
         sparse = deep[::SPARSE]
         some = tf.reshape(sparse, (-1, *deep.shape[2:]))
@@ -113,7 +113,7 @@ class Probes:
         return tuple(found)
 
 
-def in_poses(blocks: keras.Model, images: Tensor) -> Tensor:
+def features_under_transforms(blocks: keras.Model, images: Tensor) -> Tensor:
     """Return the deepest block of images `[B, S, S, C]` in all poses, `[P, B, H, W, F]`.
 
     All go through the blocks together: twelve calls would take seconds longer to compile.
@@ -123,15 +123,15 @@ def in_poses(blocks: keras.Model, images: Tensor) -> Tensor:
     return tf.reshape(deep, (len(PROBES), -1, *deep.shape[1:]))
 
 
-def surprise_in_poses(heads: keras.Model, deep: Tensor) -> Tensor:
-    """Return how surprised the heads are by what `in_poses` returned, the mean of poses, `[B]`."""
+def transform_nll(heads: keras.Model, deep: Tensor) -> Tensor:
+    """Return the negative log-likelihood of the applied transforms, their mean, `[B]`."""
     logits = heads(tf.reshape(deep, (-1, math.prod(deep.shape[2:]))), training=False)
     kinds = tf.repeat(tf.constant(PROBES), tf.shape(deep)[1], axis=0)
     return tf.reduce_mean(tf.reshape(surprise(logits, kinds), (len(PROBES), -1)), axis=0)
 
 
-def surprise_as_graph(heads: keras.Model, deep: Tensor) -> Tensor:
-    """Do what `surprise_in_poses` does, by operations that graphs outside of TensorFlow have."""
+def transform_nll_onnx(heads: keras.Model, deep: Tensor) -> Tensor:
+    """Do what `transform_nll` does, by operations that graphs outside of TensorFlow have."""
     logits = heads(tf.reshape(deep, (-1, math.prod(deep.shape[2:]))), training=False)
     total = 0.0
     for head, kinds in zip(tf.split(logits, HEADS, axis=1), zip(*PROBES)):

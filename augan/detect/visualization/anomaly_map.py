@@ -32,7 +32,7 @@ MEANING = (
 )
 
 
-class Heat:
+class MapScale:
     """From raw maps to calibrated ones.
 
     Parameters
@@ -45,7 +45,7 @@ class Heat:
 
     def __init__(self, calibration: Calibration, rate: float) -> None:
         self._calibration = calibration
-        self.rate = max(rate, calibration.smallest_rate)
+        self.rate = max(rate, calibration.min_rate)
         self.line = calibration.threshold(self.rate)
         self.highest = float(calibration.scores[-1])
 
@@ -81,7 +81,7 @@ class Heat:
         return np.rint(np.minimum(units * STEPS, 65535)).astype(np.uint16)
 
 
-def native_map(raw: np.ndarray, geometry: ImagePreprocessing, shape: tuple[int, ...]) -> np.ndarray:
+def resize_map(raw: np.ndarray, geometry: ImagePreprocessing, shape: tuple[int, ...]) -> np.ndarray:
     """Return the raw map `[S, S, 1]` of an image in the image's size (H, W), `[H, W]`.
 
     Averaging and interpolating never raise the highest place, so the line stays valid.

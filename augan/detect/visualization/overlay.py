@@ -16,9 +16,9 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from augan.detect.detector import Detector
-from augan.detect.inputs import ImageSource, Samples
-from augan.detect.visualization.anomaly_map import MEANING, Heat, enlarged, native_map
-from augan.detect.visualization.top_samples import ScoredImage
+from augan.detect.inputs import ImageFolderSource, SampleBatch
+from augan.detect.visualization.anomaly_map import MEANING, MapScale, enlarged, resize_map
+from augan.detect.visualization.top_samples import ScoredSample
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_write
 from augan.io.images import png_bytes
@@ -30,7 +30,7 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def overlay(
-    picture: np.ndarray, raw: np.ndarray, heat: Heat, ignored: np.ndarray | None = None
+    picture: np.ndarray, raw: np.ndarray, heat: MapScale, ignored: np.ndarray | None = None
 ) -> np.ndarray:
     """Draw the hot places of one image over it.
 
@@ -63,7 +63,7 @@ def overlay(
     return np.rint(drawn).astype(np.uint8)
 
 
-def colours(units: np.ndarray, heat: Heat) -> np.ndarray:
+def colours(units: np.ndarray, heat: MapScale) -> np.ndarray:
     """Return the colours of calibrated units `[N]`, `[N, 3]` from 0 to 255.
 
     The scale runs from the line to twice the highest place of all calibration images.
@@ -97,7 +97,7 @@ LONGEST = 200  # bytes of a file name: systems take 255, and ours are longer tha
 PART = 64  # flagged images that are drawn together, their squares in memory at once
 
 
-class Painter:
+class MapRenderer:
     """Draws where the images of one source differ.
 
     Parameters
@@ -109,12 +109,12 @@ class Painter:
         Share of good images that may have a hot place.
     """
 
-    def __init__(self, detector: Detector, source: ImageSource, rate: float) -> None:
+    def __init__(self, detector: Detector, source: ImageFolderSource, rate: float) -> None:
         self._detector, self._source = detector, source
         line = detector.map_calibration
-        self.heat = None if line is None else Heat(line, rate)
+        self.heat = None if line is None else MapScale(line, rate)
 
-    def maps(self, samples: Samples) -> Iterator[tuple[str, bytes]]:
+    def maps(self, samples: SampleBatch) -> Iterator[tuple[str, bytes]]:
         """Yield the file of each image's map, in calibrated units."""
         if self.heat is None:
             return
@@ -131,7 +131,7 @@ class Painter:
             if drawn is not None:
                 yield name, png_bytes(drawn, name=name)
 
-    def shown(self, images: Sequence[ScoredImage]) -> list[ScoredImage]:
+    def shown(self, images: Sequence[ScoredSample]) -> list[ScoredSample]:
         """Return the same with their pictures, small enough for a page."""
         pairs = {
             name: (thumbnail(picture, PAGE_SIDE), drawn if drawn is None else _small(drawn))
@@ -162,7 +162,7 @@ class Painter:
             yield name, picture, overlay(picture, self._native(raw, shape), self.heat, mask)
 
     def _native(self, raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        one, ignored = native_map(raw, self._source.preprocessing, shape), self._source.ignored
+        one, ignored = resize_map(raw, self._source.preprocessing, shape), self._source.ignored
         return one if ignored is None else ignored.blank(one)
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from augan.detect.detector import Detector
-from augan.detect.inputs import Source
+from augan.detect.inputs import InputSource
 
-GALLERY = 8  # most anomalous images that are kept for a picture
-SHOWN = 24  # most anomalous samples that are kept for a page
+NUM_RECONSTRUCTED = 8  # most anomalous images that are kept for a picture
+NUM_SHOWN = 24  # most anomalous samples that are kept for a page
 
 
 @dataclass(frozen=True)
-class ScoredImage:
+class ScoredSample:
     """One image or row with its score and how the GAN would draw it, both as stored.
 
     Attributes
@@ -30,14 +30,14 @@ class ScoredImage:
     image: np.ndarray
     reconstruction: np.ndarray | None
     p_value: float = 1.0
-    terms: dict[str, float] = field(default_factory=dict)
+    components: dict[str, float] = field(default_factory=dict)
     picture: np.ndarray | None = None
     overlay: np.ndarray | None = None
 
     @property
-    def loudest(self) -> str:
+    def largest_component(self) -> str:
         """The term that says most."""
-        return max(self.terms, key=self.terms.__getitem__, default="")
+        return max(self.components, key=self.components.__getitem__, default="")
 
 
 @dataclass(frozen=True)
@@ -45,27 +45,27 @@ class _Place:
     name: str
     score: float
     p_value: float
-    terms: dict[str, float]
+    components: dict[str, float]
 
 
-class Gallery:
+class TopSamples:
     """The highest scores so far, in order; of equal ones the first."""
 
     def __init__(self) -> None:
         self._worst: list[_Place] = []
 
     def add(
-        self, names: list[str], kinds: Sequence[str], terms: np.ndarray, p_values: np.ndarray
+        self, names: list[str], kinds: Sequence[str], components: np.ndarray, p_values: np.ndarray
     ) -> None:
         """Take in samples with the terms of their scores, `[N, T]`, which are called `kinds`."""
-        scores = terms.sum(axis=1)
-        for i in np.argsort(-scores, kind="stable")[:SHOWN]:
-            parts = dict(zip(kinds, terms[i].tolist()))
+        scores = components.sum(axis=1)
+        for i in np.argsort(-scores, kind="stable")[:NUM_SHOWN]:
+            parts = dict(zip(kinds, components[i].tolist()))
             self._worst.append(_Place(names[i], float(scores[i]), float(p_values[i]), parts))
         self._worst.sort(key=lambda place: -place.score)
-        del self._worst[SHOWN:]
+        del self._worst[NUM_SHOWN:]
 
-    def shown(self, detector: Detector, source: Source, cutoff: float) -> list[ScoredImage]:
+    def shown(self, detector: Detector, source: InputSource, cutoff: float) -> list[ScoredSample]:
         """Return the samples; they are read again, and one that cannot be is left out.
 
         Parameters
@@ -77,16 +77,16 @@ class Gallery:
         readable = [place for place in self._worst if place.name not in samples.failures]
         if not readable:
             return []
-        again = detector.reconstruct(samples.stored[:GALLERY])  # may be slow
+        again = detector.reconstruct(samples.stored[:NUM_RECONSTRUCTED])  # may be slow
         return [
-            ScoredImage(
+            ScoredSample(
                 place.name,
                 place.score,
                 place.p_value <= cutoff,
                 samples.stored[i],
-                None if again is None or i >= GALLERY else again[i],
+                None if again is None or i >= NUM_RECONSTRUCTED else again[i],
                 place.p_value,
-                place.terms,
+                place.components,
             )
             for i, place in enumerate(readable)
         ]

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle
-from augan.detect.conformal.decision import usual_rate
-from augan.detect.conformal.guarantee import broken_promise
-from augan.detect.detector import Detector, methods_in
-from augan.detect.ignore_mask import Ignored
-from augan.detect.inputs import ImageSource, Source, open_source, parts_of, usual_shape
-from augan.detect.output_paths import RECORDS, whole_path
-from augan.detect.score_table import SCORES
+from augan.detect.conformal.decision import default_rate
+from augan.detect.conformal.guarantee import guarantee_void_reason
+from augan.detect.detector import Detector, bundled_methods
+from augan.detect.ignore_mask import IgnoreMask
+from augan.detect.inputs import ImageFolderSource, InputSource, open_source, parts_of, usual_shape
+from augan.detect.output_paths import RECORD_FILES, absolute_path
+from augan.detect.score_table import SCORES_FILE
 from augan.evaluation.detection.baselines import FittedBaselines, fit_baselines
 from augan.evaluation.detection.detection_limit import min_detectable_defect
 from augan.evaluation.detection.labels import Labels, read_labels
@@ -29,8 +29,8 @@ from augan.exceptions import DataError
 from augan.io.atomic import atomic_folder, check_replaceable, unmanaged_except
 from augan.io.csv_safety import ANY_BYTES, escape_formula
 
-EVALUATION = RECORDS["evaluate"]
-FILES = (EVALUATION, SCORES, "report.html")  # the last is written by `augan.report`
+EVALUATION = RECORD_FILES["evaluate"]
+FILES = (EVALUATION, SCORES_FILE, "report.html")  # the last is written by `augan.report`
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,11 @@ def evaluate_detection(
         Images, labels, masks or training data cannot be used.
     """
     detector = Detector.from_bundle(bundle, method)
-    calibration, preprocessing = detector.calibrated(), detector.preprocessing
-    rate, warning = usual_rate(bundle, calibration, preprocessing.noun, far)
+    calibration, preprocessing = detector.require_calibration(), detector.preprocessing
+    rate, warning = default_rate(bundle, calibration, preprocessing.noun, far)
     if out is not None:
         check_replaceable(Path(out).absolute(), unmanaged_except(*FILES))
-    usual, ignored = usual_shape(bundle, preprocessing), Ignored.of(bundle)
+    usual, ignored = usual_shape(bundle, preprocessing), IgnoreMask.of(bundle)
     source = open_source(Path(images), preprocessing, usual, ignored)
     known = read_labels(labels, source.names, images, normal)
     marked = None if masks is None else _masks(masks, source, known)
@@ -126,7 +126,7 @@ def evaluate_detection(
     opponents = fit_baselines(bundle, preprocessing, data)
     scored = _score(detector, source, known, opponents, marked)
     scored.check(images, known)
-    broken = broken_promise(bundle)
+    broken = guarantee_void_reason(bundle)
     scored.warnings += [*source.warnings, *(text for text in (warning, broken) if text)]
     seed = int(bundle.config.get("seed", 0))
     judge = DetectionMetrics(scored, known, calibration, rate, seed, broken is None)
@@ -137,10 +137,10 @@ def evaluate_detection(
             "power": None if painted is None else _power(detector, painted, judge, rate, seed),
             "baselines_skipped": opponents.skipped,
             "num_baseline_training": opponents.num_training,
-            "images": whole_path(images),
+            "images": absolute_path(images),
             "bundle": bundle.bundle_id,
             "method": detector.method.name,
-            "methods": list(methods_in(bundle)),
+            "methods": list(bundled_methods(bundle)),
             "seed": seed,
             "out": None if out is None else str(out),
         },
@@ -153,8 +153,8 @@ def evaluate_detection(
     return judgement
 
 
-def _painted(source: Source) -> ImageSource:
-    if not isinstance(source, ImageSource):
+def _painted(source: InputSource) -> ImageFolderSource:
+    if not isinstance(source, ImageFolderSource):
         raise DataError(
             "power is about spots painted on images, but this model is one of rows; leave --power "
             "out"
@@ -163,14 +163,14 @@ def _painted(source: Source) -> ImageSource:
 
 
 def _power(
-    detector: Detector, source: ImageSource, judge: DetectionMetrics, rate: float, seed: int
+    detector: Detector, source: ImageFolderSource, judge: DetectionMetrics, rate: float, seed: int
 ) -> dict[str, Any]:
     names = [name for name, good in zip(judge.scored.names, judge.is_normal) if good]
     return min_detectable_defect(detector, source, names, rate, seed)
 
 
-def _masks(folder: str | Path, source: Source, labels: Labels) -> Masks:
-    if not isinstance(source, ImageSource):
+def _masks(folder: str | Path, source: InputSource, labels: Labels) -> Masks:
+    if not isinstance(source, ImageFolderSource):
         raise DataError(
             "masks mark defects in images, but this model is one of rows; leave --masks out"
         )
@@ -179,7 +179,7 @@ def _masks(folder: str | Path, source: Source, labels: Labels) -> Masks:
 
 def _score(
     detector: Detector,
-    source: Source,
+    source: InputSource,
     labels: Labels,
     opponents: FittedBaselines,
     masks: Masks | None,
@@ -199,7 +199,7 @@ def _score(
         everybody = {"": detector.score(stored), **opponents.scores(squares)}
         for name, scores in everybody.items():
             parts.setdefault(name, []).append(scores)
-        if masks is not None and isinstance(source, ImageSource):
+        if masks is not None and isinstance(source, ImageFolderSource):
             masks.add(names, detector.maps(stored), source.preprocessing, source.ignored)
     result.scores = {name: np.concatenate(scores) for name, scores in parts.items()}
     if trained_on:
@@ -229,5 +229,5 @@ def _write(out: Path, judgement: DetectionEvaluation, judge: DetectionMetrics) -
     with atomic_folder(out, unmanaged_except(*FILES)) as partial:
         (partial / EVALUATION).write_text(json.dumps(judgement.to_dict(), indent=2), "utf-8")
         pd.DataFrame(table).to_csv(
-            partial / SCORES, index=False, encoding="utf-8", errors=ANY_BYTES
+            partial / SCORES_FILE, index=False, encoding="utf-8", errors=ANY_BYTES
         )

@@ -34,7 +34,7 @@ from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.modalities.tiles import TiledPreprocessing
 from augan.data.sequences import RaggedImages
 from augan.data.splits import evenly_spaced
-from augan.detect.inputs import ImageSource, Source
+from augan.detect.inputs import ImageFolderSource, InputSource
 from augan.exceptions import DataError
 from augan.training.training_data import recorded_data
 
@@ -230,12 +230,12 @@ class FittedBaselines:
     _known: frozenset[bytes] = frozenset()
 
     def read(
-        self, source: Source, names: list[str], stored: np.ndarray | RaggedImages
+        self, source: InputSource, names: list[str], stored: np.ndarray | RaggedImages
     ) -> np.ndarray:
         """Return the readable samples `names` as the baselines take them; `stored` as the model."""
         if not isinstance(stored, RaggedImages):
             return stored
-        if not isinstance(source, ImageSource) or not isinstance(
+        if not isinstance(source, ImageFolderSource) or not isinstance(
             self.preprocessing, ImagePreprocessing
         ):
             return np.empty(0)

@@ -13,7 +13,7 @@ import numpy as np
 
 from augan.data.splits import evenly_spaced
 from augan.detect.detector import Detector
-from augan.detect.inputs import ImageSource
+from augan.detect.inputs import ImageFolderSource
 from augan.evaluation.detection.metrics import realised_rate
 from augan.exceptions import DataError
 from augan.seeding import child_rng
@@ -25,7 +25,7 @@ MOST = 100  # images, evenly spaced
 
 
 def min_detectable_defect(
-    detector: Detector, source: ImageSource, names: Sequence[str], rate: float, seed: int
+    detector: Detector, source: ImageFolderSource, names: Sequence[str], rate: float, seed: int
 ) -> dict[str, Any]:
     """Return the share of images flagged for each size and contrast of a painted spot.
 
@@ -47,7 +47,7 @@ def min_detectable_defect(
         raise DataError("there is no good image to paint defects on")
     some = [names[row] for row in evenly_spaced(np.arange(len(names)), MOST).tolist()]
     pictures = [source.picture(name) for name in some]
-    line, rows = detector.calibrated(), []
+    line, rows = detector.require_calibration(), []
     for contrast in CONTRASTS:
         for size in SIZES:
             rng = child_rng(seed, "power")  # the same places for all sizes

@@ -18,8 +18,8 @@ from scipy import ndimage
 
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.sequences import RaggedImages
-from augan.detect.ignore_mask import Ignored
-from augan.detect.visualization.anomaly_map import native_map
+from augan.detect.ignore_mask import IgnoreMask
+from augan.detect.visualization.anomaly_map import resize_map
 from augan.evaluation.detection.labels import Labels
 from augan.evaluation.detection.metrics import auroc
 from augan.exceptions import DataError
@@ -122,12 +122,12 @@ class Masks:
         names: Sequence[str],
         maps: np.ndarray | RaggedImages,
         preprocessing: ImagePreprocessing,
-        ignored: Ignored | None = None,
+        ignored: IgnoreMask | None = None,
     ) -> None:
         """Keep maps as the detector draws them, each in the size of its own image."""
         for name, raw in zip(names, maps):
             if name in self.masks:
-                one = native_map(raw, preprocessing, self.masks[name].shape)
+                one = resize_map(raw, preprocessing, self.masks[name].shape)
                 self._maps[name] = one if ignored is None else ignored.blank(one)
 
     def figures(self) -> dict[str, Any]:

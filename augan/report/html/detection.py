@@ -7,9 +7,9 @@ from pathlib import Path
 from augan.detect.api import DetectionResult
 from augan.detect.conformal.fdr import DiscoveryGuarantee
 from augan.detect.conformal.guarantee import percent
-from augan.detect.visualization.anomaly_map import Heat
+from augan.detect.visualization.anomaly_map import MapScale
 from augan.detect.visualization.overlay import COLOURS
-from augan.detect.visualization.top_samples import ScoredImage
+from augan.detect.visualization.top_samples import ScoredSample
 from augan.report.html.base import data_uri, head, section, settings, table, write_page
 from augan.report.html.charts import histogram
 
@@ -99,7 +99,7 @@ def _most_anomalous(result: DetectionResult) -> str:
     return section("Most anomalous", about, f'{scale}<ol class="cards">{cards}</ol>')
 
 
-def _card(image: ScoredImage) -> str:
+def _card(image: ScoredSample) -> str:
     name, kind = escape(image.path), "flagged" if image.anomaly else "unflagged"
     pictures = ""
     if image.picture is not None:
@@ -107,7 +107,8 @@ def _card(image: ScoredImage) -> str:
     if image.overlay is not None:
         alt = f"{name} in gray, unusual places in colour"
         pictures += f'<img alt="{alt}" src="{data_uri(image.overlay)}">'
-    said = f"{escape(image.loudest)} ({image.terms.get(image.loudest, 0):.3g})"
+    largest = image.largest_component
+    said = f"{escape(largest)} ({image.components.get(largest, 0):.3g})"
     return (
         f'<li class="card {kind}"><div class="pair">{pictures}</div>'
         f'<p class="verdict">{"FLAGGED" if image.anomaly else "not flagged"}</p><h3>{name}</h3><dl>'
@@ -116,7 +117,7 @@ def _card(image: ScoredImage) -> str:
     )
 
 
-def _scale(heat: Heat) -> str:
+def _scale(heat: MapScale) -> str:
     ramp = ", ".join(f"rgb{colour}" for colour in COLOURS)
     return (
         '<div class="scale" role="img" aria-label="Colours of unusual places, from the line to '
@@ -128,14 +129,14 @@ def _scale(heat: Heat) -> str:
     )
 
 
-def _ranking(shown: Sequence[ScoredImage]) -> str:
+def _ranking(shown: Sequence[ScoredSample]) -> str:
     rows = [
         (
             escape(one.path),
             f"{one.score:.3g}",
             f"{one.p_value:.2g}",
             "yes" if one.anomaly else "no",
-            escape(one.loudest),
+            escape(one.largest_component),
         )
         for one in shown
     ]
@@ -149,7 +150,7 @@ def _terms(result: DetectionResult) -> str:
             *("" if mean is None else f"{mean:.3g}" for mean in (term.flagged, term.others)),
             f"{term.most:,}",
         )
-        for term in result.terms
+        for term in result.components
     ]
     header = ["term", "mean of flagged", "mean of others", "largest part in"]
     about = (

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from augan.detect.score_table import SCORES
+from augan.detect.score_table import SCORES_FILE
 from augan.evaluation.detection.api import EVALUATION, DetectionEvaluation
 from augan.exceptions import ConfigError
 from augan.report.html.base import head, section, settings, table, wide, write_page
@@ -183,6 +183,6 @@ def _settings(summary: Mapping[str, Any]) -> str:
             "groups": "" if groups is None else f"{groups:,}",
             "model": summary["bundle"],
             "seed": str(summary["seed"]),
-            "all figures": f"{EVALUATION}, {SCORES}",
+            "all figures": f"{EVALUATION}, {SCORES_FILE}",
         }
     )

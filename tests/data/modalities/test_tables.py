@@ -18,7 +18,7 @@ from augan.data.modalities.registry import prepare_samples, restore_preprocessin
 from augan.data.modalities.tables import Table, read_table
 from augan.data.modalities.tabular import FARTHEST, TabularPreprocessing
 from augan.data.splits import Split
-from augan.detect.inputs import RowSource
+from augan.detect.inputs import TableSource
 from augan.exceptions import DataError
 
 FINITE = st.floats(-1e300, 1e300)
@@ -253,7 +253,7 @@ def test_a_text_that_looks_like_a_number_stays_one(tmp_path):
     assert columns.texts == ["code"]
     for rows, wanted in (("007,1\n010,2", [0, 1]), ("7,1\n010,2\n,3", [None, 1, None])):
         (tmp_path / "new.csv").write_text(f"code,x\n{rows}\n")
-        source = RowSource(tmp_path / "new.csv", columns)
+        source = TableSource(tmp_path / "new.csv", columns)
         stored = columns.read_rows(source.frame)[0][:, 1:]
         expected = [np.eye(4)[w] if w is not None else np.zeros(4) for w in wanted]
         assert_array_equal(stored, expected)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augan.detect.conformal.calibration import Calibration, images_needed
+from augan.detect.conformal.calibration import Calibration, min_calibration_size
 from augan.exceptions import ConfigError, DataError
 
 # Few distinct values, so that ties are the rule.
@@ -83,25 +83,25 @@ def test_float32_rates_are_compared_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(("far", "expected"), [(0.01, 99), (0.05, 19), (0.1, 9), (0.001, 999)])
-def test_images_needed_by_hand(far: float, expected: int) -> None:
-    assert images_needed(far) == expected
+def test_min_calibration_size_by_hand(far: float, expected: int) -> None:
+    assert min_calibration_size(far) == expected
 
 
-def test_images_needed_against_brute_force() -> None:
+def test_min_calibration_size_against_brute_force() -> None:
     random_rates = np.random.default_rng(0).uniform(0.002, 0.999, 300).tolist()
     typed = [i / 1000 for i in range(2, 1000)]
     inverse = [1 / m for m in range(2, 400)]
     beside = [float(np.nextafter(rate, side)) for rate in inverse for side in (0, 1)]
     for far in random_rates + typed + inverse + beside:
         brute = next(n for n in itertools.count(1) if 1 / (n + 1) <= far)
-        assert images_needed(far) == brute, far
-    assert images_needed(1e-8) == 99_999_999
-    assert images_needed(5e-324) > 10**300
+        assert min_calibration_size(far) == brute, far
+    assert min_calibration_size(1e-8) == 99_999_999
+    assert min_calibration_size(5e-324) > 10**300
 
 
 @pytest.mark.parametrize("far", [0, 1, -0.1, 5, float("nan"), "0.05", None, True])
 def test_impossible_rates_are_refused(far: object) -> None:
-    for method in (uniform(99).supports, uniform(99).threshold, images_needed):
+    for method in (uniform(99).supports, uniform(99).threshold, min_calibration_size):
         with pytest.raises(ConfigError, match="between 0 and 1"):
             method(far)  # type: ignore[operator]
 
@@ -156,7 +156,9 @@ def test_realised_rate_follows_the_guarantee(n: int, far: float) -> None:
     four_sigma = 4 * rates.std() / np.sqrt(rates.size)
     assert guarantee.expected <= far
     assert abs(rates.mean() - guarantee.expected) < four_sigma
-    assert abs((rates <= guarantee.rate_95).mean() - 0.95) < 4 * np.sqrt(0.95 * 0.05 / rates.size)
+    assert abs((rates <= guarantee.rate_upper_95).mean() - 0.95) < 4 * np.sqrt(
+        0.95 * 0.05 / rates.size
+    )
 
 
 @pytest.mark.parametrize("decimals", [None, 1], ids=["continuous", "tied"])
@@ -184,7 +186,7 @@ def test_guarantee_in_words_and_numbers() -> None:
     guarantee = uniform(299).guarantee(0.05)
     assert guarantee.exact
     assert guarantee.expected == 15 / 300
-    assert guarantee.rate_95 == pytest.approx(0.07223, abs=1e-5)
+    assert guarantee.rate_upper_95 == pytest.approx(0.07223, abs=1e-5)
     assert guarantee.sentence == (
         "On average at most 5.0 % of good images like the 299 calibration images are flagged; "
         "with 95 % confidence at most 7.3 %."
@@ -194,8 +196,12 @@ def test_guarantee_in_words_and_numbers() -> None:
 
 def test_the_largest_of_299_bounds_the_rate_by_one_percent() -> None:
     """The textbook tolerance limit: 0.99^299 < 5 % <= 0.99^298, no beta law needed."""
-    assert uniform(299).guarantee(1 / 300).rate_95 == pytest.approx(1 - 0.05 ** (1 / 299))
-    assert uniform(299).guarantee(1 / 300).rate_95 <= 0.01 < uniform(298).guarantee(1 / 299).rate_95
+    assert uniform(299).guarantee(1 / 300).rate_upper_95 == pytest.approx(1 - 0.05 ** (1 / 299))
+    assert (
+        uniform(299).guarantee(1 / 300).rate_upper_95
+        <= 0.01
+        < uniform(298).guarantee(1 / 299).rate_upper_95
+    )
     assert "at most 0.34 %" in uniform(299).guarantee(1 / 300).sentence
 
 
@@ -252,7 +258,7 @@ def test_arrays_round_trip_and_are_checked() -> None:
     arrays = calibration.to_arrays()
     again = Calibration.from_arrays(arrays)
     np.testing.assert_array_equal(again.scores, [1.0, 2.0, 3.0])
-    assert again.to_dict() == {"n": 3, "num_groups": 2, "smallest_rate": 0.25}
+    assert again.to_dict() == {"n": 3, "num_groups": 2, "min_rate": 0.25}
     for damage in (
         {"scores": np.array([2.0, 1.0, 3.0])},
         {"scores": np.array([1.0, np.nan, 3.0])},

@@ -12,11 +12,11 @@ from scipy.optimize import linprog
 
 from augan.data.splits import make_folds
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.conformal.cross_conformal import Pool, largest_rate
-from augan.detect.conformal.drift import LEVEL, find_drift
+from augan.detect.conformal.cross_conformal import CrossConformalPool, max_false_alarm_rate
+from augan.detect.conformal.drift import LEVEL, detect_drift
 from augan.detect.conformal.fdr import discovery_guarantee
-from augan.detect.methods.cross_conformal import Folds
-from augan.detect.visualization.anomaly_map import Heat
+from augan.detect.methods.cross_conformal import CrossConformalEnsemble
+from augan.detect.visualization.anomaly_map import MapScale
 from augan.exceptions import DataError
 
 
@@ -26,14 +26,14 @@ def by_formula(lines: list[np.ndarray], values: np.ndarray) -> np.ndarray:
     return (1 + np.sum(above, axis=1)) / (1 + sum(map(len, lines)))
 
 
-def calibrated(lines: list[np.ndarray]) -> tuple[Pool, Calibration]:
-    return Pool(lines), Calibration.of_folds(lines, sum(map(len, lines)))
+def require_calibration(lines: list[np.ndarray]) -> tuple[CrossConformalPool, Calibration]:
+    return CrossConformalPool(lines), Calibration.from_folds(lines, sum(map(len, lines)))
 
 
 def test_p_values_by_hand() -> None:
     # In the second fold everything scores ten more: ranks are those of each fold by itself.
     lines = [np.array([1.0, 3.0]), np.array([12.0, 14.0]), np.array([2.0])]
-    pool, calibration = calibrated(lines)
+    pool, calibration = require_calibration(lines)
     values = np.array([[0, 10, 0], [1, 10, 0], [2, 13, 3], [3, 13, 3], [4, 15, 3], [4, 14.5, 0.0]])
     p = calibration.p_values(pool(values))
     np.testing.assert_array_equal(p, np.array([6, 6, 3, 3, 1, 2]) / 6)
@@ -49,7 +49,7 @@ def test_p_values_are_those_of_the_formula(sizes: list[int], apart: float, seed:
     lines = [rng.normal(apart * k, 1 + k, size) for k, size in enumerate(sizes)]
     # Some scores equal a calibration score of their own fold, which then counts.
     values = np.stack([rng.choice([*line, *rng.normal(0, 3, 20)], 30) for line in lines], axis=1)
-    pool, calibration = calibrated(lines)
+    pool, calibration = require_calibration(lines)
     np.testing.assert_array_equal(calibration.p_values(pool(values)), by_formula(lines, values))
 
 
@@ -58,7 +58,7 @@ def test_equal_scores_of_several_folds_only_raise_p_values(seed: int) -> None:
     rng = np.random.default_rng(seed)
     lines = [rng.integers(0, 4, 5).astype(float) for _ in range(5)]
     values = rng.integers(-1, 6, (40, 5)).astype(float)
-    pool, calibration = calibrated(lines)
+    pool, calibration = require_calibration(lines)
     p, formula = calibration.p_values(pool(values)), by_formula(lines, values)
     assert (p >= formula).all()
     highest = values.min(axis=1) > 3  # above all: nothing can be in the way
@@ -69,7 +69,7 @@ def test_images_are_ordered_by_p_value_and_then_by_their_mean() -> None:
     rng = np.random.default_rng(0)
     lines = [rng.normal(size=8) for _ in range(5)]
     values = rng.normal(0, 3, (500, 1)) + rng.normal(size=(500, 5))
-    pool = Pool(lines)
+    pool = CrossConformalPool(lines)
     scores = pool(values)
     order = np.lexsort((values.mean(axis=1), -by_formula(lines, values)))
     assert (np.diff(scores[order]) > 0).all()
@@ -93,24 +93,26 @@ def worst_case(rank: int, sizes: tuple[int, ...]) -> float:
 @pytest.mark.parametrize("sizes", [(3, 3), (2, 5), (3, 3, 3), (2, 3, 4), (2, 2, 2, 2, 2)])
 def test_no_dependence_between_folds_breaks_the_bound(sizes: tuple[int, ...]) -> None:
     for rank in range(1, sum(sizes) + 1):
-        assert worst_case(rank, sizes) <= largest_rate(rank, sizes) + 1e-9
+        assert worst_case(rank, sizes) <= max_false_alarm_rate(rank, sizes) + 1e-9
 
 
 def test_the_bound_is_reached_and_is_about_twice_the_rate() -> None:
-    assert worst_case(1, (3, 3, 3)) == pytest.approx(largest_rate(1, (3, 3, 3)))
-    assert worst_case(3, (2,) * 5) == pytest.approx(largest_rate(3, (2,) * 5))
+    assert worst_case(1, (3, 3, 3)) == pytest.approx(max_false_alarm_rate(1, (3, 3, 3)))
+    assert worst_case(3, (2,) * 5) == pytest.approx(max_false_alarm_rate(3, (2,) * 5))
     for fold in (30, 300, 3000):
         n, rank = 5 * fold, int(0.05 * (5 * fold + 1))
-        bound, published = largest_rate(rank, [fold] * 5), 0.1 + 2 * 0.95 * 4 / (n + 5)
+        bound, published = max_false_alarm_rate(rank, [fold] * 5), 0.1 + 2 * 0.95 * 4 / (n + 5)
         assert 2 * rank / (n + 1) <= bound <= published
-    assert largest_rate(750, [3000] * 5) == pytest.approx(0.1, abs=0.001)
+    assert max_false_alarm_rate(750, [3000] * 5) == pytest.approx(0.1, abs=0.001)
 
 
 def test_the_guarantee_in_words_and_numbers() -> None:
-    calibration = Calibration.of_folds(list(np.arange(150.0).reshape(5, 30)), 150)
+    calibration = Calibration.from_folds(list(np.arange(150.0).reshape(5, 30)), 150)
     guarantee = calibration.guarantee(0.05)
-    assert guarantee.expected == largest_rate(7, [30] * 5) == pytest.approx(0.10753, abs=1e-5)
-    assert (guarantee.exact, guarantee.rate_95) == (True, None)
+    assert (
+        guarantee.expected == max_false_alarm_rate(7, [30] * 5) == pytest.approx(0.10753, abs=1e-5)
+    )
+    assert (guarantee.exact, guarantee.rate_upper_95) == (True, None)
     assert guarantee.sentence == (
         "On average at most 10.8 % of good images like the 150 calibration images are flagged "
         "(twice the rate of 5.0 %, and 0.76 % more for small folds): each of 5 detectors is "
@@ -118,14 +120,14 @@ def test_the_guarantee_in_words_and_numbers() -> None:
     )
     assert calibration.false_alarm_range(0.05, 100)[0] == 0
     assert not discovery_guarantee(calibration, 0.1, 50).exact
-    of_parts = Calibration.of_folds(list(np.arange(150.0).reshape(5, 30)), 50).guarantee(0.05)
+    of_parts = Calibration.from_folds(list(np.arange(150.0).reshape(5, 30)), 50).guarantee(0.05)
     assert not of_parts.exact
     assert "approximate: 150 images of 50 groups" in of_parts.sentence
     assert of_parts.sentence.endswith("higher: folds promise 10.8 % even without groups.")
 
 
 def test_arrays_round_trip_and_are_checked() -> None:
-    calibration = Calibration.of_folds([np.array([2.0, 1.0]), np.array([0.5])], 3)
+    calibration = Calibration.from_folds([np.array([2.0, 1.0]), np.array([0.5])], 3)
     arrays = calibration.to_arrays()
     again = Calibration.from_arrays(arrays)
     assert (again.fold_sizes, again.scores.tolist()) == ((2, 1), [0.5, 1.0, 2.0])
@@ -144,7 +146,7 @@ class Distance:
     Of 20 features and 48 samples: those that it has seen lie much nearer than others.
     """
 
-    name, terms = "distance", ("first", "second")
+    name, components = "distance", ("first", "second")
 
     def __init__(self) -> None:
         self._mean, self._axes = np.zeros(0), np.zeros((0, 0))
@@ -155,7 +157,7 @@ class Distance:
         self._axes = np.linalg.cholesky(np.linalg.inv(covariance))
         return self
 
-    def score_terms(self, images: np.ndarray) -> np.ndarray:
+    def score_components(self, images: np.ndarray) -> np.ndarray:
         squares = ((images - self._mean) @ self._axes) ** 2
         return np.stack([part.sum(axis=1) for part in np.array_split(squares, 2, axis=1)], axis=1)
 
@@ -166,27 +168,31 @@ class Distance:
         squares = ((images - self._mean) @ self._axes) ** 2
         return squares.astype(np.float32).reshape(len(images), 4, -1, 1)
 
-    def state(self) -> dict[str, np.ndarray]:
+    def get_state(self) -> dict[str, np.ndarray]:
         return {"mean": self._mean, "axes": self._axes}
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> Self:
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
         self._mean, self._axes = np.asarray(state["mean"]), np.asarray(state["axes"])
         return self
 
 
-def fitted(samples: np.ndarray, seed: int, *, leak: bool = False) -> tuple[Folds, np.ndarray]:
+def fitted(
+    samples: np.ndarray, seed: int, *, leak: bool = False
+) -> tuple[CrossConformalEnsemble, np.ndarray]:
     """The folds of `samples`; with `leak` each fold's detector has seen what calibrates it."""
     members, lines, heights = [], [], []
     for split in make_folds(len(samples), seed=seed):
         rows = np.arange(len(samples)) if leak else np.concatenate([split.train, split.val])
         members.append(Distance().fit(samples[rows]))
         held = samples[split.calibration]
-        lines.append(members[-1].score_terms(held).sum(axis=1))
+        lines.append(members[-1].score_components(held).sum(axis=1))
         heights.append(members[-1].maps(held).max(axis=(1, 2, 3)).astype(np.float64))
-    return Folds(members).calibrate(lines, heights), np.array(lines)
+    return CrossConformalEnsemble(members).calibrate(lines, heights), np.array(lines)
 
 
-def simulate(draws: int, judge: Callable[[Folds, np.ndarray], float], leak: bool = False) -> float:
+def simulate(
+    draws: int, judge: Callable[[CrossConformalEnsemble, np.ndarray], float], leak: bool = False
+) -> float:
     found = []
     for seed in range(draws):
         samples = np.random.default_rng(seed).standard_t(4, size=(60 + 200, 20))
@@ -194,19 +200,19 @@ def simulate(draws: int, judge: Callable[[Folds, np.ndarray], float], leak: bool
     return float(np.mean(found))
 
 
-def flagged(folds: Folds, new: np.ndarray) -> float:
-    calibration = Calibration.of_folds(folds.lines, 60)
-    return float(calibration.flags(folds.score_terms(new).sum(axis=1), 0.1).mean())
+def flagged(folds: CrossConformalEnsemble, new: np.ndarray) -> float:
+    calibration = Calibration.from_folds(folds.lines, 60)
+    return float(calibration.flags(folds.score_components(new).sum(axis=1), 0.1).mean())
 
 
-def with_hot_places(folds: Folds, new: np.ndarray) -> float:
-    heat = Heat(Calibration.of_folds(folds.heights, 60), 0.1)
+def with_hot_places(folds: CrossConformalEnsemble, new: np.ndarray) -> float:
+    heat = MapScale(Calibration.from_folds(folds.heights, 60), 0.1)
     return float((heat(folds.maps(new)) > 0).any(axis=(1, 2, 3)).mean())
 
 
 def test_good_images_are_flagged_about_as_often_as_asked_for() -> None:
     rate = simulate(150, flagged)
-    assert 0.05 < rate < 0.11 < largest_rate(6, [12] * 5)
+    assert 0.05 < rate < 0.11 < max_false_alarm_rate(6, [12] * 5)
 
 
 def test_good_images_are_blank_as_often_as_they_are_not_flagged() -> None:
@@ -215,16 +221,16 @@ def test_good_images_are_blank_as_often_as_they_are_not_flagged() -> None:
 
 def test_calibrating_on_images_that_were_seen_breaks_the_bound() -> None:
     """Must fail: samples that a detector was fitted on score systematically lower."""
-    assert simulate(30, flagged, leak=True) > 1.5 * largest_rate(6, [12] * 5)
+    assert simulate(30, flagged, leak=True) > 1.5 * max_false_alarm_rate(6, [12] * 5)
 
 
 def test_drift_is_not_seen_where_there_is_none_and_is_where_there_is() -> None:
     """Means of folds spread less than single scores, which the plain test would take for drift."""
 
-    def alarm(by: float) -> Callable[[Folds, np.ndarray], float]:
-        def judge(folds: Folds, new: np.ndarray) -> float:
-            scores = folds.score_terms(by * new).sum(axis=1)
-            return float(find_drift(Calibration.of_folds(folds.lines, 60), scores).alarm)
+    def alarm(by: float) -> Callable[[CrossConformalEnsemble, np.ndarray], float]:
+        def judge(folds: CrossConformalEnsemble, new: np.ndarray) -> float:
+            scores = folds.score_components(by * new).sum(axis=1)
+            return float(detect_drift(Calibration.from_folds(folds.lines, 60), scores).alarm)
 
         return judge
 
@@ -239,49 +245,53 @@ def test_drift_is_not_seen_where_there_is_none_and_is_where_there_is() -> None:
 def test_scores_of_folds_have_the_p_values_of_the_formula() -> None:
     samples = np.random.default_rng(0).normal(size=(360, 20))
     folds, lines = fitted(samples[:60], 0)
-    scores = folds.score_terms(samples[60:]).sum(axis=1)
-    every = [member.score_terms(samples[60:]).sum(axis=1) for member in folds._members]
-    p = Calibration.of_folds(folds.lines, 60).p_values(scores)
+    scores = folds.score_components(samples[60:]).sum(axis=1)
+    every = [member.score_components(samples[60:]).sum(axis=1) for member in folds._members]
+    p = Calibration.from_folds(folds.lines, 60).p_values(scores)
     np.testing.assert_array_equal(p, by_formula(list(lines), np.stack(every, axis=1)))
-    backwards = folds.score_terms(samples[60:])[:, ::-1].sum(axis=1)
+    backwards = folds.score_components(samples[60:])[:, ::-1].sum(axis=1)
     np.testing.assert_array_equal(scores, backwards)  # the order of adding up makes no difference
 
 
 def test_folds_of_other_units_weigh_alike() -> None:
     samples = np.random.default_rng(1).normal(size=(100, 20))
     folds, lines = fitted(samples[:60], 0)
-    scores = folds.score_terms(samples[60:])
+    scores = folds.score_components(samples[60:])
     loud = 1e5 * folds._members[2]._axes  # its scores are 1e10 times as large
-    folds._members[2].restore({**folds._members[2].state(), "axes": loud})
+    folds._members[2].set_state({**folds._members[2].get_state(), "axes": loud})
     lines[2] *= 1e10
     heights = [np.ones(12)] * 5
-    again = Folds(folds._members).calibrate(list(lines), heights).score_terms(samples[60:])
+    again = (
+        CrossConformalEnsemble(folds._members)
+        .calibrate(list(lines), heights)
+        .score_components(samples[60:])
+    )
     np.testing.assert_allclose(again, scores, atol=1e-6)
 
 
 def test_what_cannot_be_ranked_is_no_error() -> None:
     samples = np.random.default_rng(2).normal(size=(64, 20))
     folds, _ = fitted(samples[:60], 0)
-    calibration = Calibration.of_folds(folds.lines, 60)
+    calibration = Calibration.from_folds(folds.lines, 60)
     huge = np.array([np.full(20, 1e9), np.full(20, 1e150)])
-    assert (calibration.p_values(folds.score_terms(huge).sum(axis=1)) == 1 / 61).all()
-    equal = Folds(folds._members).calibrate([np.ones(12)] * 5, [np.zeros(12)] * 5)
-    assert np.isfinite(equal.score_terms(samples[60:])).all()
+    assert (calibration.p_values(folds.score_components(huge).sum(axis=1)) == 1 / 61).all()
+    equal = CrossConformalEnsemble(folds._members).calibrate([np.ones(12)] * 5, [np.zeros(12)] * 5)
+    assert np.isfinite(equal.score_components(samples[60:])).all()
 
 
 def test_folds_come_back_from_a_bundle_as_they_were() -> None:
     samples = np.random.default_rng(3).normal(size=(90, 20))
     folds, _ = fitted(samples[:60], 0)
-    again = Folds([Distance() for _ in range(5)]).restore(folds.state())
-    assert again.terms == folds.terms == ("first", "second", "agreement")
-    np.testing.assert_array_equal(again.score_terms(samples), folds.score_terms(samples))
+    again = CrossConformalEnsemble([Distance() for _ in range(5)]).set_state(folds.get_state())
+    assert again.components == folds.components == ("first", "second", "agreement")
+    np.testing.assert_array_equal(again.score_components(samples), folds.score_components(samples))
     np.testing.assert_array_equal(again.maps(samples), folds.maps(samples))
     assert folds.maps(samples).shape == (90, 4, 5, 1)
     # Without lines it is the mean of what each fold says, in its own units; that comes back too.
-    mean = again.by_mean()
-    assert mean.terms == ("first", "second")
-    parts = mean.score_terms(samples)
-    np.testing.assert_allclose(parts, again.score_terms(samples)[:, :2], atol=1e-8)
-    later = Folds([Distance() for _ in range(5)]).restore(mean.state())
-    np.testing.assert_array_equal(later.score_terms(samples), parts)
+    mean = again.without_pooling()
+    assert mean.components == ("first", "second")
+    parts = mean.score_components(samples)
+    np.testing.assert_allclose(parts, again.score_components(samples)[:, :2], atol=1e-8)
+    later = CrossConformalEnsemble([Distance() for _ in range(5)]).set_state(mean.get_state())
+    np.testing.assert_array_equal(later.score_components(samples), parts)
     np.testing.assert_array_equal(later.maps(samples), mean.maps(samples))

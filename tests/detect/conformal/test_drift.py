@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.conformal.drift import LEVEL, find_drift
+from augan.detect.conformal.drift import LEVEL, detect_drift
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
@@ -31,7 +31,7 @@ def with_anomalies(share: float, height: float) -> Draw:
 
 def alarms(n: int, m: int, old: Draw, new: Draw, draws: int) -> int:
     rng = np.random.default_rng([n, m])
-    return sum(find_drift(Calibration.fit(old(rng, n)), new(rng, m)).alarm for _ in range(draws))
+    return sum(detect_drift(Calibration.fit(old(rng, n)), new(rng, m)).alarm for _ in range(draws))
 
 
 def limit(draws: int) -> int:
@@ -74,30 +74,30 @@ def test_anomalies_of_any_height_never_look_like_lower_scores(height: float) -> 
     rng, lower = np.random.default_rng(7), 0
     for _ in range(300):
         new = with_anomalies(0.3, height)(rng, 100)
-        lower += find_drift(Calibration.fit(good(rng, 100)), new).direction == "lower"
+        lower += detect_drift(Calibration.fit(good(rng, 100)), new).direction == "lower"
     assert lower <= limit(300)
 
 
 def test_a_change_that_leaves_nothing_below_the_cut_does() -> None:
     calibration = Calibration.fit(np.arange(99.0))
-    drift = find_drift(calibration, np.full(30, 200.0))
+    drift = detect_drift(calibration, np.full(30, 200.0))
     assert drift.alarm
     assert "100% of these images score above the middle of the 99 calibration" in drift.sentence
     assert "most are anomalies, or all have changed" in drift.sentence
-    assert not find_drift(calibration, np.full(2, 200.0)).alarm  # too few to tell
-    assert not find_drift(calibration, np.r_[np.full(40, 200.0), np.arange(0, 98, 2.4)]).alarm
+    assert not detect_drift(calibration, np.full(2, 200.0)).alarm  # too few to tell
+    assert not detect_drift(calibration, np.r_[np.full(40, 200.0), np.arange(0, 98, 2.4)]).alarm
 
 
 def test_images_below_all_of_calibration_are_lower() -> None:
-    drift = find_drift(Calibration.fit(np.arange(99.0)), np.full(30, -5.0))
+    drift = detect_drift(Calibration.fit(np.arange(99.0)), np.full(30, -5.0))
     assert (drift.alarm, drift.direction) == (True, "lower")
-    assert not find_drift(Calibration.fit(np.arange(99.0)), [-5.0]).alarm  # too few to tell
+    assert not detect_drift(Calibration.fit(np.arange(99.0)), [-5.0]).alarm  # too few to tell
 
 
 def test_equal_scores_are_silent() -> None:
-    assert find_drift(Calibration.fit(np.ones(50)), np.ones(50)).p_value == 1
-    assert find_drift(Calibration.fit([1.0]), [2.0]).p_value == 1
-    assert find_drift(Calibration.fit([1.0]), [0.0]).p_value == 1
+    assert detect_drift(Calibration.fit(np.ones(50)), np.ones(50)).p_value == 1
+    assert detect_drift(Calibration.fit([1.0]), [2.0]).p_value == 1
+    assert detect_drift(Calibration.fit([1.0]), [0.0]).p_value == 1
 
 
 def test_copies_in_groups_do_not_make_it_surer() -> None:
@@ -105,8 +105,8 @@ def test_copies_in_groups_do_not_make_it_surer() -> None:
     rng, with_groups, without = np.random.default_rng(5), 0, 0
     for _ in range(300):
         old, new = np.repeat(rng.normal(size=30), 4), np.repeat(rng.normal(size=20), 4)
-        with_groups += find_drift(Calibration.fit(old, np.arange(120) // 4), new).alarm
-        without += find_drift(Calibration.fit(old), new).alarm
+        with_groups += detect_drift(Calibration.fit(old, np.arange(120) // 4), new).alarm
+        without += detect_drift(Calibration.fit(old), new).alarm
     assert with_groups <= limit(300)
     assert without > 3 * limit(300)
 
@@ -120,7 +120,7 @@ def test_copies_in_groups_do_not_make_it_surer() -> None:
 )
 def test_it_says_what_was_seen_and_what_to_try(by: float, direction: str, so: str) -> None:
     rng = np.random.default_rng(0)
-    drift = find_drift(Calibration.fit(good(rng, 300)), good(rng, 200) + by)
+    drift = detect_drift(Calibration.fit(good(rng, 300)), good(rng, 200) + by)
     for fragment in (
         f"{direction} as a whole than the 300",
         "at most 1% of calls",
@@ -131,5 +131,5 @@ def test_it_says_what_was_seen_and_what_to_try(by: float, direction: str, so: st
         assert fragment in drift.sentence
     assert drift.direction == direction
     assert json.loads(json.dumps(drift.to_dict())) == drift.to_dict()
-    silent = find_drift(Calibration.fit(good(rng, 300)), good(rng, 200))
+    silent = detect_drift(Calibration.fit(good(rng, 300)), good(rng, 200))
     assert (silent.alarm, silent.direction, silent.sentence) == (False, "", "")

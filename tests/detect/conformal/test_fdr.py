@@ -8,10 +8,10 @@ import pytest
 
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.fdr import (
-    check_fdr,
     discovery_cutoff,
     discovery_guarantee,
-    smallest_count,
+    min_discoveries,
+    validate_fdr,
 )
 from augan.exceptions import ConfigError
 
@@ -42,8 +42,8 @@ def test_the_cutoff_is_that_of_the_definition() -> None:
 @pytest.mark.parametrize("n", [19, 20, 99, 299, 1999])
 @pytest.mark.parametrize("m", [1, 2, 7, 30, 100])
 @pytest.mark.parametrize("fdr", [0.05, 0.1, 1 / 3])
-def test_the_smallest_count_is_flagged_and_one_fewer_is_not(n: int, m: int, fdr: float) -> None:
-    count = smallest_count(n, m, fdr)
+def test_min_discoveries_are_flagged_and_one_fewer_is_not(n: int, m: int, fdr: float) -> None:
+    count = min_discoveries(n, m, fdr)
     assert 1 <= count <= m
     p_values = np.ones(m)
     p_values[: count - 1] = 1 / (n + 1)
@@ -79,28 +79,28 @@ def test_calibrating_on_training_scores_breaks_the_bound() -> None:
 
 
 def test_a_rate_at_which_nothing_could_ever_be_flagged_is_refused() -> None:
-    assert check_fdr(uniform(19), 0.05) == 0.05
+    assert validate_fdr(uniform(19), 0.05) == 0.05
     message = r"0\.05 needs 19 calibration images, this model has 18: .* choose --fdr 0\.0527 or"
     with pytest.raises(ConfigError, match=message):
-        check_fdr(uniform(18), 0.05)
-    assert check_fdr(uniform(18), 0.0527) == 0.0527
+        validate_fdr(uniform(18), 0.05)
+    assert validate_fdr(uniform(18), 0.0527) == 0.0527
 
 
 @pytest.mark.parametrize("fdr", [0, 1, -0.1, 5, float("nan"), "0.05", None, True])
 def test_impossible_rates_are_refused(fdr: object) -> None:
     with pytest.raises(ConfigError, match="between 0 and 1"):
-        check_fdr(uniform(99), fdr)  # type: ignore[arg-type]
+        validate_fdr(uniform(99), fdr)  # type: ignore[arg-type]
 
 
 def test_the_promise_in_words() -> None:
     guarantee = discovery_guarantee(uniform(99), 0.05, 100)
-    assert (guarantee.smallest_count, guarantee.exact) == (20, True)
+    assert (guarantee.min_discoveries, guarantee.exact) == (20, True)
     assert guarantee.sentence == (
         "On average at most 5.0 % of the images flagged are good images like the 99 calibration "
         "images. Of these 100 images, 20 or more are flagged, or none: fewer anomalies than that "
         "can be missed however clear they are; with 1999 calibration images one is enough."
     )
-    assert smallest_count(1999, 100, 0.05) == 1 < smallest_count(1998, 100, 0.05)
+    assert min_discoveries(1999, 100, 0.05) == 1 < min_discoveries(1998, 100, 0.05)
     assert "or none" not in discovery_guarantee(uniform(1999), 0.05, 100).sentence
     assert json.loads(json.dumps(guarantee.to_dict())) == guarantee.to_dict()
 

@@ -11,8 +11,8 @@ from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.detector import METHODS, Detector
 from augan.detect.methods.anogan import LAMBDA, SHAKE, SHAKEN, STARTS, AnoGAN
 from augan.detect.methods.auto import INPUTS, Auto
-from augan.detect.methods.features import Features
-from augan.detect.scoring.transform_ensemble import WEIGHTS, Probes
+from augan.detect.methods.features import DiscriminatorFeatures
+from augan.detect.scoring.transform_ensemble import WEIGHTS, TransformEnsemble
 from augan.exceptions import ConfigError, DataError
 from augan.gan import tf
 from augan.gan.networks.registry import build_network, feature_blocks, network_spec
@@ -50,7 +50,7 @@ def images():
 
 
 def made(name, models):
-    roles = (*METHODS[name].needs, *METHODS[name].uses)
+    roles = (*METHODS[name].required_networks, *METHODS[name].optional_networks)
     method = METHODS[name]({role: models[role] for role in roles})
     if name == "anogan":
         method.steps = 5
@@ -61,14 +61,14 @@ def made(name, models):
 def test_each_image_is_scored_for_itself_by_networks_that_stay(name, models, images):
     before = {role: read_weights(model) for role, model in models.items()}
     method = made(name, models).fit(images[:60], images[60:])
-    terms = method.score_terms(images)
-    assert terms.shape == (90, len(method.terms))
-    assert terms.dtype == np.float64
-    assert len(np.unique(terms[60:].sum(axis=1))) == 30
-    assert_array_equal(method.score_terms(images[::-1])[::-1], terms)
-    assert_array_equal(method.score_terms(images[65:66]), terms[65:66])
-    restored = made(name, models).restore(method.state())
-    assert_array_equal(restored.score_terms(images), terms)
+    components = method.score_components(images)
+    assert components.shape == (90, len(method.components))
+    assert components.dtype == np.float64
+    assert len(np.unique(components[60:].sum(axis=1))) == 30
+    assert_array_equal(method.score_components(images[::-1])[::-1], components)
+    assert_array_equal(method.score_components(images[65:66]), components[65:66])
+    restored = made(name, models).set_state(method.get_state())
+    assert_array_equal(restored.score_components(images), components)
     for role, weights in before.items():
         for path, values in read_weights(models[role]).items():
             assert_array_equal(values, weights[path])
@@ -83,10 +83,10 @@ def test_two_images_are_drawn_differently(name, models, images):
 
 @pytest.mark.parametrize("name", ["auto", "fanogan", "features"])
 def test_terms_are_standardised_on_the_tune_images(name, models, images):
-    terms = made(name, models).fit(images[:50], images[50:]).score_terms(images[50:])
+    components = made(name, models).fit(images[:50], images[50:]).score_components(images[50:])
     weights = (*WEIGHTS, INPUTS) if name == "auto" else 1
-    assert_allclose(terms.mean(axis=0), 0, atol=1e-5)
-    assert_allclose(terms.std(axis=0), weights, atol=1e-5)
+    assert_allclose(components.mean(axis=0), 0, atol=1e-5)
+    assert_allclose(components.std(axis=0), weights, atol=1e-5)
 
 
 class TestAnoGAN:
@@ -113,9 +113,11 @@ class TestAnoGAN:
         noise = tf.stack(
             [tf.random.stateless_normal((CODE,), (1, -i), stddev=SHAKE) for i in range(SHAKEN)]
         )
-        for image, terms in zip(images[:4], AnoGAN(models, steps=0).score_terms(images[:4])):
+        for image, components in zip(
+            images[:4], AnoGAN(models, steps=0).score_components(images[:4])
+        ):
             best = paper(starts, image).sum(axis=1).argmin()
-            assert_allclose(terms, paper(starts[best] + noise, image).mean(axis=0), rtol=1e-4)
+            assert_allclose(components, paper(starts[best] + noise, image).mean(axis=0), rtol=1e-4)
 
     def test_the_class_is_searched_for_too(self, images):
         generator = build("generator", classes=2, latent_dim=CODE, width=4)
@@ -129,15 +131,15 @@ class TestAnoGAN:
         code = rng.normal(0, 0.5, (6, CODE)).astype(np.float32)
         drawn = generator([code, np.eye(2, dtype=np.float32)[[0, 1] * 3]], training=False).numpy()
         searched, started = (
-            np.median(AnoGAN(models, steps=n).score_terms(drawn).sum(axis=1)) for n in (200, 0)
+            np.median(AnoGAN(models, steps=n).score_components(drawn).sum(axis=1)) for n in (200, 0)
         )
         assert searched < 0.8 * started
 
 
 class TestFeatures:
     def test_neighbours_are_scikit_learns(self, models, images):
-        method = Features(models).fit(images[:60], images[60:])
-        state = method.state()
+        method = DiscriminatorFeatures(models).fit(images[:60], images[60:])
+        state = method.get_state()
         seen = np.concatenate(
             [
                 np.asarray(block)
@@ -151,26 +153,30 @@ class TestFeatures:
         codes = (seen * state["scales"] - state["mean"]) @ state["components"].T
         assert_allclose(codes[:60], state["reference"], atol=1e-5)
         distances, _ = NearestNeighbors(n_neighbors=2).fit(codes[:60]).kneighbors(codes[60:])
-        raw = method.score_terms(images[60:])[:, 0] * state["spread"][0] + state["center"][0]
+        raw = method.score_components(images[60:])[:, 0] * state["spread"][0] + state["center"][0]
         assert_allclose(raw, distances.mean(axis=1), rtol=1e-3)
 
     def test_what_is_far_from_all_is_far_by_every_distance(self, models, images):
         calm = images * 0.05
-        method = Features(models).fit(calm[:60], calm[60:])
-        terms = method.score_terms(np.concatenate([calm[60:], images[:5]]))
-        assert terms[30:, :2].min() > terms[:30, :2].max()
+        method = DiscriminatorFeatures(models).fit(calm[:60], calm[60:])
+        components = method.score_components(np.concatenate([calm[60:], images[:5]]))
+        assert components[30:, :2].min() > components[:30, :2].max()
 
     def test_without_heads_it_scores_by_distances_alone(self, models, images):
-        plain = Features({"discriminator": models["discriminator"]}).fit(images[:60], images[60:])
-        full = Features(models).fit(images[:60], images[60:])
-        assert plain.terms == full.terms[:2]
-        assert_allclose(plain.score_terms(images), full.score_terms(images)[:, :2], rtol=1e-5)
+        plain = DiscriminatorFeatures({"discriminator": models["discriminator"]}).fit(
+            images[:60], images[60:]
+        )
+        full = DiscriminatorFeatures(models).fit(images[:60], images[60:])
+        assert plain.components == full.components[:2]
+        assert_allclose(
+            plain.score_components(images), full.score_components(images)[:, :2], rtol=1e-5
+        )
 
     def test_rows_of_a_table_have_blocks_but_no_places(self):
         rows = np.random.default_rng(4).uniform(-1, 1, (40, 6)).astype(np.float32)
         judge = build("discriminator", "mlp", (6,), width=2, norm="none")
-        method = Features({"discriminator": judge}).fit(rows[:30], rows[30:])
-        assert method.score_terms(rows[30:]).shape == (10, 2)
+        method = DiscriminatorFeatures({"discriminator": judge}).fit(rows[:30], rows[30:])
+        assert method.score_components(rows[30:]).shape == (10, 2)
         with pytest.raises(DataError, match="no places"):
             method.maps(rows)
 
@@ -178,15 +184,15 @@ class TestFeatures:
 class TestAuto:
     def test_it_adds_plain_distance_to_what_the_discriminator_says(self, models, images):
         method = Auto(models).fit(images[:60], images[60:])
-        terms = method.score_terms(images[60:])
-        probes = Probes(models).fit(images[:60], images[60:])
-        assert method.terms == (*probes.terms, "input_neighbours")
-        assert_allclose(terms[:, :-1], probes.score_terms(images[60:]))
+        components = method.score_components(images[60:])
+        probes = TransformEnsemble(models).fit(images[:60], images[60:])
+        assert method.components == (*probes.components, "input_neighbours")
+        assert_allclose(components[:, :-1], probes.score_components(images[60:]))
         flat = images.reshape(90, -1)
         found, _ = NearestNeighbors(n_neighbors=2).fit(flat[:60]).kneighbors(flat[60:])
         distance = np.log(found.mean(axis=1))
         # Nearly: within the plane of the normal images they differ by what lies outside of it.
-        assert np.corrcoef(terms[:, -1], distance)[0, 1] > 0.9
+        assert np.corrcoef(components[:, -1], distance)[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -209,7 +215,7 @@ def test_the_estimator_takes_every_method(method, images):
     detector = GANDetector(method=method, steps=2, random_state=0).fit(images)
     assert detector.bundle_.detector["method"] == method
     known = METHODS[method]
-    trained = {"generator", "discriminator", *known.needs, *known.uses}
+    trained = {"generator", "discriminator", *known.required_networks, *known.optional_networks}
     assert set(detector.bundle_.networks) == trained
     assert np.isfinite(detector.score_samples(images[:3])).all()
 

@@ -17,8 +17,8 @@ from augan.data.modalities.tiles import LONGEST, SHORTEST, TiledPreprocessing, w
 from augan.data.sequences import MIRRORS, RaggedImages, SlidingWindows
 from augan.detect.api import detect_folder
 from augan.detect.detector import Detector
-from augan.detect.methods.tiles import PatchwiseFeatures, at_highest, others_of
-from augan.detect.scoring.standardizer import NEAR, Borders
+from augan.detect.methods.tiles import PatchFeatures, comparison_grid, top_fraction_mean
+from augan.detect.scoring.standardizer import NEAR, BorderNormalizer
 from augan.exceptions import ConfigError, DataError
 from augan.gan.networks.heads import dense_blocks, joined, joined_sizes
 from augan.gan.networks.registry import build_network, network_spec
@@ -173,17 +173,17 @@ def test_what_is_usual_depends_on_the_distance_from_the_borders():
         heat[0] = heat[0] * 3 + 10
         return heat
 
-    borders = Borders().fit(drawn(20 + i % 3, 30) for i in range(60))
+    borders = BorderNormalizer().fit(drawn(20 + i % 3, 30) for i in range(60))
     heat = borders(drawn(24, 40))
     assert np.abs(heat[0]).mean() < 1.2  # high values are usual there
     assert abs(heat.std() - 1) < 0.15
-    restored = Borders().restore(borders.state())
+    restored = BorderNormalizer().set_state(borders.get_state())
     odd = drawn(2 * NEAR, 9)
     np.testing.assert_array_equal(restored(odd), borders(odd))
 
 
 def test_places_are_compared_with_others_that_are_not_near():
-    others, down, across = others_of(30, 40)
+    others, down, across = comparison_grid(30, 40)
     assert len(others) == 15 * 20
     near = down[15] & across[20]
     rows, columns = np.divmod(others[near], 40)
@@ -195,7 +195,7 @@ def test_places_are_compared_with_others_that_are_not_near():
 
 @given(st.integers(1, 24), st.integers(1, 24))
 def test_however_small_an_image_each_place_has_others(height, width):
-    _, down, across = others_of(height, width)
+    _, down, across = comparison_grid(height, width)
     near = down[:, None] & across
     assert not near.all(axis=-1).any()
 
@@ -203,30 +203,30 @@ def test_however_small_an_image_each_place_has_others(height, width):
 def test_the_score_is_the_mean_where_all_maps_together_are_highest():
     heat = np.zeros((50, 20, 2))
     heat[3, 4], heat[7, 7] = (5, 1), (0, 5)
-    np.testing.assert_array_equal(at_highest(heat), [2.5, 3])  # the two highest of 1,000
+    np.testing.assert_array_equal(top_fraction_mean(heat), [2.5, 3])  # the two highest of 1,000
 
 
 def test_each_picture_is_judged_for_itself_and_where_it_is_spoilt(models, images):
     patches = TiledPreprocessing.fit(from_arrays(np.stack([image[:140] for image in images])), 64)
     pictures = patches.scale(RaggedImages([patches.to_picture(image) for image in images]))
     before = read_weights(models["discriminator"])
-    method = PatchwiseFeatures(models).fit(pictures[:24], pictures[24:30])
-    assert method.terms == ("own_neighbours", "mahalanobis", "painted_defects")
+    method = PatchFeatures(models).fit(pictures[:24], pictures[24:30])
+    assert method.components == ("own_neighbours", "mahalanobis", "painted_defects")
     spoilt = images[30].copy()
     spoilt[100:112, 30:42] = 10
     judged = [patches.to_picture(image) for image in (*images[30:], spoilt)]
     judged = patches.scale(RaggedImages(judged))
-    terms = method.score_terms(judged)
-    assert terms.shape == (7, 3)
-    assert terms.sum(axis=1).argmax() == 6
-    np.testing.assert_array_equal(method.score_terms(judged[4:5]), terms[4:5])
+    components = method.score_components(judged)
+    assert components.shape == (7, 3)
+    assert components.sum(axis=1).argmax() == 6
+    np.testing.assert_array_equal(method.score_components(judged[4:5]), components[4:5])
     heat = method.maps(judged)[6][..., 0]
     assert heat.shape == images[30].shape[:2]
     down, across = np.unravel_index(heat.argmax(), heat.shape)
     assert 92 <= down < 120
     assert 22 <= across < 50
-    restored = PatchwiseFeatures(models).restore(method.state())
-    np.testing.assert_array_equal(restored.score_terms(judged), terms)
+    restored = PatchFeatures(models).set_state(method.get_state())
+    np.testing.assert_array_equal(restored.score_components(judged), components)
     for name, value in read_weights(models["discriminator"]).items():
         np.testing.assert_array_equal(value, before[name])
 

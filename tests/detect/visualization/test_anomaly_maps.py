@@ -14,8 +14,8 @@ from augan.bundle import Bundle
 from augan.data.datasets import digits
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
-from augan.detect.ignore_mask import Ignored
-from augan.detect.visualization.anomaly_map import Heat, native_map
+from augan.detect.ignore_mask import IgnoreMask
+from augan.detect.visualization.anomaly_map import MapScale, resize_map
 from augan.detect.visualization.overlay import COLOURS, LONGEST, colours, overlay, place
 from augan.exceptions import BundleError, DataError
 from augan.io.images import read_image, write_png
@@ -40,7 +40,7 @@ def pictures(folder: Path) -> set[str]:
 
 class TestHeat:
     def test_by_hand(self) -> None:
-        heat = Heat(Calibration.fit(np.arange(1.0, 100.0)), 0.05)  # 1 to 99: the line is at 95
+        heat = MapScale(Calibration.fit(np.arange(1.0, 100.0)), 0.05)  # 1 to 99: the line is at 95
         units = heat(np.array([[0, 95, 95.5], [99, 100, 198]]))
         # Four at least as high and oneself: 5 of 100. 99 itself: 2 of 100. Beyond: 1 of 100.
         expected = [[0, 0, -np.log10(0.05)], [-np.log10(0.02), 2 + 1 / 99, 3]]
@@ -51,10 +51,10 @@ class TestHeat:
         assert (stored.dtype, stored.tolist()) == (np.uint16, [0, 1301, 2000, 65535])
 
     def test_a_rate_that_so_few_do_not_support_is_raised(self) -> None:
-        heat = Heat(Calibration.fit([1.0, 2.0]), 0.05)
+        heat = MapScale(Calibration.fit([1.0, 2.0]), 0.05)
         assert heat.rate == pytest.approx(1 / 3)
         assert heat(np.array([2.0, 2.5])).tolist() == pytest.approx([0, np.log10(3) + 0.25])
-        assert Heat(Calibration.fit([0.0, 0.0]), 0.5)(np.array([0.0, 1.0]))[0] == 0
+        assert MapScale(Calibration.fit([0.0, 0.0]), 0.5)(np.array([0.0, 1.0]))[0] == 0
 
     @pytest.mark.parametrize("rate", [0.05, 0.2])
     def test_good_images_are_blank_as_often_as_promised(self, rate: float) -> None:
@@ -65,7 +65,7 @@ class TestHeat:
             return np.abs(rng.normal(size=(count, 6, 6, 1)) + rng.normal(size=(count, 1, 1, 1)))
 
         for _ in range(draws):
-            heat = Heat(Calibration.fit(maps(39).max(axis=(1, 2, 3))), rate)
+            heat = MapScale(Calibration.fit(maps(39).max(axis=(1, 2, 3))), rate)
             hot += int((heat(maps(1)) > 0).any())
         assert hot <= binom.ppf(1 - 1e-4, draws, rate)
         assert hot >= binom.ppf(1e-4, draws, rate - 1 / 40)  # and no line that is never reached
@@ -78,12 +78,12 @@ class TestHeat:
             line = detector.map_calibration
             assert line is not None
             for rate in (0.05, 0.2):
-                hot = (Heat(line, rate)(detector.maps(pixels)) > 0).any(axis=(1, 2, 3)).sum()
+                hot = (MapScale(line, rate)(detector.maps(pixels)) > 0).any(axis=(1, 2, 3)).sum()
                 assert hot <= line.false_alarm_range(rate, len(pixels), level=0.999)[1]
 
 
 def test_colours_get_lighter_and_mean_the_same_in_all_images() -> None:
-    heat = Heat(Calibration.fit(np.arange(1.0, 100.0)), 0.05)
+    heat = MapScale(Calibration.fit(np.arange(1.0, 100.0)), 0.05)
     found = colours(np.linspace(heat.least, 3, 50), heat)
     lightness = found @ [0.299, 0.587, 0.114]
     assert (np.diff(lightness) > 0).all()
@@ -92,7 +92,7 @@ def test_colours_get_lighter_and_mean_the_same_in_all_images() -> None:
 
 
 def test_an_overlay_colours_hot_places_only() -> None:
-    heat = Heat(Calibration.fit(np.arange(1.0, 100.0)), 0.05)
+    heat = MapScale(Calibration.fit(np.arange(1.0, 100.0)), 0.05)
     picture = np.full((300, 400, 3), (200, 100, 50), np.uint8)
     raw = np.zeros((300, 400), np.float32)
     raw[100:150, 200:260] = 120
@@ -145,7 +145,7 @@ class TestFiles:
         assert pictures(out / "overlays") == {f"{name}.png" for name in flagged}
         detector = Detector.from_bundle(digits_bundle)
         assert detector.map_calibration is not None
-        heat, raw = Heat(detector.map_calibration, 0.2), detector.maps(pixels[:30])
+        heat, raw = MapScale(detector.map_calibration, 0.2), detector.maps(pixels[:30])
         for name, one in zip(names, raw):
             stored = read_image(out / "maps" / f"{name}.png")
             assert (stored.dtype, stored.shape) == (np.uint16, (8, 8, 1))
@@ -164,7 +164,7 @@ class TestFiles:
         assert read_image(tmp_path / "out" / "maps" / "small.png.png").shape == (8, 8, 1)
         geometry = Detector.from_bundle(digits_bundle).preprocessing
         raw = np.abs(np.random.default_rng(0).normal(size=(8, 8, 1))).astype(np.float32)
-        assert native_map(raw, geometry, (40, 56)).max() <= raw.max()
+        assert resize_map(raw, geometry, (40, 56)).max() <= raw.max()
 
     def test_maps_that_were_never_calibrated(
         self, digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
@@ -197,16 +197,16 @@ class TestIgnore:
         mask = np.zeros((3, 4), bool)
         mask[0, :2] = True
         image = np.arange(24, dtype=np.uint8).reshape(3, 4, 2)
-        filled = Ignored(mask).fill(image)
+        filled = IgnoreMask(mask).fill(image)
         np.testing.assert_array_equal(filled[~mask], image[~mask])
         assert filled[0, 1].tolist() in ([4, 5], [10, 11])  # its right or its lower neighbour
         assert filled[0, 0].tolist() == [8, 9]
         assert image[0, 0].tolist() == [0, 1]
         with pytest.raises(DataError, match=r"4 x 3 pixels, the image has 3 x 3"):
-            Ignored(mask).fill(image[:, :3])
+            IgnoreMask(mask).fill(image[:, :3])
         for wrong in (np.zeros((3, 4), bool), np.ones((3, 4), bool)):
             with pytest.raises(DataError, match="some but not all"):
-                Ignored(wrong)
+                IgnoreMask(wrong)
 
     def test_what_is_masked_never_counts(
         self, digits_bundle: Bundle, pixels: np.ndarray, mask: Path, tmp_path: Path
@@ -222,7 +222,7 @@ class TestIgnore:
             for path in (tmp_path / "out" / "maps").iterdir():
                 assert not read_image(path)[:4, :4].any()
         assert tables[0] == tables[1]
-        line = Detector.from_bundle(anew).calibrated()
+        line = Detector.from_bundle(anew).require_calibration()
         assert result.num_anomalies <= line.false_alarm_range(0.1, 150, level=0.999)[1]
         assert (result.guarantee.exact, result.ignored) == (True, 0.25)
         # A mask that the model knows takes nothing from the promise, and so stays with it.

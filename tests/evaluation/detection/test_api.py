@@ -98,7 +98,7 @@ def test_the_figures_follow_from_the_scores(
     found = summary["false_alarms"]
     assert (summary["threshold"], found["count"], found["n"]) == (line, alarms, 30)
     assert found["high"] == pytest.approx(beta.ppf(0.975, alarms + 1, 30 - alarms))
-    expected = Detector.from_bundle(digits_bundle).calibrated().false_alarm_range(0.1, 30)
+    expected = Detector.from_bundle(digits_bundle).require_calibration().false_alarm_range(0.1, 30)
     assert (found["expected_low"], found["expected_high"]) == expected
     assert found["as_expected"] == (expected[0] <= alarms <= expected[1])
     assert found["exact"] is True

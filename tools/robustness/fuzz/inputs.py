@@ -113,10 +113,10 @@ def _meet_image(raw: bytes, place: Path) -> None:
 
 
 def _meet_mask(raw: bytes, place: Path) -> None:
-    from augan.detect.ignore_mask import Ignored
+    from augan.detect.ignore_mask import IgnoreMask
 
     (place / "x.png").write_bytes(raw)
-    Ignored.read(place / "x.png").fill(np.zeros((9, 7, 1), np.uint8))
+    IgnoreMask.read(place / "x.png").fill(np.zeros((9, 7, 1), np.uint8))
 
 
 @cache
