@@ -25,7 +25,7 @@ _HOME = {
     "evaluate_augmentation": "augan.evaluation.augmentation.api",
     "GANDetector": "augan.detect.estimator",
     "GANOverSampler": "augan.augment.oversampler",
-    "classic_policy": "augan.augment.transforms",
+    "get_transform": "augan.augment.transforms",
 }
 
 __all__ = [
@@ -35,13 +35,13 @@ __all__ = [
     "GANOverSampler",
     "augment_folder",
     "calibrate",
-    "classic_policy",
     "detect_folder",
     "evaluate_augmentation",
     "evaluate_detection",
     "export_onnx",
     "from_arrays",
     "generate_folder",
+    "get_transform",
     "load_bundle",
     "load_dataset",
     "save_bundle",
@@ -51,7 +51,7 @@ __all__ = [
 if TYPE_CHECKING:
     from augan.augment.api import augment_folder, generate_folder
     from augan.augment.oversampler import GANOverSampler
-    from augan.augment.transforms import classic_policy
+    from augan.augment.transforms import get_transform
     from augan.bundle import load_bundle, save_bundle
     from augan.config import Config
     from augan.data.dataset import from_arrays

@@ -152,7 +152,7 @@ class DetectSection(Section):
 
 class AugmentSection(Section):
     # Classic augmentation of what `augan augment` writes, a key of
-    # `augan.augment.transforms.POLICIES`
+    # `augan.augment.transforms.TRANSFORMS`
     policy: Policy = "none"
 
 

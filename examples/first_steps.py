@@ -26,7 +26,7 @@ def main() -> None:
         )
 
         made = augment_folder(bundle, "3", n=200)
-        kept, candidates = made.yields[0].kept, made.yields[0].generated
+        kept, candidates = made.acceptance[0].accepted, made.acceptance[0].generated
         print(f"kept {kept} threes of {candidates} candidates; the filters left out the others")
 
         # 60 digits that the training did not see, and 12 letters and scraps of photographs.

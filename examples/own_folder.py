@@ -45,8 +45,11 @@ def main() -> None:
         print("classes:", dict(zip(bundle.data["class_names"], bundle.data["class_counts"])))
 
         made = augment_folder(bundle, balance=True)
-        for made_of in made.yields:
-            print(f"made for {made_of.name}: {made_of.kept} of {made_of.generated} candidates")
+        for stats in made.acceptance:
+            print(
+                f"class {stats.class_name}: {stats.accepted} of {stats.generated} candidates "
+                "accepted"
+            )
 
         found = detect_folder(bundle, new, Path(name, "found"), far=0.1)
         print(f"flagged {found.num_anomalies} of {found.num_scored} new images")

@@ -294,7 +294,7 @@ def test_what_the_data_decides_is_none():
 
 
 def test_what_can_be_chosen_is_what_there_is():
-    from augan.augment.transforms import POLICIES
+    from augan.augment.transforms import TRANSFORMS
     from augan.detect.detector import METHODS
     from augan.gan.corruptions import NEGATIVES
     from augan.gan.diffaug import POLICIES as DIFFAUG
@@ -310,7 +310,7 @@ def test_what_can_be_chosen_is_what_there_is():
         "gan.diffaug": DIFFAUG,
         "gan.negative_augmentations": NEGATIVES,
         "discriminator.norm": NORMS,
-        "augment.policy": POLICIES,
+        "augment.policy": TRANSFORMS,
         "detect.method": METHODS,
     }
     sections = Config.model_json_schema()["$defs"]

@@ -169,8 +169,8 @@ def threes_and_foreign_pictures(printed: str) -> None:
 
 def classes_are_balanced(printed: str) -> None:
     assert "classes: {'nine': 40, 'seven': 120}" in printed
-    assert re.search(r"^made for nine: 80 of ", printed, re.M)
-    assert "made for seven" not in printed
+    assert re.search(r"^class nine: 80 of ", printed, re.M)
+    assert "class seven" not in printed
     (worst,) = re.findall(r"^most anomalous: (.*)$", printed, re.M)
     assert sum("other-" in name for name in worst.split(", ")) >= 6
 

@@ -9,14 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.filters.acceptance import Yield, doubts
+from augan.augment.filters.acceptance import AcceptanceStats, generator_warnings
 from augan.augment.filters.criteria import UNCHECKED
-from augan.augment.generation import Chunks, Job, OnKept
-from augan.augment.manifest import YIELD, About, Line, Progress, foreign, write_manifest
-from augan.augment.methods.prior import Sampler
-from augan.augment.request import Order, checked_number, class_folder, default_out, take_order
-from augan.augment.worker import Maker, make
-from augan.augment.writers import Gallery, choose_format, open_writer
+from augan.augment.generation import ChunkGenerator, ProgressCallback, RejectionSampler
+from augan.augment.manifest import (
+    SUMMARY,
+    ManifestHeader,
+    ManifestRow,
+    ResumeLog,
+    unmanaged_files,
+    write_manifest,
+)
+from augan.augment.methods.prior import GeneratorSampler
+from augan.augment.request import (
+    AugmentRequest,
+    check_positive,
+    class_folder,
+    default_out,
+    parse_request,
+)
+from augan.augment.worker import CandidateWorker, make
+from augan.augment.writers import PreviewImages, open_writer, resolve_format
 from augan.bundle import Bundle
 from augan.data.dataset import Classes
 from augan.io.atomic import atomic_folder, check_replaceable, resumable_folder
@@ -29,24 +42,24 @@ class AugmentationResult:
     """What was written: the folder, how many images or rows, and the first images."""
 
     out: Path
-    num_images: int
+    num_samples: int
     classes: tuple[str, ...]
-    gallery: Gallery | None  # None of a table
+    gallery: PreviewImages | None  # None of a table
     noun: str = "images"
     format: str = "png"
-    yields: tuple[Yield, ...] = ()  # of `augment_folder`, one a class
+    acceptance: tuple[AcceptanceStats, ...] = ()  # of `augment_folder`, one a class
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-able summary."""
         about = {
             "out": str(self.out),
-            f"num_{self.noun}": self.num_images,
+            "num_samples": self.num_samples,
             "classes": list(self.classes),
             "format": self.format,
         }
-        if self.yields:
-            about["yields"] = [found.to_dict() for found in self.yields]
+        if self.acceptance:
+            about["acceptance"] = [found.to_dict() for found in self.acceptance]
         about["warnings"] = list(self.warnings)
         return about
 
@@ -67,9 +80,9 @@ def augment_folder(
     to: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
-    on_kept: OnKept = lambda name, kept, asked: None,
+    on_accepted: ProgressCallback = lambda name, kept, asked: None,
 ) -> AugmentationResult:
-    """Write images of classes to `out/<class>/`, or rows, with `manifest.csv` and `yield.json`.
+    """Write images of classes to `out/<class>/`, or rows, with `manifest.csv` and `summary.json`.
 
     Candidates are made one after another and those that pass the filters are kept, so that the
     same seed gives the same first images whatever `n`. A call that was interrupted goes on when it
@@ -110,7 +123,7 @@ def augment_folder(
     scheduler : str or None
         In their place, the address of a Dask scheduler. Its workers see bundle and training data at
         the same paths.
-    on_kept : callable
+    on_accepted : callable
         Told now and then of a class, how many of it are made, and how many were asked for.
 
     Raises
@@ -127,7 +140,7 @@ def augment_folder(
     Interrupted
         SIGINT or SIGTERM came; the same call goes on.
     """
-    order = take_order(
+    order = parse_request(
         bundle,
         classes,
         n,
@@ -140,16 +153,18 @@ def augment_folder(
         balance=balance,
         to=to,
     )
-    check_replaceable(order.target.absolute(), foreign)  # before processes start
+    check_replaceable(order.target.absolute(), unmanaged_files)  # before processes start
     with open_executor(workers, scheduler) as executor:
-        return fill(order, data, lambda maker: partial(executor.map, make, maker), on_kept)
+        return run_request(
+            order, data, lambda maker: partial(executor.map, make, maker), on_accepted
+        )
 
 
-def fill(
-    order: Order,
+def run_request(
+    order: AugmentRequest,
     data: str | Path | None,
-    chunks: Callable[[Maker], Chunks],
-    on_kept: OnKept = lambda name, kept, asked: None,
+    chunks: Callable[[CandidateWorker], ChunkGenerator],
+    on_accepted: ProgressCallback = lambda name, kept, asked: None,
 ) -> AugmentationResult:
     """Write what was ordered.
 
@@ -162,26 +177,26 @@ def fill(
 
     with (
         stop_on_signals() as stop,
-        resumable_folder(order.target, foreign) as half,
+        resumable_folder(order.target, unmanaged_files) as half,
         # While some candidates are compared, others are drawn: more threads of both kinds than
         # there are cores would wait for each other.
         threadpool_limits(1, user_api="blas"),
     ):
-        maker = Maker.of(order.sampler, order.method, order.filtered, data)
-        return _fill(half, order, maker, chunks(maker), stop, on_kept)
+        maker = CandidateWorker.of(order.sampler, order.method, order.filtered, data)
+        return _fill(half, order, maker, chunks(maker), stop, on_accepted)
 
 
 def _fill(
     partial: Path,
-    order: Order,
-    maker: Maker,
-    chunks: Chunks,
+    order: AugmentRequest,
+    maker: CandidateWorker,
+    chunks: ChunkGenerator,
     stop: Stop,
-    on_kept: OnKept,
+    on_accepted: ProgressCallback,
 ) -> AugmentationResult:
     sampler, about, noun = order.sampler, order.about, order.sampler.preprocessing.noun
     real = maker.real
-    progress = Progress(partial, order.job() | {"compared": real.reference is not None})
+    progress = ResumeLog(partial, order.job() | {"compared": real.reference is not None})
     writer = open_writer(
         order.format,
         partial,
@@ -190,17 +205,17 @@ def _fill(
         policy=about.policy,
         seed=about.seed,
     )
-    warnings = (*real.warnings, *doubts(order.bundle))
-    job = Job(maker, chunks, writer, progress, about.seed, stop, on_kept)
+    warnings = (*real.warnings, *generator_warnings(order.bundle))
+    job = RejectionSampler(maker, chunks, writer, progress, about.seed, stop, on_accepted)
     yields = tuple(
         job.make(index, n, class_folder(sampler.class_names[index]))
         for index, n in order.wanted.items()
     )
     writer.close()
     write_manifest(partial, job.lines, about)
-    _write_yields(partial / YIELD, order, real.accuracy, warnings, yields)
+    _write_yields(partial / SUMMARY, order, real.accuracy, warnings, yields)
     progress.close()
-    names, gallery = tuple(found.name for found in yields), writer.gallery()
+    names, gallery = tuple(found.class_name for found in yields), writer.gallery()
     return AugmentationResult(
         order.target, len(job.lines), names, gallery, noun, order.format, yields, warnings
     )
@@ -208,10 +223,10 @@ def _fill(
 
 def _write_yields(
     path: Path,
-    order: Order,
+    order: AugmentRequest,
     accuracy: float | None,
     warnings: Sequence[str],
-    yields: Sequence[Yield],
+    yields: Sequence[AcceptanceStats],
 ) -> None:
     summary = {
         **asdict(order.about),
@@ -235,25 +250,25 @@ def generate_folder(
 
     Parameters are those of `augment_folder`.
     """
-    sampler = Sampler(bundle)
-    target = default_out(bundle, out, f"generate-n{checked_number(n)}-seed{seed}")
+    sampler = GeneratorSampler(bundle)
+    target = default_out(bundle, out, f"generate-n{check_positive(n)}-seed{seed}")
     noun = sampler.preprocessing.noun
-    format = choose_format(format, noun)
+    format = resolve_format(format, noun)
     names = sampler.class_names if sampler.conditional else []
-    lines: list[Line] = []
-    with atomic_folder(target, foreign) as partial:
+    lines: list[ManifestRow] = []
+    with atomic_folder(target, unmanaged_files) as partial:
         writer = open_writer(format, partial, sampler.preprocessing, class_names=names, seed=seed)
         for samples, numbers in sampler.in_proportion(n, seed):
             indices = np.arange(len(lines), len(lines) + len(samples))
             files = writer.add(samples, numbers, indices, ".")
             of = [names[c] if names else "" for c in numbers]
             lines += [
-                Line(file, name, int(index), UNCHECKED)
+                ManifestRow(file, name, int(index), UNCHECKED)
                 for file, name, index in zip(files, of, indices)
             ]
         writer.close()
-        write_manifest(partial, lines, About.of(bundle, seed, "sample", "none"))
-    gallery, warnings = writer.gallery(), tuple(doubts(bundle))
+        write_manifest(partial, lines, ManifestHeader.of(bundle, seed, "sample", "none"))
+    gallery, warnings = writer.gallery(), tuple(generator_warnings(bundle))
     return AugmentationResult(
         target, len(lines), tuple(names), gallery, noun, format, warnings=warnings
     )

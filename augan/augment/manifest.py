@@ -15,7 +15,7 @@ from augan.io.atomic import atomic_write
 from augan.io.csv_safety import ANY_BYTES, escape_formula, unescape_formula
 
 MANIFEST = "manifest.csv"
-YIELD = "yield.json"
+SUMMARY = "summary.json"
 COLUMNS = (
     "file",
     "sha256",
@@ -27,17 +27,17 @@ COLUMNS = (
     "policy",
     "bundle",
     "data",
-    "score",
-    "agreement",
+    "realness",
+    "class_probability",
     "distance",
     "nearest",
-    "verdict",
+    "decision",
 )
 HASH_DIGITS = 12
 
 
 @dataclass(frozen=True)
-class About:
+class ManifestHeader:
     """What all samples of a folder have in common.
 
     Attributes
@@ -55,14 +55,14 @@ class About:
     data: str
 
     @classmethod
-    def of(cls, bundle: Bundle, seed: int, method: str, policy: str) -> "About":
+    def of(cls, bundle: Bundle, seed: int, method: str, policy: str) -> "ManifestHeader":
         """Take the hashes from a bundle."""
         data = str(bundle.data.get("sha256") or "")[:HASH_DIGITS]
         return cls(seed, method, policy, bundle.bundle_id, data)
 
 
 @dataclass(frozen=True)
-class Line:
+class ManifestRow:
     """One sample; what is None was not looked at.
 
     Attributes
@@ -72,25 +72,25 @@ class Line:
     index
         Its place among the candidates of its class: with the same seed always the same sample.
     verdict
-        "kept" or "unchecked".
+        "accepted" or "unchecked".
     sources
         Names of the training samples that it was made of.
-    score, agreement, distance, nearest
-        See `augan.augment.filters.filter.Judged`.
+    realness, class_probability, distance, nearest
+        See `augan.augment.filters.filter.FilterResult`.
     """
 
     file: str
     class_name: str
     index: int
-    verdict: str
+    decision: str
     sources: tuple[str, ...] = ()
-    score: float | None = None
-    agreement: float | None = None
+    realness: float | None = None
+    class_probability: float | None = None
     distance: float | None = None
     nearest: str | None = None
 
 
-def write_manifest(folder: Path, lines: Sequence[Line], about: About) -> None:
+def write_manifest(folder: Path, lines: Sequence[ManifestRow], about: ManifestHeader) -> None:
     """Write `manifest.csv`: a line a sample, in order, with the SHA-256 of its file.
 
     Several source samples are a JSON list, because names may hold any character.
@@ -111,13 +111,13 @@ def write_manifest(folder: Path, lines: Sequence[Line], about: About) -> None:
             )
 
 
-def foreign(folder: Path) -> list[str]:
+def unmanaged_files(folder: Path) -> list[str]:
     """Name the files in a folder, and below it, that no earlier call has written there.
 
     Real images that were put beside synthetic ones are such: they must not be lost with these.
     """
     listed = _listed(folder / MANIFEST)
-    own = set() if listed is None else {MANIFEST, YIELD, "report.html", *listed}
+    own = set() if listed is None else {MANIFEST, SUMMARY, "report.html", *listed}
     there = (
         os.path.relpath(os.path.join(place, name), folder)
         for place, _, names in os.walk(folder)
@@ -143,16 +143,16 @@ NAME = "progress.jsonl"
 
 
 @dataclass(frozen=True)
-class Done:
+class ChunkRecord:
     """A chunk of candidates of a class: the verdicts of those looked at, the lines of the kept."""
 
     index: int
     number: int
-    verdicts: list[str]
-    lines: list[Line]
+    decisions: list[str]
+    lines: list[ManifestRow]
 
 
-class Progress:
+class ResumeLog:
     """The chunks that are done.
 
     Parameters
@@ -175,11 +175,11 @@ class Progress:
         text = [json.dumps(line) + "\n" for line in (header, *map(_plain, self._done.values()))]
         atomic_write(self.path, "".join(text).encode("utf-8"))
 
-    def find(self, index: int, number: int) -> Done | None:
+    def find(self, index: int, number: int) -> ChunkRecord | None:
         """Return chunk `number` of class `index` if it is done."""
         return self._done.get((index, number))
 
-    def add(self, done: Done) -> None:
+    def add(self, done: ChunkRecord) -> None:
         """Note a chunk whose files are written."""
         with open(self.path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(_plain(done)) + "\n")
@@ -189,7 +189,7 @@ class Progress:
         self.path.unlink()
 
 
-def _plain(done: Done) -> dict[str, Any]:
+def _plain(done: ChunkRecord) -> dict[str, Any]:
     return {**vars(done), "lines": [vars(line) for line in done.lines]}
 
 
@@ -207,12 +207,17 @@ def _whole_lines(path: Path) -> list[Any]:
     return found
 
 
-def _whole(entries: list[Any]) -> Iterator[Done]:
+def _whole(entries: list[Any]) -> Iterator[ChunkRecord]:
     """Yield chunks up to the first that is not as it was written: from there on, all is made."""
     for entry in entries:
         try:
-            lines = [Line(**{**line, "sources": tuple(line["sources"])}) for line in entry["lines"]]
-            done = Done(int(entry["index"]), int(entry["number"]), list(entry["verdicts"]), lines)
+            lines = [
+                ManifestRow(**{**line, "sources": tuple(line["sources"])})
+                for line in entry["lines"]
+            ]
+            done = ChunkRecord(
+                int(entry["index"]), int(entry["number"]), list(entry["decisions"]), lines
+            )
         except (KeyError, TypeError, ValueError):
             return
         yield done

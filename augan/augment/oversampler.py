@@ -10,9 +10,9 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from augan.augment.filters.filter import Reference
-from augan.augment.methods.prior import Sampler
-from augan.augment.methods.registry import CHUNK, METHODS
+from augan.augment.filters.filter import TrainingReference
+from augan.augment.methods.prior import GeneratorSampler
+from augan.augment.methods.registry import CHUNK_SIZE, METHODS
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.data.dataset import Dataset, from_arrays
@@ -28,7 +28,7 @@ from augan.training.defaults import fill_in_steps
 from augan.training.stages.encoder import encode
 from augan.training.trainer import TrainingData, train_networks
 
-AUTOENCODER_STEPS = 1500  # unless told
+DEFAULT_AE_STEPS = 1500  # unless told
 
 
 class GANOverSampler(BaseOverSampler):
@@ -148,7 +148,7 @@ class GANOverSampler(BaseOverSampler):
             self.bundle_, reference = _train(dataset, seed, self.steps, self.config, self.method)
         else:
             self.bundle_ = self._given()
-        sampler = Sampler(self.bundle_)
+        sampler = GeneratorSampler(self.bundle_)
         first = from_arrays(samples[:1])
         prepare_samples(first.images, sampler.preprocessing)  # refuses what the model is not of
         self._check_type(samples, sampler.preprocessing)
@@ -156,12 +156,12 @@ class GANOverSampler(BaseOverSampler):
         new_samples, new_labels = [], []
         for label, count in self.sampling_strategy_.items():
             index = self._index(sampler, label)
-            for number, start in enumerate(range(0, count, CHUNK)):
+            for number, start in enumerate(range(0, count, CHUNK_SIZE)):
                 made = method.chunk(index, number, seed).samples[: count - start]
                 block = sampler.preprocessing.to_native(made)
-                new_samples.append(_like(block, sampler.preprocessing, X))
+                new_samples.append(_match_input_type(block, sampler.preprocessing, X))
                 new_labels.append(np.full(len(block), label, y.dtype))
-        return _joined([X, *new_samples]), np.concatenate([y, *new_labels])
+        return _concat([X, *new_samples]), np.concatenate([y, *new_labels])
 
     def _samples(self, X: Any) -> Any:
         is_table = num_axes(X) == 2 and self.image_shape is None
@@ -172,10 +172,10 @@ class GANOverSampler(BaseOverSampler):
         if self.unlabelled is None:
             return None
         more = self._samples(self.unlabelled)
-        if not is_frame(samples) and _form(more) != _form(samples):
+        if not is_frame(samples) and _describe_shape(more) != _describe_shape(samples):
             raise DataError(
-                f"the unlabelled images are {_form(more)}, but those to over-sample are "
-                f"{_form(samples)}; give both in one form"
+                f"the unlabelled images are {_describe_shape(more)}, but those to over-sample are "
+                f"{_describe_shape(samples)}; give both in one form"
             )
         return more
 
@@ -201,7 +201,7 @@ class GANOverSampler(BaseOverSampler):
                 )
 
     @staticmethod
-    def _index(sampler: Sampler, label: Any) -> int:
+    def _index(sampler: GeneratorSampler, label: Any) -> int:
         _, (name,) = as_labels([label], 1)  # named as in training: 1.0 and True are "1"
         if name not in sampler.class_names:
             known = ", ".join(sampler.class_names)
@@ -216,12 +216,12 @@ class GANOverSampler(BaseOverSampler):
 
 def _train(
     dataset: Dataset, seed: int, steps: int | None, config: Config | None, method: str
-) -> tuple[Bundle, Reference]:
+) -> tuple[Bundle, TrainingReference]:
     """Return what was trained, and what it was trained on."""
     started = time.monotonic()
     settings = (config or Config()).replace(seed=seed, task="generate")
     if method != "sample" and settings.training.steps is None:
-        steps = steps or AUTOENCODER_STEPS
+        steps = steps or DEFAULT_AE_STEPS
     settings = settings if steps is None else settings.replace(training__steps=steps)
     config, preprocessing = fill_in_steps(settings, dataset)
     stored = np.asarray(prepare_samples(dataset.images, preprocessing))  # never windows here
@@ -250,7 +250,7 @@ def _train(
         places = np.arange(len(rows))
         codes = encode(networks.models["encoder"], stored[rows], places, preprocessing.scale)
         bundle.tables["codes"] = {**codes, "rows": rows, "labels": labels[rows]}
-    return bundle, Reference(stored, labels, dataset.names, rows, rows[:0])
+    return bundle, TrainingReference(stored, labels, dataset.names, rows, rows[:0])
 
 
 def _training_data(
@@ -268,12 +268,12 @@ def _training_data(
     )
 
 
-def _form(images: np.ndarray) -> str:
+def _describe_shape(images: np.ndarray) -> str:
     height, width, channels = images.shape[1:]
     return f"{height} x {width} pixels with {channels} channels, {images.dtype}"
 
 
-def _like(block: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:
+def _match_input_type(block: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:
     """Return generated samples in the form of `X`."""
     if isinstance(preprocessing, TabularPreprocessing):
         frame = preprocessing.to_frame(block)
@@ -296,7 +296,7 @@ def _like(block: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:
     return block >= 128 if np.asarray(X).dtype == np.bool_ else block.astype(X.dtype)
 
 
-def _joined(parts: list[Any]) -> Any:
+def _concat(parts: list[Any]) -> Any:
     if is_frame(parts[0]):
         import pandas as pd
 

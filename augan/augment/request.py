@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from augan.augment.manifest import About
-from augan.augment.methods.prior import Sampler
-from augan.augment.methods.registry import choose_method
-from augan.augment.transforms import keyed_policy
-from augan.augment.writers import choose_format
+from augan.augment.manifest import ManifestHeader
+from augan.augment.methods.prior import GeneratorSampler
+from augan.augment.methods.registry import resolve_method
+from augan.augment.transforms import get_seeded_transform
+from augan.augment.writers import resolve_format
 from augan.bundle import Bundle
 from augan.data.dataset import Classes, as_class_names, resolve_class
 from augan.data.modalities.registry import restore_preprocessing
@@ -18,7 +18,7 @@ from augan.exceptions import ConfigError, DataError
 
 
 @dataclass(frozen=True)
-class Order:
+class AugmentRequest:
     """Samples to make.
 
     Attributes
@@ -32,13 +32,13 @@ class Order:
     """
 
     bundle: Bundle
-    sampler: Sampler
+    sampler: GeneratorSampler
     wanted: dict[int, int]
     method: str
     format: str
     filtered: bool
     target: Path
-    about: About
+    about: ManifestHeader
 
     def job(self) -> dict[str, Any]:
         """Return all that the samples depend on, JSON-able."""
@@ -51,7 +51,7 @@ class Order:
         }
 
 
-def take_order(
+def parse_request(
     bundle: Bundle,
     classes: Classes,
     n: int | None,
@@ -64,36 +64,36 @@ def take_order(
     filtered: bool,
     balance: bool,
     to: int | None,
-) -> Order:
+) -> AugmentRequest:
     """Return what is to be made; for the parameters and errors see `augment_folder`."""
     bundle.require("classes")  # and no network is built before all that was asked for is possible
-    wanted = numbers_asked(bundle, as_class_names(classes), n, balance, to)
+    wanted = resolve_counts(bundle, as_class_names(classes), n, balance, to)
     unusual = [] if method == "auto" else [method]
-    method = choose_method(method)
+    method = resolve_method(method)
     if filtered or method == "interpolate":
         _check_counts(bundle, wanted)
     if policy is None:
         policy = str(bundle.config.get("augment", {}).get("policy", "none"))
-    keyed_policy(policy)  # refuses an unknown one
+    get_seeded_transform(policy)  # refuses an unknown one
     noun = restore_preprocessing(bundle.preprocessing).noun
-    format = choose_format(format, noun)
+    format = resolve_format(format, noun)
     unusual += [] if policy == "none" else [policy]
     unusual += [] if filtered else ["unfiltered"]
-    unusual += [] if format == choose_format(None, noun) else [format]
+    unusual += [] if format == resolve_format(None, noun) else [format]
     chosen = [bundle.data["class_names"][index] for index in wanted]
-    return Order(
+    return AugmentRequest(
         bundle,
-        Sampler(bundle),
+        GeneratorSampler(bundle),
         wanted,
         method,
         format,
         filtered,
-        default_out(bundle, out, augment_name(chosen, n, to, seed, unusual)),
-        About.of(bundle, seed, method, policy),
+        default_out(bundle, out, folder_name(chosen, n, to, seed, unusual)),
+        ManifestHeader.of(bundle, seed, method, policy),
     )
 
 
-def numbers_asked(
+def resolve_counts(
     bundle: Bundle,
     classes: Sequence[str],
     n: int | None,
@@ -118,11 +118,11 @@ def numbers_asked(
             raise ConfigError("a number to balance to (--to) came without --balance; give both")
         if n is None or not chosen:
             raise ConfigError("name a class with --class and a number with --n, or give --balance")
-        return dict.fromkeys(chosen, checked_number(n))
+        return dict.fromkeys(chosen, check_positive(n))
     if n is not None:
         raise ConfigError("--balance decides how many are made; leave out --n, or give --to")
     counts = [int(count) for count in bundle.data["class_counts"]]
-    goal = max(counts) if to is None else checked_number(to)
+    goal = max(counts) if to is None else check_positive(to)
     wanted = {index: goal - counts[index] for index in chosen or range(len(counts))}
     wanted = {index: number for index, number in wanted.items() if number > 0}
     if not wanted:
@@ -134,7 +134,7 @@ def numbers_asked(
     return wanted
 
 
-def checked_number(n: int) -> int:
+def check_positive(n: int) -> int:
     """Return `n`; ConfigError if it is below 1."""
     if n < 1:
         raise ConfigError(f"the number of samples must be at least 1, got {n}")
@@ -171,7 +171,7 @@ def class_folder(class_name: str) -> str:
     return plain.join(edges) or "%"
 
 
-def augment_name(
+def folder_name(
     classes: Sequence[str], n: int | None, to: int | None, seed: int, unusual: Sequence[str] = ()
 ) -> str:
     """Return the name of the folder for what `augment_folder` is asked for.

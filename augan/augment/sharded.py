@@ -13,11 +13,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from augan.augment.api import AugmentationResult, fill
-from augan.augment.filters.acceptance import Yield
-from augan.augment.generation import OnKept
-from augan.augment.request import Order, take_order
-from augan.augment.worker import Chunk, Maker, Request, make
+from augan.augment.api import AugmentationResult, run_request
+from augan.augment.filters.acceptance import AcceptanceStats
+from augan.augment.generation import ProgressCallback
+from augan.augment.request import AugmentRequest, parse_request
+from augan.augment.worker import CandidateChunk, CandidateWorker, ChunkRequest, make
 from augan.bundle import Bundle, load_bundle
 from augan.bundle.reference import SameBundle
 from augan.data.dataset import Classes, as_class_names
@@ -45,7 +45,7 @@ def augment_shard(
     to: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
-    on_kept: OnKept = lambda name, kept, asked: None,
+    on_accepted: ProgressCallback = lambda name, kept, asked: None,
 ) -> Path:
     """Make one share of the candidates and return the folder with what `merge_augmentation` needs.
 
@@ -56,22 +56,25 @@ def augment_shard(
     asked: dict[str, Any] = {"seed": seed, "method": method, "policy": policy, "format": format}
     asked |= {"filtered": filtered, "balance": balance, "to": to}
     names = as_class_names(classes)
-    order = take_order(bundle, names, n, out, **asked)
+    order = parse_request(bundle, names, n, out, **asked)
     whole = {"classes": names, "n": n, "data": None if data is None else str(data), **asked}
     target = order.target
     if out is None:
         target = shard.named(target)
-    maker = Maker.of(order.sampler, order.method, order.filtered, data)
+    maker = CandidateWorker.of(order.sampler, order.method, order.filtered, data)
     with (
         shard_folder(target, shard, _job(order, maker, whole)) as writer,
         open_executor(workers, scheduler) as executor,
     ):
         for index, wanted in order.wanted.items():
-            requests = (Request(index, number, seed) for number in shard.of(count()))
+            requests = (ChunkRequest(index, number, seed) for number in shard.of(count()))
             names = maker.sampler.class_names
-            found, share = Yield(names[index], wanted, len(names)), -(-wanted // shard.count)
+            found, share = (
+                AcceptanceStats(names[index], wanted, len(names)),
+                -(-wanted // shard.count),
+            )
             with closing(_found(writer, executor, maker, requests)) as chunks:
-                _make_share(found, share, chunks, writer, on_kept)
+                _make_share(found, share, chunks, writer, on_accepted)
     return target
 
 
@@ -81,7 +84,7 @@ def merge_augmentation(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
-    on_kept: OnKept = lambda name, kept, asked: None,
+    on_accepted: ProgressCallback = lambda name, kept, asked: None,
 ) -> AugmentationResult:
     """Write into `out` what `augan.augment_folder` would have written at once.
 
@@ -97,10 +100,12 @@ def merge_augmentation(
     """
     asked = shards.asked(_ASKED)
     data = asked.pop("data")
-    order = take_order(load_bundle(asked.pop("model path")), out=out, **asked)
+    order = parse_request(load_bundle(asked.pop("model path")), out=out, **asked)
     shards.check(_versions(order))
     with open_executor(workers, scheduler) as executor:
-        return fill(order, data, lambda maker: partial(_chunks, shards, executor, maker), on_kept)
+        return run_request(
+            order, data, lambda maker: partial(_chunks, shards, executor, maker), on_accepted
+        )
 
 
 _ASKED = (
@@ -109,46 +114,49 @@ _ASKED = (
 )
 
 
-def _job(order: Order, maker: Maker, asked: dict[str, Any]) -> dict[str, Any]:
+def _job(order: AugmentRequest, maker: CandidateWorker, asked: dict[str, Any]) -> dict[str, Any]:
     """Return all that the candidates depend on, JSON-able."""
     compared = {"training data found": maker.real.reference is not None}
     return {"command": COMMAND, **asked, **_versions(order), **compared}
 
 
-def _versions(order: Order) -> dict[str, Any]:
+def _versions(order: AugmentRequest) -> dict[str, Any]:
     same = SameBundle.of(order.bundle)
     return {"model": same.sha256, "model path": same.path, "versions": dict(same.versions)}
 
 
 def _make_share(
-    found: Yield,
+    found: AcceptanceStats,
     share: int,
-    chunks: Iterator[tuple[Request, Chunk | None]],
+    chunks: Iterator[tuple[ChunkRequest, CandidateChunk | None]],
     writer: ShardWriter,
-    on_kept: OnKept,
+    on_accepted: ProgressCallback,
 ) -> None:
     """Write chunks of one class until so many candidates pass, or it is clear that few will."""
     for request, chunk in chunks:
-        if chunk is None or chunk.judged is None:
+        if chunk is None or chunk.filter_result is None:
             raise RuntimeError("a shard asks for judged chunks only")
         writer.add(request.key, chunk.record())
-        found.count(chunk.judged.verdicts)
-        on_kept(found.name, min(found.kept, share), share)
-        if found.kept >= share:
+        found.count(chunk.filter_result.decisions)
+        on_accepted(found.class_name, min(found.accepted, share), share)
+        if found.accepted >= share:
             return
         try:
-            found.check(chunk.judged.verdicts)
+            found.check(chunk.filter_result.decisions)
         except Refused:
             return  # whether the class is refused, merging decides: it sees all of them
 
 
 def _found(
-    done: Shards | ShardWriter, executor: Executor, maker: Maker, requests: Iterable[Request]
-) -> Generator[tuple[Request, Chunk | None], None, None]:
+    done: Shards | ShardWriter,
+    executor: Executor,
+    maker: CandidateWorker,
+    requests: Iterable[ChunkRequest],
+) -> Generator[tuple[ChunkRequest, CandidateChunk | None], None, None]:
     """Yield requests and their chunks in order: those that are done, and else new ones."""
-    asked: deque[tuple[Request, Record | None]] = deque()
+    asked: deque[tuple[ChunkRequest, Record | None]] = deque()
 
-    def missing() -> Iterator[Request]:
+    def missing() -> Iterator[ChunkRequest]:
         for request in requests:
             record = done.find(request.key) if request.wanted else None
             asked.append((request, record))
@@ -157,12 +165,12 @@ def _found(
     with closing(executor.map(make, maker, missing())) as chunks:
         for chunk in chunks:
             request, record = asked.popleft()
-            yield request, chunk if record is None else Chunk.of(record)
+            yield request, chunk if record is None else CandidateChunk.of(record)
 
 
 def _chunks(
-    shards: Shards, executor: Executor, maker: Maker, requests: Iterable[Request]
-) -> Generator[Chunk | None, None, None]:
+    shards: Shards, executor: Executor, maker: CandidateWorker, requests: Iterable[ChunkRequest]
+) -> Generator[CandidateChunk | None, None, None]:
     with closing(_found(shards, executor, maker, requests)) as found:
         for _, chunk in found:
             yield chunk

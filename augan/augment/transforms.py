@@ -41,7 +41,7 @@ def _strong(library: Any) -> list:
     return [move, light, hole]
 
 
-POLICIES: dict[str, tuple[Callable[[Any], list], ...]] = {
+TRANSFORMS: dict[str, tuple[Callable[[Any], list], ...]] = {
     "none": (),
     "shift": (_shift,),
     "flip": (_flip,),
@@ -52,12 +52,12 @@ POLICIES: dict[str, tuple[Callable[[Any], list], ...]] = {
 }
 
 
-def stronger(name: str) -> str:
+def strong_variant(name: str) -> str:
     """Return the policy that hides and distorts more than `name`, and flips where that does."""
     return "strong-flip" if "flip" in name else "strong"
 
 
-def classic_policy(name: str, seed: int = 0) -> Transform:
+def get_transform(name: str, seed: int = 0) -> Transform:
     """Return a function that augments images `[N, H, W, C]` at random, shape and type kept.
 
     Images are uint8, uint16, or float32 in [0, 1].
@@ -65,7 +65,7 @@ def classic_policy(name: str, seed: int = 0) -> Transform:
     Parameters
     ----------
     name : str
-        A key of `POLICIES`.
+        A key of `TRANSFORMS`.
     seed : int
         The same seed gives the same sequence of results.
 
@@ -77,7 +77,7 @@ def classic_policy(name: str, seed: int = 0) -> Transform:
     Examples
     --------
     >>> images = np.zeros((2, 8, 8, 1), np.uint8)
-    >>> classic_policy("shift")(images).shape
+    >>> get_transform("shift")(images).shape
     (2, 8, 8, 1)
     """
     compose = _composed(name, child_seed(seed, "classic", name))
@@ -86,7 +86,7 @@ def classic_policy(name: str, seed: int = 0) -> Transform:
     return lambda images: _changed(images, lambda image, _: compose(image=image)["image"])
 
 
-def keyed_policy(name: str, seed: int = 0) -> KeyedTransform:
+def get_seeded_transform(name: str, seed: int = 0) -> KeyedTransform:
     """Return a function that augments images `[N, H, W, C]`, each by a key of its own.
 
     The same seed, class and index give the same change, whatever other images came before.
@@ -94,7 +94,7 @@ def keyed_policy(name: str, seed: int = 0) -> KeyedTransform:
     Parameters
     ----------
     name, seed
-        As for `classic_policy`.
+        As for `get_transform`.
 
     Returns
     -------
@@ -118,12 +118,12 @@ def keyed_policy(name: str, seed: int = 0) -> KeyedTransform:
 
 def _composed(name: str, seed: int) -> Any:
     """Return the library's object for a policy, or None for the one that changes nothing."""
-    if name not in POLICIES:
-        raise ConfigError(f"there is no policy '{name}'; choose one of {', '.join(POLICIES)}")
-    if not POLICIES[name]:
+    if name not in TRANSFORMS:
+        raise ConfigError(f"there is no policy '{name}'; choose one of {', '.join(TRANSFORMS)}")
+    if not TRANSFORMS[name]:
         return None
     library = _albumentations()
-    steps = [step for part in POLICIES[name] for step in part(library)]
+    steps = [step for part in TRANSFORMS[name] for step in part(library)]
     return library.Compose(steps, seed=seed)
 
 

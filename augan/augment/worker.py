@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from augan.augment.filters.filter import Checker, Judged, Real, Unfiltered
-from augan.augment.methods.prior import Sampler
+from augan.augment.filters.filter import CandidateFilter, FilterContext, FilterResult, NoFilter
+from augan.augment.methods.prior import GeneratorSampler
 from augan.augment.methods.registry import METHODS, Candidates, Method
 from augan.bundle import Bundle
 from augan.bundle.reference import SameBundle
 from augan.exceptions import DataError
 from augan.parallel.sharding import Record
 
-_JUDGED = ("score", "agreement", "distance")
+_JUDGED = ("realness", "class_probability", "distance")
 
 
 @dataclass(frozen=True)
-class Request:
+class ChunkRequest:
     """A chunk of candidates of one class.
 
     Attributes
@@ -32,7 +32,7 @@ class Request:
     index: int
     number: int
     seed: int
-    judged: bool = True
+    filter_result: bool = True
     wanted: bool = True
 
     @property
@@ -42,33 +42,36 @@ class Request:
 
 
 @dataclass(frozen=True, eq=False)
-class Chunk:
+class CandidateChunk:
     """Candidates, and what was found of each by itself."""
 
     candidates: Candidates
-    judged: Judged | None
+    filter_result: FilterResult | None
 
     def record(self) -> Record:
         """Return what a shard keeps of judged candidates."""
         values: dict[str, Any] = {"sources": self.candidates.sources}
         arrays = {"samples": self.candidates.samples}
-        if self.judged is not None:
-            values |= {"verdicts": self.judged.verdicts, "nearest": self.judged.nearest}
-            found = {name: getattr(self.judged, name) for name in _JUDGED}
+        if self.filter_result is not None:
+            values |= {
+                "decisions": self.filter_result.decisions,
+                "nearest": self.filter_result.nearest,
+            }
+            found = {name: getattr(self.filter_result, name) for name in _JUDGED}
             arrays |= {name: value for name, value in found.items() if value is not None}
         return Record(values, arrays)
 
     @classmethod
-    def of(cls, record: Record) -> "Chunk":
+    def of(cls, record: Record) -> "CandidateChunk":
         """Return what `record` kept."""
         values, arrays = record.values, record.arrays
         found = {name: arrays.get(name) for name in _JUDGED}
-        judged = Judged(values["verdicts"], nearest=values["nearest"], **found)
-        return cls(Candidates(arrays["samples"], values["sources"]), judged)
+        filter_result = FilterResult(values["decisions"], nearest=values["nearest"], **found)
+        return cls(Candidates(arrays["samples"], values["sources"]), filter_result)
 
 
 @dataclass(eq=False)
-class Maker:
+class CandidateWorker:
     """Makes and judges candidates of one class after another.
 
     Attributes
@@ -81,37 +84,39 @@ class Maker:
         The name of the method, whether candidates are filtered, and where the training data is.
     """
 
-    sampler: Sampler
+    sampler: GeneratorSampler
     method: Method
-    real: Real
+    real: FilterContext
     asked: tuple[str, bool, str | None]
     _index: int | None = field(default=None, init=False)
 
     @classmethod
-    def of(cls, sampler: Sampler, name: str, filtered: bool, data: str | Path | None) -> "Maker":
+    def of(
+        cls, sampler: GeneratorSampler, name: str, filtered: bool, data: str | Path | None
+    ) -> "CandidateWorker":
         """Find what is needed; for parameters and errors see `augan.augment_folder`."""
-        real = Real.of(sampler, name, filtered, data)
+        real = FilterContext.of(sampler, name, filtered, data)
         method = METHODS[name](sampler, sampler.bundle, real.reference)
         return cls(sampler, method, real, (name, filtered, None if data is None else str(data)))
 
-    def turn_to(self, index: int) -> Checker | Unfiltered:
+    def turn_to(self, index: int) -> CandidateFilter | NoFilter:
         """Return the checker, when it is about this class."""
         if index != self._index:
             self.real.checker.begin(index)
             self._index = index
         return self.real.checker
 
-    def plan(self) -> "MakerPlan":
+    def plan(self) -> "WorkerSpec":
         """Return what makes the same elsewhere; see `augan.parallel.executor`."""
         name, filtered, data = self.asked
         if data is not None and os.path.exists(data):
             data = os.path.abspath(data)
         same = SameBundle.of(self.sampler.bundle)
-        return MakerPlan(same, name, filtered, data, self.real.reference is not None)
+        return WorkerSpec(same, name, filtered, data, self.real.reference is not None)
 
 
 @dataclass(frozen=True)
-class MakerPlan:
+class WorkerSpec:
     """How to make a maker.
 
     Attributes
@@ -126,10 +131,10 @@ class MakerPlan:
     data: str | None
     compared: bool
 
-    def open(self) -> Maker:
+    def open(self) -> CandidateWorker:
         """Make it; BundleError or DataError if it would not make the same."""
         bundle: Bundle = self.bundle.load()
-        maker = Maker.of(Sampler(bundle), self.method, self.filtered, self.data)
+        maker = CandidateWorker.of(GeneratorSampler(bundle), self.method, self.filtered, self.data)
         if (maker.real.reference is not None) != self.compared:
             place = self.data or bundle.data.get("source")
             raise DataError(
@@ -140,11 +145,11 @@ class MakerPlan:
         return maker
 
 
-def make(maker: Maker, request: Request) -> Chunk | None:
+def make(maker: CandidateWorker, request: ChunkRequest) -> CandidateChunk | None:
     """Make a chunk, unless it is not wanted."""
     if not request.wanted:
         return None
     candidates = maker.method.chunk(request.index, request.number, request.seed)
-    if not request.judged:
-        return Chunk(candidates, None)
-    return Chunk(candidates, maker.turn_to(request.index).judge(candidates.samples))
+    if not request.filter_result:
+        return CandidateChunk(candidates, None)
+    return CandidateChunk(candidates, maker.turn_to(request.index).judge(candidates.samples))

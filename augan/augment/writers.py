@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from augan.augment.transforms import keyed_policy
+from augan.augment.transforms import get_seeded_transform
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.modalities.tabular import TabularPreprocessing
@@ -16,11 +16,11 @@ from augan.io.csv_safety import safe_frame
 from augan.io.images import png_bytes
 
 COLUMNS = 10  # images in a row
-CLASSES = 12  # that have a row
-ALONE = 40  # images of a class that is the only one
+MAX_CLASSES = 12  # that have a row
+MAX_SINGLE_CLASS = 40  # images of a class that is the only one
 
 
-class FirstImages:
+class PreviewGrid:
     """Keeps the first images of the first classes that come.
 
     Examples
@@ -51,7 +51,7 @@ class FirstImages:
         if index not in order:
             order.append(index)
         place = order.index(index)
-        return 0 if place >= CLASSES else COLUMNS if place else ALONE
+        return 0 if place >= MAX_CLASSES else COLUMNS if place else MAX_SINGLE_CLASS
 
     def classes(self) -> list[int]:
         """Return the numbers of the classes that have images, in order."""
@@ -64,7 +64,9 @@ class FirstImages:
         """
         parts = [self._kept[index] for index in self.classes()]
         if len(parts) == 1:
-            parts = [parts[0][start : start + COLUMNS] for start in range(0, ALONE, COLUMNS)]
+            parts = [
+                parts[0][start : start + COLUMNS] for start in range(0, MAX_SINGLE_CLASS, COLUMNS)
+            ]
             parts = [part for part in parts if part]
         columns = min(COLUMNS, max(map(len, parts)))
         blank = np.zeros_like(parts[0][0])
@@ -75,7 +77,7 @@ _PNG_END = b"IEND\xaeB`\x82"
 FORMATS = {"images": ("png", "npz"), "rows": ("csv",)}  # of each kind of sample, the default first
 
 
-def choose_format(name: str | None, noun: str) -> str:
+def resolve_format(name: str | None, noun: str) -> str:
     """Return the format to write, by default the usual one.
 
     Raises
@@ -92,7 +94,7 @@ def choose_format(name: str | None, noun: str) -> str:
     return name
 
 
-class Gallery(NamedTuple):
+class PreviewImages(NamedTuple):
     """The first images, uint8 `[rows, columns, H, W, C]`, and the classes that are in them.
 
     Of several classes each has a row, in this order; without classes there is no name.
@@ -126,7 +128,7 @@ class SampleWriter(Protocol):
     def close(self) -> None:
         """Write what is not written yet."""
 
-    def gallery(self) -> Gallery | None:
+    def gallery(self) -> PreviewImages | None:
         """Return the first images, or None."""
 
 
@@ -142,8 +144,8 @@ class _Images:
         class_names: Sequence[str],
     ) -> None:
         self.folder, self.preprocessing, self.class_names = folder, preprocessing, class_names
-        self._transform = keyed_policy(policy, seed)
-        self._first = FirstImages()
+        self._transform = get_seeded_transform(policy, seed)
+        self._first = PreviewGrid()
 
     def shown(self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
         if images.dtype == np.float32 or (images.dtype == np.uint16 and images.shape[-1] == 3):
@@ -152,14 +154,14 @@ class _Images:
         self._first.add(images, classes)
         return images
 
-    def gallery(self) -> Gallery:
+    def gallery(self) -> PreviewImages:
         rows = self._first.rows()
         numbers = self._first.classes() if self.class_names else ()
         classes = tuple(self.class_names[number] for number in numbers)
         if rows.dtype == np.uint8:
-            return Gallery(rows, classes)
+            return PreviewImages(rows, classes)
         flat = self.preprocessing.displayable(rows.reshape(-1, *rows.shape[2:]))
-        return Gallery(flat.reshape(*rows.shape[:2], *flat.shape[1:]), classes)
+        return PreviewImages(flat.reshape(*rows.shape[:2], *flat.shape[1:]), classes)
 
 
 class PngWriter(_Images):
@@ -259,7 +261,7 @@ def open_writer(
     policy: str = "none",
     seed: int = 0,
 ) -> SampleWriter:
-    """Return the writer of a format that `choose_format` chose.
+    """Return the writer of a format that `resolve_format` chose.
 
     Parameters
     ----------

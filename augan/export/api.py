@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.methods.prior import Sampler
+from augan.augment.methods.prior import GeneratorSampler
 from augan.bundle import Bundle, in_use
 from augan.bundle.bundle import current_versions
 from augan.data.modalities.images import ImagePreprocessing, resize
@@ -178,7 +178,7 @@ def _default_out(bundle: Bundle, part: str, method: str | None) -> Path:
 def _export_generator(
     bundle: Bundle, graph: Path, notes: dict[str, str]
 ) -> tuple[dict[str, Any], Parity]:
-    sampler = Sampler(bundle)
+    sampler = GeneratorSampler(bundle)
     with in_use(bundle, "generator"):
         content = as_onnx(*generator_graph(sampler), notes)
     graph.write_bytes(content)

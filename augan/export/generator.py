@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from augan.augment.methods.prior import Sampler
+from augan.augment.methods.prior import GeneratorSampler
 from augan.bundle import restore_network
 from augan.data.modalities.images import letterbox_padding, letterbox_shape
 from augan.data.modalities.tiles import TiledPreprocessing
@@ -18,7 +18,9 @@ _DRAWN = {
 }
 
 
-def generator_graph(sampler: Sampler) -> tuple[Callable[..., dict[str, Tensor]], list[Any]]:
+def generator_graph(
+    sampler: GeneratorSampler,
+) -> tuple[Callable[..., dict[str, Tensor]], list[Any]]:
     """Return a function of noise, and perhaps of classes, -> `images`, and what it takes."""
     network = restore_network(sampler.bundle, "generator")
     preprocessing: Any = sampler.preprocessing
@@ -35,7 +37,7 @@ def generator_graph(sampler: Sampler) -> tuple[Callable[..., dict[str, Tensor]],
     return drawn, specs
 
 
-def describe_generator(sampler: Sampler) -> dict[str, Any]:
+def describe_generator(sampler: GeneratorSampler) -> dict[str, Any]:
     """Return what to know of codes and images, JSON-able."""
     preprocessing: Any = sampler.preprocessing
     noise = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.methods.prior import Sampler
+from augan.augment.methods.prior import GeneratorSampler
 from augan.bundle import Bundle
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tiles import TiledPreprocessing
@@ -94,7 +94,7 @@ def _made_up(bundle: Bundle, preprocessing: ImagePreprocessing, reason: str) -> 
     pixels = _random(preprocessing, rng, (MADE, *preprocessing.sample_shape))
     sentence = f"{MADE} random images"
     if bundle.has("generator"):
-        sampler = Sampler(bundle)
+        sampler = GeneratorSampler(bundle)
         noise, classes = codes_for(sampler)
         pixels = np.concatenate([pixels, sampler.decode(noise, classes)])
         sentence += f" and {len(noise)} that the generator draws"
@@ -109,7 +109,7 @@ def _random(
     return (np.rint(values) if whole else values).astype(preprocessing.dtype)
 
 
-def codes_for(sampler: Sampler) -> tuple[np.ndarray, np.ndarray]:
+def codes_for(sampler: GeneratorSampler) -> tuple[np.ndarray, np.ndarray]:
     """Return codes of the prior, and those of training images where the bundle has them.
 
     Returns
@@ -214,12 +214,12 @@ def compare_scores(
             f"{largest:.3g}, where {TOLERANCE * spread:.3g} is allowed; nothing is written, and "
             f"augan detect scores as before; {REPORT}"
         )
-    disagrees = (own > threshold) != (other > threshold)
+    label_mismatch = (own > threshold) != (other > threshold)
     margin = np.abs(own - threshold)
     clear = (margin > min(largest, TOLERANCE * spread)) & ~usual
-    if (disagrees & clear).any():
+    if (label_mismatch & clear).any():
         raise Refused(
-            f"{int((disagrees & clear).sum())} of {own.size} decisions of the graph are not "
+            f"{int((label_mismatch & clear).sum())} of {own.size} decisions of the graph are not "
             f"augan's own, although the scores are clearly on one side of the line; nothing is "
             f"written; {REPORT}"
         )
@@ -232,7 +232,7 @@ def compare_scores(
         rate,
         threshold,
         int((margin <= largest).sum()),
-        int(disagrees.sum()),
+        int(label_mismatch.sum()),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from augan.augment.filters.acceptance import doubts
+from augan.augment.filters.acceptance import generator_warnings
 from augan.bundle import Bundle
 from augan.data.modalities.registry import AnyPreprocessing, sample_noun
 from augan.data.splits import NUM_FOLDS
@@ -135,7 +135,11 @@ def _updates(bundle: Bundle) -> Iterator[str]:
     yield "updates: " + ", ".join(
         f"{part} {count:,}{of if part == 'gan' else ''}" for part, count in steps.items()
     )
-    yield from (f"warning: {text}" for text in doubts(bundle) if bundle.config["task"] != "detect")
+    yield from (
+        f"warning: {text}"
+        for text in generator_warnings(bundle)
+        if bundle.config["task"] != "detect"
+    )
 
 
 def training_summary(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str, Any]:
@@ -155,14 +159,14 @@ def augmentation_lines(result: "AugmentationResult") -> list[str]:
     """Say what was written, and what became of the candidates of each class."""
     what = f" of class {result.classes[0]}" if len(result.classes) == 1 else ""
     lines = [f"warning: {text}" for text in result.warnings]
-    for found in result.yields:
+    for found in result.acceptance:
         why = ", ".join(f"{reason} {count}" for reason, count in found.rejected.items() if count)
         if why:
             lines.append(
-                f"class {found.name}: {found.kept} kept of {found.generated} candidates; "
-                f"left out: {why}"
+                f"class {found.class_name}: {found.accepted} of {found.generated} candidates "
+                f"accepted; rejected: {why}"
             )
-    return [*lines, f"{result.num_images} {result.noun}{what} in {result.out}"]
+    return [*lines, f"{result.num_samples} {result.noun}{what} in {result.out}"]
 
 
 def detection_lines(result: "DetectionResult") -> list[str]:

@@ -1,6 +1,6 @@
 """What do the filters of `augan augment` leave of each method, and is a classifier better for it?
 
-    python -m benchmarks.augmentation.filter_acceptance RUN --json yields.json
+    python -m benchmarks.augmentation.filter_acceptance RUN --json acceptance.json
 
 For each method and seed, the same number of candidates of each class is judged. Reported are the
 share of each verdict, the share of the most and least productive class, and the accuracy of a
@@ -21,10 +21,10 @@ import numpy as np
 from sklearn.svm import SVC
 
 from augan import load_bundle
-from augan.augment.filters.criteria import DISAGREES, KEPT, REASONS
-from augan.augment.filters.filter import Checker, find_reference
-from augan.augment.methods.prior import Sampler
-from augan.augment.methods.registry import CHUNK, METHODS
+from augan.augment.filters.criteria import ACCEPTED, LABEL_MISMATCH, REJECTION_REASONS
+from augan.augment.filters.filter import CandidateFilter, find_training_reference
+from augan.augment.methods.prior import GeneratorSampler
+from augan.augment.methods.registry import CHUNK_SIZE, METHODS
 from augan.bundle import Bundle
 
 CHUNKS = 4  # of candidates a class
@@ -33,25 +33,27 @@ Row = dict[str, Any]
 
 def measure(bundle: Bundle, data: str | None, method: str, seed: int, each: int) -> Row:
     """Return one row; accuracies are None where a class has fewer than `each`."""
-    sampler = Sampler(bundle)
-    reference, gone = find_reference(bundle, sampler.preprocessing, data)
+    sampler = GeneratorSampler(bundle)
+    reference, gone = find_training_reference(bundle, sampler.preprocessing, data)
     if reference is None:
         raise SystemExit(f"the training data is needed: {gone}")
-    checker, maker = Checker(bundle, reference), METHODS[method](sampler, bundle, reference)
-    samples, verdicts = [], []
+    checker, maker = CandidateFilter(bundle, reference), METHODS[method](sampler, bundle, reference)
+    samples, decisions = [], []
     for index in range(len(sampler.class_names)):
         checker.begin(index)
         for number in range(CHUNKS):
             stored = maker.chunk(index, number, seed).samples
-            judged = checker.without_repeats(checker.judge(stored), stored)
-            found = np.array(judged.verdicts)
-            checker.remember(stored[found == KEPT])
+            filter_result = checker.without_repeats(checker.judge(stored), stored)
+            found = np.array(filter_result.decisions)
+            checker.remember(stored[found == ACCEPTED])
             samples.append(stored)
-            verdicts.append(found)
-    made, found = np.concatenate(samples), np.concatenate(verdicts)
-    classes = np.repeat(np.arange(len(sampler.class_names)), CHUNKS * CHUNK)
-    yields = [float((found[classes == index] == KEPT).mean()) for index in set(classes.tolist())]
-    counts, judged = Counter(found.tolist()), reference.unseen()
+            decisions.append(found)
+    made, found = np.concatenate(samples), np.concatenate(decisions)
+    classes = np.repeat(np.arange(len(sampler.class_names)), CHUNKS * CHUNK_SIZE)
+    yields = [
+        float((found[classes == index] == ACCEPTED).mean()) for index in set(classes.tolist())
+    ]
+    counts, filter_result = Counter(found.tolist()), reference.unseen()
 
     def accuracy(chosen: np.ndarray) -> float | None:
         rows = [np.flatnonzero(chosen & (classes == c))[:each] for c in set(classes.tolist())]
@@ -59,22 +61,22 @@ def measure(bundle: Bundle, data: str | None, method: str, seed: int, each: int)
             return None
         of = np.concatenate(rows)
         machine = SVC(C=10).fit(_flat(sampler, made[of]), classes[of])
-        return float(machine.score(_flat(sampler, judged[0]), judged[1]))
+        return float(machine.score(_flat(sampler, filter_result[0]), filter_result[1]))
 
     return {
         "method": method,
         "seed": seed,
-        **{name: counts[name] / len(found) for name in (KEPT, *REASONS)},
+        **{name: counts[name] / len(found) for name in (ACCEPTED, *REJECTION_REASONS)},
         "least_class": min(yields),
         "most_class": max(yields),
         "accuracy_all": accuracy(np.ones(len(found), bool)),
-        "accuracy_agreed": accuracy(found != DISAGREES),
-        "accuracy_kept": accuracy(found == KEPT),
-        "num_judged": len(judged[1]),
+        "accuracy_agreed": accuracy(found != LABEL_MISMATCH),
+        "accuracy_accepted": accuracy(found == ACCEPTED),
+        "num_judged": len(filter_result[1]),
     }
 
 
-def _flat(sampler: Sampler, stored: np.ndarray) -> np.ndarray:
+def _flat(sampler: GeneratorSampler, stored: np.ndarray) -> np.ndarray:
     return sampler.preprocessing.scale(stored).reshape(len(stored), -1)
 
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 import augan
-from augan.augment.transforms import POLICIES
+from augan.augment.transforms import TRANSFORMS
 from augan.data.cache import prepare
 from augan.data.dataset import Dataset
 from augan.data.loading import load_dataset
@@ -356,7 +356,7 @@ def _add_protocol(commands: Any, name: str, about: str) -> None:
     parser.add_argument("--labels", type=int, help="of each class, if not the protocol's")
     parser.add_argument("--rare", type=_rare, action="append", help="CLASS=N; may be repeated")
     parser.add_argument("--classifier", choices=("cnn", "logistic", "forest"), default="cnn")
-    parser.add_argument("--policy", choices=POLICIES, help="if not the usual one")
+    parser.add_argument("--policy", choices=TRANSFORMS, help="if not the usual one")
     parser.add_argument("--steps", type=int, help="of the network that judges")
     parser.add_argument("--gan", choices=GAN_ARMS, default=GAN_ARM)
     parser.add_argument("--gan-steps", type=int, help="updates of the GAN")

@@ -23,7 +23,7 @@ import numpy as np
 
 import augan
 from augan import Config, load_dataset
-from augan.augment.methods.prior import Sampler
+from augan.augment.methods.prior import GeneratorSampler
 from augan.bundle import Bundle
 from augan.data.dataset import Dataset
 from augan.data.modalities.images import ImagePreprocessing
@@ -81,7 +81,7 @@ def measure(data: str, split: str, seed: int, config: Config) -> Row:
 
 def generated(bundle: Bundle, seed: int) -> Images:
     """Return generated images in training proportions, as squares."""
-    sampler = Sampler(bundle)
+    sampler = GeneratorSampler(bundle)
     blocks = list(sampler.in_proportion(IMAGES, seed))
     squares = sampler.preprocessing.materialise(np.concatenate([images for images, _ in blocks]))
     return Images(squares, np.concatenate([labels for _, labels in blocks]))

@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 import augan
 from augan import Config, from_arrays, load_dataset
-from augan.augment.methods.prior import Sampler
+from augan.augment.methods.prior import GeneratorSampler
 from augan.bundle import Bundle, restore_network
 from augan.data.dataset import Dataset
 from augan.data.modalities.images import ImagePreprocessing
@@ -93,7 +93,7 @@ def measure(method: str, seed: int, steps: int) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         bundle = train(config, dataset, out=Path(folder) / "run")
     seconds = round(time.monotonic() - begun, 1)
-    sampler = Sampler(bundle)
+    sampler = GeneratorSampler(bundle)
     blocks = list(sampler.in_proportion(GENERATED, seed))
     made = np.concatenate([images for images, _ in blocks])
     classes = np.concatenate([labels for _, labels in blocks])

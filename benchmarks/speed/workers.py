@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augan.augment.api import fill
+from augan.augment.api import run_request
 from augan.augment.manifest import MANIFEST
-from augan.augment.methods.prior import Sampler
-from augan.augment.methods.registry import CHUNK
-from augan.augment.request import take_order
-from augan.augment.worker import Maker, Request, make
+from augan.augment.methods.prior import GeneratorSampler
+from augan.augment.methods.registry import CHUNK_SIZE
+from augan.augment.request import parse_request
+from augan.augment.worker import CandidateWorker, ChunkRequest, make
 from augan.bundle import load_bundle
 from augan.config import Config
 from augan.data.datasets import digits
@@ -103,13 +103,17 @@ def work(job: str, folder: Path, number: int, by: Executor) -> Callable[[], obje
         finish(task, out, by.map(score, task.examiner, task.parts), by)
 
     def augment() -> None:
-        order = take_order(bundle, names, -(-number // len(names)), out, **USUAL, filtered=False)
-        fill(order, None, lambda maker: partial(by.map, make, maker))
+        order = parse_request(bundle, names, -(-number // len(names)), out, **USUAL, filtered=False)
+        run_request(order, None, lambda maker: partial(by.map, make, maker))
 
-    maker = Maker.of(Sampler(bundle), "sample", True, None) if job == "candidates" else None
+    maker = (
+        CandidateWorker.of(GeneratorSampler(bundle), "sample", True, None)
+        if job == "candidates"
+        else None
+    )
 
     def candidates() -> None:
-        requests = (Request(0, chunk, 0) for chunk in range(-(-number // CHUNK)))
+        requests = (ChunkRequest(0, chunk, 0) for chunk in range(-(-number // CHUNK_SIZE)))
         for _ in by.map(make, maker, requests):  # type: ignore[type-var]
             pass
 

@@ -56,5 +56,5 @@ def _merge_augmentation(found: "Shards", out: Path, asked: dict[str, Any], as_js
     from augan_cli.using import show_augmentation
 
     with ConsoleProgress() as progress:
-        result = merge_augmentation(found, out, on_kept=progress.on_kept, **asked)
+        result = merge_augmentation(found, out, on_accepted=progress.on_accepted, **asked)
     show_augmentation(result, as_json)

@@ -51,7 +51,7 @@ class ConsoleProgress:
         losses_said = "  ".join(f"{k} {v:.3f}" for k, v in losses.items())
         self._show(part, allowance.done(step), f"step {step}  {losses_said}")
 
-    def on_kept(self, name: str, kept: int, asked: int) -> None:
+    def on_accepted(self, name: str, kept: int, asked: int) -> None:
         """Show how many samples of a class are made; in a pipe only if it takes long."""
         if self._bars or time.monotonic() - self._begun > SECONDS_BETWEEN_LINES:
             self._show(name, kept / asked, f"{kept:,} of {asked:,}")

@@ -34,7 +34,7 @@ def run_augment(
     from augan.parallel.sharding import Shard
 
     with ConsoleProgress() as progress:
-        asked["on_kept"] = progress.on_kept
+        asked["on_accepted"] = progress.on_accepted
         if shard is not None:
             share = Shard.parse(shard)
             show_shard(share, augment_shard(bundle, classes, n, out, share, **asked), as_json)

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from augan import augment_folder as filtered_folder
-from augan import classic_policy, generate_folder, load_dataset
-from augan.augment.manifest import COLUMNS, MANIFEST, YIELD
-from augan.augment.methods.prior import BLOCK, Sampler
-from augan.augment.methods.registry import CHUNK, Sample
+from augan import generate_folder, get_transform, load_dataset
+from augan.augment.manifest import COLUMNS, MANIFEST, SUMMARY
+from augan.augment.methods.prior import NOISE_BLOCK_SIZE, GeneratorSampler
+from augan.augment.methods.registry import CHUNK_SIZE, PriorSampling
 from augan.augment.request import class_folder
-from augan.augment.transforms import POLICIES
-from augan.augment.writers import FirstImages
+from augan.augment.transforms import TRANSFORMS
+from augan.augment.writers import PreviewGrid
 from augan.bundle import Bundle
 from augan.data.dataset import resolve_class
 from augan.exceptions import BundleError, ConfigError, DataError
@@ -31,8 +31,8 @@ augment_folder = partial(filtered_folder, filtered=False)
 
 
 @pytest.fixture(scope="module")
-def sampler(digits_bundle: Bundle) -> Sampler:
-    return Sampler(digits_bundle)
+def sampler(digits_bundle: Bundle) -> GeneratorSampler:
+    return GeneratorSampler(digits_bundle)
 
 
 def with_data(bundle: Bundle, **changes: object) -> Bundle:
@@ -40,9 +40,9 @@ def with_data(bundle: Bundle, **changes: object) -> Bundle:
     return replace(bundle, data={**bundle.data, **changes})
 
 
-def draw(sampler: Sampler, n: int, seed: int = 0, index: int = 3) -> np.ndarray:
-    chunks = range(-(-n // CHUNK))
-    samples = [Sample(sampler).chunk(index, number, seed).samples for number in chunks]
+def draw(sampler: GeneratorSampler, n: int, seed: int = 0, index: int = 3) -> np.ndarray:
+    chunks = range(-(-n // CHUNK_SIZE))
+    samples = [PriorSampling(sampler).chunk(index, number, seed).samples for number in chunks]
     return sampler.preprocessing.to_native(np.concatenate(samples)[:n])
 
 
@@ -60,28 +60,30 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 class TestSampler:
-    def test_images_have_the_form_of_the_training_images(self, sampler: Sampler) -> None:
+    def test_images_have_the_form_of_the_training_images(self, sampler: GeneratorSampler) -> None:
         images = draw(sampler, 5)
         assert images.shape == (5, 8, 8, 1)
         assert images.dtype == np.uint8
         assert len({image.tobytes() for image in images}) == 5
 
-    def test_an_image_depends_on_seed_and_index_only(self, sampler: Sampler) -> None:
+    def test_an_image_depends_on_seed_and_index_only(self, sampler: GeneratorSampler) -> None:
         many = draw(sampler, 700)
-        assert BLOCK < 700  # so the second block is looked at, too
+        assert NOISE_BLOCK_SIZE < 700  # so the second block is looked at, too
         np.testing.assert_array_equal(draw(sampler, 3), many[:3])
-        np.testing.assert_array_equal(draw(sampler, BLOCK + 1), many[: BLOCK + 1])
+        np.testing.assert_array_equal(
+            draw(sampler, NOISE_BLOCK_SIZE + 1), many[: NOISE_BLOCK_SIZE + 1]
+        )
         assert len(many) == 700
 
-    def test_blocks_differ(self, sampler: Sampler) -> None:
-        many = draw(sampler, 2 * BLOCK)
-        assert not np.array_equal(many[:BLOCK], many[BLOCK:])
+    def test_blocks_differ(self, sampler: GeneratorSampler) -> None:
+        many = draw(sampler, 2 * NOISE_BLOCK_SIZE)
+        assert not np.array_equal(many[:NOISE_BLOCK_SIZE], many[NOISE_BLOCK_SIZE:])
 
-    def test_another_seed_gives_other_images(self, sampler: Sampler) -> None:
+    def test_another_seed_gives_other_images(self, sampler: GeneratorSampler) -> None:
         first, second = draw(sampler, 20, seed=0), draw(sampler, 20, seed=1)
         assert not (first == second).all(axis=(1, 2, 3)).any()
 
-    def test_classes_differ(self, sampler: Sampler) -> None:
+    def test_classes_differ(self, sampler: GeneratorSampler) -> None:
         assert not np.array_equal(draw(sampler, 20, index=1), draw(sampler, 20, index=2))
 
     def test_a_class_is_found_by_name_before_number(self) -> None:
@@ -92,7 +94,7 @@ class TestSampler:
 
     @pytest.mark.parametrize("name", ["10", "-1", "three", "", "1.0", "²"])
     def test_an_unknown_class_is_refused_by_naming_the_known(
-        self, sampler: Sampler, name: str
+        self, sampler: GeneratorSampler, name: str
     ) -> None:
         with pytest.raises(DataError, match=r"0, 1, 2, 3, 4, 5, 6, 7, 8, 9"):
             resolve_class(name, sampler.class_names)
@@ -103,7 +105,7 @@ class TestSampler:
 
     def test_proportions_are_those_of_training(self, digits_bundle: Bundle) -> None:
         counts = [700, 0, 200, 100, 0, 0, 0, 0, 0, 0]
-        skewed = Sampler(with_data(digits_bundle, class_counts=counts))
+        skewed = GeneratorSampler(with_data(digits_bundle, class_counts=counts))
         parts = list(skewed.in_proportion(2000, seed=0))
         classes = np.concatenate([part[1] for part in parts])
         assert sum(len(part[0]) for part in parts) == len(classes) == 2000
@@ -111,7 +113,9 @@ class TestSampler:
         np.testing.assert_allclose(shares, np.array(counts) / 1000, atol=0.045)
         assert (shares[[1, 4, 5, 6, 7, 8, 9]] == 0).all()
 
-    def test_proportionate_images_do_not_depend_on_how_many(self, sampler: Sampler) -> None:
+    def test_proportionate_images_do_not_depend_on_how_many(
+        self, sampler: GeneratorSampler
+    ) -> None:
         many = [np.concatenate(parts) for parts in zip(*sampler.in_proportion(600, 4))]
         few = [np.concatenate(parts) for parts in zip(*sampler.in_proportion(7, 4))]
         np.testing.assert_array_equal(few[0], many[0][:7])
@@ -120,50 +124,54 @@ class TestSampler:
     def test_drawing_changes_no_weight_and_no_global_seed(self, digits_bundle: Bundle) -> None:
         before = digits_bundle.sha256
         state = np.random.get_state()[1].copy()  # noqa: NPY002
-        draw(Sampler(digits_bundle), 10)
+        draw(GeneratorSampler(digits_bundle), 10)
         assert digits_bundle.sha256 == before
         np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
     def test_noise_is_of_the_kind_that_was_trained_with(self, digits_bundle: Bundle) -> None:
         config = {**digits_bundle.config, "gan": {**digits_bundle.config["gan"]}}
         config["gan"]["latent_prior"] = "uniform"
-        noise = Sampler(replace(digits_bundle, config=config)).noise_of_class(3, 0, 0)
+        noise = GeneratorSampler(replace(digits_bundle, config=config)).noise_of_class(3, 0, 0)
         assert 0.99 < np.abs(noise).max() <= 1
-        assert np.abs(Sampler(digits_bundle).noise_of_class(3, 0, 0)).max() > 2
+        assert np.abs(GeneratorSampler(digits_bundle).noise_of_class(3, 0, 0)).max() > 2
 
     def test_a_bundle_without_generator_is_refused(self) -> None:
         with pytest.raises(BundleError, match="generator"):
-            Sampler(Bundle(config={}, data={}))
+            GeneratorSampler(Bundle(config={}, data={}))
 
 
 class TestAugmentFolder:
     def test_files_and_manifest(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         result = augment_folder(digits_bundle, 3, 5, tmp_path / "out", seed=7)
         about = result.to_dict()
-        (found,) = about.pop("yields")
+        (found,) = about.pop("acceptance")
         (doubt,) = about.pop("warnings")
         assert "never measured" in doubt  # 14 images are held out, 20 would be needed
-        assert (found["asked"], found["generated"], found["kept"]) == (5, 5, 5)
+        assert (found["requested"], found["generated"], found["accepted"]) == (5, 5, 5)
         assert about == {
             "out": str(tmp_path / "out"),
-            "num_images": 5,
+            "num_samples": 5,
             "classes": ["3"],
             "format": "png",
         }
         rows = read_manifest(tmp_path / "out")
         assert tuple(rows[0]) == COLUMNS
         files = tree(tmp_path / "out")
-        assert {row["file"] for row in rows} == files.keys() - {MANIFEST, YIELD}
+        assert {row["file"] for row in rows} == files.keys() - {MANIFEST, SUMMARY}
         for index, row in enumerate(rows):
             assert row["file"].startswith("3/")
             assert row["sha256"] == hashlib.sha256(files[row["file"]]).hexdigest()
             assert (row["class"], row["seed"], row["index"]) == ("3", "7", str(index))
             assert (row["policy"], row["bundle"]) == ("none", digits_bundle.bundle_id)
             assert digits_bundle.data["sha256"].startswith(row["data"]) != ""
-            assert (row["method"], row["verdict"], row["agreement"]) == ("sample", "unchecked", "")
+            assert (row["method"], row["decision"], row["class_probability"]) == (
+                "sample",
+                "unchecked",
+                "",
+            )
 
     def test_files_hold_what_the_sampler_draws(
-        self, digits_bundle: Bundle, sampler: Sampler, tmp_path: Path
+        self, digits_bundle: Bundle, sampler: GeneratorSampler, tmp_path: Path
     ) -> None:
         augment_folder(digits_bundle, "3", 4, tmp_path / "out", seed=2)
         read = [
@@ -227,7 +235,7 @@ class TestAugmentFolder:
         assert "/" not in file
         assert folder.strip(" .") == folder != ""
         assert not set(folder) & set('/\\:*?"<>|')
-        assert tree(tmp_path / "below" / "out").keys() == {MANIFEST, YIELD, row["file"]}
+        assert tree(tmp_path / "below" / "out").keys() == {MANIFEST, SUMMARY, row["file"]}
 
     @given(names=st.lists(st.text(max_size=12), min_size=2, max_size=20, unique=True))
     @example(names=["a/b", "a-b", "a%2Fb", "a b", " a b", "", "%", ".", "%2E", "..", "class"])
@@ -277,7 +285,7 @@ class TestAugmentFolder:
         augment_folder(digits_bundle, "3", 9, tmp_path / "out")
         augment_folder(digits_bundle, "4", 2, tmp_path / "out")
         files = tree(tmp_path / "out").keys()
-        assert files == {MANIFEST, YIELD, "4/000000.png", "4/000001.png"}
+        assert files == {MANIFEST, SUMMARY, "4/000000.png", "4/000001.png"}
 
     def test_other_files_are_never_replaced(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()
@@ -332,7 +340,7 @@ class TestGenerateFolder:
         result = generate_folder(digits_bundle, 12, tmp_path / "out", seed=3)
         files = tree(tmp_path / "out")
         rows = read_manifest(tmp_path / "out")
-        assert result.num_images == len(rows) == 12
+        assert result.num_samples == len(rows) == 12
         assert {row["file"] for row in rows} == files.keys() - {MANIFEST}
         assert not any("/" in name for name in files)
         assert all(row["class"] in "0123456789" for row in rows)
@@ -357,13 +365,13 @@ def pictures(dtype: str, channels: int, n: int = 6) -> np.ndarray:
 
 
 class TestClassicPolicy:
-    @pytest.mark.parametrize("policy", POLICIES)
+    @pytest.mark.parametrize("policy", TRANSFORMS)
     @pytest.mark.parametrize("channels", [1, 3])
     @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
     def test_shape_and_type_are_kept(self, policy: str, dtype: str, channels: int) -> None:
         images = pictures(dtype, channels)
         before = images.copy()
-        changed = classic_policy(policy)(images)
+        changed = get_transform(policy)(images)
         assert changed.shape == images.shape
         assert changed.dtype == images.dtype
         np.testing.assert_array_equal(images, before)
@@ -374,7 +382,7 @@ class TestClassicPolicy:
 
     def test_deep_images_keep_their_depth(self) -> None:
         images = pictures("uint16", 1, n=20)
-        flipped = classic_policy("flip")(images)
+        flipped = get_transform("flip")(images)
         mirrored = images[:, :, ::-1]
         is_same = (flipped == images).all(axis=(1, 2, 3))
         is_mirrored = (flipped == mirrored).all(axis=(1, 2, 3))
@@ -384,30 +392,30 @@ class TestClassicPolicy:
     @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
     def test_brightness_stays_in_range(self, dtype: str) -> None:
         flat = np.full((8, 16, 16, 1), {"uint8": 128, "uint16": 32768, "float32": 0.5}[dtype])
-        changed = classic_policy("shift-flip-light")(flat.astype(dtype)).astype(np.float64)
+        changed = get_transform("shift-flip-light")(flat.astype(dtype)).astype(np.float64)
         mean = changed.mean() / {"uint8": 255, "uint16": 65535, "float32": 1.0}[dtype]
         assert 0.3 < mean < 0.7
 
     def test_seeds(self) -> None:
         images = pictures("uint8", 1)
-        first = classic_policy("shift", 5)(images)
-        np.testing.assert_array_equal(classic_policy("shift", 5)(images), first)
-        assert not np.array_equal(classic_policy("shift", 6)(images), first)
+        first = get_transform("shift", 5)(images)
+        np.testing.assert_array_equal(get_transform("shift", 5)(images), first)
+        assert not np.array_equal(get_transform("shift", 6)(images), first)
 
     def test_results_depend_neither_on_blocks_nor_on_global_seeds(self) -> None:
         images = pictures("uint8", 3)
-        whole = classic_policy("shift-flip-light", 5)(images)
-        transform = classic_policy("shift-flip-light", 5)
+        whole = get_transform("shift-flip-light", 5)(images)
+        transform = get_transform("shift-flip-light", 5)
         np.random.seed(1)  # noqa: NPY002
         parts = [transform(images[:2]), transform(images[2:])]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
 
     def test_no_image_stays_no_image(self) -> None:
-        assert classic_policy("shift")(pictures("uint8", 1)[:0]).shape == (0, 16, 12, 1)
+        assert get_transform("shift")(pictures("uint8", 1)[:0]).shape == (0, 16, 12, 1)
 
     def test_an_unknown_policy_is_refused_by_naming_the_known(self) -> None:
         with pytest.raises(ConfigError, match=r"'swirl'.*none, shift, flip"):
-            classic_policy("swirl")
+            get_transform("swirl")
 
 
 class TestFirstImages:
@@ -417,7 +425,7 @@ class TestFirstImages:
         first.add(images.astype(np.uint8), classes)
 
     def test_each_class_has_a_row_and_a_short_one_ends_black(self):
-        first = FirstImages()
+        first = PreviewGrid()
         self.add(first, [7] * 25)
         self.add(first, [3] * 4 + [7])
         rows = first.rows()[:, :, 0, 0, 0]
@@ -428,7 +436,7 @@ class TestFirstImages:
         assert first.is_full(3)
 
     def test_a_class_alone_has_several_rows(self):
-        first = FirstImages()
+        first = PreviewGrid()
         self.add(first, [1] * 34)
         assert not first.is_full(1)
         rows = first.rows()[:, :, 0, 0, 0]
@@ -438,7 +446,7 @@ class TestFirstImages:
         assert first.rows().sum() == 4 * 40
 
     def test_many_classes_have_no_row(self):
-        first = FirstImages()
+        first = PreviewGrid()
         self.add(first, np.arange(1, 30))
         assert first.rows().shape == (12, 1, 2, 2, 1)
         assert first.classes() == list(range(1, 13))

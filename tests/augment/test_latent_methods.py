@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from augan import GANOverSampler
-from augan.augment.methods.latent import SHARE, Codes, Transfer
+from augan.augment.methods.latent import TRANSFER_FRACTION, LatentCodes, LatentTransfer
 from augan.data.datasets import digits
 from augan.exceptions import DataError
 from augan.gan import tf
@@ -17,29 +17,29 @@ LABELS = np.repeat([0, 1, 2, 3], [20, 20, 3, 12])
 @pytest.fixture
 def codes():
     noise = np.random.default_rng(0).normal(size=(len(LABELS), 5)).astype(np.float32)
-    return Codes(noise, LABELS, [str(row) for row in range(len(LABELS))])
+    return LatentCodes(noise, LABELS, [str(row) for row in range(len(LABELS))])
 
 
 class TestTransfer:
     def test_a_code_is_one_of_the_class_moved_by_a_difference_within_another(self, codes):
-        drawn = Transfer(codes).draw(2, 300, seed=1, number=0)
+        drawn = LatentTransfer(codes).draw(2, 300, seed=1, number=0)
         lent = set()
         for noise, names in zip(drawn.noise, drawn.sources):
             own, one, other = map(int, names)
             assert LABELS[own] == 2
             assert LABELS[one] == LABELS[other] != 2
             lent.add(int(LABELS[one]))
-            moved = codes.noise[own] + SHARE * (codes.noise[one] - codes.noise[other])
+            moved = codes.noise[own] + TRANSFER_FRACTION * (codes.noise[one] - codes.noise[other])
             np.testing.assert_allclose(noise, moved, rtol=1e-5, atol=1e-6)
         assert lent == {0, 1, 3}
         assert len({names[0] for names in drawn.sources}) == 3
 
     def test_small_classes_and_the_class_itself_lend_nothing(self, codes):
-        drawn = Transfer(codes).draw(0, 300, seed=1, number=0)
+        drawn = LatentTransfer(codes).draw(0, 300, seed=1, number=0)
         assert {int(LABELS[int(names[1])]) for names in drawn.sources} == {1, 3}
 
     def test_a_draw_depends_on_seed_class_and_number(self, codes):
-        law = Transfer(codes)
+        law = LatentTransfer(codes)
         first = law.draw(1, 8, seed=5, number=0).noise
         np.testing.assert_array_equal(law.draw(1, 8, seed=5, number=0).noise, first)
         for index, seed, number in ((2, 5, 0), (1, 6, 0), (1, 5, 1)):
@@ -47,7 +47,7 @@ class TestTransfer:
 
     @pytest.mark.parametrize(("rows", "index"), [(slice(0, 20), 0), (slice(0, 40), 2)])
     def test_without_its_images_or_other_classes_it_is_refused(self, codes, rows, index):
-        law = Transfer(Codes(codes.noise[rows], LABELS[rows], codes.names[rows]))
+        law = LatentTransfer(LatentCodes(codes.noise[rows], LABELS[rows], codes.names[rows]))
         with pytest.raises(DataError, match="class number"):
             law.draw(index, 4, seed=0, number=0)
 

@@ -173,12 +173,12 @@ def test_the_three_commands_say_nothing_but_their_own(first_light: tuple[Path, d
 
 def test_5000_images_of_a_class(first_light: tuple[Path, dict]) -> None:
     (out,) = (first_light[0] / "runs" / "latest").glob("augment-*/")
-    assert sorted(os.listdir(out)) == ["3", "manifest.csv", "report.html", "yield.json"]
+    assert sorted(os.listdir(out)) == ["3", "manifest.csv", "report.html", "summary.json"]
     rows = read_table(out / "manifest.csv")
     assert len(rows) == 5000
     assert {f"3/{name}" for name in os.listdir(out / "3")} == {row["file"] for row in rows}
     assert len({row["file"] for row in rows}) == 5000
-    assert {(row["class"], row["verdict"]) for row in rows} == {("3", "kept")}
+    assert {(row["class"], row["decision"]) for row in rows} == {("3", "accepted")}
     for row in rows[::97]:
         raw = (out / row["file"]).read_bytes()
         assert hashlib.sha256(raw).hexdigest() == row["sha256"]
@@ -426,7 +426,7 @@ def test_augment(augan: Augan, digits_bundle: Bundle) -> None:
     add_run(digits_bundle, "a")
     unfiltered = ("augment", "--no-filter", "--class", "3", "--n", 7)
     by_number = only_object(augan(*unfiltered, "--seed", 2, "--json"))
-    assert by_number["num_images"] == 7
+    assert by_number["num_samples"] == 7
     out = Path(by_number["out"])
     assert out.parent == Path("runs/a")
     assert {"3", "7", "2"} <= set(re.findall(r"\d+", out.name))
@@ -445,8 +445,8 @@ def test_augment_several_classes(augan: Augan, digits_bundle: Bundle) -> None:
     both = only_object(
         augan("augment", "--no-filter", "--class", "3", "--class", "7", "--n", 2, "--json")
     )
-    assert (both["classes"], both["num_images"]) == (["3", "7"], 4)
-    assert [found["kept"] for found in both["yields"]] == [2, 2]
+    assert (both["classes"], both["num_samples"]) == (["3", "7"], 4)
+    assert [found["accepted"] for found in both["acceptance"]] == [2, 2]
     made = only_object(augan("augment", "--no-filter", "--balance", "--to", 30, "--json"))
     counts = digits_bundle.data["class_counts"]
     for name, count in zip(digits_bundle.data["class_names"], counts):

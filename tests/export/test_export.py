@@ -17,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from augan import calibrate, detect_folder
-from augan.augment.methods.prior import Sampler
+from augan.augment.methods.prior import GeneratorSampler
 from augan.bundle import Bundle, Network
 from augan.config import Config
 from augan.data.dataset import Dataset
@@ -276,8 +276,8 @@ def test_ignored_pixels_are_filled_before_anything_else(
     assert result.files == ("detector.json", "detector.onnx", "fill.npy", "parity.json")
     about = json.loads((tmp_path / "out" / "detector.json").read_text())
     assert about["input"]["name"] == "filled_images"  # which no scorer overlooks
-    fill = np.load(tmp_path / "out" / about["ignored"]["file"])
-    filled = pixels.reshape(40, 64, 1)[:, fill].reshape(pixels.shape)
+    run_request = np.load(tmp_path / "out" / about["ignored"]["file"])
+    filled = pixels.reshape(40, 64, 1)[:, run_request].reshape(pixels.shape)
     scores = Session(tmp_path / "out" / "detector.onnx")(filled)["score"]
     assert_allclose(np.sort(scores), about["calibration_scores"], atol=ROUNDING)
     few = calibrate(digits_bundle, few_of(tmp_path / "normals", 5))
@@ -306,7 +306,7 @@ def test_a_generator_draws_what_augan_draws(digits_bundle: Bundle, tmp_path: Pat
     classes = np.arange(30) % 10
     session, chosen = Session(tmp_path / "out" / "generator.onnx"), np.eye(10, dtype=np.float32)
     drawn = session(noise, chosen[classes])
-    own = Sampler(bundle).decode(noise, classes)
+    own = GeneratorSampler(bundle).decode(noise, classes)
     assert drawn["images"].dtype == np.uint8
     assert np.abs(drawn["images"].astype(int) - own).max() <= 1
     assert np.ptp(drawn["images"]) > 50

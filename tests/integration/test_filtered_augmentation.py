@@ -19,18 +19,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augan import augment_folder, load_dataset, train
-from augan.augment.filters.acceptance import doubts
-from augan.augment.filters.criteria import COPY, DISAGREES, KEPT, REASONS
-from augan.augment.filters.filter import Checker, find_reference
-from augan.augment.generation import Job
-from augan.augment.manifest import MANIFEST, YIELD, Done, Progress
+from augan.augment.filters.acceptance import generator_warnings
+from augan.augment.filters.criteria import ACCEPTED, LABEL_MISMATCH, MEMORIZED, REJECTION_REASONS
+from augan.augment.filters.filter import CandidateFilter, find_training_reference
+from augan.augment.generation import RejectionSampler
+from augan.augment.manifest import MANIFEST, SUMMARY, ChunkRecord, ResumeLog
 from augan.augment.manifest import NAME as PROGRESS
-from augan.augment.methods.latent import Codes, Drawn, Transfer
-from augan.augment.methods.prior import Sampler
-from augan.augment.methods.registry import CHUNK, METHODS
-from augan.augment.request import numbers_asked
+from augan.augment.methods.latent import LatentBatch, LatentCodes, LatentTransfer
+from augan.augment.methods.prior import GeneratorSampler
+from augan.augment.methods.registry import CHUNK_SIZE, METHODS
+from augan.augment.request import resolve_counts
 from augan.augment.sharded import augment_shard, merge_augmentation
-from augan.augment.worker import Maker, make
+from augan.augment.worker import CandidateWorker, make
 from augan.augment.writers import open_writer
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.config import Config
@@ -93,13 +93,19 @@ def with_data(bundle: Bundle, **changes: object) -> Bundle:
 class TestTransfer:
     """A class varied as other classes vary."""
 
-    def drawn(self, bundle: Bundle, names: Sequence[str]) -> Drawn:
+    def drawn(self, bundle: Bundle, names: Sequence[str]) -> LatentBatch:
         codes = bundle.tables["codes"]
-        return Transfer(Codes(codes["noise"], codes["labels"], names)).draw(1, CHUNK, 5, 0)
+        return LatentTransfer(LatentCodes(codes["noise"], codes["labels"], names)).draw(
+            1, CHUNK_SIZE, 5, 0
+        )
 
     def test_a_real_image_changes_as_its_picture_does(self, bundle: Bundle) -> None:
-        sampler, codes, ones = Sampler(bundle), bundle.tables["codes"], np.full(CHUNK, 1)
-        reference, _ = find_reference(bundle, sampler.preprocessing, None)
+        sampler, codes, ones = (
+            GeneratorSampler(bundle),
+            bundle.tables["codes"],
+            np.full(CHUNK_SIZE, 1),
+        )
+        reference, _ = find_training_reference(bundle, sampler.preprocessing, None)
         assert reference is not None
         made = METHODS["transfer"](sampler, bundle, reference).chunk(1, 0, seed=5)
         drawn = self.drawn(bundle, [reference.names[row] for row in codes["rows"]])
@@ -115,11 +121,11 @@ class TestTransfer:
         assert np.abs(expected - after).mean() > 0.01
 
     def test_without_the_data_the_picture_itself_serves(self, bundle: Bundle) -> None:
-        sampler = Sampler(bundle)
+        sampler = GeneratorSampler(bundle)
         made = METHODS["transfer"](sampler, bundle, None).chunk(1, 0, seed=5)
         drawn = self.drawn(bundle, [f"row {row}" for row in bundle.tables["codes"]["rows"]])
         assert made.sources == drawn.sources
-        decoded = sampler.decode(drawn.noise, np.full(CHUNK, 1))
+        decoded = sampler.decode(drawn.noise, np.full(CHUNK_SIZE, 1))
         np.testing.assert_array_equal(made.samples, decoded)
 
 
@@ -129,21 +135,21 @@ class TestKept:
         rows = read_manifest(tmp_path / "out")
         assert [row["class"] for row in rows] == ["down"] * 60 + ["right"] * 60
         for row in rows:
-            assert (row["verdict"], row["method"], row["sources"]) == ("kept", "sample", "")
+            assert (row["decision"], row["method"], row["sources"]) == ("accepted", "sample", "")
             assert row["file"] == f"{row['class']}/{int(row['index']):06d}.png"
-            assert float(row["agreement"]) > 1 / 3
-            assert np.isfinite(float(row["score"]))
+            assert float(row["class_probability"]) > 1 / 3
+            assert np.isfinite(float(row["realness"]))
             assert int(row["nearest"]) % 3 == NAMES.index(row["class"])
-        for found in result.yields:
-            own = [row for row in rows if row["class"] == found.name]
+        for found in result.acceptance:
+            own = [row for row in rows if row["class"] == found.class_name]
             indices = [int(row["index"]) for row in own]
             assert indices == sorted(set(indices))
             assert found.generated == indices[-1] + 1 == 60 + found.rejected.total()
-            assert min(float(row["distance"]) for row in own) >= found.limits["least_distance"]
-        summary = json.loads((tmp_path / "out" / YIELD).read_text())
-        assert summary["classes"] == [found.to_dict() for found in result.yields]
+            assert min(float(row["distance"]) for row in own) >= found.thresholds["min_distance"]
+        summary = json.loads((tmp_path / "out" / SUMMARY).read_text())
+        assert summary["classes"] == [found.to_dict() for found in result.acceptance]
         assert summary["classifier_accuracy"] == bundle.metrics["classifier"]["accuracy"]
-        assert summary["warnings"] == list(result.warnings) == list(doubts(bundle))
+        assert summary["warnings"] == list(result.warnings) == list(generator_warnings(bundle))
 
     def test_the_result_is_a_training_folder(self, bundle: Bundle, tmp_path: Path) -> None:
         augment_folder(bundle, NAMES[:2], 20, tmp_path / "out")
@@ -182,20 +188,22 @@ class TestKept:
         assert small == large[:few]  # the SHA-256 of each file included
 
     def test_each_filter_can_be_told_by_its_limits(self, bundle: Bundle) -> None:
-        reference, _ = find_reference(bundle, restore_preprocessing(bundle.preprocessing), None)
+        reference, _ = find_training_reference(
+            bundle, restore_preprocessing(bundle.preprocessing), None
+        )
         assert reference is not None
-        checker = Checker(bundle, reference)
+        checker = CandidateFilter(bundle, reference)
         checker.begin(0)
         learned, names = reference.seen(0)
         found = checker.judge(learned)
         # An image that was learned is a copy of itself, whatever else is wrong with it.
-        assert KEPT not in found.verdicts
-        assert found.verdicts.count(COPY) > 0.8 * len(learned)
+        assert ACCEPTED not in found.decisions
+        assert found.decisions.count(MEMORIZED) > 0.8 * len(learned)
         assert found.nearest == names
         held_out, labels = reference.unseen()
-        passed = checker.judge(held_out[labels == 0]).verdicts.count(KEPT)
+        passed = checker.judge(held_out[labels == 0]).decisions.count(ACCEPTED)
         assert passed > 0.8 * (labels == 0).sum()
-        assert KEPT not in checker.judge(held_out[labels == 1]).verdicts
+        assert ACCEPTED not in checker.judge(held_out[labels == 1]).decisions
 
 
 class TestInterpolate:
@@ -228,12 +236,12 @@ class TestData:
         gone = with_data(bundle, source=str(tmp_path / "gone.npz"))
         result = augment_folder(gone, "down", 40, tmp_path / "out")
         warning, doubt = result.warnings
-        assert (doubt,) == doubts(bundle)
+        assert (doubt,) == generator_warnings(bundle)
         assert "gone.npz" in warning
         assert "unchecked" in warning
         for row in read_manifest(tmp_path / "out"):
-            assert (row["verdict"], row["distance"], row["nearest"]) == ("unchecked", "", "")
-            assert float(row["agreement"]) > 1 / 3
+            assert (row["decision"], row["distance"], row["nearest"]) == ("unchecked", "", "")
+            assert float(row["class_probability"]) > 1 / 3
 
     def test_changed_data_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
         other = write_slopes(tmp_path / "other.npz", seed=1)
@@ -269,7 +277,7 @@ class TestData:
         lonely = with_data(bundle, class_counts=[1, 80, 80])
         with pytest.raises(DataError, match="class 'down' has 1 real sample"):
             augment_folder(lonely, "down", 4, tmp_path / "out")
-        assert augment_folder(lonely, "down", 4, tmp_path / "out", filtered=False).num_images == 4
+        assert augment_folder(lonely, "down", 4, tmp_path / "out", filtered=False).num_samples == 4
 
 
 class TestRefusal:
@@ -288,7 +296,7 @@ class TestRefusal:
 class TestNumbers:
     def asked(self, bundle: Bundle, *classes: str, **how: object) -> dict[int, int]:
         how = {"n": None, "balance": False, "to": None, **how}
-        return numbers_asked(bundle, classes, **how)
+        return resolve_counts(bundle, classes, **how)
 
     def test_balance_fills_up_to_the_largest(self, bundle: Bundle) -> None:
         rare = with_data(bundle, class_counts=[80, 5, 60])
@@ -355,21 +363,21 @@ class TestInterruption:
         self, bundle: Bundle, tmp_path: Path
     ) -> None:
         """It is the beginning of a chunk, which as a whole had passed."""
-        maker = Maker.of(Sampler(bundle), "sample", True, None)
-        notes = Progress(tmp_path, {})
-        notes.add(Done(0, 0, [DISAGREES] * 5 + [KEPT] * 3, []))
+        maker = CandidateWorker.of(GeneratorSampler(bundle), "sample", True, None)
+        notes = ResumeLog(tmp_path, {})
+        notes.add(ChunkRecord(0, 0, [LABEL_MISMATCH] * 5 + [ACCEPTED] * 3, []))
         writer = open_writer("npz", tmp_path, maker.sampler.preprocessing, class_names=NAMES)
-        job = Job(
+        job = RejectionSampler(
             maker,
             lambda requests: (make(maker, request) for request in requests),
             writer,
-            Progress(tmp_path, {}),
+            ResumeLog(tmp_path, {}),
             seed=0,
             stop=lambda: None,
-            on_kept=lambda name, kept, asked: None,
+            on_accepted=lambda name, kept, asked: None,
         )
         found = job.make(0, 3, "down")
-        assert (found.generated, found.kept) == (8, 3)
+        assert (found.generated, found.accepted) == (8, 3)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("more", [(), ("--no-filter",), ("--format", "npz")])
@@ -407,7 +415,7 @@ class TestShards:
     ) -> None:
         shards = self.shards(bundle, tmp_path, 2, 600)
         augment_folder(bundle, ["right", "down"], 600, tmp_path / "one")
-        assert merge_augmentation(shards, tmp_path / "all").num_images == 1200
+        assert merge_augmentation(shards, tmp_path / "all").num_samples == 1200
         lacking = ("00001-00000001.npz", "00000-00000000.npz")
         shards._files = {k: v for k, v in shards._files.items() if k not in lacking}
         merge_augmentation(shards, tmp_path / "more")
@@ -422,7 +430,7 @@ class TestShards:
         assert not (tmp_path / "out").exists()
 
     def test_data_that_a_worker_lacks_is_told(self, bundle: Bundle) -> None:
-        plan = Maker.of(Sampler(bundle), "sample", True, None).plan()
+        plan = CandidateWorker.of(GeneratorSampler(bundle), "sample", True, None).plan()
         with pytest.raises(DataError, match=r"has the training data at .*, unlike"):
             replace(plan, compared=False).open()
 
@@ -470,6 +478,6 @@ def test_the_benchmark_of_yields_counts_every_candidate(bundle: Bundle, tmp_path
     rows = json.loads(file.read_text())
     assert [row["method"] for row in rows] == ["sample", "interpolate", "transfer"]
     for row in rows:
-        assert sum(row[reason] for reason in (KEPT, *REASONS)) == pytest.approx(1)
-        assert row["least_class"] <= row[KEPT] <= row["most_class"]
+        assert sum(row[reason] for reason in (ACCEPTED, *REJECTION_REASONS)) == pytest.approx(1)
+        assert row["least_class"] <= row[ACCEPTED] <= row["most_class"]
         assert row["accuracy_all"] > 0.5  # by chance a third

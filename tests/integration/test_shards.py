@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from augan.augment.api import augment_folder
 from augan.augment.manifest import MANIFEST
-from augan.augment.methods.registry import CHUNK
+from augan.augment.methods.registry import CHUNK_SIZE
 from augan.augment.sharded import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.data.datasets import digits
@@ -273,7 +273,7 @@ class TestAugment:
     def test_merged_shards_are_the_folder_of_one_call(
         self, digits_bundle: Bundle, tmp_path: Path, format: str
     ) -> None:
-        n, asked = 2 * CHUNK + 10, {**UNFILTERED, "format": format}
+        n, asked = 2 * CHUNK_SIZE + 10, {**UNFILTERED, "format": format}
         augment_folder(digits_bundle, ["3", "5"], n, tmp_path / "one", **asked)
         make = partial(augment_shard, digits_bundle, ["3", "5"], n, **asked)
         merge_augmentation(Shards(cut(make, tmp_path, 2)), tmp_path / "merged")

@@ -29,8 +29,8 @@ from augan import (
     evaluate_detection,
     generate_folder,
 )
-from augan.augment.filters.criteria import COPY, KEPT
-from augan.augment.filters.filter import Checker, find_reference
+from augan.augment.filters.criteria import ACCEPTED, MEMORIZED
+from augan.augment.filters.filter import CandidateFilter, find_training_reference
 from augan.bundle import Bundle, restore_network
 from augan.config import Config
 from augan.data.dataset import from_arrays
@@ -174,7 +174,7 @@ class TestAugment:
     ) -> None:
         result = augment_folder(bundle, "plate", 600, tmp_path / "a", seed=3, filtered=False)
         assert (result.noun, result.format, result.gallery) == ("rows", "csv", None)
-        assert result.to_dict()["num_rows"] == 600
+        assert result.to_dict()["num_samples"] == 600
         made, manifest = synthetic(tmp_path / "a")
         real = parts()
         assert list(made) == list(real)
@@ -192,23 +192,23 @@ class TestAugment:
         self, bundle: Bundle, table: Path, tmp_path: Path
     ) -> None:
         preprocessing = restore_preprocessing(bundle.preprocessing)
-        reference, _ = find_reference(bundle, preprocessing, table)
+        reference, _ = find_training_reference(bundle, preprocessing, table)
         assert reference is not None
-        coarse = Checker(bundle, reference)  # two decimals: there, equal rows are chance
+        coarse = CandidateFilter(bundle, reference)  # two decimals: there, equal rows are chance
         coarse.begin(0)
         assert not coarse.compares
         assert coarse.judge(reference.seen(0)[0]).distance is None
         finer = reference.pixels.copy()
         finer[:, 0] += np.random.default_rng(0).random(len(finer)) / 100
-        checker = Checker(bundle, replace(reference, pixels=finer))
+        checker = CandidateFilter(bundle, replace(reference, pixels=finer))
         checker.begin(1)
         learned, names = checker.reference.seen(1)
         found = checker.judge(learned)
         assert checker.compares
         assert found.nearest == names
         assert found.distance.max() == 0
-        assert COPY in found.verdicts
-        assert KEPT not in found.verdicts
+        assert MEMORIZED in found.decisions
+        assert ACCEPTED not in found.decisions
 
     def test_a_row_depends_on_seed_and_index_only(self, bundle: Bundle, tmp_path: Path) -> None:
         for name, n, seed in (("few", 3, 0), ("many", 520, 0), ("other", 3, 1)):
@@ -374,7 +374,7 @@ class TestCommands:
             "augment", "--class", "bolt", "--n", 7, "--no-filter", "--json", cwd=tmp_path
         )
         about = json.loads(done.stdout)
-        assert (about["num_rows"], about["format"], "picture" in about) == (7, "csv", False)
+        assert (about["num_samples"], about["format"], "picture" in about) == (7, "csv", False)
         done = self.run("detect", table, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "of 240 rows flagged" in done.stdout

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from augan import load_dataset
-from augan.augment.manifest import Progress
+from augan.augment.manifest import ResumeLog
 from augan.bundle import Bundle, Network, load_bundle, restore_network, save_bundle
 from augan.bundle.schema import KNOWN, check_documents
 from augan.config import Config
@@ -178,13 +178,19 @@ def test_a_log_with_other_lines_ends_there(line: str, tmp_path: Path) -> None:
 
 
 def test_notes_of_a_half_made_folder_count_as_far_as_they_are_whole(tmp_path: Path) -> None:
-    line = {"file": "a/1.png", "class_name": "a", "index": 1, "verdict": "kept", "sources": ["x"]}
-    good = {"index": 0, "number": 0, "verdicts": ["kept"], "lines": [line]}
+    line = {
+        "file": "a/1.png",
+        "class_name": "a",
+        "index": 1,
+        "decision": "accepted",
+        "sources": ["x"],
+    }
+    good = {"index": 0, "number": 0, "decisions": ["accepted"], "lines": [line]}
     for bad in ([], {"index": 0}, {**good, "number": 1, "lines": [{"x": 1}]}):
         lines = [{"seed": 0}, good, bad, {**good, "number": 2}]
         text = "".join(json.dumps(one) + "\n" for one in lines)
         (tmp_path / "progress.jsonl").write_text(text)
-        progress = Progress(tmp_path, {"seed": 0})
+        progress = ResumeLog(tmp_path, {"seed": 0})
         found = progress.find(0, 0)
         assert found is not None
         assert found.lines[0].sources == ("x",)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import augan
 from augan import augment_folder, detect_folder
-from augan.augment.manifest import MANIFEST, About, Line, write_manifest
+from augan.augment.manifest import MANIFEST, ManifestHeader, ManifestRow, write_manifest
 from augan.augment.request import class_folder
 from augan.augment.writers import CsvWriter
 from augan.bundle import Bundle
@@ -170,20 +170,20 @@ def _pngs(place: Path) -> list[Path]:
 def test_a_manifest_starts_no_formula(tmp_path: Path) -> None:
     (tmp_path / "-x").mkdir()
     (tmp_path / "-x" / "0.png").write_bytes(b"x")
-    line = Line("-x/0.png", "=x", 0, "kept", ("@a",), -0.5, 0.9, 0.1, "+b.png")
-    write_manifest(tmp_path, [line], About(0, "sample", "none", "0" * 12, ""))
+    line = ManifestRow("-x/0.png", "=x", 0, "accepted", ("@a",), -0.5, 0.9, 0.1, "+b.png")
+    write_manifest(tmp_path, [line], ManifestHeader(0, "sample", "none", "0" * 12, ""))
     (row,) = csv.DictReader((tmp_path / MANIFEST).read_text("utf-8").splitlines())
-    cells = (row["file"], row["class"], row["nearest"], row["score"], row["sources"])
+    cells = (row["file"], row["class"], row["nearest"], row["realness"], row["sources"])
     assert cells == ("'-x/0.png", "'=x", "'+b.png", "-0.5", '["@a"]')
 
 
 def test_a_manifest_keeps_names_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(b"x")
     names = [os.fsdecode(name) for name in (b"\xff.png", b"\xe9.png")]
-    line = Line("0.png", "x", 0, "kept", (*names, "é.png"), -0.5, 0.9, 0.1, names[0])
-    write_manifest(tmp_path, [line], About(0, "sample", "none", "0" * 12, ""))
+    line = ManifestRow("0.png", "x", 0, "accepted", (*names, "é.png"), -0.5, 0.9, 0.1, names[0])
+    write_manifest(tmp_path, [line], ManifestHeader(0, "sample", "none", "0" * 12, ""))
     written = (tmp_path / MANIFEST).read_bytes()
-    assert b",\xff.png,kept" in written
+    assert b",\xff.png,accepted" in written
     assert b'""\xff.png"", ""\xe9.png"", ""\xc3\xa9.png""' in written
 
 

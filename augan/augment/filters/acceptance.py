@@ -7,39 +7,39 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from augan.augment.filters.criteria import (
-    COPY,
-    DISAGREES,
+    ACCEPTED,
+    DUPLICATE,
     IMPLAUSIBLE,
-    KEPT,
-    REASONS,
-    REPEATS,
+    LABEL_MISMATCH,
+    MEMORIZED,
+    REJECTION_REASONS,
     UNCHECKED,
 )
 from augan.bundle import Bundle
 from augan.data.modalities.registry import sample_noun
 from augan.exceptions import Refused
 
-LEAST = 0.05  # share of candidates that must pass, or the class is not drawn credibly
+MIN_ACCEPTANCE_RATE = 0.05  # share of candidates that must pass, or the class is not drawn credibly
 # How many times as often as by chance the classifier must agree: what a generator that ignores the
 # class is asked for comes out right now and then, and the classifier errs more often than that.
-ABOVE_CHANCE = 1.5
-WINDOW = 1_024  # last candidates that are looked at
+MIN_AGREEMENT_OVER_CHANCE = 1.5
+WINDOW_SIZE = 1_024  # last candidates that are looked at
 _SENTENCES = {
-    DISAGREES: "the classifier{trust} takes {} for another class",
+    LABEL_MISMATCH: "the classifier{trust} takes {} for another class",
     IMPLAUSIBLE: "{} look less real to the discriminator than 99 % of real ones",
-    COPY: "{} are near copies of training {noun}",
-    REPEATS: "{} repeat others",
+    MEMORIZED: "{} are near copies of training {noun}",
+    DUPLICATE: "{} repeat others",
 }
 _ADVICE = {
-    DISAGREES: "train longer, or add training {noun} of this class",
+    LABEL_MISMATCH: "train longer, or add training {noun} of this class",
     IMPLAUSIBLE: "train longer, or add training {noun} of this class",
-    COPY: "add training {noun} of this class, or train for fewer steps",
-    REPEATS: "ask for fewer, or train longer",
+    MEMORIZED: "add training {noun} of this class, or train for fewer steps",
+    DUPLICATE: "ask for fewer, or train longer",
 }
 
 
 @dataclass
-class Yield:
+class AcceptanceStats:
     """What became of the candidates of one class.
 
     Attributes
@@ -56,26 +56,26 @@ class Yield:
         What the filters went by.
     """
 
-    name: str
-    asked: int
+    class_name: str
+    requested: int
     num_classes: int
     noun: str = "images"
     accuracy: float | None = None
     generated: int = 0
-    kept: int = 0
+    accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
-    limits: dict[str, float] = field(default_factory=dict)
+    thresholds: dict[str, float] = field(default_factory=dict)
     _recent: deque[Counter[str]] = field(default_factory=deque)
 
-    def count(self, verdicts: Sequence[str]) -> None:
+    def count(self, decisions: Sequence[str]) -> None:
         """Add the verdicts of candidates that were looked at."""
-        found = Counter(verdicts)
-        kept = found.pop(KEPT, 0) + found.pop(UNCHECKED, 0)
-        self.generated += len(verdicts)
-        self.kept += kept
+        found = Counter(decisions)
+        kept = found.pop(ACCEPTED, 0) + found.pop(UNCHECKED, 0)
+        self.generated += len(decisions)
+        self.accepted += kept
         self.rejected += found
 
-    def check(self, verdicts: Sequence[str]) -> None:
+    def check(self, decisions: Sequence[str]) -> None:
         """Look at a whole chunk of verdicts, however many of its candidates are still wanted.
 
         Raises
@@ -84,19 +84,19 @@ class Yield:
             Too few of the last candidates passed, or the classifier agreed with hardly more of them
             than with those of a generator that ignores the class.
         """
-        self._recent.append(Counter(verdicts))
-        while sum(chunk.total() for chunk in self._recent) > WINDOW:
+        self._recent.append(Counter(decisions))
+        while sum(chunk.total() for chunk in self._recent) > WINDOW_SIZE:
             self._recent.popleft()
         recent = sum(self._recent, Counter())
-        total, passed = recent.total(), recent[KEPT] + recent[UNCHECKED]
-        agreed = total - recent[DISAGREES]
-        least = math.ceil(ABOVE_CHANCE * total / self.num_classes)
-        if passed < LEAST * total or agreed < least:
+        total, passed = recent.total(), recent[ACCEPTED] + recent[UNCHECKED]
+        agreed = total - recent[LABEL_MISMATCH]
+        least = math.ceil(MIN_AGREEMENT_OVER_CHANCE * total / self.num_classes)
+        if passed < MIN_ACCEPTANCE_RATE * total or agreed < least:
             needed = f", where {least:,} must be right to beat chance clearly" * (agreed < least)
             raise Refused(self._refusal(recent, total, passed, needed))
 
     def _refusal(self, recent: Counter[str], total: int, passed: int, needed: str) -> str:
-        reasons = [(recent[reason], reason) for reason in REASONS if recent[reason]]
+        reasons = [(recent[reason], reason) for reason in REJECTION_REASONS if recent[reason]]
         most = max(reasons)[1]
         right = self.accuracy
         trust = "" if right is None else f", right on {right:.0%} of held-out real ones,"
@@ -105,30 +105,34 @@ class Yield:
             _SENTENCES[reason].format(f"{n:,}", noun=self.noun, trust=trust)
             for n, reason in reasons
         )
-        so_far = f" {self.kept:,} of {self.asked:,} were found before." if self.kept else ""
+        so_far = (
+            f" {self.accepted:,} of {self.requested:,} were found before." if self.accepted else ""
+        )
         advice = _ADVICE[most].format(noun=self.noun)
         return (
-            f"class '{self.name}' cannot be generated credibly, {passed:,} of {total:,} candidates "
-            f"pass: {said}{needed}.{so_far} Nothing was written; {advice}; "
+            f"class '{self.class_name}' cannot be generated credibly, {passed:,} of {total:,} "
+            f"candidates pass: {said}{needed}.{so_far} Nothing was written; {advice}; "
             "--no-filter writes them unchecked"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-able figures."""
         return {
-            "class": self.name,
-            "asked": self.asked,
+            "class": self.class_name,
+            "requested": self.requested,
             "generated": self.generated,
-            "kept": self.kept,
-            "rejected": {reason: self.rejected[reason] for reason in REASONS},
-            "limits": self.limits,
+            "accepted": self.accepted,
+            "rejected": {reason: self.rejected[reason] for reason in REJECTION_REASONS},
+            "thresholds": self.thresholds,
         }
 
 
-LEARNED = 0.25  # of the kernel distance before training; what learns at all is soon far below
+MAX_KERNEL_DISTANCE_RATIO = (
+    0.25  # of the kernel distance before training; what learns at all is soon far below
+)
 
 
-def doubts(bundle: Bundle) -> tuple[str, ...]:
+def generator_warnings(bundle: Bundle) -> tuple[str, ...]:
     """Return what the user should know before using what a bundle's generator draws."""
     steps = bundle.metrics.get("steps", {}).get("gan")
     if steps is None:  # trained in memory, by a sampler, which measures nothing
@@ -140,7 +144,7 @@ def doubts(bundle: Bundle) -> tuple[str, ...]:
             f"few {noun} were held out or the monitor was off: look at some before you use them",
         )
     distance, untrained = found["kernel_distance"], found["untrained_kernel_distance"]
-    if distance <= LEARNED * untrained:
+    if distance <= MAX_KERNEL_DISTANCE_RATIO * untrained:
         return ()
     return (
         f"the generator has learned little in its {steps:,} updates: the kernel distance of its "

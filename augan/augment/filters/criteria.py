@@ -10,29 +10,34 @@ import numpy as np
 
 from augan.data.splits import evenly_spaced
 
-KEPT = "kept"
+ACCEPTED = "accepted"
 UNCHECKED = "unchecked"
-DISAGREES = "disagrees"
+LABEL_MISMATCH = "label_mismatch"
 IMPLAUSIBLE = "implausible"
-COPY = "near a training sample"
-REPEATS = "repeats another"
-REASONS = (DISAGREES, IMPLAUSIBLE, COPY, REPEATS)  # in the order in which they are looked for
+MEMORIZED = "memorized"
+DUPLICATE = "duplicate"
+REJECTION_REASONS = (
+    LABEL_MISMATCH,
+    IMPLAUSIBLE,
+    MEMORIZED,
+    DUPLICATE,
+)  # in the order in which they are looked for
 
-SHARE = 0.01  # of real images that a limit cuts off
-SIDE = 32  # pixels to which larger squares shrink before they are compared
+CUTOFF_FRACTION = 0.01  # of real images that a limit cuts off
+MAX_SIDE = 32  # pixels to which larger squares shrink before they are compared
 # Two kept ones are as near as half of that: how near images lie depends on how many there are, and
 # of synthetic ones there may be fifty times as many as of real ones.
-NEARER = 0.5
+DUPLICATE_DISTANCE_RATIO = 0.5
 MAX_QUERIES = 1_000  # real images whose nearest neighbours set the limit
 
 
-def agreement(logits: np.ndarray, index: int) -> np.ndarray:
+def class_probability(logits: np.ndarray, index: int) -> np.ndarray:
     """Return the classifier's probability `[N]` of class `index` from logits `[N, K]`."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return shifted[:, index] / shifted.sum(axis=1)
 
 
-def disagrees(logits: np.ndarray, index: int) -> np.ndarray:
+def label_mismatch(logits: np.ndarray, index: int) -> np.ndarray:
     """Return which candidates `[N]` the classifier takes for another class than `index`.
 
     Examples
@@ -43,7 +48,7 @@ def disagrees(logits: np.ndarray, index: int) -> np.ndarray:
     return logits.argmax(axis=1) != index
 
 
-def lowest(scores: np.ndarray) -> float:
+def min_realness(scores: np.ndarray) -> float:
     """Return the score below which an image is unlike any real one; -inf of too few to tell.
 
     It lies twice as far below the median of real images as their first percentile does. The first
@@ -56,21 +61,23 @@ def lowest(scores: np.ndarray) -> float:
     scores : ndarray [N]
         The discriminator's logits of real images that it was not trained on.
     """
-    if len(scores) * SHARE < 1:  # then the percentile would be the lowest itself, or beyond it
+    if (
+        len(scores) * CUTOFF_FRACTION < 1
+    ):  # then the percentile would be the lowest itself, or beyond it
         return -np.inf
-    median, low = np.quantile(scores, [0.5, SHARE])
+    median, low = np.quantile(scores, [0.5, CUTOFF_FRACTION])
     return float(2 * low - median)
 
 
-def comparable(scaled: np.ndarray) -> np.ndarray:
+def to_feature_vectors(scaled: np.ndarray) -> np.ndarray:
     """Return samples in [-1, 1] as vectors `[N, F]` of which distances are taken.
 
     Squares of more than 32 pixels shrink to 32 by means of whole blocks.
     """
-    if scaled.ndim == 4 and scaled.shape[1] > SIDE:
+    if scaled.ndim == 4 and scaled.shape[1] > MAX_SIDE:
         n, side, _, channels = scaled.shape
-        step = side // SIDE
-        scaled = scaled.reshape(n, SIDE, step, SIDE, step, channels).mean(axis=(2, 4))
+        step = side // MAX_SIDE
+        scaled = scaled.reshape(n, MAX_SIDE, step, MAX_SIDE, step, channels).mean(axis=(2, 4))
     return np.ascontiguousarray(scaled.reshape(len(scaled), -1), np.float32)
 
 
@@ -83,7 +90,7 @@ def _squares(x: np.ndarray, y: np.ndarray, y_squares: np.ndarray | None = None) 
     return np.maximum(block, 0, out=block)
 
 
-class Neighbours:
+class NearestRealIndex:
     """Real samples of one class, to find the nearest of.
 
     Distances are root mean squares over the F values, so 0 to 2 for images.
@@ -117,7 +124,7 @@ class Neighbours:
         squares = _squares(distinct[queries], distinct)
         squares[np.arange(len(queries)), queries] = np.inf
         place = squares.argmin(axis=1)
-        return float(np.quantile(_rms(distinct[queries] - distinct[place]), SHARE))
+        return float(np.quantile(_rms(distinct[queries] - distinct[place]), CUTOFF_FRACTION))
 
 
 def _rms(differences: np.ndarray) -> np.ndarray:
@@ -132,7 +139,7 @@ def _distinct(rows: np.ndarray) -> np.ndarray:
     return np.array(list(first.values()))
 
 
-class Memory:
+class AcceptedIndex:
     """The vectors of what was kept, to know a repetition by.
 
     Parameters

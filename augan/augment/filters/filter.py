@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from augan.augment.filters import criteria
-from augan.augment.filters.criteria import Memory, Neighbours
-from augan.augment.methods.prior import Sampler
+from augan.augment.filters.criteria import AcceptedIndex, NearestRealIndex
+from augan.augment.methods.prior import GeneratorSampler
 from augan.bundle import Bundle, in_use, restore_network
 from augan.data.duplicates import has_near_unique_column
 from augan.data.modalities.registry import AnyPreprocessing, restore_preprocessing
@@ -21,7 +21,7 @@ MAX_HELD_OUT = 2_000
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
+class TrainingReference:
     """The data that a bundle was trained on.
 
     Attributes
@@ -62,9 +62,9 @@ class Reference:
         return self.pixels[rows], self.labels[rows]
 
 
-def find_reference(
+def find_training_reference(
     bundle: Bundle, preprocessing: AnyPreprocessing, data: str | Path | None
-) -> tuple[Reference | None, str | None]:
+) -> tuple[TrainingReference | None, str | None]:
     """Return the training data of a bundle, or None and in one sentence why there is none.
 
     Parameters
@@ -88,7 +88,7 @@ def find_reference(
         labels[fit], labels[held_out]  # an IndexError if there are no such rows
     pixels = None if more is None else more.pixels
     names = () if more is None else more.dataset.names
-    return Reference(
+    return TrainingReference(
         found.squares.pixels, labels, dataset.names, fit, held_out, pixels, names
     ), None
 
@@ -97,14 +97,15 @@ MAX_ROWS = 10_000  # of a table that are looked at to see whether equal rows are
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class FilterResult:
     """What was found of some candidates, one entry each; None where it could not be looked at.
 
     Attributes
     ----------
-    verdicts
-        "kept", "unchecked", or the reason of the rejection, see `augan.augment.filters.criteria`.
-    score
+    decisions
+        "accepted", "unchecked", or the reason of the rejection, a constant of
+        `augan.augment.filters.criteria`.
+    realness
         The discriminator's logit for the class, higher = more like a real one.
     agreement
         The classifier's probability of the class.
@@ -113,14 +114,14 @@ class Judged:
         1), and the name of that sample.
     """
 
-    verdicts: list[str]
-    score: np.ndarray | None = None
-    agreement: np.ndarray | None = None
+    decisions: list[str]
+    realness: np.ndarray | None = None
+    class_probability: np.ndarray | None = None
     distance: np.ndarray | None = None
     nearest: list[str] | None = None
 
 
-class Unfiltered:
+class NoFilter:
     """Lets every candidate pass."""
 
     compares = False
@@ -128,13 +129,13 @@ class Unfiltered:
     def begin(self, index: int) -> None:
         """All classes are the same."""
 
-    def judge(self, stored: np.ndarray) -> Judged:
+    def judge(self, stored: np.ndarray) -> FilterResult:
         """Return that nothing was checked."""
-        return Judged([criteria.UNCHECKED] * len(stored))
+        return FilterResult([criteria.UNCHECKED] * len(stored))
 
-    def without_repeats(self, judged: Judged, stored: np.ndarray) -> Judged:
+    def without_repeats(self, filter_result: FilterResult, stored: np.ndarray) -> FilterResult:
         """Let repetitions pass, too."""
-        return judged
+        return filter_result
 
     def remember(self, stored: np.ndarray) -> None:
         """Nothing is compared."""
@@ -144,7 +145,7 @@ class Unfiltered:
         return {}
 
 
-class Checker:
+class CandidateFilter:
     """Judges the candidates of one class after another.
 
     Without the training images only the classifier is asked, and what passes is "unchecked".
@@ -162,7 +163,7 @@ class Checker:
         Whether candidates are compared with training samples and with each other.
     """
 
-    def __init__(self, bundle: Bundle, reference: Reference | None) -> None:
+    def __init__(self, bundle: Bundle, reference: TrainingReference | None) -> None:
         self.preprocessing: AnyPreprocessing = restore_preprocessing(bundle.preprocessing)
         self.num_classes = len(bundle.data["class_names"])
         self.reference = reference
@@ -172,7 +173,7 @@ class Checker:
             self._discriminate = _inference(bundle, "discriminator")
             samples, labels = reference.unseen()
             if len(samples):
-                self._lowest = criteria.lowest(self._scores(self._scaled(samples), labels))
+                self._lowest = criteria.min_realness(self._scores(self._scaled(samples), labels))
             self.compares = self.preprocessing.noun == "images" or has_near_unique_column(
                 reference.pixels[evenly_spaced(reference.fit, MAX_ROWS)]
             )
@@ -182,47 +183,47 @@ class Checker:
         self._index, self._limit = index, 0.0
         if self.reference is not None and self.compares:
             seen, self._names = self.reference.seen(index)
-            self._neighbours = Neighbours(criteria.comparable(self._scaled(seen)))
+            self._neighbours = NearestRealIndex(criteria.to_feature_vectors(self._scaled(seen)))
             self._limit = self._neighbours.limit()
-        self._memory = Memory(criteria.NEARER * self._limit)
+        self._memory = AcceptedIndex(criteria.DUPLICATE_DISTANCE_RATIO * self._limit)
 
-    def judge(self, stored: np.ndarray) -> Judged:
+    def judge(self, stored: np.ndarray) -> FilterResult:
         """Judge candidates `[N, ...]`, as stored, each by itself: they may repeat each other."""
         scaled = self._scaled(stored)
-        verdicts = np.full(len(stored), criteria.UNCHECKED, object)
-        score = distance = nearest = None
+        decisions = np.full(len(stored), criteria.UNCHECKED, object)
+        realness = distance = nearest = None
         (logits,) = self._classify(scaled)
-        agreement = criteria.agreement(logits, self._index)
-        _reject(verdicts, criteria.disagrees(logits, self._index), criteria.DISAGREES)
+        class_probability = criteria.class_probability(logits, self._index)
+        _reject(decisions, criteria.label_mismatch(logits, self._index), criteria.LABEL_MISMATCH)
         if self.reference is not None:
-            score = self._scores(scaled, np.full(len(scaled), self._index))
-            _reject(verdicts, score < self._lowest, criteria.IMPLAUSIBLE)
+            realness = self._scores(scaled, np.full(len(scaled), self._index))
+            _reject(decisions, realness < self._lowest, criteria.IMPLAUSIBLE)
             if self.compares:
-                vectors = criteria.comparable(scaled)
+                vectors = criteria.to_feature_vectors(scaled)
                 distance, place = self._neighbours.nearest(vectors)
                 nearest = [self._names[p] for p in place]
-                _reject(verdicts, distance <= self._limit, criteria.COPY)
-            verdicts[verdicts == criteria.UNCHECKED] = criteria.KEPT
-        return Judged(verdicts.tolist(), score, agreement, distance, nearest)
+                _reject(decisions, distance <= self._limit, criteria.MEMORIZED)
+            decisions[decisions == criteria.UNCHECKED] = criteria.ACCEPTED
+        return FilterResult(decisions.tolist(), realness, class_probability, distance, nearest)
 
-    def without_repeats(self, judged: Judged, stored: np.ndarray) -> Judged:
+    def without_repeats(self, filter_result: FilterResult, stored: np.ndarray) -> FilterResult:
         """Return what was judged, but for those that repeat one before them, or a kept one."""
         if not self.compares:
-            return judged
-        verdicts = np.array(judged.verdicts, object)
-        passed = verdicts == criteria.KEPT
-        repeats = self._memory.repeats(criteria.comparable(self._scaled(stored)), passed)
-        verdicts[repeats] = criteria.REPEATS
-        return replace(judged, verdicts=verdicts.tolist())
+            return filter_result
+        decisions = np.array(filter_result.decisions, object)
+        passed = decisions == criteria.ACCEPTED
+        repeats = self._memory.repeats(criteria.to_feature_vectors(self._scaled(stored)), passed)
+        decisions[repeats] = criteria.DUPLICATE
+        return replace(filter_result, decisions=decisions.tolist())
 
     def remember(self, stored: np.ndarray) -> None:
         """Count these, of the class in hand, as kept: what comes later must not repeat them."""
         if len(stored) and self.compares:
-            self._memory.remember(criteria.comparable(self._scaled(stored)))
+            self._memory.remember(criteria.to_feature_vectors(self._scaled(stored)))
 
     def limits(self) -> dict[str, float]:
         """Return the limits of the class in hand."""
-        found = {"lowest_score": self._lowest, "least_distance": self._limit}
+        found = {"min_realness": self._lowest, "min_distance": self._limit}
         return {name: value for name, value in found.items() if np.isfinite(value) and value}
 
     def _scaled(self, stored: np.ndarray) -> np.ndarray:
@@ -233,8 +234,8 @@ class Checker:
         return logits[:, 0]
 
 
-def _reject(verdicts: np.ndarray, wrong: np.ndarray, reason: str) -> None:
-    verdicts[(verdicts == criteria.UNCHECKED) & wrong] = reason
+def _reject(decisions: np.ndarray, wrong: np.ndarray, reason: str) -> None:
+    decisions[(decisions == criteria.UNCHECKED) & wrong] = reason
 
 
 def _inference(bundle: Bundle, role: str, outputs: int = 1) -> Inference:
@@ -248,7 +249,7 @@ def _inference(bundle: Bundle, role: str, outputs: int = 1) -> Inference:
 
 
 @dataclass(frozen=True)
-class Real:
+class FilterContext:
     """The knowledge of real samples.
 
     Attributes
@@ -263,34 +264,36 @@ class Real:
         What could not be looked at, and why.
     """
 
-    reference: Reference | None
-    checker: Checker | Unfiltered
+    reference: TrainingReference | None
+    checker: CandidateFilter | NoFilter
     accuracy: float | None = None
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, sampler: Sampler, method: str, filtered: bool, data: str | Path | None) -> "Real":
+    def of(
+        cls, sampler: GeneratorSampler, method: str, filtered: bool, data: str | Path | None
+    ) -> "FilterContext":
         """Find what candidates need; for the parameters and errors see `augment_folder`."""
         if not filtered and method == "sample" and data is None:
-            return cls(None, Unfiltered())
+            return cls(None, NoFilter())
         bundle, noun = sampler.bundle, sampler.preprocessing.noun
         try:
-            reference, gone = find_reference(bundle, sampler.preprocessing, data)
+            reference, gone = find_training_reference(bundle, sampler.preprocessing, data)
         except DataError as error:
             advice = f"; --no-filter takes the {noun} as they come" if filtered else ""
             raise DataError(f"{error}{advice}") from error
         if not filtered:
             drawn = f"{gone}; in place of changed real images, the generator draws changed codes"
             is_less = gone is not None and method == "transfer" and noun == "images"
-            return cls(reference, Unfiltered(), warnings=(drawn,) if is_less else ())
+            return cls(reference, NoFilter(), warnings=(drawn,) if is_less else ())
         if not bundle.has("classifier"):
             lacking = f"the bundle has no classifier, so the {noun} are not filtered"
-            return cls(reference, Unfiltered(), warnings=(lacking,))
+            return cls(reference, NoFilter(), warnings=(lacking,))
         lacking = (
             f"{gone}; only the classifier was asked, and the {noun} were not compared with "
             f"training {noun}: their verdict is 'unchecked'"
         )
         accuracy = (bundle.metrics.get("classifier") or {}).get("accuracy")
         with in_use(bundle, "classifier or discriminator"):
-            checker = Checker(bundle, reference)
+            checker = CandidateFilter(bundle, reference)
         return cls(reference, checker, accuracy, () if gone is None else (lacking,))

@@ -12,7 +12,7 @@ from augan.seeding import child_rng
 
 
 @dataclass(frozen=True, eq=False)
-class Codes:
+class LatentCodes:
     """What the encoder made of training images.
 
     Attributes
@@ -31,7 +31,7 @@ class Codes:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class LatentBatch:
     """New codes.
 
     Attributes
@@ -49,20 +49,20 @@ class Drawn:
     sources: list[list[str]]
 
 
-class CodeLaw(Protocol):
+class LatentSampler(Protocol):
     """Draws new codes of a class."""
 
-    def draw(self, index: int, count: int, seed: int, number: int) -> Drawn:
+    def draw(self, index: int, count: int, seed: int, number: int) -> LatentBatch:
         """Return `count` codes of class `index`; equal seed and number give equal codes."""
 
 
-NEIGHBOURS = 5  # nearest codes of the class among which the partner is chosen, as in SMOTE
+NUM_NEIGHBORS = 5  # nearest codes of the class among which the partner is chosen, as in SMOTE
 # Share of the prior's standard normal noise that is added. Without it a class of a hundred digits
 # gives some 150 images that differ; with more the images are those of random noise.
-PERTURBATION = 0.6
+NOISE_STD = 0.6
 
 
-class Interpolation:
+class LatentSMOTE:
     """Draws codes between real ones.
 
     Parameters
@@ -71,10 +71,10 @@ class Interpolation:
         Of the training images.
     """
 
-    def __init__(self, codes: Codes) -> None:
+    def __init__(self, codes: LatentCodes) -> None:
         self.noise, self.labels, self.names = codes.noise, codes.labels, codes.names
 
-    def draw(self, index: int, count: int, seed: int, number: int) -> Drawn:
+    def draw(self, index: int, count: int, seed: int, number: int) -> LatentBatch:
         """Return `count` codes between images of class `index`.
 
         Each lies between a random image and one of its nearest neighbours of the class, at a
@@ -99,15 +99,15 @@ class Interpolation:
         rng = child_rng(seed, "interpolate", index, "chunk", number)
         first = members[rng.integers(len(members), size=count)]
         rank, share = rng.random(count), rng.random((count, 1), np.float32)
-        beside = PERTURBATION * rng.standard_normal((count, self.noise.shape[1]), np.float32)
+        beside = NOISE_STD * rng.standard_normal((count, self.noise.shape[1]), np.float32)
         second = self._partners(first, members, rank)
         noise = self.noise[first] + share * (self.noise[second] - self.noise[first]) + beside
         sources = [[self.names[a], self.names[b]] for a, b in zip(first, second)]
-        return Drawn(noise.astype(np.float32), first, sources)
+        return LatentBatch(noise.astype(np.float32), first, sources)
 
     def _partners(self, first: np.ndarray, members: np.ndarray, rank: np.ndarray) -> np.ndarray:
         """Return for each image one of its nearest neighbours, by `rank` from 0 to below 1."""
-        nearest = min(NEIGHBOURS, len(members) - 1)
+        nearest = min(NUM_NEIGHBORS, len(members) - 1)
         x, y = (self.noise[rows].astype(np.float64) for rows in (first, members))
         at, chosen = (rank * nearest).astype(np.int64), np.empty(len(first), np.int64)
         for rows, block in zip(row_blocks(len(x)), squared_distances(x, y)):
@@ -118,10 +118,10 @@ class Interpolation:
         return chosen
 
 
-SHARE = 0.6  # of a difference; all of it often changes the class
+TRANSFER_FRACTION = 0.6  # of a difference; all of it often changes the class
 
 
-class Transfer:
+class LatentTransfer:
     """Draws codes of a class: one of its own, moved as another class varies.
 
     Parameters
@@ -130,13 +130,13 @@ class Transfer:
         Of the training images.
     """
 
-    def __init__(self, codes: Codes) -> None:
+    def __init__(self, codes: LatentCodes) -> None:
         self.noise, self.labels, self.names = codes.noise, np.asarray(codes.labels), codes.names
         sizes = np.bincount(self.labels)
         # The largest classes, because few images would lend the same differences again and again.
         self._lenders = np.flatnonzero(sizes >= max(2, sizes.max() / 2))
 
-    def draw(self, index: int, count: int, seed: int, number: int) -> Drawn:
+    def draw(self, index: int, count: int, seed: int, number: int) -> LatentBatch:
         """Return `count` codes of class `index`; equal seed and number give equal codes.
 
         Raises
@@ -158,6 +158,6 @@ class Transfer:
         for lender in lenders:
             places, rows = np.flatnonzero(lent == lender), np.flatnonzero(self.labels == lender)
             pairs[:, places] = rows[rng.integers(len(rows), size=(2, len(places)))]
-        moved = self.noise[own] + SHARE * (self.noise[pairs[0]] - self.noise[pairs[1]])
+        moved = self.noise[own] + TRANSFER_FRACTION * (self.noise[pairs[0]] - self.noise[pairs[1]])
         sources = [[self.names[i] for i in made_of] for made_of in zip(own, *pairs)]
-        return Drawn(moved.astype(np.float32), own, sources)
+        return LatentBatch(moved.astype(np.float32), own, sources)

@@ -12,10 +12,10 @@ from augan.data.modalities.registry import restore_preprocessing
 from augan.gan.inference import Inference, latent_noise
 from augan.seeding import child_rng
 
-BLOCK = 512  # images whose codes come from one child seed
+NOISE_BLOCK_SIZE = 512  # images whose codes come from one child seed
 
 
-class Sampler:
+class GeneratorSampler:
     """Generates images of a bundle's classes.
 
     Parameters
@@ -53,7 +53,7 @@ class Sampler:
             return self.preprocessing.unscale(samples)
 
     def noise_of_class(self, index: int, block: int, seed: int) -> np.ndarray:
-        """Return the noise `[BLOCK, Z]` of block number `block` of class `index`.
+        """Return the noise `[NOISE_BLOCK_SIZE, Z]` of block number `block` of class `index`.
 
         All of a block is drawn, however much is used, so that no image depends on their number.
         """
@@ -64,13 +64,13 @@ class Sampler:
 
         Without classes the numbers are all 0.
         """
-        for start in range(0, n, BLOCK):
-            rng = child_rng(seed, "any", "block", start // BLOCK)
-            classes = np.zeros(BLOCK, np.int64)
+        for start in range(0, n, NOISE_BLOCK_SIZE):
+            rng = child_rng(seed, "any", "block", start // NOISE_BLOCK_SIZE)
+            classes = np.zeros(NOISE_BLOCK_SIZE, np.int64)
             if self.conditional:
                 with in_use(self.bundle, "list of classes"):
                     shares = self._counts / max(self._counts.sum(), 1)
-                    classes = rng.choice(len(shares), size=BLOCK, p=shares)
+                    classes = rng.choice(len(shares), size=NOISE_BLOCK_SIZE, p=shares)
             noise, classes = self._noise(rng)[: n - start], classes[: n - start]
             samples = self.decode(noise, classes)
             with in_use(self.bundle, "preprocessing"):
@@ -78,4 +78,4 @@ class Sampler:
             yield native, classes
 
     def _noise(self, rng: np.random.Generator) -> np.ndarray:
-        return latent_noise(rng, BLOCK, self.latent_dim, self.noise_kind)
+        return latent_noise(rng, NOISE_BLOCK_SIZE, self.latent_dim, self.noise_kind)

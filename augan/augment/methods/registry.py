@@ -10,13 +10,13 @@ from typing import Protocol
 
 import numpy as np
 
-from augan.augment.filters.filter import Reference
-from augan.augment.methods.latent import CodeLaw, Codes, Interpolation, Transfer
-from augan.augment.methods.prior import BLOCK, Sampler
+from augan.augment.filters.filter import TrainingReference
+from augan.augment.methods.latent import LatentCodes, LatentSampler, LatentSMOTE, LatentTransfer
+from augan.augment.methods.prior import NOISE_BLOCK_SIZE, GeneratorSampler
 from augan.bundle import Bundle, in_use
 from augan.exceptions import BundleError, ConfigError
 
-CHUNK = 256  # candidates that are made and judged together; a divisor of BLOCK
+CHUNK_SIZE = 256  # candidates that are made and judged together; a divisor of BLOCK
 AUTO = "sample"  # what `auto` means
 
 
@@ -27,13 +27,13 @@ class Candidates:
     Attributes
     ----------
     samples
-        Stored squares `[CHUNK, S, S, C]`, or stored rows.
+        Stored squares `[CHUNK_SIZE, S, S, C]`, or stored rows.
     sources
         For each the names of the real images that it was made of; empty where it is of none.
     """
 
     samples: np.ndarray
-    sources: list[list[str]] = field(default_factory=lambda: [[]] * CHUNK)
+    sources: list[list[str]] = field(default_factory=lambda: [[]] * CHUNK_SIZE)
 
 
 class Method(Protocol):
@@ -43,76 +43,84 @@ class Method(Protocol):
         """Return candidates number * CHUNK to (number + 1) * CHUNK - 1 of class `index`."""
 
 
-class Sample:
+class PriorSampling:
     """Random noise through the generator."""
 
-    def __init__(self, sampler: Sampler) -> None:
+    def __init__(self, sampler: GeneratorSampler) -> None:
         self.sampler = sampler
 
     def chunk(self, index: int, number: int, seed: int) -> Candidates:
         """Return candidates; see `Method`."""
-        block, part = divmod(number, BLOCK // CHUNK)
-        noise = self.sampler.noise_of_class(index, block, seed)[part * CHUNK :][:CHUNK]
-        return Candidates(self.sampler.decode(noise, np.full(CHUNK, index)))
+        block, part = divmod(number, NOISE_BLOCK_SIZE // CHUNK_SIZE)
+        noise = self.sampler.noise_of_class(index, block, seed)[part * CHUNK_SIZE :][:CHUNK_SIZE]
+        return Candidates(self.sampler.decode(noise, np.full(CHUNK_SIZE, index)))
 
 
-class Decode:
+class LatentDecoding:
     """Codes made of those of real images, through the generator."""
 
-    def __init__(self, sampler: Sampler, law: CodeLaw) -> None:
+    def __init__(self, sampler: GeneratorSampler, law: LatentSampler) -> None:
         self.sampler, self.law = sampler, law
 
     def chunk(self, index: int, number: int, seed: int) -> Candidates:
         """Return candidates; see `Method`."""
         with in_use(self.sampler.bundle, "codes"):
-            drawn = self.law.draw(index, CHUNK, seed, number)
-        samples = self.sampler.decode(drawn.noise, np.full(CHUNK, index))
+            drawn = self.law.draw(index, CHUNK_SIZE, seed, number)
+        samples = self.sampler.decode(drawn.noise, np.full(CHUNK_SIZE, index))
         return Candidates(samples, drawn.sources)
 
 
-class Change:
+class ResidualEditing:
     """Real images, changed as the generator's pictures of them change with their codes.
 
     So they stay as sharp as they are, where pictures of the generator would be blurred.
     """
 
-    def __init__(self, sampler: Sampler, law: CodeLaw, reference: Reference) -> None:
+    def __init__(
+        self, sampler: GeneratorSampler, law: LatentSampler, reference: TrainingReference
+    ) -> None:
         self.sampler, self.law, self.reference = sampler, law, reference
 
     def chunk(self, index: int, number: int, seed: int) -> Candidates:
         """Return candidates; see `Method`."""
         with in_use(self.sampler.bundle, "codes"):
-            drawn = self.law.draw(index, CHUNK, seed, number)
+            drawn = self.law.draw(index, CHUNK_SIZE, seed, number)
             codes = self.sampler.bundle.tables["codes"]
             before = codes["noise"][drawn.own]
             real = self.reference.pixels[codes["rows"][drawn.own]]  # of what may be a memory map
         scale = self.sampler.preprocessing.scale
-        classes = np.full(CHUNK, index)
+        classes = np.full(CHUNK_SIZE, index)
         change = scale(self.sampler.decode(drawn.noise, classes))
         change -= scale(self.sampler.decode(before, classes))
         changed = np.clip(scale(real) + change, -1, 1)
         return Candidates(self.sampler.preprocessing.unscale(changed), drawn.sources)
 
 
-def _sample(sampler: Sampler, bundle: Bundle, reference: Reference | None) -> Method:
-    return Sample(sampler)
+def _sample(
+    sampler: GeneratorSampler, bundle: Bundle, reference: TrainingReference | None
+) -> Method:
+    return PriorSampling(sampler)
 
 
-def _interpolate(sampler: Sampler, bundle: Bundle, reference: Reference | None) -> Method:
+def _interpolate(
+    sampler: GeneratorSampler, bundle: Bundle, reference: TrainingReference | None
+) -> Method:
     with in_use(bundle, "codes"):
-        return Decode(sampler, Interpolation(_codes(bundle, reference)))
+        return LatentDecoding(sampler, LatentSMOTE(_codes(bundle, reference)))
 
 
-def _transfer(sampler: Sampler, bundle: Bundle, reference: Reference | None) -> Method:
+def _transfer(
+    sampler: GeneratorSampler, bundle: Bundle, reference: TrainingReference | None
+) -> Method:
     """Change the real images where they are at hand; a row's categories cannot be added to."""
     with in_use(bundle, "codes"):
-        law = Transfer(_codes(bundle, reference))
+        law = LatentTransfer(_codes(bundle, reference))
     if reference is None or sampler.preprocessing.noun != "images":
-        return Decode(sampler, law)
-    return Change(sampler, law, reference)
+        return LatentDecoding(sampler, law)
+    return ResidualEditing(sampler, law, reference)
 
 
-def _codes(bundle: Bundle, reference: Reference | None) -> Codes:
+def _codes(bundle: Bundle, reference: TrainingReference | None) -> LatentCodes:
     """Return the codes that a bundle carries; without a reference they are called by their row."""
     bundle.require("codes")
     codes = bundle.tables["codes"]
@@ -123,17 +131,17 @@ def _codes(bundle: Bundle, reference: Reference | None) -> Codes:
         )
     rows = codes["rows"]
     called = [f"row {row}" if reference is None else reference.names[row] for row in rows]
-    return Codes(codes["noise"], codes["labels"], called)
+    return LatentCodes(codes["noise"], codes["labels"], called)
 
 
-METHODS: dict[str, Callable[[Sampler, Bundle, Reference | None], Method]] = {
+METHODS: dict[str, Callable[[GeneratorSampler, Bundle, TrainingReference | None], Method]] = {
     "sample": _sample,
     "interpolate": _interpolate,
     "transfer": _transfer,
 }
 
 
-def choose_method(name: str) -> str:
+def resolve_method(name: str) -> str:
     """Return the key of `METHODS` that `name` means; ConfigError if there is none."""
     if name != "auto" and name not in METHODS:
         raise ConfigError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from augan.augment.methods.registry import METHODS
 from augan.augment.oversampler import GANOverSampler
-from augan.augment.transforms import POLICIES
+from augan.augment.transforms import TRANSFORMS
 from augan.bundle import current_versions
 from augan.config import Config
 from augan.evaluation.augmentation.arms import GAN, choose_arms, usual_base
@@ -208,8 +208,8 @@ def _check(
     """Refuse what cannot be before anything is read, or learned for an hour."""
     if repeats < LEAST_DRAWS:
         raise ConfigError(f"--repeats must be {LEAST_DRAWS} or more, but is {repeats}; 20 is usual")
-    if policy is not None and policy not in POLICIES:
-        raise ConfigError(f"there is no policy '{policy}'; choose one of {', '.join(POLICIES)}")
+    if policy is not None and policy not in TRANSFORMS:
+        raise ConfigError(f"there is no policy '{policy}'; choose one of {', '.join(TRANSFORMS)}")
     if fraction is not None and not 0 <= fraction <= 1:
         raise ConfigError(f"--synthetic-fraction must lie between 0 and 1, but is {fraction:g}")
     if fraction is not None and tune_fraction:

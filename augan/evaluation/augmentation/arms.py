@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from augan.augment.methods.latent import Codes, Transfer
+from augan.augment.methods.latent import LatentCodes, LatentTransfer
 from augan.data.splits import evenly_spaced
 from augan.evaluation.augmentation.subsets import LabelSubset
 from augan.evaluation.augmentation.synthetic import lacking
@@ -105,7 +105,10 @@ def _pixel_transfer(draw: LabelSubset, policy: str, classifier: Classifier) -> W
 def _transferred(lesson: WeightedTrainingSet, draw: LabelSubset) -> WeightedTrainingSet:
     labels, wanted = draw.labels, lacking(draw)
     flat = draw.images.reshape(len(labels), -1).astype(np.float32)
-    law, seed = Transfer(Codes(flat, labels, [""] * len(labels))), child_seed(draw.seed, "pixels")
+    law, seed = (
+        LatentTransfer(LatentCodes(flat, labels, [""] * len(labels))),
+        child_seed(draw.seed, "pixels"),
+    )
     moved = np.concatenate([law.draw(c, count, seed, 0).noise for c, count in wanted.items()])
     if np.issubdtype(draw.images.dtype, np.integer):
         moved = np.rint(moved)

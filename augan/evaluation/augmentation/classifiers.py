@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.transforms import classic_policy
+from augan.augment.transforms import get_transform
 from augan.evaluation.augmentation.training_set import MIXUP, Predict, WeightedTrainingSet
 from augan.seeding import child_rng, child_seed
 
@@ -69,7 +69,7 @@ class PixelClassifier:
         """Return rows `[n, D]`, labels and weights."""
         parts = [lesson.images]
         if lesson.policy != "none":
-            augment = classic_policy(lesson.policy, child_seed(seed, "policy"))
+            augment = get_transform(lesson.policy, child_seed(seed, "policy"))
             parts += [augment(lesson.images) for _ in range(COPIES)]
         rows = self._flat(np.concatenate(parts))
         labels = np.tile(lesson.labels, len(parts))

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.augment.transforms import classic_policy, stronger
+from augan.augment.transforms import get_transform, strong_variant
 from augan.evaluation.augmentation.training_set import MIXUP, Predict, WeightedTrainingSet
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
@@ -88,14 +88,14 @@ class _Batches:
         self._rng = child_rng(seed, "batches")
         size = math.ceil(steps * BATCH / VIEWS)
         rows = self._rng.choice(len(lesson.labels), size, p=lesson.shares)
-        augment = classic_policy(lesson.policy, child_seed(seed, "policy"))
+        augment = get_transform(lesson.policy, child_seed(seed, "policy"))
         self._images = augment(lesson.images[rows])
         self._labels = np.eye(lesson.num_classes, dtype=np.float32)[lesson.labels[rows]]
         self._weights = lesson.weights[rows].astype(np.float32)
         self._pairs: list[np.ndarray] = []
         if lesson.unlabelled is not None:
             some = lesson.unlabelled[self._rng.integers(len(lesson.unlabelled), size=size)]
-            strong = classic_policy(stronger(lesson.policy), child_seed(seed, "strong"))
+            strong = get_transform(strong_variant(lesson.policy), child_seed(seed, "strong"))
             self._pairs = [augment(some), strong(some)]
         self._order = np.concatenate([self._rng.permutation(size) for _ in range(VIEWS)])
         self._taken = 0

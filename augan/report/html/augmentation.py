@@ -4,8 +4,8 @@ from html import escape
 from pathlib import Path
 
 from augan.augment.api import AugmentationResult
-from augan.augment.filters.criteria import REASONS
-from augan.augment.manifest import MANIFEST, YIELD
+from augan.augment.filters.criteria import REJECTION_REASONS
+from augan.augment.manifest import MANIFEST, SUMMARY
 from augan.io.images import image_grid
 from augan.report.html.base import data_uri, head, section, settings, table, wide, write_page
 
@@ -22,23 +22,23 @@ def augmentation_page(result: AugmentationResult) -> Path:
     DataError
         It cannot be written; everything else is complete by then.
     """
-    parts = [_head(result), _gallery(result), _yields(result), _settings(result)]
+    parts = [_head(result), _gallery(result), _acceptance(result), _settings(result)]
     return write_page(result.out / REPORT, _verdict(result), parts)
 
 
 def _verdict(result: AugmentationResult) -> str:
     of = f" of class {result.classes[0]}" if len(result.classes) == 1 else ""
     of = f" of {len(result.classes)} classes" if len(result.classes) > 1 else of
-    return f"{result.num_images:,} synthetic {result.noun}{of}"
+    return f"{result.num_samples:,} synthetic {result.noun}{of}"
 
 
 def _head(result: AugmentationResult) -> str:
-    generated = sum(found.generated for found in result.yields)
-    figures = [("written", f"{result.num_images:,}", "")]
-    if result.yields:
+    generated = sum(found.generated for found in result.acceptance)
+    figures = [("written", f"{result.num_samples:,}", "")]
+    if result.acceptance:
         figures += [
             ("candidates", f"{generated:,}", ""),
-            ("kept", f"{result.num_images / max(generated, 1):.0%}", ""),
+            ("accepted", f"{result.num_samples / max(generated, 1):.0%}", ""),
         ]
     figures.append(("classes", f"{len(result.classes):,}", ""))
     lede = (
@@ -64,28 +64,30 @@ def _gallery(result: AugmentationResult) -> str:
     return section("First images", about, picture)
 
 
-def _yields(result: AugmentationResult) -> str:
-    if not result.yields:
+def _acceptance(result: AugmentationResult) -> str:
+    if not result.acceptance:
         return ""
-    reasons = [reason for reason in REASONS if any(f.rejected[reason] for f in result.yields)]
+    reasons = [
+        reason for reason in REJECTION_REASONS if any(f.rejected[reason] for f in result.acceptance)
+    ]
     rows = [
         (
-            escape(found.name),
-            f"{found.asked:,}",
+            escape(found.class_name),
+            f"{found.requested:,}",
             f"{found.generated:,}",
-            f"{found.kept:,}",
+            f"{found.accepted:,}",
             *(f"{found.rejected[reason]:,}" for reason in reasons),
         )
-        for found in result.yields
+        for found in result.acceptance
     ]
-    header = ["class", "asked", "candidates", "kept", *map(escape, reasons)]
+    header = ["class", "requested", "candidates", "accepted", *map(escape, reasons)]
     about = (
         "Candidates were drawn until enough had passed. Left out: what the classifier takes for "
         "another class, what looks less real than real ones, what nearly repeats a training "
-        f"sample or another one. The first reason counts; {YIELD} has the limits."
+        f"sample or another one. The first reason counts; {SUMMARY} has the limits."
     )
     body = table(header, rows, numbers=range(1, len(header)))
-    return section("Yield", about, wide(body))
+    return section("Acceptance", about, wide(body))
 
 
 def _settings(result: AugmentationResult) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from typer.testing import CliRunner
 
-from augan.augment.manifest import Progress
+from augan.augment.manifest import ResumeLog
 from augan.bundle import BUNDLE_NAME, Bundle, Network, inspect_bundle, load_bundle, save_bundle
 from augan.bundle.bundle import content_hash
 from augan.evaluation.augmentation.results_log import PredictionLog
@@ -179,8 +179,14 @@ def _lines(name: str) -> list[dict[str, Any]]:
     if name == "predictions.jsonl":
         row = {"draw": 0, "arm": "real", "about": {"balanced_accuracy": 0.5}, "predicted": "eJw="}
         return [{"identity": IDENTITY}, row]
-    line = {"file": "a/000001.png", "class_name": "a", "index": 1, "verdict": "kept", "sources": []}
-    return [dict(IDENTITY), {"index": 0, "number": 0, "verdicts": ["kept"], "lines": [line]}]
+    line = {
+        "file": "a/000001.png",
+        "class_name": "a",
+        "index": 1,
+        "decision": "accepted",
+        "sources": [],
+    }
+    return [dict(IDENTITY), {"index": 0, "number": 0, "decisions": ["accepted"], "lines": [line]}]
 
 
 @cache
@@ -208,7 +214,7 @@ def _meet_run(raw: bytes, place: Path) -> None:
     target = run / "checkpoints" / "gan.safetensors" if name == "checkpoint" else run / name
     target.write_bytes(bytes.fromhex(content))
     if name == "progress.jsonl":
-        Progress(run, dict(IDENTITY)).find(0, 0)
+        ResumeLog(run, dict(IDENTITY)).find(0, 0)
     elif name == "predictions.jsonl":
         journal = PredictionLog(run, dict(IDENTITY))
         try:
