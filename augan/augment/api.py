@@ -45,7 +45,7 @@ class AugmentationResult:
     num_samples: int
     classes: tuple[str, ...]
     gallery: PreviewImages | None  # None of a table
-    noun: str = "images"
+    sample_type: str = "image"
     format: str = "png"
     acceptance: tuple[AcceptanceStats, ...] = ()  # of `augment_folder`, one a class
     warnings: tuple[str, ...] = ()
@@ -194,7 +194,11 @@ def _fill(
     stop: Stop,
     on_accepted: ProgressCallback,
 ) -> AugmentationResult:
-    sampler, about, noun = order.sampler, order.about, order.sampler.preprocessing.noun
+    sampler, about, sample_type = (
+        order.sampler,
+        order.about,
+        order.sampler.preprocessing.sample_type,
+    )
     real = maker.real
     progress = ResumeLog(partial, order.job() | {"compared": real.reference is not None})
     writer = open_writer(
@@ -217,7 +221,7 @@ def _fill(
     progress.close()
     names, gallery = tuple(found.class_name for found in yields), writer.gallery()
     return AugmentationResult(
-        order.target, len(job.lines), names, gallery, noun, order.format, yields, warnings
+        order.target, len(job.lines), names, gallery, sample_type, order.format, yields, warnings
     )
 
 
@@ -252,8 +256,8 @@ def generate_folder(
     """
     sampler = GeneratorSampler(bundle)
     target = default_out(bundle, out, f"generate-n{check_positive(n)}-seed{seed}")
-    noun = sampler.preprocessing.noun
-    format = resolve_format(format, noun)
+    sample_type = sampler.preprocessing.sample_type
+    format = resolve_format(format, sample_type)
     names = sampler.class_names if sampler.conditional else []
     lines: list[ManifestRow] = []
     with atomic_folder(target, unmanaged_files) as partial:
@@ -270,5 +274,5 @@ def generate_folder(
         write_manifest(partial, lines, ManifestHeader.of(bundle, seed, "sample", "none"))
     gallery, warnings = writer.gallery(), tuple(generator_warnings(bundle))
     return AugmentationResult(
-        target, len(lines), tuple(names), gallery, noun, format, warnings=warnings
+        target, len(lines), tuple(names), gallery, sample_type, format, warnings=warnings
     )

@@ -15,6 +15,7 @@ from augan.augment.manifest import ChunkRecord, ManifestRow, ResumeLog
 from augan.augment.methods.registry import CHUNK_SIZE, Candidates
 from augan.augment.worker import CandidateChunk, CandidateWorker, ChunkRequest
 from augan.augment.writers import SampleWriter
+from augan.data.dataset import plural
 from augan.exceptions import Interrupted
 from augan.parallel.executor import ahead
 
@@ -62,8 +63,9 @@ class RejectionSampler:
             `stop` named a signal; what is done is noted.
         """
         sampler = self.maker.sampler
-        names, noun = sampler.class_names, sampler.preprocessing.noun
-        found = AcceptanceStats(names[index], n, len(names), noun, self.maker.real.accuracy)
+        names, sample_type = sampler.class_names, sampler.preprocessing.sample_type
+        samples = plural(sample_type)
+        found = AcceptanceStats(names[index], n, len(names), sample_type, self.maker.real.accuracy)
         found.thresholds = self.maker.turn_to(index).limits()
         # Closed when there are enough, so that nobody works on more.
         with closing(ahead(self.chunks(self._requests(index)))) as chunks:
@@ -77,8 +79,8 @@ class RejectionSampler:
                     break
                 if signal := self.stop():
                     raise Interrupted(
-                        f"stopped by {signal} after {len(self.lines):,} {noun}; the same command "
-                        "goes on from there"
+                        f"stopped by {signal} after {len(self.lines):,} {samples}; the same "
+                        "command goes on from there"
                     )
         return found
 

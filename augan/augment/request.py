@@ -12,7 +12,7 @@ from augan.augment.methods.registry import resolve_method
 from augan.augment.transforms import get_seeded_transform
 from augan.augment.writers import resolve_format
 from augan.bundle import Bundle
-from augan.data.dataset import Classes, as_class_names, resolve_class
+from augan.data.dataset import Classes, as_class_names, plural, resolve_class
 from augan.data.modalities.registry import restore_preprocessing
 from augan.exceptions import ConfigError, DataError
 
@@ -75,11 +75,11 @@ def parse_request(
     if policy is None:
         policy = str(bundle.config.get("augment", {}).get("policy", "none"))
     get_seeded_transform(policy)  # refuses an unknown one
-    noun = restore_preprocessing(bundle.preprocessing).noun
-    format = resolve_format(format, noun)
+    sample_type = restore_preprocessing(bundle.preprocessing).sample_type
+    format = resolve_format(format, sample_type)
     unusual += [] if policy == "none" else [policy]
     unusual += [] if filtered else ["unfiltered"]
-    unusual += [] if format == resolve_format(None, noun) else [format]
+    unusual += [] if format == resolve_format(None, sample_type) else [format]
     chosen = [bundle.data["class_names"][index] for index in wanted]
     return AugmentRequest(
         bundle,
@@ -126,9 +126,9 @@ def resolve_counts(
     wanted = {index: goal - counts[index] for index in chosen or range(len(counts))}
     wanted = {index: number for index, number in wanted.items() if number > 0}
     if not wanted:
-        noun = restore_preprocessing(bundle.preprocessing).noun
+        samples = plural(restore_preprocessing(bundle.preprocessing).sample_type)
         raise ConfigError(
-            f"each of these classes has {goal} real {noun} or more, so there is nothing to "
+            f"each of these classes has {goal} real {samples} or more, so there is nothing to "
             "balance; give a larger number with --to"
         )
     return wanted

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from augan.augment.transforms import get_seeded_transform
+from augan.data.dataset import plural
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.modalities.tabular import TabularPreprocessing
@@ -74,22 +75,24 @@ class PreviewGrid:
 
 
 _PNG_END = b"IEND\xaeB`\x82"
-FORMATS = {"images": ("png", "npz"), "rows": ("csv",)}  # of each kind of sample, the default first
+FORMATS = {"image": ("png", "npz"), "row": ("csv",)}  # of each kind of sample, the default first
 
 
-def resolve_format(name: str | None, noun: str) -> str:
+def resolve_format(name: str | None, sample_type: str) -> str:
     """Return the format to write, by default the usual one.
 
     Raises
     ------
     ConfigError
-        Samples of this kind, "images" or "rows", cannot be written so.
+        Samples of this kind, "image" or "row", cannot be written so.
     """
+    samples = plural(sample_type)
     if name is None:
-        return FORMATS[noun][0]
-    if name not in FORMATS[noun]:
+        return FORMATS[sample_type][0]
+    if name not in FORMATS[sample_type]:
         raise ConfigError(
-            f"{noun} cannot be written as {name!r}; choose --format {' or '.join(FORMATS[noun])}"
+            f"{samples} cannot be written as {name!r}; choose --format "
+            f"{' or '.join(FORMATS[sample_type])}"
         )
     return name
 

@@ -173,8 +173,8 @@ class Bundle:
     def require(self, part: str) -> None:
         """Raise BundleError, saying what is lacking and what to do, unless `has(part)`."""
         if not self.has(part):
-            noun, remedy = _PARTS[part]
-            raise BundleError(f"{self.path or 'this bundle'} has no {noun}; {remedy}")
+            name, remedy = _PARTS[part]
+            raise BundleError(f"{self.path or 'this bundle'} has no {name}; {remedy}")
 
     def saved_path(self) -> Path:
         """Return `path`, beside which results go; BundleError if it was never saved."""

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -15,7 +15,19 @@ from augan.io.images import ImageHeader, read_header, read_image
 
 MAX_SKIPPED = 0.1
 
+SampleType = Literal["image", "row"]
 Skipped = tuple[tuple[str, str], ...]
+
+
+def plural(sample_type: SampleType | str) -> str:
+    """Return the plural of a sample type, for messages.
+
+    Examples
+    --------
+    >>> plural("image"), plural("row")
+    ('images', 'rows')
+    """
+    return f"{sample_type}s"
 
 
 class ImageFiles(Sequence[np.ndarray]):
@@ -111,7 +123,10 @@ class Dataset:
         if isinstance(self.images, np.ndarray):
             _check_array(self.images)
         if len(self.names) != n:
-            raise DataError(f"there are {n} {self.noun} but {len(self.names)} names; give one each")
+            raise DataError(
+                f"there are {n} {plural(self.sample_type)} but {len(self.names)} names; give one "
+                "each"
+            )
         if (self.labels is None) != (not self.class_names):
             raise DataError("labels and class names belong together: give both or neither")
         for what, values in (("labels", self.labels), ("groups", self.groups)):
@@ -139,9 +154,9 @@ class Dataset:
         return len(self.images)
 
     @property
-    def noun(self) -> str:
-        """What the samples are: "images" or "rows"."""
-        return "rows" if isinstance(self.images, Table) else "images"
+    def sample_type(self) -> SampleType:
+        """The type of the samples: "image" or "row"."""
+        return "row" if isinstance(self.images, Table) else "image"
 
     @property
     def pictures(self) -> np.ndarray | Sequence[np.ndarray]:

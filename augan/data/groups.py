@@ -63,7 +63,7 @@ def _read_table(csv_path: Path) -> dict[str, str]:
     rows = listed(
         csv_path,
         ("path", "group"),
-        noun="groups",
+        content="groups",
         first_line="path,group",
         remedy="give a UTF-8 file of comma-separated values",
     )

@@ -256,7 +256,7 @@ def preprocessing_rows(config: Config, dataset: Dataset, *, calibrate: bool) -> 
     rate. With folds every row calibrates, and all rows are used;
     `augan.detect.fitting.guarantee_void_reason` states the consequence.
     """
-    if dataset.noun != "rows" or config.detect.cross_conformal or not calibrate:
+    if dataset.sample_type != "row" or config.detect.cross_conformal or not calibrate:
         return None
     split = split_dataset(config, dataset, calibrate=True)
     return np.sort(np.concatenate([split.train, split.val]))

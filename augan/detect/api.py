@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle
+from augan.data.dataset import plural
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import decide
 from augan.detect.conformal.drift import Drift, detect_drift
@@ -53,8 +54,8 @@ class DetectionResult:
         Images or rows that could be read, and those of them that were flagged.
     unreadable : list of (path, reason)
         Files, or numbers of rows, without a score.
-    noun : str
-        "images" or "rows".
+    sample_type : str
+        "image" or "row".
     guarantee : Guarantee or DiscoveryGuarantee
         What the false-alarm rate, or the false-discovery rate, promises.
     drift : Drift
@@ -88,7 +89,7 @@ class DetectionResult:
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     shown: list[ScoredSample] = field(default_factory=list)
-    noun: str = "images"
+    sample_type: str = "image"
     method: str = ""
     methods: tuple[str, ...] = ()
     scores: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
@@ -224,17 +225,18 @@ def finish(
     """
     examiner, calibration = task.examiner, task.calibration
     detector, source, painter = examiner.detector, examiner.source, examiner.painter
-    noun = detector.preprocessing.noun
+    sample_type = detector.preprocessing.sample_type
+    samples = plural(sample_type)
     with atomic_folder(out, unmanaged_except(*FILES)) as partial:
         seen = _gather(task, found, partial, on_scored)
         if not seen.scores:
             reasons = "; ".join(f"{path}: {reason}" for path, reason in seen.unreadable[:3])
             raise DataError(
-                f"none of the {len(source.names)} {noun} in {task.asked['images']} can be used: "
+                f"none of the {len(source.names)} {samples} in {task.asked['images']} can be used: "
                 f"{reasons}"
             )
         scores = np.concatenate(seen.scores)
-        decision = decide(calibration, calibration.p_values(scores), task.rule, noun)
+        decision = decide(calibration, calibration.p_values(scores), task.rule, sample_type)
         flagged = flag(partial / PENDING_FILE, partial / SCORES_FILE, decision.cutoff)
         shown = seen.gallery.shown(detector, source, decision.cutoff)
         if painter is not None:
@@ -245,7 +247,7 @@ def finish(
             shown = painter.shown(shown)
         foreign = task.foreign or guarantee_void_reason(examiner.bundle)
         decision = decision if foreign is None else decision.without_guarantee(foreign)
-        drift = detect_drift(calibration, scores, noun)
+        drift = detect_drift(calibration, scores, sample_type)
         said = [foreign, *source.warnings, task.rule.warning, drift.sentence, decision.warning]
         result = DetectionResult(
             Path(out),
@@ -256,7 +258,7 @@ def finish(
             unreadable=seen.unreadable,
             warnings=[text for text in said if text],
             shown=shown,
-            noun=noun,
+            sample_type=sample_type,
             method=detector.method.name,
             methods=bundled_methods(examiner.bundle),
             scores=scores,

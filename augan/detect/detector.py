@@ -137,7 +137,7 @@ class Detector:
         It is the score of each image, and the highest place of its map.
         """
         measured = [self.score(stored)]
-        if self.preprocessing.noun == "images":
+        if self.preprocessing.sample_type == "image":
             measured.append(np.array([float(heat.max()) for heat in self.maps(stored)]))
         return np.stack(measured, axis=1)
 

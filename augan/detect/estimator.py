@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config, checked_config
-from augan.data.dataset import Dataset, from_arrays
+from augan.data.dataset import Dataset, from_arrays, plural
 from augan.data.modalities.registry import PreparedSamples, prepare_samples, training_samples
 from augan.data.modalities.tables import as_frame, is_frame
 from augan.data.modalities.tabular import TabularPreprocessing
@@ -140,14 +140,16 @@ class GANDetector(OutlierMixin, BaseEstimator):
         """Train networks, fit and perhaps calibrate the detector; return the stored samples."""
         if len(dataset) < LEAST:
             raise DataError(
-                f"{len(dataset)} {dataset.noun} came; at least {LEAST} are needed, and some "
-                "hundred to learn what is usual"
+                f"{len(dataset)} {plural(dataset.sample_type)} came; at least {LEAST} are needed, "
+                "and some hundred to learn what is usual"
             )
         calibrate = self.far is not None
         config, preprocessing = fill_in_steps(self._settings(trim), dataset, calibrate=calibrate)
         stored = prepare_samples(dataset.images, preprocessing)
         split = split_dataset(config, dataset, calibrate=calibrate)
-        self._check_count(trimmed_size(len(split.calibration), trim), len(dataset), dataset.noun)
+        self._check_count(
+            trimmed_size(len(split.calibration), trim), len(dataset), dataset.sample_type
+        )
         samples, rows_of = training_samples(stored, preprocessing)
         data = TrainingData(samples, None, 0, preprocessing, rows=rows_of(split.train))
         needs = get_method_class(config.detect.method, preprocessing).required_networks
@@ -197,7 +199,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
             )
         detector = Detector.from_bundle(bundle, self.method).without_calibration()
         stored = prepare_samples(dataset.images, detector.preprocessing)
-        self._check_count(len(dataset), len(dataset), dataset.noun)
+        self._check_count(len(dataset), len(dataset), dataset.sample_type)
         detector.calibrate(stored, dataset.groups)
         self._detector = detector
         config = {**bundle.config, "detect": {**bundle.config.get("detect", {}), "far": self.far}}
@@ -207,12 +209,13 @@ class GANDetector(OutlierMixin, BaseEstimator):
         self.bundle_.detector = {**described, CALIBRATION_KEY: _origin(dataset, detector)}
         return stored
 
-    def _check_count(self, calibrating: int, total: int, noun: str) -> None:
+    def _check_count(self, calibrating: int, total: int, sample_type: str) -> None:
+        samples = plural(sample_type)
         if self.far is not None and calibrating < min_calibration_size(self.far):
             raise ConfigError(
                 f"a false-alarm rate of {self.far} needs {min_calibration_size(self.far)} "
-                f"calibration {noun}, but of {total} rows {calibrating} calibrate; "
-                f"choose a larger far, or give more normal {noun}"
+                f"calibration {samples}, but of {total} rows {calibrating} calibrate; "
+                f"choose a larger far, or give more normal {samples}"
             )
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -305,7 +308,7 @@ def _origin(dataset: Dataset, detector: Detector) -> dict[str, Any]:
     calibration = detector.require_calibration()
     return {
         "name": dataset.name,
-        f"num_{dataset.noun}": calibration.n,
+        f"num_{plural(dataset.sample_type)}": calibration.n,
         "num_groups": calibration.num_groups,
         "num_left_out": 0,
         "warnings": [],

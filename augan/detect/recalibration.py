@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import BUNDLE_NAME, Bundle, save_bundle
+from augan.data.dataset import plural
 from augan.data.groups import read_groups
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import is_table_file
@@ -67,7 +68,7 @@ def calibrate(
     ignored = IgnoreMask.of(bundle) if ignore is None else IgnoreMask.read(ignore)
     shape = getattr(preprocessing, "native_shape", None)
     source = open_source(Path(images), preprocessing, shape, ignored)
-    noun = preprocessing.noun
+    samples = plural(preprocessing.sample_type)
     known = None if groups is None else _groups(groups, Path(images), source)
     measured, failures = _measured(detectors, source, str(images))
     used = [name not in failures for name in source.names]
@@ -77,7 +78,7 @@ def calibrate(
     warnings = [*source.warnings, *_warnings(bundle, Path(images), failures, len(source.names))]
     origin: dict[str, Any] = {
         "name": Path(os.path.realpath(images)).name,
-        f"num_{noun}": calibration.n,
+        f"num_{samples}": calibration.n,
         "num_groups": calibration.num_groups,
         "num_left_out": len(failures),
         "warnings": warnings,
@@ -139,23 +140,24 @@ def _measured(
     preprocessing, total = detectors[0].preprocessing, len(source.names)
     parts: list[list[np.ndarray]] = []
     failures: dict[str, str] = {}
-    noun, is_flat = preprocessing.noun, isinstance(preprocessing, ImagePreprocessing)
+    sample_type, is_flat = preprocessing.sample_type, isinstance(preprocessing, ImagePreprocessing)
+    samples = plural(sample_type)
     for names in parts_of(source.names, preprocessing):
-        samples = source.read(names)
-        failures |= samples.failures
-        if samples.names:
-            parts.append([_measure(detector, samples.stored, source) for detector in detectors])
-            is_flat = is_flat and all(np.ptp(sample) == 0 for sample in samples.stored)
+        batch = source.read(names)
+        failures |= batch.failures
+        if batch.names:
+            parts.append([_measure(detector, batch.stored, source) for detector in detectors])
+            is_flat = is_flat and all(np.ptp(sample) == 0 for sample in batch.stored)
     shown = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])
     if not parts:
-        raise DataError(f"none of the {total} {noun} in {where} can be used: {shown}")
+        raise DataError(f"none of the {total} {samples} in {where} can be used: {shown}")
     measured = [np.concatenate(found) for found in zip(*parts)]
     found = measured[0][:, 0]
     if len(found) < 2:
         left_out = f" ({len(failures)} left out: {shown})" if failures else ""
         raise DataError(
-            f"{where} has 1 usable {noun[:-1]}{left_out}, at least 2 are needed to calibrate, and "
-            f"19 for a false-alarm rate of 0.05; give more normal {noun}"
+            f"{where} has 1 usable {sample_type}{left_out}, at least 2 are needed to calibrate, "
+            f"and 19 for a false-alarm rate of 0.05; give more normal {samples}"
         )
     if is_flat:
         raise DataError(
@@ -164,8 +166,8 @@ def _measured(
         )
     if found.min() == found.max():
         raise DataError(
-            f"all {len(found)} {noun} in {where} have the same score, as copies of one do; give "
-            f"different normal {noun}"
+            f"all {len(found)} {samples} in {where} have the same score, as copies of one do; give "
+            f"different normal {samples}"
         )
     return measured, failures
 

@@ -80,7 +80,7 @@ def open_request(
     preprocessing, calibration = detector.preprocessing, detector.require_calibration()
     ignored, foreign = resolve_ignore_mask(bundle, ignore)
     source = open_source(Path(images), preprocessing, usual_shape(bundle, preprocessing), ignored)
-    rule = choose_decision_rule(bundle, calibration, far, fdr, preprocessing.noun)
+    rule = choose_decision_rule(bundle, calibration, far, fdr, preprocessing.sample_type)
     rate = rule.rate
     if detector.map_calibration is not None:
         rate = rule.map_rate(detector.map_calibration)

@@ -78,7 +78,7 @@ def describe_detector(bundle: Bundle, detector: Detector, has_map: bool) -> dict
     """Return what to know of input, scores and decisions, JSON-able."""
     calibration = detector.require_calibration()
     preprocessing: Any = detector.preprocessing
-    rate, warnings = achievable_rate(bundle, calibration, preprocessing.noun)
+    rate, warnings = achievable_rate(bundle, calibration, preprocessing.sample_type)
     about: dict[str, Any] = {
         "method": detector.method.name,
         "input": _describe_input(preprocessing, input_name(bundle)),

@@ -29,8 +29,8 @@ def escape_formula(text: str) -> str:
 
     Examples
     --------
-    >>> safe_cell("=1+1"), safe_cell("-0.5"), safe_cell("-"), safe_cell("a=b")
-    ("'=1+1", '-0.5', '-', 'a=b')
+    >>> [escape_formula(text) for text in ("=1+1", "-0.5", "-", "a=b")]
+    ["'=1+1", '-0.5', '-', 'a=b']
     """
     is_harmless = len(text) < 2 or _NUMBER.fullmatch(text) or not _FORMULA.match(text)
     return text if is_harmless else f"'{text}"
@@ -41,7 +41,7 @@ def unescape_formula(text: str) -> str:
 
     Examples
     --------
-    >>> plain_cell("'=1+1"), plain_cell("'tis")
+    >>> unescape_formula("'=1+1"), unescape_formula("'tis")
     ('=1+1', "'tis")
     """
     return text[1:] if text.startswith("'") and escape_formula(text[1:]) == text else text
@@ -72,7 +72,7 @@ def _with_texts(frame: "pd.DataFrame", change: Callable[[str], str]) -> "pd.Data
 
 
 def listed(
-    path: Path, needed: Sequence[str], *, noun: str, first_line: str, remedy: str
+    path: Path, needed: Sequence[str], *, content: str, first_line: str, remedy: str
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield each row, text without spaces around it by column, and where it stands for messages.
 
@@ -80,7 +80,7 @@ def listed(
     ----------
     needed
         Columns that must be there.
-    noun, first_line, remedy
+    content, first_line, remedy
         What is listed, how the first line may read, and what to do, for messages.
 
     Raises
@@ -103,4 +103,4 @@ def listed(
                 yield f"{path}, line {rows.line_num}", values
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise DataError(f"cannot read the {noun} in {path}: {reason}; {remedy}") from error
+        raise DataError(f"cannot read the {content} in {path}: {reason}; {remedy}") from error

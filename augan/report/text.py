@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from augan.augment.filters.acceptance import generator_warnings
 from augan.bundle import Bundle
-from augan.data.modalities.registry import AnyPreprocessing, sample_noun
+from augan.data.dataset import plural
+from augan.data.modalities.registry import AnyPreprocessing, sample_type_of
 from augan.data.splits import NUM_FOLDS
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import achievable_rate
@@ -32,18 +33,18 @@ def detector_promise(bundle: Bundle) -> str | None:
 def promised(bundle: Bundle) -> tuple[Guarantee, list[str]]:
     """Return what `augan detect` promises by itself, and warnings about the rate that it takes."""
     calibration = Calibration.from_arrays(bundle.tables["calibration"])
-    noun = sample_noun(bundle.preprocessing)
-    rate, warnings = achievable_rate(bundle, calibration, noun)
-    return calibration.guarantee(rate, noun), warnings
+    sample_type = sample_type_of(bundle.preprocessing)
+    rate, warnings = achievable_rate(bundle, calibration, sample_type)
+    return calibration.guarantee(rate, sample_type), warnings
 
 
 def calibration_lines(bundle: Bundle) -> list[str]:
     """Say what a detector was calibrated on, and what that promises."""
-    summary, noun = calibration_summary(bundle), sample_noun(bundle.preprocessing)
+    summary, samples = calibration_summary(bundle), plural(sample_type_of(bundle.preprocessing))
     n, name = summary["guarantee"]["n"], summary["calibrated_on"]["name"]
     return [
         *(f"warning: {text}" for text in summary["warnings"]),
-        f"calibrated on {n} {noun} of {name}",
+        f"calibrated on {n} {samples} of {name}",
         f"detector: {summary['guarantee']['sentence']}",
         f"bundle: {bundle.path}",
         _who_takes_it(bundle),
@@ -85,7 +86,7 @@ def plan_line(config: "Config", dataset: "Dataset", preprocessing: AnyPreprocess
     if config.training.max_minutes is not None:
         limits.append(f"at most {config.training.max_minutes:g} minutes")
     return (
-        f"{dataset.name}: {len(dataset)} {dataset.noun}{classes}{more} as "
+        f"{dataset.name}: {len(dataset)} {plural(dataset.sample_type)}{classes}{more} as "
         f"{preprocessing.describe()}; task {config.task}{folds}; {', '.join(limits)}"
     )
 
@@ -93,7 +94,7 @@ def plan_line(config: "Config", dataset: "Dataset", preprocessing: AnyPreprocess
 def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
     """Say what a training left behind and where its time went."""
     lines = [f"warning: {text}" for text in bundle.metrics.get("warnings", ())]
-    noun = sample_noun(bundle.preprocessing)
+    samples = plural(sample_type_of(bundle.preprocessing))
     total = sum(seconds.values())
     shares = ", ".join(f"{part} {t:.1f} s ({t / total:.0%})" for part, t in seconds.items())
     lines.append(f"time: {total:.1f} s = {shares}")
@@ -103,7 +104,7 @@ def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
         lines.append(
             f"fidelity: kernel distance {figures['kernel_distance']:.3f} (real against real "
             f"{figures['floor']['kernel_distance']:.3f}, untrained "
-            f"{figures['untrained_kernel_distance']:.3f}) on {figures['n_real']} held-out {noun}"
+            f"{figures['untrained_kernel_distance']:.3f}) on {figures['n_real']} held-out {samples}"
             f"{', few' if figures['few'] else ''}, features {figures['extractor']}"
         )
     unlabelled = bundle.metrics.get("unlabelled")
@@ -115,7 +116,8 @@ def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
     accuracy = bundle.metrics.get("classifier")
     if accuracy:
         lines.append(
-            f"classifier: {accuracy['accuracy']:.1%} of {accuracy['n']} held-out real {noun} right"
+            f"classifier: {accuracy['accuracy']:.1%} of {accuracy['n']} held-out real {samples} "
+            "right"
         )
     if bundle.has("detector"):
         lines += [f"warning: {text}" for text in promised(bundle)[1]]
@@ -166,18 +168,19 @@ def augmentation_lines(result: "AugmentationResult") -> list[str]:
                 f"class {found.class_name}: {found.accepted} of {found.generated} candidates "
                 f"accepted; rejected: {why}"
             )
-    return [*lines, f"{result.num_samples} {result.noun}{what} in {result.out}"]
+    return [*lines, f"{result.num_samples} {plural(result.sample_type)}{what} in {result.out}"]
 
 
 def detection_lines(result: "DetectionResult") -> list[str]:
     """Say how many images were flagged, which most, and what the rate promises."""
-    noun, lines = result.noun, [f"warning: {text}" for text in result.warnings]
+    sample_type, lines = result.sample_type, [f"warning: {text}" for text in result.warnings]
+    samples = plural(sample_type)
     lines += [f"unreadable: {path} ({reason})" for path, reason in result.unreadable[:10]]
     if len(result.unreadable) > 10:
         lines.append(f"unreadable: {len(result.unreadable) - 10} more, see scores.csv")
-    lines.append(f"{result.num_anomalies} of {result.num_scored} {noun} flagged as anomalies")
+    lines.append(f"{result.num_anomalies} of {result.num_scored} {samples} flagged as anomalies")
     flagged = [scored for scored in result.most_anomalous if scored.anomaly]
-    row = "row " if noun == "rows" else ""
+    row = "row " if sample_type == "row" else ""
     lines += [f"  {scored.score:8.2f}  {row}{scored.path}" for scored in flagged]
     if more := result.num_anomalies - len(flagged):
         lines.append(f"  and {more:,} more, see scores.csv")
@@ -191,12 +194,12 @@ NUM_SHOWN_SKIPPED = 10  # of the files that were left out
 
 def evaluation_lines(judgement: "DetectionEvaluation") -> list[str]:
     """Say how well a detector separates, what it flags, and what baselines reach."""
-    summary, noun = judgement.summary, judgement.summary["noun"]
+    summary, samples = judgement.summary, plural(judgement.summary["sample_type"])
     lines = [f"warning: {text}" for text in summary["warnings"]]
     broken = [f"{item['path']} ({item['reason']})" for item in summary["unreadable"]]
     lines += _left_out("unreadable", broken) + _left_out("without a label", summary["unlabelled"])
     lines.append(
-        f"{summary['num_normal']} normal {noun} ({summary['normal']}) and "
+        f"{summary['num_normal']} normal {samples} ({summary['normal']}) and "
         f"{summary['num_anomalies']} anomalies of {_count(judgement.kinds, 'kind')}"
     )
     best = summary["best_f1"]
@@ -261,7 +264,8 @@ def _baselines(judgement: "DetectionEvaluation") -> Iterator[str]:
     if summary["baselines_skipped"] is not None:
         yield f"no baselines: {summary['baselines_skipped']}"
         return
-    yield f"baselines on {summary['num_baseline_training']} of the training {summary['noun']}:"
+    samples = plural(summary["sample_type"])
+    yield f"baselines on {summary['num_baseline_training']} of the training {samples}:"
     for row in judgement.baselines:
         kinds = ", ".join(f"{kind} {value:.3f}" for kind, value in row["kinds"].items())
         more = f"; {kinds}" if len(row["kinds"]) > 1 else ""
@@ -277,8 +281,8 @@ def _left_out(why: str, names: Sequence[str]) -> list[str]:
     return [f"{why}: {name}" for name in names[:NUM_SHOWN_SKIPPED]] + more
 
 
-def _count(kinds: Sequence[Mapping[str, Any]], noun: str) -> str:
-    return f"{len(kinds)} {noun}{'' if len(kinds) == 1 else 's'}"
+def _count(kinds: Sequence[Mapping[str, Any]], word: str) -> str:
+    return f"{len(kinds)} {word}{'' if len(kinds) == 1 else 's'}"
 
 
 def _area(interval: Mapping[str, float]) -> str:

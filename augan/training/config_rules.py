@@ -187,12 +187,12 @@ def rules_table() -> str:
     return "\n".join(rows)
 
 
-def check_rules(config: Config, noun: str = "images") -> None:
+def check_rules(config: Config, sample_type: str = "image") -> None:
     """Raise ConfigError, naming the nearest legal settings, if `config` breaks a rule.
 
-    `noun` says what is trained on, "images" or "rows".
+    `sample_type` says what is trained on, "image" or "row".
     """
-    for rule in (*RULES, *(TABLE_RULES if noun == "rows" else ())):
+    for rule in (*RULES, *(TABLE_RULES if sample_type == "row" else ())):
         if rule.broken(config):
             change = " ".join(f"--set {assignment}" for assignment in rule.instead)
             raise ConfigError(

@@ -33,8 +33,8 @@ DEFECTS = (
 RATES = {"spectral": 4e-4}  # Adam's from 16 pixels; 2e-4, DCGAN's, under other norms
 
 _HOW_TO_CLASS = {
-    "images": "sort the images into one folder for each class",
-    "rows": "name the column of classes with --target",
+    "image": "sort the images into one folder for each class",
+    "row": "name the column of classes with --target",
 }
 
 
@@ -83,7 +83,7 @@ def fill_in(
     changes["data__tiling"] = patches
     if config.gan.architecture is None:
         changes["gan__architecture"] = "mlp" if size is None else "dcgan"
-    loss, norm = _loss_and_norm(config, dataset.noun, small, patches)
+    loss, norm = _loss_and_norm(config, dataset.sample_type, small, patches)
     changes |= {"gan__loss": loss, "discriminator__norm": norm}
     if config.gan.diffaug is None:
         # One pixel is an eighth of the smallest square: there a shift is no small change. And
@@ -91,7 +91,7 @@ def fill_in(
         enough = small or patches or len(dataset) >= MANY_IMAGES
         changes["gan__diffaug"] = [] if enough else ["translation"]
     # Where the discriminator's steps are imagined, they are those of the plain game.
-    able = dataset.noun == "images" and not config.gan.unrolled_steps
+    able = dataset.sample_type == "image" and not config.gan.unrolled_steps
     judges = able and _judges(config, task)
     if config.gan.negative_augmentations is None:
         usual = DEFECTS if patches else NEGATIVES
@@ -113,9 +113,9 @@ def fill_in(
         changes["gan__latent_dim"] = _latent_dim(preprocessing)
     if config.gan.betas is None:
         # With momentum the generator of rows overshoots, and fills what should stay empty.
-        changes["gan__betas"] = (0.0, 0.99) if dataset.noun == "rows" else (0.5, 0.999)
+        changes["gan__betas"] = (0.0, 0.99) if dataset.sample_type == "row" else (0.5, 0.999)
     if config.gan.regularizer is None:
-        changes |= _penalty(config.replace(**changes), dataset.noun)
+        changes |= _penalty(config.replace(**changes), dataset.sample_type)
     for player in ("generator", "discriminator"):
         if getattr(config, player).learning_rate is None:
             fast = small or (patches and player == "discriminator")
@@ -131,7 +131,7 @@ def fill_in(
             NUM_FOLDS if config.detect.cross_conformal else 1
         )
     config = config.replace(**changes)
-    check_rules(config, dataset.noun)
+    check_rules(config, dataset.sample_type)
     return config, preprocessing
 
 
@@ -149,7 +149,7 @@ def fill_in_steps(
 
 def _patches(config: Config, dataset: Dataset, task: Task) -> bool:
     """Whether a detector shall look at large images through windows, at their own scale."""
-    able = task == "detect" and dataset.noun == "images" and not _draws(config)
+    able = task == "detect" and dataset.sample_type == "image" and not _draws(config)
     if config.data.tiling and not able:
         raise ConfigError(
             "data.tiling=true is for detectors alone: it needs images, --task detect, and "
@@ -187,13 +187,13 @@ def _is_plain(config: Config) -> bool:
     return not any(chosen) and judge.steps == 1 and config.generator.steps == 1
 
 
-def _loss_and_norm(config: Config, noun: str, small: bool, patches: bool) -> tuple[str, str]:
+def _loss_and_norm(config: Config, sample_type: str, small: bool, patches: bool) -> tuple[str, str]:
     """DCGAN's on the smallest squares; else those of SNGAN, whose images keep to their classes."""
     softened = config.gan.label_smoothing or config.gan.label_noise
     loss = config.gan.loss or ("nonsaturating" if small or softened else "hinge")
     # With batch statistics most runs on a few hundred rows of a table diverge; without, none did.
     # Places of windows are found soonest by a discriminator that nothing holds back.
-    usual = "none" if noun == "rows" or patches else "batch" if small else "spectral"
+    usual = "none" if sample_type == "row" or patches else "batch" if small else "spectral"
     return loss, config.discriminator.norm or usual
 
 
@@ -206,11 +206,11 @@ def _latent_dim(preprocessing: AnyPreprocessing) -> int:
     return 64 if len(shape) > 1 else min(64, max(8, 4 * shape[0]))
 
 
-def _penalty(config: Config, noun: str) -> dict[str, Any]:
+def _penalty(config: Config, sample_type: str) -> dict[str, Any]:
     """Of tables R1 at every update, which costs little: without it their GAN runs in circles."""
     judge, gan = config.discriminator, config.gan
     bound = gan.loss == "wasserstein" or judge.weight_clip is not None
-    if noun != "rows" or judge.norm == "batch" or bound or gan.unrolled_steps:
+    if sample_type != "row" or judge.norm == "batch" or bound or gan.unrolled_steps:
         return {"gan__regularizer": "none"}
     return {"gan__regularizer": "r1", "gan__regularizer_interval": gan.regularizer_interval or 1}
 
@@ -222,7 +222,7 @@ def _task(config: Config, dataset: Dataset) -> Task:
     if task == "both" and dataset.num_classes < 2:
         raise ConfigError(
             f"{dataset.name} has {dataset.num_classes} classes, and --task both needs at least 2; "
-            f"{_HOW_TO_CLASS[dataset.noun]}, or use --task detect or generate"
+            f"{_HOW_TO_CLASS[dataset.sample_type]}, or use --task detect or generate"
         )
     return task
 

@@ -41,7 +41,7 @@ class Blueprint:
         """Return what the network of `role` is; `changes` replace arguments."""
         if role in EXTRACTORS:
             kind = "classifier"
-            architecture = "cnn" if self.preprocessing.noun == "images" else "mlp"
+            architecture = "cnn" if self.preprocessing.sample_type == "image" else "mlp"
         else:
             kind, architecture = role, decided(self.config.gan.architecture)
         common = {

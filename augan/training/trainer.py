@@ -285,7 +285,7 @@ class _Trainer:
                 observer.on_health("gan", health)
 
     def _features(self, real: np.ndarray) -> FeatureExtractor | RowValues | None:
-        if self.data.preprocessing.noun == "rows":
+        if self.data.preprocessing.sample_type == "row":
             return RowValues(real)
         kind = next((role for role in EXTRACTORS if role in self.networks.models), None)
         return FeatureExtractor(kind, self.networks.models[kind], real) if kind else None

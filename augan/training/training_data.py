@@ -5,7 +5,7 @@ from pathlib import Path
 
 from augan.bundle import Bundle
 from augan.data.cache import PreparedImages, load_prepared
-from augan.data.dataset import Dataset
+from augan.data.dataset import Dataset, plural
 from augan.data.fingerprint import dataset_fingerprint
 from augan.data.loading import BUILTIN, load_dataset
 from augan.data.modalities.registry import AnyPreprocessing
@@ -64,7 +64,8 @@ def recorded_data(
         is_part = data is None and place in BUILTIN  # what is built in never changes
         raise (DataGone if is_part else DataError)(
             f"{place} is not, or no longer, the data that the model was trained on (other "
-            f"{preprocessing.noun}, labels or order); train again, or name that data with --data"
+            f"{plural(preprocessing.sample_type)}, labels or order); train again, or name that "
+            "data with --data"
         )
     return Recorded(squares, unlabelled)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from augan.config import Config
 from augan.data.cache import PreparedImages, load_prepared
-from augan.data.dataset import Dataset, Skipped
+from augan.data.dataset import Dataset, Skipped, plural
 from augan.data.duplicates import MAX_CALIBRATE, near_duplicates
 from augan.data.fingerprint import dataset_fingerprint
 from augan.data.modalities.registry import AnyPreprocessing, training_samples
@@ -66,8 +66,8 @@ def resolve(config: Config, dataset: Dataset) -> Resolved:
 
 
 _TWINS_REMEDY = {
-    "images": "name what belongs together with --groups",
-    "rows": "remove repeated rows",
+    "image": "name what belongs together with --groups",
+    "row": "remove repeated rows",
 }
 DUPLICATE_SHARE = (
     0.005  # of the calibration images that are compared; below it, look-alikes are chance
@@ -163,7 +163,7 @@ class Material:
             "classifier": self.num_classes > 0,
             "rotation": self.num_classes == 0
             and self.config.evaluation.enabled
-            and self.preprocessing.noun == "images",
+            and self.preprocessing.sample_type == "image",
             "gan": True,
             "encoder": encoder,
         }
@@ -243,15 +243,21 @@ def _divide(config: Config, dataset: Dataset) -> tuple[Split, tuple[Split, ...]]
     split = split_dataset(config, dataset, calibrate=config.task != "generate")
     if not len(split.val):
         raise DataError(
-            f"{dataset.name} has too few {dataset.noun} ({n}): each class's only one is needed to "
-            f"train, and none is left to check with; add {dataset.noun}"
+            f"{dataset.name} has too few {plural(dataset.sample_type)} ({n}): each class's only "
+            "one is needed to train, and none is left to check with; add "
+            f"{plural(dataset.sample_type)}"
         )
     return split, ()
 
 
 def _check_rate(config: Config, dataset: Dataset, splits: Sequence[Split]) -> None:
     """Refuse a rate that the detector would refuse to work at, once it was trained."""
-    far, trim, n, noun = config.detect.far, config.detect.trim_fraction, len(dataset), dataset.noun
+    far, trim, n, samples = (
+        config.detect.far,
+        config.detect.trim_fraction,
+        len(dataset),
+        plural(dataset.sample_type),
+    )
     if far is None or config.task == "generate":
         return
     needed = min_calibration_size(far)
@@ -261,8 +267,8 @@ def _check_rate(config: Config, dataset: Dataset, splits: Sequence[Split]) -> No
     helps = _can_cross(config, dataset) and trimmed_size(n, trim) >= needed
     cross = f"add --cross, with which all calibrate, in {NUM_FOLDS} trainings; or " if helps else ""
     raise ConfigError(
-        f"a false-alarm rate of {far} needs {needed} calibration {noun}, but of {n} {noun} "
-        f"{calibrating} calibrate; {cross}choose a larger detect.far, or give more normal {noun}"
+        f"a false-alarm rate of {far} needs {needed} calibration {samples}, but of {n} {samples} "
+        f"{calibrating} calibrate; {cross}choose a larger detect.far, or give more normal {samples}"
     )
 
 
@@ -282,20 +288,20 @@ def _fold_warnings(material: Material) -> list[str]:
     either nothing can be flagged, or the line is the one highest score, whatever that may be.
     """
     dataset, detect = material.dataset, material.config.detect
-    n, noun = len(dataset), dataset.noun
+    n, samples = len(dataset), plural(dataset.sample_type)
     if material.folds:
         if n < ENOUGH:
             return []
         return [
-            f"{n} {noun} are enough for the plain split: without --cross, training takes a fifth "
-            "of the time, and the rate is promised once and not twice"
+            f"{n} {samples} are enough for the plain split: without --cross, training takes a "
+            "fifth of the time, and the rate is promised once and not twice"
         ]
     able = n < ENOUGH and _can_cross(material.config, dataset)
     calibrating = len(material.split.calibration)
     if not able or (detect.far or DEFAULT_RATE) * (calibrating + 1) >= 2:
         return []
     return [
-        f"only {calibrating} of {n} {noun} calibrate, which is few for a false-alarm rate of "
+        f"only {calibrating} of {n} {samples} calibrate, which is few for a false-alarm rate of "
         f"{detect.far or DEFAULT_RATE:g}: with --cross all do, in {NUM_FOLDS} trainings"
     ]
 
@@ -312,9 +318,10 @@ def _duplicate_warnings(material: Material) -> list[str]:
     compared = sum(min(len(split.calibration), MAX_CALIBRATE) for split in parts)
     if len(twins) <= DUPLICATE_SHARE * compared:
         return []
-    (outside, inside, _), noun = twins[0], material.dataset.noun
+    (outside, inside, _), sample_type = twins[0], material.dataset.sample_type
+    samples = plural(sample_type)
     return [
-        f"{len(twins)} calibration {noun} are nearly identical to training {noun} (for example "
-        f"{names[inside]} and {names[outside]}): false alarms will exceed the chosen rate; "
-        f"{_TWINS_REMEDY[noun]}"
+        f"{len(twins)} calibration {samples} are nearly identical to training {samples} (for "
+        f"example {names[inside]} and {names[outside]}): false alarms will exceed the chosen "
+        f"rate; {_TWINS_REMEDY[sample_type]}"
     ]

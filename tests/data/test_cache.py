@@ -409,7 +409,7 @@ def test_a_truncated_entry_is_made_anew(images, kept, length):
 
 BUILD = """
 import sys
-from augan.data.cache import cached_squares
+from augan.data.cache import load_prepared
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 dataset = load_dataset(sys.argv[1])
@@ -423,7 +423,7 @@ def slow(self, image):
     return original(self, image)
 slow.called = False
 ImagePreprocessing.to_square = slow
-squares = cached_squares(dataset, preprocessing, sys.argv[2])
+squares = load_prepared(dataset, preprocessing, sys.argv[2])
 print(squares.sha256, squares.pixels.shape[0], flush=True)
 sys.stdin.readline()
 print(int(squares.pixels.sum()), flush=True)

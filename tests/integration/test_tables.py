@@ -173,7 +173,7 @@ class TestAugment:
         self, bundle: Bundle, tmp_path: Path
     ) -> None:
         result = augment_folder(bundle, "plate", 600, tmp_path / "a", seed=3, filtered=False)
-        assert (result.noun, result.format, result.gallery) == ("rows", "csv", None)
+        assert (result.sample_type, result.format, result.gallery) == ("row", "csv", None)
         assert result.to_dict()["num_samples"] == 600
         made, manifest = synthetic(tmp_path / "a")
         real = parts()
@@ -402,7 +402,7 @@ def test_evaluation_knows_rows_by_their_number_and_finds_the_training_table(
     labels = "".join(f"{row},{'ok' if row < 20 else 'heavy'}\n" for row in range(30))
     (tmp_path / "labels.csv").write_text("path,label\n" + labels)
     found = evaluate_detection(bundle, tmp_path / "new.csv", tmp_path / "labels.csv")
-    assert (found.summary["noun"], found.summary["num_normal"]) == ("rows", 20)
+    assert (found.summary["sample_type"], found.summary["num_normal"]) == ("row", 20)
     assert found.summary["auroc"]["value"] == 1
     methods = {row["method"]: row["auroc"]["value"] for row in found.baselines}
     assert methods.keys() == {"nearest-neighbours", "pca", "isolation-forest"}

@@ -16,7 +16,8 @@ from augan.augment.filters.criteria import (
     UNCHECKED,
 )
 from augan.bundle import Bundle
-from augan.data.modalities.registry import sample_noun
+from augan.data.dataset import plural
+from augan.data.modalities.registry import sample_type_of
 from augan.exceptions import Refused
 
 MIN_ACCEPTANCE_RATE = 0.05  # share of candidates that must pass, or the class is not drawn credibly
@@ -27,13 +28,13 @@ WINDOW_SIZE = 1_024  # last candidates that are looked at
 _SENTENCES = {
     LABEL_MISMATCH: "the classifier{trust} takes {} for another class",
     IMPLAUSIBLE: "{} look less real to the discriminator than 99 % of real ones",
-    MEMORIZED: "{} are near copies of training {noun}",
+    MEMORIZED: "{} are near copies of training {samples}",
     DUPLICATE: "{} repeat others",
 }
 _ADVICE = {
-    LABEL_MISMATCH: "train longer, or add training {noun} of this class",
-    IMPLAUSIBLE: "train longer, or add training {noun} of this class",
-    MEMORIZED: "add training {noun} of this class, or train for fewer steps",
+    LABEL_MISMATCH: "train longer, or add training {samples} of this class",
+    IMPLAUSIBLE: "train longer, or add training {samples} of this class",
+    MEMORIZED: "add training {samples} of this class, or train for fewer steps",
     DUPLICATE: "ask for fewer, or train longer",
 }
 
@@ -59,7 +60,7 @@ class AcceptanceStats:
     class_name: str
     requested: int
     num_classes: int
-    noun: str = "images"
+    sample_type: str = "image"
     accuracy: float | None = None
     generated: int = 0
     accepted: int = 0
@@ -102,13 +103,13 @@ class AcceptanceStats:
         trust = "" if right is None else f", right on {right:.0%} of held-out real ones,"
         trust = trust.replace("%", " %")
         said = ", ".join(
-            _SENTENCES[reason].format(f"{n:,}", noun=self.noun, trust=trust)
+            _SENTENCES[reason].format(f"{n:,}", samples=plural(self.sample_type), trust=trust)
             for n, reason in reasons
         )
         so_far = (
             f" {self.accepted:,} of {self.requested:,} were found before." if self.accepted else ""
         )
-        advice = _ADVICE[most].format(noun=self.noun)
+        advice = _ADVICE[most].format(samples=plural(self.sample_type))
         return (
             f"class '{self.class_name}' cannot be generated credibly, {passed:,} of {total:,} "
             f"candidates pass: {said}{needed}.{so_far} Nothing was written; {advice}; "
@@ -137,17 +138,17 @@ def generator_warnings(bundle: Bundle) -> tuple[str, ...]:
     steps = bundle.metrics.get("steps", {}).get("gan")
     if steps is None:  # trained in memory, by a sampler, which measures nothing
         return ()
-    noun, found = sample_noun(bundle.preprocessing), bundle.metrics.get("fidelity")
+    samples, found = plural(sample_type_of(bundle.preprocessing)), bundle.metrics.get("fidelity")
     if not found:
         return (
             f"what the generator draws after its {steps:,} updates was never measured, because too "
-            f"few {noun} were held out or the monitor was off: look at some before you use them",
+            f"few {samples} were held out or the monitor was off: look at some before you use them",
         )
     distance, untrained = found["kernel_distance"], found["untrained_kernel_distance"]
     if distance <= MAX_KERNEL_DISTANCE_RATIO * untrained:
         return ()
     return (
         f"the generator has learned little in its {steps:,} updates: the kernel distance of its "
-        f"{noun} to held-out real ones is {distance:.3g}, where an untrained one has "
+        f"{samples} to held-out real ones is {distance:.3g}, where an untrained one has "
         f"{untrained:.3g}; train longer, or look at some before you use them",
     )

@@ -9,6 +9,7 @@ from augan.augment.filters import criteria
 from augan.augment.filters.criteria import AcceptedIndex, NearestRealIndex
 from augan.augment.methods.prior import GeneratorSampler
 from augan.bundle import Bundle, in_use, restore_network
+from augan.data.dataset import plural
 from augan.data.duplicates import has_near_unique_column
 from augan.data.modalities.registry import AnyPreprocessing, restore_preprocessing
 from augan.data.splits import evenly_spaced
@@ -174,7 +175,7 @@ class CandidateFilter:
             samples, labels = reference.unseen()
             if len(samples):
                 self._lowest = criteria.min_realness(self._scores(self._scaled(samples), labels))
-            self.compares = self.preprocessing.noun == "images" or has_near_unique_column(
+            self.compares = self.preprocessing.sample_type == "image" or has_near_unique_column(
                 reference.pixels[evenly_spaced(reference.fit, MAX_ROWS)]
             )
 
@@ -276,22 +277,23 @@ class FilterContext:
         """Find what candidates need; for the parameters and errors see `augment_folder`."""
         if not filtered and method == "sample" and data is None:
             return cls(None, NoFilter())
-        bundle, noun = sampler.bundle, sampler.preprocessing.noun
+        bundle, sample_type = sampler.bundle, sampler.preprocessing.sample_type
+        samples = plural(sample_type)
         try:
             reference, gone = find_training_reference(bundle, sampler.preprocessing, data)
         except DataError as error:
-            advice = f"; --no-filter takes the {noun} as they come" if filtered else ""
+            advice = f"; --no-filter takes the {samples} as they come" if filtered else ""
             raise DataError(f"{error}{advice}") from error
         if not filtered:
             drawn = f"{gone}; in place of changed real images, the generator draws changed codes"
-            is_less = gone is not None and method == "transfer" and noun == "images"
+            is_less = gone is not None and method == "transfer" and sample_type == "image"
             return cls(reference, NoFilter(), warnings=(drawn,) if is_less else ())
         if not bundle.has("classifier"):
-            lacking = f"the bundle has no classifier, so the {noun} are not filtered"
+            lacking = f"the bundle has no classifier, so the {samples} are not filtered"
             return cls(reference, NoFilter(), warnings=(lacking,))
         lacking = (
-            f"{gone}; only the classifier was asked, and the {noun} were not compared with "
-            f"training {noun}: their verdict is 'unchecked'"
+            f"{gone}; only the classifier was asked, and the {samples} were not compared with "
+            f"training {samples}: their verdict is 'unchecked'"
         )
         accuracy = (bundle.metrics.get("classifier") or {}).get("accuracy")
         with in_use(bundle, "classifier or discriminator"):

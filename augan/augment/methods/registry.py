@@ -115,7 +115,7 @@ def _transfer(
     """Change the real images where they are at hand; a row's categories cannot be added to."""
     with in_use(bundle, "codes"):
         law = LatentTransfer(_codes(bundle, reference))
-    if reference is None or sampler.preprocessing.noun != "images":
+    if reference is None or sampler.preprocessing.sample_type != "image":
         return LatentDecoding(sampler, law)
     return ResidualEditing(sampler, law, reference)
 

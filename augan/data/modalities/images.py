@@ -8,13 +8,13 @@ are repeated outward to fill the square.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
-from augan.data.dataset import Dataset
+from augan.data.dataset import Dataset, SampleType
 from augan.exceptions import DataError
 from augan.io.images import MAX_PIXELS, UnreadableImage
 
@@ -85,8 +85,8 @@ class ImagePreprocessing:
     high: float
     native_shape: tuple[int, int] | None = None
 
-    noun = "images"
-    kind = "images"
+    sample_type: ClassVar[SampleType] = "image"
+    kind: ClassVar[str] = "images"
 
     def __post_init__(self) -> None:
         self._check()
@@ -272,7 +272,7 @@ class ImagePreprocessing:
         DataError
             A field is missing, unknown, or of the wrong type or value.
         """
-        expected = set(cls.__dataclass_fields__)
+        expected = {field.name for field in fields(cls)}
         if not isinstance(values, Mapping) or set(values) != expected:
             came = sorted(map(str, values)) if isinstance(values, Mapping) else repr(values)
             raise DataError(

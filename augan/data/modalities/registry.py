@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.dataset import Dataset
+from augan.data.dataset import Dataset, SampleType, plural
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import Table
 from augan.data.modalities.tabular import TabularPreprocessing
@@ -64,7 +64,9 @@ def prepare_samples(
         return preprocessing.materialise(images)
     given = "a table" if isinstance(images, Table) else "images"
     hint = "; rows of pixels become images by image_shape" if given == "a table" else ""
-    raise DataError(f"{given} came, but the model is one of {preprocessing.noun}{hint}")
+    raise DataError(
+        f"{given} came, but the model is one of {plural(preprocessing.sample_type)}{hint}"
+    )
 
 
 def training_samples(
@@ -94,13 +96,13 @@ def restore_preprocessing(values: Mapping[str, Any]) -> AnyPreprocessing:
         return TiledPreprocessing.from_dict(values)
     kind = (
         TabularPreprocessing
-        if sample_noun(values) == TabularPreprocessing.noun
+        if sample_type_of(values) == TabularPreprocessing.sample_type
         else ImagePreprocessing
     )
     return kind.from_dict(values)
 
 
-def sample_noun(values: Mapping[str, Any]) -> str:
-    """Return what a bundle with this preprocessing is of: "images" or "rows"."""
-    is_table = isinstance(values, Mapping) and values.get("kind") == TabularPreprocessing.noun
-    return TabularPreprocessing.noun if is_table else ImagePreprocessing.noun
+def sample_type_of(values: Mapping[str, Any]) -> SampleType:
+    """Return the sample type of a bundle with this preprocessing: "image" or "row"."""
+    is_table = isinstance(values, Mapping) and values.get("kind") == TabularPreprocessing.kind
+    return TabularPreprocessing.sample_type if is_table else ImagePreprocessing.sample_type

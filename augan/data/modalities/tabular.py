@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy.stats import norm
 
+from augan.data.dataset import SampleType
 from augan.data.modalities.tables import Table, Target
 from augan.exceptions import DataError
 
@@ -207,8 +208,8 @@ class TabularPreprocessing:
     columns: tuple[ColumnSpec, ...]
     target: Target | None = None
 
-    noun = "rows"
-    kind = "rows"
+    sample_type: ClassVar[SampleType] = "row"
+    kind: ClassVar[str] = "rows"
 
     def __post_init__(self) -> None:
         if not (self.numbers or self.categories):
@@ -391,7 +392,7 @@ class TabularPreprocessing:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-able values."""
         return {
-            "kind": self.noun,
+            "kind": self.kind,
             "columns": [_described(column) for column in self.columns],
             "target": None if self.target is None else asdict(self.target),
         }

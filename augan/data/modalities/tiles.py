@@ -7,7 +7,7 @@ sees windows of it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -43,7 +43,7 @@ class TiledPreprocessing(ImagePreprocessing):
 
     window: int = WINDOW
 
-    kind = "patches"
+    kind: ClassVar[str] = "patches"
 
     @classmethod
     def fit(cls, dataset: Dataset, size: int | None = None) -> "TiledPreprocessing":

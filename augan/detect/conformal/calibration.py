@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import beta, betabinom
 
+from augan.data.dataset import plural
 from augan.detect.conformal.cross_conformal import max_false_alarm_rate
 from augan.detect.conformal.guarantee import (
     Guarantee,
@@ -187,12 +188,15 @@ class Calibration:
         """
         return _as_scores(scores, "scores", finite=False) > self.threshold(far)
 
-    def choose_rate(self, far: float | None, noun: str = "images") -> tuple[float, str | None]:
+    def choose_rate(
+        self, far: float | None, sample_type: str = "image"
+    ) -> tuple[float, str | None]:
         """Return the rate to work at, and a warning where it is not the one usually taken.
 
         A rate that the user gave is returned as it is, or refused (`ConfigError`): it is never
         changed silently. Without one it is 0.05, or the smallest that n supports.
         """
+        samples = plural(sample_type)
         if far is not None:
             self._rank(far)
             return float(far), None
@@ -200,13 +204,13 @@ class Calibration:
             return DEFAULT_RATE, None
         return self.min_rate, (
             f"The usual false-alarm rate of {DEFAULT_RATE:g} needs "
-            f"{min_calibration_size(DEFAULT_RATE)} calibration {noun}, this model has {self.n}: "
+            f"{min_calibration_size(DEFAULT_RATE)} calibration {samples}, this model has {self.n}: "
             f"the smallest rate that it supports, {rounded_up(self.min_rate)}, is used instead. "
-            f"Train with more normal {noun} for fewer false alarms."
+            f"Train with more normal {samples} for fewer false alarms."
         )
 
-    def guarantee(self, far: float, noun: str = "images") -> Guarantee:
-        """Say what the rate promises about the images to come, or whatever `noun` names.
+    def guarantee(self, far: float, sample_type: str = "image") -> Guarantee:
+        """Say what the rate promises about the images to come, or whatever `sample_type` names.
 
         For continuous scores the realised rate of one calibrated model is a random number,
         Beta(k, n+1-k) over the draw of its calibration set (Vovk 2012, Proposition 2a); with
@@ -218,11 +222,11 @@ class Calibration:
         exact = self.num_groups == n
         if not exact:
             alone = expected if folds else None
-            sentence = describe_group_caveat(k / (n + 1), n, self.num_groups, noun, alone)
+            sentence = describe_group_caveat(k / (n + 1), n, self.num_groups, sample_type, alone)
         elif rate_upper_95 is None:
-            sentence = describe_fold_guarantee(expected, float(far), n, len(folds), noun)
+            sentence = describe_fold_guarantee(expected, float(far), n, len(folds), sample_type)
         else:
-            sentence = describe_guarantee(expected, rate_upper_95, n, noun)
+            sentence = describe_guarantee(expected, rate_upper_95, n, sample_type)
         return Guarantee(float(far), n, self.num_groups, expected, rate_upper_95, exact, sentence)
 
     def false_alarm_range(self, far: float, num_test: int, level: float = 0.95) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from augan.bundle.bundle import Bundle
+from augan.data.dataset import plural
 from augan.detect.conformal.calibration import Calibration, min_calibration_size
 from augan.detect.conformal.fdr import (
     DiscoveryGuarantee,
@@ -72,7 +73,7 @@ def trained_rate(bundle: Bundle) -> float | None:
 
 
 def default_rate(
-    bundle: Bundle, calibration: Calibration, noun: str, far: float | None = None
+    bundle: Bundle, calibration: Calibration, sample_type: str, far: float | None = None
 ) -> tuple[float, str | None]:
     """Return the false-alarm rate to work at, and a warning where it is not the one usually taken.
 
@@ -84,29 +85,32 @@ def default_rate(
     ConfigError
         The calibration does not support the rate of the user or of the bundle.
     """
-    return calibration.choose_rate(trained_rate(bundle) if far is None else far, noun)
+    return calibration.choose_rate(trained_rate(bundle) if far is None else far, sample_type)
 
 
-def achievable_rate(bundle: Bundle, calibration: Calibration, noun: str) -> tuple[float, list[str]]:
+def achievable_rate(
+    bundle: Bundle, calibration: Calibration, sample_type: str
+) -> tuple[float, list[str]]:
     """Return the rate that `augan detect` takes by itself, and warnings about it.
 
     Where the bundle's own is not supported, which `augan detect` refuses, it is the usual one: a
     line is shown all the same.
     """
+    samples = plural(sample_type)
     far = trained_rate(bundle)
     if far is None or calibration.supports(far):
-        rate, warning = default_rate(bundle, calibration, noun)
+        rate, warning = default_rate(bundle, calibration, sample_type)
         return rate, [warning] if warning else []
     unsupported = (
-        f"too few {noun} for the model's own rate, detect.far={far:g}: give "
-        f"detect another --far, or calibrate on {min_calibration_size(far)} {noun} or more"
+        f"too few {samples} for the model's own rate, detect.far={far:g}: give "
+        f"detect another --far, or calibrate on {min_calibration_size(far)} {samples} or more"
     )
-    rate, warning = calibration.choose_rate(None, noun)
+    rate, warning = calibration.choose_rate(None, sample_type)
     return rate, [unsupported, *([warning] if warning else [])]
 
 
 def choose_decision_rule(
-    bundle: Bundle, calibration: Calibration, far: float | None, fdr: float | None, noun: str
+    bundle: Bundle, calibration: Calibration, far: float | None, fdr: float | None, sample_type: str
 ) -> DecisionRule:
     """Return the rule that the user asked for, else that of the bundle, else the usual one."""
     if far is not None and fdr is not None:
@@ -116,33 +120,34 @@ def choose_decision_rule(
             "images among the flagged ones"
         )
     if fdr is not None:
-        return DecisionRule(validate_fdr(calibration, fdr, noun), True)
-    rate, warning = default_rate(bundle, calibration, noun, far)
+        return DecisionRule(validate_fdr(calibration, fdr, sample_type), True)
+    rate, warning = default_rate(bundle, calibration, sample_type, far)
     return DecisionRule(rate, False, warning)
 
 
 def decide(
-    calibration: Calibration, p_values: np.ndarray, rule: DecisionRule, noun: str
+    calibration: Calibration, p_values: np.ndarray, rule: DecisionRule, sample_type: str
 ) -> Decision:
     """Decide over all p-values of one call."""
     if not rule.is_fdr:
-        promise = calibration.guarantee(rule.rate, noun)
+        promise = calibration.guarantee(rule.rate, sample_type)
         return Decision(rule.rate, calibration.threshold(rule.rate), promise)
-    guarantee = discovery_guarantee(calibration, rule.rate, p_values.size, noun)
+    guarantee = discovery_guarantee(calibration, rule.rate, p_values.size, sample_type)
     cutoff = discovery_cutoff(p_values, rule.rate)
     line = calibration.threshold(cutoff) if 0 < cutoff < 1 else None
-    return Decision(cutoff, line, guarantee, _unflagged(guarantee, cutoff, p_values, noun))
+    return Decision(cutoff, line, guarantee, _unflagged(guarantee, cutoff, p_values, sample_type))
 
 
 def _unflagged(
-    guarantee: DiscoveryGuarantee, cutoff: float, p_values: np.ndarray, noun: str
+    guarantee: DiscoveryGuarantee, cutoff: float, p_values: np.ndarray, sample_type: str
 ) -> str | None:
+    samples = plural(sample_type)
     count = int((p_values * (guarantee.n + 1) < 1.5).sum())
     if not 0 < count < guarantee.min_discoveries or cutoff:
         return None
     return (
-        f"nothing is flagged, although {count} {noun} score higher than all {guarantee.n} "
-        f"calibration {noun}: with so few calibration {noun} this false-discovery rate can only "
-        f"flag {guarantee.min_discoveries} or more of {guarantee.num_scored}; look at the highest "
-        f"scores, choose --far, or calibrate on more normal {noun}"
+        f"nothing is flagged, although {count} {samples} score higher than all {guarantee.n} "
+        f"calibration {samples}: with so few calibration {samples} this false-discovery rate can "
+        f"only flag {guarantee.min_discoveries} or more of {guarantee.num_scored}; look at the "
+        f"highest scores, choose --far, or calibrate on more normal {samples}"
     )

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import betabinom, mannwhitneyu, norm
 
+from augan.data.dataset import plural
 from augan.detect.conformal.calibration import Calibration
 
 LEVEL = 0.01  # share of the calls without drift that alarm, at most
@@ -64,7 +65,7 @@ class Drift:
         return asdict(self)
 
 
-def detect_drift(calibration: Calibration, scores: ArrayLike, noun: str = "images") -> Drift:
+def detect_drift(calibration: Calibration, scores: ArrayLike, sample_type: str = "image") -> Drift:
     """Test whether the scores of new images have moved, apart from the anomalies among them.
 
     Parameters
@@ -74,8 +75,8 @@ def detect_drift(calibration: Calibration, scores: ArrayLike, noun: str = "image
         the new images come in groups of the same size.
     scores : array-like, shape [m]
         Anomaly scores of all images that were scored together.
-    noun : str
-        "images" or "rows".
+    sample_type : str
+        "image" or "row".
 
     Examples
     --------
@@ -87,6 +88,7 @@ def detect_drift(calibration: Calibration, scores: ArrayLike, noun: str = "image
     >>> find_drift(calibration, np.arange(-49.5, 50.0, 2)).direction
     'lower'
     """
+    samples = plural(sample_type)
     values = np.asarray(scores, dtype=np.float64)
     shape, lower = (
         _spread_over_groups(_shape_p_value(calibration, values, side), calibration)
@@ -99,26 +101,28 @@ def detect_drift(calibration: Calibration, scores: ArrayLike, noun: str = "image
         return Drift(p_value, False, "", "")
     if lower < higher:
         so = "the line is too high for them, and defects may be missed; "
-        seen = _seen(calibration, noun, "lower")
+        seen = _seen(calibration, sample_type, "lower")
     else:
         so = "if they are good, more of them are flagged than the rate says; then "
         seen = (
-            _seen(calibration, noun, "higher") + ", not only in a few anomalies"
+            _seen(calibration, sample_type, "higher") + ", not only in a few anomalies"
             if shape <= share
-            else f"{np.mean(values > calibration.threshold(0.5)):.0%} of these {noun} score above "
-            f"the middle of the {calibration.n} calibration {noun}: most are anomalies, or all "
-            "have changed"
+            else f"{np.mean(values > calibration.threshold(0.5)):.0%} of these {samples} score "
+            f"above the middle of the {calibration.n} calibration {samples}: most are "
+            "anomalies, or all have changed"
         )
     sentence = (
         f"drift: {seen} (p = {p_value:.1g}; such an alarm comes in at most {LEVEL:.0%} of calls "
-        f"without drift). Look at the {noun}: {so}calibrate on new normal ones with augan "
+        f"without drift). Look at the {samples}: {so}calibrate on new normal ones with augan "
         "calibrate RUN NORMALS"
     )
     return Drift(p_value, True, "lower" if lower < higher else "higher", sentence)
 
 
-def _seen(calibration: Calibration, noun: str, direction: str) -> str:
-    return f"these {noun} score {direction} as a whole than the {calibration.n} calibration {noun}"
+def _seen(calibration: Calibration, sample_type: str, direction: str) -> str:
+    samples = plural(sample_type)
+    return f"these {samples} score {direction} as a whole than the {calibration.n} calibration "
+    f"{samples}"
 
 
 def _shape_p_value(calibration: Calibration, scores: np.ndarray, side: str) -> float:

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 
+from augan.data.dataset import plural
 from augan.detect.conformal.calibration import Calibration, min_calibration_size
 from augan.detect.conformal.guarantee import percent, rounded_up
 from augan.exceptions import ConfigError
@@ -67,7 +68,7 @@ class DiscoveryGuarantee:
         return asdict(self)
 
 
-def validate_fdr(calibration: Calibration, fdr: float, noun: str = "images") -> float:
+def validate_fdr(calibration: Calibration, fdr: float, sample_type: str = "image") -> float:
     """Return the rate as a float, if anything could ever be flagged at it.
 
     The smallest p-value is 1/(n+1). Where that is larger than the rate, even images that are all
@@ -78,17 +79,18 @@ def validate_fdr(calibration: Calibration, fdr: float, noun: str = "images") -> 
     ConfigError
         If it is no number between 0 and 1, or the calibration images are too few for it.
     """
+    samples = plural(sample_type)
     if isinstance(fdr, bool) or not isinstance(fdr, Real) or not 0 < fdr < 1:
         raise ConfigError(
             f"The false-discovery rate is {fdr!r}, a number between 0 and 1 was expected, both "
-            f"excluded: with 0.1, about 1 in 10 flagged {noun} is a good one."
+            f"excluded: with 0.1, about 1 in 10 flagged {samples} is a good one."
         )
     if not calibration.supports(float(fdr)):
         raise ConfigError(
             f"a false-discovery rate of {fdr!r} needs {min_calibration_size(float(fdr))} "
-            f"calibration {noun}, this model has {calibration.n}: with fewer nothing could ever be "
-            f"flagged; choose --fdr {rounded_up(calibration.min_rate)} or more, or calibrate on "
-            f"more normal {noun} (augan calibrate)"
+            f"calibration {samples}, this model has {calibration.n}: with fewer nothing could "
+            f"ever be flagged; choose --fdr {rounded_up(calibration.min_rate)} or more, or "
+            f"calibrate on more normal {samples} (augan calibrate)"
         )
     return float(fdr)
 
@@ -132,7 +134,7 @@ def min_discoveries(n: int, m: int, fdr: float) -> int:
 
 
 def discovery_guarantee(
-    calibration: Calibration, fdr: float, num_scored: int, noun: str = "images"
+    calibration: Calibration, fdr: float, num_scored: int, sample_type: str = "image"
 ) -> DiscoveryGuarantee:
     """Say what the rate promises about the images that are flagged among `num_scored`.
 
@@ -141,32 +143,33 @@ def discovery_guarantee(
     ConfigError
         As for `validate_fdr`.
     """
-    fdr, n = validate_fdr(calibration, fdr, noun), calibration.n
+    samples = plural(sample_type)
+    fdr, n = validate_fdr(calibration, fdr, sample_type), calibration.n
     count, folds = min_discoveries(n, num_scored, fdr), calibration.fold_sizes
     exact = calibration.num_groups == n and not folds
     if exact:
         sentence = (
-            f"On average at most {percent(fdr)} of the {noun} flagged are good {noun} like the "
-            f"{n} calibration {noun}."
+            f"On average at most {percent(fdr)} of the {samples} flagged are good {samples} like "
+            f"the {n} calibration {samples}."
         )
     elif folds:
         sentence = (
             f"The false-discovery rate of {percent(fdr)} is approximate: {len(folds)} detectors, "
-            f"each calibrated on the {noun} that it has not seen, {n} in all, keep a false-alarm "
-            "rate only within a factor of two."
+            f"each calibrated on the {samples} that it has not seen, {n} in all, keep a "
+            "false-alarm rate only within a factor of two."
         )
     else:
         sentence = (
-            f"The false-discovery rate of {percent(fdr)} is approximate: {n} {noun} of "
-            f"{calibration.num_groups} groups. {noun.capitalize()} of one group resemble each "
+            f"The false-discovery rate of {percent(fdr)} is approximate: {n} {samples} of "
+            f"{calibration.num_groups} groups. {samples.capitalize()} of one group resemble each "
             "other, so the rate on new groups can be higher."
         )
     if count > 1:
         enough = math.ceil(num_scored / fdr * (1 - _ROUNDING)) - 1
         sentence += (
-            f" Of these {num_scored} {noun}, {count} or more are flagged, or none: fewer anomalies "
-            f"than that can be missed however clear they are; with {enough} calibration {noun} one "
-            "is enough."
+            f" Of these {num_scored} {samples}, {count} or more are flagged, or none: fewer "
+            f"anomalies than that can be missed however clear they are; with {enough} calibration "
+            f"{samples} one is enough."
         )
     groups = calibration.num_groups
     return DiscoveryGuarantee(fdr, n, groups, num_scored, count, exact, sentence)

@@ -5,6 +5,7 @@ from decimal import ROUND_CEILING, Context, Decimal
 from typing import Any
 
 from augan.bundle.bundle import Bundle
+from augan.data.dataset import plural
 from augan.data.modalities.tabular import TabularPreprocessing
 
 CALIBRATION_KEY = "calibrated_on"  # in the bundle's detector: which images the line was drawn from
@@ -46,34 +47,39 @@ class Guarantee:
         return asdict(self)
 
 
-def describe_guarantee(expected: float, rate_upper_95: float, n: int, noun: str) -> str:
+def describe_guarantee(expected: float, rate_upper_95: float, n: int, sample_type: str) -> str:
     """Say what one detector promises."""
+    samples = plural(sample_type)
     return (
-        f"On average at most {percent(expected)} of good {noun} like the {n} calibration {noun} "
-        f"are flagged; with 95 % confidence at most {percent(rate_upper_95)}."
+        f"On average at most {percent(expected)} of good {samples} like the {n} calibration "
+        f"{samples} are flagged; with 95 % confidence at most {percent(rate_upper_95)}."
     )
 
 
-def describe_fold_guarantee(expected: float, far: float, n: int, folds: int, noun: str) -> str:
+def describe_fold_guarantee(
+    expected: float, far: float, n: int, folds: int, sample_type: str
+) -> str:
     """Say what the detectors of several folds promise together: twice the rate, and a little."""
+    samples = plural(sample_type)
     more = expected - 2 * far
     excess = f", and {percent(more)} more for small folds" if more > 0 else " at most"
     return (
-        f"On average at most {percent(expected)} of good {noun} like the {n} calibration {noun} "
-        f"are flagged (twice the rate of {percent(far)}{excess}): each of {folds} detectors is "
-        f"calibrated on the {noun} that it has not seen."
+        f"On average at most {percent(expected)} of good {samples} like the {n} calibration "
+        f"{samples} are flagged (twice the rate of {percent(far)}{excess}): each of {folds} "
+        f"detectors is calibrated on the {samples} that it has not seen."
     )
 
 
 def describe_group_caveat(
-    rate: float, n: int, num_groups: int, noun: str, alone: float | None = None
+    rate: float, n: int, num_groups: int, sample_type: str, alone: float | None = None
 ) -> str:
     """Say why nothing exact is promised; of folds `alone` is what they would without groups."""
+    samples = plural(sample_type)
     folds = "" if alone is None else f": folds promise {percent(alone)} even without groups"
     return (
-        f"The false-alarm rate of {percent(rate)} is approximate: {n} {noun} of {num_groups} "
-        f"groups. {noun.capitalize()} of one group resemble each other, so the rate on new groups "
-        f"can be higher{folds}."
+        f"The false-alarm rate of {percent(rate)} is approximate: {n} {samples} of {num_groups} "
+        f"groups. {samples.capitalize()} of one group resemble each other, so the rate on new "
+        f"groups can be higher{folds}."
     )
 
 

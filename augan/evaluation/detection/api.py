@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle
+from augan.data.dataset import plural
 from augan.detect.conformal.decision import default_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
 from augan.detect.detector import Detector, bundled_methods
@@ -115,7 +116,7 @@ def evaluate_detection(
     """
     detector = Detector.from_bundle(bundle, method)
     calibration, preprocessing = detector.require_calibration(), detector.preprocessing
-    rate, warning = default_rate(bundle, calibration, preprocessing.noun, far)
+    rate, warning = default_rate(bundle, calibration, preprocessing.sample_type, far)
     if out is not None:
         check_replaceable(Path(out).absolute(), unmanaged_except(*FILES))
     usual, ignored = usual_shape(bundle, preprocessing), IgnoreMask.of(bundle)
@@ -132,7 +133,7 @@ def evaluate_detection(
     judge = DetectionMetrics(scored, known, calibration, rate, seed, broken is None)
     judgement = DetectionEvaluation(
         {
-            **judge.summary(preprocessing.noun),
+            **judge.summary(preprocessing.sample_type),
             "pixels": None if marked is None else marked.figures(),
             "power": None if painted is None else _power(detector, painted, judge, rate, seed),
             "baselines_skipped": opponents.skipped,
@@ -184,13 +185,13 @@ def _score(
     opponents: FittedBaselines,
     masks: Masks | None,
 ) -> LabeledScores:
-    result, noun = LabeledScores(), detector.preprocessing.noun
+    result, samples = LabeledScores(), plural(detector.preprocessing.sample_type)
     parts: dict[str, list[np.ndarray]] = {}
     trained_on = 0
     for part in parts_of(list(labels.kinds), detector.preprocessing):
-        samples = source.read(part)
-        names, stored = samples.names, samples.stored
-        result.unreadable |= samples.failures
+        batch = source.read(part)
+        names, stored = batch.names, batch.stored
+        result.unreadable |= batch.failures
         if not names:
             continue
         result.names += names
@@ -204,7 +205,7 @@ def _score(
     result.scores = {name: np.concatenate(scores) for name, scores in parts.items()}
     if trained_on:
         result.warnings.append(
-            f"{trained_on} of the {len(result.names)} test {noun} equal ones that "
+            f"{trained_on} of the {len(result.names)} test {samples} equal ones that "
             "the model was trained or calibrated on: the figures flatter it"
         )
     return result

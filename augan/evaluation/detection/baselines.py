@@ -289,7 +289,7 @@ def fit_baselines(
     samples = preprocessing.scale(squares.pixels[rows])
     detectors = {}
     for name, make in BASELINES.items():
-        if preprocessing.noun == "images" or name not in FOR_IMAGES_ONLY:
+        if preprocessing.sample_type == "image" or name not in FOR_IMAGES_ONLY:
             detectors[name] = make(int(bundle.config.get("seed", 0))).fit(samples)
     known = frozenset(_digest(sample) for sample in squares.pixels)
     return FittedBaselines(detectors, len(rows), None, preprocessing, known)

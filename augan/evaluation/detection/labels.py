@@ -86,7 +86,7 @@ def _read_table(
     rows = listed(
         path,
         ("path", "label"),
-        noun="labels",
+        content="labels",
         first_line="path,label, or path,label,group",
         remedy=f"give a CSV file with the columns path and label, or the word {FOLDERS}",
     )

@@ -229,12 +229,12 @@ class DetectionMetrics:
             else np.array([groups.get(name, own) for name, own in zip(scored.names, alone)])
         )
 
-    def summary(self, noun: str) -> dict[str, Any]:
+    def summary(self, sample_type: str) -> dict[str, Any]:
         """Return what holds for all anomalies together."""
         normal, anomaly = self.sides("")
         f1, threshold = best_f1(normal, anomaly)
         return {
-            "noun": noun,
+            "sample_type": sample_type,
             "normal": self.labels.normal,
             "num_normal": len(normal),
             "num_anomalies": len(anomaly),
@@ -244,7 +244,7 @@ class DetectionMetrics:
             "best_f1": {"value": f1, "threshold": threshold, "oracle": True},
             "far": self.rate,
             "threshold": self.calibration.threshold(self.rate),
-            "false_alarms": self._false_alarms(noun),
+            "false_alarms": self._false_alarms(sample_type),
             "detected": realised_rate(self.flags[~self.is_normal]).to_dict(),
             "unlabelled": self.labels.unlabelled,
             "unreadable": [
@@ -274,7 +274,7 @@ class DetectionMetrics:
             "kinds": {kind: auroc(*self.sides(method, kind)) for kind in self._names_of_kinds()},
         }
 
-    def _false_alarms(self, noun: str) -> dict[str, Any]:
+    def _false_alarms(self, sample_type: str) -> dict[str, Any]:
         flags, folds = self.flags[self.is_normal], self.calibration.fold_sizes
         low, high = self.calibration.false_alarm_range(self.rate, len(flags))
         independent = self.groups is None or len(set(self.groups[self.is_normal])) == len(flags)
@@ -287,7 +287,7 @@ class DetectionMetrics:
             "exact": independent
             and self.is_promised
             and not folds
-            and self.calibration.guarantee(self.rate, noun).exact,
+            and self.calibration.guarantee(self.rate, sample_type).exact,
             "promised": self.is_promised,
             "num_folds": len(folds) or None,
         }

@@ -6,6 +6,7 @@ from pathlib import Path
 from augan.augment.api import AugmentationResult
 from augan.augment.filters.criteria import REJECTION_REASONS
 from augan.augment.manifest import MANIFEST, SUMMARY
+from augan.data.dataset import plural
 from augan.io.images import image_grid
 from augan.report.html.base import data_uri, head, section, settings, table, wide, write_page
 
@@ -29,7 +30,7 @@ def augmentation_page(result: AugmentationResult) -> Path:
 def _verdict(result: AugmentationResult) -> str:
     of = f" of class {result.classes[0]}" if len(result.classes) == 1 else ""
     of = f" of {len(result.classes)} classes" if len(result.classes) > 1 else of
-    return f"{result.num_samples:,} synthetic {result.noun}{of}"
+    return f"{result.num_samples:,} synthetic {plural(result.sample_type)}{of}"
 
 
 def _head(result: AugmentationResult) -> str:
@@ -43,7 +44,7 @@ def _head(result: AugmentationResult) -> str:
     figures.append(("classes", f"{len(result.classes):,}", ""))
     lede = (
         "Whether they help a classifier, only real held-out images can tell: augan evaluate lift."
-        if result.noun == "images"
+        if result.sample_type == "image"
         else "Whether they help a classifier, only real held-out rows can tell."
     )
     return head("augan augment", _verdict(result), lede, figures, result.warnings)

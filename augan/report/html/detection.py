@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from augan.data.dataset import plural
 from augan.detect.api import DetectionResult
 from augan.detect.conformal.fdr import DiscoveryGuarantee
 from augan.detect.conformal.guarantee import percent
@@ -54,13 +55,13 @@ def detection_page(result: DetectionResult) -> Path:
 
 
 def _verdict(result: DetectionResult) -> str:
-    return f"{result.num_anomalies:,} of {result.num_scored:,} {result.noun} flagged"
+    return f"{result.num_anomalies:,} of {result.num_scored:,} {plural(result.sample_type)} flagged"
 
 
 def _head(result: DetectionResult) -> str:
     line = "none" if result.line is None else f"{result.line:.3g}"
     figures = [
-        (f"{result.noun} scored", f"{result.num_scored:,}", ""),
+        (f"{plural(result.sample_type)} scored", f"{result.num_scored:,}", ""),
         ("flagged", f"{result.num_anomalies:,}", "alarm" if result.num_anomalies else ""),
         ("could not be read", f"{len(result.unreadable):,}", ""),
         ("flagged above a score of", line, ""),
@@ -74,21 +75,22 @@ def _head(result: DetectionResult) -> str:
 def _distribution(result: DetectionResult) -> str:
     if result.calibration is None or not result.scores.size:
         return ""
-    kinds = [("new", f"new {result.noun}"), ("flagged", "flagged"), ("old", "calibration")]
+    samples = plural(result.sample_type)
+    kinds = [("new", f"new {samples}"), ("flagged", "flagged"), ("old", "calibration")]
     legend = "".join(f'<li><i class="{kind}"></i>{text}</li>' for kind, text in kinds)
-    titles = (f"Scores of the new {result.noun}", f"Scores of the calibration {result.noun}")
+    titles = (f"Scores of the new {samples}", f"Scores of the calibration {samples}")
     figure = histogram(result.calibration.scores, result.scores, result.line, titles)
     return (
         "<section><h2>Scores</h2>"
-        f'<p class="about">Further right is more anomalous. Good {result.noun} should lie as the '
-        f"{result.calibration.n} calibration {result.noun} do; bars grow with the logarithm of "
+        f'<p class="about">Further right is more anomalous. Good {samples} should lie as the '
+        f"{result.calibration.n} calibration {samples} do; bars grow with the logarithm of "
         "their count, so that single ones can be seen.</p>"
         f'<ul class="legend">{legend}</ul>{figure}</section>'
     )
 
 
 def _most_anomalous(result: DetectionResult) -> str:
-    if result.noun == "rows":
+    if result.sample_type == "row":
         return section("Most anomalous", "The highest scores, in order.", _ranking(result.shown))
     about = (
         "The highest scores, in order: the image, and in gray with its unusual places in colour. "
@@ -181,8 +183,8 @@ def _settings(result: DetectionResult) -> str:
     values = {
         "method": result.method + (f" (also in the model: {', '.join(others)})" if others else ""),
         "false-discovery rate" if is_fdr else "false-alarm rate": rate,
-        "calibrated on": f"{guarantee.n} {result.noun}{groups}",
-        "ignored": ignored if result.noun == "images" else "",
+        "calibrated on": f"{guarantee.n} {plural(result.sample_type)}{groups}",
+        "ignored": ignored if result.sample_type == "image" else "",
         "scored": result.images,
         "model": result.bundle,
     }

@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from augan.data.dataset import plural
 from augan.detect.score_table import SCORES_FILE
 from augan.evaluation.detection.api import EVALUATION, DetectionEvaluation
 from augan.exceptions import ConfigError
@@ -47,17 +48,17 @@ def _verdict(summary: Mapping[str, Any]) -> str:
 
 
 def _head(summary: Mapping[str, Any]) -> str:
-    alarms, noun = summary["false_alarms"], summary["noun"]
+    alarms, samples = summary["false_alarms"], plural(summary["sample_type"])
     verdict = "as" if alarms["as_expected"] else "not as"
     figures = [
         ("anomalies flagged", f"{summary['detected']['rate']:.1%}", ""),
         ("false alarms", f"{alarms['rate']:.1%}", "" if alarms["as_expected"] else "alarm"),
         ("AUROC", f"{summary['auroc']['value']:.3f}", ""),
-        (f"labelled {noun}", f"{summary['num_normal'] + summary['num_anomalies']:,}", ""),
+        (f"labelled {samples}", f"{summary['num_normal'] + summary['num_anomalies']:,}", ""),
     ]
     lede = (
         f"At a false-alarm rate of {summary['far']:.3g}, {alarms['count']:,} of {alarms['n']:,} "
-        f"normal {noun} were flagged, {verdict} calibrated: {alarms['expected_low']} to "
+        f"normal {samples} were flagged, {verdict} calibrated: {alarms['expected_low']} to "
         f"{alarms['expected_high']} are expected."
     )
     return head("augan evaluate detection", _verdict(summary), lede, figures, summary["warnings"])
@@ -67,9 +68,13 @@ def _distribution(judgement: DetectionEvaluation) -> str:
     summary = judgement.summary
     if not judgement.normal.size or not judgement.anomalous.size:
         return ""
-    kinds = [("flagged", "flagged"), ("new", "missed"), ("old", f"normal {summary['noun']}")]
+    kinds = [
+        ("flagged", "flagged"),
+        ("new", "missed"),
+        ("old", f"normal {plural(summary['sample_type'])}"),
+    ]
     legend = "".join(f'<li><i class="{kind}"></i>{text}</li>' for kind, text in kinds)
-    titles = ("Scores of the anomalies", f"Scores of the normal {summary['noun']}")
+    titles = ("Scores of the anomalies", f"Scores of the normal {plural(summary['sample_type'])}")
     figure = histogram(judgement.normal, judgement.anomalous, summary["threshold"], titles)
     about = (
         "Further right is more anomalous; the line was drawn by calibration, without these labels. "
@@ -96,7 +101,7 @@ def _methods(judgement: DetectionEvaluation) -> str:
         f"no baselines: {summary['baselines_skipped']}"
         if summary["baselines_skipped"]
         else f"baselines were fitted on {summary['num_baseline_training']:,} of the same training "
-        f"{summary['noun']}"
+        f"{plural(summary['sample_type'])}"
     )
     about = (
         "AUROC is the chance that an anomaly scores more than a normal one, with its 95 % "

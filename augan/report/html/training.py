@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from augan.bundle import Bundle
+from augan.data.dataset import plural
 from augan.data.modalities.registry import restore_preprocessing
 from augan.report.html.base import data_uri, head, section, settings, table, wide, write_page
 from augan.report.html.charts import Curve, curves
@@ -68,22 +69,22 @@ def _trainings(bundle: Bundle) -> list[dict[str, Any]]:
     return bundle.metrics.get("folds") or [bundle.metrics]
 
 
-def _noun(bundle: Bundle) -> str:
-    return str(restore_preprocessing(bundle.preprocessing).noun)
+def _sample_type(bundle: Bundle) -> str:
+    return str(restore_preprocessing(bundle.preprocessing).sample_type)
 
 
 def _verdict(bundle: Bundle) -> str:
-    data, noun = bundle.data, _noun(bundle)
+    data, samples = bundle.data, plural(_sample_type(bundle))
     classes = len(data.get("class_names", ()))
     of = f" of {classes} classes" if classes > 1 else ""
-    return f"Trained on {data['num_images']:,} {noun}{of}"
+    return f"Trained on {data['num_images']:,} {samples}{of}"
 
 
 def _head(bundle: Bundle, run: Path) -> str:
     data, trainings = bundle.data, _trainings(bundle)
     accuracy = bundle.metrics.get("classifier")
     figures = [
-        (_noun(bundle), f"{data['num_images']:,}", ""),
+        (plural(_sample_type(bundle)), f"{data['num_images']:,}", ""),
         ("updates of the GAN", f"{trainings[0]['steps']['gan']:,}", ""),
         ("minutes", f"{sum(_seconds(run).values()) / 60:.1f}", ""),
     ]
@@ -146,18 +147,18 @@ def _fidelity(bundle: Bundle) -> str:
     if not found:
         return ""
     first, figures = found[0], found[0]["fidelity"]
-    noun = _noun(bundle)
+    samples = plural(_sample_type(bundle))
     rows = [
         ("this generator", f"{figures['kernel_distance']:.3f}", f"{figures['coverage']:.0%}"),
         (
-            f"real {noun} against real ones",
+            f"real {samples} against real ones",
             f"{figures['floor']['kernel_distance']:.3f}",
             f"{figures['floor']['coverage']:.0%}",
         ),
         ("before training", f"{figures['untrained_kernel_distance']:.3f}", ""),
     ]
     about = (
-        f"Generated {noun} beside {figures['n_real']:,} real ones that no network was trained on"
+        f"Generated {samples} beside {figures['n_real']:,} real ones that no network was trained on"
         f"{', which are few' if figures['few'] else ''}. The kernel distance is 0 where nothing "
         "tells them apart; coverage is the share of real ones with a generated one nearby. The "
         "bundle holds the weights of the best measurement."

@@ -105,7 +105,7 @@ def test_picture_that_fits_is_centred_and_its_edges_repeated():
     [((8, 8), (8, 8)), ((5, 1), (5, 1)), ((4, 4), (8, 8)), ((2, 4), (4, 8)), ((1, 1), (8, 8)),
      ((9, 8), (8, 7)), ((16, 4), (8, 2)), ((1000, 1), (8, 1))],
 )  # fmt: skip
-def test_fitted_shape(shape, fitted):
+def test_letterbox_shape(shape, fitted):
     assert letterbox_shape(*shape, 8) == fitted
 
 

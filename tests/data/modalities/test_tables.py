@@ -119,7 +119,7 @@ class TestTarget:
         path = tmp_path / "t.csv"
         path.write_text("x,y\n1,2\n3,4\n")
         dataset = load_dataset(path)
-        assert (dataset.num_classes, dataset.noun, len(dataset)) == (0, "rows", 2)
+        assert (dataset.num_classes, dataset.sample_type, len(dataset)) == (0, "row", 2)
 
     @pytest.mark.parametrize(
         ("values", "target", "message"),

@@ -106,7 +106,7 @@ def test_the_promise_in_words() -> None:
 
 
 def test_groups_take_the_guarantee_away() -> None:
-    guarantee = discovery_guarantee(uniform(100, groups=25), 0.1, 10, "rows")
+    guarantee = discovery_guarantee(uniform(100, groups=25), 0.1, 10, "row")
     assert (guarantee.exact, guarantee.num_groups) == (False, 25)
     assert "approximate: 100 rows of 25 groups" in guarantee.sentence
     assert "On average" not in guarantee.sentence
