@@ -1,4 +1,4 @@
-"""augan: train a GAN on your own images, synthesise labelled samples, detect anomalies.
+"""augan: train a GAN on your own images, synthesise labeled samples, detect anomalies.
 
 Names are resolved when first used, so that `import augan` loads no TensorFlow.
 """

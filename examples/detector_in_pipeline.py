@@ -18,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer
 from augan import GANDetector
 
 NORMAL = 7
-KNOWN = 100  # anomalies that somebody has labelled already
+KNOWN = 100  # anomalies that somebody has labeled already
 
 
 def as_images(rows: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ def run(line: str) -> None:
     if words[0] == "augment":
         words += ["--no-filter"]  # nothing credible comes of 20 steps
     if words[:2] == ["evaluate", "lift"]:
-        # Where there are unlabelled images, a rival must have them.
+        # Where there are unlabeled images, a rival must have them.
         more = ",self-training" * Path(words[2], "unlabeled").is_dir()
         words += ["--gan-steps", "2", "--draws", "2", "--arms", f"real{more}"]
         words += [] if "--classifier" in words else ["--steps", "10"]

@@ -54,9 +54,9 @@ class GANOverSampler(BaseOverSampler):
         adversarial autoencoder, which lie between those of two images of the class, or are one of
         the class varied as other classes vary; images are changed as their pictures are by the
         autoencoder, and so stay sharp. Of a given `bundle` its own codes serve.
-    unlabelled : array or DataFrame, or None
+    unlabeled : array or DataFrame, or None
         More images or rows in the form of X, of classes that nobody has named: what is trained
-        learns from them too. A classifier of the labelled ones guesses their classes.
+        learns from them too. A classifier of the labeled ones guesses their classes.
     config : Config or None
         Settings of the training, as `augan.train` takes them; None: the defaults. Its seed and task
         do not count. Its `training.max_minutes` count from the start of `fit_resample`, and the
@@ -91,7 +91,7 @@ class GANOverSampler(BaseOverSampler):
         "steps": [int, None],
         "config": [Config, None],
         "method": [StrOptions(set(METHODS))],
-        "unlabelled": "no_validation",
+        "unlabeled": "no_validation",
         "random_state": ["random_state"],
     }
 
@@ -104,7 +104,7 @@ class GANOverSampler(BaseOverSampler):
         steps: int | None = None,
         config: Config | None = None,
         method: str = "sample",
-        unlabelled: Any = None,
+        unlabeled: Any = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
@@ -113,7 +113,7 @@ class GANOverSampler(BaseOverSampler):
         self.steps = steps
         self.config = config
         self.method = method
-        self.unlabelled = unlabelled
+        self.unlabeled = unlabeled
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
@@ -144,7 +144,7 @@ class GANOverSampler(BaseOverSampler):
             return X, y
         if self.bundle is None:
             self._check_counts(y)
-            dataset = from_arrays(samples, y, unlabelled=self._more(samples))
+            dataset = from_arrays(samples, y, unlabeled=self._more(samples))
             self.bundle_, reference = _train(dataset, seed, self.steps, self.config, self.method)
         else:
             self.bundle_ = self._given()
@@ -168,13 +168,13 @@ class GANOverSampler(BaseOverSampler):
         return as_frame(X) if is_table else as_image_array(X, self.image_shape)
 
     def _more(self, samples: Any) -> Any:
-        """Return the unlabelled samples; images of another form are refused before any training."""
-        if self.unlabelled is None:
+        """Return the unlabeled samples; images of another form are refused before any training."""
+        if self.unlabeled is None:
             return None
-        more = self._samples(self.unlabelled)
+        more = self._samples(self.unlabeled)
         if not is_frame(samples) and _describe_shape(more) != _describe_shape(samples):
             raise DataError(
-                f"the unlabelled images are {_describe_shape(more)}, but those to over-sample are "
+                f"the unlabeled images are {_describe_shape(more)}, but those to over-sample are "
                 f"{_describe_shape(samples)}; give both in one form"
             )
         return more
@@ -230,7 +230,7 @@ def _train(
     rows = np.sort(np.concatenate([split.train, split.val]))
     part = "gan" if method == "sample" else "autoencoder"
     data = _training_data(dataset, stored, rows, preprocessing)
-    guesses = part == "gan" and len(data.unlabelled)
+    guesses = part == "gan" and len(data.unlabeled)
     parts = ("classifier", part) if guesses else (part,)
     deadline = deadline_of(config.training.max_minutes, started)
     plan = Plan(parts, config.training.steps, deadline)
@@ -258,13 +258,13 @@ def _training_data(
 ) -> TrainingData:
     samples: np.ndarray | ConcatRows = stored
     classes = np.asarray(dataset.labels)
-    if dataset.unlabelled is not None:
-        more = np.asarray(prepare_samples(dataset.unlabelled.images, preprocessing))
+    if dataset.unlabeled is not None:
+        more = np.asarray(prepare_samples(dataset.unlabeled.images, preprocessing))
         samples = ConcatRows(stored, more)
         classes = np.concatenate([classes, np.full(len(more), -1)])
-    unlabelled = np.arange(len(stored), len(samples))
+    unlabeled = np.arange(len(stored), len(samples))
     return TrainingData(
-        samples, classes, dataset.num_classes, preprocessing, rows=rows, unlabelled=unlabelled
+        samples, classes, dataset.num_classes, preprocessing, rows=rows, unlabeled=unlabeled
     )
 
 

@@ -99,7 +99,7 @@ class Dataset:
         Text `[N]`, or None; images of one group must not be split up.
     skipped
         Files left out, each with the reason.
-    unlabelled
+    unlabeled
         Images to learn from whose classes nobody has named, or None; without labels or groups that
         must be known. They are no part of N: the generator and the encoder train on them too, but
         nothing is tuned or calibrated on them.
@@ -115,7 +115,7 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     groups: np.ndarray | None = None
     skipped: Skipped = ()
-    unlabelled: "Dataset | None" = None
+    unlabeled: "Dataset | None" = None
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -136,10 +136,10 @@ class Dataset:
             raise DataError(f"a class name occurs twice: {', '.join(self.class_names)}")
         if self.labels is not None:
             self._check_labels(self.labels)
-        if self.unlabelled is not None and (
-            self.unlabelled.labels is not None or self.unlabelled.unlabelled is not None
+        if self.unlabeled is not None and (
+            self.unlabeled.labels is not None or self.unlabeled.unlabeled is not None
         ):
-            raise DataError("the unlabelled images have labels, or unlabelled images of their own")
+            raise DataError("the unlabeled images have labels, or unlabeled images of their own")
 
     def _check_labels(self, labels: np.ndarray) -> None:
         if labels.dtype != np.int64:
@@ -173,7 +173,7 @@ class Dataset:
     def subset(self, indices: Any) -> "Dataset":
         """Return the images at `indices` (integers, or booleans `[N]`), lazy ones still lazy.
 
-        The unlabelled images stay beside them.
+        The unlabeled images stay beside them.
         """
         chosen = np.asarray(indices)
         chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
@@ -194,14 +194,14 @@ class Dataset:
             groups=None if self.groups is None else self.groups[chosen],
         )
 
-    def without_unlabelled(self) -> "Dataset":
-        """Return the same images without the unlabelled ones beside them."""
-        return self if self.unlabelled is None else replace(self, unlabelled=None)
+    def without_unlabeled(self) -> "Dataset":
+        """Return the same images without the unlabeled ones beside them."""
+        return self if self.unlabeled is None else replace(self, unlabeled=None)
 
     @property
-    def num_unlabelled(self) -> int:
-        """The number of unlabelled images beside these."""
-        return 0 if self.unlabelled is None else len(self.unlabelled)
+    def num_unlabeled(self) -> int:
+        """The number of unlabeled images beside these."""
+        return 0 if self.unlabeled is None else len(self.unlabeled)
 
     def headers(self) -> list[ImageHeader]:
         """Return size, channels and type of every image, without decoding files."""
@@ -220,7 +220,7 @@ def from_arrays(
     name: str = "array",
     groups: Any = None,
     class_names: Sequence[str] | None = None,
-    unlabelled: Any = None,
+    unlabeled: Any = None,
 ) -> Dataset:
     """Make a dataset of arrays in memory; uint8, uint16 and float32 pixels are not copied.
 
@@ -238,7 +238,7 @@ def from_arrays(
         One name or number per image, or None.
     class_names
         The classes that `y` refers to by position or name; by default the distinct values of `y`.
-    unlabelled
+    unlabeled
         More images, of classes that nobody has named, in the form of `x`; or None. Their size
         may differ from that of `x`.
 
@@ -268,15 +268,15 @@ def from_arrays(
         labels=labels,
         class_names=names,
         groups=None if groups is None else as_groups(groups, n),
-        unlabelled=None if unlabelled is None else _unlabelled(unlabelled, name),
+        unlabeled=None if unlabeled is None else _unlabeled(unlabeled, name),
     )
 
 
-def _unlabelled(x: Any, name: str) -> Dataset:
+def _unlabeled(x: Any, name: str) -> Dataset:
     try:
-        return from_arrays(x, name=f"unlabelled images of {name}")
+        return from_arrays(x, name=f"unlabeled images of {name}")
     except DataError as error:
-        raise DataError(f"unlabelled images: {error}") from error
+        raise DataError(f"unlabeled images: {error}") from error
 
 
 def _target_of(y: Any, table: Table) -> Target:

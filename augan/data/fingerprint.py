@@ -11,7 +11,7 @@ from augan.data.modalities.tabular import TabularPreprocessing
 def dataset_fingerprint(
     squares: PreparedImages,
     preprocessing: AnyPreprocessing,
-    unlabelled: PreparedImages | None = None,
+    unlabeled: PreparedImages | None = None,
 ) -> str:
     """Return the hash of prepared data: its stored samples in their order, and their labels.
 
@@ -21,7 +21,7 @@ def dataset_fingerprint(
         The samples that are trained on.
     preprocessing
         How they were prepared.
-    unlabelled
+    unlabeled
         Images beside them whose classes nobody has named.
     """
     labels = squares.dataset.labels
@@ -33,6 +33,6 @@ def dataset_fingerprint(
         digest.update(json.dumps(preprocessing.to_dict()).encode())
     if labels is not None:
         digest.update(labels.tobytes())
-    if unlabelled is not None:
-        digest.update(unlabelled.sha256.encode() + json.dumps(unlabelled.pixels.shape).encode())
+    if unlabeled is not None:
+        digest.update(unlabeled.sha256.encode() + json.dumps(unlabeled.pixels.shape).encode())
     return digest.hexdigest()

@@ -12,12 +12,21 @@ from augan.data.dataset import Dataset, ImageFiles, check_skipped
 from augan.exceptions import DataError
 from augan.io.images import IMAGE_SUFFIXES, ImageHeader, UnreadableImage, read_header
 
-UNLABELLED = ("unlabeled", "unlabelled")  # folders of images whose classes nobody has named
+UNLABELED_FOLDERS = ("unlabeled", "unlabelled")  # both spellings are accepted
 TRAINS, TESTS = ("train", "training"), ("test", "testing")  # what the two parts may be called
 # What augan writes beside pictures of its own: below, a folder that holds one is not searched.
 RESULTS = frozenset({"bundle.augan", "detection.json", "evaluation.json"})
 # What may lie beside the part that is trained on; else "train" may be a class beside others.
-BESIDE = (*TRAINS, *TESTS, *UNLABELLED, "val", "valid", "validation", "ground_truth", "masks")
+BESIDE = (
+    *TRAINS,
+    *TESTS,
+    *UNLABELED_FOLDERS,
+    "val",
+    "valid",
+    "validation",
+    "ground_truth",
+    "masks",
+)
 
 
 def find_images(folder: str | Path) -> list[str]:
@@ -65,7 +74,7 @@ def folder_dataset(folder: Path, part: Literal["train", "test"]) -> Dataset:
     """Return the dataset in a folder: flat, of class folders, or divided into train and test.
 
     Names are relative to `folder`. Files that are empty or have no readable header are left
-    out and recorded. A folder called `unlabeled` or `unlabelled`, beside the class folders or
+    out and recorded. A folder called `unlabeled` or `unlabeled`, beside the class folders or
     beside `train`, is never a class.
 
     Raises
@@ -75,11 +84,11 @@ def folder_dataset(folder: Path, part: Literal["train", "test"]) -> Dataset:
     """
     base = _part_folder(folder, part)
     prefix = base.relative_to(folder)
-    found = [name for name in find_images(base) if not _is_unlabelled(name)]
-    unnamed, warnings = _unlabelled(folder, base) if part == "train" else ([], [])
+    found = [name for name in find_images(base) if not _is_unlabeled(name)]
+    unnamed, warnings = _unlabeled(folder, base) if part == "train" else ([], [])
     if not found and unnamed:
         warnings.append(
-            f"{folder} has no class folders: its {len(unnamed)} unlabelled images are trained on "
+            f"{folder} has no class folders: its {len(unnamed)} unlabeled images are trained on "
             "as they are, without classes, and a detector takes all of them for normal"
         )
         return replace(_files_dataset(folder, unnamed), warnings=tuple(warnings))
@@ -98,23 +107,25 @@ def folder_dataset(folder: Path, part: Literal["train", "test"]) -> Dataset:
         dataset,
         labels=_labels(base, readable, classes) if classes else None,
         class_names=classes,
-        unlabelled=_files_dataset(folder, unnamed) if unnamed else None,
+        unlabeled=_files_dataset(folder, unnamed) if unnamed else None,
         warnings=tuple(warnings),
     )
 
 
-def _is_unlabelled(name: str) -> bool:
-    return "/" in name and name.split("/")[0].casefold() in UNLABELLED
+def _is_unlabeled(name: str) -> bool:
+    return "/" in name and name.split("/")[0].casefold() in UNLABELED_FOLDERS
 
 
-def _unlabelled(folder: Path, base: Path) -> tuple[list[str], list[str]]:
-    """Return the unlabelled images, relative to `folder`, and a warning for each empty place.
+def _unlabeled(folder: Path, base: Path) -> tuple[list[str], list[str]]:
+    """Return the unlabeled images, relative to `folder`, and a warning for each empty place.
 
     They lie beside the class folders or, where `base` is the folder `train`, also beside that.
     """
     found, warnings = [], []
     for place in dict.fromkeys((folder, base)):
-        for home in sorted(path for path in place.iterdir() if path.name.casefold() in UNLABELLED):
+        for home in sorted(
+            path for path in place.iterdir() if path.name.casefold() in UNLABELED_FOLDERS
+        ):
             if not home.is_dir():
                 continue
             here = home.relative_to(folder)
@@ -184,7 +195,7 @@ def _called(folders: list[Path], names: tuple[str, ...]) -> Path | None:
 
 def _idle(base: Path, found: list[str]) -> list[Path]:
     """Return the folders directly in `base` that no image was found in."""
-    used = {name.split("/")[0].casefold() for name in found} | set(UNLABELLED)
+    used = {name.split("/")[0].casefold() for name in found} | set(UNLABELED_FOLDERS)
     return [p for p in _entries(base) if p.is_dir() and p.name.casefold() not in used]
 
 

@@ -18,7 +18,7 @@ from augan.exceptions import DataError
 from augan.io.arrays import read_npz
 from augan.io.images import IMAGE_SUFFIXES
 
-UNLABELLED_KEYS = ("x_unlabelled", "x_unlabeled")  # of .npz files
+UNLABELED_KEYS = ("x_unlabeled", "x_unlabelled")  # both spellings are accepted
 
 Part = Literal["train", "test"]
 
@@ -42,10 +42,10 @@ def load_dataset(
           as a `Path`;
         - a folder of images: flat, or with one subfolder per class. When it holds a folder
           `train`, that is the training part and the folder `test` beside it the test part. A
-          folder `unlabeled` or `unlabelled` is no class: it holds training images whose classes
+          folder `unlabeled` or `unlabeled` is no class: it holds training images whose classes
           nobody has named;
         - a folder of IDX files named as those of MNIST;
-        - an `.npz` file with the arrays `x` and perhaps `y`, `class_names`, `x_unlabelled`,
+        - an `.npz` file with the arrays `x` and perhaps `y`, `class_names`, `x_unlabeled`,
           `x_test`, `y_test`;
         - a table: a `.csv`, `.tsv` or `.parquet` file with a row of column names;
         - a tuple `(x,)` or `(x, y)` of arrays.
@@ -81,13 +81,13 @@ def load_dataset(
 
 
 def _grouped(dataset: Dataset, root: Path, table: str | Path) -> Dataset:
-    """Give the images their groups; those of unlabelled images may be unknown, which is ""."""
-    more = dataset.unlabelled
+    """Give the images their groups; those of unlabeled images may be unknown, which is ""."""
+    more = dataset.unlabeled
     if more is not None:
         known = read_groups(table, root, more.names, all_known=False)
         more = replace(more, groups=known)
     known = read_groups(table, root, dataset.names)
-    return replace(dataset, groups=known, unlabelled=more)
+    return replace(dataset, groups=known, unlabeled=more)
 
 
 def _load(data: str | Path | tuple[Any, ...], part: Part) -> Dataset:
@@ -173,14 +173,14 @@ def _file_dataset(path: Path, part: Part) -> Dataset:
 
 def _npz_dataset(path: Path, part: Part) -> Dataset:
     x_key, y_key = ("x", "y") if part == "train" else ("x_test", "y_test")
-    more_keys = UNLABELLED_KEYS if part == "train" else ()
+    more_keys = UNLABELED_KEYS if part == "train" else ()
     arrays, names = read_npz(path, (x_key, y_key, "class_names", *more_keys))
     if x_key not in arrays:
         raise DataError(
             f"{path} holds {', '.join(names[:20]) or 'nothing'}; the images of the {part} part "
             f"must be called {x_key}"
         )
-    more = next((arrays[key] for key in UNLABELLED_KEYS if key in arrays), None)
+    more = next((arrays[key] for key in UNLABELED_KEYS if key in arrays), None)
     y = arrays.get(y_key)
     classes = None
     if y is not None and "class_names" in arrays:
@@ -190,7 +190,7 @@ def _npz_dataset(path: Path, part: Part) -> Dataset:
                 f"class_names in {path} is {named.dtype} {list(named.shape)}, expected texts [C]"
             )
         classes = named.tolist()
-    dataset = from_arrays(arrays[x_key], y, name=path.stem, class_names=classes, unlabelled=more)
+    dataset = from_arrays(arrays[x_key], y, name=path.stem, class_names=classes, unlabeled=more)
     return replace(dataset, source=str(path))
 
 

@@ -168,7 +168,7 @@ def _one_per_image(values: Any, n: int, what: str) -> np.ndarray:
 def _plain(values: list[Any], what: str) -> list[Any]:
     missing = [value is None or value != value for value in values]
     if any(missing):
-        hint = ", or give them as from_arrays(..., unlabelled=...)" if what == "label" else ""
+        hint = ", or give them as from_arrays(..., unlabeled=...)" if what == "label" else ""
         raise DataError(
             f"{sum(missing)} of {len(values)} {what}s are missing (None or NaN), the first in row "
             f"{missing.index(True)}; fill them in or leave these images out{hint}"

@@ -74,7 +74,7 @@ def calibration_summary(bundle: Bundle) -> dict[str, Any]:
 def plan_line(config: "Config", dataset: "Dataset", preprocessing: AnyPreprocessing) -> str:
     """Say what will be trained on what, and for how long."""
     classes = f" of {dataset.num_classes} classes" if dataset.num_classes > 1 else ""
-    more = f" and {dataset.num_unlabelled} unlabelled" if dataset.num_unlabelled else ""
+    more = f" and {dataset.num_unlabeled} unlabeled" if dataset.num_unlabeled else ""
     folds = (
         f" in {NUM_FOLDS} folds, each with a training of its own"
         if config.detect.cross_conformal
@@ -107,10 +107,10 @@ def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
             f"{figures['untrained_kernel_distance']:.3f}) on {figures['n_real']} held-out {samples}"
             f"{', few' if figures['few'] else ''}, features {figures['extractor']}"
         )
-    unlabelled = bundle.metrics.get("unlabelled")
-    if unlabelled:
+    unlabeled = bundle.metrics.get("unlabeled")
+    if unlabeled:
         lines.append(
-            f"unlabelled: the GAN learned from {unlabelled['used']} of {unlabelled['n']} images "
+            f"unlabeled: the GAN learned from {unlabeled['used']} of {unlabeled['n']} images "
             "whose class the classifier guessed"
         )
     accuracy = bundle.metrics.get("classifier")
@@ -197,7 +197,7 @@ def evaluation_lines(judgement: "DetectionEvaluation") -> list[str]:
     summary, samples = judgement.summary, plural(judgement.summary["sample_type"])
     lines = [f"warning: {text}" for text in summary["warnings"]]
     broken = [f"{item['path']} ({item['reason']})" for item in summary["unreadable"]]
-    lines += _left_out("unreadable", broken) + _left_out("without a label", summary["unlabelled"])
+    lines += _left_out("unreadable", broken) + _left_out("without a label", summary["unlabeled"])
     lines.append(
         f"{summary['num_normal']} normal {samples} ({summary['normal']}) and "
         f"{summary['num_anomalies']} anomalies of {_count(judgement.kinds, 'kind')}"
@@ -323,9 +323,9 @@ def lift_lines(lift: AugmentationGain) -> list[str]:
 
 def second_figures(summary: Mapping[str, Any]) -> Iterator[str]:
     """Say the gain over arms that have less data, and the lift without near-duplicates."""
-    gain, strict = summary["gain_over_labelled_only"], summary["without_near_duplicates"]
+    gain, strict = summary["gain_over_labeled_only"], summary["without_near_duplicates"]
     if gain is not None:
-        yield f"over arms without the unlabelled images, which is no lift: {_said(gain)}"
+        yield f"over arms without the unlabeled images, which is no lift: {_said(gain)}"
     if strict is not None:
         yield f"without near-duplicates among the test images: {_said(strict)}"
 

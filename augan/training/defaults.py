@@ -71,7 +71,7 @@ def fill_in(
     if config.detect.cross_conformal:
         make_folds(len(dataset), seed=config.seed, groups=dataset.groups)  # refuses too few
     if task == "detect":  # they may hold anomalies, which shall not decide either
-        dataset = dataset.without_unlabelled()
+        dataset = dataset.without_unlabeled()
     patches = _patches(config, dataset, task)
     calibrate = task != "generate" if calibrate is None else calibrate
     learned = preprocessing_rows(config, dataset, calibrate=calibrate)

@@ -1,6 +1,6 @@
-"""Guessed classes for unlabelled images, so that a conditional GAN can learn from them too.
+"""Guessed classes for unlabeled images, so that a conditional GAN can learn from them too.
 
-Pseudo-labels (Lee 2013), by the agreement classifier, which is fitted on labelled images alone.
+Pseudo-labels (Lee 2013), by the agreement classifier, which is fitted on labeled images alone.
 They are guessed once, before the GAN trains, as in S2GAN (Lucic et al. 2019, "High-Fidelity Image
 Generation With Fewer Labels"), and are a function of the classifier's weights: a resumed run
 guesses the same.
@@ -35,15 +35,15 @@ class Guessed:
     rows: np.ndarray
     classes: np.ndarray | None
 
-    def describe(self, unlabelled: np.ndarray) -> dict[str, Any]:
-        """Return how many unlabelled images are used, and how many of them each class got."""
-        used, classes = np.intersect1d(unlabelled, self.rows), np.asarray(self.classes)
+    def describe(self, unlabeled: np.ndarray) -> dict[str, Any]:
+        """Return how many unlabeled images are used, and how many of them each class got."""
+        used, classes = np.intersect1d(unlabeled, self.rows), np.asarray(self.classes)
         if classes.ndim == 2:
             counts = classes[used].sum(axis=0, dtype=np.float64)
         else:
             counts = np.bincount(classes[used], minlength=classes.max() + 1)
         shown = [round(float(count), 3) for count in counts]
-        return {"n": len(unlabelled), "used": len(used), "class_counts": shown}
+        return {"n": len(unlabeled), "used": len(used), "class_counts": shown}
 
 
 def guess_classes(
@@ -52,11 +52,11 @@ def guess_classes(
     classes: np.ndarray,
     preprocessing: AnyPreprocessing,
     *,
-    labelled: np.ndarray,
-    unlabelled: np.ndarray,
+    labeled: np.ndarray,
+    unlabeled: np.ndarray,
     how: str,
 ) -> Guessed:
-    """Give every unlabelled image a class.
+    """Give every unlabeled image a class.
 
     Parameters
     ----------
@@ -65,23 +65,23 @@ def guess_classes(
     pixels : ndarray [N, S, S, C], or ConcatRows
         Stored squares.
     classes : ndarray [N] of int
-        Those of the rows `unlabelled` are not read.
-    labelled, unlabelled : ndarray of int
+        Those of the rows `unlabeled` are not read.
+    labeled, unlabeled : ndarray of int
         Rows to train on.
     how : {"hard", "thresholded", "soft"}
         The likeliest class; the same, but only where its probability is at least `CONFIDENT`; or
         the probabilities themselves, as a mixture of classes.
     """
-    shares = _probabilities(classifier, pixels, preprocessing, unlabelled)
+    shares = _probabilities(classifier, pixels, preprocessing, unlabeled)
     if how == "soft":
         weights = np.zeros((len(classes), shares.shape[1]), np.float32)
-        weights[labelled, classes[labelled]] = 1.0
-        weights[unlabelled] = shares
-        return Guessed(np.concatenate([labelled, unlabelled]), weights)
+        weights[labeled, classes[labeled]] = 1.0
+        weights[unlabeled] = shares
+        return Guessed(np.concatenate([labeled, unlabeled]), weights)
     guessed = classes.copy()
-    guessed[unlabelled] = shares.argmax(axis=1)
+    guessed[unlabeled] = shares.argmax(axis=1)
     sure = shares.max(axis=1) >= (CONFIDENT if how == "thresholded" else 0.0)
-    return Guessed(np.concatenate([labelled, unlabelled[sure]]), guessed)
+    return Guessed(np.concatenate([labeled, unlabeled[sure]]), guessed)
 
 
 def _probabilities(

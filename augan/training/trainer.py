@@ -45,7 +45,7 @@ class TrainingData:
     pixels : ndarray [N, S, S, C] or [N, F], ConcatRows or SlidingWindows
         Stored squares, perhaps a memory map, windows on large images, or stored rows.
     classes : ndarray [N] of int, or None
-        Indices below `num_classes`, -1 for those of `unlabelled`.
+        Indices below `num_classes`, -1 for those of `unlabeled`.
     num_classes : int
         0 for a generator without classes.
     preprocessing : ImagePreprocessing or TabularPreprocessing
@@ -54,7 +54,7 @@ class TrainingData:
         Which images are the training split; None: all.
     held_out : ndarray of int, or None
         Which images are the validation split, which the monitor measures on.
-    unlabelled : ndarray of int
+    unlabeled : ndarray of int
         Which images have no known class; generator and encoder train on them too.
     """
 
@@ -64,11 +64,11 @@ class TrainingData:
     preprocessing: AnyPreprocessing
     rows: np.ndarray | None = None
     held_out: np.ndarray | None = None
-    unlabelled: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    unlabeled: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def all_rows(self) -> np.ndarray:
-        """Return the rows of the training split and the unlabelled ones."""
-        return np.concatenate([self.fit_rows(), self.unlabelled])
+        """Return the rows of the training split and the unlabeled ones."""
+        return np.concatenate([self.fit_rows(), self.unlabeled])
 
     def fit_rows(self) -> np.ndarray:
         """Return the rows of the training split."""
@@ -90,7 +90,7 @@ class TrainedNetworks:
     health: list[Health] = field(default_factory=list)
     alarm: Alarm | None = None
     fidelity: dict[str, Any] | None = None
-    unlabelled: dict[str, Any] | None = None
+    unlabeled: dict[str, Any] | None = None
 
     def on_one_device(self) -> "TrainedNetworks":
         """Return the same with models of their own, which know nothing of other devices."""
@@ -243,18 +243,18 @@ class _Trainer:
 
     def _guessed(self) -> Guessed:
         """What the GAN trains on; where images have classes, each needs one, known or guessed."""
-        if not len(self.data.unlabelled) or not self.data.num_classes:
+        if not len(self.data.unlabeled) or not self.data.num_classes:
             return Guessed(self.data.all_rows(), self.data.classes)
         guessed = guess_classes(
             self.networks.models["classifier"],
             self.data.pixels,
             np.asarray(self.data.classes),
             self.data.preprocessing,
-            labelled=self.data.fit_rows(),
-            unlabelled=self.data.unlabelled,
+            labeled=self.data.fit_rows(),
+            unlabeled=self.data.unlabeled,
             how=self.config.gan.pseudo_labels,
         )
-        self.networks.unlabelled = guessed.describe(self.data.unlabelled)
+        self.networks.unlabeled = guessed.describe(self.data.unlabeled)
         return guessed
 
     def _monitor(self, gan: GAN) -> Monitor | None:

@@ -19,10 +19,10 @@ class DataGone(DataError):
 
 @dataclass(frozen=True)
 class Recorded:
-    """The samples that a bundle was trained on, and the unlabelled ones beside them."""
+    """The samples that a bundle was trained on, and the unlabeled ones beside them."""
 
     squares: PreparedImages
-    unlabelled: PreparedImages | None
+    unlabeled: PreparedImages | None
 
 
 def recorded_data(
@@ -51,23 +51,23 @@ def recorded_data(
     place = _place(bundle) if data is None else data
     dataset = _load(place, preprocessing)
     if bundle.config.get("task") == "detect":
-        dataset = dataset.without_unlabelled()
-    more = dataset.unlabelled
+        dataset = dataset.without_unlabeled()
+    more = dataset.unlabeled
     try:
         squares = load_prepared(dataset, preprocessing)
-        unlabelled = None if more is None else load_prepared(more, preprocessing)
+        unlabeled = None if more is None else load_prepared(more, preprocessing)
     except DataError as error:
         raise DataError(
             f"{place} cannot be read as the data that the model was trained on: {error}"
         ) from error
-    if dataset_fingerprint(squares, preprocessing, unlabelled) != bundle.data.get("sha256"):
+    if dataset_fingerprint(squares, preprocessing, unlabeled) != bundle.data.get("sha256"):
         is_part = data is None and place in BUILTIN  # what is built in never changes
         raise (DataGone if is_part else DataError)(
             f"{place} is not, or no longer, the data that the model was trained on (other "
             f"{plural(preprocessing.sample_type)}, labels or order); train again, or name that "
             "data with --data"
         )
-    return Recorded(squares, unlabelled)
+    return Recorded(squares, unlabeled)
 
 
 def _place(bundle: Bundle) -> str | Path:

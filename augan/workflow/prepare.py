@@ -33,7 +33,7 @@ class Resolved:
     config : Config
         Every setting that the data decides is filled in.
     dataset : Dataset
-        What will be trained on; without the unlabelled images where the task cannot use them.
+        What will be trained on; without the unlabeled images where the task cannot use them.
     preprocessing : ImagePreprocessing
         Fitted to the dataset.
     warnings : tuple of str
@@ -55,11 +55,11 @@ def resolve(config: Config, dataset: Dataset) -> Resolved:
         If the data cannot serve the task.
     """
     config, preprocessing = defaults.fill_in(config, dataset)
-    warnings, unused = list(dataset.warnings), dataset.num_unlabelled
+    warnings, unused = list(dataset.warnings), dataset.num_unlabeled
     if unused and config.task == "detect":
-        dataset = dataset.without_unlabelled()
+        dataset = dataset.without_unlabeled()
         warnings.append(
-            f"the {unused} unlabelled images are not used: a detector alone (task detect) learns "
+            f"the {unused} unlabeled images are not used: a detector alone (task detect) learns "
             "from normal images, and these may hold anomalies"
         )
     return Resolved(config, dataset, preprocessing, tuple(warnings))
@@ -92,7 +92,7 @@ class Material:
     preprocessing: AnyPreprocessing
     split: Split
     warnings: list[str]
-    unlabelled: PreparedImages | None = None
+    unlabeled: PreparedImages | None = None
     folds: tuple[Split, ...] = ()
 
     def of_fold(self, fold: Fold) -> "Material":
@@ -121,19 +121,19 @@ class Material:
 
     @property
     def all_pixels(self) -> np.ndarray | ConcatRows:
-        """The same, and the unlabelled images in the rows from N on."""
-        more = self.unlabelled
+        """The same, and the unlabeled images in the rows from N on."""
+        more = self.unlabeled
         return self.pixels if more is None else ConcatRows(self.pixels, more.pixels)
 
     @property
-    def unlabelled_rows(self) -> np.ndarray:
-        """The rows of `all_pixels` with unlabelled images to train on.
+    def unlabeled_rows(self) -> np.ndarray:
+        """The rows of `all_pixels` with unlabeled images to train on.
 
         Those whose group is held out stay out, or what was learned would be measured.
         """
-        if self.unlabelled is None:
+        if self.unlabeled is None:
             return np.empty(0, np.int64)
-        rows, groups = np.arange(len(self.unlabelled.pixels)), self.unlabelled.dataset.groups
+        rows, groups = np.arange(len(self.unlabeled.pixels)), self.unlabeled.dataset.groups
         if groups is not None and self.dataset.groups is not None:
             held = np.concatenate([self.split.val, self.split.calibration])
             rows = rows[~np.isin(groups, self.dataset.groups[held])]
@@ -141,8 +141,8 @@ class Material:
 
     @property
     def skipped(self) -> Skipped:
-        """Files that could not be read, unlabelled ones too."""
-        return self.dataset.skipped + (self.unlabelled.dataset.skipped if self.unlabelled else ())
+        """Files that could not be read, unlabeled ones too."""
+        return self.dataset.skipped + (self.unlabeled.dataset.skipped if self.unlabeled else ())
 
     @property
     def num_classes(self) -> int:
@@ -175,7 +175,7 @@ class Material:
         if self.num_classes:
             unknown = len(self.all_pixels) - len(self.pixels)
             classes = np.concatenate([np.asarray(self.dataset.labels), np.full(unknown, -1)])
-        stored = self.stored if self.unlabelled is None else self.all_pixels
+        stored = self.stored if self.unlabeled is None else self.all_pixels
         samples, rows_of = training_samples(stored, self.preprocessing)
         return TrainingData(
             samples,
@@ -184,7 +184,7 @@ class Material:
             self.preprocessing,
             rows=rows_of(self.split.train),
             held_out=rows_of(self.split.val) if self.config.evaluation.enabled else None,
-            unlabelled=self.unlabelled_rows,
+            unlabeled=self.unlabeled_rows,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -193,12 +193,12 @@ class Material:
         counts = np.zeros(0, int)
         if dataset.labels is not None:
             counts = np.bincount(dataset.labels, minlength=dataset.num_classes)
-        more = self.unlabelled
+        more = self.unlabeled
         return {
             "name": dataset.name,
             "source": dataset.source,
             "num_images": len(dataset),
-            "num_unlabelled": 0 if more is None else len(more.pixels),
+            "num_unlabeled": 0 if more is None else len(more.pixels),
             "class_names": list(dataset.class_names),
             "class_counts": counts.tolist(),
             "sha256": dataset_fingerprint(self.squares, self.preprocessing, more),
@@ -218,8 +218,8 @@ def gather(resolved: Resolved) -> Material:
     config, preprocessing, more = resolved.config, resolved.preprocessing, None
     squares = load_prepared(resolved.dataset, preprocessing)
     dataset = squares.dataset
-    if resolved.dataset.unlabelled is not None:
-        more = load_prepared(resolved.dataset.unlabelled, preprocessing)
+    if resolved.dataset.unlabeled is not None:
+        more = load_prepared(resolved.dataset.unlabeled, preprocessing)
     split, folds = _divide(config, dataset)
     _check_rate(config, dataset, folds or (split,))
     material = Material(config, squares, preprocessing, split, list(resolved.warnings), more, folds)
@@ -308,11 +308,11 @@ def _fold_warnings(material: Material) -> list[str]:
 
 def _duplicate_warnings(material: Material) -> list[str]:
     names = material.dataset.names
-    if material.unlabelled is not None:
-        names += material.unlabelled.dataset.names
+    if material.unlabeled is not None:
+        names += material.unlabeled.dataset.names
     twins = []
     for split in material.folds or (material.split,):
-        trained = replace(split, train=np.union1d(split.train, material.unlabelled_rows))
+        trained = replace(split, train=np.union1d(split.train, material.unlabeled_rows))
         twins += near_duplicates(material.all_pixels, trained)
     parts = material.folds or (material.split,)
     compared = sum(min(len(split.calibration), MAX_CALIBRATE) for split in parts)

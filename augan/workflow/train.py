@@ -159,7 +159,7 @@ def _split_sha256(material: Material) -> str:
 def _groups_sha256(material: Material) -> str | None:
     """What divides equal images otherwise, so that what was trained on might calibrate."""
     parts = [material.dataset.groups]
-    parts += [material.unlabelled.dataset.groups] if material.unlabelled else []
+    parts += [material.unlabeled.dataset.groups] if material.unlabeled else []
     named = [None if part is None else list(map(str, part)) for part in parts]
     if not any(named):
         return None
@@ -281,8 +281,8 @@ def _assemble(material: Material, networks: TrainedNetworks, described: dict[str
             **_figures(networks),
         },
     )
-    if networks.unlabelled:
-        bundle.metrics["unlabelled"] = networks.unlabelled
+    if networks.unlabeled:
+        bundle.metrics["unlabeled"] = networks.unlabeled
     if "encoder" in networks.models and material.config.training.store_latents:
         bundle.tables["codes"] = _codes(material, networks)
     if "classifier" in networks.models:

@@ -58,7 +58,7 @@ from benchmarks.common.prediction_store import Verdicts
 NAME = "lift"
 PROTOCOLS = {
     "imbalanced": SubsetSpec(labels=300, rare={"2": 20, "4": 20, "8": 20}),
-    "few-labels": SubsetSpec(labels=20, rest_unlabelled=True, most_unlabelled=10_000),
+    "few-labels": SubsetSpec(labels=20, rest_unlabeled=True, most_unlabeled=10_000),
 }
 VERSION = 2  # rises when anything about a protocol changes; 2: rows have verdicts
 DEV_IMAGES = 2000
@@ -163,7 +163,7 @@ class Study:
         """Return what identifies a row; rows without a GAN serve all variants of it."""
         of, recipe = material(self.data, self.split), self.recipe
         counts = recipe.counts(of.pool).tolist()
-        settings: list[Any] = [counts, recipe.rest_unlabelled, recipe.most_unlabelled, self.policy]
+        settings: list[Any] = [counts, recipe.rest_unlabeled, recipe.most_unlabeled, self.policy]
         settings += [self.classifier, self.steps]
         if arm == GAN:
             settings += [self.gan.name, self.gan.share, self.gan.base, self.gan_steps]
@@ -204,7 +204,7 @@ class Study:
         """Return the recipe as a value that can be a key."""
         recipe = self.recipe
         rare = tuple(sorted(recipe.rare.items()))
-        return recipe.labels, rare, recipe.rest_unlabelled, recipe.most_unlabelled
+        return recipe.labels, rare, recipe.rest_unlabeled, recipe.most_unlabeled
 
     @property
     def name(self) -> str:
@@ -255,8 +255,8 @@ def _lift(study: Study, right: dict[str, np.ndarray], labels: np.ndarray) -> dic
         print(f"note: {study.gan.base}, which the GAN arm stands on, is no rival: that is no lift")
     resampled = BootstrapComparison(right, labels, child_rng(0, "lift", "bootstrap"))
     lead = resampled.lead(GAN, others)
-    labelled = [arm for arm in others if not ARMS[arm].unlabelled]
-    only = resampled.lead(GAN, labelled or others)
+    labeled = [arm for arm in others if not ARMS[arm].unlabeled]
+    only = resampled.lead(GAN, labeled or others)
     return {
         "best_other": lead.rival,
         "lift": lead.interval.value,
@@ -292,7 +292,7 @@ def study_of(arguments: argparse.Namespace) -> Study:
     if arguments.rare:
         recipe = replace(recipe, rare=dict(arguments.rare))
     gan = GAN_ARMS[arguments.gan](arguments.gan_steps)
-    base = usual_base(recipe.rest_unlabelled, arguments.classifier == "cnn")
+    base = usual_base(recipe.rest_unlabeled, arguments.classifier == "cnn")
     changes = {"share": arguments.share, "base": arguments.base or base}
     return Study(
         protocol=arguments.protocol,
@@ -315,7 +315,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     counts = study.recipe.counts(of.pool)
     has_rare = bool(counts.min() < counts.max())
     is_network = study.classifier == "cnn"
-    usual = choose_arms(None, study.recipe.rest_unlabelled, is_network, has_rare)
+    usual = choose_arms(None, study.recipe.rest_unlabeled, is_network, has_rare)
     arms = arguments.arms or [arm for arm in usual if arm != ABLATION]
     tasks = study.tasks(arguments.draws, arms)
     rows = run(tasks, Results(arguments.results / f"{study.name}.jsonl"))

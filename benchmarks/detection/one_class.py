@@ -46,7 +46,7 @@ def evaluate_one_class(
     x_test: np.ndarray,
     is_anomaly: ArrayLike,
 ) -> list[dict[str, Any]]:
-    """Fit each detector on normal images and judge it on labelled ones.
+    """Fit each detector on normal images and judge it on labeled ones.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@
     --split test --json F
 
 A conditional GAN is trained for the stated minutes. A small CNN is then trained on 10,000 generated
-labelled images alone, and the same CNN on 10,000 real ones; both are judged on real images (Ravuri
+labeled images alone, and the same CNN on 10,000 real ones; both are judged on real images (Ravuri
 and Vinyals 2019, "Classification Accuracy Score"). `--split dev` trains on four fifths of the
 training images and judges on the rest; `--split test` trains on all of them and judges on the test
 part. Nothing is chosen on the images that judge.

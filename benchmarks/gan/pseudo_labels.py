@@ -1,11 +1,11 @@
-"""What are unlabelled images worth to a conditional GAN, and how should their class be guessed?
+"""What are unlabeled images worth to a conditional GAN, and how should their class be guessed?
 
     python -m benchmarks.gan.pseudo_labels --json unlabelled.json
 
 Of four fifths of the training digits, 10 of each class keep their label and the others lose it.
 The GAN is trained with each way to guess their class. It is judged on the last fifth, real images
 that no network saw: by the accuracy of a logistic regression and of 3 nearest neighbours, both
-fitted on 2,000 generated labelled images alone, and by the kernel distance in features of a
+fitted on 2,000 generated labeled images alone, and by the kernel distance in features of a
 classifier of all four fifths. Test digits are not used, so `--split` has one value.
 """
 
@@ -71,22 +71,22 @@ def few_labels(training: Dataset, seed: int) -> tuple[Dataset, np.ndarray, np.nd
     labels = np.asarray(training.labels)
     order = child_rng(seed, "labelled").permutation(len(training))
     chosen = [order[labels[order] == label][:LABELS] for label in range(training.num_classes)]
-    labelled = np.sort(np.concatenate(chosen))
-    rest = np.setdiff1d(np.arange(len(training)), labelled)
+    labeled = np.sort(np.concatenate(chosen))
+    rest = np.setdiff1d(np.arange(len(training)), labeled)
     images = np.asarray(training.images)
-    dataset = from_arrays(images[labelled], labels[labelled], unlabelled=images[rest])
+    dataset = from_arrays(images[labeled], labels[labeled], unlabeled=images[rest])
     return dataset, images[rest], labels[rest]
 
 
 def measure(method: str, seed: int, steps: int) -> Row:
     """Train with one way to guess the classes, and return the figures."""
     training, judged = parts()
-    dataset, unlabelled, truth = few_labels(training, seed)
+    dataset, unlabeled, truth = few_labels(training, seed)
     config = Config(seed=seed, task="generate").replace(
         training__steps=steps, training__store_latents=False
     )
     if method == "labelled only":
-        dataset = dataset.without_unlabelled()
+        dataset = dataset.without_unlabeled()
     else:
         config = config.replace(gan__pseudo_labels=SETTINGS.get(method, method))
     begun = time.monotonic()
@@ -111,14 +111,14 @@ def measure(method: str, seed: int, steps: int) -> Row:
         "kernel_distance": kernel_distance(
             real=features(scale(real)), generated=features(scale(made))
         ),
-        "guessed_right": guessed_right(bundle, unlabelled, truth),
-        "used": (bundle.metrics.get("unlabelled") or {"used": 0})["used"],
+        "guessed_right": guessed_right(bundle, unlabeled, truth),
+        "used": (bundle.metrics.get("unlabeled") or {"used": 0})["used"],
         "train_s": seconds,
     }
 
 
 def guessed_right(bundle: Bundle, images: np.ndarray, truth: np.ndarray) -> float:
-    """Return the share of unlabelled images whose class the agreement classifier guesses."""
+    """Return the share of unlabeled images whose class the agreement classifier guesses."""
     model = restore_network(bundle, "classifier")
     classify = Inference(lambda images: model(images, training=False), model.input_shape[1:])
     squares = ImagePreprocessing.from_dict(bundle.preprocessing).scale(images)

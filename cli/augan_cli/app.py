@@ -30,7 +30,7 @@ from augan_cli.options import show as _show
 
 app = typer.Typer(
     name="augan",
-    help="Train a GAN on your own images or tables; synthesise labelled samples; detect anomalies.",
+    help="Train a GAN on your own images or tables; synthesise labeled samples; detect anomalies.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -282,7 +282,7 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Train a GAN on your own images or tables; synthesise labelled samples; detect anomalies."""
+    """Train a GAN on your own images or tables; synthesise labeled samples; detect anomalies."""
 
 
 def main() -> None:

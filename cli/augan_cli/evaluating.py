@@ -1,4 +1,4 @@
-"""`augan evaluate`: what a bundle or a GAN is worth on labelled data, beside simple rivals."""
+"""`augan evaluate`: what a bundle or a GAN is worth on labeled data, beside simple rivals."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from augan_cli.errors import with_debug
 from augan_cli.options import Json, Method, Model, Out, Recorded, find, show
 
 evaluate = typer.Typer(
-    help="Judge what a bundle does on labelled data, beside simple rivals.", no_args_is_help=True
+    help="Judge what a bundle does on labeled data, beside simple rivals.", no_args_is_help=True
 )
 
 Masks = Annotated[
@@ -23,7 +23,7 @@ Power = Annotated[
 @evaluate.command("detection")
 @with_debug
 def evaluate_detection(
-    images: Annotated[Path, typer.Argument(help="Folder of labelled test images, or a table.")],
+    images: Annotated[Path, typer.Argument(help="Folder of labeled test images, or a table.")],
     labels: Annotated[
         str,
         typer.Option(help="CSV path,label[,group]; or 'folders': the first folder is the label."),
@@ -42,7 +42,7 @@ def evaluate_detection(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Judge the detector on labelled images, beside baselines fitted on its training images."""
+    """Judge the detector on labeled images, beside baselines fitted on its training images."""
     from augan.detect.output_paths import default_out
     from augan.evaluation.detection.api import evaluate_detection
     from augan.report.html.detection_evaluation import judgement_page
@@ -70,9 +70,7 @@ Rare = Annotated[
 ]
 Rest = Annotated[
     bool,
-    typer.Option(
-        "--rest-unlabeled", "--rest-unlabelled", help="Keep other images, without labels."
-    ),
+    typer.Option("--rest-unlabeled", help="Keep other images, without labels."),
 ]
 TestSize = Annotated[
     float | None, typer.Option(help="Share of each class to test on, where there is no test/.")
@@ -117,7 +115,7 @@ def evaluate_augmentation(
     data: Data,
     labels: Labels = None,
     rare: Rare = None,
-    rest_unlabelled: Rest = False,
+    rest_unlabeled: Rest = False,
     test_size: TestSize = None,
     groups: Groups = None,
     classifier: Classifier = "cnn",
@@ -143,7 +141,7 @@ def evaluate_augmentation(
     """
     from augan_cli.lifting import run_lift
 
-    options: dict[str, Any] = {"labels_per_class": labels, "rest_unlabeled": rest_unlabelled}
+    options: dict[str, Any] = {"labels_per_class": labels, "rest_unlabeled": rest_unlabeled}
     options |= {"test_size": test_size, "classifier": classifier, "repeats": draws, "seed": seed}
     options |= {
         "tune_fraction": select,

@@ -110,7 +110,7 @@ class TestNeighbours:
 
 
 class TestReference:
-    def test_unlabelled_images_were_seen_too(self) -> None:
+    def test_unlabeled_images_were_seen_too(self) -> None:
         pixels = np.arange(6)[:, None, None, None] * np.ones((6, 8, 8, 1), np.uint8)
         names, fit, held_out = tuple("abcdef"), np.array([0, 1, 2, 3]), np.array([4, 5])
         labels = np.array([0, 1, 0, 1, 0, 1])

@@ -101,12 +101,12 @@ def test_the_sampler_takes_every_method_and_repeats_itself(method):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["sample", "transfer"])
-def test_the_sampler_learns_from_unlabelled_images_too(method):
+def test_the_sampler_learns_from_unlabeled_images_too(method):
     pixels, labels = np.asarray(digits().images), np.asarray(digits().labels)
     rows = np.r_[np.flatnonzero(labels == 4)[:30], np.flatnonzero(labels == 7)[:9]]
     rest = np.setdiff1d(np.flatnonzero(np.isin(labels, (4, 7))), rows)
     of_some = GANOverSampler(method=method, steps=30, random_state=1)
-    of_all = GANOverSampler(method=method, steps=30, unlabelled=pixels[rest], random_state=1)
+    of_all = GANOverSampler(method=method, steps=30, unlabeled=pixels[rest], random_state=1)
     fewer, made = of_some.fit_resample(pixels[rows], labels[rows])
     images, also_made = of_all.fit_resample(pixels[rows], labels[rows])
     assert made.tolist() == also_made.tolist()
@@ -114,6 +114,6 @@ def test_the_sampler_learns_from_unlabelled_images_too(method):
     assert not np.array_equal(images[39:], fewer[39:])
     assert ("classifier" in of_all.bundle_.networks) == (method == "sample")
     with pytest.raises(DataError, match="channels"):
-        GANOverSampler(unlabelled=np.zeros((4, 8, 8, 3), np.uint8)).fit_resample(
+        GANOverSampler(unlabeled=np.zeros((4, 8, 8, 3), np.uint8)).fit_resample(
             pixels[rows], labels[rows]
         )

@@ -262,7 +262,7 @@ def rows_of(folder, *arguments):
     return json.loads(out.read_text())["rows"]
 
 
-# unlabelled: what images without a label are worth
+# unlabeled: what images without a label are worth
 
 
 def test_ten_labels_of_each_class_are_kept():
@@ -270,8 +270,8 @@ def test_ten_labels_of_each_class_are_kept():
     assert not set(training.names) & set(judged.names)
     dataset, images, truth = pseudo_labels.few_labels(training, seed=1)
     assert np.bincount(dataset.labels).tolist() == [10] * 10
-    assert len(dataset) + dataset.num_unlabelled == len(training)
-    np.testing.assert_array_equal(dataset.unlabelled.images, images)
+    assert len(dataset) + dataset.num_unlabeled == len(training)
+    np.testing.assert_array_equal(dataset.unlabeled.images, images)
     # Kept and lost labels still belong to their images.
     known = {np.asarray(i).tobytes(): int(y) for i, y in zip(training.images, training.labels)}
     assert [known[i.tobytes()] for i in dataset.images] == dataset.labels.tolist()

@@ -239,9 +239,9 @@ def test_a_rerun_of_detect_replaces_its_folder(
 
 
 @pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
+def labeled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A run with most options at once, on class folders; what it printed."""
-    folder = tmp_path_factory.mktemp("labelled")
+    folder = tmp_path_factory.mktemp("labeled")
     write_digits(folder / "parts" / "train", 230, by_class=True)
     (folder / "parts" / "test" / "0").mkdir(parents=True)
     (folder / "parts" / "test" / "0" / "broken.png").write_bytes(b"training never reads this")
@@ -259,8 +259,8 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, d
         yield folder, only_object(result)
 
 
-def test_options_of_train_reach_the_bundle(labelled: tuple[Path, dict[str, Any]]) -> None:
-    folder, summary = labelled
+def test_options_of_train_reach_the_bundle(labeled: tuple[Path, dict[str, Any]]) -> None:
+    folder, summary = labeled
     bundle = load_bundle(folder / "trained" / "here")
     assert summary["bundle"] == "trained/here/bundle.augan"
     assert summary["id"] == bundle.bundle_id
@@ -278,16 +278,16 @@ def test_options_of_train_reach_the_bundle(labelled: tuple[Path, dict[str, Any]]
     assert written == bundle.config
 
 
-def test_groups_stay_on_one_side(labelled: tuple[Path, dict[str, Any]]) -> None:
-    bundle = load_bundle(labelled[0] / "trained" / "here")
+def test_groups_stay_on_one_side(labeled: tuple[Path, dict[str, Any]]) -> None:
+    bundle = load_bundle(labeled[0] / "trained" / "here")
     split = bundle.tables["split"]
     assert sorted(np.concatenate(list(split.values())).tolist()) == list(range(230))
     calibration = bundle.tables["calibration"]
     assert 2 * calibration["num_groups"] == len(calibration["scores"]) == len(split["calibration"])
 
 
-def test_a_run_elsewhere_touches_no_runs(labelled: tuple[Path, dict[str, Any]]) -> None:
-    names = {path.name for path in labelled[0].iterdir()}
+def test_a_run_elsewhere_touches_no_runs(labeled: tuple[Path, dict[str, Any]]) -> None:
+    names = {path.name for path in labeled[0].iterdir()}
     assert names == {"parts", "mine.yaml", "groups.csv", "trained"}
 
 
@@ -359,14 +359,14 @@ def test_dry_run_writes_nothing_and_prints_settings(augan: Augan, task: str) -> 
     assert os.listdir() == []
 
 
-def test_dry_run_counts_unlabelled_images(augan: Augan) -> None:
+def test_dry_run_counts_unlabeled_images(augan: Augan) -> None:
     write_digits(Path("photos/train"), 20, by_class=True)
     write_digits(Path("photos/unlabeled"), 7)
     result = augan("train", "photos", "--dry-run")
-    assert "photos: 20 images of 9 classes and 7 unlabelled as 8x8 gray; task both" in result.stderr
+    assert "photos: 20 images of 9 classes and 7 unlabeled as 8x8 gray; task both" in result.stderr
     alone = augan("train", "photos", "--dry-run", "--task", "detect")
     assert "photos: 20 images of 9 classes as" in alone.stderr
-    assert alone.stderr.count("the 7 unlabelled images are not used") == 1
+    assert alone.stderr.count("the 7 unlabeled images are not used") == 1
 
 
 def test_dry_run_as_json(augan: Augan) -> None:

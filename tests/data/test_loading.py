@@ -539,12 +539,12 @@ def test_example_images_appear_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-# Unlabelled images
+# Unlabeled images
 
 
 @pytest.mark.parametrize("spelling", ["unlabeled", "unlabelled", "Unlabelled"])
 @pytest.mark.parametrize("classes", ["", "train/"])
-def test_the_unlabelled_folder_is_no_class(tmp_path, spelling, classes):
+def test_the_unlabeled_folder_is_no_class(tmp_path, spelling, classes):
     make_images(tmp_path, f"{classes}a/1.png", f"{classes}b/2.png", "test/a/9.png")
     make_images(tmp_path, *(f"{spelling}/{i}.png" for i in range(3)), f"{spelling}/deep/4.png")
     if not classes:
@@ -554,85 +554,85 @@ def test_the_unlabelled_folder_is_no_class(tmp_path, spelling, classes):
     dataset = load_dataset(tmp_path)
     assert dataset.class_names == ("a", "b")
     assert len(dataset) == (2 if classes else 3)
-    assert dataset.num_unlabelled == 4
+    assert dataset.num_unlabeled == 4
     names = [f"{spelling}/{name}.png" for name in ("0", "1", "2", "deep/4")]
-    assert dataset.unlabelled.names == tuple(names)
-    assert dataset.unlabelled.labels is None
-    assert [int(image.max()) for image in dataset.unlabelled.images] == [0, 1, 2, 3]
-    assert dataset.subset([1]).num_unlabelled == 4
-    assert dataset.without_unlabelled().num_unlabelled == 0
+    assert dataset.unlabeled.names == tuple(names)
+    assert dataset.unlabeled.labels is None
+    assert [int(image.max()) for image in dataset.unlabeled.images] == [0, 1, 2, 3]
+    assert dataset.subset([1]).num_unlabeled == 4
+    assert dataset.without_unlabeled().num_unlabeled == 0
     if classes:
-        assert load_dataset(tmp_path, part="test").unlabelled is None
+        assert load_dataset(tmp_path, part="test").unlabeled is None
 
 
-def test_unlabelled_folders_of_every_place_are_taken(tmp_path):
+def test_unlabeled_folders_of_every_place_are_taken(tmp_path):
     make_images(tmp_path, "train/a/1.png", "train/unlabelled/2.png", "unlabeled/3.png")
     dataset = load_dataset(tmp_path)
     assert dataset.names == ("train/a/1.png",)
-    assert dataset.unlabelled.names == ("unlabeled/3.png", "train/unlabelled/2.png")
+    assert dataset.unlabeled.names == ("unlabeled/3.png", "train/unlabelled/2.png")
 
 
-def test_unlabelled_images_beside_a_flat_folder(tmp_path):
+def test_unlabeled_images_beside_a_flat_folder(tmp_path):
     make_images(tmp_path, "1.png", "unlabeled/3.png")
     dataset = load_dataset(tmp_path)
     assert (dataset.names, dataset.class_names) == (("1.png",), ())
-    assert dataset.unlabelled.names == ("unlabeled/3.png",)
+    assert dataset.unlabeled.names == ("unlabeled/3.png",)
 
 
-def test_an_empty_unlabelled_folder_is_ignored_with_a_warning(tmp_path):
+def test_an_empty_unlabeled_folder_is_ignored_with_a_warning(tmp_path):
     make_images(tmp_path, "a/1.png", "b/2.png")
     (tmp_path / "unlabeled").mkdir()
     dataset = load_dataset(tmp_path)
-    assert dataset.unlabelled is None
+    assert dataset.unlabeled is None
     (warning,) = dataset.warnings
     assert "unlabeled holds no images" in warning
 
 
-def test_nothing_but_unlabelled_images_are_the_training_images(tmp_path):
+def test_nothing_but_unlabeled_images_are_the_training_images(tmp_path):
     make_images(tmp_path, "unlabeled/1.png", "unlabeled/2.png")
     dataset = load_dataset(tmp_path)
     assert dataset.names == ("unlabeled/1.png", "unlabeled/2.png")
-    assert (dataset.labels, dataset.unlabelled) == (None, None)
+    assert (dataset.labels, dataset.unlabeled) == (None, None)
     (warning,) = dataset.warnings
-    assert "its 2 unlabelled images are trained on as they are" in warning
+    assert "its 2 unlabeled images are trained on as they are" in warning
 
 
-def test_unreadable_unlabelled_files_have_a_share_of_their_own(tmp_path):
+def test_unreadable_unlabeled_files_have_a_share_of_their_own(tmp_path):
     make_images(tmp_path, *(f"a/{i}.png" for i in range(20)))
     make_images(tmp_path, *(f"unlabeled/{i}.png" for i in range(9)))
     (tmp_path / "unlabeled/bad.png").touch()
     dataset = load_dataset(tmp_path)
     assert dataset.skipped == ()
-    assert [name for name, _ in dataset.unlabelled.skipped] == ["unlabeled/bad.png"]
+    assert [name for name, _ in dataset.unlabeled.skipped] == ["unlabeled/bad.png"]
     (tmp_path / "unlabeled/worse.png").touch()
     with pytest.raises(DataError, match=r"2 of 11.*unlabeled/bad\.png"):
         load_dataset(tmp_path)
 
 
-def test_groups_of_unlabelled_images_may_be_unknown(tmp_path):
+def test_groups_of_unlabeled_images_may_be_unknown(tmp_path):
     make_images(tmp_path, "a/1.png", "unlabeled/2.png", "unlabeled/3.png")
     table = tmp_path / "groups.csv"
     table.write_text("path,group\na/1.png,p\nunlabeled/3.png,p\n")
     dataset = load_dataset(tmp_path, groups=table)
     assert dataset.groups.tolist() == ["p"]
-    assert dataset.unlabelled.groups.tolist() == ["", "p"]
+    assert dataset.unlabeled.groups.tolist() == ["", "p"]
     table.write_text("path,group\nunlabeled/3.png,p\n")
     with pytest.raises(DataError, match="no group for 1 of 1"):
         load_dataset(tmp_path, groups=table)
 
 
 @pytest.mark.parametrize("key", ["x_unlabelled", "x_unlabeled"])
-def test_unlabelled_arrays(tmp_path, key):
+def test_unlabeled_arrays(tmp_path, key):
     np.savez(tmp_path / "cells.npz", x=X3, y=["b", "a", "b"], x_test=X3[:1], **{key: X3[:2]})
     dataset = load_dataset(tmp_path / "cells.npz")
-    assert (len(dataset), dataset.num_unlabelled) == (3, 2)
-    assert load_dataset(tmp_path / "cells.npz", part="test").unlabelled is None
-    with pytest.raises(DataError, match="unlabelled images: the array holds no image"):
-        from_arrays(X3, unlabelled=X3[:0])
-    with pytest.raises(DataError, match=r"labels are missing.*unlabelled="):
+    assert (len(dataset), dataset.num_unlabeled) == (3, 2)
+    assert load_dataset(tmp_path / "cells.npz", part="test").unlabeled is None
+    with pytest.raises(DataError, match="unlabeled images: the array holds no image"):
+        from_arrays(X3, unlabeled=X3[:0])
+    with pytest.raises(DataError, match=r"labels are missing.*unlabeled="):
         from_arrays(X3, ["a", None, "b"])
-    with pytest.raises(DataError, match="the unlabelled images have labels"):
-        replace(dataset, unlabelled=from_arrays(X3, [0, 1, 0]))
+    with pytest.raises(DataError, match="the unlabeled images have labels"):
+        replace(dataset, unlabeled=from_arrays(X3, [0, 1, 0]))
 
 
 def test_headers_are_read_once(tmp_path):
@@ -643,4 +643,4 @@ def test_headers_are_read_once(tmp_path):
         (tmp_path / name).unlink()
     assert dataset.headers() == first == [ImageHeader(2, 2, 1, "uint8")] * 2
     assert dataset.subset([1]).headers() == dataset.images[1:].headers() == first[:1]
-    assert dataset.unlabelled.headers() == first[:1]
+    assert dataset.unlabeled.headers() == first[:1]

@@ -563,7 +563,7 @@ class TestGANOverSampler:
         sampler = GANOverSampler(bundle=numbered, image_shape=(8, 8))
         with pytest.raises(DataError, match=r"makes float32 images, but those .* are uint8"):
             sampler.fit_resample(X.astype(np.uint8), y)
-        deep = GANOverSampler(image_shape=(8, 8), unlabelled=X.astype(np.uint16), random_state=0)
+        deep = GANOverSampler(image_shape=(8, 8), unlabeled=X.astype(np.uint16), random_state=0)
         with pytest.raises(DataError, match=r"uint16, but those to over-sample are .* uint8"):
             deep.fit_resample(X.astype(np.uint8), y)
 

@@ -94,11 +94,11 @@ class TestTraining:
     def test_the_monitor_measures_rows(self, tiny_config: Config, tmp_path: Path) -> None:
         path = tmp_path / "t.csv"
         parts(400).drop(columns="kind").to_csv(path, index=False)
-        unlabelled = train(tiny_config, load_dataset(path), out=tmp_path / "run")
+        unlabeled = train(tiny_config, load_dataset(path), out=tmp_path / "run")
         # 400 rows: 99 calibrate and 30 tune, enough to measure on; nothing can be turned.
-        assert set(unlabelled.networks) == {"generator", "discriminator", "encoder"}
-        assert unlabelled.metrics["fidelity"]["extractor"] == "values"
-        assert np.isfinite(unlabelled.metrics["fidelity"]["kernel_distance"])
+        assert set(unlabeled.networks) == {"generator", "discriminator", "encoder"}
+        assert unlabeled.metrics["fidelity"]["extractor"] == "values"
+        assert np.isfinite(unlabeled.metrics["fidelity"]["kernel_distance"])
 
     def test_equal_settings_give_equal_bundles(
         self, tiny_config: Config, table: Path, bundle: Bundle, tmp_path: Path

@@ -538,65 +538,65 @@ def test_when_no_image_is_left_to_tune(task, make, tmp_path):
             assert np.isfinite(values).all()
 
 
-# ---------------------------------------------------------------- unlabelled images
+# ---------------------------------------------------------------- unlabeled images
 
 
 def without_labels(dataset):
     return replace(dataset, labels=None, class_names=())
 
 
-def with_unlabelled(dataset, n=40, **more):
+def with_unlabeled(dataset, n=40, **more):
     """The first `n` of other digits beside `dataset`, without their labels."""
     images = np.asarray(digits("test").images)[:n]
-    return replace(dataset, unlabelled=from_arrays(images, name="more"), **more)
+    return replace(dataset, unlabeled=from_arrays(images, name="more"), **more)
 
 
 @pytest.fixture(scope="module")
-def half_labelled(tiny_digits, tmp_path_factory):
-    """A bundle of 240 labelled digits, two of which lie among the 42 unlabelled ones too."""
+def half_labeled(tiny_digits, tmp_path_factory):
+    """A bundle of 240 labeled digits, two of which lie among the 42 unlabeled ones too."""
     calibrate = make_split(240, seed=0, labels=tiny_digits.labels).calibration
     images = np.concatenate(
         [np.asarray(digits("test").images)[:40], np.asarray(tiny_digits.images)[calibrate[:2]]]
     )
     dataset = replace(
         tiny_digits,
-        unlabelled=from_arrays(images, name="more"),
+        unlabeled=from_arrays(images, name="more"),
         warnings=("the folder more is odd",),
     )
     config = Config().replace(**{**SMALLEST, "training__steps": 4})
     return train(config, dataset, out=tmp_path_factory.mktemp("half") / "run")
 
 
-def test_unlabelled_images_take_no_part_in_any_split(half_labelled, tiny_digits):
-    data, split = half_labelled.data, half_labelled.tables["split"]
-    assert (data["num_images"], data["num_unlabelled"]) == (240, 42)
+def test_unlabeled_images_take_no_part_in_any_split(half_labeled, tiny_digits):
+    data, split = half_labeled.data, half_labeled.tables["split"]
+    assert (data["num_images"], data["num_unlabeled"]) == (240, 42)
     assert data["class_counts"] == np.bincount(tiny_digits.labels).tolist()
     expected = make_split(240, seed=0, labels=tiny_digits.labels)
     for name, rows in split.items():
         np.testing.assert_array_equal(rows, getattr(expected, name))
-    np.testing.assert_array_equal(half_labelled.tables["codes"]["rows"], split["train"])
-    assert half_labelled.metrics["classifier"]["n"] == NUM_VAL
-    assert half_labelled.tables["calibration"]["scores"].shape == (NUM_CALIBRATION,)
+    np.testing.assert_array_equal(half_labeled.tables["codes"]["rows"], split["train"])
+    assert half_labeled.metrics["classifier"]["n"] == NUM_VAL
+    assert half_labeled.tables["calibration"]["scores"].shape == (NUM_CALIBRATION,)
 
 
-def test_every_unlabelled_image_got_a_class(half_labelled):
-    told = half_labelled.metrics["unlabelled"]
+def test_every_unlabeled_image_got_a_class(half_labeled):
+    told = half_labeled.metrics["unlabeled"]
     assert (told["n"], told["used"], len(told["class_counts"])) == (42, 42, 10)
     assert sum(told["class_counts"]) == pytest.approx(42, abs=0.01)
-    assert half_labelled.config["gan"]["pseudo_labels"] == "soft"
+    assert half_labeled.config["gan"]["pseudo_labels"] == "soft"
 
 
-def test_calibration_images_among_the_unlabelled_ones_are_seen(half_labelled):
-    odd, doubles = half_labelled.metrics["warnings"]
+def test_calibration_images_among_the_unlabeled_ones_are_seen(half_labeled):
+    odd, doubles = half_labeled.metrics["warnings"]
     assert odd == "the folder more is odd"
     assert doubles.startswith("2 calibration images are nearly identical to training images")
     assert " and 40)" in doubles or " and 41)" in doubles
 
 
-def test_unlabelled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bundle, tmp_path):
+def test_unlabeled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bundle, tmp_path):
     def sha256(dataset):
         squares = PreparedImages(dataset, np.asarray(dataset.images))
-        more = dataset.unlabelled
+        more = dataset.unlabeled
         material = Material(
             Config(task="both"),
             squares,
@@ -607,7 +607,7 @@ def test_unlabelled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bun
         )
         return material.describe()["sha256"]
 
-    some, others = with_unlabelled(tiny_digits, 40), with_unlabelled(tiny_digits, 41)
+    some, others = with_unlabeled(tiny_digits, 40), with_unlabeled(tiny_digits, 41)
     assert sha256(tiny_digits) == digits_bundle.data["sha256"]
     assert len({sha256(tiny_digits), sha256(some), sha256(others)}) == 3
 
@@ -615,29 +615,29 @@ def test_unlabelled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bun
 def test_a_detector_alone_does_not_use_them(tiny_digits, tmp_path):
     normal = without_labels(tiny_digits)
     bright = from_arrays(np.full((9, 30, 30, 3), 255, np.uint8))
-    resolved = resolve(Config(), replace(normal, unlabelled=bright))
+    resolved = resolve(Config(), replace(normal, unlabeled=bright))
     assert resolved.config.task == "detect"
-    assert resolved.dataset.unlabelled is None
+    assert resolved.dataset.unlabeled is None
     assert resolved.preprocessing == ImagePreprocessing.fit(normal)
     (warning,) = resolved.warnings
-    assert "the 9 unlabelled images are not used" in warning
+    assert "the 9 unlabeled images are not used" in warning
     # Where images are only to be made, those without a class are as good as the others.
-    resolved = resolve(Config(task="generate"), with_unlabelled(normal))
-    assert (resolved.dataset.num_unlabelled, resolved.warnings) == (40, ())
+    resolved = resolve(Config(task="generate"), with_unlabeled(normal))
+    assert (resolved.dataset.num_unlabeled, resolved.warnings) == (40, ())
 
 
 def test_without_classes_they_are_training_images_like_the_others(tiny_digits, tmp_path):
     config = Config(task="generate").replace(training__store_latents=False, **SMALLEST)
-    bundle = train(config, with_unlabelled(without_labels(tiny_digits)), out=tmp_path / "run")
-    assert bundle.data["num_unlabelled"] == 40
+    bundle = train(config, with_unlabeled(without_labels(tiny_digits)), out=tmp_path / "run")
+    assert bundle.data["num_unlabeled"] == 40
     assert not bundle.has("classes")
-    assert "unlabelled" not in bundle.metrics
+    assert "unlabeled" not in bundle.metrics
 
 
-def test_unlabelled_images_of_groups_held_out_are_not_trained_on(tiny_digits):
-    dataset = with_unlabelled(tiny_digits.subset(np.arange(20)), 5)
+def test_unlabeled_images_of_groups_held_out_are_not_trained_on(tiny_digits):
+    dataset = with_unlabeled(tiny_digits.subset(np.arange(20)), 5)
     groups = np.array([str(row // 2) for row in range(20)])
-    more = replace(dataset.unlabelled, groups=np.array(["", "0", "3", "5", "9"]))
+    more = replace(dataset.unlabeled, groups=np.array(["", "0", "3", "5", "9"]))
     split = Split(np.arange(4, 20), np.array([2, 3]), np.array([0, 1]))
     squares = [PreparedImages(part, np.asarray(part.images)) for part in (dataset, more)]
     material = Material(
@@ -648,7 +648,7 @@ def test_unlabelled_images_of_groups_held_out_are_not_trained_on(tiny_digits):
         [],
         squares[1],
     )
-    assert material.unlabelled_rows.tolist() == [20, 22, 23, 24]
+    assert material.unlabeled_rows.tolist() == [20, 22, 23, 24]
 
 
 def test_a_run_that_exists_is_refused_before_images_are_decoded(tmp_path):
@@ -670,14 +670,14 @@ def test_squares_of_128_pixels_from_end_to_end(architecture, tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (24, 150, 120, 3), np.uint8)
     more = from_arrays(rng.integers(0, 256, (5, 90, 200), np.uint8))
-    dataset = replace(from_arrays(images, np.arange(24) % 2), unlabelled=more)
+    dataset = replace(from_arrays(images, np.arange(24) % 2), unlabeled=more)
     small = {**SMALLEST, "training__steps": 20, "gan__architecture": architecture}
     small["detect__method"] = "fanogan"  # which has pictures to compare
     bundle = train(
         Config(task="both").replace(data__size=128, **small), dataset, out=tmp_path / "run"
     )
     assert bundle.metrics["steps"] == {"classifier": 5, "gan": 20, "encoder": 10}
-    assert bundle.data["num_unlabelled"] == 5
+    assert bundle.data["num_unlabeled"] == 5
     detector = Detector.from_bundle(load_bundle(tmp_path / "run"))
     again = detector.reconstruct(detector.preprocessing.materialise(images[:2]))
     assert again.shape == (2, 128, 128, 3)

@@ -161,9 +161,9 @@ def test_other_families_stop_twice(changes, tiny_digits, tmp_path):
 
 @pytest.mark.parametrize("how", ["soft", pytest.param("thresholded", marks=pytest.mark.slow)])
 def test_guessed_classes_are_guessed_again(how, tiny_digits, tmp_path):
-    unlabelled = tiny_digits.subset(np.arange(120, 240))
-    unlabelled = replace(unlabelled, labels=None, class_names=())
-    dataset = replace(tiny_digits.subset(np.arange(120)), unlabelled=unlabelled)
+    unlabeled = tiny_digits.subset(np.arange(120, 240))
+    unlabeled = replace(unlabeled, labels=None, class_names=())
+    dataset = replace(tiny_digits.subset(np.arange(120)), unlabeled=unlabeled)
     config = CONFIG.replace(gan__pseudo_labels=how, training__steps=40, task="generate")
     train(config, dataset, out=tmp_path / "whole")
     stop(dataset, tmp_path / "run", "gan", 20, "failure", config)

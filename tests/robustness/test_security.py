@@ -213,8 +213,8 @@ def test_names_of_classes_are_escaped_in_the_page_of_a_lift(tmp_path: Path) -> N
     summary = {
         **{"lift": 0.1, "low": 0.0, "high": 0.2, "proven": False, "rival": SCRIPT, "num_test": 9},
         **{"data": SCRIPT, "num_draws": 2, "labels": [3, 4], "class_names": [SCRIPT, "b"]},
-        **{"warnings": [SCRIPT], "out": str(tmp_path), "num_unlabelled": 0, "chosen": None},
-        "gain_over_labelled_only": figure,
+        **{"warnings": [SCRIPT], "out": str(tmp_path), "num_unlabeled": 0, "chosen": None},
+        "gain_over_labeled_only": figure,
         "without_near_duplicates": figure,
         "near_duplicates": [{"test": SCRIPT, "seen": SCRIPT, "correlation": 0.99}],
         "num_near_duplicates": 1,

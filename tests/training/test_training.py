@@ -652,7 +652,7 @@ def test_the_clock_counts_a_part_that_failed():
     assert clock.seconds["data"] >= 0.01
 
 
-# ---------------------------------------------------------------- unlabelled images
+# ---------------------------------------------------------------- unlabeled images
 
 
 def test_stacked_rows_are_those_of_both_arrays():
@@ -690,7 +690,7 @@ def by_brightness():
     ],
 )
 def test_guessed_classes(how, rows, classes):
-    # The two labelled images look like the other class: what is known is not guessed.
+    # The two labeled images look like the other class: what is known is not guessed.
     pixels = np.array([2, 98, 60, 5, 95], np.uint8).reshape(5, 1, 1, 1)
     preprocessing = ImagePreprocessing(8, 1, "float32", 0.0, 100.0)
     known = np.array([1, 0, -1, -1, -1])
@@ -699,8 +699,8 @@ def test_guessed_classes(how, rows, classes):
         ConcatRows(pixels[:2], pixels[2:]),
         known,
         preprocessing,
-        labelled=np.array([0, 1]),
-        unlabelled=np.array([2, 3, 4]),
+        labeled=np.array([0, 1]),
+        unlabeled=np.array([2, 3, 4]),
         how=how,
     )
     assert guessed.rows.tolist() == rows

@@ -35,7 +35,7 @@ class TrainingReference:
         One each.
     fit, held_out
         Rows that the networks were trained on, and rows that they never saw.
-    unlabelled, unlabelled_names
+    unlabeled, unlabeled_names
         Images without a class that the GAN was trained on too, or None.
     """
 
@@ -44,18 +44,18 @@ class TrainingReference:
     names: tuple[str, ...]
     fit: np.ndarray
     held_out: np.ndarray
-    unlabelled: np.ndarray | None = None
-    unlabelled_names: tuple[str, ...] = ()
+    unlabeled: np.ndarray | None = None
+    unlabeled_names: tuple[str, ...] = ()
 
     def seen(self, index: int) -> tuple[np.ndarray, list[str]]:
-        """Return what the GAN saw of a class, `[M, ...]`, and names: unlabelled images count."""
+        """Return what the GAN saw of a class, `[M, ...]`, and names: unlabeled images count."""
         rows = evenly_spaced(self.fit[self.labels[self.fit] == index], MAX_OF_CLASS)
         names = [self.names[row] for row in rows]
-        if self.unlabelled is None:
+        if self.unlabeled is None:
             return self.pixels[rows], names
-        more = evenly_spaced(np.arange(len(self.unlabelled)), MAX_OF_CLASS)
-        names += [self.unlabelled_names[row] for row in more]
-        return np.concatenate([self.pixels[rows], self.unlabelled[more]]), names
+        more = evenly_spaced(np.arange(len(self.unlabeled)), MAX_OF_CLASS)
+        names += [self.unlabeled_names[row] for row in more]
+        return np.concatenate([self.pixels[rows], self.unlabeled[more]]), names
 
     def unseen(self) -> tuple[np.ndarray, np.ndarray]:
         """Return images that no network was trained on, and their classes."""
@@ -82,7 +82,7 @@ def find_training_reference(
         found = recorded_data(bundle, preprocessing, data)
     except DataGone as gone:
         return None, str(gone)
-    dataset, more, split = found.squares.dataset, found.unlabelled, bundle.tables["split"]
+    dataset, more, split = found.squares.dataset, found.unlabeled, bundle.tables["split"]
     labels = np.asarray(dataset.labels)
     with in_use(bundle, "split"):
         fit, held_out = split["train"], np.union1d(split["val"], split["calibration"])

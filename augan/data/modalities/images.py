@@ -115,7 +115,7 @@ class ImagePreprocessing:
         Parameters
         ----------
         dataset
-            The training images; unlabelled ones beside them count like the others.
+            The training images; unlabeled ones beside them count like the others.
         size
             Side of the square, a power of two from 8; by default the smallest of 8, 16, 32 and
             64 that holds the longer side of the median image, or 64 if none does.
@@ -125,7 +125,7 @@ class ImagePreprocessing:
         DataError
             `size` is impossible, or floating-point images hold one value only.
         """
-        parts = [part for part in (dataset, dataset.unlabelled) if part is not None and len(part)]
+        parts = [part for part in (dataset, dataset.unlabeled) if part is not None and len(part)]
         headers = [header for part in parts for header in part.headers()]
         if not len(dataset):
             raise DataError(f"{dataset.name} holds no image; give at least one")

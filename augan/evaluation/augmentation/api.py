@@ -56,7 +56,7 @@ def gan_over_sampler(
             steps=steps,
             config=settings,
             method=method,
-            unlabelled=draw.unlabelled,
+            unlabeled=draw.unlabeled,
             random_state=seed,
         )
 
@@ -175,7 +175,7 @@ def evaluate_augmentation(
     counts = recipe.counts(material.pool)
     material, leaked, dropped = guard(material, recipe, repeats, seed, drop_duplicates)
     judge = _classifier(classifier, material, steps)
-    has_more = recipe.num_unlabelled(material.pool) > 0
+    has_more = recipe.num_unlabeled(material.pool) > 0
     base = usual_base(has_more, judge.can_be_consistent)
     arm = gan or replace(GAN_ARMS[GAN_ARM](gan_steps, config), base=base)
     arm = arm if synthetic_fraction is None else replace(arm, share=synthetic_fraction)
@@ -224,9 +224,9 @@ def _check(
 
 def _check_data(question: GainExperiment) -> None:
     """Refuse rivals that see less than the GAN does: what more data brings is no lift."""
-    if question.has_unlabelled and all(map(question.is_labelled_only, question.rivals)):
+    if question.has_unlabeled and all(map(question.is_labeled_only, question.rivals)):
         raise ConfigError(
-            "the GAN may learn from the unlabelled images, and so must an arm that it is compared "
+            "the GAN may learn from the unlabeled images, and so must an arm that it is compared "
             "with: add self-training to --arms, or leave --arms out"
         )
 
@@ -270,7 +270,7 @@ def _settings(
         "augan": current_versions().get("augan"),
         "labels": recipe.labels,
         "rare": dict(recipe.rare),
-        "rest_unlabelled": recipe.rest_unlabelled,
+        "rest_unlabeled": recipe.rest_unlabeled,
         "test_size": test_size,
         "drop_duplicates": drop_duplicates,
         "classifier": trial.classifier.name,
@@ -318,7 +318,7 @@ def _evaluate(
             "num_draws": question.num_draws,
             "num_test": len(material.labels),
             "num_test_groups": None if material.groups is None else len(set(material.groups)),
-            "num_unlabelled": question.recipe.num_unlabelled(question.pool),
+            "num_unlabeled": question.recipe.num_unlabeled(question.pool),
             "class_names": list(material.pool.class_names),
             "labels": question.recipe.counts(material.pool).tolist(),
             "settings": settings,
@@ -356,15 +356,15 @@ def _warnings(
     if question.num_draws < RECOMMENDED_REPEATS:
         found.append(
             f"{question.num_draws} draws say little of how much a lift depends on which images are "
-            f"labelled; from {RECOMMENDED_REPEATS} on the interval does, and {REPEATS} are usual"
+            f"labeled; from {RECOMMENDED_REPEATS} on the interval does, and {REPEATS} are usual"
         )
     if (question.recipe.counts(pool) == np.bincount(pool.labels)).all():
         found.append(
-            "every draw has all labelled images, so that only the seeds differ: the interval does "
-            "not cover which images happen to be labelled; --labels N draws some of them"
+            "every draw has all labeled images, so that only the seeds differ: the interval does "
+            "not cover which images happen to be labeled; --labels N draws some of them"
         )
-    if question.recipe.rest_unlabelled and not question.recipe.num_unlabelled(pool):
-        found.append("every image is labelled in every draw, so that --rest-unlabeled leaves none")
+    if question.recipe.rest_unlabeled and not question.recipe.num_unlabeled(pool):
+        found.append("every image is labeled in every draw, so that --rest-unlabeled leaves none")
     if material.skipped:
         found.append(f"{material.skipped} files could not be read and are left out")
     if dropped:

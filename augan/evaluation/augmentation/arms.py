@@ -1,4 +1,4 @@
-"""The arms of the comparison: what one can do with few labelled images, with and without a GAN.
+"""The arms of the comparison: what one can do with few labeled images, with and without a GAN.
 
 All but the first augment every image by the same classic policy; what is compared is what comes on
 top. Arms on top of oversampling draw all classes equally often.
@@ -29,7 +29,7 @@ from augan.seeding import child_seed
 CONFIDENT = 0.9  # probability from which self-training believes its teacher
 PSEUDO_SHARE = 0.5  # of the batches of self-training, as in balanced co-training of both parts
 TRANSFERRED = 0.5  # of the draws of a class that are varied in pixels, as in the GAN arm
-MOST_PSEUDO = 50_000  # unlabelled images that a teacher looks at
+MOST_PSEUDO = 50_000  # unlabeled images that a teacher looks at
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Arm:
         What it is called in sentences.
     make : callable
         The draw, the policy and the classifier -> the lesson.
-    unlabelled : bool
-        Whether it learns from unlabelled images.
+    unlabeled : bool
+        Whether it learns from unlabeled images.
     """
 
     said: str
     make: Callable[[LabelSubset, str, Classifier], WeightedTrainingSet]
-    unlabelled: bool = False
+    unlabeled: bool = False
 
 
 def _real(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
@@ -124,17 +124,17 @@ def _mixup(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTr
 def _self_training(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
     """A teacher labels what it is sure of; the student learns from that and from the labels."""
     lesson = _oversampling(draw, policy, classifier)
-    if draw.unlabelled is None:
+    if draw.unlabeled is None:
         return lesson
-    unlabelled = evenly_spaced(draw.unlabelled, MOST_PSEUDO)
-    shares = classifier.train(lesson, child_seed(draw.seed, "teacher"))(unlabelled)
+    unlabeled = evenly_spaced(draw.unlabeled, MOST_PSEUDO)
+    shares = classifier.train(lesson, child_seed(draw.seed, "teacher"))(unlabeled)
     sure = shares.max(axis=1) >= CONFIDENT
     if not sure.any():
         return lesson
     guessed = shares.argmax(axis=1)[sure].astype(np.int64)
     return replace(
         lesson,
-        images=np.concatenate([lesson.images, unlabelled[sure]]),
+        images=np.concatenate([lesson.images, unlabeled[sure]]),
         labels=np.concatenate([lesson.labels, guessed]),
         shares=np.concatenate(
             [
@@ -147,7 +147,7 @@ def _self_training(draw: LabelSubset, policy: str, classifier: Classifier) -> We
 
 
 def _consistency(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
-    return replace(_oversampling(draw, policy, classifier), unlabelled=draw.unlabelled)
+    return replace(_oversampling(draw, policy, classifier), unlabeled=draw.unlabeled)
 
 
 def _consistency_transfer(
@@ -176,19 +176,19 @@ LIKE_OVERSAMPLING = ("classic", "class-weights", "smote")
 """Arms that are the same as oversampling where no class is rarer than another."""
 
 CONSISTENT = ("consistency", "consistency-transfer")
-"""Arms of classifiers that can learn to be consistent on unlabelled images."""
+"""Arms of classifiers that can learn to be consistent on unlabeled images."""
 
 GAN, ABLATION = "gan", "ablation"
 
 
-def usual_base(has_unlabelled: bool, can_be_consistent: bool) -> str:
+def usual_base(has_unlabeled: bool, can_be_consistent: bool) -> str:
     """Return the arm that synthetic images are added to: the best of those without, usually."""
-    return "consistency" if has_unlabelled and can_be_consistent else "oversampling"
+    return "consistency" if has_unlabeled and can_be_consistent else "oversampling"
 
 
 def choose_arms(
     names: Sequence[str] | None,
-    has_unlabelled: bool,
+    has_unlabeled: bool,
     can_be_consistent: bool,
     has_rare: bool = True,
 ) -> tuple[str, ...]:
@@ -198,8 +198,8 @@ def choose_arms(
     ----------
     names : sequence of str or None
         Those without a GAN that the user asked for; None: all that fit.
-    has_unlabelled : bool
-        Whether draws have unlabelled images.
+    has_unlabeled : bool
+        Whether draws have unlabeled images.
     can_be_consistent : bool
         Whether the classifier can learn to be consistent on them.
     has_rare : bool
@@ -214,7 +214,7 @@ def choose_arms(
     fit = [
         arm
         for arm, of in ARMS.items()
-        if (has_unlabelled or not of.unlabelled) and (can_be_consistent or arm not in CONSISTENT)
+        if (has_unlabeled or not of.unlabeled) and (can_be_consistent or arm not in CONSISTENT)
     ]
     usual = [arm for arm in fit if has_rare or arm not in LIKE_OVERSAMPLING]
     asked = usual if names is None else [arm for arm in names if arm not in (GAN, ABLATION)]
@@ -224,7 +224,7 @@ def choose_arms(
     impossible = [arm for arm in asked if arm not in fit]
     if impossible:
         raise ConfigError(
-            f"the arm {impossible[0]} needs unlabelled images"
+            f"the arm {impossible[0]} needs unlabeled images"
             f"{' and --classifier cnn' if impossible[0] in CONSISTENT else ''}; the arms that "
             f"fit are {', '.join(fit)}"
         )

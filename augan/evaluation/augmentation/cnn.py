@@ -1,6 +1,6 @@
 """The convolutional judge: a small network of the kind that a bundle carries.
 
-Every arm trains it for equally many updates of equally many labelled images. They are drawn and
+Every arm trains it for equally many updates of equally many labeled images. They are drawn and
 augmented ahead, and each result is seen `VIEWS` times: augmenting costs as much as learning.
 
 References
@@ -64,7 +64,7 @@ class CnnClassifier:
         network = classifier(
             shape, num_classes=lesson.num_classes, width=self.width, seed=child_seed(seed, "cnn")
         )
-        update = _Update(network, self.steps, lesson.unlabelled is not None)
+        update = _Update(network, self.steps, lesson.unlabeled is not None)
         batches = _Batches(lesson, self._scale, self.steps, seed)
         for start in range(0, self.steps, _STEPS_A_CALL):
             update.take(batches.next(min(_STEPS_A_CALL, self.steps - start)))
@@ -93,8 +93,8 @@ class _Batches:
         self._labels = np.eye(lesson.num_classes, dtype=np.float32)[lesson.labels[rows]]
         self._weights = lesson.weights[rows].astype(np.float32)
         self._pairs: list[np.ndarray] = []
-        if lesson.unlabelled is not None:
-            some = lesson.unlabelled[self._rng.integers(len(lesson.unlabelled), size=size)]
+        if lesson.unlabeled is not None:
+            some = lesson.unlabeled[self._rng.integers(len(lesson.unlabeled), size=size)]
             strong = get_transform(strong_variant(lesson.policy), child_seed(seed, "strong"))
             self._pairs = [augment(some), strong(some)]
         self._order = np.concatenate([self._rng.permutation(size) for _ in range(VIEWS)])
@@ -102,7 +102,7 @@ class _Batches:
 
     def next(self, steps: int) -> list[np.ndarray]:
         """Return images `[T, B, S, S, C]`, soft labels `[T, B, K]`, weights `[T, B]`; with
-        unlabelled images also these twice, weakly and strongly augmented."""
+        unlabeled images also these twice, weakly and strongly augmented."""
         rows = self._order[self._taken : self._taken + steps * BATCH]
         self._taken += len(rows)
         images, labels = self._scale(self._images[rows]), self._labels[rows]
@@ -147,15 +147,15 @@ class _Update:
         for step in tf.range(tf.shape(batches[0])[0]):
             self._step(*(part[step] for part in batches))
 
-    def _step(self, images: Any, labels: Any, weights: Any, *unlabelled: Any) -> None:
+    def _step(self, images: Any, labels: Any, weights: Any, *unlabeled: Any) -> None:
         network = self._network
         with tf.GradientTape() as tape:
-            seen = tf.concat([images, *unlabelled[1:]], axis=0)
+            seen = tf.concat([images, *unlabeled[1:]], axis=0)
             logits = network(seen, training=True)
             losses = tf.nn.softmax_cross_entropy_with_logits(labels, logits[:BATCH])
             loss = tf.reduce_mean(weights * losses)
-            if unlabelled:
-                loss += _inconsistency(network(unlabelled[0], training=False), logits[BATCH:])
+            if unlabeled:
+                loss += _inconsistency(network(unlabeled[0], training=False), logits[BATCH:])
         variables = network.trainable_variables
         self._optimizer.apply(tape.gradient(loss, variables), variables)
 

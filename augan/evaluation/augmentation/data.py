@@ -102,7 +102,7 @@ class EvaluationData:
     test, labels : ndarray [m, S, S, C] and int64 [m]
         Test images, of every class at least two, and their classes by position in the pool's.
     names, test_names : sequence of str
-        Of the pool's images, unlabelled ones behind the others, and of the test images.
+        Of the pool's images, unlabeled ones behind the others, and of the test images.
     scale : callable
         Stored squares -> float32 in [-1, 1].
     skipped : int
@@ -124,7 +124,7 @@ class EvaluationData:
     def sha256(self) -> str:
         """Return what tells these images and labels from all others."""
         content = hashlib.sha256(repr(self.pool.class_names).encode())
-        more = () if self.pool.unlabelled is None else self.pool.unlabelled
+        more = () if self.pool.unlabeled is None else self.pool.unlabeled
         for images in (self.pool.images, more, self.test):
             for image in images:
                 content.update(digest(np.asarray(image)))
@@ -202,8 +202,8 @@ def read_material(
     squares, test_squares = (load_prepared(part, preprocessing) for part in (train, test))
     more, names = None, squares.dataset.names
     skipped = len(squares.dataset.skipped) + len(test_squares.dataset.skipped)
-    if train.unlabelled is not None:
-        beside = load_prepared(train.unlabelled, preprocessing)
+    if train.unlabeled is not None:
+        beside = load_prepared(train.unlabeled, preprocessing)
         more, names = beside.pixels, names + beside.dataset.names
         skipped += len(beside.dataset.skipped)
     to_unit, scale = _unit(preprocessing)
@@ -275,7 +275,7 @@ def _parts(
                 f"leaves {stay} to learn from; add images of it"
             )
     # What could not be read is counted once, beside the training images.
-    return train.subset(~held), replace(train.subset(held), unlabelled=None, skipped=())
+    return train.subset(~held), replace(train.subset(held), unlabeled=None, skipped=())
 
 
 def _held(train: Dataset, wanted: np.ndarray, seed: int) -> np.ndarray:
@@ -300,7 +300,7 @@ def _held_groups(train: Dataset, wanted: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _apart(train: Dataset, test: Dataset) -> Dataset:
-    """Return what is trained on, without unlabelled images of things that are tested on."""
+    """Return what is trained on, without unlabeled images of things that are tested on."""
     shared = np.intersect1d(np.asarray(train.groups), np.asarray(test.groups))
     if len(shared):
         raise DataError(
@@ -308,10 +308,10 @@ def _apart(train: Dataset, test: Dataset) -> Dataset:
             f"{'s' if len(shared) > 1 else ''} in common, for example {shared[0]}: move each to "
             "one side, or put all images together and let --test-size divide them"
         )
-    more = train.unlabelled
+    more = train.unlabeled
     if more is None or more.groups is None:
         return train
-    return replace(train, unlabelled=more.subset(~np.isin(more.groups, np.asarray(test.groups))))
+    return replace(train, unlabeled=more.subset(~np.isin(more.groups, np.asarray(test.groups))))
 
 
 def _numbered(test: Dataset, class_names: tuple[str, ...]) -> np.ndarray:
@@ -347,11 +347,11 @@ def guard(
     pool = material.pool
     seen: Any = pool.images
     everything = rows = np.arange(len(pool.images))
-    if not recipe.rest_unlabelled:
+    if not recipe.rest_unlabeled:
         rows = np.unique(np.concatenate([rows_of(pool, recipe, seed, d) for d in range(draws)]))
-    if pool.unlabelled is not None:
-        seen = ConcatRows(pool.images, pool.unlabelled)
-        beside = len(pool.images) + np.arange(len(pool.unlabelled))
+    if pool.unlabeled is not None:
+        seen = ConcatRows(pool.images, pool.unlabeled)
+        beside = len(pool.images) + np.arange(len(pool.unlabeled))
         rows, everything = (np.concatenate([some, beside]) for some in (rows, everything))
     # What is dropped must not depend on how many draws there are, for more may be added later.
     equal = equal_images(seen, everything if drop else rows, material.test)

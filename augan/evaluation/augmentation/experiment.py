@@ -125,14 +125,14 @@ class GainExperiment:
         return [arm for arm in self.arms if arm in ARMS or (arm == ABLATION and not is_copy)]
 
     @property
-    def has_unlabelled(self) -> bool:
+    def has_unlabeled(self) -> bool:
         """Whether draws have images without a label."""
-        return self.recipe.num_unlabelled(self.pool) > 0
+        return self.recipe.num_unlabeled(self.pool) > 0
 
-    def is_labelled_only(self, arm: str) -> bool:
-        """Whether an arm learns from labelled images alone."""
+    def is_labeled_only(self, arm: str) -> bool:
+        """Whether an arm learns from labeled images alone."""
         bases = [one.base for one in self.candidates] or [self.trial.gan.base]
-        return not any(ARMS[one].unlabelled for one in ([arm] if arm in ARMS else bases))
+        return not any(ARMS[one].unlabeled for one in ([arm] if arm in ARMS else bases))
 
     def said(self, arm: str) -> str:
         """Return what an arm is called in sentences."""
@@ -270,9 +270,9 @@ def conclude(
     """
     resampled = _resampled(question, predictions, np.ones(len(question.labels), bool))
     lead = resampled.lead(GAN, question.rivals)
-    labelled = [arm for arm in question.rivals if question.is_labelled_only(arm)]
-    has_more = len(labelled) < len(question.rivals)
-    gain = resampled.lead(GAN, labelled) if labelled and has_more else None
+    labeled = [arm for arm in question.rivals if question.is_labeled_only(arm)]
+    has_more = len(labeled) < len(question.rivals)
+    gain = resampled.lead(GAN, labeled) if labeled and has_more else None
     kept = np.ones(len(question.labels), bool)
     kept[twins] = False
     whole = len(np.unique(question.labels[kept])) == len(question.pool.class_names)
@@ -286,7 +286,7 @@ def conclude(
         "low": lead.interval.low,
         "high": lead.interval.high,
         "rival": lead.rival,
-        "gain_over_labelled_only": None if gain is None else _described(gain),
+        "gain_over_labeled_only": None if gain is None else _described(gain),
         "without_near_duplicates": None if strict is None else _described(strict),
     }
     behind = {arm: resampled.difference(GAN, arm) for arm in question.arms if arm != GAN}
@@ -358,6 +358,6 @@ def _arm_row(
         "accuracy": float(np.mean([one["accuracy"] for one in each])),
         "macro_f1": float(np.mean([one["macro_f1"] for one in each])),
         "recall": dict(zip(question.pool.class_names, recall.tolist())),
-        "unlabelled": question.has_unlabelled if arm == GAN else not question.is_labelled_only(arm),
+        "unlabeled": question.has_unlabeled if arm == GAN else not question.is_labeled_only(arm),
         "gan_minus_this": None if behind is None else behind.to_dict(),
     }

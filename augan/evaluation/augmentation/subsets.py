@@ -1,4 +1,4 @@
-"""Draws of labels: what a person would have had who labelled only so many images, again and again.
+"""Draws of labels: what a person would have had who labeled only so many images, again and again.
 
 Few labels make a classifier's accuracy depend on which ones they are, more than on anything that is
 done with them. So every comparison is repeated over draws, and all arms of a draw see the same
@@ -14,7 +14,7 @@ from augan.data.dataset import resolve_class
 from augan.exceptions import ConfigError, DataError
 from augan.seeding import child_rng, child_seed
 
-LEAST = 2  # labelled images of a class: one has no neighbour, and nothing varies in it
+LEAST = 2  # labeled images of a class: one has no neighbour, and nothing varies in it
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +28,14 @@ class LabelPool:
     labels : ndarray of int64 [N]
         Positions in `class_names`.
     class_names : tuple of str
-    unlabelled : ndarray [M, S, S, C] or None
+    unlabeled : ndarray [M, S, S, C] or None
         Squares whose classes nobody has named; every draw sees them.
     """
 
     images: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]
-    unlabelled: np.ndarray | None = None
+    unlabeled: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -45,22 +45,22 @@ class SubsetSpec:
     Attributes
     ----------
     labels : int or None
-        Labelled images of each class; None: all that there are.
+        Labeled images of each class; None: all that there are.
     rare : mapping of str to int
         Classes, by name or number, of which a draw has this many instead.
-    rest_unlabelled : bool
+    rest_unlabeled : bool
         Whether the images that were not drawn stay, without their labels.
-    most_unlabelled : int or None
+    most_unlabeled : int or None
         At most so many of these stay, chosen anew in each draw.
     """
 
     labels: int | None = None
     rare: Mapping[str, int] = field(default_factory=dict)
-    rest_unlabelled: bool = False
-    most_unlabelled: int | None = None
+    rest_unlabeled: bool = False
+    most_unlabeled: int | None = None
 
     def counts(self, pool: LabelPool) -> np.ndarray:
-        """Return the number of labelled images of each class, int `[K]`.
+        """Return the number of labeled images of each class, int `[K]`.
 
         Raises
         ------
@@ -93,11 +93,11 @@ class SubsetSpec:
                 )
         return wanted
 
-    def num_unlabelled(self, pool: LabelPool) -> int:
+    def num_unlabeled(self, pool: LabelPool) -> int:
         """Return how many images without a label each draw has."""
-        beside = 0 if pool.unlabelled is None else len(pool.unlabelled)
-        rest = len(pool.labels) - int(self.counts(pool).sum()) if self.rest_unlabelled else 0
-        return beside + (rest if self.most_unlabelled is None else min(rest, self.most_unlabelled))
+        beside = 0 if pool.unlabeled is None else len(pool.unlabeled)
+        rest = len(pool.labels) - int(self.counts(pool).sum()) if self.rest_unlabeled else 0
+        return beside + (rest if self.most_unlabeled is None else min(rest, self.most_unlabeled))
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class LabelSubset:
         Rows of the pool that have labels here.
     images, labels : ndarray [n, S, S, C] and int64 [n]
     num_classes : int
-    unlabelled : ndarray [m, S, S, C] or None
+    unlabeled : ndarray [m, S, S, C] or None
     """
 
     number: int
@@ -121,7 +121,7 @@ class LabelSubset:
     images: np.ndarray
     labels: np.ndarray
     num_classes: int
-    unlabelled: np.ndarray | None = None
+    unlabeled: np.ndarray | None = None
 
 
 def make_draw(pool: LabelPool, recipe: SubsetSpec, seed: int, number: int) -> LabelSubset:
@@ -133,12 +133,12 @@ def make_draw(pool: LabelPool, recipe: SubsetSpec, seed: int, number: int) -> La
         The recipe does not fit the pool.
     """
     rows = rows_of(pool, recipe, seed, number)
-    parts = [] if pool.unlabelled is None else [np.asarray(pool.unlabelled)]
-    if recipe.rest_unlabelled:
+    parts = [] if pool.unlabeled is None else [np.asarray(pool.unlabeled)]
+    if recipe.rest_unlabeled:
         rest = np.setdiff1d(np.arange(len(pool.labels)), rows)
         rest = child_rng(seed, "lift", "rest", number).permutation(rest)
-        parts.append(pool.images[np.sort(rest[: recipe.most_unlabelled])])
-    unlabelled = np.concatenate(parts) if sum(map(len, parts)) else None
+        parts.append(pool.images[np.sort(rest[: recipe.most_unlabeled])])
+    unlabeled = np.concatenate(parts) if sum(map(len, parts)) else None
     return LabelSubset(
         number=number,
         seed=child_seed(seed, "lift", number),
@@ -146,7 +146,7 @@ def make_draw(pool: LabelPool, recipe: SubsetSpec, seed: int, number: int) -> La
         images=np.asarray(pool.images[rows]),
         labels=pool.labels[rows],
         num_classes=len(pool.class_names),
-        unlabelled=unlabelled,
+        unlabeled=unlabeled,
     )
 
 
@@ -163,6 +163,6 @@ def rows_of(pool: LabelPool, recipe: SubsetSpec, seed: int, number: int) -> np.n
 def _check_count(option: str, count: int) -> None:
     if count < LEAST:
         raise ConfigError(
-            f"{option}: {count} labelled images of a class were asked for; at least {LEAST} are "
+            f"{option}: {count} labeled images of a class were asked for; at least {LEAST} are "
             "needed to compare anything"
         )

@@ -28,7 +28,7 @@ class GanArm:
     ----------
     name : str
     make : callable
-        A draw -> an unfitted sampler, whose seed is the draw's, and which may know its unlabelled
+        A draw -> an unfitted sampler, whose seed is the draw's, and which may know its unlabeled
         images.
     share : float
         Of the draws of a class that has synthetic images, the share that is synthetic; 0: none.

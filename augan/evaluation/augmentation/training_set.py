@@ -18,7 +18,7 @@ class WeightedTrainingSet:
     ----------
     images, labels : ndarray [n, S, S, C] stored, and int64 [n]
     num_classes, num_real : int
-        Classes, and the labelled real images that the arm was given: all arms of a draw count as
+        Classes, and the labeled real images that the arm was given: all arms of a draw count as
         much as these, however many images they made of them.
     shares : ndarray of float [n]
         How often each image is drawn into a batch; they sum to 1.
@@ -28,7 +28,7 @@ class WeightedTrainingSet:
         Classic augmentation of every image that is drawn, by its name.
     mixup : bool
         Whether images are blended with others, and their labels too.
-    unlabelled : ndarray [m, S, S, C] or None
+    unlabeled : ndarray [m, S, S, C] or None
         Images to be consistent on: see `augan.evaluation.augmentation.cnn`.
     """
 
@@ -40,14 +40,14 @@ class WeightedTrainingSet:
     weights: np.ndarray
     policy: str = "none"
     mixup: bool = False
-    unlabelled: np.ndarray | None = None
+    unlabeled: np.ndarray | None = None
 
 
 class Classifier(Protocol):
     """A way to learn a lesson: as many updates whatever the lesson is."""
 
     name: str
-    can_be_consistent: bool  # whether it uses `WeightedTrainingSet.unlabelled`
+    can_be_consistent: bool  # whether it uses `WeightedTrainingSet.unlabeled`
 
     def train(self, lesson: WeightedTrainingSet, seed: int) -> Predict:
         """Learn from scratch, and return a function that gives each image's shares of classes."""

@@ -1,1 +1,1 @@
-"""How good a detector is on labelled images, beside simple rivals."""
+"""How good a detector is on labeled images, beside simple rivals."""

@@ -1,4 +1,4 @@
-"""Judge a bundle's detector on labelled test images, beside simple baselines on the same images.
+"""Judge a bundle's detector on labeled test images, beside simple baselines on the same images.
 
 Nothing is chosen on the labels: the line was drawn by calibration. The one figure that does look,
 the best F1, is marked `oracle`.

@@ -27,14 +27,14 @@ class Labels:
     groups : dict of str to str or None
         Name of a sample -> what it belongs to (part, patient, day), or None if nobody said. A
         sample without a group stands alone.
-    unlabelled : list of str
+    unlabeled : list of str
         Samples without a label.
     """
 
     kinds: dict[str, str]
     normal: str
     groups: dict[str, str] | None
-    unlabelled: list[str]
+    unlabeled: list[str]
 
 
 def read_labels(
@@ -72,9 +72,9 @@ def read_labels(
     else:
         found, groups = _read_table(Path(labels), set(names), where)
     kinds = {name: found[name] for name in names if name in found}
-    unlabelled = [name for name in names if name not in kinds]
+    unlabeled = [name for name in names if name not in kinds]
     chosen = _normal_label(Counter(kinds.values()), normal)
-    return Labels(kinds, chosen, groups, unlabelled)
+    return Labels(kinds, chosen, groups, unlabeled)
 
 
 def _read_table(
@@ -99,7 +99,7 @@ def _read_table(
         if name not in names:
             absent.append(row["path"])
         elif row["label"]:
-            _add(kinds, name, unescape_formula(row["label"]), line, "labelled")
+            _add(kinds, name, unescape_formula(row["label"]), line, "labeled")
             if groups is not None and row["group"]:
                 _add(groups, name, unescape_formula(row["group"]), line, "in group")
     _check_found(path, kinds, absent, where)
@@ -137,7 +137,7 @@ def _normal_label(counts: Counter[str], normal: str | None) -> str:
         if normal not in counts:
             close = difflib.get_close_matches(normal, counts, n=1)
             hint = f"did you mean {close[0]}?" if close else "choose one of these"
-            raise DataError(f"no image is labelled {normal!r}, the labels are {listed}; {hint}")
+            raise DataError(f"no image is labeled {normal!r}, the labels are {listed}; {hint}")
         chosen = normal
     else:
         known = {label.casefold(): label for label in sorted(counts, reverse=True)}
@@ -150,7 +150,7 @@ def _normal_label(counts: Counter[str], normal: str | None) -> str:
         chosen = usual[0]
     if len(counts) == 1:
         raise DataError(
-            f"all labelled images are {listed}; a detector is judged on normal images and "
+            f"all labeled images are {listed}; a detector is judged on normal images and "
             "anomalies, so label some of the other kind"
         )
     return chosen

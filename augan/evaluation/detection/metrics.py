@@ -184,7 +184,7 @@ def auroc(normal_scores: ArrayLike, anomaly_scores: ArrayLike) -> float:
 
 @dataclass
 class LabeledScores:
-    """The labelled samples that could be read, with everybody's scores."""
+    """The labeled samples that could be read, with everybody's scores."""
 
     names: list[str] = field(default_factory=list)
     scores: dict[str, np.ndarray] = field(default_factory=dict)  # "" is the bundle's detector
@@ -198,7 +198,7 @@ class LabeledScores:
             few = list(self.unreadable.items())[:3]
             reasons = "; ".join(f"{path}: {reason}" for path, reason in few)
             raise DataError(
-                f"of the labelled in {images}, {normal} normal and {len(self.names) - normal} "
+                f"of the labeled in {images}, {normal} normal and {len(self.names) - normal} "
                 f"anomalous can be read, and both are needed: {reasons}"
             )
 
@@ -246,7 +246,7 @@ class DetectionMetrics:
             "threshold": self.calibration.threshold(self.rate),
             "false_alarms": self._false_alarms(sample_type),
             "detected": realised_rate(self.flags[~self.is_normal]).to_dict(),
-            "unlabelled": self.labels.unlabelled,
+            "unlabeled": self.labels.unlabeled,
             "unreadable": [
                 {"path": path, "reason": reason} for path, reason in self.scored.unreadable.items()
             ],

@@ -103,7 +103,7 @@ def _check(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> None:
 
 @dataclass
 class Masks:
-    """The masks of labelled images, read in advance, and the maps that come to be beside them.
+    """The masks of labeled images, read in advance, and the maps that come to be beside them.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ class Masks:
 
 
 def read_masks(folder: str | Path, root: Path, labels: Labels) -> Masks:
-    """Read the mask of every labelled image.
+    """Read the mask of every labeled image.
 
     That of `broken/7.jpg` is `broken/7.png` or `broken/7_mask.png` in the folder of masks, or else
     `7.png` or `7_mask.png` where no other image is called so. Any value above 0 is defect. Normal
@@ -180,7 +180,7 @@ def read_masks(folder: str | Path, root: Path, labels: Labels) -> Masks:
         mask = np.zeros(shape, bool) if path is None else _read(path, root / name, shape)
         if kind == labels.normal and mask.any():
             raise DataError(
-                f"{path} marks a defect in {name}, which is labelled {kind}; correct one of the two"
+                f"{path} marks a defect in {name}, which is labeled {kind}; correct one of the two"
             )
         if kind != labels.normal and not mask.any():
             without.append(name)

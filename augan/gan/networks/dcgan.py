@@ -7,7 +7,7 @@ in the paper, or by nearest-neighbour upsampling and a convolution (Odena et al.
 
 The class enters the generator through conditional batch normalisation or an embedding beside the
 noise, and the discriminator through projection. Because a class is a vector and not an index, a
-mixture of classes is a legal input: the encoder's guess of an unlabelled image goes straight into
+mixture of classes is a legal input: the encoder's guess of an unlabeled image goes straight into
 the generator.
 """
 

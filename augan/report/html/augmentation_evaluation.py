@@ -159,14 +159,14 @@ def _taken(summary: Mapping[str, Any]) -> str:
 
 def _settings(summary: Mapping[str, Any]) -> str:
     given = summary["settings"]
-    unlabelled = summary["num_unlabelled"]
+    unlabeled = summary["num_unlabeled"]
     return settings(
         {
             "classifier": given["classifier"] + _updates(given["steps"]),
             "classic augmentation": given["policy"],
             "GAN": f"{_taken(summary)}, on top of {given['base']}" + _updates(given["gan_steps"]),
             "labels of each class": ", ".join(map(str, summary["labels"])),
-            "unlabelled images": f"{unlabelled:,}" if unlabelled else "none",
+            "unlabeled images": f"{unlabeled:,}" if unlabeled else "none",
             "seed": str(given["seed"]),
         }
     )

@@ -1,4 +1,4 @@
-"""What a detector is worth on labelled data, as one HTML file."""
+"""What a detector is worth on labeled data, as one HTML file."""
 
 from collections.abc import Mapping
 from html import escape
@@ -54,7 +54,7 @@ def _head(summary: Mapping[str, Any]) -> str:
         ("anomalies flagged", f"{summary['detected']['rate']:.1%}", ""),
         ("false alarms", f"{alarms['rate']:.1%}", "" if alarms["as_expected"] else "alarm"),
         ("AUROC", f"{summary['auroc']['value']:.3f}", ""),
-        (f"labelled {samples}", f"{summary['num_normal'] + summary['num_anomalies']:,}", ""),
+        (f"labeled {samples}", f"{summary['num_normal'] + summary['num_anomalies']:,}", ""),
     ]
     lede = (
         f"At a false-alarm rate of {summary['far']:.3g}, {alarms['count']:,} of {alarms['n']:,} "
@@ -166,7 +166,7 @@ def _power(summary: Mapping[str, Any]) -> str:
 
 def _left_out(summary: Mapping[str, Any]) -> str:
     found = [(one["path"], one["reason"]) for one in summary["unreadable"]]
-    found += [(name, "no label") for name in summary["unlabelled"]]
+    found += [(name, "no label") for name in summary["unlabeled"]]
     if summary["pixels"] is not None:
         found += [(name, "no defect marked") for name in summary["pixels"]["without_mask"]]
     if not found:

@@ -237,7 +237,7 @@ def _settings(bundle: Bundle) -> str:
         "task": config["task"],
         "seen as": restore_preprocessing(bundle.preprocessing).describe(),
         "classes": classes if len(names) > 1 else "",
-        "unlabelled": f"{data.get('num_unlabelled', 0):,}" if data.get("num_unlabelled") else "",
+        "unlabeled": f"{data.get('num_unlabeled', 0):,}" if data.get("num_unlabeled") else "",
         "seed": str(config["seed"]),
         "all settings": "config.yaml",
         "model": bundle.bundle_id,

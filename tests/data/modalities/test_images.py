@@ -50,12 +50,12 @@ def test_size_follows_the_median_image_and_can_be_given():
             ImagePreprocessing.fit(dataset, size)
 
 
-def test_unlabelled_images_count_like_the_others():
-    labelled = np.linspace(0, 1, 2 * 8 * 8, dtype=np.float32).reshape(2, 8, 8)
-    dataset = from_arrays(labelled, ["a", "b"], unlabelled=np.full((5, 20, 30, 3), -3.0))
+def test_unlabeled_images_count_like_the_others():
+    labeled = np.linspace(0, 1, 2 * 8 * 8, dtype=np.float32).reshape(2, 8, 8)
+    dataset = from_arrays(labeled, ["a", "b"], unlabeled=np.full((5, 20, 30, 3), -3.0))
     learned = ImagePreprocessing.fit(dataset)
     assert learned == ImagePreprocessing(32, 3, "float32", -3.0, 1.0)
-    assert ImagePreprocessing.fit(dataset.without_unlabelled()).low == 0.0
+    assert ImagePreprocessing.fit(dataset.without_unlabeled()).low == 0.0
 
 
 def test_one_deep_or_coloured_file_sets_the_model(tmp_path):

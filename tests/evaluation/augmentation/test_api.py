@@ -25,14 +25,14 @@ ARMS = ["real", "oversampling"]
 CLASSES = (0, 1, 8)
 
 
-def folder_of_digits(root, train=12, test=8, unlabelled=0):
+def folder_of_digits(root, train=12, test=8, unlabeled=0):
     """Write digits of three classes: `train/`, `test/` and perhaps `unlabeled/`."""
     of = digits()
     labels, images = np.asarray(of.labels), np.asarray(of.images)
     for label in CLASSES:
         rows = np.flatnonzero(labels == label)
         parts = {f"train/{label}": rows[:train], f"test/{label}": rows[train : train + test]}
-        parts["unlabeled"] = rows[train + test : train + test + unlabelled]
+        parts["unlabeled"] = rows[train + test : train + test + unlabeled]
         for place, some in parts.items():
             for row in some:
                 (root / place).mkdir(parents=True, exist_ok=True)
@@ -138,31 +138,31 @@ def test_a_browser_has_nothing_to_complain_about(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_unlabelled_images_bring_arms_and_a_second_figure(tmp_path):
-    data = folder_of_digits(tmp_path / "digits", unlabelled=20)
+def test_unlabeled_images_bring_arms_and_a_second_figure(tmp_path):
+    data = folder_of_digits(tmp_path / "digits", unlabeled=20)
     found = evaluate(data, tmp_path / "out", arms=["oversampling", "self-training"])
-    assert found.summary["num_unlabelled"] == 60
-    gain = found.summary["gain_over_labelled_only"]
+    assert found.summary["num_unlabeled"] == 60
+    gain = found.summary["gain_over_labeled_only"]
     assert gain["rival"] == "oversampling"
     assert gain["value"] >= found.summary["lift"]
     assert any("which is no lift" in line for line in lift_lines(found))
-    assert {row["arm"]: row["unlabelled"] for row in found.arms} == {
+    assert {row["arm"]: row["unlabeled"] for row in found.arms} == {
         "oversampling": False,
         "self-training": True,
         "gan": True,
         "ablation": False,
     }
     alone = evaluate(data, tmp_path / "more", rest_unlabeled=True, arms=["self-training"])
-    assert alone.summary["num_unlabelled"] == 60 + 36 - 14
+    assert alone.summary["num_unlabeled"] == 60 + 36 - 14
 
 
 def test_rivals_must_have_the_data_that_the_gan_has(tmp_path):
-    data = folder_of_digits(tmp_path / "digits", unlabelled=20)
+    data = folder_of_digits(tmp_path / "digits", unlabeled=20)
     with pytest.raises(ConfigError, match="add self-training to --arms"):
         evaluate(data, tmp_path / "out", arms=["real", "oversampling"])
 
 
-def test_where_nothing_is_left_unlabelled_no_arm_pretends_to_use_it(data, tmp_path):
+def test_where_nothing_is_left_unlabeled_no_arm_pretends_to_use_it(data, tmp_path):
     found = evaluate(
         data, tmp_path / "out", arms=None, labels_per_class=None, rare={}, rest_unlabeled=True
     )
@@ -205,8 +205,8 @@ def test_what_the_gan_arm_stands_on_is_always_a_rival(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_gan_arm_stands_on_consistency_where_there_are_unlabelled_images(tmp_path):
-    data = folder_of_digits(tmp_path / "digits", unlabelled=20)
+def test_the_gan_arm_stands_on_consistency_where_there_are_unlabeled_images(tmp_path):
+    data = folder_of_digits(tmp_path / "digits", unlabeled=20)
     options = {
         "labels_per_class": 6,
         "repeats": 2,
@@ -326,7 +326,7 @@ def grouped(data, size):
 
 
 def test_groups_lie_on_one_side_and_are_what_is_counted(tmp_path):
-    data = folder_of_digits(tmp_path / "digits", train=20, test=0, unlabelled=9) / "train"
+    data = folder_of_digits(tmp_path / "digits", train=20, test=0, unlabeled=9) / "train"
     (tmp_path / "digits" / "unlabeled").rename(data / "unlabeled")
     groups = grouped(data, 4)
     found = evaluate(data, tmp_path / "out", groups=groups, test_size=0.25, arms=None)
@@ -343,15 +343,15 @@ def test_groups_lie_on_one_side_and_are_what_is_counted(tmp_path):
     assert not tested & seen
 
 
-def test_unlabelled_images_of_what_is_tested_are_not_seen(tmp_path):
-    data = folder_of_digits(tmp_path / "digits", train=12, unlabelled=8)
+def test_unlabeled_images_of_what_is_tested_are_not_seen(tmp_path):
+    data = folder_of_digits(tmp_path / "digits", train=12, unlabeled=8)
     lines = [f"{path.relative_to(data)},{path.stem}" for path in data.rglob("t*/*/*.png")]
     tested = sorted((data / "test" / "1").iterdir())[0].stem
     hidden = sorted((data / "unlabeled").iterdir())
     lines += [f"{path.relative_to(data)},{tested}" for path in hidden[:5]]
     (data / "groups.csv").write_text("\n".join(["path,group", *lines]))
     material = read_material(data, None, None, 0, data / "groups.csv")
-    assert len(material.pool.unlabelled) == len(hidden) - 5
+    assert len(material.pool.unlabeled) == len(hidden) - 5
     (data / "groups.csv").write_text(
         "\n".join(["path,group", *(f"{x.split(',')[0]},one" for x in lines)])
     )
@@ -395,13 +395,13 @@ def flat(data):
         (None, ["--rare", "9=3"], "there is no class '9'; the classes are: 0, 1, 8"),
         (None, ["--rare", "8:3"], "--rare takes CLASS=N"),
         (None, ["--rare", "8=3", "--rare", "8=4"], "twice"),
-        (None, ["--labels", "0"], "--labels: 0 labelled images"),
+        (None, ["--labels", "0"], "--labels: 0 labeled images"),
         (None, ["--labels", "99"], "has 12 training images, but 99"),
         (None, ["--draws", "1"], "--repeats must be 2 or more"),
         (None, ["--test-size", "0.3"], "has test images already"),
         (None, ["--arms", "mixup,dagan"], "there is no arm 'dagan'"),
         (None, ["--arms", "gan"], "name at least one arm"),
-        (None, ["--arms", "self-training"], "needs unlabelled images"),
+        (None, ["--arms", "self-training"], "needs unlabeled images"),
         (None, ["--classifier", "svm"], "there is no classifier 'svm'"),
         (None, ["--steps", "5"], "--steps are those of the classifier cnn"),
         (None, ["--policy", "wild"], "there is no policy 'wild'"),
@@ -438,7 +438,7 @@ def test_arms_need_what_they_learn_from():
     alike = choose_arms(None, False, True, has_rare=False)  # where all would be oversampling
     assert alike == ("real", "oversampling", "pixel-transfer", "mixup", "gan", "ablation")
     assert "smote" in choose_arms(["smote"], False, True, has_rare=False)
-    with pytest.raises(ConfigError, match="unlabelled images and --classifier cnn"):
+    with pytest.raises(ConfigError, match="unlabeled images and --classifier cnn"):
         choose_arms(["consistency"], True, False)
 
 
@@ -479,7 +479,7 @@ def test_a_model_gives_its_settings(data, digits_bundle, tmp_path):
 
 @pytest.mark.slow
 def test_the_network_judges_with_every_arm_and_repeats_itself(tmp_path):
-    data = folder_of_digits(tmp_path / "digits", unlabelled=20)
+    data = folder_of_digits(tmp_path / "digits", unlabeled=20)
     options = {"classifier": "cnn", "steps": 40, "arms": None, "repeats": 2}
     found = evaluate(data, tmp_path / "a", **options)
     reached = {row["arm"]: row["balanced_accuracy"] for row in found.arms}

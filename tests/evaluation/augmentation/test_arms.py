@@ -58,15 +58,15 @@ def arm_of(sampler, **options):
 
 
 def test_a_draw_holds_what_was_asked_and_nothing_twice(pool):
-    recipe = SubsetSpec(labels=12, rare={"emu": 3, "0": 5}, rest_unlabelled=True)
+    recipe = SubsetSpec(labels=12, rare={"emu": 3, "0": 5}, rest_unlabeled=True)
     draw = make_draw(pool, recipe, seed=0, number=4)
     assert np.bincount(draw.labels).tolist() == [5, 12, 3]
     assert len(np.unique(draw.rows)) == 20
     assert np.array_equal(draw.images, pool.images[draw.rows])
     assert np.array_equal(draw.labels, pool.labels[draw.rows])
-    assert draw.unlabelled is not None
-    assert len(draw.unlabelled) == 70
-    together = np.concatenate([draw.images, draw.unlabelled])
+    assert draw.unlabeled is not None
+    assert len(draw.unlabeled) == 70
+    together = np.concatenate([draw.images, draw.unlabeled])
     assert sorted(map(bytes, together)) == sorted(map(bytes, pool.images))
 
 
@@ -146,12 +146,12 @@ def test_pixels_vary_as_those_of_other_classes_do(draw):
 
 
 def test_pixels_vary_in_every_class_where_none_is_rarer(pool):
-    alike = make_draw(pool, SubsetSpec(labels=6, rest_unlabelled=True), 0, 0)
+    alike = make_draw(pool, SubsetSpec(labels=6, rest_unlabeled=True), 0, 0)
     for name in ("pixel-transfer", "consistency-transfer"):
         lesson = ARMS[name].make(alike, "shift", logistic(scale))
         assert np.bincount(lesson.labels[18:]).tolist() == [EACH] * 3
         assert lesson.shares[18:].sum() == pytest.approx(0.5)
-        assert (lesson.unlabelled is None) == (name == "pixel-transfer")
+        assert (lesson.unlabeled is None) == (name == "pixel-transfer")
 
 
 @pytest.mark.parametrize("method", GAN_ARMS)
@@ -164,7 +164,7 @@ def test_the_gan_arm_and_its_control_make_as_many_of_each_class(method, pool, dr
 
 
 def test_self_training_learns_what_its_teacher_is_sure_of(pool):
-    draw = make_draw(pool, SubsetSpec(labels=6, rest_unlabelled=True), 0, 0)
+    draw = make_draw(pool, SubsetSpec(labels=6, rest_unlabeled=True), 0, 0)
     lesson = ARMS["self-training"].make(draw, "none", logistic(scale))
     guessed = lesson.labels[18:]
     assert len(guessed) > 40
@@ -177,7 +177,7 @@ def test_self_training_learns_what_its_teacher_is_sure_of(pool):
 def test_a_teacher_looks_at_images_from_the_whole_of_many(pool, monkeypatch):
     monkeypatch.setattr("augan.evaluation.augmentation.arms.MOST_PSEUDO", 24)
     draw = make_draw(pool, SubsetSpec(labels=6), 0, 0)
-    by_class = replace(draw, unlabelled=pool.images[np.argsort(pool.labels, kind="stable")])
+    by_class = replace(draw, unlabeled=pool.images[np.argsort(pool.labels, kind="stable")])
     lesson = ARMS["self-training"].make(by_class, "none", logistic(scale))
     assert set(lesson.labels[18:]) == {0, 1, 2}
 
@@ -190,10 +190,10 @@ def test_mixup_draws_classes_as_often_as_oversampling_does(draw):
     assert np.mean(masses, axis=0) == pytest.approx([1 / 3] * 3, abs=0.02)
 
 
-def test_consistency_gets_the_unlabelled_images(pool):
-    draw = make_draw(pool, SubsetSpec(labels=6, rest_unlabelled=True), 0, 0)
+def test_consistency_gets_the_unlabeled_images(pool):
+    draw = make_draw(pool, SubsetSpec(labels=6, rest_unlabeled=True), 0, 0)
     lesson = ARMS["consistency"].make(draw, "none", logistic(scale))
-    assert lesson.unlabelled is draw.unlabelled
+    assert lesson.unlabeled is draw.unlabeled
     assert len(lesson.labels) == 18
 
 

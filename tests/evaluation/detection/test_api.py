@@ -1,4 +1,4 @@
-"""Judging a detector on labelled images: every figure again from the scores, every wrong label."""
+"""Judging a detector on labeled images: every figure again from the scores, every wrong label."""
 
 import csv
 import json
@@ -274,7 +274,7 @@ def test_a_table_of_labels_with_groups(
     assert summary["auroc"]["value"] == pytest.approx(area(scores["good"][:25], scores["noise"]))
     assert summary["num_groups"] == 5 + 6
     assert summary["false_alarms"]["exact"] is False
-    assert summary["unlabelled"] == [
+    assert summary["unlabeled"] == [
         *(f"bar/{row:02d}.png" for row in range(8)),
         *(f"good/{row:02d}.png" for row in range(25, 30)),
     ]
@@ -347,8 +347,8 @@ def test_labels_from_folders_leave_loose_images_out() -> None:
         ("path,label\na/0.png,\n", None, "holds no label"),
         ("path,label\n,ok\n", None, "line 2: the path is empty"),
         ("path,label\na/0.png,ok\nd.png,bad\ne.png,bad\n", None, r"names 2 .*d\.png, e\.png"),
-        ("path,label\na/0.png,ok\n./a/0.png,bad\n", None, "line 3: a/0.png is labelled bad"),
-        ("path,label\na/0.png,ok\na/1.png,ok\n", None, r"all labelled images are ok \(2\)"),
+        ("path,label\na/0.png,ok\n./a/0.png,bad\n", None, "line 3: a/0.png is labeled bad"),
+        ("path,label\na/0.png,ok\na/1.png,ok\n", None, r"all labeled images are ok \(2\)"),
         ("path,label\na/0.png,ok\na/1.png,bad\n", "oks", "did you mean ok"),
         ("path,label\na/0.png,fine\na/1.png,bad\n", None, "name the label .* --normal"),
         (b"path,label\na/0.png,\xff\n", None, "cannot read the labels"),
