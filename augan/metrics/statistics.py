@@ -1,4 +1,4 @@
-"""A figure and how sure it is."""
+"""Bootstrap confidence intervals, and paired comparisons of classifiers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-LEVEL = 0.95
+CONFIDENCE_LEVEL = 0.95
+MIN_REPEATS = 2
+NUM_RESAMPLES = 2000
+_MAX_WEIGHTS = 8_000_000  # resampling weights in memory at once
 
 
 @dataclass(frozen=True)
 class ConfidenceInterval:
-    """A figure with its 95 % bootstrap interval."""
+    """A value with its 95 % bootstrap confidence interval."""
 
     value: float
     low: float
@@ -23,121 +26,122 @@ class ConfidenceInterval:
         return asdict(self)
 
 
-RESAMPLES = 2000
-LEAST_DRAWS = 2
-_CELLS = 8_000_000  # weights in memory at once
-
-
 @dataclass(frozen=True)
 class PairedComparison:
-    """How far one arm is ahead of the best of others.
+    """Difference of one arm to the best of several baselines.
 
     Attributes
     ----------
-    rival : str
-        The other arm that is best on average.
-    interval : Interval
-        Of the difference to it; `low` is the lowest bound of the differences to all others.
-    over : dict of str to Interval
-        The difference to each.
+    best_baseline : str
+        The baseline with the best mean.
+    interval : ConfidenceInterval
+        Difference to the best baseline. `low` is the minimum of the lower bounds over all
+        baselines.
+    differences : dict of str to ConfidenceInterval
+        Difference to each baseline.
     """
 
-    rival: str
+    best_baseline: str
     interval: ConfidenceInterval
-    over: dict[str, ConfidenceInterval]
+    differences: dict[str, ConfidenceInterval]
 
     @property
-    def is_real(self) -> bool:
-        """Whether it is ahead of all others by more than luck."""
+    def is_significant(self) -> bool:
+        """Whether the arm is better than every baseline: all lower bounds are above 0."""
         return self.interval.low > 0
 
 
 class BootstrapComparison:
-    """Balanced accuracy of every arm, as measured and in every resample.
+    """Balanced accuracy of several arms, measured and in every bootstrap resample.
 
     Parameters
     ----------
-    right : mapping of str to ndarray of bool [D, n]
-        Arm -> whether each test image was recognised, in each of 2 or more draws.
+    correct : mapping of str to ndarray of bool [R, n]
+        Arm -> whether each test image is classified correctly, in each of 2 or more repeats.
     labels : ndarray of int [n]
         Classes of the test images.
     rng : numpy Generator
-    resamples : int
+    num_resamples : int
     groups : ndarray [n] or None
-        Test images of one group are drawn together; None: each by itself.
+        Test images of one group are resampled together. None: each image is resampled alone.
     """
 
     def __init__(
         self,
-        right: Mapping[str, np.ndarray],
+        correct: Mapping[str, np.ndarray],
         labels: np.ndarray,
         rng: np.random.Generator,
-        resamples: int = RESAMPLES,
+        num_resamples: int = NUM_RESAMPLES,
         groups: np.ndarray | None = None,
     ) -> None:
-        self._place = {name: place for place, name in enumerate(right)}
+        self._columns = {arm: column for column, arm in enumerate(correct)}
         _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-        shares = 1.0 / (len(counts) * counts[classes])  # of each test image in the figure
-        of_draws = np.stack([shares @ one.T for one in right.values()], axis=1)  # [D, A]
-        of_images = np.stack([one.mean(axis=0) for one in right.values()], axis=1)  # [n, A]
-        draws = len(of_draws)
-        self.values = of_draws.mean(axis=0)
-        times = rng.multinomial(draws, [1 / draws] * draws, resamples)
-        self._resampled = self.values + _widening(draws) / draws * ((times - 1) @ of_draws)
-        units = [shares[classes == c, None] * of_images[classes == c] for c in range(len(counts))]
+        weights = 1.0 / (len(counts) * counts[classes])  # of each test image in the mean
+        by_repeat = np.stack([weights @ of_arm.T for of_arm in correct.values()], axis=1)  # [R, A]
+        by_image = np.stack([of_arm.mean(axis=0) for of_arm in correct.values()], axis=1)  # [n, A]
+        repeats = len(by_repeat)
+        self.values = by_repeat.mean(axis=0)
+        times = rng.multinomial(repeats, [1 / repeats] * repeats, num_resamples)
+        self._resampled = self.values + _widening(repeats) / repeats * ((times - 1) @ by_repeat)
+        strata = [
+            weights[classes == label, None] * by_image[classes == label]
+            for label in range(len(counts))
+        ]
         if groups is not None:
-            units = [_by_group(of_images, classes, shares, groups)]
-        for unit in units:
-            self._resampled += _deviations(unit, rng, resamples)
+            strata = [_group_contributions(by_image, classes, weights, groups)]
+        for stratum in strata:
+            self._resampled += _resampled_deviations(stratum, rng, num_resamples)
 
-    def difference(self, one: str, other: str) -> ConfidenceInterval:
-        """Return how much better `one` is than `other`."""
-        first, second = self._place[one], self._place[other]
+    def difference(self, arm: str, other: str) -> ConfidenceInterval:
+        """Return the balanced accuracy of `arm` minus that of `other`."""
+        first, second = self._columns[arm], self._columns[other]
         value = float(self.values[first] - self.values[second])
-        spread = self._resampled[:, first] - self._resampled[:, second]
-        bounds = np.quantile(spread, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        low, high = np.clip(bounds, -1, 1)  # no two shares are further apart
+        differences = self._resampled[:, first] - self._resampled[:, second]
+        tails = [(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2]
+        low, high = np.clip(np.quantile(differences, tails), -1, 1)  # the range of a difference
         return ConfidenceInterval(value, min(value, float(low)), max(value, float(high)))
 
-    def lead(self, one: str, others: Sequence[str]) -> PairedComparison:
-        """Return how far `one` is ahead of the best of `others`."""
-        over = {name: self.difference(one, name) for name in others}
-        rival = min(over, key=lambda name: over[name].value)
-        low = min(interval.low for interval in over.values())
-        high = min(interval.high for interval in over.values())
-        value = over[rival].value
-        return PairedComparison(rival, ConfidenceInterval(value, low, max(value, high)), over)
+    def compare(self, arm: str, baselines: Sequence[str]) -> PairedComparison:
+        """Return the difference of an arm to the best of several baselines."""
+        differences = {name: self.difference(arm, name) for name in baselines}
+        best = min(differences, key=lambda name: differences[name].value)
+        low = min(interval.low for interval in differences.values())
+        high = min(interval.high for interval in differences.values())
+        value = differences[best].value
+        return PairedComparison(best, ConfidenceInterval(value, low, max(value, high)), differences)
 
 
-def _by_group(
-    of_images: np.ndarray, classes: np.ndarray, shares: np.ndarray, groups: np.ndarray
+def _group_contributions(
+    by_image: np.ndarray, classes: np.ndarray, weights: np.ndarray, groups: np.ndarray
 ) -> np.ndarray:
-    """Return by how much each group raises the figures over those of its classes, `[G, A]`.
+    """Return the contribution of each group to the balanced accuracies, `[G, A]`.
 
-    A large group must not count for being large, so images count by what they differ from the mean
-    of their class.
+    An image contributes its difference to the mean of its class, so that the size of a group alone
+    does not count.
     """
-    _, of_group = np.unique(groups, return_inverse=True)
-    found = np.zeros((of_group.max() + 1, of_images.shape[1]))
-    for number in range(classes.max() + 1):
-        rows = classes == number
-        beyond = of_images[rows] - of_images[rows].mean(axis=0)
-        np.add.at(found, of_group[rows], shares[rows, None] * beyond)
-    return found
+    _, group_of = np.unique(groups, return_inverse=True)
+    contributions = np.zeros((group_of.max() + 1, by_image.shape[1]))
+    for label in range(classes.max() + 1):
+        rows = classes == label
+        centered = by_image[rows] - by_image[rows].mean(axis=0)
+        np.add.at(contributions, group_of[rows], weights[rows, None] * centered)
+    return contributions
 
 
-def _deviations(units: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
-    """Return how the sum of units `[n, A]` varies when n of them are drawn anew, `[R, A]`."""
-    n, found = len(units), np.empty((resamples, units.shape[1]))
-    # In few units there is less spread than in those that they come from.
-    factor, most = math.sqrt(n / max(1, n - 1)), max(1, _CELLS // n)
-    for start in range(0, resamples, most):
-        times = rng.multinomial(n, [1 / n] * n, min(most, resamples - start))
-        found[start : start + most] = factor * ((times - 1) @ units)
-    return found
+def _resampled_deviations(
+    units: np.ndarray, rng: np.random.Generator, num_resamples: int
+) -> np.ndarray:
+    """Return the deviation of the sum of units `[n, A]` in each resample of n units, `[B, A]`."""
+    n, deviations = len(units), np.empty((num_resamples, units.shape[1]))
+    # A resample of n units has the variance of n - 1 units: correct for the difference.
+    factor, chunk = math.sqrt(n / max(1, n - 1)), max(1, _MAX_WEIGHTS // n)
+    for start in range(0, num_resamples, chunk):
+        times = rng.multinomial(n, [1 / n] * n, min(chunk, num_resamples - start))
+        deviations[start : start + chunk] = factor * ((times - 1) @ units)
+    return deviations
 
 
-def _widening(draws: int) -> float:
-    """By how much deviations of resampled draws are too small for the 95 % interval of a mean."""
-    tail = (1 + LEVEL) / 2
-    return float(math.sqrt(draws / (draws - 1)) * stdtrit(draws - 1, tail) / ndtri(tail))
+def _widening(repeats: int) -> float:
+    """Return the factor from bootstrap deviations of few repeats to a 95 % t-interval."""
+    tail = (1 + CONFIDENCE_LEVEL) / 2
+    return float(math.sqrt(repeats / (repeats - 1)) * stdtrit(repeats - 1, tail) / ndtri(tail))

@@ -13,7 +13,7 @@ from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import achievable_rate
 from augan.detect.conformal.guarantee import CALIBRATION_KEY, Guarantee, guarantee_void_reason
 from augan.doctor.checks import GIB, Diagnosis, install
-from augan.evaluation.augmentation.experiment import AugmentationGain, points
+from augan.evaluation.augmentation.experiment import AugmentationGain, format_points
 
 if TYPE_CHECKING:
     from augan.augment.api import AugmentationResult
@@ -304,16 +304,16 @@ def lift_lines(lift: AugmentationGain) -> list[str]:
     summary = lift.summary
     lines = [f"warning: {text}" for text in summary["warnings"]]
     twins = summary["near_duplicates"][:NUM_SHOWN_DUPLICATES]
-    lines += [f"  {one['test']} resembles {one['seen']}" for one in twins]
+    lines += [f"  {one['test']} resembles {one['train']}" for one in twins]
     groups = summary["num_test_groups"]
     of = "" if groups is None else f" of {groups} groups"
     lines.append(
         f"{summary['metric']} on {summary['num_test']} test images{of}, mean of "
-        f"{summary['num_draws']} draws:"
+        f"{summary['num_repeats']} repeats:"
     )
     lines += [
         f"  {row['arm']:13} {row['balanced_accuracy']:6.1%}  accuracy {row['accuracy']:6.1%}  "
-        f"macro-F1 {row['macro_f1']:6.1%}  {row['said']}"
+        f"macro-F1 {row['macro_f1']:6.1%}  {row['label']}"
         for row in sorted(lift.arms, key=lambda row: -row["balanced_accuracy"])
     ]
     lines += second_figures(summary)
@@ -332,8 +332,8 @@ def second_figures(summary: Mapping[str, Any]) -> Iterator[str]:
 
 def _said(figure: Mapping[str, Any]) -> str:
     return (
-        f"{points(figure['value'])} points [{100 * figure['low']:.1f}, "
-        f"{100 * figure['high']:.1f}] against {figure['rival']}"
+        f"{format_points(figure['value'])} points [{100 * figure['low']:.1f}, "
+        f"{100 * figure['high']:.1f}] against {figure['best_baseline']}"
     )
 
 

@@ -31,11 +31,15 @@ from augan.data.cache import prepare
 from augan.data.dataset import Dataset
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
-from augan.evaluation.augmentation.api import GAN_ARM, GAN_ARMS
-from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, choose_arms, usual_base
+from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, default_base, select_arms
 from augan.evaluation.augmentation.classifiers import forest, logistic
-from augan.evaluation.augmentation.protocol import EvaluationProtocol, figures, usual_policy
-from augan.evaluation.augmentation.subsets import LabelPool, LabelSubset, SubsetSpec, make_draw
+from augan.evaluation.augmentation.gan_arms import DEFAULT_GAN_ARM, GAN_ARMS
+from augan.evaluation.augmentation.protocol import (
+    EvaluationProtocol,
+    classification_metrics,
+    default_policy,
+)
+from augan.evaluation.augmentation.subsets import LabelPool, LabelSubset, SubsetSpec, sample_subset
 from augan.evaluation.augmentation.synthetic import GanArm
 from augan.evaluation.augmentation.training_set import Classifier
 from augan.exceptions import AuganError, DataError
@@ -57,8 +61,8 @@ from benchmarks.common.prediction_store import Verdicts
 
 NAME = "lift"
 PROTOCOLS = {
-    "imbalanced": SubsetSpec(labels=300, rare={"2": 20, "4": 20, "8": 20}),
-    "few-labels": SubsetSpec(labels=20, rest_unlabeled=True, most_unlabeled=10_000),
+    "imbalanced": SubsetSpec(labels_per_class=300, rare={"2": 20, "4": 20, "8": 20}),
+    "few-labels": SubsetSpec(labels_per_class=20, rest_unlabeled=True, max_unlabeled=10_000),
 }
 VERSION = 2  # rises when anything about a protocol changes; 2: rows have verdicts
 DEV_IMAGES = 2000
@@ -162,11 +166,11 @@ class Study:
     def key(self, number: int, arm: str) -> Row:
         """Return what identifies a row; rows without a GAN serve all variants of it."""
         of, recipe = material(self.data, self.split), self.recipe
-        counts = recipe.counts(of.pool).tolist()
-        settings: list[Any] = [counts, recipe.rest_unlabeled, recipe.most_unlabeled, self.policy]
+        counts = recipe.class_counts(of.pool).tolist()
+        settings: list[Any] = [counts, recipe.rest_unlabeled, recipe.max_unlabeled, self.policy]
         settings += [self.classifier, self.steps]
         if arm == GAN:
-            settings += [self.gan.name, self.gan.share, self.gan.base, self.gan_steps]
+            settings += [self.gan.name, self.gan.synthetic_fraction, self.gan.base, self.gan_steps]
         return {
             "benchmark": NAME,
             "protocol": self.protocol,
@@ -187,14 +191,14 @@ class Study:
         """Train and judge one arm on one draw, and keep what its classifier said."""
         of = material(self.data, self.split)
         draw = _draw(self.data, self.split, FIRST[self.split] + number, self.recipe_key())
-        policy = self.policy or usual_policy(of.test.shape[1])
+        policy = self.policy or default_policy(of.test.shape[1])
         judge = make_classifier(self.classifier, of.scale, self.steps)
         trial = EvaluationProtocol(judge, policy, self.gan, of.test)
-        lesson, made = trial.lesson(arm, draw)
+        lesson, made = trial.training_set(arm, draw)
         predicted = trial.predict(lesson, draw)
         self.verdicts(arm).add(self.key(number, arm), predicted == of.labels)
         return {
-            **figures(predicted, of.labels, of.num_classes),
+            **classification_metrics(predicted, of.labels, of.num_classes),
             "n_train": len(draw.labels),
             "n_synthetic": 0 if made is None else len(made[1]),
             "n_test": len(of.labels),
@@ -204,7 +208,7 @@ class Study:
         """Return the recipe as a value that can be a key."""
         recipe = self.recipe
         rare = tuple(sorted(recipe.rare.items()))
-        return recipe.labels, rare, recipe.rest_unlabeled, recipe.most_unlabeled
+        return recipe.labels_per_class, rare, recipe.rest_unlabeled, recipe.max_unlabeled
 
     @property
     def name(self) -> str:
@@ -222,7 +226,7 @@ class Study:
 def _draw(data: str, split: str, number: int, recipe: tuple[Any, ...]) -> LabelSubset:
     labels, rare, rest, most = recipe
     of = material(data, split)
-    return make_draw(of.pool, SubsetSpec(labels, dict(rare), rest, most), 0, number)
+    return sample_subset(of.pool, SubsetSpec(labels, dict(rare), rest, most), 0, number)
 
 
 def summarise(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
@@ -253,18 +257,18 @@ def _lift(study: Study, right: dict[str, np.ndarray], labels: np.ndarray) -> dic
         return {}
     if study.gan.base not in others:
         print(f"note: {study.gan.base}, which the GAN arm stands on, is no rival: that is no lift")
-    resampled = BootstrapComparison(right, labels, child_rng(0, "lift", "bootstrap"))
-    lead = resampled.lead(GAN, others)
-    labeled = [arm for arm in others if not ARMS[arm].unlabeled]
-    only = resampled.lead(GAN, labeled or others)
+    bootstrap = BootstrapComparison(right, labels, child_rng(0, "lift", "bootstrap"))
+    lead = bootstrap.compare(GAN, others)
+    labeled = [arm for arm in others if not ARMS[arm].uses_unlabeled]
+    only = bootstrap.compare(GAN, labeled or others)
     return {
-        "best_other": lead.rival,
+        "best_other": lead.best_baseline,
         "lift": lead.interval.value,
         "ci_low": lead.interval.low,
         "ci_high": lead.interval.high,
-        "over": {arm: interval.to_dict() for arm, interval in lead.over.items()},
-        "lift_vs_labelled_only": only.interval.value,
-        "labelled_only": {"rival": only.rival, **only.interval.to_dict()},
+        "over": {arm: interval.to_dict() for arm, interval in lead.differences.items()},
+        "lift_vs_labeled_only": only.interval.value,
+        "labeled_only": {"best_baseline": only.best_baseline, **only.interval.to_dict()},
         "draws": draws.pop(),
     }
 
@@ -288,12 +292,12 @@ def study_of(arguments: argparse.Namespace) -> Study:
     """Return the study that the command line describes."""
     recipe = PROTOCOLS[arguments.protocol]
     if arguments.labels is not None:
-        recipe = replace(recipe, labels=arguments.labels, rare={})
+        recipe = replace(recipe, labels_per_class=arguments.labels, rare={})
     if arguments.rare:
         recipe = replace(recipe, rare=dict(arguments.rare))
     gan = GAN_ARMS[arguments.gan](arguments.gan_steps)
-    base = usual_base(recipe.rest_unlabeled, arguments.classifier == "cnn")
-    changes = {"share": arguments.share, "base": arguments.base or base}
+    base = default_base(recipe.rest_unlabeled, arguments.classifier == "cnn")
+    changes = {"synthetic_fraction": arguments.share, "base": arguments.base or base}
     return Study(
         protocol=arguments.protocol,
         recipe=recipe,
@@ -312,10 +316,10 @@ def study_of(arguments: argparse.Namespace) -> Study:
 def _compare(arguments: argparse.Namespace) -> None:
     study = study_of(arguments)
     of = material(study.data, study.split)
-    counts = study.recipe.counts(of.pool)
+    counts = study.recipe.class_counts(of.pool)
     has_rare = bool(counts.min() < counts.max())
     is_network = study.classifier == "cnn"
-    usual = choose_arms(None, study.recipe.rest_unlabeled, is_network, has_rare)
+    usual = select_arms(None, study.recipe.rest_unlabeled, is_network, has_rare)
     arms = arguments.arms or [arm for arm in usual if arm != ABLATION]
     tasks = study.tasks(arguments.draws, arms)
     rows = run(tasks, Results(arguments.results / f"{study.name}.jsonl"))
@@ -358,7 +362,7 @@ def _add_protocol(commands: Any, name: str, about: str) -> None:
     parser.add_argument("--classifier", choices=("cnn", "logistic", "forest"), default="cnn")
     parser.add_argument("--policy", choices=TRANSFORMS, help="if not the usual one")
     parser.add_argument("--steps", type=int, help="of the network that judges")
-    parser.add_argument("--gan", choices=GAN_ARMS, default=GAN_ARM)
+    parser.add_argument("--gan", choices=GAN_ARMS, default=DEFAULT_GAN_ARM)
     parser.add_argument("--gan-steps", type=int, help="updates of the GAN")
     parser.add_argument("--share", type=float, help="of synthetic images")
     parser.add_argument("--base", choices=ARMS, help="the arm that they are added to")

@@ -28,7 +28,7 @@ from augan.data.loading import load_dataset
 from augan.evaluation.augmentation.arms import GAN
 from augan.evaluation.augmentation.classifiers import logistic
 from augan.evaluation.augmentation.protocol import EvaluationProtocol
-from augan.evaluation.augmentation.subsets import LabelPool, LabelSubset, SubsetSpec, make_draw
+from augan.evaluation.augmentation.subsets import LabelPool, LabelSubset, SubsetSpec, sample_subset
 from augan.evaluation.augmentation.synthetic import GanArm
 from augan.metrics.statistics import BootstrapComparison, PairedComparison
 from augan.seeding import child_rng
@@ -37,7 +37,7 @@ from benchmarks.common.harness import Results, Row, Task, digest, run, write_jso
 NAME = "lift-controls"
 CONTROLS = ("shuffled", "noise", "copies", "others")
 RUNS, BLOCK, DRAWS = 200, 20, 5
-RECIPE = SubsetSpec(labels=10, rare={"3": 4, "8": 4})
+RECIPE = SubsetSpec(labels_per_class=10, rare={"3": 4, "8": 4})
 TEST = 359
 FOR_THE_GAN = 480  # digits that no run uses
 EACH = 10  # synthetic images of a class in a draw
@@ -120,18 +120,18 @@ def one_run(control: str, number: int) -> PairedComparison:
     )
     right: dict[str, list[np.ndarray]] = {RIVAL: [], GAN: []}
     for place in range(DRAWS):
-        draw = make_draw(pool, RECIPE, number, place)
+        draw = sample_subset(pool, RECIPE, number, place)
         if control == "shuffled":
             draw = replace(draw, labels=rng.permutation(draw.labels))
         for name, found in right.items():
-            lesson, _ = trial.lesson(name, draw)
+            lesson, _ = trial.training_set(name, draw)
             found.append(trial.predict(lesson, draw) == labels[test])
     stacked = {name: np.stack(found) for name, found in right.items()}
-    return BootstrapComparison(stacked, labels[test], rng).lead(GAN, [RIVAL])
+    return BootstrapComparison(stacked, labels[test], rng).compare(GAN, [RIVAL])
 
 
 def _unused(pool: LabelPool, draw: LabelSubset) -> tuple[np.ndarray, np.ndarray]:
-    rows = np.setdiff1d(np.arange(len(pool.labels)), draw.rows)
+    rows = np.setdiff1d(np.arange(len(pool.labels)), draw.indices)
     return pool.images[rows], pool.labels[rows]
 
 
@@ -139,7 +139,7 @@ def measure(control: str, first: int) -> Row:
     """Return how many runs of a block claim a lift, and their mean difference."""
     leads = [one_run(control, number) for number in range(first, first + BLOCK)]
     return {
-        "claims": sum(lead.is_real for lead in leads),
+        "claims": sum(lead.is_significant for lead in leads),
         "mean_lift": float(np.mean([lead.interval.value for lead in leads])),
         "mean_low": float(np.mean([lead.interval.low for lead in leads])),
         "runs": len(leads),
@@ -148,7 +148,7 @@ def measure(control: str, first: int) -> Row:
 
 def tasks(runs: int) -> list[Task]:
     """Return a task for each control and block of runs."""
-    settings = digest([RECIPE.labels, dict(RECIPE.rare), TEST, EACH, STEPS, DRAWS, RIVAL])
+    settings = digest([RECIPE.labels_per_class, dict(RECIPE.rare), TEST, EACH, STEPS, DRAWS, RIVAL])
     return [
         Task(
             {

@@ -44,7 +44,7 @@ def run_lift(
     values = lift.to_dict()
     values["summary"] = {**values["summary"], "report": str(report)}
     show([*lines, f"report: {report}", sentence], values, as_json)
-    return lift.is_proven
+    return lift.is_significant
 
 
 def read_rare(texts: Sequence[str]) -> dict[str, int]:
@@ -90,7 +90,8 @@ class _Progress:
             typer.echo(f"{each:.0f} s a draw, so about {left:.0f} minutes more", err=True)
             self._number = number
         seconds, self._begun = now - self._begun, now
-        chosen = f", share {about['share']:g}" if "share" in about else ""
+        fraction = about.get("synthetic_fraction")
+        chosen = "" if fraction is None else f", synthetic fraction {fraction:g}"
         typer.echo(
             f"draw {number + 1}/{self._draws} {arm:13} "
             f"{about['balanced_accuracy']:.1%}{chosen} ({seconds:.1f} s)",

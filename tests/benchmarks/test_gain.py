@@ -77,7 +77,7 @@ def study(**changes):
         "protocol": "imbalanced",
         "labels": 10,
         "rare": None,
-        "gan": gain.GAN_ARM,
+        "gan": gain.DEFAULT_GAN_ARM,
         "gan_steps": None,
         "share": None,
         "base": None,
@@ -116,6 +116,6 @@ def test_the_splits_share_no_draw_and_dev_judges_on_training_images_only():
 
 def test_a_control_of_copies_measures_what_it_says():
     lead = gain_null_controls.one_run("copies", 0)
-    assert lead.rival == "oversampling"
+    assert lead.best_baseline == "oversampling"
     assert abs(lead.interval.value) < 0.1
     assert lead.interval.low <= lead.interval.value <= lead.interval.high

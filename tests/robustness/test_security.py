@@ -206,25 +206,37 @@ def test_no_class_leaves_the_folder(digits_bundle: Bundle, tmp_path: Path) -> No
     assert all(path.parent.parent == out for path in out.rglob("*.png"))
 
 
-def test_names_of_classes_are_escaped_in_the_page_of_a_lift(tmp_path: Path) -> None:
-    figure = {"value": 0.1, "low": 0.0, "high": 0.2, "rival": SCRIPT}
-    arm = {"arm": SCRIPT, "said": SCRIPT, "by_draw": [0.5, 0.6], "recall": {SCRIPT: 0.5, "b": 0.1}}
+def test_names_of_classes_are_escaped_in_the_page_of_a_gain(tmp_path: Path) -> None:
+    figure = {"value": 0.1, "low": 0.0, "high": 0.2, "best_baseline": SCRIPT}
+    arm = {
+        "arm": SCRIPT,
+        "label": SCRIPT,
+        "by_repeat": [0.5, 0.6],
+        "recall": {SCRIPT: 0.5, "b": 0.1},
+    }
     arm |= dict.fromkeys(("balanced_accuracy", "std", "accuracy", "macro_f1"), 0.5)
     summary = {
-        **{"lift": 0.1, "low": 0.0, "high": 0.2, "proven": False, "rival": SCRIPT, "num_test": 9},
-        **{"data": SCRIPT, "num_draws": 2, "labels": [3, 4], "class_names": [SCRIPT, "b"]},
-        **{"warnings": [SCRIPT], "out": str(tmp_path), "num_unlabeled": 0, "chosen": None},
+        **{"gain": 0.1, "low": 0.0, "high": 0.2, "significant": False, "num_test": 9},
+        "best_baseline": SCRIPT,
+        **{"data": SCRIPT, "num_repeats": 2, "class_counts": [3, 4], "class_names": [SCRIPT, "b"]},
+        **{"warnings": [SCRIPT], "out": str(tmp_path), "num_unlabeled": 0, "selected": None},
         "gain_over_labeled_only": figure,
         "without_near_duplicates": figure,
-        "near_duplicates": [{"test": SCRIPT, "seen": SCRIPT, "correlation": 0.99}],
+        "near_duplicates": [{"test": SCRIPT, "train": SCRIPT, "correlation": 0.99}],
         "num_near_duplicates": 1,
         "settings": {
-            **{"classifier": SCRIPT, "steps": 3, "policy": SCRIPT, "gan": SCRIPT, "share": 0.5},
+            **{
+                "classifier": SCRIPT,
+                "steps": 3,
+                "policy": SCRIPT,
+                "gan": SCRIPT,
+                "synthetic_fraction": 0.5,
+            },
             **{"base": SCRIPT, "gan_steps": None, "seed": 0},
         },
     }
     page = lift_page(
-        AugmentationGain(SCRIPT, [{**arm, "gan_minus_this": figure}], summary)
+        AugmentationGain(SCRIPT, [{**arm, "gan_minus_arm": figure}], summary)
     ).read_text("utf-8")
     assert "<script" not in page
     assert page.count("&lt;script&gt;") > 10

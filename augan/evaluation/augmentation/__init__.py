@@ -1,1 +1,1 @@
-"""Whether synthetic images help a classifier on real held-out images, beside what else might."""
+"""Evaluation of augmentation: synthetic images and their alternatives, on real test images."""

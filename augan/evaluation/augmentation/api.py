@@ -1,79 +1,50 @@
-"""Which GAN is judged: the one place that says so, declared before any result is seen."""
+"""Evaluation of augmentation: the gain of a classifier from synthetic images."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from augan.augment.methods.registry import METHODS
-from augan.augment.oversampler import GANOverSampler
 from augan.augment.transforms import TRANSFORMS
 from augan.bundle import current_versions
 from augan.config import Config
-from augan.evaluation.augmentation.arms import GAN, choose_arms, usual_base
+from augan.evaluation.augmentation.arms import GAN, default_base, select_arms
 from augan.evaluation.augmentation.classifiers import forest, logistic
-from augan.evaluation.augmentation.data import EvaluationData, Leakage, guard, read_material
+from augan.evaluation.augmentation.data import (
+    EvaluationData,
+    Leakage,
+    check_leakage,
+    load_evaluation_data,
+)
 from augan.evaluation.augmentation.experiment import (
-    SHOWN_TWINS,
     AugmentationGain,
     GainExperiment,
-    Made,
-    conclude,
-    run_draws,
+    run_experiment,
+    summarize,
 )
-from augan.evaluation.augmentation.preview import GALLERY, write_gallery, writing
-from augan.evaluation.augmentation.protocol import EvaluationProtocol, usual_policy
-from augan.evaluation.augmentation.results_log import PredictionLog
+from augan.evaluation.augmentation.gan_arms import DEFAULT_GAN_ARM, GAN_ARMS
+from augan.evaluation.augmentation.preview import PREVIEW, write_preview
+from augan.evaluation.augmentation.protocol import (
+    EvaluationProtocol,
+    Synthetic,
+    default_policy,
+)
+from augan.evaluation.augmentation.results_log import PredictionLog, report_write_errors
 from augan.evaluation.augmentation.subsets import LabelSubset, SubsetSpec
-from augan.evaluation.augmentation.synthetic import GanArm, Resampler, lacking
+from augan.evaluation.augmentation.synthetic import GanArm
 from augan.evaluation.augmentation.training_set import Classifier
 from augan.exceptions import ConfigError
 from augan.io.atomic import atomic_write
-from augan.metrics.statistics import LEAST_DRAWS
-from augan.seeding import child_seed
-
-
-def gan_over_sampler(
-    steps: int | None = None, config: Config | None = None, method: str = "sample"
-) -> GanArm:
-    """Return the arm of `GANOverSampler`, trained on the draw's labels.
-
-    It makes what the draw is `lacking`. Steps end its training, those of `config` or of the data,
-    and never minutes: what is judged must not depend on how busy the machine is.
-    """
-    settings = None if config is None else config.replace(training__max_minutes=None)
-
-    def make(draw: LabelSubset) -> Resampler:
-        counts = np.bincount(draw.labels, minlength=draw.num_classes)
-        wanted = {label: int(counts[label]) + more for label, more in lacking(draw).items()}
-        seed = child_seed(draw.seed, "gan")
-        return GANOverSampler(
-            sampling_strategy=wanted,
-            steps=steps,
-            config=settings,
-            method=method,
-            unlabeled=draw.unlabeled,
-            random_state=seed,
-        )
-
-    return GanArm(method, make)
-
-
-GAN_ARMS: dict[str, Callable[..., GanArm]] = {
-    method: partial(gan_over_sampler, method=method) for method in METHODS
-}
-"""Name -> function of the GAN's updates and settings (None: the defaults) that returns the arm."""
-
-GAN_ARM = "transfer"
-
+from augan.metrics.statistics import MIN_REPEATS
 
 CLASSIFIERS = ("cnn", "logistic", "forest")
-REPEATS = 20
+DEFAULT_REPEATS = 20
 RECOMMENDED_REPEATS = 5
+MAX_LISTED_DUPLICATES = 20  # near-duplicates in the summary
 RESULT = "evaluation.json"
 RUNS = Path("runs")
 
@@ -89,7 +60,7 @@ def evaluate_augmentation(
     classifier: str | Classifier = "cnn",
     steps: int | None = None,
     policy: str | None = None,
-    repeats: int = REPEATS,
+    repeats: int = DEFAULT_REPEATS,
     arms: Sequence[str] | None = None,
     gan: GanArm | None = None,
     gan_steps: int | None = None,
@@ -100,7 +71,7 @@ def evaluate_augmentation(
     seed: int = 0,
     out: str | Path | None = None,
     runs_dir: str | Path = RUNS,
-    callback: Callable[[int, str, Mapping[str, Any]], None] = lambda repeat, arm, metrics: None,
+    callback: Callable[[int, str, Mapping[str, Any]], None] = lambda repeat, arm, metadata: None,
 ) -> AugmentationGain:
     """Find out, on real held-out images, whether synthetic images lift a classifier.
 
@@ -162,218 +133,237 @@ def evaluate_augmentation(
     Interrupted
         The user stopped the evaluation. Finished arms are kept; the same call continues.
     """
-    _check(
+    _check_options(
         repeats,
         policy,
         synthetic_fraction,
         tune_fraction,
         {"--steps": steps, "--gan-steps": gan_steps},
     )
-    recipe = SubsetSpec(labels_per_class, dict(rare or {}), rest_unlabeled)
+    spec = SubsetSpec(labels_per_class, dict(rare or {}), rest_unlabeled)
     size = None if config is None else config.data.size
-    material = read_material(data, test_size, size, seed, groups)
-    counts = recipe.counts(material.pool)
-    material, leaked, dropped = guard(material, recipe, repeats, seed, drop_duplicates)
-    judge = _classifier(classifier, material, steps)
-    has_more = recipe.num_unlabeled(material.pool) > 0
-    base = usual_base(has_more, judge.can_be_consistent)
-    arm = gan or replace(GAN_ARMS[GAN_ARM](gan_steps, config), base=base)
-    arm = arm if synthetic_fraction is None else replace(arm, share=synthetic_fraction)
-    question = GainExperiment(
-        material.pool,
-        recipe,
-        EvaluationProtocol(
-            judge, policy or usual_policy(material.test.shape[1]), arm, material.test
-        ),
-        material.labels,
-        choose_arms(arms, has_more, judge.can_be_consistent, counts.min() < counts.max()),
-        repeats,
-        seed,
-        _candidates(gan, gan_steps, config, base) if tune_fraction else (),
-        material.groups,
+    evaluation_data = load_evaluation_data(data, test_size, size, seed, groups)
+    pool = evaluation_data.pool
+    counts = spec.class_counts(pool)
+    evaluation_data, leakage, num_dropped = check_leakage(
+        evaluation_data, spec, repeats, seed, drop_duplicates
     )
-    _check_data(question)
-    settings = _settings(question, config, gan_steps, steps, test_size, drop_duplicates)
-    folder = Path(out) if out else Path(runs_dir) / _folder_name(material.name, settings)
-    return _evaluate(question, material, settings, folder, leaked, dropped, callback)
+    model = _get_classifier(classifier, evaluation_data, steps)
+    has_unlabeled = spec.num_unlabeled(pool) > 0
+    base = default_base(has_unlabeled, model.supports_consistency)
+    gan_arm = gan or replace(GAN_ARMS[DEFAULT_GAN_ARM](gan_steps, config), base=base)
+    if synthetic_fraction is not None:
+        gan_arm = replace(gan_arm, synthetic_fraction=synthetic_fraction)
+    test_images = evaluation_data.test_images
+    policy = policy or default_policy(test_images.shape[1])
+    experiment = GainExperiment(
+        pool=pool,
+        spec=spec,
+        protocol=EvaluationProtocol(model, policy, gan_arm, test_images),
+        test_labels=evaluation_data.test_labels,
+        arms=select_arms(
+            arms, has_unlabeled, model.supports_consistency, counts.min() < counts.max()
+        ),
+        num_repeats=repeats,
+        seed=seed,
+        candidates=_candidates(gan, gan_steps, config, base) if tune_fraction else (),
+        test_groups=evaluation_data.test_groups,
+    )
+    _check_baselines(experiment)
+    settings = _settings(experiment, config, gan_steps, steps, test_size, drop_duplicates)
+    folder = Path(out) if out else Path(runs_dir) / _folder_name(evaluation_data.name, settings)
+    return _run_and_save(
+        experiment, evaluation_data, settings, folder, leakage, num_dropped, callback
+    )
 
 
-def _check(
+def _check_options(
     repeats: int,
     policy: str | None,
-    fraction: float | None,
+    synthetic_fraction: float | None,
     tune_fraction: bool,
     updates: Mapping[str, int | None],
 ) -> None:
-    """Refuse what cannot be before anything is read, or learned for an hour."""
-    if repeats < LEAST_DRAWS:
-        raise ConfigError(f"--repeats must be {LEAST_DRAWS} or more, but is {repeats}; 20 is usual")
-    if policy is not None and policy not in TRANSFORMS:
-        raise ConfigError(f"there is no policy '{policy}'; choose one of {', '.join(TRANSFORMS)}")
-    if fraction is not None and not 0 <= fraction <= 1:
-        raise ConfigError(f"--synthetic-fraction must lie between 0 and 1, but is {fraction:g}")
-    if fraction is not None and tune_fraction:
+    """Refuse invalid options before the data is read."""
+    if repeats < MIN_REPEATS:
         raise ConfigError(
-            "--tune-fraction selects the synthetic fraction; leave out one of --synthetic-fraction "
-            "and --tune-fraction"
+            f"--repeats must be {MIN_REPEATS} or more, but is {repeats}; the default is "
+            f"{DEFAULT_REPEATS}"
+        )
+    if policy is not None and policy not in TRANSFORMS:
+        raise ConfigError(f"unknown policy '{policy}'; choose one of {', '.join(TRANSFORMS)}")
+    if synthetic_fraction is not None and not 0 <= synthetic_fraction <= 1:
+        raise ConfigError(
+            f"--synthetic-fraction must lie between 0 and 1, but is {synthetic_fraction:g}"
+        )
+    if synthetic_fraction is not None and tune_fraction:
+        raise ConfigError(
+            "--tune-fraction selects the synthetic fraction; leave out one of "
+            "--synthetic-fraction and --tune-fraction"
         )
     for option, number in updates.items():
         if number is not None and number < 1:
             raise ConfigError(f"{option} must be 1 or more, but is {number}")
 
 
-def _check_data(question: GainExperiment) -> None:
-    """Refuse rivals that see less than the GAN does: what more data brings is no lift."""
-    if question.has_unlabeled and all(map(question.is_labeled_only, question.rivals)):
+def _check_baselines(experiment: GainExperiment) -> None:
+    """Refuse baselines that all see less data than the GAN: more data is no gain of the GAN."""
+    if experiment.has_unlabeled and not any(map(experiment.uses_unlabeled, experiment.baselines)):
         raise ConfigError(
-            "the GAN may learn from the unlabeled images, and so must an arm that it is compared "
-            "with: add self-training to --arms, or leave --arms out"
+            "the GAN trains on the unlabeled images, so at least one arm without a GAN must do so "
+            "too: add self-training to --arms, or leave out --arms"
         )
 
 
-def _classifier(name: str | Classifier, material: EvaluationData, steps: int | None) -> Classifier:
+def _get_classifier(name: str | Classifier, data: EvaluationData, steps: int | None) -> Classifier:
     if not isinstance(name, str):
         return name
     if name == "cnn":
-        # Only this one needs TensorFlow.
+        # The other classifiers work without TensorFlow.
         from augan.evaluation.augmentation.cnn import STEPS, CnnClassifier
 
-        return CnnClassifier(material.scale, steps=STEPS if steps is None else steps)
-    makers = {"logistic": logistic, "forest": forest}
-    if name not in makers:
-        raise ConfigError(
-            f"there is no classifier '{name}'; choose one of {', '.join(CLASSIFIERS)}"
-        )
+        return CnnClassifier(data.scale, steps=STEPS if steps is None else steps)
+    pixel_classifiers = {"logistic": logistic, "forest": forest}
+    if name not in pixel_classifiers:
+        raise ConfigError(f"unknown classifier '{name}'; choose one of {', '.join(CLASSIFIERS)}")
     if steps is not None:
-        raise ConfigError(f"--steps are those of the classifier cnn; {name} has none")
-    return makers[name](material.scale)
+        raise ConfigError(f"--steps requires --classifier cnn; the classifier is {name}")
+    return pixel_classifiers[name](data.scale)
 
 
 def _candidates(
     gan: GanArm | None, gan_steps: int | None, config: Config | None, base: str
 ) -> tuple[GanArm, ...]:
-    made = (make(gan_steps, config) for make in GAN_ARMS.values())
-    return (gan,) if gan else tuple(replace(one, base=base) for one in made)
+    if gan:
+        return (gan,)
+    return tuple(replace(build(gan_steps, config), base=base) for build in GAN_ARMS.values())
 
 
 def _settings(
-    question: GainExperiment,
+    experiment: GainExperiment,
     config: Config | None,
     gan_steps: int | None,
     steps: int | None,
     test_size: float | None,
     drop_duplicates: bool,
 ) -> dict[str, Any]:
-    """Return everything that predictions depend on, but the images and how many draws there are."""
-    trial, recipe = question.trial, question.recipe
+    """Return all settings that the predictions depend on, without the number of repeats."""
+    protocol, spec = experiment.protocol, experiment.spec
     return {
         "augan": current_versions().get("augan"),
-        "labels": recipe.labels,
-        "rare": dict(recipe.rare),
-        "rest_unlabeled": recipe.rest_unlabeled,
+        "labels_per_class": spec.labels_per_class,
+        "rare": dict(spec.rare),
+        "rest_unlabeled": spec.rest_unlabeled,
         "test_size": test_size,
         "drop_duplicates": drop_duplicates,
-        "classifier": trial.classifier.name,
+        "classifier": protocol.classifier.name,
         "steps": steps,
-        "policy": trial.policy,
-        "gan": trial.gan.name,
-        "share": trial.gan.share,
-        "base": trial.gan.base,
+        "policy": protocol.policy,
+        "gan": protocol.gan_arm.name,
+        "synthetic_fraction": protocol.gan_arm.synthetic_fraction,
+        "base": protocol.gan_arm.base,
         "gan_steps": gan_steps,
         "config": None if config is None else config.to_dict(),
-        "select": [arm.name for arm in question.candidates],
-        "seed": question.seed,
+        "candidates": [arm.name for arm in experiment.candidates],
+        "seed": experiment.seed,
     }
 
 
 def _folder_name(data: str, settings: Mapping[str, Any]) -> str:
-    import hashlib
-
     text = json.dumps(settings, sort_keys=True)
     return f"gain-{data}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _evaluate(
-    question: GainExperiment,
-    material: EvaluationData,
+def _run_and_save(
+    experiment: GainExperiment,
+    data: EvaluationData,
     settings: dict[str, Any],
     folder: Path,
-    leaked: Leakage,
-    dropped: int,
-    on_arm: Callable[[int, str, Mapping[str, Any]], None],
+    leakage: Leakage,
+    num_dropped: int,
+    callback: Callable[[int, str, Mapping[str, Any]], None],
 ) -> AugmentationGain:
-    def on_made(draw: LabelSubset, made: Made) -> None:
-        write_gallery(folder / GALLERY, draw, *made)
+    def on_synthetic(subset: LabelSubset, synthetic: Synthetic) -> None:
+        write_preview(folder / PREVIEW, subset, *synthetic)
 
-    journal = PredictionLog(folder, {**settings, "data": material.sha256()})
+    log = PredictionLog(folder, {**settings, "data": data.sha256()})
     try:
-        predictions = run_draws(question, journal, on_arm, on_made)
-        chosen = [journal.about(number, GAN) for number in range(question.num_draws)]
+        predictions = run_experiment(experiment, log, callback, on_synthetic)
+        metadata = [log.metadata(repeat, GAN) for repeat in range(experiment.num_repeats)]
     finally:
-        journal.close()
-    twins = np.array([place for place, _, _ in leaked.near], np.int64)
-    lift = conclude(question, predictions, twins)
-    lift.summary.update(
+        log.close()
+    near_duplicates = np.array([index for index, _, _ in leakage.near_duplicates], np.int64)
+    gain = summarize(experiment, predictions, near_duplicates)
+    num_groups = None if data.test_groups is None else len(set(data.test_groups))
+    gain.summary.update(
         {
-            "num_draws": question.num_draws,
-            "num_test": len(material.labels),
-            "num_test_groups": None if material.groups is None else len(set(material.groups)),
-            "num_unlabeled": question.recipe.num_unlabeled(question.pool),
-            "class_names": list(material.pool.class_names),
-            "labels": question.recipe.counts(material.pool).tolist(),
+            "num_repeats": experiment.num_repeats,
+            "num_test": len(data.test_labels),
+            "num_test_groups": num_groups,
+            "num_unlabeled": experiment.spec.num_unlabeled(experiment.pool),
+            "class_names": list(data.pool.class_names),
+            "class_counts": experiment.spec.class_counts(data.pool).tolist(),
             "settings": settings,
-            "chosen": [{"gan": one["gan"], "share": one["share"]} for one in chosen]
-            if question.candidates
+            "selected": [
+                {"gan": row["gan"], "synthetic_fraction": row["synthetic_fraction"]}
+                for row in metadata
+            ]
+            if experiment.candidates
             else None,
-            "dropped_duplicates": dropped,
-            "num_near_duplicates": len(leaked.near),
+            "num_dropped_duplicates": num_dropped,
+            "num_near_duplicates": len(leakage.near_duplicates),
             "near_duplicates": [
                 {
-                    "test": material.test_names[place],
-                    "seen": material.names[row],
-                    "correlation": value,
+                    "test": data.test_names[test_index],
+                    "train": data.names[index],
+                    "correlation": correlation,
                 }
-                for place, row, value in leaked.near[:SHOWN_TWINS]
+                for test_index, index, correlation in leakage.near_duplicates[
+                    :MAX_LISTED_DUPLICATES
+                ]
             ],
-            "warnings": _warnings(question, material, leaked, dropped, lift),
-            "data": material.name,
+            "warnings": _warnings(experiment, data, leakage, num_dropped, gain),
+            "data": data.name,
             "out": str(folder),
         }
     )
-    with writing(folder / RESULT):
-        atomic_write(folder / RESULT, json.dumps(lift.to_dict(), indent=2).encode("utf-8"))
-    return lift
+    with report_write_errors(folder / RESULT):
+        atomic_write(folder / RESULT, json.dumps(gain.to_dict(), indent=2).encode("utf-8"))
+    return gain
 
 
 def _warnings(
-    question: GainExperiment,
-    material: EvaluationData,
-    leaked: Leakage,
-    dropped: int,
-    lift: AugmentationGain,
+    experiment: GainExperiment,
+    data: EvaluationData,
+    leakage: Leakage,
+    num_dropped: int,
+    gain: AugmentationGain,
 ) -> list[str]:
-    found, pool = [], question.pool
-    if question.num_draws < RECOMMENDED_REPEATS:
-        found.append(
-            f"{question.num_draws} draws say little of how much a lift depends on which images are "
-            f"labeled; from {RECOMMENDED_REPEATS} on the interval does, and {REPEATS} are usual"
+    warnings, pool, spec = [], experiment.pool, experiment.spec
+    if experiment.num_repeats < RECOMMENDED_REPEATS:
+        warnings.append(
+            f"{experiment.num_repeats} repeats say little about the influence of the choice of "
+            f"labeled images on the gain; use {RECOMMENDED_REPEATS} or more (default: "
+            f"{DEFAULT_REPEATS})"
         )
-    if (question.recipe.counts(pool) == np.bincount(pool.labels)).all():
-        found.append(
-            "every draw has all labeled images, so that only the seeds differ: the interval does "
-            "not cover which images happen to be labeled; --labels N draws some of them"
+    if (spec.class_counts(pool) == np.bincount(pool.labels)).all():
+        warnings.append(
+            "every repeat has all labeled images, so that only the seeds differ: the interval does "
+            "not cover the choice of labeled images; --labels-per-class N samples some of them"
         )
-    if question.recipe.rest_unlabeled and not question.recipe.num_unlabeled(pool):
-        found.append("every image is labeled in every draw, so that --rest-unlabeled leaves none")
-    if material.skipped:
-        found.append(f"{material.skipped} files could not be read and are left out")
-    if dropped:
-        found.append(f"{dropped} test images equal seen ones and are left out")
-    if leaked.near:
-        also = lift.summary["without_near_duplicates"] is not None
-        found.append(
-            f"{len(leaked.near)} of {len(material.labels)} test images are nearly identical to "
-            f"seen ones; {'the result is also given' if also else 'a class has too few'} without "
-            "them"
+    if spec.rest_unlabeled and not spec.num_unlabeled(pool):
+        warnings.append(
+            "--rest-unlabeled has no effect, because every image is labeled in every repeat"
         )
-    return found
+    if data.num_unreadable:
+        warnings.append(f"{data.num_unreadable} files could not be read and are left out")
+    if num_dropped:
+        warnings.append(f"{num_dropped} test images equal training images and are left out")
+    if leakage.near_duplicates:
+        has_second_result = gain.summary["without_near_duplicates"] is not None
+        also = "the result is also given" if has_second_result else "a class has too few"
+        warnings.append(
+            f"{len(leakage.near_duplicates)} of {len(data.test_labels)} test images are nearly "
+            f"identical to training images; {also} without them"
+        )
+    return warnings

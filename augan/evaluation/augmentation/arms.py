@@ -1,7 +1,7 @@
-"""The arms of the comparison: what one can do with few labeled images, with and without a GAN.
+"""Arms without a GAN: uses of a label subset that the GAN arm is compared with.
 
-All but the first augment every image by the same classic policy; what is compared is what comes on
-top. Arms on top of oversampling draw all classes equally often.
+All arms except `real` apply the same classic augmentation to every image. Arms on top of
+oversampling sample all classes equally often.
 
 References
 ----------
@@ -17,143 +17,147 @@ import numpy as np
 from augan.augment.methods.latent import LatentCodes, LatentTransfer
 from augan.data.splits import evenly_spaced
 from augan.evaluation.augmentation.subsets import LabelSubset
-from augan.evaluation.augmentation.synthetic import lacking
+from augan.evaluation.augmentation.synthetic import missing_counts
 from augan.evaluation.augmentation.training_set import (
     Classifier,
     WeightedTrainingSet,
-    evenly_by_class,
+    balanced_probabilities,
 )
 from augan.exceptions import ConfigError
 from augan.seeding import child_seed
 
-CONFIDENT = 0.9  # probability from which self-training believes its teacher
-PSEUDO_SHARE = 0.5  # of the batches of self-training, as in balanced co-training of both parts
-TRANSFERRED = 0.5  # of the draws of a class that are varied in pixels, as in the GAN arm
-MOST_PSEUDO = 50_000  # unlabeled images that a teacher looks at
+GAN, ABLATION = "gan", "ablation"
+
+PSEUDO_LABEL_THRESHOLD = 0.9  # minimum probability of a pseudo-label
+PSEUDO_LABEL_FRACTION = 0.5  # of each batch of self-training, as in balanced co-training
+MAX_PSEUDO_LABELED = 50_000  # unlabeled images that the teacher classifies
+PIXEL_TRANSFER_FRACTION = 0.5  # of the samples of a class, as in the GAN arm
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to use a draw.
+    """A way to build a training set from a label subset.
 
     Attributes
     ----------
-    said : str
-        What it is called in sentences.
-    make : callable
-        The draw, the policy and the classifier -> the lesson.
-    unlabeled : bool
-        Whether it learns from unlabeled images.
+    label : str
+        Name of the arm in sentences.
+    build : callable
+        Label subset, augmentation policy and classifier -> training set.
+    uses_unlabeled : bool
+        Whether the arm trains on unlabeled images.
     """
 
-    said: str
-    make: Callable[[LabelSubset, str, Classifier], WeightedTrainingSet]
-    unlabeled: bool = False
+    label: str
+    build: Callable[[LabelSubset, str, Classifier], WeightedTrainingSet]
+    uses_unlabeled: bool = False
 
 
-def _real(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
-    n = len(draw.labels)
+def _real(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
+    n = len(subset.labels)
     return WeightedTrainingSet(
-        draw.images, draw.labels, draw.num_classes, n, np.full(n, 1.0 / n), np.ones(n)
+        subset.images, subset.labels, subset.num_classes, n, np.full(n, 1.0 / n), np.ones(n)
     )
 
 
-def _classic(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
-    return replace(_real(draw, policy, classifier), policy=policy)
+def _classic(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
+    return replace(_real(subset, policy, classifier), policy=policy)
 
 
-def _oversampling(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
-    shares = evenly_by_class(draw.labels, draw.num_classes)
-    return replace(_classic(draw, policy, classifier), shares=shares)
+def _oversampling(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
+    probabilities = balanced_probabilities(subset.labels, subset.num_classes)
+    return replace(_classic(subset, policy, classifier), probabilities=probabilities)
 
 
-def _class_weights(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
-    weights = evenly_by_class(draw.labels, draw.num_classes) * len(draw.labels)
-    return replace(_classic(draw, policy, classifier), weights=weights)
+def _class_weights(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
+    weights = balanced_probabilities(subset.labels, subset.num_classes) * len(subset.labels)
+    return replace(_classic(subset, policy, classifier), weights=weights)
 
 
-def _smote(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
+def _smote(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
     from imblearn.over_sampling import SMOTE
 
-    counts = np.bincount(draw.labels, minlength=draw.num_classes)
-    lesson = _oversampling(draw, policy, classifier)
+    counts = subset.class_counts
+    training_set = _oversampling(subset, policy, classifier)
     if counts.min() == counts.max():
-        return lesson  # nothing is rare
+        return training_set  # a balanced subset has no minority class
     smote = SMOTE(
-        k_neighbors=min(5, int(counts.min()) - 1), random_state=child_seed(draw.seed, "smote")
+        k_neighbors=min(5, int(counts.min()) - 1), random_state=child_seed(subset.seed, "smote")
     )
-    flat = draw.images.reshape(len(draw.images), -1).astype(np.float64)
-    made, labels = smote.fit_resample(flat, draw.labels)
-    if np.issubdtype(draw.images.dtype, np.integer):
-        made = np.rint(made)
-    images = made.reshape(-1, *draw.images.shape[1:]).astype(draw.images.dtype)
-    n = len(labels)
+    rows = subset.images.reshape(len(subset.images), -1).astype(np.float64)
+    rows, labels = smote.fit_resample(rows, subset.labels)
+    if np.issubdtype(subset.images.dtype, np.integer):
+        rows = np.rint(rows)
     return replace(
-        lesson,
-        images=images,
+        training_set,
+        images=rows.reshape(-1, *subset.images.shape[1:]).astype(subset.images.dtype),
         labels=labels,
-        shares=evenly_by_class(labels, draw.num_classes),
-        weights=np.ones(n),
+        probabilities=balanced_probabilities(labels, subset.num_classes),
+        weights=np.ones(len(labels)),
     )
 
 
-def _pixel_transfer(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
-    """What the GAN arm does with codes, done with pixels: is it the GAN that helps?"""
-    return _transferred(_oversampling(draw, policy, classifier), draw)
+def _pixel_transfer(
+    subset: LabelSubset, policy: str, classifier: Classifier
+) -> WeightedTrainingSet:
+    """Control of the GAN arm `transfer`: the same method on pixels instead of latent codes."""
+    return _add_pixel_transfer(_oversampling(subset, policy, classifier), subset)
 
 
-def _transferred(lesson: WeightedTrainingSet, draw: LabelSubset) -> WeightedTrainingSet:
-    labels, wanted = draw.labels, lacking(draw)
-    flat = draw.images.reshape(len(labels), -1).astype(np.float32)
-    law, seed = (
-        LatentTransfer(LatentCodes(flat, labels, [""] * len(labels))),
-        child_seed(draw.seed, "pixels"),
-    )
-    moved = np.concatenate([law.draw(c, count, seed, 0).noise for c, count in wanted.items()])
-    if np.issubdtype(draw.images.dtype, np.integer):
-        moved = np.rint(moved)
-    made = np.clip(moved, flat.min(), flat.max()).astype(draw.images.dtype)
-    made_of = np.repeat(list(wanted), list(wanted.values()))
-    return with_synthetic(lesson, made.reshape(-1, *draw.images.shape[1:]), made_of, TRANSFERRED)
+def _add_pixel_transfer(
+    training_set: WeightedTrainingSet, subset: LabelSubset
+) -> WeightedTrainingSet:
+    labels, counts = subset.labels, missing_counts(subset)
+    rows = subset.images.reshape(len(labels), -1).astype(np.float32)
+    transfer = LatentTransfer(LatentCodes(rows, labels, [""] * len(labels)))
+    seed = child_seed(subset.seed, "pixels")
+    values = np.concatenate([transfer.draw(c, n, seed, 0).noise for c, n in counts.items()])
+    if np.issubdtype(subset.images.dtype, np.integer):
+        values = np.rint(values)
+    values = np.clip(values, rows.min(), rows.max()).astype(subset.images.dtype)
+    images = values.reshape(-1, *subset.images.shape[1:])
+    classes = np.repeat(list(counts), list(counts.values()))
+    return add_synthetic(training_set, images, classes, PIXEL_TRANSFER_FRACTION)
 
 
-def _mixup(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
-    return replace(_oversampling(draw, policy, classifier), mixup=True)
+def _mixup(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
+    return replace(_oversampling(subset, policy, classifier), mixup=True)
 
 
-def _self_training(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
-    """A teacher labels what it is sure of; the student learns from that and from the labels."""
-    lesson = _oversampling(draw, policy, classifier)
-    if draw.unlabeled is None:
-        return lesson
-    unlabeled = evenly_spaced(draw.unlabeled, MOST_PSEUDO)
-    shares = classifier.train(lesson, child_seed(draw.seed, "teacher"))(unlabeled)
-    sure = shares.max(axis=1) >= CONFIDENT
-    if not sure.any():
-        return lesson
-    guessed = shares.argmax(axis=1)[sure].astype(np.int64)
+def _self_training(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
+    """Train a teacher on the labels, and add its confident pseudo-labels to the training set."""
+    training_set = _oversampling(subset, policy, classifier)
+    if subset.unlabeled is None:
+        return training_set
+    unlabeled = evenly_spaced(subset.unlabeled, MAX_PSEUDO_LABELED)
+    teacher = classifier.train(training_set, child_seed(subset.seed, "teacher"))
+    probabilities = teacher(unlabeled)
+    confident = probabilities.max(axis=1) >= PSEUDO_LABEL_THRESHOLD
+    if not confident.any():
+        return training_set
+    pseudo_labels = probabilities.argmax(axis=1)[confident].astype(np.int64)
     return replace(
-        lesson,
-        images=np.concatenate([lesson.images, unlabeled[sure]]),
-        labels=np.concatenate([lesson.labels, guessed]),
-        shares=np.concatenate(
+        training_set,
+        images=np.concatenate([training_set.images, unlabeled[confident]]),
+        labels=np.concatenate([training_set.labels, pseudo_labels]),
+        probabilities=np.concatenate(
             [
-                (1 - PSEUDO_SHARE) * lesson.shares,
-                PSEUDO_SHARE * evenly_by_class(guessed, draw.num_classes),
+                (1 - PSEUDO_LABEL_FRACTION) * training_set.probabilities,
+                PSEUDO_LABEL_FRACTION * balanced_probabilities(pseudo_labels, subset.num_classes),
             ]
         ),
-        weights=np.ones(len(lesson.labels) + len(guessed)),
+        weights=np.ones(len(training_set.labels) + len(pseudo_labels)),
     )
 
 
-def _consistency(draw: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
-    return replace(_oversampling(draw, policy, classifier), unlabeled=draw.unlabeled)
+def _consistency(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
+    return replace(_oversampling(subset, policy, classifier), unlabeled=subset.unlabeled)
 
 
 def _consistency_transfer(
-    draw: LabelSubset, policy: str, classifier: Classifier
+    subset: LabelSubset, policy: str, classifier: Classifier
 ) -> WeightedTrainingSet:
-    return _transferred(_consistency(draw, policy, classifier), draw)
+    return _add_pixel_transfer(_consistency(subset, policy, classifier), subset)
 
 
 ARMS: dict[str, Arm] = {
@@ -172,90 +176,106 @@ ARMS: dict[str, Arm] = {
 }
 """Name -> arm without a GAN."""
 
-LIKE_OVERSAMPLING = ("classic", "class-weights", "smote")
-"""Arms that are the same as oversampling where no class is rarer than another."""
+REDUNDANT_IF_BALANCED = ("classic", "class-weights", "smote")
+"""Arms that equal oversampling if all classes have the same number of labels."""
 
-CONSISTENT = ("consistency", "consistency-transfer")
-"""Arms of classifiers that can learn to be consistent on unlabeled images."""
-
-GAN, ABLATION = "gan", "ablation"
+NEEDS_CONSISTENCY = ("consistency", "consistency-transfer")
+"""Arms for classifiers with consistency training on unlabeled images."""
 
 
-def usual_base(has_unlabeled: bool, can_be_consistent: bool) -> str:
-    """Return the arm that synthetic images are added to: the best of those without, usually."""
-    return "consistency" if has_unlabeled and can_be_consistent else "oversampling"
+def default_base(has_unlabeled: bool, supports_consistency: bool) -> str:
+    """Return the arm that synthetic images are added to, usually the best arm without a GAN."""
+    return "consistency" if has_unlabeled and supports_consistency else "oversampling"
 
 
-def choose_arms(
+def select_arms(
     names: Sequence[str] | None,
     has_unlabeled: bool,
-    can_be_consistent: bool,
-    has_rare: bool = True,
+    supports_consistency: bool,
+    is_imbalanced: bool = True,
 ) -> tuple[str, ...]:
-    """Return the arms to compare, the GAN arm and its ablation last.
+    """Return the arms of a comparison, followed by the GAN arm and its ablation.
 
     Parameters
     ----------
     names : sequence of str or None
-        Those without a GAN that the user asked for; None: all that fit.
+        Requested arms without a GAN. None: all arms that the data and the classifier allow.
     has_unlabeled : bool
-        Whether draws have unlabeled images.
-    can_be_consistent : bool
-        Whether the classifier can learn to be consistent on them.
-    has_rare : bool
-        Whether some class has fewer labels than another; without, arms that would be the same as
-        oversampling are only made if they are asked for.
+        Whether the label subsets have unlabeled images.
+    supports_consistency : bool
+        Whether the classifier supports consistency training.
+    is_imbalanced : bool
+        Whether some class has fewer labels than another. Without imbalance, the arms that equal
+        oversampling run only on request.
 
     Raises
     ------
     ConfigError
-        There is no such arm, it does not fit, or none is left to compare with.
+        An arm does not exist or cannot run, or no arm without a GAN remains.
     """
-    fit = [
-        arm
-        for arm, of in ARMS.items()
-        if (has_unlabeled or not of.unlabeled) and (can_be_consistent or arm not in CONSISTENT)
+    eligible = [
+        name
+        for name, arm in ARMS.items()
+        if (has_unlabeled or not arm.uses_unlabeled)
+        and (supports_consistency or name not in NEEDS_CONSISTENCY)
     ]
-    usual = [arm for arm in fit if has_rare or arm not in LIKE_OVERSAMPLING]
-    asked = usual if names is None else [arm for arm in names if arm not in (GAN, ABLATION)]
-    unknown = [arm for arm in asked if arm not in ARMS]
+    if names is None:
+        requested = [arm for arm in eligible if is_imbalanced or arm not in REDUNDANT_IF_BALANCED]
+    else:
+        requested = [arm for arm in names if arm not in (GAN, ABLATION)]
+    unknown = [arm for arm in requested if arm not in ARMS]
     if unknown:
-        raise ConfigError(f"there is no arm '{unknown[0]}'; choose from {', '.join(ARMS)}")
-    impossible = [arm for arm in asked if arm not in fit]
-    if impossible:
+        raise ConfigError(f"unknown arm '{unknown[0]}'; choose from {', '.join(ARMS)}")
+    ineligible = [arm for arm in requested if arm not in eligible]
+    if ineligible:
+        needs = " and --classifier cnn" if ineligible[0] in NEEDS_CONSISTENCY else ""
         raise ConfigError(
-            f"the arm {impossible[0]} needs unlabeled images"
-            f"{' and --classifier cnn' if impossible[0] in CONSISTENT else ''}; the arms that "
-            f"fit are {', '.join(fit)}"
+            f"the arm {ineligible[0]} needs unlabeled images{needs}; choose from "
+            f"{', '.join(eligible)}"
         )
-    if not asked:
+    if not requested:
         raise ConfigError(
-            f"a lift is one over something: name at least one arm of {', '.join(fit)}"
+            "the GAN arm needs an arm to be compared with; name at least one arm of "
+            f"{', '.join(eligible)}"
         )
-    return (*(arm for arm in fit if arm in asked), GAN, ABLATION)
+    return (*(arm for arm in eligible if arm in requested), GAN, ABLATION)
 
 
-def with_synthetic(
-    lesson: WeightedTrainingSet, images: np.ndarray, labels: np.ndarray, share: float
+def add_synthetic(
+    training_set: WeightedTrainingSet, images: np.ndarray, labels: np.ndarray, fraction: float
 ) -> WeightedTrainingSet:
-    """Return a lesson in which synthetic images take `share` of each of their classes' draws.
+    """Return a training set in which a fraction of the samples of a class is synthetic.
 
-    How often a class is drawn does not change, nor does what it counts; classes without synthetic
-    images stay as they are.
+    The sampling probability and the loss weight of each class stay the same. Classes without
+    synthetic images do not change.
+
+    Parameters
+    ----------
+    training_set : WeightedTrainingSet
+    images, labels : ndarray [m, S, S, C] and int [m]
+        Synthetic images and their classes.
+    fraction : float
+        Fraction of synthetic images in the samples of each class that has synthetic images.
     """
-    if not len(labels) or not share:
-        return lesson
-    num = lesson.num_classes
-    made = np.bincount(labels, minlength=num)
-    mass = np.bincount(lesson.labels, lesson.shares, minlength=num)
-    counted = np.bincount(lesson.labels, lesson.shares * lesson.weights, minlength=num)
-    kept = np.where(made > 0, 1.0 - share, 1.0)
+    if not len(labels) or not fraction:
+        return training_set
+    num_classes, old_labels = training_set.num_classes, training_set.labels
+    old_probabilities = training_set.probabilities
+    num_synthetic = np.bincount(labels, minlength=num_classes)
+    of_class = np.bincount(old_labels, old_probabilities, minlength=num_classes)
+    weight_of_class = np.bincount(
+        old_labels, old_probabilities * training_set.weights, minlength=num_classes
+    )
+    real_fraction = np.where(num_synthetic > 0, 1.0 - fraction, 1.0)
     return replace(
-        lesson,
-        images=np.concatenate([lesson.images, images]),
-        labels=np.concatenate([lesson.labels, labels]),
-        shares=np.concatenate(
-            [lesson.shares * kept[lesson.labels], share * mass[labels] / made[labels]]
+        training_set,
+        images=np.concatenate([training_set.images, images]),
+        labels=np.concatenate([old_labels, labels]),
+        probabilities=np.concatenate(
+            [
+                old_probabilities * real_fraction[old_labels],
+                fraction * of_class[labels] / num_synthetic[labels],
+            ]
         ),
-        weights=np.concatenate([lesson.weights, (counted / mass)[labels]]),
+        weights=np.concatenate([training_set.weights, (weight_of_class / of_class)[labels]]),
     )

@@ -1,7 +1,8 @@
-"""Logistic regression and random forests on pixels, as judges that need no TensorFlow.
+"""Pixel classifiers without TensorFlow: logistic regression and random forest.
 
-What a network is shown anew in each batch, these are given at once: every image and `COPIES`
-augmented copies of it, weighted so that each class and arm counts as a lesson says.
+A network sees new augmented images in every batch. A pixel classifier instead gets every image and
+`NUM_AUGMENTED_COPIES` augmented copies at once, with sample weights that match the sampling
+probabilities and loss weights of the training set.
 """
 
 import warnings
@@ -11,101 +12,106 @@ from typing import Any
 import numpy as np
 
 from augan.augment.transforms import get_transform
-from augan.evaluation.augmentation.training_set import MIXUP, Predict, WeightedTrainingSet
+from augan.evaluation.augmentation.training_set import (
+    MIXUP_ALPHA,
+    PredictProba,
+    WeightedTrainingSet,
+)
 from augan.seeding import child_rng, child_seed
 
-COPIES = 4  # augmented copies of each image
-TREES = 200
-ITERATIONS = 500
+NUM_AUGMENTED_COPIES = 4  # of each image
+NUM_TREES = 200
+MAX_ITERATIONS = 500
 
 
 class PixelClassifier:
-    """A classifier of scikit-learn on the pixels, scaled to [-1, 1].
+    """A scikit-learn classifier on pixels, scaled to [-1, 1].
 
     Parameters
     ----------
     name : str
-    make : callable
-        A seed -> an unfitted classifier that takes `sample_weight` and gives `predict_proba`.
+    build : callable
+        Seed -> unfitted classifier with `predict_proba` and support for `sample_weight`.
     scale : callable
-        Stored squares -> float32 in [-1, 1].
+        Prepared images -> float32 in [-1, 1].
     """
 
-    can_be_consistent = False
+    supports_consistency = False
 
     def __init__(
-        self, name: str, make: Callable[[int], Any], scale: Callable[[np.ndarray], np.ndarray]
+        self, name: str, build: Callable[[int], Any], scale: Callable[[np.ndarray], np.ndarray]
     ) -> None:
         self.name = name
-        self._make, self._scale = make, scale
+        self._build, self._scale = build, scale
 
-    def train(self, lesson: WeightedTrainingSet, seed: int) -> Predict:
-        """Fit on the lesson's images and augmented copies of them."""
+    def train(self, training_set: WeightedTrainingSet, seed: int) -> PredictProba:
+        """Fit a new model to the images and their augmented copies."""
         from sklearn.exceptions import ConvergenceWarning
         from threadpoolctl import threadpool_limits
 
-        rows, labels, weights = self._material(lesson, seed)
-        # All arms weigh the same, or those with more images would be regularised less.
-        weights = weights * (lesson.num_real * (1 + COPIES) / weights.sum())
-        model = self._make(child_seed(seed, self.name))
-        # Threads that wait for small products take the cores from each other: seven times slower.
+        rows, labels, weights = self._weighted_rows(training_set, seed)
+        # Equal total weight in all arms: otherwise more images would mean less regularization.
+        total = training_set.num_real * (1 + NUM_AUGMENTED_COPIES)
+        weights = weights * (total / weights.sum())
+        model = self._build(child_seed(seed, self.name))
+        # BLAS threads compete for the cores on small products: seven times slower.
         with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # equal iterations for all arms
+            warnings.simplefilter("ignore", ConvergenceWarning)  # equal iterations in all arms
             model.fit(rows, labels, sample_weight=weights)
 
         def predict(images: np.ndarray) -> np.ndarray:
-            shares = np.zeros((len(images), lesson.num_classes))
-            shares[:, model.classes_] = model.predict_proba(self._flat(images))
-            return shares
+            probabilities = np.zeros((len(images), training_set.num_classes))
+            probabilities[:, model.classes_] = model.predict_proba(self._flatten(images))
+            return probabilities
 
         return predict
 
-    def _flat(self, images: np.ndarray) -> np.ndarray:
+    def _flatten(self, images: np.ndarray) -> np.ndarray:
         return self._scale(images).reshape(len(images), -1)
 
-    def _material(
-        self, lesson: WeightedTrainingSet, seed: int
+    def _weighted_rows(
+        self, training_set: WeightedTrainingSet, seed: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return rows `[n, D]`, labels and weights."""
-        parts = [lesson.images]
-        if lesson.policy != "none":
-            augment = get_transform(lesson.policy, child_seed(seed, "policy"))
-            parts += [augment(lesson.images) for _ in range(COPIES)]
-        rows = self._flat(np.concatenate(parts))
-        labels = np.tile(lesson.labels, len(parts))
-        weights = np.tile(lesson.shares * lesson.weights, len(parts))
-        if not lesson.mixup:
+        """Return rows `[n, D]`, labels `[n]` and sample weights `[n]`."""
+        parts = [training_set.images]
+        if training_set.policy != "none":
+            augment = get_transform(training_set.policy, child_seed(seed, "policy"))
+            parts += [augment(training_set.images) for _ in range(NUM_AUGMENTED_COPIES)]
+        rows = self._flatten(np.concatenate(parts))
+        labels = np.tile(training_set.labels, len(parts))
+        weights = np.tile(training_set.probabilities * training_set.weights, len(parts))
+        if not training_set.mixup:
             return rows, labels, weights
-        # A row of two labels becomes two rows of one label each. Both partners count as often as
-        # their weights say: the one because the pair is weighed so, the other by being chosen so.
+        # A row with two labels becomes two rows with one label each. Both images of a pair count
+        # by their weight: the first in the weight of the pair, the second in its probability.
         rng = child_rng(seed, "mixup")
         partners = rng.choice(len(rows), len(rows), p=weights / weights.sum())
-        share = rng.beta(MIXUP, MIXUP, len(rows)).astype(np.float32)
-        mixed = share[:, None] * rows + (1 - share[:, None]) * rows[partners]
+        mixing = rng.beta(MIXUP_ALPHA, MIXUP_ALPHA, len(rows)).astype(np.float32)
+        mixed = mixing[:, None] * rows + (1 - mixing[:, None]) * rows[partners]
         return (
             np.concatenate([mixed, mixed]),
             np.concatenate([labels, labels[partners]]),
-            np.concatenate([weights * share, weights * (1 - share)]),
+            np.concatenate([weights * mixing, weights * (1 - mixing)]),
         )
 
 
 def logistic(scale: Callable[[np.ndarray], np.ndarray]) -> PixelClassifier:
-    """Return a logistic regression with scikit-learn's own settings."""
+    """Return a logistic regression with the default settings of scikit-learn."""
 
-    def make(seed: int) -> Any:
+    def build(seed: int) -> Any:
         from sklearn.linear_model import LogisticRegression
 
-        return LogisticRegression(max_iter=ITERATIONS)
+        return LogisticRegression(max_iter=MAX_ITERATIONS)
 
-    return PixelClassifier("logistic", make, scale)
+    return PixelClassifier("logistic", build, scale)
 
 
 def forest(scale: Callable[[np.ndarray], np.ndarray]) -> PixelClassifier:
-    """Return a random forest of 200 trees."""
+    """Return a random forest of `NUM_TREES` trees."""
 
-    def make(seed: int) -> Any:
+    def build(seed: int) -> Any:
         from sklearn.ensemble import RandomForestClassifier
 
-        return RandomForestClassifier(TREES, random_state=seed, n_jobs=-1)
+        return RandomForestClassifier(NUM_TREES, random_state=seed, n_jobs=-1)
 
-    return PixelClassifier("forest", make, scale)
+    return PixelClassifier("forest", build, scale)

@@ -1,13 +1,14 @@
-"""The convolutional judge: a small network of the kind that a bundle carries.
+"""Convolutional classifier, the same small network as the classifier of a bundle.
 
-Every arm trains it for equally many updates of equally many labeled images. They are drawn and
-augmented ahead, and each result is seen `VIEWS` times: augmenting costs as much as learning.
+Every arm trains the network for the same number of updates on the same number of labeled images.
+Batches are sampled and augmented in advance. Augmentation costs as much as training, so each
+augmented image is used `ECHO_FACTOR` times (data echoing).
 
 References
 ----------
 Zhang, Cisse, Dauphin, Lopez-Paz (2018), mixup. Sohn, Berthelot, Li, Zhang, Carlini, Cubuk,
 Kurakin, Zhang, Raffel (2020), FixMatch: simplifying semi-supervised learning with consistency and
-confidence.
+confidence. Choi, Passos, Shallue, Dahl (2019), Faster neural network training with data echoing.
 """
 
 import math
@@ -17,37 +18,41 @@ from typing import Any
 import numpy as np
 
 from augan.augment.transforms import get_transform, strong_variant
-from augan.evaluation.augmentation.training_set import MIXUP, Predict, WeightedTrainingSet
+from augan.evaluation.augmentation.training_set import (
+    MIXUP_ALPHA,
+    PredictProba,
+    WeightedTrainingSet,
+)
 from augan.gan import keras, tf
 from augan.gan.inference import Inference
 from augan.gan.networks.classifier import classifier
 from augan.seeding import child_rng, child_seed
 
 STEPS = 1500
-BATCH = 64
+BATCH_SIZE = 64
 WIDTH = 24
-RATE = 1e-3
-VIEWS = 4  # times that an augmented image is seen
-SURE = 0.95  # probability from which FixMatch believes the network
-_STEPS_A_CALL = 25  # in one graph call
-_CHUNK = 1024  # images that are float32 at once
+LEARNING_RATE = 1e-3
+ECHO_FACTOR = 4  # uses of each augmented image
+FIXMATCH_THRESHOLD = 0.95  # minimum probability of a pseudo-label
+_STEPS_PER_CALL = 25  # in one call of the graph
+_CHUNK_SIZE = 1024  # images that are scaled to float32 at once
 
 
 class CnnClassifier:
-    """Two blocks of convolutions, softmax cross-entropy, Adam with cosine decay.
+    """Network of two convolutional blocks: softmax cross-entropy, Adam with cosine decay.
 
     Parameters
     ----------
     scale : callable
-        Stored squares -> float32 in [-1, 1].
+        Prepared images -> float32 in [-1, 1].
     steps : int
-        Updates, the same for every lesson.
+        Updates, the same for every training set.
     width : int
         Channels of the first block.
     """
 
     name = "cnn"
-    can_be_consistent = True
+    supports_consistency = True
 
     def __init__(
         self,
@@ -58,113 +63,132 @@ class CnnClassifier:
     ) -> None:
         self._scale, self.steps, self.width = scale, steps, width
 
-    def train(self, lesson: WeightedTrainingSet, seed: int) -> Predict:
-        """Train a new network on the lesson."""
-        shape = lesson.images.shape[1:]
+    def train(self, training_set: WeightedTrainingSet, seed: int) -> PredictProba:
+        """Train a new network."""
+        shape = training_set.images.shape[1:]
         network = classifier(
-            shape, num_classes=lesson.num_classes, width=self.width, seed=child_seed(seed, "cnn")
+            shape,
+            num_classes=training_set.num_classes,
+            width=self.width,
+            seed=child_seed(seed, "cnn"),
         )
-        update = _Update(network, self.steps, lesson.unlabeled is not None)
-        batches = _Batches(lesson, self._scale, self.steps, seed)
-        for start in range(0, self.steps, _STEPS_A_CALL):
-            update.take(batches.next(min(_STEPS_A_CALL, self.steps - start)))
+        train_step = _TrainStep(network, self.steps, training_set.unlabeled is not None)
+        batches = _Batches(training_set, self._scale, self.steps, seed)
+        for start in range(0, self.steps, _STEPS_PER_CALL):
+            train_step(batches.next(min(_STEPS_PER_CALL, self.steps - start)))
         infer = Inference(lambda images: tf.nn.softmax(network(images, training=False)), shape)
 
         def predict(images: np.ndarray) -> np.ndarray:
-            parts = [
-                infer(self._scale(images[start : start + _CHUNK]))[0]
-                for start in range(0, len(images), _CHUNK)
+            chunks = [
+                infer(self._scale(images[start : start + _CHUNK_SIZE]))[0]
+                for start in range(0, len(images), _CHUNK_SIZE)
             ]
-            return np.concatenate(parts)
+            return np.concatenate(chunks)
 
         return predict
 
 
 class _Batches:
-    """Draws the batches of a lesson, several steps at once."""
+    """Batches sampled from a training set, for several steps at once."""
 
-    def __init__(self, lesson: WeightedTrainingSet, scale: Callable, steps: int, seed: int) -> None:
-        self._scale, self._mixup = scale, lesson.mixup
+    def __init__(
+        self, training_set: WeightedTrainingSet, scale: Callable, steps: int, seed: int
+    ) -> None:
+        self._scale, self._mixup = scale, training_set.mixup
         self._rng = child_rng(seed, "batches")
-        size = math.ceil(steps * BATCH / VIEWS)
-        rows = self._rng.choice(len(lesson.labels), size, p=lesson.shares)
-        augment = get_transform(lesson.policy, child_seed(seed, "policy"))
-        self._images = augment(lesson.images[rows])
-        self._labels = np.eye(lesson.num_classes, dtype=np.float32)[lesson.labels[rows]]
-        self._weights = lesson.weights[rows].astype(np.float32)
-        self._pairs: list[np.ndarray] = []
-        if lesson.unlabeled is not None:
-            some = lesson.unlabeled[self._rng.integers(len(lesson.unlabeled), size=size)]
-            strong = get_transform(strong_variant(lesson.policy), child_seed(seed, "strong"))
-            self._pairs = [augment(some), strong(some)]
-        self._order = np.concatenate([self._rng.permutation(size) for _ in range(VIEWS)])
-        self._taken = 0
+        size = math.ceil(steps * BATCH_SIZE / ECHO_FACTOR)
+        num_labeled, num_classes = len(training_set.labels), training_set.num_classes
+        indices = self._rng.choice(num_labeled, size, p=training_set.probabilities)
+        augment = get_transform(training_set.policy, child_seed(seed, "policy"))
+        self._images = augment(training_set.images[indices])
+        self._labels = np.eye(num_classes, dtype=np.float32)[training_set.labels[indices]]
+        self._weights = training_set.weights[indices].astype(np.float32)
+        self._weak_and_strong: list[np.ndarray] = []
+        if training_set.unlabeled is not None:
+            num_unlabeled = len(training_set.unlabeled)
+            unlabeled = training_set.unlabeled[self._rng.integers(num_unlabeled, size=size)]
+            augment_strongly = get_transform(
+                strong_variant(training_set.policy), child_seed(seed, "strong")
+            )
+            self._weak_and_strong = [augment(unlabeled), augment_strongly(unlabeled)]
+        self._order = np.concatenate([self._rng.permutation(size) for _ in range(ECHO_FACTOR)])
+        self._position = 0
 
     def next(self, steps: int) -> list[np.ndarray]:
-        """Return images `[T, B, S, S, C]`, soft labels `[T, B, K]`, weights `[T, B]`; with
-        unlabeled images also these twice, weakly and strongly augmented."""
-        rows = self._order[self._taken : self._taken + steps * BATCH]
-        self._taken += len(rows)
-        images, labels = self._scale(self._images[rows]), self._labels[rows]
-        if self._mixup:
-            images, labels = self._mixed(images, labels)
-        parts = [images, labels, self._weights[rows]]
-        parts += [self._scale(some[rows]) for some in self._pairs]
-        return [part.reshape((steps, BATCH, *part.shape[1:])) for part in parts]
+        """Return the batches of several steps.
 
-    def _mixed(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        Returns
+        -------
+        list of ndarray
+            Images `[T, B, S, S, C]`, soft labels `[T, B, K]`, weights `[T, B]`. With unlabeled
+            images also the weakly and the strongly augmented unlabeled images `[T, B, S, S, C]`.
+        """
+        indices = self._order[self._position : self._position + steps * BATCH_SIZE]
+        self._position += len(indices)
+        images, labels = self._scale(self._images[indices]), self._labels[indices]
+        if self._mixup:
+            images, labels = self._mix(images, labels)
+        arrays = [images, labels, self._weights[indices]]
+        arrays += [self._scale(unlabeled[indices]) for unlabeled in self._weak_and_strong]
+        return [array.reshape((steps, BATCH_SIZE, *array.shape[1:])) for array in arrays]
+
+    def _mix(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         partners = self._rng.permutation(len(images))
-        share = self._rng.beta(MIXUP, MIXUP, len(images)).astype(np.float32)
-        along = share[:, None, None, None]
+        mixing = self._rng.beta(MIXUP_ALPHA, MIXUP_ALPHA, len(images)).astype(np.float32)
+        of_pixels, of_labels = mixing[:, None, None, None], mixing[:, None]
         return (
-            along * images + (1 - along) * images[partners],
-            share[:, None] * labels + (1 - share[:, None]) * labels[partners],
+            of_pixels * images + (1 - of_pixels) * images[partners],
+            of_labels * labels + (1 - of_labels) * labels[partners],
         )
 
 
-class _Update:
-    """Takes steps of Adam, several in one graph call."""
+class _TrainStep:
+    """Update steps of Adam, several in one call of the graph."""
 
-    def __init__(self, network: keras.Model, steps: int, consistent: bool) -> None:
+    def __init__(self, network: keras.Model, steps: int, has_unlabeled: bool) -> None:
         self._network = network
-        self._optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(RATE, steps))
+        schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
+        self._optimizer = keras.optimizers.Adam(schedule)
         self._optimizer.build(network.trainable_variables)
-        shape, classes = network.input_shape[1:], network.output_shape[-1]
-        of_images = tf.TensorSpec((None, BATCH, *shape), tf.float32)
+        shape, num_classes = network.input_shape[1:], network.output_shape[-1]
+        image_spec = tf.TensorSpec((None, BATCH_SIZE, *shape), tf.float32)
         signature = [
-            of_images,
-            tf.TensorSpec((None, BATCH, classes), tf.float32),
-            tf.TensorSpec((None, BATCH), tf.float32),
-            *([of_images, of_images] if consistent else []),
+            image_spec,
+            tf.TensorSpec((None, BATCH_SIZE, num_classes), tf.float32),
+            tf.TensorSpec((None, BATCH_SIZE), tf.float32),
+            *([image_spec, image_spec] if has_unlabeled else []),
         ]
-        self._steps = tf.function(self._run, input_signature=signature)
+        self._graph = tf.function(self._run, input_signature=signature)
 
-    def take(self, batches: list[np.ndarray]) -> None:
-        """Take one step for each of the batches."""
-        self._steps(*(tf.constant(part) for part in batches))
+    def __call__(self, batches: list[np.ndarray]) -> None:
+        """Take one step for each batch."""
+        self._graph(*(tf.constant(array) for array in batches))
 
     def _run(self, *batches: Any) -> None:
         for step in tf.range(tf.shape(batches[0])[0]):
-            self._step(*(part[step] for part in batches))
+            self._step(*(array[step] for array in batches))
 
-    def _step(self, images: Any, labels: Any, weights: Any, *unlabeled: Any) -> None:
+    def _step(self, images: Any, labels: Any, weights: Any, *weak_and_strong: Any) -> None:
         network = self._network
         with tf.GradientTape() as tape:
-            seen = tf.concat([images, *unlabeled[1:]], axis=0)
-            logits = network(seen, training=True)
-            losses = tf.nn.softmax_cross_entropy_with_logits(labels, logits[:BATCH])
+            inputs = tf.concat([images, *weak_and_strong[1:]], axis=0)
+            logits = network(inputs, training=True)
+            losses = tf.nn.softmax_cross_entropy_with_logits(labels, logits[:BATCH_SIZE])
             loss = tf.reduce_mean(weights * losses)
-            if unlabeled:
-                loss += _inconsistency(network(unlabeled[0], training=False), logits[BATCH:])
+            if weak_and_strong:
+                weak_logits = network(weak_and_strong[0], training=False)
+                loss += _fixmatch_loss(weak_logits, logits[BATCH_SIZE:])
         variables = network.trainable_variables
         self._optimizer.apply(tape.gradient(loss, variables), variables)
 
 
-def _inconsistency(weak: Any, strong: Any) -> Any:
-    """FixMatch: where a network is sure of a weakly augmented image, it shall say the same of it
-    strongly augmented."""
-    guessed = tf.stop_gradient(tf.nn.softmax(weak))
-    sure = tf.cast(tf.reduce_max(guessed, axis=1) >= SURE, tf.float32)
-    classes = tf.argmax(guessed, axis=1)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, strong)
-    return tf.reduce_mean(sure * losses)
+def _fixmatch_loss(weak_logits: Any, strong_logits: Any) -> Any:
+    """FixMatch: cross-entropy of strongly augmented images with confident pseudo-labels.
+
+    The pseudo-labels come from the weakly augmented versions of the images.
+    """
+    probabilities = tf.stop_gradient(tf.nn.softmax(weak_logits))
+    confident = tf.cast(tf.reduce_max(probabilities, axis=1) >= FIXMATCH_THRESHOLD, tf.float32)
+    pseudo_labels = tf.argmax(probabilities, axis=1)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(pseudo_labels, strong_logits)
+    return tf.reduce_mean(confident * losses)

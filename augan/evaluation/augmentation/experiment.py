@@ -1,7 +1,8 @@
-"""Choosing the GAN, and how much of it, inside each draw: nested cross-validation.
+"""Gain experiment: training and comparison of all arms over repeated label subsets.
 
-The choice sees the draw's labels only, so that it costs labels nothing and the test nothing. No
-synthetic image at all is one of the choices.
+The GAN arm and its fraction of synthetic images may be selected within each repeat by nested
+cross-validation. The selection sees only the labels of the subset, so it needs no additional labels
+and no test images. A fraction of 0 is one of the options.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,152 +12,102 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, with_synthetic
-from augan.evaluation.augmentation.protocol import EvaluationProtocol, figures
+from augan.evaluation.augmentation.arms import ABLATION, ARMS, GAN, add_synthetic
+from augan.evaluation.augmentation.protocol import (
+    EvaluationProtocol,
+    Synthetic,
+    classification_metrics,
+)
 from augan.evaluation.augmentation.results_log import PredictionLog
-from augan.evaluation.augmentation.subsets import LabelPool, LabelSubset, SubsetSpec, make_draw
-from augan.evaluation.augmentation.synthetic import GanArm, synthetic_images
+from augan.evaluation.augmentation.subsets import (
+    LabelPool,
+    LabelSubset,
+    SubsetSpec,
+    sample_subset,
+)
+from augan.evaluation.augmentation.synthetic import GanArm, generate_synthetic
 from augan.exceptions import ConfigError, Interrupted
 from augan.metrics.statistics import BootstrapComparison, ConfidenceInterval, PairedComparison
 from augan.seeding import child_rng, child_seed
 
-SHARES = (0.25, 0.5, 0.75)  # beside 0
-FOLDS = 3
-
-
-def choose(trial: EvaluationProtocol, candidates: Sequence[GanArm], draw: LabelSubset) -> GanArm:
-    """Return the candidate and share of best balanced accuracy within the draw; ties: the less.
-
-    Parameters
-    ----------
-    trial : Trial
-        Its test images are not looked at.
-    candidates : sequence of GanArm
-
-    Raises
-    ------
-    ConfigError
-        A class has fewer than 4 labels, of which no two halves could learn from each other.
-    """
-    least = int(np.bincount(draw.labels, minlength=draw.num_classes).min())
-    folds = min(FOLDS, least // 2)
-    if folds < 2:
-        raise ConfigError(
-            f"--select divides the labels of each class, and one has {least}; give it 4 or more"
-        )
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=child_seed(draw.seed, "select"))
-    reached: dict[tuple[int, float], list[float]] = {}
-    for fold, (fit, held) in enumerate(splitter.split(draw.images, draw.labels)):
-        inner = replace(
-            draw,
-            seed=child_seed(draw.seed, "select", fold),
-            rows=draw.rows[fit],
-            images=draw.images[fit],
-            labels=draw.labels[fit],
-        )
-        judge = replace(trial, test=draw.images[held])
-        for place, candidate in enumerate(candidates):
-            for share, value in _of_fold(judge, candidate, inner, draw.labels[held]).items():
-                reached.setdefault((place, share), []).append(value)
-    # Less synthetic first, so that equal figures add nothing.
-    options = sorted(reached, key=lambda option: (option[1], option[0]))
-    best, share = max(options, key=lambda option: float(np.mean(reached[option])))
-    return replace(candidates[best], share=share)
-
-
-def _of_fold(
-    trial: EvaluationProtocol, arm: GanArm, draw: LabelSubset, truth: np.ndarray
-) -> dict[float, float]:
-    """Return the balanced accuracy of each share."""
-    base = ARMS[arm.base].make(draw, trial.policy, trial.classifier)
-    images, labels = synthetic_images(arm, draw)
-    lessons = {0.0: base}
-    lessons |= {share: with_synthetic(base, images, labels, share) for share in SHARES}
-    found = {share: trial.predict(lesson, draw) for share, lesson in lessons.items()}
-    return {
-        share: figures(predicted, truth, draw.num_classes)["balanced_accuracy"]
-        for share, predicted in found.items()
-    }
-
-
-Made = tuple[np.ndarray, np.ndarray]  # synthetic images and their classes
-WITHOUT = "the same without synthetic images"
-SHOWN_TWINS = 20  # of the near-duplicates in the summary
+FRACTIONS = (0.25, 0.5, 0.75)  # options of the selection, in addition to 0
+NUM_FOLDS = 3
+NO_SYNTHETIC = "the same without synthetic images"
 
 
 @dataclass(frozen=True, eq=False)
 class GainExperiment:
-    """Everything that an evaluation of lift is about.
+    """Data, arms and settings of an evaluation.
 
     Attributes
     ----------
-    pool, recipe : Pool, Recipe
-        What draws are made from, and how.
-    trial : Trial
-    labels : ndarray of int [m]
+    pool, spec : LabelPool, SubsetSpec
+        Training images and the number of labels in a subset.
+    protocol : EvaluationProtocol
+    test_labels : ndarray of int [m]
         Classes of the test images; every class occurs.
     arms : tuple of str
-        With `GAN` among them, and at least one other.
-    num_draws, seed : int
+        `GAN` and at least one other arm.
+    num_repeats, seed : int
     candidates : tuple of GanArm
-        What is chosen from within each draw; none: `trial.gan` is judged as it is.
-    groups : ndarray [m] or None
-        Which test images show one thing; None: each another.
+        Options of the selection within each repeat. Empty: `protocol.gan_arm` without selection.
+    test_groups : ndarray [m] or None
+        Group of each test image. None: each image is a group of its own.
     """
 
     pool: LabelPool
-    recipe: SubsetSpec
-    trial: EvaluationProtocol
-    labels: np.ndarray
+    spec: SubsetSpec
+    protocol: EvaluationProtocol
+    test_labels: np.ndarray
     arms: tuple[str, ...]
-    num_draws: int
+    num_repeats: int
     seed: int
     candidates: tuple[GanArm, ...] = ()
-    groups: np.ndarray | None = None
+    test_groups: np.ndarray | None = None
 
     @property
-    def rivals(self) -> list[str]:
-        """The arms without a GAN.
+    def baselines(self) -> list[str]:
+        """Arms without synthetic images of a GAN.
 
-        The ablation is one of them where it is no copy of another: what the GAN arm owes to the
-        arm that it stands on is no lift.
+        The ablation is a baseline unless it equals another arm: an advantage that the GAN arm owes
+        to its base arm is no gain of the synthetic images.
         """
-        is_copy = self.trial.gan.base in self.arms and not self.candidates
+        is_copy = self.protocol.gan_arm.base in self.arms and not self.candidates
         return [arm for arm in self.arms if arm in ARMS or (arm == ABLATION and not is_copy)]
 
     @property
     def has_unlabeled(self) -> bool:
-        """Whether draws have images without a label."""
-        return self.recipe.num_unlabeled(self.pool) > 0
+        """Whether the subsets have unlabeled images."""
+        return self.spec.num_unlabeled(self.pool) > 0
 
-    def is_labeled_only(self, arm: str) -> bool:
-        """Whether an arm learns from labeled images alone."""
-        bases = [one.base for one in self.candidates] or [self.trial.gan.base]
-        return not any(ARMS[one].unlabeled for one in ([arm] if arm in ARMS else bases))
+    def uses_unlabeled(self, arm: str) -> bool:
+        """Whether an arm without a GAN, or its base arm, trains on unlabeled images."""
+        bases = [gan_arm.base for gan_arm in self.candidates] or [self.protocol.gan_arm.base]
+        return any(ARMS[base].uses_unlabeled for base in ([arm] if arm in ARMS else bases))
 
-    def said(self, arm: str) -> str:
-        """Return what an arm is called in sentences."""
+    def label(self, arm: str) -> str:
+        """Return the name of an arm in sentences."""
         if arm in ARMS:
-            return ARMS[arm].said
+            return ARMS[arm].label
         if arm == GAN:
             return "with synthetic images"
         if self.candidates:
-            return WITHOUT
-        return ARMS[self.trial.gan.base].said
+            return NO_SYNTHETIC
+        return ARMS[self.protocol.gan_arm.base].label
 
 
 @dataclass(frozen=True)
 class AugmentationGain:
-    """What an evaluation found.
+    """Result of an evaluation of augmentation.
 
     Attributes
     ----------
     sentence : str
-        The lift with its 95 % interval, in points, or that there is no evidence of any.
+        The gain with its 95 % interval, in percentage points, or the lack of evidence for a gain.
     arms : list of dict
-        For each arm its mean figures over the draws, and how far the GAN arm is ahead of it.
+        Mean metrics of each arm over the repeats, and the difference of the GAN arm to the arm.
     summary : dict
-        `lift` (a fraction) with `low` and `high`, `proven`, `rival`, and all that it depends on.
+        `gain` (a fraction) with `low` and `high`, `significant`, `best_baseline`, and all settings.
     """
 
     sentence: str
@@ -164,200 +115,298 @@ class AugmentationGain:
     summary: dict[str, Any]
 
     @property
-    def is_proven(self) -> bool:
-        """Whether a lift was found."""
-        return bool(self.summary["proven"])
+    def is_significant(self) -> bool:
+        """Whether the GAN arm is better than every baseline."""
+        return bool(self.summary["significant"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-able result."""
         return {"sentence": self.sentence, "arms": self.arms, "summary": self.summary}
 
 
-def run_draws(
-    question: GainExperiment,
-    journal: PredictionLog,
-    on_arm: Callable[[int, str, Mapping[str, Any]], None] = lambda number, arm, about: None,
-    on_made: Callable[[LabelSubset, Made], None] = lambda draw, made: None,
+def run_experiment(
+    experiment: GainExperiment,
+    log: PredictionLog,
+    on_arm: Callable[[int, str, Mapping[str, Any]], None] = lambda repeat, arm, metadata: None,
+    on_synthetic: Callable[[LabelSubset, Synthetic], None] = lambda subset, synthetic: None,
 ) -> dict[str, np.ndarray]:
-    """Train and judge all arms on all draws; what the journal has is not done again.
+    """Train and test all arms in all repeats, except for arms that the log already has.
 
     Parameters
     ----------
-    question : Question
-    journal : Journal
+    experiment : GainExperiment
+    log : PredictionLog
     on_arm : callable
-        Told of each arm that was judged: draw, arm, its figures.
-    on_made : callable
-        Given the first draw and what the GAN arm made of it.
+        Called after each arm with the number of the repeat, the arm, and its metadata: the
+        metrics, and the selected GAN arm and fraction if there was a selection.
+    on_synthetic : callable
+        Called with the subset of the first repeat and the synthetic images of the GAN arm.
 
     Returns
     -------
-    dict of str to ndarray of int [D, m]
-        Arm -> predicted classes.
+    dict of str to ndarray of int [R, m]
+        Arm -> predicted classes of the test images in each repeat.
 
     Raises
     ------
     Interrupted
-        The user stopped it; finished arms are kept.
+        The user stopped the experiment. Finished arms are kept.
     """
+    repeats = range(experiment.num_repeats)
     try:
-        for number in range(question.num_draws):
-            _run_draw(question, number, journal, on_arm, on_made)
+        for repeat in repeats:
+            _run_repeat(experiment, repeat, log, on_arm, on_synthetic)
     except KeyboardInterrupt:
-        # An earlier call may have noted other arms, or more draws.
-        wanted = [(number, arm) for number in range(question.num_draws) for arm in question.arms]
-        done = sum(journal.get(*one) is not None for one in wanted)
+        # The log may also hold other arms and repeats of an earlier call.
+        requested = [(repeat, arm) for repeat in repeats for arm in experiment.arms]
+        finished = sum(log.get(repeat, arm) is not None for repeat, arm in requested)
         raise Interrupted(
-            f"interrupted with {done} of {len(wanted)} arms finished, which are kept in "
-            f"{journal.folder}; the same command goes on from there"
+            f"interrupted: {finished} of {len(requested)} arms are finished and kept in "
+            f"{log.folder}; the same command continues from there"
         ) from None
-    numbers = range(question.num_draws)
     return {
-        arm: np.stack([np.asarray(journal.get(number, arm)) for number in numbers])
-        for arm in question.arms
+        arm: np.stack([np.asarray(log.get(repeat, arm)) for repeat in repeats])
+        for arm in experiment.arms
     }
 
 
-def _run_draw(
-    question: GainExperiment,
-    number: int,
-    journal: PredictionLog,
+def _run_repeat(
+    experiment: GainExperiment,
+    repeat: int,
+    log: PredictionLog,
     on_arm: Callable,
-    on_made: Callable,
+    on_synthetic: Callable,
 ) -> None:
-    missing = [arm for arm in question.arms if journal.get(number, arm) is None]
+    missing = [arm for arm in experiment.arms if log.get(repeat, arm) is None]
     if not missing:
         return
-    draw = make_draw(question.pool, question.recipe, question.seed, number)
+    subset = sample_subset(experiment.pool, experiment.spec, experiment.seed, repeat)
     for arm in missing:
-        trial, about = question.trial, {}
-        if arm in (GAN, ABLATION) and question.candidates:
-            trial = replace(trial, gan=_chosen(question, draw, journal))
-            about = {"gan": trial.gan.name, "share": trial.gan.share}
-        done = journal.get(number, trial.gan.base) if arm == ABLATION else None
-        if done is None:
-            lesson, made = trial.lesson(arm, draw)
-            if made is not None and number == 0:
-                on_made(draw, made)
-            done = trial.predict(lesson, draw)
-        about |= figures(done, question.labels, len(question.pool.class_names))
-        journal.add(number, arm, done, about)
-        on_arm(number, arm, about)
+        protocol, metadata = experiment.protocol, {}
+        if arm in (GAN, ABLATION) and experiment.candidates:
+            gan_arm = _selected_gan_arm(experiment, subset, log)
+            protocol = replace(protocol, gan_arm=gan_arm)
+            metadata = {
+                "gan": gan_arm.name,
+                "synthetic_fraction": gan_arm.synthetic_fraction,
+            }
+        # The ablation equals its base arm: reuse the predictions of the base arm.
+        predicted = log.get(repeat, protocol.gan_arm.base) if arm == ABLATION else None
+        if predicted is None:
+            training_set, synthetic = protocol.training_set(arm, subset)
+            if synthetic is not None and repeat == 0:
+                on_synthetic(subset, synthetic)
+            predicted = protocol.predict(training_set, subset)
+        num_classes = len(experiment.pool.class_names)
+        metadata |= classification_metrics(predicted, experiment.test_labels, num_classes)
+        log.add(repeat, arm, predicted, metadata)
+        on_arm(repeat, arm, metadata)
 
 
-def _chosen(question: GainExperiment, draw: LabelSubset, journal: PredictionLog) -> GanArm:
-    """Return the choice of a draw, which is made once."""
+def _selected_gan_arm(
+    experiment: GainExperiment, subset: LabelSubset, log: PredictionLog
+) -> GanArm:
+    """Return the selection of a repeat, from the log if an arm of the repeat has it."""
     for arm in (GAN, ABLATION):
-        if journal.get(draw.number, arm) is not None:
-            known = journal.about(draw.number, arm)
-            same = next(one for one in question.candidates if one.name == known["gan"])
-            return replace(same, share=known["share"])
-    return choose(question.trial, question.candidates, draw)
+        if log.get(subset.repeat, arm) is not None:
+            metadata = log.metadata(subset.repeat, arm)
+            gan_arm = next(c for c in experiment.candidates if c.name == metadata["gan"])
+            return replace(gan_arm, synthetic_fraction=metadata["synthetic_fraction"])
+    return select_synthetic_fraction(experiment.protocol, experiment.candidates, subset)
 
 
-def conclude(
-    question: GainExperiment, predictions: Mapping[str, np.ndarray], twins: np.ndarray
-) -> AugmentationGain:
-    """Return the verdict.
+def select_synthetic_fraction(
+    protocol: EvaluationProtocol, candidates: Sequence[GanArm], subset: LabelSubset
+) -> GanArm:
+    """Select the GAN arm and the synthetic fraction by cross-validation within a label subset.
+
+    The criterion is balanced accuracy. Ties go to the smaller fraction.
 
     Parameters
     ----------
-    question : Question
-    predictions : mapping of str to ndarray of int [D, m]
-        What `run_draws` returned.
-    twins : ndarray of int
-        Test images that nearly equal seen ones: the lift is also given without them.
+    protocol : EvaluationProtocol
+        The test images have no influence.
+    candidates : sequence of GanArm
+    subset : LabelSubset
+
+    Returns
+    -------
+    GanArm
+        The selected candidate with the selected fraction.
+
+    Raises
+    ------
+    ConfigError
+        A class has fewer than 4 labels, too few for two folds.
     """
-    resampled = _resampled(question, predictions, np.ones(len(question.labels), bool))
-    lead = resampled.lead(GAN, question.rivals)
-    labeled = [arm for arm in question.rivals if question.is_labeled_only(arm)]
-    has_more = len(labeled) < len(question.rivals)
-    gain = resampled.lead(GAN, labeled) if labeled and has_more else None
-    kept = np.ones(len(question.labels), bool)
-    kept[twins] = False
-    whole = len(np.unique(question.labels[kept])) == len(question.pool.class_names)
-    strict = None
-    if len(twins) and whole:
-        strict = _resampled(question, predictions, kept).lead(GAN, question.rivals)
+    smallest = int(subset.class_counts.min())
+    num_folds = min(NUM_FOLDS, smallest // 2)
+    if num_folds < 2:
+        raise ConfigError(
+            f"--tune-fraction splits the labels of each class into folds, but a class has "
+            f"{smallest} label{'' if smallest == 1 else 's'} in a repeat; give it 4 or more"
+        )
+    splitter = StratifiedKFold(
+        num_folds, shuffle=True, random_state=child_seed(subset.seed, "select")
+    )
+    scores: dict[tuple[int, float], list[float]] = {}
+    for fold, (train, validation) in enumerate(splitter.split(subset.images, subset.labels)):
+        inner = replace(
+            subset,
+            seed=child_seed(subset.seed, "select", fold),
+            indices=subset.indices[train],
+            images=subset.images[train],
+            labels=subset.labels[train],
+        )
+        inner_protocol = replace(protocol, test_images=subset.images[validation])
+        for number, candidate in enumerate(candidates):
+            by_fraction = _score_fractions(
+                inner_protocol, candidate, inner, subset.labels[validation]
+            )
+            for fraction, score in by_fraction.items():
+                scores.setdefault((number, fraction), []).append(score)
+    # `max` returns the first of equal options: sort small fractions first.
+    options = sorted(scores, key=lambda option: (option[1], option[0]))
+    best, fraction = max(options, key=lambda option: float(np.mean(scores[option])))
+    return replace(candidates[best], synthetic_fraction=fraction)
+
+
+def _score_fractions(
+    protocol: EvaluationProtocol, arm: GanArm, subset: LabelSubset, test_labels: np.ndarray
+) -> dict[float, float]:
+    """Return the balanced accuracy of each synthetic fraction."""
+    base = ARMS[arm.base].build(subset, protocol.policy, protocol.classifier)
+    images, labels = generate_synthetic(arm, subset)
+    training_sets = {0.0: base}
+    training_sets |= {
+        fraction: add_synthetic(base, images, labels, fraction) for fraction in FRACTIONS
+    }
+    scores = {}
+    for fraction, training_set in training_sets.items():
+        predicted = protocol.predict(training_set, subset)
+        metrics = classification_metrics(predicted, test_labels, subset.num_classes)
+        scores[fraction] = metrics["balanced_accuracy"]
+    return scores
+
+
+def summarize(
+    experiment: GainExperiment, predictions: Mapping[str, np.ndarray], near_duplicates: np.ndarray
+) -> AugmentationGain:
+    """Return the gain of the GAN arm over the baselines.
+
+    Parameters
+    ----------
+    experiment : GainExperiment
+    predictions : mapping of str to ndarray of int [R, m]
+        Result of `run_experiment`.
+    near_duplicates : ndarray of int
+        Indices of test images that resemble training images. The summary also holds the gain
+        without these images.
+    """
+    everything = np.ones(len(experiment.test_labels), bool)
+    bootstrap = _bootstrap(experiment, predictions, everything)
+    comparison = bootstrap.compare(GAN, experiment.baselines)
+    labeled_only = [arm for arm in experiment.baselines if not experiment.uses_unlabeled(arm)]
+    over_labeled = None
+    if 0 < len(labeled_only) < len(experiment.baselines):
+        over_labeled = bootstrap.compare(GAN, labeled_only)
+    kept = everything.copy()
+    kept[near_duplicates] = False
+    num_classes = len(experiment.pool.class_names)
+    has_all_classes = len(np.unique(experiment.test_labels[kept])) == num_classes
+    without = None
+    if len(near_duplicates) and has_all_classes:
+        without = _bootstrap(experiment, predictions, kept).compare(GAN, experiment.baselines)
     summary = {
         "metric": "balanced accuracy",
-        "proven": lead.is_real,
-        "lift": lead.interval.value,
-        "low": lead.interval.low,
-        "high": lead.interval.high,
-        "rival": lead.rival,
-        "gain_over_labeled_only": None if gain is None else _described(gain),
-        "without_near_duplicates": None if strict is None else _described(strict),
+        "significant": comparison.is_significant,
+        "gain": comparison.interval.value,
+        "low": comparison.interval.low,
+        "high": comparison.interval.high,
+        "best_baseline": comparison.best_baseline,
+        "gain_over_labeled_only": None if over_labeled is None else _to_dict(over_labeled),
+        "without_near_duplicates": None if without is None else _to_dict(without),
     }
-    behind = {arm: resampled.difference(GAN, arm) for arm in question.arms if arm != GAN}
-    rows = [_arm_row(question, arm, predictions[arm], behind.get(arm)) for arm in question.arms]
-    return AugmentationGain(sentence(lead, question.said(lead.rival)), rows, summary)
+    arms = []
+    for arm in experiment.arms:
+        difference = bootstrap.difference(GAN, arm) if arm != GAN else None
+        arms.append(_summarize_arm(experiment, arm, predictions[arm], difference))
+    label = experiment.label(comparison.best_baseline)
+    return AugmentationGain(sentence(comparison, label), arms, summary)
 
 
-def sentence(lead: PairedComparison, said: str) -> str:
-    """Say what was found, in points of balanced accuracy; `said` is what the rival is called."""
-    of = lead.interval
-    interval = f"{points(of.value)} points [{_bound(of.low)}, {_bound(of.high)}]"
-    if lead.is_real:
-        return f"lift of {interval} over {said}, on new images like these"
-    return f"no evidence of benefit: {interval} against {said}, on new images like these"
+def _bootstrap(
+    experiment: GainExperiment, predictions: Mapping[str, np.ndarray], kept: np.ndarray
+) -> BootstrapComparison:
+    labels = experiment.test_labels[kept]
+    correct = {arm: predictions[arm][:, kept] == labels for arm in experiment.arms}
+    groups = None if experiment.test_groups is None else experiment.test_groups[kept]
+    rng = child_rng(experiment.seed, "lift", "bootstrap")
+    return BootstrapComparison(correct, labels, rng, groups=groups)
 
 
-def points(fraction: float) -> str:
-    """Write a difference of fractions in points, with its sign."""
+def _summarize_arm(
+    experiment: GainExperiment,
+    arm: str,
+    predictions: np.ndarray,
+    difference: ConfidenceInterval | None,
+) -> dict[str, Any]:
+    class_names = experiment.pool.class_names
+    metrics = [
+        classification_metrics(predicted, experiment.test_labels, len(class_names))
+        for predicted in predictions
+    ]
+    values = np.array([of_repeat["balanced_accuracy"] for of_repeat in metrics])
+    recall = np.mean([of_repeat["recall"] for of_repeat in metrics], axis=0)
+    return {
+        "arm": arm,
+        "label": _row_label(experiment, arm),
+        "balanced_accuracy": float(values.mean()),
+        "std": float(values.std(ddof=1)),
+        "by_repeat": values.tolist(),
+        "accuracy": float(np.mean([of_repeat["accuracy"] for of_repeat in metrics])),
+        "macro_f1": float(np.mean([of_repeat["macro_f1"] for of_repeat in metrics])),
+        "recall": dict(zip(class_names, recall.tolist())),
+        "uses_unlabeled": experiment.has_unlabeled
+        if arm == GAN
+        else experiment.uses_unlabeled(arm),
+        "gan_minus_arm": None if difference is None else difference.to_dict(),
+    }
+
+
+def _row_label(experiment: GainExperiment, arm: str) -> str:
+    # In a table, the ablation needs a label different from that of its base arm.
+    label = experiment.label(arm)
+    return label if arm != ABLATION or label == NO_SYNTHETIC else f"{label}, {NO_SYNTHETIC}"
+
+
+def _to_dict(comparison: PairedComparison) -> dict[str, Any]:
+    return {
+        **comparison.interval.to_dict(),
+        "best_baseline": comparison.best_baseline,
+        "significant": comparison.is_significant,
+    }
+
+
+def sentence(comparison: PairedComparison, label: str) -> str:
+    """Return the result in words, in percentage points of balanced accuracy.
+
+    `label` is the name of the best baseline.
+    """
+    interval = comparison.interval
+    points = f"{format_points(interval.value)} points"
+    points += f" [{_format_bound(interval.low)}, {_format_bound(interval.high)}]"
+    if comparison.is_significant:
+        return f"gain of {points} over {label}, on new images like these"
+    return f"no evidence of benefit: {points} against {label}, on new images like these"
+
+
+def format_points(fraction: float) -> str:
+    """Return a difference of fractions in percentage points, with its sign."""
     return f"{100 * fraction:+.1f}"
 
 
-def _bound(fraction: float) -> str:
-    # A bound just above nothing must not read as nothing, for the claim hangs on it.
+def _format_bound(fraction: float) -> str:
+    # A bound just above 0 must not be printed as 0, because the significance depends on it.
     digits = 1 if abs(fraction) >= 0.0005 else 3
     return f"{100 * fraction:.{digits}f}"
-
-
-def _described(lead: PairedComparison) -> dict[str, Any]:
-    interval = lead.interval
-    return {
-        "value": interval.value,
-        "low": interval.low,
-        "high": interval.high,
-        "rival": lead.rival,
-        "proven": lead.is_real,
-    }
-
-
-def _resampled(
-    question: GainExperiment, predictions: Mapping[str, np.ndarray], kept: np.ndarray
-) -> BootstrapComparison:
-    truth = question.labels[kept]
-    right = {arm: predictions[arm][:, kept] == truth for arm in question.arms}
-    groups = None if question.groups is None else question.groups[kept]
-    return BootstrapComparison(
-        right, truth, child_rng(question.seed, "lift", "bootstrap"), groups=groups
-    )
-
-
-def _said_of(question: GainExperiment, arm: str) -> str:
-    # The sentence calls the ablation by what it is; a row must also be told from that arm's own.
-    said = question.said(arm)
-    return said if arm != ABLATION or said == WITHOUT else f"{said}, {WITHOUT}"
-
-
-def _arm_row(
-    question: GainExperiment, arm: str, predicted: np.ndarray, behind: ConfidenceInterval | None
-) -> dict[str, Any]:
-    num = len(question.pool.class_names)
-    each = [figures(one, question.labels, num) for one in predicted]
-    values = np.array([one["balanced_accuracy"] for one in each])
-    recall = np.mean([one["recall"] for one in each], axis=0)
-    return {
-        "arm": arm,
-        "said": _said_of(question, arm),
-        "balanced_accuracy": float(values.mean()),
-        "std": float(values.std(ddof=1)),
-        "by_draw": values.tolist(),
-        "accuracy": float(np.mean([one["accuracy"] for one in each])),
-        "macro_f1": float(np.mean([one["macro_f1"] for one in each])),
-        "recall": dict(zip(question.pool.class_names, recall.tolist())),
-        "unlabeled": question.has_unlabeled if arm == GAN else not question.is_labeled_only(arm),
-        "gan_minus_this": None if behind is None else behind.to_dict(),
-    }

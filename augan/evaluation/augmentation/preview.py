@@ -1,40 +1,47 @@
-"""A picture of real and synthetic images side by side."""
+"""Preview image: real and synthetic images of each class, side by side."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from augan.evaluation.augmentation.results_log import report_write_errors
 from augan.evaluation.augmentation.subsets import LabelSubset
-from augan.exceptions import DataError
 from augan.io.images import image_grid, write_png
 
-GALLERY = "gallery.png"
-GAP = 20  # parts of a half as wide as which the gap between them is
-SIDE_BY_SIDE = 6  # real and synthetic images of each class
+PREVIEW = "preview.png"
+IMAGES_PER_CLASS = 6  # real images and synthetic images, each
+GAP_RATIO = 20  # width of a half in units of the gap between the halves
 
 
-def write_gallery(path: Path, draw: LabelSubset, images: np.ndarray, labels: np.ndarray) -> None:
-    """Write a row for each class: real images of a draw, a gap, then synthetic ones.
+def write_preview(path: Path, subset: LabelSubset, images: np.ndarray, labels: np.ndarray) -> None:
+    """Write an image with one row for each class: real images, a gap, synthetic images.
+
+    Parameters
+    ----------
+    path : path
+        PNG file.
+    subset : LabelSubset
+        The real images.
+    images, labels : ndarray [m, S, S, C] and int [m]
+        Synthetic images and their classes.
 
     Raises
     ------
     DataError
-        The system refuses it.
+        The file cannot be written.
     """
-    sheets = []
-    for some, of in ((draw.images, draw.labels), (images, labels)):
+    halves = []
+    for half_images, half_labels in ((subset.images, subset.labels), (images, labels)):
         rows = []
-        for label in range(draw.num_classes):
-            shown = _as_bytes(some[of == label][:SIDE_BY_SIDE])
-            blank = np.full((SIDE_BY_SIDE - len(shown), *images.shape[1:]), 255, np.uint8)
+        for label in range(subset.num_classes):
+            shown = _as_bytes(half_images[half_labels == label][:IMAGES_PER_CLASS])
+            blank = np.full((IMAGES_PER_CLASS - len(shown), *images.shape[1:]), 255, np.uint8)
             rows.append(np.concatenate([shown, blank]))
-        sheets.append(image_grid(np.concatenate(rows), SIDE_BY_SIDE))
-    height, width, channels = sheets[0].shape
-    gap = np.full((height, max(2, width // GAP), channels), 255, np.uint8)
-    with writing(path):
-        write_png(path, np.concatenate([sheets[0], gap, sheets[1]], axis=1))
+        halves.append(image_grid(np.concatenate(rows), IMAGES_PER_CLASS))
+    height, width, channels = halves[0].shape
+    gap = np.full((height, max(2, width // GAP_RATIO), channels), 255, np.uint8)
+    with report_write_errors(path):
+        write_png(path, np.concatenate([halves[0], gap, halves[1]], axis=1))
 
 
 def _as_bytes(images: np.ndarray) -> np.ndarray:
@@ -42,15 +49,3 @@ def _as_bytes(images: np.ndarray) -> np.ndarray:
         return images
     white = 65535 if images.dtype == np.uint16 else 1.0
     return np.rint(images.astype(np.float64) * (255 / white)).astype(np.uint8)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say of a file that the system refuses what to do about it: DataError."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"cannot write {path} ({error.strerror or error}); free some space and repeat the "
-            "command, which goes on where it was"
-        ) from error

@@ -1,13 +1,15 @@
-"""What classifiers said of the test images, kept on the disk arm by arm.
+"""Log of finished arms: predictions on the test images, written arm by arm.
 
-An evaluation takes hours. One that was stopped goes on where it was: each line of
-`predictions.jsonl` is on the disk before the next arm begins, and the first says what was asked.
+An evaluation takes hours and can be continued after a stop. Each line of `predictions.jsonl` is on
+the disk before the next arm begins. The first line holds the settings of the evaluation.
 """
 
 import base64
 import json
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +22,22 @@ PREDICTIONS = "predictions.jsonl"
 
 
 class PredictionLog:
-    """Rows of finished arms in a folder, which is locked while the object is open.
+    """Predictions and metadata of finished arms in a folder, locked while the log is open.
 
     Parameters
     ----------
     folder : path
-        New, empty, or that of an evaluation of the same identity, which is continued.
+        A new folder, an empty folder, or the folder of an evaluation of the same identity, which
+        is continued.
     identity : dict
-        Everything that the rows depend on, JSON-able.
+        JSON-able settings that the predictions depend on.
 
     Raises
     ------
     DataError
-        The folder holds something else, is in use, or cannot be written.
+        The folder holds other files, is in use, or cannot be written.
     ConfigError
-        It holds an evaluation of other settings or data.
+        The folder holds an evaluation with other settings.
     """
 
     def __init__(self, folder: str | Path, identity: dict[str, Any]) -> None:
@@ -46,13 +49,11 @@ class PredictionLog:
                 raise DataError(f"{self.folder} is a file; name a folder with --out")
             if any(self.folder.iterdir()):
                 raise DataError(f"{self.folder} holds other files; name a new folder with --out")
-        try:
+        with report_write_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._file = open(path, "a+b")  # noqa: SIM115
-        except OSError as error:
-            raise self._refused(error) from error
         try:
-            self._begin(identity)
+            self._open(identity)
         except BaseException:
             self._file.close()
             raise
@@ -61,76 +62,84 @@ class PredictionLog:
         return len(self._rows)
 
     def close(self) -> None:
-        """Give the folder free."""
+        """Close the file and release the lock."""
         self._file.close()
 
-    def get(self, draw: int, arm: str) -> np.ndarray | None:
-        """Return the predicted classes `[m]` of a finished arm, else None."""
-        row = self._rows.get((draw, arm))
+    def get(self, repeat: int, arm: str) -> np.ndarray | None:
+        """Return the predicted classes `[m]` of a finished arm. None: the arm is not finished."""
+        row = self._rows.get((repeat, arm))
         if row is None:
             return None
         content = zlib.decompress(base64.b64decode(row["predicted"]))
         return np.frombuffer(content, "<u2").astype(np.int64)
 
-    def about(self, draw: int, arm: str) -> dict[str, Any]:
-        """Return what was noted of a finished arm beside its predictions."""
-        return dict(self._rows[draw, arm]["about"])
+    def metadata(self, repeat: int, arm: str) -> dict[str, Any]:
+        """Return the metadata of a finished arm."""
+        return dict(self._rows[repeat, arm]["metadata"])
 
-    def add(self, draw: int, arm: str, predicted: np.ndarray, about: dict[str, Any]) -> None:
-        """Keep an arm; it is on the disk when this returns."""
+    def add(self, repeat: int, arm: str, predicted: np.ndarray, metadata: dict[str, Any]) -> None:
+        """Append a finished arm. The row is on the disk when this method returns."""
         packed = zlib.compress(predicted.astype("<u2").tobytes())
-        row = {"draw": draw, "arm": arm, "about": about}
+        row = {"repeat": repeat, "arm": arm, "metadata": metadata}
         row["predicted"] = base64.b64encode(packed).decode("ascii")
         self._write(row)
-        self._rows[draw, arm] = row
+        self._rows[repeat, arm] = row
 
-    def _begin(self, identity: dict[str, Any]) -> None:
+    def _open(self, identity: dict[str, Any]) -> None:
         if try_lock(self._file) is False:
             raise DataError(
-                f"another evaluation is writing {self.folder}; wait for it, or name a new folder "
-                "with --out"
+                f"another evaluation is writing {self.folder}; wait for it to end, or name a new "
+                "folder with --out"
             )
         self._file.seek(0)
         content = self._file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        self._file.truncate(len(whole))  # a line that was cut off by a crash is made again
-        if not whole:
+        complete = content[: content.rfind(b"\n") + 1]
+        self._file.truncate(len(complete))  # remove a line that a crash cut off
+        if not complete:
             self._write({"identity": identity})
             return
         try:
-            first, *rows = [json.loads(line) for line in whole.splitlines()]
+            first, *rows = [json.loads(line) for line in complete.splitlines()]
             former = dict(first["identity"])
-            self._rows = {(row["draw"], row["arm"]): row for row in rows}
-            for draw, arm in self._rows:
-                self.get(draw, arm), self.about(draw, arm)
+            self._rows = {(row["repeat"], row["arm"]): row for row in rows}
+            for repeat, arm in self._rows:
+                self.get(repeat, arm), self.metadata(repeat, arm)
         except (ValueError, LookupError, TypeError, RecursionError, zlib.error) as error:
             raise DataError(
                 f"{self.folder / PREDICTIONS} is damaged ({error}); name a new folder with --out"
             ) from error
-        identity = json.loads(json.dumps(identity))
+        self._check_identity(former, json.loads(json.dumps(identity)))
+
+    def _check_identity(self, former: dict[str, Any], identity: dict[str, Any]) -> None:
         changed = [k for k in sorted({*former, *identity}) if former.get(k) != identity.get(k)]
         if changed == ["data"]:
             raise DataError(
-                f"the data has changed since {self.folder} was begun; name a new folder with --out"
+                f"the data has changed since the evaluation in {self.folder} began; name a new "
+                "folder with --out"
             )
         if changed:
-            shown = ", ".join(f"{k}: {former.get(k)} then, {identity.get(k)} now" for k in changed)
+            values = ", ".join(f"{k}: {former.get(k)} then, {identity.get(k)} now" for k in changed)
             raise ConfigError(
-                f"{self.folder} holds an evaluation of other settings ({shown}); repeat that "
-                "command to continue it, or name a new folder with --out"
+                f"{self.folder} holds an evaluation with other settings ({values}); repeat the "
+                "earlier command to continue that evaluation, or name a new folder with --out"
             )
 
     def _write(self, row: dict[str, Any]) -> None:
         line = (json.dumps(row, allow_nan=False) + "\n").encode()
-        try:
+        with report_write_errors(self.folder):
             self._file.write(line)
             self._file.flush()
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise self._refused(error) from error
 
-    def _refused(self, error: OSError) -> DataError:
-        return DataError(
-            f"cannot write {self.folder} ({error.strerror or error}); free some space and check "
-            "the permissions there, then repeat the command, or name another folder with --out"
-        )
+
+@contextmanager
+def report_write_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError of a write into a DataError with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path} ({error.strerror or error}); free some space and check the "
+            "permissions, then repeat the command, which continues where it stopped, or name "
+            "another folder with --out"
+        ) from error

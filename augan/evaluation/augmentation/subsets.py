@@ -1,8 +1,8 @@
-"""Draws of labels: what a person would have had who labeled only so many images, again and again.
+"""Label subsets: repeated random selections of labeled images.
 
-Few labels make a classifier's accuracy depend on which ones they are, more than on anything that is
-done with them. So every comparison is repeated over draws, and all arms of a draw see the same
-images. A draw is a function of the seed and its number alone.
+With few labels, the accuracy of a classifier depends more on which images are labeled than on the
+method. Every comparison is therefore repeated over label subsets, and all arms of a repeat train
+on the same subset. A subset depends only on the seed and on the number of its repeat.
 """
 
 from collections.abc import Mapping
@@ -14,22 +14,22 @@ from augan.data.dataset import resolve_class
 from augan.exceptions import ConfigError, DataError
 from augan.seeding import child_rng, child_seed
 
-LEAST = 2  # labeled images of a class: one has no neighbour, and nothing varies in it
+MIN_LABELED = 2  # labeled images of a class: a single image has no neighbor and no variance
 
 
 @dataclass(frozen=True, eq=False)
 class LabelPool:
-    """All images that draws are made from.
+    """All training images that label subsets are sampled from.
 
     Attributes
     ----------
     images : ndarray [N, S, S, C]
-        Stored squares, perhaps a memory map.
+        Prepared images, possibly a memory map.
     labels : ndarray of int64 [N]
-        Positions in `class_names`.
+        Class of each image: an index into `class_names`.
     class_names : tuple of str
     unlabeled : ndarray [M, S, S, C] or None
-        Squares whose classes nobody has named; every draw sees them.
+        Prepared images without a label; part of every subset.
     """
 
     images: np.ndarray
@@ -40,129 +40,137 @@ class LabelPool:
 
 @dataclass(frozen=True)
 class SubsetSpec:
-    """How many labels a draw has.
+    """Number of labeled and unlabeled images in a subset.
 
     Attributes
     ----------
-    labels : int or None
-        Labeled images of each class; None: all that there are.
+    labels_per_class : int or None
+        Labeled images of each class. None: all images of the pool.
     rare : mapping of str to int
-        Classes, by name or number, of which a draw has this many instead.
+        Classes, by name or number, that have this many labeled images instead.
     rest_unlabeled : bool
-        Whether the images that were not drawn stay, without their labels.
-    most_unlabeled : int or None
-        At most so many of these stay, chosen anew in each draw.
+        Whether the remaining images stay in the subset as unlabeled images.
+    max_unlabeled : int or None
+        Maximum number of remaining images that stay, resampled in each repeat.
     """
 
-    labels: int | None = None
+    labels_per_class: int | None = None
     rare: Mapping[str, int] = field(default_factory=dict)
     rest_unlabeled: bool = False
-    most_unlabeled: int | None = None
+    max_unlabeled: int | None = None
 
-    def counts(self, pool: LabelPool) -> np.ndarray:
+    def class_counts(self, pool: LabelPool) -> np.ndarray:
         """Return the number of labeled images of each class, int `[K]`.
 
         Raises
         ------
         ConfigError
-            A number below 2.
+            A number is below 2.
         DataError
-            A class that there is not, or that has too few images.
+            A class does not exist or has too few images.
         """
-        there = np.bincount(pool.labels, minlength=len(pool.class_names))
-        wanted = there.copy() if self.labels is None else np.full_like(there, self.labels)
-        if self.labels is not None:
-            _check_count("--labels", self.labels)
-        meant: dict[int, str] = {}
+        available = np.bincount(pool.labels, minlength=len(pool.class_names))
+        counts = available.copy()
+        if self.labels_per_class is not None:
+            _check_count("--labels-per-class", self.labels_per_class)
+            counts = np.full_like(available, self.labels_per_class)
+        names: dict[int, str] = {}
         for name, count in self.rare.items():
             _check_count(f"--rare {name}", count)
-            number = resolve_class(name, pool.class_names)
-            if number in meant:
+            label = resolve_class(name, pool.class_names)
+            if label in names:
                 raise ConfigError(
-                    f"--rare {meant[number]} and --rare {name} both mean the class "
-                    f"{pool.class_names[number]}; keep one of the two"
+                    f"--rare {names[label]} and --rare {name} both mean the class "
+                    f"{pool.class_names[label]}; keep one of the two"
                 )
-            meant[number] = name
-            wanted[number] = count
-        for name, has, want in zip(pool.class_names, there.tolist(), wanted.tolist()):
-            if has < max(want, LEAST):
-                fewer = f", or take fewer with --rare '{name}={has}'" if has >= LEAST else ""
+            names[label] = name
+            counts[label] = count
+        for name, num, count in zip(pool.class_names, available.tolist(), counts.tolist()):
+            required = max(count, MIN_LABELED)
+            if num < required:
+                fewer = f", or use fewer with --rare '{name}={num}'" if num >= MIN_LABELED else ""
                 raise DataError(
-                    f"the class {name} has {has} training image{'' if has == 1 else 's'}, but "
-                    f"{max(want, LEAST)} are needed for each draw; add images{fewer}"
+                    f"the class {name} has {num} training image{'' if num == 1 else 's'}, but "
+                    f"{required} are needed for each repeat; add images{fewer}"
                 )
-        return wanted
+        return counts
 
     def num_unlabeled(self, pool: LabelPool) -> int:
-        """Return how many images without a label each draw has."""
-        beside = 0 if pool.unlabeled is None else len(pool.unlabeled)
-        rest = len(pool.labels) - int(self.counts(pool).sum()) if self.rest_unlabeled else 0
-        return beside + (rest if self.most_unlabeled is None else min(rest, self.most_unlabeled))
+        """Return the number of unlabeled images in each subset."""
+        always = 0 if pool.unlabeled is None else len(pool.unlabeled)
+        rest = 0
+        if self.rest_unlabeled:
+            rest = len(pool.labels) - int(self.class_counts(pool).sum())
+        return always + (rest if self.max_unlabeled is None else min(rest, self.max_unlabeled))
 
 
 @dataclass(frozen=True, eq=False)
 class LabelSubset:
-    """What all arms of one comparison are given.
+    """Training images of one repeat, the same for all arms.
 
     Attributes
     ----------
-    number, seed : int
-        Which draw it is, and the seed of everything random in it.
-    rows : ndarray of int
-        Rows of the pool that have labels here.
+    repeat, seed : int
+        Number of the repeat, and the seed of all its random numbers.
+    indices : ndarray of int
+        Indices of the labeled images in the pool.
     images, labels : ndarray [n, S, S, C] and int64 [n]
     num_classes : int
     unlabeled : ndarray [m, S, S, C] or None
     """
 
-    number: int
+    repeat: int
     seed: int
-    rows: np.ndarray
+    indices: np.ndarray
     images: np.ndarray
     labels: np.ndarray
     num_classes: int
     unlabeled: np.ndarray | None = None
 
+    @property
+    def class_counts(self) -> np.ndarray:
+        """Number of labeled images of each class, int `[K]`."""
+        return np.bincount(self.labels, minlength=self.num_classes)
 
-def make_draw(pool: LabelPool, recipe: SubsetSpec, seed: int, number: int) -> LabelSubset:
-    """Return draw `number` of a pool.
+
+def sample_subset(pool: LabelPool, spec: SubsetSpec, seed: int, repeat: int) -> LabelSubset:
+    """Return the label subset of a repeat.
 
     Raises
     ------
     ConfigError, DataError
-        The recipe does not fit the pool.
+        The spec does not fit the pool.
     """
-    rows = rows_of(pool, recipe, seed, number)
+    indices = subset_indices(pool, spec, seed, repeat)
     parts = [] if pool.unlabeled is None else [np.asarray(pool.unlabeled)]
-    if recipe.rest_unlabeled:
-        rest = np.setdiff1d(np.arange(len(pool.labels)), rows)
-        rest = child_rng(seed, "lift", "rest", number).permutation(rest)
-        parts.append(pool.images[np.sort(rest[: recipe.most_unlabeled])])
+    if spec.rest_unlabeled:
+        rest = np.setdiff1d(np.arange(len(pool.labels)), indices)
+        rest = child_rng(seed, "lift", "rest", repeat).permutation(rest)
+        parts.append(pool.images[np.sort(rest[: spec.max_unlabeled])])
     unlabeled = np.concatenate(parts) if sum(map(len, parts)) else None
     return LabelSubset(
-        number=number,
-        seed=child_seed(seed, "lift", number),
-        rows=rows,
-        images=np.asarray(pool.images[rows]),
-        labels=pool.labels[rows],
+        repeat=repeat,
+        seed=child_seed(seed, "lift", repeat),
+        indices=indices,
+        images=np.asarray(pool.images[indices]),
+        labels=pool.labels[indices],
         num_classes=len(pool.class_names),
         unlabeled=unlabeled,
     )
 
 
-def rows_of(pool: LabelPool, recipe: SubsetSpec, seed: int, number: int) -> np.ndarray:
-    """Return the rows of the pool that have labels in draw `number`, sorted."""
-    rng = child_rng(seed, "lift", "draw", number)
-    chosen = [
+def subset_indices(pool: LabelPool, spec: SubsetSpec, seed: int, repeat: int) -> np.ndarray:
+    """Return the sorted indices of the images that are labeled in a repeat."""
+    rng = child_rng(seed, "lift", "draw", repeat)
+    indices = [
         rng.permutation(np.flatnonzero(pool.labels == label))[:count]
-        for label, count in enumerate(recipe.counts(pool))
+        for label, count in enumerate(spec.class_counts(pool))
     ]
-    return np.sort(np.concatenate(chosen))
+    return np.sort(np.concatenate(indices))
 
 
 def _check_count(option: str, count: int) -> None:
-    if count < LEAST:
+    if count < MIN_LABELED:
         raise ConfigError(
-            f"{option}: {count} labeled images of a class were asked for; at least {LEAST} are "
-            "needed to compare anything"
+            f"{option} must be {MIN_LABELED} or more labeled images of a class, but is {count}"
         )

@@ -1,4 +1,4 @@
-"""The GAN arm: whatever has `fit_resample`, and how its images are used."""
+"""Synthetic images of the GAN arm, from any sampler with `fit_resample`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,63 +9,60 @@ import numpy as np
 from augan.evaluation.augmentation.subsets import LabelSubset
 from augan.exceptions import DataError
 
+DEFAULT_PER_CLASS = 500  # synthetic images of every class where all classes are equally frequent
+
 
 class Resampler(Protocol):
-    """What is judged: a sampler as in imbalanced-learn.
-
-    It is given images `[N, H, W, C]` and labels, and returns them with more behind them.
-    """
+    """A sampler with the interface of imbalanced-learn."""
 
     def fit_resample(self, X: np.ndarray, y: np.ndarray) -> tuple[Any, Any]:
-        """Return the images and labels given, followed by new ones."""
+        """Return the images `[N, H, W, C]` and labels, followed by new images and labels."""
 
 
 @dataclass(frozen=True)
 class GanArm:
-    """One way to make images and to use them.
+    """A generator of images and their use in the training set.
 
     Attributes
     ----------
     name : str
-    make : callable
-        A draw -> an unfitted sampler, whose seed is the draw's, and which may know its unlabeled
-        images.
-    share : float
-        Of the draws of a class that has synthetic images, the share that is synthetic; 0: none.
+    make_sampler : callable
+        Label subset -> unfitted sampler. The sampler takes its seed from the subset and may use
+        the unlabeled images of the subset.
+    synthetic_fraction : float
+        Fraction of synthetic images in the samples of each class that has synthetic images; 0:
+        no synthetic images.
     base : str
-        The arm that they are added to, a key of `ARMS`; alone it is the ablation.
+        Arm that the synthetic images are added to, a key of `ARMS`. The base alone is the ablation.
     """
 
     name: str
-    make: Callable[[LabelSubset], Resampler]
-    share: float = 0.5
+    make_sampler: Callable[[LabelSubset], Resampler]
+    synthetic_fraction: float = 0.5
     base: str = "oversampling"
 
 
-EACH = 500  # images made of every class where none is rarer than another
+def missing_counts(subset: LabelSubset) -> dict[int, int]:
+    """Return the number of images to generate for each class.
 
-
-def lacking(draw: LabelSubset) -> dict[int, int]:
-    """Return how many images of which classes are to be made.
-
-    Classes that are rarer than the largest are filled up to it; where all have as many, 500 images
-    of each are made.
+    Each minority class is filled up to the size of the largest class. In a balanced subset,
+    `DEFAULT_PER_CLASS` images of every class are generated.
     """
-    counts = np.bincount(draw.labels, minlength=draw.num_classes)
+    counts = subset.class_counts
     if counts.min() == counts.max():
-        return dict.fromkeys(range(draw.num_classes), EACH)
+        return dict.fromkeys(range(subset.num_classes), DEFAULT_PER_CLASS)
     return {c: int(counts.max() - n) for c, n in enumerate(counts) if n < counts.max()}
 
 
-def synthetic_images(arm: GanArm, draw: LabelSubset) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the sampler makes of a draw: images `[m, S, S, C]` and their classes.
+def generate_synthetic(arm: GanArm, subset: LabelSubset) -> tuple[np.ndarray, np.ndarray]:
+    """Return the synthetic images `[m, S, S, C]` of a label subset and their classes `[m]`.
 
     Raises
     ------
     DataError
-        The sampler returned something else than the originals and more images like them.
+        The sampler returned something other than the given images followed by similar images.
     """
-    sampler, images, labels = arm.make(draw), draw.images, draw.labels
+    sampler, images, labels = arm.make_sampler(subset), subset.images, subset.labels
     new_images, new_labels = map(np.asarray, sampler.fit_resample(images, labels))
     n = len(labels)
     fits = new_images.shape[1:] == images.shape[1:] and new_images.dtype == images.dtype
@@ -73,17 +70,17 @@ def synthetic_images(arm: GanArm, draw: LabelSubset) -> tuple[np.ndarray, np.nda
         raise DataError(
             f"the sampler {arm.name} returned {new_images.dtype} {list(new_images.shape)} and "
             f"{len(new_labels)} labels for {images.dtype} {list(images.shape)}; it must return the "
-            "images that it was given, and more in the same form"
+            "given images, followed by images of the same type and size, and a label for each"
         )
     if not np.array_equal(new_images[:n], images):
         raise DataError(
-            f"the sampler {arm.name} changed or moved the images that it was given; they must come "
-            "first, as they are"
+            f"the sampler {arm.name} changed or moved the given images; it must return the given "
+            "images first and unchanged"
         )
-    made = new_labels[n:].astype(np.int64)
-    if made.size and not 0 <= made.min() <= made.max() < draw.num_classes:
+    classes = new_labels[n:].astype(np.int64)
+    if classes.size and not 0 <= classes.min() <= classes.max() < subset.num_classes:
         raise DataError(
-            f"the sampler {arm.name} made images of the classes {made.min()} to {made.max()}, but "
-            f"there are 0 to {draw.num_classes - 1}"
+            f"the sampler {arm.name} returned images of the classes {classes.min()} to "
+            f"{classes.max()}, but the classes are 0 to {subset.num_classes - 1}"
         )
-    return new_images[n:], made
+    return new_images[n:], classes

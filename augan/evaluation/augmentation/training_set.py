@@ -1,4 +1,4 @@
-"""What an arm trains a classifier on, and what the classifiers look like from outside."""
+"""Training sets of the classifiers, and the interface of a classifier."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,37 +6,41 @@ from typing import Protocol
 
 import numpy as np
 
-MIXUP = 0.2  # alpha of the beta law that mixup draws its shares from
-Predict = Callable[[np.ndarray], np.ndarray]  # stored squares [m, S, S, C] -> shares [m, K]
+MIXUP_ALPHA = 0.2  # parameter of the beta distribution of the mixing coefficients
+
+PredictProba = Callable[[np.ndarray], np.ndarray]
+"""Prepared images `[m, S, S, C]` -> class probabilities `[m, K]`."""
 
 
 @dataclass(frozen=True, eq=False)
 class WeightedTrainingSet:
-    """Everything that a classifier is taught.
+    """Images with sampling probabilities and loss weights.
 
     Attributes
     ----------
-    images, labels : ndarray [n, S, S, C] stored, and int64 [n]
-    num_classes, num_real : int
-        Classes, and the labeled real images that the arm was given: all arms of a draw count as
-        much as these, however many images they made of them.
-    shares : ndarray of float [n]
-        How often each image is drawn into a batch; they sum to 1.
+    images, labels : ndarray [n, S, S, C] and int64 [n]
+        Prepared images and their classes.
+    num_classes : int
+    num_real : int
+        Labeled real images of the subset. The total weight of every training set of a subset is
+        proportional to this number, whatever the number of images in the training set.
+    probabilities : ndarray of float [n]
+        Probability that each image is sampled into a batch; the sum is 1.
     weights : ndarray of float [n]
-        What each image counts in the loss when it is drawn.
+        Weight of each sampled image in the loss.
     policy : str
-        Classic augmentation of every image that is drawn, by its name.
+        Name of the classic augmentation of every sampled image.
     mixup : bool
-        Whether images are blended with others, and their labels too.
+        Whether images and their labels are mixed with other images.
     unlabeled : ndarray [m, S, S, C] or None
-        Images to be consistent on: see `augan.evaluation.augmentation.cnn`.
+        Images for consistency training, see `augan.evaluation.augmentation.cnn`.
     """
 
     images: np.ndarray
     labels: np.ndarray
     num_classes: int
     num_real: int
-    shares: np.ndarray
+    probabilities: np.ndarray
     weights: np.ndarray
     policy: str = "none"
     mixup: bool = False
@@ -44,21 +48,21 @@ class WeightedTrainingSet:
 
 
 class Classifier(Protocol):
-    """A way to learn a lesson: as many updates whatever the lesson is."""
+    """A classifier that takes the same number of updates on every training set."""
 
     name: str
-    can_be_consistent: bool  # whether it uses `WeightedTrainingSet.unlabeled`
+    supports_consistency: bool  # whether it uses `WeightedTrainingSet.unlabeled`
 
-    def train(self, lesson: WeightedTrainingSet, seed: int) -> Predict:
-        """Learn from scratch, and return a function that gives each image's shares of classes."""
+    def train(self, training_set: WeightedTrainingSet, seed: int) -> PredictProba:
+        """Train a new model and return its function from images to class probabilities."""
 
 
-def evenly_by_class(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return shares by which every class is drawn equally often.
+def balanced_probabilities(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return sampling probabilities by which every class is sampled equally often.
 
     Examples
     --------
-    >>> evenly_by_class(np.array([0, 0, 1]), 2).tolist()
+    >>> balanced_probabilities(np.array([0, 0, 1]), 2).tolist()
     [0.25, 0.25, 0.5]
     """
     counts = np.bincount(labels, minlength=num_classes)

@@ -21,7 +21,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from augan.detect.conformal.calibration import Calibration
 from augan.evaluation.detection.labels import Labels
 from augan.exceptions import DataError
-from augan.metrics.statistics import LEVEL, ConfidenceInterval
+from augan.metrics.statistics import CONFIDENCE_LEVEL, ConfidenceInterval
 from augan.seeding import child_rng
 
 RESAMPLES = 1000
@@ -76,7 +76,7 @@ def bootstrap_auroc(
         # An anomaly beats all normals of lower scores, and half of those that tie with it.
         beaten = np.cumsum(below) - below / 2
         draws.append(float(above @ beaten / (above.sum() * below.sum())))
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(draws, [(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2])
     return ConfidenceInterval(value, float(low), float(high))
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augan.evaluation.augmentation.experiment import AugmentationGain, points
-from augan.evaluation.augmentation.preview import GALLERY
+from augan.evaluation.augmentation.experiment import AugmentationGain, format_points
+from augan.evaluation.augmentation.preview import PREVIEW
 from augan.report.html.base import data_uri, head, section, settings, table, wide, write_page
 from augan.report.html.charts import strips
 from augan.report.text import second_figures
@@ -38,18 +38,18 @@ def lift_page(lift: AugmentationGain) -> Path:
 
 
 def _verdict(lift: AugmentationGain) -> str:
-    if lift.is_proven:
-        return f"A lift of {points(lift.summary['lift'])} points"
+    if lift.is_significant:
+        return f"A lift of {format_points(lift.summary['gain'])} points"
     return "No evidence of benefit"
 
 
 def _head(lift: AugmentationGain) -> str:
     summary = lift.summary
     figures = [
-        ("points over the best without", points(summary["lift"]), ""),
-        ("draws", f"{summary['num_draws']}", ""),
+        ("points over the best without", format_points(summary["gain"]), ""),
+        ("repeats", f"{summary['num_repeats']}", ""),
         ("test images", f"{summary['num_test']:,}", ""),
-        ("labels in a draw", f"{sum(summary['labels']):,}", ""),
+        ("labels in a repeat", f"{sum(summary['class_counts']):,}", ""),
     ]
     lede = ". ".join([_capital(lift.sentence), *map(_capital, second_figures(summary))]) + "."
     command = f"augan evaluate lift &middot; {escape(summary['data'])}"
@@ -63,7 +63,7 @@ def _capital(text: str) -> str:
 def _arms(lift: AugmentationGain) -> str:
     rows = sorted(lift.arms, key=lambda row: -row["balanced_accuracy"])
     figure = strips(
-        [(row["said"], row["by_draw"], "new" if row["arm"] == "gan" else "old") for row in rows]
+        [(row["label"], row["by_repeat"], "new" if row["arm"] == "gan" else "old") for row in rows]
     )
     about = (
         "Balanced accuracy on the test images: a dot for each draw of labels, a bar at the mean. "
@@ -75,17 +75,17 @@ def _arms(lift: AugmentationGain) -> str:
 def _figures(lift: AugmentationGain) -> str:
     rows = []
     for row in lift.arms:
-        ahead = row["gan_minus_this"]
+        ahead = row["gan_minus_arm"]
         rows.append(
             (
-                f"{escape(row['arm'])}<small>{escape(row['said'])}</small>",
+                f"{escape(row['arm'])}<small>{escape(row['label'])}</small>",
                 f"{row['balanced_accuracy']:.1%}",
                 f"{100 * row['std']:.1f}",
                 f"{row['accuracy']:.1%}",
                 f"{row['macro_f1']:.1%}",
                 ""
                 if ahead is None
-                else f"{points(ahead['value'])} [{100 * ahead['low']:.1f}, "
+                else f"{format_points(ahead['value'])} [{100 * ahead['low']:.1f}, "
                 f"{100 * ahead['high']:.1f}]",
             )
         )
@@ -102,7 +102,7 @@ def _recall(lift: AugmentationGain) -> str:
     rows = [
         (
             escape(name),
-            f"{lift.summary['labels'][place]:,}",
+            f"{lift.summary['class_counts'][place]:,}",
             *(f"{row['recall'][name]:.1%}" for row in lift.arms),
         )
         for place, name in enumerate(names)
@@ -113,7 +113,7 @@ def _recall(lift: AugmentationGain) -> str:
 
 
 def _gallery(summary: Mapping[str, Any]) -> str:
-    path = Path(summary["out"]) / GALLERY
+    path = Path(summary["out"]) / PREVIEW
     if not path.exists():
         return ""
     with Image.open(path) as picture:
@@ -130,7 +130,7 @@ def _twins(summary: Mapping[str, Any]) -> str:
     if not summary["near_duplicates"]:
         return ""
     rows = [
-        (escape(one["test"]), escape(one["seen"]), f"{one['correlation']:.4f}")
+        (escape(one["test"]), escape(one["train"]), f"{one['correlation']:.4f}")
         for one in summary["near_duplicates"]
     ]
     about = (
@@ -147,10 +147,10 @@ def _updates(steps: int | None) -> str:
 
 def _taken(summary: Mapping[str, Any]) -> str:
     """Say which GAN was judged and what share of its classes it drew, or how often each was."""
-    if summary["chosen"] is None:
+    if summary["selected"] is None:
         given = summary["settings"]
-        return f"{given['gan']}, {given['share']:.0%} of the draws of its classes"
-    times = Counter((one["gan"], one["share"]) for one in summary["chosen"])
+        return f"{given['gan']}, {given['synthetic_fraction']:.0%} of the draws of its classes"
+    times = Counter((one["gan"], one["synthetic_fraction"]) for one in summary["selected"])
     return "chosen: " + ", ".join(
         f"{gan} at {share:.0%} of the draws of its classes in {count} of {times.total()} draws"
         for (gan, share), count in sorted(times.items())
@@ -165,7 +165,7 @@ def _settings(summary: Mapping[str, Any]) -> str:
             "classifier": given["classifier"] + _updates(given["steps"]),
             "classic augmentation": given["policy"],
             "GAN": f"{_taken(summary)}, on top of {given['base']}" + _updates(given["gan_steps"]),
-            "labels of each class": ", ".join(map(str, summary["labels"])),
+            "labels of each class": ", ".join(map(str, summary["class_counts"])),
             "unlabeled images": f"{unlabeled:,}" if unlabeled else "none",
             "seed": str(given["seed"]),
         }

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from augan.data.datasets import digits
 from augan.evaluation.augmentation.api import evaluate_augmentation
-from augan.evaluation.augmentation.arms import choose_arms
-from augan.evaluation.augmentation.data import read_material
+from augan.evaluation.augmentation.arms import select_arms
+from augan.evaluation.augmentation.data import load_evaluation_data
 from augan.evaluation.augmentation.synthetic import GanArm
 from augan.exceptions import ConfigError, DataError, Interrupted
 from augan.io.images import write_png
@@ -90,13 +90,13 @@ def evaluate(data, out, make=noise, **options):
 def test_images_as_good_as_real_ones_are_a_lift_and_noise_is_none(tmp_path):
     data = folder_of_digits(tmp_path / "digits", train=20, test=60)
     found = evaluate(data, tmp_path / "a", oracle, labels_per_class=3, rare={}, repeats=8)
-    assert found.is_proven
-    assert found.sentence.startswith(f"lift of {100 * found.summary['lift']:+.1f} points [")
+    assert found.is_significant
+    assert found.sentence.startswith(f"lift of {100 * found.summary['gain']:+.1f} points [")
     assert found.sentence.endswith("on new images like these")
-    assert 0 < found.summary["low"] <= found.summary["lift"] <= found.summary["high"] < 0.5
-    spoilt = evaluate(data, tmp_path / "b", noise, labels_per_class=3, rare={}, repeats=8)
-    assert not spoilt.is_proven
-    assert spoilt.sentence.startswith("no evidence of benefit")
+    assert 0 < found.summary["low"] <= found.summary["gain"] <= found.summary["high"] < 0.5
+    worse = evaluate(data, tmp_path / "b", noise, labels_per_class=3, rare={}, repeats=8)
+    assert not worse.is_significant
+    assert worse.sentence.startswith("no evidence of benefit")
 
 
 def test_the_folder_holds_everything_and_all_arms_are_there(data, tmp_path):
@@ -116,10 +116,10 @@ def test_the_folder_holds_everything_and_all_arms_are_there(data, tmp_path):
         "ablation",
     ]
     by_name = {row["arm"]: row for row in found.arms}
-    assert by_name["ablation"]["by_draw"] == by_name["oversampling"]["by_draw"]
-    assert found.summary["labels"] == [6, 6, 2]
+    assert by_name["ablation"]["by_repeat"] == by_name["oversampling"]["by_repeat"]
+    assert found.summary["class_counts"] == [6, 6, 2]
     assert found.summary["settings"]["policy"] == "shift"
-    with Image.open(tmp_path / "out" / "gallery.png") as picture:
+    with Image.open(tmp_path / "out" / "preview.png") as picture:
         assert picture.size[0] > picture.size[1]
     page = lift_page(found).read_text()
     assert found.sentence[1:] in page
@@ -143,10 +143,10 @@ def test_unlabeled_images_bring_arms_and_a_second_figure(tmp_path):
     found = evaluate(data, tmp_path / "out", arms=["oversampling", "self-training"])
     assert found.summary["num_unlabeled"] == 60
     gain = found.summary["gain_over_labeled_only"]
-    assert gain["rival"] == "oversampling"
-    assert gain["value"] >= found.summary["lift"]
+    assert gain["best_baseline"] == "oversampling"
+    assert gain["value"] >= found.summary["gain"]
     assert any("which is no lift" in line for line in lift_lines(found))
-    assert {row["arm"]: row["unlabeled"] for row in found.arms} == {
+    assert {row["arm"]: row["uses_unlabeled"] for row in found.arms} == {
         "oversampling": False,
         "self-training": True,
         "gan": True,
@@ -167,7 +167,7 @@ def test_where_nothing_is_left_unlabeled_no_arm_pretends_to_use_it(data, tmp_pat
         data, tmp_path / "out", arms=None, labels_per_class=None, rare={}, rest_unlabeled=True
     )
     assert "self-training" not in [row["arm"] for row in found.arms]
-    assert any("--rest-unlabeled leaves none" in text for text in found.summary["warnings"])
+    assert any("--rest-unlabeled has no effect" in text for text in found.summary["warnings"])
 
 
 @pytest.mark.parametrize("left", [0, 1])
@@ -196,11 +196,11 @@ def test_what_the_gan_arm_stands_on_is_always_a_rival(data, tmp_path):
 
     options = {"labels_per_class": 10, "rare": {"8": 2}, "repeats": 5}
     found = evaluate(data, tmp_path / "out", nothing, arms=["real"], **options)
-    behind = {row["arm"]: row["gan_minus_this"] for row in found.arms}
+    behind = {row["arm"]: row["gan_minus_arm"] for row in found.arms}
     assert behind["real"]["value"] > 0.02
     assert behind["ablation"] == {"value": 0.0, "low": 0.0, "high": 0.0}
-    assert (found.summary["lift"], found.summary["rival"]) == (0.0, "ablation")
-    assert not found.is_proven
+    assert (found.summary["gain"], found.summary["best_baseline"]) == (0.0, "ablation")
+    assert not found.is_significant
     assert "against oversampling + classic" in found.sentence
 
 
@@ -216,7 +216,7 @@ def test_the_gan_arm_stands_on_consistency_where_there_are_unlabeled_images(tmp_
     }
     found = evaluate_augmentation(data, **options, out=tmp_path / "out")
     assert found.summary["settings"]["base"] == "consistency"
-    rows = {row["arm"]: row["said"] for row in found.arms}
+    rows = {row["arm"]: row["label"] for row in found.arms}
     assert list(rows) == ["oversampling", "gan", "ablation"]
     assert rows["ablation"].startswith("oversampling + classic + consistency")
     options |= {"steps": None, "classifier": "forest", "arms": ["self-training"]}
@@ -239,7 +239,7 @@ def test_a_stopped_evaluation_goes_on_and_ends_as_if_it_never_was(data, tmp_path
         one.summary.pop("out")
     assert again.to_dict() == whole.to_dict()
     more = evaluate(data, tmp_path / "out", maker, repeats=6)  # more draws continue it too
-    assert (more.summary["num_draws"], maker.calls) == (6, 7)
+    assert (more.summary["num_repeats"], maker.calls) == (6, 7)
     maker.stop_at = 8
     with pytest.raises(Interrupted, match="19 of 24 arms finished"):  # of those that are asked for
         evaluate(data, tmp_path / "out", maker, repeats=8, arms=["real"])
@@ -247,10 +247,10 @@ def test_a_stopped_evaluation_goes_on_and_ends_as_if_it_never_was(data, tmp_path
 
 def test_select_takes_none_of_images_that_hurt(data, tmp_path):
     found = evaluate(data, tmp_path / "out", tune_fraction=True, rare={}, repeats=2)
-    assert found.summary["chosen"] == [{"gan": "test", "share": 0.0}] * 2
-    assert "2 draws say little" in found.summary["warnings"][0]
+    assert found.summary["selected"] == [{"gan": "test", "synthetic_fraction": 0.0}] * 2
+    assert "2 repeats say little" in found.summary["warnings"][0]
     assert "test at 0% of the draws of its classes in 2 of 2 draws" in lift_page(found).read_text()
-    assert not found.is_proven
+    assert not found.is_significant
 
 
 def test_equal_test_images_are_refused_or_dropped(data, tmp_path):
@@ -260,7 +260,7 @@ def test_equal_test_images_are_refused_or_dropped(data, tmp_path):
     with pytest.raises(DataError, match=r"1 of the 25 test images equal .* --drop-duplicates"):
         evaluate(data, tmp_path / "out", **everything)
     found = evaluate(data, tmp_path / "out", drop_duplicates=True, **everything)
-    assert (found.summary["num_test"], found.summary["dropped_duplicates"]) == (24, 1)
+    assert (found.summary["num_test"], found.summary["num_dropped_duplicates"]) == (24, 1)
 
 
 def test_what_is_dropped_does_not_depend_on_how_many_draws_there_are(data, tmp_path):
@@ -270,7 +270,7 @@ def test_what_is_dropped_does_not_depend_on_how_many_draws_there_are(data, tmp_p
     options = {"labels_per_class": 2, "rare": {}, "drop_duplicates": True}
     few = evaluate(data, tmp_path / "out", repeats=2, **options)
     more = evaluate(data, tmp_path / "out", repeats=6, **options)  # goes on with the same images
-    assert few.summary["dropped_duplicates"] == more.summary["dropped_duplicates"] == 12
+    assert few.summary["num_dropped_duplicates"] == more.summary["num_dropped_duplicates"] == 12
 
 
 def test_nearly_equal_test_images_are_counted_listed_and_left_out(data, tmp_path):
@@ -281,8 +281,8 @@ def test_nearly_equal_test_images_are_counted_listed_and_left_out(data, tmp_path
     Image.fromarray(pixels).save(data / "test" / "1" / "near.png")
     found = evaluate(data, tmp_path / "out", labels_per_class=None, rare={})
     (pair,) = found.summary["near_duplicates"]
-    assert (Path(pair["test"]).name, Path(pair["seen"]).name) == ("near.png", twin.name)
-    assert found.summary["without_near_duplicates"]["rival"] in ARMS
+    assert (Path(pair["test"]).name, Path(pair["train"]).name) == ("near.png", twin.name)
+    assert found.summary["without_near_duplicates"]["best_baseline"] in ARMS
     assert any("resembles" in line for line in lift_lines(found))
 
 
@@ -290,7 +290,7 @@ def test_no_image_is_made_of_which_none_would_be_used(data, tmp_path):
     maker = Maker(noise)
     found = evaluate(data, tmp_path / "out", maker, synthetic_fraction=0.0)
     assert maker.calls == 0
-    assert (found.summary["lift"], found.is_proven) == (0.0, False)
+    assert (found.summary["gain"], found.is_significant) == (0.0, False)
     assert found.sentence[1:] in lift_page(found).read_text()
 
 
@@ -334,12 +334,10 @@ def test_groups_lie_on_one_side_and_are_what_is_counted(tmp_path):
     number = found.summary["num_test_groups"]
     assert number == found.summary["num_test"] / 4
     assert any(f"test images of {number} groups" in line for line in lift_lines(found))
-    material = read_material(data, 0.25, None, 0, groups)
+    loaded = load_evaluation_data(data, 0.25, None, 0, groups)
     known = dict(line.split(",") for line in groups.read_text().splitlines()[1:])
-    tested, seen = (
-        {known[name] for name in names} for names in (material.test_names, material.names)
-    )
-    assert tested == set(material.groups)
+    tested, seen = ({known[name] for name in names} for names in (loaded.test_names, loaded.names))
+    assert tested == set(loaded.test_groups)
     assert not tested & seen
 
 
@@ -350,13 +348,13 @@ def test_unlabeled_images_of_what_is_tested_are_not_seen(tmp_path):
     hidden = sorted((data / "unlabeled").iterdir())
     lines += [f"{path.relative_to(data)},{tested}" for path in hidden[:5]]
     (data / "groups.csv").write_text("\n".join(["path,group", *lines]))
-    material = read_material(data, None, None, 0, data / "groups.csv")
-    assert len(material.pool.unlabeled) == len(hidden) - 5
+    loaded = load_evaluation_data(data, None, None, 0, data / "groups.csv")
+    assert len(loaded.pool.unlabeled) == len(hidden) - 5
     (data / "groups.csv").write_text(
         "\n".join(["path,group", *(f"{x.split(',')[0]},one" for x in lines)])
     )
     with pytest.raises(DataError, match="have 1 group in common, for example one"):
-        read_material(data, None, None, 0, data / "groups.csv")
+        load_evaluation_data(data, None, None, 0, data / "groups.csv")
 
 
 def run(*arguments):
@@ -395,22 +393,22 @@ def flat(data):
         (None, ["--rare", "9=3"], "there is no class '9'; the classes are: 0, 1, 8"),
         (None, ["--rare", "8:3"], "--rare takes CLASS=N"),
         (None, ["--rare", "8=3", "--rare", "8=4"], "twice"),
-        (None, ["--labels", "0"], "--labels: 0 labeled images"),
+        (None, ["--labels", "0"], "--labels-per-class must be 2 or more"),
         (None, ["--labels", "99"], "has 12 training images, but 99"),
         (None, ["--draws", "1"], "--repeats must be 2 or more"),
         (None, ["--test-size", "0.3"], "has test images already"),
-        (None, ["--arms", "mixup,dagan"], "there is no arm 'dagan'"),
+        (None, ["--arms", "mixup,dagan"], "unknown arm 'dagan'"),
         (None, ["--arms", "gan"], "name at least one arm"),
         (None, ["--arms", "self-training"], "needs unlabeled images"),
-        (None, ["--classifier", "svm"], "there is no classifier 'svm'"),
-        (None, ["--steps", "5"], "--steps are those of the classifier cnn"),
-        (None, ["--policy", "wild"], "there is no policy 'wild'"),
+        (None, ["--classifier", "svm"], "unknown classifier 'svm'"),
+        (None, ["--steps", "5"], "--steps requires --classifier cnn"),
+        (None, ["--policy", "wild"], "unknown policy 'wild'"),
         (None, ["--share", "1.5"], "--synthetic-fraction must lie between 0 and 1"),
         (None, ["--share", "0.5", "--select"], "--tune-fraction selects the synthetic fraction"),
         (None, ["--gan-steps", "0"], "--gan-steps must be 1 or more, but is 0"),
         (None, ["--steps", "-5"], "--steps must be 1 or more, but is -5"),
         (None, ["--model", "nowhere"], "nowhere"),
-        (only_training, [], "let --test-size 0.3 put aside"),
+        (only_training, [], "hold out a fraction of the images with --test-size 0.3"),
         (only_training, ["--test-size", "1"], "--test-size must lie between 0 and 1"),
         (only_training, ["--test-size", "0.95"], "the class 0 has 12 images"),
         (no_eights, [], "the test images show no 8"),
@@ -433,13 +431,13 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(data, change, options, words
 
 def test_arms_need_what_they_learn_from():
     consistent = ("consistency", "consistency-transfer")
-    assert choose_arms(None, True, True)[-4:] == (*consistent, "gan", "ablation")
-    assert not set(consistent) & set(choose_arms(None, True, False))
-    alike = choose_arms(None, False, True, has_rare=False)  # where all would be oversampling
+    assert select_arms(None, True, True)[-4:] == (*consistent, "gan", "ablation")
+    assert not set(consistent) & set(select_arms(None, True, False))
+    alike = select_arms(None, False, True, is_imbalanced=False)  # where all would be oversampling
     assert alike == ("real", "oversampling", "pixel-transfer", "mixup", "gan", "ablation")
-    assert "smote" in choose_arms(["smote"], False, True, has_rare=False)
+    assert "smote" in select_arms(["smote"], False, True, is_imbalanced=False)
     with pytest.raises(ConfigError, match="unlabeled images and --classifier cnn"):
-        choose_arms(["consistency"], True, False)
+        select_arms(["consistency"], True, False)
 
 
 @pytest.mark.slow

@@ -8,15 +8,15 @@ import pytest
 
 from augan.config import Config
 from augan.data.datasets import digits
-from augan.evaluation.augmentation.api import GAN_ARMS
-from augan.evaluation.augmentation.arms import ARMS, with_synthetic
+from augan.evaluation.augmentation.arms import ARMS, add_synthetic
 from augan.evaluation.augmentation.classifiers import logistic
 from augan.evaluation.augmentation.data import find_leakage
-from augan.evaluation.augmentation.experiment import choose
-from augan.evaluation.augmentation.protocol import EvaluationProtocol, figures
+from augan.evaluation.augmentation.experiment import select_synthetic_fraction
+from augan.evaluation.augmentation.gan_arms import GAN_ARMS
+from augan.evaluation.augmentation.protocol import EvaluationProtocol, classification_metrics
 from augan.evaluation.augmentation.results_log import PredictionLog
-from augan.evaluation.augmentation.subsets import LabelPool, SubsetSpec, make_draw
-from augan.evaluation.augmentation.synthetic import EACH, GanArm, synthetic_images
+from augan.evaluation.augmentation.subsets import LabelPool, SubsetSpec, sample_subset
+from augan.evaluation.augmentation.synthetic import DEFAULT_PER_CLASS, GanArm, generate_synthetic
 from augan.exceptions import ConfigError, DataError
 
 NAMES = ("cat", "dog", "emu")
@@ -37,7 +37,7 @@ def pool():
 
 @pytest.fixture
 def draw(pool):
-    return make_draw(pool, SubsetSpec(labels=12, rare={"emu": 3}), seed=0, number=0)
+    return sample_subset(pool, SubsetSpec(labels_per_class=12, rare={"emu": 3}), seed=0, repeat=0)
 
 
 class Copies:
@@ -58,12 +58,12 @@ def arm_of(sampler, **options):
 
 
 def test_a_draw_holds_what_was_asked_and_nothing_twice(pool):
-    recipe = SubsetSpec(labels=12, rare={"emu": 3, "0": 5}, rest_unlabeled=True)
-    draw = make_draw(pool, recipe, seed=0, number=4)
+    recipe = SubsetSpec(labels_per_class=12, rare={"emu": 3, "0": 5}, rest_unlabeled=True)
+    draw = sample_subset(pool, recipe, seed=0, repeat=4)
     assert np.bincount(draw.labels).tolist() == [5, 12, 3]
-    assert len(np.unique(draw.rows)) == 20
-    assert np.array_equal(draw.images, pool.images[draw.rows])
-    assert np.array_equal(draw.labels, pool.labels[draw.rows])
+    assert len(np.unique(draw.indices)) == 20
+    assert np.array_equal(draw.images, pool.images[draw.indices])
+    assert np.array_equal(draw.labels, pool.labels[draw.indices])
     assert draw.unlabeled is not None
     assert len(draw.unlabeled) == 70
     together = np.concatenate([draw.images, draw.unlabeled])
@@ -71,34 +71,37 @@ def test_a_draw_holds_what_was_asked_and_nothing_twice(pool):
 
 
 def test_draws_differ_but_for_their_number(pool):
-    recipe = SubsetSpec(labels=10)
-    first, again, other = (make_draw(pool, recipe, 0, number) for number in (0, 0, 1))
-    assert np.array_equal(first.rows, again.rows)
+    recipe = SubsetSpec(labels_per_class=10)
+    first, again, other = (sample_subset(pool, recipe, 0, number) for number in (0, 0, 1))
+    assert np.array_equal(first.indices, again.indices)
     assert first.seed == again.seed
-    assert not np.array_equal(first.rows, other.rows)
+    assert not np.array_equal(first.indices, other.indices)
     assert first.seed != other.seed
 
 
 @pytest.mark.parametrize(
     ("recipe", "words"),
     [
-        (SubsetSpec(labels=0), "--labels: 0"),
-        (SubsetSpec(labels=1), "at least 2"),
-        (SubsetSpec(rare={"dog": -3}), "--rare dog: -3"),
+        (
+            SubsetSpec(labels_per_class=0),
+            "--labels-per-class must be 2 or more labeled images of a class, but is 0",
+        ),
+        (SubsetSpec(labels_per_class=1), "must be 2 or more .* but is 1"),
+        (SubsetSpec(rare={"dog": -3}), "--rare dog must be 2 or more .* but is -3"),
         (SubsetSpec(rare={"dgo": 3}), "the classes are: cat, dog, emu; did you mean dog"),
-        (SubsetSpec(labels=31), "the class cat has 30 training images, but 31"),
+        (SubsetSpec(labels_per_class=31), "the class cat has 30 training images, but 31"),
         (SubsetSpec(rare={"dog": 3, "1": 4}), "--rare dog and --rare 1 both mean the class dog"),
     ],
 )
 def test_impossible_draws_are_refused(pool, recipe, words):
     with pytest.raises((ConfigError, DataError), match=words):
-        make_draw(pool, recipe, 0, 0)
+        sample_subset(pool, recipe, 0, 0)
 
 
 def test_a_class_with_one_real_image_is_refused(pool):
     alone = LabelPool(pool.images[:31], pool.labels[:31], NAMES[:2])
     with pytest.raises(DataError, match=r"the class dog has 1 training image, but 2.*add images$"):
-        make_draw(alone, SubsetSpec(), 0, 0)
+        sample_subset(alone, SubsetSpec(), 0, 0)
 
 
 def by_class(lesson, values):
@@ -107,25 +110,25 @@ def by_class(lesson, values):
 
 def test_arms_give_each_class_its_share(draw):
     judge = logistic(scale)
-    lessons = {name: arm.make(draw, "shift", judge) for name, arm in ARMS.items()}
+    lessons = {name: arm.build(draw, "shift", judge) for name, arm in ARMS.items()}
     for lesson in lessons.values():
-        assert lesson.shares.sum() == pytest.approx(1)
-        assert len(lesson.images) == len(lesson.labels) == len(lesson.shares)
+        assert lesson.probabilities.sum() == pytest.approx(1)
+        assert len(lesson.images) == len(lesson.labels) == len(lesson.probabilities)
         assert lesson.num_real == 27
     counts = np.array([12, 12, 3]) / 27
     uneven = ("real", "classic", "class-weights")
     for name in uneven:
-        assert by_class(lessons[name], lessons[name].shares) == pytest.approx(counts)
+        assert by_class(lessons[name], lessons[name].probabilities) == pytest.approx(counts)
     for name in set(lessons) - set(uneven):
-        assert by_class(lessons[name], lessons[name].shares) == pytest.approx([1 / 3] * 3)
+        assert by_class(lessons[name], lessons[name].probabilities) == pytest.approx([1 / 3] * 3)
     weighed = lessons["class-weights"]
-    assert by_class(weighed, weighed.shares * weighed.weights) == pytest.approx([1 / 3] * 3)
+    assert by_class(weighed, weighed.probabilities * weighed.weights) == pytest.approx([1 / 3] * 3)
     assert [name for name, lesson in lessons.items() if lesson.policy == "none"] == ["real"]
     assert [name for name, lesson in lessons.items() if lesson.mixup] == ["mixup"]
 
 
 def test_smote_fills_up_with_images_between_real_ones(draw):
-    lesson = ARMS["smote"].make(draw, "shift", logistic(scale))
+    lesson = ARMS["smote"].build(draw, "shift", logistic(scale))
     assert np.bincount(lesson.labels).tolist() == [12, 12, 12]
     assert np.array_equal(lesson.images[:27], draw.images)
     made, real = lesson.images[27:], draw.images[draw.labels == 2]
@@ -135,7 +138,7 @@ def test_smote_fills_up_with_images_between_real_ones(draw):
 
 
 def test_pixels_vary_as_those_of_other_classes_do(draw):
-    lesson = ARMS["pixel-transfer"].make(draw, "shift", logistic(scale))
+    lesson = ARMS["pixel-transfer"].build(draw, "shift", logistic(scale))
     assert np.bincount(lesson.labels).tolist() == [12, 12, 12]
     made, real = (images[:].astype(float) for images in (lesson.images[27:], draw.images))
     own, other = real[draw.labels == 2], real[draw.labels < 2]
@@ -146,110 +149,115 @@ def test_pixels_vary_as_those_of_other_classes_do(draw):
 
 
 def test_pixels_vary_in_every_class_where_none_is_rarer(pool):
-    alike = make_draw(pool, SubsetSpec(labels=6, rest_unlabeled=True), 0, 0)
+    alike = sample_subset(pool, SubsetSpec(labels_per_class=6, rest_unlabeled=True), 0, 0)
     for name in ("pixel-transfer", "consistency-transfer"):
-        lesson = ARMS[name].make(alike, "shift", logistic(scale))
-        assert np.bincount(lesson.labels[18:]).tolist() == [EACH] * 3
-        assert lesson.shares[18:].sum() == pytest.approx(0.5)
+        lesson = ARMS[name].build(alike, "shift", logistic(scale))
+        assert np.bincount(lesson.labels[18:]).tolist() == [DEFAULT_PER_CLASS] * 3
+        assert lesson.probabilities[18:].sum() == pytest.approx(0.5)
         assert (lesson.unlabeled is None) == (name == "pixel-transfer")
 
 
 @pytest.mark.parametrize("method", GAN_ARMS)
 def test_the_gan_arm_and_its_control_make_as_many_of_each_class(method, pool, draw):
-    alike = make_draw(pool, SubsetSpec(labels=6), 0, 0)
-    for one, wanted in ((draw, {2: 12}), (alike, {0: 6 + EACH, 1: 6 + EACH, 2: 6 + EACH})):
-        assert GAN_ARMS[method]().make(one).sampling_strategy == wanted
-        counts = np.bincount(ARMS["pixel-transfer"].make(one, "none", logistic(scale)).labels)
+    alike = sample_subset(pool, SubsetSpec(labels_per_class=6), 0, 0)
+    for one, wanted in (
+        (draw, {2: 12}),
+        (alike, {0: 6 + DEFAULT_PER_CLASS, 1: 6 + DEFAULT_PER_CLASS, 2: 6 + DEFAULT_PER_CLASS}),
+    ):
+        assert GAN_ARMS[method]().make_sampler(one).sampling_strategy == wanted
+        counts = np.bincount(ARMS["pixel-transfer"].build(one, "none", logistic(scale)).labels)
         assert {label: int(counts[label]) for label in wanted} == wanted
 
 
 def test_self_training_learns_what_its_teacher_is_sure_of(pool):
-    draw = make_draw(pool, SubsetSpec(labels=6, rest_unlabeled=True), 0, 0)
-    lesson = ARMS["self-training"].make(draw, "none", logistic(scale))
+    draw = sample_subset(pool, SubsetSpec(labels_per_class=6, rest_unlabeled=True), 0, 0)
+    lesson = ARMS["self-training"].build(draw, "none", logistic(scale))
     guessed = lesson.labels[18:]
     assert len(guessed) > 40
     truth = {bytes(image): label for image, label in zip(pool.images, pool.labels)}
     right = [truth[bytes(image)] == label for image, label in zip(lesson.images[18:], guessed)]
     assert np.mean(right) > 0.95
-    assert lesson.shares[:18].sum() == pytest.approx(0.5)
+    assert lesson.probabilities[:18].sum() == pytest.approx(0.5)
 
 
 def test_a_teacher_looks_at_images_from_the_whole_of_many(pool, monkeypatch):
-    monkeypatch.setattr("augan.evaluation.augmentation.arms.MOST_PSEUDO", 24)
-    draw = make_draw(pool, SubsetSpec(labels=6), 0, 0)
+    monkeypatch.setattr("augan.evaluation.augmentation.arms.MAX_PSEUDO_LABELED", 24)
+    draw = sample_subset(pool, SubsetSpec(labels_per_class=6), 0, 0)
     by_class = replace(draw, unlabeled=pool.images[np.argsort(pool.labels, kind="stable")])
-    lesson = ARMS["self-training"].make(by_class, "none", logistic(scale))
+    lesson = ARMS["self-training"].build(by_class, "none", logistic(scale))
     assert set(lesson.labels[18:]) == {0, 1, 2}
 
 
 def test_mixup_draws_classes_as_often_as_oversampling_does(draw):
     judge, masses = logistic(scale), []
     for seed in range(40):  # partners are drawn by chance
-        _, labels, weights = judge._material(ARMS["mixup"].make(draw, "none", judge), seed)
+        _, labels, weights = judge._weighted_rows(ARMS["mixup"].build(draw, "none", judge), seed)
         masses.append(np.bincount(labels, weights, minlength=3) / weights.sum())
     assert np.mean(masses, axis=0) == pytest.approx([1 / 3] * 3, abs=0.02)
 
 
 def test_consistency_gets_the_unlabeled_images(pool):
-    draw = make_draw(pool, SubsetSpec(labels=6, rest_unlabeled=True), 0, 0)
-    lesson = ARMS["consistency"].make(draw, "none", logistic(scale))
+    draw = sample_subset(pool, SubsetSpec(labels_per_class=6, rest_unlabeled=True), 0, 0)
+    lesson = ARMS["consistency"].build(draw, "none", logistic(scale))
     assert lesson.unlabeled is draw.unlabeled
     assert len(lesson.labels) == 18
 
 
 def test_synthetic_images_take_their_share_of_their_classes_only(draw):
-    base = ARMS["oversampling"].make(draw, "shift", logistic(scale))
+    base = ARMS["oversampling"].build(draw, "shift", logistic(scale))
     images, labels = np.zeros((50, 8, 8, 1), np.uint8), np.full(50, 2)
-    lesson = with_synthetic(base, images, labels, 0.25)
-    assert by_class(lesson, lesson.shares) == pytest.approx([1 / 3] * 3)
-    assert lesson.shares[27:].sum() == pytest.approx(0.25 / 3)
-    assert lesson.shares[:27][draw.labels != 2] == pytest.approx(base.shares[draw.labels != 2])
-    assert with_synthetic(base, images, labels, 0.0) is base
-    assert with_synthetic(base, images[:0], labels[:0], 0.5) is base
+    lesson = add_synthetic(base, images, labels, 0.25)
+    assert by_class(lesson, lesson.probabilities) == pytest.approx([1 / 3] * 3)
+    assert lesson.probabilities[27:].sum() == pytest.approx(0.25 / 3)
+    assert lesson.probabilities[:27][draw.labels != 2] == pytest.approx(
+        base.probabilities[draw.labels != 2]
+    )
+    assert add_synthetic(base, images, labels, 0.0) is base
+    assert add_synthetic(base, images[:0], labels[:0], 0.5) is base
 
 
 def test_synthetic_images_weigh_as_much_as_their_class(draw):
-    base = ARMS["class-weights"].make(draw, "shift", logistic(scale))
-    lesson = with_synthetic(base, draw.images, draw.labels, 0.5)
-    assert by_class(lesson, lesson.shares * lesson.weights) == pytest.approx([1 / 3] * 3)
+    base = ARMS["class-weights"].build(draw, "shift", logistic(scale))
+    lesson = add_synthetic(base, draw.images, draw.labels, 0.5)
+    assert by_class(lesson, lesson.probabilities * lesson.weights) == pytest.approx([1 / 3] * 3)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda X, y: (X[::-1], y), "changed or moved"),
-        (lambda X, y: (X.astype(np.float32), y), "in the same form"),
-        (lambda X, y: (X, y[:-1]), "in the same form"),
+        (lambda X, y: (X.astype(np.float32), y), "of the same type and size"),
+        (lambda X, y: (X, y[:-1]), "of the same type and size"),
         (lambda X, y: (X, np.concatenate([y[:-1], [7]])), "classes 0 to 7"),
     ],
 )
 def test_a_sampler_that_does_something_else_is_refused(draw, change, words):
     with pytest.raises(DataError, match=words):
-        synthetic_images(arm_of(Copies(change=change)), draw)
+        generate_synthetic(arm_of(Copies(change=change)), draw)
 
 
 @pytest.mark.parametrize("name", GAN_ARMS)
 def test_minutes_do_not_end_the_training_of_what_is_judged(name, draw):
     config = Config().override(["training.max_minutes=5", "generator.width=4"])
-    given = GAN_ARMS[name](None, config).make(draw).config
+    given = GAN_ARMS[name](None, config).make_sampler(draw).config
     assert (given.training.max_minutes, given.generator.width) == (None, 4)
-    assert GAN_ARMS[name](7, None).make(draw).config is None
+    assert GAN_ARMS[name](7, None).make_sampler(draw).config is None
 
 
 def test_the_ablation_is_the_base_without_synthetic_images(pool, draw):
     trial = EvaluationProtocol(logistic(scale), "shift", arm_of(Copies()), pool.images)
-    lessons = {arm: trial.lesson(arm, draw) for arm in ("oversampling", "ablation", "gan")}
+    lessons = {arm: trial.training_set(arm, draw) for arm in ("oversampling", "ablation", "gan")}
     assert len(lessons["gan"][0].labels) == 3 * 27
     assert len(lessons["gan"][1][1]) == 54
-    for field in ("images", "labels", "shares", "weights"):
+    for field in ("images", "labels", "probabilities", "weights"):
         one, other = (getattr(lessons[arm][0], field) for arm in ("oversampling", "ablation"))
         assert np.array_equal(one, other)
-    with pytest.raises(ConfigError, match="no arm 'dagan'; choose from real"):
-        trial.lesson("dagan", draw)
+    with pytest.raises(ConfigError, match="unknown arm 'dagan'; choose from real"):
+        trial.training_set("dagan", draw)
 
 
 def test_figures_of_a_small_case():
-    found = figures(np.array([0, 0, 1, 0]), np.array([0, 0, 1, 1]), 2)
+    found = classification_metrics(np.array([0, 0, 1, 0]), np.array([0, 0, 1, 1]), 2)
     assert found["recall"] == [1.0, 0.5]
     assert found["balanced_accuracy"] == found["accuracy"] == 0.75
     assert found["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
@@ -257,12 +265,15 @@ def test_figures_of_a_small_case():
 
 def test_selection_takes_no_synthetic_image_that_does_not_help(pool):
     """Images of the wrong class are of no use, and copies are of no more use than none."""
-    draw = make_draw(pool, SubsetSpec(labels=8), 0, 0)
+    draw = sample_subset(pool, SubsetSpec(labels_per_class=8), 0, 0)
     wrong = Copies(
         change=lambda X, y: (X, np.concatenate([y[: len(y) // 3], 2 - y[len(y) // 3 :]]))
     )
     trial = EvaluationProtocol(logistic(scale), "none", arm_of(wrong), pool.images[:0])
-    assert choose(trial, (arm_of(wrong), arm_of(Copies())), draw).share == 0.0
+    assert (
+        select_synthetic_fraction(trial, (arm_of(wrong), arm_of(Copies())), draw).synthetic_fraction
+        == 0.0
+    )
 
 
 def test_equal_and_nearly_equal_test_images_are_found():
@@ -274,9 +285,9 @@ def test_equal_and_nearly_equal_test_images_are_found():
     test[9] = nearly.astype(np.uint8)
     rows = np.setdiff1d(np.arange(200), [150])  # row 150 is not among what was seen
     found = find_leakage(seen, rows, test)
-    assert found.equal == [(3, 11)]
-    assert [(place, row) for place, row, _ in found.near] == [(9, 20)]
-    assert found.near[0][2] > 0.999
+    assert found.duplicates == [(3, 11)]
+    assert [(place, row) for place, row, _ in found.near_duplicates] == [(9, 20)]
+    assert found.near_duplicates[0][2] > 0.999
 
 
 def test_a_journal_goes_on_after_a_cut_off_line(tmp_path):
@@ -289,7 +300,7 @@ def test_a_journal_goes_on_after_a_cut_off_line(tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     journal = PredictionLog(tmp_path / "out", {"seed": 0})
     assert np.array_equal(journal.get(0, "real"), said)
-    assert journal.about(0, "real") == {"accuracy": 0.5}
+    assert journal.metadata(0, "real") == {"accuracy": 0.5}
     assert journal.get(0, "gan") is None
     journal.add(0, "gan", said, {})
     journal.close()

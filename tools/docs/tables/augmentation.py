@@ -193,8 +193,8 @@ def _gan_differences(protocol: str, data: str) -> dict[str, ConfidenceInterval]:
         for row, one in zip(of, found):
             if one is None or abs(one.mean() - row["accuracy"]) > 1e-9:
                 raise ValueError(f"{file.name}: {digest(row)} has no decisions that fit its row")
-    resampled = BootstrapComparison(right, labels, child_rng(0, "lift", "bootstrap"))
-    return {arm: resampled.difference(GAN, arm) for arm in right if arm != GAN}
+    bootstrap = BootstrapComparison(right, labels, child_rng(0, "lift", "bootstrap"))
+    return {arm: bootstrap.difference(GAN, arm) for arm in right if arm != GAN}
 
 
 def _test_rows(protocol: str, data: str) -> list[Row]:

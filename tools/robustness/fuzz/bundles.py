@@ -216,11 +216,11 @@ def _meet_run(raw: bytes, place: Path) -> None:
     if name == "progress.jsonl":
         ResumeLog(run, dict(IDENTITY)).find(0, 0)
     elif name == "predictions.jsonl":
-        journal = PredictionLog(run, dict(IDENTITY))
+        log = PredictionLog(run, dict(IDENTITY))
         try:
-            journal.get(0, "real"), len(journal) and journal.about(0, "real")
+            log.get(0, "real"), len(log) and log.metadata(0, "real")
         finally:
-            journal.close()
+            log.close()
     else:
         folder = RunFolder(run, "digits", dict(IDENTITY), resume=True)
         try:
