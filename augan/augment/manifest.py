@@ -57,7 +57,7 @@ class ManifestHeader:
     @classmethod
     def of(cls, bundle: Bundle, seed: int, method: str, policy: str) -> "ManifestHeader":
         """Take the hashes from a bundle."""
-        data = str(bundle.data.get("sha256") or "")[:HASH_DIGITS]
+        data = str(bundle.data.get("fingerprint") or "")[:HASH_DIGITS]
         return cls(seed, method, policy, bundle.bundle_id, data)
 
 

@@ -239,7 +239,7 @@ def _train(
         config=config.to_dict(),
         data={
             "name": dataset.name,
-            "num_images": len(dataset),
+            "num_samples": len(dataset),
             "class_names": list(dataset.class_names),
             "class_counts": np.bincount(labels, minlength=dataset.num_classes).tolist(),
         },
@@ -249,7 +249,7 @@ def _train(
     if part == "autoencoder":
         places = np.arange(len(rows))
         codes = encode(networks.models["encoder"], stored[rows], places, preprocessing.scale)
-        bundle.tables["codes"] = {**codes, "rows": rows, "labels": labels[rows]}
+        bundle.tables["latents"] = {**codes, "indices": rows, "labels": labels[rows]}
     return bundle, TrainingReference(stored, labels, dataset.names, rows, rows[:0])
 
 

@@ -4,7 +4,7 @@
 there is no pickle in it, and Keras never deserialises any of it. `augan.gan` rebuilds each
 network from its spec, and `assign_weights` compares names and shapes before it sets a value.
 
-Layout of format version 1
+Layout of format version 2
 --------------------------
 - `manifest.json`: format, format version, versions of the packages that wrote it, time of
   writing, and size and SHA-256 of every other member.
@@ -17,13 +17,10 @@ A SHA-256 shows that a file is whole. It does not show who made it.
 
 Policy on format versions
 -------------------------
-A reader reads the versions it knows and refuses all others with instructions. A new network, a
-new table or a new key in a JSON member is an addition: earlier readers carry it along unread, and
-the version stays. The version rises when a new kind of member appears (earlier readers refuse
-member names they do not know) or when something already there changes its meaning. The old
-reader then stays as an entry of `READERS` in `augan/bundle/io.py`, which turns an old file
-into today's `Bundle`, with a small file of the old version among the tests. Only the newest
-version is ever written.
+augan writes and reads one version, `FORMAT_VERSION`; a bundle of another version is refused with a
+message that says what to do. A new network, a new table or a new key in a JSON member keeps the
+version: earlier readers ignore the addition. The version rises when a new kind of member appears
+(earlier readers refuse unknown member names) or when a key gets another name or meaning.
 """
 
 from augan.bundle.bundle import Bundle, Network, current_versions, in_use

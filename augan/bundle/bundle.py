@@ -20,7 +20,7 @@ from augan.bundle.schema import check_documents
 from augan.exceptions import AuganError, BundleError
 
 FORMAT = "augan-bundle"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DOCUMENTS = ("config", "data", "preprocessing", "metrics")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _MEMBER = re.compile(
@@ -41,8 +41,8 @@ _PARTS = {
         "classifier",
         "train with --task both on images sorted into one folder for each class",
     ),
-    "codes": (
-        "codes of the training images",
+    "latents": (
+        "latent codes of the training images",
         "train with --task both, and without --no-training-codes",
     ),
 }
@@ -103,7 +103,7 @@ class Bundle:
     detector : dict or None
         JSON-able: method, parameters and terms.
     tables : dict of str to dict of str to array
-        Named groups of numeric arrays: "split", "codes", "calibration", "detector", ...
+        Named groups of numeric arrays: "split", "latents", "calibration", "detector", ...
     metrics : dict
         JSON-able; a number that is not finite is saved as null.
     path : Path or None
@@ -154,15 +154,15 @@ class Bundle:
 
         Parameters
         ----------
-        part : {"generator", "classes", "detector", "encoder", "classifier", "codes"}
+        part : {"generator", "classes", "detector", "encoder", "classifier", "latents"}
             "classes" means a generator that takes a class, and the names of the classes.
         """
         if part not in _PARTS:
             raise BundleError(f"there is no part {part!r} of a bundle; known are {list(_PARTS)}")
         if part == "detector":
             return self.detector is not None
-        if part == "codes":
-            return "codes" in self.tables
+        if part == "latents":
+            return "latents" in self.tables
         if part == "classes":
             if "generator" not in self.networks or not self.data.get("class_names"):
                 return False

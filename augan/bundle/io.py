@@ -7,7 +7,6 @@ are known to be right, and the version is looked at before anything that may dif
 import hashlib
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -156,7 +155,7 @@ def parse_bundle(content: bytes, where: str) -> Bundle:
 def _read(stream: BinaryIO, where: str) -> tuple[Bundle, Manifest]:
     archive = Archive(stream, where, _LIMITS)
     manifest = _read_manifest(archive)
-    return READERS[manifest.version](archive, manifest), manifest
+    return _read_members(archive, manifest), manifest
 
 
 def _find(path: Path) -> Path:
@@ -191,25 +190,22 @@ def _read_manifest(archive: Archive) -> Manifest:
             "give the file 'augan train' wrote"
         )
     version = raw.get("format_version")
-    if type(version) is not int or version not in READERS:
+    if type(version) is not int or version != FORMAT_VERSION:
         raise BundleError(_version_message(where, version, raw.get("versions")))
     return Manifest(version, raw, dict(archive.sizes))
 
 
 def _version_message(where: str, version: object, versions: object) -> str:
     writer = versions.get("augan") if isinstance(versions, dict) else None
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        remedy = "update augan (pip install -U augan)"
-    else:
-        remedy = "load it with the augan that wrote it, or train again"
+    is_newer = isinstance(version, int) and version > FORMAT_VERSION
+    remedy = "update augan (pip install -U augan)" if is_newer else "train again with this version"
     return (
-        f"{where} has format version {version!r} (written by augan {writer or 'unknown'}), and "
-        f"augan {current_versions().get('augan', 'here')} reads version "
-        f"{', '.join(map(str, READERS))}; {remedy}"
+        f"{where} has bundle format {version!r} (written by augan {writer or 'unknown'}), but "
+        f"augan {current_versions().get('augan', 'here')} reads format {FORMAT_VERSION}; {remedy}"
     )
 
 
-def _read_version_1(archive: Archive, manifest: Manifest) -> Bundle:
+def _read_members(archive: Archive, manifest: Manifest) -> Bundle:
     where = archive.where
     created, versions = manifest.raw.get("created"), manifest.raw.get("versions")
     if not isinstance(created, str) or not isinstance(versions, dict):
@@ -256,9 +252,6 @@ def _declared_hashes(archive: Archive, manifest: Manifest) -> dict[str, str]:
             )
         hashes[name] = sha256
     return hashes
-
-
-READERS: dict[int, Callable[[Archive, Manifest], Bundle]] = {1: _read_version_1}
 
 
 def inspect_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:

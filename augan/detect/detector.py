@@ -58,7 +58,7 @@ def configured_methods(settings: DetectSection) -> tuple[str, ...]:
 def bundled_methods(bundle: Bundle) -> tuple[str, ...]:
     """Return the methods that a bundle carries, the one that scores unless told first."""
     described = bundle.detector or {}
-    return (str(described.get("method")), *described.get("others", ()))
+    return (str(described.get("method")), *described.get("other_methods", ()))
 
 
 def get_method_class(method: str, preprocessing: AnyPreprocessing) -> type[DetectionMethod]:
@@ -217,7 +217,9 @@ class Detector:
         kind, suffix = get_method_class(name, preprocessing), _suffix(name, present[0])
         with in_use(bundle, "detector"):
             fitted = _blank(bundle, kind).set_state(bundle.tables[f"detector{suffix}"])
-        tables = [bundle.tables.get(f"{table}{suffix}") for table in ("calibration", "maps")]
+        tables = [
+            bundle.tables.get(f"{table}{suffix}") for table in ("calibration", "map_calibration")
+        ]
         line, map_line = (None if t is None else Calibration.from_arrays(t) for t in tables)
         return cls(fitted, preprocessing, line, map_line, bundle)
 
@@ -229,13 +231,17 @@ def add_detectors(bundle: Bundle, detectors: Sequence[Detector], trim: float = 0
     """
     components = {detector.method.name: list(detector.method.components) for detector in detectors}
     first = detectors[0].method.name
-    bundle.detector = {"method": first, "components": components.pop(first), "others": components}
-    bundle.detector |= {"trim": trim} if trim else {}
+    bundle.detector = {
+        "method": first,
+        "components": components.pop(first),
+        "other_methods": components,
+    }
+    bundle.detector |= {"trim_fraction": trim} if trim else {}
     if isinstance(detectors[0].method, CrossConformalEnsemble):
-        bundle.detector["folds"] = len(detectors[0].method)
+        bundle.detector["num_folds"] = len(detectors[0].method)
     for detector in detectors:
         suffix = _suffix(detector.method.name, first)
-        lines = {"calibration": detector.calibration, "maps": detector.map_calibration}
+        lines = {"calibration": detector.calibration, "map_calibration": detector.map_calibration}
         bundle.tables[f"detector{suffix}"] = detector.method.get_state()
         bundle.tables |= {f"{name}{suffix}": c.to_arrays() for name, c in lines.items() if c}
 
@@ -257,7 +263,7 @@ def _blank(bundle: Bundle, kind: type[DetectionMethod]) -> Scorer:
             }
         )
 
-    count = (bundle.detector or {}).get("folds")
+    count = (bundle.detector or {}).get("num_folds")
     if not count:
         return on(str)
     return CrossConformalEnsemble([on(partial(fold_network, fold=k)) for k in range(1, count + 1)])

@@ -168,7 +168,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         )
         self.bundle_ = Bundle(
             config=config.to_dict(),
-            data={"name": dataset.name, "num_images": len(dataset)},
+            data={"name": dataset.name, "num_samples": len(dataset)},
             preprocessing=preprocessing.to_dict(),
             networks=networks.for_bundle(),
         )

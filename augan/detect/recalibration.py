@@ -68,7 +68,6 @@ def calibrate(
     ignored = IgnoreMask.of(bundle) if ignore is None else IgnoreMask.read(ignore)
     shape = getattr(preprocessing, "native_shape", None)
     source = open_source(Path(images), preprocessing, shape, ignored)
-    samples = plural(preprocessing.sample_type)
     known = None if groups is None else _groups(groups, Path(images), source)
     measured, failures = _measured(detectors, source, str(images))
     used = [name not in failures for name in source.names]
@@ -78,7 +77,7 @@ def calibrate(
     warnings = [*source.warnings, *_warnings(bundle, Path(images), failures, len(source.names))]
     origin: dict[str, Any] = {
         "name": Path(os.path.realpath(images)).name,
-        f"num_{samples}": calibration.n,
+        "num_samples": calibration.n,
         "num_groups": calibration.num_groups,
         "num_left_out": len(failures),
         "warnings": warnings,

@@ -63,7 +63,7 @@ def samples_for(
     rows = next(split[name] for name in ("calibration", "val", "train") if len(split[name]))
     most = MOST_PICTURES if isinstance(preprocessing, TiledPreprocessing) else MOST
     chosen = evenly_spaced(np.asarray(rows), most)
-    folds = (bundle.detector or {}).get("folds")
+    folds = (bundle.detector or {}).get("num_folds")
     held = "held-out images" if not folds else f"images, each held out of one of {folds} trainings,"
     sentence = f"{len(chosen)} {held} of {bundle.data.get('name', 'the training data')}"
     return _held_out(recorded, preprocessing, chosen, sentence)
@@ -123,13 +123,13 @@ def codes_for(sampler: GeneratorSampler) -> tuple[np.ndarray, np.ndarray]:
         child_rng(0, "export", "codes"), MADE, sampler.latent_dim, sampler.noise_kind
     )
     classes = np.arange(MADE) % count
-    codes = sampler.bundle.tables.get("codes")
+    codes = sampler.bundle.tables.get("latents")
     if codes is None:
         return noise, classes
-    known = evenly_spaced(np.asarray(codes["noise"], np.float32), MADE)
+    known = evenly_spaced(np.asarray(codes["latents"], np.float32), MADE)
     of = np.zeros(len(known), np.int64)
-    if "classes" in codes:
-        of = evenly_spaced(np.asarray(codes["classes"]), MADE).argmax(axis=1)
+    if "class_probabilities" in codes:
+        of = evenly_spaced(np.asarray(codes["class_probabilities"]), MADE).argmax(axis=1)
     return np.concatenate([noise, known]), np.concatenate([classes, of])
 
 

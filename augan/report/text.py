@@ -107,7 +107,7 @@ def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
             f"{figures['untrained_kernel_distance']:.3f}) on {figures['n_real']} held-out {samples}"
             f"{', few' if figures['few'] else ''}, features {figures['extractor']}"
         )
-    unlabeled = bundle.metrics.get("unlabeled")
+    unlabeled = bundle.metrics.get("pseudo_labels")
     if unlabeled:
         lines.append(
             f"unlabeled: the GAN learned from {unlabeled['used']} of {unlabeled['n']} images "
@@ -132,7 +132,7 @@ def _updates(bundle: Bundle) -> Iterator[str]:
     if not steps:
         return
     asked, of = bundle.config["training"]["steps"], ""
-    if asked is not None and steps["gan"] < asked and not bundle.metrics.get("alarm"):
+    if asked is not None and steps["gan"] < asked and not bundle.metrics.get("failure"):
         of = f" of {asked:,} (the time was up; a larger --max-minutes or --steps sets it)"
     yield "updates: " + ", ".join(
         f"{part} {count:,}{of if part == 'gan' else ''}" for part, count in steps.items()

@@ -60,7 +60,7 @@ def recorded_data(
         raise DataError(
             f"{place} cannot be read as the data that the model was trained on: {error}"
         ) from error
-    if dataset_fingerprint(squares, preprocessing, unlabeled) != bundle.data.get("sha256"):
+    if dataset_fingerprint(squares, preprocessing, unlabeled) != bundle.data.get("fingerprint"):
         is_part = data is None and place in BUILTIN  # what is built in never changes
         raise (DataGone if is_part else DataError)(
             f"{place} is not, or no longer, the data that the model was trained on (other "

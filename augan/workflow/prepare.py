@@ -197,11 +197,11 @@ class Material:
         return {
             "name": dataset.name,
             "source": dataset.source,
-            "num_images": len(dataset),
+            "num_samples": len(dataset),
             "num_unlabeled": 0 if more is None else len(more.pixels),
             "class_names": list(dataset.class_names),
             "class_counts": counts.tolist(),
-            "sha256": dataset_fingerprint(self.squares, self.preprocessing, more),
+            "fingerprint": dataset_fingerprint(self.squares, self.preprocessing, more),
         }
 
 

@@ -131,7 +131,7 @@ def train_resolved(
     with clock.part("data"):
         material = gather(resolved)
     described = material.describe()
-    identity = {**_flat(material.config.to_dict()), "data": described["sha256"]}
+    identity = {**_flat(material.config.to_dict()), "data": described["fingerprint"]}
     identity |= {"groups": _groups_sha256(material), "split": _split_sha256(material)}
     workers.require_same({**identity, **current_versions()})
     if not workers.is_chief:
@@ -282,9 +282,9 @@ def _assemble(material: Material, networks: TrainedNetworks, described: dict[str
         },
     )
     if networks.unlabeled:
-        bundle.metrics["unlabeled"] = networks.unlabeled
+        bundle.metrics["pseudo_labels"] = networks.unlabeled
     if "encoder" in networks.models and material.config.training.store_latents:
-        bundle.tables["codes"] = _codes(material, networks)
+        bundle.tables["latents"] = _codes(material, networks)
     if "classifier" in networks.models:
         bundle.metrics["classifier"] = _classifier_accuracy(material, networks)
     if material.config.task != "generate":
@@ -337,9 +337,9 @@ def _figures(networks: TrainedNetworks) -> dict[str, Any]:
     """Return what a training measured, for the bundle."""
     return {
         "steps": networks.steps,
-        "alarm": networks.alarm.to_dict() if networks.alarm else None,
+        "failure": networks.alarm.to_dict() if networks.alarm else None,
         "fidelity": networks.fidelity,
-        "health": [health.to_dict() for health in networks.health],
+        "gan_metrics": [health.to_dict() for health in networks.health],
     }
 
 
@@ -347,7 +347,7 @@ def _codes(material: Material, networks: TrainedNetworks) -> dict[str, np.ndarra
     """Latent codes of the training split, for augmentation around real images."""
     rows, scale = material.split.train, material.preprocessing.scale
     codes = encode(networks.models["encoder"], material.pixels, rows, scale)
-    if "classes" in codes:
+    if "class_probabilities" in codes:
         codes["labels"] = np.asarray(material.dataset.labels)[rows]
     return codes
 

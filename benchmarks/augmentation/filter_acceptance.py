@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
     bundle = load_bundle(options.run)
-    methods = [name for name in METHODS if name != "interpolate" or bundle.has("codes")]
+    methods = [name for name in METHODS if name != "interpolate" or bundle.has("latents")]
     rows = [
         measure(bundle, options.data, method, seed, options.each)
         for method in methods

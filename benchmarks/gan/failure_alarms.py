@@ -109,7 +109,7 @@ def measure(case: Case) -> Row:
 
 def figures(bundle: Bundle) -> Row:
     """Return what the bundle says of its training."""
-    health, alarm = bundle.metrics["health"], bundle.metrics["alarm"]
+    health, alarm = bundle.metrics["gan_metrics"], bundle.metrics["failure"]
     kept = bundle.metrics["fidelity"]["kernel_distance"]
     untrained = bundle.metrics["fidelity"]["untrained_kernel_distance"]
     measured = [row["kernel_distance"] for row in health]

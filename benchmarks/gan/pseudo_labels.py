@@ -112,7 +112,7 @@ def measure(method: str, seed: int, steps: int) -> Row:
             real=features(scale(real)), generated=features(scale(made))
         ),
         "guessed_right": guessed_right(bundle, unlabeled, truth),
-        "used": (bundle.metrics.get("unlabeled") or {"used": 0})["used"],
+        "used": (bundle.metrics.get("pseudo_labels") or {"used": 0})["used"],
         "train_s": seconds,
     }
 

@@ -70,13 +70,13 @@ def measure(path: Path, seed: int, steps: int) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         bundle = train(config, load_dataset("digits"), out=Path(folder) / "run")
         losses = largest_loss(Path(folder) / "run")
-    figures, alarm = bundle.metrics["fidelity"], bundle.metrics["alarm"]
+    figures, alarm = bundle.metrics["fidelity"], bundle.metrics["failure"]
     return {
         "kernel_distance": figures["kernel_distance"],
         "untrained": figures["untrained_kernel_distance"],
         "share": figures["kernel_distance"] / figures["untrained_kernel_distance"],
         "coverage": figures["coverage"],
-        "diversity": bundle.metrics["health"][-1]["diversity"],
+        "diversity": bundle.metrics["gan_metrics"][-1]["diversity"],
         "largest_loss": losses["largest_loss"],
         "alarm": alarm["kind"] if alarm else "",
         "train_s": round(time.monotonic() - begun, 1),

@@ -54,7 +54,7 @@ def make_bundle(**changes: Any) -> Bundle:
         "tables": {
             "calibration": {"scores": np.arange(6.0), "alpha": np.asarray(0.05)},
             "split": {"train": np.arange(5), "names": np.array(["a", "größer"])},
-            "codes": {"z": rng.normal(size=(5, 3)).astype(np.float16), "ok": np.ones(5, bool)},
+            "latents": {"z": rng.normal(size=(5, 3)).astype(np.float16), "ok": np.ones(5, bool)},
             "none": {},
         },
         "metrics": {"auroc": 0.9, "history": [1, 2]},
@@ -183,10 +183,10 @@ def test_inspect(saved: Path) -> None:
     shown = json.loads(json.dumps(inspect_bundle(saved)))
     assert shown["id"] == make_bundle().bundle_id
     assert shown["created"] == CREATED
-    assert shown["format_version"] == 1
+    assert shown["format_version"] == 2
     assert shown["networks"]["generator"]["parameters"] == 13
     assert shown["networks"]["generator"]["spec"]["architecture"] == "dcgan"
-    assert shown["tables"]["codes"]["z"] == {"shape": [5, 3], "dtype": "float16"}
+    assert shown["tables"]["latents"]["z"] == {"shape": [5, 3], "dtype": "float16"}
     assert shown["calibration_size"] == 6
     assert shown["detector"]["method"] == "anogan"
     assert shown["total_bytes"] == saved.stat().st_size > sum(shown["sizes"].values())
@@ -205,8 +205,8 @@ def test_packed_anew_with_compression_is_read(saved: Path) -> None:
 
 def test_parts() -> None:
     bundle = make_bundle()
-    held = {part for part in ("generator", "classes", "detector", "codes") if bundle.has(part)}
-    assert held == {"generator", "classes", "detector", "codes"}
+    held = {part for part in ("generator", "classes", "detector", "latents") if bundle.has(part)}
+    assert held == {"generator", "classes", "detector", "latents"}
     bundle.require("classes")
     for part in ("encoder", "classifier"):
         with pytest.raises(BundleError, match=f"has no {part}.*train with"):
@@ -410,10 +410,11 @@ def test_forged_arrays(saved: Path, raw: bytes, words: str) -> None:
     ("changes", "words"),
     [
         ({"format": "other"}, "not a bundle: its format is 'other'"),
-        ({"format_version": 2}, "format version 2.*reads version 1; update augan"),
-        ({"format_version": 0}, "format version 0.*the augan that wrote it"),
-        ({"format_version": True}, "format version True"),
-        ({"format_version": "1"}, "format version '1'"),
+        ({"format_version": 3}, "bundle format 3 .*reads format 2; update augan"),
+        ({"format_version": 1}, "bundle format 1 .*reads format 2; train again with this version"),
+        ({"format_version": 0}, "bundle format 0 .*train again with this version"),
+        ({"format_version": True}, "bundle format True"),
+        ({"format_version": "1"}, "bundle format '1'"),
         ({"files": {}}, "its manifest does not list"),
         ({"files": []}, "lacks 'files'"),
         ({"created": 3}, "lacks 'created'"),
@@ -424,6 +425,17 @@ def test_forged_arrays(saved: Path, raw: bytes, words: str) -> None:
 )
 def test_forged_manifest(saved: Path, changes: dict[str, Any], words: str) -> None:
     refused(forge(saved, {}, **changes), words)
+
+
+def test_inspect_of_bundle_format_1_exits_with_2_and_one_sentence(saved: Path) -> None:
+    forge(saved, {}, format_version=1)
+    command = [sys.executable, "-m", "augan_cli", "inspect", str(saved)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "400"}
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {saved} has bundle format 1 (written by augan 0.1.0)")
+    assert done.stderr.endswith("reads format 2; train again with this version\n")
 
 
 @pytest.mark.parametrize("entry", [None, {"size": 1}, {"size": 1, "sha256": "0" * 64}])

@@ -264,7 +264,7 @@ def test_options_of_train_reach_the_bundle(labeled: tuple[Path, dict[str, Any]])
     bundle = load_bundle(folder / "trained" / "here")
     assert summary["bundle"] == "trained/here/bundle.augan"
     assert summary["id"] == bundle.bundle_id
-    assert (summary["task"], summary["data"]["num_images"]) == ("both", 230)
+    assert (summary["task"], summary["data"]["num_samples"]) == ("both", 230)
     config = Config.from_dict(bundle.config)
     assert config.seed == 7  # an option comes before the file
     assert config.training.steps == 20
@@ -272,7 +272,7 @@ def test_options_of_train_reach_the_bundle(labeled: tuple[Path, dict[str, Any]])
     assert (config.detect.far, config.generator.width) == (0.2, 8)
     assert bundle.metrics["steps"] == {"gan": 20, "encoder": 10, "classifier": 5}
     assert bundle.data["class_names"] == list("0123456789")
-    assert all(bundle.has(part) for part in ("generator", "classes", "detector", "codes"))
+    assert all(bundle.has(part) for part in ("generator", "classes", "detector", "latents"))
     assert {"gan", "encoder", "classifier"} <= summary["seconds"].keys()
     written = yaml.safe_load((folder / "trained/here/config.yaml").read_text())
     assert written == bundle.config
@@ -571,7 +571,7 @@ def test_train_beside_a_file_whose_name_is_no_text(augan: Augan) -> None:
     (header, line) = Path("run/skipped.csv").read_bytes().splitlines()
     assert header == b"path,reason"
     assert line.startswith(b"\xfe.png,")
-    assert load_bundle("run").data["num_images"] == 31
+    assert load_bundle("run").data["num_samples"] == 31
 
 
 def test_detect_one_image(augan: Augan, digits_bundle: Bundle) -> None:

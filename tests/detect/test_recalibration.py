@@ -50,7 +50,7 @@ def test_only_the_calibration_is_new(
         **(digits_bundle.detector or {}),
         "calibrated_on": {
             "name": "normals",
-            "num_images": 60,
+            "num_samples": 60,
             "num_groups": 60,
             "num_left_out": 0,
             "warnings": [],
@@ -60,7 +60,7 @@ def test_only_the_calibration_is_new(
     fanogan = Detector.from_bundle(digits_bundle, "fanogan").score(pixels)
     table = new.tables["calibration-fanogan"]
     np.testing.assert_array_equal(table["scores"], np.sort(fanogan))
-    lines = [name for name in new.tables if name.startswith(("calibration", "maps"))]
+    lines = [name for name in new.tables if name.startswith(("calibration", "map_calibration"))]
     assert len(lines) == 4
     undone = replace(
         new,
@@ -141,7 +141,7 @@ def test_what_cannot_be_read_is_left_out_and_said(
     (folder / "005.png").write_bytes(b"no image")
     new = calibrate(digits_bundle, folder)
     origin = (new.detector or {})["calibrated_on"]
-    assert (origin["num_images"], origin["num_left_out"]) == (19, 1)
+    assert (origin["num_samples"], origin["num_left_out"]) == (19, 1)
     assert "1 of 20 could not be used" in origin["warnings"][0]
     assert "005.png" in origin["warnings"][0]
 
@@ -197,7 +197,7 @@ def test_the_command_writes_beside_the_run_and_replaces_nothing(
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)
     assert Path(said["bundle"]).samefile("runs/first-calibrated/bundle.augan")
-    assert said["calibrated_on"]["num_images"] == said["guarantee"]["n"] == 60
+    assert said["calibrated_on"]["num_samples"] == said["guarantee"]["n"] == 60
     made = load_bundle("runs/first-calibrated")
     assert made.bundle_id == said["id"]
     assert Path("runs/first/bundle.augan").read_bytes() == whole

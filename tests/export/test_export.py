@@ -472,7 +472,7 @@ def test_colour_images_with_every_head_and_as_folds(tmp_path: Path) -> None:
         place.mkdir()
         bundle = trained(images, place, *settings)
         assert any(network.endswith("heads") for network in bundle.networks)
-        for method in ("auto", *(bundle.detector or {})["others"]):
+        for method in ("auto", *(bundle.detector or {})["other_methods"]):
             result = export_onnx(bundle, "detector", place / method, method=method)
             assert result.parity.compared.startswith(("20 held-out", "60 images, each held out"))
             assert result.parity.typical_difference < 1e-4

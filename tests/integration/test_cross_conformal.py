@@ -85,7 +85,7 @@ def test_one_bundle_carries_five_detectors(bundle: Bundle, dataset: Dataset) -> 
     assert sorted(bundle.networks) == [f"fold{k}-discriminator" for k in range(1, 6)]
     weights = [next(iter(net.weights.values())) for net in bundle.networks.values()]
     assert not any(np.array_equal(weights[0], other) for other in weights[1:])
-    assert (bundle.detector or {})["folds"] == 5
+    assert (bundle.detector or {})["num_folds"] == 5
     fold = bundle.tables["split"]["fold"]
     assert np.bincount(fold).tolist() == [0, 10, 10, 10, 10, 10]
     calibration = Calibration.from_arrays(bundle.tables["calibration"])
@@ -156,7 +156,7 @@ def test_groups_and_dirty_images(bundle: Bundle, dataset: Dataset) -> None:
     assert "approximate: 50 images of 10 groups" in promise.sentence
     # Two of ten are set aside in each fold, and what is promised then is nothing.
     assert fit_cross_conformal(*arguments, trim=0.2).require_calibration().fold_sizes == (8,) * 5
-    trimmed = replace(bundle, detector={**(bundle.detector or {}), "trim": 0.2})
+    trimmed = replace(bundle, detector={**(bundle.detector or {}), "trim_fraction": 0.2})
     assert "no guarantee" in (guarantee_void_reason(trimmed) or "")
 
 
@@ -230,7 +230,7 @@ def test_the_commands(new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "fold 5 of 5 gan 100%" in done.stderr
     assert "each of 5 detectors is calibrated on the images that it has not seen" in done.stdout
     told = json.loads(augan("inspect", "run", "--json").stdout)
-    assert (told["calibration_size"], told["detector"]["folds"]) == (30, 5)
+    assert (told["calibration_size"], told["detector"]["num_folds"]) == (30, 5)
     augan("detect", new, "--model", "run", "--ignore", _mask(tmp_path), "--out", "found")
     page = Path("found", "report.html").read_text()
     assert "30 images in 5 folds" in page

@@ -164,7 +164,7 @@ class TestGANDetectorAtARate:
         again = GANDetector(bundle=conformal.bundle_, far=0.1).fit(deep_ones[:40])
         assert again.bundle_.config["detect"]["far"] == 0.1
         assert again.bundle_.detector is not None
-        assert again.bundle_.detector["calibrated_on"]["num_images"] == 40
+        assert again.bundle_.detector["calibrated_on"]["num_samples"] == 40
         assert again.bundle_.path is None  # it is in no file yet
         with pytest.raises(ConfigError, match=r"trim=0\.1 came with a bundle"):
             GANDetector(bundle=conformal.bundle_, trim=0.1).fit(deep_ones[:40])

@@ -94,27 +94,27 @@ class TestTransfer:
     """A class varied as other classes vary."""
 
     def drawn(self, bundle: Bundle, names: Sequence[str]) -> LatentBatch:
-        codes = bundle.tables["codes"]
-        return LatentTransfer(LatentCodes(codes["noise"], codes["labels"], names)).draw(
+        codes = bundle.tables["latents"]
+        return LatentTransfer(LatentCodes(codes["latents"], codes["labels"], names)).draw(
             1, CHUNK_SIZE, 5, 0
         )
 
     def test_a_real_image_changes_as_its_picture_does(self, bundle: Bundle) -> None:
         sampler, codes, ones = (
             GeneratorSampler(bundle),
-            bundle.tables["codes"],
+            bundle.tables["latents"],
             np.full(CHUNK_SIZE, 1),
         )
         reference, _ = find_training_reference(bundle, sampler.preprocessing, None)
         assert reference is not None
         made = METHODS["transfer"](sampler, bundle, reference).chunk(1, 0, seed=5)
-        drawn = self.drawn(bundle, [reference.names[row] for row in codes["rows"]])
+        drawn = self.drawn(bundle, [reference.names[row] for row in codes["indices"]])
         assert made.sources == drawn.sources
-        rows = codes["rows"][drawn.own]
+        rows = codes["indices"][drawn.own]
         assert (reference.labels[rows] == 1).all()
         scale = sampler.preprocessing.scale
         after = scale(sampler.decode(drawn.noise, ones))
-        before = scale(sampler.decode(codes["noise"][drawn.own], ones))
+        before = scale(sampler.decode(codes["latents"][drawn.own], ones))
         expected = np.clip(scale(reference.pixels[rows]) + after - before, -1, 1)
         np.testing.assert_allclose(scale(made.samples), expected, atol=1 / 127)
         assert np.abs(after - before).mean() > 0.01
@@ -123,7 +123,7 @@ class TestTransfer:
     def test_without_the_data_the_picture_itself_serves(self, bundle: Bundle) -> None:
         sampler = GeneratorSampler(bundle)
         made = METHODS["transfer"](sampler, bundle, None).chunk(1, 0, seed=5)
-        drawn = self.drawn(bundle, [f"row {row}" for row in bundle.tables["codes"]["rows"]])
+        drawn = self.drawn(bundle, [f"row {row}" for row in bundle.tables["latents"]["indices"]])
         assert made.sources == drawn.sources
         decoded = sampler.decode(drawn.noise, np.full(CHUNK_SIZE, 1))
         np.testing.assert_array_equal(made.samples, decoded)
@@ -223,7 +223,7 @@ class TestInterpolate:
         assert read_manifest(tmp_path / "out")[0]["sources"].startswith('["row ')
 
     def test_without_codes_it_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
-        tables = {name: table for name, table in bundle.tables.items() if name != "codes"}
+        tables = {name: table for name, table in bundle.tables.items() if name != "latents"}
         with pytest.raises(BundleError, match="codes"):
             augment_folder(
                 replace(bundle, tables=tables), "down", 4, tmp_path / "out", method="interpolate"

@@ -132,19 +132,19 @@ def test_the_summary_says_where_the_time_went(digits_bundle):
 
 def test_the_bundle_loads_and_has_everything(digits_bundle):
     loaded = load_bundle(run_folder(digits_bundle))
-    for part in ("generator", "classes", "detector", "encoder", "classifier", "codes"):
+    for part in ("generator", "classes", "detector", "encoder", "classifier", "latents"):
         assert loaded.has(part), part
     assert set(loaded.networks) == {"generator", "discriminator", "encoder", "classifier"}
-    judged = {"detector", "calibration", "maps"}
+    judged = {"detector", "calibration", "map_calibration"}
     also = {f"{table}-fanogan" for table in judged}
-    assert set(loaded.tables) == {"split", "codes", *judged, *also}
+    assert set(loaded.tables) == {"split", "latents", *judged, *also}
     assert loaded.sha256 == digits_bundle.sha256
     assert loaded.metrics["steps"] == {"gan": 20, "encoder": 10, "classifier": 5}
     assert loaded.metrics["warnings"] == []
     assert loaded.detector == {
         "method": "auto",
         "components": ["neighbours", "mahalanobis", "input_neighbours"],
-        "others": {"fanogan": ["image_residual", "feature_residual"]},
+        "other_methods": {"fanogan": ["image_residual", "feature_residual"]},
     }
 
 
@@ -152,10 +152,10 @@ def test_the_bundle_describes_the_data(digits_bundle, tiny_digits):
     data = digits_bundle.data
     assert data["name"] == "digits"
     assert data["source"] == "sklearn.datasets.load_digits"
-    assert data["num_images"] == 240
+    assert data["num_samples"] == 240
     assert data["class_names"] == [str(digit) for digit in range(10)]
     assert data["class_counts"] == np.bincount(tiny_digits.labels).tolist()
-    assert len(data["sha256"]) == 64
+    assert len(data["fingerprint"]) == 64
 
 
 def test_the_split_is_as_specified(digits_bundle, tiny_digits):
@@ -169,15 +169,15 @@ def test_the_split_is_as_specified(digits_bundle, tiny_digits):
 
 
 def test_each_number_comes_from_its_own_part_of_the_data(digits_bundle, tiny_digits):
-    split, codes = digits_bundle.tables["split"], digits_bundle.tables["codes"]
+    split, codes = digits_bundle.tables["split"], digits_bundle.tables["latents"]
     preprocessing = ImagePreprocessing.from_dict(digits_bundle.preprocessing)
     # Codes: of the images that were fitted, in their order.
-    np.testing.assert_array_equal(codes["rows"], split["train"])
+    np.testing.assert_array_equal(codes["indices"], split["train"])
     encoder = restore_network(digits_bundle, "encoder")
     encode = Inference(lambda x: encoder(x, training=False), (8, 8, 1))
     noise, classes = encode(preprocessing.scale(tiny_digits.images[split["train"]]))
-    np.testing.assert_array_equal(codes["noise"], noise)
-    np.testing.assert_array_equal(codes["classes"], classes)
+    np.testing.assert_array_equal(codes["latents"], noise)
+    np.testing.assert_array_equal(codes["class_probabilities"], classes)
     assert noise.shape == (NUM_TRAIN, 8)
     # The classifier's accuracy: on images it was not fitted on.
     classifier = restore_network(digits_bundle, "classifier")
@@ -310,8 +310,8 @@ def test_generate_has_no_detector_and_spares_no_images(tiny_digits, tiny_config,
     assert set(bundle.tables) == {"split"}
     assert bundle.detector is None
     loaded = load_bundle(tmp_path / "run")
-    has = {part: loaded.has(part) for part in ("generator", "classes", "detector", "codes")}
-    assert has == {"generator": True, "classes": True, "detector": False, "codes": False}
+    has = {part: loaded.has(part) for part in ("generator", "classes", "detector", "latents")}
+    assert has == {"generator": True, "classes": True, "detector": False, "latents": False}
 
 
 def one_class(tiny_digits, *, groups=False):
@@ -353,8 +353,8 @@ def test_one_class_is_detected_without_classes(one_class_bundles):
 
 def test_codes_are_kept_only_when_wanted(one_class_bundles):
     without, with_codes = one_class_bundles
-    assert not without.has("codes")
-    assert set(with_codes.tables["codes"]) == {"rows", "noise"}
+    assert not without.has("latents")
+    assert set(with_codes.tables["latents"]) == {"indices", "latents"}
 
 
 def test_a_detector_alone_trains_only_what_it_needs(tiny_digits, tiny_config, tmp_path):
@@ -569,18 +569,18 @@ def half_labeled(tiny_digits, tmp_path_factory):
 
 def test_unlabeled_images_take_no_part_in_any_split(half_labeled, tiny_digits):
     data, split = half_labeled.data, half_labeled.tables["split"]
-    assert (data["num_images"], data["num_unlabeled"]) == (240, 42)
+    assert (data["num_samples"], data["num_unlabeled"]) == (240, 42)
     assert data["class_counts"] == np.bincount(tiny_digits.labels).tolist()
     expected = make_split(240, seed=0, labels=tiny_digits.labels)
     for name, rows in split.items():
         np.testing.assert_array_equal(rows, getattr(expected, name))
-    np.testing.assert_array_equal(half_labeled.tables["codes"]["rows"], split["train"])
+    np.testing.assert_array_equal(half_labeled.tables["latents"]["indices"], split["train"])
     assert half_labeled.metrics["classifier"]["n"] == NUM_VAL
     assert half_labeled.tables["calibration"]["scores"].shape == (NUM_CALIBRATION,)
 
 
 def test_every_unlabeled_image_got_a_class(half_labeled):
-    told = half_labeled.metrics["unlabeled"]
+    told = half_labeled.metrics["pseudo_labels"]
     assert (told["n"], told["used"], len(told["class_counts"])) == (42, 42, 10)
     assert sum(told["class_counts"]) == pytest.approx(42, abs=0.01)
     assert half_labeled.config["gan"]["pseudo_labels"] == "soft"
@@ -605,10 +605,10 @@ def test_unlabeled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bund
             [],
             None if more is None else PreparedImages(more, np.asarray(more.images)),
         )
-        return material.describe()["sha256"]
+        return material.describe()["fingerprint"]
 
     some, others = with_unlabeled(tiny_digits, 40), with_unlabeled(tiny_digits, 41)
-    assert sha256(tiny_digits) == digits_bundle.data["sha256"]
+    assert sha256(tiny_digits) == digits_bundle.data["fingerprint"]
     assert len({sha256(tiny_digits), sha256(some), sha256(others)}) == 3
 
 
@@ -631,7 +631,7 @@ def test_without_classes_they_are_training_images_like_the_others(tiny_digits, t
     bundle = train(config, with_unlabeled(without_labels(tiny_digits)), out=tmp_path / "run")
     assert bundle.data["num_unlabeled"] == 40
     assert not bundle.has("classes")
-    assert "unlabeled" not in bundle.metrics
+    assert "pseudo_labels" not in bundle.metrics
 
 
 def test_unlabeled_images_of_groups_held_out_are_not_trained_on(tiny_digits):

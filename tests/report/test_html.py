@@ -152,7 +152,7 @@ class TestEveryPage:
 def test_the_page_of_a_training(pages: dict[str, Path], bundle: Bundle) -> None:
     page = Page(pages["train"].read_text("utf-8"))
     figures = bundle.metrics["fidelity"]
-    health = bundle.metrics["health"]
+    health = bundle.metrics["gan_metrics"]
     assert bundle.path is not None
     assert pages["train"].parent == bundle.path.parent
     assert [row["step"] for row in health] == [20, 40]
@@ -175,7 +175,7 @@ def test_the_page_of_a_training(pages: dict[str, Path], bundle: Bundle) -> None:
 def test_a_training_says_how_many_updates_it_made(bundle: Bundle) -> None:
     def said(steps: int | None) -> str:
         training = {**bundle.config["training"], "steps": steps}
-        metrics = {**bundle.metrics, "alarm": None}  # which would explain it
+        metrics = {**bundle.metrics, "failure": None}  # which would explain it
         asked = replace(bundle, config={**bundle.config, "training": training}, metrics=metrics)
         return next(line for line in training_lines(asked, {"gan": 1.0}) if "updates:" in line)
 

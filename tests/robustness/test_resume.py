@@ -275,7 +275,7 @@ def test_an_alarm_is_known_after_a_resume(part, tmp_path):
     train(config, dataset, out=tmp_path / "whole")
     stop(dataset, tmp_path / "run", part, 10, "SIGTERM", config)
     bundle = train(config, dataset, out=tmp_path / "run", resume=True)
-    assert bundle.metrics["alarm"]["kind"] == "divergence"
+    assert bundle.metrics["failure"]["kind"] == "divergence"
     assert bundle.metrics["steps"]["gan"] == 10
     assert all(np.isfinite(w).all() for w in bundle.networks["generator"].weights.values())
     assert_same_run(tmp_path / "run", tmp_path / "whole")

@@ -50,13 +50,13 @@ def test_curves_are_what_was_measured_and_the_bundle_is_the_same(
     without = train(config, data, out=tmp_path / "without")
     bundle = train(config, data, out=tmp_path / "run", tensorboard=True)
     assert bundle.sha256 == without.sha256
-    assert bundle.metrics["health"]
+    assert bundle.metrics["gan_metrics"]
     found = curves(tmp_path / "run" / "tensorboard")
     losses = list(logged(tmp_path / "run"))
     assert {name.split("/")[0] for name, _, _ in losses} == {"gan", "encoder", "classifier"}
     for name, step, value in losses:
         assert found[name][step] == pytest.approx(value)
-    for health in bundle.metrics["health"]:
+    for health in bundle.metrics["gan_metrics"]:
         for figure in FIGURES:
             assert found[f"gan health/{figure}"][health["step"]] == pytest.approx(health[figure])
     assert found.keys() == {name for name, _, _ in losses} | {f"gan health/{f}" for f in FIGURES}

@@ -555,10 +555,10 @@ def test_latest_is_not_a_run_of_its_own(here):
     (here / "runs" / "latest").symlink_to("c")
     assert find_bundle(None).path == Path("runs/a") / BUNDLE_NAME
     with pytest.raises(BundleError, match=r"\(2 looked at\)"):
-        find_bundle(None, "codes")
+        find_bundle(None, "latents")
 
 
-@pytest.mark.parametrize("part", ["detector", "generator", "classes", "codes"])
+@pytest.mark.parametrize("part", ["detector", "generator", "classes", "latents"])
 def test_none_has_the_part(here, part):
     with pytest.raises(BundleError, match=rf"{part} \(0 looked at\); run `augan train`"):
         find_bundle(None, part)

@@ -64,7 +64,7 @@ class LatentDecoding:
 
     def chunk(self, index: int, number: int, seed: int) -> Candidates:
         """Return candidates; see `Method`."""
-        with in_use(self.sampler.bundle, "codes"):
+        with in_use(self.sampler.bundle, "latents"):
             drawn = self.law.draw(index, CHUNK_SIZE, seed, number)
         samples = self.sampler.decode(drawn.noise, np.full(CHUNK_SIZE, index))
         return Candidates(samples, drawn.sources)
@@ -83,11 +83,11 @@ class ResidualEditing:
 
     def chunk(self, index: int, number: int, seed: int) -> Candidates:
         """Return candidates; see `Method`."""
-        with in_use(self.sampler.bundle, "codes"):
+        with in_use(self.sampler.bundle, "latents"):
             drawn = self.law.draw(index, CHUNK_SIZE, seed, number)
-            codes = self.sampler.bundle.tables["codes"]
-            before = codes["noise"][drawn.own]
-            real = self.reference.pixels[codes["rows"][drawn.own]]  # of what may be a memory map
+            codes = self.sampler.bundle.tables["latents"]
+            before = codes["latents"][drawn.own]
+            real = self.reference.pixels[codes["indices"][drawn.own]]  # of what may be a memory map
         scale = self.sampler.preprocessing.scale
         classes = np.full(CHUNK_SIZE, index)
         change = scale(self.sampler.decode(drawn.noise, classes))
@@ -105,7 +105,7 @@ def _sample(
 def _interpolate(
     sampler: GeneratorSampler, bundle: Bundle, reference: TrainingReference | None
 ) -> Method:
-    with in_use(bundle, "codes"):
+    with in_use(bundle, "latents"):
         return LatentDecoding(sampler, LatentSMOTE(_codes(bundle, reference)))
 
 
@@ -113,7 +113,7 @@ def _transfer(
     sampler: GeneratorSampler, bundle: Bundle, reference: TrainingReference | None
 ) -> Method:
     """Change the real images where they are at hand; a row's categories cannot be added to."""
-    with in_use(bundle, "codes"):
+    with in_use(bundle, "latents"):
         law = LatentTransfer(_codes(bundle, reference))
     if reference is None or sampler.preprocessing.sample_type != "image":
         return LatentDecoding(sampler, law)
@@ -122,16 +122,16 @@ def _transfer(
 
 def _codes(bundle: Bundle, reference: TrainingReference | None) -> LatentCodes:
     """Return the codes that a bundle carries; without a reference they are called by their row."""
-    bundle.require("codes")
-    codes = bundle.tables["codes"]
+    bundle.require("latents")
+    codes = bundle.tables["latents"]
     if "labels" not in codes:
         raise BundleError(
             f"{bundle.path or 'this bundle'} does not say of which class its codes are; train "
             "again, or choose --method sample"
         )
-    rows = codes["rows"]
+    rows = codes["indices"]
     called = [f"row {row}" if reference is None else reference.names[row] for row in rows]
-    return LatentCodes(codes["noise"], codes["labels"], called)
+    return LatentCodes(codes["latents"], codes["labels"], called)
 
 
 METHODS: dict[str, Callable[[GeneratorSampler, Bundle, TrainingReference | None], Method]] = {

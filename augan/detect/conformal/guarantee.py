@@ -99,9 +99,9 @@ def percent(rate: float) -> str:
 def guarantee_void_reason(bundle: Bundle) -> str | None:
     """Return why the calibration of a bundle promises nothing, None if it does."""
     detector: Any = bundle.detector or {}
-    trim = detector.get("trim")
+    trim = detector.get("trim_fraction")
     is_of_rows = bundle.preprocessing.get("kind") == TabularPreprocessing.kind
-    if is_of_rows and "folds" in detector and CALIBRATION_KEY not in detector:
+    if is_of_rows and "num_folds" in detector and CALIBRATION_KEY not in detector:
         return (
             "no guarantee: with --cross every row calibrates, and so every row has a part in how "
             "columns are scaled, so more good ones than asked for may be flagged; calibrate on "

@@ -77,14 +77,14 @@ def _verdict(bundle: Bundle) -> str:
     data, samples = bundle.data, plural(_sample_type(bundle))
     classes = len(data.get("class_names", ()))
     of = f" of {classes} classes" if classes > 1 else ""
-    return f"Trained on {data['num_images']:,} {samples}{of}"
+    return f"Trained on {data['num_samples']:,} {samples}{of}"
 
 
 def _head(bundle: Bundle, run: Path) -> str:
     data, trainings = bundle.data, _trainings(bundle)
     accuracy = bundle.metrics.get("classifier")
     figures = [
-        (plural(_sample_type(bundle)), f"{data['num_images']:,}", ""),
+        (plural(_sample_type(bundle)), f"{data['num_samples']:,}", ""),
         ("updates of the GAN", f"{trainings[0]['steps']['gan']:,}", ""),
         ("minutes", f"{sum(_seconds(run).values()) / 60:.1f}", ""),
     ]
@@ -168,7 +168,7 @@ def _fidelity(bundle: Bundle) -> str:
 
 
 def _distances(training: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
-    health = training.get("health") or []
+    health = training.get("gan_metrics") or []
     if len(health) < 2:
         return ""
     steps = np.array([0, *(row["step"] for row in health)], float)
@@ -179,7 +179,7 @@ def _distances(training: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
 
 
 def _health(training: Mapping[str, Any]) -> str:
-    health = training.get("health") or []
+    health = training.get("gan_metrics") or []
     if not health:
         return ""
     places = np.unique(np.linspace(0, len(health) - 1, MEASURED).round().astype(int))

@@ -83,7 +83,8 @@ def encode(
     rows: np.ndarray,
     scale: Callable[[np.ndarray], np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """Return the codes of some stored samples: `rows`, `noise`, and where there are any `classes`.
+    """Return the codes of some stored samples: `indices`, `latents`, and where there
+    are classes `class_probabilities`.
 
     Parameters
     ----------
@@ -95,4 +96,4 @@ def encode(
     infer = Inference.of(encoder)
     chunks = (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
     outputs = [np.concatenate(output) for output in zip(*(infer(scale(pixels[c])) for c in chunks))]
-    return {"rows": rows, **dict(zip(("noise", "classes"), outputs))}
+    return {"indices": rows, **dict(zip(("latents", "class_probabilities"), outputs))}

@@ -169,7 +169,9 @@ class TestFiles:
     def test_maps_that_were_never_calibrated(
         self, digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
     ) -> None:
-        tables = {k: v for k, v in digits_bundle.tables.items() if not k.startswith("maps")}
+        tables = {
+            k: v for k, v in digits_bundle.tables.items() if not k.startswith("map_calibration")
+        }
         old = replace(digits_bundle, tables=tables)
         images = write_images(tmp_path / "images", pixels[:30])
         with pytest.raises(BundleError, match="never calibrated; run augan calibrate"):

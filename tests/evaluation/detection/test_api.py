@@ -113,7 +113,9 @@ def test_the_figures_follow_from_the_scores(
 def test_of_a_detector_that_promises_nothing_nothing_exact_is_said(
     digits_bundle: Bundle, site: Path
 ) -> None:
-    trimmed = replace(digits_bundle, detector={**(digits_bundle.detector or {}), "trim": 0.1})
+    trimmed = replace(
+        digits_bundle, detector={**(digits_bundle.detector or {}), "trim_fraction": 0.1}
+    )
     found = evaluate_detection(trimmed, site / "test", "folders", far=0.1, data=site / "train.npz")
     assert found.summary["false_alarms"]["exact"] is False
     assert any("no guarantee" in text for text in found.summary["warnings"])

@@ -247,9 +247,9 @@ def test_two_machines_end_with_one_bundle_which_the_chief_writes(together, photo
     ids = {json.loads(printed)["id"] for _, printed, _ in ended}
     bundle = load_bundle(place / "run")
     assert ids == {bundle.bundle_id}
-    steps, health = bundle.metrics["steps"], bundle.metrics["health"]
+    steps, health = bundle.metrics["steps"], bundle.metrics["gan_metrics"]
     # Noise has no likeness to learn: the chief's monitor ends the GAN early, and both follow.
-    assert bundle.metrics["alarm"]["step"] == steps["gan"] == health[-1]["step"] < 160
+    assert bundle.metrics["failure"]["step"] == steps["gan"] == health[-1]["step"] < 160
     assert steps["encoder"] == 80
     own = ["--config", str(settings), "--out", str(place.parent / f"{place.name}-alone")]
     again = start(str(photos), *own[:2], "--out", f"{place}/run", "--resume", "--json")

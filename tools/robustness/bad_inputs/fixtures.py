@@ -272,7 +272,7 @@ def without_detector(place: Path) -> None:
 
 def without_codes(place: Path) -> None:
     bundle = load_bundle(place / "RUN")
-    tables = {name: table for name, table in bundle.tables.items() if name != "codes"}
+    tables = {name: table for name, table in bundle.tables.items() if name != "latents"}
     save_bundle(replace(bundle, tables=tables), place / "RUN" / "bundle.augan")
 
 
