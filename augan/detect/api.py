@@ -263,7 +263,7 @@ def finish(
             methods=bundled_methods(examiner.bundle),
             scores=scores,
             calibration=calibration,
-            line=decision.line,
+            line=decision.threshold,
             components=flagged.components,
             heat=None if painter is None else painter.heat,
             images=task.asked["images"],

@@ -221,7 +221,7 @@ def test_too_few_for_the_own_rate_of_the_model_is_said(
     lines = calibration_lines(made)
     assert "detect.far=0.01" in lines[0]
     assert "99 images" in lines[0]
-    assert "usual false-alarm rate of 0.05 needs 19" in lines[1]
+    assert "default false-alarm rate of 0.05 needs 19" in lines[1]
     exported = describe_detector(made, Detector.from_bundle(made), has_map=False)  # says the same
     assert f"warning: {exported['warning']}" == f"{lines[0]}; {lines[1].removeprefix('warning: ')}"
     assert exported["rate"] == pytest.approx(1 / 11)

@@ -106,7 +106,7 @@ def test_detection(bundle: Bundle, new: Path, tmp_path: Path) -> None:
     assert result.guarantee.expected == max_false_alarm_rate(5, [10] * 5)
     assert result.guarantee.sentence.startswith(
         "On average at most 22.8 % of good images like the 50 calibration images are flagged "
-        "(twice the rate of 10.0 %, and 2.8 % more for small folds)"
+        "(twice the rate of 10.0 %, plus 2.8 % because folds are small)"
     )
     rows = table(tmp_path / "out" / "scores.csv")
     assert list(rows[0])[-1] == "agreement"
@@ -228,7 +228,9 @@ def test_the_commands(new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     done = augan("train", "photos", "--cross", *small, "--out", "run")
     assert "in 5 folds" in done.stderr
     assert "fold 5 of 5 gan 100%" in done.stderr
-    assert "each of 5 detectors is calibrated on the images that it has not seen" in done.stdout
+    assert (
+        "each of 5 detectors is calibrated on the images that it was not trained on" in done.stdout
+    )
     told = json.loads(augan("inspect", "run", "--json").stdout)
     assert (told["calibration_size"], told["detector"]["num_folds"]) == (30, 5)
     augan("detect", new, "--model", "run", "--ignore", _mask(tmp_path), "--out", "found")
@@ -266,7 +268,7 @@ def test_a_table(tmp_path: Path) -> None:
     result = detect_folder(bundle, tmp_path / "new.csv", tmp_path / "out", far=0.05)
     assert result.guarantee.n == 60
     # Every row calibrates, and had a part in how columns are scaled.
-    assert "with --cross every row calibrates" in result.guarantee.sentence
+    assert "with --cross-conformal every row is a calibration row" in result.guarantee.sentence
     assert 3 <= result.num_anomalies <= 9
     assert {f"fold5-{role}" for role in ("discriminator", "generator", "encoder")} <= set(
         bundle.networks

@@ -101,7 +101,7 @@ def test_a_training_promises_what_detection_will(digits_bundle, tiny_digits, tmp
     assert len(said) == 3
     # Of an older version; detection refuses to work at this rate.
     lines = training_lines(trained_for(0.001), {"gan": 1.0})
-    own = "warning: too few images for the model's own rate, detect.far=0.001: "
+    own = "warning: too few calibration images for the model's rate, detect.far=0.001: "
     assert [line for line in lines if line.startswith(own)]
     usual = training_lines(trained_for(None), {"gan": 1.0})
     assert {line for line in lines if line.startswith("detector: ")} < set(usual)

@@ -38,7 +38,7 @@ def main() -> None:
         bundle = train(settings, load_dataset("digits"), out=folder / "run")
         growing(folder / "run" / "samples")
         redrawn(bundle, folder)
-        require_calibration(bundle, folder)
+        calibrated(bundle, folder)
         broken = Config().override(
             ["task=generate", "training.steps=1000", "generator.conditioning=embedding"]
         )
@@ -67,7 +67,7 @@ def redrawn(bundle: Bundle, folder: Path) -> None:
     write_png(PICTURES / "anogan.png", sheet)
 
 
-def require_calibration(bundle: Bundle, folder: Path) -> None:
+def calibrated(bundle: Bundle, folder: Path) -> None:
     """Draw the scores of calibration images, of new digits and of foreign pictures."""
     detector = Detector.from_bundle(bundle)
     calibration = detector.require_calibration()

@@ -1,4 +1,4 @@
-"""Which p-values are flagged at the rate that was asked for, and what that promises."""
+"""Decision rule and decision: the flagged p-values at the requested rate, and the guarantee."""
 
 from dataclasses import dataclass, replace
 
@@ -19,16 +19,16 @@ from augan.exceptions import ConfigError
 
 @dataclass(frozen=True)
 class DecisionRule:
-    """How to decide.
+    """Rate at which samples are flagged.
 
     Attributes
     ----------
     rate : float
-        False-alarm rate, or false-discovery rate.
+        False-alarm rate or false-discovery rate.
     is_fdr : bool
-        Which of the two.
+        True: `rate` is a false-discovery rate.
     warning : str or None
-        Where the rate is not the one usually taken.
+        Set if the rate is not the default rate.
     """
 
     rate: float
@@ -36,38 +36,42 @@ class DecisionRule:
     warning: str | None = None
 
     def map_rate(self, calibration: Calibration) -> float:
-        """Return the share of good images that may have a hot place: of scores, or the usual."""
+        """Return the share of good images that may have a significant pixel.
+
+        It is the false-alarm rate of scores; with a false-discovery rate, the default rate.
+        """
         return calibration.choose_rate(None)[0] if self.is_fdr else self.rate
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided.
+    """Cutoff, threshold and guarantee of one call.
 
     Attributes
     ----------
     cutoff : float
-        The largest p-value that is flagged; 0 if none is.
-    line : float or None
-        What is flagged scores more than this; None where nothing is flagged.
+        The largest p-value that is flagged; 0 if nothing is flagged.
+    threshold : float or None
+        Samples with a greater score are flagged; None if nothing is flagged.
     guarantee : Guarantee or DiscoveryGuarantee
     warning : str or None
-        That what stands out was not flagged only because calibration images are too few.
+        Set if samples score higher than all calibration samples, but the calibration samples are
+        too few to flag them.
     """
 
     cutoff: float
-    line: float | None
+    threshold: float | None
     guarantee: Guarantee | DiscoveryGuarantee
     warning: str | None = None
 
     def without_guarantee(self, reason: str) -> "Decision":
-        """Return the same with a guarantee that promises nothing, because of `reason`."""
+        """Return the same decision with a void guarantee, whose sentence is `reason`."""
         sentence = reason[0].upper() + reason[1:]
         return replace(self, guarantee=replace(self.guarantee, exact=False, sentence=sentence))
 
 
 def trained_rate(bundle: Bundle) -> float | None:
-    """Return the false-alarm rate that a bundle was trained for, `detect.far`, if one was named."""
+    """Return the false-alarm rate of the bundle's configuration, `detect.far`, if it is set."""
     far: float | None = bundle.config.get("detect", {}).get("far")
     return far
 
@@ -75,10 +79,10 @@ def trained_rate(bundle: Bundle) -> float | None:
 def default_rate(
     bundle: Bundle, calibration: Calibration, sample_type: str, far: float | None = None
 ) -> tuple[float, str | None]:
-    """Return the false-alarm rate to work at, and a warning where it is not the one usually taken.
+    """Return the false-alarm rate to use, and a warning if it is not the default of 0.05.
 
-    It is `far` if the user asked for one, else that of the bundle, else 0.05 or the smallest that
-    the calibration supports.
+    The rate is `far` if the user set it, else the rate of the bundle, else 0.05 or the smallest
+    rate that the calibration supports.
 
     Raises
     ------
@@ -91,10 +95,10 @@ def default_rate(
 def achievable_rate(
     bundle: Bundle, calibration: Calibration, sample_type: str
 ) -> tuple[float, list[str]]:
-    """Return the rate that `augan detect` takes by itself, and warnings about it.
+    """Return the rate that `augan detect` uses without options, and warnings about it.
 
-    Where the bundle's own is not supported, which `augan detect` refuses, it is the usual one: a
-    line is shown all the same.
+    If the calibration does not support the rate of the bundle (`augan detect` refuses then), the
+    default rate is returned, so that a threshold can be shown.
     """
     samples = plural(sample_type)
     far = trained_rate(bundle)
@@ -102,8 +106,8 @@ def achievable_rate(
         rate, warning = default_rate(bundle, calibration, sample_type)
         return rate, [warning] if warning else []
     unsupported = (
-        f"too few {samples} for the model's own rate, detect.far={far:g}: give "
-        f"detect another --far, or calibrate on {min_calibration_size(far)} {samples} or more"
+        f"too few calibration {samples} for the model's rate, detect.far={far:g}: pass another "
+        f"--far to augan detect, or calibrate on at least {min_calibration_size(far)} {samples}"
     )
     rate, warning = calibration.choose_rate(None, sample_type)
     return rate, [unsupported, *([warning] if warning else [])]
@@ -112,12 +116,12 @@ def achievable_rate(
 def choose_decision_rule(
     bundle: Bundle, calibration: Calibration, far: float | None, fdr: float | None, sample_type: str
 ) -> DecisionRule:
-    """Return the rule that the user asked for, else that of the bundle, else the usual one."""
+    """Return the user's rule, else the rule of the bundle, else the default rule."""
     if far is not None and fdr is not None:
         raise ConfigError(
-            f"both a false-alarm rate (far {far!r}) and a false-discovery rate (fdr {fdr!r}) came; "
-            "choose one: far is the share of good images that is flagged, fdr the share of good "
-            "images among the flagged ones"
+            f"both a false-alarm rate (far {far!r}) and a false-discovery rate (fdr {fdr!r}) were "
+            "given; choose one: far is the share of good images that is flagged, fdr the share of "
+            "good images among the flagged images"
         )
     if fdr is not None:
         return DecisionRule(validate_fdr(calibration, fdr, sample_type), True)
@@ -128,19 +132,22 @@ def choose_decision_rule(
 def decide(
     calibration: Calibration, p_values: np.ndarray, rule: DecisionRule, sample_type: str
 ) -> Decision:
-    """Decide over all p-values of one call."""
+    """Apply the rule to the p-values of all samples of one call."""
     if not rule.is_fdr:
-        promise = calibration.guarantee(rule.rate, sample_type)
-        return Decision(rule.rate, calibration.threshold(rule.rate), promise)
+        far_guarantee = calibration.guarantee(rule.rate, sample_type)
+        return Decision(rule.rate, calibration.threshold(rule.rate), far_guarantee)
     guarantee = discovery_guarantee(calibration, rule.rate, p_values.size, sample_type)
     cutoff = discovery_cutoff(p_values, rule.rate)
-    line = calibration.threshold(cutoff) if 0 < cutoff < 1 else None
-    return Decision(cutoff, line, guarantee, _unflagged(guarantee, cutoff, p_values, sample_type))
+    threshold = calibration.threshold(cutoff) if 0 < cutoff < 1 else None
+    return Decision(
+        cutoff, threshold, guarantee, _unflagged(guarantee, cutoff, p_values, sample_type)
+    )
 
 
 def _unflagged(
     guarantee: DiscoveryGuarantee, cutoff: float, p_values: np.ndarray, sample_type: str
 ) -> str | None:
+    """Return a warning if only the size of the calibration set prevents flags."""
     samples = plural(sample_type)
     count = int((p_values * (guarantee.n + 1) < 1.5).sum())
     if not 0 < count < guarantee.min_discoveries or cutoff:

@@ -1,26 +1,28 @@
-"""Notice that new images as a whole are not like those the detector was calibrated on.
+"""Drift test: a shift of the scores of all new images relative to the calibration images.
 
-Rates and p-values suppose that good images look like the calibration images. When the light, the
-camera or the product changes, all scores move: up, and good images are flagged far too often; or
-down (a darker, softer picture), and defects stay below the line without anybody noticing. What must
-not raise this alarm are the anomalies that the user is looking for. So three things are tested:
+Rates and p-values assume that good images look like the calibration images. If the light, the
+camera or the product changes, all scores shift. After a shift upward, good images are flagged far
+too often; after a shift downward (for example darker, softer images), defects stay below the
+threshold unnoticed. The anomalies that the user looks for must not trigger the alarm. There are
+three tests:
 
-- shape, twice: of the images below the cut that a tenth of the calibration images exceed, the new
-  ones score higher than the calibration ones, or lower (Mann-Whitney). Clear anomalies lie above
-  the cut and do not enter, however many they are. Given the cut and the numbers below it, both
-  samples are drawn from one law if nothing has drifted, so the test keeps its level, ties or not;
-- share: so many new images exceed the median of the calibration images that chance does not
-  explain it, even if half of the new ones are anomalies (beta-binomial law, exact). This sees a
-  change upward that leaves nothing below the cut. It is drift, or most images are anomalies; the
-  sentence says both. Downward needs no such test: what falls stays below the cut.
+- shape, in both directions: among the images below the score that a tenth of the calibration images
+  exceed, the new images score higher, or lower, than the calibration images (Mann-Whitney). Clear
+  anomalies lie above this cut and are not tested, however many they are. Without drift, given the
+  cut and the numbers below it, both samples have the same distribution, so the test keeps its
+  level, with and without ties;
+- share: more new images exceed the median of the calibration images than chance explains, even if
+  half of the new images are anomalies (exact beta-binomial distribution). This test detects a shift
+  upward that leaves nothing below the cut. The cause is drift, or most images are anomalies; the
+  sentence states both. A shift downward needs no such test: the scores stay below the cut.
 
-Upward (shape and share, equally) and downward (shape) have half of `LEVEL` each.
+Upward (shape and share, equally) and downward (shape) get half of `LEVEL` each.
 
 References
 ----------
 Mann, Whitney (1947), On a test of whether one of two random variables is stochastically larger
-than the other. Vovk (2012), Conditional validity of inductive conformal predictors (the law of the
-share).
+than the other. Vovk (2012), Conditional validity of inductive conformal predictors (the
+distribution of the share).
 """
 
 import math
@@ -34,25 +36,26 @@ from scipy.stats import betabinom, mannwhitneyu, norm
 from augan.data.dataset import plural
 from augan.detect.conformal.calibration import Calibration
 
-LEVEL = 0.01  # share of the calls without drift that alarm, at most
-CUT = 0.1  # share of the calibration images above the cut of the first test
-MANY = 0.5  # share of the new images that may be anomalies without an alarm
+LEVEL = 0.01  # maximum share of calls without drift that alarm
+CUT_RATE = 0.1  # share of the calibration images above the cut of the shape test
+MAX_ANOMALY_SHARE = 0.5  # share of the new images that may be anomalies without an alarm
 
 
 @dataclass(frozen=True)
 class Drift:
-    """Whether new images are unlike the calibration images as a whole.
+    """Result of the drift test.
 
     Attributes
     ----------
     p_value : float
-        Of all tests together; small = drift.
+        Combined p-value of all tests; a small value means drift.
     alarm : bool
-        `p_value` is at most 0.01: so often it alarms without drift, if images are independent.
+        True if `p_value` is at most 0.01, which is also the rate of alarms without drift if the
+        images are independent.
     direction : str
-        With an alarm "higher" or "lower", where the scores have moved; else empty.
+        "higher" or "lower", the direction of the shift; empty without an alarm.
     sentence : str
-        What was seen and what to try; empty without an alarm.
+        The observation and the advice; empty without an alarm.
     """
 
     p_value: float
@@ -66,86 +69,86 @@ class Drift:
 
 
 def detect_drift(calibration: Calibration, scores: ArrayLike, sample_type: str = "image") -> Drift:
-    """Test whether the scores of new images have moved, apart from the anomalies among them.
+    """Test whether the scores of new images have shifted, apart from anomalies among them.
 
     Parameters
     ----------
     calibration : Calibration
-        Where it knows of groups, the tests count groups and no longer images: they suppose that
-        the new images come in groups of the same size.
+        If it has groups, the tests count groups instead of images and assume that the new images
+        have groups of the same size.
     scores : array-like, shape [m]
-        Anomaly scores of all images that were scored together.
+        Anomaly scores of all images of one call.
     sample_type : str
         "image" or "row".
 
     Examples
     --------
     >>> calibration = Calibration.fit(np.arange(100.0))
-    >>> find_drift(calibration, np.arange(0.5, 100.0, 2)).alarm
+    >>> detect_drift(calibration, np.arange(0.5, 100.0, 2)).alarm
     False
-    >>> find_drift(calibration, np.arange(50.5, 150.0, 2)).direction
+    >>> detect_drift(calibration, np.arange(50.5, 150.0, 2)).direction
     'higher'
-    >>> find_drift(calibration, np.arange(-49.5, 50.0, 2)).direction
+    >>> detect_drift(calibration, np.arange(-49.5, 50.0, 2)).direction
     'lower'
     """
     samples = plural(sample_type)
     values = np.asarray(scores, dtype=np.float64)
     shape, lower = (
-        _spread_over_groups(_shape_p_value(calibration, values, side), calibration)
+        _discount_groups(_shape_p_value(calibration, values, side), calibration)
         for side in ("greater", "less")
     )
-    share = _spread_over_groups(_share_p_value(calibration, values), calibration)
+    share = _discount_groups(_share_p_value(calibration, values), calibration)
     higher = 2 * min(shape, share)
     p_value = min(1.0, 2 * min(higher, lower))
     if p_value > LEVEL:
         return Drift(p_value, False, "", "")
     if lower < higher:
-        so = "the line is too high for them, and defects may be missed; "
-        seen = _seen(calibration, sample_type, "lower")
+        consequence = "the threshold is too high for them, and defects may be missed; "
+        observation = _observation(calibration, sample_type, "lower")
     else:
-        so = "if they are good, more of them are flagged than the rate says; then "
-        seen = (
-            _seen(calibration, sample_type, "higher") + ", not only in a few anomalies"
+        consequence = "if they are good, more of them are flagged than the rate says; then "
+        observation = (
+            _observation(calibration, sample_type, "higher") + ", not only a few anomalies"
             if shape <= share
             else f"{np.mean(values > calibration.threshold(0.5)):.0%} of these {samples} score "
-            f"above the middle of the {calibration.n} calibration {samples}: most are "
-            "anomalies, or all have changed"
+            f"above the median of the {calibration.n} calibration {samples}: most are anomalies, "
+            "or all have changed"
         )
     sentence = (
-        f"drift: {seen} (p = {p_value:.1g}; such an alarm comes in at most {LEVEL:.0%} of calls "
-        f"without drift). Look at the {samples}: {so}calibrate on new normal ones with augan "
+        f"drift: {observation} (p = {p_value:.1g}; without drift, at most {LEVEL:.0%} of calls "
+        f"alarm). Look at the {samples}: {consequence}calibrate on new normal {samples} with augan "
         "calibrate RUN NORMALS"
     )
     return Drift(p_value, True, "lower" if lower < higher else "higher", sentence)
 
 
-def _seen(calibration: Calibration, sample_type: str, direction: str) -> str:
+def _observation(calibration: Calibration, sample_type: str, direction: str) -> str:
     samples = plural(sample_type)
     return f"these {samples} score {direction} as a whole than the {calibration.n} calibration "
     f"{samples}"
 
 
 def _shape_p_value(calibration: Calibration, scores: np.ndarray, side: str) -> float:
-    cut = calibration.scores[calibration.n - max(1, math.floor(CUT * (calibration.n + 1)))]
+    cut = calibration.scores[calibration.n - max(1, math.floor(CUT_RATE * (calibration.n + 1)))]
     new, old = scores[scores < cut], calibration.scores[calibration.scores < cut]
     if not (new.size and old.size) or min(new.min(), old.min()) == max(new.max(), old.max()):
         return 1.0
-    # The exact law would take minutes for some sizes; the normal one errs on the quiet side.
+    # The exact distribution would take minutes for some sizes; the normal one alarms less often.
     return float(mannwhitneyu(new, old, alternative=side, method="asymptotic").pvalue)
 
 
 def _share_p_value(calibration: Calibration, scores: np.ndarray) -> float:
-    anomalies = math.floor(MANY * scores.size)
+    anomalies = math.floor(MAX_ANOMALY_SHARE * scores.size)
     count = int(calibration.flags(scores, 0.5).sum()) - anomalies
     k = (calibration.n + 1) // 2
     return float(betabinom.sf(count - 1, scores.size - anomalies, k, calibration.n + 1 - k))
 
 
-def _spread_over_groups(p_value: float, calibration: Calibration) -> float:
-    """Weaken a p-value as if all images of one group were copies: so few are independent.
+def _discount_groups(p_value: float, calibration: Calibration) -> float:
+    """Return the p-value as if all images of a group were copies of one image.
 
-    Of folds only one is counted. Scores of new images are means over folds, which spread less than
-    the calibration scores that they are compared with.
+    With folds, the images count as those of one fold: scores of new images are means over folds,
+    with less spread than the calibration scores.
     """
     share = calibration.num_groups / calibration.n / max(1, len(calibration.fold_sizes))
     weight = math.sqrt(share)

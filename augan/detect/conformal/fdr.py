@@ -1,12 +1,12 @@
-"""Flag images so that few of the flagged ones are good: the false-discovery rate.
+"""False-discovery rate: the share of good images among the flagged images.
 
-A false-alarm rate bounds the share of the good images that is flagged, whatever the number of
-anomalies: of 10,000 good images 2 % are 200 false alarms, even where there are 10 defects. Here the
-user bounds the share of good images **among those flagged** instead. Benjamini-Hochberg does that
-for conformal p-values although they share one calibration set and so depend on each other: they
-are positively dependent (PRDS), which is all it needs.
+A false-alarm rate bounds the share of the good images that is flagged, for any number of
+anomalies: 2 % of 10,000 good images are 200 false alarms, even if there are only 10 defects. The
+false-discovery rate bounds the share of good images **among the flagged images** instead. The
+Benjamini-Hochberg procedure controls it for conformal p-values, although they share one calibration
+set and so depend on each other: they are positively dependent (PRDS), which is sufficient.
 
-Nothing here is random, and nothing is known of images: p-values in, a cut-off out.
+The functions are deterministic and work on p-values only.
 
 References
 ----------
@@ -30,29 +30,29 @@ from augan.detect.conformal.calibration import Calibration, min_calibration_size
 from augan.detect.conformal.guarantee import percent, rounded_up
 from augan.exceptions import ConfigError
 
-# 0.01 * 100 / 20 may come out a little above 0.05: what is equal on paper counts as equal.
+# 0.01 * 100 / 20 may exceed 0.05 by a rounding error; exactly equal numbers must count as equal.
 _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class DiscoveryGuarantee:
-    """What a chosen false-discovery rate promises, in numbers and in one sentence.
+    """Guarantee of a false-discovery rate, in numbers and in one sentence.
 
     Attributes
     ----------
     fdr : float
-        The rate asked for.
+        The requested false-discovery rate.
     n, num_groups : int
-        Calibration images, and the groups (parts, patients, days) that they come from.
+        Number of calibration images, and of the groups (parts, patients, days) they belong to.
     num_scored : int
-        Images that were judged together.
+        Number of images in the call.
     min_discoveries : int
-        Fewer images than this are never flagged: it is so many, or none.
+        Either at least this many images are flagged, or none.
     exact : bool
-        False when groups hold several images, which are then not exchangeable with new ones, and
-        for folds, whose p-values are not known to be dependent in the way that this needs.
+        False if groups have several images, which are then not exchangeable with new ones, and
+        with folds, whose p-values are not known to be positively dependent.
     sentence : str
-        The promise in words, or why there is none.
+        The guarantee in words, or the reason why there is none.
     """
 
     fdr: float
@@ -69,42 +69,42 @@ class DiscoveryGuarantee:
 
 
 def validate_fdr(calibration: Calibration, fdr: float, sample_type: str = "image") -> float:
-    """Return the rate as a float, if anything could ever be flagged at it.
+    """Return the rate as a float if the calibration supports it.
 
-    The smallest p-value is 1/(n+1). Where that is larger than the rate, even images that are all
-    unlike every calibration image stay unflagged, however many they are.
+    The smallest p-value is 1/(n+1). If it exceeds the rate, no image is ever flagged, however
+    many images differ from every calibration image.
 
     Raises
     ------
     ConfigError
-        If it is no number between 0 and 1, or the calibration images are too few for it.
+        If the rate is not a number between 0 and 1, or the calibration images are too few for it.
     """
     samples = plural(sample_type)
     if isinstance(fdr, bool) or not isinstance(fdr, Real) or not 0 < fdr < 1:
         raise ConfigError(
-            f"The false-discovery rate is {fdr!r}, a number between 0 and 1 was expected, both "
-            f"excluded: with 0.1, about 1 in 10 flagged {samples} is a good one."
+            f"the false-discovery rate is {fdr!r}, a number between 0 and 1 was expected, both "
+            f"excluded; with 0.1, about 1 in 10 flagged {samples} is good"
         )
     if not calibration.supports(float(fdr)):
         raise ConfigError(
             f"a false-discovery rate of {fdr!r} needs {min_calibration_size(float(fdr))} "
-            f"calibration {samples}, this model has {calibration.n}: with fewer nothing could "
-            f"ever be flagged; choose --fdr {rounded_up(calibration.min_rate)} or more, or "
-            f"calibrate on more normal {samples} (augan calibrate)"
+            f"calibration {samples}, this model has {calibration.n}: with fewer, nothing can be "
+            f"flagged; choose --fdr {rounded_up(calibration.min_rate)} or more, or calibrate on "
+            f"more normal {samples} (augan calibrate)"
         )
     return float(fdr)
 
 
 def discovery_cutoff(p_values: ArrayLike, fdr: float) -> float:
-    """Return the largest p-value that is flagged, 0 if none is (Benjamini-Hochberg).
+    """Return the largest p-value that is flagged, 0 if none is flagged (Benjamini-Hochberg).
 
     Parameters
     ----------
     p_values : array-like, shape [m]
-        Of all images that are judged together; valid, and positively dependent at most.
+        P-values of all images of one call; valid and positively dependent.
     fdr : float
-        The expected share of good images among the flagged ones is at most this, and smaller by
-        the share of good images among all.
+        Upper bound of the expected share of good images among the flagged images. The achieved
+        share is at most `fdr` times the share of good images among all images.
 
     Examples
     --------
@@ -121,9 +121,10 @@ def discovery_cutoff(p_values: ArrayLike, fdr: float) -> float:
 
 
 def min_discoveries(n: int, m: int, fdr: float) -> int:
-    """Return the fewest images that can be flagged: the smallest k with m / (n+1) <= k fdr.
+    """Return the minimum number of flagged images: the smallest k with m / (n+1) <= k fdr.
 
-    All k then have the smallest p-value there is, 1/(n+1). More than m means that none ever is.
+    The k images all have the smallest possible p-value, 1/(n+1). A result greater than m means that
+    nothing can be flagged.
 
     Examples
     --------
@@ -136,7 +137,7 @@ def min_discoveries(n: int, m: int, fdr: float) -> int:
 def discovery_guarantee(
     calibration: Calibration, fdr: float, num_scored: int, sample_type: str = "image"
 ) -> DiscoveryGuarantee:
-    """Say what the rate promises about the images that are flagged among `num_scored`.
+    """Return what the rate guarantees about the flagged images among `num_scored` images.
 
     Raises
     ------
@@ -155,7 +156,7 @@ def discovery_guarantee(
     elif folds:
         sentence = (
             f"The false-discovery rate of {percent(fdr)} is approximate: {len(folds)} detectors, "
-            f"each calibrated on the {samples} that it has not seen, {n} in all, keep a "
+            f"each calibrated on the {samples} that it was not trained on, {n} in all, guarantee a "
             "false-alarm rate only within a factor of two."
         )
     else:
@@ -165,11 +166,11 @@ def discovery_guarantee(
             "other, so the rate on new groups can be higher."
         )
     if count > 1:
-        enough = math.ceil(num_scored / fdr * (1 - _ROUNDING)) - 1
+        sufficient = math.ceil(num_scored / fdr * (1 - _ROUNDING)) - 1
         sentence += (
-            f" Of these {num_scored} {samples}, {count} or more are flagged, or none: fewer "
-            f"anomalies than that can be missed however clear they are; with {enough} calibration "
-            f"{samples} one is enough."
+            f" Of these {num_scored} {samples}, either {count} or more are flagged, or none: fewer "
+            f"anomalies are missed however clear they are; with {sufficient} calibration {samples} "
+            "a single anomaly can be flagged."
         )
     groups = calibration.num_groups
     return DiscoveryGuarantee(fdr, n, groups, num_scored, count, exact, sentence)

@@ -1,4 +1,4 @@
-"""What a false-alarm rate promises about the images to come, in numbers and in words."""
+"""Guarantee of a false-alarm rate: numbers, and one sentence for the user."""
 
 from dataclasses import asdict, dataclass
 from decimal import ROUND_CEILING, Context, Decimal
@@ -8,30 +8,30 @@ from augan.bundle.bundle import Bundle
 from augan.data.dataset import plural
 from augan.data.modalities.tabular import TabularPreprocessing
 
-CALIBRATION_KEY = "calibrated_on"  # in the bundle's detector: which images the line was drawn from
+CALIBRATION_KEY = "calibrated_on"  # of a bundle's detector: the samples of a recalibration
 
 
 @dataclass(frozen=True)
 class Guarantee:
-    """What a chosen false-alarm rate promises, in numbers and in one sentence.
+    """Guarantee of a false-alarm rate, in numbers and in one sentence.
 
     Attributes
     ----------
     far : float
-        The rate asked for.
+        The requested false-alarm rate.
     n, num_groups : int
-        Calibration images, and the groups (parts, patients, days) that they come from.
+        Number of calibration images, and of the groups (parts, patients, days) they belong to.
     expected : float
-        The realised rate on average over calibration sets is at most this: k/(n+1) <= far, or of
-        folds about twice as much (`augan.detect.conformal.cross_conformal`).
+        Upper bound of the realized rate, on average over calibration sets: k/(n+1) <= far, or about
+        twice as much with folds (`augan.detect.conformal.cross_conformal`).
     rate_upper_95 : float or None
-        With 95 % confidence over the draw of the calibration set, the realised rate of this very
-        model is at most this. It supposes independent images: no promise unless `exact`. None of
-        folds: nothing useful is known.
+        Upper bound of this model's realized rate, with 95 % confidence over the sampling of the
+        calibration set. It assumes independent images and is no guarantee unless `exact`. None with
+        folds, for which no useful bound is known.
     exact : bool
-        False when groups hold several images; these are then not exchangeable with new ones.
+        False if groups have several images; such images are not exchangeable with new ones.
     sentence : str
-        The promise in words, or why there is none.
+        The guarantee in words, or the reason why there is none.
     """
 
     far: float
@@ -48,7 +48,7 @@ class Guarantee:
 
 
 def describe_guarantee(expected: float, rate_upper_95: float, n: int, sample_type: str) -> str:
-    """Say what one detector promises."""
+    """Return the guarantee of one detector in words."""
     samples = plural(sample_type)
     return (
         f"On average at most {percent(expected)} of good {samples} like the {n} calibration "
@@ -57,25 +57,32 @@ def describe_guarantee(expected: float, rate_upper_95: float, n: int, sample_typ
 
 
 def describe_fold_guarantee(
-    expected: float, far: float, n: int, folds: int, sample_type: str
+    expected: float, far: float, n: int, num_folds: int, sample_type: str
 ) -> str:
-    """Say what the detectors of several folds promise together: twice the rate, and a little."""
+    """Return the joint guarantee of the detectors of all folds: about twice the rate."""
     samples = plural(sample_type)
     more = expected - 2 * far
-    excess = f", and {percent(more)} more for small folds" if more > 0 else " at most"
+    excess = f", plus {percent(more)} because folds are small" if more > 0 else " at most"
     return (
         f"On average at most {percent(expected)} of good {samples} like the {n} calibration "
-        f"{samples} are flagged (twice the rate of {percent(far)}{excess}): each of {folds} "
-        f"detectors is calibrated on the {samples} that it has not seen."
+        f"{samples} are flagged (twice the rate of {percent(far)}{excess}): each of {num_folds} "
+        f"detectors is calibrated on the {samples} that it was not trained on."
     )
 
 
 def describe_group_caveat(
-    rate: float, n: int, num_groups: int, sample_type: str, alone: float | None = None
+    rate: float, n: int, num_groups: int, sample_type: str, fold_rate: float | None = None
 ) -> str:
-    """Say why nothing exact is promised; of folds `alone` is what they would without groups."""
+    """Return why groups make the guarantee approximate.
+
+    `fold_rate` is the guaranteed rate of folds without groups; None: there are no folds.
+    """
     samples = plural(sample_type)
-    folds = "" if alone is None else f": folds promise {percent(alone)} even without groups"
+    folds = (
+        ""
+        if fold_rate is None
+        else f"; folds guarantee only {percent(fold_rate)} even without groups"
+    )
     return (
         f"The false-alarm rate of {percent(rate)} is approximate: {n} {samples} of {num_groups} "
         f"groups. {samples.capitalize()} of one group resemble each other, so the rate on new "
@@ -84,7 +91,7 @@ def describe_group_caveat(
 
 
 def rounded_up(rate: float) -> str:
-    """Return three digits, rounded up: a rate printed as supported must be supported."""
+    """Return three digits, rounded up, because a printed supported rate must be supported."""
     return f"{float(Context(prec=3, rounding=ROUND_CEILING).create_decimal(repr(rate))):g}"
 
 
@@ -97,20 +104,20 @@ def percent(rate: float) -> str:
 
 
 def guarantee_void_reason(bundle: Bundle) -> str | None:
-    """Return why the calibration of a bundle promises nothing, None if it does."""
+    """Return why the calibration of a bundle guarantees nothing; None: the guarantee holds."""
     detector: Any = bundle.detector or {}
     trim = detector.get("trim_fraction")
-    is_of_rows = bundle.preprocessing.get("kind") == TabularPreprocessing.kind
-    if is_of_rows and "num_folds" in detector and CALIBRATION_KEY not in detector:
+    is_table = bundle.preprocessing.get("kind") == TabularPreprocessing.kind
+    if is_table and "num_folds" in detector and CALIBRATION_KEY not in detector:
         return (
-            "no guarantee: with --cross every row calibrates, and so every row has a part in how "
-            "columns are scaled, so more good ones than asked for may be flagged; calibrate on "
-            "other normal rows with augan calibrate RUN NORMALS, or train without --cross"
+            "no guarantee: with --cross-conformal every row is a calibration row and also affects "
+            "the scaling of the columns, so more good rows than requested may be flagged; run "
+            "augan calibrate RUN NORMALS on other normal rows, or train without --cross-conformal"
         )
     if not trim:
         return None
     return (
-        f"no guarantee: {trim:.0%} of the calibration samples, those of the highest scores, were "
-        "set aside as dirty, so more good ones than asked for may be flagged; calibrate on clean "
-        "ones with augan calibrate RUN NORMALS"
+        f"no guarantee: {trim:.0%} of the calibration samples, those with the highest scores, were "
+        "removed as contaminated, so more good samples than requested may be flagged; run augan "
+        "calibrate RUN NORMALS on clean samples"
     )

@@ -154,10 +154,11 @@ class CrossConformalEnsemble:
 
 def _pooled(pool: CrossConformalPool, values: Tensor) -> Tensor:
     """Do what a pool does to scores, `[B, K]` to `[B]`; ties are `NEARLY` ties."""
-    every, n = tf.constant(pool.every), pool.every.size
-    lowest, highest = pool.every[0], pool.every[-1]
+    every, n = tf.constant(pool.all_scores), pool.all_scores.size
+    lowest, highest = pool.all_scores[0], pool.all_scores[-1]
     reached = [
-        tf.cast(line >= values[:, k, None] - NEARLY, tf.int32) for k, line in enumerate(pool.lines)
+        tf.cast(line >= values[:, k, None] - NEARLY, tf.int32)
+        for k, line in enumerate(pool.fold_scores)
     ]
     count: Any = sum(tf.reduce_sum(of_line, axis=1) for of_line in reached)
     mean = tf.reduce_mean(values, axis=1)

@@ -26,14 +26,14 @@ def by_formula(lines: list[np.ndarray], values: np.ndarray) -> np.ndarray:
     return (1 + np.sum(above, axis=1)) / (1 + sum(map(len, lines)))
 
 
-def require_calibration(lines: list[np.ndarray]) -> tuple[CrossConformalPool, Calibration]:
+def calibrated(lines: list[np.ndarray]) -> tuple[CrossConformalPool, Calibration]:
     return CrossConformalPool(lines), Calibration.from_folds(lines, sum(map(len, lines)))
 
 
 def test_p_values_by_hand() -> None:
     # In the second fold everything scores ten more: ranks are those of each fold by itself.
     lines = [np.array([1.0, 3.0]), np.array([12.0, 14.0]), np.array([2.0])]
-    pool, calibration = require_calibration(lines)
+    pool, calibration = calibrated(lines)
     values = np.array([[0, 10, 0], [1, 10, 0], [2, 13, 3], [3, 13, 3], [4, 15, 3], [4, 14.5, 0.0]])
     p = calibration.p_values(pool(values))
     np.testing.assert_array_equal(p, np.array([6, 6, 3, 3, 1, 2]) / 6)
@@ -49,7 +49,7 @@ def test_p_values_are_those_of_the_formula(sizes: list[int], apart: float, seed:
     lines = [rng.normal(apart * k, 1 + k, size) for k, size in enumerate(sizes)]
     # Some scores equal a calibration score of their own fold, which then counts.
     values = np.stack([rng.choice([*line, *rng.normal(0, 3, 20)], 30) for line in lines], axis=1)
-    pool, calibration = require_calibration(lines)
+    pool, calibration = calibrated(lines)
     np.testing.assert_array_equal(calibration.p_values(pool(values)), by_formula(lines, values))
 
 
@@ -58,7 +58,7 @@ def test_equal_scores_of_several_folds_only_raise_p_values(seed: int) -> None:
     rng = np.random.default_rng(seed)
     lines = [rng.integers(0, 4, 5).astype(float) for _ in range(5)]
     values = rng.integers(-1, 6, (40, 5)).astype(float)
-    pool, calibration = require_calibration(lines)
+    pool, calibration = calibrated(lines)
     p, formula = calibration.p_values(pool(values)), by_formula(lines, values)
     assert (p >= formula).all()
     highest = values.min(axis=1) > 3  # above all: nothing can be in the way
@@ -77,7 +77,7 @@ def test_images_are_ordered_by_p_value_and_then_by_their_mean() -> None:
     assert np.isnan(pool(np.full((1, 5), np.nan))).all()
 
 
-# What it promises -------------------------------------------------------------------------------
+# Guarantee -------------------------------------------------------------------------------
 
 
 def worst_case(rank: int, sizes: tuple[int, ...]) -> float:
@@ -115,15 +115,15 @@ def test_the_guarantee_in_words_and_numbers() -> None:
     assert (guarantee.exact, guarantee.rate_upper_95) == (True, None)
     assert guarantee.sentence == (
         "On average at most 10.8 % of good images like the 150 calibration images are flagged "
-        "(twice the rate of 5.0 %, and 0.76 % more for small folds): each of 5 detectors is "
-        "calibrated on the images that it has not seen."
+        "(twice the rate of 5.0 %, plus 0.76 % because folds are small): each of 5 detectors is "
+        "calibrated on the images that it was not trained on."
     )
     assert calibration.false_alarm_range(0.05, 100)[0] == 0
     assert not discovery_guarantee(calibration, 0.1, 50).exact
     of_parts = Calibration.from_folds(list(np.arange(150.0).reshape(5, 30)), 50).guarantee(0.05)
     assert not of_parts.exact
     assert "approximate: 150 images of 50 groups" in of_parts.sentence
-    assert of_parts.sentence.endswith("higher: folds promise 10.8 % even without groups.")
+    assert of_parts.sentence.endswith("higher; folds guarantee only 10.8 % even without groups.")
 
 
 def test_arrays_round_trip_and_are_checked() -> None:

@@ -82,7 +82,7 @@ def test_a_change_that_leaves_nothing_below_the_cut_does() -> None:
     calibration = Calibration.fit(np.arange(99.0))
     drift = detect_drift(calibration, np.full(30, 200.0))
     assert drift.alarm
-    assert "100% of these images score above the middle of the 99 calibration" in drift.sentence
+    assert "100% of these images score above the median of the 99 calibration" in drift.sentence
     assert "most are anomalies, or all have changed" in drift.sentence
     assert not detect_drift(calibration, np.full(2, 200.0)).alarm  # too few to tell
     assert not detect_drift(calibration, np.r_[np.full(40, 200.0), np.arange(0, 98, 2.4)]).alarm
@@ -115,7 +115,7 @@ def test_copies_in_groups_do_not_make_it_surer() -> None:
     ("by", "direction", "so"),
     [
         (0.7, "higher", "if they are good, more of them are flagged than the rate says"),
-        (-0.7, "lower", "the line is too high for them, and defects may be missed"),
+        (-0.7, "lower", "the threshold is too high for them, and defects may be missed"),
     ],
 )
 def test_it_says_what_was_seen_and_what_to_try(by: float, direction: str, so: str) -> None:
@@ -123,7 +123,7 @@ def test_it_says_what_was_seen_and_what_to_try(by: float, direction: str, so: st
     drift = detect_drift(Calibration.fit(good(rng, 300)), good(rng, 200) + by)
     for fragment in (
         f"{direction} as a whole than the 300",
-        "at most 1% of calls",
+        "at most 1% of calls alarm",
         "Look at the images",
         so,
         "augan calibrate RUN NORMALS",

@@ -97,8 +97,9 @@ def test_the_promise_in_words() -> None:
     assert (guarantee.min_discoveries, guarantee.exact) == (20, True)
     assert guarantee.sentence == (
         "On average at most 5.0 % of the images flagged are good images like the 99 calibration "
-        "images. Of these 100 images, 20 or more are flagged, or none: fewer anomalies than that "
-        "can be missed however clear they are; with 1999 calibration images one is enough."
+        "images. Of these 100 images, either 20 or more are flagged, or none: fewer anomalies are "
+        "missed however clear they are; with 1999 calibration images a single anomaly can be "
+        "flagged."
     )
     assert min_discoveries(1999, 100, 0.05) == 1 < min_discoveries(1998, 100, 0.05)
     assert "or none" not in discovery_guarantee(uniform(1999), 0.05, 100).sentence
