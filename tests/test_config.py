@@ -296,19 +296,19 @@ def test_what_the_data_decides_is_none():
 def test_what_can_be_chosen_is_what_there_is():
     from augan.augment.transforms import TRANSFORMS
     from augan.detect.detector import METHODS
-    from augan.gan.corruptions import NEGATIVES
+    from augan.gan.corruptions import CORRUPTIONS
     from augan.gan.diffaug import POLICIES as DIFFAUG
     from augan.gan.losses import LOSSES
     from augan.gan.networks.layers import NORMS
     from augan.gan.networks.registry import NETWORKS
-    from augan.gan.regularizers import PENALTIES
+    from augan.gan.regularizers import REGULARIZERS
 
     tables = {
         "gan.architecture": {name for name, role in NETWORKS if role == "generator"},
         "gan.loss": LOSSES,
-        "gan.regularizer": {"none", *PENALTIES},
+        "gan.regularizer": {"none", *REGULARIZERS},
         "gan.diffaug": DIFFAUG,
-        "gan.negative_augmentations": NEGATIVES,
+        "gan.negative_augmentations": CORRUPTIONS,
         "discriminator.norm": NORMS,
         "augment.policy": TRANSFORMS,
         "detect.method": METHODS,

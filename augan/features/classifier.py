@@ -11,7 +11,7 @@ import numpy as np
 
 from augan.bundle import read_weights
 from augan.gan import keras
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 
 
 class FeatureExtractor:
@@ -38,7 +38,7 @@ class FeatureExtractor:
             digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
         self.id = f"{kind}-{digest.hexdigest()[:12]}"
         hidden = keras.Model(classifier.inputs, classifier.get_layer("hidden").output)
-        self._infer = Inference.of(hidden)
+        self._infer = BatchInference.from_model(hidden)
         self._scale = 1.0
         spread = float(np.sqrt(np.mean(np.square(self(real)))))
         self._scale = 1.0 / spread if spread > 0 else 1.0

@@ -1,11 +1,11 @@
-"""The core: networks, losses, differentiable augmentation and the one training step.
+"""Networks, losses, differentiable augmentation and the training step of the GAN.
 
-Rooms above take TensorFlow from here (`from augan.gan import keras, tf`), so that it always starts
-the same quiet way; import-linter holds them to it.
+Higher layers import TensorFlow from this package (`from augan.gan import keras, tf`), so that
+TensorFlow always starts with the same settings and without log noise; import-linter enforces it.
 """
 
-from augan.gan.tensorflow import start_tensorflow
+from augan.gan.tensorflow import import_tensorflow
 
-tf, keras = start_tensorflow()
+tf, keras = import_tensorflow()
 
 __all__ = ["keras", "tf"]

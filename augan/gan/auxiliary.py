@@ -1,7 +1,7 @@
-"""What the discriminator learns beside the game: spoilt images, spoilt places, transformations.
+"""Auxiliary losses of the discriminator.
 
-A detector looks through the discriminator's eyes, and these lessons open them: what was spoilt is
-no real image, where it was spoilt, and how an image was turned and shifted.
+Detectors use the features of the discriminator. Three additional tasks improve them: to classify
+corrupted images as fake, to locate the corruption, and to predict the transformation of an image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,109 +11,127 @@ import keras
 import tensorflow as tf
 
 from augan.gan import distribution
-from augan.gan.corruptions import spoil, spoilt_places
+from augan.gan.corruptions import corrupt, corruption_mask
 from augan.gan.losses import AdversarialLoss
-from augan.gan.networks.heads import joined
-from augan.gan.self_supervision import dealt_kinds, surprise, transformed_batch
+from augan.gan.networks.heads import concat_blocks
+from augan.gan.self_supervision import (
+    assigned_transforms,
+    negative_log_likelihood,
+    transformed_batch,
+)
 
 Tensor = Any
 
-SPOILT, MOVED = "spoilt", "moved"
+CORRUPTED, TRANSFORMED = "corrupted", "transformed"
 
 
-class Seen(NamedTuple):
-    """Logits `[N, 1]`, and the activations of the blocks that a head needs."""
+class DiscriminatorOutput(NamedTuple):
+    """Logits `[N, 1]` and the activations of the blocks that a head needs."""
 
     logits: Tensor
     blocks: tuple[Tensor, ...]
 
 
-class Lessons:
-    """Makes the images of the lessons, and says how badly they were learned.
+class AuxiliaryLosses:
+    """The images of the auxiliary tasks and the losses on the discriminator's outputs.
 
     Parameters
     ----------
-    negatives : sequence of str
-        How images are spoilt, names of `augan.gan.corruptions.NEGATIVES`; none: no such lesson.
-    heads, places : keras.Model or None
-        Readers of the discriminator's blocks, see `augan.gan.model.GAN`; None: no such lesson.
+    corruptions : sequence of str
+        Names in `augan.gan.corruptions.CORRUPTIONS`; empty: no corrupted images.
+    transformation_head, localization_head : keras.Model or None
+        Heads on the discriminator's blocks, see `augan.gan.model.GAN`; None: no such task.
     """
 
     def __init__(
-        self, negatives: Sequence[str], heads: keras.Model | None, places: keras.Model | None
+        self,
+        corruptions: Sequence[str],
+        transformation_head: keras.Model | None,
+        localization_head: keras.Model | None,
     ) -> None:
-        self._negatives, self._heads, self._places = negatives, heads, places
+        self._corruptions = corruptions
+        self._transformation_head = transformation_head
+        self._localization_head = localization_head
 
     @property
     def num_blocks(self) -> int:
-        """How many of the discriminator's last blocks are read, where any are; 0: all."""
-        return 1 if self._places is None else 0
+        """Number of the discriminator's last blocks that the heads need; 0 means all blocks."""
+        return 1 if self._localization_head is None else 0
 
     def images(self, real: Tensor, step: Tensor, seed: Tensor) -> dict[str, Tensor]:
-        """Return what the whole batch of real images is made into; of that this replica's rows."""
-        made = {}
-        if self._negatives:
-            made[SPOILT] = spoil(real, self._negatives, seed)
-        if self._heads is not None:
-            made[MOVED] = transformed_batch(real, step)[0]
-        return {name: distribution.share(images) for name, images in made.items()}
+        """Return this replica's rows of the images of each task, made from the whole batch."""
+        images = {}
+        if self._corruptions:
+            images[CORRUPTED] = corrupt(real, self._corruptions, seed)
+        if self._transformation_head is not None:
+            images[TRANSFORMED] = transformed_batch(real, step)[0]
+        return {name: distribution.local_rows(batch) for name, batch in images.items()}
 
     def loss(
         self,
         adversarial: AdversarialLoss,
         real: Tensor,
-        made: Mapping[str, Tensor],
-        seen: Mapping[str, Seen],
+        images: Mapping[str, Tensor],
+        outputs: Mapping[str, DiscriminatorOutput],
     ) -> Tensor:
-        """Return how badly spoilt images are told from real ones, and moved ones named.
+        """Return the sum of the auxiliary losses.
 
         Parameters
         ----------
         adversarial : AdversarialLoss
-            Of the game.
-        real, made : Tensor, mapping of str to Tensor
-            This replica's real images, and what `images` returned.
-        seen : mapping of str to Seen
-            What the discriminator saw in both; the real ones are called "real".
+            Loss of the adversarial training.
+        real : Tensor
+            This replica's real images.
+        images : mapping of str to Tensor
+            The result of `images`.
+        outputs : mapping of str to DiscriminatorOutput
+            Output of the discriminator for the real images, under the key "real", and for each of
+            `images`.
         """
         loss = 0.0
-        if self._negatives:
-            loss += tf.reduce_mean(adversarial.fake(seen[SPOILT].logits))
-        if self._places is not None:
-            blocks = seen["real"].blocks, seen[SPOILT].blocks
-            loss += _place_loss(self._places, real, made[SPOILT], *blocks)
-        if self._heads is not None:
-            loss += _transformation_loss(self._heads, real, seen[MOVED].blocks[-1])
+        if self._corruptions:
+            loss += tf.reduce_mean(adversarial.fake(outputs[CORRUPTED].logits))
+        if self._localization_head is not None:
+            blocks = outputs["real"].blocks, outputs[CORRUPTED].blocks
+            loss += _localization_loss(self._localization_head, real, images[CORRUPTED], *blocks)
+        if self._transformation_head is not None:
+            last_block = outputs[TRANSFORMED].blocks[-1]
+            loss += _transformation_loss(self._transformation_head, real, last_block)
         return loss
 
 
-def _place_loss(
-    places: keras.Model,
+def _localization_loss(
+    head: keras.Model,
     real: Tensor,
-    spoilt: Tensor,
-    blocks: Sequence[Tensor],
-    broken_blocks: Sequence[Tensor],
+    corrupted: Tensor,
+    real_blocks: Sequence[Tensor],
+    corrupted_blocks: Sequence[Tensor],
 ) -> Tensor:
-    """How badly the head of places tells where real images were spoilt.
+    """Return the loss of the localization head.
 
-    What is spoilt has half of the weight, however little it is, and in it each image the root of
-    its share: a large defect is not everything, nor is a single place.
+    Corrupted and intact locations have half of the weight each, whatever their number. Among the
+    corrupted locations, an image has the weight of the square root of their number in the image, so
+    that neither a large corruption nor a single location dominates.
     """
-    whole, broken = (places(joined(seen), training=True) for seen in (blocks, broken_blocks))
-    stride = real.shape[1] // whole.shape[1]
-    wrong = spoilt_places(real, spoilt, stride)
-    right = tf.reduce_sum(tf.nn.softplus(-whole))
-    right += tf.reduce_sum(tf.nn.softplus(-broken) * (1 - wrong))
-    right /= distribution.mean(tf.reduce_sum(1 - wrong)) + tf.cast(tf.size(whole), tf.float32)
-    weights = wrong / tf.sqrt(tf.maximum(tf.reduce_sum(wrong, (1, 2), keepdims=True), 1.0))
-    found = tf.reduce_sum(tf.nn.softplus(broken) * weights)
-    # Of the whole batch, whose weights may all lie in the rows of one replica.
-    least = 1.0 / distribution.count()
-    return right + found / tf.maximum(distribution.mean(tf.reduce_sum(weights)), least)
+    real_logits, corrupted_logits = (
+        head(concat_blocks(blocks), training=True) for blocks in (real_blocks, corrupted_blocks)
+    )
+    stride = real.shape[1] // real_logits.shape[1]
+    mask = corruption_mask(real, corrupted, stride)
+    intact = tf.reduce_sum(tf.nn.softplus(-real_logits))
+    intact += tf.reduce_sum(tf.nn.softplus(-corrupted_logits) * (1 - mask))
+    num_real = tf.cast(tf.size(real_logits), tf.float32)
+    intact /= distribution.mean(tf.reduce_sum(1 - mask)) + num_real
+    weights = mask / tf.sqrt(tf.maximum(tf.reduce_sum(mask, (1, 2), keepdims=True), 1.0))
+    located = tf.reduce_sum(tf.nn.softplus(corrupted_logits) * weights)
+    # The weights are those of the whole batch: all of them may be in the rows of one replica.
+    min_weight = 1.0 / distribution.num_replicas()
+    return intact + located / tf.maximum(distribution.mean(tf.reduce_sum(weights)), min_weight)
 
 
-def _transformation_loss(heads: keras.Model, real: Tensor, deep: Tensor) -> Tensor:
-    """How badly the heads tell by what real images were turned and shifted."""
-    kinds = distribution.share(dealt_kinds(real.shape[0] * distribution.count()))
-    logits = heads(tf.reshape(deep, (deep.shape[0], -1)), training=True)
-    return tf.reduce_mean(surprise(logits, kinds))
+def _transformation_loss(head: keras.Model, real: Tensor, last_block: Tensor) -> Tensor:
+    """Return the negative log-likelihood of the transforms of transformed real images."""
+    batch_size = real.shape[0] * distribution.num_replicas()
+    transforms = distribution.local_rows(assigned_transforms(batch_size))
+    logits = head(tf.reshape(last_block, (last_block.shape[0], -1)), training=True)
+    return tf.reduce_mean(negative_log_likelihood(logits, transforms))

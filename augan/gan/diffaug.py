@@ -1,6 +1,7 @@
-"""Differentiable augmentation (Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient
-GAN Training"): what the discriminator sees, real or generated, is changed by the same random
-policy, and the generator's gradient passes through it.
+"""Differentiable augmentation of the discriminator's inputs.
+
+Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training": the same random
+policy changes real and generated images, and the generator's gradient passes through the policy.
 
 Each policy takes images `[N, H, W, C]` in [-1, 1] and a seed, an int32 tensor `[2]`.
 """
@@ -16,16 +17,16 @@ Tensor = Any
 
 
 def translation(images: Tensor, seed: Tensor, ratio: float = 0.125) -> Tensor:
-    """Shift each image by up to `ratio` of its side; what enters is 0 (mid gray).
+    """Shift each image by up to `ratio` of its side and fill the border with 0 (mid gray).
 
-    The shift is a product with one-hot matrices: on a processor this is faster than a gather, and
-    its gradient is the transposed product, the same to the bit in every run.
+    The shift is a product with one-hot matrices. On a CPU it is faster than a gather, and its
+    gradient is the transposed product, which is the same to the bit in every run.
     """
     count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
     rows = _shift_matrices(count, height, ratio, seed)
     columns = _shift_matrices(count, width, ratio, seed + tf.constant([1, 0]))
-    moved = tf.einsum("nij,njwc->niwc", rows, images)
-    return tf.einsum("nvw,niwc->nivc", columns, moved)
+    shifted = tf.einsum("nij,njwc->niwc", rows, images)
+    return tf.einsum("nvw,niwc->nivc", columns, shifted)
 
 
 def color(images: Tensor, seed: Tensor) -> Tensor:
@@ -39,9 +40,9 @@ def color(images: Tensor, seed: Tensor) -> Tensor:
 
 
 def cutout(images: Tensor, seed: Tensor, ratio: float = 0.5) -> Tensor:
-    """Set a square of `ratio` of the side, at a random place of each image, to 0."""
-    rows = _outside(images, 1, seed, ratio)
-    columns = _outside(images, 2, seed + tf.constant([1, 0]), ratio)
+    """Set a square with `ratio` of the side, at a random position of each image, to 0."""
+    rows = _outside_stripe(images, 1, seed, ratio)
+    columns = _outside_stripe(images, 2, seed + tf.constant([1, 0]), ratio)
     keep = tf.maximum(rows[:, :, None], columns[:, None, :])  # 0 only inside both stripes
     return images * keep[..., None]
 
@@ -51,18 +52,18 @@ def _one_per_image(images: Tensor, seed: Tensor, slot: int) -> Tensor:
     return distribution.uniform(shape, seed + tf.constant([slot, 0]))
 
 
-def _outside(images: Tensor, axis: int, seed: Tensor, ratio: float) -> Tensor:
-    """1 outside a random stripe along `axis`, `[N, side]`."""
+def _outside_stripe(images: Tensor, axis: int, seed: Tensor, ratio: float) -> Tensor:
+    """Return 1 outside a random stripe along `axis`, `[N, side]`."""
     count, side = tf.shape(images)[0], images.shape[axis]
     length = max(1, round(side * ratio))
-    centre = distribution.uniform((count, 1), seed, 0, side, dtype=tf.int32)
-    offset = tf.range(side)[None, :] - (centre - length // 2)
+    center = distribution.uniform((count, 1), seed, 0, side, dtype=tf.int32)
+    offset = tf.range(side)[None, :] - (center - length // 2)
     return tf.cast((offset < 0) | (offset >= length), images.dtype)
 
 
 def _shift_matrices(count: Tensor, side: int, ratio: float, seed: Tensor) -> Tensor:
-    reach = max(1, round(side * ratio))
-    shift = distribution.uniform((count, 1), seed, -reach, reach + 1, dtype=tf.int32)
+    limit = max(1, round(side * ratio))
+    shift = distribution.uniform((count, 1), seed, -limit, limit + 1, dtype=tf.int32)
     return tf.one_hot(tf.range(side)[None, :] - shift, side)  # [N, side, side]; outside: zeros
 
 

@@ -1,9 +1,9 @@
-"""One step of training on several replicas as if it were one: own rows, common draws, sums of all.
+"""Data parallelism of one training step: local rows, shared random numbers, reduced losses.
 
-Every replica is given the whole batch, prepares from it what the networks are to see, and puts its
-own rows of that through the networks: replica r of R has rows r B / R to (r + 1) B / R. What is
-drawn at random is drawn for the whole batch. So a step is the same whatever R, up to the rounding
-of sums. Where there is one replica, each function here returns what it was given.
+Every replica receives the whole batch, prepares the inputs of the networks from it, and passes its
+own rows through the networks: replica r of R has rows r B / R to (r + 1) B / R. Random numbers are
+generated for the whole batch. Therefore a step gives the same result for every R, up to the
+rounding of sums. With one replica, each function returns its input.
 """
 
 from collections.abc import Callable
@@ -15,65 +15,67 @@ import tensorflow as tf
 Tensor = Any
 
 
-def count() -> int:
-    """Return how many replicas share a batch."""
+def num_replicas() -> int:
+    """Return the number of replicas that share a batch."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def share(values: Tensor, axis: int = 0) -> Tensor:
-    """Return the rows of this replica."""
-    if count() == 1:
+def local_rows(values: Tensor, axis: int = 0) -> Tensor:
+    """Return this replica's rows of `values`."""
+    if num_replicas() == 1:
         return values
     rows = values.shape[axis]
-    rows = (tf.shape(values)[axis] if rows is None else rows) // count()
-    number = tf.distribute.get_replica_context().replica_id_in_sync_group
+    rows = (tf.shape(values)[axis] if rows is None else rows) // num_replicas()
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
     begin, size = [0] * len(values.shape), [-1] * len(values.shape)
-    begin[axis], size[axis] = number * rows, rows
+    begin[axis], size[axis] = replica * rows, rows
     return tf.slice(values, begin, size)
 
 
 def uniform(shape: tuple[Any, ...], seed: Tensor, *limits: Any, dtype: Any = tf.float32) -> Tensor:
     """Return this replica's rows of `tf.random.stateless_uniform`; `shape` is that of its rows."""
-    whole = (shape[0] * count(), *shape[1:])
-    return share(tf.random.stateless_uniform(whole, seed, *limits, dtype=dtype))
+    batch_shape = (shape[0] * num_replicas(), *shape[1:])
+    return local_rows(tf.random.stateless_uniform(batch_shape, seed, *limits, dtype=dtype))
 
 
 def normal(shape: tuple[Any, ...], seed: Tensor) -> Tensor:
     """Return this replica's rows of `tf.random.stateless_normal`; `shape` is that of its rows."""
-    return share(tf.random.stateless_normal((shape[0] * count(), *shape[1:]), seed))
+    batch_shape = (shape[0] * num_replicas(), *shape[1:])
+    return local_rows(tf.random.stateless_normal(batch_shape, seed))
 
 
 def mean(value: Tensor) -> Tensor:
     """Return the mean over replicas; a gradient passes through it."""
-    if count() == 1:
+    if num_replicas() == 1:
         return value
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
 
-def part(loss: Tensor) -> Tensor:
-    """Return this replica's part of a loss that is a mean over the batch.
+def local_loss(loss: Tensor) -> Tensor:
+    """Return this replica's share of a loss that is a mean over the batch.
 
-    An optimiser adds the gradients of all replicas.
+    An optimizer adds the gradients of all replicas.
     """
-    return loss if count() == 1 else loss / count()
+    return loss if num_replicas() == 1 else loss / num_replicas()
 
 
-def on_each(step: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
-    """Let a method that returns scalars run on each replica, and return their means."""
+def per_replica(step: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
+    """Decorate a method that returns scalars: run it on each replica and return the means."""
 
     @wraps(step)
     def run(self: Any, *data: Any) -> dict[str, Tensor]:
         if not tf.distribute.in_cross_replica_context():
-            return step(self, *data)  # on one of them already, or there is but one
+            return step(self, *data)  # already on a replica, or there is only one
         names: list[str] = []
 
-        def stacked(*data: Any) -> Tensor:
+        def stacked_step(*data: Any) -> Tensor:
             values = step(self, *data)
             names[:] = values
             return tf.stack(list(values.values()))
 
         strategy = tf.distribute.get_strategy()
-        values = strategy.run(stacked, args=data)  # in one tensor: a sum over machines takes time
+        # All scalars are in one tensor, because each reduction over machines takes time.
+        values = strategy.run(stacked_step, args=data)
         return dict(zip(names, tf.unstack(strategy.reduce("MEAN", values, axis=None), len(names))))
 
     return run

@@ -1,4 +1,7 @@
-"""Inference in fixed-size padded batches: a row's result depends on neither batch nor order."""
+"""Inference in padded batches of fixed size and sampling of latent noise.
+
+The result for a row depends neither on the other rows of its batch nor on the order of the rows.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,34 +10,36 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-BATCH = 64
+BATCH_SIZE = 64
 
 
-class Inference:
-    """A frozen function of arrays, compiled once for batches of exactly `BATCH` rows.
+class BatchInference:
+    """A function of arrays that is compiled once, for batches of exactly `BATCH_SIZE` rows.
 
     Parameters
     ----------
     function : callable
-        One tensor `[BATCH, ...]` per input -> a tensor or tuple of tensors `[BATCH, ...]`.
+        One tensor `[BATCH_SIZE, ...]` per input -> a tensor or a tuple of tensors
+        `[BATCH_SIZE, ...]`.
     shapes : sequence of tuple
         Shape of one row of each input; inputs are float32.
-    loops : bool
-        Whether the function has a loop over tensors; looking for one takes as long as compiling.
+    autograph : bool
+        Whether the function has Python loops over tensors, which AutoGraph must convert. AutoGraph
+        takes as long as compilation.
     """
 
     def __init__(
-        self, function: Callable[..., Any], *shapes: tuple[int, ...], loops: bool = False
+        self, function: Callable[..., Any], *shapes: tuple[int, ...], autograph: bool = False
     ) -> None:
         self._compiled = tf.function(
             function,
-            input_signature=[tf.TensorSpec((BATCH, *s), tf.float32) for s in shapes],
-            autograph=loops,
+            input_signature=[tf.TensorSpec((BATCH_SIZE, *s), tf.float32) for s in shapes],
+            autograph=autograph,
         )
 
     @classmethod
-    def of(cls, network: keras.Model) -> "Inference":
-        """Return what a network computes when it does not train."""
+    def from_model(cls, network: keras.Model) -> "BatchInference":
+        """Return the inference function of a network, in inference mode."""
 
         def call(*inputs: Any) -> Any:
             return network(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
@@ -42,20 +47,20 @@ class Inference:
         return cls(call, *(x.shape[1:] for x in network.inputs))
 
     def batches(self, *inputs: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-        """Yield the outputs of one batch after another, the padding cut off."""
-        count = len(inputs[0])
-        for start in range(0, count, BATCH):
-            rows = [np.asarray(x[start : start + BATCH], np.float32) for x in inputs]
-            kept = len(rows[0])
-            if kept < BATCH:
-                rows = [np.concatenate([r, np.repeat(r[:1], BATCH - kept, axis=0)]) for r in rows]
-            outputs = self._compiled(*(tf.constant(r) for r in rows))
+        """Yield the outputs of one batch after another, without the padding."""
+        for start in range(0, len(inputs[0]), BATCH_SIZE):
+            batch = [np.asarray(x[start : start + BATCH_SIZE], np.float32) for x in inputs]
+            count = len(batch[0])
+            if count < BATCH_SIZE:
+                padding = BATCH_SIZE - count
+                batch = [np.concatenate([x, np.repeat(x[:1], padding, axis=0)]) for x in batch]
+            outputs = self._compiled(*(tf.constant(x) for x in batch))
             outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
-            yield tuple(output.numpy()[:kept] for output in outputs)
+            yield tuple(output.numpy()[:count] for output in outputs)
 
     def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return each output for all rows, `[N, ...]`; `inputs` hold at least one row."""
-        return tuple(np.concatenate(parts) for parts in zip(*self.batches(*inputs)))
+        """Return each output for all rows, `[N, ...]`; `inputs` must hold at least one row."""
+        return tuple(np.concatenate(outputs) for outputs in zip(*self.batches(*inputs)))
 
 
 def latent_noise(

@@ -1,8 +1,9 @@
 """Adversarial losses, elementwise on logits `[N, 1]`.
 
-A new loss is one entry in `LOSSES` and one row of constants in its test. Soft and noisy labels are
-the same for all of them: a sample that counts as real by a share t costs t times the loss of "real"
-and 1 - t times that of "fake" (for cross entropy this is exactly label smoothing).
+A new loss is one entry in `LOSSES` and one row of constants in its test. Label smoothing and label
+noise are the same for all losses: a sample with target t, the degree to which it counts as real,
+costs t times the loss of "real" plus 1 - t times the loss of "fake". For cross entropy this is
+exactly label smoothing.
 """
 
 from collections.abc import Callable
@@ -15,38 +16,51 @@ Elementwise = Callable[[Tensor], Tensor]
 
 
 class AdversarialLoss(NamedTuple):
-    """What the two players minimise, for each logit."""
+    """Losses of the discriminator and the generator for each logit.
 
-    real: Elementwise  # the discriminator's loss if the sample is to be called real
-    fake: Elementwise  # ... if it is to be called fake
-    generator: Elementwise  # the generator's loss on the logit of its sample
-    border: float | None = 0.0  # logits above it mean "real"; None: only differences mean anything
+    Attributes
+    ----------
+    real, fake : callable
+        Loss of the discriminator for a sample with the label "real" or "fake".
+    generator : callable
+        Loss of the generator for the logit of a generated sample.
+    decision_boundary : float or None
+        Logits above it mean "real"; None if only differences of logits have a meaning.
+    """
+
+    real: Elementwise
+    fake: Elementwise
+    generator: Elementwise
+    decision_boundary: float | None = 0.0
 
     def discriminator(
         self,
         real_logits: Tensor,
         fake_logits: Tensor,
         *,
-        real_share: Any = 1.0,
-        fake_share: Any = 0.0,
+        real_targets: Any = 1.0,
+        fake_targets: Any = 0.0,
     ) -> Tensor:
-        """Return the batch mean; the shares are how much each sample counts as real."""
-        on_real = real_share * self.real(real_logits) + (1 - real_share) * self.fake(real_logits)
-        on_fake = fake_share * self.real(fake_logits) + (1 - fake_share) * self.fake(fake_logits)
+        """Return the batch mean; the targets are the degrees to which samples count as real."""
+        on_real = real_targets * self.real(real_logits) + (1 - real_targets) * self.fake(real_logits)
+        on_fake = fake_targets * self.real(fake_logits) + (1 - fake_targets) * self.fake(fake_logits)
         return tf.reduce_mean(on_real) + tf.reduce_mean(on_fake)
 
-    def middle(self, real_logits: Tensor, fake_logits: Tensor) -> Any:
-        """Return the logit between "real" and "fake": the border, else midway between the means."""
-        if self.border is not None:
-            return self.border
+    def boundary_logit(self, real_logits: Tensor, fake_logits: Tensor) -> Any:
+        """Return the logit between "real" and "fake".
+
+        It is the decision boundary, or the midpoint of the two mean logits if there is none.
+        """
+        if self.decision_boundary is not None:
+            return self.decision_boundary
         return (tf.reduce_mean(real_logits) + tf.reduce_mean(fake_logits)) / 2
 
 
-def _says_real(logits: Tensor) -> Tensor:
+def _softplus_real(logits: Tensor) -> Tensor:
     return tf.nn.softplus(-logits)  # -log sigmoid(x)
 
 
-def _says_fake(logits: Tensor) -> Tensor:
+def _softplus_fake(logits: Tensor) -> Tensor:
     return tf.nn.softplus(logits)  # -log(1 - sigmoid(x))
 
 
@@ -54,39 +68,43 @@ def _saturating(logits: Tensor) -> Tensor:
     return -tf.nn.softplus(logits)  # log(1 - sigmoid(x))
 
 
-def _near_one(logits: Tensor) -> Tensor:
+def _squared_real(logits: Tensor) -> Tensor:
     return 0.5 * tf.square(logits - 1)
 
 
-def _near_zero(logits: Tensor) -> Tensor:
+def _squared_fake(logits: Tensor) -> Tensor:
     return 0.5 * tf.square(logits)
 
 
-def _above_one(logits: Tensor) -> Tensor:
+def _hinge_real(logits: Tensor) -> Tensor:
     return tf.nn.relu(1.0 - logits)
 
 
-def _below_minus_one(logits: Tensor) -> Tensor:
+def _hinge_fake(logits: Tensor) -> Tensor:
     return tf.nn.relu(1.0 + logits)
 
 
-def _high(logits: Tensor) -> Tensor:
+def _linear_real(logits: Tensor) -> Tensor:
     return -logits
 
 
-def _low(logits: Tensor) -> Tensor:
+def _linear_fake(logits: Tensor) -> Tensor:
     return logits
 
 
 LOSSES: dict[str, AdversarialLoss] = {
-    # Goodfellow et al. 2014, eq. 1: the generator minimises log(1 - D(G(z)))
-    "minimax": AdversarialLoss(_says_real, _says_fake, _saturating),
-    # the same, section 3: it maximises log D(G(z)) instead
-    "nonsaturating": AdversarialLoss(_says_real, _says_fake, _says_real),
+    # Goodfellow et al. 2014, eq. 1: the generator minimizes log(1 - D(G(z)))
+    "minimax": AdversarialLoss(_softplus_real, _softplus_fake, _saturating),
+    # Goodfellow et al. 2014, section 3: the generator maximizes log D(G(z))
+    "nonsaturating": AdversarialLoss(_softplus_real, _softplus_fake, _softplus_real),
     # Mao et al. 2017, eq. 2 with a = 0, b = c = 1
-    "least_squares": AdversarialLoss(_near_one, _near_zero, _near_one, border=0.5),
+    "least_squares": AdversarialLoss(
+        _squared_real, _squared_fake, _squared_real, decision_boundary=0.5
+    ),
     # Lim and Ye 2017, "Geometric GAN", eqs. 17 and 18
-    "hinge": AdversarialLoss(_above_one, _below_minus_one, _high),
-    # Arjovsky et al. 2017, algorithm 1; needs a Lipschitz discriminator (clip or gradient penalty)
-    "wasserstein": AdversarialLoss(_high, _low, _high, border=None),
+    "hinge": AdversarialLoss(_hinge_real, _hinge_fake, _linear_real),
+    # Arjovsky et al. 2017, algorithm 1; requires a Lipschitz discriminator
+    "wasserstein": AdversarialLoss(
+        _linear_real, _linear_fake, _linear_real, decision_boundary=None
+    ),
 }

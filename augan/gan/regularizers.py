@@ -1,7 +1,8 @@
-"""Penalties on the discriminator's gradient, functions of what it judges.
+"""Gradient penalties of the discriminator.
 
-`judge` maps images `[N, H, W, C]` to logits `[N, 1]`; each penalty returns the batch mean, to be
-multiplied by a weight. A new penalty is one entry in `PENALTIES` and one row in its test.
+Each penalty takes a function that maps images `[N, H, W, C]` to the discriminator's logits
+`[N, 1]`, and returns the batch mean, which is then multiplied by a weight. A new penalty is one
+entry in `REGULARIZERS` and one row in its test.
 """
 
 from collections.abc import Callable
@@ -12,45 +13,57 @@ import tensorflow as tf
 from augan.gan import distribution
 
 Tensor = Any
-Judge = Callable[[Tensor], Tensor]
+DiscriminatorFn = Callable[[Tensor], Tensor]
 
 
-class Penalty(NamedTuple):
-    """A penalty with the weight and the interval that its paper gives."""
+class Regularizer(NamedTuple):
+    """A penalty with the weight and the interval from its paper.
 
-    function: Callable[[Judge, Tensor, Tensor, Tensor], Tensor]  # judge, real, fake, seed
+    Attributes
+    ----------
+    function : callable
+        (discriminator, real images, generated images, seed) -> scalar.
+    weight : float
+        Factor of the penalty in the loss.
+    interval : int
+        Steps of the discriminator between two applications (lazy regularization).
+    """
+
+    function: Callable[[DiscriminatorFn, Tensor, Tensor, Tensor], Tensor]
     weight: float
-    every: int  # steps of the discriminator between two applications (lazy regularisation)
+    interval: int
 
 
-def _squared_gradient(judge: Judge, images: Tensor) -> Tensor:
-    """Squared norm of the gradient of each logit by its image, `[N]`."""
+def _squared_gradient(discriminator: DiscriminatorFn, images: Tensor) -> Tensor:
+    """Return the squared norm of the gradient of each logit by its image, `[N]`."""
     with tf.GradientTape() as tape:
         tape.watch(images)
-        total = tf.reduce_sum(judge(images))
+        total = tf.reduce_sum(discriminator(images))
     gradient = tape.gradient(total, images)
     return tf.reduce_sum(tf.square(gradient), axis=range(1, len(images.shape)))
 
 
-def r1(judge: Judge, real: Tensor, fake: Tensor, seed: Tensor) -> Tensor:
-    """Half the squared gradient at real images (Mescheder et al. 2018, eq. 9)."""
+def r1(discriminator: DiscriminatorFn, real: Tensor, fake: Tensor, seed: Tensor) -> Tensor:
+    """Return half the squared gradient norm at real images (Mescheder et al. 2018, eq. 9)."""
     del fake, seed
-    return 0.5 * tf.reduce_mean(_squared_gradient(judge, real))
+    return 0.5 * tf.reduce_mean(_squared_gradient(discriminator, real))
 
 
-def gradient_penalty(judge: Judge, real: Tensor, fake: Tensor, seed: Tensor) -> Tensor:
-    """Squared distance of the gradient's norm from 1 (Gulrajani et al. 2017, eq. 3).
+def gradient_penalty(
+    discriminator: DiscriminatorFn, real: Tensor, fake: Tensor, seed: Tensor
+) -> Tensor:
+    """Return the squared distance of the gradient norm from 1 (Gulrajani et al. 2017, eq. 3).
 
-    The gradient is taken between real and generated images, at a place drawn for each pair.
+    The gradient is taken at a random point between each real and its generated image.
     """
     shape = (tf.shape(real)[0],) + (1,) * (len(real.shape) - 1)
-    share = distribution.uniform(shape, seed)
-    between = real + share * (fake - real)
-    norm = tf.sqrt(_squared_gradient(judge, between) + 1e-12)
+    fraction = distribution.uniform(shape, seed)
+    between = real + fraction * (fake - real)
+    norm = tf.sqrt(_squared_gradient(discriminator, between) + 1e-12)
     return tf.reduce_mean(tf.square(norm - 1.0))
 
 
-PENALTIES: dict[str, Penalty] = {
-    "r1": Penalty(r1, weight=0.1, every=16),
-    "wgan_gp": Penalty(gradient_penalty, weight=10.0, every=1),
+REGULARIZERS: dict[str, Regularizer] = {
+    "r1": Regularizer(r1, weight=0.1, interval=16),
+    "wgan_gp": Regularizer(gradient_penalty, weight=10.0, interval=1),
 }

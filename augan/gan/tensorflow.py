@@ -1,8 +1,8 @@
-"""Start TensorFlow without its chatter, keeping its errors.
+"""Import of TensorFlow without its informational log lines.
 
-TensorFlow's C++ side writes informational lines straight to file descriptor 2 before any Python
-setting is read. They are caught in a temporary file while the library and its devices start; every
-line that is not such information is written out again.
+TensorFlow's C++ side writes informational lines to file descriptor 2 before Python can change any
+setting. Standard error is therefore redirected to a temporary file while the library and its
+devices start. All lines that are not informational are then written to standard error.
 """
 
 import importlib
@@ -15,50 +15,50 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_CHATTER = re.compile(
+_LOG_NOISE = re.compile(
     r"^([IW]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IW] |WARNING: All log messages before|To enable)"
 )
 
 
-def start_tensorflow() -> tuple[Any, Any]:
-    """Import TensorFlow and Keras, look for devices, and return both modules."""
-    among_machines = bool(os.environ.get("TF_CONFIG"))
-    # Errors only, in what is logged later; of several machines not even these, for they come with
-    # an exception, and with one more for each sum that a machine that is gone takes no part in.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if among_machines else "2")
-    with without_chatter():
+def import_tensorflow() -> tuple[Any, Any]:
+    """Import TensorFlow and Keras, initialize the devices, and return both modules."""
+    is_cluster = bool(os.environ.get("TF_CONFIG"))
+    # Log errors only. On a cluster log nothing: each error is also raised as an exception, and a
+    # lost machine would log one error for every collective operation.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if is_cluster else "2")
+    with filtered_log_noise():
         tensorflow = importlib.import_module("tensorflow")
-        if not among_machines:  # which must know each other before their devices start
+        if not is_cluster:  # a cluster must be configured before the devices are initialized
             tensorflow.config.list_logical_devices()
-        tensorflow.get_logger().setLevel("ERROR")  # several trainings in one process are no fault
-        # This pass fails, with an error line, on the gradient of a leaky ReLU behind a bias; it
-        # makes a step of training no faster.
+        tensorflow.get_logger().setLevel("ERROR")  # it warns of several trainings in one process
+        # The remapper logs an error for the gradient of a leaky ReLU after a bias, and it does not
+        # make a training step faster.
         tensorflow.config.optimizer.set_experimental_options({"remapping": False})
         return tensorflow, importlib.import_module("keras")
 
 
-def _is_chatter(line: str) -> bool:
-    # Without a GPU driver the failing look for one is no error.
+def _is_log_noise(line: str) -> bool:
+    # Without a GPU driver, the failed search for a driver is not an error.
     no_gpu = "cuInit" in line and not Path("/dev/nvidiactl").exists()
-    return no_gpu or bool(_CHATTER.match(line))
+    return no_gpu or bool(_LOG_NOISE.match(line))
 
 
 @contextmanager
-def without_chatter() -> Iterator[None]:
-    """Hold back what is written to standard error inside, and then write what is no chatter."""
+def filtered_log_noise() -> Iterator[None]:
+    """Hold back standard error in the block, then write the lines that are not log noise."""
     try:
         descriptor = os.dup(2)
-    except OSError:  # no standard error at all, as in some services
+    except OSError:  # some services run without standard error
         yield
         return
-    with tempfile.TemporaryFile() as caught:
-        os.dup2(caught.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(descriptor, 2)
             os.close(descriptor)
-            caught.seek(0)
-            for line in caught.read().decode(errors="replace").splitlines():
-                if line.strip() and not _is_chatter(line):
+            captured.seek(0)
+            for line in captured.read().decode(errors="replace").splitlines():
+                if line.strip() and not _is_log_noise(line):
                     sys.stderr.write(line + "\n")

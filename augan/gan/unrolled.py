@@ -1,7 +1,8 @@
-"""Unrolled GANs (Metz et al. 2017, section 2.2): the generator looks k discriminator steps ahead.
+"""Unrolled discriminator steps (Metz et al. 2017, "Unrolled GANs", section 2.2).
 
-The inner steps are plain gradient descent on copies of the weights, which stay tensors throughout:
-Keras' optimisers assign variables, and nothing can be differentiated through an assignment.
+The generator trains against the discriminator after k further steps. The inner steps are plain
+gradient descent on copies of the weights. The copies stay tensors, because Keras' optimizers assign
+variables, and no gradient passes through an assignment.
 """
 
 from collections.abc import Callable
@@ -14,21 +15,25 @@ from augan.gan import distribution
 Tensor = Any
 
 
-def look_ahead(
+def unroll(
     weights: list[Tensor],
     loss: Callable[[list[Tensor], int], Tensor],
     *,
     steps: int,
     rate: float,
 ) -> list[Tensor]:
-    """Return `weights` after `steps` of gradient descent, differentiable by all that `loss` uses.
+    """Return `weights` after `steps` of gradient descent, differentiable by all inputs of `loss`.
 
     Parameters
     ----------
     weights : list of tensor
-        Where descent starts.
+        Start of the descent.
     loss : callable
         (weights, number of the inner step) -> scalar.
+    steps : int
+        Number of inner steps.
+    rate : float
+        Learning rate of the inner steps.
     """
     for step in range(steps):
         with tf.GradientTape() as tape:

@@ -8,7 +8,7 @@ import numpy as np
 from augan.data.modalities.images import ImagePreprocessing
 from augan.exceptions import ConfigError
 from augan.gan import keras
-from augan.gan.inference import Inference, latent_noise
+from augan.gan.inference import BatchInference, latent_noise
 from augan.io.images import image_grid, write_png
 from augan.seeding import child_rng
 from augan.training.loop import Allowance
@@ -50,7 +50,7 @@ class SampleGrid:
         if num_classes:
             one_hot = np.eye(num_classes, dtype=np.float32)
             self._inputs.append(np.repeat(one_hot, COLUMNS, axis=0))
-        self._generate = Inference.of(generator)
+        self._generate = BatchInference.from_model(generator)
         self._drawn = begun
 
     def on_steps(

@@ -13,7 +13,7 @@ import numpy as np
 
 from augan.features.classifier import FeatureExtractor, RowValues
 from augan.gan import keras
-from augan.gan.inference import Inference, latent_noise
+from augan.gan.inference import BatchInference, latent_noise
 from augan.gan.model import GAN
 from augan.metrics.fidelity import diversity, fidelity, floor, kernel_distance
 from augan.metrics.precision_recall import density_coverage
@@ -185,7 +185,7 @@ class Monitor:
     ) -> None:
         self._tell = tell
         self.gan, self.features, self.best, self.every = gan, features, best, every
-        self._watched = [gan.average, gan.discriminator]
+        self._watched = [gan.ema_generator, gan.discriminator]
         self._watched += [more for more in (gan.heads, gan.places) if more is not None]
         self.train, self.held_out = (tuple(x[:MOST] for x in part) for part in (train, held_out))
         self.real_features = features(self.held_out[0])
@@ -200,8 +200,8 @@ class Monitor:
         self._count = keras.Variable(0, dtype="int64")
         self._diverged = keras.Variable(np.zeros(2), dtype="float64")  # step and loss
         self.seed = seed
-        self._generate, self._logits = map(Inference.of, (gan.average, gan.discriminator))
-        made = Inference.of(best[0])(self.noise, *([self.classes] if gan.conditional else []))[0]
+        self._generate, self._logits = map(BatchInference.from_model, (gan.ema_generator, gan.discriminator))
+        made = BatchInference.from_model(best[0])(self.noise, *([self.classes] if gan.conditional else []))[0]
         self.untrained = features(made)  # `best` still has its first weights
 
     @property
@@ -253,7 +253,7 @@ class Monitor:
             return
         made = self._judge(fake, self.classes)
         gap = trained.mean() - made.mean()
-        middle = float(self.gan.adversarial_loss.middle(trained, made))
+        middle = float(self.gan.adversarial_loss.boundary_logit(trained, made))
         health = Health(
             step=step,
             done=done,

@@ -8,10 +8,10 @@ from typing import Any
 from augan.config import Config, decided
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.gan import keras
-from augan.gan.networks.heads import joined_sizes
+from augan.gan.networks.heads import concat_channels
 from augan.gan.networks.registry import feature_blocks, network_spec
 from augan.seeding import child_seed
-from augan.training.stages.classifier import TURNS
+from augan.training.stages.classifier import NUM_ROTATIONS
 
 EXTRACTORS = ("classifier", "rotation")  # networks whose features measure fidelity
 
@@ -70,7 +70,7 @@ class Blueprint:
             }
         if role == "encoder":
             return {"latent_dim": decided(config.gan.latent_dim), "width": config.encoder.width}
-        turned = {"num_classes": TURNS} if role == "rotation" else {}
+        turned = {"num_classes": NUM_ROTATIONS} if role == "rotation" else {}
         return {"width": config.classifier.width, **turned}
 
     def reader(self, role: str, discriminator: keras.Model) -> dict[str, Any]:
@@ -82,6 +82,6 @@ class Blueprint:
         if role == "heads":
             architecture, inputs = "linear", math.prod(blocks.output_shape[-1][1:])
         else:
-            architecture, inputs = "convolutional", sum(joined_sizes(blocks))
+            architecture, inputs = "convolutional", sum(concat_channels(blocks))
         seed = child_seed(self.config.seed, role)
         return network_spec(architecture, role, image_shape=[inputs], seed=seed)

@@ -14,7 +14,7 @@ import numpy as np
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.sequences import ConcatRows, SlidingWindows
 from augan.gan import keras
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 
 CONFIDENT = 0.9  # probability from which "thresholded" believes the classifier
 _CHUNK = 1024  # images that are float32 at once
@@ -90,7 +90,7 @@ def _probabilities(
     preprocessing: AnyPreprocessing,
     rows: np.ndarray,
 ) -> np.ndarray:
-    classify = Inference.of(classifier)
+    classify = BatchInference.from_model(classifier)
     parts = [
         classify(preprocessing.scale(pixels[rows[start : start + _CHUNK]]))[0]
         for start in range(0, len(rows), _CHUNK)

@@ -28,7 +28,7 @@ from augan.data.dataset import Dataset
 from augan.detect.detector import add_detectors, configured_methods, fold_network, get_method_class
 from augan.detect.fitting import fit_cross_conformal
 from augan.exceptions import BundleError, DataError
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 from augan.training.budget import Clock, Plan, deadline_of
 from augan.training.callbacks import FOLDER, TensorBoardLog, require_tensorboard
 from augan.training.cross_validation import Fold
@@ -355,7 +355,7 @@ def _codes(material: Material, networks: TrainedNetworks) -> dict[str, np.ndarra
 def _classifier_accuracy(material: Material, networks: TrainedNetworks) -> dict[str, Any]:
     """How often the agreement classifier is right on real images it was not fitted on."""
     model, labels = networks.models["classifier"], material.dataset.labels
-    classify = Inference.of(model)
+    classify = BatchInference.from_model(model)
     rows = material.split.val
     (logits,) = classify(material.preprocessing.scale(material.pixels[rows]))
     right = logits.argmax(axis=1) == np.asarray(labels)[rows]

@@ -30,7 +30,7 @@ from augan.detect.inputs import ImageFolderSource
 from augan.evaluation.detection.baselines import BASELINES
 from augan.exceptions import DataError
 from augan.gan import tf
-from augan.gan.corruptions import DEFECTS, NEGATIVES
+from augan.gan.corruptions import SYNTHETIC_DEFECTS, CORRUPTIONS
 from augan.io.images import read_image
 from augan.seeding import child_rng
 from augan.workflow.train import train
@@ -39,7 +39,7 @@ from benchmarks.common.harness import Row, Task, digest
 DEFECTS_OF = "defects"
 PROTOCOL = "normal images of other groups and defects of each kind, 1"
 NORMAL = "normal"
-KINDS = ("cut_paste", "perlin", *DEFECTS)
+KINDS = ("cut_paste", "perlin", *SYNTHETIC_DEFECTS)
 HALVES = (KINDS[::2], KINDS[1::2])  # what is learned and what is judged, and the other way round
 HELD_OUT = 0.2  # of the groups of training, in the split dev
 PAINTED = 96  # pixels, the side of the square that a defect is painted in
@@ -237,7 +237,7 @@ def paint(
         pieces.append((one[top : top + side, left : left + side], top, left))
     batch = tf.constant(np.stack([piece for piece, *_ in pieces]) / 127.5 - 1, tf.float32)
     seed = tf.constant(rng.integers(2**31, size=2), tf.int32)
-    spoilt = np.clip(NEGATIVES[kind](batch, seed).numpy()[0], -1, 1)
+    spoilt = np.clip(CORRUPTIONS[kind](batch, seed).numpy()[0], -1, 1)
     _, top, left = pieces[0]
     painted = image.copy()
     painted[top : top + side, left : left + side] = np.rint((spoilt + 1) * 127.5)

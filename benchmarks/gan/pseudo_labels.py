@@ -31,7 +31,7 @@ from augan.bundle import Bundle, restore_network
 from augan.data.dataset import Dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.features.classifier import FeatureExtractor
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 from augan.metrics.fidelity import kernel_distance
 from augan.seeding import child_rng
 from augan.training.budget import Plan
@@ -120,7 +120,7 @@ def measure(method: str, seed: int, steps: int) -> Row:
 def guessed_right(bundle: Bundle, images: np.ndarray, truth: np.ndarray) -> float:
     """Return the share of unlabeled images whose class the agreement classifier guesses."""
     model = restore_network(bundle, "classifier")
-    classify = Inference(lambda images: model(images, training=False), model.input_shape[1:])
+    classify = BatchInference(lambda images: model(images, training=False), model.input_shape[1:])
     squares = ImagePreprocessing.from_dict(bundle.preprocessing).scale(images)
     return float((classify(squares)[0].argmax(axis=1) == truth).mean())
 

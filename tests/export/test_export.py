@@ -40,7 +40,7 @@ from augan.export.api import export_onnx
 from augan.export.detector import detector_graph
 from augan.export.onnx import Session, as_onnx
 from augan.export.parity import compare_images, compare_maps, compare_scores
-from augan.gan.networks.heads import dense_blocks, joined_sizes
+from augan.gan.networks.heads import fully_convolutional, concat_channels
 from augan.gan.networks.registry import build_network, feature_blocks, network_spec
 from augan.io.images import write_png
 from augan.workflow.train import train
@@ -156,7 +156,7 @@ def test_folds_count_calibration_scores_as_augan_does(tmp_path: Path) -> None:
 def test_large_images_of_any_size(kind: Any, tmp_path: Path) -> None:
     shape = (32, 32, 3)
     judge = network("discriminator", shape, num_classes=0, width=4, norm="none", weights="he")
-    size = sum(joined_sizes(dense_blocks(judge)))
+    size = sum(concat_channels(fully_convolutional(judge)))
     models = {"discriminator": judge, "places": network("places", (size,), "convolutional")}
     patches = TiledPreprocessing(160, 3, "uint8", 0.0, 255.0, window=32)
     rng = np.random.default_rng(1)

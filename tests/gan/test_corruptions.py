@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from augan.gan import tf
-from augan.gan.corruptions import NEGATIVES, cut_paste, jigsaw, scar, spoil
+from augan.gan.corruptions import CORRUPTIONS, cut_paste, jigsaw, scar, corrupt
 
 SEED = (5, 6)
 
@@ -19,17 +19,17 @@ def pictures(n=16, side=16, channels=1):
     return np.random.default_rng(0).permutation(values).reshape(n, side, side, channels)
 
 
-@pytest.mark.parametrize("kind", NEGATIVES)
+@pytest.mark.parametrize("kind", CORRUPTIONS)
 @pytest.mark.parametrize(("side", "channels"), [(8, 1), (32, 3)])
 def test_every_image_is_spoilt_by_the_seed_alone(kind, side, channels):
     images = pictures(side=side, channels=channels)
-    spoilt = NEGATIVES[kind](tf.constant(images), seed()).numpy()
+    spoilt = CORRUPTIONS[kind](tf.constant(images), seed()).numpy()
     assert spoilt.shape == images.shape
     assert np.isfinite(spoilt).all()
     assert np.abs(spoilt).max() <= 1
     changed = (spoilt != images).any(axis=(1, 2, 3))
     assert changed.mean() >= 0.8
-    again, other = (NEGATIVES[kind](tf.constant(images), s).numpy() for s in (seed(), seed(5, 7)))
+    again, other = (CORRUPTIONS[kind](tf.constant(images), s).numpy() for s in (seed(), seed(5, 7)))
     np.testing.assert_array_equal(spoilt, again)
     assert (spoilt != other).any()
 
@@ -64,7 +64,7 @@ def test_a_scar_is_thin():
 
 def test_kinds_share_the_batch_in_equal_parts():
     images = pictures(10)
-    spoilt = spoil(tf.constant(images), ("jigsaw", "scar", "cut_paste"), seed()).numpy()
+    spoilt = corrupt(tf.constant(images), ("jigsaw", "scar", "cut_paste"), seed()).numpy()
     ends = (3, 6, 10)
     same = np.sort(spoilt[: ends[0]].ravel()) == np.sort(images[: ends[0]].ravel())
     assert same.all()  # the first third is only rearranged

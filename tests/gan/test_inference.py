@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from augan.gan import tf
-from augan.gan.inference import BATCH, Inference
+from augan.gan.inference import BATCH_SIZE, BatchInference
 from augan.gan.networks.registry import build_network, network_spec
 
 COUNTS = (1, 63, 64, 65, 130)
@@ -22,16 +22,16 @@ def make(role):
     images = rng.uniform(-1, 1, (130, *SHAPE)).astype(np.float32)
     if role == "encoder":
         encoder = build("encoder", 3, latent_dim=8)
-        return Inference(lambda x: encoder(x, training=False), SHAPE), (images,)
+        return BatchInference(lambda x: encoder(x, training=False), SHAPE), (images,)
     if role == "discriminator":
         judge = build("discriminator", 0, norm="batch")
-        return Inference(lambda x: judge(x, training=False), SHAPE), (images,)
+        return BatchInference(lambda x: judge(x, training=False), SHAPE), (images,)
     generator = build("generator", 3, latent_dim=8)
     rows = (
         rng.normal(size=(130, 8)).astype(np.float32),
         rng.dirichlet([1, 1, 1], 130).astype(np.float32),
     )
-    return Inference(lambda z, c: generator([z, c], training=False), (8,), (3,)), rows
+    return BatchInference(lambda z, c: generator([z, c], training=False), (8,), (3,)), rows
 
 
 @pytest.fixture(scope="module", params=["encoder", "discriminator", "generator"])
@@ -99,7 +99,7 @@ def test_batches_are_full_but_the_last_and_cut_to_the_rows(case, count):
     infer, rows, expected = case
     parts = list(infer.batches(*(x[:count] for x in rows)))
     sizes = [len(part[0]) for part in parts]
-    assert sizes == [BATCH] * (count // BATCH) + [count % BATCH] * (count % BATCH > 0)
+    assert sizes == [BATCH_SIZE] * (count // BATCH_SIZE) + [count % BATCH_SIZE] * (count % BATCH_SIZE > 0)
     for position, all_rows in enumerate(expected):
         joined = np.concatenate([part[position] for part in parts])
         np.testing.assert_array_equal(joined, all_rows[:count])
@@ -112,17 +112,17 @@ def test_the_function_is_traced_once_and_sees_whole_batches():
         traces.append(x.shape)
         return 2 * x
 
-    infer = Inference(double, (3,))
+    infer = BatchInference(double, (3,))
     for count in COUNTS:
         x = np.arange(3 * count, dtype=np.float64).reshape(count, 3)
         (output,) = infer(x)
         np.testing.assert_array_equal(output, 2 * x)
         assert output.dtype == np.float32
-    assert traces == [(BATCH, 3)]
+    assert traces == [(BATCH_SIZE, 3)]
 
 
 def test_rows_can_come_from_a_memory_map(tmp_path):
     np.save(tmp_path / "x.npy", np.arange(200, dtype=np.float32).reshape(100, 2))
     stored = np.load(tmp_path / "x.npy", mmap_mode="r")
-    (output,) = Inference(lambda x: tf.reduce_sum(x, axis=1), (2,))(stored)
+    (output,) = BatchInference(lambda x: tf.reduce_sum(x, axis=1), (2,))(stored)
     np.testing.assert_array_equal(output, stored.sum(axis=1))

@@ -111,10 +111,10 @@ SHARES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "real_share", "fake_share", "expected"), SHARES)
-def test_soft_labels(name, real_share, fake_share, expected):
+@pytest.mark.parametrize(("name", "real_targets", "fake_targets", "expected"), SHARES)
+def test_soft_labels(name, real_targets, fake_targets, expected):
     d_loss = LOSSES[name].discriminator(
-        logits([2.0]), logits([-1.0]), real_share=real_share, fake_share=fake_share
+        logits([2.0]), logits([-1.0]), real_targets=real_targets, fake_targets=fake_targets
     )
     assert float(d_loss) == pytest.approx(expected, abs=2e-6)
 
@@ -123,7 +123,7 @@ def test_soft_labels(name, real_share, fake_share, expected):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
 def test_smoothing_is_cross_entropy_with_soft_labels(name, smoothing):
     real, fake = logits([2.0, -0.5, 0.1]), logits([0.3, -1.0])
-    d_loss = LOSSES[name].discriminator(real, fake, real_share=1 - smoothing)
+    d_loss = LOSSES[name].discriminator(real, fake, real_targets=1 - smoothing)
     chance = 1 / (1 + np.exp(-np.float64(real)))
     on_real = -(1 - smoothing) * np.log(chance) - smoothing * np.log(1 - chance)
     on_fake = -np.log(1 - 1 / (1 + np.exp(-np.float64(fake))))
@@ -134,11 +134,11 @@ def test_smoothing_is_cross_entropy_with_soft_labels(name, smoothing):
 def test_swapped_labels_swap_the_samples(name):
     real, fake = logits([2.0, -0.5, 0.1]), logits([0.3, -1.0, 0.7])
     loss = LOSSES[name]
-    swapped = loss.discriminator(real, fake, real_share=0.0, fake_share=1.0)
+    swapped = loss.discriminator(real, fake, real_targets=0.0, fake_targets=1.0)
     assert float(swapped) == pytest.approx(float(loss.discriminator(fake, real)), rel=1e-6)
     # One of the three only: its loss alone is that of a generated image.
     share = np.float32([[1], [0], [1]])
-    one = loss.discriminator(real, fake, real_share=share)
+    one = loss.discriminator(real, fake, real_targets=share)
     by_hand = [
         float(loss.real(real[0, 0])),
         float(loss.fake(real[1, 0])),
@@ -171,4 +171,4 @@ def test_one_that_calls_real_what_is_generated_pays():
 )
 def test_the_middle_between_real_and_fake(loss, middle):
     real, fake = tf.constant([[9.0], [8.0]]), tf.constant([[4.0], [7.0]])
-    assert float(LOSSES[loss].middle(real, fake)) == middle
+    assert float(LOSSES[loss].boundary_logit(real, fake)) == middle

@@ -7,7 +7,7 @@ from augan.bundle import read_weights
 from augan.config import Config
 from augan.exceptions import ConfigError
 from augan.gan import keras, tf
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 from augan.gan.model import GAN
 from augan.gan.networks.registry import build_network, feature_blocks, network_spec
 
@@ -54,7 +54,7 @@ def batch(classes=0, step=0):
 
 
 def weights_of(gan):
-    parts = {"generator": gan.generator, "discriminator": gan.discriminator, "average": gan.average}
+    parts = {"generator": gan.generator, "discriminator": gan.discriminator, "average": gan.ema_generator}
     return {f"{name}:{p}": w for name, m in parts.items() for p, w in read_weights(m).items()}
 
 
@@ -73,7 +73,7 @@ def run_steps(gan, classes=0, steps=3, graph=False):
 
 def test_the_average_begins_as_the_generator():
     gan = make_gan(classes=2)
-    assert_equal_weights(read_weights(gan.average), read_weights(gan.generator))
+    assert_equal_weights(read_weights(gan.ema_generator), read_weights(gan.generator))
 
 
 @pytest.mark.parametrize("classes", [0, 3])
@@ -105,10 +105,10 @@ def test_each_player_has_its_own_rate():
 def test_the_average_follows_its_formula(ema):
     gan = make_gan(gan__ema=ema, generator__learning_rate=1e-2)
     for step in range(3):
-        before = read_weights(gan.average)
+        before = read_weights(gan.ema_generator)
         gan.train_step(batch(0, step))
         keep = min(ema, (1 + step) / (10 + step))
-        now, average = read_weights(gan.generator), read_weights(gan.average)
+        now, average = read_weights(gan.generator), read_weights(gan.ema_generator)
         for path, value in before.items():
             expected = keep * value.astype(np.float64) + (1 - keep) * now[path]
             np.testing.assert_allclose(average[path], expected, rtol=1e-5, atol=1e-7, err_msg=path)
@@ -163,7 +163,7 @@ def test_a_trained_generator_follows_the_data():
     noise = np.random.default_rng(0).normal(size=(64, LATENT)).astype(np.float32)
 
     def distance():
-        return float(np.abs(gan.average(noise, training=False).numpy() - 0.8).mean())
+        return float(np.abs(gan.ema_generator(noise, training=False).numpy() - 0.8).mean())
 
     before = distance()
     images = tf.ones((N, 8, 8, 1)) * 0.8
@@ -229,11 +229,11 @@ def test_inference_leaves_every_weight_as_it_is(norm):
     before = weights_of(gan)
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(70, LATENT)).astype(np.float32)
-    generator, judge = gan.average, gan.discriminator
+    generator, judge = gan.ema_generator, gan.discriminator
     features = feature_blocks(judge)
-    (images,) = Inference(lambda z: generator(z, training=False), (LATENT,))(noise)
-    Inference(lambda x: judge(x, training=False), (8, 8, 1))(images)
-    Inference(lambda x: features(x, training=False), (8, 8, 1))(images)
+    (images,) = BatchInference(lambda z: generator(z, training=False), (LATENT,))(noise)
+    BatchInference(lambda x: judge(x, training=False), (8, 8, 1))(images)
+    BatchInference(lambda x: features(x, training=False), (8, 8, 1))(images)
     assert_equal_weights(weights_of(gan), before)
     # With training=True they would have changed.
     judge(images, training=True)

@@ -10,7 +10,7 @@ from augan.config import Config
 from augan.gan import tf
 from augan.gan.model import GAN
 from augan.gan.networks.registry import build_network, network_spec
-from augan.gan.regularizers import PENALTIES, gradient_penalty, r1
+from augan.gan.regularizers import REGULARIZERS, gradient_penalty, r1
 
 SEED = tf.constant([1, 2])
 SHAPE = (2, 2, 1)
@@ -34,7 +34,7 @@ SQUARE = 1.0 + 4.0 + 0.25 + 16.0  # 21.25
 
 
 def test_every_penalty_has_its_row():
-    assert {name: (p.function, p.weight, p.every) for name, p in PENALTIES.items()} == {
+    assert {name: (p.function, p.weight, p.interval) for name, p in REGULARIZERS.items()} == {
         "r1": (r1, 0.1, 16),
         "wgan_gp": (gradient_penalty, 10.0, 1),
     }
@@ -145,14 +145,14 @@ def make_gan(**changes):
 def judge_after(step, graph=False, **changes):
     """The discriminator's weights after the one step that has the number `step`."""
     gan = make_gan(**changes)
-    gan.steps_done.assign(step)
+    gan.iterations.assign(step)
     rng = np.random.default_rng(step)
     batch = tf.constant(rng.uniform(-1, 1, (6, 8, 8, 1)).astype(np.float32))
     (tf.function(gan.train_step) if graph else gan.train_step)((batch,))
     return np.concatenate([v.numpy().ravel() for v in gan.discriminator.trainable_variables])
 
 
-@pytest.mark.parametrize("name", sorted(PENALTIES))
+@pytest.mark.parametrize("name", sorted(REGULARIZERS))
 def test_a_lazy_penalty_is_as_much_stronger(name):
     lazy = {
         "gan__regularizer": name,

@@ -6,11 +6,11 @@ from scipy.special import log_softmax
 
 from augan.gan import tf
 from augan.gan.self_supervision import (
-    HEADS,
-    KINDS,
-    PROBES,
-    dealt_kinds,
-    surprise,
+    HEAD_SIZES,
+    TRANSFORMS,
+    EVAL_TRANSFORMS,
+    assigned_transforms,
+    negative_log_likelihood,
     transform,
     transformed_batch,
 )
@@ -36,17 +36,17 @@ def expected(image, kind):
 
 
 def test_there_are_36_kinds_and_the_probes_are_a_fair_third():
-    assert len(set(KINDS)) == len(KINDS) == 36
+    assert len(set(TRANSFORMS)) == len(TRANSFORMS) == 36
     for pair in ((0, 3), (1, 3), (2, 3)):  # no head could be told by another
-        met = {(kind[pair[0]], kind[pair[1]]) for kind in KINDS}
-        assert len(met) == HEADS[pair[0]] * HEADS[pair[1]]
-    assert len(PROBES) == 12
-    for head, size in enumerate(HEADS):
-        counts = np.bincount([kind[head] for kind in PROBES], minlength=size)
+        met = {(kind[pair[0]], kind[pair[1]]) for kind in TRANSFORMS}
+        assert len(met) == HEAD_SIZES[pair[0]] * HEAD_SIZES[pair[1]]
+    assert len(EVAL_TRANSFORMS) == 12
+    for head, size in enumerate(HEAD_SIZES):
+        counts = np.bincount([kind[head] for kind in EVAL_TRANSFORMS], minlength=size)
         assert set(counts) == {12 // size}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TRANSFORMS)
 def test_a_kind_turns_and_shifts(kind):
     images = pictures(2, side=16, channels=3)
     moved = transform(tf.constant(images), kind).numpy()
@@ -60,23 +60,23 @@ def test_a_batch_is_dealt_all_kinds_in_turn(n):
     dealt = np.roll(images, step, axis=0)
     by_hand = [expected(image, kind) for image, kind in zip(dealt, kinds.numpy())]
     np.testing.assert_allclose(moved.numpy(), by_hand, atol=1e-6)
-    counts = [int((kinds.numpy() == kind).all(axis=1).sum()) for kind in KINDS]
+    counts = [int((kinds.numpy() == kind).all(axis=1).sum()) for kind in TRANSFORMS]
     assert sum(counts) == n
     assert max(counts) - min(counts) <= 1
 
 
 @pytest.mark.parametrize("n", [12, 16, 32])
 def test_a_small_batch_teaches_what_a_detector_asks(n):
-    kinds = [tuple(kind) for kind in dealt_kinds(n).numpy().tolist()]
-    assert set(PROBES) <= set(kinds)
+    kinds = [tuple(kind) for kind in assigned_transforms(n).numpy().tolist()]
+    assert set(EVAL_TRANSFORMS) <= set(kinds)
     assert len(set(kinds)) == len(kinds) == n
 
 
 def test_surprise_is_minus_the_log_likelihood_of_all_heads():
     rng = np.random.default_rng(1)
-    logits = rng.normal(size=(4, sum(HEADS)))
+    logits = rng.normal(size=(4, sum(HEAD_SIZES)))
     kinds = np.array([[0, 0, 0, 1], [3, 2, 1, 2], [1, 1, 2, 0], [2, 0, 1, 1]])
-    heads, rows = np.split(logits, np.cumsum(HEADS)[:-1], axis=1), np.arange(4)
+    heads, rows = np.split(logits, np.cumsum(HEAD_SIZES)[:-1], axis=1), np.arange(4)
     by_hand = -sum(log_softmax(head, axis=1)[rows, kinds[:, i]] for i, head in enumerate(heads))
-    given = surprise(tf.constant(logits, tf.float32), tf.constant(kinds, tf.int32))
+    given = negative_log_likelihood(tf.constant(logits, tf.float32), tf.constant(kinds, tf.int32))
     np.testing.assert_allclose(given, by_hand, rtol=1e-5)

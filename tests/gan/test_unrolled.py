@@ -11,7 +11,7 @@ from augan.config import Config
 from augan.gan import tf
 from augan.gan.model import GAN
 from augan.gan.networks.registry import build_network, network_spec
-from augan.gan.unrolled import look_ahead
+from augan.gan.unrolled import unroll
 
 C, RATE = 2.0, 0.1
 Q = 1 - RATE * C
@@ -29,7 +29,7 @@ def test_descent_on_a_parabola(steps):
 
     with tf.GradientTape() as tape:
         tape.watch(start)
-        (ahead,) = look_ahead([start], loss, steps=steps, rate=RATE)
+        (ahead,) = unroll([start], loss, steps=steps, rate=RATE)
         total = tf.reduce_sum(ahead)
     power = Q**steps
     expected = power * np.float32([1, -2]) + (1 - power) * 3.0 / C
@@ -47,20 +47,20 @@ def test_second_derivatives_pass():
     # One step on u w^2 / 2: w1 = w0 (1 - r u). Without them, d w1 / du would be 0.
     outer, start = tf.Variable(4.0), tf.constant(1.5)
     with tf.GradientTape() as tape:
-        (ahead,) = look_ahead([start], lambda w, step: outer * w[0] ** 2 / 2, steps=2, rate=RATE)
+        (ahead,) = unroll([start], lambda w, step: outer * w[0] ** 2 / 2, steps=2, rate=RATE)
     assert float(ahead) == pytest.approx(1.5 * 0.6**2, rel=1e-6)
     assert float(tape.gradient(ahead, outer)) == pytest.approx(-2 * 1.5 * 0.6 * RATE, rel=1e-6)
 
 
 def test_each_step_may_have_a_loss_of_its_own():
     # The gradient is the number of the step: 0 + 1 + 2.
-    (ahead,) = look_ahead([tf.constant(0.0)], lambda w, step: step * w[0] * 1.0, steps=3, rate=1.0)
+    (ahead,) = unroll([tf.constant(0.0)], lambda w, step: step * w[0] * 1.0, steps=3, rate=1.0)
     assert float(ahead) == -3
 
 
 def test_a_weight_that_does_not_count_stays():
     used, unused = tf.constant([1.0]), tf.constant([7.0])
-    ahead = look_ahead([used, unused], lambda w, step: tf.reduce_sum(w[0]), steps=2, rate=0.5)
+    ahead = unroll([used, unused], lambda w, step: tf.reduce_sum(w[0]), steps=2, rate=0.5)
     assert [float(value[0]) for value in ahead] == [0.0, 7.0]
 
 

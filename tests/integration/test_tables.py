@@ -41,7 +41,7 @@ from augan.data.splits import split_dataset
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import METHODS, supported_methods
 from augan.exceptions import ConfigError, DataError
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 from augan.training.config_rules import TABLE_RULES
 from augan.training.defaults import fill_in
 from augan.workflow.train import train
@@ -109,7 +109,7 @@ class TestTraining:
     def test_a_generated_row_is_numbers_and_one_choice_of_each_group(self, bundle: Bundle) -> None:
         generator = restore_network(bundle, "generator")
         assert bundle.networks["generator"].spec["arguments"]["groups"] == [2, 2]
-        generate = Inference(lambda z, c: generator([z, c], training=False), (8,), (2,))
+        generate = BatchInference(lambda z, c: generator([z, c], training=False), (8,), (2,))
         noise = np.random.default_rng(0).standard_normal((100, 8)) * 5
         (rows,) = generate(noise, np.eye(2)[np.arange(100) % 2])
         assert rows.shape == (100, 2 + 2 + 2)

@@ -21,7 +21,7 @@ from augan.data.modalities.tables import as_frame
 from augan.data.splits import Split, make_split
 from augan.detect.detector import Detector
 from augan.exceptions import AuganError, ConfigError, DataError
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 from augan.io.images import write_png
 from augan.report.html.training import training_page
 from augan.report.text import training_lines
@@ -174,7 +174,7 @@ def test_each_number_comes_from_its_own_part_of_the_data(digits_bundle, tiny_dig
     # Codes: of the images that were fitted, in their order.
     np.testing.assert_array_equal(codes["indices"], split["train"])
     encoder = restore_network(digits_bundle, "encoder")
-    encode = Inference(lambda x: encoder(x, training=False), (8, 8, 1))
+    encode = BatchInference(lambda x: encoder(x, training=False), (8, 8, 1))
     noise, classes = encode(preprocessing.scale(tiny_digits.images[split["train"]]))
     np.testing.assert_array_equal(codes["latents"], noise)
     np.testing.assert_array_equal(codes["class_probabilities"], classes)

@@ -231,7 +231,7 @@ def test_a_spec_makes_no_more_than_was_saved(architecture: str, change: dict) ->
         spec = {"architecture": architecture, "role": role}
         spec["arguments"] = {**common, **more[role], **change}
         bundle = Bundle(config={}, data={}, networks={"x": Network(spec, {"k": np.zeros(9)})})
-        with pytest.raises(BundleError, match="are more than the 1000 expected"):
+        with pytest.raises(BundleError, match="more values than the limit of 1000"):
             restore_network(bundle, "x")
 
 

@@ -14,7 +14,7 @@ from augan.data.duplicates import has_near_unique_column
 from augan.data.modalities.registry import AnyPreprocessing, restore_preprocessing
 from augan.data.splits import evenly_spaced
 from augan.exceptions import BundleError, DataError
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 from augan.training.training_data import DataGone, recorded_data
 
 MAX_OF_CLASS = 20_000  # evenly spaced ones of more, so that neighbours are found in seconds
@@ -239,14 +239,14 @@ def _reject(decisions: np.ndarray, wrong: np.ndarray, reason: str) -> None:
     decisions[(decisions == criteria.UNCHECKED) & wrong] = reason
 
 
-def _inference(bundle: Bundle, role: str, outputs: int = 1) -> Inference:
+def _inference(bundle: Bundle, role: str, outputs: int = 1) -> BatchInference:
     model = restore_network(bundle, role)
     if model.output_shape != (None, outputs):
         raise BundleError(
             f"the {role} of {bundle.path or 'this bundle'} gives {model.output_shape[1:]} numbers, "
             f"{outputs} were expected; train again"
         )
-    return Inference.of(model)
+    return BatchInference.from_model(model)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from augan.bundle import Bundle, in_use, restore_network
 from augan.data.modalities.registry import restore_preprocessing
-from augan.gan.inference import Inference, latent_noise
+from augan.gan.inference import BatchInference, latent_noise
 from augan.seeding import child_rng
 
 NOISE_BLOCK_SIZE = 512  # images whose codes come from one child seed
@@ -34,7 +34,7 @@ class GeneratorSampler:
         self.conditional = len(generator.inputs) > 1
         self.latent_dim = generator.inputs[0].shape[-1]
         self.noise_kind = str(bundle.config.get("gan", {}).get("latent_prior", "normal"))
-        self._generate = Inference.of(generator)
+        self._generate = BatchInference.from_model(generator)
 
     def decode(self, noise: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """Return what the generator makes of codes, as stored: squares `[N, S, S, C]`, or rows.

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from augan.gan import keras, tf
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 from augan.gan.networks.registry import feature_blocks
 
 Tensor = Any
@@ -52,7 +52,7 @@ class AnoGAN:
         self._generator = models["generator"]
         self._features = feature_blocks(models["discriminator"])
         self._sizes = [shape[1] for shape in (x.shape for x in self._generator.inputs)]
-        self._search = Inference(self._searched, self._generator.output_shape[1:], loops=True)
+        self._search = BatchInference(self._searched, self._generator.output_shape[1:], autograph=True)
 
     def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:
         """Learn nothing: the paper's score has no parameters."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from augan.detect.scoring.standardizer import ScoreStandardizer
 from augan.gan import keras, tf
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 from augan.gan.networks.registry import feature_blocks
 
 Tensor = Any
@@ -46,7 +46,7 @@ class FAnoGAN:
             return again, image_residual, _mean_square(deep)
 
         self._compared = compare
-        self._compare = Inference(compare, generator.output_shape[1:])
+        self._compare = BatchInference(compare, generator.output_shape[1:])
         self._standard = ScoreStandardizer()
 
     def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:

@@ -23,7 +23,7 @@ from augan.detect.scoring.transform_ensemble import (
 from augan.exceptions import DataError
 from augan.features.discriminator import PooledFeatures
 from augan.gan import keras, tf
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 
 Tensor = Any
 
@@ -50,7 +50,7 @@ class DiscriminatorFeatures:
             self.components += ("transformations",)
         self._reference, self._standard = PCAReferenceSet(), ScoreStandardizer()
         self._places = DiagonalPaDiM(models) if len(self._joined.sample_shape) == 3 else None
-        self._see = Inference(self._seen, self._joined.sample_shape)
+        self._see = BatchInference(self._seen, self._joined.sample_shape)
 
     def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:
         """Learn what normal samples look like, and how much each term varies on others.

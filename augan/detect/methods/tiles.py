@@ -19,7 +19,7 @@ from augan.data.splits import evenly_spaced
 from augan.detect.scoring import tensor_ops
 from augan.detect.scoring.standardizer import NEAR, BorderNormalizer
 from augan.gan import keras, tf
-from augan.gan.networks.heads import dense_blocks, joined, joined_sizes
+from augan.gan.networks.heads import fully_convolutional, concat_blocks, concat_channels
 
 Tensor = Any
 
@@ -54,10 +54,10 @@ class PatchFeatures:
     maps_used: tuple[str, ...] = ("own_neighbours", "mahalanobis", "painted_defects")
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        self._blocks, self._places = dense_blocks(models["discriminator"]), models.get("places")
+        self._blocks, self._places = fully_convolutional(models["discriminator"]), models.get("places")
         known = MAPS if self._places is not None else MAPS[:-1]
         self.components = tuple(term for term in known if term in self.maps_used)
-        self._sizes = joined_sizes(self._blocks)[:COMPARED]
+        self._sizes = concat_channels(self._blocks)[:COMPARED]
         shape = (1, None, None, self._blocks.input_shape[-1])
         self._see = tf.function(self._seen, input_signature=[tf.TensorSpec(shape, tf.float32)])
         self._multiple = 2 ** len(self._blocks.outputs)
@@ -169,7 +169,7 @@ class PatchFeatures:
 
     def _seen(self, image: Tensor) -> tuple[Tensor, ...]:
         """Features `[H / 4, W / 4, F]`, averaged over 3 x 3 places, and painted defects."""
-        features = joined(self._blocks(image, training=False))
+        features = concat_blocks(self._blocks(image, training=False))
         compared = features[..., : sum(self._sizes)]
         smooth = tf.nn.avg_pool2d(compared, 3, 1, "SAME")[0]
         if self._places is None:

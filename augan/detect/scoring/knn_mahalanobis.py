@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from augan.gan import tf
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 
 Tensor = Any
 
@@ -65,7 +65,7 @@ class PCAReferenceSet:
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
         """Take back what `get_state` returned; more than that is left alone."""
         self._state = {name: np.asarray(state[name]) for name in _STATE}
-        self._measure = Inference(self.call, (len(self._state["scales"]),))
+        self._measure = BatchInference(self.call, (len(self._state["scales"]),))
         return self
 
     def call(self, values: Tensor) -> Tensor:

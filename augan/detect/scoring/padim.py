@@ -12,7 +12,7 @@ import numpy as np
 from augan.data.splits import evenly_spaced
 from augan.features.discriminator import PooledFeatures
 from augan.gan import keras, tf
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 
 Tensor = Any
 
@@ -31,7 +31,7 @@ class DiagonalPaDiM:
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
         self._blocks = PooledFeatures(models["discriminator"])
-        self._see = Inference(self._blocks, self._blocks.sample_shape)
+        self._see = BatchInference(self._blocks, self._blocks.sample_shape)
         self._mean, self._spread = np.zeros(0), np.ones(0)
 
     def fit(self, reference: np.ndarray) -> Self:

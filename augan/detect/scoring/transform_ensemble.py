@@ -1,6 +1,6 @@
 """The discriminator's deepest block, asked about an image in several poses.
 
-Each image is turned and shifted in the ways of `PROBES`. In each pose the heads say how well they
+Each image is turned and shifted in the ways of `EVAL_TRANSFORMS`. In each pose the heads say how well they
 know it (Golan and El-Yaniv 2018, "Deep Anomaly Detection Using Geometric Transformations"), and the
 direction of the deepest features, their length put aside, is compared with that of normal images in
 the same pose by Mahalanobis' distance (Lee et al. 2018, "A Simple Unified Framework for Detecting
@@ -16,9 +16,9 @@ import numpy as np
 from augan.data.splits import evenly_spaced
 from augan.detect.scoring.standardizer import ScoreStandardizer
 from augan.gan import keras, tf
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 from augan.gan.networks.registry import feature_blocks
-from augan.gan.self_supervision import HEADS, PROBES, surprise, transform
+from augan.gan.self_supervision import HEAD_SIZES, EVAL_TRANSFORMS, negative_log_likelihood, transform
 
 Tensor = Any
 
@@ -43,7 +43,7 @@ class TransformEnsemble:
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
         self._judge, self._heads = models["discriminator"], models["heads"]
         self._blocks = feature_blocks(self._judge)
-        self._see = Inference(self._seen, self._blocks.input_shape[1:])
+        self._see = BatchInference(self._seen, self._blocks.input_shape[1:])
         self._standard = ScoreStandardizer()
         self._state: dict[str, np.ndarray] = {}
         self._compare: Any = None
@@ -80,7 +80,7 @@ class TransformEnsemble:
     def _set(self, state: dict[str, np.ndarray]) -> None:
         self._state = {name: value.astype(np.float32) for name, value in state.items()}
         shapes = [(value.shape[0], value.shape[2]) for value in self._state.values()]
-        self._compare = Inference(self._compared, *shapes)
+        self._compare = BatchInference(self._compared, *shapes)
 
     def _raw(self, images: np.ndarray) -> np.ndarray:
         parts = []
@@ -118,24 +118,24 @@ def features_under_transforms(blocks: keras.Model, images: Tensor) -> Tensor:
 
     All go through the blocks together: twelve calls would take seconds longer to compile.
     """
-    posed = tf.concat([transform(images, kind) for kind in PROBES], axis=0)
+    posed = tf.concat([transform(images, kind) for kind in EVAL_TRANSFORMS], axis=0)
     deep = blocks(posed, training=False)[-1]
-    return tf.reshape(deep, (len(PROBES), -1, *deep.shape[1:]))
+    return tf.reshape(deep, (len(EVAL_TRANSFORMS), -1, *deep.shape[1:]))
 
 
 def transform_nll(heads: keras.Model, deep: Tensor) -> Tensor:
     """Return the negative log-likelihood of the applied transforms, their mean, `[B]`."""
     logits = heads(tf.reshape(deep, (-1, math.prod(deep.shape[2:]))), training=False)
-    kinds = tf.repeat(tf.constant(PROBES), tf.shape(deep)[1], axis=0)
-    return tf.reduce_mean(tf.reshape(surprise(logits, kinds), (len(PROBES), -1)), axis=0)
+    kinds = tf.repeat(tf.constant(EVAL_TRANSFORMS), tf.shape(deep)[1], axis=0)
+    return tf.reduce_mean(tf.reshape(negative_log_likelihood(logits, kinds), (len(EVAL_TRANSFORMS), -1)), axis=0)
 
 
 def transform_nll_onnx(heads: keras.Model, deep: Tensor) -> Tensor:
     """Do what `transform_nll` does, by operations that graphs outside of TensorFlow have."""
     logits = heads(tf.reshape(deep, (-1, math.prod(deep.shape[2:]))), training=False)
     total = 0.0
-    for head, kinds in zip(tf.split(logits, HEADS, axis=1), zip(*PROBES)):
-        of_pose = tf.reshape(tf.nn.log_softmax(head), (len(PROBES), -1, head.shape[1]))
+    for head, kinds in zip(tf.split(logits, HEAD_SIZES, axis=1), zip(*EVAL_TRANSFORMS)):
+        of_pose = tf.reshape(tf.nn.log_softmax(head), (len(EVAL_TRANSFORMS), -1, head.shape[1]))
         known = np.eye(head.shape[1], dtype=np.float32)[list(kinds), None]
         total -= tf.reduce_sum(of_pose * known, axis=2)
     return tf.reduce_mean(total, axis=0)

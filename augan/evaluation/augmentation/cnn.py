@@ -24,7 +24,7 @@ from augan.evaluation.augmentation.training_set import (
     WeightedTrainingSet,
 )
 from augan.gan import keras, tf
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 from augan.gan.networks.classifier import classifier
 from augan.seeding import child_rng, child_seed
 
@@ -76,7 +76,7 @@ class CnnClassifier:
         batches = _Batches(training_set, self._scale, self.steps, seed)
         for start in range(0, self.steps, _STEPS_PER_CALL):
             train_step(batches.next(min(_STEPS_PER_CALL, self.steps - start)))
-        infer = Inference(lambda images: tf.nn.softmax(network(images, training=False)), shape)
+        infer = BatchInference(lambda images: tf.nn.softmax(network(images, training=False)), shape)
 
         def predict(images: np.ndarray) -> np.ndarray:
             chunks = [

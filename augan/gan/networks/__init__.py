@@ -1,1 +1,1 @@
-"""Network architectures; `registry` builds a network from its spec."""
+"""Network architectures and the registry that builds a network from its spec."""

@@ -1,18 +1,19 @@
-"""A small convolutional classifier, the judge of whether a generated image shows its class."""
+"""Small convolutional classifier of images."""
 
 import keras
 from keras import layers
 
-from augan.gan.networks.layers import bounded, he
+from augan.gan.networks.layers import bounded_initializer, he_normal
 from augan.seeding import child_seed
 
 
 def classifier(
     image_shape: tuple[int, int, int], *, num_classes: int, width: int, seed: int
 ) -> keras.Model:
-    """Build images `[N, H, W, C]` in [-1, 1] -> logits `[N, num_classes]`.
+    """Build the network images `[N, H, W, C]` in [-1, 1] -> logits `[N, num_classes]`.
 
-    Two blocks, or three above 64 pixels, where the dense layer would hold most of the weights.
+    The layer `hidden` holds the features. Images above 64 pixels get three convolutional blocks
+    instead of two, because the dense layer would otherwise hold most of the weights.
     """
     images = keras.Input(image_shape, name="images")
     x = images
@@ -23,15 +24,17 @@ def classifier(
             padding="same",
             activation="relu",
             name=f"conv_{i}",
-            kernel_initializer=he(seed, f"conv_{i}"),
+            kernel_initializer=he_normal(seed, f"conv_{i}"),
         )(x)
         x = layers.MaxPooling2D(name=f"pool_{i}")(x)
     hidden = layers.Dense(
         4 * width,
         activation="relu",
         name="hidden",
-        kernel_initializer=he(seed, "hidden"),
+        kernel_initializer=he_normal(seed, "hidden"),
     )(layers.Flatten(name="flatten")(x))
     glorot = keras.initializers.GlorotUniform(child_seed(seed, "weights", "logits"))
-    logits = layers.Dense(num_classes, name="logits", kernel_initializer=bounded(glorot))(hidden)
+    logits = layers.Dense(
+        num_classes, name="logits", kernel_initializer=bounded_initializer(glorot)
+    )(hidden)
     return keras.Model(images, logits, name="classifier")

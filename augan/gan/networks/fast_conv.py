@@ -1,10 +1,11 @@
-"""Convolutions of stride 2 beside the image, as processors like them.
+"""Fast convolutions of stride 2 for layers with few output channels.
 
-Where few channels come out (the generator's image, or the gradient by the image that the
-discriminator hands it), TensorFlow's transposed convolution is many times slower than its
-arithmetic. `grown` computes the same as a convolution whose channels are the four pixels of a block
-(Shi et al. 2016, "Is the deconvolution layer the same as a convolutional layer?"), and `shrunk` is
-the usual convolution with that as its gradient.
+TensorFlow's transposed convolution is many times slower than its arithmetic where few channels come
+out: for the generator's image, and for the gradient of the discriminator with respect to the image.
+`transposed_conv` computes the same result as a convolution with four output channels per channel,
+one for each pixel of a 2 x 2 block (Shi et al. 2016, "Is the deconvolution layer the same as a
+convolutional layer?"). `strided_conv` is the usual convolution with `transposed_conv` as its
+gradient.
 """
 
 from collections.abc import Callable
@@ -16,29 +17,33 @@ import tensorflow as tf
 Tensor = Any
 Gradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 
-KERNEL = 4  # with stride 2 it covers each pixel equally often: no checkerboard
-FEW = 8  # channels up to which this is faster
+# A kernel of 4 with stride 2 covers each pixel equally often, which avoids checkerboard artifacts.
+KERNEL_SIZE = 4
+MAX_CHANNELS = 8  # the fast path is faster up to this number of channels
 
 
 @tf.custom_gradient
-def shrunk(images: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
+def strided_conv(images: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
     """Return the convolution of stride 2 of images `[N, H, W, C]` with `[4, 4, C, F]`."""
 
     def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
-        return grown(upstream, kernel), _by_kernel(images, kernel, upstream)
+        return transposed_conv(upstream, kernel), _kernel_gradient(images, kernel, upstream)
 
     return tf.nn.conv2d(images, kernel, 2, "SAME"), gradient
 
 
 @tf.custom_gradient
-def grown(maps: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
-    """Return what `shrunk` is the gradient of: maps `[N, H, W, F]` -> images `[N, 2 H, 2 W, C]`."""
+def transposed_conv(maps: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
+    """Return the transposed convolution of `strided_conv`.
+
+    Maps `[N, H, W, F]` and a kernel `[4, 4, C, F]` give images `[N, 2 H, 2 W, C]`.
+    """
 
     def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
-        return shrunk(upstream, kernel), _by_kernel(upstream, kernel, maps)
+        return strided_conv(upstream, kernel), _kernel_gradient(upstream, kernel, maps)
 
-    # Row 2 i + k of the image, one row of padding included, takes row k of the kernel at row i of
-    # the maps: so row k = 2 a + p is what each block's pixel p takes from the map a blocks above.
+    # Row 2 i + k of the image, padded by one row, receives kernel row k times map row i. With
+    # k = 2 a + p, kernel row k is the weight of pixel p of a block for the map a blocks above.
     channels, features = kernel.shape[2:]
     taps = tf.reshape(kernel, (2, 2, 2, 2, channels, features))
     taps = tf.transpose(tf.reverse(taps, (0, 2)), (0, 2, 5, 1, 3, 4))
@@ -48,7 +53,7 @@ def grown(maps: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
     return tf.nn.depth_to_space(blocks, 2)[:, 1:-1, 1:-1], gradient
 
 
-def _by_kernel(images: Tensor, kernel: Tensor, maps: Tensor) -> Tensor:
+def _kernel_gradient(images: Tensor, kernel: Tensor, maps: Tensor) -> Tensor:
     return tf.raw_ops.Conv2DBackpropFilter(
         input=images,
         filter_sizes=kernel.shape,
@@ -58,27 +63,27 @@ def _by_kernel(images: Tensor, kernel: Tensor, maps: Tensor) -> Tensor:
     )
 
 
-def convolved(images: Tensor, kernel: Tensor, stride: int) -> Tensor:
-    """Return the convolution, of padding "same", the fastest way there is."""
-    if stride == 2 and kernel.shape[0] == KERNEL and kernel.shape[2] <= FEW:
-        return shrunk(images, kernel)
+def conv_same(images: Tensor, kernel: Tensor, stride: int) -> Tensor:
+    """Return the convolution with padding "same" by the fastest implementation."""
+    if stride == 2 and kernel.shape[0] == KERNEL_SIZE and kernel.shape[2] <= MAX_CHANNELS:
+        return strided_conv(images, kernel)
     return tf.nn.conv2d(images, kernel, stride, "SAME")
 
 
 class Conv2D(keras.layers.Conv2D):
-    """A convolution, of padding "same"."""
+    """Convolution with padding "same"."""
 
     def convolution_op(self, inputs: Tensor, kernel: Any) -> Tensor:
-        return convolved(inputs, tf.convert_to_tensor(kernel), self.strides[0])
+        return conv_same(inputs, tf.convert_to_tensor(kernel), self.strides[0])
 
 
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """A transposed convolution with a kernel of 4 x 4, stride 2 and padding "same"."""
+    """Transposed convolution with a kernel of 4 x 4, stride 2 and padding "same"."""
 
     def call(self, inputs: Tensor) -> Tensor:
-        if self.filters > FEW:
+        if self.filters > MAX_CHANNELS:
             return super().call(inputs)
-        outputs = grown(inputs, tf.convert_to_tensor(self.kernel))
+        outputs = transposed_conv(inputs, tf.convert_to_tensor(self.kernel))
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
         return self.activation(outputs)

@@ -1,7 +1,8 @@
-"""A head that judges each place of an image, and the discriminator's blocks over any size.
+"""Auxiliary heads on the discriminator's blocks.
 
-The discriminator says of a whole image whether it is real; this head says it of each place, as in
-a U-Net discriminator (Schonfeld et al. 2020), but at the resolution of the blocks.
+The localization head classifies each location of an image as intact or corrupted, as in a U-Net
+discriminator (Schonfeld et al. 2020), but at the resolution of the blocks. The transformation head
+predicts which transformation was applied to an image, see `augan.gan.self_supervision`.
 """
 
 from collections.abc import Sequence
@@ -11,44 +12,59 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from augan.gan.networks.layers import he, normal
-from augan.gan.self_supervision import HEADS
+from augan.gan.networks.layers import he_normal, random_normal
+from augan.gan.self_supervision import HEAD_SIZES
 
-HIDDEN = 128
-_FIRST, _LAST = 1, 3  # blocks whose places are a quarter to a sixteenth of the image's side
+HIDDEN_UNITS = 128
+# Blocks whose resolution is a quarter to a sixteenth of the image's side.
+_FIRST_BLOCK, _LAST_BLOCK = 1, 3
 
 
-def places(features: tuple[int], *, seed: int) -> keras.Model:
-    """Build joined blocks `[N, H, W, F]` -> logits `[N, H, W, 1]`, above 0 where all is well."""
-    seen = keras.Input((None, None, *features), name="features")
-    x = layers.Conv2D(HIDDEN, 1, name="hidden", kernel_initializer=he(seed, "hidden"))(seen)
+def localization_head(features: tuple[int], *, seed: int) -> keras.Model:
+    """Build concatenated blocks `[N, H, W, F]` -> logits `[N, H, W, 1]`; above 0 means intact."""
+    blocks = keras.Input((None, None, *features), name="features")
+    x = layers.Conv2D(
+        HIDDEN_UNITS, 1, name="hidden", kernel_initializer=he_normal(seed, "hidden")
+    )(blocks)
     x = layers.LeakyReLU(0.2, name="active")(x)
-    logits = layers.Conv2D(1, 1, name="places", kernel_initializer=normal(seed, "places"))(x)
-    return keras.Model(seen, logits, name="places")
+    logits = layers.Conv2D(
+        1, 1, name="places", kernel_initializer=random_normal(seed, "places")
+    )(x)
+    return keras.Model(blocks, logits, name="places")
 
 
-def joined(blocks: Sequence[Any]) -> Any:
-    """Return the middle blocks side by side at the places of the finest, `[N, H / 4, W / 4, F]`."""
-    parts = [blocks[_FIRST]]
-    for i, block in enumerate(blocks[_FIRST + 1 : _LAST + 1], 1):
-        parts.append(tf.repeat(tf.repeat(block, 2**i, axis=1), 2**i, axis=2))
-    return tf.concat(parts, axis=-1)
+def transformation_head(features: tuple[int], *, seed: int) -> keras.Model:
+    """Build features of the discriminator's last block `[N, F]` -> logits `[N, 13]`."""
+    last_block = keras.Input(features, name="features")
+    logits = layers.Dense(
+        sum(HEAD_SIZES), name="heads", kernel_initializer=random_normal(seed, "heads")
+    )(last_block)
+    return keras.Model(last_block, logits, name="heads")
 
 
-def joined_sizes(blocks: keras.Model) -> list[int]:
-    """Return the channels of each of the blocks that are joined."""
-    return [shape[-1] for shape in blocks.output_shape[_FIRST : _LAST + 1]]
+def concat_blocks(blocks: Sequence[Any]) -> Any:
+    """Return the middle blocks, upsampled to the finest of them, `[N, H / 4, W / 4, F]`."""
+    upsampled = [blocks[_FIRST_BLOCK]]
+    for i, block in enumerate(blocks[_FIRST_BLOCK + 1 : _LAST_BLOCK + 1], 1):
+        upsampled.append(tf.repeat(tf.repeat(block, 2**i, axis=1), 2**i, axis=2))
+    return tf.concat(upsampled, axis=-1)
 
 
-def dense_blocks(discriminator: keras.Model) -> keras.Model:
+def concat_channels(blocks: keras.Model) -> list[int]:
+    """Return the number of channels of each block that `concat_blocks` concatenates."""
+    return [shape[-1] for shape in blocks.output_shape[_FIRST_BLOCK : _LAST_BLOCK + 1]]
+
+
+def fully_convolutional(discriminator: keras.Model) -> keras.Model:
     """Return images `[N, H, W, C]` of any size -> the activations of `block_0`, `block_1`, ...
 
-    Weights are shared. Apart from the edges, each place is seen as in a window around it.
+    Weights are shared. Away from the edges, the activations at a location are those of a tile
+    around the location.
 
     Raises
     ------
     ValueError
-        A layer of the trunk depends on the size of its input.
+        A layer of the backbone depends on the size of its input.
     """
     names = [layer.name for layer in discriminator.layers]
     last = max(i for i, name in enumerate(names) if name.startswith("block_"))
@@ -61,10 +77,3 @@ def dense_blocks(discriminator: keras.Model) -> keras.Model:
         if layer.name.startswith("block_"):
             blocks.append(x)
     return keras.Model(images, blocks, name="dense_blocks")
-
-
-def heads(features: tuple[int], *, seed: int) -> keras.Model:
-    """Build features of the discriminator's last block `[N, F]` -> logits `[N, 13]`."""
-    deep = keras.Input(features, name="features")
-    logits = layers.Dense(sum(HEADS), name="heads", kernel_initializer=normal(seed, "heads"))(deep)
-    return keras.Model(deep, logits, name="heads")

@@ -1,9 +1,4 @@
-"""Spectral normalisation (Miyato et al. 2018, "Spectral Normalization for GANs", algorithm 1).
-
-The kernel is divided by its largest singular value. One power iteration a training pass keeps the
-estimate, and the gradient flows through the division, as in the paper (Keras' own wrapper
-overwrites the kernel instead).
-"""
+"""Layers, initializers and blocks that all network architectures share."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -17,21 +12,76 @@ import tensorflow as tf
 from keras import layers
 
 from augan.gan import distribution
-from augan.gan.networks.fast_conv import Conv2D, convolved
+from augan.gan.networks.fast_conv import Conv2D, conv_same
 from augan.seeding import child_seed
 
 Tensor = Any
+Initializer = Callable[..., Any]  # shape -> values
+Backbone = Callable[..., Any]  # samples, width, norm, dropout, seed -> features [N, F]
+
+NORMS = ("none", "batch", "layer", "spectral")
+# Momentum of the generator's moving statistics, which are updated once a step. With Keras' default
+# of 0.99 they lag so far behind the weights that images after 300 steps look worse than they are.
+GENERATOR_MOMENTUM = 0.98
 
 
-class _Spectral:
-    """What both layers share: the singular vector, and the division."""
+# --- initializers
+
+_MAX_SIZE: ContextVar[int | None] = ContextVar("largest size of a variable", default=None)
+
+
+@contextmanager
+def limit_size(max_variable_size: int | None) -> Iterator[None]:
+    """Make initializers in the block raise ValueError for a variable with more values."""
+    token = _MAX_SIZE.set(max_variable_size)
+    try:
+        yield
+    finally:
+        _MAX_SIZE.reset(token)
+
+
+def bounded_initializer(initializer: Initializer) -> Initializer:
+    """Return `initializer` with the check of `limit_size`."""
+
+    def initialize(shape: tuple[int, ...], dtype: Any = None) -> Any:
+        limit = _MAX_SIZE.get()
+        if limit is not None and math.prod(shape) > limit:
+            raise ValueError(
+                f"weights of shape {list(shape)} have more values than the limit of {limit}"
+            )
+        return initializer(shape, dtype=dtype)
+
+    return initialize
+
+
+def random_normal(seed: int, name: str, stddev: float = 0.02) -> Initializer:
+    """Return an initializer of N(0, stddev) weights; 0.02 is DCGAN's."""
+    child = child_seed(seed, "weights", name)
+    return bounded_initializer(keras.initializers.RandomNormal(0.0, stddev, seed=child))
+
+
+def he_normal(seed: int, name: str) -> Initializer:
+    """Return an initializer that preserves the variance through ReLU (He et al. 2015)."""
+    return bounded_initializer(keras.initializers.HeNormal(child_seed(seed, "weights", name)))
+
+
+# --- spectral normalization
+
+
+class _SpectralNormalization:
+    """Mixin that divides a kernel by its largest singular value.
+
+    Spectral normalization (Miyato et al. 2018, "Spectral Normalization for GANs", algorithm 1). One
+    power iteration in each training pass updates the estimate, and the gradient flows through the
+    division, as in the paper; Keras' own wrapper overwrites the kernel instead.
+    """
 
     name: str
     kernel: Any
     bias: Any
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
-        """Add a weight that stays float32 in whatever the layer computes, for the iteration."""
+        """Add a weight that stays float32 for the power iteration, whatever the layer's dtype."""
         return super().add_weight(*args, autocast=False, **kwargs)  # type: ignore[misc]
 
     def _add_direction(self, units: int, seed: int) -> None:
@@ -42,7 +92,7 @@ class _Spectral:
             name="direction", shape=(1, units), trainable=False, initializer=initializer
         )
 
-    def _divided_kernel(self, training: bool) -> Tensor:
+    def _normalized_kernel(self, training: bool) -> Tensor:
         matrix = tf.reshape(self.kernel, (-1, self.direction.shape[1]))
         right = tf.math.l2_normalize(tf.convert_to_tensor(self.direction))
         left = tf.math.l2_normalize(tf.matmul(right, matrix, transpose_b=True))
@@ -54,8 +104,8 @@ class _Spectral:
         return self.kernel / tf.reduce_sum(tf.matmul(left, matrix) * right)
 
 
-class SpectralConv2D(_Spectral, keras.layers.Conv2D):
-    """A convolution with a spectrally normalised kernel."""
+class SpectralConv2D(_SpectralNormalization, keras.layers.Conv2D):
+    """Convolution with a spectrally normalized kernel."""
 
     def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,13 +116,13 @@ class SpectralConv2D(_Spectral, keras.layers.Conv2D):
         self._add_direction(self.filters, self._seed)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
-        kernel = tf.cast(self._divided_kernel(training), inputs.dtype)
-        outputs = convolved(inputs, kernel, self.strides[0])
+        kernel = tf.cast(self._normalized_kernel(training), inputs.dtype)
+        outputs = conv_same(inputs, kernel, self.strides[0])
         return self.activation(tf.nn.bias_add(outputs, tf.cast(self.bias, inputs.dtype)))
 
 
-class SpectralDense(_Spectral, keras.layers.Dense):
-    """A dense layer with a spectrally normalised kernel."""
+class SpectralDense(_SpectralNormalization, keras.layers.Dense):
+    """Dense layer with a spectrally normalized kernel."""
 
     def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -83,132 +133,108 @@ class SpectralDense(_Spectral, keras.layers.Dense):
         self._add_direction(self.units, self._seed)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
-        kernel = tf.cast(self._divided_kernel(training), inputs.dtype)
+        kernel = tf.cast(self._normalized_kernel(training), inputs.dtype)
         outputs = tf.matmul(inputs, kernel)
         return self.activation(tf.nn.bias_add(outputs, tf.cast(self.bias, inputs.dtype)))
 
 
-_APART: ContextVar[int] = ContextVar("batches one behind another", default=1)
+_SPECTRAL_LAYERS = {Conv2D: SpectralConv2D, layers.Dense: SpectralDense}
+
+
+def normalized_layer(kind: type, norm: str, seed: int) -> Callable[..., keras.layers.Layer]:
+    """Return the layer class `kind`, or its spectrally normalized variant if `norm` asks for it."""
+    if norm not in NORMS:
+        raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {norm!r}")
+    return partial(_SPECTRAL_LAYERS[kind], seed=seed) if norm == "spectral" else kind
+
+
+# --- batch normalization and dropout
+
+_NUM_BATCHES: ContextVar[int] = ContextVar("number of concatenated batches", default=1)
 
 
 @contextmanager
-def apart(batches: int) -> Iterator[None]:
-    """Inside of this block what networks are given is as many batches, one behind another."""
-    token = _APART.set(batches)
+def separate_batches(count: int) -> Iterator[None]:
+    """Make batch normalization in the block treat its input as `count` concatenated batches."""
+    token = _NUM_BATCHES.set(count)
     try:
         yield
     finally:
-        _APART.reset(token)
+        _NUM_BATCHES.reset(token)
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation; of images in training by TensorFlow's one operation for it.
+    """Batch normalization with TensorFlow's fused operation for images in training.
 
-    What Keras composes of a dozen takes twice as long. The variance that is kept for inference is
-    the unbiased one, as in the paper (Ioffe and Szegedy 2015, algorithm 2).
+    Keras composes a dozen operations instead, which takes twice as long. The variance for inference
+    is the unbiased one, as in the paper (Ioffe and Szegedy 2015, algorithm 2).
 
-    The statistics are those of the whole batch, also where several replicas share it: a replica's
-    rows may be few, and then the network would be another than that of one replica. Batches that
-    are kept `apart` have statistics of their own.
+    The statistics are those of the whole batch, also if several replicas share the batch: a replica
+    may have few rows, and then the network would differ from the network of one replica. Batches
+    inside `separate_batches` have separate statistics.
     """
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
-        if not training or _APART.get() == 1:
-            return self._alone(inputs, training, mask)
-        batches = tf.split(inputs, _APART.get())
-        return tf.concat([self._alone(batch, training, mask) for batch in batches], axis=0)
+        if not training or _NUM_BATCHES.get() == 1:
+            return self._normalize(inputs, training, mask)
+        batches = tf.split(inputs, _NUM_BATCHES.get())
+        return tf.concat([self._normalize(batch, training, mask) for batch in batches], axis=0)
 
-    def _alone(self, inputs: Tensor, training: bool | None, mask: Any) -> Tensor:
-        several = distribution.count() > 1
-        if not training or (len(inputs.shape) != 4 and not several):
+    def _normalize(self, inputs: Tensor, training: bool | None, mask: Any) -> Tensor:
+        has_replicas = distribution.num_replicas() > 1
+        if not training or (len(inputs.shape) != 4 and not has_replicas):
             return super().call(inputs, training=training, mask=mask)
         channels = inputs.shape[-1]
         scale = tf.ones(channels) if self.gamma is None else tf.convert_to_tensor(self.gamma)
         shift = tf.zeros(channels) if self.beta is None else tf.convert_to_tensor(self.beta)
-        if several:
-            outputs, mean, variance = self._over_replicas(inputs, scale, shift)
+        if has_replicas:
+            outputs, mean, variance = self._normalize_over_replicas(inputs, scale, shift)
         else:
             outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
                 inputs, scale, shift, epsilon=self.epsilon, is_training=True
             )
-        for kept, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            kept.assign(kept * self.momentum + now * (1.0 - self.momentum))
+        for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + current * (1.0 - self.momentum))
         return outputs
 
-    def _over_replicas(
+    def _normalize_over_replicas(
         self, inputs: Tensor, scale: Tensor, shift: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Do what one replica does with the whole batch; of rows it keeps the biased variance."""
+        """Normalize by the statistics of all replicas; for table rows, the variance is biased."""
         values, axes = tf.cast(inputs, tf.float32), list(range(len(inputs.shape) - 1))
         moments = tf.stack([tf.reduce_mean(x, axes) for x in (values, tf.square(values))])
         mean, square = tf.unstack(distribution.mean(moments))
         variance = tf.maximum(square - tf.square(mean), 0.0)
         outputs = tf.nn.batch_normalization(values, mean, variance, shift, scale, self.epsilon)
+        outputs = tf.cast(outputs, inputs.dtype)
         if len(inputs.shape) == 4:
-            size = tf.cast(tf.size(inputs) // inputs.shape[-1] * distribution.count(), tf.float32)
-            return tf.cast(outputs, inputs.dtype), mean, variance * size / (size - 1.0)
-        return tf.cast(outputs, inputs.dtype), mean, variance
+            rows = tf.size(inputs) // inputs.shape[-1] * distribution.num_replicas()
+            size = tf.cast(rows, tf.float32)
+            return outputs, mean, variance * size / (size - 1.0)
+        return outputs, mean, variance
 
 
-NORMS = ("none", "batch", "layer", "spectral")
-Trunk = Callable[..., Any]  # samples, width, norm, dropout, seed -> features [N, F]
-# Of a generator's statistics, which move once an update: at Keras's 0.99 they are so far behind the
-# weights that what is drawn after 300 updates looks like less than it is.
-MOMENTUM = 0.98
-SPECTRAL = {Conv2D: SpectralConv2D, layers.Dense: SpectralDense}
+class Dropout(layers.Dropout):
+    """Dropout that drops different values in each replica, although all have the same seed."""
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if not training or distribution.num_replicas() == 1:
+            return super().call(inputs, training=training)
+        rows = tf.shape(inputs)[0] * distribution.num_replicas()
+        mask = super().call(tf.ones((rows, *inputs.shape[1:]), inputs.dtype), training=True)
+        return inputs * distribution.local_rows(mask)
 
 
-Initial = Callable[..., Any]  # a shape -> values
-_MOST: ContextVar[int | None] = ContextVar("most values of a variable", default=None)
-
-
-@contextmanager
-def at_most(values: int | None) -> Iterator[None]:
-    """Refuse to begin any weights with more values inside of this block: ValueError."""
-    token = _MOST.set(values)
-    try:
-        yield
-    finally:
-        _MOST.reset(token)
-
-
-def bounded(initial: Initial) -> Initial:
-    """Return how weights begin, heeding `at_most`."""
-
-    def values(shape: tuple[int, ...], dtype: Any = None) -> Any:
-        most = _MOST.get()
-        if most is not None and math.prod(shape) > most:
-            raise ValueError(f"weights of shape {list(shape)} are more than the {most} expected")
-        return initial(shape, dtype=dtype)
-
-    return values
-
-
-def normal(seed: int, name: str, stddev: float = 0.02) -> Initial:
-    """Return N(0, stddev) weights, DCGAN's 0.02 unless told."""
-    child = child_seed(seed, "weights", name)
-    return bounded(keras.initializers.RandomNormal(0.0, stddev, seed=child))
-
-
-def he(seed: int, name: str) -> Initial:
-    """Return weights that keep the variance through ReLU (He et al. 2015), for dense networks."""
-    return bounded(keras.initializers.HeNormal(child_seed(seed, "weights", name)))
-
-
-def layer(kind: type, norm: str, seed: int) -> Callable[..., keras.layers.Layer]:
-    """Return `kind`, spectrally normalised if `norm` says so."""
-    if norm not in NORMS:
-        raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {norm!r}")
-    return partial(SPECTRAL[kind], seed=seed) if norm == "spectral" else kind
+# --- parts of generators
 
 
 def generator_inputs(
     latent_dim: int, num_classes: int, conditioning: str, seed: int
 ) -> tuple[Any, Any, Any]:
-    """Return a generator's inputs, what its first layer sees, and what modulates its norms.
+    """Return a generator's inputs, the input of its first layer, and the classes for its norms.
 
-    `conditioning` is "norm", by the scale and shift of normalisation, or "embedding", beside the
-    noise.
+    With `conditioning` "norm" the class sets the scale and shift of batch normalization; with
+    "embedding" an embedding of the class is concatenated to the noise.
     """
     if conditioning not in ("norm", "embedding"):
         raise ValueError(f"conditioning must be norm or embedding, got {conditioning!r}")
@@ -216,61 +242,58 @@ def generator_inputs(
     inputs = noise if classes is None else [noise, classes]
     if conditioning == "norm":
         return inputs, noise, classes
-    return inputs, joined(noise, classes, latent_dim, seed), None
+    return inputs, concat_class_embedding(noise, classes, latent_dim, seed), None
 
 
 def class_input(num_classes: int) -> Any:
-    """Return the input of class weights `[N, num_classes]`, or None."""
+    """Return the input of class weights `[N, num_classes]`, or None without classes."""
     return keras.Input((num_classes,), name="classes") if num_classes else None
 
 
-def joined(noise: Any, classes: Any, units: int, seed: int) -> Any:
-    """Return the noise with an embedding of the class beside it (Mirza and Osindero 2014)."""
+def concat_class_embedding(noise: Any, classes: Any, units: int, seed: int) -> Any:
+    """Return the noise concatenated with a class embedding (Mirza and Osindero 2014)."""
     if classes is None:
         return noise
     embed = layers.Dense(
-        units, use_bias=False, name="embed", kernel_initializer=normal(seed, "embed", 1.0)
+        units, use_bias=False, name="embed", kernel_initializer=random_normal(seed, "embed", 1.0)
     )
     return layers.Concatenate(name="condition")([noise, embed(classes)])
 
 
-def normalised(x: Any, classes: Any, name: str) -> Any:
-    """Batch normalisation and ReLU; with classes, each has its own scale and shift.
+def conditional_batch_norm(x: Any, classes: Any, name: str) -> Any:
+    """Apply batch normalization and ReLU; with classes, each class has its own scale and shift.
 
-    Conditional batch normalisation (Dumoulin et al. 2017; Miyato and Koyama 2018): what the class
-    does not change comes from the noise alone, so the noise cannot be ignored.
+    Conditional batch normalization (Dumoulin et al. 2017; Miyato and Koyama 2018). Everything that
+    the class does not change comes from the noise alone, so the generator cannot ignore the noise.
     """
-    plain = classes is None
-    norm = BatchNormalization(momentum=MOMENTUM, center=plain, scale=plain, name=f"norm_{name}")
-    x = norm(x)
-    if not plain:
-        scale = _per_class(classes, x, f"scale_{name}", 1.0)
-        shift = _per_class(classes, x, f"shift_{name}", 0.0)
+    unconditional = classes is None
+    x = BatchNormalization(
+        momentum=GENERATOR_MOMENTUM,
+        center=unconditional,
+        scale=unconditional,
+        name=f"norm_{name}",
+    )(x)
+    if not unconditional:
+        scale = _class_parameter(classes, x, f"scale_{name}", 1.0)
+        shift = _class_parameter(classes, x, f"shift_{name}", 0.0)
         x = layers.Multiply(name=f"scaled_{name}")([x, scale])
         x = layers.Add(name=f"shifted_{name}")([x, shift])
     return layers.ReLU(name=f"relu_{name}")(x)
 
 
-def _per_class(classes: Any, x: Any, name: str, value: float) -> Any:
-    units, spread = x.shape[-1], len(x.shape) - 2
-    constant = bounded(keras.initializers.Constant(value))
-    vector = layers.Dense(units, use_bias=False, name=name, kernel_initializer=constant)(classes)
-    return layers.Reshape((1,) * spread + (units,), name=f"{name}_map")(vector)
+def _class_parameter(classes: Any, x: Any, name: str, value: float) -> Any:
+    """Return one learned value per class and channel, which starts at `value`."""
+    channels, spatial_dims = x.shape[-1], len(x.shape) - 2
+    constant = bounded_initializer(keras.initializers.Constant(value))
+    vector = layers.Dense(channels, use_bias=False, name=name, kernel_initializer=constant)(classes)
+    return layers.Reshape((1,) * spatial_dims + (channels,), name=f"{name}_map")(vector)
 
 
-class Dropout(layers.Dropout):
-    """Dropout that drops other values in each of several replicas, which have one seed."""
-
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        if not training or distribution.count() == 1:
-            return super().call(inputs, training=training)
-        rows = tf.shape(inputs)[0] * distribution.count()
-        kept = super().call(tf.ones((rows, *inputs.shape[1:]), inputs.dtype), training=True)
-        return inputs * distribution.share(kept)
+# --- discriminators and encoders
 
 
-def activated(x: Any, norm: str, block: int, dropout: float, seed: int) -> Any:
-    """End a discriminator's block: normalisation (not in the first), LeakyReLU 0.2, dropout."""
+def norm_act_dropout(x: Any, norm: str, block: int, dropout: float, seed: int) -> Any:
+    """End a discriminator's block: normalization (not in block 0), LeakyReLU 0.2, dropout."""
     if block and norm == "batch":
         x = BatchNormalization(name=f"norm_{block}")(x)
     elif block and norm == "layer":
@@ -278,18 +301,18 @@ def activated(x: Any, norm: str, block: int, dropout: float, seed: int) -> Any:
         x = layers.LayerNormalization(
             axis=axes,
             name=f"norm_{block}",
-            gamma_initializer=bounded(keras.initializers.Ones()),
-            beta_initializer=bounded(keras.initializers.Zeros()),
+            gamma_initializer=bounded_initializer(keras.initializers.Ones()),
+            beta_initializer=bounded_initializer(keras.initializers.Zeros()),
         )(x)
     x = layers.LeakyReLU(0.2, name=f"block_{block}")(x)
     if dropout:
-        drop_seed = child_seed(seed, "dropout", block)
-        x = Dropout(dropout, seed=drop_seed, name=f"dropout_{block}")(x)
+        dropout_seed = child_seed(seed, "dropout", block)
+        x = Dropout(dropout, seed=dropout_seed, name=f"dropout_{block}")(x)
     return x
 
 
-def discriminator(
-    trunk: Trunk,
+def build_discriminator(
+    backbone: Backbone,
     sample_shape: tuple[int, ...],
     *,
     num_classes: int,
@@ -297,36 +320,38 @@ def discriminator(
     norm: str,
     seed: int,
     dropout: float = 0.0,
-    **of_trunk: Any,
+    **backbone_arguments: Any,
 ) -> keras.Model:
     """Build samples `[N, *sample_shape]` (and classes `[N, num_classes]`) -> logits `[N, 1]`.
 
-    Higher logits say "real", see `augan.gan.losses`. The layers `block_0`, `block_1`, ... of the
-    trunk are the features that detectors compare; they do not depend on the class, which enters by
-    projection (Miyato and Koyama 2018, "cGANs with Projection Discriminator", eq. 3).
+    Higher logits mean "real", see `augan.gan.losses`. The layers `block_0`, `block_1`, ... of the
+    backbone are the features that detectors compare. They do not depend on the class, which enters
+    by projection (Miyato and Koyama 2018, "cGANs with Projection Discriminator", eq. 3).
     """
-    images = keras.Input(sample_shape, name="images")
-    features = trunk(images, width=width, norm=norm, dropout=dropout, seed=seed, **of_trunk)
+    samples = keras.Input(sample_shape, name="images")
+    features = backbone(
+        samples, width=width, norm=norm, dropout=dropout, seed=seed, **backbone_arguments
+    )
     logit = layers.Dense(
-        1, name="logit", kernel_initializer=normal(seed, "logit"), dtype="float32"
+        1, name="logit", kernel_initializer=random_normal(seed, "logit"), dtype="float32"
     )(features)
     classes = class_input(num_classes)
     if classes is None:
-        return keras.Model(images, logit, name="discriminator")
+        return keras.Model(samples, logit, name="discriminator")
     embed = layers.Dense(
         features.shape[-1],
         use_bias=False,
         name="embed",
-        kernel_initializer=normal(seed, "embed"),
+        kernel_initializer=random_normal(seed, "embed"),
         dtype="float32",
     )
     projection = layers.Dot(axes=1, name="projection", dtype="float32")([embed(classes), features])
     logit = layers.Add(name="conditional_logit", dtype="float32")([logit, projection])
-    return keras.Model([images, classes], logit, name="discriminator")
+    return keras.Model([samples, classes], logit, name="discriminator")
 
 
-def encoder(
-    trunk: Trunk,
+def build_encoder(
+    backbone: Backbone,
     sample_shape: tuple[int, ...],
     *,
     latent_dim: int,
@@ -334,20 +359,20 @@ def encoder(
     width: int,
     seed: int,
 ) -> keras.Model:
-    """Build samples -> noise `[N, latent_dim]` (and classes `[N, num_classes]`).
+    """Build samples -> noise `[N, latent_dim]` (and class probabilities `[N, num_classes]`).
 
-    The discriminator's trunk with batch normalisation, as in f-AnoGAN (Schlegl et al. 2019). The
-    outputs feed the generator as they are.
+    The encoder has the discriminator's backbone with batch normalization, as in f-AnoGAN (Schlegl
+    et al. 2019). Its outputs are the inputs of the generator.
     """
-    images = keras.Input(sample_shape, name="images")
-    features = trunk(images, width=width, norm="batch", dropout=0.0, seed=seed)
-    noise = layers.Dense(latent_dim, name="noise", kernel_initializer=normal(seed, "noise"))
+    samples = keras.Input(sample_shape, name="images")
+    features = backbone(samples, width=width, norm="batch", dropout=0.0, seed=seed)
+    noise = layers.Dense(latent_dim, name="noise", kernel_initializer=random_normal(seed, "noise"))
     if not num_classes:
-        return keras.Model(images, noise(features), name="encoder")
+        return keras.Model(samples, noise(features), name="encoder")
     classes = layers.Dense(
         num_classes,
         activation="softmax",
         name="classes",
-        kernel_initializer=normal(seed, "classes"),
+        kernel_initializer=random_normal(seed, "classes"),
     )
-    return keras.Model(images, [noise(features), classes(features)], name="encoder")
+    return keras.Model(samples, [noise(features), classes(features)], name="encoder")

@@ -1,7 +1,8 @@
-"""The original GAN's networks (Goodfellow et al. 2014): fully connected, for small images and rows.
+"""Multilayer perceptrons for small images and table rows (Goodfellow et al. 2014).
 
-Two hidden layers each. The class joins the noise as a learned embedding, and the discriminator by
-projection, as in `augan.gan.networks.dcgan`.
+Each network has two hidden layers. The class enters the generator through a learned embedding that
+is concatenated to the noise or through conditional batch normalization, and the discriminator
+through projection, as in `augan.gan.networks.dcgan`.
 """
 
 from collections.abc import Sequence
@@ -12,13 +13,13 @@ import keras
 from keras import layers
 
 from augan.gan.networks.layers import (
-    activated,
-    discriminator,
-    encoder,
+    build_discriminator,
+    build_encoder,
+    conditional_batch_norm,
     generator_inputs,
-    he,
-    layer,
-    normalised,
+    he_normal,
+    norm_act_dropout,
+    normalized_layer,
 )
 
 
@@ -39,35 +40,41 @@ def generator(
     sample_shape : tuple
         `(H, W, C)` of an image or `(F,)` of a row.
     groups : sequence of int
-        Sizes of the one-hot groups that a row ends with: each is a softmax, in [0, 1].
+        Sizes of the one-hot groups at the end of a row; each group is a softmax in [0, 1].
     """
-    inputs, x, modulation = generator_inputs(latent_dim, num_classes, conditioning, seed)
+    inputs, x, classes = generator_inputs(latent_dim, num_classes, conditioning, seed)
     for i in range(2):
-        x = _hidden(x, 8 * width, f"hidden_{i}", seed)
-        x = normalised(x, modulation, str(i))
-    end = _row if len(sample_shape) == 1 else _image
-    return keras.Model(inputs, end(x, sample_shape, groups, seed), name="generator")
+        x = _dense(x, 8 * width, f"hidden_{i}", seed)
+        x = conditional_batch_norm(x, classes, str(i))
+    output_layers = _row if len(sample_shape) == 1 else _image
+    return keras.Model(inputs, output_layers(x, sample_shape, groups, seed), name="generator")
 
 
 def _image(x: Any, shape: tuple[int, ...], groups: Sequence[int], seed: int) -> Any:
     if groups:
-        raise ValueError(f"groups {list(groups)} are of rows, and images {list(shape)} have none")
-    height, across, channels = shape
-    x = _hidden(x, height * across * channels, "pixels", seed)
+        raise ValueError(
+            f"groups {list(groups)} are one-hot groups of rows, but the samples are images of "
+            f"shape {list(shape)}"
+        )
+    height, width, channels = shape
+    x = _dense(x, height * width * channels, "pixels", seed)
     x = layers.Reshape(shape, name="grid")(x)
     return layers.Activation("tanh", name="image", dtype="float32")(x)
 
 
 def _row(x: Any, shape: tuple[int, ...], groups: Sequence[int], seed: int) -> Any:
-    count = shape[0] - sum(groups)
-    if count < 0:
-        raise ValueError(f"groups {list(groups)} are more than the {shape[0]} values of a row")
+    num_numeric = shape[0] - sum(groups)
+    if num_numeric < 0:
+        raise ValueError(
+            f"groups {list(groups)} have {sum(groups)} values together, and a row has only "
+            f"{shape[0]}"
+        )
     parts = []
-    if count:
-        numbers = _hidden(x, count, "numbers", seed)
+    if num_numeric:
+        numbers = _dense(x, num_numeric, "numbers", seed)
         parts.append(layers.Activation("tanh", name="tanh", dtype="float32")(numbers))
     for i, size in enumerate(groups):
-        logits = _hidden(x, size, f"group_{i}", seed)
+        logits = _dense(x, size, f"group_{i}", seed)
         parts.append(layers.Softmax(name=f"softmax_{i}", dtype="float32")(logits))
     return layers.Concatenate(name="row", dtype="float32")(parts) if len(parts) > 1 else parts[0]
 
@@ -79,22 +86,23 @@ def classifier(
     samples = keras.Input(sample_shape, name="images")
     x = layers.Flatten(name="pixels")(samples)
     for i in range(2):
-        x = layers.ReLU(name="hidden" if i else "first")(_hidden(x, 4 * width, f"dense_{i}", seed))
-    return keras.Model(samples, _hidden(x, num_classes, "logits", seed), name="classifier")
+        x = layers.ReLU(name="hidden" if i else "first")(_dense(x, 4 * width, f"dense_{i}", seed))
+    return keras.Model(samples, _dense(x, num_classes, "logits", seed), name="classifier")
 
 
-def _trunk(images: Any, *, width: int, norm: str, dropout: float, seed: int) -> Any:
-    x = layers.Flatten(name="pixels")(images)
+def _backbone(samples: Any, *, width: int, norm: str, dropout: float, seed: int) -> Any:
+    x = layers.Flatten(name="pixels")(samples)
     for i in range(2):
-        dense = layer(layers.Dense, norm, seed)
-        x = dense(8 * width, name=f"hidden_{i}", kernel_initializer=he(seed, f"hidden_{i}"))(x)
-        x = activated(x, norm, i, dropout, seed)
+        dense = normalized_layer(layers.Dense, norm, seed)
+        name = f"hidden_{i}"
+        x = dense(8 * width, name=name, kernel_initializer=he_normal(seed, name))(x)
+        x = norm_act_dropout(x, norm, i, dropout, seed)
     return x
 
 
-def _hidden(x: Any, units: int, name: str, seed: int) -> Any:
-    return layers.Dense(units, name=name, kernel_initializer=he(seed, name))(x)
+def _dense(x: Any, units: int, name: str, seed: int) -> Any:
+    return layers.Dense(units, name=name, kernel_initializer=he_normal(seed, name))(x)
 
 
-discriminator = partial(discriminator, _trunk)
-encoder = partial(encoder, _trunk)
+discriminator = partial(build_discriminator, _backbone)
+encoder = partial(build_encoder, _backbone)

@@ -17,7 +17,7 @@ import numpy as np
 
 from augan.exceptions import ConfigError, Interrupted
 from augan.gan import tf
-from augan.gan.tensorflow import without_chatter
+from augan.gan.tensorflow import filtered_log_noise
 from augan.training.distributed.cluster import VARIABLE, Cluster, chosen_cluster
 from augan.training.distributed.rendezvous import meet
 
@@ -202,7 +202,7 @@ def join_workers(distribute: str = "auto") -> Workers:
     cluster = chosen_cluster(distribute)
     if cluster is not None:
         return _join(cluster)
-    with without_chatter():
+    with filtered_log_noise():
         devices = tf.config.list_logical_devices("GPU")
         if distribute == "mirrored" and not devices:
             devices = tf.config.list_logical_devices("CPU")
@@ -219,7 +219,7 @@ def join_workers(distribute: str = "auto") -> Workers:
 
 def _join(cluster: Cluster) -> Workers:
     meet(cluster)
-    with without_chatter():
+    with filtered_log_noise():
         gpus = len(tf.config.list_physical_devices("GPU"))
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
@@ -229,7 +229,7 @@ def _join(cluster: Cluster) -> Workers:
         rpc_layer="grpc",
     )
     try:
-        with without_chatter():
+        with filtered_log_noise():
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except RuntimeError as error:
         raise ConfigError(

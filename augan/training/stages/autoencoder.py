@@ -59,13 +59,13 @@ class AutoencoderUpdate:
         owners = (self.encoder, self.generator, self.discriminator, *self.optimizers)
         return [variable for owner in owners for variable in owner.variables]
 
-    @distribution.on_each
+    @distribution.per_replica
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Take one step on (images, classes); an image of unknown class is a class of its own.
 
         Several replicas find partners in their own rows, so theirs are others than one would find.
         """
-        images, classes = (distribution.share(whole) for whole in data)
+        images, classes = (distribution.local_rows(whole) for whole in data)
         step = tf.cast(self.optimizers[0].iterations, tf.int32)
         partner = _partners(classes)
         count = tf.shape(images)[0]
@@ -88,7 +88,7 @@ class AutoencoderUpdate:
             judged = tf.reduce_mean(tf.nn.relu(1 - real[0])) + tf.reduce_mean(
                 tf.nn.relu(1 + seen[0])
             )
-            drawing_part, judging_part = distribution.part(loss), distribution.part(judged)
+            drawing_part, judging_part = distribution.local_loss(loss), distribution.local_loss(judged)
         judge = self.discriminator.trainable_variables
         self.optimizers[0].apply(drawing.gradient(drawing_part, self._drawing), self._drawing)
         self.optimizers[1].apply(judging.gradient(judging_part, judge), judge)

@@ -7,7 +7,7 @@ from augan.gan.diffaug import augment
 from augan.seeding import child_seed
 
 Tensor = Any
-TURNS = 4
+NUM_ROTATIONS = 4
 
 
 class ClassifierUpdate:
@@ -27,17 +27,17 @@ class ClassifierUpdate:
         """All variables that the next step depends on."""
         return [*self.classifier.variables, *self.optimizer.variables]
 
-    @distribution.on_each
+    @distribution.per_replica
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Take one step on (images, classes)."""
-        images, classes = (distribution.share(whole) for whole in data)
+        images, classes = (distribution.local_rows(whole) for whole in data)
         step = tf.cast(self.optimizer.iterations, tf.int32)
         seen = augment(images, self.policies, tf.stack([self.seed, step]))
         with tf.GradientTape() as tape:
             logits = self.classifier(seen, training=True)
             losses = tf.nn.softmax_cross_entropy_with_logits(labels=classes, logits=logits)
             loss = tf.reduce_mean(losses)
-            part = distribution.part(loss)
+            part = distribution.local_loss(loss)
         variables = self.classifier.trainable_variables
         self.optimizer.apply(tape.gradient(part, variables), variables)
         return {"loss": loss, "accuracy": tf.reduce_mean(_agreement(logits, classes))}
@@ -49,14 +49,14 @@ class RotationUpdate(ClassifierUpdate):
     A classifier that needs no labels: its features stand in where images have no classes.
     """
 
-    @distribution.on_each
+    @distribution.per_replica
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Take one step on images; a quarter of the batch is turned by each angle."""
         images, _ = data
-        parts = [images[turns::TURNS] for turns in range(TURNS)]
+        parts = [images[turns::NUM_ROTATIONS] for turns in range(NUM_ROTATIONS)]
         turned = [tf.image.rot90(part, turns) for turns, part in enumerate(parts)]
         labels = [tf.fill((tf.shape(part)[0],), turns) for turns, part in enumerate(parts)]
-        classes = tf.one_hot(tf.concat(labels, axis=0), TURNS)
+        classes = tf.one_hot(tf.concat(labels, axis=0), NUM_ROTATIONS)
         return super().train_step((tf.concat(turned, axis=0), classes))
 
 

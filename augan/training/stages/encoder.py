@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from augan.gan import distribution, keras, tf
-from augan.gan.inference import Inference
+from augan.gan.inference import BatchInference
 from augan.gan.networks.registry import feature_blocks
 
 Tensor = Any
@@ -46,10 +46,10 @@ class EncoderUpdate:
         """All variables that the next step depends on."""
         return [*self.encoder.variables, *self.optimizer.variables]
 
-    @distribution.on_each
+    @distribution.per_replica
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Take one step on (images, classes)."""
-        images, classes = (distribution.share(whole) for whole in data)
+        images, classes = (distribution.local_rows(whole) for whole in data)
         with tf.GradientTape() as tape:
             code = self.encoder(images, training=True)
             again = self.generator(code, training=False)
@@ -63,7 +63,7 @@ class EncoderUpdate:
             loss = image_loss + self.feature_weight * feature_loss
             if self.conditional:
                 loss += 0.1 * class_loss(classes, code[1])
-            loss = distribution.part(loss)
+            loss = distribution.local_loss(loss)
         variables = self.encoder.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return {"image_loss": image_loss, "feature_loss": feature_loss}
@@ -74,7 +74,7 @@ def class_loss(classes: Tensor, guessed: Tensor) -> Tensor:
     losses = keras.losses.categorical_crossentropy(classes, guessed)
     # Of the whole batch, whose known images may all lie in the rows of one replica.
     known = distribution.mean(tf.reduce_sum(classes))
-    return tf.reduce_sum(losses) / tf.maximum(known, 1.0 / distribution.count())
+    return tf.reduce_sum(losses) / tf.maximum(known, 1.0 / distribution.num_replicas())
 
 
 def encode(
@@ -93,7 +93,7 @@ def encode(
     scale : callable
         Stored samples -> what networks take.
     """
-    infer = Inference.of(encoder)
+    infer = BatchInference.from_model(encoder)
     chunks = (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
     outputs = [np.concatenate(output) for output in zip(*(infer(scale(pixels[c])) for c in chunks))]
     return {"indices": rows, **dict(zip(("latents", "class_probabilities"), outputs))}

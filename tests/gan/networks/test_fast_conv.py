@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from augan.gan import keras, tf
-from augan.gan.networks.fast_conv import grown, shrunk
+from augan.gan.networks.fast_conv import transposed_conv, strided_conv
 from augan.gan.networks.layers import BatchNormalization
 
 N = 3
@@ -38,9 +38,9 @@ def with_gradients(function, inputs, kernel):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("side", [(4, 4), (2, 6)])
-@pytest.mark.parametrize("both", [(grown, plainly_grown), (shrunk, plainly_shrunk)])
+@pytest.mark.parametrize("both", [(transposed_conv, plainly_grown), (strided_conv, plainly_shrunk)])
 def test_the_same_values_and_gradients_of_first_and_second_order(channels, side, both):
-    times, features = (1, 5) if both[0] is grown else (2, channels)
+    times, features = (1, 5) if both[0] is transposed_conv else (2, channels)
     inputs = draw(N, times * side[0], times * side[1], features)
     kernel = draw(4, 4, channels, 5) * 0.2
     ours, theirs = (with_gradients(function, inputs, kernel) for function in both)
