@@ -100,7 +100,9 @@ def restore_network(bundle: Bundle, name: str) -> Any:
     network = bundle.networks[name]
     with in_use(bundle, name):
         try:
-            model = build_network(network.spec, max_variable_size=max(network.parameters, LEAST_VALUES))
+            model = build_network(
+                network.spec, max_variable_size=max(network.parameters, LEAST_VALUES)
+            )
         except ConfigError as error:
             raise BundleError(f"{bundle.path or 'this bundle'}: {error}") from error
         assign_weights(model, network)

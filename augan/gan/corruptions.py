@@ -155,9 +155,7 @@ def crack(images: Tensor, seed: Tensor) -> Tensor:
 def scratch(images: Tensor, seed: Tensor) -> Tensor:
     """Paint a straight line of any length and direction, darker or lighter than the image."""
     params, side = _RandomParams(images, seed), images.shape[1]
-    y, x = (
-        axis - params.uniform(slot, 0.1, 0.9) * side for slot, axis in enumerate(params.axes())
-    )
+    y, x = (axis - params.uniform(slot, 0.1, 0.9) * side for slot, axis in enumerate(params.axes()))
     angle = params.uniform(2, 0.0, math.pi)
     along = x * tf.cos(angle) + y * tf.sin(angle)
     across = -x * tf.sin(angle) + y * tf.cos(angle)

@@ -42,8 +42,12 @@ class AdversarialLoss(NamedTuple):
         fake_targets: Any = 0.0,
     ) -> Tensor:
         """Return the batch mean; the targets are the degrees to which samples count as real."""
-        on_real = real_targets * self.real(real_logits) + (1 - real_targets) * self.fake(real_logits)
-        on_fake = fake_targets * self.real(fake_logits) + (1 - fake_targets) * self.fake(fake_logits)
+        on_real = real_targets * self.real(real_logits) + (1 - real_targets) * self.fake(
+            real_logits
+        )
+        on_fake = fake_targets * self.real(fake_logits) + (1 - fake_targets) * self.fake(
+            fake_logits
+        )
         return tf.reduce_mean(on_real) + tf.reduce_mean(on_fake)
 
     def boundary_logit(self, real_logits: Tensor, fake_logits: Tensor) -> Any:

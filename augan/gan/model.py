@@ -267,7 +267,9 @@ class GAN(keras.Model):
         count = len(augmented)
         labels = tf.tile(classes, (count, 1)) if self.conditional else None
         with separate_batches(count):
-            output = self._discriminator_outputs(tf.concat(list(augmented.values()), axis=0), labels)
+            output = self._discriminator_outputs(
+                tf.concat(list(augmented.values()), axis=0), labels
+            )
         logits = tf.split(output.logits, count)
         blocks = zip(*(tf.split(block, count) for block in output.blocks))
         parts = zip(logits, blocks) if output.blocks else ((part, ()) for part in logits)

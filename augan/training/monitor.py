@@ -200,8 +200,12 @@ class Monitor:
         self._count = keras.Variable(0, dtype="int64")
         self._diverged = keras.Variable(np.zeros(2), dtype="float64")  # step and loss
         self.seed = seed
-        self._generate, self._logits = map(BatchInference.from_model, (gan.ema_generator, gan.discriminator))
-        made = BatchInference.from_model(best[0])(self.noise, *([self.classes] if gan.conditional else []))[0]
+        self._generate, self._logits = map(
+            BatchInference.from_model, (gan.ema_generator, gan.discriminator)
+        )
+        made = BatchInference.from_model(best[0])(
+            self.noise, *([self.classes] if gan.conditional else [])
+        )[0]
         self.untrained = features(made)  # `best` still has its first weights
 
     @property

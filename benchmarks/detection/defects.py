@@ -30,7 +30,7 @@ from augan.detect.inputs import ImageFolderSource
 from augan.evaluation.detection.baselines import BASELINES
 from augan.exceptions import DataError
 from augan.gan import tf
-from augan.gan.corruptions import SYNTHETIC_DEFECTS, CORRUPTIONS
+from augan.gan.corruptions import CORRUPTIONS, SYNTHETIC_DEFECTS
 from augan.io.images import read_image
 from augan.seeding import child_rng
 from augan.workflow.train import train

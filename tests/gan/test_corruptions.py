@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from augan.gan import tf
-from augan.gan.corruptions import CORRUPTIONS, cut_paste, jigsaw, scar, corrupt
+from augan.gan.corruptions import CORRUPTIONS, corrupt, cut_paste, jigsaw, scar
 
 SEED = (5, 6)
 

@@ -99,7 +99,9 @@ def test_batches_are_full_but_the_last_and_cut_to_the_rows(case, count):
     infer, rows, expected = case
     parts = list(infer.batches(*(x[:count] for x in rows)))
     sizes = [len(part[0]) for part in parts]
-    assert sizes == [BATCH_SIZE] * (count // BATCH_SIZE) + [count % BATCH_SIZE] * (count % BATCH_SIZE > 0)
+    assert sizes == [BATCH_SIZE] * (count // BATCH_SIZE) + [count % BATCH_SIZE] * (
+        count % BATCH_SIZE > 0
+    )
     for position, all_rows in enumerate(expected):
         joined = np.concatenate([part[position] for part in parts])
         np.testing.assert_array_equal(joined, all_rows[:count])

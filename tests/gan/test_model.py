@@ -54,7 +54,11 @@ def batch(classes=0, step=0):
 
 
 def weights_of(gan):
-    parts = {"generator": gan.generator, "discriminator": gan.discriminator, "average": gan.ema_generator}
+    parts = {
+        "generator": gan.generator,
+        "discriminator": gan.discriminator,
+        "average": gan.ema_generator,
+    }
     return {f"{name}:{p}": w for name, m in parts.items() for p, w in read_weights(m).items()}
 
 
@@ -85,7 +89,7 @@ def test_one_step_changes_every_part(classes):
     unchanged = [path for path in before if np.array_equal(before[path], after[path])]
     assert unchanged == []
     assert all(np.isfinite(value).all() for value in after.values())
-    assert gan.steps_done.numpy() == 1
+    assert gan.iterations.numpy() == 1
 
 
 def test_each_player_has_its_own_rate():
@@ -216,7 +220,7 @@ def test_noise_is_a_function_of_the_step():
     run_steps(gan, steps=2)
     for mine, theirs in zip(resumed.state, gan.state, strict=True):
         mine.assign(theirs)
-    assert resumed.steps_done.numpy() == 2
+    assert resumed.iterations.numpy() == 2
     for model in (gan, resumed):
         model.train_step(batch(0, 2))
     assert_equal_weights(weights_of(gan), weights_of(resumed))
@@ -251,7 +255,7 @@ def test_fit_drives_the_same_step(classes):
     history = gan.fit(*data, batch_size=N, epochs=2, shuffle=False, verbose=0).history
     assert {"d_loss", "g_loss", "d_accuracy"} <= set(history)
     assert len(history["d_loss"]) == 2
-    assert gan.steps_done.numpy() == 6
+    assert gan.iterations.numpy() == 6
     for _ in range(2):
         for start in range(0, 3 * N, N):
             by_hand.train_step(tuple(tf.constant(x[start : start + N]) for x in data))
@@ -266,7 +270,7 @@ def test_fit_takes_a_dataset():
     gan = make_gan(2)
     dataset = tf.data.Dataset.from_tensors(batch(2)).repeat(4)
     gan.fit(dataset, shuffle=False, verbose=0)
-    assert gan.steps_done.numpy() == 4
+    assert gan.iterations.numpy() == 4
 
 
 def test_settings_that_the_data_has_not_decided_are_refused():
@@ -322,7 +326,7 @@ def test_the_updates_of_the_discriminator_share_the_batch():
     assert len({x.tobytes() for x in noise}) == 2
     optimizers = (gan.discriminator_optimizer, gan.generator_optimizer)
     assert [int(optimizer.iterations) for optimizer in optimizers] == [2, 1]
-    assert int(gan.steps_done) == 1
+    assert int(gan.iterations) == 1
 
 
 def test_the_generator_may_be_updated_more_often():
@@ -338,7 +342,7 @@ def test_the_generator_may_be_updated_more_often():
 def test_a_norm_that_mixes_images_sees_real_and_generated_ones_apart():
     gan = make_gan(norm="batch", gan__diffaug=[])
     real, other = batch(0, 0)[0], 3 * batch(0, 1)[0]
-    seen = gan._look_at(None, 0, real=real, fake=other)
+    seen = gan._batched_outputs(None, 0, real=real, fake=other)
     for name, images in (("real", real), ("fake", other)):
         alone = gan.discriminator(images, training=True)
         np.testing.assert_allclose(seen[name].logits, alone, atol=1e-5)
@@ -415,7 +419,7 @@ def test_label_noise_swaps_whole_labels_by_the_step():
     assert 1.2 < swaps.std() < 2.6
     again = certain_gan(gan__label_noise=0.3)
     for number in (1, 7):
-        again.steps_done.assign(number)
+        again.iterations.assign(number)
         told = float(again.train_step(batch(0, number))["d_loss"])
         assert told == pytest.approx(losses[number], abs=1e-5)
 
@@ -426,7 +430,7 @@ def test_fit_takes_label_noise_and_a_last_batch_that_is_smaller():
     gan = make_gan(norm="none", gan__label_noise=0.2)
     images = np.random.default_rng(0).uniform(-1, 1, (N + 3, 8, 8, 1)).astype(np.float32)
     gan.fit(tf.data.Dataset.from_tensor_slices(images).batch(N), verbose=0)
-    assert int(gan.steps_done) == 2
+    assert int(gan.iterations) == 2
 
 
 @pytest.mark.parametrize("betas", [[0.5, 0.999], [0.0, 0.9]])

@@ -6,9 +6,9 @@ from scipy.special import log_softmax
 
 from augan.gan import tf
 from augan.gan.self_supervision import (
+    EVAL_TRANSFORMS,
     HEAD_SIZES,
     TRANSFORMS,
-    EVAL_TRANSFORMS,
     assigned_transforms,
     negative_log_likelihood,
     transform,

@@ -52,7 +52,9 @@ class AnoGAN:
         self._generator = models["generator"]
         self._features = feature_blocks(models["discriminator"])
         self._sizes = [shape[1] for shape in (x.shape for x in self._generator.inputs)]
-        self._search = BatchInference(self._searched, self._generator.output_shape[1:], autograph=True)
+        self._search = BatchInference(
+            self._searched, self._generator.output_shape[1:], autograph=True
+        )
 
     def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:
         """Learn nothing: the paper's score has no parameters."""

@@ -19,7 +19,7 @@ from augan.data.splits import evenly_spaced
 from augan.detect.scoring import tensor_ops
 from augan.detect.scoring.standardizer import NEAR, BorderNormalizer
 from augan.gan import keras, tf
-from augan.gan.networks.heads import fully_convolutional, concat_blocks, concat_channels
+from augan.gan.networks.heads import concat_blocks, concat_channels, fully_convolutional
 
 Tensor = Any
 
@@ -54,7 +54,10 @@ class PatchFeatures:
     maps_used: tuple[str, ...] = ("own_neighbours", "mahalanobis", "painted_defects")
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        self._blocks, self._places = fully_convolutional(models["discriminator"]), models.get("places")
+        self._blocks, self._places = (
+            fully_convolutional(models["discriminator"]),
+            models.get("places"),
+        )
         known = MAPS if self._places is not None else MAPS[:-1]
         self.components = tuple(term for term in known if term in self.maps_used)
         self._sizes = concat_channels(self._blocks)[:COMPARED]

@@ -1,10 +1,10 @@
 """The discriminator's deepest block, asked about an image in several poses.
 
-Each image is turned and shifted in the ways of `EVAL_TRANSFORMS`. In each pose the heads say how well they
-know it (Golan and El-Yaniv 2018, "Deep Anomaly Detection Using Geometric Transformations"), and the
-direction of the deepest features, their length put aside, is compared with that of normal images in
-the same pose by Mahalanobis' distance (Lee et al. 2018, "A Simple Unified Framework for Detecting
-Out-of-Distribution Samples"; poses in place of classes).
+Each image is turned and shifted in the ways of `EVAL_TRANSFORMS`. In each pose the heads say how
+well they know it (Golan and El-Yaniv 2018, "Deep Anomaly Detection Using Geometric
+Transformations"), and the direction of the deepest features, their length put aside, is compared
+with that of normal images in the same pose by Mahalanobis' distance (Lee et al. 2018, "A Simple
+Unified Framework for Detecting Out-of-Distribution Samples"; poses in place of classes).
 """
 
 import math
@@ -18,7 +18,12 @@ from augan.detect.scoring.standardizer import ScoreStandardizer
 from augan.gan import keras, tf
 from augan.gan.inference import BatchInference
 from augan.gan.networks.registry import feature_blocks
-from augan.gan.self_supervision import HEAD_SIZES, EVAL_TRANSFORMS, negative_log_likelihood, transform
+from augan.gan.self_supervision import (
+    EVAL_TRANSFORMS,
+    HEAD_SIZES,
+    negative_log_likelihood,
+    transform,
+)
 
 Tensor = Any
 
@@ -127,7 +132,9 @@ def transform_nll(heads: keras.Model, deep: Tensor) -> Tensor:
     """Return the negative log-likelihood of the applied transforms, their mean, `[B]`."""
     logits = heads(tf.reshape(deep, (-1, math.prod(deep.shape[2:]))), training=False)
     kinds = tf.repeat(tf.constant(EVAL_TRANSFORMS), tf.shape(deep)[1], axis=0)
-    return tf.reduce_mean(tf.reshape(negative_log_likelihood(logits, kinds), (len(EVAL_TRANSFORMS), -1)), axis=0)
+    return tf.reduce_mean(
+        tf.reshape(negative_log_likelihood(logits, kinds), (len(EVAL_TRANSFORMS), -1)), axis=0
+    )
 
 
 def transform_nll_onnx(heads: keras.Model, deep: Tensor) -> Tensor:

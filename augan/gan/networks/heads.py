@@ -23,13 +23,11 @@ _FIRST_BLOCK, _LAST_BLOCK = 1, 3
 def localization_head(features: tuple[int], *, seed: int) -> keras.Model:
     """Build concatenated blocks `[N, H, W, F]` -> logits `[N, H, W, 1]`; above 0 means intact."""
     blocks = keras.Input((None, None, *features), name="features")
-    x = layers.Conv2D(
-        HIDDEN_UNITS, 1, name="hidden", kernel_initializer=he_normal(seed, "hidden")
-    )(blocks)
+    x = layers.Conv2D(HIDDEN_UNITS, 1, name="hidden", kernel_initializer=he_normal(seed, "hidden"))(
+        blocks
+    )
     x = layers.LeakyReLU(0.2, name="active")(x)
-    logits = layers.Conv2D(
-        1, 1, name="places", kernel_initializer=random_normal(seed, "places")
-    )(x)
+    logits = layers.Conv2D(1, 1, name="places", kernel_initializer=random_normal(seed, "places"))(x)
     return keras.Model(blocks, logits, name="places")
 
 

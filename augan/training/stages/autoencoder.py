@@ -88,7 +88,10 @@ class AutoencoderUpdate:
             judged = tf.reduce_mean(tf.nn.relu(1 - real[0])) + tf.reduce_mean(
                 tf.nn.relu(1 + seen[0])
             )
-            drawing_part, judging_part = distribution.local_loss(loss), distribution.local_loss(judged)
+            drawing_part, judging_part = (
+                distribution.local_loss(loss),
+                distribution.local_loss(judged),
+            )
         judge = self.discriminator.trainable_variables
         self.optimizers[0].apply(drawing.gradient(drawing_part, self._drawing), self._drawing)
         self.optimizers[1].apply(judging.gradient(judging_part, judge), judge)

@@ -20,7 +20,7 @@ from augan.detect.detector import Detector
 from augan.detect.methods.tiles import PatchFeatures, comparison_grid, top_fraction_mean
 from augan.detect.scoring.standardizer import NEAR, BorderNormalizer
 from augan.exceptions import ConfigError, DataError
-from augan.gan.networks.heads import fully_convolutional, concat_blocks, concat_channels
+from augan.gan.networks.heads import concat_blocks, concat_channels, fully_convolutional
 from augan.gan.networks.registry import build_network, network_spec
 from augan.training.defaults import fill_in
 from augan.workflow.train import train
@@ -159,7 +159,9 @@ def models():
 def test_the_trunk_sees_the_same_in_an_image_of_any_size(models):
     blocks = fully_convolutional(models["discriminator"])
     large = np.random.default_rng(0).uniform(-1, 1, (1, 128, 192, 1)).astype(np.float32)
-    whole, part = (concat_blocks(blocks(x, training=False)) for x in (large, large[:, 32:96, 64:128]))
+    whole, part = (
+        concat_blocks(blocks(x, training=False)) for x in (large, large[:, 32:96, 64:128])
+    )
     assert whole.shape == (1, 32, 48, sum(concat_channels(blocks)))
     # Far enough from the window's edges, where it sees zeros in place of the image.
     np.testing.assert_allclose(whole[0, 16, 24, :8], part[0, 8, 8, :8], atol=1e-5)

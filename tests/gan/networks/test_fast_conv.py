@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from augan.gan import keras, tf
-from augan.gan.networks.fast_conv import transposed_conv, strided_conv
+from augan.gan.networks.fast_conv import strided_conv, transposed_conv
 from augan.gan.networks.layers import BatchNormalization
 
 N = 3

@@ -238,8 +238,8 @@ def test_channels_double_three_times_at_most(size, channels):
     assert maps[-1].output.shape[1] == (2 if size == 8 else 4)
     for architecture in ("dcgan", "dcgan-upsampling"):
         maker = fresh(architecture, "generator", size, 1, 0)[0]
-        transposed_conv = [layer for layer in maker.layers if layer.name.startswith("norm_")]
-        assert [layer.output.shape[-1] for layer in transposed_conv] == [WIDTH * s for s in channels[::-1]]
+        grown = [layer for layer in maker.layers if layer.name.startswith("norm_")]
+        assert [layer.output.shape[-1] for layer in grown] == [WIDTH * s for s in channels[::-1]]
         assert maker.output_shape == (None, size, size, 1)
 
 
