@@ -20,7 +20,7 @@ STEPS_A_CALL = 20  # steps inside one graph call: enough to hide Python, few eno
 class Trainable(Protocol):
     """What the loop trains."""
 
-    measures: tuple[str, ...]  # names of what a step returns
+    metric_names: tuple[str, ...]  # names of what a step returns
 
     @property
     def state(self) -> list[Any]:
@@ -145,7 +145,7 @@ def _compile(trainable: Trainable, batches: Batches) -> Callable[..., dict[str, 
         ]
     )
     def several(images: Any, classes: Any) -> dict[str, Any]:
-        total = {name: tf.zeros(()) for name in trainable.measures}
+        total = {name: tf.zeros(()) for name in trainable.metric_names}
         count = tf.shape(images)[0]
         for i in tf.range(count):
             values = step((images[i], classes[i]))

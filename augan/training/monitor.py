@@ -185,8 +185,7 @@ class Monitor:
     ) -> None:
         self._tell = tell
         self.gan, self.features, self.best, self.every = gan, features, best, every
-        self._watched = [gan.ema_generator, gan.discriminator]
-        self._watched += [more for more in (gan.heads, gan.places) if more is not None]
+        self._watched = gan.networks
         self.train, self.held_out = (tuple(x[:MOST] for x in part) for part in (train, held_out))
         self.real_features = features(self.held_out[0])
         self.real_diversity = _diversity_by_class(self.real_features, self.held_out[1])

@@ -197,7 +197,7 @@ def test_a_plan_past_its_deadline_allows_nothing_more():
 class Recorder:
     """An update that remembers what it saw, in the graph; and an observer."""
 
-    measures = ("mean", "classes")
+    metric_names = ("mean", "classes")
 
     def __init__(self):
         self.sum = tf.Variable(0.0)
@@ -396,7 +396,7 @@ def test_losses_are_logged_one_json_document_a_line(tmp_path):
 class Diverging:
     """A part whose losses are not finite from the 40th step on."""
 
-    measures = ("loss",)
+    metric_names = ("loss",)
 
     def __init__(self):
         self.steps = tf.Variable(0.0)

@@ -31,7 +31,7 @@ class AutoencoderUpdate:
         Adam's, of encoder and generator; the discriminator's is a quarter of it.
     """
 
-    measures: tuple[str, ...] = ("image_loss", "feature_loss", "discriminator_loss")
+    metric_names: tuple[str, ...] = ("image_loss", "feature_loss", "discriminator_loss")
 
     def __init__(
         self,

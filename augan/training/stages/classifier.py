@@ -13,7 +13,7 @@ NUM_ROTATIONS = 4
 class ClassifierUpdate:
     """One step of softmax cross-entropy on real samples; images are shifted a little at random."""
 
-    measures: tuple[str, ...] = ("loss", "accuracy")
+    metric_names: tuple[str, ...] = ("loss", "accuracy")
 
     def __init__(self, classifier: keras.Model, *, learning_rate: float, seed: int) -> None:
         self.classifier = classifier

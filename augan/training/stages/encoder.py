@@ -23,7 +23,7 @@ class EncoderUpdate:
     unknown: such an image adds nothing to that term.
     """
 
-    measures: tuple[str, ...] = ("image_loss", "feature_loss")
+    metric_names: tuple[str, ...] = ("image_loss", "feature_loss")
 
     def __init__(
         self,
