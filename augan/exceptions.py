@@ -1,33 +1,38 @@
-"""Errors written for the user: what came, what was expected, what to do.
+"""Exceptions with messages for the user.
 
-Each one is a complete message: the command line prints it on one line and exits with code 2, or
-with 1 where nothing is wrong with what was asked, but the answer is no.
+Each message is complete: what is wrong, what was expected, what was found, and how to fix it. The
+command line prints it on one line. It exits with code 1 for a `RefusedError` and with code 2 for
+all others.
 """
 
 
 class AuganError(Exception):
-    """Base of every error that augan raises on purpose."""
+    """Base class of all errors that augan raises on purpose."""
 
 
 class ConfigError(AuganError, ValueError):
-    """A setting is unknown, of the wrong type, or impossible together with another."""
+    """A setting is unknown, has the wrong type, or conflicts with another setting."""
 
 
 class DataError(AuganError, ValueError):
-    """The images, labels or tables given cannot be used."""
+    """The given images, labels or tables cannot be used."""
 
 
-class Interrupted(AuganError):
-    """A signal stopped the training, or a worker is gone; its last checkpoint is there."""
+class TrainingDivergedError(AuganError):
+    """The losses of a network are no longer finite, and no monitor restores earlier weights."""
+
+
+class RunInterruptedError(AuganError):
+    """A signal or a lost worker stopped a run; the same command resumes it."""
 
 
 class BundleError(AuganError):
-    """A bundle or run is missing, damaged, of another version, or lacks the part asked for."""
+    """A bundle or run is missing, damaged, of another version, or lacks a required section."""
 
 
 class WorkerError(AuganError):
     """Workers in other processes or on other machines cannot be reached, or died."""
 
 
-class Refused(AuganError):
-    """What was asked is possible, but the result would mislead: nothing is written."""
+class RefusedError(AuganError):
+    """The request is valid, but its result would mislead: nothing is written."""

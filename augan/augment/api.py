@@ -128,7 +128,7 @@ def augment_folder(
 
     Raises
     ------
-    Refused
+    RefusedError
         Too few candidates of a class pass the filters. Nothing is written.
     ConfigError
         The arguments are impossible, or do not go together; or the extra is missing.
@@ -137,7 +137,7 @@ def augment_folder(
         data has changed.
     WorkerError
         There is no scheduler, or the workers die.
-    Interrupted
+    RunInterruptedError
         SIGINT or SIGTERM came; the same call goes on.
     """
     order = parse_request(

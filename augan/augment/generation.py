@@ -16,7 +16,7 @@ from augan.augment.methods.registry import CHUNK_SIZE, Candidates
 from augan.augment.worker import CandidateChunk, CandidateWorker, ChunkRequest
 from augan.augment.writers import SampleWriter
 from augan.data.dataset import plural
-from augan.exceptions import Interrupted
+from augan.exceptions import RunInterruptedError
 from augan.parallel.executor import ahead
 
 ProgressCallback = Callable[[str, int, int], None]
@@ -57,9 +57,9 @@ class RejectionSampler:
 
         Raises
         ------
-        Refused
+        RefusedError
             Too few candidates pass.
-        Interrupted
+        RunInterruptedError
             `stop` named a signal; what is done is noted.
         """
         sampler = self.maker.sampler
@@ -78,7 +78,7 @@ class RejectionSampler:
                 if found.accepted >= n:
                     break
                 if signal := self.stop():
-                    raise Interrupted(
+                    raise RunInterruptedError(
                         f"stopped by {signal} after {len(self.lines):,} {samples}; the same "
                         "command goes on from there"
                     )

@@ -21,7 +21,7 @@ from augan.augment.worker import CandidateChunk, CandidateWorker, ChunkRequest, 
 from augan.bundle import Bundle, load_bundle
 from augan.bundle.reference import SameBundle
 from augan.data.dataset import Classes, as_class_names
-from augan.exceptions import Refused
+from augan.exceptions import RefusedError
 from augan.parallel.executor import Executor, open_executor
 from augan.parallel.sharding import Record, Shard, Shards, ShardWriter, shard_folder
 
@@ -93,7 +93,7 @@ def merge_augmentation(
 
     Raises
     ------
-    Refused
+    RefusedError
         Too few candidates of a class pass the filters. Nothing is written.
     DataError
         The shards are of something else, or the bundle, the data or the versions have changed.
@@ -143,7 +143,7 @@ def _make_share(
             return
         try:
             found.check(chunk.filter_result.decisions)
-        except Refused:
+        except RefusedError:
             return  # whether the class is refused, merging decides: it sees all of them
 
 

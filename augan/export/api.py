@@ -117,7 +117,7 @@ def export_onnx(
 
     Raises
     ------
-    Refused
+    RefusedError
         The graph does not say what augan says. Nothing is written.
     ConfigError
         The part, the method or the format cannot be exported, or a package is missing.

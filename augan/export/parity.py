@@ -13,7 +13,7 @@ from augan.data.modalities.tiles import TiledPreprocessing
 from augan.data.sequences import RaggedImages
 from augan.data.splits import evenly_spaced
 from augan.detect.conformal.calibration import Calibration
-from augan.exceptions import DataError, Refused
+from augan.exceptions import DataError, RefusedError
 from augan.gan.inference import latent_noise
 from augan.seeding import child_rng
 from augan.training.training_data import Recorded, recorded_data
@@ -197,7 +197,7 @@ def compare_scores(
 
     Raises
     ------
-    Refused
+    RefusedError
         They differ by more than rounding explains.
     """
     differences = np.abs(own - other)
@@ -209,7 +209,7 @@ def compare_scores(
         ranks = [np.rint(calibration.p_values(x) * (calibration.n + 1)) for x in (own, other)]
         usual |= np.abs(ranks[0] - ranks[1]) == 1
     if not np.isfinite(largest) or np.mean(~usual) > EXCEPTIONS:
-        raise Refused(
+        raise RefusedError(
             f"the scores of the graph are not augan's own: on {compared} they differ by up to "
             f"{largest:.3g}, where {TOLERANCE * spread:.3g} is allowed; nothing is written, and "
             f"augan detect scores as before; {REPORT}"
@@ -218,7 +218,7 @@ def compare_scores(
     margin = np.abs(own - threshold)
     clear = (margin > min(largest, TOLERANCE * spread)) & ~usual
     if (label_mismatch & clear).any():
-        raise Refused(
+        raise RefusedError(
             f"{int((label_mismatch & clear).sum())} of {own.size} decisions of the graph are not "
             f"augan's own, although the scores are clearly on one side of the line; nothing is "
             f"written; {REPORT}"
@@ -237,10 +237,10 @@ def compare_scores(
 
 
 def compare_maps(own: np.ndarray, other: np.ndarray) -> float:
-    """Return the largest difference between maps of the same shape; Refused if it is too large."""
+    """Return the largest difference between maps of the same shape; RefusedError if too large."""
     largest, highest = float(np.abs(own - other).max()), float(np.abs(own).max())
     if not largest <= TOLERANCE * highest:
-        raise Refused(
+        raise RefusedError(
             f"the maps of the graph are not augan's own: they differ by up to {largest:.3g}, where "
             f"the highest place has {highest:.3g}; nothing is written; {REPORT}"
         )
@@ -252,7 +252,7 @@ def compare_images(own: np.ndarray, other: np.ndarray, span: float, compared: st
     differences = np.abs(own.astype(np.float64) - other)
     largest = float(differences.max())
     if not largest <= GRAY * span:
-        raise Refused(
+        raise RefusedError(
             f"the images of the graph are not augan's own: pixels differ by up to {largest:.3g} of "
             f"{span:g}; nothing is written; {REPORT}"
         )

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from augan.exceptions import DataError, Interrupted, WorkerError
+from augan.exceptions import DataError, RunInterruptedError, WorkerError
 
 UnmanagedFiles = Callable[[Path], list[str]]  # what a folder holds beside an earlier result, sorted
 
@@ -72,8 +72,8 @@ def resumable_folder(target: str | Path, foreign: UnmanagedFiles | None = None) 
     """Do what `atomic_folder` does, but keep what is half-done when the work is interrupted.
 
     The temporary folder is `.NAME.partial` beside the target, and locked. It stays when the
-    process dies, is told to stop, or `Interrupted` or `WorkerError` is raised, so that the next
-    call finds in it what the last one left; another error removes it.
+    process dies, is told to stop, or `RunInterruptedError` or `WorkerError` is raised, so that the
+    next call finds in it what the last one left; another error removes it.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def resumable_folder(target: str | Path, foreign: UnmanagedFiles | None = None) 
             half.unlink()  # a file that a process was writing when it died
         yield partial
         _put(partial, target)
-    except (Interrupted, WorkerError):
+    except (RunInterruptedError, WorkerError):
         raise
     except OSError as error:
         if descriptor >= 0:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from augan.exceptions import ConfigError, Interrupted
+from augan.exceptions import RunInterruptedError, TrainingDivergedError
 from augan.gan import tf
 from augan.training.batches import Batches
 from augan.training.checkpoints import Checkpoints
@@ -80,9 +80,9 @@ def run_loop(
 
     Raises
     ------
-    Interrupted
+    RunInterruptedError
         If `stop` names a signal; the state is saved first.
-    ConfigError
+    TrainingDivergedError
         The losses are not finite any more, and `finished` does not end the part for it.
     """
     keeper, team = checkpoints or Checkpoints(None), workers or Workers()
@@ -105,7 +105,7 @@ def run_loop(
             observer.on_steps(part, step, allowance, means)
         is_finite = all(map(math.isfinite, means.values()))
         if not is_finite and not team.told(finished()):  # nobody watches it
-            raise ConfigError(
+            raise TrainingDivergedError(
                 f"the training of the {part} diverged before step {step}: its losses are no longer "
                 "finite; train again with lower learning rates, or with more samples"
             )
@@ -113,7 +113,7 @@ def run_loop(
         if signal or keeper.due(part, step):
             keeper.save(part, step, state)
         if signal:
-            raise Interrupted(
+            raise RunInterruptedError(
                 f"stopped by {signal} after step {step} of the {part}; the same command with "
                 "--resume goes on from there"
             )

@@ -61,9 +61,9 @@ def _end(line: str, code: int = ERROR) -> None:
 
 
 def _is_refusal(error: Exception) -> bool:
-    from augan.exceptions import Refused
+    from augan.exceptions import RefusedError
 
-    return isinstance(error, Refused)
+    return isinstance(error, RefusedError)
 
 
 def _sentence(error: Exception) -> str:

@@ -27,7 +27,7 @@ from augan.augment.filters.filter import TrainingReference
 from augan.augment.methods import latent
 from augan.augment.methods.latent import NUM_NEIGHBORS, LatentCodes, LatentSMOTE
 from augan.bundle import Bundle
-from augan.exceptions import DataError, Refused
+from augan.exceptions import DataError, RefusedError
 
 
 def points(*values: float) -> np.ndarray:
@@ -234,7 +234,9 @@ class TestYield:
     ) -> None:
         passed = int(MIN_ACCEPTANCE_RATE * 1000)
         AcceptanceStats("shirt", 9, 100).check([ACCEPTED] * passed + [reason] * (1000 - passed))
-        with pytest.raises(Refused, match=rf"'shirt'.*{passed - 1} of 1,000.*{words}.*no-filter"):
+        with pytest.raises(
+            RefusedError, match=rf"'shirt'.*{passed - 1} of 1,000.*{words}.*no-filter"
+        ):
             AcceptanceStats("shirt", 9, 100).check(
                 [ACCEPTED] * (passed - 1) + [reason] * (1001 - passed)
             )
@@ -254,12 +256,12 @@ class TestYield:
             return [ACCEPTED] * right + [LABEL_MISMATCH] * (1000 - right)
 
         AcceptanceStats("shirt", 9, num_classes).check(chunk(least))
-        with pytest.raises(Refused, match=words):
+        with pytest.raises(RefusedError, match=words):
             AcceptanceStats("shirt", 9, num_classes).check(chunk(least - 1))
 
     def test_the_refusal_says_how_good_the_classifier_is(self) -> None:
         with pytest.raises(
-            Refused, match=r"the classifier, right on 93 % of held-out real ones, takes 256"
+            RefusedError, match=r"the classifier, right on 93 % of held-out real ones, takes 256"
         ):
             AcceptanceStats("shirt", 9, 10, accuracy=0.93).check([LABEL_MISMATCH] * 256)
 
@@ -269,5 +271,5 @@ class TestYield:
             found.check([ACCEPTED] * 256)
         for _ in range(WINDOW_SIZE // 256 - 1):
             found.check([DUPLICATE] * 256)
-        with pytest.raises(Refused, match="repeat others"):
+        with pytest.raises(RefusedError, match="repeat others"):
             found.check([DUPLICATE] * 256)

@@ -35,7 +35,7 @@ from augan.detect.methods.cross_conformal import CrossConformalEnsemble
 from augan.detect.methods.fanogan import FAnoGAN
 from augan.detect.methods.features import Features
 from augan.detect.methods.tiles import PatchAuto, PatchFeatures
-from augan.exceptions import BundleError, ConfigError, DataError, Refused
+from augan.exceptions import BundleError, ConfigError, DataError, RefusedError
 from augan.export.api import export_onnx
 from augan.export.detector import detector_graph
 from augan.export.onnx import Session, as_onnx
@@ -421,13 +421,13 @@ def test_what_counts_as_parity() -> None:
     for row, change in ((own.argmin(), 9.0), (own.argmin(), np.nan), (own.argmax(), -9.0)):
         wrong = other.copy()
         wrong[row] += change
-        with pytest.raises(Refused):
+        with pytest.raises(RefusedError):
             compare_scores(own, wrong, line, 0.05, "some")
-    with pytest.raises(Refused, match=r"differ by up to 0\.0"):
+    with pytest.raises(RefusedError, match=r"differ by up to 0\.0"):
         compare_scores(own, own + 0.05, line, 0.05, "some")
-    with pytest.raises(Refused, match="maps"):
+    with pytest.raises(RefusedError, match="maps"):
         compare_maps(own, own + 0.5)
-    with pytest.raises(Refused, match="pixels differ by up to 2 of 255"):
+    with pytest.raises(RefusedError, match="pixels differ by up to 2 of 255"):
         compare_images(np.zeros(3, np.uint8), np.full(3, 2, np.uint8), 255.0, "codes")
     assert compare_maps(own, own) == 0
 
@@ -439,7 +439,7 @@ def test_of_folds_a_tie_by_rounding_may_move_a_score_by_one_rank() -> None:
     beyond_next, two_further = own + 0.5, own + 1.0
     assert compare_scores(own, beyond_next, line, 0.1, "some").largest_difference == 0.5
     for wrong in (two_further, own + 30):
-        with pytest.raises(Refused):
+        with pytest.raises(RefusedError):
             compare_scores(own, wrong, line, 0.1, "some")
 
 

@@ -25,7 +25,7 @@ from augan.detect.conformal.cross_conformal import max_false_alarm_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
 from augan.detect.detector import Detector
 from augan.detect.fitting import fit_cross_conformal
-from augan.exceptions import ConfigError, DataError, Interrupted
+from augan.exceptions import ConfigError, DataError, RunInterruptedError
 from augan.io.images import read_image, write_png
 from augan.training import checkpoints, loop
 from augan.workflow.prepare import gather, resolve
@@ -199,7 +199,9 @@ def test_a_stopped_training_ends_as_one_that_never_stopped(
                 os.kill(os.getpid(), signal.SIGTERM)
 
     out = tmp_path / "run"
-    with pytest.raises(Interrupted, match=f"stopped by SIGTERM in fold {fold} of 5 after step"):
+    with pytest.raises(
+        RunInterruptedError, match=f"stopped by SIGTERM in fold {fold} of 5 after step"
+    ):
         train(CONFIG, dataset, out=out, observers=[Stopper()])
     assert seen[-1] == (part, step)
     (out / "checkpoints" / f"fold{fold}" / ".gan.part").write_text("half")

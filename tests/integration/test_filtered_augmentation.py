@@ -35,7 +35,7 @@ from augan.augment.writers import open_writer
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.config import Config
 from augan.data.modalities.registry import restore_preprocessing
-from augan.exceptions import BundleError, ConfigError, DataError, Interrupted, Refused
+from augan.exceptions import BundleError, ConfigError, DataError, RefusedError, RunInterruptedError
 from augan.parallel.sharding import Shard, Shards
 from benchmarks.augmentation import filter_acceptance
 
@@ -282,7 +282,7 @@ class TestData:
 
 class TestRefusal:
     def test_nothing_is_written(self, digits_bundle: Bundle, tmp_path: Path) -> None:
-        with pytest.raises(Refused, match=r"class '3'.*256 candidates.*train longer"):
+        with pytest.raises(RefusedError, match=r"class '3'.*256 candidates.*train longer"):
             augment_folder(digits_bundle, "3", 1, tmp_path / "out")
         assert list(tmp_path.iterdir()) == []
 
@@ -342,7 +342,9 @@ class TestInterruption:
         augment_folder(bundle, *self.ASKED, tmp_path / "whole")
         notes = tmp_path / ".out.partial" / PROGRESS
         threading.Thread(target=when_noted, args=(notes, 4, interrupt), daemon=True).start()
-        with pytest.raises(Interrupted, match=r"SIGINT after [1-9][\d,]* images.*same command"):
+        with pytest.raises(
+            RunInterruptedError, match=r"SIGINT after [1-9][\d,]* images.*same command"
+        ):
             augment_folder(bundle, *self.ASKED, tmp_path / "out")
         assert not (tmp_path / "out").exists()
         assert noted(notes) >= 4
@@ -353,7 +355,7 @@ class TestInterruption:
     def test_another_call_starts_over(self, bundle: Bundle, tmp_path: Path) -> None:
         notes = tmp_path / ".out.partial" / PROGRESS
         threading.Thread(target=when_noted, args=(notes, 2, interrupt), daemon=True).start()
-        with pytest.raises(Interrupted):
+        with pytest.raises(RunInterruptedError):
             augment_folder(bundle, *self.ASKED, tmp_path / "out")
         augment_folder(bundle, "right", 5, tmp_path / "out", seed=1)
         augment_folder(bundle, "right", 5, tmp_path / "whole", seed=1)
@@ -425,7 +427,7 @@ class TestShards:
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
         shard = augment_shard(digits_bundle, "3", 300, tmp_path / "0", Shard(0, 1))
-        with pytest.raises(Refused, match=r"class '3'.*256 candidates.*train longer"):
+        with pytest.raises(RefusedError, match=r"class '3'.*256 candidates.*train longer"):
             merge_augmentation(Shards([shard]), tmp_path / "out")
         assert not (tmp_path / "out").exists()
 

@@ -24,7 +24,7 @@ from augan.detect.inputs import CHUNK as BLOCK
 from augan.detect.score_table import SCORES_FILE
 from augan.detect.sharded import detect_shard, merge_detection
 from augan.detect.worker import ScoredChunk
-from augan.exceptions import BundleError, DataError, Interrupted
+from augan.exceptions import BundleError, DataError, RunInterruptedError
 from augan.io.images import write_png
 from augan.parallel.sharding import ABOUT, Record, Shard, Shards, shard_folder
 from augan_cli.app import app
@@ -249,7 +249,7 @@ class TestRecords:
 
     def test_an_interrupted_folder_of_another_job_begins_anew(self, tmp_path: Path) -> None:
         for job in ({"n": 1}, {"n": 2}):
-            with pytest.raises(Interrupted):
+            with pytest.raises(RunInterruptedError):
                 self.begin(tmp_path / "s", job)
         with shard_folder(tmp_path / "s", Shard(0, 1), {"n": 2}) as writer:
             assert writer.find("0") == Record({"job": {"n": 2}})
@@ -258,7 +258,7 @@ class TestRecords:
         with shard_folder(target, Shard(0, 1), job) as writer:
             assert writer.find("0") is None
             writer.add("0", Record({"job": job}))
-            raise Interrupted("stopped")
+            raise RunInterruptedError("stopped")
 
 
 def read_manifest(folder: Path) -> list[dict[str, str]]:

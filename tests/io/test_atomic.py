@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from augan.evaluation.augmentation.results_log import PredictionLog
-from augan.exceptions import DataError, Interrupted
+from augan.exceptions import DataError, RunInterruptedError
 from augan.io.atomic import atomic_folder, lock_folder, resumable_folder, unmanaged_except
 
 
@@ -32,7 +32,7 @@ class TestResumableFolder:
         assert names(tmp_path) == ["out"]
         assert (tmp_path / "out" / "a.txt").read_text() == "half"
 
-    @pytest.mark.parametrize("error", [Interrupted("stopped"), KeyboardInterrupt()])
+    @pytest.mark.parametrize("error", [RunInterruptedError("stopped"), KeyboardInterrupt()])
     def test_an_interruption_leaves_it_for_the_next_call(
         self, tmp_path: Path, error: BaseException
     ) -> None:

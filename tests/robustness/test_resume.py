@@ -21,7 +21,7 @@ from augan.bundle import BUNDLE_NAME, load_bundle
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.data.datasets import digits
-from augan.exceptions import ConfigError, DataError, Interrupted
+from augan.exceptions import ConfigError, DataError, RunInterruptedError
 from augan.training import checkpoints, loop
 from augan.training.run_folder import RunFolder
 from augan.training.signals import stop_on_signals
@@ -85,7 +85,7 @@ def stop(dataset, out, part, step, how, config=CONFIG, **more):
     """Train until `part` has done `step` steps, and return what was told about the end."""
     try:
         train(config, dataset, out=out, observers=[Stopper(part, step, how)], **more)
-    except (Failure, Interrupted) as error:
+    except (Failure, RunInterruptedError) as error:
         return type(error), str(error)
     raise AssertionError("the training was not stopped")
 
@@ -127,7 +127,7 @@ def test_the_same_bytes_wherever_it_stopped(part, step, how, whole, tiny_digits,
     kind, message = stop(tiny_digits, tmp_path / "run", part, step, how)
     assert not (tmp_path / "run" / BUNDLE_NAME).exists()
     if how != "failure":
-        assert kind is Interrupted
+        assert kind is RunInterruptedError
         assert message == (
             f"stopped by {how} after step {step} of the {part}; the same command with --resume "
             "goes on from there"
@@ -177,7 +177,7 @@ def test_a_stopped_training_lets_go_of_its_folder(tiny_digits, tmp_path):
     kept = None
     try:
         train(CONFIG.replace(training__steps=20), tiny_digits, out=tmp_path, observers=[stopper])
-    except Interrupted as error:
+    except RunInterruptedError as error:
         kept = error
     assert kept is not None
     identity = json.loads((tmp_path / "run.json").read_text())

@@ -14,7 +14,7 @@ from augan.bundle import BUNDLE_NAME, Bundle, Network, save_bundle
 from augan.config import Config
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.sequences import ConcatRows
-from augan.exceptions import BundleError, ConfigError, DataError
+from augan.exceptions import BundleError, DataError, TrainingDivergedError
 from augan.gan import keras, tf
 from augan.training.batches import Batches, one_hot
 from augan.training.budget import SHARES, Clock, Plan
@@ -410,7 +410,9 @@ class Diverging:
 def test_what_diverges_ends_whoever_watches_it():
     images = np.zeros((8, 2, 2, 1), np.uint8)
     data = Batches(images, None, num_classes=0, batch_size=4, scale=as_float, seed=0)
-    with pytest.raises(ConfigError, match="training of the encoder diverged before step 40"):
+    with pytest.raises(
+        TrainingDivergedError, match="training of the encoder diverged before step 40"
+    ):
         run_loop("encoder", Diverging(), data, steps_only(100))
     ends = iter([False, False, True, True])  # a monitor's word is enough
     assert run_loop("gan", Diverging(), data, steps_only(100), finished=lambda: next(ends)) == 40

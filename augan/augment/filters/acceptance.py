@@ -18,7 +18,7 @@ from augan.augment.filters.criteria import (
 from augan.bundle import Bundle
 from augan.data.dataset import plural
 from augan.data.modalities.registry import sample_type_of
-from augan.exceptions import Refused
+from augan.exceptions import RefusedError
 
 MIN_ACCEPTANCE_RATE = 0.05  # share of candidates that must pass, or the class is not drawn credibly
 # How many times as often as by chance the classifier must agree: what a generator that ignores the
@@ -81,7 +81,7 @@ class AcceptanceStats:
 
         Raises
         ------
-        Refused
+        RefusedError
             Too few of the last candidates passed, or the classifier agreed with hardly more of them
             than with those of a generator that ignores the class.
         """
@@ -94,7 +94,7 @@ class AcceptanceStats:
         least = math.ceil(MIN_AGREEMENT_OVER_CHANCE * total / self.num_classes)
         if passed < MIN_ACCEPTANCE_RATE * total or agreed < least:
             needed = f", where {least:,} must be right to beat chance clearly" * (agreed < least)
-            raise Refused(self._refusal(recent, total, passed, needed))
+            raise RefusedError(self._refusal(recent, total, passed, needed))
 
     def _refusal(self, recent: Counter[str], total: int, passed: int, needed: str) -> str:
         reasons = [(recent[reason], reason) for reason in REJECTION_REASONS if recent[reason]]

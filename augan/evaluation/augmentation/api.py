@@ -130,7 +130,7 @@ def evaluate_augmentation(
         The settings are invalid, or `out` holds an evaluation with other settings.
     DataError
         The images cannot be used, or test images equal training images.
-    Interrupted
+    RunInterruptedError
         The user stopped the evaluation. Finished arms are kept; the same call continues.
     """
     _check_options(

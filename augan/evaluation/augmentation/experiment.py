@@ -26,7 +26,7 @@ from augan.evaluation.augmentation.subsets import (
     sample_subset,
 )
 from augan.evaluation.augmentation.synthetic import GanArm, generate_synthetic
-from augan.exceptions import ConfigError, Interrupted
+from augan.exceptions import ConfigError, RunInterruptedError
 from augan.metrics.statistics import BootstrapComparison, ConfidenceInterval, PairedComparison
 from augan.seeding import child_rng, child_seed
 
@@ -149,7 +149,7 @@ def run_experiment(
 
     Raises
     ------
-    Interrupted
+    RunInterruptedError
         The user stopped the experiment. Finished arms are kept.
     """
     repeats = range(experiment.num_repeats)
@@ -160,7 +160,7 @@ def run_experiment(
         # The log may also hold other arms and repeats of an earlier call.
         requested = [(repeat, arm) for repeat in repeats for arm in experiment.arms]
         finished = sum(log.get(repeat, arm) is not None for repeat, arm in requested)
-        raise Interrupted(
+        raise RunInterruptedError(
             f"interrupted: {finished} of {len(requested)} arms are finished and kept in "
             f"{log.folder}; the same command continues from there"
         ) from None

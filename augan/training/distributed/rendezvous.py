@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from augan.exceptions import ConfigError, Interrupted
+from augan.exceptions import ConfigError, RunInterruptedError
 from augan.training.distributed.cluster import Cluster
 
 PATIENCE = 600.0  # seconds
@@ -22,7 +22,7 @@ def meet(cluster: Cluster, patience: float = PATIENCE) -> None:
     ------
     ConfigError
         The address of this worker cannot be listened at.
-    Interrupted
+    RunInterruptedError
         A worker has not come in time.
     """
     limit = time.monotonic() + patience
@@ -62,7 +62,7 @@ def _await(cluster: Cluster, number: int, limit: float) -> None:
             return
         except OSError as error:
             if time.monotonic() > limit:
-                raise Interrupted(
+                raise RunInterruptedError(
                     f"worker {number} at {address} did not come in time "
                     f"({error.strerror or error}); see what it said itself, and whether TF_CONFIG "
                     "names the same machines on all of them"

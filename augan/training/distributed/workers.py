@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.exceptions import ConfigError, Interrupted
+from augan.exceptions import ConfigError, RunInterruptedError
 from augan.gan import tf
 from augan.gan.tensorflow import filtered_log_noise
 from augan.training.distributed.cluster import VARIABLE, Cluster, chosen_cluster
@@ -152,7 +152,7 @@ class Workers:
         try:
             yield
         except _LOST as error:
-            raise Interrupted(
+            raise RunInterruptedError(
                 f"{self._lost(str(error))} stopped answering {self.place}; see what it said "
                 "itself, then start all workers again with --resume"
             ) from error

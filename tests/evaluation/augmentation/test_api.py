@@ -13,7 +13,7 @@ from augan.evaluation.augmentation.api import evaluate_augmentation
 from augan.evaluation.augmentation.arms import select_arms
 from augan.evaluation.augmentation.data import load_evaluation_data
 from augan.evaluation.augmentation.synthetic import GanArm
-from augan.exceptions import ConfigError, DataError, Interrupted
+from augan.exceptions import ConfigError, DataError, RunInterruptedError
 from augan.io.images import write_png
 from augan.report.html.augmentation_evaluation import lift_page
 from augan.report.text import lift_lines
@@ -229,7 +229,7 @@ def test_a_stopped_evaluation_goes_on_and_ends_as_if_it_never_was(data, tmp_path
     whole = evaluate(data, tmp_path / "whole")
     maker = Maker(noise)
     maker.stop_at = 3
-    with pytest.raises(Interrupted, match="10 of 20 arms finished"):
+    with pytest.raises(RunInterruptedError, match="10 of 20 arms finished"):
         evaluate(data, tmp_path / "out", maker)
     assert maker.calls == 3
     maker.stop_at = None
@@ -241,7 +241,9 @@ def test_a_stopped_evaluation_goes_on_and_ends_as_if_it_never_was(data, tmp_path
     more = evaluate(data, tmp_path / "out", maker, repeats=6)  # more draws continue it too
     assert (more.summary["num_repeats"], maker.calls) == (6, 7)
     maker.stop_at = 8
-    with pytest.raises(Interrupted, match="19 of 24 arms finished"):  # of those that are asked for
+    with pytest.raises(
+        RunInterruptedError, match="19 of 24 arms finished"
+    ):  # of those that are asked for
         evaluate(data, tmp_path / "out", maker, repeats=8, arms=["real"])
 
 

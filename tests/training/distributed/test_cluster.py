@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augan.exceptions import ConfigError, Interrupted
+from augan.exceptions import ConfigError, RunInterruptedError
 from augan.training.distributed.cluster import Cluster, read_cluster
 from augan.training.distributed.rendezvous import meet
 from augan.training.distributed.workers import Workers, join_workers
@@ -178,7 +178,9 @@ def test_workers_wait_for_each_other_and_then_go_on():
 def test_a_worker_that_does_not_come_is_named():
     addresses = free_addresses(2)
     for number in (0, 1):
-        with pytest.raises(Interrupted, match=f"worker {1 - number} at {addresses[1 - number]}"):
+        with pytest.raises(
+            RunInterruptedError, match=f"worker {1 - number} at {addresses[1 - number]}"
+        ):
             meet(Cluster(addresses, number), patience=0.2)
 
 
