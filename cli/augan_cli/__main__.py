@@ -1,5 +1,5 @@
-"""`python -m augan_cli` is `augan`."""
+"""`python -m augan_cli`, the same as `augan`."""
 
-from augan_cli.app import main
+from augan_cli.main import main
 
 main()

@@ -1,52 +1,70 @@
-"""Options that several commands share, and how a command answers."""
+"""Options that several commands share, and the bundle that a command uses."""
 
-import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from augan.bundle import Bundle
+
 Model = Annotated[
-    Path | None, typer.Option(help="Run folder or bundle; default: the newest run that fits.")
+    Path | None,
+    typer.Option(help="Run folder or bundle file; default: the newest run that can do this."),
 ]
-Out = Annotated[Path | None, typer.Option(help="Folder to write; default: one inside the run.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Recorded = Annotated[
-    str | None, typer.Option(help="The training data; default: where the bundle found it.")
+Out = Annotated[
+    Path | None, typer.Option(help="Folder to write to; default: a new folder inside the run.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same result.")]
+TrainingData = Annotated[
+    str | None,
+    typer.Option(help="Training data of the model; default: the place recorded in the bundle."),
 ]
 Method = Annotated[
-    str | None, typer.Option(help="One of the methods that the bundle carries; default: its first.")
+    str | None,
+    typer.Option(help="Detection method of the bundle; default: the first one it has."),
 ]
-
+Far = Annotated[
+    float | None,
+    typer.Option(
+        help="False-alarm rate: share of normal images that may be flagged; "
+        "default: the model's own rate, else 0.05."
+    ),
+]
+IgnoreMask = Annotated[
+    Path | None,
+    typer.Option(help="PNG mask as large as the images; pixels above 0 are ignored."),
+]
+Groups = Annotated[
+    Path | None,
+    typer.Option(help="CSV file path,group; images of one group stay in the same split."),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(help="File format: png or npz for images, csv for tables; default: png or csv."),
+]
 Workers = Annotated[
-    int | None, typer.Option(help="Processes that share the cores of this machine.")
+    int | None, typer.Option(help="Number of processes that share the CPU cores of this machine.")
 ]
 Scheduler = Annotated[
-    str | None, typer.Option(help="In their place, a Dask cluster: tcp://HOST:8786.")
+    str | None, typer.Option(help="Dask cluster to use instead of --workers: tcp://HOST:8786.")
 ]
-Sharded = Annotated[
+ShardNumber = Annotated[
     str | None,
-    typer.Option("--shard", help="i/n: only share i of n, counted from 0, for augan merge."),
+    typer.Option(
+        "--shard", help="Shard i/n: do part i of n, counted from 0, for augan merge to combine."
+    ),
 ]
-Fail = Annotated[
+FailOnAnomaly = Annotated[
     bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if anything is flagged.")
 ]
 
 
-def find(model: Path | None, *parts: str) -> Any:
-    """Return the bundle of `model`, else of the newest run that has all parts; say which."""
+def resolve_bundle(model: Path | None, *parts: str) -> "Bundle":
+    """Load the bundle of `model`, else of the newest run with all `parts`, and print its path."""
     from augan.training.run_folder import find_bundle
 
     bundle = find_bundle(model, *parts, warn=lambda text: typer.echo(f"warning: {text}", err=True))
     typer.echo(f"model: {bundle.path}", err=True)
     return bundle
-
-
-def show(
-    lines: Iterable[str], values: dict[str, Any], as_json: bool, picture: Path | None = None
-) -> None:
-    """Print lines for a person, or one JSON object for a program."""
-    if picture is not None:
-        lines, values = [*lines, f"picture: {picture}"], {**values, "picture": str(picture)}
-    typer.echo(json.dumps(values, default=str) if as_json else "\n".join(lines))

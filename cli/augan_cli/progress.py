@@ -1,8 +1,9 @@
-"""Progress: bars on a terminal, a plain line now and then in a pipe."""
+"""Progress on standard error: bars on a terminal, lines of text in a pipe."""
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
 from rich.console import Console
@@ -16,7 +17,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class ConsoleProgress:
-    """Shows each part's progress on standard error; an observer of trainings and augmentations."""
+    """Callback of trainings, augmentations and detections that prints their progress."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -28,7 +29,7 @@ class ConsoleProgress:
             else None
         )
         self._tasks: dict[str, TaskID] = {}
-        self._begun, self._last_line = time.monotonic(), 0.0
+        self._start, self._last_line = time.monotonic(), 0.0
 
     def __enter__(self) -> Self:
         if self._bars:
@@ -47,18 +48,18 @@ class ConsoleProgress:
     def on_steps(
         self, part: str, step: int, allowance: "Allowance", losses: dict[str, float]
     ) -> None:
-        """Show how far `part` is."""
-        losses_said = "  ".join(f"{k} {v:.3f}" for k, v in losses.items())
-        self._show(part, allowance.done(step), f"step {step}  {losses_said}")
+        """Print the progress and the losses of a training stage."""
+        text = "  ".join(f"{k} {v:.3f}" for k, v in losses.items())
+        self._show(part, allowance.done(step), f"step {step}  {text}")
 
-    def on_accepted(self, name: str, kept: int, asked: int) -> None:
-        """Show how many samples of a class are made; in a pipe only if it takes long."""
-        if self._bars or time.monotonic() - self._begun > SECONDS_BETWEEN_LINES:
-            self._show(name, kept / asked, f"{kept:,} of {asked:,}")
+    def on_accepted(self, name: str, accepted: int, requested: int) -> None:
+        """Print how many samples of a class are accepted; in a pipe, only in a long run."""
+        if self._bars or time.monotonic() - self._start > SECONDS_BETWEEN_LINES:
+            self._show(name, accepted / requested, f"{accepted:,} of {requested:,}")
 
     def on_scored(self, done: int, total: int) -> None:
-        """Show how many images or rows are scored; in a pipe only if it takes long."""
-        if self._bars or time.monotonic() - self._begun > SECONDS_BETWEEN_LINES:
+        """Print how many images or rows are scored; in a pipe, only in a long run."""
+        if self._bars or time.monotonic() - self._start > SECONDS_BETWEEN_LINES:
             self._show("scored", done / max(total, 1), f"{done:,} of {total:,}")
 
     def _show(self, part: str, done: float, detail: str) -> None:
@@ -69,3 +70,36 @@ class ConsoleProgress:
         elif done >= 1.0 or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             typer.echo(f"{part:<10} {done:4.0%}  {detail}", err=True)
+
+
+class ExperimentProgress:
+    """Callback of `evaluate augmentation` that prints the result of each arm.
+
+    Parameters
+    ----------
+    repeats : int
+        Number of repeats of the experiment.
+    """
+
+    def __init__(self, repeats: int) -> None:
+        self._repeats = repeats
+        self._start = self._last = time.monotonic()
+        self._repeat = self._first_repeat = -1
+
+    def __call__(self, repeat: int, arm: str, result: Mapping[str, Any]) -> None:
+        """Print the balanced accuracy of an arm, and before a new repeat the remaining time."""
+        now = time.monotonic()
+        if self._first_repeat < 0:  # an earlier call has finished the repeats before
+            self._first_repeat = self._repeat = repeat
+        if repeat > self._repeat:
+            seconds = (self._last - self._start) / (repeat - self._first_repeat)
+            minutes = seconds * (self._repeats - repeat) / 60
+            typer.echo(f"{seconds:.0f} s per repeat, about {minutes:.0f} minutes left", err=True)
+            self._repeat = repeat
+        seconds, self._last = now - self._last, now
+        fraction = f", synthetic fraction {result['share']:g}" if "share" in result else ""
+        typer.echo(
+            f"repeat {repeat + 1}/{self._repeats} {arm:13} "
+            f"{result['balanced_accuracy']:.1%}{fraction} ({seconds:.1f} s)",
+            err=True,
+        )

@@ -1,0 +1,158 @@
+"""`augan augment`: synthetic images or rows of chosen classes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypedDict
+
+import typer
+
+from augan_cli.errors import handle_errors
+from augan_cli.options import (
+    Format,
+    Json,
+    Model,
+    Out,
+    Scheduler,
+    Seed,
+    ShardNumber,
+    TrainingData,
+    Workers,
+    resolve_bundle,
+)
+
+if TYPE_CHECKING:
+    from augan.bundle import Bundle
+
+Classes = Annotated[
+    list[str] | None,
+    typer.Option("--class", help="Class, by name or number; may be repeated."),
+]
+Number = Annotated[
+    int | None, typer.Option("--n", help="Number of images or rows to write for each class.")
+]
+Balance = Annotated[
+    bool,
+    typer.Option("--balance", help="Instead of --n: fill up each class to the largest one."),
+]
+BalanceTo = Annotated[
+    int | None, typer.Option(help="With --balance: fill up each class to this number.")
+]
+AugmentationMethod = Annotated[
+    str, typer.Option("--method", help="Method: auto, sample, interpolate or transfer.")
+]
+Policy = Annotated[
+    str | None,
+    typer.Option(help="Classic augmentation on top; default: augment.policy of the training."),
+]
+Filtered = Annotated[
+    bool, typer.Option("--filter/--no-filter", help="Reject samples that are not credible.")
+]
+
+
+class AugmentOptions(TypedDict):
+    """Keyword arguments that `augment_folder` and `augment_shard` share."""
+
+    seed: int
+    method: str
+    policy: str | None
+    format: str | None
+    data: str | None
+    filtered: bool
+    balance: bool
+    to: int | None
+    workers: int | None
+    scheduler: str | None
+
+
+@handle_errors
+def augment(
+    classes: Classes = None,
+    n: Number = None,
+    balance: Balance = False,
+    balance_to: BalanceTo = None,
+    model: Model = None,
+    out: Out = None,
+    seed: Seed = 0,
+    method: AugmentationMethod = "auto",
+    policy: Policy = None,
+    training_data: TrainingData = None,
+    filtered: Filtered = True,
+    format: Format = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    shard: ShardNumber = None,
+    as_json: Json = False,
+) -> None:
+    """Write synthetic images or rows of chosen classes, with a manifest.
+
+    A sample is rejected if the classifier assigns it to another class, if it looks less real than
+    real samples do, or if it nearly repeats a training sample or another synthetic one. If too few
+    samples of a class are credible, nothing is written and the exit code is 1. After an
+    interruption, the same command continues.
+    """
+    options = AugmentOptions(
+        seed=seed,
+        method=method,
+        policy=policy,
+        format=format,
+        data=training_data,
+        filtered=filtered,
+        balance=balance,
+        to=balance_to,
+        workers=workers,
+        scheduler=scheduler,
+    )
+    bundle = resolve_bundle(model, "generator", "classes")
+    _check_classes(bundle, classes or [])
+    if shard is None:
+        _augment(bundle, classes or [], n, out, options, as_json)
+    else:
+        _augment_shard(bundle, classes or [], n, out, shard, options, as_json)
+
+
+def _check_classes(bundle: "Bundle", classes: list[str]) -> None:
+    """Refuse unknown classes before TensorFlow is loaded, which takes seconds."""
+    from augan.data.dataset import resolve_class
+
+    for name in classes:
+        resolve_class(name, bundle.data["class_names"])
+
+
+def _augment(
+    bundle: "Bundle",
+    classes: list[str],
+    n: int | None,
+    out: Path | None,
+    options: AugmentOptions,
+    as_json: bool,
+) -> None:
+    from augan.augment.api import augment_folder
+    from augan_cli.output import print_augmentation
+    from augan_cli.progress import ConsoleProgress
+
+    with ConsoleProgress() as progress:
+        result = augment_folder(
+            bundle, classes, n, out, on_accepted=progress.on_accepted, **options
+        )
+    print_augmentation(result, as_json)
+
+
+def _augment_shard(
+    bundle: "Bundle",
+    classes: list[str],
+    n: int | None,
+    out: Path | None,
+    shard_text: str,
+    options: AugmentOptions,
+    as_json: bool,
+) -> None:
+    from augan.augment.sharded import augment_shard
+    from augan.parallel.sharding import Shard
+    from augan_cli.output import print_shard
+    from augan_cli.progress import ConsoleProgress
+
+    shard = Shard.parse(shard_text)
+    with ConsoleProgress() as progress:
+        folder = augment_shard(
+            bundle, classes, n, out, shard, on_accepted=progress.on_accepted, **options
+        )
+    print_shard(shard, folder, as_json)

@@ -1,0 +1,134 @@
+"""`augan detect`: scores and anomalies of images or rows."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypedDict
+
+import typer
+
+from augan_cli.errors import handle_errors
+from augan_cli.options import (
+    FailOnAnomaly,
+    Far,
+    IgnoreMask,
+    Json,
+    Method,
+    Model,
+    Out,
+    Scheduler,
+    ShardNumber,
+    Workers,
+    resolve_bundle,
+)
+
+if TYPE_CHECKING:
+    from augan.bundle import Bundle
+
+Images = Annotated[
+    Path, typer.Argument(help="Folder of images (flat or nested), one image, or a table.")
+]
+Fdr = Annotated[
+    float | None,
+    typer.Option(
+        help="Instead of --far: false-discovery rate, the share of normal images among the "
+        "flagged ones."
+    ),
+]
+SaveMaps = Annotated[
+    bool,
+    typer.Option("--save-maps", help="Write the anomaly map of every image as a 16-bit PNG."),
+]
+
+
+class DetectOptions(TypedDict):
+    """Keyword arguments that `detect_folder` and `detect_shard` share."""
+
+    far: float | None
+    fdr: float | None
+    method: str | None
+    maps: bool
+    ignore: Path | None
+    workers: int | None
+    scheduler: str | None
+
+
+@handle_errors
+def detect(
+    images: Images,
+    model: Model = None,
+    far: Far = None,
+    fdr: Fdr = None,
+    method: Method = None,
+    save_maps: SaveMaps = False,
+    ignore_mask: IgnoreMask = None,
+    fail_on_anomaly: FailOnAnomaly = False,
+    out: Out = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    shard: ShardNumber = None,
+    as_json: Json = False,
+) -> None:
+    """Score images or rows, and flag anomalies at a chosen false-alarm rate.
+
+    Writes scores.csv, overlays of the flagged images, and report.html. The exit code is 0, or 2
+    after an error; with --fail-on-anomaly it is 1 if anything is flagged.
+    """
+    options = DetectOptions(
+        far=far,
+        fdr=fdr,
+        method=method,
+        maps=save_maps,
+        ignore=ignore_mask,
+        workers=workers,
+        scheduler=scheduler,
+    )
+    bundle = resolve_bundle(model, "detector")
+    if shard is None:
+        _detect(bundle, images, out, options, fail_on_anomaly, as_json)
+    else:
+        _detect_shard(bundle, images, out, shard, options, fail_on_anomaly, as_json)
+
+
+def _detect(
+    bundle: "Bundle",
+    images: Path,
+    out: Path | None,
+    options: DetectOptions,
+    fail_on_anomaly: bool,
+    as_json: bool,
+) -> None:
+    from augan.detect.api import detect_folder
+    from augan_cli.output import print_detection
+    from augan_cli.progress import ConsoleProgress
+
+    with ConsoleProgress() as progress:
+        result = detect_folder(bundle, images, out, on_scored=progress.on_scored, **options)
+    print_detection(result, bundle, fail_on_anomaly, as_json)
+
+
+def _detect_shard(
+    bundle: "Bundle",
+    images: Path,
+    out: Path | None,
+    shard_text: str,
+    options: DetectOptions,
+    fail_on_anomaly: bool,
+    as_json: bool,
+) -> None:
+    from augan.detect.output_paths import default_out
+    from augan.detect.sharded import detect_shard
+    from augan.exceptions import ConfigError
+    from augan.parallel.sharding import Shard
+    from augan_cli.output import print_shard
+    from augan_cli.progress import ConsoleProgress
+
+    shard = Shard.parse(shard_text)
+    if fail_on_anomaly:
+        raise ConfigError(
+            "--fail-on-anomaly cannot be combined with --shard: a shard flags nothing; pass "
+            "--fail-on-anomaly to augan merge"
+        )
+    if out is None:
+        out = shard.named(default_out(bundle, images))
+    with ConsoleProgress() as progress:
+        folder = detect_shard(bundle, images, out, shard, on_scored=progress.on_scored, **options)
+    print_shard(shard, folder, as_json)

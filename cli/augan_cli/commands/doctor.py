@@ -1,0 +1,22 @@
+"""`augan doctor`: check of this machine and installation."""
+
+import typer
+
+from augan_cli.errors import EXIT_ERROR, handle_errors
+from augan_cli.options import Json
+from augan_cli.output import print_result
+
+
+@handle_errors
+def doctor(as_json: Json = False) -> None:
+    """Check this machine and this installation, and print what is missing.
+
+    The exit code is 0 if augan can work here, and 2 if something required is missing or too old.
+    """
+    from augan.doctor.checks import examine
+    from augan.report.text import diagnosis_lines
+
+    report = examine()
+    print_result(diagnosis_lines(report), report.to_dict(), as_json)
+    if not report.usable:
+        raise typer.Exit(EXIT_ERROR)

@@ -1,0 +1,275 @@
+"""`augan evaluate`: detectors and synthetic images, measured on labeled real images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypedDict
+
+import typer
+
+from augan_cli.errors import handle_errors
+from augan_cli.options import Far, Json, Method, Model, Out, Seed, TrainingData, resolve_bundle
+from augan_cli.output import print_result
+
+if TYPE_CHECKING:
+    from augan.evaluation.augmentation.experiment import AugmentationGain
+
+EXIT_NO_GAIN = 1
+
+evaluate = typer.Typer(
+    help="Measure a detector, or the benefit of synthetic images, on labeled real images.",
+    no_args_is_help=True,
+)
+
+Images = Annotated[Path, typer.Argument(help="Folder of labeled test images, or a table.")]
+Labels = Annotated[
+    str,
+    typer.Option(
+        help="CSV file path,label[,group]; or 'folders': the first folder of a path is its label."
+    ),
+]
+Normal = Annotated[
+    str | None, typer.Option(help="Label of the normal images; default: normal, good or ok.")
+]
+Masks = Annotated[
+    Path | None,
+    typer.Option(help="Folder of PNG masks, above 0 on defects, named as the images."),
+]
+DetectionLimit = Annotated[
+    bool,
+    typer.Option("--detection-limit", help="Find the smallest painted defect that is detected."),
+]
+
+
+@evaluate.command("detection")
+@handle_errors
+def detection(
+    images: Images,
+    labels: Labels,
+    normal: Normal = None,
+    model: Model = None,
+    far: Far = None,
+    masks: Masks = None,
+    training_data: TrainingData = None,
+    method: Method = None,
+    detection_limit: DetectionLimit = False,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluate the detector on labeled images, next to baselines fitted on its training images."""
+    from augan.detect.output_paths import default_out
+    from augan.evaluation.detection.api import evaluate_detection
+    from augan.report.html.detection_evaluation import judgement_page
+    from augan.report.text import evaluation_lines
+
+    bundle = resolve_bundle(model, "detector")
+    result = evaluate_detection(
+        bundle,
+        images,
+        labels,
+        normal=normal,
+        far=far,
+        masks=masks,
+        data=training_data,
+        out=out or default_out(bundle, images, "evaluate"),
+        method=method,
+        power=detection_limit,
+    )
+    report, values = judgement_page(result), result.to_dict()
+    values["summary"] = {**values["summary"], "report": str(report)}
+    print_result([*evaluation_lines(result), f"report: {report}"], values, as_json)
+
+
+Data = Annotated[
+    str,
+    typer.Argument(help="Folder with train/ and test/, or one folder to split with --test-size."),
+]
+LabelsPerClass = Annotated[
+    int | None, typer.Option(help="Number of labeled training images per class; default: all.")
+]
+Rare = Annotated[
+    list[str] | None,
+    typer.Option("--rare", help="CLASS=N: another number for this class; may be repeated."),
+]
+RestUnlabeled = Annotated[
+    bool,
+    typer.Option("--rest-unlabeled", help="Use the remaining training images without labels."),
+]
+TestSize = Annotated[
+    float | None,
+    typer.Option(help="Fraction of each class to test on, for a folder without test/."),
+]
+TestGroups = Annotated[
+    Path | None,
+    typer.Option(help="CSV file path,group; images of one group are all tested on or all not."),
+]
+Classifier = Annotated[str, typer.Option(help="Classifier: cnn, logistic or forest.")]
+Repeats = Annotated[
+    int, typer.Option(help="Number of repeats, each with another label subset and seed.")
+]
+Arms = Annotated[
+    str | None,
+    typer.Option(help="Arms without a GAN to compare with, comma-separated; default: all."),
+]
+SettingsOf = Annotated[
+    Path | None,
+    typer.Option("--model", help="Run whose settings the GAN uses; its weights are not used."),
+]
+TuneFraction = Annotated[
+    bool,
+    typer.Option(
+        "--tune-fraction",
+        help="Choose the method and the synthetic fraction in each repeat, 0 included.",
+    ),
+]
+SyntheticFraction = Annotated[
+    float | None,
+    typer.Option(help="Fraction of synthetic images among those trained on, from 0 to 1."),
+]
+Policy = Annotated[str | None, typer.Option(help="Classic augmentation of all arms but the first.")]
+Steps = Annotated[int | None, typer.Option(help="Number of training steps of the cnn.")]
+GanSteps = Annotated[int | None, typer.Option(help="Number of training steps of the GAN.")]
+DropDuplicates = Annotated[
+    bool,
+    typer.Option("--drop-duplicates", help="Drop test images that nearly equal a training image."),
+]
+RequireGain = Annotated[
+    bool, typer.Option("--require-gain", help="Exit with 1 unless a gain is shown.")
+]
+NewOrResumed = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder to write to or to continue in; default: one in runs/."),
+]
+
+
+class AugmentationOptions(TypedDict):
+    """Keyword arguments of `evaluate_augmentation` that the command takes as they are."""
+
+    labels_per_class: int | None
+    rest_unlabeled: bool
+    test_size: float | None
+    groups: Path | None
+    classifier: str
+    steps: int | None
+    policy: str | None
+    repeats: int
+    gan_steps: int | None
+    synthetic_fraction: float | None
+    tune_fraction: bool
+    drop_duplicates: bool
+    seed: int
+    out: Path | None
+
+
+@evaluate.command("augmentation")
+@handle_errors
+def augmentation(
+    data: Data,
+    labels_per_class: LabelsPerClass = None,
+    rare: Rare = None,
+    rest_unlabeled: RestUnlabeled = False,
+    test_size: TestSize = None,
+    groups: TestGroups = None,
+    classifier: Classifier = "cnn",
+    repeats: Repeats = 20,
+    arms: Arms = None,
+    model: SettingsOf = None,
+    tune_fraction: TuneFraction = False,
+    synthetic_fraction: SyntheticFraction = None,
+    policy: Policy = None,
+    steps: Steps = None,
+    gan_steps: GanSteps = None,
+    drop_duplicates: DropDuplicates = False,
+    require_gain: RequireGain = False,
+    seed: Seed = 0,
+    out: NewOrResumed = None,
+    as_json: Json = False,
+) -> None:
+    """Measure on held-out real images whether synthetic images improve a classifier.
+
+    In each repeat a GAN trains on a subset of the labels. Then one classifier trains with its
+    images, and others with everything that needs no GAN. The same command continues where it was
+    stopped. The exit code is 0, or 2 after an error; with --require-gain it is 1 without evidence
+    of a gain.
+    """
+    options = AugmentationOptions(
+        labels_per_class=labels_per_class,
+        rest_unlabeled=rest_unlabeled,
+        test_size=test_size,
+        groups=groups,
+        classifier=classifier,
+        steps=steps,
+        policy=policy,
+        repeats=repeats,
+        gan_steps=gan_steps,
+        synthetic_fraction=synthetic_fraction,
+        tune_fraction=tune_fraction,
+        drop_duplicates=drop_duplicates,
+        seed=seed,
+        out=out,
+    )
+    gain = _evaluate_augmentation(data, parse_rare(rare or []), arms, model, options)
+    _print_gain(gain, as_json)
+    if require_gain and not gain.is_proven:
+        raise typer.Exit(EXIT_NO_GAIN)
+
+
+def _evaluate_augmentation(
+    data: str,
+    rare: dict[str, int],
+    arms: str | None,
+    model: Path | None,
+    options: AugmentationOptions,
+) -> "AugmentationGain":
+    from augan.config import Config
+    from augan.evaluation.augmentation.api import RUNS, evaluate_augmentation
+    from augan_cli.progress import ExperimentProgress
+
+    config, folder = None, RUNS
+    if model is not None:
+        bundle = resolve_bundle(model, "generator", "classes")
+        config, folder = Config.from_dict(bundle.config), bundle.saved_path().parent
+    return evaluate_augmentation(
+        data,
+        rare=rare,
+        arms=None if arms is None else [arm.strip() for arm in arms.split(",")],
+        config=config,
+        runs_dir=folder,
+        callback=ExperimentProgress(options["repeats"]),
+        **options,
+    )
+
+
+def _print_gain(gain: "AugmentationGain", as_json: bool) -> None:
+    """Write the report of an evaluation, and print its result."""
+    from augan.report.html.augmentation_evaluation import lift_page
+    from augan.report.text import lift_lines
+
+    report, values = lift_page(gain), gain.to_dict()
+    *lines, sentence = lift_lines(gain)
+    values["summary"] = {**values["summary"], "report": str(report)}
+    print_result([*lines, f"report: {report}", sentence], values, as_json)
+
+
+def parse_rare(texts: Sequence[str]) -> dict[str, int]:
+    """Return the number of labels of each class in texts such as "coat=20".
+
+    Raises
+    ------
+    ConfigError
+        A text does not have this form, or a class is named twice.
+    """
+    from augan.exceptions import ConfigError
+
+    numbers: dict[str, int] = {}
+    for text in texts:
+        name, _, digits = text.rpartition("=")
+        try:
+            number = int(digits)
+        except ValueError:
+            number, name = 0, ""
+        if not name:
+            raise ConfigError(f"--rare takes CLASS=N, such as coat=20, but got '{text}'")
+        if name in numbers:
+            raise ConfigError(f"--rare names the class '{name}' twice; keep one of the two")
+        numbers[name] = number
+    return numbers

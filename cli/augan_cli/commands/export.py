@@ -1,0 +1,62 @@
+"""`augan export`: a detector or a generator as an ONNX graph."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from augan_cli.errors import handle_errors
+from augan_cli.options import Json, Method, Out, TrainingData, resolve_bundle
+from augan_cli.output import print_result
+
+if TYPE_CHECKING:
+    from augan.export.api import ExportResult
+
+
+@handle_errors
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder or bundle file.")],
+    part: Annotated[str, typer.Option(help="Part to export: generator or detector.")],
+    format: Annotated[str, typer.Option(help="File format; only onnx.")] = "onnx",
+    method: Method = None,
+    out: Out = None,
+    training_data: TrainingData = None,
+    as_json: Json = False,
+) -> None:
+    """Write a detector or a generator as an ONNX graph that runs without augan, and verify it.
+
+    Next to the graph, PART.json holds what a program needs to use it (for a detector: resizing,
+    threshold, calibration scores; for a generator: latent codes and classes), and parity.json says
+    how much the graph differs from augan on held-out images. If the difference is more than
+    rounding, nothing is written and the exit code is 1.
+    """
+    from augan.export.api import export_onnx
+
+    result = export_onnx(
+        resolve_bundle(run), part, out, method=method, data=training_data, format=format
+    )
+    print_result(_lines(result), result.to_dict(), as_json)
+
+
+def _lines(result: "ExportResult") -> list[str]:
+    """Return what was written, and how much it differs from augan, as text."""
+    from augan.export.parity import DetectorParity
+
+    parity, part = result.parity, result.part
+    name = " ".join(word for word in (result.method, part) if word)
+    largest, relative = parity.largest_difference, parity.relative_difference
+    lines = [
+        *(f"warning: {text}" for text in result.warnings),
+        f"{name}: {result.out / f'{part}.onnx'}, with {', '.join(result.files)}",
+        f"compared with augan on {parity.compared}",
+    ]
+    if not isinstance(parity, DetectorParity):
+        return [*lines, f"pixels differ by at most {largest:.2g}, {relative:.2g} of their range"]
+    num_agreeing = parity.num_samples - parity.num_disagreeing
+    return [
+        *lines,
+        f"scores differ by at most {largest:.2g}, which is {relative:.2g} standard deviations of "
+        "the calibration scores",
+        f"decisions at the rate {parity.rate:g}: {num_agreeing} of {parity.num_samples} agree; "
+        f"{parity.num_near} of these scores are no further than that from the threshold",
+    ]

@@ -1,0 +1,71 @@
+"""`augan merge`: one result from all shards of a job."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from augan_cli.errors import handle_errors
+from augan_cli.options import FailOnAnomaly, Json, Scheduler, Workers
+
+if TYPE_CHECKING:
+    from augan.parallel.sharding import Shards
+
+
+@handle_errors
+def merge(
+    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    shards: Annotated[list[Path], typer.Argument(help="All folders that --shard wrote.")],
+    fail_on_anomaly: FailOnAnomaly = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+) -> None:
+    """Combine all shards of an augan detect or augan augment into its result.
+
+    The model, the images and the training data must be where they were. The exit code is the one
+    of the same command without --shard.
+    """
+    from augan.detect.request import COMMAND
+    from augan.parallel.sharding import Shards
+
+    job = Shards(shards)
+    if job.asked(["command"])["command"] == COMMAND:
+        _merge_detection(job, out, workers, scheduler, fail_on_anomaly, as_json)
+    else:
+        _merge_augmentation(job, out, workers, scheduler, as_json)
+
+
+def _merge_detection(
+    shards: "Shards",
+    out: Path,
+    workers: int | None,
+    scheduler: str | None,
+    fail_on_anomaly: bool,
+    as_json: bool,
+) -> None:
+    from augan.bundle import load_bundle
+    from augan.detect.sharded import merge_detection
+    from augan_cli.output import print_detection
+    from augan_cli.progress import ConsoleProgress
+
+    with ConsoleProgress() as progress:
+        result = merge_detection(
+            shards, out, workers=workers, scheduler=scheduler, on_scored=progress.on_scored
+        )
+    bundle = load_bundle(shards.job["model path"])
+    print_detection(result, bundle, fail_on_anomaly, as_json)
+
+
+def _merge_augmentation(
+    shards: "Shards", out: Path, workers: int | None, scheduler: str | None, as_json: bool
+) -> None:
+    from augan.augment.sharded import merge_augmentation
+    from augan_cli.output import print_augmentation
+    from augan_cli.progress import ConsoleProgress
+
+    with ConsoleProgress() as progress:
+        result = merge_augmentation(
+            shards, out, workers=workers, scheduler=scheduler, on_accepted=progress.on_accepted
+        )
+    print_augmentation(result, as_json)

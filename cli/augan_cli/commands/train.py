@@ -1,0 +1,231 @@
+"""`augan train`: a run folder with a bundle, from images or a table."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from augan_cli import STARTED
+from augan_cli.errors import handle_errors
+from augan_cli.options import Groups, Json
+from augan_cli.output import print_result
+
+if TYPE_CHECKING:
+    from augan.bundle import Bundle
+    from augan.config import Config
+    from augan.data.dataset import Dataset
+    from augan.training.budget import Clock
+    from augan.training.distributed.workers import Workers
+    from augan.workflow.prepare import Resolved
+
+DEMO_DATASET = "digits"
+DEMO_IMAGES = Path("images")
+
+Data = Annotated[
+    str | None,
+    typer.Argument(
+        help="Training data: a folder of images, of class folders, or with train/ in it; an .npz "
+        "file; a folder of IDX files; a table (.csv, .tsv, .parquet); 'digits' or "
+        "'fashion-mnist'. Default: digits, with example images in ./images to detect on.",
+        show_default=False,
+    ),
+]
+Run = Annotated[Path | None, typer.Option(help="Run folder to write; default: runs/<time>-<data>.")]
+ConfigFile = Annotated[Path | None, typer.Option(help="YAML file of settings.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One setting, as section.key=value; may be repeated."),
+]
+TrainingSeed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+Steps = Annotated[int | None, typer.Option(help="Number of training steps of the GAN.")]
+Minutes = Annotated[
+    float | None,
+    typer.Option(help="Time limit of this call in minutes; it may end half a minute late."),
+]
+Task = Annotated[
+    str | None, typer.Option(help="What the model is for: auto, generate, detect or both.")
+]
+Target = Annotated[
+    str | None, typer.Option(help="Column of a table that holds the class of each row.")
+]
+CrossConformal = Annotated[
+    bool,
+    typer.Option(
+        "--cross-conformal",
+        help="Train five detectors, so that every image calibrates; for few normal images.",
+    ),
+]
+StoreLatents = Annotated[
+    bool,
+    typer.Option(
+        "--store-latents/--no-store-latents",
+        help="Store the latent codes of the training images in the bundle.",
+    ),
+]
+Dtype = Annotated[
+    str | None, typer.Option(help="Number type of the GAN's layers: float32 or bfloat16.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Write curves for TensorBoard to RUN/tensorboard.")
+]
+Distribute = Annotated[
+    str,
+    typer.Option(
+        help="Devices: none (only one), mirrored (all GPUs), multiworker (the machines in "
+        "TF_CONFIG), or auto (all that are available)."
+    ),
+]
+DryRun = Annotated[bool, typer.Option(help="Print the resolved settings and stop.")]
+
+
+@handle_errors
+def train(
+    data: Data = None,
+    out: Run = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    seed: TrainingSeed = None,
+    steps: Steps = None,
+    max_minutes: Minutes = None,
+    task: Task = None,
+    target: Target = None,
+    groups: Groups = None,
+    cross_conformal: CrossConformal = False,
+    store_latents: StoreLatents = True,
+    dtype: Dtype = None,
+    resume: Resume = False,
+    tensorboard: TensorBoard = False,
+    distribute: Distribute = "auto",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Train on images or on the rows of a table, and save the result as one bundle."""
+    options: dict[str, Any] = {
+        "seed": seed,
+        "task": task,
+        "training.steps": steps,
+        "training.max_minutes": max_minutes,
+        "training.dtype": dtype,
+        "training.store_latents": None if store_latents else False,
+        "detect.cross_conformal": cross_conformal or None,
+    }
+    settings = _read_config(config, overrides or [], options)
+    workers = None if dry_run else _join_machines(distribute)
+    dataset = _load_dataset(data, groups, target)
+    if dry_run:
+        _print_settings(_resolve(settings, dataset).config, as_json)
+        return
+    if data is None:
+        _write_demo_images()
+    _train(settings, dataset, out, resume, tensorboard, distribute, workers, as_json)
+
+
+def _read_config(path: Path | None, overrides: Sequence[str], options: dict[str, Any]) -> "Config":
+    """Return the settings of the file, replaced by those of `--set` and of other options."""
+    from augan.config import Config
+
+    config = Config() if path is None else Config.from_yaml(path)
+    named = [f"{key}={value}" for key, value in options.items() if value is not None]
+    return config.override([*overrides, *named])
+
+
+def _load_dataset(data: str | None, groups: Path | None, target: str | None) -> "Dataset":
+    from augan.data.loading import load_dataset
+
+    return load_dataset(DEMO_DATASET if data is None else data, groups=groups, target=target)
+
+
+def _join_machines(distribute: str) -> "Workers | None":
+    """Join the other machines, if there are any; before this one can fail unnoticed by them."""
+    from augan.training.distributed.cluster import chosen_cluster
+
+    cluster = chosen_cluster(distribute)
+    if cluster is None:
+        return None
+    from augan.training.distributed.workers import join_workers
+
+    typer.echo(f"{cluster}: waiting until all workers are connected", err=True)
+    return join_workers(distribute)
+
+
+def _resolve(config: "Config", dataset: "Dataset") -> "Resolved":
+    """Derive the open settings from the data, and print what will be trained."""
+    from augan.report.text import plan_line
+    from augan.workflow.prepare import resolve
+
+    resolved = resolve(config, dataset)
+    typer.echo(plan_line(resolved.config, resolved.dataset, resolved.preprocessing), err=True)
+    for warning in resolved.warnings:
+        typer.echo(f"note: {warning}", err=True)
+    return resolved
+
+
+def _print_settings(config: "Config", as_json: bool) -> None:
+    typer.echo(json.dumps(config.to_dict()) if as_json else config.to_yaml(), nl=as_json)
+
+
+def _write_demo_images() -> None:
+    from augan.data.datasets import write_example_images
+
+    if not DEMO_IMAGES.exists():
+        examples = write_example_images(DEMO_IMAGES)
+        typer.echo(
+            f"{DEMO_IMAGES}/: {examples.count_normal} digits that are not used in training and "
+            f"{examples.count_foreign} anomalous images, to try `augan detect {DEMO_IMAGES}/` on",
+            err=True,
+        )
+
+
+def _train(
+    config: "Config",
+    dataset: "Dataset",
+    out: Path | None,
+    resume: bool,
+    tensorboard: bool,
+    distribute: str,
+    workers: "Workers | None",
+    as_json: bool,
+) -> None:
+    from augan.training.budget import Clock
+    from augan.training.distributed.workers import join_workers
+    from augan.workflow.train import train_resolved
+    from augan_cli.progress import ConsoleProgress
+
+    clock = Clock(STARTED)
+    with clock.part("data"):
+        resolved = _resolve(config, dataset)
+    if resume and out is not None and not out.exists():
+        typer.echo(f"note: {out} does not exist, so a new training starts there", err=True)
+    workers = workers or join_workers(distribute)
+    with ConsoleProgress() as progress:
+        bundle = train_resolved(
+            resolved,
+            out=out,
+            observers=[progress],
+            clock=clock,
+            resume=resume,
+            tensorboard=tensorboard,
+            workers=workers,
+        )
+    _print_training(bundle, clock, workers.is_chief, as_json)
+
+
+def _print_training(bundle: "Bundle", clock: "Clock", is_chief: bool, as_json: bool) -> None:
+    """Write the report of a training where there is none yet, and print its result."""
+    from augan.report.html.training import REPORT, training_page
+    from augan.report.text import training_lines, training_summary
+
+    if "gan" not in clock.seconds:
+        typer.echo(f"{bundle.path} was already complete", err=True)
+    lines = training_lines(bundle, clock.seconds)
+    summary = training_summary(bundle, clock.seconds)
+    if is_chief and bundle.path is not None:
+        report = bundle.path.parent / REPORT
+        if "gan" in clock.seconds or not report.exists():
+            training_page(bundle)
+        summary["report"] = str(report)
+        lines.append(f"report: {report}")
+    print_result(lines, summary, as_json)

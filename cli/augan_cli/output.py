@@ -1,0 +1,63 @@
+"""Printed results of the commands, as lines of text or as one JSON object."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from augan.augment.api import AugmentationResult
+    from augan.bundle import Bundle
+    from augan.detect.api import DetectionResult
+    from augan.parallel.sharding import Shard
+
+
+def print_result(
+    lines: Iterable[str], values: dict[str, Any], as_json: bool, picture: Path | None = None
+) -> None:
+    """Print the lines, or with `as_json` the values, and the path of a picture with either."""
+    if picture is not None:
+        lines, values = [*lines, f"picture: {picture}"], {**values, "picture": str(picture)}
+    typer.echo(json.dumps(values, default=str) if as_json else "\n".join(lines))
+
+
+def print_shard(shard: "Shard", out: Path, as_json: bool) -> None:
+    """Print where the result of a shard is, and how to merge all shards."""
+    lines = [
+        f"shard {shard}: {out}",
+        f"when all {shard.count} shards are done: augan merge OUT SHARDS",
+    ]
+    print_result(lines, {"shard": str(shard), "out": str(out)}, as_json)
+
+
+def print_augmentation(result: "AugmentationResult", as_json: bool) -> None:
+    """Write the picture and the report of an augmentation, and print its result."""
+    from augan.report.figures import augmentation_figure
+    from augan.report.html.augmentation import augmentation_page
+    from augan.report.text import augmentation_lines
+
+    picture, report = augmentation_figure(result), augmentation_page(result)
+    lines = [*augmentation_lines(result), f"report: {report}"]
+    print_result(lines, {**result.to_dict(), "report": str(report)}, as_json, picture)
+
+
+def print_detection(
+    result: "DetectionResult", bundle: "Bundle", fail_on_anomaly: bool, as_json: bool
+) -> None:
+    """Write the picture and the report of a detection, and print its result.
+
+    With `fail_on_anomaly`, a result with anomalies raises `typer.Exit` with code 1.
+    """
+    from augan.data.modalities.registry import restore_preprocessing
+    from augan.report.figures import detection_figure
+    from augan.report.html.detection import detection_page
+    from augan.report.text import detection_lines
+
+    picture = detection_figure(result, restore_preprocessing(bundle.preprocessing))
+    report = detection_page(result)
+    lines = [*detection_lines(result), f"report: {report}"]
+    print_result(lines, {**result.to_dict(), "report": str(report)}, as_json, picture)
+    if fail_on_anomaly and result.num_anomalies:
+        raise typer.Exit(1)
