@@ -8,7 +8,7 @@ from mkdocs.structure.files import File, Files
 
 import augan
 
-COMMANDS = [sys.executable, "-m", "typer", "augan_cli.app", "utils", "docs", "--name", "augan"]
+COMMANDS = [sys.executable, "-m", "typer", "augan_cli.main", "utils", "docs", "--name", "augan"]
 
 API = """\
 # Reference of the library

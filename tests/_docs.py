@@ -8,7 +8,7 @@ import numpy as np
 from typer.testing import CliRunner
 
 from augan.io.images import write_png
-from augan_cli.app import app
+from augan_cli.main import app
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -73,10 +73,10 @@ def run(line: str) -> None:
             words += ["--set=discriminator.width=8"]
     if words[0] == "augment":
         words += ["--no-filter"]  # nothing credible comes of 20 steps
-    if words[:2] == ["evaluate", "lift"]:
+    if words[:2] == ["evaluate", "augmentation"]:
         # Where there are unlabeled images, a rival must have them.
         more = ",self-training" * Path(words[2], "unlabeled").is_dir()
-        words += ["--gan-steps", "2", "--draws", "2", "--arms", f"real{more}"]
+        words += ["--gan-steps", "2", "--repeats", "2", "--arms", f"real{more}"]
         words += [] if "--classifier" in words else ["--steps", "10"]
     done = CliRunner().invoke(app, words)
     expected = (0, 1) if "--fail-on-anomaly" in words else (0,)

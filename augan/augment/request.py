@@ -115,12 +115,12 @@ def resolve_counts(
     chosen = list(dict.fromkeys(resolve_class(name, known) for name in classes))
     if not balance:
         if to is not None:
-            raise ConfigError("a number to balance to (--to) came without --balance; give both")
+            raise ConfigError("--balance-to requires --balance; give both")
         if n is None or not chosen:
             raise ConfigError("name a class with --class and a number with --n, or give --balance")
         return dict.fromkeys(chosen, check_positive(n))
     if n is not None:
-        raise ConfigError("--balance decides how many are made; leave out --n, or give --to")
+        raise ConfigError("--balance decides the number of samples; replace --n with --balance-to")
     counts = [int(count) for count in bundle.data["class_counts"]]
     goal = max(counts) if to is None else check_positive(to)
     wanted = {index: goal - counts[index] for index in chosen or range(len(counts))}
@@ -129,7 +129,7 @@ def resolve_counts(
         samples = plural(restore_preprocessing(bundle.preprocessing).sample_type)
         raise ConfigError(
             f"each of these classes has {goal} real {samples} or more, so there is nothing to "
-            "balance; give a larger number with --to"
+            "balance; give a larger number with --balance-to"
         )
     return wanted
 

@@ -43,7 +43,7 @@ _PARTS = {
     ),
     "latents": (
         "latent codes of the training images",
-        "train with --task both, and without --no-training-codes",
+        "train with --task both, and without --no-store-latents",
     ),
 }
 

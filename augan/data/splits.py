@@ -141,13 +141,13 @@ def make_folds(
     if n < NUM_FOLDS * MIN_FOLD_SIZE:
         raise DataError(
             f"{n} images are too few for {NUM_FOLDS} folds; at least "
-            f"{NUM_FOLDS * MIN_FOLD_SIZE} are needed: add images, or leave --cross out"
+            f"{NUM_FOLDS * MIN_FOLD_SIZE} are needed: add images, or leave --cross-conformal out"
         )
     if len(members) < NUM_FOLDS:
         raise DataError(
             f"{n} images of {len(members)} groups are too few for {NUM_FOLDS} folds, because a "
             f"group stays in one fold; at least {NUM_FOLDS} groups are needed: add images of other "
-            "groups, or leave --cross out"
+            "groups, or leave --cross-conformal out"
         )
     order = child_rng(seed, "folds").permutation(len(members))
     fold_of, sizes = np.empty(len(members), np.int64), [0] * NUM_FOLDS

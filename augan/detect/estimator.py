@@ -195,7 +195,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         if "ignore" in bundle.tables:
             raise ConfigError(
                 "this bundle ignores some pixels, and arrays are scored with all of theirs; give "
-                "one that was calibrated without --ignore"
+                "one that was calibrated without --ignore-mask"
             )
         detector = Detector.from_bundle(bundle, self.method).without_calibration()
         stored = prepare_samples(dataset.images, detector.preprocessing)

@@ -60,7 +60,7 @@ class IgnoreMask:
         try:
             return cls(read_image(path).max(axis=2) > 0)
         except DataError as error:
-            raise DataError(f"--ignore {path}: {error}") from error
+            raise DataError(f"--ignore-mask {path}: {error}") from error
 
     @classmethod
     def of(cls, bundle: Bundle) -> Self | None:
@@ -146,6 +146,6 @@ def resolve_ignore_mask(
     if calibrated is not None and calibrated.covers(asked):
         return calibrated, None
     return asked.with_more(calibrated), (
-        "no guarantee: calibrated without this mask; run augan calibrate RUN NORMALS --ignore "
+        "no guarantee: calibrated without this mask; run augan calibrate RUN NORMALS --ignore-mask "
         f"{path}"
     )

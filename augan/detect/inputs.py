@@ -229,7 +229,7 @@ def open_source(
         if ignored is not None:
             raise DataError(
                 "a mask of ignored pixels is about images, but the model was trained on rows; leave"
-                " --ignore out"
+                " --ignore-mask out"
             )
         return TableSource(path, preprocessing)
     return ImageFolderSource(path, preprocessing, usual, ignored, names)

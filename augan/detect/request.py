@@ -90,7 +90,7 @@ def open_request(
             "normal images that it was not trained on"
         )
     if maps and not isinstance(source, ImageFolderSource):
-        raise DataError("maps are of images, but this model is one of rows; leave --maps out")
+        raise DataError("maps are of images, but this model is one of rows; leave --save-maps out")
     path = None if ignore is None else Path(ignore)
     asked = {"images": str(images), "far": far, "fdr": fdr, "method": method, "maps": maps}
     asked["ignore"] = None if ignore is None else str(ignore)

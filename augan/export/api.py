@@ -161,7 +161,7 @@ def _checked(
     bundle.require(part)
     if part == "generator" and (method is not None or data is not None):
         raise ConfigError(
-            "--method and --data are about a detector; leave them out for --part generator"
+            "--method and --training-data are about a detector; leave them out for --part generator"
         )
     preprocessing = restore_preprocessing(bundle.preprocessing)
     if not isinstance(preprocessing, ImagePreprocessing):

@@ -66,7 +66,7 @@ def fill_in(
     if config.detect.cross_conformal and task != "detect":
         raise ConfigError(
             f"detect.cross_conformal=true needs the task detect, but the task is {task}: "
-            "add --task detect, or leave --cross out"
+            "add --task detect, or leave --cross-conformal out"
         )
     if config.detect.cross_conformal:
         make_folds(len(dataset), seed=config.seed, groups=dataset.groups)  # refuses too few

@@ -65,7 +65,7 @@ def recorded_data(
         raise (DataGone if is_part else DataError)(
             f"{place} is not, or no longer, the data that the model was trained on (other "
             f"{plural(preprocessing.sample_type)}, labels or order); train again, or name that "
-            "data with --data"
+            "data with --training-data"
         )
     return Recorded(squares, unlabeled)
 
@@ -75,7 +75,7 @@ def _place(bundle: Bundle) -> str | Path:
     if not source:
         raise DataGone(
             "the model was trained on arrays in memory, which cannot be read again; save them as "
-            "an .npz file with x and y, and name it with --data"
+            "an .npz file with x and y, and name it with --training-data"
         )
     if Path(source).exists():
         return Path(source)
@@ -84,7 +84,8 @@ def _place(bundle: Bundle) -> str | Path:
     is_whole = Path(source).is_absolute()
     from_where = " any more" if is_whole else ", looked for from here, as augan train was told"
     raise DataGone(
-        f"the training data is not at {source}{from_where}; name its present place with --data"
+        f"the training data is not at {source}{from_where}; name its present place with "
+        "--training-data"
     )
 
 

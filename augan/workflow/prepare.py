@@ -265,7 +265,11 @@ def _check_rate(config: Config, dataset: Dataset, splits: Sequence[Split]) -> No
     if calibrating >= needed:
         return
     helps = _can_cross(config, dataset) and trimmed_size(n, trim) >= needed
-    cross = f"add --cross, with which all calibrate, in {NUM_FOLDS} trainings; or " if helps else ""
+    cross = (
+        f"add --cross-conformal, with which all calibrate, in {NUM_FOLDS} trainings; or "
+        if helps
+        else ""
+    )
     raise ConfigError(
         f"a false-alarm rate of {far} needs {needed} calibration {samples}, but of {n} {samples} "
         f"{calibrating} calibrate; {cross}choose a larger detect.far, or give more normal {samples}"
@@ -293,8 +297,8 @@ def _fold_warnings(material: Material) -> list[str]:
         if n < ENOUGH:
             return []
         return [
-            f"{n} {samples} are enough for the plain split: without --cross, training takes a "
-            "fifth of the time, and the rate is promised once and not twice"
+            f"{n} {samples} are enough for the plain split: without --cross-conformal, training "
+            "takes a fifth of the time, and the rate is promised once and not twice"
         ]
     able = n < ENOUGH and _can_cross(material.config, dataset)
     calibrating = len(material.split.calibration)
@@ -302,7 +306,7 @@ def _fold_warnings(material: Material) -> list[str]:
         return []
     return [
         f"only {calibrating} of {n} {samples} calibrate, which is few for a false-alarm rate of "
-        f"{detect.far or DEFAULT_RATE:g}: with --cross all do, in {NUM_FOLDS} trainings"
+        f"{detect.far or DEFAULT_RATE:g}: with --cross-conformal all do, in {NUM_FOLDS} trainings"
     ]
 
 

@@ -1,16 +1,16 @@
 """Do a GAN's images lift a classifier over what else can be done with the same labels?
 
-    python -m benchmarks.augmentation.gain imbalanced --draws 20 --split dev --json lift.json
-    python -m benchmarks.augmentation.gain few-labels --draws 20 --split dev --json lift.json
+    python -m benchmarks.augmentation.gain imbalanced --repeats 20 --split dev --json lift.json
+    python -m benchmarks.augmentation.gain few-labels --repeats 20 --split dev --json lift.json
     python -m benchmarks.augmentation.gain controls --json controls.json
 
 `imbalanced`: three classes of Fashion-MNIST (pullover, coat, bag) have 20 labels, the others 300.
 `few-labels`: 20 labels of each class, and 10,000 images without. Of another data set, `--rare` and
-`--labels` say how many. The split dev judges on 2,000 images cut from the training files and makes
-draws 100, 101, ...; the split test judges on the test files and makes draws 0, 1, ...
+`--labels-per-class` say how many. The split dev judges on 2,000 images cut from the training files
+and makes draws 100, 101, ...; the split test judges on the test files and makes draws 0, 1, ...
 
-Rows are kept one by one. Several processes may share the work: start them with `--draws 0-9` and
-`--draws 10-19`, and then once more with all draws, which only reads. Which test images the
+Rows are kept one by one. Several processes may share the work: start them with `--repeats 0-9` and
+`--repeats 10-19`, and then once more with all draws, which only reads. Which test images the
 classifiers recognised is kept beside the rows, in a folder of verdicts, for the interval of a lift.
 """
 
@@ -291,13 +291,13 @@ def show(summary: dict[str, Any]) -> None:
 def study_of(arguments: argparse.Namespace) -> Study:
     """Return the study that the command line describes."""
     recipe = PROTOCOLS[arguments.protocol]
-    if arguments.labels is not None:
-        recipe = replace(recipe, labels_per_class=arguments.labels, rare={})
+    if arguments.labels_per_class is not None:
+        recipe = replace(recipe, labels_per_class=arguments.labels_per_class, rare={})
     if arguments.rare:
         recipe = replace(recipe, rare=dict(arguments.rare))
     gan = GAN_ARMS[arguments.gan](arguments.gan_steps)
     base = default_base(recipe.rest_unlabeled, arguments.classifier == "cnn")
-    changes = {"synthetic_fraction": arguments.share, "base": arguments.base or base}
+    changes = {"synthetic_fraction": arguments.synthetic_fraction, "base": arguments.base or base}
     return Study(
         protocol=arguments.protocol,
         recipe=recipe,
@@ -321,7 +321,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     is_network = study.classifier == "cnn"
     usual = select_arms(None, study.recipe.rest_unlabeled, is_network, has_rare)
     arms = arguments.arms or [arm for arm in usual if arm != ABLATION]
-    tasks = study.tasks(arguments.draws, arms)
+    tasks = study.tasks(arguments.repeats, arms)
     rows = run(tasks, Results(arguments.results / f"{study.name}.jsonl"))
     summary = summarise(study, rows)
     write_json(arguments.json, {"rows": rows, "summary": summary})
@@ -355,16 +355,16 @@ def _rare(text: str) -> tuple[str, int]:
 def _add_protocol(commands: Any, name: str, about: str) -> None:
     parser = commands.add_parser(name, help=about)
     parser.add_argument("--data", default="fashion-mnist", help="a built-in name or a folder")
-    parser.add_argument("--draws", type=_draws, default=list(range(20)), help="20, or 0-9")
+    parser.add_argument("--repeats", type=_draws, default=list(range(20)), help="20, or 0-9")
     parser.add_argument("--arms", type=_arms, help="comma between them; default: all that fit")
-    parser.add_argument("--labels", type=int, help="of each class, if not the protocol's")
+    parser.add_argument("--labels-per-class", type=int, help="of each class, if not the protocol's")
     parser.add_argument("--rare", type=_rare, action="append", help="CLASS=N; may be repeated")
     parser.add_argument("--classifier", choices=("cnn", "logistic", "forest"), default="cnn")
     parser.add_argument("--policy", choices=TRANSFORMS, help="if not the usual one")
     parser.add_argument("--steps", type=int, help="of the network that judges")
     parser.add_argument("--gan", choices=GAN_ARMS, default=DEFAULT_GAN_ARM)
     parser.add_argument("--gan-steps", type=int, help="updates of the GAN")
-    parser.add_argument("--share", type=float, help="of synthetic images")
+    parser.add_argument("--synthetic-fraction", type=float, help="of synthetic images")
     parser.add_argument("--base", choices=ARMS, help="the arm that they are added to")
     add_arguments(parser, NAME, seeds=False)
     parser.set_defaults(run=_compare, protocol=name)

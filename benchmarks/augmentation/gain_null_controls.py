@@ -1,4 +1,4 @@
-"""How often is a lift claimed where there is none? Controls of `augan evaluate lift`, on digits.
+"""Null controls of `augan evaluate augmentation`: gains claimed where there is none, on digits.
 
 Each run has its own test digits and 5 draws of labels, logistic regression judges, and the only
 rival is oversampling with classic augmentation, which makes claims easiest. In three controls

@@ -97,9 +97,10 @@ class ExperimentProgress:
             typer.echo(f"{seconds:.0f} s per repeat, about {minutes:.0f} minutes left", err=True)
             self._repeat = repeat
         seconds, self._last = now - self._last, now
-        fraction = f", synthetic fraction {result['share']:g}" if "share" in result else ""
+        fraction = result.get("synthetic_fraction")
+        note = "" if fraction is None else f", synthetic fraction {fraction:g}"
         typer.echo(
             f"repeat {repeat + 1}/{self._repeats} {arm:13} "
-            f"{result['balanced_accuracy']:.1%}{fraction} ({seconds:.1f} s)",
+            f"{result['balanced_accuracy']:.1%}{note} ({seconds:.1f} s)",
             err=True,
         )

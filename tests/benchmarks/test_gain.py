@@ -11,7 +11,16 @@ from benchmarks.common.prediction_store import Verdicts
 
 
 def run(tmp_path, *options):
-    common = ["--data", "digits", "--labels", "10", "--rare", "3=4", "--classifier", "logistic"]
+    common = [
+        "--data",
+        "digits",
+        "--labels-per-class",
+        "10",
+        "--rare",
+        "3=4",
+        "--classifier",
+        "logistic",
+    ]
     places = ["--results", str(tmp_path / "results"), "--json", str(tmp_path / "out.json")]
     main(["imbalanced", *common, *places, *options])
     return json.loads((tmp_path / "out.json").read_text())
@@ -19,10 +28,10 @@ def run(tmp_path, *options):
 
 def test_processes_share_the_draws_and_a_last_one_only_reads(tmp_path, capsys):
     arms = ["--arms", "real,oversampling"]
-    run(tmp_path, "--draws", "0-0", *arms)
-    run(tmp_path, "--draws", "1-1", *arms)
+    run(tmp_path, "--repeats", "0-0", *arms)
+    run(tmp_path, "--repeats", "1-1", *arms)
     assert "2 of 2 rows to measure" in capsys.readouterr().out
-    both = run(tmp_path, "--draws", "2", *arms)
+    both = run(tmp_path, "--repeats", "2", *arms)
     assert "0 of 4 rows to measure" in capsys.readouterr().out
     assert [(row["draw"], row["arm"]) for row in both["rows"]] == [
         (100, "real"),

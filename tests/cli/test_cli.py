@@ -25,7 +25,7 @@ from augan.bundle import Bundle, save_bundle
 from augan.config import Config
 from augan.data.datasets import digits
 from augan.io.images import read_image, write_png
-from augan_cli.app import app
+from augan_cli.main import app
 
 Result = Any  # typer's testing module has no public name for what a command returned
 Augan = Callable[..., Result]
@@ -299,7 +299,7 @@ def flat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert invoke("train", "parts", *SMALL).exit_code == 0
-        options = ["--task", "generate", "--no-training-codes"]
+        options = ["--task", "generate", "--no-store-latents"]
         assert invoke("train", "parts", *options, *SMALL, "--out", "runs/second").exit_code == 0
         yield folder
 
@@ -447,7 +447,7 @@ def test_augment_several_classes(augan: Augan, digits_bundle: Bundle) -> None:
     )
     assert (both["classes"], both["num_samples"]) == (["3", "7"], 4)
     assert [found["accepted"] for found in both["acceptance"]] == [2, 2]
-    made = only_object(augan("augment", "--no-filter", "--balance", "--to", 30, "--json"))
+    made = only_object(augan("augment", "--no-filter", "--balance", "--balance-to", 30, "--json"))
     counts = digits_bundle.data["class_counts"]
     for name, count in zip(digits_bundle.data["class_names"], counts):
         assert len(list(Path(made["out"], name).glob("*.png"))) == 30 - count
@@ -604,7 +604,7 @@ def test_detect_ends_with_1_on_request(augan: Augan, digits_bundle: Bundle) -> N
     write_png(Path("images/odd.png"), image)
     write_png(Path("mask.png"), image)
     wanted = ("detect", "images", "--far", "0.2", "--json", "--fail-on-anomaly")
-    done = invoke(*wanted, "--maps", "--ignore", "mask.png")
+    done = invoke(*wanted, "--save-maps", "--ignore-mask", "mask.png")
     summary = json.loads(done.stdout)
     assert (done.exit_code, summary["num_anomalies"] > 0) == (1, True)
     out = Path(summary["out"])
@@ -749,13 +749,13 @@ WRONG = [
     ("augment --class 3 --n -5", ["at least 1", "-5"]),
     ("augment --class 3", ["--n", "--balance"]),
     ("augment --n 3", ["--class", "--balance"]),
-    ("augment --class 3 --n 1 --to 9", ["--balance"]),
-    ("augment --balance --n 1", ["--n", "--to"]),
-    ("augment --balance --to 2", ["2 real images or more", "--to"]),
+    ("augment --class 3 --n 1 --balance-to 9", ["--balance"]),
+    ("augment --balance --n 1", ["--n", "--balance-to"]),
+    ("augment --balance --balance-to 2", ["2 real images or more", "--balance-to"]),
     ("augment --class 3 --class ten --n 1", ["'ten'", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"]),
     ("augment --class 3 --n 1 --method mix", ["mix", "sample", "interpolate"]),
-    ("augment --class 3 --n 1 --data images", ["images", "trained on", "--data"]),
-    ("augment --class 3 --n 1 --data missing", ["missing"]),
+    ("augment --class 3 --n 1 --training-data images", ["images", "trained on", "--training-data"]),
+    ("augment --class 3 --n 1 --training-data missing", ["missing"]),
     ("augment --class 3 --n 1 --policy swirl", ["swirl", "shift"]),
     ("augment --class 3 --n 1 --out busy", ["busy"]),
     ("augment --class 3 --n 1 --out list.yaml", ["list.yaml"]),
@@ -780,8 +780,8 @@ WRONG = [
     ("detect images --fdr 0", ["between 0 and 1"]),
     ("detect images --far 0.1 --fdr 0.1", ["far", "fdr", "choose one"]),
     ("detect images --method anogan", ["no detector 'anogan'", "auto, fanogan"]),
-    ("detect images --ignore missing.png", ["missing.png"]),
-    ("detect images --ignore images/000.png --out images", ["images", "other files"]),
+    ("detect images --ignore-mask missing.png", ["missing.png"]),
+    ("detect images --ignore-mask images/000.png --out images", ["images", "other files"]),
     ("evaluate detection images --labels folders --method anogan", ["auto, fanogan"]),
     ("detect images --out busy", ["busy"]),
     ("calibrate missing images", ["missing"]),

@@ -166,7 +166,7 @@ def test_a_file_that_is_not_there_any_more(home, server):
 
 def test_the_command_announces_the_download_and_ends_in_one_line(tmp_path):
     code = (
-        "from augan.data import datasets; from pathlib import Path; from augan_cli.app import "
+        "from augan.data import datasets; from pathlib import Path; from augan_cli.main import "
         "main; datasets.INSTALLED = Path('absent'); main()"
     )
     nowhere = "http://127.0.0.1:9"  # nothing listens there

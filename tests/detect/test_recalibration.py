@@ -16,7 +16,7 @@ from augan.detect.recalibration import recalibrate_run
 from augan.exceptions import BundleError, DataError
 from augan.export.detector import describe_detector
 from augan.io.images import write_png
-from augan_cli.app import app
+from augan_cli.main import app
 
 
 @pytest.fixture(scope="module")

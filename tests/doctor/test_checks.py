@@ -14,7 +14,7 @@ from augan.doctor.hardware import THREADS, disk, memory, processor, threads
 from augan.doctor.requirements import required
 from augan.doctor.tensorflow_check import start_engine
 from augan.report.text import diagnosis_lines
-from augan_cli.app import app
+from augan_cli.main import app
 
 ROOT = Path(__file__).parents[2]
 GIB = 2**30

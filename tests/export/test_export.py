@@ -44,7 +44,7 @@ from augan.gan.networks.heads import concat_channels, fully_convolutional
 from augan.gan.networks.registry import build_network, feature_blocks, network_spec
 from augan.io.images import write_png
 from augan.workflow.train import train
-from augan_cli.app import app
+from augan_cli.main import app
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "score_with_onnx.py"
 ROUNDING = 2e-3  # in deviations of the validation samples, of untrained networks
@@ -194,7 +194,7 @@ def scorer(run: Path, tiny_digits: Dataset, tmp_path_factory: pytest.TempPathFac
         data, x=tiny_digits.pictures, y=tiny_digits.labels, class_names=tiny_digits.class_names
     )
     out = data.parent / "out"
-    done = export(run, "--part", "detector", "--data", str(data), "--out", str(out))
+    done = export(run, "--part", "detector", "--training-data", str(data), "--out", str(out))
     assert done.exit_code == 0, done.output
     return out
 
@@ -334,8 +334,11 @@ def test_where_the_data_is_gone_made_up_images_are_compared(
         (("--part", "encoder"), "no part 'encoder' to export; choose generator or detector"),
         (("--part", "detector", "--format", "tflite"), "no export format 'tflite'"),
         (("--part", "detector", "--method", "features"), "has no detector 'features', only auto"),
-        (("--part", "generator", "--method", "auto"), "--method and --data are about a detector"),
-        (("--part", "detector", "--data", "fashon"), "fashon"),
+        (
+            ("--part", "generator", "--method", "auto"),
+            "--method and --training-data are about a detector",
+        ),
+        (("--part", "detector", "--training-data", "fashon"), "fashon"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(

@@ -1,4 +1,4 @@
-"""`augan train --cross` from end to end: train, resume, detect, inspect, calibrate, evaluate."""
+"""Cross-conformal detectors end to end: train, resume, detect, inspect, calibrate, evaluate."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ from augan.io.images import read_image, write_png
 from augan.training import checkpoints, loop
 from augan.workflow.prepare import gather, resolve
 from augan.workflow.train import train
-from augan_cli.app import app
+from augan_cli.main import app
 
 COUNT = 50
 SMALL = {
@@ -227,7 +227,7 @@ def test_the_commands(new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for row, image in enumerate(normal_digits("train", 30)):
         write_png(Path("photos", f"{row}.png"), image)
     small = [f"--set={key.replace('__', '.')}={json.dumps(v)}" for key, v in SMALL.items()]
-    done = augan("train", "photos", "--cross", *small, "--out", "run")
+    done = augan("train", "photos", "--cross-conformal", *small, "--out", "run")
     assert "in 5 folds" in done.stderr
     assert "fold 5 of 5 gan 100%" in done.stderr
     assert (
@@ -235,7 +235,7 @@ def test_the_commands(new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )
     told = json.loads(augan("inspect", "run", "--json").stdout)
     assert (told["calibration_size"], told["detector"]["num_folds"]) == (30, 5)
-    augan("detect", new, "--model", "run", "--ignore", _mask(tmp_path), "--out", "found")
+    augan("detect", new, "--model", "run", "--ignore-mask", _mask(tmp_path), "--out", "found")
     page = Path("found", "report.html").read_text()
     assert "30 images in 5 folds" in page
     words = ("evaluate", "detection", new, "--labels", "folders", "--model", "run", "--json")
@@ -321,7 +321,7 @@ def test_where_folds_would_help_a_plain_training_says_so() -> None:
     (hint,) = told(60)
     assert hint == (
         "only 20 of 60 images calibrate, which is few for a false-alarm rate of 0.05: with "
-        "--cross all do, in 5 trainings"
+        "--cross-conformal all do, in 5 trainings"
     )
     assert told(60, detect__far=0.2) == told(24) == told(150) == told(230) == []
     assert "few for a false-alarm rate of 0.02" in told(150, detect__far=0.02)[0]
@@ -341,8 +341,12 @@ def test_a_rate_that_the_detector_would_refuse_is_refused_before_training(tmp_pa
         "a false-alarm rate of 0.01 needs 99 calibration images, but of 60 images 20 calibrate; "
         "choose a larger detect.far, or give more normal images"
     )
-    assert "calibrate; add --cross, with which all calibrate" in refused(150, detect__far=0.01)
-    assert "add --cross" not in refused(60, detect__far=0.01, detect__cross_conformal=True)
+    assert "calibrate; add --cross-conformal, with which all calibrate" in refused(
+        150, detect__far=0.01
+    )
+    assert "add --cross-conformal" not in refused(
+        60, detect__far=0.01, detect__cross_conformal=True
+    )
     assert "of 60 images 60 calibrate" in refused(
         60, detect__far=0.01, detect__cross_conformal=True
     )
@@ -369,7 +373,7 @@ def test_folds_that_cannot_be_are_refused() -> None:
         )  # before any training
     for task in ("generate", "both", "auto"):
         data = digits().subset(np.arange(60))
-        with pytest.raises(ConfigError, match=r"add --task detect, or leave --cross out"):
+        with pytest.raises(ConfigError, match=r"add --task detect, or leave --cross-conformal out"):
             resolve(Config().replace(task=task, detect__cross_conformal=True), data)
 
 

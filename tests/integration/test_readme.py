@@ -10,7 +10,7 @@ import pytest
 from tests._docs import README, ROOT, blocks, commands, make_folder, run
 
 RECIPES = [
-    ["train", "augment", "evaluate lift"],
+    ["train", "augment", "evaluate augmentation"],
     ["train", "detect", "calibrate"],
     ["train", "augment", "detect", "evaluate detection"],
 ]

@@ -27,7 +27,7 @@ from augan.detect.worker import ScoredChunk
 from augan.exceptions import BundleError, DataError, RunInterruptedError
 from augan.io.images import write_png
 from augan.parallel.sharding import ABOUT, Record, Shard, Shards, shard_folder
-from augan_cli.app import app
+from augan_cli.main import app
 
 IMAGES = BLOCK + 40  # two blocks
 DETECT: dict[str, Any] = {"far": 0.1, "maps": True}

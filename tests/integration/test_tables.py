@@ -382,7 +382,7 @@ class TestCommands:
         page = (tmp_path / "runs" / "latest" / "detect-parts" / "report.html").read_text("utf-8")
         assert "of 240 rows flagged" in page
         assert "<img" not in page
-        for wrong in (("--maps",), ("--ignore", "mask.png")):
+        for wrong in (("--save-maps",), ("--ignore-mask", "mask.png")):
             done = self.run("detect", table, *wrong, cwd=tmp_path)
             assert (done.returncode, done.stderr.count("error: ")) == (2, 1)
 
@@ -422,7 +422,7 @@ def test_what_is_for_images_is_refused_before_rows_are_scored(
     monkeypatch.setattr("augan.detect.recalibration._measured", scored)
     labels = "".join(f"{row},{'ok' if row < 20 else 'heavy'}\n" for row in range(30))
     (tmp_path / "labels.csv").write_text("path,label\n" + labels)
-    with pytest.raises(DataError, match="leave --power out"):
+    with pytest.raises(DataError, match="leave --detection-limit out"):
         evaluate_detection(bundle, table, tmp_path / "labels.csv", power=True)
     with pytest.raises(DataError, match=r"parts\.csv holds rows; leave --groups out"):
         calibrate(bundle, table, tmp_path / "labels.csv")

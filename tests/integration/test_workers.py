@@ -66,7 +66,15 @@ def rows(folder: Path) -> list[dict[str, str]]:
 def test_two_workers_score_and_draw_what_one_process_does(
     digits_bundle: Bundle, images: Path, tmp_path: Path
 ) -> None:
-    words = ["detect", str(images), "--model", str(digits_bundle.path), "--far", "0.1", "--maps"]
+    words = [
+        "detect",
+        str(images),
+        "--model",
+        str(digits_bundle.path),
+        "--far",
+        "0.1",
+        "--save-maps",
+    ]
     for name, more in (("one", []), ("two", ["--workers", "2"])):
         code, _, stderr = run(*words, *more, "--out", str(tmp_path / name), **ONE)
         assert (code, [line for line in stderr.splitlines() if "scored" not in line]) == (

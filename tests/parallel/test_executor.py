@@ -20,7 +20,7 @@ from augan.exceptions import BundleError, ConfigError, DataError, WorkerError
 from augan.parallel.dask_executor import EACH, DaskCluster, threads_each
 from augan.parallel.executor import Here, ahead, open_executor
 from augan.parallel.sharding import Shard
-from augan_cli.app import app
+from augan_cli.main import app
 
 
 class TestShard:

@@ -484,7 +484,7 @@ CLI = [
     "20",
     "--task",
     "generate",
-    "--no-training-codes",
+    "--no-store-latents",
     "--set=gan.architecture=mlp",
     "--set=training.batch_size=8",
     *(f"--set={part}.width=1" for part in ("generator", "discriminator", "classifier")),
@@ -492,7 +492,7 @@ CLI = [
 
 
 def test_resume_on_a_fresh_folder_just_starts_and_then_says_it_is_done(tmp_path):
-    from augan_cli.app import app
+    from augan_cli.main import app
 
     command = [*CLI, "--resume", "--json", "--out", str(tmp_path / "run")]
     first = CliRunner().invoke(app, command)
@@ -514,7 +514,7 @@ def test_resume_on_a_fresh_folder_just_starts_and_then_says_it_is_done(tmp_path)
 
 
 def augan(*words, **more):
-    code = "from augan_cli.app import main; main()"
+    code = "from augan_cli.main import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, words)],
         stdout=subprocess.PIPE,

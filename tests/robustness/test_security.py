@@ -46,7 +46,7 @@ def refuse(event, arguments):
         raise OSError("there is no network here")
 sys.addaudithook(refuse)
 sys.argv[0] = "augan"
-from augan_cli.app import main
+from augan_cli.main import main
 main()
 """
 
@@ -59,9 +59,9 @@ def test_no_command_opens_a_connection(tmp_path: Path) -> None:
     commands = [
         f"train photos --out RUN {SMALL}",
         "augment --class odd --n 3 --no-filter --policy shift --model RUN",
-        "augment --balance --to 22 --no-filter --method transfer --model RUN --out balanced",
+        "augment --balance --balance-to 22 --no-filter --method transfer --model RUN --out filled",
         "generate --n 3 --model RUN",
-        "detect photos --maps --far 0.2 --model RUN",
+        "detect photos --save-maps --far 0.2 --model RUN",
         "evaluate detection photos --labels folders --model RUN --far 0.2",
         "calibrate RUN photos/normal --out CAL",
         "inspect RUN",

@@ -16,7 +16,7 @@ from augan.training.callbacks import FIGURES
 from augan.training.cross_validation import Fold
 from augan.training.monitor import Health
 from augan.workflow.train import train
-from augan_cli.app import app
+from augan_cli.main import app
 
 
 def curves(folder: Path) -> dict[str, dict[int, float]]:

@@ -44,7 +44,7 @@ VARYING = ("summary.json", BUNDLE_NAME)  # times of the day; bundles are compare
 COMMANDS = {
     "train": f"train photos --out made {SMALL} --seed 3",
     "augment": "augment --class a --class b --n 400 --no-filter --model RUN --out made",
-    "detect": "detect photos --far 0.2 --maps --model RUN --out made",
+    "detect": "detect photos --far 0.2 --save-maps --model RUN --out made",
     "calibrate": "calibrate RUN photos --out made",
 }
 
@@ -82,7 +82,7 @@ class Process:
             os.dup2(log, 1)
             os.dup2(log, 2)
             sys.argv = ["augan", *self.words]
-            importlib.import_module("augan_cli.app").main()
+            importlib.import_module("augan_cli.main").main()
         except SystemExit as end:
             code = int(end.code or 0)
         except BaseException:

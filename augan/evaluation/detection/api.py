@@ -157,8 +157,8 @@ def evaluate_detection(
 def _painted(source: InputSource) -> ImageFolderSource:
     if not isinstance(source, ImageFolderSource):
         raise DataError(
-            "power is about spots painted on images, but this model is one of rows; leave --power "
-            "out"
+            "the detection limit is about defects painted on images, but this model scores rows; "
+            "leave --detection-limit out"
         )
     return source
 

@@ -43,7 +43,7 @@ def _head(result: AugmentationResult) -> str:
         ]
     figures.append(("classes", f"{len(result.classes):,}", ""))
     lede = (
-        "Whether they help a classifier, only real held-out images can tell: augan evaluate lift."
+        "To measure whether they improve a classifier, use augan evaluate augmentation."
         if result.sample_type == "image"
         else "Whether they help a classifier, only real held-out rows can tell."
     )

@@ -52,7 +52,7 @@ def _head(lift: AugmentationGain) -> str:
         ("labels in a repeat", f"{sum(summary['class_counts']):,}", ""),
     ]
     lede = ". ".join([_capital(lift.sentence), *map(_capital, second_figures(summary))]) + "."
-    command = f"augan evaluate lift &middot; {escape(summary['data'])}"
+    command = f"augan evaluate augmentation &middot; {escape(summary['data'])}"
     return head(command, _verdict(lift), lede, figures, summary["warnings"])
 
 

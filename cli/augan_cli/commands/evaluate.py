@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,8 @@ from augan_cli.options import Far, Json, Method, Model, Out, Seed, TrainingData,
 from augan_cli.output import print_result
 
 if TYPE_CHECKING:
+    from augan.bundle import Bundle
+    from augan.config import Config
     from augan.evaluation.augmentation.experiment import AugmentationGain
 
 EXIT_NO_GAIN = 1
@@ -141,25 +143,6 @@ NewOrResumed = Annotated[
 ]
 
 
-class AugmentationOptions(TypedDict):
-    """Keyword arguments of `evaluate_augmentation` that the command takes as they are."""
-
-    labels_per_class: int | None
-    rest_unlabeled: bool
-    test_size: float | None
-    groups: Path | None
-    classifier: str
-    steps: int | None
-    policy: str | None
-    repeats: int
-    gan_steps: int | None
-    synthetic_fraction: float | None
-    tune_fraction: bool
-    drop_duplicates: bool
-    seed: int
-    out: Path | None
-
-
 @evaluate.command("augmentation")
 @handle_errors
 def augmentation(
@@ -191,8 +174,14 @@ def augmentation(
     stopped. The exit code is 0, or 2 after an error; with --require-gain it is 1 without evidence
     of a gain.
     """
-    options = AugmentationOptions(
+    from augan.evaluation.augmentation.api import RUNS, evaluate_augmentation
+    from augan_cli.progress import ExperimentProgress
+
+    bundle = None if model is None else resolve_bundle(model, "generator", "classes")
+    gain = evaluate_augmentation(
+        data,
         labels_per_class=labels_per_class,
+        rare=parse_rare(rare or []),
         rest_unlabeled=rest_unlabeled,
         test_size=test_size,
         groups=groups,
@@ -200,43 +189,26 @@ def augmentation(
         steps=steps,
         policy=policy,
         repeats=repeats,
+        arms=None if arms is None else [arm.strip() for arm in arms.split(",")],
         gan_steps=gan_steps,
         synthetic_fraction=synthetic_fraction,
         tune_fraction=tune_fraction,
+        config=None if bundle is None else _config(bundle),
         drop_duplicates=drop_duplicates,
         seed=seed,
         out=out,
+        runs_dir=RUNS if bundle is None else bundle.saved_path().parent,
+        callback=ExperimentProgress(repeats),
     )
-    gain = _evaluate_augmentation(data, parse_rare(rare or []), arms, model, options)
     _print_gain(gain, as_json)
-    if require_gain and not gain.is_proven:
+    if require_gain and not gain.is_significant:
         raise typer.Exit(EXIT_NO_GAIN)
 
 
-def _evaluate_augmentation(
-    data: str,
-    rare: dict[str, int],
-    arms: str | None,
-    model: Path | None,
-    options: AugmentationOptions,
-) -> "AugmentationGain":
+def _config(bundle: "Bundle") -> "Config":
     from augan.config import Config
-    from augan.evaluation.augmentation.api import RUNS, evaluate_augmentation
-    from augan_cli.progress import ExperimentProgress
 
-    config, folder = None, RUNS
-    if model is not None:
-        bundle = resolve_bundle(model, "generator", "classes")
-        config, folder = Config.from_dict(bundle.config), bundle.saved_path().parent
-    return evaluate_augmentation(
-        data,
-        rare=rare,
-        arms=None if arms is None else [arm.strip() for arm in arms.split(",")],
-        config=config,
-        runs_dir=folder,
-        callback=ExperimentProgress(options["repeats"]),
-        **options,
-    )
+    return Config.from_dict(bundle.config)
 
 
 def _print_gain(gain: "AugmentationGain", as_json: bool) -> None:

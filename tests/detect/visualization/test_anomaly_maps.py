@@ -250,7 +250,7 @@ class TestIgnore:
         images = write_images(tmp_path / "images", pixels[:30])
         result = detect_folder(digits_bundle, images, tmp_path / "out", ignore=mask)
         assert "no guarantee: calibrated without this mask" in result.warnings[0]
-        assert "augan calibrate RUN NORMALS --ignore" in result.guarantee.sentence
+        assert "augan calibrate RUN NORMALS --ignore-mask" in result.guarantee.sentence
         assert not result.guarantee.exact
 
     def test_masks_that_do_not_fit(

@@ -1,4 +1,4 @@
-"""`augan evaluate lift` from data to sentence: what it finds, keeps, refuses and prints."""
+"""`augan evaluate augmentation` from data to sentence: what it finds, keeps, refuses and prints."""
 
 import json
 from pathlib import Path
@@ -17,8 +17,8 @@ from augan.exceptions import ConfigError, DataError, RunInterruptedError
 from augan.io.images import write_png
 from augan.report.html.augmentation_evaluation import lift_page
 from augan.report.text import lift_lines
-from augan_cli.app import app
-from augan_cli.lifting import _Progress
+from augan_cli.main import app
+from augan_cli.progress import ExperimentProgress
 from tests._browser import loaded, needs_browser
 
 ARMS = ["real", "oversampling"]
@@ -296,17 +296,17 @@ def test_no_image_is_made_of_which_none_would_be_used(data, tmp_path):
     assert found.sentence[1:] in lift_page(found).read_text()
 
 
-def test_the_time_that_is_left_counts_the_draws_of_this_call(monkeypatch, capsys):
+def test_experiment_progress_estimates_the_remaining_time_from_this_call(monkeypatch, capsys):
     now = [0.0]
-    monkeypatch.setattr("augan_cli.lifting.time.monotonic", lambda: now[0])
-    told = _Progress(20)
+    monkeypatch.setattr("augan_cli.progress.time.monotonic", lambda: now[0])
+    progress = ExperimentProgress(20)
     for number in (10, 11, 12):  # an earlier call has finished ten
         now[0] += 600
-        told(number, "gan", {"balanced_accuracy": 0.5})
-    lines = [line for line in capsys.readouterr().err.splitlines() if "a draw" in line]
+        progress(number, "gan", {"balanced_accuracy": 0.5})
+    lines = [line for line in capsys.readouterr().err.splitlines() if "per repeat" in line]
     assert lines == [
-        "600 s a draw, so about 90 minutes more",
-        "600 s a draw, so about 80 minutes more",
+        "600 s per repeat, about 90 minutes left",
+        "600 s per repeat, about 80 minutes left",
     ]
 
 
@@ -360,7 +360,7 @@ def test_unlabeled_images_of_what_is_tested_are_not_seen(tmp_path):
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, ["evaluate", "lift", *map(str, arguments)])
+    return CliRunner().invoke(app, ["evaluate", "augmentation", *map(str, arguments)])
 
 
 def only_training(data):
@@ -395,9 +395,9 @@ def flat(data):
         (None, ["--rare", "9=3"], "there is no class '9'; the classes are: 0, 1, 8"),
         (None, ["--rare", "8:3"], "--rare takes CLASS=N"),
         (None, ["--rare", "8=3", "--rare", "8=4"], "twice"),
-        (None, ["--labels", "0"], "--labels-per-class must be 2 or more"),
-        (None, ["--labels", "99"], "has 12 training images, but 99"),
-        (None, ["--draws", "1"], "--repeats must be 2 or more"),
+        (None, ["--labels-per-class", "0"], "--labels-per-class must be 2 or more"),
+        (None, ["--labels-per-class", "99"], "has 12 training images, but 99"),
+        (None, ["--repeats", "1"], "--repeats must be 2 or more"),
         (None, ["--test-size", "0.3"], "has test images already"),
         (None, ["--arms", "mixup,dagan"], "unknown arm 'dagan'"),
         (None, ["--arms", "gan"], "name at least one arm"),
@@ -405,8 +405,12 @@ def flat(data):
         (None, ["--classifier", "svm"], "unknown classifier 'svm'"),
         (None, ["--steps", "5"], "--steps requires --classifier cnn"),
         (None, ["--policy", "wild"], "unknown policy 'wild'"),
-        (None, ["--share", "1.5"], "--synthetic-fraction must lie between 0 and 1"),
-        (None, ["--share", "0.5", "--select"], "--tune-fraction selects the synthetic fraction"),
+        (None, ["--synthetic-fraction", "1.5"], "--synthetic-fraction must lie between 0 and 1"),
+        (
+            None,
+            ["--synthetic-fraction", "0.5", "--tune-fraction"],
+            "--tune-fraction selects the synthetic fraction",
+        ),
         (None, ["--gan-steps", "0"], "--gan-steps must be 1 or more, but is 0"),
         (None, ["--steps", "-5"], "--steps must be 1 or more, but is -5"),
         (None, ["--model", "nowhere"], "nowhere"),
@@ -445,8 +449,18 @@ def test_arms_need_what_they_learn_from():
 @pytest.mark.slow
 def test_the_command_trains_gans_judges_and_goes_on(data, monkeypatch):
     monkeypatch.chdir(data.parent)
-    command = [data, "--labels", "6", "--rare", "8=2", "--classifier", "logistic", "--draws", "2"]
-    command += ["--gan-steps", "5", "--arms", "real,oversampling", "--json", "--require-lift"]
+    command = [
+        data,
+        "--labels-per-class",
+        "6",
+        "--rare",
+        "8=2",
+        "--classifier",
+        "logistic",
+        "--repeats",
+        "2",
+    ]
+    command += ["--gan-steps", "5", "--arms", "real,oversampling", "--json", "--require-gain"]
     first = run(*command)
     assert first.exit_code == 1, first.output
     found = json.loads(first.stdout)
@@ -469,7 +483,16 @@ def test_the_command_trains_gans_judges_and_goes_on(data, monkeypatch):
 
 @pytest.mark.slow
 def test_a_model_gives_its_settings(data, digits_bundle, tmp_path):
-    options = ["--labels", "6", "--classifier", "logistic", "--draws", "2", "--gan-steps", "5"]
+    options = [
+        "--labels-per-class",
+        "6",
+        "--classifier",
+        "logistic",
+        "--repeats",
+        "2",
+        "--gan-steps",
+        "5",
+    ]
     result = run(data, *options, "--model", digits_bundle.path, "--out", tmp_path / "out", "--json")
     assert result.exit_code == 0, result.output
     given = json.loads(result.stdout)["summary"]["settings"]["config"]

@@ -27,7 +27,7 @@ from augan.evaluation.detection.pixel_metrics import Masks, aupro, pixel_auroc
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import read_image, write_png
 from augan.report.text import evaluation_lines
-from augan_cli.app import app
+from augan_cli.main import app
 
 NAMES = ["a/0.png", "a/1.png", "b/0.png", "c.png"]
 
@@ -419,7 +419,7 @@ def test_the_command(
     digits_bundle: Bundle, judged: DetectionEvaluation, site: Path, tmp_path: Path
 ) -> None:
     words = ["--labels", "folders", "--far", 0.1, "--masks", site / "masks"]
-    words += ["--model", digits_bundle.path, "--data", site / "train.npz"]
+    words += ["--model", digits_bundle.path, "--training-data", site / "train.npz"]
     done = invoke(site / "test", *words, "--out", tmp_path / "out", "--json")
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)

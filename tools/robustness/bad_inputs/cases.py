@@ -165,8 +165,15 @@ SETTINGS = (
     ),
     Case("configuration that is missing", f"{TRAIN} --config c.yaml"),
     Case("false-alarm rate that too few images could calibrate", f"{PLAIN} --set detect.far=0.01"),
-    Case("--cross with too few images", f"{TRAIN} --task detect --cross", made.classes(24)),
-    Case("--cross where a generator is wanted", "augan train photos --out NEW --cross"),
+    Case(
+        "--cross-conformal with too few images",
+        f"{TRAIN} --task detect --cross-conformal",
+        made.classes(24),
+    ),
+    Case(
+        "--cross-conformal where a generator is wanted",
+        "augan train photos --out NEW --cross-conformal",
+    ),
     Case("forbidden combination", f"{TRAIN.replace('bad', 'photos')} --set gan.loss=wasserstein"),
 )
 
@@ -221,7 +228,7 @@ USE = (
     Case("unknown policy", "augan augment --class a --n 3 --policy swirl --model RUN"),
     Case(
         "augment with changed training images",
-        "augan augment --class a --n 3 --model RUN --data photos",
+        "augan augment --class a --n 3 --model RUN --training-data photos",
         made.change,
     ),
     Case(
@@ -329,7 +336,9 @@ EXPORTS = (
     Case("export of a method that the bundle lacks", f"{EXPORT} --method anogan"),
     Case("export without onnxruntime", EXPORT, around=without_module("onnxruntime")),
     Case("export into a folder of other files", EXPORT.replace("NEW", "photos")),
-    Case("export after the training images changed", f"{EXPORT} --data photos", made.change),
+    Case(
+        "export after the training images changed", f"{EXPORT} --training-data photos", made.change
+    ),
     on_disk("disk full: export", EXPORT.replace("NEW", "small/NEW"), 4096),
 )
 

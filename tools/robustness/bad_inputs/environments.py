@@ -34,7 +34,7 @@ def start(
     words: list[str], limit: int | None = None, before: tuple[str, ...] = ()
 ) -> subprocess.Popen[str]:
     """Start the command as a process; no file of it may grow beyond `limit` bytes."""
-    code = "from augan_cli.app import main; main()"
+    code = "from augan_cli.main import main; main()"
     paths = os.pathsep.join([str(ROOT), str(ROOT / "cli")])
     # The level of TensorFlow's messages that this process has set for itself is no user's.
     own = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}

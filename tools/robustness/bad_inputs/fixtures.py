@@ -20,7 +20,7 @@ from PIL import Image
 
 from augan.bundle import load_bundle, save_bundle
 from augan.io.images import write_png
-from augan_cli.app import main
+from augan_cli.main import main
 from tools.robustness.bad_inputs.environments import Answer, Unavailable, interrupt, while_training
 
 _SET = {

@@ -21,7 +21,7 @@ from augan.exceptions import AuganError
 from augan.io.images import write_png
 from augan.training.checkpoints import Checkpoints
 from augan.training.run_folder import RunFolder, find_bundle
-from augan_cli.app import app
+from augan_cli.main import app
 from tools.robustness.fuzz.inputs import Kind
 from tools.robustness.fuzz.mutations import (
     VALUES,
@@ -234,11 +234,22 @@ def _meet_run(raw: bytes, place: Path) -> None:
 
 _WORDS = (
     *("train", "augment", "generate", "detect", "calibrate", "inspect", "evaluate", "detection"),
-    *("lift", "photos", "photos/a", "c.yaml", "x.csv", "bad.augan", "RUN", "digits", "nowhere"),
+    *(
+        "augmentation",
+        "photos",
+        "photos/a",
+        "c.yaml",
+        "x.csv",
+        "bad.augan",
+        "RUN",
+        "digits",
+        "nowhere",
+    ),
     *("--n", "--class", "--model", "--out", "--seed", "--far", "--fdr", "--set", "--config"),
-    *("--labels", "--method", "--policy", "--format", "--to", "--balance", "--maps", "--ignore"),
+    *("--labels", "--method", "--policy", "--format", "--balance-to", "--balance", "--save-maps"),
     *("--json", "--groups", "--target", "--task", "--steps", "--max-minutes", "--resume", "--help"),
-    *("--rare", "--draws", "--masks", "--debug", "--version", "--cross", "0", "-1", "3", "0.05"),
+    *("--ignore-mask", "--rare", "--repeats", "--masks", "--debug", "--version"),
+    *("--cross-conformal", "0", "-1", "3", "0.05"),
     *("1e999", "nan", "gan.loss=hinge", "a=1", "folders", "", "--", "é", "\ud800", "x" * 5000),
 )
 
@@ -257,7 +268,7 @@ def _meet_command(raw: bytes, place: Path) -> None:
     words = json.loads(raw)
     if "train" in words:
         words.append("--dry-run")  # a training that is possible would take its time
-    words = [word for word in words if word not in ("--debug", "lift")]
+    words = [word for word in words if word not in ("--debug", "augmentation")]
     for name in "ab":
         for number in range(3):
             path = place / "photos" / name / f"{number}.png"
