@@ -63,7 +63,7 @@ def test_verdicts_come_back_as_they_were_and_belong_to_one_row(tmp_path, count):
 
 
 def test_rows_and_verdicts_alone_give_the_lift(tmp_path):
-    of = study(labels=10, results=tmp_path)
+    of = study(labels_per_class=10, results=tmp_path)
     truth, rng = gain.material("digits", "dev").labels, np.random.default_rng(0)
     rows, reached = [], {"real": [], "oversampling": [], "gan": []}
     for draw in range(3):
@@ -84,11 +84,11 @@ def test_rows_and_verdicts_alone_give_the_lift(tmp_path):
 def study(**changes):
     parsed = {
         "protocol": "imbalanced",
-        "labels": 10,
+        "labels_per_class": 10,
         "rare": None,
         "gan": gain.DEFAULT_GAN_ARM,
         "gan_steps": None,
-        "share": None,
+        "synthetic_fraction": None,
         "base": None,
         "data": "digits",
         "split": "dev",
@@ -101,14 +101,14 @@ def study(**changes):
     return gain.study_of(gain.argparse.Namespace(**{**parsed, **changes}))
 
 
-@pytest.mark.parametrize("change", [{"variant": "idea"}, {"share": 0.25}, {"gan_steps": 7}])
+@pytest.mark.parametrize("change", [{"variant": "idea"}, {"synthetic_fraction": 0.25}, {"gan_steps": 7}])
 def test_rows_without_a_gan_serve_all_ideas_about_it(change):
     usual, other = study(), study(**change)
     assert usual.key(0, "mixup") == other.key(0, "mixup")
     assert usual.key(0, "gan") != other.key(0, "gan")
 
 
-@pytest.mark.parametrize("change", [{"steps": 9}, {"labels": 9}, {"rare": [("3", 4)]}])
+@pytest.mark.parametrize("change", [{"steps": 9}, {"labels_per_class": 9}, {"rare": [("3", 4)]}])
 def test_rows_of_other_settings_are_others(change):
     assert study().key(0, "mixup") != study(**change).key(0, "mixup")
 

@@ -131,7 +131,7 @@ class TestDetect:
         words = ["detect", str(images), "--model", str(digits_bundle.path), "--fail-on-anomaly"]
         done = CliRunner().invoke(app, [*words, "--shard", "0/2", "--out", str(tmp_path / "out")])
         assert done.exit_code == 2
-        assert "give it to augan merge" in done.stderr
+        assert "pass --fail-on-anomaly to augan merge" in done.stderr
 
 
 class TestMergeRefuses:
