@@ -101,7 +101,9 @@ def study(**changes):
     return gain.study_of(gain.argparse.Namespace(**{**parsed, **changes}))
 
 
-@pytest.mark.parametrize("change", [{"variant": "idea"}, {"synthetic_fraction": 0.25}, {"gan_steps": 7}])
+@pytest.mark.parametrize(
+    "change", [{"variant": "idea"}, {"synthetic_fraction": 0.25}, {"gan_steps": 7}]
+)
 def test_rows_without_a_gan_serve_all_ideas_about_it(change):
     usual, other = study(), study(**change)
     assert usual.key(0, "mixup") == other.key(0, "mixup")
