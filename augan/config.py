@@ -241,7 +241,7 @@ class Config(Section):
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
 
-def checked_config(given: Any) -> Config:
+def validate_config(given: Any) -> Config:
     """Return settings as they came; ConfigError if they are something else, such as a dict."""
     if isinstance(given, Config):
         return given
@@ -251,7 +251,7 @@ def checked_config(given: Any) -> Config:
     )
 
 
-def decided(value: _T | None) -> _T:
+def require_resolved(value: _T | None) -> _T:
     """Return a setting that is left to the data, once it has been filled in."""
     if value is None:
         raise ConfigError("a setting is still None: the configuration was not resolved with data")

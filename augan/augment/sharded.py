@@ -19,7 +19,7 @@ from augan.augment.generation import ProgressCallback
 from augan.augment.request import AugmentRequest, parse_request
 from augan.augment.worker import CandidateChunk, CandidateWorker, ChunkRequest, make
 from augan.bundle import Bundle, load_bundle
-from augan.bundle.reference import SameBundle
+from augan.bundle.reference import BundleRef
 from augan.data.dataset import Classes, as_class_names
 from augan.exceptions import RefusedError
 from augan.parallel.executor import Executor, open_executor
@@ -121,7 +121,7 @@ def _job(order: AugmentRequest, maker: CandidateWorker, asked: dict[str, Any]) -
 
 
 def _versions(order: AugmentRequest) -> dict[str, Any]:
-    same = SameBundle.of(order.bundle)
+    same = BundleRef.of(order.bundle)
     return {"model": same.sha256, "model path": same.path, "versions": dict(same.versions)}
 
 

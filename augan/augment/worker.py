@@ -10,7 +10,7 @@ from augan.augment.filters.filter import CandidateFilter, FilterContext, FilterR
 from augan.augment.methods.prior import GeneratorSampler
 from augan.augment.methods.registry import METHODS, Candidates, Method
 from augan.bundle import Bundle
-from augan.bundle.reference import SameBundle
+from augan.bundle.reference import BundleRef
 from augan.exceptions import DataError
 from augan.parallel.sharding import Record
 
@@ -111,7 +111,7 @@ class CandidateWorker:
         name, filtered, data = self.asked
         if data is not None and os.path.exists(data):
             data = os.path.abspath(data)
-        same = SameBundle.of(self.sampler.bundle)
+        same = BundleRef.of(self.sampler.bundle)
         return WorkerSpec(same, name, filtered, data, self.real.reference is not None)
 
 
@@ -125,7 +125,7 @@ class WorkerSpec:
         Whether the training data was found where the job began.
     """
 
-    bundle: SameBundle
+    bundle: BundleRef
     method: str
     filtered: bool
     data: str | None

@@ -23,7 +23,7 @@ version: earlier readers ignore the addition. The version rises when a new kind 
 (earlier readers refuse unknown member names) or when a key gets another name or meaning.
 """
 
-from augan.bundle.bundle import Bundle, Network, current_versions, in_use
+from augan.bundle.bundle import Bundle, Network, bundle_errors, current_versions
 from augan.bundle.io import BUNDLE_NAME, inspect_bundle, load_bundle, parse_bundle, save_bundle
 from augan.bundle.weights import assign_weights, read_weights, restore_network
 
@@ -32,8 +32,8 @@ __all__ = [
     "Bundle",
     "Network",
     "assign_weights",
+    "bundle_errors",
     "current_versions",
-    "in_use",
     "inspect_bundle",
     "load_bundle",
     "parse_bundle",

@@ -16,7 +16,7 @@ import numpy as np
 
 from augan.bundle import serialization
 from augan.bundle.archive import GET_ANOTHER
-from augan.bundle.schema import check_documents
+from augan.bundle.schema import validate_documents
 from augan.exceptions import AuganError, BundleError
 
 FORMAT = "augan-bundle"
@@ -252,7 +252,7 @@ def decode_members(names: Iterable[str], read: Callable[[str], bytes], where: st
         tables[name] = serialization.decode_table(read(member), f"{where}: member {member}")
     documents = {name: document(name) for name in DOCUMENTS}
     detector = document("detector") if "detector.json" in present else None
-    check_documents({**documents, "detector": detector}, where)
+    validate_documents({**documents, "detector": detector}, where)
     config, data, preprocessing, metrics = (documents[name] for name in DOCUMENTS)
     return Bundle(config, data, preprocessing, networks, detector, tables, metrics)
 
@@ -277,7 +277,7 @@ LONGEST = 200  # characters of what a library says
 
 
 @contextmanager
-def in_use(bundle: Bundle, part: str) -> Iterator[None]:
+def bundle_errors(bundle: Bundle, part: str) -> Iterator[None]:
     """Say of a part of a bundle that it cannot be used, whatever goes wrong: BundleError.
 
     Raises
@@ -289,7 +289,7 @@ def in_use(bundle: Bundle, part: str) -> Iterator[None]:
 
     Examples
     --------
-    >>> with in_use(Bundle(config={}, data={}), "list of classes"):
+    >>> with bundle_errors(Bundle(config={}, data={}), "list of classes"):
     ...     {}["class_names"]
     Traceback (most recent call last):
     augan.exceptions.BundleError: this bundle: its list of classes cannot be used (KeyError: \

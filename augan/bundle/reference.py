@@ -11,7 +11,7 @@ from augan.exceptions import BundleError
 
 
 @dataclass(frozen=True)
-class SameBundle:
+class BundleRef:
     """A saved bundle, as others find it.
 
     Attributes
@@ -34,7 +34,7 @@ class SameBundle:
             raise BundleError(
                 "this bundle was never saved, so no other process can load it; save it first"
             )
-        return cls(os.path.abspath(bundle.path), bundle.sha256, computing_versions())
+        return cls(os.path.abspath(bundle.path), bundle.sha256, runtime_versions())
 
     def load(self) -> Bundle:
         """Load it.
@@ -44,7 +44,7 @@ class SameBundle:
         BundleError
             Here is another bundle, or other versions; both are named.
         """
-        for (package, wanted), (name, found) in zip(self.versions, computing_versions()):
+        for (package, wanted), (name, found) in zip(self.versions, runtime_versions()):
             if (package, wanted) != (name, found):
                 raise BundleError(
                     f"the worker on {platform.node()} has {name} {found}, but the job was begun "
@@ -60,7 +60,7 @@ class SameBundle:
         return bundle
 
 
-def computing_versions() -> tuple[tuple[str, str], ...]:
+def runtime_versions() -> tuple[tuple[str, str], ...]:
     """Return the versions of what scores and images depend on, in a fixed order."""
     found = current_versions()
     tensorflow = found.get("tensorflow") or found.get("tensorflow-cpu") or "none"

@@ -78,7 +78,7 @@ KNOWN: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def check_documents(documents: Mapping[str, Any], where: str) -> None:
+def validate_documents(documents: Mapping[str, Any], where: str) -> None:
     """Raise BundleError unless every known key of the documents is as augan writes it.
 
     Parameters

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.bundle.bundle import Bundle, Network, in_use
+from augan.bundle.bundle import Bundle, Network, bundle_errors
 from augan.exceptions import BundleError, ConfigError
 
 # The state of a dropout layer's random numbers belongs to a run, not to the network. Its path is
@@ -98,7 +98,7 @@ def restore_network(bundle: Bundle, name: str) -> Any:
         held = ", ".join(bundle.networks) or "none"
         raise BundleError(f"{bundle.path or 'this bundle'} has no {name}; its networks are: {held}")
     network = bundle.networks[name]
-    with in_use(bundle, name):
+    with bundle_errors(bundle, name):
         try:
             model = build_network(
                 network.spec, max_variable_size=max(network.parameters, LEAST_VALUES)

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from augan.bundle import Bundle, in_use, restore_network
+from augan.bundle import Bundle, bundle_errors, restore_network
 from augan.config import DetectSection
 from augan.data.modalities.registry import AnyPreprocessing, PreparedSamples, restore_preprocessing
 from augan.data.modalities.tiles import TiledPreprocessing
@@ -180,7 +180,7 @@ class Detector:
         return np.concatenate(maps)
 
     def _in_use(self) -> AbstractContextManager[None]:
-        return nullcontext() if self.bundle is None else in_use(self.bundle, "detector")
+        return nullcontext() if self.bundle is None else bundle_errors(self.bundle, "detector")
 
     def _scaled(self, stored: Any) -> Any:
         return self.preprocessing.scale(stored)
@@ -215,7 +215,7 @@ class Detector:
             )
         preprocessing = restore_preprocessing(bundle.preprocessing)
         kind, suffix = get_method_class(name, preprocessing), _suffix(name, present[0])
-        with in_use(bundle, "detector"):
+        with bundle_errors(bundle, "detector"):
             fitted = _blank(bundle, kind).set_state(bundle.tables[f"detector{suffix}"])
         tables = [
             bundle.tables.get(f"{table}{suffix}") for table in ("calibration", "map_calibration")

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from augan.bundle import Bundle, load_bundle
-from augan.config import Config, checked_config
+from augan.config import Config, validate_config
 from augan.data.dataset import Dataset, from_arrays, plural
 from augan.data.modalities.registry import PreparedSamples, prepare_samples, training_samples
 from augan.data.modalities.tables import as_frame, is_frame
@@ -176,7 +176,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         return stored
 
     def _settings(self, trim: float) -> Config:
-        given = checked_config(Config() if self.config is None else self.config)
+        given = validate_config(Config() if self.config is None else self.config)
         return given.replace(
             seed=seed_from(self.random_state),
             task="detect",

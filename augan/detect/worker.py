@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Bundle
-from augan.bundle.reference import SameBundle
+from augan.bundle.reference import BundleRef
 from augan.data.splits import evenly_spaced
 from augan.detect.detector import Detector
 from augan.detect.ignore_mask import resolve_ignore_mask
@@ -106,7 +106,7 @@ class ScoringWorker:
         else:
             files.append(self.images)
         return WorkerSpec(
-            SameBundle.of(self.bundle),
+            BundleRef.of(self.bundle),
             os.path.abspath(self.images),
             self.method,
             None if self.ignore is None else os.path.abspath(self.ignore),
@@ -126,7 +126,7 @@ class WorkerSpec:
         Some of the files as they were where the job began.
     """
 
-    bundle: SameBundle
+    bundle: BundleRef
     images: str
     method: str | None
     ignore: str | None

@@ -20,7 +20,7 @@ from augan.doctor.hardware import (
     threads,
 )
 from augan.doctor.requirements import OURSELVES, Package, python_wanted, required, version_of
-from augan.doctor.tensorflow_check import Engine, start_engine
+from augan.doctor.tensorflow_check import TensorFlowCheck, check_tensorflow
 
 RUNS = "runs"
 GIB = 2**30
@@ -30,7 +30,7 @@ NVIDIA = Path("/dev/nvidiactl")  # there is one where there is a driver
 
 
 @dataclass(frozen=True)
-class Advice:
+class Issue:
     """Something that is not as it should be, and what to do about it."""
 
     what: str
@@ -41,7 +41,7 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class SystemReport:
     """The state of a machine.
 
     Attributes
@@ -62,9 +62,9 @@ class Diagnosis:
     threads: Threads
     memory: Memory
     disks: dict[str, Disk]
-    engine: Engine | None
-    problems: tuple[Advice, ...]
-    notes: tuple[Advice, ...]
+    engine: TensorFlowCheck | None
+    problems: tuple[Issue, ...]
+    notes: tuple[Issue, ...]
 
     @property
     def usable(self) -> bool:
@@ -101,18 +101,18 @@ class Diagnosis:
         }
 
 
-def examine() -> Diagnosis:
+def run_checks() -> SystemReport:
     """Look at this machine and at this Python; TensorFlow is tried in a process of its own."""
     packages, problems = _packages()
     disks, notes = _disks()
     there = any(package.name == "tensorflow" and package.fits for package in packages)
-    engine = start_engine() if there else None
+    engine = check_tensorflow() if there else None
     if engine is not None and engine.error is not None:
         todo = f"install it anew with {install('--force-reinstall', 'tensorflow', 'keras')}"
-        problems.append(Advice(f"TensorFlow does not start ({engine.error})", todo))
+        problems.append(Issue(f"TensorFlow does not start ({engine.error})", todo))
     running, room = threads(), memory()
     notes += [*_about_threads(running), *_about_memory(room), *_about_gpus(engine)]
-    return Diagnosis(
+    return SystemReport(
         augan=version_of(OURSELVES),
         python=platform.python_version(),
         system=f"{platform.system()} {platform.release()}",
@@ -133,7 +133,7 @@ def install(*what: str) -> str:
     return " ".join(["python -m pip install", *words])
 
 
-def judge_packages(packages: list[Package]) -> list[Advice]:
+def check_packages(packages: list[Package]) -> list[Issue]:
     """Return a problem for each package that is always required and does not fit."""
     problems = []
     for package in packages:
@@ -141,26 +141,26 @@ def judge_packages(packages: list[Package]) -> list[Advice]:
             found = "is missing" if package.installed is None else f"is {package.installed}"
             wanted = f" and should be {package.wanted}" if package.wanted else ""
             todo = install(f"{package.name}{package.wanted}")
-            problems.append(Advice(f"{package.name} {found}{wanted}", todo))
+            problems.append(Issue(f"{package.name} {found}{wanted}", todo))
     return problems
 
 
-def _packages() -> tuple[list[Package], list[Advice]]:
+def _packages() -> tuple[list[Package], list[Issue]]:
     try:
         packages, wanted = required(), python_wanted()
     except PackageNotFoundError:  # an ImportError, too
         todo = "in its folder, python -m pip install -e ."
-        return [], [Advice("augan is found, but was never installed", todo)]
+        return [], [Issue("augan is found, but was never installed", todo)]
     except ImportError:
-        return [], [Advice("packaging is missing", install("packaging"))]
-    problems = judge_packages(packages)
+        return [], [Issue("packaging is missing", install("packaging"))]
+    problems = check_packages(packages)
     if wanted is not None:
         found = f"Python is {platform.python_version()} and should be {wanted}"
-        problems.append(Advice(found, "make a virtual environment with one that fits"))
+        problems.append(Issue(found, "make a virtual environment with one that fits"))
     return packages, problems
 
 
-def _disks() -> tuple[dict[str, Disk], list[Advice]]:
+def _disks() -> tuple[dict[str, Disk], list[Issue]]:
     places, notes = {"runs": disk(RUNS)}, []
     try:
         # It needs NumPy and Pillow, which may be what is missing.
@@ -170,45 +170,45 @@ def _disks() -> tuple[dict[str, Disk], list[Advice]]:
         try:
             places["cache"] = disk(cache_folder())
         except DataError as error:
-            notes.append(Advice("no place for the cache", str(error)))
+            notes.append(Issue("no place for the cache", str(error)))
     except ImportError:
         pass
     options = {"runs": "go to another folder, or name one with --out"}
     options["cache"] = "set AUGAN_CACHE to another folder"
     for name, place in places.items():
         if not place.writable:
-            notes.append(Advice(f"{place.folder} cannot be written", options[name]))
+            notes.append(Issue(f"{place.folder} cannot be written", options[name]))
         elif place.free < LITTLE_DISK:
             room = f"{place.folder} has only {place.free / GIB:.1f} GiB left"
-            notes.append(Advice(room, f"free some, or {options[name]}"))
+            notes.append(Issue(room, f"free some, or {options[name]}"))
     return places, notes
 
 
-def _about_threads(running: Threads) -> list[Advice]:
+def _about_threads(running: Threads) -> list[Issue]:
     setting = running.setting
     if setting is not None and not setting.isdecimal():
-        return [Advice(f"{THREADS} is '{setting}', which is no number", "unset it")]
+        return [Issue(f"{THREADS} is '{setting}', which is no number", "unset it")]
     if running.quota is not None and running.started > ceil(running.quota):
         few = max(1, ceil(running.quota))
         what = (
             f"TensorFlow starts {running.started} threads, and this container has the time of "
             f"{running.quota:g} cores"
         )
-        return [Advice(what, f"set {THREADS}={few}")]
+        return [Issue(what, f"set {THREADS}={few}")]
     return []
 
 
-def _about_memory(room: Memory) -> list[Advice]:
+def _about_memory(room: Memory) -> list[Issue]:
     if room.available is None or room.available >= LITTLE_MEMORY:
         return []
     what = f"only {room.available / GIB:.1f} GiB of memory are available"
-    return [Advice(what, "end other programs, or train smaller images with --set data.size=32")]
+    return [Issue(what, "end other programs, or train smaller images with --set data.size=32")]
 
 
-def _about_gpus(engine: Engine | None) -> list[Advice]:
+def _about_gpus(engine: TensorFlowCheck | None) -> list[Issue]:
     if engine is None or engine.error or engine.gpus or not NVIDIA.exists():
         return []
     if sys.platform != "linux":
         return []
     todo = f"{install('tensorflow[and-cuda]')} brings its libraries; without, the processor works"
-    return [Advice("there is an NVIDIA GPU that TensorFlow does not use", todo)]
+    return [Issue("there is an NVIDIA GPU that TensorFlow does not use", todo)]

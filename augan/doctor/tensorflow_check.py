@@ -24,7 +24,7 @@ print(json.dumps([about.get("device_name", "GPU") for about in details]))
 
 
 @dataclass(frozen=True)
-class Engine:
+class TensorFlowCheck:
     """How the start went.
 
     Attributes
@@ -42,7 +42,7 @@ class Engine:
     seconds: float
 
 
-def start_engine(trial: str = _TRIAL, patience: float = PATIENCE) -> Engine:
+def check_tensorflow(trial: str = _TRIAL, patience: float = PATIENCE) -> TensorFlowCheck:
     """Start Python anew, import all that a training needs, and look for GPUs."""
     begun = time.monotonic()
     # -P: a file in the current folder must not be taken for a library.
@@ -52,11 +52,11 @@ def start_engine(trial: str = _TRIAL, patience: float = PATIENCE) -> Engine:
             command, capture_output=True, text=True, errors="replace", timeout=patience, check=False
         )
     except subprocess.TimeoutExpired:
-        return Engine((), f"it did not start within {patience:.0f} s", patience)
+        return TensorFlowCheck((), f"it did not start within {patience:.0f} s", patience)
     seconds = time.monotonic() - begun
     if done.returncode:
-        return Engine((), _why(done.returncode, done.stderr), seconds)
-    return Engine(tuple(json.loads(done.stdout.splitlines()[-1])), None, seconds)
+        return TensorFlowCheck((), _why(done.returncode, done.stderr), seconds)
+    return TensorFlowCheck(tuple(json.loads(done.stdout.splitlines()[-1])), None, seconds)
 
 
 def _why(code: int, said: str) -> str:

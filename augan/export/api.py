@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from augan.augment.methods.prior import GeneratorSampler
-from augan.bundle import Bundle, in_use
+from augan.bundle import Bundle, bundle_errors
 from augan.bundle.bundle import current_versions
 from augan.data.modalities.images import ImagePreprocessing, resize
 from augan.data.modalities.registry import restore_preprocessing
@@ -179,7 +179,7 @@ def _export_generator(
     bundle: Bundle, graph: Path, notes: dict[str, str]
 ) -> tuple[dict[str, Any], Parity]:
     sampler = GeneratorSampler(bundle)
-    with in_use(bundle, "generator"):
+    with bundle_errors(bundle, "generator"):
         content = as_onnx(*generator_graph(sampler), notes)
     graph.write_bytes(content)
     noise, classes = codes_for(sampler)
@@ -200,7 +200,7 @@ def _export_generator(
 def _export_detector(
     bundle: Bundle, detector: Detector, samples: Samples, graph: Path, notes: dict[str, str]
 ) -> tuple[dict[str, Any], Parity]:
-    with in_use(bundle, "detector"):
+    with bundle_errors(bundle, "detector"):
         content = as_onnx(*detector_graph(detector, input_name(bundle)), notes)
     graph.write_bytes(content)
     session = Session(graph)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from augan.config import Config, decided
+from augan.config import Config, require_resolved
 from augan.gan import distribution
 from augan.gan.auxiliary import (
     CORRUPTED,
@@ -100,9 +100,9 @@ class GAN(keras.Model):
             )
         self.settings = config.gan
         self.network_configs = (config.generator, config.discriminator)
-        self.adversarial_loss = LOSSES[decided(config.gan.loss)]
+        self.adversarial_loss = LOSSES[require_resolved(config.gan.loss)]
         self.regularizer = REGULARIZERS.get(config.gan.regularizer or "none")
-        self.diffaug = decided(config.gan.diffaug)
+        self.diffaug = require_resolved(config.gan.diffaug)
         self.latent_dim = generator.inputs[0].shape[-1]
         self.conditional = len(generator.inputs) > 1
         self.noise_seed = child_seed(config.seed, "noise") // 2  # leaves room for all slots
@@ -146,7 +146,9 @@ class GAN(keras.Model):
         ]
 
     def _adam(self, rate: float | None, variables: list[Any]) -> keras.optimizers.Optimizer:
-        optimizer = keras.optimizers.Adam(decided(rate), *decided(self.settings.betas))
+        optimizer = keras.optimizers.Adam(
+            require_resolved(rate), *require_resolved(self.settings.betas)
+        )
         optimizer.build(variables)
         return optimizer
 

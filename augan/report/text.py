@@ -12,7 +12,7 @@ from augan.data.splits import NUM_FOLDS
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import achievable_rate
 from augan.detect.conformal.guarantee import CALIBRATION_KEY, Guarantee, guarantee_void_reason
-from augan.doctor.checks import GIB, Diagnosis, install
+from augan.doctor.checks import GIB, SystemReport, install
 from augan.evaluation.augmentation.experiment import AugmentationGain, format_points
 
 if TYPE_CHECKING:
@@ -346,7 +346,7 @@ PURPOSES = {
 }
 
 
-def diagnosis_lines(found: Diagnosis) -> list[str]:
+def diagnosis_lines(found: SystemReport) -> list[str]:
     """Say what there is, what is missing, and what to do about it."""
     lines = [f"augan {found.augan or '(version unknown)'}, Python {found.python}, {found.system}"]
     needed = [f"{p.name} {p.installed}" for p in found.packages if not p.extra and p.installed]
@@ -361,7 +361,7 @@ def diagnosis_lines(found: Diagnosis) -> list[str]:
     return lines
 
 
-def _machine(found: Diagnosis) -> Iterator[str]:
+def _machine(found: SystemReport) -> Iterator[str]:
     kind, running, room = found.processor, found.threads, found.memory
     features = "" if kind.features is None else f": {', '.join(kind.features) or 'no AVX'}"
     yield f"processor: {kind.name} ({kind.architecture}){features}"
@@ -376,7 +376,7 @@ def _machine(found: Diagnosis) -> Iterator[str]:
         yield f"disk: {_gib(place.free)} free for the {name} in {place.folder}"
 
 
-def _engine(found: Diagnosis) -> Iterator[str]:
+def _engine(found: SystemReport) -> Iterator[str]:
     if found.engine is not None and found.engine.error is None:
         gpus = ", ".join(found.engine.gpus) or "none is seen, the processor does the work"
         yield f"GPU: {gpus}"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from augan.config import Config, decided
+from augan.config import Config, require_resolved
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.gan import keras
 from augan.gan.networks.heads import concat_channels
@@ -43,7 +43,7 @@ class Blueprint:
             kind = "classifier"
             architecture = "cnn" if self.preprocessing.sample_type == "image" else "mlp"
         else:
-            kind, architecture = role, decided(self.config.gan.architecture)
+            kind, architecture = role, require_resolved(self.config.gan.architecture)
         common = {
             "image_shape": list(self.shape),
             "num_classes": self.num_classes,
@@ -56,7 +56,7 @@ class Blueprint:
         if role == "generator":
             groups = self.preprocessing.groups
             return {
-                "latent_dim": decided(config.gan.latent_dim),
+                "latent_dim": require_resolved(config.gan.latent_dim),
                 "width": config.generator.width,
                 "conditioning": config.generator.conditioning,
                 **({"groups": list(groups)} if groups else {}),
@@ -64,12 +64,15 @@ class Blueprint:
         if role == "discriminator":
             return {
                 "width": config.discriminator.width,
-                "norm": decided(config.discriminator.norm),
+                "norm": require_resolved(config.discriminator.norm),
                 "dropout": config.discriminator.dropout,
                 **({"weights": "he"} if config.gan.localization_head else {}),
             }
         if role == "encoder":
-            return {"latent_dim": decided(config.gan.latent_dim), "width": config.encoder.width}
+            return {
+                "latent_dim": require_resolved(config.gan.latent_dim),
+                "width": config.encoder.width,
+            }
         turned = {"num_classes": NUM_ROTATIONS} if role == "rotation" else {}
         return {"width": config.classifier.width, **turned}
 

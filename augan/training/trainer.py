@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Network, read_weights
-from augan.config import Config, decided
+from augan.config import Config, require_resolved
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.sequences import ConcatRows, SlidingWindows
@@ -274,7 +274,7 @@ class _Trainer:
             [build_network(self.networks.specs[role]) for role in roles],
             train=train,
             held_out=self.data.scaled(evenly_spaced(held_out, MOST)),
-            every=decided(self.config.evaluation.interval),
+            every=require_resolved(self.config.evaluation.interval),
             seed=self.config.seed,
             tell=self._tell,
         )
@@ -322,7 +322,7 @@ class _Trainer:
             self.build("encoder", num_classes=0),
             self.build("generator", num_classes=0),
             self.build("discriminator", num_classes=0),
-            learning_rate=decided(self.config.discriminator.learning_rate),
+            learning_rate=require_resolved(self.config.discriminator.learning_rate),
             seed=self.config.seed,
         )
         self.run("autoencoder", update, rows=self._evenly(self.data.all_rows()))

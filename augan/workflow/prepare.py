@@ -25,7 +25,7 @@ from augan.training.trainer import TrainingData
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedConfig:
     """What will be trained on what, decided from the headers of the images.
 
     Attributes
@@ -46,7 +46,7 @@ class Resolved:
     warnings: tuple[str, ...] = ()
 
 
-def resolve(config: Config, dataset: Dataset) -> Resolved:
+def resolve_config(config: Config, dataset: Dataset) -> ResolvedConfig:
     """Decide from the data what the configuration leaves open; no image is decoded.
 
     Raises
@@ -62,7 +62,7 @@ def resolve(config: Config, dataset: Dataset) -> Resolved:
             f"the {unused} unlabeled images are not used: a detector alone (task detect) learns "
             "from normal images, and these may hold anomalies"
         )
-    return Resolved(config, dataset, preprocessing, tuple(warnings))
+    return ResolvedConfig(config, dataset, preprocessing, tuple(warnings))
 
 
 _TWINS_REMEDY = {
@@ -76,7 +76,7 @@ ENOUGH = 200  # samples from which a plain split has enough to train and to cali
 
 
 @dataclass(frozen=True)
-class Material:
+class PreparedData:
     """Everything that is known before training starts.
 
     Attributes
@@ -88,14 +88,14 @@ class Material:
     """
 
     config: Config
-    squares: PreparedImages
+    prepared: PreparedImages
     preprocessing: AnyPreprocessing
     split: Split
     warnings: list[str]
     unlabeled: PreparedImages | None = None
     folds: tuple[Split, ...] = ()
 
-    def of_fold(self, fold: Fold) -> "Material":
+    def for_fold(self, fold: Fold) -> "PreparedData":
         """Return what the training of one fold starts from."""
         if not self.folds:
             return self
@@ -105,29 +105,29 @@ class Material:
     @property
     def dataset(self) -> Dataset:
         """The images that could be decoded."""
-        return self.squares.dataset
+        return self.prepared.dataset
 
     @property
     def pixels(self) -> np.ndarray:
         """`[N, S, S, C]`, perhaps a memory map: what indexes all rows at once copies all."""
-        return self.squares.pixels
+        return self.prepared.pixels
 
     @property
-    def stored(self) -> np.ndarray | RaggedImages:
+    def samples(self) -> np.ndarray | RaggedImages:
         """The same as a detector takes them: of large images, each in its own size."""
         if isinstance(self.preprocessing, TiledPreprocessing):
             return self.preprocessing.pictures(self.dataset, self.pixels)
         return self.pixels
 
     @property
-    def all_pixels(self) -> np.ndarray | ConcatRows:
+    def all_samples(self) -> np.ndarray | ConcatRows:
         """The same, and the unlabeled images in the rows from N on."""
         more = self.unlabeled
         return self.pixels if more is None else ConcatRows(self.pixels, more.pixels)
 
     @property
-    def unlabeled_rows(self) -> np.ndarray:
-        """The rows of `all_pixels` with unlabeled images to train on.
+    def unlabeled_indices(self) -> np.ndarray:
+        """The rows of `all_samples` with unlabeled images to train on.
 
         Those whose group is held out stay out, or what was learned would be measured.
         """
@@ -151,7 +151,7 @@ class Material:
         return classes if classes > 1 and self.config.task != "detect" else 0
 
     @property
-    def parts(self) -> tuple[str, ...]:
+    def stages(self) -> tuple[str, ...]:
         """What trains, in order."""
         task, methods = self.config.task, configured_methods(self.config.detect)
         classes = [get_method_class(method, self.preprocessing) for method in methods]
@@ -173,9 +173,9 @@ class Material:
         """Return what the networks are trained on."""
         classes = None
         if self.num_classes:
-            unknown = len(self.all_pixels) - len(self.pixels)
+            unknown = len(self.all_samples) - len(self.pixels)
             classes = np.concatenate([np.asarray(self.dataset.labels), np.full(unknown, -1)])
-        stored = self.stored if self.unlabeled is None else self.all_pixels
+        stored = self.samples if self.unlabeled is None else self.all_samples
         samples, rows_of = training_samples(stored, self.preprocessing)
         return TrainingData(
             samples,
@@ -184,7 +184,7 @@ class Material:
             self.preprocessing,
             rows=rows_of(self.split.train),
             held_out=rows_of(self.split.val) if self.config.evaluation.enabled else None,
-            unlabeled=self.unlabeled_rows,
+            unlabeled=self.unlabeled_indices,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -201,11 +201,11 @@ class Material:
             "num_unlabeled": 0 if more is None else len(more.pixels),
             "class_names": list(dataset.class_names),
             "class_counts": counts.tolist(),
-            "fingerprint": dataset_fingerprint(self.squares, self.preprocessing, more),
+            "fingerprint": dataset_fingerprint(self.prepared, self.preprocessing, more),
         }
 
 
-def gather(resolved: Resolved) -> Material:
+def prepare_data(resolved: ResolvedConfig) -> PreparedData:
     """Decode the samples, divide them, and look for what the user should know.
 
     Raises
@@ -216,22 +216,22 @@ def gather(resolved: Resolved) -> Material:
         Too few of them calibrate for the false-alarm rate that was asked for.
     """
     config, preprocessing, more = resolved.config, resolved.preprocessing, None
-    squares = load_prepared(resolved.dataset, preprocessing)
-    dataset = squares.dataset
+    prepared = load_prepared(resolved.dataset, preprocessing)
+    dataset = prepared.dataset
     if resolved.dataset.unlabeled is not None:
         more = load_prepared(resolved.dataset.unlabeled, preprocessing)
     split, folds = _divide(config, dataset)
     _check_rate(config, dataset, folds or (split,))
-    material = Material(config, squares, preprocessing, split, list(resolved.warnings), more, folds)
-    material.warnings.extend(preprocessing.warnings)
-    if material.skipped:
-        n = len(material.skipped)
-        material.warnings.append(
-            f"{n} file{'' if n == 1 else 's'} could not be read; see skipped.csv"
-        )
-    material.warnings.extend(_duplicate_warnings(material))
-    material.warnings.extend(_fold_warnings(material))
-    return material
+    data = PreparedData(
+        config, prepared, preprocessing, split, list(resolved.warnings), more, folds
+    )
+    data.warnings.extend(preprocessing.warnings)
+    if data.skipped:
+        n = len(data.skipped)
+        data.warnings.append(f"{n} file{'' if n == 1 else 's'} could not be read; see skipped.csv")
+    data.warnings.extend(_duplicate_warnings(data))
+    data.warnings.extend(_fold_warnings(data))
+    return data
 
 
 def _divide(config: Config, dataset: Dataset) -> tuple[Split, tuple[Split, ...]]:
@@ -284,24 +284,24 @@ def _can_cross(config: Config, dataset: Dataset) -> bool:
     return alone and n >= NUM_FOLDS * MIN_FOLD_SIZE and groups >= NUM_FOLDS
 
 
-def _fold_warnings(material: Material) -> list[str]:
+def _fold_warnings(data: PreparedData) -> list[str]:
     """Say that folds are needless, or that they would help.
 
     They would where a detector alone has fewer than 200 samples, folds can be made of them, and
     fewer than two calibration scores may be exceeded at the rate asked for (else the usual one):
     either nothing can be flagged, or the line is the one highest score, whatever that may be.
     """
-    dataset, detect = material.dataset, material.config.detect
+    dataset, detect = data.dataset, data.config.detect
     n, samples = len(dataset), plural(dataset.sample_type)
-    if material.folds:
+    if data.folds:
         if n < ENOUGH:
             return []
         return [
             f"{n} {samples} are enough for the plain split: without --cross-conformal, training "
             "takes a fifth of the time, and the rate is promised once and not twice"
         ]
-    able = n < ENOUGH and _can_cross(material.config, dataset)
-    calibrating = len(material.split.calibration)
+    able = n < ENOUGH and _can_cross(data.config, dataset)
+    calibrating = len(data.split.calibration)
     if not able or (detect.far or DEFAULT_RATE) * (calibrating + 1) >= 2:
         return []
     return [
@@ -310,19 +310,19 @@ def _fold_warnings(material: Material) -> list[str]:
     ]
 
 
-def _duplicate_warnings(material: Material) -> list[str]:
-    names = material.dataset.names
-    if material.unlabeled is not None:
-        names += material.unlabeled.dataset.names
+def _duplicate_warnings(data: PreparedData) -> list[str]:
+    names = data.dataset.names
+    if data.unlabeled is not None:
+        names += data.unlabeled.dataset.names
     twins = []
-    for split in material.folds or (material.split,):
-        trained = replace(split, train=np.union1d(split.train, material.unlabeled_rows))
-        twins += near_duplicates(material.all_pixels, trained)
-    parts = material.folds or (material.split,)
+    for split in data.folds or (data.split,):
+        trained = replace(split, train=np.union1d(split.train, data.unlabeled_indices))
+        twins += near_duplicates(data.all_samples, trained)
+    parts = data.folds or (data.split,)
     compared = sum(min(len(split.calibration), MAX_CALIBRATE) for split in parts)
     if len(twins) <= DUPLICATE_SHARE * compared:
         return []
-    (outside, inside, _), sample_type = twins[0], material.dataset.sample_type
+    (outside, inside, _), sample_type = twins[0], data.dataset.sample_type
     samples = plural(sample_type)
     return [
         f"{len(twins)} calibration {samples} are nearly identical to training {samples} (for "

@@ -23,7 +23,7 @@ from augan.bundle import (
     parse_bundle,
     save_bundle,
 )
-from augan.config import Config, checked_config
+from augan.config import Config, validate_config
 from augan.data.dataset import Dataset
 from augan.detect.detector import add_detectors, configured_methods, fold_network, get_method_class
 from augan.detect.fitting import fit_cross_conformal
@@ -38,7 +38,7 @@ from augan.training.run_folder import RunFolder, refuse_occupied
 from augan.training.signals import Stop, stop_on_signals
 from augan.training.stages.encoder import encode
 from augan.training.trainer import TrainedNetworks, train_networks
-from augan.workflow.prepare import Material, Resolved, gather, resolve
+from augan.workflow.prepare import PreparedData, ResolvedConfig, prepare_data, resolve_config
 
 
 def train(
@@ -87,12 +87,12 @@ def train(
         Saved as `bundle.augan` in the run folder; its `path` tells where, on the machine that
         wrote it.
     """
-    checked_config(config)
+    validate_config(config)
     _check_dataset(dataset)
     clock, workers = clock or Clock(), join_workers(distribute)
     with clock.part("data"):
-        resolved = resolve(config, dataset)
-    return train_resolved(
+        resolved = resolve_config(config, dataset)
+    return run_training(
         resolved,
         out=out,
         observers=observers,
@@ -111,8 +111,8 @@ def _check_dataset(dataset: Any) -> None:
         )
 
 
-def train_resolved(
-    resolved: Resolved,
+def run_training(
+    resolved: ResolvedConfig,
     *,
     out: str | Path | None = None,
     observers: Sequence[Observer] = (),
@@ -121,7 +121,7 @@ def train_resolved(
     tensorboard: bool = False,
     workers: Workers | None = None,
 ) -> Bundle:
-    """Do what `train` does, with what `resolve` and `join_workers` returned (None: alone)."""
+    """Do what `train` does, with the results of `resolve_config` and `join_workers`."""
     clock, workers = clock or Clock(), workers or Workers()
     if tensorboard:
         require_tensorboard()
@@ -129,56 +129,56 @@ def train_resolved(
     if out is not None and not resume and workers.is_chief:
         refuse_occupied(out)  # before the images are decoded, which may take minutes
     with clock.part("data"):
-        material = gather(resolved)
-    described = material.describe()
-    identity = {**_flat(material.config.to_dict()), "data": described["fingerprint"]}
-    identity |= {"groups": _groups_sha256(material), "split": _split_sha256(material)}
+        data = prepare_data(resolved)
+    described = data.describe()
+    identity = {**_flat(data.config.to_dict()), "data": described["fingerprint"]}
+    identity |= {"groups": _groups_sha256(data), "split": _split_sha256(data)}
     workers.require_same({**identity, **current_versions()})
     if not workers.is_chief:
-        return _follow(material, observers, clock, workers)
-    name = material.dataset.name
+        return _run_worker(data, observers, clock, workers)
+    name = data.dataset.name
     with closing(RunFolder(out, name, identity, resume=resume)) as run, run.writing():
         if workers.told(run.finished):
             run.finish()  # in case the process died between the two
-            return _shared(load_bundle(run.path), workers)
+            return _broadcast_bundle(load_bundle(run.path), workers)
         curves = closing(TensorBoardLog(run.path / FOLDER)) if tensorboard else nullcontext()
         with curves as log:
             told = [*observers, log] if log is not None else observers
-            bundle = _train_in(run, material, described, told, clock, workers)
-        return _shared(bundle, workers)
+            bundle = _train_and_save(run, data, described, told, clock, workers)
+        return _broadcast_bundle(bundle, workers)
 
 
-def _split_sha256(material: Material) -> str:
+def _split_sha256(data: PreparedData) -> str:
     digest = hashlib.sha256()
-    for split in material.folds or (material.split,):
+    for split in data.folds or (data.split,):
         for rows in vars(split).values():
             digest.update(f"{len(rows)}:".encode() + rows.tobytes())
     return digest.hexdigest()
 
 
-def _groups_sha256(material: Material) -> str | None:
+def _groups_sha256(data: PreparedData) -> str | None:
     """What divides equal images otherwise, so that what was trained on might calibrate."""
-    parts = [material.dataset.groups]
-    parts += [material.unlabeled.dataset.groups] if material.unlabeled else []
+    parts = [data.dataset.groups]
+    parts += [data.unlabeled.dataset.groups] if data.unlabeled else []
     named = [None if part is None else list(map(str, part)) for part in parts]
     if not any(named):
         return None
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:12]
 
 
-def _follow(
-    material: Material, observers: Sequence[Observer], clock: Clock, workers: Workers
+def _run_worker(
+    data: PreparedData, observers: Sequence[Observer], clock: Clock, workers: Workers
 ) -> Bundle:
     """Train with the chief, write nothing, and return the bundle that the chief has saved."""
     if not workers.told(False):  # whether its run was finished already
-        _train_all(None, material, observers, clock, workers)
+        _train_all(None, data, observers, clock, workers)
     where, content = workers.from_chief(b""), workers.from_chief(b"")
     bundle = parse_bundle(content, where.decode())
     bundle.path = Path(where.decode())
     return bundle
 
 
-def _shared(bundle: Bundle, workers: Workers) -> Bundle:
+def _broadcast_bundle(bundle: Bundle, workers: Workers) -> Bundle:
     """Give the other workers the bundle that was saved, and return it."""
     if workers.count > 1:
         path = Path(bundle.path or "")
@@ -187,60 +187,60 @@ def _shared(bundle: Bundle, workers: Workers) -> Bundle:
     return bundle
 
 
-def _train_in(
+def _train_and_save(
     run: RunFolder,
-    material: Material,
+    data: PreparedData,
     described: dict[str, Any],
     observers: Sequence[Observer],
     clock: Clock,
     workers: Workers,
 ) -> Bundle:
-    run.write_text("config.yaml", material.config.to_yaml())
-    run.write_skipped(material.skipped)
-    folds = Fold.all(len(material.folds) or 1)
+    run.write_text("config.yaml", data.config.to_yaml())
+    run.write_skipped(data.skipped)
+    folds = Fold.all(len(data.folds) or 1)
     run.cut_log({k: v for fold in folds for k, v in fold.steps(run.checkpoints).items()})
-    trained = _train_all(run, material, observers, clock, workers)
+    trained = _train_all(run, data, observers, clock, workers)
     with clock.part("detector and bundle"):
-        if material.folds:
-            bundle = _assemble_folds(material, folds, trained, described)
+        if data.folds:
+            bundle = _assemble_folds(data, folds, trained, described)
         else:
-            bundle = _assemble(material, trained[0], described)
+            bundle = _assemble(data, trained[0], described)
         _save(bundle, run)
-    run.write_json("summary.json", {"seconds": clock.seconds, "warnings": material.warnings})
+    run.write_json("summary.json", {"seconds": clock.seconds, "warnings": data.warnings})
     run.finish()
     return bundle
 
 
 def _train_all(
     run: RunFolder | None,
-    material: Material,
+    data: PreparedData,
     observers: Sequence[Observer],
     clock: Clock,
     workers: Workers,
 ) -> list[TrainedNetworks]:
     """Train the networks of every fold, or of a plain training."""
-    folds = Fold.all(len(material.folds) or 1)
+    folds = Fold.all(len(data.folds) or 1)
     with stop_on_signals() as stop:
-        return [_train_fold(fold, run, material, observers, clock, stop, workers) for fold in folds]
+        return [_train_fold(fold, run, data, observers, clock, stop, workers) for fold in folds]
 
 
 def _train_fold(
     fold: Fold,
     run: RunFolder | None,
-    material: Material,
+    data: PreparedData,
     observers: Sequence[Observer],
     clock: Clock,
     stop: Stop,
     workers: Workers,
 ) -> TrainedNetworks:
     """Train the networks of one fold in their places in the run folder, if it is ours to write."""
-    minutes = material.config.training.max_minutes
-    deadline = fold.deadline(deadline_of(minutes, clock.started, len(material.folds)))
-    own = material.of_fold(fold)
+    minutes = data.config.training.max_minutes
+    deadline = fold.deadline(deadline_of(minutes, clock.started, len(data.folds)))
+    own = data.for_fold(fold)
     return train_networks(
         own.config,
         own.training_data(),
-        Plan(own.parts, own.config.training.steps, deadline),
+        Plan(own.stages, own.config.training.steps, deadline),
         observers=fold.observers([run, *observers] if run else observers),
         samples=run.samples / fold.name if run else None,
         clock=clock,
@@ -269,61 +269,61 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _assemble(material: Material, networks: TrainedNetworks, described: dict[str, Any]) -> Bundle:
+def _assemble(data: PreparedData, networks: TrainedNetworks, described: dict[str, Any]) -> Bundle:
     bundle = Bundle(
-        config=material.config.to_dict(),
+        config=data.config.to_dict(),
         data=described,
-        preprocessing=material.preprocessing.to_dict(),
+        preprocessing=data.preprocessing.to_dict(),
         networks=networks.for_bundle(),
-        tables={"split": vars(material.split).copy()},
+        tables={"split": vars(data.split).copy()},
         metrics={
-            "warnings": material.warnings + ([networks.alarm.sentence] if networks.alarm else []),
-            **_figures(networks),
+            "warnings": data.warnings + ([networks.alarm.sentence] if networks.alarm else []),
+            **_training_metrics(networks),
         },
     )
     if networks.unlabeled:
         bundle.metrics["pseudo_labels"] = networks.unlabeled
-    if "encoder" in networks.models and material.config.training.store_latents:
-        bundle.tables["latents"] = _codes(material, networks)
+    if "encoder" in networks.models and data.config.training.store_latents:
+        bundle.tables["latents"] = _codes(data, networks)
     if "classifier" in networks.models:
-        bundle.metrics["classifier"] = _classifier_accuracy(material, networks)
-    if material.config.task != "generate":
-        _add_detector(bundle, material, [networks])
+        bundle.metrics["classifier"] = _classifier_accuracy(data, networks)
+    if data.config.task != "generate":
+        _add_detector(bundle, data, [networks])
     return bundle
 
 
 def _assemble_folds(
-    material: Material,
+    data: PreparedData,
     folds: Sequence[Fold],
     trained: Sequence[TrainedNetworks],
     described: dict[str, Any],
 ) -> Bundle:
     """Put the detectors of all folds into one bundle, with the networks that they look through."""
-    fold_of = np.empty(len(material.dataset), np.int64)
-    for fold, own in zip(folds, material.folds):
+    fold_of = np.empty(len(data.dataset), np.int64)
+    for fold, own in zip(folds, data.folds):
         fold_of[own.calibration] = fold.number
     alarms = [f"{k.title}: {one.alarm.sentence}" for k, one in zip(folds, trained) if one.alarm]
     bundle = Bundle(
-        config=material.config.to_dict(),
+        config=data.config.to_dict(),
         data=described,
-        preprocessing=material.preprocessing.to_dict(),
-        networks=_judges(material, folds, trained),
-        tables={"split": {**vars(material.split), "fold": fold_of}},
+        preprocessing=data.preprocessing.to_dict(),
+        networks=_networks_for_detector(data, folds, trained),
+        tables={"split": {**vars(data.split), "fold": fold_of}},
         metrics={
-            "warnings": material.warnings + alarms,
-            "folds": [_figures(one) for one in trained],
+            "warnings": data.warnings + alarms,
+            "folds": [_training_metrics(one) for one in trained],
         },
     )
-    _add_detector(bundle, material, trained)
+    _add_detector(bundle, data, trained)
     return bundle
 
 
-def _judges(
-    material: Material, folds: Sequence[Fold], trained: Sequence[TrainedNetworks]
+def _networks_for_detector(
+    data: PreparedData, folds: Sequence[Fold], trained: Sequence[TrainedNetworks]
 ) -> dict[str, Network]:
     """Return the networks of all folds that a method looks through, and no others."""
-    methods = configured_methods(material.config.detect)
-    kinds = [get_method_class(method, material.preprocessing) for method in methods]
+    methods = configured_methods(data.config.detect)
+    kinds = [get_method_class(method, data.preprocessing) for method in methods]
     taken = {role for kind in kinds for role in (*kind.required_networks, *kind.optional_networks)}
     return {
         fold_network(role, fold.number): network
@@ -333,7 +333,7 @@ def _judges(
     }
 
 
-def _figures(networks: TrainedNetworks) -> dict[str, Any]:
+def _training_metrics(networks: TrainedNetworks) -> dict[str, Any]:
     """Return what a training measured, for the bundle."""
     return {
         "steps": networks.steps,
@@ -343,35 +343,35 @@ def _figures(networks: TrainedNetworks) -> dict[str, Any]:
     }
 
 
-def _codes(material: Material, networks: TrainedNetworks) -> dict[str, np.ndarray]:
+def _codes(data: PreparedData, networks: TrainedNetworks) -> dict[str, np.ndarray]:
     """Latent codes of the training split, for augmentation around real images."""
-    rows, scale = material.split.train, material.preprocessing.scale
-    codes = encode(networks.models["encoder"], material.pixels, rows, scale)
+    rows, scale = data.split.train, data.preprocessing.scale
+    codes = encode(networks.models["encoder"], data.pixels, rows, scale)
     if "class_probabilities" in codes:
-        codes["labels"] = np.asarray(material.dataset.labels)[rows]
+        codes["labels"] = np.asarray(data.dataset.labels)[rows]
     return codes
 
 
-def _classifier_accuracy(material: Material, networks: TrainedNetworks) -> dict[str, Any]:
+def _classifier_accuracy(data: PreparedData, networks: TrainedNetworks) -> dict[str, Any]:
     """How often the agreement classifier is right on real images it was not fitted on."""
-    model, labels = networks.models["classifier"], material.dataset.labels
+    model, labels = networks.models["classifier"], data.dataset.labels
     classify = BatchInference.from_model(model)
-    rows = material.split.val
-    (logits,) = classify(material.preprocessing.scale(material.pixels[rows]))
+    rows = data.split.val
+    (logits,) = classify(data.preprocessing.scale(data.pixels[rows]))
     right = logits.argmax(axis=1) == np.asarray(labels)[rows]
     return {"accuracy": float(right.mean()), "n": len(rows), "split": "val"}
 
 
-def _add_detector(bundle: Bundle, material: Material, trained: Sequence[TrainedNetworks]) -> None:
-    settings = material.config.detect
+def _add_detector(bundle: Bundle, data: PreparedData, trained: Sequence[TrainedNetworks]) -> None:
+    settings = data.config.detect
     detectors = [
         fit_cross_conformal(
             method,
             [networks.models for networks in trained],
-            material.preprocessing,
-            material.stored,
-            material.folds or (material.split,),
-            groups=material.dataset.groups,
+            data.preprocessing,
+            data.samples,
+            data.folds or (data.split,),
+            groups=data.dataset.groups,
             trim=settings.trim_fraction,
         )
         for method in configured_methods(settings)

@@ -22,7 +22,7 @@ from augan.bundle import (
     Bundle,
     Network,
     assign_weights,
-    in_use,
+    bundle_errors,
     inspect_bundle,
     load_bundle,
     read_weights,
@@ -639,10 +639,10 @@ def test_hashes_are_of_the_bytes(saved: Path) -> None:
 
 def test_whatever_fails_in_use_is_said_of_the_bundle(saved: Path) -> None:
     words = r"bundle\.augan: its detector cannot be used \(KeyError"
-    with pytest.raises(BundleError, match=words), in_use(load_bundle(saved), "detector"):
+    with pytest.raises(BundleError, match=words), bundle_errors(load_bundle(saved), "detector"):
         raise KeyError("centre")
     for error in (DataError("as it came"), OSError(28, "disk full"), KeyboardInterrupt()):
-        with pytest.raises(type(error)) as caught, in_use(load_bundle(saved), "detector"):
+        with pytest.raises(type(error)) as caught, bundle_errors(load_bundle(saved), "detector"):
             raise error
         assert caught.value is error
 
@@ -660,7 +660,7 @@ def test_too_little_memory_is_no_damage(saved: Path) -> None:
         raise MemoryError
 
     for fail in (of_numpy, of_tensorflow, of_python):
-        with pytest.raises(AuganError) as caught, in_use(load_bundle(saved), "detector"):
+        with pytest.raises(AuganError) as caught, bundle_errors(load_bundle(saved), "detector"):
             fail()
         assert not isinstance(caught.value, BundleError)
         assert "not enough memory to use its detector" in str(caught.value)

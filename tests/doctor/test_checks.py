@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from augan.doctor.checks import examine, install, judge_packages
+from augan.doctor.checks import check_packages, install, run_checks
 from augan.doctor.hardware import THREADS, disk, memory, processor, threads
 from augan.doctor.requirements import required
-from augan.doctor.tensorflow_check import start_engine
+from augan.doctor.tensorflow_check import check_tensorflow
 from augan.report.text import diagnosis_lines
 from augan_cli.main import app
 
@@ -116,7 +116,7 @@ def test_what_is_missing_or_too_old_is_named_with_its_command() -> None:
     found = required(["numpy>=2.1", "numpy>=999", "no-such-thing", 'pytest<1; extra == "test"'])
     assert [p.fits for p in found] == [True, False, False, False]
     assert [p.extra for p in found] == ["", "", "", "test"]
-    problems = [str(advice) for advice in judge_packages(found)]
+    problems = [str(advice) for advice in check_packages(found)]
     installed = found[0].installed
     assert problems == [
         f"numpy is {installed} and should be >=999: python -m pip install 'numpy>=999'",
@@ -144,7 +144,7 @@ def test_where_even_the_requirements_are_unknown(
     monkeypatch.setattr("augan.doctor.requirements.OURSELVES", "no-such-distribution")
     for name, module in lacking.items():
         monkeypatch.setitem(sys.modules, name, module)
-    found = examine()
+    found = run_checks()
     assert [str(advice) for advice in found.problems] == [problem]
     assert (found.usable, found.engine) == (False, None)  # nothing is tried without TensorFlow
     assert diagnosis_lines(found)[-2:] == [f"problem: {problem}", "augan cannot work here"]
@@ -160,7 +160,7 @@ def test_where_even_the_requirements_are_unknown(
     ],
 )
 def test_a_tensorflow_that_does_not_start_is_one_line(trial: str, error: str) -> None:
-    found = start_engine(trial, patience=1.0)
+    found = check_tensorflow(trial, patience=1.0)
     assert found.gpus == ()
     assert found.error is not None
     assert error in found.error

@@ -33,7 +33,7 @@ from augan.detect.detector import Detector
 from augan.detect.methods.auto import Auto
 from augan.detect.methods.cross_conformal import CrossConformalEnsemble
 from augan.detect.methods.fanogan import FAnoGAN
-from augan.detect.methods.features import Features
+from augan.detect.methods.features import DiscriminatorFeatures
 from augan.detect.methods.tiles import PatchAuto, PatchFeatures
 from augan.exceptions import BundleError, ConfigError, DataError, RefusedError
 from augan.export.api import export_onnx
@@ -96,8 +96,10 @@ def as_graph(detector: Detector, folder: Path) -> Session:
 
 METHODS: dict[str, Callable[[Any], Any]] = {
     "auto": Auto,
-    "features": Features,
-    "features without heads": lambda models: Features({"discriminator": models["discriminator"]}),
+    "features": DiscriminatorFeatures,
+    "features without heads": lambda models: DiscriminatorFeatures(
+        {"discriminator": models["discriminator"]}
+    ),
     "fanogan": FAnoGAN,
 }
 INPUTS = {
@@ -136,7 +138,7 @@ def test_folds_count_calibration_scores_as_augan_does(tmp_path: Path) -> None:
     for k, part in enumerate(parts):
         rows = np.setdiff1d(np.arange(60), part)
         judge = network("discriminator", shape, num_classes=0, width=3 + k, norm="none")
-        member = Features({"discriminator": judge})
+        member = DiscriminatorFeatures({"discriminator": judge})
         members.append(member.fit(scaled[rows[:30]], scaled[rows[30:]]))
     lines = [m.score_components(scaled[part]).sum(axis=1) for m, part in zip(members, parts)]
     folds = CrossConformalEnsemble(members).calibrate(lines, ())

@@ -28,7 +28,7 @@ from augan.detect.fitting import fit_cross_conformal
 from augan.exceptions import ConfigError, DataError, RunInterruptedError
 from augan.io.images import read_image, write_png
 from augan.training import checkpoints, loop
-from augan.workflow.prepare import gather, resolve
+from augan.workflow.prepare import prepare_data, resolve_config
 from augan.workflow.train import train
 from augan_cli.main import app
 
@@ -314,7 +314,7 @@ def told(count: int, groups: int = 0, **settings: Any) -> list[str]:
     images = np.random.default_rng(0).integers(0, 256, (count, 8, 8), dtype=np.uint8)
     names = [str(i % groups) for i in range(count)] if groups else None
     config = Config(task="detect").replace(**settings)
-    return gather(resolve(config, from_arrays(images, groups=names))).warnings
+    return prepare_data(resolve_config(config, from_arrays(images, groups=names))).warnings
 
 
 def test_where_folds_would_help_a_plain_training_says_so() -> None:
@@ -368,27 +368,27 @@ def test_folds_that_cannot_be_are_refused() -> None:
         told(60, groups=4, detect__cross_conformal=True)
     few = digits().subset(np.arange(24))
     with pytest.raises(DataError, match="24 images are too few for 5 folds"):
-        resolve(
+        resolve_config(
             Config().replace(task="detect", detect__cross_conformal=True), few
         )  # before any training
     for task in ("generate", "both", "auto"):
         data = digits().subset(np.arange(60))
         with pytest.raises(ConfigError, match=r"add --task detect, or leave --cross-conformal out"):
-            resolve(Config().replace(task=task, detect__cross_conformal=True), data)
+            resolve_config(Config().replace(task=task, detect__cross_conformal=True), data)
 
 
 def test_copies_in_different_folds_are_noticed(dataset: Dataset) -> None:
     images = np.asarray(dataset.images).copy()
     images[:6] = images[20:26]
-    resolved = resolve(CONFIG, replace(dataset, images=images))
-    (warning,) = [text for text in gather(resolved).warnings if "nearly identical" in text]
+    resolved = resolve_config(CONFIG, replace(dataset, images=images))
+    (warning,) = [text for text in prepare_data(resolved).warnings if "nearly identical" in text]
     assert "name what belongs together with --groups" in warning
 
 
 def test_five_folds_have_five_times_the_default_minutes() -> None:
     data = from_arrays(np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8))
     minutes = [
-        resolve(
+        resolve_config(
             Config().replace(task="detect", detect__cross_conformal=cross), data
         ).config.training
         for cross in (False, True)

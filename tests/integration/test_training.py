@@ -27,7 +27,7 @@ from augan.report.html.training import training_page
 from augan.report.text import training_lines
 from augan.training.budget import Clock
 from augan.training.defaults import DEFAULT_STEPS, fill_in
-from augan.workflow.prepare import Material, resolve
+from augan.workflow.prepare import PreparedData, resolve_config
 from augan.workflow.train import train
 
 NUM_CALIBRATION, NUM_VAL, NUM_TRAIN = 99, 14, 127  # of 240 images
@@ -240,7 +240,7 @@ def test_the_restored_detector_scores_to_the_last_bit(digits_bundle, tiny_digits
         method, models, preprocessing, pixels, train=split["train"], val=split["val"]
     )
     fresh.calibrate(pixels[split["calibration"]], None)
-    np.testing.assert_array_equal(restored.score_terms(pixels), fresh.score_terms(pixels))
+    np.testing.assert_array_equal(restored.score_components(pixels), fresh.score_terms(pixels))
     np.testing.assert_array_equal(restored.maps(pixels), fresh.maps(pixels))
     np.testing.assert_array_equal(restored.calibration.scores, fresh.calibration.scores)
     assert restored.calibration.num_groups == NUM_CALIBRATION
@@ -250,13 +250,13 @@ def test_the_restored_detector_scores_to_the_last_bit(digits_bundle, tiny_digits
 
 def test_the_terms_are_standardised_on_the_tune_split(digits_bundle, tiny_digits):
     detector = Detector.from_bundle(digits_bundle)
-    terms = detector.score_terms(tiny_digits.images[digits_bundle.tables["split"]["val"]])
+    terms = detector.score_components(tiny_digits.images[digits_bundle.tables["split"]["val"]])
     assert terms.shape == (NUM_VAL, 3)
     np.testing.assert_allclose(terms.mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(terms.std(axis=0), 1, rtol=1e-9)
     np.testing.assert_array_equal(
         detector.score(tiny_digits.images[:9]),
-        detector.score_terms(tiny_digits.images[:9]).sum(axis=1),
+        detector.score_components(tiny_digits.images[:9]).sum(axis=1),
     )
 
 
@@ -597,7 +597,7 @@ def test_unlabeled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bund
     def sha256(dataset):
         squares = PreparedImages(dataset, np.asarray(dataset.images))
         more = dataset.unlabeled
-        material = Material(
+        data = PreparedData(
             Config(task="both"),
             squares,
             ImagePreprocessing(8, 1, "uint8", 0.0, 255.0),
@@ -605,7 +605,7 @@ def test_unlabeled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bund
             [],
             None if more is None else PreparedImages(more, np.asarray(more.images)),
         )
-        return material.describe()["fingerprint"]
+        return data.describe()["fingerprint"]
 
     some, others = with_unlabeled(tiny_digits, 40), with_unlabeled(tiny_digits, 41)
     assert sha256(tiny_digits) == digits_bundle.data["fingerprint"]
@@ -615,14 +615,14 @@ def test_unlabeled_images_count_in_the_hash_of_the_data(tiny_digits, digits_bund
 def test_a_detector_alone_does_not_use_them(tiny_digits, tmp_path):
     normal = without_labels(tiny_digits)
     bright = from_arrays(np.full((9, 30, 30, 3), 255, np.uint8))
-    resolved = resolve(Config(), replace(normal, unlabeled=bright))
+    resolved = resolve_config(Config(), replace(normal, unlabeled=bright))
     assert resolved.config.task == "detect"
     assert resolved.dataset.unlabeled is None
     assert resolved.preprocessing == ImagePreprocessing.fit(normal)
     (warning,) = resolved.warnings
     assert "the 9 unlabeled images are not used" in warning
     # Where images are only to be made, those without a class are as good as the others.
-    resolved = resolve(Config(task="generate"), with_unlabeled(normal))
+    resolved = resolve_config(Config(task="generate"), with_unlabeled(normal))
     assert (resolved.dataset.num_unlabeled, resolved.warnings) == (40, ())
 
 
@@ -640,7 +640,7 @@ def test_unlabeled_images_of_groups_held_out_are_not_trained_on(tiny_digits):
     more = replace(dataset.unlabeled, groups=np.array(["", "0", "3", "5", "9"]))
     split = Split(np.arange(4, 20), np.array([2, 3]), np.array([0, 1]))
     squares = [PreparedImages(part, np.asarray(part.images)) for part in (dataset, more)]
-    material = Material(
+    data = PreparedData(
         Config(),
         PreparedImages(replace(dataset, groups=groups), squares[0].pixels),
         ImagePreprocessing(8, 1, "uint8", 0.0, 255.0),
@@ -648,7 +648,7 @@ def test_unlabeled_images_of_groups_held_out_are_not_trained_on(tiny_digits):
         [],
         squares[1],
     )
-    assert material.unlabeled_rows.tolist() == [20, 22, 23, 24]
+    assert data.unlabeled_indices.tolist() == [20, 22, 23, 24]
 
 
 def test_a_run_that_exists_is_refused_before_images_are_decoded(tmp_path):

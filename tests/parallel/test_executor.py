@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from augan.bundle import Bundle
-from augan.bundle.reference import SameBundle
+from augan.bundle.reference import BundleRef
 from augan.exceptions import BundleError, ConfigError, DataError, WorkerError
 from augan.parallel.dask_executor import EACH, DaskCluster, threads_each
 from augan.parallel.executor import Here, ahead, open_executor
@@ -199,13 +199,13 @@ class TestOpening:
 
 class TestSameBundle:
     def test_another_bundle_is_refused_by_naming_both(self, digits_bundle: Bundle) -> None:
-        same = SameBundle.of(digits_bundle)
+        same = BundleRef.of(digits_bundle)
         assert same.load().sha256 == digits_bundle.sha256
         with pytest.raises(BundleError, match=f"{digits_bundle.bundle_id}.* with ffffffffffff"):
             replace(same, sha256="f" * 64).load()
 
     def test_other_versions_are_refused_by_naming_both(self, digits_bundle: Bundle) -> None:
-        same = SameBundle.of(digits_bundle)
+        same = BundleRef.of(digits_bundle)
         versions = tuple(
             (name, "1.0" if name == "numpy" else number) for name, number in same.versions
         )
@@ -214,7 +214,7 @@ class TestSameBundle:
 
     def test_what_was_never_saved_cannot_be_loaded(self, digits_bundle: Bundle) -> None:
         with pytest.raises(BundleError, match="never saved"):
-            SameBundle.of(replace(digits_bundle, path=None))
+            BundleRef.of(replace(digits_bundle, path=None))
 
 
 @pytest.mark.slow

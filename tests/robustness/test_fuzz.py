@@ -16,7 +16,7 @@ from PIL import Image
 from augan import load_dataset
 from augan.augment.manifest import ResumeLog
 from augan.bundle import Bundle, Network, load_bundle, restore_network, save_bundle
-from augan.bundle.schema import KNOWN, check_documents
+from augan.bundle.schema import KNOWN, validate_documents
 from augan.config import Config
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import Table, Target, read_table
@@ -212,7 +212,7 @@ def test_known_keys_of_a_bundle_are_checked(tmp_path: Path) -> None:
     assert all(not fits(object()) for fits, _ in KNOWN.values())
     for data in ({"class_names": "ab"}, {"class_names": ["a", "a"]}, {"class_counts": [-1]}):
         with pytest.raises(BundleError):
-            check_documents({"data": data, "config": {}, "detector": None}, "x")
+            validate_documents({"data": data, "config": {}, "detector": None}, "x")
     for names, counts in ((["a"], [1, 2]), (["a", 3], [1, 2])):
         path = save_bundle(
             Bundle(config={}, data={"class_names": names, "class_counts": counts}),

@@ -10,7 +10,7 @@ from augan.exceptions import ConfigError
 from augan.gan import keras, tf
 from augan.gan.networks.registry import build_network, feature_blocks, network_spec
 from augan.training import defaults
-from augan.workflow.prepare import resolve
+from augan.workflow.prepare import resolve_config
 from augan.workflow.train import train
 
 ARGUMENTS = {"image_shape": [8, 8, 1], "num_classes": 3, "width": 4, "seed": 1}
@@ -86,5 +86,5 @@ def test_it_is_refused_where_the_processor_lacks_it(text, monkeypatch, tmp_path,
     monkeypatch.setattr(defaults, "_GPU", tmp_path / "none")
     config = Config().replace(training__dtype="bfloat16")
     with pytest.raises(ConfigError, match="needs a processor that multiplies it itself"):
-        resolve(config, tiny_digits)
-    resolve(Config(), tiny_digits)
+        resolve_config(config, tiny_digits)
+    resolve_config(Config(), tiny_digits)

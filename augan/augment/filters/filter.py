@@ -8,7 +8,7 @@ import numpy as np
 from augan.augment.filters import criteria
 from augan.augment.filters.criteria import AcceptedIndex, NearestRealIndex
 from augan.augment.methods.prior import GeneratorSampler
-from augan.bundle import Bundle, in_use, restore_network
+from augan.bundle import Bundle, bundle_errors, restore_network
 from augan.data.dataset import plural
 from augan.data.duplicates import has_near_unique_column
 from augan.data.modalities.registry import AnyPreprocessing, restore_preprocessing
@@ -84,7 +84,7 @@ def find_training_reference(
         return None, str(gone)
     dataset, more, split = found.squares.dataset, found.unlabeled, bundle.tables["split"]
     labels = np.asarray(dataset.labels)
-    with in_use(bundle, "split"):
+    with bundle_errors(bundle, "split"):
         fit, held_out = split["train"], np.union1d(split["val"], split["calibration"])
         labels[fit], labels[held_out]  # an IndexError if there are no such rows
     pixels = None if more is None else more.pixels
@@ -296,6 +296,6 @@ class FilterContext:
             f"training {samples}: their verdict is 'unchecked'"
         )
         accuracy = (bundle.metrics.get("classifier") or {}).get("accuracy")
-        with in_use(bundle, "classifier or discriminator"):
+        with bundle_errors(bundle, "classifier or discriminator"):
             checker = CandidateFilter(bundle, reference)
         return cls(reference, checker, accuracy, () if gone is None else (lacking,))

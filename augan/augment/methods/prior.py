@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from augan.bundle import Bundle, in_use, restore_network
+from augan.bundle import Bundle, bundle_errors, restore_network
 from augan.data.modalities.registry import restore_preprocessing
 from augan.gan.inference import BatchInference, latent_noise
 from augan.seeding import child_rng
@@ -45,7 +45,7 @@ class GeneratorSampler:
         classes : ndarray of int [N]
             Not looked at by a generator without classes.
         """
-        with in_use(self.bundle, "generator"):
+        with bundle_errors(self.bundle, "generator"):
             codes = [noise]
             if self.conditional:
                 codes.append(np.eye(len(self.class_names), dtype=np.float32)[classes])
@@ -68,12 +68,12 @@ class GeneratorSampler:
             rng = child_rng(seed, "any", "block", start // NOISE_BLOCK_SIZE)
             classes = np.zeros(NOISE_BLOCK_SIZE, np.int64)
             if self.conditional:
-                with in_use(self.bundle, "list of classes"):
+                with bundle_errors(self.bundle, "list of classes"):
                     shares = self._counts / max(self._counts.sum(), 1)
                     classes = rng.choice(len(shares), size=NOISE_BLOCK_SIZE, p=shares)
             noise, classes = self._noise(rng)[: n - start], classes[: n - start]
             samples = self.decode(noise, classes)
-            with in_use(self.bundle, "preprocessing"):
+            with bundle_errors(self.bundle, "preprocessing"):
                 native = self.preprocessing.to_native(samples)
             yield native, classes
 

@@ -13,7 +13,7 @@ import numpy as np
 from augan.augment.filters.filter import TrainingReference
 from augan.augment.methods.latent import LatentCodes, LatentSampler, LatentSMOTE, LatentTransfer
 from augan.augment.methods.prior import NOISE_BLOCK_SIZE, GeneratorSampler
-from augan.bundle import Bundle, in_use
+from augan.bundle import Bundle, bundle_errors
 from augan.exceptions import BundleError, ConfigError
 
 CHUNK_SIZE = 256  # candidates that are made and judged together; a divisor of BLOCK
@@ -64,7 +64,7 @@ class LatentDecoding:
 
     def chunk(self, index: int, number: int, seed: int) -> Candidates:
         """Return candidates; see `Method`."""
-        with in_use(self.sampler.bundle, "latents"):
+        with bundle_errors(self.sampler.bundle, "latents"):
             drawn = self.law.draw(index, CHUNK_SIZE, seed, number)
         samples = self.sampler.decode(drawn.noise, np.full(CHUNK_SIZE, index))
         return Candidates(samples, drawn.sources)
@@ -83,7 +83,7 @@ class ResidualEditing:
 
     def chunk(self, index: int, number: int, seed: int) -> Candidates:
         """Return candidates; see `Method`."""
-        with in_use(self.sampler.bundle, "latents"):
+        with bundle_errors(self.sampler.bundle, "latents"):
             drawn = self.law.draw(index, CHUNK_SIZE, seed, number)
             codes = self.sampler.bundle.tables["latents"]
             before = codes["latents"][drawn.own]
@@ -105,7 +105,7 @@ def _sample(
 def _interpolate(
     sampler: GeneratorSampler, bundle: Bundle, reference: TrainingReference | None
 ) -> Method:
-    with in_use(bundle, "latents"):
+    with bundle_errors(bundle, "latents"):
         return LatentDecoding(sampler, LatentSMOTE(_codes(bundle, reference)))
 
 
@@ -113,7 +113,7 @@ def _transfer(
     sampler: GeneratorSampler, bundle: Bundle, reference: TrainingReference | None
 ) -> Method:
     """Change the real images where they are at hand; a row's categories cannot be added to."""
-    with in_use(bundle, "latents"):
+    with bundle_errors(bundle, "latents"):
         law = LatentTransfer(_codes(bundle, reference))
     if reference is None or sampler.preprocessing.sample_type != "image":
         return LatentDecoding(sampler, law)

@@ -27,7 +27,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
-from augan.bundle import Bundle, in_use
+from augan.bundle import Bundle, bundle_errors
 from augan.data.cache import load_prepared
 from augan.data.modalities.images import ImagePreprocessing, resize
 from augan.data.modalities.registry import AnyPreprocessing
@@ -279,7 +279,7 @@ def fit_baselines(
             raise
         return FittedBaselines(skipped=str(error))
     split = bundle.tables["split"]
-    with in_use(bundle, "split"):
+    with bundle_errors(bundle, "split"):
         rows = evenly_spaced(np.union1d(split["train"], split["val"]), MAX_TRAINING)
         np.arange(len(squares.pixels))[rows]  # an IndexError if there are no such rows
     if isinstance(preprocessing, TiledPreprocessing):

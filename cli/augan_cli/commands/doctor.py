@@ -13,10 +13,10 @@ def doctor(as_json: Json = False) -> None:
 
     The exit code is 0 if augan can work here, and 2 if something required is missing or too old.
     """
-    from augan.doctor.checks import examine
+    from augan.doctor.checks import run_checks
     from augan.report.text import diagnosis_lines
 
-    report = examine()
+    report = run_checks()
     print_result(diagnosis_lines(report), report.to_dict(), as_json)
     if not report.usable:
         raise typer.Exit(EXIT_ERROR)

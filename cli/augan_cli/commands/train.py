@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from augan.data.dataset import Dataset
     from augan.training.budget import Clock
     from augan.training.distributed.workers import Workers
-    from augan.workflow.prepare import Resolved
+    from augan.workflow.prepare import ResolvedConfig
 
 DEMO_DATASET = "digits"
 DEMO_IMAGES = Path("images")
@@ -151,12 +151,12 @@ def _join_machines(distribute: str) -> "Workers | None":
     return join_workers(distribute)
 
 
-def _resolve(config: "Config", dataset: "Dataset") -> "Resolved":
+def _resolve(config: "Config", dataset: "Dataset") -> "ResolvedConfig":
     """Derive the open settings from the data, and print what will be trained."""
     from augan.report.text import plan_line
-    from augan.workflow.prepare import resolve
+    from augan.workflow.prepare import resolve_config
 
-    resolved = resolve(config, dataset)
+    resolved = resolve_config(config, dataset)
     typer.echo(plan_line(resolved.config, resolved.dataset, resolved.preprocessing), err=True)
     for warning in resolved.warnings:
         typer.echo(f"note: {warning}", err=True)
@@ -191,7 +191,7 @@ def _train(
 ) -> None:
     from augan.training.budget import Clock
     from augan.training.distributed.workers import join_workers
-    from augan.workflow.train import train_resolved
+    from augan.workflow.train import run_training
     from augan_cli.progress import ConsoleProgress
 
     clock = Clock(STARTED)
@@ -201,7 +201,7 @@ def _train(
         typer.echo(f"note: {out} does not exist, so a new training starts there", err=True)
     workers = workers or join_workers(distribute)
     with ConsoleProgress() as progress:
-        bundle = train_resolved(
+        bundle = run_training(
             resolved,
             out=out,
             observers=[progress],

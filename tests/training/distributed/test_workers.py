@@ -33,21 +33,21 @@ two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
 from augan.config import Config
 from augan.data.dataset import from_arrays
-from augan.workflow.prepare import gather
+from augan.workflow.prepare import prepare_data
 from augan.training.trainer import train_networks
 from augan.training.budget import Plan
-from augan.workflow.prepare import resolve
+from augan.workflow.prepare import resolve_config
 from augan.training.distributed.workers import Workers, join_workers
 
 side, classes, parts, settings = json.loads(sys.argv[1])
 rng = np.random.default_rng(0)
 images = rng.integers(0, 255, (120, side, side, 1)).astype(np.uint8)
 data = from_arrays(images, np.arange(120) % classes if classes else None)
-material = gather(resolve(Config.from_dict(settings), data))
+prepared = prepare_data(resolve_config(Config.from_dict(settings), data))
 
 def train(workers):
-    plan = Plan(tuple(parts) or material.parts, material.config.training.steps)
-    found = train_networks(material.config, material.training_data(), plan, workers=workers)
+    plan = Plan(tuple(parts) or prepared.stages, prepared.config.training.steps)
+    found = train_networks(prepared.config, prepared.training_data(), plan, workers=workers)
     return {f"{n}/{k}": v for n, one in found.for_bundle().items() for k, v in one.weights.items()}
 
 pair = join_workers("mirrored")
