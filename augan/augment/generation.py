@@ -150,7 +150,7 @@ class RejectionSampler:
             return []
         kept = candidates.samples[passed]
         self.maker.real.checker.remember(kept)
-        native = self.maker.sampler.preprocessing.to_native(kept)
+        native = self.maker.sampler.preprocessing.to_original_size(kept)
         classes = np.full(len(kept), index)
         return self.writer.add(native, classes, number * CHUNK_SIZE + passed, below)
 

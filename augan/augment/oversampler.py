@@ -158,7 +158,7 @@ class GANOverSampler(BaseOverSampler):
             index = self._index(sampler, label)
             for number, start in enumerate(range(0, count, CHUNK_SIZE)):
                 made = method.chunk(index, number, seed).samples[: count - start]
-                block = sampler.preprocessing.to_native(made)
+                block = sampler.preprocessing.to_original_size(made)
                 new_samples.append(_match_input_type(block, sampler.preprocessing, X))
                 new_labels.append(np.full(len(block), label, y.dtype))
         return _concat([X, *new_samples]), np.concatenate([y, *new_labels])
@@ -248,7 +248,7 @@ def _train(
     )
     if part == "autoencoder":
         places = np.arange(len(rows))
-        codes = encode(networks.models["encoder"], stored[rows], places, preprocessing.scale)
+        codes = encode(networks.models["encoder"], stored[rows], places, preprocessing.normalize)
         bundle.tables["latents"] = {**codes, "indices": rows, "labels": labels[rows]}
     return bundle, TrainingReference(stored, labels, dataset.names, rows, rows[:0])
 

@@ -152,7 +152,7 @@ class _Images:
 
     def shown(self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
         if images.dtype == np.float32 or (images.dtype == np.uint16 and images.shape[-1] == 3):
-            images = self.preprocessing.displayable(images)  # PNG knows no such pixels
+            images = self.preprocessing.to_uint8(images)  # PNG knows no such pixels
         images = self._transform(images, classes, indices)
         self._first.add(images, classes)
         return images
@@ -163,7 +163,7 @@ class _Images:
         classes = tuple(self.class_names[number] for number in numbers)
         if rows.dtype == np.uint8:
             return PreviewImages(rows, classes)
-        flat = self.preprocessing.displayable(rows.reshape(-1, *rows.shape[2:]))
+        flat = self.preprocessing.to_uint8(rows.reshape(-1, *rows.shape[2:]))
         return PreviewImages(flat.reshape(*rows.shape[:2], *flat.shape[1:]), classes)
 
 

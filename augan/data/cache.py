@@ -123,17 +123,17 @@ def write_entry(
     file: BinaryIO, dataset: Dataset, preprocessing: ImagePreprocessing
 ) -> dict[str, Any]:
     """Write header, pixels and tail, and return what the tail says."""
-    side, dtype = preprocessing.size, preprocessing.stored_dtype
+    side, dtype = preprocessing.size, preprocessing.prepared_dtype
     shape = [len(dataset), side, side, preprocessing.channels]
     start = file.write(_header(dtype, shape))
     digest, failures = hashlib.sha256(), dict[int, str]()
-    squares = decoded_squares(dataset, preprocessing, failures)
+    squares = decode_each(dataset, preprocessing, failures)
     # Written, not stored through a map: where the disk is full, a map would kill the process.
     while block := list(islice(squares, ROWS)):
         pixels = np.stack(block)
         digest.update(pixels.data)
         file.write(pixels.data)
-    leave_out(dataset, failures)  # raises when they are too many, before there is an entry
+    drop_failed(dataset, failures)  # raises when they are too many, before there is an entry
     end = file.tell()
     shape[0] -= len(failures)
     file.seek(0)
@@ -153,7 +153,7 @@ def write_entry(
     return tail
 
 
-def prepare(dataset: Dataset, preprocessing: ImagePreprocessing) -> tuple[Dataset, np.ndarray]:
+def decode_all(dataset: Dataset, preprocessing: ImagePreprocessing) -> tuple[Dataset, np.ndarray]:
     """Decode every image of a dataset into squares.
 
     Returns
@@ -169,23 +169,23 @@ def prepare(dataset: Dataset, preprocessing: ImagePreprocessing) -> tuple[Datase
         More than a tenth of all files cannot be read, or an image does not fit the model.
     """
     if isinstance(dataset.images, np.ndarray):
-        return dataset, preprocessing.materialise(dataset.images)
+        return dataset, preprocessing.prepare_all(dataset.images)
     side, n = preprocessing.size, len(dataset)
-    squares = np.empty((n, side, side, preprocessing.channels), preprocessing.stored_dtype)
+    squares = np.empty((n, side, side, preprocessing.channels), preprocessing.prepared_dtype)
     failures: dict[int, str] = {}
     count = 0
-    for square in decoded_squares(dataset, preprocessing, failures):
+    for square in decode_each(dataset, preprocessing, failures):
         squares[count] = square
         count += 1
-    return leave_out(dataset, failures), squares[:count]
+    return drop_failed(dataset, failures), squares[:count]
 
 
-def decoded_squares(
+def decode_each(
     dataset: Dataset, preprocessing: ImagePreprocessing, failures: dict[int, str]
 ) -> Iterator[np.ndarray]:
     """Yield the square of every image that can be read, in order.
 
-    The rows of the others and the reasons are added to `failures`, for `leave_out`.
+    The rows of the others and the reasons are added to `failures`, for `drop_failed`.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def decoded_squares(
     """
     for row, name in enumerate(dataset.names):
         try:
-            square = preprocessing.to_square(dataset.pictures[row])
+            square = preprocessing.prepare(dataset.pictures[row])
         except UnreadableImage as error:
             failures[row] = error.reason
         except DataError as error:
@@ -203,7 +203,7 @@ def decoded_squares(
             yield square
 
 
-def leave_out(dataset: Dataset, failures: Mapping[int, str]) -> Dataset:
+def drop_failed(dataset: Dataset, failures: Mapping[int, str]) -> Dataset:
     """Return a dataset without the rows in `failures`, which are added to `skipped`.
 
     Raises
@@ -288,15 +288,15 @@ def load_prepared(
     if isinstance(images, Table) or isinstance(preprocessing, TabularPreprocessing):
         return PreparedImages(dataset, np.asarray(prepare_samples(images, preprocessing)))
     if not isinstance(images, ImageFiles) or preprocessing.dtype == "float32":
-        return PreparedImages(*prepare(dataset, preprocessing))
+        return PreparedImages(*decode_all(dataset, preprocessing))
     key, size = _listing(images, preprocessing)
     pixels = len(dataset) * preprocessing.size**2 * preprocessing.channels
-    room = pixels * np.dtype(preprocessing.stored_dtype).itemsize
+    room = pixels * np.dtype(preprocessing.prepared_dtype).itemsize
     if folder is None and max(size, room) < IN_MEMORY:
-        return PreparedImages(*prepare(dataset, preprocessing))
+        return PreparedImages(*decode_all(dataset, preprocessing))
     path = Path(cache_folder() if folder is None else folder) / f"{key}.npy"
     entry = open_entry(path) or _build(path, dataset, images, preprocessing, room)
-    return PreparedImages(leave_out(dataset, entry.failures), entry.pixels, entry.sha256)
+    return PreparedImages(drop_failed(dataset, entry.failures), entry.pixels, entry.sha256)
 
 
 def cache_folder() -> Path:

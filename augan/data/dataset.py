@@ -16,6 +16,7 @@ from augan.io.images import ImageHeader, read_header, read_image
 MAX_SKIPPED = 0.1
 
 SampleType = Literal["image", "row"]
+Modality = Literal["images", "tiles", "rows"]
 Skipped = tuple[tuple[str, str], ...]
 
 

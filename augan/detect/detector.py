@@ -43,7 +43,7 @@ _KNOWN: tuple[type[DetectionMethod], ...] = (
 
 
 def supported_methods(kind: str) -> dict[str, type[DetectionMethod]]:
-    """Return name -> method for what is preprocessed as "images", "rows" or "patches"."""
+    """Return name -> method for what is preprocessed as "images", "rows" or "tiles"."""
     return {method.name: method for method in _KNOWN if kind in method.input_types}
 
 
@@ -63,11 +63,11 @@ def bundled_methods(bundle: Bundle) -> tuple[str, ...]:
 
 def get_method_class(method: str, preprocessing: AnyPreprocessing) -> type[DetectionMethod]:
     """Return the method of that name for what is preprocessed so; ConfigError if there is none."""
-    able = supported_methods(preprocessing.kind)
+    able = supported_methods(preprocessing.modality)
     if method not in able:
         hint = ", or train with --set data.tiling=false" if method in METHODS else ""
         raise ConfigError(
-            f"the method '{method}' does not score {preprocessing.kind}; choose one of "
+            f"the method '{method}' does not score {preprocessing.modality}; choose one of "
             f"{', '.join(able)}{hint}"
         )
     return able[method]
@@ -99,8 +99,14 @@ class Detector:
         val: np.ndarray,
     ) -> Self:
         """Fit `method` on stored samples: rows that were trained on, and others."""
-        most = MOST_REFERENCE if preprocessing.kind != TiledPreprocessing.kind else MOST_PICTURES
-        parts = (preprocessing.scale(stored[rows]) for rows in (evenly_spaced(train, most), val))
+        most = (
+            MOST_REFERENCE
+            if preprocessing.modality != TiledPreprocessing.modality
+            else MOST_PICTURES
+        )
+        parts = (
+            preprocessing.normalize(stored[rows]) for rows in (evenly_spaced(train, most), val)
+        )
         return cls(get_method_class(method, preprocessing)(models).fit(*parts), preprocessing)
 
     def without_calibration(self) -> Self:
@@ -164,13 +170,14 @@ class Detector:
         """Return how the GAN would draw stored squares, as such; None if the method draws none."""
         with self._in_use():
             again = self.method.reconstruct(self._scaled(stored))
-        return None if again is None else self.preprocessing.unscale(again)
+        return None if again is None else self.preprocessing.denormalize(again)
 
     def maps(self, stored: PreparedSamples) -> np.ndarray | RaggedImages:
         """Return how anomalous each place of stored images is, float32 `[N, S, S, 1]`.
 
-        In the method's own units, higher = more anomalous; `ImagePreprocessing.to_native` brings
-        maps to the size of their images. Those of large images are `RaggedImages` `[H, W, 1]`.
+        In the method's own units, higher = more anomalous; `ImagePreprocessing.to_original_size`
+        brings maps to the size of their images. Those of large images are `RaggedImages`
+        `[H, W, 1]`.
         """
         parts = (self._scaled(stored[part]) for part in self._chunks(stored, None))
         with self._in_use():
@@ -183,7 +190,7 @@ class Detector:
         return nullcontext() if self.bundle is None else bundle_errors(self.bundle, "detector")
 
     def _scaled(self, stored: Any) -> Any:
-        return self.preprocessing.scale(stored)
+        return self.preprocessing.normalize(stored)
 
     def _chunks(self, stored: PreparedSamples, rows: np.ndarray | None) -> Iterator[np.ndarray]:
         rows = np.arange(len(stored)) if rows is None else rows

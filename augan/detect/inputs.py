@@ -158,8 +158,8 @@ class ImageFolderSource:
     def _stored(self, picture: np.ndarray) -> np.ndarray:
         image = picture if self.ignored is None else self.ignored.fill(picture)
         if isinstance(self.preprocessing, TiledPreprocessing):
-            return self.preprocessing.to_picture(image)
-        return self.preprocessing.to_square(image)
+            return self.preprocessing.prepare_ragged(image)
+        return self.preprocessing.prepare(image)
 
     def _together(self, samples: list[np.ndarray]) -> np.ndarray | RaggedImages:
         if isinstance(self.preprocessing, TiledPreprocessing):
@@ -168,7 +168,7 @@ class ImageFolderSource:
 
     def squares(self, names: list[str], preprocessing: ImagePreprocessing) -> np.ndarray:
         """Decode the readable files `names` as squares of another preprocessing."""
-        return np.stack([preprocessing.to_square(self.picture(name)) for name in names])
+        return np.stack([preprocessing.prepare(self.picture(name)) for name in names])
 
     def picture(self, name: str) -> np.ndarray:
         """Return one image as it comes, `[H, W, C]`, ignored places and all."""
@@ -240,7 +240,7 @@ def usual_shape(bundle: Bundle, preprocessing: AnyPreprocessing) -> Shape | None
     if not isinstance(preprocessing, ImagePreprocessing):
         return None
     origin = (bundle.detector or {}).get(CALIBRATION_KEY, {})
-    shape = origin.get("image_shape", preprocessing.native_shape)
+    shape = origin.get("image_shape", preprocessing.original_shape)
     return None if shape is None else tuple(shape)
 
 

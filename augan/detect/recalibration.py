@@ -66,7 +66,7 @@ def calibrate(
     ]
     preprocessing = detectors[0].preprocessing
     ignored = IgnoreMask.of(bundle) if ignore is None else IgnoreMask.read(ignore)
-    shape = getattr(preprocessing, "native_shape", None)
+    shape = getattr(preprocessing, "original_shape", None)
     source = open_source(Path(images), preprocessing, shape, ignored)
     known = None if groups is None else _groups(groups, Path(images), source)
     measured, failures = _measured(detectors, source, str(images))

@@ -53,9 +53,9 @@ def describe_generator(sampler: GeneratorSampler) -> dict[str, Any]:
             "values": "1 at the class, 0 elsewhere; shares that add up to 1 mix classes",
             "names": sampler.class_names,
         }
-    dtype = preprocessing.stored_dtype
+    dtype = preprocessing.prepared_dtype
     about["output"] = {"images": f"{dtype} [N, {', '.join(map(str, preprocessing.sample_shape))}]"}
-    shape = preprocessing.native_shape
+    shape = preprocessing.original_shape
     if shape is not None and not isinstance(preprocessing, TiledPreprocessing):
         height, width = letterbox_shape(shape[0], shape[1], preprocessing.size)
         (top, _), (left, _) = letterbox_padding(height, width, preprocessing.size)

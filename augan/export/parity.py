@@ -77,8 +77,8 @@ def _held_out(
         pixels = np.asarray(squares.pixels[rows])
         return Samples(pixels, pixels, sentence)
     images = [squares.dataset.pictures[int(row)] for row in rows]
-    decoded = [preprocessing.at_scale(image) for image in images]
-    stored = RaggedImages([preprocessing.to_picture(image) for image in images])
+    decoded = [preprocessing.to_working_scale(image) for image in images]
+    stored = RaggedImages([preprocessing.prepare_ragged(image) for image in images])
     return Samples(decoded, stored, sentence)
 
 
@@ -88,8 +88,8 @@ def _made_up(bundle: Bundle, preprocessing: ImagePreprocessing, reason: str) -> 
     if isinstance(preprocessing, TiledPreprocessing):
         shapes = [(*SIDES[i % 2], preprocessing.channels) for i in range(MOST_PICTURES)]
         images = [_random(preprocessing, rng, shape) for shape in shapes]
-        decoded = [preprocessing.at_scale(image) for image in images]
-        stored = RaggedImages([preprocessing.to_picture(image) for image in images])
+        decoded = [preprocessing.to_working_scale(image) for image in images]
+        stored = RaggedImages([preprocessing.prepare_ragged(image) for image in images])
         return Samples(decoded, stored, f"{len(images)} random images", warning)
     pixels = _random(preprocessing, rng, (MADE, *preprocessing.sample_shape))
     sentence = f"{MADE} random images"

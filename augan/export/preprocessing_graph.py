@@ -32,7 +32,7 @@ def scaled(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
 
 
 def unscaled(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
-    """Return images in [-1, 1] as stored values: what `unscale` does."""
+    """Return images in [-1, 1] as stored values: what `denormalize` does."""
     if isinstance(preprocessing, TiledPreprocessing):
         return tf.cast(tf.round((tf.clip_by_value(images, -1, 1) + 1) * 127.5), tf.uint8)
     low, high = preprocessing.low, preprocessing.high

@@ -46,14 +46,14 @@ def detection_figure(result: DetectionResult, preprocessing: AnyPreprocessing) -
     ]
     if again:
         images, drawn = (
-            preprocessing.displayable(np.stack(part))
+            preprocessing.to_uint8(np.stack(part))
             for part in ([scored.image for scored in worst], again)
         )
         rows = [images, drawn, np.abs(images.astype(np.int16) - drawn).astype(np.uint8)]
     elif len(pairs) == len(worst) and len({picture.shape for picture, _ in pairs}) == 1:
         rows = [np.stack(part) for part in zip(*pairs)]
     else:
-        rows = [preprocessing.displayable(np.stack([scored.image for scored in worst]))]
+        rows = [preprocessing.to_uint8(np.stack([scored.image for scored in worst]))]
     sheet = image_grid(np.concatenate(rows), len(worst))
     return _written(result.out / "most-anomalous.png", sheet, result.out)
 

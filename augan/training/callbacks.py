@@ -64,10 +64,10 @@ class SampleGrid:
         """Write the grid of `step` and return its path."""
         self._drawn = step
         (images,) = self._generate(*self._inputs)
-        pixels = self.preprocessing.to_native(self.preprocessing.unscale(images))
+        pixels = self.preprocessing.to_original_size(self.preprocessing.denormalize(images))
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step_{step:06d}.png"
-        write_png(path, image_grid(self.preprocessing.displayable(pixels), COLUMNS))
+        write_png(path, image_grid(self.preprocessing.to_uint8(pixels), COLUMNS))
         return path
 
 

@@ -92,7 +92,7 @@ def _probabilities(
 ) -> np.ndarray:
     classify = BatchInference.from_model(classifier)
     parts = [
-        classify(preprocessing.scale(pixels[rows[start : start + _CHUNK]]))[0]
+        classify(preprocessing.normalize(pixels[rows[start : start + _CHUNK]]))[0]
         for start in range(0, len(rows), _CHUNK)
     ]
     logits = np.concatenate(parts).astype(np.float64)

@@ -77,7 +77,7 @@ class TrainingData:
     def scaled(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the images of `rows` in [-1, 1] and their one-hot classes `[N, num_classes]`."""
         classes = one_hot(self.classes, rows, self.num_classes)
-        return self.preprocessing.scale(self.pixels[rows]), classes
+        return self.preprocessing.normalize(self.pixels[rows]), classes
 
 
 @dataclass
@@ -197,7 +197,7 @@ class _Trainer:
             self.data.classes if classes is None else classes,
             num_classes=self.data.num_classes,
             batch_size=self.config.training.batch_size * parts,
-            scale=self.data.preprocessing.scale,
+            scale=self.data.preprocessing.normalize,
             seed=child_seed(self.config.seed, part, "batches"),
             rows=rows,
         )

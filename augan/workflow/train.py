@@ -345,7 +345,7 @@ def _training_metrics(networks: TrainedNetworks) -> dict[str, Any]:
 
 def _codes(data: PreparedData, networks: TrainedNetworks) -> dict[str, np.ndarray]:
     """Latent codes of the training split, for augmentation around real images."""
-    rows, scale = data.split.train, data.preprocessing.scale
+    rows, scale = data.split.train, data.preprocessing.normalize
     codes = encode(networks.models["encoder"], data.pixels, rows, scale)
     if "class_probabilities" in codes:
         codes["labels"] = np.asarray(data.dataset.labels)[rows]
@@ -357,7 +357,7 @@ def _classifier_accuracy(data: PreparedData, networks: TrainedNetworks) -> dict[
     model, labels = networks.models["classifier"], data.dataset.labels
     classify = BatchInference.from_model(model)
     rows = data.split.val
-    (logits,) = classify(data.preprocessing.scale(data.pixels[rows]))
+    (logits,) = classify(data.preprocessing.normalize(data.pixels[rows]))
     right = logits.argmax(axis=1) == np.asarray(labels)[rows]
     return {"accuracy": float(right.mean()), "n": len(rows), "split": "val"}
 

@@ -77,7 +77,7 @@ def measure(bundle: Bundle, data: str | None, method: str, seed: int, each: int)
 
 
 def _flat(sampler: GeneratorSampler, stored: np.ndarray) -> np.ndarray:
-    return sampler.preprocessing.scale(stored).reshape(len(stored), -1)
+    return sampler.preprocessing.normalize(stored).reshape(len(stored), -1)
 
 
 def summarise(rows: Sequence[Row]) -> str:

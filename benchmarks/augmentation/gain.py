@@ -105,7 +105,7 @@ def material(data: str, split: str) -> Material:
         images, labels = images[~held], labels[~held]
     pool = LabelPool(images, labels, train.class_names)
     sha256 = digest([_sha256(part) for part in (images, labels, test, truth)])
-    return Material(train.name, pool, test, truth, preprocessing.scale, sha256)
+    return Material(train.name, pool, test, truth, preprocessing.normalize, sha256)
 
 
 def _squares(

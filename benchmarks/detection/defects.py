@@ -160,8 +160,8 @@ def _baseline(method: str, seed: int, site: Site) -> Callable[[Path, list[str]],
     preprocessing = ImagePreprocessing.fit(load_dataset(site.learned))
 
     def read(root: Path, names: list[str]) -> np.ndarray:
-        squares = [preprocessing.to_square(read_image(root / name)) for name in names]
-        return preprocessing.scale(np.stack(squares))
+        squares = [preprocessing.prepare(read_image(root / name)) for name in names]
+        return preprocessing.normalize(np.stack(squares))
 
     fitted = BASELINES[method](seed).fit(read(site.learned, find_images(site.learned)))
     return lambda root, names: -fitted.score_samples(read(root, names))

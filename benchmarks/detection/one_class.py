@@ -211,7 +211,7 @@ class UntrainedDetector(BaseEstimator):
         """Build the networks and fit the scorer on the rows that `GANDetector` would tune on."""
         settings = _config(self.random_state, None, self.method)
         config, preprocessing = fill_in(settings, from_arrays(X))
-        squares = preprocessing.materialise(X)
+        squares = preprocessing.prepare_all(X)
         split = make_split(len(X), seed=config.seed, calibrate=False)
         self.specs_ = _specs(config, preprocessing, squares)
         models = {role: build_network(spec) for role, spec in self.specs_.items()}
@@ -222,7 +222,7 @@ class UntrainedDetector(BaseEstimator):
 
     def score_samples(self, X: np.ndarray) -> np.ndarray:
         """Return how normal each image is, higher = more normal."""
-        return -self.detector_.score(self.detector_.preprocessing.materialise(X))
+        return -self.detector_.score(self.detector_.preprocessing.prepare_all(X))
 
 
 def _config(seed: int, steps: int | None, method: str) -> Config:

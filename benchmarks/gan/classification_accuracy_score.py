@@ -62,10 +62,10 @@ def measure(data: str, split: str, seed: int, config: Config) -> Row:
         bundle = train(config.replace(seed=seed), training, out=Path(folder) / "run")
     minutes = (time.monotonic() - begun) / 60
     preprocessing = ImagePreprocessing.from_dict(bundle.preprocessing)
-    judged = Images(preprocessing.materialise(judging.images), np.asarray(judging.labels))
+    judged = Images(preprocessing.prepare_all(judging.images), np.asarray(judging.labels))
     chosen = child_rng(seed, "real").permutation(len(training))[:IMAGES]
     some = training.subset(chosen)
-    real = Images(preprocessing.materialise(some.images), np.asarray(some.labels))
+    real = Images(preprocessing.prepare_all(some.images), np.asarray(some.labels))
     figures = bundle.metrics["fidelity"]
     return {
         "synthetic_only_accuracy": accuracy(generated(bundle, seed), judged, preprocessing, seed),
@@ -83,7 +83,7 @@ def generated(bundle: Bundle, seed: int) -> Images:
     """Return generated images in training proportions, as squares."""
     sampler = GeneratorSampler(bundle)
     blocks = list(sampler.in_proportion(IMAGES, seed))
-    squares = sampler.preprocessing.materialise(np.concatenate([images for images, _ in blocks]))
+    squares = sampler.preprocessing.prepare_all(np.concatenate([images for images, _ in blocks]))
     return Images(squares, np.concatenate([labels for _, labels in blocks]))
 
 
@@ -110,9 +110,9 @@ def accuracy(given: Images, judged: Images, preprocessing: ImagePreprocessing, s
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
-    scaled = preprocessing.scale(given.squares)
+    scaled = preprocessing.normalize(given.squares)
     model.fit(scaled, given.labels, batch_size=128, epochs=EPOCHS, verbose=0)
-    scores = model.predict(preprocessing.scale(judged.squares), batch_size=500, verbose=0)
+    scores = model.predict(preprocessing.normalize(judged.squares), batch_size=500, verbose=0)
     return float((scores.argmax(axis=1) == judged.labels).mean())
 
 

@@ -102,7 +102,7 @@ def measure(method: str, seed: int, steps: int) -> Row:
         "logistic_regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
         "neighbours": KNeighborsClassifier(3),
     }
-    features, scale = extractor(steps), sampler.preprocessing.scale
+    features, scale = extractor(steps), sampler.preprocessing.normalize
     return {
         **{
             name: float(judge.fit(_flat(made), classes).score(_flat(real), labels))
@@ -121,7 +121,7 @@ def guessed_right(bundle: Bundle, images: np.ndarray, truth: np.ndarray) -> floa
     """Return the share of unlabeled images whose class the agreement classifier guesses."""
     model = restore_network(bundle, "classifier")
     classify = BatchInference(lambda images: model(images, training=False), model.input_shape[1:])
-    squares = ImagePreprocessing.from_dict(bundle.preprocessing).scale(images)
+    squares = ImagePreprocessing.from_dict(bundle.preprocessing).normalize(images)
     return float((classify(squares)[0].argmax(axis=1) == truth).mean())
 
 
@@ -130,11 +130,11 @@ def extractor(steps: int) -> FeatureExtractor:
     """Return features of a classifier that was fitted on all labels, the same for all methods."""
     training, _ = parts()
     config, preprocessing = fill_in(Config(task="generate"), training)
-    squares = preprocessing.materialise(training.images)
+    squares = preprocessing.prepare_all(training.images)
     data = TrainingData(squares, training.labels, training.num_classes, preprocessing)
     networks = train_networks(config, data, Plan(("classifier",), 2 * steps))
     return FeatureExtractor(
-        "classifier", networks.models["classifier"], preprocessing.scale(squares)
+        "classifier", networks.models["classifier"], preprocessing.normalize(squares)
     )
 
 

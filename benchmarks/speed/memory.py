@@ -162,7 +162,7 @@ def _stream(
         labels,
         num_classes=CLASSES,
         batch_size=BATCH_SIZE,
-        scale=preprocessing.scale,
+        scale=preprocessing.normalize,
         seed=0,
         rows=split.train,
     )

@@ -96,7 +96,7 @@ def inside(run: Path, image: Path) -> dict[str, Any]:
     done("detector")
     from augan.io.images import read_image
 
-    square: Any = detector.preprocessing.to_square(read_image(image))[None]  # type: ignore
+    square: Any = detector.preprocessing.prepare(read_image(image))[None]  # type: ignore
     detector.score(square)
     done("first image")
     detector.score(square)

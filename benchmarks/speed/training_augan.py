@@ -52,7 +52,7 @@ def squares(folder: Path, size: int, channels: int) -> tuple[np.ndarray, ImagePr
 
 def batches_of(pixels: np.ndarray, preprocessing: ImagePreprocessing) -> Batches:
     """Return the batches that the loop would take."""
-    scale = preprocessing.scale
+    scale = preprocessing.normalize
     return Batches(pixels, None, num_classes=0, batch_size=BATCH, scale=scale, seed=0)
 
 

@@ -43,7 +43,7 @@ def with_data(bundle: Bundle, **changes: object) -> Bundle:
 def draw(sampler: GeneratorSampler, n: int, seed: int = 0, index: int = 3) -> np.ndarray:
     chunks = range(-(-n // CHUNK_SIZE))
     samples = [PriorSampling(sampler).chunk(index, number, seed).samples for number in chunks]
-    return sampler.preprocessing.to_native(np.concatenate(samples)[:n])
+    return sampler.preprocessing.to_original_size(np.concatenate(samples)[:n])
 
 
 def read_manifest(folder: Path) -> list[dict[str, str]]:

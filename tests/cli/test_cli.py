@@ -214,7 +214,7 @@ def test_a_trained_model_redraws_what_it_is_shown(first_light: tuple[Path, dict]
 
     bundle = load_bundle(first_light[0] / "runs" / "latest")
     models = {role: restore_network(bundle, role) for role in FAnoGAN.required_networks}
-    images = restore_preprocessing(bundle.preprocessing).scale(digits("test").images[:50])
+    images = restore_preprocessing(bundle.preprocessing).normalize(digits("test").images[:50])
     again = FAnoGAN(models).reconstruct(images)
     own = np.square(images - again).mean(axis=(1, 2, 3))
     another = np.square(images - np.roll(again, 1, axis=0)).mean(axis=(1, 2, 3))

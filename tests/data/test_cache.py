@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from augan.data import cache
-from augan.data.cache import cache_folder, content_sha256, load_prepared, prepare
+from augan.data.cache import cache_folder, content_sha256, decode_all, load_prepared
 from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
@@ -88,7 +88,7 @@ def decoded(monkeypatch):
 def test_squares_are_those_of_prepare(tmp_path, kept, shape, dtype):
     dataset = load_dataset(write_images(tmp_path / "images", 9, shape, dtype))
     preprocessing = ImagePreprocessing.fit(dataset)
-    expected_dataset, expected = prepare(dataset, preprocessing)
+    expected_dataset, expected = decode_all(dataset, preprocessing)
     for _ in ("built", "found"):
         squares = load_prepared(dataset, preprocessing, kept)
         found, pixels = squares.dataset, squares.pixels
@@ -103,7 +103,7 @@ def test_squares_are_those_of_prepare(tmp_path, kept, shape, dtype):
 def test_order_and_content_survive_several_writes(images, kept, monkeypatch):
     monkeypatch.setattr(cache, "ROWS", 7)
     dataset = load_dataset(images)
-    _, expected = prepare(dataset, ImagePreprocessing.fit(dataset))
+    _, expected = decode_all(dataset, ImagePreprocessing.fit(dataset))
     np.testing.assert_array_equal(load(images, kept).pixels, expected)
 
 
@@ -225,8 +225,8 @@ def test_files_that_change_while_they_are_read_are_refused(images, kept, monkeyp
         os.utime(images / "000.png", ns=(1, 1))
         return original(self, image)
 
-    original = ImagePreprocessing.to_square
-    monkeypatch.setattr(ImagePreprocessing, "to_square", touched)
+    original = ImagePreprocessing.prepare
+    monkeypatch.setattr(ImagePreprocessing, "prepare", touched)
     with pytest.raises(DataError, match="changed while they were read; wait"):
         load(images, kept)
     assert entries(kept) == []
@@ -303,7 +303,7 @@ def test_unreadable_files_are_skipped_now_and_later(images, kept, decoded):
         content = (images / name).read_bytes()
         (images / name).write_bytes(content[: len(content) // 2 + 8])
     dataset = load_dataset(images)
-    expected, squares = prepare(dataset, ImagePreprocessing.fit(dataset))
+    expected, squares = decode_all(dataset, ImagePreprocessing.fit(dataset))
     assert [name for name, _ in expected.skipped] == ["004.png", "020.png"]
     decoded.clear()
     for _ in ("built", "found"):
@@ -414,7 +414,7 @@ from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 dataset = load_dataset(sys.argv[1])
 preprocessing = ImagePreprocessing.fit(dataset)
-original = ImagePreprocessing.to_square
+original = ImagePreprocessing.prepare
 def slow(self, image):
     if not slow.called:
         slow.called = True
@@ -422,7 +422,7 @@ def slow(self, image):
         sys.stdin.readline()
     return original(self, image)
 slow.called = False
-ImagePreprocessing.to_square = slow
+ImagePreprocessing.prepare = slow
 squares = load_prepared(dataset, preprocessing, sys.argv[2])
 print(squares.sha256, squares.pixels.shape[0], flush=True)
 sys.stdin.readline()
@@ -491,13 +491,13 @@ def test_an_entry_that_goes_while_it_is_used(images, kept):
 
 
 def test_the_folder_goes_while_an_entry_is_made(images, kept, monkeypatch):
-    original = ImagePreprocessing.to_square
+    original = ImagePreprocessing.prepare
 
     def remove(self, image):
         shutil.rmtree(kept, ignore_errors=True)
         return original(self, image)
 
-    monkeypatch.setattr(ImagePreprocessing, "to_square", remove)
+    monkeypatch.setattr(ImagePreprocessing, "prepare", remove)
     squares = load(images, kept)
     assert squares.sha256 == load(images).sha256
     assert not kept.exists()

@@ -273,7 +273,7 @@ def test_scoring_changes_no_weight(
 def test_reconstructions_depend_on_the_image(
     digits_bundle: Bundle, detector: Detector, pixels: np.ndarray
 ) -> None:
-    images = detector.preprocessing.scale(pixels[:30])
+    images = detector.preprocessing.normalize(pixels[:30])
     again = Detector.from_bundle(digits_bundle, "fanogan").method.reconstruct(images)
     assert again.shape == images.shape
     assert np.abs(again).max() <= 1
@@ -425,7 +425,7 @@ def test_images_of_another_size_warn(
     assert not any("usual size" in text for text in warnings_of(anew, large, tmp_path))
     assert any("3 of 3" in text for text in warnings_of(digits_bundle, large, tmp_path))
     several = replace(
-        digits_bundle, preprocessing={**digits_bundle.preprocessing, "native_shape": None}
+        digits_bundle, preprocessing={**digits_bundle.preprocessing, "original_shape": None}
     )
     assert not any("usual size" in text for text in warnings_of(several, large, tmp_path))
 

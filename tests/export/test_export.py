@@ -116,7 +116,7 @@ def test_a_graph_says_what_its_method_says(name: str, tmp_path: Path) -> None:
     preprocessing = ImagePreprocessing(shape[0], shape[2], dtype, *RANGES[dtype])
     images = decoded(120, shape, dtype)
     method = METHODS[name](networks(shape, norm))
-    scaled = preprocessing.scale(images)
+    scaled = preprocessing.normalize(images)
     detector = Detector(method.fit(scaled[:50], scaled[50:90]), preprocessing)
     session = as_graph(detector, tmp_path)
     # None that was fitted on: of those, distances are rounding and nothing else.
@@ -132,7 +132,7 @@ def test_folds_count_calibration_scores_as_augan_does(tmp_path: Path) -> None:
     shape = (8, 8, 1)
     preprocessing = ImagePreprocessing(8, 1, "uint8", 0.0, 255.0)
     images = decoded(160, shape, "uint8")
-    scaled = preprocessing.scale(images)
+    scaled = preprocessing.normalize(images)
     parts = [np.arange(k * 20, k * 20 + 20) for k in range(3)]
     members = []
     for k, part in enumerate(parts):
@@ -164,8 +164,8 @@ def test_large_images_of_any_size(kind: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     sizes = [(90, 130), (64, 75), (131, 90), (40, 160), (77, 72)]
     images = [rng.normal(120, 30, (*side, 3)).clip(0, 255).astype(np.uint8) for side in sizes]
-    stored = RaggedImages([patches.to_picture(image) for image in images])
-    method = kind(models).fit(patches.scale(stored), patches.scale(stored[:4]))
+    stored = RaggedImages([patches.prepare_ragged(image) for image in images])
+    method = kind(models).fit(patches.normalize(stored), patches.normalize(stored[:4]))
     detector = Detector(method, patches)
     session = as_graph(detector, tmp_path)
     own, maps = detector.score(stored), detector.maps(stored)
@@ -492,7 +492,7 @@ def test_large_files_are_scored_at_their_own_scale(tmp_path: Path) -> None:
     drawn = (rng.normal(130, 20, (140 + i % 3, 150)) for i in range(36))
     images = [image.clip(0, 255).astype(np.uint8) for image in drawn]
     bundle = trained(images, tmp_path)
-    assert bundle.preprocessing["kind"] == "patches"
+    assert bundle.preprocessing["modality"] == "tiles"
     result = export_onnx(bundle, "detector", tmp_path / "out")
     assert result.parity.relative_difference < 1e-3
     (tmp_path / "jpeg").mkdir()

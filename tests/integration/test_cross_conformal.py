@@ -94,7 +94,7 @@ def test_one_bundle_carries_five_detectors(bundle: Bundle, dataset: Dataset) -> 
     assert not bundle.has("generator")
     # The score that each image calibrates with is that of the detector that did not see it.
     detector = Detector.from_bundle(bundle)
-    images = detector.preprocessing.scale(np.asarray(dataset.images))
+    images = detector.preprocessing.normalize(np.asarray(dataset.images))
     for k, member in enumerate(detector.method._members, 1):  # type: ignore[attr-defined]
         own = np.sort(member.score_components(images[fold == k]).sum(axis=1))
         np.testing.assert_allclose(own, bundle.tables["detector"][f"fold{k}.line"], atol=1e-5)
@@ -117,7 +117,7 @@ def test_detection(bundle: Bundle, new: Path, tmp_path: Path) -> None:
         assert float(row["score"]) == sum(components)
         assert row["anomaly"] == str(int(float(row["p_value"]) <= 0.1))
         # By the formula, from the scores that the bundle holds.
-        image = detector.preprocessing.scale(read_image(new / row["path"])[None])
+        image = detector.preprocessing.normalize(read_image(new / row["path"])[None])
         scores = [member.score_components(image).sum() for member in members]
         lines = [bundle.tables["detector"][f"fold{k}.line"] for k in range(1, 6)]
         above = sum(int((line >= score).sum()) for line, score in zip(lines, scores))

@@ -655,5 +655,5 @@ def test_minutes_that_were_asked_for_end_the_training(
 
 def test_estimator_and_detector_agree(conformal: GANDetector, deep_ones: np.ndarray) -> None:
     detector = Detector.from_bundle(conformal.bundle_)
-    squares = detector.preprocessing.materialise(deep_ones.astype(np.uint16))
+    squares = detector.preprocessing.prepare_all(deep_ones.astype(np.uint16))
     assert_array_equal(conformal.score_samples(deep_ones), -detector.score(squares))

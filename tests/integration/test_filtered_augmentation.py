@@ -112,7 +112,7 @@ class TestTransfer:
         assert made.sources == drawn.sources
         rows = codes["indices"][drawn.own]
         assert (reference.labels[rows] == 1).all()
-        scale = sampler.preprocessing.scale
+        scale = sampler.preprocessing.normalize
         after = scale(sampler.decode(drawn.noise, ones))
         before = scale(sampler.decode(codes["latents"][drawn.own], ones))
         expected = np.clip(scale(reference.pixels[rows]) + after - before, -1, 1)

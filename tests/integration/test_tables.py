@@ -144,11 +144,14 @@ class TestTraining:
             split = split_dataset(config, table, calibrate=True)
             every = TabularPreprocessing.fit(table.images)
             for name, columns in (("ours", fill_in(config, table)[1]), ("learned from all", every)):
-                rows = columns.scale(columns.materialise(table.images))
+                rows = columns.normalize(columns.prepare_all(table.images))
                 found = NearestNeighbors(n_neighbors=2).fit(rows[split.train])
                 scores = [
                     np.log(found.kneighbors(some)[0].mean(axis=1))
-                    for some in (rows[split.calibration], columns.scale(columns.materialise(new)))
+                    for some in (
+                        rows[split.calibration],
+                        columns.normalize(columns.prepare_all(new)),
+                    )
                 ]
                 calibration = Calibration.fit(scores[0], None)
                 above[name].append(float(calibration.flags(scores[1], 0.02).mean()))
@@ -306,8 +309,8 @@ class TestDetect:
             == list(METHODS)
             == ["auto", "features", "fanogan", "anogan"]
         )
-        assert list(supported_methods("patches")) == ["auto", "features"]
-        for kind in ("images", "rows", "patches"):
+        assert list(supported_methods("tiles")) == ["auto", "features"]
+        for kind in ("images", "rows", "tiles"):
             assert all(kind in method.input_types for method in supported_methods(kind).values())
 
 

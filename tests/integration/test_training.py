@@ -175,13 +175,13 @@ def test_each_number_comes_from_its_own_part_of_the_data(digits_bundle, tiny_dig
     np.testing.assert_array_equal(codes["indices"], split["train"])
     encoder = restore_network(digits_bundle, "encoder")
     encode = BatchInference(lambda x: encoder(x, training=False), (8, 8, 1))
-    noise, classes = encode(preprocessing.scale(tiny_digits.images[split["train"]]))
+    noise, classes = encode(preprocessing.normalize(tiny_digits.images[split["train"]]))
     np.testing.assert_array_equal(codes["latents"], noise)
     np.testing.assert_array_equal(codes["class_probabilities"], classes)
     assert noise.shape == (NUM_TRAIN, 8)
     # The classifier's accuracy: on images it was not fitted on.
     classifier = restore_network(digits_bundle, "classifier")
-    logits = classifier(preprocessing.scale(tiny_digits.images[split["val"]])).numpy()
+    logits = classifier(preprocessing.normalize(tiny_digits.images[split["val"]])).numpy()
     accuracy = float((logits.argmax(axis=1) == tiny_digits.labels[split["val"]]).mean())
     told = digits_bundle.metrics["classifier"]
     assert told == {"accuracy": accuracy, "n": NUM_VAL, "split": "val"}
@@ -679,9 +679,9 @@ def test_squares_of_128_pixels_from_end_to_end(architecture, tmp_path):
     assert bundle.metrics["steps"] == {"classifier": 5, "gan": 20, "encoder": 10}
     assert bundle.data["num_unlabeled"] == 5
     detector = Detector.from_bundle(load_bundle(tmp_path / "run"))
-    again = detector.reconstruct(detector.preprocessing.materialise(images[:2]))
+    again = detector.reconstruct(detector.preprocessing.prepare_all(images[:2]))
     assert again.shape == (2, 128, 128, 3)
-    assert np.isfinite(detector.score(detector.preprocessing.materialise(images))).all()
+    assert np.isfinite(detector.score(detector.preprocessing.prepare_all(images))).all()
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,7 @@ def test_a_norm_makes_no_more_than_was_saved() -> None:
 
 def test_a_preprocessing_has_bounds() -> None:
     good = ImagePreprocessing(8, 1, "uint8", 0.0, 255.0).to_dict()
-    for change in ({"size": 2**20}, {"native_shape": [10**6, 10**6]}):
+    for change in ({"size": 2**20}, {"original_shape": [10**6, 10**6]}):
         with pytest.raises(AuganError, match="must be"):
             ImagePreprocessing.from_dict({**good, **change})
 

@@ -74,7 +74,7 @@ def test_a_bundle_is_float32_and_the_same_each_time(able, tiny_digits, tmp_path)
     # The line was drawn by what scores: the same images, scored again, are in the calibration.
     detector = Detector.from_bundle(bundle)
     rows = bundle.tables["split"]["calibration"]
-    again = detector.score(detector.preprocessing.materialise(tiny_digits.images[rows]))
+    again = detector.score(detector.preprocessing.prepare_all(tiny_digits.images[rows]))
     np.testing.assert_allclose(np.sort(again), detector.calibrated().scores, rtol=1e-6)
 
 

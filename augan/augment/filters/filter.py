@@ -228,7 +228,7 @@ class CandidateFilter:
         return {name: value for name, value in found.items() if np.isfinite(value) and value}
 
     def _scaled(self, stored: np.ndarray) -> np.ndarray:
-        return self.preprocessing.scale(stored)
+        return self.preprocessing.normalize(stored)
 
     def _scores(self, scaled: np.ndarray, classes: np.ndarray) -> np.ndarray:
         (logits,) = self._discriminate(scaled, np.eye(self.num_classes, dtype=np.float32)[classes])

@@ -50,7 +50,7 @@ class GeneratorSampler:
             if self.conditional:
                 codes.append(np.eye(len(self.class_names), dtype=np.float32)[classes])
             (samples,) = self._generate(*codes)
-            return self.preprocessing.unscale(samples)
+            return self.preprocessing.denormalize(samples)
 
     def noise_of_class(self, index: int, block: int, seed: int) -> np.ndarray:
         """Return the noise `[NOISE_BLOCK_SIZE, Z]` of block number `block` of class `index`.
@@ -74,7 +74,7 @@ class GeneratorSampler:
             noise, classes = self._noise(rng)[: n - start], classes[: n - start]
             samples = self.decode(noise, classes)
             with bundle_errors(self.bundle, "preprocessing"):
-                native = self.preprocessing.to_native(samples)
+                native = self.preprocessing.to_original_size(samples)
             yield native, classes
 
     def _noise(self, rng: np.random.Generator) -> np.ndarray:

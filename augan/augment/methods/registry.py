@@ -88,12 +88,12 @@ class ResidualEditing:
             codes = self.sampler.bundle.tables["latents"]
             before = codes["latents"][drawn.own]
             real = self.reference.pixels[codes["indices"][drawn.own]]  # of what may be a memory map
-        scale = self.sampler.preprocessing.scale
+        scale = self.sampler.preprocessing.normalize
         classes = np.full(CHUNK_SIZE, index)
         change = scale(self.sampler.decode(drawn.noise, classes))
         change -= scale(self.sampler.decode(before, classes))
         changed = np.clip(scale(real) + change, -1, 1)
-        return Candidates(self.sampler.preprocessing.unscale(changed), drawn.sources)
+        return Candidates(self.sampler.preprocessing.denormalize(changed), drawn.sources)
 
 
 def _sample(

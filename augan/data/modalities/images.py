@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from augan.data.dataset import Dataset, SampleType
+from augan.data.dataset import Dataset, Modality, SampleType
 from augan.exceptions import DataError
 from augan.io.images import MAX_PIXELS, UnreadableImage
 
@@ -83,10 +83,10 @@ class ImagePreprocessing:
     dtype: str
     low: float
     high: float
-    native_shape: tuple[int, int] | None = None
+    original_shape: tuple[int, int] | None = None
 
     sample_type: ClassVar[SampleType] = "image"
-    kind: ClassVar[str] = "images"
+    modality: ClassVar[Modality] = "images"
 
     def __post_init__(self) -> None:
         self._check()
@@ -102,10 +102,11 @@ class ImagePreprocessing:
             )
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise DataError(f"low must lie below high, but they are {self.low} and {self.high}")
-        shape = self.native_shape
+        shape = self.original_shape
         if shape is not None and (min(shape) < 1 or math.prod(shape) > MAX_PIXELS):
             raise DataError(
-                f"native_shape must be positive and of at most {MAX_PIXELS} pixels, but is {shape}"
+                f"original_shape must be positive and of at most {MAX_PIXELS} pixels, but is "
+                f"{shape}"
             )
 
     @classmethod
@@ -141,7 +142,7 @@ class ImagePreprocessing:
         return cls(size, channels, dtype, low, high, shapes.pop() if len(shapes) == 1 else None)
 
     @property
-    def stored_dtype(self) -> str:
+    def prepared_dtype(self) -> str:
         """The type of stored samples."""
         return self.dtype
 
@@ -164,7 +165,7 @@ class ImagePreprocessing:
         """Say in a few words what the network sees."""
         return f"{self.size}x{self.size} {'gray' if self.channels == 1 else 'colour'}"
 
-    def to_square(self, image: np.ndarray) -> np.ndarray:
+    def prepare(self, image: np.ndarray) -> np.ndarray:
         """Return one picture `[H, W, C]` as the square `[S, S, channels]` of the stored type.
 
         The geometry is that of `augan.data.modalities.images`: aspect kept, centred, edges
@@ -184,13 +185,13 @@ class ImagePreprocessing:
             return pixels
         return np.pad(pixels, (*letterbox_padding(height, width, self.size), (0, 0)), mode="edge")
 
-    def materialise(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    def prepare_all(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Return all pictures as squares `[N, S, S, channels]` of the stored type.
 
         Raises
         ------
         DataError
-            As for `to_square`; the message gives the row of the picture.
+            As for `prepare`; the message gives the row of the picture.
         """
         if isinstance(images, np.ndarray) and images.ndim == 4 and images.size:
             height, width = images.shape[1:3]
@@ -200,14 +201,14 @@ class ImagePreprocessing:
         squares = np.empty((len(images), self.size, self.size, self.channels), self.dtype)
         for row, image in enumerate(images):
             try:
-                squares[row] = self.to_square(image)
+                squares[row] = self.prepare(image)
             except UnreadableImage:
                 raise  # names its file already
             except DataError as error:
                 raise DataError(f"image {row}: {error}") from error
         return squares
 
-    def scale(self, stored: np.ndarray) -> np.ndarray:
+    def normalize(self, stored: np.ndarray) -> np.ndarray:
         """Map stored values to float32, `low` to -1 and `high` to +1.
 
         What lies outside is not clipped, unless it is 1000 times as far.
@@ -218,13 +219,13 @@ class ImagePreprocessing:
             np.float32
         )
 
-    def unscale(self, x: np.ndarray) -> np.ndarray:
+    def denormalize(self, x: np.ndarray) -> np.ndarray:
         """Map -1..1 back to stored values; what lies outside is clipped, integers are rounded."""
         x = np.clip(x.astype(self._working_type), -1, 1)
         values = (x + 1) * ((self.high - self.low) / 2) + self.low
         return (values if self.dtype == "float32" else np.rint(values)).astype(self.dtype)
 
-    def to_native(self, stored: np.ndarray) -> np.ndarray:
+    def to_original_size(self, stored: np.ndarray) -> np.ndarray:
         """Undo the geometry of squares, or of maps over them, of any channel count and type.
 
         Parameters
@@ -242,16 +243,16 @@ class ImagePreprocessing:
             raise DataError(
                 f"expected squares [N, {self.size}, {self.size}, C], but got {list(stored.shape)}"
             )
-        if self.native_shape is None:
+        if self.original_shape is None:
             return stored
-        height, width = letterbox_shape(*self.native_shape, self.size)
+        height, width = letterbox_shape(*self.original_shape, self.size)
         (top, _), (left, _) = letterbox_padding(height, width, self.size)
         cropped = stored[:, top : top + height, left : left + width]
-        if (height, width) == self.native_shape or not len(stored):
+        if (height, width) == self.original_shape or not len(stored):
             return cropped
-        return np.stack([resize(image, *self.native_shape) for image in cropped])
+        return np.stack([resize(image, *self.original_shape) for image in cropped])
 
-    def displayable(self, stored: np.ndarray) -> np.ndarray:
+    def to_uint8(self, stored: np.ndarray) -> np.ndarray:
         """Return stored values as uint8 for a screen: `low` is black, `high` is white."""
         if self.dtype == "uint8":
             return stored
@@ -260,8 +261,8 @@ class ImagePreprocessing:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-able values."""
-        shape = None if self.native_shape is None else list(self.native_shape)
-        return {**asdict(self), "native_shape": shape}
+        shape = None if self.original_shape is None else list(self.original_shape)
+        return {"modality": self.modality, **asdict(self), "original_shape": shape}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ImagePreprocessing":
@@ -272,24 +273,24 @@ class ImagePreprocessing:
         DataError
             A field is missing, unknown, or of the wrong type or value.
         """
-        expected = {field.name for field in fields(cls)}
+        expected = {"modality", *(field.name for field in fields(cls))}
         if not isinstance(values, Mapping) or set(values) != expected:
             came = sorted(map(str, values)) if isinstance(values, Mapping) else repr(values)
             raise DataError(
                 f"preprocessing must have the fields {sorted(expected)}, but came as {came}"
             )
-        shape = values["native_shape"]
+        shape = values["original_shape"]
         if shape is not None:
             if not (isinstance(shape, (list, tuple)) and len(shape) == 2):
-                raise DataError(f"native_shape must be [height, width] or null, but is {shape!r}")
-            shape = (_integer("native_shape", shape[0]), _integer("native_shape", shape[1]))
+                raise DataError(f"original_shape must be [height, width] or null, but is {shape!r}")
+            shape = (_integer("original_shape", shape[0]), _integer("original_shape", shape[1]))
         return cls(
             size=_integer("size", values["size"]),
             channels=_integer("channels", values["channels"]),
             dtype=str(values["dtype"]),
             low=_number("low", values["low"]),
             high=_number("high", values["high"]),
-            native_shape=shape,
+            original_shape=shape,
         )
 
     def _check(self) -> None:

@@ -57,11 +57,11 @@ def prepare_samples(
         fit.
     """
     if isinstance(images, Table) and isinstance(preprocessing, TabularPreprocessing):
-        return preprocessing.materialise(images)
+        return preprocessing.prepare_all(images)
     if not isinstance(images, Table) and isinstance(preprocessing, TiledPreprocessing):
-        return RaggedImages([preprocessing.to_picture(image) for image in images])
+        return RaggedImages([preprocessing.prepare_ragged(image) for image in images])
     if not isinstance(images, Table) and isinstance(preprocessing, ImagePreprocessing):
-        return preprocessing.materialise(images)
+        return preprocessing.prepare_all(images)
     given = "a table" if isinstance(images, Table) else "images"
     hint = "; rows of pixels become images by image_shape" if given == "a table" else ""
     raise DataError(
@@ -92,17 +92,15 @@ def restore_preprocessing(values: Mapping[str, Any]) -> AnyPreprocessing:
     DataError
         A field is missing, unknown, or of the wrong type or value.
     """
-    if isinstance(values, Mapping) and values.get("kind") == TiledPreprocessing.kind:
+    modality = values.get("modality") if isinstance(values, Mapping) else None
+    if modality == TiledPreprocessing.modality:
         return TiledPreprocessing.from_dict(values)
-    kind = (
-        TabularPreprocessing
-        if sample_type_of(values) == TabularPreprocessing.sample_type
-        else ImagePreprocessing
-    )
-    return kind.from_dict(values)
+    if modality == TabularPreprocessing.modality:
+        return TabularPreprocessing.from_dict(values)
+    return ImagePreprocessing.from_dict(values)
 
 
 def sample_type_of(values: Mapping[str, Any]) -> SampleType:
     """Return the sample type of a bundle with this preprocessing: "image" or "row"."""
-    is_table = isinstance(values, Mapping) and values.get("kind") == TabularPreprocessing.kind
-    return TabularPreprocessing.sample_type if is_table else ImagePreprocessing.sample_type
+    modality = values.get("modality") if isinstance(values, Mapping) else None
+    return "row" if modality == TabularPreprocessing.modality else "image"

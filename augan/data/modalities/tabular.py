@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from scipy.stats import norm
 
-from augan.data.dataset import SampleType
+from augan.data.dataset import Modality, SampleType
 from augan.data.modalities.tables import Table, Target
 from augan.exceptions import DataError
 
@@ -51,7 +51,7 @@ class ColumnSpec:
     places: tuple[float, ...] = ()
     decimals: int | None = None
 
-    def scale(self, values: np.ndarray) -> np.ndarray:
+    def normalize(self, values: np.ndarray) -> np.ndarray:
         """Map numbers to -1..1 in training, linearly between knots.
 
         Beyond them they go on with the slope of the whole range, so that what is far out stays so.
@@ -62,7 +62,7 @@ class ColumnSpec:
         with np.errstate(over="ignore"):  # far beyond a range close to nothing: infinitely far
             return np.asarray(inside + 2 * beyond / (high - low))
 
-    def unscale(self, places: np.ndarray) -> np.ndarray:
+    def denormalize(self, places: np.ndarray) -> np.ndarray:
         """Map -1..1 back to numbers of the training range, rounded like those of training."""
         values: np.ndarray = np.interp(places, self.places, self.knots)
         return values if self.decimals is None else np.round(values, self.decimals)
@@ -209,7 +209,7 @@ class TabularPreprocessing:
     target: Target | None = None
 
     sample_type: ClassVar[SampleType] = "row"
-    kind: ClassVar[str] = "rows"
+    modality: ClassVar[Modality] = "rows"
 
     def __post_init__(self) -> None:
         if not (self.numbers or self.categories):
@@ -274,7 +274,7 @@ class TabularPreprocessing:
         parts = [(len(self.numbers), "numbers"), (len(self.categories), "categories")]
         return " and ".join(f"{count} {what}" for count, what in parts if count)
 
-    def materialise(self, table: Table) -> np.ndarray:
+    def prepare_all(self, table: Table) -> np.ndarray:
         """Return all rows as stored, float64 `[N, F]`.
 
         Raises
@@ -333,21 +333,21 @@ class TabularPreprocessing:
         known |= {self.target.name} if self.target else set()
         return [str(name) for name in frame.columns if name not in known]
 
-    def scale(self, stored: np.ndarray) -> np.ndarray:
+    def normalize(self, stored: np.ndarray) -> np.ndarray:
         """Map stored rows to float32: numbers to -1..1 in training, categories stay 0 and 1.
 
         What lies outside of the training range is not clipped, unless it is 1000 times as far.
         """
         x = np.array(stored, np.float64)
         for place, column in enumerate(self.numbers):
-            x[..., place] = column.scale(x[..., place])
+            x[..., place] = column.normalize(x[..., place])
         return np.clip(x, -FARTHEST, FARTHEST).astype(np.float32)
 
-    def unscale(self, x: np.ndarray) -> np.ndarray:
+    def denormalize(self, x: np.ndarray) -> np.ndarray:
         """Map a network's rows back to stored ones: possible numbers, and one category each."""
         x = np.array(x, np.float64)
         for place, column in enumerate(self.numbers):
-            x[..., place] = column.unscale(x[..., place])
+            x[..., place] = column.denormalize(x[..., place])
         start = len(self.numbers)
         for size in self.groups:
             chosen = x[..., start : start + size].argmax(axis=-1)
@@ -355,7 +355,7 @@ class TabularPreprocessing:
             start += size
         return x
 
-    def to_native(self, stored: np.ndarray) -> np.ndarray:
+    def to_original_size(self, stored: np.ndarray) -> np.ndarray:
         """Return stored rows as they are: a table has no geometry to undo."""
         return stored
 
@@ -392,7 +392,7 @@ class TabularPreprocessing:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-able values."""
         return {
-            "kind": self.kind,
+            "modality": self.modality,
             "columns": [_described(column) for column in self.columns],
             "target": None if self.target is None else asdict(self.target),
         }
@@ -414,7 +414,9 @@ class TabularPreprocessing:
             found = cls(tuple(columns), target)
             # What is learned is what comes out of it: rows of nothing, and a table of them.
             classes: list[str] | None = None if target is None else []
-            found.to_frame(found.unscale(found.scale(np.zeros((0, *found.sample_shape)))), classes)
+            found.to_frame(
+                found.denormalize(found.normalize(np.zeros((0, *found.sample_shape)))), classes
+            )
         except DataError:
             raise
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:

@@ -6,13 +6,13 @@ sees windows of it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, overload
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from augan.data.dataset import Dataset
+from augan.data.dataset import Dataset, Modality
 from augan.data.modalities.images import ImagePreprocessing, resize
 from augan.data.sequences import RaggedImages, SlidingWindows
 from augan.exceptions import DataError
@@ -43,7 +43,7 @@ class TiledPreprocessing(ImagePreprocessing):
 
     window: int = WINDOW
 
-    kind: ClassVar[str] = "patches"
+    modality: ClassVar[Modality] = "tiles"
 
     @classmethod
     def fit(cls, dataset: Dataset, size: int | None = None) -> "TiledPreprocessing":
@@ -65,11 +65,10 @@ class TiledPreprocessing(ImagePreprocessing):
         known = ImagePreprocessing.fit(dataset, window)
         shapes = [working_shape(h.height, h.width, window) for h in dataset.headers()]
         canvas = max(max(shape) for shape in shapes)
-        values = {**known.to_dict(), "size": canvas, "native_shape": known.native_shape}
-        return cls(**values, window=window)
+        return cls(**{**asdict(known), "size": canvas}, window=window)
 
     @property
-    def stored_dtype(self) -> str:
+    def prepared_dtype(self) -> str:
         """The type of stored pictures, whatever the images' own."""
         return "uint8"
 
@@ -92,7 +91,7 @@ class TiledPreprocessing(ImagePreprocessing):
         """Return the windows that networks train on."""
         return SlidingWindows(pictures, self.window, self.window // TRAIN_STEP)
 
-    def at_scale(self, image: np.ndarray) -> np.ndarray:
+    def to_working_scale(self, image: np.ndarray) -> np.ndarray:
         """Return one image `[H, W, C]` at the working scale, in the model's own type and light.
 
         Raises
@@ -104,15 +103,15 @@ class TiledPreprocessing(ImagePreprocessing):
             raise DataError(f"an image must be [H, W, C], but is {list(image.shape)}")
         return resize(self._as_stored(image), *_scaled(*image.shape[:2]))
 
-    def to_picture(self, image: np.ndarray) -> np.ndarray:
+    def prepare_ragged(self, image: np.ndarray) -> np.ndarray:
         """Return one image `[H, W, C]` at the working scale, in the stored type.
 
         Raises
         ------
         DataError
-            As for `at_scale`.
+            As for `to_working_scale`.
         """
-        pixels = self._flattened(self.at_scale(image))
+        pixels = self._flattened(self.to_working_scale(image))
         rows, columns = (max(0, self.window - side) for side in pixels.shape[:2])
         return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
 
@@ -124,9 +123,9 @@ class TiledPreprocessing(ImagePreprocessing):
         flat: np.ndarray = np.rint(127.5 + np.clip(CONTRAST * ratio, -1, 1) * 127.5)
         return flat.astype(np.uint8)
 
-    def to_square(self, image: np.ndarray) -> np.ndarray:
+    def prepare(self, image: np.ndarray) -> np.ndarray:
         """Return one image in the upper left corner of a canvas `[S, S, C]`."""
-        picture = self.to_picture(image)
+        picture = self.prepare_ragged(image)
         height, width = picture.shape[:2]
         if max(height, width) > self.size:
             raise DataError(
@@ -136,57 +135,54 @@ class TiledPreprocessing(ImagePreprocessing):
         around = ((0, self.size - height), (0, self.size - width), (0, 0))
         return np.pad(picture, around, mode="edge")
 
-    def materialise(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    def prepare_all(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Return all images on canvases `[N, S, S, C]`."""
-        return np.stack([self.to_square(image) for image in images])
+        return np.stack([self.prepare(image) for image in images])
 
     @overload
-    def scale(self, stored: np.ndarray) -> np.ndarray: ...
+    def normalize(self, stored: np.ndarray) -> np.ndarray: ...
     @overload
-    def scale(self, stored: RaggedImages) -> RaggedImages: ...
-    def scale(self, stored: np.ndarray | RaggedImages) -> np.ndarray | RaggedImages:
+    def normalize(self, stored: RaggedImages) -> RaggedImages: ...
+    def normalize(self, stored: np.ndarray | RaggedImages) -> np.ndarray | RaggedImages:
         """Map stored values, 0 to 255, to float32 from -1 to 1."""
         if isinstance(stored, RaggedImages):
-            return RaggedImages([self.scale(picture) for picture in stored])
+            return RaggedImages([self.normalize(picture) for picture in stored])
         return stored.astype(np.float32) / np.float32(127.5) - 1
 
-    def unscale(self, x: np.ndarray) -> np.ndarray:
+    def denormalize(self, x: np.ndarray) -> np.ndarray:
         """Map -1..1 back to stored values."""
         values: np.ndarray = np.rint((np.clip(x, -1, 1) + 1) * 127.5)
         return values.astype(np.uint8)
 
-    def displayable(self, stored: np.ndarray) -> np.ndarray:
+    def to_uint8(self, stored: np.ndarray) -> np.ndarray:
         """Return stored values as uint8 for a screen: they are already."""
         return stored
 
-    def to_native(self, stored: Any) -> Any:
+    def to_original_size(self, stored: Any) -> Any:
         """Bring maps over images, which are `RaggedImages`, to the images' size.
 
         That is the size that all training images shared; where they differed, maps stay at their
         working scale. Windows are returned as they are.
         """
-        if not isinstance(stored, RaggedImages) or self.native_shape is None:
+        if not isinstance(stored, RaggedImages) or self.original_shape is None:
             return stored
-        height, width = _scaled(*self.native_shape)
-        return RaggedImages([resize(heat[:height, :width], *self.native_shape) for heat in stored])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-able values."""
-        return {"kind": self.kind, **super().to_dict()}
+        height, width = _scaled(*self.original_shape)
+        return RaggedImages(
+            [resize(heat[:height, :width], *self.original_shape) for heat in stored]
+        )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TiledPreprocessing":
         """Rebuild what `to_dict` returned."""
-        plain = {key: value for key, value in values.items() if key not in ("kind", "window")}
+        plain = {key: value for key, value in values.items() if key != "window"}
         window = values.get("window")
         if isinstance(window, bool) or not isinstance(window, int) or window < 8:
             raise DataError(f"window must be an integer from 8, but is {window!r}")
-        known = ImagePreprocessing.from_dict({**plain, "size": window})
+        known = ImagePreprocessing.from_dict({**plain, "modality": "images", "size": window})
         size = plain["size"]
         if isinstance(size, bool) or not isinstance(size, int) or size < window:
             raise DataError(f"size must be an integer from {window}, but is {size!r}")
-        fields = {**known.to_dict(), "size": size, "native_shape": known.native_shape}
-        return cls(**fields, window=window)
+        return cls(**{**asdict(known), "size": size}, window=window)
 
     def _check(self) -> None:
         if self.size < self.window:

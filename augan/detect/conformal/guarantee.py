@@ -107,7 +107,7 @@ def guarantee_void_reason(bundle: Bundle) -> str | None:
     """Return why the calibration of a bundle guarantees nothing; None: the guarantee holds."""
     detector: Any = bundle.detector or {}
     trim = detector.get("trim_fraction")
-    is_table = bundle.preprocessing.get("kind") == TabularPreprocessing.kind
+    is_table = bundle.preprocessing.get("modality") == TabularPreprocessing.modality
     if is_table and "num_folds" in detector and CALIBRATION_KEY not in detector:
         return (
             "no guarantee: with --cross-conformal every row is a calibration row and also affects "

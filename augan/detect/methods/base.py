@@ -50,7 +50,7 @@ class OnnxExportable(Protocol):
 class DetectionMethod(Scorer, Protocol):
     """What every method offers."""
 
-    input_types: tuple[str, ...]  # kinds of preprocessing: "images", "rows", "patches"
+    input_types: tuple[str, ...]  # kinds of preprocessing: "images", "rows", "tiles"
     required_networks: tuple[str, ...]  # networks
     optional_networks: tuple[str, ...]  # networks that it takes where they were trained
     is_iterative: bool  # whether each image costs hundreds of steps

@@ -47,7 +47,7 @@ class PatchFeatures:
     """
 
     name = "features"
-    input_types: tuple[str, ...] = ("patches",)
+    input_types: tuple[str, ...] = ("tiles",)
     required_networks: tuple[str, ...] = ("discriminator",)
     optional_networks: tuple[str, ...] = ("places",)
     is_iterative: bool = False

@@ -86,9 +86,9 @@ def resize_map(raw: np.ndarray, geometry: ImagePreprocessing, shape: tuple[int, 
 
     Averaging and interpolating never raise the highest place, so the line stays valid.
     """
-    own = replace(geometry, native_shape=(shape[0], shape[1]))
+    own = replace(geometry, original_shape=(shape[0], shape[1]))
     one: Any = RaggedImages([raw]) if isinstance(own, TiledPreprocessing) else raw[None]
-    some = own.to_native(one)
+    some = own.to_original_size(one)
     # What is left to resize is the map of an image that was seen at a scale of its own.
     return resize(some[0], shape[0], shape[1])[..., 0]
 

@@ -206,7 +206,7 @@ def _unit_range(preprocessing: ImagePreprocessing) -> tuple[Callable, Callable]:
     Integers stay unchanged in the first function; floating-point images are scaled to [0, 1].
     """
     if preprocessing.dtype != "float32":
-        return (lambda images: images), preprocessing.scale
+        return (lambda images: images), preprocessing.normalize
     low, width = preprocessing.low, preprocessing.high - preprocessing.low
 
     def to_unit(images: np.ndarray) -> np.ndarray:

@@ -245,7 +245,7 @@ class FittedBaselines:
         """Return the anomaly scores `[N]` of stored samples, higher = more anomalous."""
         if self.preprocessing is None:
             return {}
-        samples = self.preprocessing.scale(stored)
+        samples = self.preprocessing.normalize(stored)
         return {name: -one.score_samples(samples) for name, one in self.detectors.items()}
 
     def num_trained_on(self, stored: np.ndarray) -> int:
@@ -286,7 +286,7 @@ def fit_baselines(
         # Baselines compare images with images, which must then be of one size.
         preprocessing = ImagePreprocessing.fit(squares.dataset, preprocessing.window)
         squares = load_prepared(squares.dataset, preprocessing)
-    samples = preprocessing.scale(squares.pixels[rows])
+    samples = preprocessing.normalize(squares.pixels[rows])
     detectors = {}
     for name, make in BASELINES.items():
         if preprocessing.sample_type == "image" or name not in FOR_IMAGES_ONLY:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augan.data.cache import prepare
+from augan.data.cache import decode_all
 from augan.data.dataset import Dataset, ImageFiles, from_arrays
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing, letterbox_shape, resize
@@ -17,8 +17,8 @@ from augan.io.images import write_png
 RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (-2.0, 3.0)}
 
 
-def make(size=8, channels=1, dtype="uint8", native_shape=None):
-    return ImagePreprocessing(size, channels, dtype, *RANGES[dtype], native_shape)
+def make(size=8, channels=1, dtype="uint8", original_shape=None):
+    return ImagePreprocessing(size, channels, dtype, *RANGES[dtype], original_shape)
 
 
 def noise(*shape, dtype="uint8", seed=0):
@@ -43,7 +43,7 @@ def test_size_follows_the_median_image_and_can_be_given():
     images = [np.zeros((side, 2, 1), np.uint8) for side in (6, 7, 400)]
     dataset = Dataset("mixed", None, images, ("a", "b", "c"))
     assert ImagePreprocessing.fit(dataset).size == 8
-    assert ImagePreprocessing.fit(dataset).native_shape is None
+    assert ImagePreprocessing.fit(dataset).original_shape is None
     assert ImagePreprocessing.fit(dataset, 128).size == 128
     for size in (0, 4, 12, -8):
         with pytest.raises(DataError, match="power of two"):
@@ -66,7 +66,7 @@ def test_one_deep_or_coloured_file_sets_the_model(tmp_path):
     dataset = load_dataset(tmp_path)
     learned = ImagePreprocessing.fit(dataset)
     assert learned == ImagePreprocessing(8, 3, "uint16", 0.0, 65535.0, (8, 8))
-    _, pixels = prepare(dataset, learned)
+    _, pixels = decode_all(dataset, learned)
     np.testing.assert_array_equal(pixels, np.full((3, 8, 8, 3), 7 * 257, np.uint16))
 
 
@@ -81,8 +81,8 @@ def test_integers_in_other_units_are_no_floating_point_images():
     """A model of images from 0 to 1 would take every PNG file for an anomaly."""
     learned = ImagePreprocessing.fit(from_arrays(np.array([0.0, 1.0]).reshape(2, 1, 1)))
     with pytest.raises(DataError, match=r"uint8 up to 255, but .* floating-point .* 0 to 1"):
-        learned.to_square(np.full((8, 8, 1), 255, np.uint8))
-    assert learned.to_square(np.full((8, 8, 1), 2, np.uint8)).max() == 2  # odd, and in its units
+        learned.prepare(np.full((8, 8, 1), 255, np.uint8))
+    assert learned.prepare(np.full((8, 8, 1), 2, np.uint8)).max() == 2  # odd, and in its units
 
 
 def test_fit_needs_images():
@@ -95,7 +95,7 @@ def test_fit_needs_images():
 
 def test_picture_that_fits_is_centred_and_its_edges_repeated():
     image = np.array([[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]], np.uint8)[..., None]
-    square = make().to_square(image)[..., 0]
+    square = make().prepare(image)[..., 0]
     top, bottom = [1, 1, 2, 3, 4, 5, 5, 5], [6, 6, 7, 8, 9, 10, 10, 10]
     assert square.tolist() == [top] * 4 + [bottom] * 4
 
@@ -112,7 +112,7 @@ def test_letterbox_shape(shape, fitted):
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_large_picture_is_averaged_by_area(dtype):
     image = noise(16, 16, 3, dtype=dtype)
-    square = make(channels=3, dtype=dtype).to_square(image)
+    square = make(channels=3, dtype=dtype).prepare(image)
     expected = image.reshape(8, 2, 8, 2, 3).mean(axis=(1, 3), dtype=np.float64)
     np.testing.assert_allclose(square, expected, atol=0.51 if dtype != "float32" else 1e-6)
 
@@ -135,7 +135,7 @@ def test_small_picture_is_enlarged_smoothly(dtype):
 def test_squares_keep_range_shape_and_type(height, width, size, dtype, gray):
     image = noise(height, width, 1 if gray else 3, dtype=dtype, seed=height * 41 + width)
     model = make(size, 3, dtype, (height, width))
-    square = model.to_square(image)
+    square = model.prepare(image)
     assert square.shape == (size, size, 3)
     assert square.dtype == np.dtype(dtype)
     slack = 1e-5 if dtype == "float32" else 0
@@ -143,8 +143,8 @@ def test_squares_keep_range_shape_and_type(height, width, size, dtype, gray):
     if gray:
         assert np.ptp(square, axis=-1).max() == 0
     batch = np.stack([image, image])
-    np.testing.assert_array_equal(model.materialise(batch), np.stack([square, square]))
-    native = model.to_native(square[None])
+    np.testing.assert_array_equal(model.prepare_all(batch), np.stack([square, square]))
+    native = model.to_original_size(square[None])
     assert native.shape == (1, height, width, 3)
     assert native.dtype == square.dtype
     if size < 2 * max(height, width) <= 2 * size:
@@ -159,20 +159,20 @@ def test_resized_pictures_return_to_their_place(shape, tolerance):
     y, x = np.mgrid[: shape[0], : shape[1]] / max(shape)
     image = (x + 2 * y).astype(np.float32)[..., None]
     model = make(16, 1, "float32", shape)
-    native = model.to_native(model.to_square(image)[None])[0]
+    native = model.to_original_size(model.prepare(image)[None])[0]
     assert native.shape == image.shape
     assert np.abs(native - image).mean() < tolerance
 
 
 def test_squares_stay_when_sizes_were_mixed_and_maps_are_welcome():
     squares = noise(2, 8, 8, 1)
-    assert make().to_native(squares) is squares
+    assert make().to_original_size(squares) is squares
     maps = noise(2, 8, 8, 2, dtype="float32")
-    model = make(native_shape=(6, 5))
-    np.testing.assert_array_equal(model.to_native(maps), maps[:, 1:7, 1:6])
-    assert model.to_native(maps[:0]).shape == (0, 6, 5, 2)
+    model = make(original_shape=(6, 5))
+    np.testing.assert_array_equal(model.to_original_size(maps), maps[:, 1:7, 1:6])
+    assert model.to_original_size(maps[:0]).shape == (0, 6, 5, 2)
     with pytest.raises(DataError, match=r"\[2, 4, 8, 1\]"):
-        model.to_native(squares[:, :4])
+        model.to_original_size(squares[:, :4])
 
 
 # Depth, channels, range
@@ -191,17 +191,17 @@ def test_squares_stay_when_sizes_were_mixed_and_maps_are_welcome():
 )
 def test_what_would_lose_information_is_refused(image, model, message):
     with pytest.raises(DataError, match=message):
-        model.to_square(image)
+        model.prepare(image)
     if image.ndim == 3:
         with pytest.raises(DataError, match=message):
-            model.materialise(image[None])
+            model.prepare_all(image[None])
         with pytest.raises(DataError, match=f"image 1: .*{message}"):
-            model.materialise([np.zeros((8, 8, 1), model.dtype), image])
+            model.prepare_all([np.zeros((8, 8, 1), model.dtype), image])
 
 
 def test_integers_enter_a_float_model_as_they_are():
     image = noise(8, 8, 1, dtype="uint16") % 9
-    square = make(dtype="float32").to_square(image)
+    square = make(dtype="float32").prepare(image)
     np.testing.assert_array_equal(square, image.astype(np.float32))
 
 
@@ -209,10 +209,10 @@ def test_integers_enter_a_float_model_as_they_are():
 def test_every_integer_survives_scaling(dtype):
     model = make(dtype=dtype)
     values = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
-    scaled = model.scale(values)
+    scaled = model.normalize(values)
     assert scaled.dtype == np.float32
     assert (scaled[0], scaled[-1]) == (-1, 1)
-    np.testing.assert_array_equal(model.unscale(scaled), values)
+    np.testing.assert_array_equal(model.denormalize(scaled), values)
 
 
 @settings(max_examples=60, deadline=None)
@@ -227,25 +227,31 @@ def test_floats_survive_scaling(low, span, at):
         return
     model = ImagePreprocessing(8, 1, "float32", low, high)
     values = np.array([low, low + at * span, high], np.float32)
-    scaled = model.scale(values)
+    scaled = model.normalize(values)
     tolerance = 1e-6 * (abs(low) + span)
-    np.testing.assert_allclose(model.unscale(scaled), values, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(model.denormalize(scaled), values, rtol=0, atol=tolerance)
 
 
 def test_scale_does_not_clip_but_unscale_does():
     model = make(dtype="float32")
-    np.testing.assert_allclose(model.scale(np.array([-7.0, 0.5, 8.0])), [-3, 0, 3])
-    np.testing.assert_allclose(model.unscale(np.array([-3.0, 0.0, 3.0])), [-2, 0.5, 3])
-    assert make().unscale(np.array([-9.0, -1.0, 0.0, 0.99, 9.0])).tolist() == [0, 0, 128, 254, 255]
+    np.testing.assert_allclose(model.normalize(np.array([-7.0, 0.5, 8.0])), [-3, 0, 3])
+    np.testing.assert_allclose(model.denormalize(np.array([-3.0, 0.0, 3.0])), [-2, 0.5, 3])
+    assert make().denormalize(np.array([-9.0, -1.0, 0.0, 0.99, 9.0])).tolist() == [
+        0,
+        0,
+        128,
+        254,
+        255,
+    ]
 
 
 # Storage
 
 
-@pytest.mark.parametrize("native_shape", [None, (6, 5)])
+@pytest.mark.parametrize("original_shape", [None, (6, 5)])
 @pytest.mark.parametrize("dtype", sorted(RANGES))
-def test_dictionary_round_trip(dtype, native_shape):
-    model = make(16, 3, dtype, native_shape)
+def test_dictionary_round_trip(dtype, original_shape):
+    model = make(16, 3, dtype, original_shape)
     assert ImagePreprocessing.from_dict(json.loads(json.dumps(model.to_dict()))) == model
 
 
@@ -263,10 +269,10 @@ def test_dictionary_round_trip(dtype, native_shape):
         {"dtype": "float32", "high": float("inf")},
         {"dtype": "float32", "high": float("nan")},
         {"dtype": "float32", "low": 255.0},
-        {"native_shape": [8]},
-        {"native_shape": [0, 8]},
-        {"native_shape": "88"},
-        {"native_shape": [8.5, 8]},
+        {"original_shape": [8]},
+        {"original_shape": [0, 8]},
+        {"original_shape": "88"},
+        {"original_shape": [8.5, 8]},
         {"more": 1},
     ],
 )
@@ -297,10 +303,10 @@ def truncate(path):
 
 def test_prepare_drops_files_that_do_not_decode(tmp_path):
     dataset = write_files(tmp_path, 20)
-    whole, expected = prepare(dataset, make(16))
+    whole, expected = decode_all(dataset, make(16))
     assert whole is dataset
     truncate(tmp_path / "03.png")
-    kept, pixels = prepare(dataset, make(16))
+    kept, pixels = decode_all(dataset, make(16))
     assert [name for name, _ in kept.skipped] == ["03.png"]
     assert isinstance(kept.images, ImageFiles)
     assert "03.png" not in kept.names
@@ -312,21 +318,21 @@ def test_prepare_counts_what_loading_skipped(tmp_path):
     (tmp_path / "empty.png").touch()
     dataset = load_dataset(tmp_path)
     truncate(tmp_path / "03.png")
-    kept, _ = prepare(dataset, make(16))
+    kept, _ = decode_all(dataset, make(16))
     assert [name for name, _ in kept.skipped] == ["empty.png", "03.png"]
     truncate(tmp_path / "04.png")
     with pytest.raises(DataError, match="3 of 21"):
-        prepare(dataset, make(16))
+        decode_all(dataset, make(16))
 
 
 def test_prepare_names_the_file_that_does_not_fit(tmp_path):
     dataset = write_files(tmp_path, 2)
     write_png(tmp_path / "01.png", np.zeros((9, 9, 3), np.uint8))
     with pytest.raises(DataError, match=r"01\.png: .*another channel count"):
-        prepare(dataset, make(16))
+        decode_all(dataset, make(16))
 
 
 def test_prepare_arrays():
-    dataset, pixels = prepare(from_arrays(noise(3, 6, 7)), make())
+    dataset, pixels = decode_all(from_arrays(noise(3, 6, 7)), make())
     assert len(dataset) == 3
     np.testing.assert_array_equal(pixels[:, 1:7, :7, 0], noise(3, 6, 7))

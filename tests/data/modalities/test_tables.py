@@ -176,12 +176,12 @@ def test_constant_columns_are_left_out_with_a_warning(mixed):
 
 def test_a_table_comes_back_as_it_was(mixed):
     columns = fitted(mixed)
-    stored = columns.materialise(Table(mixed))
+    stored = columns.prepare_all(Table(mixed))
     assert columns.sample_shape == (2 + 3 + 2 + 3,) == stored.shape[1:]
-    x = columns.scale(stored)
+    x = columns.normalize(stored)
     assert x.dtype == np.float32
     assert_array_equal(x[:, 2:].sum(axis=1), [3.0] * 4)
-    assert_frame_equal(columns.to_frame(columns.unscale(x)), mixed)
+    assert_frame_equal(columns.to_frame(columns.denormalize(x)), mixed)
     again = restore_preprocessing(json.loads(json.dumps(columns.to_dict())))
     assert again == columns
 
@@ -193,10 +193,10 @@ def test_scaling_is_monotone_bounded_and_invertible(values):
     if not columns.numbers:
         return
     ordered = np.unique(values)[:, None]
-    x = columns.scale(ordered)
+    x = columns.normalize(ordered)
     assert (x[0], x[-1]) == (-1.0, 1.0)
     assert (np.diff(x[:, 0]) >= 0).all()
-    back = columns.unscale(x)[:, 0]
+    back = columns.denormalize(x)[:, 0]
     (column,) = columns.numbers
     assert back.min() >= ordered[0] - abs(ordered[0]) * 1e-9
     assert back.max() <= ordered[-1] + abs(ordered[-1]) * 1e-9
@@ -208,7 +208,7 @@ def test_scaling_is_monotone_bounded_and_invertible(values):
 def test_what_is_far_out_stays_far_out_and_finite():
     columns = fitted(pd.DataFrame({"x": np.random.default_rng(0).exponential(size=500)}))
     high = columns.numbers[0].knots[-1]
-    x = columns.scale(np.array([[high], [2 * high], [3 * high], [1e300], [-1e300]]))[:, 0]
+    x = columns.normalize(np.array([[high], [2 * high], [3 * high], [1e300], [-1e300]]))[:, 0]
     assert (np.diff(x[:4]) > 0).all()
     assert_array_equal(x[3:], [FARTHEST, -FARTHEST])
 
@@ -217,7 +217,7 @@ def test_skewed_columns_are_spread_like_normal_ones():
     # Between minimum and maximum most of these would lie below -0.9, where tanh hardly moves, and
     # generated columns would lose what they have to do with each other.
     values = np.random.default_rng(0).lognormal(sigma=2, size=1000)
-    x = fitted(pd.DataFrame({"x": values})).scale(values[:, None])
+    x = fitted(pd.DataFrame({"x": values})).normalize(values[:, None])
     assert abs(np.median(x)) < 0.02
     assert 0.25 < x.std() < 0.45
 
@@ -225,7 +225,7 @@ def test_skewed_columns_are_spread_like_normal_ones():
 def test_a_column_of_objects_that_are_numbers_is_one_of_numbers():
     columns = fitted(pd.DataFrame({"a": pd.Series([1, 2.5, 3] * 20, dtype=object)}))
     assert [column.kind for column in columns.columns] == ["number"]
-    again = columns.to_frame(columns.unscale(np.zeros((2, 1))))
+    again = columns.to_frame(columns.denormalize(np.zeros((2, 1))))
     assert again["a"].dtype == object
 
 
@@ -271,7 +271,7 @@ def test_truths_as_labels_of_arrays_come_back():
 def test_the_largest_integers_come_back_as_such():
     most = np.iinfo(np.int64).max
     columns = fitted(pd.DataFrame({"a": np.array([0, most] * 9)}))
-    made = columns.to_frame(columns.unscale(np.array([[-1.0], [1.0]])))
+    made = columns.to_frame(columns.denormalize(np.array([[-1.0], [1.0]])))
     assert made["a"].dtype == np.int64
     assert made["a"].iloc[0] == 0
     assert made["a"].iloc[1] > most - 2048
@@ -291,8 +291,8 @@ def test_decimal_commas_are_read(tmp_path, separator):
 def test_rows_that_are_not_learned_from_may_lie_beyond():
     frame = pd.DataFrame({"a": [0.0, 1, 2, 100], "b": ["x", "y", "x", "z"]})
     columns = TabularPreprocessing.fit(Table(frame), np.arange(3))
-    stored = columns.materialise(Table(frame))
-    assert columns.scale(stored)[3, 0] > 90
+    stored = columns.prepare_all(Table(frame))
+    assert columns.normalize(stored)[3, 0] > 90
     assert stored[3, 1:].tolist() == [0, 0]  # a category that was never seen
     with pytest.raises(DataError, match="infinite"):
         TabularPreprocessing.fit(Table(frame.assign(a=[0, 1, 2, np.inf])), np.arange(3))
@@ -301,7 +301,7 @@ def test_rows_that_are_not_learned_from_may_lie_beyond():
 def test_generated_numbers_have_as_many_decimals():
     frame = pd.DataFrame({"price": [0.99, 5.25, 7.5], "exact": [1 / 3, 2 / 3, 0.123]})
     columns = fitted(frame)
-    made = columns.to_frame(columns.unscale(np.random.default_rng(0).uniform(-1, 1, (50, 2))))
+    made = columns.to_frame(columns.denormalize(np.random.default_rng(0).uniform(-1, 1, (50, 2))))
     assert_array_equal(made["price"], made["price"].round(2))
     assert (made["exact"] != made["exact"].round(9)).all()
 
@@ -328,9 +328,9 @@ def test_arrays_with_two_axes_are_tables_of_numbers():
     assert list(dataset.images.frame) == ["x0", "x1", "x2"]
     columns = TabularPreprocessing.fit(dataset.images)
     assert columns.target.name == "y"
-    assert_array_equal(columns.materialise(dataset.images), x)
+    assert_array_equal(columns.prepare_all(dataset.images), x)
     half = dataset.subset(np.array([3, 0]))
-    assert_array_equal(columns.materialise(half.images), x[[3, 0]])
+    assert_array_equal(columns.prepare_all(half.images), x[[3, 0]])
     assert half.names == ("3", "0")
     with pytest.raises(DataError, match="no images"):
         dataset.headers()

@@ -202,7 +202,7 @@ def test_the_highest_place_of_a_map_is_where_the_image_was_spoilt(name, models):
     spoilt = calm[60:68].copy()
     spoilt[:, :2, 6:] = 1.0
     detector = Detector(method, ImagePreprocessing(8, 1, "uint8", 0.0, 255.0, (8, 8)))
-    maps = detector.maps(detector.preprocessing.unscale(spoilt))
+    maps = detector.maps(detector.preprocessing.denormalize(spoilt))
     assert maps.shape == (8, 8, 8, 1)
     assert maps.dtype == np.float32
     for heat in maps[..., 0]:

@@ -85,18 +85,18 @@ def test_images_keep_their_scale_unless_they_are_very_large(height, width):
 
 def test_stored_pictures_do_not_depend_on_the_light(images):
     patches = TiledPreprocessing.fit(from_arrays(np.stack([images[0]] * 3)), WINDOW)
-    picture = patches.to_picture(images[0])
+    picture = patches.prepare_ragged(images[0])
     assert picture.dtype == np.uint8
-    darker = patches.to_picture((images[0] * 0.6).astype(np.uint8))
+    darker = patches.prepare_ragged((images[0] * 0.6).astype(np.uint8))
     assert np.abs(picture.astype(int) - darker).mean() < 3
     assert picture.std() > 10  # the stripes are there
-    assert patches.scale(picture).min() >= -1
-    np.testing.assert_array_equal(patches.unscale(patches.scale(picture)), picture)
+    assert patches.normalize(picture).min() >= -1
+    np.testing.assert_array_equal(patches.denormalize(patches.normalize(picture)), picture)
 
 
 def test_a_small_image_is_filled_up_to_a_window(images):
     patches = TiledPreprocessing.fit(from_arrays(np.stack([images[0]] * 3)), WINDOW)
-    assert patches.to_picture(images[0][:10, :20]).shape == (WINDOW, WINDOW, 1)
+    assert patches.prepare_ragged(images[0][:10, :20]).shape == (WINDOW, WINDOW, 1)
 
 
 def test_the_preprocessing_comes_back_from_the_bundle(images):
@@ -124,7 +124,7 @@ def test_a_detector_alone_sees_large_images_through_windows(images, settings, ex
     data = from_arrays(np.stack([image[:140] for image in images]))
     config, preprocessing = fill_in(Config(task="detect").replace(**settings), data)
     assert config.data.tiling is expected
-    assert (preprocessing.kind == "patches") is expected
+    assert (preprocessing.modality == "tiles") is expected
     assert bool(config.gan.localization_head) is expected
 
 
@@ -210,14 +210,14 @@ def test_the_score_is_the_mean_where_all_maps_together_are_highest():
 
 def test_each_picture_is_judged_for_itself_and_where_it_is_spoilt(models, images):
     patches = TiledPreprocessing.fit(from_arrays(np.stack([image[:140] for image in images])), 64)
-    pictures = patches.scale(RaggedImages([patches.to_picture(image) for image in images]))
+    pictures = patches.normalize(RaggedImages([patches.prepare_ragged(image) for image in images]))
     before = read_weights(models["discriminator"])
     method = PatchFeatures(models).fit(pictures[:24], pictures[24:30])
     assert method.components == ("own_neighbours", "mahalanobis", "painted_defects")
     spoilt = images[30].copy()
     spoilt[100:112, 30:42] = 10
-    judged = [patches.to_picture(image) for image in (*images[30:], spoilt)]
-    judged = patches.scale(RaggedImages(judged))
+    judged = [patches.prepare_ragged(image) for image in (*images[30:], spoilt)]
+    judged = patches.normalize(RaggedImages(judged))
     components = method.score_components(judged)
     assert components.shape == (7, 3)
     assert components.sum(axis=1).argmax() == 6
@@ -261,7 +261,7 @@ def test_train_and_detect_on_a_folder_of_large_images(folder, images, tmp_path):
     found = {image.path: image for image in result.most_anomalous}
     assert found["bad.png"].score > found["good.png"].score
     scores = Detector.from_bundle(bundle).score(
-        RaggedImages([Detector.from_bundle(bundle).preprocessing.to_picture(spoilt)])
+        RaggedImages([Detector.from_bundle(bundle).preprocessing.prepare_ragged(spoilt)])
     )
     assert found["bad.png"].score == pytest.approx(scores[0])
     with Image.open(tmp_path / "out" / "maps" / "bad.png.png") as heat:

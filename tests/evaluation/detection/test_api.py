@@ -141,7 +141,7 @@ def test_baselines_see_the_fit_and_tune_splits_only(
     rows = np.sort(np.concatenate([split["train"], split["val"]]))
     assert judged.summary["num_baseline_training"] == len(rows) == 141
     assert [row["method"] for row in judged.baselines] == list(BASELINES)
-    scale = Detector.from_bundle(digits_bundle).preprocessing.scale
+    scale = Detector.from_bundle(digits_bundle).preprocessing.normalize
     for row in judged.baselines:
         fitted = BASELINES[row["method"]](0).fit(scale(np.asarray(tiny_digits.images)[rows]))
         sides = {

@@ -109,7 +109,7 @@ def _meet_image(raw: bytes, place: Path) -> None:
         raise AssertionError(f"the header says {header}, the image has {image.shape}")
     if header.dtype != image.dtype:
         raise AssertionError(f"the header says {header.dtype}, the image is {image.dtype}")
-    ImagePreprocessing(32, 3, "uint16", 0.0, 65535.0).to_square(image)
+    ImagePreprocessing(32, 3, "uint16", 0.0, 65535.0).prepare(image)
 
 
 def _meet_mask(raw: bytes, place: Path) -> None:
@@ -179,10 +179,10 @@ def _meet_table(raw: bytes, place: Path) -> None:
     if not isinstance(table, Table):
         raise AssertionError("a table became something else")
     columns = TabularPreprocessing.fit(table)
-    scaled = columns.scale(columns.materialise(table))
+    scaled = columns.normalize(columns.prepare_all(table))
     if not np.isfinite(scaled).all():
         raise AssertionError("scaled values are not finite")
-    columns.to_frame(columns.unscale(scaled))
+    columns.to_frame(columns.denormalize(scaled))
 
 
 def _attempt(act: Callable[[], object]) -> None:

@@ -65,7 +65,7 @@ def meet_in_use(raw: bytes, place: Path) -> None:
     found, said = load_bundle(place), None
     images = place / "images"
     _write_samples(images)
-    what = images / "x.csv" if found.preprocessing.get("kind") == "rows" else images
+    what = images / "x.csv" if found.preprocessing.get("modality") == "rows" else images
     acts = [
         lambda: detect_folder(found, what, place / "d", far=0.2),
         lambda: detect_folder(found, what, place / "e", far=0.2, method="fanogan"),
