@@ -130,7 +130,7 @@ def judge(history: Sequence[Health]) -> Alarm | None:
             step,
             f"the discriminator knew the training images by heart at step {step} (r_t "
             f"{last[-1].r_t:.2f}, r_v {last[-1].r_v:.2f}); the best weights so far were kept: try "
-            "gan.diffaug=[translation,colour], discriminator.dropout=0.3, or more images",
+            "gan.diffaug=[translation,color], discriminator.dropout=0.3, or more images",
         )
     return None
 
