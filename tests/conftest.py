@@ -4,11 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from augan.bundle import Bundle
 from augan.config import Config
 from augan.data.dataset import Dataset
 from augan.data.datasets import digits
+
+# A slow machine is no error: no property has a time limit.
+settings.register_profile("augan", deadline=None)
+settings.load_profile("augan")
 
 TINY_STEPS = 20
 

@@ -138,15 +138,14 @@ def first_light(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
         "augan augment --class 3 --n 5000",
         "augan detect images/",
     ):
-        begun = time.monotonic()
         done = shell(command, folder)
         assert done.returncode == 0, f"{command}: {done.stderr}"
-        said[command.split()[1]] = (done, time.monotonic() - begun)
+        said[command.split()[1]] = done
     return folder, said
 
 
 def test_the_three_commands_in_an_empty_folder(first_light: tuple[Path, dict]) -> None:
-    folder, said = first_light
+    folder, _ = first_light
     assert sorted(path.name for path in folder.iterdir()) == ["images", "runs"]
     runs = sorted(path.name for path in (folder / "runs").iterdir())
     assert runs[1:] == ["latest"]
@@ -159,16 +158,15 @@ def test_the_three_commands_in_an_empty_folder(first_light: tuple[Path, dict]) -
     assert list((run / "samples").glob("step_*.png"))
     lines = (run / "metrics.jsonl").read_text().splitlines()
     assert {json.loads(line)["part"] for line in lines} == {"gan", "encoder", "classifier"}
-    assert said["train"][1] < 60
 
 
 def test_the_three_commands_say_nothing_but_their_own(first_light: tuple[Path, dict]) -> None:
-    for name, (done, _) in first_light[1].items():
+    for name, done in first_light[1].items():
         for line in done.stderr.splitlines():
             assert re.match(EXPECTED_ON_STDERR[name], line), f"{name}: {line}"
         chatter = r"tensorflow|keras|cuda|onednn|avx|traceback|warning|\x1b|\r"
         assert not re.search(chatter, done.stdout, re.I), name
-    assert re.search(r"^time: .*gan .*encoder ", first_light[1]["train"][0].stdout, re.M)
+    assert re.search(r"^time: .*gan .*encoder ", first_light[1]["train"].stdout, re.M)
 
 
 def test_5000_images_of_a_class(first_light: tuple[Path, dict]) -> None:
@@ -204,7 +202,7 @@ def test_scores_of_the_example_images(first_light: tuple[Path, dict]) -> None:
     assert (len(scores["digit"]), len(scores["foreign"])) == (60, 12)
     assert np.mean(scores["foreign"]) > np.mean(scores["digit"]) + np.std(scores["digit"])
     flagged = sum(row["anomaly"] == "1" for row in rows)
-    assert f"{flagged} of 72 images flagged" in said["detect"][0].stdout
+    assert f"{flagged} of 72 images flagged" in said["detect"].stdout
 
 
 def test_a_trained_model_redraws_what_it_is_shown(first_light: tuple[Path, dict]) -> None:
