@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from augan.evaluation.detection.api import DetectionEvaluation
 
 
-def detector_promise(bundle: Bundle) -> str | None:
+def describe_guarantee(bundle: Bundle) -> str | None:
     """Say what the detector promises at the rate that it would take by itself, if there is one."""
     if not bundle.has("detector"):
         return None
-    return guarantee_void_reason(bundle) or promised(bundle)[0].sentence
+    return guarantee_void_reason(bundle) or default_guarantee(bundle)[0].sentence
 
 
-def promised(bundle: Bundle) -> tuple[Guarantee, list[str]]:
+def default_guarantee(bundle: Bundle) -> tuple[Guarantee, list[str]]:
     """Return what `augan detect` promises by itself, and warnings about the rate that it takes."""
     calibration = Calibration.from_arrays(bundle.tables["calibration"])
     sample_type = sample_type_of(bundle.preprocessing)
@@ -38,9 +38,9 @@ def promised(bundle: Bundle) -> tuple[Guarantee, list[str]]:
     return calibration.guarantee(rate, sample_type), warnings
 
 
-def calibration_lines(bundle: Bundle) -> list[str]:
+def format_calibration(bundle: Bundle) -> list[str]:
     """Say what a detector was calibrated on, and what that promises."""
-    summary, samples = calibration_summary(bundle), plural(sample_type_of(bundle.preprocessing))
+    summary, samples = summarize_calibration(bundle), plural(sample_type_of(bundle.preprocessing))
     n, name = summary["guarantee"]["n"], summary["calibrated_on"]["name"]
     return [
         *(f"warning: {text}" for text in summary["warnings"]),
@@ -58,10 +58,10 @@ def _who_takes_it(bundle: Bundle) -> str:
     return f"augan detect takes this line with --model {path}"
 
 
-def calibration_summary(bundle: Bundle) -> dict[str, Any]:
+def summarize_calibration(bundle: Bundle) -> dict[str, Any]:
     """Return the same, JSON-able, at the rate that `augan detect` will take by itself."""
     origin = dict((bundle.detector or {})[CALIBRATION_KEY])
-    warnings, (guarantee, more) = origin.pop("warnings"), promised(bundle)
+    warnings, (guarantee, more) = origin.pop("warnings"), default_guarantee(bundle)
     return {
         "bundle": str(bundle.path),
         "id": bundle.bundle_id,
@@ -71,7 +71,7 @@ def calibration_summary(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def plan_line(config: "Config", dataset: "Dataset", preprocessing: AnyPreprocessing) -> str:
+def format_plan(config: "Config", dataset: "Dataset", preprocessing: AnyPreprocessing) -> str:
     """Say what will be trained on what, and for how long."""
     classes = f" of {dataset.num_classes} classes" if dataset.num_classes > 1 else ""
     more = f" and {dataset.num_unlabeled} unlabeled" if dataset.num_unlabeled else ""
@@ -91,7 +91,7 @@ def plan_line(config: "Config", dataset: "Dataset", preprocessing: AnyPreprocess
     )
 
 
-def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
+def format_training(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
     """Say what a training left behind and where its time went."""
     lines = [f"warning: {text}" for text in bundle.metrics.get("warnings", ())]
     samples = plural(sample_type_of(bundle.preprocessing))
@@ -120,8 +120,8 @@ def training_lines(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
             "right"
         )
     if bundle.has("detector"):
-        lines += [f"warning: {text}" for text in promised(bundle)[1]]
-        lines.append(f"detector: {detector_promise(bundle)}")
+        lines += [f"warning: {text}" for text in default_guarantee(bundle)[1]]
+        lines.append(f"detector: {describe_guarantee(bundle)}")
     lines.append(f"bundle: {bundle.path}")
     return lines
 
@@ -144,8 +144,8 @@ def _updates(bundle: Bundle) -> Iterator[str]:
     )
 
 
-def training_summary(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """Return the same as `training_lines`, JSON-able."""
+def summarize_training(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """Return the same as `format_training`, JSON-able."""
     return {
         "run": str(bundle.path.parent) if bundle.path else None,
         "bundle": str(bundle.path),
@@ -157,7 +157,7 @@ def training_summary(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str, 
     }
 
 
-def augmentation_lines(result: "AugmentationResult") -> list[str]:
+def format_augmentation(result: "AugmentationResult") -> list[str]:
     """Say what was written, and what became of the candidates of each class."""
     what = f" of class {result.classes[0]}" if len(result.classes) == 1 else ""
     lines = [f"warning: {text}" for text in result.warnings]
@@ -171,7 +171,7 @@ def augmentation_lines(result: "AugmentationResult") -> list[str]:
     return [*lines, f"{result.num_samples} {plural(result.sample_type)}{what} in {result.out}"]
 
 
-def detection_lines(result: "DetectionResult") -> list[str]:
+def format_detection(result: "DetectionResult") -> list[str]:
     """Say how many images were flagged, which most, and what the rate promises."""
     sample_type, lines = result.sample_type, [f"warning: {text}" for text in result.warnings]
     samples = plural(sample_type)
@@ -192,7 +192,7 @@ def detection_lines(result: "DetectionResult") -> list[str]:
 NUM_SHOWN_SKIPPED = 10  # of the files that were left out
 
 
-def evaluation_lines(judgement: "DetectionEvaluation") -> list[str]:
+def format_detection_evaluation(judgement: "DetectionEvaluation") -> list[str]:
     """Say how well a detector separates, what it flags, and what baselines reach."""
     summary, samples = judgement.summary, plural(judgement.summary["sample_type"])
     lines = [f"warning: {text}" for text in summary["warnings"]]
@@ -299,7 +299,7 @@ def _rate(estimate: Mapping[str, Any]) -> str:
 NUM_SHOWN_DUPLICATES = 5  # near-duplicates
 
 
-def lift_lines(lift: AugmentationGain) -> list[str]:
+def format_augmentation_evaluation(lift: AugmentationGain) -> list[str]:
     """Say what each arm reached, and whether synthetic images lift."""
     summary = lift.summary
     lines = [f"warning: {text}" for text in summary["warnings"]]
@@ -316,12 +316,12 @@ def lift_lines(lift: AugmentationGain) -> list[str]:
         f"macro-F1 {row['macro_f1']:6.1%}  {row['label']}"
         for row in sorted(lift.arms, key=lambda row: -row["balanced_accuracy"])
     ]
-    lines += second_figures(summary)
+    lines += format_secondary_gains(summary)
     lines += [f"evaluation: {summary['out']}", lift.sentence]
     return lines
 
 
-def second_figures(summary: Mapping[str, Any]) -> Iterator[str]:
+def format_secondary_gains(summary: Mapping[str, Any]) -> Iterator[str]:
     """Say the gain over arms that have less data, and the lift without near-duplicates."""
     gain, strict = summary["gain_over_labeled_only"], summary["without_near_duplicates"]
     if gain is not None:
@@ -346,7 +346,7 @@ PURPOSES = {
 }
 
 
-def diagnosis_lines(found: SystemReport) -> list[str]:
+def format_system_report(found: SystemReport) -> list[str]:
     """Say what there is, what is missing, and what to do about it."""
     lines = [f"augan {found.augan or '(version unknown)'}, Python {found.python}, {found.system}"]
     needed = [f"{p.name} {p.installed}" for p in found.packages if not p.extra and p.installed]

@@ -34,12 +34,11 @@ def print_shard(shard: "Shard", out: Path, as_json: bool) -> None:
 
 def print_augmentation(result: "AugmentationResult", as_json: bool) -> None:
     """Write the picture and the report of an augmentation, and print its result."""
-    from augan.report.figures import augmentation_figure
-    from augan.report.html.augmentation import augmentation_page
-    from augan.report.text import augmentation_lines
+    from augan.report.html.augmentation import write_augmentation_page, write_preview_image
+    from augan.report.text import format_augmentation
 
-    picture, report = augmentation_figure(result), augmentation_page(result)
-    lines = [*augmentation_lines(result), f"report: {report}"]
+    picture, report = write_preview_image(result), write_augmentation_page(result)
+    lines = [*format_augmentation(result), f"report: {report}"]
     print_result(lines, {**result.to_dict(), "report": str(report)}, as_json, picture)
 
 
@@ -51,13 +50,12 @@ def print_detection(
     With `fail_on_anomaly`, a result with anomalies raises `typer.Exit` with code 1.
     """
     from augan.data.modalities.registry import restore_preprocessing
-    from augan.report.figures import detection_figure
-    from augan.report.html.detection import detection_page
-    from augan.report.text import detection_lines
+    from augan.report.html.detection import write_detection_page, write_top_samples_image
+    from augan.report.text import format_detection
 
-    picture = detection_figure(result, restore_preprocessing(bundle.preprocessing))
-    report = detection_page(result)
-    lines = [*detection_lines(result), f"report: {report}"]
+    picture = write_top_samples_image(result, restore_preprocessing(bundle.preprocessing))
+    report = write_detection_page(result)
+    lines = [*format_detection(result), f"report: {report}"]
     print_result(lines, {**result.to_dict(), "report": str(report)}, as_json, picture)
     if fail_on_anomaly and result.num_anomalies:
         raise typer.Exit(1)

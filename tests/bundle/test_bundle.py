@@ -222,13 +222,13 @@ def test_parts() -> None:
 def test_what_goes_beside_a_bundle_needs_a_saved_one(saved: Path) -> None:
     from augan.augment import request
     from augan.detect import output_paths
-    from augan.report.html.training import training_page
+    from augan.report.html.training import write_training_page
 
     assert load_bundle(saved).saved_path() == saved
     assert request.default_out(load_bundle(saved), None, "new") == saved.parent / "new"
     beside: list[Callable[[Bundle], object]] = [
         Bundle.saved_path,
-        training_page,
+        write_training_page,
         lambda bundle: output_paths.default_out(bundle, "images"),
         lambda bundle: request.default_out(bundle, None, "new"),
     ]

@@ -19,7 +19,7 @@ from augan.detect.inputs import CHUNK
 from augan.detect.output_paths import default_out
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import write_png
-from augan.report.figures import detection_figure
+from augan.report.html.detection import write_top_samples_image
 
 TERMS = ["neighbours", "mahalanobis", "input_neighbours"]
 
@@ -441,7 +441,7 @@ def test_the_sheet_of_images_that_differ_in_size(
     ]
     preprocessing = restore_preprocessing(digits_bundle.preprocessing)
     for shown, rows in ((worst[:2], 2), (worst, 1)):  # with overlays, where they fit together
-        path = detection_figure(replace(result, shown=shown), preprocessing)
+        path = write_top_samples_image(replace(result, shown=shown), preprocessing)
         with Image.open(path) as picture:
             width, height = picture.size
         assert round(width / height) == round(len(shown) / rows)

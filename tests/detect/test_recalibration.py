@@ -213,12 +213,12 @@ def test_the_command_writes_beside_the_run_and_replaces_nothing(
 def test_too_few_for_the_own_rate_of_the_model_is_said(
     digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
 ) -> None:
-    from augan.report.text import calibration_lines
+    from augan.report.text import format_calibration
 
     config = {**digits_bundle.config, "detect": {"method": "fanogan", "far": 0.01}}
     folder = write_images(tmp_path / "few", pixels[:10])
     made = calibrate(replace(digits_bundle, config=config), folder)
-    lines = calibration_lines(made)
+    lines = format_calibration(made)
     assert "detect.far=0.01" in lines[0]
     assert "99 images" in lines[0]
     assert "default false-alarm rate of 0.05 needs 19" in lines[1]

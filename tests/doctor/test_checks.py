@@ -13,7 +13,7 @@ from augan.doctor.checks import check_packages, install, run_checks
 from augan.doctor.hardware import THREADS, disk, memory, processor, threads
 from augan.doctor.requirements import required
 from augan.doctor.tensorflow_check import check_tensorflow
-from augan.report.text import diagnosis_lines
+from augan.report.text import format_system_report
 from augan_cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -147,7 +147,7 @@ def test_where_even_the_requirements_are_unknown(
     found = run_checks()
     assert [str(advice) for advice in found.problems] == [problem]
     assert (found.usable, found.engine) == (False, None)  # nothing is tried without TensorFlow
-    assert diagnosis_lines(found)[-2:] == [f"problem: {problem}", "augan cannot work here"]
+    assert format_system_report(found)[-2:] == [f"problem: {problem}", "augan cannot work here"]
 
 
 @pytest.mark.parametrize(

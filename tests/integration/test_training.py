@@ -23,8 +23,8 @@ from augan.detect.detector import Detector
 from augan.exceptions import AuganError, ConfigError, DataError
 from augan.gan.inference import BatchInference
 from augan.io.images import write_png
-from augan.report.html.training import training_page
-from augan.report.text import training_lines
+from augan.report.html.training import write_training_page
+from augan.report.text import format_training
 from augan.training.budget import Clock
 from augan.training.defaults import DEFAULT_STEPS, fill_in
 from augan.workflow.prepare import PreparedData, resolve_config
@@ -95,15 +95,15 @@ def test_a_training_promises_what_detection_will(digits_bundle, tiny_digits, tmp
     for far in (None, 0.01, 0.2):
         bundle = trained_for(far)
         sentence = detect_folder(bundle, tmp_path / "images", tmp_path / "out").guarantee.sentence
-        assert f"detector: {sentence}" in training_lines(bundle, {"gan": 1.0})
-        assert escape(sentence) in training_page(bundle).read_text("utf-8")
+        assert f"detector: {sentence}" in format_training(bundle, {"gan": 1.0})
+        assert escape(sentence) in write_training_page(bundle).read_text("utf-8")
         said.add(sentence)
     assert len(said) == 3
     # Of an older version; detection refuses to work at this rate.
-    lines = training_lines(trained_for(0.001), {"gan": 1.0})
+    lines = format_training(trained_for(0.001), {"gan": 1.0})
     own = "warning: too few calibration images for the model's rate, detect.far=0.001: "
     assert [line for line in lines if line.startswith(own)]
-    usual = training_lines(trained_for(None), {"gan": 1.0})
+    usual = format_training(trained_for(None), {"gan": 1.0})
     assert {line for line in lines if line.startswith("detector: ")} < set(usual)
 
 

@@ -20,12 +20,12 @@ from augan.data.loading import load_dataset
 from augan.detect.api import DetectionResult
 from augan.evaluation.detection.api import DetectionEvaluation, evaluate_detection
 from augan.io.images import write_png
-from augan.report.html.augmentation import augmentation_page
-from augan.report.html.charts import Axis, Curve, curves, histogram
-from augan.report.html.detection import detection_page
-from augan.report.html.detection_evaluation import judgement_page
-from augan.report.html.training import training_page
-from augan.report.text import training_lines
+from augan.report.html.augmentation import write_augmentation_page
+from augan.report.html.charts import Curve, ScoreAxis, histogram, line_chart
+from augan.report.html.detection import write_detection_page
+from augan.report.html.detection_evaluation import write_detection_evaluation_page
+from augan.report.html.training import write_training_page
+from augan.report.text import format_training
 from augan.workflow.train import train
 from tests._browser import loaded, needs_browser
 
@@ -111,10 +111,10 @@ def pages(
     judgement: DetectionEvaluation,
 ) -> dict[str, Path]:
     return {
-        "detect": detection_page(result),
-        "train": training_page(bundle),
-        "augment": augmentation_page(made),
-        "evaluate": judgement_page(judgement),
+        "detect": write_detection_page(result),
+        "train": write_training_page(bundle),
+        "augment": write_augmentation_page(made),
+        "evaluate": write_detection_evaluation_page(judgement),
     }
 
 
@@ -177,7 +177,7 @@ def test_a_training_says_how_many_updates_it_made(bundle: Bundle) -> None:
         training = {**bundle.config["training"], "steps": steps}
         metrics = {**bundle.metrics, "failure": None}  # which would explain it
         asked = replace(bundle, config={**bundle.config, "training": training}, metrics=metrics)
-        return next(line for line in training_lines(asked, {"gan": 1.0}) if "updates:" in line)
+        return next(line for line in format_training(asked, {"gan": 1.0}) if "updates:" in line)
 
     assert re.search(r"gan 40(,|$)", said(40))
     assert re.search(r"gan 40(,|$)", said(None))  # where minutes alone decided
@@ -190,7 +190,7 @@ def test_a_training_without_its_log_has_a_page(bundle: Bundle, tmp_path: Path) -
     shutil.copy(bundle.path, path)
     (tmp_path / "metrics.jsonl").write_text('{"part": "gan", "step": 1, "d_lo\n[]\n')
     (tmp_path / "summary.json").write_text("[1]")
-    page = Page(training_page(load_bundle(path)).read_text("utf-8"))
+    page = Page(write_training_page(load_bundle(path)).read_text("utf-8"))
     assert "Trained on 600 images" in page.text
     assert "Losses" not in page.text
 
@@ -228,7 +228,7 @@ def test_a_curve_stays_in_its_frame() -> None:
         for values in (rng.normal(size=size), np.full(size, 3.0), 10 ** rng.normal(size=size)):
             for log in (False, True):
                 line = Curve("a", "new", np.arange(1, size + 1), values)
-                (drawn,) = Page(curves("b", [line], log=log)).every("polyline")
+                (drawn,) = Page(line_chart("b", [line], log=log)).every("polyline")
                 points = np.array([p.split(",") for p in str(drawn["points"]).split()], float)
                 assert len(points) == min(size, 300)
                 assert points.min() >= 0
@@ -243,10 +243,10 @@ def test_it_says_what_was_found(text: str, result: DetectionResult, digits_bundl
         result.guarantee.sentence,
         *result.warnings,
         "it is not a PNG",
-        "auto (also in the model: fanogan)",
+        "auto (also in the bundle: fanogan)",
         digits_bundle.bundle_id,
         *(f"{image.score:.3g}" for image in result.shown),
-        *(term.name for term in result.components),
+        *(component.name for component in result.components),
     ):
         assert fragment in page.text
     assert result.shown[0].path == WILD
@@ -256,21 +256,25 @@ def test_it_says_what_was_found(text: str, result: DetectionResult, digits_bundl
     assert len(page.every("svg")) == 2
 
 
-def test_the_line_is_an_edge_and_no_score_is_lost() -> None:
+def test_score_axis_has_the_threshold_as_an_edge_and_counts_every_score() -> None:
     rng = np.random.default_rng(0)
-    old, line = np.sort(rng.normal(size=200)), 1.5
-    for new in (rng.normal(size=50), np.r_[rng.normal(size=50), 2000.0, line], np.full(3, line)):
-        axis = Axis(old, new, line)
+    old, threshold = np.sort(rng.normal(size=200)), 1.5
+    for new in (
+        rng.normal(size=50),
+        np.r_[rng.normal(size=50), 2000.0, threshold],
+        np.full(3, threshold),
+    ):
+        axis = ScoreAxis(old, new, threshold)
         assert axis.is_linear == (new.max() < 100)
         counts, edges = axis.counts(new), np.linspace(0, 100, len(axis.edges))
         assert counts.sum() == new.size
         assert axis.counts(old).sum() == 200
-        edge = int(np.abs(edges - axis.place(line)).argmin())
-        assert edges[edge] == pytest.approx(float(axis.place(line)))
-        assert counts[edge:].sum() == (new > line).sum()
+        edge = int(np.abs(edges - axis.position(threshold)).argmin())
+        assert edges[edge] == pytest.approx(float(axis.position(threshold)))
+        assert counts[edge:].sum() == (new > threshold).sum()
         assert 2 <= len(axis.ticks()) <= 9
     for flat in (np.ones(5), np.array([1.0])):
-        assert "line 1" in histogram(flat, flat, 1.0, ("new", "old"))
+        assert "threshold 1" in histogram(flat, flat, 1.0, ("new", "old"))
 
 
 @needs_browser

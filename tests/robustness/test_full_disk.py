@@ -14,7 +14,8 @@ from augan.config import Config
 from augan.data.modalities.images import ImagePreprocessing
 from augan.exceptions import BundleError, DataError
 from augan.io.images import write_png
-from augan.report.figures import augmentation_figure, detection_figure
+from augan.report.html.augmentation import write_preview_image
+from augan.report.html.detection import write_top_samples_image
 from augan.training.run_folder import RunFolder
 from augan.workflow.train import train
 
@@ -122,13 +123,13 @@ def test_a_picture_that_does_not_fit_says_that_the_rest_is_whole(digits_bundle, 
     preprocessing = ImagePreprocessing.from_dict(digits_bundle.preprocessing)
     generated = augment_folder(digits_bundle, "3", 20, tmp_path / "made", filtered=False)
     for draw, out in (
-        (lambda: augmentation_figure(generated), generated.out),
-        (lambda: detection_figure(scored, preprocessing), scored.out),
+        (lambda: write_preview_image(generated), generated.out),
+        (lambda: write_top_samples_image(scored, preprocessing), scored.out),
     ):
-        with files_of_at_most(10), pytest.raises(DataError, match="cannot write the picture") as it:
+        with files_of_at_most(10), pytest.raises(DataError, match="cannot write the image") as it:
             draw()
-        assert f"is complete in {out}" in str(it.value)
+        assert f"results are complete in {out}" in str(it.value)
     assert hidden(tmp_path) == []
     assert len(list((tmp_path / "made" / "3").iterdir())) == 20
     # What is written at the second attempt is the picture.
-    assert augmentation_figure(replace(generated)).is_file()
+    assert write_preview_image(replace(generated)).is_file()

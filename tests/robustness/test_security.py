@@ -28,8 +28,8 @@ from augan.evaluation.augmentation.experiment import AugmentationGain
 from augan.evaluation.detection.labels import read_labels
 from augan.io.csv_safety import escape_formula, plain_frame, safe_frame, unescape_formula
 from augan.io.images import write_png
-from augan.report.html.augmentation_evaluation import lift_page
-from augan.report.html.detection import detection_page
+from augan.report.html.augmentation_evaluation import write_augmentation_evaluation_page
+from augan.report.html.detection import write_detection_page
 from tools.robustness.bad_inputs.fixtures import SMALL, pictures
 
 SOURCES = sorted(Path(augan.__file__).parent.rglob("*.py"))
@@ -143,7 +143,7 @@ def test_files_with_wild_names(digits_bundle: Bundle, tmp_path: Path) -> None:
         write_png(path, image)
     (tmp_path / "images" / "=bad.png").write_bytes(b"x")
     result = detect_folder(digits_bundle, tmp_path / "images", tmp_path / "out", far=0.9)
-    page = detection_page(result).read_text("utf-8")
+    page = write_detection_page(result).read_text("utf-8")
     assert "<script" not in page
     assert "default-src 'none'" in page
     with open(tmp_path / "out" / "scores.csv", newline="", encoding="utf-8") as file:
@@ -235,7 +235,7 @@ def test_names_of_classes_are_escaped_in_the_page_of_a_gain(tmp_path: Path) -> N
             **{"base": SCRIPT, "gan_steps": None, "seed": 0},
         },
     }
-    page = lift_page(
+    page = write_augmentation_evaluation_page(
         AugmentationGain(SCRIPT, [{**arm, "gan_minus_arm": figure}], summary)
     ).read_text("utf-8")
     assert "<script" not in page

@@ -1,67 +1,100 @@
-"""What was synthesised, as one HTML file in the folder of the samples."""
+"""Report of an augmentation: `report.html` and an image of the first samples."""
 
 from html import escape
 from pathlib import Path
+
+import numpy as np
 
 from augan.augment.api import AugmentationResult
 from augan.augment.filters.criteria import REJECTION_REASONS
 from augan.augment.manifest import MANIFEST, SUMMARY
 from augan.data.dataset import plural
 from augan.io.images import image_grid
-from augan.report.html.base import data_uri, head, section, settings, table, wide, write_page
+from augan.report.html.base import (
+    REPORT,
+    data_uri,
+    page_header,
+    scrollable,
+    section,
+    settings_section,
+    table,
+    write_image,
+    write_page,
+)
 
-REPORT = "report.html"
 
-
-def augmentation_page(result: AugmentationResult) -> Path:
+def write_augmentation_page(result: AugmentationResult) -> Path:
     """Write `report.html` into the folder of a result, and return its path.
 
-    It does not say where the folder is, so that equal samples have equal folders.
+    The page does not name the folder, so that equal samples have equal folders.
 
     Raises
     ------
     DataError
-        It cannot be written; everything else is complete by then.
+        The page cannot be written. Everything else is complete by then.
     """
-    parts = [_head(result), _gallery(result), _acceptance(result), _settings(result)]
-    return write_page(result.out / REPORT, _verdict(result), parts)
+    parts = [_header(result), _preview(result), _acceptance(result), _settings(result)]
+    return write_page(result.out / REPORT, _title(result), parts)
 
 
-def _verdict(result: AugmentationResult) -> str:
-    of = f" of class {result.classes[0]}" if len(result.classes) == 1 else ""
-    of = f" of {len(result.classes)} classes" if len(result.classes) > 1 else of
-    return f"{result.num_samples:,} synthetic {plural(result.sample_type)}{of}"
+def write_preview_image(result: AugmentationResult) -> Path | None:
+    """Write the first images as one PNG, a row for each class, and return its path.
+
+    The file is next to the folder, because a file inside would count as data. A result of table
+    rows has no image.
+
+    Raises
+    ------
+    DataError
+        The image cannot be written. Everything else is complete by then.
+    """
+    if result.gallery is None:
+        return None
+    folder = result.out.absolute()
+    path = folder.with_name(f"{folder.name}-first-images.png")
+    return write_image(path, _grid(result.gallery.images), result.out)
 
 
-def _head(result: AugmentationResult) -> str:
-    generated = sum(found.generated for found in result.acceptance)
+def _grid(images: np.ndarray) -> np.ndarray:
+    """Return images `[rows, columns, H, W, C]` as one image."""
+    rows, columns, *shape = images.shape
+    return image_grid(images.reshape(rows * columns, *shape), columns)
+
+
+def _title(result: AugmentationResult) -> str:
+    classes = ""
+    if len(result.classes) == 1:
+        classes = f" of class {result.classes[0]}"
+    elif result.classes:
+        classes = f" of {len(result.classes)} classes"
+    return f"{result.num_samples:,} synthetic {plural(result.sample_type)}{classes}"
+
+
+def _header(result: AugmentationResult) -> str:
     figures = [("written", f"{result.num_samples:,}", "")]
     if result.acceptance:
-        figures += [
-            ("candidates", f"{generated:,}", ""),
-            ("accepted", f"{result.num_samples / max(generated, 1):.0%}", ""),
-        ]
+        num_candidates = sum(stats.generated for stats in result.acceptance)
+        rate = result.num_samples / max(num_candidates, 1)
+        figures += [("candidates", f"{num_candidates:,}", ""), ("accepted", f"{rate:.0%}", "")]
     figures.append(("classes", f"{len(result.classes):,}", ""))
     lede = (
-        "To measure whether they improve a classifier, use augan evaluate augmentation."
+        "Only held-out real images show whether these improve a classifier: augan evaluate "
+        "augmentation measures it."
         if result.sample_type == "image"
-        else "Whether they help a classifier, only real held-out rows can tell."
+        else "Only held-out real rows show whether these improve a classifier."
     )
-    return head("augan augment", _verdict(result), lede, figures, result.warnings)
+    return page_header("augan augment", _title(result), lede, figures, result.warnings)
 
 
-def _gallery(result: AugmentationResult) -> str:
+def _preview(result: AugmentationResult) -> str:
     if result.gallery is None or not result.gallery.images.size:
         return ""
     images, classes = result.gallery
-    rows, columns, *shape = images.shape
-    sheet = image_grid(images.reshape(rows * columns, *shape), columns)
-    sheet = sheet[..., 0] if sheet.shape[-1] == 1 else sheet
+    grid = _grid(images)
+    grid = grid[..., 0] if grid.shape[-1] == 1 else grid
     names = escape(", ".join(classes))
-    about = "The first ones."
-    if len(classes) > 1:
-        about = f"The first of each class, a row each: {names}."
-    picture = f'<img class="sheet" alt="synthetic images {names}" src="{data_uri(sheet)}">'
+    about = f"The first of each class, a row each: {names}." if len(classes) > 1 else ""
+    picture = f'<img class="sheet" alt="synthetic images {names}" src="{data_uri(grid)}">'
     return section("First images", about, picture)
 
 
@@ -69,32 +102,30 @@ def _acceptance(result: AugmentationResult) -> str:
     if not result.acceptance:
         return ""
     reasons = [
-        reason for reason in REJECTION_REASONS if any(f.rejected[reason] for f in result.acceptance)
+        reason
+        for reason in REJECTION_REASONS
+        if any(stats.rejected[reason] for stats in result.acceptance)
     ]
     rows = [
         (
-            escape(found.class_name),
-            f"{found.requested:,}",
-            f"{found.generated:,}",
-            f"{found.accepted:,}",
-            *(f"{found.rejected[reason]:,}" for reason in reasons),
+            escape(stats.class_name),
+            f"{stats.requested:,}",
+            f"{stats.generated:,}",
+            f"{stats.accepted:,}",
+            *(f"{stats.rejected[reason]:,}" for reason in reasons),
         )
-        for found in result.acceptance
+        for stats in result.acceptance
     ]
     header = ["class", "requested", "candidates", "accepted", *map(escape, reasons)]
     about = (
-        "Candidates were drawn until enough had passed. Left out: what the classifier takes for "
-        "another class, what looks less real than real ones, what nearly repeats a training "
-        f"sample or another one. The first reason counts; {SUMMARY} has the limits."
+        "Candidates are generated until enough of them are accepted. A candidate is rejected if "
+        "the classifier assigns it to another class, if it looks less real than real samples do, "
+        "or if it nearly repeats a training sample or another synthetic one. The table counts the "
+        f"first reason of each rejected candidate; {SUMMARY} has the thresholds."
     )
     body = table(header, rows, numbers=range(1, len(header)))
-    return section("Acceptance", about, wide(body))
+    return section("Acceptance rate", about, scrollable(body))
 
 
 def _settings(result: AugmentationResult) -> str:
-    return settings(
-        {
-            "written as": result.format,
-            "where each is from": MANIFEST,
-        }
-    )
+    return settings_section({"file format": result.format, "origin of each sample": MANIFEST})

@@ -11,11 +11,19 @@ from PIL import Image
 
 from augan.evaluation.augmentation.experiment import AugmentationGain, format_points
 from augan.evaluation.augmentation.preview import PREVIEW
-from augan.report.html.base import data_uri, head, section, settings, table, wide, write_page
-from augan.report.html.charts import strips
-from augan.report.text import second_figures
+from augan.report.html.base import (
+    REPORT,
+    data_uri,
+    page_header,
+    scrollable,
+    section,
+    settings_section,
+    table,
+    write_page,
+)
+from augan.report.html.charts import strip_plot
+from augan.report.text import format_secondary_gains
 
-REPORT = "report.html"
 HOW_MADE = {
     "sample": "drawn from noise",
     "interpolate": "drawn between the codes of two real ones of the class",
@@ -23,7 +31,7 @@ HOW_MADE = {
 }
 
 
-def lift_page(lift: AugmentationGain) -> Path:
+def write_augmentation_evaluation_page(lift: AugmentationGain) -> Path:
     """Write `report.html` into the folder of the evaluation, and return its path.
 
     Raises
@@ -51,9 +59,11 @@ def _head(lift: AugmentationGain) -> str:
         ("test images", f"{summary['num_test']:,}", ""),
         ("labels in a repeat", f"{sum(summary['class_counts']):,}", ""),
     ]
-    lede = ". ".join([_capital(lift.sentence), *map(_capital, second_figures(summary))]) + "."
+    lede = (
+        ". ".join([_capital(lift.sentence), *map(_capital, format_secondary_gains(summary))]) + "."
+    )
     command = f"augan evaluate augmentation &middot; {escape(summary['data'])}"
-    return head(command, _verdict(lift), lede, figures, summary["warnings"])
+    return page_header(command, _verdict(lift), lede, figures, summary["warnings"])
 
 
 def _capital(text: str) -> str:
@@ -62,7 +72,7 @@ def _capital(text: str) -> str:
 
 def _arms(lift: AugmentationGain) -> str:
     rows = sorted(lift.arms, key=lambda row: -row["balanced_accuracy"])
-    figure = strips(
+    figure = strip_plot(
         [(row["label"], row["by_repeat"], "new" if row["arm"] == "gan" else "old") for row in rows]
     )
     about = (
@@ -94,7 +104,7 @@ def _figures(lift: AugmentationGain) -> str:
         "Means of the draws; the spread is their standard deviation in points. The interval of the "
         "lift reaches down to the lowest bound of the last column."
     )
-    return section("Figures", about, wide(table(header, rows, numbers=range(1, 6))))
+    return section("Figures", about, scrollable(table(header, rows, numbers=range(1, 6))))
 
 
 def _recall(lift: AugmentationGain) -> str:
@@ -109,7 +119,9 @@ def _recall(lift: AugmentationGain) -> str:
     ]
     header = ["class", "labels", *(escape(row["arm"]) for row in lift.arms)]
     about = "Share of each class's test images that were recognised."
-    return section("By class", about, wide(table(header, rows, numbers=range(1, len(header)))))
+    return section(
+        "By class", about, scrollable(table(header, rows, numbers=range(1, len(header))))
+    )
 
 
 def _gallery(summary: Mapping[str, Any]) -> str:
@@ -160,7 +172,7 @@ def _taken(summary: Mapping[str, Any]) -> str:
 def _settings(summary: Mapping[str, Any]) -> str:
     given = summary["settings"]
     unlabeled = summary["num_unlabeled"]
-    return settings(
+    return settings_section(
         {
             "classifier": given["classifier"] + _updates(given["steps"]),
             "classic augmentation": given["policy"],

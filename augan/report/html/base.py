@@ -1,4 +1,4 @@
-"""What all pages share: one file that needs nothing else, in one style."""
+"""Building blocks of the HTML reports: one self-contained file each, in one style."""
 
 import base64
 import io
@@ -13,80 +13,108 @@ from PIL import Image
 
 from augan.bundle.bundle import current_versions
 from augan.exceptions import DataError
-from augan.io.atomic import atomic_write
+from augan.io.atomic import atomic_write, clear_leftovers
+from augan.io.images import write_png
+
+REPORT = "report.html"
+JPEG_QUALITY = 90
 
 
 def write_page(path: Path, title: str, parts: Iterable[str]) -> Path:
-    """Write a page that is there whole or not at all.
+    """Write a page atomically, and return its path.
 
     Parameters
     ----------
     path : Path
-        Of the page; all that it shows lies in the same folder.
+        Path of the page. The folder holds everything that the page shows.
     title : str
-        As text.
+        Plain text.
     parts : iterable of str
-        As HTML.
+        HTML.
 
     Raises
     ------
     DataError
-        It cannot be written; everything else is complete by then.
+        The page cannot be written. Everything else is complete by then.
     """
-    here = files("augan.report.html")
-    page = Template((here / "page.html").read_text("utf-8")).substitute(
+    folder = files("augan.report.html")
+    page = Template((folder / "page.html").read_text("utf-8")).substitute(
         title=escape(title),
-        style=(here / "page.css").read_text("utf-8").strip(),
+        style=(folder / "page.css").read_text("utf-8").strip(),
         body="\n".join(parts),
     )
     try:
-        # Names of files may hold bytes that are no text.
-        atomic_write(path, page.encode("utf-8", "replace"))
+        atomic_write(path, page.encode("utf-8", "replace"))  # file names may be undecodable
     except OSError as error:
-        raise DataError(
-            f"cannot write the report {path} ({error.strerror or error}); what it would show is "
-            f"complete in {path.parent}: free some space if you want the report, and repeat the "
-            "command"
-        ) from error
+        raise DataError(_cannot_write("report", path, path.parent, error)) from error
     return path
 
 
-def head(
+def write_image(path: Path, image: np.ndarray, results: Path) -> Path:
+    """Write an image of results that are complete in the folder `results`, and return its path.
+
+    Raises
+    ------
+    DataError
+        The image cannot be written.
+    """
+    try:
+        clear_leftovers(path)
+        write_png(path, image)
+    except OSError as error:
+        raise DataError(_cannot_write("image", path, results, error)) from error
+    return path
+
+
+def _cannot_write(what: str, path: Path, results: Path, error: OSError) -> str:
+    return (
+        f"cannot write the {what} {path} ({error.strerror or error}); the results are complete in "
+        f"{results}: to get the {what}, free some space and repeat the command"
+    )
+
+
+def page_header(
     command: str,
     title: str,
     lede: str,
-    figures: Iterable[tuple[str, str, str]],
+    key_figures: Iterable[tuple[str, str, str]],
     warnings: Iterable[str],
 ) -> str:
-    """Return the top of a page.
+    """Return the top of a page, as HTML.
 
     Parameters
     ----------
     command : str
-        What made it, as HTML.
+        The command that made the results, as HTML.
     title, lede : str
-        The verdict in a few words and in a sentence, as text.
-    figures : iterable of (name, value, kind)
-        As HTML; the kind "alarm" stands out.
+        The result in a few words and in a sentence, as plain text.
+    key_figures : iterable of (name, value, kind)
+        HTML. The kind "alarm" highlights the value.
     warnings : iterable of str
-        As text.
+        Plain text.
     """
     tiles = "".join(
         f'<div class="{kind}"><dt>{name}</dt><dd>{value}</dd></div>'
-        for name, value, kind in figures
+        for name, value, kind in key_figures
     )
-    listed = "".join(f"<li>{escape(text)}</li>" for text in warnings)
+    items = "".join(f"<li>{escape(text)}</li>" for text in warnings)
     return (
         f'<header><p class="eyebrow">{command}</p>'
         f"<h1>{escape(title)}</h1>"
         f'<p class="lede">{escape(lede)}</p>'
         f'<dl class="figures">{tiles}</dl></header>'
-        + (f'<ul class="warnings" aria-label="Warnings">{listed}</ul>' if listed else "")
+        + (f'<ul class="warnings" aria-label="Warnings">{items}</ul>' if items else "")
     )
 
 
-def settings(values: dict[str, str]) -> str:
-    """Return the section of settings, versions last; empty ones are left out. As text."""
+def settings_section(values: dict[str, str]) -> str:
+    """Return the section of settings and versions, as HTML.
+
+    Parameters
+    ----------
+    values : dict of str to str
+        Plain text. Empty values are left out.
+    """
     versions = ", ".join(f"{name} {number}" for name, number in current_versions().items())
     values = {**values, "version": versions}
     rows = (f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in values.items() if text)
@@ -99,27 +127,27 @@ def section(title: str, about: str, body: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """Lay out cells that are HTML already."""
+    """Return a table of HTML cells; the columns `numbers` are aligned as numbers."""
 
-    def line(cells: Sequence[str], tag: str) -> str:
+    def table_row(cells: Sequence[str], tag: str) -> str:
         kinds = (' class="number"' if i in numbers else "" for i in range(len(cells)))
         return "".join(f"<{tag}{kind}>{cell}</{tag}>" for cell, kind in zip(cells, kinds))
 
-    body = "".join(f"<tr>{line(cells, 'td')}</tr>" for cells in rows)
-    return f"<table><thead><tr>{line(header, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+    body = "".join(f"<tr>{table_row(cells, 'td')}</tr>" for cells in rows)
+    return f"<table><thead><tr>{table_row(header, 'th')}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def wide(body: str) -> str:
-    """Return what scrolls by itself where the page is narrower, as HTML."""
-    return f'<div class="wide">{body}</div>'
+def scrollable(body: str) -> str:
+    """Return HTML that scrolls sideways where the page is narrower."""
+    return f'<div class="scrollable">{body}</div>'
 
 
-def data_uri(picture: np.ndarray) -> str:
-    """Return a picture inside a URI: as PNG, or as JPEG where that is smaller."""
-    found = []
+def data_uri(image: np.ndarray) -> str:
+    """Return an image as a data URI, in the smaller of PNG and JPEG."""
+    encoded = []
     for kind in ("png", "jpeg"):
         stream = io.BytesIO()
-        Image.fromarray(picture).save(stream, kind, quality=90)  # PNG has no quality
-        found.append((stream.tell(), kind, stream.getvalue()))
-    _, kind, data = min(found)
+        Image.fromarray(image).save(stream, kind, quality=JPEG_QUALITY)  # PNG ignores the quality
+        encoded.append((stream.tell(), kind, stream.getvalue()))
+    _, kind, data = min(encoded)
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

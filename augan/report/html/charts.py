@@ -1,4 +1,4 @@
-"""Charts of the reports as HTML and SVG: axes, strip plots, line charts, histograms."""
+"""Charts of the reports, as HTML and SVG: strip plot, line chart, histogram of scores."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 
-def round_ticks(least: float, most: float) -> list[float]:
+def round_ticks(low: float, high: float) -> list[float]:
     """Return at most seven round numbers between two.
 
     Examples
@@ -16,67 +16,76 @@ def round_ticks(least: float, most: float) -> list[float]:
     >>> round_ticks(0.13, 2.4)
     [0.5, 1.0, 1.5, 2.0]
     """
-    step = 10 ** math.floor(math.log10(max(most - least, 1e-9)))
-    step = next(step * f for f in (0.1, 0.2, 0.5, 1, 2) if (most - least) / f / step <= 6)
-    numbers = range(math.ceil(least / step), math.floor(most / step) + 1)
+    step = 10 ** math.floor(math.log10(max(high - low, 1e-9)))
+    step = next(step * f for f in (0.1, 0.2, 0.5, 1, 2) if (high - low) / f / step <= 6)
+    numbers = range(math.ceil(low / step), math.floor(high / step) + 1)
     return [float(f"{step * number:.12g}") for number in numbers]
 
+
+# Strip plot ---------------------------------------------------------------------------------------
 
 STRIP_MARGIN = 0.05  # of the range, on either side
 
 
-def strips(rows: Sequence[tuple[str, Sequence[float], str]]) -> str:
-    """Return the figure.
+def strip_plot(rows: Sequence[tuple[str, Sequence[float], str]]) -> str:
+    """Return a dot for each value and a bar at the mean, a row for each name, as HTML.
 
     Parameters
     ----------
     rows : sequence of (name, values, kind)
-        The kind is a class of the style sheet: "new" or "old".
+        The values are fractions. The kind is a class of the style sheet: "new" or "old".
     """
-    everything = np.concatenate([values for _, values, _ in rows])
-    least, most = float(everything.min()), float(everything.max())
-    width = (most - least) or 0.01
-    low, high = least - STRIP_MARGIN * width, most + STRIP_MARGIN * width
+    all_values = np.concatenate([values for _, values, _ in rows])
+    low, high = float(all_values.min()), float(all_values.max())
+    margin = STRIP_MARGIN * ((high - low) or 0.01)
+    low, high = low - margin, high + margin
 
-    def place(value: float) -> float:
+    def position(value: float) -> float:
         return 100 * (value - low) / (high - low)
 
-    lines = "".join(_strip(name, values, kind, place) for name, values, kind in rows)
+    strips = "".join(_strip(name, values, kind, position) for name, values, kind in rows)
     axis = "".join(
-        f'<span style="left:{place(mark):.2f}%">{100 * mark:.6g} %</span>'
-        for mark in round_ticks(low, high)
+        f'<span style="left:{position(tick):.2f}%">{100 * tick:.6g} %</span>'
+        for tick in round_ticks(low, high)
     )
     return (
-        f'<div class="strips">{lines}<div class="strip"><span></span>'
+        f'<div class="strips">{strips}<div class="strip"><span></span>'
         f'<div class="axis" aria-hidden="true">{axis}</div></div></div>'
     )
 
 
-def _strip(name: str, values: Sequence[float], kind: str, place: Callable[[float], float]) -> str:
+def _strip(
+    name: str, values: Sequence[float], kind: str, position: Callable[[float], float]
+) -> str:
+    """Return one row; `position` converts a value to percent of the width."""
     mean = float(np.mean(values))
-    dots = "".join(f'<i class="{kind}" style="left:{place(value):.2f}%"></i>' for value in values)
-    said = f"{name}: mean {mean:.1%}, from {min(values):.1%} to {max(values):.1%}"
+    dots = "".join(
+        f'<i class="{kind}" style="left:{position(value):.2f}%"></i>' for value in values
+    )
+    label = f"{name}: mean {mean:.1%}, from {min(values):.1%} to {max(values):.1%}"
     return (
         f'<div class="strip"><span>{escape(name)}</span>'
-        f'<div class="dots" role="img" aria-label="{escape(said)}">{dots}'
-        f'<b style="left:{place(mean):.2f}%"></b></div></div>'
+        f'<div class="dots" role="img" aria-label="{escape(label)}">{dots}'
+        f'<b style="left:{position(mean):.2f}%"></b></div></div>'
     )
 
 
-POINTS = 300  # of a line at most; means of neighbours, where there are more
-OUTLYING = 0.005  # share of the values at either end that may lie beyond a linear axis
-NEAR_END = 0.95  # of the width; a number beyond would stand out on the right
+# Line chart ---------------------------------------------------------------------------------------
+
+MAX_POINTS = 300  # of a curve; longer curves become means of neighboring points
+CLIPPED_FRACTION = 0.005  # of the values at either end of a linear axis
+LAST_CENTERED_TICK = 0.95  # of the width; a tick further right would stick out of the chart
 CURVE_MARGIN = 0.06  # of the range, above and below
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One line.
+    """One curve of a line chart.
 
     Attributes
     ----------
     name
-        As text.
+        Plain text.
     kind
         A class of the style sheet: "new", "flagged" or "old".
     steps, values : ndarray [N]
@@ -89,190 +98,202 @@ class Curve:
     values: np.ndarray
 
 
-def curves(title: str, lines: Sequence[Curve], *, log: bool = False) -> str:
-    """Return the figure.
+def line_chart(title: str, curves: Sequence[Curve], *, log: bool = False) -> str:
+    """Return curves of values by step, as HTML.
 
     Parameters
     ----------
     title : str
-        What the values are, as text.
-    lines : sequence of Curve
+        Name of the values, as plain text.
+    curves : sequence of Curve
     log : bool
-        Whether the axis is logarithmic; what is not above zero then lies on its lower end.
+        Whether the axis is logarithmic. Values of zero or less then lie at its lower end.
     """
-    last = int(max(line.steps.max() for line in lines))
-    lines = [_thinned(line) for line in lines]
-    values = np.concatenate([line.values for line in lines])
+    last = int(max(curve.steps.max() for curve in curves))
+    curves = [_thinned(curve) for curve in curves]
+    values = np.concatenate([curve.values for curve in curves])
     if log:
-        least = values[values > 0].min(initial=1.0)
-        low, high = math.log10(least), math.log10(max(values.max(), least))
+        min_value = values[values > 0].min(initial=1.0)
+        low, high = math.log10(min_value), math.log10(max(values.max(), min_value))
     else:
-        low, high = (float(edge) for edge in np.quantile(values, [OUTLYING, 1 - OUTLYING]))
-    room = CURVE_MARGIN * (high - low) or 0.5
-    low, high = low - room, high + room
+        quantiles = np.quantile(values, [CLIPPED_FRACTION, 1 - CLIPPED_FRACTION])
+        low, high = (float(quantile) for quantile in quantiles)
+    margin = CURVE_MARGIN * (high - low) or 0.5
+    low, high = low - margin, high + margin
 
     def height(value: np.ndarray | float) -> np.ndarray:
-        found = np.log10(np.maximum(value, least)) if log else np.asarray(value)
-        return np.clip(100 * (found - low) / (high - low), 0, 100)
+        scaled = np.log10(np.maximum(value, min_value)) if log else np.asarray(value)
+        return np.clip(100 * (scaled - low) / (high - low), 0, 100)
 
-    drawn = "".join(
-        f'<polyline class="{line.kind}" points="'
+    polylines = "".join(
+        f'<polyline class="{curve.kind}" points="'
         + " ".join(
             f"{x:.2f},{100 - y:.2f}"
-            for x, y in zip(100 * line.steps / last, height(line.values), strict=True)
+            for x, y in zip(100 * curve.steps / last, height(curve.values), strict=True)
         )
         + '"/>'
-        for line in lines
+        for curve in curves
     )
     ticks = _powers(low, high) if log else round_ticks(low, high)
-    numbers = "".join(
+    y_labels = "".join(
         f'<span style="bottom:{float(height(tick)):.2f}%">{tick:g}</span>' for tick in ticks
     )
-    below = "".join(
+    x_labels = "".join(
         f'<span{_end(tick / last)} style="left:{100 * tick / last:.2f}%">{tick:,.0f}</span>'
         for tick in round_ticks(0, last)
         if tick.is_integer()
     )
-    said = "; ".join(
-        f"{line.name} from {line.values[0]:.3g} to {line.values[-1]:.3g}" for line in lines
+    ranges = "; ".join(
+        f"{curve.name} from {curve.values[0]:.3g} to {curve.values[-1]:.3g}" for curve in curves
     )
-    legend = "".join(f'<li><i class="{line.kind}"></i>{escape(line.name)}</li>' for line in lines)
+    label = escape(f"{title}: {ranges}, after {last:,} steps")
+    legend = "".join(
+        f'<li><i class="{curve.kind}"></i>{escape(curve.name)}</li>' for curve in curves
+    )
     return (
         f'<ul class="legend">{legend}</ul><div class="chart curves"><div class="panel">'
         f'<p class="name">{escape(title)}</p>'
         '<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
-        f'aria-label="{escape(f"{title}: {said}, after {last:,} steps")}">{drawn}</svg>'
-        f'<div class="counts" aria-hidden="true">{numbers}</div></div>'
-        f'<div class="axis" aria-hidden="true">{below}</div></div>'
+        f'aria-label="{label}">{polylines}</svg>'
+        f'<div class="counts" aria-hidden="true">{y_labels}</div></div>'
+        f'<div class="axis" aria-hidden="true">{x_labels}</div></div>'
     )
 
 
-def _end(place: float) -> str:
-    return ' class="end"' if place > NEAR_END else ""
+def _end(position: float) -> str:
+    return ' class="end"' if position > LAST_CENTERED_TICK else ""
 
 
-def _thinned(line: Curve) -> Curve:
-    """Return a line of at most `POINTS` points, means of those that lie together."""
-    if len(line.values) <= POINTS:
-        return line
-    parts = np.array_split(np.arange(len(line.values)), POINTS)
+def _thinned(curve: Curve) -> Curve:
+    """Return a curve of at most `MAX_POINTS` points, the means of neighboring points."""
+    if len(curve.values) <= MAX_POINTS:
+        return curve
+    chunks = np.array_split(np.arange(len(curve.values)), MAX_POINTS)
     steps, values = (
-        np.array([of[part].mean() for part in parts]) for of in (line.steps, line.values)
+        np.array([array[chunk].mean() for chunk in chunks]) for array in (curve.steps, curve.values)
     )
-    return Curve(line.name, line.kind, steps, values)
+    return Curve(curve.name, curve.kind, steps, values)
 
 
 def _powers(low: float, high: float) -> list[float]:
-    """Return one, two and five times powers of ten, or powers alone where they are many."""
-    powers = [10.0**number for number in range(math.floor(low), math.ceil(high) + 1)]
-    found = [power * factor for power in powers for factor in (1, 2, 5)]
-    inside = [value for value in found if low <= math.log10(value) <= high]
+    """Return one, two and five times powers of ten, or only powers where these are many."""
+    powers = [10.0**exponent for exponent in range(math.floor(low), math.ceil(high) + 1)]
+    numbers = [power * factor for power in powers for factor in (1, 2, 5)]
+    inside = [value for value in numbers if low <= math.log10(value) <= high]
     return inside if len(inside) <= 6 else [v for v in powers if low <= math.log10(v) <= high]
 
 
-BINS = 40
-FAR_OUT = 12  # spreads of the calibration scores, beyond which the axis is no longer linear
-TICK_GAP = 11.0  # percent of the width between two numbers, at least
+# Histogram of scores ------------------------------------------------------------------------------
+
+NUM_BINS = 40
+MAX_LINEAR_RANGE = 12  # half-widths of the calibration scores; a longer axis is compressed
+MIN_TICK_GAP = 11.0  # percent of the width between two ticks
 
 
-class Axis:
-    """Where scores lie on a line of 0 to 100, linear or, if they reach far out, compressed.
+class ScoreAxis:
+    """Axis of scores from 0 to 100 percent: linear, or compressed by arcsinh if scores are extreme.
 
     Parameters
     ----------
     calibration, scores : ndarray [n], [N]
-        The axis holds both.
-    line : float or None
-        It becomes the edge of a bin, so that none has flagged and other scores at once.
+        The axis covers both.
+    threshold : float or None
+        The threshold becomes the edge of a bin, so that no bin has flagged and other scores.
     """
 
-    def __init__(self, calibration: np.ndarray, scores: np.ndarray, line: float | None) -> None:
-        low, middle, high = np.quantile(calibration, [0.05, 0.5, 0.95])
-        self._middle, self._spread = float(middle), float(high - low) / 2 or 1.0
-        everything = np.concatenate([calibration, scores])
-        least, most = float(everything.min()), float(everything.max())
-        self.is_linear = most - least <= FAR_OUT * self._spread
-        start, end = self._bent(np.array([least, most]))
-        width = max(end - start, 1e-9) / (BINS - 2)
-        anchor = start if line is None else float(self._bent(np.array([line]))[0])
+    def __init__(
+        self, calibration: np.ndarray, scores: np.ndarray, threshold: float | None
+    ) -> None:
+        low, median, high = np.quantile(calibration, [0.05, 0.5, 0.95])
+        self._median, self._half_width = float(median), float(high - low) / 2 or 1.0
+        both = np.concatenate([calibration, scores])
+        min_score, max_score = float(both.min()), float(both.max())
+        self.is_linear = max_score - min_score <= MAX_LINEAR_RANGE * self._half_width
+        start, end = self._compressed(np.array([min_score, max_score]))
+        width = max(end - start, 1e-9) / (NUM_BINS - 2)
+        anchor = start
+        if threshold is not None:
+            anchor = float(self._compressed(np.array([threshold]))[0])
         first = math.floor((start - anchor) / width - 0.01)
         last = math.ceil((end - anchor) / width + 0.01)
         self.edges = anchor + width * np.arange(first, last + 1)
-        self._range = least, most
+        self._range = min_score, max_score
 
-    def place(self, values: np.ndarray | float) -> np.ndarray:
-        """Return the places of scores, 0 to 100."""
+    def position(self, scores: np.ndarray | float) -> np.ndarray:
+        """Return the positions of scores, in percent."""
         first, last = self.edges[0], self.edges[-1]
-        bent: np.ndarray = self._bent(np.asarray(values, np.float64))
-        return np.asarray(100 * (bent - first) / (last - first))
+        compressed: np.ndarray = self._compressed(np.asarray(scores, np.float64))
+        return np.asarray(100 * (compressed - first) / (last - first))
 
     def counts(self, scores: np.ndarray) -> np.ndarray:
-        """Return how many scores lie in each bin; its right edge belongs to it."""
-        bins = np.searchsorted(self.edges, self._bent(scores), side="left") - 1
+        """Return the number of scores in each bin, right edge included."""
+        bins = np.searchsorted(self.edges, self._compressed(scores), side="left") - 1
         inside = np.clip(bins, 0, len(self.edges) - 2)
         return np.bincount(inside, minlength=len(self.edges) - 1)
 
     def ticks(self) -> list[float]:
-        """Return round numbers that stand far enough from each other."""
-        least, most = self._range
+        """Return round numbers with enough space between them."""
+        low, high = self._range
         if self.is_linear:
-            found = np.array(round_ticks(least, most))
+            numbers = np.array(round_ticks(low, high))
         else:
-            powers = 10.0 ** np.arange(-3, math.ceil(math.log10(max(abs(least), abs(most)))) + 1)
+            powers = 10.0 ** np.arange(-3, math.ceil(math.log10(max(abs(low), abs(high)))) + 1)
             sizes = np.outer(powers, (1, 3)).ravel()
-            found = np.sort(np.concatenate([-sizes, [0.0], sizes]))
-        found = found[(found >= least) & (found <= most)]
-        kept: list[float] = []
-        for value in sorted(found.tolist(), key=lambda v: (v != 0, -abs(v))):
-            if all(abs(float(self.place(value) - self.place(k))) >= TICK_GAP for k in kept):
-                kept.append(value)
-        return sorted(kept)
+            numbers = np.sort(np.concatenate([-sizes, [0.0], sizes]))
+        numbers = numbers[(numbers >= low) & (numbers <= high)]
+        ticks: list[float] = []
+        for value in sorted(numbers.tolist(), key=lambda v: (v != 0, -abs(v))):
+            gaps = (abs(float(self.position(value) - self.position(tick))) for tick in ticks)
+            if all(gap >= MIN_TICK_GAP for gap in gaps):
+                ticks.append(value)
+        return sorted(ticks)
 
-    def _bent(self, values: np.ndarray) -> np.ndarray:
+    def _compressed(self, scores: np.ndarray) -> np.ndarray:
         if self.is_linear:
-            return values
-        return np.arcsinh((values - self._middle) / self._spread)
+            return scores
+        return np.arcsinh((scores - self._median) / self._half_width)
 
 
 def histogram(
-    calibration: np.ndarray, scores: np.ndarray, line: float | None, titles: tuple[str, str]
+    calibration: np.ndarray, scores: np.ndarray, threshold: float | None, titles: tuple[str, str]
 ) -> str:
-    """Return the figure as HTML.
+    """Return a histogram of scores above one of calibration scores, as HTML.
 
     Parameters
     ----------
     calibration, scores : ndarray [n], [N]
-        Scores of calibration, or of other normal samples, below; and new ones, above.
-    line : float or None
-        What is flagged scores more.
+        Scores of the calibration samples (or other normal samples), and of the new samples.
+    threshold : float or None
+        Higher scores are flagged.
     titles : (str, str)
-        Of the panel above, and of that below.
+        Title of the upper and of the lower panel, as plain text.
     """
-    axis = Axis(calibration, scores, line)
-    flagged = axis.edges[:-1] >= (math.inf if line is None else axis.edges[_edge(axis, line)])
+    axis = ScoreAxis(calibration, scores, threshold)
+    first = math.inf if threshold is None else axis.edges[_edge(axis, threshold)]
+    flagged = axis.edges[:-1] >= first
     new, old = axis.counts(scores), axis.counts(calibration)
     parts = [
         _panel(axis, new, np.where(flagged, "flagged", "new"), titles[0]),
         _panel(axis, old, np.full(len(old), "old"), titles[1]),
         '<div class="axis" aria-hidden="true">',
-        *(f'<span style="left:{float(axis.place(t)):.2f}%">{t:g}</span>' for t in axis.ticks()),
+        *(f'<span style="left:{float(axis.position(t)):.2f}%">{t:g}</span>' for t in axis.ticks()),
         "</div>",
     ]
-    if line is not None:
-        x = float(axis.place(line))
+    if threshold is not None:
+        x = float(axis.position(threshold))
         side = "before" if x > 60 else "after"
         parts.append(
-            f'<div class="line" style="left:{x:.2f}%"><span class="{side}">line {line:.3g}</span>'
-            "</div>"
+            f'<div class="threshold" style="left:{x:.2f}%"><span class="{side}">threshold '
+            f"{threshold:.3g}</span></div>"
         )
     return f'<div class="chart">{"".join(parts)}</div>'
 
 
-def _edge(axis: Axis, line: float) -> int:
-    return int(np.abs(axis.place(line) - np.linspace(0, 100, len(axis.edges))).argmin())
+def _edge(axis: ScoreAxis, threshold: float) -> int:
+    return int(np.abs(axis.position(threshold) - np.linspace(0, 100, len(axis.edges))).argmin())
 
 
-def _panel(axis: Axis, counts: np.ndarray, kinds: np.ndarray, title: str) -> str:
+def _panel(axis: ScoreAxis, counts: np.ndarray, kinds: np.ndarray, title: str) -> str:
     top = math.log1p(max(1, int(counts.max())))
     width = 100 / len(counts)
     bars = "".join(
@@ -281,15 +302,15 @@ def _panel(axis: Axis, counts: np.ndarray, kinds: np.ndarray, title: str) -> str
         for i, (height, kind) in enumerate(zip(100 * np.log1p(counts) / top, kinds))
         if height
     )
-    most = max(1, int(counts.max()))
-    marks = [n for n in (1, 10, 100, 1000, 10_000) if math.log1p(n) < 0.8 * top] + [most]
+    max_count = max(1, int(counts.max()))
+    ticks = [n for n in (1, 10, 100, 1000, 10_000) if math.log1p(n) < 0.8 * top] + [max_count]
     numbers = "".join(
-        f'<span style="bottom:{100 * math.log1p(n) / top:.2f}%">{n:,}</span>' for n in marks
+        f'<span style="bottom:{100 * math.log1p(n) / top:.2f}%">{n:,}</span>' for n in ticks
     )
-    summary = f"{title}: {int(counts.sum())} in {int((counts > 0).sum())} bins"
+    label = f"{title}: {int(counts.sum())} in {int((counts > 0).sum())} bins"
     return (
         f'<div class="panel"><p class="name">{escape(title)}</p>'
         f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
-        f'aria-label="{escape(summary)}">{bars}</svg><div class="counts" aria-hidden="true">'
+        f'aria-label="{escape(label)}">{bars}</svg><div class="counts" aria-hidden="true">'
         f"{numbers}</div></div>"
     )

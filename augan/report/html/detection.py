@@ -1,75 +1,127 @@
-"""What a detection found, as one HTML file that needs nothing else: no request is ever made."""
+"""Report of a detection: `report.html` and an image of the most anomalous images."""
 
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+import numpy as np
+
 from augan.data.dataset import plural
+from augan.data.modalities.images import ImagePreprocessing
+from augan.data.modalities.registry import AnyPreprocessing
 from augan.detect.api import DetectionResult
 from augan.detect.conformal.fdr import DiscoveryGuarantee
 from augan.detect.conformal.guarantee import percent
 from augan.detect.visualization.anomaly_map import MapScale
 from augan.detect.visualization.overlay import COLOURS
 from augan.detect.visualization.top_samples import ScoredSample
-from augan.report.html.base import data_uri, head, section, settings, table, write_page
+from augan.io.images import image_grid
+from augan.report.html.base import (
+    REPORT,
+    data_uri,
+    page_header,
+    section,
+    settings_section,
+    table,
+    write_image,
+    write_page,
+)
 from augan.report.html.charts import histogram
 
-REPORT = "report.html"
-MOST_UNREADABLE = 100  # files in the list; scores.csv has them all
+MAX_UNREADABLE = 100  # files in the list; scores.csv has all of them
 MEANINGS = {
-    "image_residual": "how badly the GAN redraws it, pixel by pixel",
-    "feature_residual": "how different its redrawing looks to the discriminator",
-    "residual": "how badly the GAN redraws it after a search for its code",
-    "feature_matching": "how different that redrawing looks to the discriminator",
-    "neighbours": "how far the nearest training samples are, as the discriminator sees them",
-    "mahalanobis": "how far their mean is, in units of their own spread",
-    "transformations": "how badly turns and shifts of it are recognised",
-    "input_neighbours": "how far the nearest training samples are, value by value",
-    "directions": "how unlike normal ones the direction of its features is, in several poses",
-    "layouts": "the same, by quarters of the image",
-    "realness": "how little the discriminator takes it for real",
-    "own_neighbours": "how unlike the rest of the same image its oddest places are",
-    "painted_defects": "how much its oddest places look like defects painted in training",
-    "agreement": "what moves the mean of all folds to the rank that they give together",
+    "image_residual": "difference from the GAN's reconstruction, pixel by pixel",
+    "feature_residual": "difference from the reconstruction in the discriminator's features",
+    "residual": "difference from the best reconstruction that the search of AnoGAN finds",
+    "feature_matching": "difference from that reconstruction in the discriminator's features",
+    "neighbours": "distance to the nearest training samples in the discriminator's features",
+    "mahalanobis": "Mahalanobis distance to the training samples in the discriminator's features",
+    "transformations": "rotations and shifts of the image are recognized badly",
+    "input_neighbours": "distance to the nearest training samples in the inputs themselves",
+    "directions": "the direction of the features differs from normal images, under transformations",
+    "layouts": "the same for each quarter of the image",
+    "realness": "the discriminator considers the image generated",
+    "own_neighbours": "parts of the image differ from the rest of the image",
+    "painted_defects": "parts of the image resemble defects painted in training",
+    "agreement": "moves the mean score of all folds to their joint rank",
 }
 
 
-def detection_page(result: DetectionResult) -> Path:
+def write_detection_page(result: DetectionResult) -> Path:
     """Write `report.html` into the folder of a result, and return its path.
 
     Raises
     ------
     DataError
-        It cannot be written; everything else is complete by then.
+        The page cannot be written. Everything else is complete by then.
     """
     parts = [
-        _head(result),
+        _header(result),
         _distribution(result),
         _most_anomalous(result),
-        _terms(result),
+        _components(result),
         _unreadable(result),
         _settings(result),
     ]
-    title = f"{_verdict(result)} - {Path(result.images).name}"
+    title = f"{_title(result)} - {Path(result.images).name}"
     return write_page(result.out / REPORT, title, parts)
 
 
-def _verdict(result: DetectionResult) -> str:
+def write_top_samples_image(
+    result: DetectionResult, preprocessing: AnyPreprocessing
+) -> Path | None:
+    """Write `most-anomalous.png`, and return its path.
+
+    Each column is one of the most anomalous images. The rows below are its reconstruction and the
+    difference, where the method reconstructs, otherwise its overlay. Images of different sizes,
+    large images and table rows have no such file; `report.html` shows them.
+
+    Raises
+    ------
+    DataError
+        The image cannot be written. Everything else is complete by then.
+    """
+    samples = result.most_anomalous
+    shapes = {sample.image.shape for sample in samples}
+    if not isinstance(preprocessing, ImagePreprocessing) or len(shapes) > 1:
+        return None
+    images = preprocessing.to_uint8(np.stack([sample.image for sample in samples]))
+    reconstructions = [
+        sample.reconstruction for sample in samples if sample.reconstruction is not None
+    ]
+    overlays = [
+        (sample.picture, sample.overlay)
+        for sample in samples
+        if sample.picture is not None and sample.overlay is not None
+    ]
+    if reconstructions:
+        reconstructed = preprocessing.to_uint8(np.stack(reconstructions))
+        difference = np.abs(images.astype(np.int16) - reconstructed).astype(np.uint8)
+        rows = [images, reconstructed, difference]
+    elif len(overlays) == len(samples) and len({picture.shape for picture, _ in overlays}) == 1:
+        rows = [np.stack(row) for row in zip(*overlays)]
+    else:
+        rows = [images]
+    grid = image_grid(np.concatenate(rows), len(samples))
+    return write_image(result.out / "most-anomalous.png", grid, result.out)
+
+
+def _title(result: DetectionResult) -> str:
     return f"{result.num_anomalies:,} of {result.num_scored:,} {plural(result.sample_type)} flagged"
 
 
-def _head(result: DetectionResult) -> str:
-    line = "none" if result.line is None else f"{result.line:.3g}"
+def _header(result: DetectionResult) -> str:
+    threshold = "none" if result.line is None else f"{result.line:.3g}"
     figures = [
         (f"{plural(result.sample_type)} scored", f"{result.num_scored:,}", ""),
         ("flagged", f"{result.num_anomalies:,}", "alarm" if result.num_anomalies else ""),
-        ("could not be read", f"{len(result.unreadable):,}", ""),
-        ("flagged above a score of", line, ""),
+        ("unreadable", f"{len(result.unreadable):,}", ""),
+        ("threshold of the score", threshold, ""),
     ]
     sentence = result.guarantee.sentence
-    others = [text for text in result.warnings if text.lower() != sentence.lower()]
+    warnings = [text for text in result.warnings if text.lower() != sentence.lower()]
     command = f"augan detect &middot; {escape(result.images)}"
-    return head(command, _verdict(result), sentence, figures, others)
+    return page_header(command, _title(result), sentence, figures, warnings)
 
 
 def _distribution(result: DetectionResult) -> str:
@@ -80,95 +132,101 @@ def _distribution(result: DetectionResult) -> str:
     legend = "".join(f'<li><i class="{kind}"></i>{text}</li>' for kind, text in kinds)
     titles = (f"Scores of the new {samples}", f"Scores of the calibration {samples}")
     figure = histogram(result.calibration.scores, result.scores, result.line, titles)
-    return (
-        "<section><h2>Scores</h2>"
-        f'<p class="about">Further right is more anomalous. Good {samples} should lie as the '
-        f"{result.calibration.n} calibration {samples} do; bars grow with the logarithm of "
-        "their count, so that single ones can be seen.</p>"
-        f'<ul class="legend">{legend}</ul>{figure}</section>'
+    about = (
+        f"A higher score is more anomalous. Normal {samples} should have scores like the "
+        f"{result.calibration.n} calibration {samples}. The height of a bar is the logarithm of "
+        "its count, so that single samples are visible."
     )
+    return section("Scores", about, f'<ul class="legend">{legend}</ul>{figure}')
 
 
 def _most_anomalous(result: DetectionResult) -> str:
     if result.sample_type == "row":
         return section("Most anomalous", "The highest scores, in order.", _ranking(result.shown))
     about = (
-        "The highest scores, in order: the image, and in gray with its unusual places in colour. "
-        "The colours mean the same in all images. A score can be high although no single place is."
+        "The highest scores, in order. Left: the image. Right: the image in gray, with its "
+        "anomalous regions in color. A color means the same in all images. A score can be high "
+        "without any anomalous region."
     )
     scale = "" if result.heat is None else _scale(result.heat)
-    cards = "".join(_card(image) for image in result.shown)
+    cards = "".join(_card(sample) for sample in result.shown)
     return section("Most anomalous", about, f'{scale}<ol class="cards">{cards}</ol>')
 
 
-def _card(image: ScoredSample) -> str:
-    name, kind = escape(image.path), "flagged" if image.anomaly else "unflagged"
+def _card(sample: ScoredSample) -> str:
+    name, kind = escape(sample.path), "flagged" if sample.anomaly else "unflagged"
     pictures = ""
-    if image.picture is not None:
-        pictures = f'<img alt="{name}" src="{data_uri(image.picture)}">'
-    if image.overlay is not None:
-        alt = f"{name} in gray, unusual places in colour"
-        pictures += f'<img alt="{alt}" src="{data_uri(image.overlay)}">'
-    largest = image.largest_component
-    said = f"{escape(largest)} ({image.components.get(largest, 0):.3g})"
+    if sample.picture is not None:
+        pictures = f'<img alt="{name}" src="{data_uri(sample.picture)}">'
+    if sample.overlay is not None:
+        alt = f"{name} in gray, anomalous regions in color"
+        pictures += f'<img alt="{alt}" src="{data_uri(sample.overlay)}">'
+    largest = sample.largest_component
+    component = f"{escape(largest)} ({sample.components.get(largest, 0):.3g})"
+    decision = "FLAGGED" if sample.anomaly else "not flagged"
     return (
         f'<li class="card {kind}"><div class="pair">{pictures}</div>'
-        f'<p class="verdict">{"FLAGGED" if image.anomaly else "not flagged"}</p><h3>{name}</h3><dl>'
-        f"<dt>score</dt><dd>{image.score:.3g}</dd><dt>p-value</dt><dd>{image.p_value:.2g}</dd>"
-        f"<dt>largest part</dt><dd>{said}</dd></dl></li>"
+        f'<p class="decision">{decision}</p><h3>{name}</h3><dl>'
+        f"<dt>score</dt><dd>{sample.score:.3g}</dd><dt>p-value</dt><dd>{sample.p_value:.2g}</dd>"
+        f"<dt>largest component</dt><dd>{component}</dd></dl></li>"
     )
 
 
-def _scale(heat: MapScale) -> str:
-    ramp = ", ".join(f"rgb{colour}" for colour in COLOURS)
+def _scale(scale: MapScale) -> str:
+    ramp = ", ".join(f"rgb{color}" for color in COLOURS)
     return (
-        '<div class="scale" role="img" aria-label="Colours of unusual places, from the line to '
-        'twice the highest place of all calibration images">'
+        '<div class="scale" role="img" aria-label="Colors of anomalous regions, from the threshold '
+        'of the anomaly map to twice the highest value of all calibration images">'
         f'<div class="ramp" style="background:linear-gradient(to right, {ramp})"></div>'
-        f"<p><span>just above the line: at most {percent(heat.promised)} of good images have such "
-        "a place</span>"
-        "<span>twice as high as any place of a calibration image</span></p></div>"
+        f"<p><span>just above the threshold: at most {percent(scale.promised)} of normal images "
+        "have such a region</span>"
+        "<span>twice the highest value of all calibration images</span></p></div>"
     )
 
 
-def _ranking(shown: Sequence[ScoredSample]) -> str:
+def _ranking(samples: Sequence[ScoredSample]) -> str:
     rows = [
         (
-            escape(one.path),
-            f"{one.score:.3g}",
-            f"{one.p_value:.2g}",
-            "yes" if one.anomaly else "no",
-            escape(one.largest_component),
+            escape(sample.path),
+            f"{sample.score:.3g}",
+            f"{sample.p_value:.2g}",
+            "yes" if sample.anomaly else "no",
+            escape(sample.largest_component),
         )
-        for one in shown
+        for sample in samples
     ]
-    return table(["row", "score", "p-value", "flagged", "largest part"], rows, numbers=(1, 2))
+    header = ["row", "score", "p-value", "flagged", "largest component"]
+    return table(header, rows, numbers=(1, 2))
 
 
-def _terms(result: DetectionResult) -> str:
+def _components(result: DetectionResult) -> str:
     rows = [
         (
-            f"{escape(term.name)}<small>{MEANINGS.get(term.name, '')}</small>",
-            *("" if mean is None else f"{mean:.3g}" for mean in (term.flagged, term.others)),
-            f"{term.most:,}",
+            f"{escape(component.name)}<small>{MEANINGS.get(component.name, '')}</small>",
+            *(
+                "" if mean is None else f"{mean:.3g}"
+                for mean in (component.flagged, component.others)
+            ),
+            f"{component.most:,}",
         )
-        for term in result.components
+        for component in result.components
     ]
-    header = ["term", "mean of flagged", "mean of others", "largest part in"]
+    samples = plural(result.sample_type)
+    header = ["component", "mean of flagged", "mean of others", f"{samples} where largest"]
     about = (
-        "The score is the sum of these. Most are standardised on normal samples: 0 is usual, and "
-        "higher is more anomalous."
+        "The score is the sum of its components. Most components are standardized on normal "
+        f"{samples}: 0 is usual, and a higher value is more anomalous."
     )
-    return section("What the score is made of", about, table(header, rows, numbers=(1, 2, 3)))
+    return section("Components of the score", about, table(header, rows, numbers=(1, 2, 3)))
 
 
 def _unreadable(result: DetectionResult) -> str:
     if not result.unreadable:
         return ""
-    rows = [(escape(path), escape(why)) for path, why in result.unreadable[:MOST_UNREADABLE]]
+    rows = [(escape(path), escape(reason)) for path, reason in result.unreadable[:MAX_UNREADABLE]]
     more = len(result.unreadable) - len(rows)
-    about = "They have no score." + (f" {more:,} more are in scores.csv." if more else "")
-    return section("Could not be read", about, table(["name", "why"], rows))
+    about = "These have no score." + (f" {more:,} more are in scores.csv." if more else "")
+    return section("Unreadable", about, table(["file", "reason"], rows))
 
 
 def _settings(result: DetectionResult) -> str:
@@ -179,13 +237,15 @@ def _settings(result: DetectionResult) -> str:
     groups = "" if guarantee.num_groups == guarantee.n else f" of {guarantee.num_groups} groups"
     folds = () if result.calibration is None else result.calibration.fold_sizes
     groups += f" in {len(folds)} folds" if folds else ""
-    ignored = f"{result.ignored:.1%} of each image" if result.ignored else "nothing"
-    values = {
-        "method": result.method + (f" (also in the model: {', '.join(others)})" if others else ""),
-        "false-discovery rate" if is_fdr else "false-alarm rate": rate,
-        "calibrated on": f"{guarantee.n} {plural(result.sample_type)}{groups}",
-        "ignored": ignored if result.sample_type == "image" else "",
-        "scored": result.images,
-        "model": result.bundle,
-    }
-    return settings(values)
+    masked = f"{result.ignored:.1%} of each image" if result.ignored else "nothing"
+    return settings_section(
+        {
+            "method": result.method
+            + (f" (also in the bundle: {', '.join(others)})" if others else ""),
+            "false-discovery rate" if is_fdr else "false-alarm rate": rate,
+            "calibrated on": f"{guarantee.n} {plural(result.sample_type)}{groups}",
+            "ignored": masked if result.sample_type == "image" else "",
+            "scored": result.images,
+            "bundle": result.bundle,
+        }
+    )

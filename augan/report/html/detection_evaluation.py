@@ -9,14 +9,21 @@ from augan.data.dataset import plural
 from augan.detect.score_table import SCORES_FILE
 from augan.evaluation.detection.api import EVALUATION, DetectionEvaluation
 from augan.exceptions import ConfigError
-from augan.report.html.base import head, section, settings, table, wide, write_page
+from augan.report.html.base import (
+    REPORT,
+    page_header,
+    scrollable,
+    section,
+    settings_section,
+    table,
+    write_page,
+)
 from augan.report.html.charts import histogram
 
-REPORT = "report.html"
 SHOWN = 100  # files in the list of those that were left out
 
 
-def judgement_page(judgement: DetectionEvaluation) -> Path:
+def write_detection_evaluation_page(judgement: DetectionEvaluation) -> Path:
     """Write `report.html` into the folder of an evaluation, and return its path.
 
     Raises
@@ -61,7 +68,9 @@ def _head(summary: Mapping[str, Any]) -> str:
         f"normal {samples} were flagged, {verdict} calibrated: {alarms['expected_low']} to "
         f"{alarms['expected_high']} are expected."
     )
-    return head("augan evaluate detection", _verdict(summary), lede, figures, summary["warnings"])
+    return page_header(
+        "augan evaluate detection", _verdict(summary), lede, figures, summary["warnings"]
+    )
 
 
 def _distribution(judgement: DetectionEvaluation) -> str:
@@ -127,7 +136,7 @@ def _kinds(judgement: DetectionEvaluation) -> str:
     about = f"Each kind of anomaly against all {judgement.summary['num_normal']:,} normal ones."
     header = ["kind", "how many", "AUROC", "95 %", "flagged", "95 %"]
     body = table(header, rows, numbers=range(1, 6))
-    return section("By kind", about, wide(body))
+    return section("By kind", about, scrollable(body))
 
 
 def _pixels(summary: Mapping[str, Any]) -> str:
@@ -161,7 +170,7 @@ def _power(summary: Mapping[str, Any]) -> str:
     )
     header = ["contrast", *(f"{size} px" for size in sizes)]
     body = table(header, rows, numbers=range(1, len(header)))
-    return section("Smallest spot", about, wide(body))
+    return section("Smallest spot", about, scrollable(body))
 
 
 def _left_out(summary: Mapping[str, Any]) -> str:
@@ -179,7 +188,7 @@ def _left_out(summary: Mapping[str, Any]) -> str:
 def _settings(summary: Mapping[str, Any]) -> str:
     others = [name for name in summary["methods"] if name != summary["method"]]
     groups = summary["num_groups"]
-    return settings(
+    return settings_section(
         {
             "method": summary["method"]
             + (f" (also in the model: {', '.join(others)})" if others else ""),

@@ -13,11 +13,19 @@ from PIL import Image
 from augan.bundle import Bundle
 from augan.data.dataset import plural
 from augan.data.modalities.registry import restore_preprocessing
-from augan.report.html.base import data_uri, head, section, settings, table, wide, write_page
-from augan.report.html.charts import Curve, curves
-from augan.report.text import detector_promise
+from augan.report.html.base import (
+    REPORT,
+    data_uri,
+    page_header,
+    scrollable,
+    section,
+    settings_section,
+    table,
+    write_page,
+)
+from augan.report.html.charts import Curve, line_chart
+from augan.report.text import describe_guarantee
 
-REPORT = "report.html"
 MEASURED = 10  # of the measurements in the table
 LOSSES = {"d_loss": ("discriminator", "flagged"), "g_loss": ("generator", "new")}
 MEANINGS = {
@@ -28,7 +36,7 @@ MEANINGS = {
 }
 
 
-def training_page(bundle: Bundle) -> Path:
+def write_training_page(bundle: Bundle) -> Path:
     """Write `report.html` into the run folder of a bundle, and return its path.
 
     Raises
@@ -92,9 +100,9 @@ def _head(bundle: Bundle, run: Path) -> str:
         figures.append(("folds", str(len(trainings)), ""))
     if accuracy:
         figures.append(("held-out, classifier right", f"{accuracy['accuracy']:.1%}", ""))
-    lede = detector_promise(bundle) or "It draws new images, and detects nothing."
+    lede = describe_guarantee(bundle) or "It draws new images, and detects nothing."
     command = f"augan train &middot; {escape(str(data['name']))}"
-    return head(command, _verdict(bundle), lede, figures, bundle.metrics.get("warnings", ()))
+    return page_header(command, _verdict(bundle), lede, figures, bundle.metrics.get("warnings", ()))
 
 
 def _seconds(run: Path) -> dict[str, float]:
@@ -139,7 +147,7 @@ def _losses(log: list[dict[str, Any]]) -> str:
         "Two players: neither has to fall, but neither should run away. The outermost values are "
         f"cut off.{of}"
     )
-    return section("Losses", about, curves("loss, by update of the GAN", lines))
+    return section("Losses", about, line_chart("loss, by update of the GAN", lines))
 
 
 def _fidelity(bundle: Bundle) -> str:
@@ -175,7 +183,7 @@ def _distances(training: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
     distances = [row["kernel_distance"] for row in health]
     values = np.array([figures["untrained_kernel_distance"], *distances], float)
     line = Curve("kernel distance to held-out real ones", "new", steps, values)
-    return curves("kernel distance, by update of the GAN", [line], log=True)
+    return line_chart("kernel distance, by update of the GAN", [line], log=True)
 
 
 def _health(training: Mapping[str, Any]) -> str:
@@ -203,7 +211,7 @@ def _health(training: Mapping[str, Any]) -> str:
         "r_v<small>0: held-out ones judged like these; 1: like generated ones</small>",
     ]
     about = '<p class="about">What the monitor measured on the way:</p>'
-    return about + wide(table(names, rows, numbers=range(6)))
+    return about + scrollable(table(names, rows, numbers=range(6)))
 
 
 def _figure(value: float | None, form: str) -> str:
@@ -242,4 +250,4 @@ def _settings(bundle: Bundle) -> str:
         "all settings": "config.yaml",
         "model": bundle.bundle_id,
     }
-    return settings(values)
+    return settings_section(values)

@@ -32,7 +32,7 @@ def calibrate(
     """
     bundle = resolve_bundle(run, "detector")
     from augan.detect.recalibration import recalibrate_run
-    from augan.report.text import calibration_lines, calibration_summary
+    from augan.report.text import format_calibration, summarize_calibration
 
     calibrated = recalibrate_run(bundle, normals, out, groups, ignore_mask)
-    print_result(calibration_lines(calibrated), calibration_summary(calibrated), as_json)
+    print_result(format_calibration(calibrated), summarize_calibration(calibrated), as_json)

@@ -14,9 +14,9 @@ def doctor(as_json: Json = False) -> None:
     The exit code is 0 if augan can work here, and 2 if something required is missing or too old.
     """
     from augan.doctor.checks import run_checks
-    from augan.report.text import diagnosis_lines
+    from augan.report.text import format_system_report
 
     report = run_checks()
-    print_result(diagnosis_lines(report), report.to_dict(), as_json)
+    print_result(format_system_report(report), report.to_dict(), as_json)
     if not report.usable:
         raise typer.Exit(EXIT_ERROR)

@@ -60,8 +60,8 @@ def detection(
     """Evaluate the detector on labeled images, next to baselines fitted on its training images."""
     from augan.detect.output_paths import default_out
     from augan.evaluation.detection.api import evaluate_detection
-    from augan.report.html.detection_evaluation import judgement_page
-    from augan.report.text import evaluation_lines
+    from augan.report.html.detection_evaluation import write_detection_evaluation_page
+    from augan.report.text import format_detection_evaluation
 
     bundle = resolve_bundle(model, "detector")
     result = evaluate_detection(
@@ -76,9 +76,9 @@ def detection(
         method=method,
         power=detection_limit,
     )
-    report, values = judgement_page(result), result.to_dict()
+    report, values = write_detection_evaluation_page(result), result.to_dict()
     values["summary"] = {**values["summary"], "report": str(report)}
-    print_result([*evaluation_lines(result), f"report: {report}"], values, as_json)
+    print_result([*format_detection_evaluation(result), f"report: {report}"], values, as_json)
 
 
 Data = Annotated[
@@ -213,11 +213,11 @@ def _config(bundle: "Bundle") -> "Config":
 
 def _print_gain(gain: "AugmentationGain", as_json: bool) -> None:
     """Write the report of an evaluation, and print its result."""
-    from augan.report.html.augmentation_evaluation import lift_page
-    from augan.report.text import lift_lines
+    from augan.report.html.augmentation_evaluation import write_augmentation_evaluation_page
+    from augan.report.text import format_augmentation_evaluation
 
-    report, values = lift_page(gain), gain.to_dict()
-    *lines, sentence = lift_lines(gain)
+    report, values = write_augmentation_evaluation_page(gain), gain.to_dict()
+    *lines, sentence = format_augmentation_evaluation(gain)
     values["summary"] = {**values["summary"], "report": str(report)}
     print_result([*lines, f"report: {report}", sentence], values, as_json)
 

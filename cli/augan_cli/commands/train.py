@@ -153,11 +153,11 @@ def _join_machines(distribute: str) -> "Workers | None":
 
 def _resolve(config: "Config", dataset: "Dataset") -> "ResolvedConfig":
     """Derive the open settings from the data, and print what will be trained."""
-    from augan.report.text import plan_line
+    from augan.report.text import format_plan
     from augan.workflow.prepare import resolve_config
 
     resolved = resolve_config(config, dataset)
-    typer.echo(plan_line(resolved.config, resolved.dataset, resolved.preprocessing), err=True)
+    typer.echo(format_plan(resolved.config, resolved.dataset, resolved.preprocessing), err=True)
     for warning in resolved.warnings:
         typer.echo(f"note: {warning}", err=True)
     return resolved
@@ -215,17 +215,18 @@ def _train(
 
 def _print_training(bundle: "Bundle", clock: "Clock", is_chief: bool, as_json: bool) -> None:
     """Write the report of a training where there is none yet, and print its result."""
-    from augan.report.html.training import REPORT, training_page
-    from augan.report.text import training_lines, training_summary
+    from augan.report.html.base import REPORT
+    from augan.report.html.training import write_training_page
+    from augan.report.text import format_training, summarize_training
 
     if "gan" not in clock.seconds:
         typer.echo(f"{bundle.path} was already complete", err=True)
-    lines = training_lines(bundle, clock.seconds)
-    summary = training_summary(bundle, clock.seconds)
+    lines = format_training(bundle, clock.seconds)
+    summary = summarize_training(bundle, clock.seconds)
     if is_chief and bundle.path is not None:
         report = bundle.path.parent / REPORT
         if "gan" in clock.seconds or not report.exists():
-            training_page(bundle)
+            write_training_page(bundle)
         summary["report"] = str(report)
         lines.append(f"report: {report}")
     print_result(lines, summary, as_json)

@@ -15,8 +15,8 @@ from augan.evaluation.augmentation.data import load_evaluation_data
 from augan.evaluation.augmentation.synthetic import GanArm
 from augan.exceptions import ConfigError, DataError, RunInterruptedError
 from augan.io.images import write_png
-from augan.report.html.augmentation_evaluation import lift_page
-from augan.report.text import lift_lines
+from augan.report.html.augmentation_evaluation import write_augmentation_evaluation_page
+from augan.report.text import format_augmentation_evaluation
 from augan_cli.main import app
 from augan_cli.progress import ExperimentProgress
 from tests._browser import loaded, needs_browser
@@ -121,19 +121,19 @@ def test_the_folder_holds_everything_and_all_arms_are_there(data, tmp_path):
     assert found.summary["settings"]["policy"] == "shift"
     with Image.open(tmp_path / "out" / "preview.png") as picture:
         assert picture.size[0] > picture.size[1]
-    page = lift_page(found).read_text()
+    page = write_augmentation_evaluation_page(found).read_text()
     assert found.sentence[1:] in page
     assert page.count('<div class="dots"') == len(names)
     assert "data:image/png;base64," in page
     assert "http:" not in page
     assert "https:" not in page
-    assert lift_lines(found)[-1] == found.sentence
+    assert format_augmentation_evaluation(found)[-1] == found.sentence
 
 
 @needs_browser
 @pytest.mark.slow
 def test_a_browser_has_nothing_to_complain_about(data, tmp_path):
-    page = lift_page(evaluate(data, tmp_path / "out"))
+    page = write_augmentation_evaluation_page(evaluate(data, tmp_path / "out"))
     assert "No evidence of benefit" in loaded(page, tmp_path / "profile")
 
 
@@ -145,7 +145,7 @@ def test_unlabeled_images_bring_arms_and_a_second_figure(tmp_path):
     gain = found.summary["gain_over_labeled_only"]
     assert gain["best_baseline"] == "oversampling"
     assert gain["value"] >= found.summary["gain"]
-    assert any("which is no lift" in line for line in lift_lines(found))
+    assert any("which is no lift" in line for line in format_augmentation_evaluation(found))
     assert {row["arm"]: row["uses_unlabeled"] for row in found.arms} == {
         "oversampling": False,
         "self-training": True,
@@ -251,7 +251,10 @@ def test_select_takes_none_of_images_that_hurt(data, tmp_path):
     found = evaluate(data, tmp_path / "out", tune_fraction=True, rare={}, repeats=2)
     assert found.summary["selected"] == [{"gan": "test", "synthetic_fraction": 0.0}] * 2
     assert "2 repeats say little" in found.summary["warnings"][0]
-    assert "test at 0% of the draws of its classes in 2 of 2 draws" in lift_page(found).read_text()
+    assert (
+        "test at 0% of the draws of its classes in 2 of 2 draws"
+        in write_augmentation_evaluation_page(found).read_text()
+    )
     assert not found.is_significant
 
 
@@ -285,7 +288,7 @@ def test_nearly_equal_test_images_are_counted_listed_and_left_out(data, tmp_path
     (pair,) = found.summary["near_duplicates"]
     assert (Path(pair["test"]).name, Path(pair["train"]).name) == ("near.png", twin.name)
     assert found.summary["without_near_duplicates"]["best_baseline"] in ARMS
-    assert any("resembles" in line for line in lift_lines(found))
+    assert any("resembles" in line for line in format_augmentation_evaluation(found))
 
 
 def test_no_image_is_made_of_which_none_would_be_used(data, tmp_path):
@@ -293,7 +296,7 @@ def test_no_image_is_made_of_which_none_would_be_used(data, tmp_path):
     found = evaluate(data, tmp_path / "out", maker, synthetic_fraction=0.0)
     assert maker.calls == 0
     assert (found.summary["gain"], found.is_significant) == (0.0, False)
-    assert found.sentence[1:] in lift_page(found).read_text()
+    assert found.sentence[1:] in write_augmentation_evaluation_page(found).read_text()
 
 
 def test_experiment_progress_estimates_the_remaining_time_from_this_call(monkeypatch, capsys):
@@ -335,7 +338,9 @@ def test_groups_lie_on_one_side_and_are_what_is_counted(tmp_path):
     assert found.summary["num_test"] <= 15
     number = found.summary["num_test_groups"]
     assert number == found.summary["num_test"] / 4
-    assert any(f"test images of {number} groups" in line for line in lift_lines(found))
+    assert any(
+        f"test images of {number} groups" in line for line in format_augmentation_evaluation(found)
+    )
     loaded = load_evaluation_data(data, 0.25, None, 0, groups)
     known = dict(line.split(",") for line in groups.read_text().splitlines()[1:])
     tested, seen = ({known[name] for name in names} for names in (loaded.test_names, loaded.names))

@@ -26,7 +26,7 @@ from augan.evaluation.detection.labels import Labels, read_labels
 from augan.evaluation.detection.pixel_metrics import Masks, aupro, pixel_auroc
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import read_image, write_png
-from augan.report.text import evaluation_lines
+from augan.report.text import format_detection_evaluation
 from augan_cli.main import app
 
 NAMES = ["a/0.png", "a/1.png", "b/0.png", "c.png"]
@@ -119,7 +119,7 @@ def test_of_a_detector_that_promises_nothing_nothing_exact_is_said(
     found = evaluate_detection(trimmed, site / "test", "folders", far=0.1, data=site / "train.npz")
     assert found.summary["false_alarms"]["exact"] is False
     assert any("no guarantee" in text for text in found.summary["warnings"])
-    assert any("nothing is promised" in line for line in evaluation_lines(found))
+    assert any("nothing is promised" in line for line in format_detection_evaluation(found))
 
 
 def test_each_kind_by_itself(
@@ -175,7 +175,7 @@ def power(digits_bundle: Bundle, site: Path) -> dict[str, Any]:
     found = evaluate_detection(
         digits_bundle, site / "test", "folders", far=0.1, data=site / "train.npz", power=True
     )
-    assert any("spots painted on 30 normal" in line for line in evaluation_lines(found))
+    assert any("spots painted on 30 normal" in line for line in format_detection_evaluation(found))
     return found.summary
 
 
@@ -284,7 +284,7 @@ def test_a_table_of_labels_with_groups(
     # The bundle remembers scikit-learn's digits, of which it was trained on 240 only.
     assert judgement.baselines == []
     assert "no longer, the data" in summary["baselines_skipped"]
-    text = "\n".join(evaluation_lines(judgement))
+    text = "\n".join(format_detection_evaluation(judgement))
     assert "without a label: 3 more, 13 in all" in text
     assert "approximately" in text
     assert "no baselines: digits is not" in text
@@ -430,7 +430,7 @@ def test_the_command(
     assert report.is_file()
     lines = invoke(site / "test", *words, "--out", tmp_path / "out").stdout.splitlines()
     ends = [f"evaluation: {tmp_path / 'out'}", f"report: {report}"]
-    assert lines == [*evaluation_lines(judged)[:-1], *ends]
+    assert lines == [*format_detection_evaluation(judged)[:-1], *ends]
     assert "30 normal images (good) and 14 anomalies of 2 kinds" in lines
     assert sum(line.startswith("no defect marked: noise/") for line in lines) == 6
     assert any(line.startswith("  thumbnails: AUROC ") for line in lines)
