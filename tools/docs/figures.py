@@ -1,9 +1,9 @@
-"""The pictures of the documentation, each of real results on scikit-learn's digits.
+"""Figures of the documentation: results of real trainings on scikit-learn's digits.
 
     python -m tools.docs.figures
 
-It trains three GANs and evaluates a lift, which takes some minutes, and needs matplotlib
-(`pip install 'augan[docs]'`).
+The command trains two GANs and evaluates the augmentation gain, which takes some minutes. The
+command needs matplotlib (`pip install 'augan[docs]'`).
 """
 
 import tempfile
@@ -21,134 +21,135 @@ from augan.detect.detector import Detector
 from augan.detect.methods.fanogan import FAnoGAN
 from augan.io.images import image_grid, read_image, write_png
 
-PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
-MOMENTS = (20, 100, 500, 2000)
-TILE, SCALE, COLUMNS = 8, 6, 10  # of the sheets in samples/
+FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
+STEPS = (20, 100, 500, 2000)
+TILE, SCALE, COLUMNS = 8, 6, 10  # of the image grids in samples/
 FAR = 0.05
-INK, PALE, STRONG = "#333333", "#9bb8b5", "#b5433c"
+DARK, LIGHT, ACCENT = "#333333", "#9bb8b5", "#b5433c"
 
 
 def main() -> None:
-    PICTURES.mkdir(exist_ok=True)
+    """Train the GANs and write all figures."""
+    FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = Config().override(
             ["training.steps=2000", "training.sample_interval=20", "detect.methods=[fanogan]"]
         )
         bundle = train(settings, load_dataset("digits"), out=folder / "run")
-        growing(folder / "run" / "samples")
-        redrawn(bundle, folder)
-        calibrated(bundle, folder)
-        broken = Config().override(
+        plot_training(folder / "run" / "samples")
+        plot_reconstructions(bundle, folder)
+        plot_calibration(bundle, folder)
+        settings = Config().override(
             ["task=generate", "training.steps=1000", "generator.conditioning=embedding"]
         )
-        train(broken, load_dataset("digits"), out=folder / "broken")
-        collapsed(folder / "broken" / "samples", folder / "run" / "samples")
-        lifted(folder / "lift")
+        train(settings, load_dataset("digits"), out=folder / "collapsed")
+        plot_mode_collapse(folder / "collapsed" / "samples", folder / "run" / "samples")
+        plot_augmentation_gain(folder / "evaluation")
 
 
-def growing(samples: Path) -> None:
-    """Draw the same codes at four moments, a row a moment, two images of each class."""
-    rows = [_tiles(samples / f"step_{step:06d}.png")[:, :2] for step in MOMENTS]
-    write_png(
-        PICTURES / "gan.png", image_grid(np.concatenate([_flat(row) for row in rows]), 20, 1, 4)
-    )
+def plot_training(samples: Path) -> None:
+    """Show images of the same latent codes at several steps: one row per step."""
+    rows = [_tiles(samples / f"step_{step:06d}.png")[:, :2] for step in STEPS]
+    grid = image_grid(np.concatenate([_flatten(row) for row in rows]), 20, 1, 4)
+    write_png(FOLDER / "gan.png", grid)
 
 
-def redrawn(bundle: Bundle, folder: Path) -> None:
-    """Draw images, what f-AnoGAN makes of them, and the difference."""
+def plot_reconstructions(bundle: Bundle, folder: Path) -> None:
+    """Show images, their reconstructions by f-AnoGAN, and the absolute differences."""
     preprocessing = restore_preprocessing(bundle.preprocessing)
     method = FAnoGAN({role: restore_network(bundle, role) for role in FAnoGAN.required_networks})
-    images = np.concatenate([digits("test").images[:8], _foreign(folder / "foreign")[:8]])
-    scaled = preprocessing.normalize(images)
-    again = preprocessing.to_original_size(preprocessing.denormalize(method.reconstruct(scaled)))
-    difference = np.abs(images.astype(np.int16) - again).astype(np.uint8)
-    sheet = image_grid(np.concatenate([images, again, difference]), len(images), 1, 5)
-    write_png(PICTURES / "anogan.png", sheet)
+    images = np.concatenate([digits("test").images[:8], _letters(folder / "letters")[:8]])
+    outputs = method.reconstruct(preprocessing.normalize(images))
+    reconstructions = preprocessing.to_original_size(preprocessing.denormalize(outputs))
+    differences = np.abs(images.astype(np.int16) - reconstructions).astype(np.uint8)
+    rows = np.concatenate([images, reconstructions, differences])
+    write_png(FOLDER / "anogan.png", image_grid(rows, len(images), 1, 5))
 
 
-def calibrated(bundle: Bundle, folder: Path) -> None:
-    """Draw the scores of calibration images, of new digits and of foreign pictures."""
+def plot_calibration(bundle: Bundle, folder: Path) -> None:
+    """Plot the scores of calibration images, of new digits and of letters."""
     detector = Detector.from_bundle(bundle)
     calibration = detector.require_calibration()
-    kinds = {
+    scores_by_group = {
         f"{calibration.n} calibration images": calibration.scores,
         "359 new digits": detector.score(digits("test").images),
-        "12 foreign pictures": detector.score(_foreign(folder / "more")),
+        "12 anomalies": detector.score(_letters(folder / "anomalies")),
     }
-    line = calibration.threshold(FAR)
-    edges = np.linspace(min(map(np.min, kinds.values())), line + 25, 70)
-    figure, axes = _figure(len(kinds), (7, 3.6))
-    for axis, (kind, scores) in zip(axes, kinds.items()):
-        shown = np.minimum(scores, edges[-1])  # what is beyond counts in the last bar
-        axis.hist(shown, edges, color=[PALE, INK, STRONG][list(kinds).index(kind)])
-        axis.axvline(line, color=STRONG, linewidth=1)
-        share = (scores > line).mean()
-        axis.set_title(f"{kind}: {share:.1%} above the line", loc="left", fontsize=9)
+    threshold = calibration.threshold(FAR)
+    edges = np.linspace(min(map(np.min, scores_by_group.values())), threshold + 25, 70)
+    figure, axes = _figure(len(scores_by_group), (7, 3.6))
+    for axis, color, (group, scores) in zip(axes, (LIGHT, DARK, ACCENT), scores_by_group.items()):
+        axis.hist(np.minimum(scores, edges[-1]), edges, color=color)  # the last bar has the rest
+        axis.axvline(threshold, color=ACCENT, linewidth=1)
+        rate = (scores > threshold).mean()
+        axis.set_title(f"{group}: {rate:.1%} above the threshold", loc="left", fontsize=9)
         axis.set_yticks([])
     axes[-1].set_xlabel("score: higher is more anomalous", fontsize=9)
     _save(figure, "calibration.png")
 
 
-def collapsed(broken: Path, healthy: Path) -> None:
-    """Draw the last sheets of a collapsed and of a healthy generator side by side."""
-    left, right = (_tiles(sorted(folder.glob("*.png"))[-1]) for folder in (broken, healthy))
+def plot_mode_collapse(collapsed: Path, healthy: Path) -> None:
+    """Show the last image grids of a collapsed and of a healthy generator side by side."""
+    left, right = (_tiles(sorted(folder.glob("*.png"))[-1]) for folder in (collapsed, healthy))
     gap = np.full_like(left[:, :1], 255)
     both = np.concatenate([left, gap, right], axis=1)
-    write_png(PICTURES / "collapse.png", image_grid(_flat(both), both.shape[1], 1, 3))
+    write_png(FOLDER / "collapse.png", image_grid(_flatten(both), both.shape[1], 1, 3))
 
 
-def lifted(out: Path) -> None:
-    """Draw the balanced accuracy of each arm in each draw of a small evaluation."""
-    found: dict[str, list[float]] = {}
+def plot_augmentation_gain(out: Path) -> None:
+    """Plot the balanced accuracy of each arm in each repeat of a small evaluation."""
+    accuracies: dict[str, list[float]] = {}
 
-    def note(number: int, arm: str, about: Any) -> None:
-        found.setdefault(arm, []).append(about["balanced_accuracy"])
+    def record(repeat: int, arm: str, metadata: Any) -> None:
+        accuracies.setdefault(arm, []).append(metadata["balanced_accuracy"])
 
     x, y = load_digits(return_X_y=True)
     images = np.rint(x * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
-    asked: dict[str, Any] = {"labels_per_class": 10, "rare": {"3": 4, "8": 4}, "test_size": 0.5}
-    lift = evaluate_augmentation(
+    gain = evaluate_augmentation(
         (images, y),
-        **asked,
+        labels_per_class=10,
+        rare={"3": 4, "8": 4},
+        test_size=0.5,
         classifier="logistic",
         repeats=5,
         gan_steps=300,
         out=out,
-        callback=note,
+        callback=record,
     )
-    print(lift.sentence)
-    figure, (axis,) = _figure(1, (7, 0.32 * len(found) + 0.9))
-    for row, (arm, values) in enumerate(reversed(found.items())):
-        colour = STRONG if arm.startswith("gan") else INK
-        axis.scatter(values, [row] * len(values), s=14, color=colour, alpha=0.6)
-        axis.plot([np.mean(values)] * 2, [row - 0.3, row + 0.3], color=colour, linewidth=2)
-    axis.set_yticks(range(len(found)), list(reversed(found)), fontsize=9)
-    axis.xaxis.set_major_formatter(lambda value, place: f"{value:.0%}")
+    print(gain.sentence)
+    figure, (axis,) = _figure(1, (7, 0.32 * len(accuracies) + 0.9))
+    for row, (arm, values) in enumerate(reversed(accuracies.items())):
+        color = ACCENT if arm.startswith("gan") else DARK
+        axis.scatter(values, [row] * len(values), s=14, color=color, alpha=0.6)
+        axis.plot([np.mean(values)] * 2, [row - 0.3, row + 0.3], color=color, linewidth=2)
+    axis.set_yticks(range(len(accuracies)), list(reversed(accuracies)), fontsize=9)
+    axis.xaxis.set_major_formatter(lambda value, position: f"{value:.0%}")
     axis.set_xlabel("balanced accuracy on real test images", fontsize=9)
-    _save(figure, "lift.png")
+    _save(figure, "augmentation-gain.png")
 
 
-def _tiles(sheet: Path) -> np.ndarray:
-    """Return the digits of a sheet in samples/, [rows, COLUMNS, 8, 8, 1]."""
+def _tiles(path: Path) -> np.ndarray:
+    """Return the digits of an image grid in samples/, [rows, COLUMNS, 8, 8, 1]."""
     step = TILE * SCALE + 1
-    pixels = read_image(sheet)
+    pixels = read_image(path)
     rows = pixels.shape[0] // step
-    inside = [
+    tiles = [
         [
             pixels[1 + r * step :, 1 + c * step :][: step - 1 : SCALE, : step - 1 : SCALE, :1]
             for c in range(COLUMNS)
         ]
         for r in range(rows)
     ]
-    return np.array(inside)
+    return np.array(tiles)
 
 
-def _flat(tiles: np.ndarray) -> np.ndarray:
+def _flatten(tiles: np.ndarray) -> np.ndarray:
     return tiles.reshape(-1, *tiles.shape[2:])
 
 
-def _foreign(folder: Path) -> np.ndarray:
+def _letters(folder: Path) -> np.ndarray:
+    """Return augan's example images of anomalies, uint8 [12, 8, 8, 1]."""
     write_example_images(folder)
     return np.stack([read_image(path) for path in sorted(folder.glob("foreign-*.png"))])
 
@@ -166,7 +167,7 @@ def _figure(rows: int, size: tuple[float, float]) -> tuple[Any, Any]:
 
 
 def _save(figure: Any, name: str) -> None:
-    figure.savefig(PICTURES / name, dpi=110, metadata={"Software": None})
+    figure.savefig(FOLDER / name, dpi=110, metadata={"Software": None})
 
 
 if __name__ == "__main__":
