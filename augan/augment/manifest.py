@@ -1,7 +1,6 @@
 """The manifest of a folder of synthetic samples: where each came from, and why it was kept."""
 
 import csv
-import hashlib
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from typing import Any
 from augan.bundle import Bundle
 from augan.io.atomic import atomic_write
 from augan.io.csv_safety import ANY_BYTES, escape_formula, unescape_formula
+from augan.io.hashing import sha256_file
 
 MANIFEST = "manifest.csv"
 SUMMARY = "summary.json"
@@ -96,7 +96,7 @@ def write_manifest(folder: Path, lines: Sequence[ManifestRow], about: ManifestHe
     Several source samples are a JSON list, because names may hold any character.
     """
     files = dict.fromkeys(line.file for line in lines)
-    digests = {f: hashlib.sha256((folder / f).read_bytes()).hexdigest() for f in files}
+    digests = {f: sha256_file(folder / f) for f in files}
     common = asdict(about)
     place = folder / MANIFEST
     with open(place, "w", newline="", encoding="utf-8", errors=ANY_BYTES) as stream:

@@ -1,8 +1,6 @@
 """What a bundle holds in memory, and which member of the file each part goes to."""
 
-import hashlib
 import importlib.metadata
-import json
 import platform
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +16,7 @@ from augan.bundle import serialization
 from augan.bundle.archive import GET_ANOTHER
 from augan.bundle.schema import validate_documents
 from augan.exceptions import AuganError, BundleError
+from augan.io.hashing import sha256_bytes, sha256_json
 
 FORMAT = "augan-bundle"
 FORMAT_VERSION = 2
@@ -259,7 +258,7 @@ def decode_members(names: Iterable[str], read: Callable[[str], bytes], where: st
 
 def member_hashes(members: Mapping[str, bytes]) -> dict[str, str]:
     """Return member name -> SHA-256 of its bytes."""
-    return {name: hashlib.sha256(raw).hexdigest() for name, raw in members.items()}
+    return {name: sha256_bytes(raw) for name, raw in members.items()}
 
 
 def content_hash(hashes: Mapping[str, str], versions: Mapping[str, str]) -> str:
@@ -270,7 +269,7 @@ def content_hash(hashes: Mapping[str, str], versions: Mapping[str, str]) -> str:
         "members": dict(hashes),
         "versions": dict(versions),
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return sha256_json(content)
 
 
 LONGEST = 200  # characters of what a library says

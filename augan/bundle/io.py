@@ -4,7 +4,6 @@ The order of the checks matters: but for the manifest, no member is parsed befor
 are known to be right, and the version is looked at before anything that may differ in a later one.
 """
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from augan.bundle.bundle import (
     member_hashes,
 )
 from augan.exceptions import BundleError
+from augan.io.hashing import sha256_bytes
 
 BUNDLE_NAME = "bundle.augan"
 _MANIFEST = "manifest.json"
@@ -217,7 +217,7 @@ def _read_members(archive: Archive, manifest: Manifest) -> Bundle:
 
     def read(name: str) -> bytes:
         raw = archive.read(name)
-        if hashlib.sha256(raw).hexdigest() != hashes[name]:
+        if sha256_bytes(raw) != hashes[name]:
             raise BundleError(
                 f"{where}: member {name} was changed (SHA-256 differs); {GET_ANOTHER}"
             )

@@ -1,11 +1,10 @@
 """Nearly identical samples on both sides of a split, which make any calibration look too good."""
 
-import hashlib
-
 import numpy as np
 
 from augan.data.sequences import ConcatRows
 from augan.data.splits import Split, evenly_spaced
+from augan.io.hashing import array_digest
 
 # Measured: repeated photographs of the same parts exceed it for a fifth to a half of the images,
 # unrelated digits, garments and animals for at most three in a thousand.
@@ -114,11 +113,6 @@ def _equal(
     pixels: np.ndarray | ConcatRows, others: np.ndarray, held: np.ndarray
 ) -> list[tuple[int, int, float]]:
     """Return the pairs of exactly equal images."""
-    known = {_digest(pixels[i]): int(i) for i in others}
-    pairs = ((known.get(_digest(pixels[i])), int(i)) for i in held)
+    known = {array_digest(pixels[i]): int(i) for i in others}
+    pairs = ((known.get(array_digest(pixels[i])), int(i)) for i in held)
     return [(other, i, 1.0) for other, i in pairs if other is not None]
-
-
-def _digest(image: np.ndarray) -> bytes:
-    # Not the bytes themselves: 20,000 blank pictures would be kept in memory.
-    return hashlib.sha256(image.tobytes()).digest()

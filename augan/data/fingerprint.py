@@ -1,11 +1,11 @@
 """One hash that says whether data is the very data that a bundle was trained on."""
 
-import hashlib
 import json
 
 from augan.data.cache import PreparedImages
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.modalities.tabular import TabularPreprocessing
+from augan.io.hashing import sha256_parts
 
 
 def dataset_fingerprint(
@@ -26,13 +26,13 @@ def dataset_fingerprint(
     """
     labels = squares.dataset.labels
     # The digest of the pixels is stored with them where they are cached.
-    digest = hashlib.sha256(squares.sha256.encode())
-    digest.update(json.dumps([str(squares.pixels.dtype), squares.pixels.shape]).encode())
+    parts = [squares.sha256.encode()]
+    parts.append(json.dumps([str(squares.pixels.dtype), squares.pixels.shape]).encode())
     if isinstance(preprocessing, TabularPreprocessing):
         # The same numbers under other names are other data.
-        digest.update(json.dumps(preprocessing.to_dict()).encode())
+        parts.append(json.dumps(preprocessing.to_dict()).encode())
     if labels is not None:
-        digest.update(labels.tobytes())
+        parts.append(labels.tobytes())
     if unlabeled is not None:
-        digest.update(unlabeled.sha256.encode() + json.dumps(unlabeled.pixels.shape).encode())
-    return digest.hexdigest()
+        parts.append(unlabeled.sha256.encode() + json.dumps(unlabeled.pixels.shape).encode())
+    return sha256_parts(parts)

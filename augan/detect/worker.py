@@ -1,12 +1,10 @@
 """What one process needs to score a part of the samples, and the same in another process."""
 
-import hashlib
 import os
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +16,7 @@ from augan.detect.ignore_mask import resolve_ignore_mask
 from augan.detect.inputs import ImageFolderSource, InputSource, open_source, usual_shape
 from augan.detect.visualization.overlay import MapRenderer
 from augan.exceptions import DataError
+from augan.io.hashing import sha256_file, sha256_parts
 from augan.parallel.sharding import Record
 
 NUM_PROBED_FILES = 8  # images by which another machine is known to see the same
@@ -176,15 +175,11 @@ def draw(examiner: ScoringWorker, names: list[str]) -> Iterator[tuple[str, bytes
 def content_digest(path: Path) -> str:
     """Return the SHA-256 of a file, or why it cannot be read."""
     try:
-        with open(path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_file(path)
     except OSError as error:
         return type(error).__name__
 
 
 def names_digest(names: list[str]) -> str:
     """Return one SHA-256 of a list of names."""
-    digest: Any = hashlib.sha256()
-    for name in names:
-        digest.update(os.fsencode(name) + b"\0")
-    return str(digest.hexdigest())
+    return sha256_parts(os.fsencode(name) + b"\0" for name in names)

@@ -1,6 +1,5 @@
 """Write a part of a bundle as an ONNX graph, with what a user of it must know, and prove it."""
 
-import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +36,7 @@ from augan.export.parity import (
     samples_for,
 )
 from augan.io.atomic import atomic_folder, check_replaceable, unmanaged_except
+from augan.io.hashing import sha256_file
 
 FORMATS = ("onnx",)
 PARTS = ("generator", "detector")
@@ -234,8 +234,12 @@ def _map_difference(own: list[np.ndarray], maps: list[np.ndarray], is_large: boo
 
 
 def _about_graph(graph: Path) -> dict[str, Any]:
-    digest = hashlib.sha256(graph.read_bytes()).hexdigest()
-    return {"format": "onnx", "opset": OPSET, "file": graph.name, "file_sha256": digest}
+    return {
+        "format": "onnx",
+        "opset": OPSET,
+        "file": graph.name,
+        "file_sha256": sha256_file(graph),
+    }
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

@@ -5,13 +5,12 @@ classifier of quarter turns; both are trained on real images only. Rows need no 
 scaled values are comparable as they are, and a row cannot be turned.
 """
 
-import hashlib
-
 import numpy as np
 
 from augan.bundle import read_weights
 from augan.gan import keras
 from augan.gan.inference import BatchInference
+from augan.io.hashing import sha256_parts
 
 
 class FeatureExtractor:
@@ -33,10 +32,9 @@ class FeatureExtractor:
     """
 
     def __init__(self, kind: str, classifier: keras.Model, real: np.ndarray) -> None:
-        digest = hashlib.sha256()
-        for name, values in read_weights(classifier).items():
-            digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
-        self.id = f"{kind}-{digest.hexdigest()[:12]}"
+        weights = read_weights(classifier).items()
+        digest = sha256_parts(name.encode() + values.tobytes() for name, values in weights)
+        self.id = f"{kind}-{digest[:12]}"
         hidden = keras.Model(classifier.inputs, classifier.get_layer("hidden").output)
         self._infer = BatchInference.from_model(hidden)
         self._scale = 1.0

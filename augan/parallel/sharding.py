@@ -1,6 +1,5 @@
 """Shares of a job for schedulers that only start processes: Slurm arrays, Kubernetes jobs."""
 
-import hashlib
 import json
 import os
 import re
@@ -17,6 +16,7 @@ import numpy as np
 from augan.exceptions import ConfigError, DataError
 from augan.io.arrays import read_npz
 from augan.io.atomic import atomic_write, resumable_folder, unmanaged_except
+from augan.io.hashing import sha256_file
 
 Item = TypeVar("Item")
 
@@ -111,7 +111,7 @@ class ShardWriter:
             record = _read(path)
         except DataError:
             return None
-        self._digests[path.name] = _digest(path)
+        self._digests[path.name] = sha256_file(path)
         return record
 
     def add(self, key: str, record: Record) -> None:
@@ -125,7 +125,7 @@ class ShardWriter:
         with open(partial, "wb") as stream:
             np.savez(stream, **arrays)
         os.replace(partial, path)
-        self._digests[path.name] = _digest(path)
+        self._digests[path.name] = sha256_file(path)
 
     def close(self) -> None:
         """Say that the shard is whole."""
@@ -219,7 +219,7 @@ class Shards:
         if path is None:
             return None
         try:
-            is_whole = _digest(path) == digest
+            is_whole = sha256_file(path) == digest
         except OSError:
             is_whole = False
         if not is_whole:
@@ -302,8 +302,3 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

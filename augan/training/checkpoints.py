@@ -5,7 +5,6 @@ weights, averages, optimisers. Each part of a run has one file, replaced whole. 
 SHA-256 over the values, because a bit that flipped in a weight would go unnoticed for ever.
 """
 
-import hashlib
 import json
 import os
 import time
@@ -20,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from augan.exceptions import DataError
+from augan.io.hashing import sha256_parts
 
 EVERY_STEPS = 100
 EVERY_SECONDS = 60.0
@@ -141,11 +141,10 @@ def _about(file: Any) -> dict[str, Any]:
 
 def _sha256(about: Mapping[str, Any], values: Sequence[np.ndarray]) -> str:
     """Return the digest of a checkpoint: its step, and of each value the type, shape and bytes."""
-    digest = hashlib.sha256(json.dumps([about["step"], about["done"]]).encode())
+    parts = [json.dumps([about["step"], about["done"]]).encode()]
     for value in values:
-        digest.update(json.dumps([str(value.dtype), value.shape]).encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()
+        parts += [json.dumps([str(value.dtype), value.shape]).encode(), value.tobytes()]
+    return sha256_parts(parts)
 
 
 def _key(index: int) -> str:

@@ -5,8 +5,6 @@ detector, and puts everything into one bundle. Data flows one way: dataset -> sq
 networks -> detector -> bundle.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -29,6 +27,7 @@ from augan.detect.detector import add_detectors, configured_methods, fold_networ
 from augan.detect.fitting import fit_cross_conformal
 from augan.exceptions import BundleError, DataError
 from augan.gan.inference import BatchInference
+from augan.io.hashing import sha256_json, sha256_parts
 from augan.training.budget import Clock, Plan, deadline_of
 from augan.training.callbacks import FOLDER, TensorBoardLog, require_tensorboard
 from augan.training.cross_validation import Fold
@@ -149,11 +148,12 @@ def run_training(
 
 
 def _split_sha256(data: PreparedData) -> str:
-    digest = hashlib.sha256()
-    for split in data.folds or (data.split,):
-        for rows in vars(split).values():
-            digest.update(f"{len(rows)}:".encode() + rows.tobytes())
-    return digest.hexdigest()
+    splits = data.folds or (data.split,)
+    return sha256_parts(
+        f"{len(rows)}:".encode() + rows.tobytes()
+        for split in splits
+        for rows in vars(split).values()
+    )
 
 
 def _groups_sha256(data: PreparedData) -> str | None:
@@ -163,7 +163,7 @@ def _groups_sha256(data: PreparedData) -> str | None:
     named = [None if part is None else list(map(str, part)) for part in parts]
     if not any(named):
         return None
-    return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:12]
+    return sha256_json(named)[:12]
 
 
 def _run_worker(

@@ -16,7 +16,6 @@ classifiers recognised is kept beside the rows, in a folder of verdicts, for the
 
 import argparse
 import functools
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,7 +26,7 @@ import numpy as np
 
 import augan
 from augan.augment.transforms import TRANSFORMS
-from augan.data.cache import prepare
+from augan.data.cache import decode_all
 from augan.data.dataset import Dataset
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
@@ -43,6 +42,7 @@ from augan.evaluation.augmentation.subsets import LabelPool, LabelSubset, Subset
 from augan.evaluation.augmentation.synthetic import GanArm
 from augan.evaluation.augmentation.training_set import Classifier
 from augan.exceptions import AuganError, DataError
+from augan.io.hashing import sha256_array
 from augan.metrics.statistics import BootstrapComparison
 from augan.seeding import child_rng
 from benchmarks.augmentation import gain_null_controls
@@ -104,14 +104,14 @@ def material(data: str, split: str) -> Material:
         test, truth = images[held], labels[held]
         images, labels = images[~held], labels[~held]
     pool = LabelPool(images, labels, train.class_names)
-    sha256 = digest([_sha256(part) for part in (images, labels, test, truth)])
+    sha256 = digest([sha256_array(part) for part in (images, labels, test, truth)])
     return Material(train.name, pool, test, truth, preprocessing.normalize, sha256)
 
 
 def _squares(
     dataset: Dataset, preprocessing: ImagePreprocessing, class_names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    dataset, squares = prepare(dataset, preprocessing)
+    dataset, squares = decode_all(dataset, preprocessing)
     number = np.array([class_names.index(name) for name in dataset.class_names])
     return squares, number[dataset.labels]
 
@@ -124,10 +124,6 @@ def _cut(labels: np.ndarray) -> np.ndarray:
         rows = child_rng(0, "lift", "dev", int(label)).permutation(np.flatnonzero(labels == label))
         held[rows[: min(each, len(rows) // 2)]] = True
     return held
-
-
-def _sha256(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 def make_classifier(name: str, scale: Callable, steps: int | None) -> Classifier:

@@ -4,7 +4,6 @@ Anything with scikit-learn's `fit` and `score_samples` (higher = more normal) ca
 """
 
 import argparse
-import hashlib
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import augan
 from augan.config import Config
-from augan.data.cache import prepare
+from augan.data.cache import decode_all
 from augan.data.dataset import Dataset, from_arrays
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
@@ -31,6 +30,7 @@ from augan.evaluation.detection.baselines import BASELINES, OutlierDetector
 from augan.evaluation.detection.metrics import auroc
 from augan.exceptions import AuganError, DataError
 from augan.gan.networks.registry import build_network
+from augan.io.hashing import sha256_parts
 from augan.seeding import child_rng
 from augan.training.defaults import fill_in
 from augan.training.network_specs import Blueprint
@@ -139,10 +139,10 @@ class Images:
 
     def sha256(self) -> str:
         """Return what tells these images and labels from all others."""
-        content = hashlib.sha256(np.ascontiguousarray(self.squares).tobytes())
-        content.update(repr((self.squares.shape, self.squares.dtype.str)).encode())
-        content.update("\n".join(self.classes.tolist()).encode())
-        return content.hexdigest()
+        about = repr((self.squares.shape, self.squares.dtype.str)) + "\n".join(
+            self.classes.tolist()
+        )
+        return sha256_parts([np.ascontiguousarray(self.squares).data, about.encode()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +193,7 @@ def _images(dataset: Dataset, preprocessing: ImagePreprocessing) -> Images:
         raise DataError(
             f"{dataset.name} has no classes; give a folder with one subfolder for each class"
         )
-    dataset, squares = prepare(dataset, preprocessing)
+    dataset, squares = decode_all(dataset, preprocessing)
     return Images(squares, np.array(dataset.class_names)[dataset.labels])
 
 

@@ -36,11 +36,12 @@ import numpy as np
 from PIL import Image
 
 from augan.config import Config
-from augan.data.cache import content_sha256, load_prepared
+from augan.data.cache import load_prepared
 from augan.data.duplicates import near_duplicates
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.splits import Split, make_split
+from augan.io.hashing import sha256_array
 from augan.training.batches import Batches
 from benchmarks.common.harness import RESULTS, Results, Row, Task, run, write_json
 
@@ -126,7 +127,7 @@ def measure_here(images: Path, kept: Path, size: int, width: int) -> Row:
     with stages.stage("reopen"):
         squares = load_prepared(dataset, preprocessing, kept)
     with stages.stage("hash"):
-        digest = content_sha256(squares.pixels)
+        digest = sha256_array(squares.pixels)
     labels = squares.dataset.labels
     with stages.stage("split"):
         split = make_split(len(squares.pixels), seed=0, labels=labels)

@@ -4,11 +4,10 @@ Each function answers one question for each candidate. Limits come from real ima
 that are the same for all data.
 """
 
-import hashlib
-
 import numpy as np
 
 from augan.data.splits import evenly_spaced
+from augan.io.hashing import array_digest
 
 ACCEPTED = "accepted"
 UNCHECKED = "unchecked"
@@ -135,7 +134,7 @@ def _distinct(rows: np.ndarray) -> np.ndarray:
     """Return the first row of each kind of equal ones."""
     first: dict[bytes, int] = {}
     for place, row in enumerate(rows):
-        first.setdefault(hashlib.blake2b(row.data, digest_size=16).digest(), place)
+        first.setdefault(array_digest(row), place)
     return np.array(list(first.values()))
 
 

@@ -5,7 +5,6 @@ pale yellow, each lighter than the one before, and so can be told apart without 
 green; a double outline, black and white, shows on any background.
 """
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -21,6 +20,7 @@ from augan.detect.visualization.anomaly_map import MEANING, MapScale, enlarged, 
 from augan.detect.visualization.top_samples import ScoredSample
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_write
+from augan.io.hashing import sha256_bytes
 from augan.io.images import png_bytes
 
 SIDE = 256  # smaller images are enlarged to at least this, or an outline would hide them
@@ -177,7 +177,7 @@ def place(folder: Path, name: str) -> Path:
         raise DataError(f"the name {name} leads out of the folder {folder}; rename the file")
     last = os.fsencode(path.name)
     if len(last) > LONGEST:
-        digest = hashlib.sha256(last).hexdigest()[:16]
+        digest = sha256_bytes(last)[:16]
         path = path.with_name(f"{last[: LONGEST - 20].decode('utf-8', 'ignore')}-{digest}")
     return folder / path.parent / f"{path.name}.png"
 

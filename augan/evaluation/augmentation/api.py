@@ -1,6 +1,5 @@
 """Evaluation of augmentation: the gain of a classifier from synthetic images."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -39,6 +38,7 @@ from augan.evaluation.augmentation.synthetic import GanArm
 from augan.evaluation.augmentation.training_set import Classifier
 from augan.exceptions import ConfigError
 from augan.io.atomic import atomic_write
+from augan.io.hashing import sha256_json
 from augan.metrics.statistics import MIN_REPEATS
 
 CLASSIFIERS = ("cnn", "logistic", "forest")
@@ -270,8 +270,7 @@ def _settings(
 
 
 def _folder_name(data: str, settings: Mapping[str, Any]) -> str:
-    text = json.dumps(settings, sort_keys=True)
-    return f"gain-{data}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"gain-{data}-{sha256_json(settings)[:8]}"
 
 
 def _run_and_save(

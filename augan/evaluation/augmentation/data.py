@@ -4,7 +4,6 @@ A test image that also occurs in the training images would reward memorization: 
 reproduce the image, and every arm trains on the image.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from augan.evaluation.augmentation.subsets import (
     subset_indices,
 )
 from augan.exceptions import ConfigError, DataError
+from augan.io.hashing import array_digest, sha256_parts
 from augan.seeding import child_rng
 
 MIN_TEST_IMAGES = 2  # of each class: a single image has no variance
@@ -68,14 +68,11 @@ class EvaluationData:
 
     def sha256(self) -> str:
         """Return the SHA-256 of all images and labels."""
-        content = hashlib.sha256(repr(self.pool.class_names).encode())
         unlabeled = () if self.pool.unlabeled is None else self.pool.unlabeled
+        parts = [repr(self.pool.class_names).encode()]
         for images in (self.pool.images, unlabeled, self.test_images):
-            for image in images:
-                content.update(image_digest(np.asarray(image)))
-        for labels in (self.pool.labels, self.test_labels):
-            content.update(labels.tobytes())
-        return content.hexdigest()
+            parts += [array_digest(np.asarray(image)) for image in images]
+        return sha256_parts([*parts, self.pool.labels.tobytes(), self.test_labels.tobytes()])
 
     def without_test_images(self, indices: Sequence[int]) -> "EvaluationData":
         """Return the data without some of the test images.
@@ -388,11 +385,11 @@ def find_duplicates(
     images: np.ndarray | ConcatRows, indices: np.ndarray, test_images: np.ndarray
 ) -> list[tuple[int, int]]:
     """Return `Leakage.duplicates` alone, in a fraction of the time; see `find_leakage`."""
-    test_digests = [image_digest(image) for image in test_images]
+    test_digests = [array_digest(image) for image in test_images]
     wanted = set(test_digests)
     first_index: dict[bytes, int] = {}
     for index in indices.tolist():
-        digest = image_digest(np.asarray(images[index]))
+        digest = array_digest(np.asarray(images[index]))
         if digest in wanted:
             first_index.setdefault(digest, index)
     return [
@@ -400,8 +397,3 @@ def find_duplicates(
         for test_index, digest in enumerate(test_digests)
         if digest in first_index
     ]
-
-
-def image_digest(image: np.ndarray) -> bytes:
-    """Return the BLAKE2b digest of the pixels of an image."""
-    return hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=16).digest()

@@ -10,7 +10,6 @@ Ramaswamy, Rastogi, Shim (2000), Efficient algorithms for mining outliers from l
 based on principal component classifier. Liu, Ting, Zhou (2008), Isolation forest.
 """
 
-import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,6 +35,7 @@ from augan.data.sequences import RaggedImages
 from augan.data.splits import evenly_spaced
 from augan.detect.inputs import ImageFolderSource, InputSource
 from augan.exceptions import DataError
+from augan.io.hashing import array_digest
 from augan.training.training_data import recorded_data
 
 _ROWS = 512  # images compared with all training images at once
@@ -250,7 +250,7 @@ class FittedBaselines:
 
     def num_trained_on(self, stored: np.ndarray) -> int:
         """Return how many stored samples equal one that the model was trained or calibrated on."""
-        return sum(_digest(sample) in self._known for sample in stored) if self._known else 0
+        return sum(array_digest(sample) in self._known for sample in stored) if self._known else 0
 
 
 def fit_baselines(
@@ -291,9 +291,5 @@ def fit_baselines(
     for name, make in BASELINES.items():
         if preprocessing.sample_type == "image" or name not in FOR_IMAGES_ONLY:
             detectors[name] = make(int(bundle.config.get("seed", 0))).fit(samples)
-    known = frozenset(_digest(sample) for sample in squares.pixels)
+    known = frozenset(array_digest(sample) for sample in squares.pixels)
     return FittedBaselines(detectors, len(rows), None, preprocessing, known)
-
-
-def _digest(sample: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(sample).data, digest_size=16).digest()
