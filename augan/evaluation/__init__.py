@@ -1,1 +1,1 @@
-"""Evaluation of detectors and of augmentation on held-out labels."""
+"""Evaluation of detectors and of augmentation on labeled test data."""

@@ -192,15 +192,15 @@ def format_detection(result: "DetectionResult") -> list[str]:
 NUM_SHOWN_SKIPPED = 10  # of the files that were left out
 
 
-def format_detection_evaluation(judgement: "DetectionEvaluation") -> list[str]:
+def format_detection_evaluation(evaluation: "DetectionEvaluation") -> list[str]:
     """Say how well a detector separates, what it flags, and what baselines reach."""
-    summary, samples = judgement.summary, plural(judgement.summary["sample_type"])
+    summary, samples = evaluation.summary, plural(evaluation.summary["sample_type"])
     lines = [f"warning: {text}" for text in summary["warnings"]]
     broken = [f"{item['path']} ({item['reason']})" for item in summary["unreadable"]]
     lines += _left_out("unreadable", broken) + _left_out("without a label", summary["unlabeled"])
     lines.append(
         f"{summary['num_normal']} normal {samples} ({summary['normal']}) and "
-        f"{summary['num_anomalies']} anomalies of {_count(judgement.kinds, 'kind')}"
+        f"{summary['num_anomalies']} anomalies of {_count(evaluation.anomaly_types, 'kind')}"
     )
     best = summary["best_f1"]
     lines.append(
@@ -209,13 +209,13 @@ def format_detection_evaluation(judgement: "DetectionEvaluation") -> list[str]:
     )
     lines += _decisions(summary)
     lines += [
-        f"  {kind['kind']}: {kind['count']}, AUROC {_area(kind['auroc'])}, "
+        f"  {kind['type']}: {kind['count']}, AUROC {_area(kind['auroc'])}, "
         f"detected {_rate(kind['detected'])}"
-        for kind in judgement.kinds
+        for kind in evaluation.anomaly_types
     ]
     lines += _pixels(summary["pixels"])
-    lines += _power(summary["power"])
-    lines += _baselines(judgement)
+    lines += _power(summary["detection_limit"])
+    lines += _baselines(evaluation)
     if summary["out"] is not None:
         lines.append(f"evaluation: {summary['out']}")
     return lines
@@ -225,7 +225,7 @@ def _decisions(summary: Mapping[str, Any]) -> Iterator[str]:
     alarms = summary["false_alarms"]
     verdict = "as" if alarms["as_expected"] else "NOT as"
     alike = "folds share images" if alarms["num_folds"] else "groups resemble each other"
-    alike = alike if alarms["promised"] else "nothing is promised of this detector"
+    alike = alike if alarms["guaranteed"] else "nothing is promised of this detector"
     about = "" if alarms["exact"] else f"approximately, because {alike}, "
     yield (
         f"false alarms at rate {summary['far']:.3g}: {_rate(alarms)}; {verdict} calibrated: "
@@ -259,16 +259,16 @@ def _power(power: Mapping[str, Any] | None) -> Iterator[str]:
         yield f"  contrast {contrast}: {found} ({shares})"
 
 
-def _baselines(judgement: "DetectionEvaluation") -> Iterator[str]:
-    summary = judgement.summary
+def _baselines(evaluation: "DetectionEvaluation") -> Iterator[str]:
+    summary = evaluation.summary
     if summary["baselines_skipped"] is not None:
         yield f"no baselines: {summary['baselines_skipped']}"
         return
     samples = plural(summary["sample_type"])
     yield f"baselines on {summary['num_baseline_training']} of the training {samples}:"
-    for row in judgement.baselines:
-        kinds = ", ".join(f"{kind} {value:.3f}" for kind, value in row["kinds"].items())
-        more = f"; {kinds}" if len(row["kinds"]) > 1 else ""
+    for row in evaluation.baselines:
+        kinds = ", ".join(f"{kind} {value:.3f}" for kind, value in row["anomaly_types"].items())
+        more = f"; {kinds}" if len(row["anomaly_types"]) > 1 else ""
         yield f"  {row['method']}: AUROC {_area(row['auroc'])}{more}"
 
 

@@ -52,6 +52,9 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 """Name -> settings of augan's own; the baselines are named in `BASELINES`."""
 
+ROW_NAMES = {"nearest-neighbors": "nearest-neighbours"}
+"""Method -> its name in the rows; rows keep the spelling of the first measurement."""
+
 
 @dataclass(frozen=True)
 class Site:
@@ -79,7 +82,7 @@ def defects_tasks(arguments: argparse.Namespace) -> list[Task]:
                 "data": Path(arguments.data).name,
                 "split": arguments.split,
                 "seed": seed,
-                "method": method,
+                "method": ROW_NAMES.get(method, method),
                 "variant": arguments.variant,
                 "augan": augan.__version__,
             }

@@ -36,7 +36,7 @@ from augan.training.defaults import fill_in
 from augan.training.network_specs import Blueprint
 from benchmarks.common.harness import Results, Row, Task, add_arguments, digest, run, span, spread
 from benchmarks.common.harness import write_json as write
-from benchmarks.detection.defects import DEFECTS_OF, defects_tasks
+from benchmarks.detection.defects import DEFECTS_OF, ROW_NAMES, defects_tasks
 from benchmarks.detection.defects import METHODS as DEFECT_METHODS
 
 
@@ -299,7 +299,7 @@ def one_class_tasks(arguments: argparse.Namespace) -> list[Task]:
                     "split": arguments.split,
                     "class": name,
                     "seed": seed,
-                    "method": method,
+                    "method": ROW_NAMES.get(method, method),
                     "variant": arguments.variant,
                     "augan": augan.__version__,
                     "steps": updates,

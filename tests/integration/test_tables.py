@@ -408,9 +408,9 @@ def test_evaluation_knows_rows_by_their_number_and_finds_the_training_table(
     assert (found.summary["sample_type"], found.summary["num_normal"]) == ("row", 20)
     assert found.summary["auroc"]["value"] == 1
     methods = {row["method"]: row["auroc"]["value"] for row in found.baselines}
-    assert methods.keys() == {"nearest-neighbours", "pca", "isolation-forest"}
-    assert methods["nearest-neighbours"] == 1
-    with pytest.raises(DataError, match="leave --masks out"):
+    assert methods.keys() == {"nearest-neighbors", "pca", "isolation-forest"}
+    assert methods["nearest-neighbors"] == 1
+    with pytest.raises(DataError, match="leave out --masks"):
         evaluate_detection(bundle, tmp_path / "new.csv", tmp_path / "labels.csv", masks=tmp_path)
 
 
@@ -425,8 +425,8 @@ def test_what_is_for_images_is_refused_before_rows_are_scored(
     monkeypatch.setattr("augan.detect.recalibration._measured", scored)
     labels = "".join(f"{row},{'ok' if row < 20 else 'heavy'}\n" for row in range(30))
     (tmp_path / "labels.csv").write_text("path,label\n" + labels)
-    with pytest.raises(DataError, match="leave --detection-limit out"):
-        evaluate_detection(bundle, table, tmp_path / "labels.csv", power=True)
+    with pytest.raises(DataError, match="leave out --detection-limit"):
+        evaluate_detection(bundle, table, tmp_path / "labels.csv", detection_limit=True)
     with pytest.raises(DataError, match=r"parts\.csv holds rows; leave --groups out"):
         calibrate(bundle, table, tmp_path / "labels.csv")
 

@@ -99,7 +99,7 @@ def judgement(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Detec
         (folder / "images" / kind).mkdir(parents=True, exist_ok=True)
         write_png(folder / "images" / kind / f"{row}.png", 255 - image if row % 4 == 0 else image)
     (folder / "images" / "good" / "<i>bad.png").write_bytes(b"no image")
-    asked: dict[str, Any] = {"out": folder / "out", "power": True}
+    asked: dict[str, Any] = {"out": folder / "out", "detection_limit": True}
     return evaluate_detection(bundle, folder / "images", "folders", **asked)
 
 
@@ -215,7 +215,7 @@ def test_the_page_of_an_evaluation(pages: dict[str, Path], judgement: DetectionE
         *(row["method"] for row in judgement.baselines),
         *(f"{row['auroc']['value']:.3f}" for row in judgement.baselines),
         "good/<i>bad.png",
-        *(f"{row['size']} px" for row in summary["power"]["rows"]),
+        *(f"{row['size']} px" for row in summary["detection_limit"]["rows"]),
     ):
         assert fragment in page.text
     assert judgement.baselines

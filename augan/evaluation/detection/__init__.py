@@ -1,1 +1,1 @@
-"""How good a detector is on labeled images, beside simple rivals."""
+"""Evaluation of detection: metrics of a detector and of baselines on labeled test samples."""

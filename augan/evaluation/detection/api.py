@@ -1,7 +1,7 @@
-"""Judge a bundle's detector on labeled test images, beside simple baselines on the same images.
+"""Evaluation of a bundle's detector on labeled test samples, next to baselines.
 
-Nothing is chosen on the labels: the line was drawn by calibration. The one figure that does look,
-the best F1, is marked `oracle`.
+The evaluation chooses nothing on the labels: the threshold comes from the calibration. The only
+exception is the best F1, which is marked `oracle`.
 """
 
 import json
@@ -24,45 +24,49 @@ from augan.detect.score_table import SCORES_FILE
 from augan.evaluation.detection.baselines import FittedBaselines, fit_baselines
 from augan.evaluation.detection.detection_limit import min_detectable_defect
 from augan.evaluation.detection.labels import Labels, read_labels
-from augan.evaluation.detection.metrics import DetectionMetrics, LabeledScores
-from augan.evaluation.detection.pixel_metrics import Masks, read_masks
+from augan.evaluation.detection.metrics import DETECTOR, DetectionMetrics, LabeledScores
+from augan.evaluation.detection.pixel_metrics import LabeledMaps, read_masks
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_folder, check_replaceable, unmanaged_except
 from augan.io.csv_safety import ANY_BYTES, escape_formula
 
 EVALUATION = RECORD_FILES["evaluate"]
-FILES = (EVALUATION, SCORES_FILE, "report.html")  # the last is written by `augan.report`
+FILES = (EVALUATION, SCORES_FILE, "report.html")  # `augan.report` writes the report
 
 
 @dataclass(frozen=True)
 class DetectionEvaluation:
-    """What `evaluate_detection` found.
+    """Result of `evaluate_detection`.
 
     Attributes
     ----------
     summary : dict
         `auroc` with its 95 % bootstrap interval, `average_precision`, `best_f1` (oracle),
-        `false_alarms` on the normals with their 95 % interval and the range that calibration
-        promises, `detected` (the share of anomalies flagged), `pixels` (with masks), counts, what
-        was left out, and warnings.
-    kinds : list of dict
-        For each kind of anomaly its `count`, `auroc` against all normals, and `detected`.
+        `false_alarms` on the normal samples with their 95 % interval and the range that the
+        calibration predicts, `detected` (the fraction of flagged anomalies), `pixels` (with masks),
+        `detection_limit` (on request), counts, samples left out, and warnings.
+    anomaly_types : list of dict
+        For each type of anomaly its `count`, `auroc` against all normal samples, and `detected`.
     baselines : list of dict
-        For each baseline its `auroc`, `average_precision`, and AUROC of each kind; empty where
-        `summary["baselines_skipped"]` says why.
+        For each baseline its `auroc`, `average_precision`, and AUROC of each type of anomaly. Empty
+        if `summary["baselines_skipped"]` has a reason.
     normal, anomalous : ndarray of float64 [N], [A]
-        The detector's scores of each side.
+        Scores of the detector on normal samples and on anomalies.
     """
 
     summary: dict[str, Any]
-    kinds: list[dict[str, Any]]
+    anomaly_types: list[dict[str, Any]]
     baselines: list[dict[str, Any]]
     normal: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
     anomalous: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-able result."""
-        return {"summary": self.summary, "kinds": self.kinds, "baselines": self.baselines}
+        return {
+            "summary": self.summary,
+            "anomaly_types": self.anomaly_types,
+            "baselines": self.baselines,
+        }
 
 
 def evaluate_detection(
@@ -73,71 +77,77 @@ def evaluate_detection(
     normal: str | None = None,
     far: float | None = None,
     masks: str | Path | None = None,
-    data: str | Path | None = None,
+    training_data: str | Path | None = None,
     out: str | Path | None = None,
     method: str | None = None,
-    power: bool = False,
+    detection_limit: bool = False,
 ) -> DetectionEvaluation:
-    """Judge the detector of a bundle on test images whose labels are known.
+    """Evaluate the detector of a bundle on labeled test samples.
 
     Parameters
     ----------
     bundle : Bundle
-        One with a calibrated detector.
+        A bundle with a calibrated detector.
     images : path
-        A folder of images; for a model of a table, a table file.
+        Folder of images, or a table file for a model of a table.
     labels : path or "folders"
-        A CSV file `path,label` (and perhaps `group`), paths relative to `images`; or `folders`: the
-        first folder below `images` is the label. Images without a label are left out.
+        CSV file `path,label` (optionally with `group`) with paths relative to `images`. `folders`:
+        the label of an image is the first folder below `images`. Samples without a label are left
+        out.
     normal : str or None
-        The label of normal images; None: `normal`, else `good`, else `ok`. Every other label is a
-        kind of anomaly.
+        Label of the normal samples. None: `normal`, `good` or `ok`, the first that occurs. Every
+        other label is a type of anomaly.
     far : float or None
-        False-alarm rate; None: the bundle's own, else 0.05 or the smallest supported.
+        False-alarm rate. None: the rate of the bundle, otherwise 0.05 or the smallest supported
+        rate.
     masks : path or None
         Folder of PNG masks, see `augan.evaluation.detection.pixel_metrics.read_masks`.
-    data : str, path or None
-        The training data, for the baselines; None: where the bundle remembers it.
+    training_data : str, path or None
+        Training data of the bundle, for the baselines. None: the path recorded in the bundle.
     out : path or None
-        Folder for `evaluation.json` and `scores.csv`; None: nothing is written.
+        Folder for `evaluation.json` and `scores.csv`. None: nothing is written.
     method : str or None
-        One of those that the bundle carries; None: its first.
-    power : bool
-        Also paint spots of growing size on the normal images and count which are flagged.
+        A method of the bundle. None: the first method of the bundle.
+    detection_limit : bool
+        Also measure the smallest painted spot that the detector flags.
 
     Raises
     ------
     BundleError
-        The bundle has no calibrated detector, or not of this method.
+        The bundle has no calibrated detector, or none of this method.
     ConfigError
-        The calibration images are too few for `far`.
+        There are too few calibration samples for `far`.
     DataError
-        Images, labels, masks or training data cannot be used.
+        The images, labels, masks or training data cannot be used.
     """
     detector = Detector.from_bundle(bundle, method)
     calibration, preprocessing = detector.require_calibration(), detector.preprocessing
-    rate, warning = default_rate(bundle, calibration, preprocessing.sample_type, far)
+    rate, rate_warning = default_rate(bundle, calibration, preprocessing.sample_type, far)
     if out is not None:
         check_replaceable(Path(out).absolute(), unmanaged_except(*FILES))
-    usual, ignored = usual_shape(bundle, preprocessing), IgnoreMask.of(bundle)
-    source = open_source(Path(images), preprocessing, usual, ignored)
-    known = read_labels(labels, source.names, images, normal)
-    marked = None if masks is None else _masks(masks, source, known)
-    painted = _painted(source) if power else None
-    opponents = fit_baselines(bundle, preprocessing, data)
-    scored = _score(detector, source, known, opponents, marked)
-    scored.check(images, known)
-    broken = guarantee_void_reason(bundle)
-    scored.warnings += [*source.warnings, *(text for text in (warning, broken) if text)]
+    shape, ignore_mask = usual_shape(bundle, preprocessing), IgnoreMask.of(bundle)
+    source = open_source(Path(images), preprocessing, shape, ignore_mask)
+    sample_labels = read_labels(labels, source.names, images, normal)
+    maps = None if masks is None else _read_masks(masks, source, sample_labels)
+    paintable = _require_images(source) if detection_limit else None
+    baselines = fit_baselines(bundle, preprocessing, training_data)
+    scored = _score(detector, source, sample_labels, baselines, maps)
+    scored.check(images, sample_labels)
+    void_reason = guarantee_void_reason(bundle)
+    scored.warnings += [*source.warnings, *(text for text in (rate_warning, void_reason) if text)]
     seed = int(bundle.config.get("seed", 0))
-    judge = DetectionMetrics(scored, known, calibration, rate, seed, broken is None)
-    judgement = DetectionEvaluation(
+    metrics = DetectionMetrics(scored, sample_labels, calibration, rate, seed, void_reason is None)
+    limit = None
+    if paintable is not None:
+        normal_names = [name for name, good in zip(scored.names, metrics.is_normal) if good]
+        limit = min_detectable_defect(detector, paintable, normal_names, rate, seed)
+    evaluation = DetectionEvaluation(
         {
-            **judge.summary(preprocessing.sample_type),
-            "pixels": None if marked is None else marked.figures(),
-            "power": None if painted is None else _power(detector, painted, judge, rate, seed),
-            "baselines_skipped": opponents.skipped,
-            "num_baseline_training": opponents.num_training,
+            **metrics.summary(preprocessing.sample_type),
+            "pixels": None if maps is None else maps.metrics(),
+            "detection_limit": limit,
+            "baselines_skipped": baselines.skip_reason,
+            "num_baseline_training": baselines.num_training,
             "images": absolute_path(images),
             "bundle": bundle.bundle_id,
             "method": detector.method.name,
@@ -145,35 +155,28 @@ def evaluate_detection(
             "seed": seed,
             "out": None if out is None else str(out),
         },
-        judge.kinds(),
-        [judge.baseline(name) for name in opponents.detectors],
-        *judge.sides(),
+        metrics.per_anomaly_type(),
+        [metrics.baseline(name) for name in baselines.detectors],
+        *metrics.normal_and_anomalous(),
     )
     if out is not None:
-        _write(Path(out), judgement, judge)
-    return judgement
+        _write(Path(out), evaluation, metrics)
+    return evaluation
 
 
-def _painted(source: InputSource) -> ImageFolderSource:
+def _require_images(source: InputSource) -> ImageFolderSource:
     if not isinstance(source, ImageFolderSource):
         raise DataError(
-            "the detection limit is about defects painted on images, but this model scores rows; "
-            "leave --detection-limit out"
+            "--detection-limit paints spots on images, but this model is for tables; leave out "
+            "--detection-limit"
         )
     return source
 
 
-def _power(
-    detector: Detector, source: ImageFolderSource, judge: DetectionMetrics, rate: float, seed: int
-) -> dict[str, Any]:
-    names = [name for name, good in zip(judge.scored.names, judge.is_normal) if good]
-    return min_detectable_defect(detector, source, names, rate, seed)
-
-
-def _masks(folder: str | Path, source: InputSource, labels: Labels) -> Masks:
+def _read_masks(folder: str | Path, source: InputSource, labels: Labels) -> LabeledMaps:
     if not isinstance(source, ImageFolderSource):
         raise DataError(
-            "masks mark defects in images, but this model is one of rows; leave --masks out"
+            "--masks names masks of images, but this model is for tables; leave out --masks"
         )
     return read_masks(folder, source.root, labels)
 
@@ -182,53 +185,53 @@ def _score(
     detector: Detector,
     source: InputSource,
     labels: Labels,
-    opponents: FittedBaselines,
-    masks: Masks | None,
+    baselines: FittedBaselines,
+    maps: LabeledMaps | None,
 ) -> LabeledScores:
     result, samples = LabeledScores(), plural(detector.preprocessing.sample_type)
-    parts: dict[str, list[np.ndarray]] = {}
-    trained_on = 0
-    for part in parts_of(list(labels.kinds), detector.preprocessing):
-        batch = source.read(part)
-        names, stored = batch.names, batch.stored
+    scores: dict[str, list[np.ndarray]] = {}
+    num_training = 0
+    for names in parts_of(list(labels.by_name), detector.preprocessing):
+        batch = source.read(names)
         result.unreadable |= batch.failures
-        if not names:
+        if not batch.names:
             continue
-        result.names += names
-        squares = opponents.read(source, names, stored)
-        trained_on += opponents.num_trained_on(squares)
-        everybody = {"": detector.score(stored), **opponents.scores(squares)}
-        for name, scores in everybody.items():
-            parts.setdefault(name, []).append(scores)
-        if masks is not None and isinstance(source, ImageFolderSource):
-            masks.add(names, detector.maps(stored), source.preprocessing, source.ignored)
-    result.scores = {name: np.concatenate(scores) for name, scores in parts.items()}
-    if trained_on:
+        result.names += batch.names
+        prepared = baselines.prepare(source, batch.names, batch.stored)
+        num_training += baselines.count_training_samples(prepared)
+        of_batch = {DETECTOR: detector.score(batch.stored), **baselines.scores(prepared)}
+        for name, values in of_batch.items():
+            scores.setdefault(name, []).append(values)
+        if maps is not None and isinstance(source, ImageFolderSource):
+            raw_maps = detector.maps(batch.stored)
+            maps.add(batch.names, raw_maps, source.preprocessing, source.ignored)
+    result.scores = {name: np.concatenate(values) for name, values in scores.items()}
+    if num_training:
         result.warnings.append(
-            f"{trained_on} of the {len(result.names)} test {samples} equal ones that "
-            "the model was trained or calibrated on: the figures flatter it"
+            f"{num_training} of the {len(result.names)} test {samples} equal training or "
+            f"calibration {samples}, so the metrics are too optimistic"
         )
     return result
 
 
-def _write(out: Path, judgement: DetectionEvaluation, judge: DetectionMetrics) -> None:
+def _write(out: Path, evaluation: DetectionEvaluation, metrics: DetectionMetrics) -> None:
     import pandas as pd
 
-    scored, groups = judge.scored, judge.labels.groups
-    everybody = dict(scored.scores)
-    scores = everybody.pop("")
-    texts: dict[str, Sequence[str]] = {"path": scored.names, "label": judge.kind_of.tolist()}
+    scored, groups = metrics.scored, metrics.labels.groups
+    baseline_scores = dict(scored.scores)
+    scores = baseline_scores.pop(DETECTOR)
+    texts: dict[str, Sequence[str]] = {"path": scored.names, "label": metrics.label_of.tolist()}
     if groups is not None:
         texts["group"] = [groups.get(name, "") for name in scored.names]
-    # As objects: the own texts of pandas cannot hold every name of a file.
+    # dtype=object: the string type of pandas refuses file names that are not UTF-8.
     table: dict[str, Any] = {
         name: pd.Series([escape_formula(text) for text in column], dtype=object)
         for name, column in texts.items()
     }
-    table |= {"score": scores, "p_value": judge.calibration.p_values(scores)}
-    table |= {"anomaly": judge.flags.astype(int), **everybody}
-    with atomic_folder(out, unmanaged_except(*FILES)) as partial:
-        (partial / EVALUATION).write_text(json.dumps(judgement.to_dict(), indent=2), "utf-8")
+    table |= {"score": scores, "p_value": metrics.calibration.p_values(scores)}
+    table |= {"anomaly": metrics.flags.astype(int), **baseline_scores}
+    with atomic_folder(out, unmanaged_except(*FILES)) as folder:
+        (folder / EVALUATION).write_text(json.dumps(evaluation.to_dict(), indent=2), "utf-8")
         pd.DataFrame(table).to_csv(
-            partial / SCORES_FILE, index=False, encoding="utf-8", errors=ANY_BYTES
+            folder / SCORES_FILE, index=False, encoding="utf-8", errors=ANY_BYTES
         )

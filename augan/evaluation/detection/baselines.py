@@ -1,12 +1,12 @@
-"""Simple rivals of a detector, on raw pixels.
+"""Baselines of anomaly detection on raw pixels or columns.
 
-They are always worth a run: on small or aligned images they are hard to beat, and a GAN that loses
-to them is not needed.
+Baselines are hard to beat on small or aligned images. A GAN that does not beat the baselines is not
+needed.
 
 References
 ----------
 Ramaswamy, Rastogi, Shim (2000), Efficient algorithms for mining outliers from large data sets
-(nearest neighbours). Shyu, Chen, Sarinnapakorn, Chang (2003), A novel anomaly detection scheme
+(nearest neighbors). Shyu, Chen, Sarinnapakorn, Chang (2003), A novel anomaly detection scheme
 based on principal component classifier. Liu, Ting, Zhou (2008), Isolation forest.
 """
 
@@ -38,54 +38,55 @@ from augan.exceptions import DataError
 from augan.io.hashing import array_digest
 from augan.training.training_data import recorded_data
 
-_ROWS = 512  # images compared with all training images at once
+MAX_TRAINING_SAMPLES = 10_000  # evenly spaced; limits the search for neighbors to minutes
+_CHUNK_SIZE = 512  # images that are compared with all training images at once
 
 
 class OutlierDetector(Protocol):
-    """What is needed of a detector; every outlier detector of scikit-learn has it."""
+    """Interface of a baseline, the same as that of scikit-learn's outlier detectors."""
 
     def fit(self, X: Any, y: Any = None) -> Any:
-        """Learn from normal images."""
+        """Fit to normal samples."""
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return one score per image, higher = more normal."""
+        """Return one score for each sample, higher = more normal."""
 
 
 class NearestNeighborsDetector(BaseEstimator):
-    """Normal is what lies near training images.
+    """Mean distance to the nearest training images.
 
     Parameters
     ----------
     n_neighbors : int
-        The score is minus the mean distance to that many training images; to all of them where
-        there are fewer.
+        Number of neighbors, at most the number of training images.
     """
 
     def __init__(self, n_neighbors: int = 2) -> None:
         self.n_neighbors = n_neighbors
 
     def fit(self, X: np.ndarray, y: Any = None) -> Self:
-        """Keep the normal rows, shape [N, D]."""
+        """Index the normal rows, shape [N, D]."""
         self.index_ = NearestNeighbors(n_neighbors=min(self.n_neighbors, len(X))).fit(X)
         return self
 
     def score_samples(self, X: np.ndarray) -> np.ndarray:
-        """Return one score per row, higher = more normal."""
+        """Return the negative mean distance of each row, higher = more normal."""
         check_is_fitted(self)
         distances, _ = self.index_.kneighbors(X)
         return -distances.mean(axis=1)
 
 
 class PCADetector(BaseEstimator):
-    """Normal is what lies near the plane of the first principal components.
+    """Distance to the hyperplane of the first principal components.
 
     Parameters
     ----------
     max_components : int
-        Fewer are kept where there are few images or pixels, at most a quarter of the pixels: with
-        nearly as many components as pixels every image would lie nearly in the plane.
+        Maximum number of components. The number is also limited by the number of images and to a
+        quarter of the pixels: with nearly as many components as pixels, every image would lie
+        close to the hyperplane.
     random_state : int or None
-        For scikit-learn's randomised solver.
+        Seed of scikit-learn's randomized solver.
     """
 
     def __init__(self, max_components: int = 64, random_state: int | None = None) -> None:
@@ -93,53 +94,33 @@ class PCADetector(BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: np.ndarray, y: Any = None) -> Self:
-        """Find the plane of the normal rows, shape [N, D], N >= 2."""
+        """Fit the hyperplane of the normal rows, shape [N, D], N >= 2."""
         if len(X) < 2:
-            raise DataError(f"PCA was given {len(X)} image: it needs 2 or more normal images.")
+            raise DataError(f"PCA needs 2 or more normal images, but got {len(X)}")
         width = X.shape[1]
         components = min(self.max_components, len(X) - 1, max(1, width // 4), width - 1)
         self.pca_ = PCA(components, random_state=self.random_state).fit(X)
         return self
 
     def score_samples(self, X: np.ndarray) -> np.ndarray:
-        """Return one score per row, minus its distance to the plane."""
+        """Return the negative distance of each row to the hyperplane, higher = more normal."""
         check_is_fitted(self)
-        # Not PCA.inverse_transform: that refuses the plane of no components (1 pixel).
-        centred, axes = X - self.pca_.mean_, self.pca_.components_
-        return -np.linalg.norm(centred - centred @ axes.T @ axes, axis=1)
-
-
-def _flat(images: ArrayLike) -> np.ndarray:
-    """[N, H, W, C] or [N, D] to floating point [N, D]."""
-    array = np.asarray(images)
-    if array.ndim < 2 or array.size == 0:
-        raise DataError(
-            f"The images have shape {array.shape}, [N, H, W, C] or [N, D] with N of 1 or more "
-            "was expected."
-        )
-    if array.dtype.kind != "f":
-        array = array.astype(np.float32)
-    array = array.reshape(len(array), -1)
-    bad = ~np.isfinite(array).all(axis=1)
-    if bad.any():
-        raise DataError(
-            f"{int(bad.sum())} of {bad.size} images hold NaN or infinite pixels, the first at "
-            f"index {int(np.argmax(bad))}: leave them out or repair them."
-        )
-    return array
+        # PCA.inverse_transform refuses a hyperplane of 0 components (images of 1 pixel).
+        centered, axes = X - self.pca_.mean_, self.pca_.components_
+        return -np.linalg.norm(centered - centered @ axes.T @ axes, axis=1)
 
 
 class ThumbnailDetector(BaseEstimator):
-    """Normal is what correlates with a training image, both seen as small gray thumbnails.
+    """Correlation of small gray thumbnails with those of the training images.
 
-    Brightness and contrast do not count. Images of one value everywhere have no correlation: they
-    resemble each other fully and anything else not at all.
+    Brightness and contrast have no influence. A constant image has no correlation: two constant
+    images count as fully similar, a constant image and any other image as not similar.
 
     Parameters
     ----------
     size : int
-        Side of the thumbnails in pixels. Flat rows are taken for gray or colour squares where
-        their number of values allows it, and are compared as they are otherwise.
+        Side of the thumbnails in pixels. A flat row is reshaped to a square gray or color image if
+        its number of values allows, and is compared without resizing otherwise.
     """
 
     def __init__(self, size: int = 24) -> None:
@@ -151,16 +132,19 @@ class ThumbnailDetector(BaseEstimator):
         return self
 
     def score_samples(self, X: ArrayLike) -> np.ndarray:
-        """Return one score per image, the highest correlation minus 1: higher = more normal."""
+        """Return the highest correlation of each image, minus 1; higher = more normal."""
         check_is_fitted(self)
         thumbnails = self._thumbnails(X)
-        parts = np.array_split(thumbnails, range(_ROWS, len(thumbnails), _ROWS))
-        return np.concatenate([(part @ self.thumbnails_.T).max(axis=1) - 1 for part in parts])
+        chunks = np.array_split(thumbnails, range(_CHUNK_SIZE, len(thumbnails), _CHUNK_SIZE))
+        return np.concatenate([(chunk @ self.thumbnails_.T).max(axis=1) - 1 for chunk in chunks])
 
     def _thumbnails(self, X: ArrayLike) -> np.ndarray:
-        """Vectors of unit norm whose products are correlations; the last value marks flat ones."""
-        images, rows = np.asarray(X), _flat(X)
-        images = rows.reshape(len(rows), *_picture_shape(images.shape))
+        """Return unit vectors whose products are correlations.
+
+        The last value of a vector is 1 for a constant image and 0 otherwise.
+        """
+        images, rows = np.asarray(X), _to_rows(X)
+        images = rows.reshape(len(rows), *_image_shape(images.shape))
         gray = images.mean(axis=-1, keepdims=True, dtype=np.float64)
         if gray.shape[1] > 1:
             gray = np.stack([resize(image, self.size, self.size) for image in gray])
@@ -168,14 +152,35 @@ class ThumbnailDetector(BaseEstimator):
         largest = np.abs(values).max(axis=1)
         values = values - values.mean(axis=1, keepdims=True)
         norm = np.linalg.norm(values, axis=1)
-        # Below this, contrast is only rounding, of which any two could correlate.
-        flat = norm <= 1e-4 * largest
-        values = np.divide(values, norm[:, None], out=np.zeros_like(values), where=~flat[:, None])
-        return np.column_stack([values, flat]).astype(np.float32)
+        # A smaller contrast is only rounding error, which would give random correlations.
+        is_constant = norm <= 1e-4 * largest
+        values = np.divide(
+            values, norm[:, None], out=np.zeros_like(values), where=~is_constant[:, None]
+        )
+        return np.column_stack([values, is_constant]).astype(np.float32)
 
 
-def _picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Height, width and channels of each row of an array [N, H, W, C], [N, H, W] or [N, D]."""
+def _to_rows(images: ArrayLike) -> np.ndarray:
+    """Return [N, H, W, C] or [N, D] as floating-point rows [N, D]."""
+    array = np.asarray(images)
+    if array.ndim < 2 or array.size == 0:
+        raise DataError(
+            f"the images have shape {array.shape}, but [N, H, W, C] or [N, D] with N >= 1 is needed"
+        )
+    if array.dtype.kind != "f":
+        array = array.astype(np.float32)
+    array = array.reshape(len(array), -1)
+    is_broken = ~np.isfinite(array).all(axis=1)
+    if is_broken.any():
+        raise DataError(
+            f"{int(is_broken.sum())} of {is_broken.size} images hold NaN or infinite pixels, the "
+            f"first at index {int(np.argmax(is_broken))}; leave these images out or repair them"
+        )
+    return array
+
+
+def _image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return height, width and channels of each image in [N, H, W, C], [N, H, W] or [N, D]."""
     if len(shape) == 4:
         return shape[1], shape[2], shape[3]
     if len(shape) == 3:
@@ -188,108 +193,118 @@ def _picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return 1, width, 1
 
 
-def _on_pixels(detector: Any) -> Pipeline:
-    return make_pipeline(FunctionTransformer(_flat), detector)
+def _on_rows(detector: Any) -> Pipeline:
+    return make_pipeline(FunctionTransformer(_to_rows), detector)
 
 
 BASELINES: dict[str, Callable[[int], OutlierDetector]] = {
-    "nearest-neighbours": lambda seed: _on_pixels(NearestNeighborsDetector()),
-    "pca": lambda seed: _on_pixels(PCADetector(random_state=seed)),
-    "isolation-forest": lambda seed: _on_pixels(
-        IsolationForest(n_estimators=200, random_state=seed)
-    ),
+    "nearest-neighbors": lambda seed: _on_rows(NearestNeighborsDetector()),
+    "pca": lambda seed: _on_rows(PCADetector(random_state=seed)),
+    "isolation-forest": lambda seed: _on_rows(IsolationForest(n_estimators=200, random_state=seed)),
     "thumbnails": lambda seed: make_pipeline(ThumbnailDetector()),
 }
 """Name -> function of a seed that returns an unfitted detector on [N, D] or [N, H, W, C]."""
 
-
-MAX_TRAINING = 10_000  # evenly spaced ones of more, so that neighbours are found in minutes
-FOR_IMAGES_ONLY = ("thumbnails",)
+IMAGE_BASELINES = ("thumbnails",)
+"""Baselines for images only, not for table rows."""
 
 
 @dataclass(frozen=True)
 class FittedBaselines:
-    """Fitted baselines, or why there are none.
+    """Baselines fitted to the training data of a bundle, or the reason for their absence.
 
     Attributes
     ----------
     detectors : dict of str to OutlierDetector
-        Fitted on samples as the network sees them, scaled to [-1, 1].
+        Fitted to samples in the network's scale, [-1, 1].
     num_training : int
-        How many samples they were fitted on.
-    skipped : str or None
-        Why there are none.
-    preprocessing : ImagePreprocessing or TabularPreprocessing
-        What makes the samples that they score: the bundle's, or one that shrinks large images.
+        Number of training samples.
+    skip_reason : str or None
+        Reason for the absence of baselines.
+    preprocessing : ImagePreprocessing or TabularPreprocessing or None
+        Preprocessing of the baselines: that of the bundle, or one that shrinks large images.
     """
 
     detectors: dict[str, OutlierDetector] = field(default_factory=dict)
     num_training: int = 0
-    skipped: str | None = None
+    skip_reason: str | None = None
     preprocessing: AnyPreprocessing | None = None
-    _known: frozenset[bytes] = frozenset()
+    _training_digests: frozenset[bytes] = frozenset()
 
-    def read(
-        self, source: InputSource, names: list[str], stored: np.ndarray | RaggedImages
+    def prepare(
+        self, source: InputSource, names: list[str], samples: np.ndarray | RaggedImages
     ) -> np.ndarray:
-        """Return the readable samples `names` as the baselines take them; `stored` as the model."""
-        if not isinstance(stored, RaggedImages):
-            return stored
+        """Return readable samples as prepared for the baselines.
+
+        Parameters
+        ----------
+        source : InputSource
+        names : list of str
+            Names of the samples.
+        samples : ndarray or RaggedImages
+            The same samples as prepared for the detector.
+        """
+        if not isinstance(samples, RaggedImages):
+            return samples
         if not isinstance(source, ImageFolderSource) or not isinstance(
             self.preprocessing, ImagePreprocessing
         ):
             return np.empty(0)
         return source.squares(names, self.preprocessing)
 
-    def scores(self, stored: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the anomaly scores `[N]` of stored samples, higher = more anomalous."""
+    def scores(self, samples: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the anomaly scores `[N]` of prepared samples, higher = more anomalous."""
         if self.preprocessing is None:
             return {}
-        samples = self.preprocessing.normalize(stored)
-        return {name: -one.score_samples(samples) for name, one in self.detectors.items()}
+        scaled = self.preprocessing.normalize(samples)
+        return {name: -detector.score_samples(scaled) for name, detector in self.detectors.items()}
 
-    def num_trained_on(self, stored: np.ndarray) -> int:
-        """Return how many stored samples equal one that the model was trained or calibrated on."""
-        return sum(array_digest(sample) in self._known for sample in stored) if self._known else 0
+    def count_training_samples(self, samples: np.ndarray) -> int:
+        """Return how many prepared samples equal a sample of training or calibration."""
+        if not self._training_digests:
+            return 0
+        return sum(array_digest(sample) in self._training_digests for sample in samples)
 
 
 def fit_baselines(
-    bundle: Bundle, preprocessing: AnyPreprocessing, data: str | Path | None = None
+    bundle: Bundle,
+    preprocessing: AnyPreprocessing,
+    training_data: str | Path | None = None,
 ) -> FittedBaselines:
-    """Fit every baseline on the bundle's training and validation splits.
+    """Fit every baseline to the training and the validation split of a bundle.
 
     Parameters
     ----------
     bundle : Bundle
     preprocessing : ImagePreprocessing or TabularPreprocessing
-        That of the bundle.
-    data : str, path or None
-        What the bundle was trained on, as `augan.load_dataset` takes it; None: the place that the
-        bundle remembers. If that is not the same data any more there are no baselines.
+        Preprocessing of the bundle.
+    training_data : str, path or None
+        Training data of the bundle, as `augan.load_dataset` takes it. None: the path recorded in
+        the bundle; there are no baselines if it does not hold the same data anymore.
 
     Raises
     ------
     DataError
-        `data` cannot be read, or is not what the bundle was trained on.
+        `training_data` cannot be read, or is not the training data of the bundle.
     """
     try:
-        squares = recorded_data(bundle, preprocessing, data).squares
+        prepared = recorded_data(bundle, preprocessing, training_data).squares
     except DataError as error:
-        if data is not None:
+        if training_data is not None:
             raise
-        return FittedBaselines(skipped=str(error))
+        return FittedBaselines(skip_reason=str(error))
     split = bundle.tables["split"]
     with bundle_errors(bundle, "split"):
-        rows = evenly_spaced(np.union1d(split["train"], split["val"]), MAX_TRAINING)
-        np.arange(len(squares.pixels))[rows]  # an IndexError if there are no such rows
+        rows = evenly_spaced(np.union1d(split["train"], split["val"]), MAX_TRAINING_SAMPLES)
+        np.arange(len(prepared.pixels))[rows]  # raises IndexError if the split is invalid
     if isinstance(preprocessing, TiledPreprocessing):
-        # Baselines compare images with images, which must then be of one size.
-        preprocessing = ImagePreprocessing.fit(squares.dataset, preprocessing.window)
-        squares = load_prepared(squares.dataset, preprocessing)
-    samples = preprocessing.normalize(squares.pixels[rows])
+        # The baselines compare whole images, which must have the same size.
+        preprocessing = ImagePreprocessing.fit(prepared.dataset, preprocessing.window)
+        prepared = load_prepared(prepared.dataset, preprocessing)
+    scaled = preprocessing.normalize(prepared.pixels[rows])
     detectors = {}
-    for name, make in BASELINES.items():
-        if preprocessing.sample_type == "image" or name not in FOR_IMAGES_ONLY:
-            detectors[name] = make(int(bundle.config.get("seed", 0))).fit(samples)
-    known = frozenset(array_digest(sample) for sample in squares.pixels)
-    return FittedBaselines(detectors, len(rows), None, preprocessing, known)
+    for name, build in BASELINES.items():
+        if preprocessing.sample_type == "image" or name not in IMAGE_BASELINES:
+            detectors[name] = build(int(bundle.config.get("seed", 0))).fit(scaled)
+    digests = frozenset(map(array_digest, prepared.pixels))
+    return FittedBaselines(detectors, len(rows), None, preprocessing, digests)

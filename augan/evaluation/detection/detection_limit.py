@@ -1,9 +1,10 @@
-"""The smallest defect that is caught: round spots of growing size, painted on good images.
+"""Detection limit: the smallest synthetic defect that the detector flags.
 
-A painted spot is no real defect, but its size and contrast are known: what is missed here will be
-missed there. Each image gets one spot at a random place, and the share of images that are then
-flagged, at the line that calibration drew, is counted. Images that were flagged before count too:
-the row of size 0 is the rate of false alarms on these images.
+Round spots of increasing size are painted on normal images, one spot at a random position of each
+image. The detection rate at the calibrated threshold is measured for each size and contrast. A
+painted spot is no real defect, but its size and contrast are known: a detector that misses a spot
+also misses real defects of that size and contrast. Images that are flagged without a spot count
+too, so the rate at size 0 is the false-alarm rate on these images.
 """
 
 from collections.abc import Sequence
@@ -14,78 +15,95 @@ import numpy as np
 from augan.data.splits import evenly_spaced
 from augan.detect.detector import Detector
 from augan.detect.inputs import ImageFolderSource
-from augan.evaluation.detection.metrics import realised_rate
+from augan.evaluation.detection.metrics import estimate_rate
 from augan.exceptions import DataError
 from augan.seeding import child_rng
 
-SIZES = (0, 1, 2, 4, 8, 16, 32, 64)  # pixels across, of the images as they come
-CONTRASTS = (0.25, 0.5, 1.0)  # of the range of the images' type, towards the farther end
-CAUGHT = 0.9  # share of images in which a defect counts as caught
-MOST = 100  # images, evenly spaced
+SIZES = (0, 1, 2, 4, 8, 16, 32, 64)  # diameters in pixels of the original images
+CONTRASTS = (0.25, 0.5, 1.0)  # fraction of the value range, towards its farther end
+DETECTION_TARGET = 0.9  # detection rate at the detection limit
+MAX_IMAGES = 100  # normal images that spots are painted on, evenly spaced
 
 
 def min_detectable_defect(
     detector: Detector, source: ImageFolderSource, names: Sequence[str], rate: float, seed: int
 ) -> dict[str, Any]:
-    """Return the share of images flagged for each size and contrast of a painted spot.
+    """Return the detection rate for each size and contrast of a spot, and the detection limits.
 
     Parameters
     ----------
+    detector : Detector
+    source : ImageFolderSource
     names : sequence of str
-        Good images of `source`.
+        Normal images of `source`.
     rate : float
-        The false-alarm rate of the line.
+        False-alarm rate of the threshold.
+    seed : int
 
     Returns
     -------
     dict
-        `num_images`; `rows` with `size` (pixels), `contrast`, and the estimate of the share; and
-        `smallest`, for each contrast the smallest size that is caught in 90 % of the images, None
-        if no size is.
+        `num_images` and `rate`. `rows`: for each `size` (pixels) and `contrast` the estimated
+        detection rate. `smallest`: for each contrast the smallest size with a detection rate of at
+        least 90 %, or None.
+
+    Raises
+    ------
+    DataError
+        There is no normal image.
     """
     if not names:
-        raise DataError("there is no good image to paint defects on")
-    some = [names[row] for row in evenly_spaced(np.arange(len(names)), MOST).tolist()]
-    pictures = [source.picture(name) for name in some]
-    line, rows = detector.require_calibration(), []
+        raise DataError("the detection limit needs normal images, but there are none")
+    indices = evenly_spaced(np.arange(len(names)), MAX_IMAGES)
+    images = [source.picture(names[index]) for index in indices.tolist()]
+    calibration, rows = detector.require_calibration(), []
     for contrast in CONTRASTS:
         for size in SIZES:
-            rng = child_rng(seed, "power")  # the same places for all sizes
-            spoilt = [spot(picture, size, contrast, rng) for picture in pictures]
-            stored = source.stored(spoilt)
-            share = realised_rate(line.flags(detector.score(stored), rate))
-            rows.append({"size": size, "contrast": contrast, **share.to_dict()})
+            rng = child_rng(seed, "power")  # the same positions for all sizes
+            painted = [paint_spot(image, size, contrast, rng) for image in images]
+            scores = detector.score(source.stored(painted))
+            detected = estimate_rate(calibration.flags(scores, rate))
+            rows.append({"size": size, "contrast": contrast, **detected.to_dict()})
     smallest = {
         f"{contrast:g}": next(
             (
                 row["size"]
                 for row in rows
-                if row["contrast"] == contrast and row["size"] and row["rate"] >= CAUGHT
+                if row["contrast"] == contrast and row["size"] and row["rate"] >= DETECTION_TARGET
             ),
             None,
         )
         for contrast in CONTRASTS
     }
-    return {"num_images": len(some), "rate": rate, "rows": rows, "smallest": smallest}
+    return {"num_images": len(images), "rate": rate, "rows": rows, "smallest": smallest}
 
 
-def spot(picture: np.ndarray, size: int, contrast: float, rng: np.random.Generator) -> np.ndarray:
-    """Return a copy of an image `[H, W, C]` with a spot `size` pixels across at a random place.
+def paint_spot(
+    image: np.ndarray, size: int, contrast: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Return a copy of an image with a round spot at a random position.
 
-    Each pixel inside goes that share of the range towards the end that is farther from it; the
-    range of floating-point images is their own.
+    Parameters
+    ----------
+    image : ndarray [H, W, C]
+    size : int
+        Diameter of the spot in pixels; 0: no spot.
+    contrast : float
+        Change of the pixels in the spot, as a fraction of the value range, towards the farther end
+        of the range. The value range of a floating-point image is its minimum to its maximum.
+    rng : numpy Generator
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     y, x = rng.uniform(0.1, 0.9, 2) * (height, width)
     if not size:
-        return picture.copy()
-    down, across = np.ogrid[:height, :width]
-    distance = np.hypot(down + 0.5 - y, across + 0.5 - x)
-    cover = np.clip(size / 2 + 0.5 - distance, 0, 1)[..., None]  # its edge is one pixel soft
-    whole = np.issubdtype(picture.dtype, np.integer)
-    low, high = (0, np.iinfo(picture.dtype).max) if whole else (picture.min(), picture.max())
-    values = picture.astype(np.float64)
-    inside = np.broadcast_to(cover > 0, values.shape)
-    towards = 1 if values.mean(where=inside) < (low + high) / 2 else -1
-    spoilt = np.clip(values + cover * contrast * towards * (high - low), low, high)
-    return (np.rint(spoilt) if whole else spoilt).astype(picture.dtype)
+        return image.copy()
+    rows, columns = np.ogrid[:height, :width]
+    distance = np.hypot(rows + 0.5 - y, columns + 0.5 - x)
+    coverage = np.clip(size / 2 + 0.5 - distance, 0, 1)[..., None]  # with an edge of one pixel
+    is_integer = np.issubdtype(image.dtype, np.integer)
+    low, high = (0, np.iinfo(image.dtype).max) if is_integer else (image.min(), image.max())
+    values = image.astype(np.float64)
+    inside = np.broadcast_to(coverage > 0, values.shape)
+    sign = 1 if values.mean(where=inside) < (low + high) / 2 else -1
+    painted = np.clip(values + coverage * contrast * sign * (high - low), low, high)
+    return (np.rint(painted) if is_integer else painted).astype(image.dtype)

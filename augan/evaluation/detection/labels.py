@@ -1,4 +1,4 @@
-"""Which test images are normal and which kind of anomaly the others are: a table, or folders."""
+"""Labels of test samples, from a CSV file or from folder names."""
 
 import difflib
 import os
@@ -16,73 +16,73 @@ NORMAL_NAMES = ("normal", "good", "ok")
 
 @dataclass(frozen=True)
 class Labels:
-    """The label of every sample that has one.
+    """Labels and groups of test samples.
 
     Attributes
     ----------
-    kinds : dict of str to str
+    by_name : dict of str to str
         Name of a sample -> its label, in the order of the samples.
     normal : str
-        The label that says normal; every other one is a kind of anomaly.
+        Label of the normal samples. Every other label is a type of anomaly.
     groups : dict of str to str or None
-        Name of a sample -> what it belongs to (part, patient, day), or None if nobody said. A
-        sample without a group stands alone.
+        Name of a sample -> its group (part, patient, day). None: there are no groups. A sample
+        without a group is a group of its own.
     unlabeled : list of str
-        Samples without a label.
+        Names of the samples without a label.
     """
 
-    kinds: dict[str, str]
+    by_name: dict[str, str]
     normal: str
     groups: dict[str, str] | None
     unlabeled: list[str]
 
 
 def read_labels(
-    labels: str | Path, names: Sequence[str], where: str | Path, normal: str | None = None
+    labels: str | Path, names: Sequence[str], root: str | Path, normal: str | None = None
 ) -> Labels:
     """Read the labels of test samples.
 
     Parameters
     ----------
     labels : path or "folders"
-        A CSV file with the columns `path` (relative to `where`; of a row of a table its number
-        from 0), `label` and perhaps `group`; or the word `folders`: the first folder below `where`
-        is the label.
+        CSV file with the columns `path`, `label` and optionally `group`. A path is relative to
+        `root`; the path of a table row is its number from 0. `folders`: the label of an image is
+        the first folder below `root`.
     names : sequence of str
-        The samples, as relative POSIX paths.
-    where : path
-        The folder that they lie in; for messages.
+        Names of the samples: relative POSIX paths.
+    root : path
+        Folder of the samples, for messages.
     normal : str or None
-        The label of normal samples; None: `normal`, else `good`, else `ok`.
+        Label of the normal samples. None: `normal`, `good` or `ok`, the first that occurs.
 
     Raises
     ------
     DataError
-        The table cannot be read, is empty, lacks a column, names what is not there or contradicts
-        itself; no label says normal, or only one label occurs.
+        The table cannot be read, is empty, lacks a column, names missing samples or contradicts
+        itself; no label means normal, or only one label occurs.
     """
     groups: dict[str, str] | None = None
     if str(labels) == FOLDERS:
-        found = {name: name.split("/")[0] for name in names if "/" in name}
-        if not found:
+        all_labels = {name: name.split("/")[0] for name in names if "/" in name}
+        if not all_labels:
             raise DataError(
-                f"the images in {where} lie in no folders that could be their labels; sort them "
-                "into one folder for each label, or give --labels a CSV file with path,label"
+                f"the images in {root} lie in no folders that could be their labels; sort the "
+                "images into one folder for each label, or give --labels a CSV file with path,label"
             )
     else:
-        found, groups = _read_table(Path(labels), set(names), where)
-    kinds = {name: found[name] for name in names if name in found}
-    unlabeled = [name for name in names if name not in kinds]
-    chosen = _normal_label(Counter(kinds.values()), normal)
-    return Labels(kinds, chosen, groups, unlabeled)
+        all_labels, groups = _read_table(Path(labels), set(names), root)
+    by_name = {name: all_labels[name] for name in names if name in all_labels}
+    unlabeled = [name for name in names if name not in by_name]
+    normal = _find_normal_label(Counter(by_name.values()), normal)
+    return Labels(by_name, normal, groups, unlabeled)
 
 
 def _read_table(
-    path: Path, names: set[str], where: str | Path
+    path: Path, names: set[str], root: str | Path
 ) -> tuple[dict[str, str], dict[str, str] | None]:
-    kinds: dict[str, str] = {}
+    labels: dict[str, str] = {}
     groups: dict[str, str] | None = None
-    absent: list[str] = []
+    missing: list[str] = []
     rows = listed(
         path,
         ("path", "label"),
@@ -95,62 +95,56 @@ def _read_table(
             raise DataError(f"{line}: the path is empty; give every row a path")
         if "group" in row and groups is None:
             groups = {}
-        name = _name(row["path"], names)
+        name = _resolve_name(row["path"], names)
         if name not in names:
-            absent.append(row["path"])
+            missing.append(row["path"])
         elif row["label"]:
-            _add(kinds, name, unescape_formula(row["label"]), line, "labeled")
+            _add(labels, name, unescape_formula(row["label"]), line, "labeled")
             if groups is not None and row["group"]:
                 _add(groups, name, unescape_formula(row["group"]), line, "in group")
-    _check_found(path, kinds, absent, where)
-    return kinds, groups
+    if missing:
+        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise DataError(
+            f"{path} names {len(missing)} samples that are not in {root} ({shown}); the paths must "
+            "be relative to that folder"
+        )
+    if not labels:
+        raise DataError(f"{path} holds no label; give each image a row with its path and label")
+    return labels, groups
 
 
-def _name(path: str, names: set[str]) -> str:
-    """Return the sample that a cell means, whether or not an apostrophe guards it."""
+def _resolve_name(path: str, names: set[str]) -> str:
+    """Return the sample name of a cell, with or without an apostrophe against formulas."""
     name = os.path.normpath(path).replace(os.sep, "/")
     return name if name in names else unescape_formula(name)
 
 
-def _add(known: dict[str, str], name: str, value: str, line: str, verb: str) -> None:
-    if known.setdefault(name, value) != value:
+def _add(values: dict[str, str], name: str, value: str, line: str, verb: str) -> None:
+    if values.setdefault(name, value) != value:
         raise DataError(
-            f"{line}: {name} is {verb} {value}, but an earlier row says {known[name]}; keep one "
-            "of the two"
+            f"{line}: {name} is {verb} {value}, but an earlier row says {values[name]}; keep one "
+            "of the two rows"
         )
 
 
-def _check_found(path: Path, kinds: dict[str, str], absent: list[str], where: str | Path) -> None:
-    if absent:
-        shown = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
-        raise DataError(
-            f"{path} names {len(absent)} that cannot be found in {where} ({shown}); the paths must "
-            "be relative to it"
-        )
-    if not kinds:
-        raise DataError(f"{path} holds no label; give each image a row with its path and label")
-
-
-def _normal_label(counts: Counter[str], normal: str | None) -> str:
-    listed = ", ".join(f"{label} ({count})" for label, count in sorted(counts.items()))
-    if normal is not None:
-        if normal not in counts:
-            close = difflib.get_close_matches(normal, counts, n=1)
-            hint = f"did you mean {close[0]}?" if close else "choose one of these"
-            raise DataError(f"no image is labeled {normal!r}, the labels are {listed}; {hint}")
-        chosen = normal
-    else:
-        known = {label.casefold(): label for label in sorted(counts, reverse=True)}
-        usual = [known[name] for name in NORMAL_NAMES if name in known]
-        if not usual:
+def _find_normal_label(counts: Counter[str], normal: str | None) -> str:
+    labels = ", ".join(f"{label} ({count})" for label, count in sorted(counts.items()))
+    if normal is None:
+        by_lower_case = {label.casefold(): label for label in sorted(counts, reverse=True)}
+        known = [by_lower_case[name] for name in NORMAL_NAMES if name in by_lower_case]
+        if not known:
             raise DataError(
-                f"none of the labels {listed} is called {', '.join(NORMAL_NAMES[:-1])} or "
+                f"none of the labels {labels} is called {', '.join(NORMAL_NAMES[:-1])} or "
                 f"{NORMAL_NAMES[-1]}; name the label of normal images with --normal"
             )
-        chosen = usual[0]
+        normal = known[0]
+    elif normal not in counts:
+        close = difflib.get_close_matches(normal, counts, n=1)
+        hint = f"did you mean {close[0]}?" if close else "choose one of the labels"
+        raise DataError(f"no image is labeled {normal!r}; the labels are {labels}; {hint}")
     if len(counts) == 1:
         raise DataError(
-            f"all labeled images are {listed}; a detector is judged on normal images and "
-            "anomalies, so label some of the other kind"
+            f"all labeled images are {labels}; the evaluation needs normal images and anomalies, "
+            "so label some images of the other kind"
         )
-    return chosen
+    return normal

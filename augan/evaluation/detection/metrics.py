@@ -1,11 +1,12 @@
-"""How well scores separate normal images from anomalies, beyond AUROC: pure functions of scores.
+"""Detection metrics: AUROC, average precision, F1, and rates, with confidence intervals.
 
-`scores` are anomaly scores: **higher = more anomalous**.
+All scores are anomaly scores: **higher = more anomalous**.
 
 References
 ----------
-Efron, Tibshirani (1993), An introduction to the bootstrap, chapter 13 (percentile interval).
-Davison, Hinkley (1997), Bootstrap methods and their application, section 3.8 (groups).
+Clopper, Pearson (1934), The use of confidence or fiducial limits illustrated in the case of the
+binomial. Efron, Tibshirani (1993), An introduction to the bootstrap, chapter 13 (percentile
+interval). Davison, Hinkley (1997), Bootstrap methods and their application, section 3.8 (groups).
 """
 
 from collections.abc import Sequence
@@ -24,132 +25,14 @@ from augan.exceptions import DataError
 from augan.metrics.statistics import CONFIDENCE_LEVEL, ConfidenceInterval
 from augan.seeding import child_rng
 
-RESAMPLES = 1000
-
-
-def average_precision(normal: np.ndarray, anomaly: np.ndarray) -> float:
-    """Return the average precision with anomalies as the positives."""
-    labels = np.repeat([0, 1], [len(normal), len(anomaly)])
-    return float(average_precision_score(labels, np.concatenate([normal, anomaly])))
-
-
-def best_f1(normal: np.ndarray, anomaly: np.ndarray) -> tuple[float, float]:
-    """Return the largest F1 of any threshold, and that threshold (flagged: score >= threshold).
-
-    The threshold is chosen on the labels, as nobody can who does not have them: an upper bound.
-    """
-    labels = np.repeat([0, 1], [len(normal), len(anomaly)])
-    precision, recall, thresholds = precision_recall_curve(
-        labels, np.concatenate([normal, anomaly])
-    )
-    precision, recall = precision[:-1], recall[:-1]
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
-    best = int(f1.argmax())
-    return float(f1[best]), float(thresholds[best])
-
-
-def bootstrap_auroc(
-    normal: np.ndarray,
-    anomaly: np.ndarray,
-    rng: np.random.Generator,
-    normal_groups: Sequence[Any] | None = None,
-    anomaly_groups: Sequence[Any] | None = None,
-) -> ConfidenceInterval:
-    """Return AUROC with its 95 % percentile interval over resampled images.
-
-    Normals and anomalies are drawn anew with replacement, each side by itself. Where groups are
-    given, whole groups are drawn: images of one part are no independent witnesses.
-
-    Parameters
-    ----------
-    normal, anomaly : ndarray, shapes [n] and [m]
-    rng : numpy Generator
-    normal_groups, anomaly_groups : sequence of n and of m hashable values, optional
-    """
-    value = auroc(normal, anomaly)
-    _, place = np.unique(np.concatenate([normal, anomaly]), return_inverse=True)
-    size = int(place.max()) + 1
-    draws = []
-    for _ in range(RESAMPLES):
-        below = np.bincount(place[: len(normal)], _times(normal_groups, len(normal), rng), size)
-        above = np.bincount(place[len(normal) :], _times(anomaly_groups, len(anomaly), rng), size)
-        # An anomaly beats all normals of lower scores, and half of those that tie with it.
-        beaten = np.cumsum(below) - below / 2
-        draws.append(float(above @ beaten / (above.sum() * below.sum())))
-    low, high = np.quantile(draws, [(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2])
-    return ConfidenceInterval(value, float(low), float(high))
-
-
-def _times(groups: Sequence[Any] | None, count: int, rng: np.random.Generator) -> np.ndarray:
-    """How many times each of `count` images is drawn."""
-    if groups is None:
-        return np.bincount(rng.integers(count, size=count), minlength=count)
-    distinct, member = np.unique(np.asarray(groups), return_inverse=True)
-    drawn = rng.integers(len(distinct), size=len(distinct))
-    return np.bincount(drawn, minlength=len(distinct))[member]
-
-
-@dataclass(frozen=True)
-class RateEstimate:
-    """A rate seen on `n` images, with its 95 % interval.
-
-    Attributes
-    ----------
-    rate : float
-        count / n.
-    low, high : float
-        The Clopper-Pearson interval: it covers the true rate with at least 95 %.
-    count, n : int
-        Images flagged, and all images.
-    """
-
-    rate: float
-    low: float
-    high: float
-    count: int
-    n: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain Python values, ready for JSON."""
-        return asdict(self)
-
-
-def realised_rate(flags: ArrayLike) -> RateEstimate:
-    """Estimate the rate at which images are flagged.
-
-    On normal images this is the realised false-alarm rate, on anomalies the detection rate.
-
-    Parameters
-    ----------
-    flags : array-like of bool, shape [n]
-
-    Raises
-    ------
-    DataError
-        If it is empty or holds anything but True and False.
-
-    Examples
-    --------
-    >>> realised_rate([True, False, False, False]).rate
-    0.25
-    """
-    array = np.asarray(flags)
-    if array.ndim != 1 or array.size == 0 or array.dtype != np.bool_:
-        raise DataError(
-            f"The flags have shape {array.shape} and type {array.dtype}, True or False for each "
-            "of at least one image was expected, shape [n]."
-        )
-    n, count = array.size, int(array.sum())
-    # Both ends are quantiles of beta laws that do not exist at 0 and n, where the end is known.
-    low = float(beta.ppf(0.025, count, n - count + 1)) if count > 0 else 0.0
-    high = float(beta.ppf(0.975, count + 1, n - count)) if count < n else 1.0
-    return RateEstimate(count / n, low, high, count, n)
+NUM_RESAMPLES = 1000
+DETECTOR = ""  # key of the bundle's detector among the scores of the baselines
 
 
 def auroc(normal_scores: ArrayLike, anomaly_scores: ArrayLike) -> float:
     """Return the probability that an anomaly scores higher than a normal image.
 
-    Ties count half. 0.5 is chance, 0 is perfect with the sign turned.
+    Ties count half. 0.5 is chance; 0 is a perfect detector with the wrong sign.
 
     Parameters
     ----------
@@ -159,52 +42,201 @@ def auroc(normal_scores: ArrayLike, anomaly_scores: ArrayLike) -> float:
     Raises
     ------
     DataError
-        If one side is empty or holds NaN or infinite scores.
+        One side is empty, or holds NaN or infinite scores.
 
     Examples
     --------
     >>> auroc([0.1, 0.2], [0.2, 0.3])
     0.875
     """
-    sides = {"normal": np.asarray(normal_scores), "anomaly": np.asarray(anomaly_scores)}
-    for name, scores in sides.items():
+    both = {"normal": np.asarray(normal_scores), "anomaly": np.asarray(anomaly_scores)}
+    for name, scores in both.items():
         if scores.ndim != 1 or scores.size == 0 or scores.dtype.kind not in "fiu":
             raise DataError(
-                f"The {name} scores have shape {scores.shape} and type {scores.dtype}, one number "
-                "for each of at least one image was expected: AUROC needs both sides."
+                f"the {name} scores have shape {scores.shape} and type {scores.dtype}, but AUROC "
+                "needs one number for each image, and at least one normal image and one anomaly"
             )
         if not np.isfinite(scores).all():
             raise DataError(
                 f"{int((~np.isfinite(scores)).sum())} of {scores.size} {name} scores are NaN or "
-                "infinite: check the detector that gave them."
+                "infinite; check the detector that returned the scores"
             )
-    labels = np.repeat([0, 1], [scores.size for scores in sides.values()])
-    return float(roc_auc_score(labels, np.concatenate(list(sides.values()))))
+    labels = np.repeat([0, 1], [scores.size for scores in both.values()])
+    return float(roc_auc_score(labels, np.concatenate(list(both.values()))))
+
+
+def average_precision(normal_scores: np.ndarray, anomaly_scores: np.ndarray) -> float:
+    """Return the average precision with the anomalies as positives."""
+    labels = np.repeat([0, 1], [len(normal_scores), len(anomaly_scores)])
+    scores = np.concatenate([normal_scores, anomaly_scores])
+    return float(average_precision_score(labels, scores))
+
+
+def best_f1(normal_scores: np.ndarray, anomaly_scores: np.ndarray) -> tuple[float, float]:
+    """Return the maximum F1 over all thresholds, and its threshold (flagged: score >= threshold).
+
+    The threshold is chosen on the labels, so the result is an upper bound (oracle).
+    """
+    labels = np.repeat([0, 1], [len(normal_scores), len(anomaly_scores)])
+    precision, recall, thresholds = precision_recall_curve(
+        labels, np.concatenate([normal_scores, anomaly_scores])
+    )
+    precision, recall = precision[:-1], recall[:-1]
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
+    best = int(f1.argmax())
+    return float(f1[best]), float(thresholds[best])
+
+
+def bootstrap_auroc(
+    normal_scores: np.ndarray,
+    anomaly_scores: np.ndarray,
+    rng: np.random.Generator,
+    normal_groups: Sequence[Any] | None = None,
+    anomaly_groups: Sequence[Any] | None = None,
+) -> ConfidenceInterval:
+    """Return AUROC with its 95 % percentile interval over bootstrap resamples.
+
+    Normal images and anomalies are resampled with replacement, separately. With groups, whole
+    groups are resampled, because the images of a group are not independent.
+
+    Parameters
+    ----------
+    normal_scores, anomaly_scores : ndarray, shapes [n] and [m]
+    rng : numpy Generator
+    normal_groups, anomaly_groups : sequence of n and of m hashable values, optional
+    """
+    value = auroc(normal_scores, anomaly_scores)
+    num_normal, num_anomalies = len(normal_scores), len(anomaly_scores)
+    scores = np.concatenate([normal_scores, anomaly_scores])
+    _, rank = np.unique(scores, return_inverse=True)
+    num_ranks = int(rank.max()) + 1
+    resampled = []
+    for _ in range(NUM_RESAMPLES):
+        normal_times = _resample(normal_groups, num_normal, rng)
+        anomaly_times = _resample(anomaly_groups, num_anomalies, rng)
+        normal = np.bincount(rank[:num_normal], normal_times, num_ranks)
+        anomaly = np.bincount(rank[num_normal:], anomaly_times, num_ranks)
+        # For each rank: normal images of lower scores, and half of those with an equal score.
+        lower = np.cumsum(normal) - normal / 2
+        resampled.append(float(anomaly @ lower / (anomaly.sum() * normal.sum())))
+    tails = [(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2]
+    low, high = np.quantile(resampled, tails)
+    return ConfidenceInterval(value, float(low), float(high))
+
+
+def _resample(groups: Sequence[Any] | None, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how many times each of `count` images is in a resample."""
+    if groups is None:
+        return np.bincount(rng.integers(count, size=count), minlength=count)
+    distinct, group_of = np.unique(np.asarray(groups), return_inverse=True)
+    sampled = rng.integers(len(distinct), size=len(distinct))
+    return np.bincount(sampled, minlength=len(distinct))[group_of]
+
+
+@dataclass(frozen=True)
+class RateEstimate:
+    """An observed rate with its 95 % confidence interval.
+
+    Attributes
+    ----------
+    rate : float
+        count / n.
+    low, high : float
+        Clopper-Pearson interval, with a coverage of at least 95 %.
+    count, n : int
+        Number of flagged images, and of all images.
+    """
+
+    rate: float
+    low: float
+    high: float
+    count: int
+    n: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return asdict(self)
+
+
+def estimate_rate(flags: ArrayLike) -> RateEstimate:
+    """Estimate the rate at which images are flagged.
+
+    On normal images this is the false-alarm rate, on anomalies the detection rate.
+
+    Parameters
+    ----------
+    flags : array-like of bool, shape [n]
+
+    Raises
+    ------
+    DataError
+        `flags` is empty or holds values other than True and False.
+
+    Examples
+    --------
+    >>> estimate_rate([True, False, False, False]).rate
+    0.25
+    """
+    array = np.asarray(flags)
+    if array.ndim != 1 or array.size == 0 or array.dtype != np.bool_:
+        raise DataError(
+            f"the flags have shape {array.shape} and type {array.dtype}, but one True or False "
+            "for each of at least one image is needed, shape [n]"
+        )
+    n, count = array.size, int(array.sum())
+    # The beta quantiles are undefined at counts of 0 and n, where the bounds are 0 and 1.
+    low = float(beta.ppf(0.025, count, n - count + 1)) if count > 0 else 0.0
+    high = float(beta.ppf(0.975, count + 1, n - count)) if count < n else 1.0
+    return RateEstimate(count / n, low, high, count, n)
 
 
 @dataclass
 class LabeledScores:
-    """The labeled samples that could be read, with everybody's scores."""
+    """Scores of the readable labeled samples by the detector and by every baseline.
+
+    Attributes
+    ----------
+    names : list of str
+    scores : dict of str to ndarray [n]
+        Name of the baseline -> scores. The scores of the bundle's detector have the key
+        `DETECTOR`.
+    unreadable : dict of str to str
+        Name of the sample -> reason.
+    warnings : list of str
+    """
 
     names: list[str] = field(default_factory=list)
-    scores: dict[str, np.ndarray] = field(default_factory=dict)  # "" is the bundle's detector
+    scores: dict[str, np.ndarray] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def check(self, images: str | Path, labels: Labels) -> None:
-        """Raise DataError unless normal samples and anomalies are left."""
-        normal = sum(labels.kinds[name] == labels.normal for name in self.names)
-        if normal in (0, len(self.names)):
-            few = list(self.unreadable.items())[:3]
-            reasons = "; ".join(f"{path}: {reason}" for path, reason in few)
+        """Raise DataError unless both normal samples and anomalies are readable."""
+        num_normal = sum(labels.by_name[name] == labels.normal for name in self.names)
+        if num_normal in (0, len(self.names)):
+            first = list(self.unreadable.items())[:3]
+            reasons = "; ".join(f"{path}: {reason}" for path, reason in first)
             raise DataError(
-                f"of the labeled in {images}, {normal} normal and {len(self.names) - normal} "
-                f"anomalous can be read, and both are needed: {reasons}"
+                f"{num_normal} normal and {len(self.names) - num_normal} anomalous samples in "
+                f"{images} can be read, and both are needed: {reasons}"
             )
 
 
 class DetectionMetrics:
-    """The figures of one evaluation."""
+    """Metrics of a detector and its baselines on labeled samples.
+
+    Parameters
+    ----------
+    scored : LabeledScores
+    labels : Labels
+    calibration : Calibration
+    rate : float
+        False-alarm rate of the threshold.
+    seed : int
+        Seed of the bootstrap resamples.
+    is_guaranteed : bool
+        Whether the calibration guarantees the false-alarm rate.
+    """
 
     def __init__(
         self,
@@ -213,39 +245,37 @@ class DetectionMetrics:
         calibration: Calibration,
         rate: float,
         seed: int,
-        is_promised: bool = True,
+        is_guaranteed: bool = True,
     ) -> None:
         self.scored, self.labels, self.seed = scored, labels, seed
-        self.calibration, self.rate, self.is_promised = calibration, rate, is_promised
-        self.kind_of = np.array([labels.kinds[name] for name in scored.names])
-        self.is_normal = self.kind_of == labels.normal
-        self.flags = calibration.flags(scored.scores[""], rate)
-        groups = labels.groups
-        # A number for each that stands alone, which no named group can be.
-        alone = [f"\0{row}" for row in range(len(scored.names))]
-        self.groups = (
-            None
-            if groups is None
-            else np.array([groups.get(name, own) for name, own in zip(scored.names, alone)])
-        )
+        self.calibration, self.rate, self.is_guaranteed = calibration, rate, is_guaranteed
+        self.label_of = np.array([labels.by_name[name] for name in scored.names])
+        self.is_normal = self.label_of == labels.normal
+        self.flags = calibration.flags(scored.scores[DETECTOR], rate)
+        self.groups: np.ndarray | None = None
+        if labels.groups is not None:
+            # A sample without a group is a group of its own. No named group contains a NUL.
+            self.groups = np.array(
+                [labels.groups.get(name, f"\0{row}") for row, name in enumerate(scored.names)]
+            )
 
     def summary(self, sample_type: str) -> dict[str, Any]:
-        """Return what holds for all anomalies together."""
-        normal, anomaly = self.sides("")
-        f1, threshold = best_f1(normal, anomaly)
+        """Return the metrics of the detector over all anomalies."""
+        normal, anomalous = self.normal_and_anomalous()
+        f1, threshold = best_f1(normal, anomalous)
         return {
             "sample_type": sample_type,
             "normal": self.labels.normal,
             "num_normal": len(normal),
-            "num_anomalies": len(anomaly),
+            "num_anomalies": len(anomalous),
             "num_groups": None if self.groups is None else len(set(self.groups)),
-            "auroc": self._auroc("").to_dict(),
-            "average_precision": average_precision(normal, anomaly),
+            "auroc": self._auroc(DETECTOR).to_dict(),
+            "average_precision": average_precision(normal, anomalous),
             "best_f1": {"value": f1, "threshold": threshold, "oracle": True},
             "far": self.rate,
             "threshold": self.calibration.threshold(self.rate),
             "false_alarms": self._false_alarms(sample_type),
-            "detected": realised_rate(self.flags[~self.is_normal]).to_dict(),
+            "detected": estimate_rate(self.flags[~self.is_normal]).to_dict(),
             "unlabeled": self.labels.unlabeled,
             "unreadable": [
                 {"path": path, "reason": reason} for path, reason in self.scored.unreadable.items()
@@ -253,63 +283,67 @@ class DetectionMetrics:
             "warnings": self.scored.warnings,
         }
 
-    def kinds(self) -> list[dict[str, Any]]:
-        """Return the figures of each kind of anomaly by itself."""
+    def per_anomaly_type(self) -> list[dict[str, Any]]:
+        """Return the metrics of the detector for each type of anomaly."""
         return [
             {
-                "kind": kind,
-                "count": int((self.kind_of == kind).sum()),
-                "auroc": self._auroc("", kind).to_dict(),
-                "detected": realised_rate(self.flags[self.kind_of == kind]).to_dict(),
+                "type": anomaly_type,
+                "count": int((self.label_of == anomaly_type).sum()),
+                "auroc": self._auroc(DETECTOR, anomaly_type).to_dict(),
+                "detected": estimate_rate(self.flags[self.label_of == anomaly_type]).to_dict(),
             }
-            for kind in self._names_of_kinds()
+            for anomaly_type in self._anomaly_types()
         ]
 
     def baseline(self, method: str) -> dict[str, Any]:
-        """Return the figures of a baseline, over the same resamples."""
+        """Return the metrics of a baseline, over the same resamples."""
         return {
             "method": method,
             "auroc": self._auroc(method).to_dict(),
-            "average_precision": average_precision(*self.sides(method)),
-            "kinds": {kind: auroc(*self.sides(method, kind)) for kind in self._names_of_kinds()},
+            "average_precision": average_precision(*self.normal_and_anomalous(method)),
+            "anomaly_types": {
+                anomaly_type: auroc(*self.normal_and_anomalous(method, anomaly_type))
+                for anomaly_type in self._anomaly_types()
+            },
         }
+
+    def normal_and_anomalous(
+        self, method: str = DETECTOR, anomaly_type: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scores of normal samples, and of all anomalies or of one type."""
+        scores = self.scored.scores[method]
+        return scores[self.is_normal], scores[self._is_anomaly(anomaly_type)]
 
     def _false_alarms(self, sample_type: str) -> dict[str, Any]:
         flags, folds = self.flags[self.is_normal], self.calibration.fold_sizes
         low, high = self.calibration.false_alarm_range(self.rate, len(flags))
         independent = self.groups is None or len(set(self.groups[self.is_normal])) == len(flags)
         return {
-            **realised_rate(flags).to_dict(),
+            **estimate_rate(flags).to_dict(),
             "expected_low": low,
             "expected_high": high,
             "as_expected": low <= int(flags.sum()) <= high,
-            # The range supposes one detector, and that no two images show one thing.
+            # The expected range assumes a single detector and independent samples.
             "exact": independent
-            and self.is_promised
+            and self.is_guaranteed
             and not folds
             and self.calibration.guarantee(self.rate, sample_type).exact,
-            "promised": self.is_promised,
+            "guaranteed": self.is_guaranteed,
             "num_folds": len(folds) or None,
         }
 
-    def _names_of_kinds(self) -> list[str]:
-        return sorted({str(kind) for kind in self.kind_of[~self.is_normal]})
+    def _anomaly_types(self) -> list[str]:
+        return sorted({str(label) for label in self.label_of[~self.is_normal]})
 
-    def _of(self, kind: str | None) -> np.ndarray:
-        return ~self.is_normal if kind is None else self.kind_of == kind
+    def _is_anomaly(self, anomaly_type: str | None) -> np.ndarray:
+        return ~self.is_normal if anomaly_type is None else self.label_of == anomaly_type
 
-    def sides(self, method: str = "", kind: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores of the normal samples and of the anomalies, or of one kind of them."""
-        scores = self.scored.scores[method]
-        return scores[self.is_normal], scores[self._of(kind)]
-
-    def _auroc(self, method: str, kind: str | None = None) -> ConfidenceInterval:
-        groups = self.groups
-        members = (
-            (None, None)
-            if groups is None
-            else (groups[self.is_normal].tolist(), groups[self._of(kind)].tolist())
-        )
+    def _auroc(self, method: str, anomaly_type: str | None = None) -> ConfidenceInterval:
+        normal_groups = anomaly_groups = None
+        if self.groups is not None:
+            normal_groups = self.groups[self.is_normal].tolist()
+            anomaly_groups = self.groups[self._is_anomaly(anomaly_type)].tolist()
         # The same resamples for every method, so that intervals differ by the scores alone.
         rng = child_rng(self.seed, "bootstrap")
-        return bootstrap_auroc(*self.sides(method, kind), rng, *members)
+        scores = self.normal_and_anomalous(method, anomaly_type)
+        return bootstrap_auroc(*scores, rng, normal_groups, anomaly_groups)

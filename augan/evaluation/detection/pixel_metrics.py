@@ -1,10 +1,10 @@
-"""How well anomaly maps point at defects: pixel AUROC and AUPRO.
+"""Pixel metrics of anomaly maps: pixel AUROC and AUPRO.
 
 References
 ----------
 Bergmann, Fauser, Sattlegger, Steger (2020), Uninformed students: student-teacher anomaly detection
-with discriminative latent embeddings, section 4 (the per-region overlap, integrated to a
-false-positive rate of 0.3).
+with discriminative latent embeddings, section 4 (per-region overlap, integrated to a false-positive
+rate of 0.3).
 """
 
 from collections import Counter
@@ -26,11 +26,11 @@ from augan.exceptions import DataError
 from augan.io.images import UnreadableImage, read_header, read_image
 
 MAX_FPR = 0.3
-_TOUCHING = np.ones((3, 3), int)  # pixels that touch at a corner are of one region
+_EIGHT_CONNECTED = np.ones((3, 3), int)  # pixels that touch at a corner belong to one region
 
 
 def pixel_auroc(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> float:
-    """Return the AUROC of all pixels of all images, a defect's pixels being the positives.
+    """Return the AUROC over all pixels of all images, with defect pixels as positives.
 
     Parameters and errors are those of `aupro`.
     """
@@ -43,33 +43,34 @@ def pixel_auroc(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> floa
 def aupro(
     maps: Sequence[np.ndarray], masks: Sequence[np.ndarray], max_fpr: float = MAX_FPR
 ) -> float:
-    """Return the area under the per-region overlap, up to a false-positive rate.
+    """Return the area under the per-region overlap curve, up to a false-positive rate.
 
-    For every threshold, the share of each connected defect region that the map exceeds it on is
-    averaged over regions, so that small defects count as much as large ones. That is plotted
-    against the share of all defect-free pixels that exceed it, integrated from 0 to `max_fpr` by
-    trapezoids, and divided by `max_fpr`. Memory: about 30 bytes a pixel.
+    For every threshold, the per-region overlap is the fraction of each connected defect region
+    above the threshold, averaged over the regions, so that small defects count as much as large
+    defects. The curve plots the overlap against the fraction of all defect-free pixels above the
+    threshold. It is integrated from 0 to `max_fpr` by trapezoids and divided by `max_fpr`. Memory:
+    about 30 bytes for each pixel.
 
     Parameters
     ----------
     maps : sequence of ndarray, shapes [H, W]
-        Higher = more anomalous.
+        Anomaly maps, higher = more anomalous.
     masks : sequence of bool ndarray, of the same shapes
-        True on a defect, all False of a normal image.
+        True on a defect; all False for a normal image.
 
     Raises
     ------
     DataError
-        Shapes differ, or there is no defect pixel, or no other.
+        Shapes differ, or the masks mark no pixel or every pixel.
     """
     _check(maps, masks)
     values = np.concatenate([anomaly_map.ravel() for anomaly_map in maps])
-    overlap = np.concatenate([_shares(mask).ravel() for mask in masks])
+    overlap = np.concatenate([_overlap_weights(mask).ravel() for mask in masks])
     overlap /= overlap.sum()
     free = overlap == 0
     order = np.argsort(-values, kind="stable")
     values = values[order]
-    # Where pixels tie they cross the threshold together: only the last of them is a point.
+    # Pixels with equal values cross the threshold together: only the last is a point of the curve.
     last = np.append(values[1:] != values[:-1], True)
     pro = np.append(0.0, np.cumsum(overlap[order])[last])
     fpr = np.append(0.0, np.cumsum(free[order])[last] / free.sum())
@@ -81,40 +82,42 @@ def aupro(
     return float(np.trapezoid(y, x) / max_fpr)
 
 
-def _shares(mask: np.ndarray) -> np.ndarray:
-    """Each defect pixel's share of its own region; 0 elsewhere."""
-    regions, _ = ndimage.label(mask, structure=_TOUCHING)
+def _overlap_weights(mask: np.ndarray) -> np.ndarray:
+    """Return 1 / (size of its region) for each defect pixel, and 0 for other pixels."""
+    regions, _ = ndimage.label(mask, structure=_EIGHT_CONNECTED)
     sizes = np.bincount(regions.ravel())
-    shares = 1.0 / np.maximum(sizes, 1)
-    shares[0] = 0.0
-    return shares[regions]
+    weights = 1.0 / np.maximum(sizes, 1)
+    weights[0] = 0.0
+    return weights[regions]
 
 
 def _check(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> None:
-    shapes = [anomaly_map.shape for anomaly_map in maps], [mask.shape for mask in masks]
-    if shapes[0] != shapes[1] or any(len(shape) != 2 for shape in shapes[0]):
-        raise DataError("every anomaly map [H, W] needs a mask of its own shape")
-    marked = sum(int(mask.sum()) for mask in masks)
-    if marked in (0, sum(mask.size for mask in masks)):
+    map_shapes = [anomaly_map.shape for anomaly_map in maps]
+    if map_shapes != [mask.shape for mask in masks] or any(len(s) != 2 for s in map_shapes):
+        raise DataError("every anomaly map [H, W] needs a mask of the same shape")
+    num_marked = sum(int(mask.sum()) for mask in masks)
+    if num_marked in (0, sum(mask.size for mask in masks)):
         raise DataError(
-            "the masks mark no pixel, or all pixels, as a defect; pixel figures need both"
+            "the masks mark no pixel, or every pixel, as a defect; pixel metrics need both defect "
+            "pixels and other pixels"
         )
 
 
 @dataclass
-class Masks:
-    """The masks of labeled images, read in advance, and the maps that come to be beside them.
+class LabeledMaps:
+    """Ground-truth masks of labeled images, and the anomaly maps of the detector.
 
-    Parameters
+    Attributes
     ----------
     masks : dict of str to bool ndarray [H, W]
-        Of every normal image (nothing is marked) and every anomaly that has one.
-    without : list of str
-        Anomalies without a mask, or with one that marks nothing: left out of the pixel figures.
+        Name of an image -> mask. Contains every normal image (with an empty mask) and every
+        anomaly with a mask.
+    without_mask : list of str
+        Anomalies without a mask or with an empty mask, which do not count in the pixel metrics.
     """
 
     masks: dict[str, np.ndarray]
-    without: list[str]
+    without_mask: list[str]
     _maps: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(
@@ -122,16 +125,16 @@ class Masks:
         names: Sequence[str],
         maps: np.ndarray | RaggedImages,
         preprocessing: ImagePreprocessing,
-        ignored: IgnoreMask | None = None,
+        ignore_mask: IgnoreMask | None = None,
     ) -> None:
-        """Keep maps as the detector draws them, each in the size of its own image."""
+        """Add anomaly maps of the detector, resized to the size of each image."""
         for name, raw in zip(names, maps):
             if name in self.masks:
-                one = resize_map(raw, preprocessing, self.masks[name].shape)
-                self._maps[name] = one if ignored is None else ignored.blank(one)
+                resized = resize_map(raw, preprocessing, self.masks[name].shape)
+                self._maps[name] = resized if ignore_mask is None else ignore_mask.blank(resized)
 
-    def figures(self) -> dict[str, Any]:
-        """Return pixel AUROC and AUPRO of all images that have a map."""
+    def metrics(self) -> dict[str, Any]:
+        """Return pixel AUROC and AUPRO over all images with a map."""
         maps = list(self._maps.values())
         masks = [self.masks[name] for name in self._maps]
         return {
@@ -140,73 +143,76 @@ class Masks:
             "max_fpr": MAX_FPR,
             "num_images": len(maps),
             "num_anomalies": sum(bool(mask.any()) for mask in masks),
-            "without_mask": self.without,
+            "without_mask": self.without_mask,
         }
 
 
-def read_masks(folder: str | Path, root: Path, labels: Labels) -> Masks:
+def read_masks(folder: str | Path, root: Path, labels: Labels) -> LabeledMaps:
     """Read the mask of every labeled image.
 
-    That of `broken/7.jpg` is `broken/7.png` or `broken/7_mask.png` in the folder of masks, or else
-    `7.png` or `7_mask.png` where no other image is called so. Any value above 0 is defect. Normal
-    images need none.
+    The mask of `broken/7.jpg` is `broken/7.png` or `broken/7_mask.png` in the folder of masks. If
+    no other image has the name `7`, the mask may also be `7.png` or `7_mask.png`. Values above 0
+    mark a defect. Normal images need no mask.
 
     Parameters
     ----------
     folder : path
-        The folder of masks.
+        Folder of the masks.
     root : path
-        The folder of the images.
+        Folder of the images.
     labels : Labels
 
     Raises
     ------
     DataError
-        A mask cannot be read, is of another size than its image, or marks a defect in a normal
-        image; or no anomaly has a mask.
+        A mask cannot be read, differs in size from its image, or marks a defect in a normal image;
+        or no anomaly has a mask.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; name the folder of masks with --masks")
-    masks, without = {}, []
-    times = Counter(PurePosixPath(name).stem for name in labels.kinds)
-    for name, kind in labels.kinds.items():
-        path = _find(folder, PurePosixPath(name), times)
+    masks, without_mask = {}, []
+    stem_counts = Counter(PurePosixPath(name).stem for name in labels.by_name)
+    for name, label in labels.by_name.items():
+        path = _find_mask(folder, PurePosixPath(name), stem_counts)
         try:
             header = read_header(root / name)
         except UnreadableImage:
-            continue  # scoring will report it
+            continue  # the scoring reports unreadable images
         shape = (header.height, header.width)
-        mask = np.zeros(shape, bool) if path is None else _read(path, root / name, shape)
-        if kind == labels.normal and mask.any():
+        mask = np.zeros(shape, bool) if path is None else _read_mask(path, root / name, shape)
+        if label == labels.normal and mask.any():
             raise DataError(
-                f"{path} marks a defect in {name}, which is labeled {kind}; correct one of the two"
+                f"{path} marks a defect in {name}, but the label of the image is {label}; correct "
+                "the mask or the label"
             )
-        if kind != labels.normal and not mask.any():
-            without.append(name)
+        if label != labels.normal and not mask.any():
+            without_mask.append(name)
         else:
             masks[name] = mask
     if not any(mask.any() for mask in masks.values()):
         raise DataError(
-            f"no anomaly has a mask in {folder}; a mask is a PNG of its image's name, with values "
-            "above 0 on the defect"
+            f"no anomaly has a mask in {folder}; a mask is a PNG file with the name of its image "
+            "and values above 0 on the defect"
         )
-    return Masks(masks, without)
+    return LabeledMaps(masks, without_mask)
 
 
-def _find(folder: Path, name: PurePosixPath, times: Counter[str]) -> Path | None:
-    places = [folder / name.parent]
-    if times[name.stem] == 1:
-        places.append(folder)
-    paths = [place / f"{name.stem}{end}.png" for place in places for end in ("", "_mask")]
+def _find_mask(folder: Path, name: PurePosixPath, stem_counts: Counter[str]) -> Path | None:
+    folders = [folder / name.parent]
+    if stem_counts[name.stem] == 1:
+        folders.append(folder)
+    paths = [
+        subfolder / f"{name.stem}{suffix}.png" for subfolder in folders for suffix in ("", "_mask")
+    ]
     return next((path for path in paths if path.is_file()), None)
 
 
-def _read(path: Path, image: Path, shape: tuple[int, int]) -> np.ndarray:
+def _read_mask(path: Path, image: Path, shape: tuple[int, int]) -> np.ndarray:
     mask = read_image(path).max(axis=2) > 0
     if mask.shape != shape:
         raise DataError(
-            f"the mask {path} has {mask.shape[1]} x {mask.shape[0]} pixels, its image {image} has "
-            f"{shape[1]} x {shape[0]}; a mask must be as large as its image"
+            f"the mask {path} has {mask.shape[1]} x {mask.shape[0]} pixels, but its image {image} "
+            f"has {shape[1]} x {shape[0]}; a mask must be as large as its image"
         )
     return mask

@@ -23,7 +23,7 @@ from augan.report.html.charts import histogram
 SHOWN = 100  # files in the list of those that were left out
 
 
-def write_detection_evaluation_page(judgement: DetectionEvaluation) -> Path:
+def write_detection_evaluation_page(evaluation: DetectionEvaluation) -> Path:
     """Write `report.html` into the folder of an evaluation, and return its path.
 
     Raises
@@ -33,14 +33,14 @@ def write_detection_evaluation_page(judgement: DetectionEvaluation) -> Path:
     DataError
         It cannot be written; everything else is complete by then.
     """
-    summary = judgement.summary
+    summary = evaluation.summary
     if summary["out"] is None:
         raise ConfigError("this evaluation was not written to a folder; give one with out=")
     parts = [
         _head(summary),
-        _distribution(judgement),
-        _methods(judgement),
-        _kinds(judgement),
+        _distribution(evaluation),
+        _methods(evaluation),
+        _kinds(evaluation),
         _pixels(summary),
         _power(summary),
         _left_out(summary),
@@ -73,9 +73,9 @@ def _head(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _distribution(judgement: DetectionEvaluation) -> str:
-    summary = judgement.summary
-    if not judgement.normal.size or not judgement.anomalous.size:
+def _distribution(evaluation: DetectionEvaluation) -> str:
+    summary = evaluation.summary
+    if not evaluation.normal.size or not evaluation.anomalous.size:
         return ""
     kinds = [
         ("flagged", "flagged"),
@@ -84,7 +84,7 @@ def _distribution(judgement: DetectionEvaluation) -> str:
     ]
     legend = "".join(f'<li><i class="{kind}"></i>{text}</li>' for kind, text in kinds)
     titles = ("Scores of the anomalies", f"Scores of the normal {plural(summary['sample_type'])}")
-    figure = histogram(judgement.normal, judgement.anomalous, summary["threshold"], titles)
+    figure = histogram(evaluation.normal, evaluation.anomalous, summary["threshold"], titles)
     about = (
         "Further right is more anomalous; the line was drawn by calibration, without these labels. "
         "Bars grow with the logarithm of their count, so that single ones can be seen."
@@ -92,10 +92,10 @@ def _distribution(judgement: DetectionEvaluation) -> str:
     return section("Scores", about, f'<ul class="legend">{legend}</ul>{figure}')
 
 
-def _methods(judgement: DetectionEvaluation) -> str:
-    summary = judgement.summary
+def _methods(evaluation: DetectionEvaluation) -> str:
+    summary = evaluation.summary
     ours = {**summary, "method": f"{summary['method']}, this detector"}
-    every = sorted([ours, *judgement.baselines], key=lambda row: -row["auroc"]["value"])
+    every = sorted([ours, *evaluation.baselines], key=lambda row: -row["auroc"]["value"])
     rows = [
         (
             f"<strong>{escape(row['method'])}</strong>" if row is ours else escape(row["method"]),
@@ -121,19 +121,19 @@ def _methods(judgement: DetectionEvaluation) -> str:
     return section("Beside simple methods", about, table(header, rows, numbers=(1, 2, 3)))
 
 
-def _kinds(judgement: DetectionEvaluation) -> str:
+def _kinds(evaluation: DetectionEvaluation) -> str:
     rows = [
         (
-            escape(str(kind["kind"])),
+            escape(str(kind["type"])),
             f"{kind['count']:,}",
             f"{kind['auroc']['value']:.3f}",
             f"{kind['auroc']['low']:.3f} to {kind['auroc']['high']:.3f}",
             f"{kind['detected']['rate']:.1%}",
             f"{kind['detected']['low']:.1%} to {kind['detected']['high']:.1%}",
         )
-        for kind in sorted(judgement.kinds, key=lambda kind: -kind["auroc"]["value"])
+        for kind in sorted(evaluation.anomaly_types, key=lambda kind: -kind["auroc"]["value"])
     ]
-    about = f"Each kind of anomaly against all {judgement.summary['num_normal']:,} normal ones."
+    about = f"Each kind of anomaly against all {evaluation.summary['num_normal']:,} normal ones."
     header = ["kind", "how many", "AUROC", "95 %", "flagged", "95 %"]
     body = table(header, rows, numbers=range(1, 6))
     return section("By kind", about, scrollable(body))
@@ -155,7 +155,7 @@ def _pixels(summary: Mapping[str, Any]) -> str:
 
 
 def _power(summary: Mapping[str, Any]) -> str:
-    power = summary["power"]
+    power = summary["detection_limit"]
     if power is None:
         return ""
     sizes = list(dict.fromkeys(row["size"] for row in power["rows"]))

@@ -71,10 +71,10 @@ def detection(
         normal=normal,
         far=far,
         masks=masks,
-        data=training_data,
+        training_data=training_data,
         out=out or default_out(bundle, images, "evaluate"),
         method=method,
-        power=detection_limit,
+        detection_limit=detection_limit,
     )
     report, values = write_detection_evaluation_page(result), result.to_dict()
     values["summary"] = {**values["summary"], "report": str(report)}

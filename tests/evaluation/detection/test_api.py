@@ -21,9 +21,14 @@ from augan.data.datasets import digits
 from augan.detect.detector import Detector
 from augan.evaluation.detection.api import DetectionEvaluation
 from augan.evaluation.detection.baselines import BASELINES
-from augan.evaluation.detection.detection_limit import CAUGHT, CONTRASTS, SIZES, spot
+from augan.evaluation.detection.detection_limit import (
+    CONTRASTS,
+    DETECTION_TARGET,
+    SIZES,
+    paint_spot,
+)
 from augan.evaluation.detection.labels import Labels, read_labels
-from augan.evaluation.detection.pixel_metrics import Masks, aupro, pixel_auroc
+from augan.evaluation.detection.pixel_metrics import LabeledMaps, aupro, pixel_auroc
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import read_image, write_png
 from augan.report.text import format_detection_evaluation
@@ -64,7 +69,7 @@ def judged(digits_bundle: Bundle, site: Path) -> DetectionEvaluation:
         "folders",
         far=0.1,
         masks=site / "masks",
-        data=site / "train.npz",
+        training_data=site / "train.npz",
         out=site / "out",
     )
 
@@ -116,7 +121,9 @@ def test_of_a_detector_that_promises_nothing_nothing_exact_is_said(
     trimmed = replace(
         digits_bundle, detector={**(digits_bundle.detector or {}), "trim_fraction": 0.1}
     )
-    found = evaluate_detection(trimmed, site / "test", "folders", far=0.1, data=site / "train.npz")
+    found = evaluate_detection(
+        trimmed, site / "test", "folders", far=0.1, training_data=site / "train.npz"
+    )
     assert found.summary["false_alarms"]["exact"] is False
     assert any("no guarantee" in text for text in found.summary["warnings"])
     assert any("nothing is promised" in line for line in format_detection_evaluation(found))
@@ -126,9 +133,12 @@ def test_each_kind_by_itself(
     judged: DetectionEvaluation, scores: dict[str, np.ndarray], digits_bundle: Bundle
 ) -> None:
     line = np.sort(digits_bundle.tables["calibration"]["scores"])[-10]
-    assert [(kind["kind"], kind["count"]) for kind in judged.kinds] == [("bar", 8), ("noise", 6)]
-    for kind in judged.kinds:
-        own = scores[kind["kind"]]
+    assert [(kind["type"], kind["count"]) for kind in judged.anomaly_types] == [
+        ("bar", 8),
+        ("noise", 6),
+    ]
+    for kind in judged.anomaly_types:
+        own = scores[kind["type"]]
         assert kind["auroc"]["value"] == pytest.approx(area(scores["good"], own))
         assert kind["detected"]["count"] == (own > line).sum()
         assert kind["detected"]["n"] == len(own)
@@ -149,7 +159,7 @@ def test_baselines_see_the_fit_and_tune_splits_only(
             for kind in ("good", "bar", "noise")
         }
         for kind in ("bar", "noise"):
-            assert row["kinds"][kind] == pytest.approx(area(sides["good"], sides[kind]))
+            assert row["anomaly_types"][kind] == pytest.approx(area(sides["good"], sides[kind]))
         both = np.concatenate([sides["bar"], sides["noise"]])
         assert row["auroc"]["value"] == pytest.approx(area(sides["good"], both))
         assert row["auroc"]["low"] <= row["auroc"]["value"] <= row["auroc"]["high"]
@@ -171,28 +181,35 @@ def test_pixel_figures_are_those_of_the_maps(
 
 
 @pytest.fixture(scope="module")
-def power(digits_bundle: Bundle, site: Path) -> dict[str, Any]:
+def limits(digits_bundle: Bundle, site: Path) -> dict[str, Any]:
     found = evaluate_detection(
-        digits_bundle, site / "test", "folders", far=0.1, data=site / "train.npz", power=True
+        digits_bundle,
+        site / "test",
+        "folders",
+        far=0.1,
+        training_data=site / "train.npz",
+        detection_limit=True,
     )
     assert any("spots painted on 30 normal" in line for line in format_detection_evaluation(found))
     return found.summary
 
 
-class TestPower:
-    def test_without_a_spot_there_are_the_false_alarms(self, power: dict[str, Any]) -> None:
-        rows = power["power"]["rows"]
+class TestDetectionLimit:
+    def test_without_a_spot_there_are_the_false_alarms(self, limits: dict[str, Any]) -> None:
+        rows = limits["detection_limit"]["rows"]
         assert len(rows) == len(SIZES) * len(CONTRASTS)
         for row in rows:
             if row["size"] == 0:
-                assert row["count"] == power["false_alarms"]["count"]
+                assert row["count"] == limits["false_alarms"]["count"]
 
-    def test_large_spots_are_caught(self, power: dict[str, Any]) -> None:
-        rates = {(row["size"], row["contrast"]): row["rate"] for row in power["power"]["rows"]}
-        assert rates[16, 1.0] >= CAUGHT > rates[0, 1.0]
-        smallest = power["power"]["smallest"]["1"]
-        assert rates[smallest, 1.0] >= CAUGHT
-        assert all(rates[size, 1.0] < CAUGHT for size in SIZES if size < smallest)
+    def test_large_spots_are_caught(self, limits: dict[str, Any]) -> None:
+        rates = {
+            (row["size"], row["contrast"]): row["rate"] for row in limits["detection_limit"]["rows"]
+        }
+        assert rates[16, 1.0] >= DETECTION_TARGET > rates[0, 1.0]
+        smallest = limits["detection_limit"]["smallest"]["1"]
+        assert rates[smallest, 1.0] >= DETECTION_TARGET
+        assert all(rates[size, 1.0] < DETECTION_TARGET for size in SIZES if size < smallest)
 
     @pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])
     def test_a_spot_is_as_large_and_as_strong_as_it_says(self, kind: str) -> None:
@@ -201,17 +218,17 @@ class TestPower:
         top = np.iinfo(kind).max if whole else 1.0
         picture = np.zeros((40, 60, 3), kind)
         picture[0, 0] = top  # the range of floating-point images is their own
-        spoilt = spot(picture, 8, 0.5, rng)
+        spoilt = paint_spot(picture, 8, 0.5, rng)
         assert spoilt.dtype == picture.dtype
         change = (spoilt.astype(float) - picture)[..., 0] / top
         assert change.max() == pytest.approx(0.5, abs=0.01)
         assert change.sum() == pytest.approx(0.5 * np.pi * 4**2, rel=0.05)
-        np.testing.assert_array_equal(spot(picture, 0, 0.5, rng), picture)
+        np.testing.assert_array_equal(paint_spot(picture, 0, 0.5, rng), picture)
 
 
 def test_maps_take_the_size_of_each_image(digits_bundle: Bundle) -> None:
     preprocessing = Detector.from_bundle(digits_bundle).preprocessing
-    masks = Masks({"wide": np.zeros((4, 8), bool), "large": np.ones((16, 16), bool)}, [])
+    masks = LabeledMaps({"wide": np.zeros((4, 8), bool), "large": np.ones((16, 16), bool)}, [])
     maps = np.random.default_rng(0).random((2, 8, 8, 1)).astype(np.float32)
     masks.add(["wide", "large"], maps, preprocessing)  # type: ignore[arg-type]
     np.testing.assert_array_equal(masks._maps["wide"], maps[0, 2:6, :, 0])
@@ -241,7 +258,11 @@ def test_files_whose_names_are_no_text(digits_bundle: Bundle, site: Path, tmp_pa
     except OSError as error:
         pytest.skip(f"no such names here: {error}")
     evaluate_detection(
-        digits_bundle, tmp_path / "test", "folders", data=site / "train.npz", out=tmp_path / "out"
+        digits_bundle,
+        tmp_path / "test",
+        "folders",
+        training_data=site / "train.npz",
+        out=tmp_path / "out",
     )
     lines = (tmp_path / "out/scores.csv").read_bytes().splitlines()
     assert len(lines) == 45
@@ -257,7 +278,7 @@ def test_the_same_call_gives_the_same_figures(
         "folders",
         far=0.1,
         masks=site / "masks",
-        data=site / "train.npz",
+        training_data=site / "train.npz",
         out=site / "out",  # an earlier result is replaced
     )
     assert again.to_dict() == judged.to_dict()
@@ -269,10 +290,10 @@ def test_a_table_of_labels_with_groups(
     lines = [f"good/{row:02d}.png,fine,part {row // 5}" for row in range(25)]
     lines += [f"./noise/{row:02d}.png,odd," for row in range(6)] + ["bar/00.png,,"]
     (tmp_path / "labels.csv").write_text("\ufeffpath,label,group\n" + "\n".join(lines), "utf-8")
-    judgement = evaluate_detection(
+    evaluation = evaluate_detection(
         digits_bundle, site / "test", tmp_path / "labels.csv", normal="fine"
     )
-    summary = judgement.summary
+    summary = evaluation.summary
     assert summary["auroc"]["value"] == pytest.approx(area(scores["good"][:25], scores["noise"]))
     assert summary["num_groups"] == 5 + 6
     assert summary["false_alarms"]["exact"] is False
@@ -280,11 +301,11 @@ def test_a_table_of_labels_with_groups(
         *(f"bar/{row:02d}.png" for row in range(8)),
         *(f"good/{row:02d}.png" for row in range(25, 30)),
     ]
-    assert [kind["kind"] for kind in judgement.kinds] == ["odd"]
+    assert [kind["type"] for kind in evaluation.anomaly_types] == ["odd"]
     # The bundle remembers scikit-learn's digits, of which it was trained on 240 only.
-    assert judgement.baselines == []
+    assert evaluation.baselines == []
     assert "no longer, the data" in summary["baselines_skipped"]
-    text = "\n".join(format_detection_evaluation(judgement))
+    text = "\n".join(format_detection_evaluation(evaluation))
     assert "without a label: 3 more, 13 in all" in text
     assert "approximately" in text
     assert "no baselines: digits is not" in text
@@ -296,27 +317,27 @@ def test_training_images_among_the_test_images_are_noticed(
     save_all(tmp_path / "test/normal", np.asarray(tiny_digits.images)[:12])
     save_all(tmp_path / "test/noise", pixels_of(site, "noise"))
     (tmp_path / "test/noise/broken.png").write_bytes(b"no image")
-    judgement = evaluate_detection(
-        digits_bundle, tmp_path / "test", "folders", data=site / "train.npz"
+    evaluation = evaluate_detection(
+        digits_bundle, tmp_path / "test", "folders", training_data=site / "train.npz"
     )
-    (warning,) = judgement.summary["warnings"]
-    assert warning.startswith("12 of the 18 test images equal ones")
-    assert [file["path"] for file in judgement.summary["unreadable"]] == ["noise/broken.png"]
-    assert judgement.summary["num_anomalies"] == 6
+    (warning,) = evaluation.summary["warnings"]
+    assert warning.startswith("12 of the 18 test images equal training or calibration images")
+    assert [file["path"] for file in evaluation.summary["unreadable"]] == ["noise/broken.png"]
+    assert evaluation.summary["num_anomalies"] == 6
 
 
 def test_wrong_training_data_is_refused(digits_bundle: Bundle, site: Path) -> None:
     for data, said in (("digits", "is not, or no longer"), ("nowhere", "no file or folder")):
         with pytest.raises(DataError, match=said):
-            evaluate_detection(digits_bundle, site / "test", "folders", data=data)
+            evaluate_detection(digits_bundle, site / "test", "folders", training_data=data)
     arrays = replace(digits_bundle, data={**digits_bundle.data, "source": None})
     moved = replace(digits_bundle, data={**digits_bundle.data, "source": "gone", "name": "x"})
     for bundle, said in (
         (arrays, "arrays in memory"),
         (moved, "not at gone, looked for from here"),
     ):
-        judgement = evaluate_detection(bundle, site / "test", "folders")
-        assert said in judgement.summary["baselines_skipped"]
+        evaluation = evaluate_detection(bundle, site / "test", "folders")
+        assert said in evaluation.summary["baselines_skipped"]
 
 
 # Labels -------------------------------------------------------------------------------------------
@@ -403,9 +424,9 @@ def test_masks_are_found_by_the_name_of_their_image(
     mark[0] = 0
     write_png(tmp_path / "bar/03_mask.png", mark)
     write_png(tmp_path / "07.png", mark)  # two images are called 07: whose is it?
-    judgement = evaluate_detection(digits_bundle, site / "test", "folders", masks=tmp_path)
-    assert judgement.summary["pixels"]["num_anomalies"] == 1
-    assert len(judgement.summary["pixels"]["without_mask"]) == 13
+    evaluation = evaluate_detection(digits_bundle, site / "test", "folders", masks=tmp_path)
+    assert evaluation.summary["pixels"]["num_anomalies"] == 1
+    assert len(evaluation.summary["pixels"]["without_mask"]) == 13
 
 
 # Command line -------------------------------------------------------------------------------------
@@ -423,7 +444,7 @@ def test_the_command(
     done = invoke(site / "test", *words, "--out", tmp_path / "out", "--json")
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
-    assert list(found) == ["summary", "kinds", "baselines"]
+    assert list(found) == ["summary", "anomaly_types", "baselines"]
     expected, report = judged.to_dict(), tmp_path / "out" / "report.html"
     places = {"out": str(tmp_path / "out"), "report": str(report)}
     assert found == {**expected, "summary": {**expected["summary"], **places}}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from augan.evaluation.detection.baselines import BASELINES, NearestNeighborsDetector, PCADetector
-from augan.evaluation.detection.metrics import auroc, realised_rate
+from augan.evaluation.detection.metrics import auroc, estimate_rate
 from augan.exceptions import DataError
 from benchmarks.detection.one_class import evaluate_one_class
 
@@ -44,13 +44,13 @@ def test_auroc_refuses_what_it_cannot_judge(normal: list[float], anomaly: list[f
 
 
 def test_clopper_pearson_by_hand() -> None:
-    none = realised_rate(np.zeros(20, bool))
+    none = estimate_rate(np.zeros(20, bool))
     assert (none.rate, none.low, none.count, none.n) == (0, 0, 0, 20)
     assert none.high == pytest.approx(1 - 0.025 ** (1 / 20))
-    every = realised_rate(np.ones(20, bool))
+    every = estimate_rate(np.ones(20, bool))
     assert (every.low, every.high) == (pytest.approx(0.025 ** (1 / 20)), 1)
     # 5 of 100: (0.0164, 0.1128) in every table of the interval.
-    some = realised_rate(np.arange(100) < 5)
+    some = estimate_rate(np.arange(100) < 5)
     assert (some.low, some.high) == (pytest.approx(0.01643, abs=1e-5), pytest.approx(0.11284, 1e-4))
     assert some.to_dict() == {
         "rate": 0.05, "low": some.low, "high": some.high, "count": 5, "n": 100
@@ -60,7 +60,7 @@ def test_clopper_pearson_by_hand() -> None:
 def test_clopper_pearson_covers_at_least_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     for rate in (0.02, 0.1, 0.5):
-        estimates = [realised_rate(rng.random(60) < rate) for _ in range(500)]
+        estimates = [estimate_rate(rng.random(60) < rate) for _ in range(500)]
         covered = np.mean([e.low <= rate <= e.high for e in estimates])
         assert covered > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 500)
 
@@ -68,7 +68,7 @@ def test_clopper_pearson_covers_at_least_as_often_as_it_says() -> None:
 @pytest.mark.parametrize("flags", [[], [0, 1], [[True]], ["yes"]])
 def test_rate_refuses_what_is_not_a_flag(flags: list[object]) -> None:
     with pytest.raises(DataError, match="True or False"):
-        realised_rate(flags)  # type: ignore[arg-type]
+        estimate_rate(flags)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -114,7 +114,7 @@ def test_pca_by_hand() -> None:
     detector = PCADetector().fit(line)
     scores = detector.score_samples(np.array([[9.0, 9.0], [1.0, 0.0]]))
     np.testing.assert_allclose(scores, [0, -np.sqrt(0.5)], atol=1e-12)
-    with pytest.raises(DataError, match="given 1 image"):
+    with pytest.raises(DataError, match="but got 1"):
         PCADetector().fit(line[:1])
 
 

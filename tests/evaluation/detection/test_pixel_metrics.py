@@ -80,7 +80,7 @@ def test_a_resample_is_auroc_of_the_images_drawn(seed: int, values: int) -> None
     normal, anomaly = rng.integers(values, size=7) / 1.0, rng.integers(values, size=4) + 0.0
     groups = ["a", "a", "b", "c", "c", "c", "d"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "RESAMPLES", 1)
+        patch.setattr(metrics, "NUM_RESAMPLES", 1)
         found = bootstrap_auroc(normal, anomaly, np.random.default_rng(seed), groups)
     again = np.random.default_rng(seed)
     of_group = np.array([0, 0, 1, 2, 2, 2, 3])
