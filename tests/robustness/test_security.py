@@ -159,7 +159,7 @@ def test_files_with_wild_names(digits_bundle: Bundle, tmp_path: Path) -> None:
     lines = [f"{row['path']},{'normal' if i % 2 else '-odd'},g" for i, row in enumerate(rows)]
     table.write_text("\n".join(["path,label,group", *lines, ""]))
     every = [*names, "=bad.png"]
-    assert set(read_labels(table, every, "images").kinds) == set(every)
+    assert set(read_labels(table, every, "images").by_name) == set(every)
     assert read_groups(table, tmp_path / "images", every).tolist() == ["g"] * len(every)
 
 

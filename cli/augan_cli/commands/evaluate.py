@@ -132,7 +132,7 @@ Steps = Annotated[int | None, typer.Option(help="Number of training steps of the
 GanSteps = Annotated[int | None, typer.Option(help="Number of training steps of the GAN.")]
 DropDuplicates = Annotated[
     bool,
-    typer.Option("--drop-duplicates", help="Drop test images that nearly equal a training image."),
+    typer.Option("--drop-duplicates", help="Drop test images that equal a training image."),
 ]
 RequireGain = Annotated[
     bool, typer.Option("--require-gain", help="Exit with 1 unless a gain is shown.")
