@@ -13,7 +13,6 @@ from augan.augment.filters.acceptance import AcceptanceStats, generator_warnings
 from augan.augment.filters.criteria import UNCHECKED
 from augan.augment.generation import ChunkGenerator, ProgressCallback, RejectionSampler
 from augan.augment.manifest import (
-    SUMMARY,
     ManifestHeader,
     ManifestRow,
     ResumeLog,
@@ -33,6 +32,7 @@ from augan.augment.writers import PreviewImages, open_writer, resolve_format
 from augan.bundle import Bundle
 from augan.data.dataset import Classes
 from augan.io.atomic import atomic_folder, check_replaceable, resumable_folder
+from augan.io.layout import SUMMARY_FILE
 from augan.parallel.executor import open_executor
 from augan.training.signals import Stop, stop_on_signals
 
@@ -217,7 +217,7 @@ def _fill(
     )
     writer.close()
     write_manifest(partial, job.lines, about)
-    _write_yields(partial / SUMMARY, order, real.accuracy, warnings, yields)
+    _write_yields(partial / SUMMARY_FILE, order, real.accuracy, warnings, yields)
     progress.close()
     names, gallery = tuple(found.class_name for found in yields), writer.gallery()
     return AugmentationResult(

@@ -13,9 +13,8 @@ from augan.bundle import Bundle
 from augan.io.atomic import atomic_write
 from augan.io.csv_safety import ANY_BYTES, escape_formula, unescape_formula
 from augan.io.hashing import sha256_file
+from augan.io.layout import MANIFEST_FILE, REPORT_FILE, RESUME_LOG_FILE, SUMMARY_FILE
 
-MANIFEST = "manifest.csv"
-SUMMARY = "summary.json"
 COLUMNS = (
     "file",
     "sha256",
@@ -98,7 +97,7 @@ def write_manifest(folder: Path, lines: Sequence[ManifestRow], about: ManifestHe
     files = dict.fromkeys(line.file for line in lines)
     digests = {f: sha256_file(folder / f) for f in files}
     common = asdict(about)
-    place = folder / MANIFEST
+    place = folder / MANIFEST_FILE
     with open(place, "w", newline="", encoding="utf-8", errors=ANY_BYTES) as stream:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
@@ -116,8 +115,8 @@ def unmanaged_files(folder: Path) -> list[str]:
 
     Real images that were put beside synthetic ones are such: they must not be lost with these.
     """
-    listed = _listed(folder / MANIFEST)
-    own = set() if listed is None else {MANIFEST, SUMMARY, "report.html", *listed}
+    listed = _listed(folder / MANIFEST_FILE)
+    own = set() if listed is None else {MANIFEST_FILE, SUMMARY_FILE, REPORT_FILE, *listed}
     there = (
         os.path.relpath(os.path.join(place, name), folder)
         for place, _, names in os.walk(folder)
@@ -137,9 +136,6 @@ def _listed(manifest: Path) -> set[str] | None:
             return {unescape_formula(row["file"] or "") for row in rows}
     except (OSError, csv.Error):
         return None
-
-
-NAME = "progress.jsonl"
 
 
 @dataclass(frozen=True)
@@ -164,7 +160,7 @@ class ResumeLog:
     """
 
     def __init__(self, folder: Path, job: dict[str, Any]) -> None:
-        self.path = folder / NAME
+        self.path = folder / RESUME_LOG_FILE
         header, *entries = _whole_lines(self.path) or [None]
         if header != job:
             for path in folder.iterdir():

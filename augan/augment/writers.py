@@ -15,6 +15,7 @@ from augan.data.modalities.tabular import TabularPreprocessing
 from augan.exceptions import ConfigError
 from augan.io.csv_safety import safe_frame
 from augan.io.images import png_bytes
+from augan.io.layout import SYNTHETIC_ARRAYS_FILE, SYNTHETIC_TABLE_FILE
 
 COLUMNS = 10  # images in a row
 MAX_CLASSES = 12  # that have a row
@@ -208,7 +209,7 @@ class NpzWriter(_Images):
         """Keep the images until all are there."""
         self._x.append(self.shown(images, classes, indices))
         self._y.append(classes)
-        return ["synthetic.npz"] * len(images)
+        return [SYNTHETIC_ARRAYS_FILE] * len(images)
 
     def has(self, files: Sequence[str], index: int) -> bool:
         """Nothing is written before the end."""
@@ -220,7 +221,7 @@ class NpzWriter(_Images):
         if self.class_names:
             arrays["y"] = np.concatenate(self._y).astype(np.int64)
             arrays["class_names"] = np.array(self.class_names)
-        np.savez_compressed(self.folder / "synthetic.npz", **arrays)
+        np.savez_compressed(self.folder / SYNTHETIC_ARRAYS_FILE, **arrays)
 
 
 class CsvWriter:
@@ -229,7 +230,7 @@ class CsvWriter:
     def __init__(
         self, folder: Path, preprocessing: TabularPreprocessing, class_names: Sequence[str]
     ) -> None:
-        self.path, self.preprocessing = folder / "synthetic.csv", preprocessing
+        self.path, self.preprocessing = folder / SYNTHETIC_TABLE_FILE, preprocessing
         self.class_names = class_names
         self.path.unlink(missing_ok=True)  # a part of it, left by a call that was interrupted
         self._is_new = True

@@ -24,11 +24,10 @@ version: earlier readers ignore the addition. The version rises when a new kind 
 """
 
 from augan.bundle.bundle import Bundle, Network, bundle_errors, current_versions
-from augan.bundle.io import BUNDLE_NAME, inspect_bundle, load_bundle, parse_bundle, save_bundle
+from augan.bundle.io import inspect_bundle, load_bundle, parse_bundle, save_bundle
 from augan.bundle.weights import assign_weights, read_weights, restore_network
 
 __all__ = [
-    "BUNDLE_NAME",
     "Bundle",
     "Network",
     "assign_weights",

@@ -28,8 +28,8 @@ from augan.bundle.bundle import (
 )
 from augan.exceptions import BundleError
 from augan.io.hashing import sha256_bytes
+from augan.io.layout import BUNDLE_FILE
 
-BUNDLE_NAME = "bundle.augan"
 _MANIFEST = "manifest.json"
 _MANIFEST_LIMIT = 1024**2
 # A little below 2 GiB, where a zip would need its 64-bit records.
@@ -67,7 +67,7 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
     """
     target = Path(path)
     if os.path.isdir(target):  # unlike Path.is_dir, it leaves a denied permission to the writer
-        target = target / BUNDLE_NAME
+        target = target / BUNDLE_FILE
     members = encode_members(bundle)
     hashes = member_hashes(members)
     manifest = {
@@ -159,11 +159,11 @@ def _read(stream: BinaryIO, where: str) -> tuple[Bundle, Manifest]:
 
 
 def _find(path: Path) -> Path:
-    hint = f"give the {BUNDLE_NAME} (or its folder) that 'augan train' wrote"
+    hint = f"give the {BUNDLE_FILE} (or its folder) that 'augan train' wrote"
     if path.is_dir():
-        if not (path / BUNDLE_NAME).exists():
-            raise BundleError(f"{path} is a folder without a {BUNDLE_NAME}; {hint}")
-        path = path / BUNDLE_NAME
+        if not (path / BUNDLE_FILE).exists():
+            raise BundleError(f"{path} is a folder without a {BUNDLE_FILE}; {hint}")
+        path = path / BUNDLE_FILE
     if not path.exists():
         raise BundleError(f"there is no file or folder {path}; {hint}")
     if not path.is_file():

@@ -11,11 +11,11 @@ import numpy as np
 from augan.data.dataset import Dataset, ImageFiles, check_skipped
 from augan.exceptions import DataError
 from augan.io.images import IMAGE_SUFFIXES, ImageHeader, UnreadableImage, read_header
+from augan.io.layout import RESULT_MARKERS
 
 UNLABELED_FOLDERS = ("unlabeled", "unlabelled")  # both spellings are accepted
 TRAINS, TESTS = ("train", "training"), ("test", "testing")  # what the two parts may be called
 # What augan writes beside pictures of its own: below, a folder that holds one is not searched.
-RESULTS = frozenset({"bundle.augan", "detection.json", "evaluation.json"})
 # What may lie beside the part that is trained on; else "train" may be a class beside others.
 BESIDE = (
     *TRAINS,
@@ -44,7 +44,7 @@ def find_images(folder: str | Path) -> list[str]:
     folder = Path(folder)
     found: list[str] = []
     for place, folders, files in os.walk(folder, onerror=_refuse, followlinks=False):
-        if place != str(folder) and not RESULTS.isdisjoint(files):
+        if place != str(folder) and not RESULT_MARKERS.isdisjoint(files):
             folders.clear()
             continue
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -17,29 +17,29 @@ from augan.detect.conformal.drift import Drift, detect_drift
 from augan.detect.conformal.fdr import DiscoveryGuarantee
 from augan.detect.conformal.guarantee import Guarantee, guarantee_void_reason
 from augan.detect.detector import bundled_methods
-from augan.detect.output_paths import RECORD_FILES, absolute_path, default_out
+from augan.detect.output_paths import absolute_path, default_out
 from augan.detect.request import DetectionRequest, open_request
-from augan.detect.score_table import (
-    PENDING_FILE,
-    SCORES_FILE,
-    ComponentSummary,
-    ScoreTableWriter,
-    flag,
-)
+from augan.detect.score_table import ComponentSummary, ScoreTableWriter, flag
 from augan.detect.visualization.anomaly_map import MapScale
-from augan.detect.visualization.overlay import MAPS, OVERLAYS, PART, keep
+from augan.detect.visualization.overlay import PART, keep
 from augan.detect.visualization.top_samples import NUM_RECONSTRUCTED, ScoredSample, TopSamples
 from augan.detect.worker import ScoredChunk, draw, score
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_folder, unmanaged_except
 from augan.io.csv_safety import ANY_BYTES
+from augan.io.layout import (
+    DETECTION_FILE,
+    DETECTION_FILES,
+    MAPS_FOLDER,
+    OVERLAYS_FOLDER,
+    PENDING_SCORES_FILE,
+    SCORES_FILE,
+)
 from augan.parallel.executor import Executor, open_executor
 
 OnScored = Callable[[int, int], None]
 ScoredChunks = Generator[ScoredChunk, None, None]
-RECORD_FILE = RECORD_FILES["detect"]
 # All that the folder may hold when it is replaced; the last two are written by `augan.report`.
-FILES = (SCORES_FILE, RECORD_FILE, OVERLAYS, MAPS, "report.html", "most-anomalous.png")
 
 
 @dataclass
@@ -227,7 +227,7 @@ def finish(
     detector, source, painter = examiner.detector, examiner.source, examiner.painter
     sample_type = detector.preprocessing.sample_type
     samples = plural(sample_type)
-    with atomic_folder(out, unmanaged_except(*FILES)) as partial:
+    with atomic_folder(out, unmanaged_except(*DETECTION_FILES)) as partial:
         seen = _gather(task, found, partial, on_scored)
         if not seen.scores:
             reasons = "; ".join(f"{path}: {reason}" for path, reason in seen.unreadable[:3])
@@ -237,13 +237,13 @@ def finish(
             )
         scores = np.concatenate(seen.scores)
         decision = decide(calibration, calibration.p_values(scores), task.rule, sample_type)
-        flagged = flag(partial / PENDING_FILE, partial / SCORES_FILE, decision.cutoff)
+        flagged = flag(partial / PENDING_SCORES_FILE, partial / SCORES_FILE, decision.cutoff)
         shown = seen.gallery.shown(detector, source, decision.cutoff)
         if painter is not None:
             starts = range(0, len(flagged.names), PART) if painter.heat else ()
             parts = (flagged.names[start : start + PART] for start in starts)
             for drawn in executor.map(draw, examiner, parts):
-                keep(partial / OVERLAYS, drawn)
+                keep(partial / OVERLAYS_FOLDER, drawn)
             shown = painter.shown(shown)
         foreign = task.foreign or guarantee_void_reason(examiner.bundle)
         decision = decision if foreign is None else decision.without_guarantee(foreign)
@@ -270,7 +270,7 @@ def finish(
             bundle=examiner.bundle.bundle_id,
             ignored=0.0 if task.ignored is None else float(task.ignored.mask.mean()),
         )
-        _write_record(partial / RECORD_FILE, result)
+        _write_record(partial / DETECTION_FILE, result)
     return result
 
 
@@ -295,7 +295,7 @@ def _gather(task: DetectionRequest, found: ScoredChunks, out: Path, on_scored: O
     """Write the table without decisions, and the maps, a part at a time."""
     seen, calibration, done = _Seen(), task.calibration, 0
     components, source = task.examiner.detector.method.components, task.examiner.source
-    place = out / PENDING_FILE
+    place = out / PENDING_SCORES_FILE
     with open(place, "w", newline="", encoding="utf-8", errors=ANY_BYTES) as file, closing(found):
         table = ScoreTableWriter(file, components)
         for names, scored in zip(task.parts, found):
@@ -307,7 +307,7 @@ def _gather(task: DetectionRequest, found: ScoredChunks, out: Path, on_scored: O
                 readable = [name for name in names if name not in scored.failures]
                 seen.scores.append(scores)
                 seen.gallery.add(readable, components, scored.components, p_values)
-                keep(out / MAPS, scored.maps)
+                keep(out / MAPS_FOLDER, scored.maps)
             table.write(names, scored.failures, scores, p_values, scored.components)
             done += len(names)
             on_scored(done, len(source.names))

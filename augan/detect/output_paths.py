@@ -7,8 +7,9 @@ from pathlib import Path
 
 from augan.bundle import Bundle
 from augan.data.modalities.tables import is_table_file
+from augan.io.layout import DETECTION_FILE, EVALUATION_FILE
 
-RECORD_FILES = {"detect": "detection.json", "evaluate": "evaluation.json"}  # of each verb
+RECORD_FILES = {"detect": DETECTION_FILE, "evaluate": EVALUATION_FILE}  # of each verb
 
 
 def default_out(bundle: Bundle, images: str | Path, verb: str = "detect") -> Path:

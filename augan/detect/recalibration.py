@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.bundle import BUNDLE_NAME, Bundle, save_bundle
+from augan.bundle import Bundle, save_bundle
 from augan.data.dataset import plural
 from augan.data.groups import read_groups
 from augan.data.modalities.images import ImagePreprocessing
@@ -19,6 +19,7 @@ from augan.detect.ignore_mask import TABLE, IgnoreMask
 from augan.detect.inputs import ImageFolderSource, InputSource, open_source, parts_of
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_folder, check_replaceable
+from augan.io.layout import BUNDLE_FILE
 
 
 def calibrate(
@@ -120,15 +121,15 @@ def recalibrate_run(
     check_replaceable(target, None)  # before the images are scored, which may take minutes
     calibrated = calibrate(bundle, images, groups, ignore)
     with atomic_folder(target) as partial:
-        save_bundle(calibrated, partial / BUNDLE_NAME)
-    calibrated.path = target / BUNDLE_NAME
+        save_bundle(calibrated, partial / BUNDLE_FILE)
+    calibrated.path = target / BUNDLE_FILE
     return calibrated
 
 
 def _default_out(bundle: Bundle) -> Path:
     # Through links: `runs/latest` leads to the run that is meant.
     path = Path(os.path.realpath(bundle.saved_path()))
-    run = path.parent if path.name == BUNDLE_NAME else path.with_suffix("")
+    run = path.parent if path.name == BUNDLE_FILE else path.with_suffix("")
     return run.with_name(f"{run.name}-calibrated")
 
 

@@ -10,9 +10,6 @@ import numpy as np
 
 from augan.io.csv_safety import ANY_BYTES, escape_formula, unescape_formula
 
-SCORES_FILE = "scores.csv"
-PENDING_FILE = ".undecided.csv"  # the same table before anything is flagged
-
 
 @dataclass(frozen=True)
 class ComponentSummary:

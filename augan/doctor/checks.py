@@ -21,8 +21,8 @@ from augan.doctor.hardware import (
 )
 from augan.doctor.requirements import OURSELVES, Package, python_wanted, required, version_of
 from augan.doctor.tensorflow_check import TensorFlowCheck, check_tensorflow
+from augan.io.layout import RUNS_FOLDER
 
-RUNS = "runs"
 GIB = 2**30
 LITTLE_MEMORY = 1.5 * GIB  # TensorFlow and a training of 64-pixel images take about one
 LITTLE_DISK = GIB
@@ -161,7 +161,7 @@ def _packages() -> tuple[list[Package], list[Issue]]:
 
 
 def _disks() -> tuple[dict[str, Disk], list[Issue]]:
-    places, notes = {"runs": disk(RUNS)}, []
+    places, notes = {"runs": disk(RUNS_FOLDER)}, []
     try:
         # It needs NumPy and Pillow, which may be what is missing.
         from augan.data.cache import cache_folder

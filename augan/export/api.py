@@ -37,10 +37,10 @@ from augan.export.parity import (
 )
 from augan.io.atomic import atomic_folder, check_replaceable, unmanaged_except
 from augan.io.hashing import sha256_file
+from augan.io.layout import PARITY_FILE
 
 FORMATS = ("onnx",)
 PARTS = ("generator", "detector")
-PARITY = "parity.json"
 FILL = "fill.npy"
 TABLES = (
     "a model of a table cannot be exported: augan turns columns and categories into the numbers of "
@@ -130,7 +130,7 @@ def export_onnx(
     detector = exportable(bundle, method) if part == "detector" else None
     target = Path(out) if out is not None else _default_out(bundle, part, method)
     document, graph_name = f"{part}.json", f"{part}.onnx"
-    foreign = unmanaged_except(document, graph_name, PARITY)
+    foreign = unmanaged_except(document, graph_name, PARITY_FILE)
     check_replaceable(target.absolute(), foreign)  # before anything is converted
     samples = None if detector is None else samples_for(bundle, preprocessing, data)
     with atomic_folder(target, foreign) as partial:
@@ -143,7 +143,7 @@ def export_onnx(
             about, parity = _export_detector(bundle, detector, samples, graph, notes)
         about = {**notes, **_about_graph(graph), "data": bundle.data.get("name"), **about}
         _write_json(partial / document, about)
-        _write_json(partial / PARITY, parity.to_dict())
+        _write_json(partial / PARITY_FILE, parity.to_dict())
         files = tuple(sorted(path.name for path in partial.iterdir()))
     warnings = [None if samples is None else samples.warning, about.get("warning")]
     name = "" if detector is None else detector.method.name

@@ -17,6 +17,7 @@ from augan.exceptions import ConfigError, DataError
 from augan.io.arrays import read_npz
 from augan.io.atomic import atomic_write, resumable_folder, unmanaged_except
 from augan.io.hashing import sha256_file
+from augan.io.layout import JOB_FILE, SHARD_FILE
 
 Item = TypeVar("Item")
 
@@ -68,8 +69,6 @@ class Shard:
         return f"{self.index}/{self.count}"
 
 
-ABOUT = "shard.json"
-_BEGUN = "job.json"  # in a folder that is half made
 _TEXT = "values"  # the array that holds what is no array, as JSON
 LONGEST = 200  # characters of a value that a message quotes
 Job = Mapping[str, Any]
@@ -98,7 +97,7 @@ class ShardWriter:
         self._folder = folder
         self._about = {"shard": [shard.index, shard.count], "job": dict(job)}
         self._digests: dict[str, str] = {}
-        begun = folder / _BEGUN
+        begun = folder / JOB_FILE
         if _read_json(begun) != json.loads(json.dumps(self._about)):
             for path in folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -130,8 +129,8 @@ class ShardWriter:
     def close(self) -> None:
         """Say that the shard is whole."""
         content = {**self._about, "files": dict(sorted(self._digests.items()))}
-        atomic_write(self._folder / ABOUT, json.dumps(content, indent=1).encode() + b"\n")
-        (self._folder / _BEGUN).unlink()
+        atomic_write(self._folder / SHARD_FILE, json.dumps(content, indent=1).encode() + b"\n")
+        (self._folder / JOB_FILE).unlink()
 
 
 @contextmanager
@@ -151,9 +150,9 @@ def shard_folder(target: str | Path, shard: Shard, job: Job) -> Iterator[ShardWr
 
 def _foreign(folder: Path) -> list[str]:
     """Name what is no file of the shard that lies in a folder."""
-    about = _read_json(folder / ABOUT)
+    about = _read_json(folder / SHARD_FILE)
     files = about.get("files", {}) if isinstance(about, dict) else {}
-    return unmanaged_except(ABOUT, *files)(folder)
+    return unmanaged_except(SHARD_FILE, *files)(folder)
 
 
 class Shards:
@@ -238,14 +237,14 @@ class _Folder:
 
     @classmethod
     def read(cls, path: Path) -> "_Folder":
-        about = _read_json(path / ABOUT)
+        about = _read_json(path / SHARD_FILE)
         try:
             shard = Shard(*(int(number) for number in about["shard"]))
             job, files = dict(about["job"]), dict(about["files"])
         except (KeyError, TypeError, ValueError):
             raise DataError(
-                f"{path} holds no finished shard (no {ABOUT} that can be read); name folders that "
-                "--shard wrote, and repeat the command of one that was interrupted"
+                f"{path} holds no finished shard (no {SHARD_FILE} that can be read); name folders "
+                "that --shard wrote, and repeat the command of one that was interrupted"
             ) from None
         # A name of a file could lead anywhere.
         return cls(path, shard, job, {os.path.basename(str(k)): str(v) for k, v in files.items()})

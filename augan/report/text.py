@@ -1,7 +1,6 @@
 """Results as lines of text for a terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from augan.augment.filters.acceptance import generator_warnings
@@ -14,6 +13,7 @@ from augan.detect.conformal.decision import achievable_rate
 from augan.detect.conformal.guarantee import CALIBRATION_KEY, Guarantee, guarantee_void_reason
 from augan.doctor.checks import GIB, SystemReport, install
 from augan.evaluation.augmentation.experiment import AugmentationGain, format_points
+from augan.io.layout import RUNS_FOLDER
 
 if TYPE_CHECKING:
     from augan.augment.api import AugmentationResult
@@ -53,7 +53,7 @@ def format_calibration(bundle: Bundle) -> list[str]:
 
 def _who_takes_it(bundle: Bundle) -> str:
     path = bundle.path
-    if path is None or path.parent.parent.resolve() == Path("runs").resolve():
+    if path is None or path.parent.parent.resolve() == RUNS_FOLDER.resolve():
         return "augan detect takes this line from now on, as the newest; --model RUN that of RUN"
     return f"augan detect takes this line with --model {path}"
 

@@ -71,7 +71,6 @@ class SampleGrid:
         return path
 
 
-FOLDER = "tensorboard"
 FIGURES = ("kernel_distance", "diversity", "coverage", "r_t", "r_v")
 
 

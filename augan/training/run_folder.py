@@ -18,17 +18,24 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from augan.bundle import BUNDLE_NAME, Bundle, load_bundle
+from augan.bundle import Bundle, load_bundle
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.atomic import atomic_write, lock_folder
 from augan.io.csv_safety import ANY_BYTES, escape_formula
+from augan.io.layout import (
+    BUNDLE_FILE,
+    CHECKPOINTS_FOLDER,
+    LATEST_LINK,
+    METRICS_LOG_FILE,
+    RUN_FILE,
+    RUNS_FOLDER,
+    SAMPLES_FOLDER,
+    SKIPPED_FILE,
+)
 
 if TYPE_CHECKING:  # commands look for a run before TensorFlow, which takes seconds, is loaded
     from augan.training.loop import Allowance
 
-RUNS = Path("runs")
-LATEST = "latest"
-IDENTITY = "run.json"
 HALF_WRITTEN = (".*.part", ".*.tmp")
 
 
@@ -70,7 +77,7 @@ class RunFolder:
         *,
         resume: bool = False,
     ) -> None:
-        self.path = Path(RUNS if path is None else path)
+        self.path = Path(RUNS_FOLDER if path is None else path)
         with self.writing():
             self.path = (
                 _default_path(data_name, identity if resume else None)
@@ -78,9 +85,9 @@ class RunFolder:
                 else Path(path)
             )
             self._begin(identity, resume)
-        self.finished = (self.path / BUNDLE_NAME).exists()
-        self.samples, self.checkpoints = self.path / "samples", self.path / "checkpoints"
-        self._log = self.path / "metrics.jsonl"
+        self.finished = (self.path / BUNDLE_FILE).exists()
+        self.samples, self.checkpoints = self.path / SAMPLES_FOLDER, self.path / CHECKPOINTS_FOLDER
+        self._log = self.path / METRICS_LOG_FILE
 
     def _begin(self, identity: dict[str, Any], resume: bool) -> None:
         """Make and lock the folder, and write or compare who it belongs to."""
@@ -105,7 +112,7 @@ class RunFolder:
             self._remove_half_written()
         else:
             try:
-                self.write_json(IDENTITY, identity)
+                self.write_json(RUN_FILE, identity)
             except OSError:
                 with suppress(OSError):
                     self.path.rmdir()  # empty still; what is left would ask for --resume
@@ -129,7 +136,7 @@ class RunFolder:
 
     def _check_identity(self, identity: dict[str, Any]) -> None:
         try:
-            former = json.loads((self.path / IDENTITY).read_text(encoding="utf-8"))
+            former = json.loads((self.path / RUN_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             former = None
         if not isinstance(former, dict):
@@ -147,7 +154,7 @@ class RunFolder:
 
     def _remove_half_written(self) -> None:
         """Remove what a killed training was writing: the lock says that nobody writes it now."""
-        below = [self.path, *(self.path / name for name in ("samples", "checkpoints"))]
+        below = [self.path, *(self.path / name for name in (SAMPLES_FOLDER, CHECKPOINTS_FOLDER))]
         folders = below + [folder for one in below[1:] for folder in one.glob("fold*")]
         for folder in folders:
             for pattern in HALF_WRITTEN:
@@ -192,17 +199,17 @@ class RunFolder:
         if rows:
             table = StringIO(newline="")
             csv.writer(table, lineterminator="\n").writerows([("path", "reason"), *rows])
-            self.write_text("skipped.csv", table.getvalue())
+            self.write_text(SKIPPED_FILE, table.getvalue())
 
     def finish(self) -> None:
         """Let `runs/latest` point here if this run is one of `./runs`."""
-        if self.path.parent.resolve() != RUNS.resolve():
+        if self.path.parent.resolve() != RUNS_FOLDER.resolve():
             return
-        link = RUNS / f".{LATEST}.{os.getpid()}"
+        link = RUNS_FOLDER / f".{LATEST_LINK}.{os.getpid()}"
         with suppress(OSError):  # a file system without links still finds the run by its time
             link.unlink(missing_ok=True)
             link.symlink_to(self.path.name)
-            os.replace(link, RUNS / LATEST)
+            os.replace(link, RUNS_FOLDER / LATEST_LINK)
         link.unlink(missing_ok=True)
 
 
@@ -211,14 +218,16 @@ def _default_path(data_name: str, identity: Mapping[str, Any] | None) -> Path:
     safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in data_name) or "data"
     if identity is not None:
         name = re.compile(rf"\d{{8}}-\d{{6}}-{re.escape(safe)}(-\d+)?")
-        former = [file.parent for file in RUNS.glob(f"*/{IDENTITY}") if _is_of(file, identity)]
+        former = [
+            file.parent for file in RUNS_FOLDER.glob(f"*/{RUN_FILE}") if _is_of(file, identity)
+        ]
         former = [path for path in former if name.fullmatch(path.name)]
-        unfinished = [path for path in former if not (path / BUNDLE_NAME).exists()]
+        unfinished = [path for path in former if not (path / BUNDLE_FILE).exists()]
         if former:
             return max(unfinished or former, key=lambda path: path.name)
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{safe}"
     names = [stem, *(f"{stem}-{number}" for number in range(2, 100))]
-    return next(RUNS / name for name in names if not (RUNS / name).exists())
+    return next(RUNS_FOLDER / name for name in names if not (RUNS_FOLDER / name).exists())
 
 
 def _is_of(file: Path, identity: Mapping[str, Any]) -> bool:
@@ -234,7 +243,7 @@ def refuse_occupied(path: str | Path) -> None:
     """Raise DataError unless a new training may write to `path`."""
     path = Path(path)
     if _occupied(path):
-        hint = "go on with --resume, or " if (path / IDENTITY).exists() else ""
+        hint = "go on with --resume, or " if (path / RUN_FILE).exists() else ""
         raise DataError(f"{path} exists already; {hint}name a new folder with --out")
 
 
@@ -274,7 +283,9 @@ def find_bundle(
         for part in parts:
             bundle.require(part)
         return bundle
-    files = [path for path in RUNS.glob(f"[!.]*/{BUNDLE_NAME}") if path.parent.name != LATEST]
+    files = [
+        path for path in RUNS_FOLDER.glob(f"[!.]*/{BUNDLE_FILE}") if path.parent.name != LATEST_LINK
+    ]
     damaged = 0
     for file in sorted(files, key=_changed, reverse=True):
         try:
@@ -286,9 +297,9 @@ def find_bundle(
         if all(bundle.has(part) for part in parts):
             return bundle
     raise BundleError(
-        f"no run under ./{RUNS} has what this needs: {' and '.join(parts)} ({len(files)} looked "
-        f"at{f', {damaged} of them damaged' if damaged else ''}); run `augan train` first, or name "
-        "a run with --model"
+        f"no run under ./{RUNS_FOLDER} has what this needs: {' and '.join(parts)} ({len(files)} "
+        f"looked at{f', {damaged} of them damaged' if damaged else ''}); run `augan train` first, "
+        "or name a run with --model"
     )
 
 

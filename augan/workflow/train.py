@@ -12,15 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.bundle import (
-    BUNDLE_NAME,
-    Bundle,
-    Network,
-    current_versions,
-    load_bundle,
-    parse_bundle,
-    save_bundle,
-)
+from augan.bundle import Bundle, Network, current_versions, load_bundle, parse_bundle, save_bundle
 from augan.config import Config, validate_config
 from augan.data.dataset import Dataset
 from augan.detect.detector import add_detectors, configured_methods, fold_network, get_method_class
@@ -28,8 +20,9 @@ from augan.detect.fitting import fit_cross_conformal
 from augan.exceptions import BundleError, DataError
 from augan.gan.inference import BatchInference
 from augan.io.hashing import sha256_json, sha256_parts
+from augan.io.layout import BUNDLE_FILE, RUN_SUMMARY_FILE, TENSORBOARD_FOLDER
 from augan.training.budget import Clock, Plan, deadline_of
-from augan.training.callbacks import FOLDER, TensorBoardLog, require_tensorboard
+from augan.training.callbacks import TensorBoardLog, require_tensorboard
 from augan.training.cross_validation import Fold
 from augan.training.distributed.workers import Workers, join_workers
 from augan.training.loop import Observer
@@ -140,7 +133,9 @@ def run_training(
         if workers.told(run.finished):
             run.finish()  # in case the process died between the two
             return _broadcast_bundle(load_bundle(run.path), workers)
-        curves = closing(TensorBoardLog(run.path / FOLDER)) if tensorboard else nullcontext()
+        curves = (
+            closing(TensorBoardLog(run.path / TENSORBOARD_FOLDER)) if tensorboard else nullcontext()
+        )
         with curves as log:
             told = [*observers, log] if log is not None else observers
             bundle = _train_and_save(run, data, described, told, clock, workers)
@@ -206,7 +201,7 @@ def _train_and_save(
         else:
             bundle = _assemble(data, trained[0], described)
         _save(bundle, run)
-    run.write_json("summary.json", {"seconds": clock.seconds, "warnings": data.warnings})
+    run.write_json(RUN_SUMMARY_FILE, {"seconds": clock.seconds, "warnings": data.warnings})
     run.finish()
     return bundle
 
@@ -252,7 +247,7 @@ def _train_fold(
 
 def _save(bundle: Bundle, run: RunFolder) -> None:
     try:
-        save_bundle(bundle, run.path / BUNDLE_NAME)
+        save_bundle(bundle, run.path / BUNDLE_FILE)
     except BundleError as error:
         raise BundleError(
             f"{error}; nothing trained is lost: the same command with --resume saves it"

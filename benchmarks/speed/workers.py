@@ -26,7 +26,6 @@ import numpy as np
 from PIL import Image
 
 from augan.augment.api import run_request
-from augan.augment.manifest import MANIFEST
 from augan.augment.methods.prior import GeneratorSampler
 from augan.augment.methods.registry import CHUNK_SIZE
 from augan.augment.request import parse_request
@@ -37,9 +36,8 @@ from augan.data.datasets import digits
 from augan.data.loading import load_dataset
 from augan.detect.api import finish
 from augan.detect.request import open_request
-from augan.detect.score_table import SCORES_FILE
-from augan.detect.visualization.overlay import OVERLAYS
 from augan.detect.worker import score
+from augan.io.layout import MANIFEST_FILE, OVERLAYS_FOLDER, SCORES_FILE
 from augan.parallel.dask_executor import local
 from augan.parallel.executor import Executor, Here
 from augan.workflow.train import train
@@ -127,7 +125,7 @@ def about(job: str, folder: Path) -> dict[str, float]:
     files = sorted((folder / "images").rglob("*.png"))
     found["stored"] = sum(path.stat().st_size for path in files) / len(files)
     if job == "detect":
-        overlays = [path.stat().st_size for path in (out / OVERLAYS).rglob("*.png")]
+        overlays = [path.stat().st_size for path in (out / OVERLAYS_FOLDER).rglob("*.png")]
         found["overlay"] = sum(overlays) / max(1, len(overlays))
         found["row"] = (out / SCORES_FILE).stat().st_size / len(files)
         name = files[0].relative_to(folder / "images").as_posix()
@@ -135,7 +133,7 @@ def about(job: str, folder: Path) -> dict[str, float]:
         found["listed"] = sys.getsizeof(name) + 4 * 8 + 4 * 8
     elif job == "augment":
         made = [path.stat().st_size for path in out.rglob("*.png")]
-        found["written"] = sum(made) / len(made) + (out / MANIFEST).stat().st_size / len(made)
+        found["written"] = sum(made) / len(made) + (out / MANIFEST_FILE).stat().st_size / len(made)
     return found
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from augan import augment_folder as filtered_folder
 from augan import generate_folder, get_transform, load_dataset
-from augan.augment.manifest import COLUMNS, MANIFEST, SUMMARY
+from augan.augment.manifest import COLUMNS
 from augan.augment.methods.prior import NOISE_BLOCK_SIZE, GeneratorSampler
 from augan.augment.methods.registry import CHUNK_SIZE, PriorSampling
 from augan.augment.request import class_folder
@@ -25,6 +25,7 @@ from augan.bundle import Bundle
 from augan.data.dataset import resolve_class
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import read_image
+from augan.io.layout import MANIFEST_FILE, SUMMARY_FILE
 
 # What files there are does not depend on which candidates are kept, and filters want a better GAN.
 augment_folder = partial(filtered_folder, filtered=False)
@@ -47,7 +48,7 @@ def draw(sampler: GeneratorSampler, n: int, seed: int = 0, index: int = 3) -> np
 
 
 def read_manifest(folder: Path) -> list[dict[str, str]]:
-    with open(folder / MANIFEST, newline="", encoding="utf-8") as file:
+    with open(folder / MANIFEST_FILE, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -157,7 +158,7 @@ class TestAugmentFolder:
         rows = read_manifest(tmp_path / "out")
         assert tuple(rows[0]) == COLUMNS
         files = tree(tmp_path / "out")
-        assert {row["file"] for row in rows} == files.keys() - {MANIFEST, SUMMARY}
+        assert {row["file"] for row in rows} == files.keys() - {MANIFEST_FILE, SUMMARY_FILE}
         for index, row in enumerate(rows):
             assert row["file"].startswith("3/")
             assert row["sha256"] == hashlib.sha256(files[row["file"]]).hexdigest()
@@ -235,7 +236,7 @@ class TestAugmentFolder:
         assert "/" not in file
         assert folder.strip(" .") == folder != ""
         assert not set(folder) & set('/\\:*?"<>|')
-        assert tree(tmp_path / "below" / "out").keys() == {MANIFEST, SUMMARY, row["file"]}
+        assert tree(tmp_path / "below" / "out").keys() == {MANIFEST_FILE, SUMMARY_FILE, row["file"]}
 
     @given(names=st.lists(st.text(max_size=12), min_size=2, max_size=20, unique=True))
     @example(names=["a/b", "a-b", "a%2Fb", "a b", " a b", "", "%", ".", "%2E", "..", "class"])
@@ -285,7 +286,7 @@ class TestAugmentFolder:
         augment_folder(digits_bundle, "3", 9, tmp_path / "out")
         augment_folder(digits_bundle, "4", 2, tmp_path / "out")
         files = tree(tmp_path / "out").keys()
-        assert files == {MANIFEST, SUMMARY, "4/000000.png", "4/000001.png"}
+        assert files == {MANIFEST_FILE, SUMMARY_FILE, "4/000000.png", "4/000001.png"}
 
     def test_other_files_are_never_replaced(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()
@@ -311,7 +312,7 @@ class TestAugmentFolder:
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
         (tmp_path / "photos" / "3").mkdir(parents=True)
-        (tmp_path / "photos" / MANIFEST).write_text("file,author\n3/a.jpg,me\n")
+        (tmp_path / "photos" / MANIFEST_FILE).write_text("file,author\n3/a.jpg,me\n")
         (tmp_path / "photos" / "3" / "a.jpg").write_bytes(b"mine")
         with pytest.raises(DataError, match=r"would be lost: 3/a\.jpg, manifest\.csv;"):
             augment_folder(digits_bundle, "3", 2, tmp_path / "photos")
@@ -341,7 +342,7 @@ class TestGenerateFolder:
         files = tree(tmp_path / "out")
         rows = read_manifest(tmp_path / "out")
         assert result.num_samples == len(rows) == 12
-        assert {row["file"] for row in rows} == files.keys() - {MANIFEST}
+        assert {row["file"] for row in rows} == files.keys() - {MANIFEST_FILE}
         assert not any("/" in name for name in files)
         assert all(row["class"] in "0123456789" for row in rows)
         dataset = load_dataset(tmp_path / "out")

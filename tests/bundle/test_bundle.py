@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 
 from augan.bundle import (
-    BUNDLE_NAME,
     Bundle,
     Network,
     assign_weights,
@@ -32,6 +31,7 @@ from augan.bundle import (
 from augan.bundle.archive import write_zip
 from augan.bundle.bundle import content_hash, member_hashes
 from augan.exceptions import AuganError, BundleError, DataError
+from augan.io.layout import BUNDLE_FILE
 
 CREATED = "2026-01-02T03:04:05+00:00"
 
@@ -85,7 +85,7 @@ def assert_equal(one: Bundle, other: Bundle) -> None:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    return save_bundle(make_bundle(), tmp_path / BUNDLE_NAME)
+    return save_bundle(make_bundle(), tmp_path / BUNDLE_FILE)
 
 
 def members_of(path: Path) -> dict[str, bytes]:
@@ -160,7 +160,7 @@ def test_saving_normalises(tmp_path: Path) -> None:
         tables={"t": {"a": np.arange(6.0).reshape(2, 3).T, "b": np.arange(3, dtype=">i4")}},
     )
     loaded = load_bundle(save_bundle(bundle, tmp_path))
-    assert loaded.path == bundle.path == tmp_path / BUNDLE_NAME
+    assert loaded.path == bundle.path == tmp_path / BUNDLE_FILE
     assert loaded.metrics == {"auroc": None, "n": 3, "x": 0.5}
     assert loaded.config == {"shape": [8, 8]}
     np.testing.assert_array_equal(loaded.tables["t"]["a"], bundle.tables["t"]["a"])
@@ -299,7 +299,7 @@ def test_added_bytes(saved: Path) -> None:
 def test_places_without_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused(tmp_path / "none", "there is no file or folder")
     refused(tmp_path, "folder without a bundle.augan")
-    (tmp_path / BUNDLE_NAME).mkdir()
+    (tmp_path / BUNDLE_FILE).mkdir()
     refused(tmp_path, "not a regular file")
     path = save_bundle(make_bundle(), tmp_path / "other.augan")
 
@@ -548,13 +548,13 @@ def test_failed_save_leaves_the_old_file(
 
 
 def test_save_makes_folders_and_replaces(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "b" / BUNDLE_NAME
+    path = tmp_path / "a" / "b" / BUNDLE_FILE
     save_bundle(make_bundle(), path)
     save_bundle(make_bundle(metrics={"auroc": 1}), path)
     assert load_bundle(path).metrics == {"auroc": 1}
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BundleError, match="cannot be written"):
-        save_bundle(make_bundle(), tmp_path / "file" / BUNDLE_NAME)
+        save_bundle(make_bundle(), tmp_path / "file" / BUNDLE_FILE)
 
 
 # Weights

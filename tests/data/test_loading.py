@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from augan.bundle import BUNDLE_NAME
 from augan.data.dataset import Dataset, ImageFiles, from_arrays
 from augan.data.datasets import write_example_images
-from augan.data.folders import RESULTS, find_images
+from augan.data.folders import find_images
 from augan.data.groups import read_groups
 from augan.data.loading import load_dataset
 from augan.detect.output_paths import RECORD_FILES
 from augan.exceptions import DataError
 from augan.io.arrays import read_idx
 from augan.io.images import ImageHeader, read_image, write_png
+from augan.io.layout import BUNDLE_FILE, RESULT_MARKERS
 
 
 def make_images(folder, *names, side=2):
@@ -298,7 +298,7 @@ def test_class_without_readable_images_is_refused(tmp_path):
 
 
 def test_what_augan_wrote_among_the_images_is_none_of_them(tmp_path):
-    assert {BUNDLE_NAME, *RECORD_FILES.values()} == RESULTS
+    assert {BUNDLE_FILE, *RECORD_FILES.values()} == RESULT_MARKERS
     make_images(
         tmp_path, "a.png", "found/most-anomalous.png", "found/overlays/a.png.png", "b/c.png"
     )

@@ -13,12 +13,12 @@ from augan import calibrate, detect_folder
 from augan.bundle import Bundle, read_weights, restore_network
 from augan.data.datasets import digits
 from augan.data.modalities.registry import restore_preprocessing
-from augan.detect.api import RECORD_FILE, SCORES_FILE
 from augan.detect.detector import METHODS, Detector
 from augan.detect.inputs import CHUNK
 from augan.detect.output_paths import default_out
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import write_png
+from augan.io.layout import DETECTION_FILE, SCORES_FILE
 from augan.report.html.detection import write_top_samples_image
 
 TERMS = ["neighbours", "mahalanobis", "input_neighbours"]
@@ -205,7 +205,7 @@ def test_the_result_is_replaced_whole(
     (out / "overlays" / "stale.png").write_text("from before")
     (out / "report.html").write_text("from before")
     result = detect_folder(digits_bundle, folder, out)
-    assert tree(out).keys() == {SCORES_FILE, RECORD_FILE, *overlays(out)}
+    assert tree(out).keys() == {SCORES_FILE, DETECTION_FILE, *overlays(out)}
     assert len(overlays(out)) == result.num_anomalies
     assert len(read_rows(out)) == 70
     assert {path.name for path in tmp_path.iterdir()} == {"out", "few"}
@@ -356,7 +356,7 @@ class TestFalseDiscoveryRate:
         assert "7 or more are flagged, or none" in result.guarantee.sentence
         assert tree(tmp_path / "out").keys() == {
             SCORES_FILE,
-            RECORD_FILE,
+            DETECTION_FILE,
             *overlays(tmp_path / "out"),
         }
 
@@ -503,7 +503,7 @@ def test_folders_of_one_name_do_not_take_each_others_place(
         outs.append(default_out(bundle, images))
         detect_folder(bundle, images, outs[-1])
     assert [out.name for out in outs] == ["detect-images", "detect-images-2", "detect-images"]
-    record = json.loads((outs[1] / RECORD_FILE).read_text())
+    record = json.loads((outs[1] / DETECTION_FILE).read_text())
     assert record["images"] == str(tmp_path / "day2" / "images")
     assert record["num_scored"] == 1
     assert record["guarantee"]["sentence"]

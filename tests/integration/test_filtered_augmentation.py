@@ -23,8 +23,8 @@ from augan.augment.filters.acceptance import generator_warnings
 from augan.augment.filters.criteria import ACCEPTED, LABEL_MISMATCH, MEMORIZED, REJECTION_REASONS
 from augan.augment.filters.filter import CandidateFilter, find_training_reference
 from augan.augment.generation import RejectionSampler
-from augan.augment.manifest import MANIFEST, SUMMARY, ChunkRecord, ResumeLog
 from augan.augment.manifest import NAME as PROGRESS
+from augan.augment.manifest import ChunkRecord, ResumeLog
 from augan.augment.methods.latent import LatentBatch, LatentCodes, LatentTransfer
 from augan.augment.methods.prior import GeneratorSampler
 from augan.augment.methods.registry import CHUNK_SIZE, METHODS
@@ -36,6 +36,7 @@ from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.config import Config
 from augan.data.modalities.registry import restore_preprocessing
 from augan.exceptions import BundleError, ConfigError, DataError, RefusedError, RunInterruptedError
+from augan.io.layout import MANIFEST_FILE, SUMMARY_FILE
 from augan.parallel.sharding import Shard, Shards
 from benchmarks.augmentation import filter_acceptance
 
@@ -77,7 +78,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def read_manifest(folder: Path) -> list[dict[str, str]]:
-    with open(folder / MANIFEST, newline="", encoding="utf-8") as file:
+    with open(folder / MANIFEST_FILE, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -146,7 +147,7 @@ class TestKept:
             assert indices == sorted(set(indices))
             assert found.generated == indices[-1] + 1 == 60 + found.rejected.total()
             assert min(float(row["distance"]) for row in own) >= found.thresholds["min_distance"]
-        summary = json.loads((tmp_path / "out" / SUMMARY).read_text())
+        summary = json.loads((tmp_path / "out" / SUMMARY_FILE).read_text())
         assert summary["classes"] == [found.to_dict() for found in result.acceptance]
         assert summary["classifier_accuracy"] == bundle.metrics["classifier"]["accuracy"]
         assert summary["warnings"] == list(result.warnings) == list(generator_warnings(bundle))

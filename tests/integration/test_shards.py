@@ -14,19 +14,18 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from augan.augment.api import augment_folder
-from augan.augment.manifest import MANIFEST
 from augan.augment.methods.registry import CHUNK_SIZE
 from augan.augment.sharded import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.data.datasets import digits
 from augan.detect.api import detect_folder
 from augan.detect.inputs import CHUNK as BLOCK
-from augan.detect.score_table import SCORES_FILE
 from augan.detect.sharded import detect_shard, merge_detection
 from augan.detect.worker import ScoredChunk
 from augan.exceptions import BundleError, DataError, RunInterruptedError
 from augan.io.images import write_png
-from augan.parallel.sharding import ABOUT, Record, Shard, Shards, shard_folder
+from augan.io.layout import MANIFEST_FILE, SCORES_FILE, SHARD_FILE
+from augan.parallel.sharding import Record, Shard, Shards, shard_folder
 from augan_cli.main import app
 
 IMAGES = BLOCK + 40  # two blocks
@@ -103,7 +102,7 @@ class TestDetect:
         done = CliRunner().invoke(app, words)
         out = tmp_path / "detect-images-shard-2-of-3"
         assert json.loads(done.stdout) == {"shard": "2/3", "out": str(out)}
-        assert (out / ABOUT).is_file()
+        assert (out / SHARD_FILE).is_file()
 
     def test_a_shard_that_was_stopped_goes_on(
         self, digits_bundle: Bundle, images: Path, tmp_path: Path
@@ -145,9 +144,9 @@ class TestMergeRefuses:
 
     def changed(self, shard: Path, copy: Path, **job: Any) -> Path:
         shutil.copytree(shard, copy)
-        about = json.loads((copy / ABOUT).read_text())
+        about = json.loads((copy / SHARD_FILE).read_text())
         about["job"] |= job
-        (copy / ABOUT).write_text(json.dumps(about))
+        (copy / SHARD_FILE).write_text(json.dumps(about))
         return copy
 
     def test_a_shard_that_is_missing(self, shards: list[Path]) -> None:
@@ -200,20 +199,20 @@ class TestMergeRefuses:
         part.write_bytes(part.read_bytes()[:-9])
         with pytest.raises(DataError, match="damaged or gone"):
             merge_detection(Shards([copy, *shards[1:]]), tmp_path / "out")
-        (copy / ABOUT).unlink()
+        (copy / SHARD_FILE).unlink()
         for place in (copy, tmp_path / "nothing", Path(__file__)):
             with pytest.raises(DataError, match="holds no finished shard"):
                 Shards([place])
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"shard": [0, 0], "job": {}, "files": {}}'])
     def test_a_description_that_makes_no_sense(self, tmp_path: Path, text: str) -> None:
-        (tmp_path / ABOUT).write_text(text)
+        (tmp_path / SHARD_FILE).write_text(text)
         with pytest.raises(DataError, match="holds no finished shard"):
             Shards([tmp_path])
 
     def test_a_name_cannot_lead_out_of_the_folder(self, tmp_path: Path) -> None:
         about = {"shard": [0, 1], "job": {}, "files": {"../../x/00000000.npz": "0"}}
-        (tmp_path / ABOUT).write_text(json.dumps(about))
+        (tmp_path / SHARD_FILE).write_text(json.dumps(about))
         with pytest.raises(DataError, match=f"{tmp_path}/00000000.npz is damaged or gone"):
             Shards([tmp_path]).find("00000000")
 
@@ -262,7 +261,7 @@ class TestRecords:
 
 
 def read_manifest(folder: Path) -> list[dict[str, str]]:
-    with open(folder / MANIFEST, newline="", encoding="utf-8") as file:
+    with open(folder / MANIFEST_FILE, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

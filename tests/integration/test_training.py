@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from augan import detect_folder
-from augan.bundle import BUNDLE_NAME, load_bundle, restore_network
+from augan.bundle import load_bundle, restore_network
 from augan.config import Config
 from augan.data.cache import PreparedImages
 from augan.data.dataset import from_arrays
@@ -23,6 +23,7 @@ from augan.detect.detector import Detector
 from augan.exceptions import AuganError, ConfigError, DataError
 from augan.gan.inference import BatchInference
 from augan.io.images import write_png
+from augan.io.layout import BUNDLE_FILE
 from augan.report.html.training import write_training_page
 from augan.report.text import format_training
 from augan.training.budget import Clock
@@ -67,7 +68,7 @@ def test_the_run_folder_is_complete(digits_bundle, tmp_path_factory):
     folder = run_folder(digits_bundle)
     files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     assert files == {
-        BUNDLE_NAME,
+        BUNDLE_FILE,
         "run.json",
         *(f"checkpoints/{part}.safetensors" for part in ("gan", "encoder", "classifier")),
         "config.yaml",

@@ -13,8 +13,8 @@ import pytest
 
 from augan.bundle import Bundle
 from augan.data.datasets import digits
-from augan.detect.score_table import SCORES_FILE
 from augan.io.images import write_png
+from augan.io.layout import SCORES_FILE
 
 pytestmark = pytest.mark.slow
 # Of two processes with one thread each, or one with one, every number is the same to the last bit.

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from augan import augment_folder, detect_folder
-from augan.bundle import BUNDLE_NAME, load_bundle
+from augan.bundle import load_bundle
 from augan.config import Config
 from augan.data.modalities.images import ImagePreprocessing
 from augan.exceptions import BundleError, DataError
 from augan.io.images import write_png
+from augan.io.layout import BUNDLE_FILE
 from augan.report.html.augmentation import write_preview_image
 from augan.report.html.detection import write_top_samples_image
 from augan.training.run_folder import RunFolder
@@ -72,15 +73,15 @@ def test_a_checkpoint_that_does_not_fit(whole, tiny_digits, tmp_path):
 def test_a_bundle_that_does_not_fit(whole, tiny_digits, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(whole, run)
-    (run / BUNDLE_NAME).unlink()
+    (run / BUNDLE_FILE).unlink()
     # What is written before the bundle is smaller.
     others = [path.stat().st_size for path in run.rglob("*") if path.parent.name != "checkpoints"]
-    size = (whole / BUNDLE_NAME).stat().st_size - 1
+    size = (whole / BUNDLE_FILE).stat().st_size - 1
     assert max(others) < size
     message = r"bundle\.augan cannot be written: File too large.*nothing trained is lost.*--resume"
     with files_of_at_most(size), pytest.raises(BundleError, match=message):
         train(CONFIG, tiny_digits, out=run, resume=True)
-    assert not (run / BUNDLE_NAME).exists()
+    assert not (run / BUNDLE_FILE).exists()
     assert hidden(tmp_path) == []
     train(CONFIG, tiny_digits, out=run, resume=True)
     assert load_bundle(run).sha256 == load_bundle(whole).sha256

@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from augan.bundle import BUNDLE_NAME, load_bundle
+from augan.bundle import load_bundle
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.data.datasets import digits
 from augan.exceptions import ConfigError, DataError, RunInterruptedError
+from augan.io.layout import BUNDLE_FILE
 from augan.training import checkpoints, loop
 from augan.training.run_folder import RunFolder
 from augan.training.signals import stop_on_signals
@@ -96,7 +97,7 @@ def files(run):
     return {
         name: path.read_bytes()
         for name, path in sorted(found.items())
-        if name not in ("summary.json", BUNDLE_NAME)
+        if name not in ("summary.json", BUNDLE_FILE)
     }
 
 
@@ -125,7 +126,7 @@ def assert_same_run(run, whole):
 )
 def test_the_same_bytes_wherever_it_stopped(part, step, how, whole, tiny_digits, tmp_path):
     kind, message = stop(tiny_digits, tmp_path / "run", part, step, how)
-    assert not (tmp_path / "run" / BUNDLE_NAME).exists()
+    assert not (tmp_path / "run" / BUNDLE_FILE).exists()
     if how != "failure":
         assert kind is RunInterruptedError
         assert message == (
@@ -188,7 +189,7 @@ def test_a_finished_run_is_returned_as_it_is(whole, tiny_digits):
     before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in whole.rglob("*")}
     listener = Stopper(None, None, None)
     bundle = train(CONFIG, tiny_digits, out=whole, resume=True, observers=[listener])
-    assert bundle.path == whole / BUNDLE_NAME
+    assert bundle.path == whole / BUNDLE_FILE
     assert bundle.sha256 == load_bundle(whole).sha256
     assert listener.seen == []
     after = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in whole.rglob("*")}
@@ -198,7 +199,7 @@ def test_a_finished_run_is_returned_as_it_is(whole, tiny_digits):
 
 def copied(run, to):
     shutil.copytree(run, to)
-    (to / BUNDLE_NAME).unlink()
+    (to / BUNDLE_FILE).unlink()
     return to
 
 
@@ -256,7 +257,7 @@ def test_the_rest_is_done_again_when_a_checkpoint_is_lost(whole, tiny_digits, tm
 def test_what_was_being_written_when_it_died_is_removed(whole, tiny_digits, tmp_path):
     run = copied(whole, tmp_path / "run")
     for name in (
-        f".{BUNDLE_NAME}.1a2b.tmp",
+        f".{BUNDLE_FILE}.1a2b.tmp",
         "samples/.step_000040.png.7.part",
         ".config.yaml.part",
     ):
@@ -397,7 +398,7 @@ def make_run(name, *, finished=False, identity=IDENTITY):
     folder = Path("runs", name)
     RunFolder(folder, "x", identity)
     if finished:
-        (folder / BUNDLE_NAME).write_bytes(b"")
+        (folder / BUNDLE_FILE).write_bytes(b"")
     return folder
 
 
@@ -415,9 +416,9 @@ def test_which_run_is_resumed(tmp_path, monkeypatch):
     make_run("20250103-000000-parts", finished=True)
     make_run("20250104-000000-other")
     assert resumed("parts") == last
-    (last / BUNDLE_NAME).write_bytes(b"")
+    (last / BUNDLE_FILE).write_bytes(b"")
     assert resumed("parts").name == "20250101-000000-parts"
-    (Path("runs/20250101-000000-parts") / BUNDLE_NAME).write_bytes(b"")
+    (Path("runs/20250101-000000-parts") / BUNDLE_FILE).write_bytes(b"")
     assert resumed("parts").name == "20250103-000000-parts"
 
 
@@ -501,7 +502,7 @@ def test_resume_on_a_fresh_folder_just_starts_and_then_says_it_is_done(tmp_path)
     assert "is finished already" not in first.stderr
     again = CliRunner().invoke(app, command)
     assert again.exit_code == 0, again.stderr
-    assert f"{tmp_path / 'run' / BUNDLE_NAME} is finished already" in again.stderr
+    assert f"{tmp_path / 'run' / BUNDLE_FILE} is finished already" in again.stderr
     assert "to resume" not in again.stderr
     one, other = json.loads(first.stdout), json.loads(again.stdout)
     assert one.keys() == other.keys()
@@ -536,7 +537,7 @@ def kill_and_resume(out, number, moment):
     time.sleep(moment)
     process.send_signal(number)
     _, stderr = process.communicate()
-    assert not (out / BUNDLE_NAME).exists(), "it was over before the signal came"
+    assert not (out / BUNDLE_FILE).exists(), "it was over before the signal came"
     resumed = augan(*LONG, "--out", out, "--resume")
     _, errors = resumed.communicate()
     assert resumed.returncode == 0, errors

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import augan
 from augan import augment_folder, detect_folder
-from augan.augment.manifest import MANIFEST, ManifestHeader, ManifestRow, write_manifest
+from augan.augment.manifest import ManifestHeader, ManifestRow, write_manifest
 from augan.augment.request import class_folder
 from augan.augment.writers import CsvWriter
 from augan.bundle import Bundle
@@ -28,6 +28,7 @@ from augan.evaluation.augmentation.experiment import AugmentationGain
 from augan.evaluation.detection.labels import read_labels
 from augan.io.csv_safety import escape_formula, plain_frame, safe_frame, unescape_formula
 from augan.io.images import write_png
+from augan.io.layout import MANIFEST_FILE
 from augan.report.html.augmentation_evaluation import write_augmentation_evaluation_page
 from augan.report.html.detection import write_detection_page
 from tools.robustness.bad_inputs.fixtures import SMALL, pictures
@@ -172,7 +173,7 @@ def test_a_manifest_starts_no_formula(tmp_path: Path) -> None:
     (tmp_path / "-x" / "0.png").write_bytes(b"x")
     line = ManifestRow("-x/0.png", "=x", 0, "accepted", ("@a",), -0.5, 0.9, 0.1, "+b.png")
     write_manifest(tmp_path, [line], ManifestHeader(0, "sample", "none", "0" * 12, ""))
-    (row,) = csv.DictReader((tmp_path / MANIFEST).read_text("utf-8").splitlines())
+    (row,) = csv.DictReader((tmp_path / MANIFEST_FILE).read_text("utf-8").splitlines())
     cells = (row["file"], row["class"], row["nearest"], row["realness"], row["sources"])
     assert cells == ("'-x/0.png", "'=x", "'+b.png", "-0.5", '["@a"]')
 
@@ -182,7 +183,7 @@ def test_a_manifest_keeps_names_that_are_no_text(tmp_path: Path) -> None:
     names = [os.fsdecode(name) for name in (b"\xff.png", b"\xe9.png")]
     line = ManifestRow("0.png", "x", 0, "accepted", (*names, "é.png"), -0.5, 0.9, 0.1, names[0])
     write_manifest(tmp_path, [line], ManifestHeader(0, "sample", "none", "0" * 12, ""))
-    written = (tmp_path / MANIFEST).read_bytes()
+    written = (tmp_path / MANIFEST_FILE).read_bytes()
     assert b",\xff.png,accepted" in written
     assert b'""\xff.png"", ""\xe9.png"", ""\xc3\xa9.png""' in written
 

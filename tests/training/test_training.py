@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augan.bundle import BUNDLE_NAME, Bundle, Network, save_bundle
+from augan.bundle import Bundle, Network, save_bundle
 from augan.config import Config
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.sequences import ConcatRows
 from augan.exceptions import BundleError, DataError, TrainingDivergedError
 from augan.gan import keras, tf
+from augan.io.layout import BUNDLE_FILE
 from augan.training.batches import Batches, one_hot
 from augan.training.budget import SHARES, Clock, Plan
 from augan.training.loop import STEPS_A_CALL, Allowance, run_loop
@@ -522,7 +523,7 @@ def test_a_folder_called_latest_is_left_alone(here):
 def save_run(folder, *, age, **parts):
     """Save a bundle of an unfinished sort; `age` in seconds orders the runs."""
     bundle = Bundle(config={"seed": age}, data={"class_names": []}, **parts)
-    path = save_bundle(bundle, Path(folder) / BUNDLE_NAME)
+    path = save_bundle(bundle, Path(folder) / BUNDLE_FILE)
     moment = time.time() - age
     os.utime(path, (moment, moment))
     return path
@@ -540,7 +541,7 @@ def test_the_newest_run_that_has_the_part(here):
     assert find_bundle(None, "generator").config["seed"] == 20
     assert find_bundle(None, "detector").config["seed"] == 30
     assert find_bundle(None, "generator", "detector").config["seed"] == 30
-    assert find_bundle(None, "detector").path == Path("runs/a") / BUNDLE_NAME
+    assert find_bundle(None, "detector").path == Path("runs/a") / BUNDLE_FILE
 
 
 def test_the_time_of_the_file_decides_and_not_the_name(here):
@@ -555,7 +556,7 @@ def test_latest_is_not_a_run_of_its_own(here):
     save_run("runs/c", age=20)
     (here / "runs" / "latest").unlink()
     (here / "runs" / "latest").symlink_to("c")
-    assert find_bundle(None).path == Path("runs/a") / BUNDLE_NAME
+    assert find_bundle(None).path == Path("runs/a") / BUNDLE_FILE
     with pytest.raises(BundleError, match=r"\(2 looked at\)"):
         find_bundle(None, "latents")
 
@@ -606,7 +607,7 @@ def test_a_damaged_run_does_not_hide_the_others(here, damage):
     assert find_bundle(None).config["seed"] == 20  # nobody has to listen
     with pytest.raises(BundleError, match=r"runs/bad"):
         find_bundle("runs/bad")
-    (here / "runs" / "good" / BUNDLE_NAME).unlink()
+    (here / "runs" / "good" / BUNDLE_FILE).unlink()
     if damaged.exists():
         with pytest.raises(BundleError, match=r"\(1 looked at, 1 of them damaged\)"):
             find_bundle(None)

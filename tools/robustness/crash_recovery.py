@@ -29,8 +29,9 @@ from typing import Any
 import numpy as np
 
 import augan
-from augan.bundle import BUNDLE_NAME, load_bundle
+from augan.bundle import load_bundle
 from augan.detect.output_paths import RECORD_FILES
+from augan.io.layout import BUNDLE_FILE
 from augan.training.run_folder import IDENTITY
 from benchmarks.common.harness import RESULTS, Results, Row, Task, run, write_json
 from tools.robustness.bad_inputs.fixtures import SMALL, pictures
@@ -40,7 +41,7 @@ SECONDS = 30.0  # guess for the estimate
 PAUSE = 0.0005  # seconds between two looks
 READ_FIRST = ("tensorflow", "keras", "sklearn.ensemble", "pandas", "scipy.stats", "albumentations")
 PAGE = "report.html"
-VARYING = ("summary.json", BUNDLE_NAME)  # times of the day; bundles are compared by their SHA-256
+VARYING = ("summary.json", BUNDLE_FILE)  # times of the day; bundles are compared by their SHA-256
 COMMANDS = {
     "train": f"train photos --out made {SMALL} --seed 3",
     "augment": "augment --class a --class b --n 400 --no-filter --model RUN --out made",
@@ -168,7 +169,7 @@ def files(folder: Path) -> dict[str, Any]:
         name = path.relative_to(folder).as_posix()
         if path.is_dir():
             found[f"{name}/"] = None
-        elif path.name == BUNDLE_NAME:
+        elif path.name == BUNDLE_FILE:
             found[name] = load_bundle(path).sha256
         else:
             # The page of a run says how long each part took.

@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 
 import augan
-from augan.bundle import BUNDLE_NAME, load_bundle
+from augan.bundle import load_bundle
+from augan.io.layout import BUNDLE_FILE
 from augan.training.checkpoints import Checkpoints
 from benchmarks.common.harness import RESULTS, Results, Row, Task, run, write_json
 
@@ -38,7 +39,7 @@ SECONDS = 60.0  # guess for the estimate
 PAUSE = 0.002  # seconds between two looks at the run
 # Parts and their updates for each update of the GAN; None: known by the clock.
 PARTS = {"data": None, "classifier": 0.25, "gan": 1.0, "encoder": 0.5, "detector": None}
-VARYING = ("summary.json", BUNDLE_NAME)  # times of the day; the bundle is compared by its SHA-256
+VARYING = ("summary.json", BUNDLE_FILE)  # times of the day; the bundle is compared by its SHA-256
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Moment:
 
 FIXED = {
     "before the first checkpoint": (Moment("classifier", 0.1),),
-    "while the bundle is written": (Moment(f".{BUNDLE_NAME}.*"),),
+    "while the bundle is written": (Moment(f".{BUNDLE_FILE}.*"),),
 }
 
 

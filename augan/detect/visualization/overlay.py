@@ -91,7 +91,6 @@ def _larger(picture: np.ndarray, times: int) -> np.ndarray:
     return picture.repeat(times, axis=0).repeat(times, axis=1)
 
 
-MAPS, OVERLAYS = "maps", "overlays"
 PAGE_SIDE = 320  # pixels of a picture in a page
 LONGEST = 200  # bytes of a file name: systems take 255, and ours are longer than the images'
 PART = 64  # flagged images that are drawn together, their squares in memory at once

@@ -26,7 +26,7 @@ from augan.evaluation.augmentation.experiment import (
     summarize,
 )
 from augan.evaluation.augmentation.gan_arms import DEFAULT_GAN_ARM, GAN_ARMS
-from augan.evaluation.augmentation.preview import PREVIEW, write_preview
+from augan.evaluation.augmentation.preview import write_preview
 from augan.evaluation.augmentation.protocol import (
     EvaluationProtocol,
     Synthetic,
@@ -39,14 +39,13 @@ from augan.evaluation.augmentation.training_set import Classifier
 from augan.exceptions import ConfigError
 from augan.io.atomic import atomic_write
 from augan.io.hashing import sha256_json
+from augan.io.layout import EVALUATION_FILE, PREVIEW_FILE, RUNS_FOLDER
 from augan.metrics.statistics import MIN_REPEATS
 
 CLASSIFIERS = ("cnn", "logistic", "forest")
 DEFAULT_REPEATS = 20
 RECOMMENDED_REPEATS = 5
 MAX_LISTED_DUPLICATES = 20  # near-duplicates in the summary
-RESULT = "evaluation.json"
-RUNS = Path("runs")
 
 
 def evaluate_augmentation(
@@ -70,7 +69,7 @@ def evaluate_augmentation(
     drop_duplicates: bool = False,
     seed: int = 0,
     out: str | Path | None = None,
-    runs_dir: str | Path = RUNS,
+    runs_dir: str | Path = RUNS_FOLDER,
     callback: Callable[[int, str, Mapping[str, Any]], None] = lambda repeat, arm, metadata: None,
 ) -> AugmentationGain:
     """Find out, on real held-out images, whether synthetic images lift a classifier.
@@ -283,7 +282,7 @@ def _run_and_save(
     callback: Callable[[int, str, Mapping[str, Any]], None],
 ) -> AugmentationGain:
     def on_synthetic(subset: LabelSubset, synthetic: Synthetic) -> None:
-        write_preview(folder / PREVIEW, subset, *synthetic)
+        write_preview(folder / PREVIEW_FILE, subset, *synthetic)
 
     log = PredictionLog(folder, {**settings, "data": data.sha256()})
     try:
@@ -326,8 +325,8 @@ def _run_and_save(
             "out": str(folder),
         }
     )
-    with report_write_errors(folder / RESULT):
-        atomic_write(folder / RESULT, json.dumps(gain.to_dict(), indent=2).encode("utf-8"))
+    with report_write_errors(folder / EVALUATION_FILE):
+        atomic_write(folder / EVALUATION_FILE, json.dumps(gain.to_dict(), indent=2).encode("utf-8"))
     return gain
 
 

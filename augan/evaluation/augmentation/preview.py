@@ -8,7 +8,6 @@ from augan.evaluation.augmentation.results_log import report_write_errors
 from augan.evaluation.augmentation.subsets import LabelSubset
 from augan.io.images import image_grid, write_png
 
-PREVIEW = "preview.png"
 IMAGES_PER_CLASS = 6  # real images and synthetic images, each
 GAP_RATIO = 20  # width of a half in units of the gap between the halves
 

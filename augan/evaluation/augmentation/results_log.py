@@ -17,8 +17,7 @@ import numpy as np
 
 from augan.exceptions import ConfigError, DataError
 from augan.io.atomic import try_lock
-
-PREDICTIONS = "predictions.jsonl"
+from augan.io.layout import PREDICTIONS_FILE
 
 
 class PredictionLog:
@@ -43,7 +42,7 @@ class PredictionLog:
     def __init__(self, folder: str | Path, identity: dict[str, Any]) -> None:
         self.folder = Path(folder)
         self._rows: dict[tuple[int, str], dict[str, Any]] = {}
-        path = self.folder / PREDICTIONS
+        path = self.folder / PREDICTIONS_FILE
         if self.folder.exists() and not path.exists():
             if not self.folder.is_dir():
                 raise DataError(f"{self.folder} is a file; name a folder with --out")
@@ -106,7 +105,8 @@ class PredictionLog:
                 self.get(repeat, arm), self.metadata(repeat, arm)
         except (ValueError, LookupError, TypeError, RecursionError, zlib.error) as error:
             raise DataError(
-                f"{self.folder / PREDICTIONS} is damaged ({error}); name a new folder with --out"
+                f"{self.folder / PREDICTIONS_FILE} is damaged ({error}); name a new folder with "
+                "--out"
             ) from error
         self._check_identity(former, json.loads(json.dumps(identity)))
 

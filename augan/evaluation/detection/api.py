@@ -19,8 +19,7 @@ from augan.detect.conformal.guarantee import guarantee_void_reason
 from augan.detect.detector import Detector, bundled_methods
 from augan.detect.ignore_mask import IgnoreMask
 from augan.detect.inputs import ImageFolderSource, InputSource, open_source, parts_of, usual_shape
-from augan.detect.output_paths import RECORD_FILES, absolute_path
-from augan.detect.score_table import SCORES_FILE
+from augan.detect.output_paths import absolute_path
 from augan.evaluation.detection.baselines import FittedBaselines, fit_baselines
 from augan.evaluation.detection.detection_limit import min_detectable_defect
 from augan.evaluation.detection.labels import Labels, read_labels
@@ -29,9 +28,7 @@ from augan.evaluation.detection.pixel_metrics import LabeledMaps, read_masks
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_folder, check_replaceable, unmanaged_except
 from augan.io.csv_safety import ANY_BYTES, escape_formula
-
-EVALUATION = RECORD_FILES["evaluate"]
-FILES = (EVALUATION, SCORES_FILE, "report.html")  # `augan.report` writes the report
+from augan.io.layout import DETECTION_EVALUATION_FILES, EVALUATION_FILE, SCORES_FILE
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ def evaluate_detection(
     calibration, preprocessing = detector.require_calibration(), detector.preprocessing
     rate, rate_warning = default_rate(bundle, calibration, preprocessing.sample_type, far)
     if out is not None:
-        check_replaceable(Path(out).absolute(), unmanaged_except(*FILES))
+        check_replaceable(Path(out).absolute(), unmanaged_except(*DETECTION_EVALUATION_FILES))
     shape, ignore_mask = usual_shape(bundle, preprocessing), IgnoreMask.of(bundle)
     source = open_source(Path(images), preprocessing, shape, ignore_mask)
     sample_labels = read_labels(labels, source.names, images, normal)
@@ -230,8 +227,8 @@ def _write(out: Path, evaluation: DetectionEvaluation, metrics: DetectionMetrics
     }
     table |= {"score": scores, "p_value": metrics.calibration.p_values(scores)}
     table |= {"anomaly": metrics.flags.astype(int), **baseline_scores}
-    with atomic_folder(out, unmanaged_except(*FILES)) as folder:
-        (folder / EVALUATION).write_text(json.dumps(evaluation.to_dict(), indent=2), "utf-8")
+    with atomic_folder(out, unmanaged_except(*DETECTION_EVALUATION_FILES)) as folder:
+        (folder / EVALUATION_FILE).write_text(json.dumps(evaluation.to_dict(), indent=2), "utf-8")
         pd.DataFrame(table).to_csv(
             folder / SCORES_FILE, index=False, encoding="utf-8", errors=ANY_BYTES
         )

@@ -7,11 +7,10 @@ import numpy as np
 
 from augan.augment.api import AugmentationResult
 from augan.augment.filters.criteria import REJECTION_REASONS
-from augan.augment.manifest import MANIFEST, SUMMARY
 from augan.data.dataset import plural
 from augan.io.images import image_grid
+from augan.io.layout import FIRST_IMAGES_SUFFIX, MANIFEST_FILE, REPORT_FILE, SUMMARY_FILE
 from augan.report.html.base import (
-    REPORT,
     data_uri,
     page_header,
     scrollable,
@@ -34,7 +33,7 @@ def write_augmentation_page(result: AugmentationResult) -> Path:
         The page cannot be written. Everything else is complete by then.
     """
     parts = [_header(result), _preview(result), _acceptance(result), _settings(result)]
-    return write_page(result.out / REPORT, _title(result), parts)
+    return write_page(result.out / REPORT_FILE, _title(result), parts)
 
 
 def write_preview_image(result: AugmentationResult) -> Path | None:
@@ -51,7 +50,7 @@ def write_preview_image(result: AugmentationResult) -> Path | None:
     if result.gallery is None:
         return None
     folder = result.out.absolute()
-    path = folder.with_name(f"{folder.name}-first-images.png")
+    path = folder.with_name(f"{folder.name}{FIRST_IMAGES_SUFFIX}")
     return write_image(path, _grid(result.gallery.images), result.out)
 
 
@@ -121,11 +120,11 @@ def _acceptance(result: AugmentationResult) -> str:
         "Candidates are generated until enough of them are accepted. A candidate is rejected if "
         "the classifier assigns it to another class, if it looks less real than real samples do, "
         "or if it nearly repeats a training sample or another synthetic one. The table counts the "
-        f"first reason of each rejected candidate; {SUMMARY} has the thresholds."
+        f"first reason of each rejected candidate; {SUMMARY_FILE} has the thresholds."
     )
     body = table(header, rows, numbers=range(1, len(header)))
     return section("Acceptance rate", about, scrollable(body))
 
 
 def _settings(result: AugmentationResult) -> str:
-    return settings_section({"file format": result.format, "origin of each sample": MANIFEST})
+    return settings_section({"file format": result.format, "origin of each sample": MANIFEST_FILE})

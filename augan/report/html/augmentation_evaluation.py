@@ -10,9 +10,8 @@ import numpy as np
 from PIL import Image
 
 from augan.evaluation.augmentation.experiment import AugmentationGain, format_points
-from augan.evaluation.augmentation.preview import PREVIEW
+from augan.io.layout import PREVIEW_FILE, REPORT_FILE
 from augan.report.html.base import (
-    REPORT,
     data_uri,
     page_header,
     scrollable,
@@ -42,7 +41,9 @@ def write_augmentation_evaluation_page(lift: AugmentationGain) -> Path:
     summary = lift.summary
     parts = [_head(lift), _arms(lift), _figures(lift), _recall(lift), _gallery(summary)]
     parts += [_twins(summary), _settings(summary)]
-    return write_page(Path(summary["out"]) / REPORT, f"{_verdict(lift)} - {summary['data']}", parts)
+    return write_page(
+        Path(summary["out"]) / REPORT_FILE, f"{_verdict(lift)} - {summary['data']}", parts
+    )
 
 
 def _verdict(lift: AugmentationGain) -> str:
@@ -125,7 +126,7 @@ def _recall(lift: AugmentationGain) -> str:
 
 
 def _gallery(summary: Mapping[str, Any]) -> str:
-    path = Path(summary["out"]) / PREVIEW
+    path = Path(summary["out"]) / PREVIEW_FILE
     if not path.exists():
         return ""
     with Image.open(path) as picture:

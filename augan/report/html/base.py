@@ -16,7 +16,6 @@ from augan.exceptions import DataError
 from augan.io.atomic import atomic_write, clear_leftovers
 from augan.io.images import write_png
 
-REPORT = "report.html"
 JPEG_QUALITY = 90
 
 

@@ -16,8 +16,8 @@ from augan.detect.visualization.anomaly_map import MapScale
 from augan.detect.visualization.overlay import COLOURS
 from augan.detect.visualization.top_samples import ScoredSample
 from augan.io.images import image_grid
+from augan.io.layout import MOST_ANOMALOUS_FILE, REPORT_FILE
 from augan.report.html.base import (
-    REPORT,
     data_uri,
     page_header,
     section,
@@ -64,7 +64,7 @@ def write_detection_page(result: DetectionResult) -> Path:
         _settings(result),
     ]
     title = f"{_title(result)} - {Path(result.images).name}"
-    return write_page(result.out / REPORT, title, parts)
+    return write_page(result.out / REPORT_FILE, title, parts)
 
 
 def write_top_samples_image(
@@ -103,7 +103,7 @@ def write_top_samples_image(
     else:
         rows = [images]
     grid = image_grid(np.concatenate(rows), len(samples))
-    return write_image(result.out / "most-anomalous.png", grid, result.out)
+    return write_image(result.out / MOST_ANOMALOUS_FILE, grid, result.out)
 
 
 def _title(result: DetectionResult) -> str:

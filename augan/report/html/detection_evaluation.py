@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from augan.data.dataset import plural
-from augan.detect.score_table import SCORES_FILE
-from augan.evaluation.detection.api import EVALUATION, DetectionEvaluation
+from augan.evaluation.detection.api import DetectionEvaluation
 from augan.exceptions import ConfigError
+from augan.io.layout import EVALUATION_FILE, REPORT_FILE, SCORES_FILE
 from augan.report.html.base import (
-    REPORT,
     page_header,
     scrollable,
     section,
@@ -46,7 +45,7 @@ def write_detection_evaluation_page(evaluation: DetectionEvaluation) -> Path:
         _left_out(summary),
         _settings(summary),
     ]
-    return write_page(Path(summary["out"]) / REPORT, _verdict(summary), parts)
+    return write_page(Path(summary["out"]) / REPORT_FILE, _verdict(summary), parts)
 
 
 def _verdict(summary: Mapping[str, Any]) -> str:
@@ -197,6 +196,6 @@ def _settings(summary: Mapping[str, Any]) -> str:
             "groups": "" if groups is None else f"{groups:,}",
             "model": summary["bundle"],
             "seed": str(summary["seed"]),
-            "all figures": f"{EVALUATION}, {SCORES_FILE}",
+            "all figures": f"{EVALUATION_FILE}, {SCORES_FILE}",
         }
     )

@@ -13,8 +13,8 @@ from PIL import Image
 from augan.bundle import Bundle
 from augan.data.dataset import plural
 from augan.data.modalities.registry import restore_preprocessing
+from augan.io.layout import METRICS_LOG_FILE, REPORT_FILE, RUN_SUMMARY_FILE, SAMPLES_FOLDER
 from augan.report.html.base import (
-    REPORT,
     data_uri,
     page_header,
     scrollable,
@@ -47,7 +47,7 @@ def write_training_page(bundle: Bundle) -> Path:
         The page cannot be written; everything else is complete by then.
     """
     run = bundle.saved_path().parent
-    log = list(_entries(run / "metrics.jsonl"))
+    log = list(_entries(run / METRICS_LOG_FILE))
     parts = [
         _head(bundle, run),
         _pictures(run),
@@ -56,7 +56,7 @@ def write_training_page(bundle: Bundle) -> Path:
         _parts(bundle, run),
         _settings(bundle),
     ]
-    return write_page(run / REPORT, f"{_verdict(bundle)} - {bundle.data['name']}", parts)
+    return write_page(run / REPORT_FILE, f"{_verdict(bundle)} - {bundle.data['name']}", parts)
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
@@ -107,14 +107,14 @@ def _head(bundle: Bundle, run: Path) -> str:
 
 def _seconds(run: Path) -> dict[str, float]:
     try:
-        found = json.loads((run / "summary.json").read_text("utf-8"))["seconds"]
+        found = json.loads((run / RUN_SUMMARY_FILE).read_text("utf-8"))["seconds"]
         return {str(part): float(seconds) for part, seconds in found.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
 def _pictures(run: Path) -> str:
-    sheets = sorted((run / "samples").glob("**/step_*.png"))
+    sheets = sorted((run / SAMPLES_FOLDER).glob("**/step_*.png"))
     if not sheets:
         return ""
     last = [sheet for sheet in sheets if sheet.parent == sheets[0].parent][-1]

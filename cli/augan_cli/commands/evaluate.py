@@ -174,7 +174,8 @@ def augmentation(
     stopped. The exit code is 0, or 2 after an error; with --require-gain it is 1 without evidence
     of a gain.
     """
-    from augan.evaluation.augmentation.api import RUNS, evaluate_augmentation
+    from augan.evaluation.augmentation.api import evaluate_augmentation
+    from augan.io.layout import RUNS_FOLDER
     from augan_cli.progress import ExperimentProgress
 
     bundle = None if model is None else resolve_bundle(model, "generator", "classes")
@@ -197,7 +198,7 @@ def augmentation(
         drop_duplicates=drop_duplicates,
         seed=seed,
         out=out,
-        runs_dir=RUNS if bundle is None else bundle.saved_path().parent,
+        runs_dir=RUNS_FOLDER if bundle is None else bundle.saved_path().parent,
         callback=ExperimentProgress(repeats),
     )
     _print_gain(gain, as_json)

@@ -215,7 +215,7 @@ def _train(
 
 def _print_training(bundle: "Bundle", clock: "Clock", is_chief: bool, as_json: bool) -> None:
     """Write the report of a training where there is none yet, and print its result."""
-    from augan.report.html.base import REPORT
+    from augan.io.layout import REPORT_FILE
     from augan.report.html.training import write_training_page
     from augan.report.text import format_training, summarize_training
 
@@ -224,7 +224,7 @@ def _print_training(bundle: "Bundle", clock: "Clock", is_chief: bool, as_json: b
     lines = format_training(bundle, clock.seconds)
     summary = summarize_training(bundle, clock.seconds)
     if is_chief and bundle.path is not None:
-        report = bundle.path.parent / REPORT
+        report = bundle.path.parent / REPORT_FILE
         if "gan" in clock.seconds or not report.exists():
             write_training_page(bundle)
         summary["report"] = str(report)

@@ -14,11 +14,12 @@ import numpy as np
 from typer.testing import CliRunner
 
 from augan.augment.manifest import ResumeLog
-from augan.bundle import BUNDLE_NAME, Bundle, Network, inspect_bundle, load_bundle, save_bundle
+from augan.bundle import Bundle, Network, inspect_bundle, load_bundle, save_bundle
 from augan.bundle.bundle import content_hash
 from augan.evaluation.augmentation.results_log import PredictionLog
 from augan.exceptions import AuganError
 from augan.io.images import write_png
+from augan.io.layout import BUNDLE_FILE
 from augan.training.checkpoints import Checkpoints
 from augan.training.run_folder import RunFolder, find_bundle
 from augan_cli.main import app
@@ -36,7 +37,7 @@ from tools.robustness.fuzz.mutations import (
 
 NAMES = ("../x", "/etc/x", "a/../../x", "x\\y", "networks/", "manifest.json", "tables/x.npz", ".x")
 IDENTITY = {"seed": 0, "gan.loss": "hinge", "data": "1234"}
-RUN_FILES = ("run.json", "metrics.jsonl", "progress.jsonl", "predictions.jsonl", BUNDLE_NAME)
+RUN_FILES = ("run.json", "metrics.jsonl", "progress.jsonl", "predictions.jsonl", BUNDLE_FILE)
 
 
 @cache
@@ -149,7 +150,7 @@ def with_hashes(members: dict[str, bytes]) -> dict[str, bytes]:
 
 def meet_bundle(raw: bytes, place: Path) -> None:
     """Load and inspect a bundle; whatever is loaded can be saved again."""
-    (place / BUNDLE_NAME).write_bytes(raw)
+    (place / BUNDLE_FILE).write_bytes(raw)
     found = load_bundle(place)
     json.dumps(inspect_bundle(place), default=str)
     for part in ("generator", "classes", "detector", "latents"):
@@ -278,7 +279,7 @@ def _meet_command(raw: bytes, place: Path) -> None:
     (place / "x.csv").write_text("path,label\na/0.png,normal\n", "utf-8")
     (place / "bad.augan").write_bytes(bundle()[:-5])
     (place / "RUN").mkdir()
-    (place / "RUN" / BUNDLE_NAME).write_bytes(bundle())
+    (place / "RUN" / BUNDLE_FILE).write_bytes(bundle())
     with chdir(place), redirect_stderr(io.StringIO()):
         answer = CliRunner().invoke(app, words, standalone_mode=True)
     if answer.exit_code not in (0, 1, 2):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from augan.bundle import BUNDLE_NAME, load_bundle
+from augan.bundle import load_bundle
 from augan.exceptions import AuganError
+from augan.io.layout import BUNDLE_FILE
 from tools.robustness.fuzz.bundles import mutated_bundle, with_hashes
 from tools.robustness.fuzz.inputs import Kind
 from tools.robustness.fuzz.mutations import Rng, one, unzipped, zipped
@@ -44,7 +45,7 @@ def trained() -> list[bytes]:
             config = Config().replace(**SETTINGS, detect__methods=("fanogan",))
             out = Path(folder) / "run"
             train(config, dataset, out=out)
-            found.append((out / BUNDLE_NAME).read_bytes())
+            found.append((out / BUNDLE_FILE).read_bytes())
     return found
 
 
@@ -61,7 +62,7 @@ def meet_in_use(raw: bytes, place: Path) -> None:
     from augan.augment.api import augment_folder, generate_folder
     from augan.detect.api import detect_folder
 
-    (place / BUNDLE_NAME).write_bytes(raw)
+    (place / BUNDLE_FILE).write_bytes(raw)
     found, said = load_bundle(place), None
     images = place / "images"
     _write_samples(images)
