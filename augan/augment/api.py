@@ -1,7 +1,7 @@
-"""Write generated images or rows, with a manifest that says where each came from."""
+"""Augmentation of a data set: folders of generated images or rows, each with a manifest."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 
 from augan.augment.filters.acceptance import AcceptanceStats, generator_warnings
 from augan.augment.filters.criteria import UNCHECKED
+from augan.augment.filters.filter import FilterContext
 from augan.augment.generation import ChunkGenerator, ProgressCallback, RejectionSampler
 from augan.augment.manifest import (
     ManifestHeader,
@@ -27,7 +28,7 @@ from augan.augment.request import (
     default_out,
     parse_request,
 )
-from augan.augment.worker import CandidateWorker, make
+from augan.augment.worker import CandidateWorker, generate_chunk
 from augan.augment.writers import PreviewImages, open_writer, resolve_format
 from augan.bundle import Bundle
 from augan.data.dataset import Classes
@@ -39,29 +40,45 @@ from augan.training.signals import Stop, stop_on_signals
 
 @dataclass(frozen=True)
 class AugmentationResult:
-    """What was written: the folder, how many images or rows, and the first images."""
+    """Summary of the samples that were written.
+
+    Attributes
+    ----------
+    out
+        The folder.
+    num_samples, classes
+        The number of images or rows, and the names of their classes.
+    preview
+        The first images, or None for rows.
+    acceptance
+        Accepted and rejected candidates of each class; empty from `generate_folder`.
+    """
 
     out: Path
     num_samples: int
     classes: tuple[str, ...]
-    gallery: PreviewImages | None  # None of a table
+    preview: PreviewImages | None
     sample_type: str = "image"
     format: str = "png"
-    acceptance: tuple[AcceptanceStats, ...] = ()  # of `augment_folder`, one a class
+    acceptance: tuple[AcceptanceStats, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-able summary."""
-        about = {
+        summary = {
             "out": str(self.out),
             "num_samples": self.num_samples,
             "classes": list(self.classes),
             "format": self.format,
         }
         if self.acceptance:
-            about["acceptance"] = [found.to_dict() for found in self.acceptance]
-        about["warnings"] = list(self.warnings)
-        return about
+            summary["acceptance"] = [stats.to_dict() for stats in self.acceptance]
+        summary["warnings"] = list(self.warnings)
+        return summary
+
+
+def ignore_progress(class_name: str, accepted: int, requested: int) -> None:
+    """Progress callback that does nothing."""
 
 
 def augment_folder(
@@ -74,73 +91,77 @@ def augment_folder(
     method: str = "auto",
     policy: str | None = None,
     format: str | None = None,
-    data: str | Path | None = None,
+    training_data: str | Path | None = None,
     filtered: bool = True,
     balance: bool = False,
-    to: int | None = None,
+    balance_to: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
-    on_accepted: ProgressCallback = lambda name, kept, asked: None,
+    on_accepted: ProgressCallback = ignore_progress,
 ) -> AugmentationResult:
     """Write images of classes to `out/<class>/`, or rows, with `manifest.csv` and `summary.json`.
 
-    Candidates are made one after another and those that pass the filters are kept, so that the
-    same seed gives the same first images whatever `n`. A call that was interrupted goes on when it
-    is repeated, and ends in the same files.
+    Candidates are generated one after another, and those that pass the filters are written. So the
+    same seed gives the same first samples whatever `n`. An interrupted call resumes when it is
+    repeated, and writes the same files.
 
     Parameters
     ----------
     bundle : Bundle
-        One whose generator knows classes.
+        A bundle whose generator knows classes.
     classes : str, int, or sequence of them
-        Classes by name or, failing that, by number; with `balance` none means all.
+        Classes by name or, if no class has the name, by index. With `balance`, none means all.
     n : int or None
-        Images or rows to keep of each class, at least 1; None with `balance`.
+        Images or rows to write of each class, at least 1; None with `balance`.
     out : path or None
-        New folder, or one made by an earlier call, which is replaced; None: a folder beside the
-        bundle named after what is asked for.
+        New folder, or the folder of an earlier call, which is replaced. None: a folder next to the
+        bundle, named after the options.
     seed : int
         The same seed and index give the same image or row, whatever n.
     method : str
-        "sample", "interpolate", or "auto", see `augan.augment.methods.registry`.
+        "sample", "interpolate", "transfer" or "auto", see `augan.augment.methods.registry`.
     policy : str or None
-        Classic augmentation of images applied on top, see `augan.augment.transforms`; None: that of
-        the bundle's configuration.
+        Transform that is applied to the images, see `augan.augment.transforms`; None: that of the
+        bundle's configuration.
     format : str or None
-        "png" or "npz" of images, "csv" of rows; None: the first of these. The last two are one
-        file, `synthetic.npz` or `synthetic.csv`.
-    data : path, str or None
-        The training data, which the filters compare with; None: where the bundle remembers it. If
-        nothing is there any more, only the classifier is asked, and a warning says so.
+        "png" or "npz" for images, "csv" for rows; None: "png" or "csv". The last two formats are
+        one file, `synthetic.npz` or `synthetic.csv`.
+    training_data : path, str or None
+        The bundle's training data, which the filters compare with; None: the location in the
+        bundle. If the data no longer exists, only the classifier filters, and a warning says so.
     filtered : bool
-        Whether candidates that are of another class, implausible, near a training image or near
-        one another are left out.
+        Whether candidates are rejected that are of another class, implausible, near copies of
+        training samples, or duplicates.
     balance : bool
-        Make as many of each class as lack of the largest class, or of `to`, in place of `n`.
+        Fill up each class to the size of the largest class, or to `balance_to`, instead of `n`.
+    balance_to : int or None
+        With `balance`: the size of each class, training samples included.
     workers : int or None
-        Processes of this machine that make candidates, and share its cores; with the extra
-        `augan[dask]`. A script that asks for them does so below `if __name__ == "__main__":`.
+        Processes on this machine that generate candidates and share its cores; requires the extra
+        `augan[dask]`. Scripts that use workers must call this below
+        `if __name__ == "__main__":`.
     scheduler : str or None
-        In their place, the address of a Dask scheduler. Its workers see bundle and training data at
-        the same paths.
+        Address of a Dask scheduler, instead of `workers`. Its workers must see the bundle and the
+        training data at the same paths.
     on_accepted : callable
-        Told now and then of a class, how many of it are made, and how many were asked for.
+        Called after each chunk with the class name, and the numbers of accepted and of requested
+        samples.
 
     Raises
     ------
     RefusedError
         Too few candidates of a class pass the filters. Nothing is written.
     ConfigError
-        The arguments are impossible, or do not go together; or the extra is missing.
+        An argument is invalid, arguments do not go together, or the extra is missing.
     DataError
-        There is no such class, it has one image only, `out` holds something else, or the training
-        data has changed.
+        There is no such class, the class has one sample only, `out` has files that augan did not
+        write, or the training data has changed.
     WorkerError
         There is no scheduler, or the workers die.
     RunInterruptedError
-        SIGINT or SIGTERM came; the same call goes on.
+        The process received SIGINT or SIGTERM; the same call resumes.
     """
-    order = parse_request(
+    request = parse_request(
         bundle,
         classes,
         n,
@@ -151,93 +172,103 @@ def augment_folder(
         format=format,
         filtered=filtered,
         balance=balance,
-        to=to,
+        balance_to=balance_to,
     )
-    check_replaceable(order.target.absolute(), unmanaged_files)  # before processes start
+    check_replaceable(request.out.absolute(), unmanaged_files)  # before processes start
     with open_executor(workers, scheduler) as executor:
         return run_request(
-            order, data, lambda maker: partial(executor.map, make, maker), on_accepted
+            request,
+            training_data,
+            lambda worker: partial(executor.map, generate_chunk, worker),
+            on_accepted,
         )
 
 
 def run_request(
-    order: AugmentRequest,
-    data: str | Path | None,
-    chunks: Callable[[CandidateWorker], ChunkGenerator],
-    on_accepted: ProgressCallback = lambda name, kept, asked: None,
+    request: AugmentRequest,
+    training_data: str | Path | None,
+    chunk_generator: Callable[[CandidateWorker], ChunkGenerator],
+    on_accepted: ProgressCallback = ignore_progress,
 ) -> AugmentationResult:
-    """Write what was ordered.
+    """Write the samples of a request.
 
     Parameters
     ----------
-    chunks : callable
-        Given what makes candidates in this process: what makes the chunks that are requested.
+    chunk_generator : callable
+        The worker of this process -> a function that generates the requested chunks.
     """
     from threadpoolctl import threadpool_limits
 
     with (
         stop_on_signals() as stop,
-        resumable_folder(order.target, unmanaged_files) as half,
-        # While some candidates are compared, others are drawn: more threads of both kinds than
-        # there are cores would wait for each other.
+        resumable_folder(request.out, unmanaged_files) as tmp_dir,
+        # Some candidates are compared while others are generated: more threads of both kinds than
+        # cores would wait for each other.
         threadpool_limits(1, user_api="blas"),
     ):
-        maker = CandidateWorker.of(order.sampler, order.method, order.filtered, data)
-        return _fill(half, order, maker, chunks(maker), stop, on_accepted)
+        worker = CandidateWorker.create(
+            request.sampler, request.method, request.filtered, training_data
+        )
+        return _write_folder(tmp_dir, request, worker, chunk_generator(worker), stop, on_accepted)
 
 
-def _fill(
-    partial: Path,
-    order: AugmentRequest,
-    maker: CandidateWorker,
-    chunks: ChunkGenerator,
+def _write_folder(
+    tmp_dir: Path,
+    request: AugmentRequest,
+    worker: CandidateWorker,
+    generate_chunks: ChunkGenerator,
     stop: Stop,
     on_accepted: ProgressCallback,
 ) -> AugmentationResult:
-    sampler, about, sample_type = (
-        order.sampler,
-        order.about,
-        order.sampler.preprocessing.sample_type,
-    )
-    real = maker.real
-    progress = ResumeLog(partial, order.job() | {"compared": real.reference is not None})
+    header, preprocessing = request.header, request.sampler.preprocessing
+    class_names, context = request.sampler.class_names, worker.context
+    has_training_data = {"training data found": context.reference is not None}
+    resume_log = ResumeLog(tmp_dir, request.identity() | has_training_data)
     writer = open_writer(
-        order.format,
-        partial,
-        sampler.preprocessing,
-        class_names=sampler.class_names,
-        policy=about.policy,
-        seed=about.seed,
+        request.format,
+        tmp_dir,
+        preprocessing,
+        class_names=class_names,
+        policy=header.policy,
+        seed=header.seed,
     )
-    warnings = (*real.warnings, *generator_warnings(order.bundle))
-    job = RejectionSampler(maker, chunks, writer, progress, about.seed, stop, on_accepted)
-    yields = tuple(
-        job.make(index, n, class_folder(sampler.class_names[index]))
-        for index, n in order.wanted.items()
+    warnings = (*context.warnings, *generator_warnings(request.bundle))
+    sampler = RejectionSampler(
+        worker, generate_chunks, writer, resume_log, header.seed, stop, on_accepted
+    )
+    acceptance = tuple(
+        sampler.sample_class(index, n, class_folder(class_names[index]))
+        for index, n in request.counts.items()
     )
     writer.close()
-    write_manifest(partial, job.lines, about)
-    _write_yields(partial / SUMMARY_FILE, order, real.accuracy, warnings, yields)
-    progress.close()
-    names, gallery = tuple(found.class_name for found in yields), writer.gallery()
+    write_manifest(tmp_dir, sampler.rows, header)
+    _write_summary(tmp_dir / SUMMARY_FILE, request, context, warnings, acceptance)
+    resume_log.close()
     return AugmentationResult(
-        order.target, len(job.lines), names, gallery, sample_type, order.format, yields, warnings
+        request.out,
+        len(sampler.rows),
+        tuple(stats.class_name for stats in acceptance),
+        writer.preview(),
+        preprocessing.sample_type,
+        request.format,
+        acceptance,
+        warnings,
     )
 
 
-def _write_yields(
+def _write_summary(
     path: Path,
-    order: AugmentRequest,
-    accuracy: float | None,
-    warnings: Sequence[str],
-    yields: Sequence[AcceptanceStats],
+    request: AugmentRequest,
+    context: FilterContext,
+    warnings: tuple[str, ...],
+    acceptance: tuple[AcceptanceStats, ...],
 ) -> None:
     summary = {
-        **asdict(order.about),
-        "filtered": order.filtered,
-        "classifier_accuracy": accuracy,
+        **asdict(request.header),
+        "filtered": request.filtered,
+        "classifier_accuracy": context.classifier_accuracy,
         "warnings": warnings,
-        "classes": [found.to_dict() for found in yields],
+        "classes": [stats.to_dict() for stats in acceptance],
     }
     path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
@@ -250,7 +281,7 @@ def generate_folder(
     seed: int = 0,
     format: str | None = None,
 ) -> AugmentationResult:
-    """Write `n` images or rows to `out`, unfiltered, classes (if any) as often as in training.
+    """Write `n` unfiltered images or rows to `out`, classes (if any) as frequent as in training.
 
     Parameters are those of `augment_folder`.
     """
@@ -258,21 +289,29 @@ def generate_folder(
     target = default_out(bundle, out, f"generate-n{check_positive(n)}-seed{seed}")
     sample_type = sampler.preprocessing.sample_type
     format = resolve_format(format, sample_type)
-    names = sampler.class_names if sampler.conditional else []
-    lines: list[ManifestRow] = []
-    with atomic_folder(target, unmanaged_files) as partial:
-        writer = open_writer(format, partial, sampler.preprocessing, class_names=names, seed=seed)
-        for samples, numbers in sampler.in_proportion(n, seed):
-            indices = np.arange(len(lines), len(lines) + len(samples))
-            files = writer.add(samples, numbers, indices, ".")
-            of = [names[c] if names else "" for c in numbers]
-            lines += [
+    class_names = sampler.class_names if sampler.conditional else []
+    rows: list[ManifestRow] = []
+    with atomic_folder(target, unmanaged_files) as tmp_dir:
+        writer = open_writer(
+            format, tmp_dir, sampler.preprocessing, class_names=class_names, seed=seed
+        )
+        for samples, classes in sampler.sample_by_frequency(n, seed):
+            indices = np.arange(len(rows), len(rows) + len(samples))
+            files = writer.add(samples, classes, indices, ".")
+            names = [class_names[c] if class_names else "" for c in classes]
+            rows += [
                 ManifestRow(file, name, int(index), UNCHECKED)
-                for file, name, index in zip(files, of, indices)
+                for file, name, index in zip(files, names, indices)
             ]
         writer.close()
-        write_manifest(partial, lines, ManifestHeader.of(bundle, seed, "sample", "none"))
-    gallery, warnings = writer.gallery(), tuple(generator_warnings(bundle))
+        header = ManifestHeader.from_bundle(bundle, seed, "sample", "none")
+        write_manifest(tmp_dir, rows, header)
     return AugmentationResult(
-        target, len(lines), tuple(names), gallery, sample_type, format, warnings=warnings
+        target,
+        len(rows),
+        tuple(class_names),
+        writer.preview(),
+        sample_type,
+        format,
+        warnings=generator_warnings(bundle),
     )

@@ -1,10 +1,9 @@
-"""Make the candidates of a class, chunk by chunk, and keep those that pass until they suffice."""
+"""Rejection sampling: candidates of a class are generated in chunks until enough are accepted."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from augan.augment.filters.acceptance import AcceptanceStats
 from augan.augment.filters.criteria import ACCEPTED, UNCHECKED
 from augan.augment.filters.filter import FilterResult
 from augan.augment.manifest import ChunkRecord, ManifestRow, ResumeLog
-from augan.augment.methods.registry import CHUNK_SIZE, Candidates
+from augan.augment.methods.base import CHUNK_SIZE, Candidates
 from augan.augment.worker import CandidateChunk, CandidateWorker, ChunkRequest
 from augan.augment.writers import SampleWriter
 from augan.data.dataset import plural
@@ -25,159 +24,174 @@ ChunkGenerator = Callable[[Iterator[ChunkRequest]], Generator[CandidateChunk | N
 
 @dataclass
 class RejectionSampler:
-    """What one call of `augment_folder` works with.
+    """Rejection sampling for one request.
 
     Attributes
     ----------
-    maker
-        Of this process: it knows what was kept.
-    chunks
-        Makes what is requested, in order, here or elsewhere.
+    worker
+        The worker of this process; its filter knows the accepted candidates.
+    generate_chunks
+        Generates the requested chunks in order, in this process or in others.
+    writer
+        Writes accepted samples.
+    resume_log
+        The chunks that earlier calls have written.
     seed
-        Of all candidates.
+        The seed of all candidates.
     stop
-        Returns the name of a signal when the work is to stop.
+        Returns the name of a signal if sampling should stop, else None.
     on_accepted
-        Told of the class, how many samples of it are made, and how many were asked for.
-    lines
-        Of the manifest, as far as it is done.
+        Called after each chunk with the class name, and the numbers of accepted and of requested
+        samples.
+    rows
+        Rows of the manifest for the samples written so far.
     """
 
-    maker: CandidateWorker
-    chunks: ChunkGenerator
+    worker: CandidateWorker
+    generate_chunks: ChunkGenerator
     writer: SampleWriter
-    progress: ResumeLog
+    resume_log: ResumeLog
     seed: int
     stop: Callable[[], str | None]
     on_accepted: ProgressCallback
-    lines: list[ManifestRow] = field(default_factory=list)
+    rows: list[ManifestRow] = field(default_factory=list)
 
-    def make(self, index: int, n: int, below: str) -> AcceptanceStats:
-        """Write the first `n` samples of class `index` that pass, into the folder `below`.
+    def sample_class(self, class_index: int, n: int, subfolder: str) -> AcceptanceStats:
+        """Write the first `n` accepted samples of a class into a subfolder.
 
         Raises
         ------
         RefusedError
-            Too few candidates pass.
+            Too few candidates are accepted.
         RunInterruptedError
-            `stop` named a signal; what is done is noted.
+            `stop` returned a signal; the resume log has the complete chunks.
         """
-        sampler = self.maker.sampler
-        names, sample_type = sampler.class_names, sampler.preprocessing.sample_type
-        samples = plural(sample_type)
-        found = AcceptanceStats(names[index], n, len(names), sample_type, self.maker.real.accuracy)
-        found.thresholds = self.maker.turn_to(index).limits()
-        # Closed when there are enough, so that nobody works on more.
-        with closing(ahead(self.chunks(self._requests(index)))) as chunks:
-            for number, chunk in enumerate(chunks):
-                done = self._again(index, number, below, chunk, found)
-                done = done or self._new(index, number, below, chunk, found)
-                found.count(done.decisions)
-                self.lines += done.lines
-                self.on_accepted(found.class_name, found.accepted, n)
-                if found.accepted >= n:
+        sampler = self.worker.sampler
+        stats = AcceptanceStats(
+            sampler.class_names[class_index],
+            n,
+            len(sampler.class_names),
+            sampler.preprocessing.sample_type,
+            self.worker.context.classifier_accuracy,
+            thresholds=self.worker.set_class(class_index).thresholds(),
+        )
+        # Closed when there are enough samples, so that no process works on further chunks.
+        with closing(ahead(self.generate_chunks(self._requests(class_index)))) as chunks:
+            for chunk_index, chunk in enumerate(chunks):
+                record = self.resume_log.find(class_index, chunk_index)
+                if record is not None:
+                    self._replay_chunk(record, chunk, subfolder, stats)
+                else:
+                    record = self._process_chunk(class_index, chunk_index, chunk, subfolder, stats)
+                stats.update(record.decisions)
+                self.rows += record.rows
+                self.on_accepted(stats.class_name, stats.accepted, n)
+                if stats.accepted >= n:
                     break
                 if signal := self.stop():
+                    samples = plural(sampler.preprocessing.sample_type)
                     raise RunInterruptedError(
-                        f"stopped by {signal} after {len(self.lines):,} {samples}; the same "
-                        "command goes on from there"
+                        f"stopped by {signal} after {len(self.rows):,} {samples}; repeat the same "
+                        "command to resume"
                     )
-        return found
+        return stats
 
-    def _requests(self, index: int) -> Iterator[ChunkRequest]:
-        for number in count():
-            done = self.progress.find(index, number)
-            wanted = (
-                done is None
-                or self.maker.real.checker.compares
-                or not self.writer.has([line.file for line in done.lines], index)
+    def _requests(self, class_index: int) -> Iterator[ChunkRequest]:
+        for chunk_index in count():
+            record = self.resume_log.find(class_index, chunk_index)
+            required = (
+                record is None
+                or self.worker.context.candidate_filter.compares_samples
+                or not self.writer.has_files([row.file for row in record.rows], class_index)
             )
-            yield ChunkRequest(index, number, self.seed, filter_result=done is None, wanted=wanted)
+            yield ChunkRequest(class_index, chunk_index, self.seed, record is None, required)
 
-    def _again(
+    def _replay_chunk(
         self,
-        index: int,
-        number: int,
-        below: str,
+        record: ChunkRecord,
         chunk: CandidateChunk | None,
-        found: AcceptanceStats,
-    ) -> ChunkRecord | None:
-        """Return a chunk that an earlier call made, after taking from it what later ones need."""
-        done = self.progress.find(index, number)
-        if done is None:
-            return None
-        if (
-            len(done.decisions) == CHUNK_SIZE
-        ):  # else it ends with the last that was wanted, and passed
-            found.check(done.decisions)
+        subfolder: str,
+        stats: AcceptanceStats,
+    ) -> None:
+        """Restore the state after a chunk that an earlier call has written."""
+        if len(record.decisions) == CHUNK_SIZE:  # a shorter one ends with the last sample needed
+            stats.check_rates(record.decisions)
         if chunk is not None:
-            self._keep(index, number, below, chunk.candidates, _passed(done.decisions))
-        return done
+            accepted = _accepted_positions(record.decisions)
+            self._write_accepted(
+                record.class_index, record.chunk_index, chunk.candidates, accepted, subfolder
+            )
 
-    def _new(
+    def _process_chunk(
         self,
-        index: int,
-        number: int,
-        below: str,
+        class_index: int,
+        chunk_index: int,
         chunk: CandidateChunk | None,
-        found: AcceptanceStats,
+        subfolder: str,
+        stats: AcceptanceStats,
     ) -> ChunkRecord:
+        """Write what is accepted of a new chunk, as far as it is needed, and log the chunk."""
         if chunk is None or chunk.filter_result is None:
-            raise RuntimeError("a chunk that nobody had made was not requested")
+            raise RuntimeError("a new chunk was not requested, or not filtered")
         candidates = chunk.candidates
-        filter_result = self.maker.real.checker.without_repeats(
-            chunk.filter_result, candidates.samples
-        )
-        found.check(filter_result.decisions)
-        # Later ones are not wanted any more once there are enough.
-        passed = _passed(filter_result.decisions)[: found.requested - found.accepted]
-        enough = found.accepted + len(passed) == found.requested
-        looked_at = int(passed[-1]) + 1 if enough else CHUNK_SIZE
-        files = self._keep(index, number, below, candidates, passed)
-        lines = [
-            _line(found.class_name, number, place, file, candidates, filter_result)
-            for place, file in zip(passed.tolist(), files)
+        candidate_filter = self.worker.context.candidate_filter
+        result = candidate_filter.reject_duplicates(chunk.filter_result, candidates.samples)
+        stats.check_rates(result.decisions)
+        num_missing = stats.requested - stats.accepted
+        accepted = _accepted_positions(result.decisions)[:num_missing]
+        num_evaluated = int(accepted[-1]) + 1 if len(accepted) == num_missing else CHUNK_SIZE
+        files = self._write_accepted(class_index, chunk_index, candidates, accepted, subfolder)
+        rows = [
+            _manifest_row(stats.class_name, chunk_index, position, file, candidates, result)
+            for position, file in zip(accepted.tolist(), files)
         ]
-        done = ChunkRecord(index, number, filter_result.decisions[:looked_at], lines)
-        self.progress.add(done)
-        return done
+        record = ChunkRecord(class_index, chunk_index, result.decisions[:num_evaluated], rows)
+        self.resume_log.add(record)
+        return record
 
-    def _keep(
-        self, index: int, number: int, below: str, candidates: Candidates, passed: np.ndarray
+    def _write_accepted(
+        self,
+        class_index: int,
+        chunk_index: int,
+        candidates: Candidates,
+        positions: np.ndarray,
+        subfolder: str,
     ) -> list[str]:
-        """Write and remember what passed, and return the files."""
-        if not len(passed):
+        """Write the accepted candidates, add them to the filter, and return their files."""
+        if not len(positions):
             return []
-        kept = candidates.samples[passed]
-        self.maker.real.checker.remember(kept)
-        native = self.maker.sampler.preprocessing.to_original_size(kept)
-        classes = np.full(len(kept), index)
-        return self.writer.add(native, classes, number * CHUNK_SIZE + passed, below)
+        accepted = candidates.samples[positions]
+        self.worker.context.candidate_filter.add_accepted(accepted)
+        native = self.worker.sampler.preprocessing.to_original_size(accepted)
+        classes = np.full(len(accepted), class_index)
+        indices = chunk_index * CHUNK_SIZE + positions
+        return self.writer.add(native, classes, indices, subfolder)
 
 
-def _passed(decisions: list[str]) -> np.ndarray:
-    return np.array([i for i, v in enumerate(decisions) if v in (ACCEPTED, UNCHECKED)], np.int64)
+def _accepted_positions(decisions: list[str]) -> np.ndarray:
+    accepted = [i for i, decision in enumerate(decisions) if decision in (ACCEPTED, UNCHECKED)]
+    return np.array(accepted, np.int64)
 
 
-def _line(
-    name: str,
-    number: int,
-    place: int,
+def _manifest_row(
+    class_name: str,
+    chunk_index: int,
+    position: int,
     file: str,
     candidates: Candidates,
-    filter_result: FilterResult,
+    result: FilterResult,
 ) -> ManifestRow:
-    def rounded(values: Any, digits: int) -> float | None:
-        return None if values is None else round(float(values[place]), digits)
+    def rounded(values: np.ndarray | None, digits: int) -> float | None:
+        return None if values is None else round(float(values[position]), digits)
 
     return ManifestRow(
         file,
-        name,
-        number * CHUNK_SIZE + place,
-        filter_result.decisions[place],
-        tuple(candidates.sources[place]),
-        rounded(filter_result.realness, 4),
-        rounded(filter_result.class_probability, 4),
-        rounded(filter_result.distance, 5),
-        None if filter_result.nearest is None else filter_result.nearest[place],
+        class_name,
+        chunk_index * CHUNK_SIZE + position,
+        result.decisions[position],
+        tuple(candidates.sources[position]),
+        rounded(result.realness, 4),
+        rounded(result.class_probability, 4),
+        rounded(result.distance, 5),
+        None if result.nearest is None else result.nearest[position],
     )

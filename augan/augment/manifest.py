@@ -1,4 +1,4 @@
-"""The manifest of a folder of synthetic samples: where each came from, and why it was kept."""
+"""Records of a result folder: the manifest of its samples, and the log to resume from."""
 
 import csv
 import json
@@ -37,14 +37,14 @@ HASH_DIGITS = 12
 
 @dataclass(frozen=True)
 class ManifestHeader:
-    """What all samples of a folder have in common.
+    """Values that all samples of a folder share.
 
     Attributes
     ----------
     seed, method, policy
-        As asked for.
+        The options of the request.
     bundle, data
-        The first 12 digits of the SHA-256 of the bundle, and of what it was trained on.
+        The first 12 digits of the SHA-256 of the bundle, and of its training data.
     """
 
     seed: int
@@ -54,26 +54,26 @@ class ManifestHeader:
     data: str
 
     @classmethod
-    def of(cls, bundle: Bundle, seed: int, method: str, policy: str) -> "ManifestHeader":
-        """Take the hashes from a bundle."""
+    def from_bundle(cls, bundle: Bundle, seed: int, method: str, policy: str) -> "ManifestHeader":
+        """Return the header with the hashes of a bundle."""
         data = str(bundle.data.get("fingerprint") or "")[:HASH_DIGITS]
         return cls(seed, method, policy, bundle.bundle_id, data)
 
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One sample; what is None was not looked at.
+    """One sample. A value is None where it was not computed.
 
     Attributes
     ----------
     file, class_name
-        Where it is, relative to the folder, and of what class.
+        The file relative to the folder, and the class.
     index
-        Its place among the candidates of its class: with the same seed always the same sample.
-    verdict
+        Index of the candidate within its class; the same seed and index give the same sample.
+    decision
         "accepted" or "unchecked".
     sources
-        Names of the training samples that it was made of.
+        Names of the training samples that the sample was made of.
     realness, class_probability, distance, nearest
         See `augan.augment.filters.filter.FilterResult`.
     """
@@ -89,45 +89,46 @@ class ManifestRow:
     nearest: str | None = None
 
 
-def write_manifest(folder: Path, lines: Sequence[ManifestRow], about: ManifestHeader) -> None:
-    """Write `manifest.csv`: a line a sample, in order, with the SHA-256 of its file.
+def write_manifest(folder: Path, rows: Sequence[ManifestRow], header: ManifestHeader) -> None:
+    """Write `manifest.csv`: a row for each sample, in order, with the SHA-256 of its file.
 
-    Several source samples are a JSON list, because names may hold any character.
+    Several source samples are a JSON list, because names may contain any character.
     """
-    files = dict.fromkeys(line.file for line in lines)
+    files = dict.fromkeys(row.file for row in rows)
     digests = {f: sha256_file(folder / f) for f in files}
-    common = asdict(about)
-    place = folder / MANIFEST_FILE
-    with open(place, "w", newline="", encoding="utf-8", errors=ANY_BYTES) as stream:
+    shared = asdict(header)
+    path = folder / MANIFEST_FILE
+    with open(path, "w", newline="", encoding="utf-8", errors=ANY_BYTES) as stream:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
-        for line in lines:
-            row = {**common, **vars(line), "sha256": digests[line.file]}
-            row["class"] = row.pop("class_name")
-            row["sources"] = json.dumps(line.sources, ensure_ascii=False) if line.sources else ""
+        for row in rows:
+            cells = {**shared, **vars(row), "sha256": digests[row.file]}
+            cells["class"] = cells.pop("class_name")
+            cells["sources"] = json.dumps(row.sources, ensure_ascii=False) if row.sources else ""
             writer.writerow(
-                {k: escape_formula(v) if isinstance(v, str) else v for k, v in row.items()}
+                {k: escape_formula(v) if isinstance(v, str) else v for k, v in cells.items()}
             )
 
 
 def unmanaged_files(folder: Path) -> list[str]:
-    """Name the files in a folder, and below it, that no earlier call has written there.
+    """Return the files below a folder that no earlier call has written.
 
-    Real images that were put beside synthetic ones are such: they must not be lost with these.
+    These may be real images that a user put next to synthetic ones, so replacing the folder must
+    not delete them.
     """
-    listed = _listed(folder / MANIFEST_FILE)
-    own = set() if listed is None else {MANIFEST_FILE, SUMMARY_FILE, REPORT_FILE, *listed}
-    there = (
-        os.path.relpath(os.path.join(place, name), folder)
-        for place, _, names in os.walk(folder)
+    listed = _listed_files(folder / MANIFEST_FILE)
+    managed = set() if listed is None else {MANIFEST_FILE, SUMMARY_FILE, REPORT_FILE, *listed}
+    present = (
+        os.path.relpath(os.path.join(parent, name), folder)
+        for parent, _, names in os.walk(folder)
         for name in names
         if name != ".DS_Store"
     )
-    return sorted(name for name in there if name not in own)
+    return sorted(name for name in present if name not in managed)
 
 
-def _listed(manifest: Path) -> set[str] | None:
-    """Return the files of a manifest, None of what is none of ours."""
+def _listed_files(manifest: Path) -> set[str] | None:
+    """Return the files that a manifest lists, or None if augan did not write it."""
     try:
         with open(manifest, newline="", encoding="utf-8", errors=ANY_BYTES) as stream:
             rows = csv.DictReader(stream)
@@ -140,80 +141,94 @@ def _listed(manifest: Path) -> set[str] | None:
 
 @dataclass(frozen=True)
 class ChunkRecord:
-    """A chunk of candidates of a class: the verdicts of those looked at, the lines of the kept."""
+    """A chunk of candidates of a class that has been written.
 
-    index: int
-    number: int
+    Attributes
+    ----------
+    class_index, chunk_index
+        Which chunk.
+    decisions
+        Decisions about the candidates, up to the last one that was needed.
+    rows
+        Rows of the manifest for the accepted candidates.
+    """
+
+    class_index: int
+    chunk_index: int
     decisions: list[str]
-    lines: list[ManifestRow]
+    rows: list[ManifestRow]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record, JSON-able."""
+        return {**vars(self), "rows": [vars(row) for row in self.rows]}
+
+    @classmethod
+    def from_dict(cls, entry: Any) -> "ChunkRecord":
+        """Return the record; KeyError, TypeError or ValueError if the entry is damaged."""
+        rows = [ManifestRow(**{**row, "sources": tuple(row["sources"])}) for row in entry["rows"]]
+        class_index, chunk_index = int(entry["class_index"]), int(entry["chunk_index"])
+        return cls(class_index, chunk_index, list(entry["decisions"]), rows)
 
 
 class ResumeLog:
-    """The chunks that are done.
+    """Log of the written chunks, from which the next call resumes after an interruption.
 
     Parameters
     ----------
     folder : Path
-        Where the samples are written. What another job left in it is removed.
+        The folder with the samples. Its content is removed if another job has written it.
     job : dict
-        JSON-able: all that the samples depend on.
+        JSON-able values that all samples depend on.
     """
 
     def __init__(self, folder: Path, job: dict[str, Any]) -> None:
         self.path = folder / RESUME_LOG_FILE
-        header, *entries = _whole_lines(self.path) or [None]
+        header, *entries = _read_json_lines(self.path) or [None]
         if header != job:
             for path in folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             header, entries = job, []
-        self._done = {(done.index, done.number): done for done in _whole(entries)}
-        # Written anew, because the last line of a call that was killed may be torn.
-        text = [json.dumps(line) + "\n" for line in (header, *map(_plain, self._done.values()))]
-        atomic_write(self.path, "".join(text).encode("utf-8"))
+        records = list(_valid_records(entries))
+        self._records = {(r.class_index, r.chunk_index): r for r in records}
+        # Rewritten, because a killed process may have left an incomplete last line.
+        lines = [header, *(record.to_dict() for record in self._records.values())]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        atomic_write(self.path, text.encode("utf-8"))
 
-    def find(self, index: int, number: int) -> ChunkRecord | None:
-        """Return chunk `number` of class `index` if it is done."""
-        return self._done.get((index, number))
+    def find(self, class_index: int, chunk_index: int) -> ChunkRecord | None:
+        """Return the record of a chunk, or None if it has not been written."""
+        return self._records.get((class_index, chunk_index))
 
-    def add(self, done: ChunkRecord) -> None:
-        """Note a chunk whose files are written."""
+    def add(self, record: ChunkRecord) -> None:
+        """Add a chunk whose files have been written."""
         with open(self.path, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(_plain(done)) + "\n")
+            stream.write(json.dumps(record.to_dict()) + "\n")
 
     def close(self) -> None:
-        """Remove the notes: everything is done."""
+        """Remove the log, because the folder is complete."""
         self.path.unlink()
 
 
-def _plain(done: ChunkRecord) -> dict[str, Any]:
-    return {**vars(done), "lines": [vars(line) for line in done.lines]}
-
-
-def _whole_lines(path: Path) -> list[Any]:
-    found: list[Any] = []
+def _read_json_lines(path: Path) -> list[Any]:
+    """Return the lines of a file up to the first that is no JSON; none if it cannot be read."""
+    values: list[Any] = []
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, UnicodeDecodeError):
-        return found
+        return values
     for line in text.splitlines():
         try:
-            found.append(json.loads(line))
+            values.append(json.loads(line))
         except (ValueError, RecursionError):
             break
-    return found
+    return values
 
 
-def _whole(entries: list[Any]) -> Iterator[ChunkRecord]:
-    """Yield chunks up to the first that is not as it was written: from there on, all is made."""
+def _valid_records(entries: list[Any]) -> Iterator[ChunkRecord]:
+    """Yield records up to the first damaged entry; the chunks after it are generated again."""
     for entry in entries:
         try:
-            lines = [
-                ManifestRow(**{**line, "sources": tuple(line["sources"])})
-                for line in entry["lines"]
-            ]
-            done = ChunkRecord(
-                int(entry["index"]), int(entry["number"]), list(entry["decisions"]), lines
-            )
+            record = ChunkRecord.from_dict(entry)
         except (KeyError, TypeError, ValueError):
             return
-        yield done
+        yield record

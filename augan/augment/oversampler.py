@@ -1,4 +1,4 @@
-"""The generator as an imbalanced-learn sampler."""
+"""Over-sampler for imbalanced-learn, which generates the samples of minority classes."""
 
 import time
 from typing import Any
@@ -11,8 +11,9 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from augan.augment.filters.filter import TrainingReference
+from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.methods.prior import GeneratorSampler
-from augan.augment.methods.registry import CHUNK_SIZE, METHODS
+from augan.augment.methods.registry import METHODS
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.data.dataset import Dataset, from_arrays
@@ -28,49 +29,49 @@ from augan.training.defaults import fill_in_steps
 from augan.training.stages.encoder import encode
 from augan.training.trainer import TrainingData, train_networks
 
-DEFAULT_AE_STEPS = 1500  # unless told
+DEFAULT_AE_STEPS = 1500  # updates of the autoencoder
 
 
 class GANOverSampler(BaseOverSampler):
     """Over-sample minority classes with images or rows from a conditional GAN.
 
-    Trains on the rows that `fit_resample` is given, so inside an imbalanced-learn Pipeline it sees
-    the training folds only. What it makes is not filtered; what
-    `augan.augment_folder` writes is.
+    `fit_resample` trains on the samples that it receives, so in an imbalanced-learn Pipeline it
+    sees the training folds only. The new samples are not filtered, unlike those of
+    `augan.augment_folder`.
 
     Parameters
     ----------
     sampling_strategy : float, str, dict or callable
-        How many to make of each class, as in imbalanced-learn.
+        Number of new samples of each class, as in imbalanced-learn.
     bundle : Bundle, path or None
-        A trained model to draw from; None trains one.
+        A trained model; None trains one.
     image_shape : tuple (H, W) or (H, W, C), or None
-        How rows `[N, H * W * C]` become images; not needed for arrays `[N, H, W, C]`. None: rows
-        are those of a table, a DataFrame or an array `[N, F]` of numbers.
+        Shape of the images in rows `[N, H * W * C]`; not needed for arrays `[N, H, W, C]`. None:
+        rows are those of a table, a DataFrame or an array `[N, F]` of numbers.
     steps : int or None
-        Updates of the GAN; None decides by the data.
+        Updates of the GAN; None: computed from the data.
     method : {"sample", "interpolate", "transfer"}
-        Where new images come from: random noise through a conditional GAN; or codes through an
-        adversarial autoencoder, which lie between those of two images of the class, or are one of
-        the class varied as other classes vary; images are changed as their pictures are by the
-        autoencoder, and so stay sharp. Of a given `bundle` its own codes serve.
+        "sample": random noise through a conditional GAN. "interpolate" and "transfer": latent codes
+        through an adversarial autoencoder. Interpolated codes lie between the codes of two samples
+        of the class. Transferred codes are codes of the class, moved as codes of another class
+        differ; "transfer" adds the change of the autoencoder's output to the real image, so images
+        stay sharp. With a `bundle`, its latent codes are used.
     unlabeled : array or DataFrame, or None
-        More images or rows in the form of X, of classes that nobody has named: what is trained
-        learns from them too. A classifier of the labeled ones guesses their classes.
+        Samples without classes, in the form of X. The networks are trained on them too; for the
+        GAN, a classifier of the labeled samples assigns pseudo-labels.
     config : Config or None
-        Settings of the training, as `augan.train` takes them; None: the defaults. Its seed and task
-        do not count. Its `training.max_minutes` count from the start of `fit_resample`, and the
-        result then depends on how busy the machine is; without them only steps count, also where
-        the data decides.
+        Settings of the training, see `augan.train`; None: the defaults. The seed and the task are
+        ignored. `training.max_minutes` counts from the start of `fit_resample`, and the result then
+        depends on the speed of the machine.
     random_state : int, RandomState or None
         Seed of everything random.
 
     Attributes
     ----------
     bundle_ : Bundle or None
-        What was drawn from; None where nothing was to be made.
+        The model; None if no class needed new samples.
     sampling_strategy_ : dict
-        Class -> number of images or rows made.
+        Class -> number of new samples.
 
     Examples
     --------
@@ -122,12 +123,12 @@ class GANOverSampler(BaseOverSampler):
         return tags
 
     def _check_X_y(self, X: Any, y: Any, accept_sparse: Any = None) -> tuple[Any, np.ndarray, bool]:
-        # imbalanced-learn's own check refuses images as arrays [N, H, W, C], and text in tables.
+        # imbalanced-learn's check refuses images as arrays [N, H, W, C], and text in tables.
         if is_frame(X) and self.image_shape is None:
             y, is_one_vs_all = check_target_type(y, indicate_one_vs_all=True)
             validate_data(self, X, skip_check_array=True)
             check_consistent_length(X, y)
-            as_frame(X)  # refuses what is no table to learn from
+            as_frame(X)  # refuses tables that augan cannot learn from
             return X.reset_index(drop=True), column_or_1d(y), is_one_vs_all
         if num_axes(X) in (3, 4):
             y, is_one_vs_all = check_target_type(y, indicate_one_vs_all=True)
@@ -138,77 +139,77 @@ class GANOverSampler(BaseOverSampler):
 
     def _fit_resample(self, X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
         seed = seed_from(self.random_state)
-        samples, reference = self._samples(X), None
+        samples, reference = self._to_samples(X), None
         if self.bundle is None and not any(self.sampling_strategy_.values()):
-            self.bundle_ = None  # nothing is to be made, so nothing is to be learned
+            self.bundle_ = None  # no class needs new samples
             return X, y
         if self.bundle is None:
-            self._check_counts(y)
-            dataset = from_arrays(samples, y, unlabeled=self._more(samples))
+            self._check_class_sizes(y)
+            dataset = from_arrays(samples, y, unlabeled=self._unlabeled_samples(samples))
             self.bundle_, reference = _train(dataset, seed, self.steps, self.config, self.method)
         else:
-            self.bundle_ = self._given()
+            self.bundle_ = self._load_bundle()
         sampler = GeneratorSampler(self.bundle_)
         first = from_arrays(samples[:1])
-        prepare_samples(first.images, sampler.preprocessing)  # refuses what the model is not of
-        self._check_type(samples, sampler.preprocessing)
-        method = METHODS[self.method](sampler, self.bundle_, reference)
+        prepare_samples(first.images, sampler.preprocessing)  # refuses samples of another shape
+        self._check_dtype(samples, sampler.preprocessing)
+        method = METHODS[self.method](sampler, reference)
         new_samples, new_labels = [], []
         for label, count in self.sampling_strategy_.items():
-            index = self._index(sampler, label)
-            for number, start in enumerate(range(0, count, CHUNK_SIZE)):
-                made = method.chunk(index, number, seed).samples[: count - start]
-                block = sampler.preprocessing.to_original_size(made)
-                new_samples.append(_match_input_type(block, sampler.preprocessing, X))
-                new_labels.append(np.full(len(block), label, y.dtype))
+            class_index = self._class_index(sampler, label)
+            for chunk_index, start in enumerate(range(0, count, CHUNK_SIZE)):
+                candidates = method.generate(class_index, chunk_index, seed)
+                native = sampler.preprocessing.to_original_size(candidates.samples[: count - start])
+                new_samples.append(_match_input_type(native, sampler.preprocessing, X))
+                new_labels.append(np.full(len(native), label, y.dtype))
         return _concat([X, *new_samples]), np.concatenate([y, *new_labels])
 
-    def _samples(self, X: Any) -> Any:
+    def _to_samples(self, X: Any) -> Any:
         is_table = num_axes(X) == 2 and self.image_shape is None
         return as_frame(X) if is_table else as_image_array(X, self.image_shape)
 
-    def _more(self, samples: Any) -> Any:
-        """Return the unlabeled samples; images of another form are refused before any training."""
+    def _unlabeled_samples(self, samples: Any) -> Any:
+        """Return the unlabeled samples; DataError if images differ in shape from the labeled."""
         if self.unlabeled is None:
             return None
-        more = self._samples(self.unlabeled)
-        if not is_frame(samples) and _describe_shape(more) != _describe_shape(samples):
+        unlabeled = self._to_samples(self.unlabeled)
+        if not is_frame(samples) and _describe_shape(unlabeled) != _describe_shape(samples):
             raise DataError(
-                f"the unlabeled images are {_describe_shape(more)}, but those to over-sample are "
-                f"{_describe_shape(samples)}; give both in one form"
+                f"the unlabeled images are {_describe_shape(unlabeled)}, but those to over-sample "
+                f"are {_describe_shape(samples)}; give both in the same shape and type"
             )
-        return more
+        return unlabeled
 
     @staticmethod
-    def _check_type(samples: Any, preprocessing: AnyPreprocessing) -> None:
-        """Refuse images of another type than the model's, whose values mean something else."""
+    def _check_dtype(samples: Any, preprocessing: AnyPreprocessing) -> None:
+        """Refuse images of another type than the model's, because their values differ in range."""
         if isinstance(preprocessing, TabularPreprocessing) or preprocessing.dtype == samples.dtype:
             return
         raise DataError(
-            f"the model makes {preprocessing.dtype} images, but those to over-sample are "
-            f"{samples.dtype}; bring them to the model's values and type"
+            f"the model generates {preprocessing.dtype} images, but those to over-sample are "
+            f"{samples.dtype}; convert them to the model's range and type"
         )
 
-    def _check_counts(self, y: np.ndarray) -> None:
-        """Refuse before any training what there is nothing to interpolate from."""
+    def _check_class_sizes(self, y: np.ndarray) -> None:
+        """Refuse classes of one sample before training, if the method interpolates."""
         if self.method != "interpolate":
             return
         for label, count in self.sampling_strategy_.items():
             if count and (y == label).sum() < 2:
                 raise DataError(
-                    f"class '{label}' has one sample to interpolate from, at least 2 are needed; "
-                    "add some, or take method='sample'"
+                    f"class '{label}' has one sample, but method='interpolate' needs at least 2; "
+                    "add samples, or choose method='sample'"
                 )
 
     @staticmethod
-    def _index(sampler: GeneratorSampler, label: Any) -> int:
-        _, (name,) = as_labels([label], 1)  # named as in training: 1.0 and True are "1"
+    def _class_index(sampler: GeneratorSampler, label: Any) -> int:
+        _, (name,) = as_labels([label], 1)  # the name as in training: 1.0 and True are "1"
         if name not in sampler.class_names:
-            known = ", ".join(sampler.class_names)
-            raise DataError(f"there is no class '{name}'; this model's classes are: {known}")
+            names = ", ".join(sampler.class_names)
+            raise DataError(f"unknown class '{name}'; the classes of this model are: {names}")
         return sampler.class_names.index(name)
 
-    def _given(self) -> Bundle:
+    def _load_bundle(self) -> Bundle:
         bundle = self.bundle if isinstance(self.bundle, Bundle) else load_bundle(self.bundle)
         bundle.require("classes")
         return bundle
@@ -217,24 +218,23 @@ class GANOverSampler(BaseOverSampler):
 def _train(
     dataset: Dataset, seed: int, steps: int | None, config: Config | None, method: str
 ) -> tuple[Bundle, TrainingReference]:
-    """Return what was trained, and what it was trained on."""
+    """Train the networks that a method needs; return the bundle and the training data."""
     started = time.monotonic()
     settings = (config or Config()).replace(seed=seed, task="generate")
     if method != "sample" and settings.training.steps is None:
         steps = steps or DEFAULT_AE_STEPS
     settings = settings if steps is None else settings.replace(training__steps=steps)
     config, preprocessing = fill_in_steps(settings, dataset)
-    stored = np.asarray(prepare_samples(dataset.images, preprocessing))  # never windows here
+    prepared = np.asarray(prepare_samples(dataset.images, preprocessing))
     labels = np.asarray(dataset.labels)
     split = make_split(len(dataset), seed=seed, labels=labels, calibrate=False)
     rows = np.sort(np.concatenate([split.train, split.val]))
-    part = "gan" if method == "sample" else "autoencoder"
-    data = _training_data(dataset, stored, rows, preprocessing)
-    guesses = part == "gan" and len(data.unlabeled)
-    parts = ("classifier", part) if guesses else (part,)
+    data = _training_data(dataset, prepared, rows, preprocessing)
+    stage = "gan" if method == "sample" else "autoencoder"
+    needs_pseudo_labels = stage == "gan" and len(data.unlabeled)
+    stages = ("classifier", stage) if needs_pseudo_labels else (stage,)
     deadline = deadline_of(config.training.max_minutes, started)
-    plan = Plan(parts, config.training.steps, deadline)
-    networks = train_networks(config, data, plan)
+    networks = train_networks(config, data, Plan(stages, config.training.steps, deadline))
     bundle = Bundle(
         config=config.to_dict(),
         data={
@@ -246,25 +246,31 @@ def _train(
         preprocessing=preprocessing.to_dict(),
         networks=networks.for_bundle(),
     )
-    if part == "autoencoder":
-        places = np.arange(len(rows))
-        codes = encode(networks.models["encoder"], stored[rows], places, preprocessing.normalize)
+    if stage == "autoencoder":
+        positions = np.arange(len(rows))
+        codes = encode(
+            networks.models["encoder"], prepared[rows], positions, preprocessing.normalize
+        )
         bundle.tables["latents"] = {**codes, "indices": rows, "labels": labels[rows]}
-    return bundle, TrainingReference(stored, labels, dataset.names, rows, rows[:0])
+    return bundle, TrainingReference(prepared, labels, dataset.names, rows, rows[:0])
 
 
 def _training_data(
-    dataset: Dataset, stored: np.ndarray, rows: np.ndarray, preprocessing: AnyPreprocessing
+    dataset: Dataset, prepared: np.ndarray, rows: np.ndarray, preprocessing: AnyPreprocessing
 ) -> TrainingData:
-    samples: np.ndarray | ConcatRows = stored
+    samples: np.ndarray | ConcatRows = prepared
     classes = np.asarray(dataset.labels)
     if dataset.unlabeled is not None:
-        more = np.asarray(prepare_samples(dataset.unlabeled.images, preprocessing))
-        samples = ConcatRows(stored, more)
-        classes = np.concatenate([classes, np.full(len(more), -1)])
-    unlabeled = np.arange(len(stored), len(samples))
+        unlabeled = np.asarray(prepare_samples(dataset.unlabeled.images, preprocessing))
+        samples = ConcatRows(prepared, unlabeled)
+        classes = np.concatenate([classes, np.full(len(unlabeled), -1)])
     return TrainingData(
-        samples, classes, dataset.num_classes, preprocessing, rows=rows, unlabeled=unlabeled
+        samples,
+        classes,
+        dataset.num_classes,
+        preprocessing,
+        rows=rows,
+        unlabeled=np.arange(len(prepared), len(samples)),
     )
 
 
@@ -273,27 +279,28 @@ def _describe_shape(images: np.ndarray) -> str:
     return f"{height} x {width} pixels with {channels} channels, {images.dtype}"
 
 
-def _match_input_type(block: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:
-    """Return generated samples in the form of `X`."""
+def _match_input_type(native: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:
+    """Return generated samples in the shape and type of `X`."""
     if isinstance(preprocessing, TabularPreprocessing):
-        frame = preprocessing.to_frame(block)
+        frame = preprocessing.to_frame(native)
         if not is_frame(X):
             return frame.to_numpy().astype(X.dtype)
         names = [str(name) for name in X.columns]  # a model knows columns by their text
-        lacking = [name for name in names if name not in frame.columns]
-        if lacking:
+        missing = [name for name in names if name not in frame.columns]
+        if missing:
             raise DataError(
-                f"the model makes no columns {', '.join(lacking)}; train on a table that has them"
+                f"the model does not generate the columns {', '.join(missing)}; train on a table "
+                "that has them"
             )
         return frame[names].set_axis(X.columns, axis=1).astype(X.dtypes)
-    if block[0].size != X[0].size:
+    if native[0].size != X[0].size:
         raise DataError(
-            f"the model makes images {list(block.shape[1:])}, but those to over-sample are "
+            f"the model generates images {list(native.shape[1:])}, but those to over-sample are "
             f"{list(X.shape[1:])}; train on images of one size"
         )
-    block = block.reshape((len(block), *X.shape[1:]))
-    # True became 255, see `augan.data.validation.as_images`.
-    return block >= 128 if np.asarray(X).dtype == np.bool_ else block.astype(X.dtype)
+    native = native.reshape((len(native), *X.shape[1:]))
+    # True is 255 for the model, see `augan.data.validation.as_images`.
+    return native >= 128 if np.asarray(X).dtype == np.bool_ else native.astype(X.dtype)
 
 
 def _concat(parts: list[Any]) -> Any:

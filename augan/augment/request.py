@@ -1,4 +1,4 @@
-"""What a call asks for, checked before anything is read or made."""
+"""Request of `augan augment`: its options, resolved and checked before anything is generated."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,36 +16,41 @@ from augan.data.dataset import Classes, as_class_names, plural, resolve_class
 from augan.data.modalities.registry import restore_preprocessing
 from augan.exceptions import ConfigError, DataError
 
+MAX_NAME_LENGTH = 60  # characters of class names in the name of a folder
+
 
 @dataclass(frozen=True)
 class AugmentRequest:
-    """Samples to make.
+    """Samples to generate, with all options resolved.
 
     Attributes
     ----------
-    wanted
-        Class number -> how many, at least 1.
-    method, format, filtered, target
-        How, in which form, whether only those that pass, and where.
-    about
-        What the manifest says of all of them.
+    bundle, sampler
+        The bundle and its generator.
+    counts
+        Class index -> number of samples, at least 1.
+    method, format, filtered, out
+        The name of the augmentation method, the file format, whether candidates are filtered, and
+        the folder to write.
+    header
+        The values that all rows of the manifest share.
     """
 
     bundle: Bundle
     sampler: GeneratorSampler
-    wanted: dict[int, int]
+    counts: dict[int, int]
     method: str
     format: str
     filtered: bool
-    target: Path
-    about: ManifestHeader
+    out: Path
+    header: ManifestHeader
 
-    def job(self) -> dict[str, Any]:
-        """Return all that the samples depend on, JSON-able."""
+    def identity(self) -> dict[str, Any]:
+        """Return the JSON-able values that all samples depend on."""
         return {
-            **asdict(self.about),
+            **asdict(self.header),
             "bundle": self.bundle.sha256,
-            "wanted": [list(pair) for pair in self.wanted.items()],
+            "counts": [list(pair) for pair in self.counts.items()],
             "format": self.format,
             "filtered": self.filtered,
         }
@@ -63,33 +68,33 @@ def parse_request(
     format: str | None,
     filtered: bool,
     balance: bool,
-    to: int | None,
+    balance_to: int | None,
 ) -> AugmentRequest:
-    """Return what is to be made; for the parameters and errors see `augment_folder`."""
-    bundle.require("classes")  # and no network is built before all that was asked for is possible
-    wanted = resolve_counts(bundle, as_class_names(classes), n, balance, to)
-    unusual = [] if method == "auto" else [method]
+    """Return the request; for the parameters and errors see `augment_folder`."""
+    bundle.require("classes")  # all options are checked before a network is built
+    counts = resolve_counts(bundle, as_class_names(classes), n, balance, balance_to)
+    not_default = [] if method == "auto" else [method]
     method = resolve_method(method)
     if filtered or method == "interpolate":
-        _check_counts(bundle, wanted)
+        _check_class_sizes(bundle, counts)
     if policy is None:
         policy = str(bundle.config.get("augment", {}).get("policy", "none"))
-    get_seeded_transform(policy)  # refuses an unknown one
+    get_seeded_transform(policy)  # refuses an unknown name
     sample_type = restore_preprocessing(bundle.preprocessing).sample_type
     format = resolve_format(format, sample_type)
-    unusual += [] if policy == "none" else [policy]
-    unusual += [] if filtered else ["unfiltered"]
-    unusual += [] if format == resolve_format(None, sample_type) else [format]
-    chosen = [bundle.data["class_names"][index] for index in wanted]
+    not_default += [] if policy == "none" else [policy]
+    not_default += [] if filtered else ["unfiltered"]
+    not_default += [] if format == resolve_format(None, sample_type) else [format]
+    class_names = [bundle.data["class_names"][index] for index in counts]
     return AugmentRequest(
         bundle,
         GeneratorSampler(bundle),
-        wanted,
+        counts,
         method,
         format,
         filtered,
-        default_out(bundle, out, folder_name(chosen, n, to, seed, unusual)),
-        ManifestHeader.of(bundle, seed, method, policy),
+        default_out(bundle, out, folder_name(class_names, n, balance_to, seed, not_default)),
+        ManifestHeader.from_bundle(bundle, seed, method, policy),
     )
 
 
@@ -98,68 +103,68 @@ def resolve_counts(
     classes: Sequence[str],
     n: int | None,
     balance: bool,
-    to: int | None,
+    balance_to: int | None,
 ) -> dict[int, int]:
-    """Return class number -> how many samples to make, at least 1 each.
+    """Return class index -> number of samples to generate, at least 1 each.
 
     Parameters are those of `augment_folder`.
 
     Raises
     ------
     ConfigError
-        The arguments do not go together, a number is below 1, or nothing is to be made.
+        The arguments do not go together, a number is below 1, or no class needs samples.
     DataError
         There is no such class.
     """
-    known = bundle.data["class_names"]
-    chosen = list(dict.fromkeys(resolve_class(name, known) for name in classes))
+    class_names = bundle.data["class_names"]
+    indices = list(dict.fromkeys(resolve_class(name, class_names) for name in classes))
     if not balance:
-        if to is not None:
-            raise ConfigError("--balance-to requires --balance; give both")
-        if n is None or not chosen:
-            raise ConfigError("name a class with --class and a number with --n, or give --balance")
-        return dict.fromkeys(chosen, check_positive(n))
+        if balance_to is not None:
+            raise ConfigError("--balance-to requires --balance; add --balance")
+        if n is None or not indices:
+            raise ConfigError("--class and --n are required, or --balance; give both, or --balance")
+        return dict.fromkeys(indices, check_positive(n))
     if n is not None:
-        raise ConfigError("--balance decides the number of samples; replace --n with --balance-to")
-    counts = [int(count) for count in bundle.data["class_counts"]]
-    goal = max(counts) if to is None else check_positive(to)
-    wanted = {index: goal - counts[index] for index in chosen or range(len(counts))}
-    wanted = {index: number for index, number in wanted.items() if number > 0}
-    if not wanted:
+        raise ConfigError(
+            "--balance computes the number of samples itself, so --n does not go with it; leave "
+            "out --n, or give --balance-to"
+        )
+    sizes = [int(size) for size in bundle.data["class_counts"]]
+    target = max(sizes) if balance_to is None else check_positive(balance_to)
+    missing = {index: target - sizes[index] for index in indices or range(len(sizes))}
+    counts = {index: number for index, number in missing.items() if number > 0}
+    if not counts:
         samples = plural(restore_preprocessing(bundle.preprocessing).sample_type)
         raise ConfigError(
-            f"each of these classes has {goal} real {samples} or more, so there is nothing to "
-            "balance; give a larger number with --balance-to"
+            f"there is nothing to balance, because each of these classes has {target} real "
+            f"{samples} or more; give a larger number with --balance-to"
         )
-    return wanted
+    return counts
 
 
 def check_positive(n: int) -> int:
     """Return `n`; ConfigError if it is below 1."""
     if n < 1:
-        raise ConfigError(f"the number of samples must be at least 1, got {n}")
+        raise ConfigError(f"the number of samples must be at least 1, but is {n}")
     return n
 
 
-def _check_counts(bundle: Bundle, wanted: dict[int, int]) -> None:
-    """Refuse a class of one image: all that can be drawn of it is that image."""
-    counts, names = bundle.data.get("class_counts", []), bundle.data["class_names"]
-    for index in wanted:
-        if index < len(counts) and counts[index] < 2:
+def _check_class_sizes(bundle: Bundle, counts: dict[int, int]) -> None:
+    """Refuse a class of one sample: all that a generator can learn of it is that sample."""
+    sizes, names = bundle.data.get("class_counts", []), bundle.data["class_names"]
+    for index in counts:
+        if index < len(sizes) and sizes[index] < 2:
             raise DataError(
-                f"class '{names[index]}' has {counts[index]} real sample, and what is made of it "
-                "cannot be told from a copy; add more, or leave the class out (--no-filter writes "
-                "what the generator draws)"
+                f"class '{names[index]}' has {sizes[index]} real sample, and at least 2 are "
+                "needed, because generated samples cannot be told from copies; add more, leave "
+                "out the class, or write unfiltered samples with --no-filter"
             )
 
 
-MAX_NAMES = 60  # characters of class names in the name of a folder
-
-
 def class_folder(class_name: str) -> str:
-    """Return a class name as that of a folder; two classes never share one.
+    """Return the folder name of a class; two classes never share one.
 
-    What a path would read as structure is written as in addresses: "a/b" becomes "a%2Fb".
+    Characters with a meaning in paths are percent-encoded: "a/b" becomes "a%2Fb".
     """
     core = class_name.strip(" .")
     before, _, after = class_name.partition(core) if core else (class_name, "", "")
@@ -172,30 +177,35 @@ def class_folder(class_name: str) -> str:
 
 
 def folder_name(
-    classes: Sequence[str], n: int | None, to: int | None, seed: int, unusual: Sequence[str] = ()
+    classes: Sequence[str],
+    n: int | None,
+    balance_to: int | None,
+    seed: int,
+    not_default: Sequence[str] = (),
 ) -> str:
-    """Return the name of the folder for what `augment_folder` is asked for.
+    """Return the name of the folder for the samples of a request.
 
     Parameters
     ----------
-    n, to
-        How many of each class; None and how many to balance to, None for the largest class.
-    unusual
-        What is asked for beside that, so that it does not take the place of the usual images.
+    n, balance_to
+        Number of samples of each class; None and the class size to balance to, None for the size of
+        the largest class.
+    not_default
+        Other options that are not the default, so that each has a folder of its own.
     """
     names = "+".join(class_folder(name) for name in classes)
-    if len(names) > MAX_NAMES:
+    if len(names) > MAX_NAME_LENGTH:
         names = f"{len(classes)}-classes"
-    amount = f"n{n}" if n is not None else f"balance{'' if to is None else to}"
-    return "-".join(["augment", names, amount, f"seed{seed}", *unusual])
+    amount = f"n{n}" if n is not None else f"balance{'' if balance_to is None else balance_to}"
+    return "-".join(["augment", names, amount, f"seed{seed}", *not_default])
 
 
 def default_out(bundle: Bundle, out: str | Path | None, name: str) -> Path:
-    """Return `out`, or the folder `name` beside the bundle.
+    """Return `out`, or the folder `name` next to the bundle.
 
     Raises
     ------
     BundleError
-        Neither is known.
+        `out` is None, and the bundle was never saved.
     """
     return bundle.saved_path().parent / name if out is None else Path(out)

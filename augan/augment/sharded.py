@@ -1,7 +1,8 @@
-"""One share of the candidates, and the result of all shares: what a single call would have written.
+"""Augmentation in shards: one share of the candidates a call, merged into the result of one call.
 
-Which candidates are needed is known only when all before them are judged. So a shard makes chunks
-until it has its share of what passes by itself, and merging makes the few that are still missing.
+Which candidates are needed is known only after all earlier ones have been filtered. So a shard
+generates chunks until its share of the samples is accepted, ignoring duplicates between shards, and
+merging generates the few chunks that are still missing.
 """
 
 from collections import deque
@@ -13,11 +14,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from augan.augment.api import AugmentationResult, run_request
+from augan.augment.api import AugmentationResult, ignore_progress, run_request
 from augan.augment.filters.acceptance import AcceptanceStats
 from augan.augment.generation import ProgressCallback
 from augan.augment.request import AugmentRequest, parse_request
-from augan.augment.worker import CandidateChunk, CandidateWorker, ChunkRequest, make
+from augan.augment.worker import CandidateChunk, CandidateWorker, ChunkRequest, generate_chunk
 from augan.bundle import Bundle, load_bundle
 from augan.bundle.reference import BundleRef
 from augan.data.dataset import Classes, as_class_names
@@ -25,7 +26,11 @@ from augan.exceptions import RefusedError
 from augan.parallel.executor import Executor, open_executor
 from augan.parallel.sharding import Record, Shard, Shards, ShardWriter, shard_folder
 
-COMMAND = "augment"  # what a shard calls it
+COMMAND = "augment"  # in the job of a shard
+_REQUEST_KEYS = (
+    *("model path", "classes", "n", "seed", "method", "policy", "format"),
+    *("training_data", "filtered", "balance", "balance_to"),
+)
 
 
 def augment_shard(
@@ -39,42 +44,48 @@ def augment_shard(
     method: str = "auto",
     policy: str | None = None,
     format: str | None = None,
-    data: str | Path | None = None,
+    training_data: str | Path | None = None,
     filtered: bool = True,
     balance: bool = False,
-    to: int | None = None,
+    balance_to: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
-    on_accepted: ProgressCallback = lambda name, kept, asked: None,
+    on_accepted: ProgressCallback = ignore_progress,
 ) -> Path:
-    """Make one share of the candidates and return the folder with what `merge_augmentation` needs.
+    """Generate one share of the candidates; return the folder that `merge_augmentation` reads.
 
-    `n` and `to` are those of the whole job; without `out` the folder is called as that of the whole
-    job, and which shard it is. A call that was interrupted goes on when it is repeated. Other
-    parameters and errors are those of `augan.augment_folder`.
+    `n` and `balance_to` are those of the complete job. Without `out` the folder is named after the
+    complete job and the shard. An interrupted call resumes when it is repeated. Other parameters
+    and errors are those of `augan.augment_folder`.
     """
-    asked: dict[str, Any] = {"seed": seed, "method": method, "policy": policy, "format": format}
-    asked |= {"filtered": filtered, "balance": balance, "to": to}
+    options: dict[str, Any] = {
+        "seed": seed,
+        "method": method,
+        "policy": policy,
+        "format": format,
+        "filtered": filtered,
+        "balance": balance,
+        "balance_to": balance_to,
+    }
     names = as_class_names(classes)
-    order = parse_request(bundle, names, n, out, **asked)
-    whole = {"classes": names, "n": n, "data": None if data is None else str(data), **asked}
-    target = order.target
-    if out is None:
-        target = shard.named(target)
-    maker = CandidateWorker.of(order.sampler, order.method, order.filtered, data)
+    request = parse_request(bundle, names, n, out, **options)
+    location = None if training_data is None else str(training_data)
+    options |= {"classes": names, "n": n, "training_data": location}
+    target = request.out if out is not None else shard.named(request.out)
+    worker = CandidateWorker.create(
+        request.sampler, request.method, request.filtered, training_data
+    )
     with (
-        shard_folder(target, shard, _job(order, maker, whole)) as writer,
+        shard_folder(target, shard, _job(request, worker, options)) as writer,
         open_executor(workers, scheduler) as executor,
     ):
-        for index, wanted in order.wanted.items():
-            requests = (ChunkRequest(index, number, seed) for number in shard.of(count()))
-            names = maker.sampler.class_names
-            found, share = (
-                AcceptanceStats(names[index], wanted, len(names)),
-                -(-wanted // shard.count),
-            )
-            with closing(_found(writer, executor, maker, requests)) as chunks:
-                _make_share(found, share, chunks, writer, on_accepted)
+        class_names = request.sampler.class_names
+        for index, num_samples in request.counts.items():
+            requests = (ChunkRequest(index, chunk, seed) for chunk in shard.of(count()))
+            stats = AcceptanceStats(class_names[index], num_samples, len(class_names))
+            share = -(-num_samples // shard.count)
+            with closing(_requested_chunks(writer, executor, worker, requests)) as chunks:
+                _write_share(stats, share, chunks, writer, on_accepted)
     return target
 
 
@@ -84,93 +95,95 @@ def merge_augmentation(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
-    on_accepted: ProgressCallback = lambda name, kept, asked: None,
+    on_accepted: ProgressCallback = ignore_progress,
 ) -> AugmentationResult:
-    """Write into `out` what `augan.augment_folder` would have written at once.
+    """Write into `out` what one call of `augan.augment_folder` would have written.
 
-    Bundle and training data are where they were. What the shards lack is made by workers if there
-    are.
+    The bundle and the training data must be where they were. Workers, if any, generate the chunks
+    that the shards lack.
 
     Raises
     ------
     RefusedError
         Too few candidates of a class pass the filters. Nothing is written.
     DataError
-        The shards are of something else, or the bundle, the data or the versions have changed.
+        The shards are of another command, or the bundle, the data or the versions have changed.
     """
-    asked = shards.asked(_ASKED)
-    data = asked.pop("data")
-    order = parse_request(load_bundle(asked.pop("model path")), out=out, **asked)
-    shards.check(_versions(order))
+    options = shards.asked(_REQUEST_KEYS)
+    training_data = options.pop("training_data")
+    request = parse_request(load_bundle(options.pop("model path")), out=out, **options)
+    shards.check(_versions(request))
     with open_executor(workers, scheduler) as executor:
         return run_request(
-            order, data, lambda maker: partial(_chunks, shards, executor, maker), on_accepted
+            request,
+            training_data,
+            lambda worker: partial(_merged_chunks, shards, executor, worker),
+            on_accepted,
         )
 
 
-_ASKED = (
-    *("model path", "classes", "n", "seed", "method", "policy", "format"),
-    *("data", "filtered", "balance", "to"),
-)
+def _job(
+    request: AugmentRequest, worker: CandidateWorker, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the JSON-able values that all candidates depend on."""
+    has_training_data = {"training data found": worker.context.reference is not None}
+    return {"command": COMMAND, **options, **_versions(request), **has_training_data}
 
 
-def _job(order: AugmentRequest, maker: CandidateWorker, asked: dict[str, Any]) -> dict[str, Any]:
-    """Return all that the candidates depend on, JSON-able."""
-    compared = {"training data found": maker.real.reference is not None}
-    return {"command": COMMAND, **asked, **_versions(order), **compared}
-
-
-def _versions(order: AugmentRequest) -> dict[str, Any]:
-    same = BundleRef.of(order.bundle)
+def _versions(request: AugmentRequest) -> dict[str, Any]:
+    same = BundleRef.of(request.bundle)
     return {"model": same.sha256, "model path": same.path, "versions": dict(same.versions)}
 
 
-def _make_share(
-    found: AcceptanceStats,
+def _write_share(
+    stats: AcceptanceStats,
     share: int,
     chunks: Iterator[tuple[ChunkRequest, CandidateChunk | None]],
     writer: ShardWriter,
     on_accepted: ProgressCallback,
 ) -> None:
-    """Write chunks of one class until so many candidates pass, or it is clear that few will."""
+    """Write chunks of a class until its share is accepted, or too few candidates are accepted."""
     for request, chunk in chunks:
         if chunk is None or chunk.filter_result is None:
-            raise RuntimeError("a shard asks for judged chunks only")
-        writer.add(request.key, chunk.record())
-        found.count(chunk.filter_result.decisions)
-        on_accepted(found.class_name, min(found.accepted, share), share)
-        if found.accepted >= share:
+            raise RuntimeError("a shard requires filtered chunks")
+        writer.add(request.key, chunk.to_record())
+        stats.update(chunk.filter_result.decisions)
+        on_accepted(stats.class_name, min(stats.accepted, share), share)
+        if stats.accepted >= share:
             return
         try:
-            found.check(chunk.filter_result.decisions)
+            stats.check_rates(chunk.filter_result.decisions)
         except RefusedError:
-            return  # whether the class is refused, merging decides: it sees all of them
+            return  # merging sees all shards, so it decides whether to refuse the class
 
 
-def _found(
-    done: Shards | ShardWriter,
+def _requested_chunks(
+    stored: Shards | ShardWriter,
     executor: Executor,
-    maker: CandidateWorker,
+    worker: CandidateWorker,
     requests: Iterable[ChunkRequest],
 ) -> Generator[tuple[ChunkRequest, CandidateChunk | None], None, None]:
-    """Yield requests and their chunks in order: those that are done, and else new ones."""
-    asked: deque[tuple[ChunkRequest, Record | None]] = deque()
+    """Yield requests and their chunks in order; chunks that are not stored are generated."""
+    pending: deque[tuple[ChunkRequest, Record | None]] = deque()
 
     def missing() -> Iterator[ChunkRequest]:
         for request in requests:
-            record = done.find(request.key) if request.wanted else None
-            asked.append((request, record))
-            yield request if record is None else replace(request, wanted=False)
+            record = stored.find(request.key) if request.required else None
+            pending.append((request, record))
+            yield request if record is None else replace(request, required=False)
 
-    with closing(executor.map(make, maker, missing())) as chunks:
+    with closing(executor.map(generate_chunk, worker, missing())) as chunks:
         for chunk in chunks:
-            request, record = asked.popleft()
-            yield request, chunk if record is None else CandidateChunk.of(record)
+            request, record = pending.popleft()
+            yield request, chunk if record is None else CandidateChunk.from_record(record)
 
 
-def _chunks(
-    shards: Shards, executor: Executor, maker: CandidateWorker, requests: Iterable[ChunkRequest]
+def _merged_chunks(
+    shards: Shards,
+    executor: Executor,
+    worker: CandidateWorker,
+    requests: Iterable[ChunkRequest],
 ) -> Generator[CandidateChunk | None, None, None]:
-    with closing(_found(shards, executor, maker, requests)) as found:
-        for _, chunk in found:
+    with closing(_requested_chunks(shards, executor, worker, requests)) as chunks:
+        for _, chunk in chunks:
             yield chunk

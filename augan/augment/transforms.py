@@ -1,8 +1,8 @@
-"""Classic augmentation by albumentations; the only file that knows the library.
+"""Image transforms of albumentations, by name; no other module imports the library.
 
-A policy is a name, so that it can stand in a configuration and a manifest. Each keeps the size and
-type of images; none changes a class in ordinary data, but `flip` does where left and right matter,
-and `strong`, which is there to learn consistency from, hides a part of each image.
+Configurations and manifests have the name of a transform. Transforms keep the size and type of
+images. They keep the class in ordinary data, except that `flip` may change it where left and right
+matter. `strong` hides a part of each image; it is meant for consistency regularization.
 """
 
 import os
@@ -15,7 +15,7 @@ from augan.exceptions import ConfigError
 from augan.seeding import child_seed
 
 Transform = Callable[[np.ndarray], np.ndarray]
-KeyedTransform = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+SeededTransform = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def _shift(library: Any) -> list:
@@ -53,12 +53,12 @@ TRANSFORMS: dict[str, tuple[Callable[[Any], list], ...]] = {
 
 
 def strong_variant(name: str) -> str:
-    """Return the policy that hides and distorts more than `name`, and flips where that does."""
+    """Return the strong transform that flips images if `name` does."""
     return "strong-flip" if "flip" in name else "strong"
 
 
 def get_transform(name: str, seed: int = 0) -> Transform:
-    """Return a function that augments images `[N, H, W, C]` at random, shape and type kept.
+    """Return a function that transforms images `[N, H, W, C]` at random; shape and type are kept.
 
     Images are uint8, uint16, or float32 in [0, 1].
 
@@ -72,7 +72,7 @@ def get_transform(name: str, seed: int = 0) -> Transform:
     Raises
     ------
     ConfigError
-        If there is no such policy.
+        The name is unknown.
 
     Examples
     --------
@@ -80,64 +80,64 @@ def get_transform(name: str, seed: int = 0) -> Transform:
     >>> get_transform("shift")(images).shape
     (2, 8, 8, 1)
     """
-    compose = _composed(name, child_seed(seed, "classic", name))
+    compose = _compose(name, child_seed(seed, "classic", name))
     if compose is None:
         return lambda images: images
-    return lambda images: _changed(images, lambda image, _: compose(image=image)["image"])
+    return lambda images: _apply(images, lambda image, _: compose(image=image)["image"])
 
 
-def get_seeded_transform(name: str, seed: int = 0) -> KeyedTransform:
-    """Return a function that augments images `[N, H, W, C]`, each by a key of its own.
+def get_seeded_transform(name: str, seed: int = 0) -> SeededTransform:
+    """Return a function that transforms images `[N, H, W, C]`, each with its own seed.
 
-    The same seed, class and index give the same change, whatever other images came before.
+    The same seed, class and index give the same change, whatever images came before.
 
     Parameters
     ----------
     name, seed
-        As for `get_transform`.
+        See `get_transform`.
 
     Returns
     -------
     callable
-        Images, their class numbers `[N]` and their indices `[N]` -> images.
+        Images, their class indices `[N]` and their sample indices `[N]` -> images.
     """
-    compose = _composed(name, 0)
+    compose = _compose(name, 0)
     if compose is None:
         return lambda images, classes, indices: images
 
-    def augment(images: np.ndarray, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        def change(image: np.ndarray, place: int) -> np.ndarray:
-            key = (int(classes[place]), int(indices[place]))
+    def transform(images: np.ndarray, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        def transform_one(image: np.ndarray, position: int) -> np.ndarray:
+            key = (int(classes[position]), int(indices[position]))
             compose.set_random_seed(child_seed(seed, "classic", name, *key))
             return compose(image=image)["image"]
 
-        return _changed(images, change)
+        return _apply(images, transform_one)
 
-    return augment
+    return transform
 
 
-def _composed(name: str, seed: int) -> Any:
-    """Return the library's object for a policy, or None for the one that changes nothing."""
+def _compose(name: str, seed: int) -> Any:
+    """Return the library's `Compose` for a transform, or None for "none"."""
     if name not in TRANSFORMS:
-        raise ConfigError(f"there is no policy '{name}'; choose one of {', '.join(TRANSFORMS)}")
+        raise ConfigError(f"unknown policy '{name}'; choose one of {', '.join(TRANSFORMS)}")
     if not TRANSFORMS[name]:
         return None
     library = _albumentations()
-    steps = [step for part in TRANSFORMS[name] for step in part(library)]
+    steps = [step for build in TRANSFORMS[name] for step in build(library)]
     return library.Compose(steps, seed=seed)
 
 
-def _changed(images: np.ndarray, change: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+def _apply(images: np.ndarray, transform: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
     # The library takes uint8, or floats from 0 to 1.
-    white = 65535 if images.dtype == np.uint16 else 1
-    source = (images / white).astype(np.float32) if images.dtype == np.uint16 else images
-    changed = [change(image, place).reshape(image.shape) for place, image in enumerate(source)]
-    result = np.stack(changed) if changed else source
-    return np.rint(result * white).astype(np.uint16) if white > 1 else result
+    max_value = 65535 if images.dtype == np.uint16 else 1
+    source = (images / max_value).astype(np.float32) if images.dtype == np.uint16 else images
+    results = [transform(image, i).reshape(image.shape) for i, image in enumerate(source)]
+    result = np.stack(results) if results else source
+    return np.rint(result * max_value).astype(np.uint16) if max_value > 1 else result
 
 
 def _albumentations() -> Any:
-    # Its import asks the package index for news unless told not to.
+    # Its import would ask the package index for a newer version.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations
 

@@ -1,4 +1,4 @@
-"""What one process needs to make candidates, and the same in another process."""
+"""Worker that generates and filters chunks of candidates, in this process or in another."""
 
 import os
 import platform
@@ -7,149 +7,170 @@ from pathlib import Path
 from typing import Any
 
 from augan.augment.filters.filter import CandidateFilter, FilterContext, FilterResult, NoFilter
+from augan.augment.methods.base import AugmentationMethod, Candidates
 from augan.augment.methods.prior import GeneratorSampler
-from augan.augment.methods.registry import METHODS, Candidates, Method
+from augan.augment.methods.registry import METHODS
 from augan.bundle import Bundle
 from augan.bundle.reference import BundleRef
 from augan.exceptions import DataError
 from augan.parallel.sharding import Record
 
-_JUDGED = ("realness", "class_probability", "distance")
+_ARRAYS = ("realness", "class_probability", "distance")  # of a FilterResult
 
 
 @dataclass(frozen=True)
 class ChunkRequest:
-    """A chunk of candidates of one class.
+    """Request for a chunk of candidates of one class.
 
     Attributes
     ----------
-    judged
-        Whether they are to be judged, too.
-    wanted
-        Whether they are needed at all.
+    class_index, chunk_index, seed
+        Together they determine the candidates.
+    filtered
+        Whether the candidates are evaluated by the filter too.
+    required
+        Whether the chunk is needed; if not, the worker returns None.
     """
 
-    index: int
-    number: int
+    class_index: int
+    chunk_index: int
     seed: int
-    filter_result: bool = True
-    wanted: bool = True
+    filtered: bool = True
+    required: bool = True
 
     @property
     def key(self) -> str:
-        """What a shard calls it."""
-        return f"{self.index:05d}-{self.number:08d}"
+        """Name of the chunk in a shard."""
+        return f"{self.class_index:05d}-{self.chunk_index:08d}"
 
 
 @dataclass(frozen=True, eq=False)
 class CandidateChunk:
-    """Candidates, and what was found of each by itself."""
+    """Candidates, and the filter's result for each by itself, without duplicates rejected."""
 
     candidates: Candidates
     filter_result: FilterResult | None
 
-    def record(self) -> Record:
-        """Return what a shard keeps of judged candidates."""
+    def to_record(self) -> Record:
+        """Return the chunk in the form that a shard stores."""
         values: dict[str, Any] = {"sources": self.candidates.sources}
         arrays = {"samples": self.candidates.samples}
         if self.filter_result is not None:
-            values |= {
-                "decisions": self.filter_result.decisions,
-                "nearest": self.filter_result.nearest,
-            }
-            found = {name: getattr(self.filter_result, name) for name in _JUDGED}
-            arrays |= {name: value for name, value in found.items() if value is not None}
+            values["decisions"] = self.filter_result.decisions
+            values["nearest"] = self.filter_result.nearest
+            results = {name: getattr(self.filter_result, name) for name in _ARRAYS}
+            arrays |= {name: array for name, array in results.items() if array is not None}
         return Record(values, arrays)
 
     @classmethod
-    def of(cls, record: Record) -> "CandidateChunk":
-        """Return what `record` kept."""
+    def from_record(cls, record: Record) -> "CandidateChunk":
+        """Return the filtered chunk that a shard has stored."""
         values, arrays = record.values, record.arrays
-        found = {name: arrays.get(name) for name in _JUDGED}
-        filter_result = FilterResult(values["decisions"], nearest=values["nearest"], **found)
+        results = {name: arrays.get(name) for name in _ARRAYS}
+        filter_result = FilterResult(values["decisions"], nearest=values["nearest"], **results)
         return cls(Candidates(arrays["samples"], values["sources"]), filter_result)
 
 
 @dataclass(eq=False)
 class CandidateWorker:
-    """Makes and judges candidates of one class after another.
+    """State of a process that generates and filters candidates.
 
     Attributes
     ----------
-    sampler, method
-        Behind a bundle's generator.
-    real
-        What is known of real samples, among it the checker.
-    asked
-        The name of the method, whether candidates are filtered, and where the training data is.
+    sampler
+        The generator.
+    method_name, method
+        The augmentation method.
+    filtered
+        Whether the user wants candidates to be filtered.
+    training_data
+        Location of the training data, or None for the location in the bundle.
+    context
+        The filter and the training data.
     """
 
     sampler: GeneratorSampler
-    method: Method
-    real: FilterContext
-    asked: tuple[str, bool, str | None]
-    _index: int | None = field(default=None, init=False)
+    method_name: str
+    method: AugmentationMethod
+    filtered: bool
+    training_data: str | None
+    context: FilterContext
+    _class_index: int | None = field(default=None, init=False)
 
     @classmethod
-    def of(
-        cls, sampler: GeneratorSampler, name: str, filtered: bool, data: str | Path | None
+    def create(
+        cls,
+        sampler: GeneratorSampler,
+        method_name: str,
+        filtered: bool,
+        training_data: str | Path | None,
     ) -> "CandidateWorker":
-        """Find what is needed; for parameters and errors see `augan.augment_folder`."""
-        real = FilterContext.of(sampler, name, filtered, data)
-        method = METHODS[name](sampler, sampler.bundle, real.reference)
-        return cls(sampler, method, real, (name, filtered, None if data is None else str(data)))
+        """Load what is needed; for parameters and errors see `augan.augment_folder`."""
+        context = FilterContext.load(sampler, method_name, filtered, training_data)
+        method = METHODS[method_name](sampler, context.reference)
+        location = None if training_data is None else str(training_data)
+        return cls(sampler, method_name, method, filtered, location, context)
 
-    def turn_to(self, index: int) -> CandidateFilter | NoFilter:
-        """Return the checker, when it is about this class."""
-        if index != self._index:
-            self.real.checker.begin(index)
-            self._index = index
-        return self.real.checker
+    def set_class(self, class_index: int) -> CandidateFilter | NoFilter:
+        """Return the filter, prepared for a class."""
+        if class_index != self._class_index:
+            self.context.candidate_filter.set_class(class_index)
+            self._class_index = class_index
+        return self.context.candidate_filter
 
     def plan(self) -> "WorkerSpec":
-        """Return what makes the same elsewhere; see `augan.parallel.executor`."""
-        name, filtered, data = self.asked
-        if data is not None and os.path.exists(data):
-            data = os.path.abspath(data)
-        same = BundleRef.of(self.sampler.bundle)
-        return WorkerSpec(same, name, filtered, data, self.real.reference is not None)
+        """Return what creates the same worker in another process; see `augan.parallel.executor`."""
+        location = self.training_data
+        if location is not None and os.path.exists(location):
+            location = os.path.abspath(location)
+        return WorkerSpec(
+            BundleRef.of(self.sampler.bundle),
+            self.method_name,
+            self.filtered,
+            location,
+            has_training_data=self.context.reference is not None,
+        )
 
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """How to make a maker.
+    """Specification of a `CandidateWorker`, which another process opens.
 
     Attributes
     ----------
-    compared
-        Whether the training data was found where the job began.
+    has_training_data
+        Whether the training data was found by the process that started the job.
     """
 
     bundle: BundleRef
-    method: str
+    method_name: str
     filtered: bool
-    data: str | None
-    compared: bool
+    training_data: str | None
+    has_training_data: bool
 
     def open(self) -> CandidateWorker:
-        """Make it; BundleError or DataError if it would not make the same."""
+        """Create the worker; BundleError or DataError if its candidates would differ."""
         bundle: Bundle = self.bundle.load()
-        maker = CandidateWorker.of(GeneratorSampler(bundle), self.method, self.filtered, self.data)
-        if (maker.real.reference is not None) != self.compared:
-            place = self.data or bundle.data.get("source")
+        sampler = GeneratorSampler(bundle)
+        worker = CandidateWorker.create(
+            sampler, self.method_name, self.filtered, self.training_data
+        )
+        if (worker.context.reference is not None) != self.has_training_data:
+            location = self.training_data or bundle.data.get("source")
+            state = "lacks" if self.has_training_data else "has"
             raise DataError(
-                f"the worker on {platform.node()} {'lacks' if self.compared else 'has'} the "
-                f"training data at {place}, unlike the process that began; all machines must see "
-                "the same files"
+                f"the worker on {platform.node()} {state} the training data at {location}, unlike "
+                "the process that started the job; all machines must see the same files"
             )
-        return maker
+        return worker
 
 
-def make(maker: CandidateWorker, request: ChunkRequest) -> CandidateChunk | None:
-    """Make a chunk, unless it is not wanted."""
-    if not request.wanted:
+def generate_chunk(worker: CandidateWorker, request: ChunkRequest) -> CandidateChunk | None:
+    """Generate a chunk and filter it as requested; None if it is not required."""
+    if not request.required:
         return None
-    candidates = maker.method.chunk(request.index, request.number, request.seed)
-    if not request.filter_result:
+    candidates = worker.method.generate(request.class_index, request.chunk_index, request.seed)
+    if not request.filtered:
         return CandidateChunk(candidates, None)
-    return CandidateChunk(candidates, maker.turn_to(request.index).judge(candidates.samples))
+    candidate_filter = worker.set_class(request.class_index)
+    return CandidateChunk(candidates, candidate_filter.evaluate(candidates.samples))

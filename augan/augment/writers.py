@@ -1,4 +1,4 @@
-"""The first images of each class, for a picture to look at: a row a class."""
+"""Writers of generated samples as PNG, npz or CSV, and the preview of the first images."""
 
 import os
 from collections.abc import Sequence
@@ -17,127 +17,130 @@ from augan.io.csv_safety import safe_frame
 from augan.io.images import png_bytes
 from augan.io.layout import SYNTHETIC_ARRAYS_FILE, SYNTHETIC_TABLE_FILE
 
-COLUMNS = 10  # images in a row
-MAX_CLASSES = 12  # that have a row
-MAX_SINGLE_CLASS = 40  # images of a class that is the only one
-
-
-class PreviewGrid:
-    """Keeps the first images of the first classes that come.
-
-    Examples
-    --------
-    >>> first = FirstImages()
-    >>> first.add(np.zeros((50, 8, 8, 1), np.uint8), np.repeat([3, 1], 25))
-    >>> first.rows().shape
-    (2, 10, 8, 8, 1)
-    """
-
-    def __init__(self) -> None:
-        self._kept: dict[int, list[np.ndarray]] = {}
-
-    def add(self, images: np.ndarray, classes: np.ndarray) -> None:
-        """Keep those of images `[N, H, W, C]`, of classes `[N]`, that there is room for."""
-        for index in dict.fromkeys(classes.tolist()):
-            kept = self._kept.get(index, [])
-            room = self._most(index) - len(kept)
-            if room > 0:
-                self._kept[index] = [*kept, *images[classes == index][:room]]
-
-    def is_full(self, index: int) -> bool:
-        """Return whether no more images of class `index` are wanted."""
-        return len(self._kept.get(index, ())) >= self._most(index)
-
-    def _most(self, index: int) -> int:
-        order = list(self._kept)
-        if index not in order:
-            order.append(index)
-        place = order.index(index)
-        return 0 if place >= MAX_CLASSES else COLUMNS if place else MAX_SINGLE_CLASS
-
-    def classes(self) -> list[int]:
-        """Return the numbers of the classes that have images, in order."""
-        return sorted(self._kept)
-
-    def rows(self) -> np.ndarray:
-        """Return `[R, COLUMNS or fewer, H, W, C]`, in the order of class numbers.
-
-        Of one class all images, row by row. Where there are too few, the rest of a row is black.
-        """
-        parts = [self._kept[index] for index in self.classes()]
-        if len(parts) == 1:
-            parts = [
-                parts[0][start : start + COLUMNS] for start in range(0, MAX_SINGLE_CLASS, COLUMNS)
-            ]
-            parts = [part for part in parts if part]
-        columns = min(COLUMNS, max(map(len, parts)))
-        blank = np.zeros_like(parts[0][0])
-        return np.stack([np.stack([*part, *[blank] * columns][:columns]) for part in parts])
-
-
+FORMATS = {"image": ("png", "npz"), "row": ("csv",)}  # the first is the default
+NUM_COLUMNS = 10  # images in a row of the preview
+MAX_CLASSES = 12  # classes that have a row
+MAX_SINGLE_CLASS = 40  # images of the only class
 _PNG_END = b"IEND\xaeB`\x82"
-FORMATS = {"image": ("png", "npz"), "row": ("csv",)}  # of each kind of sample, the default first
 
 
 def resolve_format(name: str | None, sample_type: str) -> str:
-    """Return the format to write, by default the usual one.
+    """Return the file format, by default the first for the type of sample.
 
     Raises
     ------
     ConfigError
-        Samples of this kind, "image" or "row", cannot be written so.
+        Samples of this type cannot be written in this format.
     """
-    samples = plural(sample_type)
+    formats = FORMATS[sample_type]
     if name is None:
-        return FORMATS[sample_type][0]
-    if name not in FORMATS[sample_type]:
+        return formats[0]
+    if name not in formats:
         raise ConfigError(
-            f"{samples} cannot be written as {name!r}; choose --format "
-            f"{' or '.join(FORMATS[sample_type])}"
+            f"{plural(sample_type)} cannot be written as {name!r}; choose --format "
+            f"{' or '.join(formats)}"
         )
     return name
 
 
 class PreviewImages(NamedTuple):
-    """The first images, uint8 `[rows, columns, H, W, C]`, and the classes that are in them.
+    """First images of a result.
 
-    Of several classes each has a row, in this order; without classes there is no name.
+    Attributes
+    ----------
+    images
+        uint8 `[rows, columns, H, W, C]`, a row for each class; one class may have several rows.
+    classes
+        The names of the classes in order; empty if there are no classes.
     """
 
     images: np.ndarray
     classes: tuple[str, ...]
 
 
+class PreviewGrid:
+    """Grid of the first images of the first classes.
+
+    Examples
+    --------
+    >>> grid = PreviewGrid()
+    >>> grid.add(np.zeros((50, 8, 8, 1), np.uint8), np.repeat([3, 1], 25))
+    >>> grid.rows().shape
+    (2, 10, 8, 8, 1)
+    """
+
+    def __init__(self) -> None:
+        self._images: dict[int, list[np.ndarray]] = {}
+
+    def add(self, images: np.ndarray, classes: np.ndarray) -> None:
+        """Add images `[N, H, W, C]` of classes `[N]`, as far as the grid has space for them."""
+        for index in dict.fromkeys(classes.tolist()):
+            present = self._images.get(index, [])
+            num_free = self._max_images(index) - len(present)
+            if num_free > 0:
+                self._images[index] = [*present, *images[classes == index][:num_free]]
+
+    def is_full(self, class_index: int) -> bool:
+        """Return whether there is no space for images of a class."""
+        return len(self._images.get(class_index, ())) >= self._max_images(class_index)
+
+    def _max_images(self, class_index: int) -> int:
+        order = list(self._images)
+        if class_index not in order:
+            order.append(class_index)
+        position = order.index(class_index)
+        if position >= MAX_CLASSES:
+            return 0
+        return NUM_COLUMNS if position else MAX_SINGLE_CLASS
+
+    def classes(self) -> list[int]:
+        """Return the sorted indices of the classes that have images."""
+        return sorted(self._images)
+
+    def rows(self) -> np.ndarray:
+        """Return `[R, up to NUM_COLUMNS, H, W, C]`, a row for each class in the order of indices.
+
+        The images of a single class fill several rows. Missing images are black.
+        """
+        rows = [self._images[index] for index in self.classes()]
+        if len(rows) == 1:
+            (images,) = rows
+            rows = [images[i : i + NUM_COLUMNS] for i in range(0, len(images), NUM_COLUMNS)]
+        num_columns = min(NUM_COLUMNS, max(map(len, rows)))
+        blank = np.zeros_like(rows[0][0])
+        return np.stack([np.stack([*row, *[blank] * num_columns][:num_columns]) for row in rows])
+
+
 class SampleWriter(Protocol):
-    """Takes generated samples a block at a time."""
+    """Writer of generated samples, which come in blocks."""
 
     def add(
-        self, samples: np.ndarray, classes: np.ndarray, indices: np.ndarray, below: str
+        self, samples: np.ndarray, classes: np.ndarray, indices: np.ndarray, subfolder: str
     ) -> list[str]:
-        """Take samples, and return the file of each, relative to the folder.
+        """Write samples, now or on `close`; return the file of each, relative to the folder.
 
         Parameters
         ----------
         samples
-            Of stored type, images in their native size.
+            Images in their original size and type `[N, H, W, C]`, or rows.
         classes, indices
-            `[N]`, the class number of each and its place in what the seed gives.
-        below
-            The folder that files of their own go into.
+            Class indices `[N]`, and indices of the samples in the sequence of the seed `[N]`.
+        subfolder
+            The folder for samples that have a file each.
         """
 
-    def has(self, files: Sequence[str], index: int) -> bool:
-        """Return whether these files of an earlier call, of class `index`, are whole."""
+    def has_files(self, files: Sequence[str], class_index: int) -> bool:
+        """Return whether files of an earlier call are complete, so they need not be written."""
 
     def close(self) -> None:
         """Write what is not written yet."""
 
-    def gallery(self) -> PreviewImages | None:
-        """Return the first images, or None."""
+    def preview(self) -> PreviewImages | None:
+        """Return the first images, or None for rows."""
 
 
-class _Images:
-    """What writers of images share: the pixels as written, the first kept for a picture."""
+class _ImageWriter:
+    """Base of the writers of images: transforms the images and collects the preview."""
 
     def __init__(
         self,
@@ -149,52 +152,54 @@ class _Images:
     ) -> None:
         self.folder, self.preprocessing, self.class_names = folder, preprocessing, class_names
         self._transform = get_seeded_transform(policy, seed)
-        self._first = PreviewGrid()
+        self._grid = PreviewGrid()
 
-    def shown(self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    def to_output(self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
         if images.dtype == np.float32 or (images.dtype == np.uint16 and images.shape[-1] == 3):
-            images = self.preprocessing.to_uint8(images)  # PNG knows no such pixels
+            images = self.preprocessing.to_uint8(images)  # PNG has no such pixels
         images = self._transform(images, classes, indices)
-        self._first.add(images, classes)
+        self._grid.add(images, classes)
         return images
 
-    def gallery(self) -> PreviewImages:
-        rows = self._first.rows()
-        numbers = self._first.classes() if self.class_names else ()
-        classes = tuple(self.class_names[number] for number in numbers)
+    def preview(self) -> PreviewImages:
+        rows = self._grid.rows()
+        indices = self._grid.classes() if self.class_names else ()
+        classes = tuple(self.class_names[index] for index in indices)
         if rows.dtype == np.uint8:
             return PreviewImages(rows, classes)
         flat = self.preprocessing.to_uint8(rows.reshape(-1, *rows.shape[2:]))
         return PreviewImages(flat.reshape(*rows.shape[:2], *flat.shape[1:]), classes)
 
 
-class PngWriter(_Images):
-    """One PNG file an image, named after its index."""
+class PngWriter(_ImageWriter):
+    """Writer of PNG files, one an image, named after its index."""
 
     def add(
-        self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray, below: str
+        self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray, subfolder: str
     ) -> list[str]:
-        """Write each image to a file of its own."""
-        (self.folder / below).mkdir(exist_ok=True)
-        files = [Path(below, f"{index:06d}.png").as_posix() for index in indices]
-        for file, image in zip(files, self.shown(images, classes, indices)):
-            # In place: a chunk counts once all its files are written, and is written again if not.
+        """Write each image to its file."""
+        (self.folder / subfolder).mkdir(exist_ok=True)
+        files = [Path(subfolder, f"{index:06d}.png").as_posix() for index in indices]
+        for file, image in zip(files, self.to_output(images, classes, indices)):
+            # Not atomic: a chunk is logged after all its files, and incomplete files are rewritten.
             with open(f"{self.folder}/{file}", "wb") as stream:
                 stream.write(png_bytes(image, {"synthetic": "true"}, file))
         return files
 
-    def has(self, files: Sequence[str], index: int) -> bool:
-        """Look at the end of each file; the first images are made again for the picture."""
-        return self._first.is_full(index) and all(_is_whole(self.folder / f) for f in files)
+    def has_files(self, files: Sequence[str], class_index: int) -> bool:
+        """Check the end of each file. Images that the preview needs are generated again."""
+        return self._grid.is_full(class_index) and all(
+            _is_complete_png(self.folder / file) for file in files
+        )
 
     def close(self) -> None:
-        """All files are written already."""
+        """Do nothing."""
 
 
-class NpzWriter(_Images):
-    """One file `synthetic.npz` with `x` and, where there are classes, `y` and `class_names`.
+class NpzWriter(_ImageWriter):
+    """Writer of `synthetic.npz` with `x` and, if there are classes, `y` and `class_names`.
 
-    The pixels are those that the PNG files would have. `y` counts in `class_names`, and
+    The pixels are those of the PNG files. `y` are indices into `class_names`, and
     `augan.load_dataset` reads the file.
     """
 
@@ -204,15 +209,15 @@ class NpzWriter(_Images):
         self._y: list[np.ndarray] = []
 
     def add(
-        self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray, below: str
+        self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray, subfolder: str
     ) -> list[str]:
-        """Keep the images until all are there."""
-        self._x.append(self.shown(images, classes, indices))
+        """Collect the images for `close`."""
+        self._x.append(self.to_output(images, classes, indices))
         self._y.append(classes)
         return [SYNTHETIC_ARRAYS_FILE] * len(images)
 
-    def has(self, files: Sequence[str], index: int) -> bool:
-        """Nothing is written before the end."""
+    def has_files(self, files: Sequence[str], class_index: int) -> bool:
+        """Return False, because an interrupted call has written nothing."""
         return False
 
     def close(self) -> None:
@@ -225,18 +230,18 @@ class NpzWriter(_Images):
 
 
 class CsvWriter:
-    """One file `synthetic.csv`: the training table's columns, in their order and types."""
+    """Writer of `synthetic.csv`, with the columns of the training table in order and type."""
 
     def __init__(
         self, folder: Path, preprocessing: TabularPreprocessing, class_names: Sequence[str]
     ) -> None:
         self.path, self.preprocessing = folder / SYNTHETIC_TABLE_FILE, preprocessing
         self.class_names = class_names
-        self.path.unlink(missing_ok=True)  # a part of it, left by a call that was interrupted
+        self.path.unlink(missing_ok=True)  # an incomplete file of an interrupted call
         self._is_new = True
 
     def add(
-        self, rows: np.ndarray, classes: np.ndarray, indices: np.ndarray, below: str
+        self, rows: np.ndarray, classes: np.ndarray, indices: np.ndarray, subfolder: str
     ) -> list[str]:
         """Append rows to the file."""
         names = [self.class_names[c] for c in classes] if self.class_names else None
@@ -245,15 +250,15 @@ class CsvWriter:
         self._is_new = False
         return [self.path.name] * len(rows)
 
-    def has(self, files: Sequence[str], index: int) -> bool:
-        """The file begins anew."""
+    def has_files(self, files: Sequence[str], class_index: int) -> bool:
+        """Return False, because each call rewrites the file."""
         return False
 
     def close(self) -> None:
-        """All rows are written already."""
+        """Do nothing."""
 
-    def gallery(self) -> None:
-        """There is no picture of a table."""
+    def preview(self) -> None:
+        """Return None."""
 
 
 def open_writer(
@@ -265,26 +270,33 @@ def open_writer(
     policy: str = "none",
     seed: int = 0,
 ) -> SampleWriter:
-    """Return the writer of a format that `resolve_format` chose.
+    """Return the writer of a format of `resolve_format`.
 
     Parameters
     ----------
     class_names : sequence of str
-        What class numbers mean; empty without classes.
+        Names of the classes by index; empty without classes.
     policy : str
-        Classic augmentation of images, see `augan.augment.transforms`.
+        Transform of images, see `augan.augment.transforms`.
+
+    Raises
+    ------
+    ConfigError
+        A transform was given for rows.
     """
     if isinstance(preprocessing, TabularPreprocessing):
         if policy != "none":
-            raise ConfigError(f"the policy '{policy}' changes images; rows have none: leave it out")
+            raise ConfigError(
+                f"the policy '{policy}' applies to images, but the samples are rows; leave it out"
+            )
         return CsvWriter(folder, preprocessing, class_names)
     if format == "npz":
         return NpzWriter(folder, preprocessing, policy, seed, class_names)
     return PngWriter(folder, preprocessing, policy, seed, class_names)
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a PNG file has its end: a power cut may leave a name without content."""
+def _is_complete_png(path: Path) -> bool:
+    """Return whether a PNG file has its end; after a power cut, a file may have no content."""
     try:
         with open(path, "rb") as stream:
             stream.seek(-len(_PNG_END), os.SEEK_END)

@@ -43,7 +43,7 @@ def describe_generator(sampler: GeneratorSampler) -> dict[str, Any]:
     noise = {
         "dtype": "float32",
         "shape": ["N", sampler.latent_dim],
-        "values": _DRAWN.get(sampler.noise_kind, sampler.noise_kind),
+        "values": _DRAWN.get(sampler.latent_prior, sampler.latent_prior),
     }
     about: dict[str, Any] = {"input": {"noise": noise}}
     if sampler.conditional:

@@ -120,7 +120,7 @@ def codes_for(sampler: GeneratorSampler) -> tuple[np.ndarray, np.ndarray]:
     """
     count = len(sampler.class_names) if sampler.conditional else 1
     noise = latent_noise(
-        child_rng(0, "export", "codes"), MADE, sampler.latent_dim, sampler.noise_kind
+        child_rng(0, "export", "codes"), MADE, sampler.latent_dim, sampler.latent_prior
     )
     classes = np.arange(MADE) % count
     codes = sampler.bundle.tables.get("latents")

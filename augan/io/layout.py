@@ -20,7 +20,7 @@ TENSORBOARD_FOLDER: Final = "tensorboard"
 # `augan augment` and `augan generate`.
 MANIFEST_FILE: Final = "manifest.csv"
 SUMMARY_FILE: Final = "summary.json"
-RESUME_LOG_FILE: Final = "progress.jsonl"  # while the job runs
+RESUME_LOG_FILE: Final = "resume.jsonl"  # while the job runs
 SYNTHETIC_ARRAYS_FILE: Final = "synthetic.npz"
 SYNTHETIC_TABLE_FILE: Final = "synthetic.csv"
 FIRST_IMAGES_SUFFIX: Final = "-first-images.png"  # next to the folder of results

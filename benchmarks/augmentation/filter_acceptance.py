@@ -22,9 +22,10 @@ from sklearn.svm import SVC
 
 from augan import load_bundle
 from augan.augment.filters.criteria import ACCEPTED, LABEL_MISMATCH, REJECTION_REASONS
-from augan.augment.filters.filter import CandidateFilter, find_training_reference
+from augan.augment.filters.filter import CandidateFilter, load_training_reference
+from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.methods.prior import GeneratorSampler
-from augan.augment.methods.registry import CHUNK_SIZE, METHODS
+from augan.augment.methods.registry import METHODS
 from augan.bundle import Bundle
 
 CHUNKS = 4  # of candidates a class
@@ -34,18 +35,18 @@ Row = dict[str, Any]
 def measure(bundle: Bundle, data: str | None, method: str, seed: int, each: int) -> Row:
     """Return one row; accuracies are None where a class has fewer than `each`."""
     sampler = GeneratorSampler(bundle)
-    reference, gone = find_training_reference(bundle, sampler.preprocessing, data)
+    reference, gone = load_training_reference(bundle, sampler.preprocessing, data)
     if reference is None:
         raise SystemExit(f"the training data is needed: {gone}")
-    checker, maker = CandidateFilter(bundle, reference), METHODS[method](sampler, bundle, reference)
+    checker, maker = CandidateFilter(bundle, reference), METHODS[method](sampler, reference)
     samples, decisions = [], []
     for index in range(len(sampler.class_names)):
-        checker.begin(index)
+        checker.set_class(index)
         for number in range(CHUNKS):
-            stored = maker.chunk(index, number, seed).samples
-            filter_result = checker.without_repeats(checker.judge(stored), stored)
+            stored = maker.generate(index, number, seed).samples
+            filter_result = checker.reject_duplicates(checker.evaluate(stored), stored)
             found = np.array(filter_result.decisions)
-            checker.remember(stored[found == ACCEPTED])
+            checker.add_accepted(stored[found == ACCEPTED])
             samples.append(stored)
             decisions.append(found)
     made, found = np.concatenate(samples), np.concatenate(decisions)
@@ -53,7 +54,7 @@ def measure(bundle: Bundle, data: str | None, method: str, seed: int, each: int)
     yields = [
         float((found[classes == index] == ACCEPTED).mean()) for index in set(classes.tolist())
     ]
-    counts, filter_result = Counter(found.tolist()), reference.unseen()
+    counts, filter_result = Counter(found.tolist()), reference.held_out_samples()
 
     def accuracy(chosen: np.ndarray) -> float | None:
         rows = [np.flatnonzero(chosen & (classes == c))[:each] for c in set(classes.tolist())]

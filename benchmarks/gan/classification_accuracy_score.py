@@ -82,7 +82,7 @@ def measure(data: str, split: str, seed: int, config: Config) -> Row:
 def generated(bundle: Bundle, seed: int) -> Images:
     """Return generated images in training proportions, as squares."""
     sampler = GeneratorSampler(bundle)
-    blocks = list(sampler.in_proportion(IMAGES, seed))
+    blocks = list(sampler.sample_by_frequency(IMAGES, seed))
     squares = sampler.preprocessing.prepare_all(np.concatenate([images for images, _ in blocks]))
     return Images(squares, np.concatenate([labels for _, labels in blocks]))
 

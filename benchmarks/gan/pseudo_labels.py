@@ -94,7 +94,7 @@ def measure(method: str, seed: int, steps: int) -> Row:
         bundle = train(config, dataset, out=Path(folder) / "run")
     seconds = round(time.monotonic() - begun, 1)
     sampler = GeneratorSampler(bundle)
-    blocks = list(sampler.in_proportion(GENERATED, seed))
+    blocks = list(sampler.sample_by_frequency(GENERATED, seed))
     made = np.concatenate([images for images, _ in blocks])
     classes = np.concatenate([labels for _, labels in blocks])
     real, labels = np.asarray(judged.images), np.asarray(judged.labels)

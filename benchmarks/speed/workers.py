@@ -26,10 +26,10 @@ import numpy as np
 from PIL import Image
 
 from augan.augment.api import run_request
+from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.methods.prior import GeneratorSampler
-from augan.augment.methods.registry import CHUNK_SIZE
 from augan.augment.request import parse_request
-from augan.augment.worker import CandidateWorker, ChunkRequest, make
+from augan.augment.worker import CandidateWorker, ChunkRequest, generate_chunk
 from augan.bundle import load_bundle
 from augan.config import Config
 from augan.data.datasets import digits
@@ -52,7 +52,7 @@ CASES = {"8 x 8 gray": (8, 1), "32 x 32 gray": (32, 1), "64 x 64 colour": (64, 3
 JOBS = ("detect", "candidates", "augment")
 LINE = 400.0  # bytes of memory that a line of the manifest takes, by tracemalloc
 USUAL: dict[str, Any] = {"seed": 0, "method": "auto", "policy": None, "format": None}
-USUAL |= {"balance": False, "to": None}
+USUAL |= {"balance": False, "balance_to": None}
 ONE_THREAD = dict.fromkeys(
     ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"
 )
@@ -101,18 +101,20 @@ def work(job: str, folder: Path, number: int, by: Executor) -> Callable[[], obje
         finish(task, out, by.map(score, task.examiner, task.parts), by)
 
     def augment() -> None:
-        order = parse_request(bundle, names, -(-number // len(names)), out, **USUAL, filtered=False)
-        run_request(order, None, lambda maker: partial(by.map, make, maker))
+        request = parse_request(
+            bundle, names, -(-number // len(names)), out, **USUAL, filtered=False
+        )
+        run_request(request, None, lambda worker: partial(by.map, generate_chunk, worker))
 
-    maker = (
-        CandidateWorker.of(GeneratorSampler(bundle), "sample", True, None)
+    worker = (
+        CandidateWorker.create(GeneratorSampler(bundle), "sample", True, None)
         if job == "candidates"
         else None
     )
 
     def candidates() -> None:
         requests = (ChunkRequest(0, chunk, 0) for chunk in range(-(-number // CHUNK_SIZE)))
-        for _ in by.map(make, maker, requests):  # type: ignore[type-var]
+        for _ in by.map(generate_chunk, worker, requests):  # type: ignore[type-var]
             pass
 
     return {"detect": detect, "augment": augment, "candidates": candidates}[job]

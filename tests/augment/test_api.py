@@ -16,8 +16,8 @@ from PIL import Image
 from augan import augment_folder as filtered_folder
 from augan import generate_folder, get_transform, load_dataset
 from augan.augment.manifest import COLUMNS
-from augan.augment.methods.prior import NOISE_BLOCK_SIZE, GeneratorSampler
-from augan.augment.methods.registry import CHUNK_SIZE, PriorSampling
+from augan.augment.methods.base import CHUNK_SIZE
+from augan.augment.methods.prior import NOISE_BLOCK_SIZE, GeneratorSampler, PriorSampling
 from augan.augment.request import class_folder
 from augan.augment.transforms import TRANSFORMS
 from augan.augment.writers import PreviewGrid
@@ -43,7 +43,7 @@ def with_data(bundle: Bundle, **changes: object) -> Bundle:
 
 def draw(sampler: GeneratorSampler, n: int, seed: int = 0, index: int = 3) -> np.ndarray:
     chunks = range(-(-n // CHUNK_SIZE))
-    samples = [PriorSampling(sampler).chunk(index, number, seed).samples for number in chunks]
+    samples = [PriorSampling(sampler).generate(index, number, seed).samples for number in chunks]
     return sampler.preprocessing.to_original_size(np.concatenate(samples)[:n])
 
 
@@ -107,7 +107,7 @@ class TestSampler:
     def test_proportions_are_those_of_training(self, digits_bundle: Bundle) -> None:
         counts = [700, 0, 200, 100, 0, 0, 0, 0, 0, 0]
         skewed = GeneratorSampler(with_data(digits_bundle, class_counts=counts))
-        parts = list(skewed.in_proportion(2000, seed=0))
+        parts = list(skewed.sample_by_frequency(2000, seed=0))
         classes = np.concatenate([part[1] for part in parts])
         assert sum(len(part[0]) for part in parts) == len(classes) == 2000
         shares = np.bincount(classes, minlength=10) / 2000
@@ -117,8 +117,8 @@ class TestSampler:
     def test_proportionate_images_do_not_depend_on_how_many(
         self, sampler: GeneratorSampler
     ) -> None:
-        many = [np.concatenate(parts) for parts in zip(*sampler.in_proportion(600, 4))]
-        few = [np.concatenate(parts) for parts in zip(*sampler.in_proportion(7, 4))]
+        many = [np.concatenate(parts) for parts in zip(*sampler.sample_by_frequency(600, 4))]
+        few = [np.concatenate(parts) for parts in zip(*sampler.sample_by_frequency(7, 4))]
         np.testing.assert_array_equal(few[0], many[0][:7])
         np.testing.assert_array_equal(few[1], many[1][:7])
 
@@ -132,9 +132,9 @@ class TestSampler:
     def test_noise_is_of_the_kind_that_was_trained_with(self, digits_bundle: Bundle) -> None:
         config = {**digits_bundle.config, "gan": {**digits_bundle.config["gan"]}}
         config["gan"]["latent_prior"] = "uniform"
-        noise = GeneratorSampler(replace(digits_bundle, config=config)).noise_of_class(3, 0, 0)
+        noise = GeneratorSampler(replace(digits_bundle, config=config)).class_latents(3, 0, 0)
         assert 0.99 < np.abs(noise).max() <= 1
-        assert np.abs(GeneratorSampler(digits_bundle).noise_of_class(3, 0, 0)).max() > 2
+        assert np.abs(GeneratorSampler(digits_bundle).class_latents(3, 0, 0)).max() > 2
 
     def test_a_bundle_without_generator_is_refused(self) -> None:
         with pytest.raises(BundleError, match="generator"):

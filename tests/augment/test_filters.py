@@ -44,8 +44,8 @@ def test_a_generator_that_learned_little_is_doubted(digits_bundle: Bundle) -> No
 
     assert said(fidelity=figures) == ()
     (little,) = said(fidelity={**figures, "kernel_distance": 3.0})
-    assert "learned little in its 1,340 updates" in little
-    assert "is 3, where an untrained one has 5" in little
+    assert "learned little in 1,340 updates" in little
+    assert "is 3, and 5 before training" in little
     (unknown,) = said(fidelity=None)
     assert "1,340 updates was never measured" in unknown
     assert generator_warnings(replace(digits_bundle, metrics={})) == ()
@@ -80,9 +80,7 @@ class TestLimits:
 class TestNeighbours:
     def test_the_nearest_and_its_distance(self) -> None:
         real = np.array([[0, 0], [3, 4], [-1, 0]], np.float32)
-        distance, place = NearestRealIndex(real).nearest(
-            np.array([[0.6, 0.8], [-1, 0]], np.float32)
-        )
+        distance, place = NearestRealIndex(real).query(np.array([[0.6, 0.8], [-1, 0]], np.float32))
         assert place.tolist() == [0, 2]
         np.testing.assert_allclose(distance, [np.sqrt(0.5), 0])
 
@@ -90,21 +88,23 @@ class TestNeighbours:
         # Gaps of 1, 2, 3, ... between neighbours: the nearest of point i is i away.
         real = points(*np.cumsum(np.arange(61)))
         distances = np.r_[1, np.arange(1, 61)]
-        assert NearestRealIndex(real).limit() == pytest.approx(np.quantile(distances, 0.01))
+        assert NearestRealIndex(real).memorization_threshold() == pytest.approx(
+            np.quantile(distances, 0.01)
+        )
 
     def test_copies_in_the_training_set_do_not_lower_the_limit(self) -> None:
         real = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
-        copied = NearestRealIndex(np.repeat(real, 3, axis=0)).limit()
+        copied = NearestRealIndex(np.repeat(real, 3, axis=0)).memorization_threshold()
         assert copied > 0
-        assert copied == pytest.approx(NearestRealIndex(real).limit(), rel=1e-5)
+        assert copied == pytest.approx(NearestRealIndex(real).memorization_threshold(), rel=1e-5)
 
     def test_a_lonely_image_has_no_limit(self) -> None:
-        assert NearestRealIndex(points(1, 1, 1)).limit() == 0
+        assert NearestRealIndex(points(1, 1, 1)).memorization_threshold() == 0
 
     def test_small_distances_far_from_the_origin_are_exact(self) -> None:
         rng = np.random.default_rng(0)
         real = (1 + rng.normal(size=(300, 500)) / 100).astype(np.float32)
-        distance, place = NearestRealIndex(real).nearest(real[::7] + np.float32(1e-3))
+        distance, place = NearestRealIndex(real).query(real[::7] + np.float32(1e-3))
         assert place.tolist() == list(range(0, 300, 7))
         np.testing.assert_allclose(distance, 1e-3, rtol=1e-3)
 
@@ -115,12 +115,12 @@ class TestReference:
         names, fit, held_out = tuple("abcdef"), np.array([0, 1, 2, 3]), np.array([4, 5])
         labels = np.array([0, 1, 0, 1, 0, 1])
         alone = TrainingReference(pixels, labels, names, fit, held_out)
-        seen, called = alone.seen(1)
+        seen, called = alone.training_samples(1)
         assert (seen[:, 0, 0, 0].tolist(), called) == ([1, 3], ["b", "d"])
         both = TrainingReference(pixels, labels, names, fit, held_out, pixels[:2] + 100, ("x", "y"))
-        seen, called = both.seen(1)
+        seen, called = both.training_samples(1)
         assert (seen[:, 0, 0, 0].tolist(), called) == ([1, 3, 100, 101], ["b", "d", "x", "y"])
-        unseen, of = both.unseen()
+        unseen, of = both.held_out_samples()
         assert (unseen[:, 0, 0, 0].tolist(), of.tolist()) == ([4, 5], [0, 1])
 
 
@@ -129,14 +129,19 @@ class TestMemory:
         memory = AcceptedIndex(0.5)
         first = points(0.0, 0.4, 0.8, 5.0)
         # 0.8 is near 0.4 only, which is not kept itself.
-        assert memory.repeats(first, np.ones(4, bool)).tolist() == [False, True, False, False]
-        memory.remember(first[[0, 2, 3]])
-        again = memory.repeats(points(5.3, 7.0, -0.4), np.ones(3, bool))
+        assert memory.find_duplicates(first, np.ones(4, bool)).tolist() == [
+            False,
+            True,
+            False,
+            False,
+        ]
+        memory.add(first[[0, 2, 3]])
+        again = memory.find_duplicates(points(5.3, 7.0, -0.4), np.ones(3, bool))
         assert again.tolist() == [True, False, True]
 
     def test_what_failed_before_is_not_repeated(self) -> None:
         memory = AcceptedIndex(0.5)
-        assert memory.repeats(points(0, 0, 0), np.array([False, True, True])).tolist() == [
+        assert memory.find_duplicates(points(0, 0, 0), np.array([False, True, True])).tolist() == [
             False,
             False,
             True,
@@ -149,11 +154,11 @@ class TestMemory:
     def test_blocks_do_not_matter(self, values: list[int], cut: int) -> None:
         x = points(*values) / 10
         whole, parts = AcceptedIndex(0.25), AcceptedIndex(0.25)
-        expected = whole.repeats(x, np.ones(len(x), bool))
+        expected = whole.find_duplicates(x, np.ones(len(x), bool))
         found = []
         for part in (x[:cut], x[cut:]):
-            repeated = parts.repeats(part, np.ones(len(part), bool))
-            parts.remember(part[~repeated])
+            repeated = parts.find_duplicates(part, np.ones(len(part), bool))
+            parts.add(part[~repeated])
             found += repeated.tolist()
         assert found == expected.tolist()
         kept = np.sort(x[~expected, 0])
@@ -169,10 +174,10 @@ class TestInterpolation:
     ) -> None:
         monkeypatch.setattr(latent, "NOISE_STD", 0.0)
         codes = LatentSMOTE(LatentCodes(self.noise, self.labels, [str(i) for i in range(40)]))
-        drawn = codes.draw(1, 200, seed=5, number=0)
+        drawn = codes.sample(1, 200, seed=5, chunk_index=0)
         of_class = np.flatnonzero(self.labels == 1)
         partners = set()
-        for noise, (a, b) in zip(drawn.noise, drawn.sources):
+        for noise, (a, b) in zip(drawn.latents, drawn.sources):
             first, second = self.noise[int(a)], self.noise[int(b)]
             assert {int(a), int(b)} <= set(of_class.tolist())
             gaps = np.linalg.norm(self.noise[of_class] - first, axis=1)
@@ -186,28 +191,28 @@ class TestInterpolation:
 
     def test_codes_lie_a_little_beside_the_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         codes = LatentSMOTE(LatentCodes(self.noise, self.labels, [""] * 40))
-        beside = codes.draw(1, 500, seed=5, number=0).noise
+        beside = codes.sample(1, 500, seed=5, chunk_index=0).latents
         monkeypatch.setattr(latent, "NOISE_STD", 0.0)
-        apart = beside - codes.draw(1, 500, seed=5, number=0).noise
+        apart = beside - codes.sample(1, 500, seed=5, chunk_index=0).latents
         assert apart.std() == pytest.approx(0.6, rel=0.05)
 
     def test_a_draw_depends_on_seed_class_and_number(self) -> None:
         codes = LatentSMOTE(LatentCodes(self.noise, self.labels, [""] * 40))
-        first = codes.draw(1, 8, seed=5, number=0).noise
-        np.testing.assert_array_equal(codes.draw(1, 8, seed=5, number=0).noise, first)
+        first = codes.sample(1, 8, seed=5, chunk_index=0).latents
+        np.testing.assert_array_equal(codes.sample(1, 8, seed=5, chunk_index=0).latents, first)
         for index, seed, number in ((2, 5, 0), (1, 6, 0), (1, 5, 1)):
-            assert not np.array_equal(codes.draw(index, 8, seed, number).noise, first)
+            assert not np.array_equal(codes.sample(index, 8, seed, number).latents, first)
 
     def test_one_image_has_no_neighbour(self) -> None:
         codes = LatentSMOTE(LatentCodes(self.noise[:1], np.array([0]), ["a"]))
         with pytest.raises(DataError, match="at least 2"):
-            codes.draw(0, 8, seed=0, number=0)
+            codes.sample(0, 8, seed=0, chunk_index=0)
 
 
 class TestYield:
     def test_what_became_of_each(self) -> None:
         found = AcceptanceStats("shirt", 3, 10)
-        found.count([ACCEPTED, LABEL_MISMATCH, MEMORIZED, ACCEPTED, MEMORIZED, ACCEPTED])
+        found.update([ACCEPTED, LABEL_MISMATCH, MEMORIZED, ACCEPTED, MEMORIZED, ACCEPTED])
         assert (found.generated, found.accepted) == (6, 3)
         assert {reason: n for reason, n in found.rejected.items() if n} == {
             LABEL_MISMATCH: 1,
@@ -217,8 +222,8 @@ class TestYield:
 
     def test_unchecked_ones_are_kept(self) -> None:
         found = AcceptanceStats("shirt", 3, 10)
-        found.count([UNCHECKED] * 3)
-        found.check([UNCHECKED] * 3)
+        found.update([UNCHECKED] * 3)
+        found.check_rates([UNCHECKED] * 3)
         assert found.accepted == 3
 
     @pytest.mark.parametrize(
@@ -226,26 +231,28 @@ class TestYield:
         [
             (LABEL_MISMATCH, "another class"),
             (MEMORIZED, "fewer steps"),
-            (DUPLICATE, "ask for fewer"),
+            (DUPLICATE, "request fewer"),
         ],
     )
     def test_too_few_are_refused_with_the_reason_and_a_remedy(
         self, reason: str, words: str
     ) -> None:
         passed = int(MIN_ACCEPTANCE_RATE * 1000)
-        AcceptanceStats("shirt", 9, 100).check([ACCEPTED] * passed + [reason] * (1000 - passed))
+        AcceptanceStats("shirt", 9, 100).check_rates(
+            [ACCEPTED] * passed + [reason] * (1000 - passed)
+        )
         with pytest.raises(
             RefusedError, match=rf"'shirt'.*{passed - 1} of 1,000.*{words}.*no-filter"
         ):
-            AcceptanceStats("shirt", 9, 100).check(
+            AcceptanceStats("shirt", 9, 100).check_rates(
                 [ACCEPTED] * (passed - 1) + [reason] * (1001 - passed)
             )
 
     @pytest.mark.parametrize(
         ("num_classes", "least", "words"),
         [
-            (2, 750, r"another class, where 750 must be right to beat chance clearly\."),
-            (10, 150, r"another class, where 150 must be right to beat chance clearly\."),
+            (2, 750, r"another class \(at least 750 must be right to exceed chance clearly\)\."),
+            (10, 150, r"another class \(at least 150 must be right to exceed chance clearly\)\."),
             (1000, 50, r"another class\."),
         ],
     )
@@ -255,21 +262,23 @@ class TestYield:
         def chunk(right: int) -> list[str]:
             return [ACCEPTED] * right + [LABEL_MISMATCH] * (1000 - right)
 
-        AcceptanceStats("shirt", 9, num_classes).check(chunk(least))
+        AcceptanceStats("shirt", 9, num_classes).check_rates(chunk(least))
         with pytest.raises(RefusedError, match=words):
-            AcceptanceStats("shirt", 9, num_classes).check(chunk(least - 1))
+            AcceptanceStats("shirt", 9, num_classes).check_rates(chunk(least - 1))
 
     def test_the_refusal_says_how_good_the_classifier_is(self) -> None:
         with pytest.raises(
-            RefusedError, match=r"the classifier, right on 93 % of held-out real ones, takes 256"
+            RefusedError, match=r"the classifier, right on 93 % of held-out samples, assigns 256"
         ):
-            AcceptanceStats("shirt", 9, 10, accuracy=0.93).check([LABEL_MISMATCH] * 256)
+            AcceptanceStats("shirt", 9, 10, classifier_accuracy=0.93).check_rates(
+                [LABEL_MISMATCH] * 256
+            )
 
     def test_a_class_that_runs_dry_is_refused_after_a_while(self) -> None:
         found = AcceptanceStats("shirt", 9000, 100)
         for _ in range(50):
-            found.check([ACCEPTED] * 256)
+            found.check_rates([ACCEPTED] * 256)
         for _ in range(WINDOW_SIZE // 256 - 1):
-            found.check([DUPLICATE] * 256)
-        with pytest.raises(RefusedError, match="repeat others"):
-            found.check([DUPLICATE] * 256)
+            found.check_rates([DUPLICATE] * 256)
+        with pytest.raises(RefusedError, match="duplicates of others"):
+            found.check_rates([DUPLICATE] * 256)

@@ -22,34 +22,36 @@ def codes():
 
 class TestTransfer:
     def test_a_code_is_one_of_the_class_moved_by_a_difference_within_another(self, codes):
-        drawn = LatentTransfer(codes).draw(2, 300, seed=1, number=0)
+        drawn = LatentTransfer(codes).sample(2, 300, seed=1, chunk_index=0)
         lent = set()
-        for noise, names in zip(drawn.noise, drawn.sources):
+        for noise, names in zip(drawn.latents, drawn.sources):
             own, one, other = map(int, names)
             assert LABELS[own] == 2
             assert LABELS[one] == LABELS[other] != 2
             lent.add(int(LABELS[one]))
-            moved = codes.noise[own] + TRANSFER_FRACTION * (codes.noise[one] - codes.noise[other])
+            moved = codes.latents[own] + TRANSFER_FRACTION * (
+                codes.latents[one] - codes.latents[other]
+            )
             np.testing.assert_allclose(noise, moved, rtol=1e-5, atol=1e-6)
         assert lent == {0, 1, 3}
         assert len({names[0] for names in drawn.sources}) == 3
 
     def test_small_classes_and_the_class_itself_lend_nothing(self, codes):
-        drawn = LatentTransfer(codes).draw(0, 300, seed=1, number=0)
+        drawn = LatentTransfer(codes).sample(0, 300, seed=1, chunk_index=0)
         assert {int(LABELS[int(names[1])]) for names in drawn.sources} == {1, 3}
 
     def test_a_draw_depends_on_seed_class_and_number(self, codes):
         law = LatentTransfer(codes)
-        first = law.draw(1, 8, seed=5, number=0).noise
-        np.testing.assert_array_equal(law.draw(1, 8, seed=5, number=0).noise, first)
+        first = law.sample(1, 8, seed=5, chunk_index=0).latents
+        np.testing.assert_array_equal(law.sample(1, 8, seed=5, chunk_index=0).latents, first)
         for index, seed, number in ((2, 5, 0), (1, 6, 0), (1, 5, 1)):
-            assert not np.array_equal(law.draw(index, 8, seed, number).noise, first)
+            assert not np.array_equal(law.sample(index, 8, seed, number).latents, first)
 
     @pytest.mark.parametrize(("rows", "index"), [(slice(0, 20), 0), (slice(0, 40), 2)])
     def test_without_its_images_or_other_classes_it_is_refused(self, codes, rows, index):
-        law = LatentTransfer(LatentCodes(codes.noise[rows], LABELS[rows], codes.names[rows]))
+        law = LatentTransfer(LatentCodes(codes.latents[rows], LABELS[rows], codes.names[rows]))
         with pytest.raises(DataError, match="class number"):
-            law.draw(index, 4, seed=0, number=0)
+            law.sample(index, 4, seed=0, chunk_index=0)
 
 
 class TestAutoencoder:

@@ -19,24 +19,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augan import augment_folder, load_dataset, train
+from augan.augment.api import ignore_progress
 from augan.augment.filters.acceptance import generator_warnings
 from augan.augment.filters.criteria import ACCEPTED, LABEL_MISMATCH, MEMORIZED, REJECTION_REASONS
-from augan.augment.filters.filter import CandidateFilter, find_training_reference
+from augan.augment.filters.filter import CandidateFilter, load_training_reference
 from augan.augment.generation import RejectionSampler
-from augan.augment.manifest import NAME as PROGRESS
 from augan.augment.manifest import ChunkRecord, ResumeLog
+from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.methods.latent import LatentBatch, LatentCodes, LatentTransfer
 from augan.augment.methods.prior import GeneratorSampler
-from augan.augment.methods.registry import CHUNK_SIZE, METHODS
+from augan.augment.methods.registry import METHODS
 from augan.augment.request import resolve_counts
 from augan.augment.sharded import augment_shard, merge_augmentation
-from augan.augment.worker import CandidateWorker, make
+from augan.augment.worker import CandidateWorker, generate_chunk
 from augan.augment.writers import open_writer
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.config import Config
 from augan.data.modalities.registry import restore_preprocessing
 from augan.exceptions import BundleError, ConfigError, DataError, RefusedError, RunInterruptedError
-from augan.io.layout import MANIFEST_FILE, SUMMARY_FILE
+from augan.io.layout import MANIFEST_FILE, RESUME_LOG_FILE, SUMMARY_FILE
 from augan.parallel.sharding import Shard, Shards
 from benchmarks.augmentation import filter_acceptance
 
@@ -96,7 +97,7 @@ class TestTransfer:
 
     def drawn(self, bundle: Bundle, names: Sequence[str]) -> LatentBatch:
         codes = bundle.tables["latents"]
-        return LatentTransfer(LatentCodes(codes["latents"], codes["labels"], names)).draw(
+        return LatentTransfer(LatentCodes(codes["latents"], codes["labels"], names)).sample(
             1, CHUNK_SIZE, 5, 0
         )
 
@@ -106,27 +107,27 @@ class TestTransfer:
             bundle.tables["latents"],
             np.full(CHUNK_SIZE, 1),
         )
-        reference, _ = find_training_reference(bundle, sampler.preprocessing, None)
+        reference, _ = load_training_reference(bundle, sampler.preprocessing, None)
         assert reference is not None
-        made = METHODS["transfer"](sampler, bundle, reference).chunk(1, 0, seed=5)
+        made = METHODS["transfer"](sampler, reference).generate(1, 0, seed=5)
         drawn = self.drawn(bundle, [reference.names[row] for row in codes["indices"]])
         assert made.sources == drawn.sources
-        rows = codes["indices"][drawn.own]
+        rows = codes["indices"][drawn.base_indices]
         assert (reference.labels[rows] == 1).all()
         scale = sampler.preprocessing.normalize
-        after = scale(sampler.decode(drawn.noise, ones))
-        before = scale(sampler.decode(codes["latents"][drawn.own], ones))
-        expected = np.clip(scale(reference.pixels[rows]) + after - before, -1, 1)
+        after = scale(sampler.decode(drawn.latents, ones))
+        before = scale(sampler.decode(codes["latents"][drawn.base_indices], ones))
+        expected = np.clip(scale(reference.samples[rows]) + after - before, -1, 1)
         np.testing.assert_allclose(scale(made.samples), expected, atol=1 / 127)
         assert np.abs(after - before).mean() > 0.01
         assert np.abs(expected - after).mean() > 0.01
 
     def test_without_the_data_the_picture_itself_serves(self, bundle: Bundle) -> None:
         sampler = GeneratorSampler(bundle)
-        made = METHODS["transfer"](sampler, bundle, None).chunk(1, 0, seed=5)
+        made = METHODS["transfer"](sampler, None).generate(1, 0, seed=5)
         drawn = self.drawn(bundle, [f"row {row}" for row in bundle.tables["latents"]["indices"]])
         assert made.sources == drawn.sources
-        decoded = sampler.decode(drawn.noise, np.full(CHUNK_SIZE, 1))
+        decoded = sampler.decode(drawn.latents, np.full(CHUNK_SIZE, 1))
         np.testing.assert_array_equal(made.samples, decoded)
 
 
@@ -189,22 +190,22 @@ class TestKept:
         assert small == large[:few]  # the SHA-256 of each file included
 
     def test_each_filter_can_be_told_by_its_limits(self, bundle: Bundle) -> None:
-        reference, _ = find_training_reference(
+        reference, _ = load_training_reference(
             bundle, restore_preprocessing(bundle.preprocessing), None
         )
         assert reference is not None
         checker = CandidateFilter(bundle, reference)
-        checker.begin(0)
-        learned, names = reference.seen(0)
-        found = checker.judge(learned)
+        checker.set_class(0)
+        learned, names = reference.training_samples(0)
+        found = checker.evaluate(learned)
         # An image that was learned is a copy of itself, whatever else is wrong with it.
         assert ACCEPTED not in found.decisions
         assert found.decisions.count(MEMORIZED) > 0.8 * len(learned)
         assert found.nearest == names
-        held_out, labels = reference.unseen()
-        passed = checker.judge(held_out[labels == 0]).decisions.count(ACCEPTED)
+        held_out, labels = reference.held_out_samples()
+        passed = checker.evaluate(held_out[labels == 0]).decisions.count(ACCEPTED)
         assert passed > 0.8 * (labels == 0).sum()
-        assert ACCEPTED not in checker.judge(held_out[labels == 1]).decisions
+        assert ACCEPTED not in checker.evaluate(held_out[labels == 1]).decisions
 
 
 class TestInterpolate:
@@ -247,7 +248,7 @@ class TestData:
     def test_changed_data_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
         other = write_slopes(tmp_path / "other.npz", seed=1)
         changed = with_data(bundle, source=str(other))
-        for call in ({"bundle": changed}, {"bundle": bundle, "data": other}):
+        for call in ({"bundle": changed}, {"bundle": bundle, "training_data": other}):
             with pytest.raises(DataError, match="is not, or no longer, the data"):
                 augment_folder(**call, classes="down", n=4, out=tmp_path / "out")
         assert [path.name for path in tmp_path.iterdir()] == ["other.npz"]
@@ -257,12 +258,12 @@ class TestData:
     ) -> None:
         np.savez(tmp_path / "rgb.npz", x=np.zeros((8, 16, 16, 3), np.uint8), y=np.arange(8) % 2)
         with pytest.raises(DataError, match=r"rgb\.npz cannot be read as the data that.*channel"):
-            augment_folder(bundle, "down", 4, tmp_path / "out", data=tmp_path / "rgb.npz")
+            augment_folder(bundle, "down", 4, tmp_path / "out", training_data=tmp_path / "rgb.npz")
 
     def test_its_new_place_can_be_named(self, bundle: Bundle, tmp_path: Path) -> None:
         moved = with_data(bundle, source=str(tmp_path / "gone.npz"))
         shutil.copy(bundle.data["source"], tmp_path / "moved.npz")
-        augment_folder(moved, "down", 9, tmp_path / "a", data=tmp_path / "moved.npz")
+        augment_folder(moved, "down", 9, tmp_path / "a", training_data=tmp_path / "moved.npz")
         augment_folder(bundle, "down", 9, tmp_path / "b")
         a, b = (read_manifest(tmp_path / name) for name in "ab")
         assert [row["file"] for row in a] == [row["file"] for row in b]
@@ -295,20 +296,20 @@ class TestRefusal:
 
 
 class TestNumbers:
-    def asked(self, bundle: Bundle, *classes: str, **how: object) -> dict[int, int]:
-        how = {"n": None, "balance": False, "to": None, **how}
-        return resolve_counts(bundle, classes, **how)
+    def counts(self, bundle: Bundle, *classes: str, **options: object) -> dict[int, int]:
+        options = {"n": None, "balance": False, "balance_to": None, **options}
+        return resolve_counts(bundle, classes, **options)
 
     def test_balance_fills_up_to_the_largest(self, bundle: Bundle) -> None:
         rare = with_data(bundle, class_counts=[80, 5, 60])
-        assert self.asked(rare, balance=True) == {1: 75, 2: 20}
-        assert self.asked(rare, balance=True, to=70) == {1: 65, 2: 10}
-        assert self.asked(rare, "slant", balance=True, to=100) == {2: 40}
+        assert self.counts(rare, balance=True) == {1: 75, 2: 20}
+        assert self.counts(rare, balance=True, balance_to=70) == {1: 65, 2: 10}
+        assert self.counts(rare, "slant", balance=True, balance_to=100) == {2: 40}
         with pytest.raises(ConfigError, match="nothing to balance"):
-            self.asked(bundle, balance=True)
+            self.counts(bundle, balance=True)
 
     def test_a_class_named_twice_is_made_once(self, bundle: Bundle) -> None:
-        assert self.asked(bundle, "right", "1", "down", n=3) == {1: 3, 0: 3}
+        assert self.counts(bundle, "right", "1", "down", n=3) == {1: 3, 0: 3}
 
     def test_the_folder_is_named_after_all(self, bundle: Bundle, tmp_path: Path) -> None:
         rare = replace(with_data(bundle, class_counts=[80, 78, 79]), path=tmp_path / "b.augan")
@@ -341,7 +342,7 @@ class TestInterruption:
 
     def test_the_same_call_goes_on(self, bundle: Bundle, tmp_path: Path) -> None:
         augment_folder(bundle, *self.ASKED, tmp_path / "whole")
-        notes = tmp_path / ".out.partial" / PROGRESS
+        notes = tmp_path / ".out.partial" / RESUME_LOG_FILE
         threading.Thread(target=when_noted, args=(notes, 4, interrupt), daemon=True).start()
         with pytest.raises(
             RunInterruptedError, match=r"SIGINT after [1-9][\d,]* images.*same command"
@@ -354,7 +355,7 @@ class TestInterruption:
         assert not notes.parent.exists()
 
     def test_another_call_starts_over(self, bundle: Bundle, tmp_path: Path) -> None:
-        notes = tmp_path / ".out.partial" / PROGRESS
+        notes = tmp_path / ".out.partial" / RESUME_LOG_FILE
         threading.Thread(target=when_noted, args=(notes, 2, interrupt), daemon=True).start()
         with pytest.raises(RunInterruptedError):
             augment_folder(bundle, *self.ASKED, tmp_path / "out")
@@ -366,21 +367,21 @@ class TestInterruption:
         self, bundle: Bundle, tmp_path: Path
     ) -> None:
         """It is the beginning of a chunk, which as a whole had passed."""
-        maker = CandidateWorker.of(GeneratorSampler(bundle), "sample", True, None)
-        notes = ResumeLog(tmp_path, {})
-        notes.add(ChunkRecord(0, 0, [LABEL_MISMATCH] * 5 + [ACCEPTED] * 3, []))
-        writer = open_writer("npz", tmp_path, maker.sampler.preprocessing, class_names=NAMES)
-        job = RejectionSampler(
-            maker,
-            lambda requests: (make(maker, request) for request in requests),
+        worker = CandidateWorker.create(GeneratorSampler(bundle), "sample", True, None)
+        log = ResumeLog(tmp_path, {})
+        log.add(ChunkRecord(0, 0, [LABEL_MISMATCH] * 5 + [ACCEPTED] * 3, []))
+        writer = open_writer("npz", tmp_path, worker.sampler.preprocessing, class_names=NAMES)
+        sampler = RejectionSampler(
+            worker,
+            lambda requests: (generate_chunk(worker, request) for request in requests),
             writer,
             ResumeLog(tmp_path, {}),
             seed=0,
             stop=lambda: None,
-            on_accepted=lambda name, kept, asked: None,
+            on_accepted=ignore_progress,
         )
-        found = job.make(0, 3, "down")
-        assert (found.generated, found.accepted) == (8, 3)
+        stats = sampler.sample_class(0, 3, "down")
+        assert (stats.generated, stats.accepted) == (8, 3)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("more", [(), ("--no-filter",), ("--format", "npz")])
@@ -391,7 +392,7 @@ class TestInterruption:
         whole = run_command(bundle.path, tmp_path, *words, "--out", "whole")
         assert whole.returncode == 0, whole.stderr
         begun = start_command(bundle.path, tmp_path, *words, "--out", "out")
-        notes = tmp_path / ".out.partial" / PROGRESS
+        notes = tmp_path / ".out.partial" / RESUME_LOG_FILE
         when_noted(notes, 6, begun.kill)
         assert begun.wait() == -signal.SIGKILL
         files = list(notes.parent.rglob("*.png"))
@@ -433,9 +434,9 @@ class TestShards:
         assert not (tmp_path / "out").exists()
 
     def test_data_that_a_worker_lacks_is_told(self, bundle: Bundle) -> None:
-        plan = CandidateWorker.of(GeneratorSampler(bundle), "sample", True, None).plan()
+        plan = CandidateWorker.create(GeneratorSampler(bundle), "sample", True, None).plan()
         with pytest.raises(DataError, match=r"has the training data at .*, unlike"):
-            replace(plan, compared=False).open()
+            replace(plan, has_training_data=False).open()
 
 
 def noted(notes: Path) -> int:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from augan.augment.api import augment_folder
-from augan.augment.methods.registry import CHUNK_SIZE
+from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.sharded import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.data.datasets import digits

@@ -30,7 +30,7 @@ from augan import (
     generate_folder,
 )
 from augan.augment.filters.criteria import ACCEPTED, MEMORIZED
-from augan.augment.filters.filter import CandidateFilter, find_training_reference
+from augan.augment.filters.filter import CandidateFilter, load_training_reference
 from augan.bundle import Bundle, restore_network
 from augan.config import Config
 from augan.data.dataset import from_arrays
@@ -176,7 +176,7 @@ class TestAugment:
         self, bundle: Bundle, tmp_path: Path
     ) -> None:
         result = augment_folder(bundle, "plate", 600, tmp_path / "a", seed=3, filtered=False)
-        assert (result.sample_type, result.format, result.gallery) == ("row", "csv", None)
+        assert (result.sample_type, result.format, result.preview) == ("row", "csv", None)
         assert result.to_dict()["num_samples"] == 600
         made, manifest = synthetic(tmp_path / "a")
         real = parts()
@@ -195,19 +195,19 @@ class TestAugment:
         self, bundle: Bundle, table: Path, tmp_path: Path
     ) -> None:
         preprocessing = restore_preprocessing(bundle.preprocessing)
-        reference, _ = find_training_reference(bundle, preprocessing, table)
+        reference, _ = load_training_reference(bundle, preprocessing, table)
         assert reference is not None
         coarse = CandidateFilter(bundle, reference)  # two decimals: there, equal rows are chance
-        coarse.begin(0)
-        assert not coarse.compares
-        assert coarse.judge(reference.seen(0)[0]).distance is None
-        finer = reference.pixels.copy()
+        coarse.set_class(0)
+        assert not coarse.compares_samples
+        assert coarse.evaluate(reference.training_samples(0)[0]).distance is None
+        finer = reference.samples.copy()
         finer[:, 0] += np.random.default_rng(0).random(len(finer)) / 100
-        checker = CandidateFilter(bundle, replace(reference, pixels=finer))
-        checker.begin(1)
-        learned, names = checker.reference.seen(1)
-        found = checker.judge(learned)
-        assert checker.compares
+        checker = CandidateFilter(bundle, replace(reference, samples=finer))
+        checker.set_class(1)
+        learned, names = checker.reference.training_samples(1)
+        found = checker.evaluate(learned)
+        assert checker.compares_samples
         assert found.nearest == names
         assert found.distance.max() == 0
         assert MEMORIZED in found.decisions

@@ -123,7 +123,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(digits_bundle: Bundle, tmp_pa
     words += ["--model", str(digits_bundle.path)]
     assert run(*words, "--out", str(tmp_path / "one"), **ONE)[0] == 0
     process = begin(*words, "--workers", "2", "--out", str(tmp_path / "two"), **ONE)
-    notes, until = tmp_path / ".two.partial" / "progress.jsonl", time.monotonic() + 120
+    notes, until = tmp_path / ".two.partial" / "resume.jsonl", time.monotonic() + 120
     while time.monotonic() < until and not (notes.exists() and notes.stat().st_size > 2000):
         time.sleep(0.005)
     found = workers_of(process.pid)
@@ -141,7 +141,7 @@ def test_interrupted_it_goes_on_with_another_number_of_workers(
     words += ["--model", str(digits_bundle.path)]
     assert run(*words, "--out", str(tmp_path / "one"), **ONE)[0] == 0
     process = begin(*words, "--workers", "2", "--out", str(tmp_path / "two"), **ONE)
-    notes, until = tmp_path / ".two.partial" / "progress.jsonl", time.monotonic() + 120
+    notes, until = tmp_path / ".two.partial" / "resume.jsonl", time.monotonic() + 120
     while time.monotonic() < until and not (notes.exists() and notes.stat().st_size > 2000):
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGINT)  # as the terminal does: to the workers, too

@@ -177,25 +177,25 @@ def test_a_log_with_other_lines_ends_there(line: str, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == kept
 
 
-def test_notes_of_a_half_made_folder_count_as_far_as_they_are_whole(tmp_path: Path) -> None:
-    line = {
+def test_a_resume_log_counts_up_to_its_first_damaged_line(tmp_path: Path) -> None:
+    row = {
         "file": "a/1.png",
         "class_name": "a",
         "index": 1,
         "decision": "accepted",
         "sources": ["x"],
     }
-    good = {"index": 0, "number": 0, "decisions": ["accepted"], "lines": [line]}
-    for bad in ([], {"index": 0}, {**good, "number": 1, "lines": [{"x": 1}]}):
-        lines = [{"seed": 0}, good, bad, {**good, "number": 2}]
+    good = {"class_index": 0, "chunk_index": 0, "decisions": ["accepted"], "rows": [row]}
+    for bad in ([], {"class_index": 0}, {**good, "chunk_index": 1, "rows": [{"x": 1}]}):
+        lines = [{"seed": 0}, good, bad, {**good, "chunk_index": 2}]
         text = "".join(json.dumps(one) + "\n" for one in lines)
-        (tmp_path / "progress.jsonl").write_text(text)
-        progress = ResumeLog(tmp_path, {"seed": 0})
-        found = progress.find(0, 0)
-        assert found is not None
-        assert found.lines[0].sources == ("x",)
-        assert progress.find(0, 2) is None
-        assert len((tmp_path / "progress.jsonl").read_text().splitlines()) == 2
+        (tmp_path / "resume.jsonl").write_text(text)
+        resume_log = ResumeLog(tmp_path, {"seed": 0})
+        record = resume_log.find(0, 0)
+        assert record is not None
+        assert record.rows[0].sources == ("x",)
+        assert resume_log.find(0, 2) is None
+        assert len((tmp_path / "resume.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_journal_whose_predictions_are_damaged(tmp_path: Path) -> None:

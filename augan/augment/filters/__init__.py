@@ -1,1 +1,1 @@
-"""What keeps a candidate out: disagreement, implausibility, copies; and the count of it."""
+"""Filters: the decision which candidates are written."""

@@ -1,4 +1,4 @@
-"""How many candidates of a class were kept, why others were not, and when to give up."""
+"""Acceptance rate of the candidates of a class, and warnings about a generator of low quality."""
 
 import math
 from collections import Counter, deque
@@ -20,104 +20,109 @@ from augan.data.dataset import plural
 from augan.data.modalities.registry import sample_type_of
 from augan.exceptions import RefusedError
 
-MIN_ACCEPTANCE_RATE = 0.05  # share of candidates that must pass, or the class is not drawn credibly
-# How many times as often as by chance the classifier must agree: what a generator that ignores the
-# class is asked for comes out right now and then, and the classifier errs more often than that.
+MIN_ACCEPTANCE_RATE = 0.05  # of the last candidates; below it, the class is refused
+# The classifier must agree with this many times as many candidates as by chance. A generator that
+# ignores the class produces the right class now and then, and the classifier errs more often.
 MIN_AGREEMENT_OVER_CHANCE = 1.5
-WINDOW_SIZE = 1_024  # last candidates that are looked at
+WINDOW_SIZE = 1_024  # last candidates that count for the rates
+# Largest kernel distance of a generator that has learned, as a fraction of the distance before
+# training. A generator that learns at all is soon far below.
+MAX_KERNEL_DISTANCE_RATIO = 0.25
+
 _SENTENCES = {
-    LABEL_MISMATCH: "the classifier{trust} takes {} for another class",
-    IMPLAUSIBLE: "{} look less real to the discriminator than 99 % of real ones",
+    LABEL_MISMATCH: "the classifier{trust} assigns {} to another class",
+    IMPLAUSIBLE: "the discriminator finds {} less real than 99 % of the real {samples}",
     MEMORIZED: "{} are near copies of training {samples}",
-    DUPLICATE: "{} repeat others",
+    DUPLICATE: "{} are duplicates of others",
 }
 _ADVICE = {
     LABEL_MISMATCH: "train longer, or add training {samples} of this class",
     IMPLAUSIBLE: "train longer, or add training {samples} of this class",
     MEMORIZED: "add training {samples} of this class, or train for fewer steps",
-    DUPLICATE: "ask for fewer, or train longer",
+    DUPLICATE: "request fewer, or train longer",
 }
 
 
 @dataclass
 class AcceptanceStats:
-    """What became of the candidates of one class.
+    """Counts of the accepted and rejected candidates of one class.
 
     Attributes
     ----------
-    name, num_classes
-        The class, and how many there are.
-    accuracy
-        Share of held-out real samples that the classifier is right on, where it is known.
-    asked, generated, kept
-        How many were wanted, looked at until there were so many, and kept.
+    class_name, num_classes
+        The class, and how many classes the classifier knows.
+    classifier_accuracy
+        The classifier's accuracy on held-out real samples, or None if unknown.
+    requested, generated, accepted
+        Samples that the user requested, candidates that the filters evaluated until there were
+        enough, and candidates that they accepted.
     rejected
-        Reason -> how many.
-    limits
-        What the filters went by.
+        Rejection reason -> number of candidates.
+    thresholds
+        The thresholds of the filters.
     """
 
     class_name: str
     requested: int
     num_classes: int
     sample_type: str = "image"
-    accuracy: float | None = None
+    classifier_accuracy: float | None = None
     generated: int = 0
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     thresholds: dict[str, float] = field(default_factory=dict)
     _recent: deque[Counter[str]] = field(default_factory=deque)
 
-    def count(self, decisions: Sequence[str]) -> None:
-        """Add the verdicts of candidates that were looked at."""
-        found = Counter(decisions)
-        kept = found.pop(ACCEPTED, 0) + found.pop(UNCHECKED, 0)
+    def update(self, decisions: Sequence[str]) -> None:
+        """Count the decisions about candidates."""
+        counts = Counter(decisions)
+        accepted = counts.pop(ACCEPTED, 0) + counts.pop(UNCHECKED, 0)
         self.generated += len(decisions)
-        self.accepted += kept
-        self.rejected += found
+        self.accepted += accepted
+        self.rejected += counts
 
-    def check(self, decisions: Sequence[str]) -> None:
-        """Look at a whole chunk of verdicts, however many of its candidates are still wanted.
+    def check_rates(self, decisions: Sequence[str]) -> None:
+        """Check the rates of the last candidates, after adding a complete chunk of decisions.
 
         Raises
         ------
         RefusedError
-            Too few of the last candidates passed, or the classifier agreed with hardly more of them
-            than with those of a generator that ignores the class.
+            Too few of the last candidates were accepted, or the classifier agreed with hardly more
+            of them than by chance.
         """
         self._recent.append(Counter(decisions))
         while sum(chunk.total() for chunk in self._recent) > WINDOW_SIZE:
             self._recent.popleft()
         recent = sum(self._recent, Counter())
-        total, passed = recent.total(), recent[ACCEPTED] + recent[UNCHECKED]
-        agreed = total - recent[LABEL_MISMATCH]
-        least = math.ceil(MIN_AGREEMENT_OVER_CHANCE * total / self.num_classes)
-        if passed < MIN_ACCEPTANCE_RATE * total or agreed < least:
-            needed = f", where {least:,} must be right to beat chance clearly" * (agreed < least)
-            raise RefusedError(self._refusal(recent, total, passed, needed))
+        total, accepted = recent.total(), recent[ACCEPTED] + recent[UNCHECKED]
+        num_agreed = total - recent[LABEL_MISMATCH]
+        min_agreed = math.ceil(MIN_AGREEMENT_OVER_CHANCE * total / self.num_classes)
+        if accepted >= MIN_ACCEPTANCE_RATE * total and num_agreed >= min_agreed:
+            return
+        chance = f" (at least {min_agreed:,} must be right to exceed chance clearly)"
+        raise RefusedError(self._refusal(recent, accepted, chance * (num_agreed < min_agreed)))
 
-    def _refusal(self, recent: Counter[str], total: int, passed: int, needed: str) -> str:
+    def _refusal(self, recent: Counter[str], accepted: int, chance: str) -> str:
         reasons = [(recent[reason], reason) for reason in REJECTION_REASONS if recent[reason]]
-        most = max(reasons)[1]
-        right = self.accuracy
-        trust = "" if right is None else f", right on {right:.0%} of held-out real ones,"
-        trust = trust.replace("%", " %")
-        said = ", ".join(
+        accuracy = self.classifier_accuracy
+        trust = (
+            "" if accuracy is None else f", right on {100 * accuracy:.0f} % of held-out samples,"
+        )
+        explanation = ", ".join(
             _SENTENCES[reason].format(f"{n:,}", samples=plural(self.sample_type), trust=trust)
             for n, reason in reasons
         )
-        so_far = (
-            f" {self.accepted:,} of {self.requested:,} were found before." if self.accepted else ""
-        )
-        advice = _ADVICE[most].format(samples=plural(self.sample_type))
+        earlier = f" {self.accepted:,} of {self.requested:,} were accepted before."
+        advice = _ADVICE[max(reasons)[1]].format(samples=plural(self.sample_type))
         return (
-            f"class '{self.class_name}' cannot be generated credibly, {passed:,} of {total:,} "
-            f"candidates pass: {said}{needed}.{so_far} Nothing was written; {advice}; "
-            "--no-filter writes them unchecked"
+            f"class '{self.class_name}' cannot be generated credibly: {accepted:,} of "
+            f"{recent.total():,} candidates pass the filters; {explanation}{chance}."
+            f"{earlier if self.accepted else ''} Nothing was written. To fix it, {advice}; "
+            "--no-filter writes candidates without checks"
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON-able figures."""
+        """Return the JSON-able counts and thresholds."""
         return {
             "class": self.class_name,
             "requested": self.requested,
@@ -128,27 +133,24 @@ class AcceptanceStats:
         }
 
 
-MAX_KERNEL_DISTANCE_RATIO = (
-    0.25  # of the kernel distance before training; what learns at all is soon far below
-)
-
-
 def generator_warnings(bundle: Bundle) -> tuple[str, ...]:
-    """Return what the user should know before using what a bundle's generator draws."""
+    """Return warnings about a generator whose quality is low or unknown."""
     steps = bundle.metrics.get("steps", {}).get("gan")
-    if steps is None:  # trained in memory, by a sampler, which measures nothing
+    if steps is None:  # trained in memory by `GANOverSampler`, which computes no metrics
         return ()
-    samples, found = plural(sample_type_of(bundle.preprocessing)), bundle.metrics.get("fidelity")
-    if not found:
+    samples = plural(sample_type_of(bundle.preprocessing))
+    fidelity = bundle.metrics.get("fidelity")
+    if not fidelity:
         return (
-            f"what the generator draws after its {steps:,} updates was never measured, because too "
-            f"few {samples} were held out or the monitor was off: look at some before you use them",
+            f"the quality of the generator after {steps:,} updates was never measured, because too "
+            f"few {samples} were held out or the monitor was off; look at some {samples} before "
+            "you use them",
         )
-    distance, untrained = found["kernel_distance"], found["untrained_kernel_distance"]
+    distance, untrained = fidelity["kernel_distance"], fidelity["untrained_kernel_distance"]
     if distance <= MAX_KERNEL_DISTANCE_RATIO * untrained:
         return ()
     return (
-        f"the generator has learned little in its {steps:,} updates: the kernel distance of its "
-        f"{samples} to held-out real ones is {distance:.3g}, where an untrained one has "
-        f"{untrained:.3g}; train longer, or look at some before you use them",
+        f"the generator has learned little in {steps:,} updates: the kernel distance between "
+        f"generated and held-out {samples} is {distance:.3g}, and {untrained:.3g} before training; "
+        f"train longer, or look at some {samples} before you use them",
     )

@@ -1,7 +1,7 @@
-"""What is wrong with a candidate: pure functions on arrays, and limits taken from real images.
+"""Rejection criteria of candidates: pure functions on arrays, with thresholds from real samples.
 
-Each function answers one question for each candidate. Limits come from real images alone, by rules
-that are the same for all data.
+Each criterion answers one question about each candidate. The thresholds are computed from real
+samples only, by rules that are the same for all data sets.
 """
 
 import numpy as np
@@ -15,63 +15,63 @@ LABEL_MISMATCH = "label_mismatch"
 IMPLAUSIBLE = "implausible"
 MEMORIZED = "memorized"
 DUPLICATE = "duplicate"
-REJECTION_REASONS = (
-    LABEL_MISMATCH,
-    IMPLAUSIBLE,
-    MEMORIZED,
-    DUPLICATE,
-)  # in the order in which they are looked for
+REJECTION_REASONS = (LABEL_MISMATCH, IMPLAUSIBLE, MEMORIZED, DUPLICATE)  # in order of the checks
 
-CUTOFF_FRACTION = 0.01  # of real images that a limit cuts off
-MAX_SIDE = 32  # pixels to which larger squares shrink before they are compared
-# Two kept ones are as near as half of that: how near images lie depends on how many there are, and
-# of synthetic ones there may be fifty times as many as of real ones.
+CUTOFF_FRACTION = 0.01  # fraction of the real samples that a threshold cuts off
+MAX_SIDE = 32  # pixels; larger images are reduced to this side before they are compared
+# Distances between images shrink as their number grows, and there may be fifty times as many
+# synthetic as real ones. So two accepted candidates may be as near as half the threshold.
 DUPLICATE_DISTANCE_RATIO = 0.5
-MAX_QUERIES = 1_000  # real images whose nearest neighbours set the limit
+MAX_QUERIES = 1_000  # real samples whose nearest neighbors set the threshold
 
 
-def class_probability(logits: np.ndarray, index: int) -> np.ndarray:
-    """Return the classifier's probability `[N]` of class `index` from logits `[N, K]`."""
+def class_probability(logits: np.ndarray, class_index: int) -> np.ndarray:
+    """Return the classifier's probability `[N]` of a class, from logits `[N, K]`."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shifted[:, index] / shifted.sum(axis=1)
+    return shifted[:, class_index] / shifted.sum(axis=1)
 
 
-def label_mismatch(logits: np.ndarray, index: int) -> np.ndarray:
-    """Return which candidates `[N]` the classifier takes for another class than `index`.
+def label_mismatch(logits: np.ndarray, class_index: int) -> np.ndarray:
+    """Return which candidates `[N]` the classifier assigns to another class than `class_index`.
 
     Examples
     --------
-    >>> disagrees(np.array([[2.0, 1.0], [0.0, 3.0]]), 0).tolist()
+    >>> label_mismatch(np.array([[2.0, 1.0], [0.0, 3.0]]), 0).tolist()
     [False, True]
     """
-    return logits.argmax(axis=1) != index
+    return logits.argmax(axis=1) != class_index
 
 
-def min_realness(scores: np.ndarray) -> float:
-    """Return the score below which an image is unlike any real one; -inf of too few to tell.
+def min_realness(logits: np.ndarray) -> float:
+    """Return the discriminator logit below which a candidate is implausible.
 
-    It lies twice as far below the median of real images as their first percentile does. The first
-    percentile itself would be no measure of generated images, which the discriminator has learned
-    to tell from real ones: it lies above a quarter of good digits and 80 % of Fashion-MNIST's bags,
-    and a classifier that learns from the rest is no better.
+    The threshold lies twice as far below the median of real samples as their first percentile. The
+    first percentile itself would be too strict, because the discriminator has learned to
+    distinguish generated images from real ones: the percentile lies above a quarter of good digits
+    and above 80 % of Fashion-MNIST's bags, and a classifier that learns from the rest is no better.
 
     Parameters
     ----------
-    scores : ndarray [N]
-        The discriminator's logits of real images that it was not trained on.
+    logits : ndarray [N]
+        The discriminator's logits of real samples that it was not trained on.
+
+    Returns
+    -------
+    float
+        The threshold; -inf if there are too few samples for a first percentile.
     """
     if (
-        len(scores) * CUTOFF_FRACTION < 1
-    ):  # then the percentile would be the lowest itself, or beyond it
+        len(logits) * CUTOFF_FRACTION < 1
+    ):  # the percentile would be the minimum, or an extrapolation
         return -np.inf
-    median, low = np.quantile(scores, [0.5, CUTOFF_FRACTION])
+    median, low = np.quantile(logits, [0.5, CUTOFF_FRACTION])
     return float(2 * low - median)
 
 
 def to_feature_vectors(scaled: np.ndarray) -> np.ndarray:
-    """Return samples in [-1, 1] as vectors `[N, F]` of which distances are taken.
+    """Return samples in [-1, 1] as vectors `[N, F]` for distances.
 
-    Squares of more than 32 pixels shrink to 32 by means of whole blocks.
+    Images larger than 32 x 32 pixels are reduced to that size by averaging blocks of pixels.
     """
     if scaled.ndim == 4 and scaled.shape[1] > MAX_SIDE:
         n, side, _, channels = scaled.shape
@@ -80,19 +80,10 @@ def to_feature_vectors(scaled: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(scaled.reshape(len(scaled), -1), np.float32)
 
 
-def _squares(x: np.ndarray, y: np.ndarray, y_squares: np.ndarray | None = None) -> np.ndarray:
-    """Return squared distances `[N, M]`, from one matrix product; see `augan.metrics.distances`."""
-    block = x @ y.T
-    block *= -2
-    block += np.einsum("ij,ij->i", x, x)[:, None]
-    block += np.einsum("ij,ij->i", y, y) if y_squares is None else y_squares
-    return np.maximum(block, 0, out=block)
-
-
 class NearestRealIndex:
-    """Real samples of one class, to find the nearest of.
+    """Nearest-neighbor index of the real samples of one class.
 
-    Distances are root mean squares over the F values, so 0 to 2 for images.
+    Distances are root mean squares over the F values: from 0 to 2 for images.
 
     Parameters
     ----------
@@ -100,77 +91,66 @@ class NearestRealIndex:
     """
 
     def __init__(self, real: np.ndarray) -> None:
-        self.real, self._centre = real, real.mean(axis=0)
-        self._centred = real - self._centre
-        self._squares = np.einsum("ij,ij->i", self._centred, self._centred)
+        self.real, self._mean = real, real.mean(axis=0)
+        self._centered = real - self._mean
+        self._squared_norms = np.einsum("ij,ij->i", self._centered, self._centered)
 
-    def nearest(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the distance to the nearest real sample `[N]`, and which it is."""
-        place = _squares(x - self._centre, self._centred, self._squares).argmin(axis=1)
-        # Exactly, because the difference of large squares leaves little of a small distance.
-        return _rms(x - self.real[place]), place
+    def query(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the distance to the nearest real sample `[N]`, and its row `[N]`."""
+        squared = _squared_distances(x - self._mean, self._centered, self._squared_norms)
+        nearest = squared.argmin(axis=1)
+        # Recomputed, because a small difference of large squares is inexact.
+        return _rms(x - self.real[nearest]), nearest
 
-    def limit(self) -> float:
+    def memorization_threshold(self) -> float:
         """Return the distance below which two different real samples seldom lie.
 
-        It is the first percentile of their distances to the nearest other one. Equal samples count
-        as one: a training set with copies in it is no reason to make more.
+        The threshold is the first percentile of the distances between each real sample and its
+        nearest neighbor. Equal samples count once: copies in a training set do not justify more.
         """
-        distinct = self._centred[_distinct(self.real)]
+        distinct = self._centered[_distinct_rows(self.real)]
         if len(distinct) < 2:
             return 0.0
         queries = evenly_spaced(np.arange(len(distinct)), MAX_QUERIES)
-        squares = _squares(distinct[queries], distinct)
-        squares[np.arange(len(queries)), queries] = np.inf
-        place = squares.argmin(axis=1)
-        return float(np.quantile(_rms(distinct[queries] - distinct[place]), CUTOFF_FRACTION))
-
-
-def _rms(differences: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.square(differences, dtype=np.float64).mean(axis=1))
-
-
-def _distinct(rows: np.ndarray) -> np.ndarray:
-    """Return the first row of each kind of equal ones."""
-    first: dict[bytes, int] = {}
-    for place, row in enumerate(rows):
-        first.setdefault(array_digest(row), place)
-    return np.array(list(first.values()))
+        squared = _squared_distances(distinct[queries], distinct)
+        squared[np.arange(len(queries)), queries] = np.inf
+        nearest = squared.argmin(axis=1)
+        return float(np.quantile(_rms(distinct[queries] - distinct[nearest]), CUTOFF_FRACTION))
 
 
 class AcceptedIndex:
-    """The vectors of what was kept, to know a repetition by.
+    """Index of the accepted candidates of one class, which finds duplicates.
 
     Parameters
     ----------
-    limit : float
-        Root mean square below which two are the same.
+    threshold : float
+        Root mean square difference up to which two candidates are duplicates.
     """
 
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
+    def __init__(self, threshold: float) -> None:
+        self.threshold = threshold
         self._rows = np.empty((0, 0), np.float32)
         self._count = 0
 
-    def repeats(self, x: np.ndarray, passed: np.ndarray) -> np.ndarray:
-        """Return which of `x` `[N, F]` lie within the limit of a kept one before them.
+    def find_duplicates(self, x: np.ndarray, eligible: np.ndarray) -> np.ndarray:
+        """Return which of `x` `[N, F]` duplicate an accepted candidate, or an earlier one of `x`.
 
         Parameters
         ----------
-        passed : ndarray of bool [N]
-            Which are still in question; only these repeat, or are repeated.
+        eligible : ndarray of bool [N]
+            Candidates that no other criterion has rejected; only these are compared.
         """
-        bound = self.limit**2 * x.shape[1]
+        bound = self.threshold**2 * x.shape[1]
         result = np.zeros(len(x), bool)
         if self._count:
-            result |= (_squares(x, self._rows[: self._count]) <= bound).any(axis=1)
-        near = _squares(x, x) <= bound
-        for row in np.flatnonzero(passed & ~result):
-            result[row] = (near[row, :row] & passed[:row] & ~result[:row]).any()
-        return result & passed
+            result |= (_squared_distances(x, self._rows[: self._count]) <= bound).any(axis=1)
+        near = _squared_distances(x, x) <= bound
+        for row in np.flatnonzero(eligible & ~result):
+            result[row] = (near[row, :row] & eligible[:row] & ~result[:row]).any()
+        return result & eligible
 
-    def remember(self, x: np.ndarray) -> None:
-        """Add what was kept."""
+    def add(self, x: np.ndarray) -> None:
+        """Add accepted candidates `[N, F]`."""
         needed = self._count + len(x)
         if needed > len(self._rows):
             grown = np.empty((max(needed, 2 * len(self._rows)), x.shape[1]), np.float32)
@@ -179,3 +159,26 @@ class AcceptedIndex:
             self._rows = grown
         self._rows[self._count : needed] = x
         self._count = needed
+
+
+def _squared_distances(
+    x: np.ndarray, y: np.ndarray, y_squared_norms: np.ndarray | None = None
+) -> np.ndarray:
+    """Return squared distances `[N, M]`, from one matrix product; see `augan.metrics.distances`."""
+    block = x @ y.T
+    block *= -2
+    block += np.einsum("ij,ij->i", x, x)[:, None]
+    block += np.einsum("ij,ij->i", y, y) if y_squared_norms is None else y_squared_norms
+    return np.maximum(block, 0, out=block)
+
+
+def _rms(differences: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.square(differences, dtype=np.float64).mean(axis=1))
+
+
+def _distinct_rows(rows: np.ndarray) -> np.ndarray:
+    """Return the indices of the first occurrence of each distinct row."""
+    first: dict[bytes, int] = {}
+    for index, row in enumerate(rows):
+        first.setdefault(array_digest(row), index)
+    return np.array(list(first.values()))

@@ -1,1 +1,1 @@
-"""Ways to make candidates: noise or codes of real images, through the generator."""
+"""Augmentation methods: candidates from random noise, or from latent codes of real samples."""

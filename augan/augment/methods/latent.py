@@ -1,4 +1,11 @@
-"""The codes of real images, which other codes are made of."""
+"""Samplers of latent codes: new codes of a class, computed from the codes of real samples.
+
+Methods that turn the codes into samples are in `augan.augment.methods.decoding`.
+
+References
+----------
+Chawla, Bowyer, Hall, Kegelmeyer (2002), SMOTE. Schwartz et al. (2018), Delta-encoder.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,154 +17,154 @@ from augan.exceptions import DataError
 from augan.metrics.distances import row_blocks, squared_distances
 from augan.seeding import child_rng
 
+NUM_NEIGHBORS = 5  # nearest codes of the class among which the partner is chosen, as in SMOTE
+# Standard deviation of the noise that LatentSMOTE adds, relative to the prior's. Without noise a
+# class of a hundred digits gives some 150 images that differ; with more noise the images are those
+# of random codes.
+NOISE_STD = 0.6
+TRANSFER_FRACTION = 0.6  # of a difference between codes; all of it often changes the class
+
 
 @dataclass(frozen=True, eq=False)
 class LatentCodes:
-    """What the encoder made of training images.
+    """Latent codes of training samples.
 
     Attributes
     ----------
-    noise
-        `[N, Z]`.
+    latents
+        Codes `[N, Z]`.
     labels
-        The class of each, `[N]`.
+        Class indices `[N]`.
     names
-        What each image is called.
+        Names of the samples.
     """
 
-    noise: np.ndarray
+    latents: np.ndarray
     labels: np.ndarray
     names: Sequence[str]
 
 
 @dataclass(frozen=True, eq=False)
 class LatentBatch:
-    """New codes.
+    """New latent codes.
 
     Attributes
     ----------
-    noise
-        `[N, Z]`.
-    own
-        Which of the real images each began as, `[N]`.
+    latents
+        Codes `[N, Z]`.
+    base_indices
+        For each the index of the real code that it starts from, `[N]`.
     sources
-        The names of all images that each is made of, that one first.
+        For each the names of all samples that it was computed from; the base comes first.
     """
 
-    noise: np.ndarray
-    own: np.ndarray
+    latents: np.ndarray
+    base_indices: np.ndarray
     sources: list[list[str]]
 
 
 class LatentSampler(Protocol):
-    """Draws new codes of a class."""
+    """Sampler of new latent codes of a class."""
 
-    def draw(self, index: int, count: int, seed: int, number: int) -> LatentBatch:
-        """Return `count` codes of class `index`; equal seed and number give equal codes."""
-
-
-NUM_NEIGHBORS = 5  # nearest codes of the class among which the partner is chosen, as in SMOTE
-# Share of the prior's standard normal noise that is added. Without it a class of a hundred digits
-# gives some 150 images that differ; with more the images are those of random noise.
-NOISE_STD = 0.6
+    def sample(self, class_index: int, count: int, seed: int, chunk_index: int) -> LatentBatch:
+        """Return `count` codes of a class; equal seed and chunk index give equal codes."""
 
 
 class LatentSMOTE:
-    """Draws codes between real ones.
+    """SMOTE in latent space: codes between those of real samples of a class.
+
+    Each code lies between a random code of the class and one of its nearest neighbors of the class,
+    at a random fraction of the way, plus noise.
 
     Parameters
     ----------
-    codes : Codes
-        Of the training images.
+    codes : LatentCodes
+        Codes of the training samples.
     """
 
     def __init__(self, codes: LatentCodes) -> None:
-        self.noise, self.labels, self.names = codes.noise, codes.labels, codes.names
+        self.latents, self.labels, self.names = codes.latents, codes.labels, codes.names
 
-    def draw(self, index: int, count: int, seed: int, number: int) -> LatentBatch:
-        """Return `count` codes between images of class `index`.
-
-        Each lies between a random image and one of its nearest neighbours of the class, at a
-        random share of the way, and a little beside it.
-
-        Parameters
-        ----------
-        seed, number
-            The same draw the same codes.
+    def sample(self, class_index: int, count: int, seed: int, chunk_index: int) -> LatentBatch:
+        """Return `count` codes of a class; equal seed and chunk index give equal codes.
 
         Raises
         ------
         DataError
-            The class has fewer than two images.
+            The class has fewer than two samples.
         """
-        members = np.flatnonzero(self.labels == index)
+        members = np.flatnonzero(self.labels == class_index)
         if len(members) < 2:
             raise DataError(
-                f"class number {index} has {len(members)} training image to interpolate from, at "
-                "least 2 are needed; add images, or choose --method sample"
+                f"method interpolate needs at least 2 training samples of class number "
+                f"{class_index}, but there is {len(members)}; add samples, or choose "
+                "--method sample"
             )
-        rng = child_rng(seed, "interpolate", index, "chunk", number)
-        first = members[rng.integers(len(members), size=count)]
-        rank, share = rng.random(count), rng.random((count, 1), np.float32)
-        beside = NOISE_STD * rng.standard_normal((count, self.noise.shape[1]), np.float32)
-        second = self._partners(first, members, rank)
-        noise = self.noise[first] + share * (self.noise[second] - self.noise[first]) + beside
-        sources = [[self.names[a], self.names[b]] for a, b in zip(first, second)]
-        return LatentBatch(noise.astype(np.float32), first, sources)
+        rng = child_rng(seed, "interpolate", class_index, "chunk", chunk_index)
+        base = members[rng.integers(len(members), size=count)]
+        rank, fraction = rng.random(count), rng.random((count, 1), np.float32)
+        noise = NOISE_STD * rng.standard_normal((count, self.latents.shape[1]), np.float32)
+        partner = self._partners(base, members, rank)
+        difference = self.latents[partner] - self.latents[base]
+        latents = self.latents[base] + fraction * difference + noise
+        sources = [[self.names[a], self.names[b]] for a, b in zip(base, partner)]
+        return LatentBatch(latents.astype(np.float32), base, sources)
 
-    def _partners(self, first: np.ndarray, members: np.ndarray, rank: np.ndarray) -> np.ndarray:
-        """Return for each image one of its nearest neighbours, by `rank` from 0 to below 1."""
-        nearest = min(NUM_NEIGHBORS, len(members) - 1)
-        x, y = (self.noise[rows].astype(np.float64) for rows in (first, members))
-        at, chosen = (rank * nearest).astype(np.int64), np.empty(len(first), np.int64)
+    def _partners(self, base: np.ndarray, members: np.ndarray, rank: np.ndarray) -> np.ndarray:
+        """Return a near neighbor of each code; `rank` in [0, 1) chooses which."""
+        num_neighbors = min(NUM_NEIGHBORS, len(members) - 1)
+        x, y = (self.latents[indices].astype(np.float64) for indices in (base, members))
+        neighbor = (rank * num_neighbors).astype(np.int64)
+        partners = np.empty(len(base), np.int64)
         for rows, block in zip(row_blocks(len(x)), squared_distances(x, y)):
-            # An image is no neighbour of itself.
-            block[members[None, :] == first[rows][:, None]] = np.inf
+            # A code is no neighbor of itself.
+            block[members[None, :] == base[rows][:, None]] = np.inf
             order = np.argsort(block, axis=1, kind="stable")
-            chosen[rows] = members[order[np.arange(len(block)), at[rows]]]
-        return chosen
-
-
-TRANSFER_FRACTION = 0.6  # of a difference; all of it often changes the class
+            partners[rows] = members[order[np.arange(len(block)), neighbor[rows]]]
+        return partners
 
 
 class LatentTransfer:
-    """Draws codes of a class: one of its own, moved as another class varies.
+    """Transfer of variation: codes of a class, moved as codes of another class differ.
 
     Parameters
     ----------
-    codes : Codes
-        Of the training images.
+    codes : LatentCodes
+        Codes of the training samples.
     """
 
     def __init__(self, codes: LatentCodes) -> None:
-        self.noise, self.labels, self.names = codes.noise, np.asarray(codes.labels), codes.names
+        self.latents, self.names = codes.latents, codes.names
+        self.labels = np.asarray(codes.labels)
         sizes = np.bincount(self.labels)
-        # The largest classes, because few images would lend the same differences again and again.
-        self._lenders = np.flatnonzero(sizes >= max(2, sizes.max() / 2))
+        # Only large classes: a small class would give the same few differences again and again.
+        self._donor_classes = np.flatnonzero(sizes >= max(2, sizes.max() / 2))
 
-    def draw(self, index: int, count: int, seed: int, number: int) -> LatentBatch:
-        """Return `count` codes of class `index`; equal seed and number give equal codes.
+    def sample(self, class_index: int, count: int, seed: int, chunk_index: int) -> LatentBatch:
+        """Return `count` codes of a class; equal seed and chunk index give equal codes.
 
         Raises
         ------
         DataError
-            The class has no image, or there is none to learn differences from.
+            The class has no sample, or no other class is large enough.
         """
-        members = np.flatnonzero(self.labels == index)
-        lenders = self._lenders[self._lenders != index]
-        if not len(members) or not len(lenders):
+        members = np.flatnonzero(self.labels == class_index)
+        donor_classes = self._donor_classes[self._donor_classes != class_index]
+        if not len(members) or not len(donor_classes):
             raise DataError(
-                f"class number {index} has {len(members)} images, and {len(lenders)} other classes "
-                "have enough to vary it by; add images, or choose the method sample"
+                f"method transfer needs a training sample of class number {class_index} and "
+                f"another class that is large enough, but there are {len(members)} samples and "
+                f"{len(donor_classes)} such classes; add samples, or choose --method sample"
             )
-        rng = child_rng(seed, "transfer", index, "chunk", number)
-        own = members[rng.integers(len(members), size=count)]
-        lent = rng.choice(lenders, size=count)
+        rng = child_rng(seed, "transfer", class_index, "chunk", chunk_index)
+        base = members[rng.integers(len(members), size=count)]
+        donors = rng.choice(donor_classes, size=count)
         pairs = np.empty((2, count), np.int64)
-        for lender in lenders:
-            places, rows = np.flatnonzero(lent == lender), np.flatnonzero(self.labels == lender)
-            pairs[:, places] = rows[rng.integers(len(rows), size=(2, len(places)))]
-        moved = self.noise[own] + TRANSFER_FRACTION * (self.noise[pairs[0]] - self.noise[pairs[1]])
-        sources = [[self.names[i] for i in made_of] for made_of in zip(own, *pairs)]
-        return LatentBatch(moved.astype(np.float32), own, sources)
+        for donor in donor_classes:
+            positions = np.flatnonzero(donors == donor)
+            rows = np.flatnonzero(self.labels == donor)
+            pairs[:, positions] = rows[rng.integers(len(rows), size=(2, len(positions)))]
+        difference = self.latents[pairs[0]] - self.latents[pairs[1]]
+        latents = self.latents[base] + TRANSFER_FRACTION * difference
+        sources = [[self.names[i] for i in indices] for indices in zip(base, *pairs)]
+        return LatentBatch(latents.astype(np.float32), base, sources)

@@ -1,27 +1,27 @@
-"""Draw images from a bundle's generator.
-
-The same seed and index give the same image, however many are asked for.
-"""
+"""Prior sampling: random noise through the generator of a bundle."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
+from augan.augment.methods.base import CHUNK_SIZE, Candidates
 from augan.bundle import Bundle, bundle_errors, restore_network
 from augan.data.modalities.registry import restore_preprocessing
 from augan.gan.inference import BatchInference, latent_noise
 from augan.seeding import child_rng
 
-NOISE_BLOCK_SIZE = 512  # images whose codes come from one child seed
+NOISE_BLOCK_SIZE = 512  # latent codes of one child seed; a multiple of CHUNK_SIZE
 
 
 class GeneratorSampler:
-    """Generates images of a bundle's classes.
+    """Generator of a bundle, with its classes and preprocessing.
+
+    The same seed and index give the same sample, however many samples are requested.
 
     Parameters
     ----------
     bundle : Bundle
-        One with a generator.
+        A bundle with a generator.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -29,53 +29,67 @@ class GeneratorSampler:
         self.bundle = bundle
         self.preprocessing = restore_preprocessing(bundle.preprocessing)
         self.class_names: list[str] = bundle.data.get("class_names", [])
-        self._counts = np.asarray(bundle.data.get("class_counts", []), np.float64)
+        self._class_counts = np.asarray(bundle.data.get("class_counts", []), np.float64)
         generator = restore_network(bundle, "generator")
         self.conditional = len(generator.inputs) > 1
         self.latent_dim = generator.inputs[0].shape[-1]
-        self.noise_kind = str(bundle.config.get("gan", {}).get("latent_prior", "normal"))
+        self.latent_prior = str(bundle.config.get("gan", {}).get("latent_prior", "normal"))
         self._generate = BatchInference.from_model(generator)
 
-    def decode(self, noise: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Return what the generator makes of codes, as stored: squares `[N, S, S, C]`, or rows.
+    def decode(self, latents: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Return the generator's output as prepared images `[N, S, S, C]` or rows `[N, F]`.
 
         Parameters
         ----------
-        noise : ndarray [N, Z]
+        latents : ndarray [N, Z]
         classes : ndarray of int [N]
-            Not looked at by a generator without classes.
+            Class indices; a generator without classes ignores them.
         """
         with bundle_errors(self.bundle, "generator"):
-            codes = [noise]
+            inputs = [latents]
             if self.conditional:
-                codes.append(np.eye(len(self.class_names), dtype=np.float32)[classes])
-            (samples,) = self._generate(*codes)
+                inputs.append(np.eye(len(self.class_names), dtype=np.float32)[classes])
+            (samples,) = self._generate(*inputs)
             return self.preprocessing.denormalize(samples)
 
-    def noise_of_class(self, index: int, block: int, seed: int) -> np.ndarray:
-        """Return the noise `[NOISE_BLOCK_SIZE, Z]` of block number `block` of class `index`.
+    def class_latents(self, class_index: int, block: int, seed: int) -> np.ndarray:
+        """Return the latent codes `[NOISE_BLOCK_SIZE, Z]` of one block of a class.
 
-        All of a block is drawn, however much is used, so that no image depends on their number.
+        A block is always sampled completely, so that no code depends on the number requested.
         """
-        return self._noise(child_rng(seed, "class", index, "block", block))
+        return self._sample_prior(child_rng(seed, "class", class_index, "block", block))
 
-    def in_proportion(self, n: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield blocks of images and their class numbers, classes as often as in training.
+    def sample_by_frequency(self, n: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield blocks of samples and their class indices, classes as frequent as in training.
 
-        Without classes the numbers are all 0.
+        Images have their original size. Without classes all indices are 0.
         """
         for start in range(0, n, NOISE_BLOCK_SIZE):
             rng = child_rng(seed, "any", "block", start // NOISE_BLOCK_SIZE)
             classes = np.zeros(NOISE_BLOCK_SIZE, np.int64)
             if self.conditional:
                 with bundle_errors(self.bundle, "list of classes"):
-                    shares = self._counts / max(self._counts.sum(), 1)
-                    classes = rng.choice(len(shares), size=NOISE_BLOCK_SIZE, p=shares)
-            noise, classes = self._noise(rng)[: n - start], classes[: n - start]
-            samples = self.decode(noise, classes)
+                    frequencies = self._class_counts / max(self._class_counts.sum(), 1)
+                    classes = rng.choice(len(frequencies), size=NOISE_BLOCK_SIZE, p=frequencies)
+            latents, classes = self._sample_prior(rng)[: n - start], classes[: n - start]
+            samples = self.decode(latents, classes)
             with bundle_errors(self.bundle, "preprocessing"):
                 native = self.preprocessing.to_original_size(samples)
             yield native, classes
 
-    def _noise(self, rng: np.random.Generator) -> np.ndarray:
-        return latent_noise(rng, NOISE_BLOCK_SIZE, self.latent_dim, self.noise_kind)
+    def _sample_prior(self, rng: np.random.Generator) -> np.ndarray:
+        return latent_noise(rng, NOISE_BLOCK_SIZE, self.latent_dim, self.latent_prior)
+
+
+class PriorSampling:
+    """Method "sample": random noise through the generator."""
+
+    def __init__(self, sampler: GeneratorSampler) -> None:
+        self.sampler = sampler
+
+    def generate(self, class_index: int, chunk_index: int, seed: int) -> Candidates:
+        """Return candidates; see `AugmentationMethod`."""
+        block, position = divmod(chunk_index, NOISE_BLOCK_SIZE // CHUNK_SIZE)
+        latents = self.sampler.class_latents(class_index, block, seed)
+        latents = latents[position * CHUNK_SIZE :][:CHUNK_SIZE]
+        return Candidates(self.sampler.decode(latents, np.full(CHUNK_SIZE, class_index)))

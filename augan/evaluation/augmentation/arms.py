@@ -111,7 +111,7 @@ def _add_pixel_transfer(
     rows = subset.images.reshape(len(labels), -1).astype(np.float32)
     transfer = LatentTransfer(LatentCodes(rows, labels, [""] * len(labels)))
     seed = child_seed(subset.seed, "pixels")
-    values = np.concatenate([transfer.draw(c, n, seed, 0).noise for c, n in counts.items()])
+    values = np.concatenate([transfer.sample(c, n, seed, 0).latents for c, n in counts.items()])
     if np.issubdtype(subset.images.dtype, np.integer):
         values = np.rint(values)
     values = np.clip(values, rows.min(), rows.max()).astype(subset.images.dtype)

@@ -47,11 +47,11 @@ def write_preview_image(result: AugmentationResult) -> Path | None:
     DataError
         The image cannot be written. Everything else is complete by then.
     """
-    if result.gallery is None:
+    if result.preview is None:
         return None
     folder = result.out.absolute()
     path = folder.with_name(f"{folder.name}{FIRST_IMAGES_SUFFIX}")
-    return write_image(path, _grid(result.gallery.images), result.out)
+    return write_image(path, _grid(result.preview.images), result.out)
 
 
 def _grid(images: np.ndarray) -> np.ndarray:
@@ -86,9 +86,9 @@ def _header(result: AugmentationResult) -> str:
 
 
 def _preview(result: AugmentationResult) -> str:
-    if result.gallery is None or not result.gallery.images.size:
+    if result.preview is None or not result.preview.images.size:
         return ""
-    images, classes = result.gallery
+    images, classes = result.preview
     grid = _grid(images)
     grid = grid[..., 0] if grid.shape[-1] == 1 else grid
     names = escape(", ".join(classes))

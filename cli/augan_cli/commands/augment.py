@@ -55,10 +55,10 @@ class AugmentOptions(TypedDict):
     method: str
     policy: str | None
     format: str | None
-    data: str | None
+    training_data: str | None
     filtered: bool
     balance: bool
-    to: int | None
+    balance_to: int | None
     workers: int | None
     scheduler: str | None
 
@@ -94,10 +94,10 @@ def augment(
         method=method,
         policy=policy,
         format=format,
-        data=training_data,
+        training_data=training_data,
         filtered=filtered,
         balance=balance,
-        to=balance_to,
+        balance_to=balance_to,
         workers=workers,
         scheduler=scheduler,
     )

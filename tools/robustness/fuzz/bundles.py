@@ -37,7 +37,7 @@ from tools.robustness.fuzz.mutations import (
 
 NAMES = ("../x", "/etc/x", "a/../../x", "x\\y", "networks/", "manifest.json", "tables/x.npz", ".x")
 IDENTITY = {"seed": 0, "gan.loss": "hinge", "data": "1234"}
-RUN_FILES = ("run.json", "metrics.jsonl", "progress.jsonl", "predictions.jsonl", BUNDLE_FILE)
+RUN_FILES = ("run.json", "metrics.jsonl", "resume.jsonl", "predictions.jsonl", BUNDLE_FILE)
 
 
 @cache
@@ -180,14 +180,15 @@ def _lines(name: str) -> list[dict[str, Any]]:
     if name == "predictions.jsonl":
         row = {"draw": 0, "arm": "real", "about": {"balanced_accuracy": 0.5}, "predicted": "eJw="}
         return [{"identity": IDENTITY}, row]
-    line = {
+    row = {
         "file": "a/000001.png",
         "class_name": "a",
         "index": 1,
         "decision": "accepted",
         "sources": [],
     }
-    return [dict(IDENTITY), {"index": 0, "number": 0, "decisions": ["accepted"], "lines": [line]}]
+    chunk = {"class_index": 0, "chunk_index": 0, "decisions": ["accepted"], "rows": [row]}
+    return [dict(IDENTITY), chunk]
 
 
 @cache
@@ -214,7 +215,7 @@ def _meet_run(raw: bytes, place: Path) -> None:
     (run / "run.json").write_text(json.dumps(IDENTITY), "utf-8")
     target = run / "checkpoints" / "gan.safetensors" if name == "checkpoint" else run / name
     target.write_bytes(bytes.fromhex(content))
-    if name == "progress.jsonl":
+    if name == "resume.jsonl":
         ResumeLog(run, dict(IDENTITY)).find(0, 0)
     elif name == "predictions.jsonl":
         log = PredictionLog(run, dict(IDENTITY))
