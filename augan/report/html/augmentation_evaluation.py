@@ -1,4 +1,4 @@
-"""What an evaluation of lift found, as one HTML file."""
+"""Report of an evaluation of augmentation: `report.html` in its folder."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -23,70 +23,77 @@ from augan.report.html.base import (
 from augan.report.html.charts import strip_plot
 from augan.report.text import format_secondary_gains
 
-HOW_MADE = {
-    "sample": "drawn from noise",
-    "interpolate": "drawn between the codes of two real ones of the class",
-    "transfer": "real ones, changed as others differ: each resembles the one that it is made of",
+METHODS = {
+    "sample": "generated from noise",
+    "interpolate": "generated between the latent codes of two real images of the class",
+    "transfer": "real images, changed by the difference between two others; each resembles the "
+    "image that it is made from",
 }
 
 
-def write_augmentation_evaluation_page(lift: AugmentationGain) -> Path:
+def write_augmentation_evaluation_page(result: AugmentationGain) -> Path:
     """Write `report.html` into the folder of the evaluation, and return its path.
 
     Raises
     ------
     DataError
-        It cannot be written; everything else is complete by then.
+        The page cannot be written. Everything else is complete by then.
     """
-    summary = lift.summary
-    parts = [_head(lift), _arms(lift), _figures(lift), _recall(lift), _gallery(summary)]
-    parts += [_twins(summary), _settings(summary)]
+    summary = result.summary
+    parts = [
+        _header(result),
+        _arms(result),
+        _metrics(result),
+        _recall(result),
+        _preview(summary),
+        _near_duplicates(summary),
+        _settings(summary),
+    ]
     return write_page(
-        Path(summary["out"]) / REPORT_FILE, f"{_verdict(lift)} - {summary['data']}", parts
+        Path(summary["out"]) / REPORT_FILE, f"{_title(result)} - {summary['data']}", parts
     )
 
 
-def _verdict(lift: AugmentationGain) -> str:
-    if lift.is_significant:
-        return f"A lift of {format_points(lift.summary['gain'])} points"
+def _title(result: AugmentationGain) -> str:
+    if result.is_significant:
+        return f"A gain of {format_points(result.summary['gain'])} points"
     return "No evidence of benefit"
 
 
-def _head(lift: AugmentationGain) -> str:
-    summary = lift.summary
+def _header(result: AugmentationGain) -> str:
+    summary = result.summary
     figures = [
-        ("points over the best without", format_points(summary["gain"]), ""),
+        ("points above the best arm without a GAN", format_points(summary["gain"]), ""),
         ("repeats", f"{summary['num_repeats']}", ""),
         ("test images", f"{summary['num_test']:,}", ""),
-        ("labels in a repeat", f"{sum(summary['class_counts']):,}", ""),
+        ("labels in each repeat", f"{sum(summary['class_counts']):,}", ""),
     ]
-    lede = (
-        ". ".join([_capital(lift.sentence), *map(_capital, format_secondary_gains(summary))]) + "."
-    )
+    sentences = [result.sentence, *format_secondary_gains(summary)]
+    lede = ". ".join(map(_capitalize, sentences)) + "."
     command = f"augan evaluate augmentation &middot; {escape(summary['data'])}"
-    return page_header(command, _verdict(lift), lede, figures, summary["warnings"])
+    return page_header(command, _title(result), lede, figures, summary["warnings"])
 
 
-def _capital(text: str) -> str:
+def _capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _arms(lift: AugmentationGain) -> str:
-    rows = sorted(lift.arms, key=lambda row: -row["balanced_accuracy"])
+def _arms(result: AugmentationGain) -> str:
+    rows = sorted(result.arms, key=lambda row: -row["balanced_accuracy"])
     figure = strip_plot(
         [(row["label"], row["by_repeat"], "new" if row["arm"] == "gan" else "old") for row in rows]
     )
     about = (
-        "Balanced accuracy on the test images: a dot for each draw of labels, a bar at the mean. "
-        "All arms train for as long, on the same labels."
+        "Balanced accuracy on the test images: a dot for each repeat, a bar at the mean. All arms "
+        "train with the same labels and the same number of steps."
     )
     return section("Arms", about, figure)
 
 
-def _figures(lift: AugmentationGain) -> str:
+def _metrics(result: AugmentationGain) -> str:
     rows = []
-    for row in lift.arms:
-        ahead = row["gan_minus_arm"]
+    for row in result.arms:
+        difference = row["gan_minus_arm"]
         rows.append(
             (
                 f"{escape(row['arm'])}<small>{escape(row['label'])}</small>",
@@ -95,91 +102,94 @@ def _figures(lift: AugmentationGain) -> str:
                 f"{row['accuracy']:.1%}",
                 f"{row['macro_f1']:.1%}",
                 ""
-                if ahead is None
-                else f"{format_points(ahead['value'])} [{100 * ahead['low']:.1f}, "
-                f"{100 * ahead['high']:.1f}]",
+                if difference is None
+                else f"{format_points(difference['value'])} [{100 * difference['low']:.1f}, "
+                f"{100 * difference['high']:.1f}]",
             )
         )
-    header = ["arm", "balanced accuracy", "spread", "accuracy", "macro-F1", "gan minus this"]
+    header = ["arm", "balanced accuracy", "std", "accuracy", "macro-F1", "GAN minus this arm"]
     about = (
-        "Means of the draws; the spread is their standard deviation in points. The interval of the "
-        "lift reaches down to the lowest bound of the last column."
+        "Means over the repeats. The std is the standard deviation of the balanced accuracy, in "
+        "points. The lower bound of the gain is the lowest one in the last column."
     )
-    return section("Figures", about, scrollable(table(header, rows, numbers=range(1, 6))))
+    return section("Metrics", about, scrollable(table(header, rows, numbers=range(1, 6))))
 
 
-def _recall(lift: AugmentationGain) -> str:
-    names = lift.summary["class_names"]
+def _recall(result: AugmentationGain) -> str:
+    names = result.summary["class_names"]
     rows = [
         (
             escape(name),
-            f"{lift.summary['class_counts'][place]:,}",
-            *(f"{row['recall'][name]:.1%}" for row in lift.arms),
+            f"{result.summary['class_counts'][index]:,}",
+            *(f"{row['recall'][name]:.1%}" for row in result.arms),
         )
-        for place, name in enumerate(names)
+        for index, name in enumerate(names)
     ]
-    header = ["class", "labels", *(escape(row["arm"]) for row in lift.arms)]
-    about = "Share of each class's test images that were recognised."
+    header = ["class", "labels", *(escape(row["arm"]) for row in result.arms)]
+    about = "Recall: the share of the test images of each class that are classified correctly."
     return section(
-        "By class", about, scrollable(table(header, rows, numbers=range(1, len(header))))
+        "Recall of each class",
+        about,
+        scrollable(table(header, rows, numbers=range(1, len(header)))),
     )
 
 
-def _gallery(summary: Mapping[str, Any]) -> str:
+def _preview(summary: Mapping[str, Any]) -> str:
     path = Path(summary["out"]) / PREVIEW_FILE
     if not path.exists():
         return ""
-    with Image.open(path) as picture:
-        sheet = np.asarray(picture)
+    with Image.open(path) as image:
+        grid = np.asarray(image)
     about = (
-        "The first draw, a row for each class: real images left, synthetic ones right "
-        f"({escape(HOW_MADE.get(summary['settings']['gan'], ''))})."
+        "The first repeat, a row for each class: real images on the left, synthetic images on the "
+        f"right ({escape(METHODS.get(summary['settings']['gan'], ''))})."
     )
     alt = "real and synthetic images of each class"
-    return section("Gallery", about, f'<img class="sheet" alt="{alt}" src="{data_uri(sheet)}">')
+    return section("Images", about, f'<img class="sheet" alt="{alt}" src="{data_uri(grid)}">')
 
 
-def _twins(summary: Mapping[str, Any]) -> str:
+def _near_duplicates(summary: Mapping[str, Any]) -> str:
     if not summary["near_duplicates"]:
         return ""
     rows = [
-        (escape(one["test"]), escape(one["train"]), f"{one['correlation']:.4f}")
-        for one in summary["near_duplicates"]
+        (escape(pair["test"]), escape(pair["train"]), f"{pair['correlation']:.4f}")
+        for pair in summary["near_duplicates"]
     ]
     about = (
-        f"{summary['num_near_duplicates']} test images nearly equal images that were trained on; "
-        "these are the most alike."
+        f"{summary['num_near_duplicates']} test images nearly equal a training image. These pairs "
+        "are the most similar."
     )
-    header = ["test image", "seen image", "correlation"]
+    header = ["test image", "training image", "correlation"]
     return section("Near-duplicates", about, table(header, rows, numbers=(2,)))
 
 
-def _updates(steps: int | None) -> str:
-    return "" if steps is None else f"; {steps:,} updates"
+def _steps(steps: int | None) -> str:
+    return "" if steps is None else f"; {steps:,} training steps"
 
 
-def _taken(summary: Mapping[str, Any]) -> str:
-    """Say which GAN was judged and what share of its classes it drew, or how often each was."""
+def _gan_arm(summary: Mapping[str, Any]) -> str:
+    """Return the GAN arm and its synthetic fraction, or how often each was selected."""
+    values = summary["settings"]
     if summary["selected"] is None:
-        given = summary["settings"]
-        return f"{given['gan']}, {given['synthetic_fraction']:.0%} of the draws of its classes"
-    times = Counter((one["gan"], one["synthetic_fraction"]) for one in summary["selected"])
-    return "chosen: " + ", ".join(
-        f"{gan} at {share:.0%} of the draws of its classes in {count} of {times.total()} draws"
-        for (gan, share), count in sorted(times.items())
+        return f"{values['gan']}, synthetic fraction {values['synthetic_fraction']:.0%}"
+    counts = Counter((arm["gan"], arm["synthetic_fraction"]) for arm in summary["selected"])
+    return "selected: " + ", ".join(
+        f"{gan}, synthetic fraction {fraction:.0%}, in {count} of {counts.total()} repeats"
+        for (gan, fraction), count in sorted(counts.items())
     )
 
 
 def _settings(summary: Mapping[str, Any]) -> str:
-    given = summary["settings"]
+    values = summary["settings"]
     unlabeled = summary["num_unlabeled"]
     return settings_section(
         {
-            "classifier": given["classifier"] + _updates(given["steps"]),
-            "classic augmentation": given["policy"],
-            "GAN": f"{_taken(summary)}, on top of {given['base']}" + _updates(given["gan_steps"]),
-            "labels of each class": ", ".join(map(str, summary["class_counts"])),
+            "classifier": values["classifier"] + _steps(values["steps"]),
+            "classic augmentation": values["policy"],
+            "GAN": f"{_gan_arm(summary)}, added to the arm {values['base']}"
+            + _steps(values["gan_steps"]),
+            "labels per class": ", ".join(map(str, summary["class_counts"])),
             "unlabeled images": f"{unlabeled:,}" if unlabeled else "none",
-            "seed": str(given["seed"]),
+            "seed": str(values["seed"]),
         }
     )

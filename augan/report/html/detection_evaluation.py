@@ -1,4 +1,4 @@
-"""What a detector is worth on labeled data, as one HTML file."""
+"""Report of an evaluation of a detector: `report.html` in its folder."""
 
 from collections.abc import Mapping
 from html import escape
@@ -19,10 +19,10 @@ from augan.report.html.base import (
 )
 from augan.report.html.charts import histogram
 
-SHOWN = 100  # files in the list of those that were left out
+MAX_SKIPPED = 100  # files in the list of skipped files
 
 
-def write_detection_evaluation_page(evaluation: DetectionEvaluation) -> Path:
+def write_detection_evaluation_page(result: DetectionEvaluation) -> Path:
     """Write `report.html` into the folder of an evaluation, and return its path.
 
     Raises
@@ -30,32 +30,34 @@ def write_detection_evaluation_page(evaluation: DetectionEvaluation) -> Path:
     ConfigError
         The evaluation has no folder.
     DataError
-        It cannot be written; everything else is complete by then.
+        The page cannot be written. Everything else is complete by then.
     """
-    summary = evaluation.summary
+    summary = result.summary
     if summary["out"] is None:
-        raise ConfigError("this evaluation was not written to a folder; give one with out=")
+        raise ConfigError(
+            "the evaluation was not written to a folder; pass out= to evaluate_detection"
+        )
     parts = [
-        _head(summary),
-        _distribution(evaluation),
-        _methods(evaluation),
-        _kinds(evaluation),
+        _header(summary),
+        _distribution(result),
+        _methods(result),
+        _anomaly_types(result),
         _pixels(summary),
-        _power(summary),
-        _left_out(summary),
+        _detection_limit(summary),
+        _skipped(summary),
         _settings(summary),
     ]
-    return write_page(Path(summary["out"]) / REPORT_FILE, _verdict(summary), parts)
+    return write_page(Path(summary["out"]) / REPORT_FILE, _title(summary), parts)
 
 
-def _verdict(summary: Mapping[str, Any]) -> str:
-    found = summary["detected"]
-    return f"{found['count']:,} of {found['n']:,} anomalies flagged"
+def _title(summary: Mapping[str, Any]) -> str:
+    detected = summary["detected"]
+    return f"{detected['count']:,} of {detected['n']:,} anomalies flagged"
 
 
-def _head(summary: Mapping[str, Any]) -> str:
+def _header(summary: Mapping[str, Any]) -> str:
     alarms, samples = summary["false_alarms"], plural(summary["sample_type"])
-    verdict = "as" if alarms["as_expected"] else "not as"
+    agreement = "as" if alarms["as_expected"] else "not as"
     figures = [
         ("anomalies flagged", f"{summary['detected']['rate']:.1%}", ""),
         ("false alarms", f"{alarms['rate']:.1%}", "" if alarms["as_expected"] else "alarm"),
@@ -64,17 +66,17 @@ def _head(summary: Mapping[str, Any]) -> str:
     ]
     lede = (
         f"At a false-alarm rate of {summary['far']:.3g}, {alarms['count']:,} of {alarms['n']:,} "
-        f"normal {samples} were flagged, {verdict} calibrated: {alarms['expected_low']} to "
+        f"normal {samples} were flagged, {agreement} calibrated: {alarms['expected_low']} to "
         f"{alarms['expected_high']} are expected."
     )
     return page_header(
-        "augan evaluate detection", _verdict(summary), lede, figures, summary["warnings"]
+        "augan evaluate detection", _title(summary), lede, figures, summary["warnings"]
     )
 
 
-def _distribution(evaluation: DetectionEvaluation) -> str:
-    summary = evaluation.summary
-    if not evaluation.normal.size or not evaluation.anomalous.size:
+def _distribution(result: DetectionEvaluation) -> str:
+    summary = result.summary
+    if not result.normal.size or not result.anomalous.size:
         return ""
     kinds = [
         ("flagged", "flagged"),
@@ -83,44 +85,46 @@ def _distribution(evaluation: DetectionEvaluation) -> str:
     ]
     legend = "".join(f'<li><i class="{kind}"></i>{text}</li>' for kind, text in kinds)
     titles = ("Scores of the anomalies", f"Scores of the normal {plural(summary['sample_type'])}")
-    figure = histogram(evaluation.normal, evaluation.anomalous, summary["threshold"], titles)
+    figure = histogram(result.normal, result.anomalous, summary["threshold"], titles)
     about = (
-        "Further right is more anomalous; the line was drawn by calibration, without these labels. "
-        "Bars grow with the logarithm of their count, so that single ones can be seen."
+        "A higher score is more anomalous. Calibration set the threshold, without these labels. "
+        "The height of a bar is the logarithm of its count, so that single samples are visible."
     )
     return section("Scores", about, f'<ul class="legend">{legend}</ul>{figure}')
 
 
-def _methods(evaluation: DetectionEvaluation) -> str:
-    summary = evaluation.summary
-    ours = {**summary, "method": f"{summary['method']}, this detector"}
-    every = sorted([ours, *evaluation.baselines], key=lambda row: -row["auroc"]["value"])
+def _methods(result: DetectionEvaluation) -> str:
+    summary = result.summary
+    detector = {**summary, "method": f"{summary['method']}, this detector"}
+    methods = sorted([detector, *result.baselines], key=lambda row: -row["auroc"]["value"])
     rows = [
         (
-            f"<strong>{escape(row['method'])}</strong>" if row is ours else escape(row["method"]),
+            f"<strong>{escape(row['method'])}</strong>"
+            if row is detector
+            else escape(row["method"]),
             f"{row['auroc']['value']:.3f}",
             f"{row['auroc']['low']:.3f} to {row['auroc']['high']:.3f}",
             f"{row['average_precision']:.3f}",
         )
-        for row in every
+        for row in methods
     ]
     best = summary["best_f1"]
-    fitted = (
+    baselines = (
         f"no baselines: {summary['baselines_skipped']}"
         if summary["baselines_skipped"]
-        else f"baselines were fitted on {summary['num_baseline_training']:,} of the same training "
+        else f"the baselines are fitted on {summary['num_baseline_training']:,} of the training "
         f"{plural(summary['sample_type'])}"
     )
     about = (
-        "AUROC is the chance that an anomaly scores more than a normal one, with its 95 % "
-        f"interval; {escape(fitted)}. With a line that looks at these labels F1 would be "
-        f"{best['value']:.3f}, which no honest line reaches."
+        "AUROC is the probability that an anomaly has a higher score than a normal sample, with "
+        f"its 95 % interval; {escape(baselines)}. The best F1 is {best['value']:.3f}; its "
+        "threshold is chosen on these labels, so that no calibrated threshold reaches it."
     )
     header = ["method", "AUROC", "95 %", "average precision"]
-    return section("Beside simple methods", about, table(header, rows, numbers=(1, 2, 3)))
+    return section("Comparison with baselines", about, table(header, rows, numbers=(1, 2, 3)))
 
 
-def _kinds(evaluation: DetectionEvaluation) -> str:
+def _anomaly_types(result: DetectionEvaluation) -> str:
     rows = [
         (
             escape(str(kind["type"])),
@@ -130,12 +134,12 @@ def _kinds(evaluation: DetectionEvaluation) -> str:
             f"{kind['detected']['rate']:.1%}",
             f"{kind['detected']['low']:.1%} to {kind['detected']['high']:.1%}",
         )
-        for kind in sorted(evaluation.anomaly_types, key=lambda kind: -kind["auroc"]["value"])
+        for kind in sorted(result.anomaly_types, key=lambda kind: -kind["auroc"]["value"])
     ]
-    about = f"Each kind of anomaly against all {evaluation.summary['num_normal']:,} normal ones."
-    header = ["kind", "how many", "AUROC", "95 %", "flagged", "95 %"]
+    about = f"Each type of anomaly against all {result.summary['num_normal']:,} normal samples."
+    header = ["type", "number", "AUROC", "95 %", "flagged", "95 %"]
     body = table(header, rows, numbers=range(1, 6))
-    return section("By kind", about, scrollable(body))
+    return section("Types of anomalies", about, scrollable(body))
 
 
 def _pixels(summary: Mapping[str, Any]) -> str:
@@ -143,45 +147,47 @@ def _pixels(summary: Mapping[str, Any]) -> str:
     if pixels is None:
         return ""
     rows = [
-        ("AUROC of pixels", f"{pixels['auroc']:.3f}"),
+        ("pixel AUROC", f"{pixels['auroc']:.3f}"),
         (f"AUPRO, to a false-positive rate of {pixels['max_fpr']:g}", f"{pixels['aupro']:.3f}"),
     ]
     about = (
-        f"Maps against masks: {pixels['num_images']:,} images, {pixels['num_anomalies']:,} of them "
-        "with a marked defect."
+        f"Anomaly maps compared with the masks of {pixels['num_images']:,} images, "
+        f"{pixels['num_anomalies']:,} of them with a defect."
     )
-    return section("Where the defects are", about, table(["figure", ""], rows, numbers=(1,)))
+    return section("Localization of defects", about, table(["metric", ""], rows, numbers=(1,)))
 
 
-def _power(summary: Mapping[str, Any]) -> str:
-    power = summary["detection_limit"]
-    if power is None:
+def _detection_limit(summary: Mapping[str, Any]) -> str:
+    limit = summary["detection_limit"]
+    if limit is None:
         return ""
-    sizes = list(dict.fromkeys(row["size"] for row in power["rows"]))
-    caught = {(row["contrast"], row["size"]): row["rate"] for row in power["rows"]}
+    sizes = list(dict.fromkeys(row["size"] for row in limit["rows"]))
+    rates = {(row["contrast"], row["size"]): row["rate"] for row in limit["rows"]}
     rows = [
-        (f"{contrast:g}", *(f"{caught[contrast, size]:.0%}" for size in sizes))
-        for contrast in dict.fromkeys(row["contrast"] for row in power["rows"])
+        (f"{contrast:g}", *(f"{rates[contrast, size]:.0%}" for size in sizes))
+        for contrast in dict.fromkeys(row["contrast"] for row in limit["rows"])
     ]
     about = (
-        f"Spots painted on {power['num_images']:,} normal images, and the share that is flagged at "
-        f"a rate of {power['rate']:g}: a row for each contrast, a column for each side in pixels."
+        f"Share of {limit['num_images']:,} normal images with a painted spot that are flagged at "
+        f"a false-alarm rate of {limit['rate']:g}: a row for each contrast of the spot, a column "
+        "for each side in pixels."
     )
     header = ["contrast", *(f"{size} px" for size in sizes)]
     body = table(header, rows, numbers=range(1, len(header)))
-    return section("Smallest spot", about, scrollable(body))
+    return section("Detection limit", about, scrollable(body))
 
 
-def _left_out(summary: Mapping[str, Any]) -> str:
-    found = [(one["path"], one["reason"]) for one in summary["unreadable"]]
-    found += [(name, "no label") for name in summary["unlabeled"]]
+def _skipped(summary: Mapping[str, Any]) -> str:
+    skipped = [(file["path"], file["reason"]) for file in summary["unreadable"]]
+    skipped += [(name, "no label") for name in summary["unlabeled"]]
     if summary["pixels"] is not None:
-        found += [(name, "no defect marked") for name in summary["pixels"]["without_mask"]]
-    if not found:
+        skipped += [(name, "no defect in the mask") for name in summary["pixels"]["without_mask"]]
+    if not skipped:
         return ""
-    more = f" {len(found) - SHOWN:,} more are not shown." if found[SHOWN:] else ""
-    rows = [(escape(name), escape(why)) for name, why in found[:SHOWN]]
-    return section("Left out", f"These do not count.{more}", table(["name", "why"], rows))
+    num_more = len(skipped) - MAX_SKIPPED
+    about = "The metrics leave these out." + (f" {num_more:,} more exist." if num_more > 0 else "")
+    rows = [(escape(name), escape(reason)) for name, reason in skipped[:MAX_SKIPPED]]
+    return section("Skipped", about, table(["file", "reason"], rows))
 
 
 def _settings(summary: Mapping[str, Any]) -> str:
@@ -190,12 +196,12 @@ def _settings(summary: Mapping[str, Any]) -> str:
     return settings_section(
         {
             "method": summary["method"]
-            + (f" (also in the model: {', '.join(others)})" if others else ""),
-            "normal is": str(summary["normal"]),
-            "flagged above": f"{summary['threshold']:.3g}",
+            + (f" (also in the bundle: {', '.join(others)})" if others else ""),
+            "label of normal samples": str(summary["normal"]),
+            "threshold": f"{summary['threshold']:.3g}",
             "groups": "" if groups is None else f"{groups:,}",
-            "model": summary["bundle"],
+            "bundle": summary["bundle"],
             "seed": str(summary["seed"]),
-            "all figures": f"{EVALUATION_FILE}, {SCORES_FILE}",
+            "all metrics": f"{EVALUATION_FILE}, {SCORES_FILE}",
         }
     )

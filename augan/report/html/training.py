@@ -1,4 +1,4 @@
-"""What a training left behind, as one HTML file in its run folder."""
+"""Report of a training: `report.html` in its run folder."""
 
 import json
 import math
@@ -26,13 +26,13 @@ from augan.report.html.base import (
 from augan.report.html.charts import Curve, line_chart
 from augan.report.text import describe_guarantee
 
-MEASURED = 10  # of the measurements in the table
+MAX_METRICS_ROWS = 10
 LOSSES = {"d_loss": ("discriminator", "flagged"), "g_loss": ("generator", "new")}
 MEANINGS = {
     "gan": "generator and discriminator",
-    "encoder": "finds the code of an image, as f-AnoGAN does",
-    "classifier": "of real images alone: judges what is generated",
-    "rotation": "tells turned images apart: its features measure fidelity",
+    "encoder": "predicts the latent code of an image (f-AnoGAN)",
+    "classifier": "learns the classes of real images, to filter synthetic ones",
+    "rotation": "predicts how an image is rotated; its features measure fidelity",
 }
 
 
@@ -42,25 +42,25 @@ def write_training_page(bundle: Bundle) -> Path:
     Raises
     ------
     BundleError
-        The bundle is in no folder.
+        The bundle is not saved in a folder.
     DataError
-        The page cannot be written; everything else is complete by then.
+        The page cannot be written. Everything else is complete by then.
     """
     run = bundle.saved_path().parent
     log = list(_entries(run / METRICS_LOG_FILE))
     parts = [
-        _head(bundle, run),
-        _pictures(run),
+        _header(bundle, run),
+        _samples(run),
         _losses(log),
         _fidelity(bundle),
-        _parts(bundle, run),
+        _stages(bundle, run),
         _settings(bundle),
     ]
-    return write_page(run / REPORT_FILE, f"{_verdict(bundle)} - {bundle.data['name']}", parts)
+    return write_page(run / REPORT_FILE, f"{_title(bundle)} - {bundle.data['name']}", parts)
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a log; one that is torn is passed over."""
+    """Yield the entries of a log, without those that an interruption left incomplete."""
     if not path.exists():
         return
     for line in path.read_text("utf-8", "replace").splitlines():
@@ -73,7 +73,7 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _trainings(bundle: Bundle) -> list[dict[str, Any]]:
-    """Return the figures of the training, or those of each fold."""
+    """Return the metrics of the training, or those of each fold."""
     return bundle.metrics.get("folds") or [bundle.metrics]
 
 
@@ -81,160 +81,166 @@ def _sample_type(bundle: Bundle) -> str:
     return str(restore_preprocessing(bundle.preprocessing).sample_type)
 
 
-def _verdict(bundle: Bundle) -> str:
+def _title(bundle: Bundle) -> str:
     data, samples = bundle.data, plural(_sample_type(bundle))
-    classes = len(data.get("class_names", ()))
-    of = f" of {classes} classes" if classes > 1 else ""
-    return f"Trained on {data['num_samples']:,} {samples}{of}"
+    num_classes = len(data.get("class_names", ()))
+    classes = f" of {num_classes} classes" if num_classes > 1 else ""
+    return f"Trained on {data['num_samples']:,} {samples}{classes}"
 
 
-def _head(bundle: Bundle, run: Path) -> str:
+def _header(bundle: Bundle, run: Path) -> str:
     data, trainings = bundle.data, _trainings(bundle)
     accuracy = bundle.metrics.get("classifier")
     figures = [
         (plural(_sample_type(bundle)), f"{data['num_samples']:,}", ""),
-        ("updates of the GAN", f"{trainings[0]['steps']['gan']:,}", ""),
+        ("GAN steps", f"{trainings[0]['steps']['gan']:,}", ""),
         ("minutes", f"{sum(_seconds(run).values()) / 60:.1f}", ""),
     ]
     if len(trainings) > 1:
         figures.append(("folds", str(len(trainings)), ""))
     if accuracy:
-        figures.append(("held-out, classifier right", f"{accuracy['accuracy']:.1%}", ""))
-    lede = describe_guarantee(bundle) or "It draws new images, and detects nothing."
+        figures.append(("classifier accuracy, held-out", f"{accuracy['accuracy']:.1%}", ""))
+    lede = (
+        describe_guarantee(bundle)
+        or f"The bundle generates {plural(_sample_type(bundle))}. It has no detector."
+    )
     command = f"augan train &middot; {escape(str(data['name']))}"
-    return page_header(command, _verdict(bundle), lede, figures, bundle.metrics.get("warnings", ()))
+    warnings = bundle.metrics.get("warnings", ())
+    return page_header(command, _title(bundle), lede, figures, warnings)
 
 
 def _seconds(run: Path) -> dict[str, float]:
+    """Return the seconds of each stage; empty if the summary is missing or damaged."""
     try:
-        found = json.loads((run / RUN_SUMMARY_FILE).read_text("utf-8"))["seconds"]
-        return {str(part): float(seconds) for part, seconds in found.items()}
+        seconds = json.loads((run / RUN_SUMMARY_FILE).read_text("utf-8"))["seconds"]
+        return {str(stage): float(value) for stage, value in seconds.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def _pictures(run: Path) -> str:
-    sheets = sorted((run / SAMPLES_FOLDER).glob("**/step_*.png"))
-    if not sheets:
+def _samples(run: Path) -> str:
+    paths = sorted((run / SAMPLES_FOLDER).glob("**/step_*.png"))
+    if not paths:
         return ""
-    last = [sheet for sheet in sheets if sheet.parent == sheets[0].parent][-1]
-    with Image.open(last) as picture:
-        sheet = np.asarray(picture)
+    last = [path for path in paths if path.parent == paths[0].parent][-1]
+    with Image.open(last) as image:
+        grid = np.asarray(image)
     about = (
-        "Drawn by the generator that the bundle holds, unfiltered: a row for each class, where "
-        "there are classes. Rows that look alike, or images that repeat, are a bad sign."
+        "Unfiltered samples of the generator in the bundle, a row for each class if there are "
+        "classes. Rows that look alike, or images that repeat, are a bad sign."
     )
-    alt = "images that the generator draws, a row for each class"
-    return section("Drawn", about, f'<img class="sheet" alt="{alt}" src="{data_uri(sheet)}">')
+    alt = "generated images, a row for each class"
+    image_tag = f'<img class="sheet" alt="{alt}" src="{data_uri(grid)}">'
+    return section("Generated images", about, image_tag)
 
 
 def _losses(log: list[dict[str, Any]]) -> str:
-    part = next((entry["part"] for entry in log if str(entry["part"]).endswith("gan")), None)
-    lines = []
-    for name, (player, kind) in LOSSES.items():
-        found = [
-            (entry["step"], entry[name])
+    stage = next((entry["part"] for entry in log if str(entry["part"]).endswith("gan")), None)
+    curves = []
+    for key, (network, kind) in LOSSES.items():
+        points = [
+            (entry["step"], entry[key])
             for entry in log
-            if entry["part"] == part and math.isfinite(entry.get(name) or math.nan)
+            if entry["part"] == stage and math.isfinite(entry.get(key) or math.nan)
         ]
-        if found:
-            steps, values = np.array(found, float).T
-            lines.append(Curve(f"loss of the {player}", kind, steps, values))
-    if not lines:
+        if points:
+            steps, values = np.array(points, float).T
+            curves.append(Curve(f"loss of the {network}", kind, steps, values))
+    if not curves:
         return ""
-    of = "" if part == "gan" else f" Of {escape(str(part)).removesuffix(' gan')}."
+    fold = "" if stage == "gan" else f" This is {escape(str(stage)).removesuffix(' gan')}."
     about = (
-        "Two players: neither has to fall, but neither should run away. The outermost values are "
-        f"cut off.{of}"
+        "Generator and discriminator train against each other: neither loss has to fall, but "
+        f"neither should grow without limit. Extreme values are clipped.{fold}"
     )
-    return section("Losses", about, line_chart("loss, by update of the GAN", lines))
+    return section("Losses", about, line_chart("loss, by GAN step", curves))
 
 
 def _fidelity(bundle: Bundle) -> str:
-    found = [one for one in _trainings(bundle) if one.get("fidelity")]
-    if not found:
+    training = next((one for one in _trainings(bundle) if one.get("fidelity")), None)
+    if training is None:
         return ""
-    first, figures = found[0], found[0]["fidelity"]
+    fidelity = training["fidelity"]
     samples = plural(_sample_type(bundle))
     rows = [
-        ("this generator", f"{figures['kernel_distance']:.3f}", f"{figures['coverage']:.0%}"),
+        ("this generator", f"{fidelity['kernel_distance']:.3f}", f"{fidelity['coverage']:.0%}"),
         (
             f"real {samples} against real ones",
-            f"{figures['floor']['kernel_distance']:.3f}",
-            f"{figures['floor']['coverage']:.0%}",
+            f"{fidelity['floor']['kernel_distance']:.3f}",
+            f"{fidelity['floor']['coverage']:.0%}",
         ),
-        ("before training", f"{figures['untrained_kernel_distance']:.3f}", ""),
+        ("before training", f"{fidelity['untrained_kernel_distance']:.3f}", ""),
     ]
     about = (
-        f"Generated {samples} beside {figures['n_real']:,} real ones that no network was trained on"
-        f"{', which are few' if figures['few'] else ''}. The kernel distance is 0 where nothing "
-        "tells them apart; coverage is the share of real ones with a generated one nearby. The "
-        "bundle holds the weights of the best measurement."
+        f"Generated {samples} compared with {fidelity['n_real']:,} held-out real ones"
+        f"{', which are few' if fidelity['few'] else ''}. The kernel distance is 0 if both have "
+        f"the same distribution. Coverage is the share of real {samples} with a generated one "
+        "nearby. The bundle has the weights with the smallest kernel distance."
     )
     body = table(["", "kernel distance", "coverage"], rows, numbers=(1, 2))
-    return section("Fidelity", about, _distances(first, figures) + body + _health(first))
+    return section("Fidelity", about, _distances(training) + body + _metrics_table(training))
 
 
-def _distances(training: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
-    health = training.get("gan_metrics") or []
-    if len(health) < 2:
+def _distances(training: Mapping[str, Any]) -> str:
+    metrics = training.get("gan_metrics") or []
+    if len(metrics) < 2:
         return ""
-    steps = np.array([0, *(row["step"] for row in health)], float)
-    distances = [row["kernel_distance"] for row in health]
-    values = np.array([figures["untrained_kernel_distance"], *distances], float)
-    line = Curve("kernel distance to held-out real ones", "new", steps, values)
-    return line_chart("kernel distance, by update of the GAN", [line], log=True)
+    steps = np.array([0, *(row["step"] for row in metrics)], float)
+    untrained = training["fidelity"]["untrained_kernel_distance"]
+    values = np.array([untrained, *(row["kernel_distance"] for row in metrics)], float)
+    curve = Curve("kernel distance to held-out real ones", "new", steps, values)
+    return line_chart("kernel distance, by GAN step", [curve], log=True)
 
 
-def _health(training: Mapping[str, Any]) -> str:
-    health = training.get("gan_metrics") or []
-    if not health:
+def _metrics_table(training: Mapping[str, Any]) -> str:
+    metrics = training.get("gan_metrics") or []
+    if not metrics:
         return ""
-    places = np.unique(np.linspace(0, len(health) - 1, MEASURED).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(metrics) - 1, MAX_METRICS_ROWS).round().astype(int))
     rows = [
         (
             f"{row['step']:,}",
-            _figure(row["kernel_distance"], ".3f"),
-            _figure(row["coverage"], ".0%"),
-            _figure(row["diversity"], ".2f"),
-            _figure(row["r_t"], ".2f"),
-            _figure(row["r_v"], ".2f"),
+            _number(row["kernel_distance"], ".3f"),
+            _number(row["coverage"], ".0%"),
+            _number(row["diversity"], ".2f"),
+            _number(row["r_t"], ".2f"),
+            _number(row["r_v"], ".2f"),
         )
-        for row in (health[place] for place in places)
+        for row in (metrics[index] for index in chosen)
     ]
-    names = [
-        "update",
+    header = [
+        "GAN step",
         "kernel distance",
         "coverage",
-        "diversity<small>1 is that of real ones; near 0 all are alike</small>",
-        "r_t<small>training images judged real, less those judged fake</small>",
-        "r_v<small>0: held-out ones judged like these; 1: like generated ones</small>",
+        "diversity<small>1: as real ones; near 0: all are alike</small>",
+        "r_t<small>share of training images classified as real, minus those as fake</small>",
+        "r_v<small>held-out images are classified: 0 as training images, 1 as generated</small>",
     ]
-    about = '<p class="about">What the monitor measured on the way:</p>'
-    return about + scrollable(table(names, rows, numbers=range(6)))
+    about = '<p class="about">Metrics during the training:</p>'
+    return about + scrollable(table(header, rows, numbers=range(6)))
 
 
-def _figure(value: float | None, form: str) -> str:
-    """Return a figure as text; what could not be measured, or is no number, is left open."""
+def _number(value: float | None, form: str) -> str:
+    """Return a number as text, empty if it was not measured."""
     return "" if value is None else format(value, form)
 
 
-def _parts(bundle: Bundle, run: Path) -> str:
+def _stages(bundle: Bundle, run: Path) -> str:
     seconds, steps = _seconds(run), _trainings(bundle)[0]["steps"]
     total = sum(seconds.values())
     if not total:
         return ""
     rows = [
         (
-            f"{escape(part)}<small>{MEANINGS.get(part, '')}</small>",
-            f"{steps[part]:,}" if part in steps else "",
-            f"{spent:.1f}",
-            f"{spent / total:.0%}",
+            f"{escape(stage)}<small>{MEANINGS.get(stage, '')}</small>",
+            f"{steps[stage]:,}" if stage in steps else "",
+            f"{value:.1f}",
+            f"{value / total:.0%}",
         )
-        for part, spent in seconds.items()
+        for stage, value in seconds.items()
     ]
-    header = ["part", "updates", "seconds", "share"]
-    return section("Where the time went", "", table(header, rows, numbers=(1, 2, 3)))
+    header = ["stage", "steps", "seconds", "share"]
+    return section("Time of each stage", "", table(header, rows, numbers=(1, 2, 3)))
 
 
 def _settings(bundle: Bundle) -> str:
@@ -243,11 +249,11 @@ def _settings(bundle: Bundle) -> str:
     classes = ", ".join(f"{name} ({count:,})" for name, count in zip(names, counts))
     values = {
         "task": config["task"],
-        "seen as": restore_preprocessing(bundle.preprocessing).describe(),
+        "prepared as": restore_preprocessing(bundle.preprocessing).describe(),
         "classes": classes if len(names) > 1 else "",
         "unlabeled": f"{data.get('num_unlabeled', 0):,}" if data.get("num_unlabeled") else "",
         "seed": str(config["seed"]),
         "all settings": "config.yaml",
-        "model": bundle.bundle_id,
+        "bundle": bundle.bundle_id,
     }
     return settings_section(values)

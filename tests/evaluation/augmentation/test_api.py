@@ -252,7 +252,7 @@ def test_select_takes_none_of_images_that_hurt(data, tmp_path):
     assert found.summary["selected"] == [{"gan": "test", "synthetic_fraction": 0.0}] * 2
     assert "2 repeats say little" in found.summary["warnings"][0]
     assert (
-        "test at 0% of the draws of its classes in 2 of 2 draws"
+        "selected: test, synthetic fraction 0%, in 2 of 2 repeats"
         in write_augmentation_evaluation_page(found).read_text()
     )
     assert not found.is_significant
