@@ -231,10 +231,12 @@ class Detector:
         return cls(fitted, preprocessing, line, map_line, bundle)
 
 
-def add_detectors(bundle: Bundle, detectors: Sequence[Detector], trim: float = 0.0) -> None:
-    """Put detectors into a bundle; the first is the one that scores unless told otherwise.
+def add_detectors(
+    bundle: Bundle, detectors: Sequence[Detector], trim_fraction: float = 0.0
+) -> None:
+    """Put detectors into a bundle; the first is the default.
 
-    `trim` is the share of samples that was set aside before they were fitted and calibrated.
+    `trim_fraction` is the fraction of the samples that were left out of fitting and calibration.
     """
     components = {detector.method.name: list(detector.method.components) for detector in detectors}
     first = detectors[0].method.name
@@ -243,7 +245,7 @@ def add_detectors(bundle: Bundle, detectors: Sequence[Detector], trim: float = 0
         "components": components.pop(first),
         "other_methods": components,
     }
-    bundle.detector |= {"trim_fraction": trim} if trim else {}
+    bundle.detector |= {"trim_fraction": trim_fraction} if trim_fraction else {}
     if isinstance(detectors[0].method, CrossConformalEnsemble):
         bundle.detector["num_folds"] = len(detectors[0].method)
     for detector in detectors:

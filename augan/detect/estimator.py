@@ -49,7 +49,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         With `far=None`, the share of the training rows that is flagged; "auto" is 0.05. No
         statement about new images follows from it. `anogan`, which searches long for each image,
         counts it on at most 1,000 rows, evenly chosen.
-    trim : float in [0, 0.5]
+    trim_fraction : float in [0, 0.5]
         Suspected share of dirty rows. So many of the highest scores are set aside before the
         detector is fitted for good, and `far` then guarantees nothing.
     bundle : Bundle, path or None
@@ -94,7 +94,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         method: str = "auto",
         far: float | None = None,
         contamination: float | Literal["auto"] = "auto",
-        trim: float = 0.0,
+        trim_fraction: float = 0.0,
         bundle: Bundle | str | Path | None = None,
         image_shape: tuple[int, ...] | None = None,
         steps: int | None = None,
@@ -104,7 +104,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         self.method = method
         self.far = far
         self.contamination = contamination
-        self.trim = trim
+        self.trim_fraction = trim_fraction
         self.bundle = bundle
         self.image_shape = image_shape
         self.steps = steps
@@ -127,16 +127,16 @@ class GANDetector(OutlierMixin, BaseEstimator):
             If a parameter is out of range, or the rows are too few for `far`.
         """
         started = time.monotonic()
-        contamination, trim = self._checked_contamination(), self._checked_trim()
+        contamination, trim_fraction = self._checked_contamination(), self._checked_trim()
         dataset = from_arrays(self._samples(X, reset=True), groups=groups)
         if self.bundle is None:
-            stored = self._train(dataset, trim, started)
+            stored = self._train(dataset, trim_fraction, started)
         else:
             stored = self._take_over(dataset, self.bundle)
         self.offset_ = self._offset(stored, contamination)
         return self
 
-    def _train(self, dataset: Dataset, trim: float, started: float) -> PreparedSamples:
+    def _train(self, dataset: Dataset, trim_fraction: float, started: float) -> PreparedSamples:
         """Train networks, fit and perhaps calibrate the detector; return the stored samples."""
         if len(dataset) < LEAST:
             raise DataError(
@@ -144,11 +144,13 @@ class GANDetector(OutlierMixin, BaseEstimator):
                 "and some hundred to learn what is usual"
             )
         calibrate = self.far is not None
-        config, preprocessing = fill_in_steps(self._settings(trim), dataset, calibrate=calibrate)
+        config, preprocessing = fill_in_steps(
+            self._settings(trim_fraction), dataset, calibrate=calibrate
+        )
         stored = prepare_samples(dataset.images, preprocessing)
         split = split_dataset(config, dataset, calibrate=calibrate)
         self._check_count(
-            trimmed_size(len(split.calibration), trim), len(dataset), dataset.sample_type
+            trimmed_size(len(split.calibration), trim_fraction), len(dataset), dataset.sample_type
         )
         samples, rows_of = training_samples(stored, preprocessing)
         data = TrainingData(samples, None, 0, preprocessing, rows=rows_of(split.train))
@@ -164,7 +166,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
             stored,
             split,
             groups=dataset.groups,
-            trim=trim,
+            trim_fraction=trim_fraction,
         )
         self.bundle_ = Bundle(
             config=config.to_dict(),
@@ -172,24 +174,24 @@ class GANDetector(OutlierMixin, BaseEstimator):
             preprocessing=preprocessing.to_dict(),
             networks=networks.for_bundle(),
         )
-        add_detectors(self.bundle_, [self._detector], trim)
+        add_detectors(self.bundle_, [self._detector], trim_fraction)
         return stored
 
-    def _settings(self, trim: float) -> Config:
+    def _settings(self, trim_fraction: float) -> Config:
         given = validate_config(Config() if self.config is None else self.config)
         return given.replace(
             seed=seed_from(self.random_state),
             task="detect",
             training__steps=given.training.steps if self.steps is None else self.steps,
-            detect={"far": self.far, "method": self.method, "trim": trim},
+            detect={"far": self.far, "method": self.method, "trim_fraction": trim_fraction},
         )
 
     def _take_over(self, dataset: Dataset, given: Bundle | str | Path) -> PreparedSamples:
         """Take the networks and the scorer of a bundle; X only draws the line."""
-        if self.trim:
+        if self.trim_fraction:
             raise ConfigError(
-                f"trim={self.trim:g} came with a bundle, which trains nothing: give normal images "
-                "or rows that are clean, and leave trim out"
+                f"trim_fraction={self.trim_fraction:g} came with a bundle, which is not trained "
+                "again: give clean normal images or rows, and leave trim_fraction out"
             )
         bundle = given if isinstance(given, Bundle) else load_bundle(given)
         if "ignore" in bundle.tables:
@@ -288,9 +290,9 @@ class GANDetector(OutlierMixin, BaseEstimator):
         )
 
     def _checked_trim(self) -> float:
-        if isinstance(self.trim, Real) and 0 <= self.trim <= 0.5:
-            return float(self.trim)
-        raise ConfigError(f"trim must be a number in [0, 0.5], got {self.trim!r}")
+        if isinstance(self.trim_fraction, Real) and 0 <= self.trim_fraction <= 0.5:
+            return float(self.trim_fraction)
+        raise ConfigError(f"trim_fraction must be a number in [0, 0.5], got {self.trim_fraction!r}")
 
     def _loaded(self) -> Detector:
         if not hasattr(self, "_detector"):
@@ -308,7 +310,7 @@ def _origin(dataset: Dataset, detector: Detector) -> dict[str, Any]:
     calibration = detector.require_calibration()
     return {
         "name": dataset.name,
-        f"num_{plural(dataset.sample_type)}": calibration.n,
+        "num_samples": calibration.n,
         "num_groups": calibration.num_groups,
         "num_left_out": 0,
         "warnings": [],

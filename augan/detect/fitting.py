@@ -23,7 +23,7 @@ def fit_detector(
     split: Split,
     *,
     groups: Sequence[str] | np.ndarray | None = None,
-    trim: float = 0.0,
+    trim_fraction: float = 0.0,
 ) -> Detector:
     """Return a detector fitted on `split.train` and `split.val`, calibrated on `split.calibration`.
 
@@ -37,7 +37,7 @@ def fit_detector(
         Without calibration samples the detector is not calibrated.
     groups : sequence or None
         Of all samples.
-    trim : float
+    trim_fraction : float
         The share of dirty samples that is suspected. So many of the highest scores of each part are
         set aside, and the detector is fitted and calibrated anew on the others.
     """
@@ -47,10 +47,13 @@ def fit_detector(
         return Detector.fit(method, models, preprocessing, stored, train=parts.train, val=val)
 
     detector = fitted(split)
-    if trim:
+    if trim_fraction:
         split = replace(
             split,
-            **{name: _lowest(detector, stored, rows, trim) for name, rows in vars(split).items()},
+            **{
+                name: _lowest(detector, stored, rows, trim_fraction)
+                for name, rows in vars(split).items()
+            },
         )
         detector = fitted(split)
     if len(split.calibration):
@@ -67,14 +70,16 @@ def fit_cross_conformal(
     folds: Sequence[Split],
     *,
     groups: Sequence[str] | np.ndarray | None = None,
-    trim: float = 0.0,
+    trim_fraction: float = 0.0,
 ) -> Detector:
     """Return the detectors of all folds as one, each fitted and calibrated as by `fit_detector`.
 
     `models` are the networks that were trained for each fold. Of one fold its detector is returned.
     """
     found = [
-        fit_detector(method, own, preprocessing, stored, split, groups=groups, trim=trim)
+        fit_detector(
+            method, own, preprocessing, stored, split, groups=groups, trim_fraction=trim_fraction
+        )
         for own, split in zip(models, folds)
     ]
     if len(found) == 1:
@@ -90,10 +95,10 @@ def fit_cross_conformal(
 
 
 def _lowest(
-    detector: Detector, stored: PreparedSamples, rows: np.ndarray, trim: float
+    detector: Detector, stored: PreparedSamples, rows: np.ndarray, trim_fraction: float
 ) -> np.ndarray:
     """Return the rows without the share that scores highest; at least two are kept."""
-    keep = trimmed_size(len(rows), trim)
+    keep = trimmed_size(len(rows), trim_fraction)
     if keep == len(rows):
         return rows
     scores = detector.score(stored, rows)
@@ -107,6 +112,6 @@ def _tuning(split: Split) -> np.ndarray:
     return np.sort(np.concatenate([split.train, split.val]))
 
 
-def trimmed_size(count: int, trim: float) -> int:
+def trimmed_size(count: int, trim_fraction: float) -> int:
     """Return how many of `count` samples are left once the suspected share is set aside."""
-    return max(count - round(trim * count), min(2, count))
+    return max(count - round(trim_fraction * count), min(2, count))

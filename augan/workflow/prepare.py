@@ -252,7 +252,7 @@ def _divide(config: Config, dataset: Dataset) -> tuple[Split, tuple[Split, ...]]
 
 def _check_rate(config: Config, dataset: Dataset, splits: Sequence[Split]) -> None:
     """Refuse a rate that the detector would refuse to work at, once it was trained."""
-    far, trim, n, samples = (
+    far, trim_fraction, n, samples = (
         config.detect.far,
         config.detect.trim_fraction,
         len(dataset),
@@ -261,10 +261,10 @@ def _check_rate(config: Config, dataset: Dataset, splits: Sequence[Split]) -> No
     if far is None or config.task == "generate":
         return
     needed = min_calibration_size(far)
-    calibrating = sum(trimmed_size(len(split.calibration), trim) for split in splits)
+    calibrating = sum(trimmed_size(len(split.calibration), trim_fraction) for split in splits)
     if calibrating >= needed:
         return
-    helps = _can_cross(config, dataset) and trimmed_size(n, trim) >= needed
+    helps = _can_cross(config, dataset) and trimmed_size(n, trim_fraction) >= needed
     cross = (
         f"add --cross-conformal, with which all calibrate, in {NUM_FOLDS} trainings; or "
         if helps

@@ -367,7 +367,7 @@ def _add_detector(bundle: Bundle, data: PreparedData, trained: Sequence[TrainedN
             data.samples,
             data.folds or (data.split,),
             groups=data.dataset.groups,
-            trim=settings.trim_fraction,
+            trim_fraction=settings.trim_fraction,
         )
         for method in configured_methods(settings)
     ]

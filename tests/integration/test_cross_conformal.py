@@ -155,7 +155,10 @@ def test_groups_and_dirty_images(bundle: Bundle, dataset: Dataset) -> None:
     assert not promise.exact
     assert "approximate: 50 images of 10 groups" in promise.sentence
     # Two of ten are set aside in each fold, and what is promised then is nothing.
-    assert fit_cross_conformal(*arguments, trim=0.2).require_calibration().fold_sizes == (8,) * 5
+    assert (
+        fit_cross_conformal(*arguments, trim_fraction=0.2).require_calibration().fold_sizes
+        == (8,) * 5
+    )
     trimmed = replace(bundle, detector={**(bundle.detector or {}), "trim_fraction": 0.2})
     assert "no guarantee" in (guarantee_void_reason(trimmed) or "")
 

@@ -166,8 +166,8 @@ class TestGANDetectorAtARate:
         assert again.bundle_.detector is not None
         assert again.bundle_.detector["calibrated_on"]["num_samples"] == 40
         assert again.bundle_.path is None  # it is in no file yet
-        with pytest.raises(ConfigError, match=r"trim=0\.1 came with a bundle"):
-            GANDetector(bundle=conformal.bundle_, trim=0.1).fit(deep_ones[:40])
+        with pytest.raises(ConfigError, match=r"trim_fraction=0\.1 came with a bundle"):
+            GANDetector(bundle=conformal.bundle_, trim_fraction=0.1).fit(deep_ones[:40])
 
     def test_integers_are_not_judged_by_the_batch_that_they_come_in(
         self, conformal: GANDetector, deep_ones: np.ndarray
@@ -336,7 +336,7 @@ class TestParameters:
             "method": "unchecked",
             "far": "unchecked",
             "contamination": 7,
-            "trim": "unchecked",
+            "trim_fraction": "unchecked",
             "bundle": "unchecked",
             "image_shape": shape,
             "steps": -1,

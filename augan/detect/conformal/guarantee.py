@@ -106,7 +106,7 @@ def percent(rate: float) -> str:
 def guarantee_void_reason(bundle: Bundle) -> str | None:
     """Return why the calibration of a bundle guarantees nothing; None: the guarantee holds."""
     detector: Any = bundle.detector or {}
-    trim = detector.get("trim_fraction")
+    trim_fraction = detector.get("trim_fraction")
     is_table = bundle.preprocessing.get("modality") == TabularPreprocessing.modality
     if is_table and "num_folds" in detector and CALIBRATION_KEY not in detector:
         return (
@@ -114,10 +114,10 @@ def guarantee_void_reason(bundle: Bundle) -> str | None:
             "the scaling of the columns, so more good rows than requested may be flagged; run "
             "augan calibrate RUN NORMALS on other normal rows, or train without --cross-conformal"
         )
-    if not trim:
+    if not trim_fraction:
         return None
     return (
-        f"no guarantee: {trim:.0%} of the calibration samples, those with the highest scores, were "
-        "removed as contaminated, so more good samples than requested may be flagged; run augan "
-        "calibrate RUN NORMALS on clean samples"
+        f"no guarantee: {trim_fraction:.0%} of the calibration samples, those with the highest "
+        "scores, were removed as contaminated, so more good samples than requested may be flagged; run "
+        "augan calibrate RUN NORMALS on clean samples"
     )
