@@ -118,6 +118,6 @@ def guarantee_void_reason(bundle: Bundle) -> str | None:
         return None
     return (
         f"no guarantee: {trim_fraction:.0%} of the calibration samples, those with the highest "
-        "scores, were removed as contaminated, so more good samples than requested may be flagged; run "
-        "augan calibrate RUN NORMALS on clean samples"
+        "scores, were removed as contaminated, so more good samples than requested "
+        "may be flagged; run augan calibrate RUN NORMALS on clean samples"
     )
