@@ -11,7 +11,7 @@ from typing import Any
 
 from augan.bundle import Bundle
 from augan.io.atomic import atomic_write
-from augan.io.csv_safety import ANY_BYTES, escape_formula, unescape_formula
+from augan.io.csv_safety import UNDECODABLE, escape_formula, unescape_formula
 from augan.io.hashing import sha256_file
 from augan.io.layout import MANIFEST_FILE, REPORT_FILE, RESUME_LOG_FILE, SUMMARY_FILE
 
@@ -98,7 +98,7 @@ def write_manifest(folder: Path, rows: Sequence[ManifestRow], header: ManifestHe
     digests = {f: sha256_file(folder / f) for f in files}
     shared = asdict(header)
     path = folder / MANIFEST_FILE
-    with open(path, "w", newline="", encoding="utf-8", errors=ANY_BYTES) as stream:
+    with open(path, "w", newline="", encoding="utf-8", errors=UNDECODABLE) as stream:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
         for row in rows:
@@ -130,7 +130,7 @@ def unmanaged_files(folder: Path) -> list[str]:
 def _listed_files(manifest: Path) -> set[str] | None:
     """Return the files that a manifest lists, or None if augan did not write it."""
     try:
-        with open(manifest, newline="", encoding="utf-8", errors=ANY_BYTES) as stream:
+        with open(manifest, newline="", encoding="utf-8", errors=UNDECODABLE) as stream:
             rows = csv.DictReader(stream)
             if tuple(rows.fieldnames or ()) != COLUMNS:
                 return None

@@ -13,7 +13,7 @@ from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.exceptions import ConfigError
-from augan.io.csv_safety import safe_frame
+from augan.io.csv_safety import escape_frame
 from augan.io.images import png_bytes
 from augan.io.layout import SYNTHETIC_ARRAYS_FILE, SYNTHETIC_TABLE_FILE
 
@@ -245,7 +245,7 @@ class CsvWriter:
     ) -> list[str]:
         """Append rows to the file."""
         names = [self.class_names[c] for c in classes] if self.class_names else None
-        frame = safe_frame(self.preprocessing.to_frame(rows, names))
+        frame = escape_frame(self.preprocessing.to_frame(rows, names))
         frame.to_csv(self.path, mode="a", header=self._is_new, index=False, lineterminator="\n")
         self._is_new = False
         return [self.path.name] * len(rows)

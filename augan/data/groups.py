@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from augan.exceptions import DataError
-from augan.io.csv_safety import escape_formula, listed
+from augan.io.csv_safety import escape_formula, read_csv_rows
 
 
 def read_groups(
@@ -60,7 +60,7 @@ def read_groups(
 def _read_table(csv_path: Path) -> dict[str, str]:
     """Return the group of each file, keyed by `_key`."""
     groups: dict[str, str] = {}
-    rows = listed(
+    rows = read_csv_rows(
         csv_path,
         ("path", "group"),
         content="groups",

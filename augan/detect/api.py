@@ -26,7 +26,7 @@ from augan.detect.visualization.top_samples import NUM_RECONSTRUCTED, ScoredSamp
 from augan.detect.worker import ScoredChunk, draw, score
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_folder, unmanaged_except
-from augan.io.csv_safety import ANY_BYTES
+from augan.io.csv_safety import UNDECODABLE
 from augan.io.layout import (
     DETECTION_FILE,
     DETECTION_FILES,
@@ -296,7 +296,7 @@ def _gather(task: DetectionRequest, found: ScoredChunks, out: Path, on_scored: O
     seen, calibration, done = _Seen(), task.calibration, 0
     components, source = task.examiner.detector.method.components, task.examiner.source
     place = out / PENDING_SCORES_FILE
-    with open(place, "w", newline="", encoding="utf-8", errors=ANY_BYTES) as file, closing(found):
+    with open(place, "w", newline="", encoding="utf-8", errors=UNDECODABLE) as file, closing(found):
         table = ScoreTableWriter(file, components)
         for names, scored in zip(task.parts, found):
             seen.unreadable += scored.failures.items()

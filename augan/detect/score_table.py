@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from augan.io.csv_safety import ANY_BYTES, escape_formula, unescape_formula
+from augan.io.csv_safety import UNDECODABLE, escape_formula, unescape_formula
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class ScoreTableWriter:
 def flag(undecided: Path, table: Path, cutoff: float) -> FlaggedSamples:
     """Write the table anew with its decisions: a rate may depend on all p-values at once."""
     with (
-        open(undecided, newline="", encoding="utf-8", errors=ANY_BYTES) as former,
-        open(table, "w", newline="", encoding="utf-8", errors=ANY_BYTES) as file,
+        open(undecided, newline="", encoding="utf-8", errors=UNDECODABLE) as former,
+        open(table, "w", newline="", encoding="utf-8", errors=UNDECODABLE) as file,
     ):
         rows, writer = csv.reader(former), csv.writer(file)
         header = next(rows)

@@ -1,1 +1,1 @@
-"""Files: atomic writes, images, arrays, CSV; nothing here knows machine learning."""
+"""Reading and writing of files: atomic writes, images, arrays, CSV, digests, file names."""

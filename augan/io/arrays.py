@@ -15,18 +15,26 @@ from numpy.lib import format as npy
 
 from augan.exceptions import DataError
 
-MAX_BYTES = 8 * 2**30
-MAX_AXES = 8
-PIECE = 2**24  # bytes that are read at once
+MAX_IDX_BYTES = 8 * 2**30
+MAX_IDX_AXES = 8
+MAX_COMPRESSION_RATIO = 200  # of unpacked to packed bytes; a larger ratio is a decompression bomb
+MIN_RATIO_BYTES = 2**30  # arrays up to this size may have any ratio
+MAX_QUOTED_LENGTH = 300  # characters of an error message of another library
 
-_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_READ_BYTES = 2**24  # at once
+_IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+# Everything that NumPy and zipfile raise on damaged files.
+_NPZ_ERRORS = (
+    *(OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, TokenError, KeyError),
+    *(TypeError, RuntimeError, OverflowError, MemoryError, SyntaxError, IndexError),
+)
 
 
 def read_idx(path: str | Path) -> np.ndarray:
     """Read one IDX file, plain or compressed with gzip.
 
-    The size that the header declares must be the size of what follows, to the byte; a
-    compressed file is never unpacked beyond it.
+    The content must have exactly the size that the header declares; a compressed file is never
+    unpacked beyond that size.
 
     Returns
     -------
@@ -41,38 +49,66 @@ def read_idx(path: str | Path) -> np.ndarray:
     path = Path(path)
     try:
         with path.open("rb") as plain:
-            packed = plain.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if packed else path.open("rb") as stream:
-            return _read(stream, path)
+            is_compressed = plain.read(2) == b"\x1f\x8b"
+        with gzip.open(path, "rb") if is_compressed else path.open("rb") as stream:
+            return _read_idx_stream(stream, path)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read the IDX file {path}: {error}; get a fresh copy") from error
 
 
-def _read(stream: BinaryIO | gzip.GzipFile, path: Path) -> np.ndarray:
+def read_npz(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the wanted arrays that the file holds, and the names of all arrays.
+
+    Raises
+    ------
+    DataError
+        The file is no complete archive, or an array in it is damaged, no plain array of numbers or
+        text, or unpacks to implausibly many bytes.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("it is not a complete .npz archive")
+        # Pickled content could run code; without pickle a hostile file can only fail to load.
+        with zipfile.ZipFile(path) as archive:
+            infos = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            arrays = {}
+            for name in wanted:
+                if name in infos:
+                    with archive.open(infos[name]) as member:
+                        arrays[name] = _read_npy(member, infos[name])
+            return arrays, list(infos)
+    except _NPZ_ERRORS as error:
+        raise DataError(
+            f"cannot read {path}: {str(error)[:MAX_QUOTED_LENGTH]}; write it with "
+            "numpy.savez(file, x=..., y=...), numbers or text only"
+        ) from error
+
+
+def _read_idx_stream(stream: BinaryIO | gzip.GzipFile, path: Path) -> np.ndarray:
     magic = stream.read(4)
     if (
         len(magic) < 4
         or magic[:2] != b"\0\0"
-        or magic[2] not in _DTYPES
-        or not 1 <= magic[3] <= MAX_AXES
+        or magic[2] not in _IDX_TYPES
+        or not 1 <= magic[3] <= MAX_IDX_AXES
     ):
         raise DataError(
             f"{path} is not an IDX file: it begins with the bytes {magic.hex(' ') or '(none)'}, "
-            f"expected 00 00, a type code and a dimension count up to {MAX_AXES}; check that it is "
-            "the right file"
+            f"expected 00 00, a type code and a dimension count up to {MAX_IDX_AXES}; check that "
+            "it is the right file"
         )
-    dtype, ndim = np.dtype(_DTYPES[magic[2]]), magic[3]
+    dtype, ndim = np.dtype(_IDX_TYPES[magic[2]]), magic[3]
     sizes = stream.read(4 * ndim)
     if len(sizes) < 4 * ndim:
         raise DataError(f"{path} ends inside its header; get a fresh copy")
     shape = [int(size) for size in np.frombuffer(sizes, ">u4")]
     declared = math.prod(shape) * dtype.itemsize
-    if declared > MAX_BYTES:
+    if declared > MAX_IDX_BYTES:
         raise DataError(
             f"{path} declares the shape {shape}, {declared / 2**30:.1f} GiB; files up to "
-            f"{MAX_BYTES // 2**30} GiB are read: split it, or check that it is undamaged"
+            f"{MAX_IDX_BYTES // 2**30} GiB are read: split it, or check that it is undamaged"
         )
-    content = _content(stream, declared)
+    content = _read_content(stream, declared)
     if len(content) < declared or stream.read(1):
         came = "more" if len(content) == declared else f"only {len(content)}"
         raise DataError(
@@ -82,72 +118,35 @@ def _read(stream: BinaryIO | gzip.GzipFile, path: Path) -> np.ndarray:
     return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
-def _content(stream: BinaryIO | gzip.GzipFile, declared: int) -> bytearray:
-    """Return up to `declared` bytes; memory grows with what is there, not with what is declared."""
+def _read_content(stream: BinaryIO | gzip.GzipFile, declared: int) -> bytearray:
+    """Return up to `declared` bytes; memory grows with the real content, not with `declared`."""
     content = bytearray()
-    while part := stream.read(min(declared - len(content), PIECE)):
-        content += part
+    while block := stream.read(min(declared - len(content), _READ_BYTES)):
+        content += block
     return content
 
 
-MAX_RATIO = 200  # of unpacked to packed bytes, beyond which a large array is taken for a bomb
-LARGE = 2**30  # bytes
-LONGEST = 300  # characters of what others say
-_ERRORS = (
-    *(OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, TokenError, KeyError),
-    *(TypeError, RuntimeError, OverflowError, MemoryError, SyntaxError, IndexError),
-)
-
-
-def read_npz(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return those of the wanted arrays that there are, and the names of all arrays.
-
-    Raises
-    ------
-    DataError
-        The file is no whole archive, or an array in it is damaged, no plain array of numbers or
-        text, or far larger than the file makes believable.
-    """
-    try:
-        if not zipfile.is_zipfile(path):
-            raise zipfile.BadZipFile("it is not a complete .npz archive")
-        # Pickled content could run code; without it a damaged or hostile file can only fail.
-        with zipfile.ZipFile(path) as archive:
-            infos = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            found = {}
-            for name in wanted:
-                if name in infos:
-                    with archive.open(infos[name]) as member:
-                        found[name] = _read_array(member, infos[name])
-            return found, list(infos)
-    except _ERRORS as error:
-        raise DataError(
-            f"cannot read {path}: {str(error)[:LONGEST]}; write it with "
-            "numpy.savez(file, x=..., y=...), numbers or text only"
-        ) from error
-
-
-def _read_array(member: IO[bytes], info: zipfile.ZipInfo) -> np.ndarray:
-    if info.file_size > max(LARGE, MAX_RATIO * info.compress_size):
+def _read_npy(member: IO[bytes], info: zipfile.ZipInfo) -> np.ndarray:
+    if info.file_size > max(MIN_RATIO_BYTES, MAX_COMPRESSION_RATIO * info.compress_size):
         raise ValueError(
             f"{info.filename} takes {info.compress_size} bytes and claims to unpack to "
-            f"{info.file_size}, more than {MAX_RATIO} times as many"
+            f"{info.file_size}, more than {MAX_COMPRESSION_RATIO} times as many"
         )
     read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     version = npy.read_magic(member)
     if version not in read_header:
         raise ValueError(f"{info.filename} is of version {version} of NumPy's format")
     shape, _, dtype = read_header[version](member)
-    declared, there = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
-    if declared != there and not dtype.hasobject:
+    declared, actual = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
+    if declared != actual and not dtype.hasobject:
         raise ValueError(
             f"{info.filename} declares the shape {list(shape)} of {dtype}, {declared} bytes, but "
-            f"holds {there}"
+            f"holds {actual}"
         )
     member.seek(0)
     array: np.ndarray = npy.read_array(member, allow_pickle=False)
     if dtype.kind == "U" and array.size and dtype.itemsize:
-        # NumPy fails on such characters later, elsewhere.
+        # NumPy would fail on such characters later, in another place.
         characters = np.frombuffer(array.tobytes(), f"{dtype.byteorder}u4")
         if characters.max() > sys.maxunicode:
             raise ValueError(f"{info.filename} has characters that do not exist")

@@ -1,4 +1,7 @@
-"""Folders and files that are whole or absent: written beside their place, then renamed into it."""
+"""Atomic files and folders: complete or absent, whatever interrupts the writing.
+
+The content is written next to its target under a temporary name, then renamed to the target.
+"""
 
 import errno
 import fcntl
@@ -13,15 +16,16 @@ from typing import BinaryIO
 
 from augan.exceptions import DataError, RunInterruptedError, WorkerError
 
-UnmanagedFiles = Callable[[Path], list[str]]  # what a folder holds beside an earlier result, sorted
+# Returns the sorted names of what a folder holds besides an earlier result.
+UnmanagedFiles = Callable[[Path], list[str]]
 
-_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what a lock of another answers
-_BEGINNING = threading.Lock()  # threads share the name of their partial folder
+_LOCKED_ERRORS = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # another process has the lock
+_CREATION = threading.Lock()  # threads of a process share the name of their partial folder
 
 
 def atomic_write(path: str | Path, content: bytes) -> None:
-    """Write a file, whole or not at all; an existing one is replaced in one step."""
-    folder, name = os.path.split(path)  # of strings, because pathlib takes as long as the disk
+    """Write a complete file or no file; an existing file is replaced in one step."""
+    folder, name = os.path.split(path)  # strings, because pathlib takes as long as the disk
     partial = os.path.join(folder, f".{name}.{os.getpid()}.part")
     try:
         with open(partial, "wb") as stream:
@@ -34,24 +38,25 @@ def atomic_write(path: str | Path, content: bytes) -> None:
 
 
 @contextmanager
-def atomic_folder(target: str | Path, foreign: UnmanagedFiles | None = None) -> Iterator[Path]:
-    """Give a temporary folder to write into; it becomes `target` when the block ends well.
+def atomic_folder(target: str | Path, unmanaged: UnmanagedFiles | None = None) -> Iterator[Path]:
+    """Yield a temporary folder, which becomes `target` if the block ends without an error.
 
     Parameters
     ----------
     target
-        The folder to make. It may exist if it is empty, or holds an earlier result and no more.
-    foreign
-        Names what is not of an earlier result, as `unmanaged_except` does; None: all that is there.
+        The folder to make. It may exist if it is empty or holds only an earlier result.
+    unmanaged
+        Names the files that are not part of an earlier result, see `unmanaged_except`. None: every
+        file.
 
     Raises
     ------
     DataError
-        `target` holds something else, cannot be written (no permission, disk full), or another
-        thread is writing it.
+        `target` holds other files, cannot be written (no permission, full disk), or is being
+        written by another thread.
     """
-    with _BEGINNING:
-        target = _checked(target, foreign)
+    with _CREATION:
+        target = _check_target(target, unmanaged)
         partial = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
             descriptor = _make_locked(partial, target)
@@ -59,7 +64,7 @@ def atomic_folder(target: str | Path, foreign: UnmanagedFiles | None = None) -> 
             raise _cannot_write(target, error) from error
     try:
         yield partial
-        _put(partial, target)
+        _replace(partial, target)
     except OSError as error:
         raise _cannot_write(target, error) from error
     finally:
@@ -68,19 +73,19 @@ def atomic_folder(target: str | Path, foreign: UnmanagedFiles | None = None) -> 
 
 
 @contextmanager
-def resumable_folder(target: str | Path, foreign: UnmanagedFiles | None = None) -> Iterator[Path]:
-    """Do what `atomic_folder` does, but keep what is half-done when the work is interrupted.
+def resumable_folder(target: str | Path, unmanaged: UnmanagedFiles | None = None) -> Iterator[Path]:
+    """Yield a temporary folder like `atomic_folder`, and keep the folder after an interruption.
 
-    The temporary folder is `.NAME.partial` beside the target, and locked. It stays when the
-    process dies, is told to stop, or `RunInterruptedError` or `WorkerError` is raised, so that the
-    next call finds in it what the last one left; another error removes it.
+    The temporary folder is `.NAME.partial` next to the target, and is locked. The folder stays when
+    the process dies, or when `RunInterruptedError` or `WorkerError` is raised: the next call then
+    finds the files of the last call. Any other error removes the folder.
 
     Raises
     ------
     DataError
-        As for `atomic_folder`, or another process is at work on the same target.
+        As for `atomic_folder`, or another process is writing the same target.
     """
-    target = _checked(target, foreign)
+    target = _check_target(target, unmanaged)
     partial = target.with_name(f".{target.name}.partial")
     descriptor = -1
     try:
@@ -89,10 +94,10 @@ def resumable_folder(target: str | Path, foreign: UnmanagedFiles | None = None) 
             partial,
             f"another process is writing {target}; wait for it, or name another folder with --out",
         )
-        for half in partial.rglob(".*.part"):
-            half.unlink()  # a file that a process was writing when it died
+        for incomplete in partial.rglob(".*.part"):
+            incomplete.unlink()  # a process was writing this file when it died
         yield partial
-        _put(partial, target)
+        _replace(partial, target)
     except (RunInterruptedError, WorkerError):
         raise
     except OSError as error:
@@ -100,7 +105,7 @@ def resumable_folder(target: str | Path, foreign: UnmanagedFiles | None = None) 
             shutil.rmtree(partial, ignore_errors=True)
         raise _cannot_write(target, error) from error
     except Exception:
-        if descriptor >= 0:  # else it is another's
+        if descriptor >= 0:  # otherwise the folder belongs to another process
             shutil.rmtree(partial, ignore_errors=True)
         raise
     finally:
@@ -108,28 +113,49 @@ def resumable_folder(target: str | Path, foreign: UnmanagedFiles | None = None) 
             os.close(descriptor)
 
 
-def _checked(target: str | Path, foreign: UnmanagedFiles | None) -> Path:
-    target = Path(target).absolute()
-    if os.path.realpath(target) == os.path.realpath(Path.cwd()):
-        raise DataError(f"{target} is the current folder; name a new folder with --out")
-    clear_leftovers(target)
-    check_replaceable(target, foreign)
-    return target
+def unmanaged_except(*names: str) -> UnmanagedFiles:
+    """Return a function that lists the files and folders other than `names`.
+
+    A folder without the first name holds no earlier result, so all its files are unmanaged.
+    """
+
+    def unmanaged(folder: Path) -> list[str]:
+        present = _names(folder)
+        return sorted(present - set(names) if names[0] in present else present)
+
+    return unmanaged
+
+
+def check_replaceable(target: Path, unmanaged: UnmanagedFiles | None = None) -> None:
+    """Raise DataError if writing `target` would lose files that are not an earlier result."""
+    if target.is_symlink() and not target.exists():
+        raise DataError(f"{target} is a link that leads nowhere; name a new folder with --out")
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise DataError(f"{target} is a file; name a folder with --out")
+    names = sorted(_names(target)) if unmanaged is None else unmanaged(target)
+    if names:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        raise DataError(
+            f"{target} holds other files, which would be lost: {', '.join(names[:3])}{more}; name "
+            "a new folder with --out"
+        )
 
 
 def clear_leftovers(target: Path) -> None:
-    """Remove what processes that died while they wrote `target` have left beside it.
+    """Remove the temporary files and folders of dead processes next to `target`.
 
-    What they were about to replace is put back if nothing has taken its place.
+    If a process died while it replaced `target`, the former content of `target` is restored.
     """
     if not target.parent.is_dir():
         return
-    name = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.(part|old)")
+    leftover = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.(part|old)")
     for path in list(target.parent.iterdir()):
-        match = name.fullmatch(path.name)
+        match = leftover.fullmatch(path.name)
         if match is None:
             continue
-        with suppress(OSError), _abandoned(path, int(match[1])) as is_abandoned:
+        with suppress(OSError), _check_abandoned(path, int(match[1])) as is_abandoned:
             if not is_abandoned:
                 continue
             if match[2] == "old" and not target.exists():
@@ -140,15 +166,54 @@ def clear_leftovers(target: Path) -> None:
                 path.unlink()
 
 
-@contextmanager
-def _abandoned(path: Path, process: int) -> Iterator[bool]:
-    """Tell whether nobody is at work on a leftover any more, and hold it so for the block.
+def try_lock(file: BinaryIO | int) -> bool | None:
+    """Lock an open file or folder until it is closed; return False if another process locked it.
 
-    Whoever writes a folder has locked it. The number of a process says less: in a container the
-    next one has the same. Files are not locked, and there it has to do.
+    None: the file system does not support locks, as some network file systems.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in _LOCKED_ERRORS else None
+    return True
+
+
+def lock_folder(folder: Path, message: str) -> int:
+    """Lock a folder for this process, and return the descriptor that holds the lock while open.
+
+    A file system that does not support locks gives a descriptor without a lock.
+
+    Raises
+    ------
+    DataError
+        Another process has the lock; `message` is the text of the error.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    if try_lock(descriptor) is False:
+        os.close(descriptor)
+        raise DataError(message)
+    return descriptor
+
+
+def _check_target(target: str | Path, unmanaged: UnmanagedFiles | None) -> Path:
+    target = Path(target).absolute()
+    if os.path.realpath(target) == os.path.realpath(Path.cwd()):
+        raise DataError(f"{target} is the current folder; name a new folder with --out")
+    clear_leftovers(target)
+    check_replaceable(target, unmanaged)
+    return target
+
+
+@contextmanager
+def _check_abandoned(path: Path, process: int) -> Iterator[bool]:
+    """Yield whether no process writes a leftover any more; a folder stays locked in the block.
+
+    A process locks the folder that it writes. The number of a process says less than the lock,
+    because the next process of a container may have the same number. Files are not locked, so for
+    files the number decides.
     """
     if not path.is_dir():
-        yield not _lives(process)
+        yield not _is_alive(process)
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -157,7 +222,7 @@ def _abandoned(path: Path, process: int) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _lives(process: int) -> bool:
+def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
@@ -176,28 +241,28 @@ def _make_locked(partial: Path, target: Path) -> int:
             if not partial.is_dir():
                 raise
             raise DataError(
-                f"another process is writing {target}; wait for it, or remove {partial} if there "
-                "is none"
+                f"another process is writing {target}; wait for it, or remove {partial} if no "
+                "such process exists"
             ) from None
         with suppress(FileNotFoundError):
             descriptor = os.open(partial, os.O_RDONLY)
-            with suppress(OSError):  # some file systems know no locks
+            with suppress(OSError):  # some file systems do not support locks
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             if partial.is_dir():
                 return descriptor
-            # Before it was locked, another process took it for a leftover, and removed it.
+            # Another process took the unlocked folder for a leftover and removed it.
             os.close(descriptor)
 
 
-def _put(partial: Path, target: Path) -> None:
-    """Rename `partial` to `target`, whose place it takes."""
+def _replace(partial: Path, target: Path) -> None:
+    """Rename `partial` to `target`; a present `target` is moved away first, then removed."""
     if not target.exists():
         os.rename(partial, target)
         return
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     descriptor = os.open(target, os.O_RDONLY)
     try:
-        try_lock(descriptor)  # so that nobody takes it for a leftover
+        try_lock(descriptor)  # so that no process takes the folder for a leftover
         os.rename(target, old)
         os.rename(partial, target)
         shutil.rmtree(old, ignore_errors=True)
@@ -210,65 +275,6 @@ def _cannot_write(target: Path, error: OSError) -> DataError:
         f"cannot write {target}: {error.strerror or error}; free some space, or name another "
         "folder with --out"
     )
-
-
-def try_lock(file: BinaryIO | int) -> bool | None:
-    """Lock an open file or folder for as long as it is open; False if another holds it.
-
-    None: the file system knows no locks, as some network file systems.
-    """
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return False if error.errno in _HELD else None
-    return True
-
-
-def lock_folder(folder: Path, otherwise: str) -> int:
-    """Lock a folder for this process; the descriptor returned holds the lock while it is open.
-
-    Where the file system knows no locks there is none.
-
-    Raises
-    ------
-    DataError
-        Another process holds it, in the words of `otherwise`.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    if try_lock(descriptor) is False:
-        os.close(descriptor)
-        raise DataError(otherwise)
-    return descriptor
-
-
-def unmanaged_except(*names: str) -> UnmanagedFiles:
-    """Return what finds all files and folders but these in a folder that has the first of them.
-
-    A folder without the first holds no earlier result, and all of it is foreign.
-    """
-
-    def foreign(folder: Path) -> list[str]:
-        there = _names(folder)
-        return sorted(there - set(names) if names[0] in there else there)
-
-    return foreign
-
-
-def check_replaceable(target: Path, foreign: UnmanagedFiles | None = None) -> None:
-    """Raise DataError if making `target` anew would lose files that are not an earlier result."""
-    if target.is_symlink() and not target.exists():
-        raise DataError(f"{target} is a link that leads nowhere; name a new folder with --out")
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise DataError(f"{target} is a file; name a folder with --out")
-    found = sorted(_names(target)) if foreign is None else foreign(target)
-    if found:
-        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-        raise DataError(
-            f"{target} holds other files, which would be lost: {', '.join(found[:3])}{more}; name "
-            "a new folder with --out"
-        )
 
 
 def _names(folder: Path) -> set[str]:

@@ -1,9 +1,10 @@
-"""Texts in tables that people open in a spreadsheet, where some of them would start a formula.
+"""CSV tables that are safe in a spreadsheet: escaped formulas and undecodable names.
 
 A spreadsheet takes a cell that begins with `=`, `+`, `-`, `@`, a tab or a line break for a formula,
-and formulas can fetch addresses and start programs. Names of files, classes and categories come
-from strangers. So augan writes such a text behind an apostrophe, which spreadsheets take for "this
-is text", and takes the apostrophe away again where it reads a table. Numbers stay as they are.
+and a formula can fetch addresses and start programs (CSV injection). Names of files, classes and
+categories come from strangers. So augan writes such a text with an apostrophe in front, which a
+spreadsheet reads as "this is text", and removes the apostrophe when it reads a table. Numbers stay
+as they are.
 """
 
 import csv
@@ -17,15 +18,15 @@ from augan.exceptions import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-# How tables are written and read in which names of files stand: a name may hold bytes that are not
-# UTF-8, and they come and go as they are.
-ANY_BYTES: Final = "surrogateescape"
+# The error handler for tables with file names: a name may hold bytes that are not UTF-8, and these
+# bytes are written and read unchanged.
+UNDECODABLE: Final = "surrogateescape"
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def escape_formula(text: str) -> str:
-    """Return a text as it may stand in a CSV file.
+    """Return a text with an apostrophe in front if a spreadsheet would take it for a formula.
 
     Examples
     --------
@@ -37,7 +38,7 @@ def escape_formula(text: str) -> str:
 
 
 def unescape_formula(text: str) -> str:
-    """Return the text that `escape_formula` was given.
+    """Undo `escape_formula`.
 
     Examples
     --------
@@ -47,41 +48,41 @@ def unescape_formula(text: str) -> str:
     return text[1:] if text.startswith("'") and escape_formula(text[1:]) == text else text
 
 
-def safe_frame(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Return a table whose texts, names of columns too, may stand in a CSV file."""
-    return _with_texts(frame, escape_formula)
+def escape_frame(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Return a table with `escape_formula` applied to all texts and to the column names."""
+    return _map_texts(frame, escape_formula)
 
 
-def plain_frame(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Return the table that `safe_frame` was given."""
-    return _with_texts(frame, unescape_formula)
+def unescape_frame(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Undo `escape_frame`."""
+    return _map_texts(frame, unescape_formula)
 
 
-def _with_texts(frame: "pd.DataFrame", change: Callable[[str], str]) -> "pd.DataFrame":
+def _map_texts(frame: "pd.DataFrame", change: Callable[[str], str]) -> "pd.DataFrame":
     def changed(value: Any) -> Any:
         return change(value) if isinstance(value, str) else value
 
-    found = frame.rename(columns=changed)
-    for name, column in found.items():
+    result = frame.rename(columns=changed)
+    for name, column in result.items():
         if column.dtype.kind not in "biufM":
-            texts = {value: changed(value) for value in column.unique() if isinstance(value, str)}
-            other = {text: new for text, new in texts.items() if text != new}
-            if other:
-                found[name] = column.astype(object).replace(other)
-    return found
+            texts = {value: change(value) for value in column.unique() if isinstance(value, str)}
+            replacements = {text: new for text, new in texts.items() if text != new}
+            if replacements:
+                result[name] = column.astype(object).replace(replacements)
+    return result
 
 
-def listed(
-    path: Path, needed: Sequence[str], *, content: str, first_line: str, remedy: str
+def read_csv_rows(
+    path: Path, required: Sequence[str], *, content: str, first_line: str, remedy: str
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each row, text without spaces around it by column, and where it stands for messages.
+    """Yield the position of each row, for messages, and its stripped texts by column.
 
     Parameters
     ----------
-    needed
-        Columns that must be there.
+    required
+        Columns that the table must have.
     content, first_line, remedy
-        What is listed, how the first line may read, and what to do, for messages.
+        For messages: the content of the table, an example of its first line, and the remedy.
 
     Raises
     ------
@@ -93,7 +94,7 @@ def listed(
         with path.open(encoding="utf-8-sig", newline="") as stream:
             rows = csv.DictReader(stream)
             columns = list(rows.fieldnames or [])
-            if not set(needed) <= set(columns):
+            if not set(required) <= set(columns):
                 raise DataError(
                     f"{path} has the columns {', '.join(columns) or '(none)'}; its first line "
                     f"must be {first_line}"

@@ -1,8 +1,8 @@
-"""One picture file in, one picture file out, and many pictures on one contact sheet.
+"""Reading and writing of image files, and contact sheets.
 
-Decoding is strict. A damaged, empty, disguised or absurdly large file raises `UnreadableImage`
-instead of yielding half a picture, and what decodes comes out in one of two shapes only: gray
-`[H, W, 1]` or colour `[H, W, 3]`.
+Decoding is strict. A damaged, empty, disguised or absurdly large file raises `UnreadableImage`; no
+partial image is returned. A decoded image has one of two shapes: gray `[H, W, 1]` or color
+`[H, W, 3]`.
 """
 
 import errno
@@ -23,17 +23,17 @@ from augan.exceptions import DataError
 from augan.io.atomic import atomic_write
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-MAX_PIXELS = 89_478_485  # what Pillow reads without a word: 256 MiB in colour
-SMALL = 2**20  # bytes up to which a file is read as a whole
-STRIP = 2**22  # pixels with transparency that are laid on white at once
+MAX_PIXELS = 89_478_485  # Pillow's limit without a warning: 256 MiB in color
+MAX_BUFFERED_BYTES = 2**20  # files up to this size are read at once
+STRIP_PIXELS = 2**22  # of an image with transparency, composited on white at once
 
-# Only these decoders see a file, whatever its suffix claims: fewer parsers for hostile input.
+# Only these decoders see a file, whatever its suffix says: fewer parsers for hostile input.
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
-# Where Pillow keeps what may say how a picture is turned.
+# Keys under which Pillow keeps metadata that may hold an orientation.
 _METADATA = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
-_DEEP_GRAY = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
-_GRAY = frozenset({"1", "L", "LA", "La"}) | _DEEP_GRAY
-_UPRIGHT = {
+_GRAY_16_BIT = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
+_GRAY = frozenset({"1", "L", "LA", "La"}) | _GRAY_16_BIT
+_TRANSPOSE = {  # EXIF orientation -> operation that turns the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -43,13 +43,12 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-
-# What stands in the way of every file alike, and may be gone the next time.
-_OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE)
+# Errors of the machine and not of the file; the next attempt may succeed.
+_TRANSIENT_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE)
 
 
 class UnreadableImage(DataError):
-    """A file that cannot be decoded; `reason` says why without naming the file."""
+    """An image file that cannot be decoded; `reason` is the reason without the file name."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(
@@ -60,7 +59,7 @@ class UnreadableImage(DataError):
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What a file says about its picture before any pixel is decoded (turned upright)."""
+    """The size, channels and type of an image, upright, before any pixel is decoded."""
 
     height: int
     width: int
@@ -69,11 +68,11 @@ class ImageHeader:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Decode one picture, upright and without transparency.
+    """Decode one image, upright and without transparency.
 
-    The EXIF orientation is applied, transparency is laid on white, palettes and CMYK become RGB.
-    Gray pictures of 16 bits keep their depth; Pillow reads 16-bit colour as 8 bits. Of several
-    frames or pages the first is taken.
+    The EXIF orientation is applied, transparency is composited on white, palettes and CMYK become
+    RGB. Gray images of 16 bits keep their depth; Pillow reads 16-bit color as 8 bits. Of several
+    frames or pages the first is read.
 
     Returns
     -------
@@ -83,25 +82,25 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises
     ------
     UnreadableImage
-        The file is missing, empty, truncated, no image, of an unknown format, or larger than
+        The file is missing, empty, truncated, no image, of an unknown format, or has more than
         89,478,485 pixels.
     """
-    with _opened(path) as picture:
-        turn = _UPRIGHT.get(_orientation(picture))
-        pixels = _decoded(picture if turn is None else picture.transpose(turn))
-    # A copy when Pillow lends its own read-only memory: callers may write into their picture.
+    with _open(path) as picture:
+        operation = _TRANSPOSE.get(_orientation(picture))
+        pixels = _decode(picture if operation is None else picture.transpose(operation))
+    # A copy if Pillow returns its own read-only memory: callers may write into the image.
     return np.require(pixels if pixels.ndim == 3 else pixels[..., None], requirements=["C", "W"])
 
 
 def read_header(path: str | Path) -> ImageHeader:
-    """Return the size, channels and depth of a picture without decoding its pixels.
+    """Return the size, channels and depth of an image without decoding its pixels.
 
     Raises
     ------
     UnreadableImage
-        As for `read_image`; damage that shows only in the pixels goes unnoticed here.
+        As for `read_image`; damage in the pixels is not noticed.
     """
-    with _opened(path) as picture:
+    with _open(path) as picture:
         width, height = picture.size
         if _orientation(picture) >= 5:
             width, height = height, width
@@ -109,121 +108,123 @@ def read_header(path: str | Path) -> ImageHeader:
             height=height,
             width=width,
             channels=1 if picture.mode in _GRAY else 3,
-            dtype="uint16" if picture.mode in _DEEP_GRAY else "uint8",
+            dtype="uint16" if picture.mode in _GRAY_16_BIT else "uint8",
         )
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
+def _open(path: str | Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
-            # Chatter about odd metadata helps nobody here, and of size we speak ourselves.
+            # Pillow warns about odd metadata, which does not matter, and size, checked below.
             warnings.simplefilter("ignore")
             size = _size_of_regular_file(path)
-            # From a stream, because Pillow maps raw TIFF files that it opens by name into memory
-            # with height and width exchanged when their orientation is turned. It reads a small
-            # file in dozens of pieces, so that is taken as a whole.
+            # A stream, because Pillow maps raw TIFF files that are opened by name into memory, and
+            # exchanges height and width of those with a rotated orientation. Pillow reads a small
+            # file in dozens of pieces, so a small file is read at once.
             with (
                 open(path, "rb") as file,
-                BytesIO(file.read()) if size <= SMALL else file as stream,
+                BytesIO(file.read()) if size <= MAX_BUFFERED_BYTES else file as stream,
                 Image.open(stream, formats=_FORMATS) as picture,
             ):
-                if picture.width * picture.height > _most_pixels():
-                    raise ValueError(_too_large(f"{picture.width} x {picture.height}"))
+                if picture.width * picture.height > _max_pixels():
+                    raise ValueError(_describe_size(f"{picture.width} x {picture.height}"))
                 yield picture
     except Image.DecompressionBombError as error:
-        # Beyond twice its limit Pillow opens no file; only its words say how large that one is.
+        # Pillow does not open a file beyond twice its limit; only its message has the size.
         count = re.search(r"\((\d+) pixels\)", str(error))
-        raise UnreadableImage(path, _too_large(f"{int(count[1]):,}" if count else "")) from error
+        reason = _describe_size(f"{int(count[1]):,}" if count else "")
+        raise UnreadableImage(path, reason) from error
     except UnidentifiedImageError as error:
         raise UnreadableImage(path, "it is not a PNG, JPEG, BMP, TIFF or WebP image") from error
     except Exception as error:
-        if isinstance(error, MemoryError) or getattr(error, "errno", None) in _OF_THE_MACHINE:
-            reason = "there is too little memory" if isinstance(error, MemoryError) else error
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) in _TRANSIENT_ERRORS:
+            cause = "there is too little memory" if isinstance(error, MemoryError) else error
             raise DataError(
-                f"cannot read {path} now, though it may be whole: {reason}; start again when the "
+                f"cannot read {path} now, though it may be whole: {cause}; start again when the "
                 "machine has what it needs"
             ) from error
-        # Pillow's parsers let many exception types escape on damaged input, so all are caught.
+        # Pillow's parsers raise many types of exceptions on damaged input, so all are caught.
         reason = str(error).strip().rstrip(".") or type(error).__name__
         raise UnreadableImage(path, reason) from error
 
 
-def _most_pixels() -> int:
-    """Return our limit, or that of Pillow where somebody has lowered it."""
+def _max_pixels() -> int:
+    """Return the limit of augan, or the limit of Pillow if the user has lowered it."""
     return min(MAX_PIXELS, Image.MAX_IMAGE_PIXELS or MAX_PIXELS)
 
 
-def _too_large(count: str) -> str:
-    has = f"it has {count} pixels" if count else "it has too many pixels"
-    return f"{has}, at most {_most_pixels():,} are read: shrink it, or cut it into several"
+def _describe_size(count: str) -> str:
+    size = f"it has {count} pixels" if count else "it has too many pixels"
+    return f"{size}, at most {_max_pixels():,} are read: shrink it, or cut it into several"
 
 
 def _size_of_regular_file(path: str | Path) -> int:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             raise
         raise ValueError("there is no such file") from None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is not a regular file")
-    if found.st_size == 0:
+    if status.st_size == 0:
         raise ValueError("it is empty (0 bytes)")
-    return found.st_size
+    return status.st_size
 
 
 def _orientation(picture: Image.Image) -> int:
-    """Return the EXIF orientation 1..8 that Pillow leaves to us to apply."""
+    """Return the EXIF orientation 1..8 that Pillow does not apply itself."""
     if picture.format == "TIFF":
-        return 1  # Pillow turns TIFF pictures itself, their size included
+        return 1  # Pillow turns TIFF images itself, including their size
     if _METADATA.isdisjoint(picture.info):
         return 1
     try:
-        # The base method, because that of PNG pictures decodes all pixels first.
+        # The method of the base class, because the method of PNG images decodes all pixels first.
         value = Image.Image.getexif(picture).get(0x0112, 1)
     except Exception:
         return 1  # unreadable metadata does not make the pixels unreadable
-    return value if value in _UPRIGHT else 1
+    return value if value in _TRANSPOSE else 1
 
 
-def _decoded(picture: Image.Image) -> np.ndarray:
+def _decode(picture: Image.Image) -> np.ndarray:
     """Return the pixels `[H, W]` (gray) or `[H, W, 3]`."""
     mode = picture.mode
     if mode == "F":
         raise ValueError(
             "its pixels are floating-point numbers; save it with 8 or 16 bits, or give an array"
         )
-    if mode in _DEEP_GRAY:
-        deep = np.asarray(picture)
-        low, high = int(deep.min()), int(deep.max())
+    if mode in _GRAY_16_BIT:
+        values = np.asarray(picture)
+        low, high = int(values.min()), int(values.max())
         if low < 0 or high > 65535:
             raise ValueError(f"its gray values reach from {low} to {high}, outside 0..65535")
-        return deep.astype(np.uint16)
+        return values.astype(np.uint16)
     if picture.has_transparency_data:
-        return _on_white(picture)
-    wanted = "L" if mode in _GRAY else "RGB"
-    return np.asarray(picture if mode == wanted else picture.convert(wanted))
+        return _composite_on_white(picture)
+    target_mode = "L" if mode in _GRAY else "RGB"
+    return np.asarray(picture if mode == target_mode else picture.convert(target_mode))
 
 
-def _on_white(picture: Image.Image) -> np.ndarray:
-    """Return a picture with transparency laid on white, a strip at a time to save memory."""
+def _composite_on_white(picture: Image.Image) -> np.ndarray:
+    """Return an image with transparency on a white ground, made in strips to save memory."""
     width, height = picture.size
     is_gray = picture.mode in _GRAY
     pixels = np.empty((height, width) if is_gray else (height, width, 3), np.uint8)
-    rows = max(1, STRIP // width)
+    rows = max(1, STRIP_PIXELS // width)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         strip = picture.crop((0, top, width, bottom)).convert("RGBA")
-        laid = np.asarray(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip))
-        pixels[top:bottom] = laid[..., 0 if is_gray else slice(3)]
+        ground = Image.new("RGBA", strip.size, "white")
+        composite = np.asarray(Image.alpha_composite(ground, strip))
+        pixels[top:bottom] = composite[..., 0 if is_gray else slice(3)]
     return pixels
 
 
 def write_png(path: str | Path, image: np.ndarray, text: Mapping[str, str] | None = None) -> None:
-    """Write one picture as PNG, whole or not at all; an existing file is replaced in one step.
+    """Write one image as a PNG file, complete or not at all.
 
-    Parameters are those of `png_bytes`.
+    An existing file is replaced in one step. The parameters are those of `png_bytes`.
     """
     atomic_write(path, png_bytes(image, text, Path(path).name))
 
@@ -231,7 +232,7 @@ def write_png(path: str | Path, image: np.ndarray, text: Mapping[str, str] | Non
 def png_bytes(
     image: np.ndarray, text: Mapping[str, str] | None = None, name: str = "an image"
 ) -> bytes:
-    """Return one picture as the content of a PNG file.
+    """Return one image as the content of a PNG file.
 
     Parameters
     ----------
@@ -240,17 +241,17 @@ def png_bytes(
     text
         Keywords (1 to 79 Latin-1 characters) and values to store as PNG text chunks.
     name
-        What an error calls it.
+        The name of the image in an error message.
 
     Raises
     ------
     DataError
-        The array is no such picture.
+        The array has another shape or type.
     """
     pixels = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
-    colour = pixels.ndim == 3 and pixels.shape[-1] == 3
-    depth_fits = pixels.dtype == np.uint8 or (pixels.dtype == np.uint16 and not colour)
-    if not (depth_fits and (colour or pixels.ndim == 2) and pixels.size):
+    is_color = pixels.ndim == 3 and pixels.shape[-1] == 3
+    depth_fits = pixels.dtype == np.uint8 or (pixels.dtype == np.uint16 and not is_color)
+    if not (depth_fits and (is_color or pixels.ndim == 2) and pixels.size):
         raise DataError(
             f"cannot write {name}: the array is {image.dtype} {list(image.shape)}; a PNG "
             "takes [H, W, 1] or [H, W, 3] of uint8, or gray of uint16; convert it first"
@@ -268,18 +269,19 @@ def png_bytes(
 def image_grid(
     images: np.ndarray, columns: int, pad: int = 1, scale: int | None = None
 ) -> np.ndarray:
-    """Lay pictures row by row on one white contact sheet.
+    """Return a white contact sheet with the images row by row.
 
     Parameters
     ----------
     images
         `[N, H, W, C]`, uint8.
     columns
-        Tiles in a row; the last row may stay partly white.
+        Number of images in a row; the last row may stay partly white.
     pad
-        White pixels around each tile.
+        White pixels around each image.
     scale
-        Every pixel becomes `scale` x `scale` pixels. By default small tiles grow to at least 48.
+        Every pixel becomes `scale` x `scale` pixels. By default small images grow to at least 48
+        pixels.
 
     Returns
     -------
@@ -289,7 +291,7 @@ def image_grid(
     Raises
     ------
     DataError
-        There is no picture, or the array has another form.
+        There is no image, or the array has another shape or type.
     """
     if images.ndim != 4 or images.dtype != np.uint8 or not images.size:
         raise DataError(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from augan.bundle import Bundle, load_bundle
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.atomic import atomic_write, lock_folder
-from augan.io.csv_safety import ANY_BYTES, escape_formula
+from augan.io.csv_safety import UNDECODABLE, escape_formula
 from augan.io.layout import (
     BUNDLE_FILE,
     CHECKPOINTS_FOLDER,
@@ -187,7 +187,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write one small file, whole or not at all."""
-        atomic_write(self.path / name, text.encode("utf-8", ANY_BYTES))
+        atomic_write(self.path / name, text.encode("utf-8", UNDECODABLE))
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         """Write one JSON file, whole or not at all."""

@@ -17,14 +17,14 @@ DIES = """
 import os, signal, sys
 from pathlib import Path
 from augan.io.atomic import {kind}
-import augan.io.atomic as output
-put = output._put
+from augan.io import atomic
+replace = atomic._replace
 def die(partial, target):
     if {between}:
         os.rename(target, target.with_name(f".{{target.name}}.{{os.getpid()}}.old"))
     os.kill(os.getpid(), signal.SIGKILL)
-output._put = die
-with {kind}(sys.argv[1], output.beside("done.txt")) as partial:
+atomic._replace = die
+with {kind}(sys.argv[1], atomic.unmanaged_except("done.txt")) as partial:
     (partial / "sub").mkdir(exist_ok=True)
     (partial / "sub" / ".x.png.1.part").write_text("half")
     (partial / "done.txt").write_text("new")

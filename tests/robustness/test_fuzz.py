@@ -137,7 +137,7 @@ def test_odd_labels_in_an_npz_file(tmp_path: Path) -> None:
 def test_a_bomb_in_an_npz_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros((5, 200, 200), np.uint8))
     assert len(load_dataset(tmp_path / "x.npz")) == 5
-    monkeypatch.setattr(arrays, "LARGE", 100_000)
+    monkeypatch.setattr(arrays, "MIN_RATIO_BYTES", 100_000)
     with pytest.raises(DataError, match="more than 200 times as many"):
         load_dataset(tmp_path / "x.npz")
 
@@ -159,7 +159,7 @@ def test_transparency_is_laid_on_white_in_strips(
     picture = picture.convert("RGB").quantize(9) if mode == "P" else picture.convert(mode)
     picture.save(tmp_path / "x.png", **({"transparency": 2} if mode == "P" else {}))
     whole = read_image(tmp_path / "x.png")
-    monkeypatch.setattr(images, "STRIP", 20)
+    monkeypatch.setattr(images, "STRIP_PIXELS", 20)
     np.testing.assert_array_equal(read_image(tmp_path / "x.png"), whole)
     with Image.open(tmp_path / "x.png") as again:
         top = again.convert("RGBA")

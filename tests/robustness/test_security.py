@@ -26,7 +26,7 @@ from augan.data.modalities.tables import Table, read_table
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.evaluation.augmentation.experiment import AugmentationGain
 from augan.evaluation.detection.labels import read_labels
-from augan.io.csv_safety import escape_formula, plain_frame, safe_frame, unescape_formula
+from augan.io.csv_safety import escape_formula, escape_frame, unescape_formula, unescape_frame
 from augan.io.images import write_png
 from augan.io.layout import MANIFEST_FILE
 from augan.report.html.augmentation_evaluation import write_augmentation_evaluation_page
@@ -106,11 +106,11 @@ def test_which_cells_change() -> None:
     assert [escape_formula(text) for text in WILD] == [f"'{text}" for text in WILD]
     assert [escape_formula(text) for text in TAME] == list(TAME)
     frame = pd.DataFrame({"=x": [-1.5, 2.0], "b": ["=1", None], "c": [True, False]})
-    safe = safe_frame(frame)
+    safe = escape_frame(frame)
     assert list(safe.columns) == ["'=x", "b", "c"]
     assert safe["b"].dropna().tolist() == ["'=1"]
     assert safe["'=x"].tolist() == [-1.5, 2.0]
-    pd.testing.assert_frame_equal(plain_frame(safe), frame, check_dtype=False)
+    pd.testing.assert_frame_equal(unescape_frame(safe), frame, check_dtype=False)
 
 
 def test_a_synthetic_table_reads_as_it_was_made(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from augan.data.validation import as_labels
 from augan.exceptions import DataError
-from augan.io.csv_safety import plain_frame
+from augan.io.csv_safety import unescape_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,7 +177,7 @@ def _read_text(path: Path, texts: Sequence[str]) -> "pd.DataFrame":
             frame = pd.read_csv(path, **reading)
             if separator != "," and _has_decimal_commas(frame):
                 frame = pd.read_csv(path, decimal=",", **reading)
-        return plain_frame(frame)
+        return unescape_frame(frame)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except (OSError, UnicodeError, ValueError, csv.Error, pd.errors.ParserWarning) as error:

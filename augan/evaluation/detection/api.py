@@ -27,7 +27,7 @@ from augan.evaluation.detection.metrics import DETECTOR, DetectionMetrics, Label
 from augan.evaluation.detection.pixel_metrics import LabeledMaps, read_masks
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_folder, check_replaceable, unmanaged_except
-from augan.io.csv_safety import ANY_BYTES, escape_formula
+from augan.io.csv_safety import UNDECODABLE, escape_formula
 from augan.io.layout import DETECTION_EVALUATION_FILES, EVALUATION_FILE, SCORES_FILE
 
 
@@ -230,5 +230,5 @@ def _write(out: Path, evaluation: DetectionEvaluation, metrics: DetectionMetrics
     with atomic_folder(out, unmanaged_except(*DETECTION_EVALUATION_FILES)) as folder:
         (folder / EVALUATION_FILE).write_text(json.dumps(evaluation.to_dict(), indent=2), "utf-8")
         pd.DataFrame(table).to_csv(
-            folder / SCORES_FILE, index=False, encoding="utf-8", errors=ANY_BYTES
+            folder / SCORES_FILE, index=False, encoding="utf-8", errors=UNDECODABLE
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augan.exceptions import DataError
-from augan.io.csv_safety import listed, unescape_formula
+from augan.io.csv_safety import read_csv_rows, unescape_formula
 
 FOLDERS = "folders"
 NORMAL_NAMES = ("normal", "good", "ok")
@@ -83,7 +83,7 @@ def _read_table(
     labels: dict[str, str] = {}
     groups: dict[str, str] | None = None
     missing: list[str] = []
-    rows = listed(
+    rows = read_csv_rows(
         path,
         ("path", "label"),
         content="labels",
