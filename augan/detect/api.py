@@ -19,7 +19,7 @@ from augan.detect.conformal.guarantee import Guarantee, guarantee_void_reason
 from augan.detect.detector import bundled_methods
 from augan.detect.output_paths import absolute_path, default_out
 from augan.detect.request import DetectionRequest, open_request
-from augan.detect.score_table import ComponentSummary, ScoreTableWriter, flag
+from augan.detect.score_table import ComponentSummary, ScoreTableWriter, apply_threshold
 from augan.detect.visualization.anomaly_map import MapScale
 from augan.detect.visualization.overlay import PART, keep
 from augan.detect.visualization.top_samples import NUM_RECONSTRUCTED, ScoredSample, TopSamples
@@ -237,7 +237,12 @@ def finish(
             )
         scores = np.concatenate(seen.scores)
         decision = decide(calibration, calibration.p_values(scores), task.rule, sample_type)
-        flagged = flag(partial / PENDING_SCORES_FILE, partial / SCORES_FILE, decision.cutoff)
+        flagged = apply_threshold(
+            partial / PENDING_SCORES_FILE,
+            partial / SCORES_FILE,
+            decision.cutoff,
+            detector.method.components,
+        )
         shown = seen.gallery.shown(detector, source, decision.cutoff)
         if painter is not None:
             starts = range(0, len(flagged.names), PART) if painter.heat else ()
@@ -306,7 +311,8 @@ def _gather(task: DetectionRequest, found: ScoredChunks, out: Path, on_scored: O
             if scores.size:
                 readable = [name for name in names if name not in scored.failures]
                 seen.scores.append(scores)
-                seen.gallery.add(readable, components, scored.components, p_values)
+                kinds = [component.name for component in components]
+                seen.gallery.add(readable, kinds, scored.components, p_values)
                 keep(out / MAPS_FOLDER, scored.maps)
             table.write(names, scored.failures, scores, p_values, scored.components)
             done += len(names)

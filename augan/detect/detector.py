@@ -1,7 +1,7 @@
-"""A detector: a method that scores, and the calibration that turns scores into decisions.
+"""Detector: a fitted method with its preprocessing and its calibration.
 
-A detector works on stored squares, or on the stored rows of a table. Files (`augan.detect.api`)
-and scikit-learn (`augan.detect.estimator`) are two ways to feed it.
+A detector scores prepared images or prepared rows. `augan.detect.api` applies detectors to files,
+`augan.detect.estimator` to arrays and data frames.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,73 +19,49 @@ from augan.data.modalities.tiles import TiledPreprocessing
 from augan.data.sequences import RaggedImages
 from augan.data.splits import evenly_spaced
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.methods.anogan import AnoGAN
-from augan.detect.methods.auto import Auto
 from augan.detect.methods.base import DetectionMethod, Scorer
 from augan.detect.methods.cross_conformal import CrossConformalEnsemble
-from augan.detect.methods.fanogan import FAnoGAN
-from augan.detect.methods.features import DiscriminatorFeatures
-from augan.detect.methods.tiles import PatchAuto, PatchFeatures
-from augan.exceptions import BundleError, ConfigError
+from augan.detect.methods.registry import METHODS, get_method_class
+from augan.exceptions import BundleError
 from augan.gan import keras
 
-CHUNK = 512  # images that are float32 at once; a multiple of the batch of inference
-
-CHUNK_PICTURES = 16  # the same of large images
-
-MOST_REFERENCE = 5000  # images of the training split that a method may learn from, drawn evenly
-MOST_PICTURES = 500  # the same of large images
-
-_KNOWN: tuple[type[DetectionMethod], ...] = (
-    *(Auto, DiscriminatorFeatures, FAnoGAN, AnoGAN),
-    *(PatchAuto, PatchFeatures),  # of large images, which are `RaggedImages`, as their maps
-)
-
-
-def supported_methods(kind: str) -> dict[str, type[DetectionMethod]]:
-    """Return name -> method for what is preprocessed as "images", "rows" or "tiles"."""
-    return {method.name: method for method in _KNOWN if kind in method.input_types}
-
-
-METHODS = supported_methods("images")
+CHUNK_SIZE = 512  # samples in memory as float32; a multiple of the batch size of inference
+CHUNK_SIZE_LARGE = 16  # the same for large images
+MAX_TRAINING_SAMPLES = 5000  # of the training split that a method is fitted on, evenly spaced
+MAX_TRAINING_SAMPLES_LARGE = 500  # the same for large images
 
 
 def configured_methods(settings: DetectSection) -> tuple[str, ...]:
-    """Return the methods that a bundle is to carry, the one that scores unless told first."""
+    """Return the methods that a bundle is to contain; the first is the default."""
     return tuple(dict.fromkeys((settings.method, *settings.methods)))
 
 
 def bundled_methods(bundle: Bundle) -> tuple[str, ...]:
-    """Return the methods that a bundle carries, the one that scores unless told first."""
-    described = bundle.detector or {}
-    return (str(described.get("method")), *described.get("other_methods", ()))
-
-
-def get_method_class(method: str, preprocessing: AnyPreprocessing) -> type[DetectionMethod]:
-    """Return the method of that name for what is preprocessed so; ConfigError if there is none."""
-    able = supported_methods(preprocessing.modality)
-    if method not in able:
-        hint = ", or train with --set data.tiling=false" if method in METHODS else ""
-        raise ConfigError(
-            f"the method '{method}' does not score {preprocessing.modality}; choose one of "
-            f"{', '.join(able)}{hint}"
-        )
-    return able[method]
+    """Return the methods that a bundle contains; the first is the default."""
+    section = bundle.detector or {}
+    return (str(section.get("method")), *section.get("other_methods", ()))
 
 
 @dataclass
 class Detector:
-    """A fitted method with its preprocessing and, once calibrated, its calibration.
+    """Fitted method with its preprocessing and, after calibration, its calibration.
 
-    The anomaly score of an image is the sum of the method's terms: higher = more anomalous. This is
-    the sign of files and reports; scikit-learn's `score_samples` is its negative.
+    The anomaly score of a sample is the sum of the method's components: higher = more anomalous.
+    Files and reports have this sign; scikit-learn's `score_samples` is the negative.
+
+    Attributes
+    ----------
+    map_calibration : Calibration or None
+        Of the maximum of each calibration image's anomaly map; None for rows.
+    bundle : Bundle or None
+        The bundle from which the detector was restored.
     """
 
     method: Scorer
     preprocessing: AnyPreprocessing
     calibration: Calibration | None = None
-    map_calibration: Calibration | None = None  # of the highest place of each image's map
-    bundle: Bundle | None = None  # that it was rebuilt from
+    map_calibration: Calibration | None = None
+    bundle: Bundle | None = None
 
     @classmethod
     def fit(
@@ -93,29 +69,24 @@ class Detector:
         method: str,
         models: Mapping[str, keras.Model],
         preprocessing: AnyPreprocessing,
-        stored: PreparedSamples,
+        samples: PreparedSamples,
         *,
         train: np.ndarray,
         val: np.ndarray,
     ) -> Self:
-        """Fit `method` on stored samples: rows that were trained on, and others."""
-        most = (
-            MOST_REFERENCE
-            if preprocessing.modality != TiledPreprocessing.modality
-            else MOST_PICTURES
+        """Fit `method` on prepared samples at the indices of the training and validation split."""
+        is_tiled = preprocessing.modality == TiledPreprocessing.modality
+        limit = MAX_TRAINING_SAMPLES_LARGE if is_tiled else MAX_TRAINING_SAMPLES
+        splits = (
+            preprocessing.normalize(samples[rows]) for rows in (evenly_spaced(train, limit), val)
         )
-        parts = (
-            preprocessing.normalize(stored[rows]) for rows in (evenly_spaced(train, most), val)
-        )
-        return cls(get_method_class(method, preprocessing)(models).fit(*parts), preprocessing)
+        return cls(get_method_class(method, preprocessing)(models).fit(*splits), preprocessing)
 
     def without_calibration(self) -> Self:
-        """Return the same without its lines, for new ones: folds score by their mean then."""
-        method = (
-            self.method.without_pooling()
-            if isinstance(self.method, CrossConformalEnsemble)
-            else self.method
-        )
+        """Return the same detector without calibrations; ensembles score by their mean then."""
+        method = self.method
+        if isinstance(method, CrossConformalEnsemble):
+            method = method.without_pooling()
         return type(self)(method, self.preprocessing, bundle=self.bundle)
 
     def require_calibration(self) -> Calibration:
@@ -126,119 +97,133 @@ class Detector:
 
     def calibrate(
         self,
-        stored: PreparedSamples,
+        samples: PreparedSamples,
         groups: Sequence[str] | np.ndarray | None,
         rows: np.ndarray | None = None,
     ) -> None:
-        """Draw the line from normal images that nothing was fitted on; `groups` has one for each.
+        """Calibrate on normal samples on which nothing was fitted.
 
-        They are `stored`, or those at `rows`, which are then read a part at a time.
+        Parameters
+        ----------
+        samples : PreparedSamples
+        groups : sequence or None
+            The group of each calibration sample.
+        rows : ndarray of int or None
+            Indices of the calibration samples, which are read in chunks; None: all samples.
         """
-        parts = [self.measure(stored[part]) for part in self._chunks(stored, rows)]
-        self.set_calibration(np.concatenate(parts), groups)
+        scores = [self.calibration_scores(samples[part]) for part in self._chunks(samples, rows)]
+        self.set_calibration(np.concatenate(scores), groups)
 
-    def measure(self, stored: PreparedSamples) -> np.ndarray:
-        """Return what calibration needs of stored samples, float64 `[N, 2]`, of rows `[N, 1]`.
+    def calibration_scores(self, samples: PreparedSamples) -> np.ndarray:
+        """Return what `set_calibration` needs of prepared samples.
 
-        It is the score of each image, and the highest place of its map.
+        For images float64 `[N, 2]`, the score and the maximum of the anomaly map; for rows float64
+        `[N, 1]`, the score.
         """
-        measured = [self.score(stored)]
+        columns = [self.score(samples)]
         if self.preprocessing.sample_type == "image":
-            measured.append(np.array([float(heat.max()) for heat in self.maps(stored)]))
-        return np.stack(measured, axis=1)
+            columns.append(np.array([float(one.max()) for one in self.maps(samples)]))
+        return np.stack(columns, axis=1)
 
     def set_calibration(
-        self, measured: np.ndarray, groups: Sequence[str] | np.ndarray | None
+        self, scores: np.ndarray, groups: Sequence[str] | np.ndarray | None
     ) -> None:
-        """Draw the lines of scores and of maps through what `measure` said of normal images."""
-        lines = [Calibration.fit(column, groups) for column in measured.T]
-        self.calibration, self.map_calibration = (*lines, None)[:2]
+        """Set the calibrations of scores and maps from `calibration_scores` of normal samples."""
+        calibrations = [Calibration.fit(column, groups) for column in scores.T]
+        self.calibration, self.map_calibration = (*calibrations, None)[:2]
 
     def score_components(
-        self, stored: PreparedSamples, rows: np.ndarray | None = None
+        self, samples: PreparedSamples, rows: np.ndarray | None = None
     ) -> np.ndarray:
-        """Return each term's part of the score of stored samples (at `rows`), float64 `[N, T]`."""
-        parts = (self._scaled(stored[part]) for part in self._chunks(stored, rows))
-        with self._in_use():
-            return np.concatenate([self.method.score_components(part) for part in parts])
+        """Return the score components of prepared samples (at `rows`), float64 `[N, T]`."""
+        chunks = (self._normalized(samples[part]) for part in self._chunks(samples, rows))
+        with self._bundle_errors():
+            return np.concatenate([self.method.score_components(chunk) for chunk in chunks])
 
-    def score(self, stored: PreparedSamples, rows: np.ndarray | None = None) -> np.ndarray:
-        """Return the anomaly scores of stored samples (at `rows`), float64 `[N]`."""
-        return self.score_components(stored, rows).sum(axis=1)
+    def score(self, samples: PreparedSamples, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return the anomaly scores of prepared samples (at `rows`), float64 `[N]`."""
+        return self.score_components(samples, rows).sum(axis=1)
 
-    def reconstruct(self, stored: PreparedSamples) -> np.ndarray | None:
-        """Return how the GAN would draw stored squares, as such; None if the method draws none."""
-        with self._in_use():
-            again = self.method.reconstruct(self._scaled(stored))
-        return None if again is None else self.preprocessing.denormalize(again)
+    def reconstruct(self, samples: PreparedSamples) -> np.ndarray | None:
+        """Return the GAN's reconstructions of prepared images; None if the method has none."""
+        with self._bundle_errors():
+            reconstructions = self.method.reconstruct(self._normalized(samples))
+        return None if reconstructions is None else self.preprocessing.denormalize(reconstructions)
 
-    def maps(self, stored: PreparedSamples) -> np.ndarray | RaggedImages:
-        """Return how anomalous each place of stored images is, float32 `[N, S, S, 1]`.
+    def maps(self, samples: PreparedSamples) -> np.ndarray | RaggedImages:
+        """Return the anomaly maps of prepared images, float32 `[N, S, S, 1]`.
 
-        In the method's own units, higher = more anomalous; `ImagePreprocessing.to_original_size`
-        brings maps to the size of their images. Those of large images are `RaggedImages`
-        `[H, W, 1]`.
+        Maps are in the method's units, higher = more anomalous; those of large images are
+        `RaggedImages` `[H, W, 1]`. `ImagePreprocessing.to_original_size` resizes maps to their
+        images.
         """
-        parts = (self._scaled(stored[part]) for part in self._chunks(stored, None))
-        with self._in_use():
-            maps = [self.method.maps(part) for part in parts]
-        if isinstance(stored, RaggedImages):
-            return RaggedImages([heat for part in maps for heat in part])
+        chunks = (self._normalized(samples[part]) for part in self._chunks(samples, None))
+        with self._bundle_errors():
+            maps = [self.method.maps(chunk) for chunk in chunks]
+        if isinstance(samples, RaggedImages):
+            return RaggedImages([one for chunk in maps for one in chunk])
         return np.concatenate(maps)
 
-    def _in_use(self) -> AbstractContextManager[None]:
+    def _bundle_errors(self) -> AbstractContextManager[None]:
         return nullcontext() if self.bundle is None else bundle_errors(self.bundle, "detector")
 
-    def _scaled(self, stored: Any) -> Any:
-        return self.preprocessing.normalize(stored)
+    def _normalized(self, samples: Any) -> Any:
+        return self.preprocessing.normalize(samples)
 
-    def _chunks(self, stored: PreparedSamples, rows: np.ndarray | None) -> Iterator[np.ndarray]:
-        rows = np.arange(len(stored)) if rows is None else rows
-        count = CHUNK_PICTURES if isinstance(stored, RaggedImages) else CHUNK
-        return (rows[start : start + count] for start in range(0, len(rows), count))
+    def _chunks(self, samples: PreparedSamples, rows: np.ndarray | None) -> Iterator[np.ndarray]:
+        rows = np.arange(len(samples)) if rows is None else rows
+        size = CHUNK_SIZE_LARGE if isinstance(samples, RaggedImages) else CHUNK_SIZE
+        return (rows[start : start + size] for start in range(0, len(rows), size))
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, method: str | None = None) -> Self:
-        """Rebuild a detector that a bundle carries: that of `method`, or its first.
+        """Restore a detector of a bundle: that of `method`, or the default.
 
         Raises
         ------
         BundleError
-            If it carries none, not this one, or one that this version does not know.
+            If the bundle has no detector, not this one, or one that this version does not support.
         """
         bundle.require("detector")
-        present = bundled_methods(bundle)
-        name = present[0] if method is None else method
-        if name not in present:
+        available = bundled_methods(bundle)
+        name = available[0] if method is None else method
+        if name not in available:
             raise BundleError(
                 f"{bundle.path or 'this bundle'} has no detector '{name}', only "
-                f"{', '.join(present)}; choose one of these, or train with --set "
+                f"{', '.join(available)}; choose one of these, or train with --set "
                 f"detect.methods=[{name}]"
             )
         if name not in METHODS:
-            known = ", ".join(METHODS)
             raise BundleError(
-                f"{bundle.path} was calibrated for the method '{name}'; known: {known}"
+                f"{bundle.path} was calibrated for the method '{name}', which this version of "
+                f"augan does not have; known methods: {', '.join(METHODS)}"
             )
         preprocessing = restore_preprocessing(bundle.preprocessing)
-        kind, suffix = get_method_class(name, preprocessing), _suffix(name, present[0])
+        method_class, suffix = get_method_class(name, preprocessing), _suffix(name, available[0])
         with bundle_errors(bundle, "detector"):
-            fitted = _blank(bundle, kind).set_state(bundle.tables[f"detector{suffix}"])
+            state = bundle.tables[f"detector{suffix}"]
+            fitted = _build_method(bundle, method_class).set_state(state)
         tables = [
             bundle.tables.get(f"{table}{suffix}") for table in ("calibration", "map_calibration")
         ]
-        line, map_line = (None if t is None else Calibration.from_arrays(t) for t in tables)
-        return cls(fitted, preprocessing, line, map_line, bundle)
+        calibration, map_calibration = (
+            None if table is None else Calibration.from_arrays(table) for table in tables
+        )
+        return cls(fitted, preprocessing, calibration, map_calibration, bundle)
 
 
 def add_detectors(
     bundle: Bundle, detectors: Sequence[Detector], trim_fraction: float = 0.0
 ) -> None:
-    """Put detectors into a bundle; the first is the default.
+    """Add detectors to a bundle; the first is the default.
 
-    `trim_fraction` is the fraction of the samples that were left out of fitting and calibration.
+    `trim_fraction` is the share of samples that was removed before the detectors were fitted and
+    calibrated.
     """
-    components = {detector.method.name: list(detector.method.components) for detector in detectors}
+    components = {
+        detector.method.name: [component.name for component in detector.method.components]
+        for detector in detectors
+    }
     first = detectors[0].method.name
     bundle.detector = {
         "method": first,
@@ -250,32 +235,43 @@ def add_detectors(
         bundle.detector["num_folds"] = len(detectors[0].method)
     for detector in detectors:
         suffix = _suffix(detector.method.name, first)
-        lines = {"calibration": detector.calibration, "map_calibration": detector.map_calibration}
+        calibrations = {
+            "calibration": detector.calibration,
+            "map_calibration": detector.map_calibration,
+        }
         bundle.tables[f"detector{suffix}"] = detector.method.get_state()
-        bundle.tables |= {f"{name}{suffix}": c.to_arrays() for name, c in lines.items() if c}
+        bundle.tables |= {
+            f"{name}{suffix}": calibration.to_arrays()
+            for name, calibration in calibrations.items()
+            if calibration
+        }
 
 
 def fold_network(role: str, fold: int) -> str:
-    """Return what a bundle calls the network that a fold, counted from 1, has in this role."""
+    """Return a bundle's name of the network with this role in a fold, counted from 1."""
     return f"fold{fold}-{role}"
 
 
-def _blank(bundle: Bundle, kind: type[DetectionMethod]) -> Scorer:
-    """Build a method, or that of all folds, on the networks of a bundle, before it is restored."""
+def _build_method(bundle: Bundle, method_class: type[DetectionMethod]) -> Scorer:
+    """Build a method, or the ensemble of all folds, on the networks of a bundle."""
 
-    def on(called: Callable[[str], str]) -> DetectionMethod:
-        used = (role for role in kind.optional_networks if called(role) in bundle.networks)
-        return kind(
-            {
-                role: restore_network(bundle, called(role))
-                for role in (*kind.required_networks, *used)
-            }
-        )
+    def build(network_name: Callable[[str], str]) -> DetectionMethod:
+        roles = [
+            *method_class.required_networks,
+            *(
+                role
+                for role in method_class.optional_networks
+                if network_name(role) in bundle.networks
+            ),
+        ]
+        return method_class({role: restore_network(bundle, network_name(role)) for role in roles})
 
-    count = (bundle.detector or {}).get("num_folds")
-    if not count:
-        return on(str)
-    return CrossConformalEnsemble([on(partial(fold_network, fold=k)) for k in range(1, count + 1)])
+    num_folds = (bundle.detector or {}).get("num_folds")
+    if not num_folds:
+        return build(str)
+    return CrossConformalEnsemble(
+        [build(partial(fold_network, fold=k)) for k in range(1, num_folds + 1)]
+    )
 
 
 def _suffix(method: str, first: str) -> str:

@@ -22,8 +22,9 @@ from augan.data.splits import evenly_spaced, split_dataset
 from augan.data.validation import as_image_array, num_axes, seed_from
 from augan.detect.conformal.calibration import min_calibration_size
 from augan.detect.conformal.guarantee import CALIBRATION_KEY
-from augan.detect.detector import Detector, add_detectors, get_method_class
+from augan.detect.detector import Detector, add_detectors
 from augan.detect.fitting import fit_detector, trimmed_size
+from augan.detect.methods.registry import get_method_class
 from augan.exceptions import ConfigError, DataError
 from augan.training.budget import Plan, deadline_of
 from augan.training.defaults import fill_in_steps

@@ -1,4 +1,4 @@
-"""Fit and calibrate a detector on the parts of a split, dirty images set aside."""
+"""Fitting and calibration of detectors on a split, optionally without contaminated samples."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,14 +12,14 @@ from augan.detect.detector import Detector
 from augan.detect.methods.cross_conformal import CrossConformalEnsemble
 from augan.gan import keras
 
-MIN_TUNE = 10  # samples below which the training split helps to standardise the terms
+MIN_STANDARDIZATION_SAMPLES = 10  # with fewer validation samples, training samples are added
 
 
 def fit_detector(
     method: str,
     models: Mapping[str, keras.Model],
     preprocessing: AnyPreprocessing,
-    stored: PreparedSamples,
+    samples: PreparedSamples,
     split: Split,
     *,
     groups: Sequence[str] | np.ndarray | None = None,
@@ -31,34 +31,34 @@ def fit_detector(
     ----------
     models : mapping of str to keras.Model
         Trained networks.
-    stored : PreparedSamples
+    samples : PreparedSamples
         All samples.
     split : Split
-        Without calibration samples the detector is not calibrated.
+        Without calibration samples, the detector is not calibrated.
     groups : sequence or None
-        Of all samples.
+        The group of each sample.
     trim_fraction : float
-        The share of dirty samples that is suspected. So many of the highest scores of each part are
-        set aside, and the detector is fitted and calibrated anew on the others.
+        Suspected share of contaminated samples. This share of each split, the samples with the
+        highest scores, is removed; then the detector is fitted again and calibrated on the rest.
     """
 
-    def fitted(parts: Split) -> Detector:
-        val = _tuning(parts)
-        return Detector.fit(method, models, preprocessing, stored, train=parts.train, val=val)
+    def fit(split: Split) -> Detector:
+        rows = _standardization_rows(split)
+        return Detector.fit(method, models, preprocessing, samples, train=split.train, val=rows)
 
-    detector = fitted(split)
+    detector = fit(split)
     if trim_fraction:
         split = replace(
             split,
             **{
-                name: _lowest(detector, stored, rows, trim_fraction)
+                name: _trim_highest(detector, samples, rows, trim_fraction)
                 for name, rows in vars(split).items()
             },
         )
-        detector = fitted(split)
+        detector = fit(split)
     if len(split.calibration):
         held_out = None if groups is None else np.asarray(groups)[split.calibration]
-        detector.calibrate(stored, held_out, rows=split.calibration)
+        detector.calibrate(samples, held_out, rows=split.calibration)
     return detector
 
 
@@ -66,52 +66,66 @@ def fit_cross_conformal(
     method: str,
     models: Sequence[Mapping[str, keras.Model]],
     preprocessing: AnyPreprocessing,
-    stored: PreparedSamples,
+    samples: PreparedSamples,
     folds: Sequence[Split],
     *,
     groups: Sequence[str] | np.ndarray | None = None,
     trim_fraction: float = 0.0,
 ) -> Detector:
-    """Return the detectors of all folds as one, each fitted and calibrated as by `fit_detector`.
+    """Return one detector of all folds, each fitted and calibrated as by `fit_detector`.
 
-    `models` are the networks that were trained for each fold. Of one fold its detector is returned.
+    `models` are the networks that were trained for each fold. With one fold, its detector is
+    returned.
     """
-    found = [
+    detectors = [
         fit_detector(
-            method, own, preprocessing, stored, split, groups=groups, trim_fraction=trim_fraction
+            method,
+            networks,
+            preprocessing,
+            samples,
+            split,
+            groups=groups,
+            trim_fraction=trim_fraction,
         )
-        for own, split in zip(models, folds)
+        for networks, split in zip(models, folds)
     ]
-    if len(found) == 1:
-        return found[0]
-    own = [detector.require_calibration() for detector in found]
-    heights = [line.scores for line in (detector.map_calibration for detector in found) if line]
-    together = CrossConformalEnsemble([one.method for one in found])
-    together.calibrate([line.scores for line in own], heights)
-    num_groups = sum(line.num_groups for line in own)  # each lies whole in one fold
-    maps = Calibration.from_folds(together.heights, num_groups) if heights else None
-    calibration = Calibration.from_folds(together.lines, num_groups)
-    return Detector(together, preprocessing, calibration, maps)
-
-
-def _lowest(
-    detector: Detector, stored: PreparedSamples, rows: np.ndarray, trim_fraction: float
-) -> np.ndarray:
-    """Return the rows without the share that scores highest; at least two are kept."""
-    keep = trimmed_size(len(rows), trim_fraction)
-    if keep == len(rows):
-        return rows
-    scores = detector.score(stored, rows)
-    return np.sort(rows[np.argsort(scores, kind="stable")[:keep]])
-
-
-def _tuning(split: Split) -> np.ndarray:
-    """The samples that the terms are standardised on: spread of two or three would be chance."""
-    if len(split.val) >= MIN_TUNE:
-        return split.val
-    return np.sort(np.concatenate([split.train, split.val]))
+    if len(detectors) == 1:
+        return detectors[0]
+    calibrations = [detector.require_calibration() for detector in detectors]
+    max_map_scores = [
+        detector.map_calibration.scores for detector in detectors if detector.map_calibration
+    ]
+    ensemble = CrossConformalEnsemble([detector.method for detector in detectors])
+    ensemble.calibrate([calibration.scores for calibration in calibrations], max_map_scores)
+    num_groups = sum(calibration.num_groups for calibration in calibrations)  # folds share none
+    map_calibration = (
+        Calibration.from_folds(ensemble.max_map_scores, num_groups) if max_map_scores else None
+    )
+    calibration = Calibration.from_folds(ensemble.fold_scores, num_groups)
+    return Detector(ensemble, preprocessing, calibration, map_calibration)
 
 
 def trimmed_size(count: int, trim_fraction: float) -> int:
-    """Return how many of `count` samples are left once the suspected share is set aside."""
+    """Return the number of samples that remain after trimming, at least two."""
     return max(count - round(trim_fraction * count), min(2, count))
+
+
+def _trim_highest(
+    detector: Detector, samples: PreparedSamples, rows: np.ndarray, trim_fraction: float
+) -> np.ndarray:
+    """Return the rows without the share with the highest scores."""
+    size = trimmed_size(len(rows), trim_fraction)
+    if size == len(rows):
+        return rows
+    scores = detector.score(samples, rows)
+    return np.sort(rows[np.argsort(scores, kind="stable")[:size]])
+
+
+def _standardization_rows(split: Split) -> np.ndarray:
+    """Return the rows on which score components are standardized.
+
+    The standard deviation of two or three validation samples would be arbitrary.
+    """
+    if len(split.val) >= MIN_STANDARDIZATION_SAMPLES:
+        return split.val
+    return np.sort(np.concatenate([split.train, split.val]))

@@ -176,7 +176,11 @@ def _measure(
     detector: Detector, stored: np.ndarray | RaggedImages, source: InputSource
 ) -> np.ndarray:
     ignored = source.ignored if isinstance(source, ImageFolderSource) else None
-    return detector.measure(stored) if ignored is None else ignored.measure(detector, stored)
+    return (
+        detector.calibration_scores(stored)
+        if ignored is None
+        else ignored.measure(detector, stored)
+    )
 
 
 def _groups(groups: str | Path, images: Path, source: InputSource) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The table of scores, written a part at a time, and then once more with its decisions."""
+"""Table of scores: written in chunks without decisions, then rewritten with decisions."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -8,26 +8,29 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from augan.detect.scoring.component import ScoreComponent
 from augan.io.csv_safety import UNDECODABLE, escape_formula, unescape_formula
 
 
 @dataclass(frozen=True)
 class ComponentSummary:
-    """What one term of the score said.
+    """Statistics of one score component.
 
     Attributes
     ----------
-    name : str
-    flagged, others : float or None
-        Its mean over what was flagged, and over the rest; None of nothing.
-    most : int
-        Flagged ones in whose score it is the largest part.
+    name, description : str
+        See `ScoreComponent`.
+    mean_flagged, mean_unflagged : float or None
+        Mean over the flagged samples and over the other samples; None if there are none.
+    num_largest : int
+        Number of flagged samples in whose score the component is the largest.
     """
 
     name: str
-    flagged: float | None
-    others: float | None
-    most: int
+    description: str
+    mean_flagged: float | None
+    mean_unflagged: float | None
+    num_largest: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
@@ -36,18 +39,19 @@ class ComponentSummary:
 
 @dataclass(frozen=True)
 class FlaggedSamples:
-    """What the second writing found: the names of what is flagged, and what each term said."""
+    """Names of the flagged samples and summaries of the score components."""
 
     names: list[str]
     components: list[ComponentSummary]
 
 
 class ScoreTableWriter:
-    """Rows of samples with scores and p-values, but without decisions."""
+    """Writer of the table with scores and p-values, but without decisions."""
 
-    def __init__(self, file: TextIO, components: Sequence[str]) -> None:
-        self._writer, self._gap = csv.writer(file), [""] * (3 + len(components))
-        self._writer.writerow(["path", "score", "p_value", "anomaly", *components])
+    def __init__(self, file: TextIO, components: Sequence[ScoreComponent]) -> None:
+        self._writer, self._empty = csv.writer(file), [""] * (3 + len(components))
+        names = [component.name for component in components]
+        self._writer.writerow(["path", "score", "p_value", "anomaly", *names])
 
     def write(
         self,
@@ -57,45 +61,57 @@ class ScoreTableWriter:
         p_values: np.ndarray,
         components: np.ndarray,
     ) -> None:
-        """Write samples in order; the arrays `[N]`, `[N]` and `[N, T]` lack those in `failures`."""
-        found = zip(scores, p_values, components)
+        """Write samples in order.
+
+        The arrays `[N]`, `[N]` and `[N, T]` have no rows for the samples in `failures`.
+        """
+        rows = zip(scores, p_values, components)
         for name in names:
             if name in failures:
-                self._writer.writerow([escape_formula(name), *self._gap])
+                self._writer.writerow([escape_formula(name), *self._empty])
                 continue
-            score, p, parts = next(found)
-            decimals = [repr(float(value)) for value in (score, p, *parts)]
+            score, p_value, values = next(rows)
+            decimals = [repr(float(value)) for value in (score, p_value, *values)]
             self._writer.writerow([escape_formula(name), *decimals[:2], "", *decimals[2:]])
 
 
-def flag(undecided: Path, table: Path, cutoff: float) -> FlaggedSamples:
-    """Write the table anew with its decisions: a rate may depend on all p-values at once."""
+def apply_threshold(
+    pending: Path, table: Path, cutoff: float, components: Sequence[ScoreComponent]
+) -> FlaggedSamples:
+    """Rewrite the pending table with decisions.
+
+    This needs a second pass, because a rate may depend on all p-values.
+
+    Parameters
+    ----------
+    cutoff : float
+        The largest p-value that is flagged.
+    """
     with (
-        open(undecided, newline="", encoding="utf-8", errors=UNDECODABLE) as former,
+        open(pending, newline="", encoding="utf-8", errors=UNDECODABLE) as source,
         open(table, "w", newline="", encoding="utf-8", errors=UNDECODABLE) as file,
     ):
-        rows, writer = csv.reader(former), csv.writer(file)
-        header = next(rows)
-        writer.writerow(header)
+        rows, writer = csv.reader(source), csv.writer(file)
+        writer.writerow(next(rows))
         names: list[str] = []
-        counts, most = np.zeros(2, int), np.zeros(len(header) - 4, int)
-        sums = np.zeros((2, most.size))
-        for path, score, p_value, _, *components in rows:
+        counts, num_largest = np.zeros(2, int), np.zeros(len(components), int)
+        sums = np.zeros((2, num_largest.size))
+        for path, score, p_value, _, *cells in rows:
             if not p_value:
-                writer.writerow([path, score, p_value, "", *components])
+                writer.writerow([path, score, p_value, "", *cells])
                 continue
             is_flagged = int(float(p_value) <= cutoff)
-            writer.writerow([path, score, p_value, is_flagged, *components])
-            parts = np.array(components, np.float64)
+            writer.writerow([path, score, p_value, is_flagged, *cells])
+            values = np.array(cells, np.float64)
             counts[is_flagged] += 1
-            sums[is_flagged] += parts
+            sums[is_flagged] += values
             if is_flagged:
                 names.append(unescape_formula(path))
-                most[parts.argmax()] += 1
-    undecided.unlink()
-    others, flagged = (
-        [float(x) for x in total / count] if count else [None] * most.size
+                num_largest[values.argmax()] += 1
+    pending.unlink()
+    unflagged, flagged = (
+        [float(x) for x in total / count] if count else [None] * num_largest.size
         for total, count in zip(sums, counts)
     )
-    found = zip(header[4:], flagged, others, most.tolist())
-    return FlaggedSamples(names, [ComponentSummary(*one) for one in found])
+    summaries = zip(components, flagged, unflagged, num_largest.tolist())
+    return FlaggedSamples(names, [ComponentSummary(*one, *rest) for one, *rest in summaries])

@@ -9,8 +9,9 @@ from augan.data.modalities.tiles import LONGEST, SHORTEST, TiledPreprocessing
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import achievable_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
-from augan.detect.detector import Detector, get_method_class
+from augan.detect.detector import Detector
 from augan.detect.ignore_mask import IgnoreMask
+from augan.detect.methods.registry import get_method_class
 from augan.exceptions import ConfigError
 from augan.export.preprocessing_graph import LEAST_SIDE, scaled
 from augan.gan import tf

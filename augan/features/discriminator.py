@@ -1,4 +1,4 @@
-"""What the discriminator's blocks say of a sample, in fewer numbers."""
+"""Pooled features of the discriminator's blocks."""
 
 import math
 from typing import Any
@@ -8,25 +8,27 @@ from augan.gan.networks.registry import feature_blocks
 
 Tensor = Any
 
-POOL = 2
+POOL_SIZE = 2
 
 
 class PooledFeatures:
-    """Samples -> the activations of all blocks side by side, of images averaged over 2 x 2 places.
+    """Concatenated activations of all blocks; those of images are averaged over 2 x 2 locations.
 
     Parameters
     ----------
     discriminator : keras.Model
-        It is read, never changed.
+        Its weights are not changed.
 
     Attributes
     ----------
+    blocks : keras.Model
+        Samples -> activations of each block.
     sample_shape : tuple
-        Of one sample.
+        Shape of one sample.
     shapes : list of tuple
-        Of each block, as pooled.
+        Shape of each pooled block.
     sizes : list of int
-        Values of each.
+        Number of features of each pooled block.
     """
 
     def __init__(self, discriminator: keras.Model) -> None:
@@ -37,14 +39,17 @@ class PooledFeatures:
 
     def __call__(self, samples: Tensor) -> Tensor:
         """Return the features of samples `[B, ...]`, `[B, F]`."""
-        blocks = self.blocks(samples, training=False)
-        parts = zip(blocks, self.sizes)
-        return tf.concat([tf.reshape(_pooled(b), (-1, size)) for b, size in parts], axis=1)
+        blocks = zip(self.blocks(samples, training=False), self.sizes)
+        return tf.concat([tf.reshape(_pool(b), (-1, size)) for b, size in blocks], axis=1)
 
 
-def _pooled(block: Tensor) -> Tensor:
-    return tf.nn.avg_pool2d(block, POOL, POOL, "VALID") if len(block.shape) == 4 else block
+def _pool(block: Tensor) -> Tensor:
+    if len(block.shape) != 4:
+        return block
+    return tf.nn.avg_pool2d(block, POOL_SIZE, POOL_SIZE, "VALID")
 
 
 def _pooled_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (shape[0] // POOL, shape[1] // POOL, shape[2]) if len(shape) == 3 else shape
+    if len(shape) != 3:
+        return shape
+    return (shape[0] // POOL_SIZE, shape[1] // POOL_SIZE, shape[2])

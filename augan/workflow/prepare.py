@@ -16,8 +16,9 @@ from augan.data.modalities.tiles import TiledPreprocessing
 from augan.data.sequences import ConcatRows, RaggedImages
 from augan.data.splits import MIN_FOLD_SIZE, NUM_FOLDS, Split, make_folds, split_dataset
 from augan.detect.conformal.calibration import DEFAULT_RATE, min_calibration_size
-from augan.detect.detector import configured_methods, get_method_class
+from augan.detect.detector import configured_methods
 from augan.detect.fitting import trimmed_size
+from augan.detect.methods.registry import get_method_class
 from augan.exceptions import ConfigError, DataError
 from augan.training import defaults
 from augan.training.cross_validation import Fold

@@ -15,8 +15,9 @@ import numpy as np
 from augan.bundle import Bundle, Network, current_versions, load_bundle, parse_bundle, save_bundle
 from augan.config import Config, validate_config
 from augan.data.dataset import Dataset
-from augan.detect.detector import add_detectors, configured_methods, fold_network, get_method_class
+from augan.detect.detector import add_detectors, configured_methods, fold_network
 from augan.detect.fitting import fit_cross_conformal
+from augan.detect.methods.registry import get_method_class
 from augan.exceptions import BundleError, DataError
 from augan.gan.inference import BatchInference
 from augan.io.hashing import sha256_json, sha256_parts

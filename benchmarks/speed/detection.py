@@ -23,7 +23,8 @@ from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.api import detect_folder
-from augan.detect.detector import METHODS, Detector
+from augan.detect.detector import Detector
+from augan.detect.methods.registry import METHODS
 from augan.workflow.train import train
 from benchmarks.common.harness import write_json
 

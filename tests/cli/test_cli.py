@@ -189,7 +189,7 @@ def test_scores_of_the_example_images(first_light: tuple[Path, dict]) -> None:
     rows = read_table(folder / "runs" / "latest" / "detect-images" / "scores.csv")
     assert list(rows[0])[:4] == ["path", "score", "p_value", "anomaly"]
     terms = list(rows[0])[4:]
-    assert terms == ["neighbours", "mahalanobis", "input_neighbours"]
+    assert terms == ["feature_neighbors", "mahalanobis", "input_neighbors"]
     assert sorted(row["path"] for row in rows) == sorted(os.listdir(folder / "images"))
     for row in rows:
         assert float(row["score"]) == pytest.approx(sum(float(row[term]) for term in terms))

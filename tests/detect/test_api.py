@@ -13,15 +13,16 @@ from augan import calibrate, detect_folder
 from augan.bundle import Bundle, read_weights, restore_network
 from augan.data.datasets import digits
 from augan.data.modalities.registry import restore_preprocessing
-from augan.detect.detector import METHODS, Detector
+from augan.detect.detector import Detector
 from augan.detect.inputs import CHUNK
+from augan.detect.methods.registry import METHODS
 from augan.detect.output_paths import default_out
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import write_png
 from augan.io.layout import DETECTION_FILE, SCORES_FILE
 from augan.report.html.detection import write_top_samples_image
 
-TERMS = ["neighbours", "mahalanobis", "input_neighbours"]
+COMPONENTS = ["feature_neighbors", "mahalanobis", "input_neighbors"]
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +76,13 @@ def test_the_table_is_what_the_detector_says(
 ) -> None:
     result = detect_folder(digits_bundle, folder, tmp_path / "out", far=0.05)
     rows = read_rows(tmp_path / "out")
-    assert list(rows[0]) == ["path", "score", "p_value", "anomaly", *TERMS]
+    assert list(rows[0]) == ["path", "score", "p_value", "anomaly", *COMPONENTS]
     assert [row["path"] for row in rows] == [f"{i:03d}.png" for i in range(70)]
     components = detector.score_components(pixels)
     np.testing.assert_array_equal(numbers(rows), detector.score(pixels))
-    np.testing.assert_array_equal(np.stack([numbers(rows, t) for t in TERMS], axis=1), components)
+    np.testing.assert_array_equal(
+        np.stack([numbers(rows, t) for t in COMPONENTS], axis=1), components
+    )
     np.testing.assert_array_equal(numbers(rows), components.sum(axis=1))
     assert result.num_scored == 70
     assert result.num_anomalies == sum(row["anomaly"] == "1" for row in rows)
@@ -137,7 +140,7 @@ def test_unreadable_files_keep_their_place(
     rows = read_rows(tmp_path / "out")
     assert [row["path"] for row in rows] == ["a.png", "b.png", "c.png", "d.png", "e.png"]
     for row in (rows[1], rows[3]):
-        assert [row[name] for name in ("score", "p_value", "anomaly", *TERMS)] == [""] * 6
+        assert [row[name] for name in ("score", "p_value", "anomaly", *COMPONENTS)] == [""] * 6
     readable = [rows[i] for i in (0, 2, 4)]
     np.testing.assert_array_equal(numbers(readable), detector.score(pixels[:3]))
     assert result.num_scored == 3
@@ -451,16 +454,19 @@ def warnings_of(bundle: Bundle, images: Path, tmp_path: Path) -> list[str]:
     return detect_folder(bundle, images, tmp_path / "out").warnings
 
 
-def test_what_each_term_said(digits_bundle: Bundle, folder: Path, tmp_path: Path) -> None:
+def test_summaries_of_the_components(digits_bundle: Bundle, folder: Path, tmp_path: Path) -> None:
     result = detect_folder(digits_bundle, folder, tmp_path / "out", far=0.2)
     rows = read_rows(tmp_path / "out")
     flags = np.array([row["anomaly"] == "1" for row in rows])
-    values = np.stack([numbers(rows, term) for term in TERMS], axis=1)
-    assert [term.name for term in result.components] == TERMS
-    np.testing.assert_allclose([t.flagged for t in result.components], values[flags].mean(axis=0))
-    np.testing.assert_allclose([t.others for t in result.components], values[~flags].mean(axis=0))
-    counts = np.bincount(values[flags].argmax(axis=1), minlength=len(TERMS))
-    assert [term.most for term in result.components] == counts.tolist()
+    values = np.stack([numbers(rows, name) for name in COMPONENTS], axis=1)
+    assert [component.name for component in result.components] == COMPONENTS
+    means = [[c.mean_flagged, c.mean_unflagged] for c in result.components]
+    np.testing.assert_allclose(
+        means, np.stack([values[flags].mean(axis=0), values[~flags].mean(axis=0)], axis=1)
+    )
+    assert all(component.description for component in result.components)
+    counts = np.bincount(values[flags].argmax(axis=1), minlength=len(COMPONENTS))
+    assert [component.num_largest for component in result.components] == counts.tolist()
 
 
 def test_a_bundle_without_detector_or_calibration_is_refused(

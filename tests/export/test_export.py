@@ -142,7 +142,7 @@ def test_folds_count_calibration_scores_as_augan_does(tmp_path: Path) -> None:
         members.append(member.fit(scaled[rows[:30]], scaled[rows[30:]]))
     lines = [m.score_components(scaled[part]).sum(axis=1) for m, part in zip(members, parts)]
     folds = CrossConformalEnsemble(members).calibrate(lines, ())
-    detector = Detector(folds, preprocessing, Calibration.from_folds(folds.lines, 60))
+    detector = Detector(folds, preprocessing, Calibration.from_folds(folds.fold_scores, 60))
     score = as_graph(detector, tmp_path)(images)["score"]
     p_values, own = (
         detector.require_calibration().p_values(x) for x in (score, detector.score(images))

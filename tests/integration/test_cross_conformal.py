@@ -25,6 +25,7 @@ from augan.detect.conformal.cross_conformal import max_false_alarm_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
 from augan.detect.detector import Detector
 from augan.detect.fitting import fit_cross_conformal
+from augan.detect.methods.cross_conformal import RANK_CORRECTION
 from augan.exceptions import ConfigError, DataError, RunInterruptedError
 from augan.io.images import read_image, write_png
 from augan.training import checkpoints, loop
@@ -97,7 +98,7 @@ def test_one_bundle_carries_five_detectors(bundle: Bundle, dataset: Dataset) -> 
     images = detector.preprocessing.normalize(np.asarray(dataset.images))
     for k, member in enumerate(detector.method._members, 1):  # type: ignore[attr-defined]
         own = np.sort(member.score_components(images[fold == k]).sum(axis=1))
-        np.testing.assert_allclose(own, bundle.tables["detector"][f"fold{k}.line"], atol=1e-5)
+        np.testing.assert_allclose(own, bundle.tables["detector"][f"fold{k}.scores"], atol=1e-5)
 
 
 @pytest.mark.slow
@@ -109,7 +110,7 @@ def test_detection(bundle: Bundle, new: Path, tmp_path: Path) -> None:
         "(twice the rate of 10.0 %, plus 2.8 % because folds are small)"
     )
     rows = table(tmp_path / "out" / "scores.csv")
-    assert list(rows[0])[-1] == "agreement"
+    assert list(rows[0])[-1] == "rank_correction"
     detector = Detector.from_bundle(bundle)
     members = detector.method._members  # type: ignore[attr-defined]
     for row in rows:
@@ -119,7 +120,7 @@ def test_detection(bundle: Bundle, new: Path, tmp_path: Path) -> None:
         # By the formula, from the scores that the bundle holds.
         image = detector.preprocessing.normalize(read_image(new / row["path"])[None])
         scores = [member.score_components(image).sum() for member in members]
-        lines = [bundle.tables["detector"][f"fold{k}.line"] for k in range(1, 6)]
+        lines = [bundle.tables["detector"][f"fold{k}.scores"] for k in range(1, 6)]
         above = sum(int((line >= score).sum()) for line, score in zip(lines, scores))
         assert float(row["p_value"]) == pytest.approx((1 + above) / (COUNT + 1))
     by_score = sorted(rows, key=lambda row: float(row["score"]))
@@ -170,7 +171,7 @@ def test_calibrated_on_new_images_it_promises_what_one_detector_does(
     again = calibrate(bundle, new / "normal")
     assert again.networks.keys() == bundle.networks.keys()
     detector = Detector.from_bundle(again)
-    assert "agreement" not in detector.method.components
+    assert RANK_CORRECTION not in detector.method.components
     line = detector.require_calibration()
     assert (line.n, line.fold_sizes) == (40, ())
     assert "with 95 % confidence" in line.guarantee(0.1).sentence

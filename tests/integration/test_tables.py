@@ -39,7 +39,7 @@ from augan.data.modalities.registry import restore_preprocessing
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.data.splits import split_dataset
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.detector import METHODS, supported_methods
+from augan.detect.methods.registry import METHODS, supported_methods
 from augan.exceptions import ConfigError, DataError
 from augan.gan.inference import BatchInference
 from augan.training.config_rules import TABLE_RULES
@@ -267,7 +267,7 @@ class TestDetect:
         assert "calibration rows" in result.guarantee.sentence
         np.testing.assert_allclose(
             scores["score"],
-            scores["neighbours"] + scores["mahalanobis"] + scores["input_neighbours"],
+            scores["feature_neighbors"] + scores["mahalanobis"] + scores["input_neighbors"],
         )
 
     def test_columns_may_be_reordered_and_unknown_ones_are_ignored(
@@ -311,7 +311,7 @@ class TestDetect:
         )
         assert list(supported_methods("tiles")) == ["auto", "features"]
         for kind in ("images", "rows", "tiles"):
-            assert all(kind in method.input_types for method in supported_methods(kind).values())
+            assert all(kind in method.modalities for method in supported_methods(kind).values())
 
 
 class TestEstimators:

@@ -144,7 +144,7 @@ def test_the_bundle_loads_and_has_everything(digits_bundle):
     assert loaded.metrics["warnings"] == []
     assert loaded.detector == {
         "method": "auto",
-        "components": ["neighbours", "mahalanobis", "input_neighbours"],
+        "components": ["feature_neighbors", "mahalanobis", "input_neighbors"],
         "other_methods": {"fanogan": ["image_residual", "feature_residual"]},
     }
 
@@ -344,7 +344,7 @@ def test_one_class_is_detected_without_classes(one_class_bundles):
             *("generator", "discriminator", "heads", "rotation"),
             "encoder",  # for f-AnoGAN
         }
-        assert "transformations" in bundle.detector["components"]
+        assert "transform_likelihood" in bundle.detector["components"]
         assert bundle.networks["generator"].spec["arguments"]["num_classes"] == 0
         assert bundle.has("detector")
         assert not bundle.has("classes")

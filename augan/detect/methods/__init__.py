@@ -1,1 +1,1 @@
-"""How samples are scored: one file for each method, and the parts that methods share."""
+"""Detection methods, one file each."""

@@ -1,12 +1,13 @@
-"""AnoGAN (Schlegl et al. 2017): search the code whose image comes closest, and see what remains.
+"""AnoGAN (Schlegl et al. 2017): optimization of the latent code that reproduces an image.
 
-All images of a batch are searched for at once, each with an optimiser state of its own, from the
-same start; the networks stay as they are. The paper's score, (1 - lambda) times the residual plus
-lambda times the feature matching loss, both sums of absolute differences, is kept as it is, but for
-one thing: a code counts with its neighbourhood. Every generator has places where it leaps from one
-kind of sample to another, and a search finds them: there it would draw what the generator almost
-never does, such as the middle of a ring. So codes are shaken a little at every step, and the score
-is the mean over several such codes, as if each were known only to within `SHAKE` of its prior.
+All images of a batch are optimized together, each with its own optimizer state and the same initial
+latents; the networks are frozen. The score is that of the paper, (1 - lambda) times the residual
+loss plus lambda times the feature matching loss, both sums of absolute differences, with one
+change: latents are evaluated with noise. Generators have regions of the latent space where small
+changes switch between kinds of samples, and an optimizer finds them; there the generator produces
+images that it almost never generates, such as the middle of a ring. Therefore noise is added to the
+latents at every step, and the score is the mean over several noisy latents, as if the latent code
+were known only up to `LATENT_NOISE_STD`.
 """
 
 from collections.abc import Mapping
@@ -14,149 +15,173 @@ from typing import Any, Self
 
 import numpy as np
 
+from augan.detect.scoring.component import ScoreComponent
 from augan.gan import keras, tf
 from augan.gan.inference import BatchInference
 from augan.gan.networks.registry import feature_blocks
 
 Tensor = Any
 
-STEPS = 500
+DEFAULT_STEPS = 500
 LAMBDA = 0.1
-RATE = 1e-3  # Adam's, so that no code ends further than half its prior's spread from its start
-STARTS = 256  # codes of the prior, the same for every image, of which the closest is gone on from
-SHAKE = 0.2  # standard deviation of the noise on a code, of which the prior has 1
-SHAKEN = 16  # noisy codes that a score is the mean of
+LEARNING_RATE = 1e-3  # Adam; no latent code moves more than half the prior's standard deviation
+NUM_INITIAL_LATENTS = 256  # samples of the prior; each image starts from the best one
+LATENT_NOISE_STD = 0.2  # the prior has a standard deviation of 1
+NUM_NOISY_LATENTS = 16  # a score is the mean over this many noisy latents
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 
 
 class AnoGAN:
-    """Scores images by what the best code cannot reproduce.
+    """Residual and feature matching loss of the best latent code.
 
     Parameters
     ----------
     models : mapping of str to keras.Model
-        "generator" and "discriminator"; they are read, never changed.
+        "generator" and "discriminator"; their weights are not changed.
     steps : int
-        Of Adam, for each image.
+        Adam steps for each image.
     """
 
     name = "anogan"
-    input_types: tuple[str, ...] = ("images", "rows")
+    modalities: tuple[str, ...] = ("images", "rows")
     required_networks: tuple[str, ...] = ("generator", "discriminator")
     optional_networks: tuple[str, ...] = ()
     is_iterative: bool = True
-    components: tuple[str, ...] = ("residual", "feature_matching")
+    components: tuple[ScoreComponent, ...] = (
+        ScoreComponent(
+            "residual", "difference between the sample and its best reproduction by the generator"
+        ),
+        ScoreComponent(
+            "feature_matching",
+            "difference between the two in the features of the discriminator",
+        ),
+    )
 
-    def __init__(self, models: Mapping[str, keras.Model], steps: int = STEPS) -> None:
+    def __init__(self, models: Mapping[str, keras.Model], steps: int = DEFAULT_STEPS) -> None:
         self.steps = steps
         self._generator = models["generator"]
         self._features = feature_blocks(models["discriminator"])
-        self._sizes = [shape[1] for shape in (x.shape for x in self._generator.inputs)]
-        self._search = BatchInference(
-            self._searched, self._generator.output_shape[1:], autograph=True
+        self._latent_sizes = [shape[1] for shape in (x.shape for x in self._generator.inputs)]
+        self._optimize = BatchInference(
+            self._optimized, self._generator.output_shape[1:], autograph=True
         )
 
-    def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:
-        """Learn nothing: the paper's score has no parameters."""
+    def fit(self, train: np.ndarray, val: np.ndarray) -> Self:
+        """Return self: the score of the paper has no fitted parameters."""
         return self
 
     def score_components(self, images: np.ndarray) -> np.ndarray:
-        """Return both parts of the score, float64 `[N, 2]`, higher = more anomalous."""
-        return self._search(images)[1].astype(np.float64)
+        """Return both losses, float64 `[N, 2]`; higher = more anomalous."""
+        return self._optimize(images)[1].astype(np.float64)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """Return what the best codes draw, float32 `[N, S, S, C]` in [-1, 1]."""
-        return self._search(images)[0]
+        """Return the images of the best latents, float32 `[N, S, S, C]` in [-1, 1]."""
+        return self._optimize(images)[0]
 
     def maps(self, images: np.ndarray) -> np.ndarray:
         """Return |x - G(z)|, the mean over channels, float32 `[N, S, S, 1]`."""
         return np.abs(images - self.reconstruct(images)).mean(axis=-1, keepdims=True)
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return what to keep in the bundle."""
+        """Return the number of steps, for the bundle."""
         return {"steps": np.array(self.steps)}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `get_state` returned."""
+        """Restore the number of steps."""
         self.steps = int(state["steps"])
         return self
 
-    def _generate(self, codes: list[Tensor]) -> Tensor:
-        # A mixture of classes is a legal input, so the class is searched for like the noise.
-        inputs = [codes[0], *(tf.nn.softmax(logits) for logits in codes[1:])]
+    def _generate(self, latents: list[Tensor]) -> Tensor:
+        # A mixture of classes is a valid input, so the class is optimized like the noise.
+        inputs = [latents[0], *(tf.nn.softmax(logits) for logits in latents[1:])]
         return self._generator(inputs if len(inputs) > 1 else inputs[0], training=False)
 
-    def _start(self, images: Tensor, deep: Tensor) -> list[Tensor]:
-        """For each image, the one of the same few codes of the prior that draws it best.
+    def _initial_latents(self, images: Tensor, deepest: Tensor) -> list[Tensor]:
+        """Return, for each image, the best of the same few samples of the prior.
 
-        From one code alone the search would have to cross what lies between normal images.
+        From a single sample, the optimizer would have to cross the gaps between normal images.
         """
-        choices = [
-            tf.random.stateless_normal((STARTS, size), tf.constant([i, 0]))
-            for i, size in enumerate(self._sizes)
+        candidates = [
+            tf.random.stateless_normal((NUM_INITIAL_LATENTS, size), tf.constant([i, 0]))
+            for i, size in enumerate(self._latent_sizes)
         ]
-        drawn = self._generate(choices)
-        seen = self._features(drawn, training=False)[-1]
-        pairs = ((images, drawn, 1 - LAMBDA), (deep, seen, LAMBDA))
-        losses = tf.add_n([weight * _distances(x, y) for x, y, weight in pairs])
+        generated = self._generate(candidates)
+        features = self._features(generated, training=False)[-1]
+        pairs = ((images, generated, 1 - LAMBDA), (deepest, features, LAMBDA))
+        losses = tf.add_n([weight * _pairwise_l1(x, y) for x, y, weight in pairs])
         best = tf.argmin(losses, axis=1)
-        return [tf.gather(codes, best) for codes in choices]
+        return [tf.gather(latents, best) for latents in candidates]
 
-    def _parts(self, images: Tensor, deep: Tensor, codes: list[Tensor]) -> tuple[Tensor, Tensor]:
-        again = self._generate(codes)
-        residual = _absolute(images - again)
-        matching = _absolute(deep - self._features(again, training=False)[-1])
-        return again, tf.stack([(1 - LAMBDA) * residual, LAMBDA * matching], axis=1)
+    def _losses(
+        self, images: Tensor, deepest: Tensor, latents: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return reconstructions `[B, S, S, C]` and both losses `[B, 2]`."""
+        reconstruction = self._generate(latents)
+        residual = _l1(images - reconstruction)
+        matching = _l1(deepest - self._features(reconstruction, training=False)[-1])
+        losses = tf.stack([(1 - LAMBDA) * residual, LAMBDA * matching], axis=1)
+        return reconstruction, losses
 
-    def _searched(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        deep = self._features(images, training=False)[-1]
-        codes = self._start(images, deep)
-        means, squares = [[tf.zeros_like(code) for code in codes] for _ in range(2)]
+    def _optimized(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the reconstructions and losses of the optimized latents."""
+        deepest = self._features(images, training=False)[-1]
+        latents = self._initial_latents(images, deepest)
+        means, squares = [[tf.zeros_like(latent) for latent in latents] for _ in range(2)]
         for step in tf.range(1, self.steps + 1):
             with tf.GradientTape() as tape:
-                tape.watch(codes)
-                loss = tf.reduce_sum(self._parts(images, deep, _shaken(codes, step))[1])
-            gradients = tape.gradient(loss, codes)
-            codes, means, squares = _adam(
-                codes, gradients, means, squares, tf.cast(step, tf.float32)
+                tape.watch(latents)
+                loss = tf.reduce_sum(self._losses(images, deepest, _add_noise(latents, step))[1])
+            gradients = tape.gradient(loss, latents)
+            latents, means, squares = _adam_step(
+                latents, gradients, means, squares, tf.cast(step, tf.float32)
             )
-        parts = [self._parts(images, deep, _shaken(codes, -i))[1] for i in range(SHAKEN)]
-        return self._generate(codes), tf.add_n(parts) / SHAKEN
+        losses = [
+            self._losses(images, deepest, _add_noise(latents, -i))[1]
+            for i in range(NUM_NOISY_LATENTS)
+        ]
+        return self._generate(latents), tf.add_n(losses) / NUM_NOISY_LATENTS
 
 
-def _shaken(codes: list[Tensor], turn: Tensor | int) -> list[Tensor]:
-    """Codes with some noise, the same for every image."""
+def _add_noise(latents: list[Tensor], seed: Tensor | int) -> list[Tensor]:
+    """Return latents with noise, the same noise for every image."""
     noises = [
-        tf.random.stateless_normal(code.shape[1:], tf.stack([1 + i, turn]), stddev=SHAKE)
-        for i, code in enumerate(codes)
+        tf.random.stateless_normal(
+            latent.shape[1:], tf.stack([1 + i, seed]), stddev=LATENT_NOISE_STD
+        )
+        for i, latent in enumerate(latents)
     ]
-    return [code + noise for code, noise in zip(codes, noises)]
+    return [latent + noise for latent, noise in zip(latents, noises)]
 
 
-def _adam(
-    codes: list[Tensor],
+def _adam_step(
+    latents: list[Tensor],
     gradients: list[Tensor],
     means: list[Tensor],
     squares: list[Tensor],
     step: Tensor,
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """One step of Adam (Kingma and Ba 2015) without variables: each row goes its own way."""
+    """Return latents and moments after a step of Adam (Kingma and Ba 2015), without variables.
+
+    The rows of a batch are independent.
+    """
     first, second = _BETAS
     means = [first * m + (1 - first) * g for m, g in zip(means, gradients)]
     squares = [second * v + (1 - second) * g * g for v, g in zip(squares, gradients)]
-    codes = [
-        code - RATE * (m / (1 - first**step)) / (tf.sqrt(v / (1 - second**step)) + _EPSILON)
-        for code, m, v in zip(codes, means, squares)
+    latents = [
+        latent
+        - LEARNING_RATE * (m / (1 - first**step)) / (tf.sqrt(v / (1 - second**step)) + _EPSILON)
+        for latent, m, v in zip(latents, means, squares)
     ]
-    return codes, means, squares
+    return latents, means, squares
 
 
-def _distances(x: Tensor, y: Tensor) -> Tensor:
-    """Sums of absolute differences between each of x `[B, ...]` and each of y `[M, ...]`."""
+def _pairwise_l1(x: Tensor, y: Tensor) -> Tensor:
+    """Return the sums of absolute differences between x `[B, ...]` and y `[M, ...]`, `[B, M]`."""
     flat = tf.reshape(y, (y.shape[0], -1))
     rows = tf.reshape(x, (x.shape[0], -1))
     return tf.map_fn(lambda row: tf.reduce_sum(tf.abs(flat - row), axis=1), rows)
 
 
-def _absolute(difference: Tensor) -> Tensor:
+def _l1(difference: Tensor) -> Tensor:
+    """Return the sum of absolute values of each sample, `[B]`."""
     return tf.reduce_sum(tf.abs(difference), axis=range(1, len(difference.shape)))

@@ -1,59 +1,95 @@
-"""What the methods of this room have in common."""
+"""Interfaces of detection methods."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
 import numpy as np
 
+from augan.detect.scoring.component import ScoreComponent
 from augan.gan import keras
 
 Tensor = Any
 
 
 class Scorer(Protocol):
-    """What scores: a fitted method, or that of several folds.
+    """Fitted method, or the ensemble of the fitted methods of several folds.
 
-    Images are float32 `[N, S, S, C]` in [-1, 1], of patchwise methods `RaggedImages`, rows
-    `[N, F]`.
+    Images are float32 `[N, S, S, C]` in [-1, 1], or `RaggedImages` for methods of large images;
+    rows are float32 `[N, F]`.
+
+    Attributes
+    ----------
+    name : str
+        Name of the method.
+    components : tuple of ScoreComponent
+        Summands of the anomaly score.
     """
 
     name: str
-    components: tuple[str, ...]
+    components: tuple[ScoreComponent, ...]
 
-    def score_components(self, images: Any) -> np.ndarray: ...
-    def reconstruct(self, images: Any) -> np.ndarray | None: ...
-    def maps(self, images: Any) -> Any: ...
-    def get_state(self) -> dict[str, np.ndarray]: ...
-    def set_state(self, state: Mapping[str, np.ndarray]) -> Self: ...
+    def score_components(self, samples: Any) -> np.ndarray:
+        """Return the components of the score, float64 `[N, T]`; higher = more anomalous."""
+        ...
+
+    def reconstruct(self, samples: Any) -> np.ndarray | None:
+        """Return the GAN's reconstructions; None if the method computes none."""
+        ...
+
+    def maps(self, images: Any) -> Any:
+        """Return anomaly maps, float32 `[N, S, S, 1]` or `RaggedImages` `[H, W, 1]`."""
+        ...
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Return the fitted arrays, for the bundle."""
+        ...
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
+        """Restore the fitted arrays."""
+        ...
 
 
 class OnnxExportable(Protocol):
-    """What can score outside of augan: every method that does not search."""
+    """Scorer that can be exported to ONNX: every method that is not iterative."""
 
     def call(self, images: Any) -> tuple[Tensor, Tensor | None]:
-        """Return what `score_components` and `maps` do, as operations on a tensor.
+        """Return score components and anomaly maps as tensors.
 
         Parameters
         ----------
         images : Tensor [B, S, S, C]
-            In [-1, 1]; of patchwise methods one image `[1, H, W, C]`. B, H and W may be unknown.
+            In [-1, 1]; for methods of large images, one image `[1, H, W, C]`. B, H and W may be
+            unknown.
 
         Returns
         -------
-        terms : Tensor of float64 [B, T]
+        components : Tensor of float64 [B, T]
         maps : Tensor of float32 [B, S, S, 1] or None
-            Of patchwise methods `[1, H / 4, W / 4, 1]`, which `maps` enlarges.
+            For methods of large images `[1, H / 4, W / 4, 1]`, before enlargement by `maps`.
         """
         ...
 
 
 class DetectionMethod(Scorer, Protocol):
-    """What every method offers."""
+    """Detection method on trained networks.
 
-    input_types: tuple[str, ...]  # kinds of preprocessing: "images", "rows", "tiles"
-    required_networks: tuple[str, ...]  # networks
-    optional_networks: tuple[str, ...]  # networks that it takes where they were trained
-    is_iterative: bool  # whether each image costs hundreds of steps
+    Attributes
+    ----------
+    modalities : tuple of str
+        "images", "rows" or "tiles".
+    required_networks, optional_networks : tuple of str
+        Roles of networks; optional networks are used if they were trained.
+    is_iterative : bool
+        True if each sample takes hundreds of optimization steps.
+    """
+
+    modalities: tuple[str, ...]
+    required_networks: tuple[str, ...]
+    optional_networks: tuple[str, ...]
+    is_iterative: bool
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None: ...
-    def fit(self, reference: Any, val: Any) -> Self: ...
+
+    def fit(self, train: Any, val: Any) -> Self:
+        """Fit on normal samples of the training split and of the validation split."""
+        ...

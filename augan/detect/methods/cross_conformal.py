@@ -1,7 +1,6 @@
-"""One method fitted in several folds, which scores by all of them together.
+"""Cross-conformal ensemble: the fitted methods of all folds as one scorer.
 
-Its calibration, and why its scores are placed as they are, is explained in
-`augan.detect.conformal.cross_conformal`.
+`augan.detect.conformal.cross_conformal` explains the calibration and the pooling of scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,30 +11,32 @@ import numpy as np
 from augan.data.sequences import RaggedImages
 from augan.detect.conformal.cross_conformal import CrossConformalPool
 from augan.detect.methods.base import Scorer
+from augan.detect.scoring.component import ScoreComponent
 from augan.gan import tf
 
 Tensor = Any
 
-RANK_CORRECTION = (
-    "agreement"  # the term that moves the mean to where the folds together place an image
+RANK_CORRECTION = ScoreComponent(
+    "rank_correction", "correction of the mean of all folds to the rank of their joint p-value"
 )
-FINE = 2.0**-30  # scores are multiples of it
-LARGEST = 2.0**20  # deviations: what is larger counts as this
-# Deviations by which a graph's scores may differ from ours: calibration scores that are so little
-# lower count as equal, so that p-values are never smaller than ours by that.
-NEARLY = 1e-4
+SCORE_STEP = 2.0**-30  # scores are rounded to multiples of this
+MAX_SCORE = 2.0**20  # standard deviations; larger scores are clipped
+# Tolerance for the scores of an exported graph: calibration scores that are lower by less than this
+# count as equal, so that exported p-values are never too small.
+TIE_TOLERANCE = 1e-4
 
 
 class CrossConformalEnsemble:
-    """The fitted methods of all folds as one.
+    """Fitted methods of all folds as one scorer.
 
-    Scores of each fold are centred and scaled by its calibration scores, so that all folds weigh
-    alike. A term is the mean of that term over the folds. Without lines, the score is the mean too.
+    The scores of each fold are centered and scaled by its calibration scores, so that all folds
+    have equal weight. A component is the mean of that component over the folds. Without calibration
+    scores, the score is the mean too.
 
     Parameters
     ----------
     members : sequence of Scorer
-        One of each fold, all of one kind.
+        One fitted method for each fold, all of the same class.
     """
 
     def __init__(self, members: Sequence[Scorer]) -> None:
@@ -47,133 +48,139 @@ class CrossConformalEnsemble:
     def __len__(self) -> int:
         return len(self._members)
 
-    def calibrate(self, lines: Sequence[np.ndarray], heights: Sequence[np.ndarray]) -> Self:
-        """Learn the units of each fold, and where images rank among all folds.
+    def calibrate(self, scores: Sequence[np.ndarray], max_map_scores: Sequence[np.ndarray]) -> Self:
+        """Fit the scale of each fold, and the ranks among all folds.
 
         Parameters
         ----------
-        lines, heights : sequence of ndarray [n_k]
-            The calibration scores of each fold, and, unless they are rows, the highest places of
-            the same images' maps, as the members give them.
+        scores, max_map_scores : sequence of ndarray [n_k]
+            The calibration scores of each fold and, for images, the maximum of each calibration
+            image's map, both as the members return them.
         """
-        self._scales[:, 0] = [line.mean() for line in lines]
-        self._scales[:, 1] = [line.std() or 1.0 for line in lines]
-        self._scales[: len(heights), 2] = [max(h.mean(), 0) or 1.0 for h in heights]
-        self._set(lines, heights)
+        self._scales[:, 0] = [values.mean() for values in scores]
+        self._scales[:, 1] = [values.std() or 1.0 for values in scores]
+        self._scales[: len(max_map_scores), 2] = [max(m.mean(), 0) or 1.0 for m in max_map_scores]
+        self._set(scores, max_map_scores)
         return self
 
-    def _set(self, lines: Sequence[np.ndarray], heights: Sequence[np.ndarray]) -> None:
-        self._raw = {"line": tuple(lines), "map_line": tuple(heights)}
-        self.components = (*self._members[0].components, *((RANK_CORRECTION,) if lines else ()))
-        self._pool = CrossConformalPool(self.lines) if lines else None
-        self._map_pool = CrossConformalPool(self.heights) if heights else None
+    def _set(self, scores: Sequence[np.ndarray], max_map_scores: Sequence[np.ndarray]) -> None:
+        self._raw = {"scores": tuple(scores), "max_map_scores": tuple(max_map_scores)}
+        correction = (RANK_CORRECTION,) if scores else ()
+        self.components = (*self._members[0].components, *correction)
+        self._pool = CrossConformalPool(self.fold_scores) if scores else None
+        self._map_pool = CrossConformalPool(self.max_map_scores) if max_map_scores else None
 
     @property
-    def lines(self) -> list[np.ndarray]:
-        """The calibration scores of each fold, in units of this score."""
-        own = zip(self._raw["line"], self._scales)
-        return [_rounded((line - center) / spread) for line, (center, spread, _) in own]
+    def fold_scores(self) -> list[np.ndarray]:
+        """The calibration scores of each fold, in the scale of the ensemble's score."""
+        scaled = zip(self._raw["scores"], self._scales)
+        return [_rounded((values - center) / spread) for values, (center, spread, _) in scaled]
 
     @property
-    def heights(self) -> list[np.ndarray]:
-        """The highest places of calibration images' maps of each fold, in units of these maps."""
-        own = zip(self._raw["map_line"], self._scales[:, 2])
-        return [(heights / usual).astype(np.float32) for heights, usual in own]
+    def max_map_scores(self) -> list[np.ndarray]:
+        """The map maxima of each fold's calibration images, in the scale of the ensemble's maps."""
+        scaled = zip(self._raw["max_map_scores"], self._scales[:, 2])
+        return [(values / scale).astype(np.float32) for values, scale in scaled]
 
-    def score_components(self, images: Any) -> np.ndarray:
-        """Return the mean of each term, float64 `[N, T]`, and what moves their sum to its rank."""
-        parts = np.stack([member.score_components(images) for member in self._members], axis=-1)
+    def score_components(self, samples: Any) -> np.ndarray:
+        """Return the mean of each component and the rank correction, float64 `[N, T]`."""
+        values = np.stack([member.score_components(samples) for member in self._members], axis=-1)
         center, spread, _ = self._scales.T
-        parts = (parts - center / parts.shape[1]) / spread
+        values = (values - center / values.shape[1]) / spread
         if self._pool is None:
-            return parts.mean(axis=-1)
-        # Rounded, so that terms add up without an error that might carry a score over a line.
-        components = _rounded(parts.mean(axis=-1))
-        scores = _rounded(self._pool(_rounded(parts.sum(axis=1))))
+            return values.mean(axis=-1)
+        # Rounding makes the sum of components exact, so that no error crosses the threshold.
+        components = _rounded(values.mean(axis=-1))
+        scores = _rounded(self._pool(_rounded(values.sum(axis=1))))
         return np.column_stack([components, scores - components.sum(axis=1)])
 
-    def reconstruct(self, images: Any) -> np.ndarray | None:
-        """Return what the first fold draws: a mean would be blurred."""
-        return self._members[0].reconstruct(images)
+    def reconstruct(self, samples: Any) -> np.ndarray | None:
+        """Return the reconstructions of the first fold; a mean would be blurred."""
+        return self._members[0].reconstruct(samples)
 
     def maps(self, images: Any) -> Any:
-        """Return maps that are, at each place, the mean of all folds moved to its rank.
+        """Return maps: the mean over the folds at each pixel, moved to its pooled rank.
 
-        Their unit is the highest place of a usual calibration image.
+        The unit is the mean map maximum of calibration images.
         """
-        of_each = zip(*(member.maps(images) for member in self._members))
-        maps = [self._together(np.stack(same, axis=-1)) for same in of_each]
+        by_image = zip(*(member.maps(images) for member in self._members))
+        maps = [self._pooled_map(np.stack(maps, axis=-1)) for maps in by_image]
         return RaggedImages(maps) if isinstance(images, RaggedImages) else np.stack(maps)
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return what the folds learned, and their units and lines, for the bundle."""
-        found: dict[str, np.ndarray] = {}
+        """Return the arrays, scales and calibration scores of all folds, for the bundle."""
+        arrays: dict[str, np.ndarray] = {}
         for k, member in enumerate(self._members):
-            own = {**member.get_state(), "scale": self._scales[k]}
-            own |= {kind: lines[k] for kind, lines in self._raw.items() if lines}
-            found |= {f"fold{k + 1}.{key}": value for key, value in own.items()}
-        return found
+            state = {**member.get_state(), "scale": self._scales[k]}
+            state |= {key: values[k] for key, values in self._raw.items() if values}
+            arrays |= {f"fold{k + 1}.{key}": value for key, value in state.items()}
+        return arrays
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `get_state` returned."""
-        owned: list[dict[str, np.ndarray]] = []
+        """Restore what `get_state` returned."""
+        states: list[dict[str, np.ndarray]] = []
         for k, member in enumerate(self._members):
-            start = f"fold{k + 1}."
-            own = {key.removeprefix(start): v for key, v in state.items() if key.startswith(start)}
-            member.set_state(own)
-            self._scales[k] = own["scale"]
-            owned.append(own)
-        self._set(*([own[kind] for own in owned if kind in own] for kind in self._raw))
+            prefix = f"fold{k + 1}."
+            fold = {
+                key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)
+            }
+            member.set_state(fold)
+            self._scales[k] = fold["scale"]
+            states.append(fold)
+        self._set(*([fold[key] for fold in states if key in fold] for key in self._raw))
         return self
 
     def call(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the score of all folds, float64 `[B, 1]`, and no maps; see `OnnxExportable`.
+        """Return the ensemble score as a tensor, float64 `[B, 1]`, and no maps.
 
-        Ranks among all calibration maps would be thousands of comparisons for each place.
+        Maps would need thousands of comparisons for each pixel. See `OnnxExportable`.
         """
         members: Any = self._members
-        of_each = tf.stack([tf.reduce_sum(m.call(images)[0], axis=1) for m in members], axis=-1)
+        scores = [tf.reduce_sum(member.call(images)[0], axis=1) for member in members]
         center, spread, _ = self._scales.T
-        values = (of_each - center) / spread
+        values = (tf.stack(scores, axis=-1) - center) / spread
         if self._pool is None:
             return tf.reduce_mean(values, axis=-1, keepdims=True), None
-        values = tf.clip_by_value(values, -LARGEST, LARGEST)
-        return _pooled(self._pool, values)[:, None], None
+        values = tf.clip_by_value(values, -MAX_SCORE, MAX_SCORE)
+        return _pool_tensors(self._pool, values)[:, None], None
 
     def without_pooling(self) -> "CrossConformalEnsemble":
-        """Return the same without lines, for new ones: it scores by the mean alone."""
-        other = CrossConformalEnsemble(self._members)
-        other._scales = self._scales.copy()
-        return other
+        """Return the same ensemble without calibration scores: the score is the mean of folds."""
+        ensemble = CrossConformalEnsemble(self._members)
+        ensemble._scales = self._scales.copy()
+        return ensemble
 
-    def _together(self, maps: np.ndarray) -> np.ndarray:
+    def _pooled_map(self, maps: np.ndarray) -> np.ndarray:
         values = (maps / self._scales[:, 2]).astype(np.float32)
         pooled = values.mean(axis=-1) if self._map_pool is None else self._map_pool(values)
         return pooled.astype(np.float32)
 
 
-def _pooled(pool: CrossConformalPool, values: Tensor) -> Tensor:
-    """Do what a pool does to scores, `[B, K]` to `[B]`; ties are `NEARLY` ties."""
-    every, n = tf.constant(pool.all_scores), pool.all_scores.size
+def _pool_tensors(pool: CrossConformalPool, values: Tensor) -> Tensor:
+    """Return what `pool` returns for scores `[B, K]`, as a tensor `[B]`.
+
+    Scores within `TIE_TOLERANCE` count as equal.
+    """
+    scores, n = tf.constant(pool.all_scores), pool.all_scores.size
     lowest, highest = pool.all_scores[0], pool.all_scores[-1]
-    reached = [
-        tf.cast(line >= values[:, k, None] - NEARLY, tf.int32)
-        for k, line in enumerate(pool.fold_scores)
+    at_least = [
+        tf.cast(fold >= values[:, k, None] - TIE_TOLERANCE, tf.int32)
+        for k, fold in enumerate(pool.fold_scores)
     ]
-    count: Any = sum(tf.reduce_sum(of_line, axis=1) for of_line in reached)
+    count: Any = sum(tf.reduce_sum(fold, axis=1) for fold in at_least)
     mean = tf.reduce_mean(values, axis=1)
-    below, above = (tf.gather(every, tf.clip_by_value(n - count - i, 0, n - 1)) for i in (1, 0))
-    off = mean - (below + above) / 2
-    between = below + (above - below) * (1 + off / (1 + tf.abs(off))) / 2
-    beyond = highest + _positive(mean - highest)
-    beneath = lowest - _positive(lowest - mean)
-    return tf.where(count == 0, beyond, tf.where(count == n, beneath, between))
+    lower, upper = (tf.gather(scores, tf.clip_by_value(n - count - i, 0, n - 1)) for i in (1, 0))
+    offset = mean - (lower + upper) / 2
+    between = lower + (upper - lower) * (1 + offset / (1 + tf.abs(offset))) / 2
+    above = highest + _softplus_like(mean - highest)
+    below = lowest - _softplus_like(lowest - mean)
+    return tf.where(count == 0, above, tf.where(count == n, below, between))
 
 
-def _positive(values: Tensor) -> Tensor:
-    """As in `augan.detect.conformal.cross_conformal`: numbers above 0, in the same order."""
+def _softplus_like(values: Tensor) -> Tensor:
+    """Return what the function of this name in `conformal.cross_conformal` returns."""
     return (values + tf.sqrt(values**2 + 1)) / 2
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(values, -LARGEST, LARGEST) / FINE) * FINE
+    return np.rint(np.clip(values, -MAX_SCORE, MAX_SCORE) / SCORE_STEP) * SCORE_STEP

@@ -1,10 +1,10 @@
-"""The discriminator as judge: what it sees in a sample, compared with what it saw in normal ones.
+"""Discriminator features: distance of a sample to normal samples in the discriminator's features.
 
-The activations of all its blocks, of images averaged over 2 x 2 places, are joined. Far from those
-of normal samples (see `augan.detect.scoring.knn_mahalanobis`), or with transformations that the
-heads do
-not recognise (Golan and El-Yaniv 2018, "Deep Anomaly Detection Using Geometric Transformations") is
-anomalous. Each term is standardised on normal samples held out from training.
+The activations of all blocks, for images averaged over 2 x 2 locations, are concatenated. A sample
+is anomalous if its features are far from those of normal samples (see
+`augan.detect.scoring.knn_mahalanobis`), or if the heads do not recognize transforms of it (Golan
+and El-Yaniv 2018, "Deep Anomaly Detection Using Geometric Transformations"). Each component is
+standardized on normal samples of the validation split.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from augan.detect.scoring.component import ScoreComponent
 from augan.detect.scoring.knn_mahalanobis import PCAReferenceSet
 from augan.detect.scoring.padim import DiagonalPaDiM
 from augan.detect.scoring.standardizer import ScoreStandardizer
@@ -29,98 +30,109 @@ Tensor = Any
 
 
 class DiscriminatorFeatures:
-    """Scores samples by the discriminator's features and, where there are any, by its heads.
+    """Feature distances and, with heads, the likelihood of transforms.
 
     Parameters
     ----------
     models : mapping of str to keras.Model
-        "discriminator" and perhaps "heads"; they are read, never changed.
+        "discriminator" and optionally "heads"; their weights are not changed.
     """
 
     name = "features"
-    input_types: tuple[str, ...] = ("images", "rows")
+    modalities: tuple[str, ...] = ("images", "rows")
     required_networks: tuple[str, ...] = ("discriminator",)
     optional_networks: tuple[str, ...] = ("heads",)
     is_iterative: bool = False
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        self._joined, self._heads = PooledFeatures(models["discriminator"]), models.get("heads")
-        self.components: tuple[str, ...] = ("neighbours", "mahalanobis")
+        self._pooled, self._heads = PooledFeatures(models["discriminator"]), models.get("heads")
+        self.components: tuple[ScoreComponent, ...] = (
+            ScoreComponent(
+                "feature_neighbors",
+                "distance to the nearest training samples in the features of the discriminator",
+            ),
+            ScoreComponent(
+                "mahalanobis",
+                "distance to the mean of the training samples in the same features",
+            ),
+        )
         if self._heads is not None:
-            self.components += ("transformations",)
-        self._reference, self._standard = PCAReferenceSet(), ScoreStandardizer()
-        self._places = DiagonalPaDiM(models) if len(self._joined.sample_shape) == 3 else None
-        self._see = BatchInference(self._seen, self._joined.sample_shape)
+            self.components += (
+                ScoreComponent(
+                    "transform_likelihood",
+                    "rotations and shifts of the image are badly recognized",
+                ),
+            )
+        self._reference, self._standardize = PCAReferenceSet(), ScoreStandardizer()
+        self._padim = DiagonalPaDiM(models) if len(self._pooled.sample_shape) == 3 else None
+        self._infer = BatchInference(self._features, self._pooled.sample_shape)
 
-    def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:
-        """Learn what normal samples look like, and how much each term varies on others.
+    def fit(self, train: np.ndarray, val: np.ndarray) -> Self:
+        """Fit on normal samples.
 
         Parameters
         ----------
-        reference, tune : ndarray [N, S, S, C] or [N, F]
-            Normal samples in [-1, 1] that the networks were trained on, and that they were not.
+        train, val : ndarray [N, S, S, C] or [N, F]
+            Normal samples in [-1, 1] on which the networks were trained, and others.
         """
-        features = self._see(reference)[0]
+        features = self._infer(train)[0]
         self._reference.fit(features, self._block_scales(features))
-        if self._places is not None:
-            self._places.fit(reference)
-        self._standard.fit(self._raw(val))
+        if self._padim is not None:
+            self._padim.fit(train)
+        self._standardize.fit(self._raw(val))
         return self
 
     def score_components(self, samples: np.ndarray) -> np.ndarray:
-        """Return the standardised terms, float64 `[N, T]`, higher = more anomalous."""
-        return self._standard(self._raw(samples))
+        """Return the standardized components, float64 `[N, T]`; higher = more anomalous."""
+        return self._standardize(self._raw(samples))
 
     def reconstruct(self, samples: np.ndarray) -> None:
-        """Return None: this method compares and draws nothing."""
+        """Return None: this method computes no reconstructions."""
 
     def maps(self, images: np.ndarray) -> np.ndarray:
-        """Return how unusual each place looks to the discriminator, float32 `[N, S, S, 1]`.
-
-        See `augan.detect.scoring.padim`: 1 is usual, higher = more anomalous.
-        """
-        if self._places is None:
-            raise DataError("a row has no places to draw a map of; maps are of images")
-        return self._places.maps(images)
+        """Return the maps of `DiagonalPaDiM`, float32 `[N, S, S, 1]`."""
+        if self._padim is None:
+            raise DataError("rows have no anomaly maps; only models of images compute maps")
+        return self._padim.maps(images)
 
     def call(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return terms and maps of a tensor `[B, S, S, C]`; see `OnnxExportable`."""
-        features, *doubts = self._seen(images, transform_nll_onnx)
-        raw = tf.concat([self._reference.call(features), *(x[:, None] for x in doubts)], axis=1)
-        components = self._standard(tf.cast(raw, tf.float64))
-        return components, None if self._places is None else self._places.call(images)
+        """Return components and maps of images `[B, S, S, C]` as tensors; see `OnnxExportable`."""
+        features, *nll = self._features(images, transform_nll_onnx)
+        raw = tf.concat([self._reference.call(features), *(x[:, None] for x in nll)], axis=1)
+        components = self._standardize(tf.cast(raw, tf.float64))
+        return components, None if self._padim is None else self._padim.call(images)
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return what `fit` learned, for the bundle."""
-        places = {} if self._places is None else self._places.get_state()
-        return {**self._reference.get_state(), **self._standard.get_state(), **places}
+        """Return the fitted arrays, for the bundle."""
+        padim = {} if self._padim is None else self._padim.get_state()
+        return {**self._reference.get_state(), **self._standardize.get_state(), **padim}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `get_state` returned."""
+        """Restore the fitted arrays."""
         self._reference.set_state(state)
-        self._standard.set_state(state)
-        if self._places is not None:
-            self._places.set_state(state)
+        self._standardize.set_state(state)
+        if self._padim is not None:
+            self._padim.set_state(state)
         return self
 
     def _raw(self, samples: np.ndarray) -> np.ndarray:
-        parts = []
-        for features, *doubts in self._see.batches(samples):
-            parts.append(np.column_stack([self._reference.distances(features), *doubts]))
-        return np.concatenate(parts)
+        batches = []
+        for features, *nll in self._infer.batches(samples):
+            batches.append(np.column_stack([self._reference.distances(features), *nll]))
+        return np.concatenate(batches)
 
-    def _seen(self, samples: Tensor, doubted: Any = None) -> tuple[Tensor, ...]:
-        """Features `[B, F]`, and how surprised the heads are by probes of each image, `[B]`."""
-        features = self._joined(samples)
+    def _features(self, samples: Tensor, nll_function: Any = None) -> tuple[Tensor, ...]:
+        """Return features `[B, F]` and, with heads, likelihoods of transforms `[B]`."""
+        features = self._pooled(samples)
         if self._heads is None:
             return (features,)
-        deep = features_under_transforms(self._joined.blocks, samples)
-        return features, (doubted or transform_nll)(self._heads, deep)
+        deepest = features_under_transforms(self._pooled.blocks, samples)
+        return features, (nll_function or transform_nll)(self._heads, deepest)
 
     def _block_scales(self, features: np.ndarray) -> np.ndarray:
-        """One factor for each feature, by which every block has the same total variance."""
+        """Return a factor for each feature that gives every block the same total variance."""
         scales = []
-        for block in np.split(features, np.cumsum(self._joined.sizes)[:-1], axis=1):
+        for block in np.split(features, np.cumsum(self._pooled.sizes)[:-1], axis=1):
             total = float(block.var(axis=0, dtype=np.float64).sum())
             scales.append(np.full(block.shape[1], 1.0 / np.sqrt(max(total, 1e-12)), np.float32))
         return np.concatenate(scales)

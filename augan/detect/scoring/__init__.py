@@ -1,1 +1,1 @@
-"""Parts of scores that several detection methods share."""
+"""Building blocks of anomaly scores, shared by several detection methods."""

@@ -1,8 +1,9 @@
-"""Normal samples as points in a space of few dimensions, and how far other points lie from them.
+"""k-nearest-neighbor and Mahalanobis distances to normal samples, in their principal components.
 
-Far from the nearest of them (Ramaswamy et al. 2000, "Efficient Algorithms for Mining Outliers from
-Large Data Sets"), or far from their mean by their own covariance (Mahalanobis distance, shrunk
-where there is little variance).
+The distance to the nearest normal samples is an outlier score of Ramaswamy et al. 2000 ("Efficient
+Algorithms for Mining Outliers from Large Data Sets"); the Mahalanobis distance is the distance to
+the mean of the normal samples in units of their covariance, with small variances shrunk toward the
+mean variance.
 """
 
 from collections.abc import Mapping
@@ -15,81 +16,83 @@ from augan.gan.inference import BatchInference
 
 Tensor = Any
 
-COMPONENTS = 256
-NEIGHBOURS = 2
-_STATE = ("scales", "mean", "components", "variances", "left_over", "reference")
-SHRINKAGE = 0.01  # of the mean variance, added to each component's
+MAX_COMPONENTS = 256
+NUM_NEIGHBORS = 2
+SHRINKAGE = 0.01  # weight of the mean variance in the variance of each principal component
+_STATE = ("scales", "mean", "components", "variances", "residual_variance", "reference")
 
 
 class PCAReferenceSet:
-    """The principal components of normal samples, and the samples in them."""
+    """Normal samples in the coordinates of their principal components."""
 
     def __init__(self) -> None:
         self._state: dict[str, np.ndarray] = {}
-        self._measure: Any = None
+        self._infer: Any = None
 
     def fit(self, values: np.ndarray, scales: np.ndarray | None = None) -> Self:
-        """Learn from normal samples `[N, F]`, N >= 2; `scales` `[F]` multiply them first."""
-        # Imported here, because what only scores needs none of it.
+        """Fit on normal samples `[N, F]`, N >= 2, after multiplication by `scales` `[F]`."""
+        # Imported here, because scoring needs no scikit-learn.
         from sklearn.decomposition import PCA
 
         scales = np.ones(values.shape[1], np.float32) if scales is None else scales
-        components = min(COMPONENTS, len(values) - 1, values.shape[1])
+        components = min(MAX_COMPONENTS, len(values) - 1, values.shape[1])
         pca = PCA(components, svd_solver="randomized", random_state=0).fit(values * scales)
-        # Few images leave no variance over, and what is outside of their plane is then unheard of.
-        least = SHRINKAGE * float(pca.explained_variance_.mean())
-        left_over = max(float(pca.noise_variance_), least, 1e-12)
+        # With few samples the components explain all variance, and nothing is known about the rest.
+        min_variance = SHRINKAGE * float(pca.explained_variance_.mean())
+        residual_variance = max(float(pca.noise_variance_), min_variance, 1e-12)
         return self.set_state(
             {
                 "scales": scales.astype(np.float32),
                 "mean": pca.mean_.astype(np.float32),
                 "components": pca.components_.astype(np.float32),
                 "variances": pca.explained_variance_.astype(np.float32),
-                "left_over": np.array(left_over, np.float32),
+                "residual_variance": np.array(residual_variance, np.float32),
                 "reference": pca.transform(values * scales).astype(np.float32),
             }
         )
 
     def distances(self, values: np.ndarray) -> np.ndarray:
-        """Return distances of samples `[N, F]`, float64 `[N, 2]`.
+        """Return two distances of samples `[N, F]`, float64 `[N, 2]`.
 
-        They are the mean distance to the two nearest normal samples, within the components and
-        outside of them, and the square of Mahalanobis'.
+        The first is the mean distance to the two nearest normal samples, the second the squared
+        Mahalanobis distance. Both include the residual outside the principal components.
         """
-        return self._measure(values)[0].astype(np.float64)
+        return self._infer(values)[0].astype(np.float64)
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return what `fit` learned, for the bundle."""
+        """Return the fitted arrays, for the bundle."""
         return self._state
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `get_state` returned; more than that is left alone."""
+        """Restore the fitted arrays; other keys of `state` are ignored."""
         self._state = {name: np.asarray(state[name]) for name in _STATE}
-        self._measure = BatchInference(self.call, (len(self._state["scales"]),))
+        self._infer = BatchInference(self.call, (len(self._state["scales"]),))
         return self
 
     def call(self, values: Tensor) -> Tensor:
-        """Return the `distances` of samples `[B, F]`, float32, all by products of matrices."""
+        """Return the `distances` of samples `[B, F]` as a tensor, float32 `[B, 2]`."""
         state = {name: tf.constant(value, tf.float32) for name, value in self._state.items()}
         variances = state["variances"] * (1 - SHRINKAGE)
         variances += SHRINKAGE * tf.reduce_mean(state["variances"])
         variances = tf.maximum(variances, 1e-12)
-        centred = values * state["scales"] - state["mean"]
-        codes = tf.matmul(centred, state["components"], transpose_b=True)
-        outside = tf.reduce_sum(centred**2, axis=1) - tf.reduce_sum(codes**2, axis=1)
-        outside = tf.nn.relu(outside)
-        mahalanobis = tf.reduce_sum(codes**2 / variances, axis=1) + outside / state["left_over"]
-        return tf.stack([_nearest(codes, state["reference"], outside), mahalanobis], axis=1)
+        centered = values * state["scales"] - state["mean"]
+        coordinates = tf.matmul(centered, state["components"], transpose_b=True)
+        residual = tf.reduce_sum(centered**2, axis=1) - tf.reduce_sum(coordinates**2, axis=1)
+        residual = tf.nn.relu(residual)
+        mahalanobis = tf.reduce_sum(coordinates**2 / variances, axis=1)
+        mahalanobis += residual / state["residual_variance"]
+        nearest = _neighbor_distance(coordinates, state["reference"], residual)
+        return tf.stack([nearest, mahalanobis], axis=1)
 
 
-def _nearest(codes: Tensor, reference: Tensor, outside: Tensor) -> Tensor:
-    """Mean distance of codes `[B, K]` to the nearest of the reference `[M, K]`, `[B]`.
+def _neighbor_distance(coordinates: Tensor, reference: Tensor, residual: Tensor) -> Tensor:
+    """Return the mean distance of `[B, K]` to the nearest rows of the reference `[M, K]`, `[B]`.
 
-    `outside` `[B]` is the square of each one's own distance to the plane of the codes.
+    `residual` `[B]` is the squared distance of each sample to the span of the components.
     """
     squares = tf.reduce_sum(reference**2, axis=1) - 2 * tf.matmul(
-        codes, reference, transpose_b=True
+        coordinates, reference, transpose_b=True
     )
-    squares += tf.reduce_sum(codes**2, axis=1, keepdims=True)
-    nearest = -tf.math.top_k(-squares, min(NEIGHBOURS, reference.shape[0])).values
-    return tf.reduce_mean(tf.sqrt(tf.nn.relu(nearest) + outside[:, None]), axis=1)
+    squares += tf.reduce_sum(coordinates**2, axis=1, keepdims=True)
+    nearest = -tf.math.top_k(-squares, min(NUM_NEIGHBORS, reference.shape[0])).values
+    return tf.reduce_mean(tf.sqrt(tf.nn.relu(nearest) + residual[:, None]), axis=1)

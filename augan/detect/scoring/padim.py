@@ -1,7 +1,8 @@
-"""Where an image differs: each place of the discriminator's blocks by its own normal spread.
+"""Diagonal PaDiM: an anomaly map from the features of the discriminator.
 
 PaDiM (Defard et al. 2021, "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and
-Localization") with variances in place of covariances: one deviation for each channel at each place.
+Localization") with variances instead of covariances: one mean and one standard deviation for each
+channel at each location.
 """
 
 from collections.abc import Mapping
@@ -16,69 +17,70 @@ from augan.gan.inference import BatchInference
 
 Tensor = Any
 
-MOST = 2000  # normal images that the spread is learned from
-LEAST_SHARE = 0.1  # of the mean deviation: what hardly varies would shout at the least change
+MAX_TRAINING_IMAGES = 2000
+# Lower bound of a standard deviation, as a share of the block's mean: features that hardly vary
+# would otherwise dominate the map.
+MIN_RELATIVE_STD = 0.1
 
 
 class DiagonalPaDiM:
-    """Draws maps of how unusual each place of an image looks to the discriminator.
+    """Anomaly maps: deviation of the discriminator's features from normal images.
 
     Parameters
     ----------
     models : mapping of str to keras.Model
-        "discriminator", of images; it is read, never changed.
+        "discriminator", of images; its weights are not changed.
     """
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        self._blocks = PooledFeatures(models["discriminator"])
-        self._see = BatchInference(self._blocks, self._blocks.sample_shape)
-        self._mean, self._spread = np.zeros(0), np.ones(0)
+        self._features = PooledFeatures(models["discriminator"])
+        self._infer = BatchInference(self._features, self._features.sample_shape)
+        self._mean, self._std = np.zeros(0), np.ones(0)
 
     def fit(self, reference: np.ndarray) -> Self:
-        """Learn from normal images `[N, S, S, C]` in [-1, 1]."""
-        some = evenly_spaced(reference, MOST)
-        features = self._see(some)[0]
-        blocks = np.split(features.std(axis=0), np.cumsum(self._blocks.sizes)[:-1])
-        least = [np.full(block.shape, LEAST_SHARE * block.mean() + 1e-12) for block in blocks]
+        """Fit on normal images `[N, S, S, C]` in [-1, 1]."""
+        features = self._infer(evenly_spaced(reference, MAX_TRAINING_IMAGES))[0]
+        stds = np.split(features.std(axis=0), np.cumsum(self._features.sizes)[:-1])
+        minima = [np.full(std.shape, MIN_RELATIVE_STD * std.mean() + 1e-12) for std in stds]
         self._mean = features.mean(axis=0)
-        self._spread = np.maximum(np.concatenate(blocks), np.concatenate(least))
+        self._std = np.maximum(np.concatenate(stds), np.concatenate(minima))
         return self
 
     def maps(self, images: np.ndarray) -> np.ndarray:
-        """Return the mean deviation over channels and blocks, float32 `[N, S, S, 1]`.
+        """Return the root mean squared deviation of channels and blocks, float32 `[N, S, S, 1]`.
 
-        It is 1 where an image lies as far from the mean as normal ones usually do.
+        The value is 1 where an image deviates from the mean as much as normal images do on average.
         """
-        return np.concatenate([self._map(features) for (features,) in self._see.batches(images)])
+        return np.concatenate([self._map(features) for (features,) in self._infer.batches(images)])
 
     def _map(self, features: np.ndarray) -> np.ndarray:
-        deviations = (((features - self._mean) / self._spread) ** 2).astype(np.float32)
-        parts = np.split(deviations, np.cumsum(self._blocks.sizes)[:-1], axis=1)
-        side = self._blocks.sample_shape[0]
+        deviations = (((features - self._mean) / self._std) ** 2).astype(np.float32)
+        blocks = np.split(deviations, np.cumsum(self._features.sizes)[:-1], axis=1)
+        side = self._features.sample_shape[0]
         total = np.zeros((len(features), side, side, 1), np.float32)
-        for part, shape in zip(parts, self._blocks.shapes):
-            # A fully connected block is one place, as large as the image.
-            block = part.reshape(-1, *(shape if len(shape) == 3 else (1, 1, *shape)))
+        for values, shape in zip(blocks, self._features.shapes):
+            # A fully connected block has one location, as large as the image.
+            block = values.reshape(-1, *(shape if len(shape) == 3 else (1, 1, *shape)))
             block = block.mean(axis=-1, keepdims=True)
             total += tf.image.resize(block, (side, side)).numpy()
-        return np.sqrt(total / len(parts))
+        return np.sqrt(total / len(blocks))
 
     def call(self, images: Tensor) -> Tensor:
-        """Do what `maps` does, to a tensor `[B, S, S, C]`."""
-        deviations = ((self._blocks(images) - self._mean) / self._spread) ** 2
-        side, sizes = self._blocks.sample_shape[0], self._blocks.sizes
-        parts = []
-        for part, shape in zip(tf.split(deviations, sizes, axis=1), self._blocks.shapes):
-            block = tf.reshape(part, (-1, *(shape if len(shape) == 3 else (1, 1, *shape))))
-            parts.append(tf.image.resize(tf.reduce_mean(block, -1, keepdims=True), (side, side)))
-        return tf.sqrt(tf.add_n(parts) / len(parts))
+        """Return the `maps` of images `[B, S, S, C]` as a tensor."""
+        deviations = ((self._features(images) - self._mean) / self._std) ** 2
+        side, sizes = self._features.sample_shape[0], self._features.sizes
+        blocks = []
+        for values, shape in zip(tf.split(deviations, sizes, axis=1), self._features.shapes):
+            block = tf.reshape(values, (-1, *(shape if len(shape) == 3 else (1, 1, *shape))))
+            blocks.append(tf.image.resize(tf.reduce_mean(block, -1, keepdims=True), (side, side)))
+        return tf.sqrt(tf.add_n(blocks) / len(blocks))
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return what `fit` learned, for the bundle."""
-        return {"place_mean": self._mean, "place_spread": self._spread}
+        """Return the fitted arrays, for the bundle."""
+        return {"padim_mean": self._mean, "padim_std": self._std}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `get_state` returned; more than that is left alone."""
-        self._mean = np.asarray(state["place_mean"])
-        self._spread = np.asarray(state["place_spread"])
+        """Restore the fitted arrays; other keys of `state` are ignored."""
+        self._mean = np.asarray(state["padim_mean"])
+        self._std = np.asarray(state["padim_std"])
         return self

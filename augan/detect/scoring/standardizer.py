@@ -1,4 +1,4 @@
-"""Terms of a score on one scale, learned from normal samples that were held out from training."""
+"""Standardization of score components and of anomaly maps, fitted on normal samples."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
@@ -7,22 +7,25 @@ import numpy as np
 
 from augan.exceptions import DataError
 
-MIN_SPREAD = 1e-12
+MIN_SCORE_STD = 1e-12
+MIN_MAP_STD = 1e-9
+BORDER_WIDTH = 6  # distances (in map cells) from a border with their own statistics
+PRIOR_COUNT = 20.0  # weight of the overall statistics in the statistics of each border cell
 
 
 class ScoreStandardizer:
-    """Centre and spread of each term: what is added up weighs alike, whatever its units."""
+    """Mean and standard deviation of each score component, so that summands have equal weight."""
 
     def __init__(self) -> None:
         self._center, self._spread = np.zeros(0), np.ones(0)
 
     def fit(self, components: np.ndarray) -> Self:
-        """Learn from the raw terms `[N, T]` of held-out normal samples.
+        """Fit on the raw components `[N, T]` of normal samples of the validation split.
 
         Raises
         ------
         DataError
-            If any is not finite.
+            If a value is not finite.
         """
         if not np.isfinite(components).all():
             raise DataError(
@@ -31,85 +34,91 @@ class ScoreStandardizer:
             )
         values = components.astype(np.float64)
         self._center = values.mean(axis=0)
-        self._spread = np.maximum(values.std(axis=0), MIN_SPREAD)
+        self._spread = np.maximum(values.std(axis=0), MIN_SCORE_STD)
         return self
 
     def __call__(self, components: Any) -> Any:
-        """Return raw terms `[N, T]` with mean 0 and deviation 1 on what was fitted, float64.
+        """Return standardized components `[N, T]`, float64.
 
-        They are an array of floats, or a tensor of float64.
+        `components` is an array of floats or a tensor of float64.
         """
         return (components - self._center) / self._spread
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return what `fit` learned, for the bundle."""
+        """Return the fitted arrays, for the bundle."""
         return {"center": self._center, "spread": self._spread}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `get_state` returned; more than that is left alone."""
+        """Restore the fitted arrays; other keys of `state` are ignored."""
         self._center, self._spread = np.asarray(state["center"]), np.asarray(state["spread"])
         return self
 
 
-NEAR = 6  # places from a border that are told apart; all others are the inside
-PSEUDO = 20.0  # places of the overall statistics that are added to those of each distance
-MIN_BORDER_SPREAD = 1e-9
-
-
 class BorderNormalizer:
-    """Mean and spread of maps at each distance from the borders."""
+    """Mean and standard deviation of anomaly maps at each distance from the borders."""
 
     def __init__(self) -> None:
         self._mean, self._spread = np.zeros(0), np.ones(0)
 
     def fit(self, maps: Iterable[np.ndarray]) -> Self:
-        """Learn from maps of normal images, each `[H, W, T]` of T kinds of value."""
+        """Fit on maps `[H, W, T]` of normal images; T is the number of components."""
         count, total, squares = np.zeros(0), np.zeros(0), np.zeros(0)
-        for heat in maps:
-            cells, values = _cells(*heat.shape[:2]).ravel(), heat.reshape(-1, heat.shape[-1])
-            size = (2 * NEAR + 1) ** 2
-            found = [_sums(cells, powers, size) for powers in (values**0, values, values**2)]
+        for values in maps:
+            cells, flat = _border_cells(*values.shape[:2]).ravel(), _flatten(values)
+            size = (2 * BORDER_WIDTH + 1) ** 2
+            sums = [_cell_sums(cells, powers, size) for powers in (flat**0, flat, flat**2)]
             if not len(count):
-                count, total, squares = found
+                count, total, squares = sums
             else:
-                count, total, squares = count + found[0], total + found[1], squares + found[2]
+                count, total, squares = count + sums[0], total + sums[1], squares + sums[2]
         mean = total.sum(axis=0) / count.sum(axis=0)
         variance = squares.sum(axis=0) / count.sum(axis=0) - mean**2
-        self._mean = (total + PSEUDO * mean) / (count + PSEUDO)
+        self._mean = (total + PRIOR_COUNT * mean) / (count + PRIOR_COUNT)
         within = squares - 2 * self._mean * total + count * self._mean**2
         self._spread = np.sqrt(
-            np.maximum((within + PSEUDO * variance) / (count + PSEUDO), MIN_BORDER_SPREAD**2)
+            np.maximum(
+                (within + PRIOR_COUNT * variance) / (count + PRIOR_COUNT),
+                MIN_MAP_STD**2,
+            )
         )
         return self
 
-    def __call__(self, heat: np.ndarray) -> np.ndarray:
-        """Return a map `[H, W, T]` in deviations from what is usual at each place."""
-        cells = _cells(*heat.shape[:2])
-        return (heat - self._mean[cells]) / self._spread[cells]
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return a map `[H, W, T]` in standard deviations from the mean of its border cells."""
+        cells = _border_cells(*values.shape[:2])
+        return (values - self._mean[cells]) / self._spread[cells]
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return what `fit` learned, for the bundle."""
+        """Return the fitted arrays, for the bundle."""
         return {"border_mean": self._mean, "border_spread": self._spread}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `get_state` returned; more than that is left alone."""
+        """Restore the fitted arrays; other keys of `state` are ignored."""
         self._mean = np.asarray(state["border_mean"])
         self._spread = np.asarray(state["border_spread"])
         return self
 
 
-def _cells(height: int, width: int) -> np.ndarray:
-    """Return for each place a number that says how far it lies from each border, int `[H, W]`."""
-    down, across = (_distances(length) for length in (height, width))
-    return down[:, None] * (2 * NEAR + 1) + across
+def _flatten(values: np.ndarray) -> np.ndarray:
+    return values.reshape(-1, values.shape[-1])
 
 
-def _distances(length: int) -> np.ndarray:
+def _border_cells(height: int, width: int) -> np.ndarray:
+    """Return an index that encodes the distances of each position to the borders, int `[H, W]`."""
+    rows, columns = (_border_distances(length) for length in (height, width))
+    return rows[:, None] * (2 * BORDER_WIDTH + 1) + columns
+
+
+def _border_distances(length: int) -> np.ndarray:
     first = np.arange(length)
     last = first[::-1]
-    return np.where(first <= last, np.minimum(first, NEAR), 2 * NEAR - np.minimum(last, NEAR))
+    return np.where(
+        first <= last,
+        np.minimum(first, BORDER_WIDTH),
+        2 * BORDER_WIDTH - np.minimum(last, BORDER_WIDTH),
+    )
 
 
-def _sums(cells: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
-    """Sum values `[L, T]` over the places of each cell, `[size, T]`."""
+def _cell_sums(cells: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
+    """Return the sums of values `[L, T]` over the positions of each cell, `[size, T]`."""
     return np.stack([np.bincount(cells, column, size) for column in values.T], axis=1)

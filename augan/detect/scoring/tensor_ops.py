@@ -1,7 +1,7 @@
-"""What `augan.detect.methods.tiles` does around its networks, in graphs of any size.
+"""Tensor operations for images of unknown size: the exported form of `PatchFeatures`.
 
-There it is done in NumPy, image by image; where a detector leaves augan it must be operations on
-tensors whose height and width are unknown beforehand.
+`augan.detect.methods.tiles` computes the same in NumPy, image by image. An exported detector needs
+operations on tensors with unknown height and width.
 """
 
 from typing import Any
@@ -13,54 +13,59 @@ from augan.gan import tf
 Tensor = Any
 
 
-def mirrored(images: Tensor, multiple: int) -> Tensor:
-    """Return images `[1, H, W, C]` with sides that `multiple` divides, mirrored below and right."""
+def pad_symmetric(images: Tensor, multiple: int) -> Tensor:
+    """Return images `[1, H, W, C]`, mirrored below and right until `multiple` divides the sides."""
     for axis in (1, 2):
         length = tf.shape(images)[axis]
-        places = tf.range(multiple * shares(length, multiple))
-        images = tf.gather(images, tf.minimum(places, 2 * length - 1 - places), axis=axis)
+        indices = tf.range(multiple * ceil_div(length, multiple))
+        images = tf.gather(images, tf.minimum(indices, 2 * length - 1 - indices), axis=axis)
     return images
 
 
-def shares(length: Tensor, part: int) -> Tensor:
-    """Return how many parts a length takes, the last one perhaps not full."""
-    return (length + part - 1) // part  # of numbers above 0: ONNX rounds towards it
+def ceil_div(length: Tensor, divisor: int) -> Tensor:
+    """Return `length / divisor`, rounded up; both are positive."""
+    return (length + divisor - 1) // divisor  # ONNX rounds integer division toward zero
 
 
-def others(height: Tensor, width: Tensor, most: int, apart: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what `augan.detect.methods.tiles.comparison_grid` does."""
-    share = tf.sqrt(tf.cast(height * width, tf.float64) / most)
-    step = tf.maximum(2, tf.cast(tf.math.ceil(share), tf.int32))
-    rows, columns = tf.range(0, height, step), tf.range(0, width, step)
-    down = tf.reshape(rows[:, None] + tf.zeros_like(columns), (-1,))
-    across = tf.reshape(tf.zeros_like(rows)[:, None] + columns, (-1,))
-    least = tf.minimum(apart, (tf.maximum(rows[-1], columns[-1]) + 1) // 2)
+def comparison_grid(
+    height: Tensor, width: Tensor, max_count: int, min_distance: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `augan.detect.methods.tiles.comparison_grid` returns."""
+    ratio = tf.sqrt(tf.cast(height * width, tf.float64) / max_count)
+    step = tf.maximum(2, tf.cast(tf.math.ceil(ratio), tf.int32))
+    grid_rows, grid_columns = tf.range(0, height, step), tf.range(0, width, step)
+    rows = tf.reshape(grid_rows[:, None] + tf.zeros_like(grid_columns), (-1,))
+    columns = tf.reshape(tf.zeros_like(grid_rows)[:, None] + grid_columns, (-1,))
+    half = (tf.maximum(grid_rows[-1], grid_columns[-1]) + 1) // 2
+    distance = tf.minimum(min_distance, half)
     near = [
-        tf.abs(tf.range(length)[:, None] - places) < least
-        for length, places in ((height, down), (width, across))
+        tf.abs(tf.range(length)[:, None] - positions) < distance
+        for length, positions in ((height, rows), (width, columns))
     ]
-    return down * width + across, near[0], near[1]
+    return rows * width + columns, near[0], near[1]
 
 
-def by_borders(heat: Tensor, mean: np.ndarray, spread: np.ndarray, near: int) -> Tensor:
-    """Return a map `[H, W, T]` in deviations, float64, as `BorderNormalizer` does."""
-    down, across = (_distances(tf.shape(heat)[axis], near) for axis in (0, 1))
-    cells = down[:, None] * (2 * near + 1) + across
-    usual, wide = (tf.gather(tf.constant(x, tf.float64), cells) for x in (mean, spread))
-    return (tf.cast(heat, tf.float64) - usual) / wide
+def normalize_borders(
+    values: Tensor, mean: np.ndarray, spread: np.ndarray, border_width: int
+) -> Tensor:
+    """Return a map `[H, W, T]` as `BorderNormalizer` normalizes it, float64."""
+    rows, columns = (_border_distances(tf.shape(values)[axis], border_width) for axis in (0, 1))
+    cells = rows[:, None] * (2 * border_width + 1) + columns
+    means, spreads = (tf.gather(tf.constant(x, tf.float64), cells) for x in (mean, spread))
+    return (tf.cast(values, tf.float64) - means) / spreads
 
 
-def _distances(length: Tensor, near: int) -> Tensor:
+def _border_distances(length: Tensor, border_width: int) -> Tensor:
     first = tf.range(length)
     last = length - 1 - first
-    inner = 2 * near - tf.minimum(last, near)
-    return tf.where(first <= last, tf.minimum(first, near), inner)
+    from_end = 2 * border_width - tf.minimum(last, border_width)
+    return tf.where(first <= last, tf.minimum(first, border_width), from_end)
 
 
-def top_fraction_mean(heat: Tensor, share: float) -> Tensor:
-    """Return the means of maps `[H, W, T]` over the places where their sum is highest, `[T]`."""
-    values = tf.reshape(heat, (-1, heat.shape[-1]))
-    places = tf.cast(tf.shape(values)[0], tf.float64)
-    count = tf.maximum(1, tf.cast(tf.round(share * places), tf.int32))
-    highest = tf.math.top_k(tf.reduce_sum(values, axis=1), count).indices
-    return tf.reduce_mean(tf.gather(values, highest), axis=0)
+def top_fraction_mean(values: Tensor, fraction: float) -> Tensor:
+    """Return the means of a map `[H, W, T]` over the positions with the highest sums, `[T]`."""
+    flat = tf.reshape(values, (-1, values.shape[-1]))
+    size = tf.cast(tf.shape(flat)[0], tf.float64)
+    count = tf.maximum(1, tf.cast(tf.round(fraction * size), tf.int32))
+    highest = tf.math.top_k(tf.reduce_sum(flat, axis=1), count).indices
+    return tf.reduce_mean(tf.gather(flat, highest), axis=0)

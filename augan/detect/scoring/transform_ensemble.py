@@ -1,10 +1,11 @@
-"""The discriminator's deepest block, asked about an image in several poses.
+"""Transform ensemble: scores of an image over several geometric transforms of it.
 
-Each image is turned and shifted in the ways of `EVAL_TRANSFORMS`. In each pose the heads say how
-well they know it (Golan and El-Yaniv 2018, "Deep Anomaly Detection Using Geometric
-Transformations"), and the direction of the deepest features, their length put aside, is compared
-with that of normal images in the same pose by Mahalanobis' distance (Lee et al. 2018, "A Simple
-Unified Framework for Detecting Out-of-Distribution Samples"; poses in place of classes).
+Each image is rotated, shifted and stretched as `EVAL_TRANSFORMS` say. For each transformed image,
+the heads of the discriminator classify the transform; their negative log-likelihood is one
+component (Golan and El-Yaniv 2018, "Deep Anomaly Detection Using Geometric Transformations"). The
+direction of the deepest features (normalized to length 1) is compared with the directions of normal
+images under the same transform by the Mahalanobis distance (Lee et al. 2018, "A Simple Unified
+Framework for Detecting Out-of-Distribution Samples", with transforms in place of classes).
 """
 
 import math
@@ -14,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from augan.data.splits import evenly_spaced
+from augan.detect.scoring.component import ScoreComponent
 from augan.detect.scoring.standardizer import ScoreStandardizer
 from augan.gan import keras, tf
 from augan.gan.inference import BatchInference
@@ -27,137 +29,166 @@ from augan.gan.self_supervision import (
 
 Tensor = Any
 
-MOST = 2000  # normal images that the directions are learned from
-SHRINKAGE = 0.2  # of the mean variance, added to each component's
-PARTS = 2  # by as many places down and across the second comparison tells apart
-SPARSE = 3  # every third pose serves that one, which has more features
-WEIGHTS = (2.0, 1.0, 1.0, 0.25)  # of the terms; docs/research-log.md says how they were found
+MAX_TRAINING_IMAGES = 2000
+SHRINKAGE = 0.2  # weight of the mean variance in the variance of each axis
+LAYOUT_SIZE = 2  # rows and columns of the grid of feature directions in the layout
+LAYOUT_STRIDE = 3  # the layout, which has more features, uses every third transform
+WEIGHTS = (2.0, 1.0, 1.0, 0.25)  # of the components; measured in docs/research-log.md
 
 
 class TransformEnsemble:
-    """Scores images by poses, features and realness.
+    """Transform likelihood, feature directions and discriminator logit of an image.
 
     Parameters
     ----------
     models : mapping of str to keras.Model
-        "discriminator" and "heads"; they are read, never changed.
+        "discriminator" and "heads"; their weights are not changed.
     """
 
-    components: tuple[str, ...] = ("transformations", "directions", "layouts", "realness")
+    components: tuple[ScoreComponent, ...] = (
+        ScoreComponent(
+            "transform_likelihood",
+            "rotations and shifts of the image are badly recognized",
+        ),
+        ScoreComponent(
+            "feature_direction",
+            "direction of the discriminator's features differs from that of normal images",
+        ),
+        ScoreComponent(
+            "feature_layout",
+            "directions of the features in the four quarters of the image differ",
+        ),
+        ScoreComponent(
+            "discriminator_rejection",
+            "the discriminator takes the image for a generated one",
+        ),
+    )
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        self._judge, self._heads = models["discriminator"], models["heads"]
-        self._blocks = feature_blocks(self._judge)
-        self._see = BatchInference(self._seen, self._blocks.input_shape[1:])
-        self._standard = ScoreStandardizer()
+        self._discriminator, self._heads = models["discriminator"], models["heads"]
+        self._blocks = feature_blocks(self._discriminator)
+        self._extract = BatchInference(self._features, self._blocks.input_shape[1:])
+        self._standardize = ScoreStandardizer()
         self._state: dict[str, np.ndarray] = {}
-        self._compare: Any = None
+        self._measure: Any = None
 
-    def fit(self, reference: np.ndarray, val: np.ndarray) -> Self:
-        """Learn from normal images `[N, S, S, C]` in [-1, 1]: those trained on, and others."""
-        some = evenly_spaced(reference, MOST)
-        _, _, *seen = self._see(some)
-        self._set({"directions": _whitening(seen[0]), "layouts": _whitening(seen[1])})
-        self._standard.fit(self._raw(val))
+    def fit(self, train: np.ndarray, val: np.ndarray) -> Self:
+        """Fit on normal images `[N, S, S, C]` in [-1, 1] of the training and validation split."""
+        _, _, directions, layouts = self._extract(evenly_spaced(train, MAX_TRAINING_IMAGES))
+        self._set({"directions": fit_whitening(directions), "layouts": fit_whitening(layouts)})
+        self._standardize.fit(self._raw(val))
         return self
 
     def score_components(self, images: np.ndarray) -> np.ndarray:
-        """Return the standardised and weighted terms, float64 `[N, 4]`, higher = more anomalous."""
-        return self._standard(self._raw(images)) * WEIGHTS
+        """Return the standardized, weighted components, float64 `[N, 4]`.
+
+        Higher = more anomalous.
+        """
+        return self._standardize(self._raw(images)) * WEIGHTS
 
     def call(self, images: Tensor) -> Tensor:
-        """Do what `score_components` does, to a tensor `[B, S, S, C]`."""
-        doubts, realness, *features = self._seen(images, transform_nll_onnx)
-        distances = [tf.math.log(distance) for distance in self._compared(*features)]
-        raw = tf.stack([doubts, *distances, -realness], axis=1)
-        return self._standard(tf.cast(raw, tf.float64)) * WEIGHTS
+        """Return the `score_components` of images `[B, S, S, C]` as a tensor."""
+        nll, logits, *features = self._features(images, transform_nll_onnx)
+        distances = [tf.math.log(distance) for distance in self._distances(*features)]
+        raw = tf.stack([nll, *distances, -logits], axis=1)
+        return self._standardize(tf.cast(raw, tf.float64)) * WEIGHTS
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return what `fit` learned, for the bundle."""
-        return {**self._state, **self._standard.get_state()}
+        """Return the fitted arrays, for the bundle."""
+        return {**self._state, **self._standardize.get_state()}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Take back what `get_state` returned."""
+        """Restore the fitted arrays."""
         self._set({name: np.asarray(state[name]) for name in ("directions", "layouts")})
-        self._standard.set_state(state)
+        self._standardize.set_state(state)
         return self
 
     def _set(self, state: dict[str, np.ndarray]) -> None:
         self._state = {name: value.astype(np.float32) for name, value in state.items()}
         shapes = [(value.shape[0], value.shape[2]) for value in self._state.values()]
-        self._compare = BatchInference(self._compared, *shapes)
+        self._measure = BatchInference(self._distances, *shapes)
 
     def _raw(self, images: np.ndarray) -> np.ndarray:
-        parts = []
-        for doubts, realness, *features in self._see.batches(images):
-            distances = self._compare(*features)
-            parts.append(np.column_stack([doubts, *np.log(distances), -realness]))
-        return np.concatenate(parts)
+        batches = []
+        for nll, logits, *features in self._extract.batches(images):
+            distances = self._measure(*features)
+            batches.append(np.column_stack([nll, *np.log(distances), -logits]))
+        return np.concatenate(batches)
 
-    def _seen(self, images: Tensor, doubted: Any = None) -> tuple[Tensor, ...]:
-        """Surprise `[B]`, logit `[B]`, directions `[B, P, F]` and layouts `[B, P / 3, 4 F]`."""
-        deep = features_under_transforms(self._blocks, images)
-        doubts = (doubted or transform_nll)(self._heads, deep)
-        directions = _direction(tf.reduce_mean(deep, axis=(2, 3)))
-        sparse = deep[::SPARSE]
-        some = tf.reshape(sparse, (-1, *deep.shape[2:]))
-        size = deep.shape[2] // PARTS
-        layouts = tf.nn.avg_pool2d(some, size, size, "VALID")
-        features = math.prod(layouts.shape[1:])
-        layouts = _direction(tf.reshape(layouts, (sparse.shape[0], -1, features)))
-        realness = self._judge(images, training=False)[:, 0]
-        return doubts, realness, *(tf.transpose(x, (1, 0, 2)) for x in (directions, layouts))
+    def _features(self, images: Tensor, nll_function: Any = None) -> tuple[Tensor, ...]:
+        """Return likelihoods `[B]`, logits `[B]`, directions `[B, P, F]`, layouts `[B, P/3, 4F]`.
 
-    def _compared(self, *features: Tensor) -> tuple[Tensor, ...]:
-        """Squares of Mahalanobis' distance, summed over poses: `[B]` of each kind."""
-        found = []
+        P is the number of transforms.
+        """
+        deepest = features_under_transforms(self._blocks, images)
+        nll = (nll_function or transform_nll)(self._heads, deepest)
+        directions = _direction(tf.reduce_mean(deepest, axis=(2, 3)))
+        selected = deepest[::LAYOUT_STRIDE]
+        flat = tf.reshape(selected, (-1, *deepest.shape[2:]))
+        size = deepest.shape[2] // LAYOUT_SIZE
+        layouts = tf.nn.avg_pool2d(flat, size, size, "VALID")
+        num_features = math.prod(layouts.shape[1:])
+        layouts = _direction(tf.reshape(layouts, (selected.shape[0], -1, num_features)))
+        logits = self._discriminator(images, training=False)[:, 0]
+        return nll, logits, *(tf.transpose(x, (1, 0, 2)) for x in (directions, layouts))
+
+    def _distances(self, *features: Tensor) -> tuple[Tensor, ...]:
+        """Return squared Mahalanobis distances, summed over transforms: `[B]` for each input."""
+        distances = []
         for values, whitening in zip(features, self._state.values()):
-            centred = values - whitening[:, 0]
-            codes = tf.einsum("bpf,pkf->bpk", centred, tf.constant(whitening[:, 1:]))
-            found.append(tf.reduce_sum(codes**2, axis=(1, 2)) + 1e-12)
-        return tuple(found)
+            centered = values - whitening[:, 0]
+            whitened = tf.einsum("bpf,pkf->bpk", centered, tf.constant(whitening[:, 1:]))
+            distances.append(tf.reduce_sum(whitened**2, axis=(1, 2)) + 1e-12)
+        return tuple(distances)
 
 
 def features_under_transforms(blocks: keras.Model, images: Tensor) -> Tensor:
-    """Return the deepest block of images `[B, S, S, C]` in all poses, `[P, B, H, W, F]`.
+    """Return the deepest block of images `[B, S, S, C]` under all transforms, `[P, B, H, W, F]`.
 
-    All go through the blocks together: twelve calls would take seconds longer to compile.
+    All transformed images pass the blocks in one call, because twelve calls would take seconds
+    longer to compile.
     """
-    posed = tf.concat([transform(images, kind) for kind in EVAL_TRANSFORMS], axis=0)
-    deep = blocks(posed, training=False)[-1]
-    return tf.reshape(deep, (len(EVAL_TRANSFORMS), -1, *deep.shape[1:]))
+    transformed = tf.concat([transform(images, kind) for kind in EVAL_TRANSFORMS], axis=0)
+    deepest = blocks(transformed, training=False)[-1]
+    return tf.reshape(deepest, (len(EVAL_TRANSFORMS), -1, *deepest.shape[1:]))
 
 
-def transform_nll(heads: keras.Model, deep: Tensor) -> Tensor:
-    """Return the negative log-likelihood of the applied transforms, their mean, `[B]`."""
-    logits = heads(tf.reshape(deep, (-1, math.prod(deep.shape[2:]))), training=False)
-    kinds = tf.repeat(tf.constant(EVAL_TRANSFORMS), tf.shape(deep)[1], axis=0)
-    return tf.reduce_mean(
-        tf.reshape(negative_log_likelihood(logits, kinds), (len(EVAL_TRANSFORMS), -1)), axis=0
-    )
+def transform_nll(heads: keras.Model, deepest: Tensor) -> Tensor:
+    """Return the mean negative log-likelihood of the applied transforms, `[B]`.
+
+    `deepest` is the result of `features_under_transforms`.
+    """
+    logits = heads(tf.reshape(deepest, (-1, math.prod(deepest.shape[2:]))), training=False)
+    labels = tf.repeat(tf.constant(EVAL_TRANSFORMS), tf.shape(deepest)[1], axis=0)
+    nll = negative_log_likelihood(logits, labels)
+    return tf.reduce_mean(tf.reshape(nll, (len(EVAL_TRANSFORMS), -1)), axis=0)
 
 
-def transform_nll_onnx(heads: keras.Model, deep: Tensor) -> Tensor:
-    """Do what `transform_nll` does, by operations that graphs outside of TensorFlow have."""
-    logits = heads(tf.reshape(deep, (-1, math.prod(deep.shape[2:]))), training=False)
+def transform_nll_onnx(heads: keras.Model, deepest: Tensor) -> Tensor:
+    """Return what `transform_nll` returns, by operations that ONNX supports."""
+    logits = heads(tf.reshape(deepest, (-1, math.prod(deepest.shape[2:]))), training=False)
     total = 0.0
-    for head, kinds in zip(tf.split(logits, HEAD_SIZES, axis=1), zip(*EVAL_TRANSFORMS)):
-        of_pose = tf.reshape(tf.nn.log_softmax(head), (len(EVAL_TRANSFORMS), -1, head.shape[1]))
-        known = np.eye(head.shape[1], dtype=np.float32)[list(kinds), None]
-        total -= tf.reduce_sum(of_pose * known, axis=2)
+    for head, labels in zip(tf.split(logits, HEAD_SIZES, axis=1), zip(*EVAL_TRANSFORMS)):
+        log_probabilities = tf.reshape(
+            tf.nn.log_softmax(head), (len(EVAL_TRANSFORMS), -1, head.shape[1])
+        )
+        one_hot = np.eye(head.shape[1], dtype=np.float32)[list(labels), None]
+        total -= tf.reduce_sum(log_probabilities * one_hot, axis=2)
     return tf.reduce_mean(total, axis=0)
 
 
 def _direction(values: Tensor) -> Tensor:
+    """Return the vectors of the last axis with length 1."""
     return values / tf.sqrt(tf.reduce_sum(values**2, axis=-1, keepdims=True) + 1e-12)
 
 
-def _whitening(values: np.ndarray) -> np.ndarray:
-    """Return for each pose of `[N, P, F]` the mean, and the whitening axes: `[P, 1 + F, F]`."""
+def fit_whitening(values: np.ndarray) -> np.ndarray:
+    """Return mean and whitening axes of `[N, P, F]` for each transform, `[P, 1 + F, F]`."""
     whitenings = []
-    for pose in np.moveaxis(values.astype(np.float64), 1, 0):
-        variances, axes = np.linalg.eigh(np.cov(pose.T, ddof=0).reshape((pose.shape[1],) * 2))
+    for features in np.moveaxis(values.astype(np.float64), 1, 0):
+        covariance = np.cov(features.T, ddof=0).reshape((features.shape[1],) * 2)
+        variances, axes = np.linalg.eigh(covariance)
         variances = (1 - SHRINKAGE) * np.maximum(variances, 0) + SHRINKAGE * variances.mean()
         scaled = axes / np.sqrt(np.maximum(variances, 1e-12))
-        whitenings.append(np.concatenate([pose.mean(axis=0)[None], scaled.T]))
+        whitenings.append(np.concatenate([features.mean(axis=0)[None], scaled.T]))
     return np.stack(whitenings)

@@ -29,22 +29,6 @@ from augan.report.html.base import (
 from augan.report.html.charts import histogram
 
 MAX_UNREADABLE = 100  # files in the list; scores.csv has all of them
-MEANINGS = {
-    "image_residual": "difference from the GAN's reconstruction, pixel by pixel",
-    "feature_residual": "difference from the reconstruction in the discriminator's features",
-    "residual": "difference from the best reconstruction that the search of AnoGAN finds",
-    "feature_matching": "difference from that reconstruction in the discriminator's features",
-    "neighbours": "distance to the nearest training samples in the discriminator's features",
-    "mahalanobis": "Mahalanobis distance to the training samples in the discriminator's features",
-    "transformations": "rotations and shifts of the image are recognized badly",
-    "input_neighbours": "distance to the nearest training samples in the inputs themselves",
-    "directions": "the direction of the features differs from normal images, under transformations",
-    "layouts": "the same for each quarter of the image",
-    "realness": "the discriminator considers the image generated",
-    "own_neighbours": "parts of the image differ from the rest of the image",
-    "painted_defects": "parts of the image resemble defects painted in training",
-    "agreement": "moves the mean score of all folds to their joint rank",
-}
 
 
 def write_detection_page(result: DetectionResult) -> Path:
@@ -202,12 +186,12 @@ def _ranking(samples: Sequence[ScoredSample]) -> str:
 def _components(result: DetectionResult) -> str:
     rows = [
         (
-            f"{escape(component.name)}<small>{MEANINGS.get(component.name, '')}</small>",
+            f"{escape(component.name)}<small>{escape(component.description)}</small>",
             *(
                 "" if mean is None else f"{mean:.3g}"
-                for mean in (component.flagged, component.others)
+                for mean in (component.mean_flagged, component.mean_unflagged)
             ),
-            f"{component.most:,}",
+            f"{component.num_largest:,}",
         )
         for component in result.components
     ]

@@ -15,7 +15,7 @@ from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.cross_conformal import CrossConformalPool, max_false_alarm_rate
 from augan.detect.conformal.drift import LEVEL, detect_drift
 from augan.detect.conformal.fdr import discovery_guarantee
-from augan.detect.methods.cross_conformal import CrossConformalEnsemble
+from augan.detect.methods.cross_conformal import RANK_CORRECTION, CrossConformalEnsemble
 from augan.detect.visualization.anomaly_map import MapScale
 from augan.exceptions import DataError
 
@@ -201,12 +201,12 @@ def simulate(
 
 
 def flagged(folds: CrossConformalEnsemble, new: np.ndarray) -> float:
-    calibration = Calibration.from_folds(folds.lines, 60)
+    calibration = Calibration.from_folds(folds.fold_scores, 60)
     return float(calibration.flags(folds.score_components(new).sum(axis=1), 0.1).mean())
 
 
 def with_hot_places(folds: CrossConformalEnsemble, new: np.ndarray) -> float:
-    heat = MapScale(Calibration.from_folds(folds.heights, 60), 0.1)
+    heat = MapScale(Calibration.from_folds(folds.max_map_scores, 60), 0.1)
     return float((heat(folds.maps(new)) > 0).any(axis=(1, 2, 3)).mean())
 
 
@@ -230,7 +230,7 @@ def test_drift_is_not_seen_where_there_is_none_and_is_where_there_is() -> None:
     def alarm(by: float) -> Callable[[CrossConformalEnsemble, np.ndarray], float]:
         def judge(folds: CrossConformalEnsemble, new: np.ndarray) -> float:
             scores = folds.score_components(by * new).sum(axis=1)
-            return float(detect_drift(Calibration.from_folds(folds.lines, 60), scores).alarm)
+            return float(detect_drift(Calibration.from_folds(folds.fold_scores, 60), scores).alarm)
 
         return judge
 
@@ -247,7 +247,7 @@ def test_scores_of_folds_have_the_p_values_of_the_formula() -> None:
     folds, lines = fitted(samples[:60], 0)
     scores = folds.score_components(samples[60:]).sum(axis=1)
     every = [member.score_components(samples[60:]).sum(axis=1) for member in folds._members]
-    p = Calibration.from_folds(folds.lines, 60).p_values(scores)
+    p = Calibration.from_folds(folds.fold_scores, 60).p_values(scores)
     np.testing.assert_array_equal(p, by_formula(list(lines), np.stack(every, axis=1)))
     backwards = folds.score_components(samples[60:])[:, ::-1].sum(axis=1)
     np.testing.assert_array_equal(scores, backwards)  # the order of adding up makes no difference
@@ -272,7 +272,7 @@ def test_folds_of_other_units_weigh_alike() -> None:
 def test_what_cannot_be_ranked_is_no_error() -> None:
     samples = np.random.default_rng(2).normal(size=(64, 20))
     folds, _ = fitted(samples[:60], 0)
-    calibration = Calibration.from_folds(folds.lines, 60)
+    calibration = Calibration.from_folds(folds.fold_scores, 60)
     huge = np.array([np.full(20, 1e9), np.full(20, 1e150)])
     assert (calibration.p_values(folds.score_components(huge).sum(axis=1)) == 1 / 61).all()
     equal = CrossConformalEnsemble(folds._members).calibrate([np.ones(12)] * 5, [np.zeros(12)] * 5)
@@ -283,7 +283,7 @@ def test_folds_come_back_from_a_bundle_as_they_were() -> None:
     samples = np.random.default_rng(3).normal(size=(90, 20))
     folds, _ = fitted(samples[:60], 0)
     again = CrossConformalEnsemble([Distance() for _ in range(5)]).set_state(folds.get_state())
-    assert again.components == folds.components == ("first", "second", "agreement")
+    assert again.components == folds.components == ("first", "second", RANK_CORRECTION)
     np.testing.assert_array_equal(again.score_components(samples), folds.score_components(samples))
     np.testing.assert_array_equal(again.maps(samples), folds.maps(samples))
     assert folds.maps(samples).shape == (90, 4, 5, 1)

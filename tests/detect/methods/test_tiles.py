@@ -1,4 +1,4 @@
-"""Large images keep their scale, are seen through windows, and are judged place by place."""
+"""Large images: tiling, scores by location, and a run from training to detection."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from augan.data.sequences import MIRRORS, RaggedImages, SlidingWindows
 from augan.detect.api import detect_folder
 from augan.detect.detector import Detector
 from augan.detect.methods.tiles import PatchFeatures, comparison_grid, top_fraction_mean
-from augan.detect.scoring.standardizer import NEAR, BorderNormalizer
+from augan.detect.scoring.standardizer import BORDER_WIDTH, BorderNormalizer
 from augan.exceptions import ConfigError, DataError
 from augan.gan.networks.heads import concat_blocks, concat_channels, fully_convolutional
 from augan.gan.networks.registry import build_network, network_spec
@@ -62,8 +62,8 @@ def test_windows_cover_every_pixel_and_stay_inside(height, width, side, step):
 
 
 def test_windows_are_mirrored_and_belong_to_their_picture():
-    pictures = RaggedImages([np.full((10, 12, 1), i) + np.arange(12)[:, None] for i in (0, 100)])
-    windows = SlidingWindows(pictures, 8, 4)
+    large = RaggedImages([np.full((10, 12, 1), i) + np.arange(12)[:, None] for i in (0, 100)])
+    windows = SlidingWindows(large, 8, 4)
     count = len(windows.owners)
     assert len(windows) == len(MIRRORS) * count
     rows = windows.rows_of(np.array([1]))
@@ -134,12 +134,12 @@ def test_windows_are_refused_where_a_generator_must_draw_whole_images(images):
         fill_in(Config(task="generate").replace(data__tiling=True), data)
 
 
-# ---------------------------------------------------------------- places
+# ---------------------------------------------------------------- locations
 
 
 @pytest.fixture(scope="module")
 def models():
-    judge = build_network(
+    discriminator = build_network(
         network_spec(
             "dcgan",
             "discriminator",
@@ -151,9 +151,9 @@ def models():
             weights="he",
         )
     )
-    size = sum(concat_channels(fully_convolutional(judge)))
+    size = sum(concat_channels(fully_convolutional(discriminator)))
     spec = network_spec("convolutional", "places", image_shape=[size], seed=4)
-    return {"discriminator": judge, "places": build_network(spec)}
+    return {"discriminator": discriminator, "places": build_network(spec)}
 
 
 def test_the_trunk_sees_the_same_in_an_image_of_any_size(models):
@@ -167,24 +167,24 @@ def test_the_trunk_sees_the_same_in_an_image_of_any_size(models):
     np.testing.assert_allclose(whole[0, 16, 24, :8], part[0, 8, 8, :8], atol=1e-5)
 
 
-def test_what_is_usual_depends_on_the_distance_from_the_borders():
+def test_maps_are_normalized_by_the_distance_from_the_borders():
     rng = np.random.default_rng(0)
 
-    def drawn(height, width):
-        heat = rng.normal(0, 1, (height, width, 1))
-        heat[0] = heat[0] * 3 + 10
-        return heat
+    def normal_map(height, width):
+        values = rng.normal(0, 1, (height, width, 1))
+        values[0] = values[0] * 3 + 10
+        return values
 
-    borders = BorderNormalizer().fit(drawn(20 + i % 3, 30) for i in range(60))
-    heat = borders(drawn(24, 40))
-    assert np.abs(heat[0]).mean() < 1.2  # high values are usual there
-    assert abs(heat.std() - 1) < 0.15
+    borders = BorderNormalizer().fit(normal_map(20 + i % 3, 30) for i in range(60))
+    values = borders(normal_map(24, 40))
+    assert np.abs(values[0]).mean() < 1.2  # high values are normal there
+    assert abs(values.std() - 1) < 0.15
     restored = BorderNormalizer().set_state(borders.get_state())
-    odd = drawn(2 * NEAR, 9)
-    np.testing.assert_array_equal(restored(odd), borders(odd))
+    small = normal_map(2 * BORDER_WIDTH, 9)
+    np.testing.assert_array_equal(restored(small), borders(small))
 
 
-def test_places_are_compared_with_others_that_are_not_near():
+def test_locations_are_compared_with_locations_that_are_not_near():
     others, down, across = comparison_grid(30, 40)
     assert len(others) == 15 * 20
     near = down[15] & across[20]
@@ -196,39 +196,40 @@ def test_places_are_compared_with_others_that_are_not_near():
 
 
 @given(st.integers(1, 24), st.integers(1, 24))
-def test_however_small_an_image_each_place_has_others(height, width):
+def test_every_location_of_a_small_image_has_locations_to_compare(height, width):
     _, down, across = comparison_grid(height, width)
     near = down[:, None] & across
     assert not near.all(axis=-1).any()
 
 
-def test_the_score_is_the_mean_where_all_maps_together_are_highest():
-    heat = np.zeros((50, 20, 2))
-    heat[3, 4], heat[7, 7] = (5, 1), (0, 5)
-    np.testing.assert_array_equal(top_fraction_mean(heat), [2.5, 3])  # the two highest of 1,000
+def test_the_score_is_the_mean_where_the_sum_of_maps_is_highest():
+    values = np.zeros((50, 20, 2))
+    values[3, 4], values[7, 7] = (5, 1), (0, 5)
+    np.testing.assert_array_equal(top_fraction_mean(values), [2.5, 3])  # the two highest of 1,000
 
 
-def test_each_picture_is_judged_for_itself_and_where_it_is_spoilt(models, images):
+def test_each_image_is_scored_alone_and_located_where_it_is_corrupted(models, images):
     patches = TiledPreprocessing.fit(from_arrays(np.stack([image[:140] for image in images])), 64)
-    pictures = patches.normalize(RaggedImages([patches.prepare_ragged(image) for image in images]))
+    large = patches.normalize(RaggedImages([patches.prepare_ragged(image) for image in images]))
     before = read_weights(models["discriminator"])
-    method = PatchFeatures(models).fit(pictures[:24], pictures[24:30])
-    assert method.components == ("own_neighbours", "mahalanobis", "painted_defects")
-    spoilt = images[30].copy()
-    spoilt[100:112, 30:42] = 10
-    judged = [patches.prepare_ragged(image) for image in (*images[30:], spoilt)]
-    judged = patches.normalize(RaggedImages(judged))
-    components = method.score_components(judged)
+    method = PatchFeatures(models).fit(large[:24], large[24:30])
+    names = [component.name for component in method.components]
+    assert names == ["self_dissimilarity", "mahalanobis", "synthetic_defects"]
+    corrupted = images[30].copy()
+    corrupted[100:112, 30:42] = 10
+    new = [patches.prepare_ragged(image) for image in (*images[30:], corrupted)]
+    new = patches.normalize(RaggedImages(new))
+    components = method.score_components(new)
     assert components.shape == (7, 3)
     assert components.sum(axis=1).argmax() == 6
-    np.testing.assert_array_equal(method.score_components(judged[4:5]), components[4:5])
-    heat = method.maps(judged)[6][..., 0]
-    assert heat.shape == images[30].shape[:2]
-    down, across = np.unravel_index(heat.argmax(), heat.shape)
+    np.testing.assert_array_equal(method.score_components(new[4:5]), components[4:5])
+    values = method.maps(new)[6][..., 0]
+    assert values.shape == images[30].shape[:2]
+    down, across = np.unravel_index(values.argmax(), values.shape)
     assert 92 <= down < 120
     assert 22 <= across < 50
     restored = PatchFeatures(models).set_state(method.get_state())
-    np.testing.assert_array_equal(restored.score_components(judged), components)
+    np.testing.assert_array_equal(restored.score_components(new), components)
     for name, value in read_weights(models["discriminator"]).items():
         np.testing.assert_array_equal(value, before[name])
 
@@ -251,18 +252,18 @@ def test_train_and_detect_on_a_folder_of_large_images(folder, images, tmp_path):
     assert set(bundle.networks) == {"generator", "discriminator", "places", "rotation"}
     again = train(config, load_dataset(folder), out=tmp_path / "again")
     assert again.sha256 == bundle.sha256
-    judged = tmp_path / "judged"
-    judged.mkdir()
-    spoilt = images[0].copy()
-    spoilt[40:60, 100:120] = 255
-    for name, image in {"good": images[1], "bad": spoilt, "tiny": images[2][:20, :30]}.items():
-        Image.fromarray(image[..., 0]).save(judged / f"{name}.png")
-    result = detect_folder(load_bundle(tmp_path / "run"), judged, tmp_path / "out", maps=True)
+    new = tmp_path / "new"
+    new.mkdir()
+    corrupted = images[0].copy()
+    corrupted[40:60, 100:120] = 255
+    for name, image in {"good": images[1], "bad": corrupted, "tiny": images[2][:20, :30]}.items():
+        Image.fromarray(image[..., 0]).save(new / f"{name}.png")
+    result = detect_folder(load_bundle(tmp_path / "run"), new, tmp_path / "out", maps=True)
     found = {image.path: image for image in result.most_anomalous}
     assert found["bad.png"].score > found["good.png"].score
     scores = Detector.from_bundle(bundle).score(
-        RaggedImages([Detector.from_bundle(bundle).preprocessing.prepare_ragged(spoilt)])
+        RaggedImages([Detector.from_bundle(bundle).preprocessing.prepare_ragged(corrupted)])
     )
     assert found["bad.png"].score == pytest.approx(scores[0])
-    with Image.open(tmp_path / "out" / "maps" / "bad.png.png") as heat:
-        assert heat.size == (150, 140)
+    with Image.open(tmp_path / "out" / "maps" / "bad.png.png") as values:
+        assert values.size == (150, 140)

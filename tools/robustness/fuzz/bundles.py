@@ -52,7 +52,7 @@ def bundle() -> bytes:
         data={"name": "caps", "class_names": ["a", "b"], "class_counts": [5, 6], "source": "x"},
         preprocessing={"size": 8, "channels": 1, "dtype": "uint8", "low": 0.0, "high": 255.0},
         networks={"generator": Network(spec, weights)},
-        detector={"method": "auto", "components": ["neighbours"], "other_methods": {}},
+        detector={"method": "auto", "components": ["feature_neighbors"], "other_methods": {}},
         tables={"calibration": {"scores": np.arange(20.0), "num_groups": np.array(20)}},
         created="2026-01-02T03:04:05+00:00",
         versions={"augan": "0.1.0"},
