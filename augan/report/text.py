@@ -1,4 +1,4 @@
-"""Results as lines of text for a terminal."""
+"""Results as lines of text for a terminal, and as JSON-able summaries."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,102 +22,53 @@ if TYPE_CHECKING:
     from augan.detect.api import DetectionResult
     from augan.evaluation.detection.api import DetectionEvaluation
 
-
-def describe_guarantee(bundle: Bundle) -> str | None:
-    """Say what the detector promises at the rate that it would take by itself, if there is one."""
-    if not bundle.has("detector"):
-        return None
-    return guarantee_void_reason(bundle) or default_guarantee(bundle)[0].sentence
+NUM_SHOWN_SKIPPED = 10  # files that a result could not use
+NUM_SHOWN_DUPLICATES = 5  # pairs of near-duplicates
 
 
-def default_guarantee(bundle: Bundle) -> tuple[Guarantee, list[str]]:
-    """Return what `augan detect` promises by itself, and warnings about the rate that it takes."""
-    calibration = Calibration.from_arrays(bundle.tables["calibration"])
-    sample_type = sample_type_of(bundle.preprocessing)
-    rate, warnings = achievable_rate(bundle, calibration, sample_type)
-    return calibration.guarantee(rate, sample_type), warnings
-
-
-def format_calibration(bundle: Bundle) -> list[str]:
-    """Say what a detector was calibrated on, and what that promises."""
-    summary, samples = summarize_calibration(bundle), plural(sample_type_of(bundle.preprocessing))
-    n, name = summary["guarantee"]["n"], summary["calibrated_on"]["name"]
-    return [
-        *(f"warning: {text}" for text in summary["warnings"]),
-        f"calibrated on {n} {samples} of {name}",
-        f"detector: {summary['guarantee']['sentence']}",
-        f"bundle: {bundle.path}",
-        _who_takes_it(bundle),
-    ]
-
-
-def _who_takes_it(bundle: Bundle) -> str:
-    path = bundle.path
-    if path is None or path.parent.parent.resolve() == RUNS_FOLDER.resolve():
-        return "augan detect takes this line from now on, as the newest; --model RUN that of RUN"
-    return f"augan detect takes this line with --model {path}"
-
-
-def summarize_calibration(bundle: Bundle) -> dict[str, Any]:
-    """Return the same, JSON-able, at the rate that `augan detect` will take by itself."""
-    origin = dict((bundle.detector or {})[CALIBRATION_KEY])
-    warnings, (guarantee, more) = origin.pop("warnings"), default_guarantee(bundle)
-    return {
-        "bundle": str(bundle.path),
-        "id": bundle.bundle_id,
-        "calibrated_on": origin,
-        "guarantee": guarantee.to_dict(),
-        "warnings": [*warnings, *more],
-    }
+# Training -----------------------------------------------------------------------------------------
 
 
 def format_plan(config: "Config", dataset: "Dataset", preprocessing: AnyPreprocessing) -> str:
-    """Say what will be trained on what, and for how long."""
+    """Return the data, the task and the limits of a training, as one line."""
     classes = f" of {dataset.num_classes} classes" if dataset.num_classes > 1 else ""
-    more = f" and {dataset.num_unlabeled} unlabeled" if dataset.num_unlabeled else ""
-    folds = (
-        f" in {NUM_FOLDS} folds, each with a training of its own"
-        if config.detect.cross_conformal
-        else ""
-    )
+    unlabeled = f" and {dataset.num_unlabeled} unlabeled" if dataset.num_unlabeled else ""
+    folds = f" in {NUM_FOLDS} folds, one training each" if config.detect.cross_conformal else ""
     limits = []
     if config.training.steps is not None:
         limits.append(f"{config.training.steps} steps")
     if config.training.max_minutes is not None:
         limits.append(f"at most {config.training.max_minutes:g} minutes")
     return (
-        f"{dataset.name}: {len(dataset)} {plural(dataset.sample_type)}{classes}{more} as "
+        f"{dataset.name}: {len(dataset)} {plural(dataset.sample_type)}{classes}{unlabeled} as "
         f"{preprocessing.describe()}; task {config.task}{folds}; {', '.join(limits)}"
     )
 
 
 def format_training(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
-    """Say what a training left behind and where its time went."""
-    lines = [f"warning: {text}" for text in bundle.metrics.get("warnings", ())]
+    """Return the time of each stage, the metrics and the guarantee of a training, as lines."""
     samples = plural(sample_type_of(bundle.preprocessing))
     total = sum(seconds.values())
-    shares = ", ".join(f"{part} {t:.1f} s ({t / total:.0%})" for part, t in seconds.items())
-    lines.append(f"time: {total:.1f} s = {shares}")
-    lines += _updates(bundle)
-    figures = bundle.metrics.get("fidelity")
-    if figures:
+    times = ", ".join(f"{stage} {t:.1f} s ({t / total:.0%})" for stage, t in seconds.items())
+    lines = [f"warning: {text}" for text in bundle.metrics.get("warnings", ())]
+    lines.append(f"time: {total:.1f} s = {times}")
+    lines += _steps(bundle)
+    if fidelity := bundle.metrics.get("fidelity"):
         lines.append(
-            f"fidelity: kernel distance {figures['kernel_distance']:.3f} (real against real "
-            f"{figures['floor']['kernel_distance']:.3f}, untrained "
-            f"{figures['untrained_kernel_distance']:.3f}) on {figures['n_real']} held-out {samples}"
-            f"{', few' if figures['few'] else ''}, features {figures['extractor']}"
+            f"fidelity: kernel distance {fidelity['kernel_distance']:.3f} (real against real "
+            f"{fidelity['floor']['kernel_distance']:.3f}, untrained "
+            f"{fidelity['untrained_kernel_distance']:.3f}) on {fidelity['n_real']} held-out "
+            f"{samples}{', few' if fidelity['few'] else ''}, features {fidelity['extractor']}"
         )
-    unlabeled = bundle.metrics.get("pseudo_labels")
-    if unlabeled:
+    if pseudo_labels := bundle.metrics.get("pseudo_labels"):
         lines.append(
-            f"unlabeled: the GAN learned from {unlabeled['used']} of {unlabeled['n']} images "
-            "whose class the classifier guessed"
+            f"unlabeled: the GAN trained on {pseudo_labels['used']} of {pseudo_labels['n']} "
+            "unlabeled images, with classes that the classifier predicted"
         )
-    accuracy = bundle.metrics.get("classifier")
-    if accuracy:
+    if accuracy := bundle.metrics.get("classifier"):
         lines.append(
-            f"classifier: {accuracy['accuracy']:.1%} of {accuracy['n']} held-out real {samples} "
-            "right"
+            f"classifier: accuracy {accuracy['accuracy']:.1%} on {accuracy['n']} held-out real "
+            f"{samples}"
         )
     if bundle.has("detector"):
         lines += [f"warning: {text}" for text in default_guarantee(bundle)[1]]
@@ -126,26 +77,23 @@ def format_training(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
     return lines
 
 
-def _updates(bundle: Bundle) -> Iterator[str]:
-    """Say how long each part trained, and that the time was up where it was."""
+def _steps(bundle: Bundle) -> Iterator[str]:
+    """Yield the steps of each stage, and warnings about a generator that trained too little."""
     steps = bundle.metrics.get("steps")
     if not steps:
         return
-    asked, of = bundle.config["training"]["steps"], ""
-    if asked is not None and steps["gan"] < asked and not bundle.metrics.get("failure"):
-        of = f" of {asked:,} (the time was up; a larger --max-minutes or --steps sets it)"
-    yield "updates: " + ", ".join(
-        f"{part} {count:,}{of if part == 'gan' else ''}" for part, count in steps.items()
+    requested, note = bundle.config["training"]["steps"], ""
+    if requested is not None and steps["gan"] < requested and not bundle.metrics.get("failure"):
+        note = f" of {requested:,} (time limit reached; see --max-minutes and --steps)"
+    yield "steps: " + ", ".join(
+        f"{stage} {count:,}{note if stage == 'gan' else ''}" for stage, count in steps.items()
     )
-    yield from (
-        f"warning: {text}"
-        for text in generator_warnings(bundle)
-        if bundle.config["task"] != "detect"
-    )
+    if bundle.config["task"] != "detect":
+        yield from (f"warning: {text}" for text in generator_warnings(bundle))
 
 
 def summarize_training(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """Return the same as `format_training`, JSON-able."""
+    """Return the result of a training, JSON-able."""
     return {
         "run": str(bundle.path.parent) if bundle.path else None,
         "bundle": str(bundle.path),
@@ -157,64 +105,122 @@ def summarize_training(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str
     }
 
 
+# Calibration --------------------------------------------------------------------------------------
+
+
+def describe_guarantee(bundle: Bundle) -> str | None:
+    """Return the guarantee at the default rate as a sentence; None without a detector."""
+    if not bundle.has("detector"):
+        return None
+    return guarantee_void_reason(bundle) or default_guarantee(bundle)[0].sentence
+
+
+def default_guarantee(bundle: Bundle) -> tuple[Guarantee, list[str]]:
+    """Return the guarantee of `augan detect` without --far, and warnings about that rate."""
+    calibration = Calibration.from_arrays(bundle.tables["calibration"])
+    sample_type = sample_type_of(bundle.preprocessing)
+    rate, warnings = achievable_rate(bundle, calibration, sample_type)
+    return calibration.guarantee(rate, sample_type), warnings
+
+
+def format_calibration(bundle: Bundle) -> list[str]:
+    """Return the data and the guarantee of a new calibration, as lines."""
+    summary, samples = summarize_calibration(bundle), plural(sample_type_of(bundle.preprocessing))
+    n, name = summary["guarantee"]["n"], summary["calibrated_on"]["name"]
+    return [
+        *(f"warning: {text}" for text in summary["warnings"]),
+        f"calibrated on {n} {samples} of {name}",
+        f"detector: {summary['guarantee']['sentence']}",
+        f"bundle: {bundle.path}",
+        _how_to_use(bundle),
+    ]
+
+
+def _how_to_use(bundle: Bundle) -> str:
+    path = bundle.path
+    if path is None or path.parent.parent.resolve() == RUNS_FOLDER.resolve():
+        return (
+            "augan detect now uses this threshold, because this bundle is the newest; --model RUN "
+            "selects another one"
+        )
+    return f"augan detect uses this threshold with --model {path}"
+
+
+def summarize_calibration(bundle: Bundle) -> dict[str, Any]:
+    """Return the data and the guarantee of a new calibration, JSON-able."""
+    calibrated_on = dict((bundle.detector or {})[CALIBRATION_KEY])
+    warnings = calibrated_on.pop("warnings")
+    guarantee, rate_warnings = default_guarantee(bundle)
+    return {
+        "bundle": str(bundle.path),
+        "id": bundle.bundle_id,
+        "calibrated_on": calibrated_on,
+        "guarantee": guarantee.to_dict(),
+        "warnings": [*warnings, *rate_warnings],
+    }
+
+
+# Augmentation -------------------------------------------------------------------------------------
+
+
 def format_augmentation(result: "AugmentationResult") -> list[str]:
-    """Say what was written, and what became of the candidates of each class."""
-    what = f" of class {result.classes[0]}" if len(result.classes) == 1 else ""
+    """Return the number of samples and the rejected candidates of each class, as lines."""
     lines = [f"warning: {text}" for text in result.warnings]
-    for found in result.acceptance:
-        why = ", ".join(f"{reason} {count}" for reason, count in found.rejected.items() if count)
-        if why:
+    for stats in result.acceptance:
+        reasons = ", ".join(f"{reason} {n}" for reason, n in stats.rejected.items() if n)
+        if reasons:
             lines.append(
-                f"class {found.class_name}: {found.accepted} of {found.generated} candidates "
-                f"accepted; rejected: {why}"
+                f"class {stats.class_name}: {stats.accepted} of {stats.generated} candidates "
+                f"accepted; rejected: {reasons}"
             )
-    return [*lines, f"{result.num_samples} {plural(result.sample_type)}{what} in {result.out}"]
+    name = f" of class {result.classes[0]}" if len(result.classes) == 1 else ""
+    return [*lines, f"{result.num_samples} {plural(result.sample_type)}{name} in {result.out}"]
+
+
+# Detection ----------------------------------------------------------------------------------------
 
 
 def format_detection(result: "DetectionResult") -> list[str]:
-    """Say how many images were flagged, which most, and what the rate promises."""
-    sample_type, lines = result.sample_type, [f"warning: {text}" for text in result.warnings]
-    samples = plural(sample_type)
-    lines += [f"unreadable: {path} ({reason})" for path, reason in result.unreadable[:10]]
-    if len(result.unreadable) > 10:
-        lines.append(f"unreadable: {len(result.unreadable) - 10} more, see scores.csv")
+    """Return the flagged samples and the guarantee of a detection, as lines."""
+    samples, prefix = plural(result.sample_type), "row " if result.sample_type == "row" else ""
+    lines = [f"warning: {text}" for text in result.warnings]
+    unreadable = [f"{path} ({reason})" for path, reason in result.unreadable]
+    lines += _skipped("unreadable", unreadable, "see scores.csv")
     lines.append(f"{result.num_anomalies} of {result.num_scored} {samples} flagged as anomalies")
-    flagged = [scored for scored in result.most_anomalous if scored.anomaly]
-    row = "row " if sample_type == "row" else ""
-    lines += [f"  {scored.score:8.2f}  {row}{scored.path}" for scored in flagged]
+    flagged = [sample for sample in result.most_anomalous if sample.anomaly]
+    lines += [f"  {sample.score:8.2f}  {prefix}{sample.path}" for sample in flagged]
     if more := result.num_anomalies - len(flagged):
         lines.append(f"  and {more:,} more, see scores.csv")
-    lines.append(result.guarantee.sentence)
-    lines.append(f"scores: {result.out / 'scores.csv'}")
-    return lines
+    return [*lines, result.guarantee.sentence, f"scores: {result.out / 'scores.csv'}"]
 
 
-NUM_SHOWN_SKIPPED = 10  # of the files that were left out
+# Evaluation of a detector -------------------------------------------------------------------------
 
 
 def format_detection_evaluation(evaluation: "DetectionEvaluation") -> list[str]:
-    """Say how well a detector separates, what it flags, and what baselines reach."""
+    """Return the metrics of a detector and of the baselines, as lines."""
     summary, samples = evaluation.summary, plural(evaluation.summary["sample_type"])
-    lines = [f"warning: {text}" for text in summary["warnings"]]
-    broken = [f"{item['path']} ({item['reason']})" for item in summary["unreadable"]]
-    lines += _left_out("unreadable", broken) + _left_out("without a label", summary["unlabeled"])
-    lines.append(
+    types = evaluation.anomaly_types
+    num_types = f"{len(types)} type{'' if len(types) == 1 else 's'}"
+    unreadable = [f"{file['path']} ({file['reason']})" for file in summary["unreadable"]]
+    lines = [
+        *(f"warning: {text}" for text in summary["warnings"]),
+        *_skipped("unreadable", unreadable),
+        *_skipped("without a label", summary["unlabeled"]),
         f"{summary['num_normal']} normal {samples} ({summary['normal']}) and "
-        f"{summary['num_anomalies']} anomalies of {_count(evaluation.anomaly_types, 'kind')}"
-    )
-    best = summary["best_f1"]
-    lines.append(
-        f"AUROC {_area(summary['auroc'])}, average precision {summary['average_precision']:.3f}, "
-        f"best F1 {best['value']:.3f} (oracle: its threshold is chosen on these labels)"
-    )
-    lines += _decisions(summary)
+        f"{summary['num_anomalies']} anomalies of {num_types}",
+        f"AUROC {_auroc(summary['auroc'])}, average precision {summary['average_precision']:.3f}, "
+        f"best F1 {summary['best_f1']['value']:.3f} (oracle: its threshold is chosen on these "
+        "labels)",
+        *_decisions(summary),
+    ]
     lines += [
-        f"  {kind['type']}: {kind['count']}, AUROC {_area(kind['auroc'])}, "
-        f"detected {_rate(kind['detected'])}"
-        for kind in evaluation.anomaly_types
+        f"  {row['type']}: {row['count']}, AUROC {_auroc(row['auroc'])}, "
+        f"detected {_rate(row['detected'])}"
+        for row in types
     ]
     lines += _pixels(summary["pixels"])
-    lines += _power(summary["detection_limit"])
+    lines += _detection_limit(summary["detection_limit"])
     lines += _baselines(evaluation)
     if summary["out"] is not None:
         lines.append(f"evaluation: {summary['out']}")
@@ -223,13 +229,15 @@ def format_detection_evaluation(evaluation: "DetectionEvaluation") -> list[str]:
 
 def _decisions(summary: Mapping[str, Any]) -> Iterator[str]:
     alarms = summary["false_alarms"]
-    verdict = "as" if alarms["as_expected"] else "NOT as"
-    alike = "folds share images" if alarms["num_folds"] else "groups resemble each other"
-    alike = alike if alarms["guaranteed"] else "nothing is promised of this detector"
-    about = "" if alarms["exact"] else f"approximately, because {alike}, "
+    agreement = "as" if alarms["as_expected"] else "NOT as"
+    caveat = ""
+    if not alarms["exact"]:
+        reason = "folds share images" if alarms["num_folds"] else "groups resemble each other"
+        reason = reason if alarms["guaranteed"] else "this detector has no guarantee"
+        caveat = f"approximately, because {reason}, "
     yield (
-        f"false alarms at rate {summary['far']:.3g}: {_rate(alarms)}; {verdict} calibrated: "
-        f"{about}{alarms['expected_low']} to {alarms['expected_high']} are expected"
+        f"false alarms at rate {summary['far']:.3g}: {_rate(alarms)}; {agreement} calibrated: "
+        f"{caveat}{alarms['expected_low']} to {alarms['expected_high']} are expected"
     )
     yield f"detected at that rate: {_rate(summary['detected'])}"
 
@@ -237,7 +245,7 @@ def _decisions(summary: Mapping[str, Any]) -> Iterator[str]:
 def _pixels(pixels: Mapping[str, Any] | None) -> Iterator[str]:
     if pixels is None:
         return
-    yield from _left_out("no defect marked", pixels["without_mask"])
+    yield from _skipped("no defect in the mask", pixels["without_mask"])
     yield (
         f"pixels: AUROC {pixels['auroc']:.3f}, AUPRO {pixels['aupro']:.3f} (to a false-positive "
         f"rate of {pixels['max_fpr']:g}) on {pixels['num_images']} images, "
@@ -245,18 +253,21 @@ def _pixels(pixels: Mapping[str, Any] | None) -> Iterator[str]:
     )
 
 
-def _power(power: Mapping[str, Any] | None) -> Iterator[str]:
-    if power is None:
+def _detection_limit(limit: Mapping[str, Any] | None) -> Iterator[str]:
+    if limit is None:
         return
-    yield f"spots painted on {power['num_images']} normal images, at rate {power['rate']:g}:"
-    for contrast, smallest in power["smallest"].items():
-        shares = ", ".join(
+    yield (
+        f"detection limit, with spots painted on {limit['num_images']} normal images, at rate "
+        f"{limit['rate']:g}:"
+    )
+    for contrast, smallest in limit["smallest"].items():
+        rates = ", ".join(
             f"{row['size']} px {row['rate']:.0%}"
-            for row in power["rows"]
+            for row in limit["rows"]
             if f"{row['contrast']:g}" == contrast
         )
-        found = f"caught in 90 % from {smallest} px" if smallest else "never caught in 90 %"
-        yield f"  contrast {contrast}: {found} ({shares})"
+        result = f"90 % detected from {smallest} px on" if smallest else "never 90 % detected"
+        yield f"  contrast {contrast}: {result} ({rates})"
 
 
 def _baselines(evaluation: "DetectionEvaluation") -> Iterator[str]:
@@ -265,27 +276,14 @@ def _baselines(evaluation: "DetectionEvaluation") -> Iterator[str]:
         yield f"no baselines: {summary['baselines_skipped']}"
         return
     samples = plural(summary["sample_type"])
-    yield f"baselines on {summary['num_baseline_training']} of the training {samples}:"
+    yield f"baselines, fitted on {summary['num_baseline_training']} of the training {samples}:"
     for row in evaluation.baselines:
-        kinds = ", ".join(f"{kind} {value:.3f}" for kind, value in row["anomaly_types"].items())
-        more = f"; {kinds}" if len(row["anomaly_types"]) > 1 else ""
-        yield f"  {row['method']}: AUROC {_area(row['auroc'])}{more}"
+        types = ", ".join(f"{name} {value:.3f}" for name, value in row["anomaly_types"].items())
+        types = f"; {types}" if len(row["anomaly_types"]) > 1 else ""
+        yield f"  {row['method']}: AUROC {_auroc(row['auroc'])}{types}"
 
 
-def _left_out(why: str, names: Sequence[str]) -> list[str]:
-    more = (
-        [f"{why}: {len(names) - NUM_SHOWN_SKIPPED} more, {len(names)} in all"]
-        if names[NUM_SHOWN_SKIPPED:]
-        else []
-    )
-    return [f"{why}: {name}" for name in names[:NUM_SHOWN_SKIPPED]] + more
-
-
-def _count(kinds: Sequence[Mapping[str, Any]], word: str) -> str:
-    return f"{len(kinds)} {word}{'' if len(kinds) == 1 else 's'}"
-
-
-def _area(interval: Mapping[str, float]) -> str:
+def _auroc(interval: Mapping[str, float]) -> str:
     return f"{interval['value']:.3f} ({interval['low']:.3f} to {interval['high']:.3f})"
 
 
@@ -296,92 +294,110 @@ def _rate(estimate: Mapping[str, Any]) -> str:
     )
 
 
-NUM_SHOWN_DUPLICATES = 5  # near-duplicates
+# Evaluation of augmentation -----------------------------------------------------------------------
 
 
-def format_augmentation_evaluation(lift: AugmentationGain) -> list[str]:
-    """Say what each arm reached, and whether synthetic images lift."""
-    summary = lift.summary
+def format_augmentation_evaluation(result: AugmentationGain) -> list[str]:
+    """Return the metrics of each arm and the gain of augmentation, as lines."""
+    summary = result.summary
     lines = [f"warning: {text}" for text in summary["warnings"]]
-    twins = summary["near_duplicates"][:NUM_SHOWN_DUPLICATES]
-    lines += [f"  {one['test']} resembles {one['train']}" for one in twins]
-    groups = summary["num_test_groups"]
-    of = "" if groups is None else f" of {groups} groups"
+    pairs = summary["near_duplicates"][:NUM_SHOWN_DUPLICATES]
+    lines += [f"  {pair['test']} resembles {pair['train']}" for pair in pairs]
+    num_groups = summary["num_test_groups"]
+    groups = "" if num_groups is None else f" of {num_groups} groups"
     lines.append(
-        f"{summary['metric']} on {summary['num_test']} test images{of}, mean of "
+        f"{summary['metric']} on {summary['num_test']} test images{groups}, mean of "
         f"{summary['num_repeats']} repeats:"
     )
     lines += [
         f"  {row['arm']:13} {row['balanced_accuracy']:6.1%}  accuracy {row['accuracy']:6.1%}  "
         f"macro-F1 {row['macro_f1']:6.1%}  {row['label']}"
-        for row in sorted(lift.arms, key=lambda row: -row["balanced_accuracy"])
+        for row in sorted(result.arms, key=lambda row: -row["balanced_accuracy"])
     ]
     lines += format_secondary_gains(summary)
-    lines += [f"evaluation: {summary['out']}", lift.sentence]
-    return lines
+    return [*lines, f"evaluation: {summary['out']}", result.sentence]
 
 
 def format_secondary_gains(summary: Mapping[str, Any]) -> Iterator[str]:
-    """Say the gain over arms that have less data, and the lift without near-duplicates."""
-    gain, strict = summary["gain_over_labeled_only"], summary["without_near_duplicates"]
-    if gain is not None:
-        yield f"over arms without the unlabeled images, which is no lift: {_said(gain)}"
-    if strict is not None:
-        yield f"without near-duplicates among the test images: {_said(strict)}"
+    """Yield the gain over arms with less data, and the gain without near-duplicates."""
+    over_labeled_only = summary["gain_over_labeled_only"]
+    without_duplicates = summary["without_near_duplicates"]
+    if over_labeled_only is not None:
+        yield (
+            "compared with arms without the unlabeled images, which is no fair comparison: "
+            f"{_gain(over_labeled_only)}"
+        )
+    if without_duplicates is not None:
+        yield f"without near-duplicates among the test images: {_gain(without_duplicates)}"
 
 
-def _said(figure: Mapping[str, Any]) -> str:
+def _gain(gain: Mapping[str, Any]) -> str:
     return (
-        f"{format_points(figure['value'])} points [{100 * figure['low']:.1f}, "
-        f"{100 * figure['high']:.1f}] against {figure['best_baseline']}"
+        f"{format_points(gain['value'])} points [{100 * gain['low']:.1f}, "
+        f"{100 * gain['high']:.1f}] against {gain['best_baseline']}"
     )
 
 
+# Doctor -------------------------------------------------------------------------------------------
+
 PURPOSES = {
     "parquet": "tables in Parquet files",
-    "tensorboard": "curves of a training in TensorBoard",
+    "tensorboard": "training curves in TensorBoard",
     "test": "augan's own tests",
     "docs": "building the documentation",
     "bench": "benchmarks against other libraries",
 }
 
 
-def format_system_report(found: SystemReport) -> list[str]:
-    """Say what there is, what is missing, and what to do about it."""
-    lines = [f"augan {found.augan or '(version unknown)'}, Python {found.python}, {found.system}"]
-    needed = [f"{p.name} {p.installed}" for p in found.packages if not p.extra and p.installed]
-    lines += [f"packages: {', '.join(needed)}"] if needed else []
-    lines += [*_machine(found), *_engine(found)]
-    for extra in found.missing_extras:
+def format_system_report(report: SystemReport) -> list[str]:
+    """Return the state of machine and installation, and fixes of problems, as lines."""
+    version = report.augan or "(version unknown)"
+    lines = [f"augan {version}, Python {report.python}, {report.system}"]
+    required = [f"{p.name} {p.installed}" for p in report.packages if not p.extra and p.installed]
+    lines += [f"packages: {', '.join(required)}"] if required else []
+    lines += [*_hardware(report), *_tensorflow(report)]
+    for extra in report.missing_extras:
         purpose = f" ({PURPOSES[extra]})" if extra in PURPOSES else ""
         lines.append(f"not installed: {extra}{purpose}: {install(f'augan[{extra}]')}")
-    lines += [f"note: {advice}" for advice in found.notes]
-    lines += [f"problem: {advice}" for advice in found.problems]
-    lines.append(f"augan {'can' if found.usable else 'cannot'} work here")
+    lines += [f"note: {issue}" for issue in report.notes]
+    lines += [f"problem: {issue}" for issue in report.problems]
+    lines.append(f"augan {'can' if report.usable else 'cannot'} work here")
     return lines
 
 
-def _machine(found: SystemReport) -> Iterator[str]:
-    kind, running, room = found.processor, found.threads, found.memory
-    features = "" if kind.features is None else f": {', '.join(kind.features) or 'no AVX'}"
-    yield f"processor: {kind.name} ({kind.architecture}){features}"
-    quota = "" if running.quota is None else f", with the time of {running.quota:g}"
+def _hardware(report: SystemReport) -> Iterator[str]:
+    processor, threads, memory = report.processor, report.threads, report.memory
+    features = ""
+    if processor.features is not None:
+        features = f": {', '.join(processor.features) or 'no AVX'}"
+    yield f"processor: {processor.name} ({processor.architecture}){features}"
+    quota = "" if threads.quota is None else f", with the time of {threads.quota:g}"
     yield (
-        f"cores: {running.usable} of {running.cores} may be used{quota}; "
-        f"TensorFlow starts {running.started} thread{'' if running.started == 1 else 's'}"
+        f"cores: {threads.usable} of {threads.cores} may be used{quota}; "
+        f"TensorFlow starts {threads.started} thread{'' if threads.started == 1 else 's'}"
     )
-    limit = "" if room.limit is None else f", {_gib(room.limit)} allowed to this container"
-    yield f"memory: {_gib(room.total)}{limit}, {_gib(room.available)} available"
-    for name, place in found.disks.items():
-        yield f"disk: {_gib(place.free)} free for the {name} in {place.folder}"
+    limit = "" if memory.limit is None else f", {_gib(memory.limit)} allowed to this container"
+    yield f"memory: {_gib(memory.total)}{limit}, {_gib(memory.available)} available"
+    for name, disk in report.disks.items():
+        yield f"disk: {_gib(disk.free)} free for the {name} in {disk.folder}"
 
 
-def _engine(found: SystemReport) -> Iterator[str]:
-    if found.engine is not None and found.engine.error is None:
-        gpus = ", ".join(found.engine.gpus) or "none is seen, the processor does the work"
-        yield f"GPU: {gpus}"
-        yield f"start: {found.engine.seconds:.1f} s until TensorFlow is ready"
+def _tensorflow(report: SystemReport) -> Iterator[str]:
+    if report.engine is not None and report.engine.error is None:
+        yield f"GPU: {', '.join(report.engine.gpus) or 'none; TensorFlow uses the CPU'}"
+        yield f"start: {report.engine.seconds:.1f} s to import TensorFlow"
 
 
-def _gib(number: int | None) -> str:
-    return "unknown" if number is None else f"{number / GIB:.1f} GiB"
+def _gib(size: int | None) -> str:
+    return "unknown" if size is None else f"{size / GIB:.1f} GiB"
+
+
+# Shared -------------------------------------------------------------------------------------------
+
+
+def _skipped(reason: str, names: Sequence[str], hint: str | None = None) -> list[str]:
+    """Return the first names as lines, and the number of further ones."""
+    lines = [f"{reason}: {name}" for name in names[:NUM_SHOWN_SKIPPED]]
+    if (num_more := len(names) - NUM_SHOWN_SKIPPED) > 0:
+        lines.append(f"{reason}: {num_more} more, {hint or f'{len(names)} in all'}")
+    return lines

@@ -206,7 +206,7 @@ def test_the_command_writes_beside_the_run_and_replaces_nothing(
     assert "first-calibrated holds other files" in again.stderr
     done = CliRunner().invoke(app, ["calibrate", "runs/first", str(normals), "--out", "mine"])
     assert "calibrated on 60 images of normals" in done.stdout
-    assert "takes this line with --model mine/bundle.augan" in done.stdout  # it is not in runs/
+    assert "uses this threshold with --model mine/bundle.augan" in done.stdout  # it is not in runs/
     assert load_bundle("mine").sha256 == made.sha256
 
 

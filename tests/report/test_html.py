@@ -177,11 +177,11 @@ def test_a_training_says_how_many_updates_it_made(bundle: Bundle) -> None:
         training = {**bundle.config["training"], "steps": steps}
         metrics = {**bundle.metrics, "failure": None}  # which would explain it
         asked = replace(bundle, config={**bundle.config, "training": training}, metrics=metrics)
-        return next(line for line in format_training(asked, {"gan": 1.0}) if "updates:" in line)
+        return next(line for line in format_training(asked, {"gan": 1.0}) if "steps:" in line)
 
     assert re.search(r"gan 40(,|$)", said(40))
     assert re.search(r"gan 40(,|$)", said(None))  # where minutes alone decided
-    assert "gan 40 of 6,000 (the time was up" in said(6000)
+    assert "gan 40 of 6,000 (time limit reached" in said(6000)
 
 
 def test_a_training_without_its_log_has_a_page(bundle: Bundle, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_unlabeled_images_bring_arms_and_a_second_figure(tmp_path):
     gain = found.summary["gain_over_labeled_only"]
     assert gain["best_baseline"] == "oversampling"
     assert gain["value"] >= found.summary["gain"]
-    assert any("which is no lift" in line for line in format_augmentation_evaluation(found))
+    assert any("no fair comparison" in line for line in format_augmentation_evaluation(found))
     assert {row["arm"]: row["uses_unlabeled"] for row in found.arms} == {
         "oversampling": False,
         "self-training": True,

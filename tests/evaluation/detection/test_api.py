@@ -126,7 +126,7 @@ def test_of_a_detector_that_promises_nothing_nothing_exact_is_said(
     )
     assert found.summary["false_alarms"]["exact"] is False
     assert any("no guarantee" in text for text in found.summary["warnings"])
-    assert any("nothing is promised" in line for line in format_detection_evaluation(found))
+    assert any("has no guarantee" in line for line in format_detection_evaluation(found))
 
 
 def test_each_kind_by_itself(
@@ -452,8 +452,8 @@ def test_the_command(
     lines = invoke(site / "test", *words, "--out", tmp_path / "out").stdout.splitlines()
     ends = [f"evaluation: {tmp_path / 'out'}", f"report: {report}"]
     assert lines == [*format_detection_evaluation(judged)[:-1], *ends]
-    assert "30 normal images (good) and 14 anomalies of 2 kinds" in lines
-    assert sum(line.startswith("no defect marked: noise/") for line in lines) == 6
+    assert "30 normal images (good) and 14 anomalies of 2 types" in lines
+    assert sum(line.startswith("no defect in the mask: noise/") for line in lines) == 6
     assert any(line.startswith("  thumbnails: AUROC ") for line in lines)
     assert any("oracle" in line for line in lines)
 
