@@ -13,17 +13,17 @@ Model = Annotated[
     typer.Option(help="Run folder or bundle file; default: the newest run that can do this."),
 ]
 Out = Annotated[
-    Path | None, typer.Option(help="Folder to write to; default: a new folder inside the run.")
+    Path | None, typer.Option(help="Folder to write to; default: a folder inside the run.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same result.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
 TrainingData = Annotated[
     str | None,
-    typer.Option(help="Training data of the model; default: the place recorded in the bundle."),
+    typer.Option(help="Training data of the model; default: where it was during the training."),
 ]
 Method = Annotated[
     str | None,
-    typer.Option(help="Detection method of the bundle; default: the first one it has."),
+    typer.Option(help="Detection method in the bundle; default: the first one."),
 ]
 Far = Annotated[
     float | None,
@@ -38,22 +38,21 @@ IgnoreMask = Annotated[
 ]
 Groups = Annotated[
     Path | None,
-    typer.Option(help="CSV file path,group; images of one group stay in the same split."),
+    typer.Option(help="CSV file with the columns path,group; images of a group stay together."),
 ]
 Format = Annotated[
     str | None,
     typer.Option(help="File format: png or npz for images, csv for tables; default: png or csv."),
 ]
-Workers = Annotated[
-    int | None, typer.Option(help="Number of processes that share the CPU cores of this machine.")
-]
+Workers = Annotated[int | None, typer.Option(help="Number of worker processes on this machine.")]
 Scheduler = Annotated[
-    str | None, typer.Option(help="Dask cluster to use instead of --workers: tcp://HOST:8786.")
+    str | None,
+    typer.Option(help="Address of a Dask cluster, as tcp://HOST:8786; replaces --workers."),
 ]
 ShardNumber = Annotated[
     str | None,
     typer.Option(
-        "--shard", help="Shard i/n: do part i of n, counted from 0, for augan merge to combine."
+        "--shard", help="Do only part i of n, as i/n from 0/n on; augan merge combines the parts."
     ),
 ]
 FailOnAnomaly = Annotated[

@@ -52,24 +52,24 @@ class ConsoleProgress:
         text = "  ".join(f"{k} {v:.3f}" for k, v in losses.items())
         self._show(part, allowance.done(step), f"step {step}  {text}")
 
-    def on_accepted(self, name: str, accepted: int, requested: int) -> None:
+    def on_accepted(self, class_name: str, accepted: int, requested: int) -> None:
         """Print how many samples of a class are accepted; in a pipe, only in a long run."""
         if self._bars or time.monotonic() - self._start > SECONDS_BETWEEN_LINES:
-            self._show(name, accepted / requested, f"{accepted:,} of {requested:,}")
+            self._show(class_name, accepted / requested, f"{accepted:,} of {requested:,}")
 
     def on_scored(self, done: int, total: int) -> None:
         """Print how many images or rows are scored; in a pipe, only in a long run."""
         if self._bars or time.monotonic() - self._start > SECONDS_BETWEEN_LINES:
             self._show("scored", done / max(total, 1), f"{done:,} of {total:,}")
 
-    def _show(self, part: str, done: float, detail: str) -> None:
+    def _show(self, name: str, done: float, detail: str) -> None:
         if self._bars:
-            if part not in self._tasks:
-                self._tasks[part] = self._bars.add_task(escape(part), total=1.0, detail="")
-            self._bars.update(self._tasks[part], completed=done, detail=detail)
+            if name not in self._tasks:
+                self._tasks[name] = self._bars.add_task(escape(name), total=1.0, detail="")
+            self._bars.update(self._tasks[name], completed=done, detail=detail)
         elif done >= 1.0 or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            typer.echo(f"{part:<10} {done:4.0%}  {detail}", err=True)
+            typer.echo(f"{name:<10} {done:4.0%}  {detail}", err=True)
 
 
 class ExperimentProgress:

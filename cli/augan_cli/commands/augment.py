@@ -24,24 +24,32 @@ if TYPE_CHECKING:
 
 Classes = Annotated[
     list[str] | None,
-    typer.Option("--class", help="Class, by name or number; may be repeated."),
+    typer.Option("--class", help="Name or number of a class; may be repeated."),
 ]
 Number = Annotated[
     int | None, typer.Option("--n", help="Number of images or rows to write for each class.")
 ]
 Balance = Annotated[
     bool,
-    typer.Option("--balance", help="Instead of --n: fill up each class to the largest one."),
+    typer.Option(
+        "--balance", help="Fill up each class to the size of the largest one; replaces --n."
+    ),
 ]
 BalanceTo = Annotated[
-    int | None, typer.Option(help="With --balance: fill up each class to this number.")
+    int | None, typer.Option(help="Fill up each class to this size; requires --balance.")
 ]
 AugmentationMethod = Annotated[
-    str, typer.Option("--method", help="Method: auto, sample, interpolate or transfer.")
+    str,
+    typer.Option(
+        "--method", help="Method: sample (noise), interpolate, transfer (between images), or auto."
+    ),
 ]
 Policy = Annotated[
     str | None,
-    typer.Option(help="Classic augmentation on top; default: augment.policy of the training."),
+    typer.Option(
+        help="Classic augmentation of the synthetic images, such as shift-flip; default: that of "
+        "the training."
+    ),
 ]
 Filtered = Annotated[
     bool, typer.Option("--filter/--no-filter", help="Reject samples that are not credible.")

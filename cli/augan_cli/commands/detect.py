@@ -29,8 +29,7 @@ Images = Annotated[
 Fdr = Annotated[
     float | None,
     typer.Option(
-        help="Instead of --far: false-discovery rate, the share of normal images among the "
-        "flagged ones."
+        help="False-discovery rate: share of normal images among the flagged ones; replaces --far."
     ),
 ]
 SaveMaps = Annotated[

@@ -26,7 +26,7 @@ Images = Annotated[Path, typer.Argument(help="Folder of labeled test images, or 
 Labels = Annotated[
     str,
     typer.Option(
-        help="CSV file path,label[,group]; or 'folders': the first folder of a path is its label."
+        help="CSV file with the columns path,label[,group]; or 'folders': one folder per label."
     ),
 ]
 Normal = Annotated[
@@ -90,7 +90,7 @@ LabelsPerClass = Annotated[
 ]
 Rare = Annotated[
     list[str] | None,
-    typer.Option("--rare", help="CLASS=N: another number for this class; may be repeated."),
+    typer.Option("--rare", help="Number of labels of one class, as CLASS=N; may be repeated."),
 ]
 RestUnlabeled = Annotated[
     bool,
@@ -102,7 +102,7 @@ TestSize = Annotated[
 ]
 TestGroups = Annotated[
     Path | None,
-    typer.Option(help="CSV file path,group; images of one group are all tested on or all not."),
+    typer.Option(help="CSV file with the columns path,group; a group is trained on or tested on."),
 ]
 Classifier = Annotated[str, typer.Option(help="Classifier: cnn, logistic or forest.")]
 Repeats = Annotated[
@@ -110,7 +110,7 @@ Repeats = Annotated[
 ]
 Arms = Annotated[
     str | None,
-    typer.Option(help="Arms without a GAN to compare with, comma-separated; default: all."),
+    typer.Option(help="Arms without a GAN to compare with, separated by commas; default: all."),
 ]
 SettingsOf = Annotated[
     Path | None,
@@ -120,22 +120,25 @@ TuneFraction = Annotated[
     bool,
     typer.Option(
         "--tune-fraction",
-        help="Choose the method and the synthetic fraction in each repeat, 0 included.",
+        help="Select GAN method and synthetic fraction in each repeat, 0 included.",
     ),
 ]
 SyntheticFraction = Annotated[
     float | None,
-    typer.Option(help="Fraction of synthetic images among those trained on, from 0 to 1."),
+    typer.Option(help="Fraction of synthetic images in the training, from 0 to 1."),
 ]
-Policy = Annotated[str | None, typer.Option(help="Classic augmentation of all arms but the first.")]
-Steps = Annotated[int | None, typer.Option(help="Number of training steps of the cnn.")]
+Policy = Annotated[
+    str | None,
+    typer.Option(help="Classic augmentation of all arms but the first, such as shift-flip."),
+]
+Steps = Annotated[int | None, typer.Option(help="Number of training steps of the classifier cnn.")]
 GanSteps = Annotated[int | None, typer.Option(help="Number of training steps of the GAN.")]
 DropDuplicates = Annotated[
     bool,
     typer.Option("--drop-duplicates", help="Drop test images that equal a training image."),
 ]
 RequireGain = Annotated[
-    bool, typer.Option("--require-gain", help="Exit with 1 unless a gain is shown.")
+    bool, typer.Option("--require-gain", help="Exit with 1 without evidence of a gain.")
 ]
 NewOrResumed = Annotated[
     Path | None,

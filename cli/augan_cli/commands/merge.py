@@ -21,7 +21,7 @@ def merge(
     scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
-    """Combine all shards of an augan detect or augan augment into its result.
+    """Combine all shards of one augan detect or augan augment job into its result.
 
     The model, the images and the training data must be where they were. The exit code is the one
     of the same command without --shard.

@@ -33,19 +33,20 @@ Data = Annotated[
     ),
 ]
 Run = Annotated[Path | None, typer.Option(help="Run folder to write; default: runs/<time>-<data>.")]
-ConfigFile = Annotated[Path | None, typer.Option(help="YAML file of settings.")]
+ConfigFile = Annotated[Path | None, typer.Option(help="YAML file with settings.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", help="One setting, as section.key=value; may be repeated."),
+    typer.Option("--set", help="Setting as section.key=value; may be repeated."),
 ]
-TrainingSeed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+TrainingSeed = Annotated[int | None, typer.Option(help="Seed of all random numbers.")]
 Steps = Annotated[int | None, typer.Option(help="Number of training steps of the GAN.")]
 Minutes = Annotated[
     float | None,
     typer.Option(help="Time limit of this call in minutes; it may end half a minute late."),
 ]
 Task = Annotated[
-    str | None, typer.Option(help="What the model is for: auto, generate, detect or both.")
+    str | None,
+    typer.Option(help="Task: generate (synthetic samples), detect (anomalies), both, or auto."),
 ]
 Target = Annotated[
     str | None, typer.Option(help="Column of a table that holds the class of each row.")
@@ -64,9 +65,7 @@ StoreLatents = Annotated[
         help="Store the latent codes of the training images in the bundle.",
     ),
 ]
-Dtype = Annotated[
-    str | None, typer.Option(help="Number type of the GAN's layers: float32 or bfloat16.")
-]
+Dtype = Annotated[str | None, typer.Option(help="Number type of the GAN: float32 or bfloat16.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
 TensorBoard = Annotated[
     bool, typer.Option("--tensorboard", help="Write curves for TensorBoard to RUN/tensorboard.")
@@ -74,11 +73,10 @@ TensorBoard = Annotated[
 Distribute = Annotated[
     str,
     typer.Option(
-        help="Devices: none (only one), mirrored (all GPUs), multiworker (the machines in "
-        "TF_CONFIG), or auto (all that are available)."
+        help="Devices: none (one), mirrored (all GPUs), multiworker (machines in TF_CONFIG), auto."
     ),
 ]
-DryRun = Annotated[bool, typer.Option(help="Print the resolved settings and stop.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")]
 
 
 @handle_errors
@@ -139,7 +137,7 @@ def _load_dataset(data: str | None, groups: Path | None, target: str | None) -> 
 
 
 def _join_machines(distribute: str) -> "Workers | None":
-    """Join the other machines, if there are any; before this one can fail unnoticed by them."""
+    """Connect to the other machines, so that they learn of a later error on this one."""
     from augan.training.distributed.cluster import chosen_cluster
 
     cluster = chosen_cluster(distribute)
