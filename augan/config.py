@@ -1,7 +1,7 @@
 """Settings of a run: typed sections, YAML in and out, dotted overrides, unknown keys refused.
 
-`None` always means "decide from the data", which `augan.training.defaults.fill_in` does; what it
-chose is printed, saved in the run folder as `config.yaml`, and carried by the bundle.
+`None` always means "decide from the data", which `augan.training.defaults.resolve_defaults` does;
+what it chose is printed, saved in the run folder as `config.yaml`, and carried by the bundle.
 """
 
 import difflib

@@ -35,7 +35,7 @@ from augan.data.dataset import Classes
 from augan.io.atomic import atomic_folder, check_replaceable, resumable_folder
 from augan.io.layout import SUMMARY_FILE
 from augan.parallel.executor import open_executor
-from augan.training.signals import Stop, stop_on_signals
+from augan.training.signals import StopSignal, stop_on_signals
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def _write_folder(
     request: AugmentRequest,
     worker: CandidateWorker,
     generate_chunks: ChunkGenerator,
-    stop: Stop,
+    stop: StopSignal,
     on_accepted: ProgressCallback,
 ) -> AugmentationResult:
     header, preprocessing = request.header, request.sampler.preprocessing

@@ -24,10 +24,10 @@ from augan.data.sequences import ConcatRows
 from augan.data.splits import make_split
 from augan.data.validation import as_image_array, as_labels, num_axes, seed_from
 from augan.exceptions import DataError
-from augan.training.budget import Plan, deadline_of
-from augan.training.defaults import fill_in_steps
+from augan.training.budget import TrainingBudget, compute_deadline
+from augan.training.defaults import resolve_reproducible_defaults
 from augan.training.stages.encoder import encode
-from augan.training.trainer import TrainingData, train_networks
+from augan.training.trainer import TrainingData, train_stages
 
 DEFAULT_AE_STEPS = 1500  # updates of the autoencoder
 
@@ -224,7 +224,7 @@ def _train(
     if method != "sample" and settings.training.steps is None:
         steps = steps or DEFAULT_AE_STEPS
     settings = settings if steps is None else settings.replace(training__steps=steps)
-    config, preprocessing = fill_in_steps(settings, dataset)
+    config, preprocessing = resolve_reproducible_defaults(settings, dataset)
     prepared = np.asarray(prepare_samples(dataset.images, preprocessing))
     labels = np.asarray(dataset.labels)
     split = make_split(len(dataset), seed=seed, labels=labels, calibrate=False)
@@ -233,8 +233,9 @@ def _train(
     stage = "gan" if method == "sample" else "autoencoder"
     needs_pseudo_labels = stage == "gan" and len(data.unlabeled)
     stages = ("classifier", stage) if needs_pseudo_labels else (stage,)
-    deadline = deadline_of(config.training.max_minutes, started)
-    networks = train_networks(config, data, Plan(stages, config.training.steps, deadline))
+    deadline = compute_deadline(config.training.max_minutes, started)
+    limits = TrainingBudget(config.training.steps, deadline)
+    networks = train_stages(config, data, stages, limits)
     bundle = Bundle(
         config=config.to_dict(),
         data={
@@ -269,7 +270,7 @@ def _training_data(
         classes,
         dataset.num_classes,
         preprocessing,
-        rows=rows,
+        train=rows,
         unlabeled=np.arange(len(prepared), len(samples)),
     )
 

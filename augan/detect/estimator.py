@@ -26,9 +26,9 @@ from augan.detect.detector import Detector, add_detectors
 from augan.detect.fitting import fit_detector, trimmed_size
 from augan.detect.methods.registry import get_method_class
 from augan.exceptions import ConfigError, DataError
-from augan.training.budget import Plan, deadline_of
-from augan.training.defaults import fill_in_steps
-from augan.training.trainer import TrainingData, train_networks
+from augan.training.budget import TrainingBudget, compute_deadline
+from augan.training.defaults import resolve_reproducible_defaults
+from augan.training.trainer import TrainingData, train_stages
 
 LEAST = 4  # samples to train on
 MOST_SEARCHED = 1000  # training images that the quantile of a method that searches is taken of
@@ -145,7 +145,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
                 "and some hundred to learn what is usual"
             )
         calibrate = self.far is not None
-        config, preprocessing = fill_in_steps(
+        config, preprocessing = resolve_reproducible_defaults(
             self._settings(trim_fraction), dataset, calibrate=calibrate
         )
         stored = prepare_samples(dataset.images, preprocessing)
@@ -154,12 +154,12 @@ class GANDetector(OutlierMixin, BaseEstimator):
             trimmed_size(len(split.calibration), trim_fraction), len(dataset), dataset.sample_type
         )
         samples, rows_of = training_samples(stored, preprocessing)
-        data = TrainingData(samples, None, 0, preprocessing, rows=rows_of(split.train))
+        data = TrainingData(samples, None, 0, preprocessing, train=rows_of(split.train))
         needs = get_method_class(config.detect.method, preprocessing).required_networks
-        parts = ("gan", "encoder") if "encoder" in needs else ("gan",)
-        deadline = deadline_of(config.training.max_minutes, started)
-        plan = Plan(parts, config.training.steps, deadline)
-        networks = train_networks(config, data, plan)
+        stages = ("gan", "encoder") if "encoder" in needs else ("gan",)
+        deadline = compute_deadline(config.training.max_minutes, started)
+        limits = TrainingBudget(config.training.steps, deadline)
+        networks = train_stages(config, data, stages, limits)
         self._detector = fit_detector(
             config.detect.method,
             networks.models,

@@ -16,7 +16,7 @@ from augan.detect.conformal.calibration import Calibration
 from augan.exceptions import DataError, RefusedError
 from augan.gan.inference import latent_noise
 from augan.seeding import child_rng
-from augan.training.training_data import Recorded, recorded_data
+from augan.training.training_data import BundleTrainingData, load_training_data
 
 MOST, MOST_PICTURES = 500, 30  # squares, and large images, that are compared
 MADE = 64  # of each kind, where there is no data
@@ -54,7 +54,7 @@ def samples_for(
         `data` was named and is not what the bundle was trained on.
     """
     try:
-        recorded = recorded_data(bundle, preprocessing, data)
+        recorded = load_training_data(bundle, preprocessing, data)
     except DataError as error:  # gone, or changed since: that is no fault of the bundle
         if data is not None:
             raise
@@ -70,9 +70,9 @@ def samples_for(
 
 
 def _held_out(
-    recorded: Recorded, preprocessing: ImagePreprocessing, rows: np.ndarray, sentence: str
+    recorded: BundleTrainingData, preprocessing: ImagePreprocessing, rows: np.ndarray, sentence: str
 ) -> Samples:
-    squares = recorded.squares
+    squares = recorded.samples
     if not isinstance(preprocessing, TiledPreprocessing):
         pixels = np.asarray(squares.pixels[rows])
         return Samples(pixels, pixels, sentence)

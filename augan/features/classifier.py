@@ -46,7 +46,7 @@ class FeatureExtractor:
         return self._infer(images)[0] * self._scale
 
 
-class RowValues:
+class StandardizedRows:
     """Rows float32 `[N, F]` in [-1, 1] -> standardised values `[N, F]`.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Batches as a pure function of the step, so that nothing about the data position needs saving."""
+"""Batches as a pure function of the step, so that checkpoints need no position in the data."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -9,76 +9,83 @@ from augan.data.sequences import ConcatRows, SlidingWindows
 from augan.seeding import child_rng
 
 
-def one_hot(classes: np.ndarray | None, rows: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return the classes of `rows` as float32 `[len(rows), num_classes]`; unknown ones are 0.
+def one_hot(classes: np.ndarray | None, indices: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return the classes at `indices` as float32 `[len(indices), num_classes]`.
+
+    Rows of unknown classes are all 0.
 
     Parameters
     ----------
     classes : ndarray [N] of int, ndarray [N, num_classes], or None
-        Indices, below 0 where unknown; or weights, which are returned as they are.
+        Class indices, below 0 where unknown; or class weights, which are returned unchanged.
     """
     if classes is not None and classes.ndim == 2:
-        return classes[rows]
-    weights = np.zeros((len(rows), num_classes), np.float32)
+        return classes[indices]
+    weights = np.zeros((len(indices), num_classes), np.float32)
     if num_classes and classes is not None:
-        known = np.flatnonzero(classes[rows] >= 0)
-        weights[known, classes[rows[known]]] = 1.0
+        labeled = np.flatnonzero(classes[indices] >= 0)
+        weights[labeled, classes[indices[labeled]]] = 1.0
     return weights
 
 
 class Batches:
-    """An endless stream of shuffled batches, one permutation an epoch.
+    """An endless stream of shuffled batches, with one permutation per epoch.
 
     Parameters
     ----------
-    images : ndarray [N, S, S, C], ConcatRows or SlidingWindows
-        Stored pixels; only the rows of a batch are read, so a memory map does.
-    classes : ndarray [N] of int
-        Indices below `num_classes`, -1 for an unknown class; ignored if `num_classes` is 0.
-    rows : ndarray of int or None
-        Which of the N images to use, so that nothing need be copied; None: all.
-    scale : callable
-        Stored pixels -> float32 in [-1, 1].
+    samples : ndarray [N, ...], ConcatRows or SlidingWindows
+        Prepared samples. Only the rows of a batch are read, so a memory map works.
+    classes : ndarray [N] of int, ndarray [N, num_classes], or None
+        Class indices, -1 for an unknown class, or class weights; ignored if `num_classes` is 0.
+    indices : ndarray of int or None
+        The samples to use; None: all.
+    normalize : callable
+        Prepared samples -> float32 in [-1, 1].
     """
 
     def __init__(
         self,
-        images: np.ndarray | ConcatRows | SlidingWindows,
+        samples: np.ndarray | ConcatRows | SlidingWindows,
         classes: np.ndarray | None,
         *,
         num_classes: int,
         batch_size: int,
-        scale: Callable[[np.ndarray], np.ndarray],
+        normalize: Callable[[np.ndarray], np.ndarray],
         seed: int,
-        rows: np.ndarray | None = None,
+        indices: np.ndarray | None = None,
     ) -> None:
-        self.images, self.classes = images, classes
+        self.samples, self.classes = samples, classes
         self.num_classes, self.batch_size = num_classes, batch_size
-        self.scale, self.seed = scale, seed
-        self.rows = np.arange(len(images)) if rows is None else rows
-        # Two, because a chunk may reach from one epoch into the next.
-        self._order = lru_cache(maxsize=2)(self._shuffled)
+        self.normalize, self.seed = normalize, seed
+        self.indices = np.arange(len(samples)) if indices is None else indices
+        # Two epochs, because a chunk may end in the epoch after the one it starts in.
+        self._cached_permutation = lru_cache(maxsize=2)(self._permutation)
 
-    def indices(self, step: int) -> np.ndarray:
-        """Return which of the N images make batch number `step`, int64 `[batch_size]`."""
-        position = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        epochs, places = position // len(self.rows), position % len(self.rows)
-        rows = np.empty_like(position)
+    def batch_indices(self, step: int) -> np.ndarray:
+        """Return the samples of the batch of `step`, int64 `[batch_size]`."""
+        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        epochs, offsets = positions // len(self.indices), positions % len(self.indices)
+        indices = np.empty_like(positions)
         for epoch in np.unique(epochs):
-            rows[epochs == epoch] = self._order(int(epoch))[places[epochs == epoch]]
-        return rows
+            permutation = self._cached_permutation(int(epoch))
+            indices[epochs == epoch] = permutation[offsets[epochs == epoch]]
+        return indices
 
-    def _shuffled(self, epoch: int) -> np.ndarray:
-        return self.rows[child_rng(self.seed, "epoch", epoch).permutation(len(self.rows))]
+    def _permutation(self, epoch: int) -> np.ndarray:
+        return self.indices[child_rng(self.seed, "epoch", epoch).permutation(len(self.indices))]
 
     def chunk(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return steps `first` to `first + count - 1`.
+        """Return the batches of the steps `first` to `first + count - 1`.
 
-        Images are float32 `[count, B, S, S, C]`, classes one-hot float32 `[count, B, K]`, of which
-        unknown ones are all 0.
+        Returns
+        -------
+        samples : ndarray [count, B, ...] of float32
+        classes : ndarray [count, B, K] of float32
+            One-hot; all 0 for an unknown class.
         """
-        rows = np.concatenate([self.indices(step) for step in range(first, first + count)])
-        images = self.scale(self.images[rows])
-        classes = one_hot(self.classes, rows, self.num_classes)
+        steps = range(first, first + count)
+        indices = np.concatenate([self.batch_indices(step) for step in steps])
+        samples = self.normalize(self.samples[indices])
+        classes = one_hot(self.classes, indices, self.num_classes)
         lead = (count, self.batch_size)
-        return images.reshape(lead + images.shape[1:]), classes.reshape((*lead, self.num_classes))
+        return samples.reshape(lead + samples.shape[1:]), classes.reshape((*lead, self.num_classes))

@@ -1,7 +1,8 @@
-"""Pictures of what the generator makes while it trains: a fixed grid, one row a class."""
+"""Callbacks of a training: the protocols, sample grids and the TensorBoard log."""
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -11,25 +12,57 @@ from augan.gan import keras
 from augan.gan.inference import BatchInference, latent_noise
 from augan.io.images import image_grid, write_png
 from augan.seeding import child_rng
-from augan.training.loop import Allowance
-from augan.training.monitor import Health
+from augan.training.budget import StageBudget
+from augan.training.monitor import GanMetrics
 
-COLUMNS = 10
+GRID_COLUMNS = 10
+TENSORBOARD_METRICS = ("kernel_distance", "diversity", "coverage", "r_t", "r_v")
+
+
+class Callback(Protocol):
+    """Object that is notified of the progress of a training."""
+
+    def on_progress(
+        self, stage: str, step: int, budget: StageBudget, losses: dict[str, float]
+    ) -> None:
+        """Called after some steps of a stage.
+
+        Parameters
+        ----------
+        stage : str
+            Name of the stage.
+        step : int
+            Number of steps of the stage so far.
+        budget : StageBudget
+            Budget of the stage.
+        losses : dict of float
+            Means of the losses since the last call.
+        """
+
+
+@runtime_checkable
+class EvaluationCallback(Protocol):
+    """Callback that is also notified of every evaluation of the GAN."""
+
+    def on_evaluation(self, stage: str, metrics: GanMetrics) -> None:
+        """Called after each evaluation in a stage, with its metrics."""
 
 
 class SampleGrid:
-    """Observer that draws the same codes again every `every` steps of the GAN.
+    """Callback that generates images of fixed latent codes during the GAN stage.
 
     Parameters
     ----------
     generator : keras.Model
         The averaged generator.
     folder : Path
-        Where `step_*.png` go; made when the first is written.
-    begun : int
-        Steps already done, in a run that is resumed.
-    noise : {"normal", "uniform"}
-        As the generator was trained with.
+        Folder of the files `step_*.png`, one row per class; created with the first file.
+    interval : int
+        Steps of the GAN between two grids.
+    start : int
+        Steps before this call, in a resumed run.
+    latent_prior : {"normal", "uniform"}
+        Distribution of the noise, as in the training of the generator.
     """
 
     def __init__(
@@ -39,57 +72,56 @@ class SampleGrid:
         folder: Path,
         *,
         num_classes: int,
-        every: int,
-        begun: int,
+        interval: int,
+        start: int,
         seed: int,
-        noise: str = "normal",
+        latent_prior: str = "normal",
     ) -> None:
-        self.preprocessing, self.folder, self.every = preprocessing, folder, every
-        count, latent_dim = (num_classes or COLUMNS) * COLUMNS, generator.inputs[0].shape[-1]
-        self._inputs = [latent_noise(child_rng(seed, "sample grid"), count, latent_dim, noise)]
+        self.preprocessing, self.folder, self.interval = preprocessing, folder, interval
+        count = (num_classes or GRID_COLUMNS) * GRID_COLUMNS
+        latent_dim, rng = generator.inputs[0].shape[-1], child_rng(seed, "sample grid")
+        self._inputs = [latent_noise(rng, count, latent_dim, latent_prior)]
         if num_classes:
             one_hot = np.eye(num_classes, dtype=np.float32)
-            self._inputs.append(np.repeat(one_hot, COLUMNS, axis=0))
+            self._inputs.append(np.repeat(one_hot, GRID_COLUMNS, axis=0))
         self._generate = BatchInference.from_model(generator)
-        self._drawn = begun
+        self._last_step = start
 
-    def on_steps(
-        self, part: str, step: int, allowance: Allowance, losses: dict[str, float]
+    def on_progress(
+        self, stage: str, step: int, budget: StageBudget, losses: dict[str, float]
     ) -> None:
-        """Draw the grid when another `every` steps of the GAN are done."""
-        if part == "gan" and step // self.every > self._drawn // self.every:
-            self.draw(step)
+        """Write a grid after each `interval` of steps of the GAN."""
+        if stage == "gan" and step // self.interval > self._last_step // self.interval:
+            self.write(step)
 
-    def draw(self, step: int) -> Path:
+    def write(self, step: int) -> Path:
         """Write the grid of `step` and return its path."""
-        self._drawn = step
+        self._last_step = step
         (images,) = self._generate(*self._inputs)
         pixels = self.preprocessing.to_original_size(self.preprocessing.denormalize(images))
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step_{step:06d}.png"
-        write_png(path, image_grid(self.preprocessing.to_uint8(pixels), COLUMNS))
+        write_png(path, image_grid(self.preprocessing.to_uint8(pixels), GRID_COLUMNS))
         return path
 
 
-FIGURES = ("kernel_distance", "diversity", "coverage", "r_t", "r_v")
-
-
 def require_tensorboard() -> None:
-    """Raise ConfigError, which says what to install, unless the package is there."""
+    """Raise ConfigError, with the command that installs it, if TensorBoard is missing."""
     if find_spec("tensorboard") is None:
         raise ConfigError(
-            "curves for TensorBoard need its package: python -m pip install 'augan[tensorboard]', "
-            "or leave --tensorboard out; metrics.jsonl has the losses anyway"
+            "--tensorboard requires the package tensorboard, which is not installed: python -m "
+            "pip install 'augan[tensorboard]'; or leave --tensorboard out: metrics.jsonl has the "
+            "losses anyway"
         )
 
 
 class TensorBoardLog:
-    """Observer that writes the losses of each part and the health of the GAN.
+    """Callback that writes the losses of each stage and the metrics of the GAN.
 
     Parameters
     ----------
     folder : path
-        Where the event files go, a new one for each call.
+        Folder of the event files; each instance writes a new file.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -97,19 +129,19 @@ class TensorBoardLog:
 
         self._writer = Writer(str(folder))
 
-    def on_steps(
-        self, part: str, step: int, allowance: Allowance, losses: dict[str, float]
+    def on_progress(
+        self, stage: str, step: int, budget: StageBudget, losses: dict[str, float]
     ) -> None:
-        """Write a point of each loss."""
+        """Write one point of each loss."""
         for name, value in losses.items():
-            self._writer.add_scalar(f"{part}/{name}", value, step)
+            self._writer.add_scalar(f"{stage}/{name}", value, step)
 
-    def on_health(self, part: str, health: Health) -> None:
-        """Write a point of each figure, so that all until then can be looked at."""
-        for name in FIGURES:
-            self._writer.add_scalar(f"{part} health/{name}", getattr(health, name), health.step)
+    def on_evaluation(self, stage: str, metrics: GanMetrics) -> None:
+        """Write one point of each metric and flush the file, so that TensorBoard shows it."""
+        for name in TENSORBOARD_METRICS:
+            self._writer.add_scalar(f"{stage} metrics/{name}", getattr(metrics, name), metrics.step)
         self._writer.flush()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining points and close the file."""
         self._writer.close()

@@ -1,8 +1,9 @@
-"""Checkpoints: all that a part needs to go on as if it had never stopped.
+"""Checkpoints, from which a stage continues as if it had never stopped.
 
-Batches and noise are functions of the step, so a checkpoint is a step and the values of variables:
-weights, averages, optimisers. Each part of a run has one file, replaced whole. Its metadata hold a
-SHA-256 over the values, because a bit that flipped in a weight would go unnoticed for ever.
+Batches and noise are functions of the step. A checkpoint is therefore a step and the values of
+variables: weights, averages and optimizer states. Each stage of a run has one file, which is
+replaced atomically. Its metadata holds a SHA-256 of the values, because a flipped bit in a weight
+would otherwise go unnoticed.
 """
 
 import json
@@ -21,8 +22,9 @@ from safetensors.numpy import save
 from augan.exceptions import DataError
 from augan.io.hashing import sha256_parts
 
-EVERY_STEPS = 100
-EVERY_SECONDS = 60.0
+STEPS_BETWEEN = 100  # steps after which a new checkpoint is due
+SECONDS_BETWEEN = 60.0  # seconds after which a new checkpoint is due
+_DAMAGE = (SafetensorError, OSError, KeyError, TypeError, ValueError)  # errors of damaged files
 
 
 @dataclass
@@ -32,116 +34,118 @@ class Checkpoints:
     Parameters
     ----------
     folder : Path or None
-        Where they live; None keeps none (a training in memory).
+        Folder of the checkpoints; None: nothing is saved (a training in memory).
     """
 
     folder: Path | None
     _saved: dict[str, tuple[int, float]] = field(default_factory=dict)
 
-    def restore(self, part: str, variables: Sequence[Any]) -> tuple[int, bool]:
-        """Give `variables` the values of the last checkpoint of `part`.
+    def restore(self, stage: str, variables: Sequence[Any]) -> tuple[int, bool]:
+        """Assign the values of the last checkpoint of `stage` to `variables`.
 
         Returns
         -------
         step : int
-            Steps that the values stand for; 0 without a checkpoint.
+            Number of steps before the checkpoint; 0 without a checkpoint.
         done : bool
-            Whether the part had ended.
+            Whether the stage had ended.
 
         Raises
         ------
         DataError
-            If the file is damaged or belongs to other networks.
+            The file is damaged or belongs to other networks.
         """
-        if self.folder is None or not self._file(part).exists():
+        if self.folder is None or not self._file(stage).exists():
             return 0, False
         try:
-            with safe_open(self._file(part), framework="numpy") as file:
-                about = _about(file)
+            with safe_open(self._file(stage), framework="numpy") as file:
+                header = _header(file)
                 values = [file.get_tensor(_key(i)) for i in range(len(file.keys()))]
-            if _sha256(about, values) != about["sha256"]:
+            if _sha256(header, values) != header["sha256"]:
                 raise ValueError("its content was changed: the SHA-256 differs")
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        except _DAMAGE as error:
             raise DataError(
-                f"the checkpoint {self._file(part)} is damaged ({error}); delete it to begin this "
-                "part again"
+                f"the checkpoint {self._file(stage)} is damaged ({error}); delete it to begin this "
+                "stage again"
             ) from error
         shapes = [tuple(value.shape) for value in values]
         if shapes != [tuple(variable.shape) for variable in variables]:
             raise DataError(
-                f"the checkpoint {self._file(part)} belongs to other networks; train into a new run"
+                f"the checkpoint {self._file(stage)} belongs to other networks; train into a new "
+                "run"
             )
         for variable, value in zip(variables, values):
             variable.assign(value)
-        self._saved[part] = (about["step"], time.monotonic())
-        return about["step"], about["done"]
+        self._saved[stage] = (header["step"], time.monotonic())
+        return header["step"], header["done"]
 
     def steps(self) -> dict[str, int]:
-        """Return part -> steps for every checkpoint there is."""
-        found = {}
+        """Return the step of each readable checkpoint, by stage."""
+        steps = {}
         for path in sorted(self.folder.glob("*.safetensors")) if self.folder else ():
             try:
                 with safe_open(path, framework="numpy") as file:
-                    found[path.stem] = _about(file)["step"]
-            except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-                continue  # `restore` will say what is wrong with it
-        return found
+                    steps[path.stem] = _header(file)["step"]
+            except _DAMAGE:
+                continue  # `restore` reports the damage
+        return steps
 
-    def due(self, part: str, step: int) -> bool:
-        """Return whether enough has happened since the last checkpoint of `part`."""
-        last_step, last_time = self._saved.setdefault(part, (0, time.monotonic()))
-        return step - last_step >= EVERY_STEPS or time.monotonic() - last_time >= EVERY_SECONDS
+    def due(self, stage: str, step: int) -> bool:
+        """Return whether the last checkpoint of `stage` is old enough for a new one."""
+        last_step, last_time = self._saved.setdefault(stage, (0, time.monotonic()))
+        seconds = time.monotonic() - last_time
+        return step - last_step >= STEPS_BETWEEN or seconds >= SECONDS_BETWEEN
 
-    def save(self, part: str, step: int, variables: Sequence[Any], *, done: bool = False) -> None:
-        """Write the values of `variables` after `step` steps, whole or not at all.
+    def save(self, stage: str, step: int, variables: Sequence[Any], *, done: bool = False) -> None:
+        """Write the values of `variables` after `step` steps, atomically.
 
         Raises
         ------
         DataError
-            If they cannot be written; the checkpoint before is still there.
+            The file cannot be written; the previous checkpoint is kept.
         """
         if self.folder is None:
             return
         values = [np.asarray(variable, order="C") for variable in variables]
-        about: dict[str, Any] = {"step": step, "done": done}
-        about["sha256"] = _sha256(about, values)
+        header: dict[str, Any] = {"step": step, "done": done}
+        header["sha256"] = _sha256(header, values)
         content = save(
-            {_key(i): value for i, value in enumerate(values)}, {"augan": json.dumps(about)}
+            {_key(i): value for i, value in enumerate(values)}, {"augan": json.dumps(header)}
         )
-        partial = self.folder / f".{part}.part"
+        temporary = self.folder / f".{stage}.part"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # Not by safetensors' own writer, whose errors do not say what the system said.
-            with open(partial, "wb") as file:
+            # The writer of safetensors is not used: its errors hide the message of the system.
+            with open(temporary, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(partial, self._file(part))
+            os.replace(temporary, self._file(stage))
         except OSError as error:
             with suppress(OSError):
-                partial.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
             raise DataError(
-                f"cannot write the checkpoint {self._file(part)} after step {step} "
+                f"cannot write the checkpoint {self._file(stage)} after step {step} "
                 f"({error.strerror or error}); free some space, then the same command with "
-                "--resume goes on from the last one that is whole"
+                "--resume continues from the last complete checkpoint"
             ) from error
-        self._saved[part] = (step, time.monotonic())
+        self._saved[stage] = (step, time.monotonic())
 
-    def _file(self, part: str) -> Path:
-        return Path(self.folder or ".") / f"{part}.safetensors"
-
-
-def _about(file: Any) -> dict[str, Any]:
-    """What the file says of itself; ValueError or KeyError if it is not one of ours."""
-    about = json.loads((file.metadata() or {})["augan"])
-    if not isinstance(about, dict) or type(about.get("step")) is not int or about["step"] < 0:
-        raise ValueError("it names no step")
-    return {"step": about["step"], "done": bool(about["done"]), "sha256": str(about["sha256"])}
+    def _file(self, stage: str) -> Path:
+        return Path(self.folder or ".") / f"{stage}.safetensors"
 
 
-def _sha256(about: Mapping[str, Any], values: Sequence[np.ndarray]) -> str:
-    """Return the digest of a checkpoint: its step, and of each value the type, shape and bytes."""
-    parts = [json.dumps([about["step"], about["done"]]).encode()]
+def _header(file: Any) -> dict[str, Any]:
+    """Return the metadata of a checkpoint; ValueError or KeyError if augan did not write it."""
+    header = json.loads((file.metadata() or {})["augan"])
+    if not isinstance(header, dict) or type(header.get("step")) is not int or header["step"] < 0:
+        raise ValueError("its metadata has no step")
+    return {"step": header["step"], "done": bool(header["done"]), "sha256": str(header["sha256"])}
+
+
+def _sha256(header: Mapping[str, Any], values: Sequence[np.ndarray]) -> str:
+    """Return the digest of the step, and of the type, shape and bytes of each value."""
+    parts = [json.dumps([header["step"], header["done"]]).encode()]
     for value in values:
         parts += [json.dumps([str(value.dtype), value.shape]).encode(), value.tobytes()]
     return sha256_parts(parts)

@@ -178,7 +178,7 @@ TABLE_RULES: tuple[Rule, ...] = (
 )
 
 
-def rules_table() -> str:
+def format_rules() -> str:
     """Return all rules as a Markdown table."""
     rows = ["| not possible | because | nearest legal |", "|---|---|---|"]
     for rule in (*RULES, *TABLE_RULES):

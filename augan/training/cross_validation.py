@@ -1,4 +1,4 @@
-"""Training the networks of one fold after another, each as if it were a run of its own."""
+"""Folds of a cross-conformal training, each of which is trained like a separate run."""
 
 import time
 from collections.abc import Sequence
@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augan.seeding import child_seed
+from augan.training.budget import StageBudget
+from augan.training.callbacks import Callback, EvaluationCallback
 from augan.training.checkpoints import Checkpoints
-from augan.training.loop import Allowance, Observer
-from augan.training.monitor import Health, HealthObserver
-from augan.training.signals import Stop
+from augan.training.monitor import GanMetrics
+from augan.training.signals import StopSignal
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One of `count` folds, counted from 1; the only one is a plain training and goes unnamed."""
+    """One of `count` folds, counted from 1; a single fold is a plain training without a name."""
 
     number: int = 1
     count: int = 1
@@ -26,60 +27,63 @@ class Fold:
 
     @property
     def name(self) -> str:
-        """What its folders are called."""
+        """Name of the folders of the fold."""
         return f"fold{self.number}" if self.count > 1 else ""
 
     @property
     def title(self) -> str:
-        """The same for a person."""
+        """Name of the fold in messages."""
         return f"fold {self.number} of {self.count}" if self.count > 1 else ""
 
-    def part(self, part: str) -> str:
-        """Return what the log and the progress call a part of the training."""
-        return f"{self.title} {part}".strip()
+    def stage_name(self, stage: str) -> str:
+        """Return the name of a stage in the log and in the progress."""
+        return f"{self.title} {stage}".strip()
 
     def seed(self, seed: int) -> int:
-        """Return the seed of its training."""
+        """Return the seed of the training of the fold."""
         return child_seed(seed, "fold", self.number) if self.count > 1 else seed
 
     def deadline(self, deadline: float | None) -> float | None:
-        """Return when this fold, which begins now, must end; what it leaves goes to the others."""
+        """Return the deadline of this fold, which starts now.
+
+        The remaining time is divided equally among the remaining folds.
+        """
         if deadline is None:
             return None
         now = time.monotonic()
         return now + max(0.0, deadline - now) / (self.count - self.number + 1)
 
-    def observers(self, observers: Sequence[Observer]) -> list[Observer]:
-        """Return observers that tell these which fold it is."""
-        return [_Named(self, observer) for observer in observers]
+    def callbacks(self, callbacks: Sequence[Callback]) -> list[Callback]:
+        """Return callbacks that pass on the name of the fold with that of the stage."""
+        return [_FoldCallback(self, callback) for callback in callbacks]
 
-    def stop(self, stop: Stop) -> Stop:
-        """Return the same, which tells which fold it stopped."""
+    def stop(self, stop: StopSignal) -> StopSignal:
+        """Return a stop function that adds the name of the fold to the signal."""
 
-        def told() -> str | None:
+        def stop_in_fold() -> str | None:
             signal = stop()
             return f"{signal} in {self.title}" if signal and self.title else signal
 
-        return told
+        return stop_in_fold
 
     def steps(self, checkpoints: Path) -> dict[str, int]:
-        """Return part, as the log calls it -> steps, for every checkpoint there is."""
-        found = Checkpoints(checkpoints / self.name).steps()
-        return {self.part(part): step for part, step in found.items()}
+        """Return the step of each checkpoint, by the name of its stage in the log."""
+        steps = Checkpoints(checkpoints / self.name).steps()
+        return {self.stage_name(stage): step for stage, step in steps.items()}
 
 
 @dataclass(frozen=True)
-class _Named:
-    """Tells an observer the name of the fold with that of the part."""
+class _FoldCallback:
+    """Callback that adds the name of the fold to the name of the stage."""
 
     fold: Fold
-    observer: Observer
+    callback: Callback
 
-    def on_steps(
-        self, part: str, step: int, allowance: Allowance, losses: dict[str, float]
+    def on_progress(
+        self, stage: str, step: int, budget: StageBudget, losses: dict[str, float]
     ) -> None:
-        self.observer.on_steps(self.fold.part(part), step, allowance, losses)
+        self.callback.on_progress(self.fold.stage_name(stage), step, budget, losses)
 
-    def on_health(self, part: str, health: Health) -> None:
-        if isinstance(self.observer, HealthObserver):
-            self.observer.on_health(self.fold.part(part), health)
+    def on_evaluation(self, stage: str, metrics: GanMetrics) -> None:
+        if isinstance(self.callback, EvaluationCallback):
+            self.callback.on_evaluation(self.fold.stage_name(stage), metrics)

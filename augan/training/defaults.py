@@ -38,7 +38,7 @@ _HOW_TO_CLASS = {
 }
 
 
-def fill_in(
+def resolve_defaults(
     config: Config, dataset: Dataset, *, calibrate: bool | None = None
 ) -> tuple[Config, AnyPreprocessing]:
     """Fill in every setting that is left to the data.
@@ -61,7 +61,7 @@ def fill_in(
     ConfigError
         If the data cannot serve the task, or the machine the type.
     """
-    check_precision(config.training.dtype)
+    check_dtype_support(config.training.dtype)
     task = _task(config, dataset)
     if config.detect.cross_conformal and task != "detect":
         raise ConfigError(
@@ -135,14 +135,14 @@ def fill_in(
     return config, preprocessing
 
 
-def fill_in_steps(
+def resolve_reproducible_defaults(
     config: Config, dataset: Dataset, *, calibrate: bool | None = None
 ) -> tuple[Config, AnyPreprocessing]:
-    """Do what `fill_in` does, but leave minutes that nobody asked for away.
+    """Do what `resolve_defaults` does, but leave minutes that nobody asked for away.
 
     So the result is the same however busy the machine is.
     """
-    filled, preprocessing = fill_in(config, dataset, calibrate=calibrate)
+    filled, preprocessing = resolve_defaults(config, dataset, calibrate=calibrate)
     minutes = config.training.max_minutes
     return filled.replace(training__max_minutes=minutes), preprocessing
 
@@ -232,7 +232,7 @@ _GPU = Path("/dev/nvidiactl")
 _FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # the last is Arm's
 
 
-def check_precision(dtype: str) -> None:
+def check_dtype_support(dtype: str) -> None:
     """Raise ConfigError if the machine does not know the type."""
     if dtype == "float32" or _GPU.exists() or _FLAGS & _flags():
         return

@@ -1,155 +1,125 @@
-"""The loop: it runs any update, several steps in one graph, until its steps or time are over."""
+"""Training loop: repeats a training step, many steps in one graph call, until its budget ends."""
 
 import json
 import math
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from augan.exceptions import RunInterruptedError, TrainingDivergedError
 from augan.gan import tf
 from augan.training.batches import Batches
+from augan.training.budget import StageBudget
+from augan.training.callbacks import Callback
 from augan.training.checkpoints import Checkpoints
 from augan.training.distributed.workers import Workers
-from augan.training.signals import Stop
+from augan.training.signals import StopSignal
+from augan.training.stages.base import TrainStep
 
-STEPS_A_CALL = 20  # steps inside one graph call: enough to hide Python, few enough to stop in time
-
-
-class Trainable(Protocol):
-    """What the loop trains."""
-
-    metric_names: tuple[str, ...]  # names of what a step returns
-
-    @property
-    def state(self) -> list[Any]:
-        """All variables that the next step depends on, in a fixed order."""
-
-    def train_step(self, data: tuple[Any, Any]) -> dict[str, Any]:
-        """Take one step on (images, classes), on all replicas, and return scalars."""
-
-
-class Observer(Protocol):
-    """What a run tells the outside while it works."""
-
-    def on_steps(
-        self, part: str, step: int, allowance: "Allowance", losses: dict[str, float]
-    ) -> None:
-        """`step` updates of `part` are done; `losses` are the means since the last call."""
-
-
-@dataclass(frozen=True)
-class Allowance:
-    """How long a part may train: a number of steps, a moment on the monotonic clock, or both."""
-
-    steps: int | None
-    started: float
-    deadline: float | None
-
-    def done(self, step: int) -> float:
-        """Return the share that is used up after `step` steps, 0 to 1."""
-        shares = [0.0]
-        if self.steps is not None:
-            shares.append(step / self.steps)
-        if self.deadline is not None:
-            span = max(1e-9, self.deadline - self.started)
-            shares.append((time.monotonic() - self.started) / span)
-        return min(1.0, max(shares))
+# Steps in one graph call: enough to hide the overhead of Python, few enough to stop in time.
+STEPS_PER_CALL = 20
 
 
 def run_loop(
-    part: str,
-    trainable: Trainable,
+    stage: str,
+    train_step: TrainStep,
     batches: Batches,
-    allowance: Allowance,
+    budget: StageBudget,
     *,
-    observers: Sequence[Observer] = (),
+    callbacks: Sequence[Callback] = (),
     checkpoints: Checkpoints | None = None,
     more_state: Sequence[Any] = (),
     finished: Callable[[], bool] = lambda: False,
-    stop: Stop = lambda: None,
+    stop: StopSignal = lambda: None,
     workers: Workers | None = None,
 ) -> int:
-    """Train on one batch after another and return the number of steps done.
+    """Train on one batch after another and return the number of steps.
 
-    It goes on from the last checkpoint of `part`, which also holds the variables of `more_state`.
-    At least one call is made, so that a part always exists, however short the time was. `finished`
-    may end the part early. Where several `workers` train, the chief's clock and `finished` count, a
-    signal to any of them stops all, and only the chief's checkpoint is read.
+    Training continues from the last checkpoint of `stage`, which also holds the variables of
+    `more_state`. At least one graph call is made, however short the budget is. With several
+    `workers`, the chief's clock and `finished` decide, a signal to any worker stops all of them,
+    and only the chief's checkpoint is read.
+
+    Parameters
+    ----------
+    finished : callable
+        Returns whether the stage ends before its budget is used.
+    stop : callable
+        Returns the name of a signal when the training must stop.
 
     Raises
     ------
     RunInterruptedError
-        If `stop` names a signal; the state is saved first.
+        `stop` returned a signal; the state is saved first.
     TrainingDivergedError
-        The losses are not finite any more, and `finished` does not end the part for it.
+        The losses are no longer finite, and `finished` does not end the stage.
     """
-    keeper, team = checkpoints or Checkpoints(None), workers or Workers()
-    state = [*trainable.state, *more_state]
-    step, done = _restored(keeper, part, state, team)
-    several = None if done else _compile(trainable, batches)
+    checkpoints, workers = checkpoints or Checkpoints(None), workers or Workers()
+    state = [*train_step.state, *more_state]
+    step, done = _restore(checkpoints, stage, state, workers)
+    train_steps = None if done else _compile(train_step, batches)
 
-    def goes_on() -> bool:
-        # `finished` first: a run that was killed after its alarm does not go on when it is resumed.
-        return team.told(not finished() and (step == 0 or allowance.done(step) < 1.0))
+    def continues() -> bool:
+        # `finished` is first: a run that was killed after a failure must not continue when resumed.
+        has_budget = step == 0 or budget.progress(step) < 1.0
+        return workers.broadcast(not finished() and has_budget)
 
-    while several is not None and goes_on():
-        left = STEPS_A_CALL if allowance.steps is None else allowance.steps - step
-        count = min(STEPS_A_CALL, left)
-        losses = several(*batches.chunk(step, count))
+    while train_steps is not None and continues():
+        remaining = STEPS_PER_CALL if budget.steps is None else budget.steps - step
+        count = min(STEPS_PER_CALL, remaining)
+        losses = train_steps(*batches.chunk(step, count))
         step += count
-        team.place = f"after step {step} of the {part}"
+        workers.position = f"after step {step} of the {stage}"
         means = {name: float(value) for name, value in losses.items()}
-        for observer in observers:
-            observer.on_steps(part, step, allowance, means)
+        for callback in callbacks:
+            callback.on_progress(stage, step, budget, means)
         is_finite = all(map(math.isfinite, means.values()))
-        if not is_finite and not team.told(finished()):  # nobody watches it
+        if not is_finite and not workers.broadcast(finished()):  # no monitor ends the stage
             raise TrainingDivergedError(
-                f"the training of the {part} diverged before step {step}: its losses are no longer "
-                "finite; train again with lower learning rates, or with more samples"
+                f"the training of the {stage} diverged before step {step}: its losses are no "
+                "longer finite; train again with lower learning rates, or with more samples"
             )
-        signal = team.heard(stop())
-        if signal or keeper.due(part, step):
-            keeper.save(part, step, state)
+        signal = workers.any_signal(stop())
+        if signal or checkpoints.due(stage, step):
+            checkpoints.save(stage, step, state)
         if signal:
             raise RunInterruptedError(
-                f"stopped by {signal} after step {step} of the {part}; the same command with "
-                "--resume goes on from there"
+                f"stopped by {signal} after step {step} of the {stage}; the same command with "
+                "--resume continues from there"
             )
     if not done:
-        team.follow(state)
-        keeper.save(part, step, state, done=True)
+        workers.sync_variables(state)
+        checkpoints.save(stage, step, state, done=True)
     return step
 
 
-def _restored(
-    keeper: Checkpoints, part: str, state: Sequence[Any], team: Workers
+def _restore(
+    checkpoints: Checkpoints, stage: str, state: Sequence[Any], workers: Workers
 ) -> tuple[int, bool]:
-    """Give all workers the chief's last checkpoint; return its step, and whether the part ended."""
-    step, done = json.loads(team.from_chief(json.dumps(keeper.restore(part, state)).encode()))
+    """Give all workers the chief's last checkpoint; return its step and whether the stage ended."""
+    restored = json.dumps(checkpoints.restore(stage, state)).encode()
+    step, done = json.loads(workers.broadcast_bytes(restored))
     if step:
-        team.follow(state)
+        workers.sync_variables(state)
     return step, done
 
 
-def _compile(trainable: Trainable, batches: Batches) -> Callable[..., dict[str, Any]]:
-    # A step branches by tf.cond only; searching its code for more takes longer than compiling it.
-    step = tf.autograph.experimental.do_not_convert(trainable.train_step)
-    image_shape = batches.images.shape[1:]
+def _compile(train_step: TrainStep, batches: Batches) -> Callable[..., dict[str, Any]]:
+    # A step branches by `tf.cond` only. AutoGraph would take longer than the compilation.
+    step = tf.autograph.experimental.do_not_convert(train_step.train_step)
+    sample_shape = batches.samples.shape[1:]
 
     @tf.function(
         input_signature=[
-            tf.TensorSpec((None, batches.batch_size, *image_shape), tf.float32),
+            tf.TensorSpec((None, batches.batch_size, *sample_shape), tf.float32),
             tf.TensorSpec((None, batches.batch_size, batches.num_classes), tf.float32),
         ]
     )
-    def several(images: Any, classes: Any) -> dict[str, Any]:
-        total = {name: tf.zeros(()) for name in trainable.metric_names}
-        count = tf.shape(images)[0]
+    def train_steps(samples: Any, classes: Any) -> dict[str, Any]:
+        total = {name: tf.zeros(()) for name in train_step.metric_names}
+        count = tf.shape(samples)[0]
         for i in tf.range(count):
-            values = step((images[i], classes[i]))
+            values = step((samples[i], classes[i]))
             total = {name: total[name] + values[name] for name in total}
         return {name: value / tf.cast(count, tf.float32) for name, value in total.items()}
 
-    return several
+    return train_steps

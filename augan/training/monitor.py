@@ -1,61 +1,67 @@
-"""The health of a GAN in numbers, and when to raise the alarm. Pure functions; nothing is trained.
+"""Monitor of the GAN: metrics during training, the best weights, and detection of failures.
 
-The thresholds were set on digits: healthy runs keep well clear of them, and runs made to fail cross
-them (`docs/benchmarks/gan-failure-alarms.md`).
+The thresholds were set on digits: healthy trainings stay well below them, and trainings that were
+made to fail cross them (`docs/benchmarks/gan-failure-alarms.md`).
 """
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 
-from augan.features.classifier import FeatureExtractor, RowValues
+from augan.features.classifier import FeatureExtractor, StandardizedRows
 from augan.gan import keras
 from augan.gan.inference import BatchInference, latent_noise
 from augan.gan.model import GAN
 from augan.metrics.fidelity import diversity, fidelity, floor, kernel_distance
 from augan.metrics.precision_recall import density_coverage
 from augan.seeding import child_rng
-from augan.training.loop import Allowance
+from augan.training.budget import StageBudget
 
-WARM_UP = 0.3  # share of the allowance before which poor variety is no alarm
+WARM_UP = 0.3  # fraction of the budget before which poor diversity is not a failure
+PATIENCE = 2  # number of consecutive evaluations that must agree on a failure
 MIN_DIVERSITY = 0.25  # of the real images' mean pairwise distance within a class
-MIN_COVERAGE = 0.05  # share of real images with a generated neighbour
-MAX_OVERFITTING = 0.8  # r_v: how far held-out images are judged like generated ones
-MAX_SIGN = 0.9  # r_t: share of training images judged real, minus those judged fake
-PATIENCE = 2  # evaluations in a row
-# Healthy logits give no such loss: cross entropy is sure beyond 20, least squares aims at 0 or 1,
-# and two colour images of 64 pixels differ by at most 222 for a 1-Lipschitz critic.
+MIN_COVERAGE = 0.05  # fraction of real images with a generated neighbor
+MAX_OVERFITTING = 0.8  # r_v: how far the logits of held-out images are like those of generated ones
+MAX_SIGN_RT = 0.9  # r_t: fraction of training images with logits "real", minus those with "fake"
+# Healthy logits never give such a loss: cross-entropy saturates beyond 20, least squares aims at 0
+# or 1, and two color images of 64 pixels differ by at most 222 for a 1-Lipschitz critic.
 MAX_LOSS = 1e4
+
+MAX_IMAGES = 1000  # real images of each split in one evaluation
+MIN_GENERATED = 500  # generated images in one evaluation
+MAX_HISTORY = 256  # evaluations that are kept
 
 
 @dataclass(frozen=True)
-class Health:
-    """One evaluation of the averaged generator and the discriminator.
+class GanMetrics:
+    """Metrics of one evaluation of the averaged generator and the discriminator.
 
     Parameters
     ----------
     step : int
-        Updates done.
-    done : float
-        Share of the allowance that is used up.
+        Number of training steps.
+    progress : float
+        Fraction of the budget that is used.
     kernel_distance : float
-        Between features of held-out real and of generated images.
+        Kernel distance between the features of held-out real images and of generated images.
     diversity : float
-        Mean pairwise feature distance of generated images within a class, divided by that of real.
+        Mean pairwise feature distance of generated images within a class, divided by that of real
+        images.
     coverage : float
-        Share of held-out images with a generated image in their neighbourhood.
+        Fraction of held-out images with a generated image in their neighborhood.
     r_t : float
-        Mean sign of the discriminator's logits of training images, counted from the loss's border
-        between real and fake (Karras et al. 2020, eq. 1).
+        Mean sign of the discriminator's logits of training images, relative to the decision
+        boundary of the loss (Karras et al. 2020, "Training Generative Adversarial Networks with
+        Limited Data", eq. 1).
     r_v : float
-        (train - held out) / (train - generated), of mean logits (ibid.).
+        (train - held out) / (train - generated), of mean logits (Karras et al. 2020, eq. 1).
     """
 
     step: int
-    done: float
+    progress: float
     kernel_distance: float
     diversity: float
     coverage: float
@@ -63,37 +69,50 @@ class Health:
     r_v: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the numbers, JSON-able."""
+        """Return the metrics, JSON-able."""
         return asdict(self)
+
+
+_FIELDS = tuple(field.name for field in fields(GanMetrics))
 
 
 @dataclass(frozen=True)
-class Alarm:
-    """What went wrong, in a word and in a sentence that says what to try."""
+class TrainingFailure:
+    """A failure of a training.
+
+    Parameters
+    ----------
+    kind : {"collapse", "overfitting", "divergence"}
+        Name of the failure.
+    step : int
+        Step at which it was detected.
+    message : str
+        What happened and which settings to change.
+    """
 
     kind: str
     step: int
-    sentence: str
+    message: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the alarm, JSON-able."""
+        """Return the failure, JSON-able."""
         return asdict(self)
 
 
-def magnitude(losses: Iterable[float]) -> float:
-    """Return the largest absolute value; what is not a finite number counts as infinite."""
+def max_magnitude(losses: Iterable[float]) -> float:
+    """Return the largest absolute value; a value that is not finite counts as infinite."""
     return max((abs(loss) if math.isfinite(loss) else math.inf for loss in losses), default=0.0)
 
 
-def diverged(step: int, loss: float, *, evaluated: bool) -> Alarm:
-    """Return the alarm for a loss of magnitude above `MAX_LOSS`.
+def divergence(step: int, loss: float, *, evaluated: bool) -> TrainingFailure:
+    """Return the failure for a loss above `MAX_LOSS`.
 
     Parameters
     ----------
     loss : float
-        As of `magnitude`.
+        As returned by `max_magnitude`.
     evaluated : bool
-        Whether there was an evaluation before, so that there are weights worth keeping.
+        Whether an evaluation came before, so that the bundle holds measured weights.
     """
     grew = f"had grown to {loss:.1e}" if math.isfinite(loss) else "was no longer finite"
     kept = (
@@ -101,7 +120,7 @@ def diverged(step: int, loss: float, *, evaluated: bool) -> Alarm:
         if evaluated
         else "no weights had been measured yet, so those from before training were kept"
     )
-    return Alarm(
+    return TrainingFailure(
         "divergence",
         step,
         f"a loss {grew} at step {step}; {kept}: try a lower generator.learning_rate and "
@@ -109,14 +128,14 @@ def diverged(step: int, loss: float, *, evaluated: bool) -> Alarm:
     )
 
 
-def judge(history: Sequence[Health]) -> Alarm | None:
-    """Return the alarm that the last evaluations call for, if any."""
-    last = [health for health in history[-PATIENCE:] if health.done >= WARM_UP]
+def check_failures(history: Sequence[GanMetrics]) -> TrainingFailure | None:
+    """Return the failure that the last `PATIENCE` evaluations agree on, or None."""
+    last = [metrics for metrics in history[-PATIENCE:] if metrics.progress >= WARM_UP]
     if len(last) < PATIENCE:
         return None
     step = last[-1].step
-    if all(h.diversity < MIN_DIVERSITY or h.coverage < MIN_COVERAGE for h in last):
-        return Alarm(
+    if all(m.diversity < MIN_DIVERSITY or m.coverage < MIN_COVERAGE for m in last):
+        return TrainingFailure(
             "collapse",
             step,
             f"generated images of a class were nearly alike at step {step} (diversity "
@@ -124,209 +143,198 @@ def judge(history: Sequence[Health]) -> Alarm | None:
             "best weights so far were kept: try generator.conditioning=norm, a lower "
             "discriminator.learning_rate, or more images",
         )
-    if all(h.r_t > MAX_SIGN and h.r_v > MAX_OVERFITTING for h in last):
-        return Alarm(
+    if all(m.r_t > MAX_SIGN_RT and m.r_v > MAX_OVERFITTING for m in last):
+        return TrainingFailure(
             "overfitting",
             step,
-            f"the discriminator knew the training images by heart at step {step} (r_t "
+            f"the discriminator had memorized the training images at step {step} (r_t "
             f"{last[-1].r_t:.2f}, r_v {last[-1].r_v:.2f}); the best weights so far were kept: try "
             "gan.diffaug=[translation,color], discriminator.dropout=0.3, or more images",
         )
     return None
 
 
-MOST = 1000  # images a side in one evaluation
-FEWEST_GENERATED = 500
-KEPT = 256  # evaluations remembered
-FIELDS = ("step", "done", "kernel_distance", "diversity", "coverage", "r_t", "r_v")
-
-
-@runtime_checkable
-class HealthObserver(Protocol):
-    """An observer that is also told of every evaluation."""
-
-    def on_health(self, part: str, health: Health) -> None:
-        """`health` was measured while `part` trained."""
-
-
-class Monitor:
-    """Observer of the GAN's part.
+class GanMonitor:
+    """Callback of the GAN stage that evaluates the GAN and keeps its best weights.
 
     Parameters
     ----------
     gan : GAN
-        Its average is measured, and its discriminator.
-    features : FeatureExtractor or RowValues
-        Learned from real samples.
-    best : sequence of keras.Model
-        A generator, a discriminator and, if the GAN has them, heads, that receive the weights of
-        the average, the discriminator and the heads whenever the kernel distance is the smallest
-        so far.
+        Its averaged generator and its discriminator are evaluated.
+    features : FeatureExtractor or StandardizedRows
+        Features fitted to real samples.
+    best_networks : sequence of keras.Model
+        Networks like `gan.networks`. They receive the weights of these whenever the kernel distance
+        is the smallest so far.
     train, held_out : (ndarray [N, S, S, C], ndarray [N, K])
-        Images in [-1, 1] that the GAN trains on, and that it does not see (the validation
-        split), with their classes, one-hot; K is 0 without classes.
-    every : int
+        Images in [-1, 1] of the training split and of the validation split, which the GAN does not
+        see, with their classes, one-hot; K is 0 without classes.
+    interval : int
         Steps between evaluations.
-    tell : callable
-        Told of every evaluation.
+    callback : callable
+        Called with the metrics of each evaluation.
     """
 
     def __init__(
         self,
         gan: GAN,
-        features: FeatureExtractor | RowValues,
-        best: Sequence[keras.Model],
+        features: FeatureExtractor | StandardizedRows,
+        best_networks: Sequence[keras.Model],
         *,
         train: tuple[np.ndarray, np.ndarray],
         held_out: tuple[np.ndarray, np.ndarray],
-        every: int,
+        interval: int,
         seed: int,
-        tell: Callable[[Health], None] = lambda health: None,
+        callback: Callable[[GanMetrics], None] = lambda metrics: None,
     ) -> None:
-        self._tell = tell
-        self.gan, self.features, self.best, self.every = gan, features, best, every
-        self._watched = gan.networks
-        self.train, self.held_out = (tuple(x[:MOST] for x in part) for part in (train, held_out))
+        self.gan, self.features, self.interval = gan, features, interval
+        self.best_networks, self._callback = best_networks, callback
+        self.train, self.held_out = (
+            tuple(values[:MAX_IMAGES] for values in split) for split in (train, held_out)
+        )
         self.real_features = features(self.held_out[0])
         self.real_diversity = _diversity_by_class(self.real_features, self.held_out[1])
         rng = child_rng(seed, "monitor")
-        count = max(len(self.held_out[0]), FEWEST_GENERATED)
+        count = max(len(self.held_out[0]), MIN_GENERATED)
         self.noise = latent_noise(rng, count, gan.latent_dim, gan.settings.latent_prior)
-        # Drawn, not copied from the held-out images: equal class counts on both sides would make
-        # the unbiased kernel distance too small.
+        # The classes are sampled and not copied from the held-out images: equal class counts on
+        # both sides would bias the kernel distance downwards.
         self.classes = self.train[1][rng.integers(0, len(self.train[1]), count)]
-        self._numbers = keras.Variable(np.full((KEPT, len(FIELDS)), np.nan), dtype="float64")
+        self._table = keras.Variable(np.full((MAX_HISTORY, len(_FIELDS)), np.nan), dtype="float64")
         self._count = keras.Variable(0, dtype="int64")
-        self._diverged = keras.Variable(np.zeros(2), dtype="float64")  # step and loss
+        self._divergence = keras.Variable(np.zeros(2), dtype="float64")  # step and loss
         self.seed = seed
-        self._generate, self._logits = map(
-            BatchInference.from_model, (gan.ema_generator, gan.discriminator)
-        )
-        made = BatchInference.from_model(best[0])(
-            self.noise, *([self.classes] if gan.conditional else [])
-        )[0]
-        self.untrained = features(made)  # `best` still has its first weights
+        self._generate = BatchInference.from_model(gan.ema_generator)
+        self._discriminate = BatchInference.from_model(gan.discriminator)
+        # At this point `best_networks` have their initial weights.
+        classes = [self.classes] if gan.conditional else []
+        (untrained,) = BatchInference.from_model(best_networks[0])(self.noise, *classes)
+        self.untrained_features = features(untrained)
 
     @property
     def state(self) -> list[Any]:
-        """What a resumed run needs: the best weights, all evaluations, and whether it diverged."""
-        kept = [variable for network in self.best for variable in network.variables]
-        return [self._numbers, self._count, self._diverged, *kept]
+        """Variables of a checkpoint: the best weights, the history, and the divergence."""
+        weights = [variable for network in self.best_networks for variable in network.variables]
+        return [self._table, self._count, self._divergence, *weights]
 
     @property
-    def history(self) -> list[Health]:
-        """All evaluations so far."""
-        rows = self._numbers.numpy()[: int(self._count.numpy())]
-        return [Health(int(row[0]), *(float(value) for value in row[1:])) for row in rows]
+    def history(self) -> list[GanMetrics]:
+        """Metrics of all evaluations so far."""
+        rows = self._table.numpy()[: int(self._count.numpy())]
+        return [GanMetrics(int(row[0]), *(float(value) for value in row[1:])) for row in rows]
 
     @property
-    def alarm(self) -> Alarm | None:
-        """What is wrong now; a function of the state, so that a resumed run knows it too."""
-        step, loss = self._diverged.numpy()
+    def failure(self) -> TrainingFailure | None:
+        """The current failure; a function of `state`, so a resumed run has the same one."""
+        step, loss = self._divergence.numpy()
         if step:
-            return diverged(int(step), float(loss), evaluated=bool(self._count.numpy()))
-        return judge(self.history)
+            return divergence(int(step), float(loss), evaluated=bool(self._count.numpy()))
+        return check_failures(self.history)
 
     def finished(self) -> bool:
-        """Return whether an alarm calls for an end."""
-        return self.alarm is not None
+        """Return whether a failure ends the training."""
+        return self.failure is not None
 
-    def on_steps(
-        self, part: str, step: int, allowance: Allowance, losses: dict[str, float]
+    def on_progress(
+        self, stage: str, step: int, budget: StageBudget, losses: dict[str, float]
     ) -> None:
-        """Evaluate when another `every` steps are done, or the part ends."""
-        loss = magnitude(losses.values())
+        """Evaluate after each `interval` of steps, and at the end of the stage."""
+        loss = max_magnitude(losses.values())
         if loss > MAX_LOSS:
-            self._diverged.assign([step, loss])
+            self._divergence.assign([step, loss])
             return
-        done = allowance.done(step)
+        progress = budget.progress(step)
         history = self.history
         last = history[-1].step if history else 0
-        if step // self.every > last // self.every or done >= 1.0:
-            self.evaluate(step, done)
+        if step // self.interval > last // self.interval or progress >= 1.0:
+            self.evaluate(step, progress)
 
-    def evaluate(self, step: int, done: float) -> None:
-        """Measure, remember, and keep the weights if they are the best so far."""
-        fake = self._generated()
-        features = self.features(fake)
-        trained, unseen = (self._judge(*part) for part in (self.train, self.held_out))
-        if not all(np.isfinite(values).all() for values in (features, trained, unseen)):
-            # The last update broke the weights after its losses had been taken.
-            self._diverged.assign([step, math.inf])
+    def evaluate(self, step: int, progress: float) -> None:
+        """Compute the metrics, add them to the history, and keep the weights if they are best."""
+        images = self._generated_images()
+        features = self.features(images)
+        train, held_out = (self._logits(*split) for split in (self.train, self.held_out))
+        if not all(np.isfinite(values).all() for values in (features, train, held_out)):
+            # The last step broke the weights after its losses had been computed.
+            self._divergence.assign([step, math.inf])
             return
-        made = self._judge(fake, self.classes)
-        gap = trained.mean() - made.mean()
-        middle = float(self.gan.adversarial_loss.boundary_logit(trained, made))
-        health = Health(
+        generated = self._logits(images, self.classes)
+        gap = train.mean() - generated.mean()
+        boundary = float(self.gan.adversarial_loss.boundary_logit(train, generated))
+        metrics = GanMetrics(
             step=step,
-            done=done,
+            progress=progress,
             kernel_distance=kernel_distance(real=self.real_features, generated=features),
-            diversity=self._diversity(features),
+            diversity=self._relative_diversity(features),
             coverage=density_coverage(real=self.real_features, generated=features).coverage,
-            r_t=float(np.sign(trained - middle).mean()),
-            r_v=float((trained.mean() - unseen.mean()) / gap) if gap > 0 else 0.0,
+            r_t=float(np.sign(train - boundary).mean()),
+            r_v=float((train.mean() - held_out.mean()) / gap) if gap > 0 else 0.0,
         )
-        # Below 0 the unbiased distance is noise around 0: such evaluations tie, and the later wins.
-        former = [max(0.0, h.kernel_distance) for h in self.history]
-        if not former or max(0.0, health.kernel_distance) <= min(former):
-            self._keep()
-        self._remember(health)
-        self._tell(health)
+        # A negative unbiased distance is noise around 0: such evaluations tie, and the last wins.
+        previous = [max(0.0, m.kernel_distance) for m in self.history]
+        if not previous or max(0.0, metrics.kernel_distance) <= min(previous):
+            self._keep_weights()
+        self._append(metrics)
+        self._callback(metrics)
 
-    def _keep(self) -> None:
-        for kept, network in zip(self.best, self._watched):
-            kept.set_weights(network.get_weights())
+    def _keep_weights(self) -> None:
+        for best, network in zip(self.best_networks, self.gan.networks):
+            best.set_weights(network.get_weights())
 
     def restore_best(self) -> None:
-        """Give the average, the discriminator and the heads their best weights back.
+        """Give the networks of the GAN their best weights.
 
-        Without any evaluation these are the untrained ones, and only a divergence calls for them.
+        Without any evaluation these are the initial weights, which are restored only after a
+        divergence.
         """
-        if self.history or self.alarm:
-            for kept, network in zip(self.best, self._watched):
-                network.set_weights(kept.get_weights())
+        if self.history or self.failure:
+            for best, network in zip(self.best_networks, self.gan.networks):
+                network.set_weights(best.get_weights())
 
     def fidelity(self) -> dict[str, Any]:
-        """Return the figures of the averaged generator beside their floor and the untrained one.
+        """Return the fidelity of the averaged generator, its floor, and that before training.
 
-        The floor is real against real, two halves of the held-out images.
+        The floor compares two halves of the real held-out images with each other.
         """
         real, rng = self.real_features, child_rng(self.seed, "floor")
-        made = self.features(self._generated())
+        generated = self.features(self._generated_images())
         return {
-            **fidelity(real=real, generated=made, extractor=self.features.id).to_dict(),
+            **fidelity(real=real, generated=generated, extractor=self.features.id).to_dict(),
             "floor": floor(real, self.features.id, rng).to_dict(),
-            "untrained_kernel_distance": kernel_distance(real=real, generated=self.untrained),
+            "untrained_kernel_distance": kernel_distance(
+                real=real, generated=self.untrained_features
+            ),
         }
 
-    def _remember(self, health: Health) -> None:
-        rows, count = self._numbers.numpy(), int(self._count.numpy())
-        if count == KEPT:  # the oldest makes room, but for the best, which others are to beat
-            distances = np.maximum(0.0, rows[:, FIELDS.index("kernel_distance")])
-            oldest = int(distances[0] < distances[1:].min())
-            rows[oldest:-1] = rows[oldest + 1 :]
+    def _append(self, metrics: GanMetrics) -> None:
+        rows, count = self._table.numpy(), int(self._count.numpy())
+        if count == MAX_HISTORY:  # drop the oldest row, or the second one if the oldest is the best
+            distances = np.maximum(0.0, rows[:, _FIELDS.index("kernel_distance")])
+            dropped = int(distances[0] < distances[1:].min())
+            rows[dropped:-1] = rows[dropped + 1 :]
             count -= 1
-        rows[count] = [getattr(health, name) for name in FIELDS]
-        self._numbers.assign(rows)
+        rows[count] = [getattr(metrics, name) for name in _FIELDS]
+        self._table.assign(rows)
         self._count.assign(count + 1)
 
-    def _generated(self) -> np.ndarray:
+    def _generated_images(self) -> np.ndarray:
         classes = [self.classes] if self.gan.conditional else []
         return self._generate(self.noise, *classes)[0]
 
-    def _judge(self, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        return self._logits(images, *([classes] if self.gan.conditional else []))[0]
+    def _logits(self, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        return self._discriminate(images, *([classes] if self.gan.conditional else []))[0]
 
-    def _diversity(self, features: np.ndarray) -> float:
-        """Mean over classes of generated variety over real variety."""
-        made = _diversity_by_class(features, self.classes)
-        real = self.real_diversity
-        ratios = [made[label] / real[label] for label in made if real.get(label, 0.0) > 0]
+    def _relative_diversity(self, features: np.ndarray) -> float:
+        """Return the mean over classes of generated diversity divided by real diversity."""
+        generated, real = _diversity_by_class(features, self.classes), self.real_diversity
+        ratios = [
+            value / real[label] for label, value in generated.items() if real.get(label, 0.0) > 0
+        ]
         return float(np.mean(ratios)) if ratios else 1.0
 
 
 def _diversity_by_class(features: np.ndarray, classes: np.ndarray) -> dict[int, float]:
-    """Mean pairwise feature distance in each class that has two images or more."""
+    """Return the mean pairwise feature distance in each class with at least two images."""
     labels = classes.argmax(axis=1) if classes.shape[1] else np.zeros(len(features), int)
     return {
         int(label): diversity(features[labels == label])

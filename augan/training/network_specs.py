@@ -1,4 +1,4 @@
-"""What each network of a run is: its architecture, and arguments by the settings and the data."""
+"""Specs of the networks of a training, from the settings and the data."""
 
 import math
 from collections.abc import Sequence
@@ -10,26 +10,26 @@ from augan.data.modalities.registry import AnyPreprocessing
 from augan.gan import keras
 from augan.gan.networks.heads import concat_channels
 from augan.gan.networks.registry import feature_blocks, network_spec
+from augan.gan.self_supervision import NUM_ROTATIONS
 from augan.seeding import child_seed
-from augan.training.stages.classifier import NUM_ROTATIONS
 
-EXTRACTORS = ("classifier", "rotation")  # networks whose features measure fidelity
+FEATURE_NETWORKS = ("classifier", "rotation")  # networks whose features measure fidelity
 
 
 @dataclass(frozen=True)
-class Blueprint:
-    """The specs of all networks, as `augan.gan.networks.registry.build_network` takes them.
+class NetworkSpecs:
+    """Specs of all networks, as `augan.gan.networks.registry.build_network` takes them.
 
-    Attributes
+    Parameters
     ----------
-    config
+    config : Config
         Resolved settings.
-    shape
-        `(S, S, C)` of a stored square, or `(F,)` of a row.
-    num_classes
+    shape : sequence of int
+        Shape of a prepared sample: `(S, S, C)` or `(F,)`.
+    num_classes : int
         0 without classes.
-    preprocessing
-        Of the data.
+    preprocessing : ImagePreprocessing or TabularPreprocessing
+        Preprocessing of the data.
     """
 
     config: Config
@@ -38,8 +38,8 @@ class Blueprint:
     preprocessing: AnyPreprocessing
 
     def spec(self, role: str, **changes: Any) -> dict[str, Any]:
-        """Return what the network of `role` is; `changes` replace arguments."""
-        if role in EXTRACTORS:
+        """Return the spec of the network of `role`; `changes` replace arguments."""
+        if role in FEATURE_NETWORKS:
             kind = "classifier"
             architecture = "cnn" if self.preprocessing.sample_type == "image" else "mlp"
         else:
@@ -69,17 +69,15 @@ class Blueprint:
                 **({"weights": "he"} if config.gan.localization_head else {}),
             }
         if role == "encoder":
-            return {
-                "latent_dim": require_resolved(config.gan.latent_dim),
-                "width": config.encoder.width,
-            }
-        turned = {"num_classes": NUM_ROTATIONS} if role == "rotation" else {}
-        return {"width": config.classifier.width, **turned}
+            latent_dim = require_resolved(config.gan.latent_dim)
+            return {"latent_dim": latent_dim, "width": config.encoder.width}
+        rotation = {"num_classes": NUM_ROTATIONS} if role == "rotation" else {}
+        return {"width": config.classifier.width, **rotation}
 
-    def reader(self, role: str, discriminator: keras.Model) -> dict[str, Any]:
-        """Return what reads the features of `discriminator`.
+    def head_spec(self, role: str, discriminator: keras.Model) -> dict[str, Any]:
+        """Return the spec of a head on the blocks of `discriminator`.
 
-        "heads" tell transformations of an image apart, "places" where it was spoilt.
+        The head "heads" predicts the transformation of an image; "places" locates corruptions.
         """
         blocks = feature_blocks(discriminator)
         if role == "heads":

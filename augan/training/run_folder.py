@@ -1,8 +1,14 @@
-"""Run folders: where a training writes, and how later commands find it.
+"""Run folders, in which a training writes and later commands find its bundle.
 
-A run holds `run.json` (what is trained on what), `config.yaml` (resolved settings), `metrics.jsonl`
-(losses), `samples/` (pictures), `checkpoints/` (both with a folder for each fold where there are
-several), `summary.json` (times and warnings), perhaps `skipped.csv`, and in the end `bundle.augan`.
+A run folder contains:
+
+- `run.json`: settings and fingerprint of the data, which a resumed run must match,
+- `config.yaml`: the resolved settings,
+- `metrics.jsonl`: the losses,
+- `samples/`: sample grids, and `checkpoints/`; with folds, each has a folder per fold,
+- `summary.json`: times and warnings,
+- `skipped.csv`: files that could not be read, if there are any,
+- `bundle.augan`: the bundle, at the end.
 """
 
 import csv
@@ -33,40 +39,40 @@ from augan.io.layout import (
     SKIPPED_FILE,
 )
 
-if TYPE_CHECKING:  # commands look for a run before TensorFlow, which takes seconds, is loaded
-    from augan.training.loop import Allowance
+if TYPE_CHECKING:  # commands find a run before they load TensorFlow, which takes seconds
+    from augan.training.budget import StageBudget
 
-HALF_WRITTEN = (".*.part", ".*.tmp")
+TEMP_PATTERNS = (".*.part", ".*.tmp")
 
 
 class RunFolder:
-    """The folder of one training; also the observer that logs its losses.
+    """The folder of one training, and the callback that logs its losses.
 
-    While the object lives, the folder is locked: the lock belongs to the process, so a killed
-    training blocks nothing.
+    The folder is locked as long as the object exists. The lock belongs to the process, so a killed
+    training leaves no lock behind.
 
     Parameters
     ----------
     path : path or None
         The folder; None: `runs/<time>-<data>`, or with `resume` the newest run of this data.
     data_name : str
-        What the training data is called.
+        Name of the training data.
     identity : dict
-        Settings and data of the training, JSON-able. A run is only resumed with the same.
+        Settings and data of the training, JSON-able. A run is only resumed with an equal identity.
     resume : bool
-        Go on with what is there; if nothing is, begin.
+        Continue the run in the folder, if there is one.
 
     Attributes
     ----------
     finished : bool
-        Whether the run already has its bundle.
+        Whether the run has its bundle.
 
     Raises
     ------
     DataError
-        The folder holds something that is not to be resumed, is in use, or cannot be made.
+        The folder is occupied, is in use, or cannot be created.
     ConfigError
-        The run to resume had other settings or data.
+        The run to resume has other settings or data.
     """
 
     def __init__(
@@ -84,16 +90,16 @@ class RunFolder:
                 if path is None
                 else Path(path)
             )
-            self._begin(identity, resume)
+            self._start(identity, resume)
         self.finished = (self.path / BUNDLE_FILE).exists()
         self.samples, self.checkpoints = self.path / SAMPLES_FOLDER, self.path / CHECKPOINTS_FOLDER
         self._log = self.path / METRICS_LOG_FILE
 
-    def _begin(self, identity: dict[str, Any], resume: bool) -> None:
-        """Make and lock the folder, and write or compare who it belongs to."""
+    def _start(self, identity: dict[str, Any], resume: bool) -> None:
+        """Create and lock the folder, and write or compare its identity."""
         if not resume:
-            refuse_occupied(self.path)
-        holds_something = _occupied(self.path)
+            check_not_occupied(self.path)
+        is_resumed = _is_occupied(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -107,94 +113,103 @@ class RunFolder:
             "--out",
         )
         self._release = weakref.finalize(self, os.close, lock)
-        if holds_something:
+        if is_resumed:
             self._check_identity(identity)
-            self._remove_half_written()
+            self._remove_temporary_files()
         else:
             try:
                 self.write_json(RUN_FILE, identity)
             except OSError:
                 with suppress(OSError):
-                    self.path.rmdir()  # empty still; what is left would ask for --resume
+                    # The folder is empty. Left in place, it would ask for --resume.
+                    self.path.rmdir()
                 raise
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Say of a file in the run that the system refuses what to do about it: DataError."""
+        """Convert errors of the system in the block into a DataError with a remedy."""
         try:
             yield
         except OSError as error:
             raise DataError(
                 f"cannot write the run {self.path} ({error.strerror or error}); free some space "
-                "and check the permissions there, then go on with --resume, or name another "
+                "and check the permissions there, then continue with --resume, or name another "
                 "folder with --out"
             ) from error
 
     def close(self) -> None:
-        """Give the folder free for other trainings."""
+        """Unlock the folder."""
         self._release()
 
     def _check_identity(self, identity: dict[str, Any]) -> None:
         try:
-            former = json.loads((self.path / RUN_FILE).read_text(encoding="utf-8"))
+            recorded = json.loads((self.path / RUN_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
-            former = None
-        if not isinstance(former, dict):
+            recorded = None
+        if not isinstance(recorded, dict):
             raise DataError(
                 f"{self.path} holds no training to resume; name a new folder with --out"
             )
-        changed = [k for k in sorted({*former, *identity}) if former.get(k) != identity.get(k)]
+        keys = sorted({*recorded, *identity})
+        changed = [k for k in keys if recorded.get(k) != identity.get(k)]
         if changed:
-            causes = [k for k in changed if k != "split"] or changed  # which follows from others
-            shown = ", ".join(f"{k}: {former.get(k)} then, {identity.get(k)} now" for k in causes)
+            # The split follows from other entries: it is shown only if nothing else changed.
+            causes = [k for k in changed if k != "split"] or changed
+            shown = ", ".join(f"{k}: {recorded.get(k)} then, {identity.get(k)} now" for k in causes)
             raise ConfigError(
-                f"{self.path} was trained otherwise ({shown}); resume with the same arguments and "
-                "data, or train into a new run"
+                f"{self.path} has other settings or data ({shown}); resume with the same arguments "
+                "and data, or train into a new run"
             )
 
-    def _remove_half_written(self) -> None:
-        """Remove what a killed training was writing: the lock says that nobody writes it now."""
-        below = [self.path, *(self.path / name for name in (SAMPLES_FOLDER, CHECKPOINTS_FOLDER))]
-        folders = below + [folder for one in below[1:] for folder in one.glob("fold*")]
-        for folder in folders:
-            for pattern in HALF_WRITTEN:
+    def _remove_temporary_files(self) -> None:
+        """Remove temporary files of a killed training; the lock excludes that it still runs."""
+        subfolders = [self.path / name for name in (SAMPLES_FOLDER, CHECKPOINTS_FOLDER)]
+        folds = [fold for subfolder in subfolders for fold in subfolder.glob("fold*")]
+        for folder in (self.path, *subfolders, *folds):
+            for pattern in TEMP_PATTERNS:
                 for path in folder.glob(pattern):
                     path.unlink(missing_ok=True)
 
     def cut_log(self, steps: Mapping[str, int]) -> None:
-        """Keep the lines of `metrics.jsonl` up to the checkpoints: part -> its steps."""
+        """Keep the lines of `metrics.jsonl` up to the checkpoints.
+
+        Parameters
+        ----------
+        steps : mapping of str to int
+            Step of the checkpoint of each stage.
+        """
         if not self._log.exists():
             return
-        kept = []
+        kept_lines = []
         for raw in self._log.read_bytes().splitlines():
             try:
                 line = raw.decode("utf-8")
                 entry = json.loads(line)
-                is_known = entry["step"] <= steps.get(entry["part"], 0)
+                is_kept = entry["step"] <= steps.get(entry["stage"], 0)
             except (ValueError, TypeError, LookupError, RecursionError):
-                break  # the last line of a killed training may be torn
-            if is_known:
-                kept.append(line + "\n")
-        self.write_text(self._log.name, "".join(kept))
+                break  # the last line of a killed training may be incomplete
+            if is_kept:
+                kept_lines.append(line + "\n")
+        self.write_text(self._log.name, "".join(kept_lines))
 
-    def on_steps(
-        self, part: str, step: int, allowance: "Allowance", losses: dict[str, float]
+    def on_progress(
+        self, stage: str, step: int, budget: "StageBudget", losses: dict[str, float]
     ) -> None:
         """Append one line to `metrics.jsonl`."""
         finite = {name: v if math.isfinite(v) else None for name, v in losses.items()}
         with open(self._log, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"part": part, "step": step, **finite}, allow_nan=False) + "\n")
+            file.write(json.dumps({"stage": stage, "step": step, **finite}, allow_nan=False) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
-        """Write one small file, whole or not at all."""
+        """Write a small text file atomically."""
         atomic_write(self.path / name, text.encode("utf-8", UNDECODABLE))
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
-        """Write one JSON file, whole or not at all."""
+        """Write a JSON file atomically."""
         self.write_text(name, json.dumps(values, indent=2) + "\n")
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
-        """List the files that could not be read, if any, in `skipped.csv`."""
+        """Write `skipped.csv` with the files that could not be read, unless there are none."""
         rows = [(escape_formula(path), escape_formula(reason)) for path, reason in skipped]
         if rows:
             table = StringIO(newline="")
@@ -202,11 +217,11 @@ class RunFolder:
             self.write_text(SKIPPED_FILE, table.getvalue())
 
     def finish(self) -> None:
-        """Let `runs/latest` point here if this run is one of `./runs`."""
+        """Make `runs/latest` a link to this run, if the run is in `./runs`."""
         if self.path.parent.resolve() != RUNS_FOLDER.resolve():
             return
         link = RUNS_FOLDER / f".{LATEST_LINK}.{os.getpid()}"
-        with suppress(OSError):  # a file system without links still finds the run by its time
+        with suppress(OSError):  # without links, a run is found by its time
             link.unlink(missing_ok=True)
             link.symlink_to(self.path.name)
             os.replace(link, RUNS_FOLDER / LATEST_LINK)
@@ -214,47 +229,42 @@ class RunFolder:
 
 
 def _default_path(data_name: str, identity: Mapping[str, Any] | None) -> Path:
-    """Return a new run, or with an identity the newest that was begun on the same data."""
-    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in data_name) or "data"
+    """Return a new path, or with an identity the newest run on the same data."""
+    safe_name = "".join(c if c.isalnum() or c in "-_." else "-" for c in data_name) or "data"
     if identity is not None:
-        name = re.compile(rf"\d{{8}}-\d{{6}}-{re.escape(safe)}(-\d+)?")
-        former = [
-            file.parent for file in RUNS_FOLDER.glob(f"*/{RUN_FILE}") if _is_of(file, identity)
-        ]
-        former = [path for path in former if name.fullmatch(path.name)]
-        unfinished = [path for path in former if not (path / BUNDLE_FILE).exists()]
-        if former:
-            return max(unfinished or former, key=lambda path: path.name)
-    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{safe}"
+        name = re.compile(rf"\d{{8}}-\d{{6}}-{re.escape(safe_name)}(-\d+)?")
+        files = RUNS_FOLDER.glob(f"*/{RUN_FILE}")
+        runs = [file.parent for file in files if _is_on_same_data(file, identity)]
+        runs = [run for run in runs if name.fullmatch(run.name)]
+        unfinished = [run for run in runs if not (run / BUNDLE_FILE).exists()]
+        if runs:
+            return max(unfinished or runs, key=lambda run: run.name)
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{safe_name}"
     names = [stem, *(f"{stem}-{number}" for number in range(2, 100))]
     return next(RUNS_FOLDER / name for name in names if not (RUNS_FOLDER / name).exists())
 
 
-def _is_of(file: Path, identity: Mapping[str, Any]) -> bool:
-    """Whether a run's identity names the data of this one: other data may have the same name."""
+def _is_on_same_data(file: Path, identity: Mapping[str, Any]) -> bool:
+    """Return whether a run has the same data; different data may have the same name."""
     try:
-        found = json.loads(file.read_bytes())
+        recorded = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(found, dict) and found.get("data") == identity.get("data")
+    return isinstance(recorded, dict) and recorded.get("data") == identity.get("data")
 
 
-def refuse_occupied(path: str | Path) -> None:
+def check_not_occupied(path: str | Path) -> None:
     """Raise DataError unless a new training may write to `path`."""
     path = Path(path)
-    if _occupied(path):
-        hint = "go on with --resume, or " if (path / RUN_FILE).exists() else ""
+    if _is_occupied(path):
+        hint = "continue with --resume, or " if (path / RUN_FILE).exists() else ""
         raise DataError(f"{path} exists already; {hint}name a new folder with --out")
 
 
-def _occupied(path: Path) -> bool:
-    return path.is_file() or any(_visible(path))
-
-
-def _visible(folder: Path) -> list[Path]:
-    # A training killed at birth leaves nothing, or a hidden half-written file.
-    found = folder.iterdir() if folder.is_dir() else ()
-    return [path for path in found if not path.name.startswith(".")]
+def _is_occupied(path: Path) -> bool:
+    # Hidden files do not count: a training that is killed at its start leaves temporary files.
+    children = path.iterdir() if path.is_dir() else ()
+    return path.is_file() or any(not child.name.startswith(".") for child in children)
 
 
 def find_bundle(
@@ -262,21 +272,21 @@ def find_bundle(
 ) -> Bundle:
     """Load the bundle of `model`, or of the newest run under `./runs` that has all `parts`.
 
-    A damaged bundle that nobody named does not hide the others: `warn` is told, and it goes on.
+    Without `model`, damaged bundles are skipped with a warning.
 
     Parameters
     ----------
     model : path or None
         A run folder or a bundle file.
     parts : str
-        What the bundle must have, see `Bundle.has`.
+        Parts that the bundle must have, see `Bundle.has`.
     warn : callable
-        Told in one sentence of each bundle that was passed over because it cannot be read.
+        Called with one sentence for each damaged bundle that is skipped.
 
     Raises
     ------
     BundleError
-        If there is none, or `model` is damaged or lacks a part.
+        No run has all parts, or `model` is damaged or lacks a part.
     """
     if model is not None:
         bundle = load_bundle(model)
@@ -286,25 +296,25 @@ def find_bundle(
     files = [
         path for path in RUNS_FOLDER.glob(f"[!.]*/{BUNDLE_FILE}") if path.parent.name != LATEST_LINK
     ]
-    damaged = 0
-    for file in sorted(files, key=_changed, reverse=True):
+    num_damaged = 0
+    for file in sorted(files, key=_modified_ns, reverse=True):
         try:
             bundle = load_bundle(file)
         except BundleError as error:
-            damaged += 1
+            num_damaged += 1
             warn(f"left out: {error}")
             continue
         if all(bundle.has(part) for part in parts):
             return bundle
     raise BundleError(
         f"no run under ./{RUNS_FOLDER} has what this needs: {' and '.join(parts)} ({len(files)} "
-        f"looked at{f', {damaged} of them damaged' if damaged else ''}); run `augan train` first, "
-        "or name a run with --model"
+        f"looked at{f', {num_damaged} of them damaged' if num_damaged else ''}); run `augan train` "
+        "first, or name a run with --model"
     )
 
 
-def _changed(file: Path) -> int:
+def _modified_ns(file: Path) -> int:
     try:
         return file.stat().st_mtime_ns
     except OSError:
-        return 0  # gone, or not to be seen; loading it says so
+        return 0  # missing or not accessible; `load_bundle` reports it

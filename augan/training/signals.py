@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM ask a training to stop; it stops after the step in hand, with a checkpoint."""
+"""Signals that stop a training after the current step, with a checkpoint."""
 
 import signal
 import threading
@@ -7,32 +7,32 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-Stop = Callable[[], str | None]
+StopSignal = Callable[[], str | None]  # returns the name of the received signal, or None
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """Give a function that returns the name of the signal that came, or None.
+def stop_on_signals() -> Iterator[StopSignal]:
+    """Handle SIGINT and SIGTERM in the block; yield a function that returns the received signal.
 
-    A second signal acts as usual, so that a person who insists is obeyed at once. Outside the main
-    thread, where Python allows no handlers, it always returns None.
+    A second signal has its usual effect, so that a user can end the process at once. Outside the
+    main thread, where Python allows no handlers, the function always returns None.
     """
-    came: list[str] = []
+    received: list[str] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    former: dict[int, Any] = {
+    previous: dict[int, Any] = {
         number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
     }
 
-    def remember(number: int, frame: FrameType | None) -> None:
-        came.append(signal.Signals(number).name)
-        signal.signal(number, former[number])
+    def handle(number: int, frame: FrameType | None) -> None:
+        received.append(signal.Signals(number).name)
+        signal.signal(number, previous[number])
 
-    for number in former:
-        signal.signal(number, remember)
+    for number in previous:
+        signal.signal(number, handle)
     try:
-        yield lambda: came[0] if came else None
+        yield lambda: received[0] if received else None
     finally:
-        for number, handler in former.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,6 +1,6 @@
-"""Train all networks of a run on arrays: the one entry to this room."""
+"""Trainer: builds the networks of a training, runs its stages, and keeps the results."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,168 +9,196 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import Network, read_weights
-from augan.config import Config, require_resolved
-from augan.data.modalities.images import ImagePreprocessing
+from augan.config import Config
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.sequences import ConcatRows, SlidingWindows
-from augan.data.splits import evenly_spaced
-from augan.features.classifier import FeatureExtractor, RowValues
 from augan.gan import keras
-from augan.gan.model import GAN
 from augan.gan.networks.registry import build_network
 from augan.seeding import child_seed
 from augan.training.batches import Batches, one_hot
-from augan.training.budget import Clock, Plan
-from augan.training.callbacks import SampleGrid
+from augan.training.budget import StageBudget, Stopwatch, TrainingBudget
+from augan.training.callbacks import Callback
 from augan.training.checkpoints import Checkpoints
 from augan.training.distributed.workers import Workers
-from augan.training.loop import Observer, Trainable, run_loop
-from augan.training.monitor import MOST, Alarm, Health, HealthObserver, Monitor
-from augan.training.network_specs import EXTRACTORS, Blueprint
-from augan.training.pseudo_labels import Guessed, guess_classes
-from augan.training.signals import Stop
-from augan.training.stages.autoencoder import AutoencoderUpdate
-from augan.training.stages.classifier import ClassifierUpdate, RotationUpdate
-from augan.training.stages.encoder import EncoderUpdate
-
-MIN_HELD_OUT = 20  # images below which the monitor's figures would be noise
+from augan.training.loop import run_loop
+from augan.training.monitor import GanMetrics, GanMonitor, TrainingFailure
+from augan.training.network_specs import NetworkSpecs
+from augan.training.signals import StopSignal
+from augan.training.stages.base import TrainStep
+from augan.training.stages.registry import STAGES
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What networks are trained on.
+    """Samples that networks are trained on.
 
     Parameters
     ----------
-    pixels : ndarray [N, S, S, C] or [N, F], ConcatRows or SlidingWindows
-        Stored squares, perhaps a memory map, windows on large images, or stored rows.
+    samples : ndarray [N, S, S, C] or [N, F], ConcatRows or SlidingWindows
+        Prepared images (perhaps a memory map), tiles of large images, or prepared rows.
     classes : ndarray [N] of int, or None
-        Indices below `num_classes`, -1 for those of `unlabeled`.
+        Class indices below `num_classes`, -1 for unlabeled samples.
     num_classes : int
         0 for a generator without classes.
     preprocessing : ImagePreprocessing or TabularPreprocessing
-        What turns stored samples into the networks' range.
-    rows : ndarray of int, or None
-        Which images are the training split; None: all.
-    held_out : ndarray of int, or None
-        Which images are the validation split, which the monitor measures on.
+        Normalizes prepared samples to the range of the networks.
+    train : ndarray of int, or None
+        Indices of the training split; None: all samples.
+    val : ndarray of int, or None
+        Indices of the validation split, which the monitor evaluates on.
     unlabeled : ndarray of int
-        Which images have no known class; generator and encoder train on them too.
+        Indices of the unlabeled samples. Generator and encoder train on them too.
     """
 
-    pixels: np.ndarray | ConcatRows | SlidingWindows
+    samples: np.ndarray | ConcatRows | SlidingWindows
     classes: np.ndarray | None
     num_classes: int
     preprocessing: AnyPreprocessing
-    rows: np.ndarray | None = None
-    held_out: np.ndarray | None = None
+    train: np.ndarray | None = None
+    val: np.ndarray | None = None
     unlabeled: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
-    def all_rows(self) -> np.ndarray:
-        """Return the rows of the training split and the unlabeled ones."""
-        return np.concatenate([self.fit_rows(), self.unlabeled])
+    def train_indices(self) -> np.ndarray:
+        """Return the indices of the training split."""
+        return np.arange(len(self.samples)) if self.train is None else self.train
 
-    def fit_rows(self) -> np.ndarray:
-        """Return the rows of the training split."""
-        return np.arange(len(self.pixels)) if self.rows is None else self.rows
+    def all_indices(self) -> np.ndarray:
+        """Return the indices of the training split and of the unlabeled samples."""
+        return np.concatenate([self.train_indices(), self.unlabeled])
 
-    def scaled(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images of `rows` in [-1, 1] and their one-hot classes `[N, num_classes]`."""
-        classes = one_hot(self.classes, rows, self.num_classes)
-        return self.preprocessing.normalize(self.pixels[rows]), classes
+    def normalized(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the samples in [-1, 1] and their one-hot classes `[N, num_classes]`."""
+        classes = one_hot(self.classes, indices, self.num_classes)
+        return self.preprocessing.normalize(self.samples[indices]), classes
 
 
 @dataclass
 class TrainedNetworks:
-    """Keras models by name, the specs that rebuild them, and the steps each part took."""
+    """Results of a training.
+
+    Attributes
+    ----------
+    models, specs : dict
+        Keras models by role, and the specs that rebuild them.
+    steps : dict of int
+        Number of steps of each stage.
+    gan_metrics : list of GanMetrics
+        All evaluations of the GAN.
+    failure : TrainingFailure or None
+        The failure that ended the GAN stage.
+    fidelity, pseudo_labels : dict or None
+        Fidelity of the generator, and counts of the pseudo-labels, JSON-able.
+    """
 
     models: dict[str, keras.Model] = field(default_factory=dict)
     specs: dict[str, dict[str, Any]] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
-    health: list[Health] = field(default_factory=list)
-    alarm: Alarm | None = None
+    gan_metrics: list[GanMetrics] = field(default_factory=list)
+    failure: TrainingFailure | None = None
     fidelity: dict[str, Any] | None = None
-    unlabeled: dict[str, Any] | None = None
+    pseudo_labels: dict[str, Any] | None = None
 
     def on_one_device(self) -> "TrainedNetworks":
-        """Return the same with models of their own, which know nothing of other devices."""
-        models = {name: build_network(self.specs[name]) for name in self.models}
-        for name, model in models.items():
-            model.set_weights(self.models[name].get_weights())
+        """Return a copy with models that are independent of the other devices."""
+        models = {role: build_network(self.specs[role]) for role in self.models}
+        for role, model in models.items():
+            model.set_weights(self.models[role].get_weights())
         return replace(self, models=models)
 
     def for_bundle(self) -> dict[str, Network]:
-        """Return every network as a bundle keeps it."""
+        """Return every network in the form that a bundle stores."""
         return {
-            name: Network(self.specs[name], read_weights(model))
-            for name, model in self.models.items()
+            role: Network(self.specs[role], read_weights(model))
+            for role, model in self.models.items()
         }
 
 
-def train_networks(
+def train_stages(
     config: Config,
     data: TrainingData,
-    plan: Plan,
+    stages: Sequence[str],
+    budget: TrainingBudget,
     *,
-    observers: Sequence[Observer] = (),
+    callbacks: Sequence[Callback] = (),
     samples: Path | None = None,
-    clock: Clock | None = None,
+    stopwatch: Stopwatch | None = None,
     checkpoints: Path | None = None,
-    stop: Stop = lambda: None,
+    stop: StopSignal = lambda: None,
     workers: Workers | None = None,
 ) -> TrainedNetworks:
-    """Train the networks that `plan` names, in its order.
+    """Run `stages` in their order and return the trained networks.
 
     Parameters
     ----------
     config : Config
         Resolved settings.
-    observers : sequence of Observer
-        Told of the progress.
+    stages : sequence of str
+        Names in `augan.training.stages.registry.STAGES`.
+    callbacks : sequence of Callback
+        Notified of the progress.
     samples : Path or None
-        Folder for pictures of generated images.
-    clock : Clock or None
-        Told how long each part took.
+        Folder of the sample grids; None: no grids.
+    stopwatch : Stopwatch or None
+        Measures the time of each stage.
     checkpoints : Path or None
-        Folder to go on from and to save to; None saves nothing.
+        Folder of the checkpoints, from which the training continues; None: no checkpoints.
     stop : callable
-        Returns the name of a signal when training is to stop, see `augan.training.signals`.
+        Returns the name of a signal when the training must stop, see `augan.training.signals`.
     workers : Workers or None
-        Who trains together; None: this process alone.
+        The processes that train together; None: this process alone.
     """
-    clock, workers = clock or Clock(), workers or Workers()
-    keeper = Checkpoints(checkpoints)
-    trainer = _Trainer(config, data, plan, tuple(observers), samples, keeper, stop, workers)
-    with workers.watched(), workers.scope():
-        for part in plan.parts:
-            with clock.part(part):
-                PARTS[part](trainer)
+    stopwatch, workers = stopwatch or Stopwatch(), workers or Workers()
+    trainer = Trainer(
+        config,
+        data,
+        tuple(stages),
+        budget,
+        tuple(callbacks),
+        samples,
+        Checkpoints(checkpoints),
+        stop,
+        workers,
+    )
+    with workers.report_lost_worker(), workers.scope():
+        for stage in stages:
+            with stopwatch.measure(stage):
+                STAGES[stage].train(trainer)
     return trainer.networks if workers.strategy is None else trainer.networks.on_one_device()
 
 
 @dataclass
-class _Trainer:
-    """Builds each network from the configuration and hands its update to the loop."""
+class Trainer:
+    """Builds networks from the configuration, trains them with the loop, and keeps them.
+
+    A stage (`augan.training.stages`) calls `build` and `run`, and finds the networks of earlier
+    stages in `networks`.
+    """
 
     config: Config
     data: TrainingData
-    plan: Plan
-    observers: tuple[Observer, ...]
+    stages: tuple[str, ...]
+    budget: TrainingBudget
+    callbacks: tuple[Callback, ...]
     samples: Path | None
     checkpoints: Checkpoints
-    stop: Stop
+    stop: StopSignal
     workers: Workers
     networks: TrainedNetworks = field(default_factory=TrainedNetworks)
 
     @cached_property
-    def blueprint(self) -> Blueprint:
-        """What each network is."""
+    def _specs(self) -> NetworkSpecs:
         data = self.data
-        return Blueprint(self.config, data.pixels.shape[1:], data.num_classes, data.preprocessing)
+        return NetworkSpecs(
+            self.config, data.samples.shape[1:], data.num_classes, data.preprocessing
+        )
 
     def build(self, role: str, **changes: Any) -> keras.Model:
-        """Build the network of `role` and keep it with its spec."""
-        return self._keep(role, self.blueprint.spec(role, **changes))
+        """Build the network of `role` and keep it with its spec; `changes` replace arguments."""
+        return self._keep(role, self._specs.spec(role, **changes))
+
+    def build_head(self, role: str, discriminator: keras.Model) -> keras.Model:
+        """Build a head on the blocks of `discriminator` and keep it with its spec."""
+        return self._keep(role, self._specs.head_spec(role, discriminator))
 
     def _keep(self, role: str, spec: dict[str, Any]) -> keras.Model:
         self.networks.specs[role] = spec
@@ -179,34 +207,44 @@ class _Trainer:
 
     def run(
         self,
-        part: str,
-        trainable: Trainable,
-        *more: Observer,
-        rows: np.ndarray,
+        stage: str,
+        train_step: TrainStep,
+        *,
+        indices: np.ndarray,
         classes: np.ndarray | None = None,
-        monitor: Monitor | None = None,
+        callbacks: Sequence[Callback] = (),
+        monitor: GanMonitor | None = None,
+        batches_per_step: int = 1,
     ) -> None:
-        """Train one part on `rows` until its allowance is used up, or the monitor ends it.
+        """Train one stage until its budget is used or the monitor ends it.
 
-        `classes` are those of all images where they differ from the data's.
+        Parameters
+        ----------
+        indices : ndarray of int
+            The samples to train on.
+        classes : ndarray or None
+            Classes of all samples, if they differ from those of the data.
+        callbacks : sequence of Callback
+            Callbacks of this stage only.
+        batches_per_step : int
+            Number of batches that one training step takes.
         """
-        parts = self.config.discriminator.steps if part == "gan" else 1
-        measuring = (monitor,) if monitor and self.workers.is_chief else ()
+        evaluation = (monitor,) if monitor and self.workers.is_chief else ()
         batches = Batches(
-            self.data.pixels,
+            self.data.samples,
             self.data.classes if classes is None else classes,
             num_classes=self.data.num_classes,
-            batch_size=self.config.training.batch_size * parts,
-            scale=self.data.preprocessing.normalize,
-            seed=child_seed(self.config.seed, part, "batches"),
-            rows=rows,
+            batch_size=self.config.training.batch_size * batches_per_step,
+            normalize=self.data.preprocessing.normalize,
+            seed=child_seed(self.config.seed, stage, "batches"),
+            indices=indices,
         )
-        self.networks.steps[part] = run_loop(
-            part,
-            trainable,
+        self.networks.steps[stage] = run_loop(
+            stage,
+            train_step,
             batches,
-            self.plan.allowance(part),
-            observers=(*self.observers, *measuring, *more),
+            self._stage_budget(stage),
+            callbacks=(*self.callbacks, *evaluation, *callbacks),
             checkpoints=self.checkpoints,
             more_state=monitor.state if monitor else (),
             finished=monitor.finished if monitor else lambda: False,
@@ -214,152 +252,6 @@ class _Trainer:
             workers=self.workers,
         )
 
-    def gan(self) -> None:
-        config = self.config
-        average, discriminator = self.build("generator"), self.build("discriminator")
-        readers = {"heads": config.gan.self_supervision, "places": config.gan.localization_head}
-        heads, places = (
-            self._keep(role, self.blueprint.reader(role, discriminator)) if wanted else None
-            for role, wanted in readers.items()
-        )
-        # The players compute in what was asked for; what is kept, and scores, is float32.
-        specs, dtype = self.networks.specs, config.training.dtype
-        drawing = build_network(specs["generator"], dtype)
-        judging = (
-            discriminator if dtype == "float32" else build_network(specs["discriminator"], dtype)
-        )
-        gan = GAN(drawing, judging, average, config, heads, places)
-        grid, monitor = self._sample_grid(average), self._monitor(gan)
-        guessed = self._guessed()
-        self.run("gan", gan, *grid, rows=guessed.rows, classes=guessed.classes, monitor=monitor)
-        if monitor is not None:
-            monitor.restore_best()
-            self.networks.health, self.networks.alarm = monitor.history, monitor.alarm
-            self.networks.fidelity = monitor.fidelity()
-        if judging is not discriminator:
-            discriminator.set_weights(judging.get_weights())
-        for pictures in grid:
-            pictures.draw(self.networks.steps["gan"])
-
-    def _guessed(self) -> Guessed:
-        """What the GAN trains on; where images have classes, each needs one, known or guessed."""
-        if not len(self.data.unlabeled) or not self.data.num_classes:
-            return Guessed(self.data.all_rows(), self.data.classes)
-        guessed = guess_classes(
-            self.networks.models["classifier"],
-            self.data.pixels,
-            np.asarray(self.data.classes),
-            self.data.preprocessing,
-            labeled=self.data.fit_rows(),
-            unlabeled=self.data.unlabeled,
-            how=self.config.gan.pseudo_labels,
-        )
-        self.networks.unlabeled = guessed.describe(self.data.unlabeled)
-        return guessed
-
-    def _monitor(self, gan: GAN) -> Monitor | None:
-        """The monitor, if there are features and enough held-out images to measure with."""
-        held_out = self.data.held_out
-        if held_out is None or len(held_out) < MIN_HELD_OUT:
-            return None
-        known = ("generator", "discriminator", "heads", "places")
-        roles = [role for role in known if role in self.networks.specs]
-        train = self.data.scaled(evenly_spaced(self.data.fit_rows(), MOST))
-        features = self._features(train[0])
-        if features is None:
-            return None
-        return Monitor(
-            gan,
-            features,
-            [build_network(self.networks.specs[role]) for role in roles],
-            train=train,
-            held_out=self.data.scaled(evenly_spaced(held_out, MOST)),
-            every=require_resolved(self.config.evaluation.interval),
-            seed=self.config.seed,
-            tell=self._tell,
-        )
-
-    def _tell(self, health: Health) -> None:
-        for observer in self.observers:
-            if isinstance(observer, HealthObserver):
-                observer.on_health("gan", health)
-
-    def _features(self, real: np.ndarray) -> FeatureExtractor | RowValues | None:
-        if self.data.preprocessing.sample_type == "row":
-            return RowValues(real)
-        kind = next((role for role in EXTRACTORS if role in self.networks.models), None)
-        return FeatureExtractor(kind, self.networks.models[kind], real) if kind else None
-
-    def _sample_grid(self, generator: keras.Model) -> tuple[SampleGrid, ...]:
-        if self.samples is None or not isinstance(self.data.preprocessing, ImagePreprocessing):
-            return ()
-        grid = SampleGrid(
-            generator,
-            self.data.preprocessing,
-            self.samples,
-            num_classes=self.data.num_classes,
-            every=self.config.training.sample_interval,
-            begun=self.checkpoints.steps().get("gan", 0),
-            seed=self.config.seed,
-            noise=self.config.gan.latent_prior,
-        )
-        return (grid,)
-
-    def encoder(self) -> None:
-        config = self.config
-        update = EncoderUpdate(
-            self.build("encoder"),
-            self.networks.models["generator"],
-            self.networks.models["discriminator"],
-            feature_weight=config.encoder.feature_weight,
-            learning_rate=config.encoder.learning_rate,
-        )
-        self.run("encoder", update, rows=self.data.all_rows())
-
-    def autoencoder(self) -> None:
-        """Train an encoder and a generator together, all classes equally often."""
-        update = AutoencoderUpdate(
-            self.build("encoder", num_classes=0),
-            self.build("generator", num_classes=0),
-            self.build("discriminator", num_classes=0),
-            learning_rate=require_resolved(self.config.discriminator.learning_rate),
-            seed=self.config.seed,
-        )
-        self.run("autoencoder", update, rows=self._evenly(self.data.all_rows()))
-
-    def _evenly(self, rows: np.ndarray) -> np.ndarray:
-        """Return the rows, those of rare classes as often as to make all about equally large."""
-        if self.data.classes is None:
-            return rows
-        classes = np.asarray(self.data.classes)[rows]
-        sizes = np.bincount(classes[classes >= 0], minlength=self.data.num_classes)
-        times = np.ones(len(rows), np.int64)
-        times[classes >= 0] = np.rint(sizes.max() / sizes[classes[classes >= 0]])
-        return np.repeat(rows, times)
-
-    def classifier(self) -> None:
-        settings = self.config.classifier
-        update = ClassifierUpdate(
-            self.build("classifier"),
-            learning_rate=settings.learning_rate,
-            seed=self.config.seed,
-        )
-        self.run("classifier", update, rows=self.data.fit_rows())
-
-    def rotation(self) -> None:
-        settings = self.config.classifier
-        update = RotationUpdate(
-            self.build("rotation"),
-            learning_rate=settings.learning_rate,
-            seed=self.config.seed,
-        )
-        self.run("rotation", update, rows=self.data.all_rows())
-
-
-PARTS: dict[str, Callable[[_Trainer], None]] = {
-    "gan": _Trainer.gan,
-    "autoencoder": _Trainer.autoencoder,
-    "encoder": _Trainer.encoder,
-    "classifier": _Trainer.classifier,
-    "rotation": _Trainer.rotation,
-}
+    def _stage_budget(self, stage: str) -> StageBudget:
+        later = self.stages[self.stages.index(stage) + 1 :]
+        return self.budget.stage_budget(STAGES[stage].share, [STAGES[name].share for name in later])

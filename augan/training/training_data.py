@@ -1,4 +1,4 @@
-"""The data that a bundle was trained on, found again and known by its hash."""
+"""Training data of a bundle, loaded again and verified by its fingerprint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,67 +13,68 @@ from augan.data.modalities.tabular import TabularPreprocessing
 from augan.exceptions import DataError
 
 
-class DataGone(DataError):
-    """The training data cannot be found again; it was not changed, it is not there."""
+class TrainingDataNotFound(DataError):
+    """The training data is missing; it is not known to have changed."""
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """The samples that a bundle was trained on, and the unlabeled ones beside them."""
+class BundleTrainingData:
+    """The samples that a bundle was trained on, labeled and unlabeled."""
 
-    squares: PreparedImages
+    samples: PreparedImages
     unlabeled: PreparedImages | None
 
 
-def recorded_data(
+def load_training_data(
     bundle: Bundle, preprocessing: AnyPreprocessing, data: str | Path | None = None
-) -> Recorded:
+) -> BundleTrainingData:
     """Return the data that a bundle was trained on.
 
     Parameters
     ----------
     bundle : Bundle
     preprocessing : ImagePreprocessing or TabularPreprocessing
-        That of the bundle.
+        Preprocessing of the bundle.
     data : str, path or None
-        What the bundle was trained on, as `augan.load_dataset` takes it; None: the place that the
-        bundle remembers.
+        The training data, as `augan.load_dataset` takes it; None: the path that the bundle records.
 
     Raises
     ------
-    DataGone
-        The bundle remembers no place, or there is nothing any more.
+    TrainingDataNotFound
+        The bundle records no path, or the data is no longer there.
     DataError
-        The data cannot be read, or is not what the bundle was trained on.
+        The data cannot be read, or is not the data that the bundle was trained on.
     """
     if "split" not in bundle.tables:
-        raise DataGone("the bundle does not say which of its images were trained on")
-    place = _place(bundle) if data is None else data
-    dataset = _load(place, preprocessing)
+        raise TrainingDataNotFound("the bundle does not record which images it was trained on")
+    source = _recorded_source(bundle) if data is None else data
+    dataset = _load(source, preprocessing)
     if bundle.config.get("task") == "detect":
         dataset = dataset.without_unlabeled()
-    more = dataset.unlabeled
     try:
-        squares = load_prepared(dataset, preprocessing)
-        unlabeled = None if more is None else load_prepared(more, preprocessing)
+        samples = load_prepared(dataset, preprocessing)
+        unlabeled = None
+        if dataset.unlabeled is not None:
+            unlabeled = load_prepared(dataset.unlabeled, preprocessing)
     except DataError as error:
         raise DataError(
-            f"{place} cannot be read as the data that the model was trained on: {error}"
+            f"{source} cannot be read as the data that the model was trained on: {error}"
         ) from error
-    if dataset_fingerprint(squares, preprocessing, unlabeled) != bundle.data.get("fingerprint"):
-        is_part = data is None and place in BUILTIN  # what is built in never changes
-        raise (DataGone if is_part else DataError)(
-            f"{place} is not, or no longer, the data that the model was trained on (other "
+    if dataset_fingerprint(samples, preprocessing, unlabeled) != bundle.data.get("fingerprint"):
+        # A built-in dataset never changes, so the bundle was trained on other data of that name.
+        is_other_data = data is None and source in BUILTIN
+        raise (TrainingDataNotFound if is_other_data else DataError)(
+            f"{source} is not, or no longer, the data that the model was trained on (other "
             f"{plural(preprocessing.sample_type)}, labels or order); train again, or name that "
             "data with --training-data"
         )
-    return Recorded(squares, unlabeled)
+    return BundleTrainingData(samples, unlabeled)
 
 
-def _place(bundle: Bundle) -> str | Path:
+def _recorded_source(bundle: Bundle) -> str | Path:
     source, name = bundle.data.get("source"), bundle.data.get("name")
     if not source:
-        raise DataGone(
+        raise TrainingDataNotFound(
             "the model was trained on arrays in memory, which cannot be read again; save them as "
             "an .npz file with x and y, and name it with --training-data"
         )
@@ -81,14 +82,13 @@ def _place(bundle: Bundle) -> str | Path:
         return Path(source)
     if name in BUILTIN:
         return str(name)
-    is_whole = Path(source).is_absolute()
-    from_where = " any more" if is_whole else ", looked for from here, as augan train was told"
-    raise DataGone(
-        f"the training data is not at {source}{from_where}; name its present place with "
-        "--training-data"
+    is_absolute = Path(source).is_absolute()
+    where = " any more" if is_absolute else ", relative to the current folder"
+    raise TrainingDataNotFound(
+        f"the training data is not at {source}{where}; name its present path with --training-data"
     )
 
 
-def _load(place: str | Path, preprocessing: AnyPreprocessing) -> Dataset:
+def _load(source: str | Path, preprocessing: AnyPreprocessing) -> Dataset:
     target = preprocessing.target if isinstance(preprocessing, TabularPreprocessing) else None
-    return load_dataset(place, target=None if target is None else target.name)
+    return load_dataset(source, target=None if target is None else target.name)

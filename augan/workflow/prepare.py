@@ -55,7 +55,7 @@ def resolve_config(config: Config, dataset: Dataset) -> ResolvedConfig:
     ConfigError
         If the data cannot serve the task.
     """
-    config, preprocessing = defaults.fill_in(config, dataset)
+    config, preprocessing = defaults.resolve_defaults(config, dataset)
     warnings, unused = list(dataset.warnings), dataset.num_unlabeled
     if unused and config.task == "detect":
         dataset = dataset.without_unlabeled()
@@ -183,8 +183,8 @@ class PreparedData:
             classes,
             self.num_classes,
             self.preprocessing,
-            rows=rows_of(self.split.train),
-            held_out=rows_of(self.split.val) if self.config.evaluation.enabled else None,
+            train=rows_of(self.split.train),
+            val=rows_of(self.split.val) if self.config.evaluation.enabled else None,
             unlabeled=self.unlabeled_indices,
         )
 

@@ -22,15 +22,14 @@ from augan.exceptions import BundleError, DataError
 from augan.gan.inference import BatchInference
 from augan.io.hashing import sha256_json, sha256_parts
 from augan.io.layout import BUNDLE_FILE, RUN_SUMMARY_FILE, TENSORBOARD_FOLDER
-from augan.training.budget import Clock, Plan, deadline_of
-from augan.training.callbacks import TensorBoardLog, require_tensorboard
+from augan.training.budget import Stopwatch, TrainingBudget, compute_deadline
+from augan.training.callbacks import Callback, TensorBoardLog, require_tensorboard
 from augan.training.cross_validation import Fold
 from augan.training.distributed.workers import Workers, join_workers
-from augan.training.loop import Observer
-from augan.training.run_folder import RunFolder, refuse_occupied
-from augan.training.signals import Stop, stop_on_signals
+from augan.training.run_folder import RunFolder, check_not_occupied
+from augan.training.signals import StopSignal, stop_on_signals
 from augan.training.stages.encoder import encode
-from augan.training.trainer import TrainedNetworks, train_networks
+from augan.training.trainer import TrainedNetworks, train_stages
 from augan.workflow.prepare import PreparedData, ResolvedConfig, prepare_data, resolve_config
 
 
@@ -39,8 +38,8 @@ def train(
     dataset: Dataset,
     *,
     out: str | Path | None = None,
-    observers: Sequence[Observer] = (),
-    clock: Clock | None = None,
+    callbacks: Sequence[Callback] = (),
+    stopwatch: Stopwatch | None = None,
     resume: bool = False,
     tensorboard: bool = False,
     distribute: str = "auto",
@@ -59,9 +58,9 @@ def train(
         Training images, as `augan.load_dataset` returns them.
     out : path or None
         The run folder, new or empty; None: `runs/<time>-<data>`.
-    observers : sequence of Observer
+    callbacks : sequence of Callback
         Told of the progress.
-    clock : Clock or None
+    stopwatch : Stopwatch or None
         Started earlier if more than this call counts towards `training.max_minutes`.
     resume : bool
         Go on with the run in `out` (None: the newest of this data) from its last checkpoint. With
@@ -82,14 +81,14 @@ def train(
     """
     validate_config(config)
     _check_dataset(dataset)
-    clock, workers = clock or Clock(), join_workers(distribute)
-    with clock.part("data"):
+    stopwatch, workers = stopwatch or Stopwatch(), join_workers(distribute)
+    with stopwatch.measure("data"):
         resolved = resolve_config(config, dataset)
     return run_training(
         resolved,
         out=out,
-        observers=observers,
-        clock=clock,
+        callbacks=callbacks,
+        stopwatch=stopwatch,
         resume=resume,
         tensorboard=tensorboard,
         workers=workers,
@@ -108,38 +107,38 @@ def run_training(
     resolved: ResolvedConfig,
     *,
     out: str | Path | None = None,
-    observers: Sequence[Observer] = (),
-    clock: Clock | None = None,
+    callbacks: Sequence[Callback] = (),
+    stopwatch: Stopwatch | None = None,
     resume: bool = False,
     tensorboard: bool = False,
     workers: Workers | None = None,
 ) -> Bundle:
     """Do what `train` does, with the results of `resolve_config` and `join_workers`."""
-    clock, workers = clock or Clock(), workers or Workers()
+    stopwatch, workers = stopwatch or Stopwatch(), workers or Workers()
     if tensorboard:
         require_tensorboard()
-    workers.require_shares(resolved.config.training.batch_size)
+    workers.require_divisible(resolved.config.training.batch_size)
     if out is not None and not resume and workers.is_chief:
-        refuse_occupied(out)  # before the images are decoded, which may take minutes
-    with clock.part("data"):
+        check_not_occupied(out)  # before the images are decoded, which may take minutes
+    with stopwatch.measure("data"):
         data = prepare_data(resolved)
     described = data.describe()
     identity = {**_flat(data.config.to_dict()), "data": described["fingerprint"]}
     identity |= {"groups": _groups_sha256(data), "split": _split_sha256(data)}
     workers.require_same({**identity, **current_versions()})
     if not workers.is_chief:
-        return _run_worker(data, observers, clock, workers)
+        return _run_worker(data, callbacks, stopwatch, workers)
     name = data.dataset.name
     with closing(RunFolder(out, name, identity, resume=resume)) as run, run.writing():
-        if workers.told(run.finished):
+        if workers.broadcast(run.finished):
             run.finish()  # in case the process died between the two
             return _broadcast_bundle(load_bundle(run.path), workers)
         curves = (
             closing(TensorBoardLog(run.path / TENSORBOARD_FOLDER)) if tensorboard else nullcontext()
         )
         with curves as log:
-            told = [*observers, log] if log is not None else observers
-            bundle = _train_and_save(run, data, described, told, clock, workers)
+            told = [*callbacks, log] if log is not None else callbacks
+            bundle = _train_and_save(run, data, described, told, stopwatch, workers)
         return _broadcast_bundle(bundle, workers)
 
 
@@ -163,12 +162,12 @@ def _groups_sha256(data: PreparedData) -> str | None:
 
 
 def _run_worker(
-    data: PreparedData, observers: Sequence[Observer], clock: Clock, workers: Workers
+    data: PreparedData, callbacks: Sequence[Callback], stopwatch: Stopwatch, workers: Workers
 ) -> Bundle:
     """Train with the chief, write nothing, and return the bundle that the chief has saved."""
-    if not workers.told(False):  # whether its run was finished already
-        _train_all(None, data, observers, clock, workers)
-    where, content = workers.from_chief(b""), workers.from_chief(b"")
+    if not workers.broadcast(False):  # whether its run was finished already
+        _train_all(None, data, callbacks, stopwatch, workers)
+    where, content = workers.broadcast_bytes(b""), workers.broadcast_bytes(b"")
     bundle = parse_bundle(content, where.decode())
     bundle.path = Path(where.decode())
     return bundle
@@ -178,8 +177,8 @@ def _broadcast_bundle(bundle: Bundle, workers: Workers) -> Bundle:
     """Give the other workers the bundle that was saved, and return it."""
     if workers.count > 1:
         path = Path(bundle.path or "")
-        workers.from_chief(str(path).encode())
-        workers.from_chief(path.read_bytes())
+        workers.broadcast_bytes(str(path).encode())
+        workers.broadcast_bytes(path.read_bytes())
     return bundle
 
 
@@ -187,22 +186,22 @@ def _train_and_save(
     run: RunFolder,
     data: PreparedData,
     described: dict[str, Any],
-    observers: Sequence[Observer],
-    clock: Clock,
+    callbacks: Sequence[Callback],
+    stopwatch: Stopwatch,
     workers: Workers,
 ) -> Bundle:
     run.write_text("config.yaml", data.config.to_yaml())
     run.write_skipped(data.skipped)
     folds = Fold.all(len(data.folds) or 1)
     run.cut_log({k: v for fold in folds for k, v in fold.steps(run.checkpoints).items()})
-    trained = _train_all(run, data, observers, clock, workers)
-    with clock.part("detector and bundle"):
+    trained = _train_all(run, data, callbacks, stopwatch, workers)
+    with stopwatch.measure("detector and bundle"):
         if data.folds:
             bundle = _assemble_folds(data, folds, trained, described)
         else:
             bundle = _assemble(data, trained[0], described)
         _save(bundle, run)
-    run.write_json(RUN_SUMMARY_FILE, {"seconds": clock.seconds, "warnings": data.warnings})
+    run.write_json(RUN_SUMMARY_FILE, {"seconds": stopwatch.seconds, "warnings": data.warnings})
     run.finish()
     return bundle
 
@@ -210,36 +209,37 @@ def _train_and_save(
 def _train_all(
     run: RunFolder | None,
     data: PreparedData,
-    observers: Sequence[Observer],
-    clock: Clock,
+    callbacks: Sequence[Callback],
+    stopwatch: Stopwatch,
     workers: Workers,
 ) -> list[TrainedNetworks]:
     """Train the networks of every fold, or of a plain training."""
     folds = Fold.all(len(data.folds) or 1)
     with stop_on_signals() as stop:
-        return [_train_fold(fold, run, data, observers, clock, stop, workers) for fold in folds]
+        return [_train_fold(fold, run, data, callbacks, stopwatch, stop, workers) for fold in folds]
 
 
 def _train_fold(
     fold: Fold,
     run: RunFolder | None,
     data: PreparedData,
-    observers: Sequence[Observer],
-    clock: Clock,
-    stop: Stop,
+    callbacks: Sequence[Callback],
+    stopwatch: Stopwatch,
+    stop: StopSignal,
     workers: Workers,
 ) -> TrainedNetworks:
     """Train the networks of one fold in their places in the run folder, if it is ours to write."""
     minutes = data.config.training.max_minutes
-    deadline = fold.deadline(deadline_of(minutes, clock.started, len(data.folds)))
+    deadline = fold.deadline(compute_deadline(minutes, stopwatch.started, len(data.folds)))
     own = data.for_fold(fold)
-    return train_networks(
+    return train_stages(
         own.config,
         own.training_data(),
-        Plan(own.stages, own.config.training.steps, deadline),
-        observers=fold.observers([run, *observers] if run else observers),
+        own.stages,
+        TrainingBudget(own.config.training.steps, deadline),
+        callbacks=fold.callbacks([run, *callbacks] if run else callbacks),
         samples=run.samples / fold.name if run else None,
-        clock=clock,
+        stopwatch=stopwatch,
         checkpoints=run.checkpoints / fold.name if run else None,
         stop=fold.stop(stop),
         workers=workers,
@@ -273,12 +273,12 @@ def _assemble(data: PreparedData, networks: TrainedNetworks, described: dict[str
         networks=networks.for_bundle(),
         tables={"split": vars(data.split).copy()},
         metrics={
-            "warnings": data.warnings + ([networks.alarm.sentence] if networks.alarm else []),
+            "warnings": data.warnings + ([networks.failure.message] if networks.failure else []),
             **_training_metrics(networks),
         },
     )
-    if networks.unlabeled:
-        bundle.metrics["pseudo_labels"] = networks.unlabeled
+    if networks.pseudo_labels:
+        bundle.metrics["pseudo_labels"] = networks.pseudo_labels
     if "encoder" in networks.models and data.config.training.store_latents:
         bundle.tables["latents"] = _codes(data, networks)
     if "classifier" in networks.models:
@@ -298,7 +298,7 @@ def _assemble_folds(
     fold_of = np.empty(len(data.dataset), np.int64)
     for fold, own in zip(folds, data.folds):
         fold_of[own.calibration] = fold.number
-    alarms = [f"{k.title}: {one.alarm.sentence}" for k, one in zip(folds, trained) if one.alarm]
+    alarms = [f"{k.title}: {one.failure.message}" for k, one in zip(folds, trained) if one.failure]
     bundle = Bundle(
         config=data.config.to_dict(),
         data=described,
@@ -333,9 +333,9 @@ def _training_metrics(networks: TrainedNetworks) -> dict[str, Any]:
     """Return what a training measured, for the bundle."""
     return {
         "steps": networks.steps,
-        "failure": networks.alarm.to_dict() if networks.alarm else None,
+        "failure": networks.failure.to_dict() if networks.failure else None,
         "fidelity": networks.fidelity,
-        "gan_metrics": [health.to_dict() for health in networks.health],
+        "gan_metrics": [metrics.to_dict() for metrics in networks.gan_metrics],
     }
 
 

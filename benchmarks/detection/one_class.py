@@ -32,8 +32,8 @@ from augan.exceptions import AuganError, DataError
 from augan.gan.networks.registry import build_network
 from augan.io.hashing import sha256_parts
 from augan.seeding import child_rng
-from augan.training.defaults import fill_in
-from augan.training.network_specs import Blueprint
+from augan.training.defaults import resolve_defaults
+from augan.training.network_specs import NetworkSpecs
 from benchmarks.common.harness import Results, Row, Task, add_arguments, digest, run, span, spread
 from benchmarks.common.harness import write_json as write
 from benchmarks.detection.defects import DEFECTS_OF, ROW_NAMES, defects_tasks
@@ -210,7 +210,7 @@ class UntrainedDetector(BaseEstimator):
     def fit(self, X: np.ndarray, y: Any = None) -> Self:
         """Build the networks and fit the scorer on the rows that `GANDetector` would tune on."""
         settings = _config(self.random_state, None, self.method)
-        config, preprocessing = fill_in(settings, from_arrays(X))
+        config, preprocessing = resolve_defaults(settings, from_arrays(X))
         squares = preprocessing.prepare_all(X)
         split = make_split(len(X), seed=config.seed, calibrate=False)
         self.specs_ = _specs(config, preprocessing, squares)
@@ -233,12 +233,12 @@ def _config(seed: int, steps: int | None, method: str) -> Config:
 def _specs(
     config: Config, preprocessing: ImagePreprocessing, squares: np.ndarray
 ) -> dict[str, dict[str, Any]]:
-    blueprint = Blueprint(config, squares.shape[1:], 0, preprocessing)
+    blueprint = NetworkSpecs(config, squares.shape[1:], 0, preprocessing)
     specs = {role: blueprint.spec(role) for role in ("generator", "discriminator", "encoder")}
     discriminator = build_network(specs["discriminator"])
     readers = {"heads": config.gan.self_supervision, "places": config.gan.localization_head}
     return specs | {
-        role: blueprint.reader(role, discriminator) for role, wanted in readers.items() if wanted
+        role: blueprint.head_spec(role, discriminator) for role, wanted in readers.items() if wanted
     }
 
 
@@ -275,7 +275,7 @@ def settings_of(method: str, steps: int | None, normal: np.ndarray) -> tuple[int
         return None, digest([type(last).__name__, parameters])
     is_trained = method in TRAINED
     settings = _config(0, steps if is_trained else None, UNTRAINED.get(method, method))
-    config, _ = fill_in(settings, from_arrays(normal))
+    config, _ = resolve_defaults(settings, from_arrays(normal))
     updates = config.training.steps if is_trained else 0
     return updates, digest({**config.to_dict(), "seed": None, "updates": updates})
 

@@ -25,7 +25,7 @@ import augan
 from augan import Config, load_dataset
 from augan.bundle import Bundle, read_weights
 from augan.gan.networks.registry import build_network
-from augan.training.monitor import magnitude
+from augan.training.monitor import max_magnitude
 from augan.workflow.train import train
 from benchmarks.common.harness import RESULTS, Results, Row, Task, digest, run, write_json
 
@@ -119,7 +119,7 @@ def figures(bundle: Bundle) -> Row:
     return {
         "alarm": alarm["kind"] if alarm else "",
         "alarm_step": alarm["step"] if alarm else None,
-        "sentence": alarm["sentence"] if alarm else "",
+        "sentence": alarm["message"] if alarm else "",
         "last": health[-1] if health else None,
         "untrained_distance": untrained,
         "best_distance": min(measured, default=None),
@@ -133,10 +133,10 @@ def figures(bundle: Bundle) -> Row:
 def largest_loss(out: Path) -> Row:
     """Return the largest loss of a run's GAN, None if one was not finite, and its updates."""
     lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    entries = [entry for entry in map(json.loads, lines) if entry["part"] == "gan"]
+    entries = [entry for entry in map(json.loads, lines) if entry["stage"] == "gan"]
     names = ("d_loss", "g_loss")
     losses = [math.inf if e[name] is None else e[name] for e in entries for name in names]
-    largest = magnitude(losses)
+    largest = max_magnitude(losses)
     return {
         "steps_done": entries[-1]["step"],
         "largest_loss": largest if math.isfinite(largest) else None,

@@ -34,9 +34,9 @@ from augan.features.classifier import FeatureExtractor
 from augan.gan.inference import BatchInference
 from augan.metrics.fidelity import kernel_distance
 from augan.seeding import child_rng
-from augan.training.budget import Plan
-from augan.training.defaults import fill_in
-from augan.training.trainer import TrainingData, train_networks
+from augan.training.budget import TrainingBudget
+from augan.training.defaults import resolve_defaults
+from augan.training.trainer import TrainingData, train_stages
 from augan.workflow.train import train
 from benchmarks.common.harness import (
     Results,
@@ -129,10 +129,10 @@ def guessed_right(bundle: Bundle, images: np.ndarray, truth: np.ndarray) -> floa
 def extractor(steps: int) -> FeatureExtractor:
     """Return features of a classifier that was fitted on all labels, the same for all methods."""
     training, _ = parts()
-    config, preprocessing = fill_in(Config(task="generate"), training)
+    config, preprocessing = resolve_defaults(Config(task="generate"), training)
     squares = preprocessing.prepare_all(training.images)
     data = TrainingData(squares, training.labels, training.num_classes, preprocessing)
-    networks = train_networks(config, data, Plan(("classifier",), 2 * steps))
+    networks = train_stages(config, data, ["classifier"], TrainingBudget(2 * steps))
     return FeatureExtractor(
         "classifier", networks.models["classifier"], preprocessing.normalize(squares)
     )

@@ -163,9 +163,9 @@ def _stream(
         labels,
         num_classes=CLASSES,
         batch_size=BATCH_SIZE,
-        scale=preprocessing.normalize,
+        normalize=preprocessing.normalize,
         seed=0,
-        rows=split.train,
+        indices=split.train,
     )
     count = math.ceil(len(split.train) / BATCH_SIZE)
     for first in range(0, count, STEPS_A_CHUNK):

@@ -3,7 +3,7 @@
 Sides
 -----
 augan
-    `augan.training.trainer.train_networks` as a run calls it: batches from the cache, checkpoints,
+    `augan.training.trainer.train_stages` as a run calls it: batches from the cache, checkpoints,
     the average of the generator.
 augan-bfloat16
     The same with `training.dtype=bfloat16`.
@@ -52,8 +52,8 @@ def squares(folder: Path, size: int, channels: int) -> tuple[np.ndarray, ImagePr
 
 def batches_of(pixels: np.ndarray, preprocessing: ImagePreprocessing) -> Batches:
     """Return the batches that the loop would take."""
-    scale = preprocessing.normalize
-    return Batches(pixels, None, num_classes=0, batch_size=BATCH, scale=scale, seed=0)
+    normalize = preprocessing.normalize
+    return Batches(pixels, None, num_classes=0, batch_size=BATCH, normalize=normalize, seed=0)
 
 
 def settings(size: int, width: int, norm: str, side: str) -> Config:
@@ -90,7 +90,7 @@ class Pacer:
         self.steps, self._about = steps, about
         self._begun = 0.0
 
-    def on_steps(self, part: str, step: int, allowance: Any, losses: dict[str, float]) -> None:
+    def on_progress(self, part: str, step: int, budget: Any, losses: dict[str, float]) -> None:
         """Answer at the end of a turn; the first, in which the graph is made, is not timed."""
         now = time.perf_counter()
         if step % self.steps:
@@ -103,12 +103,12 @@ def train(
     config: Config, pixels: np.ndarray, preprocessing: ImagePreprocessing, steps: int, folder: Path
 ) -> None:
     """Run the loop until the other side of the pipe is closed."""
-    from augan.training.budget import Plan
-    from augan.training.trainer import TrainingData, train_networks
+    from augan.training.budget import TrainingBudget
+    from augan.training.trainer import TrainingData, train_stages
 
     data = TrainingData(pixels, None, 0, preprocessing)
     pacer = Pacer(steps, lambda: about(config, preprocessing))
-    train_networks(config, data, Plan(("gan",), MANY), observers=[pacer], checkpoints=folder)
+    train_stages(config, data, ["gan"], TrainingBudget(MANY), callbacks=[pacer], checkpoints=folder)
 
 
 def step_alone(config: Config, batch: np.ndarray, shape: list[int], steps: int) -> Callable:

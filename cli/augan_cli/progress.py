@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from augan.training.loop import Allowance
+    from augan.training.budget import StageBudget
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -45,12 +45,12 @@ class ConsoleProgress:
         if self._bars:
             self._bars.stop()
 
-    def on_steps(
-        self, part: str, step: int, allowance: "Allowance", losses: dict[str, float]
+    def on_progress(
+        self, stage: str, step: int, budget: "StageBudget", losses: dict[str, float]
     ) -> None:
         """Print the progress and the losses of a training stage."""
         text = "  ".join(f"{k} {v:.3f}" for k, v in losses.items())
-        self._show(part, allowance.done(step), f"step {step}  {text}")
+        self._show(stage, budget.progress(step), f"step {step}  {text}")
 
     def on_accepted(self, class_name: str, accepted: int, requested: int) -> None:
         """Print how many samples of a class are accepted; in a pipe, only in a long run."""

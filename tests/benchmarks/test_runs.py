@@ -34,8 +34,8 @@ def test_the_moments_are_spread_over_all_parts_and_never_go_back():
     ("log", "expected"),
     [
         ("", ("data", 0)),
-        ('{"part": "gan", "step": 20}\n', ("gan", 20)),
-        ('{"part": "gan", "step": 20}\n{"part": "gan", "st', ("gan", 20)),
+        ('{"stage": "gan", "step": 20}\n', ("gan", 20)),
+        ('{"stage": "gan", "step": 20}\n{"stage": "gan", "st', ("gan", 20)),
     ],
 )
 def test_how_far_a_training_is(tmp_path, log, expected):
@@ -86,9 +86,9 @@ def test_a_missing_file_and_a_touched_run_fail(digits_bundle, tmp_path):
 
 def test_the_largest_loss_of_a_run(tmp_path):
     lines = [
-        {"part": "classifier", "step": 20, "loss": 99.0},
-        {"part": "gan", "step": 20, "d_loss": -7.0, "g_loss": 2.0},
-        {"part": "gan", "step": 40, "d_loss": 1.0, "g_loss": 3.0},
+        {"stage": "classifier", "step": 20, "loss": 99.0},
+        {"stage": "gan", "step": 20, "d_loss": -7.0, "g_loss": 2.0},
+        {"stage": "gan", "step": 40, "d_loss": 1.0, "g_loss": 3.0},
     ]
     log = tmp_path / "metrics.jsonl"
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))

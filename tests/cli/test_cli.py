@@ -157,7 +157,7 @@ def test_the_three_commands_in_an_empty_folder(first_light: tuple[Path, dict]) -
     assert {"bundle.augan", "config.yaml", "metrics.jsonl", "samples"} <= set(os.listdir(run))
     assert list((run / "samples").glob("step_*.png"))
     lines = (run / "metrics.jsonl").read_text().splitlines()
-    assert {json.loads(line)["part"] for line in lines} == {"gan", "encoder", "classifier"}
+    assert {json.loads(line)["stage"] for line in lines} == {"gan", "encoder", "classifier"}
 
 
 def test_the_three_commands_say_nothing_but_their_own(first_light: tuple[Path, dict]) -> None:

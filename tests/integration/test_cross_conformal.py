@@ -192,12 +192,12 @@ def test_a_stopped_training_ends_as_one_that_never_stopped(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loop, "STEPS_A_CALL", 10)
-    monkeypatch.setattr(checkpoints, "EVERY_STEPS", 10)
+    monkeypatch.setattr(loop, "STEPS_PER_CALL", 10)
+    monkeypatch.setattr(checkpoints, "STEPS_BETWEEN", 10)
     part, seen = f"fold {fold} of 5 gan", []
 
     class Stopper:
-        def on_steps(self, name: str, at: int, allowance: Any, losses: Any) -> None:
+        def on_progress(self, name: str, at: int, budget: Any, losses: Any) -> None:
             seen.append((name, at))
             if (name, at) == (part, step):
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -206,16 +206,16 @@ def test_a_stopped_training_ends_as_one_that_never_stopped(
     with pytest.raises(
         RunInterruptedError, match=f"stopped by SIGTERM in fold {fold} of 5 after step"
     ):
-        train(CONFIG, dataset, out=out, observers=[Stopper()])
+        train(CONFIG, dataset, out=out, callbacks=[Stopper()])
     assert seen[-1] == (part, step)
     (out / "checkpoints" / f"fold{fold}" / ".gan.part").write_text("half")
     stopped, seen = list(seen), []
-    resumed = train(CONFIG, dataset, out=out, resume=True, observers=[Stopper()])
+    resumed = train(CONFIG, dataset, out=out, resume=True, callbacks=[Stopper()])
     assert not set(seen) & set(stopped)  # nothing is done twice
     assert resumed.sha256 == bundle.sha256
     assert not list(out.rglob("*.part"))
     logged = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert {entry["part"] for entry in logged} == {f"fold {k} of 5 gan" for k in range(1, 6)}
+    assert {entry["stage"] for entry in logged} == {f"fold {k} of 5 gan" for k in range(1, 6)}
     assert len(logged) == 10
 
 

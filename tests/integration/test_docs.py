@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from augan.training.monitor import Health, diverged, judge
+from augan.training.monitor import GanMetrics, check_failures, divergence
 from augan_cli.main import app
 from tests._docs import PAGES, README, ROOT, blocks, commands, make_folder, run
 
@@ -66,19 +66,19 @@ def test_links_and_pictures_are_there() -> None:
 
 
 def test_each_failure_that_the_monitor_names_has_a_page_with_its_sentence() -> None:
-    sick = {"done": 1.0, "kernel_distance": 1.0, "diversity": 0.9, "coverage": 0.9}
+    sick = {"progress": 1.0, "kernel_distance": 1.0, "diversity": 0.9, "coverage": 0.9}
     sick |= {"r_t": 0.5, "r_v": 0.5}
-    alarms = [diverged(180, 1.9e4, evaluated=True)]
+    failures = [divergence(180, 1.9e4, evaluated=True)]
     for worse in ({"diversity": 0.14, "coverage": 0.71}, {"r_t": 0.91, "r_v": 1.06}):
-        alarm = judge([Health(step=1000, **{**sick, **worse})] * 2)
-        assert alarm is not None
-        alarms.append(alarm)
-    assert {alarm.kind for alarm in alarms} == {"collapse", "overfitting", "divergence"}
+        failure = check_failures([GanMetrics(step=1000, **{**sick, **worse})] * 2)
+        assert failure is not None
+        failures.append(failure)
+    assert {failure.kind for failure in failures} == {"collapse", "overfitting", "divergence"}
     pages = {page.stem: page for page in (ROOT / "docs" / "failures").glob("*.md")}
-    assert pages.keys() == {alarm.kind for alarm in alarms}
-    for alarm in alarms:
-        quoted = " ".join(pages[alarm.kind].read_text(encoding="utf-8").replace("> ", "").split())
-        assert alarm.sentence in quoted
+    assert pages.keys() == {failure.kind for failure in failures}
+    for failure in failures:
+        quoted = " ".join(pages[failure.kind].read_text(encoding="utf-8").replace("> ", "").split())
+        assert failure.message in quoted
 
 
 def test_settings_that_the_pages_name_exist() -> None:
@@ -145,7 +145,7 @@ def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path: Path) -
         assert f"augan {command}" in command_line
     library = (site / "reference" / "api.html").read_text(encoding="utf-8")
     assert "GANOverSampler" in library
-    assert "False-alarm rate. With a number, part of the rows is held out" in library
+    assert "False-failure rate. With a number, part of the rows is held out" in library
     for page in site.rglob("*.html"):
         parser = _Fetched()
         parser.feed(page.read_text(encoding="utf-8"))

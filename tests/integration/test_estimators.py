@@ -30,7 +30,7 @@ from augan.detect import estimator
 from augan.detect.detector import Detector
 from augan.exceptions import AuganError, BundleError, ConfigError, DataError
 from augan.io.images import write_png
-from augan.training.budget import Plan
+from augan.training.budget import TrainingBudget
 
 STEPS = 10
 CONTAMINATION = 0.1
@@ -190,7 +190,7 @@ class TestGANDetectorAtARate:
     def test_an_unsupported_rate_is_refused_before_training_with_the_number_needed(
         self, deep_ones: np.ndarray, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(estimator, "train_networks", refuse_to_train)
+        monkeypatch.setattr(estimator, "train_stages", refuse_to_train)
         with pytest.raises(ConfigError, match="999"):
             GANDetector(far=0.001, random_state=0).fit(deep_ones)
 
@@ -241,7 +241,7 @@ class TestGANDetectorRefuses:
     def no_training(self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
         for name in ("pipeline", "conformal"):
             request.getfixturevalue(name)  # these two do train
-        monkeypatch.setattr(estimator, "train_networks", refuse_to_train)
+        monkeypatch.setattr(estimator, "train_stages", refuse_to_train)
 
     def test_scoring_before_fitting(self, ones: np.ndarray) -> None:
         for method in ("score_samples", "decision_function", "predict"):
@@ -602,7 +602,7 @@ class TestGANOverSampler:
 
 
 class Planned(Exception):
-    """Carries the settings and the plan that a training would have had."""
+    """Carries the settings and the budget that a training would have had."""
 
 
 def detect_digits(config: Config, X: np.ndarray, y: np.ndarray) -> None:
@@ -632,25 +632,27 @@ def test_minutes_that_were_asked_for_end_the_training(
     rare_ones: tuple[np.ndarray, np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def plan_only(config: Config, data: object, plan: Plan) -> None:
-        raise Planned(config, plan)
+    def plan_only(
+        config: Config, data: object, stages: tuple[str, ...], budget: TrainingBudget
+    ) -> None:
+        raise Planned(config, budget)
 
-    monkeypatch.setattr(estimator, "train_networks", plan_only)
-    monkeypatch.setattr(oversampler, "train_networks", plan_only)
+    monkeypatch.setattr(estimator, "train_stages", plan_only)
+    monkeypatch.setattr(oversampler, "train_stages", plan_only)
     with pytest.raises(Planned) as caught:
         fit(Config(task="generate").override(settings), *rare_ones)
-    config, plan = caught.value.args
+    config, budget = caught.value.args
     if steps == 2000 and fit is detect_digits:
         steps = 1000  # a discriminator alone learns in fewer
-    assert (config.training.max_minutes, config.training.steps, plan.steps) == (
+    assert (config.training.max_minutes, config.training.steps, budget.steps) == (
         minutes,
         steps,
         steps,
     )
     if minutes is None:
-        assert plan.deadline is None
+        assert budget.deadline is None
     else:
-        assert 0.9 * 60 * minutes < plan.deadline - time.monotonic() < 60 * minutes
+        assert 0.9 * 60 * minutes < budget.deadline - time.monotonic() < 60 * minutes
 
 
 def test_estimator_and_detector_agree(conformal: GANDetector, deep_ones: np.ndarray) -> None:

@@ -43,7 +43,7 @@ from augan.detect.methods.registry import METHODS, supported_methods
 from augan.exceptions import ConfigError, DataError
 from augan.gan.inference import BatchInference
 from augan.training.config_rules import TABLE_RULES
-from augan.training.defaults import fill_in
+from augan.training.defaults import resolve_defaults
 from augan.workflow.train import train
 
 
@@ -129,9 +129,9 @@ class TestTraining:
         }[rule.instead[0]]
         config, dataset = Config().override([setting]), load_dataset(table)
         with pytest.raises(ConfigError, match="on a table is not possible") as caught:
-            fill_in(config, dataset)
+            resolve_defaults(config, dataset)
         assert f"nearest legal: --set {rule.instead[0]}" in str(caught.value)
-        fill_in(config.override(rule.instead), dataset)
+        resolve_defaults(config.override(rule.instead), dataset)
 
     def test_no_scaling_is_learned_from_rows_that_calibrate(self) -> None:
         """Else these could never lie beyond what is usual, as new ones do."""
@@ -143,7 +143,10 @@ class TestTraining:
             config = Config(task="detect", seed=draw)
             split = split_dataset(config, table, calibrate=True)
             every = TabularPreprocessing.fit(table.images)
-            for name, columns in (("ours", fill_in(config, table)[1]), ("learned from all", every)):
+            for name, columns in (
+                ("ours", resolve_defaults(config, table)[1]),
+                ("learned from all", every),
+            ):
                 rows = columns.normalize(columns.prepare_all(table.images))
                 found = NearestNeighbors(n_neighbors=2).fit(rows[split.train])
                 scores = [
@@ -160,15 +163,15 @@ class TestTraining:
 
     def test_all_rows_teach_where_none_calibrates(self) -> None:
         table = from_arrays(pd.DataFrame({"a": np.arange(300.0)}))
-        learned = fill_in(Config(task="detect"), table, calibrate=False)[1]
+        learned = resolve_defaults(Config(task="detect"), table, calibrate=False)[1]
         assert learned == TabularPreprocessing.fit(table.images)
-        assert fill_in(Config(task="detect"), table)[1] != learned
+        assert resolve_defaults(Config(task="detect"), table)[1] != learned
 
     def test_the_defaults_of_a_table(self, table: Path) -> None:
-        config, _ = fill_in(Config(), load_dataset(table))
+        config, _ = resolve_defaults(Config(), load_dataset(table))
         assert (config.gan.architecture, config.gan.diffaug, config.data.size) == ("mlp", (), None)
         assert config.task == "detect"
-        assert fill_in(config, load_dataset(table))[0] == config
+        assert resolve_defaults(config, load_dataset(table))[0] == config
 
 
 class TestAugment:

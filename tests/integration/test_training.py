@@ -26,8 +26,8 @@ from augan.io.images import write_png
 from augan.io.layout import BUNDLE_FILE
 from augan.report.html.training import write_training_page
 from augan.report.text import format_training
-from augan.training.budget import Clock
-from augan.training.defaults import DEFAULT_STEPS, fill_in
+from augan.training.budget import Stopwatch
+from augan.training.defaults import DEFAULT_STEPS, resolve_defaults
 from augan.workflow.prepare import PreparedData, resolve_config
 from augan.workflow.train import train
 
@@ -49,8 +49,8 @@ class Listener:
     def __init__(self):
         self.calls = []
 
-    def on_steps(self, part, step, allowance, losses):
-        self.calls.append((part, step, allowance.done(step), sorted(losses)))
+    def on_progress(self, part, step, budget, losses):
+        self.calls.append((part, step, budget.progress(step), sorted(losses)))
 
 
 def run_folder(bundle) -> Path:
@@ -111,12 +111,12 @@ def test_a_training_promises_what_detection_will(digits_bundle, tiny_digits, tmp
 def test_the_log_has_every_part(digits_bundle):
     text = (run_folder(digits_bundle) / "metrics.jsonl").read_text(encoding="utf-8")
     lines = [json.loads(line) for line in text.splitlines()]
-    assert [(line["part"], line["step"]) for line in lines] == [
+    assert [(line["stage"], line["step"]) for line in lines] == [
         ("classifier", 5),
         ("gan", 20),
         ("encoder", 10),
     ]
-    assert set(lines[1]) == {"part", "step", "d_loss", "g_loss", "d_accuracy"}
+    assert set(lines[1]) == {"stage", "step", "d_loss", "g_loss", "d_accuracy"}
     values = [v for line in lines for v in line.values() if isinstance(v, float)]
     assert len(values) >= 7
     assert np.isfinite(values).all()
@@ -272,9 +272,9 @@ def test_without_groups_the_promise_is_exact(digits_bundle):
 
 def test_the_same_seed_gives_the_same_bundle(digits_bundle, tiny_digits, tiny_config, tmp_path):
     np.random.default_rng().normal()
-    listener, clock = Listener(), Clock()
+    listener, stopwatch = Listener(), Stopwatch()
     again = train(
-        tiny_config, tiny_digits, out=tmp_path / "again", observers=[listener], clock=clock
+        tiny_config, tiny_digits, out=tmp_path / "again", callbacks=[listener], stopwatch=stopwatch
     )
     for name, network in digits_bundle.networks.items():
         for path, value in network.weights.items():
@@ -284,13 +284,13 @@ def test_the_same_seed_gives_the_same_bundle(digits_bundle, tiny_digits, tiny_co
             np.testing.assert_array_equal(again.tables[name][key], value, err_msg=key)
     assert again.sha256 == digits_bundle.sha256
     assert load_bundle(tmp_path / "again").sha256 == digits_bundle.sha256
-    # Whoever listens is told, and a clock from outside is used.
+    # Whoever listens is told, and a stopwatch from outside is used.
     assert [call[:3] for call in listener.calls] == [
         ("classifier", 5, 1.0),
         ("gan", 20, 1.0),
         ("encoder", 10, 1.0),
     ]
-    assert summary(again)["seconds"] == clock.seconds
+    assert summary(again)["seconds"] == stopwatch.seconds
 
 
 # ---------------------------------------------------------------- other tasks
@@ -409,9 +409,9 @@ def test_both_needs_two_classes(tmp_path, labels):
 )
 def test_the_task_follows_from_the_classes(labels, task):
     dataset = from_arrays(np.zeros((6, 8, 8), np.uint8), labels)
-    assert fill_in(Config(), dataset)[0].task == task
+    assert resolve_defaults(Config(), dataset)[0].task == task
     for given in ("generate", "detect"):
-        assert fill_in(Config(task=given), dataset)[0].task == given
+        assert resolve_defaults(Config(task=given), dataset)[0].task == given
 
 
 @pytest.mark.parametrize(
@@ -426,7 +426,7 @@ def test_the_task_follows_from_the_classes(labels, task):
 )
 def test_what_the_size_decides(side, size, diffaug, rate, loss, norm):
     dataset = from_arrays(np.zeros((6, side, side), np.uint8), ["a", "b"] * 3)
-    config, preprocessing = fill_in(Config(), dataset)
+    config, preprocessing = resolve_defaults(Config(), dataset)
     assert config.data.size == preprocessing.size == size
     assert (config.gan.diffaug, config.gan.loss) == (diffaug, loss)
     assert config.discriminator.norm == norm
@@ -438,13 +438,15 @@ def test_what_the_size_decides(side, size, diffaug, rate, loss, norm):
 @pytest.mark.parametrize(("width", "latent"), [(2, 8), (3, 12), (40, 64)])
 def test_tables_train_with_short_codes_and_a_penalty_that_images_do_not_need(width, latent):
     rows = np.random.default_rng(0).normal(size=(30, width)).astype(np.float32)
-    gan = fill_in(Config(), from_arrays(as_frame(rows)))[0].gan
+    gan = resolve_defaults(Config(), from_arrays(as_frame(rows)))[0].gan
     assert (gan.latent_dim, gan.regularizer, gan.regularizer_interval) == (latent, "r1", 1)
     assert gan.betas == (0.0, 0.99)
     for chosen in ("discriminator.norm=batch", "gan.regularizer=none"):
         told = Config().override([chosen])
-        assert fill_in(told, from_arrays(as_frame(rows)))[0].gan.regularizer == "none"
-    gan = fill_in(Config(), from_arrays(np.zeros((6, 8, 8), np.uint8), ["a", "b"] * 3))[0].gan
+        assert resolve_defaults(told, from_arrays(as_frame(rows)))[0].gan.regularizer == "none"
+    gan = resolve_defaults(Config(), from_arrays(np.zeros((6, 8, 8), np.uint8), ["a", "b"] * 3))[
+        0
+    ].gan
     assert (gan.latent_dim, gan.regularizer, gan.betas) == (64, "none", (0.5, 0.999))
 
 
@@ -458,14 +460,16 @@ def test_tables_train_with_short_codes_and_a_penalty_that_images_do_not_need(wid
     ],
 )
 def test_what_the_loss_and_the_norm_depend_on(given, loss, norm, rate):
-    config, _ = fill_in(Config().replace(**given), from_arrays(np.zeros((6, 28, 28), np.uint8)))
+    config, _ = resolve_defaults(
+        Config().replace(**given), from_arrays(np.zeros((6, 28, 28), np.uint8))
+    )
     assert (config.gan.loss, config.discriminator.norm) == (loss, norm)
     assert config.discriminator.learning_rate == rate
 
 
 @pytest.mark.parametrize(("n", "diffaug"), [(19_999, ("translation",)), (20_000, ())])
 def test_many_images_need_no_augmentation(n, diffaug):
-    config, _ = fill_in(Config(), from_arrays(np.zeros((n, 12, 12), np.uint8)))
+    config, _ = resolve_defaults(Config(), from_arrays(np.zeros((n, 12, 12), np.uint8)))
     assert config.gan.diffaug == diffaug
 
 
@@ -491,10 +495,10 @@ def test_what_the_user_chose_stays():
         training__steps=7,
         evaluation__interval=3,
     )
-    assert fill_in(chosen, dataset)[0] == chosen
-    large = fill_in(Config().replace(data__size=128), dataset)[0]
+    assert resolve_defaults(chosen, dataset)[0] == chosen
+    large = resolve_defaults(Config().replace(data__size=128), dataset)[0]
     assert (large.data.size, large.training.steps) == (128, DEFAULT_STEPS[128])
-    limited = fill_in(Config().replace(training__max_minutes=2.0), dataset)[0]
+    limited = resolve_defaults(Config().replace(training__max_minutes=2.0), dataset)[0]
     assert (limited.training.steps, limited.training.max_minutes) == (None, 2.0)
 
 

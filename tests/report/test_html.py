@@ -188,7 +188,7 @@ def test_a_training_without_its_log_has_a_page(bundle: Bundle, tmp_path: Path) -
     path = tmp_path / "bundle.augan"
     assert bundle.path is not None
     shutil.copy(bundle.path, path)
-    (tmp_path / "metrics.jsonl").write_text('{"part": "gan", "step": 1, "d_lo\n[]\n')
+    (tmp_path / "metrics.jsonl").write_text('{"stage": "gan", "step": 1, "d_lo\n[]\n')
     (tmp_path / "summary.json").write_text("[1]")
     page = Page(write_training_page(load_bundle(path)).read_text("utf-8"))
     assert "Trained on 600 images" in page.text

@@ -167,10 +167,12 @@ def test_transparency_is_laid_on_white_in_strips(
     np.testing.assert_array_equal(whole, expected[..., : whole.shape[2]])
 
 
-@pytest.mark.parametrize("line", ["[1]", "7", '{"part": "gan"}', '{"part": [], "step": 1}', "\xff"])
+@pytest.mark.parametrize(
+    "line", ["[1]", "7", '{"stage": "gan"}', '{"stage": [], "step": 1}', "\xff"]
+)
 def test_a_log_with_other_lines_ends_there(line: str, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run", "x", {"seed": 0})
-    kept = '{"part": "gan", "step": 1}\n'
+    kept = '{"stage": "gan", "step": 1}\n'
     (tmp_path / "run" / "metrics.jsonl").write_bytes((kept + line + "\n" + kept).encode("latin-1"))
     run.cut_log({"gan": 5})
     run.close()

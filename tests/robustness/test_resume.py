@@ -49,8 +49,8 @@ STEPS = {"gan": 60, "encoder": 30, "classifier": 15}
 def small_calls():
     """Ten steps a call and a checkpoint every twenty, so that 60 steps have several of both."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "STEPS_A_CALL", 10)
-        patch.setattr(checkpoints, "EVERY_STEPS", 20)
+        patch.setattr(loop, "STEPS_PER_CALL", 10)
+        patch.setattr(checkpoints, "STEPS_BETWEEN", 20)
         yield
 
 
@@ -67,13 +67,13 @@ class Failure(Exception):
 
 
 class Stopper:
-    """Observer that ends the training when `part` has done `step` steps."""
+    """Callback that ends the training when `part` has done `step` steps."""
 
     def __init__(self, part, step, how):
         self.part, self.step, self.how = part, step, how
         self.seen = []
 
-    def on_steps(self, part, step, allowance, losses):
+    def on_progress(self, part, step, budget, losses):
         self.seen.append((part, step))
         if (part, step) != (self.part, self.step):
             return
@@ -85,7 +85,7 @@ class Stopper:
 def stop(dataset, out, part, step, how, config=CONFIG, **more):
     """Train until `part` has done `step` steps, and return what was told about the end."""
     try:
-        train(config, dataset, out=out, observers=[Stopper(part, step, how)], **more)
+        train(config, dataset, out=out, callbacks=[Stopper(part, step, how)], **more)
     except (Failure, RunInterruptedError) as error:
         return type(error), str(error)
     raise AssertionError("the training was not stopped")
@@ -131,10 +131,10 @@ def test_the_same_bytes_wherever_it_stopped(part, step, how, whole, tiny_digits,
         assert kind is RunInterruptedError
         assert message == (
             f"stopped by {how} after step {step} of the {part}; the same command with --resume "
-            "goes on from there"
+            "continues from there"
         )
     listener = Stopper(None, None, None)
-    train(CONFIG, tiny_digits, out=tmp_path / "run", resume=True, observers=[listener])
+    train(CONFIG, tiny_digits, out=tmp_path / "run", resume=True, callbacks=[listener])
     assert_same_run(tmp_path / "run", whole)
     # What was done is not done again: it goes on from the last checkpoint of the part.
     begin = step - step % 20 if how == "failure" else step
@@ -177,7 +177,7 @@ def test_a_stopped_training_lets_go_of_its_folder(tiny_digits, tmp_path):
     stopper = Stopper("gan", 10, "SIGTERM")
     kept = None
     try:
-        train(CONFIG.replace(training__steps=20), tiny_digits, out=tmp_path, observers=[stopper])
+        train(CONFIG.replace(training__steps=20), tiny_digits, out=tmp_path, callbacks=[stopper])
     except RunInterruptedError as error:
         kept = error
     assert kept is not None
@@ -188,7 +188,7 @@ def test_a_stopped_training_lets_go_of_its_folder(tiny_digits, tmp_path):
 def test_a_finished_run_is_returned_as_it_is(whole, tiny_digits):
     before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in whole.rglob("*")}
     listener = Stopper(None, None, None)
-    bundle = train(CONFIG, tiny_digits, out=whole, resume=True, observers=[listener])
+    bundle = train(CONFIG, tiny_digits, out=whole, resume=True, callbacks=[listener])
     assert bundle.path == whole / BUNDLE_FILE
     assert bundle.sha256 == load_bundle(whole).sha256
     assert listener.seen == []
@@ -217,7 +217,7 @@ def test_other_settings_are_named(change, told, whole, tiny_digits, tmp_path):
     before = files(run)
     with pytest.raises(ConfigError) as caught:
         train(CONFIG.replace(**change), tiny_digits, out=run, resume=True)
-    assert f"was trained otherwise ({told})" in str(caught.value)
+    assert f"has other settings or data ({told})" in str(caught.value)
     assert "resume with the same arguments and data" in str(caught.value)
     assert files(run) == before
 
@@ -226,7 +226,7 @@ def test_other_groups_are_refused(whole, tiny_digits, tmp_path):
     """They divide the same images otherwise: what was trained on would calibrate."""
     run = copied(whole, tmp_path / "run")
     groups = np.array([f"part {row // 3}" for row in range(len(tiny_digits))])
-    with pytest.raises(ConfigError, match=r"was trained otherwise .groups: None then, \w+ now."):
+    with pytest.raises(ConfigError, match=r"settings or data .groups: None then, \w+ now."):
         train(CONFIG, replace(tiny_digits, groups=groups), out=run, resume=True)
 
 
@@ -241,7 +241,7 @@ def test_other_data_is_refused(whole, tiny_digits, tmp_path):
         tiny_digits.subset(np.arange(230)),
         from_arrays(np.array(tiny_digits.images), labels.astype(str), name="digits"),
     ):
-        with pytest.raises(ConfigError, match=r"was trained otherwise \(data: \w{64} then, \w{64}"):
+        with pytest.raises(ConfigError, match=r"or data \(data: \w{64} then, \w{64}"):
             train(CONFIG, dataset, out=run, resume=True)
 
 
@@ -249,7 +249,7 @@ def test_the_rest_is_done_again_when_a_checkpoint_is_lost(whole, tiny_digits, tm
     run = copied(whole, tmp_path / "run")
     (run / "checkpoints" / "encoder.safetensors").unlink()
     listener = Stopper(None, None, None)
-    train(CONFIG, tiny_digits, out=run, resume=True, observers=[listener])
+    train(CONFIG, tiny_digits, out=run, resume=True, callbacks=[listener])
     assert {part for part, _ in listener.seen} == {"encoder"}
     assert load_bundle(run).sha256 == load_bundle(whole).sha256
 
@@ -315,7 +315,7 @@ def test_a_run_that_died_before_it_said_what_it_is_begins(tmp_path):
 
 def test_without_resume_an_unfinished_run_is_refused_with_the_hint(tmp_path):
     RunFolder(tmp_path / "run", "digits", IDENTITY)
-    with pytest.raises(DataError, match=r"exists already; go on with --resume, or name a new"):
+    with pytest.raises(DataError, match=r"exists already; continue with --resume, or name a new"):
         RunFolder(tmp_path / "run", "digits", IDENTITY)
 
 
@@ -358,10 +358,10 @@ def test_another_process_holds_the_lock_until_it_dies(tmp_path):
 
 
 LINES = [
-    {"part": "gan", "step": 10, "d_loss": 1.5},
-    {"part": "gan", "step": 20, "d_loss": None},
-    {"part": "gan", "step": 30, "d_loss": 1.25},
-    {"part": "encoder", "step": 10, "image_loss": 0.5},
+    {"stage": "gan", "step": 10, "d_loss": 1.5},
+    {"stage": "gan", "step": 20, "d_loss": None},
+    {"stage": "gan", "step": 30, "d_loss": 1.25},
+    {"stage": "encoder", "step": 10, "image_loss": 0.5},
 ]
 
 
@@ -376,7 +376,9 @@ LINES = [
         ({"encoder": 10}, [3]),
     ],
 )
-@pytest.mark.parametrize("torn", ["", '{"part": "gan", "st', "{", '{"part": "gan", "step": 30, "d'])
+@pytest.mark.parametrize(
+    "torn", ["", '{"stage": "gan", "st', "{", '{"stage": "gan", "step": 30, "d']
+)
 def test_the_log_is_cut_to_the_checkpoints(tmp_path, steps, kept, torn):
     run = RunFolder(tmp_path, "digits", IDENTITY)
     whole_lines = [json.dumps(line) + "\n" for line in LINES]
@@ -508,7 +510,7 @@ def test_resume_on_a_fresh_folder_just_starts_and_then_says_it_is_done(tmp_path)
     assert one.keys() == other.keys()
     without = CliRunner().invoke(app, [word for word in command if word != "--resume"])
     assert without.exit_code == 2
-    assert "go on with --resume" in without.stderr
+    assert "continue with --resume" in without.stderr
     seeded = CliRunner().invoke(app, [*command, "--seed", "5"])
     assert seeded.exit_code == 2
     assert "seed: 0 then, 5 now" in seeded.stderr
@@ -567,6 +569,6 @@ def test_a_killed_process_is_resumed(tmp_path):
         if number == signal.SIGTERM:
             assert code == 2
             assert "stopped by SIGTERM after step" in stderr
-            assert "--resume goes on from there" in stderr
+            assert "--resume continues from there" in stderr
         else:
             assert code == -signal.SIGKILL

@@ -75,7 +75,7 @@ def test_a_bundle_is_float32_and_the_same_each_time(able, tiny_digits, tmp_path)
     detector = Detector.from_bundle(bundle)
     rows = bundle.tables["split"]["calibration"]
     again = detector.score(detector.preprocessing.prepare_all(tiny_digits.images[rows]))
-    np.testing.assert_allclose(np.sort(again), detector.calibrated().scores, rtol=1e-6)
+    np.testing.assert_allclose(np.sort(again), detector.require_calibration().scores, rtol=1e-6)
 
 
 @pytest.mark.parametrize("text", [None, "flags : fpu avx512f\n", "model name : avx512_bf16\n"])

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from augan.config import Config
 from augan.data.dataset import Dataset
 from augan.data.datasets import digits
-from augan.training.callbacks import FIGURES
+from augan.training.callbacks import TENSORBOARD_METRICS
 from augan.training.cross_validation import Fold
-from augan.training.monitor import Health
+from augan.training.monitor import GanMetrics
 from augan.workflow.train import train
 from augan_cli.main import app
 
@@ -36,9 +36,9 @@ def curves(folder: Path) -> dict[str, dict[int, float]]:
 def logged(run: Path) -> Iterator[tuple[str, int, float]]:
     for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
-        part, step = entry.pop("part"), entry.pop("step")
+        stage, step = entry.pop("stage"), entry.pop("step")
         for name, value in entry.items():
-            yield f"{part}/{name}", step, value
+            yield f"{stage}/{name}", step, value
 
 
 def test_curves_are_what_was_measured_and_the_bundle_is_the_same(
@@ -56,10 +56,12 @@ def test_curves_are_what_was_measured_and_the_bundle_is_the_same(
     assert {name.split("/")[0] for name, _, _ in losses} == {"gan", "encoder", "classifier"}
     for name, step, value in losses:
         assert found[name][step] == pytest.approx(value)
-    for health in bundle.metrics["gan_metrics"]:
-        for figure in FIGURES:
-            assert found[f"gan health/{figure}"][health["step"]] == pytest.approx(health[figure])
-    assert found.keys() == {name for name, _, _ in losses} | {f"gan health/{f}" for f in FIGURES}
+    for metrics in bundle.metrics["gan_metrics"]:
+        for name in TENSORBOARD_METRICS:
+            point = found[f"gan metrics/{name}"][metrics["step"]]
+            assert point == pytest.approx(metrics[name])
+    names = {f"gan metrics/{name}" for name in TENSORBOARD_METRICS}
+    assert found.keys() == {name for name, _, _ in losses} | names
 
 
 def test_a_resumed_run_need_not_write_curves_as_before(
@@ -76,16 +78,16 @@ def test_of_folds_each_has_its_curves() -> None:
     told = []
 
     class Listener:
-        def on_steps(self, *about: object) -> None:
+        def on_progress(self, *about: object) -> None:
             told.append(about)
 
-        def on_health(self, *about: object) -> None:
+        def on_evaluation(self, *about: object) -> None:
             told.append(about)
 
-    health = Health(20, 1.0, 0.1, 0.9, 0.9, 0.5, 0.5)
-    (named,) = Fold(2, 5).observers([Listener()])
-    named.on_health("gan", health)  # type: ignore[attr-defined]
-    assert told == [("fold 2 of 5 gan", health)]
+    metrics = GanMetrics(20, 1.0, 0.1, 0.9, 0.9, 0.5, 0.5)
+    (named,) = Fold(2, 5).callbacks([Listener()])
+    named.on_evaluation("gan", metrics)  # type: ignore[attr-defined]
+    assert told == [("fold 2 of 5 gan", metrics)]
 
 
 def test_without_the_extra_nothing_is_begun(

@@ -112,7 +112,7 @@ def test_a_checkpoint_that_was_cut_off(tmp_path):
         with pytest.raises(DataError, match="is damaged") as caught:
             Checkpoints(tmp_path).restore("gan", fresh)
         assert str(file) in str(caught.value)
-        assert "delete it to begin this part again" in str(caught.value)
+        assert "delete it to begin this stage again" in str(caught.value)
         assert bits(fresh) == bits(variables(2))
         assert Checkpoints(tmp_path).steps() == {}
 
@@ -221,7 +221,7 @@ def test_other_networks(tmp_path, shapes):
 
 
 def test_a_checkpoint_is_due_by_steps(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "EVERY_STEPS", 30)
+    monkeypatch.setattr(checkpoints, "STEPS_BETWEEN", 30)
     keeper = Checkpoints(tmp_path)
     assert [keeper.due("gan", step) for step in (20, 29, 30, 40)] == [False, False, True, True]
     keeper.save("gan", 40, variables())
@@ -235,9 +235,9 @@ def test_a_checkpoint_is_due_by_steps(tmp_path, monkeypatch):
 def test_a_checkpoint_is_due_by_time(tmp_path, monkeypatch):
     keeper = Checkpoints(tmp_path)
     assert not keeper.due("gan", 1)
-    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
     assert keeper.due("gan", 1)
-    assert checkpoints.EVERY_STEPS == 100
+    assert checkpoints.STEPS_BETWEEN == 100
 
 
 def test_a_failed_save_leaves_the_last_one(tmp_path):

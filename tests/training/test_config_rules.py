@@ -14,10 +14,10 @@ from augan.bundle import read_weights
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.exceptions import ConfigError
-from augan.training.budget import Plan
+from augan.training.budget import TrainingBudget
 from augan.training.config_rules import RULES, check_rules
-from augan.training.defaults import fill_in
-from augan.training.trainer import TrainingData, train_networks
+from augan.training.defaults import resolve_defaults
+from augan.training.trainer import TrainingData, train_stages
 from tools.docs import config_reference
 
 # The settings that rules look at, the default first. All combinations: 15360.
@@ -95,16 +95,16 @@ def test_the_advice_of_a_rule_is_legal(rule, combinations):
 def test_resolve_refuses_it_before_anything_is_trained(rule, combinations, tiny_digits):
     breaking = next(config for _, config, broken in combinations if broken == [rule])
     with pytest.raises(ConfigError, match="nearest legal: --set") as caught:
-        fill_in(breaking, tiny_digits)
+        resolve_defaults(breaking, tiny_digits)
     assert rule.forbids in str(caught.value)
-    fill_in(breaking.override(rule.instead), tiny_digits)
+    resolve_defaults(breaking.override(rule.instead), tiny_digits)
 
 
 @pytest.mark.parametrize("side", [8, 32, 160])
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_file_of_configs_suits_a_folder_without_classes(path, side):
     images = np.random.default_rng(0).integers(0, 256, (40, side, side, 1), np.uint8)
-    config, _ = fill_in(Config.from_yaml(path), from_arrays(images))
+    config, _ = resolve_defaults(Config.from_yaml(path), from_arrays(images))
     assert config.task in ("detect", "generate")
     if path.stem == "r1":  # it says so
         assert config.gan.loss == "nonsaturating"
@@ -113,7 +113,7 @@ def test_every_file_of_configs_suits_a_folder_without_classes(path, side):
 def test_what_is_filled_in_goes_with_what_was_chosen():
     images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 1), np.uint8)
     chosen = Config().override(["gan.negative_augmentations=[]", "gan.self_supervision=false"])
-    assert fill_in(chosen, from_arrays(images))[0].gan.generator_interval == 1
+    assert resolve_defaults(chosen, from_arrays(images))[0].gan.generator_interval == 1
 
 
 def test_who_follows_the_advice_arrives(combinations):
@@ -276,7 +276,9 @@ def test_every_family_trains(family, tiny_digits, capfd):
     narrow = [f"{part}.width=2" for part in ("generator", "discriminator")]
     # 5 images in each update, so that a batch which is not made for its parts cannot be divided.
     small = ["gan.latent_dim=3", "training.steps=2", "training.batch_size=5", *narrow]
-    config, preprocessing = fill_in(Config().override([*small, *FAMILIES[family]]), tiny_digits)
+    config, preprocessing = resolve_defaults(
+        Config().override([*small, *FAMILIES[family]]), tiny_digits
+    )
     classes = 0 if config.task == "detect" else tiny_digits.num_classes
     data = TrainingData(
         np.asarray(tiny_digits.images), np.asarray(tiny_digits.labels), classes, preprocessing
@@ -284,10 +286,10 @@ def test_every_family_trains(family, tiny_digits, capfd):
     told = []
 
     class Listener:
-        def on_steps(self, part, step, allowance, losses):
+        def on_progress(self, part, step, budget, losses):
             told.append((part, step, losses))
 
-    networks = train_networks(config, data, Plan(("gan",), 2), observers=[Listener()])
+    networks = train_stages(config, data, ["gan"], TrainingBudget(2), callbacks=[Listener()])
     ((part, step, losses),) = told
     assert (part, step) == ("gan", 2)
     assert np.isfinite(list(losses.values())).all()

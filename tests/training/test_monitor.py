@@ -1,10 +1,18 @@
-"""The monitor's verdicts are pure functions of a few numbers."""
+"""Failures that the monitor detects, as pure functions of a few metrics."""
 
 import math
 
 import pytest
 
-from augan.training.monitor import MAX_LOSS, PATIENCE, WARM_UP, Health, diverged, judge, magnitude
+from augan.training.monitor import (
+    MAX_LOSS,
+    PATIENCE,
+    WARM_UP,
+    GanMetrics,
+    check_failures,
+    divergence,
+    max_magnitude,
+)
 
 HEALTHY = {
     "kernel_distance": 0.01,
@@ -21,7 +29,7 @@ OVERFITTED = {"r_t": 1.0, "r_v": 1.2}
 def history(*changes, begun=WARM_UP):
     """Evaluations every 100 steps, each healthy but for its changes."""
     return [
-        Health(step=100 * (i + 1), done=begun + i / 100, **{**HEALTHY, **change})
+        GanMetrics(step=100 * (i + 1), progress=begun + i / 100, **{**HEALTHY, **change})
         for i, change in enumerate(changes)
     ]
 
@@ -41,19 +49,19 @@ def history(*changes, begun=WARM_UP):
         ([OVERFITTED, COLLAPSED], None),
     ],
 )
-def test_an_alarm_needs_two_bad_evaluations_in_a_row(changes, kind):
-    alarm = judge(history(*changes))
-    assert (alarm.kind if alarm else None) == kind
-    if alarm:
-        assert alarm.step == 100 * len(changes)
-        assert f"at step {alarm.step}" in alarm.sentence
+def test_a_failure_needs_two_bad_evaluations_in_a_row(changes, kind):
+    failure = check_failures(history(*changes))
+    assert (failure.kind if failure else None) == kind
+    if failure:
+        assert failure.step == 100 * len(changes)
+        assert f"at step {failure.step}" in failure.message
 
 
-def test_poor_variety_at_the_beginning_is_no_alarm():
+def test_poor_variety_at_the_beginning_is_no_failure():
     assert PATIENCE == 2
     early = history(COLLAPSED, COLLAPSED, begun=WARM_UP / 2)
-    assert judge(early) is None
-    assert judge([early[0], *history(COLLAPSED)]) is None
+    assert check_failures(early) is None
+    assert check_failures([early[0], *history(COLLAPSED)]) is None
 
 
 @pytest.mark.parametrize(
@@ -66,12 +74,12 @@ def test_poor_variety_at_the_beginning_is_no_alarm():
     ],
 )
 def test_what_is_not_finite_counts_as_infinite(losses, expected):
-    assert magnitude(losses) == expected
+    assert max_magnitude(losses) == expected
 
 
-def test_the_sentence_of_a_divergence_says_what_was_kept():
-    grown = diverged(40, 2 * MAX_LOSS, evaluated=True)
+def test_the_message_of_a_divergence_says_what_was_kept():
+    grown = divergence(40, 2 * MAX_LOSS, evaluated=True)
     assert (grown.kind, grown.step) == ("divergence", 40)
-    assert "a loss had grown to 2.0e+04 at step 40; the best weights so far" in grown.sentence
-    broken = diverged(20, math.inf, evaluated=False)
-    assert "a loss was no longer finite at step 20; no weights had been" in broken.sentence
+    assert "a loss had grown to 2.0e+04 at step 40; the best weights so far" in grown.message
+    broken = divergence(20, math.inf, evaluated=False)
+    assert "a loss was no longer finite at step 20; no weights had been" in broken.message

@@ -1,6 +1,7 @@
-"""The loop and what surrounds it: batches, allowances, run folders, and finding a bundle again."""
+"""Batches, budgets, the training loop, run folders, and pseudo-labels."""
 
 import csv
+import dataclasses
 import json
 import math
 import os
@@ -18,13 +19,14 @@ from augan.exceptions import BundleError, DataError, TrainingDivergedError
 from augan.gan import keras, tf
 from augan.io.layout import BUNDLE_FILE
 from augan.training.batches import Batches, one_hot
-from augan.training.budget import SHARES, Clock, Plan
-from augan.training.loop import STEPS_A_CALL, Allowance, run_loop
-from augan.training.monitor import FIELDS, KEPT, Health, Monitor
-from augan.training.pseudo_labels import guess_classes
+from augan.training.budget import StageBudget, Stopwatch, TrainingBudget
+from augan.training.loop import STEPS_PER_CALL, run_loop
+from augan.training.monitor import MAX_HISTORY, GanMetrics, GanMonitor
+from augan.training.pseudo_labels import assign_pseudo_labels
 from augan.training.run_folder import RunFolder, find_bundle
 from augan.training.stages.encoder import class_loss
-from augan.training.trainer import TrainingData, train_networks
+from augan.training.stages.registry import STAGES
+from augan.training.trainer import TrainingData, train_stages
 
 IDENTITY = {"seed": 0, "data": "1234"}
 
@@ -44,7 +46,7 @@ def make_batches(n, batch_size, *, classes=0, seed=0):
         labels,
         num_classes=classes,
         batch_size=batch_size,
-        scale=lambda stored: stored * 2,
+        normalize=lambda prepared: prepared * 2,
         seed=seed,
     )
 
@@ -53,7 +55,7 @@ def make_batches(n, batch_size, *, classes=0, seed=0):
 def test_each_epoch_visits_each_row_once(n, batch_size):
     batches = make_batches(n, batch_size)
     steps = math.ceil(5 * n / batch_size)
-    rows = np.concatenate([batches.indices(step) for step in range(steps)])
+    rows = np.concatenate([batches.batch_indices(step) for step in range(steps)])
     assert len(rows) == steps * batch_size
     for epoch in range(5):
         assert sorted(rows[epoch * n : (epoch + 1) * n]) == list(range(n))
@@ -61,16 +63,16 @@ def test_each_epoch_visits_each_row_once(n, batch_size):
 
 def test_epochs_and_seeds_have_their_own_order():
     one, other = make_batches(50, 50), make_batches(50, 50, seed=1)
-    orders = [tuple(b.indices(step)) for b in (one, other) for step in range(4)]
+    orders = [tuple(b.batch_indices(step)) for b in (one, other) for step in range(4)]
     assert len(set(orders)) == 8
 
 
 def test_batches_are_a_pure_function_of_the_step():
     batches, fresh = make_batches(20, 6), make_batches(20, 6)
-    forward = [batches.indices(step) for step in range(12)]
+    forward = [batches.batch_indices(step) for step in range(12)]
     for step in reversed(range(12)):
-        np.testing.assert_array_equal(batches.indices(step), forward[step])
-    np.testing.assert_array_equal(fresh.indices(7), forward[7])
+        np.testing.assert_array_equal(batches.batch_indices(step), forward[step])
+    np.testing.assert_array_equal(fresh.batch_indices(7), forward[7])
 
 
 def test_a_chunk_is_its_steps_one_after_another():
@@ -80,8 +82,8 @@ def test_a_chunk_is_its_steps_one_after_another():
     assert classes.shape == (5, 6, 3)
     assert images.dtype == classes.dtype == np.float32
     for position in range(5):
-        rows = batches.indices(2 + position)
-        # `scale` doubles; each image holds its row.
+        rows = batches.batch_indices(2 + position)
+        # `normalize` doubles; each image holds its row.
         np.testing.assert_array_equal(images[position, :, 0, 0, 0], 2 * rows)
         np.testing.assert_array_equal(images[position, :, 1, 1, 0], 2 * rows)
         np.testing.assert_array_equal(classes[position], np.eye(3)[rows % 3])
@@ -97,7 +99,7 @@ def test_without_classes_the_one_hot_is_empty(labels):
         labels,
         num_classes=0,
         batch_size=4,
-        scale=as_float,
+        normalize=as_float,
         seed=0,
     )
     images, classes = batches.chunk(0, 3)
@@ -114,89 +116,95 @@ def test_only_the_rows_of_a_batch_are_read(tmp_path):
             return np.asarray(self)[key]
 
     images = np.zeros((1000, 2, 2, 1), np.uint8).view(Watched)
-    batches = Batches(images, None, num_classes=0, batch_size=4, scale=as_float, seed=0)
+    batches = Batches(images, None, num_classes=0, batch_size=4, normalize=as_float, seed=0)
     batches.chunk(0, 2)
     assert Watched.asked == [8]
 
 
-# ---------------------------------------------------------------- allowance and plan
+# ---------------------------------------------------------------- budget
 
 
-def test_allowance_by_steps():
-    allowance = Allowance(steps=40, started=0.0, deadline=None)
-    assert [allowance.done(step) for step in (0, 10, 40, 50)] == [0.0, 0.25, 1.0, 1.0]
+def test_stage_budget_by_steps():
+    budget = StageBudget(steps=40, started=0.0, deadline=None)
+    assert [budget.progress(step) for step in (0, 10, 40, 50)] == [0.0, 0.25, 1.0, 1.0]
 
 
-def test_allowance_by_time():
+def test_stage_budget_by_time():
     now = time.monotonic()
-    half = Allowance(None, now - 100, now + 100)
-    assert half.done(10**9) == pytest.approx(0.5, abs=0.02)
-    assert Allowance(None, now - 2, now - 1).done(0) == 1.0
-    assert Allowance(None, now, now).done(0) == 1.0
-    assert Allowance(None, now, None).done(10**9) == 0.0
+    half = StageBudget(None, now - 100, now + 100)
+    assert half.progress(10**9) == pytest.approx(0.5, abs=0.02)
+    assert StageBudget(None, now - 2, now - 1).progress(0) == 1.0
+    assert StageBudget(None, now, now).progress(0) == 1.0
+    assert StageBudget(None, now, None).progress(10**9) == 0.0
 
 
-def test_allowance_by_whichever_is_first():
+def test_stage_budget_by_whichever_is_first():
     now = time.monotonic()
-    both = Allowance(100, now - 100, now + 100)
-    assert both.done(90) == pytest.approx(0.9)
-    assert both.done(10) == pytest.approx(0.5, abs=0.02)
+    both = StageBudget(100, now - 100, now + 100)
+    assert both.progress(90) == pytest.approx(0.9)
+    assert both.progress(10) == pytest.approx(0.5, abs=0.02)
 
 
-def test_steps_of_the_parts_are_in_proportion():
-    plan = Plan(("gan", "encoder", "classifier"), 1000)
-    steps = {part: plan.allowance(part).steps for part in plan.parts}
-    assert steps == {"gan": 1000, "encoder": 500, "classifier": 250}
-    assert all(plan.allowance(part).deadline is None for part in plan.parts)
-
-
-def test_every_part_gets_at_least_one_step():
-    plan = Plan(("gan", "encoder", "classifier"), 1)
-    assert [plan.allowance(part).steps for part in plan.parts] == [1, 1, 1]
-    assert [Plan(plan.parts, 5).allowance(part).steps for part in plan.parts] == [5, 3, 2]
+def stage_budgets(stages, budget):
+    """Return the budgets of stages that all start now."""
+    shares = [STAGES[stage].share for stage in stages]
+    return [budget.stage_budget(share, shares[i + 1 :]) for i, share in enumerate(shares)]
 
 
 @pytest.mark.parametrize(
-    "parts", [("gan",), ("gan", "encoder"), ("gan", "classifier"), tuple(SHARES)]
+    ("steps", "expected"), [(1000, [1000, 500, 250]), (5, [5, 3, 2]), (1, [1, 1, 1])]
 )
-def test_time_is_shared_and_the_last_part_gets_the_rest(parts):
+def test_steps_of_the_stages_are_proportional_and_at_least_one(steps, expected):
+    budgets = stage_budgets(("gan", "encoder", "classifier"), TrainingBudget(steps))
+    assert [budget.steps for budget in budgets] == expected
+    assert all(budget.deadline is None for budget in budgets)
+
+
+@pytest.mark.parametrize(
+    "stages", [("gan",), ("gan", "encoder"), ("gan", "classifier"), tuple(STAGES)]
+)
+def test_time_is_shared_and_the_last_stage_gets_the_rest(stages):
     deadline = time.monotonic() + 1000
-    plan = Plan(parts, None, deadline)
-    total = sum(SHARES[part][1] for part in parts)
-    first = plan.allowance(parts[0])
-    assert first.steps is None
-    span = first.deadline - first.started
-    assert span == pytest.approx(1000 * SHARES[parts[0]][1] / total, rel=0.01)
-    assert plan.allowance(parts[-1]).deadline == pytest.approx(deadline, abs=0.01)
+    budgets = stage_budgets(stages, TrainingBudget(None, deadline))
+    times = [STAGES[stage].share.time for stage in stages]
+    assert budgets[0].steps is None
+    span = budgets[0].deadline - budgets[0].started
+    assert span == pytest.approx(1000 * times[0] / sum(times), rel=0.01)
+    assert budgets[-1].deadline == pytest.approx(deadline, abs=0.01)
 
 
-def test_time_left_over_passes_to_later_parts():
-    # The classifier took nothing of its share: the GAN divides all of the time with the encoder.
-    parts = ("classifier", "gan", "encoder")
-    plan = Plan(parts, 10, time.monotonic() + 1000)
-    gan = plan.allowance("gan")
+def test_unused_time_passes_to_later_stages():
+    # The classifier used nothing of its share: the GAN divides all of the time with the encoder.
+    stages = ("classifier", "gan", "encoder")
+    budget = TrainingBudget(10, time.monotonic() + 1000)
+    gan = budget.stage_budget(STAGES["gan"].share, [STAGES["encoder"].share])
     assert gan.deadline - gan.started == pytest.approx(1000 * 0.66 / 0.92, rel=0.01)
-    assert sum(SHARES[part][1] for part in parts) == pytest.approx(1)
+    assert sum(STAGES[stage].share.time for stage in stages) == pytest.approx(1)
 
 
-def test_a_plan_without_an_end_is_refused():
-    with pytest.raises(ValueError, match="never end"):
-        Plan(("gan",), None)
+def test_a_budget_without_a_limit_is_refused():
+    with pytest.raises(ValueError, match="requires steps or a deadline"):
+        TrainingBudget(None)
 
 
-def test_a_plan_past_its_deadline_allows_nothing_more():
-    plan = Plan(("gan", "encoder"), 10, time.monotonic() - 5)
-    for part in plan.parts:
-        allowance = plan.allowance(part)
-        assert allowance.deadline == allowance.started
-        assert allowance.done(0) == 1.0
+def test_a_budget_past_its_deadline_allows_nothing_more():
+    for budget in stage_budgets(("gan", "encoder"), TrainingBudget(10, time.monotonic() - 5)):
+        assert budget.deadline == budget.started
+        assert budget.progress(0) == 1.0
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stages_are_registered_under_their_names(name):
+    assert STAGES[name].name == name
+    assert STAGES[name].share.steps > 0
+    assert STAGES[name].share.time > 0
 
 
 # ---------------------------------------------------------------- the loop
 
 
 class Recorder:
-    """An update that remembers what it saw, in the graph; and an observer."""
+    """A training step that records its inputs in the graph, and a callback."""
 
     metric_names = ("mean", "classes")
 
@@ -219,8 +227,8 @@ class Recorder:
         self.weighted.assign_add(tf.cast(self.steps, tf.float32) * mean)
         return {"mean": mean, "classes": tf.reduce_sum(classes)}
 
-    def on_steps(self, part, step, allowance, losses):
-        self.calls.append((part, step, allowance, losses))
+    def on_progress(self, part, step, budget, losses):
+        self.calls.append((part, step, budget, losses))
 
 
 def batch_means(batches, steps):
@@ -228,21 +236,21 @@ def batch_means(batches, steps):
 
 
 def steps_only(steps):
-    return Allowance(steps, time.monotonic(), None)
+    return StageBudget(steps, time.monotonic(), None)
 
 
 @pytest.mark.parametrize("steps", [1, 19, 20, 21, 47])
 def test_the_loop_does_exactly_its_steps(steps):
     batches, recorder = make_batches(30, 4, classes=2), Recorder()
-    allowance = steps_only(steps)
-    assert run_loop("gan", recorder, batches, allowance, observers=[recorder]) == steps
+    budget = steps_only(steps)
+    assert run_loop("gan", recorder, batches, budget, callbacks=[recorder]) == steps
     assert recorder.steps.numpy() == steps
     means = batch_means(batches, steps)
     assert float(recorder.sum) == pytest.approx(sum(means), rel=1e-5)
     weighted = sum(i * mean for i, mean in enumerate(means, 1))
     assert float(recorder.weighted) == pytest.approx(weighted, rel=1e-5)
-    ends = [*range(STEPS_A_CALL, steps, STEPS_A_CALL), steps]
-    assert [call[:3] for call in recorder.calls] == [("gan", end, allowance) for end in ends]
+    ends = [*range(STEPS_PER_CALL, steps, STEPS_PER_CALL), steps]
+    assert [call[:3] for call in recorder.calls] == [("gan", end, budget) for end in ends]
     begin = 0
     for end, (*_, losses) in zip(ends, recorder.calls):
         assert losses["mean"] == pytest.approx(np.mean(means[begin:end]), rel=1e-5)
@@ -253,40 +261,40 @@ def test_the_loop_does_exactly_its_steps(steps):
 
 def test_a_deadline_in_the_past_still_allows_one_call():
     recorder, now = Recorder(), time.monotonic()
-    done = run_loop("gan", recorder, make_batches(9, 2), Allowance(None, now - 9, now - 1))
-    assert done == STEPS_A_CALL == recorder.steps.numpy()
-    done = run_loop("gan", recorder, make_batches(9, 2), Allowance(3, now - 9, now - 1))
+    done = run_loop("gan", recorder, make_batches(9, 2), StageBudget(None, now - 9, now - 1))
+    assert done == STEPS_PER_CALL == recorder.steps.numpy()
+    done = run_loop("gan", recorder, make_batches(9, 2), StageBudget(3, now - 9, now - 1))
     assert done == 3
 
 
 def test_the_loop_ends_at_its_deadline():
     class Slow(Recorder):
-        def on_steps(self, *told):
-            super().on_steps(*told)
+        def on_progress(self, *told):
+            super().on_progress(*told)
             time.sleep(0.05)
 
     recorder = Slow()
     run_loop("gan", recorder, make_batches(9, 2), steps_only(20))  # traced once: warm
     begun = time.monotonic()
-    allowance = Allowance(10**7, begun, begun + 1.0)
-    done = run_loop("gan", recorder, make_batches(9, 2), allowance, observers=[recorder])
+    budget = StageBudget(10**7, begun, begun + 1.0)
+    done = run_loop("gan", recorder, make_batches(9, 2), budget, callbacks=[recorder])
     took = time.monotonic() - begun
     assert 1.0 <= took < 3.0
     assert done < 10**7
-    assert done % STEPS_A_CALL == 0
+    assert done % STEPS_PER_CALL == 0
     assert recorder.calls[-1][1] == done
 
 
-def test_every_observer_is_told():
+def test_every_callback_is_notified():
     one, other = Recorder(), Recorder()
-    run_loop("encoder", one, make_batches(9, 2), steps_only(21), observers=[one, other])
+    run_loop("encoder", one, make_batches(9, 2), steps_only(21), callbacks=[one, other])
     assert [call[:2] for call in other.calls] == [("encoder", 20), ("encoder", 21)]
     assert one.calls == other.calls
 
 
 @pytest.fixture(scope="module")
 def trained_in_no_time():
-    """All parts, with a deadline that was over before they began."""
+    """All stages, trained with a deadline in the past."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (10, 8, 8, 1), dtype=np.uint8)
     classes = np.arange(10) % 2
@@ -306,19 +314,19 @@ def trained_in_no_time():
         discriminator__learning_rate=1e-3,
     )
     data = TrainingData(pixels, classes, 2, ImagePreprocessing(8, 1, "uint8", 0.0, 255.0, (8, 8)))
-    clock = Clock()
-    plan = Plan(("gan", "encoder", "classifier"), None, time.monotonic() - 1)
-    return train_networks(config, data, plan, clock=clock), clock
+    stopwatch = Stopwatch()
+    stages, budget = ("gan", "encoder", "classifier"), TrainingBudget(None, time.monotonic() - 1)
+    return train_stages(config, data, stages, budget, stopwatch=stopwatch), stopwatch
 
 
 @pytest.mark.slow
-def test_every_part_exists_however_short_the_time_was(trained_in_no_time):
-    networks, clock = trained_in_no_time
+def test_every_network_exists_however_short_the_time_was(trained_in_no_time):
+    networks, stopwatch = trained_in_no_time
     assert set(networks.models) == {"generator", "discriminator", "encoder", "classifier"}
     assert set(networks.specs) == set(networks.models)
-    assert networks.steps == dict.fromkeys(("gan", "encoder", "classifier"), STEPS_A_CALL)
-    assert set(clock.seconds) == {"start-up", "gan", "encoder", "classifier"}
-    assert all(clock.seconds[part] > 0 for part in ("gan", "encoder", "classifier"))
+    assert networks.steps == dict.fromkeys(("gan", "encoder", "classifier"), STEPS_PER_CALL)
+    assert set(stopwatch.seconds) == {"start-up", "gan", "encoder", "classifier"}
+    assert all(stopwatch.seconds[part] > 0 for part in ("gan", "encoder", "classifier"))
     assert networks.models["generator"].output_shape == (None, 8, 8, 1)
     assert networks.models["encoder"].output_shape == [(None, 3), (None, 2)]
     assert networks.models["classifier"].output_shape == (None, 2)
@@ -384,18 +392,18 @@ def test_two_runs_of_one_second_have_two_folders(here):
 
 def test_losses_are_logged_one_json_document_a_line(tmp_path):
     run = RunFolder(tmp_path / "run", "digits", IDENTITY)
-    allowance = steps_only(40)
-    run.on_steps("gan", 20, allowance, {"d_loss": 1.5, "g_loss": 0.25})
-    run.on_steps("encoder", 10, allowance, {"image_loss": 3.0})
+    budget = steps_only(40)
+    run.on_progress("gan", 20, budget, {"d_loss": 1.5, "g_loss": 0.25})
+    run.on_progress("encoder", 10, budget, {"image_loss": 3.0})
     lines = (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [
-        {"part": "gan", "step": 20, "d_loss": 1.5, "g_loss": 0.25},
-        {"part": "encoder", "step": 10, "image_loss": 3.0},
+        {"stage": "gan", "step": 20, "d_loss": 1.5, "g_loss": 0.25},
+        {"stage": "encoder", "step": 10, "image_loss": 3.0},
     ]
 
 
 class Diverging:
-    """A part whose losses are not finite from the 40th step on."""
+    """A training step whose losses are not finite from the 40th step on."""
 
     metric_names = ("loss",)
 
@@ -410,7 +418,7 @@ class Diverging:
 
 def test_what_diverges_ends_whoever_watches_it():
     images = np.zeros((8, 2, 2, 1), np.uint8)
-    data = Batches(images, None, num_classes=0, batch_size=4, scale=as_float, seed=0)
+    data = Batches(images, None, num_classes=0, batch_size=4, normalize=as_float, seed=0)
     with pytest.raises(
         TrainingDivergedError, match="training of the encoder diverged before step 40"
     ):
@@ -420,35 +428,36 @@ def test_what_diverges_ends_whoever_watches_it():
 
 
 def best_of_many(distances):
-    monitor = Monitor.__new__(Monitor)  # its memory alone
-    monitor._numbers = keras.Variable(np.full((KEPT, len(FIELDS)), np.nan), dtype="float64")
+    monitor = GanMonitor.__new__(GanMonitor)  # its memory alone
+    columns = len(dataclasses.fields(GanMetrics))
+    monitor._table = keras.Variable(np.full((MAX_HISTORY, columns), np.nan), dtype="float64")
     monitor._count = keras.Variable(0, dtype="int64")
     for step, distance in enumerate(distances):
-        monitor._remember(Health(step, 0.0, distance, 1.0, 1.0, 0.0, 0.0))
+        monitor._append(GanMetrics(step, 0.0, distance, 1.0, 1.0, 0.0, 0.0))
     return monitor.history
 
 
 def test_the_monitor_forgets_old_evaluations_but_not_the_best():
-    rest = [1.0] * (KEPT + 20)
+    rest = [1.0] * (MAX_HISTORY + 20)
     for place in (0, 5):
         distances = [*rest[:place], 0.1, *rest]
         kept = best_of_many(distances)
-        assert len(kept) == KEPT
-        assert min(health.kernel_distance for health in kept) == 0.1
-        assert [health.step for health in kept][-1] == len(distances) - 1
-        assert [health.step for health in kept] == sorted(health.step for health in kept)
+        assert len(kept) == MAX_HISTORY
+        assert min(metrics.kernel_distance for metrics in kept) == 0.1
+        assert [metrics.step for metrics in kept][-1] == len(distances) - 1
+        assert [metrics.step for metrics in kept] == sorted(metrics.step for metrics in kept)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_the_log_stays_json_when_training_diverges(tmp_path, loss):
     run = RunFolder(tmp_path / "run", "digits", IDENTITY)
-    run.on_steps("gan", 20, steps_only(40), {"d_loss": loss})
+    run.on_progress("gan", 20, steps_only(40), {"d_loss": loss})
 
     def refuse(word):
         raise AssertionError(f"{word} is not JSON")
 
     line = (run.path / "metrics.jsonl").read_text(encoding="utf-8")
-    assert json.loads(line, parse_constant=refuse) == {"part": "gan", "step": 20, "d_loss": None}
+    assert json.loads(line, parse_constant=refuse) == {"stage": "gan", "step": 20, "d_loss": None}
 
 
 def test_files_of_a_run(tmp_path):
@@ -625,34 +634,34 @@ def test_runs_in_other_folders_are_not_found(here):
 
 
 def test_the_clock_adds_up_each_part():
-    clock = Clock()
+    stopwatch = Stopwatch()
     for _ in range(2):
-        with clock.part("gan"):
+        with stopwatch.measure("gan"):
             time.sleep(0.02)
-    with clock.part("encoder"):
+    with stopwatch.measure("encoder"):
         time.sleep(0.01)
-    assert clock.seconds["gan"] >= 0.04
-    assert 0.01 <= clock.seconds["encoder"] < 0.04
-    assert clock.seconds["start-up"] == 0
+    assert stopwatch.seconds["gan"] >= 0.04
+    assert 0.01 <= stopwatch.seconds["encoder"] < 0.04
+    assert stopwatch.seconds["start-up"] == 0
 
 
 def test_the_clock_counts_what_came_before():
-    clock = Clock(time.monotonic() - 10)
-    assert clock.seconds["start-up"] == pytest.approx(10, abs=0.5)
-    assert time.monotonic() - clock.started == pytest.approx(10, abs=0.5)
+    stopwatch = Stopwatch(time.monotonic() - 10)
+    assert stopwatch.seconds["start-up"] == pytest.approx(10, abs=0.5)
+    assert time.monotonic() - stopwatch.started == pytest.approx(10, abs=0.5)
 
 
 def test_the_clock_counts_a_part_that_failed():
-    clock = Clock()
+    stopwatch = Stopwatch()
 
     def fail():
-        with clock.part("data"):
+        with stopwatch.measure("data"):
             time.sleep(0.01)
             raise DataError("no")
 
     with pytest.raises(DataError):
         fail()
-    assert clock.seconds["data"] >= 0.01
+    assert stopwatch.seconds["data"] >= 0.01
 
 
 # ---------------------------------------------------------------- unlabeled images
@@ -685,33 +694,33 @@ def by_brightness():
 
 
 @pytest.mark.parametrize(
-    ("how", "rows", "classes"),
+    ("mode", "indices", "classes"),
     [
         ("hard", [0, 1, 2, 3, 4], [1, 0, 1, 0, 1]),
         ("thresholded", [0, 1, 3, 4], [1, 0, 1, 0, 1]),
         ("soft", [0, 1, 2, 3, 4], [[0, 1], [1, 0], [0.4, 0.6], [0.95, 0.05], [0.05, 0.95]]),
     ],
 )
-def test_guessed_classes(how, rows, classes):
-    # The two labeled images look like the other class: what is known is not guessed.
+def test_pseudo_labels(mode, indices, classes):
+    # The two labeled images look like the other class: known classes are not predicted.
     pixels = np.array([2, 98, 60, 5, 95], np.uint8).reshape(5, 1, 1, 1)
     preprocessing = ImagePreprocessing(8, 1, "float32", 0.0, 100.0)
     known = np.array([1, 0, -1, -1, -1])
-    guessed = guess_classes(
+    labels = assign_pseudo_labels(
         by_brightness(),
         ConcatRows(pixels[:2], pixels[2:]),
         known,
         preprocessing,
         labeled=np.array([0, 1]),
         unlabeled=np.array([2, 3, 4]),
-        how=how,
+        mode=mode,
     )
-    assert guessed.rows.tolist() == rows
-    used = np.asarray(rows)
-    np.testing.assert_allclose(guessed.classes[used], np.asarray(classes)[used], atol=1e-5)
-    told = guessed.describe(np.array([2, 3, 4]))
-    assert (told["n"], told["used"]) == (3, len(rows) - 2)
-    assert sum(told["class_counts"]) == pytest.approx(len(rows) - 2, abs=1e-2)
+    assert labels.indices.tolist() == indices
+    used = np.asarray(indices)
+    np.testing.assert_allclose(labels.classes[used], np.asarray(classes)[used], atol=1e-5)
+    described = labels.describe(np.array([2, 3, 4]))
+    assert (described["n"], described["used"]) == (3, len(indices) - 2)
+    assert sum(described["class_counts"]) == pytest.approx(len(indices) - 2, abs=1e-2)
     assert known.tolist() == [1, 0, -1, -1, -1]
 
 

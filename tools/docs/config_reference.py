@@ -8,7 +8,7 @@ The descriptions are the comments at the top of the files. The rules come from t
 import re
 from pathlib import Path
 
-from augan.training.config_rules import rules_table
+from augan.training.config_rules import format_rules
 
 PAGE = Path(__file__).parents[2] / "configs" / "README.md"
 COMMAND = "python -m tools.docs.config_reference"
@@ -38,7 +38,7 @@ works. After this change, another row of the table may apply.
 
 def page() -> str:
     """Return the text of the page."""
-    return _TEXT.format(command=COMMAND, variants=variants_table(), rules=rules_table())
+    return _TEXT.format(command=COMMAND, variants=variants_table(), rules=format_rules())
 
 
 def variants_table() -> str:

@@ -124,7 +124,7 @@ class Trial:
         part, step = self.reached()
         checkpoint = Checkpoints(self.out / "checkpoints").steps().get(part, 0)
         half = sorted(path.name for path in self.out.rglob(".*")) if self.out.exists() else []
-        where = {"part": part, "step": step, "checkpoint": checkpoint, "half_written": half}
+        where = {"stage": part, "step": step, "checkpoint": checkpoint, "half_written": half}
         return {"seconds": round(seconds, 2), **where}
 
     def reached(self) -> tuple[str, int]:
@@ -136,7 +136,7 @@ class Trial:
                 entry = json.loads(line)
             except ValueError:
                 continue  # torn
-            return entry["part"], entry["step"]
+            return entry["stage"], entry["step"]
         return "data", 0
 
     def files(self) -> dict[str, bytes]:

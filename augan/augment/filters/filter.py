@@ -15,7 +15,7 @@ from augan.data.modalities.registry import AnyPreprocessing, restore_preprocessi
 from augan.data.splits import evenly_spaced
 from augan.exceptions import BundleError, DataError
 from augan.gan.inference import BatchInference
-from augan.training.training_data import DataGone, recorded_data
+from augan.training.training_data import TrainingDataNotFound, load_training_data
 
 MAX_CLASS_SAMPLES = 20_000  # evenly spaced; keeps the search for neighbors to seconds
 MAX_HELD_OUT_SAMPLES = 2_000
@@ -84,10 +84,10 @@ def load_training_reference(
         The data is not the data that the bundle was trained on, or `training_data` does not exist.
     """
     try:
-        found = recorded_data(bundle, preprocessing, training_data)
-    except DataGone as gone:
+        found = load_training_data(bundle, preprocessing, training_data)
+    except TrainingDataNotFound as gone:
         return None, str(gone)
-    dataset, more, split = found.squares.dataset, found.unlabeled, bundle.tables["split"]
+    dataset, more, split = found.samples.dataset, found.unlabeled, bundle.tables["split"]
     labels = np.asarray(dataset.labels)
     with bundle_errors(bundle, "split"):
         train, held_out = split["train"], np.union1d(split["val"], split["calibration"])
@@ -95,7 +95,7 @@ def load_training_reference(
     unlabeled = None if more is None else more.pixels
     unlabeled_names = () if more is None else more.dataset.names
     reference = TrainingReference(
-        found.squares.pixels, labels, dataset.names, train, held_out, unlabeled, unlabeled_names
+        found.samples.pixels, labels, dataset.names, train, held_out, unlabeled, unlabeled_names
     )
     return reference, None
 

@@ -36,7 +36,7 @@ from augan.data.splits import evenly_spaced
 from augan.detect.inputs import ImageFolderSource, InputSource
 from augan.exceptions import DataError
 from augan.io.hashing import array_digest
-from augan.training.training_data import recorded_data
+from augan.training.training_data import load_training_data
 
 MAX_TRAINING_SAMPLES = 10_000  # evenly spaced; limits the search for neighbors to minutes
 _CHUNK_SIZE = 512  # images that are compared with all training images at once
@@ -288,7 +288,7 @@ def fit_baselines(
         `training_data` cannot be read, or is not the training data of the bundle.
     """
     try:
-        prepared = recorded_data(bundle, preprocessing, training_data).squares
+        prepared = load_training_data(bundle, preprocessing, training_data).samples
     except DataError as error:
         if training_data is not None:
             raise

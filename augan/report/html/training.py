@@ -68,7 +68,7 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
             entry = json.loads(line)
         except ValueError:
             continue
-        if isinstance(entry, dict) and {"part", "step"} <= entry.keys():
+        if isinstance(entry, dict) and {"stage", "step"} <= entry.keys():
             yield entry
 
 
@@ -135,13 +135,13 @@ def _samples(run: Path) -> str:
 
 
 def _losses(log: list[dict[str, Any]]) -> str:
-    stage = next((entry["part"] for entry in log if str(entry["part"]).endswith("gan")), None)
+    stage = next((entry["stage"] for entry in log if str(entry["stage"]).endswith("gan")), None)
     curves = []
     for key, (network, kind) in LOSSES.items():
         points = [
             (entry["step"], entry[key])
             for entry in log
-            if entry["part"] == stage and math.isfinite(entry.get(key) or math.nan)
+            if entry["stage"] == stage and math.isfinite(entry.get(key) or math.nan)
         ]
         if points:
             steps, values = np.array(points, float).T

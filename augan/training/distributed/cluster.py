@@ -1,6 +1,6 @@
-"""The machines of a training, as the environment variable TF_CONFIG names them.
+"""Machines of a training, from the environment variable TF_CONFIG.
 
-It is TensorFlow's way, and what Kubeflow's and other operators set on each machine:
+TF_CONFIG is TensorFlow's convention, which Kubeflow and other operators set on each machine:
 `{"cluster": {"worker": ["one:5000", "two:5000"]}, "task": {"type": "worker", "index": 0}}`.
 """
 
@@ -23,33 +23,33 @@ _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/]+):(\d{1,5})")
 
 @dataclass(frozen=True)
 class Cluster:
-    """All workers in order, the chief first, and which of them this process is.
+    """All workers of a training, and the rank of this process among them.
 
     Attributes
     ----------
     addresses : tuple of str
-        `host:port` of each.
-    number : int
-        This worker's.
+        `host:port` of each worker, the chief first.
+    rank : int
+        Index of this worker.
     """
 
     addresses: tuple[str, ...]
-    number: int
+    rank: int
 
     def __str__(self) -> str:
         return (
-            f"worker {self.number} of {len(self.addresses)} at {self.addresses[self.number]}, "
+            f"worker {self.rank} of {len(self.addresses)} at {self.addresses[self.rank]}, "
             f"the chief at {self.addresses[0]}"
         )
 
 
-def chosen_cluster(distribute: str) -> Cluster | None:
-    """Return the machines that `--distribute` means, None if there are not several.
+def select_cluster(distribute: str) -> Cluster | None:
+    """Return the machines for `--distribute`, or None if there is only one.
 
     Raises
     ------
     ConfigError
-        The kind is unknown, or TF_CONFIG is wrong or lacking.
+        The kind is unknown, or TF_CONFIG is invalid or missing.
     """
     if distribute not in KINDS:
         raise ConfigError(f"--distribute must be one of {', '.join(KINDS)}, got '{distribute}'")
@@ -58,19 +58,19 @@ def chosen_cluster(distribute: str) -> Cluster | None:
     cluster = read_cluster()
     if cluster is None and distribute == "multiworker":
         raise ConfigError(
-            f"--distribute multiworker needs the variable {VARIABLE}, which names the workers; "
+            f"--distribute multiworker requires the variable {VARIABLE}, which names the workers; "
             f"{_EXPECTED}"
         )
     return cluster if cluster is not None and len(cluster.addresses) > 1 else None
 
 
 def read_cluster() -> Cluster | None:
-    """Return what TF_CONFIG says, None if it is not set.
+    """Return the cluster of TF_CONFIG, or None if the variable is not set.
 
     Raises
     ------
     ConfigError
-        It is not JSON, names no workers, or this process is none of them.
+        The value is not JSON, names no workers, or does not contain this process.
     """
     text = os.environ.get(VARIABLE, "")
     if not text.strip():
@@ -83,29 +83,29 @@ def read_cluster() -> Cluster | None:
     task = values.get("task")
     if not isinstance(task, dict) or not {"type", "index"} <= task.keys():
         raise ConfigError(f"{VARIABLE} does not say which worker this is; {_EXPECTED}")
-    kind, index = task["type"], _whole(task["index"])
-    if not isinstance(kind, str) or kind not in jobs:
+    job, index = task["type"], _integer(task["index"])
+    if not isinstance(job, str) or job not in jobs:
         raise ConfigError(
-            f"{VARIABLE} says that this is a {kind!r}, and its cluster has {' and '.join(jobs)}; "
+            f"{VARIABLE} says that this is a {job!r}, and its cluster has {' and '.join(jobs)}; "
             "only these train"
         )
-    if index is None or not 0 <= index < len(jobs[kind]):
+    if index is None or not 0 <= index < len(jobs[job]):
         raise ConfigError(
-            f"{VARIABLE} says that this is {kind} {task['index']!r}, and its cluster has "
-            f"{len(jobs[kind])}: expected an index from 0 to {len(jobs[kind]) - 1}"
+            f"{VARIABLE} says that this is {job} {task['index']!r}, and its cluster has "
+            f"{len(jobs[job])}: expected an index from 0 to {len(jobs[job]) - 1}"
         )
-    before = len(jobs.get("chief", ())) if kind == "worker" else 0
-    return Cluster((*jobs.get("chief", ()), *jobs.get("worker", ())), before + index)
+    num_chiefs = len(jobs.get("chief", ())) if job == "worker" else 0
+    return Cluster((*jobs.get("chief", ()), *jobs.get("worker", ())), num_chiefs + index)
 
 
 def _jobs(values: Any) -> dict[str, list[str]]:
-    """Return job -> addresses, or raise ConfigError."""
+    """Return the addresses of each job, or raise ConfigError."""
     jobs = values.get("cluster") if isinstance(values, dict) else None
     if not isinstance(jobs, dict) or not jobs:
         raise ConfigError(f"{VARIABLE} names no cluster; {_EXPECTED}")
-    if others := sorted(set(jobs) - {"chief", "worker"}):
+    if unknown := sorted(set(jobs) - {"chief", "worker"}):
         raise ConfigError(
-            f"{VARIABLE} has the job {others[0]!r}, and augan trains with chief and worker only: "
+            f"{VARIABLE} has the job {unknown[0]!r}, and augan trains with chief and worker only: "
             "all compute the same, the first of them writes"
         )
     for job, addresses in jobs.items():
@@ -116,16 +116,16 @@ def _jobs(values: Any) -> dict[str, list[str]]:
             if match is None or not 0 < int(match[2]) < 65536:
                 raise ConfigError(f"{VARIABLE}: {job} {address!r} is not HOST:PORT; {_EXPECTED}")
     if len(jobs.get("chief", ())) > 1:
-        raise ConfigError(f"{VARIABLE} has {len(jobs['chief'])} chiefs, expected one at most")
-    every = [address for addresses in jobs.values() for address in addresses]
-    if twice := [address for address in every if every.count(address) > 1]:
+        raise ConfigError(f"{VARIABLE} has {len(jobs['chief'])} chiefs, expected at most one")
+    all_addresses = [address for addresses in jobs.values() for address in addresses]
+    if repeated := [address for address in all_addresses if all_addresses.count(address) > 1]:
         raise ConfigError(
-            f"{VARIABLE} names {twice[0]} twice; each worker has an address of its own"
+            f"{VARIABLE} names {repeated[0]} twice; each worker needs a different address"
         )
     return jobs
 
 
-def _whole(value: Any) -> int | None:
+def _integer(value: Any) -> int | None:
     # Some operators write the index as text.
     if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value):
         return int(value)

@@ -1,4 +1,7 @@
-"""Waiting until all workers are there, which TensorFlow does without a word, a limit or Ctrl-C."""
+"""Rendezvous of the workers before TensorFlow starts.
+
+TensorFlow waits for missing workers without a message, a limit, or a reaction to Ctrl-C.
+"""
 
 import socket
 import time
@@ -8,68 +11,68 @@ from contextlib import contextmanager
 from augan.exceptions import ConfigError, RunInterruptedError
 from augan.training.distributed.cluster import Cluster
 
-PATIENCE = 600.0  # seconds
-_TRY, _PAUSE = 2.0, 0.1  # seconds of one attempt, and between two
+PATIENCE = 600.0  # seconds to wait for all workers
+_ATTEMPT, _PAUSE = 2.0, 0.1  # seconds of one attempt to connect, and between two attempts
 
 
-def meet(cluster: Cluster, patience: float = PATIENCE) -> None:
-    """Return when every worker of the cluster is there and about to start TensorFlow.
+def wait_for_workers(cluster: Cluster, patience: float = PATIENCE) -> None:
+    """Wait until every worker of the cluster is about to start TensorFlow.
 
-    The others listen at their own addresses until the chief has seen all of them; then its server
-    starts, which tells them.
+    The other workers listen at their own addresses until the chief has connected to all of them.
+    Then the server of the chief starts, and the others connect to it.
 
     Raises
     ------
     ConfigError
-        The address of this worker cannot be listened at.
+        This worker cannot listen at its address.
     RunInterruptedError
-        A worker has not come in time.
+        A worker did not start in time.
     """
     limit = time.monotonic() + patience
     with _listening(cluster):
-        if cluster.number:
-            _await(cluster, 0, limit)
+        if cluster.rank:
+            _wait_for(cluster, 0, limit)
             return
-    for number in range(1, len(cluster.addresses)):
-        _await(cluster, number, limit)
+    for rank in range(1, len(cluster.addresses)):
+        _wait_for(cluster, rank, limit)
 
 
 @contextmanager
 def _listening(cluster: Cluster) -> Iterator[None]:
-    """Listen at this worker's port, the chief only to see that it is free."""
-    _, port = _parts(cluster.addresses[cluster.number])
-    kind = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+    """Listen at this worker's port; the chief only checks that its port is free."""
+    _, port = _host_and_port(cluster.addresses[cluster.rank])
+    family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
     try:
         listener = socket.create_server(
-            ("", port), family=kind, dualstack_ipv6=kind is socket.AF_INET6
+            ("", port), family=family, dualstack_ipv6=family is socket.AF_INET6
         )
     except OSError as error:
         raise ConfigError(
-            f"{cluster} cannot listen at port {port} ({error.strerror or error}); end what uses "
-            "it, or give TF_CONFIG another port on all workers"
+            f"{cluster} cannot listen at port {port} ({error.strerror or error}); end the process "
+            "that uses it, or give TF_CONFIG another port on all workers"
         ) from error
     with listener:
-        if not cluster.number:
+        if not cluster.rank:
             listener.close()
         yield
 
 
-def _await(cluster: Cluster, number: int, limit: float) -> None:
-    address = cluster.addresses[number]
+def _wait_for(cluster: Cluster, rank: int, limit: float) -> None:
+    address = cluster.addresses[rank]
     while True:
         try:
-            socket.create_connection(_parts(address), timeout=_TRY).close()
+            socket.create_connection(_host_and_port(address), timeout=_ATTEMPT).close()
             return
         except OSError as error:
             if time.monotonic() > limit:
                 raise RunInterruptedError(
-                    f"worker {number} at {address} did not come in time "
-                    f"({error.strerror or error}); see what it said itself, and whether TF_CONFIG "
-                    "names the same machines on all of them"
+                    f"worker {rank} at {address} did not start in time "
+                    f"({error.strerror or error}); see its own output, and check that TF_CONFIG "
+                    "names the same machines on all workers"
                 ) from error
         time.sleep(_PAUSE)
 
 
-def _parts(address: str) -> tuple[str, int]:
+def _host_and_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)

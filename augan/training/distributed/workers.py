@@ -1,9 +1,9 @@
-"""Who trains together: this process alone, on one device or several, or one of several machines.
+"""Processes that train together: one process, or one process on each of several machines.
 
 All workers run the same training on the same data, each on its own rows of every batch
-(`augan.gan.distribution`). The first of them, the chief, writes and decides: how long, when to
-stop,
-and what the checkpoint says. The others follow, or they would wait in a sum for ever.
+(`augan.gan.distribution`). The first worker, the chief, writes the files and decides when to stop
+and which checkpoint to use. The other workers follow its decisions, because a worker that leaves
+the loop alone would make the others wait in a collective operation forever.
 """
 
 import json
@@ -18,10 +18,10 @@ import numpy as np
 from augan.exceptions import ConfigError, RunInterruptedError
 from augan.gan import tf
 from augan.gan.tensorflow import filtered_log_noise
-from augan.training.distributed.cluster import VARIABLE, Cluster, chosen_cluster
-from augan.training.distributed.rendezvous import meet
+from augan.training.distributed.cluster import VARIABLE, Cluster, select_cluster
+from augan.training.distributed.rendezvous import wait_for_workers
 
-_LOST = (  # what a sum over machines says when one of them is gone
+_LOST_WORKER_ERRORS = (  # errors of a collective operation when a machine is gone
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -30,185 +30,194 @@ _LOST = (  # what a sum over machines says when one of them is gone
     tf.errors.InternalError,
     tf.errors.UnknownError,
 )
+MAX_DIFFERENCES = 5  # number of differences between workers in an error message
+MAX_VALUE_LENGTH = 40  # characters of a value in an error message
 
 
 @dataclass
 class Workers:
-    """The processes that train together, and which of them this is.
+    """The processes that train together, seen from one of them.
 
     Attributes
     ----------
     strategy : tf.distribute.Strategy or None
-        None: one process on one device, and every method returns what it was given.
-    number : int
-        Of this worker; 0 is the chief.
+        None: one process on one device; then every method returns its argument.
+    rank : int
+        Index of this worker; 0 is the chief.
     count : int
-        Of all workers.
-    place : str
-        How far the training has come, for whoever is told that a worker is gone.
+        Number of workers.
+    position : str
+        Progress of the training, for the message about a lost worker.
     """
 
     strategy: Any = None
-    number: int = 0
+    rank: int = 0
     count: int = 1
-    place: str = "before the training had begun"
+    position: str = "before the training had begun"
 
     @property
     def is_chief(self) -> bool:
-        """Whether this worker writes and decides."""
-        return self.number == 0
+        """Whether this worker writes files and decides."""
+        return self.rank == 0
 
     @property
-    def replicas(self) -> int:
-        """Into how many shares a batch is cut."""
+    def num_replicas(self) -> int:
+        """Number of replicas that share a batch."""
         return 1 if self.strategy is None else self.strategy.num_replicas_in_sync
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Return a context in which networks are made for all devices and trained on them."""
+        """Return a context in which networks are built and trained on all devices."""
         return nullcontext() if self.strategy is None else self.strategy.scope()
 
-    def require_shares(self, batch_size: int) -> None:
-        """Raise ConfigError unless a batch can be cut into equal shares."""
-        more = batch_size % self.replicas
-        if more:
-            near = [n for n in (batch_size - more, batch_size - more + self.replicas) if n]
+    def require_divisible(self, batch_size: int) -> None:
+        """Raise ConfigError unless all replicas get equally many rows of a batch."""
+        remainder = batch_size % self.num_replicas
+        if remainder:
+            lower = batch_size - remainder
+            legal = [size for size in (lower, lower + self.num_replicas) if size]
             raise ConfigError(
-                f"training.batch_size={batch_size} is the batch of all {self.replicas} replicas "
-                f"together and cannot be cut into as many equal parts; nearest legal: "
-                f"{' or '.join(f'--set training.batch_size={n}' for n in near)}; or train on one "
+                f"training.batch_size={batch_size} is the batch of all {self.num_replicas} "
+                "replicas together and cannot be split into as many equal parts; nearest legal: "
+                f"{' or '.join(f'--set training.batch_size={n}' for n in legal)}; or train on one "
                 "device with --distribute none"
             )
 
     def require_same(self, identity: Mapping[str, Any]) -> None:
-        """Raise ConfigError, on every worker, if one of them has other data, settings, versions."""
+        """Raise ConfigError, on every worker, if data, settings or versions differ."""
         if self.count == 1:
             return
-        said = [json.loads(text) for text in self.gather(json.dumps(identity).encode())]
-        first, differences = said[0], []
-        for number, other in enumerate(said):
-            names = [key for key in {**first, **other} if first.get(key) != other.get(key)]
+        contents = self.all_gather(json.dumps(identity).encode())
+        identities = [json.loads(content) for content in contents]
+        chief, differences = identities[0], []
+        for rank, other in enumerate(identities):
+            keys = [key for key in {**chief, **other} if chief.get(key) != other.get(key)]
             differences += [
-                f"{key} is {_short(first.get(key))} on worker 0 and {_short(other.get(key))} on "
-                f"worker {number}"
-                for key in sorted(names)
+                f"{key} is {_shortened(chief.get(key))} on worker 0 and "
+                f"{_shortened(other.get(key))} on worker {rank}"
+                for key in sorted(keys)
             ]
         if differences:
-            more = f"; and {len(differences) - 5} more" if len(differences) > 5 else ""
+            hidden = len(differences) - MAX_DIFFERENCES
+            more = f"; and {hidden} more" if hidden > 0 else ""
             raise ConfigError(
-                f"the workers differ: {'; '.join(differences[:5])}{more}; start all of them with "
-                "the same command, data and versions"
+                f"the workers differ: {'; '.join(differences[:MAX_DIFFERENCES])}{more}; start all "
+                "of them with the same command, data and versions"
             )
 
-    def told(self, decision: bool) -> bool:
+    def broadcast(self, decision: bool) -> bool:
         """Return the chief's decision."""
-        return bool(self._votes(int(decision))[0])
+        return bool(self._all_gather_int(int(decision))[0])
 
-    def heard(self, signal: str | None) -> str | None:
-        """Return the signal that any worker has got, and which worker it was."""
-        if self.count == 1 or not any(self._votes(int(signal is not None))):
+    def any_signal(self, signal: str | None) -> str | None:
+        """Return the signal that any worker has received, and the name of that worker."""
+        if self.count == 1 or not any(self._all_gather_int(int(signal is not None))):
             return signal
-        said = [text.decode() for text in self.gather((signal or "").encode())]
-        number, name = next((number, name) for number, name in enumerate(said) if name)
-        return f"{name} on worker {number}"
+        names = [content.decode() for content in self.all_gather((signal or "").encode())]
+        rank, name = next((rank, name) for rank, name in enumerate(names) if name)
+        return f"{name} on worker {rank}"
 
-    def gather(self, content: bytes) -> list[bytes]:
-        """Return what each worker has given."""
+    def all_gather(self, content: bytes) -> list[bytes]:
+        """Return the content of each worker."""
         if self.count == 1:
             return [content]
-        sizes = self._votes(len(content))
+        sizes = self._all_gather_int(len(content))
         padded = np.zeros((self.count, -(-max(sizes) // 4)), np.int32)
-        padded[self.number].view(np.uint8)[: len(content)] = np.frombuffer(content, np.uint8)
-        rows = self._sum(padded)
+        padded[self.rank].view(np.uint8)[: len(content)] = np.frombuffer(content, np.uint8)
+        rows = self._all_reduce_sum(padded)
         return [row.tobytes()[:size] for row, size in zip(rows, sizes)]
 
-    def from_chief(self, content: bytes) -> bytes:
-        """Return what the chief has given, whatever the others have."""
+    def broadcast_bytes(self, content: bytes) -> bytes:
+        """Return the content of the chief; the content of other workers is ignored."""
         if self.count == 1:
             return content
-        size = self._votes(len(content))[0]
+        size = self._all_gather_int(len(content))[0]
         padded = np.zeros(-(-size // 4), np.int32)
         if self.is_chief:
             padded.view(np.uint8)[:size] = np.frombuffer(content, np.uint8)
-        return self._sum(padded).tobytes()[:size]
+        return self._all_reduce_sum(padded).tobytes()[:size]
 
-    def follow(self, variables: Sequence[Any]) -> None:
-        """Give variables the chief's values, to the bit."""
+    def sync_variables(self, variables: Sequence[Any]) -> None:
+        """Assign the chief's values to variables, equal to the bit."""
         if self.count == 1:
             return
-        own = [variable.numpy() for variable in variables]
-        chiefs = self.from_chief(b"".join(value.tobytes() for value in own))
+        local = [variable.numpy() for variable in variables]
+        content = self.broadcast_bytes(b"".join(value.tobytes() for value in local))
         start = 0
-        for variable, value in zip(variables, own):
-            values = np.frombuffer(chiefs, value.dtype, value.size, start)
+        for variable, value in zip(variables, local):
+            values = np.frombuffer(content, value.dtype, value.size, start)
             variable.assign(values.reshape(value.shape))
             start += value.nbytes
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Say of a worker that stops answering inside which it is and how to go on: Interrupted."""
+    def report_lost_worker(self) -> Iterator[None]:
+        """Raise RunInterruptedError if a worker stops answering in the block.
+
+        The message names the worker and says how to continue.
+        """
         if self.count == 1:
             yield
             return
         try:
             yield
-        except _LOST as error:
+        except _LOST_WORKER_ERRORS as error:
             raise RunInterruptedError(
-                f"{self._lost(str(error))} stopped answering {self.place}; see what it said "
-                "itself, then start all workers again with --resume"
+                f"{self._lost_worker(str(error))} stopped answering {self.position}; see its own "
+                "output, then start all workers again with --resume"
             ) from error
 
-    def _lost(self, message: str) -> str:
-        others = set(range(self.count)) - {self.number}
-        named = {int(number) for number in re.findall(r"/task:(\d+)", message)} & others
-        guilty = named if len(named) == 1 else others
-        return f"worker {guilty.pop()}" if len(guilty) == 1 else "a worker"
+    def _lost_worker(self, message: str) -> str:
+        others = set(range(self.count)) - {self.rank}
+        named = {int(rank) for rank in re.findall(r"/task:(\d+)", message)} & others
+        suspects = named if len(named) == 1 else others
+        return f"worker {suspects.pop()}" if len(suspects) == 1 else "a worker"
 
-    def _votes(self, own: int) -> list[int]:
-        """Return the number that each worker has given."""
+    def _all_gather_int(self, value: int) -> list[int]:
+        """Return the number of each worker."""
         if self.count == 1:
-            return [own]
-        votes = np.zeros(self.count, np.int32)
-        votes[self.number] = own
-        return [int(vote) for vote in self._sum(votes)]
+            return [value]
+        values = np.zeros(self.count, np.int32)
+        values[self.rank] = value
+        return [int(number) for number in self._all_reduce_sum(values)]
 
-    def _sum(self, values: np.ndarray) -> np.ndarray:
-        """Return the sum over workers of whole numbers."""
-        devices = self.replicas // self.count
+    def _all_reduce_sum(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum over workers of integers."""
+        devices = self.num_replicas // self.count
 
-        def own() -> Any:
-            number = tf.distribute.get_replica_context().replica_id_in_sync_group
-            return tf.constant(values) * tf.cast(number % devices == 0, tf.int32)  # once a worker
+        def local_values() -> Any:
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            # Only the first device of each worker contributes.
+            return tf.constant(values) * tf.cast(replica % devices == 0, tf.int32)
 
-        with self.watched():
-            total = self.strategy.reduce("SUM", self.strategy.run(own), axis=None)
+        with self.report_lost_worker():
+            total = self.strategy.reduce("SUM", self.strategy.run(local_values), axis=None)
         return np.asarray(total)
 
 
 def join_workers(distribute: str = "auto") -> Workers:
-    """Start what `--distribute` asks for.
+    """Start the distribution strategy of `--distribute`.
 
     Parameters
     ----------
     distribute : {"auto", "none", "mirrored", "multiworker"}
-        One device; all GPUs of this machine; the machines that TF_CONFIG names, with all their
-        GPUs. With "auto" they are the machines if TF_CONFIG names several, else the GPUs if there
-        are several, else one device.
+        "none": one device. "mirrored": all GPUs of this machine. "multiworker": the machines that
+        TF_CONFIG names, with all their GPUs. "auto": the machines if TF_CONFIG names several, else
+        the GPUs if there are several, else one device.
 
     Raises
     ------
     ConfigError
-        The kind is unknown, TF_CONFIG is wrong, or there is nothing to distribute to.
+        The kind is unknown, TF_CONFIG is invalid, or there is only one device or machine.
     """
-    cluster = chosen_cluster(distribute)
+    cluster = select_cluster(distribute)
     if cluster is not None:
-        return _join(cluster)
+        return _join_cluster(cluster)
     with filtered_log_noise():
         devices = tf.config.list_logical_devices("GPU")
         if distribute == "mirrored" and not devices:
             devices = tf.config.list_logical_devices("CPU")
     if distribute == "mirrored" and len(devices) < 2:
         raise ConfigError(
-            f"--distribute mirrored is for several devices, and TensorFlow has {len(devices)} "
+            f"--distribute mirrored requires at least 2 devices, and TensorFlow has {len(devices)} "
             f"here ({', '.join(device.name for device in devices)}); leave it out"
         )
     if distribute == "none" or len(devices) < 2:
@@ -217,14 +226,14 @@ def join_workers(distribute: str = "auto") -> Workers:
     return Workers(tf.distribute.MirroredStrategy(names))
 
 
-def _join(cluster: Cluster) -> Workers:
-    meet(cluster)
+def _join_cluster(cluster: Cluster) -> Workers:
+    wait_for_workers(cluster)
     with filtered_log_noise():
         gpus = len(tf.config.list_physical_devices("GPU"))
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
         task_type="worker",
-        task_id=cluster.number,
+        task_id=cluster.rank,
         num_accelerators={"GPU": gpus},
         rpc_layer="grpc",
     )
@@ -233,12 +242,12 @@ def _join(cluster: Cluster) -> Workers:
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except RuntimeError as error:
         raise ConfigError(
-            f"the workers cannot be joined any more, because TensorFlow runs already ({error}); "
-            f"set {VARIABLE} before Python starts"
+            f"the workers cannot be joined, because TensorFlow is already running ({error}); set "
+            f"{VARIABLE} before Python starts"
         ) from error
-    return Workers(strategy, cluster.number, len(cluster.addresses))
+    return Workers(strategy, cluster.rank, len(cluster.addresses))
 
 
-def _short(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[: MAX_VALUE_LENGTH - 3]}..."

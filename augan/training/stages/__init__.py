@@ -1,1 +1,1 @@
-"""One step of each network beside the GAN."""
+"""Stages of a training, one file each, and their registry."""

@@ -1,34 +1,47 @@
-"""An autoencoder whose reconstructions a discriminator judges: codes that keep what varies."""
+"""Autoencoder stage: an encoder and a generator whose reconstructions a discriminator evaluates."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from augan.config import require_resolved
 from augan.gan import distribution, keras, tf
 from augan.gan.networks.registry import logits_and_blocks
 from augan.seeding import child_seed
+from augan.training.budget import BudgetShare
+from augan.training.stages.base import Stage
+
+if TYPE_CHECKING:
+    from augan.training.trainer import Trainer, TrainingData
 
 Tensor = Any
 
-PIXELS, FEATURES, ADVERSARY, CODES = 10.0, 1.0, 0.02, 1e-3  # weights of the generator's losses
-SLOWER = 0.25  # the judge's rate, of that of the others: what a severe one asks for transfers badly
-BLUR = 0.05  # standard deviation of the noise on codes, so that neighbours are drawn alike
+# Weights of the losses of encoder and generator.
+IMAGE_WEIGHT, FEATURE_WEIGHT, ADVERSARIAL_WEIGHT, LATENT_WEIGHT = 10.0, 1.0, 0.02, 1e-3
+# Learning rate of the discriminator relative to that of encoder and generator: reconstructions that
+# satisfy a stronger discriminator transfer worse.
+DISCRIMINATOR_RATE = 0.25
+# Standard deviation of the noise on latent codes, so that neighboring codes give similar images.
+LATENT_NOISE = 0.05
 
 
-class AutoencoderUpdate:
+class AutoencoderTrainStep:
     """One step of an encoder and a generator together, and of the discriminator against them.
 
-    The generator draws each image again, from its code, and what lies between the codes of two
-    images of a class. It is held to the images themselves (mean absolute difference, in pixels and
-    in the discriminator's last two blocks: Larsen et al. 2016, "Autoencoding beyond pixels using a
-    learned similarity metric"), and to what the discriminator takes for real, the images in between
-    too (Berthelot et al. 2019, "Understanding and improving interpolation in autoencoders").
-    Codes are drawn towards 0. The discriminator has the hinge loss and knows no classes.
+    The generator reconstructs each image from its latent code. It also generates an image from a
+    random point between the latent codes of two images of a class. The reconstruction loss is the
+    mean absolute difference in pixels and in the discriminator's last two blocks (Larsen et al.
+    2016, "Autoencoding beyond pixels using a learned similarity metric"). The adversarial loss is
+    on all generated images, the interpolated ones too (Berthelot et al. 2019, "Understanding and
+    improving interpolation in autoencoders"). A small loss pulls latent codes towards 0. The
+    discriminator has the hinge loss and does not see the classes.
 
     Parameters
     ----------
     encoder, generator, discriminator : keras.Model
-        Without classes.
+        Networks without classes.
     learning_rate : float
-        Adam's, of encoder and generator; the discriminator's is a quarter of it.
+        Learning rate of Adam for encoder and generator; the discriminator's is a quarter of it.
     """
 
     metric_names: tuple[str, ...] = ("image_loss", "feature_loss", "discriminator_loss")
@@ -43,73 +56,116 @@ class AutoencoderUpdate:
         seed: int,
     ) -> None:
         self.encoder, self.generator, self.discriminator = encoder, generator, discriminator
-        self._judge = logits_and_blocks(discriminator, 2)
-        self._drawing = [*encoder.trainable_variables, *generator.trainable_variables]
-        self.seed = child_seed(seed, "autoencoder") // 2
-        self.optimizers = [
-            keras.optimizers.Adam(rate, 0.5, 0.99)
-            for rate in (learning_rate, SLOWER * learning_rate)  # drawing, judging
+        self._discriminate = logits_and_blocks(discriminator, 2)
+        self._autoencoder_variables = [
+            *encoder.trainable_variables,
+            *generator.trainable_variables,
         ]
-        self.optimizers[0].build(self._drawing)
-        self.optimizers[1].build(discriminator.trainable_variables)
+        self.seed = child_seed(seed, "autoencoder") // 2
+        self.optimizer = keras.optimizers.Adam(learning_rate, 0.5, 0.99)
+        self.optimizer.build(self._autoencoder_variables)
+        self.discriminator_optimizer = keras.optimizers.Adam(
+            DISCRIMINATOR_RATE * learning_rate, 0.5, 0.99
+        )
+        self.discriminator_optimizer.build(discriminator.trainable_variables)
 
     @property
     def state(self) -> list[Any]:
-        """All variables that the next step depends on."""
-        owners = (self.encoder, self.generator, self.discriminator, *self.optimizers)
+        """All variables that the next step depends on, in a fixed order."""
+        networks = (self.encoder, self.generator, self.discriminator)
+        owners = (*networks, self.optimizer, self.discriminator_optimizer)
         return [variable for owner in owners for variable in owner.variables]
 
     @distribution.per_replica
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """Take one step on (images, classes); an image of unknown class is a class of its own.
+        """Run one step on (images, classes); an image of unknown class is a class of its own.
 
-        Several replicas find partners in their own rows, so theirs are others than one would find.
+        Each of several replicas pairs the images of its own rows, so the pairs differ from those of
+        a single replica.
         """
-        images, classes = (distribution.local_rows(whole) for whole in data)
-        step = tf.cast(self.optimizers[0].iterations, tf.int32)
-        partner = _partners(classes)
+        images, classes = (distribution.local_rows(values) for values in data)
+        step = tf.cast(self.optimizer.iterations, tf.int32)
+        partner = _class_partners(classes)
         count = tf.shape(images)[0]
-        share = distribution.uniform((count, 1), [self.seed, step])
-        with tf.GradientTape() as drawing, tf.GradientTape() as judging:
-            codes = self.encoder(images, training=True)
-            codes += BLUR * distribution.normal((count, codes.shape[1]), [self.seed + 1, step])
-            between = codes + share * (tf.gather(codes, partner) - codes)
-            drawn = self.generator(tf.concat([codes, between], axis=0), training=True)
-            real, seen = (self._judge(some, training=True) for some in (images, drawn))
-            image_loss = tf.reduce_mean(tf.abs(drawn[:count] - images))
+        fraction = distribution.uniform((count, 1), [self.seed, step])
+        with tf.GradientTape() as autoencoder_tape, tf.GradientTape() as discriminator_tape:
+            latents = self.encoder(images, training=True)
+            noise = distribution.normal((count, latents.shape[1]), [self.seed + 1, step])
+            latents += LATENT_NOISE * noise
+            between = latents + fraction * (tf.gather(latents, partner) - latents)
+            generated = self.generator(tf.concat([latents, between], axis=0), training=True)
+            real_outputs, fake_outputs = (
+                self._discriminate(batch, training=True) for batch in (images, generated)
+            )
+            image_loss = tf.reduce_mean(tf.abs(generated[:count] - images))
             feature_loss = tf.add_n(
                 [
-                    tf.reduce_mean(tf.abs(tf.stop_gradient(x) - y[:count]))
-                    for x, y in zip(real[1:], seen[1:])
+                    tf.reduce_mean(tf.abs(tf.stop_gradient(real) - fake[:count]))
+                    for real, fake in zip(real_outputs[1:], fake_outputs[1:])
                 ]
             )
-            loss = PIXELS * image_loss + FEATURES * feature_loss
-            loss += CODES * tf.reduce_mean(tf.square(codes)) - ADVERSARY * tf.reduce_mean(seen[0])
-            judged = tf.reduce_mean(tf.nn.relu(1 - real[0])) + tf.reduce_mean(
-                tf.nn.relu(1 + seen[0])
+            real_logits, fake_logits = real_outputs[0], fake_outputs[0]
+            loss = IMAGE_WEIGHT * image_loss + FEATURE_WEIGHT * feature_loss
+            loss += LATENT_WEIGHT * tf.reduce_mean(
+                tf.square(latents)
+            ) - ADVERSARIAL_WEIGHT * tf.reduce_mean(fake_logits)
+            discriminator_loss = tf.reduce_mean(tf.nn.relu(1 - real_logits)) + tf.reduce_mean(
+                tf.nn.relu(1 + fake_logits)
             )
-            drawing_part, judging_part = (
-                distribution.local_loss(loss),
-                distribution.local_loss(judged),
-            )
-        judge = self.discriminator.trainable_variables
-        self.optimizers[0].apply(drawing.gradient(drawing_part, self._drawing), self._drawing)
-        self.optimizers[1].apply(judging.gradient(judging_part, judge), judge)
+            local_loss = distribution.local_loss(loss)
+            local_discriminator_loss = distribution.local_loss(discriminator_loss)
+        variables = self._autoencoder_variables
+        self.optimizer.apply(autoencoder_tape.gradient(local_loss, variables), variables)
+        variables = self.discriminator.trainable_variables
+        gradients = discriminator_tape.gradient(local_discriminator_loss, variables)
+        self.discriminator_optimizer.apply(gradients, variables)
         return {
             "image_loss": image_loss,
             "feature_loss": feature_loss,
-            "discriminator_loss": judged,
+            "discriminator_loss": discriminator_loss,
         }
 
 
-def _partners(classes: Tensor) -> Tensor:
-    """For each image another of its class in the batch, or itself where there is none."""
+def _class_partners(classes: Tensor) -> Tensor:
+    """Return for each image the index of another image of its class in the batch.
+
+    An image without such a partner is its own partner.
+    """
     count = tf.shape(classes)[0]
     if not classes.shape[-1]:
         return tf.roll(tf.range(count), 1, axis=0)
-    known = tf.reduce_max(classes, axis=1) > 0
-    number = tf.where(known, tf.argmax(classes, axis=1, output_type=tf.int32), -1 - tf.range(count))
-    order = tf.argsort(number, stable=True)
-    after = tf.roll(order, -1, axis=0)
-    same = tf.equal(tf.gather(number, order), tf.gather(number, after))
-    return tf.scatter_nd(order[:, None], tf.where(same, after, order), (count,))
+    is_labeled = tf.reduce_max(classes, axis=1) > 0
+    label = tf.argmax(classes, axis=1, output_type=tf.int32)
+    label = tf.where(is_labeled, label, -1 - tf.range(count))
+    order = tf.argsort(label, stable=True)
+    following = tf.roll(order, -1, axis=0)
+    is_same_class = tf.equal(tf.gather(label, order), tf.gather(label, following))
+    return tf.scatter_nd(order[:, None], tf.where(is_same_class, following, order), (count,))
+
+
+def train_autoencoder(trainer: "Trainer") -> None:
+    """Train `encoder`, `generator` and `discriminator`, with all classes equally often."""
+    train_step = AutoencoderTrainStep(
+        trainer.build("encoder", num_classes=0),
+        trainer.build("generator", num_classes=0),
+        trainer.build("discriminator", num_classes=0),
+        learning_rate=require_resolved(trainer.config.discriminator.learning_rate),
+        seed=trainer.config.seed,
+    )
+    trainer.run("autoencoder", train_step, indices=_balanced_indices(trainer.data))
+
+
+def _balanced_indices(data: "TrainingData") -> np.ndarray:
+    """Return all indices, those of rare classes repeated until classes are about equally large."""
+    indices = data.all_indices()
+    if data.classes is None:
+        return indices
+    classes = np.asarray(data.classes)[indices]
+    is_labeled = classes >= 0
+    sizes = np.bincount(classes[is_labeled], minlength=data.num_classes)
+    repeats = np.ones(len(indices), np.int64)
+    repeats[is_labeled] = np.rint(sizes.max() / sizes[classes[is_labeled]])
+    return np.repeat(indices, repeats)
+
+
+AUTOENCODER = Stage("autoencoder", BudgetShare(steps=1.0, time=0.66), train_autoencoder)

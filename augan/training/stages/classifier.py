@@ -1,17 +1,32 @@
-"""The agreement classifier: fitted on real images only, it later judges generated ones."""
+"""Classifier stage: an agreement classifier that is trained on real samples only.
 
-from typing import Any
+Filters of augmentation compare its prediction with the class of a generated sample.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from augan.gan import distribution, keras, tf
 from augan.gan.diffaug import augment
 from augan.seeding import child_seed
+from augan.training.budget import BudgetShare
+from augan.training.stages.base import Stage
+
+if TYPE_CHECKING:
+    from augan.training.trainer import Trainer
 
 Tensor = Any
-NUM_ROTATIONS = 4
 
 
-class ClassifierUpdate:
-    """One step of softmax cross-entropy on real samples; images are shifted a little at random."""
+class ClassifierTrainStep:
+    """One step of softmax cross-entropy on real samples; images are shifted at random.
+
+    Parameters
+    ----------
+    classifier : keras.Model
+        Samples -> logits `[N, num_classes]`.
+    learning_rate : float
+        Learning rate of Adam.
+    """
 
     metric_names: tuple[str, ...] = ("loss", "accuracy")
 
@@ -24,42 +39,38 @@ class ClassifierUpdate:
 
     @property
     def state(self) -> list[Any]:
-        """All variables that the next step depends on."""
+        """All variables that the next step depends on, in a fixed order."""
         return [*self.classifier.variables, *self.optimizer.variables]
 
     @distribution.per_replica
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """Take one step on (images, classes)."""
-        images, classes = (distribution.local_rows(whole) for whole in data)
+        """Run one step on (samples, classes)."""
+        samples, classes = (distribution.local_rows(values) for values in data)
         step = tf.cast(self.optimizer.iterations, tf.int32)
-        seen = augment(images, self.policies, tf.stack([self.seed, step]))
+        augmented = augment(samples, self.policies, tf.stack([self.seed, step]))
         with tf.GradientTape() as tape:
-            logits = self.classifier(seen, training=True)
+            logits = self.classifier(augmented, training=True)
             losses = tf.nn.softmax_cross_entropy_with_logits(labels=classes, logits=logits)
             loss = tf.reduce_mean(losses)
-            part = distribution.local_loss(loss)
+            local_loss = distribution.local_loss(loss)
         variables = self.classifier.trainable_variables
-        self.optimizer.apply(tape.gradient(part, variables), variables)
-        return {"loss": loss, "accuracy": tf.reduce_mean(_agreement(logits, classes))}
+        self.optimizer.apply(tape.gradient(local_loss, variables), variables)
+        return {"loss": loss, "accuracy": tf.reduce_mean(_is_correct(logits, classes))}
 
 
-class RotationUpdate(ClassifierUpdate):
-    """Learn to tell by how many quarter turns an image was rotated (Gidaris et al. 2018).
-
-    A classifier that needs no labels: its features stand in where images have no classes.
-    """
-
-    @distribution.per_replica
-    def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """Take one step on images; a quarter of the batch is turned by each angle."""
-        images, _ = data
-        parts = [images[turns::NUM_ROTATIONS] for turns in range(NUM_ROTATIONS)]
-        turned = [tf.image.rot90(part, turns) for turns, part in enumerate(parts)]
-        labels = [tf.fill((tf.shape(part)[0],), turns) for turns, part in enumerate(parts)]
-        classes = tf.one_hot(tf.concat(labels, axis=0), NUM_ROTATIONS)
-        return super().train_step((tf.concat(turned, axis=0), classes))
+def _is_correct(logits: Tensor, classes: Tensor) -> Tensor:
+    is_correct = tf.equal(tf.argmax(logits, axis=1), tf.argmax(classes, axis=1))
+    return tf.cast(is_correct, tf.float32)
 
 
-def _agreement(logits: Tensor, classes: Tensor) -> Tensor:
-    same = tf.equal(tf.argmax(logits, axis=1), tf.argmax(classes, axis=1))
-    return tf.cast(same, tf.float32)
+def train_classifier(trainer: "Trainer") -> None:
+    """Train the network `classifier` on the samples of known class."""
+    train_step = ClassifierTrainStep(
+        trainer.build("classifier"),
+        learning_rate=trainer.config.classifier.learning_rate,
+        seed=trainer.config.seed,
+    )
+    trainer.run("classifier", train_step, indices=trainer.data.train_indices())
+
+
+CLASSIFIER = Stage("classifier", BudgetShare(steps=0.25, time=0.08), train_classifier)

@@ -1,26 +1,40 @@
-"""The encoder of f-AnoGAN (Schlegl et al. 2019), trained against a frozen GAN."""
+"""Encoder stage: the encoder of f-AnoGAN (Schlegl et al. 2019), trained against a frozen GAN."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from augan.gan import distribution, keras, tf
 from augan.gan.inference import BatchInference
 from augan.gan.networks.registry import feature_blocks
+from augan.training.budget import BudgetShare
+from augan.training.stages.base import Stage
+
+if TYPE_CHECKING:
+    from augan.training.trainer import Trainer
 
 Tensor = Any
-CHUNK = 1024  # images that are float32 at once while they are encoded
+CHUNK_SIZE = 1024  # samples that are float32 at once while they are encoded
+CLASS_WEIGHT = 0.1  # weight of the cross-entropy of the predicted class
 
 
-class EncoderUpdate:
-    """One step of the `izi_f` training: image -> code -> image, compared in pixels and features.
+class EncoderTrainStep:
+    """One step of the `izi_f` training: image -> latent code -> image.
 
     The loss is |x - G(E(x))|^2 + k |f(x) - f(G(E(x)))|^2, means over elements, with f the
-    discriminator's last block. Generator and discriminator stay as they are, in inference mode.
-    Where images have classes, the encoder's guess of the class is also held to the truth (cross
-    entropy), so that a code can be decoded into the class it came from. Classes that are all 0 are
-    unknown: such an image adds nothing to that term.
+    discriminator's last block. Generator and discriminator are frozen, in inference mode. With
+    classes, a cross-entropy on the predicted class is added, so that a latent code is decoded into
+    the class of its image. An image of unknown class (all 0) does not contribute to it.
+
+    Parameters
+    ----------
+    encoder, generator, discriminator : keras.Model
+        The encoder is trained, the others are frozen.
+    feature_weight : float
+        The weight k of the feature loss.
+    learning_rate : float
+        Learning rate of Adam.
     """
 
     metric_names: tuple[str, ...] = ("image_loss", "feature_loss")
@@ -43,57 +57,78 @@ class EncoderUpdate:
 
     @property
     def state(self) -> list[Any]:
-        """All variables that the next step depends on."""
+        """All variables that the next step depends on, in a fixed order."""
         return [*self.encoder.variables, *self.optimizer.variables]
 
     @distribution.per_replica
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """Take one step on (images, classes)."""
-        images, classes = (distribution.local_rows(whole) for whole in data)
+        """Run one step on (images, classes)."""
+        images, classes = (distribution.local_rows(values) for values in data)
         with tf.GradientTape() as tape:
-            code = self.encoder(images, training=True)
-            again = self.generator(code, training=False)
-            image_loss = tf.reduce_mean(tf.square(images - again))
+            latents = self.encoder(images, training=True)
+            reconstruction = self.generator(latents, training=False)
+            image_loss = tf.reduce_mean(tf.square(images - reconstruction))
             feature_loss = tf.reduce_mean(
                 tf.square(
                     self.features(images, training=False)[-1]
-                    - self.features(again, training=False)[-1]
+                    - self.features(reconstruction, training=False)[-1]
                 )
             )
             loss = image_loss + self.feature_weight * feature_loss
             if self.conditional:
-                loss += 0.1 * class_loss(classes, code[1])
+                loss += CLASS_WEIGHT * class_loss(classes, latents[1])
             loss = distribution.local_loss(loss)
         variables = self.encoder.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return {"image_loss": image_loss, "feature_loss": feature_loss}
 
 
-def class_loss(classes: Tensor, guessed: Tensor) -> Tensor:
-    """Return the cross entropy, mean over the images whose class is known (0 if none is)."""
-    losses = keras.losses.categorical_crossentropy(classes, guessed)
-    # Of the whole batch, whose known images may all lie in the rows of one replica.
-    known = distribution.mean(tf.reduce_sum(classes))
-    return tf.reduce_sum(losses) / tf.maximum(known, 1.0 / distribution.num_replicas())
+def class_loss(classes: Tensor, probabilities: Tensor) -> Tensor:
+    """Return the mean cross-entropy over the images of known class, or 0 if there are none."""
+    losses = keras.losses.categorical_crossentropy(classes, probabilities)
+    # The count is that of the whole batch: all labeled images may be in the rows of one replica.
+    num_labeled = distribution.mean(tf.reduce_sum(classes))
+    return tf.reduce_sum(losses) / tf.maximum(num_labeled, 1.0 / distribution.num_replicas())
 
 
 def encode(
     encoder: keras.Model,
-    pixels: np.ndarray,
-    rows: np.ndarray,
-    scale: Callable[[np.ndarray], np.ndarray],
+    samples: np.ndarray,
+    indices: np.ndarray,
+    normalize: Callable[[np.ndarray], np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """Return the codes of some stored samples: `indices`, `latents`, and where there
-    are classes `class_probabilities`.
+    """Return the latent codes of the samples at `indices`.
 
     Parameters
     ----------
-    pixels : ndarray [N, ...]
-        All stored samples, perhaps a memory map.
-    scale : callable
-        Stored samples -> what networks take.
+    samples : ndarray [N, ...]
+        All prepared samples, perhaps a memory map.
+    normalize : callable
+        Prepared samples -> inputs of the encoder.
+
+    Returns
+    -------
+    dict of ndarray
+        `indices`, `latents`, and with classes `class_probabilities`.
     """
     infer = BatchInference.from_model(encoder)
-    chunks = (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
-    outputs = [np.concatenate(output) for output in zip(*(infer(scale(pixels[c])) for c in chunks))]
-    return {"indices": rows, **dict(zip(("latents", "class_probabilities"), outputs))}
+    starts = range(0, len(indices), CHUNK_SIZE)
+    chunks = (infer(normalize(samples[indices[i : i + CHUNK_SIZE]])) for i in starts)
+    outputs = [np.concatenate(output) for output in zip(*chunks)]
+    return {"indices": indices, **dict(zip(("latents", "class_probabilities"), outputs))}
+
+
+def train_encoder(trainer: "Trainer") -> None:
+    """Train the network `encoder` on all samples, with the networks of the GAN stage frozen."""
+    settings = trainer.config.encoder
+    train_step = EncoderTrainStep(
+        trainer.build("encoder"),
+        trainer.networks.models["generator"],
+        trainer.networks.models["discriminator"],
+        feature_weight=settings.feature_weight,
+        learning_rate=settings.learning_rate,
+    )
+    trainer.run("encoder", train_step, indices=trainer.data.all_indices())
+
+
+ENCODER = Stage("encoder", BudgetShare(steps=0.5, time=0.26), train_encoder)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from augan.bundle import Bundle
     from augan.config import Config
     from augan.data.dataset import Dataset
-    from augan.training.budget import Clock
+    from augan.training.budget import Stopwatch
     from augan.training.distributed.workers import Workers
     from augan.workflow.prepare import ResolvedConfig
 
@@ -138,9 +138,9 @@ def _load_dataset(data: str | None, groups: Path | None, target: str | None) -> 
 
 def _join_machines(distribute: str) -> "Workers | None":
     """Connect to the other machines, so that they learn of a later error on this one."""
-    from augan.training.distributed.cluster import chosen_cluster
+    from augan.training.distributed.cluster import select_cluster
 
-    cluster = chosen_cluster(distribute)
+    cluster = select_cluster(distribute)
     if cluster is None:
         return None
     from augan.training.distributed.workers import join_workers
@@ -187,13 +187,13 @@ def _train(
     workers: "Workers | None",
     as_json: bool,
 ) -> None:
-    from augan.training.budget import Clock
+    from augan.training.budget import Stopwatch
     from augan.training.distributed.workers import join_workers
     from augan.workflow.train import run_training
     from augan_cli.progress import ConsoleProgress
 
-    clock = Clock(STARTED)
-    with clock.part("data"):
+    stopwatch = Stopwatch(STARTED)
+    with stopwatch.measure("data"):
         resolved = _resolve(config, dataset)
     if resume and out is not None and not out.exists():
         typer.echo(f"note: {out} does not exist, so a new training starts there", err=True)
@@ -202,28 +202,30 @@ def _train(
         bundle = run_training(
             resolved,
             out=out,
-            observers=[progress],
-            clock=clock,
+            callbacks=[progress],
+            stopwatch=stopwatch,
             resume=resume,
             tensorboard=tensorboard,
             workers=workers,
         )
-    _print_training(bundle, clock, workers.is_chief, as_json)
+    _print_training(bundle, stopwatch, workers.is_chief, as_json)
 
 
-def _print_training(bundle: "Bundle", clock: "Clock", is_chief: bool, as_json: bool) -> None:
+def _print_training(
+    bundle: "Bundle", stopwatch: "Stopwatch", is_chief: bool, as_json: bool
+) -> None:
     """Write the report of a training where there is none yet, and print its result."""
     from augan.io.layout import REPORT_FILE
     from augan.report.html.training import write_training_page
     from augan.report.text import format_training, summarize_training
 
-    if "gan" not in clock.seconds:
+    if "gan" not in stopwatch.seconds:
         typer.echo(f"{bundle.path} was already complete", err=True)
-    lines = format_training(bundle, clock.seconds)
-    summary = summarize_training(bundle, clock.seconds)
+    lines = format_training(bundle, stopwatch.seconds)
+    summary = summarize_training(bundle, stopwatch.seconds)
     if is_chief and bundle.path is not None:
         report = bundle.path.parent / REPORT_FILE
-        if "gan" in clock.seconds or not report.exists():
+        if "gan" in stopwatch.seconds or not report.exists():
             write_training_page(bundle)
         summary["report"] = str(report)
         lines.append(f"report: {report}")

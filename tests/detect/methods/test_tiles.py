@@ -22,7 +22,7 @@ from augan.detect.scoring.standardizer import BORDER_WIDTH, BorderNormalizer
 from augan.exceptions import ConfigError, DataError
 from augan.gan.networks.heads import concat_blocks, concat_channels, fully_convolutional
 from augan.gan.networks.registry import build_network, network_spec
-from augan.training.defaults import fill_in
+from augan.training.defaults import resolve_defaults
 from augan.workflow.train import train
 
 WINDOW = 32
@@ -122,7 +122,7 @@ def test_the_preprocessing_comes_back_from_the_bundle(images):
 )
 def test_a_detector_alone_sees_large_images_through_windows(images, settings, expected):
     data = from_arrays(np.stack([image[:140] for image in images]))
-    config, preprocessing = fill_in(Config(task="detect").replace(**settings), data)
+    config, preprocessing = resolve_defaults(Config(task="detect").replace(**settings), data)
     assert config.data.tiling is expected
     assert (preprocessing.modality == "tiles") is expected
     assert bool(config.gan.localization_head) is expected
@@ -131,7 +131,7 @@ def test_a_detector_alone_sees_large_images_through_windows(images, settings, ex
 def test_windows_are_refused_where_a_generator_must_draw_whole_images(images):
     data = from_arrays(np.stack([image[:140] for image in images]))
     with pytest.raises(ConfigError, match=r"data\.tiling=true is for detectors alone"):
-        fill_in(Config(task="generate").replace(data__tiling=True), data)
+        resolve_defaults(Config(task="generate").replace(data__tiling=True), data)
 
 
 # ---------------------------------------------------------------- locations

@@ -334,7 +334,7 @@ def test_wrong_training_data_is_refused(digits_bundle: Bundle, site: Path) -> No
     moved = replace(digits_bundle, data={**digits_bundle.data, "source": "gone", "name": "x"})
     for bundle, said in (
         (arrays, "arrays in memory"),
-        (moved, "not at gone, looked for from here"),
+        (moved, "not at gone, relative to the current folder"),
     ):
         evaluation = evaluate_detection(bundle, site / "test", "folders")
         assert said in evaluation.summary["baselines_skipped"]

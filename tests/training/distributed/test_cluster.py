@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from augan.exceptions import ConfigError, RunInterruptedError
 from augan.training.distributed.cluster import Cluster, read_cluster
-from augan.training.distributed.rendezvous import meet
+from augan.training.distributed.rendezvous import wait_for_workers
 from augan.training.distributed.workers import Workers, join_workers
 
 TWO = ["one:5000", "two:5000"]
@@ -103,7 +103,7 @@ def test_whatever_it_says_is_understood_or_refused(value):
         says(patch, value)
         with suppress(ConfigError):
             found = read_cluster()
-            assert found is None or 0 <= found.number < len(found.addresses)
+            assert found is None or 0 <= found.rank < len(found.addresses)
 
 
 def test_a_cluster_of_one_is_one_machine(monkeypatch):
@@ -121,7 +121,7 @@ def test_none_does_not_read_the_variable(monkeypatch):
     [
         ("everywhere", "one of auto, none, mirrored, multiworker, got 'everywhere'"),
         ("multiworker", "TF_CONFIG"),
-        ("mirrored", "several devices"),
+        ("mirrored", "at least 2 devices"),
     ],
 )
 def test_what_cannot_be_distributed_is_refused(distribute, what, monkeypatch):
@@ -133,14 +133,14 @@ def test_what_cannot_be_distributed_is_refused(distribute, what, monkeypatch):
 def test_one_process_agrees_with_itself():
     alone = Workers()
     assert alone.is_chief
-    assert alone.replicas == 1
-    assert alone.told(True)
-    assert alone.heard("SIGINT") == "SIGINT"
-    assert alone.heard(None) is None
-    assert alone.gather(b"x") == [b"x"]
-    alone.require_shares(7)
+    assert alone.num_replicas == 1
+    assert alone.broadcast(True)
+    assert alone.any_signal("SIGINT") == "SIGINT"
+    assert alone.any_signal(None) is None
+    assert alone.all_gather(b"x") == [b"x"]
+    alone.require_divisible(7)
     alone.require_same({"data": 1})
-    with pytest.raises(ZeroDivisionError), alone.watched():
+    with pytest.raises(ZeroDivisionError), alone.report_lost_worker():
         _ = 1 / 0
 
 
@@ -157,7 +157,7 @@ def test_workers_wait_for_each_other_and_then_go_on():
     came = []
 
     def come(number):
-        meet(Cluster(addresses, number), patience=20.0)
+        wait_for_workers(Cluster(addresses, number), patience=20.0)
         came.append(number)
 
     others = [threading.Thread(target=come, args=(number,), daemon=True) for number in (2, 1)]
@@ -181,7 +181,7 @@ def test_a_worker_that_does_not_come_is_named():
         with pytest.raises(
             RunInterruptedError, match=f"worker {1 - number} at {addresses[1 - number]}"
         ):
-            meet(Cluster(addresses, number), patience=0.2)
+            wait_for_workers(Cluster(addresses, number), patience=0.2)
 
 
 def test_a_port_in_use_is_named():
@@ -191,4 +191,4 @@ def test_a_port_in_use_is_named():
             pair = (f"127.0.0.1:{port}", "127.0.0.1:1")
             own = Cluster(pair if number == 0 else pair[::-1], number)
             with pytest.raises(ConfigError, match=f"cannot listen at port {port}"):
-                meet(own, patience=0.1)
+                wait_for_workers(own, patience=0.1)

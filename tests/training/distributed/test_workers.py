@@ -34,8 +34,8 @@ tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU"
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.workflow.prepare import prepare_data
-from augan.training.trainer import train_networks
-from augan.training.budget import Plan
+from augan.training.trainer import train_stages
+from augan.training.budget import TrainingBudget
 from augan.workflow.prepare import resolve_config
 from augan.training.distributed.workers import Workers, join_workers
 
@@ -46,12 +46,14 @@ data = from_arrays(images, np.arange(120) % classes if classes else None)
 prepared = prepare_data(resolve_config(Config.from_dict(settings), data))
 
 def train(workers):
-    plan = Plan(tuple(parts) or prepared.stages, prepared.config.training.steps)
-    found = train_networks(prepared.config, prepared.training_data(), plan, workers=workers)
+    stages, config = tuple(parts) or prepared.stages, prepared.config
+    budget = TrainingBudget(config.training.steps)
+    data = prepared.training_data()
+    found = train_stages(config, data, stages, budget, workers=workers)
     return {f"{n}/{k}": v for n, one in found.for_bundle().items() for k, v in one.weights.items()}
 
 pair = join_workers("mirrored")
-assert pair.replicas == 2
+assert pair.num_replicas == 2
 one, both = train(Workers()), train(pair)
 print(json.dumps({key: float(np.abs(one[key] - both[key]).max()) for key in one}))
 """
@@ -198,15 +200,17 @@ def finish(workers):
     return ended
 
 
-def wait_for_steps(run, part, step):
-    """Wait until the log of a run says that a part has done so many steps."""
+def wait_for_steps(run, stage, step):
+    """Wait until the log of a run has an entry of `stage` at `step` or later."""
     log, limit = run / "metrics.jsonl", time.monotonic() + WAIT
     while time.monotonic() < limit:
         lines = log.read_text().splitlines()[:-1] if log.exists() else []
-        if any(entry["part"] == part and entry["step"] >= step for entry in map(json.loads, lines)):
+        if any(
+            entry["stage"] == stage and entry["step"] >= step for entry in map(json.loads, lines)
+        ):
             return
         time.sleep(0.1)
-    raise AssertionError(f"{part} has not come to step {step}")
+    raise AssertionError(f"{stage} did not reach step {step}")
 
 
 @pytest.fixture(scope="module")

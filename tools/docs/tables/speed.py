@@ -20,7 +20,7 @@ CASES = {
     "batch, 64 x 64 x 3": ("training-batch", "batch", "64x64x3"),
 }
 SIDES = {
-    "augan": "augan, `train_networks` as it is",
+    "augan": "augan, `train_stages` as it is",
     "augan-step": "augan, updates alone",
     "torch": "torch",
     "torch-same": "torch-same",

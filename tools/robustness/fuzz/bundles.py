@@ -176,7 +176,7 @@ def _lines(name: str) -> list[dict[str, Any]]:
     if name == "run.json":
         return [dict(IDENTITY)]
     if name == "metrics.jsonl":
-        return [{"part": "gan", "step": step, "loss": 0.5} for step in (10, 20, 30)]
+        return [{"stage": "gan", "step": step, "loss": 0.5} for step in (10, 20, 30)]
     if name == "predictions.jsonl":
         row = {"draw": 0, "arm": "real", "about": {"balanced_accuracy": 0.5}, "predicted": "eJw="}
         return [{"identity": IDENTITY}, row]

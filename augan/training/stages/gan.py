@@ -1,0 +1,147 @@
+"""GAN stage: adversarial training of the generator and the discriminator, with its monitor."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from augan.config import require_resolved
+from augan.data.modalities.images import ImagePreprocessing
+from augan.data.splits import evenly_spaced
+from augan.features.classifier import FeatureExtractor, StandardizedRows
+from augan.gan import keras
+from augan.gan.model import GAN
+from augan.gan.networks.registry import build_network
+from augan.training.budget import BudgetShare
+from augan.training.callbacks import EvaluationCallback, SampleGrid
+from augan.training.monitor import MAX_IMAGES, GanMetrics, GanMonitor
+from augan.training.network_specs import FEATURE_NETWORKS
+from augan.training.pseudo_labels import PseudoLabels, assign_pseudo_labels
+from augan.training.stages.base import Stage
+
+if TYPE_CHECKING:
+    from augan.training.trainer import Trainer
+
+MIN_HELD_OUT = 20  # number of held-out images below which the metrics would be noise
+NETWORKS = ("generator", "discriminator", "heads", "places")  # in the order of `GAN.networks`
+
+
+def train_gan(trainer: "Trainer") -> None:
+    """Train `generator`, `discriminator`, and the heads `heads` and `places` if configured.
+
+    The kept generator is the moving average. With a monitor, all kept networks have the weights of
+    the best evaluation.
+    """
+    config, networks = trainer.config, trainer.networks
+    ema_generator, discriminator = trainer.build("generator"), trainer.build("discriminator")
+    heads = {
+        role: trainer.build_head(role, discriminator) if is_wanted else None
+        for role, is_wanted in (
+            ("heads", config.gan.self_supervision),
+            ("places", config.gan.localization_head),
+        )
+    }
+    # The trained networks compute in the configured type; the kept networks are float32.
+    dtype = config.training.dtype
+    trained_generator = build_network(networks.specs["generator"], dtype)
+    trained_discriminator = discriminator
+    if dtype != "float32":
+        trained_discriminator = build_network(networks.specs["discriminator"], dtype)
+    gan = GAN(
+        trained_generator,
+        trained_discriminator,
+        ema_generator,
+        config,
+        transformation_head=heads["heads"],
+        localization_head=heads["places"],
+    )
+    grid, monitor = _sample_grid(trainer, ema_generator), _monitor(trainer, gan)
+    labels = _training_labels(trainer)
+    trainer.run(
+        "gan",
+        gan,
+        callbacks=[grid] if grid else [],
+        indices=labels.indices,
+        classes=labels.classes,
+        monitor=monitor,
+        batches_per_step=config.discriminator.steps,
+    )
+    if monitor is not None:
+        monitor.restore_best()
+        networks.gan_metrics, networks.failure = monitor.history, monitor.failure
+        networks.fidelity = monitor.fidelity()
+    if trained_discriminator is not discriminator:
+        discriminator.set_weights(trained_discriminator.get_weights())
+    if grid:
+        grid.write(networks.steps["gan"])
+
+
+def _training_labels(trainer: "Trainer") -> PseudoLabels:
+    """Return the samples of the GAN and their classes; a conditional GAN needs them all."""
+    data = trainer.data
+    if not len(data.unlabeled) or not data.num_classes:
+        return PseudoLabels(data.all_indices(), data.classes)
+    labels = assign_pseudo_labels(
+        trainer.networks.models["classifier"],
+        data.samples,
+        np.asarray(data.classes),
+        data.preprocessing,
+        labeled=data.train_indices(),
+        unlabeled=data.unlabeled,
+        mode=trainer.config.gan.pseudo_labels,
+    )
+    trainer.networks.pseudo_labels = labels.describe(data.unlabeled)
+    return labels
+
+
+def _monitor(trainer: "Trainer", gan: GAN) -> GanMonitor | None:
+    """Return the monitor, or None without features or with too few held-out images."""
+    data, specs = trainer.data, trainer.networks.specs
+    if data.val is None or len(data.val) < MIN_HELD_OUT:
+        return None
+    train = data.normalized(evenly_spaced(data.train_indices(), MAX_IMAGES))
+    features = _features(trainer, train[0])
+    if features is None:
+        return None
+
+    def notify(metrics: GanMetrics) -> None:
+        for callback in trainer.callbacks:
+            if isinstance(callback, EvaluationCallback):
+                callback.on_evaluation("gan", metrics)
+
+    return GanMonitor(
+        gan,
+        features,
+        [build_network(specs[role]) for role in NETWORKS if role in specs],
+        train=train,
+        held_out=data.normalized(evenly_spaced(data.val, MAX_IMAGES)),
+        interval=require_resolved(trainer.config.evaluation.interval),
+        seed=trainer.config.seed,
+        callback=notify,
+    )
+
+
+def _features(trainer: "Trainer", real: np.ndarray) -> FeatureExtractor | StandardizedRows | None:
+    if trainer.data.preprocessing.sample_type == "row":
+        return StandardizedRows(real)
+    models = trainer.networks.models
+    kind = next((role for role in FEATURE_NETWORKS if role in models), None)
+    return FeatureExtractor(kind, models[kind], real) if kind else None
+
+
+def _sample_grid(trainer: "Trainer", generator: keras.Model) -> SampleGrid | None:
+    preprocessing = trainer.data.preprocessing
+    if trainer.samples is None or not isinstance(preprocessing, ImagePreprocessing):
+        return None
+    return SampleGrid(
+        generator,
+        preprocessing,
+        trainer.samples,
+        num_classes=trainer.data.num_classes,
+        interval=trainer.config.training.sample_interval,
+        start=trainer.checkpoints.steps().get("gan", 0),
+        seed=trainer.config.seed,
+        latent_prior=trainer.config.gan.latent_prior,
+    )
+
+
+GAN_STAGE = Stage("gan", BudgetShare(steps=1.0, time=0.66), train_gan)

@@ -1,0 +1,46 @@
+"""Rotation stage: a classifier of image rotations, for data without classes.
+
+The classifier needs no labels (Gidaris et al. 2018, "Unsupervised Representation Learning by
+Predicting Image Rotations"). Its features measure the fidelity of generated images where no
+agreement classifier exists.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from augan.gan import distribution, tf
+from augan.gan.self_supervision import NUM_ROTATIONS
+from augan.training.budget import BudgetShare
+from augan.training.stages.base import Stage
+from augan.training.stages.classifier import ClassifierTrainStep
+
+if TYPE_CHECKING:
+    from augan.training.trainer import Trainer
+
+Tensor = Any
+
+
+class RotationTrainStep(ClassifierTrainStep):
+    """One step of softmax cross-entropy on the number of quarter turns of an image."""
+
+    @distribution.per_replica
+    def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Run one step on images; a quarter of the batch is rotated by each angle."""
+        images, _ = data
+        parts = [images[turns::NUM_ROTATIONS] for turns in range(NUM_ROTATIONS)]
+        rotated = [tf.image.rot90(part, turns) for turns, part in enumerate(parts)]
+        labels = [tf.fill((tf.shape(part)[0],), turns) for turns, part in enumerate(parts)]
+        classes = tf.one_hot(tf.concat(labels, axis=0), NUM_ROTATIONS)
+        return super().train_step((tf.concat(rotated, axis=0), classes))
+
+
+def train_rotation(trainer: "Trainer") -> None:
+    """Train the network `rotation` on all images."""
+    train_step = RotationTrainStep(
+        trainer.build("rotation"),
+        learning_rate=trainer.config.classifier.learning_rate,
+        seed=trainer.config.seed,
+    )
+    trainer.run("rotation", train_step, indices=trainer.data.all_indices())
+
+
+ROTATION = Stage("rotation", BudgetShare(steps=0.25, time=0.08), train_rotation)
