@@ -44,7 +44,9 @@ NegativeAugmentation = Literal[
     "edge_wear",
 ]
 Method = Literal["auto", "features", "fanogan", "anogan"]
-Policy = Literal["none", "shift", "flip", "shift-flip", "shift-flip-light", "strong", "strong-flip"]
+Transform = Literal[
+    "none", "shift", "flip", "shift-flip", "shift-flip-light", "strong", "strong-flip"
+]
 
 
 class Section(BaseModel):
@@ -153,7 +155,7 @@ class DetectSection(Section):
 class AugmentSection(Section):
     # Classic augmentation of what `augan augment` writes, a key of
     # `augan.augment.transforms.TRANSFORMS`
-    policy: Policy = "none"
+    transform: Transform = "none"
 
 
 class Config(Section):

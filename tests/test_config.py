@@ -310,7 +310,7 @@ def test_what_can_be_chosen_is_what_there_is():
         "gan.diffaug": DIFFAUG,
         "gan.negative_augmentations": CORRUPTIONS,
         "discriminator.norm": NORMS,
-        "augment.policy": TRANSFORMS,
+        "augment.transform": TRANSFORMS,
         "detect.method": METHODS,
     }
     sections = Config.model_json_schema()["$defs"]

@@ -71,6 +71,8 @@ RENAMES = {
     "--no-store-latents": "--no-training-codes",
     "--training-data": "--data",
     "--save-maps": "--maps",
+    "--transform": "--policy",
+    "augment.transform": "augment.policy",
     "data.tiling": "data.patches",
     "detect.cross_conformal": "detect.cross",
     "detect.trim_fraction": "detect.trim",
@@ -229,7 +231,7 @@ RUNS = {
             augment(
                 "latent",
                 *("--class", "dark", "--n", "4", "--method", "interpolate", "--no-filter"),
-                *("--format", "npz", "--policy", "shift-flip"),
+                *("--format", "npz", "--transform", "shift-flip"),
             ),
         ),
     ),

@@ -89,7 +89,7 @@ def augment_folder(
     *,
     seed: int = 0,
     method: str = "auto",
-    policy: str | None = None,
+    transform: str | None = None,
     format: str | None = None,
     training_data: str | Path | None = None,
     filtered: bool = True,
@@ -120,7 +120,7 @@ def augment_folder(
         The same seed and index give the same image or row, whatever n.
     method : str
         "sample", "interpolate", "transfer" or "auto", see `augan.augment.methods.registry`.
-    policy : str or None
+    transform : str or None
         Transform that is applied to the images, see `augan.augment.transforms`; None: that of the
         bundle's configuration.
     format : str or None
@@ -168,7 +168,7 @@ def augment_folder(
         out,
         seed=seed,
         method=method,
-        policy=policy,
+        transform=transform,
         format=format,
         filtered=filtered,
         balance=balance,
@@ -229,7 +229,7 @@ def _write_folder(
         tmp_dir,
         preprocessing,
         class_names=class_names,
-        policy=header.policy,
+        transform=header.transform,
         seed=header.seed,
     )
     warnings = (*context.warnings, *generator_warnings(request.bundle))

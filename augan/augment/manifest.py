@@ -23,7 +23,7 @@ COLUMNS = (
     "index",
     "method",
     "sources",
-    "policy",
+    "transform",
     "bundle",
     "data",
     "realness",
@@ -41,7 +41,7 @@ class ManifestHeader:
 
     Attributes
     ----------
-    seed, method, policy
+    seed, method, transform
         The options of the request.
     bundle, data
         The first 12 digits of the SHA-256 of the bundle, and of its training data.
@@ -49,15 +49,17 @@ class ManifestHeader:
 
     seed: int
     method: str
-    policy: str
+    transform: str
     bundle: str
     data: str
 
     @classmethod
-    def from_bundle(cls, bundle: Bundle, seed: int, method: str, policy: str) -> "ManifestHeader":
+    def from_bundle(
+        cls, bundle: Bundle, seed: int, method: str, transform: str
+    ) -> "ManifestHeader":
         """Return the header with the hashes of a bundle."""
         data = str(bundle.data.get("fingerprint") or "")[:HASH_DIGITS]
-        return cls(seed, method, policy, bundle.bundle_id, data)
+        return cls(seed, method, transform, bundle.bundle_id, data)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def parse_request(
     *,
     seed: int,
     method: str,
-    policy: str | None,
+    transform: str | None,
     format: str | None,
     filtered: bool,
     balance: bool,
@@ -77,12 +77,12 @@ def parse_request(
     method = resolve_method(method)
     if filtered or method == "interpolate":
         _check_class_sizes(bundle, counts)
-    if policy is None:
-        policy = str(bundle.config.get("augment", {}).get("policy", "none"))
-    get_seeded_transform(policy)  # refuses an unknown name
+    if transform is None:
+        transform = str(bundle.config.get("augment", {}).get("transform", "none"))
+    get_seeded_transform(transform)  # refuses an unknown name
     sample_type = restore_preprocessing(bundle.preprocessing).sample_type
     format = resolve_format(format, sample_type)
-    not_default += [] if policy == "none" else [policy]
+    not_default += [] if transform == "none" else [transform]
     not_default += [] if filtered else ["unfiltered"]
     not_default += [] if format == resolve_format(None, sample_type) else [format]
     class_names = [bundle.data["class_names"][index] for index in counts]
@@ -94,7 +94,7 @@ def parse_request(
         format,
         filtered,
         default_out(bundle, out, folder_name(class_names, n, balance_to, seed, not_default)),
-        ManifestHeader.from_bundle(bundle, seed, method, policy),
+        ManifestHeader.from_bundle(bundle, seed, method, transform),
     )
 
 

@@ -28,7 +28,7 @@ from augan.parallel.sharding import Record, Shard, Shards, ShardWriter, shard_fo
 
 COMMAND = "augment"  # in the job of a shard
 _REQUEST_KEYS = (
-    *("model path", "classes", "n", "seed", "method", "policy", "format"),
+    *("model path", "classes", "n", "seed", "method", "transform", "format"),
     *("training_data", "filtered", "balance", "balance_to"),
 )
 
@@ -42,7 +42,7 @@ def augment_shard(
     *,
     seed: int = 0,
     method: str = "auto",
-    policy: str | None = None,
+    transform: str | None = None,
     format: str | None = None,
     training_data: str | Path | None = None,
     filtered: bool = True,
@@ -61,7 +61,7 @@ def augment_shard(
     options: dict[str, Any] = {
         "seed": seed,
         "method": method,
-        "policy": policy,
+        "transform": transform,
         "format": format,
         "filtered": filtered,
         "balance": balance,

@@ -119,7 +119,7 @@ def get_seeded_transform(name: str, seed: int = 0) -> SeededTransform:
 def _compose(name: str, seed: int) -> Any:
     """Return the library's `Compose` for a transform, or None for "none"."""
     if name not in TRANSFORMS:
-        raise ConfigError(f"unknown policy '{name}'; choose one of {', '.join(TRANSFORMS)}")
+        raise ConfigError(f"unknown transform '{name}'; choose one of {', '.join(TRANSFORMS)}")
     if not TRANSFORMS[name]:
         return None
     library = _albumentations()

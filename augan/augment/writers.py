@@ -146,12 +146,12 @@ class _ImageWriter:
         self,
         folder: Path,
         preprocessing: ImagePreprocessing,
-        policy: str,
+        transform: str,
         seed: int,
         class_names: Sequence[str],
     ) -> None:
         self.folder, self.preprocessing, self.class_names = folder, preprocessing, class_names
-        self._transform = get_seeded_transform(policy, seed)
+        self._transform = get_seeded_transform(transform, seed)
         self._grid = PreviewGrid()
 
     def to_output(self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
@@ -267,7 +267,7 @@ def open_writer(
     preprocessing: AnyPreprocessing,
     *,
     class_names: Sequence[str],
-    policy: str = "none",
+    transform: str = "none",
     seed: int = 0,
 ) -> SampleWriter:
     """Return the writer of a format of `resolve_format`.
@@ -276,7 +276,7 @@ def open_writer(
     ----------
     class_names : sequence of str
         Names of the classes by index; empty without classes.
-    policy : str
+    transform : str
         Transform of images, see `augan.augment.transforms`.
 
     Raises
@@ -285,14 +285,15 @@ def open_writer(
         A transform was given for rows.
     """
     if isinstance(preprocessing, TabularPreprocessing):
-        if policy != "none":
+        if transform != "none":
             raise ConfigError(
-                f"the policy '{policy}' applies to images, but the samples are rows; leave it out"
+                f"the transform '{transform}' applies to images, but the samples are rows; "
+                "leave it out"
             )
         return CsvWriter(folder, preprocessing, class_names)
     if format == "npz":
-        return NpzWriter(folder, preprocessing, policy, seed, class_names)
-    return PngWriter(folder, preprocessing, policy, seed, class_names)
+        return NpzWriter(folder, preprocessing, transform, seed, class_names)
+    return PngWriter(folder, preprocessing, transform, seed, class_names)
 
 
 def _is_complete_png(path: Path) -> bool:

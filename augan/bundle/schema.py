@@ -58,7 +58,7 @@ KNOWN: dict[str, tuple[Callable[[Any], bool], str]] = {
     "config.detect": (_is_object, OBJECT),
     "config.detect.far": (_or_null(_is_number), "a number or null"),
     "config.augment": (_is_object, OBJECT),
-    "config.augment.policy": (_is_text, TEXT),
+    "config.augment.transform": (_is_text, TEXT),
     "data.name": (_is_text, TEXT),
     "data.source": (_or_null(_is_text), "text or null"),
     "data.fingerprint": (_is_text, TEXT),

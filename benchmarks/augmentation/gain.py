@@ -36,7 +36,7 @@ from augan.evaluation.augmentation.gan_arms import DEFAULT_GAN_ARM, GAN_ARMS
 from augan.evaluation.augmentation.protocol import (
     EvaluationProtocol,
     classification_metrics,
-    default_policy,
+    default_transform,
 )
 from augan.evaluation.augmentation.subsets import LabelPool, LabelSubset, SubsetSpec, sample_subset
 from augan.evaluation.augmentation.synthetic import GanArm
@@ -144,7 +144,7 @@ class Study:
     data: str
     split: str
     classifier: str
-    policy: str | None
+    transform: str | None
     steps: int | None
     gan: GanArm
     gan_steps: int | None
@@ -163,7 +163,7 @@ class Study:
         """Return what identifies a row; rows without a GAN serve all variants of it."""
         of, recipe = material(self.data, self.split), self.recipe
         counts = recipe.class_counts(of.pool).tolist()
-        settings: list[Any] = [counts, recipe.rest_unlabeled, recipe.max_unlabeled, self.policy]
+        settings: list[Any] = [counts, recipe.rest_unlabeled, recipe.max_unlabeled, self.transform]
         settings += [self.classifier, self.steps]
         if arm == GAN:
             settings += [self.gan.name, self.gan.synthetic_fraction, self.gan.base, self.gan_steps]
@@ -187,9 +187,9 @@ class Study:
         """Train and judge one arm on one draw, and keep what its classifier said."""
         of = material(self.data, self.split)
         draw = _draw(self.data, self.split, FIRST[self.split] + number, self.recipe_key())
-        policy = self.policy or default_policy(of.test.shape[1])
+        transform = self.transform or default_transform(of.test.shape[1])
         judge = make_classifier(self.classifier, of.scale, self.steps)
-        trial = EvaluationProtocol(judge, policy, self.gan, of.test)
+        trial = EvaluationProtocol(judge, transform, self.gan, of.test)
         lesson, made = trial.training_set(arm, draw)
         predicted = trial.predict(lesson, draw)
         self.verdicts(arm).add(self.key(number, arm), predicted == of.labels)
@@ -300,7 +300,7 @@ def study_of(arguments: argparse.Namespace) -> Study:
         data=arguments.data,
         split=arguments.split,
         classifier=arguments.classifier,
-        policy=arguments.policy,
+        transform=arguments.transform,
         steps=arguments.steps,
         gan=replace(gan, **{k: v for k, v in changes.items() if v is not None}),
         gan_steps=arguments.gan_steps,
@@ -356,7 +356,7 @@ def _add_protocol(commands: Any, name: str, about: str) -> None:
     parser.add_argument("--labels-per-class", type=int, help="of each class, if not the protocol's")
     parser.add_argument("--rare", type=_rare, action="append", help="CLASS=N; may be repeated")
     parser.add_argument("--classifier", choices=("cnn", "logistic", "forest"), default="cnn")
-    parser.add_argument("--policy", choices=TRANSFORMS, help="if not the usual one")
+    parser.add_argument("--transform", choices=TRANSFORMS, help="if not the usual one")
     parser.add_argument("--steps", type=int, help="of the network that judges")
     parser.add_argument("--gan", choices=GAN_ARMS, default=DEFAULT_GAN_ARM)
     parser.add_argument("--gan-steps", type=int, help="updates of the GAN")

@@ -51,7 +51,7 @@ WORKERS = {"this process": 0, "1 worker": 1, "2 workers": 2}
 CASES = {"8 x 8 gray": (8, 1), "32 x 32 gray": (32, 1), "64 x 64 colour": (64, 3)}
 JOBS = ("detect", "candidates", "augment")
 LINE = 400.0  # bytes of memory that a line of the manifest takes, by tracemalloc
-USUAL: dict[str, Any] = {"seed": 0, "method": "auto", "policy": None, "format": None}
+USUAL: dict[str, Any] = {"seed": 0, "method": "auto", "transform": None, "format": None}
 USUAL |= {"balance": False, "balance_to": None}
 ONE_THREAD = dict.fromkeys(
     ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"

@@ -163,7 +163,7 @@ class TestAugmentFolder:
             assert row["file"].startswith("3/")
             assert row["sha256"] == hashlib.sha256(files[row["file"]]).hexdigest()
             assert (row["class"], row["seed"], row["index"]) == ("3", "7", str(index))
-            assert (row["policy"], row["bundle"]) == ("none", digits_bundle.bundle_id)
+            assert (row["transform"], row["bundle"]) == ("none", digits_bundle.bundle_id)
             assert digits_bundle.data["fingerprint"].startswith(row["data"]) != ""
             assert (row["method"], row["decision"], row["class_probability"]) == (
                 "sample",
@@ -197,28 +197,30 @@ class TestAugmentFolder:
     ) -> None:
         for name in ("a", "b"):
             augment_folder(
-                digits_bundle, "3", 5, tmp_path / name, seed=1, policy="shift-flip-light"
+                digits_bundle, "3", 5, tmp_path / name, seed=1, transform="shift-flip-light"
             )
         assert tree(tmp_path / "a") == tree(tmp_path / "b")
 
-    def test_a_policy_too_depends_on_seed_and_index_only(
+    def test_a_transform_too_depends_on_seed_and_index_only(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
-        augment_folder(digits_bundle, "3", 3, tmp_path / "few", policy="shift")
-        augment_folder(digits_bundle, "3", 520, tmp_path / "many", policy="shift")
+        augment_folder(digits_bundle, "3", 3, tmp_path / "few", transform="shift")
+        augment_folder(digits_bundle, "3", 520, tmp_path / "many", transform="shift")
         few, many = tree(tmp_path / "few"), tree(tmp_path / "many")
         names = [name for name in few if name.endswith(".png")]
         assert len(names) == 3
         assert all(few[name] == many[name] for name in names)
 
-    def test_a_policy_changes_images_and_is_in_the_manifest(
+    def test_a_transform_changes_images_and_is_in_the_manifest(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
         augment_folder(digits_bundle, "3", 6, tmp_path / "plain")
-        augment_folder(digits_bundle, "3", 6, tmp_path / "moved", policy="shift-flip-light")
+        augment_folder(digits_bundle, "3", 6, tmp_path / "moved", transform="shift-flip-light")
         plain, moved = tree(tmp_path / "plain"), tree(tmp_path / "moved")
         assert all(plain[name] != moved[name] for name in plain)
-        assert {row["policy"] for row in read_manifest(tmp_path / "moved")} == {"shift-flip-light"}
+        assert {row["transform"] for row in read_manifest(tmp_path / "moved")} == {
+            "shift-flip-light"
+        }
 
     @pytest.mark.parametrize(
         "name", ["T-shirt/top", "../x", "..", "/abs", "a\\b", "C:", "grün & gelb", "."]
@@ -328,11 +330,11 @@ class TestAugmentFolder:
             generate_folder(digits_bundle, n, tmp_path / "out")
         assert list(tmp_path.iterdir()) == []
 
-    def test_an_unknown_policy_leaves_nothing_behind(
+    def test_an_unknown_transform_leaves_nothing_behind(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
         with pytest.raises(ConfigError, match="shift-flip"):
-            augment_folder(digits_bundle, "3", 1, tmp_path / "out", policy="swirl")
+            augment_folder(digits_bundle, "3", 1, tmp_path / "out", transform="swirl")
         assert list(tmp_path.iterdir()) == []
 
 
@@ -365,18 +367,18 @@ def pictures(dtype: str, channels: int, n: int = 6) -> np.ndarray:
     return (share * white).astype(dtype)
 
 
-class TestClassicPolicy:
-    @pytest.mark.parametrize("policy", TRANSFORMS)
+class TestGetTransform:
+    @pytest.mark.parametrize("transform", TRANSFORMS)
     @pytest.mark.parametrize("channels", [1, 3])
     @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-    def test_shape_and_type_are_kept(self, policy: str, dtype: str, channels: int) -> None:
+    def test_shape_and_type_are_kept(self, transform: str, dtype: str, channels: int) -> None:
         images = pictures(dtype, channels)
         before = images.copy()
-        changed = get_transform(policy)(images)
+        changed = get_transform(transform)(images)
         assert changed.shape == images.shape
         assert changed.dtype == images.dtype
         np.testing.assert_array_equal(images, before)
-        assert np.array_equal(changed, before) == (policy == "none")
+        assert np.array_equal(changed, before) == (transform == "none")
         if dtype == "float32":
             assert changed.min() >= 0
             assert changed.max() <= 1
@@ -414,7 +416,7 @@ class TestClassicPolicy:
     def test_no_image_stays_no_image(self) -> None:
         assert get_transform("shift")(pictures("uint8", 1)[:0]).shape == (0, 16, 12, 1)
 
-    def test_an_unknown_policy_is_refused_by_naming_the_known(self) -> None:
+    def test_an_unknown_transform_is_refused_by_naming_the_known(self) -> None:
         with pytest.raises(ConfigError, match=r"'swirl'.*none, shift, flip"):
             get_transform("swirl")
 

@@ -93,7 +93,7 @@ def study(**changes):
         "data": "digits",
         "split": "dev",
         "classifier": "cnn",
-        "policy": None,
+        "transform": None,
         "steps": None,
         "variant": "default",
         "results": gain.RESULTS,

@@ -433,9 +433,9 @@ def test_augment(augan: Augan, digits_bundle: Bundle) -> None:
     result = augan(*unfiltered, "--seed", 2, "--out", "made")
     assert "7 images of class 3 in made" in result.stdout
     assert tree(Path("made")) == tree(out)
-    moved = augan(*unfiltered, "--out", "moved", "--policy", "shift")
+    moved = augan(*unfiltered, "--out", "moved", "--transform", "shift")
     assert moved.exit_code == 0
-    assert {row["policy"] for row in read_table(Path("moved/manifest.csv"))} == {"shift"}
+    assert {row["transform"] for row in read_table(Path("moved/manifest.csv"))} == {"shift"}
 
 
 def test_augment_several_classes(augan: Augan, digits_bundle: Bundle) -> None:
@@ -754,7 +754,7 @@ WRONG = [
     ("augment --class 3 --n 1 --method mix", ["mix", "sample", "interpolate"]),
     ("augment --class 3 --n 1 --training-data images", ["images", "trained on", "--training-data"]),
     ("augment --class 3 --n 1 --training-data missing", ["missing"]),
-    ("augment --class 3 --n 1 --policy swirl", ["swirl", "shift"]),
+    ("augment --class 3 --n 1 --transform swirl", ["swirl", "shift"]),
     ("augment --class 3 --n 1 --out busy", ["busy"]),
     ("augment --class 3 --n 1 --out list.yaml", ["list.yaml"]),
     ("augment --class 3 --n 1 --model missing", ["missing"]),

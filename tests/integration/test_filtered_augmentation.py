@@ -169,7 +169,7 @@ class TestKept:
         more=st.integers(1, 300),
         seed=st.integers(0, 3),
         method=st.sampled_from(["sample", "interpolate"]),
-        policy=st.sampled_from(["none", "shift"]),
+        transform=st.sampled_from(["none", "shift"]),
     )
     def test_fewer_are_the_first_of_more(
         self,
@@ -179,12 +179,12 @@ class TestKept:
         more: int,
         seed: int,
         method: str,
-        policy: str,
+        transform: str,
     ) -> None:
         folder = tmp_path_factory.mktemp("prefix")
         for n in (few, few + more):
             augment_folder(
-                bundle, "right", n, folder / str(n), seed=seed, method=method, policy=policy
+                bundle, "right", n, folder / str(n), seed=seed, method=method, transform=transform
             )
         small, large = (read_manifest(folder / str(n)) for n in (few, few + more))
         assert small == large[:few]  # the SHA-256 of each file included
@@ -322,7 +322,7 @@ class TestNumbers:
         ("how", "name"),
         [
             ({"method": "sample"}, "sample"),
-            ({"policy": "shift"}, "shift"),
+            ({"transform": "shift"}, "shift"),
             ({"filtered": False}, "unfiltered"),
             ({"format": "npz", "filtered": False}, "unfiltered-npz"),
         ],

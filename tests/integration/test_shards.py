@@ -30,7 +30,7 @@ from augan_cli.main import app
 
 IMAGES = BLOCK + 40  # two blocks
 DETECT: dict[str, Any] = {"far": 0.1, "maps": True}
-UNFILTERED: dict[str, Any] = {"filtered": False, "seed": 3, "policy": "shift"}
+UNFILTERED: dict[str, Any] = {"filtered": False, "seed": 3, "transform": "shift"}
 
 
 def tree(folder: Path) -> dict[str, bytes]:

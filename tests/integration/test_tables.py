@@ -228,8 +228,8 @@ class TestAugment:
     def test_rows_are_no_pictures(self, bundle: Bundle, tmp_path: Path, format: str) -> None:
         with pytest.raises(ConfigError, match=f"rows cannot be written as '{format}'.*csv"):
             generate_folder(bundle, 3, tmp_path / "g", format=format)
-        with pytest.raises(ConfigError, match="policy 'light'"):
-            augment_folder(bundle, "bolt", 3, tmp_path / "g", policy="light")
+        with pytest.raises(ConfigError, match="transform 'light'"):
+            augment_folder(bundle, "bolt", 3, tmp_path / "g", transform="light")
         assert not (tmp_path / "g").exists()
 
     def test_images_are_no_rows(self, digits_bundle: Bundle, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_no_command_opens_a_connection(tmp_path: Path) -> None:
     log = tmp_path / "connections"
     commands = [
         f"train photos --out RUN {SMALL}",
-        "augment --class odd --n 3 --no-filter --policy shift --model RUN",
+        "augment --class odd --n 3 --no-filter --transform shift --model RUN",
         "augment --balance --balance-to 22 --no-filter --method transfer --model RUN --out filled",
         "generate --n 3 --model RUN",
         "detect photos --save-maps --far 0.2 --model RUN",
@@ -229,7 +229,7 @@ def test_names_of_classes_are_escaped_in_the_page_of_a_gain(tmp_path: Path) -> N
             **{
                 "classifier": SCRIPT,
                 "steps": 3,
-                "policy": SCRIPT,
+                "transform": SCRIPT,
                 "gan": SCRIPT,
                 "synthetic_fraction": 0.5,
             },

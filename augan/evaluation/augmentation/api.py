@@ -30,7 +30,7 @@ from augan.evaluation.augmentation.preview import write_preview
 from augan.evaluation.augmentation.protocol import (
     EvaluationProtocol,
     Synthetic,
-    default_policy,
+    default_transform,
 )
 from augan.evaluation.augmentation.results_log import PredictionLog, report_write_errors
 from augan.evaluation.augmentation.subsets import LabelSubset, SubsetSpec
@@ -58,7 +58,7 @@ def evaluate_augmentation(
     groups: str | Path | None = None,
     classifier: str | Classifier = "cnn",
     steps: int | None = None,
-    policy: str | None = None,
+    transform: str | None = None,
     repeats: int = DEFAULT_REPEATS,
     arms: Sequence[str] | None = None,
     gan: GanArm | None = None,
@@ -93,7 +93,7 @@ def evaluate_augmentation(
         The classifier that every arm trains.
     steps : int or None
         Updates of the classifier `cnn`, equal in all arms.
-    policy : str or None
+    transform : str or None
         Classic augmentation of all arms except `real`. None: `shift` for images of up to 8 pixels,
         otherwise `shift-flip`.
     repeats : int
@@ -134,7 +134,7 @@ def evaluate_augmentation(
     """
     _check_options(
         repeats,
-        policy,
+        transform,
         synthetic_fraction,
         tune_fraction,
         {"--steps": steps, "--gan-steps": gan_steps},
@@ -154,11 +154,11 @@ def evaluate_augmentation(
     if synthetic_fraction is not None:
         gan_arm = replace(gan_arm, synthetic_fraction=synthetic_fraction)
     test_images = evaluation_data.test_images
-    policy = policy or default_policy(test_images.shape[1])
+    transform = transform or default_transform(test_images.shape[1])
     experiment = GainExperiment(
         pool=pool,
         spec=spec,
-        protocol=EvaluationProtocol(model, policy, gan_arm, test_images),
+        protocol=EvaluationProtocol(model, transform, gan_arm, test_images),
         test_labels=evaluation_data.test_labels,
         arms=select_arms(
             arms, has_unlabeled, model.supports_consistency, counts.min() < counts.max()
@@ -178,7 +178,7 @@ def evaluate_augmentation(
 
 def _check_options(
     repeats: int,
-    policy: str | None,
+    transform: str | None,
     synthetic_fraction: float | None,
     tune_fraction: bool,
     updates: Mapping[str, int | None],
@@ -189,8 +189,8 @@ def _check_options(
             f"--repeats must be {MIN_REPEATS} or more, but is {repeats}; the default is "
             f"{DEFAULT_REPEATS}"
         )
-    if policy is not None and policy not in TRANSFORMS:
-        raise ConfigError(f"unknown policy '{policy}'; choose one of {', '.join(TRANSFORMS)}")
+    if transform is not None and transform not in TRANSFORMS:
+        raise ConfigError(f"unknown transform '{transform}'; choose one of {', '.join(TRANSFORMS)}")
     if synthetic_fraction is not None and not 0 <= synthetic_fraction <= 1:
         raise ConfigError(
             f"--synthetic-fraction must lie between 0 and 1, but is {synthetic_fraction:g}"
@@ -257,7 +257,7 @@ def _settings(
         "drop_duplicates": drop_duplicates,
         "classifier": protocol.classifier.name,
         "steps": steps,
-        "policy": protocol.policy,
+        "transform": protocol.transform,
         "gan": protocol.gan_arm.name,
         "synthetic_fraction": protocol.gan_arm.synthetic_fraction,
         "base": protocol.gan_arm.base,

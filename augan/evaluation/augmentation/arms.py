@@ -43,7 +43,7 @@ class Arm:
     label : str
         Name of the arm in sentences.
     build : callable
-        Label subset, augmentation policy and classifier -> training set.
+        Label subset, augmentation transform and classifier -> training set.
     uses_unlabeled : bool
         Whether the arm trains on unlabeled images.
     """
@@ -53,32 +53,36 @@ class Arm:
     uses_unlabeled: bool = False
 
 
-def _real(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
+def _real(subset: LabelSubset, transform: str, classifier: Classifier) -> WeightedTrainingSet:
     n = len(subset.labels)
     return WeightedTrainingSet(
         subset.images, subset.labels, subset.num_classes, n, np.full(n, 1.0 / n), np.ones(n)
     )
 
 
-def _classic(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
-    return replace(_real(subset, policy, classifier), policy=policy)
+def _classic(subset: LabelSubset, transform: str, classifier: Classifier) -> WeightedTrainingSet:
+    return replace(_real(subset, transform, classifier), transform=transform)
 
 
-def _oversampling(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
+def _oversampling(
+    subset: LabelSubset, transform: str, classifier: Classifier
+) -> WeightedTrainingSet:
     probabilities = balanced_probabilities(subset.labels, subset.num_classes)
-    return replace(_classic(subset, policy, classifier), probabilities=probabilities)
+    return replace(_classic(subset, transform, classifier), probabilities=probabilities)
 
 
-def _class_weights(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
+def _class_weights(
+    subset: LabelSubset, transform: str, classifier: Classifier
+) -> WeightedTrainingSet:
     weights = balanced_probabilities(subset.labels, subset.num_classes) * len(subset.labels)
-    return replace(_classic(subset, policy, classifier), weights=weights)
+    return replace(_classic(subset, transform, classifier), weights=weights)
 
 
-def _smote(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
+def _smote(subset: LabelSubset, transform: str, classifier: Classifier) -> WeightedTrainingSet:
     from imblearn.over_sampling import SMOTE
 
     counts = subset.class_counts
-    training_set = _oversampling(subset, policy, classifier)
+    training_set = _oversampling(subset, transform, classifier)
     if counts.min() == counts.max():
         return training_set  # a balanced subset has no minority class
     smote = SMOTE(
@@ -98,10 +102,10 @@ def _smote(subset: LabelSubset, policy: str, classifier: Classifier) -> Weighted
 
 
 def _pixel_transfer(
-    subset: LabelSubset, policy: str, classifier: Classifier
+    subset: LabelSubset, transform: str, classifier: Classifier
 ) -> WeightedTrainingSet:
     """Control of the GAN arm `transfer`: the same method on pixels instead of latent codes."""
-    return _add_pixel_transfer(_oversampling(subset, policy, classifier), subset)
+    return _add_pixel_transfer(_oversampling(subset, transform, classifier), subset)
 
 
 def _add_pixel_transfer(
@@ -120,13 +124,15 @@ def _add_pixel_transfer(
     return add_synthetic(training_set, images, classes, PIXEL_TRANSFER_FRACTION)
 
 
-def _mixup(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
-    return replace(_oversampling(subset, policy, classifier), mixup=True)
+def _mixup(subset: LabelSubset, transform: str, classifier: Classifier) -> WeightedTrainingSet:
+    return replace(_oversampling(subset, transform, classifier), mixup=True)
 
 
-def _self_training(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
+def _self_training(
+    subset: LabelSubset, transform: str, classifier: Classifier
+) -> WeightedTrainingSet:
     """Train a teacher on the labels, and add its confident pseudo-labels to the training set."""
-    training_set = _oversampling(subset, policy, classifier)
+    training_set = _oversampling(subset, transform, classifier)
     if subset.unlabeled is None:
         return training_set
     unlabeled = evenly_spaced(subset.unlabeled, MAX_PSEUDO_LABELED)
@@ -150,14 +156,16 @@ def _self_training(subset: LabelSubset, policy: str, classifier: Classifier) -> 
     )
 
 
-def _consistency(subset: LabelSubset, policy: str, classifier: Classifier) -> WeightedTrainingSet:
-    return replace(_oversampling(subset, policy, classifier), unlabeled=subset.unlabeled)
+def _consistency(
+    subset: LabelSubset, transform: str, classifier: Classifier
+) -> WeightedTrainingSet:
+    return replace(_oversampling(subset, transform, classifier), unlabeled=subset.unlabeled)
 
 
 def _consistency_transfer(
-    subset: LabelSubset, policy: str, classifier: Classifier
+    subset: LabelSubset, transform: str, classifier: Classifier
 ) -> WeightedTrainingSet:
-    return _add_pixel_transfer(_consistency(subset, policy, classifier), subset)
+    return _add_pixel_transfer(_consistency(subset, transform, classifier), subset)
 
 
 ARMS: dict[str, Arm] = {

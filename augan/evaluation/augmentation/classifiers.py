@@ -74,8 +74,8 @@ class PixelClassifier:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return rows `[n, D]`, labels `[n]` and sample weights `[n]`."""
         parts = [training_set.images]
-        if training_set.policy != "none":
-            augment = get_transform(training_set.policy, child_seed(seed, "policy"))
+        if training_set.transform != "none":
+            augment = get_transform(training_set.transform, child_seed(seed, "policy"))
             parts += [augment(training_set.images) for _ in range(NUM_AUGMENTED_COPIES)]
         rows = self._flatten(np.concatenate(parts))
         labels = np.tile(training_set.labels, len(parts))

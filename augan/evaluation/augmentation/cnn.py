@@ -99,7 +99,7 @@ class _Batches:
         size = math.ceil(steps * BATCH_SIZE / ECHO_FACTOR)
         num_labeled, num_classes = len(training_set.labels), training_set.num_classes
         indices = self._rng.choice(num_labeled, size, p=training_set.probabilities)
-        augment = get_transform(training_set.policy, child_seed(seed, "policy"))
+        augment = get_transform(training_set.transform, child_seed(seed, "policy"))
         self._images = augment(training_set.images[indices])
         self._labels = np.eye(num_classes, dtype=np.float32)[training_set.labels[indices]]
         self._weights = training_set.weights[indices].astype(np.float32)
@@ -108,7 +108,7 @@ class _Batches:
             num_unlabeled = len(training_set.unlabeled)
             unlabeled = training_set.unlabeled[self._rng.integers(num_unlabeled, size=size)]
             augment_strongly = get_transform(
-                strong_variant(training_set.policy), child_seed(seed, "strong")
+                strong_variant(training_set.transform), child_seed(seed, "strong")
             )
             self._weak_and_strong = [augment(unlabeled), augment_strongly(unlabeled)]
         self._order = np.concatenate([self._rng.permutation(size) for _ in range(ECHO_FACTOR)])

@@ -275,7 +275,7 @@ def _score_fractions(
     protocol: EvaluationProtocol, arm: GanArm, subset: LabelSubset, test_labels: np.ndarray
 ) -> dict[float, float]:
     """Return the balanced accuracy of each synthetic fraction."""
-    base = ARMS[arm.base].build(subset, protocol.policy, protocol.classifier)
+    base = ARMS[arm.base].build(subset, protocol.transform, protocol.classifier)
     images, labels = generate_synthetic(arm, subset)
     training_sets = {0.0: base}
     training_sets |= {

@@ -24,7 +24,7 @@ class EvaluationProtocol:
     Attributes
     ----------
     classifier : Classifier
-    policy : str
+    transform : str
         Classic augmentation of all arms except `real`.
     gan_arm : GanArm
     test_images : ndarray [m, S, S, C]
@@ -32,7 +32,7 @@ class EvaluationProtocol:
     """
 
     classifier: Classifier
-    policy: str
+    transform: str
     gan_arm: GanArm
     test_images: np.ndarray
 
@@ -50,7 +50,7 @@ class EvaluationProtocol:
             names = ", ".join((*ARMS, GAN, ABLATION))
             raise ConfigError(f"unknown arm '{arm}'; choose from {names}")
         base = arm if arm in ARMS else self.gan_arm.base
-        training_set = ARMS[base].build(subset, self.policy, self.classifier)
+        training_set = ARMS[base].build(subset, self.transform, self.classifier)
         if arm != GAN or not self.gan_arm.synthetic_fraction:
             return training_set, None  # a fraction of 0 needs no synthetic images
         images, labels = generate_synthetic(self.gan_arm, subset)
@@ -66,7 +66,7 @@ class EvaluationProtocol:
         return predict(self.test_images).argmax(axis=1).astype(np.int64)
 
 
-def default_policy(side: int) -> str:
+def default_transform(side: int) -> str:
     """Return the classic augmentation for images of this side in pixels.
 
     Images of up to 8 pixels usually show characters, whose class a horizontal flip may change:

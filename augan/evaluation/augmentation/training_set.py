@@ -28,7 +28,7 @@ class WeightedTrainingSet:
         Probability that each image is sampled into a batch; the sum is 1.
     weights : ndarray of float [n]
         Weight of each sampled image in the loss.
-    policy : str
+    transform : str
         Name of the classic augmentation of every sampled image.
     mixup : bool
         Whether images and their labels are mixed with other images.
@@ -42,7 +42,7 @@ class WeightedTrainingSet:
     num_real: int
     probabilities: np.ndarray
     weights: np.ndarray
-    policy: str = "none"
+    transform: str = "none"
     mixup: bool = False
     unlabeled: np.ndarray | None = None
 

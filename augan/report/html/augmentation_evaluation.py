@@ -185,7 +185,7 @@ def _settings(summary: Mapping[str, Any]) -> str:
     return settings_section(
         {
             "classifier": values["classifier"] + _steps(values["steps"]),
-            "classic augmentation": values["policy"],
+            "classic augmentation": values["transform"],
             "GAN": f"{_gan_arm(summary)}, added to the arm {values['base']}"
             + _steps(values["gan_steps"]),
             "labels per class": ", ".join(map(str, summary["class_counts"])),

@@ -44,7 +44,7 @@ AugmentationMethod = Annotated[
         "--method", help="Method: sample (noise), interpolate, transfer (between images), or auto."
     ),
 ]
-Policy = Annotated[
+Transform = Annotated[
     str | None,
     typer.Option(
         help="Classic augmentation of the synthetic images, such as shift-flip; default: that of "
@@ -61,7 +61,7 @@ class AugmentOptions(TypedDict):
 
     seed: int
     method: str
-    policy: str | None
+    transform: str | None
     format: str | None
     training_data: str | None
     filtered: bool
@@ -81,7 +81,7 @@ def augment(
     out: Out = None,
     seed: Seed = 0,
     method: AugmentationMethod = "auto",
-    policy: Policy = None,
+    transform: Transform = None,
     training_data: TrainingData = None,
     filtered: Filtered = True,
     format: Format = None,
@@ -100,7 +100,7 @@ def augment(
     options = AugmentOptions(
         seed=seed,
         method=method,
-        policy=policy,
+        transform=transform,
         format=format,
         training_data=training_data,
         filtered=filtered,

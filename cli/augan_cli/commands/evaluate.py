@@ -127,7 +127,7 @@ SyntheticFraction = Annotated[
     float | None,
     typer.Option(help="Fraction of synthetic images in the training, from 0 to 1."),
 ]
-Policy = Annotated[
+Transform = Annotated[
     str | None,
     typer.Option(help="Classic augmentation of all arms but the first, such as shift-flip."),
 ]
@@ -161,7 +161,7 @@ def augmentation(
     model: SettingsOf = None,
     tune_fraction: TuneFraction = False,
     synthetic_fraction: SyntheticFraction = None,
-    policy: Policy = None,
+    transform: Transform = None,
     steps: Steps = None,
     gan_steps: GanSteps = None,
     drop_duplicates: DropDuplicates = False,
@@ -191,7 +191,7 @@ def augmentation(
         groups=groups,
         classifier=classifier,
         steps=steps,
-        policy=policy,
+        transform=transform,
         repeats=repeats,
         arms=None if arms is None else [arm.strip() for arm in arms.split(",")],
         gan_steps=gan_steps,

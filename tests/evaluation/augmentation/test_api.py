@@ -118,7 +118,7 @@ def test_the_folder_holds_everything_and_all_arms_are_there(data, tmp_path):
     by_name = {row["arm"]: row for row in found.arms}
     assert by_name["ablation"]["by_repeat"] == by_name["oversampling"]["by_repeat"]
     assert found.summary["class_counts"] == [6, 6, 2]
-    assert found.summary["settings"]["policy"] == "shift"
+    assert found.summary["settings"]["transform"] == "shift"
     with Image.open(tmp_path / "out" / "preview.png") as picture:
         assert picture.size[0] > picture.size[1]
     page = write_augmentation_evaluation_page(found).read_text()
@@ -409,7 +409,7 @@ def flat(data):
         (None, ["--arms", "self-training"], "needs unlabeled images"),
         (None, ["--classifier", "svm"], "unknown classifier 'svm'"),
         (None, ["--steps", "5"], "--steps requires --classifier cnn"),
-        (None, ["--policy", "wild"], "unknown policy 'wild'"),
+        (None, ["--transform", "wild"], "unknown transform 'wild'"),
         (None, ["--synthetic-fraction", "1.5"], "--synthetic-fraction must lie between 0 and 1"),
         (
             None,

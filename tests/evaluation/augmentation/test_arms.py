@@ -123,7 +123,7 @@ def test_arms_give_each_class_its_share(draw):
         assert by_class(lessons[name], lessons[name].probabilities) == pytest.approx([1 / 3] * 3)
     weighed = lessons["class-weights"]
     assert by_class(weighed, weighed.probabilities * weighed.weights) == pytest.approx([1 / 3] * 3)
-    assert [name for name, lesson in lessons.items() if lesson.policy == "none"] == ["real"]
+    assert [name for name, lesson in lessons.items() if lesson.transform == "none"] == ["real"]
     assert [name for name, lesson in lessons.items() if lesson.mixup] == ["mixup"]
 
 

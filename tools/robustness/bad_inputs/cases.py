@@ -225,7 +225,7 @@ USE = (
     Case("n beside --balance", "augan augment --balance --n 3 --model RUN"),
     Case("nothing to balance", "augan augment --balance --model RUN"),
     Case("unknown method", "augan augment --class a --n 3 --method mix --model RUN"),
-    Case("unknown policy", "augan augment --class a --n 3 --policy swirl --model RUN"),
+    Case("unknown transform", "augan augment --class a --n 3 --transform swirl --model RUN"),
     Case(
         "augment with changed training images",
         "augan augment --class a --n 3 --model RUN --training-data photos",
