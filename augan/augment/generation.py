@@ -16,7 +16,7 @@ from augan.augment.worker import CandidateChunk, CandidateWorker, ChunkRequest
 from augan.augment.writers import SampleWriter
 from augan.data.dataset import plural
 from augan.exceptions import RunInterruptedError
-from augan.parallel.executor import ahead
+from augan.parallel.executor import prefetch
 
 ProgressCallback = Callable[[str, int, int], None]
 ChunkGenerator = Callable[[Iterator[ChunkRequest]], Generator[CandidateChunk | None, None, None]]
@@ -76,7 +76,7 @@ class RejectionSampler:
             thresholds=self.worker.set_class(class_index).thresholds(),
         )
         # Closed when there are enough samples, so that no process works on further chunks.
-        with closing(ahead(self.generate_chunks(self._requests(class_index)))) as chunks:
+        with closing(prefetch(self.generate_chunks(self._requests(class_index)))) as chunks:
             for chunk_index, chunk in enumerate(chunks):
                 record = self.resume_log.find(class_index, chunk_index)
                 if record is not None:

@@ -24,7 +24,7 @@ from augan.bundle.reference import BundleRef
 from augan.data.dataset import Classes, as_class_names
 from augan.exceptions import RefusedError
 from augan.parallel.executor import Executor, open_executor
-from augan.parallel.sharding import Record, Shard, Shards, ShardWriter, shard_folder
+from augan.parallel.sharding import Shard, ShardRecord, ShardSet, ShardWriter, shard_folder
 
 COMMAND = "augment"  # in the job of a shard
 _REQUEST_KEYS = (
@@ -71,7 +71,7 @@ def augment_shard(
     request = parse_request(bundle, names, n, out, **options)
     location = None if training_data is None else str(training_data)
     options |= {"classes": names, "n": n, "training_data": location}
-    target = request.out if out is not None else shard.named(request.out)
+    target = request.out if out is not None else shard.folder_for(request.out)
     worker = CandidateWorker.create(
         request.sampler, request.method, request.filtered, training_data
     )
@@ -81,7 +81,7 @@ def augment_shard(
     ):
         class_names = request.sampler.class_names
         for index, num_samples in request.counts.items():
-            requests = (ChunkRequest(index, chunk, seed) for chunk in shard.of(count()))
+            requests = (ChunkRequest(index, chunk, seed) for chunk in shard.select(count()))
             stats = AcceptanceStats(class_names[index], num_samples, len(class_names))
             share = -(-num_samples // shard.count)
             with closing(_requested_chunks(writer, executor, worker, requests)) as chunks:
@@ -90,7 +90,7 @@ def augment_shard(
 
 
 def merge_augmentation(
-    shards: Shards,
+    shards: ShardSet,
     out: str | Path,
     *,
     workers: int | None = None,
@@ -109,10 +109,10 @@ def merge_augmentation(
     DataError
         The shards are of another command, or the bundle, the data or the versions have changed.
     """
-    options = shards.asked(_REQUEST_KEYS)
+    options = shards.settings(_REQUEST_KEYS)
     training_data = options.pop("training_data")
     request = parse_request(load_bundle(options.pop("model path")), out=out, **options)
-    shards.check(_versions(request))
+    shards.check_job(_versions(request))
     with open_executor(workers, scheduler) as executor:
         return run_request(
             request,
@@ -158,17 +158,17 @@ def _write_share(
 
 
 def _requested_chunks(
-    stored: Shards | ShardWriter,
+    stored: ShardSet | ShardWriter,
     executor: Executor,
     worker: CandidateWorker,
     requests: Iterable[ChunkRequest],
 ) -> Generator[tuple[ChunkRequest, CandidateChunk | None], None, None]:
     """Yield requests and their chunks in order; chunks that are not stored are generated."""
-    pending: deque[tuple[ChunkRequest, Record | None]] = deque()
+    pending: deque[tuple[ChunkRequest, ShardRecord | None]] = deque()
 
     def missing() -> Iterator[ChunkRequest]:
         for request in requests:
-            record = stored.find(request.key) if request.required else None
+            record = stored.read(request.key) if request.required else None
             pending.append((request, record))
             yield request if record is None else replace(request, required=False)
 
@@ -179,7 +179,7 @@ def _requested_chunks(
 
 
 def _merged_chunks(
-    shards: Shards,
+    shards: ShardSet,
     executor: Executor,
     worker: CandidateWorker,
     requests: Iterable[ChunkRequest],

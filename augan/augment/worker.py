@@ -13,7 +13,7 @@ from augan.augment.methods.registry import METHODS
 from augan.bundle import Bundle
 from augan.bundle.reference import BundleRef
 from augan.exceptions import DataError
-from augan.parallel.sharding import Record
+from augan.parallel.sharding import ShardRecord
 
 _ARRAYS = ("realness", "class_probability", "distance")  # of a FilterResult
 
@@ -51,7 +51,7 @@ class CandidateChunk:
     candidates: Candidates
     filter_result: FilterResult | None
 
-    def to_record(self) -> Record:
+    def to_record(self) -> ShardRecord:
         """Return the chunk in the form that a shard stores."""
         values: dict[str, Any] = {"sources": self.candidates.sources}
         arrays = {"samples": self.candidates.samples}
@@ -60,10 +60,10 @@ class CandidateChunk:
             values["nearest"] = self.filter_result.nearest
             results = {name: getattr(self.filter_result, name) for name in _ARRAYS}
             arrays |= {name: array for name, array in results.items() if array is not None}
-        return Record(values, arrays)
+        return ShardRecord(values, arrays)
 
     @classmethod
-    def from_record(cls, record: Record) -> "CandidateChunk":
+    def from_record(cls, record: ShardRecord) -> "CandidateChunk":
         """Return the filtered chunk that a shard has stored."""
         values, arrays = record.values, record.arrays
         results = {name: arrays.get(name) for name in _ARRAYS}
@@ -118,7 +118,7 @@ class CandidateWorker:
             self._class_index = class_index
         return self.context.candidate_filter
 
-    def plan(self) -> "WorkerSpec":
+    def spec(self) -> "WorkerSpec":
         """Return what creates the same worker in another process; see `augan.parallel.executor`."""
         location = self.training_data
         if location is not None and os.path.exists(location):
@@ -148,7 +148,7 @@ class WorkerSpec:
     training_data: str | None
     has_training_data: bool
 
-    def open(self) -> CandidateWorker:
+    def build(self) -> CandidateWorker:
         """Create the worker; BundleError or DataError if its candidates would differ."""
         bundle: Bundle = self.bundle.load()
         sampler = GeneratorSampler(bundle)

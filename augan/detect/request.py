@@ -51,7 +51,7 @@ class DetectionRequest:
 
     def job(self) -> dict[str, Any]:
         """Return all that the scores depend on, JSON-able; of the images some are looked at."""
-        plan, names = self.examiner.plan(), self.examiner.source.names
+        plan, names = self.examiner.spec(), self.examiner.source.names
         same = plan.bundle
         return {
             "command": COMMAND,

@@ -9,7 +9,7 @@ from augan.detect.request import DetectionRequest, open_request
 from augan.detect.worker import ScoredChunk, score
 from augan.exceptions import DataError
 from augan.parallel.executor import open_executor
-from augan.parallel.sharding import Shard, Shards, shard_folder
+from augan.parallel.sharding import Shard, ShardSet, shard_folder
 
 _ASKED = ("model path", "images", "far", "fdr", "method", "maps", "ignore")
 
@@ -35,9 +35,9 @@ def detect_shard(
     of `augan.detect_folder`.
     """
     task = open_request(bundle, images, far, fdr, method, maps, ignore)
-    parts = list(shard.of(enumerate(task.parts)))
+    parts = list(shard.select(enumerate(task.parts)))
     with shard_folder(out, shard, task.job()) as writer:
-        left = [(number, names) for number, names in parts if not writer.find(_key(number))]
+        left = [(number, names) for number, names in parts if not writer.read(_key(number))]
         done, total = len(parts) - len(left), len(parts)
         with open_executor(workers, scheduler) as executor:
             found = executor.map(score, task.examiner, [names for _, names in left])
@@ -50,7 +50,7 @@ def detect_shard(
 
 
 def merge_detection(
-    shards: Shards,
+    shards: ShardSet,
     out: str | Path,
     *,
     workers: int | None = None,
@@ -66,16 +66,16 @@ def merge_detection(
     DataError
         The shards are of something else, or the bundle, the images or the versions have changed.
     """
-    asked = shards.asked(_ASKED)
+    asked = shards.settings(_ASKED)
     task = open_request(load_bundle(asked.pop("model path")), **asked)
-    shards.check(task.job())
+    shards.check_job(task.job())
     with open_executor(workers, scheduler) as executor:
         return finish(task, out, _found(task, shards), executor, on_scored)
 
 
-def _found(task: DetectionRequest, shards: Shards) -> ScoredChunks:
+def _found(task: DetectionRequest, shards: ShardSet) -> ScoredChunks:
     for number, _ in enumerate(task.parts):
-        record = shards.find(_key(number))
+        record = shards.read(_key(number))
         if record is None:
             raise DataError(f"no shard has part {number}; make the shards again")
         yield ScoredChunk.of(record)

@@ -17,7 +17,7 @@ from augan.detect.inputs import ImageFolderSource, InputSource, open_source, usu
 from augan.detect.visualization.overlay import MapRenderer
 from augan.exceptions import DataError
 from augan.io.hashing import sha256_file, sha256_parts
-from augan.parallel.sharding import Record
+from augan.parallel.sharding import ShardRecord
 
 NUM_PROBED_FILES = 8  # images by which another machine is known to see the same
 
@@ -43,7 +43,7 @@ class ScoredChunk:
     unusual: list[str] = field(default_factory=list)
     maps: list[tuple[str, bytes]] = field(default_factory=list)
 
-    def record(self) -> Record:
+    def record(self) -> ShardRecord:
         """Return what a shard keeps."""
         names = [name for name, _ in self.maps]
         content = b"".join(content for _, content in self.maps)
@@ -52,10 +52,10 @@ class ScoredChunk:
         arrays = {"components": self.components}
         if names:
             arrays |= {"sizes": sizes, "content": np.frombuffer(content, np.uint8)}
-        return Record(values, arrays)
+        return ShardRecord(values, arrays)
 
     @classmethod
-    def of(cls, record: Record) -> "ScoredChunk":
+    def of(cls, record: ShardRecord) -> "ScoredChunk":
         """Return what `record` kept."""
         values, arrays = record.values, record.arrays
         maps: list[tuple[str, bytes]] = []
@@ -96,7 +96,7 @@ class ScoringWorker:
             return None
         return MapRenderer(self.detector, self.source, self.rate)
 
-    def plan(self) -> "WorkerSpec":
+    def spec(self) -> "WorkerSpec":
         """Return what makes the same elsewhere; see `augan.parallel.executor`."""
         files = [] if self.ignore is None else [self.ignore]
         if isinstance(self.source, ImageFolderSource):
@@ -133,7 +133,7 @@ class WorkerSpec:
     maps: bool
     seen: tuple[tuple[str, str], ...]
 
-    def open(self) -> ScoringWorker:
+    def build(self) -> ScoringWorker:
         """Make it; BundleError or DataError if it would not score the same."""
         bundle = self.bundle.load()
         for path, digest in self.seen:

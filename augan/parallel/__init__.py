@@ -1,1 +1,1 @@
-"""Jobs in parts, done here, by workers of this and other machines, or share by share."""
+"""Executors of jobs in one process or on Dask workers, and shards of jobs."""

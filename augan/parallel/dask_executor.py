@@ -1,7 +1,7 @@
-"""Workers of Dask: processes of this machine, or a cluster that is already there.
+"""Dask executor: worker processes on this machine, or the workers of a running cluster.
 
-The package is an extra, and imported only here. Only the process that began a job writes its
-results: what a worker found when it died is found again by another, and nothing twice.
+Dask is an extra and is imported only here. Only the process that started a job writes results. If
+a worker dies, another worker repeats its task, and no result is written twice.
 """
 
 import logging
@@ -18,24 +18,24 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from augan.exceptions import AuganError, ConfigError, WorkerError
-from augan.parallel.executor import Plan, State
+from augan.parallel.executor import State, StateSpec
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-EACH = 2  # parts that wait or are worked on for each worker: no more are in memory
-PATIENCE = 30  # seconds without any worker before a job is given up
-CONNECT = 10  # seconds in which a scheduler must answer
-_THREADS = (
+TASKS_PER_WORKER = 2  # waiting or running at once; no more tasks are in memory
+WORKER_TIMEOUT = 30  # seconds without any worker, after which a job fails
+CONNECT_TIMEOUT = 10  # seconds in which a scheduler must answer
+_THREAD_VARIABLES = (
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
 )
-# Read by processes that are started, which must not write into the user's terminal either.
+# Worker processes read this variable: they must not write to the user's terminal.
 _QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}
 
 
 def require_dask() -> None:
-    """Raise ConfigError, which says what to install, unless the packages are there."""
+    """Raise ConfigError, which names the packages to install, if Dask is missing."""
     if any(find_spec(name) is None for name in ("dask", "distributed", "cryptography")):
         raise ConfigError(
             "workers need Dask: python -m pip install 'augan[dask]', or leave --workers and "
@@ -43,14 +43,14 @@ def require_dask() -> None:
         )
 
 
-class DaskCluster:
-    """Does parts of jobs on all workers of a Dask client.
+class DaskExecutor:
+    """An executor that runs tasks on all workers of a Dask client.
 
     Parameters
     ----------
     client : distributed.Client
     where : str
-        What a message calls the place.
+        The location of the workers in messages, such as "on this machine".
     """
 
     def __init__(self, client: Any, where: str) -> None:
@@ -59,89 +59,89 @@ class DaskCluster:
     def map(
         self, function: Callable[[State, Item], Result], state: State, items: Iterable[Item]
     ) -> Generator[Result, None, None]:
-        """Yield results; see `augan.parallel.executor.Executor`."""
-        plan, rest = state.plan(), iter(items)
+        """Yield the results; see `augan.parallel.executor.Executor.map`."""
+        spec, remaining = state.spec(), iter(items)
         waiting: deque[Any] = deque()
         try:
             while True:
-                room = EACH * max(1, self._count()) - len(waiting)
-                for item in islice(rest, max(0, room)):
-                    # Dask would take two equal parts for one, and keep what it found.
-                    waiting.append(self._client.submit(_do, function, plan, item, pure=False))
+                free = TASKS_PER_WORKER * max(1, self._count_workers()) - len(waiting)
+                for item in islice(remaining, max(0, free)):
+                    # With pure=True Dask would run two equal tasks once, and keep the result.
+                    waiting.append(self._client.submit(_run_task, function, spec, item, pure=False))
                 if not waiting:
                     return
-                yield self._result(waiting.popleft())
+                yield self._wait_for(waiting.popleft())
         finally:
             if waiting:
                 self._client.cancel(list(waiting))
 
-    def _count(self) -> int:
+    def _count_workers(self) -> int:
         try:
             return len(self._client.nthreads())
         except Exception as error:
-            raise self._lost(error) from error
+            raise self._connection_lost(error) from error
 
-    def _result(self, future: Any) -> Any:
+    def _wait_for(self, future: Any) -> Any:
         from distributed import KilledWorker, wait
 
         while True:
             try:
-                wait(future, timeout=PATIENCE)
+                wait(future, timeout=WORKER_TIMEOUT)
                 return future.result()
             except AuganError:
                 raise
             except KilledWorker as error:
                 raise WorkerError(
-                    f"one part of the work ended several workers {self._where} one after another; "
-                    "perhaps they lack memory: start fewer of them, and see that each starts"
+                    f"one task ended several workers {self._where} one after another; perhaps "
+                    "the workers lack memory: start fewer workers, and check that each starts"
                 ) from error
             except TimeoutError as error:
                 if future.status == "error":
-                    raise  # of the work itself
-                if future.status == "finished" or self._count():
-                    continue  # somebody is at work
+                    raise  # the task itself raised it
+                if future.status == "finished" or self._count_workers():
+                    continue  # a worker is running
                 raise WorkerError(
-                    f"there was no worker {self._where} for {PATIENCE} seconds; start some with "
-                    "dask worker ADDRESS, or use --workers N"
+                    f"there was no worker {self._where} for {WORKER_TIMEOUT} seconds; start some "
+                    "with dask worker ADDRESS, or use --workers N"
                 ) from error
             except Exception as error:
                 if isinstance(error, ImportError) or "deserializ" in str(error):
                     raise WorkerError(
-                        f"what does the work {self._where} cannot import what this process can "
+                        f"a process {self._where} cannot import a package of this process "
                         f"({error}); install the same packages everywhere, scheduler included"
                     ) from error
                 if future.status == "error":
-                    raise  # a defect of the work itself
-                raise self._lost(error) from error
+                    raise  # the task itself failed
+                raise self._connection_lost(error) from error
 
-    def _lost(self, error: Exception) -> WorkerError:
+    def _connection_lost(self, error: Exception) -> WorkerError:
         return WorkerError(
-            f"the scheduler {self._where} was lost ({type(error).__name__}: {error}); see whether "
-            "it still runs, and repeat the command"
+            f"the connection to the scheduler {self._where} was lost ({type(error).__name__}: "
+            f"{error}); check that the scheduler still runs, and repeat the command"
         )
 
 
 @contextmanager
-def local(workers: int) -> Iterator[DaskCluster]:
-    """Start so many processes on this machine; none but this user can talk to them.
+def start_local(workers: int) -> Iterator[DaskExecutor]:
+    """Start worker processes on this machine, which only this user can reach.
 
     Parameters
     ----------
     workers : int
-        Processes, among which the cores are divided.
+        Number of processes; they share the cores.
     """
     _silence()
     import dask
     from distributed import Client, LocalCluster
 
-    # Before the process starts: later, a library may have started its threads.
-    started = {**dict.fromkeys(_THREADS, str(threads_each(workers))), **_QUIET}
-    kept = {name: os.environ[name] for name in _THREADS if name in os.environ}
+    # Set before the process starts: later, a library may have started its threads.
+    new = {**dict.fromkeys(_THREAD_VARIABLES, str(threads_per_worker(workers))), **_QUIET}
+    kept = {name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ}
     with (
         tempfile.TemporaryDirectory(prefix="augan-workers-", ignore_cleanup_errors=True) as folder,
         dask.config.set(
             {
-                "distributed.nanny.pre-spawn-environ": {**started, **kept},
+                "distributed.nanny.pre-spawn-environ": {**new, **kept},
                 "distributed.scheduler.http.routes": [],
                 "distributed.worker.http.routes": [],
             }
@@ -151,88 +151,89 @@ def local(workers: int) -> Iterator[DaskCluster]:
             threads_per_worker=1,
             host="127.0.0.1",
             dashboard_address=None,
-            # Else it would listen for browsers all the same, at a port that may be taken.
+            # Without these the scheduler would still listen for browsers, at a port that may be
+            # in use.
             scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             memory_limit=None,
             local_directory=folder,
-            security=True,  # a key of its own: other users of this machine are kept out
+            security=True,  # with a temporary key: other users of this machine have no access
             silence_logs=50,
             preload=__name__,
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield DaskCluster(client, "on this machine")
+        yield DaskExecutor(client, "on this machine")
 
 
 def dask_setup(worker: Any) -> None:
-    """In a worker of this machine, before its first part: ignore Ctrl-C.
+    """Ignore Ctrl-C in a worker process of this machine; Dask calls this before the first task.
 
-    A terminal sends it to all processes; the one that began the job ends the others.
+    A terminal sends Ctrl-C to all processes; the process that started the job ends the workers.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
-def at(address: str) -> Iterator[DaskCluster]:
-    """Connect to the scheduler at an address; its workers stay when the context ends."""
+def connect(address: str) -> Iterator[DaskExecutor]:
+    """Connect to the scheduler at an address; its workers keep running after the context."""
     _silence()
     from distributed import Client
 
     try:
-        client = Client(address, timeout=CONNECT)
+        client = Client(address, timeout=CONNECT_TIMEOUT)
     except Exception as error:  # of the address, the network or the encryption
         raise WorkerError(
             f"no Dask scheduler answers at {address} ({type(error).__name__}: {error}); start one "
             "with dask scheduler, or use --workers N"
         ) from error
     with client:
-        yield DaskCluster(client, f"at {address}")
+        yield DaskExecutor(client, f"at {address}")
 
 
 def _silence() -> None:
-    """Keep Dask's log out of the terminal: what matters of it becomes an error of ours."""
+    """Keep Dask's log out of the terminal; problems that matter become a `WorkerError`."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    import distributed  # noqa: F401, because it sets the levels of its log when it is imported
+    import distributed  # noqa: F401, because the import sets the levels of its log
 
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def threads_each(workers: int, cores: int | None = None) -> int:
-    """Return how many threads TensorFlow starts in each of so many workers.
+def threads_per_worker(workers: int, cores: int | None = None) -> int:
+    """Return the number of threads that TensorFlow starts in each worker.
 
-    The cores are divided, unless the user has said how many threads a process may start.
+    The workers share the cores, unless the user has set `TF_NUM_INTRAOP_THREADS`.
 
     Examples
     --------
     >>> threads_each(3, cores=8)
     2
     """
-    told = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
-    return max(1, (cores or _cores()) // workers)
+    setting = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    if setting.isdecimal() and int(setting) > 0:
+        return int(setting)
+    return max(1, (cores or _count_cores()) // workers)
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     from dask.system import cpu_count
 
-    return int(cpu_count())  # those that this process may use, at most a container's share
+    return int(cpu_count())  # the cores that this process may use, within limits of a container
 
 
-# A worker that was started with several threads still does one part at a time: TensorFlow has its
-# own threads, and a state knows what it read last.
-_turn = threading.Lock()
+# A worker with several threads still runs one task at a time: TensorFlow has its own threads, and
+# a state remembers the last file that it read.
+_TASK_LOCK = threading.Lock()
 
 
-def _do(function: Callable[[Any, Any], Any], plan: Plan, item: Any) -> Any:
-    """In a worker: do one part."""
-    with _turn:
-        result = function(_opened(plan), item)
+def _run_task(function: Callable[[Any, Any], Any], spec: StateSpec, item: Any) -> Any:
+    """Run one task in a worker."""
+    with _TASK_LOCK:
+        result = function(_build_state(spec), item)
         return list(result) if isinstance(result, Iterator) else result
 
 
 @lru_cache(maxsize=1)
-def _opened(plan: Plan) -> Any:
-    return plan.open()
+def _build_state(spec: StateSpec) -> Any:
+    return spec.build()

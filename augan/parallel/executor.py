@@ -1,8 +1,8 @@
-"""Where the parts of a job are done; what is found always comes back in order.
+"""Executors: the processes in which the tasks of a job run, with results in order.
 
-A part is an item (the names of some images, the number of a chunk) that a function turns into a
-result with the help of a state: networks, settings, places. The state stays where it was made.
-Another process makes its own from a plan, once, and so each worker loads the bundle once.
+A task is an item (the names of some images, the number of a chunk) that a function turns into a
+result with the help of a state: networks, settings, paths. The state stays in its process. Another
+process builds its own state from a spec, once, so each worker loads the bundle once.
 """
 
 from collections.abc import Callable, Generator, Iterable
@@ -13,102 +13,102 @@ from typing import Any, Protocol, TypeVar
 from augan.exceptions import ConfigError
 
 
-class Plan(Protocol):
-    """What makes a state in another process: small, hashable, and of plain values."""
+class StateSpec(Protocol):
+    """The description from which a process builds a state: small, hashable, of plain values."""
 
-    def open(self) -> "Portable":
-        """Make the state; an `AuganError` says why it would not be the same as here."""
+    def build(self) -> "Shippable":
+        """Build the state; an `AuganError` says why the state would differ from the original."""
 
     def __hash__(self) -> int: ...
 
 
-class Portable(Protocol):
-    """A state that can be made again elsewhere."""
+class Shippable(Protocol):
+    """A state that another process can build again."""
 
-    def plan(self) -> Plan:
-        """Return how."""
+    def spec(self) -> StateSpec:
+        """Return the description of this state."""
 
 
-State = TypeVar("State", bound=Portable)
+State = TypeVar("State", bound=Shippable)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class Executor(Protocol):
-    """Does the parts of jobs."""
+    """A place where the tasks of a job run."""
 
     def map(
         self, function: Callable[[State, Item], Result], state: State, items: Iterable[Item]
     ) -> Generator[Result, None, None]:
-        """Yield what the function finds for each item, in order; close it to stop earlier.
+        """Yield the result of each item, in order; close the generator to stop earlier.
 
         Parameters
         ----------
         function : callable
-            Of a module, so that others can import it. Where it returns an iterator, that may be a
-            list of the same when it arrives.
-        state : Portable
+            A function of a module, so that other processes can import it. If the function returns
+            an iterator, the result may arrive as a list.
+        state : Shippable
         items : iterable
-            Perhaps endless: few are taken before they are due.
+            May be endless: only a few items are taken in advance.
         """
 
 
-class Here:
-    """Does one part after another in this process, each when it is asked for."""
+class SerialExecutor:
+    """An executor that runs one task after another in this process, each on request."""
 
     def map(
         self, function: Callable[[State, Item], Result], state: State, items: Iterable[Item]
     ) -> Generator[Result, None, None]:
-        """Yield results; see `Executor`."""
+        """Yield the results; see `Executor.map`."""
         for item in items:
             yield function(state, item)
 
 
 def open_executor(workers: int | None, scheduler: str | None) -> AbstractContextManager[Executor]:
-    """Return the executor that is asked for; it ends with the context.
+    """Return a context manager of the requested executor.
 
     Parameters
     ----------
     workers : int or None
-        Processes on this machine, which share its cores.
+        Number of processes on this machine, which share its cores.
     scheduler : str or None
-        In their place, the address of a Dask scheduler, such as `tcp://10.0.0.1:8786`. Neither:
-        this process.
+        Instead of `workers`, the address of a Dask scheduler, such as `tcp://10.0.0.1:8786`. If
+        both are None, the tasks run in this process.
 
     Raises
     ------
     ConfigError
-        Both are given, a number below 1, or the extra `augan[dask]` is not installed.
+        Both are given, `workers` is below 1, or the extra `augan[dask]` is not installed.
     WorkerError
-        On entering the context: there is no scheduler, or no worker starts.
+        On entering the context: the scheduler does not answer, or no worker starts.
     """
     if workers is None and scheduler is None:
-        return nullcontext(Here())
+        return nullcontext(SerialExecutor())
     if workers is not None and scheduler is not None:
         raise ConfigError(
             "both a number of workers and a scheduler came; choose one: --workers starts processes "
             "on this machine, --scheduler uses those of a Dask cluster"
         )
-    from augan.parallel.dask_executor import at, local, require_dask
+    from augan.parallel.dask_executor import connect, require_dask, start_local
 
     require_dask()
     if scheduler is not None:
-        return at(scheduler)
+        return connect(scheduler)
     if not workers or workers < 1:
         raise ConfigError(f"the number of workers is {workers}, a number of 1 or more is needed")
-    return local(workers)
+    return start_local(workers)
 
 
 _END: Any = object()
 
 
-def ahead(results: Generator[Result, None, None]) -> Generator[Result, None, None]:
-    """Yield the same results, each made in a thread of its own while its forerunner is in use.
+def prefetch(results: Generator[Result, None, None]) -> Generator[Result, None, None]:
+    """Yield the same results; a thread computes the next result while the caller uses the last.
 
-    Closing waits for the one that is being made, so results should not take long.
+    Closing the generator waits for the result in progress, so a result should not take long.
     """
     with closing(results), ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, results, _END)
-        while (found := coming.result()) is not _END:
-            coming = thread.submit(next, results, _END)
-            yield found
+        future = thread.submit(next, results, _END)
+        while (result := future.result()) is not _END:
+            future = thread.submit(next, results, _END)
+            yield result

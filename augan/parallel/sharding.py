@@ -1,4 +1,8 @@
-"""Shares of a job for schedulers that only start processes: Slurm arrays, Kubernetes jobs."""
+"""Shards of a job, for schedulers that only start processes: Slurm arrays, Kubernetes jobs.
+
+Each process computes the tasks of one shard and writes its records into a folder. A last process
+merges the folders of all shards into the result.
+"""
 
 import json
 import os
@@ -24,14 +28,14 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, order=True)
 class Shard:
-    """One of `count` shares; it has every `count`-th part, from number `index` on.
+    """One of `count` shards, with every `count`-th task from number `index` on.
 
-    So that each share has parts from everywhere: parts differ in what they cost, and neighbours are
-    alike.
+    Each shard has tasks from the whole job, because tasks differ in cost and neighboring tasks have
+    similar costs.
 
     Examples
     --------
-    >>> list(Shard(1, 3).of(range(8)))
+    >>> list(Shard(1, 3).select(range(8)))
     [1, 4, 7]
     """
 
@@ -49,7 +53,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the shard that "0/8" means; ConfigError if it means none."""
+        """Return the shard of a text such as "0/8"; ConfigError if the text has another form."""
         match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, flags=re.ASCII)
         if match is None:
             raise ConfigError(
@@ -57,69 +61,70 @@ class Shard:
             )
         return cls(int(match[1]), int(match[2]))
 
-    def of(self, parts: Iterable[Item]) -> Iterator[Item]:
-        """Yield the parts of this shard."""
-        return islice(parts, self.index, None, self.count)
+    def select(self, tasks: Iterable[Item]) -> Iterator[Item]:
+        """Yield the tasks of this shard."""
+        return islice(tasks, self.index, None, self.count)
 
-    def named(self, folder: Path) -> Path:
-        """Return the folder of this shard, beside that of the whole job."""
+    def folder_for(self, folder: Path) -> Path:
+        """Return the folder of this shard, next to the folder of the complete job."""
         return folder.with_name(f"{folder.name}-shard-{self.index}-of-{self.count}")
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
 
 
-_TEXT = "values"  # the array that holds what is no array, as JSON
-LONGEST = 200  # characters of a value that a message quotes
-Job = Mapping[str, Any]
+MAX_QUOTED_LENGTH = 200  # characters of a value in a message
+Job = Mapping[str, Any]  # JSON-able: everything that the records depend on
+
+_VALUES = "values"  # the array that holds the values of a record, as JSON
 
 
 @dataclass(frozen=True)
-class Record:
-    """What came of one part: JSON-able values, and arrays of numbers."""
+class ShardRecord:
+    """The result of one task: JSON-able values, and arrays of numbers."""
 
     values: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class ShardWriter:
-    """Keeps what comes of the parts of one shard.
+    """The writer of the records of one shard.
 
     Parameters
     ----------
     folder : Path
-        What another job left in it is removed.
+        The folder of the shard; files of another job in it are removed.
     job : dict
-        JSON-able: all that the parts depend on.
+        JSON-able: everything that the records depend on.
     """
 
     def __init__(self, folder: Path, shard: Shard, job: Job) -> None:
         self._folder = folder
-        self._about = {"shard": [shard.index, shard.count], "job": dict(job)}
+        self._header = {"shard": [shard.index, shard.count], "job": dict(job)}
         self._digests: dict[str, str] = {}
-        begun = folder / JOB_FILE
-        if _read_json(begun) != json.loads(json.dumps(self._about)):
+        job_file = folder / JOB_FILE
+        if _read_json(job_file) != json.loads(json.dumps(self._header)):
             for path in folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-            atomic_write(begun, json.dumps(self._about).encode())
+            atomic_write(job_file, json.dumps(self._header).encode())
 
-    def find(self, key: str) -> Record | None:
-        """Return what an earlier call that was interrupted has found of a part."""
+    def read(self, key: str) -> ShardRecord | None:
+        """Return the record of a task that an earlier, interrupted call has written, or None."""
         path = self._folder / f"{key}.npz"
         try:
-            record = _read(path)
+            record = _read_record(path)
         except DataError:
             return None
         self._digests[path.name] = sha256_file(path)
         return record
 
-    def add(self, key: str, record: Record) -> None:
-        """Write what came of a part, if it is not there yet."""
+    def add(self, key: str, record: ShardRecord) -> None:
+        """Write the record of a task, unless it has been read or written before."""
         path = self._folder / f"{key}.npz"
         if path.name in self._digests:
             return
         text = np.frombuffer(json.dumps(record.values).encode(), np.uint8)
-        arrays: dict[str, Any] = {**record.arrays, _TEXT: text}
+        arrays: dict[str, Any] = {**record.arrays, _VALUES: text}
         partial = path.with_name(f".{path.name}.part")
         with open(partial, "wb") as stream:
             np.savez(stream, **arrays)
@@ -127,36 +132,36 @@ class ShardWriter:
         self._digests[path.name] = sha256_file(path)
 
     def close(self) -> None:
-        """Say that the shard is whole."""
-        content = {**self._about, "files": dict(sorted(self._digests.items()))}
+        """Write the list of files, which marks the shard as complete."""
+        content = {**self._header, "files": dict(sorted(self._digests.items()))}
         atomic_write(self._folder / SHARD_FILE, json.dumps(content, indent=1).encode() + b"\n")
         (self._folder / JOB_FILE).unlink()
 
 
 @contextmanager
 def shard_folder(target: str | Path, shard: Shard, job: Job) -> Iterator[ShardWriter]:
-    """Give what writes a shard; it becomes the folder `target` when the block ends well.
+    """Yield the writer of a shard; `target` appears when the block ends without an error.
 
     Raises
     ------
     DataError
-        `target` holds something that is no shard, cannot be written, or is being written.
+        `target` holds other files than a shard, cannot be written, or is being written.
     """
-    with resumable_folder(target, _foreign) as partial:
+    with resumable_folder(target, _unmanaged) as partial:
         writer = ShardWriter(partial, shard, job)
         yield writer
         writer.close()
 
 
-def _foreign(folder: Path) -> list[str]:
-    """Name what is no file of the shard that lies in a folder."""
-    about = _read_json(folder / SHARD_FILE)
-    files = about.get("files", {}) if isinstance(about, dict) else {}
+def _unmanaged(folder: Path) -> list[str]:
+    """Return the names of files in a folder that do not belong to its shard."""
+    header = _read_json(folder / SHARD_FILE)
+    files = header.get("files", {}) if isinstance(header, dict) else {}
     return unmanaged_except(SHARD_FILE, *files)(folder)
 
 
-class Shards:
-    """All shards of one job.
+class ShardSet:
+    """All shards of one job, from which the result is merged.
 
     Parameters
     ----------
@@ -166,29 +171,31 @@ class Shards:
     Attributes
     ----------
     job : dict
-        What all of them say of their job.
+        The description of the job, equal in all shards.
 
     Raises
     ------
     DataError
-        One is no shard, they are of different jobs, one is missing or came twice.
+        A folder is no shard, the shards are of different jobs, or a shard is missing or came twice.
     """
 
     def __init__(self, folders: Sequence[str | Path]) -> None:
-        found = [_Folder.read(Path(folder)) for folder in folders]
-        if not found:
+        shards = [_ShardFolder.read(Path(folder)) for folder in folders]
+        if not shards:
             raise DataError("no shard was named; give the folders that --shard wrote")
-        first, *others = found
+        first, *others = shards
         for other in others:
-            _check_same(first, other)
-        _check_complete(found)
+            _check_same_job(first, other)
+        _check_complete(shards)
         self.job: Job = first.job
         self._files = {
-            name: (one.path / name, digest) for one in found for name, digest in one.files.items()
+            name: (shard.path / name, digest)
+            for shard in shards
+            for name, digest in shard.files.items()
         }
 
-    def asked(self, names: Sequence[str]) -> dict[str, Any]:
-        """Return some of what the job says; DataError if it does not."""
+    def settings(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return some entries of the job; DataError if one is missing."""
         missing = [name for name in names if name not in self.job]
         if missing:
             raise DataError(
@@ -196,83 +203,85 @@ class Shards:
             )
         return {name: self.job[name] for name in names}
 
-    def check(self, now: Job) -> None:
-        """Raise DataError, which names what differs, unless the job is as described."""
-        for name, value in now.items():
+    def check_job(self, current: Job) -> None:
+        """Raise DataError, which names the difference, unless the job has all `current` entries."""
+        for name, value in current.items():
             if self.job.get(name) != value:
-                was, found = _quoted(self.job.get(name)), _quoted(value)
+                former, present = _quote(self.job.get(name)), _quote(value)
                 raise DataError(
-                    f"the shards cannot be merged here: {name} was {was} and is {found} now; "
+                    f"the shards cannot be merged here: {name} was {former} and is {present} now; "
                     "give this machine what the shards were made with, or make them again"
                 )
 
-    def find(self, key: str) -> Record | None:
-        """Return what came of a part; None if no shard has done it.
+    def read(self, key: str) -> ShardRecord | None:
+        """Return the record of a task; None if no shard has the record.
 
         Raises
         ------
         DataError
-            Its file is damaged or gone.
+            The file of the record is damaged or missing.
         """
         path, digest = self._files.get(f"{key}.npz", (None, ""))
         if path is None:
             return None
         try:
-            is_whole = sha256_file(path) == digest
+            is_intact = sha256_file(path) == digest
         except OSError:
-            is_whole = False
-        if not is_whole:
+            is_intact = False
+        if not is_intact:
             raise DataError(
                 f"{path} is damaged or gone; make this shard again with the same command"
             )
-        return _read(path)
+        return _read_record(path)
 
 
 @dataclass(frozen=True)
-class _Folder:
+class _ShardFolder:
     path: Path
     shard: Shard
     job: Job
     files: dict[str, str]
 
     @classmethod
-    def read(cls, path: Path) -> "_Folder":
-        about = _read_json(path / SHARD_FILE)
+    def read(cls, path: Path) -> "_ShardFolder":
+        header = _read_json(path / SHARD_FILE)
         try:
-            shard = Shard(*(int(number) for number in about["shard"]))
-            job, files = dict(about["job"]), dict(about["files"])
+            shard = Shard(*(int(number) for number in header["shard"]))
+            job, files = dict(header["job"]), dict(header["files"])
         except (KeyError, TypeError, ValueError):
             raise DataError(
                 f"{path} holds no finished shard (no {SHARD_FILE} that can be read); name folders "
                 "that --shard wrote, and repeat the command of one that was interrupted"
             ) from None
-        # A name of a file could lead anywhere.
+        # Base names only: the name of a file could be a path to anywhere.
         return cls(path, shard, job, {os.path.basename(str(k)): str(v) for k, v in files.items()})
 
 
-def _check_same(one: _Folder, other: _Folder) -> None:
-    if one.shard.count != other.shard.count:
+def _check_same_job(first: _ShardFolder, second: _ShardFolder) -> None:
+    if first.shard.count != second.shard.count:
         raise DataError(
-            f"{one.path} is shard {one.shard} and {other.path} is shard {other.shard}: they are of "
-            "jobs that were cut differently; name the shards of one job"
+            f"{first.path} is shard {first.shard} and {second.path} is shard {second.shard}: they "
+            "are of jobs that were cut differently; name the shards of one job"
         )
-    for name in {**one.job, **other.job}:
-        here, there = (_quoted(shard.job.get(name)) for shard in (one, other))
-        if one.job.get(name) != other.job.get(name):
+    for name in {**first.job, **second.job}:
+        if first.job.get(name) != second.job.get(name):
+            one, other = (_quote(shard.job.get(name)) for shard in (first, second))
             raise DataError(
-                f"{one.path} and {other.path} are shards of different jobs: {name} is {here} in "
-                f"one and {there} in the other; make both with the same command, model and data"
+                f"{first.path} and {second.path} are shards of different jobs: {name} is {one} in "
+                f"one and {other} in the other; make both with the same command, model and data"
             )
 
 
-def _check_complete(found: Sequence[_Folder]) -> None:
-    places: dict[int, Path] = {}
-    count = found[0].shard.count
-    for one in found:
-        former = places.setdefault(one.shard.index, one.path)
-        if former is not one.path:
-            raise DataError(f"shard {one.shard} came twice, as {former} and {one.path}; name one")
-    missing = [f"{index}/{count}" for index in range(count) if index not in places]
+def _check_complete(shards: Sequence[_ShardFolder]) -> None:
+    paths: dict[int, Path] = {}
+    count = shards[0].shard.count
+    for folder in shards:
+        former = paths.setdefault(folder.shard.index, folder.path)
+        if former is not folder.path:
+            raise DataError(
+                f"shard {folder.shard} came twice, as {former} and {folder.path}; name one"
+            )
+    missing = [f"{index}/{count}" for index in range(count) if index not in paths]
     if missing:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise DataError(
@@ -281,19 +290,19 @@ def _check_complete(found: Sequence[_Folder]) -> None:
         )
 
 
-def _quoted(value: Any) -> str:
+def _quote(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return text if len(text) <= MAX_QUOTED_LENGTH else f"{text[:MAX_QUOTED_LENGTH]}..."
 
 
-def _read(path: Path) -> Record:
+def _read_record(path: Path) -> ShardRecord:
     _, names = read_npz(path, ())
-    found, _ = read_npz(path, names)
+    arrays, _ = read_npz(path, names)
     try:
-        values = json.loads(found.pop(_TEXT).tobytes())
+        values = json.loads(arrays.pop(_VALUES).tobytes())
     except (KeyError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no part of a shard; make the shard again") from error
-    return Record(values, found)
+        raise DataError(f"{path} is no record of a shard; make the shard again") from error
+    return ShardRecord(values, arrays)
 
 
 def _read_json(path: Path) -> Any:

@@ -38,8 +38,8 @@ from augan.detect.api import finish
 from augan.detect.request import open_request
 from augan.detect.worker import score
 from augan.io.layout import MANIFEST_FILE, OVERLAYS_FOLDER, SCORES_FILE
-from augan.parallel.dask_executor import local
-from augan.parallel.executor import Executor, Here
+from augan.parallel.dask_executor import start_local
+from augan.parallel.executor import Executor, SerialExecutor
 from augan.workflow.train import train
 from benchmarks.common.harness import write_json
 from benchmarks.common.interleaved_timing import Side, alternate, figure, serve
@@ -85,9 +85,9 @@ def prepare(folder: Path, size: int, channels: int, number: int, steps: int) -> 
 def executor(workers: int) -> Iterator[Executor]:
     """Give this process, or that many others."""
     if not workers:
-        yield Here()
+        yield SerialExecutor()
         return
-    with local(workers) as cluster:
+    with start_local(workers) as cluster:
         yield cluster
 
 

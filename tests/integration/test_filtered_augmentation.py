@@ -38,7 +38,7 @@ from augan.config import Config
 from augan.data.modalities.registry import restore_preprocessing
 from augan.exceptions import BundleError, ConfigError, DataError, RefusedError, RunInterruptedError
 from augan.io.layout import MANIFEST_FILE, RESUME_LOG_FILE, SUMMARY_FILE
-from augan.parallel.sharding import Shard, Shards
+from augan.parallel.sharding import Shard, ShardSet
 from benchmarks.augmentation import filter_acceptance
 
 NAMES = ("down", "right", "slant")
@@ -406,8 +406,8 @@ class TestInterruption:
 class TestShards:
     """One class of many candidates: which are kept, the shards cannot know by themselves."""
 
-    def shards(self, bundle: Bundle, folder: Path, count: int, n: int) -> Shards:
-        return Shards(
+    def shards(self, bundle: Bundle, folder: Path, count: int, n: int) -> ShardSet:
+        return ShardSet(
             [
                 augment_shard(bundle, ["right", "down"], n, folder / f"{i}", Shard(i, count))
                 for i in range(count)
@@ -430,13 +430,13 @@ class TestShards:
     ) -> None:
         shard = augment_shard(digits_bundle, "3", 300, tmp_path / "0", Shard(0, 1))
         with pytest.raises(RefusedError, match=r"class '3'.*256 candidates.*train longer"):
-            merge_augmentation(Shards([shard]), tmp_path / "out")
+            merge_augmentation(ShardSet([shard]), tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
     def test_data_that_a_worker_lacks_is_told(self, bundle: Bundle) -> None:
-        plan = CandidateWorker.create(GeneratorSampler(bundle), "sample", True, None).plan()
+        plan = CandidateWorker.create(GeneratorSampler(bundle), "sample", True, None).spec()
         with pytest.raises(DataError, match=r"has the training data at .*, unlike"):
-            replace(plan, has_training_data=False).open()
+            replace(plan, has_training_data=False).build()
 
 
 def noted(notes: Path) -> int:

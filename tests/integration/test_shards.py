@@ -25,7 +25,7 @@ from augan.detect.worker import ScoredChunk
 from augan.exceptions import BundleError, DataError, RunInterruptedError
 from augan.io.images import write_png
 from augan.io.layout import MANIFEST_FILE, SCORES_FILE, SHARD_FILE
-from augan.parallel.sharding import Record, Shard, Shards, shard_folder
+from augan.parallel.sharding import Shard, ShardRecord, ShardSet, shard_folder
 from augan_cli.main import app
 
 IMAGES = BLOCK + 40  # two blocks
@@ -74,7 +74,7 @@ class TestDetect:
     ) -> None:
         make = partial(detect_shard, digits_bundle, images, **DETECT)
         shards = cut(make, tmp_path, count)
-        result = merge_detection(Shards(shards[::-1]), tmp_path / "out")
+        result = merge_detection(ShardSet(shards[::-1]), tmp_path / "out")
         assert tree(tmp_path / "out") == tree(whole)
         assert len(result.unreadable) == 2
         assert any("not of the usual size" in text for text in result.warnings)
@@ -151,18 +151,18 @@ class TestMergeRefuses:
 
     def test_a_shard_that_is_missing(self, shards: list[Path]) -> None:
         with pytest.raises(DataError, match="2 of 3 shards are missing: 0/3, 2/3;"):
-            Shards(shards[1:2])
+            ShardSet(shards[1:2])
 
     def test_a_shard_that_came_twice(self, shards: list[Path]) -> None:
         with pytest.raises(DataError, match="shard 1/3 came twice"):
-            Shards([*shards, shards[1]])
+            ShardSet([*shards, shards[1]])
 
     def test_shards_of_jobs_that_were_cut_differently(
         self, digits_bundle: Bundle, images: Path, shards: list[Path], tmp_path: Path
     ) -> None:
         other = detect_shard(digits_bundle, images, tmp_path / "o", Shard(1, 2), far=0.1)
         with pytest.raises(DataError, match=r"shard 0/3 and .* is shard 1/2"):
-            Shards([shards[0], other])
+            ShardSet([shards[0], other])
 
     @pytest.mark.parametrize(
         ("job", "message"),
@@ -179,13 +179,13 @@ class TestMergeRefuses:
     ) -> None:
         other = self.changed(shards[1], tmp_path / "other", **job)
         with pytest.raises(DataError, match=message):
-            Shards([shards[0], other, shards[2]])
+            ShardSet([shards[0], other, shards[2]])
 
     def test_what_has_changed_since(self, shards: list[Path], images: Path, tmp_path: Path) -> None:
         more = write_more(images)
         try:
             with pytest.raises(DataError, match=r"number of images or rows was .* and is"):
-                merge_detection(Shards(shards), tmp_path / "out")
+                merge_detection(ShardSet(shards), tmp_path / "out")
         finally:
             more.unlink()
         assert not (tmp_path / "out").exists()
@@ -198,23 +198,23 @@ class TestMergeRefuses:
         part = next(copy.glob("*.npz"))
         part.write_bytes(part.read_bytes()[:-9])
         with pytest.raises(DataError, match="damaged or gone"):
-            merge_detection(Shards([copy, *shards[1:]]), tmp_path / "out")
+            merge_detection(ShardSet([copy, *shards[1:]]), tmp_path / "out")
         (copy / SHARD_FILE).unlink()
         for place in (copy, tmp_path / "nothing", Path(__file__)):
             with pytest.raises(DataError, match="holds no finished shard"):
-                Shards([place])
+                ShardSet([place])
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"shard": [0, 0], "job": {}, "files": {}}'])
     def test_a_description_that_makes_no_sense(self, tmp_path: Path, text: str) -> None:
         (tmp_path / SHARD_FILE).write_text(text)
         with pytest.raises(DataError, match="holds no finished shard"):
-            Shards([tmp_path])
+            ShardSet([tmp_path])
 
     def test_a_name_cannot_lead_out_of_the_folder(self, tmp_path: Path) -> None:
         about = {"shard": [0, 1], "job": {}, "files": {"../../x/00000000.npz": "0"}}
         (tmp_path / SHARD_FILE).write_text(json.dumps(about))
         with pytest.raises(DataError, match=f"{tmp_path}/00000000.npz is damaged or gone"):
-            Shards([tmp_path]).find("00000000")
+            ShardSet([tmp_path]).read("00000000")
 
 
 def write_more(images: Path) -> Path:
@@ -239,24 +239,24 @@ class TestRecords:
         target = tmp_path_factory.mktemp("record") / "shard"
         with shard_folder(target, Shard(0, 1), {"command": "x"}) as writer:
             writer.add("0", scored.record())
-        record = Shards([target]).find("0")
+        record = ShardSet([target]).read("0")
         assert record is not None
         again = ScoredChunk.of(record)
         np.testing.assert_array_equal(again.components, scored.components)
         assert (again.failures, again.unusual, again.maps) == (failures, ["a"], maps)
-        assert Shards([target]).find("1") is None
+        assert ShardSet([target]).read("1") is None
 
     def test_an_interrupted_folder_of_another_job_begins_anew(self, tmp_path: Path) -> None:
         for job in ({"n": 1}, {"n": 2}):
             with pytest.raises(RunInterruptedError):
                 self.begin(tmp_path / "s", job)
         with shard_folder(tmp_path / "s", Shard(0, 1), {"n": 2}) as writer:
-            assert writer.find("0") == Record({"job": {"n": 2}})
+            assert writer.read("0") == ShardRecord({"job": {"n": 2}})
 
     def begin(self, target: Path, job: dict[str, Any]) -> None:
         with shard_folder(target, Shard(0, 1), job) as writer:
-            assert writer.find("0") is None
-            writer.add("0", Record({"job": job}))
+            assert writer.read("0") is None
+            writer.add("0", ShardRecord({"job": job}))
             raise RunInterruptedError("stopped")
 
 
@@ -275,7 +275,7 @@ class TestAugment:
         n, asked = 2 * CHUNK_SIZE + 10, {**UNFILTERED, "format": format}
         augment_folder(digits_bundle, ["3", "5"], n, tmp_path / "one", **asked)
         make = partial(augment_shard, digits_bundle, ["3", "5"], n, **asked)
-        merge_augmentation(Shards(cut(make, tmp_path, 2)), tmp_path / "merged")
+        merge_augmentation(ShardSet(cut(make, tmp_path, 2)), tmp_path / "merged")
         assert tree(tmp_path / "merged") == tree(tmp_path / "one")
         assert len(read_manifest(tmp_path / "merged")) == 2 * n
 
@@ -301,7 +301,7 @@ class TestAugment:
         bundle.metrics = {"other": 1}
         save_bundle(bundle, path)
         with pytest.raises(DataError, match=r"model was .* and is"):
-            merge_augmentation(Shards([shard]), tmp_path / "out")
+            merge_augmentation(ShardSet([shard]), tmp_path / "out")
 
     def test_what_cannot_be_is_refused_before_anything_is_made(
         self, digits_bundle: Bundle, tmp_path: Path

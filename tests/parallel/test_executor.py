@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from augan.bundle import Bundle
 from augan.bundle.reference import BundleRef
 from augan.exceptions import BundleError, ConfigError, DataError, WorkerError
-from augan.parallel.dask_executor import EACH, DaskCluster, threads_each
-from augan.parallel.executor import Here, ahead, open_executor
+from augan.parallel.dask_executor import TASKS_PER_WORKER, DaskExecutor, threads_per_worker
+from augan.parallel.executor import SerialExecutor, open_executor, prefetch
 from augan.parallel.sharding import Shard
 from augan_cli.main import app
 
@@ -26,7 +26,7 @@ from augan_cli.main import app
 class TestShard:
     @given(st.integers(1, 40), st.integers(0, 300))
     def test_shares_are_a_partition_in_order(self, count: int, parts: int) -> None:
-        shares = [list(Shard(index, count).of(range(parts))) for index in range(count)]
+        shares = [list(Shard(index, count).select(range(parts))) for index in range(count)]
         assert sorted(part for share in shares for part in share) == list(range(parts))
         assert all(share == sorted(share) for share in shares)
         sizes = [len(share) for share in shares]
@@ -50,10 +50,10 @@ class Adding:
     addend: int
     process: int = 0
 
-    def plan(self) -> "Adding":
+    def spec(self) -> "Adding":
         return self
 
-    def open(self) -> "Adding":
+    def build(self) -> "Adding":
         return replace(self, process=os.getpid())
 
 
@@ -94,7 +94,7 @@ def endless(taken: list[int]) -> Iterator[int]:
 class TestHere:
     def test_one_part_after_another_and_none_before_it_is_asked_for(self) -> None:
         taken: list[int] = []
-        found = Here().map(add, Adding(5), endless(taken))
+        found = SerialExecutor().map(add, Adding(5), endless(taken))
         assert [next(found), next(found)] == [(5, 0), (6, 0)]
         assert taken == [0, 1]
 
@@ -109,7 +109,7 @@ class TestAhead:
             yield 2
             raise DataError("the third is bad")
 
-        found = ahead(results())
+        found = prefetch(results())
         assert next(found) == 1
         assert made.wait(10)
         assert next(found) == 2
@@ -126,7 +126,7 @@ class TestAhead:
             finally:
                 closed.set()
 
-        found = ahead(results())
+        found = prefetch(results())
         assert next(found) == 0
         found.close()
         assert closed.is_set()
@@ -138,32 +138,32 @@ class TestClient:
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def cluster() -> Iterator[DaskCluster]:
+    def cluster() -> Iterator[DaskExecutor]:
         distributed = pytest.importorskip("distributed", reason="augan[dask] is not installed")
         with distributed.Client(
             processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None
         ) as client:
-            yield DaskCluster(client, "in this process")
+            yield DaskExecutor(client, "in this process")
 
-    def test_results_come_in_the_order_of_the_items(self, cluster: DaskCluster) -> None:
+    def test_results_come_in_the_order_of_the_items(self, cluster: DaskExecutor) -> None:
         assert [value for value, _ in cluster.map(add_slowly, Adding(1), range(9))] == [
             *range(1, 10)
         ]
 
-    def test_few_parts_are_taken_before_they_are_due(self, cluster: DaskCluster) -> None:
+    def test_few_parts_are_taken_before_they_are_due(self, cluster: DaskExecutor) -> None:
         taken: list[int] = []
         found = cluster.map(add, Adding(0), endless(taken))
         assert [next(found)[0] for _ in range(5)] == [*range(5)]
-        assert len(taken) <= 5 + EACH * 2
+        assert len(taken) <= 5 + TASKS_PER_WORKER * 2
         found.close()
 
-    def test_equal_parts_are_done_each(self, cluster: DaskCluster) -> None:
+    def test_equal_parts_are_done_each(self, cluster: DaskExecutor) -> None:
         assert [value for value, _ in cluster.map(add, Adding(1), [7, 7, 7])] == [8, 8, 8]
 
-    def test_a_state_is_opened_once(self, cluster: DaskCluster) -> None:
+    def test_a_state_is_opened_once(self, cluster: DaskExecutor) -> None:
         assert {process for _, process in cluster.map(add, Adding(3), range(6))} == {os.getpid()}
 
-    def test_an_error_of_a_part_is_told_as_it_is(self, cluster: DaskCluster) -> None:
+    def test_an_error_of_a_part_is_told_as_it_is(self, cluster: DaskExecutor) -> None:
         with pytest.raises(DataError, match="part 0 is bad; mend it"):
             list(cluster.map(refuse, Adding(0), range(3)))
 
@@ -171,7 +171,7 @@ class TestClient:
 class TestOpening:
     def test_without_workers_it_is_this_process(self) -> None:
         with open_executor(None, None) as executor:
-            assert isinstance(executor, Here)
+            assert isinstance(executor, SerialExecutor)
 
     @pytest.mark.parametrize(("workers", "scheduler"), [(0, None), (-2, None), (2, "tcp://a:1")])
     def test_what_cannot_be_is_refused(self, workers: int, scheduler: str | None) -> None:
@@ -192,9 +192,9 @@ class TestOpening:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
-        assert [threads_each(workers, cores=8) for workers in (1, 3, 8, 20)] == [8, 2, 1, 1]
+        assert [threads_per_worker(workers, cores=8) for workers in (1, 3, 8, 20)] == [8, 2, 1, 1]
         monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "4")
-        assert threads_each(8, cores=8) == 4
+        assert threads_per_worker(8, cores=8) == 4
 
 
 class TestSameBundle:

@@ -127,7 +127,7 @@ def _detect_shard(
             "--fail-on-anomaly to augan merge"
         )
     if out is None:
-        out = shard.named(default_out(bundle, images))
+        out = shard.folder_for(default_out(bundle, images))
     with ConsoleProgress() as progress:
         folder = detect_shard(bundle, images, out, shard, on_scored=progress.on_scored, **options)
     print_shard(shard, folder, as_json)

@@ -9,7 +9,7 @@ from augan_cli.errors import handle_errors
 from augan_cli.options import FailOnAnomaly, Json, Scheduler, Workers
 
 if TYPE_CHECKING:
-    from augan.parallel.sharding import Shards
+    from augan.parallel.sharding import ShardSet
 
 
 @handle_errors
@@ -27,17 +27,17 @@ def merge(
     of the same command without --shard.
     """
     from augan.detect.request import COMMAND
-    from augan.parallel.sharding import Shards
+    from augan.parallel.sharding import ShardSet
 
-    job = Shards(shards)
-    if job.asked(["command"])["command"] == COMMAND:
+    job = ShardSet(shards)
+    if job.settings(["command"])["command"] == COMMAND:
         _merge_detection(job, out, workers, scheduler, fail_on_anomaly, as_json)
     else:
         _merge_augmentation(job, out, workers, scheduler, as_json)
 
 
 def _merge_detection(
-    shards: "Shards",
+    shards: "ShardSet",
     out: Path,
     workers: int | None,
     scheduler: str | None,
@@ -58,7 +58,7 @@ def _merge_detection(
 
 
 def _merge_augmentation(
-    shards: "Shards", out: Path, workers: int | None, scheduler: str | None, as_json: bool
+    shards: "ShardSet", out: Path, workers: int | None, scheduler: str | None, as_json: bool
 ) -> None:
     from augan.augment.sharded import merge_augmentation
     from augan_cli.output import print_augmentation
