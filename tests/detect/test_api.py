@@ -280,7 +280,7 @@ def test_reconstructions_depend_on_the_image(
     again = Detector.from_bundle(digits_bundle, "fanogan").method.reconstruct(images)
     assert again.shape == images.shape
     assert np.abs(again).max() <= 1
-    # By how much is asked of a trained model, in test_cli.
+    # By how much is asked of a trained model, in test_quickstart.
     assert len({image.tobytes() for image in again}) == 30
 
 

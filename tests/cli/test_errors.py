@@ -1,0 +1,161 @@
+"""Tests of errors: one line, exit code 2, nothing written."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from augan.bundle import Bundle, save_bundle
+from tests.cli._helpers import (
+    add_run,
+    assert_error,
+    invoke,
+    shell,
+    tree,
+    without_detector,
+    write_digits,
+)
+
+
+@pytest.fixture(scope="module")
+def folder_with_errors(tmp_path_factory: pytest.TempPathFactory, digits_bundle: Bundle) -> Path:
+    """A folder with a good run, and many invalid inputs."""
+    folder = tmp_path_factory.mktemp("site")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        add_run(digits_bundle, "a")
+        add_run(without_detector(digits_bundle), "generate-only", age=100)
+        write_digits(Path("images"), 4)
+        write_digits(Path("single"), 1)
+        for name in ("empty", "busy", "damaged", "corrupt"):
+            Path(name).mkdir()
+        Path("busy/thesis.txt").write_text("mine")
+        os.symlink("loop", "loop")
+        whole = Path("runs/a/bundle.augan").read_bytes()
+        Path("damaged/bundle.augan").write_bytes(whole[: len(whole) // 2])
+        Path("flipped.augan").write_bytes(flip(whole, len(whole) // 2))
+        for row in range(3):
+            Path(f"corrupt/{row}.png").write_bytes(b"no image")
+        Path("list.yaml").write_text("- 1\n")
+        Path("groups.csv").write_text("path,group\nimages/000.png,a\n")
+        save_bundle(with_unknown_method(digits_bundle), "future.augan")
+        one_class = {**digits_bundle.data, "class_names": []}
+        save_bundle(replace(digits_bundle, data=one_class), "one-class.augan")
+    return folder
+
+
+def flip(raw: bytes, place: int) -> bytes:
+    return raw[:place] + bytes([raw[place] ^ 255]) + raw[place + 1 :]
+
+
+def with_unknown_method(bundle: Bundle) -> Bundle:
+    """Return a bundle with a detection method that this version does not have."""
+    return replace(bundle, detector={"method": "crystal-ball", "components": []})
+
+
+ERRORS = [
+    ("train missing", ["missing", "digits"]),
+    ("train empty", ["empty", "no images"]),
+    ("train single", ["1 image is too few", "at least 4"]),
+    ("train images/000.png", ["folder"]),
+    ("train images --out busy", ["busy", "--out"]),
+    ("train images --out runs/a", ["runs/a", "--out"]),
+    ("train images --task both", ["classes"]),
+    ("train --task paint", ["task", "paint"]),
+    ("train --set gan.width=3", ["gan.width"]),
+    ("train --set training.stepz=3", ["training.stepz", "training.steps"]),
+    ("train --set training.steps", ["section.key=value"]),
+    ("train --set training.steps=many", ["training.steps", "many"]),
+    ("train --set seed.x=1", ["seed"]),
+    ("train --steps 0", ["training.steps"]),
+    ("train --seed -1", ["seed"]),
+    ("train --max-minutes 0", ["training.max_minutes"]),
+    ("train --max-minutes nan", ["training.max_minutes"]),
+    ("train --config missing.yaml", ["missing.yaml"]),
+    ("train --config list.yaml", ["list.yaml"]),
+    ("train images --groups missing.csv", ["missing.csv"]),
+    ("train images --groups groups.csv", ["groups.csv", "3 of 4"]),
+    ("train digits --groups groups.csv", ["digits"]),
+    ("train corrupt", ["3 of 3"]),
+    ("augment --class 10 --n 1", ["'10'", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"]),
+    ("augment --class 3 --n 0", ["at least 1", "0"]),
+    ("augment --class 3 --n -5", ["at least 1", "-5"]),
+    ("augment --class 3", ["--n", "--balance"]),
+    ("augment --n 3", ["--class", "--balance"]),
+    ("augment --class 3 --n 1 --balance-to 9", ["--balance"]),
+    ("augment --balance --n 1", ["--n", "--balance-to"]),
+    ("augment --balance --balance-to 2", ["2 real images or more", "--balance-to"]),
+    ("augment --class 3 --class ten --n 1", ["'ten'", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"]),
+    ("augment --class 3 --n 1 --method mix", ["mix", "sample", "interpolate"]),
+    ("augment --class 3 --n 1 --training-data images", ["images", "trained on", "--training-data"]),
+    ("augment --class 3 --n 1 --training-data missing", ["missing"]),
+    ("augment --class 3 --n 1 --transform swirl", ["swirl", "shift"]),
+    ("augment --class 3 --n 1 --out busy", ["busy"]),
+    ("augment --class 3 --n 1 --out list.yaml", ["list.yaml"]),
+    ("augment --class 3 --n 1 --model missing", ["missing"]),
+    ("augment --class 3 --n 1 --model empty", ["empty", "bundle.augan"]),
+    ("augment --class 3 --n 1 --model damaged", ["damaged/bundle.augan"]),
+    ("augment --class 3 --n 1 --model flipped.augan", ["flipped.augan"]),
+    ("augment --class 3 --n 1 --model list.yaml", ["list.yaml"]),
+    ("augment --class 3 --n 1 --model one-class.augan", ["one-class.augan", "classes", "train"]),
+    ("generate --n 0", ["at least 1"]),
+    ("generate --n 1 --out busy", ["busy"]),
+    ("generate --n 1 --model damaged", ["damaged"]),
+    ("detect missing", ["missing"]),
+    ("detect empty", ["empty"]),
+    ("detect list.yaml", ["list.yaml"]),
+    ("detect corrupt", ["none of the 3", "0.png", "not a PNG"]),
+    ("detect images --far 0.001", ["999", "99"]),
+    ("detect images --far 0", ["between 0 and 1"]),
+    ("detect images --far 1", ["between 0 and 1"]),
+    ("detect images --far nan", ["between 0 and 1"]),
+    ("detect images --fdr 0.001", ["999", "99"]),
+    ("detect images --fdr 0", ["between 0 and 1"]),
+    ("detect images --far 0.1 --fdr 0.1", ["far", "fdr", "choose one"]),
+    ("detect images --method anogan", ["no detector 'anogan'", "auto, fanogan"]),
+    ("detect images --ignore-mask missing.png", ["missing.png"]),
+    ("detect images --ignore-mask images/000.png --out images", ["images", "other files"]),
+    ("evaluate detection images --labels folders --method anogan", ["auto, fanogan"]),
+    ("detect images --out busy", ["busy"]),
+    ("calibrate missing images", ["missing"]),
+    ("calibrate damaged images", ["damaged"]),
+    ("calibrate runs/generate-only images", ["detector", "--task"]),
+    ("calibrate runs/a missing", ["missing"]),
+    ("calibrate runs/a corrupt", ["none of the 3", "not a PNG"]),
+    ("calibrate runs/a images --out busy", ["busy", "--out"]),
+    ("calibrate runs/a images --groups missing.csv", ["missing.csv"]),
+    ("detect images --model generate-only", ["generate-only"]),
+    ("detect images --model runs/generate-only", ["detector", "--task"]),
+    ("detect images --model future.augan", ["crystal-ball", "fanogan"]),
+    ("detect images --model damaged", ["damaged"]),
+    ("train loop", ["loop", "leads nowhere"]),
+    ("train images --out loop", ["loop", "--out"]),
+    ("augment --class 3 --n 1 --out loop", ["loop", "leads nowhere", "--out"]),
+    ("detect loop", ["loop"]),
+    ("detect images --out loop", ["loop", "leads nowhere", "--out"]),
+    ("inspect loop", ["loop"]),
+    ("inspect missing", ["missing"]),
+    ("inspect damaged", ["damaged"]),
+    ("inspect flipped.augan", ["flipped.augan"]),
+    ("inspect list.yaml", ["list.yaml"]),
+]
+
+
+@pytest.mark.parametrize(("command", "fragments"), ERRORS, ids=[command for command, _ in ERRORS])
+def test_error_is_one_line_and_writes_nothing(
+    folder_with_errors: Path, monkeypatch: pytest.MonkeyPatch, command: str, fragments: list[str]
+) -> None:
+    monkeypatch.chdir(folder_with_errors)
+    before = tree(folder_with_errors)
+    assert_error(invoke(*command.split()), *fragments)
+    assert tree(folder_with_errors) == before
+
+
+def test_debug_prints_the_traceback(tmp_path: Path) -> None:
+    plain = shell("augan inspect missing", tmp_path)
+    debug = shell("augan inspect missing --debug", tmp_path)
+    assert "Traceback" not in plain.stderr
+    assert debug.stderr.startswith("Traceback (most recent call last)")
+    assert "BundleError: there is no file or folder missing" in debug.stderr
+    assert (plain.returncode, debug.returncode) == (2, 2)
