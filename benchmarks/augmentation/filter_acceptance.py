@@ -1,12 +1,13 @@
-"""What do the filters of `augan augment` leave of each method, and is a classifier better for it?
+"""Filter acceptance: the fraction of candidates that the filters accept, and its effect.
 
     python -m benchmarks.augmentation.filter_acceptance RUN --json acceptance.json
 
-For each method and seed, the same number of candidates of each class is judged. Reported are the
-share of each verdict, the share of the most and least productive class, and the accuracy of a
-support vector machine that learns from the first `--each` images of each class alone: of all
-candidates, of those that the classifier agrees on, and of those kept. It is judged on the real
-images that the run held out, which no network learned from.
+For each method and seed, the filters of `augan augment` decide on the same number of candidates of
+each class. A row holds the fraction of each decision, the lowest and the highest acceptance rate of
+a class, and the accuracy of support vector machines. Each machine trains on the first
+`--images-per-class` images of each class: of all candidates, of candidates whose class the
+classifier confirms, and of accepted candidates. The test images are real images that the run held
+out.
 """
 
 import argparse
@@ -28,68 +29,77 @@ from augan.augment.methods.prior import GeneratorSampler
 from augan.augment.methods.registry import METHODS
 from augan.bundle import Bundle
 
-CHUNKS = 4  # of candidates a class
+NUM_CHUNKS = 4  # chunks of candidates of each class
 Row = dict[str, Any]
 
 
-def measure(bundle: Bundle, data: str | None, method: str, seed: int, each: int) -> Row:
-    """Return one row; accuracies are None where a class has fewer than `each`."""
-    sampler = GeneratorSampler(bundle)
-    reference, gone = load_training_reference(bundle, sampler.preprocessing, data)
-    if reference is None:
-        raise SystemExit(f"the training data is needed: {gone}")
-    checker, maker = CandidateFilter(bundle, reference), METHODS[method](sampler, reference)
-    samples, decisions = [], []
-    for index in range(len(sampler.class_names)):
-        checker.set_class(index)
-        for number in range(CHUNKS):
-            stored = maker.generate(index, number, seed).samples
-            filter_result = checker.reject_duplicates(checker.evaluate(stored), stored)
-            found = np.array(filter_result.decisions)
-            checker.add_accepted(stored[found == ACCEPTED])
-            samples.append(stored)
-            decisions.append(found)
-    made, found = np.concatenate(samples), np.concatenate(decisions)
-    classes = np.repeat(np.arange(len(sampler.class_names)), CHUNKS * CHUNK_SIZE)
-    yields = [
-        float((found[classes == index] == ACCEPTED).mean()) for index in set(classes.tolist())
-    ]
-    counts, filter_result = Counter(found.tolist()), reference.held_out_samples()
+def measure(bundle: Bundle, data: str | None, method: str, seed: int, images_per_class: int) -> Row:
+    """Return the row of a method and seed.
 
-    def accuracy(chosen: np.ndarray) -> float | None:
-        rows = [np.flatnonzero(chosen & (classes == c))[:each] for c in set(classes.tolist())]
-        if min(map(len, rows)) < each:
+    An accuracy is None if a class has fewer than `images_per_class` candidates to train on.
+    """
+    sampler = GeneratorSampler(bundle)
+    reference, reason = load_training_reference(bundle, sampler.preprocessing, data)
+    if reference is None:
+        raise SystemExit(f"the training data is needed: {reason}")
+    candidate_filter = CandidateFilter(bundle, reference)
+    generator = METHODS[method](sampler, reference)
+    num_classes = len(sampler.class_names)
+    all_samples, all_decisions = [], []
+    for label in range(num_classes):
+        candidate_filter.set_class(label)
+        for chunk in range(NUM_CHUNKS):
+            samples = generator.generate(label, chunk, seed).samples
+            result = candidate_filter.reject_duplicates(candidate_filter.evaluate(samples), samples)
+            decisions = np.array(result.decisions)
+            candidate_filter.add_accepted(samples[decisions == ACCEPTED])
+            all_samples.append(samples)
+            all_decisions.append(decisions)
+    samples, decisions = np.concatenate(all_samples), np.concatenate(all_decisions)
+    classes = np.repeat(np.arange(num_classes), NUM_CHUNKS * CHUNK_SIZE)
+    acceptance_rates = [
+        float((decisions[classes == label] == ACCEPTED).mean()) for label in range(num_classes)
+    ]
+    counts = Counter(decisions.tolist())
+    test_samples, test_classes = reference.held_out_samples()
+
+    def accuracy(is_chosen: np.ndarray) -> float | None:
+        rows = [
+            np.flatnonzero(is_chosen & (classes == label))[:images_per_class]
+            for label in range(num_classes)
+        ]
+        if min(map(len, rows)) < images_per_class:
             return None
-        of = np.concatenate(rows)
-        machine = SVC(C=10).fit(_flat(sampler, made[of]), classes[of])
-        return float(machine.score(_flat(sampler, filter_result[0]), filter_result[1]))
+        train = np.concatenate(rows)
+        machine = SVC(C=10).fit(_flatten(sampler, samples[train]), classes[train])
+        return float(machine.score(_flatten(sampler, test_samples), test_classes))
 
     return {
         "method": method,
         "seed": seed,
-        **{name: counts[name] / len(found) for name in (ACCEPTED, *REJECTION_REASONS)},
-        "least_class": min(yields),
-        "most_class": max(yields),
-        "accuracy_all": accuracy(np.ones(len(found), bool)),
-        "accuracy_agreed": accuracy(found != LABEL_MISMATCH),
-        "accuracy_accepted": accuracy(found == ACCEPTED),
-        "num_judged": len(filter_result[1]),
+        **{name: counts[name] / len(decisions) for name in (ACCEPTED, *REJECTION_REASONS)},
+        "lowest_class": min(acceptance_rates),
+        "highest_class": max(acceptance_rates),
+        "accuracy_all": accuracy(np.ones(len(decisions), bool)),
+        "accuracy_confirmed": accuracy(decisions != LABEL_MISMATCH),
+        "accuracy_accepted": accuracy(decisions == ACCEPTED),
+        "num_test": len(test_classes),
     }
 
 
-def _flat(sampler: GeneratorSampler, stored: np.ndarray) -> np.ndarray:
-    return sampler.preprocessing.normalize(stored).reshape(len(stored), -1)
+def _flatten(sampler: GeneratorSampler, samples: np.ndarray) -> np.ndarray:
+    return sampler.preprocessing.normalize(samples).reshape(len(samples), -1)
 
 
-def summarise(rows: Sequence[Row]) -> str:
-    """Return the means over seeds as a table."""
-    figures = [name for name in rows[0] if name not in ("method", "seed")]
-    lines = [f"| method | {' | '.join(figures)} |", "|---" * (len(figures) + 1) + "|"]
+def format_table(rows: Sequence[Row]) -> str:
+    """Return the means over seeds as a Markdown table."""
+    fields = [name for name in rows[0] if name not in ("method", "seed")]
+    lines = [f"| method | {' | '.join(fields)} |", "|---" * (len(fields) + 1) + "|"]
     for method in dict.fromkeys(row["method"] for row in rows):
-        own = [row for row in rows if row["method"] == method]
+        of_method = [row for row in rows if row["method"] == method]
         cells = []
-        for name in figures:
-            values = [row[name] for row in own if row[name] is not None]
+        for name in fields:
+            values = [row[name] for row in of_method if row[name] is not None]
             cells.append(f"{statistics.mean(values):.3f}" if values else "-")
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -99,21 +109,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table, and write the rows as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", help="run folder or bundle with classes")
-    parser.add_argument("--data", help="its training data, where it is not where it was")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--each", type=int, default=300, help="images of a class to learn from")
+    parser.add_argument("--training-data", help="default: the path recorded in the bundle")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
+    parser.add_argument("--images-per-class", type=int, default=300, help="to train on")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
     bundle = load_bundle(options.run)
     methods = [name for name in METHODS if name != "interpolate" or bundle.has("latents")]
     rows = [
-        measure(bundle, options.data, method, seed, options.each)
+        measure(bundle, options.training_data, method, seed, options.images_per_class)
         for method in methods
         for seed in range(options.seeds)
     ]
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    print(summarise(rows))
+    print(format_table(rows))
 
 
 if __name__ == "__main__":

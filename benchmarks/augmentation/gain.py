@@ -1,21 +1,23 @@
-"""Do a GAN's images lift a classifier over what else can be done with the same labels?
+"""Gain benchmark: does a classifier benefit from the images of a GAN?
 
-    python -m benchmarks.augmentation.gain imbalanced --repeats 20 --split dev --json lift.json
-    python -m benchmarks.augmentation.gain few-labels --repeats 20 --split dev --json lift.json
+    python -m benchmarks.augmentation.gain imbalanced --repeats 20 --split dev --json gain.json
+    python -m benchmarks.augmentation.gain few-labels --repeats 20 --split dev --json gain.json
     python -m benchmarks.augmentation.gain controls --json controls.json
 
 `imbalanced`: three classes of Fashion-MNIST (pullover, coat, bag) have 20 labels, the others 300.
-`few-labels`: 20 labels of each class, and 10,000 images without. Of another data set, `--rare` and
-`--labels-per-class` say how many. The split dev judges on 2,000 images cut from the training files
-and makes draws 100, 101, ...; the split test judges on the test files and makes draws 0, 1, ...
+`few-labels`: each class has 20 labels, and there are 10,000 unlabeled images. `--rare` and
+`--labels-per-class` set the numbers for other data. The split dev tests on 2,000 images cut from
+the training files, in the repeats 100, 101, ...; the split test tests on the test files, in the
+repeats 0, 1, ...
 
-Rows are kept one by one. Several processes may share the work: start them with `--repeats 0-9` and
-`--repeats 10-19`, and then once more with all draws, which only reads. Which test images the
-classifiers recognised is kept beside the rows, in a folder of verdicts, for the interval of a lift.
+Rows are written one by one. Several processes may share the work: start them with `--repeats 0-9`
+and `--repeats 10-19`, and then once more with all repeats, which only reads. The correct
+predictions of the classifiers are stored next to the rows, for the confidence interval of the gain.
 """
 
 import argparse
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,11 +40,15 @@ from augan.evaluation.augmentation.protocol import (
     classification_metrics,
     default_transform,
 )
-from augan.evaluation.augmentation.subsets import LabelPool, LabelSubset, SubsetSpec, sample_subset
+from augan.evaluation.augmentation.subsets import (
+    LabelPool,
+    LabelSubset,
+    SubsetSpec,
+    sample_subset,
+)
 from augan.evaluation.augmentation.synthetic import GanArm
 from augan.evaluation.augmentation.training_set import Classifier
 from augan.exceptions import AuganError, DataError
-from augan.io.hashing import sha256_array
 from augan.metrics.statistics import BootstrapComparison
 from augan.seeding import child_rng
 from benchmarks.augmentation import gain_null_controls
@@ -53,295 +59,315 @@ from benchmarks.common.harness import (
     Task,
     add_arguments,
     digest,
+    parse_range,
     run,
-    span,
     write_json,
 )
-from benchmarks.common.prediction_store import Verdicts
+from benchmarks.common.prediction_store import PredictionStore
 
-NAME = "lift"
+NAME = "lift"  # the name of the first measurement, kept in rows, files and seeds
 PROTOCOLS = {
     "imbalanced": SubsetSpec(labels_per_class=300, rare={"2": 20, "4": 20, "8": 20}),
     "few-labels": SubsetSpec(labels_per_class=20, rest_unlabeled=True, max_unlabeled=10_000),
 }
-VERSION = 2  # rises when anything about a protocol changes; 2: rows have verdicts
-DEV_IMAGES = 2000
-FIRST = {"dev": 100, "test": 0}  # draws of the two splits are never the same
-SECONDS = {GAN: 600.0}  # guesses, until the first row is there
-FIGURES = ("balanced_accuracy", "accuracy", "macro_f1")
+VERSION = 2  # of the protocols; version 2 added correct predictions to the rows
+NUM_DEV_IMAGES = 2000
+FIRST_REPEAT = {"dev": 100, "test": 0}  # the splits share no repeat
+SECONDS = {GAN: 600.0}  # expected seconds of a row
+METRICS = ("balanced_accuracy", "accuracy", "macro_f1")
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
-    """The images that draws are made from, and those that are judged."""
+class GainData:
+    """Training and test images of a split."""
 
     name: str
     pool: LabelPool
-    test: np.ndarray
-    labels: np.ndarray
-    scale: Callable[[np.ndarray], np.ndarray]
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    normalize: Callable[[np.ndarray], np.ndarray]
     sha256: str
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.pool.class_names)
 
 
 @functools.cache
-def material(data: str, split: str) -> Material:
-    """Read a data set; the split dev never opens its test part."""
+def load_gain_data(data: str, split: str) -> GainData:
+    """Load a dataset; the split dev never opens the test part."""
     train = load_dataset(data)
     if train.labels is None:
         raise DataError(f"{train.name} has no classes; give a folder of class folders")
     preprocessing = ImagePreprocessing.fit(train)
-    images, labels = _squares(train, preprocessing, train.class_names)
+    images, labels = _prepare(train, preprocessing, train.class_names)
     if split == "test":
-        part = load_dataset(data, part="test")
-        test, truth = _squares(part, preprocessing, train.class_names)
+        test = load_dataset(data, part="test")
+        test_images, test_labels = _prepare(test, preprocessing, train.class_names)
     else:
-        held = _cut(labels)
-        test, truth = images[held], labels[held]
-        images, labels = images[~held], labels[~held]
+        is_test = _cut_dev_images(labels)
+        test_images, test_labels = images[is_test], labels[is_test]
+        images, labels = images[~is_test], labels[~is_test]
     pool = LabelPool(images, labels, train.class_names)
-    sha256 = digest([sha256_array(part) for part in (images, labels, test, truth)])
-    return Material(train.name, pool, test, truth, preprocessing.normalize, sha256)
+    arrays = (images, labels, test_images, test_labels)
+    sha256 = digest([_sha256(array) for array in arrays])
+    return GainData(train.name, pool, test_images, test_labels, preprocessing.normalize, sha256)
 
 
-def _squares(
+def _prepare(
     dataset: Dataset, preprocessing: ImagePreprocessing, class_names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    dataset, squares = decode_all(dataset, preprocessing)
-    number = np.array([class_names.index(name) for name in dataset.class_names])
-    return squares, number[dataset.labels]
+    dataset, images = decode_all(dataset, preprocessing)
+    index = np.array([class_names.index(name) for name in dataset.class_names])
+    return images, index[dataset.labels]
 
 
-def _cut(labels: np.ndarray) -> np.ndarray:
-    """Return which training images the split dev judges on: of each class as many, at most half."""
-    held = np.zeros(len(labels), bool)
-    each = DEV_IMAGES // len(np.unique(labels))
+def _cut_dev_images(labels: np.ndarray) -> np.ndarray:
+    """Return which training images the split dev tests on: equally many of each class, at most half."""
+    is_test = np.zeros(len(labels), bool)
+    per_class = NUM_DEV_IMAGES // len(np.unique(labels))
     for label in np.unique(labels):
         rows = child_rng(0, "lift", "dev", int(label)).permutation(np.flatnonzero(labels == label))
-        held[rows[: min(each, len(rows) // 2)]] = True
-    return held
+        is_test[rows[: min(per_class, len(rows) // 2)]] = True
+    return is_test
 
 
-def make_classifier(name: str, scale: Callable, steps: int | None) -> Classifier:
-    """Return a judge by its name; only the network takes steps."""
+def _sha256(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def make_classifier(name: str, normalize: Callable, steps: int | None) -> Classifier:
+    """Return a classifier by its name; `steps` applies to the network only."""
     if name == "cnn":
         from augan.evaluation.augmentation.cnn import STEPS, CnnClassifier
 
-        return CnnClassifier(scale, steps=steps or STEPS)
-    return {"logistic": logistic, "forest": forest}[name](scale)
+        return CnnClassifier(normalize, steps=steps or STEPS)
+    return {"logistic": logistic, "forest": forest}[name](normalize)
 
 
 @dataclass(frozen=True)
 class Study:
-    """All that the rows of one command share."""
+    """Settings that all rows of a command share."""
 
     protocol: str
-    recipe: SubsetSpec
+    spec: SubsetSpec
     data: str
     split: str
     classifier: str
     transform: str | None
     steps: int | None
-    gan: GanArm
+    gan_arm: GanArm
     gan_steps: int | None
     variant: str
     results: Path
 
-    def tasks(self, draws: Sequence[int], arms: Sequence[str]) -> list[Task]:
-        """Return a task for each draw and arm."""
+    @property
+    def name(self) -> str:
+        """Stem of the files of the study."""
+        return f"{NAME}-{self.protocol}-{self.load().name}"
+
+    def load(self) -> GainData:
+        """Return the data of the study."""
+        return load_gain_data(self.data, self.split)
+
+    def tasks(self, repeats: Sequence[int], arms: Sequence[str]) -> list[Task]:
+        """Return a task for each repeat and arm."""
         return [
-            Task(self.key(draw, arm), partial(self.measure, draw, arm), SECONDS.get(arm, 40.0))
-            for draw in draws
+            Task(self.key(repeat, arm), partial(self.measure, repeat, arm), SECONDS.get(arm, 40.0))
+            for repeat in repeats
             for arm in arms
         ]
 
-    def key(self, number: int, arm: str) -> Row:
-        """Return what identifies a row; rows without a GAN serve all variants of it."""
-        of, recipe = material(self.data, self.split), self.recipe
-        counts = recipe.class_counts(of.pool).tolist()
-        settings: list[Any] = [counts, recipe.rest_unlabeled, recipe.max_unlabeled, self.transform]
+    def key(self, repeat: int, arm: str) -> Row:
+        """Return the key of a row; rows without a GAN are the same for all variants of the GAN."""
+        data, spec = self.load(), self.spec
+        counts = spec.class_counts(data.pool).tolist()
+        settings: list[Any] = [counts, spec.rest_unlabeled, spec.max_unlabeled, self.transform]
         settings += [self.classifier, self.steps]
         if arm == GAN:
-            settings += [self.gan.name, self.gan.synthetic_fraction, self.gan.base, self.gan_steps]
+            gan_arm = self.gan_arm
+            settings += [gan_arm.name, gan_arm.synthetic_fraction, gan_arm.base, self.gan_steps]
         return {
             "benchmark": NAME,
             "protocol": self.protocol,
             "version": VERSION,
-            "data": of.name,
-            "sha256": of.sha256,
+            "data": data.name,
+            "sha256": data.sha256,
             "split": self.split,
-            "draw": FIRST[self.split] + number,
+            "draw": FIRST_REPEAT[self.split] + repeat,
             "arm": arm,
-            "gan": self.gan.name if arm == GAN else None,
+            "gan": self.gan_arm.name if arm == GAN else None,
             "classifier": self.classifier,
             "variant": self.variant if arm == GAN else "default",
             "augan": augan.__version__,
             "settings": digest(settings),
         }
 
-    def measure(self, number: int, arm: str) -> Row:
-        """Train and judge one arm on one draw, and keep what its classifier said."""
-        of = material(self.data, self.split)
-        draw = _draw(self.data, self.split, FIRST[self.split] + number, self.recipe_key())
-        transform = self.transform or default_transform(of.test.shape[1])
-        judge = make_classifier(self.classifier, of.scale, self.steps)
-        trial = EvaluationProtocol(judge, transform, self.gan, of.test)
-        lesson, made = trial.training_set(arm, draw)
-        predicted = trial.predict(lesson, draw)
-        self.verdicts(arm).add(self.key(number, arm), predicted == of.labels)
+    def measure(self, repeat: int, arm: str) -> Row:
+        """Train and test one arm of a repeat, and store its correct predictions."""
+        data = self.load()
+        number = FIRST_REPEAT[self.split] + repeat
+        subset = _sample_subset(self.data, self.split, number, self._hashable_spec())
+        transform = self.transform or default_transform(data.test_images.shape[1])
+        classifier = make_classifier(self.classifier, data.normalize, self.steps)
+        protocol = EvaluationProtocol(classifier, transform, self.gan_arm, data.test_images)
+        training_set, synthetic = protocol.training_set(arm, subset)
+        predicted = protocol.predict(training_set, subset)
+        self.predictions(arm).add(self.key(repeat, arm), predicted == data.test_labels)
         return {
-            **classification_metrics(predicted, of.labels, of.num_classes),
-            "n_train": len(draw.labels),
-            "n_synthetic": 0 if made is None else len(made[1]),
-            "n_test": len(of.labels),
+            **classification_metrics(predicted, data.test_labels, data.num_classes),
+            "n_train": len(subset.labels),
+            "n_synthetic": 0 if synthetic is None else len(synthetic[1]),
+            "n_test": len(data.test_labels),
         }
 
-    def recipe_key(self) -> tuple[Any, ...]:
-        """Return the recipe as a value that can be a key."""
-        recipe = self.recipe
-        rare = tuple(sorted(recipe.rare.items()))
-        return recipe.labels_per_class, rare, recipe.rest_unlabeled, recipe.max_unlabeled
-
-    @property
-    def name(self) -> str:
-        """What the files of this study are called."""
-        return f"{NAME}-{self.protocol}-{material(self.data, self.split).name}"
-
-    def verdicts(self, arm: str) -> Verdicts:
-        """Return what classifiers of an arm said of single test images."""
-        labels = material(self.data, self.split).labels
+    def predictions(self, arm: str) -> PredictionStore:
+        """Return the store of the correct predictions of an arm."""
         folder = self.results / f"{self.name}-{self.split}-verdicts"
-        return Verdicts(folder / f"{arm}.jsonl", labels)
+        return PredictionStore(folder / f"{arm}.jsonl", self.load().test_labels)
+
+    def _hashable_spec(self) -> tuple[Any, ...]:
+        spec = self.spec
+        rare = tuple(sorted(spec.rare.items()))
+        return spec.labels_per_class, rare, spec.rest_unlabeled, spec.max_unlabeled
 
 
-@functools.lru_cache(maxsize=1)  # all arms of a draw come one after another
-def _draw(data: str, split: str, number: int, recipe: tuple[Any, ...]) -> LabelSubset:
-    labels, rare, rest, most = recipe
-    of = material(data, split)
-    return sample_subset(of.pool, SubsetSpec(labels, dict(rare), rest, most), 0, number)
+@functools.lru_cache(maxsize=1)  # the arms of a repeat follow each other
+def _sample_subset(data: str, split: str, repeat: int, spec: tuple[Any, ...]) -> LabelSubset:
+    labels_per_class, rare, rest_unlabeled, max_unlabeled = spec
+    pool = load_gain_data(data, split).pool
+    return sample_subset(
+        pool, SubsetSpec(labels_per_class, dict(rare), rest_unlabeled, max_unlabeled), 0, repeat
+    )
 
 
-def summarise(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the mean figures of each arm, and the lift of the GAN arm where it was measured."""
-    of, first = material(study.data, study.split), FIRST[study.split]
+def summarize(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the mean metrics of each arm, and the gain of the GAN arm if it was measured."""
+    first = FIRST_REPEAT[study.split]
     means: dict[str, Any] = {}
-    right: dict[str, np.ndarray] = {}
+    correct: dict[str, np.ndarray] = {}
     for arm in dict.fromkeys(row["arm"] for row in rows):
-        own = [row for row in rows if row["arm"] == arm]
-        means[arm] = {name: float(np.mean([row[name] for row in own])) for name in FIGURES}
-        means[arm]["recall"] = np.mean([row["recall"] for row in own], axis=0).tolist()
-        verdicts = study.verdicts(arm)
-        found = [verdicts.find(study.key(row["draw"] - first, arm)) for row in own]
-        known = [one for one in found if one is not None]
-        if len(known) < len(own):
-            print(f"note: of {len(own) - len(known)} of {len(own)} rows of {arm} are no verdicts")
+        arm_rows = [row for row in rows if row["arm"] == arm]
+        means[arm] = {name: float(np.mean([row[name] for row in arm_rows])) for name in METRICS}
+        means[arm]["recall"] = np.mean([row["recall"] for row in arm_rows], axis=0).tolist()
+        store = study.predictions(arm)
+        stored = [store.find(study.key(row["draw"] - first, arm)) for row in arm_rows]
+        available = [predictions for predictions in stored if predictions is not None]
+        if len(available) < len(arm_rows):
+            missing = len(arm_rows) - len(available)
+            print(f"note: {missing} of {len(arm_rows)} rows of {arm} have no stored predictions")
             continue
-        right[arm] = np.stack(known)
-    whole = len(right) == len(means)  # a lift must be one over all arms
-    lift = _lift(study, right, of.labels) if whole else {}
-    return {"gan_arm": study.gan.name, "arms": means, **lift}
+        correct[arm] = np.stack(available)
+    is_complete = len(correct) == len(means)  # the gain is the difference to the best of all arms
+    gain = _gain(study, correct) if is_complete else {}
+    return {"gan_arm": study.gan_arm.name, "arms": means, **gain}
 
 
-def _lift(study: Study, right: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, Any]:
-    draws = {len(values) for values in right.values()}
-    others = [arm for arm in right if arm != GAN]
-    if GAN not in right or not others or len(draws) != 1 or draws == {1}:
+def _gain(study: Study, correct: dict[str, np.ndarray]) -> dict[str, Any]:
+    num_repeats = {len(values) for values in correct.values()}
+    baselines = [arm for arm in correct if arm != GAN]
+    if GAN not in correct or not baselines or len(num_repeats) != 1 or num_repeats == {1}:
         return {}
-    if study.gan.base not in others:
-        print(f"note: {study.gan.base}, which the GAN arm stands on, is no rival: that is no lift")
-    bootstrap = BootstrapComparison(right, labels, child_rng(0, "lift", "bootstrap"))
-    lead = bootstrap.compare(GAN, others)
-    labeled = [arm for arm in others if not ARMS[arm].uses_unlabeled]
-    only = bootstrap.compare(GAN, labeled or others)
+    base = study.gan_arm.base
+    if base not in baselines:
+        print(f"note: {base}, the base of the GAN arm, was not measured: the gain is too high")
+    labels = study.load().test_labels
+    bootstrap = BootstrapComparison(correct, labels, child_rng(0, "lift", "bootstrap"))
+    comparison = bootstrap.compare(GAN, baselines)
+    labeled_only = [arm for arm in baselines if not ARMS[arm].uses_unlabeled]
+    over_labeled = bootstrap.compare(GAN, labeled_only or baselines)
     return {
-        "best_other": lead.best_baseline,
-        "lift": lead.interval.value,
-        "ci_low": lead.interval.low,
-        "ci_high": lead.interval.high,
-        "over": {arm: interval.to_dict() for arm, interval in lead.differences.items()},
-        "lift_vs_labeled_only": only.interval.value,
-        "labeled_only": {"best_baseline": only.best_baseline, **only.interval.to_dict()},
-        "draws": draws.pop(),
+        "best_baseline": comparison.best_baseline,
+        "gain": comparison.interval.value,
+        "ci_low": comparison.interval.low,
+        "ci_high": comparison.interval.high,
+        "differences": {
+            arm: interval.to_dict() for arm, interval in comparison.differences.items()
+        },
+        "gain_over_labeled_only": {
+            "best_baseline": over_labeled.best_baseline,
+            **over_labeled.interval.to_dict(),
+        },
+        "num_repeats": num_repeats.pop(),
     }
 
 
-def show(summary: dict[str, Any]) -> None:
-    """Print the means of the arms, and the lift."""
-    for arm, of in sorted(summary["arms"].items(), key=lambda item: -item[1]["balanced_accuracy"]):
+def print_summary(summary: dict[str, Any]) -> None:
+    """Print the means of the arms, and the gain."""
+    by_accuracy = sorted(summary["arms"].items(), key=lambda item: -item[1]["balanced_accuracy"])
+    for arm, means in by_accuracy:
         print(
-            f"{arm:15} balanced accuracy {of['balanced_accuracy']:.4f}  "
-            f"macro-F1 {of['macro_f1']:.4f}  accuracy {of['accuracy']:.4f}"
+            f"{arm:15} balanced accuracy {means['balanced_accuracy']:.4f}  "
+            f"macro-F1 {means['macro_f1']:.4f}  accuracy {means['accuracy']:.4f}"
         )
-    if "lift" in summary:
+    if "gain" in summary:
         print(
-            f"{summary['gan_arm']} against {summary['best_other']}: {100 * summary['lift']:+.2f} "
-            f"points [{100 * summary['ci_low']:.2f}, {100 * summary['ci_high']:.2f}], "
-            f"{summary['draws']} draws"
+            f"{summary['gan_arm']} against {summary['best_baseline']}: "
+            f"{100 * summary['gain']:+.2f} points [{100 * summary['ci_low']:.2f}, "
+            f"{100 * summary['ci_high']:.2f}], {summary['num_repeats']} repeats"
         )
 
 
-def study_of(arguments: argparse.Namespace) -> Study:
-    """Return the study that the command line describes."""
-    recipe = PROTOCOLS[arguments.protocol]
+def parse_study(arguments: argparse.Namespace) -> Study:
+    """Return the study of the command line."""
+    spec = PROTOCOLS[arguments.protocol]
     if arguments.labels_per_class is not None:
-        recipe = replace(recipe, labels_per_class=arguments.labels_per_class, rare={})
+        spec = replace(spec, labels_per_class=arguments.labels_per_class, rare={})
     if arguments.rare:
-        recipe = replace(recipe, rare=dict(arguments.rare))
-    gan = GAN_ARMS[arguments.gan](arguments.gan_steps)
-    base = default_base(recipe.rest_unlabeled, arguments.classifier == "cnn")
-    changes = {"synthetic_fraction": arguments.synthetic_fraction, "base": arguments.base or base}
+        spec = replace(spec, rare=dict(arguments.rare))
+    gan_arm = GAN_ARMS[arguments.gan](arguments.gan_steps)
+    base = default_base(spec.rest_unlabeled, arguments.classifier == "cnn")
+    gan_arm = replace(gan_arm, base=arguments.base or base)
+    if arguments.synthetic_fraction is not None:
+        gan_arm = replace(gan_arm, synthetic_fraction=arguments.synthetic_fraction)
     return Study(
         protocol=arguments.protocol,
-        recipe=recipe,
+        spec=spec,
         data=arguments.data,
         split=arguments.split,
         classifier=arguments.classifier,
         transform=arguments.transform,
         steps=arguments.steps,
-        gan=replace(gan, **{k: v for k, v in changes.items() if v is not None}),
+        gan_arm=gan_arm,
         gan_steps=arguments.gan_steps,
         variant=arguments.variant,
         results=arguments.results,
     )
 
 
-def _compare(arguments: argparse.Namespace) -> None:
-    study = study_of(arguments)
-    of = material(study.data, study.split)
-    counts = study.recipe.class_counts(of.pool)
-    has_rare = bool(counts.min() < counts.max())
+def _run_study(arguments: argparse.Namespace) -> None:
+    study = parse_study(arguments)
+    counts = study.spec.class_counts(study.load().pool)
+    is_imbalanced = bool(counts.min() < counts.max())
     is_network = study.classifier == "cnn"
-    usual = select_arms(None, study.recipe.rest_unlabeled, is_network, has_rare)
-    arms = arguments.arms or [arm for arm in usual if arm != ABLATION]
+    eligible = select_arms(None, study.spec.rest_unlabeled, is_network, is_imbalanced)
+    arms = arguments.arms or [arm for arm in eligible if arm != ABLATION]
     tasks = study.tasks(arguments.repeats, arms)
     rows = run(tasks, Results(arguments.results / f"{study.name}.jsonl"))
-    summary = summarise(study, rows)
+    summary = summarize(study, rows)
     write_json(arguments.json, {"rows": rows, "summary": summary})
-    show(summary)
+    print_summary(summary)
 
 
-def _draws(text: str) -> list[int]:
-    numbers = span(text)
+def _parse_repeats(text: str) -> list[int]:
+    numbers = parse_range(text)
     if numbers is None:
         raise argparse.ArgumentTypeError(f"expected a number such as 20, or 0-9, got {text!r}")
     return list(numbers) if "-" in text else list(range(numbers[0]))
 
 
-def _arms(text: str) -> list[str]:
+def _parse_arms(text: str) -> list[str]:
     names = text.split(",")
     unknown = [name for name in names if name not in (*ARMS, GAN)]
     if unknown:
         raise argparse.ArgumentTypeError(
-            f"there is no arm {', '.join(unknown)}; choose from {', '.join((*ARMS, GAN))}"
+            f"unknown arm {', '.join(unknown)}; choose from {', '.join((*ARMS, GAN))}"
         )
     return names
 
 
-def _rare(text: str) -> tuple[str, int]:
+def _parse_rare(text: str) -> tuple[str, int]:
     name, equals, count = text.rpartition("=")
     if not equals or not count.isdecimal():
         raise argparse.ArgumentTypeError(f"expected CLASS=N, got {text!r}")
@@ -351,38 +377,38 @@ def _rare(text: str) -> tuple[str, int]:
 def _add_protocol(commands: Any, name: str, about: str) -> None:
     parser = commands.add_parser(name, help=about)
     parser.add_argument("--data", default="fashion-mnist", help="a built-in name or a folder")
-    parser.add_argument("--repeats", type=_draws, default=list(range(20)), help="20, or 0-9")
-    parser.add_argument("--arms", type=_arms, help="comma between them; default: all that fit")
-    parser.add_argument("--labels-per-class", type=int, help="of each class, if not the protocol's")
-    parser.add_argument("--rare", type=_rare, action="append", help="CLASS=N; may be repeated")
+    parser.add_argument(
+        "--repeats", type=_parse_repeats, default=list(range(20)), help="20, or 0-9"
+    )
+    parser.add_argument("--arms", type=_parse_arms, help="comma-separated; default: all eligible")
+    parser.add_argument("--labels-per-class", type=int, help="default: that of the protocol")
+    parser.add_argument("--rare", type=_parse_rare, action="append", help="CLASS=N; repeatable")
     parser.add_argument("--classifier", choices=("cnn", "logistic", "forest"), default="cnn")
-    parser.add_argument("--transform", choices=TRANSFORMS, help="if not the usual one")
-    parser.add_argument("--steps", type=int, help="of the network that judges")
+    parser.add_argument("--transform", choices=TRANSFORMS, help="classic augmentation")
+    parser.add_argument("--steps", type=int, help="updates of the classifier cnn")
     parser.add_argument("--gan", choices=GAN_ARMS, default=DEFAULT_GAN_ARM)
     parser.add_argument("--gan-steps", type=int, help="updates of the GAN")
-    parser.add_argument("--synthetic-fraction", type=float, help="of synthetic images")
-    parser.add_argument("--base", choices=ARMS, help="the arm that they are added to")
+    parser.add_argument("--synthetic-fraction", type=float, help="of the samples of a class")
+    parser.add_argument("--base", choices=ARMS, help="arm that synthetic images are added to")
     add_arguments(parser, NAME, seeds=False)
-    parser.set_defaults(run=_compare, protocol=name)
+    parser.set_defaults(run=_run_study, protocol=name)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the benchmark that the command line names."""
+    """Run a protocol, or the null controls."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.augmentation.gain", description=__doc__
     )
     commands = parser.add_subparsers(required=True)
     _add_protocol(commands, "imbalanced", "three classes are rare")
-    _add_protocol(commands, "few-labels", "20 labels of each class, 10,000 images without")
-    controls = commands.add_parser(
-        "controls", help="how often a lift is claimed where there is none"
-    )
+    _add_protocol(commands, "few-labels", "20 labels of each class, 10,000 unlabeled images")
+    controls = commands.add_parser("controls", help="rate of claimed gains where there is none")
     controls.add_argument(
-        "--runs", type=int, default=gain_null_controls.RUNS, help="of each control"
+        "--runs", type=int, default=gain_null_controls.NUM_RUNS, help="of each control"
     )
     controls.add_argument("--json", type=Path, required=True, metavar="FILE")
     controls.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
-    controls.set_defaults(run=gain_null_controls.compare)
+    controls.set_defaults(run=gain_null_controls.run_controls)
     arguments = parser.parse_args(argv)
     try:
         arguments.run(arguments)

@@ -1,16 +1,16 @@
-"""Null controls of `augan evaluate augmentation`: gains claimed where there is none, on digits.
+"""Null controls of the gain benchmark: the rate of claimed gains where there is none, on digits.
 
-Each run has its own test digits and 5 draws of labels, logistic regression judges, and the only
-rival is oversampling with classic augmentation, which makes claims easiest. In three controls
-synthetic images cannot help, and a claim is a false one: it may happen in 2.5 % of runs.
+Each run has its own test digits and 5 repeats. The classifier is logistic regression, and the only
+baseline is oversampling with classic augmentation, which makes claims easiest. In three controls
+synthetic images cannot help and a claim is false; it may occur in 2.5 % of the runs.
 
-- `shuffled`: the labels of the draw, and those of the synthetic images, are dealt out at random;
+- `shuffled`: the labels of the subset and of the synthetic images are permuted at random;
 - `noise`: the synthetic images are noise;
-- `copies`: they are copies of the draw's own images.
+- `copies`: the synthetic images are copies of the images of the subset.
 
-In the fourth, `others`, they are real images of other digits, which do help: it tells how much of
-a true lift so few draws find. No GAN is trained in a run. The synthetic images of `shuffled` come
-from one GAN, trained on digits that no run uses.
+In the fourth control, `others`, the synthetic images are real images of other digits, which do
+help: its claim rate is the power of 5 repeats. No GAN is trained in a run. The synthetic images of
+`shuffled` come from one GAN, which is trained on digits that no run uses.
 """
 
 import argparse
@@ -28,40 +28,54 @@ from augan.data.loading import load_dataset
 from augan.evaluation.augmentation.arms import GAN
 from augan.evaluation.augmentation.classifiers import logistic
 from augan.evaluation.augmentation.protocol import EvaluationProtocol
-from augan.evaluation.augmentation.subsets import LabelPool, LabelSubset, SubsetSpec, sample_subset
+from augan.evaluation.augmentation.subsets import (
+    LabelPool,
+    LabelSubset,
+    SubsetSpec,
+    sample_subset,
+)
 from augan.evaluation.augmentation.synthetic import GanArm
 from augan.metrics.statistics import BootstrapComparison, PairedComparison
 from augan.seeding import child_rng
 from benchmarks.common.harness import Results, Row, Task, digest, run, write_json
 
-NAME = "lift-controls"
+NAME = "lift-controls"  # the name of the first measurement, kept in rows, files and seeds
 CONTROLS = ("shuffled", "noise", "copies", "others")
-RUNS, BLOCK, DRAWS = 200, 20, 5
-RECIPE = SubsetSpec(labels_per_class=10, rare={"3": 4, "8": 4})
-TEST = 359
-FOR_THE_GAN = 480  # digits that no run uses
-EACH = 10  # synthetic images of a class in a draw
-STEPS = 500
-RIVAL = "oversampling"
+NUM_RUNS = 200
+RUNS_PER_TASK = 20
+NUM_REPEATS = 5
+SPEC = SubsetSpec(labels_per_class=10, rare={"3": 4, "8": 4})
+NUM_TEST = 359
+NUM_GAN_DIGITS = 480  # digits that the GAN trains on and that no run uses
+NUM_SYNTHETIC_PER_CLASS = 10
+GAN_STEPS = 500
+BASELINE = "oversampling"
 
-Make = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+Generate = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Images and labels of a subset -> synthetic images and labels."""
 
 
-class Adding:
-    """A sampler that puts what `make` makes of the images behind them."""
+class AppendingSampler:
+    """A sampler that appends the synthetic images of a function.
 
-    def __init__(self, make: Make) -> None:
-        self._make = make
+    Parameters
+    ----------
+    generate : callable
+        See `Generate`.
+    """
+
+    def __init__(self, generate: Generate) -> None:
+        self._generate = generate
 
     def fit_resample(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images and labels, and the new ones."""
-        images, labels = self._make(X, y)
+        """Return the images and labels, followed by the synthetic images and labels."""
+        images, labels = self._generate(X, y)
         return np.concatenate([X, images]), np.concatenate([y, labels])
 
 
 @functools.cache
 def all_digits() -> tuple[np.ndarray, np.ndarray]:
-    """Return images and labels of both parts, in an order of their own."""
+    """Return images and labels of the training and the test part, in random order."""
     parts = [load_dataset("digits", part="train"), load_dataset("digits", part="test")]
     images = np.concatenate([np.asarray(part.images) for part in parts])
     labels = np.concatenate([np.asarray(part.labels) for part in parts])
@@ -70,30 +84,38 @@ def all_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.cache
-def generated() -> tuple[np.ndarray, np.ndarray]:
-    """Return images and classes from a GAN that was trained on digits that no run uses."""
-    images, labels = (part[:FOR_THE_GAN] for part in all_digits())
-    wanted = {label: int((labels == label).sum()) + 500 for label in range(10)}
-    sampler = GANOverSampler(sampling_strategy=wanted, steps=STEPS, random_state=0)
-    more, classes = sampler.fit_resample(images, labels)
-    return more[FOR_THE_GAN:], classes[FOR_THE_GAN:]
+def generated_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Return images and classes of a GAN that is trained on digits that no run uses."""
+    images, labels = (part[:NUM_GAN_DIGITS] for part in all_digits())
+    counts = {label: int((labels == label).sum()) + 500 for label in range(10)}
+    sampler = GANOverSampler(sampling_strategy=counts, steps=GAN_STEPS, random_state=0)
+    resampled, classes = sampler.fit_resample(images, labels)
+    return resampled[NUM_GAN_DIGITS:], classes[NUM_GAN_DIGITS:]
 
 
-def _some(rng: np.random.Generator, images: np.ndarray, labels: np.ndarray) -> Any:
-    chosen = [rng.permutation(np.flatnonzero(labels == label))[:EACH] for label in range(10)]
+def _choose(rng: np.random.Generator, images: np.ndarray, labels: np.ndarray) -> Any:
+    chosen = [
+        rng.permutation(np.flatnonzero(labels == label))[:NUM_SYNTHETIC_PER_CLASS]
+        for label in range(10)
+    ]
     rows = np.concatenate(chosen)
     return images[rows], labels[rows]
 
 
-def makers(rng: np.random.Generator, others: tuple[np.ndarray, np.ndarray]) -> dict[str, Make]:
-    """Return what makes the synthetic images of each control."""
+def generators(
+    rng: np.random.Generator, others: tuple[np.ndarray, np.ndarray]
+) -> dict[str, Generate]:
+    """Return the function that generates the synthetic images of each control.
+
+    `others` are the images and labels of digits that are not in the subset.
+    """
 
     def shuffled(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        images, labels = _some(rng, *generated())
+        images, labels = _choose(rng, *generated_digits())
         return images, rng.permutation(labels)
 
     def noise(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        labels = np.repeat(np.arange(10), EACH)
+        labels = np.repeat(np.arange(10), NUM_SYNTHETIC_PER_CLASS)
         return rng.integers(0, 256, (len(labels), *X.shape[1:])).astype(np.uint8), labels
 
     def copies(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -103,85 +125,98 @@ def makers(rng: np.random.Generator, others: tuple[np.ndarray, np.ndarray]) -> d
         "shuffled": shuffled,
         "noise": noise,
         "copies": copies,
-        "others": lambda X, y: _some(rng, *others),
+        "others": lambda X, y: _choose(rng, *others),
     }
 
 
-def one_run(control: str, number: int) -> PairedComparison:
-    """Return how far the GAN arm of a control is ahead of its rival in one run."""
+def run_once(control: str, number: int) -> PairedComparison:
+    """Return the comparison of the GAN arm with the baseline in one run of a control."""
     rng = child_rng(0, NAME, control, number)
-    images, labels = (part[FOR_THE_GAN:] for part in all_digits())
+    images, labels = (part[NUM_GAN_DIGITS:] for part in all_digits())
     order = rng.permutation(len(labels))
-    test, learn = order[:TEST], order[TEST:]
-    pool = LabelPool(images[learn], labels[learn], tuple(map(str, range(10))))
-    arm = GanArm(control, lambda draw: Adding(makers(rng, _unused(pool, draw))[control]))
-    trial = EvaluationProtocol(
-        logistic(lambda x: x.astype(np.float32) / 127.5 - 1), "shift", arm, images[test]
+    test, train = order[:NUM_TEST], order[NUM_TEST:]
+    pool = LabelPool(images[train], labels[train], tuple(map(str, range(10))))
+
+    def make_sampler(subset: LabelSubset) -> AppendingSampler:
+        return AppendingSampler(generators(rng, _unused_digits(pool, subset))[control])
+
+    protocol = EvaluationProtocol(
+        logistic(lambda x: x.astype(np.float32) / 127.5 - 1),
+        "shift",
+        GanArm(control, make_sampler),
+        images[test],
     )
-    right: dict[str, list[np.ndarray]] = {RIVAL: [], GAN: []}
-    for place in range(DRAWS):
-        draw = sample_subset(pool, RECIPE, number, place)
+    correct: dict[str, list[np.ndarray]] = {BASELINE: [], GAN: []}
+    for repeat in range(NUM_REPEATS):
+        subset = sample_subset(pool, SPEC, number, repeat)
         if control == "shuffled":
-            draw = replace(draw, labels=rng.permutation(draw.labels))
-        for name, found in right.items():
-            lesson, _ = trial.training_set(name, draw)
-            found.append(trial.predict(lesson, draw) == labels[test])
-    stacked = {name: np.stack(found) for name, found in right.items()}
-    return BootstrapComparison(stacked, labels[test], rng).compare(GAN, [RIVAL])
+            subset = replace(subset, labels=rng.permutation(subset.labels))
+        for arm, of_arm in correct.items():
+            training_set, _ = protocol.training_set(arm, subset)
+            of_arm.append(protocol.predict(training_set, subset) == labels[test])
+    stacked = {arm: np.stack(of_arm) for arm, of_arm in correct.items()}
+    return BootstrapComparison(stacked, labels[test], rng).compare(GAN, [BASELINE])
 
 
-def _unused(pool: LabelPool, draw: LabelSubset) -> tuple[np.ndarray, np.ndarray]:
-    rows = np.setdiff1d(np.arange(len(pool.labels)), draw.indices)
+def _unused_digits(pool: LabelPool, subset: LabelSubset) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.setdiff1d(np.arange(len(pool.labels)), subset.indices)
     return pool.images[rows], pool.labels[rows]
 
 
-def measure(control: str, first: int) -> Row:
-    """Return how many runs of a block claim a lift, and their mean difference."""
-    leads = [one_run(control, number) for number in range(first, first + BLOCK)]
+def measure(control: str, first_run: int) -> Row:
+    """Return the number of claimed gains in a block of runs, and the mean difference."""
+    comparisons = [
+        run_once(control, number) for number in range(first_run, first_run + RUNS_PER_TASK)
+    ]
     return {
-        "claims": sum(lead.is_significant for lead in leads),
-        "mean_lift": float(np.mean([lead.interval.value for lead in leads])),
-        "mean_low": float(np.mean([lead.interval.low for lead in leads])),
-        "runs": len(leads),
+        "claims": sum(comparison.is_significant for comparison in comparisons),
+        "mean_lift": float(np.mean([c.interval.value for c in comparisons])),
+        "mean_low": float(np.mean([c.interval.low for c in comparisons])),
+        "runs": len(comparisons),
     }
 
 
-def tasks(runs: int) -> list[Task]:
+def tasks(num_runs: int) -> list[Task]:
     """Return a task for each control and block of runs."""
-    settings = digest([RECIPE.labels_per_class, dict(RECIPE.rare), TEST, EACH, STEPS, DRAWS, RIVAL])
+    settings = digest(
+        [
+            SPEC.labels_per_class,
+            dict(SPEC.rare),
+            NUM_TEST,
+            NUM_SYNTHETIC_PER_CLASS,
+            GAN_STEPS,
+            NUM_REPEATS,
+            BASELINE,
+        ]
+    )
     return [
         Task(
             {
                 "benchmark": NAME,
                 "data": "digits",
                 "method": control,
-                "first_run": first,
-                "block": BLOCK,
+                "first_run": first_run,
+                "block": RUNS_PER_TASK,
                 "augan": augan.__version__,
                 "settings": settings,
             },
-            partial(measure, control, first),
+            partial(measure, control, first_run),
             20.0,
         )
         for control in CONTROLS
-        for first in range(0, runs, BLOCK)
+        for first_run in range(0, num_runs, RUNS_PER_TASK)
     ]
 
 
-def compare(arguments: argparse.Namespace) -> None:
-    """Run the controls and print how many of their runs claim a lift."""
+def run_controls(arguments: argparse.Namespace) -> None:
+    """Run the controls and print the number of claimed gains."""
     rows = run(tasks(arguments.runs), Results(arguments.results / f"{NAME}.jsonl"))
     summary = {}
     for control in CONTROLS:
-        own = [row for row in rows if row["method"] == control]
-        summary[control] = {
-            "claims": sum(row["claims"] for row in own),
-            "runs": sum(row["runs"] for row in own),
-            "mean_lift": float(np.mean([row["mean_lift"] for row in own])),
-        }
-        of = summary[control]
-        print(
-            f"{control:10} {of['claims']:4} claims in {of['runs']} runs, mean difference "
-            f"{100 * of['mean_lift']:+.2f} points"
-        )
+        of_control = [row for row in rows if row["method"] == control]
+        claims = sum(row["claims"] for row in of_control)
+        runs = sum(row["runs"] for row in of_control)
+        mean = float(np.mean([row["mean_lift"] for row in of_control]))
+        summary[control] = {"claims": claims, "runs": runs, "mean_gain": mean}
+        print(f"{control:10} {claims:4} claims in {runs} runs, mean gain {100 * mean:+.2f} points")
     write_json(arguments.json, {"rows": rows, "summary": summary})

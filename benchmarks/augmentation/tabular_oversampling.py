@@ -1,11 +1,12 @@
-"""Does over-sampling with a GAN help on tables, beside what people would use instead?
+"""Oversampling of tables: a GAN next to the usual samplers.
 
-    python -m benchmarks.augmentation.tabular_oversampling --json tables.json      # needs pip
-    install -e '.[bench]'
+    pip install -e '.[bench]'
+    python -m benchmarks.augmentation.tabular_oversampling --json tables.json
 
-Tables that come with scikit-learn, in five-fold cross-validation repeated with other folds. Of each
-training part the rarer classes keep `RARE` rows; the judged part stays as it is. Each sampler fills
-all classes up to the largest one, and two classifiers learn from that: macro-F1 on the judged part.
+The benchmark uses the tables of scikit-learn, with five-fold cross-validation that is repeated with
+other folds. In each training part, the minority classes keep `NUM_RARE_ROWS` rows; the test part
+stays unchanged. Each sampler fills all classes up to the size of the largest class. The result is
+the macro-F1 of two classifiers, trained on the oversampled rows, on the test part.
 
 References
 ----------
@@ -37,7 +38,7 @@ from benchmarks.common.harness import (
     Results,
     Row,
     Task,
-    add_places,
+    add_outputs,
     add_seeds,
     run,
     spread,
@@ -45,80 +46,84 @@ from benchmarks.common.harness import (
 )
 
 NAME = "tables"
-PROTOCOL = "rare classes keep 12 rows, 5 folds, 1"  # the number rises when anything changes
+PROTOCOL = "rare classes keep 12 rows, 5 folds, 1"  # increase the number with any change
 DATA = {"iris": load_iris, "wine": load_wine, "breast-cancer": load_breast_cancer}
-RARE = 12
-FOLDS = 5
-OURS = ("gan-sample", "gan-interpolate", "gan-transfer")
-SAMPLERS = ("none", "random", "smote", "smote-standardised", "ctgan", *OURS)
-SECONDS = {"none": 1.0, "random": 1.0, "smote": 1.0, "smote-standardised": 1.0}  # guesses of a row
-MOST_SECONDS = 60.0  # of the processor, for a training of CTGAN
-EPOCHS = 300  # CTGAN's own default
+NUM_RARE_ROWS = 12
+NUM_FOLDS = 5
+GAN_SAMPLERS = ("gan-sample", "gan-interpolate", "gan-transfer")
+SAMPLERS = ("none", "random", "smote", "smote-standardised", "ctgan", *GAN_SAMPLERS)
+# Expected seconds of a row; 20 for all other samplers.
+SECONDS = {"none": 1.0, "random": 1.0, "smote": 1.0, "smote-standardised": 1.0}
+MAX_CTGAN_SECONDS = 60.0  # of processor time for one training
+CTGAN_EPOCHS = 300  # the default of CTGAN
 
-Sampled = tuple[np.ndarray, np.ndarray]
+Table = tuple[np.ndarray, np.ndarray]
+"""Rows `[n, D]` and classes `[n]`."""
 
 
-def parts(data: str, seed: int, fold: int) -> tuple[Sampled, Sampled]:
-    """Return what is learned from, made imbalanced, and what is judged on: rows and classes."""
+def split_table(data: str, seed: int, fold: int) -> tuple[Table, Table]:
+    """Return the imbalanced training part and the test part of a fold."""
     x, y = DATA[data](return_X_y=True)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    train, judged = list(folds.split(x, y))[fold]
+    folds = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=seed)
+    train, test = list(folds.split(x, y))[fold]
     largest = np.bincount(y[train]).argmax()
     rng = child_rng(seed, "tables", data, fold)
     kept = [rng.permutation(train[y[train] == c]) for c in np.unique(y)]
-    rows = np.concatenate([r if c == largest else r[:RARE] for c, r in enumerate(kept)])
-    return (x[rows], y[rows]), (x[judged], y[judged])
+    rows = np.concatenate([r if c == largest else r[:NUM_RARE_ROWS] for c, r in enumerate(kept)])
+    return (x[rows], y[rows]), (x[test], y[test])
 
 
-def sample(sampler: str, x: np.ndarray, y: np.ndarray, seed: int) -> Sampled:
-    """Return the rows, followed by new ones of the rare classes."""
+def oversample(sampler: str, x: np.ndarray, y: np.ndarray, seed: int) -> Table:
+    """Return the rows, followed by new rows of the minority classes."""
     if sampler == "none":
         return x, y
     if sampler == "ctgan":
         return _ctgan(x, y, seed)
-    if sampler == "smote-standardised":  # or one wide column decides which rows are neighbours
+    if sampler == "smote-standardised":  # otherwise one wide column dominates the distances
         scaler = StandardScaler().fit(x)
-        more, labels = SMOTE(random_state=seed).fit_resample(scaler.transform(x), y)
-        return np.concatenate([x, scaler.inverse_transform(more[len(x) :])]), labels
+        rows, labels = SMOTE(random_state=seed).fit_resample(scaler.transform(x), y)
+        return np.concatenate([x, scaler.inverse_transform(rows[len(x) :])]), labels
     if sampler.startswith("gan-"):
-        made = GANOverSampler(method=sampler.removeprefix("gan-"), random_state=seed)
+        resampler = GANOverSampler(method=sampler.removeprefix("gan-"), random_state=seed)
     else:
-        made = {"random": RandomOverSampler, "smote": SMOTE}[sampler](random_state=seed)
-    return made.fit_resample(x, y)
+        resampler = {"random": RandomOverSampler, "smote": SMOTE}[sampler](random_state=seed)
+    return resampler.fit_resample(x, y)
 
 
-def _ctgan(x: np.ndarray, y: np.ndarray, seed: int) -> Sampled:
+def _ctgan(x: np.ndarray, y: np.ndarray, seed: int) -> Table:
     import torch
     from ctgan import CTGAN
 
     torch.manual_seed(seed)
     table = pd.DataFrame(x, columns=[f"c{i}" for i in range(x.shape[1])]).assign(target=y)
-    model = CTGAN(epochs=EPOCHS, enable_gpu=False)
+    model = CTGAN(epochs=CTGAN_EPOCHS, enable_gpu=False)
     model.set_random_state(seed)
     begun = time.process_time()
     model.fit(table, ["target"])
-    if time.process_time() - begun > MOST_SECONDS:
-        raise RuntimeError(f"CTGAN trained for more than {MOST_SECONDS:.0f} s of the processor")
+    if time.process_time() - begun > MAX_CTGAN_SECONDS:
+        raise RuntimeError(
+            f"CTGAN trained for more than {MAX_CTGAN_SECONDS:.0f} s of processor time"
+        )
     counts = np.bincount(y)
-    more = []
+    tables = [table]
     for label in np.flatnonzero(counts < counts.max()):
-        lacking = int(counts.max() - counts[label])
+        num_missing = int(counts.max() - counts[label])
         rows: list[pd.DataFrame] = []
-        for _ in range(50):  # it is asked for a class, but does not always make it
-            drawn = model.sample(500, "target", label)
-            rows.append(drawn[drawn["target"] == label])
-            if sum(map(len, rows)) >= lacking:
+        for _ in range(50):  # CTGAN also returns rows of other classes than the requested class
+            sampled = model.sample(500, "target", label)
+            rows.append(sampled[sampled["target"] == label])
+            if sum(map(len, rows)) >= num_missing:
                 break
-        more.append(pd.concat(rows).iloc[:lacking])
-    whole = pd.concat([table, *more], ignore_index=True)
-    return whole.drop(columns="target").to_numpy(), whole["target"].to_numpy().astype(y.dtype)
+        tables.append(pd.concat(rows).iloc[:num_missing])
+    result = pd.concat(tables, ignore_index=True)
+    return result.drop(columns="target").to_numpy(), result["target"].to_numpy().astype(y.dtype)
 
 
 def measure(data: str, sampler: str, seed: int, fold: int) -> Row:
-    """Sample, fit both classifiers, and return their macro-F1."""
-    (x, y), (judged, truth) = parts(data, seed, fold)
+    """Oversample, fit both classifiers, and return their macro-F1."""
+    (x, y), (x_test, y_test) = split_table(data, seed, fold)
     begun = time.perf_counter()
-    more, labels = sample(sampler, x, y, seed)
+    rows, labels = oversample(sampler, x, y, seed)
     seconds = round(time.perf_counter() - begun, 2)
     classifiers: dict[str, Callable[[], Any]] = {
         "logistic": lambda: make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
@@ -126,7 +131,7 @@ def measure(data: str, sampler: str, seed: int, fold: int) -> Row:
     }
     return {
         **{
-            name: float(f1_score(truth, make().fit(more, labels).predict(judged), average="macro"))
+            name: float(f1_score(y_test, make().fit(rows, labels).predict(x_test), average="macro"))
             for name, make in classifiers.items()
         },
         "n_train": len(y),
@@ -136,11 +141,11 @@ def measure(data: str, sampler: str, seed: int, fold: int) -> Row:
 
 
 def tasks(data: Sequence[str], samplers: Sequence[str], seeds: Sequence[int]) -> list[Task]:
-    """Return a task for each table, repetition, fold and sampler."""
-    found = []
+    """Return a task for each table, seed, fold and sampler."""
+    all_tasks = []
     for name in data:
         for seed in seeds:
-            for fold in range(FOLDS):
+            for fold in range(NUM_FOLDS):
                 for sampler in samplers:
                     key = {
                         "benchmark": NAME,
@@ -151,62 +156,62 @@ def tasks(data: Sequence[str], samplers: Sequence[str], seeds: Sequence[int]) ->
                         "fold": fold,
                         "augan": augan.__version__,
                     }
-                    job = partial(measure, name, sampler, seed, fold)
-                    found.append(Task(key, job, SECONDS.get(sampler, 20.0)))
-    return found
+                    function = partial(measure, name, sampler, seed, fold)
+                    all_tasks.append(Task(key, function, SECONDS.get(sampler, 20.0)))
+    return all_tasks
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return for each table and sampler the spread, over repetitions, of the mean over folds."""
+def summarize(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return for each table and sampler the spread, over seeds, of the mean over folds."""
     summary: dict[str, Any] = {}
     for row in rows:
         summary.setdefault(row["data"], {}).setdefault(row["method"], []).append(row)
     return {
-        data: {method: _figures(own) for method, own in methods.items()}
+        data: {method: _spreads(of_method) for method, of_method in methods.items()}
         for data, methods in summary.items()
     }
 
 
-def _figures(rows: Sequence[Row]) -> dict[str, Any]:
+def _spreads(rows: Sequence[Row]) -> dict[str, Any]:
     seeds = sorted({row["seed"] for row in rows})
-    figures = {
+    spreads = {
         name: spread(
             [float(np.mean([r[name] for r in rows if r["seed"] == seed])) for seed in seeds]
         )
         for name in ("logistic", "forest")
     }
-    return {**figures, "sampler_s": spread([row["sampler_s"] for row in rows])}
+    return {**spreads, "sampler_s": spread([row["sampler_s"] for row in rows])}
 
 
-def show(summary: dict[str, Any]) -> None:
+def print_summary(summary: dict[str, Any]) -> None:
     """Print a line for each table and sampler."""
     for data, methods in summary.items():
-        for method, of in methods.items():
+        for method, spreads in methods.items():
             print(
                 f"{data:14} {method:16} "
                 + "  ".join(
-                    f"{name} {of[name]['mean']:.3f} ± {of[name]['std'] or 0:.3f}"
+                    f"{name} {spreads[name]['mean']:.3f} ± {spreads[name]['std'] or 0:.3f}"
                     for name in ("logistic", "forest")
                 )
-                + f"  {of['sampler_s']['mean']:.1f} s"
+                + f"  {spreads['sampler_s']['mean']:.1f} s"
             )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the benchmark that the command line names."""
+    """Measure all samplers and print their table."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.augmentation.tabular_oversampling", description=__doc__
     )
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
     parser.add_argument("--samplers", nargs="+", choices=SAMPLERS, default=list(SAMPLERS))
     add_seeds(parser)
-    add_places(parser, NAME)
+    add_outputs(parser, NAME)
     arguments = parser.parse_args(argv)
     file = arguments.results / f"{NAME}.jsonl"
     rows = run(tasks(arguments.data, arguments.samplers, arguments.seeds), Results(file))
-    summary = summarise(rows)
+    summary = summarize(rows)
     write_json(arguments.json, {"rows": rows, "summary": summary})
-    show(summary)
+    print_summary(summary)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""What every benchmark shares: rows that survive a stop, an estimate first, one JSON at the end.
+"""Harness of the benchmarks: tasks, result rows, and resuming after a stop.
 
-A benchmark is a list of tasks. Each has a *key*, all that identifies its row (data, protocol,
-split, seed, method, version, settings), and a function that measures. Rows are appended to a file
-as they come, and a task whose key is in the file is not run again: a protocol may take days, in as
-many sittings as it likes. Nothing is ever taken out of the file; losing rows are results too.
+A benchmark is a list of tasks. A task has a *key* and a function that measures. The key holds all
+that identifies the row: data, protocol, split, seed, method, version and settings. Each row is
+appended to a file as soon as it is measured, and a task with a row in the file does not run again,
+so a protocol that takes days may run in several sittings. No row is ever removed; bad results are
+results too.
 """
 
 import argparse
@@ -25,22 +26,24 @@ import augan
 Row = dict[str, Any]
 
 RESULTS = Path(__file__).parents[1] / "results"
-ALIKE = ("benchmark", "data", "method", "arm", "settings")  # rows that agree in these take as long
-NOT_MEASURED = ("__init__.py", "doctor", "export", "report")  # whose code no row depends on
+SIMILAR = ("benchmark", "data", "method", "arm", "settings")
+"""Fields of a key: rows that agree in these fields take about equally long."""
+UNRELATED = ("__init__.py", "doctor", "export", "report")
+"""Modules and packages of augan that no row depends on."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One row to measure.
+    """A row to measure.
 
     Attributes
     ----------
     key
         All that identifies the row, JSON-able; no path of this machine.
     measure
-        Returns the other fields of the row.
+        Function that returns the other fields of the row.
     guess
-        Seconds it may take, for the estimate while no row like it was ever measured.
+        Expected seconds, for the estimate while there is no similar row.
     """
 
     key: Row
@@ -49,14 +52,15 @@ class Task:
 
 
 class Results:
-    """Rows in an append-only JSON Lines file; processes that share it write one after another.
+    """Rows of an append-only JSON Lines file.
 
-    Each sees the rows that were there when it began, and its own.
+    Several processes may append to the file. Each process sees the rows that were in the file when
+    it opened the file, and its own rows.
 
     Parameters
     ----------
     path
-        Made with the first row. A last line that was cut off by a crash is dropped.
+        Created with the first row. An incomplete last line, cut off by a crash, is removed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,11 +70,11 @@ class Results:
             self._read()
 
     def find(self, key: Mapping[str, Any]) -> Row | None:
-        """Return the newest row that agrees with `key` in every field of it."""
+        """Return the newest row that agrees with `key` in every field of `key`."""
         return next((row for row in reversed(self.rows) if _agree(row, key, key)), None)
 
     def append(self, row: Row) -> None:
-        """Add a row; it is on the disk when this returns."""
+        """Add a row. The row is on the disk when this method returns."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "a", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -81,13 +85,12 @@ class Results:
 
     def _read(self) -> None:
         with open(self.path, "rb+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # a line that another process is writing is whole then
+            fcntl.flock(file, fcntl.LOCK_EX)  # waits until another process has completed its line
             content = file.read()
-            whole = content[: content.rfind(b"\n") + 1]
-            if len(whole) < len(content):
-                # Cut off by a crash: the next row must begin on a line of its own.
-                file.truncate(len(whole))
-        for number, line in enumerate(whole.splitlines(), 1):
+            complete = content[: content.rfind(b"\n") + 1]
+            if len(complete) < len(content):
+                file.truncate(len(complete))
+        for number, line in enumerate(complete.splitlines(), 1):
             try:
                 self.rows.append(json.loads(line))
             except ValueError as error:
@@ -95,47 +98,48 @@ class Results:
 
 
 def run(tasks: Sequence[Task], results: Results) -> list[Row]:
-    """Measure every task that has no row yet and return the rows of all, in their order."""
-    found = [results.find(task.key) for task in tasks]
-    missing = [task for task, row in zip(tasks, found) if row is None]
+    """Measure every task without a row, and return the rows of all tasks in their order."""
+    existing = [results.find(task.key) for task in tasks]
+    missing = [task for task, row in zip(tasks, existing) if row is None]
     code = code_digest()
     print(_announcement(tasks, missing, results), flush=True)
-    other = sum(row is not None and row.get("code") != code for row in found)
-    if other:
+    num_other = sum(row is not None and row.get("code") != code for row in existing)
+    if num_other:
         print(
-            f"note: {other} finished rows were measured with other source code of augan; "
-            "another --results measures them anew, a --variant those of the idea under test",
+            f"note: {num_other} finished rows were measured with other source code of augan; "
+            "use another --results to measure all rows again, or a --variant to measure the rows "
+            "of the idea under test",
             flush=True,
         )
     for number, task in enumerate(missing, 1):
         begun = time.perf_counter()
         measured = task.measure()
         seconds = round(time.perf_counter() - begun, 3)
-        about = {
+        origin = {
             "seconds": seconds,
             "date": time.strftime("%Y-%m-%d"),
             "cores": os.cpu_count(),
             "code": code,
         }
-        results.append({**task.key, **measured, **about})
-        shown = _shown({**task.key, **measured})
-        print(f"{number}/{len(missing)} {shown}, {seconds:.1f} s in all", flush=True)
+        results.append({**task.key, **measured, **origin})
+        text = _format_row({**task.key, **measured})
+        print(f"{number}/{len(missing)} {text}, {seconds:.1f} s in all", flush=True)
     rows = [results.find(task.key) for task in tasks]
     return [row for row in rows if row is not None]
 
 
 def estimate(tasks: Sequence[Task], results: Results) -> float:
-    """Return the seconds that `tasks` may take: the mean of rows like them, or the guess."""
+    """Return the expected seconds of `tasks`: the mean of similar rows, or the guess."""
     total = 0.0
     for task in tasks:
-        alike = [field for field in ALIKE if field in task.key]
-        like = [row["seconds"] for row in results.rows if _agree(row, task.key, alike)]
-        total += statistics.fmean(like) if like else task.guess
+        fields = [field for field in SIMILAR if field in task.key]
+        seconds = [row["seconds"] for row in results.rows if _agree(row, task.key, fields)]
+        total += statistics.fmean(seconds) if seconds else task.guess
     return total
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Return mean, standard deviation (None for one value), smallest, largest, and how many."""
+    """Return mean, standard deviation (None for a single value), minimum, maximum, and number."""
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return {
         "mean": statistics.fmean(values),
@@ -147,15 +151,15 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a file that is there whole or not at all."""
+    """Write a JSON file atomically."""
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
     finally:
-        partial.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def digest(content: Any) -> str:
@@ -166,41 +170,52 @@ def digest(content: Any) -> str:
 
 @functools.cache
 def code_digest() -> str:
-    """Return the digest of the code that results depend on; comments and docstrings aside."""
-    home = Path(augan.__file__).parent
-    files = {path.relative_to(home): path for path in home.rglob("*.py")}
+    """Return the digest of the code that results depend on, without comments and docstrings."""
+    package = Path(augan.__file__).parent
+    files = {path.relative_to(package): path for path in package.rglob("*.py")}
     return digest(
-        {n.as_posix(): _code(p) for n, p in files.items() if n.parts[0] not in NOT_MEASURED}
+        {
+            name.as_posix(): _syntax_tree(path)
+            for name, path in files.items()
+            if name.parts[0] not in UNRELATED
+        }
     )
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str, *, seeds: bool = True) -> None:
-    """Add what every benchmark takes; `name` is that of its file of rows."""
+    """Add the options of every benchmark; `name` is the name of the benchmark."""
     if seeds:
         add_seeds(parser)
     parser.add_argument(
         "--split",
         choices=("dev", "test"),
         default="dev",
-        help="dev is cut from the training images; test only once for each default that lands",
+        help="dev is cut from the training images; use test once for each new default",
     )
-    parser.add_argument("--variant", default="default", help="a name for the idea under test")
-    add_places(parser, name)
+    add_variant(parser)
+    add_outputs(parser, name)
 
 
 def add_seeds(parser: argparse.ArgumentParser) -> None:
-    """Add which seeds are measured."""
+    """Add the option of the seeds."""
     parser.add_argument("--seeds", type=_numbers, default=(0, 1, 2), help="such as 0,1,2 or 0-9")
 
 
-def add_places(parser: argparse.ArgumentParser, name: str) -> None:
-    """Add where rows and summary of benchmark `name` go."""
+def add_variant(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the variant."""
+    parser.add_argument("--variant", default="default", help="name of the idea under test")
+
+
+def add_outputs(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add the options of the output paths of the benchmark `name`."""
     parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="rows and summary")
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help=f"of {name}")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, metavar="DIR", help=f"folder of the {name} rows"
+    )
 
 
-def span(text: str) -> range | None:
-    """Return the numbers that "3" or "0-9" means, None for any other text."""
+def parse_range(text: str) -> range | None:
+    """Return the numbers of "3" or "0-9", None for any other text."""
     first, dash, last = text.partition("-")
     if not first.isdecimal() or (dash and not last.isdecimal()):
         return None
@@ -208,10 +223,10 @@ def span(text: str) -> range | None:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    spans = [span(item) for item in text.split(",")]
-    if not all(spans):
+    ranges = [parse_range(item) for item in text.split(",")]
+    if not all(ranges):
         raise argparse.ArgumentTypeError(f"expected numbers such as 0,1,2 or 0-9, got {text!r}")
-    return tuple(dict.fromkeys(number for numbers in spans for number in numbers or ()))
+    return tuple(dict.fromkeys(number for numbers in ranges for number in numbers or ()))
 
 
 def _agree(row: Mapping[str, Any], key: Mapping[str, Any], fields: Any) -> bool:
@@ -226,23 +241,23 @@ def _announcement(tasks: Sequence[Task], missing: Sequence[Task], results: Resul
     )
 
 
-def _shown(row: Row) -> str:
+def _format_row(row: Row) -> str:
     names = ("class", "seed", "draw", "method", "arm")
     named = (f"{name} {row[name]}" for name in names if name in row)
     return ", ".join([*named, *(f"{k} {v:.4f}" for k, v in row.items() if isinstance(v, float))])
 
 
-def _code(path: Path) -> str:
+def _syntax_tree(path: Path) -> str:
     """Return the syntax tree of a file as text, without comments and docstrings."""
     tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_text(body[0]):
+        if isinstance(body, list) and body and _is_docstring(body[0]):
             body.pop(0)
     return ast.dump(tree)
 
 
-def _is_text(node: ast.AST) -> bool:
+def _is_docstring(node: ast.AST) -> bool:
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

@@ -1,8 +1,9 @@
-"""Sides that take turns: each lives in a process of its own, which waits while another is timed.
+"""Interleaved timing: processes that work in turns, so that they do not disturb each other.
 
-A side prints what it is as one JSON line when it is warm, and then, for each line that it reads,
-works once and prints how long that took. So libraries that would fight over threads or memory never
-run at the same time, and a machine that slows down slows all of them down alike.
+Each contestant runs in a process of its own. The process prints a JSON line about itself as soon as
+it is warm. For each line that it reads, it then works once and prints the seconds. Libraries that
+would compete for threads or memory never work at the same time, and a machine that slows down slows
+down all processes alike.
 """
 
 import json
@@ -13,43 +14,43 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 TURNS = 7
-LEAST_SPREAD = 0.05  # what two single measurements must differ by to be called different
+MIN_DIFFERENCE = 0.05  # relative; smaller differences of single measurements are noise
 
 
-class Side:
-    """A process that works when it is told to.
+class TimedProcess:
+    """A process that works once for each turn.
 
     Parameters
     ----------
     command : sequence of str
-        Its `main` calls `serve`, or `answer` from within a loop of its own.
+        Its `main` calls `run_worker`, or `send` from within a loop of its own.
 
     Attributes
     ----------
     about : dict
-        What it says of itself.
+        Description that the process sent of itself.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.about = self._next()
+        self.about = self._receive()
 
     def turn(self) -> dict[str, Any]:
-        """Let it work once and return what it says of that; `seconds` is always among it."""
-        assert_open(self._process)
+        """Let the process work once, and return its answer, which contains `seconds`."""
+        _require_pipes(self._process)
         self._process.stdin.write("go\n")  # type: ignore[union-attr]
         self._process.stdin.flush()  # type: ignore[union-attr]
-        return self._next()
+        return self._receive()
 
-    def _next(self) -> dict[str, Any]:
-        assert_open(self._process)
+    def _receive(self) -> dict[str, Any]:
+        _require_pipes(self._process)
         for line in self._process.stdout:  # type: ignore[union-attr]
             if line.startswith("{"):
-                found: dict[str, Any] = json.loads(line)
-                return found
-        raise RuntimeError(f"a side ended with {self._process.wait()} before it had answered")
+                answer: dict[str, Any] = json.loads(line)
+                return answer
+        raise RuntimeError(f"a process ended with {self._process.wait()} before it answered")
 
     def __enter__(self) -> Self:
         return self
@@ -60,42 +61,47 @@ class Side:
         self._process.wait(60)
 
 
-def assert_open(process: subprocess.Popen) -> None:
-    """Raise RuntimeError if a side has no pipes."""
+def _require_pipes(process: subprocess.Popen) -> None:
     if process.stdin is None or process.stdout is None:
-        raise RuntimeError("a side needs pipes")
+        raise RuntimeError("a timed process needs pipes")
 
 
-def answer(values: Mapping[str, Any]) -> None:
-    """In a side: say `values`, and wait for the next turn; the process ends with the last."""
+def send(values: Mapping[str, Any]) -> None:
+    """In a timed process: send `values` and wait for the next turn; exit after the last turn."""
     print(json.dumps(values), flush=True)
     if not sys.stdin.readline():
         sys.exit(0)
 
 
-def serve(about: Mapping[str, Any], work: Callable[[], object]) -> None:
-    """In a side: do `work` once to be warm, then once for each turn."""
+def run_worker(about: Mapping[str, Any], work: Callable[[], object]) -> None:
+    """In a timed process: call `work` once to warm up, then once for each turn."""
     work()
-    answer(about)
+    send(about)
     while True:
         begun = time.perf_counter()
         work()
-        answer({"seconds": time.perf_counter() - begun})
+        send({"seconds": time.perf_counter() - begun})
 
 
-def alternate(sides: Mapping[str, Side], turns: int) -> dict[str, list[float]]:
-    """Return the seconds of each turn of each side; they take their turns one after another."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
+def time_in_turns(processes: Mapping[str, TimedProcess], turns: int) -> dict[str, list[float]]:
+    """Return the seconds of each turn of each process; the processes work one after another."""
+    seconds: dict[str, list[float]] = {name: [] for name in processes}
     for number in range(turns):
-        for name, side in sides.items():
-            seconds[name].append(side.turn()["seconds"])
-        told = ", ".join(f"{name} {times[-1]:.3f} s" for name, times in seconds.items())
-        print(f"{number + 1}/{turns} {told}", flush=True)
+        for name, process in processes.items():
+            seconds[name].append(process.turn()["seconds"])
+        latest = ", ".join(f"{name} {times[-1]:.3f} s" for name, times in seconds.items())
+        print(f"{number + 1}/{turns} {latest}", flush=True)
     return seconds
 
 
-def figure(name: str, values: Sequence[float], unit: str, *, more_is_better: bool) -> dict:
-    """Return one figure with its spread, as `benchmarks.common.compare_runs` reads it."""
+def measurement(name: str, values: Sequence[float], unit: str, *, more_is_better: bool) -> dict:
+    """Return the median and the range of values, in the form of `benchmarks.common.compare_runs`.
+
+    Returns
+    -------
+    dict
+        `name`, `median`, `min`, `max`, `n`, `unit`, `more_is_better`.
+    """
     ordered = sorted(values)
     middle = len(ordered) // 2
     median = (ordered[middle] + ordered[-1 - middle]) / 2

@@ -476,12 +476,15 @@ def test_a_saved_bundle_gives_the_same(bundle: Bundle, tmp_path: Path) -> None:
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
 
 
-def test_the_benchmark_of_yields_counts_every_candidate(bundle: Bundle, tmp_path: Path) -> None:
+def test_the_filter_acceptance_benchmark_counts_every_candidate(
+    bundle: Bundle, tmp_path: Path
+) -> None:
     file = tmp_path / "rows.json"
-    filter_acceptance.main([str(bundle.path), "--seeds", "1", "--each", "50", "--json", str(file)])
+    options = ["--seeds", "1", "--images-per-class", "50", "--json", str(file)]
+    filter_acceptance.main([str(bundle.path), *options])
     rows = json.loads(file.read_text())
     assert [row["method"] for row in rows] == ["sample", "interpolate", "transfer"]
     for row in rows:
         assert sum(row[reason] for reason in (ACCEPTED, *REJECTION_REASONS)) == pytest.approx(1)
-        assert row["least_class"] <= row[ACCEPTED] <= row["most_class"]
+        assert row["lowest_class"] <= row[ACCEPTED] <= row["highest_class"]
         assert row["accuracy_all"] > 0.5  # by chance a third
