@@ -124,7 +124,10 @@ def _prepare(
 
 
 def _cut_dev_images(labels: np.ndarray) -> np.ndarray:
-    """Return which training images the split dev tests on: equally many of each class, at most half."""
+    """Return which training images the split dev tests on, bool `[N]`.
+
+    These are equally many of each class, at most half of a class.
+    """
     is_test = np.zeros(len(labels), bool)
     per_class = NUM_DEV_IMAGES // len(np.unique(labels))
     for label in np.unique(labels):

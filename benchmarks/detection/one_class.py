@@ -1,6 +1,8 @@
-"""Fit detectors on one class and judge them on images of all.
+"""One-class benchmark: detectors that train on one class and are tested on all classes.
 
-Anything with scikit-learn's `fit` and `score_samples` (higher = more normal) can be judged.
+    python -m benchmarks.detection.one_class one-class --data digits --json one-class.json
+
+A detector is any class with scikit-learn's `fit` and `score_samples` (higher = more normal).
 """
 
 import argparse
@@ -34,10 +36,19 @@ from augan.io.hashing import sha256_parts
 from augan.seeding import child_rng
 from augan.training.defaults import resolve_defaults
 from augan.training.network_specs import NetworkSpecs
-from benchmarks.common.harness import Results, Row, Task, add_arguments, digest, run, span, spread
-from benchmarks.common.harness import write_json as write
-from benchmarks.detection.defects import DEFECTS_OF, ROW_NAMES, defects_tasks
-from benchmarks.detection.defects import METHODS as DEFECT_METHODS
+from benchmarks.common.harness import (
+    Results,
+    Row,
+    Task,
+    add_arguments,
+    digest,
+    parse_range,
+    run,
+    spread,
+    write_json,
+)
+from benchmarks.detection import defects
+from benchmarks.detection.defects import ROW_NAMES
 
 
 def evaluate_one_class(
@@ -46,12 +57,12 @@ def evaluate_one_class(
     x_test: np.ndarray,
     is_anomaly: ArrayLike,
 ) -> list[dict[str, Any]]:
-    """Fit each detector on normal images and judge it on labeled ones.
+    """Fit each detector on normal images, and measure its AUROC on labeled images.
 
     Parameters
     ----------
     detectors : mapping of name to a function without arguments
-        It returns a detector. One that is fitted already is used as it is.
+        The function returns a detector. A fitted detector is not fitted again.
     x_train : ndarray, shape [N, ...]
         Normal images only.
     x_test : ndarray, shape [M, ...]
@@ -61,24 +72,24 @@ def evaluate_one_class(
     Returns
     -------
     list of dict
-        `method`, `auroc`, `fit_seconds` (None where it was fitted already) and `ms_per_image`
-        (scoring all test images in one call), in the order given.
+        `method`, `auroc`, `fit_seconds` (None for a fitted detector) and `ms_per_image` (scoring
+        all test images in one call), in the order of `detectors`.
 
     Raises
     ------
     DataError
-        If labels or scores do not match the test images, or one side is empty.
+        The labels or the scores do not match the test images, or there is only one kind of image.
     """
     labels = np.asarray(is_anomaly)
     if labels.shape != (len(x_test),) or labels.dtype != np.bool_:
         raise DataError(
-            f"is_anomaly has shape {labels.shape} and type {labels.dtype}, True or False for "
-            f"each of the {len(x_test)} test images was expected."
+            f"is_anomaly has shape {labels.shape} and type {labels.dtype}, but one True or False "
+            f"for each of the {len(x_test)} test images is needed"
         )
     if labels.all() or not labels.any():
         raise DataError(
-            f"{int(labels.sum())} of the {labels.size} test images are anomalies: AUROC needs "
-            "both normal images and anomalies."
+            f"{int(labels.sum())} of the {labels.size} test images are anomalies, but AUROC needs "
+            "both normal images and anomalies"
         )
     rows = []
     for name, make in detectors.items():
@@ -88,8 +99,8 @@ def evaluate_one_class(
         scores = np.asarray(scores)
         if scores.shape != labels.shape:
             raise DataError(
-                f"The detector {name!r} gave scores of shape {scores.shape} for "
-                f"{labels.size} images: score_samples must give one number per image."
+                f"the detector {name!r} returned scores of shape {scores.shape} for {labels.size} "
+                "images; score_samples must return one number for each image"
             )
         rows.append(
             {
@@ -104,7 +115,7 @@ def evaluate_one_class(
 
 def _is_fitted(detector: OutlierDetector) -> bool:
     if not hasattr(detector, "__sklearn_tags__"):
-        # check_is_fitted takes scikit-learn's own classes only; the rule is the same for others.
+        # check_is_fitted accepts estimators of scikit-learn only; the rule is the same.
         return any(name.endswith("_") and not name.startswith("__") for name in vars(detector))
     try:
         check_is_fitted(detector)
@@ -119,35 +130,33 @@ def _timed(function: Callable[[Any], Any], argument: Any) -> tuple[Any, float]:
     return result, time.perf_counter() - start
 
 
-ONE_CLASS = "one-class"
-PROTOCOL = "one class normal, all others anomalies, 1"  # the number rises when anything changes
-DEV_SHARE = 0.2  # of the training images of each class are judged in the split dev
-START_UP = 6.0  # seconds until the compiled updates of a GAN run
-UPDATE = 1e-4  # seconds of one update, with its share of the encoder's, for each pixel; two cores
+NAME = "one-class"
+PROTOCOL = "one class normal, all others anomalies, 1"  # increase the number with any change
+DEV_FRACTION = 0.2  # of the training images of each class are tested on in the split dev
+STARTUP_SECONDS = 6.0  # until the compiled updates of a GAN run
+SECONDS_PER_UPDATE = 1e-4  # for each pixel, encoder included; two cores
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Stored squares `[N, S, S, C]` and the name of the class of each, text `[N]`."""
+    """Prepared images `[N, S, S, C]` and the class name of each image, text `[N]`."""
 
-    squares: np.ndarray
+    pixels: np.ndarray
     classes: np.ndarray
 
     def subset(self, rows: np.ndarray) -> "Images":
         """Return the images at `rows`."""
-        return Images(self.squares[rows], self.classes[rows])
+        return Images(self.pixels[rows], self.classes[rows])
 
     def sha256(self) -> str:
-        """Return what tells these images and labels from all others."""
-        about = repr((self.squares.shape, self.squares.dtype.str)) + "\n".join(
-            self.classes.tolist()
-        )
-        return sha256_parts([np.ascontiguousarray(self.squares).data, about.encode()])
+        """Return the SHA-256 of the images and class names."""
+        about = repr((self.pixels.shape, self.pixels.dtype.str)) + "\n".join(self.classes.tolist())
+        return sha256_parts([np.ascontiguousarray(self.pixels).data, about.encode()])
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
-    """One data set: the images of training, and those of the test where they may be seen."""
+class OneClassData:
+    """A dataset: training images, and test images in the split test."""
 
     name: str
     class_names: tuple[str, ...]
@@ -156,7 +165,7 @@ class Material:
 
     @classmethod
     def load(cls, data: str, split: str) -> Self:
-        """Read a data set as `augan.load_dataset` does; the split dev never opens the test part."""
+        """Load a dataset as `augan.load_dataset` does; the split dev never opens the test part."""
         train = load_dataset(data)
         preprocessing = ImagePreprocessing.fit(train)
         test = load_dataset(data, part="test") if split == "test" else None
@@ -167,19 +176,19 @@ class Material:
             None if test is None else _images(test, preprocessing),
         )
 
-    def parts(self, seed: int) -> tuple[Images, Images]:
-        """Return the images to learn from and those to judge on, the same for every method."""
+    def split(self, seed: int) -> tuple[Images, Images]:
+        """Return the training images and the test images, the same for every method."""
         if self.test is not None:
             return self.train, self.test
-        judged = np.zeros(len(self.train.classes), bool)
+        is_test = np.zeros(len(self.train.classes), bool)
         for name in np.unique(self.train.classes):
             rows = np.flatnonzero(self.train.classes == name)
             order = child_rng(seed, "benchmarks", "dev", str(name)).permutation(rows)
-            judged[order[: max(1, round(DEV_SHARE * len(rows)))]] = True
-        return self.train.subset(~judged), self.train.subset(judged)
+            is_test[order[: max(1, round(DEV_FRACTION * len(rows)))]] = True
+        return self.train.subset(~is_test), self.train.subset(is_test)
 
     def identity(self) -> Row:
-        """Return the fields of a row that say which data it is about."""
+        """Return the fields of a row that identify the data."""
         parts = [self.train] if self.test is None else [self.train, self.test]
         return {
             "data": self.name,
@@ -193,14 +202,14 @@ def _images(dataset: Dataset, preprocessing: ImagePreprocessing) -> Images:
         raise DataError(
             f"{dataset.name} has no classes; give a folder with one subfolder for each class"
         )
-    dataset, squares = decode_all(dataset, preprocessing)
-    return Images(squares, np.array(dataset.class_names)[dataset.labels])
+    dataset, pixels = decode_all(dataset, preprocessing)
+    return Images(pixels, np.array(dataset.class_names)[dataset.labels])
 
 
 class UntrainedDetector(BaseEstimator):
-    """The control of `GANDetector`: its scorer on its networks before their first update.
+    """Control of `GANDetector`: the same detector on networks before their first update.
 
-    Whatever it detects owes nothing to training.
+    The result does not depend on any training of the networks.
     """
 
     def __init__(self, method: str = "fanogan", random_state: int = 0) -> None:
@@ -208,7 +217,7 @@ class UntrainedDetector(BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: np.ndarray, y: Any = None) -> Self:
-        """Build the networks and fit the scorer on the rows that `GANDetector` would tune on."""
+        """Build the networks and fit the detector with the splits of `GANDetector`."""
         settings = _config(self.random_state, None, self.method)
         config, preprocessing = resolve_defaults(settings, from_arrays(X))
         squares = preprocessing.prepare_all(X)
@@ -233,12 +242,14 @@ def _config(seed: int, steps: int | None, method: str) -> Config:
 def _specs(
     config: Config, preprocessing: ImagePreprocessing, squares: np.ndarray
 ) -> dict[str, dict[str, Any]]:
-    blueprint = NetworkSpecs(config, squares.shape[1:], 0, preprocessing)
-    specs = {role: blueprint.spec(role) for role in ("generator", "discriminator", "encoder")}
+    specs_of = NetworkSpecs(config, squares.shape[1:], 0, preprocessing)
+    specs = {role: specs_of.spec(role) for role in ("generator", "discriminator", "encoder")}
     discriminator = build_network(specs["discriminator"])
-    readers = {"heads": config.gan.self_supervision, "places": config.gan.localization_head}
+    optional = {"heads": config.gan.self_supervision, "places": config.gan.localization_head}
     return specs | {
-        role: blueprint.head_spec(role, discriminator) for role, wanted in readers.items() if wanted
+        role: specs_of.head_spec(role, discriminator)
+        for role, is_wanted in optional.items()
+        if is_wanted
     }
 
 
@@ -256,8 +267,8 @@ def _baseline(name: str, seed: int, steps: int | None) -> OutlierDetector:
 
 TRAINED = ("auto", "features", "fanogan", "anogan")
 UNTRAINED = {"untrained": "fanogan"} | {f"untrained-{name}": name for name in TRAINED[:2]}
-SEARCHED = (0, 4)  # the classes that the search of AnoGAN, which takes long, is judged on
-MOST_SEARCHED = 500  # images
+ANOGAN_CLASSES = (0, 4)  # classes that the slow search of AnoGAN is measured on
+MAX_ANOGAN_IMAGES = 500
 METHODS: dict[str, Callable[[int, int | None], OutlierDetector]] = {
     **{name: partial(_trained, name) for name in TRAINED},
     **{name: partial(_untrained, scorer) for name, scorer in UNTRAINED.items()},
@@ -267,7 +278,7 @@ METHODS: dict[str, Callable[[int, int | None], OutlierDetector]] = {
 
 
 def settings_of(method: str, steps: int | None, normal: np.ndarray) -> tuple[int | None, str]:
-    """Return the updates of the GAN and the digest of all settings but the seed."""
+    """Return the updates of the GAN and the digest of all settings except the seed."""
     if method in BASELINES:
         estimator: Any = BASELINES[method](0)
         last = estimator[-1]
@@ -282,16 +293,16 @@ def settings_of(method: str, steps: int | None, normal: np.ndarray) -> tuple[int
 
 def one_class_tasks(arguments: argparse.Namespace) -> list[Task]:
     """Return a task for each seed, class and method."""
-    material = Material.load(arguments.data, arguments.split)
-    classes = choose_classes(arguments.classes, material.class_names)
-    identity = {"benchmark": ONE_CLASS, "protocol": PROTOCOL, **material.identity()}
+    data = OneClassData.load(arguments.data, arguments.split)
+    classes = parse_classes(arguments.classes, data.class_names)
+    identity = {"benchmark": NAME, "protocol": PROTOCOL, **data.identity()}
     tasks = []
     for seed in arguments.seeds:
-        learn, judged = material.parts(seed)
+        train, test = data.split(seed)
         for name in classes:
-            normal = learn.squares[learn.classes == name]
+            normal = train.pixels[train.classes == name]
             for method in arguments.methods:
-                if method == "anogan" and material.class_names.index(name) not in SEARCHED:
+                if method == "anogan" and data.class_names.index(name) not in ANOGAN_CLASSES:
                     continue
                 updates, settings = settings_of(method, arguments.steps, normal)
                 key = {
@@ -306,53 +317,53 @@ def one_class_tasks(arguments: argparse.Namespace) -> list[Task]:
                     "settings": settings,
                 }
                 make = partial(METHODS[method], seed, arguments.steps)
-                measure = partial(measure_one_class, method, make, normal, judged, name)
+                measure = partial(measure_one_class, method, make, normal, test, name)
                 pixels = normal.shape[1] * normal.shape[2]
-                guess = START_UP + UPDATE * updates * pixels if updates else 1.0
+                guess = STARTUP_SECONDS + SECONDS_PER_UPDATE * updates * pixels if updates else 1.0
                 tasks.append(Task(key, measure, guess))
     return tasks
 
 
 def measure_one_class(
-    method: str, make: Callable[[], OutlierDetector], normal: np.ndarray, judged: Images, name: str
+    method: str, make: Callable[[], OutlierDetector], normal: np.ndarray, test: Images, name: str
 ) -> Row:
-    """Fit on the squares `normal` of the class `name` and judge against all other classes."""
-    if method == "anogan" and len(judged.classes) > MOST_SEARCHED:
-        # The same ones for every seed.
-        some = child_rng(0, "benchmarks", "searched").permutation(len(judged.classes))
-        judged = judged.subset(np.sort(some[:MOST_SEARCHED]))
-    anomalous = judged.classes != name
-    (result,) = evaluate_one_class({method: make}, normal, judged.squares, anomalous)
+    """Fit to the images `normal` of the class `name`, and test against all other classes."""
+    if method == "anogan" and len(test.classes) > MAX_ANOGAN_IMAGES:
+        # The same images for every seed.
+        order = child_rng(0, "benchmarks", "searched").permutation(len(test.classes))
+        test = test.subset(np.sort(order[:MAX_ANOGAN_IMAGES]))
+    is_anomaly = test.classes != name
+    (result,) = evaluate_one_class({method: make}, normal, test.pixels, is_anomaly)
     return {
         "auroc": result["auroc"],
         "train_s": round(result["fit_seconds"], 4),
         "ms_per_image": round(result["ms_per_image"], 4),
         "n_train": len(normal),
-        "n_normal": int((~anomalous).sum()),
-        "n_anomalies": int(anomalous.sum()),
+        "n_normal": int((~is_anomaly).sum()),
+        "n_anomalies": int(is_anomaly.sum()),
     }
 
 
-def choose_classes(text: str, known: Sequence[str]) -> list[str]:
-    """Return the classes that `text` names: "all", or names and positions such as 3 or 0-9."""
+def parse_classes(text: str, class_names: Sequence[str]) -> list[str]:
+    """Return the class names of a text: "all", or names and positions such as 3 or 0-9."""
     if text == "all":
-        return list(known)
-    if text in known:
+        return list(class_names)
+    if text in class_names:
         return [text]
     chosen: list[str] = []
     for item in text.split(","):
-        numbers = span(item)
-        if item in known:
+        numbers = parse_range(item)
+        if item in class_names:
             chosen.append(item)
-        elif numbers and numbers[-1] < len(known):
-            chosen += [known[number] for number in numbers]
+        elif numbers and numbers[-1] < len(class_names):
+            chosen += [class_names[number] for number in numbers]
         else:
-            raise DataError(f"there is no class {item!r}; the classes are {', '.join(known)}")
+            raise DataError(f"there is no class {item!r}; the classes are {', '.join(class_names)}")
     return list(dict.fromkeys(chosen))
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return for each method the mean over classes of the mean over seeds, and what is behind it.
+def summarize(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return for each method the mean over classes of the mean over seeds, and its components.
 
     `over_seeds` is the spread, over the seeds, of the mean over classes.
     """
@@ -385,61 +396,62 @@ def _mean(rows: Sequence[Row], field: str, name: str | None = None) -> float:
 
 
 def _print_table(summary: dict[str, Any]) -> None:
-    for method, of in sorted(summary.items(), key=lambda item: -item[1]["auroc"]):
-        classes = "  ".join(f"{name} {value:.3f}" for name, value in of["auroc_by_class"].items())
-        print(f"{method:20} {of['auroc']:.4f}  |  {classes}")
+    for method, means in sorted(summary.items(), key=lambda item: -item[1]["auroc"]):
+        by_class = means["auroc_by_class"].items()
+        classes = "  ".join(f"{name} {value:.3f}" for name, value in by_class)
+        print(f"{method:20} {means['auroc']:.4f}  |  {classes}")
 
 
-def _one_class(arguments: argparse.Namespace) -> None:
+def _run_one_class(arguments: argparse.Namespace) -> None:
     tasks = one_class_tasks(arguments)
     name = tasks[0].key["data"] if tasks else "nothing"
-    rows = run(tasks, Results(arguments.results / f"{ONE_CLASS}-{name}.jsonl"))
-    summary = summarise(rows)
-    write(arguments.json, {"rows": rows, "summary": summary})
+    rows = run(tasks, Results(arguments.results / f"{NAME}-{name}.jsonl"))
+    summary = summarize(rows)
+    write_json(arguments.json, {"rows": rows, "summary": summary})
     _print_table(summary)
 
 
-def _method_names(text: str, known: Iterable[str] = METHODS) -> list[str]:
+def _parse_methods(text: str, methods: Iterable[str] = METHODS) -> list[str]:
     names = text.split(",")
-    unknown = sorted(set(names) - set(known))
+    unknown = sorted(set(names) - set(methods))
     if unknown:
         raise argparse.ArgumentTypeError(
-            f"there is no method {', '.join(unknown)}; choose from {', '.join(known)}"
+            f"unknown method {', '.join(unknown)}; choose from {', '.join(methods)}"
         )
     return names
 
 
-_defect_methods = partial(_method_names, known=(*DEFECT_METHODS, *BASELINES))
+_parse_defect_methods = partial(_parse_methods, methods=(*defects.METHODS, *BASELINES))
 
 
-def _defects(arguments: argparse.Namespace) -> None:
-    rows = run(defects_tasks(arguments), Results(arguments.results / f"{DEFECTS_OF}.jsonl"))
+def _run_defects(arguments: argparse.Namespace) -> None:
+    rows = run(defects.tasks(arguments), Results(arguments.results / f"{defects.NAME}.jsonl"))
     methods = dict.fromkeys(row["method"] for row in rows)
     summary = {m: spread([row["auroc"] for row in rows if row["method"] == m]) for m in methods}
-    write(arguments.json, {"rows": rows, "summary": summary})
-    for method, of in sorted(summary.items(), key=lambda item: -item[1]["mean"]):
-        print(f"{method:20} {of['mean']:.4f}  from {of['min']:.4f} to {of['max']:.4f}")
+    write_json(arguments.json, {"rows": rows, "summary": summary})
+    for method, aurocs in sorted(summary.items(), key=lambda item: -item[1]["mean"]):
+        print(f"{method:20} {aurocs['mean']:.4f}  from {aurocs['min']:.4f} to {aurocs['max']:.4f}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the benchmark that the command line names."""
+    """Run the one-class benchmark or the defect benchmark."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.detection.one_class", description=__doc__
     )
     commands = parser.add_subparsers(required=True)
-    one_class = commands.add_parser(ONE_CLASS, help="one class is normal, in turn")
+    one_class = commands.add_parser(NAME, help="each class in turn is normal")
     one_class.add_argument("--data", default="digits", help="a built-in name or a folder")
     one_class.add_argument("--classes", default="all", help="names or positions: 0-9, cat,dog")
-    one_class.add_argument("--methods", type=_method_names, default=list(METHODS))
-    one_class.add_argument("--steps", type=int, help="updates of the GAN, if not the default")
-    add_arguments(one_class, ONE_CLASS)
-    one_class.set_defaults(run=_one_class)
-    defects = commands.add_parser(DEFECTS_OF, help="small defects in large images")
-    defects.add_argument("--data", required=True, help="folder with train/normal and test/<kind>")
-    defects.add_argument("--groups", type=Path, required=True, help="CSV path,group")
-    defects.add_argument("--methods", type=_defect_methods, help="all")
-    add_arguments(defects, DEFECTS_OF)
-    defects.set_defaults(run=_defects)
+    one_class.add_argument("--methods", type=_parse_methods, default=list(METHODS))
+    one_class.add_argument("--steps", type=int, help="updates of the GAN; default: that of augan")
+    add_arguments(one_class, NAME)
+    one_class.set_defaults(run=_run_one_class)
+    defect = commands.add_parser(defects.NAME, help="small defects in large images")
+    defect.add_argument("--data", required=True, help="folder with train/normal and test/<type>")
+    defect.add_argument("--groups", type=Path, required=True, help="CSV path,group")
+    defect.add_argument("--methods", type=_parse_defect_methods, help="default: all")
+    add_arguments(defect, defects.NAME)
+    defect.set_defaults(run=_run_defects)
     arguments = parser.parse_args(argv)
     try:
         arguments.run(arguments)

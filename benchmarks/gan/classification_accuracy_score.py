@@ -1,13 +1,13 @@
-"""Are generated images good enough to train on, in place of the real ones?
+"""Classification accuracy score: a classifier that trains on generated images alone.
 
     python -m benchmarks.gan.classification_accuracy_score --data fashion-mnist --max-minutes 15
-    --split test --json F
+        --split test --json F
 
-A conditional GAN is trained for the stated minutes. A small CNN is then trained on 10,000 generated
-labeled images alone, and the same CNN on 10,000 real ones; both are judged on real images (Ravuri
-and Vinyals 2019, "Classification Accuracy Score"). `--split dev` trains on four fifths of the
-training images and judges on the rest; `--split test` trains on all of them and judges on the test
-part. Nothing is chosen on the images that judge.
+A conditional GAN is trained for the given number of minutes. A small CNN is then trained on 10,000
+generated labeled images alone, and the same CNN on 10,000 real images. Both are tested on real
+images (Ravuri and Vinyals 2019, "Classification Accuracy Score"). `--split dev` trains on four
+fifths of the training images and tests on the rest; `--split test` trains on all training images
+and tests on the test part. No choice depends on the test images.
 """
 
 import argparse
@@ -32,21 +32,21 @@ from augan.seeding import child_rng
 from augan.workflow.train import train
 from benchmarks.common.harness import Results, Row, Task, add_arguments, digest, run, write_json
 
-NAME = "fidelity"
-IMAGES = 10_000
+NAME = "fidelity"  # the name of the first measurement, kept in rows, files and seeds
+NUM_IMAGES = 10_000
 EPOCHS = 12
 
 
 @dataclass(frozen=True)
 class Images:
-    """Stored squares with their classes."""
+    """Prepared images with their classes."""
 
-    squares: np.ndarray
+    pixels: np.ndarray
     labels: np.ndarray
 
 
-def parts(data: str, split: str) -> tuple[Dataset, Dataset]:
-    """Return the images to train on and those to judge on."""
+def split_dataset(data: str, split: str) -> tuple[Dataset, Dataset]:
+    """Return the training and the test images."""
     training = load_dataset(data, part="train")
     if split == "test":
         return training, load_dataset(data, part="test")
@@ -55,48 +55,49 @@ def parts(data: str, split: str) -> tuple[Dataset, Dataset]:
 
 
 def measure(data: str, split: str, seed: int, config: Config) -> Row:
-    """Train the GAN and both classifiers; return their accuracies and the GAN's figures."""
-    training, judging = parts(data, split)
+    """Train the GAN and both classifiers; return their accuracies and the metrics of the GAN."""
+    training, testing = split_dataset(data, split)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         bundle = train(config.replace(seed=seed), training, out=Path(folder) / "run")
     minutes = (time.monotonic() - begun) / 60
     preprocessing = ImagePreprocessing.from_dict(bundle.preprocessing)
-    judged = Images(preprocessing.prepare_all(judging.images), np.asarray(judging.labels))
-    chosen = child_rng(seed, "real").permutation(len(training))[:IMAGES]
-    some = training.subset(chosen)
-    real = Images(preprocessing.prepare_all(some.images), np.asarray(some.labels))
-    figures = bundle.metrics["fidelity"]
+    test_images = Images(preprocessing.prepare_all(testing.images), np.asarray(testing.labels))
+    subset = training.subset(child_rng(seed, "real").permutation(len(training))[:NUM_IMAGES])
+    real = Images(preprocessing.prepare_all(subset.images), np.asarray(subset.labels))
+    synthetic, metrics = generate(bundle, seed), bundle.metrics["fidelity"]
     return {
-        "synthetic_only_accuracy": accuracy(generated(bundle, seed), judged, preprocessing, seed),
-        "real_accuracy": accuracy(real, judged, preprocessing, seed),
-        "kernel_distance": figures["kernel_distance"],
-        "kernel_distance_floor": figures["floor"]["kernel_distance"],
-        "untrained_kernel_distance": figures["untrained_kernel_distance"],
-        "coverage": figures["coverage"],
+        "synthetic_only_accuracy": accuracy(synthetic, test_images, preprocessing, seed),
+        "real_accuracy": accuracy(real, test_images, preprocessing, seed),
+        "kernel_distance": metrics["kernel_distance"],
+        "kernel_distance_floor": metrics["floor"]["kernel_distance"],
+        "untrained_kernel_distance": metrics["untrained_kernel_distance"],
+        "coverage": metrics["coverage"],
         "gan_steps": bundle.metrics["steps"]["gan"],
         "minutes": round(minutes, 2),
     }
 
 
-def generated(bundle: Bundle, seed: int) -> Images:
-    """Return generated images in training proportions, as squares."""
+def generate(bundle: Bundle, seed: int) -> Images:
+    """Return generated images in the class proportions of the training, prepared."""
     sampler = GeneratorSampler(bundle)
-    blocks = list(sampler.sample_by_frequency(IMAGES, seed))
-    squares = sampler.preprocessing.prepare_all(np.concatenate([images for images, _ in blocks]))
-    return Images(squares, np.concatenate([labels for _, labels in blocks]))
+    blocks = list(sampler.sample_by_frequency(NUM_IMAGES, seed))
+    pixels = sampler.preprocessing.prepare_all(np.concatenate([images for images, _ in blocks]))
+    return Images(pixels, np.concatenate([labels for _, labels in blocks]))
 
 
-def accuracy(given: Images, judged: Images, preprocessing: ImagePreprocessing, seed: int) -> float:
-    """Train a small CNN on `given` and return its accuracy on `judged`."""
+def accuracy(
+    train_images: Images, test_images: Images, preprocessing: ImagePreprocessing, seed: int
+) -> float:
+    """Train a small CNN, and return its accuracy on the test images."""
     from augan.gan import keras
 
     keras.utils.set_random_seed(seed)
-    classes = int(judged.labels.max()) + 1
+    classes = int(test_images.labels.max()) + 1
     layers = keras.layers
     model = keras.Sequential(
         [
-            keras.Input(given.squares.shape[1:]),
+            keras.Input(train_images.pixels.shape[1:]),
             layers.Conv2D(32, 3, padding="same", activation="relu"),
             layers.MaxPooling2D(),
             layers.Conv2D(64, 3, padding="same", activation="relu"),
@@ -110,19 +111,19 @@ def accuracy(given: Images, judged: Images, preprocessing: ImagePreprocessing, s
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
-    scaled = preprocessing.normalize(given.squares)
-    model.fit(scaled, given.labels, batch_size=128, epochs=EPOCHS, verbose=0)
-    scores = model.predict(preprocessing.normalize(judged.squares), batch_size=500, verbose=0)
-    return float((scores.argmax(axis=1) == judged.labels).mean())
+    scaled = preprocessing.normalize(train_images.pixels)
+    model.fit(scaled, train_images.labels, batch_size=128, epochs=EPOCHS, verbose=0)
+    scores = model.predict(preprocessing.normalize(test_images.pixels), batch_size=500, verbose=0)
+    return float((scores.argmax(axis=1) == test_images.labels).mean())
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure one row for each seed."""
+    """Measure a row for each seed, and print the means."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gan.classification_accuracy_score", description=__doc__
     )
     parser.add_argument("--data", default="fashion-mnist", help="a built-in name or a folder")
-    parser.add_argument("--max-minutes", type=float, default=15.0, help="for the GAN's training")
+    parser.add_argument("--max-minutes", type=float, default=15.0, help="of the GAN training")
     parser.add_argument("--set", action="append", default=[], help="section.key=value")
     add_arguments(parser, NAME)
     parser.set_defaults(seeds=(0,))

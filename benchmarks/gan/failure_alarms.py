@@ -1,11 +1,11 @@
-"""Runs made to fail and healthy runs: does the monitor raise the right alarm, and no false one?
+"""Failure alarms: trainings that are made to fail, and healthy trainings.
 
     python -m benchmarks.gan.failure_alarms --json alarms.json
 
-Each run goes through the same `train` as any other. A row holds the alarm beside the expected one,
-the figures that alarms are raised on, and where the kernel distance was best, last, and in the
-bundle: whatever becomes of a run, its bundle is to hold the best weights that were measured.
-`--healthy FOLDER` adds a run of the defaults on images of one's own, which no alarm is expected on.
+Each training uses the same `train` as any other. A row holds the alarm and the expected alarm, the
+metrics that the alarms depend on, and the best kernel distance, the last kernel distance, and that
+of the bundle. The bundle must hold the best measured weights in every case. `--healthy FOLDER` adds
+a training with the default settings on other images, where no alarm is expected.
 """
 
 import argparse
@@ -27,13 +27,22 @@ from augan.bundle import Bundle, read_weights
 from augan.gan.networks.registry import build_network
 from augan.training.monitor import max_magnitude
 from augan.workflow.train import train
-from benchmarks.common.harness import RESULTS, Results, Row, Task, digest, run, write_json
+from benchmarks.common.harness import (
+    Results,
+    Row,
+    Task,
+    add_outputs,
+    add_variant,
+    digest,
+    run,
+    write_json,
+)
 
-NAME = "alarms"
+NAME = "alarms"  # the name of the first measurement, kept in rows and files
 CONFIGS = Path(__file__).parents[2] / "configs"
-SECONDS = 60.0  # guess for the estimate
+SECONDS = 60.0  # expected seconds of a row
 STEPS = 2000
-# The clip that is to bound the critic is 200 times that of configs/wgan.yaml.
+# The weight clip of the critic is 200 times that of configs/wgan.yaml.
 UNBOUNDED = (
     "gan.loss=wasserstein",
     "discriminator.norm=none",
@@ -51,19 +60,23 @@ OVERFLOWING = (
 
 @dataclass(frozen=True)
 class Case:
-    """One run.
+    """A training.
 
     Attributes
     ----------
-    name
-        What the tables call it.
-    expected
-        Kind of the alarm; "" for none.
-    settings
-        What differs from the configuration, as of `--set`.
-    images
-        How many of the images are used, from the first; None: all.
-    config
+    name : str
+        Name in the tables.
+    expected : str
+        Kind of the expected alarm; "" for none.
+    settings : tuple of str
+        Changes of the configuration, as in `--set`.
+    data : str
+        Built-in dataset or folder.
+    images : int or None
+        Number of images, from the first. None: all.
+    steps : int
+        Updates of the GAN.
+    config : str
         File in `configs/`.
     """
 
@@ -92,7 +105,7 @@ CASES = (
 
 
 def measure(case: Case) -> Row:
-    """Train one case and return its alarm and figures."""
+    """Train one case, and return its alarm and its metrics."""
     config = Config.from_yaml(CONFIGS / f"{case.config}.yaml").replace(
         task="generate", training__steps=case.steps, training__store_latents=False
     )
@@ -104,23 +117,23 @@ def measure(case: Case) -> Row:
         bundle = train(config.override(case.settings), dataset, out=out)
         losses = largest_loss(out)
         is_last = _is_last(bundle, out / "checkpoints" / "gan.safetensors")
-    return {**figures(bundle), **losses, "holds_last": is_last}
+    return {**training_metrics(bundle), **losses, "holds_last": is_last}
 
 
-def figures(bundle: Bundle) -> Row:
-    """Return what the bundle says of its training."""
-    health, alarm = bundle.metrics["gan_metrics"], bundle.metrics["failure"]
+def training_metrics(bundle: Bundle) -> Row:
+    """Return the alarm and the kernel distances of a bundle."""
+    gan_metrics, alarm = bundle.metrics["gan_metrics"], bundle.metrics["failure"]
     kept = bundle.metrics["fidelity"]["kernel_distance"]
     untrained = bundle.metrics["fidelity"]["untrained_kernel_distance"]
-    measured = [row["kernel_distance"] for row in health]
-    # Below 0 the unbiased distance is noise around 0.
+    measured = [row["kernel_distance"] for row in gan_metrics]
+    # A negative unbiased distance is noise around 0.
     best = max(0.0, min(measured, default=untrained))
     weights = bundle.networks["generator"].weights.values()
     return {
         "alarm": alarm["kind"] if alarm else "",
         "alarm_step": alarm["step"] if alarm else None,
         "sentence": alarm["message"] if alarm else "",
-        "last": health[-1] if health else None,
+        "last": gan_metrics[-1] if gan_metrics else None,
         "untrained_distance": untrained,
         "best_distance": min(measured, default=None),
         "last_distance": measured[-1] if measured else None,
@@ -131,7 +144,7 @@ def figures(bundle: Bundle) -> Row:
 
 
 def largest_loss(out: Path) -> Row:
-    """Return the largest loss of a run's GAN, None if one was not finite, and its updates."""
+    """Return the updates of the GAN and its largest loss, None if a loss was not finite."""
     lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     entries = [entry for entry in map(json.loads, lines) if entry["stage"] == "gan"]
     names = ("d_loss", "g_loss")
@@ -144,7 +157,7 @@ def largest_loss(out: Path) -> Row:
 
 
 def _is_last(bundle: Bundle, checkpoint: Path) -> bool:
-    """Return whether the bundle's generator is the averaged one that training ended with."""
+    """Return whether the generator of the bundle is the averaged generator of the last step."""
     generator, discriminator = (
         build_network(bundle.networks[role].spec) for role in ("generator", "discriminator")
     )
@@ -154,12 +167,12 @@ def _is_last(bundle: Bundle, checkpoint: Path) -> bool:
         names = sorted(file.keys())[first : first + len(generator.variables)]
         for variable, name in zip(generator.variables, names, strict=True):
             variable.assign(file.get_tensor(name))
-    ended, kept = read_weights(generator), bundle.networks["generator"].weights
-    return all(np.array_equal(ended[name], kept[name]) for name in kept)
+    last, kept = read_weights(generator), bundle.networks["generator"].weights
+    return all(np.array_equal(last[name], kept[name]) for name in kept)
 
 
 def tasks(cases: Sequence[Case], variant: str) -> list[Task]:
-    """Return one task for each case."""
+    """Return a task for each case."""
     return [
         Task(
             {
@@ -187,12 +200,12 @@ def _settings(case: Case) -> dict[str, Any]:
 
 
 def passes(row: Row) -> bool:
-    """Return whether the alarm is the expected one and the bundle holds the best weights."""
+    """Return whether the alarm is as expected and the bundle holds the best weights."""
     return row["alarm"] == row["expected"] and row["holds_best"] and row["finite"]
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return how many alarms came as expected."""
+def summarize(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the number of expected alarms, and the cases that failed."""
     return {
         "expected_alarms": sum(bool(row["expected"]) for row in rows),
         "healthy_runs": sum(not row["expected"] for row in rows),
@@ -203,24 +216,23 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train all cases and print their alarms."""
+    """Train all cases, and print their alarms."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gan.failure_alarms", description=__doc__
     )
-    parser.add_argument("--healthy", metavar="FOLDER", help="images of one's own, 1,000 updates")
-    parser.add_argument("--variant", default="default", help="a name for the idea under test")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="rows and summary")
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
+    parser.add_argument("--healthy", metavar="FOLDER", help="other images; 1,000 updates")
+    add_variant(parser)
+    add_outputs(parser, NAME)
     options = parser.parse_args(argv)
     cases = list(CASES)
     if options.healthy:
         cases.append(Case(Path(options.healthy).name, data=options.healthy, steps=1000))
     rows = run(tasks(cases, options.variant), Results(options.results / f"{NAME}.jsonl"))
-    summary = summarise(rows)
+    summary = summarize(rows)
     write_json(options.json, {"rows": rows, "summary": summary})
     for row in rows:
-        shown = f"{row['alarm'] or 'none'} (expected {row['expected'] or 'none'})"
-        print(f"{row['method']:32} {shown:40} {'passed' if passes(row) else 'FAILED'}")
+        alarms = f"{row['alarm'] or 'none'} (expected {row['expected'] or 'none'})"
+        print(f"{row['method']:32} {alarms:40} {'passed' if passes(row) else 'FAILED'}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""What are unlabeled images worth to a conditional GAN, and how should their class be guessed?
+"""Pseudo-label benchmark: the value of unlabeled images for a conditional GAN.
 
-    python -m benchmarks.gan.pseudo_labels --json unlabelled.json
+    python -m benchmarks.gan.pseudo_labels --json F
 
-Of four fifths of the training digits, 10 of each class keep their label and the others lose it.
-The GAN is trained with each way to guess their class. It is judged on the last fifth, real images
-that no network saw: by the accuracy of a logistic regression and of 3 nearest neighbours, both
-fitted on 2,000 generated labeled images alone, and by the kernel distance in features of a
-classifier of all four fifths. Test digits are not used, so `--split` has one value.
+In four fifths of the training digits, 10 images of each class keep their label and the others
+become unlabeled. The GAN is trained with each kind of pseudo-labels. The metrics use the last
+fifth, real images that no network trains on: the accuracies of a logistic regression and of the 3
+nearest neighbors, both fitted to 2,000 generated labeled images alone, and the kernel distance in
+the features of a classifier that is trained on all four fifths. Test digits are not used, so
+`--split` has one value.
 """
 
 import argparse
@@ -49,28 +50,31 @@ from benchmarks.common.harness import (
     write_json,
 )
 
-NAME = "unlabelled"
+NAME = "unlabelled"  # the name of the first measurement, kept in rows, files and seeds
 METHODS = ("labelled only", "hard", "confident", "soft")
-SETTINGS = {"confident": "thresholded"}  # the rows keep the name of the first measurement
-LABELS = 10  # of each class
-GENERATED = 2000
+PSEUDO_LABELS = {"confident": "thresholded"}
+"""Method -> its setting; rows keep the name of the first measurement."""
+LABELS_PER_CLASS = 10
+NUM_GENERATED = 2000
 STEPS = 1000
-SECONDS = 25.0
-FIGURES = ("logistic_regression", "neighbours", "kernel_distance", "guessed_right")
+SECONDS = 25.0  # expected seconds of a row
+METRICS = ("logistic_regression", "neighbours", "kernel_distance", "guessed_right")
 
 
-def parts() -> tuple[Dataset, Dataset]:
-    """Return the images to train on and those to judge on, both with their labels."""
+def split_digits() -> tuple[Dataset, Dataset]:
+    """Return the training and the test images, both with their labels."""
     training = load_dataset("digits")
-    judged = child_rng(0, "unlabelled dev").random(len(training)) < 0.2
-    return training.subset(~judged), training.subset(judged)
+    is_test = child_rng(0, "unlabelled dev").random(len(training)) < 0.2
+    return training.subset(~is_test), training.subset(is_test)
 
 
-def few_labels(training: Dataset, seed: int) -> tuple[Dataset, np.ndarray, np.ndarray]:
-    """Return a dataset of which most images lost their label, these images, and their labels."""
+def remove_labels(training: Dataset, seed: int) -> tuple[Dataset, np.ndarray, np.ndarray]:
+    """Return a dataset with few labels, its unlabeled images, and their true labels."""
     labels = np.asarray(training.labels)
     order = child_rng(seed, "labelled").permutation(len(training))
-    chosen = [order[labels[order] == label][:LABELS] for label in range(training.num_classes)]
+    chosen = [
+        order[labels[order] == label][:LABELS_PER_CLASS] for label in range(training.num_classes)
+    ]
     labeled = np.sort(np.concatenate(chosen))
     rest = np.setdiff1d(np.arange(len(training)), labeled)
     images = np.asarray(training.images)
@@ -79,71 +83,71 @@ def few_labels(training: Dataset, seed: int) -> tuple[Dataset, np.ndarray, np.nd
 
 
 def measure(method: str, seed: int, steps: int) -> Row:
-    """Train with one way to guess the classes, and return the figures."""
-    training, judged = parts()
-    dataset, unlabeled, truth = few_labels(training, seed)
+    """Train with one kind of pseudo-labels, and return the metrics."""
+    training, test = split_digits()
+    dataset, unlabeled, true_labels = remove_labels(training, seed)
     config = Config(seed=seed, task="generate").replace(
         training__steps=steps, training__store_latents=False
     )
     if method == "labelled only":
         dataset = dataset.without_unlabeled()
     else:
-        config = config.replace(gan__pseudo_labels=SETTINGS.get(method, method))
+        config = config.replace(gan__pseudo_labels=PSEUDO_LABELS.get(method, method))
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         bundle = train(config, dataset, out=Path(folder) / "run")
     seconds = round(time.monotonic() - begun, 1)
     sampler = GeneratorSampler(bundle)
-    blocks = list(sampler.sample_by_frequency(GENERATED, seed))
-    made = np.concatenate([images for images, _ in blocks])
+    blocks = list(sampler.sample_by_frequency(NUM_GENERATED, seed))
+    generated = np.concatenate([images for images, _ in blocks])
     classes = np.concatenate([labels for _, labels in blocks])
-    real, labels = np.asarray(judged.images), np.asarray(judged.labels)
-    judges = {
+    real, labels = np.asarray(test.images), np.asarray(test.labels)
+    classifiers = {
         "logistic_regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
         "neighbours": KNeighborsClassifier(3),
     }
-    features, scale = extractor(steps), sampler.preprocessing.normalize
+    features, normalize = extractor(steps), sampler.preprocessing.normalize
     return {
         **{
-            name: float(judge.fit(_flat(made), classes).score(_flat(real), labels))
-            for name, judge in judges.items()
+            name: float(classifier.fit(_flatten(generated), classes).score(_flatten(real), labels))
+            for name, classifier in classifiers.items()
         },
         "kernel_distance": kernel_distance(
-            real=features(scale(real)), generated=features(scale(made))
+            real=features(normalize(real)), generated=features(normalize(generated))
         ),
-        "guessed_right": guessed_right(bundle, unlabeled, truth),
+        "guessed_right": pseudo_label_accuracy(bundle, unlabeled, true_labels),
         "used": (bundle.metrics.get("pseudo_labels") or {"used": 0})["used"],
         "train_s": seconds,
     }
 
 
-def guessed_right(bundle: Bundle, images: np.ndarray, truth: np.ndarray) -> float:
-    """Return the share of unlabeled images whose class the agreement classifier guesses."""
+def pseudo_label_accuracy(bundle: Bundle, images: np.ndarray, true_labels: np.ndarray) -> float:
+    """Return the accuracy of the classifier of a bundle on unlabeled images."""
     model = restore_network(bundle, "classifier")
     classify = BatchInference(lambda images: model(images, training=False), model.input_shape[1:])
-    squares = ImagePreprocessing.from_dict(bundle.preprocessing).normalize(images)
-    return float((classify(squares)[0].argmax(axis=1) == truth).mean())
+    inputs = ImagePreprocessing.from_dict(bundle.preprocessing).normalize(images)
+    return float((classify(inputs)[0].argmax(axis=1) == true_labels).mean())
 
 
 @functools.cache
 def extractor(steps: int) -> FeatureExtractor:
-    """Return features of a classifier that was fitted on all labels, the same for all methods."""
-    training, _ = parts()
+    """Return the features of a classifier of all labels, the same for all methods."""
+    training, _ = split_digits()
     config, preprocessing = resolve_defaults(Config(task="generate"), training)
-    squares = preprocessing.prepare_all(training.images)
-    data = TrainingData(squares, training.labels, training.num_classes, preprocessing)
+    pixels = preprocessing.prepare_all(training.images)
+    data = TrainingData(pixels, training.labels, training.num_classes, preprocessing)
     networks = train_stages(config, data, ["classifier"], TrainingBudget(2 * steps))
     return FeatureExtractor(
-        "classifier", networks.models["classifier"], preprocessing.normalize(squares)
+        "classifier", networks.models["classifier"], preprocessing.normalize(pixels)
     )
 
 
-def _flat(images: np.ndarray) -> np.ndarray:
+def _flatten(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1).astype(np.float32)
 
 
 def tasks(seeds: Sequence[int], steps: int, variant: str) -> list[Task]:
-    """Return one task for each seed and way to guess."""
+    """Return a task for each seed and kind of pseudo-labels."""
     return [
         Task(
             {
@@ -152,7 +156,9 @@ def tasks(seeds: Sequence[int], steps: int, variant: str) -> list[Task]:
                 "split": "dev",
                 "method": method,
                 "seed": seed,
-                "settings": digest({"labels": LABELS, "generated": GENERATED, "steps": steps}),
+                "settings": digest(
+                    {"labels": LABELS_PER_CLASS, "generated": NUM_GENERATED, "steps": steps}
+                ),
                 "steps": steps,
                 "augan": augan.__version__,
                 "variant": variant,
@@ -165,18 +171,18 @@ def tasks(seeds: Sequence[int], steps: int, variant: str) -> list[Task]:
     ]
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the spread over seeds of each figure, by method."""
+def summarize(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the spread over seeds of each metric, by method."""
     return {
         method: {
-            name: spread([row[name] for row in rows if row["method"] == method]) for name in FIGURES
+            name: spread([row[name] for row in rows if row["method"] == method]) for name in METRICS
         }
         for method in dict.fromkeys(row["method"] for row in rows)
     }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure every way to guess and print their table."""
+    """Measure all kinds of pseudo-labels, and print their table."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gan.pseudo_labels", description=__doc__
     )
@@ -187,11 +193,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         tasks(arguments.seeds, arguments.steps, arguments.variant),
         Results(arguments.results / f"{NAME}.jsonl"),
     )
-    summary = summarise(rows)
+    summary = summarize(rows)
     write_json(arguments.json, {"rows": rows, "summary": summary})
-    for method, figures in summary.items():
-        shown = "  ".join(f"{name} {figures[name]['mean']:.4f}" for name in FIGURES)
-        print(f"{method:10} {shown}")
+    for method, spreads in summary.items():
+        means = "  ".join(f"{name} {spreads[name]['mean']:.4f}" for name in METRICS)
+        print(f"{method:10} {means}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Every family of GANs in `configs/`, trained alike on digits: does each of them learn?
+"""GAN variants: every configuration in `configs/`, trained on digits.
 
-    python -m benchmarks.gan.variants --json families.json
+    python -m benchmarks.gan.variants --json F
 
-A family passes if, after the stated number of updates, its kernel distance to held-out digits is at
-most a quarter of what the untrained generator has. Features come from a classifier trained on the
-same real digits. The held-out images are the validation split of the training images; test
-digits are not used, so `--split` has one value.
+A variant passes if, after the given number of updates, its kernel distance to held-out digits is at
+most a quarter of that of the untrained generator. The features come from a classifier that is
+trained on the same real digits. The held-out images are the validation split of the training
+images; test digits are not used, so `--split` has one value.
 """
 
 import argparse
@@ -31,15 +31,15 @@ from benchmarks.common.harness import (
 )
 from benchmarks.gan.failure_alarms import largest_loss
 
-NAME = "families"
+NAME = "families"  # the name of the first measurement, kept in rows and files
 CONFIGS = Path(__file__).parents[2] / "configs"
 STEPS = 1000
-SECONDS = 20.0
-PASS = 0.25
+SECONDS = 20.0  # expected seconds of a row
+MAX_RATIO = 0.25  # of the kernel distances of the trained and the untrained generator
 
 
 def tasks(seeds: Sequence[int], steps: int, split: str, variant: str) -> list[Task]:
-    """Return one task for each family and seed."""
+    """Return a task for each variant and seed."""
     return [
         Task(
             {
@@ -62,7 +62,7 @@ def tasks(seeds: Sequence[int], steps: int, split: str, variant: str) -> list[Ta
 
 
 def measure(path: Path, seed: int, steps: int) -> Row:
-    """Train the family of one configuration file and return its figures."""
+    """Train the variant of a configuration file, and return its metrics."""
     config = Config.from_yaml(path).replace(
         seed=seed, task="generate", training__steps=steps, training__store_latents=False
     )
@@ -70,12 +70,12 @@ def measure(path: Path, seed: int, steps: int) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         bundle = train(config, load_dataset("digits"), out=Path(folder) / "run")
         losses = largest_loss(Path(folder) / "run")
-    figures, alarm = bundle.metrics["fidelity"], bundle.metrics["failure"]
+    metrics, alarm = bundle.metrics["fidelity"], bundle.metrics["failure"]
     return {
-        "kernel_distance": figures["kernel_distance"],
-        "untrained": figures["untrained_kernel_distance"],
-        "share": figures["kernel_distance"] / figures["untrained_kernel_distance"],
-        "coverage": figures["coverage"],
+        "kernel_distance": metrics["kernel_distance"],
+        "untrained": metrics["untrained_kernel_distance"],
+        "share": metrics["kernel_distance"] / metrics["untrained_kernel_distance"],
+        "coverage": metrics["coverage"],
         "diversity": bundle.metrics["gan_metrics"][-1]["diversity"],
         "largest_loss": losses["largest_loss"],
         "alarm": alarm["kind"] if alarm else "",
@@ -83,21 +83,21 @@ def measure(path: Path, seed: int, steps: int) -> Row:
     }
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the share of the untrained kernel distance for each family, and whether all pass."""
-    families = {
+def summarize(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return for each variant the ratio to the untrained kernel distance, and whether all pass."""
+    variants = {
         name: spread([row["share"] for row in rows if row["method"] == name])
         for name in dict.fromkeys(row["method"] for row in rows)
     }
     return {
-        "families": families,
-        "limit": PASS,
-        "passed": all(figures["max"] <= PASS for figures in families.values()),
+        "variants": variants,
+        "limit": MAX_RATIO,
+        "passed": all(ratios["max"] <= MAX_RATIO for ratios in variants.values()),
     }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure all families and print their table."""
+    """Measure all variants, and print their table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gan.variants", description=__doc__)
     parser.add_argument("--steps", type=int, default=STEPS, help="updates of the GAN")
     add_arguments(parser, NAME)
@@ -106,10 +106,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         tasks(arguments.seeds, arguments.steps, "dev", arguments.variant),
         Results(arguments.results / f"{NAME}.jsonl"),
     )
-    summary = summarise(rows)
+    summary = summarize(rows)
     write_json(arguments.json, {"rows": rows, "summary": summary})
-    for name, figures in summary["families"].items():
-        print(f"{name:20} {figures['mean']:.4f} of the untrained kernel distance")
+    for name, ratios in summary["variants"].items():
+        print(f"{name:20} {ratios['mean']:.4f} of the untrained kernel distance")
 
 
 if __name__ == "__main__":

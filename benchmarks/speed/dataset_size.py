@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.harness import RESULTS, Results, Row, Task, run, write_json
-from benchmarks.common.interleaved_timing import figure
+from benchmarks.common.interleaved_timing import measurement
 from benchmarks.speed.memory import MIB, Memory, generate
 
 COMMANDS = ("train", "augment", "detect")
@@ -119,7 +119,7 @@ def exponent(points: Sequence[tuple[float, float]]) -> float | None:
     return round(statistics.linear_regression(*zip(*rises)).slope, 3)
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+def summarize(rows: Sequence[Row]) -> dict[str, Any]:
     """Return the exponents by number and by side, and how far memory rises with the number."""
     by_count = [row for row in rows if row["settings"]["size"] == SIDE]
     by_size = [row for row in rows if row["count"] == COUNT]
@@ -146,7 +146,9 @@ def figures(rows: Sequence[Row]) -> list[dict]:
         for command in COMMANDS:
             for what, unit in (("took_s", "s"), ("peak_mib", "MiB")):
                 value = [row[f"{command}_{what}"]]
-                found.append(figure(f"{command} {at}, {unit}", value, unit, more_is_better=False))
+                found.append(
+                    measurement(f"{command} {at}, {unit}", value, unit, more_is_better=False)
+                )
     return found
 
 
@@ -184,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for count, size in dict.fromkeys(cases)
     ]
     rows = run(tasks, Results(options.results / "growth.jsonl"))
-    summary = summarise(rows)
+    summary = summarize(rows)
     print(json.dumps(summary, indent=1))
     if options.json:
         write_json(options.json, {"figures": figures(rows), "rows": rows, "summary": summary})

@@ -221,7 +221,7 @@ def growth(rows: Sequence[Row], *stages: str) -> float | None:
     return round(statistics.linear_regression(*zip(*points)).slope, 3) if len(points) > 1 else None
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+def summarize(rows: Sequence[Row]) -> dict[str, Any]:
     """Return the peaks beside their limit, and how the time of each stage grows."""
     rows = sorted(rows, key=lambda row: row["count"])
     above = {
@@ -276,7 +276,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for count in map(int, options.counts.split(","))
     ]
     rows = run(tasks, Results(options.results / "memory.jsonl"))
-    summary = summarise(rows)
+    summary = summarize(rows)
     print(json.dumps(summary, indent=1))
     if options.json:
         write_json(options.json, {"summary": summary, "rows": rows})

@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common.harness import write_json
-from benchmarks.common.interleaved_timing import TURNS, figure
+from benchmarks.common.interleaved_timing import TURNS, measurement
 
 CLASSES, SIZE = 10, 32
 STEPS = 1500
@@ -169,7 +169,7 @@ def measure(folder: Path, runs: dict[str, Path], turns: int, files: int) -> list
             few, **{"augment 5000": lambda: seconds([*augment, "--out", "made"], folder)}
         )
     return [
-        figure(name, times, "s", more_is_better=False) for name, times in found.items()
+        measurement(name, times, "s", more_is_better=False) for name, times in found.items()
     ] + parts_of(runs, one)
 
 
@@ -188,13 +188,15 @@ def parts_of(runs: dict[str, Path], image: Path) -> list[dict]:
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         answer = json.loads(done.stdout.splitlines()[-1])
         for name, took in answer["parts"].items():
-            rows.append(figure(f"{task}: {name}", [took], "s", more_is_better=False))
+            rows.append(measurement(f"{task}: {name}", [took], "s", more_is_better=False))
         for count, times in answer["latency"].items():
-            rows.append(figure(f"{task}: latency of {count}", times, "s", more_is_better=False))
+            rows.append(
+                measurement(f"{task}: latency of {count}", times, "s", more_is_better=False)
+            )
     return rows
 
 
-def summarise(rows: Sequence[dict], files: int) -> dict[str, Any]:
+def summarize(rows: Sequence[dict], files: int) -> dict[str, Any]:
     """Return the figures that have a goal beside it."""
     medians = {row["name"]: row["median"] for row in rows}
     tasks = [name.rpartition(", ")[2] for name in medians if name.startswith("detect one")]
@@ -234,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             else {task: train(folder, task) for task in options.tasks.split(",")}
         )
         rows = measure(folder, runs, options.turns, options.files)
-    summary = summarise(rows, options.files)
+    summary = summarize(rows, options.files)
     for row in rows:
         print(f"{row['name']:40} {row['median']:8.3f} s ({row['min']:.3f} to {row['max']:.3f})")
     print(json.dumps(summary, indent=1))

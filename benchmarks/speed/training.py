@@ -19,7 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.harness import write_json
-from benchmarks.common.interleaved_timing import TURNS, Side, alternate, figure, serve
+from benchmarks.common.interleaved_timing import (
+    TURNS,
+    TimedProcess,
+    measurement,
+    run_worker,
+    time_in_turns,
+)
 from benchmarks.speed.training_augan import (
     BATCH,
     SIDES,
@@ -54,34 +60,34 @@ def side(name: str, case: str, norm: str) -> None:
             from benchmarks.speed.training_torch import Rival, updates
 
             rival = Rival(size, channels, width, norm, name)
-            serve(rival.about(), updates(rival, batches, steps))
+            run_worker(rival.about(), updates(rival, batches, steps))
         elif name == "input":
             count = INPUTS_A_STEP * steps
-            serve({}, lambda: [batches.chunk(first, 20) for first in range(0, count, 20)])
+            run_worker({}, lambda: [batches.chunk(first, 20) for first in range(0, count, 20)])
         elif name == "augan-step":
             one, shape = batches.chunk(0, 1)[0][0], list(preprocessing.sample_shape)
-            serve(about(config, preprocessing), step_alone(config, one, shape, steps))
+            run_worker(about(config, preprocessing), step_alone(config, one, shape, steps))
         else:
             train(config, pixels, preprocessing, steps, Path(folder, "checkpoints"))
 
 
 def _multiply(name: str) -> None:
     if name == "matmul":
-        serve({}, products(MATRIX, PRODUCTS))
+        run_worker({}, products(MATRIX, PRODUCTS))
     else:
         from benchmarks.speed import training_torch
 
-        serve({}, training_torch.products(MATRIX, PRODUCTS))
+        run_worker({}, training_torch.products(MATRIX, PRODUCTS))
 
 
 def measure(case: str, norm: str, names: Sequence[str], turns: int) -> dict[str, Any]:
     """Let all sides take their turns in one case."""
     command = [sys.executable, "-m", "benchmarks.speed.training", "--case", case, "--norm", norm]
     with ExitStack() as stack:
-        sides = {n: stack.enter_context(Side([*command, "--side", n])) for n in names}
+        sides = {n: stack.enter_context(TimedProcess([*command, "--side", n])) for n in names}
         counted = {n: s.about for n, s in sides.items() if "flops" in s.about}
         check_equal(counted)
-        seconds = alternate(sides, turns)
+        seconds = time_in_turns(sides, turns)
     steps = CASES[case][3]
     images = {name: BATCH * steps for name in seconds if name not in MATMULS}
     images |= {"input": INPUTS_A_STEP * BATCH * steps} if "input" in images else {}
@@ -122,7 +128,7 @@ def ratios(measured: Mapping[str, Any], over: str, under: str) -> list[float]:
     return [a / b for a, b in zip(rates.get(over, []), rates.get(under, []))]
 
 
-def summarise(measured: Mapping[str, Any]) -> dict[str, Any]:
+def summarize(measured: Mapping[str, Any]) -> dict[str, Any]:
     """Return the ratios of one case, medians over turns; None where a side is lacking."""
 
     def middle(values: Sequence[float]) -> float | None:
@@ -152,11 +158,11 @@ def figures(measured: Mapping[str, Any]) -> list[dict]:
     """Return the images a second of each side, and the machine's own rate."""
     start = f"{measured['case']} {measured['norm']}"
     found = [
-        figure(f"{start} {name}", rates, "images/s", more_is_better=True)
+        measurement(f"{start} {name}", rates, "images/s", more_is_better=True)
         for name, rates in measured["rates"].items()
     ]
     return found + [
-        figure(f"{start} {name}", [r / 1e9 for r in rates], "GFLOP/s", more_is_better=True)
+        measurement(f"{start} {name}", [r / 1e9 for r in rates], "GFLOP/s", more_is_better=True)
         for name, rates in measured["matmul"].items()
     ]
 
@@ -180,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     names = options.sides.split(",")
     measured = [measure(c, options.norm, names, options.turns) for c in options.cases.split(",")]
-    cases = {one["case"]: summarise(one) for one in measured}
+    cases = {one["case"]: summarize(one) for one in measured}
     summary = {**next(iter(cases.values())), "cases": cases, "norm": options.norm}
     found = [row for one in measured for row in figures(one)]
     for row in found:

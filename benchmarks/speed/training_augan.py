@@ -28,7 +28,7 @@ from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.io.images import write_png
 from augan.training.batches import Batches
-from benchmarks.common.interleaved_timing import answer
+from benchmarks.common.interleaved_timing import send
 
 SIDES = ("augan", "augan-bfloat16", "augan-step", "input")
 FILES = 2048
@@ -95,7 +95,7 @@ class Pacer:
         now = time.perf_counter()
         if step % self.steps:
             return
-        answer({"seconds": now - self._begun} if self._begun else self._about())
+        send({"seconds": now - self._begun} if self._begun else self._about())
         self._begun = time.perf_counter()
 
 

@@ -42,7 +42,12 @@ from augan.parallel.dask_executor import start_local
 from augan.parallel.executor import Executor, SerialExecutor
 from augan.workflow.train import train
 from benchmarks.common.harness import write_json
-from benchmarks.common.interleaved_timing import Side, alternate, figure, serve
+from benchmarks.common.interleaved_timing import (
+    TimedProcess,
+    measurement,
+    run_worker,
+    time_in_turns,
+)
 
 TURNS = 5
 MANY = (10**6, 10**8, 10**9)
@@ -148,7 +153,7 @@ def side(job: str, folder: Path, number: int, workers: int) -> None:
         once()
         # By processor time, which other programs on the machine hardly change.
         rate = number / (time.process_time() - begun)
-        serve({**about(job, folder), "rate": rate}, once)
+        run_worker({**about(job, folder), "rate": rate}, once)
 
 
 def measure(job: str, folder: Path, number: int, turns: int) -> dict[str, Any]:
@@ -166,12 +171,12 @@ def measure(job: str, folder: Path, number: int, turns: int) -> dict[str, Any]:
     with ExitStack() as stack:
         sides = {
             name: stack.enter_context(
-                Side([*command, "--images", str(number), "--workers", str(n)])
+                TimedProcess([*command, "--images", str(number), "--workers", str(n)])
             )
             for name, n in WORKERS.items()
         }
         told = sides["this process"].about
-        seconds = alternate(sides, turns)
+        seconds = time_in_turns(sides, turns)
     rates = {name: [number / s for s in times] for name, times in seconds.items()}
     gain = [one / two for one, two in zip(seconds["1 worker"], seconds["2 workers"])]
     return {"job": job, "rates": rates, "gain": gain, "about": told}
@@ -224,13 +229,15 @@ def figures(case: str, measured: Sequence[dict[str, Any]]) -> list[dict]:
     for one in measured:
         start = f"{case} {one['job']}"
         found += [
-            figure(f"{start}, {name}", rates, "images/s", more_is_better=True)
+            measurement(f"{start}, {name}", rates, "images/s", more_is_better=True)
             for name, rates in one["rates"].items()
         ]
-        rate = figure(f"{start}, a core", [one["about"]["rate"]], "images/s", more_is_better=True)
+        rate = measurement(
+            f"{start}, a core", [one["about"]["rate"]], "images/s", more_is_better=True
+        )
         found += [
             rate,
-            figure(f"{start}, 2 workers over 1", one["gain"], "times", more_is_better=True),
+            measurement(f"{start}, 2 workers over 1", one["gain"], "times", more_is_better=True),
         ]
     return found
 

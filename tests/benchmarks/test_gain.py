@@ -1,4 +1,4 @@
-"""The benchmark of the lift keeps its rows, shares them between ideas, and knows its draws."""
+"""Tests of the gain benchmark: rows, keys, stored predictions, and splits."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.augmentation import gain, gain_null_controls
 from benchmarks.augmentation.gain import main
-from benchmarks.common.prediction_store import Verdicts
+from benchmarks.common.prediction_store import PredictionStore
 
 
 def run(tmp_path, *options):
@@ -47,7 +47,7 @@ def test_processes_share_the_draws_and_a_last_one_only_reads(tmp_path, capsys):
     assert means["real"]["balanced_accuracy"] == pytest.approx(
         np.mean([both["rows"][0]["balanced_accuracy"], both["rows"][2]["balanced_accuracy"]])
     )
-    assert "lift" not in both["summary"]  # no GAN arm was measured
+    assert "gain" not in both["summary"]  # no GAN arm was measured
 
 
 @pytest.mark.parametrize("count", [1, 8, 501])
@@ -55,8 +55,10 @@ def test_verdicts_come_back_as_they_were_and_belong_to_one_row(tmp_path, count):
     rng = np.random.default_rng(count)
     labels, right = rng.integers(5, size=count), rng.random((2, count)) < 0.8
     for draw in range(2):
-        Verdicts(tmp_path / "v.jsonl", labels).add({"draw": draw, "arm": "real"}, right[draw])
-    kept = Verdicts(tmp_path / "v.jsonl", labels)
+        PredictionStore(tmp_path / "v.jsonl", labels).add(
+            {"draw": draw, "arm": "real"}, right[draw]
+        )
+    kept = PredictionStore(tmp_path / "v.jsonl", labels)
     assert kept.find({"draw": 0, "arm": "real"}).tolist() == right[0].tolist()
     assert kept.find({"arm": "real", "draw": 1}).tolist() == right[1].tolist()
     assert kept.find({"draw": 2, "arm": "real"}) is None
@@ -64,20 +66,20 @@ def test_verdicts_come_back_as_they_were_and_belong_to_one_row(tmp_path, count):
 
 def test_rows_and_verdicts_alone_give_the_lift(tmp_path):
     of = study(labels_per_class=10, results=tmp_path)
-    truth, rng = gain.material("digits", "dev").labels, np.random.default_rng(0)
+    truth, rng = gain.load_gain_data("digits", "dev").test_labels, np.random.default_rng(0)
     rows, reached = [], {"real": [], "oversampling": [], "gan": []}
     for draw in range(3):
         for arm, share in (("real", 0.7), ("oversampling", 0.8), ("gan", 0.9)):
             right = rng.random(len(truth)) < share
-            of.verdicts(arm).add(of.key(draw, arm), right)
+            of.predictions(arm).add(of.key(draw, arm), right)
             balanced = np.mean([right[truth == label].mean() for label in range(10)])
-            figures = dict.fromkeys(gain.FIGURES, float(balanced))
+            figures = dict.fromkeys(gain.METRICS, float(balanced))
             rows.append({**of.key(draw, arm), **figures, "recall": [0.0] * 10})
             reached[arm].append(balanced)
-    summary = gain.summarise(of, rows)
+    summary = gain.summarize(of, rows)
     wanted = np.mean(reached["gan"]) - np.mean(reached["oversampling"])
-    assert summary["best_other"] == "oversampling"
-    assert summary["lift"] == pytest.approx(wanted)
+    assert summary["best_baseline"] == "oversampling"
+    assert summary["gain"] == pytest.approx(wanted)
     assert 0 < summary["ci_low"] < wanted < summary["ci_high"]
 
 
@@ -98,7 +100,7 @@ def study(**changes):
         "variant": "default",
         "results": gain.RESULTS,
     }
-    return gain.study_of(gain.argparse.Namespace(**{**parsed, **changes}))
+    return gain.parse_study(gain.argparse.Namespace(**{**parsed, **changes}))
 
 
 @pytest.mark.parametrize(
@@ -116,17 +118,19 @@ def test_rows_of_other_settings_are_others(change):
 
 
 def test_the_splits_share_no_draw_and_dev_judges_on_training_images_only():
-    dev, test = (gain.material("digits", split) for split in ("dev", "test"))
+    dev, test = (gain.load_gain_data("digits", split) for split in ("dev", "test"))
     assert study().key(0, "real")["draw"] == 100
     assert study(split="test").key(0, "real")["draw"] == 0
-    assert len(dev.labels) + len(dev.pool.labels) == len(test.pool.labels) == 1438
+    assert len(dev.test_labels) + len(dev.pool.labels) == len(test.pool.labels) == 1438
     training = {bytes(image) for image in test.pool.images}
-    assert all(bytes(image) in training for image in dev.test)
-    assert not {bytes(image) for image in dev.pool.images} & {bytes(image) for image in dev.test}
+    assert all(bytes(image) in training for image in dev.test_images)
+    assert not {bytes(image) for image in dev.pool.images} & {
+        bytes(image) for image in dev.test_images
+    }
 
 
 def test_a_control_of_copies_measures_what_it_says():
-    lead = gain_null_controls.one_run("copies", 0)
+    lead = gain_null_controls.run_once("copies", 0)
     assert lead.best_baseline == "oversampling"
     assert abs(lead.interval.value) < 0.1
     assert lead.interval.low <= lead.interval.value <= lead.interval.high

@@ -12,10 +12,10 @@ from benchmarks.detection import one_class
 from benchmarks.detection.one_class import (
     METHODS,
     Images,
-    Material,
-    choose_classes,
+    OneClassData,
     main,
-    summarise,
+    parse_classes,
+    summarize,
 )
 from benchmarks.gan import pseudo_labels
 
@@ -136,7 +136,7 @@ def test_the_summary_is_the_mean_over_classes_of_the_mean_over_seeds():
     scores = {("a", 0): 0.8, ("a", 1): 0.6, ("b", 0): 1.0}
     common = {"method": "pca", "train_s": 1.0, "ms_per_image": 2.0}
     rows = [{**common, "class": c, "seed": s, "auroc": v} for (c, s), v in scores.items()]
-    summary = summarise(rows)["pca"]
+    summary = summarize(rows)["pca"]
     assert summary["auroc_by_class"] == pytest.approx({"a": 0.7, "b": 1.0})
     assert summary["auroc"] == pytest.approx(0.85)
     assert summary["seeds"] == 2
@@ -153,42 +153,42 @@ def test_the_summary_is_the_mean_over_classes_of_the_mean_over_seeds():
     ],
 )
 def test_classes_are_chosen_by_name_or_position(text, expected):
-    assert choose_classes(text, ("T-shirt/top", "Bag", "Coat")) == expected
+    assert parse_classes(text, ("T-shirt/top", "Bag", "Coat")) == expected
 
 
 @pytest.mark.parametrize("text", ["3", "0-3", "2-1", "Shoe", ""])
 def test_an_unknown_class_is_refused(text):
     with pytest.raises(DataError, match="there is no class"):
-        choose_classes(text, ("T-shirt/top", "Bag", "Coat"))
+        parse_classes(text, ("T-shirt/top", "Bag", "Coat"))
 
 
 def test_the_dev_split_is_fixed_stratified_and_within_the_training_part():
-    digits = Material.load("digits", "dev")
+    digits = OneClassData.load("digits", "dev")
     assert digits.test is None
-    learn, judged = digits.parts(0)
-    again, _ = digits.parts(0)
-    other, _ = digits.parts(1)
-    np.testing.assert_array_equal(learn.squares, again.squares)
-    assert not np.array_equal(learn.squares, other.squares)
-    assert len(learn.classes) + len(judged.classes) == len(digits.train.classes)
+    train, test = digits.split(0)
+    again, _ = digits.split(0)
+    other, _ = digits.split(1)
+    np.testing.assert_array_equal(train.pixels, again.pixels)
+    assert not np.array_equal(train.pixels, other.pixels)
+    assert len(train.classes) + len(test.classes) == len(digits.train.classes)
     for name in digits.class_names:
         count = (digits.train.classes == name).sum()
-        assert (judged.classes == name).sum() == round(0.2 * count)
+        assert (test.classes == name).sum() == round(0.2 * count)
 
 
 def test_the_test_split_judges_the_whole_test_part():
-    digits = Material.load("digits", "test")
-    learn, judged = digits.parts(0)
-    assert learn is digits.train
-    assert len(judged.classes) == 359
-    assert digits.identity() != Material.load("digits", "dev").identity()
+    digits = OneClassData.load("digits", "test")
+    train, test = digits.split(0)
+    assert train is digits.train
+    assert len(test.classes) == 359
+    assert digits.identity() != OneClassData.load("digits", "dev").identity()
 
 
 def test_data_is_known_by_its_pixels_and_its_classes():
     one = Images(np.zeros((2, 8, 8, 1), np.uint8), np.array(["a", "b"]))
-    assert one.sha256() == Images(one.squares.copy(), one.classes.copy()).sha256()
-    assert one.sha256() != Images(one.squares, np.array(["b", "a"])).sha256()
-    assert one.sha256() != Images(one.squares.reshape(2, 4, 16, 1), one.classes).sha256()
+    assert one.sha256() == Images(one.pixels.copy(), one.classes.copy()).sha256()
+    assert one.sha256() != Images(one.pixels, np.array(["b", "a"])).sha256()
+    assert one.sha256() != Images(one.pixels.reshape(2, 4, 16, 1), one.classes).sha256()
 
 
 def test_folders_of_class_folders_work_and_leave_no_path_in_the_rows(tmp_path, pets):
@@ -266,9 +266,9 @@ def rows_of(folder, *arguments):
 
 
 def test_ten_labels_of_each_class_are_kept():
-    training, judged = pseudo_labels.parts()
-    assert not set(training.names) & set(judged.names)
-    dataset, images, truth = pseudo_labels.few_labels(training, seed=1)
+    training, test = pseudo_labels.split_digits()
+    assert not set(training.names) & set(test.names)
+    dataset, images, truth = pseudo_labels.remove_labels(training, seed=1)
     assert np.bincount(dataset.labels).tolist() == [10] * 10
     assert len(dataset) + dataset.num_unlabeled == len(training)
     np.testing.assert_array_equal(dataset.unlabeled.images, images)
@@ -276,5 +276,5 @@ def test_ten_labels_of_each_class_are_kept():
     known = {np.asarray(i).tobytes(): int(y) for i, y in zip(training.images, training.labels)}
     assert [known[i.tobytes()] for i in dataset.images] == dataset.labels.tolist()
     assert [known[i.tobytes()] for i in images] == truth.tolist()
-    other, _, _ = pseudo_labels.few_labels(training, seed=2)
+    other, _, _ = pseudo_labels.remove_labels(training, seed=2)
     assert not np.array_equal(other.images, dataset.images)

@@ -111,7 +111,7 @@ def test_no_alarm_is_only_right_where_none_is_expected():
     assert failure_alarms.passes(good)
     for change in ({"alarm": "collapse"}, {"expected": "collapse"}, {"holds_best": False}):
         assert not failure_alarms.passes({**good, **change})
-    summary = failure_alarms.summarise([good, {**good, "alarm": "collapse", "method": "b"}])
+    summary = failure_alarms.summarize([good, {**good, "alarm": "collapse", "method": "b"}])
     assert summary["false_alarms"] == summary["failed"] == ["b"]
     assert not summary["passed"]
 
@@ -163,14 +163,14 @@ def test_one_pass_over_the_images_to_fit():
 def test_false_alarms_within_their_law_keep_and_others_break():
     kept = {"n": 99, "n_test": 200, "ours": {"0.01": 2, "0.05": 11, "0.1": 19}}
     rows = [{**kept, "control": {"0.01": 30, "0.05": 60, "0.1": 90}}] * 20
-    summary = false_alarm_coverage.summarise(rows)
+    summary = false_alarm_coverage.summarize(rows)
     assert summary["ours_keeps"]
     assert summary["control_fails"]
-    assert summary["ours"]["0.05"] == {"realised": pytest.approx(0.055), "outside": 0}
+    assert summary["ours"]["0.05"] == {"observed": pytest.approx(0.055), "outside": 0}
     assert summary["control"]["0.1"]["outside"] == 20
     assert summary["outside_at_most"] == 3  # 95 % of Binomial(20, 5 %)
     broken = [{**row, "ours": row["control"]} for row in rows]
-    assert not false_alarm_coverage.summarise(broken)["ours_keeps"]
+    assert not false_alarm_coverage.summarize(broken)["ours_keeps"]
 
 
 def test_mean_auroc_draws_whole_groups_of_normal_images():
@@ -185,7 +185,7 @@ def test_mean_auroc_draws_whole_groups_of_normal_images():
     assert high - low > 1.3 * (alone[1] - alone[0])  # six parts are few witnesses
 
 
-@pytest.mark.parametrize("kind", defects.KINDS)
+@pytest.mark.parametrize("kind", defects.DEFECT_TYPES)
 def test_a_painted_defect_is_in_one_place_of_a_copy(kind):
     rng = np.random.default_rng(1)
     image, another = (rng.integers(90, 160, (130, 180, 1), dtype=np.uint8) for _ in range(2))
@@ -196,4 +196,4 @@ def test_a_painted_defect_is_in_one_place_of_a_copy(kind):
     changed = (painted != image).any(axis=-1)
     assert changed.any()
     rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
-    assert max(np.ptp(rows), np.ptp(columns)) < defects.PAINTED
+    assert max(np.ptp(rows), np.ptp(columns)) < defects.PAINTED_SIDE

@@ -29,7 +29,9 @@ def figures(path, *rows):
 )
 def test_what_became_slower_by_more_than_the_spread(more, old, new, worse, tmp_path, capsys):
     one, other = (
-        figures(tmp_path / f"{i}.json", interleaved_timing.figure("a", v, "s", more_is_better=more))
+        figures(
+            tmp_path / f"{i}.json", interleaved_timing.measurement("a", v, "s", more_is_better=more)
+        )
         for i, v in enumerate((old, new))
     )
     if worse:
@@ -42,7 +44,7 @@ def test_what_became_slower_by_more_than_the_spread(more, old, new, worse, tmp_p
 
 
 def test_files_without_common_figures_are_an_error(tmp_path, capsys):
-    row = interleaved_timing.figure("a", [1], "s", more_is_better=False)
+    row = interleaved_timing.measurement("a", [1], "s", more_is_better=False)
     one = figures(tmp_path / "one.json", row)
     other = figures(tmp_path / "other.json", {**row, "name": "b"})
     (tmp_path / "rows.json").write_text('{"rows": []}')
@@ -55,17 +57,17 @@ def test_files_without_common_figures_are_an_error(tmp_path, capsys):
 
 def test_sides_take_turns_and_end():
     code = (
-        "from benchmarks.common.interleaved_timing import serve; import time; "
-        "serve({'name': 'a'}, lambda: time.sleep(0.01))"
+        "from benchmarks.common.interleaved_timing import run_worker; import time; "
+        "run_worker({'name': 'a'}, lambda: time.sleep(0.01))"
     )
-    with interleaved_timing.Side([sys.executable, "-c", code]) as side:
+    with interleaved_timing.TimedProcess([sys.executable, "-c", code]) as side:
         assert side.about == {"name": "a"}
-        seconds = interleaved_timing.alternate({"a": side}, 3)
+        seconds = interleaved_timing.time_in_turns({"a": side}, 3)
     assert len(seconds["a"]) == 3
     assert all(0.01 <= value < 5 for value in seconds["a"])
     assert side._process.returncode == 0
     with pytest.raises(RuntimeError, match="ended with 3 before"):
-        interleaved_timing.Side([sys.executable, "-c", "raise SystemExit(3)"])
+        interleaved_timing.TimedProcess([sys.executable, "-c", "raise SystemExit(3)"])
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
@@ -81,7 +83,7 @@ def test_what_training_speed_sums_up():
         "matmul": {"matmul": [1000.0, 2000.0], "torch-matmul": [600.0, 500.0]},
         "about": {"flops": [2, 3]},
     }
-    found = training.summarise(measured)
+    found = training.summarize(measured)
     assert found["ratio_to_torch"] == 2
     assert found["ratio_to_torch_same_tricks"] is None
     assert found["share_of_matmul"] == 0.4  # 20 images of 3 * 2 + 8 * 3 operations, of 1500
@@ -107,7 +109,7 @@ def test_both_sides_count_the_same_networks():
 
 def test_the_parts_of_a_start_up_have_goals():
     rows = [
-        interleaved_timing.figure(name, [value], "s", more_is_better=False)
+        interleaved_timing.measurement(name, [value], "s", more_is_better=False)
         for name, value in (
             ("detect one, both", 6.0),
             ("pillow", 1.0),
@@ -115,7 +117,7 @@ def test_the_parts_of_a_start_up_have_goals():
             ("augment 5000", 9.0),
         )
     ]
-    found = startup.summarise(rows, 10)
+    found = startup.summarize(rows, 10)
     assert found["detect_one_s"] == {"both": 6.0}
     assert found["share_of_pillow"] == {"both": 0.25}
     assert found["augment_5000_s"] == 9.0

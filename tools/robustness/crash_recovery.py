@@ -215,7 +215,7 @@ def tasks(bench: Bench, commands: Sequence[str], kills: int, seed: int, variant:
     return found
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+def summarize(rows: Sequence[Row]) -> dict[str, Any]:
     """Return for each command how many kills there were, and which of them do not pass."""
     found: dict[str, Any] = {}
     for command in dict.fromkeys(row["arm"] for row in rows):
@@ -246,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         bench, commands = Bench(Path(folder)), options.commands.split(",")
         todo = tasks(bench, commands, options.kills, options.seed, options.variant)
         rows = run(todo, Results(options.results / f"{NAME}.jsonl"))
-    summary = summarise(rows)
+    summary = summarize(rows)
     write_json(options.json, {"rows": rows, "summary": summary})
     for command, about in summary.items():
         print(f"{command:10} {about}")

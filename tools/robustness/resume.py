@@ -286,7 +286,7 @@ def tasks(bench: Bench, kills: int, seed: int, variant: str) -> list[Task]:
     ]
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+def summarize(rows: Sequence[Row]) -> dict[str, Any]:
     """Return how many cases pass, and which do not."""
     failed = [row["case"] for row in rows if not passes(row)]
     return {"cases": len(rows), "failed": failed, "passed": not failed}
@@ -308,7 +308,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             tasks(bench, options.kills, options.seed, options.variant),
             Results(options.results / f"{NAME}.jsonl"),
         )
-    summary = summarise(rows)
+    summary = summarize(rows)
     write_json(options.json, {"rows": rows, "summary": summary})
     for row in rows:
         print(f"{row['case']:30} {'equal' if passes(row) else 'DIFFERENT'}")

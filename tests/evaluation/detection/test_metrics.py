@@ -172,5 +172,5 @@ def test_evaluate_one_class_names_a_detector_with_scores_of_another_shape() -> N
             return X
 
     labels = [True, False, True, False]
-    with pytest.raises(DataError, match=r"'wrong' gave scores of shape \(4, 8, 8, 1\)"):
+    with pytest.raises(DataError, match=r"'wrong' returned scores of shape \(4, 8, 8, 1\)"):
         evaluate_one_class({"wrong": Wrong}, stripes(4), stripes(4), labels)

@@ -8,7 +8,7 @@ import numpy as np
 from augan.metrics.statistics import BootstrapComparison, ConfidenceInterval
 from augan.seeding import child_rng
 from benchmarks.common.harness import digest
-from benchmarks.common.prediction_store import Verdicts
+from benchmarks.common.prediction_store import PredictionStore
 from tools.docs.tables.common import (
     RESULTS,
     Row,
@@ -187,7 +187,7 @@ def _gan_differences(protocol: str, data: str) -> dict[str, ConfidenceInterval]:
     right = {}
     for arm, of in group_by(rows, "arm").items():
         file = RESULTS / f"lift-{protocol}-{data}-test-verdicts" / f"{arm}.jsonl"
-        decisions = Verdicts(file, labels)
+        decisions = PredictionStore(file, labels)
         found = [decisions.find({name: row[name] for name in KEY}) for row in of]
         right[arm] = np.stack([one for one in found if one is not None])
         for row, one in zip(of, found):

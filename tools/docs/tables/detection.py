@@ -138,11 +138,11 @@ def false_alarm_coverage(data: str) -> str:
     lines = []
     keeps = []
     for variant, own in sorted(group_by(rows, "variant").items()):
-        summary = coverage_benchmark.summarise(own)
+        summary = coverage_benchmark.summarize(own)
         for arm, label in (("ours", "conformal"), ("control", "control")):
             label = label if variant == "default" else f"{label}, {variant}"
             found = [summary[arm][rate] for rate in CONTROL_RATES]
-            cells = [f"{fixed(of['realised'], 4)}, {of['outside']} outside" for of in found]
+            cells = [f"{fixed(of['observed'], 4)}, {of['outside']} outside" for of in found]
             lines.append([label, *cells])
         if variant == "default":
             keeps = [summary["ours_keeps"], summary["control_fails"]]

@@ -178,7 +178,7 @@ def memory() -> str:
 def memory_time() -> str:
     """Return processor microseconds per image of each stage, and how the time grows."""
     rows = _memory_rows(8)
-    summary = memory_benchmark.summarise(rows)
+    summary = memory_benchmark.summarize(rows)
 
     def cells(stages: Sequence[str]) -> list[str]:
         return [
