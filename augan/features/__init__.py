@@ -1,1 +1,1 @@
-"""Feature vectors of samples, from trained networks."""
+"""Features of samples, from trained networks."""

@@ -1,8 +1,8 @@
-"""Features of the user's own data, in which fidelity is measured; nothing is downloaded.
+"""Features for the fidelity of generated samples, learned from the user's own data.
 
-Of images they are those of the agreement classifier where there are classes, else those of the
-classifier of quarter turns; both are trained on real images only. Rows need no extractor: their
-scaled values are comparable as they are, and a row cannot be turned.
+For images they come from the agreement classifier if there are classes, else from the rotation
+classifier. Both are trained on real images only, so no pretrained network is downloaded. Table rows
+need no network: their standardized values are comparable.
 """
 
 import numpy as np
@@ -14,21 +14,21 @@ from augan.io.hashing import sha256_parts
 
 
 class FeatureExtractor:
-    """Images float32 `[N, S, S, C]` in [-1, 1] -> features `[N, F]`.
+    """Features of images from a classifier: float32 `[N, S, S, C]` in [-1, 1] -> `[N, F]`.
 
     Parameters
     ----------
-    kind : str
-        "classifier" or "rotation".
+    kind : {"classifier", "rotation"}
+        Kind of the classifier.
     classifier : keras.Model
-        Its layer `hidden` gives the features.
+        The layer `hidden` gives the features.
     real : ndarray [N, S, S, C]
-        Images that set the scale: their features' mean square becomes 1.
+        Images that set the scale: the mean square of their features becomes 1.
 
     Attributes
     ----------
     id : str
-        Kind and hash of the weights; it stands beside every figure.
+        Kind and hash of the weights, which is stored with every metric.
     """
 
     def __init__(self, kind: str, classifier: keras.Model, real: np.ndarray) -> None:
@@ -38,8 +38,8 @@ class FeatureExtractor:
         hidden = keras.Model(classifier.inputs, classifier.get_layer("hidden").output)
         self._infer = BatchInference.from_model(hidden)
         self._scale = 1.0
-        spread = float(np.sqrt(np.mean(np.square(self(real)))))
-        self._scale = 1.0 / spread if spread > 0 else 1.0
+        root_mean_square = float(np.sqrt(np.mean(np.square(self(real)))))
+        self._scale = 1.0 / root_mean_square if root_mean_square > 0 else 1.0
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the features of images."""
@@ -47,26 +47,26 @@ class FeatureExtractor:
 
 
 class StandardizedRows:
-    """Rows float32 `[N, F]` in [-1, 1] -> standardised values `[N, F]`.
+    """Standardized values as features of table rows: `[N, F]` in [-1, 1] -> `[N, F]`.
 
     Parameters
     ----------
     real : ndarray [N, F]
-        Rows that set centre and spread of each value.
+        Rows that set the mean and the standard deviation of each value.
 
     Attributes
     ----------
     id : str
-        Stands beside every figure.
+        Kind of the features, which is stored with every metric.
     """
 
     id = "values"
 
     def __init__(self, real: np.ndarray) -> None:
-        self._center = real.mean(axis=0)
-        spread = real.std(axis=0)
-        self._spread = np.where(spread > 0, spread, 1.0)
+        self._mean = real.mean(axis=0)
+        std = real.std(axis=0)
+        self._std = np.where(std > 0, std, 1.0)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Return the features of rows."""
-        return (rows - self._center) / self._spread
+        return (rows - self._mean) / self._std

@@ -1,7 +1,7 @@
-"""Which settings of a GAN go together: one table, read by the code and printed in the docs.
+"""Rules about combinations of settings that are not possible.
 
-Each rule names a combination that the field's rules forbid, says why, and gives the smallest change
-that makes it legal.
+The tables are checked before a training and printed in the documentation. Each rule names a
+combination, gives the reason, and the smallest change that makes it legal.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,28 @@ from augan.config import Config
 from augan.exceptions import ConfigError
 
 
-class Rule(NamedTuple):
-    """A forbidden combination."""
+class ConfigRule(NamedTuple):
+    """A combination of settings that is not possible.
 
-    forbids: str
-    broken: Callable[[Config], bool]
-    because: str
-    instead: tuple[str, ...]  # assignments that make it legal
+    Attributes
+    ----------
+    name : str
+        The combination.
+    applies : callable
+        Whether a configuration has the combination.
+    reason : str
+        Why it is not possible.
+    fixes : tuple of str
+        Assignments of settings that make the configuration legal.
+    """
+
+    name: str
+    applies: Callable[[Config], bool]
+    reason: str
+    fixes: tuple[str, ...]
 
 
-def _lipschitz(c: Config) -> bool:
+def _is_lipschitz(c: Config) -> bool:
     return (
         c.discriminator.weight_clip is not None
         or c.gan.regularizer == "wgan_gp"
@@ -28,46 +40,46 @@ def _lipschitz(c: Config) -> bool:
     )
 
 
-RULES: tuple[Rule, ...] = (
-    Rule(
-        "gan.loss=wasserstein without a bound on the discriminator's slope",
-        lambda c: c.gan.loss == "wasserstein" and not _lipschitz(c),
+RULES: tuple[ConfigRule, ...] = (
+    ConfigRule(
+        "gan.loss=wasserstein without a Lipschitz constraint on the discriminator",
+        lambda c: c.gan.loss == "wasserstein" and not _is_lipschitz(c),
         "the Wasserstein distance is defined over 1-Lipschitz functions (Arjovsky et al. 2017)",
         ("gan.regularizer=wgan_gp", "discriminator.norm=layer"),
     ),
-    Rule(
+    ConfigRule(
         "gan.regularizer=wgan_gp with discriminator.norm=batch",
         lambda c: c.gan.regularizer == "wgan_gp" and c.discriminator.norm == "batch",
-        "the penalty is on each image's own gradient, and batch statistics mix images "
+        "the penalty is on the gradient of each image, and batch statistics mix images "
         "(Gulrajani et al. 2017, section 4)",
         ("discriminator.norm=layer",),
     ),
-    Rule(
+    ConfigRule(
         "gan.regularizer=r1 with discriminator.norm=batch",
         lambda c: c.gan.regularizer == "r1" and c.discriminator.norm == "batch",
-        "the penalty is on each image's own gradient, and batch statistics mix images",
+        "the penalty is on the gradient of each image, and batch statistics mix images",
         ("discriminator.norm=none",),
     ),
-    Rule(
+    ConfigRule(
         "discriminator.weight_clip with a loss other than wasserstein",
         lambda c: c.discriminator.weight_clip is not None and c.gan.loss != "wasserstein",
         "clipping belongs to the Wasserstein critic; other losses need large logits",
         ("discriminator.weight_clip=null",),
     ),
-    Rule(
+    ConfigRule(
         "gan.unrolled_steps with discriminator.norm=batch or spectral",
         lambda c: bool(c.gan.unrolled_steps) and c.discriminator.norm in ("batch", "spectral"),
-        "both keep a state that an imagined step must not change (Metz et al. 2017)",
+        "both keep a state that an unrolled step must not change (Metz et al. 2017)",
         ("discriminator.norm=layer",),
     ),
-    Rule(
+    ConfigRule(
         "gan.unrolled_steps with discriminator.dropout",
         lambda c: bool(c.gan.unrolled_steps and c.discriminator.dropout),
-        "dropout keeps a state that an imagined step must not change",
+        "dropout keeps a state that an unrolled step must not change",
         ("discriminator.dropout=0",),
     ),
-    Rule(
-        "gan.unrolled_steps with a penalty, softened labels or clipping",
+    ConfigRule(
+        "gan.unrolled_steps with a regularizer, soft labels or clipping",
         lambda c: (
             bool(c.gan.unrolled_steps)
             and bool(
@@ -77,18 +89,18 @@ RULES: tuple[Rule, ...] = (
                 or c.discriminator.weight_clip is not None
             )
         ),
-        "the imagined steps descend the plain adversarial loss",
+        "the unrolled steps descend the adversarial loss only",
         ("gan.unrolled_steps=0",),
     ),
-    Rule(
+    ConfigRule(
         "gan.unrolled_steps with gan.negative_augmentations or gan.self_supervision",
         lambda c: bool(
             c.gan.unrolled_steps and (c.gan.negative_augmentations or c.gan.self_supervision)
         ),
-        "the imagined steps descend the plain adversarial loss",
+        "the unrolled steps descend the adversarial loss only",
         ("gan.unrolled_steps=0",),
     ),
-    Rule(
+    ConfigRule(
         "label smoothing or noise with hinge or wasserstein",
         lambda c: (
             bool(c.gan.label_smoothing or c.gan.label_noise)
@@ -97,17 +109,17 @@ RULES: tuple[Rule, ...] = (
         "these losses have no probabilities to soften (Salimans et al. 2016, section 3.4)",
         ("gan.label_smoothing=0", "gan.label_noise=0"),
     ),
-    Rule(
-        "gan.generator_interval above 1 with nothing else to learn from",
+    ConfigRule(
+        "gan.generator_interval above 1 without an auxiliary loss",
         lambda c: (
             (c.gan.generator_interval or 1) > 1
             and not (c.gan.negative_augmentations or c.gan.self_supervision)
         ),
-        "between the generator's steps the discriminator would see real images only",
+        "between the generator's steps the discriminator would train on real images only",
         ("gan.generator_interval=1",),
     ),
-    Rule(
-        "gan.generator_interval above 1 with a regularizer, softened labels, clipping or "
+    ConfigRule(
+        "gan.generator_interval above 1 with a regularizer, soft labels, clipping or "
         "discriminator.steps",
         lambda c: (
             (c.gan.generator_interval or 1) > 1
@@ -119,60 +131,60 @@ RULES: tuple[Rule, ...] = (
                 or c.discriminator.steps > 1
             )
         ),
-        "these belong to a game in which both players take their turns",
+        "these are defined for adversarial steps that train both networks",
         ("gan.generator_interval=1",),
     ),
-    Rule(
+    ConfigRule(
         "gan.localization_head without gan.negative_augmentations",
         lambda c: bool(c.gan.localization_head and not c.gan.negative_augmentations),
-        "the places to find are those that the negatives spoil",
+        "the head locates the corruptions of the negative augmentations",
         ("gan.localization_head=false",),
     ),
-    Rule(
+    ConfigRule(
         "gan.localization_head with gan.diffaug",
         lambda c: bool(c.gan.localization_head and c.gan.diffaug),
-        "what is shifted is not where it was spoilt",
+        "a shifted corruption is not at the location of its label",
         ("gan.diffaug=[]",),
     ),
-    Rule(
+    ConfigRule(
         "gan.localization_head with discriminator.norm=layer",
         lambda c: bool(c.gan.localization_head and c.discriminator.norm == "layer"),
-        "layer normalisation mixes all places of an image",
+        "layer normalization mixes all locations of an image",
         ("discriminator.norm=none",),
     ),
-    Rule(
+    ConfigRule(
         "discriminator.steps and generator.steps both above 1",
         lambda c: c.discriminator.steps > 1 and c.generator.steps > 1,
-        "one of the two is trained more often, not both",
+        "only one of the two networks is trained more often than the other",
         ("generator.steps=1",),
     ),
 )
 
 
-# What a table forbids besides: its rows have no neighbouring pixels.
-TABLE_RULES: tuple[Rule, ...] = (
-    Rule(
+# Additional rules for tables, whose columns have no spatial order.
+TABLE_RULES: tuple[ConfigRule, ...] = (
+    ConfigRule(
         "a convolutional gan.architecture on a table",
         lambda c: c.gan.architecture not in (None, "mlp"),
-        "convolutions compare neighbouring pixels, and columns have no neighbours",
+        "convolutions compare neighboring pixels, and columns have no neighbors",
         ("gan.architecture=mlp",),
     ),
-    Rule(
+    ConfigRule(
         "gan.diffaug on a table",
         lambda c: bool(c.gan.diffaug),
         "it moves and recolors images",
         ("gan.diffaug=[]",),
     ),
-    Rule(
+    ConfigRule(
         "gan.negative_augmentations or gan.self_supervision on a table",
         lambda c: bool(c.gan.negative_augmentations or c.gan.self_supervision),
-        "they cut, turn and shift images",
+        "they cut, rotate and shift images",
         ("gan.negative_augmentations=[]", "gan.self_supervision=false"),
     ),
-    Rule(
+    ConfigRule(
         "data.size on a table",
         lambda c: c.data.size is not None,
-        "it is the side of images in pixels",
+        "it is the height and width of images in pixels",
         ("data.size=null",),
     ),
 )
@@ -182,19 +194,22 @@ def format_rules() -> str:
     """Return all rules as a Markdown table."""
     rows = ["| not possible | because | nearest legal |", "|---|---|---|"]
     for rule in (*RULES, *TABLE_RULES):
-        changes = ", ".join(f"`{change}`" for change in rule.instead)
-        rows.append(f"| {rule.forbids} | {rule.because} | {changes} |")
+        changes = ", ".join(f"`{change}`" for change in rule.fixes)
+        rows.append(f"| {rule.name} | {rule.reason} | {changes} |")
     return "\n".join(rows)
 
 
 def check_rules(config: Config, sample_type: str = "image") -> None:
-    """Raise ConfigError, naming the nearest legal settings, if `config` breaks a rule.
+    """Raise ConfigError, with the nearest legal settings, if a rule applies to `config`.
 
-    `sample_type` says what is trained on, "image" or "row".
+    Parameters
+    ----------
+    sample_type : {"image", "row"}
+        Type of the training samples.
     """
     for rule in (*RULES, *(TABLE_RULES if sample_type == "row" else ())):
-        if rule.broken(config):
-            change = " ".join(f"--set {assignment}" for assignment in rule.instead)
+        if rule.applies(config):
+            change = " ".join(f"--set {assignment}" for assignment in rule.fixes)
             raise ConfigError(
-                f"{rule.forbids} is not possible: {rule.because}; nearest legal: {change}"
+                f"{rule.name} is not possible: {rule.reason}; nearest legal: {change}"
             )

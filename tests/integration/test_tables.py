@@ -117,7 +117,7 @@ class TestTraining:
         np.testing.assert_allclose(rows[:, 2:4].sum(axis=1), 1, atol=1e-6)
         np.testing.assert_allclose(rows[:, 4:].sum(axis=1), 1, atol=1e-6)
 
-    @pytest.mark.parametrize("rule", TABLE_RULES, ids=lambda rule: rule.forbids)
+    @pytest.mark.parametrize("rule", TABLE_RULES, ids=lambda rule: rule.name)
     def test_what_needs_pixels_is_refused_with_the_nearest_legal_setting(
         self, table: Path, rule: object
     ) -> None:
@@ -126,12 +126,12 @@ class TestTraining:
             "gan.diffaug=[]": "gan.diffaug=[translation]",
             "gan.negative_augmentations=[]": "gan.negative_augmentations=[scar]",
             "data.size=null": "data.size=16",
-        }[rule.instead[0]]
+        }[rule.fixes[0]]
         config, dataset = Config().override([setting]), load_dataset(table)
         with pytest.raises(ConfigError, match="on a table is not possible") as caught:
             resolve_defaults(config, dataset)
-        assert f"nearest legal: --set {rule.instead[0]}" in str(caught.value)
-        resolve_defaults(config.override(rule.instead), dataset)
+        assert f"nearest legal: --set {rule.fixes[0]}" in str(caught.value)
+        resolve_defaults(config.override(rule.fixes), dataset)
 
     def test_no_scaling_is_learned_from_rows_that_calibrate(self) -> None:
         """Else these could never lie beyond what is usual, as new ones do."""

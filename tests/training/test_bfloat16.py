@@ -50,7 +50,7 @@ def test_a_generator_draws_float32(architecture):
 def able(monkeypatch, tmp_path):
     """A machine that says it can."""
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nflags\t\t: fpu avx512_bf16 sse\n")
-    monkeypatch.setattr(defaults, "_PROCESSOR", tmp_path / "cpuinfo")
+    monkeypatch.setattr(defaults, "_CPU_INFO", tmp_path / "cpuinfo")
 
 
 def test_a_bundle_is_float32_and_the_same_each_time(able, tiny_digits, tmp_path):
@@ -82,9 +82,9 @@ def test_a_bundle_is_float32_and_the_same_each_time(able, tiny_digits, tmp_path)
 def test_it_is_refused_where_the_processor_lacks_it(text, monkeypatch, tmp_path, tiny_digits):
     if text is not None:
         (tmp_path / "cpuinfo").write_text(text)
-    monkeypatch.setattr(defaults, "_PROCESSOR", tmp_path / "cpuinfo")
-    monkeypatch.setattr(defaults, "_GPU", tmp_path / "none")
+    monkeypatch.setattr(defaults, "_CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(defaults, "_GPU_DEVICE", tmp_path / "none")
     config = Config().replace(training__dtype="bfloat16")
-    with pytest.raises(ConfigError, match="needs a processor that multiplies it itself"):
+    with pytest.raises(ConfigError, match="requires a GPU or a CPU that multiplies bfloat16"):
         resolve_config(config, tiny_digits)
     resolve_config(Config(), tiny_digits)

@@ -63,12 +63,12 @@ def combinations():
     choices.sort(key=lambda choice: sum(choice[key] != DEFAULTS[key] for key in choice))
     configs = [config_of(choice) for choice in choices]
     return [
-        (c, config, [r for r in RULES if r.broken(config)]) for c, config in zip(choices, configs)
+        (c, config, [r for r in RULES if r.applies(config)]) for c, config in zip(choices, configs)
     ]
 
 
 def broken_by(config):
-    return [rule.forbids for rule in RULES if rule.broken(config)]
+    return [rule.name for rule in RULES if rule.applies(config)]
 
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -79,25 +79,25 @@ def test_the_default_is_legal():
     check_rules(Config())
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.forbids)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_the_advice_of_a_rule_is_legal(rule, combinations):
     breaking = next(config for _, config, broken in combinations if broken == [rule])
     with pytest.raises(ConfigError) as caught:
         check_rules(breaking)
     message = str(caught.value)
-    assert message.startswith(f"{rule.forbids} is not possible: {rule.because}; nearest legal: ")
+    assert message.startswith(f"{rule.name} is not possible: {rule.reason}; nearest legal: ")
     advice = re.findall(r"--set (\S+)", message)
-    assert tuple(advice) == rule.instead
+    assert tuple(advice) == rule.fixes
     assert broken_by(breaking.override(advice)) == []
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.forbids)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_resolve_refuses_it_before_anything_is_trained(rule, combinations, tiny_digits):
     breaking = next(config for _, config, broken in combinations if broken == [rule])
     with pytest.raises(ConfigError, match="nearest legal: --set") as caught:
         resolve_defaults(breaking, tiny_digits)
-    assert rule.forbids in str(caught.value)
-    resolve_defaults(breaking.override(rule.instead), tiny_digits)
+    assert rule.name in str(caught.value)
+    resolve_defaults(breaking.override(rule.fixes), tiny_digits)
 
 
 @pytest.mark.parametrize("side", [8, 32, 160])
@@ -123,8 +123,8 @@ def test_who_follows_the_advice_arrives(combinations):
         for _ in range(len(RULES) + 1):
             if not broken:
                 break
-            config = config.override(broken[0].instead)
-            broken = [rule for rule in RULES if rule.broken(config)]
+            config = config.override(broken[0].fixes)
+            broken = [rule for rule in RULES if rule.applies(config)]
         if broken:
             lost.append({k: v for k, v in choice.items() if v != DEFAULTS[k]})
     assert lost == []
@@ -164,22 +164,22 @@ def sections(draw):
 @given(values=st.composite(sections)())
 def test_each_advice_mends_its_own_rule(values):
     config = Config.from_dict(values)
-    broken = [rule for rule in RULES if rule.broken(config)]
+    broken = [rule for rule in RULES if rule.applies(config)]
     for rule in broken:
-        assert not rule.broken(config.override(rule.instead)), rule.forbids
+        assert not rule.applies(config.override(rule.fixes)), rule.name
     if not broken:
         check_rules(config)
         return
     with pytest.raises(ConfigError, match="nearest legal: --set") as caught:
         check_rules(config)
-    assert str(caught.value).startswith(broken[0].forbids)
+    assert str(caught.value).startswith(broken[0].name)
 
 
 def test_the_table_in_configs_is_what_the_code_says():
     page = config_reference.PAGE.read_text(encoding="utf-8")
     assert page == config_reference.page(), f"run {config_reference.COMMAND}"
     for rule in RULES:
-        assert f"| {rule.forbids} | {rule.because} | " in page
+        assert f"| {rule.name} | {rule.reason} | " in page
     for file in config_reference.PAGE.parent.glob("*.yaml"):
         assert f"]({file.name})" in page
     papers = {"wgan-gp": "Gulrajani et al. 2017", "few-images": "Zhao et al. 2020"}

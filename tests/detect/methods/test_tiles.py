@@ -130,7 +130,7 @@ def test_a_detector_alone_sees_large_images_through_windows(images, settings, ex
 
 def test_windows_are_refused_where_a_generator_must_draw_whole_images(images):
     data = from_arrays(np.stack([image[:140] for image in images]))
-    with pytest.raises(ConfigError, match=r"data\.tiling=true is for detectors alone"):
+    with pytest.raises(ConfigError, match=r"data\.tiling=true requires images"):
         resolve_defaults(Config(task="generate").replace(data__tiling=True), data)
 
 
