@@ -1,4 +1,4 @@
-"""Synthetic images: the same for the same seed, safe on disk, and training data themselves."""
+"""Folders of synthetic samples: reproducible, safe on disk, and usable as training data."""
 
 import csv
 import hashlib
@@ -14,15 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from augan import augment_folder as filtered_folder
-from augan import generate_folder, get_transform, load_dataset
+from augan import generate_folder, load_dataset
 from augan.augment.manifest import COLUMNS
 from augan.augment.methods.base import CHUNK_SIZE
-from augan.augment.methods.prior import NOISE_BLOCK_SIZE, GeneratorSampler, PriorSampling
+from augan.augment.methods.prior import GeneratorSampler, PriorSampling
 from augan.augment.request import class_folder
-from augan.augment.transforms import TRANSFORMS
-from augan.augment.writers import PreviewGrid
 from augan.bundle import Bundle
-from augan.data.dataset import resolve_class
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import read_image
 from augan.io.layout import MANIFEST_FILE, SUMMARY_FILE
@@ -58,87 +55,6 @@ def tree(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-class TestSampler:
-    def test_images_have_the_form_of_the_training_images(self, sampler: GeneratorSampler) -> None:
-        images = draw(sampler, 5)
-        assert images.shape == (5, 8, 8, 1)
-        assert images.dtype == np.uint8
-        assert len({image.tobytes() for image in images}) == 5
-
-    def test_an_image_depends_on_seed_and_index_only(self, sampler: GeneratorSampler) -> None:
-        many = draw(sampler, 700)
-        assert NOISE_BLOCK_SIZE < 700  # so the second block is looked at, too
-        np.testing.assert_array_equal(draw(sampler, 3), many[:3])
-        np.testing.assert_array_equal(
-            draw(sampler, NOISE_BLOCK_SIZE + 1), many[: NOISE_BLOCK_SIZE + 1]
-        )
-        assert len(many) == 700
-
-    def test_blocks_differ(self, sampler: GeneratorSampler) -> None:
-        many = draw(sampler, 2 * NOISE_BLOCK_SIZE)
-        assert not np.array_equal(many[:NOISE_BLOCK_SIZE], many[NOISE_BLOCK_SIZE:])
-
-    def test_another_seed_gives_other_images(self, sampler: GeneratorSampler) -> None:
-        first, second = draw(sampler, 20, seed=0), draw(sampler, 20, seed=1)
-        assert not (first == second).all(axis=(1, 2, 3)).any()
-
-    def test_classes_differ(self, sampler: GeneratorSampler) -> None:
-        assert not np.array_equal(draw(sampler, 20, index=1), draw(sampler, 20, index=2))
-
-    def test_a_class_is_found_by_name_before_number(self) -> None:
-        names = ["9", "8", *"cdefghij"]
-        assert resolve_class("9", names) == 0
-        assert resolve_class("c", names) == 2
-        assert resolve_class("7", names) == 7  # no class of that name, so the number counts
-
-    @pytest.mark.parametrize("name", ["10", "-1", "three", "", "1.0", "²"])
-    def test_an_unknown_class_is_refused_by_naming_the_known(
-        self, sampler: GeneratorSampler, name: str
-    ) -> None:
-        with pytest.raises(DataError, match=r"0, 1, 2, 3, 4, 5, 6, 7, 8, 9"):
-            resolve_class(name, sampler.class_names)
-
-    def test_a_class_misspelt_is_told_its_like(self) -> None:
-        with pytest.raises(DataError, match=r"no class 'shrit'.*did you mean shirt\?"):
-            resolve_class("shrit", ["coat", "shirt", *"cdefghij"])
-
-    def test_proportions_are_those_of_training(self, digits_bundle: Bundle) -> None:
-        counts = [700, 0, 200, 100, 0, 0, 0, 0, 0, 0]
-        skewed = GeneratorSampler(with_data(digits_bundle, class_counts=counts))
-        parts = list(skewed.sample_by_frequency(2000, seed=0))
-        classes = np.concatenate([part[1] for part in parts])
-        assert sum(len(part[0]) for part in parts) == len(classes) == 2000
-        shares = np.bincount(classes, minlength=10) / 2000
-        np.testing.assert_allclose(shares, np.array(counts) / 1000, atol=0.045)
-        assert (shares[[1, 4, 5, 6, 7, 8, 9]] == 0).all()
-
-    def test_proportionate_images_do_not_depend_on_how_many(
-        self, sampler: GeneratorSampler
-    ) -> None:
-        many = [np.concatenate(parts) for parts in zip(*sampler.sample_by_frequency(600, 4))]
-        few = [np.concatenate(parts) for parts in zip(*sampler.sample_by_frequency(7, 4))]
-        np.testing.assert_array_equal(few[0], many[0][:7])
-        np.testing.assert_array_equal(few[1], many[1][:7])
-
-    def test_drawing_changes_no_weight_and_no_global_seed(self, digits_bundle: Bundle) -> None:
-        before = digits_bundle.sha256
-        state = np.random.get_state()[1].copy()  # noqa: NPY002
-        draw(GeneratorSampler(digits_bundle), 10)
-        assert digits_bundle.sha256 == before
-        np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
-
-    def test_noise_is_of_the_kind_that_was_trained_with(self, digits_bundle: Bundle) -> None:
-        config = {**digits_bundle.config, "gan": {**digits_bundle.config["gan"]}}
-        config["gan"]["latent_prior"] = "uniform"
-        noise = GeneratorSampler(replace(digits_bundle, config=config)).class_latents(3, 0, 0)
-        assert 0.99 < np.abs(noise).max() <= 1
-        assert np.abs(GeneratorSampler(digits_bundle).class_latents(3, 0, 0)).max() > 2
-
-    def test_a_bundle_without_generator_is_refused(self) -> None:
-        with pytest.raises(BundleError, match="generator"):
-            GeneratorSampler(Bundle(config={}, data={}))
 
 
 class TestAugmentFolder:
@@ -358,99 +274,3 @@ class TestGenerateFolder:
         classes = Counter(row["class"] for row in read_manifest(tmp_path / "out"))
         assert classes.keys() == {"0", "1"}
         assert 255 <= classes["0"] <= 345  # 300, give or take five standard deviations
-
-
-def pictures(dtype: str, channels: int, n: int = 6) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    share = rng.random((n, 16, 12, channels))
-    white = {"uint8": 255, "uint16": 65535, "float32": 1.0}[dtype]
-    return (share * white).astype(dtype)
-
-
-class TestGetTransform:
-    @pytest.mark.parametrize("transform", TRANSFORMS)
-    @pytest.mark.parametrize("channels", [1, 3])
-    @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-    def test_shape_and_type_are_kept(self, transform: str, dtype: str, channels: int) -> None:
-        images = pictures(dtype, channels)
-        before = images.copy()
-        changed = get_transform(transform)(images)
-        assert changed.shape == images.shape
-        assert changed.dtype == images.dtype
-        np.testing.assert_array_equal(images, before)
-        assert np.array_equal(changed, before) == (transform == "none")
-        if dtype == "float32":
-            assert changed.min() >= 0
-            assert changed.max() <= 1
-
-    def test_deep_images_keep_their_depth(self) -> None:
-        images = pictures("uint16", 1, n=20)
-        flipped = get_transform("flip")(images)
-        mirrored = images[:, :, ::-1]
-        is_same = (flipped == images).all(axis=(1, 2, 3))
-        is_mirrored = (flipped == mirrored).all(axis=(1, 2, 3))
-        assert (is_same ^ is_mirrored).all()
-        assert 0 < is_mirrored.sum() < 20
-
-    @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-    def test_brightness_stays_in_range(self, dtype: str) -> None:
-        flat = np.full((8, 16, 16, 1), {"uint8": 128, "uint16": 32768, "float32": 0.5}[dtype])
-        changed = get_transform("shift-flip-light")(flat.astype(dtype)).astype(np.float64)
-        mean = changed.mean() / {"uint8": 255, "uint16": 65535, "float32": 1.0}[dtype]
-        assert 0.3 < mean < 0.7
-
-    def test_seeds(self) -> None:
-        images = pictures("uint8", 1)
-        first = get_transform("shift", 5)(images)
-        np.testing.assert_array_equal(get_transform("shift", 5)(images), first)
-        assert not np.array_equal(get_transform("shift", 6)(images), first)
-
-    def test_results_depend_neither_on_blocks_nor_on_global_seeds(self) -> None:
-        images = pictures("uint8", 3)
-        whole = get_transform("shift-flip-light", 5)(images)
-        transform = get_transform("shift-flip-light", 5)
-        np.random.seed(1)  # noqa: NPY002
-        parts = [transform(images[:2]), transform(images[2:])]
-        np.testing.assert_array_equal(np.concatenate(parts), whole)
-
-    def test_no_image_stays_no_image(self) -> None:
-        assert get_transform("shift")(pictures("uint8", 1)[:0]).shape == (0, 16, 12, 1)
-
-    def test_an_unknown_transform_is_refused_by_naming_the_known(self) -> None:
-        with pytest.raises(ConfigError, match=r"'swirl'.*none, shift, flip"):
-            get_transform("swirl")
-
-
-class TestFirstImages:
-    def add(self, first, classes):
-        classes = np.asarray(classes)
-        images = np.broadcast_to(classes[:, None, None, None], (len(classes), 2, 2, 1))
-        first.add(images.astype(np.uint8), classes)
-
-    def test_each_class_has_a_row_and_a_short_one_ends_black(self):
-        first = PreviewGrid()
-        self.add(first, [7] * 25)
-        self.add(first, [3] * 4 + [7])
-        rows = first.rows()[:, :, 0, 0, 0]
-        assert rows.tolist() == [[3] * 4 + [0] * 6, [7] * 10]
-        assert first.classes() == [3, 7]
-        assert not first.is_full(3)
-        self.add(first, [3] * 6)
-        assert first.is_full(3)
-
-    def test_a_class_alone_has_several_rows(self):
-        first = PreviewGrid()
-        self.add(first, [1] * 34)
-        assert not first.is_full(1)
-        rows = first.rows()[:, :, 0, 0, 0]
-        assert rows.sum(axis=1).tolist() == [10, 10, 10, 4]
-        self.add(first, [1] * 30)
-        assert first.is_full(1)
-        assert first.rows().sum() == 4 * 40
-
-    def test_many_classes_have_no_row(self):
-        first = PreviewGrid()
-        self.add(first, np.arange(1, 30))
-        assert first.rows().shape == (12, 1, 2, 2, 1)
-        assert first.classes() == list(range(1, 13))
-        assert first.is_full(20)

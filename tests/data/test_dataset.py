@@ -1,0 +1,25 @@
+"""Resolution of class names and indices."""
+
+import pytest
+
+from augan.data.dataset import resolve_class
+from augan.exceptions import DataError
+
+DIGITS = [str(digit) for digit in range(10)]
+
+
+class TestResolveClass:
+    def test_resolve_class_prefers_the_name_to_the_index(self) -> None:
+        names = ["9", "8", *"cdefghij"]
+        assert resolve_class("9", names) == 0
+        assert resolve_class("c", names) == 2
+        assert resolve_class("7", names) == 7  # no class has this name
+
+    @pytest.mark.parametrize("name", ["10", "-1", "three", "", "1.0", "²"])
+    def test_resolve_class_names_the_classes_when_the_class_is_unknown(self, name: str) -> None:
+        with pytest.raises(DataError, match=r"0, 1, 2, 3, 4, 5, 6, 7, 8, 9"):
+            resolve_class(name, DIGITS)
+
+    def test_resolve_class_suggests_a_similar_name(self) -> None:
+        with pytest.raises(DataError, match=r"no class 'shrit'.*did you mean shirt\?"):
+            resolve_class("shrit", ["coat", "shirt", *"cdefghij"])
