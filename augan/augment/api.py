@@ -32,6 +32,7 @@ from augan.augment.worker import CandidateWorker, generate_chunk
 from augan.augment.writers import PreviewImages, open_writer, resolve_format
 from augan.bundle import Bundle
 from augan.data.dataset import Classes
+from augan.data.modalities.registry import sample_type_of
 from augan.io.atomic import atomic_folder, check_replaceable, resumable_folder
 from augan.io.layout import SUMMARY_FILE
 from augan.parallel.executor import open_executor
@@ -285,10 +286,12 @@ def generate_folder(
 
     Parameters are those of `augment_folder`.
     """
-    sampler = GeneratorSampler(bundle)
+    bundle.require("generator")  # all options are checked before a network is built
     target = default_out(bundle, out, f"generate-n{check_positive(n)}-seed{seed}")
-    sample_type = sampler.preprocessing.sample_type
+    sample_type = sample_type_of(bundle.preprocessing)
     format = resolve_format(format, sample_type)
+    check_replaceable(target.absolute(), unmanaged_files)
+    sampler = GeneratorSampler(bundle)
     class_names = sampler.class_names if sampler.conditional else []
     rows: list[ManifestRow] = []
     with atomic_folder(target, unmanaged_files) as tmp_dir:

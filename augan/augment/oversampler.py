@@ -1,7 +1,7 @@
 """Over-sampler for imbalanced-learn, which generates the samples of minority classes."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
@@ -26,8 +26,9 @@ from augan.data.validation import as_image_array, as_labels, num_axes, seed_from
 from augan.exceptions import DataError
 from augan.training.budget import TrainingBudget, compute_deadline
 from augan.training.defaults import resolve_reproducible_defaults
-from augan.training.stages.encoder import encode
-from augan.training.trainer import TrainingData, train_stages
+
+if TYPE_CHECKING:
+    from augan.training.trainer import TrainingData
 
 DEFAULT_AE_STEPS = 1500  # updates of the autoencoder
 
@@ -219,6 +220,9 @@ def _train(
     dataset: Dataset, seed: int, steps: int | None, config: Config | None, method: str
 ) -> tuple[Bundle, TrainingReference]:
     """Train the networks that a method needs; return the bundle and the training data."""
+    from augan.training.stages.encoder import encode
+    from augan.training.trainer import train_stages
+
     started = time.monotonic()
     settings = (config or Config()).replace(seed=seed, task="generate")
     if method != "sample" and settings.training.steps is None:
@@ -258,7 +262,9 @@ def _train(
 
 def _training_data(
     dataset: Dataset, prepared: np.ndarray, rows: np.ndarray, preprocessing: AnyPreprocessing
-) -> TrainingData:
+) -> "TrainingData":
+    from augan.training.trainer import TrainingData
+
     samples: np.ndarray | ConcatRows = prepared
     classes = np.asarray(dataset.labels)
     if dataset.unlabeled is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,8 +26,8 @@ class AugmentRequest:
 
     Attributes
     ----------
-    bundle, sampler
-        The bundle and its generator.
+    bundle
+        A bundle with a generator of classes.
     counts
         Class index -> number of samples, at least 1.
     method, format, filtered, out
@@ -37,13 +38,17 @@ class AugmentRequest:
     """
 
     bundle: Bundle
-    sampler: GeneratorSampler
     counts: dict[int, int]
     method: str
     format: str
     filtered: bool
     out: Path
     header: ManifestHeader
+
+    @cached_property
+    def sampler(self) -> GeneratorSampler:
+        """Generator of the bundle, which is built on first use."""
+        return GeneratorSampler(self.bundle)
 
     def identity(self) -> dict[str, Any]:
         """Return the JSON-able values that all samples depend on."""
@@ -88,7 +93,6 @@ def parse_request(
     class_names = [bundle.data["class_names"][index] for index in counts]
     return AugmentRequest(
         bundle,
-        GeneratorSampler(bundle),
         counts,
         method,
         format,

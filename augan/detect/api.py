@@ -25,7 +25,7 @@ from augan.detect.visualization.overlay import PART, keep
 from augan.detect.visualization.top_samples import NUM_RECONSTRUCTED, ScoredSample, TopSamples
 from augan.detect.worker import ScoredChunk, draw, score
 from augan.exceptions import DataError
-from augan.io.atomic import atomic_folder, unmanaged_except
+from augan.io.atomic import atomic_folder, check_replaceable, unmanaged_except
 from augan.io.csv_safety import UNDECODABLE
 from augan.io.layout import (
     DETECTION_FILE,
@@ -201,10 +201,12 @@ def detect_folder(
     WorkerError
         If there is no scheduler, or the workers die.
     """
+    target = out or default_out(bundle, images)
+    check_replaceable(Path(target).absolute(), unmanaged_except(*DETECTION_FILES))
     task = open_request(bundle, images, far, fdr, method, maps, ignore)
     with open_executor(workers, scheduler) as executor:
         found = executor.map(score, task.examiner, task.parts)
-        return finish(task, out or default_out(bundle, images), found, executor, on_scored)
+        return finish(task, target, found, executor, on_scored)
 
 
 def finish(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -20,13 +20,15 @@ from augan.data.sequences import RaggedImages
 from augan.data.splits import evenly_spaced
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.methods.base import DetectionMethod, Scorer
-from augan.detect.methods.cross_conformal import CrossConformalEnsemble
-from augan.detect.methods.registry import METHODS, get_method_class
+from augan.detect.methods.registry import METHODS, MethodSpec, get_method_spec
 from augan.exceptions import BundleError
-from augan.gan import keras
+
+if TYPE_CHECKING:  # options are checked before TensorFlow, which takes seconds, is loaded
+    from augan.gan import keras
 
 CHUNK_SIZE = 512  # samples in memory as float32; a multiple of the batch size of inference
 CHUNK_SIZE_LARGE = 16  # the same for large images
+NOT_CALIBRATED = "this detector was never calibrated; train with --task both"
 MAX_TRAINING_SAMPLES = 5000  # of the training split that a method is fitted on, evenly spaced
 MAX_TRAINING_SAMPLES_LARGE = 500  # the same for large images
 
@@ -67,7 +69,7 @@ class Detector:
     def fit(
         cls,
         method: str,
-        models: Mapping[str, keras.Model],
+        models: "Mapping[str, keras.Model]",
         preprocessing: AnyPreprocessing,
         samples: PreparedSamples,
         *,
@@ -80,10 +82,13 @@ class Detector:
         splits = (
             preprocessing.normalize(samples[rows]) for rows in (evenly_spaced(train, limit), val)
         )
-        return cls(get_method_class(method, preprocessing)(models).fit(*splits), preprocessing)
+        method_class = get_method_spec(method, preprocessing).load_class()
+        return cls(method_class(models).fit(*splits), preprocessing)
 
     def without_calibration(self) -> Self:
         """Return the same detector without calibrations; ensembles score by their mean then."""
+        from augan.detect.methods.cross_conformal import CrossConformalEnsemble
+
         method = self.method
         if isinstance(method, CrossConformalEnsemble):
             method = method.without_pooling()
@@ -92,7 +97,7 @@ class Detector:
     def require_calibration(self) -> Calibration:
         """Return the calibration; BundleError if there is none."""
         if self.calibration is None:
-            raise BundleError("this detector was never calibrated; train with --task both")
+            raise BundleError(NOT_CALIBRATED)
         return self.calibration
 
     def calibrate(
@@ -184,32 +189,57 @@ class Detector:
         BundleError
             If the bundle has no detector, not this one, or one that this version does not support.
         """
-        bundle.require("detector")
-        available = bundled_methods(bundle)
-        name = available[0] if method is None else method
-        if name not in available:
-            raise BundleError(
-                f"{bundle.path or 'this bundle'} has no detector '{name}', only "
-                f"{', '.join(available)}; choose one of these, or train with --set "
-                f"detect.methods=[{name}]"
-            )
-        if name not in METHODS:
-            raise BundleError(
-                f"{bundle.path} was calibrated for the method '{name}', which this version of "
-                f"augan does not have; known methods: {', '.join(METHODS)}"
-            )
+        name = _resolve_method(bundle, method)
         preprocessing = restore_preprocessing(bundle.preprocessing)
-        method_class, suffix = get_method_class(name, preprocessing), _suffix(name, available[0])
+        spec = get_method_spec(name, preprocessing)
         with bundle_errors(bundle, "detector"):
-            state = bundle.tables[f"detector{suffix}"]
-            fitted = _build_method(bundle, method_class).set_state(state)
-        tables = [
-            bundle.tables.get(f"{table}{suffix}") for table in ("calibration", "map_calibration")
-        ]
-        calibration, map_calibration = (
-            None if table is None else Calibration.from_arrays(table) for table in tables
+            state = bundle.tables[f"detector{_suffix(name, bundled_methods(bundle)[0])}"]
+            fitted = _build_method(bundle, spec).set_state(state)
+        return cls(fitted, preprocessing, *_read_calibrations(bundle, name), bundle)
+
+
+def load_calibrations(
+    bundle: Bundle, method: str | None = None
+) -> tuple[Calibration, Calibration | None]:
+    """Return the calibration of scores and that of maps, without building the method.
+
+    Raises
+    ------
+    BundleError
+        If the bundle has no detector of this method, or the detector was never calibrated.
+    """
+    calibration, map_calibration = _read_calibrations(bundle, _resolve_method(bundle, method))
+    if calibration is None:
+        raise BundleError(NOT_CALIBRATED)
+    return calibration, map_calibration
+
+
+def _resolve_method(bundle: Bundle, method: str | None) -> str:
+    """Return the name of a method of the bundle; None is the default method."""
+    bundle.require("detector")
+    available = bundled_methods(bundle)
+    name = available[0] if method is None else method
+    if name not in available:
+        raise BundleError(
+            f"{bundle.path or 'this bundle'} has no detector '{name}', only "
+            f"{', '.join(available)}; choose one of these, or train with --set "
+            f"detect.methods=[{name}]"
         )
-        return cls(fitted, preprocessing, calibration, map_calibration, bundle)
+    if name not in METHODS:
+        raise BundleError(
+            f"{bundle.path} was calibrated for the method '{name}', which this version of "
+            f"augan does not have; known methods: {', '.join(METHODS)}"
+        )
+    return name
+
+
+def _read_calibrations(bundle: Bundle, name: str) -> tuple[Calibration | None, Calibration | None]:
+    suffix = _suffix(name, bundled_methods(bundle)[0])
+    tables = [bundle.tables.get(f"{table}{suffix}") for table in ("calibration", "map_calibration")]
+    calibration, map_calibration = (
+        None if table is None else Calibration.from_arrays(table) for table in tables
+    )
+    return calibration, map_calibration
 
 
 def add_detectors(
@@ -220,6 +250,8 @@ def add_detectors(
     `trim_fraction` is the share of samples that was removed before the detectors were fitted and
     calibrated.
     """
+    from augan.detect.methods.cross_conformal import CrossConformalEnsemble
+
     components = {
         detector.method.name: [component.name for component in detector.method.components]
         for detector in detectors
@@ -252,17 +284,16 @@ def fold_network(role: str, fold: int) -> str:
     return f"fold{fold}-{role}"
 
 
-def _build_method(bundle: Bundle, method_class: type[DetectionMethod]) -> Scorer:
+def _build_method(bundle: Bundle, spec: MethodSpec) -> Scorer:
     """Build a method, or the ensemble of all folds, on the networks of a bundle."""
+    from augan.detect.methods.cross_conformal import CrossConformalEnsemble
+
+    method_class = spec.load_class()
 
     def build(network_name: Callable[[str], str]) -> DetectionMethod:
         roles = [
-            *method_class.required_networks,
-            *(
-                role
-                for role in method_class.optional_networks
-                if network_name(role) in bundle.networks
-            ),
+            *spec.required_networks,
+            *(role for role in spec.optional_networks if network_name(role) in bundle.networks),
         ]
         return method_class({role: restore_network(bundle, network_name(role)) for role in roles})
 

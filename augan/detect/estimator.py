@@ -24,11 +24,10 @@ from augan.detect.conformal.calibration import min_calibration_size
 from augan.detect.conformal.guarantee import CALIBRATION_KEY
 from augan.detect.detector import Detector, add_detectors
 from augan.detect.fitting import fit_detector, trimmed_size
-from augan.detect.methods.registry import get_method_class
+from augan.detect.methods.registry import get_method_spec
 from augan.exceptions import ConfigError, DataError
 from augan.training.budget import TrainingBudget, compute_deadline
 from augan.training.defaults import resolve_reproducible_defaults
-from augan.training.trainer import TrainingData, train_stages
 
 LEAST = 4  # samples to train on
 MOST_SEARCHED = 1000  # training images that the quantile of a method that searches is taken of
@@ -139,6 +138,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
     def _train(self, dataset: Dataset, trim_fraction: float, started: float) -> PreparedSamples:
         """Train networks, fit and perhaps calibrate the detector; return the stored samples."""
+        from augan.training.trainer import TrainingData, train_stages
+
         if len(dataset) < LEAST:
             raise DataError(
                 f"{len(dataset)} {plural(dataset.sample_type)} came; at least {LEAST} are needed, "
@@ -155,7 +156,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         )
         samples, rows_of = training_samples(stored, preprocessing)
         data = TrainingData(samples, None, 0, preprocessing, train=rows_of(split.train))
-        needs = get_method_class(config.detect.method, preprocessing).required_networks
+        needs = get_method_spec(config.detect.method, preprocessing).required_networks
         stages = ("gan", "encoder") if "encoder" in needs else ("gan",)
         deadline = compute_deadline(config.training.max_minutes, started)
         limits = TrainingBudget(config.training.steps, deadline)
@@ -277,7 +278,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
             rate, _ = calibration.choose_rate(self.far)
             return -calibration.threshold(rate)
         rows, detector = np.arange(len(squares)), self._detector
-        if get_method_class(detector.method.name, detector.preprocessing).is_iterative:
+        if get_method_spec(detector.method.name, detector.preprocessing).is_iterative:
             rows = evenly_spaced(rows, MOST_SEARCHED)
         return float(np.quantile(-detector.score(squares, rows), contamination))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,15 +10,16 @@ from augan.data.modalities.registry import AnyPreprocessing, PreparedSamples
 from augan.data.splits import Split
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
-from augan.detect.methods.cross_conformal import CrossConformalEnsemble
-from augan.gan import keras
+
+if TYPE_CHECKING:
+    from augan.gan import keras
 
 MIN_STANDARDIZATION_SAMPLES = 10  # with fewer validation samples, training samples are added
 
 
 def fit_detector(
     method: str,
-    models: Mapping[str, keras.Model],
+    models: "Mapping[str, keras.Model]",
     preprocessing: AnyPreprocessing,
     samples: PreparedSamples,
     split: Split,
@@ -64,7 +66,7 @@ def fit_detector(
 
 def fit_cross_conformal(
     method: str,
-    models: Sequence[Mapping[str, keras.Model]],
+    models: "Sequence[Mapping[str, keras.Model]]",
     preprocessing: AnyPreprocessing,
     samples: PreparedSamples,
     folds: Sequence[Split],
@@ -95,6 +97,8 @@ def fit_cross_conformal(
     max_map_scores = [
         detector.map_calibration.scores for detector in detectors if detector.map_calibration
     ]
+    from augan.detect.methods.cross_conformal import CrossConformalEnsemble
+
     ensemble = CrossConformalEnsemble([detector.method for detector in detectors])
     ensemble.calibrate([calibration.scores for calibration in calibrations], max_map_scores)
     num_groups = sum(calibration.num_groups for calibration in calibrations)  # folds share none

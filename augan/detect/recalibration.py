@@ -11,6 +11,7 @@ from augan.bundle import Bundle, save_bundle
 from augan.data.dataset import plural
 from augan.data.groups import read_groups
 from augan.data.modalities.images import ImagePreprocessing
+from augan.data.modalities.registry import restore_preprocessing
 from augan.data.modalities.tables import is_table_file
 from augan.data.sequences import RaggedImages
 from augan.detect.conformal.guarantee import CALIBRATION_KEY
@@ -61,15 +62,16 @@ def calibrate(
     DataError
         If fewer than two images can be used, or they are all alike, or the mask does not fit.
     """
-    detectors = [
-        Detector.from_bundle(bundle, method).without_calibration()
-        for method in bundled_methods(bundle)
-    ]
-    preprocessing = detectors[0].preprocessing
+    bundle.require("detector")
+    preprocessing = restore_preprocessing(bundle.preprocessing)
     ignored = IgnoreMask.of(bundle) if ignore is None else IgnoreMask.read(ignore)
     shape = getattr(preprocessing, "original_shape", None)
     source = open_source(Path(images), preprocessing, shape, ignored)
     known = None if groups is None else _groups(groups, Path(images), source)
+    detectors = [
+        Detector.from_bundle(bundle, method).without_calibration()
+        for method in bundled_methods(bundle)
+    ]
     measured, failures = _measured(detectors, source, str(images))
     used = [name not in failures for name in source.names]
     for detector, values in zip(detectors, measured):

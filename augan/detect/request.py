@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from augan.bundle import Bundle
+from augan.data.modalities.registry import restore_preprocessing
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import DecisionRule, choose_decision_rule
-from augan.detect.detector import Detector
+from augan.detect.detector import Detector, load_calibrations
 from augan.detect.ignore_mask import IgnoreMask, resolve_ignore_mask
 from augan.detect.inputs import ImageFolderSource, open_source, parts_of, usual_shape
 from augan.detect.worker import ScoringWorker, names_digest
@@ -76,14 +77,14 @@ def open_request(
     ignore: str | Path | None = None,
 ) -> DetectionRequest:
     """Open what a call asks for; parameters and errors are those of `detect_folder`."""
-    detector = Detector.from_bundle(bundle, method)
-    preprocessing, calibration = detector.preprocessing, detector.require_calibration()
+    preprocessing = restore_preprocessing(bundle.preprocessing)
+    calibration, map_calibration = load_calibrations(bundle, method)
     ignored, foreign = resolve_ignore_mask(bundle, ignore)
     source = open_source(Path(images), preprocessing, usual_shape(bundle, preprocessing), ignored)
     rule = choose_decision_rule(bundle, calibration, far, fdr, preprocessing.sample_type)
     rate = rule.rate
-    if detector.map_calibration is not None:
-        rate = rule.map_rate(detector.map_calibration)
+    if map_calibration is not None:
+        rate = rule.map_rate(map_calibration)
     elif maps and isinstance(source, ImageFolderSource):
         raise BundleError(
             "the maps of this detector were never calibrated; run augan calibrate RUN NORMALS, on "
@@ -94,5 +95,6 @@ def open_request(
     path = None if ignore is None else Path(ignore)
     asked = {"images": str(images), "far": far, "fdr": fdr, "method": method, "maps": maps}
     asked["ignore"] = None if ignore is None else str(ignore)
+    detector = Detector.from_bundle(bundle, method)  # last: it loads TensorFlow
     examiner = ScoringWorker(bundle, Path(images), method, path, rate, maps, detector, source)
     return DetectionRequest(asked, examiner, rule, ignored, foreign)

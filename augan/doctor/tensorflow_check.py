@@ -16,7 +16,7 @@ PATIENCE = 180.0  # seconds; a cold disk may take one of these three minutes
 _TRIAL = """
 import json
 from augan.gan import tf
-import augan.workflow.train, augan.augment.api
+import augan.training.trainer, augan.workflow.assemble, augan.detect.methods.auto
 found = tf.config.list_physical_devices("GPU")
 details = [tf.config.experimental.get_device_details(device) for device in found]
 print(json.dumps([about.get("device_name", "GPU") for about in details]))

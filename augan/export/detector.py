@@ -11,7 +11,7 @@ from augan.detect.conformal.decision import achievable_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
 from augan.detect.detector import Detector
 from augan.detect.ignore_mask import IgnoreMask
-from augan.detect.methods.registry import get_method_class
+from augan.detect.methods.registry import get_method_spec
 from augan.exceptions import ConfigError
 from augan.export.preprocessing_graph import LEAST_SIDE, scaled
 from augan.gan import tf
@@ -40,7 +40,7 @@ def exportable(bundle: Bundle, method: str | None) -> Detector:
     detector = Detector.from_bundle(bundle, method)
     detector.require_calibration()
     name = detector.method.name
-    if get_method_class(name, detector.preprocessing).is_iterative:
+    if get_method_spec(name, detector.preprocessing).is_iterative:
         raise ConfigError(
             f"the method '{name}' cannot be exported: it searches for the code of each image in "
             "hundreds of steps of gradient descent, which is no fixed graph; name another method "

@@ -2,18 +2,19 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
 from augan.data.modalities.images import ImagePreprocessing
 from augan.exceptions import ConfigError
-from augan.gan import keras
-from augan.gan.inference import BatchInference, latent_noise
 from augan.io.images import image_grid, write_png
 from augan.seeding import child_rng
 from augan.training.budget import StageBudget
-from augan.training.monitor import GanMetrics
+
+if TYPE_CHECKING:
+    from augan.gan import keras
+    from augan.training.monitor import GanMetrics
 
 GRID_COLUMNS = 10
 TENSORBOARD_METRICS = ("kernel_distance", "diversity", "coverage", "r_t", "r_v")
@@ -44,7 +45,7 @@ class Callback(Protocol):
 class EvaluationCallback(Protocol):
     """Callback that is also notified of every evaluation of the GAN."""
 
-    def on_evaluation(self, stage: str, metrics: GanMetrics) -> None:
+    def on_evaluation(self, stage: str, metrics: "GanMetrics") -> None:
         """Called after each evaluation in a stage, with its metrics."""
 
 
@@ -67,7 +68,7 @@ class SampleGrid:
 
     def __init__(
         self,
-        generator: keras.Model,
+        generator: "keras.Model",
         preprocessing: ImagePreprocessing,
         folder: Path,
         *,
@@ -77,6 +78,8 @@ class SampleGrid:
         seed: int,
         latent_prior: str = "normal",
     ) -> None:
+        from augan.gan.inference import BatchInference, latent_noise
+
         self.preprocessing, self.folder, self.interval = preprocessing, folder, interval
         count = (num_classes or GRID_COLUMNS) * GRID_COLUMNS
         latent_dim, rng = generator.inputs[0].shape[-1], child_rng(seed, "sample grid")
@@ -136,7 +139,7 @@ class TensorBoardLog:
         for name, value in losses.items():
             self._writer.add_scalar(f"{stage}/{name}", value, step)
 
-    def on_evaluation(self, stage: str, metrics: GanMetrics) -> None:
+    def on_evaluation(self, stage: str, metrics: "GanMetrics") -> None:
         """Write one point of each metric and flush the file, so that TensorBoard shows it."""
         for name in TENSORBOARD_METRICS:
             self._writer.add_scalar(f"{stage} metrics/{name}", getattr(metrics, name), metrics.step)

@@ -4,13 +4,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from augan.seeding import child_seed
 from augan.training.budget import StageBudget
 from augan.training.callbacks import Callback, EvaluationCallback
 from augan.training.checkpoints import Checkpoints
-from augan.training.monitor import GanMetrics
 from augan.training.signals import StopSignal
+
+if TYPE_CHECKING:
+    from augan.training.monitor import GanMetrics
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,6 @@ class _FoldCallback:
     ) -> None:
         self.callback.on_progress(self.fold.stage_name(stage), step, budget, losses)
 
-    def on_evaluation(self, stage: str, metrics: GanMetrics) -> None:
+    def on_evaluation(self, stage: str, metrics: "GanMetrics") -> None:
         if isinstance(self.callback, EvaluationCallback):
             self.callback.on_evaluation(self.fold.stage_name(stage), metrics)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,11 +18,13 @@ from augan.data.splits import MIN_FOLD_SIZE, NUM_FOLDS, Split, make_folds, split
 from augan.detect.conformal.calibration import DEFAULT_RATE, min_calibration_size
 from augan.detect.detector import configured_methods
 from augan.detect.fitting import trimmed_size
-from augan.detect.methods.registry import get_method_class
+from augan.detect.methods.registry import get_method_spec
 from augan.exceptions import ConfigError, DataError
 from augan.training import defaults
 from augan.training.cross_validation import Fold
-from augan.training.trainer import TrainingData
+
+if TYPE_CHECKING:
+    from augan.training.trainer import TrainingData
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ class PreparedData:
     def stages(self) -> tuple[str, ...]:
         """What trains, in order."""
         task, methods = self.config.task, configured_methods(self.config.detect)
-        classes = [get_method_class(method, self.preprocessing) for method in methods]
+        classes = [get_method_spec(method, self.preprocessing) for method in methods]
         # Codes are for augmentation; a detector alone trains an encoder only to score by it.
         encoder = self.config.training.store_latents if task != "detect" else False
         needed = any("encoder" in known.required_networks for known in classes)
@@ -170,8 +172,10 @@ class PreparedData:
         }
         return tuple(part for part, is_wanted in wanted.items() if is_wanted)
 
-    def training_data(self) -> TrainingData:
+    def training_data(self) -> "TrainingData":
         """Return what the networks are trained on."""
+        from augan.training.trainer import TrainingData
+
         classes = None
         if self.num_classes:
             unknown = len(self.all_samples) - len(self.pixels)

@@ -1,36 +1,31 @@
-"""A whole task: images in, one bundle out.
+"""Training of a dataset into one bundle.
 
-This is the only place that knows both applications: it trains the networks, fits and calibrates the
-detector, and puts everything into one bundle. Data flows one way: dataset -> squares -> split ->
-networks -> detector -> bundle.
+Data flow: dataset -> prepared samples -> split -> networks -> detector -> bundle. Modules that load
+TensorFlow are imported after the data has been checked, so that an error is reported at once.
 """
 
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from augan.bundle import Bundle, Network, current_versions, load_bundle, parse_bundle, save_bundle
+from augan.bundle import Bundle, current_versions, load_bundle, parse_bundle, save_bundle
 from augan.config import Config, validate_config
 from augan.data.dataset import Dataset
-from augan.detect.detector import add_detectors, configured_methods, fold_network
-from augan.detect.fitting import fit_cross_conformal
-from augan.detect.methods.registry import get_method_class
 from augan.exceptions import BundleError, DataError
-from augan.gan.inference import BatchInference
 from augan.io.hashing import sha256_json, sha256_parts
 from augan.io.layout import BUNDLE_FILE, RUN_SUMMARY_FILE, TENSORBOARD_FOLDER
 from augan.training.budget import Stopwatch, TrainingBudget, compute_deadline
 from augan.training.callbacks import Callback, TensorBoardLog, require_tensorboard
 from augan.training.cross_validation import Fold
-from augan.training.distributed.workers import Workers, join_workers
+from augan.training.distributed.cluster import select_cluster
 from augan.training.run_folder import RunFolder, check_not_occupied
 from augan.training.signals import StopSignal, stop_on_signals
-from augan.training.stages.encoder import encode
-from augan.training.trainer import TrainedNetworks, train_stages
 from augan.workflow.prepare import PreparedData, ResolvedConfig, prepare_data, resolve_config
+
+if TYPE_CHECKING:
+    from augan.training.distributed.workers import Workers
+    from augan.training.trainer import TrainedNetworks
 
 
 def train(
@@ -44,7 +39,7 @@ def train(
     tensorboard: bool = False,
     distribute: str = "auto",
 ) -> Bundle:
-    """Train a GAN and what the task needs on it, and save one bundle in a run folder.
+    """Train the networks and the detector of a task, and save one bundle in a run folder.
 
     With `detect.cross_conformal` the training is repeated five times, each time without one fold of
     the data, and the bundle contains five detectors that score together
@@ -53,35 +48,48 @@ def train(
     Parameters
     ----------
     config : Config
-        Settings; what is None is decided from the data.
+        Settings; a setting of None is derived from the data.
     dataset : Dataset
         Training images, as `augan.load_dataset` returns them.
     out : path or None
         The run folder, new or empty; None: `runs/<time>-<data>`.
     callbacks : sequence of Callback
-        Told of the progress.
+        Callbacks for the progress.
     stopwatch : Stopwatch or None
-        Started earlier if more than this call counts towards `training.max_minutes`.
+        A stopwatch that was started before this call, if earlier time also counts towards
+        `training.max_minutes`.
     resume : bool
-        Go on with the run in `out` (None: the newest of this data) from its last checkpoint. With
-        equal `training.steps` the result equals that of a training that never stopped. A finished
-        run is returned as it is.
+        Continue the run in `out` (None: the newest run of this data) from its last checkpoint. With
+        the same `training.steps` the result equals that of an uninterrupted training. If the run is
+        complete, its bundle is returned.
     tensorboard : bool
-        Also write the curves for TensorBoard, into `tensorboard/` of the run folder; needs the
-        extra `augan[tensorboard]`. The result is the same.
+        Also write the training curves for TensorBoard, to `tensorboard/` of the run folder;
+        requires the extra `augan[tensorboard]`. The result is the same.
     distribute : {"auto", "none", "mirrored", "multiworker"}
-        On which devices to train, see `augan.training.distributed.workers.join_workers`. Every one
-        of several machines calls this function with the same arguments; only the first writes.
+        Devices to train on, see `augan.training.distributed.workers.join_workers`. Every machine
+        of a cluster calls this function with the same arguments; only the first machine writes.
 
     Returns
     -------
     Bundle
-        Saved as `bundle.augan` in the run folder; its `path` tells where, on the machine that
+        Saved as `bundle.augan` in the run folder. `Bundle.path` is its path on the machine that
         wrote it.
+
+    Raises
+    ------
+    ConfigError
+        Settings do not fit each other, the data or the machine.
+    DataError
+        The data cannot be used, or `out` is occupied.
     """
     validate_config(config)
-    _check_dataset(dataset)
-    stopwatch, workers = stopwatch or Stopwatch(), join_workers(distribute)
+    if not isinstance(dataset, Dataset):
+        raise DataError(
+            f"dataset must be an augan.Dataset, got {type(dataset).__name__}: read a folder with "
+            "load_dataset, or convert arrays with from_arrays"
+        )
+    stopwatch = stopwatch or Stopwatch()
+    workers = _join_cluster(distribute)
     with stopwatch.measure("data"):
         resolved = resolve_config(config, dataset)
     return run_training(
@@ -91,16 +99,18 @@ def train(
         stopwatch=stopwatch,
         resume=resume,
         tensorboard=tensorboard,
+        distribute=distribute,
         workers=workers,
     )
 
 
-def _check_dataset(dataset: Any) -> None:
-    if not isinstance(dataset, Dataset):
-        raise DataError(
-            f"dataset is a {type(dataset).__name__}, an augan.Dataset is needed: load_dataset "
-            "reads a folder, from_arrays takes arrays"
-        )
+def _join_cluster(distribute: str) -> "Workers | None":
+    """Join the other machines before this one can fail unnoticed by them; None without others."""
+    if select_cluster(distribute) is None:
+        return None
+    from augan.training.distributed.workers import join_workers
+
+    return join_workers(distribute)
 
 
 def run_training(
@@ -111,34 +121,42 @@ def run_training(
     stopwatch: Stopwatch | None = None,
     resume: bool = False,
     tensorboard: bool = False,
-    workers: Workers | None = None,
+    distribute: str = "none",
+    workers: "Workers | None" = None,
 ) -> Bundle:
-    """Do what `train` does, with the results of `resolve_config` and `join_workers`."""
-    stopwatch, workers = stopwatch or Stopwatch(), workers or Workers()
+    """Train with a resolved configuration; the other parameters are those of `train`.
+
+    `workers` are the processes of a cluster that this process has already joined.
+    """
+    stopwatch = stopwatch or Stopwatch()
     if tensorboard:
         require_tensorboard()
-    workers.require_divisible(resolved.config.training.batch_size)
-    if out is not None and not resume and workers.is_chief:
+    if workers is not None:
+        workers.require_divisible(resolved.config.training.batch_size)
+    if out is not None and not resume and (workers is None or workers.is_chief):
         check_not_occupied(out)  # before the images are decoded, which may take minutes
     with stopwatch.measure("data"):
         data = prepare_data(resolved)
-    described = data.describe()
-    identity = {**_flat(data.config.to_dict()), "data": described["fingerprint"]}
+    description = data.describe()
+    identity = {**_flatten(data.config.to_dict()), "data": description["fingerprint"]}
     identity |= {"groups": _groups_sha256(data), "split": _split_sha256(data)}
+    with stopwatch.measure("start-up"):
+        from augan.training.distributed.workers import join_workers
+    if workers is None:
+        workers = join_workers(distribute)
+        workers.require_divisible(resolved.config.training.batch_size)
     workers.require_same({**identity, **current_versions()})
     if not workers.is_chief:
         return _run_worker(data, callbacks, stopwatch, workers)
     name = data.dataset.name
     with closing(RunFolder(out, name, identity, resume=resume)) as run, run.writing():
         if workers.broadcast(run.finished):
-            run.finish()  # in case the process died between the two
+            run.finish()  # in case the process ended between saving and finishing
             return _broadcast_bundle(load_bundle(run.path), workers)
-        curves = (
-            closing(TensorBoardLog(run.path / TENSORBOARD_FOLDER)) if tensorboard else nullcontext()
-        )
-        with curves as log:
-            told = [*callbacks, log] if log is not None else callbacks
-            bundle = _train_and_save(run, data, described, told, stopwatch, workers)
+        log_folder = run.path / TENSORBOARD_FOLDER
+        with closing(TensorBoardLog(log_folder)) if tensorboard else nullcontext() as log:
+            all_callbacks = [*callbacks, log] if log is not None else callbacks
+            bundle = _train_and_save(run, data, description, all_callbacks, stopwatch, workers)
         return _broadcast_bundle(bundle, workers)
 
 
@@ -147,34 +165,35 @@ def _split_sha256(data: PreparedData) -> str:
     return sha256_parts(
         f"{len(rows)}:".encode() + rows.tobytes()
         for split in splits
-        for rows in vars(split).values()
+        for rows in (split.train, split.val, split.calibration)
     )
 
 
 def _groups_sha256(data: PreparedData) -> str | None:
-    """What divides equal images otherwise, so that what was trained on might calibrate."""
-    parts = [data.dataset.groups]
-    parts += [data.unlabeled.dataset.groups] if data.unlabeled else []
-    named = [None if part is None else list(map(str, part)) for part in parts]
-    if not any(named):
+    """Return a digest of the groups, which decide how equal images are split; None without any."""
+    groups = [data.dataset.groups]
+    groups += [data.unlabeled.dataset.groups] if data.unlabeled else []
+    names = [None if some is None else list(map(str, some)) for some in groups]
+    if not any(names):
         return None
-    return sha256_json(named)[:12]
+    return sha256_json(names)[:12]
 
 
 def _run_worker(
-    data: PreparedData, callbacks: Sequence[Callback], stopwatch: Stopwatch, workers: Workers
+    data: PreparedData, callbacks: Sequence[Callback], stopwatch: Stopwatch, workers: "Workers"
 ) -> Bundle:
-    """Train with the chief, write nothing, and return the bundle that the chief has saved."""
-    if not workers.broadcast(False):  # whether its run was finished already
-        _train_all(None, data, callbacks, stopwatch, workers)
-    where, content = workers.broadcast_bytes(b""), workers.broadcast_bytes(b"")
-    bundle = parse_bundle(content, where.decode())
-    bundle.path = Path(where.decode())
+    """Train together with the chief, write nothing, and return the bundle that the chief saved."""
+    is_finished = workers.broadcast(False)
+    if not is_finished:
+        _train_folds(None, data, callbacks, stopwatch, workers)
+    path, content = workers.broadcast_bytes(b""), workers.broadcast_bytes(b"")
+    bundle = parse_bundle(content, path.decode())
+    bundle.path = Path(path.decode())
     return bundle
 
 
-def _broadcast_bundle(bundle: Bundle, workers: Workers) -> Bundle:
-    """Give the other workers the bundle that was saved, and return it."""
+def _broadcast_bundle(bundle: Bundle, workers: "Workers") -> Bundle:
+    """Send the saved bundle to the other workers, and return it."""
     if workers.count > 1:
         path = Path(bundle.path or "")
         workers.broadcast_bytes(str(path).encode())
@@ -185,35 +204,39 @@ def _broadcast_bundle(bundle: Bundle, workers: Workers) -> Bundle:
 def _train_and_save(
     run: RunFolder,
     data: PreparedData,
-    described: dict[str, Any],
+    description: dict[str, Any],
     callbacks: Sequence[Callback],
     stopwatch: Stopwatch,
-    workers: Workers,
+    workers: "Workers",
 ) -> Bundle:
+    from augan.workflow.assemble import assemble_bundle
+
     run.write_text("config.yaml", data.config.to_yaml())
     run.write_skipped(data.skipped)
     folds = Fold.all(len(data.folds) or 1)
     run.cut_log({k: v for fold in folds for k, v in fold.steps(run.checkpoints).items()})
-    trained = _train_all(run, data, callbacks, stopwatch, workers)
+    trained = _train_folds(run, data, callbacks, stopwatch, workers)
     with stopwatch.measure("detector and bundle"):
-        if data.folds:
-            bundle = _assemble_folds(data, folds, trained, described)
-        else:
-            bundle = _assemble(data, trained[0], described)
-        _save(bundle, run)
+        bundle = assemble_bundle(data, description, folds, trained)
+        try:
+            save_bundle(bundle, run.path / BUNDLE_FILE)
+        except BundleError as error:
+            raise BundleError(
+                f"{error}; the training is not lost: repeat the command with --resume"
+            ) from error
     run.write_json(RUN_SUMMARY_FILE, {"seconds": stopwatch.seconds, "warnings": data.warnings})
     run.finish()
     return bundle
 
 
-def _train_all(
+def _train_folds(
     run: RunFolder | None,
     data: PreparedData,
     callbacks: Sequence[Callback],
     stopwatch: Stopwatch,
-    workers: Workers,
-) -> list[TrainedNetworks]:
-    """Train the networks of every fold, or of a plain training."""
+    workers: "Workers",
+) -> "list[TrainedNetworks]":
+    """Train the networks of every fold; a training without folds counts as one fold."""
     folds = Fold.all(len(data.folds) or 1)
     with stop_on_signals() as stop:
         return [_train_fold(fold, run, data, callbacks, stopwatch, stop, workers) for fold in folds]
@@ -226,17 +249,19 @@ def _train_fold(
     callbacks: Sequence[Callback],
     stopwatch: Stopwatch,
     stop: StopSignal,
-    workers: Workers,
-) -> TrainedNetworks:
-    """Train the networks of one fold in their places in the run folder, if it is ours to write."""
+    workers: "Workers",
+) -> "TrainedNetworks":
+    """Train the networks of one fold; write to the run folder unless `run` is None."""
+    from augan.training.trainer import train_stages
+
     minutes = data.config.training.max_minutes
     deadline = fold.deadline(compute_deadline(minutes, stopwatch.started, len(data.folds)))
-    own = data.for_fold(fold)
+    fold_data = data.for_fold(fold)
     return train_stages(
-        own.config,
-        own.training_data(),
-        own.stages,
-        TrainingBudget(own.config.training.steps, deadline),
+        fold_data.config,
+        fold_data.training_data(),
+        fold_data.stages,
+        TrainingBudget(fold_data.config.training.steps, deadline),
         callbacks=fold.callbacks([run, *callbacks] if run else callbacks),
         samples=run.samples / fold.name if run else None,
         stopwatch=stopwatch,
@@ -246,130 +271,10 @@ def _train_fold(
     )
 
 
-def _save(bundle: Bundle, run: RunFolder) -> None:
-    try:
-        save_bundle(bundle, run.path / BUNDLE_FILE)
-    except BundleError as error:
-        raise BundleError(
-            f"{error}; nothing trained is lost: the same command with --resume saves it"
-        ) from error
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted ones."""
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one dict with dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
+        name = prefix + key
+        flat |= _flatten(value, f"{name}.") if isinstance(value, dict) else {name: value}
     return flat
-
-
-def _assemble(data: PreparedData, networks: TrainedNetworks, described: dict[str, Any]) -> Bundle:
-    bundle = Bundle(
-        config=data.config.to_dict(),
-        data=described,
-        preprocessing=data.preprocessing.to_dict(),
-        networks=networks.for_bundle(),
-        tables={"split": vars(data.split).copy()},
-        metrics={
-            "warnings": data.warnings + ([networks.failure.message] if networks.failure else []),
-            **_training_metrics(networks),
-        },
-    )
-    if networks.pseudo_labels:
-        bundle.metrics["pseudo_labels"] = networks.pseudo_labels
-    if "encoder" in networks.models and data.config.training.store_latents:
-        bundle.tables["latents"] = _codes(data, networks)
-    if "classifier" in networks.models:
-        bundle.metrics["classifier"] = _classifier_accuracy(data, networks)
-    if data.config.task != "generate":
-        _add_detector(bundle, data, [networks])
-    return bundle
-
-
-def _assemble_folds(
-    data: PreparedData,
-    folds: Sequence[Fold],
-    trained: Sequence[TrainedNetworks],
-    described: dict[str, Any],
-) -> Bundle:
-    """Put the detectors of all folds into one bundle, with the networks that they look through."""
-    fold_of = np.empty(len(data.dataset), np.int64)
-    for fold, own in zip(folds, data.folds):
-        fold_of[own.calibration] = fold.number
-    alarms = [f"{k.title}: {one.failure.message}" for k, one in zip(folds, trained) if one.failure]
-    bundle = Bundle(
-        config=data.config.to_dict(),
-        data=described,
-        preprocessing=data.preprocessing.to_dict(),
-        networks=_networks_for_detector(data, folds, trained),
-        tables={"split": {**vars(data.split), "fold": fold_of}},
-        metrics={
-            "warnings": data.warnings + alarms,
-            "folds": [_training_metrics(one) for one in trained],
-        },
-    )
-    _add_detector(bundle, data, trained)
-    return bundle
-
-
-def _networks_for_detector(
-    data: PreparedData, folds: Sequence[Fold], trained: Sequence[TrainedNetworks]
-) -> dict[str, Network]:
-    """Return the networks of all folds that a method looks through, and no others."""
-    methods = configured_methods(data.config.detect)
-    kinds = [get_method_class(method, data.preprocessing) for method in methods]
-    taken = {role for kind in kinds for role in (*kind.required_networks, *kind.optional_networks)}
-    return {
-        fold_network(role, fold.number): network
-        for fold, one in zip(folds, trained)
-        for role, network in one.for_bundle().items()
-        if role in taken
-    }
-
-
-def _training_metrics(networks: TrainedNetworks) -> dict[str, Any]:
-    """Return what a training measured, for the bundle."""
-    return {
-        "steps": networks.steps,
-        "failure": networks.failure.to_dict() if networks.failure else None,
-        "fidelity": networks.fidelity,
-        "gan_metrics": [metrics.to_dict() for metrics in networks.gan_metrics],
-    }
-
-
-def _codes(data: PreparedData, networks: TrainedNetworks) -> dict[str, np.ndarray]:
-    """Latent codes of the training split, for augmentation around real images."""
-    rows, scale = data.split.train, data.preprocessing.normalize
-    codes = encode(networks.models["encoder"], data.pixels, rows, scale)
-    if "class_probabilities" in codes:
-        codes["labels"] = np.asarray(data.dataset.labels)[rows]
-    return codes
-
-
-def _classifier_accuracy(data: PreparedData, networks: TrainedNetworks) -> dict[str, Any]:
-    """How often the agreement classifier is right on real images it was not fitted on."""
-    model, labels = networks.models["classifier"], data.dataset.labels
-    classify = BatchInference.from_model(model)
-    rows = data.split.val
-    (logits,) = classify(data.preprocessing.normalize(data.pixels[rows]))
-    right = logits.argmax(axis=1) == np.asarray(labels)[rows]
-    return {"accuracy": float(right.mean()), "n": len(rows), "split": "val"}
-
-
-def _add_detector(bundle: Bundle, data: PreparedData, trained: Sequence[TrainedNetworks]) -> None:
-    settings = data.config.detect
-    detectors = [
-        fit_cross_conformal(
-            method,
-            [networks.models for networks in trained],
-            data.preprocessing,
-            data.samples,
-            data.folds or (data.split,),
-            groups=data.dataset.groups,
-            trim_fraction=settings.trim_fraction,
-        )
-        for method in configured_methods(settings)
-    ]
-    add_detectors(bundle, detectors, settings.trim_fraction)

@@ -258,7 +258,9 @@ def test_scoring_changes_no_weight(
     models = {
         role: restore_network(digits_bundle, role) for role in METHODS["fanogan"].required_networks
     }
-    method = METHODS["fanogan"](models).set_state(digits_bundle.tables["detector-fanogan"])
+    method = (
+        METHODS["fanogan"].load_class()(models).set_state(digits_bundle.tables["detector-fanogan"])
+    )
     before = {role: read_weights(model) for role, model in models.items()}
     images = (pixels / 127.5 - 1).astype(np.float32)
     first = method.score_components(images)

@@ -78,7 +78,7 @@ def test_a_bundle_that_does_not_fit(whole, tiny_digits, tmp_path):
     others = [path.stat().st_size for path in run.rglob("*") if path.parent.name != "checkpoints"]
     size = (whole / BUNDLE_FILE).stat().st_size - 1
     assert max(others) < size
-    message = r"bundle\.augan cannot be written: File too large.*nothing trained is lost.*--resume"
+    message = r"bundle\.augan cannot be written: File too large.*the training is not lost.*--resume"
     with files_of_at_most(size), pytest.raises(BundleError, match=message):
         train(CONFIG, tiny_digits, out=run, resume=True)
     assert not (run / BUNDLE_FILE).exists()

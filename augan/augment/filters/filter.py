@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,8 +15,10 @@ from augan.data.duplicates import has_near_unique_column
 from augan.data.modalities.registry import AnyPreprocessing, restore_preprocessing
 from augan.data.splits import evenly_spaced
 from augan.exceptions import BundleError, DataError
-from augan.gan.inference import BatchInference
 from augan.training.training_data import TrainingDataNotFound, load_training_data
+
+if TYPE_CHECKING:
+    from augan.gan.inference import BatchInference
 
 MAX_CLASS_SAMPLES = 20_000  # evenly spaced; keeps the search for neighbors to seconds
 MAX_HELD_OUT_SAMPLES = 2_000
@@ -249,7 +252,9 @@ def _reject(decisions: np.ndarray, is_rejected: np.ndarray, reason: str) -> None
     decisions[(decisions == criteria.UNCHECKED) & is_rejected] = reason
 
 
-def _load_network(bundle: Bundle, role: str, num_outputs: int = 1) -> BatchInference:
+def _load_network(bundle: Bundle, role: str, num_outputs: int = 1) -> "BatchInference":
+    from augan.gan.inference import BatchInference
+
     model = restore_network(bundle, role)
     if model.output_shape != (None, num_outputs):
         raise BundleError(

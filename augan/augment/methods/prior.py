@@ -7,7 +7,6 @@ import numpy as np
 from augan.augment.methods.base import CHUNK_SIZE, Candidates
 from augan.bundle import Bundle, bundle_errors, restore_network
 from augan.data.modalities.registry import restore_preprocessing
-from augan.gan.inference import BatchInference, latent_noise
 from augan.seeding import child_rng
 
 NOISE_BLOCK_SIZE = 512  # latent codes of one child seed; a multiple of CHUNK_SIZE
@@ -25,6 +24,8 @@ class GeneratorSampler:
     """
 
     def __init__(self, bundle: Bundle) -> None:
+        from augan.gan.inference import BatchInference
+
         bundle.require("generator")
         self.bundle = bundle
         self.preprocessing = restore_preprocessing(bundle.preprocessing)
@@ -78,6 +79,8 @@ class GeneratorSampler:
             yield native, classes
 
     def _sample_prior(self, rng: np.random.Generator) -> np.ndarray:
+        from augan.gan.inference import latent_noise
+
         return latent_noise(rng, NOISE_BLOCK_SIZE, self.latent_dim, self.latent_prior)
 
 

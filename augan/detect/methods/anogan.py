@@ -43,10 +43,6 @@ class AnoGAN:
     """
 
     name = "anogan"
-    modalities: tuple[str, ...] = ("images", "rows")
-    required_networks: tuple[str, ...] = ("generator", "discriminator")
-    optional_networks: tuple[str, ...] = ()
-    is_iterative: bool = True
     components: tuple[ScoreComponent, ...] = (
         ScoreComponent(
             "residual", "difference between the sample and its best reproduction by the generator"

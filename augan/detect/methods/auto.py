@@ -36,10 +36,6 @@ class Auto:
     """
 
     name = "auto"
-    modalities: tuple[str, ...] = DiscriminatorFeatures.modalities
-    required_networks: tuple[str, ...] = DiscriminatorFeatures.required_networks
-    optional_networks: tuple[str, ...] = DiscriminatorFeatures.optional_networks
-    is_iterative: bool = DiscriminatorFeatures.is_iterative
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
         has_heads = "heads" in models

@@ -1,12 +1,14 @@
 """Interfaces of detection methods."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
 from augan.detect.scoring.component import ScoreComponent
-from augan.gan import keras
+
+if TYPE_CHECKING:
+    from augan.gan import keras
 
 Tensor = Any
 
@@ -73,22 +75,10 @@ class OnnxExportable(Protocol):
 class DetectionMethod(Scorer, Protocol):
     """Detection method on trained networks.
 
-    Attributes
-    ----------
-    modalities : tuple of str
-        "images", "rows" or "tiles".
-    required_networks, optional_networks : tuple of str
-        Roles of networks; optional networks are used if they were trained.
-    is_iterative : bool
-        True if each sample takes hundreds of optimization steps.
+    `augan.detect.methods.registry` holds the properties that are needed before a method is built.
     """
 
-    modalities: tuple[str, ...]
-    required_networks: tuple[str, ...]
-    optional_networks: tuple[str, ...]
-    is_iterative: bool
-
-    def __init__(self, models: Mapping[str, keras.Model]) -> None: ...
+    def __init__(self, models: "Mapping[str, keras.Model]") -> None: ...
 
     def fit(self, train: Any, val: Any) -> Self:
         """Fit on normal samples of the training split and of the validation split."""

@@ -31,10 +31,6 @@ class FAnoGAN:
     """
 
     name = "fanogan"
-    modalities: tuple[str, ...] = ("images", "rows")
-    required_networks: tuple[str, ...] = ("generator", "discriminator", "encoder")
-    optional_networks: tuple[str, ...] = ()
-    is_iterative: bool = False
     components: tuple[ScoreComponent, ...] = (
         ScoreComponent(
             "image_residual", "difference between the sample and its reconstruction by the GAN"

@@ -39,10 +39,6 @@ class DiscriminatorFeatures:
     """
 
     name = "features"
-    modalities: tuple[str, ...] = ("images", "rows")
-    required_networks: tuple[str, ...] = ("discriminator",)
-    optional_networks: tuple[str, ...] = ("heads",)
-    is_iterative: bool = False
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
         self._pooled, self._heads = PooledFeatures(models["discriminator"]), models.get("heads")

@@ -1,33 +1,110 @@
-"""Registry of detection methods."""
+"""Registry of the detection methods.
+
+The registry holds the properties that are needed before a method is built, so that a command
+checks its options without loading TensorFlow. A new method is one module and one entry here.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from augan.data.modalities.registry import AnyPreprocessing
-from augan.detect.methods.anogan import AnoGAN
-from augan.detect.methods.auto import Auto
-from augan.detect.methods.base import DetectionMethod
-from augan.detect.methods.fanogan import FAnoGAN
-from augan.detect.methods.features import DiscriminatorFeatures
-from augan.detect.methods.tiles import PatchAuto, PatchFeatures
 from augan.exceptions import ConfigError
 
-METHOD_CLASSES: tuple[type[DetectionMethod], ...] = (
-    *(Auto, DiscriminatorFeatures, FAnoGAN, AnoGAN),
-    *(PatchAuto, PatchFeatures),  # of large images
+if TYPE_CHECKING:
+    from augan.detect.methods.base import DetectionMethod
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """Properties of a detection method.
+
+    Attributes
+    ----------
+    name : str
+        Value of `detect.method` and of `--method`.
+    location : str
+        Module and class, `"package.module:Class"`.
+    modalities : tuple of {"images", "rows", "tiles"}
+        Modalities that the method scores.
+    required_networks : tuple of str
+        Networks that the method is built on.
+    optional_networks : tuple of str
+        Networks that the method also uses if they were trained.
+    is_iterative : bool
+        Whether scoring an image takes hundreds of optimization steps.
+    """
+
+    name: str
+    location: str
+    modalities: tuple[str, ...]
+    required_networks: tuple[str, ...]
+    optional_networks: tuple[str, ...] = ()
+    is_iterative: bool = False
+
+    def load_class(self) -> "type[DetectionMethod]":
+        """Import the class of the method, which loads TensorFlow."""
+        module, _, name = self.location.partition(":")
+        loaded: type[DetectionMethod] = getattr(import_module(module), name)
+        return loaded
+
+
+METHOD_SPECS: tuple[MethodSpec, ...] = (
+    MethodSpec(
+        "auto",
+        "augan.detect.methods.auto:Auto",
+        ("images", "rows"),
+        ("discriminator",),
+        optional_networks=("heads",),
+    ),
+    MethodSpec(
+        "features",
+        "augan.detect.methods.features:DiscriminatorFeatures",
+        ("images", "rows"),
+        ("discriminator",),
+        optional_networks=("heads",),
+    ),
+    MethodSpec(
+        "fanogan",
+        "augan.detect.methods.fanogan:FAnoGAN",
+        ("images", "rows"),
+        ("generator", "discriminator", "encoder"),
+    ),
+    MethodSpec(
+        "anogan",
+        "augan.detect.methods.anogan:AnoGAN",
+        ("images", "rows"),
+        ("generator", "discriminator"),
+        is_iterative=True,
+    ),
+    # Methods of large images: `RaggedImages` in, `RaggedImages` of maps out.
+    MethodSpec(
+        "auto",
+        "augan.detect.methods.tiles:PatchAuto",
+        ("tiles",),
+        ("discriminator",),
+        optional_networks=("places",),
+    ),
+    MethodSpec(
+        "features",
+        "augan.detect.methods.tiles:PatchFeatures",
+        ("tiles",),
+        ("discriminator",),
+        optional_networks=("places",),
+    ),
 )
 
 
-def supported_methods(modality: str) -> dict[str, type[DetectionMethod]]:
-    """Return name -> class of the methods for a modality.
-
-    The modalities are "images", "rows" and "tiles".
-    """
-    return {method.name: method for method in METHOD_CLASSES if modality in method.modalities}
+def supported_methods(modality: str) -> dict[str, MethodSpec]:
+    """Return the methods that score "images", "rows" or "tiles", by name."""
+    return {spec.name: spec for spec in METHOD_SPECS if modality in spec.modalities}
 
 
 METHODS = supported_methods("images")
 
 
-def get_method_class(name: str, preprocessing: AnyPreprocessing) -> type[DetectionMethod]:
-    """Return the class of a method for this preprocessing; ConfigError if there is none."""
+def get_method_spec(name: str, preprocessing: AnyPreprocessing) -> MethodSpec:
+    """Return the spec of a method for this preprocessing; ConfigError if there is none."""
     supported = supported_methods(preprocessing.modality)
     if name not in supported:
         hint = ", or train with --set data.tiling=false" if name in METHODS else ""

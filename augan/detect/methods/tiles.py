@@ -58,10 +58,6 @@ class PatchFeatures:
     """
 
     name = "features"
-    modalities: tuple[str, ...] = ("tiles",)
-    required_networks: tuple[str, ...] = ("discriminator",)
-    optional_networks: tuple[str, ...] = ("places",)
-    is_iterative: bool = False
     maps_used: tuple[ScoreComponent, ...] = MAPS
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:

@@ -14,9 +14,10 @@ import numpy as np
 
 from augan.bundle import Bundle
 from augan.data.dataset import plural
+from augan.data.modalities.registry import restore_preprocessing
 from augan.detect.conformal.decision import default_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
-from augan.detect.detector import Detector, bundled_methods
+from augan.detect.detector import Detector, bundled_methods, load_calibrations
 from augan.detect.ignore_mask import IgnoreMask
 from augan.detect.inputs import ImageFolderSource, InputSource, open_source, parts_of, usual_shape
 from augan.detect.output_paths import absolute_path
@@ -117,8 +118,8 @@ def evaluate_detection(
     DataError
         The images, labels, masks or training data cannot be used.
     """
-    detector = Detector.from_bundle(bundle, method)
-    calibration, preprocessing = detector.require_calibration(), detector.preprocessing
+    preprocessing = restore_preprocessing(bundle.preprocessing)
+    calibration, _ = load_calibrations(bundle, method)
     rate, rate_warning = default_rate(bundle, calibration, preprocessing.sample_type, far)
     if out is not None:
         check_replaceable(Path(out).absolute(), unmanaged_except(*DETECTION_EVALUATION_FILES))
@@ -127,6 +128,7 @@ def evaluate_detection(
     sample_labels = read_labels(labels, source.names, images, normal)
     maps = None if masks is None else _read_masks(masks, source, sample_labels)
     paintable = _require_images(source) if detection_limit else None
+    detector = Detector.from_bundle(bundle, method)
     baselines = fit_baselines(bundle, preprocessing, training_data)
     scored = _score(detector, source, sample_labels, baselines, maps)
     scored.check(images, sample_labels)

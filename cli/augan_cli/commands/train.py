@@ -188,7 +188,6 @@ def _train(
     as_json: bool,
 ) -> None:
     from augan.training.budget import Stopwatch
-    from augan.training.distributed.workers import join_workers
     from augan.workflow.train import run_training
     from augan_cli.progress import ConsoleProgress
 
@@ -197,7 +196,6 @@ def _train(
         resolved = _resolve(config, dataset)
     if resume and out is not None and not out.exists():
         typer.echo(f"note: {out} does not exist, so a new training starts there", err=True)
-    workers = workers or join_workers(distribute)
     with ConsoleProgress() as progress:
         bundle = run_training(
             resolved,
@@ -206,9 +204,10 @@ def _train(
             stopwatch=stopwatch,
             resume=resume,
             tensorboard=tensorboard,
+            distribute=distribute,
             workers=workers,
         )
-    _print_training(bundle, stopwatch, workers.is_chief, as_json)
+    _print_training(bundle, stopwatch, workers is None or workers.is_chief, as_json)
 
 
 def _print_training(

@@ -59,7 +59,7 @@ def images():
 
 def build_method(name, models):
     roles = (*METHODS[name].required_networks, *METHODS[name].optional_networks)
-    method = METHODS[name]({role: models[role] for role in roles})
+    method = METHODS[name].load_class()({role: models[role] for role in roles})
     if name == "anogan":
         method.steps = 5
     return method
