@@ -57,7 +57,7 @@ class RaggedImages:
     --------
     >>> some = RaggedImages([np.zeros((2, 3, 1)), np.ones((4, 4, 1))])
     >>> len(some), some[np.array([1])][0].shape
-    (1, (4, 4, 1))
+    (2, (4, 4, 1))
     """
 
     def __init__(self, images: Sequence[np.ndarray]) -> None:

@@ -1,8 +1,8 @@
-"""How close generated images are to real ones, measured on feature vectors; NumPy only.
+"""Fidelity of generated images, measured on feature vectors in plain NumPy.
 
-Every function takes features of shape [N, F], of any extractor. The numbers are comparable only
-between runs with the same extractor and about the same N: they are never to be set beside a
-published FID or KID, which stand for features of one Inception network.
+Every function takes features of shape [N, F], of any extractor. Values are comparable only between
+runs with the same extractor and about the same N. They cannot be compared with a published FID or
+KID, which use the features of one Inception network.
 
 References
 ----------
@@ -16,7 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from augan.metrics.distances import checked, checked_pair, row_blocks, squared_distances
+from augan.metrics.distances import (
+    check_feature_pair,
+    check_features,
+    row_blocks,
+    squared_distances,
+)
 from augan.metrics.precision_recall import (
     DENSITY_COVERAGE_K,
     PRECISION_RECALL_K,
@@ -24,28 +29,28 @@ from augan.metrics.precision_recall import (
     precision_recall,
 )
 
-FEW = 500
-"""Below so many images on either side, `Fidelity.few` marks the figures as rough."""
+MIN_RELIABLE_COUNT = 500
+"""Number of images on either side, below which `Fidelity.is_small_sample` is true."""
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """All figures of one comparison, with the protocol they were taken under.
+    """All metrics of one comparison, with the number of images and the extractor.
 
     Attributes
     ----------
     n_real, n_generated : int
-        Images on either side; all figures but `kernel_distance` are biased by them.
+        Number of images on either side; it biases all metrics but `kernel_distance`.
     extractor : str
-        Identifies the features; figures of different extractors cannot be compared.
+        Identifies the features; metrics of different extractors cannot be compared.
     frechet_distance, kernel_distance : float
         0 is best; see the functions of these names.
     precision, recall : float
         See `PrecisionRecall`, with k = 3.
     density, coverage : float
         See `DensityCoverage`, with k = 5.
-    few : bool
-        Whether either side has fewer than 500 images: the figures are then rough.
+    is_small_sample : bool
+        Whether either side has fewer than 500 images: the metrics are then rough.
     """
 
     n_real: int
@@ -57,7 +62,7 @@ class Fidelity:
     recall: float
     density: float
     coverage: float
-    few: bool
+    is_small_sample: bool
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain Python values, ready for JSON."""
@@ -75,8 +80,8 @@ def frechet_distance(real: ArrayLike, generated: ArrayLike) -> float:
 
     .. math:: |m_r - m_g|^2 + tr(C_r + C_g - 2 (C_r C_g)^{1/2})
 
-    Means and covariances only, and biased upwards: a small sample looks worse than a large one
-    of the same generator. Compare at equal numbers, of ten or more images per feature.
+    It compares means and covariances only, and is biased upwards: a small sample looks worse than a
+    large sample of the same generator. Compare equal numbers of images, ten or more per feature.
 
     Parameters
     ----------
@@ -91,15 +96,15 @@ def frechet_distance(real: ArrayLike, generated: ArrayLike) -> float:
     Notes
     -----
     For any factors C_r = A^T A and C_g = B^T B, the trace of the root is the sum of the singular
-    values of A B^T. No covariance is formed and no matrix root taken, so that singular ones (fewer
-    images than features, dead units) need no care.
+    values of A B^T. No covariance is formed and no matrix root is taken, so singular covariances
+    (fewer images than features, dead units) need no special care.
 
     Examples
     --------
     >>> frechet_distance(real=[[-1.0], [1.0]], generated=[[2.0], [4.0]])
     9.0
     """
-    x, y = checked_pair(real, generated, 2, 2)
+    x, y = check_feature_pair(real, generated, 2, 2)
     shift = x.mean(axis=0) - y.mean(axis=0)
     a, b = _covariance_factor(x), _covariance_factor(y)
     root = np.linalg.svd(a @ b.T, compute_uv=False).sum()
@@ -110,9 +115,9 @@ def _kernel_sum(x: np.ndarray, y: np.ndarray) -> float:
     return sum(float(((x[rows] @ y.T / x.shape[1] + 1) ** 3).sum()) for rows in row_blocks(len(x)))
 
 
-def _kernel_mean_of_others(x: np.ndarray) -> float:
-    own = float(((np.einsum("ij,ij->i", x, x) / x.shape[1] + 1) ** 3).sum())
-    return (_kernel_sum(x, x) - own) / (len(x) * (len(x) - 1))
+def _mean_kernel_off_diagonal(x: np.ndarray) -> float:
+    diagonal = float(((np.einsum("ij,ij->i", x, x) / x.shape[1] + 1) ** 3).sum())
+    return (_kernel_sum(x, x) - diagonal) / (len(x) * (len(x) - 1))
 
 
 def kernel_distance(real: ArrayLike, generated: ArrayLike) -> float:
@@ -137,15 +142,16 @@ def kernel_distance(real: ArrayLike, generated: ArrayLike) -> float:
     >>> kernel_distance(real=[[0.0], [0.0]], generated=[[1.0], [1.0]])
     7.0
     """
-    x, y = checked_pair(real, generated, 2, 2)
+    x, y = check_feature_pair(real, generated, 2, 2)
     between = _kernel_sum(x, y) / (len(x) * len(y))
-    return _kernel_mean_of_others(x) + _kernel_mean_of_others(y) - 2 * between
+    return _mean_kernel_off_diagonal(x) + _mean_kernel_off_diagonal(y) - 2 * between
 
 
 def diversity(features: ArrayLike) -> float:
     """Return the mean Euclidean distance between two different rows.
 
-    A generator far below the value of real images repeats itself; 0 is full collapse.
+    A value far below that of real images means that the generator repeats itself; 0 is full mode
+    collapse.
 
     Parameters
     ----------
@@ -162,26 +168,26 @@ def diversity(features: ArrayLike) -> float:
     >>> diversity([[0.0, 0.0], [3.0, 4.0]])
     5.0
     """
-    x = checked(features, "given", 2)
+    x = check_features(features, "given", 2)
     x = x - x.mean(axis=0)
     total = 0.0
     for rows, block in zip(row_blocks(len(x)), squared_distances(x, x)):
-        own = np.arange(rows.start, rows.stop)
-        block[own - rows.start, own] = 0  # a distance to itself is rounding error only
+        diagonal = np.arange(rows.start, rows.stop)
+        block[diagonal - rows.start, diagonal] = 0  # the distance to itself is a rounding error
         total += float(np.sqrt(block, out=block).sum())
     return total / (len(x) * (len(x) - 1))
 
 
 def fidelity(*, real: ArrayLike, generated: ArrayLike, extractor: str) -> Fidelity:
-    """Compare generated with real images in every figure of this room.
+    """Return all metrics of generated and real images.
 
     Parameters
     ----------
     real, generated : array-like of float, shapes [N, F] and [M, F]
-        Features of the same extractor; at least 6 real rows and 4 generated. Take real images
-        that the generator was not trained on.
+        Features of the same extractor; at least 6 real and 4 generated rows. Take real images that
+        the generator was not trained on.
     extractor : str
-        Identifies the extractor; stays with the figures.
+        Identifies the extractor; stored with the metrics.
 
     Raises
     ------
@@ -193,42 +199,42 @@ def fidelity(*, real: ArrayLike, generated: ArrayLike, extractor: str) -> Fideli
     >>> rng = np.random.default_rng(0)
     >>> real, generated = rng.normal(size=(2, 600, 4))
     >>> result = fidelity(real=real, generated=generated, extractor="raw")
-    >>> result.few, result.frechet_distance < 0.1
+    >>> result.is_small_sample, result.frechet_distance < 0.1
     (False, True)
     """
-    least_real = max(PRECISION_RECALL_K, DENSITY_COVERAGE_K) + 1
-    x, y = checked_pair(real, generated, least_real, PRECISION_RECALL_K + 1)
-    near = precision_recall(x, y)
-    dense = density_coverage(x, y)
+    min_real = max(PRECISION_RECALL_K, DENSITY_COVERAGE_K) + 1
+    x, y = check_feature_pair(real, generated, min_real, PRECISION_RECALL_K + 1)
+    pr = precision_recall(x, y)
+    dc = density_coverage(x, y)
     return Fidelity(
         n_real=len(x),
         n_generated=len(y),
         extractor=extractor,
         frechet_distance=frechet_distance(x, y),
         kernel_distance=kernel_distance(x, y),
-        precision=near.precision,
-        recall=near.recall,
-        density=dense.density,
-        coverage=dense.coverage,
-        few=min(len(x), len(y)) < FEW,
+        precision=pr.precision,
+        recall=pr.recall,
+        density=dc.density,
+        coverage=dc.coverage,
+        is_small_sample=min(len(x), len(y)) < MIN_RELIABLE_COUNT,
     )
 
 
-def floor(real: ArrayLike, extractor: str, rng: np.random.Generator) -> Fidelity:
-    """Compare real images with real images: what a perfect generator would get.
+def real_vs_real(real: ArrayLike, extractor: str, rng: np.random.Generator) -> Fidelity:
+    """Return the metrics of real images against real images, which a perfect generator would reach.
 
-    The images are split at random into two halves, the second stands for the generated ones.
-    Most figures depend on the number of images, so compare with a `fidelity` of as many on
-    either side as the halves have; with more, the true floor lies lower.
+    The images are split at random into two halves; the second half takes the place of generated
+    images. Most metrics depend on the number of images, so compare with a `fidelity` of as many
+    images as a half has; with more images, a perfect generator would reach lower values.
 
     Parameters
     ----------
     real : array-like of float, shape [N, F]
-        Features; at least 12 rows. Of an odd number, one more is in the second half.
+        Features; at least 12 rows. With an odd number, the second half has one row more.
     extractor : str
         Identifies the extractor.
     rng : numpy.random.Generator
-        Draws the halves.
+        Splits the images.
 
     Raises
     ------
@@ -238,11 +244,11 @@ def floor(real: ArrayLike, extractor: str, rng: np.random.Generator) -> Fidelity
     Examples
     --------
     >>> real = np.random.default_rng(0).normal(size=(41, 4))
-    >>> result = floor(real, "raw", np.random.default_rng(1))
-    >>> result.n_real, result.n_generated, result.few
+    >>> result = real_vs_real(real, "raw", np.random.default_rng(1))
+    >>> result.n_real, result.n_generated, result.is_small_sample
     (20, 21, True)
     """
-    x = checked(real, "real", 2 * (max(PRECISION_RECALL_K, DENSITY_COVERAGE_K) + 1))
+    x = check_features(real, "real", 2 * (max(PRECISION_RECALL_K, DENSITY_COVERAGE_K) + 1))
     order = rng.permutation(len(x))
     half = len(x) // 2
     return fidelity(real=x[order[:half]], generated=x[order[half:]], extractor=extractor)

@@ -1,4 +1,4 @@
-"""Who lies near whom: precision and recall, density and coverage, from balls around images.
+"""Precision and recall, density and coverage, from nearest-neighbor balls around images.
 
 References
 ----------
@@ -12,26 +12,26 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from augan.exceptions import ConfigError
-from augan.metrics.distances import checked_pair, row_blocks, squared_distances
+from augan.metrics.distances import check_feature_pair, row_blocks, squared_distances
 
 PRECISION_RECALL_K = 3
 DENSITY_COVERAGE_K = 5
 
 # Relative rounding error allowed in a squared distance, so that a point on the edge of a ball, or
-# equal to its centre, is inside whatever the order of the sums.
+# equal to its center, is inside for any order of the sums.
 _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """Shares of each side that lie within the other's neighbourhoods.
+    """Shares of each side that lie within the neighborhoods of the other side.
 
     Attributes
     ----------
     precision : float
-        Share of generated images near a real one, 0 to 1: are they credible?
+        Share of generated images near a real image, 0 to 1: fidelity.
     recall : float
-        Share of real images near a generated one, 0 to 1: is all that is real being generated?
+        Share of real images near a generated image, 0 to 1: diversity.
     """
 
     precision: float
@@ -40,16 +40,16 @@ class PrecisionRecall:
 
 @dataclass(frozen=True)
 class DensityCoverage:
-    """How densely, and how completely, generated images fill the neighbourhoods of real ones.
+    """Density and completeness of generated images in the neighborhoods of real images.
 
     Attributes
     ----------
     density : float
-        Real neighbourhoods that a generated image lies in, on average, over k. About 1 for a
-        perfect generator; may exceed 1, when it keeps to the middle of many neighbourhoods.
+        Mean number of real neighborhoods that contain a generated image, divided by k. About 1 for
+        a perfect generator; above 1 if images lie in the middle of many neighborhoods.
     coverage : float
-        Share of real images with a generated one in their neighbourhood, 0 to 1. For a perfect
-        generator and equal, large numbers it is expected at 1 - 2^-k.
+        Share of real images with a generated image in their neighborhood, 0 to 1. For a perfect
+        generator and equal, large numbers of images, 1 - 2^-k is expected.
     """
 
     density: float
@@ -58,27 +58,27 @@ class DensityCoverage:
 
 def _check_k(k: int) -> None:
     if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
-        raise ConfigError(f"k = {k!r} neighbours were asked for, a whole number >= 1 is expected.")
+        raise ConfigError(f"k = {k!r} neighbors were requested, a whole number >= 1 is expected.")
 
 
 def _squared_radii(x: np.ndarray, k: int) -> np.ndarray:
     """Return the squared distance of each row to its k-th nearest other row, shape [len(x)]."""
     radii = np.empty(len(x))
     for rows, block in zip(row_blocks(len(x)), squared_distances(x, x)):
-        own = np.arange(rows.start, rows.stop)
-        block[own - rows.start, own] = np.inf
+        diagonal = np.arange(rows.start, rows.stop)
+        block[diagonal - rows.start, diagonal] = np.inf
         block.partition(k - 1, axis=1)
         radii[rows] = block[:, k - 1]
     return radii
 
 
 def _count_inside(
-    points: np.ndarray, centres: np.ndarray, squared_radii: np.ndarray
+    points: np.ndarray, centers: np.ndarray, squared_radii: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many balls hold each point, and how many points each ball holds."""
+    """Return the number of balls around each point, and the number of points in each ball."""
     balls = np.empty(len(points), np.int64)
-    held = np.zeros(len(centres), np.int64)
-    blocks = squared_distances(points, centres, slack=_ROUNDING)
+    held = np.zeros(len(centers), np.int64)
+    blocks = squared_distances(points, centers, slack=_ROUNDING)
     for rows, block in zip(row_blocks(len(points)), blocks):
         inside = block <= squared_radii
         balls[rows] = inside.sum(axis=1)
@@ -89,18 +89,18 @@ def _count_inside(
 def precision_recall(
     real: ArrayLike, generated: ArrayLike, k: int = PRECISION_RECALL_K
 ) -> PrecisionRecall:
-    """Return improved precision and recall, from balls around each side's images.
+    """Return improved precision and recall, from balls around the images of each side.
 
     The ball around an image reaches to its k-th nearest other image of the same side, edge
-    included. One real outlier makes a large ball and so flatters precision; density does not
-    suffer from that.
+    included. One real outlier makes a large ball and so increases precision; it does not increase
+    density.
 
     Parameters
     ----------
     real, generated : array-like of float, shapes [N, F] and [M, F]
         Features; at least k + 1 rows each.
     k : int
-        Neighbour that sets the radius.
+        Neighbor that sets the radius.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def precision_recall(
     (1.0, 0.667)
     """
     _check_k(k)
-    x, y = checked_pair(real, generated, k + 1, k + 1)
+    x, y = check_feature_pair(real, generated, k + 1, k + 1)
     x, y = x - x.mean(axis=0), y - x.mean(axis=0)
     real_balls, _ = _count_inside(y, x, _squared_radii(x, k))
     generated_balls, _ = _count_inside(x, y, _squared_radii(y, k))
@@ -128,7 +128,7 @@ def precision_recall(
 def density_coverage(
     real: ArrayLike, generated: ArrayLike, k: int = DENSITY_COVERAGE_K
 ) -> DensityCoverage:
-    """Return density and coverage, from balls around the real images only.
+    """Return density and coverage, from balls around the real images.
 
     The ball around a real image reaches to its k-th nearest other real image, edge included.
 
@@ -137,7 +137,7 @@ def density_coverage(
     real, generated : array-like of float, shapes [N, F] and [M, F]
         Features; at least k + 1 real rows, and 1 generated.
     k : int
-        Neighbour that sets the radius.
+        Neighbor that sets the radius.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def density_coverage(
     DensityCoverage(density=2.5, coverage=0.75)
     """
     _check_k(k)
-    x, y = checked_pair(real, generated, k + 1, 1)
+    x, y = check_feature_pair(real, generated, k + 1, 1)
     x, y = x - x.mean(axis=0), y - x.mean(axis=0)
     balls, held = _count_inside(y, x, _squared_radii(x, k))
     return DensityCoverage(density=float(balls.mean() / k), coverage=float((held > 0).mean()))

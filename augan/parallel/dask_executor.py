@@ -207,7 +207,7 @@ def threads_per_worker(workers: int, cores: int | None = None) -> int:
 
     Examples
     --------
-    >>> threads_each(3, cores=8)
+    >>> threads_per_worker(3, cores=8)
     2
     """
     setting = os.environ.get("TF_NUM_INTRAOP_THREADS", "")

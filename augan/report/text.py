@@ -58,7 +58,8 @@ def format_training(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
             f"fidelity: kernel distance {fidelity['kernel_distance']:.3f} (real against real "
             f"{fidelity['floor']['kernel_distance']:.3f}, untrained "
             f"{fidelity['untrained_kernel_distance']:.3f}) on {fidelity['n_real']} held-out "
-            f"{samples}{', few' if fidelity['few'] else ''}, features {fidelity['extractor']}"
+            f"{samples}{', few' if fidelity['is_small_sample'] else ''}, features "
+            f"{fidelity['extractor']}"
         )
     if pseudo_labels := bundle.metrics.get("pseudo_labels"):
         lines.append(

@@ -15,7 +15,7 @@ from augan.features.classifier import FeatureExtractor, StandardizedRows
 from augan.gan import keras
 from augan.gan.inference import BatchInference, latent_noise
 from augan.gan.model import GAN
-from augan.metrics.fidelity import diversity, fidelity, floor, kernel_distance
+from augan.metrics.fidelity import diversity, fidelity, kernel_distance, real_vs_real
 from augan.metrics.precision_recall import density_coverage
 from augan.seeding import child_rng
 from augan.training.budget import StageBudget
@@ -300,7 +300,7 @@ class GanMonitor:
         generated = self.features(self._generated_images())
         return {
             **fidelity(real=real, generated=generated, extractor=self.features.id).to_dict(),
-            "floor": floor(real, self.features.id, rng).to_dict(),
+            "floor": real_vs_real(real, self.features.id, rng).to_dict(),
             "untrained_kernel_distance": kernel_distance(
                 real=real, generated=self.untrained_features
             ),

@@ -14,12 +14,12 @@ from scipy.linalg import sqrtm
 from augan.exceptions import ConfigError, DataError
 from augan.metrics import distances
 from augan.metrics.fidelity import (
-    FEW,
+    MIN_RELIABLE_COUNT,
     diversity,
     fidelity,
-    floor,
     frechet_distance,
     kernel_distance,
+    real_vs_real,
 )
 from augan.metrics.precision_recall import density_coverage, precision_recall
 
@@ -238,7 +238,7 @@ def test_diversity_against_double_loops() -> None:
 def test_blocks_do_not_matter(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     real, generated = two_sets(0)
     expected = figures(real, generated)
-    monkeypatch.setattr(distances, "_CHUNK_ROWS", rows)
+    monkeypatch.setattr(distances, "_BLOCK_ROWS", rows)
     assert figures(real, generated) == pytest.approx(expected, rel=1e-9)
 
 
@@ -296,7 +296,7 @@ def test_fidelity_gathers_every_figure() -> None:
         "recall": near.recall,
         "density": dense.density,
         "coverage": dense.coverage,
-        "few": True,
+        "is_small_sample": True,
     }
     assert near == precision_recall(real, generated, k=3)
     assert dense == density_coverage(real, generated, k=5)
@@ -306,21 +306,26 @@ def test_fidelity_gathers_every_figure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "m", "few"), [(FEW, FEW, False), (FEW - 1, FEW, True), (FEW, FEW - 1, True)]
+    ("n", "m", "few"),
+    [
+        (MIN_RELIABLE_COUNT, MIN_RELIABLE_COUNT, False),
+        (MIN_RELIABLE_COUNT - 1, MIN_RELIABLE_COUNT, True),
+        (MIN_RELIABLE_COUNT, MIN_RELIABLE_COUNT - 1, True),
+    ],
 )
 def test_few_images_on_either_side_are_marked(n: int, m: int, few: bool) -> None:
     rng = np.random.default_rng(0)
     result = fidelity(
         real=rng.normal(size=(n, 2)), generated=rng.normal(size=(m, 2)), extractor="raw"
     )
-    assert result.few is few
+    assert result.is_small_sample is few
 
 
 def test_floor_compares_two_halves_of_the_real_images() -> None:
     real = np.random.default_rng(0).normal(size=(201, 3))
-    result = floor(real, "raw", np.random.default_rng(1))
-    assert result == floor(real, "raw", np.random.default_rng(1))
-    assert result != floor(real, "raw", np.random.default_rng(2))
+    result = real_vs_real(real, "raw", np.random.default_rng(1))
+    assert result == real_vs_real(real, "raw", np.random.default_rng(1))
+    assert result != real_vs_real(real, "raw", np.random.default_rng(2))
     assert (result.n_real, result.n_generated, result.extractor) == (100, 101, "raw")
     worse = fidelity(real=real[:100], generated=real[100:] + 1, extractor="raw")
     assert result.frechet_distance < worse.frechet_distance / 5
@@ -331,7 +336,7 @@ def test_floor_compares_two_halves_of_the_real_images() -> None:
 def test_floor_halves_share_no_image() -> None:
     # Sorted images: the halves must be mixed. Distinct rows: no generated row is a copy.
     real = np.arange(40.0)[:, None]
-    result = floor(real, "raw", np.random.default_rng(0))
+    result = real_vs_real(real, "raw", np.random.default_rng(0))
     assert result.frechet_distance < 40
     copies = fidelity(real=real, generated=real, extractor="raw")
     assert copies.frechet_distance == pytest.approx(0, abs=1e-9)
@@ -395,8 +400,8 @@ def test_one_set_functions_say_how_many_are_needed() -> None:
     with pytest.raises(DataError, match="1 given images, at least 2"):
         diversity(np.zeros((1, 3)))
     with pytest.raises(DataError, match="11 real images, at least 12"):
-        floor(np.zeros((11, 3)), "raw", np.random.default_rng(0))
-    floor(np.zeros((12, 3)), "raw", np.random.default_rng(0))
+        real_vs_real(np.zeros((11, 3)), "raw", np.random.default_rng(0))
+    real_vs_real(np.zeros((12, 3)), "raw", np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("metric", [precision_recall, density_coverage])

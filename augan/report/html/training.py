@@ -173,9 +173,9 @@ def _fidelity(bundle: Bundle) -> str:
     ]
     about = (
         f"Generated {samples} compared with {fidelity['n_real']:,} held-out real ones"
-        f"{', which are few' if fidelity['few'] else ''}. The kernel distance is 0 if both have "
-        f"the same distribution. Coverage is the share of real {samples} with a generated one "
-        "nearby. The bundle has the weights with the smallest kernel distance."
+        f"{', which are few' if fidelity['is_small_sample'] else ''}. The kernel distance is 0 if "
+        f"both have the same distribution. Coverage is the share of real {samples} with a "
+        "generated one nearby. The bundle has the weights with the smallest kernel distance."
     )
     body = table(["", "kernel distance", "coverage"], rows, numbers=(1, 2))
     return section("Fidelity", about, _distances(training) + body + _metrics_table(training))
