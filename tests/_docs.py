@@ -1,4 +1,4 @@
-"""What tests of README.md and docs/ share: the blocks of code, and a folder that they work on."""
+"""Helpers of the tests of README.md and docs/: code blocks, and a folder of example data."""
 
 import re
 import shlex
@@ -27,20 +27,20 @@ IMAGES = {
 
 
 def blocks(page: Path, kind: str) -> list[str]:
-    """Return the blocks of a language, also those inside a list, without their indentation."""
+    """Return the code blocks of a language without their indentation, also those in lists."""
     text = page.read_text(encoding="utf-8")
-    found = re.findall(rf"^( *)```{kind}\n(.*?)^ *```", text, flags=re.DOTALL | re.MULTILINE)
-    return [re.sub(f"(?m)^{indent}", "", block) for indent, block in found]
+    matches = re.findall(rf"^( *)```{kind}\n(.*?)^ *```", text, flags=re.DOTALL | re.MULTILINE)
+    return [re.sub(f"(?m)^{indent}", "", block) for indent, block in matches]
 
 
 def commands(page: Path) -> list[str]:
-    """Return the lines of a page's bash blocks, without their comments."""
+    """Return the lines of the bash blocks of a page, without comments."""
     lines = [line for block in blocks(page, "bash") for line in block.splitlines()]
     return [line.split("  #")[0].strip() for line in lines if line.strip()]
 
 
 def make_folder(folder: Path) -> None:
-    """Write what the commands of the pages speak of: images, tables, a list and a mask."""
+    """Write the data that the commands of the pages use: images, tables, groups and a mask."""
     rng = np.random.default_rng(0)
     for name, count in IMAGES.items():
         (folder / name).mkdir(parents=True)
@@ -55,8 +55,8 @@ def make_folder(folder: Path) -> None:
             for _ in range(200)
         ]
         (folder / name).write_text("\n".join(["age,paid,plan", *rows]) + "\n")
-    parts = [f"{path.relative_to(folder)},{path.stem}" for path in folder.glob("photos/*/*.png")]
-    (folder / "groups.csv").write_text("\n".join(["path,group", *parts]) + "\n")
+    rows = [f"{path.relative_to(folder)},{path.stem}" for path in folder.glob("photos/*/*.png")]
+    (folder / "groups.csv").write_text("\n".join(["path,group", *rows]) + "\n")
     mask = np.zeros((8, 8, 1), np.uint8)
     mask[:2] = 255
     write_png(folder / "mask.png", mask)
@@ -64,17 +64,17 @@ def make_folder(folder: Path) -> None:
 
 
 def run(line: str) -> None:
-    """Run a command as it stands, but for what would take long; it must succeed."""
+    """Run a command of a page with options that make it fast; it must succeed."""
     words = shlex.split(line)[1:]
     if words[0] == "train" and "--dry-run" not in words:
         words += ["--steps", "20"]
-        words += [f"--set={part}.width=8" for part in ("generator", "encoder", "classifier")]
+        words += [f"--set={section}.width=8" for section in ("generator", "encoder", "classifier")]
         if not any("discriminator.width" in word for word in words):
             words += ["--set=discriminator.width=8"]
     if words[0] == "augment":
-        words += ["--no-filter"]  # nothing credible comes of 20 steps
+        words += ["--no-filter"]  # 20 steps give no credible images
     if words[:2] == ["evaluate", "augmentation"]:
-        # Where there are unlabeled images, a rival must have them.
+        # With unlabeled images, one arm without a GAN must use them.
         more = ",self-training" * Path(words[2], "unlabeled").is_dir()
         words += ["--gan-steps", "2", "--repeats", "2", "--arms", f"real{more}"]
         words += [] if "--classifier" in words else ["--steps", "10"]

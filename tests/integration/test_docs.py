@@ -1,4 +1,4 @@
-"""The documentation: its commands exist, its code runs, and its site builds without a warning."""
+"""Tests of the documentation: its commands exist, its code runs, its site builds."""
 
 import re
 import shlex
@@ -21,37 +21,37 @@ PICTURES = sorted((ROOT / "docs" / "pictures").iterdir())
 
 
 def parse(words: list[str]) -> None:
-    """Parse a command as the command line would, and do nothing."""
+    """Parse a command line without running it."""
     command: Any = typer.main.get_command(app)
-    name, given = "augan", words
+    name, arguments = "augan", words
     while hasattr(command, "resolve_command"):
-        context = command.make_context(name, given[:1], resilient_parsing=True)
-        context.resilient_parsing = False  # which `--help` would end; the name must be right
-        name, command, given = command.resolve_command(context, given)
-    command.make_context(name, given)
+        context = command.make_context(name, arguments[:1], resilient_parsing=True)
+        context.resilient_parsing = False  # so that an unknown command is an error
+        name, command, arguments = command.resolve_command(context, arguments)
+    command.make_context(name, arguments)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_command_exists_with_its_options(page: Path) -> None:
+def test_page_commands_exist_with_their_options(page: Path) -> None:
     for line in commands(page):
         words = shlex.split(line)
         if words[0] in ("augan", ".venv/bin/augan") and "-completion" not in line:
             parse(words[1:])
 
 
-def test_a_command_that_does_not_exist_is_noticed() -> None:
+def test_parse_unknown_command_fails() -> None:
     for line in ("train --stepz 3", "evaluate lifts photos/", "doctors", "detect"):
         with pytest.raises(Exception, match=r"(?i)no such|missing"):
             parse(line.split())
 
 
-def test_completion_is_offered() -> None:
+def test_shell_completion_is_offered() -> None:
     command: Any = typer.main.get_command(app)
     options = {name for parameter in command.params for name in parameter.opts}
     assert {"--install-completion", "--show-completion"} <= options
 
 
-def test_links_and_pictures_are_there() -> None:
+def test_links_and_pictures_exist() -> None:
     generated = {ROOT / "docs" / "reference" / name for name in ("cli.md", "api.md")}
     shown = set()
     for page in DOCS:
@@ -65,12 +65,12 @@ def test_links_and_pictures_are_there() -> None:
     assert sum(sizes) < 200_000
 
 
-def test_each_failure_that_the_monitor_names_has_a_page_with_its_sentence() -> None:
-    sick = {"progress": 1.0, "kernel_distance": 1.0, "diversity": 0.9, "coverage": 0.9}
-    sick |= {"r_t": 0.5, "r_v": 0.5}
+def test_each_training_failure_has_a_page_that_quotes_its_message() -> None:
+    metrics = {"progress": 1.0, "kernel_distance": 1.0, "diversity": 0.9, "coverage": 0.9}
+    metrics |= {"r_t": 0.5, "r_v": 0.5}
     failures = [divergence(180, 1.9e4, evaluated=True)]
     for worse in ({"diversity": 0.14, "coverage": 0.71}, {"r_t": 0.91, "r_v": 1.06}):
-        failure = check_failures([GanMetrics(step=1000, **{**sick, **worse})] * 2)
+        failure = check_failures([GanMetrics(step=1000, **{**metrics, **worse})] * 2)
         assert failure is not None
         failures.append(failure)
     assert {failure.kind for failure in failures} == {"collapse", "overfitting", "divergence"}
@@ -81,7 +81,7 @@ def test_each_failure_that_the_monitor_names_has_a_page_with_its_sentence() -> N
         assert failure.message in quoted
 
 
-def test_settings_that_the_pages_name_exist() -> None:
+def test_settings_named_in_pages_exist() -> None:
     from augan.config import Config
 
     known = {f"{name}.{key}" for name, part in Config() for key in getattr(part, "__dict__", {})}
@@ -93,15 +93,15 @@ def test_settings_that_the_pages_name_exist() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the pages speak of, and a run of each kind in it."""
-    place = tmp_path_factory.mktemp("reader")
-    make_folder(place)
-    return place
+    """A folder with the data that the pages use."""
+    folder = tmp_path_factory.mktemp("docs")
+    make_folder(folder)
+    return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.stem)
-def test_code_runs(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_code_runs(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     lines = [line for line in commands(page) if line.split()[0] == "augan"]
     lines = [
@@ -118,21 +118,21 @@ def test_code_runs(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert done.returncode == 0, done.stderr
 
 
-class _Fetched(HTMLParser):
-    """Collects what a browser would load from elsewhere."""
+class _ExternalResources(HTMLParser):
+    """Parser that collects the addresses a browser would load from other sites."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.addresses: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in ("a", "base"):
-            places = [value for name, value in attrs if name in ("src", "href", "srcset") and value]
-            self.found += [place for place in places if re.match(r"(https?:)?//", place)]
+            values = [value for name, value in attrs if name in ("src", "href", "srcset") and value]
+            self.addresses += [value for value in values if re.match(r"(https?:)?//", value)]
 
 
 @pytest.mark.slow
-def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path: Path) -> None:
+def test_site_builds_without_warnings_and_loads_nothing(tmp_path: Path) -> None:
     if find_spec("material") is None or find_spec("mkdocstrings") is None:
         pytest.skip("mkdocs-material and mkdocstrings are not installed: pip install 'augan[docs]'")
     site = tmp_path / "site"
@@ -145,8 +145,8 @@ def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path: Path) -
         assert f"augan {command}" in command_line
     library = (site / "reference" / "api.html").read_text(encoding="utf-8")
     assert "GANOverSampler" in library
-    assert "False-failure rate. With a number, part of the rows is held out" in library
+    assert "False-alarm rate. With a number, part of the rows is held out" in library
     for page in site.rglob("*.html"):
-        parser = _Fetched()
+        parser = _ExternalResources()
         parser.feed(page.read_text(encoding="utf-8"))
-        assert parser.found == [], page
+        assert parser.addresses == [], page

@@ -1,4 +1,4 @@
-"""Every command in the README runs, as it stands there."""
+"""Tests of the README: each of its commands runs."""
 
 import re
 import subprocess
@@ -17,14 +17,14 @@ RECIPES = [
 
 
 def recipes() -> list[list[str]]:
-    """Return the commands of each block on the reader's own folder."""
+    """Return the commands of each block of the section on your own folder."""
     text = README.read_text(encoding="utf-8")
     own = text.split("## On your own folder")[1].split("\n## ")[0]
     found = re.findall(r"```bash\n(.*?)```", own, flags=re.DOTALL)
     return [[line.split("  #")[0].strip() for line in block.splitlines()] for block in found]
 
 
-def test_set_up_commands_are_those_of_the_makefile() -> None:
+def test_setup_commands_match_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert {"make demo", "make test"} <= set(commands(README))
     for target in ("demo", "test", "docs"):
@@ -36,25 +36,25 @@ def test_set_up_commands_are_those_of_the_makefile() -> None:
     assert "install --quiet -c constraints.txt -e '.[test]'" in makefile
 
 
-def test_recipes_are_three() -> None:
+def test_readme_has_three_recipes() -> None:
     kinds = [[re.findall(r"augan ((?:evaluate )?\w+)", line)[0] for line in r] for r in recipes()]
     assert kinds == RECIPES
-    # With those of the demo and of the set-up these are all that the README has.
+    # The others are the commands of the setup and of the demo.
     assert len(commands(README)) == 2 + 3 + 3 + sum(map(len, RECIPES))
 
 
 @pytest.mark.parametrize("number", range(len(RECIPES)))
-def test_recipe(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipe_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_folder(tmp_path)
     monkeypatch.chdir(tmp_path)
     for line in recipes()[number]:
         run(line)
-    made = {path.resolve() for path in tmp_path.glob("runs/*/augment-*/dent/*.png")}
-    assert len(made) == (90, 0, 500)[number]  # balanced with 150 good ones; none; as asked for
+    images = {path.resolve() for path in tmp_path.glob("runs/*/augment-*/dent/*.png")}
+    assert len(images) == (90, 0, 500)[number]  # 150 good images minus 60; none; --n
 
 
 @pytest.mark.slow
-def test_python_blocks(tmp_path: Path) -> None:
+def test_python_block_runs(tmp_path: Path) -> None:
     (block,) = blocks(README, "python")
     done = subprocess.run(
         [sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -64,6 +64,6 @@ def test_python_blocks(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("my-run/augment-*/3/*.png"))) == 100
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_exist() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", README.read_text(encoding="utf-8")):
         assert (ROOT / target).exists(), target

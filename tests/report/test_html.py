@@ -1,4 +1,4 @@
-"""report.html: whole in one file, safe with any name, and quiet in a browser."""
+"""Tests of the report pages: self-contained, safe with any name, without browser errors."""
 
 import re
 import shutil
@@ -6,7 +6,6 @@ from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -29,12 +28,12 @@ from augan.report.text import format_training
 from augan.workflow.train import train
 from tests._browser import loaded, needs_browser
 
-WILD = "<b>x & \"y\" 'z'.png"
+SPECIAL_NAME = "<b>x & \"y\" 'z'.png"
 EMPTY = {"meta", "link", "img", "br", "rect", "polyline"}
 
 
 class Page(HTMLParser):
-    """The elements, attributes and text of a page; it refuses elements that do not close."""
+    """Elements, attributes and text of a page; every element must be closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -68,17 +67,17 @@ def result(digits_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> D
     images = np.asarray(digits("test").images)[:40]
     for row, image in enumerate(images):
         write_png(folder / "images" / (f"deep/{row}.png" if row % 2 else f"{row}.png"), image)
-    write_png(folder / "images" / WILD, 255 - images[0])
+    write_png(folder / "images" / SPECIAL_NAME, 255 - images[0])
     (folder / "images" / "<i>bad.png").write_bytes(b"no image")
     return detect_folder(digits_bundle, folder / "images", folder / "out", far=0.1)
 
 
 @pytest.fixture(scope="module")
 def bundle(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """One whose training was measured twice, and whose first class has a wild name."""
+    """A bundle with two evaluations of the GAN, and a class name with special characters."""
     folder, some = tmp_path_factory.mktemp("trained"), digits().subset(np.arange(600))
     for row, (image, label) in enumerate(zip(np.asarray(some.images), np.asarray(some.labels))):
-        path = folder / "images" / (str(label) if label else WILD) / f"{row}.png"
+        path = folder / "images" / (str(label) if label else SPECIAL_NAME) / f"{row}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_png(path, image)
     config = tiny_config.replace(training__steps=40, evaluation__interval=20)
@@ -86,35 +85,36 @@ def bundle(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Bun
 
 
 @pytest.fixture(scope="module")
-def made(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> AugmentationResult:
-    out = tmp_path_factory.mktemp("made") / "out"
-    return augment_folder(bundle, [WILD, "3"], 12, out, filtered=False)
+def augmentation(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> AugmentationResult:
+    out = tmp_path_factory.mktemp("augmentation") / "out"
+    return augment_folder(bundle, [SPECIAL_NAME, "3"], 12, out, filtered=False)
 
 
 @pytest.fixture(scope="module")
-def judgement(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> DetectionEvaluation:
-    folder = tmp_path_factory.mktemp("judged")
+def evaluation(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> DetectionEvaluation:
+    folder = tmp_path_factory.mktemp("evaluation")
     for row, image in enumerate(np.asarray(digits("test").images)[:40]):
-        kind = WILD if row % 4 == 0 else "good"
+        kind = SPECIAL_NAME if row % 4 == 0 else "good"
         (folder / "images" / kind).mkdir(parents=True, exist_ok=True)
         write_png(folder / "images" / kind / f"{row}.png", 255 - image if row % 4 == 0 else image)
     (folder / "images" / "good" / "<i>bad.png").write_bytes(b"no image")
-    asked: dict[str, Any] = {"out": folder / "out", "detection_limit": True}
-    return evaluate_detection(bundle, folder / "images", "folders", **asked)
+    return evaluate_detection(
+        bundle, folder / "images", "folders", out=folder / "out", detection_limit=True
+    )
 
 
 @pytest.fixture(scope="module")
 def pages(
     result: DetectionResult,
     bundle: Bundle,
-    made: AugmentationResult,
-    judgement: DetectionEvaluation,
+    augmentation: AugmentationResult,
+    evaluation: DetectionEvaluation,
 ) -> dict[str, Path]:
     return {
         "detect": write_detection_page(result),
         "train": write_training_page(bundle),
-        "augment": write_augmentation_page(made),
-        "evaluate": write_detection_evaluation_page(judgement),
+        "augment": write_augmentation_page(augmentation),
+        "evaluate": write_detection_evaluation_page(evaluation),
     }
 
 
@@ -126,7 +126,7 @@ def text(pages: dict[str, Path], result: DetectionResult) -> str:
 
 @pytest.mark.parametrize("name", ["detect", "train", "augment", "evaluate"])
 class TestEveryPage:
-    def test_nothing_is_fetched(self, pages: dict[str, Path], name: str) -> None:
+    def test_page_loads_nothing(self, pages: dict[str, Path], name: str) -> None:
         text = pages[name].read_text("utf-8")
         without_pictures = re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
         assert not re.search(r"https?:|//|@import|url\(", without_pictures)
@@ -137,29 +137,29 @@ class TestEveryPage:
                 assert (attributes.get(attribute) or "data:").startswith("data:")
             assert not any(attribute.startswith("on") for attribute in attributes)
 
-    def test_names_are_escaped(self, pages: dict[str, Path], name: str) -> None:
+    def test_page_escapes_names(self, pages: dict[str, Path], name: str) -> None:
         page = Page(pages[name].read_text("utf-8"))
-        assert WILD in page.text
+        assert SPECIAL_NAME in page.text
         assert not page.every("b") + [one for one in page.every("i") if "class" not in one]
 
-    def test_what_is_drawn_is_also_said(self, pages: dict[str, Path], name: str) -> None:
+    def test_page_describes_images_and_charts(self, pages: dict[str, Path], name: str) -> None:
         page = Page(pages[name].read_text("utf-8"))
         assert all(image["alt"] for image in page.every("img"))
         assert all(figure["aria-label"] for figure in page.every("svg"))
         assert {"viewport", "color-scheme"} <= {meta.get("name") for meta in page.every("meta")}
 
 
-def test_the_page_of_a_training(pages: dict[str, Path], bundle: Bundle) -> None:
+def test_training_page_contains_the_metrics(pages: dict[str, Path], bundle: Bundle) -> None:
     page = Page(pages["train"].read_text("utf-8"))
     figures = bundle.metrics["fidelity"]
-    health = bundle.metrics["gan_metrics"]
+    gan_metrics = bundle.metrics["gan_metrics"]
     assert bundle.path is not None
     assert pages["train"].parent == bundle.path.parent
-    assert [row["step"] for row in health] == [20, 40]
+    assert [row["step"] for row in gan_metrics] == [20, 40]
     for fragment in (
         "Trained on 600 images of 10 classes",
         *bundle.metrics["warnings"],
-        *(f"{row['kernel_distance']:.3f}" for row in health),
+        *(f"{row['kernel_distance']:.3f}" for row in gan_metrics),
         f"{figures['untrained_kernel_distance']:.3f}",
         f"{bundle.metrics['classifier']['accuracy']:.1%}",
         bundle.bundle_id,
@@ -172,19 +172,19 @@ def test_the_page_of_a_training(pages: dict[str, Path], bundle: Bundle) -> None:
     assert len(page.every("img")) == 1
 
 
-def test_a_training_says_how_many_updates_it_made(bundle: Bundle) -> None:
-    def said(steps: int | None) -> str:
+def test_format_training_names_the_steps_and_a_reached_time_limit(bundle: Bundle) -> None:
+    def steps_line(steps: int | None) -> str:
         training = {**bundle.config["training"], "steps": steps}
         metrics = {**bundle.metrics, "failure": None}  # which would explain it
-        asked = replace(bundle, config={**bundle.config, "training": training}, metrics=metrics)
-        return next(line for line in format_training(asked, {"gan": 1.0}) if "steps:" in line)
+        changed = replace(bundle, config={**bundle.config, "training": training}, metrics=metrics)
+        return next(line for line in format_training(changed, {"gan": 1.0}) if "steps:" in line)
 
-    assert re.search(r"gan 40(,|$)", said(40))
-    assert re.search(r"gan 40(,|$)", said(None))  # where minutes alone decided
-    assert "gan 40 of 6,000 (time limit reached" in said(6000)
+    assert re.search(r"gan 40(,|$)", steps_line(40))
+    assert re.search(r"gan 40(,|$)", steps_line(None))  # where minutes alone decided
+    assert "gan 40 of 6,000 (time limit reached" in steps_line(6000)
 
 
-def test_a_training_without_its_log_has_a_page(bundle: Bundle, tmp_path: Path) -> None:
+def test_training_page_without_a_log_has_no_losses(bundle: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "bundle.augan"
     assert bundle.path is not None
     shutil.copy(bundle.path, path)
@@ -195,48 +195,54 @@ def test_a_training_without_its_log_has_a_page(bundle: Bundle, tmp_path: Path) -
     assert "Losses" not in page.text
 
 
-def test_the_page_of_synthetic_images(pages: dict[str, Path], made: AugmentationResult) -> None:
+def test_augmentation_page_contains_the_acceptance(
+    pages: dict[str, Path], augmentation: AugmentationResult
+) -> None:
     page = Page(pages["augment"].read_text("utf-8"))
     assert "24 synthetic images of 2 classes" in page.text
-    assert f"The first of each class, a row each: 3, {WILD}." in page.text
-    cells = [WILD, "12", "12", "12"]
+    assert f"The first of each class, a row each: 3, {SPECIAL_NAME}." in page.text
+    cells = [SPECIAL_NAME, "12", "12", "12"]
     assert "".join(cells) in page.text
-    assert str(made.out) not in page.text  # equal samples have equal folders
+    assert str(augmentation.out) not in page.text  # equal samples have equal folders
     assert len(page.every("img")) == 1
 
 
-def test_the_page_of_an_evaluation(pages: dict[str, Path], judgement: DetectionEvaluation) -> None:
-    page, summary = Page(pages["evaluate"].read_text("utf-8")), judgement.summary
-    assert judgement.normal.size == 30
-    assert judgement.anomalous.size == 10
+def test_detection_evaluation_page_contains_the_metrics(
+    pages: dict[str, Path], evaluation: DetectionEvaluation
+) -> None:
+    page, summary = Page(pages["evaluate"].read_text("utf-8")), evaluation.summary
+    assert evaluation.normal.size == 30
+    assert evaluation.anomalous.size == 10
     for fragment in (
         f"{summary['detected']['count']} of 10 anomalies flagged",
         f"{summary['auroc']['value']:.3f}",
-        *(row["method"] for row in judgement.baselines),
-        *(f"{row['auroc']['value']:.3f}" for row in judgement.baselines),
+        *(row["method"] for row in evaluation.baselines),
+        *(f"{row['auroc']['value']:.3f}" for row in evaluation.baselines),
         "good/<i>bad.png",
         *(f"{row['size']} px" for row in summary["detection_limit"]["rows"]),
     ):
         assert fragment in page.text
-    assert judgement.baselines
+    assert evaluation.baselines
     assert len(page.every("svg")) == 2
 
 
-def test_a_curve_stays_in_its_frame() -> None:
+def test_line_chart_keeps_curves_inside() -> None:
     rng = np.random.default_rng(0)
     for size in (1, 2, 5, 3000):
         for values in (rng.normal(size=size), np.full(size, 3.0), 10 ** rng.normal(size=size)):
             for log in (False, True):
                 line = Curve("a", "new", np.arange(1, size + 1), values)
-                (drawn,) = Page(line_chart("b", [line], log=log)).every("polyline")
-                points = np.array([p.split(",") for p in str(drawn["points"]).split()], float)
+                (polyline,) = Page(line_chart("b", [line], log=log)).every("polyline")
+                points = np.array([p.split(",") for p in str(polyline["points"]).split()], float)
                 assert len(points) == min(size, 300)
                 assert points.min() >= 0
                 assert points.max() <= 100
                 assert (np.diff(points[:, 0]) > 0).all()
 
 
-def test_it_says_what_was_found(text: str, result: DetectionResult, digits_bundle: Bundle) -> None:
+def test_detection_page_contains_scores_and_guarantee(
+    text: str, result: DetectionResult, digits_bundle: Bundle
+) -> None:
     page = Page(text)
     for fragment in (
         f"{result.num_anomalies} of 41 images flagged",
@@ -249,8 +255,8 @@ def test_it_says_what_was_found(text: str, result: DetectionResult, digits_bundl
         *(component.name for component in result.components),
     ):
         assert fragment in page.text
-    assert result.shown[0].path == WILD
-    assert WILD in {image["alt"] for image in page.every("img")}
+    assert result.shown[0].path == SPECIAL_NAME
+    assert SPECIAL_NAME in {image["alt"] for image in page.every("img")}
     assert "<i>bad.png" in page.text
     assert len(page.every("img")) == 2 * len(result.shown) == 48
     assert len(page.every("svg")) == 2
@@ -280,7 +286,5 @@ def test_score_axis_has_the_threshold_as_an_edge_and_counts_every_score() -> Non
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["detect", "train", "augment", "evaluate"])
-def test_a_browser_has_nothing_to_complain_about(
-    pages: dict[str, Path], name: str, tmp_path: Path
-) -> None:
-    assert escape(WILD, quote=False) in loaded(pages[name], tmp_path)
+def test_browser_reports_no_error(pages: dict[str, Path], name: str, tmp_path: Path) -> None:
+    assert escape(SPECIAL_NAME, quote=False) in loaded(pages[name], tmp_path)
