@@ -1,4 +1,4 @@
-"""Commands that need no network load no TensorFlow."""
+"""Tests of the start of commands: without a network to run, they load no TensorFlow."""
 
 import json
 import os
@@ -41,7 +41,7 @@ COMMANDS = [
     (2, "augment --class 77 --n 3"),
     (2, "augment --class 7 --n 0"),
     (2, "augment --class 7 --n 3 --method magic"),
-    (2, "augment --class 7 --n 3 --policy magic"),
+    (2, "augment --class 7 --n 3 --transform magic"),
     (2, "augment --class 7 --n 3 --out full"),
     (2, "augment --class 7 --n 3 --model nowhere"),
     (2, "generate --n 0"),
@@ -54,7 +54,7 @@ COMMANDS = [
     (2, "calibrate runs/a nowhere"),
     (2, "evaluate detection nowhere --labels folders"),
     (2, "evaluate augmentation nowhere"),
-    (2, "merge nowhere --out merged"),
+    (2, "merge merged nowhere"),
 ]
 
 
