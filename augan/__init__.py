@@ -19,7 +19,7 @@ _HOME = {
     "augment_folder": "augan.augment.api",
     "generate_folder": "augan.augment.api",
     "detect_folder": "augan.detect.api",
-    "calibrate": "augan.detect.recalibration",
+    "recalibrate": "augan.detect.recalibration",
     "export_onnx": "augan.export.api",
     "evaluate_detection": "augan.evaluation.detection.api",
     "evaluate_augmentation": "augan.evaluation.augmentation.api",
@@ -34,7 +34,6 @@ __all__ = [
     "GANDetector",
     "GANOverSampler",
     "augment_folder",
-    "calibrate",
     "detect_folder",
     "evaluate_augmentation",
     "evaluate_detection",
@@ -44,6 +43,7 @@ __all__ = [
     "get_transform",
     "load_bundle",
     "load_dataset",
+    "recalibrate",
     "save_bundle",
     "train",
 ]
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from augan.data.loading import load_dataset
     from augan.detect.api import detect_folder
     from augan.detect.estimator import GANDetector
-    from augan.detect.recalibration import calibrate
+    from augan.detect.recalibration import recalibrate
     from augan.evaluation.augmentation.api import evaluate_augmentation
     from augan.evaluation.detection.api import evaluate_detection
     from augan.exceptions import AuganError

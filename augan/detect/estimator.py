@@ -24,6 +24,7 @@ from augan.detect.conformal.calibration import min_calibration_size
 from augan.detect.conformal.guarantee import CALIBRATION_KEY
 from augan.detect.detector import Detector, add_detectors
 from augan.detect.fitting import fit_detector, trimmed_size
+from augan.detect.ignore_mask import IGNORE_MASK_TABLE
 from augan.detect.methods.registry import get_method_spec
 from augan.exceptions import ConfigError, DataError
 from augan.training.budget import TrainingBudget, compute_deadline
@@ -196,7 +197,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
                 "again: give clean normal images or rows, and leave trim_fraction out"
             )
         bundle = given if isinstance(given, Bundle) else load_bundle(given)
-        if "ignore" in bundle.tables:
+        if IGNORE_MASK_TABLE in bundle.tables:
             raise ConfigError(
                 "this bundle ignores some pixels, and arrays are scored with all of theirs; give "
                 "one that was calibrated without --ignore-mask"

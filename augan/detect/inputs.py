@@ -1,4 +1,4 @@
-"""What is to be scored: the images below a folder, or the rows of a table."""
+"""Inputs of detection: the images of a folder, or the rows of a table, read in chunks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,91 +23,91 @@ from augan.io.images import read_image
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK = 512  # samples in memory at once
-CHUNK_PICTURES = 32  # the same of large images
+CHUNK_SIZE = 512  # samples in memory at once
+CHUNK_SIZE_LARGE = 32  # the same for large images
 Shape = tuple[int, ...]
 
 
-def parts_of(names: Sequence[str], preprocessing: AnyPreprocessing) -> Iterator[list[str]]:
-    """Yield names in parts of which all samples may be in memory at once."""
-    size = CHUNK_PICTURES if isinstance(preprocessing, TiledPreprocessing) else CHUNK
+def name_chunks(names: Sequence[str], preprocessing: AnyPreprocessing) -> Iterator[list[str]]:
+    """Yield names in chunks whose samples fit into memory."""
+    size = CHUNK_SIZE_LARGE if isinstance(preprocessing, TiledPreprocessing) else CHUNK_SIZE
     for start in range(0, len(names), size):
         yield list(names[start : start + size])
 
 
 @dataclass(frozen=True)
 class SampleBatch:
-    """What was read together.
+    """Samples that were read together.
 
     Attributes
     ----------
     names : list of str
-        Of the samples that could be read, in order.
-    stored : ndarray [N, ...] or RaggedImages
-        The samples.
+        Names of the readable samples, in order.
+    samples : ndarray [N, ...] or RaggedImages
+        The prepared samples.
     failures : dict of str to str
-        Name -> why it cannot be read.
+        Name -> reason why a sample cannot be read.
     shapes : list of tuple (H, W)
-        Of each image as it came; rows have none.
+        Original size of each image; empty for rows.
     """
 
     names: list[str]
-    stored: np.ndarray | RaggedImages
+    samples: np.ndarray | RaggedImages
     failures: dict[str, str]
     shapes: list[Shape] = field(default_factory=list)
 
 
 class InputSource(Protocol):
-    """Samples in an order, read a part at a time.
+    """Ordered samples that are read in chunks.
 
     Attributes
     ----------
     names
-        Of each sample: a path, or the number of a row, counted from 0.
+        Name of each sample: a path, or the number of a row, counted from 0.
     warnings
-        What the user should know about what was found, and about what was read so far.
-    unusual
-        Names of those read so far, here or elsewhere, that are of another size than usual.
+        Warnings about the input and about the samples read so far.
+    resized
+        Names of the images read so far, in any process, that do not have the expected size.
     """
 
     names: list[str]
-    unusual: set[str]
+    resized: set[str]
 
     @property
     def warnings(self) -> list[str]: ...
 
     def read(self, names: Sequence[str]) -> SampleBatch:
-        """Return the samples called `names`."""
+        """Read and prepare the samples with these names."""
 
 
 class ImageFolderSource:
-    """The images below a folder, or one image.
+    """Images of a folder and its subfolders, or one image.
 
     Parameters
     ----------
     images : path
     preprocessing : ImagePreprocessing
-    usual : tuple (H, W) or None
-        The size of all images of training or calibration; others are counted for a warning.
-    ignored : Ignored or None
-        Places that are filled before anything else is done with an image.
+    expected_shape : tuple (H, W) or None
+        Size of all training or calibration images; images of other sizes are counted for a warning.
+    ignore_mask : IgnoreMask or None
+        Pixels that are filled before an image is prepared.
     names : sequence of str or None
-        What is to be read, where it is known; None: all images that are found.
+        Names of the images; None: all images of the folder.
 
     Attributes
     ----------
-    unusual : set of str
+    resized : set of str
         See `InputSource`.
-    sizes : set of tuple (H, W)
-        Of all images that were read.
+    shapes : set of tuple (H, W)
+        Sizes of all images that were read.
     """
 
     def __init__(
         self,
         images: Path,
         preprocessing: ImagePreprocessing,
-        usual: Shape | None = None,
-        ignored: IgnoreMask | None = None,
+        expected_shape: Shape | None = None,
+        ignore_mask: IgnoreMask | None = None,
         names: Sequence[str] | None = None,
     ) -> None:
         if is_table_file(images):
@@ -115,73 +115,75 @@ class ImageFolderSource:
                 f"{images} is a table, but the model was trained on images; name a folder of "
                 "images, or another model with --model"
             )
-        self.preprocessing, self.usual, self.ignored = preprocessing, usual, ignored
+        self.preprocessing, self.ignore_mask = preprocessing, ignore_mask
+        self.expected_shape = expected_shape
         if names is None:
             self.root, self.names = _list_images(images)
         else:
             self.root = images.parent if images.is_file() else images
             self.names = list(names)
-        self.sizes: set[Shape] = set()
-        self.unusual: set[str] = set()
+        self.shapes: set[Shape] = set()
+        self.resized: set[str] = set()
 
     @property
     def warnings(self) -> list[str]:
-        """That images are of another size than usual."""
-        if self.usual is None or not self.unusual:
+        """A warning if images do not have the expected size."""
+        if self.expected_shape is None or not self.resized:
             return []
+        height, width = self.expected_shape
         return [
-            f"{len(self.unusual)} of {len(self.names)} images are not of the usual size, "
-            f"{self.usual[1]} x {self.usual[0]} pixels, for example {min(self.unusual)}: they are "
-            "resized, but look different to the model; with images of this size only, calibrate "
-            "on such normal ones with augan calibrate RUN NORMALS"
+            f"{len(self.resized)} of {len(self.names)} images do not have the expected size, "
+            f"{width} x {height} pixels, for example {min(self.resized)}: they are resized, but "
+            "look different to the model; if all your images have this size, calibrate on normal "
+            "images of this size with augan calibrate RUN NORMALS"
         ]
 
     def read(self, names: Sequence[str]) -> SampleBatch:
-        """Decode the files called `names`."""
+        """Read and prepare the images with these names."""
         readable, samples, failures, shapes = [], [], {}, []
         for name in names:
             try:
-                picture = self.picture(name)
-                samples.append(self._stored(picture))
+                image = self.load_image(name)
+                samples.append(self._prepare(image))
             except DataError as error:
                 failures[name] = getattr(error, "reason", str(error))
             else:
                 readable.append(name)
-                shapes.append(picture.shape[:2])
-                self._remember(name, picture.shape[:2])
-        return SampleBatch(readable, self._together(samples), failures, shapes)
+                shapes.append(image.shape[:2])
+                self._record_shape(name, image.shape[:2])
+        return SampleBatch(readable, self._stack(samples), failures, shapes)
 
-    def stored(self, images: Sequence[np.ndarray]) -> np.ndarray | RaggedImages:
-        """Return images `[H, W, C]` that are no files as stored samples, like `read`."""
-        return self._together([self._stored(image) for image in images])
+    def load_image(self, name: str) -> np.ndarray:
+        """Return the original image `[H, W, C]`, with its ignored pixels."""
+        return read_image(self.root / name)
 
-    def _stored(self, picture: np.ndarray) -> np.ndarray:
-        image = picture if self.ignored is None else self.ignored.fill(picture)
+    def prepare(self, images: Sequence[np.ndarray]) -> np.ndarray | RaggedImages:
+        """Return images `[H, W, C]` from memory as prepared samples, as `read` returns them."""
+        return self._stack([self._prepare(image) for image in images])
+
+    def read_squares(self, names: list[str], preprocessing: ImagePreprocessing) -> np.ndarray:
+        """Return the readable images `names`, prepared by another preprocessing."""
+        return np.stack([preprocessing.prepare(self.load_image(name)) for name in names])
+
+    def _prepare(self, image: np.ndarray) -> np.ndarray:
+        filled = image if self.ignore_mask is None else self.ignore_mask.fill(image)
         if isinstance(self.preprocessing, TiledPreprocessing):
-            return self.preprocessing.prepare_ragged(image)
-        return self.preprocessing.prepare(image)
+            return self.preprocessing.prepare_ragged(filled)
+        return self.preprocessing.prepare(filled)
 
-    def _together(self, samples: list[np.ndarray]) -> np.ndarray | RaggedImages:
+    def _stack(self, samples: list[np.ndarray]) -> np.ndarray | RaggedImages:
         if isinstance(self.preprocessing, TiledPreprocessing):
             return RaggedImages(samples)
         return np.stack(samples) if samples else np.empty((0,))
 
-    def squares(self, names: list[str], preprocessing: ImagePreprocessing) -> np.ndarray:
-        """Decode the readable files `names` as squares of another preprocessing."""
-        return np.stack([preprocessing.prepare(self.picture(name)) for name in names])
-
-    def picture(self, name: str) -> np.ndarray:
-        """Return one image as it comes, `[H, W, C]`, ignored places and all."""
-        return read_image(self.root / name)
-
-    def _remember(self, name: str, shape: Shape) -> None:
-        self.sizes.add(shape)
-        if self.usual is not None and shape != tuple(self.usual):
-            self.unusual.add(name)
+    def _record_shape(self, name: str, shape: Shape) -> None:
+        self.shapes.add(shape)
+        if self.expected_shape is not None and shape != tuple(self.expected_shape):
+            self.resized.add(name)
 
 
 class TableSource:
-    """The rows of a table file."""
+    """Rows of a table file."""
 
     def __init__(self, table: Path, preprocessing: TabularPreprocessing) -> None:
         if not is_table_file(table):
@@ -190,57 +192,60 @@ class TableSource:
                 ".parquet file, or another model with --model"
             )
         self.preprocessing = preprocessing
-        self.unusual: set[str] = set()
+        self.resized: set[str] = set()
         self.frame: pd.DataFrame = read_table(table, preprocessing.texts)
         unknown = preprocessing.unknown(self.frame)
         self.warnings = (
-            [f"ignored, because training knew no such columns: {', '.join(unknown)}"]
+            [f"ignored columns that the training data did not have: {', '.join(unknown)}"]
             if unknown
             else []
         )
         self.names = [str(row) for row in range(len(self.frame))]
-        preprocessing.read_rows(self.frame[:1])  # a missing column is an error at once
+        preprocessing.read_rows(self.frame[:1])  # raises an error if a column is missing
 
     def read(self, names: Sequence[str]) -> SampleBatch:
-        """Take the rows with these numbers."""
-        part = self.frame.iloc[[int(name) for name in names]]
-        stored, reasons = self.preprocessing.read_rows(part)
+        """Prepare the rows with these numbers."""
+        rows = self.frame.iloc[[int(name) for name in names]]
+        samples, reasons = self.preprocessing.read_rows(rows)
         kept = [row for row in range(len(names)) if row not in reasons]
         failures = {names[row]: reason for row, reason in reasons.items()}
-        return SampleBatch([names[row] for row in kept], stored[kept], failures)
+        return SampleBatch([names[row] for row in kept], samples[kept], failures)
 
 
 def open_source(
     path: Path,
     preprocessing: AnyPreprocessing,
-    usual: Shape | None = None,
-    ignored: IgnoreMask | None = None,
+    expected_shape: Shape | None = None,
+    ignore_mask: IgnoreMask | None = None,
     names: Sequence[str] | None = None,
 ) -> InputSource:
-    """Return the samples at `path`, for a model with this preprocessing; see `ImageFolderSource`.
+    """Return the samples at `path` for a model with this preprocessing; see `ImageFolderSource`.
 
     Raises
     ------
     DataError
-        There is nothing to score, or not of the kind that the model was trained on; or pixels of
-        rows are to be ignored.
+        There are no samples, or samples of another type than the training data; or an ignore mask
+        was given for rows.
     """
     if isinstance(preprocessing, TabularPreprocessing):
-        if ignored is not None:
+        if ignore_mask is not None:
             raise DataError(
-                "a mask of ignored pixels is about images, but the model was trained on rows; leave"
-                " --ignore-mask out"
+                "an ignore mask is for images, but this model is for rows of a table; leave out "
+                "--ignore-mask"
             )
         return TableSource(path, preprocessing)
-    return ImageFolderSource(path, preprocessing, usual, ignored, names)
+    return ImageFolderSource(path, preprocessing, expected_shape, ignore_mask, names)
 
 
-def usual_shape(bundle: Bundle, preprocessing: AnyPreprocessing) -> Shape | None:
-    """Return the size that all images of the last calibration had, else of training, if any."""
+def get_expected_shape(bundle: Bundle, preprocessing: AnyPreprocessing) -> Shape | None:
+    """Return the size (H, W) of all images of the last calibration, else of the training.
+
+    None: the sizes differ, or the samples are rows.
+    """
     if not isinstance(preprocessing, ImagePreprocessing):
         return None
-    origin = (bundle.detector or {}).get(CALIBRATION_KEY, {})
-    shape = origin.get("image_shape", preprocessing.original_shape)
+    recalibration = (bundle.detector or {}).get(CALIBRATION_KEY, {})
+    shape = recalibration.get("image_shape", preprocessing.original_shape)
     return None if shape is None else tuple(shape)
 
 

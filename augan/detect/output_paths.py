@@ -1,4 +1,4 @@
-"""Where a call puts what it found, unless the user says where."""
+"""Default folders of results. The module loads no TensorFlow."""
 
 import json
 import os
@@ -9,32 +9,37 @@ from augan.bundle import Bundle
 from augan.data.modalities.tables import is_table_file
 from augan.io.layout import DETECTION_FILE, EVALUATION_FILE
 
-RECORD_FILES = {"detect": DETECTION_FILE, "evaluate": EVALUATION_FILE}  # of each verb
+_RECORD_FILES = {"detect": DETECTION_FILE, "evaluate": EVALUATION_FILE}
 
 
-def default_out(bundle: Bundle, images: str | Path, verb: str = "detect") -> Path:
-    """Return the folder for what `verb` found in `images`: inside the run, named after them.
+def default_output_folder(bundle: Bundle, images: str | Path, command: str = "detect") -> Path:
+    """Return the folder for results of `command` ("detect" or "evaluate") on `images`.
 
-    Where that of other images of the same name lies already, a number follows: `detect-images-2`.
+    It is inside the run and named after the images. If it holds results of other images, a number
+    is appended: `detect-images-2`.
     """
     run = bundle.saved_path().parent
     path = Path(absolute_path(images))
-    name = f"{verb}-{path.stem if is_table_file(path) else path.name}"
-    outs = (run / (name if number == 1 else f"{name}-{number}") for number in count(1))
-    return next(out for out in outs if _images(out / RECORD_FILES[verb]) in (None, str(path)))
+    name = f"{command}-{path.stem if is_table_file(path) else path.name}"
+    folders = (run / (name if number == 1 else f"{name}-{number}") for number in count(1))
+    return next(
+        folder
+        for folder in folders
+        if _recorded_images(folder / _RECORD_FILES[command]) in (None, str(path))
+    )
 
 
 def absolute_path(images: str | Path) -> str:
-    """Return the absolute path of images, links resolved, as records have it."""
-    # Not by Path.resolve, which fails on a link to itself before Python 3.13.
+    """Return the absolute path of images with links resolved, as records store it."""
+    # Path.resolve fails on a link to itself before Python 3.13.
     return os.path.realpath(images)
 
 
-def _images(record: Path) -> str | None:
-    """Return which images a record is about, None where it does not say."""
+def _recorded_images(record: Path) -> str | None:
+    """Return the path of the images that a record is about; None if there is none."""
     try:
-        found = json.loads(record.read_bytes())
-        images = found.get("summary", found).get("images")
+        content = json.loads(record.read_bytes())
+        images = content.get("summary", content).get("images")
     except (OSError, ValueError, AttributeError):
         return None
     return images if isinstance(images, str) else None

@@ -1,4 +1,7 @@
-"""Calibrate a trained detector anew, for a new camera or line: nothing is trained again."""
+"""Recalibration of a trained detector on new normal samples, for example of a new camera.
+
+Networks and fitted methods are unchanged; only the calibrations are replaced.
+"""
 
 import os
 from collections.abc import Sequence
@@ -16,69 +19,72 @@ from augan.data.modalities.tables import is_table_file
 from augan.data.sequences import RaggedImages
 from augan.detect.conformal.guarantee import CALIBRATION_KEY
 from augan.detect.detector import Detector, add_detectors, bundled_methods
-from augan.detect.ignore_mask import TABLE, IgnoreMask
-from augan.detect.inputs import ImageFolderSource, InputSource, open_source, parts_of
+from augan.detect.ignore_mask import IGNORE_MASK_TABLE, IgnoreMask
+from augan.detect.inputs import ImageFolderSource, InputSource, name_chunks, open_source
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_folder, check_replaceable
 from augan.io.layout import BUNDLE_FILE
 
 
-def calibrate(
+def recalibrate(
     bundle: Bundle,
     images: str | Path,
     groups: str | Path | None = None,
-    ignore: str | Path | None = None,
+    ignore_mask: str | Path | None = None,
 ) -> Bundle:
-    """Return a bundle whose detector is calibrated on new normal images.
+    """Return a bundle whose detectors are calibrated on new normal samples.
 
-    Networks and scores stay as they are, only the line is drawn anew. (Folds score by their mean
-    from then on, and promise what one detector does.) The images must be normal, like those to
-    come, and must not have been trained on: scores of training images are too low,
-    and more good images than promised would be flagged. A bundle does not hold its training
-    images, so that cannot be checked.
+    Networks and scores are unchanged; only the calibrations are replaced. (Cross-conformal
+    detectors score by the mean of their folds afterward, with the guarantee of one detector.) The
+    samples must be normal, like the samples to be scored, and the detector must not have been
+    trained on them: scores of training samples are too low, and more good samples would be flagged
+    than guaranteed. A bundle does not contain its training samples, so augan cannot check this.
 
     Parameters
     ----------
     bundle : Bundle
-        One with a detector; it is left as it is.
+        A bundle with a detector; it is not changed.
     images : path
-        What `detect_folder` takes: a folder, or a table for a model of a table. Files that cannot
-        be read are left out, with a warning in `detector["calibrated_on"]` of the new bundle.
+        A folder or an image, or a table for a model of a table, as for `detect_folder`. Unreadable
+        samples are left out, with a warning in `detector["calibrated_on"]` of the new bundle.
     groups : path or None
-        CSV file with the columns `path` and `group`, where several images show one thing.
-    ignore : path or None
-        An image as large as all images: what is above 0 there never counts, neither here nor in
-        what the new bundle detects; see `augan.detect.ignore_mask`. None: what the bundle ignores.
+        CSV file with the columns `path` and `group`, if several images show the same object.
+    ignore_mask : path or None
+        An image in the size of all images; pixels above 0 are ignored in this calibration and in
+        all detections with the new bundle, see `augan.detect.ignore_mask`. None: the mask of the
+        bundle.
 
     Returns
     -------
     Bundle
-        Not saved yet; `detector["calibrated_on"]` says where the calibration comes from.
+        Not saved yet; `detector["calibrated_on"]` describes the calibration samples.
 
     Raises
     ------
     BundleError
         If the bundle has no detector.
     DataError
-        If fewer than two images can be used, or they are all alike, or the mask does not fit.
+        If fewer than two samples can be used, all have the same score, or the mask has another
+        size.
     """
     bundle.require("detector")
     preprocessing = restore_preprocessing(bundle.preprocessing)
-    ignored = IgnoreMask.of(bundle) if ignore is None else IgnoreMask.read(ignore)
+    mask = IgnoreMask.from_bundle(bundle) if ignore_mask is None else IgnoreMask.read(ignore_mask)
     shape = getattr(preprocessing, "original_shape", None)
-    source = open_source(Path(images), preprocessing, shape, ignored)
-    known = None if groups is None else _groups(groups, Path(images), source)
+    source = open_source(Path(images), preprocessing, shape, mask)
+    all_groups = None if groups is None else _read_groups(groups, Path(images), source)
+    # After the checks, because it loads TensorFlow.
     detectors = [
         Detector.from_bundle(bundle, method).without_calibration()
         for method in bundled_methods(bundle)
     ]
-    measured, failures = _measured(detectors, source, str(images))
+    scores, failures = _calibration_scores(detectors, source, str(images))
     used = [name not in failures for name in source.names]
-    for detector, values in zip(detectors, measured):
-        detector.set_calibration(values, None if known is None else known[used])
+    for detector, values in zip(detectors, scores):
+        detector.set_calibration(values, None if all_groups is None else all_groups[used])
     calibration = detectors[0].require_calibration()
     warnings = [*source.warnings, *_warnings(bundle, Path(images), failures, len(source.names))]
-    origin: dict[str, Any] = {
+    description: dict[str, Any] = {
         "name": Path(os.path.realpath(images)).name,
         "num_samples": calibration.n,
         "num_groups": calibration.num_groups,
@@ -86,9 +92,9 @@ def calibrate(
         "warnings": warnings,
     }
     if isinstance(source, ImageFolderSource):
-        sizes = [list(size) for size in source.sizes]
-        origin["image_shape"] = sizes[0] if len(sizes) == 1 else None
-    anew = Bundle(
+        shapes = [list(shape) for shape in source.shapes]
+        description["image_shape"] = shapes[0] if len(shapes) == 1 else None
+    recalibrated = Bundle(
         config=bundle.config,
         data=bundle.data,
         preprocessing=bundle.preprocessing,
@@ -96,11 +102,11 @@ def calibrate(
         tables=dict(bundle.tables),
         metrics=bundle.metrics,
     )
-    if ignored is not None:
-        anew.tables[TABLE] = ignored.to_arrays()
-    add_detectors(anew, detectors)
-    anew.detector = {**(anew.detector or {}), CALIBRATION_KEY: origin}
-    return anew
+    if mask is not None:
+        recalibrated.tables[IGNORE_MASK_TABLE] = mask.to_arrays()
+    add_detectors(recalibrated, detectors)
+    recalibrated.detector = {**(recalibrated.detector or {}), CALIBRATION_KEY: description}
+    return recalibrated
 
 
 def recalibrate_run(
@@ -108,108 +114,110 @@ def recalibrate_run(
     images: str | Path,
     out: str | Path | None = None,
     groups: str | Path | None = None,
-    ignore: str | Path | None = None,
+    ignore_mask: str | Path | None = None,
 ) -> Bundle:
-    """Do what `calibrate` does and save the new bundle in the folder `out`.
+    """Recalibrate as `recalibrate` does, and save the new bundle in the folder `out`.
 
-    Without `out` it is called like the run with `-calibrated` added. Nothing is ever replaced.
+    The default folder is named after the run with the suffix `-calibrated`. Nothing is replaced.
 
     Raises
     ------
     DataError
-        Also if the folder holds something, or cannot be made.
+        Also if the folder contains files, or cannot be created.
     """
-    target = Path(out) if out is not None else _default_out(bundle)
-    check_replaceable(target, None)  # before the images are scored, which may take minutes
-    calibrated = calibrate(bundle, images, groups, ignore)
-    with atomic_folder(target) as partial:
-        save_bundle(calibrated, partial / BUNDLE_FILE)
-    calibrated.path = target / BUNDLE_FILE
-    return calibrated
+    target = Path(out) if out is not None else _default_folder(bundle)
+    check_replaceable(target, None)  # before the samples are scored, which may take minutes
+    recalibrated = recalibrate(bundle, images, groups, ignore_mask)
+    with atomic_folder(target) as folder:
+        save_bundle(recalibrated, folder / BUNDLE_FILE)
+    recalibrated.path = target / BUNDLE_FILE
+    return recalibrated
 
 
-def _default_out(bundle: Bundle) -> Path:
-    # Through links: `runs/latest` leads to the run that is meant.
+def _default_folder(bundle: Bundle) -> Path:
+    # Links are resolved, because `runs/latest` is a link to the run.
     path = Path(os.path.realpath(bundle.saved_path()))
     run = path.parent if path.name == BUNDLE_FILE else path.with_suffix("")
     return run.with_name(f"{run.name}-calibrated")
 
 
-def _measured(
+def _calibration_scores(
     detectors: Sequence[Detector], source: InputSource, where: str
 ) -> tuple[list[np.ndarray], dict[str, str]]:
-    """Measure what can be read with each detector; refuse what no line can be drawn from."""
+    """Return the calibration scores of each detector, and the unreadable samples with reasons.
+
+    Samples that allow no calibration are refused.
+    """
     preprocessing, total = detectors[0].preprocessing, len(source.names)
-    parts: list[list[np.ndarray]] = []
+    chunks: list[list[np.ndarray]] = []
     failures: dict[str, str] = {}
-    sample_type, is_flat = preprocessing.sample_type, isinstance(preprocessing, ImagePreprocessing)
-    samples = plural(sample_type)
-    for names in parts_of(source.names, preprocessing):
+    sample_type = preprocessing.sample_type
+    samples, all_flat = plural(sample_type), isinstance(preprocessing, ImagePreprocessing)
+    for names in name_chunks(source.names, preprocessing):
         batch = source.read(names)
         failures |= batch.failures
         if batch.names:
-            parts.append([_measure(detector, batch.stored, source) for detector in detectors])
-            is_flat = is_flat and all(np.ptp(sample) == 0 for sample in batch.stored)
-    shown = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])
-    if not parts:
-        raise DataError(f"none of the {total} {samples} in {where} can be used: {shown}")
-    measured = [np.concatenate(found) for found in zip(*parts)]
-    found = measured[0][:, 0]
-    if len(found) < 2:
-        left_out = f" ({len(failures)} left out: {shown})" if failures else ""
+            chunks.append(
+                [_batch_scores(detector, batch.samples, source) for detector in detectors]
+            )
+            all_flat = all_flat and all(np.ptp(sample) == 0 for sample in batch.samples)
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])
+    if not chunks:
+        raise DataError(f"none of the {total} {samples} in {where} can be used: {reasons}")
+    scores = [np.concatenate(columns) for columns in zip(*chunks)]
+    first = scores[0][:, 0]
+    if len(first) < 2:
+        left_out = f" ({len(failures)} left out: {reasons})" if failures else ""
         raise DataError(
             f"{where} has 1 usable {sample_type}{left_out}, at least 2 are needed to calibrate, "
             f"and 19 for a false-alarm rate of 0.05; give more normal {samples}"
         )
-    if is_flat:
+    if all_flat:
         raise DataError(
-            f"each of the {len(found)} images in {where} is of one single colour; no line can be "
-            "drawn from them: check how they were made"
+            f"each of the {len(first)} images in {where} has a single color, so no threshold can "
+            "be calibrated; check how the images were made"
         )
-    if found.min() == found.max():
+    if first.min() == first.max():
         raise DataError(
-            f"all {len(found)} {samples} in {where} have the same score, as copies of one do; give "
-            f"different normal {samples}"
+            f"all {len(first)} {samples} in {where} have the same score, as copies of one "
+            f"{sample_type} have; give different normal {samples}"
         )
-    return measured, failures
+    return scores, failures
 
 
-def _measure(
-    detector: Detector, stored: np.ndarray | RaggedImages, source: InputSource
+def _batch_scores(
+    detector: Detector, samples: np.ndarray | RaggedImages, source: InputSource
 ) -> np.ndarray:
-    ignored = source.ignored if isinstance(source, ImageFolderSource) else None
-    return (
-        detector.calibration_scores(stored)
-        if ignored is None
-        else ignored.measure(detector, stored)
-    )
+    mask = source.ignore_mask if isinstance(source, ImageFolderSource) else None
+    if mask is None:
+        return detector.calibration_scores(samples)
+    return mask.calibration_scores(detector, samples)
 
 
-def _groups(groups: str | Path, images: Path, source: InputSource) -> np.ndarray:
-    """Return the group of every image, "" of one that the table lacks and that cannot be read."""
+def _read_groups(groups: str | Path, images: Path, source: InputSource) -> np.ndarray:
+    """Return the group of every image; "" for an unreadable image that the file does not list."""
     if is_table_file(images):
-        raise DataError(
-            f"a table of groups is about image files, but {images} holds rows; leave --groups out"
-        )
+        raise DataError(f"--groups is for image files, but {images} is a table; leave out --groups")
     root, names = images if images.is_dir() else images.parent, source.names
-    known = read_groups(groups, root, names, all_known=False)
-    for name, group in zip(names, known):
+    result = read_groups(groups, root, names, all_known=False)
+    for name, group in zip(names, result):
         if not group and not source.read([name]).failures:
-            return read_groups(groups, root, names)  # says which are missing
-    return known
+            return read_groups(groups, root, names)  # raises an error that names all such images
+    return result
 
 
 def _warnings(bundle: Bundle, images: Path, failures: dict[str, str], total: int) -> list[str]:
     warnings = []
     if failures:
-        shown = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])
-        warnings.append(f"{len(failures)} of {total} could not be used and are left out: {shown}")
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])
+        warnings.append(f"{len(failures)} of {total} could not be used and are left out: {reasons}")
     source = bundle.data.get("source")
     if source and Path(source).exists():
-        here, there = (Path(os.path.realpath(path)) for path in (images, source))
-        if here.is_relative_to(there) or there.is_relative_to(here):
+        given, trained = (Path(os.path.realpath(path)) for path in (images, source))
+        if given.is_relative_to(trained) or trained.is_relative_to(given):
             warnings.append(
-                f"the model was trained on images from {source}: if {images} has some of those, "
-                "more good ones than promised will be flagged; calibrate on new ones only"
+                f"the model was trained on images from {source}: if {images} contains some of "
+                "them, more good images than guaranteed will be flagged; calibrate on new images "
+                "only"
             )
     return warnings

@@ -1,4 +1,4 @@
-"""What a call asks of a detector, opened and checked before anything is scored."""
+"""Detection request: the arguments of a call, validated, with detector and input opened."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,59 +11,65 @@ from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import DecisionRule, choose_decision_rule
 from augan.detect.detector import Detector, load_calibrations
 from augan.detect.ignore_mask import IgnoreMask, resolve_ignore_mask
-from augan.detect.inputs import ImageFolderSource, open_source, parts_of, usual_shape
+from augan.detect.inputs import (
+    ImageFolderSource,
+    get_expected_shape,
+    name_chunks,
+    open_source,
+)
 from augan.detect.worker import ScoringWorker, names_digest
 from augan.exceptions import BundleError, DataError
 
-COMMAND = "detect"  # what a shard calls it
+COMMAND = "detect"  # in the job of a shard
 
 
 @dataclass(frozen=True, eq=False)
 class DetectionRequest:
-    """Samples to score, and how to decide; see `augan.detect.api.detect_folder`.
+    """Opened input and detector of a call, and its decision rule.
 
     Attributes
     ----------
-    asked : dict
-        The arguments of the call, JSON-able.
-    examiner : Examiner
-    rule : Rule
-    ignored : Ignored or None
-    foreign : str or None
-        Why nothing is promised of the mask that is ignored.
+    options : dict
+        The arguments of the call, JSON-able; see `augan.detect.api.detect_folder`.
+    worker : ScoringWorker
+    rule : DecisionRule
+    ignore_mask : IgnoreMask or None
+    mask_caveat : str or None
+        Why the ignore mask voids the guarantee.
     """
 
-    asked: dict[str, Any]
-    examiner: ScoringWorker
+    options: dict[str, Any]
+    worker: ScoringWorker
     rule: DecisionRule
-    ignored: IgnoreMask | None
-    foreign: str | None
+    ignore_mask: IgnoreMask | None
+    mask_caveat: str | None
 
     @property
     def calibration(self) -> Calibration:
-        """Of the detector."""
-        return self.examiner.detector.require_calibration()
+        """Calibration of the detector."""
+        return self.worker.detector.require_calibration()
 
     @property
-    def parts(self) -> Iterator[list[str]]:
-        """The names of all samples, in parts that are scored together; from the start each time."""
-        examiner = self.examiner
-        return parts_of(examiner.source.names, examiner.detector.preprocessing)
+    def chunks(self) -> Iterator[list[str]]:
+        """The names of all samples, in chunks that are scored together."""
+        return name_chunks(self.worker.source.names, self.worker.detector.preprocessing)
 
     def job(self) -> dict[str, Any]:
-        """Return all that the scores depend on, JSON-able; of the images some are looked at."""
-        plan, names = self.examiner.spec(), self.examiner.source.names
-        same = plan.bundle
+        """Return everything that the scores depend on, JSON-able.
+
+        Of the images, the content of some files is included.
+        """
+        spec, names = self.worker.spec(), self.worker.source.names
         return {
             "command": COMMAND,
-            **self.asked,
-            "model": same.sha256,
-            "model path": same.path,
-            "folder": plan.images,
+            **self.options,
+            "model": spec.bundle.sha256,
+            "model path": spec.bundle.path,
+            "folder": spec.images,
             "number of images or rows": len(names),
             "list of names": names_digest(names),
-            "content of some files": names_digest([digest for _, digest in plan.seen]),
-            "versions": dict(same.versions),
+            "content of some files": names_digest([digest for _, digest in spec.probed_files]),
+            "versions": dict(spec.bundle.versions),
         }
 
 
@@ -73,28 +79,43 @@ def open_request(
     far: float | None = None,
     fdr: float | None = None,
     method: str | None = None,
-    maps: bool = False,
-    ignore: str | Path | None = None,
+    save_maps: bool = False,
+    ignore_mask: str | Path | None = None,
 ) -> DetectionRequest:
-    """Open what a call asks for; parameters and errors are those of `detect_folder`."""
+    """Open input and detector; parameters and errors are those of `detect_folder`.
+
+    All options are checked before the detector is restored, which loads TensorFlow.
+    """
     preprocessing = restore_preprocessing(bundle.preprocessing)
     calibration, map_calibration = load_calibrations(bundle, method)
-    ignored, foreign = resolve_ignore_mask(bundle, ignore)
-    source = open_source(Path(images), preprocessing, usual_shape(bundle, preprocessing), ignored)
+    mask, mask_caveat = resolve_ignore_mask(bundle, ignore_mask)
+    shape = get_expected_shape(bundle, preprocessing)
+    source = open_source(Path(images), preprocessing, shape, mask)
     rule = choose_decision_rule(bundle, calibration, far, fdr, preprocessing.sample_type)
-    rate = rule.rate
+    map_rate = rule.rate
     if map_calibration is not None:
-        rate = rule.map_rate(map_calibration)
-    elif maps and isinstance(source, ImageFolderSource):
+        map_rate = rule.map_rate(map_calibration)
+    elif save_maps and isinstance(source, ImageFolderSource):
         raise BundleError(
-            "the maps of this detector were never calibrated; run augan calibrate RUN NORMALS, on "
-            "normal images that it was not trained on"
+            "the anomaly maps of this detector were never calibrated; run augan calibrate RUN "
+            "NORMALS on normal images that it was not trained on"
         )
-    if maps and not isinstance(source, ImageFolderSource):
-        raise DataError("maps are of images, but this model is one of rows; leave --save-maps out")
-    path = None if ignore is None else Path(ignore)
-    asked = {"images": str(images), "far": far, "fdr": fdr, "method": method, "maps": maps}
-    asked["ignore"] = None if ignore is None else str(ignore)
-    detector = Detector.from_bundle(bundle, method)  # last: it loads TensorFlow
-    examiner = ScoringWorker(bundle, Path(images), method, path, rate, maps, detector, source)
-    return DetectionRequest(asked, examiner, rule, ignored, foreign)
+    if save_maps and not isinstance(source, ImageFolderSource):
+        raise DataError(
+            "--save-maps writes maps of images, but this model is for rows of a table; leave out "
+            "--save-maps"
+        )
+    mask_path = None if ignore_mask is None else Path(ignore_mask)
+    options = {
+        "images": str(images),
+        "far": far,
+        "fdr": fdr,
+        "method": method,
+        "save_maps": save_maps,
+        "ignore_mask": None if ignore_mask is None else str(ignore_mask),
+    }
+    detector = Detector.from_bundle(bundle, method)
+    worker = ScoringWorker(
+        bundle, Path(images), method, mask_path, map_rate, save_maps, detector, source
+    )
+    return DetectionRequest(options, worker, rule, mask, mask_caveat)

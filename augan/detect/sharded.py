@@ -1,17 +1,17 @@
-"""One share of the scoring, and the result of all shares: what a single call would have written."""
+"""Sharded detection: scoring of one shard, and the merge of all shards into one result."""
 
 from contextlib import closing
 from pathlib import Path
 
 from augan.bundle import Bundle, load_bundle
-from augan.detect.api import DetectionResult, OnScored, ScoredChunks, finish
+from augan.detect.api import DetectionResult, OnScored, ScoredChunks, write_results
 from augan.detect.request import DetectionRequest, open_request
-from augan.detect.worker import ScoredChunk, score
+from augan.detect.worker import ScoredChunk, score_chunk
 from augan.exceptions import DataError
 from augan.parallel.executor import open_executor
 from augan.parallel.sharding import Shard, ShardSet, shard_folder
 
-_ASKED = ("model path", "images", "far", "fdr", "method", "maps", "ignore")
+_OPTIONS = ("model path", "images", "far", "fdr", "method", "save_maps", "ignore_mask")
 
 
 def detect_shard(
@@ -23,27 +23,27 @@ def detect_shard(
     fdr: float | None = None,
     *,
     method: str | None = None,
-    maps: bool = False,
-    ignore: str | Path | None = None,
+    save_maps: bool = False,
+    ignore_mask: str | Path | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     on_scored: OnScored = lambda done, total: None,
 ) -> Path:
-    """Score one share of the samples and return the folder with what `merge_detection` needs.
+    """Score one shard of the samples, and return the folder that `merge_detection` reads.
 
-    A call that was interrupted goes on when it is repeated. Other parameters and errors are those
-    of `augan.detect_folder`.
+    If a call was interrupted, the same call resumes it. Other parameters and errors are those of
+    `augan.detect_folder`.
     """
-    task = open_request(bundle, images, far, fdr, method, maps, ignore)
-    parts = list(shard.select(enumerate(task.parts)))
-    with shard_folder(out, shard, task.job()) as writer:
-        left = [(number, names) for number, names in parts if not writer.read(_key(number))]
-        done, total = len(parts) - len(left), len(parts)
+    request = open_request(bundle, images, far, fdr, method, save_maps, ignore_mask)
+    chunks = list(shard.select(enumerate(request.chunks)))
+    with shard_folder(out, shard, request.job()) as writer:
+        remaining = [(number, names) for number, names in chunks if not writer.read(_key(number))]
+        done, total = len(chunks) - len(remaining), len(chunks)
         with open_executor(workers, scheduler) as executor:
-            found = executor.map(score, task.examiner, [names for _, names in left])
-            with closing(found):
-                for (number, _), scored in zip(left, found):
-                    writer.add(_key(number), scored.record())
+            results = executor.map(score_chunk, request.worker, [names for _, names in remaining])
+            with closing(results):
+                for (number, _), scored in zip(remaining, results):
+                    writer.add(_key(number), scored.to_record())
                     done += 1
                     on_scored(done, total)
     return Path(out)
@@ -57,28 +57,29 @@ def merge_detection(
     scheduler: str | None = None,
     on_scored: OnScored = lambda done, total: None,
 ) -> DetectionResult:
-    """Write into `out` what `augan.detect_folder` would have written at once.
+    """Write into `out` the results that a single `augan.detect_folder` would have written.
 
-    Bundle and images are where they were: what is flagged is drawn now, by workers if there are.
+    The bundle and the images must be at the same paths. Overlays are rendered during the merge, by
+    workers if there are any.
 
     Raises
     ------
     DataError
-        The shards are of something else, or the bundle, the images or the versions have changed.
+        The shards belong to different jobs, or the bundle, images or versions have changed.
     """
-    asked = shards.settings(_ASKED)
-    task = open_request(load_bundle(asked.pop("model path")), **asked)
-    shards.check_job(task.job())
+    options = shards.settings(_OPTIONS)
+    request = open_request(load_bundle(options.pop("model path")), **options)
+    shards.check_job(request.job())
     with open_executor(workers, scheduler) as executor:
-        return finish(task, out, _found(task, shards), executor, on_scored)
+        return write_results(request, out, _stored_chunks(request, shards), executor, on_scored)
 
 
-def _found(task: DetectionRequest, shards: ShardSet) -> ScoredChunks:
-    for number, _ in enumerate(task.parts):
+def _stored_chunks(request: DetectionRequest, shards: ShardSet) -> ScoredChunks:
+    for number, _ in enumerate(request.chunks):
         record = shards.read(_key(number))
         if record is None:
-            raise DataError(f"no shard has part {number}; make the shards again")
-        yield ScoredChunk.of(record)
+            raise DataError(f"no shard has chunk {number}; make the shards again")
+        yield ScoredChunk.from_record(record)
 
 
 def _key(number: int) -> str:

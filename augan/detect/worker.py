@@ -1,4 +1,4 @@
-"""What one process needs to score a part of the samples, and the same in another process."""
+"""Scoring worker: everything that one process needs to score chunks of samples."""
 
 import os
 import platform
@@ -13,92 +13,100 @@ from augan.bundle.reference import BundleRef
 from augan.data.splits import evenly_spaced
 from augan.detect.detector import Detector
 from augan.detect.ignore_mask import resolve_ignore_mask
-from augan.detect.inputs import ImageFolderSource, InputSource, open_source, usual_shape
+from augan.detect.inputs import (
+    ImageFolderSource,
+    InputSource,
+    get_expected_shape,
+    open_source,
+)
 from augan.detect.visualization.overlay import MapRenderer
 from augan.exceptions import DataError
 from augan.io.hashing import sha256_file, sha256_parts
 from augan.parallel.sharding import ShardRecord
 
-NUM_PROBED_FILES = 8  # images by which another machine is known to see the same
+NUM_PROBED_FILES = 8  # images whose content must be the same on every machine
 
 
 @dataclass(frozen=True)
 class ScoredChunk:
-    """What came of a part of the samples.
+    """Scores of one chunk of samples.
 
     Attributes
     ----------
     failures : dict of str to str
-        Name -> why it cannot be read.
-    terms : ndarray of float64 [N, T]
-        Of the others, in order.
-    unusual : list of str
-        Images of another size than usual.
+        Name -> reason why a sample cannot be read.
+    components : ndarray of float64 [N, T]
+        Score components of the readable samples, in order.
+    resized : list of str
+        Images that do not have the expected size.
     maps : list of (name, bytes)
-        The files of their maps, where maps are asked for.
+        Map files, if maps are saved.
     """
 
     failures: dict[str, str]
     components: np.ndarray
-    unusual: list[str] = field(default_factory=list)
+    resized: list[str] = field(default_factory=list)
     maps: list[tuple[str, bytes]] = field(default_factory=list)
 
-    def record(self) -> ShardRecord:
-        """Return what a shard keeps."""
+    def to_record(self) -> ShardRecord:
+        """Return the record that a shard stores."""
         names = [name for name, _ in self.maps]
         content = b"".join(content for _, content in self.maps)
         sizes = np.array([len(content) for _, content in self.maps], np.int64)
-        values = {"failures": self.failures, "unusual": self.unusual, "maps": names}
+        values = {"failures": self.failures, "resized": self.resized, "maps": names}
         arrays = {"components": self.components}
         if names:
             arrays |= {"sizes": sizes, "content": np.frombuffer(content, np.uint8)}
         return ShardRecord(values, arrays)
 
     @classmethod
-    def of(cls, record: ShardRecord) -> "ScoredChunk":
-        """Return what `record` kept."""
+    def from_record(cls, record: ShardRecord) -> "ScoredChunk":
+        """Return the chunk that `to_record` stored."""
         values, arrays = record.values, record.arrays
         maps: list[tuple[str, bytes]] = []
         if values["maps"]:
             ends = np.cumsum(arrays["sizes"])[:-1]
-            parts = np.split(arrays["content"], ends)
-            maps = [(name, part.tobytes()) for name, part in zip(values["maps"], parts)]
-        return cls(values["failures"], arrays["components"], values["unusual"], maps)
+            contents = np.split(arrays["content"], ends)
+            maps = [(name, content.tobytes()) for name, content in zip(values["maps"], contents)]
+        return cls(values["failures"], arrays["components"], values["resized"], maps)
 
 
 @dataclass(frozen=True, eq=False)
 class ScoringWorker:
-    """A detector with the samples that it looks at.
+    """Detector with its input.
 
     Attributes
     ----------
-    bundle, images, method, ignore
-        What it was made of.
-    rate : float
-        Share of good images that may have a hot place.
-    maps : bool
-        Whether a map of every image is wanted.
+    bundle, images, method, ignore_mask
+        Arguments from which the worker was built.
+    map_rate : float
+        Share of good images that may have a significant pixel.
+    save_maps : bool
+        True: map files of all images are written.
     """
 
     bundle: Bundle
     images: Path
     method: str | None
-    ignore: Path | None
-    rate: float
-    maps: bool
+    ignore_mask: Path | None
+    map_rate: float
+    save_maps: bool
     detector: Detector
     source: InputSource
 
     @property
-    def painter(self) -> MapRenderer | None:
-        """What draws places; rows have none."""
+    def renderer(self) -> MapRenderer | None:
+        """The renderer of maps and overlays; None for rows."""
         if not isinstance(self.source, ImageFolderSource):
             return None
-        return MapRenderer(self.detector, self.source, self.rate)
+        return MapRenderer(self.detector, self.source, self.map_rate)
 
     def spec(self) -> "WorkerSpec":
-        """Return what makes the same elsewhere; see `augan.parallel.executor`."""
-        files = [] if self.ignore is None else [self.ignore]
+        """Return the specification of this worker for other processes.
+
+        See `augan.parallel.executor`.
+        """
+        files = [] if self.ignore_mask is None else [self.ignore_mask]
         if isinstance(self.source, ImageFolderSource):
             rows = evenly_spaced(np.arange(len(self.source.names)), NUM_PROBED_FILES)
             files += [self.source.root / self.source.names[row] for row in rows]
@@ -108,72 +116,79 @@ class ScoringWorker:
             BundleRef.of(self.bundle),
             os.path.abspath(self.images),
             self.method,
-            None if self.ignore is None else os.path.abspath(self.ignore),
-            self.rate,
-            self.maps,
+            None if self.ignore_mask is None else os.path.abspath(self.ignore_mask),
+            self.map_rate,
+            self.save_maps,
             tuple((os.path.abspath(path), content_digest(path)) for path in files),
         )
 
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """How to make an examiner; paths are absolute.
+    """Specification from which other processes build a worker; paths are absolute.
 
     Attributes
     ----------
-    seen : tuple of (path, digest)
-        Some of the files as they were where the job began.
+    probed_files : tuple of (path, digest)
+        Some of the files with their content where the job started.
     """
 
     bundle: BundleRef
     images: str
     method: str | None
-    ignore: str | None
-    rate: float
-    maps: bool
-    seen: tuple[tuple[str, str], ...]
+    ignore_mask: str | None
+    map_rate: float
+    save_maps: bool
+    probed_files: tuple[tuple[str, str], ...]
 
     def build(self) -> ScoringWorker:
-        """Make it; BundleError or DataError if it would not score the same."""
+        """Build the worker; BundleError or DataError if its scores would differ."""
         bundle = self.bundle.load()
-        for path, digest in self.seen:
+        for path, digest in self.probed_files:
             if content_digest(Path(path)) != digest:
                 raise DataError(
                     f"the worker on {platform.node()} finds other data, or none, at {path}; all "
-                    "machines must see the same files at the same path, and none may change"
+                    "machines must see the same files at the same path, and no file may change"
                 )
         detector = Detector.from_bundle(bundle, self.method)
         preprocessing, images = detector.preprocessing, Path(self.images)
-        ignore = None if self.ignore is None else Path(self.ignore)
-        ignored, _ = resolve_ignore_mask(bundle, ignore)
-        usual = usual_shape(bundle, preprocessing)
-        source = open_source(images, preprocessing, usual, ignored, names=())
+        mask_path = None if self.ignore_mask is None else Path(self.ignore_mask)
+        ignore_mask, _ = resolve_ignore_mask(bundle, mask_path)
+        shape = get_expected_shape(bundle, preprocessing)
+        source = open_source(images, preprocessing, shape, ignore_mask, names=())
         return ScoringWorker(
-            bundle, images, self.method, ignore, self.rate, self.maps, detector, source
+            bundle,
+            images,
+            self.method,
+            mask_path,
+            self.map_rate,
+            self.save_maps,
+            detector,
+            source,
         )
 
 
-def score(examiner: ScoringWorker, names: list[str]) -> ScoredChunk:
-    """Score the samples called `names`."""
-    detector, source, painter = examiner.detector, examiner.source, examiner.painter
-    samples = source.read(names)
-    if not samples.names:
-        return ScoredChunk(samples.failures, np.empty((0, len(detector.method.components))))
-    components = detector.score_components(samples.stored)
-    maps = list(painter.maps(samples)) if painter and examiner.maps else []
-    unusual = [name for name in samples.names if name in source.unusual]
-    return ScoredChunk(samples.failures, components, unusual, maps)
+def score_chunk(worker: ScoringWorker, names: list[str]) -> ScoredChunk:
+    """Score the samples with these names."""
+    detector, source, renderer = worker.detector, worker.source, worker.renderer
+    batch = source.read(names)
+    if not batch.names:
+        return ScoredChunk(batch.failures, np.empty((0, len(detector.method.components))))
+    components = detector.score_components(batch.samples)
+    maps = list(renderer.maps(batch)) if renderer and worker.save_maps else []
+    resized = [name for name in batch.names if name in source.resized]
+    return ScoredChunk(batch.failures, components, resized, maps)
 
 
-def draw(examiner: ScoringWorker, names: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield the names of images, and the files of their overlays."""
-    painter = examiner.painter
-    if painter is not None:
-        yield from painter.overlays(names)
+def render_overlays(worker: ScoringWorker, names: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the names of images and their overlay files."""
+    renderer = worker.renderer
+    if renderer is not None:
+        yield from renderer.overlays(names)
 
 
 def content_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, or why it cannot be read."""
+    """Return the SHA-256 of a file, or the type of the error if it cannot be read."""
     try:
         return sha256_file(path)
     except OSError as error:
@@ -181,5 +196,5 @@ def content_digest(path: Path) -> str:
 
 
 def names_digest(names: list[str]) -> str:
-    """Return one SHA-256 of a list of names."""
+    """Return the SHA-256 of a list of names."""
     return sha256_parts(os.fsencode(name) + b"\0" for name in names)

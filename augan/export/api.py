@@ -217,9 +217,9 @@ def _export_detector(
         own = list(detector.maps(samples.stored))
         maps = [heat for one in found for heat in one["map"]]
         parity = replace(parity, map_difference=_map_difference(own, maps, is_large))
-    ignored = IgnoreMask.of(bundle)
+    ignored = IgnoreMask.from_bundle(bundle)
     if ignored is not None:
-        np.save(graph.parent / FILL, ignored.sources)
+        np.save(graph.parent / FILL, ignored.source_indices)
         about["ignored"] = {"file": FILL, "shape": list(ignored.mask.shape)}
     return about, parity
 

@@ -54,7 +54,7 @@ def input_name(bundle: Bundle) -> str:
 
     Not `images` where pixels are ignored, so that nobody forgets to fill these first.
     """
-    return IMAGES if IgnoreMask.of(bundle) is None else FILLED
+    return IMAGES if IgnoreMask.from_bundle(bundle) is None else FILLED
 
 
 def detector_graph(

@@ -34,9 +34,9 @@ from augan.bundle import load_bundle
 from augan.config import Config
 from augan.data.datasets import digits
 from augan.data.loading import load_dataset
-from augan.detect.api import finish
+from augan.detect.api import write_results
 from augan.detect.request import open_request
-from augan.detect.worker import score
+from augan.detect.worker import score_chunk
 from augan.io.layout import MANIFEST_FILE, OVERLAYS_FOLDER, SCORES_FILE
 from augan.parallel.dask_executor import start_local
 from augan.parallel.executor import Executor, SerialExecutor
@@ -102,8 +102,8 @@ def work(job: str, folder: Path, number: int, by: Executor) -> Callable[[], obje
     names = bundle.data["class_names"]
 
     def detect() -> None:
-        task = open_request(bundle, folder / "images", far=FLAGGED)
-        finish(task, out, by.map(score, task.examiner, task.parts), by)
+        request = open_request(bundle, folder / "images", far=FLAGGED)
+        write_results(request, out, by.map(score_chunk, request.worker, request.chunks), by)
 
     def augment() -> None:
         request = parse_request(

@@ -229,7 +229,7 @@ def test_what_goes_beside_a_bundle_needs_a_saved_one(saved: Path) -> None:
     beside: list[Callable[[Bundle], object]] = [
         Bundle.saved_path,
         write_training_page,
-        lambda bundle: output_paths.default_out(bundle, "images"),
+        lambda bundle: output_paths.default_output_folder(bundle, "images"),
         lambda bundle: request.default_out(bundle, None, "new"),
     ]
     for of in beside:

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augan import calibrate, detect_folder
+from augan import detect_folder, recalibrate
 from augan.bundle import Bundle, read_weights, restore_network
 from augan.data.datasets import digits
 from augan.data.modalities.registry import restore_preprocessing
 from augan.detect.detector import Detector
-from augan.detect.inputs import CHUNK
+from augan.detect.inputs import CHUNK_SIZE
 from augan.detect.methods.registry import METHODS
-from augan.detect.output_paths import default_out
+from augan.detect.output_paths import default_output_folder
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import write_png
 from augan.io.layout import DETECTION_FILE, SCORES_FILE
@@ -167,16 +167,16 @@ def test_whole_chunks_of_unreadable_files(
     digits_bundle: Bundle, detector: Detector, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     images = write_images(tmp_path / "images", pixels[:2], ["z1.png", "z2.png"])
-    for number in range(CHUNK + 1):
+    for number in range(CHUNK_SIZE + 1):
         (images / f"a{number:04d}.png").write_bytes(b"")
     result = detect_folder(digits_bundle, images, tmp_path / "out")
     with open(tmp_path / "out" / SCORES_FILE, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert {len(row) for row in rows} == {7}
-    assert len(rows) == 1 + CHUNK + 3
+    assert len(rows) == 1 + CHUNK_SIZE + 3
     assert [row[0] for row in rows[-2:]] == ["z1.png", "z2.png"]
     assert [float(row[1]) for row in rows[-2:]] == detector.score(pixels[:2]).tolist()
-    assert len(result.unreadable) == CHUNK + 1
+    assert len(result.unreadable) == CHUNK_SIZE + 1
 
 
 def test_the_most_anomalous_are_the_highest_scores(
@@ -186,17 +186,17 @@ def test_the_most_anomalous_are_the_highest_scores(
     rows = read_rows(tmp_path / "out")
     scores = numbers(rows)
     worst = np.argsort(-scores)[:24]
-    assert [image.path for image in result.shown] == [f"{i:03d}.png" for i in worst]
-    assert [image.score for image in result.shown] == scores[worst].tolist()
+    assert [image.path for image in result.top_samples] == [f"{i:03d}.png" for i in worst]
+    assert [image.score for image in result.top_samples] == scores[worst].tolist()
     assert len(result.most_anomalous) == 8
-    for image, row in zip(result.shown, worst):
-        np.testing.assert_array_equal(image.image, pixels[row])
+    for image, row in zip(result.top_samples, worst):
+        np.testing.assert_array_equal(image.sample, pixels[row])
         assert image.components == {name: float(rows[row][name]) for name in image.components}
-        assert image.picture is not None
-        assert image.picture.shape == (256, 256, 3)
+        assert image.thumbnail is not None
+        assert image.thumbnail.shape == (256, 256, 3)
     for image in result.most_anomalous:
         assert image.reconstruction is not None
-        assert image.reconstruction.shape == image.image.shape
+        assert image.reconstruction.shape == image.sample.shape
 
 
 def test_the_result_is_replaced_whole(
@@ -424,15 +424,17 @@ def test_images_of_another_size_warn(
     large = write_images(tmp_path / "large", pixels[:3].repeat(2, axis=1).repeat(2, axis=2))
     write_images(images, pixels[:3].repeat(2, axis=1), ["b.png", "a.png", "c.png"])
     (warning,) = detect_folder(digits_bundle, images, tmp_path / "out").warnings
-    assert "3 of 23 images are not of the usual size, 8 x 8 pixels, for example a.png" in warning
+    assert (
+        "3 of 23 images do not have the expected size, 8 x 8 pixels, for example a.png" in warning
+    )
     # What counts is the last calibration.
-    anew = calibrate(digits_bundle, large)
-    assert not any("usual size" in text for text in warnings_of(anew, large, tmp_path))
+    anew = recalibrate(digits_bundle, large)
+    assert not any("expected size" in text for text in warnings_of(anew, large, tmp_path))
     assert any("3 of 3" in text for text in warnings_of(digits_bundle, large, tmp_path))
     several = replace(
         digits_bundle, preprocessing={**digits_bundle.preprocessing, "original_shape": None}
     )
-    assert not any("usual size" in text for text in warnings_of(several, large, tmp_path))
+    assert not any("expected size" in text for text in warnings_of(several, large, tmp_path))
 
 
 def test_the_sheet_of_images_that_differ_in_size(
@@ -441,12 +443,12 @@ def test_the_sheet_of_images_that_differ_in_size(
     result = detect_folder(digits_bundle, folder, tmp_path / "out")
     sides = [np.zeros((20 + 4 * (row > 2), 20, 3), np.uint8) for row in range(8)]
     worst = [
-        replace(scored, reconstruction=None, picture=side, overlay=side)
+        replace(scored, reconstruction=None, thumbnail=side, overlay=side)
         for scored, side in zip(result.most_anomalous, sides)
     ]
     preprocessing = restore_preprocessing(digits_bundle.preprocessing)
     for shown, rows in ((worst[:2], 2), (worst, 1)):  # with overlays, where they fit together
-        path = write_top_samples_image(replace(result, shown=shown), preprocessing)
+        path = write_top_samples_image(replace(result, top_samples=shown), preprocessing)
         with Image.open(path) as picture:
             width, height = picture.size
         assert round(width / height) == round(len(shown) / rows)
@@ -493,10 +495,10 @@ def test_missing_and_empty_folders_are_refused(digits_bundle: Bundle, tmp_path: 
 
 def test_the_default_folder_lies_inside_the_run(digits_bundle: Bundle, tmp_path: Path) -> None:
     bundle = replace(digits_bundle, path=tmp_path / "run" / "bundle.augan")
-    assert default_out(bundle, tmp_path / "parts") == tmp_path / "run" / "detect-parts"
-    assert default_out(bundle, f"{tmp_path}/parts/") == tmp_path / "run" / "detect-parts"
+    assert default_output_folder(bundle, tmp_path / "parts") == tmp_path / "run" / "detect-parts"
+    assert default_output_folder(bundle, f"{tmp_path}/parts/") == tmp_path / "run" / "detect-parts"
     with pytest.raises(BundleError, match="never saved"):
-        default_out(replace(digits_bundle, path=None), "parts")
+        default_output_folder(replace(digits_bundle, path=None), "parts")
 
 
 def test_folders_of_one_name_do_not_take_each_others_place(
@@ -508,7 +510,7 @@ def test_folders_of_one_name_do_not_take_each_others_place(
         images = tmp_path / day / "images"
         images.mkdir(parents=True, exist_ok=True)
         write_png(images / "a.png", np.asarray(digits("test").images)[0])
-        outs.append(default_out(bundle, images))
+        outs.append(default_output_folder(bundle, images))
         detect_folder(bundle, images, outs[-1])
     assert [out.name for out in outs] == ["detect-images", "detect-images-2", "detect-images"]
     record = json.loads((outs[1] / DETECTION_FILE).read_text())

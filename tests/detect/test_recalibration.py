@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from augan import calibrate, detect_folder, load_bundle
+from augan import detect_folder, load_bundle, recalibrate
 from augan.bundle import Bundle
 from augan.data.datasets import digits
 from augan.detect.detector import Detector
@@ -40,7 +40,7 @@ def test_only_the_calibration_is_new(
     digits_bundle: Bundle, pixels: np.ndarray, normals: Path
 ) -> None:
     before = digits_bundle.sha256
-    new = calibrate(digits_bundle, normals)
+    new = recalibrate(digits_bundle, normals)
     assert digits_bundle.sha256 == before != new.sha256
     assert new.path is None
     scores = Detector.from_bundle(digits_bundle).score(pixels)
@@ -69,7 +69,7 @@ def test_only_the_calibration_is_new(
         versions=digits_bundle.versions,
     )
     assert undone.sha256 == before
-    assert calibrate(digits_bundle, normals).sha256 == new.sha256  # no time, no chance in it
+    assert recalibrate(digits_bundle, normals).sha256 == new.sha256  # no time, no chance in it
 
 
 def test_false_alarms_on_a_new_camera_end_and_so_does_the_drift(
@@ -81,7 +81,7 @@ def test_false_alarms_on_a_new_camera_end_and_so_does_the_drift(
     old = write_images(tmp_path / "calibration", bright[:150])
     new = write_images(tmp_path / "incoming", bright[150:])
     before = detect_folder(digits_bundle, new, tmp_path / "before", far=0.05)
-    after = detect_folder(calibrate(digits_bundle, old), new, tmp_path / "after", far=0.05)
+    after = detect_folder(recalibrate(digits_bundle, old), new, tmp_path / "after", far=0.05)
     assert before.drift.alarm
     assert before.drift.sentence in before.warnings
     assert before.to_dict()["drift"]["alarm"] is True
@@ -96,13 +96,13 @@ def test_groups_make_the_promise_approximate(digits_bundle: Bundle, normals: Pat
     lines = [f"normals/{row:03d}.png,part {row // 3}" for row in range(60)]
     table.write_text("\n".join(["path,group", *lines]))
     calibration = Detector.from_bundle(
-        calibrate(digits_bundle, normals, table)
+        recalibrate(digits_bundle, normals, table)
     ).require_calibration()
     assert (calibration.n, calibration.num_groups) == (60, 20)
     assert not calibration.guarantee(0.1).exact
     table.write_text("\n".join(["path,group", *lines[:-1]]))
     with pytest.raises(DataError, match="1 of 60 images"):
-        calibrate(digits_bundle, normals, table)
+        recalibrate(digits_bundle, normals, table)
 
 
 def test_groups_are_read_before_anything_is_scored(
@@ -111,13 +111,13 @@ def test_groups_are_read_before_anything_is_scored(
     def scored(*_: object) -> None:
         raise AssertionError("images were scored")
 
-    monkeypatch.setattr("augan.detect.recalibration._measured", scored)
+    monkeypatch.setattr("augan.detect.recalibration._calibration_scores", scored)
     with pytest.raises(DataError, match=r"cannot read the groups in .*gorups\.csv"):
-        calibrate(digits_bundle, normals, tmp_path / "gorups.csv")
+        recalibrate(digits_bundle, normals, tmp_path / "gorups.csv")
     table = tmp_path / "groups.csv"
     table.write_text(f"path,group\n{normals}/000.png,a\n")
     with pytest.raises(DataError, match=r"gives no group for 59 of 60 images"):
-        calibrate(digits_bundle, normals, table)
+        recalibrate(digits_bundle, normals, table)
 
 
 def test_images_that_cannot_be_read_need_no_group(
@@ -129,7 +129,7 @@ def test_images_that_cannot_be_read_need_no_group(
     table = tmp_path / "groups.csv"
     table.write_text("\n".join(["path,group", *lines, "new/006.png,alone"]))
     calibration = Detector.from_bundle(
-        calibrate(digits_bundle, folder, table)
+        recalibrate(digits_bundle, folder, table)
     ).require_calibration()
     assert (calibration.n, calibration.num_groups) == (19, 5)
 
@@ -139,7 +139,7 @@ def test_what_cannot_be_read_is_left_out_and_said(
 ) -> None:
     folder = write_images(tmp_path / "new", pixels[:20])
     (folder / "005.png").write_bytes(b"no image")
-    new = calibrate(digits_bundle, folder)
+    new = recalibrate(digits_bundle, folder)
     origin = (new.detector or {})["calibrated_on"]
     assert (origin["num_samples"], origin["num_left_out"]) == (19, 1)
     assert "1 of 20 could not be used" in origin["warnings"][0]
@@ -150,7 +150,7 @@ def test_training_images_are_warned_of_where_that_is_known(
     digits_bundle: Bundle, normals: Path
 ) -> None:
     trained = replace(digits_bundle, data={**digits_bundle.data, "source": str(normals.parent)})
-    (warning,) = (calibrate(trained, normals).detector or {})["calibrated_on"]["warnings"]
+    (warning,) = (recalibrate(trained, normals).detector or {})["calibrated_on"]["warnings"]
     assert "the model was trained on images from" in warning
 
 
@@ -158,7 +158,7 @@ BAD = {
     "no image below": lambda images: images[:0],
     "1 usable image, at least 2": lambda images: images[:1],
     "same score": lambda images: np.repeat(images[:1], 5, axis=0),
-    "one single colour": lambda images: (
+    "a single color": lambda images: (
         np.arange(5, dtype=np.uint8)[:, None, None, None] * 50 + np.zeros_like(images[:5])
     ),
     "none of the 4 images .* channel": lambda images: np.repeat(images[:4], 3, axis=-1),
@@ -179,9 +179,9 @@ def test_a_bundle_without_a_detector_and_a_missing_folder(
     digits_bundle: Bundle, normals: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(BundleError, match="no anomaly detector"):
-        calibrate(replace(digits_bundle, detector=None), normals)
+        recalibrate(replace(digits_bundle, detector=None), normals)
     with pytest.raises(DataError, match="no folder or image"):
-        calibrate(digits_bundle, tmp_path / "gone")
+        recalibrate(digits_bundle, tmp_path / "gone")
 
 
 def test_the_command_writes_beside_the_run_and_replaces_nothing(
@@ -217,7 +217,7 @@ def test_too_few_for_the_own_rate_of_the_model_is_said(
 
     config = {**digits_bundle.config, "detect": {"method": "fanogan", "far": 0.01}}
     folder = write_images(tmp_path / "few", pixels[:10])
-    made = calibrate(replace(digits_bundle, config=config), folder)
+    made = recalibrate(replace(digits_bundle, config=config), folder)
     lines = format_calibration(made)
     assert "detect.far=0.01" in lines[0]
     assert "99 images" in lines[0]

@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from typer.testing import CliRunner
 
-from augan import calibrate, detect_folder
+from augan import detect_folder, recalibrate
 from augan.augment.methods.prior import GeneratorSampler
 from augan.bundle import Bundle, Network
 from augan.config import Config
@@ -273,7 +273,7 @@ def test_ignored_pixels_are_filled_before_anything_else(
     mask = np.zeros((8, 8), np.uint8)
     mask[2:5, 3:] = 255
     write_png(tmp_path / "mask.png", mask)
-    bundle = calibrate(digits_bundle, tmp_path / "normals", ignore=tmp_path / "mask.png")
+    bundle = recalibrate(digits_bundle, tmp_path / "normals", ignore_mask=tmp_path / "mask.png")
     result = export_onnx(bundle, "detector", tmp_path / "out")
     assert result.files == ("detector.json", "detector.onnx", "fill.npy", "parity.json")
     about = json.loads((tmp_path / "out" / "detector.json").read_text())
@@ -282,7 +282,7 @@ def test_ignored_pixels_are_filled_before_anything_else(
     filled = pixels.reshape(40, 64, 1)[:, run_request].reshape(pixels.shape)
     scores = Session(tmp_path / "out" / "detector.onnx")(filled)["score"]
     assert_allclose(np.sort(scores), about["calibration_scores"], atol=ROUNDING)
-    few = calibrate(digits_bundle, few_of(tmp_path / "normals", 5))
+    few = recalibrate(digits_bundle, few_of(tmp_path / "normals", 5))
     (_, warning) = export_onnx(few, "detector", tmp_path / "few").warnings
     assert "needs 19 calibration images, this model has 5" in warning
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from augan import GANDetector, calibrate, detect_folder
+from augan import GANDetector, detect_folder, recalibrate
 from augan.bundle import Bundle, restore_network
 from augan.config import Config
 from augan.data.dataset import Dataset, from_arrays
@@ -103,7 +103,7 @@ def test_one_bundle_carries_five_detectors(bundle: Bundle, dataset: Dataset) -> 
 
 @pytest.mark.slow
 def test_detection(bundle: Bundle, new: Path, tmp_path: Path) -> None:
-    result = detect_folder(bundle, new, tmp_path / "out", far=0.1, maps=True)
+    result = detect_folder(bundle, new, tmp_path / "out", far=0.1, save_maps=True)
     assert result.guarantee.expected == max_false_alarm_rate(5, [10] * 5)
     assert result.guarantee.sentence.startswith(
         "On average at most 22.8 % of good images like the 50 calibration images are flagged "
@@ -168,7 +168,7 @@ def test_groups_and_dirty_images(bundle: Bundle, dataset: Dataset) -> None:
 def test_calibrated_on_new_images_it_promises_what_one_detector_does(
     bundle: Bundle, new: Path, tmp_path: Path
 ) -> None:
-    again = calibrate(bundle, new / "normal")
+    again = recalibrate(bundle, new / "normal")
     assert again.networks.keys() == bundle.networks.keys()
     detector = Detector.from_bundle(again)
     assert RANK_CORRECTION not in detector.method.components
@@ -306,7 +306,7 @@ def test_large_images(tmp_path: Path) -> None:
     )
     bundle = train(config, load_dataset(tmp_path / "normal"), out=tmp_path / "run")
     assert {name.split("-")[1] for name in bundle.networks} == {"discriminator", "places"}
-    result = detect_folder(bundle, tmp_path / "new", tmp_path / "out", far=0.05, maps=True)
+    result = detect_folder(bundle, tmp_path / "new", tmp_path / "out", far=0.05, save_maps=True)
     assert result.most_anomalous[0].path == "31.png"
     assert read_image(tmp_path / "out" / "maps" / "31.png.png").shape == (130, 140, 1)
 

@@ -19,7 +19,7 @@ from augan.augment.sharded import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.data.datasets import digits
 from augan.detect.api import detect_folder
-from augan.detect.inputs import CHUNK as BLOCK
+from augan.detect.inputs import CHUNK_SIZE as BLOCK
 from augan.detect.sharded import detect_shard, merge_detection
 from augan.detect.worker import ScoredChunk
 from augan.exceptions import BundleError, DataError, RunInterruptedError
@@ -29,7 +29,7 @@ from augan.parallel.sharding import Shard, ShardRecord, ShardSet, shard_folder
 from augan_cli.main import app
 
 IMAGES = BLOCK + 40  # two blocks
-DETECT: dict[str, Any] = {"far": 0.1, "maps": True}
+DETECT: dict[str, Any] = {"far": 0.1, "save_maps": True}
 UNFILTERED: dict[str, Any] = {"filtered": False, "seed": 3, "transform": "shift"}
 
 
@@ -77,7 +77,7 @@ class TestDetect:
         result = merge_detection(ShardSet(shards[::-1]), tmp_path / "out")
         assert tree(tmp_path / "out") == tree(whole)
         assert len(result.unreadable) == 2
-        assert any("not of the usual size" in text for text in result.warnings)
+        assert any("not have the expected size" in text for text in result.warnings)
         assert result.num_scored == IMAGES + 1
 
     def test_the_commands_write_the_same_to_the_last_file(
@@ -238,12 +238,12 @@ class TestRecords:
         scored = ScoredChunk(failures, np.array(components, np.float64).reshape(-1, 2), ["a"], maps)
         target = tmp_path_factory.mktemp("record") / "shard"
         with shard_folder(target, Shard(0, 1), {"command": "x"}) as writer:
-            writer.add("0", scored.record())
+            writer.add("0", scored.to_record())
         record = ShardSet([target]).read("0")
         assert record is not None
-        again = ScoredChunk.of(record)
+        again = ScoredChunk.from_record(record)
         np.testing.assert_array_equal(again.components, scored.components)
-        assert (again.failures, again.unusual, again.maps) == (failures, ["a"], maps)
+        assert (again.failures, again.resized, again.maps) == (failures, ["a"], maps)
         assert ShardSet([target]).read("1") is None
 
     def test_an_interrupted_folder_of_another_job_begins_anew(self, tmp_path: Path) -> None:

@@ -24,10 +24,10 @@ from augan import (
     GANDetector,
     GANOverSampler,
     augment_folder,
-    calibrate,
     detect_folder,
     evaluate_detection,
     generate_folder,
+    recalibrate,
 )
 from augan.augment.filters.criteria import ACCEPTED, MEMORIZED
 from augan.augment.filters.filter import CandidateFilter, load_training_reference
@@ -425,13 +425,13 @@ def test_what_is_for_images_is_refused_before_rows_are_scored(
 
     monkeypatch.setattr("augan.evaluation.detection.api._score", scored)
     monkeypatch.setattr("augan.evaluation.detection.api.fit_baselines", scored)
-    monkeypatch.setattr("augan.detect.recalibration._measured", scored)
+    monkeypatch.setattr("augan.detect.recalibration._calibration_scores", scored)
     labels = "".join(f"{row},{'ok' if row < 20 else 'heavy'}\n" for row in range(30))
     (tmp_path / "labels.csv").write_text("path,label\n" + labels)
     with pytest.raises(DataError, match="leave out --detection-limit"):
         evaluate_detection(bundle, table, tmp_path / "labels.csv", detection_limit=True)
     with pytest.raises(DataError, match=r"parts\.csv holds rows; leave --groups out"):
-        calibrate(bundle, table, tmp_path / "labels.csv")
+        recalibrate(bundle, table, tmp_path / "labels.csv")
 
 
 @pytest.mark.slow

@@ -251,14 +251,14 @@ def test_detection_page_contains_scores_and_guarantee(
         "it is not a PNG",
         "auto (also in the bundle: fanogan)",
         digits_bundle.bundle_id,
-        *(f"{image.score:.3g}" for image in result.shown),
+        *(f"{image.score:.3g}" for image in result.top_samples),
         *(component.name for component in result.components),
     ):
         assert fragment in page.text
-    assert result.shown[0].path == SPECIAL_NAME
+    assert result.top_samples[0].path == SPECIAL_NAME
     assert SPECIAL_NAME in {image["alt"] for image in page.every("img")}
     assert "<i>bad.png" in page.text
-    assert len(page.every("img")) == 2 * len(result.shown) == 48
+    assert len(page.every("img")) == 2 * len(result.top_samples) == 48
     assert len(page.every("svg")) == 2
 
 

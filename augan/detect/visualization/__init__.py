@@ -1,1 +1,1 @@
-"""What a detection shows of images: places that stand out, in colour."""
+"""Pictures of detection results: anomaly maps, overlays and the most anomalous samples."""

@@ -1,18 +1,17 @@
-"""Maps in calibrated units: which places of an image stand out, and how much.
+"""Calibrated anomaly maps: significant pixels of an image and their units.
 
-Calibration keeps the highest place of each calibration image's map. A place is hot at the rate A
-where its own p-value against those is at most A, that is where it is higher than the highest place
-of all but a share A of good images. So at least 1 - A of good images have no hot place at all, on
-average, by the same argument as for scores: an image has one iff its highest place has a p-value of
-at most A. Of folds (`augan.detect.conformal.cross_conformal`) each place is judged by all, which
-flags no
-more images than their highest places would; so many have none as are not flagged by score, on
-average.
+Calibration stores the maximum of each calibration image's map. A pixel is significant at the rate A
+if its p-value against these maxima is at most A, that is, if it is higher than the map maximum of
+all but a share A of good images. On average, at least 1 - A of good images then have no significant
+pixel, by the same argument as for scores: an image has a significant pixel if and only if its map
+maximum has a p-value of at most A. With folds (`augan.detect.conformal.cross_conformal`) the
+detectors of all folds score each pixel; this flags no more images than their map maxima would, so
+on average as many images have no significant pixel as are not flagged by score.
 
-The unit of a hot place is -log10 p: 2 is as high as the highest places of 1 % of good images. With
-n calibration images it ends at log10(n + 1); beyond the highest of them, the excess relative to
-that highest value is added, so that 1 more is twice as high. Elsewhere it is 0. Nothing is ever
-stretched from the least to the most of one image: equal colours mean the same in all.
+The unit of a significant pixel is -log10 p: 2 is as high as the map maxima of 1 % of good images.
+With n calibration images, -log10 p ends at log10(n + 1). Beyond the highest calibration maximum,
+the excess relative to that maximum is added: 1 more is twice as high. Other pixels are 0. Maps are
+never stretched to the range of one image: equal colors mean the same in all images.
 """
 
 from dataclasses import replace
@@ -25,74 +24,77 @@ from augan.data.modalities.tiles import TiledPreprocessing
 from augan.data.sequences import RaggedImages
 from augan.detect.conformal.calibration import Calibration
 
-STEPS = 1000  # of a 16-bit file to one unit
-MEANING = (
-    "thousandths; 0: not above the line; else -log10 p against the highest places of the "
-    "calibration images, beyond all of them plus the excess relative to the highest"
+UNIT_STEPS = 1000  # steps of a 16-bit file for one unit
+FILE_DESCRIPTION = (
+    "thousandths; 0: not above the threshold; else -log10 p against the map maxima of the "
+    "calibration images, plus, beyond the highest maximum, the excess relative to that maximum"
 )
 
 
 class MapScale:
-    """From raw maps to calibrated ones.
+    """Conversion of raw anomaly maps to calibrated units.
 
     Parameters
     ----------
     calibration : Calibration
-        Of the highest place of each calibration image's map.
+        Of the maximum of each calibration image's map.
     rate : float
-        Share of good images that may have a hot place; raised to what n images support.
+        Share of good images that may have a significant pixel; raised to the smallest rate that n
+        calibration images support.
     """
 
     def __init__(self, calibration: Calibration, rate: float) -> None:
         self._calibration = calibration
         self.rate = max(rate, calibration.min_rate)
-        self.line = calibration.threshold(self.rate)
-        self.highest = float(calibration.scores[-1])
+        self.threshold = calibration.threshold(self.rate)
+        self.max_calibration_score = float(calibration.scores[-1])
 
     @property
-    def least(self) -> float:
-        """The unit of a place just above the line."""
+    def min_unit(self) -> float:
+        """The unit of a pixel just above the threshold."""
         return float(-np.log10(self.rate))
 
     @property
-    def promised(self) -> float:
-        """The share of good images with a hot place is at most this, on average: `rate`, or more.
+    def guaranteed_rate(self) -> float:
+        """Upper bound of the average share of good images with a significant pixel.
 
-        More is of folds.
+        It is `rate`, or more with folds.
         """
         return max(self.rate, self._calibration.guarantee(self.rate).expected)
 
     @property
-    def most_normal(self) -> float:
-        """The unit of a place as high as the highest of all calibration images: log10(n + 1)."""
+    def max_calibration_unit(self) -> float:
+        """The unit of a pixel as high as the maximum of all calibration images: log10(n + 1)."""
         return float(np.log10(self._calibration.n + 1))
 
     def __call__(self, raw: np.ndarray) -> np.ndarray:
-        """Return raw maps of any shape in calibrated units, float32; see above."""
-        units, hot = np.zeros(raw.shape, np.float32), raw > self.line
-        values = raw[hot].astype(np.float64)
-        beyond = np.maximum(values - self.highest, 0) / (self.highest if self.highest > 0 else 1)
-        units[hot] = beyond - np.log10(self._calibration.p_values(values))
+        """Return raw maps of any shape in calibrated units, float32; see the module docstring."""
+        units, significant = np.zeros(raw.shape, np.float32), raw > self.threshold
+        values, maximum = raw[significant].astype(np.float64), self.max_calibration_score
+        excess = np.maximum(values - maximum, 0) / (maximum if maximum > 0 else 1)
+        units[significant] = excess - np.log10(self._calibration.p_values(values))
         return units
 
     @staticmethod
-    def stored(units: np.ndarray) -> np.ndarray:
-        """Return calibrated units as a file keeps them, uint16 in thousandths."""
-        return np.rint(np.minimum(units * STEPS, 65535)).astype(np.uint16)
+    def to_uint16(units: np.ndarray) -> np.ndarray:
+        """Return calibrated units as stored in files, uint16 in thousandths."""
+        return np.rint(np.minimum(units * UNIT_STEPS, 65535)).astype(np.uint16)
 
 
-def resize_map(raw: np.ndarray, geometry: ImagePreprocessing, shape: tuple[int, ...]) -> np.ndarray:
+def resize_map(
+    raw: np.ndarray, preprocessing: ImagePreprocessing, shape: tuple[int, ...]
+) -> np.ndarray:
     """Return the raw map `[S, S, 1]` of an image in the image's size (H, W), `[H, W]`.
 
-    Averaging and interpolating never raise the highest place, so the line stays valid.
+    Averaging and interpolation never raise the maximum, so the threshold stays valid.
     """
-    own = replace(geometry, original_shape=(shape[0], shape[1]))
-    one: Any = RaggedImages([raw]) if isinstance(own, TiledPreprocessing) else raw[None]
-    some = own.to_original_size(one)
-    # What is left to resize is the map of an image that was seen at a scale of its own.
-    return resize(some[0], shape[0], shape[1])[..., 0]
+    own = replace(preprocessing, original_shape=(shape[0], shape[1]))
+    batch: Any = RaggedImages([raw]) if isinstance(own, TiledPreprocessing) else raw[None]
+    resized = own.to_original_size(batch)
+    # Large images may have been scored at another scale; their maps are resized here.
+    return resize(resized[0], shape[0], shape[1])[..., 0]
 
 
-def enlarged(raw: np.ndarray, times: int) -> np.ndarray:
-    """Return a map `[H, W]` with its sides so many times as long."""
-    return resize(raw[..., None], times * raw.shape[0], times * raw.shape[1])[..., 0]
+def enlarge(raw: np.ndarray, factor: int) -> np.ndarray:
+    """Return a map `[H, W]` with its sides multiplied by `factor`."""
+    return resize(raw[..., None], factor * raw.shape[0], factor * raw.shape[1])[..., 0]

@@ -1,8 +1,8 @@
-"""An image with its hot places in colour: the colours are the same for all images.
+"""Overlays: images with their significant pixels in color, on one color scale for all images.
 
-The image becomes gray, so that colour means heat alone. The colours run from violet over orange to
-pale yellow, each lighter than the one before, and so can be told apart without telling red from
-green; a double outline, black and white, shows on any background.
+The image becomes gray, so that color marks significant pixels only. The colors run from violet over
+orange to pale yellow with increasing lightness, so they can be distinguished without telling red
+from green. A double outline in black and white is visible on any background.
 """
 
 import os
@@ -16,182 +16,188 @@ from scipy.ndimage import binary_dilation, binary_erosion
 
 from augan.detect.detector import Detector
 from augan.detect.inputs import ImageFolderSource, SampleBatch
-from augan.detect.visualization.anomaly_map import MEANING, MapScale, enlarged, resize_map
+from augan.detect.visualization.anomaly_map import (
+    FILE_DESCRIPTION,
+    MapScale,
+    enlarge,
+    resize_map,
+)
 from augan.detect.visualization.top_samples import ScoredSample
 from augan.exceptions import DataError
 from augan.io.atomic import atomic_write
 from augan.io.hashing import sha256_bytes
 from augan.io.images import png_bytes
 
-SIDE = 256  # smaller images are enlarged to at least this, or an outline would hide them
-COLOURS = ((140, 41, 129), (222, 73, 104), (254, 159, 109), (252, 253, 191))
+MIN_SIDE = 256  # smaller images are enlarged to this, because outlines would hide them
+COLORS = ((140, 41, 129), (222, 73, 104), (254, 159, 109), (252, 253, 191))
 OPACITY = 0.55
+THUMBNAIL_SIDE = 320  # pixels
+MAX_NAME_BYTES = 200  # file systems allow 255, and suffixes are added to the images' names
+RENDER_CHUNK_SIZE = 64  # flagged images that are in memory at once
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def overlay(
-    picture: np.ndarray, raw: np.ndarray, heat: MapScale, ignored: np.ndarray | None = None
-) -> np.ndarray:
-    """Draw the hot places of one image over it.
-
-    Parameters
-    ----------
-    picture : ndarray of uint8 [H, W, 1] or [H, W, 3]
-    raw : ndarray [H, W]
-        Its map, before calibration.
-    heat : Heat
-    ignored : ndarray of bool [H, W] or None
-        Places that never count; they are faded.
-
-    Returns
-    -------
-    ndarray of uint8 [k H, k W, 3]
-        k is 1 but for small images.
-    """
-    times = enlargement(raw.shape)
-    units = heat(enlarged(raw, times))
-    gray = picture.astype(np.float32)
-    gray = gray[..., 0] if gray.shape[-1] == 1 else gray @ _LUMINANCE
-    if ignored is not None:
-        gray = np.where(ignored, 0.3 * gray + 0.7 * 128, gray)
-    drawn = np.repeat(_larger(gray, times)[..., None], 3, axis=2)
-    hot = units > 0
-    drawn[hot] += OPACITY * (colours(units[hot], heat) - drawn[hot])
-    width = max(1, min(hot.shape) // 200)
-    drawn[binary_dilation(hot, iterations=width) & ~hot] = 0
-    drawn[hot & ~binary_erosion(hot, iterations=width, border_value=1)] = 255
-    return np.rint(drawn).astype(np.uint8)
-
-
-def colours(units: np.ndarray, heat: MapScale) -> np.ndarray:
-    """Return the colours of calibrated units `[N]`, `[N, 3]` from 0 to 255.
-
-    The scale runs from the line to twice the highest place of all calibration images.
-    """
-    top = heat.most_normal + 1
-    share = np.clip((units - heat.least) / (top - heat.least), 0, 1)
-    stops = np.linspace(0, 1, len(COLOURS))
-    return np.stack([np.interp(share, stops, channel) for channel in zip(*COLOURS)], axis=-1)
-
-
-def enlargement(shape: tuple[int, ...]) -> int:
-    """Return how many times as long the sides of a small image become."""
-    return max(1, -(-SIDE // max(shape[:2])))
-
-
-def thumbnail(picture: np.ndarray, side: int) -> np.ndarray:
-    """Return a picture for a page, uint8 `[H, W, 3]`, its longer side at most `side`."""
-    grown = _larger(picture, enlargement(picture.shape))
-    image = Image.fromarray(np.broadcast_to(grown, (*grown.shape[:2], 3)).copy())
-    image.thumbnail((side, side), Image.Resampling.BOX)
-    return np.asarray(image)
-
-
-def _larger(picture: np.ndarray, times: int) -> np.ndarray:
-    return picture.repeat(times, axis=0).repeat(times, axis=1)
-
-
-PAGE_SIDE = 320  # pixels of a picture in a page
-LONGEST = 200  # bytes of a file name: systems take 255, and ours are longer than the images'
-PART = 64  # flagged images that are drawn together, their squares in memory at once
-
-
 class MapRenderer:
-    """Draws where the images of one source differ.
+    """Anomaly maps and overlays of the images of one source.
 
     Parameters
     ----------
     detector : Detector
-        One of images; without a calibration of its maps, no place is hot and nothing is written.
-    source : ImageSource
+        A detector of images. Without a calibration of its maps, no pixel is significant and no
+        files are rendered.
+    source : ImageFolderSource
     rate : float
-        Share of good images that may have a hot place.
+        Share of good images that may have a significant pixel.
     """
 
     def __init__(self, detector: Detector, source: ImageFolderSource, rate: float) -> None:
         self._detector, self._source = detector, source
-        line = detector.map_calibration
-        self.heat = None if line is None else MapScale(line, rate)
+        calibration = detector.map_calibration
+        self.scale = None if calibration is None else MapScale(calibration, rate)
 
-    def maps(self, samples: SampleBatch) -> Iterator[tuple[str, bytes]]:
-        """Yield the file of each image's map, in calibrated units."""
-        if self.heat is None:
+    def maps(self, batch: SampleBatch) -> Iterator[tuple[str, bytes]]:
+        """Yield the name and the map file of each image, in calibrated units."""
+        if self.scale is None:
             return
-        maps = self._detector.maps(samples.stored)
-        for name, shape, raw in zip(samples.names, samples.shapes, maps):
-            units = self.heat(self._native(raw, shape))
-            yield name, png_bytes(self.heat.stored(units), {"augan": MEANING}, name)
+        maps = self._detector.maps(batch.samples)
+        for name, shape, raw in zip(batch.names, batch.shapes, maps):
+            units = self.scale(self._resized(raw, shape))
+            yield name, png_bytes(self.scale.to_uint16(units), {"augan": FILE_DESCRIPTION}, name)
 
     def overlays(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield the file of each image with its hot places in colour; the images are read again."""
-        if self.heat is None:
+        """Yield the name and the overlay file of each image; the images are read again."""
+        if self.scale is None:
             return
-        for name, _, drawn in self._drawn(names):
-            if drawn is not None:
-                yield name, png_bytes(drawn, name=name)
+        for name, _, rendered in self._render(names):
+            if rendered is not None:
+                yield name, png_bytes(rendered, name=name)
 
-    def shown(self, images: Sequence[ScoredSample]) -> list[ScoredSample]:
-        """Return the same with their pictures, small enough for a page."""
+    def add_thumbnails(self, samples: Sequence[ScoredSample]) -> list[ScoredSample]:
+        """Return the same samples with thumbnails and overlays for the report."""
         pairs = {
-            name: (thumbnail(picture, PAGE_SIDE), drawn if drawn is None else _small(drawn))
-            for name, picture, drawn in self._drawn([image.path for image in images])
+            name: (
+                thumbnail(image, THUMBNAIL_SIDE),
+                None if rendered is None else thumbnail(rendered, THUMBNAIL_SIDE),
+            )
+            for name, image, rendered in self._render([sample.path for sample in samples])
         }
         return [
-            replace(image, picture=pairs[image.path][0], overlay=pairs[image.path][1])
-            if image.path in pairs
-            else image
-            for image in images
+            replace(sample, thumbnail=pairs[sample.path][0], overlay=pairs[sample.path][1])
+            if sample.path in pairs
+            else sample
+            for sample in samples
         ]
 
-    def _drawn(self, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
-        """Yield images and their overlays; one that can be read no longer is left out."""
-        samples, ignored = self._source.read(names), self._source.ignored
-        maps = samples.stored
-        if self.heat is not None and samples.names:
+    def _render(self, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
+        """Yield images and their overlays; images that have become unreadable are left out."""
+        batch, ignore_mask = self._source.read(names), self._source.ignore_mask
+        maps = batch.samples
+        if self.scale is not None and batch.names:
             maps = self._detector.maps(maps)
-        for name, shape, raw in zip(samples.names, samples.shapes, maps):
+        for name, shape, raw in zip(batch.names, batch.shapes, maps):
             try:
-                picture = _for_a_screen(self._source.picture(name))
+                image = _to_uint8(self._source.load_image(name))
             except DataError:
                 continue
-            if self.heat is None or picture.shape[:2] != shape:
-                yield name, picture, None
+            if self.scale is None or image.shape[:2] != shape:
+                yield name, image, None
                 continue
-            mask = None if ignored is None else ignored.mask
-            yield name, picture, overlay(picture, self._native(raw, shape), self.heat, mask)
+            mask = None if ignore_mask is None else ignore_mask.mask
+            yield name, image, render_overlay(image, self._resized(raw, shape), self.scale, mask)
 
-    def _native(self, raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        one, ignored = resize_map(raw, self._source.preprocessing, shape), self._source.ignored
-        return one if ignored is None else ignored.blank(one)
+    def _resized(self, raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        values = resize_map(raw, self._source.preprocessing, shape)
+        ignore_mask = self._source.ignore_mask
+        return values if ignore_mask is None else ignore_mask.zero_out(values)
 
 
-def place(folder: Path, name: str) -> Path:
-    """Return where a picture about the image `name` goes: `folder/<name>.png`.
+def render_overlay(
+    image: np.ndarray, raw: np.ndarray, scale: MapScale, ignored: np.ndarray | None = None
+) -> np.ndarray:
+    """Return an image with its significant pixels in color.
 
-    `name` keeps its suffix, so that `a.png` and `a.jpg` do not meet. One that is too long for a
-    file system is cut, and carries a digest of the whole.
+    Parameters
+    ----------
+    image : ndarray of uint8 [H, W, 1] or [H, W, 3]
+    raw : ndarray [H, W]
+        Its map, before calibration.
+    scale : MapScale
+    ignored : ndarray of bool [H, W] or None
+        Ignored pixels; they are faded.
+
+    Returns
+    -------
+    ndarray of uint8 [k H, k W, 3]
+        k is greater than 1 for small images only.
+    """
+    factor = enlargement_factor(raw.shape)
+    units = scale(enlarge(raw, factor))
+    gray = image.astype(np.float32)
+    gray = gray[..., 0] if gray.shape[-1] == 1 else gray @ _LUMINANCE
+    if ignored is not None:
+        gray = np.where(ignored, 0.3 * gray + 0.7 * 128, gray)
+    rendered = np.repeat(_repeat(gray, factor)[..., None], 3, axis=2)
+    significant = units > 0
+    rendered[significant] += OPACITY * (colors(units[significant], scale) - rendered[significant])
+    width = max(1, min(significant.shape) // 200)
+    rendered[binary_dilation(significant, iterations=width) & ~significant] = 0
+    inner = binary_erosion(significant, iterations=width, border_value=1)
+    rendered[significant & ~inner] = 255
+    return np.rint(rendered).astype(np.uint8)
+
+
+def colors(units: np.ndarray, scale: MapScale) -> np.ndarray:
+    """Return the colors of calibrated units `[N]`, `[N, 3]` from 0 to 255.
+
+    The color scale runs from the threshold to twice the map maximum of all calibration images.
+    """
+    top = scale.max_calibration_unit + 1
+    position = np.clip((units - scale.min_unit) / (top - scale.min_unit), 0, 1)
+    stops = np.linspace(0, 1, len(COLORS))
+    return np.stack([np.interp(position, stops, channel) for channel in zip(*COLORS)], axis=-1)
+
+
+def enlargement_factor(shape: tuple[int, ...]) -> int:
+    """Return the factor by which the sides of a small image are enlarged."""
+    return max(1, -(-MIN_SIDE // max(shape[:2])))
+
+
+def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
+    """Return an image for a report, uint8 `[H, W, 3]`, with its longer side at most `side`."""
+    enlarged = _repeat(image, enlargement_factor(image.shape))
+    picture = Image.fromarray(np.broadcast_to(enlarged, (*enlarged.shape[:2], 3)).copy())
+    picture.thumbnail((side, side), Image.Resampling.BOX)
+    return np.asarray(picture)
+
+
+def image_path(folder: Path, name: str) -> Path:
+    """Return the path of a file about the image `name`: `folder/<name>.png`.
+
+    `name` keeps its suffix, so that the files of `a.png` and `a.jpg` differ. A name that is too
+    long for a file system is cut and gets a digest of the full name.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise DataError(f"the name {name} leads out of the folder {folder}; rename the file")
     last = os.fsencode(path.name)
-    if len(last) > LONGEST:
+    if len(last) > MAX_NAME_BYTES:
         digest = sha256_bytes(last)[:16]
-        path = path.with_name(f"{last[: LONGEST - 20].decode('utf-8', 'ignore')}-{digest}")
+        start = last[: MAX_NAME_BYTES - 20].decode("utf-8", "ignore")
+        path = path.with_name(f"{start}-{digest}")
     return folder / path.parent / f"{path.name}.png"
 
 
-def keep(folder: Path, pictures: Iterable[tuple[str, bytes]]) -> None:
-    """Write files about images into a folder, as `place` says."""
-    for name, content in pictures:
-        path = place(folder, name)
+def write_images(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """Write files about images into a folder, at the paths of `image_path`."""
+    for name, content in files:
+        path = image_path(folder, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, content)
 
 
-def _for_a_screen(picture: np.ndarray) -> np.ndarray:
-    return (picture // 257).astype(np.uint8) if picture.dtype == np.uint16 else picture
+def _repeat(image: np.ndarray, factor: int) -> np.ndarray:
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def _small(drawn: np.ndarray) -> np.ndarray:
-    return thumbnail(drawn, PAGE_SIDE)
+def _to_uint8(image: np.ndarray) -> np.ndarray:
+    return (image // 257).astype(np.uint8) if image.dtype == np.uint16 else image

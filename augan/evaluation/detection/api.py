@@ -19,7 +19,13 @@ from augan.detect.conformal.decision import default_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
 from augan.detect.detector import Detector, bundled_methods, load_calibrations
 from augan.detect.ignore_mask import IgnoreMask
-from augan.detect.inputs import ImageFolderSource, InputSource, open_source, parts_of, usual_shape
+from augan.detect.inputs import (
+    ImageFolderSource,
+    InputSource,
+    get_expected_shape,
+    name_chunks,
+    open_source,
+)
 from augan.detect.output_paths import absolute_path
 from augan.evaluation.detection.baselines import FittedBaselines, fit_baselines
 from augan.evaluation.detection.detection_limit import min_detectable_defect
@@ -123,7 +129,7 @@ def evaluate_detection(
     rate, rate_warning = default_rate(bundle, calibration, preprocessing.sample_type, far)
     if out is not None:
         check_replaceable(Path(out).absolute(), unmanaged_except(*DETECTION_EVALUATION_FILES))
-    shape, ignore_mask = usual_shape(bundle, preprocessing), IgnoreMask.of(bundle)
+    shape, ignore_mask = get_expected_shape(bundle, preprocessing), IgnoreMask.from_bundle(bundle)
     source = open_source(Path(images), preprocessing, shape, ignore_mask)
     sample_labels = read_labels(labels, source.names, images, normal)
     maps = None if masks is None else _read_masks(masks, source, sample_labels)
@@ -190,20 +196,20 @@ def _score(
     result, samples = LabeledScores(), plural(detector.preprocessing.sample_type)
     scores: dict[str, list[np.ndarray]] = {}
     num_training = 0
-    for names in parts_of(list(labels.by_name), detector.preprocessing):
+    for names in name_chunks(list(labels.by_name), detector.preprocessing):
         batch = source.read(names)
         result.unreadable |= batch.failures
         if not batch.names:
             continue
         result.names += batch.names
-        prepared = baselines.prepare(source, batch.names, batch.stored)
+        prepared = baselines.prepare(source, batch.names, batch.samples)
         num_training += baselines.count_training_samples(prepared)
-        of_batch = {DETECTOR: detector.score(batch.stored), **baselines.scores(prepared)}
+        of_batch = {DETECTOR: detector.score(batch.samples), **baselines.scores(prepared)}
         for name, values in of_batch.items():
             scores.setdefault(name, []).append(values)
         if maps is not None and isinstance(source, ImageFolderSource):
-            raw_maps = detector.maps(batch.stored)
-            maps.add(batch.names, raw_maps, source.preprocessing, source.ignored)
+            raw_maps = detector.maps(batch.samples)
+            maps.add(batch.names, raw_maps, source.preprocessing, source.ignore_mask)
     result.scores = {name: np.concatenate(values) for name, values in scores.items()}
     if num_training:
         result.warnings.append(

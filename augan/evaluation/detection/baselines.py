@@ -250,7 +250,7 @@ class FittedBaselines:
             self.preprocessing, ImagePreprocessing
         ):
             return np.empty(0)
-        return source.squares(names, self.preprocessing)
+        return source.read_squares(names, self.preprocessing)
 
     def scores(self, samples: np.ndarray) -> dict[str, np.ndarray]:
         """Return the anomaly scores `[N]` of prepared samples, higher = more anomalous."""

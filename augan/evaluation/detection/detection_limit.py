@@ -55,13 +55,13 @@ def min_detectable_defect(
     if not names:
         raise DataError("the detection limit needs normal images, but there are none")
     indices = evenly_spaced(np.arange(len(names)), MAX_IMAGES)
-    images = [source.picture(names[index]) for index in indices.tolist()]
+    images = [source.load_image(names[index]) for index in indices.tolist()]
     calibration, rows = detector.require_calibration(), []
     for contrast in CONTRASTS:
         for size in SIZES:
             rng = child_rng(seed, "power")  # the same positions for all sizes
             painted = [paint_spot(image, size, contrast, rng) for image in images]
-            scores = detector.score(source.stored(painted))
+            scores = detector.score(source.prepare(painted))
             detected = estimate_rate(calibration.flags(scores, rate))
             rows.append({"size": size, "contrast": contrast, **detected.to_dict()})
     smallest = {

@@ -131,7 +131,7 @@ class LabeledMaps:
         for name, raw in zip(names, maps):
             if name in self.masks:
                 resized = resize_map(raw, preprocessing, self.masks[name].shape)
-                self._maps[name] = resized if ignore_mask is None else ignore_mask.blank(resized)
+                self._maps[name] = resized if ignore_mask is None else ignore_mask.zero_out(resized)
 
     def metrics(self) -> dict[str, Any]:
         """Return pixel AUROC and AUPRO over all images with a map."""

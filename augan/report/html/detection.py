@@ -13,7 +13,7 @@ from augan.detect.api import DetectionResult
 from augan.detect.conformal.fdr import DiscoveryGuarantee
 from augan.detect.conformal.guarantee import percent
 from augan.detect.visualization.anomaly_map import MapScale
-from augan.detect.visualization.overlay import COLOURS
+from augan.detect.visualization.overlay import COLORS
 from augan.detect.visualization.top_samples import ScoredSample
 from augan.io.images import image_grid
 from augan.io.layout import MOST_ANOMALOUS_FILE, REPORT_FILE
@@ -66,17 +66,17 @@ def write_top_samples_image(
         The image cannot be written. Everything else is complete by then.
     """
     samples = result.most_anomalous
-    shapes = {sample.image.shape for sample in samples}
+    shapes = {sample.sample.shape for sample in samples}
     if not isinstance(preprocessing, ImagePreprocessing) or len(shapes) > 1:
         return None
-    images = preprocessing.to_uint8(np.stack([sample.image for sample in samples]))
+    images = preprocessing.to_uint8(np.stack([sample.sample for sample in samples]))
     reconstructions = [
         sample.reconstruction for sample in samples if sample.reconstruction is not None
     ]
     overlays = [
-        (sample.picture, sample.overlay)
+        (sample.thumbnail, sample.overlay)
         for sample in samples
-        if sample.picture is not None and sample.overlay is not None
+        if sample.thumbnail is not None and sample.overlay is not None
     ]
     if reconstructions:
         reconstructed = preprocessing.to_uint8(np.stack(reconstructions))
@@ -95,7 +95,7 @@ def _title(result: DetectionResult) -> str:
 
 
 def _header(result: DetectionResult) -> str:
-    threshold = "none" if result.line is None else f"{result.line:.3g}"
+    threshold = "none" if result.threshold is None else f"{result.threshold:.3g}"
     figures = [
         (f"{plural(result.sample_type)} scored", f"{result.num_scored:,}", ""),
         ("flagged", f"{result.num_anomalies:,}", "alarm" if result.num_anomalies else ""),
@@ -115,7 +115,7 @@ def _distribution(result: DetectionResult) -> str:
     kinds = [("new", f"new {samples}"), ("flagged", "flagged"), ("old", "calibration")]
     legend = "".join(f'<li><i class="{kind}"></i>{text}</li>' for kind, text in kinds)
     titles = (f"Scores of the new {samples}", f"Scores of the calibration {samples}")
-    figure = histogram(result.calibration.scores, result.scores, result.line, titles)
+    figure = histogram(result.calibration.scores, result.scores, result.threshold, titles)
     about = (
         f"A higher score is more anomalous. Normal {samples} should have scores like the "
         f"{result.calibration.n} calibration {samples}. The height of a bar is the logarithm of "
@@ -126,22 +126,24 @@ def _distribution(result: DetectionResult) -> str:
 
 def _most_anomalous(result: DetectionResult) -> str:
     if result.sample_type == "row":
-        return section("Most anomalous", "The highest scores, in order.", _ranking(result.shown))
+        return section(
+            "Most anomalous", "The highest scores, in order.", _ranking(result.top_samples)
+        )
     about = (
         "The highest scores, in order. Left: the image. Right: the image in gray, with its "
         "anomalous regions in color. A color means the same in all images. A score can be high "
         "without any anomalous region."
     )
-    scale = "" if result.heat is None else _scale(result.heat)
-    cards = "".join(_card(sample) for sample in result.shown)
+    scale = "" if result.map_scale is None else _scale(result.map_scale)
+    cards = "".join(_card(sample) for sample in result.top_samples)
     return section("Most anomalous", about, f'{scale}<ol class="cards">{cards}</ol>')
 
 
 def _card(sample: ScoredSample) -> str:
     name, kind = escape(sample.path), "flagged" if sample.anomaly else "unflagged"
     pictures = ""
-    if sample.picture is not None:
-        pictures = f'<img alt="{name}" src="{data_uri(sample.picture)}">'
+    if sample.thumbnail is not None:
+        pictures = f'<img alt="{name}" src="{data_uri(sample.thumbnail)}">'
     if sample.overlay is not None:
         alt = f"{name} in gray, anomalous regions in color"
         pictures += f'<img alt="{alt}" src="{data_uri(sample.overlay)}">'
@@ -157,14 +159,14 @@ def _card(sample: ScoredSample) -> str:
 
 
 def _scale(scale: MapScale) -> str:
-    ramp = ", ".join(f"rgb{color}" for color in COLOURS)
+    ramp = ", ".join(f"rgb{color}" for color in COLORS)
     return (
         '<div class="scale" role="img" aria-label="Colors of anomalous regions, from the threshold '
         'of the anomaly map to twice the highest value of all calibration images">'
         f'<div class="ramp" style="background:linear-gradient(to right, {ramp})"></div>'
-        f"<p><span>just above the threshold: at most {percent(scale.promised)} of normal images "
-        "have such a region</span>"
-        "<span>twice the highest value of all calibration images</span></p></div>"
+        f"<p><span>just above the threshold: at most {percent(scale.guaranteed_rate)} of normal "
+        "images have such a region</span><span>twice the highest value of all calibration "
+        "images</span></p></div>"
     )
 
 
@@ -221,7 +223,7 @@ def _settings(result: DetectionResult) -> str:
     groups = "" if guarantee.num_groups == guarantee.n else f" of {guarantee.num_groups} groups"
     folds = () if result.calibration is None else result.calibration.fold_sizes
     groups += f" in {len(folds)} folds" if folds else ""
-    masked = f"{result.ignored:.1%} of each image" if result.ignored else "nothing"
+    masked = f"{result.masked_fraction:.1%} of each image" if result.masked_fraction else "nothing"
     return settings_section(
         {
             "method": result.method

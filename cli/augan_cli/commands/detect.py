@@ -44,8 +44,8 @@ class DetectOptions(TypedDict):
     far: float | None
     fdr: float | None
     method: str | None
-    maps: bool
-    ignore: Path | None
+    save_maps: bool
+    ignore_mask: Path | None
     workers: int | None
     scheduler: str | None
 
@@ -75,8 +75,8 @@ def detect(
         far=far,
         fdr=fdr,
         method=method,
-        maps=save_maps,
-        ignore=ignore_mask,
+        save_maps=save_maps,
+        ignore_mask=ignore_mask,
         workers=workers,
         scheduler=scheduler,
     )
@@ -113,7 +113,7 @@ def _detect_shard(
     fail_on_anomaly: bool,
     as_json: bool,
 ) -> None:
-    from augan.detect.output_paths import default_out
+    from augan.detect.output_paths import default_output_folder
     from augan.detect.sharded import detect_shard
     from augan.exceptions import ConfigError
     from augan.parallel.sharding import Shard
@@ -127,7 +127,7 @@ def _detect_shard(
             "--fail-on-anomaly to augan merge"
         )
     if out is None:
-        out = shard.folder_for(default_out(bundle, images))
+        out = shard.folder_for(default_output_folder(bundle, images))
     with ConsoleProgress() as progress:
         folder = detect_shard(bundle, images, out, shard, on_scored=progress.on_scored, **options)
     print_shard(shard, folder, as_json)

@@ -58,7 +58,7 @@ def detection(
     as_json: Json = False,
 ) -> None:
     """Evaluate the detector on labeled images, next to baselines fitted on its training images."""
-    from augan.detect.output_paths import default_out
+    from augan.detect.output_paths import default_output_folder
     from augan.evaluation.detection.api import evaluate_detection
     from augan.report.html.detection_evaluation import write_detection_evaluation_page
     from augan.report.text import format_detection_evaluation
@@ -72,7 +72,7 @@ def detection(
         far=far,
         masks=masks,
         training_data=training_data,
-        out=out or default_out(bundle, images, "evaluate"),
+        out=out or default_output_folder(bundle, images, "evaluate"),
         method=method,
         detection_limit=detection_limit,
     )

@@ -258,7 +258,7 @@ def test_train_and_detect_on_a_folder_of_large_images(folder, images, tmp_path):
     corrupted[40:60, 100:120] = 255
     for name, image in {"good": images[1], "bad": corrupted, "tiny": images[2][:20, :30]}.items():
         Image.fromarray(image[..., 0]).save(new / f"{name}.png")
-    result = detect_folder(load_bundle(tmp_path / "run"), new, tmp_path / "out", maps=True)
+    result = detect_folder(load_bundle(tmp_path / "run"), new, tmp_path / "out", save_maps=True)
     found = {image.path: image for image in result.most_anomalous}
     assert found["bad.png"].score > found["good.png"].score
     scores = Detector.from_bundle(bundle).score(

@@ -9,14 +9,20 @@ import pytest
 from PIL import Image
 from scipy.stats import binom
 
-from augan import calibrate, detect_folder
+from augan import detect_folder, recalibrate
 from augan.bundle import Bundle
 from augan.data.datasets import digits
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.detector import Detector
 from augan.detect.ignore_mask import IgnoreMask
 from augan.detect.visualization.anomaly_map import MapScale, resize_map
-from augan.detect.visualization.overlay import COLOURS, LONGEST, colours, overlay, place
+from augan.detect.visualization.overlay import (
+    COLORS,
+    MAX_NAME_BYTES,
+    colors,
+    image_path,
+    render_overlay,
+)
 from augan.exceptions import BundleError, DataError
 from augan.io.images import read_image, write_png
 
@@ -45,9 +51,9 @@ class TestHeat:
         # Four at least as high and oneself: 5 of 100. 99 itself: 2 of 100. Beyond: 1 of 100.
         expected = [[0, 0, -np.log10(0.05)], [-np.log10(0.02), 2 + 1 / 99, 3]]
         np.testing.assert_allclose(units, expected, rtol=1e-6)
-        assert heat.least == pytest.approx(-np.log10(0.05))
-        assert heat.most_normal == pytest.approx(2)
-        stored = heat.stored(np.array([0, 1.3014, 2.0, 1e9]))
+        assert heat.min_unit == pytest.approx(-np.log10(0.05))
+        assert heat.max_calibration_unit == pytest.approx(2)
+        stored = heat.to_uint16(np.array([0, 1.3014, 2.0, 1e9]))
         assert (stored.dtype, stored.tolist()) == (np.uint16, [0, 1301, 2000, 65535])
 
     def test_a_rate_that_so_few_do_not_support_is_raised(self) -> None:
@@ -84,11 +90,11 @@ class TestHeat:
 
 def test_colours_get_lighter_and_mean_the_same_in_all_images() -> None:
     heat = MapScale(Calibration.fit(np.arange(1.0, 100.0)), 0.05)
-    found = colours(np.linspace(heat.least, 3, 50), heat)
+    found = colors(np.linspace(heat.min_unit, 3, 50), heat)
     lightness = found @ [0.299, 0.587, 0.114]
     assert (np.diff(lightness) > 0).all()
-    np.testing.assert_allclose(found[[0, -1]], [COLOURS[0], COLOURS[-1]])
-    np.testing.assert_allclose(colours(np.array([99.0]), heat)[0], COLOURS[-1])
+    np.testing.assert_allclose(found[[0, -1]], [COLORS[0], COLORS[-1]])
+    np.testing.assert_allclose(colors(np.array([99.0]), heat)[0], COLORS[-1])
 
 
 def test_an_overlay_colours_hot_places_only() -> None:
@@ -96,7 +102,7 @@ def test_an_overlay_colours_hot_places_only() -> None:
     picture = np.full((300, 400, 3), (200, 100, 50), np.uint8)
     raw = np.zeros((300, 400), np.float32)
     raw[100:150, 200:260] = 120
-    drawn = overlay(picture, raw, heat)
+    drawn = render_overlay(picture, raw, heat)
     assert drawn.shape == (300, 400, 3)
     is_gray = (drawn == drawn[..., :1]).all(axis=2)
     inside = np.zeros((300, 400), bool)
@@ -105,28 +111,28 @@ def test_an_overlay_colours_hot_places_only() -> None:
     assert is_gray[~inside].all()
     assert drawn[100, 220].tolist() == [255] * 3  # a double line around it
     assert drawn[99, 220].tolist() == [0] * 3
-    blank = overlay(picture, 0 * raw, heat)
+    blank = render_overlay(picture, 0 * raw, heat)
     assert len(np.unique(blank)) == 1
-    small = overlay(picture[:6, :8], raw[:6, :8], heat)
+    small = render_overlay(picture[:6, :8], raw[:6, :8], heat)
     assert small.shape == (192, 256, 3)
 
 
 @pytest.mark.parametrize("name", ["a.png", "b/c d/ü.jpg", 'x"<b>.tif', "é" * 126 + ".png"])
 def test_names_of_pictures(tmp_path: Path, name: str) -> None:
-    path = place(tmp_path, name)
+    path = image_path(tmp_path, name)
     assert path.is_relative_to(tmp_path)
     assert path.parent == (tmp_path / name).parent
     assert path.suffix == ".png"
-    assert len(path.name.encode()) <= LONGEST + 4
+    assert len(path.name.encode()) <= MAX_NAME_BYTES + 4
     if len(name) < 50:
         assert path.name == f"{Path(name).name}.png"
-    assert place(tmp_path, name + "x") != path
+    assert image_path(tmp_path, name + "x") != path
 
 
 @pytest.mark.parametrize("name", ["../a.png", "/etc/a.png", "a/../../b.png"])
 def test_names_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match="leads out"):
-        place(tmp_path, name)
+        image_path(tmp_path, name)
 
 
 class TestFiles:
@@ -137,7 +143,7 @@ class TestFiles:
         images = write_images(tmp_path / "images", pixels[:30], names)
         (images / "bad.png").write_bytes(b"no image")
         out = tmp_path / "out"
-        result = detect_folder(digits_bundle, images, out, far=0.2, maps=True)
+        result = detect_folder(digits_bundle, images, out, far=0.2, save_maps=True)
         assert pictures(out / "maps") == {f"{name}.png" for name in names}
         with open(out / "scores.csv", newline="", encoding="utf-8") as file:
             flagged = [row["path"] for row in csv.DictReader(file) if row["anomaly"] == "1"]
@@ -159,7 +165,7 @@ class TestFiles:
         wide = pixels[:3].repeat(5, axis=1).repeat(7, axis=2)
         images = write_images(tmp_path / "images", wide)
         write_images(images, pixels[3:4], ["small.png"])
-        detect_folder(digits_bundle, images, tmp_path / "out", maps=True)
+        detect_folder(digits_bundle, images, tmp_path / "out", save_maps=True)
         assert read_image(tmp_path / "out" / "maps" / "000.png.png").shape == (40, 56, 1)
         assert read_image(tmp_path / "out" / "maps" / "small.png.png").shape == (8, 8, 1)
         geometry = Detector.from_bundle(digits_bundle).preprocessing
@@ -175,7 +181,7 @@ class TestFiles:
         old = replace(digits_bundle, tables=tables)
         images = write_images(tmp_path / "images", pixels[:30])
         with pytest.raises(BundleError, match="never calibrated; run augan calibrate"):
-            detect_folder(old, images, tmp_path / "out", maps=True)
+            detect_folder(old, images, tmp_path / "out", save_maps=True)
         detect_folder(old, images, tmp_path / "out", far=0.2)
         assert pictures(tmp_path / "out") == {"detection.json", "scores.csv"}
 
@@ -214,31 +220,33 @@ class TestIgnore:
         self, digits_bundle: Bundle, pixels: np.ndarray, mask: Path, tmp_path: Path
     ) -> None:
         normals = write_images(tmp_path / "normals", self.stamped(pixels[:150], 0))
-        anew = calibrate(digits_bundle, normals, ignore=mask)
-        assert anew.tables["ignore"]["mask"].sum() == 16
+        anew = recalibrate(digits_bundle, normals, ignore_mask=mask)
+        assert anew.tables["ignore_mask"]["mask"].sum() == 16
         tables = []
         for seed in (1, 2):  # whatever lies under the mask
             images = write_images(tmp_path / f"{seed}", self.stamped(pixels[150:], seed))
-            result = detect_folder(anew, images, tmp_path / "out", far=0.1, maps=True)
+            result = detect_folder(anew, images, tmp_path / "out", far=0.1, save_maps=True)
             tables.append((tmp_path / "out" / "scores.csv").read_bytes())
             for path in (tmp_path / "out" / "maps").iterdir():
                 assert not read_image(path)[:4, :4].any()
         assert tables[0] == tables[1]
         line = Detector.from_bundle(anew).require_calibration()
         assert result.num_anomalies <= line.false_alarm_range(0.1, 150, level=0.999)[1]
-        assert (result.guarantee.exact, result.ignored) == (True, 0.25)
+        assert (result.guarantee.exact, result.masked_fraction) == (True, 0.25)
         # A mask that the model knows takes nothing from the promise, and so stays with it.
-        again = detect_folder(anew, images, tmp_path / "out", far=0.1, ignore=mask)
+        again = detect_folder(anew, images, tmp_path / "out", far=0.1, ignore_mask=mask)
         assert again.guarantee == result.guarantee
-        assert "ignore" in calibrate(anew, normals).tables
-        assert digits_bundle.tables.keys().isdisjoint({"ignore"})
+        assert "ignore_mask" in recalibrate(anew, normals).tables
+        assert digits_bundle.tables.keys().isdisjoint({"ignore_mask"})
 
     def test_maps_are_blank_as_often_as_promised(
         self, digits_bundle: Bundle, pixels: np.ndarray, mask: Path, tmp_path: Path
     ) -> None:
-        anew = calibrate(digits_bundle, write_images(tmp_path / "n", pixels[:150]), ignore=mask)
+        anew = recalibrate(
+            digits_bundle, write_images(tmp_path / "n", pixels[:150]), ignore_mask=mask
+        )
         images = write_images(tmp_path / "images", pixels[150:])
-        detect_folder(anew, images, tmp_path / "out", far=0.1, maps=True)
+        detect_folder(anew, images, tmp_path / "out", far=0.1, save_maps=True)
         hot = sum(read_image(path).any() for path in (tmp_path / "out" / "maps").iterdir())
         line = Detector.from_bundle(anew).map_calibration
         assert line is not None
@@ -248,7 +256,7 @@ class TestIgnore:
         self, digits_bundle: Bundle, pixels: np.ndarray, mask: Path, tmp_path: Path
     ) -> None:
         images = write_images(tmp_path / "images", pixels[:30])
-        result = detect_folder(digits_bundle, images, tmp_path / "out", ignore=mask)
+        result = detect_folder(digits_bundle, images, tmp_path / "out", ignore_mask=mask)
         assert "no guarantee: calibrated without this mask" in result.warnings[0]
         assert "augan calibrate RUN NORMALS --ignore-mask" in result.guarantee.sentence
         assert not result.guarantee.exact
@@ -258,11 +266,13 @@ class TestIgnore:
     ) -> None:
         images = write_images(tmp_path / "images", pixels[:5].repeat(2, axis=1))
         with pytest.raises(DataError, match="8 x 8 pixels, the image has 8 x 16"):
-            detect_folder(digits_bundle, images, tmp_path / "out", ignore=mask)
+            detect_folder(digits_bundle, images, tmp_path / "out", ignore_mask=mask)
         with pytest.raises(DataError, match="8 x 8 pixels, the image has 8 x 16"):
-            calibrate(digits_bundle, images, ignore=mask)
+            recalibrate(digits_bundle, images, ignore_mask=mask)
         with pytest.raises(DataError, match=r"cannot read .*gone\.png"):
-            detect_folder(digits_bundle, images, tmp_path / "out", ignore=tmp_path / "gone.png")
-        broken = {**digits_bundle.tables, "ignore": {"mask": np.zeros(3)}}
+            detect_folder(
+                digits_bundle, images, tmp_path / "out", ignore_mask=tmp_path / "gone.png"
+            )
+        broken = {**digits_bundle.tables, "ignore_mask": {"mask": np.zeros(3)}}
         with pytest.raises(BundleError, match="ignore mask"):
             detect_folder(replace(digits_bundle, tables=broken), images, tmp_path / "out")
