@@ -1,1 +1,1 @@
-"""Results as lines for a terminal, HTML pages and pictures; nothing is computed here."""
+"""Results as text for a terminal and as HTML pages; this package computes nothing."""

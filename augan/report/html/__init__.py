@@ -1,1 +1,1 @@
-"""Results as HTML: one file each, in one style, that needs nothing else."""
+"""Reports as HTML pages: one self-contained file for each result, in one style."""
