@@ -117,8 +117,8 @@ def _methods(result: DetectionEvaluation) -> str:
     )
     about = (
         "AUROC is the probability that an anomaly has a higher score than a normal sample, with "
-        f"its 95 % interval; {escape(baselines)}. The best F1 is {best['value']:.3f}; its "
-        "threshold is chosen on these labels, so that no calibrated threshold reaches it."
+        f"its 95 % interval; {escape(baselines)}. The best F1 is {best['value']:.3f}, an "
+        "upper limit, because its threshold is chosen on these labels."
     )
     header = ["method", "AUROC", "95 %", "average precision"]
     return section("Comparison with baselines", about, table(header, rows, numbers=(1, 2, 3)))
