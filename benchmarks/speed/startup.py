@@ -1,14 +1,15 @@
-"""How long a user waits: `python -m benchmarks.speed.startup --json startup.json`.
+"""Startup benchmark: waiting times of a user.
 
-- `augan detect` on one image, as a command, from nothing to its report, beside what a bare Python
-  and a bare TensorFlow take; then the same work inside one process, part by part.
-- A loaded detector on 1 image and on 64.
-- `augan augment --class 3 --n 5000`, filters on, as a command.
-- `augan detect` on a folder of small JPEG files, beside Pillow alone, which decodes the same files
-  and does nothing with them.
+    python -m benchmarks.speed.startup --json startup.json
 
-Trained beforehand, unless `--run` names a run: models of generated pictures of 32 x 32, networks of
-the default widths, for as few updates as make an `augment` pass its filters.
+- `augan detect` on one image as a command, including its report, next to the start of Python and of
+  TensorFlow; then the same work in one process, step by step.
+- A loaded detector on 1 image and on 64 images.
+- `augan augment --class 3 --n 5000` as a command, with filters.
+- `augan detect` on a folder of small JPEG files, next to Pillow, which only decodes the same files.
+
+Without `--run`, the benchmark first trains models of generated images of 32 x 32, with networks of
+the default widths and just enough updates for `augment` to pass its filters.
 """
 
 import argparse
@@ -28,52 +29,53 @@ from PIL import Image
 from benchmarks.common.harness import write_json
 from benchmarks.common.interleaved_timing import TURNS, measurement
 
-CLASSES, SIZE = 10, 32
+NUM_CLASSES, SIZE = 10, 32
 STEPS = 1500
-TRAINED_ON = 2000
-PARTS = ("imports of augan", "TensorFlow", "bundle", "detector", "first image", "second image")
+NUM_TRAIN = 2000
 
 
-def picture(label: int, rng: np.random.Generator) -> np.ndarray:
-    """Return a gray picture, uint8 `[32, 32]`: a bar at an angle of its class, and grain."""
+def bar_image(label: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a gray image, uint8 `[32, 32]`: a bar at an angle of its class, with grain."""
     y, x = (np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2) / SIZE
-    angle = np.pi * (label + 0.25 * rng.normal() / 3) / CLASSES
-    off = np.abs(-x * np.sin(angle) + y * np.cos(angle) - 0.05 * rng.normal())
-    bar = np.clip(4 - SIZE * off, 0, 1) * (180 + 20 * rng.normal())
+    angle = np.pi * (label + 0.25 * rng.normal() / 3) / NUM_CLASSES
+    distance = np.abs(-x * np.sin(angle) + y * np.cos(angle) - 0.05 * rng.normal())
+    bar = np.clip(4 - SIZE * distance, 0, 1) * (180 + 20 * rng.normal())
     return np.clip(bar + 20 + 5 * rng.normal(size=bar.shape), 0, 255).astype(np.uint8)
 
 
-def write_pictures(folder: Path, count: int, *, classes: bool, kind: str = "png") -> None:
-    """Write pictures of all classes in turn, into a folder for each class or into one."""
+def write_images(folder: Path, count: int, *, classes: bool, kind: str = "png") -> None:
+    """Write images of all classes in turn, into a folder for each class or into one folder."""
     rng = np.random.default_rng(0)
-    for label in range(CLASSES):
+    for label in range(NUM_CLASSES):
         (folder / (f"{label}" if classes else "")).mkdir(parents=True, exist_ok=True)
     for row in range(count):
-        below = f"{row % CLASSES}" if classes else ""
-        Image.fromarray(picture(row % CLASSES, rng)).save(folder / below / f"{row:06}.{kind}")
+        subfolder = f"{row % NUM_CLASSES}" if classes else ""
+        Image.fromarray(bar_image(row % NUM_CLASSES, rng)).save(
+            folder / subfolder / f"{row:06}.{kind}"
+        )
 
 
 def train(folder: Path, task: str) -> Path:
-    """Train a model and return its run."""
+    """Train a model, and return its run folder."""
     from augan.config import Config
     from augan.data.loading import load_dataset
     from augan.workflow.train import train
 
-    write_pictures(folder / f"{task}-images", TRAINED_ON, classes=task == "both")
+    write_images(folder / f"{task}-images", NUM_TRAIN, classes=task == "both")
     config = Config().replace(task=task, training__steps=STEPS)
     train(config, load_dataset(folder / f"{task}-images"), out=folder / task)
     return folder / task
 
 
-def seconds(command: Sequence[str], cwd: Path) -> float:
-    """Return how long a command takes; what it prints is dropped."""
+def time_command(command: Sequence[str], cwd: Path) -> float:
+    """Return the seconds of a command; its output is dropped."""
     begun = time.perf_counter()
     subprocess.run(command, cwd=cwd, check=True, capture_output=True)
     return time.perf_counter() - begun
 
 
-def inside(run: Path, image: Path) -> dict[str, Any]:
-    """In a process of its own: do what `detect` does, and time its parts."""
+def time_steps(run: Path, image: Path) -> dict[str, Any]:
+    """Do the work of `detect` in this process, and return the seconds of its steps."""
     times: dict[str, Any] = {}
     begun = time.perf_counter()
 
@@ -96,29 +98,29 @@ def inside(run: Path, image: Path) -> dict[str, Any]:
     done("detector")
     from augan.io.images import read_image
 
-    square: Any = detector.preprocessing.prepare(read_image(image))[None]  # type: ignore
-    detector.score(square)
+    sample: Any = detector.preprocessing.prepare(read_image(image))[None]  # type: ignore
+    detector.score(sample)
     done("first image")
-    detector.score(square)
+    detector.score(sample)
     done("second image")
-    latency = {n: _latency(detector, np.repeat(square, n, axis=0)) for n in (1, 64)}
+    latency = {n: _latency(detector, np.repeat(sample, n, axis=0)) for n in (1, 64)}
     begun = time.perf_counter()
-    detect_folder(bundle, image, run / "startup-inside")
+    detect_folder(bundle, image, run / "startup-steps")
     done("a folder of one image")
-    return {"parts": times, "latency": latency}
+    return {"steps": times, "latency": latency}
 
 
-def _latency(detector: Any, squares: np.ndarray) -> list[float]:
-    """Return seconds of several calls."""
-    found = []
+def _latency(detector: Any, samples: np.ndarray) -> list[float]:
+    """Return the seconds of several calls."""
+    seconds = []
     for _ in range(3 * TURNS):
         begun = time.perf_counter()
-        detector.score(squares)
-        found.append(time.perf_counter() - begun)
-    return found
+        detector.score(samples)
+        seconds.append(time.perf_counter() - begun)
+    return seconds
 
 
-def pillow_alone(folder: Path) -> float:
+def time_pillow(folder: Path) -> float:
     """Return the seconds in which Pillow decodes all files of a folder."""
     begun = time.perf_counter()
     for path in sorted(folder.iterdir()):
@@ -127,68 +129,68 @@ def pillow_alone(folder: Path) -> float:
     return time.perf_counter() - begun
 
 
-def alternated(turns: int, **works: Callable[[], float]) -> dict[str, list[float]]:
-    """Return the seconds of works that take turns, after one of each that nobody counts."""
-    found: dict[str, list[float]] = {name: [] for name in works}
+def time_in_turns(turns: int, **functions: Callable[[], float]) -> dict[str, list[float]]:
+    """Return the seconds of functions that are called in turns, after a first call to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(turns + 1):
-        for name, work in works.items():
-            took = work()
+        for name, function in functions.items():
+            elapsed = function()
             if turn:
-                found[name].append(took)
-    return found
+                seconds[name].append(elapsed)
+    return seconds
 
 
 def measure(folder: Path, runs: dict[str, Path], turns: int, files: int) -> list[dict]:
-    """Return all figures."""
-    write_pictures(folder / "many", files, classes=False, kind="jpg")
+    """Return all measurements."""
+    write_images(folder / "many", files, classes=False, kind="jpg")
     one = sorted((folder / "many").iterdir())[0]
     augan = [sys.executable, "-m", "augan_cli"]
     detects = {
-        f"detect one, {task}": lambda run=run: seconds(
+        f"detect one, {task}": lambda run=run: time_command(
             [*augan, "detect", str(one), "--model", str(run), "--out", f"one-{run.name}"], folder
         )
         for task, run in runs.items()
     }
-    found = alternated(
+    seconds = time_in_turns(
         turns,
-        python=lambda: seconds([sys.executable, "-c", "pass"], folder),
-        tensorflow=lambda: seconds([sys.executable, "-c", "import tensorflow"], folder),
+        python=lambda: time_command([sys.executable, "-c", "pass"], folder),
+        tensorflow=lambda: time_command([sys.executable, "-c", "import tensorflow"], folder),
         **detects,
     )
     many = {
-        f"detect {files} files, {task}": lambda run=run: seconds(
+        f"detect {files} files, {task}": lambda run=run: time_command(
             [*augan, "detect", "many", "--model", str(run), "--out", f"all-{run.name}"], folder
         )
         for task, run in runs.items()
     }
     few = max(1, turns // 2)
-    found |= alternated(few, pillow=lambda: pillow_alone(folder / "many"), **many)
+    seconds |= time_in_turns(few, pillow=lambda: time_pillow(folder / "many"), **many)
     if "both" in runs:
         augment = [*augan, "augment", "--class", "3", "--n", "5000", "--model", str(runs["both"])]
-        found |= alternated(
-            few, **{"augment 5000": lambda: seconds([*augment, "--out", "made"], folder)}
+        seconds |= time_in_turns(
+            few, **{"augment 5000": lambda: time_command([*augment, "--out", "made"], folder)}
         )
     return [
-        measurement(name, times, "s", more_is_better=False) for name, times in found.items()
-    ] + parts_of(runs, one)
+        measurement(name, times, "s", more_is_better=False) for name, times in seconds.items()
+    ] + measure_steps(runs, one)
 
 
-def parts_of(runs: dict[str, Path], image: Path) -> list[dict]:
-    """Return the parts of a detect and the latencies, from a process for each model."""
+def measure_steps(runs: dict[str, Path], image: Path) -> list[dict]:
+    """Return the steps of `detect` and the latencies, from a process for each model."""
     rows = []
     for task, run in runs.items():
         command = [
             sys.executable,
             "-m",
             "benchmarks.speed.startup",
-            "--inside",
+            "--steps-of",
             str(run),
             str(image),
         ]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         answer = json.loads(done.stdout.splitlines()[-1])
-        for name, took in answer["parts"].items():
-            rows.append(measurement(f"{task}: {name}", [took], "s", more_is_better=False))
+        for name, seconds in answer["steps"].items():
+            rows.append(measurement(f"{task}: {name}", [seconds], "s", more_is_better=False))
         for count, times in answer["latency"].items():
             rows.append(
                 measurement(f"{task}: latency of {count}", times, "s", more_is_better=False)
@@ -197,7 +199,7 @@ def parts_of(runs: dict[str, Path], image: Path) -> list[dict]:
 
 
 def summarize(rows: Sequence[dict], files: int) -> dict[str, Any]:
-    """Return the figures that have a goal beside it."""
+    """Return the measurements with a goal, and their goals."""
     medians = {row["name"]: row["median"] for row in rows}
     tasks = [name.rpartition(", ")[2] for name in medians if name.startswith("detect one")]
     pillow = files / medians["pillow"]
@@ -216,17 +218,17 @@ def summarize(rows: Sequence[dict], files: int) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure, or be the process that is measured from inside."""
+    """Measure all commands, or time the steps in this process."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.startup", description=__doc__)
-    parser.add_argument("--run", type=Path, help="of classes, 32 x 32, calibrated")
-    parser.add_argument("--tasks", default="both,detect", help="which models are trained else")
+    parser.add_argument("--run", type=Path, help="calibrated run with classes, 32 x 32")
+    parser.add_argument("--tasks", default="both,detect", help="models to train without --run")
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--files", type=int, default=10_000)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="figures and summary")
-    parser.add_argument("--inside", nargs=2, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="measurements and summary")
+    parser.add_argument("--steps-of", nargs=2, type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    if options.inside:
-        print(json.dumps(inside(*options.inside)))
+    if options.steps_of:
+        print(json.dumps(time_steps(*options.steps_of)))
         return
     with tempfile.TemporaryDirectory(prefix="augan-startup-") as name:
         folder = Path(name)

@@ -1,16 +1,16 @@
-"""augan's side of `benchmarks.speed.training`: the loop that trains, and its step alone.
+"""Contestants of the training speed benchmark in augan.
 
-Sides
------
+Contestants
+-----------
 augan
-    `augan.training.trainer.train_stages` as a run calls it: batches from the cache, checkpoints,
-    the average of the generator.
+    `augan.training.trainer.train_stages` as in a run: batches from the cache, checkpoints, and the
+    average of the generator.
 augan-bfloat16
     The same with `training.dtype=bfloat16`.
 augan-step
-    The update alone, on one batch that stays where it is.
+    The update alone, on one batch in memory.
 input
-    The batches alone, as many as the others take.
+    The batches alone.
 """
 
 import math
@@ -30,18 +30,18 @@ from augan.io.images import write_png
 from augan.training.batches import Batches
 from benchmarks.common.interleaved_timing import send
 
-SIDES = ("augan", "augan-bfloat16", "augan-step", "input")
-FILES = 2048
+CONTESTANTS = ("augan", "augan-bfloat16", "augan-step", "input")
+NUM_FILES = 2048
 BATCH = 64
-MANY = 10**9  # more updates than any turn asks for
+MAX_STEPS = 10**9  # more updates than all turns take
 
 
-def squares(folder: Path, size: int, channels: int) -> tuple[np.ndarray, ImagePreprocessing]:
-    """Return generated pictures as a training finds them: decoded once, mapped from the cache."""
+def prepare_images(folder: Path, size: int, channels: int) -> tuple[np.ndarray, ImagePreprocessing]:
+    """Return generated images, decoded once and mapped from the cache as in a training."""
     rng = np.random.default_rng(0)
     (folder / "images").mkdir()
     enlarge = np.ones((size // 8, size // 8, 1), np.uint8)
-    for number in range(FILES):
+    for number in range(NUM_FILES):
         coarse = np.kron(rng.integers(0, 240, (8, 8, channels), np.uint8), enlarge)
         grain = rng.integers(0, 16, (size, size, channels), np.uint8)
         write_png(folder / "images" / f"{number:04}.png", coarse + grain)
@@ -51,18 +51,18 @@ def squares(folder: Path, size: int, channels: int) -> tuple[np.ndarray, ImagePr
 
 
 def batches_of(pixels: np.ndarray, preprocessing: ImagePreprocessing) -> Batches:
-    """Return the batches that the loop would take."""
+    """Return the batches of the training loop."""
     normalize = preprocessing.normalize
     return Batches(pixels, None, num_classes=0, batch_size=BATCH, normalize=normalize, seed=0)
 
 
-def settings(size: int, width: int, norm: str, side: str) -> Config:
-    """Return what is trained: DCGAN as published, or with spectral norm and hinge loss."""
+def settings(size: int, width: int, norm: str, contestant: str) -> Config:
+    """Return the settings of a DCGAN: as published, or with spectral norm and hinge loss."""
     loss, rate = ("nonsaturating", 2e-4) if norm == "batch" else ("hinge", 4e-4)
     changes: dict[str, Any] = {"gan__loss": loss, "discriminator__norm": norm}
-    changes |= {f"{player}__width": width for player in ("generator", "discriminator")}
-    changes |= {f"{player}__learning_rate": rate for player in ("generator", "discriminator")}
-    if side == "augan-bfloat16":
+    changes |= {f"{network}__width": width for network in ("generator", "discriminator")}
+    changes |= {f"{network}__learning_rate": rate for network in ("generator", "discriminator")}
+    if contestant == "augan-bfloat16":
         changes["training__dtype"] = "bfloat16"
     return Config().replace(
         task="generate",
@@ -77,21 +77,21 @@ def settings(size: int, width: int, norm: str, side: str) -> Config:
         gan__generator_interval=1,
         gan__regularizer="none",
         training__batch_size=BATCH,
-        training__steps=MANY,
+        training__steps=MAX_STEPS,
         evaluation__interval=500,
         **changes,
     )
 
 
 class Pacer:
-    """Observer that lets the loop go on for one turn after another."""
+    """Callback that pauses the training loop between turns."""
 
     def __init__(self, steps: int, about: Callable[[], dict[str, Any]]) -> None:
         self.steps, self._about = steps, about
         self._begun = 0.0
 
     def on_progress(self, part: str, step: int, budget: Any, losses: dict[str, float]) -> None:
-        """Answer at the end of a turn; the first, in which the graph is made, is not timed."""
+        """Answer at the end of a turn; the first turn, which builds the graph, is not timed."""
         now = time.perf_counter()
         if step % self.steps:
             return
@@ -102,22 +102,24 @@ class Pacer:
 def train(
     config: Config, pixels: np.ndarray, preprocessing: ImagePreprocessing, steps: int, folder: Path
 ) -> None:
-    """Run the loop until the other side of the pipe is closed."""
+    """Run the training loop until the pipe is closed."""
     from augan.training.budget import TrainingBudget
     from augan.training.trainer import TrainingData, train_stages
 
     data = TrainingData(pixels, None, 0, preprocessing)
-    pacer = Pacer(steps, lambda: about(config, preprocessing))
-    train_stages(config, data, ["gan"], TrainingBudget(MANY), callbacks=[pacer], checkpoints=folder)
+    pacer = Pacer(steps, lambda: describe_networks(config, preprocessing))
+    train_stages(
+        config, data, ["gan"], TrainingBudget(MAX_STEPS), callbacks=[pacer], checkpoints=folder
+    )
 
 
-def step_alone(config: Config, batch: np.ndarray, shape: list[int], steps: int) -> Callable:
-    """Return a function that does `steps` updates in one graph call."""
+def make_graph_updates(config: Config, batch: np.ndarray, shape: list[int], steps: int) -> Callable:
+    """Return a function that takes `steps` updates in one call of the graph."""
     from augan.gan import tf
     from augan.gan.model import GAN
 
-    generator, judge, average = networks(config, shape)
-    gan = GAN(generator, judge, average, config)
+    generator, discriminator, average = build_networks(config, shape)
+    gan = GAN(generator, discriminator, average, config)
 
     @tf.function
     def several(images: Any) -> None:
@@ -128,39 +130,39 @@ def step_alone(config: Config, batch: np.ndarray, shape: list[int], steps: int) 
     return lambda: several(images)
 
 
-def networks(config: Config, shape: list[int]) -> list[Any]:
-    """Return a generator, a discriminator and a second generator, as a training builds them."""
+def build_networks(config: Config, shape: list[int]) -> list[Any]:
+    """Return a generator, a discriminator, and a generator for the average."""
     from augan.gan.networks.registry import build_network, network_spec
 
     common = {"image_shape": shape, "num_classes": 0, "seed": 0}
     width, norm = config.generator.width, config.discriminator.norm
-    draws = network_spec("dcgan", "generator", latent_dim=64, width=width, **common)
-    judges = network_spec("dcgan", "discriminator", norm=norm, width=width, **common)
-    return [build_network(spec) for spec in (draws, judges, draws)]
+    generator = network_spec("dcgan", "generator", latent_dim=64, width=width, **common)
+    discriminator = network_spec("dcgan", "discriminator", norm=norm, width=width, **common)
+    return [build_network(spec) for spec in (generator, discriminator, generator)]
 
 
-def about(config: Config, preprocessing: ImagePreprocessing) -> dict[str, Any]:
-    """Return parameters and forward arithmetic of both networks."""
-    both = networks(config, list(preprocessing.sample_shape))[:2]
+def describe_networks(config: Config, preprocessing: ImagePreprocessing) -> dict[str, Any]:
+    """Return the parameters and the operations of a forward pass of both networks."""
+    both = build_networks(config, list(preprocessing.sample_shape))[:2]
     sizes = [sum(math.prod(v.shape) for v in n.trainable_variables) for n in both]
     return {"parameters": sizes, "flops": [sum(map(_flops, n.layers)) for n in both]}
 
 
 def _flops(layer: Any) -> int:
-    """Multiplications and additions of one image through a layer that has a kernel."""
+    """Return the multiplications and additions of a layer with a kernel, for one image."""
     if not hasattr(layer, "kernel"):
         return 0
-    # A transposed convolution applies its kernel at each place of what comes in.
-    places = layer.input if "Transpose" in type(layer).__name__ else layer.output
-    return int(2 * math.prod(layer.kernel.shape) * math.prod(places.shape[1:-1]))
+    # A transposed convolution applies its kernel at each position of its input.
+    positions = layer.input if "Transpose" in type(layer).__name__ else layer.output
+    return int(2 * math.prod(layer.kernel.shape) * math.prod(positions.shape[1:-1]))
 
 
-def products(side: int, times: int) -> Callable[[], object]:
+def make_products(size: int, times: int) -> Callable[[], object]:
     """Return a function that multiplies two square matrices `times` times."""
     from augan.gan import tf
 
     rng = np.random.default_rng(0)
-    one, other = (tf.constant(rng.random((side, side), np.float32)) for _ in range(2))
+    one, other = (tf.constant(rng.random((size, size), np.float32)) for _ in range(2))
 
     @tf.function
     def work() -> Any:

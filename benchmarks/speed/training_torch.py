@@ -1,16 +1,16 @@
-"""PyTorch's side of `benchmarks.speed.training`: the DCGAN of its tutorial, eagerly, channels last.
+"""Contestants of the training speed benchmark in PyTorch: eager mode, channels last.
 
-Sides
------
+Contestants
+-----------
 torch
-    The loop of PyTorch's DCGAN tutorial: real and generated images one after the other through the
-    discriminator, one generated batch for both players.
+    The loop of PyTorch's DCGAN tutorial: real and generated images pass through the discriminator
+    one after the other, and both networks use the same generated batch.
 torch-same
-    The same with the shortcuts that augan takes: fused Adam, no gradient by the discriminator's
-    weights while the generator learns, and where nothing mixes the images of a batch (spectral
-    normalisation) real and generated ones in one pass.
+    The same with the optimizations of augan: fused Adam, no gradients of the discriminator's
+    weights in the update of the generator, and, with spectral normalization, real and generated
+    images in one pass.
 torch-bfloat16
-    The second under autocast to bfloat16.
+    `torch-same` under autocast to bfloat16.
 """
 
 import math
@@ -27,130 +27,138 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from augan.training.batches import Batches
 
-SIDES = ("torch", "torch-same", "torch-bfloat16")
+CONTESTANTS = ("torch", "torch-same", "torch-bfloat16")
 LATENT = 64
 
 
 def generator(size: int, channels: int, width: int) -> nn.Module:
     """Return noise `[N, 64, 1, 1]` -> images `[N, C, S, S]`, augan's `dcgan` generator."""
     scales = int(math.log2(size // 4))
-    wide = [width << i for i in reversed(range(scales))]
+    widths = [width << i for i in reversed(range(scales))]
     start = size >> scales
     layers: list[nn.Module] = [
-        nn.ConvTranspose2d(LATENT, wide[0], start, bias=False),
-        nn.BatchNorm2d(wide[0]),
+        nn.ConvTranspose2d(LATENT, widths[0], start, bias=False),
+        nn.BatchNorm2d(widths[0]),
         nn.ReLU(inplace=True),
     ]
-    for into, out in pairwise(wide):
+    for into, out in pairwise(widths):
         layers += [nn.ConvTranspose2d(into, out, 4, 2, 1, bias=False), nn.BatchNorm2d(out)]
         layers.append(nn.ReLU(inplace=True))
-    return nn.Sequential(*layers, nn.ConvTranspose2d(wide[-1], channels, 4, 2, 1), nn.Tanh())
+    return nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh())
 
 
 def discriminator(size: int, channels: int, width: int, norm: str) -> nn.Module:
     """Return images -> logits, augan's `dcgan` discriminator with batch or spectral norm."""
     scales = int(math.log2(size // 4))
-    wide = [channels, *(width << i for i in range(scales))]
+    widths = [channels, *(width << i for i in range(scales))]
     layers: list[nn.Module] = []
-    for i, (into, out) in enumerate(pairwise(wide)):
+    for i, (into, out) in enumerate(pairwise(widths)):
         layer: nn.Module = nn.Conv2d(into, out, 4, 2, 1)
         layers.append(spectral_norm(layer) if norm == "spectral" else layer)
         if i and norm == "batch":
             layers.append(nn.BatchNorm2d(out))
         layers.append(nn.LeakyReLU(0.2, inplace=True))
     start = size >> scales
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(wide[-1] * start * start, 1))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * start * start, 1))
 
 
-class Rival:
-    """Both networks, their optimisers and one update of the tutorial's loop."""
+class TorchGan:
+    """Both networks, their optimizers, and an update of the tutorial's loop."""
 
-    def __init__(self, size: int, channels: int, width: int, norm: str, side: str) -> None:
+    def __init__(self, size: int, channels: int, width: int, norm: str, contestant: str) -> None:
         torch.manual_seed(0)
         torch.set_flush_denormal(True)  # as TensorFlow does
-        last = torch.channels_last
-        self.draws = generator(size, channels, width).to(memory_format=last)
-        self.judge = discriminator(size, channels, width, norm).to(memory_format=last)
-        self.shape, self.norm, self.plain = (channels, size, size), norm, side == "torch"
-        fused = {} if self.plain else {"fused": True}
-        self.adams = [
+        memory_format = torch.channels_last
+        self.generator = generator(size, channels, width).to(memory_format=memory_format)
+        self.discriminator = discriminator(size, channels, width, norm).to(
+            memory_format=memory_format
+        )
+        self.shape, self.norm, self.is_tutorial = (
+            (channels, size, size),
+            norm,
+            contestant == "torch",
+        )
+        fused = {} if self.is_tutorial else {"fused": True}
+        self.optimizers = [
             torch.optim.Adam(network.parameters(), 2e-4, (0.5, 0.999), **fused)
-            for network in (self.draws, self.judge)
+            for network in (self.generator, self.discriminator)
         ]
-        self.autocast = torch.autocast("cpu", torch.bfloat16, side == "torch-bfloat16")
+        self.autocast = torch.autocast("cpu", torch.bfloat16, contestant == "torch-bfloat16")
 
-    def about(self) -> dict[str, Any]:
-        """Return parameters and forward arithmetic of both networks, as PyTorch counts them."""
+    def describe(self) -> dict[str, Any]:
+        """Return the parameters and the operations of a forward pass, as counted by PyTorch."""
         inputs = torch.zeros(1, LATENT, 1, 1), torch.zeros(1, *self.shape)
         flops = []
-        for network, one in zip((self.draws, self.judge), inputs):
+        for network, example in zip((self.generator, self.discriminator), inputs):
             with FlopCounterMode(display=False) as counter, torch.no_grad():
-                network.eval()(one)
+                network.eval()(example)
             network.train()
             flops.append(counter.get_total_flops())
-        sizes = [sum(p.numel() for p in n.parameters()) for n in (self.draws, self.judge)]
+        sizes = [
+            sum(p.numel() for p in n.parameters()) for n in (self.generator, self.discriminator)
+        ]
         return {"parameters": sizes, "flops": flops, "version": torch.__version__}
 
     def step(self, real: torch.Tensor) -> None:
         """Update the discriminator and the generator once."""
         noise = torch.randn(len(real), LATENT, 1, 1)
         with self.autocast:
-            fake = self.draws(noise)
-        self._update_judge(real, fake)
+            fake = self.generator(noise)
+        self._update_discriminator(real, fake)
         self._update_generator(fake)
 
-    def _update_judge(self, real: torch.Tensor, fake: torch.Tensor) -> None:
-        self.judge.zero_grad()
-        if self.plain or self.norm == "batch":
-            self._d_loss(self._judged(real), real=True).backward()
-            self._d_loss(self._judged(fake.detach()), real=False).backward()
+    def _update_discriminator(self, real: torch.Tensor, fake: torch.Tensor) -> None:
+        self.discriminator.zero_grad()
+        if self.is_tutorial or self.norm == "batch":
+            self._d_loss(self._logits(real), real=True).backward()
+            self._d_loss(self._logits(fake.detach()), real=False).backward()
         else:
-            logits = self._judged(torch.cat([real, fake.detach()])).split(len(real))
-            losses = [self._d_loss(part, real=not i) for i, part in enumerate(logits)]
+            logits = self._logits(torch.cat([real, fake.detach()])).split(len(real))
+            losses = [self._d_loss(half, real=not i) for i, half in enumerate(logits)]
             sum(losses).backward()
-        self.adams[1].step()
+        self.optimizers[1].step()
 
     def _update_generator(self, fake: torch.Tensor) -> None:
-        self.draws.zero_grad()
-        if not self.plain:
-            self.judge.requires_grad_(False)
-        self._g_loss(self._judged(fake)).backward()
-        self.judge.requires_grad_(True)
-        self.adams[0].step()
+        self.generator.zero_grad()
+        if not self.is_tutorial:
+            self.discriminator.requires_grad_(False)
+        self._g_loss(self._logits(fake)).backward()
+        self.discriminator.requires_grad_(True)
+        self.optimizers[0].step()
 
-    def _judged(self, images: torch.Tensor) -> torch.Tensor:
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
         with self.autocast:
-            return self.judge(images).float()
+            return self.discriminator(images).float()
 
     def _d_loss(self, logits: torch.Tensor, *, real: bool) -> torch.Tensor:
         sign = -1.0 if real else 1.0
         if self.norm == "batch":
-            return functional.softplus(sign * logits).mean()  # cross entropy, as in the tutorial
+            return functional.softplus(sign * logits).mean()  # cross-entropy, as in the tutorial
         return functional.relu(1 + sign * logits).mean()
 
     def _g_loss(self, logits: torch.Tensor) -> torch.Tensor:
         return functional.softplus(-logits).mean() if self.norm == "batch" else -logits.mean()
 
 
-def updates(rival: Rival, batches: Batches, steps: int) -> Callable[[], None]:
-    """Return a function that goes on for `steps` updates, on batches as augan's loop takes them."""
+def make_updates(gan: TorchGan, batches: Batches, steps: int) -> Callable[[], None]:
+    """Return a function that takes the next `steps` updates, on the batches of augan."""
     done = 0
 
     def work() -> None:
         nonlocal done
         images, _ = batches.chunk(done, steps)
         for batch in images:
-            # Height, width and channels stay where they are: a view, and channels last already.
-            rival.step(torch.from_numpy(batch).permute(0, 3, 1, 2))
+            # The permuted view has channels last without a copy.
+            gan.step(torch.from_numpy(batch).permute(0, 3, 1, 2))
         done += steps
 
     return work
 
 
-def products(side: int, times: int) -> Callable[[], None]:
+def make_products(size: int, times: int) -> Callable[[], None]:
     """Return a function that multiplies two square matrices `times` times."""
     rng = np.random.default_rng(0)
-    one, other = (torch.from_numpy(rng.random((side, side), np.float32)) for _ in range(2))
+    one, other = (torch.from_numpy(rng.random((size, size), np.float32)) for _ in range(2))
 
     def work() -> None:
         for _ in range(times):

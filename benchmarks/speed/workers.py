@@ -1,13 +1,15 @@
-"""What many images cost, and what a second worker is worth: `python -m benchmarks.speed.workers`.
+"""Worker benchmark: the cost of many images, and the speedup from a second worker.
 
-`augan detect` of the same files, making and judging as many candidates of one class, and an
-unfiltered `augan augment` take their turns in three processes: one that does it itself, one with a
-worker, one with two workers. Each process has one thread, and the workers are running when the time
-begins. A machine that slows down slows all three.
+    python -m benchmarks.speed.workers --json F
 
-From what one core does in a second, and from the bytes that an image takes, follows a table for a
-million images and more: core-hours, disk and memory. It supposes a disk that is fast enough, a
-hundredth of the images flagged, and no filters: they compare each image with all that are kept.
+Three processes work in turns: one without workers, one with one worker, and one with two workers.
+Each runs `augan detect` on the same files, the generation and filtering of the same number of
+candidates of one class, and an unfiltered `augan augment`. Every process has one thread, and the
+workers are started before the timing. A machine that slows down slows down all three processes.
+
+The rate of one core and the bytes of an image give a table of core-hours, disk space and memory for
+a million images and more. The table assumes a fast disk, one percent of the images flagged, and no
+filters, because filters compare each image with all accepted images.
 """
 
 import argparse
@@ -50,20 +52,20 @@ from benchmarks.common.interleaved_timing import (
 )
 
 TURNS = 5
-MANY = (10**6, 10**8, 10**9)
-FLAGGED = 0.01
+NUM_IMAGES = (10**6, 10**8, 10**9)  # of the cost table
+FLAGGED_FRACTION = 0.01
 WORKERS = {"this process": 0, "1 worker": 1, "2 workers": 2}
-CASES = {"8 x 8 gray": (8, 1), "32 x 32 gray": (32, 1), "64 x 64 colour": (64, 3)}
+CASES = {"8 x 8 gray": (8, 1), "32 x 32 gray": (32, 1), "64 x 64 color": (64, 3)}
 JOBS = ("detect", "candidates", "augment")
-LINE = 400.0  # bytes of memory that a line of the manifest takes, by tracemalloc
-USUAL: dict[str, Any] = {"seed": 0, "method": "auto", "transform": None, "format": None}
-USUAL |= {"balance": False, "balance_to": None}
+MANIFEST_ROW_BYTES = 400.0  # of memory for each row of the manifest, by tracemalloc
+AUGMENT_OPTIONS: dict[str, Any] = {"seed": 0, "method": "auto", "transform": None, "format": None}
+AUGMENT_OPTIONS |= {"balance": False, "balance_to": None}
 ONE_THREAD = dict.fromkeys(
     ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"
 )
 
 
-def images_of(size: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
+def enlarged_digits(size: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
     """Return digits enlarged to `[N, size, size, channels]`, with grain, and their classes."""
     source, rng = digits(), np.random.default_rng(0)
     times = size // 8
@@ -73,22 +75,22 @@ def images_of(size: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def prepare(folder: Path, size: int, channels: int, number: int, steps: int) -> None:
-    """Write images to score, a training set, and the run of a short training on it."""
-    x, y = images_of(size, channels)
+    """Write images to score, training data, and the run of a short training."""
+    x, y = enlarged_digits(size, channels)
     for row in range(number):
         path = folder / "images" / f"{row // 1000:06d}" / f"{row:09d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         image = x[row % len(x)]
         Image.fromarray(image[..., 0] if channels == 1 else image).save(path, compress_level=1)
     np.savez(folder / "data.npz", x=x, y=y)
-    # How fast a network is does not depend on what it has learned.
+    # The speed of a network does not depend on its training.
     config = Config().replace(training__steps=steps, evaluation__enabled=False)
     train(config, load_dataset(folder / "data.npz"), out=folder / "run")
 
 
 @contextmanager
-def executor(workers: int) -> Iterator[Executor]:
-    """Give this process, or that many others."""
+def make_executor(workers: int) -> Iterator[Executor]:
+    """Yield an executor of this process (0 workers), or of worker processes."""
     if not workers:
         yield SerialExecutor()
         return
@@ -96,20 +98,21 @@ def executor(workers: int) -> Iterator[Executor]:
         yield cluster
 
 
-def work(job: str, folder: Path, number: int, by: Executor) -> Callable[[], object]:
-    """Return what does a job once; what it writes goes into a folder that is made anew."""
+def make_job(job: str, folder: Path, number: int, executor: Executor) -> Callable[[], object]:
+    """Return a function that does a job once. Each call replaces the output folder."""
     bundle, out = load_bundle(folder / "run"), folder / f"out-{os.getpid()}"
     names = bundle.data["class_names"]
 
     def detect() -> None:
-        request = open_request(bundle, folder / "images", far=FLAGGED)
-        write_results(request, out, by.map(score_chunk, request.worker, request.chunks), by)
+        request = open_request(bundle, folder / "images", far=FLAGGED_FRACTION)
+        chunks = executor.map(score_chunk, request.worker, request.chunks)
+        write_results(request, out, chunks, executor)
 
     def augment() -> None:
         request = parse_request(
-            bundle, names, -(-number // len(names)), out, **USUAL, filtered=False
+            bundle, names, -(-number // len(names)), out, **AUGMENT_OPTIONS, filtered=False
         )
-        run_request(request, None, lambda worker: partial(by.map, generate_chunk, worker))
+        run_request(request, None, lambda worker: partial(executor.map, generate_chunk, worker))
 
     worker = (
         CandidateWorker.create(GeneratorSampler(bundle), "sample", True, None)
@@ -119,79 +122,81 @@ def work(job: str, folder: Path, number: int, by: Executor) -> Callable[[], obje
 
     def candidates() -> None:
         requests = (ChunkRequest(0, chunk, 0) for chunk in range(-(-number // CHUNK_SIZE)))
-        for _ in by.map(generate_chunk, worker, requests):  # type: ignore[type-var]
+        for _ in executor.map(generate_chunk, worker, requests):  # type: ignore[type-var]
             pass
 
     return {"detect": detect, "augment": augment, "candidates": candidates}[job]
 
 
-def about(job: str, folder: Path) -> dict[str, float]:
-    """Return what images take, of a job that was done: bytes for each, and of the process."""
+def describe_sizes(job: str, folder: Path) -> dict[str, float]:
+    """Return the bytes per image of a finished job, and the peak memory of the process."""
     out = folder / f"out-{os.getpid()}"
-    found = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0}
+    sizes = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0}
     files = sorted((folder / "images").rglob("*.png"))
-    found["stored"] = sum(path.stat().st_size for path in files) / len(files)
+    sizes["stored"] = sum(path.stat().st_size for path in files) / len(files)
     if job == "detect":
         overlays = [path.stat().st_size for path in (out / OVERLAYS_FOLDER).rglob("*.png")]
-        found["overlay"] = sum(overlays) / max(1, len(overlays))
-        found["row"] = (out / SCORES_FILE).stat().st_size / len(files)
+        sizes["overlay"] = sum(overlays) / max(1, len(overlays))
+        sizes["row"] = (out / SCORES_FILE).stat().st_size / len(files)
         name = files[0].relative_to(folder / "images").as_posix()
-        # Its name, four places in lists, and four numbers.
-        found["listed"] = sys.getsizeof(name) + 4 * 8 + 4 * 8
+        # The name, four references in lists, and four numbers.
+        sizes["listed"] = sys.getsizeof(name) + 4 * 8 + 4 * 8
     elif job == "augment":
-        made = [path.stat().st_size for path in out.rglob("*.png")]
-        found["written"] = sum(made) / len(made) + (out / MANIFEST_FILE).stat().st_size / len(made)
-    return found
+        images = [path.stat().st_size for path in out.rglob("*.png")]
+        total = sum(images) + (out / MANIFEST_FILE).stat().st_size
+        sizes["written"] = total / len(images)
+    return sizes
 
 
-def side(job: str, folder: Path, number: int, workers: int) -> None:
-    """Be one side: do a job once for each turn."""
-    with executor(workers) as by:
-        once = work(job, folder, number, by)
-        once()
+def run_contestant(job: str, folder: Path, number: int, workers: int) -> None:
+    """Do a job once for each turn."""
+    with make_executor(workers) as executor:
+        function = make_job(job, folder, number, executor)
+        function()
         begun = time.process_time()
-        once()
-        # By processor time, which other programs on the machine hardly change.
+        function()
+        # Processor time hardly depends on other programs on the machine.
         rate = number / (time.process_time() - begun)
-        run_worker({**about(job, folder), "rate": rate}, once)
+        run_worker({**describe_sizes(job, folder), "rate": rate}, function)
 
 
 def measure(job: str, folder: Path, number: int, turns: int) -> dict[str, Any]:
-    """Let all sides take their turns at one job."""
+    """Time a job in all processes."""
     command = [
         sys.executable,
         "-m",
         "benchmarks.speed.workers",
-        "--side",
+        "--contestant",
         job,
         "--folder",
         str(folder),
     ]
     os.environ.update(ONE_THREAD)
     with ExitStack() as stack:
-        sides = {
+        processes = {
             name: stack.enter_context(
                 TimedProcess([*command, "--images", str(number), "--workers", str(n)])
             )
             for name, n in WORKERS.items()
         }
-        told = sides["this process"].about
-        seconds = time_in_turns(sides, turns)
+        about = processes["this process"].about
+        seconds = time_in_turns(processes, turns)
     rates = {name: [number / s for s in times] for name, times in seconds.items()}
-    gain = [one / two for one, two in zip(seconds["1 worker"], seconds["2 workers"])]
-    return {"job": job, "rates": rates, "gain": gain, "about": told}
+    speedup = [one / two for one, two in zip(seconds["1 worker"], seconds["2 workers"])]
+    return {"job": job, "rates": rates, "speedup": speedup, "about": about}
 
 
 def cost(rate: float, read: float, written: float, listed: float, number: int) -> dict[str, float]:
-    """Return what so many images cost, from what one does.
+    """Return the cost of many images from the cost of one image.
 
     Parameters
     ----------
     rate : float
-        Images that a core does in a second.
+        Images per second of one core.
     read, written, listed : float
-        Bytes of an image: of its file, of what is written about it, and of memory in the process
-        that decides.
+        Bytes per image: of the image file, of the output, and of memory in the main process.
+    number : int
+        Number of images.
 
     Examples
     --------
@@ -208,42 +213,47 @@ def cost(rate: float, read: float, written: float, listed: float, number: int) -
 
 
 def table(case: str, measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows for a million images and more."""
+    """Return the cost of a million images and more, for each job."""
     rows = []
-    for one in measured:
-        rate, told = one["about"]["rate"], one["about"]
-        if one["job"] == "detect":
-            written = told["row"] + FLAGGED * told["overlay"]
-            bytes_each = (told["stored"], written, told["listed"])
-        elif one["job"] == "augment":
-            bytes_each = (0.0, told["written"], LINE)
+    for of_job in measured:
+        about = of_job["about"]
+        rate = about["rate"]
+        if of_job["job"] == "detect":
+            written = about["row"] + FLAGGED_FRACTION * about["overlay"]
+            bytes_each = (about["stored"], written, about["listed"])
+        elif of_job["job"] == "augment":
+            bytes_each = (0.0, about["written"], MANIFEST_ROW_BYTES)
         else:
             continue
-        rows += [{"case": case, "job": one["job"], **cost(rate, *bytes_each, n)} for n in MANY]
+        rows += [
+            {"case": case, "job": of_job["job"], **cost(rate, *bytes_each, n)} for n in NUM_IMAGES
+        ]
     return rows
 
 
-def figures(case: str, measured: Sequence[dict[str, Any]]) -> list[dict]:
-    """Return the rates of all sides, and how many times as fast two workers are as one."""
-    found = []
-    for one in measured:
-        start = f"{case} {one['job']}"
-        found += [
+def measurements(case: str, measured: Sequence[dict[str, Any]]) -> list[dict]:
+    """Return the rates of all processes, and the speedup from the second worker."""
+    result = []
+    for of_job in measured:
+        start = f"{case} {of_job['job']}"
+        result += [
             measurement(f"{start}, {name}", rates, "images/s", more_is_better=True)
-            for name, rates in one["rates"].items()
+            for name, rates in of_job["rates"].items()
         ]
         rate = measurement(
-            f"{start}, a core", [one["about"]["rate"]], "images/s", more_is_better=True
+            f"{start}, a core", [of_job["about"]["rate"]], "images/s", more_is_better=True
         )
-        found += [
+        result += [
             rate,
-            measurement(f"{start}, 2 workers over 1", one["gain"], "times", more_is_better=True),
+            measurement(
+                f"{start}, 2 workers over 1", of_job["speedup"], "times", more_is_better=True
+            ),
         ]
-    return found
+    return result
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure all cases and print the table, or be one of the sides."""
+    """Time all cases and print the cost table, or run one contestant."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.speed.workers", description=__doc__.splitlines()[0]
     )
@@ -252,29 +262,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=4096)
     parser.add_argument("--steps", type=int, default=50, help="updates of the GAN")
     parser.add_argument("--turns", type=int, default=TURNS)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="figures and rows")
-    parser.add_argument("--side", choices=JOBS, help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="measurements and rows")
+    parser.add_argument("--contestant", choices=JOBS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--workers", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    if options.side:
-        side(options.side, options.folder, options.images, options.workers)
+    if options.contestant:
+        run_contestant(options.contestant, options.folder, options.images, options.workers)
         return
-    found, rows, load = [], [], os.getloadavg()
+    rows, costs, load = [], [], os.getloadavg()
     for case in options.cases.split(","):
         with tempfile.TemporaryDirectory(prefix="augan-scaling-") as name:
             prepare(Path(name), *CASES[case], options.images, options.steps)
             jobs = options.jobs.split(",")
             measured = [measure(job, Path(name), options.images, options.turns) for job in jobs]
-        found += figures(case, measured)
-        rows += table(case, measured)
-    for row in found:
-        spread = f"{row['min']:.2f} to {row['max']:.2f}"
-        print(f"{row['name']:44} {row['median']:9.2f} {row['unit']} ({spread})")
+        rows += measurements(case, measured)
+        costs += table(case, measured)
     for row in rows:
+        limits = f"{row['min']:.2f} to {row['max']:.2f}"
+        print(f"{row['name']:44} {row['median']:9.2f} {row['unit']} ({limits})")
+    for row in costs:
         print(", ".join(f"{name} {value}" for name, value in row.items()))
     if options.json:
-        write_json(options.json, {"figures": found, "rows": rows, "load": load})
+        write_json(options.json, {"figures": rows, "rows": costs, "load": load})
 
 
 if __name__ == "__main__":

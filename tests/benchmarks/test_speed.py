@@ -9,7 +9,7 @@ from benchmarks.common import compare_runs, interleaved_timing
 from benchmarks.speed import dataset_size, startup, training, workers
 
 
-def figures(path, *rows):
+def write_measurements(path, *rows):
     path.write_text(json.dumps({"figures": list(rows)}))
     return str(path)
 
@@ -29,15 +29,15 @@ def figures(path, *rows):
 )
 def test_what_became_slower_by_more_than_the_spread(more, old, new, worse, tmp_path, capsys):
     one, other = (
-        figures(
+        write_measurements(
             tmp_path / f"{i}.json", interleaved_timing.measurement("a", v, "s", more_is_better=more)
         )
         for i, v in enumerate((old, new))
     )
     if worse:
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as stopped:
             compare_runs.main([one, other])
-        assert ended.value.code == 1
+        assert stopped.value.code == 1
     else:
         compare_runs.main([one, other])
     assert ("slower" in capsys.readouterr().out) == worse
@@ -45,13 +45,13 @@ def test_what_became_slower_by_more_than_the_spread(more, old, new, worse, tmp_p
 
 def test_files_without_common_figures_are_an_error(tmp_path, capsys):
     row = interleaved_timing.measurement("a", [1], "s", more_is_better=False)
-    one = figures(tmp_path / "one.json", row)
-    other = figures(tmp_path / "other.json", {**row, "name": "b"})
+    one = write_measurements(tmp_path / "one.json", row)
+    other = write_measurements(tmp_path / "other.json", {**row, "name": "b"})
     (tmp_path / "rows.json").write_text('{"rows": []}')
     for path in (other, str(tmp_path / "rows.json"), str(tmp_path / "none.json")):
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as stopped:
             compare_runs.main([one, path])
-        assert ended.value.code == 2
+        assert stopped.value.code == 2
         assert capsys.readouterr().err.startswith("error: ")
 
 
@@ -97,13 +97,13 @@ def test_what_training_speed_sums_up():
 def test_both_sides_count_the_same_networks():
     torch = pytest.importorskip("benchmarks.speed.training_torch")
     from augan.data.modalities.images import ImagePreprocessing
-    from benchmarks.speed.training_augan import about, settings
+    from benchmarks.speed.training_augan import describe_networks, settings
 
     for norm in ("batch", "spectral"):
         for size, channels in ((16, 1), (32, 3)):
             scale = ImagePreprocessing(size, channels, "uint8", 0.0, 255.0)
-            ours = about(settings(size, 4, norm, "augan"), scale)
-            rival = torch.Rival(size, channels, 4, norm, "torch").about()
+            ours = describe_networks(settings(size, 4, norm, "augan"), scale)
+            rival = torch.TorchGan(size, channels, 4, norm, "torch").describe()
             training.check_equal({"augan": ours, "torch": rival})
 
 
