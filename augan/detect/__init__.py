@@ -1,1 +1,1 @@
-"""Anomaly detection: methods that score, calibration that decides, evaluation that judges both."""
+"""Anomaly detection: methods that score samples, and calibrations that set thresholds."""

@@ -1,4 +1,4 @@
-"""The detector as a scikit-learn estimator, of images and of tables."""
+"""`GANDetector`: the detector as a scikit-learn estimator for images and tables."""
 
 import time
 from collections.abc import Sequence
@@ -30,55 +30,55 @@ from augan.exceptions import ConfigError, DataError
 from augan.training.budget import TrainingBudget, compute_deadline
 from augan.training.defaults import resolve_reproducible_defaults
 
-LEAST = 4  # samples to train on
-MOST_SEARCHED = 1000  # training images that the quantile of a method that searches is taken of
+MIN_TRAINING_SAMPLES = 4
+MAX_ITERATIVE_SAMPLES = 1000  # training samples that an iterative method scores for the offset
 AUTO_CONTAMINATION = 0.05  # quantile of the training scores for contamination="auto"
 
 
 class GANDetector(OutlierMixin, BaseEstimator):
-    """Detect images or rows unlike those of training by how badly a GAN reproduces them.
+    """Outlier detector for images or rows of a table, based on a GAN.
 
     Parameters
     ----------
     method : {"auto", "features", "fanogan", "anogan"}
-        How images or rows are scored.
+        Detection method.
     far : float or None
-        False-alarm rate. With a number, part of the rows is held out and the threshold is
-        conformal: on average at most this share of new normal images is flagged. None:
-        `contamination` counts.
+        False-alarm rate. With a number, some samples are held out for a conformal calibration: on
+        average at most this share of new normal samples is flagged. None: `contamination` sets the
+        threshold.
     contamination : "auto" or float in (0, 0.5]
-        With `far=None`, the share of the training rows that is flagged; "auto" is 0.05. No
-        statement about new images follows from it. `anogan`, which searches long for each image,
-        counts it on at most 1,000 rows, evenly chosen.
+        With `far=None`, the share of the training samples that is flagged; "auto" is 0.05. This
+        gives no guarantee for new samples. The iterative method `anogan` uses at most 1,000 evenly
+        spaced training samples.
     trim_fraction : float in [0, 0.5]
-        Suspected share of dirty rows. So many of the highest scores are set aside before the
-        detector is fitted for good, and `far` then guarantees nothing.
+        Suspected share of contaminated samples. This share of the samples, those with the highest
+        scores, is removed before the final fit; this voids the guarantee of `far`.
     bundle : Bundle, path or None
-        A trained bundle or run folder with a detector of `method`: nothing is trained, and all rows
-        given to `fit`, which must be new to it, only draw the line. None: train.
+        A trained bundle or run folder with a detector of `method`. Nothing is trained then: the
+        samples given to `fit`, which the bundle must not have been trained on, only set the
+        threshold. None: train.
     image_shape : tuple (H, W) or (H, W, C), or None
-        How rows `[N, H * W * C]` become images; not needed for arrays `[N, H, W, C]`. None: rows
-        are those of a table, a DataFrame or an array `[N, F]` of numbers.
+        Shape of the images in rows `[N, H * W * C]`; not needed for arrays `[N, H, W, C]`. None:
+        rows are those of a table, a DataFrame or an array `[N, F]` of numbers.
     steps : int or None
-        Updates of the GAN; None: those of `config`, else the data decides.
+        Training steps of the GAN. None: the steps of `config`, else chosen from the data.
     config : Config or None
-        Settings of the training, as `augan.train` takes them; None: the defaults. Its seed and task
-        do not count, nor what it says of detection. Its `training.max_minutes` count from the
-        start of `fit`, and the result then depends on how busy the machine is; without them only
-        steps count, also where the data decides.
+        Settings of the training, as for `augan.train`; None: the defaults. Its seed, its task and
+        its section `detect` are ignored. Its `training.max_minutes` start with `fit`, and the
+        result then depends on the load of the machine; without them, only steps count.
     random_state : int, RandomState or None
-        Seed of everything random; None draws one.
+        Seed of all random numbers; None: a random seed.
 
     Attributes
     ----------
     bundle_ : Bundle
-        The trained networks and calibration; `augan.save_bundle` writes it.
+        The trained networks and the calibration; `augan.save_bundle` saves it.
     offset_ : float
-        `decision_function` is `score_samples` minus this; below 0 is an anomaly.
+        `decision_function` is `score_samples` minus the offset; anomalies are below 0.
     n_features_in_ : int
-        Values of one image, or columns of the table.
+        Number of values of an image, or of columns of the table.
     feature_names_in_ : ndarray of str
-        Names of the columns, if it was fitted on a DataFrame.
+        Names of the columns, if the detector was fitted on a DataFrame.
 
     Examples
     --------
@@ -113,49 +113,49 @@ class GANDetector(OutlierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, groups: Sequence[Any] | np.ndarray | None = None) -> Self:
-        """Train on normal images or rows.
+        """Fit on normal images or rows.
 
         Parameters
         ----------
         X : array [N, H, W, C], [N, H, W] or [N, F], or DataFrame
         y : ignored
         groups : array [N] or None
-            Images of one group (a part, a patient) stay on one side of every split.
+            Images of one group (a part, a patient) stay in one split.
 
         Raises
         ------
         ConfigError
-            If a parameter is out of range, or the rows are too few for `far`.
+            If a parameter is out of range, or the samples are too few for `far`.
         """
         started = time.monotonic()
         contamination, trim_fraction = self._checked_contamination(), self._checked_trim()
         dataset = from_arrays(self._samples(X, reset=True), groups=groups)
         if self.bundle is None:
-            stored = self._train(dataset, trim_fraction, started)
+            samples = self._train(dataset, trim_fraction, started)
         else:
-            stored = self._take_over(dataset, self.bundle)
-        self.offset_ = self._offset(stored, contamination)
+            samples = self._use_bundle(dataset, self.bundle)
+        self.offset_ = self._compute_offset(samples, contamination)
         return self
 
     def _train(self, dataset: Dataset, trim_fraction: float, started: float) -> PreparedSamples:
-        """Train networks, fit and perhaps calibrate the detector; return the stored samples."""
+        """Train, fit and, with `far`, calibrate the detector; return the prepared samples."""
         from augan.training.trainer import TrainingData, train_stages
 
-        if len(dataset) < LEAST:
+        if len(dataset) < MIN_TRAINING_SAMPLES:
             raise DataError(
-                f"{len(dataset)} {plural(dataset.sample_type)} came; at least {LEAST} are needed, "
-                "and some hundred to learn what is usual"
+                f"{len(dataset)} {plural(dataset.sample_type)} came; at least "
+                f"{MIN_TRAINING_SAMPLES} are needed, and several hundred for good scores"
             )
         calibrate = self.far is not None
         config, preprocessing = resolve_reproducible_defaults(
             self._settings(trim_fraction), dataset, calibrate=calibrate
         )
-        stored = prepare_samples(dataset.images, preprocessing)
+        prepared = prepare_samples(dataset.images, preprocessing)
         split = split_dataset(config, dataset, calibrate=calibrate)
         self._check_count(
             trimmed_size(len(split.calibration), trim_fraction), len(dataset), dataset.sample_type
         )
-        samples, rows_of = training_samples(stored, preprocessing)
+        samples, rows_of = training_samples(prepared, preprocessing)
         data = TrainingData(samples, None, 0, preprocessing, train=rows_of(split.train))
         needs = get_method_spec(config.detect.method, preprocessing).required_networks
         stages = ("gan", "encoder") if "encoder" in needs else ("gan",)
@@ -166,7 +166,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
             config.detect.method,
             networks.models,
             preprocessing,
-            stored,
+            prepared,
             split,
             groups=dataset.groups,
             trim_fraction=trim_fraction,
@@ -178,63 +178,63 @@ class GANDetector(OutlierMixin, BaseEstimator):
             networks=networks.for_bundle(),
         )
         add_detectors(self.bundle_, [self._detector], trim_fraction)
-        return stored
+        return prepared
 
     def _settings(self, trim_fraction: float) -> Config:
-        given = validate_config(Config() if self.config is None else self.config)
-        return given.replace(
+        config = validate_config(Config() if self.config is None else self.config)
+        return config.replace(
             seed=seed_from(self.random_state),
             task="detect",
-            training__steps=given.training.steps if self.steps is None else self.steps,
+            training__steps=config.training.steps if self.steps is None else self.steps,
             detect={"far": self.far, "method": self.method, "trim_fraction": trim_fraction},
         )
 
-    def _take_over(self, dataset: Dataset, given: Bundle | str | Path) -> PreparedSamples:
-        """Take the networks and the scorer of a bundle; X only draws the line."""
+    def _use_bundle(self, dataset: Dataset, bundle: Bundle | str | Path) -> PreparedSamples:
+        """Restore the detector of a bundle and calibrate it; return the prepared samples."""
         if self.trim_fraction:
             raise ConfigError(
                 f"trim_fraction={self.trim_fraction:g} came with a bundle, which is not trained "
-                "again: give clean normal images or rows, and leave trim_fraction out"
+                "again: give clean normal images or rows, and leave out trim_fraction"
             )
-        bundle = given if isinstance(given, Bundle) else load_bundle(given)
+        bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         if IGNORE_MASK_TABLE in bundle.tables:
             raise ConfigError(
-                "this bundle ignores some pixels, and arrays are scored with all of theirs; give "
-                "one that was calibrated without --ignore-mask"
+                "this bundle has an ignore mask, which GANDetector does not support; give a bundle "
+                "that was calibrated without --ignore-mask"
             )
         detector = Detector.from_bundle(bundle, self.method).without_calibration()
-        stored = prepare_samples(dataset.images, detector.preprocessing)
+        samples = prepare_samples(dataset.images, detector.preprocessing)
         self._check_count(len(dataset), len(dataset), dataset.sample_type)
-        detector.calibrate(stored, dataset.groups)
+        detector.calibrate(samples, dataset.groups)
         self._detector = detector
         config = {**bundle.config, "detect": {**bundle.config.get("detect", {}), "far": self.far}}
         self.bundle_ = replace(bundle, path=None, config=config, tables=dict(bundle.tables))
         add_detectors(self.bundle_, [detector])
-        described = self.bundle_.detector or {}
-        self.bundle_.detector = {**described, CALIBRATION_KEY: _origin(dataset, detector)}
-        return stored
+        section, description = self.bundle_.detector or {}, _describe_calibration(dataset, detector)
+        self.bundle_.detector = {**section, CALIBRATION_KEY: description}
+        return samples
 
-    def _check_count(self, calibrating: int, total: int, sample_type: str) -> None:
+    def _check_count(self, num_calibration: int, total: int, sample_type: str) -> None:
         samples = plural(sample_type)
-        if self.far is not None and calibrating < min_calibration_size(self.far):
+        if self.far is not None and num_calibration < min_calibration_size(self.far):
             raise ConfigError(
                 f"a false-alarm rate of {self.far} needs {min_calibration_size(self.far)} "
-                f"calibration {samples}, but of {total} rows {calibrating} calibrate; "
-                f"choose a larger far, or give more normal {samples}"
+                f"calibration {samples}, but only {num_calibration} of {total} {samples} are held "
+                f"out for calibration; choose a larger far, or give more normal {samples}"
             )
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return how normal each image or row is, float64 `[N]`, higher = more normal."""
         check_is_fitted(self, "bundle_")
-        preprocessing = self._loaded().preprocessing
+        preprocessing = self._get_detector().preprocessing
         if isinstance(preprocessing, TabularPreprocessing):
             samples = self._samples(X, reset=False)
             if not (is_frame(X) and self._has_names):
                 samples.columns = [column.name for column in preprocessing.columns]
         else:
-            samples = self._samples(_of_type(X, preprocessing.dtype), reset=False)
+            samples = self._samples(_as_pixel_type(X, preprocessing.dtype), reset=False)
         images = from_arrays(samples).images
-        return -self._loaded().score(prepare_samples(images, preprocessing))
+        return -self._get_detector().score(prepare_samples(images, preprocessing))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return `score_samples(X) - offset_`: negative for anomalies."""
@@ -245,7 +245,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def _samples(self, X: Any, *, reset: bool) -> Any:
-        """Return images as an array or rows as a DataFrame, once they are what `fit` learns."""
+        """Validate X and return images as an array, or rows as a DataFrame."""
         is_rows = self.image_shape is None and (is_frame(X) or num_axes(X) not in (3, 4))
         if is_rows and not is_frame(X):
             X = check_array(X, ensure_min_samples=1 + reset)
@@ -257,31 +257,36 @@ class GANDetector(OutlierMixin, BaseEstimator):
             return as_frame(X)
         images = as_image_array(X, self.image_shape)
         if reset:
-            self.n_features_in_, self._form = int(np.prod(images.shape[1:])), images.shape[1:]
-        elif images.shape[1:] != self._form:
-            self._refuse_form(images.shape)
+            self.n_features_in_, self._image_shape = (
+                int(np.prod(images.shape[1:])),
+                images.shape[1:],
+            )
+        elif images.shape[1:] != self._image_shape:
+            self._check_image_shape(images.shape)
         return images
 
-    def _refuse_form(self, shape: tuple[int, ...]) -> None:
-        """Refuse images unlike those of `fit`, unless the model is one of any size."""
-        is_any_size = isinstance(self._loaded().preprocessing, TiledPreprocessing)
-        if is_any_size and shape[-1] == self._form[-1]:
+    def _check_image_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse images of another shape than in `fit`, unless the model accepts any size."""
+        accepts_any_size = isinstance(self._get_detector().preprocessing, TiledPreprocessing)
+        if accepts_any_size and shape[-1] == self._image_shape[-1]:
             return
-        one = "; a single image is X[None]" if shape[:1] + shape[1:2] == self._form[:2] else ""
+        hint = (
+            "; a single image is X[None]" if shape[:1] + shape[1:2] == self._image_shape[:2] else ""
+        )
         raise DataError(
             f"images [N, H, W, C] came as {list(shape)}, but those of fit were "
-            f"[N, {', '.join(map(str, self._form))}]; give them in the same form{one}"
+            f"[N, {', '.join(map(str, self._image_shape))}]; give images of the same shape{hint}"
         )
 
-    def _offset(self, squares: PreparedSamples, contamination: float) -> float:
+    def _compute_offset(self, samples: PreparedSamples, contamination: float) -> float:
         if self.far is not None:
             calibration = self._detector.require_calibration()
             rate, _ = calibration.choose_rate(self.far)
             return -calibration.threshold(rate)
-        rows, detector = np.arange(len(squares)), self._detector
+        rows, detector = np.arange(len(samples)), self._detector
         if get_method_spec(detector.method.name, detector.preprocessing).is_iterative:
-            rows = evenly_spaced(rows, MOST_SEARCHED)
-        return float(np.quantile(-detector.score(squares, rows), contamination))
+            rows = evenly_spaced(rows, MAX_ITERATIVE_SAMPLES)
+        return float(np.quantile(-detector.score(samples, rows), contamination))
 
     def _checked_contamination(self) -> float:
         if self.contamination == "auto":
@@ -297,19 +302,19 @@ class GANDetector(OutlierMixin, BaseEstimator):
             return float(self.trim_fraction)
         raise ConfigError(f"trim_fraction must be a number in [0, 0.5], got {self.trim_fraction!r}")
 
-    def _loaded(self) -> Detector:
+    def _get_detector(self) -> Detector:
         if not hasattr(self, "_detector"):
             self._detector = Detector.from_bundle(self.bundle_)
         return self._detector
 
     def __getstate__(self) -> dict[str, Any]:
-        # Compiled functions cannot be pickled; the bundle holds all they are built from.
+        # Compiled functions cannot be pickled; the detector is restored from the bundle.
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_detector"}
 
 
-def _origin(dataset: Dataset, detector: Detector) -> dict[str, Any]:
-    """Say where a calibration comes from, as `augan.detect.recalibration` does."""
+def _describe_calibration(dataset: Dataset, detector: Detector) -> dict[str, Any]:
+    """Return the description of a calibration that `augan.detect.recalibration` writes."""
     calibration = detector.require_calibration()
     return {
         "name": dataset.name,
@@ -320,8 +325,11 @@ def _origin(dataset: Dataset, detector: Detector) -> dict[str, Any]:
     }
 
 
-def _of_type(X: Any, dtype: str) -> Any:
-    """Give plain integers the type they had in fit: alone, a dark image may fit into 8 bits."""
+def _as_pixel_type(X: Any, dtype: str) -> Any:
+    """Return integers in the pixel type of `fit`.
+
+    A dark 16-bit image alone would otherwise count as an 8-bit image.
+    """
     array = np.asarray(X)
     plain = array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.uint16)
     if not plain or dtype == "float32" or not array.size:

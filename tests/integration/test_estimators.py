@@ -23,13 +23,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from augan import GANDetector, GANOverSampler, detect_folder
-from augan.augment import oversampler
 from augan.bundle import Bundle, save_bundle
 from augan.config import Config
 from augan.detect import estimator
 from augan.detect.detector import Detector
 from augan.exceptions import AuganError, BundleError, ConfigError, DataError
 from augan.io.images import write_png
+from augan.training import trainer
 from augan.training.budget import TrainingBudget
 
 STEPS = 10
@@ -190,14 +190,14 @@ class TestGANDetectorAtARate:
     def test_an_unsupported_rate_is_refused_before_training_with_the_number_needed(
         self, deep_ones: np.ndarray, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(estimator, "train_stages", refuse_to_train)
+        monkeypatch.setattr(trainer, "train_stages", refuse_to_train)
         with pytest.raises(ConfigError, match="999"):
             GANDetector(far=0.001, random_state=0).fit(deep_ones)
 
     def test_a_method_that_searches_counts_its_quantile_on_some_rows(
         self, ones: np.ndarray, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(estimator, "MOST_SEARCHED", 5)
+        monkeypatch.setattr(estimator, "MAX_ITERATIVE_SAMPLES", 5)
         X = MinMaxScaler().fit_transform(ones[:41])
         detector = GANDetector(method="anogan", steps=2, contamination=0.5, random_state=0).fit(X)
         assert detector.offset_ == np.median(detector.score_samples(X[::10]))
@@ -241,7 +241,7 @@ class TestGANDetectorRefuses:
     def no_training(self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
         for name in ("pipeline", "conformal"):
             request.getfixturevalue(name)  # these two do train
-        monkeypatch.setattr(estimator, "train_stages", refuse_to_train)
+        monkeypatch.setattr(trainer, "train_stages", refuse_to_train)
 
     def test_scoring_before_fitting(self, ones: np.ndarray) -> None:
         for method in ("score_samples", "decision_function", "predict"):
@@ -637,8 +637,7 @@ def test_minutes_that_were_asked_for_end_the_training(
     ) -> None:
         raise Planned(config, budget)
 
-    monkeypatch.setattr(estimator, "train_stages", plan_only)
-    monkeypatch.setattr(oversampler, "train_stages", plan_only)
+    monkeypatch.setattr(trainer, "train_stages", plan_only)
     with pytest.raises(Planned) as caught:
         fit(Config(task="generate").override(settings), *rare_ones)
     config, budget = caught.value.args

@@ -430,7 +430,7 @@ def test_what_is_for_images_is_refused_before_rows_are_scored(
     (tmp_path / "labels.csv").write_text("path,label\n" + labels)
     with pytest.raises(DataError, match="leave out --detection-limit"):
         evaluate_detection(bundle, table, tmp_path / "labels.csv", detection_limit=True)
-    with pytest.raises(DataError, match=r"parts\.csv holds rows; leave --groups out"):
+    with pytest.raises(DataError, match=r"parts\.csv is a table; leave out --groups"):
         recalibrate(bundle, table, tmp_path / "labels.csv")
 
 

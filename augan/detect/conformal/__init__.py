@@ -1,1 +1,1 @@
-"""From scores to decisions: what is promised of false alarms, and when the promise is broken."""
+"""Conformal calibration: p-values, decisions at guaranteed rates, and a test for drift."""
