@@ -24,7 +24,7 @@ from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import read_image
 from augan.io.layout import MANIFEST_FILE, SUMMARY_FILE
 
-# What files there are does not depend on which candidates are kept, and filters want a better GAN.
+# Without filters, because the GAN of the fixture is too bad for them.
 augment_folder = partial(filtered_folder, filtered=False)
 
 
@@ -34,11 +34,11 @@ def sampler(digits_bundle: Bundle) -> GeneratorSampler:
 
 
 def with_data(bundle: Bundle, **changes: object) -> Bundle:
-    """The same networks, trained on data that is described otherwise."""
+    """Return the bundle with another description of its training data."""
     return replace(bundle, data={**bundle.data, **changes})
 
 
-def draw(sampler: GeneratorSampler, n: int, seed: int = 0, index: int = 3) -> np.ndarray:
+def generate(sampler: GeneratorSampler, n: int, seed: int = 0, index: int = 3) -> np.ndarray:
     chunks = range(-(-n // CHUNK_SIZE))
     samples = [PriorSampling(sampler).generate(index, number, seed).samples for number in chunks]
     return sampler.preprocessing.to_original_size(np.concatenate(samples)[:n])
@@ -58,14 +58,16 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 class TestAugmentFolder:
-    def test_files_and_manifest(self, digits_bundle: Bundle, tmp_path: Path) -> None:
+    def test_folder_has_the_files_that_the_manifest_lists(
+        self, digits_bundle: Bundle, tmp_path: Path
+    ) -> None:
         result = augment_folder(digits_bundle, 3, 5, tmp_path / "out", seed=7)
-        about = result.to_dict()
-        (found,) = about.pop("acceptance")
-        (doubt,) = about.pop("warnings")
-        assert "never measured" in doubt  # 14 images are held out, 20 would be needed
-        assert (found["requested"], found["generated"], found["accepted"]) == (5, 5, 5)
-        assert about == {
+        summary = result.to_dict()
+        (stats,) = summary.pop("acceptance")
+        (warning,) = summary.pop("warnings")
+        assert "never measured" in warning  # 14 images are held out, and 20 are needed
+        assert (stats["requested"], stats["generated"], stats["accepted"]) == (5, 5, 5)
+        assert summary == {
             "out": str(tmp_path / "out"),
             "num_samples": 5,
             "classes": ["3"],
@@ -87,37 +89,33 @@ class TestAugmentFolder:
                 "",
             )
 
-    def test_files_hold_what_the_sampler_draws(
+    def test_files_have_the_samples_of_the_generator(
         self, digits_bundle: Bundle, sampler: GeneratorSampler, tmp_path: Path
     ) -> None:
         augment_folder(digits_bundle, "3", 4, tmp_path / "out", seed=2)
         read = [
             read_image(tmp_path / "out" / row["file"]) for row in read_manifest(tmp_path / "out")
         ]
-        np.testing.assert_array_equal(np.stack(read), draw(sampler, 4, seed=2))
+        np.testing.assert_array_equal(np.stack(read), generate(sampler, 4, seed=2))
 
-    def test_png_files_say_that_they_are_synthetic(
-        self, digits_bundle: Bundle, tmp_path: Path
-    ) -> None:
+    def test_png_files_are_marked_as_synthetic(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         augment_folder(digits_bundle, "3", 2, tmp_path / "a")
         generate_folder(digits_bundle, 2, tmp_path / "b")
         files = [*(tmp_path / "a").rglob("*.png"), *(tmp_path / "b").rglob("*.png")]
         assert len(files) == 4
         for file in files:
-            with Image.open(file) as picture:
-                assert picture.format == "PNG"
-                assert picture.info["synthetic"] == "true"
+            with Image.open(file) as image:
+                assert image.format == "PNG"
+                assert image.info["synthetic"] == "true"
 
-    def test_the_same_call_gives_the_same_bytes(
-        self, digits_bundle: Bundle, tmp_path: Path
-    ) -> None:
+    def test_equal_calls_write_equal_bytes(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         for name in ("a", "b"):
             augment_folder(
                 digits_bundle, "3", 5, tmp_path / name, seed=1, transform="shift-flip-light"
             )
         assert tree(tmp_path / "a") == tree(tmp_path / "b")
 
-    def test_a_transform_too_depends_on_seed_and_index_only(
+    def test_transform_depends_on_seed_and_index_only(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
         augment_folder(digits_bundle, "3", 3, tmp_path / "few", transform="shift")
@@ -127,21 +125,21 @@ class TestAugmentFolder:
         assert len(names) == 3
         assert all(few[name] == many[name] for name in names)
 
-    def test_a_transform_changes_images_and_is_in_the_manifest(
+    def test_transform_changes_images_and_is_in_the_manifest(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
-        augment_folder(digits_bundle, "3", 6, tmp_path / "plain")
-        augment_folder(digits_bundle, "3", 6, tmp_path / "moved", transform="shift-flip-light")
-        plain, moved = tree(tmp_path / "plain"), tree(tmp_path / "moved")
-        assert all(plain[name] != moved[name] for name in plain)
-        assert {row["transform"] for row in read_manifest(tmp_path / "moved")} == {
+        augment_folder(digits_bundle, "3", 6, tmp_path / "original")
+        augment_folder(digits_bundle, "3", 6, tmp_path / "shifted", transform="shift-flip-light")
+        original, shifted = tree(tmp_path / "original"), tree(tmp_path / "shifted")
+        assert all(original[name] != shifted[name] for name in original)
+        assert {row["transform"] for row in read_manifest(tmp_path / "shifted")} == {
             "shift-flip-light"
         }
 
     @pytest.mark.parametrize(
         "name", ["T-shirt/top", "../x", "..", "/abs", "a\\b", "C:", "grün & gelb", "."]
     )
-    def test_class_names_stay_inside_the_folder(
+    def test_class_folders_stay_inside_the_folder(
         self, digits_bundle: Bundle, tmp_path: Path, name: str
     ) -> None:
         bundle = with_data(digits_bundle, class_names=[name, *"bcdefghij"])
@@ -158,14 +156,14 @@ class TestAugmentFolder:
 
     @given(names=st.lists(st.text(max_size=12), min_size=2, max_size=20, unique=True))
     @example(names=["a/b", "a-b", "a%2Fb", "a b", " a b", "", "%", ".", "%2E", "..", "class"])
-    def test_two_classes_never_share_a_folder(self, names: list[str]) -> None:
+    def test_class_folder_is_unique_and_safe(self, names: list[str]) -> None:
         folders = [class_folder(name) for name in names]
         assert len(set(folders)) == len(names)
         for folder in folders:
             assert folder.strip(" .") == folder != ""
             assert not set(folder) & set('/\\:*?"<>|\0\n')
 
-    def test_classes_that_differ_by_a_slash_only_leave_two_results(
+    def test_classes_that_differ_by_a_slash_have_two_folders(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
         bundle = with_data(digits_bundle, class_names=["a/b", "a-b", *"cdefghij"])
@@ -175,14 +173,14 @@ class TestAugmentFolder:
         rows = [read_manifest(out) for out in sorted(tmp_path.glob("augment-*"))]
         assert [[row["class"] for row in table] for table in rows] == [["a/b"], ["a-b"]]
 
-    def test_the_result_is_a_training_folder(self, digits_bundle: Bundle, tmp_path: Path) -> None:
+    def test_load_dataset_reads_the_folder(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         augment_folder(digits_bundle, "3", 4, tmp_path / "out")
         dataset = load_dataset(tmp_path / "out")
         assert dataset.class_names == ("3",)
         assert len(dataset) == 4
         assert dataset.skipped == ()
 
-    def test_the_folder_beside_the_bundle_is_named_after_what_was_asked(
+    def test_default_folder_is_named_after_the_options(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
         bundle = replace(digits_bundle, path=tmp_path / "bundle.augan")
@@ -196,17 +194,19 @@ class TestAugmentFolder:
         assert len(names) == 5
         assert {path.parent for path in names} == {tmp_path}
 
-    def test_an_unsaved_bundle_needs_a_folder(self, digits_bundle: Bundle) -> None:
+    def test_unsaved_bundle_requires_out(self, digits_bundle: Bundle) -> None:
         with pytest.raises(BundleError, match="never saved"):
             augment_folder(replace(digits_bundle, path=None), "3", 1)
 
-    def test_an_earlier_result_is_replaced(self, digits_bundle: Bundle, tmp_path: Path) -> None:
+    def test_earlier_result_is_replaced(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         augment_folder(digits_bundle, "3", 9, tmp_path / "out")
         augment_folder(digits_bundle, "4", 2, tmp_path / "out")
         files = tree(tmp_path / "out").keys()
         assert files == {MANIFEST_FILE, SUMMARY_FILE, "4/000000.png", "4/000001.png"}
 
-    def test_other_files_are_never_replaced(self, digits_bundle: Bundle, tmp_path: Path) -> None:
+    def test_unmanaged_files_are_never_replaced(
+        self, digits_bundle: Bundle, tmp_path: Path
+    ) -> None:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "thesis.txt").write_text("mine")
         for call in (
@@ -217,7 +217,7 @@ class TestAugmentFolder:
                 call(tmp_path / "out")
         assert tree(tmp_path) == {"out/thesis.txt": b"mine"}
 
-    def test_what_a_user_put_beside_synthetic_images_is_not_lost(
+    def test_files_next_to_synthetic_images_are_not_lost(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
         augment_folder(digits_bundle, "3", 2, tmp_path / "out")
@@ -226,7 +226,7 @@ class TestAugmentFolder:
             augment_folder(digits_bundle, "3", 2, tmp_path / "out")
         assert (tmp_path / "out" / "3" / "real.png").read_bytes() == b"mine"
 
-    def test_a_manifest_of_somebody_else_is_no_result(
+    def test_folder_with_another_manifest_is_not_replaced(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
         (tmp_path / "photos" / "3").mkdir(parents=True)
@@ -237,25 +237,21 @@ class TestAugmentFolder:
         assert (tmp_path / "photos" / "3" / "a.jpg").read_bytes() == b"mine"
 
     @pytest.mark.parametrize("n", [0, -1])
-    def test_a_number_below_one_is_refused(
-        self, digits_bundle: Bundle, tmp_path: Path, n: int
-    ) -> None:
+    def test_n_below_one_is_refused(self, digits_bundle: Bundle, tmp_path: Path, n: int) -> None:
         with pytest.raises(ConfigError, match="at least 1"):
             augment_folder(digits_bundle, "3", n, tmp_path / "out")
         with pytest.raises(ConfigError, match="at least 1"):
             generate_folder(digits_bundle, n, tmp_path / "out")
         assert list(tmp_path.iterdir()) == []
 
-    def test_an_unknown_transform_leaves_nothing_behind(
-        self, digits_bundle: Bundle, tmp_path: Path
-    ) -> None:
+    def test_unknown_transform_writes_nothing(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="shift-flip"):
             augment_folder(digits_bundle, "3", 1, tmp_path / "out", transform="swirl")
         assert list(tmp_path.iterdir()) == []
 
 
 class TestGenerateFolder:
-    def test_files_lie_in_the_folder_itself(self, digits_bundle: Bundle, tmp_path: Path) -> None:
+    def test_files_are_in_the_folder_itself(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         result = generate_folder(digits_bundle, 12, tmp_path / "out", seed=3)
         files = tree(tmp_path / "out")
         rows = read_manifest(tmp_path / "out")
@@ -266,7 +262,7 @@ class TestGenerateFolder:
         dataset = load_dataset(tmp_path / "out")
         assert (len(dataset), dataset.class_names) == (12, ())
 
-    def test_classes_are_as_often_as_in_training(
+    def test_classes_have_the_frequencies_of_training(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
         bundle = with_data(digits_bundle, class_counts=[3, 1, *[0] * 8])

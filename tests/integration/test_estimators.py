@@ -1,4 +1,4 @@
-"""The two estimators keep the promises of scikit-learn and imbalanced-learn."""
+"""Contracts of scikit-learn and imbalanced-learn that the two estimators must keep."""
 
 import pickle
 import re
@@ -387,7 +387,7 @@ def numbered(trained: tuple[pd.DataFrame, pd.Series, GANOverSampler]) -> Bundle:
 
 
 class TestGANOverSampler:
-    def test_tables_and_text_labels(
+    def test_fit_resample_accepts_tables_and_text_labels(
         self,
         trained: tuple[pd.DataFrame, pd.Series, GANOverSampler],
         rare_ones: tuple[np.ndarray, np.ndarray],
@@ -408,7 +408,7 @@ class TestGANOverSampler:
         [range(4), pd.MultiIndex.from_product([["a", "b"], [0, 1]])],
         ids=["int", "multi"],
     )
-    def test_names_of_columns_that_are_no_text(self, columns: object) -> None:
+    def test_fit_resample_keeps_column_names_that_are_no_text(self, columns: object) -> None:
         rng = np.random.default_rng(0)
         X = pd.DataFrame(rng.integers(0, 9, (40, 4)), columns=pd.Index(columns))
         y = np.arange(40) < 30
@@ -418,18 +418,18 @@ class TestGANOverSampler:
         assert X_new[:40].equals(X)
         assert len(X_new) == len(y_new) == 60
 
-    def test_where_nothing_is_to_be_made_nothing_is_trained(self) -> None:
+    def test_fit_resample_of_balanced_classes_trains_nothing(self) -> None:
         X, y = np.zeros((8, 8, 8, 1), np.uint8), np.arange(8) % 2
         sampler = GANOverSampler(random_state=0)
         assert_array_equal(sampler.fit_resample(X, y)[0], X)
         assert sampler.bundle_ is None
 
-    def test_a_single_image_has_no_other_to_interpolate_with(self) -> None:
+    def test_interpolation_refuses_a_class_of_one_sample(self) -> None:
         X, y = np.zeros((8, 8, 8, 1), np.uint8), np.arange(8) == 3
         with pytest.raises(DataError, match="class 'True' has one sample to interpolate from"):
             GANOverSampler(method="interpolate", random_state=0).fit_resample(X, y)
 
-    def test_new_rows_are_new_and_in_range(
+    def test_new_rows_are_distinct_and_in_range(
         self, trained: tuple[pd.DataFrame, pd.Series, GANOverSampler]
     ) -> None:
         rows = trained[0].to_numpy()
@@ -450,7 +450,7 @@ class TestGANOverSampler:
             (lambda y: {1: 25}, 5),
         ],
     )
-    def test_strategies(
+    def test_sampling_strategies(
         self,
         numbered: Bundle,
         rare_ones: tuple[np.ndarray, np.ndarray],
@@ -471,7 +471,7 @@ class TestGANOverSampler:
         assert X_new.dtype == X.dtype
         assert y_new.dtype == y.dtype
 
-    def test_images_in_images_out(
+    def test_images_keep_their_shape(
         self, numbered: Bundle, rare_ones: tuple[np.ndarray, np.ndarray]
     ) -> None:
         X, y = rare_ones
@@ -493,7 +493,7 @@ class TestGANOverSampler:
         assert_array_equal(resample(1), resample(1))
         assert not (resample(1)[198:] == resample(2)[198:]).all(axis=1).any()
 
-    def test_a_saved_bundle_serves_too(
+    def test_bundle_may_be_a_path(
         self, numbered: Bundle, rare_ones: tuple[np.ndarray, np.ndarray], tmp_path: Path
     ) -> None:
         file = save_bundle(replace(numbered), tmp_path / "bundle.augan")
@@ -506,7 +506,7 @@ class TestGANOverSampler:
         assert_array_equal(results[1], results[0])
         assert_array_equal(results[2], results[0])
 
-    def test_labels_that_the_bundle_does_not_know_are_refused(
+    def test_labels_unknown_to_the_bundle_are_refused(
         self, numbered: Bundle, rare_ones: tuple[np.ndarray, np.ndarray]
     ) -> None:
         # "1" is the number of the class "nine", but a label is a name: 1 is not nine.
@@ -514,7 +514,7 @@ class TestGANOverSampler:
         with pytest.raises(DataError, match="four, nine"):
             GANOverSampler(bundle=other, image_shape=(8, 8)).fit_resample(*rare_ones)
 
-    def test_pixels_that_the_bundle_does_not_take_are_refused(
+    def test_images_of_another_type_than_the_bundle_are_refused(
         self, digits_bundle: Bundle, rare_ones: tuple[np.ndarray, np.ndarray]
     ) -> None:
         # A model of 0 to 255 must not mix its images under rows of 0 to 16.
@@ -528,7 +528,7 @@ class TestGANOverSampler:
         with pytest.raises(DataError, match="one size"):
             GANOverSampler(bundle=numbered).fit_resample(wide, rare_ones[1])
 
-    def test_images_and_labels_of_other_numbers_are_refused(
+    def test_inconsistent_numbers_of_images_and_labels_are_refused(
         self, numbered: Bundle, rare_ones: tuple[np.ndarray, np.ndarray]
     ) -> None:
         X, y = rare_ones
@@ -550,13 +550,13 @@ class TestGANOverSampler:
         with pytest.raises(BundleError, match="classes"):
             sampler.fit_resample(*rare_ones)
 
-    def test_a_bundle_of_images_makes_no_rows_of_a_table(
+    def test_bundle_of_images_refuses_a_table(
         self, numbered: Bundle, rare_ones: tuple[np.ndarray, np.ndarray]
     ) -> None:
         with pytest.raises(DataError, match="a table came, but the model is one of images"):
             GANOverSampler(bundle=numbered).fit_resample(*rare_ones)
 
-    def test_images_of_another_type_than_the_model_makes_are_refused(
+    def test_images_of_another_type_than_the_model_are_refused(
         self, numbered: Bundle, rare_ones: tuple[np.ndarray, np.ndarray]
     ) -> None:
         X, y = rare_ones
@@ -567,7 +567,7 @@ class TestGANOverSampler:
         with pytest.raises(DataError, match=r"uint16, but those to over-sample are .* uint8"):
             deep.fit_resample(X.astype(np.uint8), y)
 
-    def test_black_and_white_images_stay_so(self, rare_ones: tuple[np.ndarray, np.ndarray]) -> None:
+    def test_boolean_images_stay_boolean(self, rare_ones: tuple[np.ndarray, np.ndarray]) -> None:
         X, y = rare_ones
         images = X.reshape(-1, 8, 8) > 8
         sampler = GANOverSampler(steps=STEPS, random_state=0)

@@ -58,7 +58,7 @@ SMALL = Config().replace(
 
 
 def write_slopes(path: Path, seed: int = 0) -> Path:
-    """240 pictures that grow brighter downwards, to the right, or along the diagonal."""
+    """Write 240 images that grow brighter downwards, to the right, or along the diagonal."""
     rng, ramp = np.random.default_rng(seed), np.linspace(0, 1, 8)
     y = np.arange(240) % 3
     x = np.empty((240, 8, 8))
@@ -93,15 +93,15 @@ def with_data(bundle: Bundle, **changes: object) -> Bundle:
 
 
 class TestTransfer:
-    """A class varied as other classes vary."""
+    """Method "transfer": codes of a class, moved as codes of another class differ."""
 
-    def drawn(self, bundle: Bundle, names: Sequence[str]) -> LatentBatch:
+    def batch(self, bundle: Bundle, names: Sequence[str]) -> LatentBatch:
         codes = bundle.tables["latents"]
         return LatentTransfer(LatentCodes(codes["latents"], codes["labels"], names)).sample(
             1, CHUNK_SIZE, 5, 0
         )
 
-    def test_a_real_image_changes_as_its_picture_does(self, bundle: Bundle) -> None:
+    def test_real_images_change_as_the_generator_output_changes(self, bundle: Bundle) -> None:
         sampler, codes, ones = (
             GeneratorSampler(bundle),
             bundle.tables["latents"],
@@ -109,30 +109,30 @@ class TestTransfer:
         )
         reference, _ = load_training_reference(bundle, sampler.preprocessing, None)
         assert reference is not None
-        made = METHODS["transfer"](sampler, reference).generate(1, 0, seed=5)
-        drawn = self.drawn(bundle, [reference.names[row] for row in codes["indices"]])
-        assert made.sources == drawn.sources
-        rows = codes["indices"][drawn.base_indices]
+        candidates = METHODS["transfer"](sampler, reference).generate(1, 0, seed=5)
+        batch = self.batch(bundle, [reference.names[row] for row in codes["indices"]])
+        assert candidates.sources == batch.sources
+        rows = codes["indices"][batch.base_indices]
         assert (reference.labels[rows] == 1).all()
         scale = sampler.preprocessing.normalize
-        after = scale(sampler.decode(drawn.latents, ones))
-        before = scale(sampler.decode(codes["latents"][drawn.base_indices], ones))
+        after = scale(sampler.decode(batch.latents, ones))
+        before = scale(sampler.decode(codes["latents"][batch.base_indices], ones))
         expected = np.clip(scale(reference.samples[rows]) + after - before, -1, 1)
-        np.testing.assert_allclose(scale(made.samples), expected, atol=1 / 127)
+        np.testing.assert_allclose(scale(candidates.samples), expected, atol=1 / 127)
         assert np.abs(after - before).mean() > 0.01
         assert np.abs(expected - after).mean() > 0.01
 
-    def test_without_the_data_the_picture_itself_serves(self, bundle: Bundle) -> None:
+    def test_without_training_data_codes_are_decoded(self, bundle: Bundle) -> None:
         sampler = GeneratorSampler(bundle)
-        made = METHODS["transfer"](sampler, None).generate(1, 0, seed=5)
-        drawn = self.drawn(bundle, [f"row {row}" for row in bundle.tables["latents"]["indices"]])
-        assert made.sources == drawn.sources
-        decoded = sampler.decode(drawn.latents, np.full(CHUNK_SIZE, 1))
-        np.testing.assert_array_equal(made.samples, decoded)
+        candidates = METHODS["transfer"](sampler, None).generate(1, 0, seed=5)
+        batch = self.batch(bundle, [f"row {row}" for row in bundle.tables["latents"]["indices"]])
+        assert candidates.sources == batch.sources
+        decoded = sampler.decode(batch.latents, np.full(CHUNK_SIZE, 1))
+        np.testing.assert_array_equal(candidates.samples, decoded)
 
 
-class TestKept:
-    def test_the_manifest_says_why_each_was_kept(self, bundle: Bundle, tmp_path: Path) -> None:
+class TestAccepted:
+    def test_manifest_has_the_values_of_each_sample(self, bundle: Bundle, tmp_path: Path) -> None:
         result = augment_folder(bundle, ["down", "1"], 60, tmp_path / "out", seed=3)
         rows = read_manifest(tmp_path / "out")
         assert [row["class"] for row in rows] == ["down"] * 60 + ["right"] * 60
@@ -153,7 +153,7 @@ class TestKept:
         assert summary["classifier_accuracy"] == bundle.metrics["classifier"]["accuracy"]
         assert summary["warnings"] == list(result.warnings) == list(generator_warnings(bundle))
 
-    def test_the_result_is_a_training_folder(self, bundle: Bundle, tmp_path: Path) -> None:
+    def test_load_dataset_reads_the_result(self, bundle: Bundle, tmp_path: Path) -> None:
         augment_folder(bundle, NAMES[:2], 20, tmp_path / "out")
         dataset = load_dataset(tmp_path / "out")
         assert (dataset.class_names, len(dataset), dataset.skipped) == (NAMES[:2], 40, ())
@@ -171,7 +171,7 @@ class TestKept:
         method=st.sampled_from(["sample", "interpolate"]),
         transform=st.sampled_from(["none", "shift"]),
     )
-    def test_fewer_are_the_first_of_more(
+    def test_smaller_n_gives_the_first_samples_of_larger_n(
         self,
         bundle: Bundle,
         tmp_path_factory: pytest.TempPathFactory,
@@ -189,27 +189,27 @@ class TestKept:
         small, large = (read_manifest(folder / str(n)) for n in (few, few + more))
         assert small == large[:few]  # the SHA-256 of each file included
 
-    def test_each_filter_can_be_told_by_its_limits(self, bundle: Bundle) -> None:
+    def test_filter_rejects_training_samples_and_other_classes(self, bundle: Bundle) -> None:
         reference, _ = load_training_reference(
             bundle, restore_preprocessing(bundle.preprocessing), None
         )
         assert reference is not None
-        checker = CandidateFilter(bundle, reference)
-        checker.set_class(0)
-        learned, names = reference.training_samples(0)
-        found = checker.evaluate(learned)
-        # An image that was learned is a copy of itself, whatever else is wrong with it.
+        candidate_filter = CandidateFilter(bundle, reference)
+        candidate_filter.set_class(0)
+        training, names = reference.training_samples(0)
+        found = candidate_filter.evaluate(training)
+        # A training sample is memorized, unless another check rejects it first.
         assert ACCEPTED not in found.decisions
-        assert found.decisions.count(MEMORIZED) > 0.8 * len(learned)
+        assert found.decisions.count(MEMORIZED) > 0.8 * len(training)
         assert found.nearest == names
         held_out, labels = reference.held_out_samples()
-        passed = checker.evaluate(held_out[labels == 0]).decisions.count(ACCEPTED)
-        assert passed > 0.8 * (labels == 0).sum()
-        assert ACCEPTED not in checker.evaluate(held_out[labels == 1]).decisions
+        num_accepted = candidate_filter.evaluate(held_out[labels == 0]).decisions.count(ACCEPTED)
+        assert num_accepted > 0.8 * (labels == 0).sum()
+        assert ACCEPTED not in candidate_filter.evaluate(held_out[labels == 1]).decisions
 
 
 class TestInterpolate:
-    def test_the_manifest_names_both_images(self, bundle: Bundle, tmp_path: Path) -> None:
+    def test_manifest_names_both_source_images(self, bundle: Bundle, tmp_path: Path) -> None:
         augment_folder(bundle, "down", 40, tmp_path / "out", method="interpolate")
         pairs = [json.loads(row["sources"]) for row in read_manifest(tmp_path / "out")]
         fit = set(bundle.tables["split"]["train"].tolist())
@@ -218,13 +218,15 @@ class TestInterpolate:
             assert {int(first), int(second)} <= fit
             assert int(first) % 3 == int(second) % 3 == 0
 
-    def test_codes_suffice_where_the_data_is_gone(self, bundle: Bundle, tmp_path: Path) -> None:
+    def test_codes_are_interpolated_without_training_data(
+        self, bundle: Bundle, tmp_path: Path
+    ) -> None:
         gone = with_data(bundle, source=str(tmp_path / "gone.npz"))
         result = augment_folder(gone, "down", 40, tmp_path / "out", method="interpolate")
         assert f"not at {tmp_path}/gone.npz any more" in result.warnings[0]
         assert read_manifest(tmp_path / "out")[0]["sources"].startswith('["row ')
 
-    def test_without_codes_it_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
+    def test_bundle_without_codes_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
         tables = {name: table for name, table in bundle.tables.items() if name != "latents"}
         with pytest.raises(BundleError, match="codes"):
             augment_folder(
@@ -233,12 +235,12 @@ class TestInterpolate:
         assert list(tmp_path.iterdir()) == []
 
 
-class TestData:
-    def test_without_it_only_the_classifier_is_asked(self, bundle: Bundle, tmp_path: Path) -> None:
+class TestTrainingData:
+    def test_without_it_only_the_classifier_filters(self, bundle: Bundle, tmp_path: Path) -> None:
         gone = with_data(bundle, source=str(tmp_path / "gone.npz"))
         result = augment_folder(gone, "down", 40, tmp_path / "out")
-        warning, doubt = result.warnings
-        assert (doubt,) == generator_warnings(bundle)
+        warning, quality_warning = result.warnings
+        assert (quality_warning,) == generator_warnings(bundle)
         assert "gone.npz" in warning
         assert "unchecked" in warning
         for row in read_manifest(tmp_path / "out"):
@@ -253,14 +255,12 @@ class TestData:
                 augment_folder(**call, classes="down", n=4, out=tmp_path / "out")
         assert [path.name for path in tmp_path.iterdir()] == ["other.npz"]
 
-    def test_data_that_does_not_fit_is_refused_as_other_data(
-        self, bundle: Bundle, tmp_path: Path
-    ) -> None:
+    def test_data_of_another_type_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
         np.savez(tmp_path / "rgb.npz", x=np.zeros((8, 16, 16, 3), np.uint8), y=np.arange(8) % 2)
         with pytest.raises(DataError, match=r"rgb\.npz cannot be read as the data that.*channel"):
             augment_folder(bundle, "down", 4, tmp_path / "out", training_data=tmp_path / "rgb.npz")
 
-    def test_its_new_place_can_be_named(self, bundle: Bundle, tmp_path: Path) -> None:
+    def test_new_location_can_be_given(self, bundle: Bundle, tmp_path: Path) -> None:
         moved = with_data(bundle, source=str(tmp_path / "gone.npz"))
         shutil.copy(bundle.data["source"], tmp_path / "moved.npz")
         augment_folder(moved, "down", 9, tmp_path / "a", training_data=tmp_path / "moved.npz")
@@ -269,38 +269,40 @@ class TestData:
         assert [row["file"] for row in a] == [row["file"] for row in b]
         assert [row["distance"] for row in a] == [row["distance"] for row in b]
 
-    def test_without_a_classifier_nothing_is_checked(self, bundle: Bundle, tmp_path: Path) -> None:
+    def test_bundle_without_classifier_filters_nothing(
+        self, bundle: Bundle, tmp_path: Path
+    ) -> None:
         networks = {name: net for name, net in bundle.networks.items() if name != "classifier"}
         result = augment_folder(replace(bundle, networks=networks), "down", 4, tmp_path / "out")
         assert "no classifier" in result.warnings[0]
         assert [row["index"] for row in read_manifest(tmp_path / "out")] == ["0", "1", "2", "3"]
 
-    def test_a_class_of_one_image_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
-        lonely = with_data(bundle, class_counts=[1, 80, 80])
+    def test_class_of_one_image_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
+        small = with_data(bundle, class_counts=[1, 80, 80])
         with pytest.raises(DataError, match="class 'down' has 1 real sample"):
-            augment_folder(lonely, "down", 4, tmp_path / "out")
-        assert augment_folder(lonely, "down", 4, tmp_path / "out", filtered=False).num_samples == 4
+            augment_folder(small, "down", 4, tmp_path / "out")
+        assert augment_folder(small, "down", 4, tmp_path / "out", filtered=False).num_samples == 4
 
 
-class TestRefusal:
+class TestRefusedClass:
     def test_nothing_is_written(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         with pytest.raises(RefusedError, match=r"class '3'.*256 candidates.*train longer"):
             augment_folder(digits_bundle, "3", 1, tmp_path / "out")
         assert list(tmp_path.iterdir()) == []
 
-    def test_the_command_ends_with_1(self, digits_bundle: Bundle, tmp_path: Path) -> None:
+    def test_exit_code_is_1(self, digits_bundle: Bundle, tmp_path: Path) -> None:
         done = run_command(digits_bundle.path, tmp_path, "--class", "3", "--n", "1", "--json")
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.splitlines()[-1].startswith("refused: class '3' cannot")
         assert list(tmp_path.iterdir()) == []
 
 
-class TestNumbers:
+class TestResolveCounts:
     def counts(self, bundle: Bundle, *classes: str, **options: object) -> dict[int, int]:
         options = {"n": None, "balance": False, "balance_to": None, **options}
         return resolve_counts(bundle, classes, **options)
 
-    def test_balance_fills_up_to_the_largest(self, bundle: Bundle) -> None:
+    def test_balance_fills_up_to_the_largest_class(self, bundle: Bundle) -> None:
         rare = with_data(bundle, class_counts=[80, 5, 60])
         assert self.counts(rare, balance=True) == {1: 75, 2: 20}
         assert self.counts(rare, balance=True, balance_to=70) == {1: 65, 2: 10}
@@ -308,10 +310,10 @@ class TestNumbers:
         with pytest.raises(ConfigError, match="nothing to balance"):
             self.counts(bundle, balance=True)
 
-    def test_a_class_named_twice_is_made_once(self, bundle: Bundle) -> None:
+    def test_repeated_class_counts_once(self, bundle: Bundle) -> None:
         assert self.counts(bundle, "right", "1", "down", n=3) == {1: 3, 0: 3}
 
-    def test_the_folder_is_named_after_all(self, bundle: Bundle, tmp_path: Path) -> None:
+    def test_default_folder_names_all_classes(self, bundle: Bundle, tmp_path: Path) -> None:
         rare = replace(with_data(bundle, class_counts=[80, 78, 79]), path=tmp_path / "b.augan")
         one = augment_folder(rare, balance=True).out
         two = augment_folder(rare, ["right", "down"], 2).out
@@ -319,7 +321,7 @@ class TestNumbers:
         assert two.name == "augment-right+down-n2-seed0"
 
     @pytest.mark.parametrize(
-        ("how", "name"),
+        ("options", "name"),
         [
             ({"method": "sample"}, "sample"),
             ({"transform": "shift"}, "shift"),
@@ -327,46 +329,46 @@ class TestNumbers:
             ({"format": "npz", "filtered": False}, "unfiltered-npz"),
         ],
     )
-    def test_what_is_unusual_takes_the_place_of_nothing(
-        self, bundle: Bundle, tmp_path: Path, how: dict, name: str
+    def test_options_that_are_not_default_have_a_folder_of_their_own(
+        self, bundle: Bundle, tmp_path: Path, options: dict, name: str
     ) -> None:
         saved = replace(bundle, path=tmp_path / "b.augan")
-        usual = augment_folder(saved, "right", 2).out
-        before = tree(usual)
-        assert augment_folder(saved, "right", 2, **how).out.name == f"{usual.name}-{name}"
-        assert tree(usual) == before
+        default = augment_folder(saved, "right", 2).out
+        before = tree(default)
+        assert augment_folder(saved, "right", 2, **options).out.name == f"{default.name}-{name}"
+        assert tree(default) == before
 
 
 class TestInterruption:
-    ASKED: tuple = (list(NAMES), 700)
+    REQUEST: tuple = (list(NAMES), 700)
 
-    def test_the_same_call_goes_on(self, bundle: Bundle, tmp_path: Path) -> None:
-        augment_folder(bundle, *self.ASKED, tmp_path / "whole")
-        notes = tmp_path / ".out.partial" / RESUME_LOG_FILE
-        threading.Thread(target=when_noted, args=(notes, 4, interrupt), daemon=True).start()
+    def test_same_call_resumes(self, bundle: Bundle, tmp_path: Path) -> None:
+        augment_folder(bundle, *self.REQUEST, tmp_path / "complete")
+        log = tmp_path / ".out.partial" / RESUME_LOG_FILE
+        threading.Thread(target=when_logged, args=(log, 4, interrupt), daemon=True).start()
         with pytest.raises(
             RunInterruptedError, match=r"SIGINT after [1-9][\d,]* images.*same command"
         ):
-            augment_folder(bundle, *self.ASKED, tmp_path / "out")
+            augment_folder(bundle, *self.REQUEST, tmp_path / "out")
         assert not (tmp_path / "out").exists()
-        assert noted(notes) >= 4
-        augment_folder(bundle, *self.ASKED, tmp_path / "out")
-        assert tree(tmp_path / "out") == tree(tmp_path / "whole")
-        assert not notes.parent.exists()
+        assert num_logged(log) >= 4
+        augment_folder(bundle, *self.REQUEST, tmp_path / "out")
+        assert tree(tmp_path / "out") == tree(tmp_path / "complete")
+        assert not log.parent.exists()
 
-    def test_another_call_starts_over(self, bundle: Bundle, tmp_path: Path) -> None:
-        notes = tmp_path / ".out.partial" / RESUME_LOG_FILE
-        threading.Thread(target=when_noted, args=(notes, 2, interrupt), daemon=True).start()
+    def test_another_call_starts_again(self, bundle: Bundle, tmp_path: Path) -> None:
+        log = tmp_path / ".out.partial" / RESUME_LOG_FILE
+        threading.Thread(target=when_logged, args=(log, 2, interrupt), daemon=True).start()
         with pytest.raises(RunInterruptedError):
-            augment_folder(bundle, *self.ASKED, tmp_path / "out")
+            augment_folder(bundle, *self.REQUEST, tmp_path / "out")
         augment_folder(bundle, "right", 5, tmp_path / "out", seed=1)
-        augment_folder(bundle, "right", 5, tmp_path / "whole", seed=1)
-        assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+        augment_folder(bundle, "right", 5, tmp_path / "complete", seed=1)
+        assert tree(tmp_path / "out") == tree(tmp_path / "complete")
 
-    def test_the_end_of_a_class_that_was_done_is_not_judged_again(
+    def test_incomplete_last_chunk_is_not_checked_again(
         self, bundle: Bundle, tmp_path: Path
     ) -> None:
-        """It is the beginning of a chunk, which as a whole had passed."""
+        """The log has the first decisions of a chunk whose rates were checked completely."""
         worker = CandidateWorker.create(GeneratorSampler(bundle), "sample", True, None)
         log = ResumeLog(tmp_path, {})
         log.add(ChunkRecord(0, 0, [LABEL_MISMATCH] * 5 + [ACCEPTED] * 3, []))
@@ -385,26 +387,26 @@ class TestInterruption:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("more", [(), ("--no-filter",), ("--format", "npz")])
-    def test_a_killed_command_goes_on(
+    def test_killed_command_resumes(
         self, bundle: Bundle, tmp_path: Path, more: tuple[str, ...]
     ) -> None:
         words = ("--class", "down", "--class", "right", "--n", "6000", *more)
-        whole = run_command(bundle.path, tmp_path, *words, "--out", "whole")
-        assert whole.returncode == 0, whole.stderr
-        begun = start_command(bundle.path, tmp_path, *words, "--out", "out")
-        notes = tmp_path / ".out.partial" / RESUME_LOG_FILE
-        when_noted(notes, 6, begun.kill)
-        assert begun.wait() == -signal.SIGKILL
-        files = list(notes.parent.rglob("*.png"))
+        complete = run_command(bundle.path, tmp_path, *words, "--out", "complete")
+        assert complete.returncode == 0, complete.stderr
+        process = start_command(bundle.path, tmp_path, *words, "--out", "out")
+        log = tmp_path / ".out.partial" / RESUME_LOG_FILE
+        when_logged(log, 6, process.kill)
+        assert process.wait() == -signal.SIGKILL
+        files = list(log.parent.rglob("*.png"))
         done = run_command(bundle.path, tmp_path, *words, "--out", "out")
         assert done.returncode == 0, done.stderr
-        assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+        assert tree(tmp_path / "out") == tree(tmp_path / "complete")
         assert (len(files) > 500) == (more[:1] != ("--format",))
-        assert not notes.parent.exists()
+        assert not log.parent.exists()
 
 
 class TestShards:
-    """One class of many candidates: which are kept, the shards cannot know by themselves."""
+    """Shards cannot know which candidates are duplicates of another shard's."""
 
     def shards(self, bundle: Bundle, folder: Path, count: int, n: int) -> ShardSet:
         return ShardSet(
@@ -414,18 +416,18 @@ class TestShards:
             ]
         )
 
-    def test_merged_they_are_the_folder_of_one_call_and_what_they_lack_is_made(
+    def test_merged_shards_equal_one_call_even_if_chunks_are_missing(
         self, bundle: Bundle, tmp_path: Path
     ) -> None:
         shards = self.shards(bundle, tmp_path, 2, 600)
         augment_folder(bundle, ["right", "down"], 600, tmp_path / "one")
         assert merge_augmentation(shards, tmp_path / "all").num_samples == 1200
-        lacking = ("00001-00000001.npz", "00000-00000000.npz")
-        shards._files = {k: v for k, v in shards._files.items() if k not in lacking}
+        missing = ("00001-00000001.npz", "00000-00000000.npz")
+        shards._files = {k: v for k, v in shards._files.items() if k not in missing}
         merge_augmentation(shards, tmp_path / "more")
         assert tree(tmp_path / "all") == tree(tmp_path / "more") == tree(tmp_path / "one")
 
-    def test_what_is_refused_at_once_is_refused_when_merged(
+    def test_merge_refuses_what_one_call_refuses(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
         shard = augment_shard(digits_bundle, "3", 300, tmp_path / "0", Shard(0, 1))
@@ -433,21 +435,21 @@ class TestShards:
             merge_augmentation(ShardSet([shard]), tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
-    def test_data_that_a_worker_lacks_is_told(self, bundle: Bundle) -> None:
-        plan = CandidateWorker.create(GeneratorSampler(bundle), "sample", True, None).spec()
+    def test_worker_with_other_training_data_is_refused(self, bundle: Bundle) -> None:
+        spec = CandidateWorker.create(GeneratorSampler(bundle), "sample", True, None).spec()
         with pytest.raises(DataError, match=r"has the training data at .*, unlike"):
-            replace(plan, has_training_data=False).build()
+            replace(spec, has_training_data=False).build()
 
 
-def noted(notes: Path) -> int:
-    return len(notes.read_text().splitlines()) - 1 if notes.exists() else 0
+def num_logged(log: Path) -> int:
+    return len(log.read_text().splitlines()) - 1 if log.exists() else 0
 
 
-def when_noted(notes: Path, chunks: int, act: object) -> None:
-    """Call `act` once so many chunks are done."""
+def when_logged(log: Path, chunks: int, act: object) -> None:
+    """Call `act` as soon as the log has so many chunks."""
     until = time.monotonic() + 120
     while time.monotonic() < until:
-        if noted(notes) >= chunks:
+        if num_logged(log) >= chunks:
             act()
             return
         time.sleep(0.001)
@@ -464,12 +466,12 @@ def start_command(model: Path, folder: Path, *words: str) -> subprocess.Popen[st
 
 
 def run_command(model: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    begun = start_command(model, folder, *words)
-    stdout, stderr = begun.communicate(timeout=300)
-    return subprocess.CompletedProcess(begun.args, begun.returncode, stdout, stderr)
+    process = start_command(model, folder, *words)
+    stdout, stderr = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
-def test_a_saved_bundle_gives_the_same(bundle: Bundle, tmp_path: Path) -> None:
+def test_saved_bundle_gives_the_same_samples(bundle: Bundle, tmp_path: Path) -> None:
     file = save_bundle(replace(bundle), tmp_path / "bundle.augan")
     augment_folder(load_bundle(file), "right", 9, tmp_path / "a", method="interpolate")
     augment_folder(bundle, "right", 9, tmp_path / "b", method="interpolate")
