@@ -1,1 +1,1 @@
-"""What leaves augan: a detector or a generator as an ONNX graph, which needs no augan to run."""
+"""Export of detectors and generators as ONNX graphs that run without augan."""

@@ -1,9 +1,9 @@
-"""Write a part of a bundle as an ONNX graph, with what a user of it must know, and prove it."""
+"""Export of a detector or a generator as an ONNX graph, with metadata and a parity check."""
 
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,54 +14,50 @@ from augan.data.modalities.images import ImagePreprocessing, resize
 from augan.data.modalities.registry import restore_preprocessing
 from augan.data.modalities.tiles import TiledPreprocessing
 from augan.data.sequences import RaggedImages
-from augan.detect.detector import Detector
+from augan.detect.detector import bundled_methods, load_calibrations
 from augan.detect.ignore_mask import IgnoreMask
-from augan.detect.methods.tiles import STRIDE
+from augan.detect.methods.registry import get_method_spec
 from augan.exceptions import ConfigError
-from augan.export.detector import (
-    describe_detector,
-    detector_graph,
-    exportable,
-    input_name,
-)
-from augan.export.generator import describe_generator, generator_graph
-from augan.export.onnx import OPSET, Session, as_onnx, require_onnx
+from augan.export.onnx import OPSET, Session, require_onnx, to_onnx
 from augan.export.parity import (
     Parity,
-    Samples,
-    codes_for,
+    ParitySamples,
     compare_images,
     compare_maps,
     compare_scores,
-    samples_for,
+    load_parity_samples,
+    parity_latents,
 )
 from augan.io.atomic import atomic_folder, check_replaceable, unmanaged_except
 from augan.io.hashing import sha256_file
 from augan.io.layout import PARITY_FILE
 
+if TYPE_CHECKING:
+    from augan.detect.detector import Detector
+
 FORMATS = ("onnx",)
 PARTS = ("generator", "detector")
-FILL = "fill.npy"
-TABLES = (
-    "a model of a table cannot be exported: augan turns columns and categories into the numbers of "
-    "its networks and back, and a graph has no columns; use augan {} for rows"
+MASK_SOURCES_FILE = "fill.npy"
+TABLE_MESSAGE = (
+    "a model of a table cannot be exported: the conversion between columns and network inputs is "
+    "not part of the graph; use augan {} for rows"
 )
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What `export_onnx` wrote.
+    """Result of `export_onnx`.
 
     Attributes
     ----------
     out : Path
-        The folder.
+        The folder that was written.
     part, method : str
-        What was exported; the method of a detector, else empty.
+        The exported part, and the method of a detector (otherwise empty).
     files : tuple of str
-        In the folder.
+        Names of the files in the folder.
     parity : Parity
-        How the graph differs from augan's own.
+        Differences between the graph and augan.
     warnings : tuple of str
     """
 
@@ -90,82 +86,106 @@ def export_onnx(
     out: str | Path | None = None,
     *,
     method: str | None = None,
-    data: str | Path | None = None,
+    training_data: str | Path | None = None,
     format: str = "onnx",
 ) -> ExportResult:
-    """Write a detector or a generator as an ONNX graph that needs no augan to run.
+    """Write a detector or a generator as an ONNX graph that runs without augan.
 
-    Everything between decoded images and scores is inside of the graph: scaling, networks, the
-    nearest neighbours as a product of matrices, and the standardisation of terms. `<part>.json`
-    beside it says what the rest is (resizing, threshold, calibration scores, codes, classes), and
-    `parity.json` how far the graph differs from augan's own answers. Needs `augan[export]`.
+    The graph of a detector contains everything between decoded images and scores: normalization,
+    networks, nearest neighbors (as a matrix product) and the standardization of score components.
+    `<part>.json` holds what a program needs to use the graph (resizing, threshold, calibration
+    scores; latent codes, classes), and `parity.json` states how much the graph differs from augan.
+    Requires the extra `augan[export]`.
 
     Parameters
     ----------
     bundle : Bundle
     part : {"generator", "detector"}
     out : path or None
-        A new folder, or one that an earlier call made of this part; that is replaced. None: a
-        folder beside the bundle.
+        A new folder, or the folder of an earlier export of this part, which is replaced. None: a
+        folder next to the bundle.
     method : str or None
-        Of a detector: one that the bundle carries, but for "anogan"; None: its first.
-    data : path, str or None
-        The data that the bundle was trained on, whose held-out images a detector's graph is
-        compared on; None: where the bundle remembers it, or made-up images, with a warning, if
-        nothing is there any more. A generator is compared on codes.
+        Method of the detector, one of the bundle except "anogan"; None: the default method.
+    training_data : path, str or None
+        The data that the bundle was trained on; the graph of a detector is compared on its
+        held-out images. None: the path that the bundle records, or synthetic images, with a
+        warning, if the data is no longer there. A generator is compared on latent codes.
     format : {"onnx"}
 
     Raises
     ------
     RefusedError
-        The graph does not say what augan says. Nothing is written.
+        The results of the graph differ from those of augan. Nothing is written.
     ConfigError
         The part, the method or the format cannot be exported, or a package is missing.
     BundleError
         The bundle lacks the part or the method.
     DataError
-        `out` holds something else, or the data is not what the bundle was trained on.
+        `out` holds other files, or the data is not what the bundle was trained on.
     """
-    preprocessing = _checked(bundle, part, method, data, format)
-    detector = exportable(bundle, method) if part == "detector" else None
+    preprocessing = _check_request(bundle, part, method, training_data, format)
     target = Path(out) if out is not None else _default_out(bundle, part, method)
     document, graph_name = f"{part}.json", f"{part}.onnx"
-    foreign = unmanaged_except(document, graph_name, PARITY_FILE)
-    check_replaceable(target.absolute(), foreign)  # before anything is converted
-    samples = None if detector is None else samples_for(bundle, preprocessing, data)
-    with atomic_folder(target, foreign) as partial:
-        graph = partial / graph_name
+    unmanaged = unmanaged_except(document, graph_name, PARITY_FILE)
+    check_replaceable(target.absolute(), unmanaged)
+    detector = samples = None
+    if part == "detector":
+        from augan.detect.detector import Detector
+
+        detector = Detector.from_bundle(bundle, method)
+        samples = load_parity_samples(bundle, preprocessing, training_data)
+    with atomic_folder(target, unmanaged) as tmp_dir:
+        graph = tmp_dir / graph_name
         version = current_versions().get("augan", "")
-        notes = {"augan": version, "bundle": bundle.bundle_id, "part": part}
+        header = {"augan": version, "bundle": bundle.bundle_id, "part": part}
         if detector is None or samples is None:
-            about, parity = _export_generator(bundle, graph, notes)
+            metadata, parity = _export_generator(bundle, graph, header)
         else:
-            about, parity = _export_detector(bundle, detector, samples, graph, notes)
-        about = {**notes, **_about_graph(graph), "data": bundle.data.get("name"), **about}
-        _write_json(partial / document, about)
-        _write_json(partial / PARITY_FILE, parity.to_dict())
-        files = tuple(sorted(path.name for path in partial.iterdir()))
-    warnings = [None if samples is None else samples.warning, about.get("warning")]
+            metadata, parity = _export_detector(bundle, detector, samples, graph, header)
+        graph_info = {
+            "format": "onnx",
+            "opset": OPSET,
+            "file": graph_name,
+            "file_sha256": sha256_file(graph),
+        }
+        metadata = {**header, **graph_info, "data": bundle.data.get("name"), **metadata}
+        _write_json(tmp_dir / document, metadata)
+        _write_json(tmp_dir / PARITY_FILE, parity.to_dict())
+        files = tuple(sorted(path.name for path in tmp_dir.iterdir()))
+    warnings = [None if samples is None else samples.warning, metadata.get("warning")]
     name = "" if detector is None else detector.method.name
     return ExportResult(target, part, name, files, parity, tuple(w for w in warnings if w))
 
 
-def _checked(
-    bundle: Bundle, part: str, method: str | None, data: str | Path | None, format: str
+def _check_request(
+    bundle: Bundle,
+    part: str,
+    method: str | None,
+    training_data: str | Path | None,
+    format: str,
 ) -> ImagePreprocessing:
-    """Refuse what cannot be exported; return the preprocessing, of images."""
+    """Check the arguments before anything is built; return the preprocessing."""
     if format not in FORMATS:
         raise ConfigError(f"there is no export format '{format}'; known: {', '.join(FORMATS)}")
     if part not in PARTS:
         raise ConfigError(f"there is no part '{part}' to export; choose {' or '.join(PARTS)}")
     bundle.require(part)
-    if part == "generator" and (method is not None or data is not None):
+    if part == "generator" and (method is not None or training_data is not None):
         raise ConfigError(
-            "--method and --training-data are about a detector; leave them out for --part generator"
+            "--method and --training-data apply to detectors; leave them out for --part generator"
         )
     preprocessing = restore_preprocessing(bundle.preprocessing)
     if not isinstance(preprocessing, ImagePreprocessing):
-        raise ConfigError(TABLES.format("generate" if part == "generator" else "detect"))
+        raise ConfigError(TABLE_MESSAGE.format("generate" if part == "generator" else "detect"))
+    if part == "detector":
+        load_calibrations(bundle, method)
+        name = bundled_methods(bundle)[0] if method is None else method
+        if get_method_spec(name, preprocessing).is_iterative:
+            raise ConfigError(
+                f"the method '{name}' cannot be exported: it searches for the latent code of each "
+                "image by gradient descent, which is not a fixed graph; choose another method "
+                "with --method, such as fanogan, which uses an encoder"
+            )
     require_onnx()
     return preprocessing
 
@@ -176,70 +196,76 @@ def _default_out(bundle: Bundle, part: str, method: str | None) -> Path:
 
 
 def _export_generator(
-    bundle: Bundle, graph: Path, notes: dict[str, str]
+    bundle: Bundle, graph: Path, header: dict[str, str]
 ) -> tuple[dict[str, Any], Parity]:
+    from augan.export.generator import describe_generator, generator_graph
+
     sampler = GeneratorSampler(bundle)
     with bundle_errors(bundle, "generator"):
-        content = as_onnx(*generator_graph(sampler), notes)
+        content = to_onnx(*generator_graph(sampler), header)
     graph.write_bytes(content)
-    noise, classes = codes_for(sampler)
-    codes = [noise]
+    latents, classes = parity_latents(sampler)
+    inputs = [latents]
     if sampler.conditional:
-        codes.append(np.eye(len(sampler.class_names), dtype=np.float32)[classes])
-    other = Session(graph)(*codes)["images"]
-    own, preprocessing = sampler.decode(noise, classes), sampler.preprocessing
+        inputs.append(np.eye(len(sampler.class_names), dtype=np.float32)[classes])
+    graph_images = Session(graph)(*inputs)["images"]
+    images, preprocessing = sampler.decode(latents, classes), sampler.preprocessing
     span = 255.0
     if isinstance(preprocessing, ImagePreprocessing) and not isinstance(
         preprocessing, TiledPreprocessing
     ):
         span = preprocessing.high - preprocessing.low
-    parity = compare_images(own, other, span, f"{len(own)} codes")
+    parity = compare_images(images, graph_images, span, f"{len(images)} latent codes")
     return describe_generator(sampler), parity
 
 
 def _export_detector(
-    bundle: Bundle, detector: Detector, samples: Samples, graph: Path, notes: dict[str, str]
+    bundle: Bundle,
+    detector: "Detector",
+    samples: ParitySamples,
+    graph: Path,
+    header: dict[str, str],
 ) -> tuple[dict[str, Any], Parity]:
+    from augan.export.detector import describe_detector, detector_graph, input_name
+
     with bundle_errors(bundle, "detector"):
-        content = as_onnx(*detector_graph(detector, input_name(bundle)), notes)
+        content = to_onnx(*detector_graph(detector, input_name(bundle)), header)
     graph.write_bytes(content)
     session = Session(graph)
-    is_large = isinstance(samples.stored, RaggedImages)
+    is_large = isinstance(samples.prepared, RaggedImages)
     batches = [image[None] for image in samples.decoded] if is_large else [samples.decoded]
-    found = [session(batch) for batch in batches]
-    about = describe_detector(bundle, detector, "map" in found[0])
-    scores = np.concatenate([one["score"] for one in found])
-    line = detector.require_calibration()
+    outputs = [session(batch) for batch in batches]
+    has_map = "map" in outputs[0]
+    metadata = describe_detector(bundle, detector, has_map)
     parity = compare_scores(
-        detector.score(samples.stored), scores, line, about["rate"], samples.sentence
+        detector.score(samples.prepared),
+        np.concatenate([output["score"] for output in outputs]),
+        detector.require_calibration(),
+        metadata["rate"],
+        samples.description,
     )
-    if "map" in found[0]:
-        own = list(detector.maps(samples.stored))
-        maps = [heat for one in found for heat in one["map"]]
-        parity = replace(parity, map_difference=_map_difference(own, maps, is_large))
-    ignored = IgnoreMask.from_bundle(bundle)
-    if ignored is not None:
-        np.save(graph.parent / FILL, ignored.source_indices)
-        about["ignored"] = {"file": FILL, "shape": list(ignored.mask.shape)}
-    return about, parity
+    if has_map:
+        maps = list(detector.maps(samples.prepared))
+        graph_maps = [anomaly_map for output in outputs for anomaly_map in output["map"]]
+        parity = replace(parity, map_difference=_map_difference(maps, graph_maps, is_large))
+    ignore_mask = IgnoreMask.from_bundle(bundle)
+    if ignore_mask is not None:
+        np.save(graph.parent / MASK_SOURCES_FILE, ignore_mask.source_indices)
+        shape = list(ignore_mask.mask.shape)
+        metadata["ignore_mask"] = {"file": MASK_SOURCES_FILE, "shape": shape}
+    return metadata, parity
 
 
-def _map_difference(own: list[np.ndarray], maps: list[np.ndarray], is_large: bool) -> float:
+def _map_difference(maps: list[np.ndarray], graph_maps: list[np.ndarray], is_large: bool) -> float:
+    """Return the largest difference of anomaly maps; those of tiled graphs are enlarged first."""
     if is_large:
-        shapes = [tuple(STRIDE * side for side in heat.shape[:2]) for heat in maps]
-        maps = [resize(heat, *shape) for heat, shape in zip(maps, shapes)]
-        maps = [heat[: x.shape[0], : x.shape[1]] for heat, x in zip(maps, own)]
-    flat = [np.concatenate([heat.ravel() for heat in some]) for some in (own, maps)]
+        from augan.detect.methods.tiles import STRIDE
+
+        shapes = [tuple(STRIDE * side for side in small.shape[:2]) for small in graph_maps]
+        enlarged = [resize(small, *shape) for small, shape in zip(graph_maps, shapes)]
+        graph_maps = [big[: own.shape[0], : own.shape[1]] for big, own in zip(enlarged, maps)]
+    flat = [np.concatenate([one.ravel() for one in some]) for some in (maps, graph_maps)]
     return compare_maps(*flat)
-
-
-def _about_graph(graph: Path) -> dict[str, Any]:
-    return {
-        "format": "onnx",
-        "opset": OPSET,
-        "file": graph.name,
-        "file_sha256": sha256_file(graph),
-    }
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

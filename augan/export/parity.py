@@ -1,4 +1,4 @@
-"""What a graph and augan are both asked about: held-out images, or what there is without them."""
+"""Parity of an exported graph with augan: the samples to compare on, and the comparisons."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,146 +14,155 @@ from augan.data.sequences import RaggedImages
 from augan.data.splits import evenly_spaced
 from augan.detect.conformal.calibration import Calibration
 from augan.exceptions import DataError, RefusedError
-from augan.gan.inference import latent_noise
 from augan.seeding import child_rng
-from augan.training.training_data import BundleTrainingData, load_training_data
+from augan.training.training_data import load_training_data
 
-MOST, MOST_PICTURES = 500, 30  # squares, and large images, that are compared
-MADE = 64  # of each kind, where there is no data
-SIDES = ((160, 200), (190, 130))  # of large images that are made
+MAX_IMAGES, MAX_LARGE_IMAGES = 500, 30  # that are compared
+NUM_SYNTHETIC = 64  # images of each kind, if the training data is not available
+SYNTHETIC_SIZES = ((160, 200), (190, 130))  # of synthetic large images
+SCORE_TOLERANCE = 0.01  # in standard deviations of the calibration scores
+MAP_TOLERANCE = 0.01  # as a fraction of the largest value of the maps
+MAX_OUTLIER_FRACTION = 0.01  # of samples whose scores differ by more than the tolerance
+PIXEL_TOLERANCE = 1 / 255  # as a fraction of the range of pixels
+REPORT_HINT = "please report this with the versions that augan doctor shows"
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Images as the graph takes them, and as augan's own detector does.
+class ParitySamples:
+    """Images to compare on, as input of the graph and as input of augan's detector.
 
     Attributes
     ----------
     decoded : sequence of ndarray [S, S, C] or [H, W, C]
-    stored : ndarray [N, S, S, C] or RaggedImages
-    sentence : str
-        What they are.
+        Input of the graph.
+    prepared : ndarray [N, S, S, C] or RaggedImages
+        Input of the detector.
+    description : str
+        What the images are, for messages.
     warning : str or None
-        Why they are not held-out images.
+        Why the images are not held-out images.
     """
 
     decoded: Any
-    stored: Any
-    sentence: str
+    prepared: Any
+    description: str
     warning: str | None = None
 
 
-def samples_for(
-    bundle: Bundle, preprocessing: ImagePreprocessing, data: str | Path | None
-) -> Samples:
-    """Return held-out images of the data that a bundle was trained on, or made-up ones.
+def load_parity_samples(
+    bundle: Bundle, preprocessing: ImagePreprocessing, training_data: str | Path | None
+) -> ParitySamples:
+    """Return held-out images of the training data of a bundle, or synthetic images.
 
     Raises
     ------
     DataError
-        `data` was named and is not what the bundle was trained on.
+        `training_data` is given, and is not what the bundle was trained on.
     """
     try:
-        recorded = load_training_data(bundle, preprocessing, data)
-    except DataError as error:  # gone, or changed since: that is no fault of the bundle
-        if data is not None:
+        samples = load_training_data(bundle, preprocessing, training_data).samples
+    except DataError as error:  # missing or changed data is no fault of the bundle
+        if training_data is not None:
             raise
-        return _made_up(bundle, preprocessing, str(error))
+        return _synthetic_samples(bundle, preprocessing, str(error))
     split = bundle.tables["split"]
-    rows = next(split[name] for name in ("calibration", "val", "train") if len(split[name]))
-    most = MOST_PICTURES if isinstance(preprocessing, TiledPreprocessing) else MOST
-    chosen = evenly_spaced(np.asarray(rows), most)
-    folds = (bundle.detector or {}).get("num_folds")
-    held = "held-out images" if not folds else f"images, each held out of one of {folds} trainings,"
-    sentence = f"{len(chosen)} {held} of {bundle.data.get('name', 'the training data')}"
-    return _held_out(recorded, preprocessing, chosen, sentence)
-
-
-def _held_out(
-    recorded: BundleTrainingData, preprocessing: ImagePreprocessing, rows: np.ndarray, sentence: str
-) -> Samples:
-    squares = recorded.samples
+    indices = next(split[name] for name in ("calibration", "val", "train") if len(split[name]))
+    is_tiled = isinstance(preprocessing, TiledPreprocessing)
+    chosen = evenly_spaced(np.asarray(indices), MAX_LARGE_IMAGES if is_tiled else MAX_IMAGES)
+    num_folds = (bundle.detector or {}).get("num_folds")
+    name = bundle.data.get("name", "the training data")
+    description = f"{len(chosen)} held-out images of {name}"
+    if num_folds:
+        description = (
+            f"{len(chosen)} images, each held out of one of {num_folds} trainings, of {name}"
+        )
     if not isinstance(preprocessing, TiledPreprocessing):
-        pixels = np.asarray(squares.pixels[rows])
-        return Samples(pixels, pixels, sentence)
-    images = [squares.dataset.pictures[int(row)] for row in rows]
-    decoded = [preprocessing.to_working_scale(image) for image in images]
-    stored = RaggedImages([preprocessing.prepare_ragged(image) for image in images])
-    return Samples(decoded, stored, sentence)
+        pixels = np.asarray(samples.pixels[chosen])
+        return ParitySamples(pixels, pixels, description)
+    images = [samples.dataset.pictures[int(index)] for index in chosen]
+    return _large_samples(preprocessing, images, description)
 
 
-def _made_up(bundle: Bundle, preprocessing: ImagePreprocessing, reason: str) -> Samples:
+def _synthetic_samples(
+    bundle: Bundle, preprocessing: ImagePreprocessing, reason: str
+) -> ParitySamples:
     rng = child_rng(0, "export")
-    warning = f"compared on images that were made up, because {reason}"
+    warning = f"compared on synthetic images, because {reason}"
     if isinstance(preprocessing, TiledPreprocessing):
-        shapes = [(*SIDES[i % 2], preprocessing.channels) for i in range(MOST_PICTURES)]
-        images = [_random(preprocessing, rng, shape) for shape in shapes]
-        decoded = [preprocessing.to_working_scale(image) for image in images]
-        stored = RaggedImages([preprocessing.prepare_ragged(image) for image in images])
-        return Samples(decoded, stored, f"{len(images)} random images", warning)
-    pixels = _random(preprocessing, rng, (MADE, *preprocessing.sample_shape))
-    sentence = f"{MADE} random images"
+        sizes = [SYNTHETIC_SIZES[i % 2] for i in range(MAX_LARGE_IMAGES)]
+        images = [_noise(preprocessing, rng, (*size, preprocessing.channels)) for size in sizes]
+        return _large_samples(preprocessing, images, f"{len(images)} random images", warning)
+    pixels = _noise(preprocessing, rng, (NUM_SYNTHETIC, *preprocessing.sample_shape))
+    description = f"{NUM_SYNTHETIC} random images"
     if bundle.has("generator"):
         sampler = GeneratorSampler(bundle)
-        noise, classes = codes_for(sampler)
-        pixels = np.concatenate([pixels, sampler.decode(noise, classes)])
-        sentence += f" and {len(noise)} that the generator draws"
-    return Samples(pixels, pixels, sentence, warning)
+        latents, classes = parity_latents(sampler)
+        pixels = np.concatenate([pixels, sampler.decode(latents, classes)])
+        description += f" and {len(latents)} images of the generator"
+    return ParitySamples(pixels, pixels, description, warning)
 
 
-def _random(
+def _large_samples(
+    preprocessing: TiledPreprocessing,
+    images: list[np.ndarray],
+    description: str,
+    warning: str | None = None,
+) -> ParitySamples:
+    decoded = [preprocessing.to_working_scale(image) for image in images]
+    prepared = RaggedImages([preprocessing.prepare_ragged(image) for image in images])
+    return ParitySamples(decoded, prepared, description, warning)
+
+
+def _noise(
     preprocessing: ImagePreprocessing, rng: np.random.Generator, shape: tuple[int, ...]
 ) -> np.ndarray:
     values = rng.uniform(preprocessing.low, preprocessing.high, shape)
-    whole = preprocessing.dtype != "float32"
-    return (np.rint(values) if whole else values).astype(preprocessing.dtype)
+    is_integer = preprocessing.dtype != "float32"
+    return (np.rint(values) if is_integer else values).astype(preprocessing.dtype)
 
 
-def codes_for(sampler: GeneratorSampler) -> tuple[np.ndarray, np.ndarray]:
-    """Return codes of the prior, and those of training images where the bundle has them.
+def parity_latents(sampler: GeneratorSampler) -> tuple[np.ndarray, np.ndarray]:
+    """Return latent codes of the prior, and those of training images if the bundle has them.
 
     Returns
     -------
-    noise : ndarray of float32 [N, Z]
+    latents : ndarray of float32 [N, Z]
     classes : ndarray of int [N]
-        In turn for codes of the prior; zeros where the generator knows none.
+        All classes in turn for the latent codes of the prior; 0 if the generator has no classes.
     """
-    count = len(sampler.class_names) if sampler.conditional else 1
-    noise = latent_noise(
-        child_rng(0, "export", "codes"), MADE, sampler.latent_dim, sampler.latent_prior
-    )
-    classes = np.arange(MADE) % count
-    codes = sampler.bundle.tables.get("latents")
-    if codes is None:
-        return noise, classes
-    known = evenly_spaced(np.asarray(codes["latents"], np.float32), MADE)
-    of = np.zeros(len(known), np.int64)
-    if "class_probabilities" in codes:
-        of = evenly_spaced(np.asarray(codes["class_probabilities"]), MADE).argmax(axis=1)
-    return np.concatenate([noise, known]), np.concatenate([classes, of])
+    from augan.gan.inference import latent_noise
 
-
-TOLERANCE = 0.01  # of scores: deviations of the calibration scores; of maps: of the highest place
-EXCEPTIONS = 0.01  # share of samples whose scores may differ by more
-REPORT = "please report this with the versions that augan doctor shows"
-GRAY = 1 / 255  # of the range of pixels, that generated images may differ by
+    num_classes = len(sampler.class_names) if sampler.conditional else 1
+    rng = child_rng(0, "export", "codes")
+    latents = latent_noise(rng, NUM_SYNTHETIC, sampler.latent_dim, sampler.latent_prior)
+    classes = np.arange(NUM_SYNTHETIC) % num_classes
+    table = sampler.bundle.tables.get("latents")
+    if table is None:
+        return latents, classes
+    encoded = evenly_spaced(np.asarray(table["latents"], np.float32), NUM_SYNTHETIC)
+    encoded_classes = np.zeros(len(encoded), np.int64)
+    if "class_probabilities" in table:
+        probabilities = evenly_spaced(np.asarray(table["class_probabilities"]), NUM_SYNTHETIC)
+        encoded_classes = probabilities.argmax(axis=1)
+    return np.concatenate([latents, encoded]), np.concatenate([classes, encoded_classes])
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How the answers of a graph differ from augan's own.
+    """Differences between the results of a graph and those of augan.
 
     Attributes
     ----------
     compared : str
-        On which samples.
+        Description of the samples.
     num_samples : int
     largest_difference : float
-        Of scores, or of pixels in stored units, absolute.
+        Largest absolute difference of scores, or of pixels in prepared units.
     relative_difference : float
-        The same in deviations of the calibration scores, or as a share of the range of pixels.
+        The same in standard deviations of the calibration scores, or as a fraction of the range of
+        pixels.
     typical_difference : float
-        The median of the absolute differences.
+        Median of the absolute differences.
     """
 
     compared: str
@@ -163,97 +172,112 @@ class Parity:
     typical_difference: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields, ready for JSON."""
+        """Return the JSON-able fields."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class DetectorParity(Parity):
-    """The same of a detector.
+    """Differences between the scores, decisions and maps of a graph and those of a detector.
 
     Attributes
     ----------
     rate, threshold : float
-        Of the decisions that were compared.
-    num_near : int
-        Samples whose score is no further from the threshold than the largest difference.
+        False-alarm rate and threshold of the compared decisions.
+    num_borderline : int
+        Samples whose score differs from the threshold by at most the largest difference.
     num_disagreeing : int
-        Samples on which the decisions differ; all of them are near.
+        Samples on which the decisions differ; all of them are borderline.
     map_difference : float or None
-        The largest between maps, None where the graph has none.
+        Largest absolute difference of maps; None if the graph has no map.
     """
 
     rate: float
     threshold: float
-    num_near: int
+    num_borderline: int
     num_disagreeing: int
     map_difference: float | None = None
 
 
 def compare_scores(
-    own: np.ndarray, other: np.ndarray, calibration: Calibration, rate: float, compared: str
+    scores: np.ndarray,
+    graph_scores: np.ndarray,
+    calibration: Calibration,
+    rate: float,
+    compared: str,
 ) -> DetectorParity:
-    """Compare anomaly scores `[N]` of augan with those of a graph.
+    """Compare the anomaly scores `[N]` of a detector with those of its graph.
 
     Raises
     ------
     RefusedError
-        They differ by more than rounding explains.
+        The scores differ by more than rounding.
     """
-    differences = np.abs(own - other)
+    differences = np.abs(scores - graph_scores)
     spread = float(calibration.scores.std()) or 1.0
     largest, threshold = float(differences.max()), calibration.threshold(rate)
-    usual = differences <= TOLERANCE * spread
+    is_close = differences <= SCORE_TOLERANCE * spread
     if calibration.fold_sizes and np.isfinite(largest):
-        # Of folds, a tie by rounding moves a score by one rank, however far that is.
-        ranks = [np.rint(calibration.p_values(x) * (calibration.n + 1)) for x in (own, other)]
-        usual |= np.abs(ranks[0] - ranks[1]) == 1
-    if not np.isfinite(largest) or np.mean(~usual) > EXCEPTIONS:
+        # Pooled scores of folds are ranks: a tie by rounding moves a score by one rank.
+        ranks = [
+            np.rint(calibration.p_values(x) * (calibration.n + 1)) for x in (scores, graph_scores)
+        ]
+        is_close |= np.abs(ranks[0] - ranks[1]) == 1
+    if not np.isfinite(largest) or np.mean(~is_close) > MAX_OUTLIER_FRACTION:
         raise RefusedError(
-            f"the scores of the graph are not augan's own: on {compared} they differ by up to "
-            f"{largest:.3g}, where {TOLERANCE * spread:.3g} is allowed; nothing is written, and "
-            f"augan detect scores as before; {REPORT}"
+            f"the scores of the graph differ from those of augan: on {compared} by up to "
+            f"{largest:.3g}, where {SCORE_TOLERANCE * spread:.3g} is allowed; nothing is written, "
+            f"and augan detect is not affected; {REPORT_HINT}"
         )
-    label_mismatch = (own > threshold) != (other > threshold)
-    margin = np.abs(own - threshold)
-    clear = (margin > min(largest, TOLERANCE * spread)) & ~usual
-    if (label_mismatch & clear).any():
+    is_disagreeing = (scores > threshold) != (graph_scores > threshold)
+    margin = np.abs(scores - threshold)
+    is_clear = (margin > min(largest, SCORE_TOLERANCE * spread)) & ~is_close
+    num_wrong = int((is_disagreeing & is_clear).sum())
+    if num_wrong:
         raise RefusedError(
-            f"{int((label_mismatch & clear).sum())} of {own.size} decisions of the graph are not "
-            f"augan's own, although the scores are clearly on one side of the line; nothing is "
-            f"written; {REPORT}"
+            f"{num_wrong} of {scores.size} decisions of the graph differ from those of augan, "
+            f"although the scores are not close to the threshold; nothing is written; {REPORT_HINT}"
         )
     return DetectorParity(
         compared,
-        own.size,
+        scores.size,
         largest,
         largest / spread,
         float(np.median(differences)),
         rate,
         threshold,
         int((margin <= largest).sum()),
-        int(label_mismatch.sum()),
+        int(is_disagreeing.sum()),
     )
 
 
-def compare_maps(own: np.ndarray, other: np.ndarray) -> float:
-    """Return the largest difference between maps of the same shape; RefusedError if too large."""
-    largest, highest = float(np.abs(own - other).max()), float(np.abs(own).max())
-    if not largest <= TOLERANCE * highest:
+def compare_maps(maps: np.ndarray, graph_maps: np.ndarray) -> float:
+    """Return the largest difference of maps of the same shape; RefusedError if it is too large."""
+    largest, highest = float(np.abs(maps - graph_maps).max()), float(np.abs(maps).max())
+    if not largest <= MAP_TOLERANCE * highest:
         raise RefusedError(
-            f"the maps of the graph are not augan's own: they differ by up to {largest:.3g}, where "
-            f"the highest place has {highest:.3g}; nothing is written; {REPORT}"
+            f"the maps of the graph differ from those of augan by up to {largest:.3g}, where the "
+            f"largest value is {highest:.3g}; nothing is written; {REPORT_HINT}"
         )
     return largest
 
 
-def compare_images(own: np.ndarray, other: np.ndarray, span: float, compared: str) -> Parity:
-    """Compare stored images `[N, ...]` of augan with those of a graph; `span` is their range."""
-    differences = np.abs(own.astype(np.float64) - other)
+def compare_images(
+    images: np.ndarray, graph_images: np.ndarray, span: float, compared: str
+) -> Parity:
+    """Compare prepared images `[N, ...]` of augan with those of a graph; `span` is their range.
+
+    Raises
+    ------
+    RefusedError
+        Pixels differ by more than one gray level.
+    """
+    differences = np.abs(images.astype(np.float64) - graph_images)
     largest = float(differences.max())
-    if not largest <= GRAY * span:
+    if not largest <= PIXEL_TOLERANCE * span:
         raise RefusedError(
-            f"the images of the graph are not augan's own: pixels differ by up to {largest:.3g} of "
-            f"{span:g}; nothing is written; {REPORT}"
+            f"the images of the graph differ from those of augan: pixels differ by up to "
+            f"{largest:.3g} of {span:g}; nothing is written; {REPORT_HINT}"
         )
-    return Parity(compared, len(own), largest, largest / span, float(np.median(differences)))
+    typical = float(np.median(differences))
+    return Parity(compared, len(images), largest, largest / span, typical)

@@ -1,9 +1,8 @@
-"""Decoded images to what networks take, as operations on tensors: what `scale` does, and more.
+"""Preprocessing of images as tensor operations: the counterpart of `normalize` and `denormalize`.
 
-Of squares that is a factor and a shift. Of large images brightness is compared with that of the
-surroundings first (`augan.data.modalities.tiles`); the Gaussian is a product with a matrix for
-each axis, so
-that height and width may be unknown.
+Images of a fixed size are scaled and shifted. In large images, brightness is compared with that of
+the surroundings first (`augan.data.modalities.tiles`); the Gaussian filter is a matrix product for
+each axis, so that height and width may be unknown.
 """
 
 from typing import Any
@@ -16,14 +15,14 @@ from augan.gan import tf
 
 Tensor = Any
 
-RADIUS = int(4 * SURROUNDINGS + 0.5)  # pixels, where SciPy cuts the Gaussian off
-LEAST_SIDE = -(-RADIUS // 2)  # pixels; the mirrors of `_blur` reach two sides far
+RADIUS = int(4 * SURROUNDINGS + 0.5)  # pixels, at which SciPy truncates the Gaussian
+MIN_SIDE = -(-RADIUS // 2)  # pixels; `_blur_matrix` mirrors an image twice
 
 
-def scaled(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
+def normalize(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
     """Return decoded images in [-1, 1], float32 `[B, S, S, C]`; tiled: one image `[1, H, W, C]`."""
     if isinstance(preprocessing, TiledPreprocessing):
-        return _beside_surroundings(preprocessing, images)
+        return _normalize_large(preprocessing, images)
     low, high = preprocessing.low, preprocessing.high
     if preprocessing.dtype != "float32":
         return (tf.cast(images, tf.float32) - low) * (2 / (high - low)) - 1
@@ -31,8 +30,8 @@ def scaled(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
     return tf.cast(tf.clip_by_value(x, -FARTHEST, FARTHEST), tf.float32)
 
 
-def unscaled(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
-    """Return images in [-1, 1] as stored values: what `denormalize` does."""
+def denormalize(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
+    """Return images in [-1, 1] as prepared values."""
     if isinstance(preprocessing, TiledPreprocessing):
         return tf.cast(tf.round((tf.clip_by_value(images, -1, 1) + 1) * 127.5), tf.uint8)
     low, high = preprocessing.low, preprocessing.high
@@ -43,33 +42,35 @@ def unscaled(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
     return tf.cast((x + 1) * ((high - low) / 2) + low, tf.float32)
 
 
-def _beside_surroundings(patches: TiledPreprocessing, images: Tensor) -> Tensor:
-    values = (tf.cast(images[0], tf.float64) - patches.low) / (patches.high - patches.low)
-    # A sum, because what is a mean here becomes a pooling there, which takes float32 only.
-    gray = tf.reduce_sum(values, axis=-1) / patches.channels
-    down, across = (_blur(tf.shape(gray)[axis]) for axis in (0, 1))
-    around = tf.matmul(tf.matmul(down, gray), across)[..., None]
-    ratio = tf.math.log((tf.nn.relu(values) + DARK) / (tf.nn.relu(around) + DARK))
-    flat = tf.round(127.5 + tf.clip_by_value(CONTRAST * ratio, -1, 1) * 127.5)
-    for axis in (0, 1):  # what is smaller than a window is filled up by its edge
-        length = tf.shape(flat)[axis]
-        places = tf.range(tf.maximum(length, patches.window))
-        flat = tf.gather(flat, tf.minimum(places, length - 1), axis=axis)
-    return (tf.cast(flat, tf.float32) / 127.5 - 1)[None]
+def _normalize_large(preprocessing: TiledPreprocessing, images: Tensor) -> Tensor:
+    """Return the local contrast of one large image, padded to at least one tile."""
+    span = preprocessing.high - preprocessing.low
+    values = (tf.cast(images[0], tf.float64) - preprocessing.low) / span
+    # A sum, because tf2onnx converts a mean to a pooling, which takes float32 only.
+    gray = tf.reduce_sum(values, axis=-1) / preprocessing.channels
+    blur_rows, blur_columns = (_blur_matrix(tf.shape(gray)[axis]) for axis in (0, 1))
+    surroundings = tf.matmul(tf.matmul(blur_rows, gray), blur_columns)[..., None]
+    ratio = tf.math.log((tf.nn.relu(values) + DARK) / (tf.nn.relu(surroundings) + DARK))
+    contrast = tf.round(127.5 + tf.clip_by_value(CONTRAST * ratio, -1, 1) * 127.5)
+    for axis in (0, 1):  # repeat the edge of images smaller than a tile
+        length = tf.shape(contrast)[axis]
+        indices = tf.range(tf.maximum(length, preprocessing.window))
+        contrast = tf.gather(contrast, tf.minimum(indices, length - 1), axis=axis)
+    return (tf.cast(contrast, tf.float32) / 127.5 - 1)[None]
 
 
-def _blur(length: Tensor) -> Tensor:
-    """Return the matrix `[L, L]` of SciPy's Gaussian filter along an axis, L >= `LEAST_SIDE`.
+def _blur_matrix(length: Tensor) -> Tensor:
+    """Return the matrix `[L, L]` of SciPy's Gaussian filter along an axis, L >= `MIN_SIDE`.
 
-    What lies outside is mirrored, so each place counts as itself and as its mirror images. It does
-    so for any other as that does for it: the matrix is symmetric.
+    Pixels outside of the image are mirror images of pixels inside, so each pixel contributes once
+    itself and once through each of its mirror images. The matrix is symmetric.
     """
     weights = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SURROUNDINGS) ** 2)
-    place = tf.range(length)
+    position = tf.range(length)
     matrix = tf.zeros((length, length), tf.float64)
-    for turn in (-1, 0, 1):
-        for source in (2 * turn * length + place, 2 * turn * length - 1 - place):
-            apart = tf.cast(place[:, None] - source, tf.float64)
-            found = tf.exp(-0.5 * (apart / SURROUNDINGS) ** 2)
-            matrix += tf.where(tf.abs(apart) <= RADIUS, found, tf.zeros_like(found))
+    for period in (-1, 0, 1):
+        for source in (2 * period * length + position, 2 * period * length - 1 - position):
+            distance = tf.cast(position[:, None] - source, tf.float64)
+            weight = tf.exp(-0.5 * (distance / SURROUNDINGS) ** 2)
+            matrix += tf.where(tf.abs(distance) <= RADIUS, weight, tf.zeros_like(weight))
     return matrix / weights.sum()

@@ -54,6 +54,10 @@ COMMANDS = [
     (2, "calibrate runs/a nowhere"),
     (2, "evaluate detection nowhere --labels folders"),
     (2, "evaluate augmentation nowhere"),
+    (2, "export runs/a --part magic"),
+    (2, "export runs/a --part generator --method fanogan"),
+    (2, "export runs/a --part detector --method magic"),
+    (2, "export runs/a --part detector --out full"),
     (2, "merge merged nowhere"),
 ]
 

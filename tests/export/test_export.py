@@ -38,7 +38,7 @@ from augan.detect.methods.tiles import PatchAuto, PatchFeatures
 from augan.exceptions import BundleError, ConfigError, DataError, RefusedError
 from augan.export.api import export_onnx
 from augan.export.detector import detector_graph
-from augan.export.onnx import Session, as_onnx
+from augan.export.onnx import Session, to_onnx
 from augan.export.parity import compare_images, compare_maps, compare_scores
 from augan.gan.networks.heads import concat_channels, fully_convolutional
 from augan.gan.networks.registry import build_network, feature_blocks, network_spec
@@ -90,7 +90,7 @@ def decoded(count: int, shape: tuple[int, ...], dtype: str, seed: int = 0) -> np
 
 
 def as_graph(detector: Detector, folder: Path) -> Session:
-    (folder / "x.onnx").write_bytes(as_onnx(*detector_graph(detector), {}))
+    (folder / "x.onnx").write_bytes(to_onnx(*detector_graph(detector), {}))
     return Session(folder / "x.onnx")
 
 
@@ -220,7 +220,7 @@ def test_a_detector_leaves_with_all_that_a_scorer_needs(
     parity = json.loads((scorer / "parity.json").read_text())
     assert parity["num_samples"] == len(digits_bundle.tables["split"]["calibration"]) == 99
     assert 0 < parity["relative_difference"] < 0.01
-    assert parity["num_disagreeing"] <= parity["num_near"] <= 5
+    assert parity["num_disagreeing"] <= parity["num_borderline"] <= 5
     pixels = np.asarray(digits("test").images)[:50]
     other = Session(scorer / "detector.onnx")(pixels)
     assert_allclose(other["score"], detector.score(pixels), atol=ROUNDING)
@@ -278,7 +278,7 @@ def test_ignored_pixels_are_filled_before_anything_else(
     assert result.files == ("detector.json", "detector.onnx", "fill.npy", "parity.json")
     about = json.loads((tmp_path / "out" / "detector.json").read_text())
     assert about["input"]["name"] == "filled_images"  # which no scorer overlooks
-    run_request = np.load(tmp_path / "out" / about["ignored"]["file"])
+    run_request = np.load(tmp_path / "out" / about["ignore_mask"]["file"])
     filled = pixels.reshape(40, 64, 1)[:, run_request].reshape(pixels.shape)
     scores = Session(tmp_path / "out" / "detector.onnx")(filled)["score"]
     assert_allclose(np.sort(scores), about["calibration_scores"], atol=ROUNDING)
@@ -319,11 +319,11 @@ def test_where_the_data_is_gone_made_up_images_are_compared(
 ) -> None:
     bundle = replace(digits_bundle, data={**digits_bundle.data, "name": "gone", "source": None})
     result = export_onnx(bundle, "detector", tmp_path / "out", method="fanogan")
-    assert result.parity.compared == "64 random images and 128 that the generator draws"
+    assert result.parity.compared == "64 random images and 128 images of the generator"
     (warning,) = result.warnings
-    assert "made up" in warning
+    assert "synthetic images" in warning
     with pytest.raises(DataError, match="is not, or no longer, the data"):
-        export_onnx(bundle, "detector", tmp_path / "other", data="digits")
+        export_onnx(bundle, "detector", tmp_path / "other", training_data="digits")
     assert not (tmp_path / "other").exists()
 
 
@@ -406,7 +406,7 @@ def test_a_graph_that_says_something_else_is_refused_and_not_kept(
     monkeypatch.setattr(Detector, "score", lambda *a, **k: own(*a, **k) + 0.5)
     done = export(run, "--part", "detector", "--out", str(tmp_path / "out"))
     assert done.exit_code == 1
-    assert done.output.splitlines()[-1].startswith("refused: the scores of the graph are not")
+    assert done.output.splitlines()[-1].startswith("refused: the scores of the graph differ from")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -419,7 +419,7 @@ def test_what_counts_as_parity() -> None:
     parity = compare_scores(own, other, line, 0.05, "some")
     assert parity.largest_difference == np.abs(own - other).max()
     assert parity.relative_difference == parity.largest_difference / line.scores.std()
-    assert parity.num_near >= parity.num_disagreeing == 1
+    assert parity.num_borderline >= parity.num_disagreeing == 1
     copies = other.copy()
     copies[own.argmin()] -= 5  # far below the line a few may differ
     assert compare_scores(own, copies, line, 0.05, "some").num_disagreeing == 1
@@ -428,7 +428,7 @@ def test_what_counts_as_parity() -> None:
         wrong[row] += change
         with pytest.raises(RefusedError):
             compare_scores(own, wrong, line, 0.05, "some")
-    with pytest.raises(RefusedError, match=r"differ by up to 0\.0"):
+    with pytest.raises(RefusedError, match=r"by up to 0\.0"):
         compare_scores(own, own + 0.05, line, 0.05, "some")
     with pytest.raises(RefusedError, match="maps"):
         compare_maps(own, own + 0.5)

@@ -33,7 +33,7 @@ def export(
     from augan.export.api import export_onnx
 
     result = export_onnx(
-        resolve_bundle(run), part, out, method=method, data=training_data, format=format
+        resolve_bundle(run), part, out, method=method, training_data=training_data, format=format
     )
     print_result(_lines(result), result.to_dict(), as_json)
 
@@ -58,5 +58,5 @@ def _lines(result: "ExportResult") -> list[str]:
         f"scores differ by at most {largest:.2g}, which is {relative:.2g} standard deviations of "
         "the calibration scores",
         f"decisions at the rate {parity.rate:g}: {num_agreeing} of {parity.num_samples} agree; "
-        f"{parity.num_near} of these scores are no further than that from the threshold",
+        f"{parity.num_borderline} of these scores are no further than that from the threshold",
     ]
