@@ -159,12 +159,12 @@ def test_a_warning_of_our_own_is_an_error(module):
     warnings.warn_explicit("x", UserWarning, "x.py", 2, module="another")
 
 
-def threes_and_foreign_pictures(printed: str) -> None:
+def threes_and_outlier_images(printed: str) -> None:
     assert re.search(r"^kept 200 threes of [23]\d\d candidates", printed, re.M)
     trained, untrained = re.findall(r"(-?\d+\.\d{3})", printed.splitlines()[0])
     assert float(trained) < 0.1 * float(untrained)
     (worst,) = re.findall(r"^most anomalous: (.*)$", printed, re.M)
-    assert sum(name.startswith("foreign") for name in worst.split(", ")) >= 6
+    assert sum(name.startswith("outlier") for name in worst.split(", ")) >= 6
 
 
 def classes_are_balanced(printed: str) -> None:
@@ -195,7 +195,7 @@ def rates_are_kept(printed: str) -> None:
 FACTS = {
     "chosen_false_alarm_rate.py": rates_are_kept,
     "detector_in_pipeline.py": detector_beats_chance,
-    "first_steps.py": threes_and_foreign_pictures,
+    "first_steps.py": threes_and_outlier_images,
     "oversampling_in_pipeline.py": oversampling_helps,
     "own_folder.py": classes_are_balanced,
     "table.py": rows_are_like_real_ones,

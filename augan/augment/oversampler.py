@@ -22,7 +22,7 @@ from augan.data.modalities.tables import as_frame, is_frame
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.data.sequences import ConcatRows
 from augan.data.splits import make_split
-from augan.data.validation import as_image_array, as_labels, num_axes, seed_from
+from augan.data.validation import check_image_array, check_labels, check_seed, ndim_of
 from augan.exceptions import DataError
 from augan.training.budget import TrainingBudget, compute_deadline
 from augan.training.defaults import resolve_reproducible_defaults
@@ -131,7 +131,7 @@ class GANOverSampler(BaseOverSampler):
             check_consistent_length(X, y)
             as_frame(X)  # refuses tables that augan cannot learn from
             return X.reset_index(drop=True), column_or_1d(y), is_one_vs_all
-        if num_axes(X) in (3, 4):
+        if ndim_of(X) in (3, 4):
             y, is_one_vs_all = check_target_type(y, indicate_one_vs_all=True)
             array = check_array(X, allow_nd=True, dtype=None, ensure_2d=False)
             check_consistent_length(array, y)
@@ -139,7 +139,7 @@ class GANOverSampler(BaseOverSampler):
         return super()._check_X_y(X, y, accept_sparse=False)
 
     def _fit_resample(self, X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
-        seed = seed_from(self.random_state)
+        seed = check_seed(self.random_state)
         samples, reference = self._to_samples(X), None
         if self.bundle is None and not any(self.sampling_strategy_.values()):
             self.bundle_ = None  # no class needs new samples
@@ -166,8 +166,8 @@ class GANOverSampler(BaseOverSampler):
         return _concat([X, *new_samples]), np.concatenate([y, *new_labels])
 
     def _to_samples(self, X: Any) -> Any:
-        is_table = num_axes(X) == 2 and self.image_shape is None
-        return as_frame(X) if is_table else as_image_array(X, self.image_shape)
+        is_table = ndim_of(X) == 2 and self.image_shape is None
+        return as_frame(X) if is_table else check_image_array(X, self.image_shape)
 
     def _unlabeled_samples(self, samples: Any) -> Any:
         """Return the unlabeled samples; DataError if images differ in shape from the labeled."""
@@ -204,7 +204,7 @@ class GANOverSampler(BaseOverSampler):
 
     @staticmethod
     def _class_index(sampler: GeneratorSampler, label: Any) -> int:
-        _, (name,) = as_labels([label], 1)  # the name as in training: 1.0 and True are "1"
+        _, (name,) = check_labels([label], 1)  # the name as in training: 1.0 and True are "1"
         if name not in sampler.class_names:
             names = ", ".join(sampler.class_names)
             raise DataError(f"unknown class '{name}'; the classes of this model are: {names}")
@@ -306,7 +306,7 @@ def _match_input_type(native: np.ndarray, preprocessing: AnyPreprocessing, X: An
             f"{list(X.shape[1:])}; train on images of one size"
         )
     native = native.reshape((len(native), *X.shape[1:]))
-    # True is 255 for the model, see `augan.data.validation.as_images`.
+    # True is 255 for the model, see `augan.data.validation.check_images`.
     return native >= 128 if np.asarray(X).dtype == np.bool_ else native.astype(X.dtype)
 
 

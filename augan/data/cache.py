@@ -205,7 +205,7 @@ def _decode_each(
     """
     for row, name in enumerate(dataset.names):
         try:
-            image = preprocessing.prepare(dataset.pictures[row])
+            image = preprocessing.prepare(dataset.require_images()[row])
         except UnreadableImage as error:
             failures[row] = error.reason
         except DataError as error:

@@ -1,4 +1,4 @@
-"""Images, or the rows of a table, with what is known about them: names, labels, groups."""
+"""Datasets: images or table rows with names, labels and groups; names of classes."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -9,11 +9,11 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from augan.data.modalities.tables import Table, Target, as_frame, is_tabular
-from augan.data.validation import as_groups, as_images, as_labels
+from augan.data.validation import check_groups, check_images, check_labels
 from augan.exceptions import DataError
 from augan.io.images import ImageHeader, read_header, read_image
 
-MAX_SKIPPED = 0.1
+MAX_SKIPPED_FRACTION = 0.1  # of all files
 
 SampleType = Literal["image", "row"]
 Modality = Literal["images", "tiles", "rows"]
@@ -32,7 +32,7 @@ def plural(sample_type: SampleType | str) -> str:
 
 
 class ImageFiles(Sequence[np.ndarray]):
-    """Image files that are decoded anew each time one is asked for.
+    """Image files, which are decoded at each access.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class ImageFiles(Sequence[np.ndarray]):
     names
         Relative POSIX paths.
     headers
-        What the files' headers say, where they were read already.
+        The headers of the files if they have been read, else None.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ImageFiles(Sequence[np.ndarray]):
         return read_image(self.root / self.names[index])
 
     def headers(self) -> list[ImageHeader]:
-        """Return the header of every file, as it was when first read."""
+        """Return the header of every file; files are read at the first call only."""
         if self._headers is None:
             self._headers = tuple(read_header(self.root / name) for name in self.names)
         return list(self._headers)
@@ -72,40 +72,40 @@ class ImageFiles(Sequence[np.ndarray]):
     def at(self, rows: Iterable[int]) -> "ImageFiles":
         """Return the files at `rows`."""
         rows = list(rows)
-        known = None if self._headers is None else [self._headers[row] for row in rows]
-        return ImageFiles(self.root, [self.names[row] for row in rows], known)
+        headers = None if self._headers is None else [self._headers[row] for row in rows]
+        return ImageFiles(self.root, [self.names[row] for row in rows], headers)
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images in a fixed order, with what is known about each.
+    """Images or table rows in a fixed order, with their names, labels and groups.
 
     Attributes
     ----------
     name
-        What to call it in reports.
+        The name in reports.
     source
-        Where it came from, or None for arrays in memory.
+        Path or origin of the data, or None for arrays in memory.
     images
-        An array `[N, H, W, C]` of uint8, uint16 or float32, or `ImageFiles`, whose pictures
-        `[H, W, C]` may differ in size; or a `Table` of N rows.
+        An array `[N, H, W, C]` of uint8, uint16 or float32; `ImageFiles`, whose images `[H, W, C]`
+        may differ in size; or a `Table` of N rows.
     names
-        One per image: relative POSIX paths, or row numbers as text.
+        One name per image: a relative POSIX path, or the row number as text.
     labels
         int64 `[N]`, positions in `class_names`, or None. Two datasets may number the same classes
-        differently: compare them by name.
+        differently: compare classes by name.
     class_names
-        Empty exactly when there are no labels.
+        Empty exactly if there are no labels.
     groups
-        Text `[N]`, or None; images of one group must not be split up.
+        Text `[N]`, or None; images of one group stay in one split.
     skipped
-        Files left out, each with the reason.
+        Files that were left out, each with the reason.
     unlabeled
-        Images to learn from whose classes nobody has named, or None; without labels or groups that
-        must be known. They are no part of N: the generator and the encoder train on them too, but
-        nothing is tuned or calibrated on them.
+        Training images without labels, or None. They do not count in N. The generator and the
+        encoder train on them; the validation and calibration splits never contain them. Groups of
+        unlabeled images may be empty text.
     warnings
-        What is odd about the data, in whole sentences.
+        Unusual properties of the data, in full sentences.
     """
 
     name: str
@@ -130,9 +130,9 @@ class Dataset:
             )
         if (self.labels is None) != (not self.class_names):
             raise DataError("labels and class names belong together: give both or neither")
-        for what, values in (("labels", self.labels), ("groups", self.groups)):
+        for field, values in (("labels", self.labels), ("groups", self.groups)):
             if values is not None and values.shape != (n,):
-                raise DataError(f"{what} must have shape [{n}], but have {list(values.shape)}")
+                raise DataError(f"{field} must have shape [{n}], but have {list(values.shape)}")
         if len(set(self.class_names)) != len(self.class_names):
             raise DataError(f"a class name occurs twice: {', '.join(self.class_names)}")
         if self.labels is not None:
@@ -159,11 +159,10 @@ class Dataset:
         """The type of the samples: "image" or "row"."""
         return "row" if isinstance(self.images, Table) else "image"
 
-    @property
-    def pictures(self) -> np.ndarray | Sequence[np.ndarray]:
-        """The images; DataError if the dataset is a table."""
+    def require_images(self) -> np.ndarray | Sequence[np.ndarray]:
+        """Return the images; DataError if the dataset is a table."""
         if isinstance(self.images, Table):
-            raise DataError(f"{self.name} is a table, and its rows are no images")
+            raise DataError(f"{self.name} is a table, but images are needed")
         return self.images
 
     @property
@@ -172,46 +171,46 @@ class Dataset:
         return len(self.class_names)
 
     def subset(self, indices: Any) -> "Dataset":
-        """Return the images at `indices` (integers, or booleans `[N]`), lazy ones still lazy.
+        """Return the images at `indices` (integers, or booleans `[N]`) and all unlabeled images.
 
-        The unlabeled images stay beside them.
+        Files are not decoded.
         """
-        chosen = np.asarray(indices)
-        chosen = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
+        rows = np.asarray(indices)
+        rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.int64)
         images = self.images
         if isinstance(images, np.ndarray):
-            images = images[chosen]
+            images = images[rows]
         elif isinstance(images, Table):
-            images = images.take(chosen)
+            images = images.take(rows)
         elif isinstance(images, ImageFiles):
-            images = images.at(chosen)
+            images = images.at(rows)
         else:
-            images = [images[int(i)] for i in chosen]
+            images = [images[int(i)] for i in rows]
         return replace(
             self,
             images=images,
-            names=tuple(self.names[i] for i in chosen),
-            labels=None if self.labels is None else self.labels[chosen],
-            groups=None if self.groups is None else self.groups[chosen],
+            names=tuple(self.names[i] for i in rows),
+            labels=None if self.labels is None else self.labels[rows],
+            groups=None if self.groups is None else self.groups[rows],
         )
 
     def without_unlabeled(self) -> "Dataset":
-        """Return the same images without the unlabeled ones beside them."""
+        """Return the same images without the unlabeled images."""
         return self if self.unlabeled is None else replace(self, unlabeled=None)
 
     @property
     def num_unlabeled(self) -> int:
-        """The number of unlabeled images beside these."""
+        """The number of unlabeled images."""
         return 0 if self.unlabeled is None else len(self.unlabeled)
 
     def headers(self) -> list[ImageHeader]:
         """Return size, channels and type of every image, without decoding files."""
-        pictures = self.pictures
-        if isinstance(pictures, ImageFiles):
-            return pictures.headers()
-        if isinstance(pictures, np.ndarray):
-            return [_array_header(pictures.shape[1:], pictures.dtype)] * len(self)
-        return [_array_header(image.shape, image.dtype) for image in pictures]
+        images = self.require_images()
+        if isinstance(images, ImageFiles):
+            return images.headers()
+        if isinstance(images, np.ndarray):
+            return [_array_header(images.shape[1:], images.dtype)] * len(self)
+        return [_array_header(image.shape, image.dtype) for image in images]
 
 
 def from_arrays(
@@ -230,23 +229,23 @@ def from_arrays(
     x
         Images `[N, H, W]` or `[N, H, W, C]`, C is 1 or 3: uint8, uint16, floating point, or
         other integers and booleans that fit. Or a table: a DataFrame, or an array `[N, F]` of
-        numbers, a column each.
+        numbers, one column per feature.
     y
         One label per image, integers or text, or None.
     name
-        What to call the dataset in reports.
+        The name of the dataset in reports.
     groups
         One name or number per image, or None.
     class_names
         The classes that `y` refers to by position or name; by default the distinct values of `y`.
     unlabeled
-        More images, of classes that nobody has named, in the form of `x`; or None. Their size
-        may differ from that of `x`.
+        More images, without labels, in the form of `x`; or None. Their size may differ from that of
+        `x`.
 
     Raises
     ------
     DataError
-        The arrays cannot be used; the message says what came and what was expected.
+        The arrays cannot be used; the message names what came and what was expected.
 
     Examples
     --------
@@ -256,9 +255,9 @@ def from_arrays(
     """
     if y is None and class_names is not None:
         raise DataError("class_names came without labels; give y too, or leave class_names out")
-    images = Table(as_frame(x)) if is_tabular(x) else as_images(x)
+    images = Table(as_frame(x)) if is_tabular(x) else check_images(x)
     n = len(images)
-    labels, names = (None, ()) if y is None else as_labels(y, n, class_names)
+    labels, names = (None, ()) if y is None else check_labels(y, n, class_names)
     if isinstance(images, Table) and y is not None:
         images = replace(images, target=_target_of(y, images))
     return Dataset(
@@ -268,12 +267,12 @@ def from_arrays(
         names=tuple(str(row) for row in range(n)),
         labels=labels,
         class_names=names,
-        groups=None if groups is None else as_groups(groups, n),
-        unlabeled=None if unlabeled is None else _unlabeled(unlabeled, name),
+        groups=None if groups is None else check_groups(groups, n),
+        unlabeled=None if unlabeled is None else _unlabeled_dataset(unlabeled, name),
     )
 
 
-def _unlabeled(x: Any, name: str) -> Dataset:
+def _unlabeled_dataset(x: Any, name: str) -> Dataset:
     try:
         return from_arrays(x, name=f"unlabeled images of {name}")
     except DataError as error:
@@ -281,7 +280,7 @@ def _unlabeled(x: Any, name: str) -> Dataset:
 
 
 def _target_of(y: Any, table: Table) -> Target:
-    """How the labels of a table are written beside its columns: last, and by their own name."""
+    """Return the target column of labels that came apart from the table: the last column."""
     taken = set(table.frame.columns)
     name = str(getattr(y, "name", None) or "y")
     while name in taken:
@@ -304,36 +303,36 @@ def _check_array(images: np.ndarray) -> None:
 
 
 def check_skipped(skipped: Skipped, total: int) -> None:
-    """Refuse to go on when more than a tenth of all files could not be read.
+    """Raise DataError if more than a tenth of all files could not be read.
 
     Raises
     ------
     DataError
-        Names up to three of the files, each with its reason.
+        The message names up to three files, each with the reason.
     """
-    if len(skipped) > MAX_SKIPPED * total:
+    if len(skipped) > MAX_SKIPPED_FRACTION * total:
         shown = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
         raise DataError(
             f"{len(skipped)} of {total} image files cannot be read, more than "
-            f"{MAX_SKIPPED:.0%} ({shown}); repair or remove them"
+            f"{MAX_SKIPPED_FRACTION:.0%} ({shown}); repair or remove them"
         )
 
 
-Classes = str | int | Sequence[str | int]  # by name or number, one or several
+Classes = str | int | Sequence[str | int]  # one class or several, each a name or a number
 
 
 def as_class_names(classes: Classes) -> list[str]:
-    """Return classes as `resolve_class` takes them."""
+    """Return classes as texts, for `resolve_class`."""
     return [str(c) for c in ([classes] if isinstance(classes, str | int) else classes)]
 
 
 def resolve_class(name: str, class_names: Sequence[str]) -> int:
-    """Return the position of a class that is given by name or, failing that, by number.
+    """Return the position of a class, which is given by name or else by number.
 
     Raises
     ------
     DataError
-        There is no such class; the message names those that there are.
+        There is no such class; the message names all classes.
     """
     if name in class_names:
         return class_names.index(name)
@@ -341,5 +340,5 @@ def resolve_class(name: str, class_names: Sequence[str]) -> int:
         return int(name)
     close = difflib.get_close_matches(name, class_names, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
-    known = ", ".join(class_names) or "none"
-    raise DataError(f"there is no class '{name}'; the classes are: {known}{hint}")
+    available = ", ".join(class_names) or "none"
+    raise DataError(f"there is no class '{name}'; the classes are: {available}{hint}")

@@ -1,4 +1,8 @@
-"""Nearly identical samples on both sides of a split, which make any calibration look too good."""
+"""Near-duplicates between the calibration split and the other splits.
+
+A near-duplicate of a training image scores lower than a new image, so the calibrated threshold
+would be too low.
+"""
 
 import numpy as np
 
@@ -6,31 +10,31 @@ from augan.data.sequences import ConcatRows
 from augan.data.splits import Split, evenly_spaced
 from augan.io.hashing import array_digest
 
-# Measured: repeated photographs of the same parts exceed it for a fifth to a half of the images,
-# unrelated digits, garments and animals for at most three in a thousand.
+# Measured: repeated photographs of the same parts exceed this correlation in a fifth to a half of
+# all images, unrelated digits, garments and animals in at most three of a thousand.
 MIN_CORRELATION = 0.995
 
-FINE = 0.95  # share of different values that makes equal rows no chance
-THUMBNAIL = 24
-MAX_CALIBRATE = 2_000
+MIN_UNIQUE_FRACTION = 0.95  # of the values of a column, from which equal rows are no coincidence
+THUMBNAIL_SIZE = 24
+MAX_CALIBRATION = 2_000
 MAX_OTHERS = 20_000
-_CHUNK = 500
+_BLOCK_ROWS = 500
 
 
-def near_duplicates(
+def find_near_duplicates(
     pixels: np.ndarray | ConcatRows,
     split: Split,
     *,
-    most_calibrate: int | None = None,
-    most_others: int | None = None,
+    max_calibration: int | None = None,
+    max_others: int | None = None,
 ) -> list[tuple[int, int, float]]:
-    """Find nearly identical images of which one calibrates and the other does not.
+    """Find pairs of a calibration image and a nearly identical other image.
 
     Gray thumbnails of at most 24 x 24 pixels are compared by correlation, so that brightness and
-    contrast do not matter. Of large collections an evenly spaced part is compared. Images of one
-    value everywhere have no correlation and count only when they are equal. So do the rows of a
-    table, and only where one of its columns hardly ever repeats a value: elsewhere equal rows are
-    chance.
+    contrast do not matter. Of large datasets an evenly spaced subset is compared. Images of one
+    value everywhere have no correlation and count only if they are equal. Rows of a table count
+    only if they are equal, and only if a column of the table hardly ever repeats a value; otherwise
+    equal rows are coincidence.
 
     Parameters
     ----------
@@ -38,9 +42,9 @@ def near_duplicates(
         Prepared images `[N, S, S, C]` of `ImagePreprocessing`, or prepared rows `[N, F]` of
         `TabularPreprocessing`; only the rows compared are read.
     split
-        The division of these N images.
-    most_calibrate, most_others
-        How many are compared; None: 2,000 with 20,000.
+        The splits of these N images.
+    max_calibration, max_others
+        The largest numbers of compared images; None: 2,000 and 20,000.
 
     Returns
     -------
@@ -49,59 +53,65 @@ def near_duplicates(
         and their correlation; highest correlation first. Each calibration image occurs once, with
         its nearest image.
     """
-    held = evenly_spaced(split.calibration, most_calibrate or MAX_CALIBRATE)
-    others = evenly_spaced(np.union1d(split.train, split.val), most_others or MAX_OTHERS)
-    if not len(held) or not len(others):
+    calibration = evenly_spaced(split.calibration, max_calibration or MAX_CALIBRATION)
+    others = evenly_spaced(np.union1d(split.train, split.val), max_others or MAX_OTHERS)
+    if not len(calibration) or not len(others):
         return []
     if len(pixels.shape) == 2:
-        return _equal(pixels, others, held) if has_near_unique_column(pixels[others]) else []
-    (held_thumbs, held_flat), (other_thumbs, other_flat) = (
-        _thumbnails(pixels, rows) for rows in (held, others)
+        return (
+            _equal_pairs(pixels, others, calibration)
+            if has_near_unique_column(pixels[others])
+            else []
+        )
+    (calibration_thumbs, calibration_flat), (other_thumbs, other_flat) = (
+        _thumbnails(pixels, rows) for rows in (calibration, others)
     )
-    found: list[tuple[int, int, float]] = []
-    for start in range(0, len(held), _CHUNK):
-        correlation = held_thumbs[start : start + _CHUNK] @ other_thumbs.T
+    pairs: list[tuple[int, int, float]] = []
+    for start in range(0, len(calibration), _BLOCK_ROWS):
+        correlation = calibration_thumbs[start : start + _BLOCK_ROWS] @ other_thumbs.T
         nearest = correlation.argmax(axis=1)
         best = correlation[np.arange(len(nearest)), nearest]
-        found += [
-            (int(others[nearest[i]]), int(held[start + i]), min(1.0, float(best[i])))
+        pairs += [
+            (int(others[nearest[i]]), int(calibration[start + i]), min(1.0, float(best[i])))
             for i in np.flatnonzero(best >= MIN_CORRELATION)
         ]
-    found += _equal(pixels, others[other_flat], held[held_flat])
-    return sorted(found, key=lambda pair: (-pair[2], pair[1]))
+    pairs += _equal_pairs(pixels, others[other_flat], calibration[calibration_flat])
+    return sorted(pairs, key=lambda pair: (-pair[2], pair[1]))
 
 
 def has_near_unique_column(rows: np.ndarray) -> bool:
-    """Return whether some column of a table hardly ever has one value in two different rows.
+    """Whether a column of rows `[N, F]` hardly ever has one value in two different rows.
 
-    Only then are equal rows `[N, F]` more than chance.
+    Only then are equal rows more than coincidence.
     """
-    different = np.unique(rows, axis=0)
-    return any(len(np.unique(column)) > FINE * len(different) for column in different.T)
+    distinct = np.unique(rows, axis=0)
+    return any(
+        len(np.unique(column)) > MIN_UNIQUE_FRACTION * len(distinct) for column in distinct.T
+    )
 
 
 def _thumbnails(pixels: np.ndarray | ConcatRows, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return gray thumbnails of zero mean and unit norm `[N, T * T]`, and which are flat `[N]`.
 
-    Flat ones have no contrast to normalise; they become zero and so resemble nothing.
+    Flat images have no contrast to normalize; their thumbnails are zero and correlate with nothing.
     """
-    shrink = _area_weights(pixels.shape[1], min(pixels.shape[1], THUMBNAIL))
-    thumbs = np.empty((len(rows), len(shrink) ** 2), np.float32)
-    for start in range(0, len(rows), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        gray = pixels[rows[part]].mean(axis=-1, dtype=np.float32)
-        thumbs[part] = (shrink @ gray @ shrink.T).reshape(len(gray), -1)
+    weights = _area_weights(pixels.shape[1], min(pixels.shape[1], THUMBNAIL_SIZE))
+    thumbs = np.empty((len(rows), len(weights) ** 2), np.float32)
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        gray = pixels[rows[block]].mean(axis=-1, dtype=np.float32)
+        thumbs[block] = (weights @ gray @ weights.T).reshape(len(gray), -1)
     brightest = np.abs(thumbs).max(axis=1, keepdims=True)
     thumbs -= thumbs.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(thumbs, axis=1, keepdims=True)
-    # Below this, contrast is only the rounding of float32, of which any two could correlate.
+    # Below this, contrast is rounding of float32, which could correlate by coincidence.
     flat = norm <= 1e-4 * brightest
     thumbs = np.divide(thumbs, norm, out=np.zeros_like(thumbs), where=~flat)
     return thumbs, flat[:, 0]
 
 
 def _area_weights(source: int, target: int) -> np.ndarray:
-    """Return the matrix `[target, source]` whose rows average equal stretches of pixels."""
+    """Return the matrix `[target, source]` whose rows average equal intervals of pixels."""
     edges = np.linspace(0, source, target + 1)
     pixel = np.arange(source)
     covered = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
@@ -109,10 +119,10 @@ def _area_weights(source: int, target: int) -> np.ndarray:
     return shares.astype(np.float32)
 
 
-def _equal(
-    pixels: np.ndarray | ConcatRows, others: np.ndarray, held: np.ndarray
+def _equal_pairs(
+    pixels: np.ndarray | ConcatRows, others: np.ndarray, calibration: np.ndarray
 ) -> list[tuple[int, int, float]]:
     """Return the pairs of exactly equal images."""
-    known = {array_digest(pixels[i]): int(i) for i in others}
-    pairs = ((known.get(array_digest(pixels[i])), int(i)) for i in held)
+    row_of = {array_digest(pixels[i]): int(i) for i in others}
+    pairs = ((row_of.get(array_digest(pixels[i])), int(i)) for i in calibration)
     return [(other, i, 1.0) for other, i in pairs if other is not None]

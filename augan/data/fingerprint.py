@@ -1,4 +1,4 @@
-"""One hash that says whether data is the very data that a bundle was trained on."""
+"""Fingerprint of a prepared dataset, which identifies the training data of a bundle."""
 
 import json
 
@@ -9,27 +9,27 @@ from augan.io.hashing import sha256_parts
 
 
 def dataset_fingerprint(
-    squares: PreparedImages,
+    prepared: PreparedImages,
     preprocessing: AnyPreprocessing,
     unlabeled: PreparedImages | None = None,
 ) -> str:
-    """Return the hash of prepared data: its stored samples in their order, and their labels.
+    """Return the SHA-256 of prepared samples, in their order, and of their labels.
 
     Parameters
     ----------
-    squares
-        The samples that are trained on.
+    prepared
+        The training samples.
     preprocessing
-        How they were prepared.
+        The preprocessing of the samples.
     unlabeled
-        Images beside them whose classes nobody has named.
+        The unlabeled training samples, or None.
     """
-    labels = squares.dataset.labels
-    # The digest of the pixels is stored with them where they are cached.
-    parts = [squares.sha256.encode()]
-    parts.append(json.dumps([str(squares.pixels.dtype), squares.pixels.shape]).encode())
+    labels = prepared.dataset.labels
+    # The cache knows the SHA-256 of the pixels, so they are not read again.
+    parts = [prepared.sha256.encode()]
+    parts.append(json.dumps([str(prepared.pixels.dtype), prepared.pixels.shape]).encode())
     if isinstance(preprocessing, TabularPreprocessing):
-        # The same numbers under other names are other data.
+        # Equal numbers in columns of other names are other data.
         parts.append(json.dumps(preprocessing.to_dict()).encode())
     if labels is not None:
         parts.append(labels.tobytes())

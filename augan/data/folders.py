@@ -1,4 +1,4 @@
-"""Image files in folders: which there are, and what their places say about them."""
+"""Image folders: search for image files, class folders, train and test folders."""
 
 import os
 import re
@@ -14,49 +14,41 @@ from augan.io.images import IMAGE_SUFFIXES, ImageHeader, UnreadableImage, read_h
 from augan.io.layout import RESULT_MARKERS
 
 UNLABELED_FOLDERS = ("unlabeled", "unlabelled")  # both spellings are accepted
-TRAINS, TESTS = ("train", "training"), ("test", "testing")  # what the two parts may be called
-# What augan writes beside pictures of its own: below, a folder that holds one is not searched.
-# What may lie beside the part that is trained on; else "train" may be a class beside others.
-BESIDE = (
-    *TRAINS,
-    *TESTS,
-    *UNLABELED_FOLDERS,
-    "val",
-    "valid",
-    "validation",
-    "ground_truth",
-    "masks",
+TRAIN_FOLDERS, TEST_FOLDERS = ("train", "training"), ("test", "testing")
+# Folders that may lie next to `train`. With any other folder next to it, `train` may be a class.
+RESERVED_FOLDERS = (
+    *(*TRAIN_FOLDERS, *TEST_FOLDERS, *UNLABELED_FOLDERS),
+    *("val", "valid", "validation", "ground_truth", "masks"),
 )
 
 
 def find_images(folder: str | Path) -> list[str]:
     """Return the image files below a folder, sorted, as relative POSIX paths.
 
-    Hidden files and folders are left out, and so are runs and results of augan that lie below.
-    Links to files count; links to folders are not followed, so that no circle of links can trap
-    the search.
+    Hidden files and folders are left out, and so are folders with runs or results of augan. Links
+    to files are followed; links to folders are not, because links could form a circle.
 
     Raises
     ------
     DataError
-        The folder, or one below it, cannot be searched.
+        The folder, or a folder in it, cannot be searched.
     """
     folder = Path(folder)
-    found: list[str] = []
-    for place, folders, files in os.walk(folder, onerror=_refuse, followlinks=False):
-        if place != str(folder) and not RESULT_MARKERS.isdisjoint(files):
-            folders.clear()
+    names: list[str] = []
+    for parent, subfolders, files in os.walk(folder, onerror=_raise_unsearchable):
+        if parent != str(folder) and not RESULT_MARKERS.isdisjoint(files):
+            subfolders.clear()
             continue
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         for name in files:
-            path = Path(place, name)
+            path = Path(parent, name)
             if not name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES:
-                found.append(path.relative_to(folder).as_posix())
-    return sorted(found)
+                names.append(path.relative_to(folder).as_posix())
+    return sorted(names)
 
 
-def _refuse(error: OSError) -> None:
-    # Silence, the default, would train on whatever happens to be accessible.
+def _raise_unsearchable(error: OSError) -> None:
+    # By default os.walk skips such folders, and augan would train on the accessible images only.
     raise DataError(
         f"cannot search the folder {error.filename}: {error.strerror}; make it readable, or move "
         "it elsewhere"
@@ -64,50 +56,51 @@ def _refuse(error: OSError) -> None:
 
 
 def natural_key(name: str) -> tuple[list[int | str], str]:
-    """Sort key by which "10" follows "9"."""
-    # The pattern captures, so text and numbers alternate and like always meets like.
+    """Return a sort key by which "10" follows "9"."""
+    # The pattern captures, so texts and numbers alternate, and each is compared with its own type.
     pieces = re.split(r"(\d+)", name.casefold())
     return [int(piece) if i % 2 else piece for i, piece in enumerate(pieces)], name
 
 
-def folder_dataset(folder: Path, part: Literal["train", "test"]) -> Dataset:
-    """Return the dataset in a folder: flat, of class folders, or divided into train and test.
+def folder_dataset(folder: Path, subset: Literal["train", "test"]) -> Dataset:
+    """Return the dataset in a folder: flat, with class folders, or divided into train and test.
 
-    Names are relative to `folder`. Files that are empty or have no readable header are left
-    out and recorded. A folder called `unlabeled` or `unlabeled`, beside the class folders or
-    beside `train`, is never a class.
+    Names are relative to `folder`. Files that are empty or have no readable header are left out and
+    recorded. A folder called `unlabeled` or `unlabelled`, next to the class folders or next to
+    `train`, is never a class.
 
     Raises
     ------
     DataError
-        The folder is unclear about its classes, lacks the part, or holds no readable image.
+        The classes of the folder are ambiguous, or it lacks the subset or a readable image.
     """
-    base = _part_folder(folder, part)
+    base = _subset_folder(folder, subset)
     prefix = base.relative_to(folder)
-    found = [name for name in find_images(base) if not _is_unlabeled(name)]
-    unnamed, warnings = _unlabeled(folder, base) if part == "train" else ([], [])
-    if not found and unnamed:
+    names = [name for name in find_images(base) if not _is_unlabeled(name)]
+    unlabeled, warnings = _find_unlabeled(folder, base) if subset == "train" else ([], [])
+    if not names and unlabeled:
         warnings.append(
-            f"{folder} has no class folders: its {len(unnamed)} unlabeled images are trained on "
+            f"{folder} has no class folders: its {len(unlabeled)} unlabeled images are trained on "
             "as they are, without classes, and a detector takes all of them for normal"
         )
-        return replace(_files_dataset(folder, unnamed), warnings=tuple(warnings))
-    if not found:
+        return replace(_files_dataset(folder, unlabeled), warnings=tuple(warnings))
+    if not names:
         raise DataError(
             f"{base} holds no images; expected files ending in {' '.join(sorted(IMAGE_SUFFIXES))}"
             ", in the folder itself or in one subfolder per class"
         )
-    classes = _class_names(base, found)
-    warnings += [*unused(_idle(base, found)), *deeper(base, found)]
-    dataset = _files_dataset(folder, [(prefix / name).as_posix() for name in found])
-    warnings += mixed_bits(dataset)
-    # Relative to the classes' folder again, to see which class folder each lies in.
+    classes = _class_names(base, names)
+    warnings += warn_empty_class_folders(_folders_without_images(base, names))
+    warnings += warn_nested_classes(base, names)
+    dataset = _files_dataset(folder, [(prefix / name).as_posix() for name in names])
+    warnings += warn_mixed_bit_depth(dataset)
+    # Relative to `base` again, because the first folder below `base` is the class.
     readable = [Path(name).relative_to(prefix).as_posix() for name in dataset.names]
     return replace(
         dataset,
         labels=_labels(base, readable, classes) if classes else None,
         class_names=classes,
-        unlabeled=_files_dataset(folder, unnamed) if unnamed else None,
+        unlabeled=_files_dataset(folder, unlabeled) if unlabeled else None,
         warnings=tuple(warnings),
     )
 
@@ -116,29 +109,28 @@ def _is_unlabeled(name: str) -> bool:
     return "/" in name and name.split("/")[0].casefold() in UNLABELED_FOLDERS
 
 
-def _unlabeled(folder: Path, base: Path) -> tuple[list[str], list[str]]:
-    """Return the unlabeled images, relative to `folder`, and a warning for each empty place.
+def _find_unlabeled(folder: Path, base: Path) -> tuple[list[str], list[str]]:
+    """Return the unlabeled images, relative to `folder`, and a warning for each empty folder.
 
-    They lie beside the class folders or, where `base` is the folder `train`, also beside that.
+    The folders of unlabeled images lie in `base` and, if `base` is the folder `train`, in `folder`.
     """
-    found, warnings = [], []
-    for place in dict.fromkeys((folder, base)):
-        for home in sorted(
-            path for path in place.iterdir() if path.name.casefold() in UNLABELED_FOLDERS
-        ):
-            if not home.is_dir():
+    names, warnings = [], []
+    for parent in dict.fromkeys((folder, base)):
+        paths = (path for path in parent.iterdir() if path.name.casefold() in UNLABELED_FOLDERS)
+        for path in sorted(paths):
+            if not path.is_dir():
                 continue
-            here = home.relative_to(folder)
-            images = [(here / name).as_posix() for name in find_images(home)]
-            found += images
+            prefix = path.relative_to(folder)
+            images = [(prefix / name).as_posix() for name in find_images(path)]
+            names += images
             if not images:
-                warnings.append(f"the folder {home} holds no images; it is ignored")
-    return found, warnings
+                warnings.append(f"the folder {path} holds no images; it is ignored")
+    return names, warnings
 
 
-def _files_dataset(folder: Path, found: list[str]) -> Dataset:
-    """Return the image files among `found` that have a readable header, without labels."""
-    readable, skipped = _readable(folder, found)
+def _files_dataset(folder: Path, files: list[str]) -> Dataset:
+    """Return the image files that have a readable header, without labels."""
+    readable, skipped = _read_headers(folder, files)
     names = tuple(readable)
     return Dataset(
         name=folder.resolve().name,
@@ -149,82 +141,82 @@ def _files_dataset(folder: Path, found: list[str]) -> Dataset:
     )
 
 
-def _part_folder(folder: Path, part: Literal["train", "test"]) -> Path:
-    """Return the folder of a part, the folder itself where it is not divided.
+def _subset_folder(folder: Path, subset: Literal["train", "test"]) -> Path:
+    """Return the folder of a subset; `folder` itself if it is not divided into train and test.
 
-    It is where there is a folder `train`, or one called like it beside one called like `test`.
+    It is divided if it has a folder `train`, or a folder with a similar name and a test folder.
     """
-    below = [path for path in _entries(folder) if path.is_dir()]
-    train, test = (_called(below, names) for names in (TRAINS, TESTS))
-    if train is None or (train.name != TRAINS[0] and test is None):
-        if part == "test":
+    subfolders = [path for path in _entries(folder) if path.is_dir()]
+    train, test = (_find_folder(subfolders, names) for names in (TRAIN_FOLDERS, TEST_FOLDERS))
+    if train is None or (train.name != TRAIN_FOLDERS[0] and test is None):
+        if subset == "test":
             raise DataError(
-                f"{folder} has no test part; put its images into the folders train and test"
+                f"{folder} has no test subset; put its images into the folders train and test"
             )
         return folder
     others = [
         path.name
-        for path in below
-        if test is None and path.name.casefold() not in BESIDE and find_images(path)
+        for path in subfolders
+        if test is None and path.name.casefold() not in RESERVED_FOLDERS and find_images(path)
     ]
     if others:
         raise DataError(
-            f"{folder} holds a folder {train.name} beside {', '.join(others[:3])}, which is either "
-            "the part to train on or a class of its own; move it, or rename it if it is a class"
+            f"{folder} holds a folder {train.name} next to {', '.join(others[:3])}, which is "
+            "either the training subset or a class; move it, or rename it if it is a class"
         )
-    found = train if part == "train" else test
-    if found is None:
-        raise DataError(f"{folder} has no test part; expected a folder {folder / part}")
-    return found
+    path = train if subset == "train" else test
+    if path is None:
+        raise DataError(f"{folder} has no test subset; expected a folder {folder / subset}")
+    return path
 
 
 def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        _refuse(error)
+        _raise_unsearchable(error)
         raise
 
 
-def _called(folders: list[Path], names: tuple[str, ...]) -> Path | None:
-    """Return the folder of these that has one of the names, the exact one first."""
+def _find_folder(folders: list[Path], names: tuple[str, ...]) -> Path | None:
+    """Return the folder that has one of the names, preferably exactly the first name, or None."""
     exact = [path for path in folders if path.name == names[0]]
-    alike = [path for path in folders if path.name.casefold() in names]
-    return next(iter(exact + alike), None)
+    similar = [path for path in folders if path.name.casefold() in names]
+    return next(iter(exact + similar), None)
 
 
-def _idle(base: Path, found: list[str]) -> list[Path]:
-    """Return the folders directly in `base` that no image was found in."""
-    used = {name.split("/")[0].casefold() for name in found} | set(UNLABELED_FOLDERS)
+def _folders_without_images(base: Path, names: list[str]) -> list[Path]:
+    """Return the folders directly in `base` that contain none of the images `names`."""
+    used = {name.split("/")[0].casefold() for name in names} | set(UNLABELED_FOLDERS)
     return [p for p in _entries(base) if p.is_dir() and p.name.casefold() not in used]
 
 
-def _class_names(base: Path, found: list[str]) -> tuple[str, ...]:
-    """Return the class folders in natural order, none for a flat folder."""
-    loose = [name for name in found if "/" not in name]
-    classes = sorted({name.split("/")[0] for name in found if "/" in name}, key=natural_key)
+def _class_names(base: Path, names: list[str]) -> tuple[str, ...]:
+    """Return the names of the class folders in natural order; empty for a flat folder."""
+    loose = [name for name in names if "/" not in name]
+    classes = sorted({name.split("/")[0] for name in names if "/" in name}, key=natural_key)
     if loose and classes:
         raise DataError(
-            f"{base} holds {len(loose)} loose images ({', '.join(loose[:3])}) beside the class "
-            f"folders {', '.join(classes[:3])}; move them into a class folder, or remove them"
+            f"{base} holds {len(loose)} loose images ({', '.join(loose[:3])}) next to the "
+            f"class folders {', '.join(classes[:3])}; move them into a class folder, or remove them"
         )
     return tuple(classes)
 
 
-def _readable(
-    folder: Path, found: list[str]
+def _read_headers(
+    folder: Path, names: list[str]
 ) -> tuple[dict[str, ImageHeader], list[tuple[str, str]]]:
     readable: dict[str, ImageHeader] = {}
     skipped: list[tuple[str, str]] = []
-    distinct: dict[ImageHeader, ImageHeader] = {}  # most files are alike: a million share a few
-    for name in found:
+    distinct: dict[ImageHeader, ImageHeader] = {}  # shared by files, to save memory
+    for name in names:
         try:
             header = read_header(folder / name)
         except UnreadableImage as error:
             skipped.append((name, error.reason))
         else:
             readable[name] = distinct.setdefault(header, header)
-    check_skipped(tuple(skipped), len(found))
+    check_skipped(tuple(skipped), len(names))
     return readable, skipped
 
 
@@ -240,8 +232,8 @@ def _labels(base: Path, names: list[str], classes: tuple[str, ...]) -> np.ndarra
     return labels
 
 
-def unused(folders: list[Path]) -> list[str]:
-    """Warn of folders among the class folders that gave no image; empty ones need no word."""
+def warn_empty_class_folders(folders: list[Path]) -> list[str]:
+    """Return a warning for each folder without images; empty folders give no warning."""
     warnings = []
     for folder in folders:
         if folder.is_symlink():
@@ -254,27 +246,27 @@ def unused(folders: list[Path]) -> list[str]:
     return warnings
 
 
-def deeper(base: Path, found: list[str]) -> list[str]:
-    """Warn where the folders of a second level recur in several of the first: those may be classes.
+def warn_nested_classes(base: Path, names: list[str]) -> list[str]:
+    """Return a warning if class folders share names of subfolders, which may be the real classes.
 
-    `found` are images relative to `base`.
+    `names` are paths of images relative to `base`.
     """
-    within: dict[str, set[str]] = {}
-    for name in found:
+    parents: dict[str, set[str]] = {}
+    for name in names:
         first, *rest = name.split("/")
         if len(rest) > 1:
-            within.setdefault(rest[0], set()).add(first)
-    shared = sorted(name for name, classes in within.items() if len(classes) > 1)
+            parents.setdefault(rest[0], set()).add(first)
+    shared = sorted(name for name, classes in parents.items() if len(classes) > 1)
     if len(shared) < 2:
         return []
     return [
-        f"the classes are the folders directly in {base}, though several of these hold folders "
-        f"called {', '.join(shared[:3])}; if those are the classes, name one of the others"
+        f"the classes are the folders directly in {base}, but several of them hold folders called "
+        f"{', '.join(shared[:3])}; if those are the classes, name one of the folders above them"
     ]
 
 
-def mixed_bits(dataset: Dataset) -> list[str]:
-    """Warn of images of 16 bits among others: all are taken for such."""
+def warn_mixed_bit_depth(dataset: Dataset) -> list[str]:
+    """Return a warning if only some images have 16 bits; all are then converted to 16 bits."""
     if not isinstance(dataset.images, ImageFiles):
         return []
     names = zip(dataset.names, dataset.images.headers())
@@ -283,5 +275,5 @@ def mixed_bits(dataset: Dataset) -> list[str]:
         return []
     return [
         f"{len(deep)} of {len(dataset.names)} images have 16 bits, for example {deep[0]}, and the "
-        "others 8: all are brought to 16; if it is an oversight, convert or remove them"
+        "others 8: all are converted to 16; if this is unintended, convert or remove them"
     ]

@@ -1,4 +1,4 @@
-"""Which images belong together, such as all photographs of one part: read from a table."""
+"""Groups of images that belong together, such as all photographs of one part, read from CSV."""
 
 import os
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ def read_groups(
     dataset_root: str | Path,
     names: Sequence[str],
     *,
-    all_known: bool = True,
+    require_all: bool = True,
 ) -> np.ndarray:
     """Read the group of every image from a CSV file with the columns `path` and `group`.
 
     Parameters
     ----------
     csv_path
-        The table. Its paths are relative to the folder that it lies in; rows about files that
-        are not among `names` are ignored.
+        The table. Its paths are relative to its own folder; rows of files that are not in `names`
+        are ignored.
     dataset_root
         The folder that `names` are relative to.
     names
         Relative POSIX paths of the images.
-    all_known
-        Whether the table must name every image; else the group of an absent one is "".
+    require_all
+        Whether the table must list every image; otherwise the group of a missing image is "".
 
     Returns
     -------
@@ -43,12 +43,12 @@ def read_groups(
     """
     csv_path = Path(csv_path)
     table = _read_table(csv_path)
-    # As augan itself writes a name that a spreadsheet would take for a formula, or as it is.
+    # The table may hold a name as it is, or escaped as augan writes it.
     keys = [_key(Path(dataset_root), name) for name in names]
-    safe = [_key(Path(dataset_root), escape_formula(name)) for name in names]
-    keys = [key if key in table else other for key, other in zip(keys, safe)]
+    escaped = [_key(Path(dataset_root), escape_formula(name)) for name in names]
+    keys = [key if key in table else other for key, other in zip(keys, escaped)]
     missing = [name for name, key in zip(names, keys) if key not in table]
-    if missing and all_known:
+    if missing and require_all:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise DataError(
             f"{csv_path} gives no group for {len(missing)} of {len(names)} images ({shown}); "
@@ -77,15 +77,15 @@ def _add_row(groups: dict[str, str], row: dict[str, str], where: str, folder: Pa
     if not path or not group:
         lacking = "group" if path else "path"
         raise DataError(f"{where}: the {lacking} is empty; give every row a path and a group")
-    known = groups.setdefault(_key(folder, path), group)
-    if known != group:
+    former = groups.setdefault(_key(folder, path), group)
+    if former != group:
         raise DataError(
-            f"{where}: {path} is in group {group}, but an earlier row puts it in {known}; "
+            f"{where}: {path} is in group {group}, but an earlier row puts it in {former}; "
             "keep one of the two"
         )
 
 
 def _key(folder: Path, name: str) -> str:
-    # Folders are resolved, so that a table and a dataset reached by different routes still
-    # meet; the files are not, because two links to one file may stand in the table separately.
+    # Folders are resolved, because the table and the dataset may be named by different paths.
+    # Files are not resolved, because the table may list two links to one file separately.
     return os.path.normpath(folder.resolve() / name)

@@ -1,4 +1,4 @@
-"""From whatever the user names - a folder, a file, arrays, a built-in name - to a dataset."""
+"""Loading of datasets from folders, files, arrays and built-in names."""
 
 import difflib
 import os
@@ -20,56 +20,54 @@ from augan.io.images import IMAGE_SUFFIXES
 
 UNLABELED_KEYS = ("x_unlabeled", "x_unlabelled")  # both spellings are accepted
 
-Part = Literal["train", "test"]
+Subset = Literal["train", "test"]
 
 
 def load_dataset(
     data: str | Path | tuple[Any, ...],
     *,
-    part: Part = "train",
+    subset: Subset = "train",
     groups: str | Path | None = None,
     target: str | None = None,
 ) -> Dataset:
-    """Load the training or the test part of a dataset.
+    """Load the training or the test subset of a dataset.
 
     Parameters
     ----------
     data
         One of
 
-        - a built-in name, `digits` or `fashion-mnist` (downloaded unless it is installed); a file
-          or folder of that name is meant when written with a path separator (`./digits`) or given
-          as a `Path`;
-        - a folder of images: flat, or with one subfolder per class. When it holds a folder
-          `train`, that is the training part and the folder `test` beside it the test part. A
-          folder `unlabeled` or `unlabeled` is no class: it holds training images whose classes
-          nobody has named;
-        - a folder of IDX files named as those of MNIST;
-        - an `.npz` file with the arrays `x` and perhaps `y`, `class_names`, `x_unlabeled`,
+        - a built-in name, `digits` or `fashion-mnist` (downloaded unless it is installed); for a
+          file or folder of that name, write a path separator (`./digits`) or give a `Path`;
+        - a folder of images: flat, or with one subfolder per class. If it holds a folder
+          `train`, that is the training subset, and the folder `test` next to it is the test subset.
+          A folder `unlabeled` or `unlabelled` is no class: it holds training images without labels;
+        - a folder of IDX files with the names of MNIST;
+        - an `.npz` file with the array `x` and optionally `y`, `class_names`, `x_unlabeled`,
           `x_test`, `y_test`;
         - a table: a `.csv`, `.tsv` or `.parquet` file with a row of column names;
         - a tuple `(x,)` or `(x, y)` of arrays.
-    part
-        Training never reads the test part.
+    subset
+        "train" or "test"; training never reads the test subset.
     groups
-        A CSV file with the columns `path` and `group` about a folder's images.
+        A CSV file with the columns `path` and `group` for the images of a folder.
     target
-        The column of a table that names each row's class; without it there are no classes.
+        The column of a table with the class of each row; None: no classes.
 
     Returns
     -------
     Dataset
-        Images in folders are decoded only when asked for. Labels refer to the class names of
-        this part, so match the two parts by name.
+        Images in folders are decoded at each access. Labels refer to the class names of this
+        subset, so match the classes of two subsets by name.
 
     Raises
     ------
     DataError
-        There is no such data, it is damaged or of an unknown kind, or it lacks the part.
+        The data does not exist, is damaged or of an unknown type, or lacks the subset.
     """
-    if part not in ("train", "test"):
-        raise DataError(f"there is no part {part!r}; choose train or test")
-    dataset = _load(data, part) if target is None else _with_target(data, part, target)
+    if subset not in ("train", "test"):
+        raise DataError(f"there is no subset {subset!r}; choose train or test")
+    dataset = _load(data, subset) if target is None else _with_target(data, subset, target)
     if groups is None:
         return dataset
     if not isinstance(dataset.images, ImageFiles):
@@ -77,53 +75,53 @@ def load_dataset(
             f"a table of groups is about image files, but {dataset.name} has none; give arrays "
             "their groups with from_arrays(x, y, groups=...)"
         )
-    return _grouped(dataset, dataset.images.root, groups)
+    return _add_groups(dataset, dataset.images.root, groups)
 
 
-def _grouped(dataset: Dataset, root: Path, table: str | Path) -> Dataset:
-    """Give the images their groups; those of unlabeled images may be unknown, which is ""."""
-    more = dataset.unlabeled
-    if more is not None:
-        known = read_groups(table, root, more.names, all_known=False)
-        more = replace(more, groups=known)
-    known = read_groups(table, root, dataset.names)
-    return replace(dataset, groups=known, unlabeled=more)
+def _add_groups(dataset: Dataset, root: Path, table: str | Path) -> Dataset:
+    """Return the dataset with groups; an unlabeled image that the table lacks has the group ""."""
+    unlabeled = dataset.unlabeled
+    if unlabeled is not None:
+        groups = read_groups(table, root, unlabeled.names, require_all=False)
+        unlabeled = replace(unlabeled, groups=groups)
+    groups = read_groups(table, root, dataset.names)
+    return replace(dataset, groups=groups, unlabeled=unlabeled)
 
 
-def _load(data: str | Path | tuple[Any, ...], part: Part) -> Dataset:
+def _load(data: str | Path | tuple[Any, ...], subset: Subset) -> Dataset:
     if isinstance(data, tuple):
-        return _tuple_dataset(data, part)
+        return _tuple_dataset(data, subset)
     if not isinstance(data, (str, Path)):
         raise DataError(
             f"data must be a name, a path or a tuple of arrays, but is a {type(data).__name__}; "
             "give images and labels as (x, y)"
         )
     if data == "":
-        raise DataError(f"the name of the data is empty; give a path, or {' or '.join(BUILTIN)}")
-    if isinstance(data, str) and data in BUILTIN:
-        return BUILTIN[data](part)
-    path = _expanded(data)
+        raise DataError(f"the name of the data is empty; give a path, or {' or '.join(DATASETS)}")
+    if isinstance(data, str) and data in DATASETS:
+        return DATASETS[data](subset)
+    path = _expand_home(data)
     if path.is_dir():
-        return _idx_dataset(path, part) if is_idx_folder(path) else folder_dataset(path, part)
+        return _idx_dataset(path, subset) if is_idx_folder(path) else folder_dataset(path, subset)
     if path.is_file():
-        return _file_dataset(path, part)
+        return _file_dataset(path, subset)
     raise DataError(_not_found(str(data), path))
 
 
-def _expanded(data: str | Path) -> Path:
+def _expand_home(data: str | Path) -> Path:
     """Return a path without a leading `~` or `~user`."""
     path = Path(data)
     try:
         return path.expanduser()
     except RuntimeError as error:
         raise DataError(
-            f"there is no home folder {path.parts[0]}, with which {data} begins; write the path "
-            "in full, from / on"
+            f"there is no home folder {path.parts[0]}, with which {data} begins; write the full "
+            "path, from / on"
         ) from error
 
 
-def _with_target(data: str | Path | tuple[Any, ...], part: Part, target: str) -> Dataset:
-    dataset = _load(data, part)
+def _with_target(data: str | Path | tuple[Any, ...], subset: Subset, target: str) -> Dataset:
+    dataset = _load(data, subset)
     if not isinstance(dataset.images, Table):
         raise DataError(
             f"a target is a column of a table, and {dataset.name} is none; the classes of images "
@@ -135,30 +133,33 @@ def _with_target(data: str | Path | tuple[Any, ...], part: Part, target: str) ->
     return replace(dataset, images=table, labels=labels, class_names=class_names)
 
 
-def _tuple_dataset(data: tuple[Any, ...], part: Part) -> Dataset:
+def _tuple_dataset(data: tuple[Any, ...], subset: Subset) -> Dataset:
     if len(data) not in (1, 2):
         raise DataError(f"a tuple of arrays must be (x,) or (x, y), but has {len(data)} entries")
-    if part == "test":
-        raise DataError("a tuple of arrays has no test part; load the test arrays by themselves")
+    if subset == "test":
+        raise DataError("a tuple of arrays has no test subset; load the test arrays by themselves")
     return from_arrays(*data)
 
 
-def _idx_dataset(folder: Path, part: Part) -> Dataset:
-    images, labels = read_idx_folder(folder, part)
+def _idx_dataset(folder: Path, subset: Subset) -> Dataset:
+    images, labels = read_idx_folder(folder, subset)
     dataset = from_arrays(images, labels, name=folder.resolve().name)
     return replace(dataset, source=str(folder))
 
 
-BUILTIN: dict[str, Callable[[Part], Dataset]] = {"digits": digits, "fashion-mnist": fashion_mnist}
+DATASETS: dict[str, Callable[[Subset], Dataset]] = {
+    "digits": digits,
+    "fashion-mnist": fashion_mnist,
+}
 
 
-def _file_dataset(path: Path, part: Part) -> Dataset:
+def _file_dataset(path: Path, subset: Subset) -> Dataset:
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        return _npz_dataset(path, part)
+        return _npz_dataset(path, subset)
     if is_table_file(path):
-        if part == "test":
-            raise DataError(f"the table {path} has no test part; load the test table by itself")
+        if subset == "test":
+            raise DataError(f"the table {path} has no test subset; load the test table by itself")
         return replace(from_arrays(read_table(path), name=path.stem), source=str(path))
     advice = (
         "give a folder of images, a folder of IDX files, an .npz file with x and y, or a table "
@@ -171,39 +172,42 @@ def _file_dataset(path: Path, part: Part) -> Dataset:
     raise DataError(f"{path} is of a type that augan does not read ({suffix or 'none'}); {advice}")
 
 
-def _npz_dataset(path: Path, part: Part) -> Dataset:
-    x_key, y_key = ("x", "y") if part == "train" else ("x_test", "y_test")
-    more_keys = UNLABELED_KEYS if part == "train" else ()
-    arrays, names = read_npz(path, (x_key, y_key, "class_names", *more_keys))
+def _npz_dataset(path: Path, subset: Subset) -> Dataset:
+    x_key, y_key = ("x", "y") if subset == "train" else ("x_test", "y_test")
+    unlabeled_keys = UNLABELED_KEYS if subset == "train" else ()
+    arrays, names = read_npz(path, (x_key, y_key, "class_names", *unlabeled_keys))
     if x_key not in arrays:
         raise DataError(
-            f"{path} holds {', '.join(names[:20]) or 'nothing'}; the images of the {part} part "
+            f"{path} holds {', '.join(names[:20]) or 'nothing'}; the images of the {subset} subset "
             f"must be called {x_key}"
         )
-    more = next((arrays[key] for key in UNLABELED_KEYS if key in arrays), None)
+    unlabeled = next((arrays[key] for key in UNLABELED_KEYS if key in arrays), None)
     y = arrays.get(y_key)
     classes = None
     if y is not None and "class_names" in arrays:
-        named = np.atleast_1d(arrays["class_names"])
-        if named.ndim > 1 or named.dtype.kind not in "Uiu":
+        names_array = np.atleast_1d(arrays["class_names"])
+        if names_array.ndim > 1 or names_array.dtype.kind not in "Uiu":
             raise DataError(
-                f"class_names in {path} is {named.dtype} {list(named.shape)}, expected texts [C]"
+                f"class_names in {path} is {names_array.dtype} {list(names_array.shape)}, expected "
+                "texts [C]"
             )
-        classes = named.tolist()
-    dataset = from_arrays(arrays[x_key], y, name=path.stem, class_names=classes, unlabeled=more)
+        classes = names_array.tolist()
+    dataset = from_arrays(
+        arrays[x_key], y, name=path.stem, class_names=classes, unlabeled=unlabeled
+    )
     return replace(dataset, source=str(path))
 
 
 def _not_found(data: str, path: Path) -> str:
-    """Say what was not found, and what is there that resembles it."""
+    """Return the message for data that does not exist, with the most similar existing name."""
     if path.is_symlink():
         return f"{data} is a link to {os.readlink(path)}, which leads nowhere; mend the link"
     folder = path.parent
-    near = [(name, name) for name in BUILTIN]
+    near = [(name, name) for name in DATASETS]
     if folder.is_dir():
         near += [(name, str(folder / name)) for name in sorted(os.listdir(folder))]
     close = difflib.get_close_matches(path.name, [name for name, _ in near], n=1)
     hint = next((f"; did you mean {shown}?" for name, shown in near if name in close), "")
     return (
-        f"there is no file or folder {data}, and the built-in names are {', '.join(BUILTIN)}{hint}"
+        f"there is no file or folder {data}, and the built-in names are {', '.join(DATASETS)}{hint}"
     )

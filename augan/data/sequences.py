@@ -1,18 +1,25 @@
-"""Two arrays of images read as one, so that neither need be copied or held in memory."""
+"""Array-like sequences of images: concatenated arrays, images of different sizes, sliding windows.
+
+They are indexed like the rows of an array, and copy only the rows that are read, so the images may
+be memory maps.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
 
+# Vertical and horizontal step of an image and of its three mirror images.
+MIRRORS = ((1, 1), (-1, 1), (1, -1), (-1, -1))
+
 
 class ConcatRows:
-    """The rows of `first`, then those of `second`; perhaps memory maps.
+    """The rows of `first`, followed by the rows of `second`.
 
     Parameters
     ----------
     first, second : ndarray or ConcatRows, [N, S, S, C], [M, S, S, C]
-        Squares of one shape and type.
+        Samples of one shape and type.
 
     Examples
     --------
@@ -30,33 +37,30 @@ class ConcatRows:
         return self.shape[0]
 
     def __getitem__(self, rows: np.ndarray | int) -> np.ndarray:
-        """Return the image of one row, or a copy of the images of several."""
-        wanted, border = np.asarray(rows), len(self.first)
-        if wanted.ndim == 0:
-            row = int(wanted)
+        """Return the sample of one row, or a copy of the samples of several rows."""
+        indices, border = np.asarray(rows), len(self.first)
+        if indices.ndim == 0:
+            row = int(indices)
             return np.asarray(self.first[row] if row < border else self.second[row - border])
-        images = np.empty((len(wanted), *self.shape[1:]), self.dtype)
-        later = wanted >= border
-        images[~later] = self.first[wanted[~later]]
-        images[later] = self.second[wanted[later] - border]
-        return images
-
-
-MIRRORS = ((1, 1), (-1, 1), (1, -1), (-1, -1))  # steps down and across
+        samples = np.empty((len(indices), *self.shape[1:]), self.dtype)
+        in_second = indices >= border
+        samples[~in_second] = self.first[indices[~in_second]]
+        samples[in_second] = self.second[indices[in_second] - border]
+        return samples
 
 
 class RaggedImages:
-    """A sequence of arrays `[H, W, C]` of one type, indexed as the rows of an array are.
+    """Images `[H, W, C]` of one type and different sizes.
 
     Parameters
     ----------
     images : sequence of ndarray [H, W, C]
-        Perhaps views of a memory map.
+        May be views of a memory map.
 
     Examples
     --------
-    >>> some = RaggedImages([np.zeros((2, 3, 1)), np.ones((4, 4, 1))])
-    >>> len(some), some[np.array([1])][0].shape
+    >>> images = RaggedImages([np.zeros((2, 3, 1)), np.ones((4, 4, 1))])
+    >>> len(images), images[np.array([1])][0].shape
     (2, (4, 4, 1))
     """
 
@@ -70,7 +74,7 @@ class RaggedImages:
         return iter(self.images)
 
     def __getitem__(self, rows: Any) -> Any:
-        """Return the picture of one row, or the pictures of several."""
+        """Return the image of one row, or the images of several rows."""
         if isinstance(rows, slice):
             return type(self)(self.images[rows])
         if np.ndim(rows) == 0:
@@ -78,39 +82,43 @@ class RaggedImages:
         return type(self)([self.images[int(row)] for row in rows])
 
     @classmethod
-    def from_padded(cls, canvas: np.ndarray, extents: np.ndarray) -> Self:
-        """Cut pictures of heights and widths `extents` `[N, 2]` from `canvas` `[N, S, S, C]`."""
-        return cls([canvas[row, :height, :width] for row, (height, width) in enumerate(extents)])
+    def from_padded(cls, padded: np.ndarray, shapes: np.ndarray) -> Self:
+        """Return views of the images in `padded` `[N, S, S, C]`, of `shapes` `[N, 2]`.
+
+        Each image lies in the upper left corner; `shapes` has the heights and widths.
+        """
+        return cls([padded[row, :height, :width] for row, (height, width) in enumerate(shapes)])
 
 
 class SlidingWindows:
-    """Square windows on pictures and on their mirror images; none is copied before it is asked for.
+    """Square windows of images and of their mirror images.
 
     Parameters
     ----------
-    pictures : RaggedImages
-        None smaller than a window.
+    images : RaggedImages
+        Images of at least the size of a window.
     side, step : int
-        Of the window, and from one to the next at most; the outermost touch the edges.
+        Side of a window, and the largest distance between neighboring windows; the outermost
+        windows touch the edges.
 
     Attributes
     ----------
     shape : tuple
-        `[4 W, side, side, C]` of all windows: W as they are, then upside down, then both mirrored
-        left to right.
+        `[4 W, side, side, C]` of all windows: W windows as they are, then upside down, then both
+        mirrored left to right.
     owners : ndarray [W] of int
-        The row of each window's picture.
+        The row of the image of each window.
     corners : ndarray [W, 2] of int
-        The row and column of its upper left pixel.
+        The row and column of the upper left pixel of each window.
     """
 
-    def __init__(self, pictures: RaggedImages, side: int, step: int) -> None:
-        self.pictures, self.side = pictures, side
-        corners = [window_corners(p.shape[0], p.shape[1], side, step) for p in pictures]
+    def __init__(self, images: RaggedImages, side: int, step: int) -> None:
+        self.images, self.side = images, side
+        corners = [window_corners(image.shape[0], image.shape[1], side, step) for image in images]
         self.corners = np.concatenate(corners).astype(np.int32)
-        counts = [len(found) for found in corners]
+        counts = [len(of_image) for of_image in corners]
         self.owners = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-        first = pictures[0]
+        first = images[0]
         self.shape = (len(MIRRORS) * len(self.owners), side, side, first.shape[-1])
         self.dtype = first.dtype
 
@@ -118,35 +126,35 @@ class SlidingWindows:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """Return one window, or a copy of several."""
+        """Return one window, or a copy of several windows."""
         if np.ndim(rows) == 0:
-            mirror, row = divmod(int(rows), len(self.owners))
-            top, left = self.corners[row]
-            picture = self.pictures[self.owners[row]]
-            window = np.asarray(picture[top : top + self.side, left : left + self.side])
-            down, across = MIRRORS[mirror]
-            return window[::down, ::across]
-        found = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        for place, row in enumerate(rows):
-            found[place] = self[row]
-        return found
+            mirror, index = divmod(int(rows), len(self.owners))
+            top, left = self.corners[index]
+            image = self.images[self.owners[index]]
+            window = np.asarray(image[top : top + self.side, left : left + self.side])
+            vertical, horizontal = MIRRORS[mirror]
+            return window[::vertical, ::horizontal]
+        windows = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        for position, row in enumerate(rows):
+            windows[position] = self[row]
+        return windows
 
-    def rows_of(self, pictures: np.ndarray) -> np.ndarray:
-        """Return the rows of the windows on some pictures, given by their rows."""
-        found = np.flatnonzero(np.isin(self.owners, pictures))
-        return np.concatenate([found + i * len(self.owners) for i in range(len(MIRRORS))])
+    def rows_of(self, images: np.ndarray) -> np.ndarray:
+        """Return the rows of the windows of some images, which are given by their rows."""
+        windows = np.flatnonzero(np.isin(self.owners, images))
+        return np.concatenate([windows + i * len(self.owners) for i in range(len(MIRRORS))])
 
 
 def window_corners(height: int, width: int, side: int, step: int) -> np.ndarray:
-    """Return the upper left pixels of windows that cover a picture, int `[N, 2]`.
+    """Return the upper left pixels of the windows that cover an image, int `[N, 2]`.
 
     Examples
     --------
     >>> window_corners(4, 7, 4, 2).tolist()
     [[0, 0], [0, 2], [0, 3]]
     """
-    down, across = (_starts(length, side, step) for length in (height, width))
-    return np.stack(np.meshgrid(down, across, indexing="ij"), axis=-1).reshape(-1, 2)
+    tops, lefts = (_starts(length, side, step) for length in (height, width))
+    return np.stack(np.meshgrid(tops, lefts, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 def _starts(length: int, side: int, step: int) -> np.ndarray:

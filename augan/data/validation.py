@@ -1,4 +1,4 @@
-"""What a user may hand over as arrays, brought to one form or refused with the reason."""
+"""Checks of arrays that users pass: images, labels, groups, seeds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +9,14 @@ from sklearn.utils import check_random_state
 
 from augan.exceptions import ConfigError, DataError
 
-LARGEST_LABEL = 2**31  # as a floating-point number
+MAX_FLOAT_LABEL = 2**31  # the largest label of a floating-point array
 
 
-def as_images(x: Any) -> np.ndarray:
+def check_images(x: Any) -> np.ndarray:
     """Return images `[N, H, W, C]` as uint8, uint16 or float32.
 
-    Integers of other types shrink to the smallest of uint8 and uint16 that holds them; booleans
-    become 0 and 255.
+    Integers of other types are converted to the smallest of uint8 and uint16 that holds them;
+    booleans become 0 and 255.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def as_images(x: Any) -> np.ndarray:
     Raises
     ------
     DataError
-        Another shape or type, no image at all, values out of range, NaN or infinity.
+        The array has another shape or type, no image, values out of range, NaN or infinity.
     """
     try:
         x = np.asarray(x)
@@ -43,7 +43,7 @@ def as_images(x: Any) -> np.ndarray:
         )
     if len(x) == 0:
         raise DataError("the array holds no image (N = 0); give at least one")
-    return _as_pixels(x)
+    return _convert_pixels(x)
 
 
 def _shape_hint(x: np.ndarray) -> str:
@@ -54,9 +54,9 @@ def _shape_hint(x: np.ndarray) -> str:
     return "; reshape it"
 
 
-def _as_pixels(x: np.ndarray) -> np.ndarray:
+def _convert_pixels(x: np.ndarray) -> np.ndarray:
     if x.dtype in (np.uint8, np.uint16):
-        # Native byte order, whatever file or machine the array came from.
+        # In native byte order; an array from a file may have another.
         return x.astype(x.dtype.newbyteorder("="), copy=False)
     if x.dtype == np.bool_:
         return x.astype(np.uint8) * np.uint8(255)
@@ -83,7 +83,7 @@ def _as_pixels(x: np.ndarray) -> np.ndarray:
     )
 
 
-def as_labels(
+def check_labels(
     y: Any, n: int, class_names: Sequence[str] | None = None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return labels as int64 `[N]` that index the returned class names.
@@ -94,23 +94,23 @@ def as_labels(
         One label per image, integers or text. Without `class_names` the distinct values become
         the classes, in numerical or alphabetical order.
     n
-        How many images there are.
+        Number of images.
     class_names
-        The classes; `y` then holds their positions or their names.
+        The classes; `y` then holds positions in this list, or names.
 
     Raises
     ------
     DataError
-        Another shape, a missing label, fractions, or a label outside `class_names`.
+        The labels have another shape, are missing or fractions, or are not in `class_names`.
     """
-    values = _one_per_image(y, n, "label")
+    values = _check_column(y, n, "label")
     if np.issubdtype(values.dtype, np.floating):
         with np.errstate(over="ignore"):
             values = values.astype(np.float64)
-        if np.any(values != np.rint(values)) or np.any(np.abs(values) > LARGEST_LABEL):
+        if np.any(values != np.rint(values)) or np.any(np.abs(values) > MAX_FLOAT_LABEL):
             raise DataError(
                 "labels must be integers or text, but y holds fractions or numbers beyond "
-                f"{LARGEST_LABEL}; encode them"
+                f"{MAX_FLOAT_LABEL}; encode them"
             )
         values = values.astype(np.int64)
     if class_names is None:
@@ -131,61 +131,61 @@ def as_labels(
     return labels, names
 
 
-def as_groups(groups: Any, n: int) -> np.ndarray:
+def check_groups(groups: Any, n: int) -> np.ndarray:
     """Return group names as text `[N]`; images of one group stay together in every split.
 
     Raises
     ------
     DataError
-        Another shape, or a group that is missing or empty.
+        The groups have another shape, or a group is missing or empty.
     """
-    names = _one_per_image(groups, n, "group").astype(np.str_)
+    names = _check_column(groups, n, "group").astype(np.str_)
     if np.any(names == ""):
         raise DataError("a group name is empty; give every image the name of its group")
     return names
 
 
-def _one_per_image(values: Any, n: int, what: str) -> np.ndarray:
-    """Return `values` as an array of numbers or text, one per image and none missing."""
-    # NumPy would silently turn a list of text and NaN into text throughout.
+def _check_column(values: Any, n: int, name: str) -> np.ndarray:
+    """Return `values` as an array `[N]` of numbers or text without missing values."""
+    # NumPy would silently convert a list of text and NaN to text.
     values = np.array(values, object) if isinstance(values, (list, tuple)) else np.asarray(values)
     if values.shape != (n,):
         raise DataError(
-            f"there must be one {what} per image, shape [{n}], but the {what}s have shape "
+            f"there must be one {name} per image, shape [{n}], but the {name}s have shape "
             f"{list(values.shape)}"
         )
     if values.dtype == object:
-        # Text columns of pandas arrive like this too; None and NaN hide among them.
-        values = np.array(_plain(values.tolist(), what))
-    found: np.ndarray = values.astype(np.int64) if values.dtype == np.bool_ else values
-    if found.dtype.kind not in "iufU":
-        raise DataError(f"{what}s must be integers or text, but they are {found.dtype}")
-    if found.dtype.kind == "f" and not np.isfinite(found).all():
-        raise DataError(f"a {what} is NaN or infinite; give every image its {what}")
-    return found
+        # Text columns of pandas have this type too, and may contain None and NaN.
+        values = np.array(_check_objects(values.tolist(), name))
+    column: np.ndarray = values.astype(np.int64) if values.dtype == np.bool_ else values
+    if column.dtype.kind not in "iufU":
+        raise DataError(f"{name}s must be integers or text, but they are {column.dtype}")
+    if column.dtype.kind == "f" and not np.isfinite(column).all():
+        raise DataError(f"a {name} is NaN or infinite; give every image its {name}")
+    return column
 
 
-def _plain(values: list[Any], what: str) -> list[Any]:
+def _check_objects(values: list[Any], name: str) -> list[Any]:
     missing = [value is None or value != value for value in values]
     if any(missing):
-        hint = ", or give them as from_arrays(..., unlabeled=...)" if what == "label" else ""
+        hint = ", or give them as from_arrays(..., unlabeled=...)" if name == "label" else ""
         raise DataError(
-            f"{sum(missing)} of {len(values)} {what}s are missing (None or NaN), the first in row "
+            f"{sum(missing)} of {len(values)} {name}s are missing (None or NaN), the first in row "
             f"{missing.index(True)}; fill them in or leave these images out{hint}"
         )
     if len({isinstance(value, str) for value in values}) > 1:
-        raise DataError(f"the {what}s mix text and numbers; use one kind")
+        raise DataError(f"the {name}s mix text and numbers; use one kind")
     if not all(np.isscalar(value) for value in values):
-        raise DataError(f"{what}s must be integers or text, but some are neither")
+        raise DataError(f"{name}s must be integers or text, but some are neither")
     return values
 
 
-def num_axes(x: Any) -> int:
-    """Return how many axes an array-like has; not by `numpy.ndim`, which asks it to dispatch."""
+def ndim_of(x: Any) -> int:
+    """Return the number of axes of an array-like, without its `__array_function__`."""
     return np.asarray(x).ndim
 
 
-def as_image_array(x: Any, image_shape: tuple[int, ...] | None) -> np.ndarray:
+def check_image_array(x: Any, image_shape: tuple[int, ...] | None) -> np.ndarray:
     """Return images `[N, H, W, C]` of uint8, uint16 or float32.
 
     Parameters
@@ -198,17 +198,17 @@ def as_image_array(x: Any, image_shape: tuple[int, ...] | None) -> np.ndarray:
     Raises
     ------
     DataError
-        Rows came without a shape or do not fit it, `image_shape` is none, or the values cannot be
-        pixels.
+        Rows came without `image_shape` or do not fit it, `image_shape` is invalid, or the values
+        cannot be pixels.
     """
     if image_shape is not None:
-        image_shape = _checked_shape(image_shape)
-    array = np.asarray(_dense(x))
+        image_shape = _check_shape(image_shape)
+    array = np.asarray(_require_dense(x))
     if array.ndim != 2:
-        return as_images(array)
+        return check_images(array)
     if image_shape is None:
         raise DataError(
-            f"rows of {array.shape[1]} values came, and nothing says how they form an image; set "
+            f"rows of {array.shape[1]} values came, and their image shape is unknown; set "
             "image_shape=(H, W) or (H, W, C), or pass an array [N, H, W, C]"
         )
     if array.shape[1] != int(np.prod(image_shape)):
@@ -216,11 +216,11 @@ def as_image_array(x: Any, image_shape: tuple[int, ...] | None) -> np.ndarray:
             f"rows have {array.shape[1]} values, but image_shape={tuple(image_shape)} has "
             f"{int(np.prod(image_shape))}"
         )
-    return as_images(array.reshape((len(array), *image_shape)))
+    return check_images(array.reshape((len(array), *image_shape)))
 
 
-def _dense(x: Any) -> Any:
-    """Refuse what is no array, in the words of who expected one to come of it."""
+def _require_dense(x: Any) -> Any:
+    """Return `x`, or raise DataError for None, paths and sparse matrices."""
     if x is None or isinstance(x, str | Path):
         raise DataError(
             f"{'None' if x is None else repr(str(x))} came in place of images; give an array "
@@ -231,15 +231,15 @@ def _dense(x: Any) -> Any:
     return x
 
 
-def _checked_shape(image_shape: Any) -> tuple[int, ...]:
-    is_some = isinstance(image_shape, tuple | list) and len(image_shape) in (2, 3)
-    if is_some and all(isinstance(n, int | np.integer) and n > 0 for n in image_shape):
+def _check_shape(image_shape: Any) -> tuple[int, ...]:
+    has_axes = isinstance(image_shape, tuple | list) and len(image_shape) in (2, 3)
+    if has_axes and all(isinstance(n, int | np.integer) and n > 0 for n in image_shape):
         return tuple(map(int, image_shape))
     raise DataError(f"image_shape must be (H, W) or (H, W, C), got {image_shape!r}")
 
 
-def seed_from(random_state: int | np.random.RandomState | None) -> int:
-    """Return a seed below 2**31 from what scikit-learn accepts as `random_state`."""
+def check_seed(random_state: int | np.random.RandomState | None) -> int:
+    """Return a seed below 2**31 for a `random_state` of scikit-learn."""
     if isinstance(random_state, int | np.integer):
         return int(random_state) % 2**31
     try:

@@ -19,7 +19,7 @@ from augan.data.modalities.tables import as_frame, is_frame
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.data.modalities.tiles import TiledPreprocessing
 from augan.data.splits import evenly_spaced, split_dataset
-from augan.data.validation import as_image_array, num_axes, seed_from
+from augan.data.validation import check_image_array, check_seed, ndim_of
 from augan.detect.conformal.calibration import min_calibration_size
 from augan.detect.conformal.guarantee import CALIBRATION_KEY
 from augan.detect.detector import Detector, add_detectors
@@ -183,7 +183,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
     def _settings(self, trim_fraction: float) -> Config:
         config = validate_config(Config() if self.config is None else self.config)
         return config.replace(
-            seed=seed_from(self.random_state),
+            seed=check_seed(self.random_state),
             task="detect",
             training__steps=config.training.steps if self.steps is None else self.steps,
             detect={"far": self.far, "method": self.method, "trim_fraction": trim_fraction},
@@ -246,16 +246,16 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
     def _samples(self, X: Any, *, reset: bool) -> Any:
         """Validate X and return images as an array, or rows as a DataFrame."""
-        is_rows = self.image_shape is None and (is_frame(X) or num_axes(X) not in (3, 4))
+        is_rows = self.image_shape is None and (is_frame(X) or ndim_of(X) not in (3, 4))
         if is_rows and not is_frame(X):
             X = check_array(X, ensure_min_samples=1 + reset)
-        if is_rows or num_axes(X) == 2:
+        if is_rows or ndim_of(X) == 2:
             validate_data(self, X, reset=reset, skip_check_array=True)
         if is_rows:
             if reset:
                 self._has_names = is_frame(X)
             return as_frame(X)
-        images = as_image_array(X, self.image_shape)
+        images = check_image_array(X, self.image_shape)
         if reset:
             self.n_features_in_, self._image_shape = (
                 int(np.prod(images.shape[1:])),

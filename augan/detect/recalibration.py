@@ -199,7 +199,7 @@ def _read_groups(groups: str | Path, images: Path, source: InputSource) -> np.nd
     if is_table_file(images):
         raise DataError(f"--groups is for image files, but {images} is a table; leave out --groups")
     root, names = images if images.is_dir() else images.parent, source.names
-    result = read_groups(groups, root, names, all_known=False)
+    result = read_groups(groups, root, names, require_all=False)
     for name, group in zip(names, result):
         if not group and not source.read([name]).failures:
             return read_groups(groups, root, names)  # raises an error that names all such images

@@ -79,7 +79,7 @@ def load_parity_samples(
     if not isinstance(preprocessing, TiledPreprocessing):
         pixels = np.asarray(samples.pixels[chosen])
         return ParitySamples(pixels, pixels, description)
-    images = [samples.dataset.pictures[int(index)] for index in chosen]
+    images = [samples.dataset.require_images()[int(index)] for index in chosen]
     return _large_samples(preprocessing, images, description)
 
 

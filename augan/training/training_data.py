@@ -7,7 +7,7 @@ from augan.bundle import Bundle
 from augan.data.cache import PreparedImages, load_prepared
 from augan.data.dataset import Dataset, plural
 from augan.data.fingerprint import dataset_fingerprint
-from augan.data.loading import BUILTIN, load_dataset
+from augan.data.loading import DATASETS, load_dataset
 from augan.data.modalities.registry import AnyPreprocessing
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.exceptions import DataError
@@ -62,7 +62,7 @@ def load_training_data(
         ) from error
     if dataset_fingerprint(samples, preprocessing, unlabeled) != bundle.data.get("fingerprint"):
         # A built-in dataset never changes, so the bundle was trained on other data of that name.
-        is_other_data = data is None and source in BUILTIN
+        is_other_data = data is None and source in DATASETS
         raise (TrainingDataNotFound if is_other_data else DataError)(
             f"{source} is not, or no longer, the data that the model was trained on (other "
             f"{plural(preprocessing.sample_type)}, labels or order); train again, or name that "
@@ -80,7 +80,7 @@ def _recorded_source(bundle: Bundle) -> str | Path:
         )
     if Path(source).exists():
         return Path(source)
-    if name in BUILTIN:
+    if name in DATASETS:
         return str(name)
     is_absolute = Path(source).is_absolute()
     where = " any more" if is_absolute else ", relative to the current folder"

@@ -9,7 +9,7 @@ import numpy as np
 from augan.config import Config
 from augan.data.cache import PreparedImages, load_prepared
 from augan.data.dataset import Dataset, Skipped, plural
-from augan.data.duplicates import MAX_CALIBRATE, near_duplicates
+from augan.data.duplicates import MAX_CALIBRATION, find_near_duplicates
 from augan.data.fingerprint import dataset_fingerprint
 from augan.data.modalities.registry import AnyPreprocessing, training_samples
 from augan.data.modalities.tiles import TiledPreprocessing
@@ -322,9 +322,9 @@ def _duplicate_warnings(data: PreparedData) -> list[str]:
     twins = []
     for split in data.folds or (data.split,):
         trained = replace(split, train=np.union1d(split.train, data.unlabeled_indices))
-        twins += near_duplicates(data.all_samples, trained)
+        twins += find_near_duplicates(data.all_samples, trained)
     parts = data.folds or (data.split,)
-    compared = sum(min(len(split.calibration), MAX_CALIBRATE) for split in parts)
+    compared = sum(min(len(split.calibration), MAX_CALIBRATION) for split in parts)
     if len(twins) <= DUPLICATE_SHARE * compared:
         return []
     (outside, inside, _), sample_type = twins[0], data.dataset.sample_type

@@ -103,7 +103,7 @@ def load_gain_data(data: str, split: str) -> GainData:
     preprocessing = ImagePreprocessing.fit(train)
     images, labels = _prepare(train, preprocessing, train.class_names)
     if split == "test":
-        test = load_dataset(data, part="test")
+        test = load_dataset(data, subset="test")
         test_images, test_labels = _prepare(test, preprocessing, train.class_names)
     else:
         is_test = _cut_dev_images(labels)

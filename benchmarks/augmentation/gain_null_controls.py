@@ -76,7 +76,7 @@ class AppendingSampler:
 @functools.cache
 def all_digits() -> tuple[np.ndarray, np.ndarray]:
     """Return images and labels of the training and the test part, in random order."""
-    parts = [load_dataset("digits", part="train"), load_dataset("digits", part="test")]
+    parts = [load_dataset("digits", subset="train"), load_dataset("digits", subset="test")]
     images = np.concatenate([np.asarray(part.images) for part in parts])
     labels = np.concatenate([np.asarray(part.labels) for part in parts])
     order = child_rng(0, NAME).permutation(len(labels))

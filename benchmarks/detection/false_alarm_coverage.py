@@ -57,7 +57,7 @@ def load_normal_samples(data: str) -> tuple[str, np.ndarray]:
     if data == SKEWED:
         return SKEWED, child_rng(0, "benchmarks", NAME, SKEWED).lognormal(0, 1.5, (900, 20))
     dataset = load_dataset(data)
-    return dataset.name, ImagePreprocessing.fit(dataset).prepare_all(dataset.pictures)
+    return dataset.name, ImagePreprocessing.fit(dataset).prepare_all(dataset.require_images())
 
 
 def measure(images: np.ndarray, seed: int, steps: int) -> Row:

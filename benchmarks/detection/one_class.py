@@ -168,7 +168,7 @@ class OneClassData:
         """Load a dataset as `augan.load_dataset` does; the split dev never opens the test part."""
         train = load_dataset(data)
         preprocessing = ImagePreprocessing.fit(train)
-        test = load_dataset(data, part="test") if split == "test" else None
+        test = load_dataset(data, subset="test") if split == "test" else None
         return cls(
             train.name,
             train.class_names,

@@ -47,9 +47,9 @@ class Images:
 
 def split_dataset(data: str, split: str) -> tuple[Dataset, Dataset]:
     """Return the training and the test images."""
-    training = load_dataset(data, part="train")
+    training = load_dataset(data, subset="train")
     if split == "test":
-        return training, load_dataset(data, part="test")
+        return training, load_dataset(data, subset="test")
     held_out = child_rng(0, "fidelity dev").random(len(training)) < 0.2
     return training.subset(~held_out), training.subset(held_out)
 

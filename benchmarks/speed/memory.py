@@ -37,7 +37,7 @@ from PIL import Image
 
 from augan.config import Config
 from augan.data.cache import load_prepared
-from augan.data.duplicates import near_duplicates
+from augan.data.duplicates import find_near_duplicates
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.splits import Split, make_split
@@ -140,7 +140,7 @@ def measure_in_process(images: Path, cache: Path, size: int, width: int) -> Row:
     with stages.stage("split"):
         split = make_split(len(prepared.pixels), seed=0, labels=labels)
     with stages.stage("duplicates"):
-        near_duplicates(prepared.pixels, split)
+        find_near_duplicates(prepared.pixels, split)
     with stages.stage("batches"):
         batches = _stream(prepared.pixels, labels, preprocessing, split)
     without = "tensorflow" not in sys.modules

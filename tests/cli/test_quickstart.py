@@ -98,10 +98,10 @@ def test_quickstart_detect_scores_anomalous_images_higher(quickstart: tuple[Path
         assert row["anomaly"] == str(int(float(row["p_value"]) <= 0.05))
     scores = {
         kind: [float(row["score"]) for row in rows if row["path"].startswith(kind)]
-        for kind in ("digit", "foreign")
+        for kind in ("digit", "outlier")
     }
-    assert (len(scores["digit"]), len(scores["foreign"])) == (60, 12)
-    assert np.mean(scores["foreign"]) > np.mean(scores["digit"]) + np.std(scores["digit"])
+    assert (len(scores["digit"]), len(scores["outlier"])) == (60, 12)
+    assert np.mean(scores["outlier"]) > np.mean(scores["digit"]) + np.std(scores["digit"])
     flagged = sum(row["anomaly"] == "1" for row in rows)
     assert f"{flagged} of 72 images flagged" in processes["detect"].stdout
 

@@ -39,7 +39,7 @@ def write_files(folder):
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """The folder in which Keras keeps Fashion-MNIST; it is not there, nor is Debian's."""
-    monkeypatch.setattr(datasets, "INSTALLED", tmp_path / "absent")
+    monkeypatch.setattr(datasets, "DEBIAN_FOLDER", tmp_path / "absent")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     return tmp_path / "keras" / "datasets" / "fashion-mnist"
 
@@ -65,7 +65,7 @@ def server(tmp_path, monkeypatch):
     handler = functools.partial(_Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
         threading.Thread(target=served.serve_forever, daemon=True).start()
-        monkeypatch.setattr(datasets, "ADDRESS", f"http://127.0.0.1:{served.server_port}/")
+        monkeypatch.setattr(datasets, "BASE_URL", f"http://127.0.0.1:{served.server_port}/")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         yield folder
         served.shutdown()
@@ -86,11 +86,11 @@ def check(train, test, folder):
 
 
 def both_parts():
-    return load_dataset("fashion-mnist"), load_dataset("fashion-mnist", part="test")
+    return load_dataset("fashion-mnist"), load_dataset("fashion-mnist", subset="test")
 
 
 def test_the_installed_files_come_first(tmp_path, monkeypatch, home, offline, caplog):
-    monkeypatch.setattr(datasets, "INSTALLED", write_files(tmp_path / "usr"))
+    monkeypatch.setattr(datasets, "DEBIAN_FOLDER", write_files(tmp_path / "usr"))
     home.mkdir(parents=True)
     (home / datasets.FILES[0]).write_bytes(b"not looked at")
     check(*both_parts(), tmp_path / "usr")
@@ -107,7 +107,12 @@ def test_without_network_it_says_what_was_tried_and_what_to_do(home, offline, ca
     with pytest.raises(DataError) as caught:
         load_dataset("fashion-mnist")
     message = str(caught.value)
-    for part in (str(datasets.INSTALLED), str(home), datasets.ADDRESS, "Network is unreachable"):
+    for part in (
+        str(datasets.DEBIAN_FOLDER),
+        str(home),
+        datasets.BASE_URL,
+        "Network is unreachable",
+    ):
         assert part in message
     assert "apt-get install dataset-fashion-mnist" in message
     assert "give the folder of its four IDX files" in message
@@ -133,7 +138,7 @@ def test_it_is_downloaded_once(home, server, caplog):
     for name in datasets.FILES:
         assert (home / name).read_bytes() == (server / name).read_bytes()
     (announced,) = caplog.records
-    assert datasets.ADDRESS in announced.getMessage()
+    assert datasets.BASE_URL in announced.getMessage()
     assert str(home) in announced.getMessage()
 
 
@@ -167,7 +172,7 @@ def test_a_file_that_is_not_there_any_more(home, server):
 def test_the_command_announces_the_download_and_ends_in_one_line(tmp_path):
     code = (
         "from augan.data import datasets; from pathlib import Path; from augan_cli.main import "
-        "main; datasets.INSTALLED = Path('absent'); main()"
+        "main; datasets.DEBIAN_FOLDER = Path('absent'); main()"
     )
     nowhere = "http://127.0.0.1:9"  # nothing listens there
     done = subprocess.run(

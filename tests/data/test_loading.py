@@ -13,11 +13,10 @@ from augan.data.datasets import write_example_images
 from augan.data.folders import find_images
 from augan.data.groups import read_groups
 from augan.data.loading import load_dataset
-from augan.detect.output_paths import RECORD_FILES
 from augan.exceptions import DataError
 from augan.io.arrays import read_idx
 from augan.io.images import ImageHeader, read_image, write_png
-from augan.io.layout import BUNDLE_FILE, RESULT_MARKERS
+from augan.io.layout import RESULT_MARKERS
 
 
 def make_images(folder, *names, side=2):
@@ -208,7 +207,7 @@ def test_class_folders_sort_naturally_and_search_deeply(tmp_path):
 
 def test_train_and_test_are_kept_apart(tmp_path):
     make_images(tmp_path, "train/normal/a.png", "test/normal/b.png", "test/crack/c.png", "x.png")
-    train, test = load_dataset(tmp_path), load_dataset(tmp_path, part="test")
+    train, test = load_dataset(tmp_path), load_dataset(tmp_path, subset="test")
     assert train.names == ("train/normal/a.png",)
     assert train.class_names == ("normal",)
     assert test.names == ("test/crack/c.png", "test/normal/b.png")
@@ -220,7 +219,7 @@ def test_train_and_test_are_kept_apart(tmp_path):
 def test_parts_by_other_names_are_no_classes(tmp_path, train, test):
     make_images(tmp_path, f"{train}/glioma/a.png", f"{train}/none/b.png", f"{test}/glioma/c.png")
     assert load_dataset(tmp_path).class_names == ("glioma", "none")
-    assert load_dataset(tmp_path, part="test").names == (f"{test}/glioma/c.png",)
+    assert load_dataset(tmp_path, subset="test").names == (f"{test}/glioma/c.png",)
 
 
 def test_training_alone_is_a_class(tmp_path):
@@ -228,9 +227,9 @@ def test_training_alone_is_a_class(tmp_path):
     assert load_dataset(tmp_path).class_names == ("resting", "training")
 
 
-def test_a_train_among_buses_is_no_part(tmp_path):
+def test_a_train_among_buses_is_no_subset(tmp_path):
     make_images(tmp_path, "bus/a.png", "car/b.png", "train/c.png")
-    with pytest.raises(DataError, match=r"a folder train beside bus, car.*rename it if it is a"):
+    with pytest.raises(DataError, match=r"a folder train next to bus, car.*rename it if it is a"):
         load_dataset(tmp_path)
     (tmp_path / "val").mkdir()
     make_images(tmp_path / "other", "train/a/1.png", "val/a/2.png", "ground_truth/3.png")
@@ -258,17 +257,17 @@ def test_folders_that_look_like_classes_and_are_none_are_told(tmp_path):
     link, gifs, depth = dataset.warnings
     assert "cat is a link, which is not followed" in link
     assert "gifs holds no images, but .gif; it is ignored" in gifs
-    assert "several of these hold folders called left, right" in depth
+    assert "several of them hold folders called left, right" in depth
 
 
-def test_absent_test_part_is_an_error(tmp_path):
+def test_absent_test_subset_is_an_error(tmp_path):
     make_images(tmp_path / "flat", "a.png")
     make_images(tmp_path / "split", "train/a.png")
     for folder in ("flat", "split"):
-        with pytest.raises(DataError, match="no test part"):
-            load_dataset(tmp_path / folder, part="test")
+        with pytest.raises(DataError, match="no test subset"):
+            load_dataset(tmp_path / folder, subset="test")
     with pytest.raises(DataError, match="validation"):
-        load_dataset(tmp_path / "flat", part="validation")
+        load_dataset(tmp_path / "flat", subset="validation")
 
 
 def test_loose_images_beside_classes_are_refused(tmp_path):
@@ -298,7 +297,7 @@ def test_class_without_readable_images_is_refused(tmp_path):
 
 
 def test_what_augan_wrote_among_the_images_is_none_of_them(tmp_path):
-    assert {BUNDLE_FILE, *RECORD_FILES.values()} == RESULT_MARKERS
+    assert {"bundle.augan", "detection.json", "evaluation.json"} == RESULT_MARKERS
     make_images(
         tmp_path, "a.png", "found/most-anomalous.png", "found/overlays/a.png.png", "b/c.png"
     )
@@ -349,8 +348,8 @@ def test_tuples_are_arrays():
     assert load_dataset((X3,)).labels is None
     with pytest.raises(DataError, match="3 entries"):
         load_dataset((X3, [1, 0, 1], None))
-    with pytest.raises(DataError, match="no test part"):
-        load_dataset((X3,), part="test")
+    with pytest.raises(DataError, match="no test subset"):
+        load_dataset((X3,), subset="test")
 
 
 # Groups
@@ -400,7 +399,7 @@ def test_equal_duplicate_rows_and_missing_tables(tmp_path):
 def test_npz_parts(tmp_path):
     path = tmp_path / "cells.npz"
     np.savez(path, x=X3, y=["b", "a", "b"], x_test=X3[:1])
-    train, test = load_dataset(path), load_dataset(path, part="test")
+    train, test = load_dataset(path), load_dataset(path, subset="test")
     assert (train.name, train.class_names, len(train)) == ("cells", ("a", "b"), 3)
     assert (len(test), test.labels) == (1, None)
 
@@ -469,16 +468,16 @@ def test_idx_folder(tmp_path):
     assert train.class_names == ("3", "7")
     assert train.labels.tolist() == [1, 0]
     with pytest.raises(DataError, match="no test images"):
-        load_dataset(tmp_path, part="test")
+        load_dataset(tmp_path, subset="test")
     (tmp_path / "t10k-images.idx3-ubyte").write_bytes(idx_bytes(images[:1]))
-    assert len(load_dataset(tmp_path, part="test")) == 1
+    assert len(load_dataset(tmp_path, subset="test")) == 1
 
 
 # Built-in data
 
 
 def test_digits_are_divided_by_row():
-    train, test = load_dataset("digits"), load_dataset("digits", part="test")
+    train, test = load_dataset("digits"), load_dataset("digits", subset="test")
     assert (len(train), len(test)) == (1438, 359)
     assert all(int(name) % 5 == 4 for name in test.names)
     assert not set(train.names) & set(test.names)
@@ -501,7 +500,7 @@ def test_a_home_folder_that_is_not_there(tmp_path):
         load_dataset("~no-such-user-here/x")
     assert str(caught.value) == (
         "there is no home folder ~no-such-user-here, with which ~no-such-user-here/x begins; write "
-        "the path in full, from / on"
+        "the full path, from / on"
     )
     make_images(tmp_path, "~no-such-user-here/x/a.png")
     assert load_dataset(f"{tmp_path}/~no-such-user-here/x").names == ("a.png",)
@@ -510,14 +509,14 @@ def test_a_home_folder_that_is_not_there(tmp_path):
 def test_example_images(tmp_path):
     folder = tmp_path / "new" / "examples"
     counts = write_example_images(folder)
-    assert counts.to_dict() == {"count_normal": 60, "count_foreign": 12}
+    assert counts.to_dict() == {"count_normal": 60, "count_anomalous": 12}
     assert os.listdir(folder.parent) == ["examples"]
     names = find_images(folder)
     normal = [name for name in names if name.startswith("digit-")]
-    foreign = [name for name in names if name.startswith("foreign-")]
+    foreign = [name for name in names if name.startswith("outlier-")]
     assert (len(normal), len(foreign), len(names)) == (60, 12, 72)
     assert [sum(name.startswith(f"digit-{c}-") for name in normal) for c in range(10)] == [6] * 10
-    test = load_dataset("digits", part="test")
+    test = load_dataset("digits", subset="test")
     name = normal[0]
     row = test.names.index(str(int(name[-8:-4])))
     np.testing.assert_array_equal(read_image(folder / name), test.images[row])
@@ -562,7 +561,7 @@ def test_the_unlabeled_folder_is_no_class(tmp_path, spelling, classes):
     assert dataset.subset([1]).num_unlabeled == 4
     assert dataset.without_unlabeled().num_unlabeled == 0
     if classes:
-        assert load_dataset(tmp_path, part="test").unlabeled is None
+        assert load_dataset(tmp_path, subset="test").unlabeled is None
 
 
 def test_unlabeled_folders_of_every_place_are_taken(tmp_path):
@@ -626,7 +625,7 @@ def test_unlabeled_arrays(tmp_path, key):
     np.savez(tmp_path / "cells.npz", x=X3, y=["b", "a", "b"], x_test=X3[:1], **{key: X3[:2]})
     dataset = load_dataset(tmp_path / "cells.npz")
     assert (len(dataset), dataset.num_unlabeled) == (3, 2)
-    assert load_dataset(tmp_path / "cells.npz", part="test").unlabeled is None
+    assert load_dataset(tmp_path / "cells.npz", subset="test").unlabeled is None
     with pytest.raises(DataError, match="unlabeled images: the array holds no image"):
         from_arrays(X3, unlabeled=X3[:0])
     with pytest.raises(DataError, match=r"labels are missing.*unlabeled="):

@@ -193,7 +193,10 @@ def run(digits_bundle: Bundle) -> Path:
 def scorer(run: Path, tiny_digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("scorer") / "tiny.npz"
     np.savez(
-        data, x=tiny_digits.pictures, y=tiny_digits.labels, class_names=tiny_digits.class_names
+        data,
+        x=tiny_digits.require_images(),
+        y=tiny_digits.labels,
+        class_names=tiny_digits.class_names,
     )
     out = data.parent / "out"
     done = export(run, "--part", "detector", "--training-data", str(data), "--out", str(out))

@@ -154,7 +154,7 @@ def _flatten(tiles: np.ndarray) -> np.ndarray:
 def _letters(folder: Path) -> np.ndarray:
     """Return augan's example images of anomalies, uint8 [12, 8, 8, 1]."""
     write_example_images(folder)
-    return np.stack([read_image(path) for path in sorted(folder.glob("foreign-*.png"))])
+    return np.stack([read_image(path) for path in sorted(folder.glob("outlier-*.png"))])
 
 
 def _figure(rows: int, size: tuple[float, float]) -> tuple[Any, Any]:

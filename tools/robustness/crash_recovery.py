@@ -30,8 +30,7 @@ import numpy as np
 
 import augan
 from augan.bundle import load_bundle
-from augan.detect.output_paths import RECORD_FILES
-from augan.io.layout import BUNDLE_FILE, RUN_FILE
+from augan.io.layout import BUNDLE_FILE, DETECTION_FILE, EVALUATION_FILE, RUN_FILE
 from benchmarks.common.harness import RESULTS, Results, Row, Task, run, write_json
 from tools.robustness.bad_inputs.fixtures import SMALL, pictures
 
@@ -174,7 +173,10 @@ def files(folder: Path) -> dict[str, Any]:
             # The page of a run says how long each part took.
             timed = path.name == PAGE and path.with_name(RUN_FILE).exists()
             found[name] = b"" if timed or path.name in VARYING else path.read_bytes()
-            if path.name in RECORD_FILES.values():  # they say in full where the images are
+            if path.name in (
+                DETECTION_FILE,
+                EVALUATION_FILE,
+            ):  # they say in full where the images are
                 found[name] = found[name].replace(os.fsencode(os.path.realpath(folder)), b"")
     return found
 

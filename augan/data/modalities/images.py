@@ -136,7 +136,9 @@ class ImagePreprocessing:
             size = next(fitting)
         dtypes = {header.dtype for header in headers}
         dtype = next((kind for kind in ("float32", "uint16") if kind in dtypes), "uint8")
-        low, high = _INTEGER_RANGE.get(dtype) or _float_range(part.pictures for part in parts)
+        low, high = _INTEGER_RANGE.get(dtype) or _float_range(
+            part.require_images() for part in parts
+        )
         shapes = {(header.height, header.width) for header in headers}
         channels = max(header.channels for header in headers)
         return cls(size, channels, dtype, low, high, shapes.pop() if len(shapes) == 1 else None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from augan.data.validation import as_labels
+from augan.data.validation import check_labels
 from augan.exceptions import DataError
 from augan.io.csv_safety import unescape_frame
 
@@ -260,7 +260,7 @@ def class_labels(values: Any, target: str) -> tuple[np.ndarray, tuple[str, ...]]
     if not pd.api.types.is_numeric_dtype(series) or pd.api.types.is_bool_dtype(series):
         series = series.astype(str)
     try:
-        labels, names = as_labels(series.to_numpy(), len(series))
+        labels, names = check_labels(series.to_numpy(), len(series))
     except DataError as error:
         raise DataError(f"the target '{target}' cannot be used: {error}") from None
     if len(names) < 2:

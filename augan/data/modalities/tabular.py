@@ -68,7 +68,7 @@ class ColumnSpec:
         return values if self.decimals is None else np.round(values, self.decimals)
 
 
-def check_complete(frame: "pd.DataFrame") -> None:
+def require_complete(frame: "pd.DataFrame") -> None:
     """Raise DataError, naming columns and counts, if values are missing."""
     missing = frame.isna().sum()
     found = [f"{name} ({int(count)})" for name, count in missing.items() if count]
@@ -79,7 +79,7 @@ def check_complete(frame: "pd.DataFrame") -> None:
         )
 
 
-def learn_column(name: str, series: "pd.Series") -> ColumnSpec:
+def fit_column(name: str, series: "pd.Series") -> ColumnSpec:
     """Learn from the complete values of one column.
 
     Raises
@@ -228,11 +228,11 @@ class TabularPreprocessing:
             Values are missing or infinite, a column mixes numbers and text, holds too many
             different texts, or is of a type that is neither; or all columns are constant.
         """
-        check_complete(table.frame)
-        columns = tuple(learn_column(name, table.frame[name]) for name in table.frame.columns)
+        require_complete(table.frame)
+        columns = tuple(fit_column(name, table.frame[name]) for name in table.frame.columns)
         if rows is not None:
             some = table.frame.iloc[rows]
-            columns = tuple(learn_column(name, some[name]) for name in some.columns)
+            columns = tuple(fit_column(name, some[name]) for name in some.columns)
         return cls(columns, table.target)
 
     @cached_property

@@ -13,7 +13,7 @@ import numpy as np
 
 from augan.data.cache import load_prepared
 from augan.data.dataset import Dataset
-from augan.data.duplicates import near_duplicates
+from augan.data.duplicates import find_near_duplicates
 from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import Table
@@ -218,7 +218,7 @@ def _split(
     """Return the training and the test part of a dataset."""
     if test_size is None:
         try:
-            return train, load_dataset(data, part="test", groups=groups)
+            return train, load_dataset(data, subset="test", groups=groups)
         except DataError as error:
             raise DataError(
                 f"{error}; or hold out a fraction of the images with --test-size 0.3"
@@ -226,7 +226,7 @@ def _split(
     if not 0 < test_size < 1:
         raise ConfigError(f"--test-size must lie between 0 and 1, but is {test_size:g}; try 0.3")
     try:
-        load_dataset(data, part="test")
+        load_dataset(data, subset="test")
     except DataError:
         pass
     else:
@@ -371,11 +371,11 @@ def find_leakage(
     duplicates = find_duplicates(images, indices, test_images)
     others = np.setdiff1d(np.arange(len(test_images)), [index for index, _ in duplicates])
     offset = len(images)
-    pairs = near_duplicates(
+    pairs = find_near_duplicates(
         ConcatRows(images, test_images),
         Split(indices, np.empty(0, np.int64), offset + others),
-        most_calibrate=len(test_images),
-        most_others=MAX_COMPARED_IMAGES,
+        max_calibration=len(test_images),
+        max_others=MAX_COMPARED_IMAGES,
     )
     near = [(test_index - offset, index, correlation) for index, test_index, correlation in pairs]
     return Leakage(duplicates, near)

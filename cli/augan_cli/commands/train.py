@@ -172,7 +172,7 @@ def _write_demo_images() -> None:
         examples = write_example_images(DEMO_IMAGES)
         typer.echo(
             f"{DEMO_IMAGES}/: {examples.count_normal} digits that are not used in training and "
-            f"{examples.count_foreign} anomalous images, to try `augan detect {DEMO_IMAGES}/` on",
+            f"{examples.count_anomalous} anomalous images, to try `augan detect {DEMO_IMAGES}/` on",
             err=True,
         )
 

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
 
 from augan.data.dataset import from_arrays
-from augan.data.duplicates import near_duplicates
+from augan.data.duplicates import find_near_duplicates
 from augan.data.loading import load_dataset
 from augan.data.modalities import tables
 from augan.data.modalities.registry import prepare_samples, restore_preprocessing
@@ -332,7 +332,7 @@ def test_arrays_with_two_axes_are_tables_of_numbers():
     half = dataset.subset(np.array([3, 0]))
     assert_array_equal(columns.prepare_all(half.images), x[[3, 0]])
     assert half.names == ("3", "0")
-    with pytest.raises(DataError, match="no images"):
+    with pytest.raises(DataError, match="images are needed"):
         dataset.headers()
     with pytest.raises(DataError, match="DataFrame for columns of text"):
         from_arrays(np.array([["a", "b"]]))
@@ -343,8 +343,10 @@ def test_equal_rows_on_both_sides_of_a_split():
     rows = rng.standard_normal((40, 3))
     rows[31] = rows[2]
     split = Split(np.arange(25), np.arange(25, 30), np.arange(30, 40))
-    assert near_duplicates(rows, split) == [(2, 31, 1.0)]
+    assert find_near_duplicates(rows, split) == [(2, 31, 1.0)]
     # Where few values are possible, equal rows are chance.
-    assert near_duplicates(rng.integers(0, 2, (40, 3)).astype(float), split) == []
+    assert find_near_duplicates(rng.integers(0, 2, (40, 3)).astype(float), split) == []
     # Every row twice: then no value is alone, and yet nothing of it is chance.
-    assert len(near_duplicates(np.repeat(rows[:20], 2, axis=0)[rng.permutation(40)], split)) > 2
+    assert (
+        len(find_near_duplicates(np.repeat(rows[:20], 2, axis=0)[rng.permutation(40)], split)) > 2
+    )

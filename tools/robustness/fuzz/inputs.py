@@ -205,7 +205,7 @@ def _meet_list(raw: bytes, place: Path) -> None:
     path = place / "list.csv"
     path.write_bytes(raw)
     _attempt(lambda: read_groups(path, place, NAMES))
-    _attempt(lambda: read_groups(path, place, NAMES, all_known=False))
+    _attempt(lambda: read_groups(path, place, NAMES, require_all=False))
     read_labels(path, NAMES, place)
 
 
@@ -249,7 +249,7 @@ def _odd_array(rng: Rng) -> bytes:
 def _meet_arrays(raw: bytes, place: Path) -> None:
     path = place / "x.npz"
     path.write_bytes(raw)
-    _attempt(lambda: load_dataset(path, part="test"))
+    _attempt(lambda: load_dataset(path, subset="test"))
     load_dataset(path)
 
 
