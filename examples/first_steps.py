@@ -1,6 +1,6 @@
-"""First steps: train on scikit-learn's digits, draw more threes, find pictures that are no digits.
+"""First steps: training on scikit-learn's digits, augmentation of a class, anomaly detection.
 
-One training makes one bundle, and the bundle does both. Everything is written to a temporary
+One training writes one bundle, and the bundle serves both purposes. All files go to a temporary
 folder.
 
     python examples/first_steps.py
@@ -16,25 +16,27 @@ from augan.data.datasets import write_example_images
 def main() -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
-        settings = Config().override(["training.steps=600"])  # the default trains for longer
+        settings = Config().override(["training.steps=600"])  # fewer than the default
         bundle = train(settings, load_dataset("digits"), out=folder / "run")
         fidelity = bundle.metrics["fidelity"]
         print(
-            f"trained on {bundle.data['num_images']} digits; distance of generated to real ones "
-            f"{fidelity['kernel_distance']:.3f}, before training "
+            f"trained on {bundle.data['num_samples']} digits; kernel distance of generated and "
+            f"real digits {fidelity['kernel_distance']:.3f}, before training "
             f"{fidelity['untrained_kernel_distance']:.3f}"
         )
 
-        made = augment_folder(bundle, "3", n=200)
-        kept, candidates = made.acceptance[0].accepted, made.acceptance[0].generated
-        print(f"kept {kept} threes of {candidates} candidates; the filters left out the others")
+        augmented = augment_folder(bundle, "3", n=200)
+        accepted, candidates = augmented.acceptance[0].accepted, augmented.acceptance[0].generated
+        print(
+            f"accepted {accepted} threes of {candidates} candidates; the filters rejected the rest"
+        )
 
-        # 60 digits that the training did not see, and 12 letters and scraps of photographs.
+        # 60 digits that were not used in training, 12 letters and crops of photographs.
         write_example_images(folder / "images")
-        found = detect_folder(bundle, folder / "images", folder / "found", far=0.05)
-        print(f"flagged {found.num_anomalies} of {found.num_scored} pictures")
-        print(found.guarantee.sentence)
-        print("most anomalous:", ", ".join(scored.path for scored in found.most_anomalous))
+        detected = detect_folder(bundle, folder / "images", folder / "results", far=0.05)
+        print(f"flagged {detected.num_anomalies} of {detected.num_scored} images")
+        print(detected.guarantee.sentence)
+        print("most anomalous:", ", ".join(sample.path for sample in detected.most_anomalous))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Balance rare classes: `GANOverSampler` in an imbalanced-learn Pipeline, cross-validated.
+"""`GANOverSampler` in an imbalanced-learn Pipeline that balances rare classes in cross-validation.
 
-Four of the ten digits are made rare. Inside the Pipeline each fold's sampler sees the training part
-of that fold only, so no test picture ever reaches the GAN. Each row prints the mean and standard
-deviation of the balanced accuracy over the folds.
+Four of the ten digits are rare. Inside the Pipeline, the sampler of each fold receives the training
+part of the fold only, so that no test image reaches the GAN. Each line of the output is the mean
+and the standard deviation of the balanced accuracy over the folds.
 
     python examples/oversampling_in_pipeline.py
 """
@@ -17,27 +17,32 @@ from sklearn.svm import SVC
 from augan import GANOverSampler
 
 RARE = (2, 3, 5, 8)
-KEPT = 9  # images left of each rare class
+NUM_RARE = 9  # images of each rare class
 
 
 def imbalanced_digits() -> tuple[np.ndarray, np.ndarray]:
-    """Return scikit-learn's digits with only `KEPT` images of each class in `RARE`."""
+    """Return scikit-learn's digits with only `NUM_RARE` images of each class in `RARE`."""
     X, y = load_digits(return_X_y=True)
     rng = np.random.default_rng(0)
-    left = [rng.permutation(np.flatnonzero(y == c))[: KEPT if c in RARE else None] for c in set(y)]
-    rows = np.sort(np.concatenate(left))
-    return X[rows], y[rows]
+    indices = [
+        rng.permutation(np.flatnonzero(y == label))[: NUM_RARE if label in RARE else None]
+        for label in set(y)
+    ]
+    subset = np.sort(np.concatenate(indices))
+    return X[subset], y[subset]
 
 
 def main() -> None:
     X, y = imbalanced_digits()
     samplers = {
-        "nothing": None,
+        "none": None,
         "RandomOverSampler": RandomOverSampler(random_state=0),
         "GANOverSampler": GANOverSampler(image_shape=(8, 8), steps=600, random_state=0),
     }
     folds = StratifiedKFold(n_splits=3, shuffle=True, random_state=0)
-    print(f"{len(y)} digits, {KEPT} each of {', '.join(map(str, RARE))}; {folds.n_splits} folds")
+    print(
+        f"{len(y)} digits, {NUM_RARE} each of {', '.join(map(str, RARE))}; {folds.n_splits} folds"
+    )
     for name, sampler in samplers.items():
         steps = [SVC()] if sampler is None else [sampler, SVC()]
         scores = cross_val_score(

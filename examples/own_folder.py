@@ -1,7 +1,7 @@
-"""Your own folder: one bundle balances a rare class and finds what belongs to no class.
+"""Your own folder: one bundle that balances a rare class and detects images of no class.
 
-PHOTOS has a folder of images for each class, NEW has images to judge. Without them the example
-makes both of scikit-learn's digits: 120 sevens, 40 nines, and new pictures of all ten digits.
+PHOTOS has one folder of images for each class, NEW has images to score. Without arguments the
+example writes both from scikit-learn's digits: 120 sevens, 40 nines, new images of all ten digits.
 
     python examples/own_folder.py [PHOTOS NEW]
 """
@@ -17,12 +17,12 @@ from augan import Config, augment_folder, detect_folder, load_dataset, train
 
 
 def make_folders(photos: Path, new: Path) -> None:
-    """Write digits as PNG files: sevens and nines to learn from, all ten to judge."""
+    """Write digits as PNG files: sevens and nines to train on, all ten digits to score."""
     digits, labels = load_dataset("digits").images, load_dataset("digits").labels
     for digit, name, count in ((7, "seven", 120), (9, "nine", 40)):
-        rows = np.flatnonzero(labels == digit)
-        write(digits[rows[:count]], photos / name, name)
-        write(digits[rows[count : count + 10]], new, name)
+        indices = np.flatnonzero(labels == digit)
+        write(digits[indices[:count]], photos / name, name)
+        write(digits[indices[count : count + 10]], new, name)
     for digit in (0, 1, 2, 3, 4, 5, 6, 8):
         write(digits[np.flatnonzero(labels == digit)[:5]], new, f"other-{digit}")
 
@@ -44,16 +44,16 @@ def main() -> None:
         bundle = train(settings, load_dataset(photos), out=Path(name, "run"))
         print("classes:", dict(zip(bundle.data["class_names"], bundle.data["class_counts"])))
 
-        made = augment_folder(bundle, balance=True)
-        for stats in made.acceptance:
+        augmented = augment_folder(bundle, balance=True)
+        for stats in augmented.acceptance:
             print(
                 f"class {stats.class_name}: {stats.accepted} of {stats.generated} candidates "
                 "accepted"
             )
 
-        found = detect_folder(bundle, new, Path(name, "found"), far=0.1)
-        print(f"flagged {found.num_anomalies} of {found.num_scored} new images")
-        print("most anomalous:", ", ".join(scored.path for scored in found.most_anomalous))
+        detected = detect_folder(bundle, new, Path(name, "results"), far=0.1)
+        print(f"flagged {detected.num_anomalies} of {detected.num_scored} new images")
+        print("most anomalous:", ", ".join(sample.path for sample in detected.most_anomalous))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Score images with an exported detector: onnxruntime, Pillow and NumPy only, no augan.
+"""Scoring of images with an exported detector: onnxruntime, Pillow and NumPy only, no augan.
 
-EXPORT is the folder that `augan export RUN --part detector --out EXPORT` wrote. Images have 8 bits,
-and are gray where the training images were.
+EXPORT is the output folder of `augan export RUN --part detector --out EXPORT`. The images have 8
+bits per channel. They are gray if the training images were gray.
 
     python examples/score_with_onnx.py EXPORT IMAGE...
 """
@@ -15,33 +15,34 @@ import onnxruntime
 from PIL import Image, ImageOps
 
 
-def prepare(path: Path, wanted: dict) -> np.ndarray:
-    """Return what the graph takes, [1, H, W, C]: an image resized as in training."""
+def prepare(path: Path, spec: dict) -> np.ndarray:
+    """Return the graph's input [1, H, W, C]: the image, resized as in training."""
     image = ImageOps.exif_transpose(Image.open(path))
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    image = image.convert(wanted["mode"])
-    size, longer = wanted["size"], max(image.size)
-    if size is None:  # large images keep their scale, unless they are very large
-        up, down = min(1, wanted["shortest"] / min(image.size), wanted["longest"] / longer), 1
+    image = image.convert(spec["mode"])
+    size, longer = spec["size"], max(image.size)
+    if size is None:  # large images keep their scale up to a maximum
+        up, down = min(1, spec["shortest"] / min(image.size), spec["longest"] / longer), 1
     else:
         up, down = (1, 1) if size < 2 * longer <= 2 * size else (size, longer)
     width, height = (max(1, round(side * up / down)) for side in image.size)
-    how = Image.Resampling.BOX if up < down else Image.Resampling.BILINEAR
-    bands = [band.convert("F").resize((width, height), how) for band in image.split()]
-    pixels = np.rint(np.stack(bands, axis=-1)).astype(wanted["dtype"])
-    if size is not None:  # centred in a square, edges repeated
+    resampling = Image.Resampling.BOX if up < down else Image.Resampling.BILINEAR
+    bands = [band.convert("F").resize((width, height), resampling) for band in image.split()]
+    pixels = np.rint(np.stack(bands, axis=-1)).astype(spec["dtype"])
+    if size is not None:  # centered in a square, edge pixels repeated
         rows, columns = size - height, size - width
-        around = ((rows // 2, -(-rows // 2)), (columns // 2, -(-columns // 2)), (0, 0))
-        pixels = np.pad(pixels, around, mode="edge")
+        padding = ((rows // 2, -(-rows // 2)), (columns // 2, -(-columns // 2)), (0, 0))
+        pixels = np.pad(pixels, padding, mode="edge")
     return pixels[None]
 
 
 folder, *paths = map(Path, sys.argv[1:])
-about = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
-session, line = onnxruntime.InferenceSession(folder / about["file"]), about["calibration_scores"]
+detector = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
+session = onnxruntime.InferenceSession(folder / detector["file"])
+calibration_scores = np.array(detector["calibration_scores"])
 for path in paths:
-    ((score,),) = session.run(["score"], {"images": prepare(path, about["input"])})
-    p_value = (1 + np.sum(np.array(line) >= score)) / (1 + len(line))
-    says = "anomaly" if score > about["threshold"] else "normal"
-    print(f"{path}: {says}, score {score:.6f}, p-value {p_value:.4f}")
+    ((score,),) = session.run(["score"], {"images": prepare(path, detector["input"])})
+    p_value = (1 + np.sum(calibration_scores >= score)) / (1 + len(calibration_scores))
+    decision = "anomaly" if score > detector["threshold"] else "normal"
+    print(f"{path}: {decision}, score {score:.6f}, p-value {p_value:.4f}")

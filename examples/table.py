@@ -1,8 +1,8 @@
-"""A table: draw rows of a class, and find odd rows, on scikit-learn's breast cancer measurements.
+"""Tables: synthetic rows and anomalous rows of scikit-learn's breast cancer data.
 
-Synthetic rows have the columns, types and decimals of the real ones. What they are worth is seen by
-a forest that learns from them alone and is judged on real rows; what the detector is worth, by
-AUROC on malignant cells after it has learned benign ones only.
+Synthetic rows have the columns, types and decimals of the real rows. Their quality is the accuracy
+on real test rows of a random forest that was trained on synthetic rows only. The quality of the
+detector is its AUROC on malignant cells; it was trained on benign cells only.
 
     python examples/table.py
 """
@@ -31,23 +31,23 @@ def main() -> None:
         real.to_csv(file, index=False)
         settings = Config().override(["task=generate", "training.steps=1000"])
         bundle = train(settings, load_dataset(file, target=CLASS), out=Path(name, "run"))
-        made = augment_folder(bundle, ["benign", "malignant"], n=300, filtered=False)
-        synthetic = pd.read_csv(made.out / "synthetic.csv")
+        augmented = augment_folder(bundle, ["benign", "malignant"], n=300, filtered=False)
+        synthetic = pd.read_csv(augmented.out / "synthetic.csv")
     print(f"{len(synthetic)} synthetic rows, same columns: {set(synthetic) == set(real)}")
     for title, rows in (("real", real), ("synthetic", synthetic)):
         forest = RandomForestClassifier(random_state=0)
         forest.fit(rows[list(data.data)], rows[CLASS])
-        right = forest.score(test[list(data.data)], test[CLASS])
-        print(f"a forest that learned {title:<10} {right:.3f} of {len(test)} real rows right")
+        accuracy = forest.score(test[list(data.data)], test[CLASS])
+        print(f"forest trained on {title:<10} accuracy {accuracy:.3f} on {len(test)} real rows")
 
     detector = GANDetector(far=0.1, steps=600, random_state=0)
     detector.fit(real[real[CLASS] == "benign"][list(data.data)])
-    odd = test[CLASS] == "malignant"
+    is_malignant = test[CLASS] == "malignant"
     scores = -detector.score_samples(test[list(data.data)])
     flagged = detector.predict(test[list(data.data)]) == -1
-    print(f"malignant among benign: AUROC {roc_auc_score(odd, scores):.3f}")
-    print(f"flagged at a rate of 10 %: {flagged[odd].mean():.1%} of the malignant,")
-    print(f"{flagged[~odd].mean():.1%} of the benign cells")
+    print(f"malignant cells among benign cells: AUROC {roc_auc_score(is_malignant, scores):.3f}")
+    print(f"flagged at a false-alarm rate of 10 %: {flagged[is_malignant].mean():.1%} of malignant")
+    print(f"and {flagged[~is_malignant].mean():.1%} of benign cells")
 
 
 if __name__ == "__main__":
