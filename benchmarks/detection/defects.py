@@ -172,7 +172,7 @@ def _train_augan(
             source.read(names[start : start + BATCH_SIZE])
             for start in range(0, len(names), BATCH_SIZE)
         ]
-        return np.concatenate([detector.score(batch.stored) for batch in batches])
+        return np.concatenate([detector.score(batch.samples) for batch in batches])
 
     return score
 

@@ -45,18 +45,18 @@ def data(tmp_path):
     return folder_of_digits(tmp_path / "digits")
 
 
-class Maker:
-    """Returns what `make` makes of the images and labels behind them, and counts its calls."""
+class FunctionSampler:
+    """Appends the images and labels of a function, and counts its calls."""
 
-    def __init__(self, make):
-        self.make, self.calls, self.stop_at = make, 0, None
+    def __init__(self, generate):
+        self.generate, self.calls, self.stop_at = generate, 0, None
 
     def fit_resample(self, X, y):
         self.calls += 1
         if self.calls == self.stop_at:
             raise KeyboardInterrupt
-        more, labels = self.make(X, y)
-        return np.concatenate([X, more]), np.concatenate([y, labels])
+        images, labels = self.generate(X, y)
+        return np.concatenate([X, images]), np.concatenate([y, labels])
 
 
 def noise(X, y):
@@ -64,7 +64,7 @@ def noise(X, y):
 
 
 def oracle(X, y):
-    """Real images of neither the draw nor the test: no generator could do better."""
+    """Real images of neither the subset nor the test: no generator could do better."""
     of = digits()
     labels = np.asarray(of.labels)
     rows = [np.flatnonzero(labels == label)[80:] for label in CLASSES]
@@ -72,8 +72,8 @@ def oracle(X, y):
     return np.asarray(of.images)[chosen], np.searchsorted(CLASSES, labels[chosen])
 
 
-def evaluate(data, out, make=noise, **options):
-    maker = make if isinstance(make, Maker) else Maker(make)
+def evaluate(data, out, generate=noise, **options):
+    sampler = generate if isinstance(generate, FunctionSampler) else FunctionSampler(generate)
     settings = {
         "labels_per_class": 6,
         "rare": {"8": 2},
@@ -82,28 +82,28 @@ def evaluate(data, out, make=noise, **options):
         "classifier": "logistic",
     }
     return evaluate_augmentation(
-        data, gan=GanArm("test", lambda draw: maker), out=out, **{**settings, **options}
+        data, gan=GanArm("test", lambda subset: sampler), out=out, **{**settings, **options}
     )
 
 
 @pytest.mark.slow
-def test_images_as_good_as_real_ones_are_a_lift_and_noise_is_none(tmp_path):
+def test_gain_of_real_images_is_significant_and_of_noise_is_not(tmp_path):
     data = folder_of_digits(tmp_path / "digits", train=20, test=60)
-    found = evaluate(data, tmp_path / "a", oracle, labels_per_class=3, rare={}, repeats=8)
-    assert found.is_significant
-    assert found.sentence.startswith(f"lift of {100 * found.summary['gain']:+.1f} points [")
-    assert found.sentence.endswith("on new images like these")
-    assert 0 < found.summary["low"] <= found.summary["gain"] <= found.summary["high"] < 0.5
+    result = evaluate(data, tmp_path / "a", oracle, labels_per_class=3, rare={}, repeats=8)
+    assert result.is_significant
+    assert result.sentence.startswith(f"lift of {100 * result.summary['gain']:+.1f} points [")
+    assert result.sentence.endswith("on new images like these")
+    assert 0 < result.summary["low"] <= result.summary["gain"] <= result.summary["high"] < 0.5
     worse = evaluate(data, tmp_path / "b", noise, labels_per_class=3, rare={}, repeats=8)
     assert not worse.is_significant
     assert worse.sentence.startswith("no evidence of benefit")
 
 
-def test_the_folder_holds_everything_and_all_arms_are_there(data, tmp_path):
-    found = evaluate(data, tmp_path / "out", arms=None)
+def test_evaluation_writes_all_results_of_all_arms(data, tmp_path):
+    result = evaluate(data, tmp_path / "out", arms=None)
     kept = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    assert kept == json.loads(json.dumps(found.to_dict()))
-    names = [row["arm"] for row in found.arms]
+    assert kept == json.loads(json.dumps(result.to_dict()))
+    names = [row["arm"] for row in result.arms]
     assert names == [
         "real",
         "classic",
@@ -115,38 +115,38 @@ def test_the_folder_holds_everything_and_all_arms_are_there(data, tmp_path):
         "gan",
         "ablation",
     ]
-    by_name = {row["arm"]: row for row in found.arms}
+    by_name = {row["arm"]: row for row in result.arms}
     assert by_name["ablation"]["by_repeat"] == by_name["oversampling"]["by_repeat"]
-    assert found.summary["class_counts"] == [6, 6, 2]
-    assert found.summary["settings"]["transform"] == "shift"
+    assert result.summary["class_counts"] == [6, 6, 2]
+    assert result.summary["settings"]["transform"] == "shift"
     with Image.open(tmp_path / "out" / "preview.png") as picture:
         assert picture.size[0] > picture.size[1]
-    page = write_augmentation_evaluation_page(found).read_text()
-    assert found.sentence[1:] in page
+    page = write_augmentation_evaluation_page(result).read_text()
+    assert result.sentence[1:] in page
     assert page.count('<div class="dots"') == len(names)
     assert "data:image/png;base64," in page
     assert "http:" not in page
     assert "https:" not in page
-    assert format_augmentation_evaluation(found)[-1] == found.sentence
+    assert format_augmentation_evaluation(result)[-1] == result.sentence
 
 
 @needs_browser
 @pytest.mark.slow
-def test_a_browser_has_nothing_to_complain_about(data, tmp_path):
+def test_report_has_no_errors_in_a_browser(data, tmp_path):
     page = write_augmentation_evaluation_page(evaluate(data, tmp_path / "out"))
     assert "No evidence of benefit" in loaded(page, tmp_path / "profile")
 
 
 @pytest.mark.slow
-def test_unlabeled_images_bring_arms_and_a_second_figure(tmp_path):
+def test_unlabeled_images_add_arms_and_a_second_gain(tmp_path):
     data = folder_of_digits(tmp_path / "digits", unlabeled=20)
-    found = evaluate(data, tmp_path / "out", arms=["oversampling", "self-training"])
-    assert found.summary["num_unlabeled"] == 60
-    gain = found.summary["gain_over_labeled_only"]
+    result = evaluate(data, tmp_path / "out", arms=["oversampling", "self-training"])
+    assert result.summary["num_unlabeled"] == 60
+    gain = result.summary["gain_over_labeled_only"]
     assert gain["best_baseline"] == "oversampling"
-    assert gain["value"] >= found.summary["gain"]
-    assert any("no fair comparison" in line for line in format_augmentation_evaluation(found))
-    assert {row["arm"]: row["uses_unlabeled"] for row in found.arms} == {
+    assert gain["value"] >= result.summary["gain"]
+    assert any("no fair comparison" in line for line in format_augmentation_evaluation(result))
+    assert {row["arm"]: row["uses_unlabeled"] for row in result.arms} == {
         "oversampling": False,
         "self-training": True,
         "gan": True,
@@ -156,18 +156,18 @@ def test_unlabeled_images_bring_arms_and_a_second_figure(tmp_path):
     assert alone.summary["num_unlabeled"] == 60 + 36 - 14
 
 
-def test_rivals_must_have_the_data_that_the_gan_has(tmp_path):
+def test_baselines_without_unlabeled_images_are_refused(tmp_path):
     data = folder_of_digits(tmp_path / "digits", unlabeled=20)
     with pytest.raises(ConfigError, match="add self-training to --arms"):
         evaluate(data, tmp_path / "out", arms=["real", "oversampling"])
 
 
-def test_where_nothing_is_left_unlabeled_no_arm_pretends_to_use_it(data, tmp_path):
-    found = evaluate(
+def test_rest_unlabeled_without_rest_warns(data, tmp_path):
+    result = evaluate(
         data, tmp_path / "out", arms=None, labels_per_class=None, rare={}, rest_unlabeled=True
     )
-    assert "self-training" not in [row["arm"] for row in found.arms]
-    assert any("--rest-unlabeled has no effect" in text for text in found.summary["warnings"])
+    assert "self-training" not in [row["arm"] for row in result.arms]
+    assert any("--rest-unlabeled has no effect" in text for text in result.summary["warnings"])
 
 
 @pytest.mark.parametrize("left", [0, 1])
@@ -179,33 +179,33 @@ def test_a_class_needs_two_test_images(data, tmp_path, left):
         evaluate(data, tmp_path / "out")
 
 
-def test_files_that_cannot_be_read_are_counted_once(tmp_path):
+def test_unreadable_files_are_counted_once(tmp_path):
     data = folder_of_digits(tmp_path / "digits", train=35, test=0) / "train"
     for number in range(3):
         (data / "8" / f"empty{number}.png").touch()
-    found = evaluate(data, tmp_path / "out", test_size=0.2)
-    assert found.summary["num_test"] == 21
-    assert any(text.startswith("3 files could not be read") for text in found.summary["warnings"])
+    result = evaluate(data, tmp_path / "out", test_size=0.2)
+    assert result.summary["num_test"] == 21
+    assert any(text.startswith("3 files could not be read") for text in result.summary["warnings"])
 
 
-def test_what_the_gan_arm_stands_on_is_always_a_rival(data, tmp_path):
-    """Against the real images alone, balanced classes would be a lift of a generator of nothing."""
+def test_base_arm_is_always_a_baseline(data, tmp_path):
+    """Compared with `real` alone, a sampler without images would gain by the balanced classes."""
 
     def nothing(X, y):
         return X[:0], y[:0]
 
     options = {"labels_per_class": 10, "rare": {"8": 2}, "repeats": 5}
-    found = evaluate(data, tmp_path / "out", nothing, arms=["real"], **options)
-    behind = {row["arm"]: row["gan_minus_arm"] for row in found.arms}
+    result = evaluate(data, tmp_path / "out", nothing, arms=["real"], **options)
+    behind = {row["arm"]: row["gan_minus_arm"] for row in result.arms}
     assert behind["real"]["value"] > 0.02
     assert behind["ablation"] == {"value": 0.0, "low": 0.0, "high": 0.0}
-    assert (found.summary["gain"], found.summary["best_baseline"]) == (0.0, "ablation")
-    assert not found.is_significant
-    assert "against oversampling + classic" in found.sentence
+    assert (result.summary["gain"], result.summary["best_baseline"]) == (0.0, "ablation")
+    assert not result.is_significant
+    assert "against oversampling + classic" in result.sentence
 
 
 @pytest.mark.slow
-def test_the_gan_arm_stands_on_consistency_where_there_are_unlabeled_images(tmp_path):
+def test_base_arm_with_unlabeled_images_is_consistency(tmp_path):
     data = folder_of_digits(tmp_path / "digits", unlabeled=20)
     options = {
         "labels_per_class": 6,
@@ -214,9 +214,9 @@ def test_the_gan_arm_stands_on_consistency_where_there_are_unlabeled_images(tmp_
         "gan_steps": 2,
         "arms": ["oversampling"],
     }
-    found = evaluate_augmentation(data, **options, out=tmp_path / "out")
-    assert found.summary["settings"]["base"] == "consistency"
-    rows = {row["arm"]: row["label"] for row in found.arms}
+    result = evaluate_augmentation(data, **options, out=tmp_path / "out")
+    assert result.summary["settings"]["base"] == "consistency"
+    rows = {row["arm"]: row["label"] for row in result.arms}
     assert list(rows) == ["oversampling", "gan", "ablation"]
     assert rows["ablation"].startswith("oversampling + classic + consistency")
     options |= {"steps": None, "classifier": "forest", "arms": ["self-training"]}
@@ -225,78 +225,80 @@ def test_the_gan_arm_stands_on_consistency_where_there_are_unlabeled_images(tmp_
 
 
 @pytest.mark.slow
-def test_a_stopped_evaluation_goes_on_and_ends_as_if_it_never_was(data, tmp_path):
-    whole = evaluate(data, tmp_path / "whole")
-    maker = Maker(noise)
-    maker.stop_at = 3
+def test_interrupted_evaluation_continues_with_the_same_result(data, tmp_path):
+    complete = evaluate(data, tmp_path / "complete")
+    sampler = FunctionSampler(noise)
+    sampler.stop_at = 3
     with pytest.raises(RunInterruptedError, match="10 of 20 arms finished"):
-        evaluate(data, tmp_path / "out", maker)
-    assert maker.calls == 3
-    maker.stop_at = None
-    again = evaluate(data, tmp_path / "out", maker)
-    assert maker.calls == 3 + 3  # the draws that had been finished are not made again
-    for one in (whole, again):
+        evaluate(data, tmp_path / "out", sampler)
+    assert sampler.calls == 3
+    sampler.stop_at = None
+    again = evaluate(data, tmp_path / "out", sampler)
+    assert sampler.calls == 3 + 3  # finished repeats do not run again
+    for one in (complete, again):
         one.summary.pop("out")
-    assert again.to_dict() == whole.to_dict()
-    more = evaluate(data, tmp_path / "out", maker, repeats=6)  # more draws continue it too
-    assert (more.summary["num_repeats"], maker.calls) == (6, 7)
-    maker.stop_at = 8
+    assert again.to_dict() == complete.to_dict()
+    more = evaluate(
+        data, tmp_path / "out", sampler, repeats=6
+    )  # more repeats continue the evaluation
+    assert (more.summary["num_repeats"], sampler.calls) == (6, 7)
+    sampler.stop_at = 8
     with pytest.raises(
         RunInterruptedError, match="19 of 24 arms finished"
-    ):  # of those that are asked for
-        evaluate(data, tmp_path / "out", maker, repeats=8, arms=["real"])
+    ):  # of the requested arms
+        evaluate(data, tmp_path / "out", sampler, repeats=8, arms=["real"])
 
 
-def test_select_takes_none_of_images_that_hurt(data, tmp_path):
-    found = evaluate(data, tmp_path / "out", tune_fraction=True, rare={}, repeats=2)
-    assert found.summary["selected"] == [{"gan": "test", "synthetic_fraction": 0.0}] * 2
-    assert "2 repeats say little" in found.summary["warnings"][0]
+def test_tune_fraction_rejects_harmful_images(data, tmp_path):
+    result = evaluate(data, tmp_path / "out", tune_fraction=True, rare={}, repeats=2)
+    assert result.summary["selected"] == [{"gan": "test", "synthetic_fraction": 0.0}] * 2
+    assert "2 repeats say little" in result.summary["warnings"][0]
     assert (
         "selected: test, synthetic fraction 0%, in 2 of 2 repeats"
-        in write_augmentation_evaluation_page(found).read_text()
+        in write_augmentation_evaluation_page(result).read_text()
     )
-    assert not found.is_significant
+    assert not result.is_significant
 
 
-def test_equal_test_images_are_refused_or_dropped(data, tmp_path):
+def test_duplicates_in_the_test_are_refused_or_dropped(data, tmp_path):
     twin = sorted((data / "train" / "1").iterdir())[0]
     (data / "test" / "1" / "twin.png").write_bytes(twin.read_bytes())
     everything = {"labels_per_class": None, "rare": {}}
     with pytest.raises(DataError, match=r"1 of the 25 test images equal .* --drop-duplicates"):
         evaluate(data, tmp_path / "out", **everything)
-    found = evaluate(data, tmp_path / "out", drop_duplicates=True, **everything)
-    assert (found.summary["num_test"], found.summary["num_dropped_duplicates"]) == (24, 1)
+    result = evaluate(data, tmp_path / "out", drop_duplicates=True, **everything)
+    assert (result.summary["num_test"], result.summary["num_dropped_duplicates"]) == (24, 1)
 
 
-def test_what_is_dropped_does_not_depend_on_how_many_draws_there_are(data, tmp_path):
+def test_dropped_duplicates_do_not_depend_on_the_repeats(data, tmp_path):
     for label in ("0", "1", "8"):
         for twin in sorted((data / "train" / label).iterdir())[:4]:
             (data / "test" / label / f"twin{twin.name}").write_bytes(twin.read_bytes())
     options = {"labels_per_class": 2, "rare": {}, "drop_duplicates": True}
     few = evaluate(data, tmp_path / "out", repeats=2, **options)
-    more = evaluate(data, tmp_path / "out", repeats=6, **options)  # goes on with the same images
+    more = evaluate(data, tmp_path / "out", repeats=6, **options)  # continues with the same images
     assert few.summary["num_dropped_duplicates"] == more.summary["num_dropped_duplicates"] == 12
 
 
-def test_nearly_equal_test_images_are_counted_listed_and_left_out(data, tmp_path):
+def test_near_duplicates_are_listed_and_excluded_from_a_second_gain(data, tmp_path):
     twin = sorted((data / "train" / "1").iterdir())[0]
     with Image.open(twin) as picture:
         pixels = np.asarray(picture).copy()
     pixels[0, 0] ^= 1
     Image.fromarray(pixels).save(data / "test" / "1" / "near.png")
-    found = evaluate(data, tmp_path / "out", labels_per_class=None, rare={})
-    (pair,) = found.summary["near_duplicates"]
+    result = evaluate(data, tmp_path / "out", labels_per_class=None, rare={})
+    (pair,) = result.summary["near_duplicates"]
     assert (Path(pair["test"]).name, Path(pair["train"]).name) == ("near.png", twin.name)
-    assert found.summary["without_near_duplicates"]["best_baseline"] in ARMS
-    assert any("resembles" in line for line in format_augmentation_evaluation(found))
+    assert result.summary["without_near_duplicates"]["best_baseline"] in ARMS
+    assert any("resembles" in line for line in format_augmentation_evaluation(result))
 
 
-def test_no_image_is_made_of_which_none_would_be_used(data, tmp_path):
-    maker = Maker(noise)
-    found = evaluate(data, tmp_path / "out", maker, synthetic_fraction=0.0)
-    assert maker.calls == 0
-    assert (found.summary["gain"], found.is_significant) == (0.0, False)
-    assert found.sentence[1:] in write_augmentation_evaluation_page(found).read_text()
+def test_fraction_zero_generates_no_images(data, tmp_path):
+    sampler = FunctionSampler(noise)
+    result = evaluate(data, tmp_path / "out", sampler, synthetic_fraction=0.0)
+    assert sampler.calls == 0
+    assert (result.summary["gain"], result.is_significant) == (0.0, False)
+    assert result.sentence[1:] in write_augmentation_evaluation_page(result).read_text()
 
 
 def test_experiment_progress_estimates_the_remaining_time_from_this_call(monkeypatch, capsys):
@@ -313,11 +315,11 @@ def test_experiment_progress_estimates_the_remaining_time_from_this_call(monkeyp
     ]
 
 
-def test_one_folder_is_divided(tmp_path):
+def test_test_size_splits_a_folder(tmp_path):
     data = folder_of_digits(tmp_path / "digits", train=20, test=0) / "train"
-    found = evaluate(data, tmp_path / "out", test_size=0.25)
-    assert found.summary["num_test"] == 15
-    assert found.summary["num_test_groups"] is None
+    result = evaluate(data, tmp_path / "out", test_size=0.25)
+    assert result.summary["num_test"] == 15
+    assert result.summary["num_test_groups"] is None
 
 
 def grouped(data, size):
@@ -330,16 +332,16 @@ def grouped(data, size):
     return data / "groups.csv"
 
 
-def test_groups_lie_on_one_side_and_are_what_is_counted(tmp_path):
+def test_groups_are_not_split_and_are_counted(tmp_path):
     data = folder_of_digits(tmp_path / "digits", train=20, test=0, unlabeled=9) / "train"
     (tmp_path / "digits" / "unlabeled").rename(data / "unlabeled")
     groups = grouped(data, 4)
-    found = evaluate(data, tmp_path / "out", groups=groups, test_size=0.25, arms=None)
-    assert found.summary["num_test"] <= 15
-    number = found.summary["num_test_groups"]
-    assert number == found.summary["num_test"] / 4
+    result = evaluate(data, tmp_path / "out", groups=groups, test_size=0.25, arms=None)
+    assert result.summary["num_test"] <= 15
+    number = result.summary["num_test_groups"]
+    assert number == result.summary["num_test"] / 4
     assert any(
-        f"test images of {number} groups" in line for line in format_augmentation_evaluation(found)
+        f"test images of {number} groups" in line for line in format_augmentation_evaluation(result)
     )
     loaded = load_evaluation_data(data, 0.25, None, 0, groups)
     known = dict(line.split(",") for line in groups.read_text().splitlines()[1:])
@@ -348,7 +350,7 @@ def test_groups_lie_on_one_side_and_are_what_is_counted(tmp_path):
     assert not tested & seen
 
 
-def test_unlabeled_images_of_what_is_tested_are_not_seen(tmp_path):
+def test_unlabeled_images_of_test_groups_are_excluded(tmp_path):
     data = folder_of_digits(tmp_path / "digits", train=12, unlabeled=8)
     lines = [f"{path.relative_to(data)},{path.stem}" for path in data.rglob("t*/*/*.png")]
     tested = sorted((data / "test" / "1").iterdir())[0].stem
@@ -379,7 +381,7 @@ def no_eights(data):
     return data
 
 
-def a_strange_class(data):
+def an_unknown_class(data):
     (data / "test" / "8").rename(data / "test" / "zebra")
     return data
 
@@ -423,12 +425,12 @@ def flat(data):
         (only_training, ["--test-size", "1"], "--test-size must lie between 0 and 1"),
         (only_training, ["--test-size", "0.95"], "the class 0 has 12 images"),
         (no_eights, [], "the test images show no 8"),
-        (a_strange_class, [], "the test images show zebra"),
+        (an_unknown_class, [], "the test images show zebra"),
         (one_eight, [], "the class 8 has 1 training image, but 2"),
         (flat, ["--test-size", "0.3"], "has 0 classes"),
     ],
 )
-def test_what_cannot_be_is_one_line_and_exit_code_2(data, change, options, words, monkeypatch):
+def test_invalid_options_exit_with_2_and_one_line(data, change, options, words, monkeypatch):
     monkeypatch.chdir(data.parent)
     place = data if change is None else change(data)
     chosen = [] if "--classifier" in options else ["--classifier", "logistic"]
@@ -440,19 +442,19 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(data, change, options, words
     assert not (data.parent / "runs").exists()
 
 
-def test_arms_need_what_they_learn_from():
+def test_select_arms_returns_eligible_arms():
     consistent = ("consistency", "consistency-transfer")
     assert select_arms(None, True, True)[-4:] == (*consistent, "gan", "ablation")
     assert not set(consistent) & set(select_arms(None, True, False))
-    alike = select_arms(None, False, True, is_imbalanced=False)  # where all would be oversampling
-    assert alike == ("real", "oversampling", "pixel-transfer", "mixup", "gan", "ablation")
+    balanced = select_arms(None, False, True, is_imbalanced=False)
+    assert balanced == ("real", "oversampling", "pixel-transfer", "mixup", "gan", "ablation")
     assert "smote" in select_arms(["smote"], False, True, is_imbalanced=False)
     with pytest.raises(ConfigError, match="unlabeled images and --classifier cnn"):
         select_arms(["consistency"], True, False)
 
 
 @pytest.mark.slow
-def test_the_command_trains_gans_judges_and_goes_on(data, monkeypatch):
+def test_command_evaluates_and_continues(data, monkeypatch):
     monkeypatch.chdir(data.parent)
     command = [
         data,
@@ -468,15 +470,15 @@ def test_the_command_trains_gans_judges_and_goes_on(data, monkeypatch):
     command += ["--gan-steps", "5", "--arms", "real,oversampling", "--json", "--require-gain"]
     first = run(*command)
     assert first.exit_code == 1, first.output
-    found = json.loads(first.stdout)
-    assert set(found) == {"sentence", "arms", "summary"}
-    assert found["sentence"].startswith("no evidence of benefit")
-    out = Path(found["summary"]["out"])
+    result = json.loads(first.stdout)
+    assert set(result) == {"sentence", "arms", "summary"}
+    assert result["sentence"].startswith("no evidence of benefit")
+    out = Path(result["summary"]["out"])
     assert out.parent == Path("runs")
     assert (out / "report.html").is_file()
     assert "draw 2/2 ablation" in first.stderr
     again = run(*command)
-    assert json.loads(again.stdout) == found
+    assert json.loads(again.stdout) == result
     assert "draw" not in again.stderr  # all of it was kept
     (data / "train" / "0").joinpath("new.png").write_bytes(
         sorted((data / "train" / "1").iterdir())[0].read_bytes()
@@ -487,7 +489,7 @@ def test_the_command_trains_gans_judges_and_goes_on(data, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_model_gives_its_settings(data, digits_bundle, tmp_path):
+def test_model_option_sets_the_gan_settings(data, digits_bundle, tmp_path):
     options = [
         "--labels-per-class",
         "6",
@@ -506,12 +508,12 @@ def test_a_model_gives_its_settings(data, digits_bundle, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_network_judges_with_every_arm_and_repeats_itself(tmp_path):
+def test_cnn_classifier_is_deterministic_in_every_arm(tmp_path):
     data = folder_of_digits(tmp_path / "digits", unlabeled=20)
     options = {"classifier": "cnn", "steps": 40, "arms": None, "repeats": 2}
-    found = evaluate(data, tmp_path / "a", **options)
-    reached = {row["arm"]: row["balanced_accuracy"] for row in found.arms}
+    result = evaluate(data, tmp_path / "a", **options)
+    reached = {row["arm"]: row["balanced_accuracy"] for row in result.arms}
     assert set(reached) >= {"mixup", "self-training", "consistency", "gan"}
     assert reached["consistency"] > 0.8
     again = evaluate(data, tmp_path / "b", **options)
-    assert again.arms == found.arms
+    assert again.arms == result.arms

@@ -1,4 +1,4 @@
-"""Judging a detector on labeled images: every figure again from the scores, every wrong label."""
+"""Tests of `evaluate_detection` and `augan evaluate detection`."""
 
 import csv
 import json
@@ -27,8 +27,7 @@ from augan.evaluation.detection.detection_limit import (
     SIZES,
     paint_spot,
 )
-from augan.evaluation.detection.labels import Labels, read_labels
-from augan.evaluation.detection.pixel_metrics import LabeledMaps, aupro, pixel_auroc
+from augan.evaluation.detection.pixel_metrics import aupro, pixel_auroc
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import read_image, write_png
 from augan.report.text import format_detection_evaluation
@@ -89,7 +88,7 @@ def area(normal: np.ndarray, anomaly: np.ndarray) -> float:
     return float(roc_auc_score(labels, np.concatenate([normal, anomaly])))
 
 
-def test_the_figures_follow_from_the_scores(
+def test_summary_follows_from_the_scores(
     judged: DetectionEvaluation, scores: dict[str, np.ndarray], digits_bundle: Bundle
 ) -> None:
     summary, calibration = judged.summary, digits_bundle.tables["calibration"]["scores"]
@@ -115,9 +114,7 @@ def test_the_figures_follow_from_the_scores(
     assert summary["best_f1"]["value"] == pytest.approx(f1)
 
 
-def test_of_a_detector_that_promises_nothing_nothing_exact_is_said(
-    digits_bundle: Bundle, site: Path
-) -> None:
+def test_detector_without_guarantee_has_no_exact_range(digits_bundle: Bundle, site: Path) -> None:
     trimmed = replace(
         digits_bundle, detector={**(digits_bundle.detector or {}), "trim_fraction": 0.1}
     )
@@ -129,7 +126,7 @@ def test_of_a_detector_that_promises_nothing_nothing_exact_is_said(
     assert any("has no guarantee" in line for line in format_detection_evaluation(found))
 
 
-def test_each_kind_by_itself(
+def test_anomaly_types_follow_from_the_scores(
     judged: DetectionEvaluation, scores: dict[str, np.ndarray], digits_bundle: Bundle
 ) -> None:
     line = np.sort(digits_bundle.tables["calibration"]["scores"])[-10]
@@ -144,7 +141,7 @@ def test_each_kind_by_itself(
         assert kind["detected"]["n"] == len(own)
 
 
-def test_baselines_see_the_fit_and_tune_splits_only(
+def test_baselines_fit_to_the_training_and_validation_splits(
     judged: DetectionEvaluation, digits_bundle: Bundle, tiny_digits: Dataset, site: Path
 ) -> None:
     split = digits_bundle.tables["split"]
@@ -165,7 +162,7 @@ def test_baselines_see_the_fit_and_tune_splits_only(
         assert row["auroc"]["low"] <= row["auroc"]["value"] <= row["auroc"]["high"]
 
 
-def test_pixel_figures_are_those_of_the_maps(
+def test_pixel_metrics_follow_from_the_maps(
     judged: DetectionEvaluation, digits_bundle: Bundle, site: Path
 ) -> None:
     detector = Detector.from_bundle(digits_bundle)
@@ -226,17 +223,7 @@ class TestDetectionLimit:
         np.testing.assert_array_equal(paint_spot(picture, 0, 0.5, rng), picture)
 
 
-def test_maps_take_the_size_of_each_image(digits_bundle: Bundle) -> None:
-    preprocessing = Detector.from_bundle(digits_bundle).preprocessing
-    masks = LabeledMaps({"wide": np.zeros((4, 8), bool), "large": np.ones((16, 16), bool)}, [])
-    maps = np.random.default_rng(0).random((2, 8, 8, 1)).astype(np.float32)
-    masks.add(["wide", "large"], maps, preprocessing)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(masks._maps["wide"], maps[0, 2:6, :, 0])
-    assert masks._maps["large"].shape == (16, 16)
-    assert masks._maps["large"][0, 0] == pytest.approx(maps[1, 0, 0, 0])
-
-
-def test_what_is_written_is_what_is_returned(
+def test_written_files_equal_the_result(
     judged: DetectionEvaluation, scores: dict[str, np.ndarray], site: Path
 ) -> None:
     assert json.loads((site / "out/evaluation.json").read_text()) == judged.to_dict()
@@ -251,7 +238,9 @@ def test_what_is_written_is_what_is_returned(
     assert flagged == summary["false_alarms"]["count"] + summary["detected"]["count"]
 
 
-def test_files_whose_names_are_no_text(digits_bundle: Bundle, site: Path, tmp_path: Path) -> None:
+def test_file_names_that_are_not_utf8_are_kept(
+    digits_bundle: Bundle, site: Path, tmp_path: Path
+) -> None:
     shutil.copytree(site / "test", tmp_path / "test")
     try:
         os.rename(tmp_path / "test/good/00.png", os.fsencode(tmp_path) + b"/test/good/\xff.png")
@@ -269,7 +258,7 @@ def test_files_whose_names_are_no_text(digits_bundle: Bundle, site: Path, tmp_pa
     assert sum(line.startswith(b"good/\xff.png,good,") for line in lines) == 1
 
 
-def test_the_same_call_gives_the_same_figures(
+def test_evaluation_is_deterministic(
     judged: DetectionEvaluation, digits_bundle: Bundle, site: Path
 ) -> None:
     again = evaluate_detection(
@@ -284,7 +273,7 @@ def test_the_same_call_gives_the_same_figures(
     assert again.to_dict() == judged.to_dict()
 
 
-def test_a_table_of_labels_with_groups(
+def test_label_table_with_groups(
     digits_bundle: Bundle, scores: dict[str, np.ndarray], site: Path, tmp_path: Path
 ) -> None:
     lines = [f"good/{row:02d}.png,fine,part {row // 5}" for row in range(25)]
@@ -311,7 +300,7 @@ def test_a_table_of_labels_with_groups(
     assert "no baselines: digits is not" in text
 
 
-def test_training_images_among_the_test_images_are_noticed(
+def test_training_images_in_the_test_warn(
     digits_bundle: Bundle, tiny_digits: Dataset, site: Path, tmp_path: Path
 ) -> None:
     save_all(tmp_path / "test/normal", np.asarray(tiny_digits.images)[:12])
@@ -326,7 +315,7 @@ def test_training_images_among_the_test_images_are_noticed(
     assert evaluation.summary["num_anomalies"] == 6
 
 
-def test_wrong_training_data_is_refused(digits_bundle: Bundle, site: Path) -> None:
+def test_other_training_data_raises_or_skips_baselines(digits_bundle: Bundle, site: Path) -> None:
     for data, said in (("digits", "is not, or no longer"), ("nowhere", "no file or folder")):
         with pytest.raises(DataError, match=said):
             evaluate_detection(digits_bundle, site / "test", "folders", training_data=data)
@@ -340,66 +329,7 @@ def test_wrong_training_data_is_refused(digits_bundle: Bundle, site: Path) -> No
         assert said in evaluation.summary["baselines_skipped"]
 
 
-# Labels -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("found", "normal"),
-    [
-        (["bad", "normal", "good", "ok"], "normal"),
-        (["bad", "good", "ok"], "good"),
-        (["bad", "OK", "okay"], "OK"),
-    ],
-)
-def test_the_usual_names_of_normal(found: list[str], normal: str) -> None:
-    assert read_labels("folders", [f"{kind}/0.png" for kind in found], "x").normal == normal
-
-
-def test_labels_from_folders_leave_loose_images_out() -> None:
-    labels = read_labels("folders", NAMES, "x", "b")
-    kinds = {"a/0.png": "a", "a/1.png": "a", "b/0.png": "b"}
-    assert labels == Labels(kinds, "b", None, ["c.png"])
-
-
-@pytest.mark.parametrize(
-    ("content", "normal", "said"),
-    [
-        ("", None, r"columns \(none\).*path,label"),
-        ("path,class\na/0.png,ok\n", None, "columns path, class"),
-        ("path,label\n", None, "holds no label"),
-        ("path,label\na/0.png,\n", None, "holds no label"),
-        ("path,label\n,ok\n", None, "line 2: the path is empty"),
-        ("path,label\na/0.png,ok\nd.png,bad\ne.png,bad\n", None, r"names 2 .*d\.png, e\.png"),
-        ("path,label\na/0.png,ok\n./a/0.png,bad\n", None, "line 3: a/0.png is labeled bad"),
-        ("path,label\na/0.png,ok\na/1.png,ok\n", None, r"all labeled images are ok \(2\)"),
-        ("path,label\na/0.png,ok\na/1.png,bad\n", "oks", "did you mean ok"),
-        ("path,label\na/0.png,fine\na/1.png,bad\n", None, "name the label .* --normal"),
-        (b"path,label\na/0.png,\xff\n", None, "cannot read the labels"),
-        (
-            "path,label,group\na/0.png,ok,1\na/0.png,ok,2\n",
-            None,
-            "in group 2, but an earlier row says 1",
-        ),
-    ],
-)
-def test_wrong_labels(content: str | bytes, normal: str | None, said: str, tmp_path: Path) -> None:
-    path = tmp_path / "labels.csv"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(DataError, match=said):
-        read_labels(path, NAMES, "x", normal)
-
-
-def test_absent_labels(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cannot read the labels .*No such file"):
-        read_labels(tmp_path / "none.csv", NAMES, "x")
-    with pytest.raises(DataError, match="lie in no folders"):
-        read_labels("folders", ["0.png"], "x")
-
-
-# Masks --------------------------------------------------------------------------------------------
-
-
-def test_wrong_masks(digits_bundle: Bundle, site: Path, tmp_path: Path) -> None:
+def test_invalid_masks_raise(digits_bundle: Bundle, site: Path, tmp_path: Path) -> None:
     def judge(masks: Path) -> Any:
         return evaluate_detection(digits_bundle, site / "test", "folders", masks=masks)
 
@@ -416,7 +346,7 @@ def test_wrong_masks(digits_bundle: Bundle, site: Path, tmp_path: Path) -> None:
         judge(tmp_path)
 
 
-def test_masks_are_found_by_the_name_of_their_image(
+def test_masks_are_found_by_the_image_name(
     digits_bundle: Bundle, site: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "bar").mkdir()
@@ -429,14 +359,11 @@ def test_masks_are_found_by_the_name_of_their_image(
     assert len(evaluation.summary["pixels"]["without_mask"]) == 13
 
 
-# Command line -------------------------------------------------------------------------------------
-
-
 def invoke(*words: object) -> Any:
     return CliRunner().invoke(app, ["evaluate", "detection", *map(str, words)])
 
 
-def test_the_command(
+def test_command_prints_and_writes_the_result(
     digits_bundle: Bundle, judged: DetectionEvaluation, site: Path, tmp_path: Path
 ) -> None:
     words = ["--labels", "folders", "--far", 0.1, "--masks", site / "masks"]
@@ -458,7 +385,7 @@ def test_the_command(
     assert any("oracle" in line for line in lines)
 
 
-def test_the_command_writes_beside_the_bundle(
+def test_command_writes_next_to_the_bundle(
     digits_bundle: Bundle, site: Path, tmp_path: Path
 ) -> None:
     bundle = save_bundle(replace(digits_bundle), tmp_path / "run/bundle.augan")
@@ -467,7 +394,9 @@ def test_the_command_writes_beside_the_bundle(
     assert (tmp_path / "run/evaluate-test/evaluation.json").is_file()
 
 
-def test_wrong_calls_end_with_one_line(digits_bundle: Bundle, site: Path, tmp_path: Path) -> None:
+def test_invalid_options_exit_with_2_and_one_line(
+    digits_bundle: Bundle, site: Path, tmp_path: Path
+) -> None:
     blind = save_bundle(replace(digits_bundle, detector=None), tmp_path / "run/bundle.augan")
     own, theirs = digits_bundle.path, tmp_path / "theirs"
     theirs.mkdir()
@@ -497,7 +426,7 @@ def test_wrong_calls_end_with_one_line(digits_bundle: Bundle, site: Path, tmp_pa
         assert done.stdout == ""
 
 
-def test_errors_of_python_are_of_the_right_kind(digits_bundle: Bundle, site: Path) -> None:
+def test_evaluate_detection_raises_typed_errors(digits_bundle: Bundle, site: Path) -> None:
     with pytest.raises(ConfigError):
         evaluate_detection(digits_bundle, site / "test", "folders", far=0.001)
     with pytest.raises(BundleError):

@@ -1,14 +1,11 @@
-"""Figures of maps and of scores against values worked out by hand."""
+"""Tests of the pixel metrics against values by hand."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from augan.evaluation.detection import metrics
-from augan.evaluation.detection.baselines import ThumbnailDetector
-from augan.evaluation.detection.metrics import auroc, average_precision, best_f1, bootstrap_auroc
-from augan.evaluation.detection.pixel_metrics import aupro, pixel_auroc
+from augan.bundle import Bundle
+from augan.detect.detector import Detector
+from augan.evaluation.detection.pixel_metrics import LabeledMaps, aupro, pixel_auroc
 from augan.exceptions import DataError
 
 # A defect of one pixel, one of two, and ten pixels of neither: seven here and three beside.
@@ -34,14 +31,14 @@ def test_pixel_auroc_by_hand() -> None:
     assert pixel_auroc(MAPS, MASKS) == pytest.approx((10 + 9 + 7) / 30)
 
 
-def test_the_ends_of_aupro() -> None:
+def test_aupro_of_perfect_wrong_and_constant_maps() -> None:
     perfect = [mask.astype(float) for mask in MASKS]
     assert aupro(perfect, MASKS) == pytest.approx(1)
     assert aupro([-one for one in perfect], MASKS) == 0
     assert aupro([np.zeros_like(one) for one in perfect], MASKS) == pytest.approx(0.15)  # chance
 
 
-def test_pixels_that_touch_at_a_corner_are_one_region() -> None:
+def test_aupro_regions_are_eight_connected() -> None:
     mask = np.array([[1, 0, 0, 0], [0, 1, 0, 1]], bool)
     lone_first = np.where(np.arange(8).reshape(2, 4) == 7, 2.0, np.where(mask, -1.0, 0.0))
     # Two regions, of which the lone pixel is all of one: 1/2 before any false pixel, of three 1/3;
@@ -59,61 +56,17 @@ def test_pixels_that_touch_at_a_corner_are_one_region() -> None:
         ([np.zeros((2, 2))], []),
     ],
 )
-def test_pixel_figures_refuse_what_they_cannot_judge(maps: list, masks: list) -> None:
+def test_pixel_metrics_of_invalid_maps_raise(maps: list, masks: list) -> None:
     for figure in (aupro, pixel_auroc):
         with pytest.raises(DataError):
             figure(maps, masks)
 
 
-def test_best_f1_and_average_precision_by_hand() -> None:
-    normal, anomaly = np.array([1.0, 2, 4]), np.array([3.0, 5])
-    # At 3 or more: 3, 4 and 5 are flagged, precision 2/3 and recall 1; at 5 it would be 1 and 1/2.
-    assert best_f1(normal, anomaly) == (pytest.approx(0.8), 3.0)
-    assert average_precision(normal, anomaly) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
-    assert best_f1(normal, anomaly + 9) == (1.0, 12.0)
-
-
-@given(seed=st.integers(0, 2**31), values=st.integers(1, 9))
-def test_a_resample_is_auroc_of_the_images_drawn(seed: int, values: int) -> None:
-    """Ties included: a single resample's interval is the AUROC of the images that it draws."""
-    rng = np.random.default_rng(seed)
-    normal, anomaly = rng.integers(values, size=7) / 1.0, rng.integers(values, size=4) + 0.0
-    groups = ["a", "a", "b", "c", "c", "c", "d"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "NUM_RESAMPLES", 1)
-        found = bootstrap_auroc(normal, anomaly, np.random.default_rng(seed), groups)
-    again = np.random.default_rng(seed)
-    of_group = np.array([0, 0, 1, 2, 2, 2, 3])
-    times = np.bincount(again.integers(4, size=4), minlength=4)[of_group]
-    drawn = anomaly[again.integers(4, size=4)]
-    assert found.value == auroc(normal, anomaly)
-    assert found.low == found.high == pytest.approx(auroc(np.repeat(normal, times), drawn))
-
-
-def test_groups_widen_the_interval_and_one_group_cannot_vary() -> None:
-    rng = np.random.default_rng(0)
-    part = np.repeat(rng.normal(size=10), 10)  # ten views of each of ten parts, all alike
-    anomaly, groups = rng.normal(1, 1, 50), np.repeat(np.arange(10), 10).tolist()
-    alone = bootstrap_auroc(part, anomaly, np.random.default_rng(1))
-    together = bootstrap_auroc(part, anomaly, np.random.default_rng(1), groups)
-    assert alone.low < alone.value < alone.high
-    assert together.high - together.low > 1.5 * (alone.high - alone.low)
-    one = bootstrap_auroc(part, anomaly, np.random.default_rng(1), ["x"] * 100, ["y"] * 50)
-    assert one.low == pytest.approx(one.value) == one.high
-
-
-def test_thumbnails_by_hand() -> None:
-    detector = ThumbnailDetector().fit([[0.0, 1.0]])
-    scores = detector.score_samples([[5.0, 9.0], [1.0, 0.0], [3.0, 3.0]])
-    np.testing.assert_allclose(scores, [0, -2, -1], atol=1e-6)  # 1 - correlation 1, -1, none
-    scores = ThumbnailDetector().fit([[0.0, 1.0], [7.0, 7.0]]).score_samples([[3.0, 3.0]])
-    np.testing.assert_allclose(scores, [0], atol=1e-6)  # blank images resemble each other
-
-
-def test_thumbnails_ignore_light_size_and_colour_but_not_shape() -> None:
-    rng = np.random.default_rng(0)
-    small = rng.random((3, 24, 24, 1)).astype(np.float32)
-    detector = ThumbnailDetector().fit(small)
-    large = np.repeat(small.repeat(2, axis=1).repeat(2, axis=2), 3, axis=3) * 0.5 + 0.2
-    np.testing.assert_allclose(detector.score_samples(large), 0, atol=1e-5)
-    assert (detector.score_samples(small[:, ::-1]) < -0.5).all()
+def test_labeled_maps_resize_maps_to_their_images(digits_bundle: Bundle) -> None:
+    preprocessing = Detector.from_bundle(digits_bundle).preprocessing
+    masks = LabeledMaps({"wide": np.zeros((4, 8), bool), "large": np.ones((16, 16), bool)}, [])
+    maps = np.random.default_rng(0).random((2, 8, 8, 1)).astype(np.float32)
+    masks.add(["wide", "large"], maps, preprocessing)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(masks._maps["wide"], maps[0, 2:6, :, 0])
+    assert masks._maps["large"].shape == (16, 16)
+    assert masks._maps["large"][0, 0] == pytest.approx(maps[1, 0, 0, 0])
