@@ -1,14 +1,19 @@
 """Failures that the monitor detects, as pure functions of a few metrics."""
 
+import dataclasses
 import math
 
+import numpy as np
 import pytest
 
+from augan.gan import keras
 from augan.training.monitor import (
+    MAX_HISTORY,
     MAX_LOSS,
     PATIENCE,
     WARM_UP,
     GanMetrics,
+    GanMonitor,
     check_failures,
     divergence,
     max_magnitude,
@@ -83,3 +88,24 @@ def test_the_message_of_a_divergence_says_what_was_kept():
     assert "a loss had grown to 2.0e+04 at step 40; the best weights so far" in grown.message
     broken = divergence(20, math.inf, evaluated=False)
     assert "a loss was no longer finite at step 20; no weights had been" in broken.message
+
+
+def best_of_many(distances):
+    monitor = GanMonitor.__new__(GanMonitor)  # its memory alone
+    columns = len(dataclasses.fields(GanMetrics))
+    monitor._table = keras.Variable(np.full((MAX_HISTORY, columns), np.nan), dtype="float64")
+    monitor._count = keras.Variable(0, dtype="int64")
+    for step, distance in enumerate(distances):
+        monitor._append(GanMetrics(step, 0.0, distance, 1.0, 1.0, 0.0, 0.0))
+    return monitor.history
+
+
+def test_monitor_history_drops_old_evaluations_but_keeps_the_best():
+    rest = [1.0] * (MAX_HISTORY + 20)
+    for place in (0, 5):
+        distances = [*rest[:place], 0.1, *rest]
+        kept = best_of_many(distances)
+        assert len(kept) == MAX_HISTORY
+        assert min(metrics.kernel_distance for metrics in kept) == 0.1
+        assert [metrics.step for metrics in kept][-1] == len(distances) - 1
+        assert [metrics.step for metrics in kept] == sorted(metrics.step for metrics in kept)
