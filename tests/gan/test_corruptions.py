@@ -1,4 +1,4 @@
-"""Each kind spoils an image in its own way, by the seed alone."""
+"""Tests of `augan.gan.corruptions`."""
 
 import numpy as np
 import pytest
@@ -13,43 +13,45 @@ def seed(*values):
     return tf.constant(values or SEED, tf.int32)
 
 
-def pictures(n=16, side=16, channels=1):
-    """All values of all images differ, so that where a pixel came from can be seen."""
+def make_images(n=16, side=16, channels=1):
+    """Return images whose values all differ, so that each value identifies its source pixel."""
     values = np.linspace(-1, 1, n * side * side * channels, dtype=np.float32)
     return np.random.default_rng(0).permutation(values).reshape(n, side, side, channels)
 
 
 @pytest.mark.parametrize("kind", CORRUPTIONS)
 @pytest.mark.parametrize(("side", "channels"), [(8, 1), (32, 3)])
-def test_every_image_is_spoilt_by_the_seed_alone(kind, side, channels):
-    images = pictures(side=side, channels=channels)
-    spoilt = CORRUPTIONS[kind](tf.constant(images), seed()).numpy()
-    assert spoilt.shape == images.shape
-    assert np.isfinite(spoilt).all()
-    assert np.abs(spoilt).max() <= 1
-    changed = (spoilt != images).any(axis=(1, 2, 3))
+def test_corruptions_are_functions_of_the_seed(kind, side, channels):
+    images = make_images(side=side, channels=channels)
+    corrupted = CORRUPTIONS[kind](tf.constant(images), seed()).numpy()
+    assert corrupted.shape == images.shape
+    assert np.isfinite(corrupted).all()
+    assert np.abs(corrupted).max() <= 1
+    changed = (corrupted != images).any(axis=(1, 2, 3))
     assert changed.mean() >= 0.8
-    again, other = (CORRUPTIONS[kind](tf.constant(images), s).numpy() for s in (seed(), seed(5, 7)))
-    np.testing.assert_array_equal(spoilt, again)
-    assert (spoilt != other).any()
+    repeated, other = (
+        CORRUPTIONS[kind](tf.constant(images), s).numpy() for s in (seed(), seed(5, 7))
+    )
+    np.testing.assert_array_equal(corrupted, repeated)
+    assert (corrupted != other).any()
 
 
-def test_cut_paste_takes_a_rectangle_from_the_neighbour():
-    images = pictures()
-    spoilt = cut_paste(tf.constant(images), seed()).numpy()[..., 0]
-    for i, image in enumerate(spoilt):
+def test_cut_paste_takes_a_rectangle_from_the_neighbor():
+    images = make_images()
+    corrupted = cut_paste(tf.constant(images), seed()).numpy()[..., 0]
+    for i, image in enumerate(corrupted):
         changed = image != images[i, ..., 0]
         rows, columns = changed.any(axis=1), changed.any(axis=0)
         np.testing.assert_array_equal(changed, rows[:, None] & columns[None, :])
         assert np.isin(image[changed], images[i - 1]).all()
 
 
-def test_jigsaw_moves_halves_and_loses_nothing():
-    images = pictures(32)
-    spoilt = jigsaw(tf.constant(images), seed()).numpy()
+def test_jigsaw_swaps_halves_and_keeps_all_pixels():
+    images = make_images(32)
+    corrupted = jigsaw(tf.constant(images), seed()).numpy()
     flat, upright = (np.roll(images, 8, axis=axis) for axis in (1, 2))
-    is_flat = (spoilt == flat).all(axis=(1, 2, 3))
-    is_upright = (spoilt == upright).all(axis=(1, 2, 3))
+    is_flat = (corrupted == flat).all(axis=(1, 2, 3))
+    is_upright = (corrupted == upright).all(axis=(1, 2, 3))
     assert (is_flat ^ is_upright).all()
     assert 4 < is_flat.sum() < 28
 
@@ -62,11 +64,11 @@ def test_a_scar_is_thin():
     assert shares.max() < 0.12
 
 
-def test_kinds_share_the_batch_in_equal_parts():
-    images = pictures(10)
-    spoilt = corrupt(tf.constant(images), ("jigsaw", "scar", "cut_paste"), seed()).numpy()
+def test_corrupt_splits_the_batch_equally_among_kinds():
+    images = make_images(10)
+    corrupted = corrupt(tf.constant(images), ("jigsaw", "scar", "cut_paste"), seed()).numpy()
     ends = (3, 6, 10)
-    same = np.sort(spoilt[: ends[0]].ravel()) == np.sort(images[: ends[0]].ravel())
+    same = np.sort(corrupted[: ends[0]].ravel()) == np.sort(images[: ends[0]].ravel())
     assert same.all()  # the first third is only rearranged
-    untouched = (spoilt[ends[0] : ends[1]] == images[ends[0] : ends[1]]).mean()
+    untouched = (corrupted[ends[0] : ends[1]] == images[ends[0] : ends[1]]).mean()
     assert 0.7 < untouched < 1  # the second has a thin line

@@ -1,4 +1,4 @@
-"""Each policy changes what it says, by the seed alone, and lets the gradient through."""
+"""Tests of `augan.gan.diffaug`."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def images(n, height, width, channels, start=0):
 
 
 def shifted(image, down, right):
-    """Move one image `[H, W, C]`, with zeros where nothing came from."""
+    """Shift one image `[H, W, C]` and fill the border with zeros."""
     height, width, _ = image.shape
     moved = np.zeros_like(image)
     for row in range(height):
@@ -31,7 +31,7 @@ def shifted(image, down, right):
 
 
 def shifts_of(n, height, width, ratio=0.125, at=SEED):
-    """The shift of each of `n` images, read from where one bright pixel in the middle went."""
+    """Return the shift of each of `n` images, from the position of one bright pixel."""
     dots = np.zeros((n, height, width, 1), np.float32)
     dots[:, height // 2, width // 2] = 1.0
     moved = translation(tf.constant(dots), seed(*at), ratio).numpy()
@@ -42,7 +42,7 @@ def shifts_of(n, height, width, ratio=0.125, at=SEED):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (16, 16), (8, 16)])
-def test_each_image_is_moved_by_whole_pixels(height, width, channels):
+def test_translation_shifts_by_whole_pixels(height, width, channels):
     before = images(20, height, width, channels)
     moves = shifts_of(20, height, width)
     after = translation(tf.constant(before), seed()).numpy()
@@ -70,12 +70,12 @@ def test_shifts_are_uniform_and_the_axes_independent():
     assert abs(after_it) < 0.05
 
 
-def test_images_of_a_batch_get_different_shifts():
+def test_translation_differs_between_images():
     moves = shifts_of(64, 16, 16)
     assert len(np.unique(moves, axis=0)) > 10
 
 
-def test_the_seed_alone_decides():
+def test_translation_is_a_function_of_the_seed():
     before = tf.constant(images(8, 16, 16, 1))
     once, again = translation(before, seed(1, 2)), translation(before, seed(1, 2))
     np.testing.assert_array_equal(once, again)
@@ -85,14 +85,14 @@ def test_the_seed_alone_decides():
         assert not np.array_equal(shifts_of(50, 16, 16, at=(1, 2)), shifts_of(50, 16, 16, at=other))
 
 
-def test_the_global_seed_plays_no_part():
+def test_translation_does_not_depend_on_the_global_seed():
     tf.random.set_seed(1)
     one = shifts_of(30, 16, 16)
     tf.random.set_seed(2)
     np.testing.assert_array_equal(shifts_of(30, 16, 16), one)
 
 
-def test_real_and_generated_are_moved_by_the_same_distribution():
+def test_real_and_generated_images_have_the_same_shift_distribution():
     # What the pixels hold must not matter: same seed, same shifts.
     dark, bright = -images(40, 8, 8, 1, start=1), images(40, 8, 8, 1, start=2)
     moves = shifts_of(40, 8, 8)
@@ -108,7 +108,7 @@ def test_real_and_generated_are_moved_by_the_same_distribution():
     assert np.abs(one - other).max() < 170
 
 
-def test_the_gradient_is_the_gradient_moved_back():
+def test_gradient_of_translation_is_the_inverse_shift():
     before = tf.Variable(images(12, 16, 16, 2))
     weights = images(12, 16, 16, 2, start=9)
     with tf.GradientTape() as tape:
@@ -120,7 +120,7 @@ def test_the_gradient_is_the_gradient_moved_back():
     assert gradient.any()
 
 
-def test_no_policy_changes_nothing():
+def test_augment_without_policies_returns_the_images():
     before = images(3, 8, 8, 1)
     np.testing.assert_array_equal(augment(tf.constant(before), (), seed()), before)
 
@@ -137,7 +137,7 @@ def test_every_policy_is_differentiable_and_keeps_the_shape(name):
     assert (np.abs(gradient).reshape(6, -1).sum(axis=1) > 0).all()
 
 
-def test_policies_follow_each_other_with_noise_of_their_own():
+def test_policies_have_independent_random_numbers():
     before = images(200, 16, 16, 1)
     once = augment(tf.constant(before), ("translation",), seed()).numpy()
     twice = augment(tf.constant(before), ("translation", "translation"), seed()).numpy()
@@ -159,7 +159,7 @@ def test_policies_follow_each_other_with_noise_of_their_own():
 # ---------------------------------------------------------------- color
 
 
-def test_color_keeps_the_relations_inside_an_image():
+def test_color_is_affine_in_each_image():
     # Gray image: brightness adds, contrast scales around the mean; saturation has nothing to do.
     before = images(40, 8, 8, 1)
     after = color(tf.constant(before), seed()).numpy()
@@ -172,7 +172,7 @@ def test_color_keeps_the_relations_inside_an_image():
 
 
 def changes_of_color(n, at=SEED):
-    """Brightness, saturation and contrast of each image, read from what became of it."""
+    """Return brightness, saturation and contrast of each image, estimated from its change."""
     before = images(n, 4, 4, 3)
     after = color(tf.constant(before), seed(*at)).numpy()
     brightness = after.mean(axis=(1, 2, 3)) - before.mean(axis=(1, 2, 3))
@@ -193,7 +193,7 @@ def changes_of_color(n, at=SEED):
     return np.stack([brightness, saturation, contrast], axis=1)
 
 
-def test_color_changes_three_things_at_random():
+def test_color_changes_brightness_saturation_and_contrast():
     changes = changes_of_color(800)
     for values, low, high in zip(changes.T, (-0.5, 0.0, 0.5), (0.5, 2.0, 1.5)):
         span = high - low
@@ -210,7 +210,7 @@ def test_color_changes_three_things_at_random():
 
 
 def holes(n, side, at=SEED, channels=1):
-    """What cutout leaves of images of ones: 0 in the hole."""
+    """Return images of ones after cutout: 0 inside the square."""
     left = cutout(tf.ones((n, side, side, channels)), seed(*at)).numpy()
     assert set(np.unique(left)) == {0.0, 1.0}
     for channel in range(1, channels):
@@ -219,7 +219,7 @@ def holes(n, side, at=SEED, channels=1):
 
 
 @pytest.mark.parametrize("side", [8, 16])
-def test_cutout_takes_a_square_of_half_the_side(side):
+def test_cutout_removes_a_square_of_half_the_side(side):
     whole = 0
     for hole in holes(400, side, channels=2):
         sides = []
@@ -238,7 +238,7 @@ def test_cutout_takes_a_square_of_half_the_side(side):
     assert whole / 400 == pytest.approx(share, abs=0.08)
 
 
-def test_cutout_touches_every_pixel_and_is_decided_by_the_seed():
+def test_cutout_reaches_every_pixel_and_depends_on_the_seed():
     one = holes(300, 8)
     # The rarest corner is covered with probability 1/16; its estimate has a deviation of 0.014.
     often = one.mean(axis=0)
@@ -249,7 +249,7 @@ def test_cutout_touches_every_pixel_and_is_decided_by_the_seed():
     assert not np.array_equal(one, holes(300, 8, at=(3, 5)))
 
 
-def test_cutout_leaves_the_rest_and_stops_the_gradient_inside():
+def test_cutout_keeps_the_rest_and_stops_the_gradient_inside():
     before = tf.Variable(images(20, 16, 16, 3))
     with tf.GradientTape() as tape:
         after = cutout(before, seed())

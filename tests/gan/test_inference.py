@@ -1,4 +1,4 @@
-"""A row's result does not depend on its batch, its place or its companions, to the last bit."""
+"""Tests of `augan.gan.inference`: results of a row are equal to the bit in every batch."""
 
 import numpy as np
 import pytest
@@ -17,15 +17,15 @@ def build(role, classes, **more):
 
 
 def make(role):
-    """A function of arrays, and 130 rows of what it takes."""
+    """Return a function of arrays and 130 rows of inputs."""
     rng = np.random.default_rng(0)
     images = rng.uniform(-1, 1, (130, *SHAPE)).astype(np.float32)
     if role == "encoder":
         encoder = build("encoder", 3, latent_dim=8)
         return BatchInference(lambda x: encoder(x, training=False), SHAPE), (images,)
     if role == "discriminator":
-        judge = build("discriminator", 0, norm="batch")
-        return BatchInference(lambda x: judge(x, training=False), SHAPE), (images,)
+        discriminator = build("discriminator", 0, norm="batch")
+        return BatchInference(lambda x: discriminator(x, training=False), SHAPE), (images,)
     generator = build("generator", 3, latent_dim=8)
     rows = (
         rng.normal(size=(130, 8)).astype(np.float32),
@@ -42,8 +42,8 @@ def case(request):
 
 def assert_rows(outputs, expected, chosen):
     assert len(outputs) == len(expected)
-    for mine, all_rows in zip(outputs, expected):
-        np.testing.assert_array_equal(mine, all_rows[chosen])
+    for actual, all_rows in zip(outputs, expected):
+        np.testing.assert_array_equal(actual, all_rows[chosen])
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -63,51 +63,51 @@ def test_any_order(case, count):
     assert_rows(infer(*(x[chosen] for x in rows)), expected, chosen)
 
 
-def test_any_companions(case):
+def test_result_of_a_row_does_not_depend_on_other_rows(case):
     infer, rows, expected = case
     rng = np.random.default_rng(9)
     for place in (0, 1, 31, 63, 64, 100):
         strange = [rng.normal(0, 50, x.shape).astype(np.float32) for x in rows]
         for other, x in zip(strange, rows):
             other[place] = x[7]
-        for mine, all_rows in zip(infer(*strange), expected):
-            np.testing.assert_array_equal(mine[place], all_rows[7])
+        for actual, all_rows in zip(infer(*strange), expected):
+            np.testing.assert_array_equal(actual[place], all_rows[7])
 
 
-def test_a_companion_that_is_not_finite_harms_nobody(case):
+def test_result_of_a_row_does_not_depend_on_non_finite_rows(case):
     infer, rows, expected = case
-    spoilt = [x.copy() for x in rows]
-    spoilt[0][5] = np.nan
+    corrupted = [x.copy() for x in rows]
+    corrupted[0][5] = np.nan
     others = np.setdiff1d(np.arange(130), [5])
-    for mine, all_rows in zip(infer(*spoilt), expected):
-        np.testing.assert_array_equal(mine[others], all_rows[others])
+    for actual, all_rows in zip(infer(*corrupted), expected):
+        np.testing.assert_array_equal(actual[others], all_rows[others])
 
 
-def test_repeated_rows_come_out_alike(case):
+def test_repeated_rows_give_equal_results(case):
     infer, rows, _ = case
     for output in infer(*(np.repeat(x[3:4], 130, axis=0) for x in rows)):
         assert (output == output[0]).all()
 
 
-def test_rows_are_really_computed(case):
+def test_different_rows_give_different_results(case):
     _, _, expected = case
     assert all(len(np.unique(output.reshape(130, -1), axis=0)) == 130 for output in expected)
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_batches_are_full_but_the_last_and_cut_to_the_rows(case, count):
+def test_batches_are_cut_to_the_number_of_rows(case, count):
     infer, rows, expected = case
     parts = list(infer.batches(*(x[:count] for x in rows)))
-    sizes = [len(part[0]) for part in parts]
+    sizes = [len(piece[0]) for piece in parts]
     assert sizes == [BATCH_SIZE] * (count // BATCH_SIZE) + [count % BATCH_SIZE] * (
         count % BATCH_SIZE > 0
     )
     for position, all_rows in enumerate(expected):
-        joined = np.concatenate([part[position] for part in parts])
+        joined = np.concatenate([piece[position] for piece in parts])
         np.testing.assert_array_equal(joined, all_rows[:count])
 
 
-def test_the_function_is_traced_once_and_sees_whole_batches():
+def test_function_is_traced_once_for_full_batches():
     traces = []
 
     def double(x):
@@ -125,6 +125,6 @@ def test_the_function_is_traced_once_and_sees_whole_batches():
 
 def test_rows_can_come_from_a_memory_map(tmp_path):
     np.save(tmp_path / "x.npy", np.arange(200, dtype=np.float32).reshape(100, 2))
-    stored = np.load(tmp_path / "x.npy", mmap_mode="r")
-    (output,) = BatchInference(lambda x: tf.reduce_sum(x, axis=1), (2,))(stored)
-    np.testing.assert_array_equal(output, stored.sum(axis=1))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    (output,) = BatchInference(lambda x: tf.reduce_sum(x, axis=1), (2,))(mapped)
+    np.testing.assert_array_equal(output, mapped.sum(axis=1))

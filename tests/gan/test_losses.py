@@ -50,7 +50,7 @@ def test_values(name, real, fake, discriminator, generator):
     assert np.mean(each) == pytest.approx(generator, abs=2e-6)
 
 
-def test_every_loss_has_its_row():
+def test_every_loss_has_a_row_of_constants():
     assert {row[0] for row in ROWS} == set(LOSSES)
 
 
@@ -89,7 +89,7 @@ def test_the_discriminators_loss_is_a_mean_over_the_batch(name):
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
-def test_gradients_stay_finite_where_logits_are_extreme(name):
+def test_gradients_are_finite_for_extreme_logits(name):
     values = tf.Variable([[-1e4], [1e4], [0.0]])
     with tf.GradientTape(persistent=True) as tape:
         losses = [LOSSES[name].discriminator(values, values), LOSSES[name].generator(values)]
@@ -121,7 +121,7 @@ def test_soft_labels(name, real_targets, fake_targets, expected):
 
 @pytest.mark.parametrize("name", ["minimax", "nonsaturating"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
-def test_smoothing_is_cross_entropy_with_soft_labels(name, smoothing):
+def test_label_smoothing_is_cross_entropy_with_soft_labels(name, smoothing):
     real, fake = logits([2.0, -0.5, 0.1]), logits([0.3, -1.0])
     d_loss = LOSSES[name].discriminator(real, fake, real_targets=1 - smoothing)
     chance = 1 / (1 + np.exp(-np.float64(real)))
@@ -131,7 +131,7 @@ def test_smoothing_is_cross_entropy_with_soft_labels(name, smoothing):
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
-def test_swapped_labels_swap_the_samples(name):
+def test_swapped_targets_swap_the_samples(name):
     real, fake = logits([2.0, -0.5, 0.1]), logits([0.3, -1.0, 0.7])
     loss = LOSSES[name]
     swapped = loss.discriminator(real, fake, real_targets=0.0, fake_targets=1.0)
@@ -148,7 +148,7 @@ def test_swapped_labels_swap_the_samples(name):
     assert float(one) == pytest.approx(np.mean(by_hand) + rest, rel=1e-6)
 
 
-def test_one_that_calls_real_what_is_generated_pays():
+def test_loss_is_larger_for_wrong_logits():
     # The sign of each loss: D gains by parting the two, G by raising its own logit.
     for name, loss in LOSSES.items():
         right = float(loss.discriminator(logits([0.9]), logits([-0.9])))
@@ -169,6 +169,6 @@ def test_one_that_calls_real_what_is_generated_pays():
         ("wasserstein", 7.0),  # a critic may add any number to all logits
     ],
 )
-def test_the_middle_between_real_and_fake(loss, middle):
+def test_boundary_logit(loss, middle):
     real, fake = tf.constant([[9.0], [8.0]]), tf.constant([[4.0], [7.0]])
     assert float(LOSSES[loss].boundary_logit(real, fake)) == middle

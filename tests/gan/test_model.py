@@ -1,4 +1,4 @@
-"""The training step: who changes, by how much, and that nothing but seed and data decides."""
+"""Tests of the training step of the GAN."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def build(role, classes=0, **more):
 
 
 def settings(**changes):
-    """Resolved settings; rates as they are unless a test says otherwise."""
+    """Return resolved settings with the default learning rates."""
     return Config(seed=5).replace(
         **{
             "gan__loss": "nonsaturating",
@@ -75,13 +75,13 @@ def run_steps(gan, classes=0, steps=3, graph=False):
     return weights_of(gan)
 
 
-def test_the_average_begins_as_the_generator():
+def test_ema_generator_starts_with_the_generators_weights():
     gan = make_gan(classes=2)
     assert_equal_weights(read_weights(gan.ema_generator), read_weights(gan.generator))
 
 
 @pytest.mark.parametrize("classes", [0, 3])
-def test_one_step_changes_every_part(classes):
+def test_train_step_changes_every_network(classes):
     gan = make_gan(classes)
     before = weights_of(gan)
     gan.train_step(batch(classes))
@@ -92,7 +92,7 @@ def test_one_step_changes_every_part(classes):
     assert gan.iterations.numpy() == 1
 
 
-def test_each_player_has_its_own_rate():
+def test_each_network_has_its_learning_rate():
     # Adam's first step moves every weight with a gradient by the rate.
     gan = make_gan(classes=2, generator__learning_rate=3e-3, discriminator__learning_rate=5e-4)
     networks = {"generator": (gan.generator, 3e-3), "discriminator": (gan.discriminator, 5e-4)}
@@ -106,7 +106,7 @@ def test_each_player_has_its_own_rate():
 
 
 @pytest.mark.parametrize("ema", [0.999, 0.15])
-def test_the_average_follows_its_formula(ema):
+def test_moving_average_follows_its_formula(ema):
     gan = make_gan(gan__ema=ema, generator__learning_rate=1e-2)
     for step in range(3):
         before = read_weights(gan.ema_generator)
@@ -122,19 +122,19 @@ def test_the_average_follows_its_formula(ema):
 @pytest.mark.parametrize(
     ("loss", "d_loss", "g_loss"), [("nonsaturating", 100.0, 0.0), ("hinge", 101.0, -100.0)]
 )
-def test_what_a_step_reports(loss, d_loss, g_loss):
+def test_train_step_returns_its_metrics(loss, d_loss, g_loss):
     gan = make_gan(gan__loss=loss)
     bias = gan.discriminator.get_layer("logit").bias
     bias.assign([100.0])  # calls everything real
-    told = gan.train_step(batch())
-    assert set(told) == {"d_loss", "g_loss", "d_accuracy"}
-    assert all(value.shape == () for value in told.values())
-    assert float(told["d_accuracy"]) == 0.5
-    assert float(told["d_loss"]) == pytest.approx(d_loss, abs=0.5)
-    assert float(told["g_loss"]) == pytest.approx(g_loss, abs=0.5)
+    metrics = gan.train_step(batch())
+    assert set(metrics) == {"d_loss", "g_loss", "d_accuracy"}
+    assert all(value.shape == () for value in metrics.values())
+    assert float(metrics["d_accuracy"]) == 0.5
+    assert float(metrics["d_loss"]) == pytest.approx(d_loss, abs=0.5)
+    assert float(metrics["g_loss"]) == pytest.approx(g_loss, abs=0.5)
 
 
-def test_the_players_pull_in_opposite_directions():
+def test_networks_optimize_opposite_objectives():
     # Only the logit's bias tells: D lowers it where it calls all fakes real, and G does not.
     gan = make_gan(discriminator__learning_rate=1e-2, generator__learning_rate=1e-2)
     bias = gan.discriminator.get_layer("logit").bias
@@ -143,20 +143,20 @@ def test_the_players_pull_in_opposite_directions():
     assert bias.numpy()[0] == pytest.approx(3.0 - 1e-2, rel=1e-4)
 
 
-def test_a_trained_discriminator_tells_real_from_generated():
+def test_trained_discriminator_separates_real_from_generated():
     gan = make_gan(
         discriminator__learning_rate=1e-2, generator__learning_rate=1e-7, gan__diffaug=[]
     )
     step = tf.function(gan.train_step)
     images = tf.ones((N, 8, 8, 1)) * 0.9
-    told = [step((images,)) for _ in range(60)]
-    losses = [float(t["d_loss"]) for t in told]
+    metrics = [step((images,)) for _ in range(60)]
+    losses = [float(t["d_loss"]) for t in metrics]
     assert losses[-1] < 0.1 * losses[0]
-    assert float(told[-1]["d_accuracy"]) == 1.0
-    assert float(told[-1]["g_loss"]) > float(told[0]["g_loss"])
+    assert float(metrics[-1]["d_accuracy"]) == 1.0
+    assert float(metrics[-1]["g_loss"]) > float(metrics[0]["g_loss"])
 
 
-def test_a_trained_generator_follows_the_data():
+def test_trained_generator_approaches_the_data():
     gan = make_gan(
         discriminator__learning_rate=2e-3,
         generator__learning_rate=1e-2,
@@ -177,7 +177,7 @@ def test_a_trained_generator_follows_the_data():
     assert distance() < 0.5 * before
 
 
-def test_classes_that_are_not_in_the_batch_learn_nothing():
+def test_classes_outside_the_batch_are_not_trained():
     gan = make_gan(classes=3)
     images, _ = batch()
     only_second = tf.constant(np.tile(np.float32([0, 1, 0]), (N, 1)))
@@ -193,7 +193,7 @@ def test_classes_that_are_not_in_the_batch_learn_nothing():
 
 
 @pytest.mark.parametrize(("classes", "norm"), [(0, "batch"), (2, "spectral")])
-def test_the_same_seed_and_data_give_the_same_bits(classes, norm):
+def test_same_seed_and_data_give_equal_weights(classes, norm):
     one = run_steps(make_gan(classes, norm), classes, graph=True)
     np.random.default_rng().normal(size=3)
     keras.utils.set_random_seed(99)
@@ -201,13 +201,13 @@ def test_the_same_seed_and_data_give_the_same_bits(classes, norm):
     assert_equal_weights(one, other)
 
 
-def test_another_seed_differs():
+def test_different_seeds_give_different_weights():
     one, other = (run_steps(make_gan(seed=seed), steps=1) for seed in (5, 6))
     kernels = [path for path in one if path.endswith("kernel")]
     assert all(not np.array_equal(one[path], other[path]) for path in kernels)
 
 
-def test_the_policy_matters():
+def test_diffaug_policy_changes_the_training():
     one, other = (run_steps(make_gan(gan__diffaug=d), steps=1) for d in ([], ["translation"]))
     assert not np.array_equal(
         one["discriminator:down_0/kernel"], other["discriminator:down_0/kernel"]
@@ -227,26 +227,26 @@ def test_noise_is_a_function_of_the_step():
 
 
 @pytest.mark.parametrize("norm", ["batch", "spectral"])
-def test_inference_leaves_every_weight_as_it_is(norm):
+def test_inference_does_not_change_weights(norm):
     gan = make_gan(norm=norm)
     run_steps(gan, steps=1)
     before = weights_of(gan)
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(70, LATENT)).astype(np.float32)
-    generator, judge = gan.ema_generator, gan.discriminator
-    features = feature_blocks(judge)
+    generator, discriminator = gan.ema_generator, gan.discriminator
+    features = feature_blocks(discriminator)
     (images,) = BatchInference(lambda z: generator(z, training=False), (LATENT,))(noise)
-    BatchInference(lambda x: judge(x, training=False), (8, 8, 1))(images)
+    BatchInference(lambda x: discriminator(x, training=False), (8, 8, 1))(images)
     BatchInference(lambda x: features(x, training=False), (8, 8, 1))(images)
     assert_equal_weights(weights_of(gan), before)
     # With training=True they would have changed.
-    judge(images, training=True)
+    discriminator(images, training=True)
     assert any(not np.array_equal(v, before[p]) for p, v in weights_of(gan).items())
 
 
 @pytest.mark.filterwarnings("ignore:The structure of `inputs`")
 @pytest.mark.parametrize("classes", [0, 2])
-def test_fit_drives_the_same_step(classes):
+def test_fit_runs_train_step(classes):
     gan, by_hand = make_gan(classes), make_gan(classes)
     rng = np.random.default_rng(0)
     images = rng.uniform(-1, 1, (3 * N, 8, 8, 1)).astype(np.float32)
@@ -266,14 +266,14 @@ def test_fit_drives_the_same_step(classes):
 
 
 @pytest.mark.slow
-def test_fit_takes_a_dataset():
+def test_fit_accepts_a_dataset():
     gan = make_gan(2)
     dataset = tf.data.Dataset.from_tensors(batch(2)).repeat(4)
     gan.fit(dataset, shuffle=False, verbose=0)
     assert gan.iterations.numpy() == 4
 
 
-def test_settings_that_the_data_has_not_decided_are_refused():
+def test_unresolved_settings_raise():
     with pytest.raises(ConfigError, match="was not resolved"):
         make_gan(gan__diffaug=None)
     with pytest.raises(ConfigError, match="was not resolved"):
@@ -284,44 +284,48 @@ def test_settings_that_the_data_has_not_decided_are_refused():
 
 
 class Watched(keras.layers.Layer):
-    """Passes on what it is given, and keeps a copy of it."""
+    """Identity layer that keeps a copy of its input."""
 
     def __init__(self, **arguments):
         super().__init__(**arguments)
-        self.seen = []
+        self.outputs = []
 
     def call(self, inputs):
         if hasattr(inputs, "numpy"):
-            self.seen.append(inputs.numpy())
+            self.outputs.append(inputs.numpy())
         return inputs
 
 
 def watch(network):
-    """Return `network` behind a layer that keeps what comes in, and that layer."""
+    """Return `network` after a layer that keeps its input, and that layer."""
     layer = Watched()
     inputs = keras.Input(network.inputs[0].shape[1:])
     return keras.Model(inputs, network(layer(inputs))), layer
 
 
 def watched_gan(**changes):
-    """A GAN, and what its generator and its discriminator are given."""
+    """Return a GAN and the layers that keep the inputs of its two networks."""
     generator, noise = watch(build("generator", latent_dim=LATENT))
     discriminator, images = watch(build("discriminator", norm="none"))
     average, _ = watch(build("generator", latent_dim=LATENT))
     changes = {"gan__diffaug": [], **changes}
-    return GAN(generator, discriminator, average, settings(**changes)), noise.seen, images.seen
+    return (
+        GAN(generator, discriminator, average, settings(**changes)),
+        noise.outputs,
+        images.outputs,
+    )
 
 
-def test_the_updates_of_the_discriminator_share_the_batch():
-    gan, noise, seen = watched_gan(discriminator__steps=2)
+def test_discriminator_updates_split_the_batch():
+    gan, noise, outputs = watched_gan(discriminator__steps=2)
     real = batch()[0].numpy()
     gan.train_step((tf.constant(real),))
     # Real and generated of the first half, of the second, and what the generator is judged by.
-    assert [x.shape[0] for x in seen] == [N, N, N // 2]
-    np.testing.assert_array_equal(seen[0][: N // 2], real[: N // 2])
-    np.testing.assert_array_equal(seen[1][: N // 2], real[N // 2 :])
+    assert [x.shape[0] for x in outputs] == [N, N, N // 2]
+    np.testing.assert_array_equal(outputs[0][: N // 2], real[: N // 2])
+    np.testing.assert_array_equal(outputs[1][: N // 2], real[N // 2 :])
     # The generator learns by the images that the discriminator judged last: they are drawn once.
-    np.testing.assert_array_equal(seen[2], seen[1][N // 2 :])
+    np.testing.assert_array_equal(outputs[2], outputs[1][N // 2 :])
     assert len(noise) == 2
     assert len({x.tobytes() for x in noise}) == 2
     optimizers = (gan.discriminator_optimizer, gan.generator_optimizer)
@@ -329,26 +333,26 @@ def test_the_updates_of_the_discriminator_share_the_batch():
     assert int(gan.iterations) == 1
 
 
-def test_the_generator_may_be_updated_more_often():
-    gan, noise, seen = watched_gan(generator__steps=2)
+def test_generator_steps_are_configurable():
+    gan, noise, outputs = watched_gan(generator__steps=2)
     gan.train_step(batch()[:1])
-    assert [x.shape[0] for x in seen] == [2 * N, N, N]
-    np.testing.assert_array_equal(seen[1], seen[0][N:])
+    assert [x.shape[0] for x in outputs] == [2 * N, N, N]
+    np.testing.assert_array_equal(outputs[1], outputs[0][N:])
     assert len({x.tobytes() for x in noise}) == len(noise) == 2
     optimizers = (gan.discriminator_optimizer, gan.generator_optimizer)
     assert [int(optimizer.iterations) for optimizer in optimizers] == [1, 2]
 
 
-def test_a_norm_that_mixes_images_sees_real_and_generated_ones_apart():
+def test_batch_norm_has_separate_statistics_for_real_and_generated():
     gan = make_gan(norm="batch", gan__diffaug=[])
     real, other = batch(0, 0)[0], 3 * batch(0, 1)[0]
-    seen = gan._batched_outputs(None, 0, real=real, fake=other)
+    outputs = gan._batched_outputs(None, 0, real=real, fake=other)
     for name, images in (("real", real), ("fake", other)):
         alone = gan.discriminator(images, training=True)
-        np.testing.assert_allclose(seen[name].logits, alone, atol=1e-5)
+        np.testing.assert_allclose(outputs[name].logits, alone, atol=1e-5)
 
 
-def test_no_two_steps_share_their_noise():
+def test_each_step_has_different_noise():
     gan, noise, _ = watched_gan(discriminator__steps=4)
     for step in range(3):
         gan.train_step(batch(0, step)[:1])
@@ -356,7 +360,7 @@ def test_no_two_steps_share_their_noise():
 
 
 @pytest.mark.parametrize("kind", ["normal", "uniform"])
-def test_the_noise_has_its_distribution(kind):
+def test_latent_prior_sets_the_distribution_of_the_noise(kind):
     gan, noise, _ = watched_gan(gan__latent_prior=kind)
     for step in range(10):
         gan.train_step(batch(0, step)[:1])
@@ -373,7 +377,7 @@ def test_the_noise_has_its_distribution(kind):
 
 
 @pytest.mark.parametrize("norm", ["none", "layer"])
-def test_clipping_bounds_every_weight(norm):
+def test_weight_clip_bounds_every_weight(norm):
     gan = make_gan(
         norm=norm, gan__loss="wasserstein", discriminator__weight_clip=0.01, discriminator__steps=2
     )
@@ -387,7 +391,7 @@ def test_clipping_bounds_every_weight(norm):
 
 
 def certain_gan(**changes):
-    """A GAN of which every logit is 4, whatever the image, and stays so."""
+    """Return a GAN whose discriminator always returns the logit 4."""
     gan = make_gan(norm="none", discriminator__learning_rate=1e-12, **changes)
     logit = gan.discriminator.get_layer("logit")
     logit.kernel.assign(tf.zeros_like(logit.kernel))
@@ -398,15 +402,15 @@ def certain_gan(**changes):
 CERTAIN = np.log1p(np.exp(4.0)) + np.log1p(np.exp(-4.0))  # softplus(4) + softplus(-4)
 
 
-def test_smoothing_makes_certainty_costly():
+def test_label_smoothing_penalizes_large_logits():
     # A share s of "fake" for real images costs s (softplus(4) - softplus(-4)) = 4 s more.
     for smoothing in (0.0, 0.1, 0.3):
         gan = certain_gan(gan__label_smoothing=smoothing)
-        told = float(gan.train_step(batch())["d_loss"])
-        assert told == pytest.approx(CERTAIN + 4 * smoothing, abs=1e-5)
+        metrics = float(gan.train_step(batch())["d_loss"])
+        assert metrics == pytest.approx(CERTAIN + 4 * smoothing, abs=1e-5)
 
 
-def test_label_noise_swaps_whole_labels_by_the_step():
+def test_label_noise_flips_labels_by_step():
     # A real image that is called fake costs 4 more, a generated one that is called real 4 less.
     gan = certain_gan(gan__label_noise=0.3)
     step = tf.function(gan.train_step)
@@ -420,12 +424,12 @@ def test_label_noise_swaps_whole_labels_by_the_step():
     again = certain_gan(gan__label_noise=0.3)
     for number in (1, 7):
         again.iterations.assign(number)
-        told = float(again.train_step(batch(0, number))["d_loss"])
-        assert told == pytest.approx(losses[number], abs=1e-5)
+        metrics = float(again.train_step(batch(0, number))["d_loss"])
+        assert metrics == pytest.approx(losses[number], abs=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_fit_takes_label_noise_and_a_last_batch_that_is_smaller():
+def test_fit_with_label_noise_accepts_a_smaller_last_batch():
     # The batch size is unknown when the graph is made.
     gan = make_gan(norm="none", gan__label_noise=0.2)
     images = np.random.default_rng(0).uniform(-1, 1, (N + 3, 8, 8, 1)).astype(np.float32)
@@ -434,13 +438,13 @@ def test_fit_takes_label_noise_and_a_last_batch_that_is_smaller():
 
 
 @pytest.mark.parametrize("betas", [[0.5, 0.999], [0.0, 0.9]])
-def test_both_players_have_adam_with_the_betas(betas):
+def test_both_optimizers_are_adam_with_the_betas(betas):
     gan = make_gan(gan__betas=betas)
     for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
         assert [optimizer.beta_1, optimizer.beta_2] == betas
 
 
-def test_the_state_is_all_that_changes():
+def test_state_contains_all_variables_that_change():
     gan = make_gan(classes=2, norm="batch", dropout=0.3)
     mine = {id(variable) for variable in gan.state}
     assert len(mine) == len(gan.state)
@@ -454,7 +458,7 @@ def test_the_state_is_all_that_changes():
 
 
 @pytest.mark.parametrize("case", [{"dropout": 0.4, "norm": "none"}, {"norm": "spectral"}])
-def test_noise_inside_the_networks_goes_on_too(case):
+def test_resumed_state_repeats_noise_inside_the_networks(case):
     gan, resumed = make_gan(**case), make_gan(**case)
     run_steps(gan, steps=2)
     for mine, theirs in zip(resumed.state, gan.state, strict=True):

@@ -1,6 +1,7 @@
-"""Penalties against gradients known by hand, and how often and how strongly a GAN applies them.
+"""Tests of gradient penalties against known gradients, and of their use in the GAN.
 
-The linear judge is w . x, with gradient w; the quadratic one a |x|^2 / 2, with gradient a x.
+The linear discriminator is w . x, with gradient w. The quadratic one is a |x|^2 / 2, with gradient
+a x.
 """
 
 import numpy as np
@@ -33,17 +34,19 @@ W = np.float32([[[1.0], [-2.0]], [[0.5], [4.0]]])
 SQUARE = 1.0 + 4.0 + 0.25 + 16.0  # 21.25
 
 
-def test_every_penalty_has_its_row():
+def test_every_regularizer_has_a_row_of_constants():
     assert {name: (p.function, p.weight, p.interval) for name, p in REGULARIZERS.items()} == {
         "r1": (r1, 0.1, 16),
         "wgan_gp": (gradient_penalty, 10.0, 1),
     }
 
 
-def test_a_linear_judge():
-    judge = linear(tf.constant(W))
-    assert float(r1(judge, images(5), images(5, 1), SEED)) == pytest.approx(SQUARE / 2, rel=1e-6)
-    value = gradient_penalty(judge, images(5), images(5, 1), SEED)
+def test_penalties_of_a_linear_discriminator():
+    discriminator = linear(tf.constant(W))
+    assert float(r1(discriminator, images(5), images(5, 1), SEED)) == pytest.approx(
+        SQUARE / 2, rel=1e-6
+    )
+    value = gradient_penalty(discriminator, images(5), images(5, 1), SEED)
     assert value.shape == ()
     assert float(value) == pytest.approx((SQUARE**0.5 - 1) ** 2, rel=1e-5)
     # A slope of exactly 1 costs nothing.
@@ -51,7 +54,7 @@ def test_a_linear_judge():
     assert float(gradient_penalty(unit, images(5), images(5, 1), SEED)) < 1e-10
 
 
-def test_a_quadratic_judge():
+def test_penalties_of_a_quadratic_discriminator():
     real, a = images(7), 3.0
     squares = np.square(real.numpy()).sum(axis=(1, 2, 3))
     expected = 0.5 * a * a * squares.mean()
@@ -62,24 +65,24 @@ def test_a_quadratic_judge():
     assert float(value) == pytest.approx(expected, rel=1e-5)
 
 
-def test_r1_looks_at_real_images_only():
-    judge, real = quadratic(2.0), images(4)
-    one, other = (r1(judge, real, images(4, start), SEED) for start in (1, 2))
+def test_r1_uses_real_images_only():
+    discriminator, real = quadratic(2.0), images(4)
+    one, other = (r1(discriminator, real, images(4, start), SEED) for start in (1, 2))
     assert float(one) == float(other)
-    assert float(r1(judge, images(4, 3), real, SEED)) != float(one)
+    assert float(r1(discriminator, images(4, 3), real, SEED)) != float(one)
 
 
 def places(seed, n=300):
-    """The share of the way from real to generated at which each gradient was taken."""
-    seen = []
+    """Return the position between real and generated image of each gradient."""
+    points = []
 
-    def judge(x):
-        seen.append(x.numpy())
+    def discriminator(x):
+        points.append(x.numpy())
         return quadratic(1.0)(x)
 
     real, fake = tf.zeros((n, *SHAPE)), tf.ones((n, *SHAPE))
-    gradient_penalty(judge, real, fake, tf.constant(seed))
-    (between,) = seen
+    gradient_penalty(discriminator, real, fake, tf.constant(seed))
+    (between,) = points
     share = between[:, 0, 0, 0]
     # One place for the whole image: all its pixels have gone as far.
     np.testing.assert_array_equal(
@@ -88,7 +91,7 @@ def places(seed, n=300):
     return share
 
 
-def test_the_gradient_is_taken_between_the_pairs():
+def test_gradient_penalty_is_taken_between_pairs():
     share = places([1, 2])
     assert 0 <= share.min() < 0.05
     assert 0.95 < share.max() <= 1
@@ -97,7 +100,7 @@ def test_the_gradient_is_taken_between_the_pairs():
     assert not np.array_equal(share, places([1, 3]))
 
 
-def test_a_judge_without_slope_gives_no_nan():
+def test_constant_discriminator_gives_no_nan():
     weights = tf.Variable(np.zeros_like(W))
     with tf.GradientTape() as tape:
         value = gradient_penalty(linear(weights), images(3), images(3, 1), SEED)
@@ -109,7 +112,7 @@ def test_a_judge_without_slope_gives_no_nan():
     ("penalty", "expected"),
     [(r1, W), (gradient_penalty, 2 * (SQUARE**0.5 - 1) * W / SQUARE**0.5)],
 )
-def test_the_judges_weights_feel_it(penalty, expected):
+def test_penalty_has_a_gradient_for_the_weights(penalty, expected):
     weights = tf.Variable(W)
     with tf.GradientTape() as tape:
         value = penalty(linear(weights), images(5), images(5, 1), SEED)
@@ -143,7 +146,7 @@ def make_gan(**changes):
 
 
 def judge_after(step, graph=False, **changes):
-    """The discriminator's weights after the one step that has the number `step`."""
+    """Return the discriminator's weights after one training step with the number `step`."""
     gan = make_gan(**changes)
     gan.iterations.assign(step)
     rng = np.random.default_rng(step)
@@ -153,7 +156,7 @@ def judge_after(step, graph=False, **changes):
 
 
 @pytest.mark.parametrize("name", sorted(REGULARIZERS))
-def test_a_lazy_penalty_is_as_much_stronger(name):
+def test_lazy_regularization_scales_with_the_interval(name):
     lazy = {
         "gan__regularizer": name,
         "gan__regularizer_interval": 2,
@@ -175,7 +178,7 @@ def test_a_lazy_penalty_is_as_much_stronger(name):
 
 
 @pytest.mark.slow
-def test_a_lazy_penalty_in_a_graph():
+def test_lazy_regularization_in_a_graph():
     lazy = {
         "gan__regularizer": "r1",
         "gan__regularizer_interval": 2,
@@ -188,16 +191,16 @@ def test_a_lazy_penalty_in_a_graph():
 
 
 @pytest.mark.parametrize(("name", "weight", "every"), [("r1", 0.1, 16), ("wgan_gp", 10.0, 1)])
-def test_weight_and_interval_are_those_of_the_paper(name, weight, every):
-    told = {"gan__regularizer_weight": weight, "gan__regularizer_interval": every}
+def test_default_weight_and_interval_are_those_of_the_paper(name, weight, every):
+    loss = {"gan__regularizer_weight": weight, "gan__regularizer_interval": every}
     one, other = (
         judge_after(0, gan__regularizer=name),
-        judge_after(0, gan__regularizer=name, **told),
+        judge_after(0, gan__regularizer=name, **loss),
     )
     np.testing.assert_array_equal(one, other)
 
 
-def test_a_penalty_is_not_in_the_loss_that_is_reported():
+def test_reported_loss_excludes_the_penalty():
     rng = np.random.default_rng(0)
     batch = tf.constant(rng.uniform(-1, 1, (6, 8, 8, 1)).astype(np.float32))
     plain, heavy = make_gan(), make_gan(gan__regularizer="r1", gan__regularizer_weight=1e3)

@@ -18,7 +18,7 @@ Q = 1 - RATE * C
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 5])
-def test_descent_on_a_parabola(steps):
+def test_unroll_on_a_parabola(steps):
     outer = tf.Variable(3.0)
     start = tf.constant([1.0, -2.0])
     seen = []
@@ -43,7 +43,7 @@ def test_descent_on_a_parabola(steps):
     np.testing.assert_array_equal(start, [1, -2])
 
 
-def test_second_derivatives_pass():
+def test_unroll_passes_second_derivatives():
     # One step on u w^2 / 2: w1 = w0 (1 - r u). Without them, d w1 / du would be 0.
     outer, start = tf.Variable(4.0), tf.constant(1.5)
     with tf.GradientTape() as tape:
@@ -52,13 +52,13 @@ def test_second_derivatives_pass():
     assert float(tape.gradient(ahead, outer)) == pytest.approx(-2 * 1.5 * 0.6 * RATE, rel=1e-6)
 
 
-def test_each_step_may_have_a_loss_of_its_own():
+def test_unroll_passes_the_step_to_the_loss():
     # The gradient is the number of the step: 0 + 1 + 2.
     (ahead,) = unroll([tf.constant(0.0)], lambda w, step: step * w[0] * 1.0, steps=3, rate=1.0)
     assert float(ahead) == -3
 
 
-def test_a_weight_that_does_not_count_stays():
+def test_unroll_keeps_weights_without_gradient():
     used, unused = tf.constant([1.0]), tf.constant([7.0])
     ahead = unroll([used, unused], lambda w, step: tf.reduce_sum(w[0]), steps=2, rate=0.5)
     assert [float(value[0]) for value in ahead] == [0.0, 7.0]
@@ -68,7 +68,7 @@ def test_a_weight_that_does_not_count_stays():
 
 
 def one_step(architecture="mlp", norm="none", graph=False, classes=0, **changes):
-    """Weights of both players after one step."""
+    """Return the weights of both networks and the metrics after one step."""
 
     def build(role, **more):
         spec = network_spec(
@@ -95,39 +95,39 @@ def one_step(architecture="mlp", norm="none", graph=False, classes=0, **changes)
     rng = np.random.default_rng(0)
     real = tf.constant(rng.uniform(-1, 1, (6, 8, 8, 1)).astype(np.float32))
     labels = [tf.one_hot(np.arange(6) % classes, classes)] if classes else []
-    told = (tf.function(gan.train_step) if graph else gan.train_step)((real, *labels))
-    players = [
+    metrics = (tf.function(gan.train_step) if graph else gan.train_step)((real, *labels))
+    weights = [
         np.concatenate([v.numpy().ravel() for v in network.variables])
         for network in (gan.discriminator, gan.generator)
     ]
-    return *players, {name: float(value) for name, value in told.items()}
+    return *weights, {name: float(value) for name, value in metrics.items()}
 
 
 @pytest.mark.parametrize(("architecture", "norm"), [("mlp", "none"), ("dcgan", "layer")])
-def test_only_the_generator_notices(architecture, norm):
-    judge, generator, told = one_step(architecture, norm)
-    judge_1, generator_1, told_1 = one_step(architecture, norm, gan__unrolled_steps=1)
-    np.testing.assert_array_equal(judge_1, judge)
-    assert told_1["d_loss"] == told["d_loss"]
-    assert told_1["g_loss"] != told["g_loss"]
+def test_unrolled_steps_change_the_generator_only(architecture, norm):
+    discriminator, generator, metrics = one_step(architecture, norm)
+    discriminator_1, generator_1, metrics_1 = one_step(architecture, norm, gan__unrolled_steps=1)
+    np.testing.assert_array_equal(discriminator_1, discriminator)
+    assert metrics_1["d_loss"] == metrics["d_loss"]
+    assert metrics_1["g_loss"] != metrics["g_loss"]
     assert not np.array_equal(generator_1, generator)
-    # A discriminator that is further ahead finds out the generator better.
+    # A discriminator with more steps separates real from generated images better.
     if architecture == "mlp":
-        *_, told_5 = one_step(architecture, norm, gan__unrolled_steps=5)
-        assert told_5["g_loss"] > told_1["g_loss"] > told["g_loss"]
+        *_, metrics_5 = one_step(architecture, norm, gan__unrolled_steps=5)
+        assert metrics_5["g_loss"] > metrics_1["g_loss"] > metrics["g_loss"]
 
 
-def test_a_step_of_no_length_changes_nothing():
-    _, generator, told = one_step()
-    _, other, told_ahead = one_step(gan__unrolled_steps=3, gan__unrolled_learning_rate=1e-30)
-    assert told_ahead["g_loss"] == pytest.approx(told["g_loss"], rel=1e-6)
+def test_unrolled_step_with_rate_near_0_changes_nothing():
+    _, generator, metrics = one_step()
+    _, other, unrolled_metrics = one_step(gan__unrolled_steps=3, gan__unrolled_learning_rate=1e-30)
+    assert unrolled_metrics["g_loss"] == pytest.approx(metrics["g_loss"], rel=1e-6)
     np.testing.assert_allclose(other, generator, atol=1e-5)
 
 
-def test_it_looks_ahead_in_a_graph_with_classes_and_policies():
+def test_unrolled_steps_in_a_graph_with_classes_and_policies():
     case = {"classes": 2, "gan__unrolled_steps": 2, "gan__diffaug": ["translation", "color"]}
     one, other = one_step(**case), one_step(graph=True, **case)
-    for mine, theirs in zip(one[:2], other[:2]):
-        assert np.isfinite(mine).all()
-        np.testing.assert_allclose(mine, theirs, atol=3e-4)
+    for actual, expected in zip(one[:2], other[:2]):
+        assert np.isfinite(actual).all()
+        np.testing.assert_allclose(actual, expected, atol=3e-4)
     assert one[2]["g_loss"] == pytest.approx(other[2]["g_loss"], rel=1e-4)

@@ -1,4 +1,4 @@
-"""A training that was stopped and goes on ends with the same bytes as one that never stopped."""
+"""Tests that an interrupted and resumed training equals an uninterrupted one to the byte."""
 
 import fcntl
 import json
@@ -47,7 +47,7 @@ STEPS = {"gan": 60, "encoder": 30, "classifier": 15}
 
 @pytest.fixture(scope="module", autouse=True)
 def small_calls():
-    """Ten steps a call and a checkpoint every twenty, so that 60 steps have several of both."""
+    """Set 10 steps per call and 20 between checkpoints, so that 60 steps have several of both."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "STEPS_PER_CALL", 10)
         patch.setattr(checkpoints, "STEPS_BETWEEN", 20)
@@ -55,8 +55,8 @@ def small_calls():
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_digits, tmp_path_factory):
-    """The run that never stopped."""
+def uninterrupted(tiny_digits, tmp_path_factory):
+    """Return the folder of an uninterrupted run."""
     out = tmp_path_factory.mktemp("whole") / "run"
     train(CONFIG, tiny_digits, out=out)
     return out
@@ -67,25 +67,25 @@ class Failure(Exception):
 
 
 class Stopper:
-    """Callback that ends the training when `part` has done `step` steps."""
+    """Callback that ends the training when `stage` has done `step` steps."""
 
-    def __init__(self, part, step, how):
-        self.part, self.step, self.how = part, step, how
-        self.seen = []
+    def __init__(self, stage, step, ending):
+        self.stage, self.step, self.ending = stage, step, ending
+        self.steps_seen = []
 
-    def on_progress(self, part, step, budget, losses):
-        self.seen.append((part, step))
-        if (part, step) != (self.part, self.step):
+    def on_progress(self, stage, step, budget, losses):
+        self.steps_seen.append((stage, step))
+        if (stage, step) != (self.stage, self.step):
             return
-        if self.how == "failure":
+        if self.ending == "failure":
             raise Failure
-        os.kill(os.getpid(), getattr(signal, self.how))
+        os.kill(os.getpid(), getattr(signal, self.ending))
 
 
-def stop(dataset, out, part, step, how, config=CONFIG, **more):
-    """Train until `part` has done `step` steps, and return what was told about the end."""
+def stop(dataset, out, stage, step, ending, config=CONFIG, **more):
+    """Train until `stage` has done `step` steps, and return what was told about the end."""
     try:
-        train(config, dataset, out=out, callbacks=[Stopper(part, step, how)], **more)
+        train(config, dataset, out=out, callbacks=[Stopper(stage, step, ending)], **more)
     except (Failure, RunInterruptedError) as error:
         return type(error), str(error)
     raise AssertionError("the training was not stopped")
@@ -101,10 +101,10 @@ def files(run):
     }
 
 
-def assert_same_run(run, whole):
-    assert load_bundle(run).sha256 == load_bundle(whole).sha256
-    mine, theirs = files(run), files(whole)
-    assert (run / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
+def assert_same_run(run, uninterrupted):
+    assert load_bundle(run).sha256 == load_bundle(uninterrupted).sha256
+    mine, theirs = files(run), files(uninterrupted)
+    assert (run / "metrics.jsonl").read_text() == (uninterrupted / "metrics.jsonl").read_text()
     assert [n for n in mine if n.startswith("samples/")] == [
         n for n in theirs if n.startswith("samples/")
     ]
@@ -114,7 +114,7 @@ def assert_same_run(run, whole):
 
 
 @pytest.mark.parametrize(
-    ("part", "step", "how"),
+    ("stage", "step", "ending"),
     [
         ("gan", 40, "SIGTERM"),
         pytest.param("gan", 30, "failure", marks=pytest.mark.slow),
@@ -124,21 +124,23 @@ def assert_same_run(run, whole):
         ("classifier", 10, "SIGTERM"),
     ],
 )
-def test_the_same_bytes_wherever_it_stopped(part, step, how, whole, tiny_digits, tmp_path):
-    kind, message = stop(tiny_digits, tmp_path / "run", part, step, how)
+def test_resumed_run_equals_an_uninterrupted_run(
+    stage, step, ending, uninterrupted, tiny_digits, tmp_path
+):
+    kind, message = stop(tiny_digits, tmp_path / "run", stage, step, ending)
     assert not (tmp_path / "run" / BUNDLE_FILE).exists()
-    if how != "failure":
+    if ending != "failure":
         assert kind is RunInterruptedError
         assert message == (
-            f"stopped by {how} after step {step} of the {part}; the same command with --resume "
+            f"stopped by {ending} after step {step} of the {stage}; the same command with --resume "
             "continues from there"
         )
     listener = Stopper(None, None, None)
     train(CONFIG, tiny_digits, out=tmp_path / "run", resume=True, callbacks=[listener])
-    assert_same_run(tmp_path / "run", whole)
+    assert_same_run(tmp_path / "run", uninterrupted)
     # What was done is not done again: it goes on from the last checkpoint of the part.
-    begin = step - step % 20 if how == "failure" else step
-    assert listener.seen[0] == (part, min(begin + 10, STEPS[part]))
+    begin = step - step % 20 if ending == "failure" else step
+    assert listener.steps_seen[0] == (stage, min(begin + 10, STEPS[stage]))
 
 
 @pytest.mark.slow
@@ -151,7 +153,7 @@ def test_the_same_bytes_wherever_it_stopped(part, step, how, whole, tiny_digits,
         {"discriminator__steps": 2, "gan__loss": "wasserstein", "discriminator__weight_clip": 0.1},
     ],
 )
-def test_other_families_stop_twice(changes, tiny_digits, tmp_path):
+def test_resumed_variants_equal_uninterrupted_runs(changes, tiny_digits, tmp_path):
     config = CONFIG.replace(**changes)
     train(config, tiny_digits, out=tmp_path / "whole")
     stop(tiny_digits, tmp_path / "run", "gan", 20, "SIGTERM", config)
@@ -160,19 +162,19 @@ def test_other_families_stop_twice(changes, tiny_digits, tmp_path):
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("how", ["soft", pytest.param("thresholded", marks=pytest.mark.slow)])
-def test_guessed_classes_are_guessed_again(how, tiny_digits, tmp_path):
+@pytest.mark.parametrize("mode", ["soft", pytest.param("thresholded", marks=pytest.mark.slow)])
+def test_resumed_run_assigns_the_same_pseudo_labels(mode, tiny_digits, tmp_path):
     unlabeled = tiny_digits.subset(np.arange(120, 240))
     unlabeled = replace(unlabeled, labels=None, class_names=())
     dataset = replace(tiny_digits.subset(np.arange(120)), unlabeled=unlabeled)
-    config = CONFIG.replace(gan__pseudo_labels=how, training__steps=40, task="generate")
+    config = CONFIG.replace(gan__pseudo_labels=mode, training__steps=40, task="generate")
     train(config, dataset, out=tmp_path / "whole")
     stop(dataset, tmp_path / "run", "gan", 20, "failure", config)
     train(config, dataset, out=tmp_path / "run", resume=True)
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
-def test_a_stopped_training_lets_go_of_its_folder(tiny_digits, tmp_path):
+def test_stopped_training_unlocks_its_folder(tiny_digits, tmp_path):
     # A notebook keeps the last traceback, and with it all that the training held.
     stopper = Stopper("gan", 10, "SIGTERM")
     kept = None
@@ -185,14 +187,14 @@ def test_a_stopped_training_lets_go_of_its_folder(tiny_digits, tmp_path):
     RunFolder(tmp_path, "digits", identity, resume=True)
 
 
-def test_a_finished_run_is_returned_as_it_is(whole, tiny_digits):
-    before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in whole.rglob("*")}
+def test_finished_run_is_returned_unchanged(uninterrupted, tiny_digits):
+    before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in uninterrupted.rglob("*")}
     listener = Stopper(None, None, None)
-    bundle = train(CONFIG, tiny_digits, out=whole, resume=True, callbacks=[listener])
-    assert bundle.path == whole / BUNDLE_FILE
-    assert bundle.sha256 == load_bundle(whole).sha256
-    assert listener.seen == []
-    after = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in whole.rglob("*")}
+    bundle = train(CONFIG, tiny_digits, out=uninterrupted, resume=True, callbacks=[listener])
+    assert bundle.path == uninterrupted / BUNDLE_FILE
+    assert bundle.sha256 == load_bundle(uninterrupted).sha256
+    assert listener.steps_seen == []
+    after = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in uninterrupted.rglob("*")}
     changed = {path.name for path in after if after[path] != before.get(path)}
     assert not changed
 
@@ -204,7 +206,7 @@ def copied(run, to):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "described"),
     [
         ({"seed": 3}, "seed: 0 then, 3 now"),
         ({"training__steps": 80}, "training.steps: 60 then, 80 now"),
@@ -212,26 +214,28 @@ def copied(run, to):
         ({"encoder__width": 2}, "encoder.width: 1 then, 2 now"),
     ],
 )
-def test_other_settings_are_named(change, told, whole, tiny_digits, tmp_path):
-    run = copied(whole, tmp_path / "run")
+def test_resume_with_other_settings_names_them(
+    change, described, uninterrupted, tiny_digits, tmp_path
+):
+    run = copied(uninterrupted, tmp_path / "run")
     before = files(run)
     with pytest.raises(ConfigError) as caught:
         train(CONFIG.replace(**change), tiny_digits, out=run, resume=True)
-    assert f"has other settings or data ({told})" in str(caught.value)
+    assert f"has other settings or data ({described})" in str(caught.value)
     assert "resume with the same arguments and data" in str(caught.value)
     assert files(run) == before
 
 
-def test_other_groups_are_refused(whole, tiny_digits, tmp_path):
-    """They divide the same images otherwise: what was trained on would calibrate."""
-    run = copied(whole, tmp_path / "run")
+def test_resume_with_other_groups_raises(uninterrupted, tiny_digits, tmp_path):
+    """Other groups give another split: training images would calibrate."""
+    run = copied(uninterrupted, tmp_path / "run")
     groups = np.array([f"part {row // 3}" for row in range(len(tiny_digits))])
     with pytest.raises(ConfigError, match=r"settings or data .groups: None then, \w+ now."):
         train(CONFIG, replace(tiny_digits, groups=groups), out=run, resume=True)
 
 
-def test_other_data_is_refused(whole, tiny_digits, tmp_path):
-    run = copied(whole, tmp_path / "run")
+def test_resume_with_other_data_raises(uninterrupted, tiny_digits, tmp_path):
+    run = copied(uninterrupted, tmp_path / "run")
     pixels = np.array(tiny_digits.images)
     pixels[7, 3, 3] ^= 1
     other = from_arrays(pixels, np.asarray(tiny_digits.labels).astype(str), name="digits")
@@ -245,17 +249,17 @@ def test_other_data_is_refused(whole, tiny_digits, tmp_path):
             train(CONFIG, dataset, out=run, resume=True)
 
 
-def test_the_rest_is_done_again_when_a_checkpoint_is_lost(whole, tiny_digits, tmp_path):
-    run = copied(whole, tmp_path / "run")
+def test_lost_checkpoint_repeats_its_stage(uninterrupted, tiny_digits, tmp_path):
+    run = copied(uninterrupted, tmp_path / "run")
     (run / "checkpoints" / "encoder.safetensors").unlink()
     listener = Stopper(None, None, None)
     train(CONFIG, tiny_digits, out=run, resume=True, callbacks=[listener])
-    assert {part for part, _ in listener.seen} == {"encoder"}
-    assert load_bundle(run).sha256 == load_bundle(whole).sha256
+    assert {stage for stage, _ in listener.steps_seen} == {"encoder"}
+    assert load_bundle(run).sha256 == load_bundle(uninterrupted).sha256
 
 
-def test_what_was_being_written_when_it_died_is_removed(whole, tiny_digits, tmp_path):
-    run = copied(whole, tmp_path / "run")
+def test_temporary_files_are_removed_on_resume(uninterrupted, tiny_digits, tmp_path):
+    run = copied(uninterrupted, tmp_path / "run")
     for name in (
         f".{BUNDLE_FILE}.1a2b.tmp",
         "samples/.step_000040.png.7.part",
@@ -264,17 +268,17 @@ def test_what_was_being_written_when_it_died_is_removed(whole, tiny_digits, tmp_
         (run / name).write_text("half")
     (run / "checkpoints" / ".gan.part").write_text("half")
     train(CONFIG, tiny_digits, out=run, resume=True)
-    assert_same_run(run, whole)
+    assert_same_run(run, uninterrupted)
 
 
-@pytest.mark.parametrize("part", ["gan", "encoder"])
-def test_an_alarm_is_known_after_a_resume(part, tmp_path):
+@pytest.mark.parametrize("stage", ["gan", "encoder"])
+def test_failure_persists_after_resume(stage, tmp_path):
     # The losses overflow within the first call; 320 images are enough to be monitored.
     breaking = {"discriminator__learning_rate": 1e12, "gan__loss": "least_squares"}
     config = CONFIG.replace(**breaking, discriminator__dropout=0.0, discriminator__norm="none")
     dataset = digits().subset(np.arange(320))
     train(config, dataset, out=tmp_path / "whole")
-    stop(dataset, tmp_path / "run", part, 10, "SIGTERM", config)
+    stop(dataset, tmp_path / "run", stage, 10, "SIGTERM", config)
     bundle = train(config, dataset, out=tmp_path / "run", resume=True)
     assert bundle.metrics["failure"]["kind"] == "divergence"
     assert bundle.metrics["steps"]["gan"] == 10
@@ -282,8 +286,8 @@ def test_an_alarm_is_known_after_a_resume(part, tmp_path):
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
-def test_a_damaged_checkpoint_stops_it(whole, tiny_digits, tmp_path):
-    run = copied(whole, tmp_path / "run")
+def test_damaged_checkpoint_raises(uninterrupted, tiny_digits, tmp_path):
+    run = copied(uninterrupted, tmp_path / "run")
     file = run / "checkpoints" / "gan.safetensors"
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(DataError, match=r"gan\.safetensors is damaged"):
@@ -293,7 +297,7 @@ def test_a_damaged_checkpoint_stops_it(whole, tiny_digits, tmp_path):
 # ---------------------------------------------------------------- the folder
 
 
-def test_what_is_no_run_is_not_resumed(tmp_path):
+def test_folder_without_a_run_is_not_resumed(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(DataError, match="holds no training to resume"):
         RunFolder(tmp_path, "digits", IDENTITY, resume=True)
@@ -301,31 +305,31 @@ def test_what_is_no_run_is_not_resumed(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null"])
-def test_a_run_whose_identity_is_garbled(tmp_path, text):
+def test_run_with_damaged_identity_raises(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(DataError, match="holds no training to resume"):
         RunFolder(tmp_path, "digits", IDENTITY, resume=True)
 
 
-def test_a_run_that_died_before_it_said_what_it_is_begins(tmp_path):
+def test_run_without_identity_starts(tmp_path):
     (tmp_path / ".run.json.part").write_text("")
     RunFolder(tmp_path, "digits", IDENTITY, resume=True)
     assert json.loads((tmp_path / "run.json").read_text()) == IDENTITY
 
 
-def test_without_resume_an_unfinished_run_is_refused_with_the_hint(tmp_path):
+def test_unfinished_run_without_resume_raises_with_a_hint(tmp_path):
     RunFolder(tmp_path / "run", "digits", IDENTITY)
     with pytest.raises(DataError, match=r"exists already; continue with --resume, or name a new"):
         RunFolder(tmp_path / "run", "digits", IDENTITY)
 
 
-def test_with_nothing_there_it_begins(tmp_path):
+def test_resume_without_a_run_starts(tmp_path):
     run = RunFolder(tmp_path / "run", "digits", IDENTITY, resume=True)
     assert not run.finished
     assert json.loads((run.path / "run.json").read_text()) == IDENTITY
 
 
-def test_two_trainings_do_not_share_a_folder(tmp_path):
+def test_second_training_in_a_folder_raises(tmp_path):
     run = RunFolder(tmp_path / "run", "digits", IDENTITY)
     with pytest.raises(DataError, match=r"another training is writing .*run; wait for it"):
         RunFolder(tmp_path / "run", "digits", IDENTITY, resume=True)
@@ -333,7 +337,7 @@ def test_two_trainings_do_not_share_a_folder(tmp_path):
     RunFolder(tmp_path / "run", "digits", IDENTITY, resume=True)
 
 
-def test_another_process_holds_the_lock_until_it_dies(tmp_path):
+def test_lock_is_held_until_the_process_ends(tmp_path):
     RunFolder(tmp_path / "run", "digits", IDENTITY)
     hold = (
         "import fcntl, os, sys, time\n"
@@ -379,7 +383,7 @@ LINES = [
 @pytest.mark.parametrize(
     "torn", ["", '{"stage": "gan", "st', "{", '{"stage": "gan", "step": 30, "d']
 )
-def test_the_log_is_cut_to_the_checkpoints(tmp_path, steps, kept, torn):
+def test_log_is_cut_to_the_checkpoints(tmp_path, steps, kept, torn):
     run = RunFolder(tmp_path, "digits", IDENTITY)
     whole_lines = [json.dumps(line) + "\n" for line in LINES]
     (tmp_path / "metrics.jsonl").write_text("".join(whole_lines) + torn)
@@ -387,7 +391,7 @@ def test_the_log_is_cut_to_the_checkpoints(tmp_path, steps, kept, torn):
     assert (tmp_path / "metrics.jsonl").read_text() == "".join(whole_lines[i] for i in kept)
 
 
-def test_a_last_line_without_its_end_is_completed(tmp_path):
+def test_incomplete_last_line_is_repaired(tmp_path):
     run = RunFolder(tmp_path, "digits", IDENTITY)
     run.cut_log({})
     assert not (tmp_path / "metrics.jsonl").exists()
@@ -404,7 +408,7 @@ def make_run(name, *, finished=False, identity=IDENTITY):
     return folder
 
 
-def test_which_run_is_resumed(tmp_path, monkeypatch):
+def test_newest_unfinished_run_is_resumed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def resumed(data):
@@ -424,7 +428,7 @@ def test_which_run_is_resumed(tmp_path, monkeypatch):
     assert resumed("parts").name == "20250103-000000-parts"
 
 
-def test_other_data_of_the_same_name_have_other_runs(tmp_path, monkeypatch):
+def test_data_with_the_same_name_is_not_resumed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     mine = make_run("20250101-000000-good")
     make_run("20250102-000000-good", identity=IDENTITY | {"data": "of another folder"})
@@ -432,7 +436,7 @@ def test_other_data_of_the_same_name_have_other_runs(tmp_path, monkeypatch):
     assert RunFolder(None, "good", IDENTITY, resume=True).path == mine
 
 
-def test_a_run_of_data_with_a_longer_name_is_another(tmp_path, monkeypatch):
+def test_data_with_a_longer_name_is_not_resumed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     mine = make_run("20250101-000000-parts")
     make_run("20250102-000000-parts-of-others")
@@ -444,7 +448,7 @@ def test_a_run_of_data_with_a_longer_name_is_another(tmp_path, monkeypatch):
 
 @pytest.fixture
 def python_s_own_handler():
-    """A shell's background process ignores SIGINT from its birth."""
+    """Restore Python's handler, because a background process of a shell ignores SIGINT."""
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, former)
@@ -452,7 +456,7 @@ def python_s_own_handler():
 
 @pytest.mark.usefixtures("python_s_own_handler")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_is_remembered_and_handlers_come_back(name):
+def test_stop_on_signals_records_the_signal_and_restores_handlers(name):
     number = getattr(signal, name)
     former = signal.getsignal(number)
     with stop_on_signals() as stop:
@@ -465,17 +469,17 @@ def test_a_signal_is_remembered_and_handlers_come_back(name):
     assert signal.getsignal(number) == former
 
 
-def test_outside_the_main_thread_there_are_no_signals():
-    told = []
+def test_stop_on_signals_outside_the_main_thread_returns_none():
+    results = []
 
     def work():
         with stop_on_signals() as stop:
-            told.append(stop())
+            results.append(stop())
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert told == [None]
+    assert results == [None]
 
 
 # ---------------------------------------------------------------- the command line
@@ -490,11 +494,11 @@ CLI = [
     "--no-store-latents",
     "--set=gan.architecture=mlp",
     "--set=training.batch_size=8",
-    *(f"--set={part}.width=1" for part in ("generator", "discriminator", "classifier")),
+    *(f"--set={stage}.width=1" for stage in ("generator", "discriminator", "classifier")),
 ]
 
 
-def test_resume_on_a_fresh_folder_just_starts_and_then_says_it_is_done(tmp_path):
+def test_resume_option_on_a_new_folder_starts(tmp_path):
     from augan_cli.main import app
 
     command = [*CLI, "--resume", "--json", "--out", str(tmp_path / "run")]
@@ -502,11 +506,11 @@ def test_resume_on_a_fresh_folder_just_starts_and_then_says_it_is_done(tmp_path)
     assert first.exit_code == 0, first.stderr
     assert f"there is no {tmp_path / 'run'} to resume" in first.stderr
     assert "is finished already" not in first.stderr
-    again = CliRunner().invoke(app, command)
-    assert again.exit_code == 0, again.stderr
-    assert f"{tmp_path / 'run' / BUNDLE_FILE} is finished already" in again.stderr
-    assert "to resume" not in again.stderr
-    one, other = json.loads(first.stdout), json.loads(again.stdout)
+    rerun = CliRunner().invoke(app, command)
+    assert rerun.exit_code == 0, rerun.stderr
+    assert f"{tmp_path / 'run' / BUNDLE_FILE} is finished already" in rerun.stderr
+    assert "to resume" not in rerun.stderr
+    one, other = json.loads(first.stdout), json.loads(rerun.stdout)
     assert one.keys() == other.keys()
     without = CliRunner().invoke(app, [word for word in command if word != "--resume"])
     assert without.exit_code == 2
@@ -553,17 +557,17 @@ def inspected(run):
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_resumed(tmp_path):
-    whole = augan(*LONG, "--out", tmp_path / "whole")
-    assert whole.wait() == 0
+def test_killed_process_is_resumed(tmp_path):
+    uninterrupted = augan(*LONG, "--out", tmp_path / "whole")
+    assert uninterrupted.wait() == 0
     expected = inspected(tmp_path / "whole")
     assert load_bundle(tmp_path / "whole").sha256
     for run, number in (("killed", signal.SIGKILL), ("ended", signal.SIGTERM)):
         code, stderr = kill_and_resume(tmp_path / run, number, random.uniform(0, 0.5))
         assert load_bundle(tmp_path / run).sha256 == load_bundle(tmp_path / "whole").sha256
-        told = inspected(tmp_path / run)
+        described = inspected(tmp_path / run)
         same = [key for key in expected if "path" not in key and "created" not in key]
-        assert {k: told[k] for k in same} == {k: expected[k] for k in same}
+        assert {k: described[k] for k in same} == {k: expected[k] for k in same}
         logs = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in (run, "whole")]
         assert logs[0] == logs[1]
         if number == signal.SIGTERM:

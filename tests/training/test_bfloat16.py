@@ -1,4 +1,4 @@
-"""Training in bfloat16: who computes in it, what stays float32, and where it is refused."""
+"""Tests of training in bfloat16."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ ARGUMENTS = {"image_shape": [8, 8, 1], "num_classes": 3, "width": 4, "seed": 1}
 
 @pytest.mark.parametrize("norm", ["none", "batch", "layer", "spectral"])
 @pytest.mark.parametrize("architecture", ["dcgan", "mlp"])
-def test_layers_compute_in_it_between_float32_ends(architecture, norm):
+def test_hidden_layers_compute_in_bfloat16(architecture, norm):
     spec = network_spec(architecture, "discriminator", norm=norm, **ARGUMENTS)
     plain, short = build_network(spec), build_network(spec, "bfloat16")
     assert keras.config.dtype_policy().name == "float32"
@@ -35,25 +35,25 @@ def test_layers_compute_in_it_between_float32_ends(architecture, norm):
 
 
 @pytest.mark.parametrize("architecture", ["dcgan", "dcgan-upsampling", "mlp"])
-def test_a_generator_draws_float32(architecture):
+def test_generator_outputs_are_float32(architecture):
     spec = network_spec(architecture, "generator", latent_dim=5, **ARGUMENTS)
     plain, short = build_network(spec), build_network(spec, "bfloat16")
     short.set_weights(plain.get_weights())
     noise = tf.random.stateless_normal((6, 5), (1, 2))
-    drawn = [n([noise, tf.one_hot([0, 1, 2] * 2, 3)], training=True) for n in (plain, short)]
-    assert drawn[1].dtype == tf.float32
-    np.testing.assert_allclose(*drawn, atol=0.05)
-    assert not np.array_equal(*drawn)
+    generated = [n([noise, tf.one_hot([0, 1, 2] * 2, 3)], training=True) for n in (plain, short)]
+    assert generated[1].dtype == tf.float32
+    np.testing.assert_allclose(*generated, atol=0.05)
+    assert not np.array_equal(*generated)
 
 
 @pytest.fixture
 def able(monkeypatch, tmp_path):
-    """A machine that says it can."""
+    """Simulate a CPU that supports bfloat16."""
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nflags\t\t: fpu avx512_bf16 sse\n")
     monkeypatch.setattr(defaults, "_CPU_INFO", tmp_path / "cpuinfo")
 
 
-def test_a_bundle_is_float32_and_the_same_each_time(able, tiny_digits, tmp_path):
+def test_bundle_is_float32_and_reproducible(able, tiny_digits, tmp_path):
     config = Config().replace(
         task="detect",
         training__dtype="bfloat16",
@@ -66,20 +66,20 @@ def test_a_bundle_is_float32_and_the_same_each_time(able, tiny_digits, tmp_path)
     bundles = [train(config, tiny_digits, out=tmp_path / name) for name in ("one", "other")]
     assert bundles[0].sha256 == bundles[1].sha256
     bundle = load_bundle(tmp_path / "one")
-    judge = restore_network(bundle, "discriminator")
-    assert {layer.compute_dtype for layer in judge.layers} == {"float32"}
+    discriminator = restore_network(bundle, "discriminator")
+    assert {layer.compute_dtype for layer in discriminator.layers} == {"float32"}
     assert {w.dtype for n in bundle.networks.values() for w in n.weights.values()} == {
         np.dtype(np.float32)
     }
     # The line was drawn by what scores: the same images, scored again, are in the calibration.
     detector = Detector.from_bundle(bundle)
     rows = bundle.tables["split"]["calibration"]
-    again = detector.score(detector.preprocessing.prepare_all(tiny_digits.images[rows]))
-    np.testing.assert_allclose(np.sort(again), detector.require_calibration().scores, rtol=1e-6)
+    repeated = detector.score(detector.preprocessing.prepare_all(tiny_digits.images[rows]))
+    np.testing.assert_allclose(np.sort(repeated), detector.require_calibration().scores, rtol=1e-6)
 
 
 @pytest.mark.parametrize("text", [None, "flags : fpu avx512f\n", "model name : avx512_bf16\n"])
-def test_it_is_refused_where_the_processor_lacks_it(text, monkeypatch, tmp_path, tiny_digits):
+def test_bfloat16_without_hardware_support_raises(text, monkeypatch, tmp_path, tiny_digits):
     if text is not None:
         (tmp_path / "cpuinfo").write_text(text)
     monkeypatch.setattr(defaults, "_CPU_INFO", tmp_path / "cpuinfo")

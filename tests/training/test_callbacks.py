@@ -1,4 +1,4 @@
-"""Curves for TensorBoard: they are what was measured, and change nothing."""
+"""Tests of the TensorBoard log and of the callbacks of folds."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ from augan_cli.main import app
 
 
 def curves(folder: Path) -> dict[str, dict[int, float]]:
-    """Read the event files: name of the curve -> step -> value."""
+    """Return the curves of the event files: name -> step -> value."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 
@@ -41,7 +41,7 @@ def logged(run: Path) -> Iterator[tuple[str, int, float]]:
             yield f"{stage}/{name}", step, value
 
 
-def test_curves_are_what_was_measured_and_the_bundle_is_the_same(
+def test_tensorboard_curves_equal_the_log_and_do_not_change_the_bundle(
     tiny_config: Config, tmp_path: Path
 ) -> None:
     pytest.importorskip("tensorboard", reason="the extra augan[tensorboard] is not installed")
@@ -64,7 +64,7 @@ def test_curves_are_what_was_measured_and_the_bundle_is_the_same(
     assert found.keys() == {name for name, _, _ in losses} | names
 
 
-def test_a_resumed_run_need_not_write_curves_as_before(
+def test_resumed_run_may_omit_tensorboard(
     tiny_config: Config, tiny_digits: Dataset, tmp_path: Path
 ) -> None:
     pytest.importorskip("tensorboard", reason="the extra augan[tensorboard] is not installed")
@@ -74,23 +74,23 @@ def test_a_resumed_run_need_not_write_curves_as_before(
     assert train(tiny_config, tiny_digits, out=run, resume=True).path == run / "bundle.augan"
 
 
-def test_of_folds_each_has_its_curves() -> None:
-    told = []
+def test_fold_callbacks_pass_evaluations_on_with_the_name_of_the_fold() -> None:
+    notified = []
 
     class Listener:
         def on_progress(self, *about: object) -> None:
-            told.append(about)
+            notified.append(about)
 
         def on_evaluation(self, *about: object) -> None:
-            told.append(about)
+            notified.append(about)
 
     metrics = GanMetrics(20, 1.0, 0.1, 0.9, 0.9, 0.5, 0.5)
     (named,) = Fold(2, 5).callbacks([Listener()])
     named.on_evaluation("gan", metrics)  # type: ignore[attr-defined]
-    assert told == [("fold 2 of 5 gan", metrics)]
+    assert notified == [("fold 2 of 5 gan", metrics)]
 
 
-def test_without_the_extra_nothing_is_begun(
+def test_tensorboard_without_the_extra_raises_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Checkpoints: what comes back is what went in, and nothing half or foreign comes back."""
+"""Tests of `augan.training.checkpoints`."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from augan.training.checkpoints import Checkpoints
 
 
 def variables(start=0):
-    """Of each kind that a training has: weights, a scalar, counters, a seed's state."""
+    """Return variables of each kind in a training: weights, a scalar, counters, a seed state."""
     rng = np.random.default_rng(start)
     values = (
         rng.normal(size=(3, 2, 1)).astype(np.float32),
@@ -54,7 +54,7 @@ def test_many_variables_come_back_in_their_order(tmp_path):
 
 
 def test_an_optimizer_goes_on_as_if_it_had_never_stopped(tmp_path):
-    def player():
+    def network():
         model = keras.Sequential(
             [keras.Input((2,)), keras.layers.Dense(3, kernel_initializer="ones")]
         )
@@ -66,15 +66,15 @@ def test_an_optimizer_goes_on_as_if_it_had_never_stopped(tmp_path):
         gradients = [tf.fill(v.shape, float(number + 1)) for v in model.trainable_variables]
         optimizer.apply(gradients, model.trainable_variables)
 
-    model, optimizer, state = player()
+    model, optimizer, state = network()
     for number in range(3):
         step(model, optimizer, number)
     Checkpoints(tmp_path).save("gan", 3, state)
-    again, optimizer_again, state_again = player()
+    resumed, optimizer_again, state_again = network()
     assert Checkpoints(tmp_path).restore("gan", state_again) == (3, False)
     assert bits(state_again) == bits(state)
     assert int(optimizer_again.iterations) == 3
-    for one in ((model, optimizer), (again, optimizer_again)):
+    for one in ((model, optimizer), (resumed, optimizer_again)):
         step(*one, 3)
     assert bits(state_again) == bits(state)
 
@@ -130,7 +130,7 @@ def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"step": 21}, {"done": True}, {"sha256": None}, {"sha256": ""}])
-def test_the_hash_covers_the_step_too(tmp_path, change):
+def test_hash_of_a_checkpoint_covers_the_step(tmp_path, change):
     Checkpoints(tmp_path).save("gan", 20, variables(1))
     with safe_open(tmp_path / "gan.safetensors", framework="numpy") as file:
         about = json.loads(file.metadata()["augan"]) | change
@@ -157,7 +157,7 @@ except DataError as error:
 """
 
 
-def test_a_file_that_the_system_refuses_leaves_the_last_one(tmp_path):
+def test_failed_write_keeps_the_last_checkpoint(tmp_path):
     code = FULL.format(folder=tmp_path / "checkpoints")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr == ""
@@ -186,7 +186,7 @@ def good_tensors():
         {"augan": json.dumps({"step": 3})},
     ],
 )
-def test_a_file_of_another_kind(tmp_path, metadata):
+def test_file_without_metadata_of_augan_raises(tmp_path, metadata):
     save_file(good_tensors(), tmp_path / "gan.safetensors", metadata)
     fresh = variables(2)
     with pytest.raises(DataError, match="is damaged"):
@@ -195,13 +195,13 @@ def test_a_file_of_another_kind(tmp_path, metadata):
 
 
 @pytest.mark.parametrize("content", [b"\x00" * 500, b"\xff" * 500, b"{}" * 250, b"PK\x03\x04" * 90])
-def test_garbage(tmp_path, content):
+def test_garbage_raises(tmp_path, content):
     (tmp_path / "gan.safetensors").write_bytes(content)
     with pytest.raises(DataError, match="is damaged"):
         Checkpoints(tmp_path).restore("gan", variables())
 
 
-def test_tensors_of_other_names(tmp_path):
+def test_unknown_tensor_names_raise(tmp_path):
     values = {f"x{key}": value for key, value in good_tensors().items()}
     about = {"augan": json.dumps({"step": 3, "done": False})}
     save_file(values, tmp_path / "gan.safetensors", about)
@@ -212,7 +212,7 @@ def test_tensors_of_other_names(tmp_path):
 @pytest.mark.parametrize(
     "shapes", [[(2, 3)], [(2, 3), (4,), (1,)], [(2, 3), (5,)], [(3, 2), (4,)], [(4,), (2, 3)], []]
 )
-def test_other_networks(tmp_path, shapes):
+def test_checkpoint_of_other_networks_raises(tmp_path, shapes):
     Checkpoints(tmp_path).save("gan", 20, [tf.Variable(tf.ones(s)) for s in [(2, 3), (4,)]])
     fresh = [tf.Variable(tf.zeros(shape)) for shape in shapes]
     with pytest.raises(DataError, match="belongs to other networks; train into a new run"):
@@ -227,9 +227,9 @@ def test_a_checkpoint_is_due_by_steps(tmp_path, monkeypatch):
     keeper.save("gan", 40, variables())
     assert [keeper.due("gan", step) for step in (41, 69, 70)] == [False, False, True]
     assert not keeper.due("encoder", 20)
-    again = Checkpoints(tmp_path)
-    again.restore("gan", variables())
-    assert [again.due("gan", step) for step in (41, 69, 70)] == [False, False, True]
+    resumed = Checkpoints(tmp_path)
+    resumed.restore("gan", variables())
+    assert [resumed.due("gan", step) for step in (41, 69, 70)] == [False, False, True]
 
 
 def test_a_checkpoint_is_due_by_time(tmp_path, monkeypatch):
@@ -240,7 +240,7 @@ def test_a_checkpoint_is_due_by_time(tmp_path, monkeypatch):
     assert checkpoints.STEPS_BETWEEN == 100
 
 
-def test_a_failed_save_leaves_the_last_one(tmp_path):
+def test_failed_replacement_keeps_the_last_checkpoint(tmp_path):
     keeper = Checkpoints(tmp_path)
     keeper.save("gan", 20, variables(1))
     before = (tmp_path / "gan.safetensors").read_bytes()
@@ -274,7 +274,7 @@ while True:
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
+def test_kill_at_any_moment_leaves_a_complete_checkpoint(tmp_path):
     for kill in range(4):
         process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(WRITER).format(folder=tmp_path)],
@@ -282,17 +282,17 @@ def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
             text=True,
         )
         for _ in range(5 + 3 * kill):
-            told = int(process.stdout.readline())
+            message = int(process.stdout.readline())
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         value = tf.Variable(tf.zeros((300, 1000)))
         step, done = Checkpoints(tmp_path).restore("gan", [value])
-        assert step >= told
+        assert step >= message
         assert not done
         np.testing.assert_array_equal(value, np.full((300, 1000), step, np.float32))
 
 
-def test_a_reader_needs_no_code_of_ours(tmp_path):
+def test_checkpoint_is_readable_without_augan(tmp_path):
     Checkpoints(tmp_path).save("gan", 20, variables(1))
     with safe_open(tmp_path / "gan.safetensors", framework="numpy") as file:
         about = json.loads(file.metadata()["augan"])

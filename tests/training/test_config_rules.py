@@ -1,4 +1,4 @@
-"""Which settings go together: every rule, its advice, and that what is legal trains."""
+"""Tests of the rules about settings, their fixes, and training with legal settings."""
 
 import itertools
 import re
@@ -54,7 +54,7 @@ def config_of(choice):
 
 @pytest.fixture(scope="module")
 def combinations():
-    """Every combination, from the fewest changes to the most, with the rules that it breaks."""
+    """Return every combination, from the fewest changes to the most, with its broken rules."""
     choices = [
         dict(zip(settings, values))
         for settings in (CHOICES, SEPARATE)
@@ -74,13 +74,13 @@ def broken_by(config):
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-def test_the_default_is_legal():
+def test_default_config_is_legal():
     assert broken_by(Config()) == []
     check_rules(Config())
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_the_advice_of_a_rule_is_legal(rule, combinations):
+def test_fixes_of_a_rule_are_legal(rule, combinations):
     breaking = next(config for _, config, broken in combinations if broken == [rule])
     with pytest.raises(ConfigError) as caught:
         check_rules(breaking)
@@ -92,7 +92,7 @@ def test_the_advice_of_a_rule_is_legal(rule, combinations):
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_resolve_refuses_it_before_anything_is_trained(rule, combinations, tiny_digits):
+def test_resolve_defaults_raises_for_each_rule(rule, combinations, tiny_digits):
     breaking = next(config for _, config, broken in combinations if broken == [rule])
     with pytest.raises(ConfigError, match="nearest legal: --set") as caught:
         resolve_defaults(breaking, tiny_digits)
@@ -102,7 +102,7 @@ def test_resolve_refuses_it_before_anything_is_trained(rule, combinations, tiny_
 
 @pytest.mark.parametrize("side", [8, 32, 160])
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_file_of_configs_suits_a_folder_without_classes(path, side):
+def test_every_config_file_is_legal_without_classes(path, side):
     images = np.random.default_rng(0).integers(0, 256, (40, side, side, 1), np.uint8)
     config, _ = resolve_defaults(Config.from_yaml(path), from_arrays(images))
     assert config.task in ("detect", "generate")
@@ -110,13 +110,13 @@ def test_every_file_of_configs_suits_a_folder_without_classes(path, side):
         assert config.gan.loss == "nonsaturating"
 
 
-def test_what_is_filled_in_goes_with_what_was_chosen():
+def test_defaults_are_legal_with_chosen_settings():
     images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 1), np.uint8)
     chosen = Config().override(["gan.negative_augmentations=[]", "gan.self_supervision=false"])
     assert resolve_defaults(chosen, from_arrays(images))[0].gan.generator_interval == 1
 
 
-def test_who_follows_the_advice_arrives(combinations):
+def test_repeated_fixes_lead_to_a_legal_config(combinations):
     # However many rules are broken: the advice of one must not lead back into another.
     lost = []
     for choice, config, broken in combinations:
@@ -131,12 +131,12 @@ def test_who_follows_the_advice_arrives(combinations):
 
 
 def _values(annotation):
-    """What `Literal[...] | None` allows, None left out: it is decided before rules are checked."""
+    """Return the values of `Literal[...] | None` without None, which rules never see."""
     return [value for kind in get_args(annotation) for value in get_args(kind)]
 
 
 def sections(draw):
-    """Settings of the two players as anyone might set them, in and out of the rules."""
+    """Return settings of both networks, with and without broken rules."""
     positive = st.floats(1e-4, 10)
     small = st.floats(0, 0.45)
     kinds = Config.model_fields["gan"].annotation.model_fields
@@ -162,7 +162,7 @@ def sections(draw):
 
 
 @given(values=st.composite(sections)())
-def test_each_advice_mends_its_own_rule(values):
+def test_fixes_of_each_rule_remove_the_rule(values):
     config = Config.from_dict(values)
     broken = [rule for rule in RULES if rule.applies(config)]
     for rule in broken:
@@ -175,7 +175,7 @@ def test_each_advice_mends_its_own_rule(values):
     assert str(caught.value).startswith(broken[0].name)
 
 
-def test_the_table_in_configs_is_what_the_code_says():
+def test_readme_of_configs_contains_every_rule():
     page = config_reference.PAGE.read_text(encoding="utf-8")
     assert page == config_reference.page(), f"run {config_reference.COMMAND}"
     for rule in RULES:
@@ -188,18 +188,25 @@ def test_the_table_in_configs_is_what_the_code_says():
         assert paper in row
 
 
-def test_what_is_forbidden_and_what_is_not(combinations):
+def test_legal_and_illegal_combinations(combinations):
     legal = [config for _, config, broken in combinations if not broken]
     assert len(legal) > 500
     for config in legal:
-        gan, judge = config.gan, config.discriminator
+        gan, discriminator = config.gan, config.discriminator
         if gan.loss == "wasserstein":
-            bounds = (judge.weight_clip, gan.regularizer == "wgan_gp", judge.norm == "spectral")
+            bounds = (
+                discriminator.weight_clip,
+                gan.regularizer == "wgan_gp",
+                discriminator.norm == "spectral",
+            )
             assert any(bounds)
-        assert not (gan.regularizer and judge.norm == "batch")
-        assert not (gan.unrolled_steps and (judge.norm in ("batch", "spectral") or judge.dropout))
-        assert not (judge.steps > 1 and config.generator.steps > 1)
-    # Each loss, penalty and normalisation is part of something legal.
+        assert not (gan.regularizer and discriminator.norm == "batch")
+        assert not (
+            gan.unrolled_steps
+            and (discriminator.norm in ("batch", "spectral") or discriminator.dropout)
+        )
+        assert not (discriminator.steps > 1 and config.generator.steps > 1)
+    # Each loss, penalty and normalization is part of something legal.
     for key in ("loss", "regularizer", "unrolled_steps", "label_smoothing", "label_noise"):
         assert {getattr(config.gan, key) for config in legal} == {
             getattr(config.gan, key) for _, config, _ in combinations
@@ -251,7 +258,7 @@ FAMILIES = {
         "gan.loss=hinge",
         "gan.diffaug=[color]",
     ],
-    "without normalisation": ["discriminator.norm=none", "discriminator.dropout=0.2"],
+    "without normalization": ["discriminator.norm=none", "discriminator.dropout=0.2"],
     "without classes": ["task=detect", "gan.architecture=mlp", "gan.label_smoothing=0.2"],
 }
 
@@ -272,8 +279,8 @@ SLOW = (
     "family",
     [pytest.param(f, marks=[pytest.mark.slow] if f in SLOW else []) for f in FAMILIES],
 )
-def test_every_family_trains(family, tiny_digits, capfd):
-    narrow = [f"{part}.width=2" for part in ("generator", "discriminator")]
+def test_every_variant_trains(family, tiny_digits, capfd):
+    narrow = [f"{stage}.width=2" for stage in ("generator", "discriminator")]
     # 5 images in each update, so that a batch which is not made for its parts cannot be divided.
     small = ["gan.latent_dim=3", "training.steps=2", "training.batch_size=5", *narrow]
     config, preprocessing = resolve_defaults(
@@ -283,15 +290,15 @@ def test_every_family_trains(family, tiny_digits, capfd):
     data = TrainingData(
         np.asarray(tiny_digits.images), np.asarray(tiny_digits.labels), classes, preprocessing
     )
-    told = []
+    calls = []
 
     class Listener:
-        def on_progress(self, part, step, budget, losses):
-            told.append((part, step, losses))
+        def on_progress(self, stage, step, budget, losses):
+            calls.append((stage, step, losses))
 
     networks = train_stages(config, data, ["gan"], TrainingBudget(2), callbacks=[Listener()])
-    ((part, step, losses),) = told
-    assert (part, step) == ("gan", 2)
+    ((stage, step, losses),) = calls
+    assert (stage, step) == ("gan", 2)
     assert np.isfinite(list(losses.values())).all()
     for model in networks.models.values():
         for path, value in read_weights(model).items():

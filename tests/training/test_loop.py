@@ -37,8 +37,8 @@ class Recorder:
         self.weighted.assign_add(tf.cast(self.steps, tf.float32) * mean)
         return {"mean": mean, "classes": tf.reduce_sum(classes)}
 
-    def on_progress(self, part, step, budget, losses):
-        self.calls.append((part, step, budget, losses))
+    def on_progress(self, stage, step, budget, losses):
+        self.calls.append((stage, step, budget, losses))
 
 
 def batch_means(batches, steps):

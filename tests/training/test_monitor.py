@@ -62,7 +62,7 @@ def test_a_failure_needs_two_bad_evaluations_in_a_row(changes, kind):
         assert f"at step {failure.step}" in failure.message
 
 
-def test_poor_variety_at_the_beginning_is_no_failure():
+def test_low_diversity_before_the_warm_up_is_no_failure():
     assert PATIENCE == 2
     early = history(COLLAPSED, COLLAPSED, begun=WARM_UP / 2)
     assert check_failures(early) is None

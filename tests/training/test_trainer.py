@@ -55,7 +55,7 @@ def test_every_stage_trains_at_least_one_call(trained_in_no_time):
     assert set(networks.specs) == set(networks.models)
     assert networks.steps == dict.fromkeys(("gan", "encoder", "classifier"), STEPS_PER_CALL)
     assert set(stopwatch.seconds) == {"start-up", "gan", "encoder", "classifier"}
-    assert all(stopwatch.seconds[part] > 0 for part in ("gan", "encoder", "classifier"))
+    assert all(stopwatch.seconds[stage] > 0 for stage in ("gan", "encoder", "classifier"))
     assert networks.models["generator"].output_shape == (None, 8, 8, 1)
     assert networks.models["encoder"].output_shape == [(None, 3), (None, 2)]
     assert networks.models["classifier"].output_shape == (None, 2)

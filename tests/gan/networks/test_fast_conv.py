@@ -1,4 +1,4 @@
-"""The faster layers compute what TensorFlow's and Keras' own compute, with the same gradients."""
+"""Tests of the fast layers against those of TensorFlow and Keras."""
 
 import numpy as np
 import pytest
@@ -10,21 +10,21 @@ from augan.gan.networks.layers import BatchNormalization
 N = 3
 
 
-def draw(*shape):
+def random_tensor(*shape):
     return tf.constant(np.random.default_rng(0).normal(size=shape).astype(np.float32))
 
 
-def plainly_grown(maps, kernel):
+def tf_transposed_conv(maps, kernel):
     size = [N, 2 * maps.shape[1], 2 * maps.shape[2], kernel.shape[2]]
     return tf.nn.conv2d_transpose(maps, kernel, size, 2, "SAME")
 
 
-def plainly_shrunk(images, kernel):
+def tf_strided_conv(images, kernel):
     return tf.nn.conv2d(images, kernel, 2, "SAME")
 
 
 def with_gradients(function, inputs, kernel):
-    """The value, its gradients, and gradients of the norm of the first gradient."""
+    """Return the value, its gradients, and the gradients of the norm of the first gradient."""
     with tf.GradientTape(persistent=True) as outer:
         outer.watch([inputs, kernel])
         with tf.GradientTape(persistent=True) as inner:
@@ -38,34 +38,38 @@ def with_gradients(function, inputs, kernel):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("side", [(4, 4), (2, 6)])
-@pytest.mark.parametrize("both", [(transposed_conv, plainly_grown), (strided_conv, plainly_shrunk)])
-def test_the_same_values_and_gradients_of_first_and_second_order(channels, side, both):
+@pytest.mark.parametrize(
+    "both", [(transposed_conv, tf_transposed_conv), (strided_conv, tf_strided_conv)]
+)
+def test_fast_conv_equals_tensorflow_in_values_and_gradients(channels, side, both):
     times, features = (1, 5) if both[0] is transposed_conv else (2, channels)
-    inputs = draw(N, times * side[0], times * side[1], features)
-    kernel = draw(4, 4, channels, 5) * 0.2
-    ours, theirs = (with_gradients(function, inputs, kernel) for function in both)
-    for mine, its in zip(ours, theirs):
-        np.testing.assert_allclose(mine, its, rtol=1e-4, atol=1e-4 * float(tf.norm(its)))
+    inputs = random_tensor(N, times * side[0], times * side[1], features)
+    kernel = random_tensor(4, 4, channels, 5) * 0.2
+    ours, expected_result = (with_gradients(function, inputs, kernel) for function in both)
+    for actual, expected in zip(ours, expected_result):
+        np.testing.assert_allclose(
+            actual, expected, rtol=1e-4, atol=1e-4 * float(tf.norm(expected))
+        )
 
 
 @pytest.mark.parametrize("plain", [True, False])
-def test_batch_normalisation_is_that_of_keras(plain):
-    ours, its = (
+def test_batch_normalization_equals_that_of_keras(plain):
+    ours, expected = (
         kind(center=plain, scale=plain)
         for kind in (BatchNormalization, keras.layers.BatchNormalization)
     )
-    x = draw(4, 5, 5, 3) * 3 + 2
+    x = random_tensor(4, 5, 5, 3) * 3 + 2
     results = []
-    for layer in (ours, its):
+    for layer in (ours, expected):
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = layer(x, training=True)
             loss = tf.reduce_sum(tf.sin(y))
         results.append([y, tape.gradient(loss, x), layer(x, training=False)])
-    for mine, theirs in zip(*results):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-4)
-    assert [w.name for w in ours.weights] == [w.name for w in its.weights]
-    np.testing.assert_allclose(ours.moving_mean, its.moving_mean, rtol=1e-5)
+    for actual, expected_result in zip(*results):
+        np.testing.assert_allclose(actual, expected_result, rtol=1e-3, atol=1e-4)
+    assert [w.name for w in ours.weights] == [w.name for w in expected.weights]
+    np.testing.assert_allclose(ours.moving_mean, expected.moving_mean, rtol=1e-5)
     # Unbiased: 100 values are n / (n - 1) times as far apart as in the mean of their squares.
-    added = [np.asarray(layer.moving_variance) - 0.99 for layer in (ours, its)]
+    added = [np.asarray(layer.moving_variance) - 0.99 for layer in (ours, expected)]
     np.testing.assert_allclose(added[0], added[1] * 100 / 99, rtol=1e-4)

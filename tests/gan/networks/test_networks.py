@@ -1,4 +1,4 @@
-"""Every network of the table: shapes, names, first weights, and the way through a bundle."""
+"""Tests of every network in the registry: shapes, names, initial weights, bundles."""
 
 import copy
 import functools
@@ -53,19 +53,19 @@ def make_spec(architecture, role, size=8, channels=1, classes=0, seed=0, **more)
 
 @functools.cache
 def built(*case):
-    """One model a case with disturbed weights, shared by tests that only read it."""
+    """Return one model per case with perturbed weights, for tests that only read it."""
     return disturb(fresh(*case)[0])
 
 
 @functools.cache
 def fresh(*case):
-    """A model, which `built` will disturb, and its first weights."""
+    """Return a new model, whose weights `built` perturbs, and its initial weights."""
     model = build_network(make_spec(*case))
     return model, read_weights(model)
 
 
 def inputs_of(model):
-    """Random images or noise, and one-hot classes where the model takes them."""
+    """Return random images or noise, and one-hot classes if the model takes them."""
     rng = np.random.default_rng(1)
     first = rng.uniform(-1, 1, (N, *model.inputs[0].shape[1:])).astype(np.float32)
     if len(model.inputs) == 1:
@@ -81,7 +81,7 @@ def run(model, inputs=None):
 
 
 def disturb(model, stddev=0.3):
-    """Give every variable other values, so that nothing hides behind its first one."""
+    """Assign other values to all variables, so that initial values hide no error."""
     rng = np.random.default_rng(2)
     for variable in model.variables:
         noise = rng.normal(0, stddev, variable.shape).astype(np.float32)
@@ -121,14 +121,14 @@ def test_shapes_and_ranges(architecture, role, size, channels, classes):
 
 
 @over_the_table
-def test_every_variable_has_a_path_of_its_own(architecture, role, size, channels, classes):
+def test_variable_paths_are_unique(architecture, role, size, channels, classes):
     model = built(architecture, role, size, channels, classes)
     weights = read_weights(model)
     assert len(weights) == len(model.variables) > 0
 
 
 @over_the_table
-def test_the_seed_decides_the_first_weights(architecture, role, size, channels, classes):
+def test_initial_weights_are_a_function_of_the_seed(architecture, role, size, channels, classes):
     case = (architecture, role, size, channels, classes)
     one, again = fresh(*case)[1], read_weights(build_network(make_spec(*case)))
     # Paths do not depend on how many models the process built before.
@@ -144,7 +144,7 @@ def test_the_seed_decides_the_first_weights(architecture, role, size, channels, 
             assert (other[path] != one[path]).mean() > 0.99, path
 
 
-def test_first_weights_come_from_no_global_seed():
+def test_initial_weights_do_not_depend_on_the_global_seed():
     keras.utils.set_random_seed(1)
     one = read_weights(build_network(make_spec("dcgan", "generator")))
     keras.utils.set_random_seed(2)
@@ -154,7 +154,7 @@ def test_first_weights_come_from_no_global_seed():
 
 
 @pytest.mark.parametrize("role", ["generator", "discriminator", "encoder"])
-def test_first_weights_of_dcgan_have_its_spread(role):
+def test_initial_weights_of_dcgan_have_its_standard_deviation(role):
     weights = read_weights(build_network(make_spec("dcgan", role, 16, 3, 0, width=32)))
     kernels = {p: w for p, w in weights.items() if p.endswith("kernel") and w.size > 1000}
     assert len(kernels) >= 2
@@ -166,7 +166,7 @@ def test_first_weights_of_dcgan_have_its_spread(role):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("channels", CHANNELS)
 @pytest.mark.parametrize("classes", CLASSES)
-def test_through_a_bundle_and_back(size, channels, classes, tmp_path):
+def test_networks_survive_a_bundle(size, channels, classes, tmp_path):
     cases = [case for case in CASES if case[2:] == (size, channels, classes)]
     networks, expected = {}, {}
     for architecture, role, *_ in cases:
@@ -188,7 +188,7 @@ def test_through_a_bundle_and_back(size, channels, classes, tmp_path):
 @pytest.mark.parametrize(("architecture", "role"), IMAGE_NETWORKS)
 @pytest.mark.parametrize("classes", CLASSES)
 @pytest.mark.filterwarnings("error")
-def test_a_call_says_nothing(architecture, role, classes):
+def test_a_call_prints_nothing(architecture, role, classes):
     # Keras warns where a lone tensor meets a network that was built with a list of one.
     if classes or role != "classifier":
         run(built(architecture, role, 8, 1, classes))
@@ -231,9 +231,9 @@ def test_number_of_scales(size, scales):
     ("size", "channels"),
     [(8, [1, 2]), (16, [1, 2]), (32, [1, 2, 4]), (64, [1, 2, 4, 8]), (128, [1, 2, 4, 8, 8])],
 )
-def test_channels_double_three_times_at_most(size, channels):
-    judge = fresh("dcgan", "discriminator", size, 1, 0)[0]
-    maps = [layer for layer in judge.layers if layer.name.startswith("down_")]
+def test_channels_double_at_most_three_times(size, channels):
+    discriminator = fresh("dcgan", "discriminator", size, 1, 0)[0]
+    maps = [layer for layer in discriminator.layers if layer.name.startswith("down_")]
     assert [layer.filters for layer in maps] == [WIDTH * share for share in channels]
     assert maps[-1].output.shape[1] == (2 if size == 8 else 4)
     for architecture in ("dcgan", "dcgan-upsampling"):
@@ -253,14 +253,14 @@ def test_the_classifier_of_large_images_has_a_third_block():
     ("architecture", "role"),
     [("dcgan", "discriminator"), ("mlp", "discriminator"), ("cnn", "classifier")],
 )
-def test_judges_return_logits(architecture, role):
+def test_discriminators_and_classifiers_return_logits(architecture, role):
     model = disturb(build_network(make_spec(architecture, role, 8, 1, 3)), 2.0)
     (logits,) = run(model)
     assert np.abs(logits).max() > 1
     assert not np.allclose(logits.sum(axis=-1), 1)
 
 
-def test_the_class_decides_once_weights_are_trained():
+def test_logits_depend_on_the_class_after_training():
     model = disturb(build_network(make_spec("dcgan", "generator", 8, 1, 3)))
     noise = np.repeat(np.ones((1, LATENT), np.float32), 3, axis=0)
     (images,) = run(model, [noise, np.eye(3, dtype=np.float32)])
@@ -289,7 +289,7 @@ def test_mixtures_of_classes_are_accepted():
 
 @pytest.mark.parametrize("classes", CLASSES)
 @pytest.mark.filterwarnings("error")
-def test_the_encoders_guess_goes_straight_into_the_generator(classes):
+def test_encoder_outputs_are_generator_inputs(classes):
     encoder = disturb(build_network(make_spec("dcgan", "encoder", 16, 3, classes)))
     generator = disturb(build_network(make_spec("dcgan", "generator", 16, 3, classes)))
     images = inputs_of(encoder)
@@ -315,7 +315,7 @@ def test_the_encoders_guess_goes_straight_into_the_generator(classes):
         ({"arguments": None}, "cannot be built"),
     ],
 )
-def test_a_spec_that_is_not_in_the_table(change, message):
+def test_unknown_spec_raises(change, message):
     # A spec comes out of a file: whatever it holds, the error is ours.
     with pytest.raises(ConfigError, match=message):
         build_network({**make_spec("dcgan", "generator"), **change})
@@ -339,7 +339,7 @@ def test_a_spec_that_is_not_in_the_table(change, message):
         ("classifier", {"num_classes": 0}),
     ],
 )
-def test_arguments_that_do_not_fit(role, change):
+def test_unsuitable_arguments_raise(role, change):
     architecture = "cnn" if role == "classifier" else "dcgan"
     spec = make_spec(architecture, role)
     spec["arguments"] |= change
@@ -347,7 +347,7 @@ def test_arguments_that_do_not_fit(role, change):
         build_network(spec)
 
 
-def test_building_leaves_the_spec_as_it_is_and_json_carries_it():
+def test_build_network_does_not_change_the_spec():
     spec = make_spec("dcgan", "generator", 8, 3, 3)
     before = copy.deepcopy(spec)
     model = build_network(spec)
@@ -365,7 +365,7 @@ def spectral_layers():
 
 
 def applied_scale(layer, images, training=False):
-    """How many times smaller the layer's kernel acts than it is stored."""
+    """Return the ratio of the stored kernel to the kernel in use."""
     plain = tf.nn.conv2d(images, layer.kernel, 2, "SAME").numpy()
     seen = layer(images, training=training).numpy() - layer.bias.numpy()
     scale = plain / seen
@@ -374,7 +374,7 @@ def applied_scale(layer, images, training=False):
     return middle
 
 
-def test_the_spectral_norm_of_the_kernel_in_use_is_one():
+def test_spectral_norm_of_the_normalized_kernel_is_one():
     model, layers = spectral_layers()
     disturb(model)
     rng = np.random.default_rng(3)
@@ -392,7 +392,7 @@ def test_the_spectral_norm_of_the_kernel_in_use_is_one():
         assert abs(largest - 1) > 0.1, "the kernel must not have been normalised itself"
 
 
-def test_the_power_iteration_moves_in_training_only():
+def test_power_iteration_runs_in_training_only():
     model, layers = spectral_layers()
     images = np.ones((1, 16, 16, 3), np.float32)
     before = read_weights(model)
@@ -406,7 +406,7 @@ def test_the_power_iteration_moves_in_training_only():
     assert all(not layer.direction.trainable for layer in layers)
 
 
-def test_the_gradient_flows_through_the_division():
+def test_gradient_flows_through_spectral_normalization():
     # W / sigma(W) does not change when W is scaled, so the gradient is orthogonal to W (Euler).
     _, layers = spectral_layers()
     layer = layers[1]
@@ -422,7 +422,7 @@ def test_the_gradient_flows_through_the_division():
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_each_normalisation_is_where_it_belongs(norm):
+def test_normalization_layers_are_in_their_blocks(norm):
     model = build_network(make_spec("dcgan", "discriminator", 32, 1, norm=norm))
     kinds = {
         "batch": keras.layers.BatchNormalization,
@@ -449,7 +449,7 @@ GENERATORS = sorted(a for a, role in NETWORKS if role == "generator")
 
 
 @pytest.mark.parametrize("architecture", GENERATORS)
-def test_the_embedding_stands_beside_the_noise(architecture):
+def test_class_embedding_is_concatenated_to_the_noise(architecture):
     model = build_network(make_spec(architecture, "generator", 8, 1, 3, conditioning="embedding"))
     weights = read_weights(model)
     assert weights["embed/kernel"].shape == (3, LATENT)
@@ -470,7 +470,7 @@ def test_the_embedding_stands_beside_the_noise(architecture):
 
 
 @pytest.mark.parametrize("architecture", GENERATORS)
-def test_without_classes_the_conditioning_is_nothing(architecture):
+def test_conditioning_has_no_effect_without_classes(architecture):
     one, other = (
         read_weights(build_network(make_spec(architecture, "generator", conditioning=kind)))
         for kind in ("norm", "embedding")
@@ -481,7 +481,7 @@ def test_without_classes_the_conditioning_is_nothing(architecture):
 
 
 @pytest.mark.parametrize("architecture", ["dcgan", "mlp"])
-def test_dropout_is_for_training_only(architecture):
+def test_dropout_is_active_in_training_only(architecture):
     model = disturb(
         build_network(make_spec(architecture, "discriminator", dropout=0.5, norm="none", width=8))
     )
@@ -500,14 +500,14 @@ def test_dropout_is_for_training_only(architecture):
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_dropout_depends_on_its_seed_alone():
-    def drawn(seed):
+def test_dropout_is_a_function_of_its_seed():
+    def generated(seed):
         model = build_network(make_spec("mlp", "discriminator", dropout=0.5, norm="none"))
         if seed is not None:
             keras.utils.set_random_seed(seed)
         return [model(inputs_of(model), training=True).numpy() for _ in range(2)]
 
-    one, again = drawn(1), drawn(2)
+    one, again = generated(1), generated(2)
     np.testing.assert_array_equal(one, again)
     assert not np.array_equal(one[0], one[1])
 
@@ -536,7 +536,7 @@ def test_the_mlp_has_two_hidden_layers_with_he_weights():
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_the_mlps_normalisation(norm):
+def test_normalization_of_the_mlp(norm):
     model = build_network(make_spec("mlp", "discriminator", norm=norm))
     kinds = [type(layer).__name__ for layer in model.layers]
     assert kinds.count("BatchNormalization") == (norm == "batch")
@@ -545,7 +545,7 @@ def test_the_mlps_normalisation(norm):
     assert [block.shape for block in run(feature_blocks(model))] == [(N, 8 * WIDTH)] * 2
 
 
-def test_heads_turn_features_into_logits_by_their_seed():
+def test_heads_map_features_to_logits_and_depend_on_the_seed():
     first, same, other = (
         build_network(network_spec("linear", "heads", image_shape=[20], seed=seed))
         for seed in (1, 1, 2)

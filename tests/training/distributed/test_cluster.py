@@ -1,4 +1,4 @@
-"""Who trains together: what TF_CONFIG may say, and what is refused before anything starts."""
+"""Tests of TF_CONFIG, the rendezvous of workers, and their selection."""
 
 import json
 import socket
@@ -28,7 +28,7 @@ def task(kind="worker", index=0):
 
 
 @pytest.mark.parametrize("text", [None, "", "  "])
-def test_without_the_variable_there_is_no_cluster(text, monkeypatch):
+def test_read_cluster_without_the_variable_returns_none(text, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None:
         monkeypatch.setenv("TF_CONFIG", text)
@@ -46,7 +46,7 @@ def test_without_the_variable_there_is_no_cluster(text, monkeypatch):
         ({"worker": ["[::1]:9", "a.b-c:65535"]}, task(), Cluster(("[::1]:9", "a.b-c:65535"), 0)),
     ],
 )
-def test_the_chief_comes_first(cluster, who, expected, monkeypatch):
+def test_read_cluster_puts_the_chief_first(cluster, who, expected, monkeypatch):
     says(monkeypatch, {"cluster": cluster, "task": who})
     assert read_cluster() == expected
 
@@ -79,7 +79,7 @@ def test_the_chief_comes_first(cluster, who, expected, monkeypatch):
         ({"cluster": {"worker": TWO}, "task": task(index=True)}, "expected an index from 0 to 1"),
     ],
 )
-def test_what_is_wrong_is_said(value, what, monkeypatch):
+def test_invalid_tf_config_raises(value, what, monkeypatch):
     says(monkeypatch, value)
     with pytest.raises(ConfigError, match="TF_CONFIG") as error:
         join_workers()
@@ -98,7 +98,7 @@ _JSON = st.recursive(
 
 @settings(max_examples=50)
 @given(_JSON)
-def test_whatever_it_says_is_understood_or_refused(value):
+def test_read_cluster_parses_or_raises(value):
     with pytest.MonkeyPatch.context() as patch:
         says(patch, value)
         with suppress(ConfigError):
@@ -106,12 +106,12 @@ def test_whatever_it_says_is_understood_or_refused(value):
             assert found is None or 0 <= found.rank < len(found.addresses)
 
 
-def test_a_cluster_of_one_is_one_machine(monkeypatch):
+def test_cluster_of_one_worker_is_not_distributed(monkeypatch):
     says(monkeypatch, {"cluster": {"worker": ["one:5000"]}, "task": task()})
     assert join_workers("multiworker") == Workers()
 
 
-def test_none_does_not_read_the_variable(monkeypatch):
+def test_distribute_none_ignores_tf_config(monkeypatch):
     says(monkeypatch, "{'cluster'")
     assert join_workers("none") == Workers()
 
@@ -124,13 +124,13 @@ def test_none_does_not_read_the_variable(monkeypatch):
         ("mirrored", "at least 2 devices"),
     ],
 )
-def test_what_cannot_be_distributed_is_refused(distribute, what, monkeypatch):
+def test_impossible_distribution_raises(distribute, what, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(ConfigError, match=what):
         join_workers(distribute)
 
 
-def test_one_process_agrees_with_itself():
+def test_collectives_of_one_process_return_their_input():
     alone = Workers()
     assert alone.is_chief
     assert alone.num_replicas == 1
@@ -152,7 +152,7 @@ def free_addresses(count):
     return addresses
 
 
-def test_workers_wait_for_each_other_and_then_go_on():
+def test_wait_for_workers_returns_when_all_are_there():
     addresses = free_addresses(3)
     came = []
 
@@ -175,7 +175,7 @@ def test_workers_wait_for_each_other_and_then_go_on():
         socket.create_server((host, int(address.split(":")[1]))).close()
 
 
-def test_a_worker_that_does_not_come_is_named():
+def test_missing_worker_is_named():
     addresses = free_addresses(2)
     for number in (0, 1):
         with pytest.raises(
@@ -184,7 +184,7 @@ def test_a_worker_that_does_not_come_is_named():
             wait_for_workers(Cluster(addresses, number), patience=0.2)
 
 
-def test_a_port_in_use_is_named():
+def test_port_in_use_is_named():
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
         for number in (0, 1):

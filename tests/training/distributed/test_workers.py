@@ -1,4 +1,4 @@
-"""One training on several replicas is the training that one replica would do.
+"""Tests that training on several replicas equals training on one.
 
 Two logical CPUs stand for two devices, and two processes on this machine for two machines.
 """
@@ -91,14 +91,14 @@ def process(words, more=None):
 
 
 def compare(side, classes, parts, settings):
-    """How far each weight of a training on two devices is from one on one."""
+    """Return the difference of each weight between training on two devices and on one."""
     one = process(["-c", COMPARE, json.dumps([side, classes, parts, settings])])
     printed, said = one.communicate(timeout=WAIT)
     assert one.returncode == 0, said
     return json.loads(printed.splitlines()[-1])
 
 
-def test_two_devices_train_what_one_trains():
+def test_two_devices_train_like_one():
     plain = {"latent_dim": 4, "negative_augmentations": [], "self_supervision": False}
     apart = compare(8, 0, ["gan"], merged(task="detect", gan=plain))
     assert {key.split("/")[0] for key in apart} >= {"generator", "discriminator"}
@@ -148,7 +148,7 @@ def test_two_devices_train_what_one_trains():
     ],
     ids=["detector", "windows", "r1", "gradient", "unrolled", "labels"],
 )
-def test_every_family_is_the_same_on_two_devices(side, classes, settings):
+def test_every_variant_trains_equally_on_two_devices(side, classes, settings):
     apart = compare(side, classes, [], merged(**settings))
     # What batch normalisation takes away again has no gradient but rounding, and Adam steps by it.
     mixing = settings.get("discriminator", {}).get("norm") == "batch"
@@ -169,7 +169,7 @@ def free_addresses(count=2):
 
 
 def start(*words, differing=("", "")):
-    """Start two workers of `augan train`, each also with words of its own."""
+    """Start two workers of `augan train`, each with additional arguments."""
     addresses = free_addresses()
     return [
         process(
@@ -236,7 +236,7 @@ def settings(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def together(photos, settings, tmp_path_factory):
-    """The run of two workers that nothing disturbed, and what they said."""
+    """Return the run of two undisturbed workers and their output."""
     place = tmp_path_factory.mktemp("together")
     words = (str(photos), "--config", str(settings), "--json")
     ended = finish(start(*words, differing=(f"--out {place}/run", f"--out {place}/other")))
@@ -245,15 +245,15 @@ def together(photos, settings, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_two_machines_end_with_one_bundle_which_the_chief_writes(together, photos, settings):
+def test_two_machines_give_one_bundle_written_by_the_chief(together, photos, settings):
     place, ended = together
     assert [path.name for path in place.iterdir()] == ["run"]
     ids = {json.loads(printed)["id"] for _, printed, _ in ended}
     bundle = load_bundle(place / "run")
     assert ids == {bundle.bundle_id}
-    steps, health = bundle.metrics["steps"], bundle.metrics["gan_metrics"]
+    steps, gan_metrics = bundle.metrics["steps"], bundle.metrics["gan_metrics"]
     # Noise has no likeness to learn: the chief's monitor ends the GAN early, and both follow.
-    assert bundle.metrics["failure"]["step"] == steps["gan"] == health[-1]["step"] < 160
+    assert bundle.metrics["failure"]["step"] == steps["gan"] == gan_metrics[-1]["step"] < 160
     assert steps["encoder"] == 80
     own = ["--config", str(settings), "--out", str(place.parent / f"{place.name}-alone")]
     again = start(str(photos), *own[:2], "--out", f"{place}/run", "--resume", "--json")
@@ -273,7 +273,7 @@ def test_two_machines_end_with_one_bundle_which_the_chief_writes(together, photo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
-def test_a_killed_worker_ends_the_other_and_both_resume(
+def test_killed_worker_stops_the_other_and_both_resume(
     killed, together, photos, settings, tmp_path
 ):
     words = (str(photos), "--config", str(settings), "--out", str(tmp_path / "run"))
@@ -294,7 +294,7 @@ def test_a_killed_worker_ends_the_other_and_both_resume(
 
 
 @pytest.mark.slow
-def test_a_signal_to_one_stops_both_with_a_checkpoint(photos, settings, tmp_path):
+def test_signal_to_one_worker_stops_both_with_a_checkpoint(photos, settings, tmp_path):
     words = (str(photos), "--config", str(settings), "--out", str(tmp_path / "run"))
     workers = start(*words)
     wait_for_steps(tmp_path / "run", "gan", 20)
@@ -317,7 +317,7 @@ def test_a_signal_to_one_stops_both_with_a_checkpoint(photos, settings, tmp_path
     ],
     ids=["seed", "batch", "split", "data"],
 )
-def test_workers_that_differ_do_not_train(own, what, photos, settings, tmp_path):
+def test_workers_with_different_settings_raise(own, what, photos, settings, tmp_path):
     groups = photos.parent / "groups.csv"
     names = [path.relative_to(photos.parent) for path in sorted(photos.rglob("*.png"))]
     rows = [f"{name},{number // 3}" for number, name in enumerate(names)]
