@@ -26,7 +26,7 @@ def run(tmp_path, *options):
     return json.loads((tmp_path / "out.json").read_text())
 
 
-def test_processes_share_the_draws_and_a_last_one_only_reads(tmp_path, capsys):
+def test_processes_share_the_repeats(tmp_path, capsys):
     arms = ["--arms", "real,oversampling"]
     run(tmp_path, "--repeats", "0-0", *arms)
     run(tmp_path, "--repeats", "1-1", *arms)
@@ -51,7 +51,7 @@ def test_processes_share_the_draws_and_a_last_one_only_reads(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("count", [1, 8, 501])
-def test_verdicts_come_back_as_they_were_and_belong_to_one_row(tmp_path, count):
+def test_prediction_store_returns_the_predictions_of_a_row(tmp_path, count):
     rng = np.random.default_rng(count)
     labels, right = rng.integers(5, size=count), rng.random((2, count)) < 0.8
     for draw in range(2):
@@ -64,7 +64,7 @@ def test_verdicts_come_back_as_they_were_and_belong_to_one_row(tmp_path, count):
     assert kept.find({"draw": 2, "arm": "real"}) is None
 
 
-def test_rows_and_verdicts_alone_give_the_lift(tmp_path):
+def test_summarize_needs_only_rows_and_stored_predictions(tmp_path):
     of = study(labels_per_class=10, results=tmp_path)
     truth, rng = gain.load_gain_data("digits", "dev").test_labels, np.random.default_rng(0)
     rows, reached = [], {"real": [], "oversampling": [], "gan": []}
@@ -106,18 +106,18 @@ def study(**changes):
 @pytest.mark.parametrize(
     "change", [{"variant": "idea"}, {"synthetic_fraction": 0.25}, {"gan_steps": 7}]
 )
-def test_rows_without_a_gan_serve_all_ideas_about_it(change):
+def test_key_without_gan_is_the_same_for_all_variants(change):
     usual, other = study(), study(**change)
     assert usual.key(0, "mixup") == other.key(0, "mixup")
     assert usual.key(0, "gan") != other.key(0, "gan")
 
 
 @pytest.mark.parametrize("change", [{"steps": 9}, {"labels_per_class": 9}, {"rare": [("3", 4)]}])
-def test_rows_of_other_settings_are_others(change):
+def test_key_depends_on_the_settings(change):
     assert study().key(0, "mixup") != study(**change).key(0, "mixup")
 
 
-def test_the_splits_share_no_draw_and_dev_judges_on_training_images_only():
+def test_splits_share_no_repeat_and_dev_tests_on_training_images():
     dev, test = (gain.load_gain_data("digits", split) for split in ("dev", "test"))
     assert study().key(0, "real")["draw"] == 100
     assert study(split="test").key(0, "real")["draw"] == 0
@@ -129,7 +129,7 @@ def test_the_splits_share_no_draw_and_dev_judges_on_training_images_only():
     }
 
 
-def test_a_control_of_copies_measures_what_it_says():
+def test_copies_control_has_no_large_gain():
     lead = gain_null_controls.run_once("copies", 0)
     assert lead.best_baseline == "oversampling"
     assert abs(lead.interval.value) < 0.1

@@ -102,9 +102,9 @@ def test_both_sides_count_the_same_networks():
     for norm in ("batch", "spectral"):
         for size, channels in ((16, 1), (32, 3)):
             scale = ImagePreprocessing(size, channels, "uint8", 0.0, 255.0)
-            ours = describe_networks(settings(size, 4, norm, "augan"), scale)
-            rival = torch.TorchGan(size, channels, 4, norm, "torch").describe()
-            training.check_equal({"augan": ours, "torch": rival})
+            counts = describe_networks(settings(size, 4, norm, "augan"), scale)
+            torch_counts = torch.TorchGan(size, channels, 4, norm, "torch").describe()
+            training.check_equal({"augan": counts, "torch": torch_counts})
 
 
 def test_the_parts_of_a_start_up_have_goals():

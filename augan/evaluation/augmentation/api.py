@@ -72,7 +72,11 @@ def evaluate_augmentation(
     runs_dir: str | Path = RUNS_FOLDER,
     callback: Callable[[int, str, Mapping[str, Any]], None] = lambda repeat, arm, metadata: None,
 ) -> AugmentationGain:
-    """Find out, on real held-out images, whether synthetic images lift a classifier.
+    """Measure on held-out real images whether synthetic images improve a classifier.
+
+    In each repeat, a label subset is sampled, the GAN trains on that subset, and a classifier is
+    trained with each arm. The gain is the balanced accuracy of the GAN arm minus that of the best
+    arm without a GAN.
 
     Parameters
     ----------
@@ -97,8 +101,8 @@ def evaluate_augmentation(
         Classic augmentation of all arms except `real`. None: `shift` for images of up to 8 pixels,
         otherwise `shift-flip`.
     repeats : int
-        Number of repeats, at least 2. Each repeat samples the labels and trains GAN and classifier
-        anew.
+        Number of repeats, at least 2. Each repeat samples another label subset and trains a new GAN
+        and new classifiers.
     arms : sequence of str or None
         Arms without a GAN. None: all arms that the data and the classifier allow.
     gan : GanArm or None

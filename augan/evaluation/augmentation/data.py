@@ -168,30 +168,30 @@ def load_evaluation_data(
     if groups is not None:
         train = _exclude_test_groups(train, test)
     preprocessing = ImagePreprocessing.fit(train, size)
-    squares, test_squares = (load_prepared(part, preprocessing) for part in (train, test))
-    unlabeled, names = None, squares.dataset.names
-    num_unreadable = len(squares.dataset.skipped) + len(test_squares.dataset.skipped)
+    prepared, test_prepared = (load_prepared(part, preprocessing) for part in (train, test))
+    unlabeled, names = None, prepared.dataset.names
+    num_unreadable = len(prepared.dataset.skipped) + len(test_prepared.dataset.skipped)
     if train.unlabeled is not None:
-        unlabeled_squares = load_prepared(train.unlabeled, preprocessing)
-        unlabeled = unlabeled_squares.pixels
-        names += unlabeled_squares.dataset.names
-        num_unreadable += len(unlabeled_squares.dataset.skipped)
+        prepared_unlabeled = load_prepared(train.unlabeled, preprocessing)
+        unlabeled = prepared_unlabeled.pixels
+        names += prepared_unlabeled.dataset.names
+        num_unreadable += len(prepared_unlabeled.dataset.skipped)
     to_unit, scale = _unit_range(preprocessing)
     evaluation_data = EvaluationData(
         name=train.name,
         pool=LabelPool(
-            to_unit(squares.pixels),
-            np.asarray(squares.dataset.labels),
+            to_unit(prepared.pixels),
+            np.asarray(prepared.dataset.labels),
             train.class_names,
             None if unlabeled is None else to_unit(unlabeled),
         ),
-        test_images=to_unit(test_squares.pixels),
-        test_labels=_labels_in(test_squares.dataset, train.class_names),
+        test_images=to_unit(test_prepared.pixels),
+        test_labels=_labels_in(test_prepared.dataset, train.class_names),
         names=names,
-        test_names=test_squares.dataset.names,
+        test_names=test_prepared.dataset.names,
         scale=scale,
         num_unreadable=num_unreadable,
-        test_groups=test_squares.dataset.groups,
+        test_groups=test_prepared.dataset.groups,
     )
     evaluation_data.check()
     return evaluation_data

@@ -91,7 +91,7 @@ def test_gain_of_real_images_is_significant_and_of_noise_is_not(tmp_path):
     data = folder_of_digits(tmp_path / "digits", train=20, test=60)
     result = evaluate(data, tmp_path / "a", oracle, labels_per_class=3, rare={}, repeats=8)
     assert result.is_significant
-    assert result.sentence.startswith(f"lift of {100 * result.summary['gain']:+.1f} points [")
+    assert result.sentence.startswith(f"gain of {100 * result.summary['gain']:+.1f} points [")
     assert result.sentence.endswith("on new images like these")
     assert 0 < result.summary["low"] <= result.summary["gain"] <= result.summary["high"] < 0.5
     worse = evaluate(data, tmp_path / "b", noise, labels_per_class=3, rare={}, repeats=8)

@@ -61,7 +61,7 @@ def site(tiny_digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def judged(digits_bundle: Bundle, site: Path) -> DetectionEvaluation:
+def evaluated(digits_bundle: Bundle, site: Path) -> DetectionEvaluation:
     return evaluate_detection(
         digits_bundle,
         site / "test",
@@ -89,9 +89,9 @@ def area(normal: np.ndarray, anomaly: np.ndarray) -> float:
 
 
 def test_summary_follows_from_the_scores(
-    judged: DetectionEvaluation, scores: dict[str, np.ndarray], digits_bundle: Bundle
+    evaluated: DetectionEvaluation, scores: dict[str, np.ndarray], digits_bundle: Bundle
 ) -> None:
-    summary, calibration = judged.summary, digits_bundle.tables["calibration"]["scores"]
+    summary, calibration = evaluated.summary, digits_bundle.tables["calibration"]["scores"]
     both = np.concatenate([scores["bar"], scores["noise"]])
     assert summary["auroc"]["value"] == pytest.approx(area(scores["good"], both))
     assert summary["auroc"]["low"] <= summary["auroc"]["value"] <= summary["auroc"]["high"]
@@ -127,14 +127,14 @@ def test_detector_without_guarantee_has_no_exact_range(digits_bundle: Bundle, si
 
 
 def test_anomaly_types_follow_from_the_scores(
-    judged: DetectionEvaluation, scores: dict[str, np.ndarray], digits_bundle: Bundle
+    evaluated: DetectionEvaluation, scores: dict[str, np.ndarray], digits_bundle: Bundle
 ) -> None:
     line = np.sort(digits_bundle.tables["calibration"]["scores"])[-10]
-    assert [(kind["type"], kind["count"]) for kind in judged.anomaly_types] == [
+    assert [(kind["type"], kind["count"]) for kind in evaluated.anomaly_types] == [
         ("bar", 8),
         ("noise", 6),
     ]
-    for kind in judged.anomaly_types:
+    for kind in evaluated.anomaly_types:
         own = scores[kind["type"]]
         assert kind["auroc"]["value"] == pytest.approx(area(scores["good"], own))
         assert kind["detected"]["count"] == (own > line).sum()
@@ -142,14 +142,14 @@ def test_anomaly_types_follow_from_the_scores(
 
 
 def test_baselines_fit_to_the_training_and_validation_splits(
-    judged: DetectionEvaluation, digits_bundle: Bundle, tiny_digits: Dataset, site: Path
+    evaluated: DetectionEvaluation, digits_bundle: Bundle, tiny_digits: Dataset, site: Path
 ) -> None:
     split = digits_bundle.tables["split"]
     rows = np.sort(np.concatenate([split["train"], split["val"]]))
-    assert judged.summary["num_baseline_training"] == len(rows) == 141
-    assert [row["method"] for row in judged.baselines] == list(BASELINES)
+    assert evaluated.summary["num_baseline_training"] == len(rows) == 141
+    assert [row["method"] for row in evaluated.baselines] == list(BASELINES)
     scale = Detector.from_bundle(digits_bundle).preprocessing.normalize
-    for row in judged.baselines:
+    for row in evaluated.baselines:
         fitted = BASELINES[row["method"]](0).fit(scale(np.asarray(tiny_digits.images)[rows]))
         sides = {
             kind: -fitted.score_samples(scale(pixels_of(site, kind)))
@@ -163,14 +163,14 @@ def test_baselines_fit_to_the_training_and_validation_splits(
 
 
 def test_pixel_metrics_follow_from_the_maps(
-    judged: DetectionEvaluation, digits_bundle: Bundle, site: Path
+    evaluated: DetectionEvaluation, digits_bundle: Bundle, site: Path
 ) -> None:
     detector = Detector.from_bundle(digits_bundle)
     images = np.concatenate([pixels_of(site, "bar"), pixels_of(site, "good")])
     maps = detector.maps(images)
     masks = np.zeros((38, 8, 8), bool)
     masks[:8, 2:4, 1:7] = True
-    found = judged.summary["pixels"]
+    found = evaluated.summary["pixels"]
     assert found["auroc"] == pytest.approx(pixel_auroc(list(maps[..., 0]), list(masks)))
     assert found["aupro"] == pytest.approx(aupro(list(maps[..., 0]), list(masks)))
     assert (found["num_images"], found["num_anomalies"]) == (38, 8)
@@ -224,9 +224,9 @@ class TestDetectionLimit:
 
 
 def test_written_files_equal_the_result(
-    judged: DetectionEvaluation, scores: dict[str, np.ndarray], site: Path
+    evaluated: DetectionEvaluation, scores: dict[str, np.ndarray], site: Path
 ) -> None:
-    assert json.loads((site / "out/evaluation.json").read_text()) == judged.to_dict()
+    assert json.loads((site / "out/evaluation.json").read_text()) == evaluated.to_dict()
     with open(site / "out/scores.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["path", "label", "score", "p_value", "anomaly", *BASELINES]
@@ -234,7 +234,7 @@ def test_written_files_equal_the_result(
         own = [row for row in rows if row["label"] == kind]
         np.testing.assert_array_equal([float(row["score"]) for row in own], values)
     flagged = sum(row["anomaly"] == "1" for row in rows)
-    summary = judged.summary
+    summary = evaluated.summary
     assert flagged == summary["false_alarms"]["count"] + summary["detected"]["count"]
 
 
@@ -259,7 +259,7 @@ def test_file_names_that_are_not_utf8_are_kept(
 
 
 def test_evaluation_is_deterministic(
-    judged: DetectionEvaluation, digits_bundle: Bundle, site: Path
+    evaluated: DetectionEvaluation, digits_bundle: Bundle, site: Path
 ) -> None:
     again = evaluate_detection(
         digits_bundle,
@@ -270,7 +270,7 @@ def test_evaluation_is_deterministic(
         training_data=site / "train.npz",
         out=site / "out",  # an earlier result is replaced
     )
-    assert again.to_dict() == judged.to_dict()
+    assert again.to_dict() == evaluated.to_dict()
 
 
 def test_label_table_with_groups(
@@ -316,17 +316,17 @@ def test_training_images_in_the_test_warn(
 
 
 def test_other_training_data_raises_or_skips_baselines(digits_bundle: Bundle, site: Path) -> None:
-    for data, said in (("digits", "is not, or no longer"), ("nowhere", "no file or folder")):
-        with pytest.raises(DataError, match=said):
+    for data, message in (("digits", "is not, or no longer"), ("nowhere", "no file or folder")):
+        with pytest.raises(DataError, match=message):
             evaluate_detection(digits_bundle, site / "test", "folders", training_data=data)
     arrays = replace(digits_bundle, data={**digits_bundle.data, "source": None})
     moved = replace(digits_bundle, data={**digits_bundle.data, "source": "gone", "name": "x"})
-    for bundle, said in (
+    for bundle, message in (
         (arrays, "arrays in memory"),
         (moved, "not at gone, relative to the current folder"),
     ):
         evaluation = evaluate_detection(bundle, site / "test", "folders")
-        assert said in evaluation.summary["baselines_skipped"]
+        assert message in evaluation.summary["baselines_skipped"]
 
 
 def test_invalid_masks_raise(digits_bundle: Bundle, site: Path, tmp_path: Path) -> None:
@@ -364,7 +364,7 @@ def invoke(*words: object) -> Any:
 
 
 def test_command_prints_and_writes_the_result(
-    digits_bundle: Bundle, judged: DetectionEvaluation, site: Path, tmp_path: Path
+    digits_bundle: Bundle, evaluated: DetectionEvaluation, site: Path, tmp_path: Path
 ) -> None:
     words = ["--labels", "folders", "--far", 0.1, "--masks", site / "masks"]
     words += ["--model", digits_bundle.path, "--training-data", site / "train.npz"]
@@ -372,13 +372,13 @@ def test_command_prints_and_writes_the_result(
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
     assert list(found) == ["summary", "anomaly_types", "baselines"]
-    expected, report = judged.to_dict(), tmp_path / "out" / "report.html"
+    expected, report = evaluated.to_dict(), tmp_path / "out" / "report.html"
     places = {"out": str(tmp_path / "out"), "report": str(report)}
     assert found == {**expected, "summary": {**expected["summary"], **places}}
     assert report.is_file()
     lines = invoke(site / "test", *words, "--out", tmp_path / "out").stdout.splitlines()
     ends = [f"evaluation: {tmp_path / 'out'}", f"report: {report}"]
-    assert lines == [*format_detection_evaluation(judged)[:-1], *ends]
+    assert lines == [*format_detection_evaluation(evaluated)[:-1], *ends]
     assert "30 normal images (good) and 14 anomalies of 2 types" in lines
     assert sum(line.startswith("no defect in the mask: noise/") for line in lines) == 6
     assert any(line.startswith("  thumbnails: AUROC ") for line in lines)
@@ -402,7 +402,7 @@ def test_invalid_options_exit_with_2_and_one_line(
     theirs.mkdir()
     for name in ("evaluation.json", "weights.pt"):
         (theirs / name).write_text("{}")
-    for words, said in (
+    for words, message in (
         ([site / "test", "--labels", "folders", "--model", blind], "no anomaly detector"),
         ([site / "none", "--labels", "folders", "--model", own], "no folder or image"),
         ([site / "test", "--labels", "none.csv", "--model", own], "cannot read the labels"),
@@ -421,8 +421,8 @@ def test_invalid_options_exit_with_2_and_one_line(
         ),
     ):
         done = invoke(*words)
-        assert done.exit_code == 2, said
-        assert said in done.stderr.splitlines()[-1]
+        assert done.exit_code == 2, message
+        assert message in done.stderr.splitlines()[-1]
         assert done.stdout == ""
 
 

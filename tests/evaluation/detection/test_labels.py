@@ -29,7 +29,7 @@ def test_folder_labels_leave_out_images_without_folder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "normal", "said"),
+    ("content", "normal", "message"),
     [
         ("", None, r"columns \(none\).*path,label"),
         ("path,class\na/0.png,ok\n", None, "columns path, class"),
@@ -50,11 +50,11 @@ def test_folder_labels_leave_out_images_without_folder() -> None:
     ],
 )
 def test_invalid_label_table_raises(
-    content: str | bytes, normal: str | None, said: str, tmp_path: Path
+    content: str | bytes, normal: str | None, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "labels.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         read_labels(path, NAMES, "x", normal)
 
 
