@@ -1,6 +1,6 @@
-"""augan: train a GAN on your own images, synthesise labeled samples, detect anomalies.
+"""Toolkit that trains GANs on your own data, generates labeled samples and detects anomalies.
 
-Names are resolved when first used, so that `import augan` loads no TensorFlow.
+Public names are imported on first use, so that `import augan` does not load TensorFlow.
 """
 
 from importlib import import_module
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_HOME = {
+_MODULES = {
     "AuganError": "augan.exceptions",
     "Config": "augan.config",
     "load_dataset": "augan.data.loading",
@@ -67,9 +67,9 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module 'augan' has no attribute '{name}'")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,7 @@
-"""Settings of a run: typed sections, YAML in and out, dotted overrides, unknown keys refused.
+"""Configuration of a run: typed sections of settings, YAML files and dotted overrides.
 
-`None` always means "decide from the data", which `augan.training.defaults.resolve_defaults` does;
-what it chose is printed, saved in the run folder as `config.yaml`, and carried by the bundle.
+A setting of `None` is derived from the data by `augan.training.defaults.resolve_defaults`. The
+resolved configuration is printed, saved in the run folder as `config.yaml`, and part of the bundle.
 """
 
 import difflib
@@ -18,13 +18,20 @@ from augan.exceptions import ConfigError
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
-MOST_VALUES = 10_000  # of a configuration
-MOST_PROBLEMS = 10  # that a message names
-LONGEST_NAME = 100  # characters
-MESSAGE = 300  # characters of what others say
+MAX_VALUES = 10_000  # in a configuration
+MAX_PROBLEMS = 10  # named in a message
+MAX_NAME_LENGTH = 100  # characters
+MAX_MESSAGE_LENGTH = 300  # characters of an error of another library
 _T = TypeVar("_T")
-# What PyYAML lets out on values that are not what their tag says.
-_ESCAPING = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+# Errors that PyYAML raises for values that do not fit their tag.
+_PYYAML_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 Task = Literal["auto", "generate", "detect", "both"]
@@ -67,16 +74,16 @@ class GanSection(Section):
     # None: dcgan for images, mlp for the rows of a table
     architecture: Literal["mlp", "dcgan", "dcgan-upsampling"] | None = None
     loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein"] | None = None
-    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # real images count as 1 - this
-    label_noise: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # share of labels that are swapped
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # target of real images: 1 - this
+    label_noise: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # fraction of swapped real/fake labels
     # Regularizer of the discriminator; None: r1 for tables, else none
     regularizer: Literal["none", "r1", "wgan_gp"] | None = None
     regularizer_weight: Annotated[float, Field(gt=0)] | None = None  # None: as in its paper
     # Discriminator updates between two applications; None: as in its paper, or 1 for tables
     regularizer_interval: Count | None = None
     unrolled_steps: Annotated[int, Field(ge=0, le=10)] = 0
-    unrolled_learning_rate: Annotated[float, Field(gt=0)] = 0.05  # of the unrolled steps (SGD)
-    latent_dim: Count | None = None  # None: 64, of narrow tables fewer
+    unrolled_learning_rate: Annotated[float, Field(gt=0)] = 0.05  # SGD of the unrolled steps
+    latent_dim: Count | None = None  # None: 64, fewer for narrow tables
     latent_prior: Literal["normal", "uniform"] = "normal"
     diffaug: tuple[Literal["translation", "color", "cutout"], ...] | None = None
     # Corrupted real images that the discriminator learns to reject (Sinha et al. 2021).
@@ -101,8 +108,8 @@ class GanSection(Section):
 
 class GeneratorSection(Section):
     width: Count = 32  # channels of the last hidden block
-    conditioning: Literal["norm", "embedding"] = "norm"  # how the class enters
-    steps: Annotated[int, Field(ge=1, le=10)] = 1  # updates in one step of training
+    conditioning: Literal["norm", "embedding"] = "norm"  # how the generator receives the class
+    steps: Annotated[int, Field(ge=1, le=10)] = 1  # updates in one training step
     learning_rate: Annotated[float, Field(gt=0)] | None = None
 
 
@@ -110,15 +117,15 @@ class DiscriminatorSection(Section):
     width: Count = 32  # channels of the first block
     norm: Literal["none", "batch", "layer", "spectral"] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    weight_clip: Annotated[float, Field(gt=0)] | None = None  # weights stay within +- this
-    steps: Annotated[int, Field(ge=1, le=10)] = 1  # n_critic: updates in one step of training
+    weight_clip: Annotated[float, Field(gt=0)] | None = None  # largest absolute value of a weight
+    steps: Annotated[int, Field(ge=1, le=10)] = 1  # n_critic: updates in one training step
     learning_rate: Annotated[float, Field(gt=0)] | None = None
 
 
 class EncoderSection(Section):
     width: Count = 32
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
-    feature_weight: Annotated[float, Field(ge=0)] = 1.0  # k of f-AnoGAN's izi_f loss
+    feature_weight: Annotated[float, Field(ge=0)] = 1.0  # kappa of f-AnoGAN's izi_f loss
 
 
 class ClassifierSection(Section):
@@ -132,21 +139,22 @@ class EvaluationSection(Section):
 
 
 class TrainingSection(Section):
-    steps: Count | None = None  # updates of the GAN; the other parts follow in proportion
-    max_minutes: Annotated[float, Field(gt=0)] | None = None  # of everything the command does
+    steps: Count | None = None  # steps of the GAN; the other stages get a share of it
+    max_minutes: Annotated[float, Field(gt=0)] | None = None  # for everything the command does
     batch_size: Annotated[int, Field(ge=2)] = 64
     sample_interval: Count = 500  # steps between two image grids in samples/
-    # In which the GAN computes; weights, losses and everything that scores stay float32.
+    # Data type of the GAN computations; weights, losses and scores are always float32.
     dtype: Literal["float32", "bfloat16"] = "float32"
-    store_latents: bool = True  # whether the bundle carries the latent codes of the training images
+    store_latents: bool = True  # whether the bundle contains the latents of the training images
 
 
 class DetectSection(Section):
     method: Method = "auto"
-    methods: tuple[Method, ...] = ()  # more that the bundle carries, for `detect --method`
-    # Suspected share of dirty training images, which are set aside; then nothing is guaranteed.
+    methods: tuple[Method, ...] = ()  # further methods in the bundle, for `detect --method`
+    # Suspected fraction of anomalies among the training images. The images with the highest
+    # scores are left out, and the false-alarm rate is not guaranteed.
     trim_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    far: Rate | None = None  # false-alarm rate; None: 0.05, or the smallest one supported
+    far: Rate | None = None  # false-alarm rate (FAR); None: 0.05, or the smallest supported rate
     cross_conformal: bool = (
         False  # whether five folds calibrate each other, so that all images do both
     )
@@ -182,17 +190,17 @@ class Config(Section):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Check nested `values` and return the settings; ConfigError names what is wrong."""
+        """Return the configuration of nested `values`; ConfigError names every wrong setting."""
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise ConfigError(_explain(error)) from None
+            raise ConfigError(_format_errors(error)) from None
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
-        """Read settings from a YAML file; what it leaves out keeps its default."""
+        """Read a YAML file; settings that it does not contain keep their default."""
         try:
-            values = _parsed(Path(path).read_text(encoding="utf-8"))
+            values = _parse_yaml(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             reason = error.strerror or error
             raise ConfigError(
@@ -205,7 +213,7 @@ class Config(Section):
         except yaml.YAMLError as error:
             message = " ".join(str(error).split())
             raise ConfigError(
-                f"the configuration {path} is not valid YAML: {message[:MESSAGE]}"
+                f"the configuration {path} is not valid YAML: {message[:MAX_MESSAGE_LENGTH]}"
             ) from None
         if values is None:
             values = {}
@@ -214,57 +222,59 @@ class Config(Section):
         return cls.from_dict(values)
 
     def override(self, assignments: Sequence[str]) -> Self:
-        """Return a copy with `section.key=value` assignments applied; values are read as YAML."""
+        """Return a copy with the assignments `section.key=value`; values are parsed as YAML."""
         values = self.to_dict()
         for assignment in [assignments] if isinstance(assignments, str) else assignments:
             key, equals, text = assignment.partition("=")
             if not equals or not key.strip():
                 raise ConfigError(f"'{assignment}' is not of the form section.key=value")
             try:
-                value = _parsed(text)
+                value = _parse_yaml(text)
             except yaml.YAMLError:
                 raise ConfigError(f"the value in '{assignment}' is not valid YAML") from None
             _assign(values, key.strip().split("."), value)
         return type(self).from_dict(values)
 
     def replace(self, **dotted: Any) -> Self:
-        """Return a copy with `section__key=value` replaced, for callers in Python."""
+        """Return a copy with the keyword arguments `section__key=value`."""
         values = self.to_dict()
         for key, value in dotted.items():
             _assign(values, key.split("__"), value)
         return type(self).from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return nested, JSON-able settings."""
+        """Return the nested settings, JSON-able."""
         return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
-        """Return the settings as YAML, in the order of this file."""
+        """Return the settings as YAML, in the order of their definition."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
 
-def validate_config(given: Any) -> Config:
-    """Return settings as they came; ConfigError if they are something else, such as a dict."""
-    if isinstance(given, Config):
-        return given
+def validate_config(config: Any) -> Config:
+    """Return `config`; ConfigError if it is not a Config."""
+    if isinstance(config, Config):
+        return config
     raise ConfigError(
-        f"config is a {type(given).__name__}, an augan.Config is needed; Config.from_dict takes a "
-        "dict, Config.from_yaml a file"
+        f"config must be an augan.Config, got {type(config).__name__}: convert a dict with "
+        "Config.from_dict, or read a file with Config.from_yaml"
     )
 
 
 def require_resolved(value: _T | None) -> _T:
-    """Return a setting that is left to the data, once it has been filled in."""
+    """Return the value of a setting that is derived from the data; ConfigError if it is None."""
     if value is None:
-        raise ConfigError("a setting is still None: the configuration was not resolved with data")
+        raise ConfigError(
+            "a setting that is derived from the data is still None: resolve the configuration first"
+        )
     return value
 
 
-def _parsed(text: str) -> Any:
-    """Return what YAML says, or raise YAMLError.
+def _parse_yaml(text: str) -> Any:
+    """Return the value of a YAML text, or raise YAMLError.
 
-    PyYAML lets other errors out: of a 13th month, of digits or brackets without end. And a few
-    lines of aliases of aliases stand for more values than memory holds.
+    PyYAML also raises other errors, for example for a 13th month or thousands of brackets. Nested
+    aliases can describe more values than fit into memory, so the values are counted first.
     """
     loader = None
     try:
@@ -272,27 +282,29 @@ def _parsed(text: str) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        if _is_endless(node):
-            raise yaml.YAMLError(f"its aliases stand for more than {MOST_VALUES} values")
+        if _has_too_many_values(node):
+            raise yaml.YAMLError(f"its aliases describe more than {MAX_VALUES} values")
         return loader.construct_document(node)
     except yaml.YAMLError:
         raise
-    except _ESCAPING as error:
+    except _PYYAML_ERRORS as error:
         raise yaml.YAMLError(f"a value cannot be read ({error})") from error
     finally:
         if loader is not None:
             loader.dispose()
 
 
-def _is_endless(node: yaml.Node) -> bool:
-    waiting: list[Any] = [node]
-    for _ in range(MOST_VALUES):
-        if not waiting:
+def _has_too_many_values(node: yaml.Node) -> bool:
+    nodes: list[Any] = [node]
+    for _ in range(MAX_VALUES):
+        if not nodes:
             return False
-        inner = getattr(waiting.pop(), "value", "")
-        if isinstance(inner, list):  # of nodes, of a mapping in pairs
-            waiting += [
-                one for item in inner for one in (item if isinstance(item, tuple) else (item,))
+        children = getattr(nodes.pop(), "value", "")
+        if isinstance(children, list):  # pairs of nodes in a mapping
+            nodes += [
+                child
+                for item in children
+                for child in (item if isinstance(item, tuple) else (item,))
             ]
     return True
 
@@ -306,7 +318,7 @@ def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:
     values[keys[-1]] = value
 
 
-def _known_keys() -> list[str]:
+def _setting_names() -> list[str]:
     keys = []
     for name, field in Config.model_fields.items():
         section = field.annotation
@@ -317,17 +329,17 @@ def _known_keys() -> list[str]:
     return keys
 
 
-def _explain(error: ValidationError) -> str:
-    """Turn pydantic's list into one sentence for each problem, with the nearest known name."""
+def _format_errors(error: ValidationError) -> str:
+    """Return one sentence for each pydantic error, with the most similar name of a setting."""
     problems = []
     for item in error.errors(include_url=False):
         where = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            known = [*_known_keys(), *Config.model_fields]
-            near = difflib.get_close_matches(where[:LONGEST_NAME], known, 1, 0.4)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            problems.append(f"there is no setting '{where[:LONGEST_NAME]}'{hint}")
+            names = [*_setting_names(), *Config.model_fields]
+            similar = difflib.get_close_matches(where[:MAX_NAME_LENGTH], names, 1, 0.4)
+            hint = f"; did you mean '{similar[0]}'?" if similar else ""
+            problems.append(f"there is no setting '{where[:MAX_NAME_LENGTH]}'{hint}")
         else:
             problems.append(f"{where}: {item['msg'].lower()}, got {_short.repr(item['input'])}")
-    more = f"; and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
-    return "; ".join(dict.fromkeys(problems[:MOST_PROBLEMS])) + more
+    more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
+    return "; ".join(dict.fromkeys(problems[:MAX_PROBLEMS])) + more

@@ -1,8 +1,8 @@
-"""One seed gives every part of a run its own named child seed.
+"""Named child seeds of one seed.
 
-Global seeds are never touched: two trainings in one process, or a user's own random numbers,
-do not disturb each other. A child depends on the seed and its name only, so that adding a new
-source of randomness leaves all others as they were.
+Every source of randomness of a run gets its own child seed. Global seeds are never set, so two
+trainings in one process, or the random numbers of a user, do not affect each other. A child seed
+depends on the seed and its name only, so a new source of randomness does not change the others.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ def _entropy(seed: int, names: tuple[str | int, ...]) -> list[int]:
 
 
 def child_seed(seed: int, *names: str | int) -> int:
-    """Return a 31-bit integer seed for the part called `names`.
+    """Return the 31-bit child seed called `names`.
 
     Examples
     --------
@@ -30,5 +30,5 @@ def child_seed(seed: int, *names: str | int) -> int:
 
 
 def child_rng(seed: int, *names: str | int) -> np.random.Generator:
-    """Return a NumPy generator for the part called `names`."""
+    """Return the NumPy generator of the child seed called `names`."""
     return np.random.default_rng(np.random.SeedSequence(_entropy(seed, names)))

@@ -1,19 +1,19 @@
-"""The bundle: one inspectable file with all that a training leaves behind.
+"""Bundle: one inspectable file with the result of a training.
 
-`bundle.augan` is a plain zip of JSON, safetensors and npz members, none of which can hold code:
-there is no pickle in it, and Keras never deserialises any of it. `augan.gan` rebuilds each
-network from its spec, and `assign_weights` compares names and shapes before it sets a value.
+`bundle.augan` is a zip of JSON, safetensors and npz members. None of them can contain code: there
+is no pickle, and Keras deserializes nothing. `augan.gan` builds each network from its spec, and
+`assign_weights` compares names and shapes before it sets a value.
 
 Layout of format version 2
 --------------------------
 - `manifest.json`: format, format version, versions of the packages that wrote it, time of
   writing, and size and SHA-256 of every other member.
-- `config.json`, `data.json`, `preprocessing.json`, `metrics.json`: always there.
-- `detector.json`: there if a detector was fitted.
+- `config.json`, `data.json`, `preprocessing.json`, `metrics.json`: always present.
+- `detector.json`: present if a detector was fitted.
 - `networks/<name>.json` and `networks/<name>.safetensors`: one pair for each network.
 - `tables/<name>.npz`: named groups of numeric arrays.
 
-A SHA-256 shows that a file is whole. It does not show who made it.
+A SHA-256 shows that a file is complete. It does not show who made the file.
 
 Policy on format versions
 -------------------------

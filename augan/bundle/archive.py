@@ -1,8 +1,8 @@
-"""The container: a zip written the same byte for byte, and read with distrust.
+"""Zip container of a bundle, written deterministically and read as untrusted input.
 
-Members are stored, not compressed, because the output of a compressor depends on its version.
-A reader accepts compressed members all the same (someone may have packed the file anew), within
-limits that are checked on the bytes that come out and not only on what the headers say.
+Members are stored without compression, because the output of a compressor depends on its version.
+Compressed members are accepted nevertheless (someone may have repacked the file), within limits
+that are checked on the decompressed bytes and not only on the headers.
 """
 
 import os
@@ -20,11 +20,11 @@ from typing import BinaryIO
 
 from augan.exceptions import BundleError
 
-GET_ANOTHER = "copy it again from where it was made, or train again"
+REPLACE_HINT = "copy it again from where it was made, or train again"
 _END_RECORD = struct.Struct("<4s4H2LH")
-_ENTRY_BYTES = 1024  # generous for one directory entry with a name of our kind
+_MAX_ENTRY_BYTES = 1024  # of one entry of the central directory
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
-# zipfile lets all of these through on damaged files; UnicodeDecodeError is a ValueError and
+# Errors that zipfile raises for damaged files. UnicodeDecodeError is a ValueError, and
 # NotImplementedError a RuntimeError.
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -41,7 +41,7 @@ _ZIP_ERRORS = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may hold: bytes in a member and in all, members, and compression ratio."""
+    """Limits of an archive: bytes of a member, bytes in total, members, and compression ratio."""
 
     member: int
     total: int
@@ -50,22 +50,22 @@ class Limits:
 
 
 class Archive:
-    """A zip opened for reading, all of whose headers were found harmless.
+    """Zip opened for reading, after all headers have been checked.
 
     Parameters
     ----------
     stream : binary file
-        Seekable; it stays the caller's to close.
+        A seekable file, which the caller closes.
     where : str
-        What error messages call the archive.
+        Name of the archive in error messages.
     limits : Limits
-        Beyond them the archive is refused.
+        A larger archive is refused.
 
     Raises
     ------
     BundleError
-        If it is no zip, is cut short, or has a member that could write outside a folder, occurs
-        twice, is a link, is encrypted or is too large.
+        The file is not a zip, is truncated, or has a member that is a link, encrypted, too large or
+        a duplicate, or whose path leads outside of a folder.
     """
 
     def __init__(self, stream: BinaryIO, where: str, limits: Limits) -> None:
@@ -75,7 +75,8 @@ class Archive:
             self._zip = zipfile.ZipFile(stream)
         except _ZIP_ERRORS as error:
             raise BundleError(
-                f"{where} is damaged: its directory cannot be read ({error}); {GET_ANOTHER}"
+                f"{where} is damaged: its central directory cannot be read ({error}); "
+                f"{REPLACE_HINT}"
             ) from error
         infos = self._zip.infolist()
         _check_sizes(infos, where, limits)
@@ -84,35 +85,35 @@ class Archive:
         self.sizes = {info.filename: info.file_size for info in infos}
         if len(self.sizes) != len(infos):
             names = [info.filename for info in infos]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise BundleError(f"{where} has the member {twice!r} twice; {GET_ANOTHER}")
+            duplicate = next(name for name in names if names.count(name) > 1)
+            raise BundleError(f"{where} has the member {duplicate!r} twice; {REPLACE_HINT}")
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of member `name`: never more than its header declared."""
+        """Return the bytes of the member `name`, at most as many as its header declares."""
         size = self.sizes[name]
         try:
             with self._zip.open(name) as member:
                 raw = member.read(size + 1)
         except _ZIP_ERRORS as error:
             raise BundleError(
-                f"{self.where}: member {name} was changed or cut short ({error}); {GET_ANOTHER}"
+                f"{self.where}: member {name} was changed or cut short ({error}); {REPLACE_HINT}"
             ) from error
         if len(raw) != size:
             raise BundleError(
                 f"{self.where}: member {name} is {len(raw)} bytes where its header says {size}; "
-                f"{GET_ANOTHER}"
+                f"{REPLACE_HINT}"
             )
         return raw
 
 
 def _check_ends(stream: BinaryIO, where: str, limits: Limits) -> None:
-    """Check that the zip starts at the first byte and ends at the last one.
+    """Check that the zip starts at the first byte and ends at the last byte.
 
-    zipfile searches for an end record and would take the one of an npz within a truncated bundle.
+    zipfile searches for an end record, and would find that of an npz inside a truncated bundle.
     """
     length = stream.seek(0, os.SEEK_END)
     if length == 0:
-        raise BundleError(f"{where} is empty (0 bytes), not a bundle; {GET_ANOTHER}")
+        raise BundleError(f"{where} is empty (0 bytes), not a bundle; {REPLACE_HINT}")
     stream.seek(0)
     if stream.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
         raise BundleError(
@@ -124,16 +125,17 @@ def _check_ends(stream: BinaryIO, where: str, limits: Limits) -> None:
     tail = stream.read(tail_length)
     end = _END_RECORD.unpack(tail[-_END_RECORD.size :].rjust(_END_RECORD.size, b"\0"))
     signature, _, _, _, count, directory, offset, comment = end
-    whole = offset + directory + _END_RECORD.size == length and comment == 0
-    # A zip64 record would replace the numbers just checked, and nothing of ours needs one.
-    if signature != b"PK\x05\x06" or not whole or b"PK\x06\x07" in tail[:4]:
+    is_complete = offset + directory + _END_RECORD.size == length and comment == 0
+    # A zip64 record would override the numbers that were checked; bundles do not need one.
+    if signature != b"PK\x05\x06" or not is_complete or b"PK\x06\x07" in tail[:4]:
         raise BundleError(
-            f"{where} is truncated, or bytes were added to it: its directory is not where a "
-            f"whole file has it; {GET_ANOTHER}"
+            f"{where} is truncated, or bytes were added to it: its central directory is not at the "
+            f"end of the file; {REPLACE_HINT}"
         )
-    if count > limits.count or directory > limits.count * _ENTRY_BYTES:
+    if count > limits.count or directory > limits.count * _MAX_ENTRY_BYTES:
         raise BundleError(
-            f"{where} is oversized: {count} members, at most {limits.count} are read; {GET_ANOTHER}"
+            f"{where} is oversized: {count} members, at most {limits.count} are read; "
+            f"{REPLACE_HINT}"
         )
 
 
@@ -144,19 +146,19 @@ def _check_sizes(infos: list[zipfile.ZipInfo], where: str, limits: Limits) -> No
         raise BundleError(
             f"{where} is oversized: {len(infos)} members, the largest {largest} bytes, together "
             f"{total} bytes; at most {limits.count} members of {limits.member} bytes and "
-            f"{limits.total} bytes in all are read; {GET_ANOTHER}"
+            f"{limits.total} bytes in all are read; {REPLACE_HINT}"
         )
 
 
 def _check_entry(info: zipfile.ZipInfo, where: str, limits: Limits) -> None:
-    name = info.orig_filename  # as it stands in the file: zipfile cuts `filename` at a NUL
+    name = info.orig_filename  # as in the file; zipfile truncates `filename` at a NUL
     problem = ""
     if name != info.filename or not _SAFE_NAME.fullmatch(name):
-        problem = "has a path outside the bundle or with characters that augan never writes"
+        problem = "has a path outside of the bundle, or with characters that augan does not write"
     elif stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-        problem = "is a link or another special file, where only regular files are read"
+        problem = "is a link or another special file; only regular files are read"
     elif info.flag_bits & 0x1:
-        problem = "is encrypted, which augan does not read"
+        problem = "is encrypted, which augan cannot read"
     elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         problem = f"is compressed by method {info.compress_type}; only stored and deflated are read"
     elif info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
@@ -167,27 +169,27 @@ def _check_entry(info: zipfile.ZipInfo, where: str, limits: Limits) -> None:
             f"more than {limits.ratio} times as many"
         )
     if problem:
-        raise BundleError(f"{where}: member {name!r} {problem}; {GET_ANOTHER}")
+        raise BundleError(f"{where}: member {name!r} {problem}; {REPLACE_HINT}")
 
 
 def write_zip(stream: BinaryIO, members: Mapping[str, bytes]) -> None:
-    """Write `members` sorted by name, uncompressed, with fixed times and permissions."""
+    """Write `members` sorted by name, without compression, with fixed times and permissions."""
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
         for name in sorted(members):
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            info.create_system = 3  # unix, whatever wrote it
+            info.create_system = 3  # Unix, on every system
             info.external_attr = (stat.S_IFREG | 0o644) << 16
             archive.writestr(info, members[name])
 
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `target` that replaces it only if all went well.
+    """Open a temporary file next to `target`, which replaces `target` if no error occurs.
 
     Raises
     ------
     BundleError
-        If the file cannot be written. What was at `target` before is then still there.
+        The file cannot be written. A file at `target` is then unchanged.
     """
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:

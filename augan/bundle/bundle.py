@@ -1,4 +1,4 @@
-"""What a bundle holds in memory, and which member of the file each part goes to."""
+"""Bundle in memory, and the member of the file for each of its parts."""
 
 import importlib.metadata
 import platform
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from augan.bundle import serialization
-from augan.bundle.archive import GET_ANOTHER
+from augan.bundle.archive import REPLACE_HINT
 from augan.bundle.schema import validate_documents
 from augan.exceptions import AuganError, BundleError
 from augan.io.hashing import sha256_bytes, sha256_json
@@ -27,7 +27,7 @@ _MEMBER = re.compile(
     rf"|networks/(?P<network>{_NAME.pattern})\.(?:json|safetensors)"
     rf"|tables/(?P<table>{_NAME.pattern})\.npz"
 )
-# Part -> what it is called in a sentence, what to do when it is lacking.
+# Part -> its name in messages, and what to do if it is missing.
 _PARTS = {
     "generator": ("generator", "train one with --task both"),
     "classes": (
@@ -52,27 +52,26 @@ def _now() -> str:
 
 
 def current_versions() -> dict[str, str]:
-    """Return the versions of Python and of the installed packages, importing none of them."""
+    """Return the versions of Python and of the installed packages, without importing them."""
     versions = {"python": platform.python_version()}
     for package in ("augan", "numpy", "tensorflow", "tensorflow-cpu", "keras"):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            continue  # either of the two TensorFlows, or none where only scores are computed
+            continue  # one of the two TensorFlow packages is installed, or none
     return versions
 
 
 @dataclass(eq=False)
 class Network:
-    """One network: how to build it, and the values of its variables.
+    """Network: the spec that builds it, and the values of its variables.
 
     Parameters
     ----------
     spec : dict
-        JSON-able: `architecture`, `role` and `arguments`, as `augan.gan.networks.registry` takes
-        them.
+        `architecture`, `role` and `arguments` of `augan.gan.networks.registry`, JSON-able.
     weights : dict of str to array
-        Variable path to value; kept ordered by path.
+        Variable path -> value, ordered by path.
     """
 
     spec: dict[str, Any]
@@ -89,28 +88,29 @@ class Network:
 
 @dataclass(eq=False)
 class Bundle:
-    """All that a training leaves behind; see `augan.bundle` for the file.
+    """Result of a training; `augan.bundle` describes the file.
 
     Parameters
     ----------
     config, data, preprocessing : dict
-        JSON-able: the resolved configuration; name, source, `class_names`, counts and hash of the
-        images; the fitted preprocessing. The file keeps keys sorted, and tuples as lists.
+        The resolved configuration; name, source, `class_names`, counts and fingerprint of the
+        training data; the fitted preprocessing. JSON-able: the file sorts keys and stores tuples
+        as lists.
     networks : dict of str to Network
-        "generator", "discriminator", "encoder", "classifier", ...; of folds "fold1-discriminator"
-        and so on.
+        "generator", "discriminator", "encoder", "classifier", ...; with folds
+        "fold1-discriminator" and so on.
     detector : dict or None
-        JSON-able: method, parameters and terms.
+        Method, score components and calibration of the detector, JSON-able.
     tables : dict of str to dict of str to array
         Named groups of numeric arrays: "split", "latents", "calibration", "detector", ...
     metrics : dict
-        JSON-able; a number that is not finite is saved as null.
+        Metrics of the training, JSON-able; a number that is not finite is saved as null.
     path : Path or None
-        The file it was loaded from or saved to.
+        The file that the bundle was loaded from or saved to.
     created : str
-        ISO 8601 time; the only field that does not count in `sha256`.
+        ISO 8601 time, which is not part of `sha256`.
     versions : dict of str to str
-        Of augan, Python, NumPy, TensorFlow and Keras.
+        Versions of augan, Python, NumPy, TensorFlow and Keras.
 
     Examples
     --------
@@ -131,7 +131,7 @@ class Bundle:
     versions: dict[str, str] = field(default_factory=current_versions)
 
     def __repr__(self) -> str:
-        """Say in a line what there is: the fields hold arrays by the thousand."""
+        """Return one line, because the fields contain thousands of arrays."""
         detector = (self.detector or {}).get("method")
         return (
             f"<Bundle of {self.data.get('name')}: {', '.join(self.networks) or 'no networks'}"
@@ -140,7 +140,7 @@ class Bundle:
 
     @property
     def sha256(self) -> str:
-        """Hash of everything but `created` and `path`: equal trainings have equal hashes."""
+        """Hash of everything except `created` and `path`; equal trainings have equal hashes."""
         return content_hash(member_hashes(encode_members(self)), self.versions)
 
     @property
@@ -154,10 +154,10 @@ class Bundle:
         Parameters
         ----------
         part : {"generator", "classes", "detector", "encoder", "classifier", "latents"}
-            "classes" means a generator that takes a class, and the names of the classes.
+            "classes" is a generator with a class input, and the names of the classes.
         """
         if part not in _PARTS:
-            raise BundleError(f"there is no part {part!r} of a bundle; known are {list(_PARTS)}")
+            raise BundleError(f"there is no part {part!r} of a bundle; known: {list(_PARTS)}")
         if part == "detector":
             return self.detector is not None
         if part == "latents":
@@ -170,23 +170,23 @@ class Bundle:
         return part in self.networks
 
     def require(self, part: str) -> None:
-        """Raise BundleError, saying what is lacking and what to do, unless `has(part)`."""
+        """Raise BundleError with the missing part and the remedy unless `has(part)`."""
         if not self.has(part):
             name, remedy = _PARTS[part]
             raise BundleError(f"{self.path or 'this bundle'} has no {name}; {remedy}")
 
     def saved_path(self) -> Path:
-        """Return `path`, beside which results go; BundleError if it was never saved."""
+        """Return `path`, next to which results are written; BundleError if never saved."""
         if self.path is None:
             raise BundleError(
-                "this bundle was never saved, so there is no folder beside it; save it first, or "
+                "this bundle was never saved, so it has no folder for results; save it first, or "
                 "give a folder"
             )
         return self.path
 
 
 def encode_members(bundle: Bundle) -> dict[str, bytes]:
-    """Return member name -> bytes for everything but the manifest."""
+    """Return member name -> bytes of every member except the manifest."""
     members = {}
     for name in DOCUMENTS:
         value = getattr(bundle, name)
@@ -196,17 +196,17 @@ def encode_members(bundle: Bundle) -> dict[str, bytes]:
     if bundle.detector is not None:
         members["detector.json"] = serialization.encode_json(bundle.detector, "detector")
     for name, network in bundle.networks.items():
-        stem = f"networks/{_checked(name)}"
+        stem = f"networks/{_check_name(name)}"
         members[f"{stem}.json"] = serialization.encode_json(network.spec, f"{stem}.spec")
         members[f"{stem}.safetensors"] = serialization.encode_weights(network.weights, stem)
     for name, table in bundle.tables.items():
-        members[f"tables/{_checked(name)}.npz"] = serialization.encode_table(
+        members[f"tables/{_check_name(name)}.npz"] = serialization.encode_table(
             table, f"tables/{name}"
         )
     return members
 
 
-def _checked(name: str) -> str:
+def _check_name(name: str) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise BundleError(
             f"{name!r} cannot name a network or table: expected up to 64 letters, digits, '_', '-'"
@@ -215,38 +215,38 @@ def _checked(name: str) -> str:
 
 
 def check_members(names: Iterable[str], where: str) -> None:
-    """Raise BundleError unless `names` are the members of a complete bundle."""
+    """Raise BundleError unless `names` are all members of a bundle."""
     present = set(names)
     for name in sorted(present):
         if not _MEMBER.fullmatch(name):
-            raise BundleError(f"{where} has the unknown member {name!r}; {GET_ANOTHER}")
+            raise BundleError(f"{where} has the unknown member {name!r}; {REPLACE_HINT}")
     needed = {f"{name}.json" for name in DOCUMENTS}
-    for network in _named("network", present):
+    for network in _names_of("network", present):
         needed |= {f"networks/{network}.json", f"networks/{network}.safetensors"}
     if missing := sorted(needed - present):
-        raise BundleError(f"{where} lacks the member {missing[0]}; {GET_ANOTHER}")
+        raise BundleError(f"{where} lacks the member {missing[0]}; {REPLACE_HINT}")
 
 
-def _named(kind: str, members: Iterable[str]) -> list[str]:
+def _names_of(kind: str, members: Iterable[str]) -> list[str]:
     """Return the sorted names of all networks or tables among `members`."""
     matches = (_MEMBER.fullmatch(member) for member in members)
     return sorted({match[kind] for match in matches if match and match[kind]})
 
 
 def decode_members(names: Iterable[str], read: Callable[[str], bytes], where: str) -> Bundle:
-    """Return the bundle whose members (already checked) `read` gives, one at a time."""
+    """Return the bundle of members whose names have been checked; `read` returns their bytes."""
     present = set(names)
 
     def document(name: str) -> dict[str, Any]:
         return serialization.decode_json(read(f"{name}.json"), f"{where}: member {name}.json")
 
     networks = {}
-    for name in _named("network", present):
+    for name in _names_of("network", present):
         member = f"networks/{name}.safetensors"
         weights = serialization.decode_weights(read(member), f"{where}: member {member}")
         networks[name] = Network(document(f"networks/{name}"), weights)
     tables = {}
-    for name in _named("table", present):
+    for name in _names_of("table", present):
         member = f"tables/{name}.npz"
         tables[name] = serialization.decode_table(read(member), f"{where}: member {member}")
     documents = {name: document(name) for name in DOCUMENTS}
@@ -262,7 +262,7 @@ def member_hashes(members: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def content_hash(hashes: Mapping[str, str], versions: Mapping[str, str]) -> str:
-    """Return one hash over the hashes of all members and the versions that made them."""
+    """Return one hash of the hashes of all members and of the versions that wrote them."""
     content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -272,19 +272,21 @@ def content_hash(hashes: Mapping[str, str], versions: Mapping[str, str]) -> str:
     return sha256_json(content)
 
 
-LONGEST = 200  # characters of what a library says
+MAX_MESSAGE_LENGTH = 200  # characters of an error of another library
 
 
 @contextmanager
 def bundle_errors(bundle: Bundle, part: str) -> Iterator[None]:
-    """Say of a part of a bundle that it cannot be used, whatever goes wrong: BundleError.
+    """Convert every error in the block to a BundleError that names the part of the bundle.
 
     Raises
     ------
+    BundleError
+        The part cannot be used.
     AuganError
         There is not enough memory.
     OSError
-        As it came: of a file or the disk.
+        A file cannot be read or written; not converted.
 
     Examples
     --------
@@ -298,22 +300,22 @@ def bundle_errors(bundle: Bundle, part: str) -> Iterator[None]:
         yield
     except (AuganError, OSError):
         raise
-    except Exception as error:  # TensorFlow's own errors have nothing in common
-        said = " ".join(str(error).split())[:LONGEST]
-        if _is_of_memory(error):
+    except Exception as error:  # TensorFlow's errors have no common base class
+        message = " ".join(str(error).split())[:MAX_MESSAGE_LENGTH]
+        if _is_memory_error(error):
             raise AuganError(
                 f"{bundle.path or 'this bundle'}: there is not enough memory to use its {part} "
-                f"({type(error).__name__}: {said}); take smaller images or fewer at once, fewer "
+                f"({type(error).__name__}: {message}); take smaller images or fewer at once, fewer "
                 "workers, or a machine with more memory"
             ) from error
         raise BundleError(
             f"{bundle.path or 'this bundle'}: its {part} cannot be used ({type(error).__name__}: "
-            f"{said}); {GET_ANOTHER}"
+            f"{message}); {REPLACE_HINT}"
         ) from error
 
 
-def _is_of_memory(error: Exception) -> bool:
-    """Whether it is Python's, NumPy's or TensorFlow's error of too little memory."""
-    # By its name, because TensorFlow is not loaded where only scores are computed.
+def _is_memory_error(error: Exception) -> bool:
+    """Whether an error of Python, NumPy or TensorFlow means too little memory."""
+    # Compared by name, so that TensorFlow is not imported.
     names = {kind.__name__ for kind in type(error).__mro__}
     return not names.isdisjoint({"MemoryError", "ResourceExhaustedError"})

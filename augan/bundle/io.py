@@ -1,7 +1,7 @@
-"""Save and load the bundle file.
+"""Saving and loading of bundle files.
 
-The order of the checks matters: but for the manifest, no member is parsed before its size and hash
-are known to be right, and the version is looked at before anything that may differ in a later one.
+The order of the checks matters: except for the manifest, no member is parsed before its size and
+hash have been verified, and the format version is checked before anything that depends on it.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from augan.bundle import serialization
-from augan.bundle.archive import GET_ANOTHER, Archive, Limits, atomic_file, write_zip
+from augan.bundle.archive import REPLACE_HINT, Archive, Limits, atomic_file, write_zip
 from augan.bundle.bundle import (
     FORMAT,
     FORMAT_VERSION,
@@ -32,7 +32,7 @@ from augan.io.layout import BUNDLE_FILE
 
 _MANIFEST = "manifest.json"
 _MANIFEST_LIMIT = 1024**2
-# A little below 2 GiB, where a zip would need its 64-bit records.
+# Slightly below 2 GiB, from which a zip needs 64-bit records.
 _LIMITS = Limits(
     member=serialization.MEMBER_LIMIT, total=2 * 1024**3 - 1024**2, count=512, ratio=200
 )
@@ -41,7 +41,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Manifest:
-    """The part of the manifest that does not depend on the format version, and the rest."""
+    """Manifest of a bundle: its version, its content, and the sizes of the members."""
 
     version: int
     raw: dict[str, Any]
@@ -49,24 +49,26 @@ class Manifest:
 
 
 def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
-    """Write `bundle` to `path` at once or not at all, and return the file's path.
+    """Write a complete bundle to `path` or nothing, and return the path of the file.
 
     Parameters
     ----------
     bundle : Bundle
-        Its `path` is set to the file written.
+        Its `path` is set to the written file.
     path : path-like
-        The file, or an existing folder, in which it is called `bundle.augan`. Missing parent
-        folders are made.
+        The file, or an existing folder for a file `bundle.augan`. Missing parent folders are
+        created.
 
     Raises
     ------
     BundleError
-        If something in the bundle cannot be written, or the file cannot. A file that was at
-        `path` before is then still there, unchanged.
+        The bundle has content that cannot be written, or the file cannot be written. A file at
+        `path` is then unchanged.
     """
     target = Path(path)
-    if os.path.isdir(target):  # unlike Path.is_dir, it leaves a denied permission to the writer
+    if os.path.isdir(
+        target
+    ):  # unlike Path.is_dir, False if permission is denied; the writer reports it
         target = target / BUNDLE_FILE
     members = encode_members(bundle)
     hashes = member_hashes(members)
@@ -87,7 +89,7 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
 
 
 def _check_writable(members: dict[str, bytes], target: Path) -> None:
-    """Refuse to write what `load_bundle` would refuse to read."""
+    """Raise BundleError for a bundle that `load_bundle` would refuse to read."""
     sizes = {name: len(raw) for name, raw in members.items()}
     largest = max(sizes, key=lambda name: sizes[name])
     total = sum(sizes.values())
@@ -108,17 +110,17 @@ def _check_writable(members: dict[str, bytes], target: Path) -> None:
 
 
 def load_bundle(path: str | os.PathLike[str]) -> Bundle:
-    """Read and check a bundle; no code in it can run, and no network is built.
+    """Read and check a bundle; no code is executed, and no network is built.
 
     Parameters
     ----------
     path : path-like
-        The file, or a run folder that holds `bundle.augan`.
+        The file, or a run folder with a `bundle.augan`.
 
     Raises
     ------
     BundleError
-        If there is none, it is damaged or was changed, or its format version is not read here.
+        There is no bundle, the bundle is damaged or was changed, or it has another format version.
 
     Examples
     --------
@@ -127,10 +129,10 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     augan.exceptions.BundleError: there is no file or folder runs/none; give the bundle.augan \
 (or its folder) that 'augan train' wrote
     """
-    return read_checked(path)[0]
+    return load_with_manifest(path)[0]
 
 
-def read_checked(path: str | os.PathLike[str]) -> tuple[Bundle, Manifest]:
+def load_with_manifest(path: str | os.PathLike[str]) -> tuple[Bundle, Manifest]:
     """Return the bundle at `path` and its manifest, or raise BundleError; see `load_bundle`."""
     try:
         file = _find(Path(path))
@@ -145,9 +147,9 @@ def read_checked(path: str | os.PathLike[str]) -> tuple[Bundle, Manifest]:
 
 
 def parse_bundle(content: bytes, where: str) -> Bundle:
-    """Return the bundle whose file has that content, checked as `load_bundle` does.
+    """Return the bundle of a file with this content, with the checks of `load_bundle`.
 
-    `where` is what errors call it; BundleError if it is damaged or was changed.
+    `where` is the name of the file in error messages.
     """
     return _read(BytesIO(content), where)[0]
 
@@ -181,7 +183,7 @@ def _read_manifest(archive: Archive) -> Manifest:
     if size > _MANIFEST_LIMIT:
         raise BundleError(
             f"{where}: member {_MANIFEST} is oversized: {size} bytes, at most {_MANIFEST_LIMIT} "
-            f"are read; {GET_ANOTHER}"
+            f"are read; {REPLACE_HINT}"
         )
     raw = serialization.decode_json(archive.read(_MANIFEST), f"{where}: member {_MANIFEST}")
     if raw.get("format") != FORMAT:
@@ -209,17 +211,17 @@ def _read_members(archive: Archive, manifest: Manifest) -> Bundle:
     where = archive.where
     created, versions = manifest.raw.get("created"), manifest.raw.get("versions")
     if not isinstance(created, str) or not isinstance(versions, dict):
-        raise BundleError(f"{where}: {_MANIFEST} lacks 'created' or 'versions'; {GET_ANOTHER}")
+        raise BundleError(f"{where}: {_MANIFEST} lacks 'created' or 'versions'; {REPLACE_HINT}")
     hashes = _declared_hashes(archive, manifest)
     if manifest.raw.get("sha256") != content_hash(hashes, versions):
-        raise BundleError(f"{where}: {_MANIFEST} was changed (SHA-256 differs); {GET_ANOTHER}")
+        raise BundleError(f"{where}: {_MANIFEST} was changed (SHA-256 differs); {REPLACE_HINT}")
     check_members(hashes, where)
 
     def read(name: str) -> bytes:
         raw = archive.read(name)
         if sha256_bytes(raw) != hashes[name]:
             raise BundleError(
-                f"{where}: member {name} was changed (SHA-256 differs); {GET_ANOTHER}"
+                f"{where}: member {name} was changed (SHA-256 differs); {REPLACE_HINT}"
             )
         return raw
 
@@ -229,33 +231,33 @@ def _read_members(archive: Archive, manifest: Manifest) -> Bundle:
 
 
 def _declared_hashes(archive: Archive, manifest: Manifest) -> dict[str, str]:
-    """Return member -> SHA-256 as declared, after comparing the members and their sizes."""
+    """Return member -> declared SHA-256, after a check of the members and their sizes."""
     where, files = archive.where, manifest.raw.get("files")
     if not isinstance(files, dict):
-        raise BundleError(f"{where}: {_MANIFEST} lacks 'files'; {GET_ANOTHER}")
+        raise BundleError(f"{where}: {_MANIFEST} lacks 'files'; {REPLACE_HINT}")
     present = archive.sizes.keys() - {_MANIFEST}
     if extra := sorted(present - files.keys()):
         raise BundleError(
-            f"{where} has the member {extra[0]!r}, which its manifest does not list; {GET_ANOTHER}"
+            f"{where} has the member {extra[0]!r}, which its manifest does not list; {REPLACE_HINT}"
         )
     if missing := sorted(files.keys() - present):
-        raise BundleError(f"{where} lacks the member {missing[0]!r}; {GET_ANOTHER}")
+        raise BundleError(f"{where} lacks the member {missing[0]!r}; {REPLACE_HINT}")
     hashes = {}
     for name, entry in files.items():
         sha256 = entry.get("sha256") if isinstance(entry, dict) else None
         if not isinstance(sha256, str) or not _HEX.fullmatch(sha256):
-            raise BundleError(f"{where}: {_MANIFEST} has no SHA-256 of {name}; {GET_ANOTHER}")
+            raise BundleError(f"{where}: {_MANIFEST} has no SHA-256 of {name}; {REPLACE_HINT}")
         if entry.get("size") != archive.sizes[name]:
             raise BundleError(
                 f"{where}: member {name} has {archive.sizes[name]} bytes, its manifest says "
-                f"{entry.get('size')}; {GET_ANOTHER}"
+                f"{entry.get('size')}; {REPLACE_HINT}"
             )
         hashes[name] = sha256
     return hashes
 
 
 def inspect_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what a bundle says about itself, after all checks of `load_bundle`.
+    """Return the description of a bundle, after all checks of `load_bundle`.
 
     Returns
     -------
@@ -265,7 +267,7 @@ def inspect_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:
         (None without a calibration), `tables` (shape and dtype of each array), `sizes` (bytes of
         each member), `total_bytes` (of the file), `metrics`.
     """
-    bundle, manifest = read_checked(path)
+    bundle, manifest = load_with_manifest(path)
     networks = {
         name: {"spec": net.spec, "parameters": net.parameters, "arrays": len(net.weights)}
         for name, net in bundle.networks.items()
@@ -294,7 +296,7 @@ def inspect_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _calibration_size(table: dict[str, np.ndarray] | None) -> int | None:
-    """Return the number of held-out normals: of "scores" if there, else of the longest array."""
+    """Return the number of calibration samples: length of "scores", else of the longest array."""
     if not table:
         return None
     arrays = [table["scores"]] if "scores" in table else list(table.values())

@@ -1,4 +1,4 @@
-"""The same bundle in another process, perhaps on another machine, or why it is not the same."""
+"""Reference to a saved bundle, which another process loads and verifies."""
 
 import os
 import platform
@@ -12,15 +12,15 @@ from augan.exceptions import BundleError
 
 @dataclass(frozen=True)
 class BundleRef:
-    """A saved bundle, as others find it.
+    """Reference to a saved bundle.
 
     Attributes
     ----------
     path : str
-        Absolute; where others see it too.
+        Absolute path, which is the same for all processes.
     sha256 : str
     versions : tuple of (package, version)
-        That compute with it.
+        Packages that the results depend on.
     """
 
     path: str
@@ -29,7 +29,7 @@ class BundleRef:
 
     @classmethod
     def of(cls, bundle: Bundle) -> Self:
-        """Describe a bundle; BundleError if it was never saved."""
+        """Return the reference of a bundle; BundleError if the bundle was never saved."""
         if bundle.path is None:
             raise BundleError(
                 "this bundle was never saved, so no other process can load it; save it first"
@@ -37,32 +37,32 @@ class BundleRef:
         return cls(os.path.abspath(bundle.path), bundle.sha256, runtime_versions())
 
     def load(self) -> Bundle:
-        """Load it.
+        """Load the bundle.
 
         Raises
         ------
         BundleError
-            Here is another bundle, or other versions; both are named.
+            This process sees another bundle, or has other versions of the packages.
         """
-        for (package, wanted), (name, found) in zip(self.versions, runtime_versions()):
-            if (package, wanted) != (name, found):
+        for (package, expected), (name, version) in zip(self.versions, runtime_versions()):
+            if (package, expected) != (name, version):
                 raise BundleError(
-                    f"the worker on {platform.node()} has {name} {found}, but the job was begun "
-                    f"with {package} {wanted}; install the same versions everywhere"
+                    f"the worker on {platform.node()} has {name} {version}, but the job was "
+                    f"started with {package} {expected}; install the same versions everywhere"
                 )
         bundle = load_bundle(self.path)
         if bundle.sha256 != self.sha256:
             raise BundleError(
                 f"the worker on {platform.node()} finds another bundle at {self.path}, "
-                f"{bundle.bundle_id}, but the job was begun with {self.sha256[:12]}; give all "
+                f"{bundle.bundle_id}, but the job was started with {self.sha256[:12]}; give all "
                 "machines the same files"
             )
         return bundle
 
 
 def runtime_versions() -> tuple[tuple[str, str], ...]:
-    """Return the versions of what scores and images depend on, in a fixed order."""
-    found = current_versions()
-    tensorflow = found.get("tensorflow") or found.get("tensorflow-cpu") or "none"
-    rest = {name: found.get(name, "none") for name in ("augan", "keras", "numpy")}
-    return tuple(sorted({**rest, "tensorflow": tensorflow}.items()))
+    """Return the versions of the packages that results depend on, in a fixed order."""
+    versions = current_versions()
+    tensorflow = versions.get("tensorflow") or versions.get("tensorflow-cpu") or "none"
+    others = {name: versions.get(name, "none") for name in ("augan", "keras", "numpy")}
+    return tuple(sorted({**others, "tensorflow": tensorflow}.items()))

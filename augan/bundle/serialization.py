@@ -1,7 +1,7 @@
-"""The three kinds of member, each to bytes and back: JSON, safetensors, npz.
+"""Encoding and decoding of the members of a bundle: JSON, safetensors and npz.
 
-What is encoded is checked as strictly as what is decoded, so that a bundle that can be written
-can also be read. Equal content gives equal bytes.
+The encoders check as strictly as the decoders, so that every bundle that can be written can also be
+read. Equal content gives equal bytes.
 """
 
 import io
@@ -15,7 +15,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from augan.bundle.archive import GET_ANOTHER, Archive, Limits, write_zip
+from augan.bundle.archive import REPLACE_HINT, Archive, Limits, write_zip
 from augan.exceptions import BundleError
 
 MEMBER_LIMIT = 1024**3
@@ -26,8 +26,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _NUMBER = re.compile(r"\|b1|\|[iu]1|<[iu][248]|<f[248]")
 _NUMBER_OR_TEXT = re.compile(_NUMBER.pattern + r"|<U[1-9]\d{0,5}")
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"
-# Exactly what numpy.lib.format writes for an array of the allowed dtypes in C order. Anything
-# else (objects, structures, Fortran order) is refused without a general parser seeing it.
+# Exactly what numpy.lib.format writes for an array of the allowed dtypes in C order. Everything
+# else (objects, structures, Fortran order) is refused before a general parser reads it.
 _NPY_HEADER = re.compile(
     rb"\{'descr': '([^']{2,9})', 'fortran_order': False, "
     rb"'shape': \(((?:\d{1,18},|\d{1,18}(?:, \d{1,18}){1,31})?)\), \} *\n"
@@ -40,14 +40,14 @@ def encode_json(value: Mapping[str, Any], where: str, *, null_for_nan: bool = Fa
     Raises
     ------
     BundleError
-        If something in it is not JSON: other types, keys that are not text, or a number that is
-        not finite (with `null_for_nan` that becomes null: JSON has no name for it).
+        A value is not JSON: another type, a key that is not text, or a number that is not finite
+        (with `null_for_nan` such a number becomes null).
     """
-    text = json.dumps(_plain(value, where, null_for_nan), indent=1, sort_keys=True)
+    text = json.dumps(_to_json(value, where, null_for_nan), indent=1, sort_keys=True)
     return text.encode() + b"\n"
 
 
-def _plain(value: Any, where: str, null_for_nan: bool) -> Any:
+def _to_json(value: Any, where: str, null_for_nan: bool) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | str):
@@ -61,15 +61,17 @@ def _plain(value: Any, where: str, null_for_nan: bool) -> Any:
             f"{where} is {value}, which JSON cannot hold; use None or a finite number"
         )
     if isinstance(value, list | tuple):
-        return [_plain(item, f"{where}[{i}]", null_for_nan) for i, item in enumerate(value)]
+        return [_to_json(item, f"{where}[{i}]", null_for_nan) for i, item in enumerate(value)]
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise BundleError(f"{where} has the key {key!r}, expected text; use str({key!r})")
-        return {key: _plain(item, f"{where}[{key!r}]", null_for_nan) for key, item in value.items()}
+        return {
+            key: _to_json(item, f"{where}[{key!r}]", null_for_nan) for key, item in value.items()
+        }
     raise BundleError(
         f"{where} is a {type(value).__name__}, expected JSON (text, numbers, lists, dicts); "
-        "convert it, and put arrays into bundle.tables"
+        "convert the value, and put arrays into bundle.tables"
     )
 
 
@@ -78,15 +80,15 @@ def decode_json(raw: bytes, where: str) -> dict[str, Any]:
     if len(raw) > JSON_LIMIT:
         raise BundleError(
             f"{where} is oversized: {len(raw)} bytes of JSON, at most {JSON_LIMIT} are read; "
-            f"{GET_ANOTHER}"
+            f"{REPLACE_HINT}"
         )
     try:
         value = json.loads(raw, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{where} is not valid JSON ({error}); {GET_ANOTHER}") from error
+        raise BundleError(f"{where} is not valid JSON ({error}); {REPLACE_HINT}") from error
     if not isinstance(value, dict):
         raise BundleError(
-            f"{where} holds a {type(value).__name__}, expected an object; {GET_ANOTHER}"
+            f"{where} holds a {type(value).__name__}, expected an object; {REPLACE_HINT}"
         )
     return value
 
@@ -102,7 +104,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _numeric(value: Any, where: str, allowed: re.Pattern[str]) -> np.ndarray:
+def _as_array(value: Any, where: str, allowed: re.Pattern[str]) -> np.ndarray:
     """Return `value` as a little-endian array in C order of an allowed dtype (0-d stays 0-d)."""
     array = np.asarray(value)
     plain = array.dtype.kind in "biufU" and array.dtype.newbyteorder("<")
@@ -120,7 +122,7 @@ def encode_weights(weights: Mapping[str, np.ndarray], where: str) -> bytes:
     for key in sorted(weights):
         if key == "__metadata__":
             raise BundleError(f"{where}: the name __metadata__ is reserved; rename the variable")
-        arrays[key] = _numeric(weights[key], f"{where}: {key}", _NUMBER)
+        arrays[key] = _as_array(weights[key], f"{where}: {key}", _NUMBER)
     raw: bytes = safetensors.numpy.save(arrays)
     return raw
 
@@ -130,19 +132,19 @@ def decode_weights(raw: bytes, where: str) -> dict[str, np.ndarray]:
     header = int.from_bytes(raw[:8], "little")
     if len(raw) < 8 or header > min(len(raw) - 8, _HEADER_LIMIT):
         raise BundleError(
-            f"{where} declares a header of {header} bytes in {len(raw)} bytes; {GET_ANOTHER}"
+            f"{where} declares a header of {header} bytes in {len(raw)} bytes; {REPLACE_HINT}"
         )
     try:
         arrays = safetensors.numpy.load(raw)
     except (SafetensorError, KeyError, ValueError, TypeError, OverflowError) as error:
-        raise BundleError(f"{where} is not valid safetensors ({error}); {GET_ANOTHER}") from error
+        raise BundleError(f"{where} is not valid safetensors ({error}); {REPLACE_HINT}") from error
     if sum(array.nbytes for array in arrays.values()) + header + 8 != len(raw):
-        raise BundleError(f"{where} has bytes that belong to no array; {GET_ANOTHER}")
+        raise BundleError(f"{where} has bytes that belong to no array; {REPLACE_HINT}")
     return {key: arrays[key].copy() for key in sorted(arrays)}  # copies: writable, aligned
 
 
 def encode_table(table: Mapping[str, np.ndarray], where: str) -> bytes:
-    """Return named arrays as npz without the times that `numpy.savez` would write into it."""
+    """Return named arrays as npz, without the times that `numpy.savez` writes."""
     members = {}
     for name, value in table.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -150,7 +152,7 @@ def encode_table(table: Mapping[str, np.ndarray], where: str) -> bytes:
                 f"{where} has an array called {name!r}, expected letters, digits, '_', '.' and '-'"
             )
         stream = io.BytesIO()
-        array = _numeric(value, f"{where}: {name}", _NUMBER_OR_TEXT)
+        array = _as_array(value, f"{where}: {name}", _NUMBER_OR_TEXT)
         np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
         members[f"{name}.npy"] = stream.getvalue()
     stream = io.BytesIO()
@@ -164,7 +166,9 @@ def decode_table(raw: bytes, where: str) -> dict[str, np.ndarray]:
     table = {}
     for name in sorted(archive.sizes):
         if not name.endswith(".npy") or not _NAME.fullmatch(name[:-4]):
-            raise BundleError(f"{where} has the member {name!r}, expected .npy only; {GET_ANOTHER}")
+            raise BundleError(
+                f"{where} has the member {name!r}, expected .npy only; {REPLACE_HINT}"
+            )
         table[name[:-4]] = _decode_array(archive.read(name), f"{where}: {name}")
     return {name: table[name] for name in sorted(table)}
 
@@ -175,8 +179,8 @@ def _decode_array(raw: bytes, where: str) -> np.ndarray:
     descr = header[1].decode("latin-1") if header else ""
     if not raw.startswith(_NPY_MAGIC) or header is None or not _NUMBER_OR_TEXT.fullmatch(descr):
         raise BundleError(
-            f"{where} is not a plain array of numbers or fixed-width text (Python objects, that "
-            f"is pickles, are never read); {GET_ANOTHER}"
+            f"{where} is not a plain array of numbers or fixed-width text (pickled Python objects "
+            f"are never read); {REPLACE_HINT}"
         )
     shape = tuple(int(n) for n in header[2].decode().replace(" ", "").split(",") if n)
     dtype = np.dtype(descr)
@@ -184,22 +188,22 @@ def _decode_array(raw: bytes, where: str) -> np.ndarray:
     if declared != len(raw) - start:
         raise BundleError(
             f"{where} declares shape {shape} of {dtype}, {declared} bytes, but holds "
-            f"{len(raw) - start}; {GET_ANOTHER}"
+            f"{len(raw) - start}; {REPLACE_HINT}"
         )
     try:
-        array = np.zeros(shape, dtype)  # safe: exactly as many bytes as are here
+        array = np.zeros(shape, dtype)  # safe, because the size was compared with the bytes
         array.reshape(-1).view(np.uint8)[:] = np.frombuffer(raw, np.uint8, offset=start)
     except ValueError as error:
-        raise BundleError(f"{where} has an impossible shape ({error}); {GET_ANOTHER}") from error
+        raise BundleError(f"{where} has an impossible shape ({error}); {REPLACE_HINT}") from error
     _check_values(array, where)
     return array
 
 
 def _check_values(array: np.ndarray, where: str) -> None:
-    """Refuse bytes that are no boolean or no character: NumPy fails on them later, elsewhere."""
+    """Refuse bytes that are not booleans or characters; NumPy would fail on them later."""
     flat = array.reshape(-1)
-    bad = (array.dtype.kind == "b" and flat.view(np.uint8).max(initial=0) > 1) or (
+    is_invalid = (array.dtype.kind == "b" and flat.view(np.uint8).max(initial=0) > 1) or (
         array.dtype.kind == "U" and flat.view(np.uint32).max(initial=0) > 0x10FFFF
     )
-    if bad:
-        raise BundleError(f"{where} has bytes that are no {array.dtype} values; {GET_ANOTHER}")
+    if is_invalid:
+        raise BundleError(f"{where} has bytes that are no {array.dtype} values; {REPLACE_HINT}")

@@ -1,7 +1,7 @@
-"""Values between a Keras model and a bundle, by name, with every shape checked first.
+"""Transfer of weights between Keras models and bundles, by name and with checked shapes.
 
-Reading and assigning import no Keras: any object will do whose `variables` have `path`, `shape`,
-`numpy()` and `assign()`.
+Reading and assigning do not import Keras: a model is any object with `variables` that have `path`,
+`shape`, `numpy()` and `assign()`.
 """
 
 from typing import Any
@@ -11,26 +11,26 @@ import numpy as np
 from augan.bundle.bundle import Bundle, Network, bundle_errors
 from augan.exceptions import BundleError, ConfigError
 
-# The state of a dropout layer's random numbers belongs to a run, not to the network. Its path is
-# numbered by process, and its dtype differs between backends: only this ending tells it.
+# The random state of a dropout layer belongs to a run, not to the network. Its path is numbered by
+# process, and its dtype differs between backends, so the last name identifies it.
 _SEED_STATE = "seed_generator_state"
-LEAST_VALUES = 1000  # that a network may have, however few are saved
+MIN_SIZE_LIMIT = 1000  # values that a network may always have, even if the bundle has fewer
 
 
 def _variables(model: Any) -> dict[str, Any]:
     """Return path -> variable, ordered by path."""
-    found: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     for variable in model.variables:
         path = str(variable.path)
         if path.rsplit("/", 1)[-1] == _SEED_STATE:
             continue
-        if path in found:
+        if path in variables:
             raise BundleError(
                 f"two variables of {_name(model)} are called {path!r}, expected unique names; "
-                "give each layer a name of its own"
+                "give each layer a unique name"
             )
-        found[path] = variable
-    return {path: found[path] for path in sorted(found)}
+        variables[path] = variable
+    return {path: variables[path] for path in sorted(variables)}
 
 
 def _name(model: Any) -> str:
@@ -38,25 +38,25 @@ def _name(model: Any) -> str:
 
 
 def read_weights(model: Any) -> dict[str, np.ndarray]:
-    """Return copies of all values of `model`, keyed and ordered by variable path.
+    """Return copies of all values of `model` by variable path, in the order of the paths.
 
-    States of seed generators are left out.
+    The states of seed generators are left out.
 
     Raises
     ------
     BundleError
-        If two variables have one path.
+        Two variables have the same path.
     """
     return {path: np.array(variable.numpy()) for path, variable in _variables(model).items()}
 
 
 def assign_weights(model: Any, network: Network) -> None:
-    """Set the values of `model` to those of `network`: all of them or, on any difference, none.
+    """Set all values of `model` to those of `network`, or none if there is any difference.
 
     Raises
     ------
     BundleError
-        If the paths or shapes of the variables are not exactly those saved.
+        The paths or shapes of the variables differ from the saved ones.
     """
     variables = _variables(model)
     differences = []
@@ -80,28 +80,29 @@ def assign_weights(model: Any, network: Network) -> None:
 
 
 def restore_network(bundle: Bundle, name: str) -> Any:
-    """Build the network called `name` from its spec and give it its weights.
+    """Build the network called `name` from its spec and set its weights; imports TensorFlow.
 
     Returns
     -------
     keras.Model
-        Imports TensorFlow, as nothing else in this room does.
 
     Raises
     ------
     BundleError
-        If the bundle has no such network, its spec is unknown, or the weights do not fit it.
+        The bundle has no such network, its spec is unknown, or the weights do not fit.
     """
     from augan.gan.networks.registry import build_network
 
     if name not in bundle.networks:
-        held = ", ".join(bundle.networks) or "none"
-        raise BundleError(f"{bundle.path or 'this bundle'} has no {name}; its networks are: {held}")
+        names = ", ".join(bundle.networks) or "none"
+        raise BundleError(
+            f"{bundle.path or 'this bundle'} has no {name}; its networks are: {names}"
+        )
     network = bundle.networks[name]
     with bundle_errors(bundle, name):
         try:
             model = build_network(
-                network.spec, max_variable_size=max(network.parameters, LEAST_VALUES)
+                network.spec, max_variable_size=max(network.parameters, MIN_SIZE_LIMIT)
             )
         except ConfigError as error:
             raise BundleError(f"{bundle.path or 'this bundle'}: {error}") from error

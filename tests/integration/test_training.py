@@ -691,7 +691,10 @@ def test_squares_of_128_pixels_from_end_to_end(architecture, tmp_path):
 
 @pytest.mark.parametrize(
     ("config", "data", "said"),
-    [({}, None, "config is a dict"), (Config(), "digits", "dataset is a str")],
+    [
+        ({}, None, "config must be an augan.Config, got dict"),
+        (Config(), "digits", "dataset must be an augan.Dataset, got str"),
+    ],
 )
 def test_what_is_no_config_and_no_dataset_is_refused(
     config: object, data: object, said: str
