@@ -257,10 +257,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
             return as_frame(X)
         images = check_image_array(X, self.image_shape)
         if reset:
-            self.n_features_in_, self._image_shape = (
-                int(np.prod(images.shape[1:])),
-                images.shape[1:],
-            )
+            self.n_features_in_ = int(np.prod(images.shape[1:]))
+            self._image_shape = images.shape[1:]
         elif images.shape[1:] != self._image_shape:
             self._check_image_shape(images.shape)
         return images
@@ -270,9 +268,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
         accepts_any_size = isinstance(self._get_detector().preprocessing, TiledPreprocessing)
         if accepts_any_size and shape[-1] == self._image_shape[-1]:
             return
-        hint = (
-            "; a single image is X[None]" if shape[:1] + shape[1:2] == self._image_shape[:2] else ""
-        )
+        is_single = shape[:2] == self._image_shape[:2]
+        hint = "; a single image is X[None]" if is_single else ""
         raise DataError(
             f"images [N, H, W, C] came as {list(shape)}, but those of fit were "
             f"[N, {', '.join(map(str, self._image_shape))}]; give images of the same shape{hint}"

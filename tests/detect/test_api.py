@@ -1,4 +1,4 @@
-"""Scoring a folder: the table says what the detector says, whatever else lies in the folder."""
+"""Detection on files: scores, decisions, records and pictures of a folder."""
 
 import csv
 import json
@@ -66,12 +66,12 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def overlays(out: Path) -> set[str]:
-    """The files that should show what is flagged."""
+    """The expected overlay files."""
     flagged = (row["path"] for row in read_rows(out) if row["anomaly"] == "1")
     return {f"overlays/{path}.png" for path in flagged}
 
 
-def test_the_table_is_what_the_detector_says(
+def test_table_contains_the_scores_of_the_detector(
     digits_bundle: Bundle, detector: Detector, pixels: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
     result = detect_folder(digits_bundle, folder, tmp_path / "out", far=0.05)
@@ -103,7 +103,7 @@ def test_p_values_and_flags_follow_from_the_scores(
     assert {"0", "1"} == {row["anomaly"] for row in rows}
 
 
-def test_a_score_depends_on_neither_order_nor_companions(
+def test_score_does_not_depend_on_other_images(
     digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
     detect_folder(digits_bundle, folder, tmp_path / "all")
@@ -118,7 +118,7 @@ def test_a_score_depends_on_neither_order_nor_companions(
         assert float(alone["score"]) == together[row]
 
 
-def test_nested_paths_are_relative_and_sorted(
+def test_paths_of_subfolders_are_relative_and_sorted(
     digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     names = ["b/deep/er/1.png", "a.png", "b/0.png", 'Ü, "x".png']
@@ -129,7 +129,7 @@ def test_nested_paths_are_relative_and_sorted(
     assert [row["path"] for row in read_rows(tmp_path / "out")] == sorted(names)
 
 
-def test_unreadable_files_keep_their_place(
+def test_unreadable_files_keep_their_row(
     digits_bundle: Bundle, detector: Detector, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     images = write_images(tmp_path / "images", pixels[:3], ["a.png", "c.png", "e.png"])
@@ -149,7 +149,7 @@ def test_unreadable_files_keep_their_place(
     assert not any(str(tmp_path) in reason for _, reason in result.unreadable)
 
 
-def test_pictures_that_do_not_fit_the_model_say_why(
+def test_images_with_other_channels_have_a_reason(
     digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     images = write_images(tmp_path / "images", pixels[:1], ["good.png"])
@@ -163,7 +163,7 @@ def test_pictures_that_do_not_fit_the_model_say_why(
     assert "uint8" in reasons["deep.png"]
 
 
-def test_whole_chunks_of_unreadable_files(
+def test_chunks_of_unreadable_files_only(
     digits_bundle: Bundle, detector: Detector, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     images = write_images(tmp_path / "images", pixels[:2], ["z1.png", "z2.png"])
@@ -179,7 +179,7 @@ def test_whole_chunks_of_unreadable_files(
     assert len(result.unreadable) == CHUNK_SIZE + 1
 
 
-def test_the_most_anomalous_are_the_highest_scores(
+def test_top_samples_have_the_highest_scores(
     digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
     result = detect_folder(digits_bundle, folder, tmp_path / "out", method="fanogan")
@@ -199,7 +199,7 @@ def test_the_most_anomalous_are_the_highest_scores(
         assert image.reconstruction.shape == image.sample.shape
 
 
-def test_the_result_is_replaced_whole(
+def test_earlier_result_is_replaced_completely(
     digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -214,7 +214,7 @@ def test_the_result_is_replaced_whole(
     assert {path.name for path in tmp_path.iterdir()} == {"out", "few"}
 
 
-def test_a_failure_leaves_the_earlier_result(
+def test_failure_keeps_the_earlier_result(
     digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -230,7 +230,7 @@ def test_a_failure_leaves_the_earlier_result(
     assert {path.name for path in tmp_path.iterdir()} == {"out", "good", "bad"}
 
 
-def test_other_files_are_never_replaced(
+def test_unmanaged_files_are_never_replaced(
     digits_bundle: Bundle, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "out").mkdir()
@@ -240,10 +240,10 @@ def test_other_files_are_never_replaced(
     assert tree(tmp_path) == {"out/thesis.txt": b"mine"}
 
 
-def test_a_table_of_scores_of_somebody_else_is_not_replaced(
+def test_scores_of_another_command_are_not_replaced(
     digits_bundle: Bundle, folder: Path, tmp_path: Path
 ) -> None:
-    """Such as the one of `augan evaluate detection`."""
+    """For example those of `augan evaluate detection`."""
     (tmp_path / "out").mkdir()
     for name in (SCORES_FILE, "evaluation.json"):
         (tmp_path / "out" / name).write_text("mine")
@@ -252,7 +252,7 @@ def test_a_table_of_scores_of_somebody_else_is_not_replaced(
     assert tree(tmp_path / "out") == {SCORES_FILE: b"mine", "evaluation.json": b"mine"}
 
 
-def test_scoring_changes_no_weight(
+def test_scoring_changes_no_weights(
     digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
     models = {
@@ -287,7 +287,7 @@ def test_reconstructions_depend_on_the_image(
 
 
 class TestRate:
-    def test_none_means_five_percent(
+    def test_default_rate_is_five_percent(
         self, digits_bundle: Bundle, folder: Path, tmp_path: Path
     ) -> None:
         result = detect_folder(digits_bundle, folder, tmp_path / "out")
@@ -295,7 +295,7 @@ class TestRate:
         assert result.guarantee.n == 99
         assert result.warnings == []
 
-    def test_the_rate_of_the_training_comes_before_that(
+    def test_rate_of_the_training_precedes_the_default(
         self, digits_bundle: Bundle, folder: Path, tmp_path: Path
     ) -> None:
         config = {**digits_bundle.config, "detect": {"method": "fanogan", "far": 0.3}}
@@ -326,20 +326,20 @@ class TestRate:
 class TestFalseDiscoveryRate:
     @pytest.fixture
     def incoming(self, pixels: np.ndarray, tmp_path: Path) -> Path:
-        """70 digits, and a file that is no image in between."""
+        """70 digits and a file that is no image."""
         folder = write_images(tmp_path / "incoming", pixels)
         (folder / "0505.png").write_bytes(b"no image")
         return folder
 
     @staticmethod
     def exceeded_by(count: int, bundle: Bundle, detector: Detector, pixels: np.ndarray) -> Bundle:
-        """The bundle, calibrated so that `count` of the pictures exceed its 99 scores."""
+        """The bundle, calibrated so that `count` of the images exceed its 99 scores."""
         scores = np.sort(detector.score(pixels))
         lines = np.linspace(scores[0], scores[-1 - count], 99)
         table = {"scores": lines, "num_groups": np.array(99)}
         return replace(bundle, tables={**bundle.tables, "calibration": table})
 
-    def test_all_p_values_decide_together(
+    def test_decision_depends_on_all_p_values(
         self,
         digits_bundle: Bundle,
         detector: Detector,
@@ -365,7 +365,7 @@ class TestFalseDiscoveryRate:
             *overlays(tmp_path / "out"),
         }
 
-    def test_the_scores_are_those_of_a_false_alarm_rate(
+    def test_scores_equal_those_with_a_false_alarm_rate(
         self, digits_bundle: Bundle, incoming: Path, tmp_path: Path
     ) -> None:
         detect_folder(digits_bundle, incoming, tmp_path / "a", fdr=0.1)
@@ -376,7 +376,7 @@ class TestFalseDiscoveryRate:
         )
         assert a == b
 
-    def test_too_few_to_be_told_apart_are_said(
+    def test_too_few_anomalies_warn(
         self,
         digits_bundle: Bundle,
         detector: Detector,
@@ -401,7 +401,7 @@ class TestFalseDiscoveryRate:
         assert not (tmp_path / "out").exists()
 
 
-def test_a_method_that_the_bundle_carries_scores(
+def test_another_method_of_the_bundle_scores(
     digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
     result = detect_folder(digits_bundle, folder, tmp_path / "out", method="fanogan")
@@ -427,9 +427,9 @@ def test_images_of_another_size_warn(
     assert (
         "3 of 23 images do not have the expected size, 8 x 8 pixels, for example a.png" in warning
     )
-    # What counts is the last calibration.
-    anew = recalibrate(digits_bundle, large)
-    assert not any("expected size" in text for text in warnings_of(anew, large, tmp_path))
+    # The last calibration sets the expected size.
+    recalibrated = recalibrate(digits_bundle, large)
+    assert not any("expected size" in text for text in warnings_of(recalibrated, large, tmp_path))
     assert any("3 of 3" in text for text in warnings_of(digits_bundle, large, tmp_path))
     several = replace(
         digits_bundle, preprocessing={**digits_bundle.preprocessing, "original_shape": None}
@@ -437,7 +437,7 @@ def test_images_of_another_size_warn(
     assert not any("expected size" in text for text in warnings_of(several, large, tmp_path))
 
 
-def test_the_sheet_of_images_that_differ_in_size(
+def test_picture_of_top_samples_of_several_sizes(
     digits_bundle: Bundle, folder: Path, tmp_path: Path
 ) -> None:
     result = detect_folder(digits_bundle, folder, tmp_path / "out")
@@ -493,7 +493,7 @@ def test_missing_and_empty_folders_are_refused(digits_bundle: Bundle, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
-def test_the_default_folder_lies_inside_the_run(digits_bundle: Bundle, tmp_path: Path) -> None:
+def test_default_folder_is_inside_the_run(digits_bundle: Bundle, tmp_path: Path) -> None:
     bundle = replace(digits_bundle, path=tmp_path / "run" / "bundle.augan")
     assert default_output_folder(bundle, tmp_path / "parts") == tmp_path / "run" / "detect-parts"
     assert default_output_folder(bundle, f"{tmp_path}/parts/") == tmp_path / "run" / "detect-parts"
@@ -501,7 +501,7 @@ def test_the_default_folder_lies_inside_the_run(digits_bundle: Bundle, tmp_path:
         default_output_folder(replace(digits_bundle, path=None), "parts")
 
 
-def test_folders_of_one_name_do_not_take_each_others_place(
+def test_default_folders_of_images_with_one_name_differ(
     digits_bundle: Bundle, tmp_path: Path
 ) -> None:
     bundle = replace(digits_bundle, path=tmp_path / "run" / "bundle.augan")

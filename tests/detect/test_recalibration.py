@@ -1,4 +1,4 @@
-"""Calibrating a trained detector on new normal images: the line moves, nothing else does."""
+"""Recalibration on new normal images: only the calibrations change."""
 
 import json
 from dataclasses import replace
@@ -36,7 +36,7 @@ def write_images(folder: Path, images: np.ndarray) -> Path:
     return folder
 
 
-def test_only_the_calibration_is_new(
+def test_only_the_calibrations_change(
     digits_bundle: Bundle, pixels: np.ndarray, normals: Path
 ) -> None:
     before = digits_bundle.sha256
@@ -60,22 +60,24 @@ def test_only_the_calibration_is_new(
     fanogan = Detector.from_bundle(digits_bundle, "fanogan").score(pixels)
     table = new.tables["calibration-fanogan"]
     np.testing.assert_array_equal(table["scores"], np.sort(fanogan))
-    lines = [name for name in new.tables if name.startswith(("calibration", "map_calibration"))]
-    assert len(lines) == 4
+    calibrations = [
+        name for name in new.tables if name.startswith(("calibration", "map_calibration"))
+    ]
+    assert len(calibrations) == 4
     undone = replace(
         new,
         detector=digits_bundle.detector,
-        tables={**new.tables, **{name: digits_bundle.tables[name] for name in lines}},
+        tables={**new.tables, **{name: digits_bundle.tables[name] for name in calibrations}},
         versions=digits_bundle.versions,
     )
     assert undone.sha256 == before
-    assert recalibrate(digits_bundle, normals).sha256 == new.sha256  # no time, no chance in it
+    assert recalibrate(digits_bundle, normals).sha256 == new.sha256  # deterministic
 
 
-def test_false_alarms_on_a_new_camera_end_and_so_does_the_drift(
+def test_recalibration_ends_false_alarms_and_drift_of_a_new_camera(
     digits_bundle: Bundle, tmp_path: Path
 ) -> None:
-    """More contrast: all scores rise, the alarm says so, and calibrating mends it."""
+    """With more contrast all scores rise."""
     images = np.asarray(digits("test").images)[:300]
     bright = np.clip(images * 1.5, 0, 255).astype(np.uint8)
     old = write_images(tmp_path / "calibration", bright[:150])
@@ -91,7 +93,7 @@ def test_false_alarms_on_a_new_camera_end_and_so_does_the_drift(
     assert (after.guarantee.n, after.warnings) == (150, [])
 
 
-def test_groups_make_the_promise_approximate(digits_bundle: Bundle, normals: Path) -> None:
+def test_groups_make_the_guarantee_approximate(digits_bundle: Bundle, normals: Path) -> None:
     table = normals.parent / "groups.csv"
     lines = [f"normals/{row:03d}.png,part {row // 3}" for row in range(60)]
     table.write_text("\n".join(["path,group", *lines]))
@@ -105,7 +107,7 @@ def test_groups_make_the_promise_approximate(digits_bundle: Bundle, normals: Pat
         recalibrate(digits_bundle, normals, table)
 
 
-def test_groups_are_read_before_anything_is_scored(
+def test_groups_are_read_before_scoring(
     digits_bundle: Bundle, normals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def scored(*_: object) -> None:
@@ -120,7 +122,7 @@ def test_groups_are_read_before_anything_is_scored(
         recalibrate(digits_bundle, normals, table)
 
 
-def test_images_that_cannot_be_read_need_no_group(
+def test_unreadable_images_need_no_group(
     digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     folder = write_images(tmp_path / "new", pixels[:20])
@@ -134,21 +136,19 @@ def test_images_that_cannot_be_read_need_no_group(
     assert (calibration.n, calibration.num_groups) == (19, 5)
 
 
-def test_what_cannot_be_read_is_left_out_and_said(
+def test_unreadable_images_are_left_out_with_a_warning(
     digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     folder = write_images(tmp_path / "new", pixels[:20])
     (folder / "005.png").write_bytes(b"no image")
     new = recalibrate(digits_bundle, folder)
-    origin = (new.detector or {})["calibrated_on"]
-    assert (origin["num_samples"], origin["num_left_out"]) == (19, 1)
-    assert "1 of 20 could not be used" in origin["warnings"][0]
-    assert "005.png" in origin["warnings"][0]
+    description = (new.detector or {})["calibrated_on"]
+    assert (description["num_samples"], description["num_left_out"]) == (19, 1)
+    assert "1 of 20 could not be used" in description["warnings"][0]
+    assert "005.png" in description["warnings"][0]
 
 
-def test_training_images_are_warned_of_where_that_is_known(
-    digits_bundle: Bundle, normals: Path
-) -> None:
+def test_images_from_the_training_folder_warn(digits_bundle: Bundle, normals: Path) -> None:
     trained = replace(digits_bundle, data={**digits_bundle.data, "source": str(normals.parent)})
     (warning,) = (recalibrate(trained, normals).detector or {})["calibrated_on"]["warnings"]
     assert "the model was trained on images from" in warning
@@ -166,7 +166,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("message", BAD)
-def test_images_that_draw_no_line_are_refused(
+def test_images_that_allow_no_calibration_are_refused(
     digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path, message: str
 ) -> None:
     folder = write_images(tmp_path / "bad", BAD[message](pixels))
@@ -175,7 +175,7 @@ def test_images_that_draw_no_line_are_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["bad"]
 
 
-def test_a_bundle_without_a_detector_and_a_missing_folder(
+def test_bundle_without_detector_and_missing_folder_are_refused(
     digits_bundle: Bundle, normals: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(BundleError, match="no anomaly detector"):
@@ -184,23 +184,23 @@ def test_a_bundle_without_a_detector_and_a_missing_folder(
         recalibrate(digits_bundle, tmp_path / "gone")
 
 
-def test_the_command_writes_beside_the_run_and_replaces_nothing(
+def test_command_writes_next_to_the_run_and_replaces_nothing(
     digits_bundle: Bundle, normals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("runs/first").mkdir(parents=True)
     Path("runs/latest").symlink_to("first")
     assert digits_bundle.path is not None
-    whole = digits_bundle.path.read_bytes()
-    Path("runs/first/bundle.augan").write_bytes(whole)
+    content = digits_bundle.path.read_bytes()
+    Path("runs/first/bundle.augan").write_bytes(content)
     done = CliRunner().invoke(app, ["calibrate", "runs/latest", str(normals), "--json"])
     assert done.exit_code == 0, done.output
-    said = json.loads(done.stdout)
-    assert Path(said["bundle"]).samefile("runs/first-calibrated/bundle.augan")
-    assert said["calibrated_on"]["num_samples"] == said["guarantee"]["n"] == 60
+    output = json.loads(done.stdout)
+    assert Path(output["bundle"]).samefile("runs/first-calibrated/bundle.augan")
+    assert output["calibrated_on"]["num_samples"] == output["guarantee"]["n"] == 60
     made = load_bundle("runs/first-calibrated")
-    assert made.bundle_id == said["id"]
-    assert Path("runs/first/bundle.augan").read_bytes() == whole
+    assert made.bundle_id == output["id"]
+    assert Path("runs/first/bundle.augan").read_bytes() == content
     again = CliRunner().invoke(app, ["calibrate", "runs/first", str(normals)])
     assert again.exit_code == 2
     assert "first-calibrated holds other files" in again.stderr
@@ -210,7 +210,7 @@ def test_the_command_writes_beside_the_run_and_replaces_nothing(
     assert load_bundle("mine").sha256 == made.sha256
 
 
-def test_too_few_for_the_own_rate_of_the_model_is_said(
+def test_too_few_images_for_the_rate_of_the_model_warn(
     digits_bundle: Bundle, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     from augan.report.text import format_calibration
@@ -222,6 +222,8 @@ def test_too_few_for_the_own_rate_of_the_model_is_said(
     assert "detect.far=0.01" in lines[0]
     assert "99 images" in lines[0]
     assert "default false-alarm rate of 0.05 needs 19" in lines[1]
-    exported = describe_detector(made, Detector.from_bundle(made), has_map=False)  # says the same
+    exported = describe_detector(
+        made, Detector.from_bundle(made), has_map=False
+    )  # contains the same warnings
     assert f"warning: {exported['warning']}" == f"{lines[0]}; {lines[1].removeprefix('warning: ')}"
     assert exported["rate"] == pytest.approx(1 / 11)

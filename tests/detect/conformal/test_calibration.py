@@ -1,4 +1,4 @@
-"""Calibration: hand-computed small cases, the bound by simulation, and what must break it."""
+"""Split-conformal calibration: small cases by hand, the bound by simulation, violations."""
 
 import itertools
 import json
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from augan.detect.conformal.calibration import Calibration, min_calibration_size
 from augan.exceptions import ConfigError, DataError
 
-# Few distinct values, so that ties are the rule.
+# Few distinct values, so that most scores are tied.
 TIED_SCORES = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=60)
 RATES = st.one_of(
     st.floats(1e-3, 0.999),
@@ -142,16 +142,16 @@ def test_choose_rate() -> None:
     assert "needs 19 calibration images, this model has 18" in warning
 
 
-def realised_rates(n: int, far: float, repeats: int, seed: int) -> np.ndarray:
-    """The exact realised rate of each of many calibrations: uniform scores pass t with 1 - t."""
+def realized_rates(n: int, far: float, repeats: int, seed: int) -> np.ndarray:
+    """The exact realized rate of each of many calibrations: uniform scores pass t with 1 - t."""
     rng = np.random.default_rng(seed)
     return np.array([1 - Calibration.fit(rng.random(n)).threshold(far) for _ in range(repeats)])
 
 
 @pytest.mark.parametrize(("n", "far"), [(9, 0.1), (30, 0.2), (60, 0.05), (99, 0.01)])
-def test_realised_rate_follows_the_guarantee(n: int, far: float) -> None:
-    """An independent brute force: no beta law here, only sorted uniform numbers."""
-    rates = realised_rates(n, far, repeats=4000, seed=n)
+def test_realized_rate_follows_the_guarantee(n: int, far: float) -> None:
+    """An independent brute force: no beta distribution, only sorted uniform numbers."""
+    rates = realized_rates(n, far, repeats=4000, seed=n)
     guarantee = uniform(n).guarantee(far)
     four_sigma = 4 * rates.std() / np.sqrt(rates.size)
     assert guarantee.expected <= far
@@ -175,14 +175,14 @@ def test_average_false_alarms_keep_to_the_rate(decimals: int | None) -> None:
 
 
 def test_calibrating_on_training_scores_breaks_the_bound() -> None:
-    """Must fail: scores of images that the detector has seen are systematically lower."""
+    """Must fail: scores of training images are systematically lower."""
     rng, n, far = np.random.default_rng(4), 39, 0.1
     fresh = rng.gamma(2.0, size=(1000, n + 20))
     rates = [Calibration.fit(0.8 * row[:n]).flags(row[n:], far).mean() for row in fresh]
     assert np.mean(rates) > 1.5 * far
 
 
-def test_guarantee_in_words_and_numbers() -> None:
+def test_sentence_and_numbers_of_the_guarantee() -> None:
     guarantee = uniform(299).guarantee(0.05)
     assert guarantee.exact
     assert guarantee.expected == 15 / 300
@@ -195,7 +195,7 @@ def test_guarantee_in_words_and_numbers() -> None:
 
 
 def test_the_largest_of_299_bounds_the_rate_by_one_percent() -> None:
-    """The textbook tolerance limit: 0.99^299 < 5 % <= 0.99^298, no beta law needed."""
+    """The textbook tolerance limit: 0.99^299 < 5 % <= 0.99^298, no beta distribution needed."""
     assert uniform(299).guarantee(1 / 300).rate_upper_95 == pytest.approx(1 - 0.05 ** (1 / 299))
     assert (
         uniform(299).guarantee(1 / 300).rate_upper_95
@@ -205,7 +205,7 @@ def test_the_largest_of_299_bounds_the_rate_by_one_percent() -> None:
     assert "at most 0.34 %" in uniform(299).guarantee(1 / 300).sentence
 
 
-def test_groups_take_the_guarantee_away() -> None:
+def test_groups_void_the_guarantee() -> None:
     scores = np.arange(40.0)
     guarantee = Calibration.fit(scores, [f"part-{i // 4}" for i in range(40)]).guarantee(0.05)
     assert (guarantee.exact, guarantee.num_groups) == (False, 10)
@@ -217,7 +217,7 @@ def test_groups_take_the_guarantee_away() -> None:
 @pytest.mark.parametrize(("n", "far", "num_test"), [(19, 0.1, 30), (99, 0.05, 200), (9, 0.5, 1)])
 def test_false_alarm_range_covers_simulated_counts(n: int, far: float, num_test: int) -> None:
     low, high = uniform(n).false_alarm_range(far, num_test)
-    counts = np.random.default_rng(n).binomial(num_test, realised_rates(n, far, 4000, seed=n + 1))
+    counts = np.random.default_rng(n).binomial(num_test, realized_rates(n, far, 4000, seed=n + 1))
     assert ((low <= counts) & (counts <= high)).mean() > 0.94
     # Central and no wider than needed: each end is the 2.5 % quantile of its side.
     assert (counts < low).mean() < 0.035
@@ -248,7 +248,7 @@ def test_nan_scores_and_wrong_groups_are_refused() -> None:
         Calibration.fit([1.0, 2.0, 3.0], ["a", "b"])
 
 
-def test_no_scores_to_judge_is_no_error() -> None:
+def test_empty_input_is_no_error() -> None:
     assert uniform(9).p_values([]).shape == (0,)
     assert uniform(9).flags([], 0.1).shape == (0,)
 

@@ -1,4 +1,4 @@
-"""Cross-conformal calibration: the formula by hand, its bound, and what must break it."""
+"""Cross-conformal calibration: the formula by hand, its bound, violations, the ensemble."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -20,20 +20,22 @@ from augan.detect.visualization.anomaly_map import MapScale
 from augan.exceptions import DataError
 
 
-def by_formula(lines: list[np.ndarray], values: np.ndarray) -> np.ndarray:
-    """p = (1 + #{i : s_i >= S_k(i)(x)}) / (n + 1), written as it is read."""
-    above = [[np.sum(line >= value) for line, value in zip(lines, row)] for row in values]
-    return (1 + np.sum(above, axis=1)) / (1 + sum(map(len, lines)))
+def by_formula(fold_scores: list[np.ndarray], values: np.ndarray) -> np.ndarray:
+    """p = (1 + #{i : s_i >= S_k(i)(x)}) / (n + 1), computed directly."""
+    above = [[np.sum(scores >= value) for scores, value in zip(fold_scores, row)] for row in values]
+    return (1 + np.sum(above, axis=1)) / (1 + sum(map(len, fold_scores)))
 
 
-def calibrated(lines: list[np.ndarray]) -> tuple[CrossConformalPool, Calibration]:
-    return CrossConformalPool(lines), Calibration.from_folds(lines, sum(map(len, lines)))
+def calibrated(fold_scores: list[np.ndarray]) -> tuple[CrossConformalPool, Calibration]:
+    return CrossConformalPool(fold_scores), Calibration.from_folds(
+        fold_scores, sum(map(len, fold_scores))
+    )
 
 
 def test_p_values_by_hand() -> None:
-    # In the second fold everything scores ten more: ranks are those of each fold by itself.
-    lines = [np.array([1.0, 3.0]), np.array([12.0, 14.0]), np.array([2.0])]
-    pool, calibration = calibrated(lines)
+    # The scores of the second fold are higher by ten; each fold has its own ranks.
+    fold_scores = [np.array([1.0, 3.0]), np.array([12.0, 14.0]), np.array([2.0])]
+    pool, calibration = calibrated(fold_scores)
     values = np.array([[0, 10, 0], [1, 10, 0], [2, 13, 3], [3, 13, 3], [4, 15, 3], [4, 14.5, 0.0]])
     p = calibration.p_values(pool(values))
     np.testing.assert_array_equal(p, np.array([6, 6, 3, 3, 1, 2]) / 6)
@@ -46,32 +48,36 @@ def test_p_values_by_hand() -> None:
 )
 def test_p_values_are_those_of_the_formula(sizes: list[int], apart: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    lines = [rng.normal(apart * k, 1 + k, size) for k, size in enumerate(sizes)]
-    # Some scores equal a calibration score of their own fold, which then counts.
-    values = np.stack([rng.choice([*line, *rng.normal(0, 3, 20)], 30) for line in lines], axis=1)
-    pool, calibration = calibrated(lines)
-    np.testing.assert_array_equal(calibration.p_values(pool(values)), by_formula(lines, values))
+    fold_scores = [rng.normal(apart * k, 1 + k, size) for k, size in enumerate(sizes)]
+    # Some scores equal a calibration score of their fold; ties count.
+    values = np.stack(
+        [rng.choice([*line, *rng.normal(0, 3, 20)], 30) for line in fold_scores], axis=1
+    )
+    pool, calibration = calibrated(fold_scores)
+    np.testing.assert_array_equal(
+        calibration.p_values(pool(values)), by_formula(fold_scores, values)
+    )
 
 
 @given(st.integers(0, 2**31))
 def test_equal_scores_of_several_folds_only_raise_p_values(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    lines = [rng.integers(0, 4, 5).astype(float) for _ in range(5)]
+    fold_scores = [rng.integers(0, 4, 5).astype(float) for _ in range(5)]
     values = rng.integers(-1, 6, (40, 5)).astype(float)
-    pool, calibration = calibrated(lines)
-    p, formula = calibration.p_values(pool(values)), by_formula(lines, values)
+    pool, calibration = calibrated(fold_scores)
+    p, formula = calibration.p_values(pool(values)), by_formula(fold_scores, values)
     assert (p >= formula).all()
-    highest = values.min(axis=1) > 3  # above all: nothing can be in the way
+    highest = values.min(axis=1) > 3  # above all calibration scores
     np.testing.assert_array_equal(p[highest], formula[highest])
 
 
 def test_images_are_ordered_by_p_value_and_then_by_their_mean() -> None:
     rng = np.random.default_rng(0)
-    lines = [rng.normal(size=8) for _ in range(5)]
+    fold_scores = [rng.normal(size=8) for _ in range(5)]
     values = rng.normal(0, 3, (500, 1)) + rng.normal(size=(500, 5))
-    pool = CrossConformalPool(lines)
+    pool = CrossConformalPool(fold_scores)
     scores = pool(values)
-    order = np.lexsort((values.mean(axis=1), -by_formula(lines, values)))
+    order = np.lexsort((values.mean(axis=1), -by_formula(fold_scores, values)))
     assert (np.diff(scores[order]) > 0).all()
     assert np.isfinite(pool(np.array([[np.inf] * 5, [-np.inf] * 5, [1e300] * 5]))).all()
     assert np.isnan(pool(np.full((1, 5), np.nan))).all()
@@ -81,7 +87,7 @@ def test_images_are_ordered_by_p_value_and_then_by_their_mean() -> None:
 
 
 def worst_case(rank: int, sizes: tuple[int, ...]) -> float:
-    """The largest probability of p <= rank/(n+1) over all joint laws, by linear programming."""
+    """The largest P(p <= rank/(n+1)) over all joint distributions, by linear programming."""
     cells = np.array(list(itertools.product(*(range(size + 1) for size in sizes))))
     wanted = cells.sum(axis=1) <= rank - 1
     laws = [cells[:, k] == i for k, size in enumerate(sizes) for i in range(size + 1)]
@@ -106,7 +112,7 @@ def test_the_bound_is_reached_and_is_about_twice_the_rate() -> None:
     assert max_false_alarm_rate(750, [3000] * 5) == pytest.approx(0.1, abs=0.001)
 
 
-def test_the_guarantee_in_words_and_numbers() -> None:
+def test_sentence_and_numbers_of_the_guarantee() -> None:
     calibration = Calibration.from_folds(list(np.arange(150.0).reshape(5, 30)), 150)
     guarantee = calibration.guarantee(0.05)
     assert (
@@ -179,15 +185,15 @@ class Distance:
 def fitted(
     samples: np.ndarray, seed: int, *, leak: bool = False
 ) -> tuple[CrossConformalEnsemble, np.ndarray]:
-    """The folds of `samples`; with `leak` each fold's detector has seen what calibrates it."""
-    members, lines, heights = [], [], []
+    """The ensemble of `samples`; with `leak`, detectors are trained on their calibration fold."""
+    members, fold_scores, map_maxima = [], [], []
     for split in make_folds(len(samples), seed=seed):
         rows = np.arange(len(samples)) if leak else np.concatenate([split.train, split.val])
         members.append(Distance().fit(samples[rows]))
         held = samples[split.calibration]
-        lines.append(members[-1].score_components(held).sum(axis=1))
-        heights.append(members[-1].maps(held).max(axis=(1, 2, 3)).astype(np.float64))
-    return CrossConformalEnsemble(members).calibrate(lines, heights), np.array(lines)
+        fold_scores.append(members[-1].score_components(held).sum(axis=1))
+        map_maxima.append(members[-1].maps(held).max(axis=(1, 2, 3)).astype(np.float64))
+    return CrossConformalEnsemble(members).calibrate(fold_scores, map_maxima), np.array(fold_scores)
 
 
 def simulate(
@@ -205,27 +211,27 @@ def flagged(folds: CrossConformalEnsemble, new: np.ndarray) -> float:
     return float(calibration.flags(folds.score_components(new).sum(axis=1), 0.1).mean())
 
 
-def with_hot_places(folds: CrossConformalEnsemble, new: np.ndarray) -> float:
-    heat = MapScale(Calibration.from_folds(folds.max_map_scores, 60), 0.1)
-    return float((heat(folds.maps(new)) > 0).any(axis=(1, 2, 3)).mean())
+def with_significant_pixels(folds: CrossConformalEnsemble, new: np.ndarray) -> float:
+    scale = MapScale(Calibration.from_folds(folds.max_map_scores, 60), 0.1)
+    return float((scale(folds.maps(new)) > 0).any(axis=(1, 2, 3)).mean())
 
 
-def test_good_images_are_flagged_about_as_often_as_asked_for() -> None:
+def test_good_images_are_flagged_at_about_the_requested_rate() -> None:
     rate = simulate(150, flagged)
     assert 0.05 < rate < 0.11 < max_false_alarm_rate(6, [12] * 5)
 
 
-def test_good_images_are_blank_as_often_as_they_are_not_flagged() -> None:
-    assert 0.03 < simulate(100, with_hot_places) < 0.11
+def test_maps_of_good_images_keep_to_the_rate() -> None:
+    assert 0.03 < simulate(100, with_significant_pixels) < 0.11
 
 
-def test_calibrating_on_images_that_were_seen_breaks_the_bound() -> None:
+def test_calibrating_on_training_images_breaks_the_bound() -> None:
     """Must fail: samples that a detector was fitted on score systematically lower."""
     assert simulate(30, flagged, leak=True) > 1.5 * max_false_alarm_rate(6, [12] * 5)
 
 
-def test_drift_is_not_seen_where_there_is_none_and_is_where_there_is() -> None:
-    """Means of folds spread less than single scores, which the plain test would take for drift."""
+def test_drift_is_detected_only_if_there_is_drift() -> None:
+    """Means of folds spread less than single scores; the plain test would report drift."""
 
     def alarm(by: float) -> Callable[[CrossConformalEnsemble, np.ndarray], float]:
         def judge(folds: CrossConformalEnsemble, new: np.ndarray) -> float:
@@ -239,37 +245,37 @@ def test_drift_is_not_seen_where_there_is_none_and_is_where_there_is() -> None:
     assert simulate(10, alarm(0.5)) > 0.7
 
 
-# The method -------------------------------------------------------------------------------------
+# The ensemble -------------------------------------------------------------------------------------
 
 
 def test_scores_of_folds_have_the_p_values_of_the_formula() -> None:
     samples = np.random.default_rng(0).normal(size=(360, 20))
-    folds, lines = fitted(samples[:60], 0)
+    folds, fold_scores = fitted(samples[:60], 0)
     scores = folds.score_components(samples[60:]).sum(axis=1)
     every = [member.score_components(samples[60:]).sum(axis=1) for member in folds._members]
     p = Calibration.from_folds(folds.fold_scores, 60).p_values(scores)
-    np.testing.assert_array_equal(p, by_formula(list(lines), np.stack(every, axis=1)))
+    np.testing.assert_array_equal(p, by_formula(list(fold_scores), np.stack(every, axis=1)))
     backwards = folds.score_components(samples[60:])[:, ::-1].sum(axis=1)
-    np.testing.assert_array_equal(scores, backwards)  # the order of adding up makes no difference
+    np.testing.assert_array_equal(scores, backwards)  # the order of summation does not matter
 
 
-def test_folds_of_other_units_weigh_alike() -> None:
+def test_folds_with_other_scales_have_equal_weight() -> None:
     samples = np.random.default_rng(1).normal(size=(100, 20))
-    folds, lines = fitted(samples[:60], 0)
+    folds, fold_scores = fitted(samples[:60], 0)
     scores = folds.score_components(samples[60:])
-    loud = 1e5 * folds._members[2]._axes  # its scores are 1e10 times as large
-    folds._members[2].set_state({**folds._members[2].get_state(), "axes": loud})
-    lines[2] *= 1e10
-    heights = [np.ones(12)] * 5
+    scaled = 1e5 * folds._members[2]._axes  # its scores are 1e10 times as large
+    folds._members[2].set_state({**folds._members[2].get_state(), "axes": scaled})
+    fold_scores[2] *= 1e10
+    map_maxima = [np.ones(12)] * 5
     again = (
         CrossConformalEnsemble(folds._members)
-        .calibrate(list(lines), heights)
+        .calibrate(list(fold_scores), map_maxima)
         .score_components(samples[60:])
     )
     np.testing.assert_allclose(again, scores, atol=1e-6)
 
 
-def test_what_cannot_be_ranked_is_no_error() -> None:
+def test_extreme_scores_are_no_error() -> None:
     samples = np.random.default_rng(2).normal(size=(64, 20))
     folds, _ = fitted(samples[:60], 0)
     calibration = Calibration.from_folds(folds.fold_scores, 60)
@@ -279,7 +285,7 @@ def test_what_cannot_be_ranked_is_no_error() -> None:
     assert np.isfinite(equal.score_components(samples[60:])).all()
 
 
-def test_folds_come_back_from_a_bundle_as_they_were() -> None:
+def test_state_restores_the_ensemble() -> None:
     samples = np.random.default_rng(3).normal(size=(90, 20))
     folds, _ = fitted(samples[:60], 0)
     again = CrossConformalEnsemble([Distance() for _ in range(5)]).set_state(folds.get_state())
@@ -287,7 +293,7 @@ def test_folds_come_back_from_a_bundle_as_they_were() -> None:
     np.testing.assert_array_equal(again.score_components(samples), folds.score_components(samples))
     np.testing.assert_array_equal(again.maps(samples), folds.maps(samples))
     assert folds.maps(samples).shape == (90, 4, 5, 1)
-    # Without lines it is the mean of what each fold says, in its own units; that comes back too.
+    # Without pooling, components are means of the scaled folds; the state restores this too.
     mean = again.without_pooling()
     assert mean.components == ("first", "second")
     parts = mean.score_components(samples)

@@ -1,4 +1,4 @@
-"""The drift alarm: silent without drift and over anomalies, loud when all scores move."""
+"""Drift test: no alarm without drift or for anomalies, an alarm if all scores shift."""
 
 import json
 from collections.abc import Callable
@@ -41,28 +41,28 @@ def limit(draws: int) -> int:
 
 @pytest.mark.parametrize("draw", [good, tied])
 @pytest.mark.parametrize(("n", "m"), [(2, 30), (19, 12), (99, 3), (99, 60), (300, 200)])
-def test_it_keeps_its_level(draw: Draw, n: int, m: int) -> None:
+def test_level(draw: Draw, n: int, m: int) -> None:
     assert alarms(n, m, draw, draw, 500) <= limit(500)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), [(9, 9), (19, 300), (99, 60), (1000, 1000)])
-def test_it_keeps_its_level_in_many_draws(n: int, m: int) -> None:
+def test_level_in_many_repeats(n: int, m: int) -> None:
     assert alarms(n, m, good, good, 5000) <= limit(5000)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4])
-def test_clear_anomalies_do_not_raise_it(share: float) -> None:
+def test_clear_anomalies_cause_no_alarm(share: float) -> None:
     assert alarms(300, 200, good, with_anomalies(share, 5), 500) <= limit(500)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_half_a_standard_deviation_does(sign: int) -> None:
+def test_shift_by_half_a_standard_deviation_alarms(sign: int) -> None:
     assert alarms(300, 200, good, moved(0.5 * sign), 100) >= 80
     assert alarms(300, 200, good, moved(sign), 100) == 100
 
 
-def test_a_darker_camera_is_heard_through_its_anomalies() -> None:
+def test_shift_downward_with_anomalies_alarms() -> None:
     def darker(rng: np.random.Generator, size: int) -> np.ndarray:
         return with_anomalies(0.3, 5)(rng, size) - 0.7
 
@@ -70,7 +70,7 @@ def test_a_darker_camera_is_heard_through_its_anomalies() -> None:
 
 
 @pytest.mark.parametrize("height", [0.0, 0.5, 1.0, 2.0, 3.0])
-def test_anomalies_of_any_height_never_look_like_lower_scores(height: float) -> None:
+def test_anomalies_never_count_as_a_shift_downward(height: float) -> None:
     rng, lower = np.random.default_rng(7), 0
     for _ in range(300):
         new = with_anomalies(0.3, height)(rng, 100)
@@ -78,7 +78,7 @@ def test_anomalies_of_any_height_never_look_like_lower_scores(height: float) -> 
     assert lower <= limit(300)
 
 
-def test_a_change_that_leaves_nothing_below_the_cut_does() -> None:
+def test_shift_that_leaves_nothing_below_the_cut_alarms() -> None:
     calibration = Calibration.fit(np.arange(99.0))
     drift = detect_drift(calibration, np.full(30, 200.0))
     assert drift.alarm
@@ -88,19 +88,19 @@ def test_a_change_that_leaves_nothing_below_the_cut_does() -> None:
     assert not detect_drift(calibration, np.r_[np.full(40, 200.0), np.arange(0, 98, 2.4)]).alarm
 
 
-def test_images_below_all_of_calibration_are_lower() -> None:
+def test_scores_below_all_calibration_scores_are_lower() -> None:
     drift = detect_drift(Calibration.fit(np.arange(99.0)), np.full(30, -5.0))
     assert (drift.alarm, drift.direction) == (True, "lower")
     assert not detect_drift(Calibration.fit(np.arange(99.0)), [-5.0]).alarm  # too few to tell
 
 
-def test_equal_scores_are_silent() -> None:
+def test_equal_scores_cause_no_alarm() -> None:
     assert detect_drift(Calibration.fit(np.ones(50)), np.ones(50)).p_value == 1
     assert detect_drift(Calibration.fit([1.0]), [2.0]).p_value == 1
     assert detect_drift(Calibration.fit([1.0]), [0.0]).p_value == 1
 
 
-def test_copies_in_groups_do_not_make_it_surer() -> None:
+def test_copies_in_groups_do_not_increase_the_number_of_alarms() -> None:
     """Each image four times: without the groups, chance would alarm far too often."""
     rng, with_groups, without = np.random.default_rng(5), 0, 0
     for _ in range(300):
@@ -112,20 +112,22 @@ def test_copies_in_groups_do_not_make_it_surer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "direction", "so"),
+    ("by", "direction", "consequence"),
     [
         (0.7, "higher", "if they are good, more of them are flagged than the rate says"),
         (-0.7, "lower", "the threshold is too high for them, and defects may be missed"),
     ],
 )
-def test_it_says_what_was_seen_and_what_to_try(by: float, direction: str, so: str) -> None:
+def test_sentence_states_the_shift_and_the_advice(
+    by: float, direction: str, consequence: str
+) -> None:
     rng = np.random.default_rng(0)
     drift = detect_drift(Calibration.fit(good(rng, 300)), good(rng, 200) + by)
     for fragment in (
         f"{direction} as a whole than the 300",
         "at most 1% of calls alarm",
         "Look at the images",
-        so,
+        consequence,
         "augan calibrate RUN NORMALS",
     ):
         assert fragment in drift.sentence

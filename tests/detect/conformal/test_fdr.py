@@ -1,4 +1,4 @@
-"""The false-discovery rate: the procedure by its definition, the bound by simulation."""
+"""False-discovery rate: the procedure by its definition, the bound by simulation."""
 
 import json
 from fractions import Fraction
@@ -22,13 +22,13 @@ def uniform(n: int, groups: int | None = None) -> Calibration:
 
 
 def by_definition(ranks: list[int], n: int, fdr: str) -> float:
-    """Benjamini and Hochberg's own words, in fractions: the largest k with p_(k) <= k fdr / m."""
+    """The definition, in fractions: the largest k with p_(k) <= k fdr / m."""
     ordered = [Fraction(rank, n + 1) for rank in sorted(ranks)]
     allowed = [p for k, p in enumerate(ordered, 1) if p <= k * Fraction(fdr) / len(ordered)]
     return float(max(allowed, default=0))
 
 
-def test_the_cutoff_is_that_of_the_definition() -> None:
+def test_cutoff_follows_the_definition() -> None:
     rng, some = np.random.default_rng(0), 0
     for _ in range(300):
         n, m, fdr = int(rng.integers(9, 200)), int(rng.integers(1, 60)), rng.choice(["0.1", "0.3"])
@@ -65,8 +65,8 @@ def shares(fdr: float, factor: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     return np.array(wrong), np.array(found)
 
 
-def test_few_of_the_flagged_are_good() -> None:
-    """The bound is fdr times the share of good images, and it is met, not only kept."""
+def test_share_of_good_images_among_flagged_images() -> None:
+    """The bound is fdr times the share of good images, and the share reaches the bound."""
     wrong, found = shares(0.25)
     margin = 4 * wrong.std() / np.sqrt(wrong.size)
     assert 0.2 - 2 * margin < wrong.mean() < 0.2 + margin
@@ -74,11 +74,11 @@ def test_few_of_the_flagged_are_good() -> None:
 
 
 def test_calibrating_on_training_scores_breaks_the_bound() -> None:
-    """Must fail: scores of images that the detector has seen are systematically lower."""
+    """Must fail: scores of training images are systematically lower."""
     assert shares(0.25, factor=0.6)[0].mean() > 0.35
 
 
-def test_a_rate_at_which_nothing_could_ever_be_flagged_is_refused() -> None:
+def test_unsupported_rate_is_refused() -> None:
     assert validate_fdr(uniform(19), 0.05) == 0.05
     message = r"0\.05 needs 19 calibration images, this model has 18: .* choose --fdr 0\.0527 or"
     with pytest.raises(ConfigError, match=message):
@@ -92,7 +92,7 @@ def test_impossible_rates_are_refused(fdr: object) -> None:
         validate_fdr(uniform(99), fdr)  # type: ignore[arg-type]
 
 
-def test_the_promise_in_words() -> None:
+def test_sentence_of_the_guarantee() -> None:
     guarantee = discovery_guarantee(uniform(99), 0.05, 100)
     assert (guarantee.min_discoveries, guarantee.exact) == (20, True)
     assert guarantee.sentence == (
@@ -106,7 +106,7 @@ def test_the_promise_in_words() -> None:
     assert json.loads(json.dumps(guarantee.to_dict())) == guarantee.to_dict()
 
 
-def test_groups_take_the_guarantee_away() -> None:
+def test_groups_void_the_guarantee() -> None:
     guarantee = discovery_guarantee(uniform(100, groups=25), 0.1, 10, "row")
     assert (guarantee.exact, guarantee.num_groups) == (False, 25)
     assert "approximate: 100 rows of 25 groups" in guarantee.sentence
