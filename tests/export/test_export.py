@@ -281,8 +281,8 @@ def test_ignored_pixels_are_filled_before_anything_else(
     assert result.files == ("detector.json", "detector.onnx", "fill.npy", "parity.json")
     about = json.loads((tmp_path / "out" / "detector.json").read_text())
     assert about["input"]["name"] == "filled_images"  # which no scorer overlooks
-    run_request = np.load(tmp_path / "out" / about["ignore_mask"]["file"])
-    filled = pixels.reshape(40, 64, 1)[:, run_request].reshape(pixels.shape)
+    fill_indices = np.load(tmp_path / "out" / about["ignore_mask"]["file"])
+    filled = pixels.reshape(40, 64, 1)[:, fill_indices].reshape(pixels.shape)
     scores = Session(tmp_path / "out" / "detector.onnx")(filled)["score"]
     assert_allclose(np.sort(scores), about["calibration_scores"], atol=ROUNDING)
     few = recalibrate(digits_bundle, few_of(tmp_path / "normals", 5))
