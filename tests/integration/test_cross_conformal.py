@@ -66,7 +66,7 @@ def bundle(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Bundle
 
 @pytest.fixture(scope="module")
 def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty images like those of training, then ten of noise."""
+    """Forty normal images and ten images of noise."""
     folder = tmp_path_factory.mktemp("new")
     noise = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 1), dtype=np.uint8)
     for row, image in enumerate([*normal_digits("test", 40), *noise]):
@@ -82,7 +82,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_one_bundle_carries_five_detectors(bundle: Bundle, dataset: Dataset) -> None:
+def test_bundle_contains_five_detectors(bundle: Bundle, dataset: Dataset) -> None:
     assert sorted(bundle.networks) == [f"fold{k}-discriminator" for k in range(1, 6)]
     weights = [next(iter(net.weights.values())) for net in bundle.networks.values()]
     assert not any(np.array_equal(weights[0], other) for other in weights[1:])
@@ -93,7 +93,7 @@ def test_one_bundle_carries_five_detectors(bundle: Bundle, dataset: Dataset) -> 
     assert (calibration.n, calibration.fold_sizes) == (COUNT, (10,) * 5)
     assert len(bundle.metrics["folds"]) == 5
     assert not bundle.has("generator")
-    # The score that each image calibrates with is that of the detector that did not see it.
+    # The calibration score of each image is that of the detector not trained on its fold.
     detector = Detector.from_bundle(bundle)
     images = detector.preprocessing.normalize(np.asarray(dataset.images))
     for k, member in enumerate(detector.method._members, 1):  # type: ignore[attr-defined]
@@ -102,7 +102,7 @@ def test_one_bundle_carries_five_detectors(bundle: Bundle, dataset: Dataset) -> 
 
 
 @pytest.mark.slow
-def test_detection(bundle: Bundle, new: Path, tmp_path: Path) -> None:
+def test_detection_follows_the_formula(bundle: Bundle, new: Path, tmp_path: Path) -> None:
     result = detect_folder(bundle, new, tmp_path / "out", far=0.1, save_maps=True)
     assert result.guarantee.expected == max_false_alarm_rate(5, [10] * 5)
     assert result.guarantee.sentence.startswith(
@@ -117,7 +117,7 @@ def test_detection(bundle: Bundle, new: Path, tmp_path: Path) -> None:
         components = [float(value) for value in list(row.values())[4:]]
         assert float(row["score"]) == sum(components)
         assert row["anomaly"] == str(int(float(row["p_value"]) <= 0.1))
-        # By the formula, from the scores that the bundle holds.
+        # By the formula, from the calibration scores of the bundle.
         image = detector.preprocessing.normalize(read_image(new / row["path"])[None])
         scores = [member.score_components(image).sum() for member in members]
         lines = [bundle.tables["detector"][f"fold{k}.scores"] for k in range(1, 6)]
@@ -141,8 +141,8 @@ def test_detection(bundle: Bundle, new: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_groups_and_dirty_images(bundle: Bundle, dataset: Dataset) -> None:
-    """With networks that are there already: each of ten parts was photographed five times."""
+def test_groups_and_trimming(bundle: Bundle, dataset: Dataset) -> None:
+    """With the trained networks: five images of each of ten parts."""
     groups = np.array([f"part {i % 10}" for i in range(COUNT)])
     splits = make_folds(COUNT, seed=0, groups=groups)
     models = [
@@ -155,7 +155,7 @@ def test_groups_and_dirty_images(bundle: Bundle, dataset: Dataset) -> None:
     promise = calibration.guarantee(0.1)
     assert not promise.exact
     assert "approximate: 50 images of 10 groups" in promise.sentence
-    # Two of ten are set aside in each fold, and what is promised then is nothing.
+    # Two of ten samples of each fold are removed, which voids the guarantee.
     assert (
         fit_cross_conformal(*arguments, trim_fraction=0.2).require_calibration().fold_sizes
         == (8,) * 5
@@ -165,7 +165,7 @@ def test_groups_and_dirty_images(bundle: Bundle, dataset: Dataset) -> None:
 
 
 @pytest.mark.slow
-def test_calibrated_on_new_images_it_promises_what_one_detector_does(
+def test_recalibrated_ensemble_has_the_guarantee_of_one_detector(
     bundle: Bundle, new: Path, tmp_path: Path
 ) -> None:
     again = recalibrate(bundle, new / "normal")
@@ -176,7 +176,7 @@ def test_calibrated_on_new_images_it_promises_what_one_detector_does(
     assert (line.n, line.fold_sizes) == (40, ())
     assert "with 95 % confidence" in line.guarantee(0.1).sentence
     result = detect_folder(again, new, tmp_path / "out", far=0.1)
-    assert 10 <= result.num_anomalies <= 14  # at most four of the images that drew the line
+    assert 10 <= result.num_anomalies <= 14  # at most four of the calibration images
     pixels = np.stack([read_image(path) for path in sorted((new / "normal").iterdir())])
     estimator = GANDetector(method="features", far=0.1, bundle=bundle).fit(pixels)
     np.testing.assert_array_equal(-estimator.score_samples(pixels), detector.score(pixels))
@@ -184,7 +184,7 @@ def test_calibrated_on_new_images_it_promises_what_one_detector_does(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("fold", "step"), [(1, 10), (3, 20)])
-def test_a_stopped_training_ends_as_one_that_never_stopped(
+def test_interrupted_training_equals_uninterrupted_training(
     fold: int,
     step: int,
     bundle: Bundle,
@@ -211,7 +211,7 @@ def test_a_stopped_training_ends_as_one_that_never_stopped(
     (out / "checkpoints" / f"fold{fold}" / ".gan.part").write_text("half")
     stopped, seen = list(seen), []
     resumed = train(CONFIG, dataset, out=out, resume=True, callbacks=[Stopper()])
-    assert not set(seen) & set(stopped)  # nothing is done twice
+    assert not set(seen) & set(stopped)  # no step is repeated
     assert resumed.sha256 == bundle.sha256
     assert not list(out.rglob("*.part"))
     logged = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
@@ -220,7 +220,7 @@ def test_a_stopped_training_ends_as_one_that_never_stopped(
 
 
 @pytest.mark.slow
-def test_the_commands(new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands(new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def augan(*words: object) -> Any:
         done = CliRunner().invoke(app, [str(word) for word in words])
         assert done.exit_code == 0, done.stderr
@@ -257,7 +257,7 @@ def _mask(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_table(tmp_path: Path) -> None:
+def test_table(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     base = rng.normal(size=(80, 1))
     frame = pd.DataFrame(base + 0.3 * rng.normal(size=(80, 4)), columns=list("abcd"))
@@ -273,7 +273,7 @@ def test_a_table(tmp_path: Path) -> None:
     bundle = train(config, load_dataset(tmp_path / "normal.csv"), out=tmp_path / "run")
     result = detect_folder(bundle, tmp_path / "new.csv", tmp_path / "out", far=0.05)
     assert result.guarantee.n == 60
-    # Every row calibrates, and had a part in how columns are scaled.
+    # Every row is a calibration row and affects the scaling of the columns.
     assert "with --cross-conformal every row is a calibration row" in result.guarantee.sentence
     assert 3 <= result.num_anomalies <= 9
     assert {f"fold5-{role}" for role in ("discriminator", "generator", "encoder")} <= set(
@@ -321,7 +321,7 @@ def told(count: int, groups: int = 0, **settings: Any) -> list[str]:
     return prepare_data(resolve_config(config, from_arrays(images, groups=names))).warnings
 
 
-def test_where_folds_would_help_a_plain_training_says_so() -> None:
+def test_training_suggests_folds_for_few_images() -> None:
     (hint,) = told(60)
     assert hint == (
         "only 20 of 60 images calibrate, which is few for a false-alarm rate of 0.05: with "
@@ -335,7 +335,7 @@ def test_where_folds_would_help_a_plain_training_says_so() -> None:
     assert "230 images are enough for the plain split" in needless
 
 
-def test_a_rate_that_the_detector_would_refuse_is_refused_before_training(tmp_path: Path) -> None:
+def test_unsupported_rate_is_refused_before_training(tmp_path: Path) -> None:
     def refused(count: int, **settings: Any) -> str:
         with pytest.raises(ConfigError) as caught:
             told(count, **settings)
@@ -354,7 +354,7 @@ def test_a_rate_that_the_detector_would_refuse_is_refused_before_training(tmp_pa
     assert "of 60 images 60 calibrate" in refused(
         60, detect__far=0.01, detect__cross_conformal=True
     )
-    # Twenty are enough for a rate of 1/21, and what is set aside as dirty calibrates nothing.
+    # Twenty images support a rate of 1/21; trimmed images do not calibrate.
     told(60, detect__far=0.048)
     assert "18 calibrate" in refused(60, detect__far=0.048, detect__trim_fraction=0.1)
     told(60, detect__far=0.01, task="generate")
@@ -365,7 +365,7 @@ def test_a_rate_that_the_detector_would_refuse_is_refused_before_training(tmp_pa
     assert not (tmp_path / "run").exists()
 
 
-def test_folds_that_cannot_be_are_refused() -> None:
+def test_impossible_folds_are_refused() -> None:
     with pytest.raises(DataError, match="24 images are too few for 5 folds"):
         told(24, detect__cross_conformal=True)
     with pytest.raises(DataError, match="60 images of 4 groups are too few for 5 folds"):
@@ -381,7 +381,7 @@ def test_folds_that_cannot_be_are_refused() -> None:
             resolve_config(Config().replace(task=task, detect__cross_conformal=True), data)
 
 
-def test_copies_in_different_folds_are_noticed(dataset: Dataset) -> None:
+def test_copies_in_different_folds_warn(dataset: Dataset) -> None:
     images = np.asarray(dataset.images).copy()
     images[:6] = images[20:26]
     resolved = resolve_config(CONFIG, replace(dataset, images=images))

@@ -45,7 +45,7 @@ def ones() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def deep_ones(ones: np.ndarray) -> np.ndarray:
-    """The same as images of more than 8 bits, in NumPy's ordinary integers."""
+    """The same as images of more than 8 bits, int64."""
     return (ones * 4095).astype(np.int64).reshape(-1, 8, 8, 1)
 
 
@@ -75,18 +75,20 @@ class TestGANDetectorInPipeline:
         assert_array_equal(decisions, scores - pipeline[-1].offset_)
         assert_array_equal(pipeline.predict(ones), np.where(decisions >= 0, 1, -1))
 
-    def test_contamination_is_the_share_of_training_rows_that_is_flagged(
+    def test_contamination_is_the_flagged_share_of_training_rows(
         self, pipeline: Pipeline, ones: np.ndarray
     ) -> None:
         flagged = (pipeline.predict(ones) == -1).mean()
         assert abs(flagged - CONTAMINATION) <= 1 / len(ones)
 
-    def test_a_row_is_scored_alone(self, pipeline: Pipeline, ones: np.ndarray) -> None:
+    def test_score_does_not_depend_on_other_rows(
+        self, pipeline: Pipeline, ones: np.ndarray
+    ) -> None:
         together = pipeline.score_samples(ones)
         assert_array_equal(pipeline.score_samples(ones[::-1])[::-1], together)
         assert_array_equal(pipeline.score_samples(ones[70:71]), together[70:71])
 
-    def test_rows_of_a_table_are_rows_of_an_array(
+    def test_data_frame_and_array_give_equal_scores(
         self, pipeline: Pipeline, ones: np.ndarray
     ) -> None:
         detector, scaled = pipeline[-1], pipeline[0].transform(ones)
@@ -96,13 +98,13 @@ class TestGANDetectorInPipeline:
         assert_array_equal(detector.score_samples(scaled.reshape(-1, 8, 8, 1)), expected)
         assert_array_equal(detector.score_samples(scaled.astype(np.float32)), expected)
 
-    def test_a_pickle_scores_the_same(self, pipeline: Pipeline, ones: np.ndarray) -> None:
+    def test_pickle_gives_equal_scores(self, pipeline: Pipeline, ones: np.ndarray) -> None:
         again = pickle.loads(pickle.dumps(pipeline))
         assert_array_equal(again.score_samples(ones), pipeline.score_samples(ones))
         assert_array_equal(again.predict(ones), pipeline.predict(ones))
 
     @pytest.mark.slow
-    def test_the_same_random_state_gives_the_same_bits(
+    def test_equal_random_states_give_equal_scores(
         self, pipeline: Pipeline, ones: np.ndarray
     ) -> None:
         np.random.seed(99)  # noqa: NPY002
@@ -111,7 +113,7 @@ class TestGANDetectorInPipeline:
         assert again[-1].offset_ == pipeline[-1].offset_
         assert_array_equal(again.score_samples(ones), pipeline.score_samples(ones))
 
-    def test_learned_state(self, pipeline: Pipeline) -> None:
+    def test_fitted_attributes(self, pipeline: Pipeline) -> None:
         detector = pipeline[-1]
         assert detector.n_features_in_ == 64
         assert isinstance(detector.bundle_, Bundle)
@@ -134,9 +136,7 @@ class TestGANDetectorInPipeline:
 
 
 class TestGANDetectorAtARate:
-    def test_the_threshold_is_conformal(
-        self, conformal: GANDetector, deep_ones: np.ndarray
-    ) -> None:
+    def test_threshold_is_conformal(self, conformal: GANDetector, deep_ones: np.ndarray) -> None:
         calibration = conformal.bundle_.tables["calibration"]["scores"]
         rank = int(0.05 * (len(calibration) + 1))
         assert conformal.offset_ == -np.sort(calibration)[-rank]
@@ -144,7 +144,7 @@ class TestGANDetectorAtARate:
         p_values = (1 + (calibration[None] >= scores[:, None]).sum(axis=1)) / (len(calibration) + 1)
         assert_array_equal(conformal.predict(deep_ones) == -1, p_values <= 0.05)
 
-    def test_the_saved_bundle_scores_the_same(
+    def test_saved_bundle_gives_equal_scores(
         self, conformal: GANDetector, deep_ones: np.ndarray, tmp_path: Path
     ) -> None:
         bundle = replace(conformal.bundle_)
@@ -158,27 +158,27 @@ class TestGANDetectorAtARate:
         assert_array_equal(scores, -conformal.score_samples(deep_ones[:5]))
         assert_array_equal(table["anomaly"] == "1", conformal.predict(deep_ones[:5]) == -1)
 
-    def test_a_line_drawn_anew_is_that_of_the_saved_bundle(
+    def test_recalibration_of_a_bundle_equals_the_saved_bundle(
         self, conformal: GANDetector, deep_ones: np.ndarray
     ) -> None:
         again = GANDetector(bundle=conformal.bundle_, far=0.1).fit(deep_ones[:40])
         assert again.bundle_.config["detect"]["far"] == 0.1
         assert again.bundle_.detector is not None
         assert again.bundle_.detector["calibrated_on"]["num_samples"] == 40
-        assert again.bundle_.path is None  # it is in no file yet
+        assert again.bundle_.path is None  # not saved
         with pytest.raises(ConfigError, match=r"trim_fraction=0\.1 came with a bundle"):
             GANDetector(bundle=conformal.bundle_, trim_fraction=0.1).fit(deep_ones[:40])
 
-    def test_integers_are_not_judged_by_the_batch_that_they_come_in(
+    def test_pixel_type_of_integers_is_that_of_fit(
         self, conformal: GANDetector, deep_ones: np.ndarray
     ) -> None:
-        # Alone, a dark image would fit into 8 bits; it is dark all the same.
+        # A dark image alone would count as an 8-bit image.
         dark = deep_ones[:1] // 300
         assert dark.max() <= 255
         together = conformal.score_samples(np.concatenate([dark, deep_ones[1:2]]))
         assert_array_equal(conformal.score_samples(dark), together[:1])
 
-    def test_integers_in_a_frame_keep_the_names_of_their_columns(self, ones: np.ndarray) -> None:
+    def test_integers_in_a_data_frame_keep_their_column_names(self, ones: np.ndarray) -> None:
         frame = pd.DataFrame(ones.astype(np.int64)).add_prefix("pixel")
         detector = GANDetector(image_shape=(8, 8), steps=STEPS, random_state=0).fit(frame)
         with warnings.catch_warnings():
@@ -187,14 +187,14 @@ class TestGANDetectorAtARate:
         with pytest.raises(ValueError, match="feature names"):
             detector.predict(frame[frame.columns[::-1]])
 
-    def test_an_unsupported_rate_is_refused_before_training_with_the_number_needed(
+    def test_unsupported_rate_is_refused_before_training(
         self, deep_ones: np.ndarray, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(trainer, "train_stages", refuse_to_train)
         with pytest.raises(ConfigError, match="999"):
             GANDetector(far=0.001, random_state=0).fit(deep_ones)
 
-    def test_a_method_that_searches_counts_its_quantile_on_some_rows(
+    def test_iterative_method_scores_some_rows_for_the_offset(
         self, ones: np.ndarray, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(estimator, "MAX_ITERATIVE_SAMPLES", 5)
@@ -203,7 +203,7 @@ class TestGANDetectorAtARate:
         assert detector.offset_ == np.median(detector.score_samples(X[::10]))
 
     @pytest.mark.slow
-    def test_groups_stay_together(self, deep_ones: np.ndarray) -> None:
+    def test_groups_stay_in_one_split(self, deep_ones: np.ndarray) -> None:
         groups = np.arange(len(deep_ones)) // 2
         detector = GANDetector(far=0.1, steps=STEPS, random_state=0)
         detector.fit(deep_ones, groups=groups)
@@ -213,8 +213,8 @@ class TestGANDetectorAtARate:
     @pytest.mark.slow
     @pytest.mark.parametrize(("method", "least"), [("auto", 0.95), ("anogan", 0.8)])
     @pytest.mark.parametrize("seed", range(3))
-    def test_what_lies_within_a_ring_of_points(self, method: str, least: float, seed: int) -> None:
-        """A generator can draw the middle too, on its way from side to side."""
+    def test_points_inside_a_ring_are_anomalous(self, method: str, least: float, seed: int) -> None:
+        """A generator can also generate the middle, between two sides of the ring."""
         rng = np.random.default_rng(seed)
         angles = rng.uniform(0, 2 * np.pi, 800)
         ring = np.c_[np.cos(angles), np.sin(angles)] * rng.normal(1, 0.05, (800, 1))
@@ -224,7 +224,7 @@ class TestGANDetectorAtARate:
         assert roc_auc_score(np.repeat([1, 0], 200), normal) > least
 
 
-def test_the_detector_is_trained_by_a_config(ones: np.ndarray) -> None:
+def test_config_sets_the_training(ones: np.ndarray) -> None:
     config = Config().replace(generator__width=4, training__steps=2, training__dtype="bfloat16")
     detector = GANDetector(image_shape=(8, 8), far=0.1, config=config, random_state=5).fit(ones)
     used = Config.from_dict(detector.bundle_.config)
@@ -240,7 +240,7 @@ class TestGANDetectorRefuses:
     @pytest.fixture(autouse=True)
     def no_training(self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
         for name in ("pipeline", "conformal"):
-            request.getfixturevalue(name)  # these two do train
+            request.getfixturevalue(name)  # these fixtures train
         monkeypatch.setattr(trainer, "train_stages", refuse_to_train)
 
     def test_scoring_before_fitting(self, ones: np.ndarray) -> None:
@@ -257,7 +257,7 @@ class TestGANDetectorRefuses:
         ("given", "shape"),
         [((8, 8), "[8, 8, 1, 1]"), ((3, 8, 8, 3), "[3, 8, 8, 3]"), ((3, 4, 4), "[3, 4, 4, 1]")],
     )
-    def test_images_of_another_form(
+    def test_images_of_another_shape_than_in_fit(
         self, pipeline: Pipeline, given: tuple[int, ...], shape: str
     ) -> None:
         images = np.zeros(given if len(given) > 2 else (*given, 1))
@@ -265,7 +265,7 @@ class TestGANDetectorRefuses:
             pipeline[-1].predict(images)
         assert ("X[None]" in str(caught.value)) is (given == (8, 8))
 
-    def test_too_few_to_learn_from(self, ones: np.ndarray) -> None:
+    def test_too_few_samples(self, ones: np.ndarray) -> None:
         with pytest.raises(DataError, match="3 images came; at least 4 are needed"):
             GANDetector(image_shape=(8, 8)).fit(ones[:3])
 
@@ -279,9 +279,7 @@ class TestGANDetectorRefuses:
             ({"image_shape": (8, 8)}, None, "None came in place of images"),
         ],
     )
-    def test_arguments_that_mean_nothing(
-        self, given: dict[str, object], X: object, said: str
-    ) -> None:
+    def test_invalid_arguments(self, given: dict[str, object], X: object, said: str) -> None:
         with pytest.raises(AuganError, match=said):
             GANDetector(**given).fit(X)
 
@@ -292,9 +290,7 @@ class TestGANDetectorRefuses:
             pipeline[-1].score_samples(ones[:, :63])
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
-    def test_values_that_are_not_finite(
-        self, pipeline: Pipeline, ones: np.ndarray, value: float
-    ) -> None:
+    def test_non_finite_values(self, pipeline: Pipeline, ones: np.ndarray, value: float) -> None:
         broken = ones.copy()
         broken[5, 7] = value
         with pytest.raises(ValueError, match="NaN or infinite"):
@@ -323,13 +319,13 @@ class TestGANDetectorRefuses:
         with pytest.raises(ConfigError, match="steps"):
             GANDetector(image_shape=(8, 8), steps=steps).fit(ones)
 
-    def test_settings_that_are_no_config(self, ones: np.ndarray) -> None:
+    def test_config_of_another_type(self, ones: np.ndarray) -> None:
         with pytest.raises(ConfigError, match="dict"):
             GANDetector(image_shape=(8, 8), config={"steps": 3}).fit(ones)  # type: ignore[arg-type]
 
 
 class TestParameters:
-    def test_the_detector_stores_its_arguments_untouched(self) -> None:
+    def test_detector_stores_its_arguments_unchanged(self) -> None:
         shape = [8, 8]
         state = np.random.RandomState(0)
         given = {
@@ -602,7 +598,7 @@ class TestGANOverSampler:
 
 
 class Planned(Exception):
-    """Carries the settings and the budget that a training would have had."""
+    """Carries the settings and the budget of the training."""
 
 
 def detect_digits(config: Config, X: np.ndarray, y: np.ndarray) -> None:
@@ -624,7 +620,7 @@ def sample_digits(config: Config, X: np.ndarray, y: np.ndarray) -> None:
         ([], 2000, None),
     ],
 )
-def test_minutes_that_were_asked_for_end_the_training(
+def test_requested_minutes_limit_the_training(
     fit: Callable[[Config, np.ndarray, np.ndarray], None],
     settings: list[str],
     steps: int | None,
@@ -642,7 +638,7 @@ def test_minutes_that_were_asked_for_end_the_training(
         fit(Config(task="generate").override(settings), *rare_ones)
     config, budget = caught.value.args
     if steps == 2000 and fit is detect_digits:
-        steps = 1000  # a discriminator alone learns in fewer
+        steps = 1000  # a discriminator alone needs fewer steps
     assert (config.training.max_minutes, config.training.steps, budget.steps) == (
         minutes,
         steps,
