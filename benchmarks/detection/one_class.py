@@ -220,12 +220,12 @@ class UntrainedDetector(BaseEstimator):
         """Build the networks and fit the detector with the splits of `GANDetector`."""
         settings = _config(self.random_state, None, self.method)
         config, preprocessing = resolve_defaults(settings, from_arrays(X))
-        squares = preprocessing.prepare_all(X)
+        pixels = preprocessing.prepare_all(X)
         split = make_split(len(X), seed=config.seed, calibrate=False)
-        self.specs_ = _specs(config, preprocessing, squares)
+        self.specs_ = _specs(config, preprocessing, pixels)
         models = {role: build_network(spec) for role, spec in self.specs_.items()}
         self.detector_ = Detector.fit(
-            self.method, models, preprocessing, squares, train=split.train, val=split.val
+            self.method, models, preprocessing, pixels, train=split.train, val=split.val
         )
         return self
 
@@ -240,9 +240,9 @@ def _config(seed: int, steps: int | None, method: str) -> Config:
 
 
 def _specs(
-    config: Config, preprocessing: ImagePreprocessing, squares: np.ndarray
+    config: Config, preprocessing: ImagePreprocessing, pixels: np.ndarray
 ) -> dict[str, dict[str, Any]]:
-    specs_of = NetworkSpecs(config, squares.shape[1:], 0, preprocessing)
+    specs_of = NetworkSpecs(config, pixels.shape[1:], 0, preprocessing)
     specs = {role: specs_of.spec(role) for role in ("generator", "discriminator", "encoder")}
     discriminator = build_network(specs["discriminator"])
     optional = {"heads": config.gan.self_supervision, "places": config.gan.localization_head}
