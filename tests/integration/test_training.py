@@ -241,7 +241,7 @@ def test_the_restored_detector_scores_to_the_last_bit(digits_bundle, tiny_digits
         method, models, preprocessing, pixels, train=split["train"], val=split["val"]
     )
     fresh.calibrate(pixels[split["calibration"]], None)
-    np.testing.assert_array_equal(restored.score_components(pixels), fresh.score_terms(pixels))
+    np.testing.assert_array_equal(restored.score_components(pixels), fresh.score_components(pixels))
     np.testing.assert_array_equal(restored.maps(pixels), fresh.maps(pixels))
     np.testing.assert_array_equal(restored.calibration.scores, fresh.calibration.scores)
     assert restored.calibration.num_groups == NUM_CALIBRATION

@@ -504,12 +504,13 @@ def test_resume_option_on_a_new_folder_starts(tmp_path):
     command = [*CLI, "--resume", "--json", "--out", str(tmp_path / "run")]
     first = CliRunner().invoke(app, command)
     assert first.exit_code == 0, first.stderr
-    assert f"there is no {tmp_path / 'run'} to resume" in first.stderr
-    assert "is finished already" not in first.stderr
+    new = "does not exist, so a new training starts there"
+    assert f"{tmp_path / 'run'} {new}" in first.stderr
+    assert "was already complete" not in first.stderr
     rerun = CliRunner().invoke(app, command)
     assert rerun.exit_code == 0, rerun.stderr
-    assert f"{tmp_path / 'run' / BUNDLE_FILE} is finished already" in rerun.stderr
-    assert "to resume" not in rerun.stderr
+    assert f"{tmp_path / 'run' / BUNDLE_FILE} was already complete" in rerun.stderr
+    assert new not in rerun.stderr
     one, other = json.loads(first.stdout), json.loads(rerun.stdout)
     assert one.keys() == other.keys()
     without = CliRunner().invoke(app, [word for word in command if word != "--resume"])
