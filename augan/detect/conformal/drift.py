@@ -124,8 +124,7 @@ def detect_drift(calibration: Calibration, scores: ArrayLike, sample_type: str =
 
 def _observation(calibration: Calibration, sample_type: str, direction: str) -> str:
     samples = plural(sample_type)
-    return f"these {samples} score {direction} as a whole than the {calibration.n} calibration "
-    f"{samples}"
+    return f"these {samples} score {direction} as a whole than the {calibration.n} calibration {samples}"
 
 
 def _shape_p_value(calibration: Calibration, scores: np.ndarray, side: str) -> float:

@@ -124,7 +124,7 @@ def test_sentence_states_the_shift_and_the_advice(
     rng = np.random.default_rng(0)
     drift = detect_drift(Calibration.fit(good(rng, 300)), good(rng, 200) + by)
     for fragment in (
-        f"{direction} as a whole than the 300",
+        f"{direction} as a whole than the 300 calibration images",
         "at most 1% of calls alarm",
         "Look at the images",
         consequence,
