@@ -124,7 +124,8 @@ def detect_drift(calibration: Calibration, scores: ArrayLike, sample_type: str =
 
 def _observation(calibration: Calibration, sample_type: str, direction: str) -> str:
     samples = plural(sample_type)
-    return f"these {samples} score {direction} as a whole than the {calibration.n} calibration {samples}"
+    n = calibration.n
+    return f"these {samples} score {direction} as a whole than the {n} calibration {samples}"
 
 
 def _shape_p_value(calibration: Calibration, scores: np.ndarray, side: str) -> float:
