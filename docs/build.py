@@ -33,4 +33,5 @@ def command_line() -> str:
 
 def library() -> str:
     """Return a mkdocstrings directive for every public name."""
-    return "\n\n".join([API, *(f"::: {augan._HOME[name]}.{name}" for name in augan.__all__)])
+    modules = {name: getattr(augan, name).__module__ for name in augan.__all__}
+    return "\n\n".join([API, *(f"::: {module}.{name}" for name, module in modules.items())])
