@@ -193,20 +193,20 @@ class TableSource:
             )
         self.preprocessing = preprocessing
         self.resized: set[str] = set()
-        self.frame: pd.DataFrame = read_table(table, preprocessing.texts)
-        unknown = preprocessing.unknown(self.frame)
+        self.frame: pd.DataFrame = read_table(table, preprocessing.text_columns)
+        unknown = preprocessing.unknown_columns(self.frame)
         self.warnings = (
             [f"ignored columns that the training data did not have: {', '.join(unknown)}"]
             if unknown
             else []
         )
         self.names = [str(row) for row in range(len(self.frame))]
-        preprocessing.read_rows(self.frame[:1])  # raises an error if a column is missing
+        preprocessing.prepare_rows(self.frame[:1])  # raises an error if a column is missing
 
     def read(self, names: Sequence[str]) -> SampleBatch:
         """Prepare the rows with these numbers."""
         rows = self.frame.iloc[[int(name) for name in names]]
-        samples, reasons = self.preprocessing.read_rows(rows)
+        samples, reasons = self.preprocessing.prepare_rows(rows)
         kept = [row for row in range(len(names)) if row not in reasons]
         failures = {names[row]: reason for row, reason in reasons.items()}
         return SampleBatch([names[row] for row in kept], samples[kept], failures)

@@ -5,7 +5,7 @@ from typing import Any
 
 from augan.bundle import Bundle
 from augan.data.modalities.images import ImagePreprocessing
-from augan.data.modalities.tiles import LONGEST, SHORTEST, TiledPreprocessing
+from augan.data.modalities.tiles import MAX_LONG_SIDE, MAX_SHORT_SIDE, TiledPreprocessing
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.decision import achievable_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
@@ -104,5 +104,9 @@ def _describe_input(preprocessing: ImagePreprocessing, name: str) -> dict[str, A
     }
     if isinstance(preprocessing, TiledPreprocessing):
         metadata |= {"shape": [1, "H", "W", channels], "min_side": MIN_SIDE, "size": None}
-        return metadata | {"shortest": SHORTEST, "longest": LONGEST, "sides": TILED_RULE}
+        return metadata | {
+            "shortest": MAX_SHORT_SIDE,
+            "longest": MAX_LONG_SIDE,
+            "sides": TILED_RULE,
+        }
     return metadata | {"size": size, "sides": LETTERBOX_RULE}

@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from augan.data.modalities.images import FARTHEST, ImagePreprocessing
-from augan.data.modalities.tiles import CONTRAST, DARK, SURROUNDINGS, TiledPreprocessing
+from augan.data.modalities.images import MAX_NORMALIZED, ImagePreprocessing
+from augan.data.modalities.tiles import (
+    BRIGHTNESS_OFFSET,
+    CONTRAST,
+    SURROUNDINGS_SIGMA,
+    TiledPreprocessing,
+)
 from augan.gan import tf
 
 Tensor = Any
 
-RADIUS = int(4 * SURROUNDINGS + 0.5)  # pixels, at which SciPy truncates the Gaussian
+RADIUS = int(4 * SURROUNDINGS_SIGMA + 0.5)  # pixels, at which SciPy truncates the Gaussian
 MIN_SIDE = -(-RADIUS // 2)  # pixels; `_blur_matrix` mirrors an image twice
 
 
@@ -27,7 +32,7 @@ def normalize(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
     if preprocessing.dtype != "float32":
         return (tf.cast(images, tf.float32) - low) * (2 / (high - low)) - 1
     x = (tf.cast(images, tf.float64) - low) * (2 / (high - low)) - 1
-    return tf.cast(tf.clip_by_value(x, -FARTHEST, FARTHEST), tf.float32)
+    return tf.cast(tf.clip_by_value(x, -MAX_NORMALIZED, MAX_NORMALIZED), tf.float32)
 
 
 def denormalize(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
@@ -50,7 +55,9 @@ def _normalize_large(preprocessing: TiledPreprocessing, images: Tensor) -> Tenso
     gray = tf.reduce_sum(values, axis=-1) / preprocessing.channels
     blur_rows, blur_columns = (_blur_matrix(tf.shape(gray)[axis]) for axis in (0, 1))
     surroundings = tf.matmul(tf.matmul(blur_rows, gray), blur_columns)[..., None]
-    ratio = tf.math.log((tf.nn.relu(values) + DARK) / (tf.nn.relu(surroundings) + DARK))
+    ratio = tf.math.log(
+        (tf.nn.relu(values) + BRIGHTNESS_OFFSET) / (tf.nn.relu(surroundings) + BRIGHTNESS_OFFSET)
+    )
     contrast = tf.round(127.5 + tf.clip_by_value(CONTRAST * ratio, -1, 1) * 127.5)
     for axis in (0, 1):  # repeat the edge of images smaller than a tile
         length = tf.shape(contrast)[axis]
@@ -65,12 +72,12 @@ def _blur_matrix(length: Tensor) -> Tensor:
     Pixels outside of the image are mirror images of pixels inside, so each pixel contributes once
     itself and once through each of its mirror images. The matrix is symmetric.
     """
-    weights = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SURROUNDINGS) ** 2)
+    weights = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SURROUNDINGS_SIGMA) ** 2)
     position = tf.range(length)
     matrix = tf.zeros((length, length), tf.float64)
     for period in (-1, 0, 1):
         for source in (2 * period * length + position, 2 * period * length - 1 - position):
             distance = tf.cast(position[:, None] - source, tf.float64)
-            weight = tf.exp(-0.5 * (distance / SURROUNDINGS) ** 2)
+            weight = tf.exp(-0.5 * (distance / SURROUNDINGS_SIGMA) ** 2)
             matrix += tf.where(tf.abs(distance) <= RADIUS, weight, tf.zeros_like(weight))
     return matrix / weights.sum()

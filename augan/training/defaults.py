@@ -82,7 +82,7 @@ def resolve_defaults(
     tiling = _uses_tiling(config, dataset, task)
     calibrate = task != "generate" if calibrate is None else calibrate
     rows = preprocessing_rows(config, dataset, calibrate=calibrate)
-    preprocessing = fit_preprocessing(dataset, config.data.size, patches=tiling, rows=rows)
+    preprocessing = fit_preprocessing(dataset, config.data.size, tiled=tiling, rows=rows)
     is_image, is_row = dataset.sample_type == "image", dataset.sample_type == "row"
     # The side of images or tiles in pixels; None for a table.
     size = preprocessing.sample_shape[0] if isinstance(preprocessing, ImagePreprocessing) else None

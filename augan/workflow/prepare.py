@@ -119,7 +119,7 @@ class PreparedData:
     def samples(self) -> np.ndarray | RaggedImages:
         """The same as a detector takes them: of large images, each in its own size."""
         if isinstance(self.preprocessing, TiledPreprocessing):
-            return self.preprocessing.pictures(self.dataset, self.pixels)
+            return self.preprocessing.ragged_images(self.dataset, self.pixels)
         return self.pixels
 
     @property

@@ -264,8 +264,8 @@ def test_a_description_of_columns_that_cannot_be() -> None:
     for bad in (
         {"target": {**good["target"], "position": 9}},
         {"target": {**good["target"], "dtype": "no such type"}},
-        {"columns": [{**number, "knots": number["knots"][:1]}, category]},
-        {"columns": [{**number, "knots": number["knots"][::-1]}, category]},
+        {"columns": [{**number, "quantiles": number["quantiles"][:1]}, category]},
+        {"columns": [{**number, "quantiles": number["quantiles"][::-1]}, category]},
         {"columns": [{**number, "kind": "x"}, category]},
         {"columns": [number, {**category, "values": []}]},
         {"columns": [number, {**category, "dtype": 7}]},

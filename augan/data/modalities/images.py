@@ -1,9 +1,9 @@
-"""Fitting pictures into a square, by one rule.
+"""Preprocessing of images: letterboxing to a square, channels, range.
 
-A picture keeps its aspect ratio. If its longer side exceeds the square it is shrunk by area
-averaging, if it fills at most half of the square it is enlarged bilinearly, until the longer
-side equals the square's; otherwise no pixel is touched. It is then centred, and its edge pixels
-are repeated outward to fill the square.
+An image keeps its aspect ratio. An image whose longer side exceeds the square is shrunk by area
+averaging until the longer side equals the side of the square. An image that fills at most half of
+the square is enlarged bilinearly to the same size. The pixels of other images stay as they are.
+The image is then centered, and its edge pixels are repeated outward to fill the square.
 """
 
 import math
@@ -18,9 +18,16 @@ from augan.data.dataset import Dataset, Modality, SampleType
 from augan.exceptions import DataError
 from augan.io.images import MAX_PIXELS, UnreadableImage
 
+SIZES = (8, 16, 32, 64, 128)
+MAX_SIZE = 1024
+MAX_DEFAULT_SIZE = 64  # 128 takes four times as long, so the user must request it
+MAX_NORMALIZED = 1000.0  # normalized values are clipped here: their squares fit into float32
+MAX_EXCESS_RANGES = 8  # values further outside, in units of the range, are of another unit
+_INTEGER_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
+
 
 def letterbox_shape(height: int, width: int, size: int) -> tuple[int, int]:
-    """Return the height and width that a picture takes inside a square of side `size`."""
+    """Return the height and width of a letterboxed image in a square of side `size`."""
     longer = max(height, width)
     if size < 2 * longer <= 2 * size:
         return height, width
@@ -30,18 +37,18 @@ def letterbox_shape(height: int, width: int, size: int) -> tuple[int, int]:
 def letterbox_padding(
     height: int, width: int, size: int
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the rows above and below, and the columns left and right, of a centred picture."""
+    """Return the rows above and below, and the columns left and right, of a centered image."""
     top, left = (size - height) // 2, (size - width) // 2
     return (top, size - height - top), (left, size - width - left)
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize one picture `[H, W, C]` of any type: area averaging down, bilinear up."""
+    """Resize one image `[H, W, C]` of any type: area averaging down, bilinear up."""
     if image.shape[:2] == (height, width):
         return image
     shrinks = height * width < image.shape[0] * image.shape[1]
     method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
-    # One float plane per channel: Pillow resizes 16-bit pictures properly in no other way.
+    # One float plane per channel, because Pillow does not resize 16-bit images properly.
     planes = [
         Image.fromarray(np.ascontiguousarray(plane, np.float32)).resize((width, height), method)
         for plane in np.moveaxis(image, -1, 0)
@@ -52,30 +59,22 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return resized.astype(image.dtype)
 
 
-SIZES = (8, 16, 32, 64, 128)
-FARTHEST = 1000.0  # scaled values end here: their squares must stay finite as float32
-LARGEST = 1024  # that is built at all
-LARGEST_CHOSEN = 64  # 128 takes four times as long, so it must be asked for
-TOO_FAR = 8  # ranges beyond the range: no anomaly, but other units
-_INTEGER_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
-
-
 @dataclass(frozen=True)
 class ImagePreprocessing:
-    """What was learned from the training images about size, channels and range.
+    """Size, channels and range of the training images, and the conversion of images to them.
 
     Attributes
     ----------
     size
-        Side S of the model's square in pixels, a power of two from 8.
+        Side S of the prepared square images in pixels, a power of two from 8.
     channels
-        1 (gray) or 3 (colour).
+        1 (gray) or 3 (color).
     dtype
-        How squares are stored: "uint8", "uint16" or "float32".
+        Type of prepared images: "uint8", "uint16" or "float32".
     low, high
         Pixel values that become -1 and +1.
     native_shape
-        Height and width of the training images when all are alike, else None.
+        Height and width of the training images if all are equal, else None.
     """
 
     size: int
@@ -111,12 +110,12 @@ class ImagePreprocessing:
 
     @classmethod
     def fit(cls, dataset: Dataset, size: int | None = None) -> "ImagePreprocessing":
-        """Learn from a dataset, reading only the headers of image files.
+        """Return the preprocessing for a dataset; only the headers of image files are read.
 
         Parameters
         ----------
         dataset
-            The training images; unlabeled ones beside them count like the others.
+            The training images; unlabeled images count like the others.
         size
             Side of the square, a power of two from 8; by default the smallest of 8, 16, 32 and
             64 that holds the longer side of the median image, or 64 if none does.
@@ -126,18 +125,17 @@ class ImagePreprocessing:
         DataError
             `size` is impossible, or floating-point images hold one value only.
         """
-        parts = [part for part in (dataset, dataset.unlabeled) if part is not None and len(part)]
-        headers = [header for part in parts for header in part.headers()]
+        datasets = [some for some in (dataset, dataset.unlabeled) if some is not None and len(some)]
+        headers = [header for some in datasets for header in some.headers()]
         if not len(dataset):
             raise DataError(f"{dataset.name} holds no image; give at least one")
         if size is None:
             median = float(np.median([max(header.height, header.width) for header in headers]))
-            fitting = (side for side in SIZES if side >= min(median, LARGEST_CHOSEN))
-            size = next(fitting)
+            size = next(side for side in SIZES if side >= min(median, MAX_DEFAULT_SIZE))
         dtypes = {header.dtype for header in headers}
-        dtype = next((kind for kind in ("float32", "uint16") if kind in dtypes), "uint8")
+        dtype = next((name for name in ("float32", "uint16") if name in dtypes), "uint8")
         low, high = _INTEGER_RANGE.get(dtype) or _float_range(
-            part.require_images() for part in parts
+            some.require_images() for some in datasets
         )
         shapes = {(header.height, header.width) for header in headers}
         channels = max(header.channels for header in headers)
@@ -145,121 +143,119 @@ class ImagePreprocessing:
 
     @property
     def prepared_dtype(self) -> str:
-        """The type of stored samples."""
+        """The type of prepared images."""
         return self.dtype
 
     @property
     def sample_shape(self) -> tuple[int, int, int]:
-        """The shape of one stored square."""
+        """The shape of one prepared image."""
         return self.size, self.size, self.channels
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """Sizes of one-hot groups, of which squares have none."""
+        """Sizes of one-hot groups; images have none."""
         return ()
 
     @property
     def warnings(self) -> list[str]:
-        """What the user should know: nothing, where all images become squares."""
+        """Warnings for the user: none for images."""
         return []
 
     def describe(self) -> str:
-        """Say in a few words what the network sees."""
-        return f"{self.size}x{self.size} {'gray' if self.channels == 1 else 'colour'}"
+        """Return a short description of the prepared images."""
+        return f"{self.size}x{self.size} {'gray' if self.channels == 1 else 'color'}"
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Return one picture `[H, W, C]` as the square `[S, S, channels]` of the stored type.
+        """Return one image `[H, W, C]` letterboxed to `[S, S, channels]` in the prepared type.
 
-        The geometry is that of `augan.data.modalities.images`: aspect kept, centred, edges
-        repeated.
-        Gray becomes colour by repetition; 8 bits become 16 by a factor of 257.
+        Gray becomes color by repetition; 8 bits become 16 bits by a factor of 257.
 
         Raises
         ------
         DataError
-            The picture is colour and the model is gray, or its type holds more than the model's.
+            The image is color and the model is gray, or the type of the image has a larger range
+            than the type of the model.
         """
         if image.ndim != 3 or not image.size:
             raise DataError(f"an image must be [H, W, C], but is {list(image.shape)}")
         height, width = letterbox_shape(image.shape[0], image.shape[1], self.size)
-        pixels = resize(self._as_stored(image), height, width)
-        if height == width == self.size:  # padding by nothing would take as long as decoding
+        pixels = resize(self._convert(image), height, width)
+        if height == width == self.size:  # np.pad without padding would take as long as decoding
             return pixels
         return np.pad(pixels, (*letterbox_padding(height, width, self.size), (0, 0)), mode="edge")
 
     def prepare_all(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """Return all pictures as squares `[N, S, S, channels]` of the stored type.
+        """Return all images letterboxed to `[N, S, S, channels]` in the prepared type.
 
         Raises
         ------
         DataError
-            As for `prepare`; the message gives the row of the picture.
+            As for `prepare`; the message has the row of the image.
         """
         if isinstance(images, np.ndarray) and images.ndim == 4 and images.size:
             height, width = images.shape[1:3]
             if letterbox_shape(height, width, self.size) == (height, width):
-                around = ((0, 0), *letterbox_padding(height, width, self.size), (0, 0))
-                return np.pad(self._as_stored(images), around, mode="edge")
-        squares = np.empty((len(images), self.size, self.size, self.channels), self.dtype)
+                padding = ((0, 0), *letterbox_padding(height, width, self.size), (0, 0))
+                return np.pad(self._convert(images), padding, mode="edge")
+        prepared = np.empty((len(images), self.size, self.size, self.channels), self.dtype)
         for row, image in enumerate(images):
             try:
-                squares[row] = self.prepare(image)
+                prepared[row] = self.prepare(image)
             except UnreadableImage:
-                raise  # names its file already
+                raise  # the message names the file
             except DataError as error:
                 raise DataError(f"image {row}: {error}") from error
-        return squares
+        return prepared
 
-    def normalize(self, stored: np.ndarray) -> np.ndarray:
-        """Map stored values to float32, `low` to -1 and `high` to +1.
+    def normalize(self, prepared: np.ndarray) -> np.ndarray:
+        """Map prepared values to float32, `low` to -1 and `high` to +1.
 
-        What lies outside is not clipped, unless it is 1000 times as far.
+        Values outside are clipped only beyond -1000 and 1000.
         """
-        x = stored.astype(self._working_type)
+        x = prepared.astype(self._compute_type)
         x = (x - self.low) * (2 / (self.high - self.low)) - 1
-        return (np.clip(x, -FARTHEST, FARTHEST) if self.dtype == "float32" else x).astype(
-            np.float32
-        )
+        x = np.clip(x, -MAX_NORMALIZED, MAX_NORMALIZED) if self.dtype == "float32" else x
+        return x.astype(np.float32)
 
     def denormalize(self, x: np.ndarray) -> np.ndarray:
-        """Map -1..1 back to stored values; what lies outside is clipped, integers are rounded."""
-        x = np.clip(x.astype(self._working_type), -1, 1)
+        """Map -1..1 back to prepared values; values outside are clipped, integers are rounded."""
+        x = np.clip(x.astype(self._compute_type), -1, 1)
         values = (x + 1) * ((self.high - self.low) / 2) + self.low
         return (values if self.dtype == "float32" else np.rint(values)).astype(self.dtype)
 
-    def to_original_size(self, stored: np.ndarray) -> np.ndarray:
-        """Undo the geometry of squares, or of maps over them, of any channel count and type.
+    def to_original_size(self, prepared: np.ndarray) -> np.ndarray:
+        """Undo the letterboxing of images, or of maps over images, of any channel count and type.
 
         Parameters
         ----------
-        stored
+        prepared
             `[N, S, S, C]`.
 
         Returns
         -------
         np.ndarray
-            `[N, H, W, C]` in the size that all training images shared, of the same type; the
-            squares themselves when the training images differed in size.
+            `[N, H, W, C]` in the common size of the training images, of the same type; the input
+            itself if the training images had different sizes.
         """
-        if stored.ndim != 4 or stored.shape[1:3] != (self.size, self.size):
+        if prepared.ndim != 4 or prepared.shape[1:3] != (self.size, self.size):
             raise DataError(
-                f"expected squares [N, {self.size}, {self.size}, C], but got {list(stored.shape)}"
+                f"expected images [N, {self.size}, {self.size}, C], but got {list(prepared.shape)}"
             )
         if self.original_shape is None:
-            return stored
+            return prepared
         height, width = letterbox_shape(*self.original_shape, self.size)
         (top, _), (left, _) = letterbox_padding(height, width, self.size)
-        cropped = stored[:, top : top + height, left : left + width]
-        if (height, width) == self.original_shape or not len(stored):
+        cropped = prepared[:, top : top + height, left : left + width]
+        if (height, width) == self.original_shape or not len(prepared):
             return cropped
         return np.stack([resize(image, *self.original_shape) for image in cropped])
 
-    def to_uint8(self, stored: np.ndarray) -> np.ndarray:
-        """Return stored values as uint8 for a screen: `low` is black, `high` is white."""
+    def to_uint8(self, prepared: np.ndarray) -> np.ndarray:
+        """Return prepared values as uint8 for display: `low` is black, `high` is white."""
         if self.dtype == "uint8":
-            return stored
-        share = (stored.astype(np.float64) - self.low) / (self.high - self.low)
-        return np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+            return prepared
+        fraction = (prepared.astype(np.float64) - self.low) / (self.high - self.low)
+        return np.rint(np.clip(fraction, 0, 1) * 255).astype(np.uint8)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-able values."""
@@ -268,7 +264,7 @@ class ImagePreprocessing:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ImagePreprocessing":
-        """Rebuild what `to_dict` returned.
+        """Return the preprocessing that `to_dict` has described.
 
         Raises
         ------
@@ -296,41 +292,41 @@ class ImagePreprocessing:
         )
 
     def _check(self) -> None:
-        """Refuse an impossible size."""
+        """Raise DataError for an invalid size."""
         _check_size(self.size)
 
     @property
-    def _working_type(self) -> type[np.floating]:
-        # The range of float data may be far from zero or huge; that of integers is tame.
+    def _compute_type(self) -> type[np.floating]:
+        # Floating-point data may have a huge range, or a range far from zero.
         return np.float64 if self.dtype == "float32" else np.float32
 
-    def _refuse_other_units(self, pixels: np.ndarray) -> None:
-        """Refuse integers that are no values of floating-point images: 0 to 255 beside 0 to 1."""
-        most = float(pixels.max(initial=0))
-        if most > self.high + TOO_FAR * (self.high - self.low):
+    def _check_units(self, pixels: np.ndarray) -> None:
+        """Raise DataError for integers far outside a floating-point range: 0 to 255, not 0 to 1."""
+        highest = float(pixels.max(initial=0))
+        if highest > self.high + MAX_EXCESS_RANGES * (self.high - self.low):
             raise DataError(
-                f"pixels are {pixels.dtype} up to {most:g}, but the model was trained on floating-"
-                f"point images from {self.low:g} to {self.high:g}; bring them to that range and "
-                "type, or train on images like these"
+                f"pixels are {pixels.dtype} up to {highest:g}, but the model was trained on "
+                f"floating-point images from {self.low:g} to {self.high:g}; convert them to that "
+                "range and type, or train on images like these"
             )
 
-    def _as_stored(self, pixels: np.ndarray) -> np.ndarray:
-        """Convert type and channels of `[..., C]`, or refuse what would lose information."""
+    def _convert(self, pixels: np.ndarray) -> np.ndarray:
+        """Convert type and channels of `[..., C]`; DataError if information would be lost."""
         is_float = np.issubdtype(pixels.dtype, np.floating)
         if not is_float and pixels.dtype not in (np.uint8, np.uint16):
             raise DataError(f"pixels must be uint8, uint16 or float, but are {pixels.dtype}")
-        deep = pixels.dtype == np.uint16 and self.dtype == "uint8"
-        if deep or (is_float and self.dtype in ("uint8", "uint16")):
+        is_deeper = pixels.dtype == np.uint16 and self.dtype == "uint8"
+        if is_deeper or (is_float and self.dtype in ("uint8", "uint16")):
             raise DataError(
-                f"pixels are {pixels.dtype}, but the model takes "
-                f"{self.dtype}, 0 to {np.iinfo(self.dtype).max}; bring them there and convert them "
-                f"with .astype('{self.dtype}')"
+                f"pixels are {pixels.dtype}, but the model takes {self.dtype}, 0 to "
+                f"{np.iinfo(self.dtype).max}; scale them to this range and convert them with "
+                f".astype('{self.dtype}')"
             )
         if not is_float and self.dtype == "float32":
-            self._refuse_other_units(pixels)
-        widened = pixels.dtype == np.uint8 and self.dtype == "uint16"
+            self._check_units(pixels)
+        is_8_bit = pixels.dtype == np.uint8 and self.dtype == "uint16"
         pixels = pixels.astype(self.dtype, copy=False)
-        if widened:
+        if is_8_bit:
             pixels = pixels * np.uint16(257)  # 255 becomes 65535
         if pixels.shape[-1] == self.channels:
             return pixels
@@ -343,14 +339,14 @@ class ImagePreprocessing:
 
 
 def _check_size(size: int) -> None:
-    if not SIZES[0] <= size <= LARGEST or size & (size - 1):
+    if not SIZES[0] <= size <= MAX_SIZE or size & (size - 1):
         raise DataError(
-            f"size must be a power of two from {SIZES[0]} to {LARGEST}, but is {size}; try 32"
+            f"size must be a power of two from {SIZES[0]} to {MAX_SIZE}, but is {size}; try 32"
         )
 
 
-def _float_range(parts: Iterable[np.ndarray | Sequence[np.ndarray]]) -> tuple[float, float]:
-    ranges = [(float(image.min()), float(image.max())) for images in parts for image in images]
+def _float_range(arrays: Iterable[np.ndarray | Sequence[np.ndarray]]) -> tuple[float, float]:
+    ranges = [(float(image.min()), float(image.max())) for images in arrays for image in images]
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     if not low < high:
         raise DataError(

@@ -1,4 +1,4 @@
-"""The one preprocessing that fits the data: of images, of large ones, or of a table's rows."""
+"""Choice of the preprocessing by the modality of the data: images, tiles or rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,46 +15,42 @@ from augan.exceptions import DataError
 
 AnyPreprocessing = ImagePreprocessing | TabularPreprocessing
 RowsOf = Callable[[np.ndarray], np.ndarray]
-PreparedSamples = (
-    np.ndarray | ConcatRows | RaggedImages
-)  # squares or rows, perhaps of two arrays; large images
+PreparedSamples = np.ndarray | ConcatRows | RaggedImages
 
 
 def fit_preprocessing(
     dataset: Dataset,
     size: int | None = None,
     *,
-    patches: bool = False,
+    tiled: bool = False,
     rows: np.ndarray | None = None,
 ) -> AnyPreprocessing:
-    """Learn from a dataset how its samples become what a network takes.
+    """Return the preprocessing for a dataset, fitted on its samples.
 
     Parameters
     ----------
     size
-        Side of the square that images become, see `ImagePreprocessing.fit`; tables have none.
-    patches
-        Whether images keep their scale and are seen through windows; then `size` is theirs.
+        Side of prepared images or of windows, see `ImagePreprocessing.fit`; ignored for tables.
+    tiled
+        Whether networks take windows of images, which keep their scale.
     rows
-        Of a table, those to learn from; None: all.
+        Of a table, the rows to fit on; None: all.
     """
     if isinstance(dataset.images, Table):
         return TabularPreprocessing.fit(dataset.images, rows)
-    return (
-        TiledPreprocessing.fit(dataset, size) if patches else ImagePreprocessing.fit(dataset, size)
-    )
+    return TiledPreprocessing.fit(dataset, size) if tiled else ImagePreprocessing.fit(dataset, size)
 
 
 def prepare_samples(
     images: np.ndarray | Sequence[np.ndarray] | Table, preprocessing: AnyPreprocessing
 ) -> np.ndarray | RaggedImages:
-    """Return all samples as stored: squares `[N, S, S, C]`, pictures, or rows `[N, F]` of a table.
+    """Return all samples prepared: images `[N, S, S, C]`, ragged images, or rows `[N, F]`.
 
     Raises
     ------
     DataError
-        Images met the preprocessing of a table, or a table that of images; or a sample does not
-        fit.
+        Images came for the preprocessing of a table, or a table for that of images; or a sample
+        does not fit.
     """
     if isinstance(images, Table) and isinstance(preprocessing, TabularPreprocessing):
         return preprocessing.prepare_all(images)
@@ -62,30 +58,32 @@ def prepare_samples(
         return RaggedImages([preprocessing.prepare_ragged(image) for image in images])
     if not isinstance(images, Table) and isinstance(preprocessing, ImagePreprocessing):
         return preprocessing.prepare_all(images)
-    given = "a table" if isinstance(images, Table) else "images"
-    hint = "; rows of pixels become images by image_shape" if given == "a table" else ""
+    came = "a table" if isinstance(images, Table) else "images"
+    hint = "; rows of pixels become images by image_shape" if came == "a table" else ""
     raise DataError(
-        f"{given} came, but the model is one of {plural(preprocessing.sample_type)}{hint}"
+        f"{came} came, but the model is one of {plural(preprocessing.sample_type)}{hint}"
     )
 
 
 def training_samples(
-    stored: PreparedSamples, preprocessing: AnyPreprocessing
+    prepared: PreparedSamples, preprocessing: AnyPreprocessing
 ) -> tuple[np.ndarray | ConcatRows | SlidingWindows, RowsOf]:
-    """Return what networks train on, and a function from rows of `stored` to rows of that.
+    """Return the samples that networks train on, and a function from prepared to such rows.
 
-    These are the stored samples themselves, or the windows on large images.
+    Networks train on the prepared samples, or on windows of large images.
     """
-    if isinstance(stored, RaggedImages):
+    if isinstance(prepared, RaggedImages):
         if not isinstance(preprocessing, TiledPreprocessing):
-            raise DataError("pictures of any size came, but the model takes squares")
-        windows = preprocessing.training_windows(stored)
+            raise DataError(
+                "images of different sizes came, but the model takes images of one size"
+            )
+        windows = preprocessing.training_windows(prepared)
         return windows, windows.rows_of
-    return stored, np.asarray
+    return prepared, np.asarray
 
 
 def restore_preprocessing(values: Mapping[str, Any]) -> AnyPreprocessing:
-    """Rebuild the preprocessing that a bundle holds.
+    """Return the preprocessing that a bundle describes.
 
     Raises
     ------

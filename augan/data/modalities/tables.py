@@ -1,4 +1,4 @@
-"""Tables: reading them from files, and what must be right before anything is learned from one."""
+"""Tables: reading of CSV and Parquet files, checks, and the target column."""
 
 import csv
 import difflib
@@ -26,16 +26,16 @@ SEPARATORS = ",;\t|"
 
 @dataclass(frozen=True)
 class Target:
-    """The column of a table that names each row's class.
+    """The column of a table with the class of each row.
 
     Attributes
     ----------
     name
-        Of the column.
+        The name of the column.
     position
-        Where it stood among all columns.
+        The position among all columns.
     dtype
-        Its pandas type, which generated tables have too.
+        The pandas type, also of generated tables.
     """
 
     name: str
@@ -45,14 +45,14 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows of named columns, with or without a target column that was set apart.
+    """Rows of named columns, and the target column if there is one.
 
     Attributes
     ----------
     frame
         A pandas DataFrame `[N, columns]` without the target, its index 0 to N - 1.
     target
-        The column that was set apart, or None.
+        The target column, which is not in `frame`, or None.
     """
 
     frame: "pd.DataFrame"
@@ -67,20 +67,20 @@ class Table:
 
 
 def is_table_file(path: str | Path) -> bool:
-    """Return whether the name of a file says that it is a table."""
+    """Whether the suffix of a file is that of a table."""
     return Path(path).suffix.lower() in TABLE_SUFFIXES
 
 
 def is_frame(x: Any) -> bool:
-    """Return whether `x` is a pandas DataFrame, without importing pandas."""
+    """Whether `x` is a pandas DataFrame; pandas is not imported."""
     return type(x).__name__ == "DataFrame" and hasattr(x, "iloc")
 
 
 def is_tabular(x: Any) -> bool:
-    """Return whether `x` is a DataFrame or has the two axes of a table."""
+    """Whether `x` is a DataFrame or has the two axes of a table."""
     try:
         return is_frame(x) or np.ndim(x) == 2
-    except ValueError:  # a list of arrays of several shapes
+    except ValueError:  # a list of arrays of different shapes
         return False
 
 
@@ -92,8 +92,8 @@ def as_frame(x: Any) -> "pd.DataFrame":
     Raises
     ------
     DataError
-        The array is not of numbers, or the table has no row, or columns without a name of their
-        own.
+        The array has other values than numbers, or the table has no row, or columns without a
+        unique name.
     """
     import pandas as pd
 
@@ -116,7 +116,7 @@ def as_frame(x: Any) -> "pd.DataFrame":
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse columns without a name, and two of one name."""
+    """Raise DataError for columns without a name, and for two columns of one name."""
     seen: set[str] = set()
     for position, name in enumerate(names):
         if not name.strip():
@@ -129,12 +129,12 @@ def check_names(names: Iterable[str]) -> None:
         seen.add(name)
 
 
-def read_table(path: str | Path, texts: Sequence[str] = ()) -> "pd.DataFrame":
+def read_table(path: str | Path, text_columns: Sequence[str] = ()) -> "pd.DataFrame":
     """Read a CSV, TSV or Parquet file.
 
-    A CSV file begins with a row of names and is UTF-8; its separator is whichever of comma,
-    semicolon, tab and bar that row has most of. What its columns hold is guessed from their values,
-    but for those called `texts`: 007 stays 007 there.
+    A CSV file is UTF-8 and begins with a row of names. The separator is the most frequent of comma,
+    semicolon, tab and bar in that row. pandas infers the types of columns from the values, except
+    for `text_columns`, where 007 stays 007.
 
     Raises
     ------
@@ -145,7 +145,9 @@ def read_table(path: str | Path, texts: Sequence[str] = ()) -> "pd.DataFrame":
     if not path.is_file():
         raise DataError(f"there is no table {path}; give a {', '.join(TABLE_SUFFIXES)} file")
     frame = (
-        _read_parquet(path) if path.suffix.lower() in PARQUET_SUFFIXES else _read_text(path, texts)
+        _read_parquet(path)
+        if path.suffix.lower() in PARQUET_SUFFIXES
+        else _read_text(path, text_columns)
     )
     try:
         return as_frame(frame)
@@ -153,7 +155,7 @@ def read_table(path: str | Path, texts: Sequence[str] = ()) -> "pd.DataFrame":
         raise DataError(f"{path}: {error}") from None
 
 
-def _read_text(path: Path, texts: Sequence[str]) -> "pd.DataFrame":
+def _read_text(path: Path, text_columns: Sequence[str]) -> "pd.DataFrame":
     import pandas as pd
 
     try:
@@ -164,24 +166,24 @@ def _read_text(path: Path, texts: Sequence[str]) -> "pd.DataFrame":
             names = next(csv.reader(file, delimiter=separator), [])
         if not names:
             raise DataError(f"{path} is empty; its first row must name the columns")
-        # Before pandas, which renames the second of two equal names.
+        # Checked before pandas reads them, because pandas renames the second of two equal names.
         check_names(names)
-        # From version 3 on, pandas reads numbers to the last bit unasked, and dislikes to be asked.
+        # From version 3 on, pandas always reads numbers exactly, and warns of this option.
         exact: Any = {} if pd.__version__ >= "3" else {"float_precision": "round_trip"}
         with warnings.catch_warnings():
-            # Pandas only warns of values beyond the last column, and drops them.
+            # pandas only warns of values after the last column, and drops them.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            reading: Any = {"sep": separator, "encoding": "utf-8-sig", "index_col": False}
-            reading |= {"on_bad_lines": "error", **exact}
-            reading["dtype"] = {name: str for name in texts if name in names}
-            frame = pd.read_csv(path, **reading)
+            options: Any = {"sep": separator, "encoding": "utf-8-sig", "index_col": False}
+            options |= {"on_bad_lines": "error", **exact}
+            options["dtype"] = {name: str for name in text_columns if name in names}
+            frame = pd.read_csv(path, **options)
             if separator != "," and _has_decimal_commas(frame):
-                frame = pd.read_csv(path, decimal=",", **reading)
+                frame = pd.read_csv(path, decimal=",", **options)
         return unescape_frame(frame)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except (OSError, UnicodeError, ValueError, csv.Error, pd.errors.ParserWarning) as error:
-        # pandas' own errors are ValueErrors.
+        # The errors of pandas are ValueErrors.
         raise DataError(
             f"{path} cannot be read as a table: {' '.join(str(error).split())}; expected text in "
             "UTF-8 with a row of column names and as many values in every other row"
@@ -189,14 +191,14 @@ def _read_text(path: Path, texts: Sequence[str]) -> "pd.DataFrame":
 
 
 def _has_decimal_commas(frame: "pd.DataFrame") -> bool:
-    """Whether a column of text is one of numbers that are written 1,5."""
+    """Whether a text column has numbers with decimal commas, such as 1,5."""
     texts = frame.select_dtypes(exclude="number")
-    whole = (texts[name].dropna().astype(str).str.strip() for name in texts)
+    columns = (texts[name].dropna().astype(str).str.strip() for name in texts)
     return any(
         len(text) > 0
         and bool(text.str.fullmatch(r"[-+]?\d+(,\d+)?").all())
         and bool(text.str.contains(",").any())
-        for text in whole
+        for text in columns
     )
 
 
@@ -209,14 +211,14 @@ def _read_parquet(path: Path) -> "pd.DataFrame":
         )
     try:
         return pd.read_parquet(path)
-    except Exception as error:  # pyarrow has errors of its own
+    except Exception as error:  # pyarrow has many exception classes
         raise DataError(
-            f"{path} cannot be read as Parquet: {' '.join(str(error).split())}; write it anew"
+            f"{path} cannot be read as Parquet: {' '.join(str(error).split())}; write it again"
         ) from error
 
 
 def split_target(frame: "pd.DataFrame", target: str) -> tuple[Table, np.ndarray, tuple[str, ...]]:
-    """Set the target column apart.
+    """Split a table into features and target.
 
     Returns
     -------
@@ -230,7 +232,7 @@ def split_target(frame: "pd.DataFrame", target: str) -> tuple[Table, np.ndarray,
     Raises
     ------
     DataError
-        There is no such column, or its values cannot be classes.
+        The column does not exist, or its values cannot be classes.
     """
     names = list(frame.columns)
     if target not in names:
@@ -238,12 +240,12 @@ def split_target(frame: "pd.DataFrame", target: str) -> tuple[Table, np.ndarray,
             f"the table has no column '{target}' to be the target{_did_you_mean(target, names)}; "
             f"its columns are {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
         )
-    rest = frame.drop(columns=target)
-    if not len(rest.columns):
+    features = frame.drop(columns=target)
+    if not len(features.columns):
         raise DataError(f"the table has the target '{target}' and no other column to learn from")
     labels, class_names = class_labels(frame[target], target)
-    about = Target(target, names.index(target), str(frame[target].dtype))
-    return Table(rest, about), labels, class_names
+    column = Target(target, names.index(target), str(frame[target].dtype))
+    return Table(features, column), labels, class_names
 
 
 def class_labels(values: Any, target: str) -> tuple[np.ndarray, tuple[str, ...]]:

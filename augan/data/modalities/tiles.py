@@ -1,8 +1,8 @@
-"""Large images, seen at their own scale through square windows instead of shrunk to one square.
+"""Tiled preprocessing of large images: square windows at the scale of the image.
 
-What is small in a large image, such as a scratch, is gone once the image is shrunk to the square of
-a network. So an image keeps its scale, unless even its shorter side is very long, and the network
-sees windows of it.
+A small detail of a large image, such as a scratch, disappears if the image is shrunk to the input
+size of a network. So an image keeps its scale, unless even its shorter side is very long, and the
+network takes windows of the image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,37 +17,37 @@ from augan.data.modalities.images import ImagePreprocessing, resize
 from augan.data.sequences import RaggedImages, SlidingWindows
 from augan.exceptions import DataError
 
-WINDOW = 64  # side of the window, unless told
-LEAST_SIDES = 2  # windows that the shorter side must hold for windows to be worth it
-SHORTEST, LONGEST = 256, 1024  # of the shorter and the longer side, in pixels; larger ones shrink
-TRAIN_STEP = 4  # windows lie that part of their side apart
-SURROUNDINGS = 16.0  # pixels, of the Gaussian that says how bright the surroundings are
-DARK = 0.03  # share of the range that is added to both, so that noise in the dark stays small
-CONTRAST = 1.5  # of the logarithm that fills the range
+DEFAULT_WINDOW = 64  # pixels
+MIN_WINDOWS_PER_SIDE = 2  # along the shorter side, from which tiling is used
+MAX_SHORT_SIDE, MAX_LONG_SIDE = 256, 1024  # pixels; larger images shrink
+STRIDES_PER_WINDOW = 4  # of training windows
+SURROUNDINGS_SIGMA = 16.0  # pixels, of the Gaussian that averages the brightness around a pixel
+BRIGHTNESS_OFFSET = 0.03  # fraction of the range, added to both so that noise in the dark is small
+CONTRAST = 1.5  # factor of the logarithm
 
 
 @dataclass(frozen=True)
 class TiledPreprocessing(ImagePreprocessing):
-    """What was learned from large training images.
+    """Sizes and range of large training images, and the conversion of images to them.
 
-    `size` is here the side of a canvas that holds every training image at its working scale;
-    windows are cut from it. Images are stored in 8 bits, as brightness beside that of the
-    surroundings, so that light which falls off or differs from image to image is no anomaly;
-    `dtype`, `low` and `high` are those of the images as they came.
+    `size` is the side of a canvas that holds every training image at its working scale. Prepared
+    images have 8 bits and are the brightness relative to the surroundings, so that light which
+    falls off or differs between images is no anomaly. `dtype`, `low` and `high` describe the
+    original images.
 
     Attributes
     ----------
     window
-        Side of the square that the networks see, in pixels.
+        Side of the square windows that the networks take, in pixels.
     """
 
-    window: int = WINDOW
+    window: int = DEFAULT_WINDOW
 
     modality: ClassVar[Modality] = "tiles"
 
     @classmethod
     def fit(cls, dataset: Dataset, size: int | None = None) -> "TiledPreprocessing":
-        """Learn from a dataset, reading only the headers of image files.
+        """Return the preprocessing for a dataset; only the headers of image files are read.
 
         Parameters
         ----------
@@ -61,15 +61,15 @@ class TiledPreprocessing(ImagePreprocessing):
         DataError
             As for `ImagePreprocessing.fit`.
         """
-        window = size or WINDOW
-        known = ImagePreprocessing.fit(dataset, window)
+        window = size or DEFAULT_WINDOW
+        base = ImagePreprocessing.fit(dataset, window)
         shapes = [working_shape(h.height, h.width, window) for h in dataset.headers()]
         canvas = max(max(shape) for shape in shapes)
-        return cls(**{**asdict(known), "size": canvas}, window=window)
+        return cls(**{**asdict(base), "size": canvas}, window=window)
 
     @property
     def prepared_dtype(self) -> str:
-        """The type of stored pictures, whatever the images' own."""
+        """The type of prepared images, for every type of original images."""
         return "uint8"
 
     @property
@@ -78,111 +78,117 @@ class TiledPreprocessing(ImagePreprocessing):
         return self.window, self.window, self.channels
 
     def describe(self) -> str:
-        """Say in a few words what the network sees."""
-        colour = "gray" if self.channels == 1 else "colour"
-        return f"windows of {self.window}x{self.window} {colour} at the images' own scale"
+        """Return a short description of the windows."""
+        color = "gray" if self.channels == 1 else "color"
+        return f"windows of {self.window}x{self.window} {color} at the scale of the images"
 
-    def pictures(self, dataset: Dataset, canvas: np.ndarray) -> RaggedImages:
-        """Return a dataset's images, decoded into `canvas` `[N, S, S, C]`, each in its size."""
+    def ragged_images(self, dataset: Dataset, canvas: np.ndarray) -> RaggedImages:
+        """Return views of the images of a dataset in `canvas` `[N, S, S, C]`, each in its size."""
         shapes = [working_shape(h.height, h.width, self.window) for h in dataset.headers()]
         return RaggedImages.from_padded(canvas, np.array(shapes))
 
-    def training_windows(self, pictures: RaggedImages) -> SlidingWindows:
-        """Return the windows that networks train on."""
-        return SlidingWindows(pictures, self.window, self.window // TRAIN_STEP)
+    def training_windows(self, images: RaggedImages) -> SlidingWindows:
+        """Return the windows on which networks train."""
+        return SlidingWindows(images, self.window, self.window // STRIDES_PER_WINDOW)
 
     def to_working_scale(self, image: np.ndarray) -> np.ndarray:
-        """Return one image `[H, W, C]` at the working scale, in the model's own type and light.
+        """Return one image `[H, W, C]` at the working scale, in the type of the original images.
 
         Raises
         ------
         DataError
-            The image is colour and the model is gray, or its type holds more than the model's.
+            The image is color and the model is gray, or the type of the image has a larger range
+            than the type of the model.
         """
         if image.ndim != 3 or not image.size:
             raise DataError(f"an image must be [H, W, C], but is {list(image.shape)}")
-        return resize(self._as_stored(image), *_scaled(*image.shape[:2]))
+        return resize(self._convert(image), *_scaled_shape(*image.shape[:2]))
 
     def prepare_ragged(self, image: np.ndarray) -> np.ndarray:
-        """Return one image `[H, W, C]` at the working scale, in the stored type.
+        """Return one image `[H, W, C]` at the working scale, in the prepared type.
 
         Raises
         ------
         DataError
             As for `to_working_scale`.
         """
-        pixels = self._flattened(self.to_working_scale(image))
+        pixels = self._relative_brightness(self.to_working_scale(image))
         rows, columns = (max(0, self.window - side) for side in pixels.shape[:2])
         return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
 
-    def _flattened(self, pixels: np.ndarray) -> np.ndarray:
-        """Return brightness beside that of the surroundings, uint8: 128 where they are equal."""
+    def _relative_brightness(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the brightness relative to the surroundings, uint8: 128 where both are equal."""
         values = (pixels.astype(np.float64) - self.low) / (self.high - self.low)
-        around = gaussian_filter(values.mean(axis=-1, keepdims=True), (SURROUNDINGS,) * 2 + (0,))
-        ratio = np.log((np.maximum(values, 0) + DARK) / (np.maximum(around, 0) + DARK))
-        flat: np.ndarray = np.rint(127.5 + np.clip(CONTRAST * ratio, -1, 1) * 127.5)
-        return flat.astype(np.uint8)
+        surroundings = gaussian_filter(
+            values.mean(axis=-1, keepdims=True), (SURROUNDINGS_SIGMA,) * 2 + (0,)
+        )
+        ratio = np.log(
+            (np.maximum(values, 0) + BRIGHTNESS_OFFSET)
+            / (np.maximum(surroundings, 0) + BRIGHTNESS_OFFSET)
+        )
+        contrast: np.ndarray = np.rint(127.5 + np.clip(CONTRAST * ratio, -1, 1) * 127.5)
+        return contrast.astype(np.uint8)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Return one image in the upper left corner of a canvas `[S, S, C]`."""
-        picture = self.prepare_ragged(image)
-        height, width = picture.shape[:2]
+        prepared = self.prepare_ragged(image)
+        height, width = prepared.shape[:2]
         if max(height, width) > self.size:
             raise DataError(
-                f"the image takes {height}x{width} pixels, but the largest one that was counted on "
-                f"{self.size}; a file must not change while it is read"
+                f"the image takes {height}x{width} pixels, but the largest image had a side of "
+                f"{self.size} pixels; a file must not change while it is read"
             )
-        around = ((0, self.size - height), (0, self.size - width), (0, 0))
-        return np.pad(picture, around, mode="edge")
+        padding = ((0, self.size - height), (0, self.size - width), (0, 0))
+        return np.pad(prepared, padding, mode="edge")
 
     def prepare_all(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Return all images on canvases `[N, S, S, C]`."""
         return np.stack([self.prepare(image) for image in images])
 
     @overload
-    def normalize(self, stored: np.ndarray) -> np.ndarray: ...
+    def normalize(self, prepared: np.ndarray) -> np.ndarray: ...
     @overload
-    def normalize(self, stored: RaggedImages) -> RaggedImages: ...
-    def normalize(self, stored: np.ndarray | RaggedImages) -> np.ndarray | RaggedImages:
-        """Map stored values, 0 to 255, to float32 from -1 to 1."""
-        if isinstance(stored, RaggedImages):
-            return RaggedImages([self.normalize(picture) for picture in stored])
-        return stored.astype(np.float32) / np.float32(127.5) - 1
+    def normalize(self, prepared: RaggedImages) -> RaggedImages: ...
+    def normalize(self, prepared: np.ndarray | RaggedImages) -> np.ndarray | RaggedImages:
+        """Map prepared values, 0 to 255, to float32 from -1 to 1."""
+        if isinstance(prepared, RaggedImages):
+            return RaggedImages([self.normalize(image) for image in prepared])
+        return prepared.astype(np.float32) / np.float32(127.5) - 1
 
     def denormalize(self, x: np.ndarray) -> np.ndarray:
-        """Map -1..1 back to stored values."""
+        """Map -1..1 back to prepared values."""
         values: np.ndarray = np.rint((np.clip(x, -1, 1) + 1) * 127.5)
         return values.astype(np.uint8)
 
-    def to_uint8(self, stored: np.ndarray) -> np.ndarray:
-        """Return stored values as uint8 for a screen: they are already."""
-        return stored
+    def to_uint8(self, prepared: np.ndarray) -> np.ndarray:
+        """Return prepared values, which are uint8 already."""
+        return prepared
 
-    def to_original_size(self, stored: Any) -> Any:
-        """Bring maps over images, which are `RaggedImages`, to the images' size.
+    def to_original_size(self, prepared: Any) -> Any:
+        """Resize maps over images, which are `RaggedImages`, to the size of the images.
 
-        That is the size that all training images shared; where they differed, maps stay at their
-        working scale. Windows are returned as they are.
+        This is the common size of the training images. If the training images had different sizes,
+        maps keep the working scale. Windows are returned unchanged.
         """
-        if not isinstance(stored, RaggedImages) or self.original_shape is None:
-            return stored
-        height, width = _scaled(*self.original_shape)
+        if not isinstance(prepared, RaggedImages) or self.original_shape is None:
+            return prepared
+        height, width = _scaled_shape(*self.original_shape)
         return RaggedImages(
-            [resize(heat[:height, :width], *self.original_shape) for heat in stored]
+            [resize(heat[:height, :width], *self.original_shape) for heat in prepared]
         )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TiledPreprocessing":
-        """Rebuild what `to_dict` returned."""
-        plain = {key: value for key, value in values.items() if key != "window"}
+        """Return the preprocessing that `to_dict` has described."""
+        base_values = {key: value for key, value in values.items() if key != "window"}
         window = values.get("window")
         if isinstance(window, bool) or not isinstance(window, int) or window < 8:
             raise DataError(f"window must be an integer from 8, but is {window!r}")
-        known = ImagePreprocessing.from_dict({**plain, "modality": "images", "size": window})
-        size = plain["size"]
+        base = ImagePreprocessing.from_dict({**base_values, "modality": "images", "size": window})
+        size = base_values["size"]
         if isinstance(size, bool) or not isinstance(size, int) or size < window:
             raise DataError(f"size must be an integer from {window}, but is {size!r}")
-        return cls(**{**asdict(known), "size": size}, window=window)
+        return cls(**{**asdict(base), "size": size}, window=window)
 
     def _check(self) -> None:
         if self.size < self.window:
@@ -197,16 +203,16 @@ def working_shape(height: int, width: int, window: int) -> tuple[int, int]:
     >>> working_shape(250, 380, 64), working_shape(3000, 4000, 64), working_shape(20, 300, 64)
     ((250, 380), (256, 341), (64, 300))
     """
-    height, width = _scaled(height, width)
+    height, width = _scaled_shape(height, width)
     return max(height, window), max(width, window)
 
 
-def _scaled(height: int, width: int) -> tuple[int, int]:
-    factor = min(1.0, SHORTEST / min(height, width), LONGEST / max(height, width))
+def _scaled_shape(height: int, width: int) -> tuple[int, int]:
+    factor = min(1.0, MAX_SHORT_SIDE / min(height, width), MAX_LONG_SIDE / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
-def needs_tiling(dataset: Dataset, window: int = WINDOW) -> bool:
-    """Whether shrinking the images of a dataset to one square would lose what is small in them."""
+def needs_tiling(dataset: Dataset, window: int = DEFAULT_WINDOW) -> bool:
+    """Whether shrinking the images of a dataset to one square would lose small details."""
     shorter = [min(header.height, header.width) for header in dataset.headers()]
-    return bool(np.median(shorter) >= LEAST_SIDES * window)
+    return bool(np.median(shorter) >= MIN_WINDOWS_PER_SIDE * window)

@@ -16,7 +16,7 @@ from augan.data.loading import load_dataset
 from augan.data.modalities import tables
 from augan.data.modalities.registry import prepare_samples, restore_preprocessing
 from augan.data.modalities.tables import Table, read_table
-from augan.data.modalities.tabular import FARTHEST, TabularPreprocessing
+from augan.data.modalities.tabular import MAX_NORMALIZED, TabularPreprocessing
 from augan.data.splits import Split
 from augan.detect.inputs import TableSource
 from augan.exceptions import DataError
@@ -201,16 +201,16 @@ def test_scaling_is_monotone_bounded_and_invertible(values):
     assert back.min() >= ordered[0] - abs(ordered[0]) * 1e-9
     assert back.max() <= ordered[-1] + abs(ordered[-1]) * 1e-9
     # float32 keeps seven digits of a place, and a place stands for its stretch between knots.
-    stretch = np.max(np.diff(column.knots) / np.diff(column.places))
+    stretch = np.max(np.diff(column.quantiles) / np.diff(column.quantile_positions))
     assert_allclose(back, ordered[:, 0], rtol=1e-9, atol=stretch * 2e-7)
 
 
 def test_what_is_far_out_stays_far_out_and_finite():
     columns = fitted(pd.DataFrame({"x": np.random.default_rng(0).exponential(size=500)}))
-    high = columns.numbers[0].knots[-1]
+    high = columns.numbers[0].quantiles[-1]
     x = columns.normalize(np.array([[high], [2 * high], [3 * high], [1e300], [-1e300]]))[:, 0]
     assert (np.diff(x[:4]) > 0).all()
-    assert_array_equal(x[3:], [FARTHEST, -FARTHEST])
+    assert_array_equal(x[3:], [MAX_NORMALIZED, -MAX_NORMALIZED])
 
 
 def test_skewed_columns_are_spread_like_normal_ones():
@@ -240,8 +240,8 @@ def test_a_constant_of_arrow_is_left_out():
 )
 def test_a_category_is_known_however_it_is_written(trained, new):
     train = pd.DataFrame({"a": pd.Series(trained * 9, dtype="category"), "b": np.arange(18.0)})
-    stored, _ = fitted(train).read_rows(pd.DataFrame({"a": new, "b": [1.0, 2.0]}))
-    known, _ = fitted(train).read_rows(train[:2])
+    stored, _ = fitted(train).prepare_rows(pd.DataFrame({"a": new, "b": [1.0, 2.0]}))
+    known, _ = fitted(train).prepare_rows(train[:2])
     assert_array_equal(stored[:, 1:], known[:, 1:])
 
 
@@ -250,11 +250,11 @@ def test_a_text_that_looks_like_a_number_stays_one(tmp_path):
     trained = tmp_path / "trained.csv"
     pd.DataFrame({"code": codes, "x": np.arange(36.0)}).to_csv(trained, index=False)
     columns = fitted(read_table(trained))
-    assert columns.texts == ["code"]
+    assert columns.text_columns == ["code"]
     for rows, wanted in (("007,1\n010,2", [0, 1]), ("7,1\n010,2\n,3", [None, 1, None])):
         (tmp_path / "new.csv").write_text(f"code,x\n{rows}\n")
         source = TableSource(tmp_path / "new.csv", columns)
-        stored = columns.read_rows(source.frame)[0][:, 1:]
+        stored = columns.prepare_rows(source.frame)[0][:, 1:]
         expected = [np.eye(4)[w] if w is not None else np.zeros(4) for w in wanted]
         assert_array_equal(stored, expected)
 
@@ -311,15 +311,15 @@ def test_rows_of_another_table(mixed):
     other = mixed[mixed.columns[::-1]].assign(more=1)
     other["colour"] = ["red", "pink", None, "blue"]
     other["length"] = ["1.5", "2.0", "3.0", "long"]
-    assert columns.unknown(other) == ["more"]
-    stored, reasons = columns.read_rows(other)
+    assert columns.unknown_columns(other) == ["more"]
+    stored, reasons = columns.prepare_rows(other)
     assert reasons == {2: "colour is missing", 3: "length is 'long', not a number"}
     # Categories are sorted: blue, green, red; the unknown one is none of them.
     assert_array_equal(stored[:2, 2:5], [[0, 0, 1], [0, 0, 0]])
     with pytest.raises(DataError, match="lacks length, sharp, which"):
-        columns.read_rows(mixed.drop(columns=["sharp", "length"]))
+        columns.prepare_rows(mixed.drop(columns=["sharp", "length"]))
     # A constant column was not learned, so it may be missing.
-    assert len(columns.read_rows(mixed.drop(columns="flat"))[0]) == 4
+    assert len(columns.prepare_rows(mixed.drop(columns="flat"))[0]) == 4
 
 
 def test_arrays_with_two_axes_are_tables_of_numbers():

@@ -13,7 +13,12 @@ from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.data.loading import load_dataset
 from augan.data.modalities.registry import restore_preprocessing
-from augan.data.modalities.tiles import LONGEST, SHORTEST, TiledPreprocessing, working_shape
+from augan.data.modalities.tiles import (
+    MAX_LONG_SIDE,
+    MAX_SHORT_SIDE,
+    TiledPreprocessing,
+    working_shape,
+)
 from augan.data.sequences import MIRRORS, RaggedImages, SlidingWindows
 from augan.detect.api import detect_folder
 from augan.detect.detector import Detector
@@ -77,9 +82,9 @@ def test_windows_are_mirrored_and_belong_to_their_picture():
 def test_images_keep_their_scale_unless_they_are_very_large(height, width):
     found = working_shape(height, width, WINDOW)
     assert min(found) >= WINDOW
-    assert min(found) <= max(SHORTEST, WINDOW)
-    assert max(found) <= max(LONGEST, WINDOW)
-    if min(height, width) <= SHORTEST and max(height, width) <= LONGEST:
+    assert min(found) <= max(MAX_SHORT_SIDE, WINDOW)
+    assert max(found) <= max(MAX_LONG_SIDE, WINDOW)
+    if min(height, width) <= MAX_SHORT_SIDE and max(height, width) <= MAX_LONG_SIDE:
         assert found == (max(height, WINDOW), max(width, WINDOW))
 
 

@@ -173,7 +173,7 @@ def _meet_table(raw: bytes, place: Path) -> None:
     path.write_bytes(raw)
     frame = read_table(path)
     first, *_ = frame.columns
-    _attempt(lambda: _columns(place).read_rows(frame))
+    _attempt(lambda: _columns(place).prepare_rows(frame))
     _attempt(lambda: load_dataset(path, target=first))
     table = load_dataset(path).images
     if not isinstance(table, Table):
