@@ -12,9 +12,7 @@ from augan.detect.conformal.guarantee import guarantee_void_reason
 from augan.detect.detector import Detector
 from augan.detect.ignore_mask import IgnoreMask
 from augan.export.preprocessing_graph import MIN_SIDE, normalize
-from augan.gan import tf
-
-Tensor = Any
+from augan.gan import Tensor, tf
 
 IMAGES_INPUT, FILLED_INPUT = "images", "filled_images"
 RESIZE_METHOD = "by Pillow, channels in mode F, then rounded: BOX to fewer pixels, BILINEAR to more"

@@ -8,9 +8,7 @@ from augan.bundle import restore_network
 from augan.data.modalities.images import letterbox_padding, letterbox_shape
 from augan.data.modalities.tiles import TiledPreprocessing
 from augan.export.preprocessing_graph import denormalize
-from augan.gan import tf
-
-Tensor = Any
+from augan.gan import Tensor, tf
 
 PRIOR_DESCRIPTIONS = {
     "normal": "independent standard normal numbers",

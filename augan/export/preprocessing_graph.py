@@ -5,8 +5,6 @@ the surroundings first (`augan.data.modalities.tiles`); the Gaussian filter is a
 each axis, so that height and width may be unknown.
 """
 
-from typing import Any
-
 import numpy as np
 
 from augan.data.modalities.images import MAX_NORMALIZED, ImagePreprocessing
@@ -16,9 +14,7 @@ from augan.data.modalities.tiles import (
     SURROUNDINGS_SIGMA,
     TiledPreprocessing,
 )
-from augan.gan import tf
-
-Tensor = Any
+from augan.gan import Tensor, tf
 
 RADIUS = int(4 * SURROUNDINGS_SIGMA + 0.5)  # pixels, at which SciPy truncates the Gaussian
 MIN_SIDE = -(-RADIUS // 2)  # pixels; `_blur_matrix` mirrors an image twice

@@ -1,12 +1,9 @@
 """Pooled features of the discriminator's blocks."""
 
 import math
-from typing import Any
 
-from augan.gan import keras, tf
+from augan.gan import Tensor, keras, tf
 from augan.gan.networks.registry import feature_blocks
-
-Tensor = Any
 
 POOL_SIZE = 2
 

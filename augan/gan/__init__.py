@@ -4,8 +4,8 @@ Higher layers import TensorFlow from this package (`from augan.gan import keras,
 TensorFlow always starts with the same settings and without log noise; import-linter enforces it.
 """
 
-from augan.gan.tensorflow import import_tensorflow
+from augan.gan.tensorflow import Tensor, import_tensorflow
 
 tf, keras = import_tensorflow()
 
-__all__ = ["keras", "tf"]
+__all__ = ["Tensor", "keras", "tf"]

@@ -5,7 +5,7 @@ corrupted images as fake, to locate the corruption, and to predict the transform
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -19,8 +19,7 @@ from augan.gan.self_supervision import (
     negative_log_likelihood,
     transformed_batch,
 )
-
-Tensor = Any
+from augan.gan.tensorflow import Tensor
 
 CORRUPTED, TRANSFORMED = "corrupted", "transformed"
 

@@ -14,11 +14,10 @@ is the source of other content: the neighbor of each image in the batch is the o
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import tensorflow as tf
 
-Tensor = Any
+from augan.gan.tensorflow import Tensor
 
 MIN_VISIBLE_CHANGE = 0.05  # smallest change of a pixel that counts as a corruption
 # Range of the change of brightness of a synthetic defect; the range of images is 2.

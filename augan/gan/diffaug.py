@@ -7,13 +7,11 @@ Each policy takes images `[N, H, W, C]` in [-1, 1] and a seed, an int32 tensor `
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import tensorflow as tf
 
 from augan.gan import distribution
-
-Tensor = Any
+from augan.gan.tensorflow import Tensor
 
 
 def translation(images: Tensor, seed: Tensor, ratio: float = 0.125) -> Tensor:

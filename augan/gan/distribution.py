@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-Tensor = Any
+from augan.gan.tensorflow import Tensor
 
 
 def num_replicas() -> int:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-Tensor = Any
+from augan.gan.tensorflow import Tensor
+
 Elementwise = Callable[[Tensor], Tensor]
 
 

@@ -20,10 +20,9 @@ from augan.gan.losses import LOSSES
 from augan.gan.networks.layers import separate_batches
 from augan.gan.networks.registry import logits_and_blocks
 from augan.gan.regularizers import REGULARIZERS
+from augan.gan.tensorflow import Tensor
 from augan.gan.unrolled import unroll
 from augan.seeding import child_seed
-
-Tensor = Any
 
 
 class SeedSlot(IntEnum):

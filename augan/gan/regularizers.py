@@ -6,13 +6,13 @@ entry in `REGULARIZERS` and one row in its test.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from augan.gan import distribution
+from augan.gan.tensorflow import Tensor
 
-Tensor = Any
 DiscriminatorFn = Callable[[Tensor], Tensor]
 
 

@@ -8,11 +8,11 @@ how far the image is from the training images.
 """
 
 from itertools import product
-from typing import Any
 
 import tensorflow as tf
 
-Tensor = Any
+from augan.gan.tensorflow import Tensor
+
 Transform = tuple[int, int, int, int]  # rotation, vertical shift, horizontal shift, stretch
 
 NUM_ROTATIONS = 4

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+Tensor = Any  # TensorFlow is imported at run time, so that a type checker cannot see its classes
+
 _LOG_NOISE = re.compile(
     r"^([IW]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IW] |WARNING: All log messages before|To enable)"
 )

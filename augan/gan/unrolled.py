@@ -6,13 +6,11 @@ variables, and no gradient passes through an assignment.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
 from augan.gan import distribution
-
-Tensor = Any
+from augan.gan.tensorflow import Tensor
 
 
 def unroll(

@@ -11,16 +11,14 @@ were known only up to `LATENT_NOISE_STD`.
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from augan.detect.scoring.component import ScoreComponent
-from augan.gan import keras, tf
+from augan.gan import Tensor, keras, tf
 from augan.gan.inference import BatchInference
 from augan.gan.networks.registry import feature_blocks
-
-Tensor = Any
 
 DEFAULT_STEPS = 500
 LAMBDA = 0.1

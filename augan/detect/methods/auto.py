@@ -6,7 +6,7 @@ split and added with fixed weights, so no labels are needed.
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -16,11 +16,10 @@ from augan.detect.scoring.padim import DiagonalPaDiM
 from augan.detect.scoring.pixel_neighbors import PixelNeighbors
 from augan.detect.scoring.transform_ensemble import TransformEnsemble
 from augan.exceptions import DataError
-from augan.gan import keras, tf
+from augan.gan import Tensor, keras, tf
 
 PIXEL_WEIGHT = 1.5  # of `PixelNeighbors` next to the components of `TransformEnsemble`
 ComponentScorer = DiscriminatorFeatures | TransformEnsemble | PixelNeighbors
-Tensor = Any
 
 
 class Auto:

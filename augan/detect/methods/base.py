@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 from augan.detect.scoring.component import ScoreComponent
+from augan.gan import Tensor
 
 if TYPE_CHECKING:
     from augan.gan import keras
-
-Tensor = Any
 
 
 class Scorer(Protocol):

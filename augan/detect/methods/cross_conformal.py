@@ -12,9 +12,7 @@ from augan.data.sequences import RaggedImages
 from augan.detect.conformal.cross_conformal import CrossConformalPool
 from augan.detect.methods.base import Scorer
 from augan.detect.scoring.component import ScoreComponent
-from augan.gan import tf
-
-Tensor = Any
+from augan.gan import Tensor, tf
 
 RANK_CORRECTION = ScoreComponent(
     "rank_correction", "correction of the mean of all folds to the rank of their joint p-value"

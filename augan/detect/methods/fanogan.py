@@ -8,17 +8,15 @@ dominate.
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from augan.detect.scoring.component import ScoreComponent
 from augan.detect.scoring.standardizer import ScoreStandardizer
-from augan.gan import keras, tf
+from augan.gan import Tensor, keras, tf
 from augan.gan.inference import BatchInference
 from augan.gan.networks.registry import feature_blocks
-
-Tensor = Any
 
 
 class FAnoGAN:

@@ -23,10 +23,8 @@ from augan.detect.scoring.transform_ensemble import (
 )
 from augan.exceptions import DataError
 from augan.features.discriminator import PooledFeatures
-from augan.gan import keras, tf
+from augan.gan import Tensor, keras, tf
 from augan.gan.inference import BatchInference
-
-Tensor = Any
 
 
 class DiscriminatorFeatures:

@@ -20,10 +20,8 @@ from augan.data.splits import evenly_spaced
 from augan.detect.scoring import tensor_ops
 from augan.detect.scoring.component import ScoreComponent
 from augan.detect.scoring.standardizer import BORDER_WIDTH, BorderNormalizer
-from augan.gan import keras, tf
+from augan.gan import Tensor, keras, tf
 from augan.gan.networks.heads import concat_blocks, concat_channels, fully_convolutional
-
-Tensor = Any
 
 SELF_DISSIMILARITY = ScoreComponent(
     "self_dissimilarity", "a part of the image differs from the rest of the same image"

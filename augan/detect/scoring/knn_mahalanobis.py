@@ -11,10 +11,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from augan.gan import tf
+from augan.gan import Tensor, tf
 from augan.gan.inference import BatchInference
-
-Tensor = Any
 
 MAX_COMPONENTS = 256
 NUM_NEIGHBORS = 2

@@ -6,16 +6,14 @@ channel at each location.
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from augan.data.splits import evenly_spaced
 from augan.features.discriminator import PooledFeatures
-from augan.gan import keras, tf
+from augan.gan import Tensor, keras, tf
 from augan.gan.inference import BatchInference
-
-Tensor = Any
 
 MAX_TRAINING_IMAGES = 2000
 # Lower bound of a standard deviation, as a share of the block's mean: features that hardly vary

@@ -7,16 +7,14 @@ use the GAN.
 
 import math
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from augan.detect.scoring.component import ScoreComponent
 from augan.detect.scoring.knn_mahalanobis import PCAReferenceSet
 from augan.detect.scoring.standardizer import ScoreStandardizer
-from augan.gan import tf
-
-Tensor = Any
+from augan.gan import Tensor, tf
 
 MIN_DISTANCE = 1e-6  # added to distances, so that the logarithm of 0 is finite
 

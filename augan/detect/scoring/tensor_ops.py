@@ -4,13 +4,9 @@
 operations on tensors with unknown height and width.
 """
 
-from typing import Any
-
 import numpy as np
 
-from augan.gan import tf
-
-Tensor = Any
+from augan.gan import Tensor, tf
 
 
 def pad_symmetric(images: Tensor, multiple: int) -> Tensor:

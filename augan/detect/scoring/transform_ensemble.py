@@ -17,7 +17,7 @@ import numpy as np
 from augan.data.splits import evenly_spaced
 from augan.detect.scoring.component import ScoreComponent
 from augan.detect.scoring.standardizer import ScoreStandardizer
-from augan.gan import keras, tf
+from augan.gan import Tensor, keras, tf
 from augan.gan.inference import BatchInference
 from augan.gan.networks.registry import feature_blocks
 from augan.gan.self_supervision import (
@@ -26,8 +26,6 @@ from augan.gan.self_supervision import (
     negative_log_likelihood,
     transform,
 )
-
-Tensor = Any
 
 MAX_TRAINING_IMAGES = 2000
 SHRINKAGE = 0.2  # weight of the mean variance in the variance of each axis

@@ -14,7 +14,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-Tensor = Any
+from augan.gan.tensorflow import Tensor
+
 Gradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 # A kernel of 4 with stride 2 covers each pixel equally often, which avoids checkerboard artifacts.

@@ -13,9 +13,9 @@ from keras import layers
 
 from augan.gan import distribution
 from augan.gan.networks.fast_conv import Conv2D, conv_same
+from augan.gan.tensorflow import Tensor
 from augan.seeding import child_seed
 
-Tensor = Any
 Initializer = Callable[..., Any]  # shape -> values
 Backbone = Callable[..., Any]  # samples, width, norm, dropout, seed -> features [N, F]
 

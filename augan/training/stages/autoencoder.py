@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from augan.config import require_resolved
-from augan.gan import distribution, keras, tf
+from augan.gan import Tensor, distribution, keras, tf
 from augan.gan.networks.registry import logits_and_blocks
 from augan.seeding import child_seed
 from augan.training.budget import BudgetShare
@@ -14,7 +14,6 @@ from augan.training.stages.base import Stage
 if TYPE_CHECKING:
     from augan.training.trainer import Trainer, TrainingData
 
-Tensor = Any
 
 # Weights of the losses of encoder and generator.
 IMAGE_WEIGHT, FEATURE_WEIGHT, ADVERSARIAL_WEIGHT, LATENT_WEIGHT = 10.0, 1.0, 0.02, 1e-3

@@ -5,7 +5,7 @@ Filters of augmentation compare its prediction with the class of a generated sam
 
 from typing import TYPE_CHECKING, Any
 
-from augan.gan import distribution, keras, tf
+from augan.gan import Tensor, distribution, keras, tf
 from augan.gan.diffaug import augment
 from augan.seeding import child_seed
 from augan.training.budget import BudgetShare
@@ -13,8 +13,6 @@ from augan.training.stages.base import Stage
 
 if TYPE_CHECKING:
     from augan.training.trainer import Trainer
-
-Tensor = Any
 
 
 class ClassifierTrainStep:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from augan.gan import distribution, keras, tf
+from augan.gan import Tensor, distribution, keras, tf
 from augan.gan.inference import BatchInference
 from augan.gan.networks.registry import feature_blocks
 from augan.training.budget import BudgetShare
@@ -14,7 +14,6 @@ from augan.training.stages.base import Stage
 if TYPE_CHECKING:
     from augan.training.trainer import Trainer
 
-Tensor = Any
 CHUNK_SIZE = 1024  # samples that are float32 at once while they are encoded
 CLASS_WEIGHT = 0.1  # weight of the cross-entropy of the predicted class
 

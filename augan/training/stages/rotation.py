@@ -5,9 +5,9 @@ Predicting Image Rotations"). Its features measure the fidelity of generated ima
 agreement classifier exists.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from augan.gan import distribution, tf
+from augan.gan import Tensor, distribution, tf
 from augan.gan.self_supervision import NUM_ROTATIONS
 from augan.training.budget import BudgetShare
 from augan.training.stages.base import Stage
@@ -15,8 +15,6 @@ from augan.training.stages.classifier import ClassifierTrainStep
 
 if TYPE_CHECKING:
     from augan.training.trainer import Trainer
-
-Tensor = Any
 
 
 class RotationTrainStep(ClassifierTrainStep):
