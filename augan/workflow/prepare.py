@@ -1,4 +1,4 @@
-"""What will be trained on what: decided once, shown to the user, and then trained as shown."""
+"""Preparation of a training: the resolved configuration, the decoded samples and their split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResolvedConfig:
-    """What will be trained on what, decided from the headers of the images.
+    """Configuration and dataset of a training, resolved from the headers of the images.
 
     Attributes
     ----------
     config : Config
-        Every setting that the data decides is filled in.
+        The configuration with every setting that is derived from the data.
     dataset : Dataset
-        What will be trained on; without the unlabeled images where the task cannot use them.
-    preprocessing : ImagePreprocessing
-        Fitted to the dataset.
+        The training data; without the unlabeled images if the task cannot use them.
+    preprocessing : ImagePreprocessing or TabularPreprocessing
+        Preprocessing that was fitted to the dataset.
     warnings : tuple of str
-        What the user should know before it starts.
+        Warnings to show before the training starts.
     """
 
     config: Config
@@ -50,44 +50,47 @@ class ResolvedConfig:
 
 
 def resolve_config(config: Config, dataset: Dataset) -> ResolvedConfig:
-    """Decide from the data what the configuration leaves open; no image is decoded.
+    """Derive the open settings from the data; no image is decoded.
 
     Raises
     ------
     ConfigError
-        If the data cannot serve the task.
+        The data does not fit the task.
     """
     config, preprocessing = defaults.resolve_defaults(config, dataset)
     warnings, unused = list(dataset.warnings), dataset.num_unlabeled
     if unused and config.task == "detect":
         dataset = dataset.without_unlabeled()
         warnings.append(
-            f"the {unused} unlabeled images are not used: a detector alone (task detect) learns "
-            "from normal images, and these may hold anomalies"
+            f"the {unused} unlabeled images are not used: task detect trains on normal images, and "
+            "unlabeled images may be anomalies"
         )
     return ResolvedConfig(config, dataset, preprocessing, tuple(warnings))
 
 
-_TWINS_REMEDY = {
-    "image": "name what belongs together with --groups",
+_DUPLICATES_REMEDY = {
+    "image": "give the groups of images with --groups",
     "row": "remove repeated rows",
 }
-DUPLICATE_SHARE = (
-    0.005  # of the calibration images that are compared; below it, look-alikes are chance
-)
-ENOUGH = 200  # samples from which a plain split has enough to train and to calibrate
+# Of the compared calibration samples; fewer near-duplicates occur by chance.
+MAX_DUPLICATE_FRACTION = 0.005
+MIN_PLAIN_SPLIT = 200  # samples that suffice for a training and a calibration split
 
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Everything that is known before training starts.
+    """Prepared samples of a training, with their split and warnings.
 
     Attributes
     ----------
+    prepared : PreparedImages
+        The labeled (or all) samples.
     split : Split
-        With folds, each of which has its own, all samples fit and all calibrate.
+        The split of the samples. With folds, all samples are training and calibration samples.
+    unlabeled : PreparedImages or None
+        The unlabeled samples.
     folds : tuple of Split
-        Empty where one training is all.
+        The split of each fold; empty without cross-conformal training.
     """
 
     config: Config
@@ -99,7 +102,7 @@ class PreparedData:
     folds: tuple[Split, ...] = ()
 
     def for_fold(self, fold: Fold) -> "PreparedData":
-        """Return what the training of one fold starts from."""
+        """Return the data of the training of one fold."""
         if not self.folds:
             return self
         config = self.config.replace(seed=fold.seed(self.config.seed))
@@ -107,32 +110,32 @@ class PreparedData:
 
     @property
     def dataset(self) -> Dataset:
-        """The images that could be decoded."""
+        """The dataset of the samples that could be decoded."""
         return self.prepared.dataset
 
     @property
     def pixels(self) -> np.ndarray:
-        """`[N, S, S, C]`, perhaps a memory map: what indexes all rows at once copies all."""
+        """Prepared samples `[N, S, S, C]` or `[N, F]`, possibly a memory map."""
         return self.prepared.pixels
 
     @property
     def samples(self) -> np.ndarray | RaggedImages:
-        """The same as a detector takes them: of large images, each in its own size."""
+        """Prepared samples as a detector takes them: large images keep their size."""
         if isinstance(self.preprocessing, TiledPreprocessing):
             return self.preprocessing.ragged_images(self.dataset, self.pixels)
         return self.pixels
 
     @property
     def all_samples(self) -> np.ndarray | ConcatRows:
-        """The same, and the unlabeled images in the rows from N on."""
+        """The samples, followed by the unlabeled samples from index N on."""
         more = self.unlabeled
         return self.pixels if more is None else ConcatRows(self.pixels, more.pixels)
 
     @property
     def unlabeled_indices(self) -> np.ndarray:
-        """The rows of `all_samples` with unlabeled images to train on.
+        """Indices in `all_samples` of the unlabeled samples to train on.
 
-        Those whose group is held out stay out, or what was learned would be measured.
+        Unlabeled samples of a group in the validation or calibration split are left out.
         """
         if self.unlabeled is None:
             return np.empty(0, np.int64)
@@ -144,36 +147,34 @@ class PreparedData:
 
     @property
     def skipped(self) -> Skipped:
-        """Files that could not be read, unlabeled ones too."""
+        """Files that could not be read, including unlabeled files."""
         return self.dataset.skipped + (self.unlabeled.dataset.skipped if self.unlabeled else ())
 
     @property
     def num_classes(self) -> int:
-        """Classes of the generator: 0 unless they will be used."""
+        """Number of classes of the generator; 0 if classes are not used."""
         classes = self.dataset.num_classes
         return classes if classes > 1 and self.config.task != "detect" else 0
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """What trains, in order."""
-        task, methods = self.config.task, configured_methods(self.config.detect)
-        classes = [get_method_spec(method, self.preprocessing) for method in methods]
-        # Codes are for augmentation; a detector alone trains an encoder only to score by it.
-        encoder = self.config.training.store_latents if task != "detect" else False
-        needed = any("encoder" in known.required_networks for known in classes)
-        encoder = encoder or (task != "generate" and needed)
-        wanted = {
+        """Names of the training stages, in order."""
+        config, task = self.config, self.config.task
+        methods = configured_methods(config.detect)
+        specs = [get_method_spec(method, self.preprocessing) for method in methods]
+        is_scoring = task != "generate" and any("encoder" in s.required_networks for s in specs)
+        is_augmenting = task != "detect" and config.training.store_latents
+        is_image = self.preprocessing.sample_type == "image"
+        is_enabled = {
             "classifier": self.num_classes > 0,
-            "rotation": self.num_classes == 0
-            and self.config.evaluation.enabled
-            and self.preprocessing.sample_type == "image",
+            "rotation": self.num_classes == 0 and config.evaluation.enabled and is_image,
             "gan": True,
-            "encoder": encoder,
+            "encoder": is_augmenting or is_scoring,
         }
-        return tuple(part for part, is_wanted in wanted.items() if is_wanted)
+        return tuple(stage for stage, enabled in is_enabled.items() if enabled)
 
     def training_data(self) -> "TrainingData":
-        """Return what the networks are trained on."""
+        """Return the training data of the networks."""
         from augan.training.trainer import TrainingData
 
         classes = None
@@ -193,7 +194,7 @@ class PreparedData:
         )
 
     def describe(self) -> dict[str, Any]:
-        """Return what the bundle says of the data, JSON-able."""
+        """Return the description of the data for the bundle, JSON-able."""
         dataset = self.dataset
         counts = np.zeros(0, int)
         if dataset.labels is not None:
@@ -211,22 +212,22 @@ class PreparedData:
 
 
 def prepare_data(resolved: ResolvedConfig) -> PreparedData:
-    """Decode the samples, divide them, and look for what the user should know.
+    """Decode and split the samples, and collect warnings.
 
     Raises
     ------
     DataError
-        There are too few samples, or too many that cannot be read.
+        There are too few samples, or too many samples cannot be read.
     ConfigError
-        Too few of them calibrate for the false-alarm rate that was asked for.
+        The calibration samples are too few for the requested false-alarm rate.
     """
     config, preprocessing, more = resolved.config, resolved.preprocessing, None
     prepared = load_prepared(resolved.dataset, preprocessing)
     dataset = prepared.dataset
     if resolved.dataset.unlabeled is not None:
         more = load_prepared(resolved.dataset.unlabeled, preprocessing)
-    split, folds = _divide(config, dataset)
-    _check_rate(config, dataset, folds or (split,))
+    split, folds = _split(config, dataset)
+    _check_far(config, dataset, folds or (split,))
     data = PreparedData(
         config, prepared, preprocessing, split, list(resolved.warnings), more, folds
     )
@@ -239,98 +240,93 @@ def prepare_data(resolved: ResolvedConfig) -> PreparedData:
     return data
 
 
-def _divide(config: Config, dataset: Dataset) -> tuple[Split, tuple[Split, ...]]:
+def _split(config: Config, dataset: Dataset) -> tuple[Split, tuple[Split, ...]]:
+    """Return the split of the samples, and that of each fold if there are folds."""
     n = len(dataset)
     if config.detect.cross_conformal:
         folds = make_folds(n, seed=config.seed, groups=dataset.groups)
-        everything = np.arange(n)
-        return Split(everything, np.empty(0, np.int64), everything), folds
+        indices = np.arange(n)
+        return Split(indices, np.empty(0, np.int64), indices), folds
     split = split_dataset(config, dataset, calibrate=config.task != "generate")
     if not len(split.val):
+        samples = plural(dataset.sample_type)
         raise DataError(
-            f"{dataset.name} has too few {plural(dataset.sample_type)} ({n}): each class's only "
-            "one is needed to train, and none is left to check with; add "
-            f"{plural(dataset.sample_type)}"
+            f"{dataset.name} has too few {samples} ({n}): at least one of each class is needed to "
+            f"train, so none is left for validation; add {samples}"
         )
     return split, ()
 
 
-def _check_rate(config: Config, dataset: Dataset, splits: Sequence[Split]) -> None:
-    """Refuse a rate that the detector would refuse to work at, once it was trained."""
-    far, trim_fraction, n, samples = (
-        config.detect.far,
-        config.detect.trim_fraction,
-        len(dataset),
-        plural(dataset.sample_type),
-    )
+def _check_far(config: Config, dataset: Dataset, splits: Sequence[Split]) -> None:
+    """Raise ConfigError for a false-alarm rate that the calibration cannot support."""
+    far, trim_fraction = config.detect.far, config.detect.trim_fraction
     if far is None or config.task == "generate":
         return
+    n, samples = len(dataset), plural(dataset.sample_type)
     needed = min_calibration_size(far)
-    calibrating = sum(trimmed_size(len(split.calibration), trim_fraction) for split in splits)
-    if calibrating >= needed:
+    available = sum(trimmed_size(len(split.calibration), trim_fraction) for split in splits)
+    if available >= needed:
         return
-    helps = _can_cross(config, dataset) and trimmed_size(n, trim_fraction) >= needed
-    cross = (
-        f"add --cross-conformal, with which all calibrate, in {NUM_FOLDS} trainings; or "
-        if helps
-        else ""
-    )
+    folds_suffice = _can_make_folds(config, dataset) and trimmed_size(n, trim_fraction) >= needed
+    folds_hint = f"use all in {NUM_FOLDS} trainings with --cross-conformal; or " * folds_suffice
     raise ConfigError(
-        f"a false-alarm rate of {far} needs {needed} calibration {samples}, but of {n} {samples} "
-        f"{calibrating} calibrate; {cross}choose a larger detect.far, or give more normal {samples}"
+        f"a false-alarm rate of {far} needs {needed} calibration {samples}, but only {available} "
+        f"of {n} {samples} are available for calibration; {folds_hint}choose a larger detect.far, "
+        f"or give more normal {samples}"
     )
 
 
-def _can_cross(config: Config, dataset: Dataset) -> bool:
-    """Whether folds can be made where they are not."""
+def _can_make_folds(config: Config, dataset: Dataset) -> bool:
+    """Whether a training without folds could use cross-conformal training."""
     n = len(dataset)
-    groups = n if dataset.groups is None else len(set(dataset.groups))
-    alone = config.task == "detect" and not config.detect.cross_conformal
-    return alone and n >= NUM_FOLDS * MIN_FOLD_SIZE and groups >= NUM_FOLDS
+    num_groups = n if dataset.groups is None else len(set(dataset.groups))
+    is_eligible = config.task == "detect" and not config.detect.cross_conformal
+    return is_eligible and n >= NUM_FOLDS * MIN_FOLD_SIZE and num_groups >= NUM_FOLDS
 
 
 def _fold_warnings(data: PreparedData) -> list[str]:
-    """Say that folds are needless, or that they would help.
+    """Return a warning if folds are not needed, or if they would help.
 
-    They would where a detector alone has fewer than 200 samples, folds can be made of them, and
-    fewer than two calibration scores may be exceeded at the rate asked for (else the usual one):
-    either nothing can be flagged, or the line is the one highest score, whatever that may be.
+    Folds would help a detector with fewer than 200 samples, if fewer than two calibration scores
+    may be exceeded at the false-alarm rate: then either nothing can be flagged, or the threshold is
+    the single highest score.
     """
     dataset, detect = data.dataset, data.config.detect
     n, samples = len(dataset), plural(dataset.sample_type)
     if data.folds:
-        if n < ENOUGH:
+        if n < MIN_PLAIN_SPLIT:
             return []
         return [
-            f"{n} {samples} are enough for the plain split: without --cross-conformal, training "
-            "takes a fifth of the time, and the rate is promised once and not twice"
+            f"{n} {samples} are enough for a training without --cross-conformal, which takes a "
+            "fifth of the time and guarantees the rate instead of twice the rate"
         ]
-    able = n < ENOUGH and _can_cross(data.config, dataset)
-    calibrating = len(data.split.calibration)
-    if not able or (detect.far or DEFAULT_RATE) * (calibrating + 1) >= 2:
+    would_help = n < MIN_PLAIN_SPLIT and _can_make_folds(data.config, dataset)
+    far, available = detect.far or DEFAULT_RATE, len(data.split.calibration)
+    if not would_help or far * (available + 1) >= 2:
         return []
     return [
-        f"only {calibrating} of {n} {samples} calibrate, which is few for a false-alarm rate of "
-        f"{detect.far or DEFAULT_RATE:g}: with --cross-conformal all do, in {NUM_FOLDS} trainings"
+        f"only {available} of {n} {samples} are available for calibration, which are few for a "
+        f"false-alarm rate of {far:g}: --cross-conformal uses all, in {NUM_FOLDS} trainings"
     ]
 
 
 def _duplicate_warnings(data: PreparedData) -> list[str]:
+    """Return a warning if too many calibration samples nearly equal training samples."""
     names = data.dataset.names
     if data.unlabeled is not None:
         names += data.unlabeled.dataset.names
-    twins = []
-    for split in data.folds or (data.split,):
+    splits = data.folds or (data.split,)
+    duplicates = []
+    for split in splits:
         trained = replace(split, train=np.union1d(split.train, data.unlabeled_indices))
-        twins += find_near_duplicates(data.all_samples, trained)
-    parts = data.folds or (data.split,)
-    compared = sum(min(len(split.calibration), MAX_CALIBRATION) for split in parts)
-    if len(twins) <= DUPLICATE_SHARE * compared:
+        duplicates += find_near_duplicates(data.all_samples, trained)
+    num_compared = sum(min(len(split.calibration), MAX_CALIBRATION) for split in splits)
+    if len(duplicates) <= MAX_DUPLICATE_FRACTION * num_compared:
         return []
-    (outside, inside, _), sample_type = twins[0], data.dataset.sample_type
+    (calibration_index, train_index, _), sample_type = duplicates[0], data.dataset.sample_type
     samples = plural(sample_type)
     return [
-        f"{len(twins)} calibration {samples} are nearly identical to training {samples} (for "
-        f"example {names[inside]} and {names[outside]}): false alarms will exceed the chosen "
-        f"rate; {_TWINS_REMEDY[sample_type]}"
+        f"{len(duplicates)} calibration {samples} are nearly identical to training {samples} (for "
+        f"example {names[train_index]} and {names[calibration_index]}): false alarms will exceed "
+        f"the chosen rate; {_DUPLICATES_REMEDY[sample_type]}"
     ]

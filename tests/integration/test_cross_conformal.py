@@ -324,15 +324,15 @@ def told(count: int, groups: int = 0, **settings: Any) -> list[str]:
 def test_training_suggests_folds_for_few_images() -> None:
     (hint,) = told(60)
     assert hint == (
-        "only 20 of 60 images calibrate, which is few for a false-alarm rate of 0.05: with "
-        "--cross-conformal all do, in 5 trainings"
+        "only 20 of 60 images are available for calibration, which are few for a false-alarm rate "
+        "of 0.05: --cross-conformal uses all, in 5 trainings"
     )
     assert told(60, detect__far=0.2) == told(24) == told(150) == told(230) == []
     assert "few for a false-alarm rate of 0.02" in told(150, detect__far=0.02)[0]
     assert told(60, groups=4) == []
     assert told(60, detect__cross_conformal=True) == []
     (needless,) = told(230, detect__cross_conformal=True)
-    assert "230 images are enough for the plain split" in needless
+    assert "230 images are enough for a training without --cross-conformal" in needless
 
 
 def test_unsupported_rate_is_refused_before_training(tmp_path: Path) -> None:
@@ -342,10 +342,10 @@ def test_unsupported_rate_is_refused_before_training(tmp_path: Path) -> None:
         return str(caught.value)
 
     assert refused(60, detect__far=0.01) == (
-        "a false-alarm rate of 0.01 needs 99 calibration images, but of 60 images 20 calibrate; "
-        "choose a larger detect.far, or give more normal images"
+        "a false-alarm rate of 0.01 needs 99 calibration images, but only 20 of 60 images are "
+        "available for calibration; choose a larger detect.far, or give more normal images"
     )
-    assert "calibrate; add --cross-conformal, with which all calibrate" in refused(
+    assert "calibration; use all in 5 trainings with --cross-conformal; or" in refused(
         150, detect__far=0.01
     )
     assert "add --cross-conformal" not in refused(
@@ -356,7 +356,7 @@ def test_unsupported_rate_is_refused_before_training(tmp_path: Path) -> None:
     )
     # Twenty images support a rate of 1/21; trimmed images do not calibrate.
     told(60, detect__far=0.048)
-    assert "18 calibrate" in refused(60, detect__far=0.048, detect__trim_fraction=0.1)
+    assert "only 18 of 60 images" in refused(60, detect__far=0.048, detect__trim_fraction=0.1)
     told(60, detect__far=0.01, task="generate")
     config = Config(task="detect").replace(detect__far=0.01, training__steps=1)
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
@@ -386,7 +386,7 @@ def test_copies_in_different_folds_warn(dataset: Dataset) -> None:
     images[:6] = images[20:26]
     resolved = resolve_config(CONFIG, replace(dataset, images=images))
     (warning,) = [text for text in prepare_data(resolved).warnings if "nearly identical" in text]
-    assert "name what belongs together with --groups" in warning
+    assert "give the groups of images with --groups" in warning
 
 
 def test_five_folds_have_five_times_the_default_minutes() -> None:
