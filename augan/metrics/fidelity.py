@@ -168,7 +168,7 @@ def diversity(features: ArrayLike) -> float:
     >>> diversity([[0.0, 0.0], [3.0, 4.0]])
     5.0
     """
-    x = check_features(features, "given", 2)
+    x = check_features(features, "input", 2)
     x = x - x.mean(axis=0)
     total = 0.0
     for rows, block in zip(row_blocks(len(x)), squared_distances(x, x)):

@@ -1,4 +1,4 @@
-"""Splits and the images that stand on both of their sides."""
+"""Training, validation and calibration splits, and folds."""
 
 import math
 
@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augan.data import duplicates
-from augan.data.duplicates import find_near_duplicates
-from augan.data.splits import NUM_FOLDS, Split, make_folds, make_split
+from augan.data.splits import NUM_FOLDS, make_folds, make_split
 from augan.exceptions import DataError
 
 
@@ -172,59 +170,3 @@ def test_folds_without_groups_are_equal_and_the_seed_decides():
 def test_folds_of_too_little_are_refused(n, groups, message):
     with pytest.raises(DataError, match=message):
         make_folds(n, seed=0, groups=groups)
-
-
-# Near duplicates
-
-
-def pictures(n, side=32, channels=1, seed=0):
-    return np.random.default_rng(seed).integers(0, 200, (n, side, side, channels), np.uint8)
-
-
-HALVES = Split(np.arange(6), np.arange(6, 10), np.arange(10, 20))
-
-
-@pytest.mark.parametrize(("side", "channels"), [(8, 1), (32, 3), (64, 1)])
-def test_near_duplicates_across_the_split_are_found(side, channels):
-    pixels = pictures(20, side, channels)
-    pixels[12] = pixels[3] // 2 + 20  # the same scene, darker
-    pixels[11] = pixels[7]
-    pixels[1] = pixels[2]  # on one side only
-    found = find_near_duplicates(pixels, HALVES)
-    assert [pair[:2] for pair in found] == [(7, 11), (3, 12)]
-    assert 1.0 >= found[0][2] >= found[1][2] > 0.995
-
-
-def test_unrelated_images_are_no_duplicates():
-    assert find_near_duplicates(pictures(20), HALVES) == []
-    assert (
-        find_near_duplicates(pictures(20), Split(np.arange(20), *[np.empty(0, np.int64)] * 2)) == []
-    )
-
-
-def test_flat_images_match_only_their_equals():
-    pixels = pictures(20)
-    pixels[0], pixels[10], pixels[11] = 90, 90, 91
-    pixels[1, ::2], pixels[1, 1::2] = 90, 92  # stripes that no thumbnail shows
-    assert find_near_duplicates(pixels, HALVES) == [(0, 10, 1.0)]
-    assert find_near_duplicates(np.zeros((20, 8, 8, 1), np.float32), HALVES)[0][2] == 1.0
-
-
-def test_thumbnails_average_equal_areas():
-    weights = duplicates._area_weights(64, 24)
-    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
-    np.testing.assert_allclose(weights.sum(axis=0), 24 / 64, rtol=1e-6)
-    np.testing.assert_array_equal(duplicates._area_weights(8, 8), np.eye(8))
-
-
-def test_work_is_capped_and_chunks_do_not_matter(monkeypatch):
-    pixels = pictures(20)
-    pixels[10:] = pixels[:10]
-    twins = [(i, i + 10) for i in range(10)]
-    for chunk in (500, 3):
-        monkeypatch.setattr(duplicates, "_BLOCK_ROWS", chunk)
-        assert sorted(pair[:2] for pair in find_near_duplicates(pixels, HALVES)) == twins
-    monkeypatch.setattr(duplicates, "MAX_CALIBRATION", 4)
-    assert sorted(pair[1] for pair in find_near_duplicates(pixels, HALVES)) == [10, 13, 16, 19]
-    monkeypatch.setattr(duplicates, "MAX_OTHERS", 2)
-    assert sorted(pair[:2] for pair in find_near_duplicates(pixels, HALVES)) == [(0, 10), (9, 19)]

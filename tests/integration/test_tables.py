@@ -280,7 +280,7 @@ class TestDetect:
         _, plain = self.scores(bundle, frame, tmp_path)
         result, mixed = self.scores(bundle, frame[frame.columns[::-1]].assign(new="?"), tmp_path)
         assert_array_equal(mixed["score"], plain["score"])
-        assert any("no such columns: new" in text for text in result.warnings)
+        assert any("did not have: new" in text for text in result.warnings)
 
     def test_rows_that_cannot_be_used_have_no_score(self, bundle: Bundle, tmp_path: Path) -> None:
         frame = parts()[:4].astype({"weight": object})

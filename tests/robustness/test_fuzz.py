@@ -244,7 +244,7 @@ def test_a_norm_makes_no_more_than_was_saved() -> None:
     spec = {"architecture": "dcgan", "role": "discriminator"}
     spec["arguments"] = {**arguments, "norm": "layer"}
     bundle = Bundle(config={}, data={}, networks={"x": Network(spec, {"k": np.zeros(9)})})
-    with pytest.raises(BundleError, match=r"shape \[1024, 1024, 2\] are more than"):
+    with pytest.raises(BundleError, match=r"shape \[1024, 1024, 2\] have more values than"):
         restore_network(bundle, "x")
 
 

@@ -1,1 +1,1 @@
-"""Kinds of samples: whole images, images in tiles, rows of a table."""
+"""Modalities of samples: images, large images in tiles, rows of tables."""
