@@ -145,7 +145,7 @@ def test_site_builds_without_warnings_and_loads_nothing(tmp_path: Path) -> None:
         assert f"augan {command}" in command_line
     library = (site / "reference" / "api.html").read_text(encoding="utf-8")
     assert "GANOverSampler" in library
-    assert "False-alarm rate. With a number, part of the rows is held out" in library
+    assert "False-alarm rate. With a number, some samples are held out" in library
     for page in site.rglob("*.html"):
         parser = _ExternalResources()
         parser.feed(page.read_text(encoding="utf-8"))
