@@ -17,7 +17,6 @@ predictions of the classifiers are stored next to the rows, for the confidence i
 
 import argparse
 import functools
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -49,6 +48,7 @@ from augan.evaluation.augmentation.subsets import (
 from augan.evaluation.augmentation.synthetic import GanArm
 from augan.evaluation.augmentation.training_set import Classifier
 from augan.exceptions import AuganError, DataError
+from augan.io.hashing import sha256_array
 from augan.metrics.statistics import BootstrapComparison
 from augan.seeding import child_rng
 from benchmarks.augmentation import gain_null_controls
@@ -111,7 +111,7 @@ def load_gain_data(data: str, split: str) -> GainData:
         images, labels = images[~is_test], labels[~is_test]
     pool = LabelPool(images, labels, train.class_names)
     arrays = (images, labels, test_images, test_labels)
-    sha256 = digest([_sha256(array) for array in arrays])
+    sha256 = digest([sha256_array(array) for array in arrays])
     return GainData(train.name, pool, test_images, test_labels, preprocessing.normalize, sha256)
 
 
@@ -134,10 +134,6 @@ def _cut_dev_images(labels: np.ndarray) -> np.ndarray:
         rows = child_rng(0, "lift", "dev", int(label)).permutation(np.flatnonzero(labels == label))
         is_test[rows[: min(per_class, len(rows) // 2)]] = True
     return is_test
-
-
-def _sha256(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 def make_classifier(name: str, normalize: Callable, steps: int | None) -> Classifier:

@@ -25,6 +25,7 @@ import augan
 from augan import Config, load_dataset
 from augan.bundle import Bundle, read_weights
 from augan.gan.networks.registry import build_network
+from augan.io.layout import METRICS_LOG_FILE
 from augan.training.monitor import max_magnitude
 from augan.workflow.train import train
 from benchmarks.common.harness import (
@@ -145,7 +146,7 @@ def training_metrics(bundle: Bundle) -> Row:
 
 def largest_loss(out: Path) -> Row:
     """Return the updates of the GAN and its largest loss, None if a loss was not finite."""
-    lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (out / METRICS_LOG_FILE).read_text(encoding="utf-8").splitlines()
     entries = [entry for entry in map(json.loads, lines) if entry["stage"] == "gan"]
     names = ("d_loss", "g_loss")
     losses = [math.inf if e[name] is None else e[name] for e in entries for name in names]

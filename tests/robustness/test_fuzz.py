@@ -16,7 +16,7 @@ from PIL import Image
 from augan import load_dataset
 from augan.augment.manifest import ResumeLog
 from augan.bundle import Bundle, Network, load_bundle, restore_network, save_bundle
-from augan.bundle.schema import KNOWN, validate_documents
+from augan.bundle.schema import SCHEMA, validate_documents
 from augan.config import Config
 from augan.data.modalities.images import ImagePreprocessing
 from augan.data.modalities.tables import Table, Target, read_table
@@ -211,7 +211,7 @@ def test_a_journal_whose_predictions_are_damaged(tmp_path: Path) -> None:
 
 
 def test_known_keys_of_a_bundle_are_checked(tmp_path: Path) -> None:
-    assert all(not fits(object()) for fits, _ in KNOWN.values())
+    assert all(not fits(object()) for fits, _ in SCHEMA.values())
     for data in ({"class_names": "ab"}, {"class_names": ["a", "a"]}, {"class_counts": [-1]}):
         with pytest.raises(BundleError):
             validate_documents({"data": data, "config": {}, "detector": None}, "x")

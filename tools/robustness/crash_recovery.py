@@ -30,7 +30,14 @@ import numpy as np
 
 import augan
 from augan.bundle import load_bundle
-from augan.io.layout import BUNDLE_FILE, DETECTION_FILE, EVALUATION_FILE, RUN_FILE
+from augan.io.layout import (
+    BUNDLE_FILE,
+    DETECTION_FILE,
+    EVALUATION_FILE,
+    REPORT_FILE,
+    RUN_FILE,
+    RUN_SUMMARY_FILE,
+)
 from benchmarks.common.harness import RESULTS, Results, Row, Task, run, write_json
 from tools.robustness.bad_inputs.fixtures import SMALL, pictures
 
@@ -38,8 +45,7 @@ NAME = "kills"
 SECONDS = 30.0  # guess for the estimate
 PAUSE = 0.0005  # seconds between two looks
 READ_FIRST = ("tensorflow", "keras", "sklearn.ensemble", "pandas", "scipy.stats", "albumentations")
-PAGE = "report.html"
-VARYING = ("summary.json", BUNDLE_FILE)  # times of the day; bundles are compared by their SHA-256
+VARYING = (RUN_SUMMARY_FILE, BUNDLE_FILE)  # times of the day; bundles are compared by their SHA-256
 COMMANDS = {
     "train": f"train photos --out made {SMALL} --seed 3",
     "augment": "augment --class a --class b --n 400 --no-filter --model RUN --out made",
@@ -171,7 +177,7 @@ def files(folder: Path) -> dict[str, Any]:
             found[name] = load_bundle(path).sha256
         else:
             # The page of a run says how long each part took.
-            timed = path.name == PAGE and path.with_name(RUN_FILE).exists()
+            timed = path.name == REPORT_FILE and path.with_name(RUN_FILE).exists()
             found[name] = b"" if timed or path.name in VARYING else path.read_bytes()
             if path.name in (
                 DETECTION_FILE,

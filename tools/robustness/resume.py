@@ -29,7 +29,7 @@ import numpy as np
 
 import augan
 from augan.bundle import load_bundle
-from augan.io.layout import BUNDLE_FILE
+from augan.io.layout import BUNDLE_FILE, METRICS_LOG_FILE, RUN_SUMMARY_FILE
 from augan.training.checkpoints import Checkpoints
 from benchmarks.common.harness import RESULTS, Results, Row, Task, run, write_json
 
@@ -39,7 +39,7 @@ SECONDS = 60.0  # guess for the estimate
 PAUSE = 0.002  # seconds between two looks at the run
 # Parts and their updates for each update of the GAN; None: known by the clock.
 PARTS = {"data": None, "classifier": 0.25, "gan": 1.0, "encoder": 0.5, "detector": None}
-VARYING = ("summary.json", BUNDLE_FILE)  # times of the day; the bundle is compared by its SHA-256
+VARYING = (RUN_SUMMARY_FILE, BUNDLE_FILE)  # times of the day; the bundle is compared by its SHA-256
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Trial:
 
     def reached(self) -> tuple[str, int]:
         """Return the part and the step that the log ends with."""
-        log = self.out / "metrics.jsonl"
+        log = self.out / METRICS_LOG_FILE
         lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
         for line in reversed(lines):
             try:
@@ -240,7 +240,7 @@ def compare(trial: Trial, reference: Trial) -> Row:
 
     return {
         "same_bundle": load_bundle(trial.out).sha256 == load_bundle(reference.out).sha256,
-        "same_log": same("metrics.jsonl"),
+        "same_log": same(METRICS_LOG_FILE),
         "same_pictures": same("samples/"),
         "same_checkpoints": same("checkpoints/"),
         "left_over": sorted(mine.keys() - theirs.keys()),

@@ -20,6 +20,7 @@ from PIL import Image
 
 from augan.bundle import load_bundle, save_bundle
 from augan.io.images import write_png
+from augan.io.layout import BUNDLE_FILE, REPORT_FILE, RUN_SUMMARY_FILE
 from augan_cli.main import main
 from tools.robustness.bad_inputs.environments import Answer, Unavailable, interrupt, while_training
 
@@ -249,7 +250,7 @@ def bundle_bytes(make: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     """Return what damages the bundle of RUN."""
 
     def prepare(place: Path) -> None:
-        file = place / "RUN" / "bundle.augan"
+        file = place / "RUN" / BUNDLE_FILE
         file.write_bytes(make(file.read_bytes()))
 
     return prepare
@@ -267,20 +268,20 @@ def cut(raw: bytes) -> bytes:
 def without_detector(place: Path) -> None:
     bundle = load_bundle(place / "RUN")
     tables = {k: v for k, v in bundle.tables.items() if k not in ("detector", "calibration")}
-    save_bundle(replace(bundle, detector=None, tables=tables), place / "RUN" / "bundle.augan")
+    save_bundle(replace(bundle, detector=None, tables=tables), place / "RUN" / BUNDLE_FILE)
 
 
 def without_codes(place: Path) -> None:
     bundle = load_bundle(place / "RUN")
     tables = {name: table for name, table in bundle.tables.items() if name != "latents"}
-    save_bundle(replace(bundle, tables=tables), place / "RUN" / "bundle.augan")
+    save_bundle(replace(bundle, tables=tables), place / "RUN" / BUNDLE_FILE)
 
 
 def two_runs(place: Path) -> None:
     """Put RUN into `runs`, with a newer one beside it that is damaged."""
     shutil.copytree(place / "RUN", place / "runs" / "good")
     shutil.copytree(place / "RUN", place / "runs" / "damaged")
-    file = place / "runs" / "damaged" / "bundle.augan"
+    file = place / "runs" / "damaged" / BUNDLE_FILE
     file.write_bytes(cut(file.read_bytes()))
 
 
@@ -288,7 +289,7 @@ def unfinished(to: str, spare: int = 0) -> Callable[[Path], None]:
     """Return what copies RUN to `to` without its bundle, and leaves `spare` bytes on that disk."""
 
     def prepare(place: Path) -> None:
-        ended = shutil.ignore_patterns("bundle.augan", "summary.json", "report.html")
+        ended = shutil.ignore_patterns(BUNDLE_FILE, RUN_SUMMARY_FILE, REPORT_FILE)
         shutil.copytree(place / "RUN", place / to, ignore=ended)
         if spare and os.path.ismount(place / "small"):
             free = shutil.disk_usage(place / "small").free

@@ -19,7 +19,13 @@ from augan.bundle.bundle import content_hash
 from augan.evaluation.augmentation.results_log import PredictionLog
 from augan.exceptions import AuganError
 from augan.io.images import write_png
-from augan.io.layout import BUNDLE_FILE
+from augan.io.layout import (
+    BUNDLE_FILE,
+    METRICS_LOG_FILE,
+    PREDICTIONS_FILE,
+    RESUME_LOG_FILE,
+    RUN_FILE,
+)
 from augan.training.checkpoints import Checkpoints
 from augan.training.run_folder import RunFolder, find_bundle
 from augan_cli.main import app
@@ -37,7 +43,7 @@ from tools.robustness.fuzz.mutations import (
 
 NAMES = ("../x", "/etc/x", "a/../../x", "x\\y", "networks/", "manifest.json", "tables/x.npz", ".x")
 IDENTITY = {"seed": 0, "gan.loss": "hinge", "data": "1234"}
-RUN_FILES = ("run.json", "metrics.jsonl", "resume.jsonl", "predictions.jsonl", BUNDLE_FILE)
+RUN_FILES = (RUN_FILE, METRICS_LOG_FILE, RESUME_LOG_FILE, PREDICTIONS_FILE, BUNDLE_FILE)
 
 
 @cache
@@ -173,11 +179,11 @@ def _make_run(rng: Rng) -> bytes:
 
 
 def _lines(name: str) -> list[dict[str, Any]]:
-    if name == "run.json":
+    if name == RUN_FILE:
         return [dict(IDENTITY)]
-    if name == "metrics.jsonl":
+    if name == METRICS_LOG_FILE:
         return [{"stage": "gan", "step": step, "loss": 0.5} for step in (10, 20, 30)]
-    if name == "predictions.jsonl":
+    if name == PREDICTIONS_FILE:
         row = {"draw": 0, "arm": "real", "about": {"balanced_accuracy": 0.5}, "predicted": "eJw="}
         return [{"identity": IDENTITY}, row]
     row = {
@@ -212,12 +218,12 @@ def _meet_run(raw: bytes, place: Path) -> None:
     name, content = json.loads(raw)
     run = place / "run"
     (run / "checkpoints").mkdir(parents=True)
-    (run / "run.json").write_text(json.dumps(IDENTITY), "utf-8")
+    (run / RUN_FILE).write_text(json.dumps(IDENTITY), "utf-8")
     target = run / "checkpoints" / "gan.safetensors" if name == "checkpoint" else run / name
     target.write_bytes(bytes.fromhex(content))
-    if name == "resume.jsonl":
+    if name == RESUME_LOG_FILE:
         ResumeLog(run, dict(IDENTITY)).find(0, 0)
-    elif name == "predictions.jsonl":
+    elif name == PREDICTIONS_FILE:
         log = PredictionLog(run, dict(IDENTITY))
         try:
             log.get(0, "real"), len(log) and log.metadata(0, "real")
