@@ -229,7 +229,7 @@ def test_interrupted_evaluation_continues_with_the_same_result(data, tmp_path):
     complete = evaluate(data, tmp_path / "complete")
     sampler = FunctionSampler(noise)
     sampler.stop_at = 3
-    with pytest.raises(RunInterruptedError, match="10 of 20 arms finished"):
+    with pytest.raises(RunInterruptedError, match="10 of 20 arms are finished"):
         evaluate(data, tmp_path / "out", sampler)
     assert sampler.calls == 3
     sampler.stop_at = None
@@ -244,7 +244,7 @@ def test_interrupted_evaluation_continues_with_the_same_result(data, tmp_path):
     assert (more.summary["num_repeats"], sampler.calls) == (6, 7)
     sampler.stop_at = 8
     with pytest.raises(
-        RunInterruptedError, match="19 of 24 arms finished"
+        RunInterruptedError, match="19 of 24 arms are finished"
     ):  # of the requested arms
         evaluate(data, tmp_path / "out", sampler, repeats=8, arms=["real"])
 
@@ -476,10 +476,10 @@ def test_command_evaluates_and_continues(data, monkeypatch):
     out = Path(result["summary"]["out"])
     assert out.parent == Path("runs")
     assert (out / "report.html").is_file()
-    assert "draw 2/2 ablation" in first.stderr
+    assert "repeat 2/2 ablation" in first.stderr
     again = run(*command)
     assert json.loads(again.stdout) == result
-    assert "draw" not in again.stderr  # all of it was kept
+    assert "repeat" not in again.stderr  # all arms were kept
     (data / "train" / "0").joinpath("new.png").write_bytes(
         sorted((data / "train" / "1").iterdir())[0].read_bytes()
     )
