@@ -348,10 +348,10 @@ def test_unsupported_rate_is_refused_before_training(tmp_path: Path) -> None:
     assert "calibration; use all in 5 trainings with --cross-conformal; or" in refused(
         150, detect__far=0.01
     )
-    assert "add --cross-conformal" not in refused(
+    assert "--cross-conformal" not in refused(
         60, detect__far=0.01, detect__cross_conformal=True
     )
-    assert "of 60 images 60 calibrate" in refused(
+    assert "only 60 of 60 images" in refused(
         60, detect__far=0.01, detect__cross_conformal=True
     )
     # Twenty images support a rate of 1/21; trimmed images do not calibrate.
