@@ -1,1 +1,1 @@
-"""Whether augan can work on this machine, and what to do where it cannot."""
+"""Checks of the machine and of the installation, for `augan doctor`."""

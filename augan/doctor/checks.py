@@ -1,4 +1,4 @@
-"""Everything that `augan doctor` looks at, and what it advises."""
+"""Checks of `augan doctor`, and the fix for each issue."""
 
 import platform
 import sys
@@ -19,39 +19,45 @@ from augan.doctor.hardware import (
     processor,
     threads,
 )
-from augan.doctor.requirements import OURSELVES, Package, python_wanted, required, version_of
+from augan.doctor.requirements import (
+    PACKAGE,
+    Package,
+    installed_version,
+    list_requirements,
+    unmet_python_requirement,
+)
 from augan.doctor.tensorflow_check import TensorFlowCheck, check_tensorflow
 from augan.io.layout import RUNS_FOLDER
 
 GIB = 2**30
-LITTLE_MEMORY = 1.5 * GIB  # TensorFlow and a training of 64-pixel images take about one
-LITTLE_DISK = GIB
-NVIDIA = Path("/dev/nvidiactl")  # there is one where there is a driver
+MIN_MEMORY = 1.5 * GIB  # TensorFlow and a training on 64-pixel images take about 1 GiB
+MIN_DISK_SPACE = GIB
+NVIDIA_DEVICE = Path("/dev/nvidiactl")  # exists if a driver is installed
 
 
 @dataclass(frozen=True)
 class Issue:
-    """Something that is not as it should be, and what to do about it."""
+    """Issue of the machine or the installation, and its fix."""
 
-    what: str
-    todo: str
+    issue: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.todo}"
+        return f"{self.issue}: {self.fix}"
 
 
 @dataclass(frozen=True)
 class SystemReport:
-    """The state of a machine.
+    """State of the machine and of the installation.
 
     Attributes
     ----------
-    problems : tuple of Advice
-        What keeps augan from working.
-    notes : tuple of Advice
-        What it works in spite of.
-    engine : Engine or None
-        None where TensorFlow is not installed, so that nothing was tried.
+    problems : tuple of Issue
+        Issues that prevent augan from working.
+    notes : tuple of Issue
+        Issues that do not prevent augan from working.
+    tensorflow : TensorFlowCheck or None
+        None if TensorFlow is not installed, and so was not started.
     """
 
     augan: str | None
@@ -62,153 +68,155 @@ class SystemReport:
     threads: Threads
     memory: Memory
     disks: dict[str, Disk]
-    engine: TensorFlowCheck | None
+    tensorflow: TensorFlowCheck | None
     problems: tuple[Issue, ...]
     notes: tuple[Issue, ...]
 
     @property
     def usable(self) -> bool:
-        """Whether augan can work here."""
+        """Whether augan can work on this machine."""
         return not self.problems
 
     @property
     def missing_extras(self) -> dict[str, list[str]]:
-        """Extras that are not complete, and the packages that they lack."""
-        lacking: dict[str, list[str]] = {}
+        """Extras that are not complete, and their missing packages."""
+        missing: dict[str, list[str]] = {}
         for package in self.packages:
-            if package.extra and not package.fits:
-                lacking.setdefault(package.extra, []).append(package.name)
-        return lacking
+            if package.extra and not package.is_satisfied:
+                missing.setdefault(package.extra, []).append(package.name)
+        return missing
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, JSON-able."""
-        needed = {p.name: p.installed for p in self.packages if not p.extra}
+        """Return the whole report, JSON-able."""
+        required = {p.name: p.installed for p in self.packages if not p.extra}
         return {
             "usable": self.usable,
-            "problems": [asdict(advice) for advice in self.problems],
-            "notes": [asdict(advice) for advice in self.notes],
-            "versions": {"augan": self.augan, "python": self.python, **needed},
+            "problems": [asdict(issue) for issue in self.problems],
+            "notes": [asdict(issue) for issue in self.notes],
+            "versions": {"augan": self.augan, "python": self.python, **required},
             "system": self.system,
             "processor": asdict(self.processor),
             "threads": {**asdict(self.threads), "started": self.threads.started},
             "memory": asdict(self.memory),
-            "disks": {name: asdict(place) for name, place in self.disks.items()},
-            "engine": None if self.engine is None else asdict(self.engine),
+            "disks": {name: asdict(state) for name, state in self.disks.items()},
+            "tensorflow": None if self.tensorflow is None else asdict(self.tensorflow),
             "missing_extras": {
-                extra: {"lacks": names, "install": install(f"augan[{extra}]")}
+                extra: {"missing": names, "install": install(f"augan[{extra}]")}
                 for extra, names in self.missing_extras.items()
             },
         }
 
 
 def run_checks() -> SystemReport:
-    """Look at this machine and at this Python; TensorFlow is tried in a process of its own."""
-    packages, problems = _packages()
-    disks, notes = _disks()
-    there = any(package.name == "tensorflow" and package.fits for package in packages)
-    engine = check_tensorflow() if there else None
-    if engine is not None and engine.error is not None:
-        todo = f"install it anew with {install('--force-reinstall', 'tensorflow', 'keras')}"
-        problems.append(Issue(f"TensorFlow does not start ({engine.error})", todo))
-    running, room = threads(), memory()
-    notes += [*_about_threads(running), *_about_memory(room), *_about_gpus(engine)]
+    """Check this machine and this Python; TensorFlow is started in a separate process."""
+    packages, problems = _check_installation()
+    disks, notes = _check_disks()
+    is_installed = any(p.name == "tensorflow" and p.is_satisfied for p in packages)
+    tensorflow = check_tensorflow() if is_installed else None
+    if tensorflow is not None and tensorflow.error is not None:
+        fix = f"reinstall it with {install('--force-reinstall', 'tensorflow', 'keras')}"
+        problems.append(Issue(f"TensorFlow does not start ({tensorflow.error})", fix))
+    thread_state, memory_state = threads(), memory()
+    notes += _check_threads(thread_state)
+    notes += _check_memory(memory_state)
+    notes += _check_gpus(tensorflow)
     return SystemReport(
-        augan=version_of(OURSELVES),
+        augan=installed_version(PACKAGE),
         python=platform.python_version(),
         system=f"{platform.system()} {platform.release()}",
         packages=tuple(packages),
         processor=processor(),
-        threads=running,
-        memory=room,
+        threads=thread_state,
+        memory=memory_state,
         disks=disks,
-        engine=engine,
+        tensorflow=tensorflow,
         problems=tuple(problems),
         notes=tuple(notes),
     )
 
 
-def install(*what: str) -> str:
-    """Return the command that installs something for this Python."""
-    words = [f"'{word}'" if set(word) & set("[]<>=,!") else word for word in what]
-    return " ".join(["python -m pip install", *words])
+def install(*words: str) -> str:
+    """Return the pip command with these arguments, quoted for a shell."""
+    quoted = [f"'{word}'" if set(word) & set("[]<>=,!") else word for word in words]
+    return " ".join(["python -m pip install", *quoted])
 
 
 def check_packages(packages: list[Package]) -> list[Issue]:
-    """Return a problem for each package that is always required and does not fit."""
+    """Return a problem for each required package that is missing or has another version."""
     problems = []
     for package in packages:
-        if not package.extra and not package.fits:
-            found = "is missing" if package.installed is None else f"is {package.installed}"
-            wanted = f" and should be {package.wanted}" if package.wanted else ""
-            todo = install(f"{package.name}{package.wanted}")
-            problems.append(Issue(f"{package.name} {found}{wanted}", todo))
+        if not package.extra and not package.is_satisfied:
+            state = "is missing" if package.installed is None else f"is {package.installed}"
+            expected = f" and should be {package.specifier}" if package.specifier else ""
+            fix = install(f"{package.name}{package.specifier}")
+            problems.append(Issue(f"{package.name} {state}{expected}", fix))
     return problems
 
 
-def _packages() -> tuple[list[Package], list[Issue]]:
+def _check_installation() -> tuple[list[Package], list[Issue]]:
     try:
-        packages, wanted = required(), python_wanted()
-    except PackageNotFoundError:  # an ImportError, too
-        todo = "in its folder, python -m pip install -e ."
-        return [], [Issue("augan is found, but was never installed", todo)]
+        packages, python_specifier = list_requirements(), unmet_python_requirement()
+    except PackageNotFoundError:  # a subclass of ImportError
+        fix = "in its folder, python -m pip install -e ."
+        return [], [Issue("augan can be imported, but is not installed", fix)]
     except ImportError:
         return [], [Issue("packaging is missing", install("packaging"))]
     problems = check_packages(packages)
-    if wanted is not None:
-        found = f"Python is {platform.python_version()} and should be {wanted}"
-        problems.append(Issue(found, "make a virtual environment with one that fits"))
+    if python_specifier is not None:
+        issue = f"Python is {platform.python_version()} and should be {python_specifier}"
+        problems.append(Issue(issue, "create a virtual environment with such a version"))
     return packages, problems
 
 
-def _disks() -> tuple[dict[str, Disk], list[Issue]]:
-    places, notes = {"runs": disk(RUNS_FOLDER)}, []
+def _check_disks() -> tuple[dict[str, Disk], list[Issue]]:
+    disks, notes = {"runs": disk(RUNS_FOLDER)}, []
     try:
-        # It needs NumPy and Pillow, which may be what is missing.
+        # These modules need NumPy and Pillow, which may be missing.
         from augan.data.cache import cache_folder
         from augan.exceptions import DataError
 
         try:
-            places["cache"] = disk(cache_folder())
+            disks["cache"] = disk(cache_folder())
         except DataError as error:
-            notes.append(Issue("no place for the cache", str(error)))
+            notes.append(Issue("there is no folder for the cache", str(error)))
     except ImportError:
         pass
-    options = {"runs": "go to another folder, or name one with --out"}
-    options["cache"] = "set AUGAN_CACHE to another folder"
-    for name, place in places.items():
-        if not place.writable:
-            notes.append(Issue(f"{place.folder} cannot be written", options[name]))
-        elif place.free < LITTLE_DISK:
-            room = f"{place.folder} has only {place.free / GIB:.1f} GiB left"
-            notes.append(Issue(room, f"free some, or {options[name]}"))
-    return places, notes
+    fixes = {"runs": "change to another folder, or name one with --out"}
+    fixes["cache"] = "set AUGAN_CACHE to another folder"
+    for name, state in disks.items():
+        if not state.writable:
+            notes.append(Issue(f"{state.folder} cannot be written", fixes[name]))
+        elif state.free < MIN_DISK_SPACE:
+            issue = f"{state.folder} has only {state.free / GIB:.1f} GiB of free space"
+            notes.append(Issue(issue, f"free some space, or {fixes[name]}"))
+    return disks, notes
 
 
-def _about_threads(running: Threads) -> list[Issue]:
-    setting = running.setting
+def _check_threads(state: Threads) -> list[Issue]:
+    setting = state.setting
     if setting is not None and not setting.isdecimal():
-        return [Issue(f"{THREADS} is '{setting}', which is no number", "unset it")]
-    if running.quota is not None and running.started > ceil(running.quota):
-        few = max(1, ceil(running.quota))
-        what = (
-            f"TensorFlow starts {running.started} threads, and this container has the time of "
-            f"{running.quota:g} cores"
+        return [Issue(f"{THREADS} is '{setting}', which is not a number", "unset it")]
+    if state.quota is not None and state.started > ceil(state.quota):
+        count = max(1, ceil(state.quota))
+        issue = (
+            f"TensorFlow starts {state.started} threads, but this container may use the time of "
+            f"{state.quota:g} cores"
         )
-        return [Issue(what, f"set {THREADS}={few}")]
+        return [Issue(issue, f"set {THREADS}={count}")]
     return []
 
 
-def _about_memory(room: Memory) -> list[Issue]:
-    if room.available is None or room.available >= LITTLE_MEMORY:
+def _check_memory(state: Memory) -> list[Issue]:
+    if state.available is None or state.available >= MIN_MEMORY:
         return []
-    what = f"only {room.available / GIB:.1f} GiB of memory are available"
-    return [Issue(what, "end other programs, or train smaller images with --set data.size=32")]
+    issue = f"only {state.available / GIB:.1f} GiB of memory are available"
+    return [Issue(issue, "close other programs, or train on smaller images: --set data.size=32")]
 
 
-def _about_gpus(engine: TensorFlowCheck | None) -> list[Issue]:
-    if engine is None or engine.error or engine.gpus or not NVIDIA.exists():
+def _check_gpus(tensorflow: TensorFlowCheck | None) -> list[Issue]:
+    if tensorflow is None or tensorflow.error or tensorflow.gpus or not NVIDIA_DEVICE.exists():
         return []
     if sys.platform != "linux":
         return []
-    todo = f"{install('tensorflow[and-cuda]')} brings its libraries; without, the processor works"
-    return [Issue("there is an NVIDIA GPU that TensorFlow does not use", todo)]
+    fix = f"{install('tensorflow[and-cuda]')} installs its libraries; otherwise the CPU is used"
+    return [Issue("there is an NVIDIA GPU that TensorFlow does not use", fix)]

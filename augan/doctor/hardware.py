@@ -1,4 +1,4 @@
-"""What the machine offers: processor, threads, memory and disk; read from the system, no library.
+"""Processor, threads, memory and disks of the machine, read from the system without libraries.
 
 Containers limit time and memory by control groups, which the number of cores does not show:
 https://docs.kernel.org/admin-guide/cgroup-v2.html, and version 1 of the same.
@@ -17,8 +17,8 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 OWN_GROUP = Path("/proc/self/cgroup")
 THREADS = "TF_NUM_INTRAOP_THREADS"
 
-# What TensorFlow's kernels make use of, on x86-64 and on 64-bit Arm.
-FEATURES = (
+# Features that TensorFlow's kernels use, on x86-64 and on 64-bit Arm.
+CPU_FEATURES = (
     *("avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
     *("avx_vnni", "amx_tile", "amx_bf16", "amx_int8"),
     *("asimd", "asimddp", "sve", "sve2", "bf16", "i8mm"),
@@ -27,7 +27,7 @@ FEATURES = (
 
 @dataclass(frozen=True)
 class Processor:
-    """Name, architecture, and those of `FEATURES` that it has; None where that is not known."""
+    """Name, architecture, and the features in `CPU_FEATURES`; None if they are unknown."""
 
     name: str
     architecture: str
@@ -36,13 +36,13 @@ class Processor:
 
 @dataclass(frozen=True)
 class Threads:
-    """Cores of the machine, those that this process may run on, and the time it is allowed.
+    """Cores of the machine, cores that this process may use, and its CPU quota.
 
     Attributes
     ----------
     cores, usable : int
     quota : float or None
-        Cores whose time a control group allows altogether.
+        CPU time that a control group allows, in cores.
     setting : str or None
         The environment variable `TF_NUM_INTRAOP_THREADS`.
     """
@@ -54,14 +54,14 @@ class Threads:
 
     @property
     def started(self) -> int:
-        """Threads that TensorFlow starts for one operation; it does not look at quotas."""
+        """Threads that TensorFlow starts for one operation; TensorFlow ignores quotas."""
         setting = self.setting or ""
         return (int(setting) if setting.isdecimal() else 0) or self.usable
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes: of the machine, those that can be had now, and the limit of a control group."""
+    """Total and available memory, and the limit of a control group, in bytes."""
 
     total: int | None
     available: int | None
@@ -70,7 +70,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Disk:
-    """Free bytes where augan writes, and whether it may; `folder` need not exist yet."""
+    """Free space of a folder in bytes, and whether it can be written; it need not exist yet."""
 
     folder: str
     free: int
@@ -78,23 +78,23 @@ class Disk:
 
 
 def processor(cpuinfo: Path = CPUINFO) -> Processor:
-    """Return what the system says about the first core."""
+    """Return the properties of the first core."""
     facts = _facts(cpuinfo)
     flags = (facts.get("flags") or facts.get("Features") or "").split()
     name = facts.get("model name") or platform.processor() or platform.machine()
-    features = tuple(feature for feature in FEATURES if feature in flags) if flags else None
+    features = tuple(feature for feature in CPU_FEATURES if feature in flags) if flags else None
     return Processor(name, platform.machine(), features)
 
 
 def threads(groups: Path = CONTROL_GROUPS, own: Path = OWN_GROUP) -> Threads:
-    """Return how many cores there are, may be used, and are paid for."""
+    """Return the number of cores, of usable cores, and the quota."""
     cores = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
     return Threads(cores, usable, _quota(groups, own), os.environ.get(THREADS))
 
 
 def memory(meminfo: Path = MEMINFO, groups: Path = CONTROL_GROUPS, own: Path = OWN_GROUP) -> Memory:
-    """Return the machine's memory and what of it is free to be taken."""
+    """Return the total memory of the machine and the available memory."""
     facts = _facts(meminfo)
     total, available = (_kilobytes(facts.get(name)) for name in ("MemTotal", "MemAvailable"))
     if total is None and "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
@@ -105,33 +105,33 @@ def memory(meminfo: Path = MEMINFO, groups: Path = CONTROL_GROUPS, own: Path = O
             ("memory.max", "memory.current"),
             ("memory.limit_in_bytes", "memory.usage_in_bytes"),
         ):
-            most, now = (_number(folder / name) for name in (limit, used))
+            max_bytes, used_bytes = (_number(folder / name) for name in (limit, used))
             # Version 1 writes "no limit" as the largest number that fits.
-            if most is not None and (total is None or most < total):
-                limits.append(most)
-                left = max(0, most - (now or 0))
+            if max_bytes is not None and (total is None or max_bytes < total):
+                limits.append(max_bytes)
+                left = max(0, max_bytes - (used_bytes or 0))
                 available = left if available is None else min(available, left)
     return Memory(total, available, min(limits, default=None))
 
 
 def disk(folder: str | Path) -> Disk:
-    """Return the space for a folder: of the nearest that exists, itself or above it."""
-    asked = Path(folder).absolute()
-    there = next(path for path in (asked, *asked.parents) if path.exists())
-    return Disk(str(asked), shutil.disk_usage(there).free, os.access(there, os.W_OK))
+    """Return the free space of a folder, or of its nearest existing parent."""
+    target = Path(folder).absolute()
+    existing = next(path for path in (target, *target.parents) if path.exists())
+    return Disk(str(target), shutil.disk_usage(existing).free, os.access(existing, os.W_OK))
 
 
 def _facts(file: Path) -> dict[str, str]:
-    """Return the first block of lines `name : value`; none where there is no such file."""
-    found: dict[str, str] = {}
+    """Return the first value of each name in lines `name : value`; empty without the file."""
+    facts: dict[str, str] = {}
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return found
+        return facts
     for line in lines:
         name, _, value = line.partition(":")
-        found.setdefault(name.strip(), value.strip())
-    return found
+        facts.setdefault(name.strip(), value.strip())
+    return facts
 
 
 def _kilobytes(text: str | None) -> int | None:
@@ -148,7 +148,7 @@ def _number(file: Path) -> int | None:
 
 
 def _group_folders(controller: str, groups: Path, own: Path) -> Iterator[Path]:
-    """Yield the folders of this process's groups, of both versions, and all above them."""
+    """Yield the folders of this process's control groups of both versions, and their parents."""
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -158,16 +158,16 @@ def _group_folders(controller: str, groups: Path, own: Path) -> Iterator[Path]:
         if controllers and controller not in controllers.split(","):
             continue
         root = groups / controllers if controllers else groups
-        place = root / path.lstrip("/")
-        # A container often sees its own group as the root, under a path that it cannot see.
-        while place != root:
-            yield place
-            place = place.parent
+        folder = root / path.lstrip("/")
+        # A container often sees its own group as the root, below a path that it cannot see.
+        while folder != root:
+            yield folder
+            folder = folder.parent
         yield root
 
 
 def _quota(groups: Path, own: Path) -> float | None:
-    found = []
+    quotas = []
     for folder in _group_folders("cpu", groups, own):
         try:
             words = (folder / "cpu.max").read_text(encoding="ascii").split()
@@ -178,5 +178,5 @@ def _quota(groups: Path, own: Path) -> float | None:
         else:
             allowed, period = (int(w) if w.isdecimal() else None for w in [*words, "", ""][:2])
         if allowed and period:
-            found.append(allowed / period)
-    return min(found, default=None)
+            quotas.append(allowed / period)
+    return min(quotas, default=None)

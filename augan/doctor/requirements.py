@@ -1,38 +1,38 @@
-"""What augan says that it needs, beside what is installed; nothing is imported to find out."""
+"""Requirements of augan and the installed versions, read from metadata without imports."""
 
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 
-OURSELVES = "augan"
-INSTEAD = {"tensorflow": "tensorflow-cpu"}  # the same without what GPUs need
+PACKAGE = "augan"
+ALTERNATIVES = {"tensorflow": "tensorflow-cpu"}  # the same package without GPU support
 
 
 @dataclass(frozen=True)
 class Package:
-    """A distribution that augan requires, always or for an extra.
+    """Package that augan requires, always or for an extra.
 
     Attributes
     ----------
-    name, wanted : str
-        As in augan's metadata; `wanted` is empty where any version will do.
+    name, specifier : str
+        As in augan's metadata; `specifier` is empty if any version is suitable.
     installed : str or None
-        The version that is there.
-    fits : bool
-        Whether it is there and as wanted.
+        The installed version.
+    is_satisfied : bool
+        Whether a suitable version is installed.
     extra : str
-        The extra that it belongs to; empty for what is always required.
+        The extra that requires the package; empty if always required.
     """
 
     name: str
-    wanted: str
+    specifier: str
     installed: str | None
-    fits: bool
+    is_satisfied: bool
     extra: str = ""
 
 
-def version_of(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
     """Return the installed version of a distribution, or None."""
     try:
         return metadata.version(name)
@@ -40,43 +40,45 @@ def version_of(name: str) -> str | None:
         return None
 
 
-def required(lines: Iterable[str] | None = None) -> list[Package]:
-    """Return all that augan requires on this Python and system, extras included.
+def list_requirements(lines: Iterable[str] | None = None) -> list[Package]:
+    """Return all requirements of augan on this Python and system, with those of extras.
 
     Parameters
     ----------
     lines : iterable of str or None
-        Requirements as in metadata, such as `pyarrow>=18; extra == "parquet"`; None: augan's own.
+        Requirements as in metadata, for example `pyarrow>=18; extra == "parquet"`; None: those of
+        augan.
     """
-    # In the function, because it is missing where little else is there.
+    # Imported here, because the package may be missing.
     from packaging.requirements import Requirement
 
-    found = []
+    packages = []
     for line in _own_lines() if lines is None else lines:
-        wanted = Requirement(line)
+        requirement = Requirement(line)
         extra = _extra_of(line)
-        if wanted.marker is not None and not wanted.marker.evaluate({"extra": extra}):
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
             continue
-        installed = version_of(wanted.name) or version_of(INSTEAD.get(wanted.name, wanted.name))
-        fits = installed is not None and wanted.specifier.contains(installed, prereleases=True)
-        found.append(Package(wanted.name, str(wanted.specifier), installed, fits, extra))
-    return found
+        name, specifier = requirement.name, requirement.specifier
+        installed = installed_version(name) or installed_version(ALTERNATIVES.get(name, name))
+        is_satisfied = installed is not None and specifier.contains(installed, prereleases=True)
+        packages.append(Package(name, str(specifier), installed, is_satisfied, extra))
+    return packages
 
 
-def python_wanted() -> str | None:
-    """Return the versions of Python that augan is for, if this one is not among them."""
+def unmet_python_requirement() -> str | None:
+    """Return the versions of Python that augan supports, or None if this one is supported."""
     from packaging.specifiers import SpecifierSet
 
-    wanted = metadata.metadata(OURSELVES)["Requires-Python"]
-    fits = SpecifierSet(wanted).contains(platform.python_version(), prereleases=True)
-    return None if fits else wanted
+    specifier = metadata.metadata(PACKAGE)["Requires-Python"]
+    is_met = SpecifierSet(specifier).contains(platform.python_version(), prereleases=True)
+    return None if is_met else specifier
 
 
 def _own_lines() -> list[str]:
-    return metadata.requires(OURSELVES) or []
+    return metadata.requires(PACKAGE) or []
 
 
 def _extra_of(line: str) -> str:
-    """Return the extra in a requirement's marker, which build tools write in this one way."""
-    _, found, rest = line.replace("'", '"').partition('extra == "')
-    return rest.partition('"')[0] if found else ""
+    """Return the extra in the marker of a requirement, in the form that build tools write."""
+    _, separator, rest = line.replace("'", '"').partition('extra == "')
+    return rest.partition('"')[0] if separator else ""

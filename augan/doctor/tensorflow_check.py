@@ -1,7 +1,7 @@
-"""Whether TensorFlow starts, tried in a process of its own.
+"""Check whether TensorFlow starts, in a separate process.
 
-A TensorFlow that is broken, or made for another processor, may end the process that imports it
-without a word; and only TensorFlow knows which GPUs it can use.
+A TensorFlow that is broken, or built for another processor, may end the process that imports it
+without a message. Only TensorFlow knows which GPUs it can use.
 """
 
 import json
@@ -11,30 +11,30 @@ import sys
 import time
 from dataclasses import dataclass
 
-PATIENCE = 180.0  # seconds; a cold disk may take one of these three minutes
+TIMEOUT = 180.0  # seconds; an import from a cold disk may take one minute
 
-_TRIAL = """
+_IMPORT_CODE = """
 import json
 from augan.gan import tf
 import augan.training.trainer, augan.workflow.assemble, augan.detect.methods.auto
-found = tf.config.list_physical_devices("GPU")
-details = [tf.config.experimental.get_device_details(device) for device in found]
-print(json.dumps([about.get("device_name", "GPU") for about in details]))
+devices = tf.config.list_physical_devices("GPU")
+details = [tf.config.experimental.get_device_details(device) for device in devices]
+print(json.dumps([detail.get("device_name", "GPU") for detail in details]))
 """
 
 
 @dataclass(frozen=True)
 class TensorFlowCheck:
-    """How the start went.
+    """Result of a start of TensorFlow.
 
     Attributes
     ----------
     gpus : tuple of str
         Names of the GPUs that TensorFlow will use.
     error : str or None
-        Why it does not start, in one line.
+        Why TensorFlow does not start, in one line.
     seconds : float
-        How long the start took.
+        Duration of the start.
     """
 
     gpus: tuple[str, ...]
@@ -42,28 +42,28 @@ class TensorFlowCheck:
     seconds: float
 
 
-def check_tensorflow(trial: str = _TRIAL, patience: float = PATIENCE) -> TensorFlowCheck:
-    """Start Python anew, import all that a training needs, and look for GPUs."""
-    begun = time.monotonic()
-    # -P: a file in the current folder must not be taken for a library.
-    command = [sys.executable, "-P", "-c", trial]
+def check_tensorflow(code: str = _IMPORT_CODE, timeout: float = TIMEOUT) -> TensorFlowCheck:
+    """Import everything that a training needs in a new Python process, and list the GPUs."""
+    started = time.monotonic()
+    # -P: files in the current folder must not be imported as libraries.
+    command = [sys.executable, "-P", "-c", code]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=patience, check=False
+            command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired:
-        return TensorFlowCheck((), f"it did not start within {patience:.0f} s", patience)
-    seconds = time.monotonic() - begun
+        return TensorFlowCheck((), f"it did not start within {timeout:.0f} s", timeout)
+    seconds = time.monotonic() - started
     if done.returncode:
-        return TensorFlowCheck((), _why(done.returncode, done.stderr), seconds)
+        return TensorFlowCheck((), _describe_error(done.returncode, done.stderr), seconds)
     return TensorFlowCheck(tuple(json.loads(done.stdout.splitlines()[-1])), None, seconds)
 
 
-def _why(code: int, said: str) -> str:
-    """Return one line: the last that was said, or the signal that ended the process."""
+def _describe_error(code: int, stderr: str) -> str:
+    """Return the last line of the error output, or the signal that ended the process."""
     if code < 0:
         name = signal.Signals(-code).name
         hint = ", an instruction that this processor lacks" if name == "SIGILL" else ""
         return f"its process was ended by {name}{hint}"
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     return lines[-1] if lines else f"its process ended with exit code {code}"

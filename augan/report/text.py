@@ -384,9 +384,9 @@ def _hardware(report: SystemReport) -> Iterator[str]:
 
 
 def _tensorflow(report: SystemReport) -> Iterator[str]:
-    if report.engine is not None and report.engine.error is None:
-        yield f"GPU: {', '.join(report.engine.gpus) or 'none; TensorFlow uses the CPU'}"
-        yield f"start: {report.engine.seconds:.1f} s to import TensorFlow"
+    if report.tensorflow is not None and report.tensorflow.error is None:
+        yield f"GPU: {', '.join(report.tensorflow.gpus) or 'none; TensorFlow uses the CPU'}"
+        yield f"start: {report.tensorflow.seconds:.1f} s to import TensorFlow"
 
 
 def _gib(size: int | None) -> str:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from augan.doctor.checks import check_packages, install, run_checks
 from augan.doctor.hardware import THREADS, disk, memory, processor, threads
-from augan.doctor.requirements import required
+from augan.doctor.requirements import list_requirements
 from augan.doctor.tensorflow_check import check_tensorflow
 from augan.report.text import format_system_report
 from augan_cli.main import app
@@ -113,21 +113,23 @@ def test_disk_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_or_too_old_is_named_with_its_command() -> None:
-    found = required(["numpy>=2.1", "numpy>=999", "no-such-thing", 'pytest<1; extra == "test"'])
-    assert [p.fits for p in found] == [True, False, False, False]
+    found = list_requirements(
+        ["numpy>=2.1", "numpy>=999", "no-such-thing", 'pytest<1; extra == "test"']
+    )
+    assert [p.is_satisfied for p in found] == [True, False, False, False]
     assert [p.extra for p in found] == ["", "", "", "test"]
-    problems = [str(advice) for advice in check_packages(found)]
+    problems = [str(issue) for issue in check_packages(found)]
     installed = found[0].installed
     assert problems == [
         f"numpy is {installed} and should be >=999: python -m pip install 'numpy>=999'",
         "no-such-thing is missing: python -m pip install no-such-thing",
     ]
-    assert required(['numpy; python_version < "3"', 'numpy; sys_platform == "none"']) == []
+    assert list_requirements(['numpy; python_version < "3"', 'numpy; sys_platform == "none"']) == []
     assert install("augan[parquet]") == "python -m pip install 'augan[parquet]'"
 
 
 def test_own_requirements_are_those_of_pyproject() -> None:
-    names = {package.name for package in required() if not package.extra}
+    names = {package.name for package in list_requirements() if not package.extra}
     assert {"tensorflow", "keras", "numpy", "scikit-learn", "typer"} <= names
 
 
@@ -135,18 +137,22 @@ def test_own_requirements_are_those_of_pyproject() -> None:
     ("lacking", "problem"),
     [
         ({"packaging.requirements": None}, "packaging is missing: python -m pip install packaging"),
-        ({}, "augan is found, but was never installed: in its folder, python -m pip install -e ."),
+        (
+            {},
+            "augan can be imported, but is not installed: in its folder, python -m pip install "
+            "-e .",
+        ),
     ],
 )
 def test_where_even_the_requirements_are_unknown(
     lacking: dict[str, None], problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("augan.doctor.requirements.OURSELVES", "no-such-distribution")
+    monkeypatch.setattr("augan.doctor.requirements.PACKAGE", "no-such-distribution")
     for name, module in lacking.items():
         monkeypatch.setitem(sys.modules, name, module)
     found = run_checks()
-    assert [str(advice) for advice in found.problems] == [problem]
-    assert (found.usable, found.engine) == (False, None)  # nothing is tried without TensorFlow
+    assert [str(issue) for issue in found.problems] == [problem]
+    assert (found.usable, found.tensorflow) == (False, None)  # nothing is tried without TensorFlow
     assert format_system_report(found)[-2:] == [f"problem: {problem}", "augan cannot work here"]
 
 
@@ -160,7 +166,7 @@ def test_where_even_the_requirements_are_unknown(
     ],
 )
 def test_a_tensorflow_that_does_not_start_is_one_line(trial: str, error: str) -> None:
-    found = check_tensorflow(trial, patience=1.0)
+    found = check_tensorflow(trial, timeout=1.0)
     assert found.gpus == ()
     assert found.error is not None
     assert error in found.error
@@ -187,8 +193,8 @@ def test_a_broken_tensorflow_is_a_problem_and_no_traceback(tmp_path: Path) -> No
     found = json.loads(done.stdout)
     assert not found["usable"]
     (problem,) = found["problems"]
-    assert problem["what"] == "TensorFlow does not start (ImportError: no libtensorflow)"
-    assert "pip install --force-reinstall tensorflow" in problem["todo"]
+    assert problem["issue"] == "TensorFlow does not start (ImportError: no libtensorflow)"
+    assert "pip install --force-reinstall tensorflow" in problem["fix"]
     assert os.listdir(tmp_path) == ["broken"]  # it looks, and leaves nothing behind
 
 
@@ -201,8 +207,8 @@ def test_doctor_where_all_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert found["versions"].keys() >= {"augan", "python", "tensorflow", "keras", "numpy"}
     assert found["disks"].keys() == {"runs", "cache"}
     assert found["threads"]["started"] >= 1
-    assert found["engine"]["error"] is None
-    assert {"what": f"{THREADS} is 'many', which is no number", "todo": "unset it"} in found[
+    assert found["tensorflow"]["error"] is None
+    assert {"issue": f"{THREADS} is 'many', which is not a number", "fix": "unset it"} in found[
         "notes"
     ]
     monkeypatch.chdir(tmp_path)

@@ -348,12 +348,8 @@ def test_unsupported_rate_is_refused_before_training(tmp_path: Path) -> None:
     assert "calibration; use all in 5 trainings with --cross-conformal; or" in refused(
         150, detect__far=0.01
     )
-    assert "--cross-conformal" not in refused(
-        60, detect__far=0.01, detect__cross_conformal=True
-    )
-    assert "only 60 of 60 images" in refused(
-        60, detect__far=0.01, detect__cross_conformal=True
-    )
+    assert "--cross-conformal" not in refused(60, detect__far=0.01, detect__cross_conformal=True)
+    assert "only 60 of 60 images" in refused(60, detect__far=0.01, detect__cross_conformal=True)
     # Twenty images support a rate of 1/21; trimmed images do not calibrate.
     told(60, detect__far=0.048)
     assert "only 18 of 60 images" in refused(60, detect__far=0.048, detect__trim_fraction=0.1)
