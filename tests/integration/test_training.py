@@ -344,7 +344,7 @@ def test_one_class_is_detected_without_classes(one_class_bundles):
             *("generator", "discriminator", "heads", "rotation"),
             "encoder",  # for f-AnoGAN
         }
-        assert "transform_likelihood" in bundle.detector["components"]
+        assert "transform_nll" in bundle.detector["components"]
         assert bundle.networks["generator"].spec["arguments"]["num_classes"] == 0
         assert bundle.has("detector")
         assert not bundle.has("classes")

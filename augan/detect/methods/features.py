@@ -17,6 +17,7 @@ from augan.detect.scoring.knn_mahalanobis import PCAReferenceSet
 from augan.detect.scoring.padim import DiagonalPaDiM
 from augan.detect.scoring.standardizer import ScoreStandardizer
 from augan.detect.scoring.transform_ensemble import (
+    TRANSFORM_NLL,
     features_under_transforms,
     transform_nll,
     transform_nll_onnx,
@@ -51,12 +52,7 @@ class DiscriminatorFeatures:
             ),
         )
         if self._heads is not None:
-            self.components += (
-                ScoreComponent(
-                    "transform_likelihood",
-                    "rotations and shifts of the image are badly recognized",
-                ),
-            )
+            self.components += (TRANSFORM_NLL,)
         self._reference, self._standardize = PCAReferenceSet(), ScoreStandardizer()
         self._padim = DiagonalPaDiM(models) if len(self._pooled.sample_shape) == 3 else None
         self._infer = BatchInference(self._features, self._pooled.sample_shape)

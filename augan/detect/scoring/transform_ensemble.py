@@ -31,6 +31,9 @@ MAX_TRAINING_IMAGES = 2000
 SHRINKAGE = 0.2  # weight of the mean variance in the variance of each axis
 LAYOUT_SIZE = 2  # rows and columns of the grid of feature directions in the layout
 LAYOUT_STRIDE = 3  # the layout, which has more features, uses every third transform
+TRANSFORM_NLL = ScoreComponent(
+    "transform_nll", "rotations and shifts of the image are recognized badly"
+)
 WEIGHTS = (2.0, 1.0, 1.0, 0.25)  # of the components; measured in docs/research-log.md
 
 
@@ -44,10 +47,7 @@ class TransformEnsemble:
     """
 
     components: tuple[ScoreComponent, ...] = (
-        ScoreComponent(
-            "transform_likelihood",
-            "rotations and shifts of the image are badly recognized",
-        ),
+        TRANSFORM_NLL,
         ScoreComponent(
             "feature_direction",
             "direction of the discriminator's features differs from that of normal images",
