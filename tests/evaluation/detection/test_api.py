@@ -96,17 +96,21 @@ def test_summary_follows_from_the_scores(
     assert summary["auroc"]["value"] == pytest.approx(area(scores["good"], both))
     assert summary["auroc"]["low"] <= summary["auroc"]["value"] <= summary["auroc"]["high"]
     assert (summary["normal"], summary["num_normal"], summary["num_anomalies"]) == ("good", 30, 14)
-    # 99 calibration images: at a rate of 0.1 the line is the tenth highest of them.
-    line = np.sort(calibration)[-10]
-    alarms = int((scores["good"] > line).sum())
-    found = summary["false_alarms"]
-    assert (summary["threshold"], found["count"], found["n"]) == (line, alarms, 30)
-    assert found["high"] == pytest.approx(beta.ppf(0.975, alarms + 1, 30 - alarms))
+    # 99 calibration images: at a rate of 0.1 the threshold is the tenth highest of them.
+    threshold = np.sort(calibration)[-10]
+    num_alarms = int((scores["good"] > threshold).sum())
+    false_alarms = summary["false_alarms"]
+    assert (summary["threshold"], false_alarms["count"], false_alarms["n"]) == (
+        threshold,
+        num_alarms,
+        30,
+    )
+    assert false_alarms["high"] == pytest.approx(beta.ppf(0.975, num_alarms + 1, 30 - num_alarms))
     expected = Detector.from_bundle(digits_bundle).require_calibration().false_alarm_range(0.1, 30)
-    assert (found["expected_low"], found["expected_high"]) == expected
-    assert found["as_expected"] == (expected[0] <= alarms <= expected[1])
-    assert found["exact"] is True
-    assert summary["detected"]["count"] == (both > line).sum()
+    assert (false_alarms["expected_low"], false_alarms["expected_high"]) == expected
+    assert false_alarms["as_expected"] == (expected[0] <= num_alarms <= expected[1])
+    assert false_alarms["exact"] is True
+    assert summary["detected"]["count"] == (both > threshold).sum()
     assert summary["best_f1"]["oracle"] is True
     flagged_good = (scores["good"] >= summary["best_f1"]["threshold"]).sum()
     hits = (both >= summary["best_f1"]["threshold"]).sum()
@@ -118,27 +122,29 @@ def test_detector_without_guarantee_has_no_exact_range(digits_bundle: Bundle, si
     trimmed = replace(
         digits_bundle, detector={**(digits_bundle.detector or {}), "trim_fraction": 0.1}
     )
-    found = evaluate_detection(
+    evaluation = evaluate_detection(
         trimmed, site / "test", "folders", far=0.1, training_data=site / "train.npz"
     )
-    assert found.summary["false_alarms"]["exact"] is False
-    assert any("no guarantee" in text for text in found.summary["warnings"])
-    assert any("has no guarantee" in line for line in format_detection_evaluation(found))
+    assert evaluation.summary["false_alarms"]["exact"] is False
+    assert any("no guarantee" in text for text in evaluation.summary["warnings"])
+    assert any("has no guarantee" in line for line in format_detection_evaluation(evaluation))
 
 
 def test_anomaly_types_follow_from_the_scores(
     evaluated: DetectionEvaluation, scores: dict[str, np.ndarray], digits_bundle: Bundle
 ) -> None:
-    line = np.sort(digits_bundle.tables["calibration"]["scores"])[-10]
-    assert [(kind["type"], kind["count"]) for kind in evaluated.anomaly_types] == [
+    threshold = np.sort(digits_bundle.tables["calibration"]["scores"])[-10]
+    assert [
+        (anomaly_type["type"], anomaly_type["count"]) for anomaly_type in evaluated.anomaly_types
+    ] == [
         ("bar", 8),
         ("noise", 6),
     ]
-    for kind in evaluated.anomaly_types:
-        own = scores[kind["type"]]
-        assert kind["auroc"]["value"] == pytest.approx(area(scores["good"], own))
-        assert kind["detected"]["count"] == (own > line).sum()
-        assert kind["detected"]["n"] == len(own)
+    for anomaly_type in evaluated.anomaly_types:
+        of_type = scores[anomaly_type["type"]]
+        assert anomaly_type["auroc"]["value"] == pytest.approx(area(scores["good"], of_type))
+        assert anomaly_type["detected"]["count"] == (of_type > threshold).sum()
+        assert anomaly_type["detected"]["n"] == len(of_type)
 
 
 def test_baselines_fit_to_the_training_and_validation_splits(
@@ -151,14 +157,14 @@ def test_baselines_fit_to_the_training_and_validation_splits(
     scale = Detector.from_bundle(digits_bundle).preprocessing.normalize
     for row in evaluated.baselines:
         fitted = BASELINES[row["method"]](0).fit(scale(np.asarray(tiny_digits.images)[rows]))
-        sides = {
+        scores = {
             kind: -fitted.score_samples(scale(pixels_of(site, kind)))
             for kind in ("good", "bar", "noise")
         }
         for kind in ("bar", "noise"):
-            assert row["anomaly_types"][kind] == pytest.approx(area(sides["good"], sides[kind]))
-        both = np.concatenate([sides["bar"], sides["noise"]])
-        assert row["auroc"]["value"] == pytest.approx(area(sides["good"], both))
+            assert row["anomaly_types"][kind] == pytest.approx(area(scores["good"], scores[kind]))
+        both = np.concatenate([scores["bar"], scores["noise"]])
+        assert row["auroc"]["value"] == pytest.approx(area(scores["good"], both))
         assert row["auroc"]["low"] <= row["auroc"]["value"] <= row["auroc"]["high"]
 
 
@@ -170,16 +176,16 @@ def test_pixel_metrics_follow_from_the_maps(
     maps = detector.maps(images)
     masks = np.zeros((38, 8, 8), bool)
     masks[:8, 2:4, 1:7] = True
-    found = evaluated.summary["pixels"]
-    assert found["auroc"] == pytest.approx(pixel_auroc(list(maps[..., 0]), list(masks)))
-    assert found["aupro"] == pytest.approx(aupro(list(maps[..., 0]), list(masks)))
-    assert (found["num_images"], found["num_anomalies"]) == (38, 8)
-    assert found["without_mask"] == [f"noise/{row:02d}.png" for row in range(6)]
+    pixels = evaluated.summary["pixels"]
+    assert pixels["auroc"] == pytest.approx(pixel_auroc(list(maps[..., 0]), list(masks)))
+    assert pixels["aupro"] == pytest.approx(aupro(list(maps[..., 0]), list(masks)))
+    assert (pixels["num_images"], pixels["num_anomalies"]) == (38, 8)
+    assert pixels["without_mask"] == [f"noise/{row:02d}.png" for row in range(6)]
 
 
 @pytest.fixture(scope="module")
 def limits(digits_bundle: Bundle, site: Path) -> dict[str, Any]:
-    found = evaluate_detection(
+    evaluation = evaluate_detection(
         digits_bundle,
         site / "test",
         "folders",
@@ -187,8 +193,10 @@ def limits(digits_bundle: Bundle, site: Path) -> dict[str, Any]:
         training_data=site / "train.npz",
         detection_limit=True,
     )
-    assert any("spots painted on 30 normal" in line for line in format_detection_evaluation(found))
-    return found.summary
+    assert any(
+        "spots painted on 30 normal" in line for line in format_detection_evaluation(evaluation)
+    )
+    return evaluation.summary
 
 
 class TestDetectionLimit:
@@ -231,8 +239,8 @@ def test_written_files_equal_the_result(
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["path", "label", "score", "p_value", "anomaly", *BASELINES]
     for kind, values in scores.items():
-        own = [row for row in rows if row["label"] == kind]
-        np.testing.assert_array_equal([float(row["score"]) for row in own], values)
+        of_label = [row for row in rows if row["label"] == kind]
+        np.testing.assert_array_equal([float(row["score"]) for row in of_label], values)
     flagged = sum(row["anomaly"] == "1" for row in rows)
     summary = evaluated.summary
     assert flagged == summary["false_alarms"]["count"] + summary["detected"]["count"]
@@ -370,11 +378,11 @@ def test_command_prints_and_writes_the_result(
     words += ["--model", digits_bundle.path, "--training-data", site / "train.npz"]
     done = invoke(site / "test", *words, "--out", tmp_path / "out", "--json")
     assert done.exit_code == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert list(found) == ["summary", "anomaly_types", "baselines"]
+    printed = json.loads(done.stdout)
+    assert list(printed) == ["summary", "anomaly_types", "baselines"]
     expected, report = evaluated.to_dict(), tmp_path / "out" / "report.html"
-    places = {"out": str(tmp_path / "out"), "report": str(report)}
-    assert found == {**expected, "summary": {**expected["summary"], **places}}
+    paths = {"out": str(tmp_path / "out"), "report": str(report)}
+    assert printed == {**expected, "summary": {**expected["summary"], **paths}}
     assert report.is_file()
     lines = invoke(site / "test", *words, "--out", tmp_path / "out").stdout.splitlines()
     ends = [f"evaluation: {tmp_path / 'out'}", f"report: {report}"]
@@ -397,26 +405,31 @@ def test_command_writes_next_to_the_bundle(
 def test_invalid_options_exit_with_2_and_one_line(
     digits_bundle: Bundle, site: Path, tmp_path: Path
 ) -> None:
-    blind = save_bundle(replace(digits_bundle, detector=None), tmp_path / "run/bundle.augan")
-    own, theirs = digits_bundle.path, tmp_path / "theirs"
-    theirs.mkdir()
+    without_detector = save_bundle(
+        replace(digits_bundle, detector=None), tmp_path / "run/bundle.augan"
+    )
+    valid, unmanaged = digits_bundle.path, tmp_path / "unmanaged"
+    unmanaged.mkdir()
     for name in ("evaluation.json", "weights.pt"):
-        (theirs / name).write_text("{}")
+        (unmanaged / name).write_text("{}")
     for words, message in (
-        ([site / "test", "--labels", "folders", "--model", blind], "no anomaly detector"),
-        ([site / "none", "--labels", "folders", "--model", own], "no folder or image"),
-        ([site / "test", "--labels", "none.csv", "--model", own], "cannot read the labels"),
         (
-            [site / "test", "--labels", "folders", "--normal", "goood", "--model", own],
+            [site / "test", "--labels", "folders", "--model", without_detector],
+            "no anomaly detector",
+        ),
+        ([site / "none", "--labels", "folders", "--model", valid], "no folder or image"),
+        ([site / "test", "--labels", "none.csv", "--model", valid], "cannot read the labels"),
+        (
+            [site / "test", "--labels", "folders", "--normal", "goood", "--model", valid],
             "did you mean good",
         ),
-        ([site / "test", "--labels", "folders", "--far", 0.001, "--model", own], "999"),
+        ([site / "test", "--labels", "folders", "--far", 0.001, "--model", valid], "999"),
         (
-            [site / "test", "--labels", "folders", "--model", own, "--out", site],
+            [site / "test", "--labels", "folders", "--model", valid, "--out", site],
             "holds other files",
         ),
         (
-            [site / "test", "--labels", "folders", "--model", own, "--out", theirs],
+            [site / "test", "--labels", "folders", "--model", valid, "--out", unmanaged],
             "would be lost: weights.pt",
         ),
     ):

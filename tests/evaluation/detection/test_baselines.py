@@ -68,12 +68,12 @@ def test_nearest_neighbors_by_hand() -> None:
 
 def test_pca_by_hand() -> None:
     """Training points on the line y = x: the score is minus the distance to that line."""
-    line = np.arange(5.0)[:, None] * [1.0, 1.0]
-    detector = PCADetector().fit(line)
+    points = np.arange(5.0)[:, None] * [1.0, 1.0]
+    detector = PCADetector().fit(points)
     scores = detector.score_samples(np.array([[9.0, 9.0], [1.0, 0.0]]))
     np.testing.assert_allclose(scores, [0, -np.sqrt(0.5)], atol=1e-12)
     with pytest.raises(DataError, match="but got 1"):
-        PCADetector().fit(line[:1])
+        PCADetector().fit(points[:1])
 
 
 def test_thumbnails_by_hand() -> None:

@@ -11,15 +11,15 @@ NAMES = ["a/0.png", "a/1.png", "b/0.png", "c.png"]
 
 
 @pytest.mark.parametrize(
-    ("found", "normal"),
+    ("labels", "normal"),
     [
         (["bad", "normal", "good", "ok"], "normal"),
         (["bad", "good", "ok"], "good"),
         (["bad", "OK", "okay"], "OK"),
     ],
 )
-def test_normal_label_is_found_by_its_name(found: list[str], normal: str) -> None:
-    assert read_labels("folders", [f"{kind}/0.png" for kind in found], "x").normal == normal
+def test_normal_label_is_found_by_its_name(labels: list[str], normal: str) -> None:
+    assert read_labels("folders", [f"{kind}/0.png" for kind in labels], "x").normal == normal
 
 
 def test_folder_labels_leave_out_images_without_folder() -> None:

@@ -77,13 +77,13 @@ def test_bootstrap_auroc_equals_auroc_of_the_resample(seed: int, values: int) ->
     groups = ["a", "a", "b", "c", "c", "c", "d"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(metrics, "NUM_RESAMPLES", 1)
-        found = bootstrap_auroc(normal, anomaly, np.random.default_rng(seed), groups)
+        interval = bootstrap_auroc(normal, anomaly, np.random.default_rng(seed), groups)
     again = np.random.default_rng(seed)
     of_group = np.array([0, 0, 1, 2, 2, 2, 3])
     times = np.bincount(again.integers(4, size=4), minlength=4)[of_group]
     drawn = anomaly[again.integers(4, size=4)]
-    assert found.value == auroc(normal, anomaly)
-    assert found.low == found.high == pytest.approx(auroc(np.repeat(normal, times), drawn))
+    assert interval.value == auroc(normal, anomaly)
+    assert interval.low == interval.high == pytest.approx(auroc(np.repeat(normal, times), drawn))
 
 
 def test_bootstrap_auroc_resamples_whole_groups() -> None:
