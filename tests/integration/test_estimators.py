@@ -422,7 +422,7 @@ class TestGANOverSampler:
 
     def test_interpolation_refuses_a_class_of_one_sample(self) -> None:
         X, y = np.zeros((8, 8, 8, 1), np.uint8), np.arange(8) == 3
-        with pytest.raises(DataError, match="class 'True' has one sample to interpolate from"):
+        with pytest.raises(DataError, match="class 'True' has one sample, but method='interpolate' needs"):
             GANOverSampler(method="interpolate", random_state=0).fit_resample(X, y)
 
     def test_new_rows_are_distinct_and_in_range(
@@ -557,7 +557,7 @@ class TestGANOverSampler:
     ) -> None:
         X, y = rare_ones
         sampler = GANOverSampler(bundle=numbered, image_shape=(8, 8))
-        with pytest.raises(DataError, match=r"makes float32 images, but those .* are uint8"):
+        with pytest.raises(DataError, match=r"generates float32 images, but those .* are uint8"):
             sampler.fit_resample(X.astype(np.uint8), y)
         deep = GANOverSampler(image_shape=(8, 8), unlabeled=X.astype(np.uint16), random_state=0)
         with pytest.raises(DataError, match=r"uint16, but those to over-sample are .* uint8"):
