@@ -148,7 +148,7 @@ def test_interrupted_it_goes_on_with_another_number_of_workers(
     _, stderr = process.communicate(timeout=60)
     last = stderr.splitlines()[-1]
     assert process.returncode == 2, stderr
-    assert "the same command goes on from there" in last
+    assert "repeat the same command to resume" in last
     assert len([line for line in stderr.splitlines() if "%" not in line]) == 2, stderr
     assert not children(process.pid)
     assert run(*words, "--out", str(tmp_path / "two"), **ONE)[0] == 0
