@@ -1,4 +1,4 @@
-"""The cache of decoded squares: found again, never wrong, bounded, and removable at any time."""
+"""Prepared images of a dataset, and their disk cache."""
 
 import errno
 import os
@@ -86,13 +86,13 @@ def decoded(monkeypatch):
     ("shape", "dtype"),
     [((8, 8), "uint8"), ((8, 8, 3), "uint8"), ((8, 8), "uint16"), ((5, 20), "uint16")],
 )
-def test_squares_are_those_of_prepare(tmp_path, kept, shape, dtype):
+def test_load_prepared_equals_decode_all(tmp_path, kept, shape, dtype):
     dataset = load_dataset(write_images(tmp_path / "images", 9, shape, dtype))
     preprocessing = ImagePreprocessing.fit(dataset)
     expected_dataset, expected = decode_all(dataset, preprocessing)
     for _ in ("built", "found"):
-        squares = load_prepared(dataset, preprocessing, kept)
-        found, pixels = squares.dataset, squares.pixels
+        prepared = load_prepared(dataset, preprocessing, kept)
+        found, pixels = prepared.dataset, prepared.pixels
         assert pixels.dtype == expected.dtype == dtype
         np.testing.assert_array_equal(pixels, expected, strict=True)
         assert found.names == expected_dataset.names
@@ -101,33 +101,33 @@ def test_squares_are_those_of_prepare(tmp_path, kept, shape, dtype):
         assert type(pixels[[2, 0]]) is np.ndarray
 
 
-def test_order_and_content_survive_several_writes(images, kept, monkeypatch):
+def test_load_prepared_keeps_order_across_blocks(images, kept, monkeypatch):
     monkeypatch.setattr(cache, "_BLOCK_ROWS", 7)
     dataset = load_dataset(images)
     _, expected = decode_all(dataset, ImagePreprocessing.fit(dataset))
     np.testing.assert_array_equal(load(images, kept).pixels, expected)
 
 
-def test_an_entry_is_a_numpy_file(images, kept):
-    squares = load(images, kept)
+def test_cache_file_is_a_numpy_file(images, kept):
+    prepared = load(images, kept)
     (name,) = entries(kept)
-    np.testing.assert_array_equal(np.load(kept / name), squares.pixels)
-    np.testing.assert_array_equal(np.load(kept / name, mmap_mode="r"), squares.pixels)
+    np.testing.assert_array_equal(np.load(kept / name), prepared.pixels)
+    np.testing.assert_array_equal(np.load(kept / name, mmap_mode="r"), prepared.pixels)
 
 
-def test_the_digest_of_the_pixels_is_stored(images, kept, monkeypatch):
-    squares = load(images, kept)
-    assert squares.cached_sha256 == sha256_array(np.array(squares.pixels))
-    assert load(images, kept).cached_sha256 == squares.cached_sha256
+def test_cache_file_has_the_digest_of_the_pixels(images, kept, monkeypatch):
+    prepared = load(images, kept)
+    assert prepared.cached_sha256 == sha256_array(np.array(prepared.pixels))
+    assert load(images, kept).cached_sha256 == prepared.cached_sha256
     monkeypatch.setattr(cache, "sha256_array", None)
-    assert load(images, kept).sha256 == squares.cached_sha256
+    assert load(images, kept).sha256 == prepared.cached_sha256
     monkeypatch.undo()
     in_memory = load(images)
     assert in_memory.cached_sha256 is None
-    assert in_memory.sha256 == squares.sha256
+    assert in_memory.sha256 == prepared.sha256
 
 
-def test_equal_files_still_become_the_squares_that_entries_hold(tmp_path, kept):
+def test_format_is_raised_when_prepared_pixels_change(tmp_path, kept):
     """If this digest changes, raise `_FORMAT`: entries on users' disks are out of date."""
     folder = write_images(tmp_path / "images", 3, (12, 7, 3))
     write_png(folder / "003.png", noise(40, 9))
@@ -140,7 +140,7 @@ def test_equal_files_still_become_the_squares_that_entries_hold(tmp_path, kept):
 # Found again
 
 
-def test_the_second_time_nothing_is_decoded(images, kept, decoded):
+def test_second_load_decodes_nothing(images, kept, decoded):
     first = load(images, kept)
     assert len(decoded) == COUNT
     second = load(images, kept)
@@ -149,7 +149,7 @@ def test_the_second_time_nothing_is_decoded(images, kept, decoded):
     assert len(entries(kept)) == 1
 
 
-def test_a_file_of_the_same_size_and_time_is_another(images, kept):
+def test_cache_key_changes_with_a_replaced_file(images, kept):
     """Archives, `cp -p` and `rsync -t` give it the time that they were told."""
     before = load(images, kept).pixels
     put_silently(images / "003.png", np.zeros((8, 8), np.uint8))
@@ -158,7 +158,7 @@ def test_a_file_of_the_same_size_and_time_is_another(images, kept):
     np.testing.assert_array_equal(np.delete(after, 3, axis=0), np.delete(before, 3, axis=0))
 
 
-def test_a_new_time_is_another_entry(images, kept, decoded):
+def test_cache_key_changes_with_the_time_of_a_file(images, kept, decoded):
     load(images, kept)
     file = images / "003.png"
     about = file.stat()
@@ -170,7 +170,7 @@ def test_a_new_time_is_another_entry(images, kept, decoded):
     assert len(entries(kept)) == 2
 
 
-def test_a_new_size_is_another_entry(images, kept):
+def test_cache_key_changes_with_the_size_of_a_file(images, kept):
     load(images, kept)
     file = images / "003.png"
     about = file.stat()
@@ -181,7 +181,7 @@ def test_a_new_size_is_another_entry(images, kept):
     assert len(entries(kept)) == 2
 
 
-def test_more_files_other_names_and_other_places_are_other_entries(images, kept, tmp_path):
+def test_cache_key_changes_with_files_names_and_folders(images, kept, tmp_path):
     load(images, kept)
     (images / "003.png").rename(images / "0031.png")
     load(images, kept)
@@ -192,7 +192,7 @@ def test_more_files_other_names_and_other_places_are_other_entries(images, kept,
     assert len(entries(kept)) == 4
 
 
-def test_other_preprocessing_and_another_pillow_are_other_entries(images, kept, monkeypatch):
+def test_cache_key_changes_with_preprocessing_and_pillow(images, kept, monkeypatch):
     dataset = load_dataset(images)
     shapes = [(8, 1, "uint8", 255.0), (16, 1, "uint8", 255.0), (8, 3, "uint8", 255.0)]
     for size, channels, dtype, high in [*shapes, (8, 1, "uint16", 65535.0)]:
@@ -206,7 +206,7 @@ def test_other_preprocessing_and_another_pillow_are_other_entries(images, kept, 
     assert len(entries(kept)) == 5
 
 
-def test_the_way_to_the_folder_does_not_matter(images, kept, decoded, monkeypatch):
+def test_cache_key_does_not_depend_on_the_path_to_the_folder(images, kept, decoded, monkeypatch):
     load(images, kept)
     monkeypatch.chdir(images.parent)
     load(Path("images"), kept)
@@ -230,11 +230,11 @@ def test_files_that_change_while_they_are_read_are_refused(images, kept, monkeyp
 # Memory or cache
 
 
-def test_small_datasets_stay_in_memory_unless_a_folder_is_named(images, monkeypatch, tmp_path):
+def test_small_datasets_stay_in_memory_without_a_folder(images, monkeypatch, tmp_path):
     monkeypatch.setenv("AUGAN_CACHE", str(tmp_path / "chosen"))
     assert type(load(images).pixels) is np.ndarray
     assert not (tmp_path / "chosen").exists()
-    monkeypatch.setattr(cache, "MAX_IN_MEMORY_BYTES", COUNT * 64)  # the squares take exactly this
+    monkeypatch.setattr(cache, "MAX_IN_MEMORY_BYTES", COUNT * 64)  # the prepared take exactly this
     assert isinstance(load(images).pixels, np.memmap)
     assert len(entries(tmp_path / "chosen")) == 1
 
@@ -246,7 +246,7 @@ def test_few_large_files_are_cached_too(tmp_path, monkeypatch, kept):
     assert isinstance(load(folder).pixels, np.memmap)
 
 
-def test_small_files_that_become_large_squares_are_cached_too(images, monkeypatch, kept):
+def test_small_files_with_many_pixels_are_cached_too(images, monkeypatch, kept):
     monkeypatch.setenv("AUGAN_CACHE", str(kept))
     preprocessing = ImagePreprocessing(64, 3, "uint8", 0.0, 255.0)
     monkeypatch.setattr(cache, "MAX_IN_MEMORY_BYTES", COUNT * 64 * 64 * 3)
@@ -257,8 +257,8 @@ def test_small_files_that_become_large_squares_are_cached_too(images, monkeypatc
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_arrays_are_never_cached(kept, dtype):
     dataset = from_arrays(np.arange(3 * 64).reshape(3, 8, 8).astype(dtype))
-    squares = load_prepared(dataset, ImagePreprocessing.fit(dataset), kept)
-    assert type(squares.pixels) is np.ndarray
+    prepared = load_prepared(dataset, ImagePreprocessing.fit(dataset), kept)
+    assert type(prepared.pixels) is np.ndarray
     assert not kept.exists()
 
 
@@ -293,23 +293,23 @@ def test_cache_folder(monkeypatch, tmp_path):
 # Files that cannot be read
 
 
-def test_unreadable_files_are_skipped_now_and_later(images, kept, decoded):
+def test_unreadable_files_are_skipped_with_and_without_cache(images, kept, decoded):
     for name in ("004.png", "020.png"):
         content = (images / name).read_bytes()
         (images / name).write_bytes(content[: len(content) // 2 + 8])
     dataset = load_dataset(images)
-    expected, squares = decode_all(dataset, ImagePreprocessing.fit(dataset))
+    expected, prepared = decode_all(dataset, ImagePreprocessing.fit(dataset))
     assert [name for name, _ in expected.skipped] == ["004.png", "020.png"]
     decoded.clear()
     for _ in ("built", "found"):
         found = load(images, kept)
         assert found.dataset.names == expected.names
         assert found.dataset.skipped == expected.skipped
-        np.testing.assert_array_equal(found.pixels, squares, strict=True)
+        np.testing.assert_array_equal(found.pixels, prepared, strict=True)
     assert len(decoded) == COUNT
 
 
-def test_skipped_before_and_now_count_together(images, kept):
+def test_skipped_files_of_loading_and_decoding_count_together(images, kept):
     for name in ("004.png", "020.png"):
         content = (images / name).read_bytes()
         (images / name).write_bytes(content[: len(content) // 2 + 8])
@@ -329,7 +329,7 @@ def test_too_many_unreadable_files_leave_nothing_behind(images, kept):
     assert entries(kept) == []
 
 
-def test_a_picture_that_does_not_fit_is_named_and_nothing_stays(images, kept):
+def test_image_that_does_not_fit_is_named_and_no_file_stays(images, kept):
     preprocessing = ImagePreprocessing.fit(load_dataset(images))
     write_png(images / "colour.png", noise(8, 8, 3))
     with pytest.raises(DataError, match=r"^colour\.png: .*channel count"):
@@ -337,11 +337,11 @@ def test_a_picture_that_does_not_fit_is_named_and_nothing_stays(images, kept):
     assert entries(kept) == []
 
 
-def test_a_file_that_vanished_is_skipped(images, kept):
+def test_deleted_file_is_skipped(images, kept):
     dataset = load_dataset(images)
     (images / "005.png").unlink()
-    squares = load_prepared(dataset, ImagePreprocessing(8, 1, "uint8", 0.0, 255.0), kept)
-    assert squares.dataset.skipped == (("005.png", "there is no such file"),)
+    prepared = load_prepared(dataset, ImagePreprocessing(8, 1, "uint8", 0.0, 255.0), kept)
+    assert prepared.dataset.skipped == (("005.png", "there is no such file"),)
 
 
 # Damaged entries
@@ -379,25 +379,25 @@ def flip(place):
     "damage",
     [cut, empty, lose_middle, garbage, *map(flip, (60, 128, END - 1, END, -60, -41, -20, -1))],
 )
-def test_a_damaged_entry_is_made_anew(images, kept, decoded, damage):
+def test_damaged_cache_file_is_written_again(images, kept, decoded, damage):
     before = np.array(load(images, kept).pixels)
     (path,) = kept.iterdir()
-    whole = path.read_bytes()
-    path.write_bytes(damage(whole))
+    intact = path.read_bytes()
+    path.write_bytes(damage(intact))
     np.testing.assert_array_equal(load(images, kept).pixels, before)
     assert len(decoded) == 2 * COUNT
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == intact
     assert entries(kept) == [path.name]
 
 
 @pytest.mark.parametrize("length", [1, 47, 48, 49, 100, 128, 1000])
-def test_a_truncated_entry_is_made_anew(images, kept, length):
+def test_truncated_cache_file_is_written_again(images, kept, length):
     load(images, kept)
     (path,) = kept.iterdir()
-    whole = path.read_bytes()
+    intact = path.read_bytes()
     os.truncate(path, length)
     load(images, kept)
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == intact
 
 
 # Several runs
@@ -418,10 +418,10 @@ def slow(self, image):
     return original(self, image)
 slow.called = False
 ImagePreprocessing.prepare = slow
-squares = load_prepared(dataset, preprocessing, sys.argv[2])
-print(squares.sha256, squares.pixels.shape[0], flush=True)
+prepared = load_prepared(dataset, preprocessing, sys.argv[2])
+print(prepared.sha256, prepared.pixels.shape[0], flush=True)
 sys.stdin.readline()
-print(int(squares.pixels.sum()), flush=True)
+print(int(prepared.pixels.sum()), flush=True)
 """
 
 
@@ -436,7 +436,7 @@ def go_on(process):
     return process.stdout.readline().split()
 
 
-def test_two_processes_build_at_once_and_lose_the_folder(images, kept):
+def test_two_processes_write_at_once_and_lose_the_folder(images, kept):
     expected = load(images)
     with start(images, kept) as first, start(images, kept) as second:
         for process in (first, second):
@@ -453,7 +453,7 @@ def test_two_processes_build_at_once_and_lose_the_folder(images, kept):
     assert (first.returncode, second.returncode) == (0, 0)
 
 
-def test_parts_of_dead_runs_go_and_those_of_living_stay(images, kept, monkeypatch):
+def test_part_files_of_dead_processes_are_removed(images, kept, monkeypatch):
     monkeypatch.setattr(cache, "_ABANDONED_SECONDS", 0.0)
     with start(images, kept) as dead, start(images, kept) as alive:
         for process in (dead, alive):
@@ -469,7 +469,7 @@ def test_parts_of_dead_runs_go_and_those_of_living_stay(images, kept, monkeypatc
         assert go_on(alive) == [str(sum_before)]
 
 
-def test_a_fresh_part_stays(images, kept):
+def test_fresh_part_file_stays(images, kept):
     kept.mkdir()
     part = kept / f".{'0' * 64}.{'1' * 16}.part"
     part.touch()
@@ -477,15 +477,15 @@ def test_a_fresh_part_stays(images, kept):
     assert part.exists()
 
 
-def test_an_entry_that_goes_while_it_is_used(images, kept):
-    squares = load(images, kept)
-    before = int(squares.pixels.sum())
+def test_cache_file_deleted_during_use(images, kept):
+    prepared = load(images, kept)
+    before = int(prepared.pixels.sum())
     shutil.rmtree(kept)
-    assert int(squares.pixels.sum()) == before
+    assert int(prepared.pixels.sum()) == before
     assert int(load(images, kept).pixels.sum()) == before
 
 
-def test_the_folder_goes_while_an_entry_is_made(images, kept, monkeypatch):
+def test_folder_deleted_during_writing(images, kept, monkeypatch):
     original = ImagePreprocessing.prepare
 
     def remove(self, image):
@@ -493,8 +493,8 @@ def test_the_folder_goes_while_an_entry_is_made(images, kept, monkeypatch):
         return original(self, image)
 
     monkeypatch.setattr(ImagePreprocessing, "prepare", remove)
-    squares = load(images, kept)
-    assert squares.sha256 == load(images).sha256
+    prepared = load(images, kept)
+    assert prepared.sha256 == load(images).sha256
     assert not kept.exists()
 
 
@@ -522,7 +522,7 @@ def three(tmp_path, kept):
     return folders, paths
 
 
-def test_what_was_not_used_for_longest_makes_room(three, kept, tmp_path, monkeypatch):
+def test_least_recently_used_file_is_removed(three, kept, tmp_path, monkeypatch):
     folders, paths = three
     size = paths[0].stat().st_size
     monkeypatch.setattr(cache, "MAX_CACHE_BYTES", 3 * size)
@@ -539,7 +539,7 @@ def test_what_was_not_used_for_longest_makes_room(three, kept, tmp_path, monkeyp
     assert sum(path.stat().st_size for path in kept.iterdir()) <= 3 * size
 
 
-def test_a_quarter_of_what_is_free_without_the_cache(three, kept, tmp_path, monkeypatch):
+def test_cache_takes_a_quarter_of_the_free_space(three, kept, tmp_path, monkeypatch):
     _, paths = three
     used = sum(path.stat().st_size for path in paths)
 
@@ -551,14 +551,14 @@ def test_a_quarter_of_what_is_free_without_the_cache(three, kept, tmp_path, monk
     assert [path.exists() for path in paths] == [True, False, True]
 
 
-def test_one_that_exceeds_the_bounds_stays_alone(three, kept, tmp_path, monkeypatch):
+def test_cache_file_beyond_the_limit_stays_alone(three, kept, tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "MAX_CACHE_BYTES", 100)
-    squares = load(write_images(tmp_path / "more"), kept)
-    assert squares.pixels.shape[0] == COUNT
+    prepared = load(write_images(tmp_path / "more"), kept)
+    assert prepared.pixels.shape[0] == COUNT
     assert len(entries(kept)) == 1
 
 
-def test_only_entries_make_room(images, kept, monkeypatch):
+def test_only_cache_files_are_removed(images, kept, monkeypatch):
     kept.mkdir()
     strangers = ("mine.npy", "0123.npy", ".x.part", "f" * 64)
     for name in strangers:
@@ -571,7 +571,7 @@ def test_only_entries_make_room(images, kept, monkeypatch):
 # Folders that cannot be written
 
 
-def test_a_disk_that_is_too_small_is_known_before_decoding(three, images, kept, monkeypatch):
+def test_too_small_disk_is_refused_before_decoding(three, images, kept, monkeypatch):
     class Disk:
         free = 1
 
@@ -584,7 +584,7 @@ def test_a_disk_that_is_too_small_is_known_before_decoding(three, images, kept, 
     assert all(path.exists() for path in paths)
 
 
-def test_a_write_that_fails_in_the_middle(images, kept):
+def test_failed_write_leaves_no_file(images, kept):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # the kernel refuses to go on
     try:
@@ -596,7 +596,7 @@ def test_a_write_that_fails_in_the_middle(images, kept):
     assert len(load(images, kept).pixels) == COUNT
 
 
-def test_a_disk_that_fills_up(images, kept, monkeypatch):
+def test_full_disk_is_refused(images, kept, monkeypatch):
     def full(file, dataset, preprocessing):
         file.write(b"some")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -607,7 +607,7 @@ def test_a_disk_that_fills_up(images, kept, monkeypatch):
     assert entries(kept) == []
 
 
-def test_a_folder_below_a_file(images, tmp_path):
+def test_cache_folder_below_a_file_is_refused(images, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=rf"{tmp_path}/file/kept \(Not a directory\).*AUGAN_CACHE"):
         load(images, tmp_path / "file" / "kept")
@@ -626,7 +626,7 @@ def ordinary_user():
             os.seteuid(0)
 
 
-def test_a_read_only_folder_serves_what_it_has_and_refuses_the_rest():
+def test_read_only_folder_is_read_but_not_written():
     # Not below pytest's own folder, which other users may not enter.
     with tempfile.TemporaryDirectory() as place:
         kept = Path(place, "kept")
@@ -643,12 +643,12 @@ def test_a_read_only_folder_serves_what_it_has_and_refuses_the_rest():
         kept.chmod(0o755)
 
 
-def test_a_new_folder_is_closed_to_others(images, kept):
+def test_new_cache_folder_is_closed_to_other_users(images, kept):
     load(images, kept)
     assert kept.stat().st_mode & 0o077 == 0
 
 
-def test_jpeg_files(tmp_path, kept):
+def test_load_prepared_of_jpeg_files(tmp_path, kept):
     folder = tmp_path / "images"
     folder.mkdir()
     for number in range(3):

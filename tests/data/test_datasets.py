@@ -1,4 +1,4 @@
-"""Fashion-MNIST by name: installed, downloaded before, downloaded now, or a message that helps."""
+"""Fashion-MNIST by name: from Debian, from Keras, downloaded, or an error that helps."""
 
 import functools
 import gzip
@@ -89,7 +89,7 @@ def both_parts():
     return load_dataset("fashion-mnist"), load_dataset("fashion-mnist", subset="test")
 
 
-def test_the_installed_files_come_first(tmp_path, monkeypatch, home, offline, caplog):
+def test_fashion_mnist_prefers_the_installed_files(tmp_path, monkeypatch, home, offline, caplog):
     monkeypatch.setattr(datasets, "DEBIAN_FOLDER", write_files(tmp_path / "usr"))
     home.mkdir(parents=True)
     (home / datasets.FILES[0]).write_bytes(b"not looked at")
@@ -97,13 +97,13 @@ def test_the_installed_files_come_first(tmp_path, monkeypatch, home, offline, ca
     assert offline == caplog.records == []
 
 
-def test_files_that_keras_downloaded_are_read_without_network(home, offline, caplog):
+def test_fashion_mnist_reads_files_of_keras_without_network(home, offline, caplog):
     write_files(home)
     check(*both_parts(), home)
     assert offline == caplog.records == []
 
 
-def test_without_network_it_says_what_was_tried_and_what_to_do(home, offline, caplog):
+def test_fashion_mnist_without_network_says_what_to_do(home, offline, caplog):
     with pytest.raises(DataError) as caught:
         load_dataset("fashion-mnist")
     message = str(caught.value)
@@ -123,7 +123,7 @@ def test_without_network_it_says_what_was_tried_and_what_to_do(home, offline, ca
     assert "downloading 4 files" in announced.getMessage()
 
 
-def test_no_other_name_touches_the_network(home, offline, tmp_path):
+def test_other_names_do_not_use_the_network(home, offline, tmp_path):
     for data in ("digits", "fashion_mnist", "fashon-mnist", "mnist", str(tmp_path / "x")):
         try:
             load_dataset(data)
@@ -132,7 +132,7 @@ def test_no_other_name_touches_the_network(home, offline, tmp_path):
     assert offline == []
 
 
-def test_it_is_downloaded_once(home, server, caplog):
+def test_fashion_mnist_is_downloaded_once(home, server, caplog):
     check(*both_parts(), home)
     assert sorted(p.name for p in home.iterdir()) == sorted(datasets.FILES)
     for name in datasets.FILES:
@@ -142,7 +142,7 @@ def test_it_is_downloaded_once(home, server, caplog):
     assert str(home) in announced.getMessage()
 
 
-def test_only_what_is_missing_is_downloaded(home, server, caplog):
+def test_only_missing_files_are_downloaded(home, server, caplog):
     write_files(home)
     (home / datasets.FILES[2]).unlink()
     for name in set(datasets.FILES) - {datasets.FILES[2]}:
@@ -152,7 +152,7 @@ def test_only_what_is_missing_is_downloaded(home, server, caplog):
 
 
 @pytest.mark.parametrize("damage", [lambda raw: raw[:-20], lambda raw: b"<html>sorry</html>"])
-def test_half_a_file_is_no_file(home, server, damage):
+def test_incomplete_download_leaves_no_file(home, server, damage):
     file = server / datasets.FILES[1]
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
@@ -163,7 +163,7 @@ def test_half_a_file_is_no_file(home, server, damage):
     check(*both_parts(), home)
 
 
-def test_a_file_that_is_not_there_any_more(home, server):
+def test_file_missing_on_the_server_is_an_error(home, server):
     (server / datasets.FILES[3]).unlink()
     with pytest.raises(DataError, match=r"cannot be downloaded from http.*not found"):
         load_dataset("fashion-mnist")

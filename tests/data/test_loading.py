@@ -150,7 +150,7 @@ def test_subset_keeps_everything_in_step(tmp_path):
     assert len(files.subset([])) == 0
 
 
-def test_files_are_decoded_only_when_asked_for(tmp_path):
+def test_files_are_decoded_at_access(tmp_path):
     make_images(tmp_path, "0.png", "1.png")
     images = load_dataset(tmp_path).images
     (tmp_path / "0.png").unlink()
@@ -216,7 +216,7 @@ def test_train_and_test_are_kept_apart(tmp_path):
 
 
 @pytest.mark.parametrize(("train", "test"), [("Training", "Testing"), ("Train", "Test")])
-def test_parts_by_other_names_are_no_classes(tmp_path, train, test):
+def test_subset_folders_of_other_names_are_no_classes(tmp_path, train, test):
     make_images(tmp_path, f"{train}/glioma/a.png", f"{train}/none/b.png", f"{test}/glioma/c.png")
     assert load_dataset(tmp_path).class_names == ("glioma", "none")
     assert load_dataset(tmp_path, subset="test").names == (f"{test}/glioma/c.png",)
@@ -227,7 +227,7 @@ def test_training_alone_is_a_class(tmp_path):
     assert load_dataset(tmp_path).class_names == ("resting", "training")
 
 
-def test_a_train_among_buses_is_no_subset(tmp_path):
+def test_ambiguous_train_folder_is_refused(tmp_path):
     make_images(tmp_path, "bus/a.png", "car/b.png", "train/c.png")
     with pytest.raises(DataError, match=r"a folder train next to bus, car.*rename it if it is a"):
         load_dataset(tmp_path)
@@ -236,7 +236,7 @@ def test_a_train_among_buses_is_no_subset(tmp_path):
     assert load_dataset(tmp_path / "other").class_names == ("a",)
 
 
-def test_a_deep_image_among_others_is_told(tmp_path):
+def test_mixed_bit_depth_gives_a_warning(tmp_path):
     make_images(tmp_path, "a.png", "b.png")
     assert load_dataset(tmp_path).warnings == ()
     write_png(tmp_path / "deep.png", np.full((8, 8), 1799, np.uint16))
@@ -244,7 +244,7 @@ def test_a_deep_image_among_others_is_told(tmp_path):
     assert warning.startswith("1 of 3 images have 16 bits, for example deep.png, and the others 8")
 
 
-def test_folders_that_look_like_classes_and_are_none_are_told(tmp_path):
+def test_folders_without_images_and_nested_classes_give_warnings(tmp_path):
     make_images(tmp_path / "far", "cat/a.png")
     make_images(tmp_path / "here", "one/left/a.png", "one/right/b.png", "two/left/c.png")
     make_images(tmp_path / "here", "two/right/d.png")
@@ -296,7 +296,7 @@ def test_class_without_readable_images_is_refused(tmp_path):
         load_dataset(tmp_path)
 
 
-def test_what_augan_wrote_among_the_images_is_none_of_them(tmp_path):
+def test_find_images_skips_results_of_augan(tmp_path):
     assert {"bundle.augan", "detection.json", "evaluation.json"} == RESULT_MARKERS
     make_images(
         tmp_path, "a.png", "found/most-anomalous.png", "found/overlays/a.png.png", "b/c.png"
@@ -306,7 +306,7 @@ def test_what_augan_wrote_among_the_images_is_none_of_them(tmp_path):
     assert find_images(tmp_path / "found") == ["most-anomalous.png", "overlays/a.png.png"]
 
 
-def test_links_to_files_count_and_link_circles_do_not_trap(tmp_path):
+def test_find_images_follows_links_to_files_only(tmp_path):
     make_images(tmp_path, "a.png")
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
@@ -336,7 +336,7 @@ def test_missing_and_unsupported_data(tmp_path):
 
 
 @pytest.mark.parametrize("to", ["photos", "gone"])
-def test_a_link_that_leads_nowhere(tmp_path, to):
+def test_broken_link_is_refused(tmp_path, to):
     (tmp_path / "photos").symlink_to(to)
     with pytest.raises(DataError, match=rf"photos is a link to {to}, which leads nowhere") as it:
         load_dataset(tmp_path / "photos")
@@ -476,7 +476,7 @@ def test_idx_folder(tmp_path):
 # Built-in data
 
 
-def test_digits_are_divided_by_row():
+def test_digits_are_split_by_row():
     train, test = load_dataset("digits"), load_dataset("digits", subset="test")
     assert (len(train), len(test)) == (1438, 359)
     assert all(int(name) % 5 == 4 for name in test.names)
@@ -495,7 +495,7 @@ def test_builtin_names_are_not_shadowed(tmp_path, monkeypatch):
     assert load_dataset(tmp_path / "digits").names == ("a.png",)
 
 
-def test_a_home_folder_that_is_not_there(tmp_path):
+def test_missing_home_folder_is_refused(tmp_path):
     with pytest.raises(DataError) as caught:
         load_dataset("~no-such-user-here/x")
     assert str(caught.value) == (
@@ -513,22 +513,22 @@ def test_example_images(tmp_path):
     assert os.listdir(folder.parent) == ["examples"]
     names = find_images(folder)
     normal = [name for name in names if name.startswith("digit-")]
-    foreign = [name for name in names if name.startswith("outlier-")]
-    assert (len(normal), len(foreign), len(names)) == (60, 12, 72)
+    outliers = [name for name in names if name.startswith("outlier-")]
+    assert (len(normal), len(outliers), len(names)) == (60, 12, 72)
     assert [sum(name.startswith(f"digit-{c}-") for name in normal) for c in range(10)] == [6] * 10
     test = load_dataset("digits", subset="test")
     name = normal[0]
     row = test.names.index(str(int(name[-8:-4])))
     np.testing.assert_array_equal(read_image(folder / name), test.images[row])
     assert test.class_names[test.labels[row]] == name[6]
-    pictures = [read_image(folder / name) for name in foreign]
+    pictures = [read_image(folder / name) for name in outliers]
     assert all(p.shape == (8, 8, 1) and p.dtype == np.uint8 and np.ptp(p) > 60 for p in pictures)
     assert len({p.tobytes() for p in pictures}) == 12
     with pytest.raises(DataError, match="exists already"):
         write_example_images(folder)
 
 
-def test_example_images_appear_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_example_images_are_written_completely_or_not_at_all(tmp_path, monkeypatch):
     def fail(path, image):
         raise OSError("disk full")
 
@@ -564,7 +564,7 @@ def test_the_unlabeled_folder_is_no_class(tmp_path, spelling, classes):
         assert load_dataset(tmp_path, subset="test").unlabeled is None
 
 
-def test_unlabeled_folders_of_every_place_are_taken(tmp_path):
+def test_unlabeled_folders_in_both_places_are_read(tmp_path):
     make_images(tmp_path, "train/a/1.png", "train/unlabelled/2.png", "unlabeled/3.png")
     dataset = load_dataset(tmp_path)
     assert dataset.names == ("train/a/1.png",)
@@ -587,7 +587,7 @@ def test_an_empty_unlabeled_folder_is_ignored_with_a_warning(tmp_path):
     assert "unlabeled holds no images" in warning
 
 
-def test_nothing_but_unlabeled_images_are_the_training_images(tmp_path):
+def test_folder_with_unlabeled_images_only_is_a_flat_folder(tmp_path):
     make_images(tmp_path, "unlabeled/1.png", "unlabeled/2.png")
     dataset = load_dataset(tmp_path)
     assert dataset.names == ("unlabeled/1.png", "unlabeled/2.png")
@@ -596,7 +596,7 @@ def test_nothing_but_unlabeled_images_are_the_training_images(tmp_path):
     assert "its 2 unlabeled images are trained on as they are" in warning
 
 
-def test_unreadable_unlabeled_files_have_a_share_of_their_own(tmp_path):
+def test_unreadable_unlabeled_files_are_counted_separately(tmp_path):
     make_images(tmp_path, *(f"a/{i}.png" for i in range(20)))
     make_images(tmp_path, *(f"unlabeled/{i}.png" for i in range(9)))
     (tmp_path / "unlabeled/bad.png").touch()
@@ -608,7 +608,7 @@ def test_unreadable_unlabeled_files_have_a_share_of_their_own(tmp_path):
         load_dataset(tmp_path)
 
 
-def test_groups_of_unlabeled_images_may_be_unknown(tmp_path):
+def test_groups_of_unlabeled_images_may_be_missing(tmp_path):
     make_images(tmp_path, "a/1.png", "unlabeled/2.png", "unlabeled/3.png")
     table = tmp_path / "groups.csv"
     table.write_text("path,group\na/1.png,p\nunlabeled/3.png,p\n")

@@ -42,7 +42,7 @@ def test_sizes_without_calibration(n, expected):
     assert sizes(make_split(n, seed=0, calibrate=False)) == expected
 
 
-def test_seed_decides():
+def test_make_split_depends_on_the_seed_only():
     a, b, c = (make_split(60, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(a.calibration, b.calibration)
     np.testing.assert_array_equal(a.val, b.val)
@@ -64,14 +64,14 @@ def test_impossible_splits_are_refused(n, arguments, message):
         make_split(n, seed=0, **arguments)
 
 
-def test_large_groups_do_not_swallow_the_data():
+def test_large_groups_leave_images_for_every_split():
     groups = ["big"] * 90 + ["b"] * 5 + ["c"] * 5
     for seed in range(5):
         split = make_split(100, seed=seed, groups=groups)
         assert sizes(split) == (90, 0, 10)
 
 
-def test_smallest_group_serves_where_all_are_too_large():
+def test_smallest_group_is_taken_if_all_are_too_large():
     assert sizes(make_split(30, seed=0, groups=["a"] * 18 + ["b"] * 12)) == (18, 0, 12)
     tens = [f"g{i // 10}" for i in range(100)]
     assert sizes(make_split(100, seed=0, groups=tens)) == (60, 10, 30)
@@ -83,7 +83,7 @@ def test_smallest_group_serves_where_all_are_too_large():
     seed=st.integers(0, 2**31),
     calibrate=st.booleans(),
 )
-def test_groups_stay_whole_and_targets_are_kept(group_sizes, seed, calibrate):
+def test_groups_stay_together_and_sizes_are_kept(group_sizes, seed, calibrate):
     groups = np.repeat([f"g{i}" for i in range(len(group_sizes))], group_sizes)
     groups = np.random.default_rng(seed).permutation(groups)
     n = len(groups)
@@ -106,14 +106,14 @@ def test_groups_stay_whole_and_targets_are_kept(group_sizes, seed, calibrate):
 
 @settings(max_examples=80, deadline=None)
 @given(labels=st.lists(st.integers(0, 4), min_size=12, max_size=60), seed=st.integers(0, 2**31))
-def test_every_class_can_be_fitted(labels, seed):
+def test_every_class_is_in_the_training_split(labels, seed):
     labels = np.array(labels)
     split = make_split(len(labels), seed=seed, labels=labels, calibrate=False)
     assert_partition(split, len(labels))
     assert set(labels[split.train]) == set(labels)
 
 
-def test_rescued_class_brings_its_whole_group():
+def test_missing_class_moves_with_its_group():
     labels = np.array([0] * 38 + [1, 1])
     groups = [f"g{i}" for i in range(38)] + ["pair"] * 2
     for seed in range(10):
@@ -131,7 +131,7 @@ def test_rescued_class_brings_its_whole_group():
     group_sizes=st.lists(st.integers(1, 30), min_size=NUM_FOLDS, max_size=40),
     seed=st.integers(0, 2**31),
 )
-def test_every_image_calibrates_in_one_fold_and_groups_stay_whole(group_sizes, seed):
+def test_every_image_calibrates_in_one_fold(group_sizes, seed):
     groups = np.repeat([f"g{i}" for i in range(len(group_sizes))], group_sizes)
     groups = np.random.default_rng(seed).permutation(groups)
     n = len(groups)
@@ -167,6 +167,6 @@ def test_folds_without_groups_are_equal_and_the_seed_decides():
         (30, ["a"] * 29, "30 images but 29 groups"),
     ],
 )
-def test_folds_of_too_little_are_refused(n, groups, message):
+def test_make_folds_of_too_few_images_is_refused(n, groups, message):
     with pytest.raises(DataError, match=message):
         make_folds(n, seed=0, groups=groups)

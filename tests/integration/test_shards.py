@@ -1,4 +1,4 @@
-"""Shards merged, and workers together, write what one process writes, byte for byte."""
+"""Merged shards: equal to the result of one process, byte for byte."""
 
 import csv
 import json
@@ -80,7 +80,7 @@ class TestDetect:
         assert any("not have the expected size" in text for text in result.warnings)
         assert result.num_scored == IMAGES + 1
 
-    def test_the_commands_write_the_same_to_the_last_file(
+    def test_merged_commands_write_the_same_files(
         self, digits_bundle: Bundle, images: Path, tmp_path: Path
     ) -> None:
         words = ["detect", str(images), "--model", str(digits_bundle.path), "--fdr", "0.2"]
@@ -94,7 +94,7 @@ class TestDetect:
         assert tree(tmp_path / "m") == tree(tmp_path / "one")
         assert {SCORES_FILE, "report.html", "most-anomalous.png"} <= tree(tmp_path / "m").keys()
 
-    def test_the_default_folder_says_which_shard_it_is(
+    def test_default_folder_names_the_shard(
         self, digits_bundle: Bundle, images: Path, tmp_path: Path
     ) -> None:
         bundle = save_bundle(load_bundle(digits_bundle.path), tmp_path / "bundle.augan")
@@ -104,7 +104,7 @@ class TestDetect:
         assert json.loads(done.stdout) == {"shard": "2/3", "out": str(out)}
         assert (out / SHARD_FILE).is_file()
 
-    def test_a_shard_that_was_stopped_goes_on(
+    def test_interrupted_shard_resumes(
         self, digits_bundle: Bundle, images: Path, tmp_path: Path
     ) -> None:
         make = partial(detect_shard, digits_bundle, images, **DETECT)
@@ -149,15 +149,15 @@ class TestMergeRefuses:
         (copy / SHARD_FILE).write_text(json.dumps(about))
         return copy
 
-    def test_a_shard_that_is_missing(self, shards: list[Path]) -> None:
+    def test_missing_shard_is_refused(self, shards: list[Path]) -> None:
         with pytest.raises(DataError, match="2 of 3 shards are missing: 0/3, 2/3;"):
             ShardSet(shards[1:2])
 
-    def test_a_shard_that_came_twice(self, shards: list[Path]) -> None:
+    def test_repeated_shard_is_refused(self, shards: list[Path]) -> None:
         with pytest.raises(DataError, match="shard 1/3 came twice"):
             ShardSet([*shards, shards[1]])
 
-    def test_shards_of_jobs_that_were_cut_differently(
+    def test_shards_of_other_counts_are_refused(
         self, digits_bundle: Bundle, images: Path, shards: list[Path], tmp_path: Path
     ) -> None:
         other = detect_shard(digits_bundle, images, tmp_path / "o", Shard(1, 2), far=0.1)
@@ -174,14 +174,16 @@ class TestMergeRefuses:
             ({"versions": {"numpy": "1.0"}}, "versions is .*numpy.* and .*1.0"),
         ],
     )
-    def test_shards_of_different_jobs_by_naming_what_differs(
+    def test_shards_of_different_jobs_are_refused_with_the_difference(
         self, shards: list[Path], tmp_path: Path, job: dict[str, Any], message: str
     ) -> None:
         other = self.changed(shards[1], tmp_path / "other", **job)
         with pytest.raises(DataError, match=message):
             ShardSet([shards[0], other, shards[2]])
 
-    def test_what_has_changed_since(self, shards: list[Path], images: Path, tmp_path: Path) -> None:
+    def test_changed_data_is_refused_at_the_merge(
+        self, shards: list[Path], images: Path, tmp_path: Path
+    ) -> None:
         more = write_more(images)
         try:
             with pytest.raises(DataError, match=r"number of images or rows was .* and is"):
@@ -190,7 +192,7 @@ class TestMergeRefuses:
             more.unlink()
         assert not (tmp_path / "out").exists()
 
-    def test_what_is_damaged_unfinished_or_no_shard(
+    def test_damaged_unfinished_and_other_folders_are_refused(
         self, shards: list[Path], tmp_path: Path
     ) -> None:
         copy = tmp_path / "copy"
@@ -205,12 +207,12 @@ class TestMergeRefuses:
                 ShardSet([place])
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"shard": [0, 0], "job": {}, "files": {}}'])
-    def test_a_description_that_makes_no_sense(self, tmp_path: Path, text: str) -> None:
+    def test_invalid_shard_files_are_refused(self, tmp_path: Path, text: str) -> None:
         (tmp_path / SHARD_FILE).write_text(text)
         with pytest.raises(DataError, match="holds no finished shard"):
             ShardSet([tmp_path])
 
-    def test_a_name_cannot_lead_out_of_the_folder(self, tmp_path: Path) -> None:
+    def test_file_names_cannot_leave_the_folder(self, tmp_path: Path) -> None:
         about = {"shard": [0, 1], "job": {}, "files": {"../../x/00000000.npz": "0"}}
         (tmp_path / SHARD_FILE).write_text(json.dumps(about))
         with pytest.raises(DataError, match=f"{tmp_path}/00000000.npz is damaged or gone"):
@@ -228,7 +230,7 @@ class TestRecords:
         st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
         st.lists(st.tuples(st.text(max_size=5), st.binary(max_size=9)), max_size=3),
     )
-    def test_what_is_kept_comes_back(
+    def test_shard_record_round_trip(
         self,
         tmp_path_factory: pytest.TempPathFactory,
         components: list[list[float]],
@@ -246,7 +248,7 @@ class TestRecords:
         assert (again.failures, again.resized, again.maps) == (failures, ["a"], maps)
         assert ShardSet([target]).read("1") is None
 
-    def test_an_interrupted_folder_of_another_job_begins_anew(self, tmp_path: Path) -> None:
+    def test_folder_of_another_job_is_cleared(self, tmp_path: Path) -> None:
         for job in ({"n": 1}, {"n": 2}):
             with pytest.raises(RunInterruptedError):
                 self.begin(tmp_path / "s", job)
@@ -279,7 +281,9 @@ class TestAugment:
         assert tree(tmp_path / "merged") == tree(tmp_path / "one")
         assert len(read_manifest(tmp_path / "merged")) == 2 * n
 
-    def test_the_commands_do_the_same(self, digits_bundle: Bundle, tmp_path: Path) -> None:
+    def test_merged_augment_commands_write_the_same(
+        self, digits_bundle: Bundle, tmp_path: Path
+    ) -> None:
         words = ["augment", "--class", "3", "--n", "30", "--model", str(digits_bundle.path)]
         words += ["--no-filter"]
         assert CliRunner().invoke(app, [*words, "--out", str(tmp_path / "one")]).exit_code == 0
@@ -292,7 +296,7 @@ class TestAugment:
         assert tree(tmp_path / "m") == tree(tmp_path / "one")
         assert (tmp_path / "m-first-images.png").exists()
 
-    def test_another_model_at_the_same_place_is_noticed(
+    def test_other_model_at_the_same_path_is_refused(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
         path = save_bundle(load_bundle(digits_bundle.path), tmp_path / "bundle.augan")
@@ -303,7 +307,7 @@ class TestAugment:
         with pytest.raises(DataError, match=r"model was .* and is"):
             merge_augmentation(ShardSet([shard]), tmp_path / "out")
 
-    def test_what_cannot_be_is_refused_before_anything_is_made(
+    def test_impossible_shard_options_are_refused_first(
         self, digits_bundle: Bundle, tmp_path: Path
     ) -> None:
         unsaved = Bundle(**{**vars(digits_bundle), "path": None})

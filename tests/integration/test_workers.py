@@ -1,4 +1,4 @@
-"""Commands with workers write what commands without write, also when a worker is killed."""
+"""Commands with workers: equal results, also after a killed worker."""
 
 import csv
 import os
@@ -63,7 +63,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_two_workers_score_and_draw_what_one_process_does(
+def test_two_workers_write_what_one_process_writes(
     digits_bundle: Bundle, images: Path, tmp_path: Path
 ) -> None:
     words = [
@@ -118,7 +118,7 @@ def workers_of(process: int) -> list[int]:
     return found
 
 
-def test_a_killed_worker_loses_and_doubles_nothing(digits_bundle: Bundle, tmp_path: Path) -> None:
+def test_killed_worker_loses_and_repeats_nothing(digits_bundle: Bundle, tmp_path: Path) -> None:
     words = ["augment", "--class", "3", "--class", "5", "--n", "6000", "--no-filter"]
     words += ["--model", str(digits_bundle.path)]
     assert run(*words, "--out", str(tmp_path / "one"), **ONE)[0] == 0
@@ -134,7 +134,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(digits_bundle: Bundle, tmp_pa
     assert tree(tmp_path / "two") == tree(tmp_path / "one")
 
 
-def test_interrupted_it_goes_on_with_another_number_of_workers(
+def test_interrupted_job_resumes_with_another_number_of_workers(
     digits_bundle: Bundle, tmp_path: Path
 ) -> None:
     words = ["augment", "--class", "3", "--n", "8000", "--no-filter"]
@@ -155,7 +155,7 @@ def test_interrupted_it_goes_on_with_another_number_of_workers(
     assert tree(tmp_path / "two") == tree(tmp_path / "one")
 
 
-def test_a_cluster_that_is_there_does_it_too(digits_bundle: Bundle, tmp_path: Path) -> None:
+def test_running_cluster_writes_the_same(digits_bundle: Bundle, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="augan[dask] is not installed")
     words = ["augment", "--class", "3", "--n", "600", "--no-filter"]
     words += ["--model", str(digits_bundle.path)]

@@ -1,4 +1,4 @@
-"""Output folders: whole or absent, and those that outlive an interruption."""
+"""Atomic folders, and folders that outlive an interruption."""
 
 import errno
 import fcntl
@@ -27,13 +27,13 @@ def begin(target: Path, error: BaseException | None) -> None:
 
 
 class TestResumableFolder:
-    def test_it_takes_its_place_at_the_end(self, tmp_path: Path) -> None:
+    def test_resumable_folder_appears_at_the_end(self, tmp_path: Path) -> None:
         begin(tmp_path / "out", None)
         assert names(tmp_path) == ["out"]
         assert (tmp_path / "out" / "a.txt").read_text() == "half"
 
     @pytest.mark.parametrize("error", [RunInterruptedError("stopped"), KeyboardInterrupt()])
-    def test_an_interruption_leaves_it_for_the_next_call(
+    def test_resumable_folder_survives_an_interruption(
         self, tmp_path: Path, error: BaseException
     ) -> None:
         with pytest.raises(type(error)):
@@ -44,13 +44,15 @@ class TestResumableFolder:
         assert names(tmp_path) == ["out"]
 
     @pytest.mark.parametrize("error", [DataError("bad"), ValueError(), OSError(28, "full")])
-    def test_an_error_removes_it(self, tmp_path: Path, error: Exception) -> None:
+    def test_resumable_folder_is_removed_by_an_error(
+        self, tmp_path: Path, error: Exception
+    ) -> None:
         expected = DataError if isinstance(error, OSError) else type(error)
         with pytest.raises(expected):
             begin(tmp_path / "out", error)
         assert names(tmp_path) == []
 
-    def test_only_one_process_writes(self, tmp_path: Path) -> None:
+    def test_resumable_folder_is_written_by_one_process(self, tmp_path: Path) -> None:
         code = (
             "import sys; from augan.io.atomic import resumable_folder as open_it\n"
             "with open_it(sys.argv[1]): pass"
@@ -64,7 +66,7 @@ class TestResumableFolder:
         assert names(tmp_path) == ["out"]
 
     @pytest.mark.parametrize("open_folder", [atomic_folder, resumable_folder])
-    def test_other_files_are_left_alone(self, tmp_path: Path, open_folder: object) -> None:
+    def test_folder_with_other_files_is_refused(self, tmp_path: Path, open_folder: object) -> None:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "thesis.txt").write_text("mine")
         with pytest.raises(DataError, match="other files"), open_folder(tmp_path / "out"):
@@ -74,7 +76,7 @@ class TestResumableFolder:
 
 
 class TestOutputFolder:
-    def test_what_a_user_put_beside_a_result_is_not_lost(self, tmp_path: Path) -> None:
+    def test_unmanaged_files_next_to_a_result_are_not_lost(self, tmp_path: Path) -> None:
         for content in ("old", "new"):
             with atomic_folder(tmp_path / "out", unmanaged_except("a.txt", "b")) as partial:
                 (partial / "a.txt").write_text(content)
@@ -85,7 +87,7 @@ class TestOutputFolder:
         assert names(tmp_path / "out") == ["a.txt", "notes.txt"]
         assert (tmp_path / "out" / "a.txt").read_text() == "new"
 
-    def test_two_threads_do_not_write_one_target(self, tmp_path: Path) -> None:
+    def test_atomic_folder_refuses_a_second_thread(self, tmp_path: Path) -> None:
         with atomic_folder(tmp_path / "out") as partial:
             (partial / "a.txt").write_text("whole")
             again = pytest.raises(DataError, match=r"another process is writing .*wait for it")
@@ -95,7 +97,7 @@ class TestOutputFolder:
         assert names(tmp_path) == ["out"]
         assert names(tmp_path / "out") == ["a.txt"]
 
-    def test_what_cannot_be_opened_is_not_removed(
+    def test_folder_that_cannot_be_opened_is_not_removed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         left = tmp_path / ".out.partial"
@@ -142,7 +144,7 @@ def keep_locked(folder: Path) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EBADF])
 @pytest.mark.parametrize("keep", [keep_journal, keep_output, keep_resumable, keep_locked])
-def test_a_file_system_without_locks_is_written_to(
+def test_file_system_without_locks_is_supported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: Callable[[Path], None], number: int
 ) -> None:
     monkeypatch.setattr(fcntl, "flock", refuses(number))
@@ -153,7 +155,7 @@ def test_a_file_system_without_locks_is_written_to(
 
 @pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES])
 @pytest.mark.parametrize("keep", [keep_journal, keep_resumable, keep_locked])
-def test_a_lock_of_another_is_respected(
+def test_lock_of_another_process_is_respected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: Callable[[Path], None], number: int
 ) -> None:
     monkeypatch.setattr(fcntl, "flock", refuses(number))

@@ -1,4 +1,4 @@
-"""Decoding and writing single pictures."""
+"""Reading and writing of image files, and contact sheets."""
 
 import errno
 import os
@@ -54,7 +54,7 @@ def test_lossless_files_come_back_exactly(tmp_path, suffix, pixels):
         ("jpg", np.uint8),
     ],
 )
-def test_exif_orientation_is_honoured_once(tmp_path, orientation, suffix, dtype):
+def test_exif_orientation_is_applied_once(tmp_path, orientation, suffix, dtype):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = save(tmp_path / f"a.{suffix}", GRAY.astype(dtype), exif=exif)
@@ -83,7 +83,7 @@ def test_one_bit_becomes_black_and_white(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_transparency_is_laid_on_white(tmp_path, mode):
+def test_transparency_becomes_white(tmp_path, mode):
     picture = Image.new("RGBA", (2, 1), (100, 100, 100, 255))
     picture.putpixel((1, 0), (0, 0, 0, 0))
     path = tmp_path / "a.png"
@@ -95,13 +95,13 @@ def test_transparency_is_laid_on_white(tmp_path, mode):
     assert image[0, 1].tolist() == [255] * image.shape[-1]
 
 
-def test_transparent_gray_key_is_laid_on_white(tmp_path):
+def test_transparent_gray_key_becomes_white(tmp_path):
     path = save(tmp_path / "a.png", GRAY, transparency=0)
     assert read_image(path)[0, :2, 0].tolist() == [255, 20]
 
 
 @pytest.mark.parametrize("mode", ["P", "CMYK"])
-def test_other_colour_models_become_rgb(tmp_path, mode):
+def test_other_color_models_become_rgb(tmp_path, mode):
     path = tmp_path / "a.tif"
     Image.new("RGB", (2, 2), (255, 0, 0)).convert(mode).save(path)
     assert read_image(path)[0, 0].tolist() == [255, 0, 0]
@@ -141,7 +141,7 @@ def test_truncated_files_are_refused(tmp_path, suffix):
 @pytest.mark.parametrize(
     "error", [MemoryError(), OSError(errno.EMFILE, "Too many open files"), OSError(errno.EIO, "IO")]
 )
-def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, error):
+def test_transient_errors_are_not_blamed_on_the_file(tmp_path, monkeypatch, error):
     """Such a file must not be left out, nor be remembered as one that cannot be read."""
     path = save(tmp_path / "a.png", np.zeros((4, 4), np.uint8))
 
@@ -207,7 +207,7 @@ def test_decompression_bombs_are_refused(tmp_path, side, count, read):
     )
 
 
-def test_the_pixel_limit_is_that_of_pillow(tmp_path, monkeypatch):
+def test_pixel_limit_is_the_limit_of_pillow(tmp_path, monkeypatch):
     assert MAX_PIXELS == Image.MAX_IMAGE_PIXELS
     # 9459 x 9459 = 89,472,681
     assert read_header(with_sides(tmp_path / "a.png", 9459, 9459)).width == 9459
@@ -219,7 +219,7 @@ def test_the_pixel_limit_is_that_of_pillow(tmp_path, monkeypatch):
         read_header(save(tmp_path / "d.png", GRAY))
 
 
-def test_own_pixel_limit_holds_when_pillows_is_lifted(tmp_path, monkeypatch):
+def test_pixel_limit_holds_without_the_limit_of_pillow(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     monkeypatch.setattr("augan.io.images.MAX_PIXELS", 11)
     with pytest.raises(UnreadableImage, match="4 x 3 pixels"):
@@ -246,13 +246,13 @@ def test_write_png_round_trip_with_text(tmp_path, dtype, shape):
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 1), (2, 2, 4), (2,), (0, 2, 1)])
-def test_write_png_refuses_what_is_no_picture(tmp_path, shape):
+def test_write_png_refuses_arrays_that_are_no_image(tmp_path, shape):
     dtype = np.float32 if shape == (2, 2, 1) else np.uint8
     with pytest.raises(DataError, match=r"a\.png"):
         write_png(tmp_path / "a.png", np.zeros(shape, dtype))
 
 
-def test_failed_write_leaves_the_old_file_whole(tmp_path, monkeypatch):
+def test_failed_write_leaves_the_old_file_intact(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     write_png(path, GRAY)
 
@@ -266,7 +266,7 @@ def test_failed_write_leaves_the_old_file_whole(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_grid_places_tiles_row_by_row_on_white():
+def test_image_grid_places_images_row_by_row_on_white():
     tiles = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((3, 2, 2, 1), np.uint8)
     sheet = image_grid(tiles, columns=2, pad=1, scale=1)[..., 0]
     w = 255
@@ -282,14 +282,14 @@ def test_grid_places_tiles_row_by_row_on_white():
 
 
 @pytest.mark.parametrize(("side", "shown"), [(8, 48), (32, 64), (28, 56), (64, 64)])
-def test_grid_enlarges_small_tiles(side, shown):
+def test_image_grid_enlarges_small_images(side, shown):
     tile = np.random.default_rng(0).integers(0, 255, (1, side, side, 3), np.uint8)
     sheet = image_grid(tile, columns=5)
     assert sheet.shape == (shown + 2, shown + 2, 3)
     np.testing.assert_array_equal(sheet[1 : -1 : shown // side, 1 : -1 : shown // side], tile[0])
 
 
-def test_grid_refuses_floats_and_nothing():
+def test_image_grid_refuses_floats_and_empty_arrays():
     with pytest.raises(DataError, match="float32"):
         image_grid(np.zeros((1, 2, 2, 1), np.float32), 1)
     with pytest.raises(DataError, match="at least 1"):

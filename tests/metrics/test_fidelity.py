@@ -1,4 +1,4 @@
-"""Fidelity: each figure against hand values or a naive reference, and its convention on a toy."""
+"""Fidelity metrics against hand values, naive references and limiting cases."""
 
 import json
 from collections.abc import Callable
@@ -143,7 +143,7 @@ def test_kernel_distance_is_unbiased() -> None:
 # Precision, recall, density, coverage
 
 
-def test_neighbourhoods_by_hand() -> None:
+def test_neighborhoods_by_hand() -> None:
     # Only 20 lies in no real ball; only -10 in no generated one, and only its ball is empty.
     near = precision_recall(LINE_REAL, LINE_GENERATED, k=1)
     assert (near.precision, near.recall) == (2 / 3, 3 / 4)
@@ -166,7 +166,7 @@ def test_cloud_around_cluster() -> None:
     assert (dense.density, dense.coverage) == (0, 0)
 
 
-def test_one_real_outlier_flatters_precision_not_density() -> None:
+def test_one_real_outlier_increases_precision_not_density() -> None:
     # Naeem et al., figure 1: generated images far from all real ones but the outlier.
     rng = np.random.default_rng(0)
     real = np.vstack([rng.normal(size=(50, 2)), [[30.0, 0.0]]])
@@ -189,7 +189,7 @@ def test_edges_of_balls_are_inside_despite_rounding(seed: int) -> None:
     assert near.precision == 1
 
 
-def test_copies_of_repeated_images_are_inside_balls_of_no_size() -> None:
+def test_copies_are_inside_balls_of_radius_zero() -> None:
     rng = np.random.default_rng(0)
     real = np.repeat(rng.normal(1e3, 1, (5, 40)), 7, axis=0)
     near, dense = precision_recall(real, real), density_coverage(real, real)
@@ -206,7 +206,7 @@ def test_perfect_generator() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000), k=st.integers(1, 5), f=st.integers(1, 4))
-def test_neighbourhoods_against_double_loops(seed: int, k: int, f: int) -> None:
+def test_neighborhoods_against_double_loops(seed: int, k: int, f: int) -> None:
     real, generated = two_sets(seed, n=9, m=7, f=f)
     in_real = naive_inside(generated, real, k)
     in_generated = naive_inside(real, generated, k)
@@ -244,7 +244,7 @@ def test_blocks_do_not_matter(rows: int, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000))
-def test_swapping_the_sides(seed: int) -> None:
+def test_swapping_real_and_generated(seed: int) -> None:
     real, generated = two_sets(seed)
     there = fidelity(real=real, generated=generated, extractor="raw")
     back = fidelity(real=generated, generated=real, extractor="raw")
@@ -259,7 +259,7 @@ def test_swapping_the_sides(seed: int) -> None:
     shift=st.floats(-1e3, 1e3),
     scale=st.floats(0.01, 100),
 )
-def test_moving_both_sides(seed: int, shift: float, scale: float) -> None:
+def test_translation_of_both_sides(seed: int, shift: float, scale: float) -> None:
     real, generated = two_sets(seed)
     turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0] * scale
     before = fidelity(real=real, generated=generated, extractor="raw")
@@ -282,7 +282,7 @@ def test_order_of_images_does_not_matter(seed: int) -> None:
 # All figures together
 
 
-def test_fidelity_gathers_every_figure() -> None:
+def test_fidelity_returns_every_metric() -> None:
     real, generated = two_sets(0)
     result = fidelity(real=real, generated=generated, extractor="classifier-1a2b")
     near, dense = precision_recall(real, generated), density_coverage(real, generated)
@@ -313,7 +313,7 @@ def test_fidelity_gathers_every_figure() -> None:
         (MIN_RELIABLE_COUNT, MIN_RELIABLE_COUNT - 1, True),
     ],
 )
-def test_few_images_on_either_side_are_marked(n: int, m: int, few: bool) -> None:
+def test_small_samples_are_marked(n: int, m: int, few: bool) -> None:
     rng = np.random.default_rng(0)
     result = fidelity(
         real=rng.normal(size=(n, 2)), generated=rng.normal(size=(m, 2)), extractor="raw"
@@ -321,7 +321,7 @@ def test_few_images_on_either_side_are_marked(n: int, m: int, few: bool) -> None
     assert result.is_small_sample is few
 
 
-def test_floor_compares_two_halves_of_the_real_images() -> None:
+def test_real_vs_real_compares_two_halves() -> None:
     real = np.random.default_rng(0).normal(size=(201, 3))
     result = real_vs_real(real, "raw", np.random.default_rng(1))
     assert result == real_vs_real(real, "raw", np.random.default_rng(1))
@@ -333,7 +333,7 @@ def test_floor_compares_two_halves_of_the_real_images() -> None:
     assert result.coverage > worse.coverage
 
 
-def test_floor_halves_share_no_image() -> None:
+def test_real_vs_real_halves_are_disjoint() -> None:
     # Sorted images: the halves must be mixed. Distinct rows: no generated row is a copy.
     real = np.arange(40.0)[:, None]
     result = real_vs_real(real, "raw", np.random.default_rng(0))
@@ -411,7 +411,7 @@ def test_impossible_k(metric: Callable[..., Any], k: Any) -> None:
         metric(np.ones((9, 2)), np.ones((9, 2)), k=k)
 
 
-def test_inputs_are_left_alone() -> None:
+def test_inputs_are_not_changed() -> None:
     real, generated = two_sets(0)
     before = real.copy(), generated.copy()
     fidelity(real=real, generated=generated, extractor="raw")

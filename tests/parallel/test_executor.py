@@ -1,4 +1,4 @@
-"""Parts of jobs: shares are a partition, workers find what this process finds, death is mended."""
+"""Shards, executors and Dask workers: order, completeness, and dying workers."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ from augan_cli.main import app
 
 class TestShard:
     @given(st.integers(1, 40), st.integers(0, 300))
-    def test_shares_are_a_partition_in_order(self, count: int, parts: int) -> None:
+    def test_shards_are_a_partition_in_order(self, count: int, parts: int) -> None:
         shares = [list(Shard(index, count).select(range(parts))) for index in range(count)]
         assert sorted(part for share in shares for part in share) == list(range(parts))
         assert all(share == sorted(share) for share in shares)
@@ -33,12 +33,12 @@ class TestShard:
         assert max(sizes) - min(sizes) <= 1
 
     @given(st.integers(0, 10**6), st.integers(1, 10**6))
-    def test_what_is_written_is_read(self, index: int, more: int) -> None:
+    def test_shard_parse_reads_what_str_writes(self, index: int, more: int) -> None:
         shard = Shard(index, index + more)
         assert Shard.parse(str(shard)) == shard
 
     @pytest.mark.parametrize("text", ["4/4", "9/4", "0/0", "-1/4", "1", "1/4/2", "a/b", "", "¹/4"])
-    def test_what_is_out_of_range_or_no_shard_is_refused(self, text: str) -> None:
+    def test_shard_parse_refuses_other_texts(self, text: str) -> None:
         with pytest.raises(ConfigError, match=r"shard"):
             Shard.parse(text)
 
@@ -92,7 +92,7 @@ def endless(taken: list[int]) -> Iterator[int]:
 
 
 class TestHere:
-    def test_one_part_after_another_and_none_before_it_is_asked_for(self) -> None:
+    def test_serial_executor_runs_each_task_on_request(self) -> None:
         taken: list[int] = []
         found = SerialExecutor().map(add, Adding(5), endless(taken))
         assert [next(found), next(found)] == [(5, 0), (6, 0)]
@@ -100,7 +100,7 @@ class TestHere:
 
 
 class TestAhead:
-    def test_the_next_result_is_made_while_the_last_is_in_use(self) -> None:
+    def test_prefetch_computes_the_next_result_during_use(self) -> None:
         made = threading.Event()
 
         def results() -> Iterator[int]:
@@ -116,7 +116,7 @@ class TestAhead:
         with pytest.raises(DataError, match="third"):
             next(found)
 
-    def test_closing_ends_what_makes_them(self) -> None:
+    def test_prefetch_closes_its_source(self) -> None:
         taken: list[int] = []
         closed = threading.Event()
 
@@ -145,40 +145,42 @@ class TestClient:
         ) as client:
             yield DaskExecutor(client, "in this process")
 
-    def test_results_come_in_the_order_of_the_items(self, cluster: DaskExecutor) -> None:
+    def test_map_yields_results_in_order(self, cluster: DaskExecutor) -> None:
         assert [value for value, _ in cluster.map(add_slowly, Adding(1), range(9))] == [
             *range(1, 10)
         ]
 
-    def test_few_parts_are_taken_before_they_are_due(self, cluster: DaskExecutor) -> None:
+    def test_map_takes_few_items_in_advance(self, cluster: DaskExecutor) -> None:
         taken: list[int] = []
         found = cluster.map(add, Adding(0), endless(taken))
         assert [next(found)[0] for _ in range(5)] == [*range(5)]
         assert len(taken) <= 5 + TASKS_PER_WORKER * 2
         found.close()
 
-    def test_equal_parts_are_done_each(self, cluster: DaskExecutor) -> None:
+    def test_map_runs_equal_tasks_separately(self, cluster: DaskExecutor) -> None:
         assert [value for value, _ in cluster.map(add, Adding(1), [7, 7, 7])] == [8, 8, 8]
 
-    def test_a_state_is_opened_once(self, cluster: DaskExecutor) -> None:
+    def test_map_builds_the_state_once(self, cluster: DaskExecutor) -> None:
         assert {process for _, process in cluster.map(add, Adding(3), range(6))} == {os.getpid()}
 
-    def test_an_error_of_a_part_is_told_as_it_is(self, cluster: DaskExecutor) -> None:
+    def test_map_raises_the_error_of_a_task(self, cluster: DaskExecutor) -> None:
         with pytest.raises(DataError, match="part 0 is bad; mend it"):
             list(cluster.map(refuse, Adding(0), range(3)))
 
 
 class TestOpening:
-    def test_without_workers_it_is_this_process(self) -> None:
+    def test_open_executor_without_workers_is_serial(self) -> None:
         with open_executor(None, None) as executor:
             assert isinstance(executor, SerialExecutor)
 
     @pytest.mark.parametrize(("workers", "scheduler"), [(0, None), (-2, None), (2, "tcp://a:1")])
-    def test_what_cannot_be_is_refused(self, workers: int, scheduler: str | None) -> None:
+    def test_open_executor_refuses_impossible_options(
+        self, workers: int, scheduler: str | None
+    ) -> None:
         with pytest.raises(ConfigError, match=r"workers"):
             open_executor(workers, scheduler)
 
-    def test_without_the_extra_it_says_what_to_install(
+    def test_open_executor_without_dask_says_what_to_install(
         self, digits_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "distributed", None)
@@ -188,9 +190,7 @@ class TestOpening:
         assert "python -m pip install 'augan[dask]'" in done.stderr
         assert not list(tmp_path.iterdir())
 
-    def test_threads_are_divided_unless_the_user_says_how_many(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_threads_per_worker_divides_the_cores(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
         assert [threads_per_worker(workers, cores=8) for workers in (1, 3, 8, 20)] == [8, 2, 1, 1]
         monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "4")
@@ -212,21 +212,21 @@ class TestSameBundle:
         with pytest.raises(BundleError, match=r"has numpy [\d.]+, but .* with numpy 1\.0"):
             replace(same, versions=versions).load()
 
-    def test_what_was_never_saved_cannot_be_loaded(self, digits_bundle: Bundle) -> None:
+    def test_unsaved_bundle_cannot_be_loaded(self, digits_bundle: Bundle) -> None:
         with pytest.raises(BundleError, match="never saved"):
             BundleRef.of(replace(digits_bundle, path=None))
 
 
 @pytest.mark.slow
 class TestProcesses:
-    def test_no_scheduler_is_one_sentence(self) -> None:
+    def test_missing_scheduler_is_one_sentence(self) -> None:
         with (
             pytest.raises(WorkerError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9"),
             open_executor(None, "tcp://127.0.0.1:9"),
         ):
             pass
 
-    def test_each_worker_opens_the_state_once_and_death_loses_nothing(self, tmp_path: Path) -> None:
+    def test_killed_worker_loses_no_result(self, tmp_path: Path) -> None:
         mark = str(tmp_path / "died")
         with open_executor(2, None) as executor:
             found = list(executor.map(add_slowly, Adding(0), range(40)))
@@ -236,7 +236,7 @@ class TestProcesses:
             assert list(again) == [*range(10, 30)]
         assert os.path.exists(mark)
 
-    def test_a_part_that_kills_every_worker_is_an_error(self) -> None:
+    def test_task_that_kills_every_worker_is_an_error(self) -> None:
         with (
             open_executor(1, None) as executor,
             pytest.raises(WorkerError, match="ended several workers on this machine"),

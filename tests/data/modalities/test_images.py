@@ -1,4 +1,4 @@
-"""Geometry, depth and range: from pictures to squares and back."""
+"""Preprocessing of images: letterboxing, bit depth, range."""
 
 import json
 
@@ -58,7 +58,7 @@ def test_unlabeled_images_count_like_the_others():
     assert ImagePreprocessing.fit(dataset.without_unlabeled()).low == 0.0
 
 
-def test_one_deep_or_coloured_file_sets_the_model(tmp_path):
+def test_one_deep_or_color_file_sets_type_and_channels(tmp_path):
     write_png(tmp_path / "gray.png", np.full((8, 8), 7, np.uint8))
     assert ImagePreprocessing.fit(load_dataset(tmp_path)).dtype == "uint8"
     write_png(tmp_path / "colour.png", np.full((8, 8, 3), 7, np.uint8))
@@ -77,7 +77,7 @@ def test_float_range_is_learned_and_must_not_be_constant():
         ImagePreprocessing.fit(from_arrays(np.full((2, 4, 4), 1.5)))
 
 
-def test_integers_in_other_units_are_no_floating_point_images():
+def test_integers_in_other_units_are_refused_by_a_float_model():
     """A model of images from 0 to 1 would take every PNG file for an anomaly."""
     learned = ImagePreprocessing.fit(from_arrays(np.array([0.0, 1.0]).reshape(2, 1, 1)))
     with pytest.raises(DataError, match=r"uint8 up to 255, but .* floating-point .* 0 to 1"):
@@ -85,7 +85,7 @@ def test_integers_in_other_units_are_no_floating_point_images():
     assert learned.prepare(np.full((8, 8, 1), 2, np.uint8)).max() == 2  # odd, and in its units
 
 
-def test_fit_needs_images():
+def test_fit_without_images_is_refused():
     with pytest.raises(DataError, match="no image"):
         ImagePreprocessing.fit(from_arrays(np.zeros((1, 8, 8))).subset([]))
 
@@ -93,7 +93,7 @@ def test_fit_needs_images():
 # Geometry
 
 
-def test_picture_that_fits_is_centred_and_its_edges_repeated():
+def test_fitting_image_is_centered_and_its_edges_repeated():
     image = np.array([[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]], np.uint8)[..., None]
     square = make().prepare(image)[..., 0]
     top, bottom = [1, 1, 2, 3, 4, 5, 5, 5], [6, 6, 7, 8, 9, 10, 10, 10]
@@ -110,7 +110,7 @@ def test_letterbox_shape(shape, fitted):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-def test_large_picture_is_averaged_by_area(dtype):
+def test_large_image_is_averaged_by_area(dtype):
     image = noise(16, 16, 3, dtype=dtype)
     square = make(channels=3, dtype=dtype).prepare(image)
     expected = image.reshape(8, 2, 8, 2, 3).mean(axis=(1, 3), dtype=np.float64)
@@ -118,7 +118,7 @@ def test_large_picture_is_averaged_by_area(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-def test_small_picture_is_enlarged_smoothly(dtype):
+def test_small_image_is_enlarged_bilinearly(dtype):
     image = np.array([[0, 200]], dtype)[..., None]
     row = resize(image, 1, 8)[0, :, 0]
     assert row.tolist() == [0, 0, 25, 75, 125, 175, 200, 200]
@@ -132,7 +132,7 @@ def test_small_picture_is_enlarged_smoothly(dtype):
     dtype=st.sampled_from(sorted(RANGES)),
     gray=st.booleans(),
 )
-def test_squares_keep_range_shape_and_type(height, width, size, dtype, gray):
+def test_prepare_keeps_range_shape_and_type(height, width, size, dtype, gray):
     image = noise(height, width, 1 if gray else 3, dtype=dtype, seed=height * 41 + width)
     model = make(size, 3, dtype, (height, width))
     square = model.prepare(image)
@@ -154,7 +154,7 @@ def test_squares_keep_range_shape_and_type(height, width, size, dtype, gray):
 @pytest.mark.parametrize(
     ("shape", "tolerance"), [((32, 20), 0.005), ((20, 32), 0.005), ((7, 5), 0.03), ((3, 2), 0.07)]
 )
-def test_resized_pictures_return_to_their_place(shape, tolerance):
+def test_to_original_size_restores_positions(shape, tolerance):
     # A smooth picture survives shrinking or enlarging; a shifted crop would not match it.
     y, x = np.mgrid[: shape[0], : shape[1]] / max(shape)
     image = (x + 2 * y).astype(np.float32)[..., None]
@@ -164,7 +164,7 @@ def test_resized_pictures_return_to_their_place(shape, tolerance):
     assert np.abs(native - image).mean() < tolerance
 
 
-def test_squares_stay_when_sizes_were_mixed_and_maps_are_welcome():
+def test_to_original_size_of_mixed_sizes_and_of_maps():
     squares = noise(2, 8, 8, 1)
     assert make().to_original_size(squares) is squares
     maps = noise(2, 8, 8, 2, dtype="float32")
@@ -189,7 +189,7 @@ def test_squares_stay_when_sizes_were_mixed_and_maps_are_welcome():
         (noise(8, 8), make(), r"\[H, W, C\]"),
     ],
 )
-def test_what_would_lose_information_is_refused(image, model, message):
+def test_prepare_refuses_a_loss_of_information(image, model, message):
     with pytest.raises(DataError, match=message):
         model.prepare(image)
     if image.ndim == 3:
@@ -199,14 +199,14 @@ def test_what_would_lose_information_is_refused(image, model, message):
             model.prepare_all([np.zeros((8, 8, 1), model.dtype), image])
 
 
-def test_integers_enter_a_float_model_as_they_are():
+def test_integers_keep_their_value_in_a_float_model():
     image = noise(8, 8, 1, dtype="uint16") % 9
     square = make(dtype="float32").prepare(image)
     np.testing.assert_array_equal(square, image.astype(np.float32))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_every_integer_survives_scaling(dtype):
+def test_every_integer_survives_normalize(dtype):
     model = make(dtype=dtype)
     values = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
     scaled = model.normalize(values)
@@ -221,7 +221,7 @@ def test_every_integer_survives_scaling(dtype):
     span=st.floats(2.0**-20, 2.0**100, width=32),
     at=st.floats(0, 1),
 )
-def test_floats_survive_scaling(low, span, at):
+def test_floats_survive_normalize(low, span, at):
     high = low + span
     if not low < high:
         return
@@ -232,7 +232,7 @@ def test_floats_survive_scaling(low, span, at):
     np.testing.assert_allclose(model.denormalize(scaled), values, rtol=0, atol=tolerance)
 
 
-def test_scale_does_not_clip_but_unscale_does():
+def test_normalize_does_not_clip_but_denormalize_does():
     model = make(dtype="float32")
     np.testing.assert_allclose(model.normalize(np.array([-7.0, 0.5, 8.0])), [-3, 0, 3])
     np.testing.assert_allclose(model.denormalize(np.array([-3.0, 0.0, 3.0])), [-2, 0.5, 3])
@@ -301,7 +301,7 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:80])
 
 
-def test_prepare_drops_files_that_do_not_decode(tmp_path):
+def test_decode_all_drops_unreadable_files(tmp_path):
     dataset = write_files(tmp_path, 20)
     whole, expected = decode_all(dataset, make(16))
     assert whole is dataset
@@ -313,7 +313,7 @@ def test_prepare_drops_files_that_do_not_decode(tmp_path):
     np.testing.assert_array_equal(pixels, np.delete(expected, 3, axis=0))
 
 
-def test_prepare_counts_what_loading_skipped(tmp_path):
+def test_decode_all_counts_files_skipped_by_loading(tmp_path):
     write_files(tmp_path, 20)
     (tmp_path / "empty.png").touch()
     dataset = load_dataset(tmp_path)
@@ -325,14 +325,14 @@ def test_prepare_counts_what_loading_skipped(tmp_path):
         decode_all(dataset, make(16))
 
 
-def test_prepare_names_the_file_that_does_not_fit(tmp_path):
+def test_decode_all_names_the_file_that_does_not_fit(tmp_path):
     dataset = write_files(tmp_path, 2)
     write_png(tmp_path / "01.png", np.zeros((9, 9, 3), np.uint8))
     with pytest.raises(DataError, match=r"01\.png: .*another channel count"):
         decode_all(dataset, make(16))
 
 
-def test_prepare_arrays():
+def test_decode_all_of_arrays():
     dataset, pixels = decode_all(from_arrays(noise(3, 6, 7)), make())
     assert len(dataset) == 3
     np.testing.assert_array_equal(pixels[:, 1:7, :7, 0], noise(3, 6, 7))

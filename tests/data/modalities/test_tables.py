@@ -1,4 +1,4 @@
-"""Tables: what is read, what is refused, and that columns come back as they were."""
+"""Tables: reading, refusals, and preprocessing there and back."""
 
 import json
 
@@ -46,13 +46,13 @@ def fitted(frame: pd.DataFrame) -> TabularPreprocessing:
 
 class TestReading:
     @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-    def test_any_separator(self, tmp_path, separator):
+    def test_read_table_with_any_separator(self, tmp_path, separator):
         path = tmp_path / "t.csv"
         text = separator.join(("name", "x")) + "\n" + separator.join(("a", "0.1")) + "\n"
         path.write_text("\ufeff" + text, encoding="utf-8")
         assert read_table(path).to_dict("list") == {"name": ["a"], "x": [0.1]}
 
-    def test_numbers_are_read_to_the_last_bit(self, tmp_path):
+    def test_read_table_reads_numbers_exactly(self, tmp_path):
         values = np.random.default_rng(0).standard_normal(200) * 10.0 ** np.arange(-100, 100)
         path = tmp_path / "t.csv"
         pd.DataFrame({"x": values}).to_csv(path, index=False)
@@ -69,21 +69,21 @@ class TestReading:
             (b"a,b\n\xff\xfe\n", "cannot be read as a table"),
         ],
     )
-    def test_what_is_no_table_is_refused(self, tmp_path, content, message):
+    def test_read_table_refuses_other_content(self, tmp_path, content, message):
         path = tmp_path / "t.csv"
         path.write_bytes(content)
         with pytest.raises(DataError, match=message) as caught:
             load_dataset(path)
         assert str(path) in str(caught.value)
 
-    def test_parquet_needs_pyarrow_and_says_so(self, tmp_path, monkeypatch):
+    def test_parquet_without_pyarrow_says_what_to_install(self, tmp_path, monkeypatch):
         path = tmp_path / "t.parquet"
         path.write_bytes(b"PAR1")
         monkeypatch.setattr(tables.importlib.util, "find_spec", lambda name: None)
         with pytest.raises(DataError, match=r"pip install 'augan\[parquet\]'"):
             load_dataset(path)
 
-    def test_parquet(self, tmp_path, mixed):
+    def test_read_table_reads_parquet(self, tmp_path, mixed):
         mixed.to_parquet(tmp_path / "t.parquet")
         assert_frame_equal(load_dataset(tmp_path / "t.parquet").images.frame, mixed)
         (tmp_path / "bad.parquet").write_bytes(b"PAR1 but no more")
@@ -101,7 +101,7 @@ class TestTarget:
             ([1.0, 2.0, 2.0, 1.0], ("1", "2"), [0, 1, 1, 0]),
         ],
     )
-    def test_classes(self, tmp_path, values, names, labels):
+    def test_split_target_returns_labels_and_names(self, tmp_path, values, names, labels):
         path = tmp_path / "t.csv"
         pd.DataFrame({"x": range(4), "kind": values, "z": range(4)}).to_csv(path, index=False)
         dataset = load_dataset(path, target="kind")
@@ -131,13 +131,13 @@ class TestTarget:
             ([0.5, 0.5, 1.5, 1.5], "kind", "'kind' cannot be used: .*fractions"),
         ],
     )
-    def test_what_cannot_be_classes_is_refused(self, tmp_path, values, target, message):
+    def test_split_target_refuses_impossible_classes(self, tmp_path, values, target, message):
         path = tmp_path / "t.csv"
         pd.DataFrame({"x": range(4), "kind": values}).to_csv(path, index=False)
         with pytest.raises(DataError, match=message):
             load_dataset(path, target=target)
 
-    def test_images_have_no_target(self):
+    def test_target_of_images_is_refused(self):
         with pytest.raises(DataError, match="digits is none"):
             load_dataset("digits", target="y")
 
@@ -155,12 +155,12 @@ class TestTarget:
         ([[1], [2], [3], [4]], "neither numbers nor text"),
     ],
 )
-def test_columns_that_cannot_be_learned_are_refused(column, message):
+def test_fit_refuses_columns_of_unsupported_values(column, message):
     with pytest.raises(DataError, match=message):
         fitted(pd.DataFrame({"good": range(4), "bad": column}))
 
 
-def test_identifiers_are_refused_and_fifty_categories_are_not():
+def test_fit_refuses_more_than_fifty_categories():
     names = [f"part-{i}" for i in range(51)]
     with pytest.raises(DataError, match=r"'id' holds 51 different texts in 51 rows.*remove it"):
         fitted(pd.DataFrame({"id": names, "x": range(51)}))
@@ -174,7 +174,7 @@ def test_constant_columns_are_left_out_with_a_warning(mixed):
         fitted(mixed[["unit", "flat"]])
 
 
-def test_a_table_comes_back_as_it_was(mixed):
+def test_to_frame_restores_the_table(mixed):
     columns = fitted(mixed)
     stored = columns.prepare_all(Table(mixed))
     assert columns.sample_shape == (2 + 3 + 2 + 3,) == stored.shape[1:]
@@ -188,7 +188,7 @@ def test_a_table_comes_back_as_it_was(mixed):
 
 @settings(deadline=None)
 @given(st.lists(FINITE, min_size=2, max_size=150).filter(lambda v: min(v) < max(v)))
-def test_scaling_is_monotone_bounded_and_invertible(values):
+def test_normalize_is_monotone_bounded_and_invertible(values):
     columns = fitted(pd.DataFrame({"x": values}))
     if not columns.numbers:
         return
@@ -205,7 +205,7 @@ def test_scaling_is_monotone_bounded_and_invertible(values):
     assert_allclose(back, ordered[:, 0], rtol=1e-9, atol=stretch * 2e-7)
 
 
-def test_what_is_far_out_stays_far_out_and_finite():
+def test_normalize_keeps_outliers_outside_and_finite():
     columns = fitted(pd.DataFrame({"x": np.random.default_rng(0).exponential(size=500)}))
     high = columns.numbers[0].quantiles[-1]
     x = columns.normalize(np.array([[high], [2 * high], [3 * high], [1e300], [-1e300]]))[:, 0]
@@ -213,7 +213,7 @@ def test_what_is_far_out_stays_far_out_and_finite():
     assert_array_equal(x[3:], [MAX_NORMALIZED, -MAX_NORMALIZED])
 
 
-def test_skewed_columns_are_spread_like_normal_ones():
+def test_normalize_spreads_skewed_columns_like_normal_ones():
     # Between minimum and maximum most of these would lie below -0.9, where tanh hardly moves, and
     # generated columns would lose what they have to do with each other.
     values = np.random.default_rng(0).lognormal(sigma=2, size=1000)
@@ -222,14 +222,14 @@ def test_skewed_columns_are_spread_like_normal_ones():
     assert 0.25 < x.std() < 0.45
 
 
-def test_a_column_of_objects_that_are_numbers_is_one_of_numbers():
+def test_object_column_of_numbers_is_numeric():
     columns = fitted(pd.DataFrame({"a": pd.Series([1, 2.5, 3] * 20, dtype=object)}))
     assert [column.kind for column in columns.columns] == ["number"]
     again = columns.to_frame(columns.denormalize(np.zeros((2, 1))))
     assert again["a"].dtype == object
 
 
-def test_a_constant_of_arrow_is_left_out():
+def test_constant_arrow_column_is_left_out():
     frame = pd.DataFrame({"a": pd.array([7] * 9, dtype="int64[pyarrow]"), "b": np.arange(9.0)})
     assert [column.kind for column in fitted(frame).columns] == ["constant", "number"]
 
@@ -238,14 +238,14 @@ def test_a_constant_of_arrow_is_left_out():
     ("trained", "new"),
     [([True, False], [1, 0]), ([True, False], ["True", "False"]), ([0, 1], [0.0, 1.0])],
 )
-def test_a_category_is_known_however_it_is_written(trained, new):
+def test_category_is_recognized_in_every_spelling(trained, new):
     train = pd.DataFrame({"a": pd.Series(trained * 9, dtype="category"), "b": np.arange(18.0)})
     stored, _ = fitted(train).prepare_rows(pd.DataFrame({"a": new, "b": [1.0, 2.0]}))
     known, _ = fitted(train).prepare_rows(train[:2])
     assert_array_equal(stored[:, 1:], known[:, 1:])
 
 
-def test_a_text_that_looks_like_a_number_stays_one(tmp_path):
+def test_text_that_looks_like_a_number_stays_text(tmp_path):
     codes = ["007", "010", "A12", "B3"] * 9
     trained = tmp_path / "trained.csv"
     pd.DataFrame({"code": codes, "x": np.arange(36.0)}).to_csv(trained, index=False)
@@ -259,7 +259,7 @@ def test_a_text_that_looks_like_a_number_stays_one(tmp_path):
         assert_array_equal(stored, expected)
 
 
-def test_truths_as_labels_of_arrays_come_back():
+def test_boolean_labels_of_arrays_come_back():
     x = pd.DataFrame({"x": np.arange(4.0)})
     dataset = from_arrays(x, np.array([True, False, True, True]))
     columns = TabularPreprocessing.fit(dataset.images)
@@ -268,7 +268,7 @@ def test_truths_as_labels_of_arrays_come_back():
     assert made["y"].tolist() == [True, False, True, True]
 
 
-def test_the_largest_integers_come_back_as_such():
+def test_largest_integers_come_back():
     most = np.iinfo(np.int64).max
     columns = fitted(pd.DataFrame({"a": np.array([0, most] * 9)}))
     made = columns.to_frame(columns.denormalize(np.array([[-1.0], [1.0]])))
@@ -278,7 +278,7 @@ def test_the_largest_integers_come_back_as_such():
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])
-def test_decimal_commas_are_read(tmp_path, separator):
+def test_read_table_reads_decimal_commas(tmp_path, separator):
     rows = [f"{i},5{separator}{i}{separator}x" for i in range(9)]
     text = "\n".join([separator.join("abc"), *rows])
     (tmp_path / "t.csv").write_text(text)
@@ -288,7 +288,7 @@ def test_decimal_commas_are_read(tmp_path, separator):
     assert frame["c"].tolist() == ["x"] * 9
 
 
-def test_rows_that_are_not_learned_from_may_lie_beyond():
+def test_rows_outside_the_fitted_rows_may_exceed_the_range():
     frame = pd.DataFrame({"a": [0.0, 1, 2, 100], "b": ["x", "y", "x", "z"]})
     columns = TabularPreprocessing.fit(Table(frame), np.arange(3))
     stored = columns.prepare_all(Table(frame))
@@ -306,7 +306,7 @@ def test_generated_numbers_have_as_many_decimals():
     assert (made["exact"] != made["exact"].round(9)).all()
 
 
-def test_rows_of_another_table(mixed):
+def test_prepare_rows_of_another_table(mixed):
     columns = fitted(mixed)
     other = mixed[mixed.columns[::-1]].assign(more=1)
     other["colour"] = ["red", "pink", None, "blue"]
@@ -338,7 +338,7 @@ def test_arrays_with_two_axes_are_tables_of_numbers():
         from_arrays(np.array([["a", "b"]]))
 
 
-def test_equal_rows_on_both_sides_of_a_split():
+def test_find_near_duplicates_among_rows():
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((40, 3))
     rows[31] = rows[2]
