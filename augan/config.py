@@ -20,8 +20,8 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 MAX_VALUES = 10_000  # in a configuration
 MAX_PROBLEMS = 10  # named in a message
-MAX_NAME_LENGTH = 100  # characters
-MAX_MESSAGE_LENGTH = 300  # characters of an error of another library
+_MAX_NAME_LENGTH = 100  # characters
+_MAX_MESSAGE_LENGTH = 300  # characters of an error of another library
 _T = TypeVar("_T")
 # Errors that PyYAML raises for values that do not fit their tag.
 _PYYAML_ERRORS = (
@@ -50,8 +50,8 @@ NegativeAugmentation = Literal[
     "texture_patch",
     "edge_wear",
 ]
-Method = Literal["auto", "features", "fanogan", "anogan"]
-Transform = Literal[
+DetectionMethodName = Literal["auto", "features", "fanogan", "anogan"]
+TransformName = Literal[
     "none", "shift", "flip", "shift-flip", "shift-flip-light", "strong", "strong-flip"
 ]
 
@@ -149,8 +149,10 @@ class TrainingSection(Section):
 
 
 class DetectSection(Section):
-    method: Method = "auto"
-    methods: tuple[Method, ...] = ()  # further methods in the bundle, for `detect --method`
+    method: DetectionMethodName = "auto"
+    methods: tuple[
+        DetectionMethodName, ...
+    ] = ()  # further methods in the bundle, for `detect --method`
     # Suspected fraction of anomalies among the training images. The images with the highest
     # scores are left out, and the false-alarm rate is not guaranteed.
     trim_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0
@@ -163,7 +165,7 @@ class DetectSection(Section):
 class AugmentSection(Section):
     # Classic augmentation of what `augan augment` writes, a key of
     # `augan.augment.transforms.TRANSFORMS`
-    transform: Transform = "none"
+    transform: TransformName = "none"
 
 
 class Config(Section):
@@ -213,7 +215,7 @@ class Config(Section):
         except yaml.YAMLError as error:
             message = " ".join(str(error).split())
             raise ConfigError(
-                f"the configuration {path} is not valid YAML: {message[:MAX_MESSAGE_LENGTH]}"
+                f"the configuration {path} is not valid YAML: {message[:_MAX_MESSAGE_LENGTH]}"
             ) from None
         if values is None:
             values = {}
@@ -336,9 +338,9 @@ def _format_errors(error: ValidationError) -> str:
         where = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             names = [*_setting_names(), *Config.model_fields]
-            similar = difflib.get_close_matches(where[:MAX_NAME_LENGTH], names, 1, 0.4)
+            similar = difflib.get_close_matches(where[:_MAX_NAME_LENGTH], names, 1, 0.4)
             hint = f"; did you mean '{similar[0]}'?" if similar else ""
-            problems.append(f"there is no setting '{where[:MAX_NAME_LENGTH]}'{hint}")
+            problems.append(f"there is no setting '{where[:_MAX_NAME_LENGTH]}'{hint}")
         else:
             problems.append(f"{where}: {item['msg'].lower()}, got {_short.repr(item['input'])}")
     more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from augan.augment.filters.filter import TrainingReference
 from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.methods.prior import GeneratorSampler
-from augan.augment.methods.registry import METHODS
+from augan.augment.methods.registry import AUGMENTATION_METHODS
 from augan.bundle import Bundle, load_bundle
 from augan.config import Config
 from augan.data.dataset import Dataset, from_arrays
@@ -92,7 +92,7 @@ class GANOverSampler(BaseOverSampler):
         "image_shape": [tuple, list, None],
         "steps": [int, None],
         "config": [Config, None],
-        "method": [StrOptions(set(METHODS))],
+        "method": [StrOptions(set(AUGMENTATION_METHODS))],
         "unlabeled": "no_validation",
         "random_state": ["random_state"],
     }
@@ -154,7 +154,7 @@ class GANOverSampler(BaseOverSampler):
         first = from_arrays(samples[:1])
         prepare_samples(first.images, sampler.preprocessing)  # refuses samples of another shape
         self._check_dtype(samples, sampler.preprocessing)
-        method = METHODS[self.method](sampler, reference)
+        method = AUGMENTATION_METHODS[self.method](sampler, reference)
         new_samples, new_labels = [], []
         for label, count in self.sampling_strategy_.items():
             class_index = self._class_index(sampler, label)

@@ -17,7 +17,7 @@ from augan.data.dataset import Classes, as_class_names, plural, resolve_class
 from augan.data.modalities.registry import restore_preprocessing
 from augan.exceptions import ConfigError, DataError
 
-MAX_NAME_LENGTH = 60  # characters of class names in the name of a folder
+_MAX_NAME_LENGTH = 60  # characters of class names in the name of a folder
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def folder_name(
         Other options that are not the default, so that each has a folder of its own.
     """
     names = "+".join(class_folder(name) for name in classes)
-    if len(names) > MAX_NAME_LENGTH:
+    if len(names) > _MAX_NAME_LENGTH:
         names = f"{len(classes)}-classes"
     amount = f"n{n}" if n is not None else f"balance{'' if balance_to is None else balance_to}"
     return "-".join(["augment", names, amount, f"seed{seed}", *not_default])

@@ -26,7 +26,7 @@ from augan.exceptions import RefusedError
 from augan.parallel.executor import Executor, open_executor
 from augan.parallel.sharding import Shard, ShardRecord, ShardSet, ShardWriter, shard_folder
 
-COMMAND = "augment"  # in the job of a shard
+_COMMAND = "augment"  # in the job of a shard
 _REQUEST_KEYS = (
     *("model path", "classes", "n", "seed", "method", "transform", "format"),
     *("training_data", "filtered", "balance", "balance_to"),
@@ -127,7 +127,7 @@ def _job(
 ) -> dict[str, Any]:
     """Return the JSON-able values that all candidates depend on."""
     has_training_data = {"training data found": worker.context.reference is not None}
-    return {"command": COMMAND, **options, **_versions(request), **has_training_data}
+    return {"command": _COMMAND, **options, **_versions(request), **has_training_data}
 
 
 def _versions(request: AugmentRequest) -> dict[str, Any]:

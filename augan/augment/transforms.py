@@ -14,7 +14,7 @@ import numpy as np
 from augan.exceptions import ConfigError
 from augan.seeding import child_seed
 
-Transform = Callable[[np.ndarray], np.ndarray]
+ImageTransform = Callable[[np.ndarray], np.ndarray]
 SeededTransform = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -57,7 +57,7 @@ def strong_variant(name: str) -> str:
     return "strong-flip" if "flip" in name else "strong"
 
 
-def get_transform(name: str, seed: int = 0) -> Transform:
+def get_transform(name: str, seed: int = 0) -> ImageTransform:
     """Return a function that transforms images `[N, H, W, C]` at random; shape and type are kept.
 
     Images are uint8, uint16, or float32 in [0, 1].

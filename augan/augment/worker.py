@@ -9,7 +9,7 @@ from typing import Any
 from augan.augment.filters.filter import CandidateFilter, FilterContext, FilterResult, NoFilter
 from augan.augment.methods.base import AugmentationMethod, Candidates
 from augan.augment.methods.prior import GeneratorSampler
-from augan.augment.methods.registry import METHODS
+from augan.augment.methods.registry import AUGMENTATION_METHODS
 from augan.bundle import Bundle
 from augan.bundle.reference import BundleRef
 from augan.exceptions import DataError
@@ -107,7 +107,7 @@ class CandidateWorker:
     ) -> "CandidateWorker":
         """Load what is needed; for parameters and errors see `augan.augment_folder`."""
         context = FilterContext.load(sampler, method_name, filtered, training_data)
-        method = METHODS[method_name](sampler, context.reference)
+        method = AUGMENTATION_METHODS[method_name](sampler, context.reference)
         location = None if training_data is None else str(training_data)
         return cls(sampler, method_name, method, filtered, location, context)
 
@@ -118,12 +118,12 @@ class CandidateWorker:
             self._class_index = class_index
         return self.context.candidate_filter
 
-    def spec(self) -> "WorkerSpec":
+    def spec(self) -> "CandidateWorkerSpec":
         """Return what creates the same worker in another process; see `augan.parallel.executor`."""
         location = self.training_data
         if location is not None and os.path.exists(location):
             location = os.path.abspath(location)
-        return WorkerSpec(
+        return CandidateWorkerSpec(
             BundleRef.of(self.sampler.bundle),
             self.method_name,
             self.filtered,
@@ -133,7 +133,7 @@ class CandidateWorker:
 
 
 @dataclass(frozen=True)
-class WorkerSpec:
+class CandidateWorkerSpec:
     """Specification of a `CandidateWorker`, which another process opens.
 
     Attributes

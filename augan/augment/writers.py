@@ -17,7 +17,7 @@ from augan.io.csv_safety import escape_frame
 from augan.io.images import png_bytes
 from augan.io.layout import SYNTHETIC_ARRAYS_FILE, SYNTHETIC_TABLE_FILE
 
-FORMATS = {"image": ("png", "npz"), "row": ("csv",)}  # the first is the default
+_FORMATS = {"image": ("png", "npz"), "row": ("csv",)}  # the first is the default
 NUM_COLUMNS = 10  # images in a row of the preview
 MAX_CLASSES = 12  # classes that have a row
 MAX_SINGLE_CLASS = 40  # images of the only class
@@ -32,7 +32,7 @@ def resolve_format(name: str | None, sample_type: str) -> str:
     ConfigError
         Samples of this type cannot be written in this format.
     """
-    formats = FORMATS[sample_type]
+    formats = _FORMATS[sample_type]
     if name is None:
         return formats[0]
     if name not in formats:

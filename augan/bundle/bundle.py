@@ -272,7 +272,7 @@ def content_hash(hashes: Mapping[str, str], versions: Mapping[str, str]) -> str:
     return sha256_json(content)
 
 
-MAX_MESSAGE_LENGTH = 200  # characters of an error of another library
+_MAX_MESSAGE_LENGTH = 200  # characters of an error of another library
 
 
 @contextmanager
@@ -301,7 +301,7 @@ def bundle_errors(bundle: Bundle, part: str) -> Iterator[None]:
     except (AuganError, OSError):
         raise
     except Exception as error:  # TensorFlow's errors have no common base class
-        message = " ".join(str(error).split())[:MAX_MESSAGE_LENGTH]
+        message = " ".join(str(error).split())[:_MAX_MESSAGE_LENGTH]
         if _is_memory_error(error):
             raise AuganError(
                 f"{bundle.path or 'this bundle'}: there is not enough memory to use its {part} "

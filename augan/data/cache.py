@@ -36,8 +36,8 @@ from augan.io.atomic import try_lock
 from augan.io.hashing import sha256_array, sha256_bytes, sha256_json, sha256_parts
 from augan.io.images import UnreadableImage
 
-GIB = 2**30
-MAX_CACHE_BYTES = 20 * GIB
+_GIB = 2**30
+MAX_CACHE_BYTES = 20 * _GIB
 MAX_DISK_FRACTION = 0.25  # of the disk space that would be free without the cache
 # Decoding this much takes seconds and little memory, so the cache would not pay. The demo and most
 # tests then leave no files, and a read-only home folder does not matter.

@@ -20,16 +20,16 @@ from augan.data.sequences import RaggedImages
 from augan.data.splits import evenly_spaced
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.methods.base import DetectionMethod, Scorer
-from augan.detect.methods.registry import METHODS, MethodSpec, get_method_spec
+from augan.detect.methods.registry import DETECTION_METHODS, MethodSpec, get_method_spec
 from augan.exceptions import BundleError
 
 if TYPE_CHECKING:  # options are checked before TensorFlow, which takes seconds, is loaded
     from augan.gan import keras
 
-CHUNK_SIZE = 512  # samples in memory as float32; a multiple of the batch size of inference
-CHUNK_SIZE_LARGE = 16  # the same for large images
+_CHUNK_SIZE = 512  # samples in memory as float32; a multiple of the batch size of inference
+_CHUNK_SIZE_LARGE = 16  # the same for large images
 NOT_CALIBRATED = "this detector was never calibrated; train with --task both"
-MAX_TRAINING_SAMPLES = 5000  # of the training split that a method is fitted on, evenly spaced
+_MAX_TRAINING_SAMPLES = 5000  # of the training split that a method is fitted on, evenly spaced
 MAX_TRAINING_SAMPLES_LARGE = 500  # the same for large images
 
 
@@ -78,7 +78,7 @@ class Detector:
     ) -> Self:
         """Fit `method` on prepared samples at the indices of the training and validation split."""
         is_tiled = preprocessing.modality == TiledPreprocessing.modality
-        limit = MAX_TRAINING_SAMPLES_LARGE if is_tiled else MAX_TRAINING_SAMPLES
+        limit = MAX_TRAINING_SAMPLES_LARGE if is_tiled else _MAX_TRAINING_SAMPLES
         splits = (
             preprocessing.normalize(samples[rows]) for rows in (evenly_spaced(train, limit), val)
         )
@@ -177,7 +177,7 @@ class Detector:
 
     def _chunks(self, samples: PreparedSamples, rows: np.ndarray | None) -> Iterator[np.ndarray]:
         rows = np.arange(len(samples)) if rows is None else rows
-        size = CHUNK_SIZE_LARGE if isinstance(samples, RaggedImages) else CHUNK_SIZE
+        size = _CHUNK_SIZE_LARGE if isinstance(samples, RaggedImages) else _CHUNK_SIZE
         return (rows[start : start + size] for start in range(0, len(rows), size))
 
     @classmethod
@@ -225,10 +225,10 @@ def _resolve_method(bundle: Bundle, method: str | None) -> str:
             f"{', '.join(available)}; choose one of these, or train with --set "
             f"detect.methods=[{name}]"
         )
-    if name not in METHODS:
+    if name not in DETECTION_METHODS:
         raise BundleError(
             f"{bundle.path} was calibrated for the method '{name}', which this version of "
-            f"augan does not have; known methods: {', '.join(METHODS)}"
+            f"augan does not have; known methods: {', '.join(DETECTION_METHODS)}"
         )
     return name
 

@@ -23,14 +23,14 @@ from augan.io.images import read_image
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK_SIZE = 512  # samples in memory at once
-CHUNK_SIZE_LARGE = 32  # the same for large images
+IMAGES_PER_CHUNK = 512  # samples in memory at once
+_CHUNK_SIZE_LARGE = 32  # the same for large images
 Shape = tuple[int, ...]
 
 
 def name_chunks(names: Sequence[str], preprocessing: AnyPreprocessing) -> Iterator[list[str]]:
     """Yield names in chunks whose samples fit into memory."""
-    size = CHUNK_SIZE_LARGE if isinstance(preprocessing, TiledPreprocessing) else CHUNK_SIZE
+    size = _CHUNK_SIZE_LARGE if isinstance(preprocessing, TiledPreprocessing) else IMAGES_PER_CHUNK
     for start in range(0, len(names), size):
         yield list(names[start : start + size])
 

@@ -101,7 +101,7 @@ class ScoringWorker:
             return None
         return MapRenderer(self.detector, self.source, self.map_rate)
 
-    def spec(self) -> "WorkerSpec":
+    def spec(self) -> "ScoringWorkerSpec":
         """Return the specification of this worker for other processes.
 
         See `augan.parallel.executor`.
@@ -112,7 +112,7 @@ class ScoringWorker:
             files += [self.source.root / self.source.names[row] for row in rows]
         else:
             files.append(self.images)
-        return WorkerSpec(
+        return ScoringWorkerSpec(
             BundleRef.of(self.bundle),
             os.path.abspath(self.images),
             self.method,
@@ -124,7 +124,7 @@ class ScoringWorker:
 
 
 @dataclass(frozen=True)
-class WorkerSpec:
+class ScoringWorkerSpec:
     """Specification from which other processes build a worker; paths are absolute.
 
     Attributes

@@ -35,7 +35,7 @@ from augan.io.layout import PARITY_FILE
 if TYPE_CHECKING:
     from augan.detect.detector import Detector
 
-FORMATS = ("onnx",)
+_FORMATS = ("onnx",)
 PARTS = ("generator", "detector")
 MASK_SOURCES_FILE = "fill.npy"
 TABLE_MESSAGE = (
@@ -165,8 +165,8 @@ def _check_request(
     format: str,
 ) -> ImagePreprocessing:
     """Check the arguments before anything is built; return the preprocessing."""
-    if format not in FORMATS:
-        raise ConfigError(f"there is no export format '{format}'; known: {', '.join(FORMATS)}")
+    if format not in _FORMATS:
+        raise ConfigError(f"there is no export format '{format}'; known: {', '.join(_FORMATS)}")
     if part not in PARTS:
         raise ConfigError(f"there is no part '{part}' to export; choose {' or '.join(PARTS)}")
     bundle.require(part)

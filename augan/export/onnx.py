@@ -15,7 +15,7 @@ import numpy as np
 from augan.exceptions import ConfigError
 
 OPSET = 17  # of 2022, so that older runtimes can run the graph
-BATCH_SIZE = 64  # images for each run of a graph that takes several
+_BATCH_SIZE = 64  # images for each run of a graph that takes several
 PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
 
 
@@ -70,8 +70,8 @@ class Session:
         batches = [
             self._session.run(
                 output_names,
-                {name: x[start : start + BATCH_SIZE] for name, x in zip(input_names, inputs)},
+                {name: x[start : start + _BATCH_SIZE] for name, x in zip(input_names, inputs)},
             )
-            for start in range(0, len(inputs[0]), BATCH_SIZE)
+            for start in range(0, len(inputs[0]), _BATCH_SIZE)
         ]
         return {name: np.concatenate(values) for name, values in zip(output_names, zip(*batches))}

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from augan.gan.tensorflow import Tensor
 
-Transform = tuple[int, int, int, int]  # rotation, vertical shift, horizontal shift, stretch
+PretextTransform = tuple[int, int, int, int]  # rotation, vertical shift, horizontal shift, stretch
 
 NUM_ROTATIONS = 4
 SHIFT = 0.125  # fraction of the side; the border is filled by reflection
@@ -23,20 +23,20 @@ STRETCH = 1.25  # factor of the height or the width; the image is cropped to its
 HEAD_SIZES = (NUM_ROTATIONS, 3, 3, 3)
 # Every rotation occurs with every pair of shifts, and every pair of a rotation and a shift occurs
 # with each stretch equally often.
-TRANSFORMS: tuple[Transform, ...] = tuple(
+PRETEXT_TRANSFORMS: tuple[PretextTransform, ...] = tuple(
     (rotation, vertical, horizontal, (rotation + 2 * horizontal) % 3)
     for rotation, vertical, horizontal in product(range(4), range(3), range(3))
 )
 # A third of the transforms, in which every rotation occurs with every shift in either direction
 # equally often. They separate normal from anomalous images as well as all transforms do, in a third
 # of the time.
-EVAL_TRANSFORMS = tuple(t for t in TRANSFORMS if sum(t[:3]) % 3 == 0)
+EVAL_TRANSFORMS = tuple(t for t in PRETEXT_TRANSFORMS if sum(t[:3]) % 3 == 0)
 
 _DIRECTIONS = (0, -1, 1)
 
 
-def transform(images: Tensor, kind: Transform) -> Tensor:
-    """Return images `[N, S, S, C]` stretched, rotated and shifted by one of `TRANSFORMS`."""
+def transform(images: Tensor, kind: PretextTransform) -> Tensor:
+    """Return images `[N, S, S, C]` stretched, rotated and shifted by one of `PRETEXT_TRANSFORMS`."""
     turns, vertical, horizontal, stretch = kind
     stretched = _stretched(images, stretch) if stretch else images
     rotated = _rotated(stretched, turns) if turns else stretched
@@ -80,23 +80,23 @@ def transformed_batch(images: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
     counts = _transform_counts(images.shape[0])
     rolled = tf.roll(images, tf.cast(step, tf.int32), axis=0)
     parts = tf.split(rolled, counts)
-    transformed = [transform(part, t) for part, t, n in zip(parts, TRANSFORMS, counts) if n]
+    transformed = [transform(part, t) for part, t, n in zip(parts, PRETEXT_TRANSFORMS, counts) if n]
     return tf.concat(transformed, axis=0), assigned_transforms(images.shape[0])
 
 
 def assigned_transforms(count: int) -> Tensor:
     """Return the transforms `[count, 4]` of a transformed batch, the same at each step."""
-    labels = [t for t, n in zip(TRANSFORMS, _transform_counts(count)) for _ in range(n)]
+    labels = [t for t, n in zip(PRETEXT_TRANSFORMS, _transform_counts(count)) for _ in range(n)]
     return tf.constant(labels, tf.int32)
 
 
 def _transform_counts(count: int) -> list[int]:
     """Return the number of images of a batch for each transform."""
-    if count < len(TRANSFORMS):
-        others = (t for t in TRANSFORMS if t not in EVAL_TRANSFORMS)
+    if count < len(PRETEXT_TRANSFORMS):
+        others = (t for t in PRETEXT_TRANSFORMS if t not in EVAL_TRANSFORMS)
         included = [*EVAL_TRANSFORMS, *others][:count]
-        return [int(t in included) for t in TRANSFORMS]
-    total = len(TRANSFORMS)
+        return [int(t in included) for t in PRETEXT_TRANSFORMS]
+    total = len(PRETEXT_TRANSFORMS)
     return [count * (i + 1) // total - count * i // total for i in range(total)]
 
 

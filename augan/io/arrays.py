@@ -19,7 +19,7 @@ MAX_IDX_BYTES = 8 * 2**30
 MAX_IDX_AXES = 8
 MAX_COMPRESSION_RATIO = 200  # of unpacked to packed bytes; a larger ratio is a decompression bomb
 MIN_RATIO_BYTES = 2**30  # arrays up to this size may have any ratio
-MAX_QUOTED_LENGTH = 300  # characters of an error message of another library
+_MAX_QUOTED_LENGTH = 300  # characters of an error message of another library
 
 _READ_BYTES = 2**24  # at once
 _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -79,7 +79,7 @@ def read_npz(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], 
             return arrays, list(infos)
     except _NPZ_ERRORS as error:
         raise DataError(
-            f"cannot read {path}: {str(error)[:MAX_QUOTED_LENGTH]}; write it with "
+            f"cannot read {path}: {str(error)[:_MAX_QUOTED_LENGTH]}; write it with "
             "numpy.savez(file, x=..., y=...), numbers or text only"
         ) from error
 

@@ -9,7 +9,7 @@ from scipy.special import ndtri, stdtrit
 
 CONFIDENCE_LEVEL = 0.95
 MIN_REPEATS = 2
-NUM_RESAMPLES = 2000
+_NUM_RESAMPLES = 2000
 _MAX_WEIGHTS = 8_000_000  # resampling weights in memory at once
 
 
@@ -71,7 +71,7 @@ class BootstrapComparison:
         correct: Mapping[str, np.ndarray],
         labels: np.ndarray,
         rng: np.random.Generator,
-        num_resamples: int = NUM_RESAMPLES,
+        num_resamples: int = _NUM_RESAMPLES,
         groups: np.ndarray | None = None,
     ) -> None:
         self._columns = {arm: column for column, arm in enumerate(correct)}

@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 from augan.exceptions import AuganError, ConfigError, WorkerError
 from augan.parallel.executor import State, StateSpec
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 TASKS_PER_WORKER = 2  # waiting or running at once; no more tasks are in memory
 WORKER_TIMEOUT = 30  # seconds without any worker, after which a job fails
@@ -57,8 +57,8 @@ class DaskExecutor:
         self._client, self._where = client, where
 
     def map(
-        self, function: Callable[[State, Item], Result], state: State, items: Iterable[Item]
-    ) -> Generator[Result, None, None]:
+        self, function: Callable[[State, _Item], _Result], state: State, items: Iterable[_Item]
+    ) -> Generator[_Result, None, None]:
         """Yield the results; see `augan.parallel.executor.Executor.map`."""
         spec, remaining = state.spec(), iter(items)
         waiting: deque[Any] = deque()

@@ -30,16 +30,16 @@ class Shippable(Protocol):
 
 
 State = TypeVar("State", bound=Shippable)
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 class Executor(Protocol):
     """A place where the tasks of a job run."""
 
     def map(
-        self, function: Callable[[State, Item], Result], state: State, items: Iterable[Item]
-    ) -> Generator[Result, None, None]:
+        self, function: Callable[[State, _Item], _Result], state: State, items: Iterable[_Item]
+    ) -> Generator[_Result, None, None]:
         """Yield the result of each item, in order; close the generator to stop earlier.
 
         Parameters
@@ -57,8 +57,8 @@ class SerialExecutor:
     """An executor that runs one task after another in this process, each on request."""
 
     def map(
-        self, function: Callable[[State, Item], Result], state: State, items: Iterable[Item]
-    ) -> Generator[Result, None, None]:
+        self, function: Callable[[State, _Item], _Result], state: State, items: Iterable[_Item]
+    ) -> Generator[_Result, None, None]:
         """Yield the results; see `Executor.map`."""
         for item in items:
             yield function(state, item)
@@ -102,7 +102,7 @@ def open_executor(workers: int | None, scheduler: str | None) -> AbstractContext
 _END: Any = object()
 
 
-def prefetch(results: Generator[Result, None, None]) -> Generator[Result, None, None]:
+def prefetch(results: Generator[_Result, None, None]) -> Generator[_Result, None, None]:
     """Yield the same results; a thread computes the next result while the caller uses the last.
 
     Closing the generator waits for the result in progress, so a result should not take long.

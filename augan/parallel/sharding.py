@@ -23,7 +23,7 @@ from augan.io.atomic import atomic_write, resumable_folder, unmanaged_except
 from augan.io.hashing import sha256_file
 from augan.io.layout import JOB_FILE, SHARD_FILE
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, order=True)
@@ -61,7 +61,7 @@ class Shard:
             )
         return cls(int(match[1]), int(match[2]))
 
-    def select(self, tasks: Iterable[Item]) -> Iterator[Item]:
+    def select(self, tasks: Iterable[_Item]) -> Iterator[_Item]:
         """Yield the tasks of this shard."""
         return islice(tasks, self.index, None, self.count)
 
@@ -73,7 +73,7 @@ class Shard:
         return f"{self.index}/{self.count}"
 
 
-MAX_QUOTED_LENGTH = 200  # characters of a value in a message
+_MAX_QUOTED_LENGTH = 200  # characters of a value in a message
 Job = Mapping[str, Any]  # JSON-able: everything that the records depend on
 
 _VALUES = "values"  # the array that holds the values of a record, as JSON
@@ -292,7 +292,7 @@ def _check_complete(shards: Sequence[_ShardFolder]) -> None:
 
 def _quote(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= MAX_QUOTED_LENGTH else f"{text[:MAX_QUOTED_LENGTH]}..."
+    return text if len(text) <= _MAX_QUOTED_LENGTH else f"{text[:_MAX_QUOTED_LENGTH]}..."
 
 
 def _read_record(path: Path) -> ShardRecord:

@@ -73,7 +73,7 @@ def format_training(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
         )
     if bundle.has("detector"):
         lines += [f"warning: {text}" for text in default_guarantee(bundle)[1]]
-        lines.append(f"detector: {describe_guarantee(bundle)}")
+        lines.append(f"detector: {guarantee_sentence(bundle)}")
     lines.append(f"bundle: {bundle.path}")
     return lines
 
@@ -109,7 +109,7 @@ def summarize_training(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str
 # Calibration --------------------------------------------------------------------------------------
 
 
-def describe_guarantee(bundle: Bundle) -> str | None:
+def guarantee_sentence(bundle: Bundle) -> str | None:
     """Return the guarantee at the default rate as a sentence; None without a detector."""
     if not bundle.has("detector"):
         return None

@@ -26,7 +26,7 @@ from augan.augment.filters.criteria import ACCEPTED, LABEL_MISMATCH, REJECTION_R
 from augan.augment.filters.filter import CandidateFilter, load_training_reference
 from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.methods.prior import GeneratorSampler
-from augan.augment.methods.registry import METHODS
+from augan.augment.methods.registry import AUGMENTATION_METHODS
 from augan.bundle import Bundle
 
 NUM_CHUNKS = 4  # chunks of candidates of each class
@@ -43,7 +43,7 @@ def measure(bundle: Bundle, data: str | None, method: str, seed: int, images_per
     if reference is None:
         raise SystemExit(f"the training data is needed: {reason}")
     candidate_filter = CandidateFilter(bundle, reference)
-    generator = METHODS[method](sampler, reference)
+    generator = AUGMENTATION_METHODS[method](sampler, reference)
     num_classes = len(sampler.class_names)
     all_samples, all_decisions = [], []
     for label in range(num_classes):
@@ -115,7 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
     bundle = load_bundle(options.run)
-    methods = [name for name in METHODS if name != "interpolate" or bundle.has("latents")]
+    methods = [
+        name for name in AUGMENTATION_METHODS if name != "interpolate" or bundle.has("latents")
+    ]
     rows = [
         measure(bundle, options.training_data, method, seed, options.images_per_class)
         for method in methods

@@ -26,7 +26,7 @@ from augan.data.loading import load_dataset
 from augan.data.modalities.images import ImagePreprocessing
 from augan.detect.api import detect_folder
 from augan.detect.detector import Detector
-from augan.detect.methods.registry import METHODS
+from augan.detect.methods.registry import DETECTION_METHODS
 from augan.workflow.train import train
 from benchmarks.common.harness import write_json
 
@@ -40,10 +40,12 @@ NUM_TRAIN = 600  # images; the search is calibrated on a sixth, one minute for 6
 def detectors(images: np.ndarray, steps: int, folder: Path) -> tuple[augan.bundle.Bundle, dict]:
     """Train a bundle with all detection methods, and return it with a score function of each."""
     config = Config(task="detect").replace(
-        training__steps=steps, detect__methods=tuple(METHODS)[1:], gan__self_supervision=True
+        training__steps=steps,
+        detect__methods=tuple(DETECTION_METHODS)[1:],
+        gan__self_supervision=True,
     )
     bundle = train(config, from_arrays(images), out=folder)
-    return bundle, {name: Detector.from_bundle(bundle, name).score for name in METHODS}
+    return bundle, {name: Detector.from_bundle(bundle, name).score for name in DETECTION_METHODS}
 
 
 def pyod_detectors(images: np.ndarray) -> dict[str, Score]:

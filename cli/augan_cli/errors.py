@@ -12,7 +12,7 @@ import typer
 
 EXIT_ERROR = 2
 EXIT_REFUSED = 1
-MAX_MESSAGE_LENGTH = 2000  # characters; a message may quote a damaged file
+_MAX_MESSAGE_LENGTH = 2000  # characters; a message may quote a damaged file
 
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
 
@@ -68,8 +68,8 @@ def _describe(error: Exception) -> str:
     from augan.exceptions import AuganError
 
     text = " ".join(str(error).split())
-    if len(text) > MAX_MESSAGE_LENGTH:
-        text = f"{text[: MAX_MESSAGE_LENGTH - 3]}..."
+    if len(text) > _MAX_MESSAGE_LENGTH:
+        text = f"{text[: _MAX_MESSAGE_LENGTH - 3]}..."
     if isinstance(error, AuganError):
         return text
     if isinstance(error, OSError):

@@ -4,22 +4,18 @@ The commands import heavy packages inside their functions, so that `augan --help
 """
 
 import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from augan_cli.commands.augment import augment
-from augan_cli.commands.calibrate import calibrate
-from augan_cli.commands.detect import detect
-from augan_cli.commands.doctor import doctor
-from augan_cli.commands.evaluate import evaluate
-from augan_cli.commands.export import export
-from augan_cli.commands.generate import generate
-from augan_cli.commands.inspect import inspect
-from augan_cli.commands.merge import merge
-from augan_cli.commands.train import train
 from augan_cli.errors import report_usage_error
 
+# One module of `augan_cli.commands` each, in the order of the help text.
+COMMANDS = (
+    *("train", "augment", "generate", "detect", "calibrate", "evaluate"),
+    *("inspect", "export", "merge", "doctor"),
+)
 SUMMARY = "Train a GAN on your own images or tables, generate labeled samples, detect anomalies."
 
 app = typer.Typer(
@@ -29,11 +25,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, augment, generate, detect, calibrate):
-    app.command()(command)
-app.add_typer(evaluate, name="evaluate")
-for command in (inspect, export, merge, doctor):
-    app.command()(command)
+for name in COMMANDS:
+    module = import_module(f"augan_cli.commands.{name}")
+    if name == "evaluate":
+        app.add_typer(module.evaluate, name=name)
+    else:
+        app.command(name)(getattr(module, f"{name}_command"))
 
 
 def _print_version(requested: bool) -> None:

@@ -8,54 +8,56 @@ import typer
 if TYPE_CHECKING:
     from augan.bundle import Bundle
 
-Model = Annotated[
+ModelOption = Annotated[
     Path | None,
     typer.Option(help="Run folder or bundle file; default: the newest run that can do this."),
 ]
-Out = Annotated[
+OutOption = Annotated[
     Path | None, typer.Option(help="Folder to write to; default: a folder inside the run.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
-TrainingData = Annotated[
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
+TrainingDataOption = Annotated[
     str | None,
     typer.Option(help="Training data of the model; default: where it was during the training."),
 ]
-Method = Annotated[
+MethodOption = Annotated[
     str | None,
     typer.Option(help="Detection method in the bundle; default: the first one."),
 ]
-Far = Annotated[
+FarOption = Annotated[
     float | None,
     typer.Option(
         help="False-alarm rate: share of normal images that may be flagged; "
         "default: the model's own rate, else 0.05."
     ),
 ]
-IgnoreMask = Annotated[
+IgnoreMaskOption = Annotated[
     Path | None,
     typer.Option(help="PNG mask as large as the images; pixels above 0 are ignored."),
 ]
-Groups = Annotated[
+GroupsOption = Annotated[
     Path | None,
     typer.Option(help="CSV file with the columns path,group; images of a group stay together."),
 ]
-Format = Annotated[
+FormatOption = Annotated[
     str | None,
     typer.Option(help="File format: png or npz for images, csv for tables; default: png or csv."),
 ]
-Workers = Annotated[int | None, typer.Option(help="Number of worker processes on this machine.")]
-Scheduler = Annotated[
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Number of worker processes on this machine.")
+]
+SchedulerOption = Annotated[
     str | None,
     typer.Option(help="Address of a Dask cluster, as tcp://HOST:8786; replaces --workers."),
 ]
-ShardNumber = Annotated[
+ShardNumberOption = Annotated[
     str | None,
     typer.Option(
         "--shard", help="Do only part i of n, as i/n from 0/n on; augan merge combines the parts."
     ),
 ]
-FailOnAnomaly = Annotated[
+FailOnAnomalyOption = Annotated[
     bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if anything is flagged.")
 ]
 

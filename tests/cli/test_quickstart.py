@@ -110,10 +110,13 @@ def test_quickstart_model_reconstructs_the_image_it_is_given(quickstart: tuple[P
     from augan.bundle import restore_network
     from augan.data.modalities.registry import restore_preprocessing
     from augan.detect.methods.fanogan import FAnoGAN
-    from augan.detect.methods.registry import METHODS
+    from augan.detect.methods.registry import DETECTION_METHODS
 
     bundle = load_bundle(quickstart[0] / "runs" / "latest")
-    models = {role: restore_network(bundle, role) for role in METHODS["fanogan"].required_networks}
+    models = {
+        role: restore_network(bundle, role)
+        for role in DETECTION_METHODS["fanogan"].required_networks
+    }
     images = restore_preprocessing(bundle.preprocessing).normalize(digits("test").images[:50])
     again = FAnoGAN(models).reconstruct(images)
     own = np.square(images - again).mean(axis=(1, 2, 3))

@@ -14,8 +14,8 @@ from augan.bundle import Bundle, read_weights, restore_network
 from augan.data.datasets import digits
 from augan.data.modalities.registry import restore_preprocessing
 from augan.detect.detector import Detector
-from augan.detect.inputs import CHUNK_SIZE
-from augan.detect.methods.registry import METHODS
+from augan.detect.inputs import IMAGES_PER_CHUNK
+from augan.detect.methods.registry import DETECTION_METHODS
 from augan.detect.output_paths import default_output_folder
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import write_png
@@ -167,16 +167,16 @@ def test_chunks_of_unreadable_files_only(
     digits_bundle: Bundle, detector: Detector, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     images = write_images(tmp_path / "images", pixels[:2], ["z1.png", "z2.png"])
-    for number in range(CHUNK_SIZE + 1):
+    for number in range(IMAGES_PER_CHUNK + 1):
         (images / f"a{number:04d}.png").write_bytes(b"")
     result = detect_folder(digits_bundle, images, tmp_path / "out")
     with open(tmp_path / "out" / SCORES_FILE, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert {len(row) for row in rows} == {7}
-    assert len(rows) == 1 + CHUNK_SIZE + 3
+    assert len(rows) == 1 + IMAGES_PER_CHUNK + 3
     assert [row[0] for row in rows[-2:]] == ["z1.png", "z2.png"]
     assert [float(row[1]) for row in rows[-2:]] == detector.score(pixels[:2]).tolist()
-    assert len(result.unreadable) == CHUNK_SIZE + 1
+    assert len(result.unreadable) == IMAGES_PER_CHUNK + 1
 
 
 def test_top_samples_have_the_highest_scores(
@@ -256,10 +256,13 @@ def test_scoring_changes_no_weights(
     digits_bundle: Bundle, pixels: np.ndarray, folder: Path, tmp_path: Path
 ) -> None:
     models = {
-        role: restore_network(digits_bundle, role) for role in METHODS["fanogan"].required_networks
+        role: restore_network(digits_bundle, role)
+        for role in DETECTION_METHODS["fanogan"].required_networks
     }
     method = (
-        METHODS["fanogan"].load_class()(models).set_state(digits_bundle.tables["detector-fanogan"])
+        DETECTION_METHODS["fanogan"]
+        .load_class()(models)
+        .set_state(digits_bundle.tables["detector-fanogan"])
     )
     before = {role: read_weights(model) for role, model in models.items()}
     images = (pixels / 127.5 - 1).astype(np.float32)

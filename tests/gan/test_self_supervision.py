@@ -8,7 +8,7 @@ from augan.gan import tf
 from augan.gan.self_supervision import (
     EVAL_TRANSFORMS,
     HEAD_SIZES,
-    TRANSFORMS,
+    PRETEXT_TRANSFORMS,
     assigned_transforms,
     negative_log_likelihood,
     transform,
@@ -36,9 +36,9 @@ def expected(image, kind):
 
 
 def test_eval_transforms_are_a_balanced_third_of_36_transforms():
-    assert len(set(TRANSFORMS)) == len(TRANSFORMS) == 36
+    assert len(set(PRETEXT_TRANSFORMS)) == len(PRETEXT_TRANSFORMS) == 36
     for pair in ((0, 3), (1, 3), (2, 3)):  # the classes of two heads are independent
-        pairs = {(kind[pair[0]], kind[pair[1]]) for kind in TRANSFORMS}
+        pairs = {(kind[pair[0]], kind[pair[1]]) for kind in PRETEXT_TRANSFORMS}
         assert len(pairs) == HEAD_SIZES[pair[0]] * HEAD_SIZES[pair[1]]
     assert len(EVAL_TRANSFORMS) == 12
     for head, size in enumerate(HEAD_SIZES):
@@ -46,7 +46,7 @@ def test_eval_transforms_are_a_balanced_third_of_36_transforms():
         assert set(counts) == {12 // size}
 
 
-@pytest.mark.parametrize("kind", TRANSFORMS)
+@pytest.mark.parametrize("kind", PRETEXT_TRANSFORMS)
 def test_transform_stretches_rotates_and_shifts(kind):
     images = make_images(2, side=16, channels=3)
     transformed = transform(tf.constant(images), kind).numpy()
@@ -60,7 +60,7 @@ def test_transformed_batch_assigns_all_transforms_equally(n):
     rolled = np.roll(images, step, axis=0)
     expected_images = [expected(image, kind) for image, kind in zip(rolled, transforms.numpy())]
     np.testing.assert_allclose(transformed.numpy(), expected_images, atol=1e-6)
-    counts = [int((transforms.numpy() == kind).all(axis=1).sum()) for kind in TRANSFORMS]
+    counts = [int((transforms.numpy() == kind).all(axis=1).sum()) for kind in PRETEXT_TRANSFORMS]
     assert sum(counts) == n
     assert max(counts) - min(counts) <= 1
 

@@ -28,7 +28,7 @@ from augan.augment.manifest import ChunkRecord, ResumeLog
 from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.methods.latent import LatentBatch, LatentCodes, LatentTransfer
 from augan.augment.methods.prior import GeneratorSampler
-from augan.augment.methods.registry import METHODS
+from augan.augment.methods.registry import AUGMENTATION_METHODS
 from augan.augment.request import resolve_counts
 from augan.augment.sharded import augment_shard, merge_augmentation
 from augan.augment.worker import CandidateWorker, generate_chunk
@@ -109,7 +109,7 @@ class TestTransfer:
         )
         reference, _ = load_training_reference(bundle, sampler.preprocessing, None)
         assert reference is not None
-        candidates = METHODS["transfer"](sampler, reference).generate(1, 0, seed=5)
+        candidates = AUGMENTATION_METHODS["transfer"](sampler, reference).generate(1, 0, seed=5)
         batch = self.batch(bundle, [reference.names[row] for row in codes["indices"]])
         assert candidates.sources == batch.sources
         rows = codes["indices"][batch.base_indices]
@@ -124,7 +124,7 @@ class TestTransfer:
 
     def test_without_training_data_codes_are_decoded(self, bundle: Bundle) -> None:
         sampler = GeneratorSampler(bundle)
-        candidates = METHODS["transfer"](sampler, None).generate(1, 0, seed=5)
+        candidates = AUGMENTATION_METHODS["transfer"](sampler, None).generate(1, 0, seed=5)
         batch = self.batch(bundle, [f"row {row}" for row in bundle.tables["latents"]["indices"]])
         assert candidates.sources == batch.sources
         decoded = sampler.decode(batch.latents, np.full(CHUNK_SIZE, 1))

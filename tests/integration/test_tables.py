@@ -39,7 +39,7 @@ from augan.data.modalities.registry import restore_preprocessing
 from augan.data.modalities.tabular import TabularPreprocessing
 from augan.data.splits import split_dataset
 from augan.detect.conformal.calibration import Calibration
-from augan.detect.methods.registry import METHODS, supported_methods
+from augan.detect.methods.registry import DETECTION_METHODS, supported_methods
 from augan.exceptions import ConfigError, DataError
 from augan.gan.inference import BatchInference
 from augan.training.config_rules import TABLE_RULES
@@ -309,7 +309,7 @@ class TestDetect:
     def test_methods_say_what_they_accept(self) -> None:
         assert (
             list(supported_methods("rows"))
-            == list(METHODS)
+            == list(DETECTION_METHODS)
             == ["auto", "features", "fanogan", "anogan"]
         )
         assert list(supported_methods("tiles")) == ["auto", "features"]

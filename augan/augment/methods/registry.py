@@ -40,7 +40,7 @@ def _latent_transfer(
     return ResidualEditing(sampler, latent_sampler, reference)
 
 
-METHODS: dict[str, MethodFactory] = {
+AUGMENTATION_METHODS: dict[str, MethodFactory] = {
     "sample": _prior_sampling,
     "interpolate": _latent_interpolation,
     "transfer": _latent_transfer,
@@ -48,15 +48,16 @@ METHODS: dict[str, MethodFactory] = {
 
 
 def resolve_method(name: str) -> str:
-    """Return the key of `METHODS` for a name or "auto".
+    """Return the key of `AUGMENTATION_METHODS` for a name or "auto".
 
     Raises
     ------
     ConfigError
         The name is unknown.
     """
-    if name != "auto" and name not in METHODS:
+    if name != "auto" and name not in AUGMENTATION_METHODS:
         raise ConfigError(
-            f"unknown method '{name}'; choose --method {' or '.join(['auto', *METHODS])}"
+            f"unknown method '{name}'; choose --method "
+            f"{' or '.join(['auto', *AUGMENTATION_METHODS])}"
         )
     return AUTO if name == "auto" else name

@@ -18,7 +18,7 @@ from augan.data.dataset import Dataset, Modality, SampleType
 from augan.exceptions import DataError
 from augan.io.images import MAX_PIXELS, UnreadableImage
 
-SIZES = (8, 16, 32, 64, 128)
+_SIZES = (8, 16, 32, 64, 128)
 MAX_SIZE = 1024
 MAX_DEFAULT_SIZE = 64  # 128 takes four times as long, so the user must request it
 MAX_NORMALIZED = 1000.0  # normalized values are clipped here: their squares fit into float32
@@ -131,7 +131,7 @@ class ImagePreprocessing:
             raise DataError(f"{dataset.name} holds no image; give at least one")
         if size is None:
             median = float(np.median([max(header.height, header.width) for header in headers]))
-            size = next(side for side in SIZES if side >= min(median, MAX_DEFAULT_SIZE))
+            size = next(side for side in _SIZES if side >= min(median, MAX_DEFAULT_SIZE))
         dtypes = {header.dtype for header in headers}
         dtype = next((name for name in ("float32", "uint16") if name in dtypes), "uint8")
         low, high = _INTEGER_RANGE.get(dtype) or _float_range(
@@ -339,9 +339,9 @@ class ImagePreprocessing:
 
 
 def _check_size(size: int) -> None:
-    if not SIZES[0] <= size <= MAX_SIZE or size & (size - 1):
+    if not _SIZES[0] <= size <= MAX_SIZE or size & (size - 1):
         raise DataError(
-            f"size must be a power of two from {SIZES[0]} to {MAX_SIZE}, but is {size}; try 32"
+            f"size must be a power of two from {_SIZES[0]} to {MAX_SIZE}, but is {size}; try 32"
         )
 
 

@@ -20,9 +20,9 @@ from augan.gan import Tensor, keras, tf
 from augan.gan.inference import BatchInference
 from augan.gan.networks.registry import feature_blocks
 
-DEFAULT_STEPS = 500
+_DEFAULT_STEPS = 500
 LAMBDA = 0.1
-LEARNING_RATE = 1e-3  # Adam; no latent code moves more than half the prior's standard deviation
+_LEARNING_RATE = 1e-3  # Adam; no latent code moves more than half the prior's standard deviation
 NUM_INITIAL_LATENTS = 256  # samples of the prior; each image starts from the best one
 LATENT_NOISE_STD = 0.2  # the prior has a standard deviation of 1
 NUM_NOISY_LATENTS = 16  # a score is the mean over this many noisy latents
@@ -51,7 +51,7 @@ class AnoGAN:
         ),
     )
 
-    def __init__(self, models: Mapping[str, keras.Model], steps: int = DEFAULT_STEPS) -> None:
+    def __init__(self, models: Mapping[str, keras.Model], steps: int = _DEFAULT_STEPS) -> None:
         self.steps = steps
         self._generator = models["generator"]
         self._features = feature_blocks(models["discriminator"])
@@ -163,7 +163,7 @@ def _adam_step(
     squares = [second * v + (1 - second) * g * g for v, g in zip(squares, gradients)]
     latents = [
         latent
-        - LEARNING_RATE * (m / (1 - first**step)) / (tf.sqrt(v / (1 - second**step)) + _EPSILON)
+        - _LEARNING_RATE * (m / (1 - first**step)) / (tf.sqrt(v / (1 - second**step)) + _EPSILON)
         for latent, m, v in zip(latents, means, squares)
     ]
     return latents, means, squares

@@ -100,14 +100,14 @@ def supported_methods(modality: str) -> dict[str, MethodSpec]:
     return {spec.name: spec for spec in METHOD_SPECS if modality in spec.modalities}
 
 
-METHODS = supported_methods("images")
+DETECTION_METHODS = supported_methods("images")
 
 
 def get_method_spec(name: str, preprocessing: AnyPreprocessing) -> MethodSpec:
     """Return the spec of a method for this preprocessing; ConfigError if there is none."""
     supported = supported_methods(preprocessing.modality)
     if name not in supported:
-        hint = ", or train with --set data.tiling=false" if name in METHODS else ""
+        hint = ", or train with --set data.tiling=false" if name in DETECTION_METHODS else ""
         raise ConfigError(
             f"the method '{name}' does not score {preprocessing.modality}; choose one of "
             f"{', '.join(supported)}{hint}"

@@ -27,19 +27,19 @@ SELF_DISSIMILARITY = ScoreComponent(
     "self_dissimilarity", "a part of the image differs from the rest of the same image"
 )
 MAHALANOBIS = ScoreComponent("mahalanobis", "a part of the image is far from normal images")
-SYNTHETIC_DEFECTS = ScoreComponent(
+_SYNTHETIC_DEFECTS = ScoreComponent(
     "synthetic_defects", "a part of the image resembles the synthetic defects of training"
 )
-MAPS = (SELF_DISSIMILARITY, MAHALANOBIS, SYNTHETIC_DEFECTS)  # in the order of computation
+MAPS = (SELF_DISSIMILARITY, MAHALANOBIS, _SYNTHETIC_DEFECTS)  # in the order of computation
 
 STRIDE = 4  # pixels between two locations of a map
 TOP_FRACTION = 0.002  # share of an image's locations, the highest, whose mean is the score
-SHRINKAGE = 0.01  # weight of the mean variance in the variance of each axis
+_SHRINKAGE = 0.01  # weight of the mean variance in the variance of each axis
 # Training shows far more corrupted locations than real images have; the logit is lowered by this.
 PRIOR_LOGIT = 4.0
 NUM_BLOCKS = 2  # blocks whose features are compared; deeper blocks localize too coarsely
 NUM_AXES = 48  # principal axes in which the locations of one image are compared
-MIN_DISTANCE = 8  # locations nearer than this are always similar and are not compared
+_MIN_DISTANCE = 8  # locations nearer than this are always similar and are not compared
 MAX_COMPARED = 1500  # locations of an image with which each location is compared
 MAX_TRAINING_IMAGES, LOCATIONS_PER_IMAGE = 120, 300  # for mean and covariance
 MAX_MAP_IMAGES = 200  # training images for the statistics of `BorderNormalizer`
@@ -113,7 +113,7 @@ class PatchFeatures:
         """
         features, *defects = self._features(tensor_ops.pad_symmetric(images, self._multiple))
         shape = tf.shape(features)
-        grid = tensor_ops.comparison_grid(shape[0], shape[1], MAX_COMPARED, MIN_DISTANCE)
+        grid = tensor_ops.tensor_comparison_grid(shape[0], shape[1], MAX_COMPARED, _MIN_DISTANCE)
         maps = tf.concat([self._distances(features, *grid), *defects], axis=-1)
         height, width = (tensor_ops.ceil_div(tf.shape(images)[axis], STRIDE) for axis in (1, 2))
         used = tf.gather(maps, [MAPS.index(one) for one in self.components], axis=-1)
@@ -121,7 +121,7 @@ class PatchFeatures:
         borders = (state["border_mean"], state["border_spread"], BORDER_WIDTH)
         values = tensor_ops.normalize_borders(used[:height, :width], *borders)
         total = tf.cast(tf.reduce_sum(values, axis=-1, keepdims=True), tf.float32)
-        return tensor_ops.top_fraction_mean(values, TOP_FRACTION)[None], total[None]
+        return tensor_ops.tensor_top_fraction_mean(values, TOP_FRACTION)[None], total[None]
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Return the fitted arrays, for the bundle."""
@@ -147,7 +147,7 @@ class PatchFeatures:
         variances, axes = np.linalg.eigh(np.cov(values.T))
         order = np.argsort(-variances)
         variances = np.maximum(variances[order], 0)
-        variances = (1 - SHRINKAGE) * variances + SHRINKAGE * max(variances.mean(), 1e-12)
+        variances = (1 - _SHRINKAGE) * variances + _SHRINKAGE * max(variances.mean(), 1e-12)
         axes, mean = axes[:, order], values.mean(axis=0)
         self._set({"scales": scales, "mean": mean, "axes": axes, "variances": variances})
 
@@ -215,7 +215,7 @@ class PatchAuto(PatchFeatures):
     """The two maps that found most synthetic defects of kinds not used in training."""
 
     name = "auto"
-    maps_used = (SELF_DISSIMILARITY, SYNTHETIC_DEFECTS)
+    maps_used = (SELF_DISSIMILARITY, _SYNTHETIC_DEFECTS)
 
 
 def comparison_grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -227,14 +227,14 @@ def comparison_grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np
         Evenly spaced locations, as flat indices.
     near_rows : ndarray [H, M] of bool
     near_columns : ndarray [W, M] of bool
-        True if rows or columns are less than `MIN_DISTANCE` apart; a location is too near if both
+        True if rows or columns are less than `_MIN_DISTANCE` apart; a location is too near if both
         are.
     """
     step = max(2, math.ceil(math.sqrt(height * width / MAX_COMPARED)))
     grid_rows, grid_columns = np.arange(0, height, step), np.arange(0, width, step)
     rows, columns = (axis.ravel() for axis in np.meshgrid(grid_rows, grid_columns, indexing="ij"))
     # In a small image, even the central location needs locations that are not too near.
-    distance = min(MIN_DISTANCE, (max(grid_rows[-1], grid_columns[-1]) + 1) // 2)
+    distance = min(_MIN_DISTANCE, (max(grid_rows[-1], grid_columns[-1]) + 1) // 2)
     near = [
         np.abs(np.arange(length)[:, None] - positions) < distance
         for length, positions in ((height, rows), (width, columns))

@@ -15,8 +15,8 @@ from augan.gan import Tensor, tf
 from augan.gan.inference import BatchInference
 
 MAX_COMPONENTS = 256
-NUM_NEIGHBORS = 2
-SHRINKAGE = 0.01  # weight of the mean variance in the variance of each principal component
+_NUM_NEIGHBORS = 2
+_SHRINKAGE = 0.01  # weight of the mean variance in the variance of each principal component
 _STATE = ("scales", "mean", "components", "variances", "residual_variance", "reference")
 
 
@@ -36,7 +36,7 @@ class PCAReferenceSet:
         components = min(MAX_COMPONENTS, len(values) - 1, values.shape[1])
         pca = PCA(components, svd_solver="randomized", random_state=0).fit(values * scales)
         # With few samples the components explain all variance, and nothing is known about the rest.
-        min_variance = SHRINKAGE * float(pca.explained_variance_.mean())
+        min_variance = _SHRINKAGE * float(pca.explained_variance_.mean())
         residual_variance = max(float(pca.noise_variance_), min_variance, 1e-12)
         return self.set_state(
             {
@@ -70,8 +70,8 @@ class PCAReferenceSet:
     def call(self, values: Tensor) -> Tensor:
         """Return the `distances` of samples `[B, F]` as a tensor, float32 `[B, 2]`."""
         state = {name: tf.constant(value, tf.float32) for name, value in self._state.items()}
-        variances = state["variances"] * (1 - SHRINKAGE)
-        variances += SHRINKAGE * tf.reduce_mean(state["variances"])
+        variances = state["variances"] * (1 - _SHRINKAGE)
+        variances += _SHRINKAGE * tf.reduce_mean(state["variances"])
         variances = tf.maximum(variances, 1e-12)
         centered = values * state["scales"] - state["mean"]
         coordinates = tf.matmul(centered, state["components"], transpose_b=True)
@@ -92,5 +92,5 @@ def _neighbor_distance(coordinates: Tensor, reference: Tensor, residual: Tensor)
         coordinates, reference, transpose_b=True
     )
     squares += tf.reduce_sum(coordinates**2, axis=1, keepdims=True)
-    nearest = -tf.math.top_k(-squares, min(NUM_NEIGHBORS, reference.shape[0])).values
+    nearest = -tf.math.top_k(-squares, min(_NUM_NEIGHBORS, reference.shape[0])).values
     return tf.reduce_mean(tf.sqrt(tf.nn.relu(nearest) + residual[:, None]), axis=1)

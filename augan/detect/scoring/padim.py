@@ -15,7 +15,7 @@ from augan.features.discriminator import PooledFeatures
 from augan.gan import Tensor, keras, tf
 from augan.gan.inference import BatchInference
 
-MAX_TRAINING_IMAGES = 2000
+_MAX_TRAINING_IMAGES = 2000
 # Lower bound of a standard deviation, as a share of the block's mean: features that hardly vary
 # would otherwise dominate the map.
 MIN_RELATIVE_STD = 0.1
@@ -37,7 +37,7 @@ class DiagonalPaDiM:
 
     def fit(self, reference: np.ndarray) -> Self:
         """Fit on normal images `[N, S, S, C]` in [-1, 1]."""
-        features = self._infer(evenly_spaced(reference, MAX_TRAINING_IMAGES))[0]
+        features = self._infer(evenly_spaced(reference, _MAX_TRAINING_IMAGES))[0]
         stds = np.split(features.std(axis=0), np.cumsum(self._features.sizes)[:-1])
         minima = [np.full(std.shape, MIN_RELATIVE_STD * std.mean() + 1e-12) for std in stds]
         self._mean = features.mean(axis=0)

@@ -16,7 +16,7 @@ from augan.detect.scoring.knn_mahalanobis import PCAReferenceSet
 from augan.detect.scoring.standardizer import ScoreStandardizer
 from augan.gan import Tensor, tf
 
-MIN_DISTANCE = 1e-6  # added to distances, so that the logarithm of 0 is finite
+_MIN_DISTANCE = 1e-6  # added to distances, so that the logarithm of 0 is finite
 
 
 class PixelNeighbors:
@@ -53,7 +53,7 @@ class PixelNeighbors:
         """Return the `score_components` of samples `[B, ...]` as a tensor."""
         flat = tf.reshape(samples, (-1, math.prod(samples.shape[1:])))
         distances = tf.cast(self._reference.call(flat)[:, :1], tf.float64)
-        return self._standardize(tf.math.log(distances + MIN_DISTANCE)) * self._weight
+        return self._standardize(tf.math.log(distances + _MIN_DISTANCE)) * self._weight
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Return the fitted arrays, for the bundle."""
@@ -66,7 +66,7 @@ class PixelNeighbors:
         return self
 
     def _raw(self, samples: np.ndarray) -> np.ndarray:
-        return np.log(self._reference.distances(_flatten(samples))[:, :1] + MIN_DISTANCE)
+        return np.log(self._reference.distances(_flatten(samples))[:, :1] + _MIN_DISTANCE)
 
 
 def _flatten(samples: np.ndarray) -> np.ndarray:

@@ -23,10 +23,10 @@ def ceil_div(length: Tensor, divisor: int) -> Tensor:
     return (length + divisor - 1) // divisor  # ONNX rounds integer division toward zero
 
 
-def comparison_grid(
+def tensor_comparison_grid(
     height: Tensor, width: Tensor, max_count: int, min_distance: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what `augan.detect.methods.tiles.comparison_grid` returns."""
+    """Return what `augan.detect.methods.tiles.tensor_comparison_grid` returns."""
     ratio = tf.sqrt(tf.cast(height * width, tf.float64) / max_count)
     step = tf.maximum(2, tf.cast(tf.math.ceil(ratio), tf.int32))
     grid_rows, grid_columns = tf.range(0, height, step), tf.range(0, width, step)
@@ -58,7 +58,7 @@ def _border_distances(length: Tensor, border_width: int) -> Tensor:
     return tf.where(first <= last, tf.minimum(first, border_width), from_end)
 
 
-def top_fraction_mean(values: Tensor, fraction: float) -> Tensor:
+def tensor_top_fraction_mean(values: Tensor, fraction: float) -> Tensor:
     """Return the means of a map `[H, W, T]` over the positions with the highest sums, `[T]`."""
     flat = tf.reshape(values, (-1, values.shape[-1]))
     size = tf.cast(tf.shape(flat)[0], tf.float64)

@@ -27,8 +27,8 @@ from augan.gan.self_supervision import (
     transform,
 )
 
-MAX_TRAINING_IMAGES = 2000
-SHRINKAGE = 0.2  # weight of the mean variance in the variance of each axis
+_MAX_TRAINING_IMAGES = 2000
+_SHRINKAGE = 0.2  # weight of the mean variance in the variance of each axis
 LAYOUT_SIZE = 2  # rows and columns of the grid of feature directions in the layout
 LAYOUT_STRIDE = 3  # the layout, which has more features, uses every third transform
 TRANSFORM_NLL = ScoreComponent(
@@ -72,7 +72,7 @@ class TransformEnsemble:
 
     def fit(self, train: np.ndarray, val: np.ndarray) -> Self:
         """Fit on normal images `[N, S, S, C]` in [-1, 1] of the training and validation split."""
-        _, _, directions, layouts = self._extract(evenly_spaced(train, MAX_TRAINING_IMAGES))
+        _, _, directions, layouts = self._extract(evenly_spaced(train, _MAX_TRAINING_IMAGES))
         self._set({"directions": fit_whitening(directions), "layouts": fit_whitening(layouts)})
         self._standardize.fit(self._raw(val))
         return self
@@ -186,7 +186,7 @@ def fit_whitening(values: np.ndarray) -> np.ndarray:
     for features in np.moveaxis(values.astype(np.float64), 1, 0):
         covariance = np.cov(features.T, ddof=0).reshape((features.shape[1],) * 2)
         variances, axes = np.linalg.eigh(covariance)
-        variances = (1 - SHRINKAGE) * np.maximum(variances, 0) + SHRINKAGE * variances.mean()
+        variances = (1 - _SHRINKAGE) * np.maximum(variances, 0) + _SHRINKAGE * variances.mean()
         scaled = axes / np.sqrt(np.maximum(variances, 1e-12))
         whitenings.append(np.concatenate([features.mean(axis=0)[None], scaled.T]))
     return np.stack(whitenings)

@@ -28,7 +28,7 @@ from augan.io.atomic import atomic_write
 from augan.io.hashing import sha256_bytes
 from augan.io.images import png_bytes
 
-MIN_SIDE = 256  # smaller images are enlarged to this, because outlines would hide them
+_MIN_SIDE = 256  # smaller images are enlarged to this, because outlines would hide them
 COLORS = ((140, 41, 129), (222, 73, 104), (254, 159, 109), (252, 253, 191))
 OPACITY = 0.55
 THUMBNAIL_SIDE = 320  # pixels
@@ -159,7 +159,7 @@ def colors(units: np.ndarray, scale: MapScale) -> np.ndarray:
 
 def enlargement_factor(shape: tuple[int, ...]) -> int:
     """Return the factor by which the sides of a small image are enlarged."""
-    return max(1, -(-MIN_SIDE // max(shape[:2])))
+    return max(1, -(-_MIN_SIDE // max(shape[:2])))
 
 
 def thumbnail(image: np.ndarray, side: int) -> np.ndarray:

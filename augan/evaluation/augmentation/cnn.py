@@ -25,13 +25,13 @@ from augan.evaluation.augmentation.training_set import (
 )
 from augan.gan import keras, tf
 from augan.gan.inference import BatchInference
-from augan.gan.networks.classifier import classifier
+from augan.gan.networks.classifier import cnn_classifier
 from augan.seeding import child_rng, child_seed
 
 STEPS = 1500
-BATCH_SIZE = 64
+_BATCH_SIZE = 64
 WIDTH = 24
-LEARNING_RATE = 1e-3
+_LEARNING_RATE = 1e-3
 ECHO_FACTOR = 4  # uses of each augmented image
 FIXMATCH_THRESHOLD = 0.95  # minimum probability of a pseudo-label
 _STEPS_PER_CALL = 25  # in one call of the graph
@@ -66,7 +66,7 @@ class CnnClassifier:
     def train(self, training_set: WeightedTrainingSet, seed: int) -> PredictProba:
         """Train a new network."""
         shape = training_set.images.shape[1:]
-        network = classifier(
+        network = cnn_classifier(
             shape,
             num_classes=training_set.num_classes,
             width=self.width,
@@ -96,7 +96,7 @@ class _Batches:
     ) -> None:
         self._scale, self._mixup = scale, training_set.mixup
         self._rng = child_rng(seed, "batches")
-        size = math.ceil(steps * BATCH_SIZE / ECHO_FACTOR)
+        size = math.ceil(steps * _BATCH_SIZE / ECHO_FACTOR)
         num_labeled, num_classes = len(training_set.labels), training_set.num_classes
         indices = self._rng.choice(num_labeled, size, p=training_set.probabilities)
         augment = get_transform(training_set.transform, child_seed(seed, "policy"))
@@ -123,14 +123,14 @@ class _Batches:
             Images `[T, B, S, S, C]`, soft labels `[T, B, K]`, weights `[T, B]`. With unlabeled
             images also the weakly and the strongly augmented unlabeled images `[T, B, S, S, C]`.
         """
-        indices = self._order[self._position : self._position + steps * BATCH_SIZE]
+        indices = self._order[self._position : self._position + steps * _BATCH_SIZE]
         self._position += len(indices)
         images, labels = self._scale(self._images[indices]), self._labels[indices]
         if self._mixup:
             images, labels = self._mix(images, labels)
         arrays = [images, labels, self._weights[indices]]
         arrays += [self._scale(unlabeled[indices]) for unlabeled in self._weak_and_strong]
-        return [array.reshape((steps, BATCH_SIZE, *array.shape[1:])) for array in arrays]
+        return [array.reshape((steps, _BATCH_SIZE, *array.shape[1:])) for array in arrays]
 
     def _mix(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         partners = self._rng.permutation(len(images))
@@ -147,15 +147,15 @@ class _TrainStep:
 
     def __init__(self, network: keras.Model, steps: int, has_unlabeled: bool) -> None:
         self._network = network
-        schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
+        schedule = keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps)
         self._optimizer = keras.optimizers.Adam(schedule)
         self._optimizer.build(network.trainable_variables)
         shape, num_classes = network.input_shape[1:], network.output_shape[-1]
-        image_spec = tf.TensorSpec((None, BATCH_SIZE, *shape), tf.float32)
+        image_spec = tf.TensorSpec((None, _BATCH_SIZE, *shape), tf.float32)
         signature = [
             image_spec,
-            tf.TensorSpec((None, BATCH_SIZE, num_classes), tf.float32),
-            tf.TensorSpec((None, BATCH_SIZE), tf.float32),
+            tf.TensorSpec((None, _BATCH_SIZE, num_classes), tf.float32),
+            tf.TensorSpec((None, _BATCH_SIZE), tf.float32),
             *([image_spec, image_spec] if has_unlabeled else []),
         ]
         self._graph = tf.function(self._run, input_signature=signature)
@@ -173,11 +173,11 @@ class _TrainStep:
         with tf.GradientTape() as tape:
             inputs = tf.concat([images, *weak_and_strong[1:]], axis=0)
             logits = network(inputs, training=True)
-            losses = tf.nn.softmax_cross_entropy_with_logits(labels, logits[:BATCH_SIZE])
+            losses = tf.nn.softmax_cross_entropy_with_logits(labels, logits[:_BATCH_SIZE])
             loss = tf.reduce_mean(weights * losses)
             if weak_and_strong:
                 weak_logits = network(weak_and_strong[0], training=False)
-                loss += _fixmatch_loss(weak_logits, logits[BATCH_SIZE:])
+                loss += _fixmatch_loss(weak_logits, logits[_BATCH_SIZE:])
         variables = network.trainable_variables
         self._optimizer.apply(tape.gradient(loss, variables), variables)
 

@@ -31,7 +31,7 @@ from augan.metrics.statistics import BootstrapComparison, ConfidenceInterval, Pa
 from augan.seeding import child_rng, child_seed
 
 FRACTIONS = (0.25, 0.5, 0.75)  # options of the selection, in addition to 0
-NUM_FOLDS = 3
+_NUM_FOLDS = 3
 NO_SYNTHETIC = "the same without synthetic images"
 
 
@@ -240,7 +240,7 @@ def select_synthetic_fraction(
         A class has fewer than 4 labels, too few for two folds.
     """
     smallest = int(subset.class_counts.min())
-    num_folds = min(NUM_FOLDS, smallest // 2)
+    num_folds = min(_NUM_FOLDS, smallest // 2)
     if num_folds < 2:
         raise ConfigError(
             f"--tune-fraction splits the labels of each class into folds, but a class has "

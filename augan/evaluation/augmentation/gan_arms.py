@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from augan.augment.methods.registry import METHODS
+from augan.augment.methods.registry import AUGMENTATION_METHODS
 from augan.augment.oversampler import GANOverSampler
 from augan.config import Config
 from augan.evaluation.augmentation.subsets import LabelSubset
@@ -42,6 +42,6 @@ def gan_arm(
 
 
 GAN_ARMS: dict[str, Callable[..., GanArm]] = {
-    method: partial(gan_arm, method=method) for method in METHODS
+    method: partial(gan_arm, method=method) for method in AUGMENTATION_METHODS
 }
 """Name -> function of the updates and the settings of the GAN (None: defaults) -> GAN arm."""

@@ -38,7 +38,7 @@ from augan.exceptions import DataError
 from augan.io.hashing import array_digest
 from augan.training.training_data import load_training_data
 
-MAX_TRAINING_SAMPLES = 10_000  # evenly spaced; limits the search for neighbors to minutes
+_MAX_TRAINING_SAMPLES = 10_000  # evenly spaced; limits the search for neighbors to minutes
 _CHUNK_SIZE = 512  # images that are compared with all training images at once
 
 
@@ -295,7 +295,7 @@ def fit_baselines(
         return FittedBaselines(skip_reason=str(error))
     split = bundle.tables["split"]
     with bundle_errors(bundle, "split"):
-        rows = evenly_spaced(np.union1d(split["train"], split["val"]), MAX_TRAINING_SAMPLES)
+        rows = evenly_spaced(np.union1d(split["train"], split["val"]), _MAX_TRAINING_SAMPLES)
         np.arange(len(prepared.pixels))[rows]  # raises IndexError if the split is invalid
     if isinstance(preprocessing, TiledPreprocessing):
         # The baselines compare whole images, which must have the same size.

@@ -22,7 +22,7 @@ from augan.seeding import child_rng
 SIZES = (0, 1, 2, 4, 8, 16, 32, 64)  # diameters in pixels of the original images
 CONTRASTS = (0.25, 0.5, 1.0)  # fraction of the value range, towards its farther end
 DETECTION_TARGET = 0.9  # detection rate at the detection limit
-MAX_IMAGES = 100  # normal images that spots are painted on, evenly spaced
+_MAX_IMAGES = 100  # normal images that spots are painted on, evenly spaced
 
 
 def min_detectable_defect(
@@ -54,7 +54,7 @@ def min_detectable_defect(
     """
     if not names:
         raise DataError("the detection limit needs normal images, but there are none")
-    indices = evenly_spaced(np.arange(len(names)), MAX_IMAGES)
+    indices = evenly_spaced(np.arange(len(names)), _MAX_IMAGES)
     images = [source.load_image(names[index]) for index in indices.tolist()]
     calibration, rows = detector.require_calibration(), []
     for contrast in CONTRASTS:

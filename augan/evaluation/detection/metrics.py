@@ -25,7 +25,7 @@ from augan.exceptions import DataError
 from augan.metrics.statistics import CONFIDENCE_LEVEL, ConfidenceInterval
 from augan.seeding import child_rng
 
-NUM_RESAMPLES = 1000
+_NUM_RESAMPLES = 1000
 DETECTOR = ""  # key of the bundle's detector among the scores of the baselines
 
 
@@ -111,7 +111,7 @@ def bootstrap_auroc(
     _, rank = np.unique(scores, return_inverse=True)
     num_ranks = int(rank.max()) + 1
     resampled = []
-    for _ in range(NUM_RESAMPLES):
+    for _ in range(_NUM_RESAMPLES):
         normal_times = _resample(normal_groups, num_normal, rng)
         anomaly_times = _resample(anomaly_groups, num_anomalies, rng)
         normal = np.bincount(rank[:num_normal], normal_times, num_ranks)

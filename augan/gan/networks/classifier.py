@@ -7,7 +7,7 @@ from augan.gan.networks.layers import bounded_initializer, he_normal
 from augan.seeding import child_seed
 
 
-def classifier(
+def cnn_classifier(
     image_shape: tuple[int, int, int], *, num_classes: int, width: int, seed: int
 ) -> keras.Model:
     """Build the network images `[N, H, W, C]` in [-1, 1] -> logits `[N, num_classes]`.

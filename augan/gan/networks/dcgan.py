@@ -133,7 +133,7 @@ def _backbone(
     return layers.Flatten(name="flatten")(x)
 
 
-generator = partial(_generator, upsample=_transposed)
-upsampling_generator = partial(_generator, upsample=_upsampled)
-discriminator = partial(build_discriminator, _backbone)
-encoder = partial(build_encoder, _backbone)
+dcgan_generator = partial(_generator, upsample=_transposed)
+dcgan_upsampling_generator = partial(_generator, upsample=_upsampled)
+dcgan_discriminator = partial(build_discriminator, _backbone)
+dcgan_encoder = partial(build_encoder, _backbone)

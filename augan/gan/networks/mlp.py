@@ -23,7 +23,7 @@ from augan.gan.networks.layers import (
 )
 
 
-def generator(
+def mlp_generator(
     sample_shape: tuple[int, ...],
     *,
     latent_dim: int,
@@ -79,7 +79,7 @@ def _row(x: Any, shape: tuple[int, ...], groups: Sequence[int], seed: int) -> An
     return layers.Concatenate(name="row", dtype="float32")(parts) if len(parts) > 1 else parts[0]
 
 
-def classifier(
+def mlp_classifier(
     sample_shape: tuple[int, ...], *, num_classes: int, width: int, seed: int
 ) -> keras.Model:
     """Build samples -> logits `[N, num_classes]`; the layer `hidden` holds the features."""
@@ -104,5 +104,5 @@ def _dense(x: Any, units: int, name: str, seed: int) -> Any:
     return layers.Dense(units, name=name, kernel_initializer=he_normal(seed, name))(x)
 
 
-discriminator = partial(build_discriminator, _backbone)
-encoder = partial(build_encoder, _backbone)
+mlp_discriminator = partial(build_discriminator, _backbone)
+mlp_encoder = partial(build_encoder, _backbone)

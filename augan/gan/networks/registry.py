@@ -12,23 +12,31 @@ from typing import Any
 import keras
 
 from augan.exceptions import ConfigError
-from augan.gan.networks import classifier, dcgan, heads, mlp
+from augan.gan.networks.classifier import cnn_classifier
+from augan.gan.networks.dcgan import (
+    dcgan_discriminator,
+    dcgan_encoder,
+    dcgan_generator,
+    dcgan_upsampling_generator,
+)
+from augan.gan.networks.heads import localization_head, transformation_head
 from augan.gan.networks.layers import limit_size
+from augan.gan.networks.mlp import mlp_classifier, mlp_discriminator, mlp_encoder, mlp_generator
 
 NETWORKS: dict[tuple[str, str], Callable[..., keras.Model]] = {
-    ("mlp", "generator"): mlp.generator,
-    ("mlp", "discriminator"): mlp.discriminator,
-    ("mlp", "encoder"): mlp.encoder,
-    ("dcgan", "generator"): dcgan.generator,
-    ("dcgan", "discriminator"): dcgan.discriminator,
-    ("dcgan", "encoder"): dcgan.encoder,
-    ("dcgan-upsampling", "generator"): dcgan.upsampling_generator,
-    ("dcgan-upsampling", "discriminator"): dcgan.discriminator,
-    ("dcgan-upsampling", "encoder"): dcgan.encoder,
-    ("mlp", "classifier"): mlp.classifier,
-    ("cnn", "classifier"): classifier.classifier,
-    ("linear", "heads"): heads.transformation_head,
-    ("convolutional", "places"): heads.localization_head,
+    ("mlp", "generator"): mlp_generator,
+    ("mlp", "discriminator"): mlp_discriminator,
+    ("mlp", "encoder"): mlp_encoder,
+    ("dcgan", "generator"): dcgan_generator,
+    ("dcgan", "discriminator"): dcgan_discriminator,
+    ("dcgan", "encoder"): dcgan_encoder,
+    ("dcgan-upsampling", "generator"): dcgan_upsampling_generator,
+    ("dcgan-upsampling", "discriminator"): dcgan_discriminator,
+    ("dcgan-upsampling", "encoder"): dcgan_encoder,
+    ("mlp", "classifier"): mlp_classifier,
+    ("cnn", "classifier"): cnn_classifier,
+    ("linear", "heads"): transformation_head,
+    ("convolutional", "places"): localization_head,
 }
 
 

@@ -23,7 +23,7 @@ from augan.report.html.base import (
 from augan.report.html.charts import strip_plot
 from augan.report.text import format_secondary_gains
 
-METHODS = {
+_METHODS = {
     "sample": "generated from noise",
     "interpolate": "generated between the latent codes of two real images of the class",
     "transfer": "real images, changed by the difference between two others; each resembles the "
@@ -142,7 +142,7 @@ def _preview(summary: Mapping[str, Any]) -> str:
         grid = np.asarray(image)
     about = (
         "The first repeat, a row for each class: real images on the left, synthetic images on the "
-        f"right ({escape(METHODS.get(summary['settings']['gan'], ''))})."
+        f"right ({escape(_METHODS.get(summary['settings']['gan'], ''))})."
     )
     alt = "real and synthetic images of each class"
     return section("Images", about, f'<img class="sheet" alt="{alt}" src="{data_uri(grid)}">')

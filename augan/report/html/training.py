@@ -24,10 +24,10 @@ from augan.report.html.base import (
     write_page,
 )
 from augan.report.html.charts import Curve, line_chart
-from augan.report.text import describe_guarantee
+from augan.report.text import guarantee_sentence
 
 MAX_METRICS_ROWS = 10
-LOSSES = {"d_loss": ("discriminator", "flagged"), "g_loss": ("generator", "new")}
+_LOSSES = {"d_loss": ("discriminator", "flagged"), "g_loss": ("generator", "new")}
 MEANINGS = {
     "gan": "generator and discriminator",
     "encoder": "predicts the latent code of an image (f-AnoGAN)",
@@ -101,7 +101,7 @@ def _header(bundle: Bundle, run: Path) -> str:
     if accuracy:
         figures.append(("classifier accuracy, held-out", f"{accuracy['accuracy']:.1%}", ""))
     lede = (
-        describe_guarantee(bundle)
+        guarantee_sentence(bundle)
         or f"The bundle generates {plural(_sample_type(bundle))}. It has no detector."
     )
     command = f"augan train &middot; {escape(str(data['name']))}"
@@ -137,7 +137,7 @@ def _samples(run: Path) -> str:
 def _losses(log: list[dict[str, Any]]) -> str:
     stage = next((entry["stage"] for entry in log if str(entry["stage"]).endswith("gan")), None)
     curves = []
-    for key, (network, kind) in LOSSES.items():
+    for key, (network, kind) in _LOSSES.items():
         points = [
             (entry["step"], entry[key])
             for entry in log

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from augan.exceptions import ConfigError, RunInterruptedError
 from augan.training.distributed.cluster import Cluster
 
-PATIENCE = 600.0  # seconds to wait for all workers
+_PATIENCE = 600.0  # seconds to wait for all workers
 _ATTEMPT, _PAUSE = 2.0, 0.1  # seconds of one attempt to connect, and between two attempts
 
 
-def wait_for_workers(cluster: Cluster, patience: float = PATIENCE) -> None:
+def wait_for_workers(cluster: Cluster, patience: float = _PATIENCE) -> None:
     """Wait until every worker of the cluster is about to start TensorFlow.
 
     The other workers listen at their own addresses until the chief has connected to all of them.

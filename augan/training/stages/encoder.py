@@ -14,7 +14,7 @@ from augan.training.stages.base import Stage
 if TYPE_CHECKING:
     from augan.training.trainer import Trainer
 
-CHUNK_SIZE = 1024  # samples that are float32 at once while they are encoded
+_CHUNK_SIZE = 1024  # samples that are float32 at once while they are encoded
 CLASS_WEIGHT = 0.1  # weight of the cross-entropy of the predicted class
 
 
@@ -111,8 +111,8 @@ def encode(
         `indices`, `latents`, and with classes `class_probabilities`.
     """
     infer = BatchInference.from_model(encoder)
-    starts = range(0, len(indices), CHUNK_SIZE)
-    chunks = (infer(normalize(samples[indices[i : i + CHUNK_SIZE]])) for i in starts)
+    starts = range(0, len(indices), _CHUNK_SIZE)
+    chunks = (infer(normalize(samples[indices[i : i + _CHUNK_SIZE]])) for i in starts)
     outputs = [np.concatenate(output) for output in zip(*chunks)]
     return {"indices": indices, **dict(zip(("latents", "class_probabilities"), outputs))}
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from augan.training.trainer import Trainer
 
 MIN_HELD_OUT = 20  # number of held-out images below which the metrics would be noise
-NETWORKS = ("generator", "discriminator", "heads", "places")  # in the order of `GAN.networks`
+_NETWORKS = ("generator", "discriminator", "heads", "places")  # in the order of `GAN.networks`
 
 
 def train_gan(trainer: "Trainer") -> None:
@@ -111,7 +111,7 @@ def _monitor(trainer: "Trainer", gan: GAN) -> GanMonitor | None:
     return GanMonitor(
         gan,
         features,
-        [build_network(specs[role]) for role in NETWORKS if role in specs],
+        [build_network(specs[role]) for role in _NETWORKS if role in specs],
         train=train,
         held_out=data.normalized(evenly_spaced(data.val, MAX_IMAGES)),
         interval=require_resolved(trainer.config.evaluation.interval),

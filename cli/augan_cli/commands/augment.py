@@ -7,51 +7,51 @@ import typer
 
 from augan_cli.errors import handle_errors
 from augan_cli.options import (
-    Format,
-    Json,
-    Model,
-    Out,
-    Scheduler,
-    Seed,
-    ShardNumber,
-    TrainingData,
-    Workers,
+    FormatOption,
+    JsonOption,
+    ModelOption,
+    OutOption,
+    SchedulerOption,
+    SeedOption,
+    ShardNumberOption,
+    TrainingDataOption,
+    WorkersOption,
     resolve_bundle,
 )
 
 if TYPE_CHECKING:
     from augan.bundle import Bundle
 
-Classes = Annotated[
+_Classes = Annotated[
     list[str] | None,
     typer.Option("--class", help="Name or number of a class; may be repeated."),
 ]
-Number = Annotated[
+_Number = Annotated[
     int | None, typer.Option("--n", help="Number of images or rows to write for each class.")
 ]
-Balance = Annotated[
+_Balance = Annotated[
     bool,
     typer.Option(
         "--balance", help="Fill up each class to the size of the largest one; replaces --n."
     ),
 ]
-BalanceTo = Annotated[
+_BalanceTo = Annotated[
     int | None, typer.Option(help="Fill up each class to this size; requires --balance.")
 ]
-AugmentationMethod = Annotated[
+_AugmentationMethod = Annotated[
     str,
     typer.Option(
         "--method", help="Method: sample (noise), interpolate, transfer (between images), or auto."
     ),
 ]
-Transform = Annotated[
+_Transform = Annotated[
     str | None,
     typer.Option(
         help="Classic augmentation of the synthetic images, such as shift-flip; default: that of "
         "the training."
     ),
 ]
-Filtered = Annotated[
+_Filtered = Annotated[
     bool, typer.Option("--filter/--no-filter", help="Reject samples that are not credible.")
 ]
 
@@ -72,23 +72,23 @@ class AugmentOptions(TypedDict):
 
 
 @handle_errors
-def augment(
-    classes: Classes = None,
-    n: Number = None,
-    balance: Balance = False,
-    balance_to: BalanceTo = None,
-    model: Model = None,
-    out: Out = None,
-    seed: Seed = 0,
-    method: AugmentationMethod = "auto",
-    transform: Transform = None,
-    training_data: TrainingData = None,
-    filtered: Filtered = True,
-    format: Format = None,
-    workers: Workers = None,
-    scheduler: Scheduler = None,
-    shard: ShardNumber = None,
-    as_json: Json = False,
+def augment_command(
+    classes: _Classes = None,
+    n: _Number = None,
+    balance: _Balance = False,
+    balance_to: _BalanceTo = None,
+    model: ModelOption = None,
+    out: OutOption = None,
+    seed: SeedOption = 0,
+    method: _AugmentationMethod = "auto",
+    transform: _Transform = None,
+    training_data: TrainingDataOption = None,
+    filtered: _Filtered = True,
+    format: FormatOption = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    shard: ShardNumberOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write synthetic images or rows of chosen classes, with a manifest.
 

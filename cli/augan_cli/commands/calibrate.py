@@ -6,23 +6,23 @@ from typing import Annotated
 import typer
 
 from augan_cli.errors import handle_errors
-from augan_cli.options import Groups, IgnoreMask, Json, resolve_bundle
+from augan_cli.options import GroupsOption, IgnoreMaskOption, JsonOption, resolve_bundle
 from augan_cli.output import print_result
 
 
 @handle_errors
-def calibrate(
+def calibrate_command(
     run: Annotated[Path, typer.Argument(help="Run folder or bundle file with a detector.")],
     normals: Annotated[
         Path,
         typer.Argument(help="Folder of normal images, or a table, not used in training."),
     ],
-    groups: Groups = None,
-    ignore_mask: IgnoreMask = None,
+    groups: GroupsOption = None,
+    ignore_mask: IgnoreMaskOption = None,
     out: Annotated[
         Path | None, typer.Option(help="New folder for the bundle; default: RUN-calibrated.")
     ] = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Set the threshold of a detector on new normal images, without training.
 

@@ -7,32 +7,32 @@ import typer
 
 from augan_cli.errors import handle_errors
 from augan_cli.options import (
-    FailOnAnomaly,
-    Far,
-    IgnoreMask,
-    Json,
-    Method,
-    Model,
-    Out,
-    Scheduler,
-    ShardNumber,
-    Workers,
+    FailOnAnomalyOption,
+    FarOption,
+    IgnoreMaskOption,
+    JsonOption,
+    MethodOption,
+    ModelOption,
+    OutOption,
+    SchedulerOption,
+    ShardNumberOption,
+    WorkersOption,
     resolve_bundle,
 )
 
 if TYPE_CHECKING:
     from augan.bundle import Bundle
 
-Images = Annotated[
+_Images = Annotated[
     Path, typer.Argument(help="Folder of images (flat or nested), one image, or a table.")
 ]
-Fdr = Annotated[
+_Fdr = Annotated[
     float | None,
     typer.Option(
         help="False-discovery rate: share of normal images among the flagged ones; replaces --far."
     ),
 ]
-SaveMaps = Annotated[
+_SaveMaps = Annotated[
     bool,
     typer.Option("--save-maps", help="Write the anomaly map of every image as a 16-bit PNG."),
 ]
@@ -51,20 +51,20 @@ class DetectOptions(TypedDict):
 
 
 @handle_errors
-def detect(
-    images: Images,
-    model: Model = None,
-    far: Far = None,
-    fdr: Fdr = None,
-    method: Method = None,
-    save_maps: SaveMaps = False,
-    ignore_mask: IgnoreMask = None,
-    fail_on_anomaly: FailOnAnomaly = False,
-    out: Out = None,
-    workers: Workers = None,
-    scheduler: Scheduler = None,
-    shard: ShardNumber = None,
-    as_json: Json = False,
+def detect_command(
+    images: _Images,
+    model: ModelOption = None,
+    far: FarOption = None,
+    fdr: _Fdr = None,
+    method: MethodOption = None,
+    save_maps: _SaveMaps = False,
+    ignore_mask: IgnoreMaskOption = None,
+    fail_on_anomaly: FailOnAnomalyOption = False,
+    out: OutOption = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    shard: ShardNumberOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Score images or rows, and flag anomalies at a chosen false-alarm rate.
 

@@ -3,12 +3,12 @@
 import typer
 
 from augan_cli.errors import EXIT_ERROR, handle_errors
-from augan_cli.options import Json
+from augan_cli.options import JsonOption
 from augan_cli.output import print_result
 
 
 @handle_errors
-def doctor(as_json: Json = False) -> None:
+def doctor_command(as_json: JsonOption = False) -> None:
     """Check this machine and this installation, and print what is missing.
 
     The exit code is 0 if augan can work here, and 2 if something required is missing or too old.

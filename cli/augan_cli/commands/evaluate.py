@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from augan_cli.errors import handle_errors
-from augan_cli.options import Far, Json, Method, Model, Out, Seed, TrainingData, resolve_bundle
+from augan_cli.options import (
+    FarOption,
+    JsonOption,
+    MethodOption,
+    ModelOption,
+    OutOption,
+    SeedOption,
+    TrainingDataOption,
+    resolve_bundle,
+)
 from augan_cli.output import print_result
 
 if TYPE_CHECKING:
@@ -22,21 +31,21 @@ evaluate = typer.Typer(
     no_args_is_help=True,
 )
 
-Images = Annotated[Path, typer.Argument(help="Folder of labeled test images, or a table.")]
-Labels = Annotated[
+_Images = Annotated[Path, typer.Argument(help="Folder of labeled test images, or a table.")]
+_Labels = Annotated[
     str,
     typer.Option(
         help="CSV file with the columns path,label[,group]; or 'folders': one folder per label."
     ),
 ]
-Normal = Annotated[
+_Normal = Annotated[
     str | None, typer.Option(help="Label of the normal images; default: normal, good or ok.")
 ]
-Masks = Annotated[
+_Masks = Annotated[
     Path | None,
     typer.Option(help="Folder of PNG masks, above 0 on defects, named as the images."),
 ]
-DetectionLimit = Annotated[
+_DetectionLimit = Annotated[
     bool,
     typer.Option("--detection-limit", help="Find the smallest painted defect that is detected."),
 ]
@@ -45,17 +54,17 @@ DetectionLimit = Annotated[
 @evaluate.command("detection")
 @handle_errors
 def detection(
-    images: Images,
-    labels: Labels,
-    normal: Normal = None,
-    model: Model = None,
-    far: Far = None,
-    masks: Masks = None,
-    training_data: TrainingData = None,
-    method: Method = None,
-    detection_limit: DetectionLimit = False,
-    out: Out = None,
-    as_json: Json = False,
+    images: _Images,
+    labels: _Labels,
+    normal: _Normal = None,
+    model: ModelOption = None,
+    far: FarOption = None,
+    masks: _Masks = None,
+    training_data: TrainingDataOption = None,
+    method: MethodOption = None,
+    detection_limit: _DetectionLimit = False,
+    out: OutOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Evaluate the detector on labeled images, next to baselines fitted on its training images."""
     from augan.detect.output_paths import default_output_folder
@@ -81,66 +90,66 @@ def detection(
     print_result([*format_detection_evaluation(result), f"report: {report}"], values, as_json)
 
 
-Data = Annotated[
+_Data = Annotated[
     str,
     typer.Argument(help="Folder with train/ and test/, or one folder to split with --test-size."),
 ]
-LabelsPerClass = Annotated[
+_LabelsPerClass = Annotated[
     int | None, typer.Option(help="Number of labeled training images per class; default: all.")
 ]
-Rare = Annotated[
+_Rare = Annotated[
     list[str] | None,
     typer.Option("--rare", help="Number of labels of one class, as CLASS=N; may be repeated."),
 ]
-RestUnlabeled = Annotated[
+_RestUnlabeled = Annotated[
     bool,
     typer.Option("--rest-unlabeled", help="Use the remaining training images without labels."),
 ]
-TestSize = Annotated[
+_TestSize = Annotated[
     float | None,
     typer.Option(help="Fraction of each class to test on, for a folder without test/."),
 ]
-TestGroups = Annotated[
+_TestGroups = Annotated[
     Path | None,
     typer.Option(help="CSV file with the columns path,group; a group is trained on or tested on."),
 ]
-Classifier = Annotated[str, typer.Option(help="Classifier: cnn, logistic or forest.")]
-Repeats = Annotated[
+_Classifier = Annotated[str, typer.Option(help="Classifier: cnn, logistic or forest.")]
+_Repeats = Annotated[
     int, typer.Option(help="Number of repeats, each with another label subset and seed.")
 ]
-Arms = Annotated[
+_Arms = Annotated[
     str | None,
     typer.Option(help="Arms without a GAN to compare with, separated by commas; default: all."),
 ]
-SettingsOf = Annotated[
+_SettingsOf = Annotated[
     Path | None,
     typer.Option("--model", help="Run whose settings the GAN uses; its weights are not used."),
 ]
-TuneFraction = Annotated[
+_TuneFraction = Annotated[
     bool,
     typer.Option(
         "--tune-fraction",
         help="Select GAN method and synthetic fraction in each repeat, 0 included.",
     ),
 ]
-SyntheticFraction = Annotated[
+_SyntheticFraction = Annotated[
     float | None,
     typer.Option(help="Fraction of synthetic images in the training, from 0 to 1."),
 ]
-Transform = Annotated[
+_Transform = Annotated[
     str | None,
     typer.Option(help="Classic augmentation of all arms but the first, such as shift-flip."),
 ]
-Steps = Annotated[int | None, typer.Option(help="Number of training steps of the classifier cnn.")]
-GanSteps = Annotated[int | None, typer.Option(help="Number of training steps of the GAN.")]
-DropDuplicates = Annotated[
+_Steps = Annotated[int | None, typer.Option(help="Number of training steps of the classifier cnn.")]
+_GanSteps = Annotated[int | None, typer.Option(help="Number of training steps of the GAN.")]
+_DropDuplicates = Annotated[
     bool,
     typer.Option("--drop-duplicates", help="Drop test images that equal a training image."),
 ]
-RequireGain = Annotated[
+_RequireGain = Annotated[
     bool, typer.Option("--require-gain", help="Exit with 1 without evidence of a gain.")
 ]
-NewOrResumed = Annotated[
+_NewOrResumed = Annotated[
     Path | None,
     typer.Option("--out", help="Folder to write to or to continue in; default: one in runs/."),
 ]
@@ -149,26 +158,26 @@ NewOrResumed = Annotated[
 @evaluate.command("augmentation")
 @handle_errors
 def augmentation(
-    data: Data,
-    labels_per_class: LabelsPerClass = None,
-    rare: Rare = None,
-    rest_unlabeled: RestUnlabeled = False,
-    test_size: TestSize = None,
-    groups: TestGroups = None,
-    classifier: Classifier = "cnn",
-    repeats: Repeats = 20,
-    arms: Arms = None,
-    model: SettingsOf = None,
-    tune_fraction: TuneFraction = False,
-    synthetic_fraction: SyntheticFraction = None,
-    transform: Transform = None,
-    steps: Steps = None,
-    gan_steps: GanSteps = None,
-    drop_duplicates: DropDuplicates = False,
-    require_gain: RequireGain = False,
-    seed: Seed = 0,
-    out: NewOrResumed = None,
-    as_json: Json = False,
+    data: _Data,
+    labels_per_class: _LabelsPerClass = None,
+    rare: _Rare = None,
+    rest_unlabeled: _RestUnlabeled = False,
+    test_size: _TestSize = None,
+    groups: _TestGroups = None,
+    classifier: _Classifier = "cnn",
+    repeats: _Repeats = 20,
+    arms: _Arms = None,
+    model: _SettingsOf = None,
+    tune_fraction: _TuneFraction = False,
+    synthetic_fraction: _SyntheticFraction = None,
+    transform: _Transform = None,
+    steps: _Steps = None,
+    gan_steps: _GanSteps = None,
+    drop_duplicates: _DropDuplicates = False,
+    require_gain: _RequireGain = False,
+    seed: SeedOption = 0,
+    out: _NewOrResumed = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure on held-out real images whether synthetic images improve a classifier.
 

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from augan_cli.errors import handle_errors
-from augan_cli.options import Json, Method, Out, TrainingData, resolve_bundle
+from augan_cli.options import (
+    JsonOption,
+    MethodOption,
+    OutOption,
+    TrainingDataOption,
+    resolve_bundle,
+)
 from augan_cli.output import print_result
 
 if TYPE_CHECKING:
@@ -14,14 +20,14 @@ if TYPE_CHECKING:
 
 
 @handle_errors
-def export(
+def export_command(
     run: Annotated[Path, typer.Argument(help="Run folder or bundle file.")],
     part: Annotated[str, typer.Option(help="Part to export: generator or detector.")],
     format: Annotated[str, typer.Option(help="File format; only onnx.")] = "onnx",
-    method: Method = None,
-    out: Out = None,
-    training_data: TrainingData = None,
-    as_json: Json = False,
+    method: MethodOption = None,
+    out: OutOption = None,
+    training_data: TrainingDataOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a detector or a generator as an ONNX graph that runs without augan, and verify it.
 

@@ -5,17 +5,24 @@ from typing import Annotated
 import typer
 
 from augan_cli.errors import handle_errors
-from augan_cli.options import Format, Json, Model, Out, Seed, resolve_bundle
+from augan_cli.options import (
+    FormatOption,
+    JsonOption,
+    ModelOption,
+    OutOption,
+    SeedOption,
+    resolve_bundle,
+)
 
 
 @handle_errors
-def generate(
+def generate_command(
     n: Annotated[int, typer.Option("--n", help="Number of images or rows to write.")],
-    model: Model = None,
-    out: Out = None,
-    seed: Seed = 0,
-    format: Format = None,
-    as_json: Json = False,
+    model: ModelOption = None,
+    out: OutOption = None,
+    seed: SeedOption = 0,
+    format: FormatOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write unfiltered synthetic images or rows, with the class frequencies of the training."""
     bundle = resolve_bundle(model, "generator")

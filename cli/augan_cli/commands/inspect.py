@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from augan_cli.errors import handle_errors
-from augan_cli.options import Json
+from augan_cli.options import JsonOption
 from augan_cli.output import print_result
 
 
 @handle_errors
-def inspect(
+def inspect_command(
     path: Annotated[Path, typer.Argument(help="Run folder or bundle file.")],
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print what a bundle contains, without building its networks."""
     import yaml

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from augan_cli.errors import handle_errors
-from augan_cli.options import FailOnAnomaly, Json, Scheduler, Workers
+from augan_cli.options import FailOnAnomalyOption, JsonOption, SchedulerOption, WorkersOption
 
 if TYPE_CHECKING:
     from augan.parallel.sharding import ShardSet
 
 
 @handle_errors
-def merge(
+def merge_command(
     out: Annotated[Path, typer.Argument(help="Folder to write to.")],
     shards: Annotated[list[Path], typer.Argument(help="All folders that --shard wrote.")],
-    fail_on_anomaly: FailOnAnomaly = False,
-    workers: Workers = None,
-    scheduler: Scheduler = None,
-    as_json: Json = False,
+    fail_on_anomaly: FailOnAnomalyOption = False,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Combine all shards of one augan detect or augan augment job into its result.
 

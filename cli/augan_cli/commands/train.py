@@ -9,7 +9,7 @@ import typer
 
 from augan_cli import STARTED
 from augan_cli.errors import handle_errors
-from augan_cli.options import Groups, Json
+from augan_cli.options import GroupsOption, JsonOption
 from augan_cli.output import print_result
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DEMO_DATASET = "digits"
 DEMO_IMAGES = Path("images")
 
-Data = Annotated[
+_Data = Annotated[
     str | None,
     typer.Argument(
         help="Training data: a folder of images, of class folders, or with train/ in it; an .npz "
@@ -32,73 +32,75 @@ Data = Annotated[
         show_default=False,
     ),
 ]
-Run = Annotated[Path | None, typer.Option(help="Run folder to write; default: runs/<time>-<data>.")]
-ConfigFile = Annotated[Path | None, typer.Option(help="YAML file with settings.")]
-Overrides = Annotated[
+_Run = Annotated[
+    Path | None, typer.Option(help="Run folder to write; default: runs/<time>-<data>.")
+]
+_ConfigFile = Annotated[Path | None, typer.Option(help="YAML file with settings.")]
+_Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="Setting as section.key=value; may be repeated."),
 ]
-TrainingSeed = Annotated[int | None, typer.Option(help="Seed of all random numbers.")]
-Steps = Annotated[int | None, typer.Option(help="Number of training steps of the GAN.")]
-Minutes = Annotated[
+_TrainingSeed = Annotated[int | None, typer.Option(help="Seed of all random numbers.")]
+_Steps = Annotated[int | None, typer.Option(help="Number of training steps of the GAN.")]
+_Minutes = Annotated[
     float | None,
     typer.Option(help="Time limit of this call in minutes; it may end half a minute late."),
 ]
-Task = Annotated[
+_Task = Annotated[
     str | None,
     typer.Option(help="Task: generate (synthetic samples), detect (anomalies), both, or auto."),
 ]
-Target = Annotated[
+_Target = Annotated[
     str | None, typer.Option(help="Column of a table that holds the class of each row.")
 ]
-CrossConformal = Annotated[
+_CrossConformal = Annotated[
     bool,
     typer.Option(
         "--cross-conformal",
         help="Train five detectors, so that every image calibrates; for few normal images.",
     ),
 ]
-StoreLatents = Annotated[
+_StoreLatents = Annotated[
     bool,
     typer.Option(
         "--store-latents/--no-store-latents",
         help="Store the latent codes of the training images in the bundle.",
     ),
 ]
-Dtype = Annotated[str | None, typer.Option(help="Number type of the GAN: float32 or bfloat16.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
-TensorBoard = Annotated[
+_Dtype = Annotated[str | None, typer.Option(help="Number type of the GAN: float32 or bfloat16.")]
+_Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
+_TensorBoard = Annotated[
     bool, typer.Option("--tensorboard", help="Write curves for TensorBoard to RUN/tensorboard.")
 ]
-Distribute = Annotated[
+_Distribute = Annotated[
     str,
     typer.Option(
         help="Devices: none (one), mirrored (all GPUs), multiworker (machines in TF_CONFIG), auto."
     ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")]
 
 
 @handle_errors
-def train(
-    data: Data = None,
-    out: Run = None,
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    seed: TrainingSeed = None,
-    steps: Steps = None,
-    max_minutes: Minutes = None,
-    task: Task = None,
-    target: Target = None,
-    groups: Groups = None,
-    cross_conformal: CrossConformal = False,
-    store_latents: StoreLatents = True,
-    dtype: Dtype = None,
-    resume: Resume = False,
-    tensorboard: TensorBoard = False,
-    distribute: Distribute = "auto",
-    dry_run: DryRun = False,
-    as_json: Json = False,
+def train_command(
+    data: _Data = None,
+    out: _Run = None,
+    config: _ConfigFile = None,
+    overrides: _Overrides = None,
+    seed: _TrainingSeed = None,
+    steps: _Steps = None,
+    max_minutes: _Minutes = None,
+    task: _Task = None,
+    target: _Target = None,
+    groups: GroupsOption = None,
+    cross_conformal: _CrossConformal = False,
+    store_latents: _StoreLatents = True,
+    dtype: _Dtype = None,
+    resume: _Resume = False,
+    tensorboard: _TensorBoard = False,
+    distribute: _Distribute = "auto",
+    dry_run: _DryRun = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train on images or on the rows of a table, and save the result as one bundle."""
     options: dict[str, Any] = {

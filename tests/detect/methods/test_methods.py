@@ -18,7 +18,7 @@ from augan.detect.methods.anogan import (
 )
 from augan.detect.methods.auto import PIXEL_WEIGHT, Auto
 from augan.detect.methods.features import DiscriminatorFeatures
-from augan.detect.methods.registry import METHODS
+from augan.detect.methods.registry import DETECTION_METHODS
 from augan.detect.scoring.pixel_neighbors import PixelNeighbors
 from augan.detect.scoring.transform_ensemble import WEIGHTS, TransformEnsemble
 from augan.exceptions import ConfigError, DataError
@@ -58,14 +58,14 @@ def images():
 
 
 def build_method(name, models):
-    roles = (*METHODS[name].required_networks, *METHODS[name].optional_networks)
-    method = METHODS[name].load_class()({role: models[role] for role in roles})
+    roles = (*DETECTION_METHODS[name].required_networks, *DETECTION_METHODS[name].optional_networks)
+    method = DETECTION_METHODS[name].load_class()({role: models[role] for role in roles})
     if name == "anogan":
         method.steps = 5
     return method
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", DETECTION_METHODS)
 def test_scores_depend_on_one_image_and_networks_are_unchanged(name, models, images):
     before = {role: read_weights(model) for role, model in models.items()}
     method = build_method(name, models).fit(images[:60], images[60:])
@@ -220,7 +220,7 @@ class TestAuto:
         assert np.corrcoef(components[:, -1], distance)[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", DETECTION_METHODS)
 def test_the_maximum_of_a_map_is_at_the_corruption(name, models):
     calm = np.random.default_rng(5).uniform(-0.1, 0.1, (90, 8, 8, 1)).astype(np.float32)
     method = build_method(name, models).fit(calm[:60], calm[60:])
@@ -235,11 +235,11 @@ def test_the_maximum_of_a_map_is_at_the_corruption(name, models):
         assert row < 4 <= column
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DETECTION_METHODS)
 def test_the_estimator_supports_every_method(method, images):
     detector = GANDetector(method=method, steps=2, random_state=0).fit(images)
     assert detector.bundle_.detector["method"] == method
-    method_class = METHODS[method]
+    method_class = DETECTION_METHODS[method]
     optional = method_class.optional_networks
     trained = {"generator", "discriminator", *method_class.required_networks, *optional}
     assert set(detector.bundle_.networks) == trained
