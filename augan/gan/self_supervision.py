@@ -36,7 +36,7 @@ _DIRECTIONS = (0, -1, 1)
 
 
 def transform(images: Tensor, kind: PretextTransform) -> Tensor:
-    """Return images `[N, S, S, C]` stretched, rotated and shifted by one of `PRETEXT_TRANSFORMS`."""
+    """Return images `[N, S, S, C]` transformed by one of `PRETEXT_TRANSFORMS`."""
     turns, vertical, horizontal, stretch = kind
     stretched = _stretched(images, stretch) if stretch else images
     rotated = _rotated(stretched, turns) if turns else stretched
