@@ -295,7 +295,7 @@ def test_what_the_data_decides_is_none():
 
 def test_what_can_be_chosen_is_what_there_is():
     from augan.augment.transforms import TRANSFORMS
-    from augan.detect.methods.registry import METHODS
+    from augan.detect.methods.registry import DETECTION_METHODS
     from augan.gan.corruptions import CORRUPTIONS
     from augan.gan.diffaug import POLICIES as DIFFAUG
     from augan.gan.losses import LOSSES
@@ -311,7 +311,7 @@ def test_what_can_be_chosen_is_what_there_is():
         "gan.negative_augmentations": CORRUPTIONS,
         "discriminator.norm": NORMS,
         "augment.transform": TRANSFORMS,
-        "detect.method": METHODS,
+        "detect.method": DETECTION_METHODS,
     }
     sections = Config.model_json_schema()["$defs"]
     for name, table in tables.items():

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from augan.augment.api import augment_folder
-from augan.augment.methods.base import IMAGES_PER_CHUNK
+from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.sharded import augment_shard, merge_augmentation
 from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.data.datasets import digits
 from augan.detect.api import detect_folder
-from augan.detect.inputs import IMAGES_PER_CHUNK as BLOCK
+from augan.detect.inputs import IMAGES_PER_CHUNK
 from augan.detect.sharded import detect_shard, merge_detection
 from augan.detect.worker import ScoredChunk
 from augan.exceptions import BundleError, DataError, RunInterruptedError
@@ -28,7 +28,7 @@ from augan.io.layout import MANIFEST_FILE, SCORES_FILE, SHARD_FILE
 from augan.parallel.sharding import Shard, ShardRecord, ShardSet, shard_folder
 from augan_cli.main import app
 
-IMAGES = BLOCK + 40  # two blocks
+IMAGES = IMAGES_PER_CHUNK + 40  # two blocks
 DETECT: dict[str, Any] = {"far": 0.1, "save_maps": True}
 UNFILTERED: dict[str, Any] = {"filtered": False, "seed": 3, "transform": "shift"}
 
@@ -274,7 +274,7 @@ class TestAugment:
     def test_merged_shards_are_the_folder_of_one_call(
         self, digits_bundle: Bundle, tmp_path: Path, format: str
     ) -> None:
-        n, asked = 2 * IMAGES_PER_CHUNK + 10, {**UNFILTERED, "format": format}
+        n, asked = 2 * CHUNK_SIZE + 10, {**UNFILTERED, "format": format}
         augment_folder(digits_bundle, ["3", "5"], n, tmp_path / "one", **asked)
         make = partial(augment_shard, digits_bundle, ["3", "5"], n, **asked)
         merge_augmentation(ShardSet(cut(make, tmp_path, 2)), tmp_path / "merged")

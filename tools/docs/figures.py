@@ -19,7 +19,7 @@ from augan.data.datasets import digits, write_example_images
 from augan.data.modalities.registry import restore_preprocessing
 from augan.detect.detector import Detector
 from augan.detect.methods.fanogan import FAnoGAN
-from augan.detect.methods.registry import METHODS
+from augan.detect.methods.registry import DETECTION_METHODS
 from augan.io.images import image_grid, read_image, write_png
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
@@ -59,9 +59,8 @@ def plot_training(samples: Path) -> None:
 def plot_reconstructions(bundle: Bundle, folder: Path) -> None:
     """Show images, their reconstructions by f-AnoGAN, and the absolute differences."""
     preprocessing = restore_preprocessing(bundle.preprocessing)
-    method = FAnoGAN(
-        {role: restore_network(bundle, role) for role in METHODS["fanogan"].required_networks}
-    )
+    roles = DETECTION_METHODS["fanogan"].required_networks
+    method = FAnoGAN({role: restore_network(bundle, role) for role in roles})
     images = np.concatenate([digits("test").images[:8], _letters(folder / "letters")[:8]])
     outputs = method.reconstruct(preprocessing.normalize(images))
     reconstructions = preprocessing.to_original_size(preprocessing.denormalize(outputs))

@@ -76,7 +76,7 @@ def test_bootstrap_auroc_equals_auroc_of_the_resample(seed: int, values: int) ->
     normal, anomaly = rng.integers(values, size=7) / 1.0, rng.integers(values, size=4) + 0.0
     groups = ["a", "a", "b", "c", "c", "c", "d"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "NUM_RESAMPLES", 1)
+        patch.setattr(metrics, "_NUM_RESAMPLES", 1)
         interval = bootstrap_auroc(normal, anomaly, np.random.default_rng(seed), groups)
     again = np.random.default_rng(seed)
     of_group = np.array([0, 0, 1, 2, 2, 2, 3])
