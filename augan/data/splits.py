@@ -253,8 +253,8 @@ def preprocessing_rows(config: Config, dataset: Dataset, *, calibrate: bool) -> 
 
     Calibration rows are excluded. If they took part in the scaling, none of them could lie outside
     the range, as new rows do, and the rate of false alarms would be a multiple of the guaranteed
-    rate. With folds every row calibrates, and all rows are used;
-    `augan.detect.fitting.guarantee_void_reason` states the consequence.
+    rate. With folds every row calibrates and all rows are used, so the guarantee is void, see
+    `augan.detect.conformal.guarantee.guarantee_void_reason`.
     """
     if dataset.sample_type != "row" or config.detect.cross_conformal or not calibrate:
         return None

@@ -85,9 +85,9 @@ def read_image(path: str | Path) -> np.ndarray:
         The file is missing, empty, truncated, no image, of an unknown format, or has more than
         89,478,485 pixels.
     """
-    with _open(path) as picture:
-        operation = _TRANSPOSE.get(_orientation(picture))
-        pixels = _decode(picture if operation is None else picture.transpose(operation))
+    with _open(path) as pil_image:
+        operation = _TRANSPOSE.get(_orientation(pil_image))
+        pixels = _decode(pil_image if operation is None else pil_image.transpose(operation))
     # A copy if Pillow returns its own read-only memory: callers may write into the image.
     return np.require(pixels if pixels.ndim == 3 else pixels[..., None], requirements=["C", "W"])
 
@@ -100,15 +100,15 @@ def read_header(path: str | Path) -> ImageHeader:
     UnreadableImage
         As for `read_image`; damage in the pixels is not noticed.
     """
-    with _open(path) as picture:
-        width, height = picture.size
-        if _orientation(picture) >= 5:
+    with _open(path) as pil_image:
+        width, height = pil_image.size
+        if _orientation(pil_image) >= 5:
             width, height = height, width
         return ImageHeader(
             height=height,
             width=width,
-            channels=1 if picture.mode in _GRAY else 3,
-            dtype="uint16" if picture.mode in _GRAY_16_BIT else "uint8",
+            channels=1 if pil_image.mode in _GRAY else 3,
+            dtype="uint16" if pil_image.mode in _GRAY_16_BIT else "uint8",
         )
 
 
@@ -125,11 +125,11 @@ def _open(path: str | Path) -> Iterator[Image.Image]:
             with (
                 open(path, "rb") as file,
                 BytesIO(file.read()) if size <= MAX_BUFFERED_BYTES else file as stream,
-                Image.open(stream, formats=_FORMATS) as picture,
+                Image.open(stream, formats=_FORMATS) as pil_image,
             ):
-                if picture.width * picture.height > _max_pixels():
-                    raise ValueError(_describe_size(f"{picture.width} x {picture.height}"))
-                yield picture
+                if pil_image.width * pil_image.height > _max_pixels():
+                    raise ValueError(_describe_size(f"{pil_image.width} x {pil_image.height}"))
+                yield pil_image
     except Image.DecompressionBombError as error:
         # Pillow does not open a file beyond twice its limit; only its message has the size.
         count = re.search(r"\((\d+) pixels\)", str(error))
@@ -173,48 +173,48 @@ def _size_of_regular_file(path: str | Path) -> int:
     return status.st_size
 
 
-def _orientation(picture: Image.Image) -> int:
+def _orientation(pil_image: Image.Image) -> int:
     """Return the EXIF orientation 1..8 that Pillow does not apply itself."""
-    if picture.format == "TIFF":
+    if pil_image.format == "TIFF":
         return 1  # Pillow turns TIFF images itself, including their size
-    if _METADATA.isdisjoint(picture.info):
+    if _METADATA.isdisjoint(pil_image.info):
         return 1
     try:
         # The method of the base class, because the method of PNG images decodes all pixels first.
-        value = Image.Image.getexif(picture).get(0x0112, 1)
+        value = Image.Image.getexif(pil_image).get(0x0112, 1)
     except Exception:
         return 1  # unreadable metadata does not make the pixels unreadable
     return value if value in _TRANSPOSE else 1
 
 
-def _decode(picture: Image.Image) -> np.ndarray:
+def _decode(pil_image: Image.Image) -> np.ndarray:
     """Return the pixels `[H, W]` (gray) or `[H, W, 3]`."""
-    mode = picture.mode
+    mode = pil_image.mode
     if mode == "F":
         raise ValueError(
             "its pixels are floating-point numbers; save it with 8 or 16 bits, or give an array"
         )
     if mode in _GRAY_16_BIT:
-        values = np.asarray(picture)
+        values = np.asarray(pil_image)
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > 65535:
             raise ValueError(f"its gray values reach from {low} to {high}, outside 0..65535")
         return values.astype(np.uint16)
-    if picture.has_transparency_data:
-        return _composite_on_white(picture)
+    if pil_image.has_transparency_data:
+        return _composite_on_white(pil_image)
     target_mode = "L" if mode in _GRAY else "RGB"
-    return np.asarray(picture if mode == target_mode else picture.convert(target_mode))
+    return np.asarray(pil_image if mode == target_mode else pil_image.convert(target_mode))
 
 
-def _composite_on_white(picture: Image.Image) -> np.ndarray:
+def _composite_on_white(pil_image: Image.Image) -> np.ndarray:
     """Return an image with transparency on a white ground, made in strips to save memory."""
-    width, height = picture.size
-    is_gray = picture.mode in _GRAY
+    width, height = pil_image.size
+    is_gray = pil_image.mode in _GRAY
     pixels = np.empty((height, width) if is_gray else (height, width, 3), np.uint8)
     rows = max(1, STRIP_PIXELS // width)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        strip = picture.crop((0, top, width, bottom)).convert("RGBA")
+        strip = pil_image.crop((0, top, width, bottom)).convert("RGBA")
         ground = Image.new("RGBA", strip.size, "white")
         composite = np.asarray(Image.alpha_composite(ground, strip))
         pixels[top:bottom] = composite[..., 0 if is_gray else slice(3)]
@@ -261,8 +261,8 @@ def png_bytes(
         chunks.add_text(key, value)
     content = BytesIO()
     # Level 1 is several times faster than Pillow's default for files a few percent larger.
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    picture.save(content, format="PNG", compress_level=1, pnginfo=chunks)
+    pil_image = Image.fromarray(np.ascontiguousarray(pixels))
+    pil_image.save(content, format="PNG", compress_level=1, pnginfo=chunks)
     return content.getvalue()
 
 

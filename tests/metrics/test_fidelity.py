@@ -397,7 +397,7 @@ def test_too_few_images_say_how_many_are_needed(
 
 
 def test_one_set_functions_say_how_many_are_needed() -> None:
-    with pytest.raises(DataError, match="1 given images, at least 2"):
+    with pytest.raises(DataError, match="1 input images, at least 2"):
         diversity(np.zeros((1, 3)))
     with pytest.raises(DataError, match="11 real images, at least 12"):
         real_vs_real(np.zeros((11, 3)), "raw", np.random.default_rng(0))
