@@ -40,7 +40,7 @@ def folder_with_errors(tmp_path_factory: pytest.TempPathFactory, digits_bundle: 
         Path("list.yaml").write_text("- 1\n")
         Path("groups.csv").write_text("path,group\nimages/000.png,a\n")
         save_bundle(with_unknown_method(digits_bundle), "future.augan")
-        one_class = {**digits_bundle.data, "class_names": []}
+        one_class = {**digits_bundle.data, "class_names": [], "class_counts": []}
         save_bundle(replace(digits_bundle, data=one_class), "one-class.augan")
     return folder
 
