@@ -25,11 +25,15 @@ version: earlier readers ignore the addition. The version rises when a new kind 
 
 from augan.bundle.bundle import Bundle, Network, bundle_errors, current_versions
 from augan.bundle.io import inspect_bundle, load_bundle, parse_bundle, save_bundle
+from augan.bundle.sections import DatasetInfo, DetectorInfo, TrainingMetrics
 from augan.bundle.weights import assign_weights, read_weights, restore_network
 
 __all__ = [
     "Bundle",
+    "DatasetInfo",
+    "DetectorInfo",
     "Network",
+    "TrainingMetrics",
     "assign_weights",
     "bundle_errors",
     "current_versions",

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from augan.bundle import serialization
 from augan.bundle.archive import REPLACE_HINT
 from augan.bundle.schema import validate_documents
+from augan.bundle.sections import DatasetInfo, DetectorInfo, TrainingMetrics
 from augan.exceptions import AuganError, BundleError
 from augan.io.hashing import sha256_bytes, sha256_json
 
@@ -120,12 +121,12 @@ class Bundle:
     """
 
     config: dict[str, Any]
-    data: dict[str, Any]
+    data: DatasetInfo
     preprocessing: dict[str, Any] = field(default_factory=dict)
     networks: dict[str, Network] = field(default_factory=dict)
-    detector: dict[str, Any] | None = None
+    detector: DetectorInfo | None = None
     tables: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
+    metrics: TrainingMetrics = field(default_factory=TrainingMetrics)
     path: Path | None = None
     created: str = field(default_factory=_now)
     versions: dict[str, str] = field(default_factory=current_versions)
@@ -252,8 +253,15 @@ def decode_members(names: Iterable[str], read: Callable[[str], bytes], where: st
     documents = {name: document(name) for name in DOCUMENTS}
     detector = document("detector") if "detector.json" in present else None
     validate_documents({**documents, "detector": detector}, where)
-    config, data, preprocessing, metrics = (documents[name] for name in DOCUMENTS)
-    return Bundle(config, data, preprocessing, networks, detector, tables, metrics)
+    return Bundle(
+        documents["config"],
+        cast(DatasetInfo, documents["data"]),
+        documents["preprocessing"],
+        networks,
+        cast("DetectorInfo | None", detector),
+        tables,
+        cast(TrainingMetrics, documents["metrics"]),
+    )
 
 
 def member_hashes(members: Mapping[str, bytes]) -> dict[str, str]:

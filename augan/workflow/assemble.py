@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from augan.bundle import Bundle, Network
+from augan.bundle import Bundle, DatasetInfo, Network, TrainingMetrics
 from augan.data.splits import Split
 from augan.detect.detector import add_detectors, configured_methods, fold_network
 from augan.detect.fitting import fit_cross_conformal
@@ -19,7 +19,7 @@ from augan.workflow.prepare import PreparedData
 
 def assemble_bundle(
     data: PreparedData,
-    description: dict[str, Any],
+    description: DatasetInfo,
     folds: Sequence[Fold],
     trained: Sequence[TrainedNetworks],
 ) -> Bundle:
@@ -29,7 +29,7 @@ def assemble_bundle(
     ----------
     data : PreparedData
         What was trained on.
-    description : dict
+    description : DatasetInfo
         `PreparedData.describe()`, which hashes the data.
     folds : sequence of Fold
         One without cross-validation.
@@ -63,7 +63,7 @@ def assemble_bundle(
 
 def _assemble_folds(
     data: PreparedData,
-    description: dict[str, Any],
+    description: DatasetInfo,
     folds: Sequence[Fold],
     trained: Sequence[TrainedNetworks],
 ) -> Bundle:
@@ -110,7 +110,7 @@ def _networks_for_detector(
     }
 
 
-def _training_metrics(networks: TrainedNetworks) -> dict[str, Any]:
+def _training_metrics(networks: TrainedNetworks) -> TrainingMetrics:
     """Return the metrics of a training, JSON-able."""
     return {
         "steps": networks.steps,

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from augan.bundle import DatasetInfo
 from augan.config import Config
 from augan.data.cache import PreparedImages, load_prepared
 from augan.data.dataset import Dataset, Skipped, plural
@@ -193,7 +194,7 @@ class PreparedData:
             unlabeled=self.unlabeled_indices,
         )
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> DatasetInfo:
         """Return the description of the data for the bundle, JSON-able."""
         dataset = self.dataset
         counts = np.zeros(0, int)

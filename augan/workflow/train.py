@@ -9,7 +9,14 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from augan.bundle import Bundle, current_versions, load_bundle, parse_bundle, save_bundle
+from augan.bundle import (
+    Bundle,
+    DatasetInfo,
+    current_versions,
+    load_bundle,
+    parse_bundle,
+    save_bundle,
+)
 from augan.config import Config, validate_config
 from augan.data.dataset import Dataset
 from augan.exceptions import BundleError, DataError
@@ -204,7 +211,7 @@ def _broadcast_bundle(bundle: Bundle, workers: "Workers") -> Bundle:
 def _train_and_save(
     run: RunFolder,
     data: PreparedData,
-    description: dict[str, Any],
+    description: DatasetInfo,
     callbacks: Sequence[Callback],
     stopwatch: Stopwatch,
     workers: "Workers",

@@ -2,13 +2,13 @@
 
 from dataclasses import asdict, dataclass
 from decimal import ROUND_CEILING, Context, Decimal
-from typing import Any
+from typing import Any, Final
 
 from augan.bundle.bundle import Bundle
 from augan.data.dataset import plural
 from augan.data.modalities.tabular import TabularPreprocessing
 
-CALIBRATION_KEY = "calibrated_on"  # of a bundle's detector: the samples of a recalibration
+CALIBRATION_KEY: Final = "calibrated_on"  # of a bundle's detector: samples of a recalibration
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augan.bundle import Bundle
+from augan.bundle import Bundle, TrainingMetrics
 from augan.data.dataset import plural
 from augan.data.modalities.registry import restore_preprocessing
 from augan.io.layout import METRICS_LOG_FILE, REPORT_FILE, RUN_SUMMARY_FILE, SAMPLES_FOLDER
@@ -72,7 +72,7 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
             yield entry
 
 
-def _trainings(bundle: Bundle) -> list[dict[str, Any]]:
+def _trainings(bundle: Bundle) -> list[TrainingMetrics]:
     """Return the metrics of the training, or those of each fold."""
     return bundle.metrics.get("folds") or [bundle.metrics]
 
@@ -158,9 +158,9 @@ def _losses(log: list[dict[str, Any]]) -> str:
 
 def _fidelity(bundle: Bundle) -> str:
     training = next((one for one in _trainings(bundle) if one.get("fidelity")), None)
-    if training is None:
+    fidelity = None if training is None else training["fidelity"]
+    if training is None or fidelity is None:
         return ""
-    fidelity = training["fidelity"]
     samples = plural(_sample_type(bundle))
     rows = [
         ("this generator", f"{fidelity['kernel_distance']:.3f}", f"{fidelity['coverage']:.0%}"),
