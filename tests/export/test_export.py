@@ -341,7 +341,7 @@ def test_where_the_data_is_gone_made_up_images_are_compared(
         (("--part", "detector", "--method", "features"), "has no detector 'features', only auto"),
         (
             ("--part", "generator", "--method", "auto"),
-            "--method and --training-data are about a detector",
+            "--method and --training-data apply to detectors",
         ),
         (("--part", "detector", "--training-data", "fashon"), "fashon"),
     ],

@@ -117,7 +117,7 @@ def test_detect_fail_on_anomaly_exits_with_1(augan: Augan, digits_bundle: Bundle
     assert (out / "scores.csv").is_file()
     assert len(list((out / "maps").iterdir())) == 31
     assert (summary["method"], summary["methods"]) == ("auto", ["auto", "fanogan"])
-    assert summary["ignored"] == 0.75
+    assert summary["masked_fraction"] == 0.75
     assert augan(*wanted[:-1]).exit_code == 0
     quiet = invoke("detect", "images/000.png", "--far", "0.01", "--fail-on-anomaly")
     assert quiet.exit_code == ("1 of 1" in quiet.stdout)
