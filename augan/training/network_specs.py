@@ -14,6 +14,8 @@ from augan.gan.self_supervision import NUM_ROTATIONS
 from augan.seeding import child_seed
 
 FEATURE_NETWORKS = ("classifier", "rotation")  # networks whose features measure fidelity
+# Names in the seeds of the heads. They must not change, or the same seed gives other weights.
+_HEAD_SEEDS = {"transformation_head": "heads", "localization_head": "places"}
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,13 @@ class NetworkSpecs:
     def head_spec(self, role: str, discriminator: keras.Model) -> dict[str, Any]:
         """Return the spec of a head on the blocks of `discriminator`.
 
-        The head "heads" predicts the transformation of an image; "places" locates corruptions.
+        "transformation_head" predicts the transformation of an image; "localization_head" locates
+        corruptions.
         """
         blocks = feature_blocks(discriminator)
-        if role == "heads":
+        if role == "transformation_head":
             architecture, inputs = "linear", math.prod(blocks.output_shape[-1][1:])
         else:
             architecture, inputs = "convolutional", sum(concat_channels(blocks))
-        seed = child_seed(self.config.seed, role)
+        seed = child_seed(self.config.seed, _HEAD_SEEDS[role])
         return network_spec(architecture, role, image_shape=[inputs], seed=seed)

@@ -245,7 +245,10 @@ def _specs(
     specs_of = NetworkSpecs(config, pixels.shape[1:], 0, preprocessing)
     specs = {role: specs_of.spec(role) for role in ("generator", "discriminator", "encoder")}
     discriminator = build_network(specs["discriminator"])
-    optional = {"heads": config.gan.self_supervision, "places": config.gan.localization_head}
+    optional = {
+        "transformation_head": config.gan.self_supervision,
+        "localization_head": config.gan.localization_head,
+    }
     return specs | {
         role: specs_of.head_spec(role, discriminator)
         for role, is_wanted in optional.items()

@@ -80,7 +80,9 @@ def networks(shape: tuple[int, int, int], norm: str = "spectral", *, heads: bool
         variable.assign(rng.normal(0, 0.4, variable.shape))
     if heads:
         deep = feature_blocks(found["discriminator"]).output_shape[-1][1:]
-        found["heads"] = network("heads", (int(np.prod(deep)),), "linear")
+        found["transformation_head"] = network(
+            "transformation_head", (int(np.prod(deep)),), "linear"
+        )
     return found
 
 
@@ -159,7 +161,10 @@ def test_large_images_of_any_size(kind: Any, tmp_path: Path) -> None:
     shape = (32, 32, 3)
     judge = network("discriminator", shape, num_classes=0, width=4, norm="none", weights="he")
     size = sum(concat_channels(fully_convolutional(judge)))
-    models = {"discriminator": judge, "places": network("places", (size,), "convolutional")}
+    models = {
+        "discriminator": judge,
+        "localization_head": network("localization_head", (size,), "convolutional"),
+    }
     patches = TiledPreprocessing(160, 3, "uint8", 0.0, 255.0, window=32)
     rng = np.random.default_rng(1)
     sizes = [(90, 130), (64, 75), (131, 90), (40, 160), (77, 72)]
@@ -479,7 +484,7 @@ def test_colour_images_with_every_head_and_as_folds(tmp_path: Path) -> None:
         place = tmp_path / name
         place.mkdir()
         bundle = trained(images, place, *settings)
-        assert any(network.endswith("heads") for network in bundle.networks)
+        assert any(network.endswith("transformation_head") for network in bundle.networks)
         for method in ("auto", *(bundle.detector or {})["other_methods"]):
             result = export_onnx(bundle, "detector", place / method, method=method)
             assert result.parity.compared.startswith(("20 held-out", "60 images, each held out"))

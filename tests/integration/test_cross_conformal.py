@@ -305,7 +305,10 @@ def test_large_images(tmp_path: Path) -> None:
         evaluation__enabled=False,
     )
     bundle = train(config, load_dataset(tmp_path / "normal"), out=tmp_path / "run")
-    assert {name.split("-")[1] for name in bundle.networks} == {"discriminator", "places"}
+    assert {name.split("-")[1] for name in bundle.networks} == {
+        "discriminator",
+        "localization_head",
+    }
     result = detect_folder(bundle, tmp_path / "new", tmp_path / "out", far=0.05, save_maps=True)
     assert result.most_anomalous[0].path == "31.png"
     assert read_image(tmp_path / "out" / "maps" / "31.png.png").shape == (130, 140, 1)

@@ -341,7 +341,7 @@ def test_one_class_is_detected_without_classes(one_class_bundles):
     for bundle in one_class_bundles:
         assert bundle.config["task"] == "detect"
         assert set(bundle.networks) == {
-            *("generator", "discriminator", "heads", "rotation"),
+            *("generator", "discriminator", "transformation_head", "rotation"),
             "encoder",  # for f-AnoGAN
         }
         assert "transform_nll" in bundle.detector["components"]
@@ -361,7 +361,7 @@ def test_codes_are_kept_only_when_wanted(one_class_bundles):
 def test_a_detector_alone_trains_only_what_it_needs(tiny_digits, tiny_config, tmp_path):
     config = tiny_config.replace(training__steps=1, detect__methods=())
     bundle = train(config, one_class(tiny_digits), out=tmp_path / "run")
-    assert set(bundle.networks) == {"generator", "discriminator", "heads", "rotation"}
+    assert set(bundle.networks) == {"generator", "discriminator", "transformation_head", "rotation"}
 
 
 def test_doubles_across_the_split_are_warned_of(one_class_bundles):

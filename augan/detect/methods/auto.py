@@ -31,13 +31,13 @@ class Auto:
     Parameters
     ----------
     models : mapping of str to keras.Model
-        "discriminator" and optionally "heads"; their weights are not changed.
+        "discriminator" and optionally "transformation_head"; their weights are not changed.
     """
 
     name = "auto"
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        has_heads = "heads" in models
+        has_heads = "transformation_head" in models
         has_images = len(models["discriminator"].inputs[0].shape) == 4
         self._padim = DiagonalPaDiM(models) if has_images else None
         self._scorers: dict[str, ComponentScorer] = {

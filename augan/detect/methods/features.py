@@ -34,13 +34,16 @@ class DiscriminatorFeatures:
     Parameters
     ----------
     models : mapping of str to keras.Model
-        "discriminator" and optionally "heads"; their weights are not changed.
+        "discriminator" and optionally "transformation_head"; their weights are not changed.
     """
 
     name = "features"
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        self._pooled, self._heads = PooledFeatures(models["discriminator"]), models.get("heads")
+        self._pooled, self._heads = (
+            PooledFeatures(models["discriminator"]),
+            models.get("transformation_head"),
+        )
         self.components: tuple[ScoreComponent, ...] = (
             ScoreComponent(
                 "feature_neighbors",

@@ -55,14 +55,14 @@ METHOD_SPECS: tuple[MethodSpec, ...] = (
         "augan.detect.methods.auto:Auto",
         ("images", "rows"),
         ("discriminator",),
-        optional_networks=("heads",),
+        optional_networks=("transformation_head",),
     ),
     MethodSpec(
         "features",
         "augan.detect.methods.features:DiscriminatorFeatures",
         ("images", "rows"),
         ("discriminator",),
-        optional_networks=("heads",),
+        optional_networks=("transformation_head",),
     ),
     MethodSpec(
         "fanogan",
@@ -83,14 +83,14 @@ METHOD_SPECS: tuple[MethodSpec, ...] = (
         "augan.detect.methods.tiles:PatchAuto",
         ("tiles",),
         ("discriminator",),
-        optional_networks=("places",),
+        optional_networks=("localization_head",),
     ),
     MethodSpec(
         "features",
         "augan.detect.methods.tiles:PatchFeatures",
         ("tiles",),
         ("discriminator",),
-        optional_networks=("places",),
+        optional_networks=("localization_head",),
     ),
 )
 

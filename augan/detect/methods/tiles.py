@@ -52,7 +52,7 @@ class PatchFeatures:
     Parameters
     ----------
     models : mapping of str to keras.Model
-        "discriminator" and optionally "places"; their weights are not changed.
+        "discriminator" and optionally "localization_head"; their weights are not changed.
     """
 
     name = "features"
@@ -60,7 +60,7 @@ class PatchFeatures:
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
         self._blocks = fully_convolutional(models["discriminator"])
-        self._localization = models.get("places")
+        self._localization = models.get("localization_head")
         available = MAPS if self._localization is not None else MAPS[:-1]
         self.components = tuple(one for one in available if one in self.maps_used)
         self._channels = concat_channels(self._blocks)[:NUM_BLOCKS]

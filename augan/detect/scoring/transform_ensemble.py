@@ -43,7 +43,7 @@ class TransformEnsemble:
     Parameters
     ----------
     models : mapping of str to keras.Model
-        "discriminator" and "heads"; their weights are not changed.
+        "discriminator" and "transformation_head"; their weights are not changed.
     """
 
     components: tuple[ScoreComponent, ...] = (
@@ -63,7 +63,7 @@ class TransformEnsemble:
     )
 
     def __init__(self, models: Mapping[str, keras.Model]) -> None:
-        self._discriminator, self._heads = models["discriminator"], models["heads"]
+        self._discriminator, self._heads = models["discriminator"], models["transformation_head"]
         self._blocks = feature_blocks(self._discriminator)
         self._extract = BatchInference(self._features, self._blocks.input_shape[1:])
         self._standardize = ScoreStandardizer()

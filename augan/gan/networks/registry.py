@@ -35,8 +35,8 @@ NETWORKS: dict[tuple[str, str], Callable[..., keras.Model]] = {
     ("dcgan-upsampling", "encoder"): dcgan_encoder,
     ("mlp", "classifier"): mlp_classifier,
     ("cnn", "classifier"): cnn_classifier,
-    ("linear", "heads"): transformation_head,
-    ("convolutional", "places"): localization_head,
+    ("linear", "transformation_head"): transformation_head,
+    ("convolutional", "localization_head"): localization_head,
 }
 
 

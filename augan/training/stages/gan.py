@@ -22,38 +22,30 @@ if TYPE_CHECKING:
     from augan.training.trainer import Trainer
 
 MIN_HELD_OUT = 20  # number of held-out images below which the metrics would be noise
-_NETWORKS = ("generator", "discriminator", "heads", "places")  # in the order of `GAN.networks`
+# In the order of `GAN.networks`.
+_NETWORKS = ("generator", "discriminator", "transformation_head", "localization_head")
 
 
 def train_gan(trainer: "Trainer") -> None:
-    """Train `generator`, `discriminator`, and the heads `heads` and `places` if configured.
+    """Train `generator`, `discriminator` and the configured heads.
 
-    The kept generator is the moving average. With a monitor, all kept networks have the weights of
-    the best evaluation.
+    The heads are `transformation_head` and `localization_head`. The kept generator is the moving
+    average. With a monitor, all kept networks have the weights of the best evaluation.
     """
     config, networks = trainer.config, trainer.networks
     ema_generator, discriminator = trainer.build("generator"), trainer.build("discriminator")
-    heads = {
-        role: trainer.build_head(role, discriminator) if is_wanted else None
-        for role, is_wanted in (
-            ("heads", config.gan.self_supervision),
-            ("places", config.gan.localization_head),
-        )
+    wanted = {
+        "transformation_head": config.gan.self_supervision,
+        "localization_head": config.gan.localization_head,
     }
+    heads = {role: trainer.build_head(role, discriminator) for role in wanted if wanted[role]}
     # The trained networks compute in the configured type; the kept networks are float32.
     dtype = config.training.dtype
     trained_generator = build_network(networks.specs["generator"], dtype)
     trained_discriminator = discriminator
     if dtype != "float32":
         trained_discriminator = build_network(networks.specs["discriminator"], dtype)
-    gan = GAN(
-        trained_generator,
-        trained_discriminator,
-        ema_generator,
-        config,
-        transformation_head=heads["heads"],
-        localization_head=heads["places"],
-    )
+    gan = GAN(trained_generator, trained_discriminator, ema_generator, config, **heads)
     grid, monitor = _sample_grid(trainer, ema_generator), _monitor(trainer, gan)
     labels = _training_labels(trainer)
     trainer.run(

@@ -85,7 +85,12 @@ def test_train_task_decides_the_networks(two_runs: Path) -> None:
     (first,) = (path for path in (two_runs / "runs").glob("2*-parts") if path != second)
     detecting, generating = load_bundle(first), load_bundle(second)
     assert detecting.config["task"] == "detect"  # auto, with one class
-    assert detecting.networks.keys() == {"generator", "discriminator", "heads", "rotation"}
+    assert detecting.networks.keys() == {
+        "generator",
+        "discriminator",
+        "transformation_head",
+        "rotation",
+    }
     assert not detecting.has("classes")
     assert len(detecting.tables["split"]["calibration"]) == 130 // 3
     assert generating.networks.keys() == {"generator", "discriminator", "rotation"}

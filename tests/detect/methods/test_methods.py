@@ -30,7 +30,7 @@ LATENT_DIM = 3
 
 def build(role, architecture="dcgan", shape=(8, 8, 1), classes=0, **arguments):
     spec = network_spec(architecture, role, image_shape=list(shape), seed=7, **arguments)
-    if role != "heads":
+    if role != "transformation_head":
         spec["arguments"]["num_classes"] = classes
     return build_network(spec)
 
@@ -44,7 +44,7 @@ def models():
         "generator": build("generator", latent_dim=LATENT_DIM, width=4),
         "discriminator": discriminator,
         "encoder": build("encoder", latent_dim=LATENT_DIM, width=4),
-        "heads": build("heads", "linear", (num_features,)),
+        "transformation_head": build("transformation_head", "linear", (num_features,)),
     }
     rng = np.random.default_rng(0)
     for variable in networks["generator"].trainable_variables:

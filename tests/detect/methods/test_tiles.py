@@ -157,8 +157,8 @@ def models():
         )
     )
     size = sum(concat_channels(fully_convolutional(discriminator)))
-    spec = network_spec("convolutional", "places", image_shape=[size], seed=4)
-    return {"discriminator": discriminator, "places": build_network(spec)}
+    spec = network_spec("convolutional", "localization_head", image_shape=[size], seed=4)
+    return {"discriminator": discriminator, "localization_head": build_network(spec)}
 
 
 def test_the_trunk_sees_the_same_in_an_image_of_any_size(models):
@@ -254,7 +254,7 @@ def test_train_and_detect_on_a_folder_of_large_images(folder, images, tmp_path):
     )
     bundle = train(config, load_dataset(folder), out=tmp_path / "run")
     assert bundle.config["data"]["tiling"] is True
-    assert set(bundle.networks) == {"generator", "discriminator", "places", "rotation"}
+    assert set(bundle.networks) == {"generator", "discriminator", "localization_head", "rotation"}
     again = train(config, load_dataset(folder), out=tmp_path / "again")
     assert again.sha256 == bundle.sha256
     new = tmp_path / "new"

@@ -30,7 +30,8 @@ ARGUMENTS = {
     "encoder": {"latent_dim": LATENT},
     "classifier": {},
 }
-IMAGE_NETWORKS = sorted(key for key in NETWORKS if key[1] not in ("heads", "places"))  # of features
+HEADS = ("transformation_head", "localization_head")  # networks of features
+IMAGE_NETWORKS = sorted(key for key in NETWORKS if key[1] not in HEADS)
 # A classifier without classes is refused, see below.
 CASES = [
     (*key, size, channels, classes)
@@ -547,7 +548,7 @@ def test_normalization_of_the_mlp(norm):
 
 def test_heads_map_features_to_logits_and_depend_on_the_seed():
     first, same, other = (
-        build_network(network_spec("linear", "heads", image_shape=[20], seed=seed))
+        build_network(network_spec("linear", "transformation_head", image_shape=[20], seed=seed))
         for seed in (1, 1, 2)
     )
     features = np.random.default_rng(0).normal(size=(N, 20)).astype(np.float32)
