@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 from augan.detect.scoring.component import ScoreComponent
-from augan.gan import Tensor
 
 if TYPE_CHECKING:
-    from augan.gan import keras
+    from augan.gan import Tensor, keras
 
 
 class Scorer(Protocol):
@@ -53,7 +52,7 @@ class Scorer(Protocol):
 class OnnxExportable(Protocol):
     """Scorer that can be exported to ONNX: every method that is not iterative."""
 
-    def call(self, images: Any) -> tuple[Tensor, Tensor | None]:
+    def call(self, images: Any) -> "tuple[Tensor, Tensor | None]":
         """Return score components and anomaly maps as tensors.
 
         Parameters
