@@ -245,7 +245,7 @@ def test_the_restored_detector_scores_to_the_last_bit(digits_bundle, tiny_digits
     np.testing.assert_array_equal(restored.maps(pixels), fresh.maps(pixels))
     np.testing.assert_array_equal(restored.calibration.scores, fresh.calibration.scores)
     assert restored.calibration.num_groups == NUM_CALIBRATION
-    for name, array in fresh.method.state().items():
+    for name, array in fresh.method.get_state().items():
         np.testing.assert_array_equal(array, digits_bundle.tables[f"detector{of}"][name])
 
 
