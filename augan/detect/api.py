@@ -174,10 +174,10 @@ def detect_folder(
         A new folder, or the folder of an earlier call, which is replaced. None: a folder inside the
         run of the bundle, named after the images.
     far : float or None
-        False-alarm rate (false-positive rate): share of good images that may be flagged. None: the
-        rate of the bundle, else 0.05 or the smallest supported rate.
+        False-alarm rate (false-positive rate): share of normal images that may be flagged. None:
+        the rate of the bundle, else 0.05 or the smallest supported rate.
     fdr : float or None
-        False-discovery rate, in place of `far`: share of good images among the flagged images
+        False-discovery rate, in place of `far`: share of normal images among the flagged images
         (Benjamini-Hochberg over all images of this call).
     method : str or None
         A method of the bundle. None: its default method.

@@ -37,8 +37,9 @@ def recalibrate(
     Networks and scores are unchanged; only the calibrations are replaced. (Cross-conformal
     detectors score by the mean of their folds afterward, with the guarantee of one detector.) The
     samples must be normal, like the samples to be scored, and the detector must not have been
-    trained on them: scores of training samples are too low, and more good samples would be flagged
-    than guaranteed. A bundle does not contain its training samples, so augan cannot check this.
+    trained on them: scores of training samples are too low, and more normal samples would be
+    flagged than guaranteed. A bundle does not contain its training samples, so augan cannot check
+    this.
 
     Parameters
     ----------
@@ -217,7 +218,7 @@ def _warnings(bundle: Bundle, images: Path, failures: dict[str, str], total: int
         if given.is_relative_to(trained) or trained.is_relative_to(given):
             warnings.append(
                 f"the model was trained on images from {source}: if {images} contains some of "
-                "them, more good images than guaranteed will be flagged; calibrate on new images "
+                "them, more normal images than guaranteed will be flagged; calibrate on new images "
                 "only"
             )
     return warnings

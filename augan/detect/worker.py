@@ -80,7 +80,7 @@ class ScoringWorker:
     bundle, images, method, ignore_mask
         Arguments from which the worker was built.
     map_rate : float
-        Share of good images that may have a significant pixel.
+        Share of normal images that may have a significant pixel.
     save_maps : bool
         True: map files of all images are written.
     """

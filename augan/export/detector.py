@@ -86,7 +86,7 @@ def _describe_map(
     threshold = calibration.threshold(rate)
     significant = "map > threshold"
     if is_guaranteed:
-        significant += "; on average at most this fraction of good images has a significant pixel"
+        significant += "; on average at most this fraction of normal images has a significant pixel"
     return {"rate": rate, "threshold": threshold, "significant": significant}
 
 

@@ -50,7 +50,7 @@ def test_recipe_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for line in recipes()[number]:
         run(line)
     images = {path.resolve() for path in tmp_path.glob("runs/*/augment-*/dent/*.png")}
-    assert len(images) == (90, 0, 500)[number]  # 150 good images minus 60; none; --n
+    assert len(images) == (90, 0, 500)[number]  # 150 normal images minus 60; none; --n
 
 
 @pytest.mark.slow

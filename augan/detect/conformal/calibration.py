@@ -338,7 +338,7 @@ def _check_rate(far: float) -> float:
     if isinstance(far, bool) or not isinstance(far, Real) or not 0 < far < 1:
         raise ConfigError(
             f"the false-alarm rate is {far!r}, a number between 0 and 1 was expected, both "
-            "excluded; 0.05 flags about 5 in 100 good images"
+            "excluded; 0.05 flags about 5 in 100 normal images"
         )
     return float(far)
 

@@ -36,7 +36,7 @@ class DecisionRule:
     warning: str | None = None
 
     def map_rate(self, calibration: Calibration) -> float:
-        """Return the share of good images that may have a significant pixel.
+        """Return the share of normal images that may have a significant pixel.
 
         It is the false-alarm rate of scores; with a false-discovery rate, the default rate.
         """
@@ -120,8 +120,8 @@ def choose_decision_rule(
     if far is not None and fdr is not None:
         raise ConfigError(
             f"both a false-alarm rate (far {far!r}) and a false-discovery rate (fdr {fdr!r}) were "
-            "given; choose one: far is the share of good images that is flagged, fdr the share of "
-            "good images among the flagged images"
+            "given; choose one: far is the share of normal images that is flagged, fdr the share "
+            "of normal images among the flagged images"
         )
     if fdr is not None:
         return DecisionRule(validate_fdr(calibration, fdr, sample_type), True)

@@ -1,7 +1,7 @@
 """Drift test: a shift of the scores of all new images relative to the calibration images.
 
-Rates and p-values assume that good images look like the calibration images. If the light, the
-camera or the product changes, all scores shift. After a shift upward, good images are flagged far
+Rates and p-values assume that normal images look like the calibration images. If the light, the
+camera or the product changes, all scores shift. After a shift upward, normal images are flagged far
 too often; after a shift downward (for example darker, softer images), defects stay below the
 threshold unnoticed. The anomalies that the user looks for must not trigger the alarm. There are
 three tests:
@@ -106,7 +106,7 @@ def detect_drift(calibration: Calibration, scores: ArrayLike, sample_type: str =
         consequence = "the threshold is too high for them, and defects may be missed; "
         observation = _observation(calibration, sample_type, "lower")
     else:
-        consequence = "if they are good, more of them are flagged than the rate says; then "
+        consequence = "if they are normal, more of them are flagged than the rate says; then "
         observation = (
             _observation(calibration, sample_type, "higher") + ", not only a few anomalies"
             if shape <= share

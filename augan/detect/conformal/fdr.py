@@ -1,8 +1,8 @@
-"""False-discovery rate: the share of good images among the flagged images.
+"""False-discovery rate: the share of normal images among the flagged images.
 
-A false-alarm rate bounds the share of the good images that is flagged, for any number of
-anomalies: 2 % of 10,000 good images are 200 false alarms, even if there are only 10 defects. The
-false-discovery rate bounds the share of good images **among the flagged images** instead. The
+A false-alarm rate bounds the share of the normal images that is flagged, for any number of
+anomalies: 2 % of 10,000 normal images are 200 false alarms, even if there are only 10 defects. The
+false-discovery rate bounds the share of normal images **among the flagged images** instead. The
 Benjamini-Hochberg procedure controls it for conformal p-values, although they share one calibration
 set and so depend on each other: they are positively dependent (PRDS), which is sufficient.
 
@@ -83,7 +83,7 @@ def validate_fdr(calibration: Calibration, fdr: float, sample_type: str = "image
     if isinstance(fdr, bool) or not isinstance(fdr, Real) or not 0 < fdr < 1:
         raise ConfigError(
             f"the false-discovery rate is {fdr!r}, a number between 0 and 1 was expected, both "
-            f"excluded; with 0.1, about 1 in 10 flagged {samples} is good"
+            f"excluded; with 0.1, about 1 in 10 flagged {samples} is normal"
         )
     if not calibration.supports(float(fdr)):
         raise ConfigError(
@@ -103,8 +103,8 @@ def discovery_cutoff(p_values: ArrayLike, fdr: float) -> float:
     p_values : array-like, shape [m]
         P-values of all images of one call; valid and positively dependent.
     fdr : float
-        Upper bound of the expected share of good images among the flagged images. The achieved
-        share is at most `fdr` times the share of good images among all images.
+        Upper bound of the expected share of normal images among the flagged images. The achieved
+        share is at most `fdr` times the share of normal images among all images.
 
     Examples
     --------
@@ -150,7 +150,7 @@ def discovery_guarantee(
     exact = calibration.num_groups == n and not folds
     if exact:
         sentence = (
-            f"On average at most {percent(fdr)} of the {samples} flagged are good {samples} like "
+            f"On average at most {percent(fdr)} of the {samples} flagged are normal {samples} like "
             f"the {n} calibration {samples}."
         )
     elif folds:

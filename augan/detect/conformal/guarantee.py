@@ -51,7 +51,7 @@ def describe_guarantee(expected: float, rate_upper_95: float, n: int, sample_typ
     """Return the guarantee of one detector in words."""
     samples = plural(sample_type)
     return (
-        f"On average at most {percent(expected)} of good {samples} like the {n} calibration "
+        f"On average at most {percent(expected)} of normal {samples} like the {n} calibration "
         f"{samples} are flagged; with 95 % confidence at most {percent(rate_upper_95)}."
     )
 
@@ -64,7 +64,7 @@ def describe_fold_guarantee(
     more = expected - 2 * far
     excess = f", plus {percent(more)} because folds are small" if more > 0 else " at most"
     return (
-        f"On average at most {percent(expected)} of good {samples} like the {n} calibration "
+        f"On average at most {percent(expected)} of normal {samples} like the {n} calibration "
         f"{samples} are flagged (twice the rate of {percent(far)}{excess}): each of {num_folds} "
         f"detectors is calibrated on the {samples} that it was not trained on."
     )
@@ -111,13 +111,13 @@ def guarantee_void_reason(bundle: Bundle) -> str | None:
     if is_table and "num_folds" in detector and CALIBRATION_KEY not in detector:
         return (
             "no guarantee: with --cross-conformal every row is a calibration row and also affects "
-            "the scaling of the columns, so more good rows than requested may be flagged; run "
+            "the scaling of the columns, so more normal rows than requested may be flagged; run "
             "augan calibrate RUN NORMALS on other normal rows, or train without --cross-conformal"
         )
     if not trim_fraction:
         return None
     return (
         f"no guarantee: {trim_fraction:.0%} of the calibration samples, those with the highest "
-        "scores, were removed as contaminated, so more good samples than requested "
+        "scores, were removed as contaminated, so more normal samples than requested "
         "may be flagged; run augan calibrate RUN NORMALS on clean samples"
     )

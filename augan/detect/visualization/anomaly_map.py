@@ -2,13 +2,14 @@
 
 Calibration stores the maximum of each calibration image's map. A pixel is significant at the rate A
 if its p-value against these maxima is at most A, that is, if it is higher than the map maximum of
-all but a share A of good images. On average, at least 1 - A of good images then have no significant
-pixel, by the same argument as for scores: an image has a significant pixel if and only if its map
-maximum has a p-value of at most A. With folds (`augan.detect.conformal.cross_conformal`) the
+all but a share A of normal images. On average, at least 1 - A of normal images then have no
+significant pixel, by the same argument as for scores: an image has a significant pixel if and only
+if its map maximum has a p-value of at most A. With folds
+(`augan.detect.conformal.cross_conformal`) the
 detectors of all folds score each pixel; this flags no more images than their map maxima would, so
 on average as many images have no significant pixel as are not flagged by score.
 
-The unit of a significant pixel is -log10 p: 2 is as high as the map maxima of 1 % of good images.
+The unit of a significant pixel is -log10 p: 2 is as high as the map maxima of 1 % of normal images.
 With n calibration images, -log10 p ends at log10(n + 1). Beyond the highest calibration maximum,
 the excess relative to that maximum is added: 1 more is twice as high. Other pixels are 0. Maps are
 never stretched to the range of one image: equal colors mean the same in all images.
@@ -39,7 +40,7 @@ class MapScale:
     calibration : Calibration
         Of the maximum of each calibration image's map.
     rate : float
-        Share of good images that may have a significant pixel; raised to the smallest rate that n
+        Share of normal images that may have a significant pixel; raised to the smallest rate that n
         calibration images support.
     """
 
@@ -56,7 +57,7 @@ class MapScale:
 
     @property
     def guaranteed_rate(self) -> float:
-        """Upper bound of the average share of good images with a significant pixel.
+        """Upper bound of the average share of normal images with a significant pixel.
 
         It is `rate`, or more with folds.
         """

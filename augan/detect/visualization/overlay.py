@@ -47,7 +47,7 @@ class MapRenderer:
         files are rendered.
     source : ImageFolderSource
     rate : float
-        Share of good images that may have a significant pixel.
+        Share of normal images that may have a significant pixel.
     """
 
     def __init__(self, detector: Detector, source: ImageFolderSource, rate: float) -> None:

@@ -188,7 +188,7 @@ def test_sentence_and_numbers_of_the_guarantee() -> None:
     assert guarantee.expected == 15 / 300
     assert guarantee.rate_upper_95 == pytest.approx(0.07223, abs=1e-5)
     assert guarantee.sentence == (
-        "On average at most 5.0 % of good images like the 299 calibration images are flagged; "
+        "On average at most 5.0 % of normal images like the 299 calibration images are flagged; "
         "with 95 % confidence at most 7.3 %."
     )
     assert json.loads(json.dumps(guarantee.to_dict())) == guarantee.to_dict()

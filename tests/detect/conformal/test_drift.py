@@ -114,7 +114,7 @@ def test_copies_in_groups_do_not_increase_the_number_of_alarms() -> None:
 @pytest.mark.parametrize(
     ("by", "direction", "consequence"),
     [
-        (0.7, "higher", "if they are good, more of them are flagged than the rate says"),
+        (0.7, "higher", "if they are normal, more of them are flagged than the rate says"),
         (-0.7, "lower", "the threshold is too high for them, and defects may be missed"),
     ],
 )

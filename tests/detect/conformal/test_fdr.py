@@ -53,7 +53,7 @@ def test_min_discoveries_are_flagged_and_one_fewer_is_not(n: int, m: int, fdr: f
 
 
 def shares(fdr: float, factor: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Share of good images among the flagged, and of anomalies found, in each of many calls."""
+    """Share of normal images among the flagged, and of anomalies found, in each of many calls."""
     rng, n, good, bad, wrong, found = np.random.default_rng(1), 199, 40, 10, [], []
     for _ in range(600):
         calibration = Calibration.fit(factor * rng.normal(size=n))
@@ -66,7 +66,7 @@ def shares(fdr: float, factor: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_share_of_good_images_among_flagged_images() -> None:
-    """The bound is fdr times the share of good images, and the share reaches the bound."""
+    """The bound is fdr times the share of normal images, and the share reaches the bound."""
     wrong, found = shares(0.25)
     margin = 4 * wrong.std() / np.sqrt(wrong.size)
     assert 0.2 - 2 * margin < wrong.mean() < 0.2 + margin
@@ -96,7 +96,7 @@ def test_sentence_of_the_guarantee() -> None:
     guarantee = discovery_guarantee(uniform(99), 0.05, 100)
     assert (guarantee.min_discoveries, guarantee.exact) == (20, True)
     assert guarantee.sentence == (
-        "On average at most 5.0 % of the images flagged are good images like the 99 calibration "
+        "On average at most 5.0 % of the images flagged are normal images like the 99 calibration "
         "images. Of these 100 images, either 20 or more are flagged, or none: fewer anomalies are "
         "missed however clear they are; with 1999 calibration images a single anomaly can be "
         "flagged."

@@ -36,7 +36,7 @@ def test_baselines_detect_an_obvious_defect(name: str) -> None:
     detector, flat = BASELINES[name](7), BASELINES[name](7)
     scores = detector.fit(train).score_samples(test)
     value = auroc(-scores[:20], -scores[20:])
-    # The forest looks at single pixels and takes the brightest good images for unusual as well.
+    # The forest looks at single pixels and takes the brightest normal images for unusual as well.
     assert value > 0.8 if name == "isolation-forest" else value == 1
     # The same seed gives the same detector, on [N, D] as on [N, H, W, C].
     flat = pickle.loads(pickle.dumps(flat.fit(train.reshape(60, -1))))
