@@ -157,9 +157,9 @@ class DetectSection(Section):
     # scores are left out, and the false-alarm rate is not guaranteed.
     trim_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     far: Rate | None = None  # false-alarm rate (FAR); None: 0.05, or the smallest supported rate
-    cross_conformal: bool = (
-        False  # whether five folds calibrate each other, so that all images do both
-    )
+    # Whether to train five detectors, each without one fold of the images and calibrated on
+    # that fold, so that every image is used for both. For fewer than 200 images.
+    cross_conformal: bool = False
 
 
 class AugmentSection(Section):

@@ -254,7 +254,7 @@ RUNS = {
         ),
     ),
     "cross-conformal": Run(
-        "few normal images: five detectors that calibrate each other",
+        "few normal images: five detectors, each calibrated on the fold it was not trained on",
         normal_folder,
         (
             train("input/train", "detect", 8, "--cross-conformal"),

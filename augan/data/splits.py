@@ -22,16 +22,23 @@ MIN_FOLD_SIZE = 5  # images, if every image is a group of its own
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Sorted int64 indices of the three splits, which together cover all images.
+    """Sorted int64 indices of the three splits; every image is in at least one of them.
 
     Attributes
     ----------
     train
-        The networks train on these images.
+        The networks learn from these images.
     val
-        No network trains on these images; the monitor measures on them.
+        No network learns from these images. The monitor computes its metrics on them, the scores of
+        detectors are standardized by them, and the accuracy of the classifier is measured on them.
     calibration
-        These images set the threshold of the detector, and serve no other purpose.
+        No network learns from these images either. They set the threshold of a detector; with
+        `val` they set the realness limit of the filters of augmentation; an exported model is
+        compared with the bundle on them.
+
+    The three have no image in common, with one exception: with cross-conformal folds, `train` and
+    `calibration` of the whole dataset are all images, because each image calibrates the detector of
+    one fold and trains those of the others. The split of each fold has no overlap.
     """
 
     train: np.ndarray

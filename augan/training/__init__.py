@@ -1,1 +1,4 @@
-"""Training: one loop, and the three things it trains (the GAN, the encoder, the classifier)."""
+"""Training: one loop, and its five stages.
+
+The stages are the GAN, the autoencoder, the encoder, the classifier and the rotation classifier.
+"""

@@ -62,7 +62,7 @@ class TrainingData:
         """Return the indices of the training split."""
         return np.arange(len(self.samples)) if self.train is None else self.train
 
-    def all_indices(self) -> np.ndarray:
+    def train_and_unlabeled_indices(self) -> np.ndarray:
         """Return the indices of the training split and of the unlabeled samples."""
         return np.concatenate([self.train_indices(), self.unlabeled])
 

@@ -156,7 +156,7 @@ def train_autoencoder(trainer: "Trainer") -> None:
 
 def _balanced_indices(data: "TrainingData") -> np.ndarray:
     """Return all indices, those of rare classes repeated until classes are about equally large."""
-    indices = data.all_indices()
+    indices = data.train_and_unlabeled_indices()
     if data.classes is None:
         return indices
     classes = np.asarray(data.classes)[indices]

@@ -118,7 +118,7 @@ def encode(
 
 
 def train_encoder(trainer: "Trainer") -> None:
-    """Train the network `encoder` on all samples, with the networks of the GAN stage frozen."""
+    """Train the encoder on the training split and the unlabeled samples; the GAN stays frozen."""
     settings = trainer.config.encoder
     train_step = EncoderTrainStep(
         trainer.build("encoder"),
@@ -127,7 +127,7 @@ def train_encoder(trainer: "Trainer") -> None:
         feature_weight=settings.feature_weight,
         learning_rate=settings.learning_rate,
     )
-    trainer.run("encoder", train_step, indices=trainer.data.all_indices())
+    trainer.run("encoder", train_step, indices=trainer.data.train_and_unlabeled_indices())
 
 
 ENCODER = Stage("encoder", BudgetShare(steps=0.5, time=0.26), train_encoder)

@@ -71,7 +71,7 @@ def _training_labels(trainer: "Trainer") -> PseudoLabels:
     """Return the samples of the GAN and their classes; a conditional GAN needs them all."""
     data = trainer.data
     if not len(data.unlabeled) or not data.num_classes:
-        return PseudoLabels(data.all_indices(), data.classes)
+        return PseudoLabels(data.train_and_unlabeled_indices(), data.classes)
     labels = assign_pseudo_labels(
         trainer.networks.models["classifier"],
         data.samples,

@@ -38,7 +38,7 @@ def train_rotation(trainer: "Trainer") -> None:
         learning_rate=trainer.config.classifier.learning_rate,
         seed=trainer.config.seed,
     )
-    trainer.run("rotation", train_step, indices=trainer.data.all_indices())
+    trainer.run("rotation", train_step, indices=trainer.data.train_and_unlabeled_indices())
 
 
 ROTATION = Stage("rotation", BudgetShare(steps=0.25, time=0.08), train_rotation)
