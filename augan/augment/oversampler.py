@@ -30,7 +30,7 @@ from augan.training.defaults import resolve_reproducible_defaults
 if TYPE_CHECKING:
     from augan.training.trainer import TrainingData
 
-DEFAULT_AE_STEPS = 1500  # updates of the autoencoder
+DEFAULT_AUTOENCODER_STEPS = 1500  # training steps
 
 
 class GANOverSampler(BaseOverSampler):
@@ -226,7 +226,7 @@ def _train(
     started = time.monotonic()
     settings = (config or Config()).replace(seed=seed, task="generate")
     if method != "sample" and settings.training.steps is None:
-        steps = steps or DEFAULT_AE_STEPS
+        steps = steps or DEFAULT_AUTOENCODER_STEPS
     settings = settings if steps is None else settings.replace(training__steps=steps)
     config, preprocessing = resolve_reproducible_defaults(settings, dataset)
     prepared = np.asarray(prepare_samples(dataset.images, preprocessing))

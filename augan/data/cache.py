@@ -50,7 +50,7 @@ _ABANDONED_SECONDS = 60.0  # without a write, after which an unlocked part file 
 _BLOCK_ROWS = 256  # decoded between two writes
 _END_BYTES = 2**20  # at either end of the pixels, which are checked when a file is opened
 _FOOTER = struct.Struct("<Q32s8s")  # bytes of the tail, SHA-256 of the tail, and the mark
-_MARK = b"AUGANSQR"
+_MARK = b"AUGANSQR"  # the last bytes of a complete cache file, which show that the file has a tail
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from augan.detect.conformal.guarantee import Guarantee, guarantee_void_reason
 from augan.detect.detector import bundled_methods
 from augan.detect.output_paths import absolute_path, default_output_folder
 from augan.detect.request import DetectionRequest, open_request
-from augan.detect.score_table import ComponentSummary, ScoreTableWriter, apply_threshold
+from augan.detect.score_table import ComponentSummary, ScoreTableWriter, flag_rows
 from augan.detect.visualization.anomaly_map import MapScale
 from augan.detect.visualization.overlay import RENDER_CHUNK_SIZE, write_images
 from augan.detect.visualization.top_samples import NUM_RECONSTRUCTED, ScoredSample, TopSamples
@@ -247,7 +247,7 @@ def write_results(
             )
         scores = np.concatenate(scored.scores)
         decision = decide(calibration, calibration.p_values(scores), request.rule, sample_type)
-        flagged = apply_threshold(
+        flagged = flag_rows(
             folder / PENDING_SCORES_FILE,
             folder / SCORES_FILE,
             decision.cutoff,

@@ -87,7 +87,7 @@ class Detector:
 
     def without_calibration(self) -> Self:
         """Return the same detector without calibrations; ensembles score by their mean then."""
-        from augan.detect.methods.cross_conformal import CrossConformalEnsemble
+        from augan.detect.cross_conformal_ensemble import CrossConformalEnsemble
 
         method = self.method
         if isinstance(method, CrossConformalEnsemble):
@@ -250,7 +250,7 @@ def add_detectors(
     `trim_fraction` is the share of samples that was removed before the detectors were fitted and
     calibrated.
     """
-    from augan.detect.methods.cross_conformal import CrossConformalEnsemble
+    from augan.detect.cross_conformal_ensemble import CrossConformalEnsemble
 
     components = {
         detector.method.name: [component.name for component in detector.method.components]
@@ -286,7 +286,7 @@ def fold_network(role: str, fold: int) -> str:
 
 def _build_method(bundle: Bundle, spec: MethodSpec) -> Scorer:
     """Build a method, or the ensemble of all folds, on the networks of a bundle."""
-    from augan.detect.methods.cross_conformal import CrossConformalEnsemble
+    from augan.detect.cross_conformal_ensemble import CrossConformalEnsemble
 
     method_class = spec.load_class()
 

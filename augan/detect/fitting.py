@@ -64,7 +64,7 @@ def fit_detector(
     return detector
 
 
-def fit_cross_conformal(
+def fit_folds(
     method: str,
     models: "Sequence[Mapping[str, keras.Model]]",
     preprocessing: AnyPreprocessing,
@@ -74,10 +74,10 @@ def fit_cross_conformal(
     groups: Sequence[str] | np.ndarray | None = None,
     trim_fraction: float = 0.0,
 ) -> Detector:
-    """Return one detector of all folds, each fitted and calibrated as by `fit_detector`.
+    """Return the detector of one or more folds, each fitted and calibrated as by `fit_detector`.
 
-    `models` are the networks that were trained for each fold. With one fold, its detector is
-    returned.
+    `models` are the networks that were trained for each fold. A single fold, the whole split of a
+    plain training, gives a plain detector; several folds give a cross-conformal ensemble.
     """
     detectors = [
         fit_detector(
@@ -97,7 +97,7 @@ def fit_cross_conformal(
     max_map_scores = [
         detector.map_calibration.scores for detector in detectors if detector.map_calibration
     ]
-    from augan.detect.methods.cross_conformal import CrossConformalEnsemble
+    from augan.detect.cross_conformal_ensemble import CrossConformalEnsemble
 
     ensemble = CrossConformalEnsemble([detector.method for detector in detectors])
     ensemble.calibrate([calibration.scores for calibration in calibrations], max_map_scores)

@@ -75,16 +75,16 @@ class ScoreTableWriter:
             self._writer.writerow([escape_formula(name), *decimals[:2], "", *decimals[2:]])
 
 
-def apply_threshold(
-    pending: Path, table: Path, cutoff: float, components: Sequence[ScoreComponent]
+def flag_rows(
+    pending: Path, table: Path, p_value_cutoff: float, components: Sequence[ScoreComponent]
 ) -> FlaggedSamples:
-    """Rewrite the pending table with decisions.
+    """Write the pending table again, with the decision about each row.
 
     This needs a second pass, because a rate may depend on all p-values.
 
     Parameters
     ----------
-    cutoff : float
+    p_value_cutoff : float
         The largest p-value that is flagged.
     """
     with (
@@ -100,7 +100,7 @@ def apply_threshold(
             if not p_value:
                 writer.writerow([path, score, p_value, "", *cells])
                 continue
-            is_flagged = int(float(p_value) <= cutoff)
+            is_flagged = int(float(p_value) <= p_value_cutoff)
             writer.writerow([path, score, p_value, is_flagged, *cells])
             values = np.array(cells, np.float64)
             counts[is_flagged] += 1

@@ -1,8 +1,8 @@
 """Features for the fidelity of generated samples, learned from the user's own data.
 
-For images they come from the agreement classifier if there are classes, else from the rotation
-classifier. Both are trained on real images only, so no pretrained network is downloaded. Table rows
-need no network: their standardized values are comparable.
+For images they come from the classifier if there are classes, else from the rotation classifier.
+Both are trained on real images only, so no pretrained network is downloaded. Table rows need no
+network: their standardized values are comparable.
 """
 
 import numpy as np

@@ -16,20 +16,20 @@ from augan.exceptions import ConfigError
 class StateSpec(Protocol):
     """The description from which a process builds a state: small, hashable, of plain values."""
 
-    def build(self) -> "Shippable":
+    def build(self) -> "Rebuildable":
         """Build the state; an `AuganError` says why the state would differ from the original."""
 
     def __hash__(self) -> int: ...
 
 
-class Shippable(Protocol):
-    """A state that another process can build again."""
+class Rebuildable(Protocol):
+    """A state that another process can rebuild from its spec."""
 
     def spec(self) -> StateSpec:
         """Return the description of this state."""
 
 
-State = TypeVar("State", bound=Shippable)
+State = TypeVar("State", bound=Rebuildable)
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -47,7 +47,7 @@ class Executor(Protocol):
         function : callable
             A function of a module, so that other processes can import it. If the function returns
             an iterator, the result may arrive as a list.
-        state : Shippable
+        state : Rebuildable
         items : iterable
             May be endless: only a few items are taken in advance.
         """

@@ -24,8 +24,8 @@ WARM_UP = 0.3  # fraction of the budget before which poor diversity is not a fai
 PATIENCE = 2  # number of consecutive evaluations that must agree on a failure
 MIN_DIVERSITY = 0.25  # of the real images' mean pairwise distance within a class
 MIN_COVERAGE = 0.05  # fraction of real images with a generated neighbor
-MAX_OVERFITTING = 0.8  # r_v: how far the logits of held-out images are like those of generated ones
-MAX_SIGN_RT = 0.9  # r_t: fraction of training images with logits "real", minus those with "fake"
+MAX_R_V = 0.8  # r_v: how far the logits of held-out images are like those of generated ones
+MAX_R_T = 0.9  # r_t: fraction of training images with logits "real", minus those with "fake"
 # Healthy logits never give such a loss: cross-entropy saturates beyond 20, least squares aims at 0
 # or 1, and two color images of 64 pixels differ by at most 222 for a 1-Lipschitz critic.
 MAX_LOSS = 1e4
@@ -143,7 +143,7 @@ def check_failures(history: Sequence[GanMetrics]) -> TrainingFailure | None:
             "best weights so far were kept: try generator.conditioning=norm, a lower "
             "discriminator.learning_rate, or more images",
         )
-    if all(m.r_t > MAX_SIGN_RT and m.r_v > MAX_OVERFITTING for m in last):
+    if all(m.r_t > MAX_R_T and m.r_v > MAX_R_V for m in last):
         return TrainingFailure(
             "overfitting",
             step,

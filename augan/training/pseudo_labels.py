@@ -1,9 +1,9 @@
 """Pseudo-labels of unlabeled images, on which a conditional GAN trains too.
 
-Pseudo-labels (Lee 2013) come from the agreement classifier, which is trained on labeled images
-only. They are assigned once, before the GAN trains, as in S2GAN (Lucic et al. 2019, "High-Fidelity
-Image Generation With Fewer Labels"). They are a function of the classifier's weights, so a resumed
-run assigns the same.
+Pseudo-labels (Lee 2013) come from the classifier, which is trained on labeled images only. They are
+assigned once, before the GAN trains, as in S2GAN (Lucic et al. 2019, "High-Fidelity Image
+Generation With Fewer Labels"). They are a function of the classifier's weights, so a resumed run
+assigns the same.
 """
 
 from dataclasses import dataclass

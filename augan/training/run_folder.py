@@ -170,7 +170,7 @@ class RunFolder:
                 for path in folder.glob(pattern):
                     path.unlink(missing_ok=True)
 
-    def cut_log(self, steps: Mapping[str, int]) -> None:
+    def truncate_log(self, steps: Mapping[str, int]) -> None:
         """Keep the lines of `metrics.jsonl` up to the checkpoints.
 
         Parameters

@@ -8,10 +8,10 @@ import numpy as np
 from augan.bundle import Bundle, DatasetInfo, Network, TrainingMetrics
 from augan.data.splits import Split
 from augan.detect.detector import add_detectors, configured_methods, fold_network
-from augan.detect.fitting import fit_cross_conformal
+from augan.detect.fitting import fit_folds
 from augan.detect.methods.registry import get_method_spec
 from augan.gan.inference import BatchInference
-from augan.training.cross_validation import Fold
+from augan.training.folds import Fold
 from augan.training.stages.encoder import encode
 from augan.training.trainer import TrainedNetworks
 from augan.workflow.prepare import PreparedData
@@ -141,7 +141,7 @@ def _classifier_accuracy(data: PreparedData, networks: TrainedNetworks) -> dict[
 def _add_detectors(bundle: Bundle, data: PreparedData, trained: Sequence[TrainedNetworks]) -> None:
     settings = data.config.detect
     detectors = [
-        fit_cross_conformal(
+        fit_folds(
             method,
             [networks.models for networks in trained],
             data.preprocessing,

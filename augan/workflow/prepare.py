@@ -22,7 +22,7 @@ from augan.detect.fitting import trimmed_size
 from augan.detect.methods.registry import get_method_spec
 from augan.exceptions import ConfigError, DataError
 from augan.training import defaults
-from augan.training.cross_validation import Fold
+from augan.training.folds import Fold
 
 if TYPE_CHECKING:
     from augan.training.trainer import TrainingData

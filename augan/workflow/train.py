@@ -24,8 +24,8 @@ from augan.io.hashing import sha256_json, sha256_parts
 from augan.io.layout import BUNDLE_FILE, RUN_SUMMARY_FILE, TENSORBOARD_FOLDER
 from augan.training.budget import Stopwatch, TrainingBudget, compute_deadline
 from augan.training.callbacks import Callback, TensorBoardLog, require_tensorboard
-from augan.training.cross_validation import Fold
 from augan.training.distributed.cluster import select_cluster
+from augan.training.folds import Fold
 from augan.training.run_folder import RunFolder, check_not_occupied
 from augan.training.signals import StopSignal, stop_on_signals
 from augan.workflow.prepare import PreparedData, ResolvedConfig, prepare_data, resolve_config
@@ -221,7 +221,7 @@ def _train_and_save(
     run.write_text("config.yaml", data.config.to_yaml())
     run.write_skipped(data.skipped)
     folds = Fold.all(len(data.folds) or 1)
-    run.cut_log({k: v for fold in folds for k, v in fold.steps(run.checkpoints).items()})
+    run.truncate_log({k: v for fold in folds for k, v in fold.steps(run.checkpoints).items()})
     trained = _train_folds(run, data, callbacks, stopwatch, workers)
     with stopwatch.measure("detector and bundle"):
         bundle = assemble_bundle(data, description, folds, trained)

@@ -29,9 +29,9 @@ from augan.data.modalities.tabular import TabularPreprocessing
 from augan.data.modalities.tiles import TiledPreprocessing
 from augan.data.sequences import RaggedImages
 from augan.detect.conformal.calibration import Calibration
+from augan.detect.cross_conformal_ensemble import CrossConformalEnsemble
 from augan.detect.detector import Detector
 from augan.detect.methods.auto import Auto
-from augan.detect.methods.cross_conformal import CrossConformalEnsemble
 from augan.detect.methods.fanogan import FAnoGAN
 from augan.detect.methods.features import DiscriminatorFeatures
 from augan.detect.methods.tiles import PatchAuto, PatchFeatures

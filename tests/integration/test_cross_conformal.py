@@ -23,9 +23,9 @@ from augan.data.splits import make_folds
 from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.cross_conformal import max_false_alarm_rate
 from augan.detect.conformal.guarantee import guarantee_void_reason
+from augan.detect.cross_conformal_ensemble import RANK_CORRECTION
 from augan.detect.detector import Detector
-from augan.detect.fitting import fit_cross_conformal
-from augan.detect.methods.cross_conformal import RANK_CORRECTION
+from augan.detect.fitting import fit_folds
 from augan.exceptions import ConfigError, DataError, RunInterruptedError
 from augan.io.images import read_image, write_png
 from augan.training import checkpoints, loop
@@ -150,16 +150,13 @@ def test_groups_and_trimming(bundle: Bundle, dataset: Dataset) -> None:
     ]
     preprocessing = Detector.from_bundle(bundle).preprocessing
     arguments = ("features", models, preprocessing, np.asarray(dataset.images), splits)
-    calibration = fit_cross_conformal(*arguments, groups=groups).require_calibration()
+    calibration = fit_folds(*arguments, groups=groups).require_calibration()
     assert (calibration.n, calibration.num_groups, calibration.fold_sizes) == (50, 10, (10,) * 5)
     promise = calibration.guarantee(0.1)
     assert not promise.exact
     assert "approximate: 50 images of 10 groups" in promise.sentence
     # Two of ten samples of each fold are removed, which voids the guarantee.
-    assert (
-        fit_cross_conformal(*arguments, trim_fraction=0.2).require_calibration().fold_sizes
-        == (8,) * 5
-    )
+    assert fit_folds(*arguments, trim_fraction=0.2).require_calibration().fold_sizes == (8,) * 5
     trimmed = replace(bundle, detector={**(bundle.detector or {}), "trim_fraction": 0.2})
     assert "no guarantee" in (guarantee_void_reason(trimmed) or "")
 

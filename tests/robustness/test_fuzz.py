@@ -174,7 +174,7 @@ def test_a_log_with_other_lines_ends_there(line: str, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run", "x", {"seed": 0})
     kept = '{"stage": "gan", "step": 1}\n'
     (tmp_path / "run" / "metrics.jsonl").write_bytes((kept + line + "\n" + kept).encode("latin-1"))
-    run.cut_log({"gan": 5})
+    run.truncate_log({"gan": 5})
     run.close()
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == kept
 

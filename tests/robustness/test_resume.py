@@ -387,16 +387,16 @@ def test_log_is_cut_to_the_checkpoints(tmp_path, steps, kept, torn):
     run = RunFolder(tmp_path, "digits", IDENTITY)
     whole_lines = [json.dumps(line) + "\n" for line in LINES]
     (tmp_path / "metrics.jsonl").write_text("".join(whole_lines) + torn)
-    run.cut_log(steps)
+    run.truncate_log(steps)
     assert (tmp_path / "metrics.jsonl").read_text() == "".join(whole_lines[i] for i in kept)
 
 
 def test_incomplete_last_line_is_repaired(tmp_path):
     run = RunFolder(tmp_path, "digits", IDENTITY)
-    run.cut_log({})
+    run.truncate_log({})
     assert not (tmp_path / "metrics.jsonl").exists()
     (tmp_path / "metrics.jsonl").write_text(json.dumps(LINES[0]))
-    run.cut_log({"gan": 10})
+    run.truncate_log({"gan": 10})
     assert (tmp_path / "metrics.jsonl").read_text() == json.dumps(LINES[0]) + "\n"
 
 

@@ -13,7 +13,7 @@ from augan.config import Config
 from augan.data.dataset import Dataset
 from augan.data.datasets import digits
 from augan.training.callbacks import TENSORBOARD_METRICS
-from augan.training.cross_validation import Fold
+from augan.training.folds import Fold
 from augan.training.monitor import GanMetrics
 from augan.workflow.train import train
 from augan_cli.main import app

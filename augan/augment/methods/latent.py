@@ -18,9 +18,9 @@ from augan.metrics.distances import row_blocks, squared_distances
 from augan.seeding import child_rng
 
 NUM_NEIGHBORS = 5  # nearest codes of the class among which the partner is chosen, as in SMOTE
-# Standard deviation of the noise that LatentSMOTE adds, relative to the prior's. Without noise a
-# class of a hundred digits gives some 150 images that differ; with more noise the images are those
-# of random codes.
+# Standard deviation of the noise that LatentInterpolation adds, relative to the prior's. Without
+# noise a class of a hundred digits gives some 150 images that differ; with more noise the images
+# are those of random codes.
 NOISE_STD = 0.6
 TRANSFER_FRACTION = 0.6  # of a difference between codes; all of it often changes the class
 
@@ -70,8 +70,8 @@ class LatentSampler(Protocol):
         """Return `count` codes of a class; equal seed and chunk index give equal codes."""
 
 
-class LatentSMOTE:
-    """SMOTE in latent space: codes between those of real samples of a class.
+class LatentInterpolation:
+    """Codes between those of real samples of a class: SMOTE (Chawla et al. 2002) in latent space.
 
     Each code lies between a random code of the class and one of its nearest neighbors of the class,
     at a random fraction of the way, plus noise.

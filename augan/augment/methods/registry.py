@@ -5,7 +5,7 @@ from collections.abc import Callable
 from augan.augment.filters.filter import TrainingReference
 from augan.augment.methods.base import AugmentationMethod
 from augan.augment.methods.decoding import LatentDecoding, ResidualEditing, load_codes
-from augan.augment.methods.latent import LatentSMOTE, LatentTransfer
+from augan.augment.methods.latent import LatentInterpolation, LatentTransfer
 from augan.augment.methods.prior import GeneratorSampler, PriorSampling
 from augan.bundle import bundle_errors
 from augan.exceptions import ConfigError
@@ -25,7 +25,7 @@ def _latent_interpolation(
 ) -> AugmentationMethod:
     codes = load_codes(sampler.bundle, reference)
     with bundle_errors(sampler.bundle, "latents"):
-        return LatentDecoding(sampler, LatentSMOTE(codes))
+        return LatentDecoding(sampler, LatentInterpolation(codes))
 
 
 def _latent_transfer(

@@ -1,4 +1,4 @@
-"""Classifier stage: an agreement classifier that is trained on real samples only.
+"""Classifier stage: a classifier that is trained on real samples only.
 
 Filters of augmentation compare its prediction with the class of a generated sample.
 """

@@ -1,8 +1,8 @@
 """Rotation stage: a classifier of image rotations, for data without classes.
 
 The classifier needs no labels (Gidaris et al. 2018, "Unsupervised Representation Learning by
-Predicting Image Rotations"). Its features measure the fidelity of generated images where no
-agreement classifier exists.
+Predicting Image Rotations"). Its features measure the fidelity of generated images where there is
+no classifier of classes.
 """
 
 from typing import TYPE_CHECKING

@@ -8,7 +8,7 @@ from augan.augment.methods.latent import (
     NUM_NEIGHBORS,
     TRANSFER_FRACTION,
     LatentCodes,
-    LatentSMOTE,
+    LatentInterpolation,
     LatentTransfer,
 )
 from augan.exceptions import DataError
@@ -22,8 +22,10 @@ class TestLatentSMOTE:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(latent, "NOISE_STD", 0.0)
-        smote = LatentSMOTE(LatentCodes(self.latents, self.labels, [str(i) for i in range(40)]))
-        batch = smote.sample(1, 200, seed=5, chunk_index=0)
+        interpolation = LatentInterpolation(
+            LatentCodes(self.latents, self.labels, [str(i) for i in range(40)])
+        )
+        batch = interpolation.sample(1, 200, seed=5, chunk_index=0)
         of_class = np.flatnonzero(self.labels == 1)
         partners = set()
         for code, (a, b) in zip(batch.latents, batch.sources):
@@ -39,23 +41,25 @@ class TestLatentSMOTE:
         assert len(partners) > 40
 
     def test_sample_adds_noise(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        smote = LatentSMOTE(LatentCodes(self.latents, self.labels, [""] * 40))
-        with_noise = smote.sample(1, 500, seed=5, chunk_index=0).latents
+        interpolation = LatentInterpolation(LatentCodes(self.latents, self.labels, [""] * 40))
+        with_noise = interpolation.sample(1, 500, seed=5, chunk_index=0).latents
         monkeypatch.setattr(latent, "NOISE_STD", 0.0)
-        noise = with_noise - smote.sample(1, 500, seed=5, chunk_index=0).latents
+        noise = with_noise - interpolation.sample(1, 500, seed=5, chunk_index=0).latents
         assert noise.std() == pytest.approx(0.6, rel=0.05)
 
     def test_sample_depends_on_class_seed_and_chunk(self) -> None:
-        smote = LatentSMOTE(LatentCodes(self.latents, self.labels, [""] * 40))
-        first = smote.sample(1, 8, seed=5, chunk_index=0).latents
-        np.testing.assert_array_equal(smote.sample(1, 8, seed=5, chunk_index=0).latents, first)
+        interpolation = LatentInterpolation(LatentCodes(self.latents, self.labels, [""] * 40))
+        first = interpolation.sample(1, 8, seed=5, chunk_index=0).latents
+        np.testing.assert_array_equal(
+            interpolation.sample(1, 8, seed=5, chunk_index=0).latents, first
+        )
         for index, seed, number in ((2, 5, 0), (1, 6, 0), (1, 5, 1)):
-            assert not np.array_equal(smote.sample(index, 8, seed, number).latents, first)
+            assert not np.array_equal(interpolation.sample(index, 8, seed, number).latents, first)
 
     def test_sample_refuses_a_class_of_one_sample(self) -> None:
-        smote = LatentSMOTE(LatentCodes(self.latents[:1], np.array([0]), ["a"]))
+        interpolation = LatentInterpolation(LatentCodes(self.latents[:1], np.array([0]), ["a"]))
         with pytest.raises(DataError, match="at least 2"):
-            smote.sample(0, 8, seed=0, chunk_index=0)
+            interpolation.sample(0, 8, seed=0, chunk_index=0)
 
 
 LABELS = np.repeat([0, 1, 2, 3], [20, 20, 3, 12])

@@ -15,7 +15,7 @@ from augan.detect.conformal.calibration import Calibration
 from augan.detect.conformal.cross_conformal import CrossConformalPool, max_false_alarm_rate
 from augan.detect.conformal.drift import LEVEL, detect_drift
 from augan.detect.conformal.fdr import discovery_guarantee
-from augan.detect.methods.cross_conformal import RANK_CORRECTION, CrossConformalEnsemble
+from augan.detect.cross_conformal_ensemble import RANK_CORRECTION, CrossConformalEnsemble
 from augan.detect.visualization.anomaly_map import MapScale
 from augan.exceptions import DataError
 

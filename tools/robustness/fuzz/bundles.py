@@ -233,7 +233,7 @@ def _meet_run(raw: bytes, place: Path) -> None:
         folder = RunFolder(run, "digits", dict(IDENTITY), resume=True)
         try:
             checkpoints = Checkpoints(folder.checkpoints)
-            folder.cut_log(checkpoints.steps())
+            folder.truncate_log(checkpoints.steps())
             checkpoints.restore("gan", [_Variable()])
         finally:
             folder.close()
