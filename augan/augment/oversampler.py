@@ -221,7 +221,7 @@ def _train(
 ) -> tuple[Bundle, TrainingReference]:
     """Train the networks that a method needs; return the bundle and the training data."""
     from augan.training.stages.encoder import encode
-    from augan.training.trainer import train_stages
+    from augan.training.train import train_stages
 
     started = time.monotonic()
     settings = (config or Config()).replace(seed=seed, task="generate")

@@ -139,7 +139,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
     def _train(self, dataset: Dataset, trim_fraction: float, started: float) -> PreparedSamples:
         """Train, fit and, with `far`, calibrate the detector; return the prepared samples."""
-        from augan.training.trainer import TrainingData, train_stages
+        from augan.training.train import train_stages
+        from augan.training.trainer import TrainingData
 
         if len(dataset) < MIN_TRAINING_SAMPLES:
             raise DataError(

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from augan.exceptions import RunInterruptedError, TrainingDivergedError
 from augan.gan import tf
@@ -13,10 +13,28 @@ from augan.training.callbacks import Callback
 from augan.training.checkpoints import Checkpoints
 from augan.training.distributed.workers import Workers
 from augan.training.signals import StopSignal
-from augan.training.stages.base import TrainStep
 
 # Steps in one graph call: enough to hide the overhead of Python, few enough to stop in time.
 STEPS_PER_CALL = 20
+
+
+class TrainStep(Protocol):
+    """One step of a training, which the loop repeats.
+
+    Attributes
+    ----------
+    metric_names : tuple of str
+        Names of the scalars that a step returns.
+    """
+
+    metric_names: tuple[str, ...]
+
+    @property
+    def state(self) -> list[Any]:
+        """All variables that the next step depends on, in a fixed order."""
+
+    def train_step(self, data: tuple[Any, Any]) -> dict[str, Any]:
+        """Run one step on (samples, classes), on all replicas, and return scalars."""
 
 
 def run_loop(

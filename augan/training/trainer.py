@@ -1,6 +1,6 @@
-"""Trainer: builds the networks of a training, runs its stages, and keeps the results."""
+"""Trainer: builds the networks of a training, trains them in stages, and keeps the results."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,16 +16,14 @@ from augan.gan import keras
 from augan.gan.networks.registry import build_network
 from augan.seeding import child_seed
 from augan.training.batches import Batches, one_hot
-from augan.training.budget import StageBudget, Stopwatch, TrainingBudget
+from augan.training.budget import BudgetShare, StageBudget, TrainingBudget
 from augan.training.callbacks import Callback
 from augan.training.checkpoints import Checkpoints
 from augan.training.distributed.workers import Workers
-from augan.training.loop import run_loop
+from augan.training.loop import TrainStep, run_loop
 from augan.training.monitor import GanMetrics, GanMonitor, TrainingFailure
 from augan.training.network_specs import NetworkSpecs
 from augan.training.signals import StopSignal
-from augan.training.stages.base import TrainStep
-from augan.training.stages.registry import STAGES
 
 
 @dataclass(frozen=True)
@@ -113,59 +111,6 @@ class TrainedNetworks:
         }
 
 
-def train_stages(
-    config: Config,
-    data: TrainingData,
-    stages: Sequence[str],
-    budget: TrainingBudget,
-    *,
-    callbacks: Sequence[Callback] = (),
-    samples: Path | None = None,
-    stopwatch: Stopwatch | None = None,
-    checkpoints: Path | None = None,
-    stop: StopSignal = lambda: None,
-    workers: Workers | None = None,
-) -> TrainedNetworks:
-    """Run `stages` in their order and return the trained networks.
-
-    Parameters
-    ----------
-    config : Config
-        Resolved settings.
-    stages : sequence of str
-        Names in `augan.training.stages.registry.STAGES`.
-    callbacks : sequence of Callback
-        Notified of the progress.
-    samples : Path or None
-        Folder of the sample grids; None: no grids.
-    stopwatch : Stopwatch or None
-        Measures the time of each stage.
-    checkpoints : Path or None
-        Folder of the checkpoints, from which the training continues; None: no checkpoints.
-    stop : callable
-        Returns the name of a signal when the training must stop, see `augan.training.signals`.
-    workers : Workers or None
-        The processes that train together; None: this process alone.
-    """
-    stopwatch, workers = stopwatch or Stopwatch(), workers or Workers()
-    trainer = Trainer(
-        config,
-        data,
-        tuple(stages),
-        budget,
-        tuple(callbacks),
-        samples,
-        Checkpoints(checkpoints),
-        stop,
-        workers,
-    )
-    with workers.report_lost_worker(), workers.scope():
-        for stage in stages:
-            with stopwatch.measure(stage):
-                STAGES[stage].train(trainer)
-    return trainer.networks if workers.strategy is None else trainer.networks.on_one_device()
-
-
 @dataclass
 class Trainer:
     """Builds networks from the configuration, trains them with the loop, and keeps them.
@@ -176,7 +121,7 @@ class Trainer:
 
     config: Config
     data: TrainingData
-    stages: tuple[str, ...]
+    stages: "tuple[Stage, ...]"
     budget: TrainingBudget
     callbacks: tuple[Callback, ...]
     samples: Path | None
@@ -252,6 +197,27 @@ class Trainer:
             workers=self.workers,
         )
 
-    def _stage_budget(self, stage: str) -> StageBudget:
-        later = self.stages[self.stages.index(stage) + 1 :]
-        return self.budget.stage_budget(STAGES[stage].share, [STAGES[name].share for name in later])
+    def _stage_budget(self, name: str) -> StageBudget:
+        names = [stage.name for stage in self.stages]
+        index = names.index(name)
+        later = [stage.share for stage in self.stages[index + 1 :]]
+        return self.budget.stage_budget(self.stages[index].share, later)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a training.
+
+    Parameters
+    ----------
+    name : str
+        Name in the log and of the checkpoint.
+    share : BudgetShare
+        Share of the stage in the budget of the training.
+    train : callable
+        Builds the networks of the stage with the trainer, and trains them with `Trainer.run`.
+    """
+
+    name: str
+    share: BudgetShare
+    train: Callable[[Trainer], None]

@@ -3,7 +3,7 @@
 Contestants
 -----------
 augan
-    `augan.training.trainer.train_stages` as in a run: batches from the cache, checkpoints, and the
+    `augan.training.train.train_stages` as in a run: batches from the cache, checkpoints, and the
     average of the generator.
 augan-bfloat16
     The same with `training.dtype=bfloat16`.
@@ -104,7 +104,8 @@ def train(
 ) -> None:
     """Run the training loop until the pipe is closed."""
     from augan.training.budget import TrainingBudget
-    from augan.training.trainer import TrainingData, train_stages
+    from augan.training.train import train_stages
+    from augan.training.trainer import TrainingData
 
     data = TrainingData(pixels, None, 0, preprocessing)
     pacer = Pacer(steps, lambda: describe_networks(config, preprocessing))

@@ -17,7 +17,8 @@ from augan.exceptions import ConfigError
 from augan.training.budget import TrainingBudget
 from augan.training.config_rules import RULES, check_rules
 from augan.training.defaults import resolve_defaults
-from augan.training.trainer import TrainingData, train_stages
+from augan.training.train import train_stages
+from augan.training.trainer import TrainingData
 from tools.docs import config_reference
 
 # The settings that rules look at, the default first. All combinations: 15360.

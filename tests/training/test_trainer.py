@@ -10,8 +10,8 @@ from augan.config import Config
 from augan.data.modalities.images import ImagePreprocessing
 from augan.training.budget import Stopwatch, TrainingBudget
 from augan.training.loop import STEPS_PER_CALL
-from augan.training.stages.registry import STAGES
-from augan.training.trainer import TrainingData, train_stages
+from augan.training.train import STAGES, train_stages
+from augan.training.trainer import TrainingData
 
 
 @pytest.mark.parametrize("name", STAGES)

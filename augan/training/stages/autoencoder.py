@@ -1,6 +1,6 @@
 """Autoencoder stage: an encoder and a generator whose reconstructions a discriminator evaluates."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -9,11 +9,7 @@ from augan.gan import Tensor, distribution, keras, tf
 from augan.gan.networks.registry import logits_and_blocks
 from augan.seeding import child_seed
 from augan.training.budget import BudgetShare
-from augan.training.stages.base import Stage
-
-if TYPE_CHECKING:
-    from augan.training.trainer import Trainer, TrainingData
-
+from augan.training.trainer import Stage, Trainer, TrainingData
 
 # Weights of the losses of encoder and generator.
 IMAGE_WEIGHT, FEATURE_WEIGHT, ADVERSARIAL_WEIGHT, LATENT_WEIGHT = 10.0, 1.0, 0.02, 1e-3
@@ -142,7 +138,7 @@ def _class_partners(classes: Tensor) -> Tensor:
     return tf.scatter_nd(order[:, None], tf.where(is_same_class, following, order), (count,))
 
 
-def train_autoencoder(trainer: "Trainer") -> None:
+def train_autoencoder(trainer: Trainer) -> None:
     """Train `encoder`, `generator` and `discriminator`, with all classes equally often."""
     train_step = AutoencoderTrainStep(
         trainer.build("encoder", num_classes=0),
@@ -154,7 +150,7 @@ def train_autoencoder(trainer: "Trainer") -> None:
     trainer.run("autoencoder", train_step, indices=_balanced_indices(trainer.data))
 
 
-def _balanced_indices(data: "TrainingData") -> np.ndarray:
+def _balanced_indices(data: TrainingData) -> np.ndarray:
     """Return all indices, those of rare classes repeated until classes are about equally large."""
     indices = data.train_and_unlabeled_indices()
     if data.classes is None:

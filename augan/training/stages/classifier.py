@@ -3,16 +3,13 @@
 Filters of augmentation compare its prediction with the class of a generated sample.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from augan.gan import Tensor, distribution, keras, tf
 from augan.gan.diffaug import augment
 from augan.seeding import child_seed
 from augan.training.budget import BudgetShare
-from augan.training.stages.base import Stage
-
-if TYPE_CHECKING:
-    from augan.training.trainer import Trainer
+from augan.training.trainer import Stage, Trainer
 
 
 class ClassifierTrainStep:
@@ -61,7 +58,7 @@ def _is_correct(logits: Tensor, classes: Tensor) -> Tensor:
     return tf.cast(is_correct, tf.float32)
 
 
-def train_classifier(trainer: "Trainer") -> None:
+def train_classifier(trainer: Trainer) -> None:
     """Train the network `classifier` on the samples of known class."""
     train_step = ClassifierTrainStep(
         trainer.build("classifier"),

@@ -1,7 +1,7 @@
 """Encoder stage: the encoder of f-AnoGAN (Schlegl et al. 2019), trained against a frozen GAN."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -9,10 +9,7 @@ from augan.gan import Tensor, distribution, keras, tf
 from augan.gan.inference import BatchInference
 from augan.gan.networks.registry import feature_blocks
 from augan.training.budget import BudgetShare
-from augan.training.stages.base import Stage
-
-if TYPE_CHECKING:
-    from augan.training.trainer import Trainer
+from augan.training.trainer import Stage, Trainer
 
 _CHUNK_SIZE = 1024  # samples that are float32 at once while they are encoded
 CLASS_WEIGHT = 0.1  # weight of the cross-entropy of the predicted class
@@ -117,7 +114,7 @@ def encode(
     return {"indices": indices, **dict(zip(("latents", "class_probabilities"), outputs))}
 
 
-def train_encoder(trainer: "Trainer") -> None:
+def train_encoder(trainer: Trainer) -> None:
     """Train the encoder on the training split and the unlabeled samples; the GAN stays frozen."""
     settings = trainer.config.encoder
     train_step = EncoderTrainStep(

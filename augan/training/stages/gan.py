@@ -1,7 +1,5 @@
 """GAN stage: adversarial training of the generator and the discriminator, with its monitor."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from augan.config import require_resolved
@@ -16,17 +14,14 @@ from augan.training.callbacks import EvaluationCallback, SampleGrid
 from augan.training.monitor import MAX_IMAGES, GanMetrics, GanMonitor
 from augan.training.network_specs import FEATURE_NETWORKS
 from augan.training.pseudo_labels import PseudoLabels, assign_pseudo_labels
-from augan.training.stages.base import Stage
-
-if TYPE_CHECKING:
-    from augan.training.trainer import Trainer
+from augan.training.trainer import Stage, Trainer
 
 MIN_HELD_OUT = 20  # number of held-out images below which the metrics would be noise
 # In the order of `GAN.networks`.
 _NETWORKS = ("generator", "discriminator", "transformation_head", "localization_head")
 
 
-def train_gan(trainer: "Trainer") -> None:
+def train_gan(trainer: Trainer) -> None:
     """Train `generator`, `discriminator` and the configured heads.
 
     The heads are `transformation_head` and `localization_head`. The kept generator is the moving
@@ -67,7 +62,7 @@ def train_gan(trainer: "Trainer") -> None:
         grid.write(networks.steps["gan"])
 
 
-def _training_labels(trainer: "Trainer") -> PseudoLabels:
+def _training_labels(trainer: Trainer) -> PseudoLabels:
     """Return the samples of the GAN and their classes; a conditional GAN needs them all."""
     data = trainer.data
     if not len(data.unlabeled) or not data.num_classes:
@@ -85,7 +80,7 @@ def _training_labels(trainer: "Trainer") -> PseudoLabels:
     return labels
 
 
-def _monitor(trainer: "Trainer", gan: GAN) -> GanMonitor | None:
+def _monitor(trainer: Trainer, gan: GAN) -> GanMonitor | None:
     """Return the monitor, or None without features or with too few held-out images."""
     data, specs = trainer.data, trainer.networks.specs
     if data.val is None or len(data.val) < MIN_HELD_OUT:
@@ -112,7 +107,7 @@ def _monitor(trainer: "Trainer", gan: GAN) -> GanMonitor | None:
     )
 
 
-def _features(trainer: "Trainer", real: np.ndarray) -> FeatureExtractor | StandardizedRows | None:
+def _features(trainer: Trainer, real: np.ndarray) -> FeatureExtractor | StandardizedRows | None:
     if trainer.data.preprocessing.sample_type == "row":
         return StandardizedRows(real)
     models = trainer.networks.models
@@ -120,7 +115,7 @@ def _features(trainer: "Trainer", real: np.ndarray) -> FeatureExtractor | Standa
     return FeatureExtractor(kind, models[kind], real) if kind else None
 
 
-def _sample_grid(trainer: "Trainer", generator: keras.Model) -> SampleGrid | None:
+def _sample_grid(trainer: Trainer, generator: keras.Model) -> SampleGrid | None:
     preprocessing = trainer.data.preprocessing
     if trainer.samples is None or not isinstance(preprocessing, ImagePreprocessing):
         return None

@@ -5,16 +5,11 @@ Predicting Image Rotations"). Its features measure the fidelity of generated ima
 no classifier of classes.
 """
 
-from typing import TYPE_CHECKING
-
 from augan.gan import Tensor, distribution, tf
 from augan.gan.self_supervision import NUM_ROTATIONS
 from augan.training.budget import BudgetShare
-from augan.training.stages.base import Stage
 from augan.training.stages.classifier import ClassifierTrainStep
-
-if TYPE_CHECKING:
-    from augan.training.trainer import Trainer
+from augan.training.trainer import Stage, Trainer
 
 
 class RotationTrainStep(ClassifierTrainStep):
@@ -31,7 +26,7 @@ class RotationTrainStep(ClassifierTrainStep):
         return super().train_step((tf.concat(rotated, axis=0), classes))
 
 
-def train_rotation(trainer: "Trainer") -> None:
+def train_rotation(trainer: Trainer) -> None:
     """Train the network `rotation` on all images."""
     train_step = RotationTrainStep(
         trainer.build("rotation"),

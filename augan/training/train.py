@@ -1,0 +1,77 @@
+"""Training of networks in stages, and the registry of the stages.
+
+A new stage is one file in `augan.training.stages` and one entry in `STAGES`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from augan.config import Config
+from augan.training.budget import Stopwatch, TrainingBudget
+from augan.training.callbacks import Callback
+from augan.training.checkpoints import Checkpoints
+from augan.training.distributed.workers import Workers
+from augan.training.signals import StopSignal
+from augan.training.stages.autoencoder import AUTOENCODER
+from augan.training.stages.classifier import CLASSIFIER
+from augan.training.stages.encoder import ENCODER
+from augan.training.stages.gan import GAN_STAGE
+from augan.training.stages.rotation import ROTATION
+from augan.training.trainer import Stage, TrainedNetworks, Trainer, TrainingData
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage for stage in (GAN_STAGE, AUTOENCODER, ENCODER, CLASSIFIER, ROTATION)
+}
+
+
+def train_stages(
+    config: Config,
+    data: TrainingData,
+    stages: Sequence[str],
+    budget: TrainingBudget,
+    *,
+    callbacks: Sequence[Callback] = (),
+    samples: Path | None = None,
+    stopwatch: Stopwatch | None = None,
+    checkpoints: Path | None = None,
+    stop: StopSignal = lambda: None,
+    workers: Workers | None = None,
+) -> TrainedNetworks:
+    """Run `stages` in their order and return the trained networks.
+
+    Parameters
+    ----------
+    config : Config
+        Resolved settings.
+    stages : sequence of str
+        Names in `STAGES`.
+    callbacks : sequence of Callback
+        Notified of the progress.
+    samples : Path or None
+        Folder of the sample grids; None: no grids.
+    stopwatch : Stopwatch or None
+        Measures the time of each stage.
+    checkpoints : Path or None
+        Folder of the checkpoints, from which the training continues; None: no checkpoints.
+    stop : callable
+        Returns the name of a signal when the training must stop, see `augan.training.signals`.
+    workers : Workers or None
+        The processes that train together; None: this process alone.
+    """
+    stopwatch, workers = stopwatch or Stopwatch(), workers or Workers()
+    trainer = Trainer(
+        config,
+        data,
+        tuple(STAGES[name] for name in stages),
+        budget,
+        tuple(callbacks),
+        samples,
+        Checkpoints(checkpoints),
+        stop,
+        workers,
+    )
+    with workers.report_lost_worker(), workers.scope():
+        for stage in trainer.stages:
+            with stopwatch.measure(stage.name):
+                stage.train(trainer)
+    return trainer.networks if workers.strategy is None else trainer.networks.on_one_device()
