@@ -89,7 +89,7 @@ def get_transform(name: str, seed: int = 0) -> ImageTransform:
 def get_seeded_transform(name: str, seed: int = 0) -> SeededTransform:
     """Return a function that transforms images `[N, H, W, C]`, each with its own seed.
 
-    The same seed, class and index give the same change, whatever images came before.
+    The same seed, class and index give the same change, whatever images precede it.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Bundle: one inspectable file with the result of a training.
 
 `bundle.augan` is a zip of JSON, safetensors and npz members. None of them can contain code: there
-is no pickle, and Keras deserializes nothing. `augan.gan` builds each network from its spec, and
+is not a pickle, and Keras deserializes nothing. `augan.gan` builds each network from its spec, and
 `assign_weights` compares names and shapes before it sets a value.
 
 Layout of format version 2

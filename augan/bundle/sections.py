@@ -9,7 +9,7 @@ class DatasetInfo(TypedDict, total=False):
     Attributes
     ----------
     source : str or None
-        Path or address of the data; None if the data came as arrays.
+        Path or address of the data; None if the data was given as arrays.
     class_counts : list of int
         Number of labeled samples of each class in `class_names`.
     fingerprint : str

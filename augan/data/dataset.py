@@ -245,7 +245,7 @@ def from_arrays(
     Raises
     ------
     DataError
-        The arrays cannot be used; the message names what came and what was expected.
+        The arrays cannot be used; the message names what was given and what was expected.
 
     Examples
     --------
@@ -254,7 +254,9 @@ def from_arrays(
     (('ant', 'cat'), [1, 0])
     """
     if y is None and class_names is not None:
-        raise DataError("class_names came without labels; give y too, or leave class_names out")
+        raise DataError(
+            "class_names was given without labels; give y too, or leave class_names out"
+        )
     images = Table(as_frame(x)) if is_tabular(x) else check_images(x)
     n = len(images)
     labels, names = (None, ()) if y is None else check_labels(y, n, class_names)
@@ -280,7 +282,7 @@ def _unlabeled_dataset(x: Any, name: str) -> Dataset:
 
 
 def _target_of(y: Any, table: Table) -> Target:
-    """Return the target column of labels that came apart from the table: the last column."""
+    """Return the target column of labels that were given apart from the table: the last column."""
     taken = set(table.frame.columns)
     name = str(getattr(y, "name", None) or "y")
     while name in taken:

@@ -66,7 +66,7 @@ def digits(subset: Literal["train", "test"] = "train") -> Dataset:
 
 
 def write_example_images(folder: str | Path) -> ExampleImages:
-    """Write held-out digits and images that are no digits, as input of a digit detector.
+    """Write held-out digits and images that are not digits, as input of a digit detector.
 
     60 digits of the test subset, six of each class, are named `digit-<class>-<row>.png`; eight
     letters and four parts of photographs are named `outlier-*.png`. All images are 8 x 8, gray,

@@ -14,7 +14,7 @@ from augan.io.hashing import array_digest
 # all images, unrelated digits, garments and animals in at most three of a thousand.
 MIN_CORRELATION = 0.995
 
-MIN_UNIQUE_FRACTION = 0.95  # of the values of a column, from which equal rows are no coincidence
+MIN_UNIQUE_FRACTION = 0.95  # of the values of a column, from which equal rows are not a coincidence
 THUMBNAIL_SIZE = 24
 MAX_CALIBRATION = 2_000
 MAX_OTHERS = 20_000

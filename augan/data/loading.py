@@ -41,7 +41,8 @@ def load_dataset(
           file or folder of that name, write a path separator (`./digits`) or give a `Path`;
         - a folder of images: flat, or with one subfolder per class. If it holds a folder
           `train`, that is the training subset, and the folder `test` next to it is the test subset.
-          A folder `unlabeled` or `unlabelled` is no class: it holds training images without labels;
+          A folder `unlabeled` or `unlabelled` is not a class: it holds training images without
+          labels;
         - a folder of IDX files with the names of MNIST;
         - an `.npz` file with the array `x` and optionally `y`, `class_names`, `x_unlabeled`,
           `x_test`, `y_test`;
@@ -166,7 +167,7 @@ def _file_dataset(path: Path, subset: Subset) -> Dataset:
         "(.csv, .tsv, .parquet)"
     )
     if suffix in IMAGE_SUFFIXES:
-        advice = "one image is no dataset; give the folder that it lies in"
+        advice = "one image is not a dataset; give the folder that it lies in"
     elif suffix == ".npy":
         advice = "save it with numpy.savez(file, x=...) as an .npz file"
     raise DataError(f"{path} is of a type that augan does not read ({suffix or 'none'}); {advice}")

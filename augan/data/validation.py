@@ -198,8 +198,8 @@ def check_image_array(x: Any, image_shape: tuple[int, ...] | None) -> np.ndarray
     Raises
     ------
     DataError
-        Rows came without `image_shape` or do not fit it, `image_shape` is invalid, or the values
-        cannot be pixels.
+        Rows are given without `image_shape` or do not fit it, `image_shape` is invalid, or the
+        values cannot be pixels.
     """
     if image_shape is not None:
         image_shape = _check_shape(image_shape)
@@ -208,7 +208,7 @@ def check_image_array(x: Any, image_shape: tuple[int, ...] | None) -> np.ndarray
         return check_images(array)
     if image_shape is None:
         raise DataError(
-            f"rows of {array.shape[1]} values came, and their image shape is unknown; set "
+            f"got rows of {array.shape[1]} values, but their image shape is unknown; set "
             "image_shape=(H, W) or (H, W, C), or pass an array [N, H, W, C]"
         )
     if array.shape[1] != int(np.prod(image_shape)):
@@ -223,11 +223,11 @@ def _require_dense(x: Any) -> Any:
     """Return `x`, or raise DataError for None, paths and sparse matrices."""
     if x is None or isinstance(x, str | Path):
         raise DataError(
-            f"{'None' if x is None else repr(str(x))} came in place of images; give an array "
+            f"got {'None' if x is None else repr(str(x))} in place of images; give an array "
             "[N, H, W, C], of a folder load_dataset(folder).images"
         )
     if hasattr(x, "toarray"):
-        raise DataError("a sparse matrix came, but images are dense; give x.toarray()")
+        raise DataError("got a sparse matrix, but images are dense; give x.toarray()")
     return x
 
 

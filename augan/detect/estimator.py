@@ -144,7 +144,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
 
         if len(dataset) < MIN_TRAINING_SAMPLES:
             raise DataError(
-                f"{len(dataset)} {plural(dataset.sample_type)} came; at least "
+                f"got {len(dataset)} {plural(dataset.sample_type)}; at least "
                 f"{MIN_TRAINING_SAMPLES} are needed, and several hundred for good scores"
             )
         calibrate = self.far is not None
@@ -194,8 +194,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
         """Restore the detector of a bundle and calibrate it; return the prepared samples."""
         if self.trim_fraction:
             raise ConfigError(
-                f"trim_fraction={self.trim_fraction:g} came with a bundle, which is not trained "
-                "again: give clean normal images or rows, and leave out trim_fraction"
+                f"trim_fraction={self.trim_fraction:g} was given with a bundle, which is not "
+                "trained again: give clean normal images or rows, and leave out trim_fraction"
             )
         bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         if IGNORE_MASK_TABLE in bundle.tables:
@@ -272,7 +272,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         is_single = shape[:2] == self._image_shape[:2]
         hint = "; a single image is X[None]" if is_single else ""
         raise DataError(
-            f"images [N, H, W, C] came as {list(shape)}, but those of fit were "
+            f"got images [N, H, W, C] of the shape {list(shape)}, but those of fit were "
             f"[N, {', '.join(map(str, self._image_shape))}]; give images of the same shape{hint}"
         )
 

@@ -188,7 +188,7 @@ class TableSource:
     def __init__(self, table: Path, preprocessing: TabularPreprocessing) -> None:
         if not is_table_file(table):
             raise DataError(
-                f"{table} is no table, but the model was trained on one; name a .csv, .tsv or "
+                f"{table} is not a table, but the model was trained on one; name a .csv, .tsv or "
                 ".parquet file, or another model with --model"
             )
         self.preprocessing = preprocessing

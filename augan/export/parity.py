@@ -61,7 +61,7 @@ def load_parity_samples(
     """
     try:
         samples = load_training_data(bundle, preprocessing, training_data).samples
-    except DataError as error:  # missing or changed data is no fault of the bundle
+    except DataError as error:  # missing or changed data is not a fault of the bundle
         if training_data is not None:
             raise
         return _synthetic_samples(bundle, preprocessing, str(error))

@@ -62,8 +62,8 @@ def read_npz(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], 
     Raises
     ------
     DataError
-        The file is no complete archive, or an array in it is damaged, no plain array of numbers or
-        text, or unpacks to implausibly many bytes.
+        The file is not a complete archive, or an array in it is damaged, is not a plain array of
+        numbers or text, or unpacks to implausibly many bytes.
     """
     try:
         if not zipfile.is_zipfile(path):
@@ -110,9 +110,9 @@ def _read_idx_stream(stream: BinaryIO | gzip.GzipFile, path: Path) -> np.ndarray
         )
     content = _read_content(stream, declared)
     if len(content) < declared or stream.read(1):
-        came = "more" if len(content) == declared else f"only {len(content)}"
+        actual = "more" if len(content) == declared else f"only {len(content)}"
         raise DataError(
-            f"{path} declares the shape {shape}, {declared} bytes of content, but holds {came}; "
+            f"{path} declares the shape {shape}, {declared} bytes of content, but holds {actual}; "
             "get a fresh copy"
         )
     return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))

@@ -86,7 +86,7 @@ def open_executor(workers: int | None, scheduler: str | None) -> AbstractContext
         return nullcontext(SerialExecutor())
     if workers is not None and scheduler is not None:
         raise ConfigError(
-            "both a number of workers and a scheduler came; choose one: --workers starts processes "
+            "got both a number of workers and a scheduler; choose one: --workers starts processes "
             "on this machine, --scheduler uses those of a Dask cluster"
         )
     from augan.parallel.dask_executor import connect, require_dask, start_local

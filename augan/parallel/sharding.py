@@ -57,7 +57,8 @@ class Shard:
         match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, flags=re.ASCII)
         if match is None:
             raise ConfigError(
-                f"'{text}' is no shard; expected i/n, the shard i of n, the first of four being 0/4"
+                f"'{text}' is not a shard; expected i/n, the shard i of n, the first of four being "
+                "0/4"
             )
         return cls(int(match[1]), int(match[2]))
 
@@ -176,7 +177,8 @@ class ShardSet:
     Raises
     ------
     DataError
-        A folder is no shard, the shards are of different jobs, or a shard is missing or came twice.
+        A folder is not a shard, the shards are of different jobs, or a shard is missing or given
+        twice.
     """
 
     def __init__(self, folders: Sequence[str | Path]) -> None:
@@ -279,7 +281,7 @@ def _check_complete(shards: Sequence[_ShardFolder]) -> None:
         former = paths.setdefault(folder.shard.index, folder.path)
         if former is not folder.path:
             raise DataError(
-                f"shard {folder.shard} came twice, as {former} and {folder.path}; name one"
+                f"shard {folder.shard} was given twice, as {former} and {folder.path}; name one"
             )
     missing = [f"{index}/{count}" for index in range(count) if index not in paths]
     if missing:
@@ -301,7 +303,7 @@ def _read_record(path: Path) -> ShardRecord:
     try:
         values = json.loads(arrays.pop(_VALUES).tobytes())
     except (KeyError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no record of a shard; make the shard again") from error
+        raise DataError(f"{path} is not a record of a shard; make the shard again") from error
     return ShardRecord(values, arrays)
 
 

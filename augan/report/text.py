@@ -325,7 +325,7 @@ def format_secondary_gains(summary: Mapping[str, Any]) -> Iterator[str]:
     without_duplicates = summary["without_near_duplicates"]
     if over_labeled_only is not None:
         yield (
-            "compared with arms without the unlabeled images, which is no fair comparison: "
+            "compared with arms without the unlabeled images, which is not a fair comparison: "
             f"{_gain(over_labeled_only)}"
         )
     if without_duplicates is not None:

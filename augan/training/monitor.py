@@ -112,7 +112,7 @@ def divergence(step: int, loss: float, *, evaluated: bool) -> TrainingFailure:
     loss : float
         As returned by `max_magnitude`.
     evaluated : bool
-        Whether an evaluation came before, so that the bundle holds measured weights.
+        Whether there was an evaluation before, so that the bundle holds measured weights.
     """
     grew = f"had grown to {loss:.1e}" if math.isfinite(loss) else "was no longer finite"
     kept = (

@@ -107,7 +107,7 @@ def test_detection_follows_the_formula(bundle: Bundle, new: Path, tmp_path: Path
     assert result.guarantee.expected == max_false_alarm_rate(5, [10] * 5)
     assert result.guarantee.sentence.startswith(
         "On average at most 22.8 % of normal images like the 50 calibration images are flagged "
-        "(twice the rate of 10.0 %, plus 2.8 % because folds are small)"
+        "(twice the chosen rate of 10.0 %, plus 2.8 % because folds are small)"
     )
     rows = table(tmp_path / "out" / "scores.csv")
     assert list(rows[0])[-1] == "rank_correction"

@@ -166,7 +166,7 @@ class TestGANDetectorAtARate:
         assert again.bundle_.detector is not None
         assert again.bundle_.detector["calibrated_on"]["num_samples"] == 40
         assert again.bundle_.path is None  # not saved
-        with pytest.raises(ConfigError, match=r"trim_fraction=0\.1 came with a bundle"):
+        with pytest.raises(ConfigError, match=r"trim_fraction=0\.1 was given with a bundle"):
             GANDetector(bundle=conformal.bundle_, trim_fraction=0.1).fit(deep_ones[:40])
 
     def test_pixel_type_of_integers_is_that_of_fit(
@@ -266,7 +266,7 @@ class TestGANDetectorRefuses:
         assert ("X[None]" in str(caught.value)) is (given == (8, 8))
 
     def test_too_few_samples(self, ones: np.ndarray) -> None:
-        with pytest.raises(DataError, match="3 images came; at least 4 are needed"):
+        with pytest.raises(DataError, match="got 3 images; at least 4 are needed"):
             GANDetector(image_shape=(8, 8)).fit(ones[:3])
 
     @pytest.mark.parametrize(
@@ -275,8 +275,8 @@ class TestGANDetectorRefuses:
             ({"image_shape": 64}, np.zeros((9, 64)), "image_shape must be"),
             ({"image_shape": "8x8"}, np.zeros((9, 64)), "image_shape must be"),
             ({"image_shape": (8, 8), "random_state": "a"}, np.zeros((9, 64)), "random_state"),
-            ({"image_shape": (8, 8)}, "photos", "'photos' came in place of images"),
-            ({"image_shape": (8, 8)}, None, "None came in place of images"),
+            ({"image_shape": (8, 8)}, "photos", "got 'photos' in place of images"),
+            ({"image_shape": (8, 8)}, None, "got None in place of images"),
         ],
     )
     def test_invalid_arguments(self, given: dict[str, object], X: object, said: str) -> None:
@@ -551,7 +551,7 @@ class TestGANOverSampler:
     def test_bundle_of_images_refuses_a_table(
         self, numbered: Bundle, rare_ones: tuple[np.ndarray, np.ndarray]
     ) -> None:
-        with pytest.raises(DataError, match="a table came, but the model is one of images"):
+        with pytest.raises(DataError, match="got a table, but the model is one of images"):
             GANOverSampler(bundle=numbered).fit_resample(*rare_ones)
 
     def test_images_of_another_type_than_the_model_are_refused(

@@ -154,7 +154,7 @@ class TestMergeRefuses:
             ShardSet(shards[1:2])
 
     def test_repeated_shard_is_refused(self, shards: list[Path]) -> None:
-        with pytest.raises(DataError, match="shard 1/3 came twice"):
+        with pytest.raises(DataError, match="shard 1/3 was given twice"):
             ShardSet([*shards, shards[1]])
 
     def test_shards_of_other_counts_are_refused(

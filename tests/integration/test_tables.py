@@ -301,7 +301,7 @@ class TestDetect:
     def test_a_folder_for_a_table_and_a_table_for_images(
         self, bundle: Bundle, digits_bundle: Bundle, table: Path, tmp_path: Path
     ) -> None:
-        with pytest.raises(DataError, match="is no table, but the model was trained on one"):
+        with pytest.raises(DataError, match="is not a table, but the model was trained on one"):
             detect_folder(bundle, tmp_path, tmp_path / "out")
         with pytest.raises(DataError, match="is a table, but the model was trained on images"):
             detect_folder(digits_bundle, table, tmp_path / "out")

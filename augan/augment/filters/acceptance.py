@@ -142,7 +142,7 @@ def generator_warnings(bundle: Bundle) -> tuple[str, ...]:
     fidelity = bundle.metrics.get("fidelity")
     if not fidelity:
         return (
-            f"the quality of the generator after {steps:,} updates was never measured, because too "
+            f"the quality of the generator after {steps:,} steps was never measured, because too "
             f"few {samples} were held out or the monitor was off; look at some {samples} before "
             "you use them",
         )
@@ -150,7 +150,7 @@ def generator_warnings(bundle: Bundle) -> tuple[str, ...]:
     if distance <= MAX_KERNEL_DISTANCE_RATIO * untrained:
         return ()
     return (
-        f"the generator has learned little in {steps:,} updates: the kernel distance between "
+        f"the generator has learned little in {steps:,} steps: the kernel distance between "
         f"generated and held-out {samples} is {distance:.3g}, and {untrained:.3g} before training; "
         f"train longer, or look at some {samples} before you use them",
     )

@@ -117,7 +117,7 @@ class LatentInterpolation:
         neighbor = (rank * num_neighbors).astype(np.int64)
         partners = np.empty(len(base), np.int64)
         for rows, block in zip(row_blocks(len(x)), squared_distances(x, y)):
-            # A code is no neighbor of itself.
+            # A code is not a neighbor of itself.
             block[members[None, :] == base[rows][:, None]] = np.inf
             order = np.argsort(block, axis=1, kind="stable")
             partners[rows] = members[order[np.arange(len(block)), neighbor[rows]]]

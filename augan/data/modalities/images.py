@@ -273,10 +273,8 @@ class ImagePreprocessing:
         """
         expected = {"modality", *(field.name for field in fields(cls))}
         if not isinstance(values, Mapping) or set(values) != expected:
-            came = sorted(map(str, values)) if isinstance(values, Mapping) else repr(values)
-            raise DataError(
-                f"preprocessing must have the fields {sorted(expected)}, but came as {came}"
-            )
+            given = sorted(map(str, values)) if isinstance(values, Mapping) else repr(values)
+            raise DataError(f"preprocessing must have the fields {sorted(expected)}, got {given}")
         shape = values["original_shape"]
         if shape is not None:
             if not (isinstance(shape, (list, tuple)) and len(shape) == 2):

@@ -49,8 +49,8 @@ def prepare_samples(
     Raises
     ------
     DataError
-        Images came for the preprocessing of a table, or a table for that of images; or a sample
-        does not fit.
+        Images are given for the preprocessing of a table, or a table for that of images; or a
+        sample does not fit.
     """
     if isinstance(images, Table) and isinstance(preprocessing, TabularPreprocessing):
         return preprocessing.prepare_all(images)
@@ -58,10 +58,10 @@ def prepare_samples(
         return RaggedImages([preprocessing.prepare_ragged(image) for image in images])
     if not isinstance(images, Table) and isinstance(preprocessing, ImagePreprocessing):
         return preprocessing.prepare_all(images)
-    came = "a table" if isinstance(images, Table) else "images"
-    hint = "; rows of pixels become images by image_shape" if came == "a table" else ""
+    given = "a table" if isinstance(images, Table) else "images"
+    hint = "; rows of pixels become images by image_shape" if given == "a table" else ""
     raise DataError(
-        f"{came} came, but the model is one of {plural(preprocessing.sample_type)}{hint}"
+        f"got {given}, but the model is one of {plural(preprocessing.sample_type)}{hint}"
     )
 
 
@@ -74,9 +74,7 @@ def training_samples(
     """
     if isinstance(prepared, RaggedImages):
         if not isinstance(preprocessing, TiledPreprocessing):
-            raise DataError(
-                "images of different sizes came, but the model takes images of one size"
-            )
+            raise DataError("got images of different sizes, but the model takes images of one size")
         windows = preprocessing.training_windows(prepared)
         return windows, windows.rows_of
     return prepared, np.asarray

@@ -101,7 +101,7 @@ def as_frame(x: Any) -> "pd.DataFrame":
         array = np.asarray(x)
         if array.ndim != 2 or array.dtype.kind not in "biuf":
             raise DataError(
-                f"a table must be a DataFrame or an array [N, F] of numbers, but came as "
+                f"a table must be a DataFrame or an array [N, F] of numbers, got an array "
                 f"{list(array.shape)} of {array.dtype}; give a DataFrame for columns of text"
             )
         x = pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])

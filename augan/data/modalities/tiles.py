@@ -32,7 +32,7 @@ class TiledPreprocessing(ImagePreprocessing):
 
     `size` is the side of a canvas that holds every training image at its working scale. Prepared
     images have 8 bits and are the brightness relative to the surroundings, so that light which
-    falls off or differs between images is no anomaly. `dtype`, `low` and `high` describe the
+    falls off or differs between images is not an anomaly. `dtype`, `low` and `high` describe the
     original images.
 
     Attributes

@@ -26,8 +26,8 @@ class Guarantee:
         twice as much with folds (`augan.detect.conformal.cross_conformal`).
     rate_upper_95 : float or None
         Upper bound of this model's realized rate, with 95 % confidence over the sampling of the
-        calibration set. It assumes independent images and is no guarantee unless `exact`. None with
-        folds, for which no useful bound is known.
+        calibration set. It assumes independent images and is not a guarantee unless `exact`. None
+        with folds, for which no useful bound is known.
     exact : bool
         False if groups have several images; such images are not exchangeable with new ones.
     sentence : str
@@ -62,10 +62,13 @@ def describe_fold_guarantee(
     """Return the joint guarantee of the detectors of all folds: about twice the rate."""
     samples = plural(sample_type)
     more = expected - 2 * far
-    excess = f", plus {percent(more)} because folds are small" if more > 0 else " at most"
+    rate = f"twice the chosen rate of {percent(far)}"
+    bound = (
+        f"{rate}, plus {percent(more)} because folds are small" if more > 0 else f"at most {rate}"
+    )
     return (
         f"On average at most {percent(expected)} of normal {samples} like the {n} calibration "
-        f"{samples} are flagged (twice the rate of {percent(far)}{excess}): each of {num_folds} "
+        f"{samples} are flagged ({bound}): each of {num_folds} "
         f"detectors is calibrated on the {samples} that it was not trained on."
     )
 

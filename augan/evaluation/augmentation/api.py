@@ -210,7 +210,7 @@ def _check_options(
 
 
 def _check_baselines(experiment: GainExperiment) -> None:
-    """Refuse baselines that all see less data than the GAN: more data is no gain of the GAN."""
+    """Refuse baselines that all see less data than the GAN: more data is not a gain of the GAN."""
     if experiment.has_unlabeled and not any(map(experiment.uses_unlabeled, experiment.baselines)):
         raise ConfigError(
             "the GAN trains on the unlabeled images, so at least one arm without a GAN must do so "

@@ -70,7 +70,7 @@ class GainExperiment:
         """Arms without synthetic images of a GAN.
 
         The ablation is a baseline unless it equals another arm: an advantage that the GAN arm owes
-        to its base arm is no gain of the synthetic images.
+        to its base arm is not a gain of the synthetic images.
         """
         is_copy = self.protocol.gan_arm.base in self.arms and not self.candidates
         return [arm for arm in self.arms if arm in ARMS or (arm == ABLATION and not is_copy)]

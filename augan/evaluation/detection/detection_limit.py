@@ -2,9 +2,9 @@
 
 Round spots of increasing size are painted on normal images, one spot at a random position of each
 image. The detection rate at the calibrated threshold is measured for each size and contrast. A
-painted spot is no real defect, but its size and contrast are known: a detector that misses a spot
-also misses real defects of that size and contrast. Images that are flagged without a spot count
-too, so the rate at size 0 is the false-alarm rate on these images.
+painted spot is not a real defect, but its size and contrast are known: a detector that misses a
+spot also misses real defects of that size and contrast. Images that are flagged without a spot
+count too, so the rate at size 0 is the false-alarm rate on these images.
 """
 
 from collections.abc import Sequence

@@ -159,7 +159,7 @@ def _resolve(config: "Config", dataset: "Dataset") -> "ResolvedConfig":
     resolved = resolve_config(config, dataset)
     typer.echo(format_plan(resolved.config, resolved.dataset, resolved.preprocessing), err=True)
     for warning in resolved.warnings:
-        typer.echo(f"note: {warning}", err=True)
+        typer.echo(f"warning: {warning}", err=True)
     return resolved
 
 
@@ -197,7 +197,7 @@ def _train(
     with stopwatch.measure("data"):
         resolved = _resolve(config, dataset)
     if resume and out is not None and not out.exists():
-        typer.echo(f"note: {out} does not exist, so a new training starts there", err=True)
+        typer.echo(f"warning: {out} does not exist, so a new training starts there", err=True)
     with ConsoleProgress() as progress:
         bundle = run_training(
             resolved,

@@ -33,10 +33,10 @@ def test_generator_warnings_if_the_generator_learned_little_or_was_not_measured(
 
     assert warnings(fidelity=fidelity) == ()
     (learned_little,) = warnings(fidelity={**fidelity, "kernel_distance": 3.0})
-    assert "learned little in 1,340 updates" in learned_little
+    assert "learned little in 1,340 steps" in learned_little
     assert "is 3, and 5 before training" in learned_little
     (not_measured,) = warnings(fidelity=None)
-    assert "1,340 updates was never measured" in not_measured
+    assert "1,340 steps was never measured" in not_measured
     assert generator_warnings(replace(digits_bundle, metrics={})) == ()
 
 

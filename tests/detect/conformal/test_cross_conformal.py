@@ -121,8 +121,8 @@ def test_sentence_and_numbers_of_the_guarantee() -> None:
     assert (guarantee.exact, guarantee.rate_upper_95) == (True, None)
     assert guarantee.sentence == (
         "On average at most 10.8 % of normal images like the 150 calibration images are flagged "
-        "(twice the rate of 5.0 %, plus 0.76 % because folds are small): each of 5 detectors is "
-        "calibrated on the images that it was not trained on."
+        "(twice the chosen rate of 5.0 %, plus 0.76 % because folds are small): each of 5 "
+        "detectors is calibrated on the images that it was not trained on."
     )
     assert calibration.false_alarm_range(0.05, 100)[0] == 0
     assert not discovery_guarantee(calibration, 0.1, 50).exact
