@@ -276,7 +276,7 @@ def test_fit_accepts_a_dataset():
 def test_unresolved_settings_raise():
     with pytest.raises(ConfigError, match="resolve the configuration first"):
         make_gan(gan__diffaug=None)
-    with pytest.raises(ConfigError, match="was not resolved"):
+    with pytest.raises(ConfigError, match="resolve the configuration first"):
         make_gan(generator__learning_rate=None)
 
 
