@@ -105,7 +105,24 @@ class CandidateWorker:
         filtered: bool,
         training_data: str | Path | None,
     ) -> "CandidateWorker":
-        """Load what is needed; for parameters and errors see `augan.augment_folder`."""
+        """Return a worker with the method, the filter and the training data that these need.
+
+        Parameters
+        ----------
+        sampler : GeneratorSampler
+            The generator.
+        method_name : str
+            A key of `AUGMENTATION_METHODS`.
+        filtered : bool
+            Whether to prepare a filter; without it, candidates are left unchecked.
+        training_data : path, str or None
+            Location of the training data; None: the location that the bundle has recorded.
+
+        Raises
+        ------
+        DataError
+            The training data is needed and missing, or is not what the bundle was trained on.
+        """
         context = FilterContext.load(sampler, method_name, filtered, training_data)
         method = AUGMENTATION_METHODS[method_name](sampler, context.reference)
         location = None if training_data is None else str(training_data)

@@ -130,7 +130,15 @@ class SampleWriter(Protocol):
         """
 
     def has_files(self, files: Sequence[str], class_index: int) -> bool:
-        """Return whether files of an earlier call are complete, so they need not be written."""
+        """Return whether an interrupted call has completed these files, so that they can be kept.
+
+        Parameters
+        ----------
+        files
+            As returned by `add`.
+        class_index
+            The class of all samples in the files.
+        """
 
     def close(self) -> None:
         """Write what is not written yet."""
@@ -187,7 +195,11 @@ class PngWriter(_ImageWriter):
         return files
 
     def has_files(self, files: Sequence[str], class_index: int) -> bool:
-        """Check the end of each file. Images that the preview needs are generated again."""
+        """Return whether all files are complete PNG files, and the preview has enough images.
+
+        A file is complete if it has the last bytes of a PNG file. While the preview has space for
+        images of the class, the answer is False, so that these images are generated again.
+        """
         return self._grid.is_full(class_index) and all(
             _is_complete_png(self.folder / file) for file in files
         )

@@ -270,7 +270,21 @@ def member_hashes(members: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def content_hash(hashes: Mapping[str, str], versions: Mapping[str, str]) -> str:
-    """Return one hash of the hashes of all members and of the versions that wrote them."""
+    """Return the SHA-256 that identifies the content of a bundle.
+
+    Parameters
+    ----------
+    hashes : mapping of str to str
+        Member name -> SHA-256 of its bytes, as by `member_hashes`.
+    versions : mapping of str to str
+        Package -> version, as by `current_versions`.
+
+    Returns
+    -------
+    str
+        A hash of both and of the version of the format. Neither the date nor the path of the
+        bundle changes it.
+    """
     content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,

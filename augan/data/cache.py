@@ -248,7 +248,19 @@ def open_cache_file(path: Path) -> CacheFile | None:
 def write_cache_file(
     file: BinaryIO, dataset: Dataset, preprocessing: ImagePreprocessing
 ) -> dict[str, Any]:
-    """Write header, pixels and tail, and return the tail."""
+    """Decode all images into a cache file, and return the values of its tail.
+
+    The file is the header of a NumPy file, the pixels, the tail and a footer. The tail is a JSON
+    object: `dtype` and `shape` of the pixels, their `sha256`, the hash of their first and last
+    bytes (`ends`), and the rows that could not be read, with the reason (`failures`). The footer
+    has a fixed size: length and SHA-256 of the tail, and a mark. It is written last, so an
+    incomplete file has none.
+
+    Raises
+    ------
+    DataError
+        More than a tenth of all files cannot be read, or an image does not fit the model.
+    """
     side, dtype = preprocessing.size, preprocessing.prepared_dtype
     shape = [len(dataset), side, side, preprocessing.channels]
     start = file.write(_header(dtype, shape))

@@ -41,7 +41,12 @@ def corrupt(images: Tensor, kinds: Sequence[str], seed: Tensor) -> Tensor:
 
 
 def corruption_mask(images: Tensor, corrupted: Tensor, stride: int) -> Tensor:
-    """Return 1 for each location of `stride` x `stride` pixels that changed, `[N, H, W, 1]`."""
+    """Return where images were visibly changed, 1 or 0 for each location: `[N, H, W, 1]`.
+
+    A location is a square of `stride` x `stride` pixels, so H and W are the height and width of the
+    images divided by `stride`. It counts as changed if any channel of any of its pixels differs by
+    more than `MIN_VISIBLE_CHANGE`.
+    """
     change = tf.reduce_max(tf.abs(corrupted - images), axis=-1, keepdims=True)
     is_visible = tf.cast(change > MIN_VISIBLE_CHANGE, images.dtype)
     return tf.nn.max_pool2d(is_visible, stride, stride, "SAME")

@@ -17,7 +17,7 @@ def one_hot(classes: np.ndarray | None, indices: np.ndarray, num_classes: int) -
     Parameters
     ----------
     classes : ndarray [N] of int, ndarray [N, num_classes], or None
-        Class indices, below 0 where unknown; or class weights, which are returned unchanged.
+        Class indices, below 0 where unknown; or class probabilities, which are returned unchanged.
     """
     if classes is not None and classes.ndim == 2:
         return classes[indices]
@@ -36,7 +36,8 @@ class Batches:
     samples : ndarray [N, ...], ConcatRows or SlidingWindows
         Prepared samples. Only the rows of a batch are read, so a memory map works.
     classes : ndarray [N] of int, ndarray [N, num_classes], or None
-        Class indices, -1 for an unknown class, or class weights; ignored if `num_classes` is 0.
+        Class indices, -1 for an unknown class, or class probabilities; ignored if `num_classes` is
+        0.
     indices : ndarray of int or None
         The samples to use; None: all.
     normalize : callable

@@ -29,7 +29,7 @@ class PseudoLabels:
     indices : ndarray of int
         The samples to train on.
     classes : ndarray [N] of int, ndarray [N, K] of float32, or None
-        Class index or class weights of every sample, known or predicted.
+        Known class index of every sample, or its class probabilities, known or predicted.
     """
 
     indices: np.ndarray

@@ -175,7 +175,12 @@ class PreparedData:
         return tuple(stage for stage, enabled in is_enabled.items() if enabled)
 
     def training_data(self) -> "TrainingData":
-        """Return the training data of the networks."""
+        """Return the samples, classes and splits that the networks train on.
+
+        The samples are all samples, the unlabeled ones last, or the windows of large images; the
+        splits are indices in them. There are classes if the generator is conditional, with -1 for
+        unlabeled samples. Without `evaluation.enabled` there is no validation split.
+        """
         from augan.training.trainer import TrainingData
 
         classes = None

@@ -32,6 +32,12 @@ FarOption = Annotated[
         "default: the model's own rate, else 0.05."
     ),
 ]
+FdrOption = Annotated[
+    float | None,
+    typer.Option(
+        help="False-discovery rate: share of normal images among the flagged ones; replaces --far."
+    ),
+]
 IgnoreMaskOption = Annotated[
     Path | None,
     typer.Option(help="PNG mask as large as the images; pixels above 0 are ignored."),

@@ -6,9 +6,9 @@ convolutions, as in the paper, or by nearest-neighbor upsampling and a convoluti
 2016, "Deconvolution and Checkerboard Artifacts"), which is slower and smoother.
 
 The class enters the generator through conditional batch normalization or through an embedding that
-is concatenated to the noise, and the discriminator through projection. A class is a vector of
-weights and not an index, so a mixture of classes is a valid input: the class probabilities that the
-encoder predicts for an unlabeled image go straight into the generator.
+is concatenated to the noise, and the discriminator through projection. A class is a vector
+`[K]` and not an index: one-hot, or the probabilities of a mixture of classes. The class
+probabilities that the encoder predicts for an unlabeled image go straight into the generator.
 """
 
 from collections.abc import Callable

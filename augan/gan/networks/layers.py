@@ -246,7 +246,10 @@ def generator_inputs(
 
 
 def class_input(num_classes: int) -> Any:
-    """Return the input of class weights `[N, num_classes]`, or None without classes."""
+    """Return the input of classes `[N, num_classes]`, or None for a network without classes.
+
+    A row is a one-hot class, or the probabilities of a mixture of classes.
+    """
     return keras.Input((num_classes,), name="classes") if num_classes else None
 
 

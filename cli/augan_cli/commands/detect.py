@@ -9,6 +9,7 @@ from augan_cli.errors import handle_errors
 from augan_cli.options import (
     FailOnAnomalyOption,
     FarOption,
+    FdrOption,
     IgnoreMaskOption,
     JsonOption,
     MethodOption,
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
 
 _Images = Annotated[
     Path, typer.Argument(help="Folder of images (flat or nested), one image, or a table.")
-]
-_Fdr = Annotated[
-    float | None,
-    typer.Option(
-        help="False-discovery rate: share of normal images among the flagged ones; replaces --far."
-    ),
 ]
 _SaveMaps = Annotated[
     bool,
@@ -55,7 +50,7 @@ def detect_command(
     images: _Images,
     model: ModelOption = None,
     far: FarOption = None,
-    fdr: _Fdr = None,
+    fdr: FdrOption = None,
     method: MethodOption = None,
     save_maps: _SaveMaps = False,
     ignore_mask: IgnoreMaskOption = None,

@@ -145,7 +145,7 @@ def test_unlabeled_images_add_arms_and_a_second_gain(tmp_path):
     gain = result.summary["gain_over_labeled_only"]
     assert gain["best_baseline"] == "oversampling"
     assert gain["value"] >= result.summary["gain"]
-    assert any("no fair comparison" in line for line in format_augmentation_evaluation(result))
+    assert any("not a fair comparison" in line for line in format_augmentation_evaluation(result))
     assert {row["arm"]: row["uses_unlabeled"] for row in result.arms} == {
         "oversampling": False,
         "self-training": True,
