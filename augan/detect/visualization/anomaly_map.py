@@ -5,9 +5,9 @@ if its p-value against these maxima is at most A, that is, if it is higher than 
 all but a share A of normal images. On average, at least 1 - A of normal images then have no
 significant pixel, by the same argument as for scores: an image has a significant pixel if and only
 if its map maximum has a p-value of at most A. With folds
-(`augan.detect.conformal.cross_conformal`) the
-detectors of all folds score each pixel; this flags no more images than their map maxima would, so
-on average as many images have no significant pixel as are not flagged by score.
+(`augan.detect.conformal.cross_conformal`) the detectors of all folds score each pixel; this flags
+no more images than their map maxima would, so on average as many images have no significant pixel
+as are not flagged by score.
 
 The unit of a significant pixel is -log10 p: 2 is as high as the map maxima of 1 % of normal images.
 With n calibration images, -log10 p ends at log10(n + 1). Beyond the highest calibration maximum,

@@ -108,8 +108,8 @@ def evaluate_augmentation(
     gan : GanArm or None
         The GAN arm. None: `GAN_ARMS[DEFAULT_GAN_ARM]`.
     gan_steps, config : int, Config, or None
-        Updates and settings of the GAN. `training.max_minutes` has no effect: without `gan_steps`
-        and without steps in `config`, the data decides the number of updates.
+        Training steps and settings of the GAN. `training.max_minutes` has no effect: without `gan_steps`
+        and without steps in `config`, the data decides the number of steps.
     synthetic_fraction : float or None
         Fraction of synthetic images in the samples of each class that has synthetic images.
     tune_fraction : bool
@@ -185,7 +185,7 @@ def _check_options(
     transform: str | None,
     synthetic_fraction: float | None,
     tune_fraction: bool,
-    updates: Mapping[str, int | None],
+    steps: Mapping[str, int | None],
 ) -> None:
     """Refuse invalid options before the data is read."""
     if repeats < MIN_REPEATS:
@@ -204,7 +204,7 @@ def _check_options(
             "--tune-fraction selects the synthetic fraction; leave out one of "
             "--synthetic-fraction and --tune-fraction"
         )
-    for option, number in updates.items():
+    for option, number in steps.items():
         if number is not None and number < 1:
             raise ConfigError(f"{option} must be 1 or more, but is {number}")
 

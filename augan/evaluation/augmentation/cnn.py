@@ -1,6 +1,6 @@
 """Convolutional classifier, the same small network as the classifier of a bundle.
 
-Every arm trains the network for the same number of updates on the same number of labeled images.
+Every arm trains the network for the same number of steps on the same number of labeled images.
 Batches are sampled and augmented in advance. Augmentation costs as much as training, so each
 augmented image is used `ECHO_FACTOR` times (data echoing).
 

@@ -18,8 +18,8 @@ def gan_arm(
 ) -> GanArm:
     """Return the arm of a `GANOverSampler` that is trained on each label subset.
 
-    The sampler generates the `missing_counts` of the subset. The training ends after `steps`
-    updates, or after the steps of `config` or of the data. A time limit of `config` has no effect,
+    The sampler generates the `missing_counts` of the subset. The training ends after
+    `steps`, or after the steps of `config` or of the data. A time limit of `config` has no effect,
     because the result must not depend on the load of the machine.
     """
     settings = None if config is None else config.replace(training__max_minutes=None)
@@ -44,4 +44,4 @@ def gan_arm(
 GAN_ARMS: dict[str, Callable[..., GanArm]] = {
     method: partial(gan_arm, method=method) for method in AUGMENTATION_METHODS
 }
-"""Name -> function of the updates and the settings of the GAN (None: defaults) -> GAN arm."""
+"""Name -> function of the steps and the settings of the GAN (None: defaults) -> GAN arm."""

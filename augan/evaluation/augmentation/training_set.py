@@ -48,7 +48,7 @@ class WeightedTrainingSet:
 
 
 class Classifier(Protocol):
-    """A classifier that takes the same number of updates on every training set."""
+    """A classifier that takes the same number of training steps on every training set."""
 
     name: str
     supports_consistency: bool  # whether it uses `WeightedTrainingSet.unlabeled`

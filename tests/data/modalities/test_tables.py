@@ -138,7 +138,7 @@ class TestTarget:
             load_dataset(path, target=target)
 
     def test_target_of_images_is_refused(self):
-        with pytest.raises(DataError, match="digits is none"):
+        with pytest.raises(DataError, match="digits is not a table"):
             load_dataset("digits", target="y")
 
 
