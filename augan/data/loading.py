@@ -125,8 +125,8 @@ def _with_target(data: str | Path | tuple[Any, ...], subset: Subset, target: str
     dataset = _load(data, subset)
     if not isinstance(dataset.images, Table):
         raise DataError(
-            f"a target is a column of a table, and {dataset.name} is not a table; the classes of images "
-            "are their folders, or y in an .npz file"
+            f"a target is a column of a table, and {dataset.name} is not a table; the classes "
+            "of images are their folders, or y in an .npz file"
         )
     if dataset.labels is not None:
         raise DataError(f"{dataset.name} has labels already; leave out the target '{target}'")

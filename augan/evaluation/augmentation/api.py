@@ -108,8 +108,8 @@ def evaluate_augmentation(
     gan : GanArm or None
         The GAN arm. None: `GAN_ARMS[DEFAULT_GAN_ARM]`.
     gan_steps, config : int, Config, or None
-        Training steps and settings of the GAN. `training.max_minutes` has no effect: without `gan_steps`
-        and without steps in `config`, the data decides the number of steps.
+        Training steps and settings of the GAN. `training.max_minutes` has no effect: without
+        `gan_steps` and without steps in `config`, the data decides the number of steps.
     synthetic_fraction : float or None
         Fraction of synthetic images in the samples of each class that has synthetic images.
     tune_fraction : bool
