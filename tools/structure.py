@@ -23,7 +23,8 @@ import os, runpy, sys, threading
 root, target = sys.argv[1], sys.argv[2]
 files = set()
 def profile(frame, event, argument):
-    if event == "call" and frame.f_code.co_name != "<module>":
+    # Modules and class bodies have no fast locals (CO_OPTIMIZED): they run when they are imported.
+    if event == "call" and frame.f_code.co_flags & 1:
         files.add(frame.f_code.co_filename)
 threading.setprofile(profile); sys.setprofile(profile)
 sys.argv = ["augan", *sys.argv[3:]]
