@@ -1,1 +1,1 @@
-"""Checks of the machine and of the installation, for `augan doctor`."""
+"""Diagnosis of the machine and the installation, for the command `augan doctor`."""

@@ -1,4 +1,4 @@
-"""Checks of `augan doctor`, and the fix for each issue."""
+"""Checks of the installation and the machine for `augan doctor`, with a fix for each issue."""
 
 import platform
 import sys
@@ -37,7 +37,15 @@ NVIDIA_DEVICE = Path("/dev/nvidiactl")  # exists if a driver is installed
 
 @dataclass(frozen=True)
 class Issue:
-    """Issue of the machine or the installation, and its fix."""
+    """Defect of the machine or the installation, with the action that fixes the defect.
+
+    Attributes
+    ----------
+    issue : str
+        What is wrong, without a final period.
+    fix : str
+        Advice to the user, for example a pip command. `str(issue)` is `"<issue>: <fix>"`.
+    """
 
     issue: str
     fix: str
@@ -48,16 +56,30 @@ class Issue:
 
 @dataclass(frozen=True)
 class SystemReport:
-    """State of the machine and of the installation.
+    """State of the machine and of the installation, as `augan doctor` prints it.
 
     Attributes
     ----------
+    augan : str or None
+        Installed version of augan; None if augan is importable but not installed.
+    python : str
+        Version of Python, for example "3.12.4".
+    system : str
+        Name and release of the operating system.
+    packages : tuple of Package
+        Packages that augan requires, with those of extras; empty if augan is not installed.
+    processor : Processor
+    threads : Threads
+    memory : Memory
+    disks : dict of str to Disk
+            "runs": the folder for runs below the current folder; "cache": the cache of prepared
+        data, if its location is known.
+    tensorflow : TensorFlowCheck or None
+        None if no suitable TensorFlow is installed; TensorFlow was not started then.
     problems : tuple of Issue
         Issues that prevent augan from working.
     notes : tuple of Issue
-        Issues that do not prevent augan from working.
-    tensorflow : TensorFlowCheck or None
-        None if TensorFlow is not installed, and so was not started.
+        Issues that do not prevent augan from working, such as little free memory.
     """
 
     augan: str | None
@@ -74,12 +96,12 @@ class SystemReport:
 
     @property
     def usable(self) -> bool:
-        """Whether augan can work on this machine."""
+        """Whether augan can work on this machine: True if there are no `problems`."""
         return not self.problems
 
     @property
     def missing_extras(self) -> dict[str, list[str]]:
-        """Extras that are not complete, and their missing packages."""
+        """Optional extras with unsatisfied requirements: extra -> names of the packages."""
         missing: dict[str, list[str]] = {}
         for package in self.packages:
             if package.extra and not package.is_satisfied:
@@ -87,7 +109,11 @@ class SystemReport:
         return missing
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the whole report, JSON-able."""
+        """Return the whole report as a JSON-able dict, for `augan doctor --json`.
+
+        The memory and disk sizes are in bytes. Packages of extras appear under "missing_extras"
+        only.
+        """
         required = {p.name: p.installed for p in self.packages if not p.extra}
         return {
             "usable": self.usable,
@@ -108,7 +134,15 @@ class SystemReport:
 
 
 def run_checks() -> SystemReport:
-    """Check this machine and this Python; TensorFlow is started in a separate process."""
+    """Check the installation, hardware and TensorFlow of the current Python environment.
+
+    The call takes seconds (at most `TIMEOUT` of `augan.doctor.tensorflow_check`), because it starts
+    TensorFlow in a separate process. Failed checks are reported as issues, not raised.
+
+    Returns
+    -------
+    SystemReport
+    """
     packages, problems = _check_installation()
     disks, notes = _check_disks()
     is_installed = any(p.name == "tensorflow" and p.is_satisfied for p in packages)
@@ -136,13 +170,22 @@ def run_checks() -> SystemReport:
 
 
 def install(*words: str) -> str:
-    """Return the pip command with these arguments, quoted for a shell."""
+    """Return a `python -m pip install` command line with `words` as arguments, quoted for a shell.
+
+    Examples
+    --------
+    >>> install("--upgrade", "augan[export]")
+    "python -m pip install --upgrade 'augan[export]'"
+    """
     quoted = [f"'{word}'" if set(word) & set("[]<>=,!") else word for word in words]
     return " ".join(["python -m pip install", *quoted])
 
 
 def check_packages(packages: list[Package]) -> list[Issue]:
-    """Return a problem for each required package that is missing or has another version."""
+    """Return one `Issue` for each required package that is missing or has an unsuitable version.
+
+    Packages of extras are optional, so unsatisfied ones are not reported.
+    """
     problems = []
     for package in packages:
         if not package.extra and not package.is_satisfied:
@@ -154,6 +197,10 @@ def check_packages(packages: list[Package]) -> list[Issue]:
 
 
 def _check_installation() -> tuple[list[Package], list[Issue]]:
+    """Return the requirements of augan, and the issues of packages and of the Python version.
+
+    If augan's metadata or the package `packaging` is missing, the list of packages is empty.
+    """
     try:
         packages, python_specifier = list_requirements(), unmet_python_requirement()
     except PackageNotFoundError:  # a subclass of ImportError
@@ -169,6 +216,11 @@ def _check_installation() -> tuple[list[Package], list[Issue]]:
 
 
 def _check_disks() -> tuple[dict[str, Disk], list[Issue]]:
+    """Return the disks of the run folder and of the cache, and notes about unwritable or full ones.
+
+    The disk of the cache is left out if NumPy or Pillow is missing, or if the cache has no
+    location. A disk counts as full below `MIN_DISK_SPACE` bytes.
+    """
     disks, notes = {"runs": disk(RUNS_FOLDER)}, []
     try:
         # These modules need NumPy and Pillow, which may be missing.
@@ -193,6 +245,7 @@ def _check_disks() -> tuple[dict[str, Disk], list[Issue]]:
 
 
 def _check_threads(state: Threads) -> list[Issue]:
+    """Return a note if the thread setting is invalid or starts more threads than the CPU quota."""
     setting = state.setting
     if setting is not None and not setting.isdecimal():
         return [Issue(f"{THREADS} is '{setting}', which is not a number", "unset it")]
@@ -207,6 +260,7 @@ def _check_threads(state: Threads) -> list[Issue]:
 
 
 def _check_memory(state: Memory) -> list[Issue]:
+    """Return a note if less than `MIN_MEMORY` bytes of memory are available."""
     if state.available is None or state.available >= MIN_MEMORY:
         return []
     issue = f"only {state.available / GIB:.1f} GiB of memory are available"
@@ -214,6 +268,7 @@ def _check_memory(state: Memory) -> list[Issue]:
 
 
 def _check_gpus(tensorflow: TensorFlowCheck | None) -> list[Issue]:
+    """Return a note if Linux has an NVIDIA driver, but TensorFlow found no GPU."""
     if tensorflow is None or tensorflow.error or tensorflow.gpus or not NVIDIA_DEVICE.exists():
         return []
     if sys.platform != "linux":

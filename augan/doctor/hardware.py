@@ -27,7 +27,18 @@ CPU_FEATURES = (
 
 @dataclass(frozen=True)
 class Processor:
-    """Name, architecture, and the features in `CPU_FEATURES`; None if they are unknown."""
+    """Central processor (CPU) of the machine.
+
+    Attributes
+    ----------
+    name : str
+        Model name.
+    architecture : str
+        Machine type as Python's `platform` names it, for example "x86_64" or "aarch64".
+    features : tuple of str or None
+            The instruction sets of `CPU_FEATURES` that the processor has; None if they are unknown
+        (not Linux).
+    """
 
     name: str
     architecture: str
@@ -36,15 +47,18 @@ class Processor:
 
 @dataclass(frozen=True)
 class Threads:
-    """Cores of the machine, cores that this process may use, and its CPU quota.
+    """Processor cores and CPU limits that determine how many threads TensorFlow starts.
 
     Attributes
     ----------
-    cores, usable : int
+    cores : int
+        Logical cores of the machine.
+    usable : int
+        Logical cores on which this process may run (CPU affinity).
     quota : float or None
-        CPU time that a control group allows, in cores.
+        CPU time that a control group (a container) allows, in cores; None: no limit.
     setting : str or None
-        The environment variable `TF_NUM_INTRAOP_THREADS`.
+        The environment variable `TF_NUM_INTRAOP_THREADS`, not validated; None: not set.
     """
 
     cores: int
@@ -54,14 +68,28 @@ class Threads:
 
     @property
     def started(self) -> int:
-        """Threads that TensorFlow starts for one operation; TensorFlow ignores quotas."""
+        """Number of threads that TensorFlow starts for one operation.
+
+        The number is `setting` if it is a positive integer, else `usable`. TensorFlow ignores
+        `quota`.
+        """
         setting = self.setting or ""
         return (int(setting) if setting.isdecimal() else 0) or self.usable
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Total and available memory, and the limit of a control group, in bytes."""
+    """Main memory of the machine or container, in bytes.
+
+    Attributes
+    ----------
+    total : int or None
+        Memory of the machine; None if unknown.
+    available : int or None
+        Memory that a new process can use, within the control group's limit; None if unknown.
+    limit : int or None
+        Smallest memory limit of the control groups (the container); None: no limit.
+    """
 
     total: int | None
     available: int | None
@@ -70,7 +98,17 @@ class Memory:
 
 @dataclass(frozen=True)
 class Disk:
-    """Free space of a folder in bytes, and whether it can be written; it need not exist yet."""
+    """Free space and write permission of the disk that holds a folder.
+
+    Attributes
+    ----------
+    folder : str
+        Absolute path. The folder need not exist yet.
+    free : int
+        Free space of the folder's disk in bytes.
+    writable : bool
+        Whether the folder, or its nearest existing parent, can be written.
+    """
 
     folder: str
     free: int
@@ -78,7 +116,14 @@ class Disk:
 
 
 def processor(cpuinfo: Path = CPUINFO) -> Processor:
-    """Return the properties of the first core."""
+    """Return the processor of this machine, read from the first core that `cpuinfo` lists.
+
+    Parameters
+    ----------
+    cpuinfo : Path
+            File in the format of Linux's `/proc/cpuinfo`. Without the file, the name comes from
+        `platform`, and `features` is None.
+    """
     facts = _facts(cpuinfo)
     flags = (facts.get("flags") or facts.get("Features") or "").split()
     name = facts.get("model name") or platform.processor() or platform.machine()
@@ -87,14 +132,32 @@ def processor(cpuinfo: Path = CPUINFO) -> Processor:
 
 
 def threads(groups: Path = CONTROL_GROUPS, own: Path = OWN_GROUP) -> Threads:
-    """Return the number of cores, of usable cores, and the quota."""
+    """Return the cores, usable cores, CPU quota and thread setting of this process.
+
+    Parameters
+    ----------
+    groups : Path
+        Root of the control groups, normally `/sys/fs/cgroup`.
+    own : Path
+            File that lists the control groups of this process, normally `/proc/self/cgroup`.
+        Without the file, there is no quota.
+    """
     cores = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
     return Threads(cores, usable, _quota(groups, own), os.environ.get(THREADS))
 
 
 def memory(meminfo: Path = MEMINFO, groups: Path = CONTROL_GROUPS, own: Path = OWN_GROUP) -> Memory:
-    """Return the total memory of the machine and the available memory."""
+    """Return the total and available memory and the memory limit of this process, in bytes.
+
+    Parameters
+    ----------
+    meminfo : Path
+            File in the format of Linux's `/proc/meminfo`. Without the file, `total` comes from
+        `sysconf`, if the system has that function.
+    groups, own : Path
+        Root of the control groups, and the file that lists those of this process, as for `threads`.
+    """
     facts = _facts(meminfo)
     total, available = (_kilobytes(facts.get(name)) for name in ("MemTotal", "MemAvailable"))
     if total is None and "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
@@ -115,14 +178,18 @@ def memory(meminfo: Path = MEMINFO, groups: Path = CONTROL_GROUPS, own: Path = O
 
 
 def disk(folder: str | Path) -> Disk:
-    """Return the free space of a folder, or of its nearest existing parent."""
+    """Return free space and write permission of a folder, or of its nearest existing parent."""
     target = Path(folder).absolute()
     existing = next(path for path in (target, *target.parents) if path.exists())
     return Disk(str(target), shutil.disk_usage(existing).free, os.access(existing, os.W_OK))
 
 
 def _facts(file: Path) -> dict[str, str]:
-    """Return the first value of each name in lines `name : value`; empty without the file."""
+    """Return the entries of a file with lines `name : value`, as in `/proc`.
+
+    If a name occurs several times, for example once for each core, the first value is returned. A
+    file that cannot be read gives an empty dict.
+    """
     facts: dict[str, str] = {}
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -135,11 +202,13 @@ def _facts(file: Path) -> dict[str, str]:
 
 
 def _kilobytes(text: str | None) -> int | None:
+    """Return a size such as "16384 kB" of `/proc/meminfo` in bytes; None if not a number."""
     first = (text or "").split()[:1]
     return int(first[0]) * 1024 if first and first[0].isdecimal() else None
 
 
 def _number(file: Path) -> int | None:
+    """Return the whole number in a file; None if the file is missing or has another content."""
     try:
         text = file.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
@@ -148,7 +217,17 @@ def _number(file: Path) -> int | None:
 
 
 def _group_folders(controller: str, groups: Path, own: Path) -> Iterator[Path]:
-    """Yield the folders of this process's control groups of both versions, and their parents."""
+    """Yield the control-group folders, with all parents, that limit this process.
+
+    Parameters
+    ----------
+    controller : str
+        "cpu" or "memory". Folders of other controllers of cgroup version 1 are skipped.
+    groups : Path
+        Root of the control groups.
+    own : Path
+        File that lists the control groups of this process; without the file, nothing is yielded.
+    """
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -167,6 +246,10 @@ def _group_folders(controller: str, groups: Path, own: Path) -> Iterator[Path]:
 
 
 def _quota(groups: Path, own: Path) -> float | None:
+    """Return the smallest CPU quota of this process's control groups, in cores; None: no limit.
+
+    Version 2 states `quota period` in `cpu.max`, version 1 in two files, all in microseconds.
+    """
     quotas = []
     for folder in _group_folders("cpu", groups, own):
         try:

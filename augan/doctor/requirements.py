@@ -1,4 +1,4 @@
-"""Requirements of augan and the installed versions, read from metadata without imports."""
+"""Requirements of augan and the installed versions of packages, read without importing packages."""
 
 import platform
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ class Package:
 
 
 def installed_version(name: str) -> str | None:
-    """Return the installed version of a distribution, or None."""
+    """Return the installed version of a package, for example "2.1.0"; None if not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -41,13 +41,24 @@ def installed_version(name: str) -> str | None:
 
 
 def list_requirements(lines: Iterable[str] | None = None) -> list[Package]:
-    """Return all requirements of augan on this Python and system, with those of extras.
+    """Return the packages that augan requires on this Python version and operating system.
 
     Parameters
     ----------
     lines : iterable of str or None
-        Requirements as in metadata, for example `pyarrow>=18; extra == "parquet"`; None: those of
-        augan.
+            Requirements as in package metadata, for example `pyarrow>=18; extra == "parquet"`.
+        None: those of the installed augan. Lines whose marker excludes this system are left out.
+
+    Returns
+    -------
+    list of Package
+            Required packages and packages of extras, in the order of the lines. `tensorflow-cpu`
+        counts as `tensorflow`.
+
+    Raises
+    ------
+    ImportError
+        If the package `packaging` is missing, or augan is not installed (`PackageNotFoundError`).
     """
     # Imported here, because the package may be missing.
     from packaging.requirements import Requirement
@@ -66,7 +77,18 @@ def list_requirements(lines: Iterable[str] | None = None) -> list[Package]:
 
 
 def unmet_python_requirement() -> str | None:
-    """Return the versions of Python that augan supports, or None if this one is supported."""
+    """Return the Python versions that augan requires if the running Python is unsuitable.
+
+    Returns
+    -------
+    str or None
+        A version specifier such as ">=3.11"; None if the running Python satisfies it.
+
+    Raises
+    ------
+    ImportError
+        If the package `packaging` is missing, or augan is not installed (`PackageNotFoundError`).
+    """
     from packaging.specifiers import SpecifierSet
 
     specifier = metadata.metadata(PACKAGE)["Requires-Python"]
@@ -75,10 +97,14 @@ def unmet_python_requirement() -> str | None:
 
 
 def _own_lines() -> list[str]:
+    """Return the requirement lines of the installed augan; empty if it declares none."""
     return metadata.requires(PACKAGE) or []
 
 
 def _extra_of(line: str) -> str:
-    """Return the extra in the marker of a requirement, in the form that build tools write."""
+    """Return the extra in a requirement line, for example "parquet"; "" if there is none.
+
+    Only the form that build tools write, `extra == "parquet"`, is recognized.
+    """
     _, separator, rest = line.replace("'", '"').partition('extra == "')
     return rest.partition('"')[0] if separator else ""

@@ -1,4 +1,4 @@
-"""Check whether TensorFlow starts, in a separate process.
+"""Check that TensorFlow starts, in a separate process, with the list of its GPUs.
 
 A TensorFlow that is broken, or built for another processor, may end the process that imports it
 without a message. Only TensorFlow knows which GPUs it can use.
@@ -25,14 +25,15 @@ print(json.dumps([detail.get("device_name", "GPU") for detail in details]))
 
 @dataclass(frozen=True)
 class TensorFlowCheck:
-    """Result of a start of TensorFlow.
+    """Result of starting TensorFlow and importing augan's training code in a separate process.
 
     Attributes
     ----------
     gpus : tuple of str
-        Names of the GPUs that TensorFlow will use.
+            Names of the GPUs that TensorFlow will use; empty: TensorFlow uses the CPU, or did not
+        start.
     error : str or None
-        Why TensorFlow does not start, in one line.
+        Why the start failed, in one line; None if it succeeded.
     seconds : float
         Duration of the start.
     """
@@ -43,7 +44,20 @@ class TensorFlowCheck:
 
 
 def check_tensorflow(code: str = _IMPORT_CODE, timeout: float = TIMEOUT) -> TensorFlowCheck:
-    """Import everything that a training needs in a new Python process, and list the GPUs."""
+    """Import TensorFlow and augan's training code in a new Python process, and list the GPUs.
+
+    Parameters
+    ----------
+    code : str
+        Python code whose last printed line is a JSON list of GPU names.
+    timeout : float
+        Seconds after which the process is ended and the check counts as failed.
+
+    Returns
+    -------
+    TensorFlowCheck
+        A failure of the process is reported in `error`, never raised.
+    """
     started = time.monotonic()
     # -P: files in the current folder must not be imported as libraries.
     command = [sys.executable, "-P", "-c", code]
@@ -60,7 +74,17 @@ def check_tensorflow(code: str = _IMPORT_CODE, timeout: float = TIMEOUT) -> Tens
 
 
 def _describe_error(code: int, stderr: str) -> str:
-    """Return the last line of the error output, or the signal that ended the process."""
+    """Return why a Python process failed, in one line.
+
+    Parameters
+    ----------
+    code : int
+            Exit code of the process, not 0; a negative code is the number of the signal that ended
+        the process.
+    stderr : str
+            Error output of the process; its last line that is not blank is returned if no signal
+        ended the process.
+    """
     if code < 0:
         name = signal.Signals(-code).name
         hint = ", an instruction that this processor lacks" if name == "SIGILL" else ""
