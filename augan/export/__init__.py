@@ -1,1 +1,1 @@
-"""Export of detectors and generators as ONNX graphs that run without augan."""
+"""Export of trained detectors and generators as ONNX graphs that run without augan."""

@@ -46,19 +46,22 @@ TABLE_MESSAGE = (
 
 @dataclass(frozen=True)
 class ExportResult:
-    """Result of `export_onnx`.
+    """Result of `export_onnx`: the written folder and how closely the graph matches augan.
 
     Attributes
     ----------
     out : Path
         The folder that was written.
-    part, method : str
-        The exported part, and the method of a detector (otherwise empty).
+    part : str
+        The exported part of the bundle, "generator" or "detector".
+    method : str
+        The exported detection method; "" for a generator.
     files : tuple of str
-        Names of the files in the folder.
+        Names of the files in the folder, sorted.
     parity : Parity
-        Differences between the graph and augan.
+        Differences between the results of the graph and those of augan.
     warnings : tuple of str
+        Messages for the user, for example that parity was measured on synthetic images.
     """
 
     out: Path
@@ -69,7 +72,7 @@ class ExportResult:
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON-able summary."""
+        """Return all fields as a JSON-able dict; an empty `method` becomes None."""
         return {
             "out": str(self.out),
             "part": self.part,
@@ -164,7 +167,22 @@ def _check_request(
     training_data: str | Path | None,
     format: str,
 ) -> ImagePreprocessing:
-    """Check the arguments before anything is built; return the preprocessing."""
+    """Check the arguments of `export_onnx` without building networks.
+
+    Returns
+    -------
+    ImagePreprocessing
+        The restored preprocessing of the bundle.
+
+    Raises
+    ------
+    ConfigError
+            If the format or part is unknown, an option does not apply to a generator, the model is
+        of a table, the method is iterative or does not score the bundle's samples, or an ONNX
+        package is missing.
+    BundleError
+        If the bundle lacks the part or the method, or its detector was never calibrated.
+    """
     if format not in _FORMATS:
         raise ConfigError(f"there is no export format '{format}'; known: {', '.join(_FORMATS)}")
     if part not in PARTS:
@@ -191,6 +209,7 @@ def _check_request(
 
 
 def _default_out(bundle: Bundle, part: str, method: str | None) -> Path:
+    """Return the folder `export-<part>[-<method>]` next to the saved bundle."""
     name = "-".join(["export", part, *([] if method is None else [method])])
     return bundle.saved_path().parent / name
 
@@ -198,6 +217,19 @@ def _default_out(bundle: Bundle, part: str, method: str | None) -> Path:
 def _export_generator(
     bundle: Bundle, graph: Path, header: dict[str, str]
 ) -> tuple[dict[str, Any], Parity]:
+    """Write the generator's ONNX graph to the file `graph` and compare its images with augan's.
+
+    Returns
+    -------
+    metadata : dict
+        Inputs and outputs, for `generator.json`.
+    parity : Parity
+
+    Raises
+    ------
+    RefusedError
+        If the images of the graph differ by more than one gray level.
+    """
     from augan.export.generator import describe_generator, generator_graph
 
     sampler = GeneratorSampler(bundle)
@@ -226,6 +258,21 @@ def _export_detector(
     graph: Path,
     header: dict[str, str],
 ) -> tuple[dict[str, Any], Parity]:
+    """Write the detector's ONNX graph to the file `graph` and compare its results with augan's.
+
+    If the bundle has an ignore mask, `MASK_SOURCES_FILE` is written next to the graph.
+
+    Returns
+    -------
+    metadata : dict
+        Input, outputs, threshold and calibration scores, for `detector.json`.
+    parity : Parity
+
+    Raises
+    ------
+    RefusedError
+        If scores, decisions or maps of the graph differ by more than the tolerances.
+    """
     from augan.export.detector import describe_detector, detector_graph, input_name
 
     with bundle_errors(bundle, "detector"):
@@ -257,7 +304,23 @@ def _export_detector(
 
 
 def _map_difference(maps: list[np.ndarray], graph_maps: list[np.ndarray], is_large: bool) -> float:
-    """Return the largest difference of anomaly maps; those of tiled graphs are enlarged first."""
+    """Return the largest absolute difference between augan's maps and those of the graph.
+
+    Parameters
+    ----------
+    maps : list of ndarray [H, W, 1]
+        Anomaly maps of augan.
+    graph_maps : list of ndarray
+            Anomaly maps of the graph. For large images they have a value for each 4 x 4 pixels and
+        are enlarged to the size of augan's maps first.
+    is_large : bool
+        Whether the detector scores large images.
+
+    Raises
+    ------
+    RefusedError
+        If the difference exceeds `MAP_TOLERANCE` of the largest value.
+    """
     if is_large:
         from augan.detect.methods.tiles import STRIDE
 
@@ -269,4 +332,5 @@ def _map_difference(maps: list[np.ndarray], graph_maps: list[np.ndarray], is_lar
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write a dict as an indented JSON file; NaN and infinity raise ValueError."""
     path.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Tensor function of a detector, and the metadata that a scorer without augan needs."""
+"""Tensor function of a detector for ONNX, and the metadata that a scorer without augan needs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,10 +24,10 @@ TILED_RULE = "max(1, round(side * min(1, shortest / the shorter, longest / the l
 
 
 def input_name(bundle: Bundle) -> str:
-    """Return the name of the graph's input.
+    """Return the name of the input of a detector's graph.
 
-    With an ignore mask the input is not called `images`, as a reminder that the ignored pixels must
-    be filled first.
+    The name is "images". With an ignore mask it is "filled_images", as a reminder that the caller
+    must fill the ignored pixels first.
     """
     return IMAGES_INPUT if IgnoreMask.from_bundle(bundle) is None else FILLED_INPUT
 
@@ -35,7 +35,24 @@ def input_name(bundle: Bundle) -> str:
 def detector_graph(
     detector: Detector, name: str = IMAGES_INPUT
 ) -> tuple[Callable[[Tensor], dict[str, Tensor]], list[Any]]:
-    """Return a function of decoded images -> `score`, and `map` if there is one, and its specs."""
+    """Return the tensor function that maps decoded images to anomaly scores, for `to_onnx`.
+
+    Parameters
+    ----------
+    detector : Detector
+        A detector of images whose method is not iterative.
+    name : str
+        Name of the graph's input.
+
+    Returns
+    -------
+    function : callable
+            Decoded images -> dict with "score", float64 `[B]`, and "map", float32 `[B, H, W, 1]`,
+        if the method exports anomaly maps.
+    specs : list of tf.TensorSpec
+            Spec of the input: `[None, S, S, C]`, or `[1, None, None, C]` for large images, in the
+        pixel type of the training images.
+    """
     preprocessing: Any = detector.preprocessing
     method: Any = detector.method
 
@@ -51,7 +68,27 @@ def detector_graph(
 
 
 def describe_detector(bundle: Bundle, detector: Detector, has_map: bool) -> dict[str, Any]:
-    """Return the metadata of input, scores and decisions, JSON-able."""
+    """Return the JSON-able metadata with which a program uses the detector's graph without augan.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    detector : Detector
+        The exported detector, calibrated.
+    has_map : bool
+        Whether the graph returns anomaly maps.
+
+    Returns
+    -------
+    dict
+            Method, input (shape, pixel type, resizing), outputs, false-alarm rate, threshold,
+        guarantee, calibration scores, and "warning" if the rate is not the requested one.
+
+    Raises
+    ------
+    BundleError
+        If the detector was never calibrated.
+    """
     calibration = detector.require_calibration()
     preprocessing: Any = detector.preprocessing
     rate, warnings = achievable_rate(bundle, calibration, preprocessing.sample_type)
@@ -80,6 +117,18 @@ def describe_detector(bundle: Bundle, detector: Detector, has_map: bool) -> dict
 def _describe_map(
     calibration: Calibration | None, rate: float, is_guaranteed: bool
 ) -> dict[str, Any] | None:
+    """Return the rate and threshold of significant map pixels; None without a calibration.
+
+    Parameters
+    ----------
+    calibration : Calibration or None
+        Calibration of the map maxima.
+    rate : float
+            Requested share of normal images with a significant pixel; raised to the smallest rate
+        that the calibration supports.
+    is_guaranteed : bool
+        Whether the text may state that share as an upper bound.
+    """
     if calibration is None:
         return None
     rate = max(rate, calibration.min_rate)
@@ -91,6 +140,7 @@ def _describe_map(
 
 
 def _describe_input(preprocessing: ImagePreprocessing, name: str) -> dict[str, Any]:
+    """Return the metadata of the graph's input: name, shape, pixel type and resizing rules."""
     size, channels = preprocessing.size, preprocessing.channels
     metadata: dict[str, Any] = {
         "name": name,

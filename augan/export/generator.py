@@ -1,4 +1,4 @@
-"""Tensor function of a generator, and the metadata of its inputs and outputs."""
+"""Tensor function of a generator for ONNX, and the metadata of its inputs and outputs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,21 @@ PRIOR_DESCRIPTIONS = {
 def generator_graph(
     sampler: GeneratorSampler,
 ) -> tuple[Callable[..., dict[str, Tensor]], list[Any]]:
-    """Return a function of noise, and classes if there are any, -> `images`, and its specs."""
+    """Return the tensor function that maps latent codes to images, for `to_onnx`.
+
+    Parameters
+    ----------
+    sampler : GeneratorSampler
+        The bundle's generator with its preprocessing.
+
+    Returns
+    -------
+    function : callable
+            Noise `[B, Z]` and, for a conditional generator, class weights `[B, K]` -> dict with
+        "images" in the pixel type and range of prepared images.
+    specs : list of tf.TensorSpec
+        Float32 inputs "noise" and, for a conditional generator, "classes".
+    """
     network = restore_network(sampler.bundle, "generator")
     preprocessing: Any = sampler.preprocessing
 
@@ -36,7 +50,12 @@ def generator_graph(
 
 
 def describe_generator(sampler: GeneratorSampler) -> dict[str, Any]:
-    """Return the metadata of inputs and outputs, JSON-able."""
+    """Return the JSON-able metadata with which a program uses the generator's graph without augan.
+
+    The metadata names shapes, types and distributions of the inputs, the class names, the type and
+    shape of the images, and the crop that removes letterbox borders if all training images had one
+    size.
+    """
     preprocessing: Any = sampler.preprocessing
     noise = {
         "dtype": "float32",

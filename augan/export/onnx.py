@@ -1,7 +1,7 @@
 """Conversion of TensorFlow functions to ONNX files, and inference with onnxruntime.
 
-The packages `tf2onnx`, `onnx` and `onnxruntime` are the extra `augan[export]`. They are imported
-in this module only, and only when they are used.
+The packages `tf2onnx`, `onnx` and `onnxruntime` belong to the extra `augan[export]`. Only this
+module imports them, at the time of use.
 """
 
 import importlib
@@ -20,7 +20,13 @@ PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
 
 
 def require_onnx() -> None:
-    """Raise ConfigError with the install command unless all packages are installed."""
+    """Check that `tf2onnx`, `onnx` and `onnxruntime` are installed, before anything is computed.
+
+    Raises
+    ------
+    ConfigError
+        If a package is missing; the message contains the install command.
+    """
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise ConfigError(
@@ -32,16 +38,21 @@ def require_onnx() -> None:
 def to_onnx(
     function: Callable[..., Any], inputs: Sequence[Any], metadata: Mapping[str, str]
 ) -> bytes:
-    """Return a function of tensors as the content of an ONNX file.
+    """Convert a TensorFlow function to the content of an ONNX file.
 
     Parameters
     ----------
     function : callable
         Tensors -> dict of tensors, whose keys name the outputs.
     inputs : sequence of tf.TensorSpec
-        Named specs of the inputs; a dimension of None may have any length.
+        Named specs of the function's arguments; a dimension of None may have any length.
     metadata : mapping of str to str
-        Metadata of the file.
+        Entries for the metadata properties of the file.
+
+    Returns
+    -------
+    bytes
+        A model of opset `OPSET` that passed the ONNX checker.
     """
     from augan.gan import tf
 
@@ -56,7 +67,13 @@ def to_onnx(
 
 
 class Session:
-    """Inference session of an ONNX file on the CPU."""
+    """Inference session of onnxruntime for one ONNX file, on the CPU.
+
+    Parameters
+    ----------
+    path : Path
+        The ONNX file.
+    """
 
     def __init__(self, path: Path) -> None:
         runtime = importlib.import_module("onnxruntime")
@@ -64,7 +81,18 @@ class Session:
         self._session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
     def __call__(self, *inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Return every output for all rows of the inputs, `[N, ...]`, computed in batches."""
+        """Run the graph on any number of samples, in batches of 64.
+
+        Parameters
+        ----------
+        *inputs : ndarray [N, ...]
+            One array for each graph input, in the order of the graph, all with the same N >= 1.
+
+        Returns
+        -------
+        dict of str to ndarray [N, ...]
+            Output name -> values of all samples.
+        """
         input_names = [entry.name for entry in self._session.get_inputs()]
         output_names = [entry.name for entry in self._session.get_outputs()]
         batches = [

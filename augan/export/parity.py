@@ -1,4 +1,4 @@
-"""Parity of an exported graph with augan: the samples to compare on, and the comparisons."""
+"""Parity of an exported ONNX graph with augan: test samples, comparisons and tolerances."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,18 +29,18 @@ REPORT_HINT = "please report this with the versions that augan doctor shows"
 
 @dataclass(frozen=True)
 class ParitySamples:
-    """Images to compare on, as input of the graph and as input of augan's detector.
+    """Images on which a detector's graph is compared with augan's detector.
 
     Attributes
     ----------
-    decoded : sequence of ndarray [S, S, C] or [H, W, C]
-        Input of the graph.
+    decoded : ndarray [N, S, S, C] or list of ndarray [H, W, C]
+        Input of the graph, in the pixel type of the training images; a list for large images.
     prepared : ndarray [N, S, S, C] or RaggedImages
-        Input of the detector.
+        The same images as input of `Detector.score`.
     description : str
-        What the images are, for messages.
+        Number and kind of the images, for messages.
     warning : str or None
-        Why the images are not held-out images.
+        Why synthetic images are used; None for images of the training data.
     """
 
     decoded: Any
@@ -52,12 +52,24 @@ class ParitySamples:
 def load_parity_samples(
     bundle: Bundle, preprocessing: ImagePreprocessing, training_data: str | Path | None
 ) -> ParitySamples:
-    """Return held-out images of the training data of a bundle, or synthetic images.
+    """Return images for the parity check of a detector: held-out training data, else synthetic.
+
+    The images are evenly spaced in the calibration split, else in the validation or training split;
+    at most `MAX_IMAGES`, or `MAX_LARGE_IMAGES` large images.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    preprocessing : ImagePreprocessing
+        The preprocessing of the bundle.
+    training_data : path, str or None
+            The data that the bundle was trained on. None: the path that the bundle records; if that
+        data is missing or has changed, synthetic images are returned.
 
     Raises
     ------
     DataError
-        `training_data` is given, and is not what the bundle was trained on.
+        If `training_data` is given and is not the data that the bundle was trained on.
     """
     try:
         samples = load_training_data(bundle, preprocessing, training_data).samples
@@ -86,6 +98,11 @@ def load_parity_samples(
 def _synthetic_samples(
     bundle: Bundle, preprocessing: ImagePreprocessing, reason: str
 ) -> ParitySamples:
+    """Return random images for the parity check, plus generated images if the bundle can generate.
+
+    Large images are random noise only. `reason` says why there is no training data, for the
+    warning.
+    """
     rng = child_rng(0, "export")
     warning = f"compared on synthetic images, because {reason}"
     if isinstance(preprocessing, TiledPreprocessing):
@@ -108,6 +125,7 @@ def _large_samples(
     description: str,
     warning: str | None = None,
 ) -> ParitySamples:
+    """Return large decoded images `[H, W, C]` as inputs of the graph and of the detector."""
     decoded = [preprocessing.to_working_scale(image) for image in images]
     prepared = RaggedImages([preprocessing.prepare_ragged(image) for image in images])
     return ParitySamples(decoded, prepared, description, warning)
@@ -116,19 +134,24 @@ def _large_samples(
 def _noise(
     preprocessing: ImagePreprocessing, rng: np.random.Generator, shape: tuple[int, ...]
 ) -> np.ndarray:
+    """Return uniform noise of a shape in the pixel type and range of the training images."""
     values = rng.uniform(preprocessing.low, preprocessing.high, shape)
     is_integer = preprocessing.dtype != "float32"
     return (np.rint(values) if is_integer else values).astype(preprocessing.dtype)
 
 
 def parity_latents(sampler: GeneratorSampler) -> tuple[np.ndarray, np.ndarray]:
-    """Return latent codes of the prior, and those of training images if the bundle has them.
+    """Return latent codes on which a generator's graph is compared with augan's generator.
+
+    There are `NUM_SYNTHETIC` samples of the prior and, if the bundle stores the latent codes of
+    training images, at most as many of those.
 
     Returns
     -------
     latents : ndarray of float32 [N, Z]
     classes : ndarray of int [N]
-        All classes in turn for the latent codes of the prior; 0 if the generator has no classes.
+            Class indices: all classes in turn for samples of the prior, the most probable class for
+        stored latent codes, 0 if the generator has no classes.
     """
     from augan.gan.inference import latent_noise
 
@@ -149,18 +172,18 @@ def parity_latents(sampler: GeneratorSampler) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Parity:
-    """Differences between the results of a graph and those of augan.
+    """Differences between the results of an exported graph and those of augan.
 
     Attributes
     ----------
     compared : str
-        Description of the samples.
+        Number and kind of the compared samples.
     num_samples : int
     largest_difference : float
-        Largest absolute difference of scores, or of pixels in prepared units.
+        Largest absolute difference of scores, or of pixels in the unit of prepared images.
     relative_difference : float
-        The same in standard deviations of the calibration scores, or as a fraction of the range of
-        pixels.
+            The largest difference in standard deviations of the calibration scores, or as a
+        fraction of the range of pixel values.
     typical_difference : float
         Median of the absolute differences.
     """
@@ -172,7 +195,7 @@ class Parity:
     typical_difference: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON-able fields."""
+        """Return all fields as a JSON-able dict."""
         return asdict(self)
 
 
@@ -206,12 +229,26 @@ def compare_scores(
     rate: float,
     compared: str,
 ) -> DetectorParity:
-    """Compare the anomaly scores `[N]` of a detector with those of its graph.
+    """Compare the anomaly scores and decisions of a detector with those of its graph.
+
+    Parameters
+    ----------
+    scores, graph_scores : ndarray [N]
+        Anomaly scores of augan and of the graph for the same samples.
+    calibration : Calibration
+            Calibration of the detector; the standard deviation of its scores is the unit of the
+        tolerance.
+    rate : float
+        False-alarm rate at which the decisions are compared.
+    compared : str
+        Number and kind of the samples, for messages.
 
     Raises
     ------
     RefusedError
-        The scores differ by more than rounding.
+            If a difference is not finite, more than `MAX_OUTLIER_FRACTION` of the scores differ by
+        more than `SCORE_TOLERANCE` standard deviations, or decisions differ on samples that are not
+        close to the threshold.
     """
     differences = np.abs(scores - graph_scores)
     spread = float(calibration.scores.std()) or 1.0
@@ -252,7 +289,15 @@ def compare_scores(
 
 
 def compare_maps(maps: np.ndarray, graph_maps: np.ndarray) -> float:
-    """Return the largest difference of maps of the same shape; RefusedError if it is too large."""
+    """Return the largest absolute difference between maps of augan and maps of a graph.
+
+    Both arrays have the same shape.
+
+    Raises
+    ------
+    RefusedError
+        If the difference exceeds `MAP_TOLERANCE` of the largest absolute value of augan's maps.
+    """
     largest, highest = float(np.abs(maps - graph_maps).max()), float(np.abs(maps).max())
     if not largest <= MAP_TOLERANCE * highest:
         raise RefusedError(
@@ -265,12 +310,21 @@ def compare_maps(maps: np.ndarray, graph_maps: np.ndarray) -> float:
 def compare_images(
     images: np.ndarray, graph_images: np.ndarray, span: float, compared: str
 ) -> Parity:
-    """Compare prepared images `[N, ...]` of augan with those of a graph; `span` is their range.
+    """Compare images generated by augan with those of the exported graph.
+
+    Parameters
+    ----------
+    images, graph_images : ndarray [N, ...]
+        Prepared images for the same latent codes.
+    span : float
+        Largest minus smallest possible pixel value, for example 255.
+    compared : str
+        Number and kind of the latent codes, for messages.
 
     Raises
     ------
     RefusedError
-        Pixels differ by more than one gray level.
+        If a pixel differs by more than `PIXEL_TOLERANCE` times `span`, one level of 8-bit images.
     """
     differences = np.abs(images.astype(np.float64) - graph_images)
     largest = float(differences.max())

@@ -1,4 +1,4 @@
-"""Preprocessing of images as tensor operations: the counterpart of `normalize` and `denormalize`.
+"""Tensor versions of `ImagePreprocessing.normalize` and `denormalize`, for exported graphs.
 
 Images of a fixed size are scaled and shifted. In large images, brightness is compared with that of
 the surroundings first (`augan.data.modalities.tiles`); the Gaussian filter is a matrix product for
@@ -21,7 +21,22 @@ MIN_SIDE = -(-RADIUS // 2)  # pixels; `_blur_matrix` mirrors an image twice
 
 
 def normalize(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
-    """Return decoded images in [-1, 1], float32 `[B, S, S, C]`; tiled: one image `[1, H, W, C]`."""
+    """Scale decoded images to the range [-1, 1] that the networks expect.
+
+    Parameters
+    ----------
+    preprocessing : ImagePreprocessing
+    images : Tensor [B, S, S, C]
+            Pixels in the type and range of the training images; for `TiledPreprocessing`, one image
+        `[1, H, W, C]` whose sides have at least `MIN_SIDE` pixels.
+
+    Returns
+    -------
+    Tensor of float32 [B, S, S, C]
+            For `TiledPreprocessing` `[1, H, W, C]`, with sides of at least one tile. Pixels of
+        float images beyond the training range lie outside of [-1, 1] and are clipped at
+        `MAX_NORMALIZED` in absolute value.
+    """
     if isinstance(preprocessing, TiledPreprocessing):
         return _normalize_large(preprocessing, images)
     low, high = preprocessing.low, preprocessing.high
@@ -32,7 +47,20 @@ def normalize(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
 
 
 def denormalize(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
-    """Return images in [-1, 1] as prepared values."""
+    """Convert a generator's output in [-1, 1] to prepared pixel values.
+
+    Parameters
+    ----------
+    preprocessing : ImagePreprocessing
+    images : Tensor of float [B, S, S, C]
+        Values outside of [-1, 1] are clipped.
+
+    Returns
+    -------
+    Tensor [B, S, S, C]
+            Pixels in the type and range of the training images; for `TiledPreprocessing` uint8, the
+        local contrast.
+    """
     if isinstance(preprocessing, TiledPreprocessing):
         return tf.cast(tf.round((tf.clip_by_value(images, -1, 1) + 1) * 127.5), tf.uint8)
     low, high = preprocessing.low, preprocessing.high
@@ -44,7 +72,11 @@ def denormalize(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
 
 
 def _normalize_large(preprocessing: TiledPreprocessing, images: Tensor) -> Tensor:
-    """Return the local contrast of one large image, padded to at least one tile."""
+    """Return the local contrast of one large image in [-1, 1], `[1, H, W, C]`.
+
+    Contrast is the log ratio of brightness to the Gaussian-blurred surroundings. Sides shorter than
+    one tile are extended by repeating the last row or column.
+    """
     span = preprocessing.high - preprocessing.low
     values = (tf.cast(images[0], tf.float64) - preprocessing.low) / span
     # A sum, because tf2onnx converts a mean to a pooling, which takes float32 only.
@@ -63,10 +95,11 @@ def _normalize_large(preprocessing: TiledPreprocessing, images: Tensor) -> Tenso
 
 
 def _blur_matrix(length: Tensor) -> Tensor:
-    """Return the matrix `[L, L]` of SciPy's Gaussian filter along an axis, L >= `MIN_SIDE`.
+    """Return the matrix of SciPy's Gaussian filter along an axis, float64 `[length, length]`.
 
-    Pixels outside of the image are mirror images of pixels inside, so each pixel contributes once
-    itself and once through each of its mirror images. The matrix is symmetric.
+    The length must be at least `MIN_SIDE`. Pixels outside of the image are mirror images of pixels
+    inside, so each pixel contributes once itself and once through each of its mirror images. The
+    matrix is symmetric.
     """
     weights = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SURROUNDINGS_SIGMA) ** 2)
     position = tf.range(length)
