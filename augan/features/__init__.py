@@ -1,1 +1,1 @@
-"""Features of samples, from trained networks."""
+"""Feature extractors: functions from samples to vectors that metrics and detectors compare."""

@@ -1,8 +1,8 @@
 """Features for the fidelity of generated samples, learned from the user's own data.
 
-For images they come from the classifier if there are classes, else from the rotation classifier.
-Both are trained on real images only, so no pretrained network is downloaded. Table rows need no
-network: their standardized values are comparable.
+For images, the features come from the classifier if there are classes, else from the rotation
+classifier. Both are trained on real images only, so no pretrained network is downloaded. Table rows
+need no network: their standardized values are comparable.
 """
 
 import numpy as np
@@ -42,7 +42,7 @@ class FeatureExtractor:
         self._scale = 1.0 / root_mean_square if root_mean_square > 0 else 1.0
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Return the features of images."""
+        """Return the features `[N, F]` of images `[N, S, S, C]` in [-1, 1]."""
         return self._infer(images)[0] * self._scale
 
 
@@ -68,5 +68,8 @@ class StandardizedRows:
         self._std = np.where(std > 0, std, 1.0)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """Return the features of rows."""
+        """Return rows `[N, F]` with mean 0 and standard deviation 1 of each value in `real`.
+
+        A value that is constant in `real` is only centered.
+        """
         return (rows - self._mean) / self._std
