@@ -25,14 +25,22 @@ CORRUPTED, TRANSFORMED = "corrupted", "transformed"
 
 
 class DiscriminatorOutput(NamedTuple):
-    """Logits `[N, 1]` and the activations of the blocks that a head needs."""
+    """Output of the discriminator for one batch of images.
+
+    Attributes
+    ----------
+    logits : Tensor [N, 1]
+        Higher logits mean "real", see `augan.gan.losses`.
+    blocks : tuple of Tensor
+        Activations of the last blocks, first block first; empty if no auxiliary head reads them.
+    """
 
     logits: Tensor
     blocks: tuple[Tensor, ...]
 
 
 class AuxiliaryLosses:
-    """The images of the auxiliary tasks and the losses on the discriminator's outputs.
+    """Extra training tasks of the discriminator: the images of each task and the losses on them.
 
     Parameters
     ----------
@@ -58,7 +66,25 @@ class AuxiliaryLosses:
         return 1 if self._localization_head is None else 0
 
     def images(self, real: Tensor, step: Tensor, seed: Tensor) -> dict[str, Tensor]:
-        """Return this replica's rows of the images of each task, made from the whole batch."""
+        """Return this replica's rows of the input images of each auxiliary task.
+
+        The images are made from the whole batch, so that every number of replicas gives the same
+        images.
+
+        Parameters
+        ----------
+        real : Tensor [N, S, S, C]
+            Real images of the whole batch, in [-1, 1].
+        step : Tensor
+            Number of the training step, which rotates the assignment of transformations.
+        seed : Tensor [2]
+            Int32 seed of the corruptions.
+
+        Returns
+        -------
+        dict of str to Tensor [N / replicas, S, S, C]
+            Keys: `CORRUPTED` with corruptions, `TRANSFORMED` with a transformation head.
+        """
         images = {}
         if self._corruptions:
             images[CORRUPTED] = corrupt(real, self._corruptions, seed)
@@ -73,19 +99,19 @@ class AuxiliaryLosses:
         images: Mapping[str, Tensor],
         outputs: Mapping[str, DiscriminatorOutput],
     ) -> Tensor:
-        """Return the sum of the auxiliary losses.
+        """Return the sum of the auxiliary losses, a scalar; 0 if there are no auxiliary tasks.
 
         Parameters
         ----------
         adversarial : AdversarialLoss
-            Loss of the adversarial training.
+            Loss of the adversarial training; the corrupted images count as fake.
         real : Tensor
             This replica's real images.
         images : mapping of str to Tensor
             The result of `images`.
         outputs : mapping of str to DiscriminatorOutput
-            Output of the discriminator for the real images, under the key "real", and for each of
-            `images`.
+            Output of the discriminator for the real images, under the key "real", and for each
+            batch of `images`, under its key.
         """
         loss = 0.0
         if self._corruptions:

@@ -26,9 +26,16 @@ _MAX_CRACK_LENGTH = 64  # points, one pixel apart
 
 
 def corrupt(images: Tensor, kinds: Sequence[str], seed: Tensor) -> Tensor:
-    """Return the images, an equal part of them corrupted by each of `kinds`.
+    """Return a batch of corrupted images, split equally among several kinds of corruption.
 
-    `N` must be known when the graph is built.
+    Parameters
+    ----------
+    images : Tensor [N, S, S, C]
+        Real images in [-1, 1]; `N` must be known when the graph is built.
+    kinds : sequence of str
+        Names in `CORRUPTIONS`; the first part of the batch gets the first kind, and so on.
+    seed : Tensor [2]
+        Int32 seed; equal seeds give equal corruptions.
     """
     count = images.shape[0]
     ends = [count * (i + 1) // len(kinds) for i in range(len(kinds))]
@@ -41,11 +48,11 @@ def corrupt(images: Tensor, kinds: Sequence[str], seed: Tensor) -> Tensor:
 
 
 def corruption_mask(images: Tensor, corrupted: Tensor, stride: int) -> Tensor:
-    """Return where images were visibly changed, 1 or 0 for each location: `[N, H, W, 1]`.
+    """Return a mask of the locations that a corruption visibly changed: 1 or 0, `[N, H, W, 1]`.
 
     A location is a square of `stride` x `stride` pixels, so H and W are the height and width of the
-    images divided by `stride`. It counts as changed if any channel of any of its pixels differs by
-    more than `MIN_VISIBLE_CHANGE`.
+    images divided by `stride`. A location counts as changed if any channel of any of its pixels
+    differs by more than `MIN_VISIBLE_CHANGE`.
     """
     change = tf.reduce_max(tf.abs(corrupted - images), axis=-1, keepdims=True)
     is_visible = tf.cast(change > MIN_VISIBLE_CHANGE, images.dtype)
@@ -108,13 +115,13 @@ def scar(images: Tensor, seed: Tensor) -> Tensor:
 
 
 def _uniform(images: Tensor, seed: Tensor, slot: int) -> Tensor:
-    """Return one number in [0, 1) for each image, `[N, 1, 1, 1]`."""
+    """Return one uniform random number in [0, 1) for each image, `[N, 1, 1, 1]`."""
     shape = (tf.shape(images)[0], 1, 1, 1)
     return tf.random.stateless_uniform(shape, seed + tf.constant([100 + slot, 0]))
 
 
 def _rectangle(images: Tensor, seed: Tensor, shortest: float, longest: float) -> Tensor:
-    """Return 1 inside a random rectangle of each image, `[N, S, S, 1]`.
+    """Return a mask that is 1 inside a random rectangle of each image, `[N, S, S, 1]`.
 
     `shortest` and `longest` limit the sides of the rectangle, as fractions of S.
     """
@@ -230,7 +237,18 @@ def edge_wear(images: Tensor, seed: Tensor) -> Tensor:
 
 
 class _RandomParams:
-    """Random parameters of a defect for each image, functions of the seed and a slot."""
+    """Random parameters of one synthetic defect for each image of a batch.
+
+    Each method takes a `slot`, a number that names the parameter: equal seeds and slots give equal
+    numbers, and different slots give independent numbers.
+
+    Parameters
+    ----------
+    images : Tensor [N, S, S, C]
+        Batch that the defect is painted on; sets the shapes of the results.
+    seed : Tensor [2]
+        Int32 seed of the defect.
+    """
 
     def __init__(self, images: Tensor, seed: Tensor) -> None:
         self.images, self.seed = images, seed
@@ -238,12 +256,12 @@ class _RandomParams:
     def uniform(
         self, slot: int, low: float = 0.0, high: float = 1.0, shape: tuple[int, ...] = (1, 1, 1)
     ) -> Tensor:
-        """Return numbers in [low, high), `[N, *shape]`."""
+        """Return uniform random numbers in [low, high), `[N, *shape]`."""
         shape = (tf.shape(self.images)[0], *shape)
         return tf.random.stateless_uniform(shape, self._slot_seed(slot), low, high)
 
     def normal(self, slot: int, shape: tuple[int, ...]) -> Tensor:
-        """Return numbers from N(0, 1), `[N, *shape]`."""
+        """Return standard normal random numbers, `[N, *shape]`."""
         shape = (tf.shape(self.images)[0], *shape)
         return tf.random.stateless_normal(shape, self._slot_seed(slot))
 
@@ -251,21 +269,25 @@ class _RandomParams:
         return self.seed + tf.constant([200 + slot, 0])
 
     def axes(self) -> tuple[Tensor, Tensor]:
-        """Return the rows `[1, S, 1, 1]` and the columns `[1, 1, S, 1]` of the pixels."""
+        """Return the pixel coordinates, rows `[1, S, 1, 1]` and columns `[1, 1, S, 1]`."""
         positions = tf.range(self.images.shape[1], dtype=self.images.dtype)
         return positions[None, :, None, None], positions[None, None, :, None]
 
     def change(self) -> Tensor:
-        """Return the change of brightness `[N, 1, 1, 1]`, log-uniform from faint to strong."""
+        """Return the change of brightness of a defect for each image, `[N, 1, 1, 1]`.
+
+        The absolute change is log-uniform from `_MIN_CHANGE` to `_MAX_CHANGE`; the sign is random.
+        """
         low, high = math.log(_MIN_CHANGE), math.log(_MAX_CHANGE)
         return tf.exp(self.uniform(90, low, high)) * tf.where(self.uniform(91) < 0.5, -1.0, 1.0)
 
     def oval(
         self, slot: int, shortest: float, longest: float, softness: float | Tensor = 0.8
     ) -> Tensor:
-        """Return 1 inside an oval, `[N, S, S, 1]`.
+        """Return a soft mask of one random oval for each image, `[N, S, S, 1]`.
 
-        Its radius is log-uniform from `shortest` to `longest` pixels.
+        The mask is 1 inside and 0 outside. The long radius is log-uniform from `shortest` to
+        `longest` pixels; `softness` is the width of the edge in pixels.
         """
         side = self.images.shape[1]
         y, x = (
@@ -278,13 +300,13 @@ class _RandomParams:
         return tf.sigmoid(2 * (radius - tf.sqrt(along**2 + across**2 + 1e-6)) / softness)
 
     def smooth_noise(self, slot: int, rows: int, columns: int) -> Tensor:
-        """Return noise `[N, S, S, 1]`, resized from a grid of `rows` x `columns` values."""
+        """Return smooth noise `[N, S, S, 1]`: `rows` x `columns` normal numbers, enlarged."""
         side = self.images.shape[1]
         grid = self.normal(slot, (rows, columns, 1))
         return tf.image.resize(grid, (side, side), method="bicubic")
 
     def patch(self) -> Tensor:
-        """Return 1 inside a patch of irregular shape, `[N, S, S, 1]`."""
+        """Return a soft mask in [0, 1] of one irregular patch for each image, `[N, S, S, 1]`."""
         noise = tf.where(
             self.uniform(60) < 0.5, self.smooth_noise(61, 4, 4), self.smooth_noise(62, 10, 10)
         )
@@ -293,6 +315,7 @@ class _RandomParams:
 
 
 def _clipped_sum(images: Tensor, change: Tensor) -> Tensor:
+    """Return the images plus a change of brightness, clipped to [-1, 1]."""
     return tf.clip_by_value(images + change, -1.0, 1.0)
 
 

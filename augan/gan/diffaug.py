@@ -46,12 +46,17 @@ def cutout(images: Tensor, seed: Tensor, ratio: float = 0.5) -> Tensor:
 
 
 def _one_per_image(images: Tensor, seed: Tensor, slot: int) -> Tensor:
+    """Return one uniform random number in [0, 1) for each image, `[N, 1, 1, 1]`."""
     shape = (tf.shape(images)[0], 1, 1, 1)
     return distribution.uniform(shape, seed + tf.constant([slot, 0]))
 
 
 def _outside_stripe(images: Tensor, axis: int, seed: Tensor, ratio: float) -> Tensor:
-    """Return 1 outside a random stripe along `axis`, `[N, side]`."""
+    """Return a mask `[N, side]`, 0 inside a random stripe across each image and 1 outside.
+
+    `axis` is 1 for rows or 2 for columns; the stripe has `ratio` times the side, less at the
+    border.
+    """
     count, side = tf.shape(images)[0], images.shape[axis]
     length = max(1, round(side * ratio))
     center = distribution.uniform((count, 1), seed, 0, side, dtype=tf.int32)
@@ -60,6 +65,7 @@ def _outside_stripe(images: Tensor, axis: int, seed: Tensor, ratio: float) -> Te
 
 
 def _shift_matrices(count: Tensor, side: int, ratio: float, seed: Tensor) -> Tensor:
+    """Return one-hot matrices `[count, side, side]` for shifts of up to `ratio` times the side."""
     limit = max(1, round(side * ratio))
     shift = distribution.uniform((count, 1), seed, -limit, limit + 1, dtype=tf.int32)
     return tf.one_hot(tf.range(side)[None, :] - shift, side)  # [N, side, side]; outside: zeros
@@ -73,7 +79,17 @@ POLICIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def augment(images: Tensor, policies: Sequence[str], seed: Tensor) -> Tensor:
-    """Apply `policies` in turn."""
+    """Return images changed by several augmentation policies, one after another.
+
+    Parameters
+    ----------
+    images : Tensor [N, H, W, C]
+        Real or generated images in [-1, 1].
+    policies : sequence of str
+        Names in `POLICIES`, in the order of application; empty: the images stay unchanged.
+    seed : Tensor [2]
+        Int32 seed; each policy derives a different seed from it.
+    """
     for position, name in enumerate(policies):
         images = POLICIES[name](images, seed + tf.constant([8 * (position + 1), 0]))
     return images

@@ -16,12 +16,20 @@ from augan.gan.tensorflow import Tensor
 
 
 def num_replicas() -> int:
-    """Return the number of replicas that share a batch."""
+    """Return the number of replicas (copies of the networks, one a device) that share a batch."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def local_rows(values: Tensor, axis: int = 0) -> Tensor:
-    """Return this replica's rows of `values`."""
+    """Return the part of a batch that this replica processes.
+
+    Parameters
+    ----------
+    values : Tensor
+        The same on every replica; the length of `axis` must be divisible by the number of replicas.
+    axis : int
+        Axis of the rows, default 0.
+    """
     if num_replicas() == 1:
         return values
     rows = values.shape[axis]
@@ -33,19 +41,34 @@ def local_rows(values: Tensor, axis: int = 0) -> Tensor:
 
 
 def uniform(shape: tuple[Any, ...], seed: Tensor, *limits: Any, dtype: Any = tf.float32) -> Tensor:
-    """Return this replica's rows of `tf.random.stateless_uniform`; `shape` is that of its rows."""
+    """Return uniform random numbers for this replica's rows, the same for any number of replicas.
+
+    Parameters
+    ----------
+    shape : tuple
+        Shape of this replica's rows; the first axis is the rows.
+    seed : Tensor [2]
+        Int32 seed, the same on every replica.
+    *limits : number
+        Lower and upper limit, default [0, 1); required for an integer `dtype`.
+    dtype : tf.DType
+        Default float32.
+    """
     batch_shape = (shape[0] * num_replicas(), *shape[1:])
     return local_rows(tf.random.stateless_uniform(batch_shape, seed, *limits, dtype=dtype))
 
 
 def normal(shape: tuple[Any, ...], seed: Tensor) -> Tensor:
-    """Return this replica's rows of `tf.random.stateless_normal`; `shape` is that of its rows."""
+    """Return standard normal numbers for this replica's rows, the same for any number of replicas.
+
+    `shape` is the shape of this replica's rows; `seed` is an int32 tensor `[2]`.
+    """
     batch_shape = (shape[0] * num_replicas(), *shape[1:])
     return local_rows(tf.random.stateless_normal(batch_shape, seed))
 
 
 def mean(value: Tensor) -> Tensor:
-    """Return the mean over replicas; a gradient passes through it."""
+    """Return the mean of a tensor over all replicas; gradients pass through the mean."""
     if num_replicas() == 1:
         return value
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)
@@ -60,7 +83,11 @@ def local_loss(loss: Tensor) -> Tensor:
 
 
 def per_replica(step: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
-    """Decorate a method that returns scalars: run it on each replica and return the means."""
+    """Decorate a training step, a method that returns scalars, to run on every replica.
+
+    The decorated method returns the mean of each scalar over the replicas. On a replica, or without
+    a distribution strategy, the method runs directly.
+    """
 
     @wraps(step)
     def run(self: Any, *data: Any) -> dict[str, Tensor]:

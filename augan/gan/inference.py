@@ -14,17 +14,17 @@ BATCH_SIZE = 64
 
 
 class BatchInference:
-    """A function of arrays that is compiled once, for batches of exactly `BATCH_SIZE` rows.
+    """Compiled function of arrays of any length; runs in batches of exactly `BATCH_SIZE` rows.
 
     Parameters
     ----------
     function : callable
-        One tensor `[BATCH_SIZE, ...]` per input -> a tensor or a tuple of tensors
-        `[BATCH_SIZE, ...]`.
+        One tensor `[BATCH_SIZE, ...]` per input -> a tensor or a tuple of tensors `[BATCH_SIZE,
+        ...]`.
     shapes : sequence of tuple
         Shape of one row of each input; inputs are float32.
     autograph : bool
-        Whether the function has Python loops over tensors, which AutoGraph must convert. AutoGraph
+        Set for a function with Python loops over tensors, which AutoGraph must convert. AutoGraph
         takes as long as compilation.
     """
 
@@ -39,7 +39,10 @@ class BatchInference:
 
     @classmethod
     def from_model(cls, network: keras.Model) -> "BatchInference":
-        """Return the inference function of a network, in inference mode."""
+        """Return the compiled inference of a network: its inputs become the arguments, in order.
+
+        The network runs without dropout and with the moving statistics of batch normalization.
+        """
 
         def call(*inputs: Any) -> Any:
             return network(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
@@ -47,7 +50,18 @@ class BatchInference:
         return cls(call, *(x.shape[1:] for x in network.inputs))
 
     def batches(self, *inputs: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-        """Yield the outputs of one batch after another, without the padding."""
+        """Yield the outputs of the function batch by batch, without the padding of the last batch.
+
+        Parameters
+        ----------
+        *inputs : ndarray [N, ...]
+            One array per input of the function, all of the same length; converted to float32.
+
+        Yields
+        ------
+        tuple of ndarray
+            One array per output, with at most `BATCH_SIZE` rows.
+        """
         for start in range(0, len(inputs[0]), BATCH_SIZE):
             batch = [np.asarray(x[start : start + BATCH_SIZE], np.float32) for x in inputs]
             count = len(batch[0])
@@ -59,17 +73,24 @@ class BatchInference:
             yield tuple(output.numpy()[:count] for output in outputs)
 
     def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return each output for all rows, `[N, ...]`; `inputs` must hold at least one row."""
+        """Return every output of the function for all rows, one array `[N, ...]` per output.
+
+        `inputs` are arrays of equal length as in `batches`, with at least one row.
+        """
         return tuple(np.concatenate(outputs) for outputs in zip(*self.batches(*inputs)))
 
 
 def latent_noise(
     rng: np.random.Generator, count: int, latent_dim: int, kind: str = "normal"
 ) -> np.ndarray:
-    """Return noise `[count, latent_dim]`, float32.
+    """Return random latent vectors for the generator, float32 `[count, latent_dim]`.
 
     Parameters
     ----------
+    rng : numpy.random.Generator
+        Source of the random numbers.
+    count, latent_dim : int
+        Number of vectors and length of one vector.
     kind : {"normal", "uniform"}
         Standard normal, or uniform from -1 to 1: the setting `gan.latent_prior`.
     """

@@ -42,7 +42,18 @@ class AdversarialLoss(NamedTuple):
         real_targets: Any = 1.0,
         fake_targets: Any = 0.0,
     ) -> Tensor:
-        """Return the batch mean; the targets are the degrees to which samples count as real."""
+        """Return the discriminator's loss on a real and a generated batch, a scalar.
+
+        The result is the mean over the real batch plus the mean over the generated batch.
+
+        Parameters
+        ----------
+        real_logits, fake_logits : Tensor [N, 1]
+            Logits of real and of generated samples.
+        real_targets, fake_targets : float or Tensor [N, 1]
+            Degrees, 0 to 1, to which the samples count as real; label smoothing and label noise
+            change the defaults 1 and 0.
+        """
         on_real = real_targets * self.real(real_logits) + (1 - real_targets) * self.fake(
             real_logits
         )
@@ -52,9 +63,10 @@ class AdversarialLoss(NamedTuple):
         return tf.reduce_mean(on_real) + tf.reduce_mean(on_fake)
 
     def boundary_logit(self, real_logits: Tensor, fake_logits: Tensor) -> Any:
-        """Return the logit between "real" and "fake".
+        """Return the logit above which a sample counts as classified "real".
 
-        It is the decision boundary, or the midpoint of the two mean logits if there is none.
+        The result is `decision_boundary`, or the midpoint of the mean real and the mean generated
+        logit if `decision_boundary` is None.
         """
         if self.decision_boundary is not None:
             return self.decision_boundary

@@ -127,14 +127,14 @@ class GAN(keras.Model):
 
     @property
     def networks(self) -> list[keras.Model]:
-        """The networks that a training keeps: averaged generator, discriminator and heads."""
+        """The networks that a training saves: averaged generator, discriminator and heads."""
         networks = [self.ema_generator, self.discriminator]
         heads = (self.transformation_head, self.localization_head)
         return networks + [head for head in heads if head is not None]
 
     @property
     def state(self) -> list[Any]:
-        """All variables that the next step depends on, in a fixed order."""
+        """All variables that a checkpoint must hold to resume the training, in a fixed order."""
         ema_generator, discriminator, *heads = self.networks
         networks = [self.generator, discriminator, ema_generator, *heads]
         optimizers = (self.generator_optimizer, self.discriminator_optimizer)
@@ -145,6 +145,7 @@ class GAN(keras.Model):
         ]
 
     def _adam(self, rate: float | None, variables: list[Any]) -> keras.optimizers.Optimizer:
+        """Return an Adam optimizer for `variables`, with learning rate `rate` and `gan.betas`."""
         optimizer = keras.optimizers.Adam(
             require_resolved(rate), *require_resolved(self.settings.betas)
         )
@@ -183,18 +184,22 @@ class GAN(keras.Model):
         return dict(zip(self.metric_names, losses))
 
     def _train_both(self, real: Tensor, classes: Tensor | None) -> Tensor:
-        """Train both networks; store and return the losses."""
+        """Train both networks on a batch; store the losses in `_losses` `[3]` and return them."""
         losses = self._adversarial_step(real, classes)
         return self._losses.assign(tf.stack([losses[name] for name in self.metric_names]))
 
     def _reuse_losses(self, real: Tensor, classes: Tensor | None) -> Tensor:
-        """Train the discriminator only; return the stored losses."""
+        """Train only the discriminator; return the losses of the last step that trained both."""
         self._discriminator_only_step(real, classes)
         return tf.identity(self._losses)
 
     @distribution.per_replica
     def _adversarial_step(self, real: Tensor, classes: Tensor | None) -> dict[str, Tensor]:
-        """Run all updates of both networks and return their losses."""
+        """Run every update of the discriminator, then of the generator, on one batch.
+
+        Returns a dict of scalars: the losses and the accuracy of the last update, by the names of
+        `metric_names`. `discriminator.steps` and `generator.steps` set the numbers of updates.
+        """
         generator_config, discriminator_config = self.network_configs
         updates = discriminator_config.steps
         parts = tf.split(real, updates)
@@ -215,7 +220,7 @@ class GAN(keras.Model):
 
     @distribution.per_replica
     def _discriminator_only_step(self, real: Tensor, classes: Tensor | None) -> dict[str, Tensor]:
-        """Update the discriminator on real images and the auxiliary tasks."""
+        """Update the discriminator on real images and the auxiliary tasks only."""
         auxiliary = self._auxiliary_images(real, 0)
         real, classes = _local_rows(real, classes)
         with tf.GradientTape() as tape:
@@ -228,15 +233,17 @@ class GAN(keras.Model):
         return {"loss": total}
 
     def _seed(self, update: int, slot: int) -> Tensor:
+        """Return the stateless seed, int32 `[2]`, of one purpose (`SeedSlot`) in one update."""
         step = tf.cast(self.iterations, tf.int32)
         return tf.stack([self.noise_seed + update * SLOTS_PER_UPDATE + int(slot), step])
 
     def _auxiliary_images(self, real: Tensor, update: int) -> dict[str, Tensor]:
+        """Return this replica's images of the auxiliary tasks of one update."""
         seed = self._seed(update, SeedSlot.CORRUPTION)
         return self._auxiliary.images(real, self.iterations, seed)
 
     def _generate(self, real: Tensor, classes: Tensor | None, update: int) -> "_Generated":
-        """Generate as many images as there are real images on this replica."""
+        """Generate a batch with the size and the classes of this replica's real batch."""
         shape, seed = (tf.shape(real)[0], self.latent_dim), self._seed(update, SeedSlot.NOISE)
         if self.settings.latent_prior == "uniform":
             noise = distribution.uniform(shape, seed, -1.0, 1.0)
@@ -247,7 +254,7 @@ class GAN(keras.Model):
             return _Generated(self.generator(inputs, training=True), tape)
 
     def _discriminate(self, images: Tensor, classes: Tensor | None, seed: Tensor) -> Tensor:
-        """Return the logits of augmented images."""
+        """Return the discriminator's logits `[N, 1]` of images after augmentation."""
         augmented = augment(images, self.diffaug, seed)
         inputs = [augmented, classes] if self.conditional else augmented
         return self.discriminator(inputs, training=True)
@@ -277,6 +284,7 @@ class GAN(keras.Model):
         return {name: DiscriminatorOutput(*part) for name, part in zip(augmented, parts)}
 
     def _discriminator_outputs(self, images: Tensor, classes: Tensor | None) -> DiscriminatorOutput:
+        """Return the discriminator's logits and, if there are auxiliary heads, its blocks."""
         inputs = [images, classes] if self.conditional else images
         if self._multi_output_discriminator is None:
             return DiscriminatorOutput(self.discriminator(inputs, training=True), ())
@@ -291,7 +299,11 @@ class GAN(keras.Model):
         auxiliary: dict[str, Tensor],
         update: int,
     ) -> tuple[Tensor, Tensor]:
-        """Update the discriminator; return its adversarial loss and its accuracy."""
+        """Update the discriminator and its heads once; return the adversarial loss and accuracy.
+
+        The accuracy is the fraction of real and generated samples on the right side of the boundary
+        logit.
+        """
         with tf.GradientTape() as tape:
             outputs = self._batched_outputs(classes, update, real=real, fake=fake, **auxiliary)
             logits = outputs["real"].logits, outputs["fake"].logits
@@ -310,6 +322,7 @@ class GAN(keras.Model):
         return loss, tf.reduce_mean(tf.cast(correct, tf.float32))
 
     def _discriminator_loss(self, real: Tensor, fake: Tensor, update: int) -> Tensor:
+        """Return the adversarial loss of the discriminator with label smoothing and label noise."""
         smoothing, flip_rate = self.settings.label_smoothing, self.settings.label_noise
         real_targets, fake_targets = 1.0 - smoothing, 0.0
         if flip_rate:
@@ -392,6 +405,7 @@ class GAN(keras.Model):
         return logits(unrolled, fake, SeedSlot.AUGMENT_FAKE)
 
     def _update_average(self) -> None:
+        """Move the averaged generator toward the generator, faster in the first steps."""
         step = tf.cast(self.iterations, tf.float32)
         change = 1.0 - tf.minimum(self.settings.ema, (1.0 + step) / (10.0 + step))
         for average, value in zip(self.ema_generator.variables, self.generator.variables):
@@ -406,10 +420,11 @@ class _Generated(NamedTuple):
 
 
 def _local_rows(real: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Return this replica's rows of a batch."""
+    """Return this replica's rows of a batch of real images and of its classes (None stays None)."""
     local_classes = None if classes is None else distribution.local_rows(classes)
     return distribution.local_rows(real), local_classes
 
 
 def _first(data: Any) -> Tensor:
+    """Return the images of a batch that may also hold classes."""
     return data[0] if isinstance(data, tuple | list) else data

@@ -17,7 +17,7 @@ DiscriminatorFn = Callable[[Tensor], Tensor]
 
 
 class Regularizer(NamedTuple):
-    """A penalty with the weight and the interval from its paper.
+    """Gradient penalty with the weight and the interval from its paper.
 
     Attributes
     ----------

@@ -36,7 +36,11 @@ _DIRECTIONS = (0, -1, 1)
 
 
 def transform(images: Tensor, kind: PretextTransform) -> Tensor:
-    """Return images `[N, S, S, C]` transformed by one of `PRETEXT_TRANSFORMS`."""
+    """Return images `[N, S, S, C]`, all transformed in the same way.
+
+    `kind` is one of `PRETEXT_TRANSFORMS`: number of quarter turns (0 to 3), vertical shift,
+    horizontal shift and stretch (0 to 2 each, 0 for none).
+    """
     turns, vertical, horizontal, stretch = kind
     stretched = _stretched(images, stretch) if stretch else images
     rotated = _rotated(stretched, turns) if turns else stretched
@@ -70,12 +74,25 @@ def _stretched(images: Tensor, stretch: int) -> Tensor:
 
 
 def transformed_batch(images: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the images `[N, S, S, C]` of a batch, each transformed, and the transforms `[N, 4]`.
+    """Transform each image of a batch; return the images and the labels for their prediction.
 
     The images of a batch are already in random order. The transforms are assigned in a fixed order
     to the images, which are rolled by the step. Batches of fewer than 36 images leave out
-    transforms, first those that are not in `EVAL_TRANSFORMS`. N must be known when the graph is
-    built.
+    transforms, first those that are not in `EVAL_TRANSFORMS`.
+
+    Parameters
+    ----------
+    images : Tensor [N, S, S, C]
+        N must be known when the graph is built.
+    step : Tensor
+        Number of the training step, a scalar integer.
+
+    Returns
+    -------
+    images : Tensor [N, S, S, C]
+        Transformed images.
+    transforms : Tensor [N, 4]
+        Int32 class of each head, see `HEAD_SIZES`.
     """
     counts = _transform_counts(images.shape[0])
     rolled = tf.roll(images, tf.cast(step, tf.int32), axis=0)
@@ -85,13 +102,16 @@ def transformed_batch(images: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def assigned_transforms(count: int) -> Tensor:
-    """Return the transforms `[count, 4]` of a transformed batch, the same at each step."""
+    """Return the labels of `transformed_batch` for a batch of `count` images, int32 `[count, 4]`.
+
+    The labels are the same at each step.
+    """
     labels = [t for t, n in zip(PRETEXT_TRANSFORMS, _transform_counts(count)) for _ in range(n)]
     return tf.constant(labels, tf.int32)
 
 
 def _transform_counts(count: int) -> list[int]:
-    """Return the number of images of a batch for each transform."""
+    """Return how many of `count` images each transform of `PRETEXT_TRANSFORMS` gets."""
     if count < len(PRETEXT_TRANSFORMS):
         others = (t for t in PRETEXT_TRANSFORMS if t not in EVAL_TRANSFORMS)
         included = [*EVAL_TRANSFORMS, *others][:count]
@@ -101,9 +121,16 @@ def _transform_counts(count: int) -> list[int]:
 
 
 def negative_log_likelihood(logits: Tensor, transforms: Tensor) -> Tensor:
-    """Return the negative log-likelihood of the true transforms, summed over heads, `[N]`.
+    """Return how poorly a transformation head predicts the true transforms of each image, `[N]`.
 
-    `logits` are `[N, 13]`, the heads side by side; `transforms` are `[N, 4]`.
+    The result is the negative log-likelihood, summed over the four heads.
+
+    Parameters
+    ----------
+    logits : Tensor [N, 13]
+        Logits of the heads, side by side.
+    transforms : Tensor [N, 4]
+        True class of each head, int32.
     """
     heads = tf.split(logits, HEAD_SIZES, axis=1)
     return tf.add_n(

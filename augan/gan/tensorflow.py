@@ -23,7 +23,11 @@ _LOG_NOISE = re.compile(
 
 
 def import_tensorflow() -> tuple[Any, Any]:
-    """Import TensorFlow and Keras, initialize the devices, and return both modules."""
+    """Import TensorFlow and Keras without log noise and return the two modules.
+
+    On a cluster (the environment variable `TF_CONFIG`), the devices are not initialized, because
+    the cluster must be configured first.
+    """
     is_cluster = bool(os.environ.get("TF_CONFIG"))
     # Log errors only. On a cluster log nothing: each error is also raised as an exception, and a
     # lost machine would log one error for every collective operation.
@@ -40,6 +44,7 @@ def import_tensorflow() -> tuple[Any, Any]:
 
 
 def _is_log_noise(line: str) -> bool:
+    """Return whether a line of TensorFlow's log is informational, and not an error for the user."""
     # Without a GPU driver, the failed search for a driver is not an error.
     no_gpu = "cuInit" in line and not Path("/dev/nvidiactl").exists()
     return no_gpu or bool(_LOG_NOISE.match(line))
@@ -47,7 +52,10 @@ def _is_log_noise(line: str) -> bool:
 
 @contextmanager
 def filtered_log_noise() -> Iterator[None]:
-    """Hold back standard error in the block, then write the lines that are not log noise."""
+    """Buffer standard error during the block, then write all lines that are not log noise.
+
+    The redirection acts on file descriptor 2, so output of C++ code is included.
+    """
     try:
         descriptor = os.dup(2)
     except OSError:  # some services run without standard error

@@ -20,7 +20,10 @@ def unroll(
     steps: int,
     rate: float,
 ) -> list[Tensor]:
-    """Return `weights` after `steps` of gradient descent, differentiable by all inputs of `loss`.
+    """Return discriminator weights after a few steps of differentiable gradient descent.
+
+    Gradients pass through the result to everything that `loss` depends on, such as generated
+    images.
 
     Parameters
     ----------

@@ -10,10 +10,12 @@ from augan.seeding import child_seed
 def cnn_classifier(
     image_shape: tuple[int, int, int], *, num_classes: int, width: int, seed: int
 ) -> keras.Model:
-    """Build the network images `[N, H, W, C]` in [-1, 1] -> logits `[N, num_classes]`.
+    """Build a small convolutional classifier: images `[N, H, W, C]` -> logits `[N, num_classes]`.
 
-    The layer `hidden` holds the features. Images above 64 pixels get three convolutional blocks
-    instead of two, because the dense layer would otherwise hold most of the weights.
+    Images are in [-1, 1]. The layer `hidden` holds the features `[N, 4 * width]`; `width` is the
+    number of channels of the first block, which doubles from block to block. Images above 64 pixels
+    get three convolutional blocks instead of two, because the dense layer would otherwise hold most
+    of the weights.
     """
     images = keras.Input(image_shape, name="images")
     x = images

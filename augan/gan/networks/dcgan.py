@@ -35,7 +35,10 @@ _MAX_DOUBLINGS = 3
 
 
 def num_scales(size: int) -> int:
-    """Return how often a side of `size` pixels is halved: down to 4, or to 2 for 8 pixels."""
+    """Return the number of times that DCGAN halves a side of `size` pixels.
+
+    The smallest feature map has a side of 4 pixels, or of 2 for images of 8 pixels.
+    """
     return max(2, (size // 4).bit_length() - 1)
 
 
@@ -45,6 +48,7 @@ def _filters(width: int, depth: int) -> int:
 
 
 def _checked_size(image_shape: tuple[int, int, int]) -> int:
+    """Return the side of images `(H, W, C)`; ValueError unless DCGAN can halve the side."""
     height, width, _ = image_shape
     if height != width or height < 8 or height % (1 << num_scales(height)):
         raise ValueError(f"images must be squares of 8, 16, 32, ... pixels, got {height}x{width}")
@@ -52,6 +56,7 @@ def _checked_size(image_shape: tuple[int, int, int]) -> int:
 
 
 def _transposed(x: Any, filters: int, name: str, seed: int, **arguments: Any) -> Any:
+    """Double the side of feature maps by a transposed convolution to `filters` channels."""
     return Conv2DTranspose(
         filters,
         KERNEL_SIZE,
@@ -64,6 +69,7 @@ def _transposed(x: Any, filters: int, name: str, seed: int, **arguments: Any) ->
 
 
 def _upsampled(x: Any, filters: int, name: str, seed: int, **arguments: Any) -> Any:
+    """Double the side of feature maps by nearest-neighbor upsampling and a 3 x 3 convolution."""
     x = layers.UpSampling2D(name=f"{name}_twice")(x)
     return layers.Conv2D(
         filters,

@@ -25,7 +25,10 @@ MAX_CHANNELS = 8  # the fast path is faster up to this number of channels
 
 @tf.custom_gradient
 def strided_conv(images: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
-    """Return the convolution of stride 2 of images `[N, H, W, C]` with `[4, 4, C, F]`."""
+    """Return the convolution of stride 2 and padding "same", with a fast gradient.
+
+    Images `[N, H, W, C]` and a kernel `[4, 4, C, F]` give feature maps `[N, H / 2, W / 2, F]`.
+    """
 
     def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
         return transposed_conv(upstream, kernel), _kernel_gradient(images, kernel, upstream)
@@ -35,9 +38,9 @@ def strided_conv(images: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
 
 @tf.custom_gradient
 def transposed_conv(maps: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
-    """Return the transposed convolution of `strided_conv`.
+    """Return the transposed convolution of stride 2, the gradient of `strided_conv` by its images.
 
-    Maps `[N, H, W, F]` and a kernel `[4, 4, C, F]` give images `[N, 2 H, 2 W, C]`.
+    Feature maps `[N, H, W, F]` and a kernel `[4, 4, C, F]` give images `[N, 2 H, 2 W, C]`.
     """
 
     def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,6 +58,7 @@ def transposed_conv(maps: Tensor, kernel: Tensor) -> tuple[Tensor, Gradient]:
 
 
 def _kernel_gradient(images: Tensor, kernel: Tensor, maps: Tensor) -> Tensor:
+    """Return the gradient `[4, 4, C, F]` of `strided_conv` by its kernel."""
     return tf.raw_ops.Conv2DBackpropFilter(
         input=images,
         filter_sizes=kernel.shape,
@@ -65,21 +69,25 @@ def _kernel_gradient(images: Tensor, kernel: Tensor, maps: Tensor) -> Tensor:
 
 
 def conv_same(images: Tensor, kernel: Tensor, stride: int) -> Tensor:
-    """Return the convolution with padding "same" by the fastest implementation."""
+    """Return the convolution with padding "same" by the faster of two implementations.
+
+    `strided_conv` is used for stride 2, a 4 x 4 kernel and at most `MAX_CHANNELS` input channels,
+    else TensorFlow's convolution. Both give the same result up to rounding.
+    """
     if stride == 2 and kernel.shape[0] == KERNEL_SIZE and kernel.shape[2] <= MAX_CHANNELS:
         return strided_conv(images, kernel)
     return tf.nn.conv2d(images, kernel, stride, "SAME")
 
 
 class Conv2D(keras.layers.Conv2D):
-    """Convolution with padding "same"."""
+    """Keras convolution with padding "same" and a faster gradient for images of few channels."""
 
     def convolution_op(self, inputs: Tensor, kernel: Any) -> Tensor:
         return conv_same(inputs, tf.convert_to_tensor(kernel), self.strides[0])
 
 
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """Transposed convolution with a kernel of 4 x 4, stride 2 and padding "same"."""
+    """Keras transposed convolution of 4 x 4, stride 2 and padding "same", fast for few channels."""
 
     def call(self, inputs: Tensor) -> Tensor:
         if self.filters > MAX_CHANNELS:

@@ -21,7 +21,11 @@ _FIRST_BLOCK, _LAST_BLOCK = 1, 3
 
 
 def localization_head(features: tuple[int], *, seed: int) -> keras.Model:
-    """Build concatenated blocks `[N, H, W, F]` -> logits `[N, H, W, 1]`; above 0 means intact."""
+    """Build the head that classifies each location of an image as intact or corrupted.
+
+    Concatenated blocks `[N, H, W, F]` -> logits `[N, H, W, 1]`; above 0 means intact. `features` is
+    `(F,)`; `seed` sets the initial weights.
+    """
     blocks = keras.Input((None, None, *features), name="features")
     x = layers.Conv2D(HIDDEN_UNITS, 1, name="hidden", kernel_initializer=he_normal(seed, "hidden"))(
         blocks
@@ -32,7 +36,12 @@ def localization_head(features: tuple[int], *, seed: int) -> keras.Model:
 
 
 def transformation_head(features: tuple[int], *, seed: int) -> keras.Model:
-    """Build features of the discriminator's last block `[N, F]` -> logits `[N, 13]`."""
+    """Build the head that predicts the transformation of an image.
+
+    Features of the discriminator's last block `[N, F]` -> logits `[N, 13]`, the four heads of
+    `augan.gan.self_supervision` side by side. `features` is `(F,)`; `seed` sets the initial
+    weights.
+    """
     last_block = keras.Input(features, name="features")
     logits = layers.Dense(
         sum(HEAD_SIZES), name="heads", kernel_initializer=random_normal(seed, "heads")
@@ -41,7 +50,11 @@ def transformation_head(features: tuple[int], *, seed: int) -> keras.Model:
 
 
 def concat_blocks(blocks: Sequence[Any]) -> Any:
-    """Return the middle blocks, upsampled to the finest of them, `[N, H / 4, W / 4, F]`."""
+    """Concatenate the discriminator's middle blocks as the input of the localization head.
+
+    `blocks` are the activations `[N, h, w, f]` of all blocks, first block first. Blocks 1 to 3 are
+    upsampled to the size of block 1. Returns `[N, H / 4, W / 4, F]` for images of H x W pixels.
+    """
     upsampled = [blocks[_FIRST_BLOCK]]
     for i, block in enumerate(blocks[_FIRST_BLOCK + 1 : _LAST_BLOCK + 1], 1):
         upsampled.append(tf.repeat(tf.repeat(block, 2**i, axis=1), 2**i, axis=2))
@@ -49,15 +62,18 @@ def concat_blocks(blocks: Sequence[Any]) -> Any:
 
 
 def concat_channels(blocks: keras.Model) -> list[int]:
-    """Return the number of channels of each block that `concat_blocks` concatenates."""
+    """Return the number of channels of each block that `concat_blocks` concatenates.
+
+    `blocks` is a model whose outputs are all blocks, see `feature_blocks`.
+    """
     return [shape[-1] for shape in blocks.output_shape[_FIRST_BLOCK : _LAST_BLOCK + 1]]
 
 
 def fully_convolutional(discriminator: keras.Model) -> keras.Model:
-    """Return images `[N, H, W, C]` of any size -> the activations of `block_0`, `block_1`, ...
+    """Build a copy of the discriminator's blocks for images of any size, with shared weights.
 
-    Weights are shared. Away from the edges, the activations at a location are those of a tile
-    around the location.
+    Images `[N, H, W, C]` -> list of the activations of `block_0`, `block_1`, ... Away from the
+    edges, the activations at a location are those of a tile around the location.
 
     Raises
     ------

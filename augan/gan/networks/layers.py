@@ -32,7 +32,11 @@ _MAX_SIZE: ContextVar[int | None] = ContextVar("largest size of a variable", def
 
 @contextmanager
 def limit_size(max_variable_size: int | None) -> Iterator[None]:
-    """Make initializers in the block raise ValueError for a variable with more values."""
+    """Limit the size of network weights that are created in the block.
+
+    `max_variable_size` is the largest number of values of one variable; None: no limit.
+    Initializers raise ValueError for a larger variable before memory is allocated.
+    """
     token = _MAX_SIZE.set(max_variable_size)
     try:
         yield
@@ -41,7 +45,7 @@ def limit_size(max_variable_size: int | None) -> Iterator[None]:
 
 
 def bounded_initializer(initializer: Initializer) -> Initializer:
-    """Return `initializer` with the check of `limit_size`."""
+    """Return an initializer that raises ValueError for weights larger than `limit_size` allows."""
 
     def initialize(shape: tuple[int, ...], dtype: Any = None) -> Any:
         limit = _MAX_SIZE.get()
@@ -55,13 +59,19 @@ def bounded_initializer(initializer: Initializer) -> Initializer:
 
 
 def random_normal(seed: int, name: str, stddev: float = 0.02) -> Initializer:
-    """Return an initializer of N(0, stddev) weights; 0.02 is DCGAN's."""
+    """Return an initializer of normal weights with mean 0 and standard deviation `stddev`.
+
+    The default 0.02 is DCGAN's. The weights are a function of `seed` and of the layer's `name`.
+    """
     child = child_seed(seed, "weights", name)
     return bounded_initializer(keras.initializers.RandomNormal(0.0, stddev, seed=child))
 
 
 def he_normal(seed: int, name: str) -> Initializer:
-    """Return an initializer that preserves the variance through ReLU (He et al. 2015)."""
+    """Return an initializer that preserves the variance through ReLU (He et al. 2015).
+
+    The weights are a function of `seed` and of the layer's `name`.
+    """
     return bounded_initializer(keras.initializers.HeNormal(child_seed(seed, "weights", name)))
 
 
@@ -85,6 +95,7 @@ class _SpectralNormalization:
         return super().add_weight(*args, autocast=False, **kwargs)  # type: ignore[misc]
 
     def _add_direction(self, units: int, seed: int) -> None:
+        """Add the estimate of the kernel's first right singular vector, `[1, units]`."""
         initializer = keras.initializers.RandomNormal(
             seed=child_seed(seed, "weights", f"{self.name}/direction")
         )
@@ -93,6 +104,10 @@ class _SpectralNormalization:
         )
 
     def _normalized_kernel(self, training: bool) -> Tensor:
+        """Return the kernel divided by its largest singular value.
+
+        In training, one power iteration updates the estimate of the singular vector first.
+        """
         matrix = tf.reshape(self.kernel, (-1, self.direction.shape[1]))
         right = tf.math.l2_normalize(tf.convert_to_tensor(self.direction))
         left = tf.math.l2_normalize(tf.matmul(right, matrix, transpose_b=True))
@@ -142,7 +157,21 @@ _SPECTRAL_LAYERS = {Conv2D: SpectralConv2D, layers.Dense: SpectralDense}
 
 
 def normalized_layer(kind: type, norm: str, seed: int) -> Callable[..., keras.layers.Layer]:
-    """Return the layer class `kind`, or its spectrally normalized variant if `norm` asks for it."""
+    """Return the layer class for a setting of normalization.
+
+    Parameters
+    ----------
+    kind : {Conv2D, layers.Dense}
+        Plain layer class.
+    norm : str
+        One of `NORMS`. "spectral" gives the spectrally normalized variant of `kind`, with initial
+        singular vectors from `seed`; the other norms give `kind`.
+
+    Raises
+    ------
+    ValueError
+        Unknown `norm`.
+    """
     if norm not in NORMS:
         raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {norm!r}")
     return partial(_SPECTRAL_LAYERS[kind], seed=seed) if norm == "spectral" else kind
@@ -155,7 +184,11 @@ _NUM_BATCHES: ContextVar[int] = ContextVar("number of concatenated batches", def
 
 @contextmanager
 def separate_batches(count: int) -> Iterator[None]:
-    """Make batch normalization in the block treat its input as `count` concatenated batches."""
+    """Keep the batch statistics of concatenated batches separate in the block.
+
+    Batch normalization in training splits its input into `count` equal parts and normalizes each
+    part by its own mean and variance.
+    """
     token = _NUM_BATCHES.set(count)
     try:
         yield
@@ -231,10 +264,31 @@ class Dropout(layers.Dropout):
 def generator_inputs(
     latent_dim: int, num_classes: int, conditioning: str, seed: int
 ) -> tuple[Any, Any, Any]:
-    """Return a generator's inputs, the input of its first layer, and the classes for its norms.
+    """Build the inputs of a generator and the tensors that condition it on the class.
 
-    With `conditioning` "norm" the class sets the scale and shift of batch normalization; with
-    "embedding" an embedding of the class is concatenated to the noise.
+    Parameters
+    ----------
+    latent_dim, num_classes : int
+        Length of the noise and number of classes; 0 classes: an unconditional generator.
+    conditioning : {"norm", "embedding"}
+        "norm": the class sets the scale and shift of batch normalization. "embedding": an embedding
+        of the class is concatenated to the noise.
+    seed : int
+        Seed of the embedding's initial weights.
+
+    Returns
+    -------
+    inputs : keras.Input or list
+        Noise `[N, latent_dim]`, followed by classes `[N, num_classes]` if there are classes.
+    x : tensor
+        Input of the generator's first layer.
+    classes : tensor or None
+        Input of `conditional_batch_norm`; None without classes or with "embedding".
+
+    Raises
+    ------
+    ValueError
+        Unknown `conditioning`.
     """
     if conditioning not in ("norm", "embedding"):
         raise ValueError(f"conditioning must be norm or embedding, got {conditioning!r}")
@@ -246,7 +300,7 @@ def generator_inputs(
 
 
 def class_input(num_classes: int) -> Any:
-    """Return the input of classes `[N, num_classes]`, or None for a network without classes.
+    """Return the Keras input of classes `[N, num_classes]`, or None if `num_classes` is 0.
 
     A row is a one-hot class, or the probabilities of a mixture of classes.
     """
@@ -254,7 +308,10 @@ def class_input(num_classes: int) -> Any:
 
 
 def concat_class_embedding(noise: Any, classes: Any, units: int, seed: int) -> Any:
-    """Return the noise concatenated with a class embedding (Mirza and Osindero 2014)."""
+    """Return noise concatenated with a learned class embedding (Mirza and Osindero 2014).
+
+    `units` is the length of the embedding. Without classes (None), the noise is returned unchanged.
+    """
     if classes is None:
         return noise
     embed = layers.Dense(
@@ -296,7 +353,21 @@ def _class_parameter(classes: Any, x: Any, name: str, value: float) -> Any:
 
 
 def norm_act_dropout(x: Any, norm: str, block: int, dropout: float, seed: int) -> Any:
-    """End a discriminator's block: normalization (not in block 0), LeakyReLU 0.2, dropout."""
+    """Apply the end of a discriminator's block: normalization, LeakyReLU 0.2 and dropout.
+
+    Parameters
+    ----------
+    x : tensor
+        Output of the block's convolution or dense layer.
+    norm : str
+        "batch" or "layer" normalizes here, except in block 0; other values of `NORMS` do not.
+    block : int
+        Number of the block; the activation layer is named `block_<number>`.
+    dropout : float
+        Fraction of values that training drops; 0: no dropout.
+    seed : int
+        Seed of the dropout.
+    """
     if block and norm == "batch":
         x = BatchNormalization(name=f"norm_{block}")(x)
     elif block and norm == "layer":
@@ -325,11 +396,29 @@ def build_discriminator(
     dropout: float = 0.0,
     **backbone_arguments: Any,
 ) -> keras.Model:
-    """Build samples `[N, *sample_shape]` (and classes `[N, num_classes]`) -> logits `[N, 1]`.
+    """Build a discriminator around a backbone, with class projection if there are classes.
 
-    Higher logits mean "real", see `augan.gan.losses`. The layers `block_0`, `block_1`, ... of the
-    backbone are the features that detectors compare. They do not depend on the class, which enters
-    by projection (Miyato and Koyama 2018, "cGANs with Projection Discriminator", eq. 3).
+    Samples `[N, *sample_shape]` (and classes `[N, num_classes]`) -> logits `[N, 1]`. Higher logits
+    mean "real", see `augan.gan.losses`. The layers `block_0`, `block_1`, ... of the backbone are
+    the features that detectors compare. They do not depend on the class, which enters by projection
+    (Miyato and Koyama 2018, "cGANs with Projection Discriminator", eq. 3).
+
+    Parameters
+    ----------
+    backbone : callable
+        (samples, width, norm, dropout, seed) -> features `[N, F]`.
+    sample_shape : tuple
+        `(H, W, C)` of an image or `(F,)` of a row.
+    num_classes : int
+        0: an unconditional discriminator.
+    width : int
+        Number of channels of the first block; a multiple of it for dense layers.
+    norm : str
+        One of `NORMS`.
+    seed : int
+        Seed of the initial weights and of the dropout.
+    dropout : float
+        Fraction of values that training drops after each block.
     """
     samples = keras.Input(sample_shape, name="images")
     features = backbone(
@@ -362,10 +451,11 @@ def build_encoder(
     width: int,
     seed: int,
 ) -> keras.Model:
-    """Build samples -> noise `[N, latent_dim]` (and class probabilities `[N, num_classes]`).
+    """Build an encoder, which maps samples to the inputs of the generator.
 
-    The encoder has the discriminator's backbone with batch normalization, as in f-AnoGAN (Schlegl
-    et al. 2019). Its outputs are the inputs of the generator.
+    Samples `[N, *sample_shape]` -> noise `[N, latent_dim]` (and class probabilities `[N,
+    num_classes]` if `num_classes` is not 0). The encoder has the discriminator's backbone with
+    batch normalization, as in f-AnoGAN (Schlegl et al. 2019).
     """
     samples = keras.Input(sample_shape, name="images")
     features = backbone(samples, width=width, norm="batch", dropout=0.0, seed=seed)

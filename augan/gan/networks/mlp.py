@@ -33,14 +33,30 @@ def mlp_generator(
     conditioning: str = "norm",
     groups: Sequence[int] = (),
 ) -> keras.Model:
-    """Build noise `[N, latent_dim]` (and classes `[N, num_classes]`) -> samples in [-1, 1].
+    """Build a generator of small images or table rows with two hidden dense layers.
+
+    Noise `[N, latent_dim]` (and classes `[N, num_classes]`) -> samples `[N, *sample_shape]` in [-1,
+    1].
 
     Parameters
     ----------
     sample_shape : tuple
         `(H, W, C)` of an image or `(F,)` of a row.
+    latent_dim, num_classes : int
+        Length of the noise; number of classes, 0 for an unconditional generator.
+    width : int
+        The hidden layers have 8 times as many units.
+    seed : int
+        Seed of the initial weights.
+    conditioning : {"norm", "embedding"}
+        Entry of the class, see `augan.gan.networks.layers.generator_inputs`.
     groups : sequence of int
         Sizes of the one-hot groups at the end of a row; each group is a softmax in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        Groups for images, or groups that are together longer than a row.
     """
     inputs, x, classes = generator_inputs(latent_dim, num_classes, conditioning, seed)
     for i in range(2):
@@ -51,6 +67,7 @@ def mlp_generator(
 
 
 def _image(x: Any, shape: tuple[int, ...], groups: Sequence[int], seed: int) -> Any:
+    """Build the output layers of an image generator: pixels of shape `(H, W, C)` in [-1, 1]."""
     if groups:
         raise ValueError(
             f"groups {list(groups)} are one-hot groups of rows, but the samples are images of "
@@ -63,6 +80,7 @@ def _image(x: Any, shape: tuple[int, ...], groups: Sequence[int], seed: int) -> 
 
 
 def _row(x: Any, shape: tuple[int, ...], groups: Sequence[int], seed: int) -> Any:
+    """Build the output layers of a row generator: numbers in [-1, 1] and one softmax per group."""
     num_numeric = shape[0] - sum(groups)
     if num_numeric < 0:
         raise ValueError(
@@ -82,7 +100,11 @@ def _row(x: Any, shape: tuple[int, ...], groups: Sequence[int], seed: int) -> An
 def mlp_classifier(
     sample_shape: tuple[int, ...], *, num_classes: int, width: int, seed: int
 ) -> keras.Model:
-    """Build samples -> logits `[N, num_classes]`; the layer `hidden` holds the features."""
+    """Build a classifier of small images or table rows with two hidden dense layers.
+
+    Samples `[N, *sample_shape]` -> logits `[N, num_classes]`. The layer `hidden` holds the features
+    `[N, 4 * width]`.
+    """
     samples = keras.Input(sample_shape, name="images")
     x = layers.Flatten(name="pixels")(samples)
     for i in range(2):
@@ -91,6 +113,7 @@ def mlp_classifier(
 
 
 def _backbone(samples: Any, *, width: int, norm: str, dropout: float, seed: int) -> Any:
+    """Apply two dense layers of `8 * width` units to samples; return features `[N, F]`."""
     x = layers.Flatten(name="pixels")(samples)
     for i in range(2):
         dense = normalized_layer(layers.Dense, norm, seed)

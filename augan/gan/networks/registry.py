@@ -41,27 +41,37 @@ NETWORKS: dict[tuple[str, str], Callable[..., keras.Model]] = {
 
 
 def network_spec(architecture: str, role: str, **arguments: Any) -> dict[str, Any]:
-    """Return the JSON-able description that `build_network` turns into a model."""
+    """Return the JSON-able description of a network, the input of `build_network`.
+
+    Parameters
+    ----------
+    architecture, role : str
+        A key of `NETWORKS`, such as "dcgan" and "generator".
+    **arguments : JSON-able
+        Arguments of the architecture's builder; `image_shape` is the shape of one sample.
+    """
     return {"architecture": architecture, "role": role, "arguments": arguments}
 
 
 def build_network(
     spec: Mapping[str, Any], dtype: str = "float32", max_variable_size: int | None = None
 ) -> keras.Model:
-    """Build the untrained network that `spec` describes.
+    """Build the untrained network that a spec describes.
 
     Parameters
     ----------
+    spec : mapping
+        The result of `network_spec`.
     dtype : {"float32", "bfloat16"}
         Type in which layers compute. Weights and the network's outputs are always float32.
     max_variable_size : int or None
         Largest number of values of one variable, for specs from untrusted files. A larger variable
-        is an error and is never allocated.
+        is an error and is never allocated. None: no limit.
 
     Raises
     ------
     ConfigError
-        If the registry has no such architecture in that role, or the arguments do not fit it.
+        The registry has no such architecture in that role, or the arguments do not fit it.
     """
     key = (str(spec.get("architecture")), str(spec.get("role")))
     builder = NETWORKS.get(key)
@@ -88,12 +98,19 @@ def _dtype_policy(dtype: str) -> Iterator[None]:
 
 
 def feature_blocks(discriminator: keras.Model) -> keras.Model:
-    """Return images -> list of the activations of `block_0`, `block_1`, ...; weights are shared."""
+    """Return a model of the discriminator's intermediate activations, with shared weights.
+
+    Images `[N, H, W, C]` (or rows `[N, F]`) -> list of the activations of `block_0`, `block_1`, ...
+    """
     blocks = [layer.output for layer in discriminator.layers if layer.name.startswith("block_")]
     return keras.Model(discriminator.inputs[0], blocks, name="feature_blocks")
 
 
 def logits_and_blocks(discriminator: keras.Model, count: int) -> keras.Model:
-    """Return images (and classes) -> logits and the last `count` blocks; 0 means all blocks."""
+    """Return a model of the discriminator's logits and last blocks, with shared weights.
+
+    Images (and classes) -> list of the logits `[N, 1]` and the activations of the last `count`
+    blocks; a `count` of 0 means all blocks.
+    """
     blocks = feature_blocks(discriminator).outputs[-count:]
     return keras.Model(discriminator.inputs, [discriminator.output, *blocks])
