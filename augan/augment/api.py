@@ -1,4 +1,8 @@
-"""Augmentation of a data set: folders of generated images or rows, each with a manifest."""
+"""Augmentation of a data set: folders of generated images or table rows, each with a manifest.
+
+`augment_folder` generates samples of requested classes and filters the samples. `generate_folder`
+generates unfiltered samples.
+"""
 
 import json
 from collections.abc import Callable
@@ -41,18 +45,25 @@ from augan.training.signals import StopSignal, stop_on_signals
 
 @dataclass(frozen=True)
 class AugmentationResult:
-    """Summary of the samples that were written.
+    """Report on a folder of generated samples: result of `augment_folder` and `generate_folder`.
 
     Attributes
     ----------
-    out
-        The folder.
-    num_samples, classes
-        The number of images or rows, and the names of their classes.
-    preview
-        The first images, or None for rows.
-    acceptance
+    out : Path
+        The folder that holds the samples, the manifest and, from `augment_folder`, `summary.json`.
+    num_samples : int
+        Number of images or table rows written, over all classes.
+    classes : tuple of str
+        Names of the classes in the folder; empty for a generator without classes.
+    preview : PreviewImages or None
+        The first images of the first classes; None for table rows.
+    sample_type : {"image", "row"}
+    format : {"png", "npz", "csv"}
+        File format of the samples.
+    acceptance : tuple of AcceptanceStats
         Accepted and rejected candidates of each class; empty from `generate_folder`.
+    warnings : tuple of str
+        Sentences about checks that were not possible and about a generator of low quality.
     """
 
     out: Path
@@ -65,7 +76,10 @@ class AugmentationResult:
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON-able summary."""
+        """Return the report as JSON-able values, without the preview and the sample type.
+
+        `acceptance` is missing if no class was filtered by `augment_folder`.
+        """
         summary = {
             "out": str(self.out),
             "num_samples": self.num_samples,
@@ -79,7 +93,7 @@ class AugmentationResult:
 
 
 def ignore_progress(class_name: str, accepted: int, requested: int) -> None:
-    """Progress callback that does nothing."""
+    """Accept the arguments of a `ProgressCallback` and do nothing; the default callback."""
 
 
 def augment_folder(
@@ -100,65 +114,81 @@ def augment_folder(
     scheduler: str | None = None,
     on_accepted: ProgressCallback = ignore_progress,
 ) -> AugmentationResult:
-    """Write images of classes to `out/<class>/`, or rows, with `manifest.csv` and `summary.json`.
+    """Generate images or table rows of chosen classes and write the accepted ones to a folder.
 
-    Candidates are generated one after another, and those that pass the filters are written. So the
-    same seed gives the same first samples whatever `n`. An interrupted call resumes when it is
-    repeated, and writes the same files.
+    Images go to `out/<class>/` (PNG) or `out/synthetic.npz`, table rows to `out/synthetic.csv`.
+    `manifest.csv` describes each sample, `summary.json` the request and the rejected candidates. A
+    candidate is a generated sample that the filters have not accepted yet. Candidates are generated
+    in a fixed order, and the first `n` accepted candidates of each class are written. So the same
+    seed gives the same first samples whatever `n`. A call that was interrupted resumes when the
+    same call is repeated, and the files are the same as without the interruption.
 
     Parameters
     ----------
     bundle : Bundle
-        A bundle whose generator knows classes.
+        A bundle whose generator was trained with classes.
     classes : str, int, or sequence of them
-        Classes by name or, if no class has the name, by index. With `balance`, none means all.
+        Classes by name or, if no class has the name, by index. Empty with `balance`: all classes.
     n : int or None
         Images or rows to write of each class, at least 1; None with `balance`.
     out : path or None
         New folder, or the folder of an earlier call, which is replaced. None: a folder next to the
         bundle, named after the options.
     seed : int
-        The same seed and index give the same image or row, whatever n.
+        Seed of all candidates. The same seed and index give the same image or row, whatever `n`.
     method : str
-        "sample", "interpolate", "transfer" or "auto", see `augan.augment.methods.registry`.
+        "sample" (random noise through the generator), "interpolate" or "transfer" (new latent
+        codes, computed from the codes of training samples), or "auto", which is "sample"; see
+        `augan.augment.methods`.
     transform : str or None
-        Transform that is applied to the images, see `augan.augment.transforms`; None: that of the
-        bundle's configuration.
+        Classic transform that is applied to each image, a key of
+        `augan.augment.transforms.TRANSFORMS`. None: the transform in the bundle's configuration.
     format : str or None
-        "png" or "npz" for images, "csv" for rows; None: "png" or "csv". The last two formats are
-        one file, `synthetic.npz` or `synthetic.csv`.
+        "png" or "npz" for images, "csv" for table rows. None: "png" or "csv". "npz" and "csv" are
+        one file for all samples.
     training_data : path, str or None
-        The bundle's training data, which the filters compare with; None: the location in the
-        bundle. If the data no longer exists, only the classifier filters, and a warning says so.
+        The bundle's training data, which the filters compare candidates with. None: the location
+        that the bundle records. If the data no longer exists there, only the classifier filters,
+        and a warning says so.
     filtered : bool
-        Whether candidates are rejected that are of another class, implausible, near copies of
-        training samples, or duplicates.
+        Whether to reject candidates that the classifier assigns to another class, that the
+        discriminator finds implausible, that nearly copy a training sample, or that duplicate an
+        accepted candidate.
     balance : bool
-        Fill up each class to the size of the largest class, or to `balance_to`, instead of `n`.
+        Fill up each class to the size of the largest class, or to `balance_to`, instead of writing
+        `n` samples of each class.
     balance_to : int or None
-        With `balance`: the size of each class, training samples included.
+        With `balance`: number of real and generated samples of each class together. None: the size
+        of the largest class.
     workers : int or None
-        Processes on this machine that generate candidates and share its cores; requires the extra
-        `augan[dask]`. Scripts that use workers must call this below
-        `if __name__ == "__main__":`.
+        Number of processes on this machine that generate candidates and share its cores; requires
+        the extra `augan[dask]`. None: this process. A script that uses workers must call this
+        function below `if __name__ == "__main__":`.
     scheduler : str or None
-        Address of a Dask scheduler, instead of `workers`. Its workers must see the bundle and the
-        training data at the same paths.
+        Address of a Dask scheduler, instead of `workers`. The workers of the scheduler must see the
+        bundle and the training data at the same paths.
     on_accepted : callable
-        Called after each chunk with the class name, and the numbers of accepted and of requested
-        samples.
+        Called after each chunk of candidates with the class name, the number of accepted samples
+        and the number of requested samples.
+
+    Returns
+    -------
+    AugmentationResult
 
     Raises
     ------
     RefusedError
         Too few candidates of a class pass the filters. Nothing is written.
+    BundleError
+        The bundle has no generator, no classes or no latent codes, but the request needs them; or
+        `out` is None and the bundle was never saved.
     ConfigError
-        An argument is invalid, arguments do not go together, or the extra is missing.
+        An argument is invalid, arguments exclude each other, or the extra is missing.
     DataError
-        There is no such class, the class has one sample only, `out` has files that augan did not
-        write, or the training data has changed.
+        A class does not exist or has only one sample, `out` has files that augan did not write, or
+        the training data has changed.
     WorkerError
-        There is no scheduler, or the workers die.
+        The scheduler does not answer, or the workers die.
     RunInterruptedError
         The process received SIGINT or SIGTERM; the same call resumes.
     """
@@ -191,12 +221,32 @@ def run_request(
     chunk_generator: Callable[[CandidateWorker], ChunkGenerator],
     on_accepted: ProgressCallback = ignore_progress,
 ) -> AugmentationResult:
-    """Write the samples of a request.
+    """Generate, filter and write the samples of a checked request, in a locked temporary folder.
+
+    The temporary folder becomes `request.out` when all samples are written. After an interruption
+    the temporary folder stays, so that the same request resumes.
 
     Parameters
     ----------
+    request : AugmentRequest
+    training_data : path, str or None
+        Training data of the bundle; None: the location that the bundle records.
     chunk_generator : callable
-        The worker of this process -> a function that generates the requested chunks.
+        Function of this process's `CandidateWorker` that returns a `ChunkGenerator`. The
+        `ChunkGenerator` turns chunk requests into chunks of candidates, in this process or in
+        others.
+    on_accepted : callable
+        Called after each chunk with the class name, the number of accepted samples and the number
+        of requested samples.
+
+    Returns
+    -------
+    AugmentationResult
+
+    Raises
+    ------
+    RefusedError, BundleError, ConfigError, DataError, WorkerError, RunInterruptedError
+        For the reasons that `augment_folder` lists.
     """
     from threadpoolctl import threadpool_limits
 
@@ -221,6 +271,11 @@ def _write_folder(
     stop: StopSignal,
     on_accepted: ProgressCallback,
 ) -> AugmentationResult:
+    """Write the samples, the manifest and the summary of a request into the temporary folder.
+
+    The resume log in the folder is deleted after the last file, because a complete folder is not
+    resumed.
+    """
     header, preprocessing = request.header, request.sampler.preprocessing
     class_names, context = request.sampler.class_names, worker.context
     has_training_data = {"training data found": context.reference is not None}
@@ -264,6 +319,7 @@ def _write_summary(
     warnings: tuple[str, ...],
     acceptance: tuple[AcceptanceStats, ...],
 ) -> None:
+    """Write `summary.json`: options of the request, warnings, and counts of each class."""
     summary = {
         **asdict(request.header),
         "filtered": request.filtered,
@@ -282,9 +338,38 @@ def generate_folder(
     seed: int = 0,
     format: str | None = None,
 ) -> AugmentationResult:
-    """Write `n` unfiltered images or rows to `out`, classes (if any) as frequent as in training.
+    """Write `n` random samples of a generator to a folder, without filters.
 
-    Parameters are those of `augment_folder`.
+    A generator with classes samples each class as often as the class occurs in the training data.
+    An interrupted call leaves nothing and does not resume.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        A bundle with a generator, with or without classes.
+    n : int
+        Number of images or table rows over all classes, at least 1.
+    out : path or None
+        New folder, or the folder of an earlier call, which is replaced. None: the folder
+        `generate-n<n>-seed<seed>` next to the bundle.
+    seed : int
+        Seed of all samples. The same seed and index give the same image or row, whatever `n`.
+    format : str or None
+        "png" or "npz" for images, "csv" for table rows. None: "png" or "csv".
+
+    Returns
+    -------
+    AugmentationResult
+        `acceptance` is empty.
+
+    Raises
+    ------
+    BundleError
+        The bundle has no generator, or `out` is None and the bundle was never saved.
+    ConfigError
+        `n` is below 1, or the format does not fit the type of sample.
+    DataError
+        `out` has files that augan did not write, or cannot be written.
     """
     bundle.require("generator")  # all options are checked before a network is built
     target = default_out(bundle, out, f"generate-n{check_positive(n)}-seed{seed}")

@@ -1,4 +1,10 @@
-"""Rejection sampling: candidates of a class are generated in chunks until enough are accepted."""
+"""Rejection sampling: candidates of a class are generated in chunks until enough are accepted.
+
+A candidate is a generated sample about which the filter has not decided yet. `ProgressCallback`
+takes a class name, the number of accepted samples and the number of requested samples.
+`ChunkGenerator` turns an iterator of chunk requests into the chunks, in the same order; a chunk
+that is not required is None.
+"""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -24,27 +30,28 @@ ChunkGenerator = Callable[[Iterator[ChunkRequest]], Generator[CandidateChunk | N
 
 @dataclass
 class RejectionSampler:
-    """Rejection sampling for one request.
+    """Rejection sampler that writes the first accepted candidates of each class of one request.
 
     Attributes
     ----------
-    worker
-        The worker of this process; its filter knows the accepted candidates.
-    generate_chunks
-        Generates the requested chunks in order, in this process or in others.
-    writer
-        Writes accepted samples.
-    resume_log
-        The chunks that earlier calls have written.
-    seed
-        The seed of all candidates.
-    stop
-        Returns the name of a signal if sampling should stop, else None.
-    on_accepted
-        Called after each chunk with the class name, and the numbers of accepted and of requested
-        samples.
-    rows
-        Rows of the manifest for the samples written so far.
+    worker : CandidateWorker
+        The worker of this process. Its filter remembers the accepted candidates, to find
+        duplicates.
+    generate_chunks : ChunkGenerator
+        Function that generates the requested chunks in order, in this process or in others.
+    writer : SampleWriter
+        Writer of the accepted samples.
+    resume_log : ResumeLog
+        Log of the chunks that this call and an earlier, interrupted call have written.
+    seed : int
+        Seed of all candidates.
+    stop : callable
+        Function that returns the name of a signal if sampling should stop, else None.
+    on_accepted : ProgressCallback
+        Called after each chunk with the class name, the number of accepted samples and the number
+        of requested samples.
+    rows : list of ManifestRow
+        Rows of the manifest for the samples written so far, over all classes.
     """
 
     worker: CandidateWorker
@@ -59,12 +66,26 @@ class RejectionSampler:
     def sample_class(self, class_index: int, n: int, subfolder: str) -> AcceptanceStats:
         """Write the first `n` accepted samples of a class into a subfolder.
 
+        Parameters
+        ----------
+        class_index : int
+        n : int
+            Number of samples to write, at least 1.
+        subfolder : str
+            Folder of the class, relative to the folder of the request.
+
+        Returns
+        -------
+        AcceptanceStats
+            Counts of the accepted and rejected candidates of the class.
+
         Raises
         ------
         RefusedError
             Too few candidates are accepted.
         RunInterruptedError
-            `stop` returned a signal; the resume log has the complete chunks.
+            `stop` returned a signal. The chunks written so far are in the resume log, so the same
+            request resumes.
         """
         sampler = self.worker.sampler
         stats = AcceptanceStats(
@@ -97,6 +118,11 @@ class RejectionSampler:
         return stats
 
     def _requests(self, class_index: int) -> Iterator[ChunkRequest]:
+        """Yield a request for each chunk of a class, without end.
+
+        A chunk that an earlier call has written is required only if the filter compares samples
+        with each other, or if a file of the chunk is missing or incomplete.
+        """
         for chunk_index in count():
             record = self.resume_log.find(class_index, chunk_index)
             required = (
@@ -113,7 +139,11 @@ class RejectionSampler:
         subfolder: str,
         stats: AcceptanceStats,
     ) -> None:
-        """Restore the state after a chunk that an earlier call has written."""
+        """Bring counts and filter to the state after a chunk that an earlier call has written.
+
+        `chunk` is None if the files of the chunk are complete and the filter compares no samples;
+        otherwise the accepted samples of the chunk are written again.
+        """
         if len(record.decisions) == CHUNK_SIZE:  # a shorter one ends with the last sample needed
             stats.check_rates(record.decisions)
         if chunk is not None:
@@ -130,7 +160,20 @@ class RejectionSampler:
         subfolder: str,
         stats: AcceptanceStats,
     ) -> ChunkRecord:
-        """Write what is accepted of a new chunk, as far as it is needed, and log the chunk."""
+        """Reject duplicates in a new chunk, write its accepted samples, and log the chunk.
+
+        Only as many samples are written as the class still lacks.
+
+        Returns
+        -------
+        ChunkRecord
+            Decisions up to the last candidate that was needed, and the rows of the manifest.
+
+        Raises
+        ------
+        RefusedError
+            Too few of the last candidates are accepted.
+        """
         if chunk is None or chunk.filter_result is None:
             raise RuntimeError("a new chunk was not requested, or not filtered")
         candidates = chunk.candidates
@@ -157,7 +200,18 @@ class RejectionSampler:
         positions: np.ndarray,
         subfolder: str,
     ) -> list[str]:
-        """Write the accepted candidates, add them to the filter, and return their files."""
+        """Write the accepted candidates of a chunk and tell the filter about the accepted samples.
+
+        Parameters
+        ----------
+        positions : ndarray of int [k]
+            Positions of the accepted candidates within the chunk.
+
+        Returns
+        -------
+        list of str
+            File of each written sample, relative to the folder of the request.
+        """
         if not len(positions):
             return []
         accepted = candidates.samples[positions]
@@ -169,6 +223,7 @@ class RejectionSampler:
 
 
 def _accepted_positions(decisions: list[str]) -> np.ndarray:
+    """Return the positions, int64 `[k]`, of the decisions "accepted" and "unchecked"."""
     accepted = [i for i, decision in enumerate(decisions) if decision in (ACCEPTED, UNCHECKED)]
     return np.array(accepted, np.int64)
 
@@ -181,6 +236,8 @@ def _manifest_row(
     candidates: Candidates,
     result: FilterResult,
 ) -> ManifestRow:
+    """Return the manifest row of the candidate at `position` of a chunk, with rounded scores."""
+
     def rounded(values: np.ndarray | None, digits: int) -> float | None:
         return None if values is None else round(float(values[position]), digits)
 

@@ -1,4 +1,4 @@
-"""Records of a result folder: the manifest of its samples, and the log to resume from."""
+"""Manifest of the samples in a result folder, and the log to resume an interrupted call from."""
 
 import csv
 import json
@@ -37,14 +37,20 @@ HASH_DIGITS = 12
 
 @dataclass(frozen=True)
 class ManifestHeader:
-    """Values that all samples of a folder share.
+    """Values of the manifest that are the same for every sample of a folder.
 
     Attributes
     ----------
-    seed, method, transform
-        The options of the request.
-    bundle, data
-        The first 12 digits of the SHA-256 of the bundle, and of its training data.
+    seed : int
+    method : str
+        Name of the augmentation method.
+    transform : str
+        Name of the classic transform of the images; "none" without a transform.
+    bundle : str
+        First 12 hexadecimal digits of the SHA-256 of the bundle.
+    data : str
+        First 12 hexadecimal digits of the fingerprint of the training data; empty if the bundle has
+        no fingerprint.
     """
 
     seed: int
@@ -57,27 +63,38 @@ class ManifestHeader:
     def from_bundle(
         cls, bundle: Bundle, seed: int, method: str, transform: str
     ) -> "ManifestHeader":
-        """Return the header with the hashes of a bundle."""
+        """Return the header for samples of a bundle, with the hashes of bundle and data."""
         data = str(bundle.data.get("fingerprint") or "")[:HASH_DIGITS]
         return cls(seed, method, transform, bundle.bundle_id, data)
 
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One sample. A value is None where it was not computed.
+    """Manifest entry of one generated sample. A value is None where it was not computed.
 
     Attributes
     ----------
-    file, class_name
-        The file relative to the folder, and the class.
-    index
-        Index of the candidate within its class; the same seed and index give the same sample.
-    decision
-        "accepted" or "unchecked".
-    sources
-        Names of the training samples that the sample was made of.
-    realness, class_probability, distance, nearest
-        See `augan.augment.filters.filter.FilterResult`.
+    file : str
+        File that holds the sample, relative to the folder; with "npz" and "csv" the same for all
+        samples.
+    class_name : str
+        Name of the class; empty for a generator without classes.
+    index : int
+        Index of the candidate within its class, or within all samples in a folder of
+        `generate_folder`. The same seed and index give the same sample.
+    decision : {"accepted", "unchecked"}
+        "unchecked": no filter compared the sample with the training data.
+    sources : tuple of str
+        Names of the training samples that the sample was computed from; empty for random noise.
+    realness : float or None
+        Logit of the discriminator for the class; higher = more like a real sample.
+    class_probability : float or None
+        The classifier's probability of the class, 0 to 1.
+    distance : float or None
+        Root mean square difference to the nearest training sample, in the range of the networks (-1
+        to 1).
+    nearest : str or None
+        Name of the nearest training sample.
     """
 
     file: str
@@ -94,7 +111,16 @@ class ManifestRow:
 def write_manifest(folder: Path, rows: Sequence[ManifestRow], header: ManifestHeader) -> None:
     """Write `manifest.csv`: a row for each sample, in order, with the SHA-256 of its file.
 
-    Several source samples are a JSON list, because names may contain any character.
+    Text cells are escaped, so that a spreadsheet reads no formula. Source samples are a JSON list
+    in one cell, because names may contain any character.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder that holds the files of all rows.
+    rows : sequence of ManifestRow
+    header : ManifestHeader
+        Values that are repeated in every row.
     """
     files = dict.fromkeys(row.file for row in rows)
     digests = {f: sha256_file(folder / f) for f in files}
@@ -113,10 +139,11 @@ def write_manifest(folder: Path, rows: Sequence[ManifestRow], header: ManifestHe
 
 
 def unmanaged_files(folder: Path) -> list[str]:
-    """Return the files below a folder that no earlier call has written.
+    """Return the files below a result folder that augan did not write, as sorted relative paths.
 
-    These may be real images that a user put next to synthetic ones, so replacing the folder must
-    not delete them.
+    Unmanaged files may be real images that a user put next to synthetic images, so replacing the
+    folder must not delete them. Without a manifest of augan, every file except `.DS_Store` is
+    unmanaged.
     """
     listed = _listed_files(folder / MANIFEST_FILE)
     managed = set() if listed is None else {MANIFEST_FILE, SUMMARY_FILE, REPORT_FILE, *listed}
@@ -130,7 +157,10 @@ def unmanaged_files(folder: Path) -> list[str]:
 
 
 def _listed_files(manifest: Path) -> set[str] | None:
-    """Return the files that a manifest lists, or None if augan did not write it."""
+    """Return the files that a manifest lists, relative to its folder.
+
+    None: the manifest does not exist, cannot be read, or has columns that augan does not write.
+    """
     try:
         with open(manifest, newline="", encoding="utf-8", errors=UNDECODABLE) as stream:
             rows = csv.DictReader(stream)
@@ -143,15 +173,16 @@ def _listed_files(manifest: Path) -> set[str] | None:
 
 @dataclass(frozen=True)
 class ChunkRecord:
-    """A chunk of candidates of a class that has been written.
+    """Log entry of a chunk of candidates whose accepted samples have been written.
 
     Attributes
     ----------
-    class_index, chunk_index
-        Which chunk.
-    decisions
-        Decisions about the candidates, up to the last one that was needed.
-    rows
+    class_index : int
+    chunk_index : int
+        Number of the chunk within the class, from 0.
+    decisions : list of str
+        Decisions about the candidates, up to the last candidate that was needed.
+    rows : list of ManifestRow
         Rows of the manifest for the accepted candidates.
     """
 
@@ -161,26 +192,35 @@ class ChunkRecord:
     rows: list[ManifestRow]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record, JSON-able."""
+        """Return the log entry as JSON-able values, for `ChunkRecord.from_dict`."""
         return {**vars(self), "rows": [vars(row) for row in self.rows]}
 
     @classmethod
     def from_dict(cls, entry: Any) -> "ChunkRecord":
-        """Return the record; KeyError, TypeError or ValueError if the entry is damaged."""
+        """Return the log entry from values of `ChunkRecord.to_dict`.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            The values are damaged.
+        """
         rows = [ManifestRow(**{**row, "sources": tuple(row["sources"])}) for row in entry["rows"]]
         class_index, chunk_index = int(entry["class_index"]), int(entry["chunk_index"])
         return cls(class_index, chunk_index, list(entry["decisions"]), rows)
 
 
 class ResumeLog:
-    """Log of the written chunks, from which the next call resumes after an interruption.
+    """Log of the written chunks of a job, from which the next call resumes after an interruption.
+
+    Creating the log reads the chunks of an earlier call. If the log in the folder is missing or
+    belongs to another job, all files in the folder are deleted.
 
     Parameters
     ----------
     folder : Path
-        The folder with the samples. Its content is removed if another job has written it.
+        The temporary folder with the samples.
     job : dict
-        JSON-able values that all samples depend on.
+        JSON-able values that all samples depend on. A changed value means another job.
     """
 
     def __init__(self, folder: Path, job: dict[str, Any]) -> None:
@@ -198,21 +238,24 @@ class ResumeLog:
         atomic_write(self.path, text.encode("utf-8"))
 
     def find(self, class_index: int, chunk_index: int) -> ChunkRecord | None:
-        """Return the record of a chunk, or None if it has not been written."""
+        """Return the log entry of a chunk, or None if the chunk has not been written."""
         return self._records.get((class_index, chunk_index))
 
     def add(self, record: ChunkRecord) -> None:
-        """Add a chunk whose files have been written."""
+        """Append the log entry of a chunk whose files have been written."""
         with open(self.path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(record.to_dict()) + "\n")
 
     def close(self) -> None:
-        """Remove the log, because the folder is complete."""
+        """Delete the log file, because the folder of samples is complete."""
         self.path.unlink()
 
 
 def _read_json_lines(path: Path) -> list[Any]:
-    """Return the lines of a file up to the first that is no JSON; none if it cannot be read."""
+    """Return the JSON value of each line of a file, up to the first line that is not JSON.
+
+    A file that does not exist or is not UTF-8 gives an empty list.
+    """
     values: list[Any] = []
     try:
         text = path.read_text(encoding="utf-8")
@@ -227,7 +270,7 @@ def _read_json_lines(path: Path) -> list[Any]:
 
 
 def _valid_records(entries: list[Any]) -> Iterator[ChunkRecord]:
-    """Yield records up to the first damaged entry; the chunks after it are generated again."""
+    """Yield log entries up to the first damaged entry; the chunks after it are generated again."""
     for entry in entries:
         try:
             record = ChunkRecord.from_dict(entry)

@@ -1,4 +1,4 @@
-"""Over-sampler for imbalanced-learn, which generates the samples of minority classes."""
+"""Over-sampler for imbalanced-learn, which generates the samples of minority classes with a GAN."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -34,38 +34,41 @@ DEFAULT_AUTOENCODER_STEPS = 1500  # training steps
 
 
 class GANOverSampler(BaseOverSampler):
-    """Over-sample minority classes with images or rows from a conditional GAN.
+    """Over-sampler that fills up minority classes with images or rows from a conditional GAN.
 
-    `fit_resample` trains on the samples that it receives, so in an imbalanced-learn Pipeline it
-    sees the training folds only. The new samples are not filtered, unlike those of
-    `augan.augment_folder`.
+    Without a `bundle`, `fit_resample` trains a model on the samples that it receives, so in an
+    imbalanced-learn Pipeline the model sees the training folds only. The new samples are not
+    filtered, unlike those of `augan.augment_folder`.
 
     Parameters
     ----------
     sampling_strategy : float, str, dict or callable
-        Number of new samples of each class, as in imbalanced-learn.
+        Classes to over-sample and their sizes afterwards, as in imbalanced-learn.
     bundle : Bundle, path or None
-        A trained model; None trains one.
+        A model trained with classes. None: `fit_resample` trains a model.
     image_shape : tuple (H, W) or (H, W, C), or None
-        Shape of the images in rows `[N, H * W * C]`; not needed for arrays `[N, H, W, C]`. None:
-        rows are those of a table, a DataFrame or an array `[N, F]` of numbers.
+        Shape in pixels of the images in flat rows `[N, H * W * C]`; not needed for arrays `[N, H,
+        W, C]`. None with two-dimensional input: the rows are those of a table, a DataFrame or an
+        array `[N, F]` of numbers.
     steps : int or None
-        Updates of the GAN; None: computed from the data.
+        Training steps of the GAN or the autoencoder. None: the number in `config`; without it,
+        computed from the data for "sample", and 1,500 for the other methods.
+    config : Config or None
+        Settings of the training, see `augan.train`. None: the defaults. The seed and the task in
+        `config` are ignored. `training.max_minutes` counts from the start of `fit_resample`, and
+        the result then depends on the speed of the machine.
     method : {"sample", "interpolate", "transfer"}
         "sample": random noise through a conditional GAN. "interpolate" and "transfer": latent codes
         through an adversarial autoencoder. Interpolated codes lie between the codes of two samples
-        of the class. Transferred codes are codes of the class, moved as codes of another class
-        differ; "transfer" adds the change of the autoencoder's output to the real image, so images
-        stay sharp. With a `bundle`, its latent codes are used.
+        of the class. Transferred codes are codes of the class, moved by the difference of two codes
+        of another class. With a model trained here, "transfer" adds the change of the autoencoder's
+        output to the real image, so images stay sharp. With a `bundle`, the latent codes in the
+        bundle are decoded.
     unlabeled : array or DataFrame, or None
-        Samples without classes, in the form of X. The networks are trained on them too; for the
-        GAN, a classifier of the labeled samples assigns pseudo-labels.
-    config : Config or None
-        Settings of the training, see `augan.train`; None: the defaults. The seed and the task are
-        ignored. `training.max_minutes` counts from the start of `fit_resample`, and the result then
-        depends on the speed of the machine.
+        Samples without classes, in the form of X. The networks are trained on these samples too.
+        For the GAN, a classifier of the labeled samples assigns pseudo-labels.
     random_state : int, RandomState or None
-        Seed of everything random.
+        Seed of all random numbers.
 
     Attributes
     ----------
@@ -119,11 +122,24 @@ class GANOverSampler(BaseOverSampler):
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's estimator tags: sparse input is not supported."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = False
         return tags
 
     def _check_X_y(self, X: Any, y: Any, accept_sparse: Any = None) -> tuple[Any, np.ndarray, bool]:
+        """Check the input of `fit_resample`: image arrays and tables are accepted too.
+
+        Returns
+        -------
+        X : ndarray or DataFrame
+            Images `[N, H, W, C]` or `[N, H, W]`, flat rows `[N, F]`, or a DataFrame with a new
+            index.
+        y : ndarray [N]
+            Classes.
+        is_one_vs_all : bool
+            Whether `y` was one-hot encoded.
+        """
         # imbalanced-learn's check refuses images as arrays [N, H, W, C], and text in tables.
         if is_frame(X) and self.image_shape is None:
             y, is_one_vs_all = check_target_type(y, indicate_one_vs_all=True)
@@ -139,6 +155,20 @@ class GANOverSampler(BaseOverSampler):
         return super()._check_X_y(X, y, accept_sparse=False)
 
     def _fit_resample(self, X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
+        """Train or load the model, and return `X` and `y` followed by the new samples.
+
+        The base class calls this method with checked input and sets `sampling_strategy_` before. If
+        the model must be trained but no class needs new samples, `X` and `y` are returned
+        unchanged.
+
+        Raises
+        ------
+        BundleError
+            The bundle cannot be loaded, or lacks classes or latent codes.
+        DataError
+            The samples cannot be used, do not fit the bundle, or a class does not exist in the
+            bundle.
+        """
         seed = check_seed(self.random_state)
         samples, reference = self._to_samples(X), None
         if self.bundle is None and not any(self.sampling_strategy_.values()):
@@ -166,11 +196,18 @@ class GANOverSampler(BaseOverSampler):
         return _concat([X, *new_samples]), np.concatenate([y, *new_labels])
 
     def _to_samples(self, X: Any) -> Any:
+        """Return input in augan's form: a DataFrame for tables, otherwise images `[N, H, W, C]`."""
         is_table = ndim_of(X) == 2 and self.image_shape is None
         return as_frame(X) if is_table else check_image_array(X, self.image_shape)
 
     def _unlabeled_samples(self, samples: Any) -> Any:
-        """Return the unlabeled samples; DataError if images differ in shape from the labeled."""
+        """Return the unlabeled samples in augan's form, or None without unlabeled samples.
+
+        Raises
+        ------
+        DataError
+            Unlabeled images differ in shape or type from the labeled images.
+        """
         if self.unlabeled is None:
             return None
         unlabeled = self._to_samples(self.unlabeled)
@@ -183,7 +220,13 @@ class GANOverSampler(BaseOverSampler):
 
     @staticmethod
     def _check_dtype(samples: Any, preprocessing: AnyPreprocessing) -> None:
-        """Refuse images of another type than the model's, because their values differ in range."""
+        """Refuse images of another type than the model's, whose values have another range.
+
+        Raises
+        ------
+        DataError
+            The types differ. Table rows are never refused.
+        """
         if isinstance(preprocessing, TabularPreprocessing) or preprocessing.dtype == samples.dtype:
             return
         raise DataError(
@@ -192,7 +235,7 @@ class GANOverSampler(BaseOverSampler):
         )
 
     def _check_class_sizes(self, y: np.ndarray) -> None:
-        """Refuse classes of one sample before training, if the method interpolates."""
+        """Raise DataError before training if "interpolate" must fill up a class of one sample."""
         if self.method != "interpolate":
             return
         for label, count in self.sampling_strategy_.items():
@@ -204,6 +247,7 @@ class GANOverSampler(BaseOverSampler):
 
     @staticmethod
     def _class_index(sampler: GeneratorSampler, label: Any) -> int:
+        """Return the model's index of a class label; DataError if the model has no such class."""
         _, (name,) = check_labels([label], 1)  # the name as in training: 1.0 and True are "1"
         if name not in sampler.class_names:
             names = ", ".join(sampler.class_names)
@@ -211,6 +255,7 @@ class GANOverSampler(BaseOverSampler):
         return sampler.class_names.index(name)
 
     def _load_bundle(self) -> Bundle:
+        """Return the `bundle` parameter, loaded; BundleError if the bundle has no classes."""
         bundle = self.bundle if isinstance(self.bundle, Bundle) else load_bundle(self.bundle)
         bundle.require("classes")
         return bundle
@@ -219,7 +264,19 @@ class GANOverSampler(BaseOverSampler):
 def _train(
     dataset: Dataset, seed: int, steps: int | None, config: Config | None, method: str
 ) -> tuple[Bundle, TrainingReference]:
-    """Train the networks that a method needs; return the bundle and the training data."""
+    """Train the networks that an augmentation method needs on all samples of a data set.
+
+    "sample" trains a GAN, preceded by a classifier for pseudo-labels if there are unlabeled
+    samples. The other methods train an autoencoder, and the bundle gets the latent codes of all
+    labeled samples.
+
+    Returns
+    -------
+    bundle : Bundle
+        The trained networks, not saved.
+    reference : TrainingReference
+        The labeled training samples, which the method "transfer" edits.
+    """
     from augan.training.stages.encoder import encode
     from augan.training.train import train_stages
 
@@ -263,6 +320,10 @@ def _train(
 def _training_data(
     dataset: Dataset, prepared: np.ndarray, rows: np.ndarray, preprocessing: AnyPreprocessing
 ) -> "TrainingData":
+    """Return the labeled and the unlabeled samples of a data set, prepared for training.
+
+    Unlabeled samples follow the labeled samples and have the class -1.
+    """
     from augan.training.trainer import TrainingData
 
     samples: np.ndarray | ConcatRows = prepared
@@ -282,12 +343,28 @@ def _training_data(
 
 
 def _describe_shape(images: np.ndarray) -> str:
+    """Return the size, channels and type of images `[N, H, W, C]` in words, for error messages."""
     height, width, channels = images.shape[1:]
     return f"{height} x {width} pixels with {channels} channels, {images.dtype}"
 
 
 def _match_input_type(native: np.ndarray, preprocessing: AnyPreprocessing, X: Any) -> Any:
-    """Return generated samples in the shape and type of `X`."""
+    """Return generated samples in the shape and type of the input `X`, so that both concatenate.
+
+    Parameters
+    ----------
+    native : ndarray
+        Generated images `[N, H, W, C]` in their original size, or rows `[N, F]`.
+    preprocessing : ImagePreprocessing or TabularPreprocessing
+        Preprocessing of the model.
+    X : ndarray or DataFrame
+        Input of `fit_resample`.
+
+    Raises
+    ------
+    DataError
+        The model does not generate a column of `X`, or generates images of another size.
+    """
     if isinstance(preprocessing, TabularPreprocessing):
         frame = preprocessing.to_frame(native)
         if not is_frame(X):
@@ -311,6 +388,7 @@ def _match_input_type(native: np.ndarray, preprocessing: AnyPreprocessing, X: An
 
 
 def _concat(parts: list[Any]) -> Any:
+    """Return DataFrames or arrays joined along the rows; DataFrames get a new index."""
     if is_frame(parts[0]):
         import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Request of `augan augment`: its options, resolved and checked before anything is generated."""
+"""Request of `augan augment`: all options, checked and resolved before anything is generated."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,19 +22,24 @@ _MAX_NAME_LENGTH = 60  # characters of class names in the name of a folder
 
 @dataclass(frozen=True)
 class AugmentRequest:
-    """Samples to generate, with all options resolved.
+    """Checked request for generated samples, with every default replaced by its value.
 
     Attributes
     ----------
-    bundle
-        A bundle with a generator of classes.
-    counts
-        Class index -> number of samples, at least 1.
-    method, format, filtered, out
-        The name of the augmentation method, the file format, whether candidates are filtered, and
-        the folder to write.
-    header
-        The values that all rows of the manifest share.
+    bundle : Bundle
+        A bundle with a generator that was trained with classes.
+    counts : dict of int to int
+        Class index -> number of samples to write, at least 1.
+    method : str
+        A key of `AUGMENTATION_METHODS`, never "auto".
+    format : {"png", "npz", "csv"}
+        File format of the samples.
+    filtered : bool
+        Whether the user wants candidates to be filtered.
+    out : Path
+        The folder to write.
+    header : ManifestHeader
+        Values of the manifest that are the same for all samples.
     """
 
     bundle: Bundle
@@ -47,11 +52,15 @@ class AugmentRequest:
 
     @cached_property
     def sampler(self) -> GeneratorSampler:
-        """Generator of the bundle, which is built on first use."""
+        """Sampler with the generator of the bundle. The network is built on first use."""
         return GeneratorSampler(self.bundle)
 
     def identity(self) -> dict[str, Any]:
-        """Return the JSON-able values that all samples depend on."""
+        """Return the JSON-able values that decide whether an interrupted call may be resumed.
+
+        All samples depend on these values: seed, method, transform, hashes, counts, format and
+        filtering.
+        """
         return {
             **asdict(self.header),
             "bundle": self.bundle.sha256,
@@ -75,7 +84,19 @@ def parse_request(
     balance: bool,
     balance_to: int | None,
 ) -> AugmentRequest:
-    """Return the request; for the parameters and errors see `augment_folder`."""
+    """Check the options of `augment_folder` and return the request with all defaults resolved.
+
+    No network is built. Parameters are those of `augment_folder`.
+
+    Raises
+    ------
+    BundleError
+        The bundle has no generator with classes, or `out` is None and the bundle was never saved.
+    ConfigError
+        An option is invalid, or options exclude each other.
+    DataError
+        A class does not exist, or has one sample but is filtered or interpolated.
+    """
     bundle.require("classes")  # all options are checked before a network is built
     counts = resolve_counts(bundle, as_class_names(classes), n, balance, balance_to)
     not_default = [] if method == "auto" else [method]
@@ -109,16 +130,33 @@ def resolve_counts(
     balance: bool,
     balance_to: int | None,
 ) -> dict[int, int]:
-    """Return class index -> number of samples to generate, at least 1 each.
+    """Return the number of samples to generate for each requested class.
 
-    Parameters are those of `augment_folder`.
+    Parameters
+    ----------
+    bundle : Bundle
+        The names and sizes of the classes come from the bundle.
+    classes : sequence of str
+        Names or indices of classes. Empty with `balance`: all classes.
+    n : int or None
+        Number of samples of each class; None with `balance`.
+    balance : bool
+        Whether to fill up each class to the size of the largest class, or to `balance_to`.
+    balance_to : int or None
+        Size of each class with `balance`, training samples included. None: that of the largest
+        class.
+
+    Returns
+    -------
+    dict of int to int
+        Class index -> number of samples, at least 1. Classes that need none are left out.
 
     Raises
     ------
     ConfigError
-        The arguments do not go together, a number is below 1, or no class needs samples.
+        The arguments exclude each other, a number is below 1, or no class needs samples.
     DataError
-        There is no such class.
+        A class does not exist.
     """
     class_names = bundle.data["class_names"]
     indices = list(dict.fromkeys(resolve_class(name, class_names) for name in classes))
@@ -147,14 +185,22 @@ def resolve_counts(
 
 
 def check_positive(n: int) -> int:
-    """Return `n`; ConfigError if it is below 1."""
+    """Return a requested number of samples unchanged; ConfigError if the number is below 1."""
     if n < 1:
         raise ConfigError(f"the number of samples must be at least 1, but is {n}")
     return n
 
 
 def _check_class_sizes(bundle: Bundle, counts: dict[int, int]) -> None:
-    """Refuse a class of one sample: all that a generator can learn of it is that sample."""
+    """Refuse classes of fewer than two training samples.
+
+    The generator of such a class can only learn to copy the sample.
+
+    Raises
+    ------
+    DataError
+        A requested class has fewer than two samples. Sizes that the bundle lacks are not checked.
+    """
     sizes, names = bundle.data.get("class_counts", []), bundle.data["class_names"]
     for index in counts:
         if index < len(sizes) and sizes[index] < 2:
@@ -166,9 +212,10 @@ def _check_class_sizes(bundle: Bundle, counts: dict[int, int]) -> None:
 
 
 def class_folder(class_name: str) -> str:
-    """Return the folder name of a class; two classes never share one.
+    """Return the folder name of a class; two different classes never share a folder.
 
-    Characters with a meaning in paths are percent-encoded: "a/b" becomes "a%2Fb".
+    Characters with a meaning in paths are percent-encoded: "a/b" becomes "a%2Fb". The empty name
+    becomes "%".
     """
     core = class_name.strip(" .")
     before, _, after = class_name.partition(core) if core else (class_name, "", "")
@@ -187,15 +234,20 @@ def folder_name(
     seed: int,
     not_default: Sequence[str] = (),
 ) -> str:
-    """Return the name of the folder for the samples of a request.
+    """Return the default folder name of a request, such as `augment-cat-n500-seed0`.
 
     Parameters
     ----------
-    n, balance_to
-        Number of samples of each class; None and the class size to balance to, None for the size of
-        the largest class.
-    not_default
-        Other options that are not the default, so that each has a folder of its own.
+    classes : sequence of str
+        Names of the requested classes. Names of more than 60 characters together become a number,
+        such as `12-classes`.
+    n : int or None
+        Number of samples of each class; None with balancing.
+    balance_to : int or None
+        Size of each class with balancing; None: the size of the largest class.
+    seed : int
+    not_default : sequence of str
+        Other options that differ from the default, so that each combination has its own folder.
     """
     names = "+".join(class_folder(name) for name in classes)
     if len(names) > _MAX_NAME_LENGTH:
@@ -205,7 +257,7 @@ def folder_name(
 
 
 def default_out(bundle: Bundle, out: str | Path | None, name: str) -> Path:
-    """Return `out`, or the folder `name` next to the bundle.
+    """Return the folder to write: `out` if given, otherwise the folder `name` next to the bundle.
 
     Raises
     ------

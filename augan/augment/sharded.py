@@ -1,8 +1,9 @@
-"""Augmentation in shards: one share of the candidates a call, merged into the result of one call.
+"""Augmentation in shards: each call generates a share of the candidates; a merge joins all shares.
 
-Which candidates are needed is known only after all earlier ones have been filtered. So a shard
-generates chunks until its share of the samples is accepted, ignoring duplicates between shards, and
-merging generates the few chunks that are still missing.
+A candidate is a generated sample that is not filtered yet. The number of candidates a class needs
+is known only after the filter has seen all earlier candidates. So a shard generates chunks of
+candidates until its share of the samples is accepted, and ignores duplicates between candidates.
+The merge rejects duplicates and generates the few chunks that are still missing.
 """
 
 from collections import deque
@@ -52,11 +53,38 @@ def augment_shard(
     scheduler: str | None = None,
     on_accepted: ProgressCallback = ignore_progress,
 ) -> Path:
-    """Generate one share of the candidates; return the folder that `merge_augmentation` reads.
+    """Generate one share of the candidates of a job, for `merge_augmentation`.
 
-    `n` and `balance_to` are those of the complete job. Without `out` the folder is named after the
-    complete job and the shard. An interrupted call resumes when it is repeated. Other parameters
-    and errors are those of `augan.augment_folder`.
+    An interrupted call resumes when the same call is repeated.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        A saved bundle.
+    classes, n, balance, balance_to
+        Those of the complete job, see `augan.augment_folder`.
+    out : path or None
+        Folder of the shard. None: a folder next to the bundle, named after the complete job and the
+        shard.
+    shard : Shard
+        The share to generate, such as shard 0 of 8.
+    seed, method, transform, format, training_data, filtered, workers, scheduler
+        See `augan.augment_folder`; except for `workers` and `scheduler`, equal in all shards of a
+        job.
+    on_accepted : callable
+        Called after each chunk with the class name, the number of accepted candidates (at most the
+        share), and the share of the class.
+
+    Returns
+    -------
+    Path
+        The folder of the shard.
+
+    Raises
+    ------
+    BundleError, ConfigError, DataError, WorkerError
+        For the reasons that `augan.augment_folder` lists; BundleError also if the bundle was never
+        saved.
     """
     options: dict[str, Any] = {
         "seed": seed,
@@ -97,17 +125,37 @@ def merge_augmentation(
     scheduler: str | None = None,
     on_accepted: ProgressCallback = ignore_progress,
 ) -> AugmentationResult:
-    """Write into `out` what one call of `augan.augment_folder` would have written.
+    """Merge the shards of a job into the folder that one `augan.augment_folder` would write.
 
-    The bundle and the training data must be where they were. Workers, if any, generate the chunks
-    that the shards lack.
+    Parameters
+    ----------
+    shards : ShardSet
+        Complete shards. The bundle and the training data must still be at the paths that the shards
+        record.
+    out : path
+        New folder, or the folder of an earlier call, which is replaced.
+    workers : int or None
+        Number of processes on this machine that generate the chunks missing from the shards. None:
+        this process.
+    scheduler : str or None
+        Address of a Dask scheduler, instead of `workers`.
+    on_accepted : callable
+        Called after each chunk with the class name, the number of accepted samples and the number
+        of requested samples.
+
+    Returns
+    -------
+    AugmentationResult
 
     Raises
     ------
     RefusedError
         Too few candidates of a class pass the filters. Nothing is written.
     DataError
-        The shards are of another command, or the bundle, the data or the versions have changed.
+        The shards are of another command, or the bundle, the data or the package versions have
+        changed.
+    BundleError, ConfigError, WorkerError, RunInterruptedError
+        For the reasons that `augan.augment_folder` lists.
     """
     options = shards.settings(_REQUEST_KEYS)
     training_data = options.pop("training_data")
@@ -125,12 +173,13 @@ def merge_augmentation(
 def _job(
     request: AugmentRequest, worker: CandidateWorker, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the JSON-able values that all candidates depend on."""
+    """Return the JSON-able values that all candidates of a job depend on, equal in all shards."""
     has_training_data = {"training data found": worker.context.reference is not None}
     return {"command": _COMMAND, **options, **_versions(request), **has_training_data}
 
 
 def _versions(request: AugmentRequest) -> dict[str, Any]:
+    """Return the hash and path of the bundle and the versions of the packages, JSON-able."""
     same = BundleRef.of(request.bundle)
     return {"model": same.sha256, "model path": same.path, "versions": dict(same.versions)}
 
@@ -142,7 +191,11 @@ def _write_share(
     writer: ShardWriter,
     on_accepted: ProgressCallback,
 ) -> None:
-    """Write chunks of a class until its share is accepted, or too few candidates are accepted."""
+    """Write chunks of one class until the shard's share of samples is accepted.
+
+    Writing also ends when too few candidates are accepted. The merge sees all shards and decides
+    whether to refuse the class.
+    """
     for request, chunk in chunks:
         if chunk is None or chunk.filter_result is None:
             raise RuntimeError("a shard requires filtered chunks")
@@ -163,7 +216,18 @@ def _requested_chunks(
     worker: CandidateWorker,
     requests: Iterable[ChunkRequest],
 ) -> Generator[tuple[ChunkRequest, CandidateChunk | None], None, None]:
-    """Yield requests and their chunks in order; chunks that are not stored are generated."""
+    """Yield each request with its chunk, in order; chunks that no shard has stored are generated.
+
+    Parameters
+    ----------
+    stored : ShardSet or ShardWriter
+        Chunks that exist already.
+    executor : Executor
+        Where missing chunks are generated.
+    worker : CandidateWorker
+    requests : iterable of ChunkRequest
+        The chunk of a request that is not required is None.
+    """
     pending: deque[tuple[ChunkRequest, ShardRecord | None]] = deque()
 
     def missing() -> Iterator[ChunkRequest]:
@@ -184,6 +248,7 @@ def _merged_chunks(
     worker: CandidateWorker,
     requests: Iterable[ChunkRequest],
 ) -> Generator[CandidateChunk | None, None, None]:
+    """Yield the chunk of each request, from the shards or newly generated; a `ChunkGenerator`."""
     with closing(_requested_chunks(shards, executor, worker, requests)) as chunks:
         for _, chunk in chunks:
             yield chunk

@@ -1,8 +1,10 @@
-"""Image transforms of albumentations, by name; no other module imports the library.
+"""Classic image transforms of albumentations, by name; no other module imports the library.
 
-Configurations and manifests have the name of a transform. Transforms keep the size and type of
-images. They keep the class in ordinary data, except that `flip` may change it where left and right
-matter. `strong` hides a part of each image; it is meant for consistency regularization.
+Configurations and manifests record the name of a transform. Transforms keep the size and type of
+images. Transforms also keep the class of ordinary data, except that `flip` may change the class
+where left and right matter. `strong` hides a part of each image and is meant for consistency
+regularization. `ImageTransform` maps images to images; `SeededTransform` also takes the class index
+and the sample index of each image.
 """
 
 import os
@@ -19,18 +21,22 @@ SeededTransform = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def _shift(library: Any) -> list:
+    """Return the transform steps of "shift": small translations, scalings and rotations."""
     return [library.Affine(translate_percent=(-0.1, 0.1), scale=(0.9, 1.1), rotate=(-8, 8), p=1.0)]
 
 
 def _flip(library: Any) -> list:
+    """Return the transform steps of "flip": a horizontal flip of every second image on average."""
     return [library.HorizontalFlip(p=0.5)]
 
 
 def _light(library: Any) -> list:
+    """Return the transform steps of the part "light": small changes of brightness and contrast."""
     return [library.RandomBrightnessContrast(brightness_limit=0.15, contrast_limit=0.15, p=1.0)]
 
 
 def _strong(library: Any) -> list:
+    """Return the transform steps of "strong": large moves, other light, a hidden rectangle."""
     move = library.Affine(
         translate_percent=(-0.2, 0.2), scale=(0.8, 1.2), rotate=(-20, 20), shear=(-10, 10), p=1.0
     )
@@ -53,21 +59,22 @@ TRANSFORMS: dict[str, tuple[Callable[[Any], list], ...]] = {
 
 
 def strong_variant(name: str) -> str:
-    """Return the strong transform that flips images if `name` does."""
+    """Return the strong counterpart of a transform: "strong-flip" if it flips, else "strong"."""
     return "strong-flip" if "flip" in name else "strong"
 
 
 def get_transform(name: str, seed: int = 0) -> ImageTransform:
-    """Return a function that transforms images `[N, H, W, C]` at random; shape and type are kept.
+    """Return a function that applies a named random transform to images `[N, H, W, C]`.
 
-    Images are uint8, uint16, or float32 in [0, 1].
+    The function keeps the shape and type. Images are uint8, uint16, or float32 in [0, 1].
 
     Parameters
     ----------
     name : str
-        A key of `TRANSFORMS`.
+        A key of `TRANSFORMS`; "none" returns images unchanged.
     seed : int
-        The same seed gives the same sequence of results.
+        The same seed gives the same sequence of results. Each call of the function continues the
+        sequence.
 
     Raises
     ------
@@ -87,19 +94,28 @@ def get_transform(name: str, seed: int = 0) -> ImageTransform:
 
 
 def get_seeded_transform(name: str, seed: int = 0) -> SeededTransform:
-    """Return a function that transforms images `[N, H, W, C]`, each with its own seed.
+    """Return a function that transforms each image with a seed of its own.
 
-    The same seed, class and index give the same change, whatever images precede it.
+    The same seed, class and sample index give the same change, whatever other images are
+    transformed before. Images are uint8, uint16, or float32 in [0, 1]; shape and type are kept.
 
     Parameters
     ----------
-    name, seed
-        See `get_transform`.
+    name : str
+        A key of `TRANSFORMS`; "none" returns images unchanged.
+    seed : int
+        Seed of all images, combined with the class and the sample index of each image.
 
     Returns
     -------
     callable
-        Images, their class indices `[N]` and their sample indices `[N]` -> images.
+        Images `[N, H, W, C]`, class indices `[N]` and sample indices `[N]` -> images `[N, H, W,
+        C]`.
+
+    Raises
+    ------
+    ConfigError
+        The name is unknown.
     """
     compose = _compose(name, 0)
     if compose is None:
@@ -117,7 +133,13 @@ def get_seeded_transform(name: str, seed: int = 0) -> SeededTransform:
 
 
 def _compose(name: str, seed: int) -> Any:
-    """Return the library's `Compose` for a transform, or None for "none"."""
+    """Return albumentations' `Compose` for a named transform; None for "none".
+
+    Raises
+    ------
+    ConfigError
+        The name is unknown.
+    """
     if name not in TRANSFORMS:
         raise ConfigError(f"unknown transform '{name}'; choose one of {', '.join(TRANSFORMS)}")
     if not TRANSFORMS[name]:
@@ -128,6 +150,10 @@ def _compose(name: str, seed: int) -> Any:
 
 
 def _apply(images: np.ndarray, transform: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+    """Apply a function of one image and its position to each of `[N, H, W, C]` images.
+
+    uint16 images are scaled to floats in [0, 1] for the library, and back.
+    """
     # The library takes uint8, or floats from 0 to 1.
     max_value = 65535 if images.dtype == np.uint16 else 1
     source = (images / max_value).astype(np.float32) if images.dtype == np.uint16 else images
@@ -137,6 +163,7 @@ def _apply(images: np.ndarray, transform: Callable[[np.ndarray, int], np.ndarray
 
 
 def _albumentations() -> Any:
+    """Import albumentations without its check for newer versions on the network."""
     # Its import would ask the package index for a newer version.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations

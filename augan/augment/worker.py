@@ -1,4 +1,8 @@
-"""Worker that generates and filters chunks of candidates, in this process or in another."""
+"""Worker that generates and filters chunks of candidates, in this process or in another.
+
+A candidate is a generated sample that may still be rejected; a chunk has `CHUNK_SIZE` candidates of
+one class.
+"""
 
 import os
 import platform
@@ -20,16 +24,19 @@ _ARRAYS = ("realness", "class_probability", "distance")  # of a FilterResult
 
 @dataclass(frozen=True)
 class ChunkRequest:
-    """Request for a chunk of candidates of one class.
+    """Request for one chunk of candidates of a class, sent to a worker.
 
     Attributes
     ----------
-    class_index, chunk_index, seed
-        Together they determine the candidates.
-    filtered
-        Whether the candidates are evaluated by the filter too.
-    required
-        Whether the chunk is needed; if not, the worker returns None.
+    class_index : int
+    chunk_index : int
+        Number of the chunk within the class, from 0.
+    seed : int
+        Class, chunk number and seed together determine the candidates.
+    filtered : bool
+        Whether the filter evaluates the candidates too.
+    required : bool
+        Whether the chunk is needed. The worker returns None for a chunk that is not.
     """
 
     class_index: int
@@ -40,19 +47,28 @@ class ChunkRequest:
 
     @property
     def key(self) -> str:
-        """Name of the chunk in a shard."""
+        """Name under which a shard stores the chunk."""
         return f"{self.class_index:05d}-{self.chunk_index:08d}"
 
 
 @dataclass(frozen=True, eq=False)
 class CandidateChunk:
-    """Candidates, and the filter's result for each by itself, without duplicates rejected."""
+    """Chunk of candidates with the decision of the filter about each candidate alone.
+
+    Duplicates between candidates are not rejected yet, because another process may hold them.
+
+    Attributes
+    ----------
+    candidates : Candidates
+    filter_result : FilterResult or None
+        None if the request did not ask for filtering.
+    """
 
     candidates: Candidates
     filter_result: FilterResult | None
 
     def to_record(self) -> ShardRecord:
-        """Return the chunk in the form that a shard stores."""
+        """Return the chunk as the values and arrays that a shard stores."""
         values: dict[str, Any] = {"sources": self.candidates.sources}
         arrays = {"samples": self.candidates.samples}
         if self.filter_result is not None:
@@ -64,7 +80,7 @@ class CandidateChunk:
 
     @classmethod
     def from_record(cls, record: ShardRecord) -> "CandidateChunk":
-        """Return the filtered chunk that a shard has stored."""
+        """Return the filtered chunk that `to_record` has stored in a shard."""
         values, arrays = record.values, record.arrays
         results = {name: arrays.get(name) for name in _ARRAYS}
         filter_result = FilterResult(values["decisions"], nearest=values["nearest"], **results)
@@ -73,20 +89,22 @@ class CandidateChunk:
 
 @dataclass(eq=False)
 class CandidateWorker:
-    """State of a process that generates and filters candidates.
+    """Generator, augmentation method and filter of one process, ready to produce chunks.
 
     Attributes
     ----------
-    sampler
-        The generator.
-    method_name, method
-        The augmentation method.
-    filtered
+    sampler : GeneratorSampler
+        The generator of the bundle.
+    method_name : str
+        A key of `AUGMENTATION_METHODS`.
+    method : AugmentationMethod
+        The method of this name.
+    filtered : bool
         Whether the user wants candidates to be filtered.
-    training_data
-        Location of the training data, or None for the location in the bundle.
-    context
-        The filter and the training data.
+    training_data : str or None
+        Location of the training data; None: the location that the bundle records.
+    context : FilterContext
+        The filter, the training data and the warnings about both.
     """
 
     sampler: GeneratorSampler
@@ -105,7 +123,7 @@ class CandidateWorker:
         filtered: bool,
         training_data: str | Path | None,
     ) -> "CandidateWorker":
-        """Return a worker with the method, the filter and the training data that these need.
+        """Load the training data and build the method and the filter of a worker.
 
         Parameters
         ----------
@@ -114,14 +132,16 @@ class CandidateWorker:
         method_name : str
             A key of `AUGMENTATION_METHODS`.
         filtered : bool
-            Whether to prepare a filter; without it, candidates are left unchecked.
+            Whether to prepare a filter; without a filter, candidates stay unchecked.
         training_data : path, str or None
-            Location of the training data; None: the location that the bundle has recorded.
+            Location of the training data. None: the location that the bundle records.
 
         Raises
         ------
+        BundleError
+            The bundle lacks latent codes or a network that the method or the filter needs.
         DataError
-            The training data is needed and missing, or is not what the bundle was trained on.
+            `training_data` does not exist, or the data is not what the bundle was trained on.
         """
         context = FilterContext.load(sampler, method_name, filtered, training_data)
         method = AUGMENTATION_METHODS[method_name](sampler, context.reference)
@@ -129,14 +149,23 @@ class CandidateWorker:
         return cls(sampler, method_name, method, filtered, location, context)
 
     def set_class(self, class_index: int) -> CandidateFilter | NoFilter:
-        """Return the filter, prepared for a class."""
+        """Return the filter, prepared for candidates of a class.
+
+        A change of the class makes the filter forget the accepted candidates of the last class.
+        """
         if class_index != self._class_index:
             self.context.candidate_filter.set_class(class_index)
             self._class_index = class_index
         return self.context.candidate_filter
 
     def spec(self) -> "CandidateWorkerSpec":
-        """Return what creates the same worker in another process; see `augan.parallel.executor`."""
+        """Return the specification from which another process builds an equal worker.
+
+        Raises
+        ------
+        BundleError
+            The bundle was never saved, so that no other process can load it.
+        """
         location = self.training_data
         if location is not None and os.path.exists(location):
             location = os.path.abspath(location)
@@ -151,12 +180,19 @@ class CandidateWorker:
 
 @dataclass(frozen=True)
 class CandidateWorkerSpec:
-    """Specification of a `CandidateWorker`, which another process opens.
+    """Specification of a `CandidateWorker` that can be sent to another process.
 
     Attributes
     ----------
-    has_training_data
-        Whether the training data was found by the process that started the job.
+    bundle : BundleRef
+        Path and hash of the bundle.
+    method_name : str
+        A key of `AUGMENTATION_METHODS`.
+    filtered : bool
+    training_data : str or None
+        Location of the training data; None: the location that the bundle records.
+    has_training_data : bool
+        Whether the process that started the job found the training data.
     """
 
     bundle: BundleRef
@@ -166,7 +202,16 @@ class CandidateWorkerSpec:
     has_training_data: bool
 
     def build(self) -> CandidateWorker:
-        """Create the worker; BundleError or DataError if its candidates would differ."""
+        """Load the bundle and build the worker in this process.
+
+        Raises
+        ------
+        BundleError
+            The bundle cannot be loaded or has changed.
+        DataError
+            The training data is found here but not by the process that started the job, or the
+            reverse; or the training data has changed.
+        """
         bundle: Bundle = self.bundle.load()
         sampler = GeneratorSampler(bundle)
         worker = CandidateWorker.create(
@@ -183,7 +228,13 @@ class CandidateWorkerSpec:
 
 
 def generate_chunk(worker: CandidateWorker, request: ChunkRequest) -> CandidateChunk | None:
-    """Generate a chunk and filter it as requested; None if it is not required."""
+    """Generate one chunk of candidates, and filter the chunk if the request asks for filtering.
+
+    Returns
+    -------
+    CandidateChunk or None
+        None if the request says that the chunk is not required.
+    """
     if not request.required:
         return None
     candidates = worker.method.generate(request.class_index, request.chunk_index, request.seed)

@@ -1,4 +1,4 @@
-"""Writers of generated samples as PNG, npz or CSV, and the preview of the first images."""
+"""Writers of generated samples as PNG, npz or CSV files, and the preview of the first images."""
 
 import os
 from collections.abc import Sequence
@@ -25,7 +25,13 @@ _PNG_END = b"IEND\xaeB`\x82"
 
 
 def resolve_format(name: str | None, sample_type: str) -> str:
-    """Return the file format, by default the first for the type of sample.
+    """Return the file format of samples, by default "png" for images and "csv" for table rows.
+
+    Parameters
+    ----------
+    name : str or None
+        Requested format; None: the default.
+    sample_type : {"image", "row"}
 
     Raises
     ------
@@ -44,14 +50,14 @@ def resolve_format(name: str | None, sample_type: str) -> str:
 
 
 class PreviewImages(NamedTuple):
-    """First images of a result.
+    """Small grid of the first generated images, for the report.
 
     Attributes
     ----------
-    images
-        uint8 `[rows, columns, H, W, C]`, a row for each class; one class may have several rows.
-    classes
-        The names of the classes in order; empty if there are no classes.
+    images : ndarray of uint8 [rows, columns, H, W, C]
+        A row for each class; a single class may have several rows.
+    classes : tuple of str
+        The names of the classes in the order of rows; empty for a generator without classes.
     """
 
     images: np.ndarray
@@ -59,7 +65,10 @@ class PreviewImages(NamedTuple):
 
 
 class PreviewGrid:
-    """Grid of the first images of the first classes.
+    """Collector of the first images of the first classes, as a grid.
+
+    The grid holds `NUM_COLUMNS` images of each of up to `MAX_CLASSES` classes, and up to
+    `MAX_SINGLE_CLASS` images of the class that came first.
 
     Examples
     --------
@@ -73,7 +82,7 @@ class PreviewGrid:
         self._images: dict[int, list[np.ndarray]] = {}
 
     def add(self, images: np.ndarray, classes: np.ndarray) -> None:
-        """Add images `[N, H, W, C]` of classes `[N]`, as far as the grid has space for them."""
+        """Add images `[N, H, W, C]` with class indices `[N]`, as far as the grid has space."""
         for index in dict.fromkeys(classes.tolist()):
             present = self._images.get(index, [])
             num_free = self._max_images(index) - len(present)
@@ -81,10 +90,11 @@ class PreviewGrid:
                 self._images[index] = [*present, *images[classes == index][:num_free]]
 
     def is_full(self, class_index: int) -> bool:
-        """Return whether there is no space for images of a class."""
+        """Return whether the grid has no space for further images of a class."""
         return len(self._images.get(class_index, ())) >= self._max_images(class_index)
 
     def _max_images(self, class_index: int) -> int:
+        """Return the number of images that the grid keeps of a class: fewer for later classes."""
         order = list(self._images)
         if class_index not in order:
             order.append(class_index)
@@ -94,13 +104,14 @@ class PreviewGrid:
         return NUM_COLUMNS if position else MAX_SINGLE_CLASS
 
     def classes(self) -> list[int]:
-        """Return the sorted indices of the classes that have images."""
+        """Return the sorted indices of the classes that have images in the grid."""
         return sorted(self._images)
 
     def rows(self) -> np.ndarray:
-        """Return `[R, up to NUM_COLUMNS, H, W, C]`, a row for each class in the order of indices.
+        """Return the grid `[R, up to NUM_COLUMNS, H, W, C]`, a row for each class by index.
 
-        The images of a single class fill several rows. Missing images are black.
+        The images of a single class fill several rows. Missing images are black. The grid must have
+        at least one image.
         """
         rows = [self._images[index] for index in self.classes()]
         if len(rows) == 1:
@@ -112,43 +123,66 @@ class PreviewGrid:
 
 
 class SampleWriter(Protocol):
-    """Writer of generated samples, which come in blocks."""
+    """Interface of the writers, which receive generated samples in blocks."""
 
     def add(
         self, samples: np.ndarray, classes: np.ndarray, indices: np.ndarray, subfolder: str
     ) -> list[str]:
-        """Write samples, now or on `close`; return the file of each, relative to the folder.
+        """Write samples now or on `close`, and return the file of each sample.
 
         Parameters
         ----------
-        samples
-            Images in their original size and type `[N, H, W, C]`, or rows.
-        classes, indices
-            Class indices `[N]`, and indices of the samples in the sequence of the seed `[N]`.
-        subfolder
-            The folder for samples that have a file each.
+        samples : ndarray
+            Images in their original size and type `[N, H, W, C]`, or prepared rows `[N, F]`.
+        classes : ndarray of int [N]
+            Class indices.
+        indices : ndarray of int [N]
+            Indices of the samples among the candidates of a class, or among all samples of
+            `generate_folder`.
+        subfolder : str
+            Folder of samples that have a file each, relative to the result folder; other formats
+            ignore it.
+
+        Returns
+        -------
+        list of str
+            File of each sample, relative to the result folder.
         """
 
     def has_files(self, files: Sequence[str], class_index: int) -> bool:
-        """Return whether an interrupted call has completed these files, so that they can be kept.
+        """Return whether an interrupted call has completed files, so that the samples can be kept.
 
         Parameters
         ----------
-        files
-            As returned by `add`.
-        class_index
+        files : sequence of str
+            Files as returned by `add`.
+        class_index : int
             The class of all samples in the files.
         """
 
     def close(self) -> None:
-        """Write what is not written yet."""
+        """Write the samples that have been collected but not written."""
 
     def preview(self) -> PreviewImages | None:
-        """Return the first images, or None for rows."""
+        """Return the preview of the first images; None for table rows."""
 
 
 class _ImageWriter:
-    """Base of the writers of images: transforms the images and collects the preview."""
+    """Base of the writers of images: applies the classic transform and collects the preview.
+
+    Parameters
+    ----------
+    folder : Path
+        The result folder.
+    preprocessing : ImagePreprocessing
+        Preprocessing of the bundle, which converts other types to uint8.
+    transform : str
+        A key of `TRANSFORMS`.
+    seed : int
+        Seed of the transform.
+    class_names : sequence of str
+        Names of the classes by index; empty without classes.
+    """
 
     def __init__(
         self,
@@ -163,6 +197,10 @@ class _ImageWriter:
         self._grid = PreviewGrid()
 
     def to_output(self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        """Return the transformed images and add them to the preview.
+
+        float32 images and 16-bit color images become uint8, because PNG has no such pixels.
+        """
         if images.dtype == np.float32 or (images.dtype == np.uint16 and images.shape[-1] == 3):
             images = self.preprocessing.to_uint8(images)  # PNG has no such pixels
         images = self._transform(images, classes, indices)
@@ -170,6 +208,7 @@ class _ImageWriter:
         return images
 
     def preview(self) -> PreviewImages:
+        """Return the first images as uint8; at least one image must have been added."""
         rows = self._grid.rows()
         indices = self._grid.classes() if self.class_names else ()
         classes = tuple(self.class_names[index] for index in indices)
@@ -180,12 +219,12 @@ class _ImageWriter:
 
 
 class PngWriter(_ImageWriter):
-    """Writer of PNG files, one an image, named after its index."""
+    """Writer of one PNG file for each image, named after the index of the image: `000012.png`."""
 
     def add(
         self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray, subfolder: str
     ) -> list[str]:
-        """Write each image to its file."""
+        """Write each image to its PNG file and return the files; see `SampleWriter.add`."""
         (self.folder / subfolder).mkdir(exist_ok=True)
         files = [Path(subfolder, f"{index:06d}.png").as_posix() for index in indices]
         for file, image in zip(files, self.to_output(images, classes, indices)):
@@ -195,24 +234,24 @@ class PngWriter(_ImageWriter):
         return files
 
     def has_files(self, files: Sequence[str], class_index: int) -> bool:
-        """Return whether all files are complete PNG files, and the preview has enough images.
+        """Return whether all files are complete and the preview needs no image of the class.
 
         A file is complete if it has the last bytes of a PNG file. While the preview has space for
-        images of the class, the answer is False, so that these images are generated again.
+        images of the class, the answer is False, so that the images are generated again.
         """
         return self._grid.is_full(class_index) and all(
             _is_complete_png(self.folder / file) for file in files
         )
 
     def close(self) -> None:
-        """Do nothing."""
+        """Do nothing, because `add` has written every file."""
 
 
 class NpzWriter(_ImageWriter):
-    """Writer of `synthetic.npz` with `x` and, if there are classes, `y` and `class_names`.
+    """Writer of one file `synthetic.npz`, which `augan.load_dataset` reads.
 
-    The pixels are those of the PNG files. `y` are indices into `class_names`, and
-    `augan.load_dataset` reads the file.
+    The file has the images `x` (the pixels of the PNG files) and, if there are classes, the class
+    indices `y` and the `class_names`. All images are kept in memory until `close`.
     """
 
     def __init__(self, *shared: Any) -> None:
@@ -223,17 +262,17 @@ class NpzWriter(_ImageWriter):
     def add(
         self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray, subfolder: str
     ) -> list[str]:
-        """Collect the images for `close`."""
+        """Keep the images in memory for `close`, and return `synthetic.npz` for each image."""
         self._x.append(self.to_output(images, classes, indices))
         self._y.append(classes)
         return [SYNTHETIC_ARRAYS_FILE] * len(images)
 
     def has_files(self, files: Sequence[str], class_index: int) -> bool:
-        """Return False, because an interrupted call has written nothing."""
+        """Return False, because an interrupted call has written no image."""
         return False
 
     def close(self) -> None:
-        """Write the file."""
+        """Write `synthetic.npz` with all images; at least one image must have been added."""
         arrays: dict[str, Any] = {"x": np.concatenate(self._x)}
         if self.class_names:
             arrays["y"] = np.concatenate(self._y).astype(np.int64)
@@ -242,7 +281,17 @@ class NpzWriter(_ImageWriter):
 
 
 class CsvWriter:
-    """Writer of `synthetic.csv`, with the columns of the training table in order and type."""
+    """Writer of one file `synthetic.csv`, with the columns of the training table in order and type.
+
+    Parameters
+    ----------
+    folder : Path
+        The result folder. A `synthetic.csv` of an interrupted call is deleted.
+    preprocessing : TabularPreprocessing
+        Preprocessing of the bundle, which knows the columns.
+    class_names : sequence of str
+        Names of the classes by index; empty without classes.
+    """
 
     def __init__(
         self, folder: Path, preprocessing: TabularPreprocessing, class_names: Sequence[str]
@@ -255,7 +304,7 @@ class CsvWriter:
     def add(
         self, rows: np.ndarray, classes: np.ndarray, indices: np.ndarray, subfolder: str
     ) -> list[str]:
-        """Append rows to the file."""
+        """Append prepared rows `[N, F]` to the file, and return `synthetic.csv` for each row."""
         names = [self.class_names[c] for c in classes] if self.class_names else None
         frame = escape_frame(self.preprocessing.to_frame(rows, names))
         frame.to_csv(self.path, mode="a", header=self._is_new, index=False, lineterminator="\n")
@@ -263,14 +312,14 @@ class CsvWriter:
         return [self.path.name] * len(rows)
 
     def has_files(self, files: Sequence[str], class_index: int) -> bool:
-        """Return False, because each call rewrites the file."""
+        """Return False, because every call writes the file from the start."""
         return False
 
     def close(self) -> None:
-        """Do nothing."""
+        """Do nothing, because `add` has written every row."""
 
     def preview(self) -> None:
-        """Return None."""
+        """Return None, because a table has no images to show."""
 
 
 def open_writer(
@@ -282,19 +331,27 @@ def open_writer(
     transform: str = "none",
     seed: int = 0,
 ) -> SampleWriter:
-    """Return the writer of a format of `resolve_format`.
+    """Return the writer of generated samples for a type of sample and a file format.
 
     Parameters
     ----------
+    format : {"png", "npz", "csv"}
+        Result of `resolve_format`. Table rows are always written as CSV.
+    folder : Path
+        The result folder.
+    preprocessing : ImagePreprocessing or TabularPreprocessing
+        Preprocessing of the bundle.
     class_names : sequence of str
         Names of the classes by index; empty without classes.
     transform : str
-        Transform of images, see `augan.augment.transforms`.
+        Classic transform of images, a key of `augan.augment.transforms.TRANSFORMS`.
+    seed : int
+        Seed of the transform.
 
     Raises
     ------
     ConfigError
-        A transform was given for rows.
+        A transform was requested for table rows.
     """
     if isinstance(preprocessing, TabularPreprocessing):
         if transform != "none":
@@ -309,7 +366,7 @@ def open_writer(
 
 
 def _is_complete_png(path: Path) -> bool:
-    """Return whether a PNG file has its end; after a power cut, a file may have no content."""
+    """Return whether a file ends like a PNG file; after a power cut, a file may have no content."""
     try:
         with open(path, "rb") as stream:
             stream.seek(-len(_PNG_END), os.SEEK_END)

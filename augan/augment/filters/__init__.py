@@ -1,1 +1,1 @@
-"""Filters: the decision which candidates are written."""
+"""Filters of generated candidates: wrong class, implausible, memorized and duplicate samples."""

@@ -45,21 +45,27 @@ _ADVICE = {
 
 @dataclass
 class AcceptanceStats:
-    """Counts of the accepted and rejected candidates of one class.
+    """Counts of the accepted and rejected candidates of one class, and the check of their rate.
 
     Attributes
     ----------
-    class_name, num_classes
-        The class, and how many classes the classifier knows.
-    classifier_accuracy
-        The classifier's accuracy on held-out real samples, or None if unknown.
-    requested, generated, accepted
-        Samples that the user requested, candidates that the filters evaluated until there were
-        enough, and candidates that they accepted.
-    rejected
+    class_name : str
+    requested : int
+        Samples that the user requested.
+    num_classes : int
+        Number of classes that the classifier distinguishes.
+    sample_type : {"image", "row"}
+        Noun for messages.
+    classifier_accuracy : float or None
+        The classifier's accuracy on held-out real samples, 0 to 1; None if unknown.
+    generated : int
+        Candidates that were evaluated until enough were accepted.
+    accepted : int
+        Candidates with the decision "accepted" or "unchecked".
+    rejected : Counter of str
         Rejection reason -> number of candidates.
-    thresholds
-        The thresholds of the filters.
+    thresholds : dict of str to float
+        The thresholds of the filter for this class.
     """
 
     class_name: str
@@ -74,7 +80,13 @@ class AcceptanceStats:
     _recent: deque[Counter[str]] = field(default_factory=deque)
 
     def update(self, decisions: Sequence[str]) -> None:
-        """Count the decisions about candidates."""
+        """Add decisions about candidates to the counts.
+
+        Parameters
+        ----------
+        decisions : sequence of str
+            "accepted", "unchecked" or a rejection reason, one for each candidate.
+        """
         counts = Counter(decisions)
         accepted = counts.pop(ACCEPTED, 0) + counts.pop(UNCHECKED, 0)
         self.generated += len(decisions)
@@ -82,13 +94,19 @@ class AcceptanceStats:
         self.rejected += counts
 
     def check_rates(self, decisions: Sequence[str]) -> None:
-        """Check the rates of the last candidates, after adding a complete chunk of decisions.
+        """Refuse the class if too few of its last candidates pass the filter.
+
+        Parameters
+        ----------
+        decisions : sequence of str
+            Decisions about all candidates of the newest chunk. The last 1,024 candidates count, the
+            newest chunk included.
 
         Raises
         ------
         RefusedError
-            Too few of the last candidates were accepted, or the classifier agreed with hardly more
-            of them than by chance.
+            Fewer than 5 % of the last candidates were accepted, or the classifier agreed with fewer
+            than 1.5 times as many as by chance.
         """
         self._recent.append(Counter(decisions))
         while sum(chunk.total() for chunk in self._recent) > WINDOW_SIZE:
@@ -103,6 +121,17 @@ class AcceptanceStats:
         raise RefusedError(self._refusal(recent, accepted, chance * (num_agreed < min_agreed)))
 
     def _refusal(self, recent: Counter[str], accepted: int, chance: str) -> str:
+        """Return the sentence that says why a class is refused, and what to do.
+
+        Parameters
+        ----------
+        recent : Counter of str
+            Decisions about the last candidates.
+        accepted : int
+            Number of accepted candidates among the last.
+        chance : str
+            Explanation that the classifier agrees hardly more than by chance, or "".
+        """
         reasons = [(recent[reason], reason) for reason in REJECTION_REASONS if recent[reason]]
         accuracy = self.classifier_accuracy
         trust = (
@@ -122,7 +151,7 @@ class AcceptanceStats:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON-able counts and thresholds."""
+        """Return the counts and thresholds as JSON-able values, for `summary.json`."""
         return {
             "class": self.class_name,
             "requested": self.requested,
@@ -134,7 +163,12 @@ class AcceptanceStats:
 
 
 def generator_warnings(bundle: Bundle) -> tuple[str, ...]:
-    """Return warnings about a generator whose quality is low or unknown."""
+    """Return sentences that warn of a generator whose quality is low or was never measured.
+
+    The quality is the kernel distance between generated and held-out samples. It is low if training
+    has not reduced the distance to a quarter. An empty tuple means no warning, which includes a
+    bundle without training steps in its metrics.
+    """
     steps = bundle.metrics.get("steps", {}).get("gan")
     if steps is None:  # trained in memory by `GANOverSampler`, which computes no metrics
         return ()

@@ -1,4 +1,4 @@
-"""Rejection criteria of candidates: pure functions on arrays, with thresholds from real samples.
+"""Rejection criteria of generated candidates, as functions on arrays.
 
 Each criterion answers one question about each candidate. The thresholds are computed from real
 samples only, by rules that are the same for all data sets.
@@ -26,13 +26,20 @@ MAX_QUERIES = 1_000  # real samples whose nearest neighbors set the threshold
 
 
 def class_probability(logits: np.ndarray, class_index: int) -> np.ndarray:
-    """Return the classifier's probability `[N]` of a class, from logits `[N, K]`."""
+    """Return the classifier's probability `[N]` of one class: the softmax of logits `[N, K]`."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return shifted[:, class_index] / shifted.sum(axis=1)
 
 
 def label_mismatch(logits: np.ndarray, class_index: int) -> np.ndarray:
-    """Return which candidates `[N]` the classifier assigns to another class than `class_index`.
+    """Return which candidates the classifier assigns to another class, bool `[N]`.
+
+    Parameters
+    ----------
+    logits : ndarray [N, K]
+        The classifier's logits of the K classes.
+    class_index : int
+        The class that the candidates must be of.
 
     Examples
     --------
@@ -69,9 +76,13 @@ def min_realness(logits: np.ndarray) -> float:
 
 
 def to_feature_vectors(scaled: np.ndarray) -> np.ndarray:
-    """Return samples in [-1, 1] as vectors `[N, F]` for distances.
+    """Return samples in [-1, 1] as float32 vectors `[N, F]`, for distances between samples.
 
-    Images larger than 32 x 32 pixels are reduced to that size by averaging blocks of pixels.
+    Parameters
+    ----------
+    scaled : ndarray
+        Square images `[N, S, S, C]` or rows `[N, F]`. Images of more than 32 x 32 pixels are
+        reduced to that size by averaging blocks of pixels; S must then be a multiple of 32.
     """
     if scaled.ndim == 4 and scaled.shape[1] > MAX_SIDE:
         n, side, _, channels = scaled.shape
@@ -81,13 +92,14 @@ def to_feature_vectors(scaled: np.ndarray) -> np.ndarray:
 
 
 class NearestRealIndex:
-    """Nearest-neighbor index of the real samples of one class.
+    """Nearest-neighbor index of the real samples of one class, which finds memorized candidates.
 
     Distances are root mean squares over the F values: from 0 to 2 for images.
 
     Parameters
     ----------
-    real : ndarray [M, F]
+    real : ndarray of float32 [M, F]
+        Real samples as `to_feature_vectors` returns them, at least one.
     """
 
     def __init__(self, real: np.ndarray) -> None:
@@ -96,17 +108,32 @@ class NearestRealIndex:
         self._squared_norms = np.einsum("ij,ij->i", self._centered, self._centered)
 
     def query(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the distance to the nearest real sample `[N]`, and its row `[N]`."""
+        """Find the nearest real sample of each candidate.
+
+        Parameters
+        ----------
+        x : ndarray [N, F]
+            Candidates as feature vectors.
+
+        Returns
+        -------
+        distance : ndarray [N]
+            Root mean square difference to the nearest real sample.
+        nearest : ndarray of int [N]
+            Row of this sample in `real`.
+        """
         squared = _squared_distances(x - self._mean, self._centered, self._squared_norms)
         nearest = squared.argmin(axis=1)
         # Recomputed, because a small difference of large squares is inexact.
         return _rms(x - self.real[nearest]), nearest
 
     def memorization_threshold(self) -> float:
-        """Return the distance below which two different real samples seldom lie.
+        """Return the distance to a real sample up to which a candidate counts as memorized.
 
         The threshold is the first percentile of the distances between each real sample and its
-        nearest neighbor. Equal samples count once: copies in a training set do not justify more.
+        nearest neighbor, so two different real samples seldom lie that close. Equal samples count
+        once: copies in a training set do not justify memorization. 0.0: fewer than two distinct
+        samples.
         """
         distinct = self._centered[_distinct_rows(self.real)]
         if len(distinct) < 2:
@@ -119,7 +146,7 @@ class NearestRealIndex:
 
 
 class AcceptedIndex:
-    """Index of the accepted candidates of one class, which finds duplicates.
+    """Index of the accepted candidates of one class, which finds duplicates among new candidates.
 
     Parameters
     ----------
@@ -133,12 +160,18 @@ class AcceptedIndex:
         self._count = 0
 
     def find_duplicates(self, x: np.ndarray, eligible: np.ndarray) -> np.ndarray:
-        """Return which of `x` `[N, F]` duplicate an accepted candidate, or an earlier one of `x`.
+        """Return which new candidates are duplicates, bool `[N]`.
+
+        A duplicate lies near an accepted candidate, or near an earlier new candidate that is no
+        duplicate.
 
         Parameters
         ----------
+        x : ndarray [N, F]
+            New candidates as feature vectors.
         eligible : ndarray of bool [N]
-            Candidates that no other criterion has rejected; only these are compared.
+            Candidates that no other criterion has rejected. The others are never duplicates, and no
+            candidate is a duplicate of them.
         """
         bound = self.threshold**2 * x.shape[1]
         result = np.zeros(len(x), bool)
@@ -150,7 +183,7 @@ class AcceptedIndex:
         return result & eligible
 
     def add(self, x: np.ndarray) -> None:
-        """Add accepted candidates `[N, F]`."""
+        """Add accepted candidates `[N, F]`, so that later duplicates of them are found."""
         needed = self._count + len(x)
         if needed > len(self._rows):
             grown = np.empty((max(needed, 2 * len(self._rows)), x.shape[1]), np.float32)
@@ -164,7 +197,11 @@ class AcceptedIndex:
 def _squared_distances(
     x: np.ndarray, y: np.ndarray, y_squared_norms: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return squared distances `[N, M]`, from one matrix product; see `augan.metrics.distances`."""
+    """Return squared Euclidean distances `[N, M]` between rows of `x` `[N, F]` and `y` `[M, F]`.
+
+    The distances come from one matrix product, so small distances are inexact; see
+    `augan.metrics.distances`. `y_squared_norms` `[M]`: computed before, to save time.
+    """
     block = x @ y.T
     block *= -2
     block += np.einsum("ij,ij->i", x, x)[:, None]
@@ -173,6 +210,7 @@ def _squared_distances(
 
 
 def _rms(differences: np.ndarray) -> np.ndarray:
+    """Return the root mean square `[N]` of each row of differences `[N, F]`."""
     return np.sqrt(np.square(differences, dtype=np.float64).mean(axis=1))
 
 

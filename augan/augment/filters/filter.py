@@ -1,4 +1,4 @@
-"""Filter of candidates, and the training data that it compares them with."""
+"""Filter of generated candidates, and the training data that candidates are compared with."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,20 +27,24 @@ MAX_TABLE_ROWS = 10_000  # rows of a table that show whether equal rows are chan
 
 @dataclass(frozen=True, eq=False)
 class TrainingReference:
-    """Training data of a bundle.
+    """Training data of a bundle, as the filter and the augmentation methods use it.
 
     Attributes
     ----------
-    samples
+    samples : ndarray
         Prepared images `[N, S, S, C]`, perhaps a memory map, or prepared rows `[N, F]`.
-    labels
-        Class indices `[N]`.
-    names
+    labels : ndarray of int [N]
+        Class indices.
+    names : tuple of str
         Names of the samples.
-    train_rows, held_out_rows
-        Indices of samples that the networks were trained on, and of samples that they never saw.
-    unlabeled, unlabeled_names
-        Samples without a class that the GAN was trained on too, or None.
+    train_rows : ndarray of int
+        Indices of samples that the networks were trained on.
+    held_out_rows : ndarray of int
+        Indices of samples that no network was trained on.
+    unlabeled : ndarray [U, ...] or None
+        Prepared samples without a class that the GAN was trained on too.
+    unlabeled_names : tuple of str
+        Names of the unlabeled samples; empty without unlabeled samples.
     """
 
     samples: np.ndarray
@@ -52,9 +56,17 @@ class TrainingReference:
     unlabeled_names: tuple[str, ...] = ()
 
     def training_samples(self, class_index: int) -> tuple[np.ndarray, list[str]]:
-        """Return what the GAN was trained on for a class, `[M, ...]`, and the names.
+        """Return the samples that may be memorized by a generator of one class.
 
-        Unlabeled samples may be of any class, so they are part of every class.
+        Unlabeled samples may be of any class, so they are part of every class. At most 20,000
+        labeled and 20,000 unlabeled samples are returned, evenly spaced.
+
+        Returns
+        -------
+        samples : ndarray [M, ...]
+            Prepared training samples of the class, followed by the unlabeled samples.
+        names : list of str
+            Names of the M samples.
         """
         of_class = self.train_rows[self.labels[self.train_rows] == class_index]
         rows = evenly_spaced(of_class, MAX_CLASS_SAMPLES)
@@ -66,7 +78,7 @@ class TrainingReference:
         return np.concatenate([self.samples[rows], self.unlabeled[unlabeled_rows]]), names
 
     def held_out_samples(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return samples that no network was trained on, and their class indices."""
+        """Return up to 2,000 samples that no network was trained on, and their class indices."""
         rows = evenly_spaced(self.held_out_rows, MAX_HELD_OUT_SAMPLES)
         return self.samples[rows], self.labels[rows]
 
@@ -74,17 +86,29 @@ class TrainingReference:
 def load_training_reference(
     bundle: Bundle, preprocessing: AnyPreprocessing, training_data: str | Path | None
 ) -> tuple[TrainingReference | None, str | None]:
-    """Return the training data of a bundle, or None and a sentence that says why.
+    """Load the training data of a bundle, or say why it is missing.
 
     Parameters
     ----------
+    bundle : Bundle
+    preprocessing : ImagePreprocessing or TabularPreprocessing
+        Preprocessing of the bundle.
     training_data : path, str or None
-        Location of the data; None: the location that the bundle has recorded.
+        Location of the data. None: the location that the bundle records.
+
+    Returns
+    -------
+    reference : TrainingReference or None
+        None: the data is not at its recorded location.
+    reason : str or None
+        Sentence that says why the data is missing; None if the data was loaded.
 
     Raises
     ------
+    BundleError
+        The split in the bundle does not fit the data.
     DataError
-        The data is not the data that the bundle was trained on, or `training_data` does not exist.
+        The data is not the data that the bundle was trained on, or cannot be read.
     """
     try:
         found = load_training_data(bundle, preprocessing, training_data)
@@ -105,22 +129,24 @@ def load_training_reference(
 
 @dataclass(frozen=True, eq=False)
 class FilterResult:
-    """Decisions about some candidates and the values behind them, one entry a candidate.
+    """Decisions about a chunk of candidates and the scores behind the decisions.
 
-    A value is None where it was not computed.
+    Each attribute has one entry for each of N candidates, or is None where no value was computed.
 
     Attributes
     ----------
-    decisions
+    decisions : list of str
         "accepted", "unchecked", or the reason for the rejection, a constant of
         `augan.augment.filters.criteria`.
-    realness
+    realness : ndarray [N] or None
         The discriminator's logit for the class; higher = more like a real sample.
-    class_probability
-        The classifier's probability of the class.
-    distance, nearest
+    class_probability : ndarray [N] or None
+        The classifier's probability of the class, 0 to 1.
+    distance : ndarray [N] or None
         Root mean square difference to the nearest training sample, in the range of the networks (-1
-        to 1), and the name of that sample.
+        to 1).
+    nearest : list of str or None
+        Name of the nearest training sample.
     """
 
     decisions: list[str]
@@ -131,45 +157,54 @@ class FilterResult:
 
 
 class NoFilter:
-    """Filter that leaves all candidates unchecked; see `CandidateFilter`."""
+    """Filter that leaves every candidate unchecked; has the methods of `CandidateFilter`."""
 
     compares_samples = False
 
     def set_class(self, class_index: int) -> None:
-        """Do nothing."""
+        """Do nothing, because no criterion depends on the class."""
 
     def evaluate(self, candidates: np.ndarray) -> FilterResult:
-        """Return that no candidate was checked."""
+        """Return the decision "unchecked" for each candidate, without scores."""
         return FilterResult([criteria.UNCHECKED] * len(candidates))
 
     def reject_duplicates(self, result: FilterResult, candidates: np.ndarray) -> FilterResult:
-        """Return `result`."""
+        """Return `result` unchanged, because candidates are not compared with each other."""
         return result
 
     def add_accepted(self, candidates: np.ndarray) -> None:
-        """Do nothing."""
+        """Do nothing, because candidates are not compared with each other."""
 
     def thresholds(self) -> dict[str, float]:
-        """Return no threshold."""
+        """Return an empty dictionary, because no criterion has a threshold."""
         return {}
 
 
 class CandidateFilter:
-    """Filter of candidates, of one class after another.
+    """Filter of generated candidates, for one class after another.
 
-    Without the training data only the classifier is used, and what it agrees with is "unchecked".
+    A candidate is rejected if the classifier assigns another class, the discriminator finds it less
+    real than real samples, it nearly copies a training sample, or it duplicates an accepted
+    candidate. Without the training data only the classifier decides, and a candidate that passes is
+    "unchecked".
 
     Parameters
     ----------
     bundle : Bundle
-        A bundle with classes and a classifier.
+        A bundle with classes, a classifier and, with a reference, a discriminator.
     reference : TrainingReference or None
         The training data of the bundle.
 
     Attributes
     ----------
     compares_samples : bool
-        Whether candidates are compared with training samples and with each other.
+        Whether candidates are compared with training samples and with each other. False without
+        training data, and for tables in which equal rows may be coincidence.
+
+    Raises
+    ------
+    BundleError
+        A network is missing, or has the wrong number of outputs.
     """
 
     def __init__(self, bundle: Bundle, reference: TrainingReference | None) -> None:
@@ -193,7 +228,7 @@ class CandidateFilter:
             )
 
     def set_class(self, class_index: int) -> None:
-        """Set the class that candidates must be of, and forget accepted candidates."""
+        """Set the class that candidates must be of, and forget all accepted candidates."""
         self._class_index, self._min_distance = class_index, 0.0
         if self.reference is not None and self.compares_samples:
             real, self._real_names = self.reference.training_samples(class_index)
@@ -202,7 +237,19 @@ class CandidateFilter:
         self._accepted = AcceptedIndex(criteria.DUPLICATE_DISTANCE_RATIO * self._min_distance)
 
     def evaluate(self, candidates: np.ndarray) -> FilterResult:
-        """Evaluate prepared candidates `[N, ...]`, each by itself: duplicates are not rejected."""
+        """Decide about each candidate alone, without comparing candidates with each other.
+
+        Call `set_class` before, and `reject_duplicates` after.
+
+        Parameters
+        ----------
+        candidates : ndarray [N, ...]
+            Prepared images or rows.
+
+        Returns
+        -------
+        FilterResult
+        """
         scaled, class_index = self.preprocessing.normalize(candidates), self._class_index
         decisions = np.full(len(candidates), criteria.UNCHECKED, object)
         realness = distance = nearest = None
@@ -220,7 +267,20 @@ class CandidateFilter:
         return FilterResult(decisions.tolist(), realness, class_probability, distance, nearest)
 
     def reject_duplicates(self, result: FilterResult, candidates: np.ndarray) -> FilterResult:
-        """Return `result` with duplicates rejected, of accepted or of earlier candidates."""
+        """Reject accepted candidates that duplicate an earlier accepted candidate.
+
+        Parameters
+        ----------
+        result : FilterResult
+            Result of `evaluate`.
+        candidates : ndarray [N, ...]
+            The same prepared candidates.
+
+        Returns
+        -------
+        FilterResult
+            The result with the decision "duplicate" where it applies.
+        """
         if not self.compares_samples:
             return result
         decisions = np.array(result.decisions, object)
@@ -230,19 +290,28 @@ class CandidateFilter:
         return replace(result, decisions=decisions.tolist())
 
     def add_accepted(self, candidates: np.ndarray) -> None:
-        """Add accepted candidates of the current class: later ones must not duplicate them."""
+        """Add accepted candidates `[N, ...]`, so that later duplicates of them are rejected."""
         if len(candidates) and self.compares_samples:
             self._accepted.add(self._vectors(candidates))
 
     def thresholds(self) -> dict[str, float]:
-        """Return the thresholds for the current class."""
+        """Return the thresholds for the current class that can reject a candidate.
+
+        Returns
+        -------
+        dict of str to float
+            `min_realness` (logit) if there were enough held-out samples, and `min_distance` (root
+            mean square difference) if it is above 0.
+        """
         values = {"min_realness": self._min_realness, "min_distance": self._min_distance}
         return {name: value for name, value in values.items() if np.isfinite(value) and value}
 
     def _vectors(self, prepared: np.ndarray) -> np.ndarray:
+        """Return prepared samples as feature vectors `[N, F]` for distances."""
         return criteria.to_feature_vectors(self.preprocessing.normalize(prepared))
 
     def _realness(self, scaled: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Return the discriminator's logits `[N]` of scaled samples for class indices `[N]`."""
         (logits,) = self._discriminate(scaled, np.eye(self.num_classes, dtype=np.float32)[classes])
         return logits[:, 0]
 
@@ -253,6 +322,21 @@ def _reject(decisions: np.ndarray, is_rejected: np.ndarray, reason: str) -> None
 
 
 def _load_network(bundle: Bundle, role: str, num_outputs: int = 1) -> "BatchInference":
+    """Load a network of a bundle for inference.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    role : str
+        Name of the network, "classifier" or "discriminator".
+    num_outputs : int
+        Number of outputs that the network must have.
+
+    Raises
+    ------
+    BundleError
+        The network is missing, or has another number of outputs.
+    """
     from augan.gan.inference import BatchInference
 
     model = restore_network(bundle, role)
@@ -266,17 +350,16 @@ def _load_network(bundle: Bundle, role: str, num_outputs: int = 1) -> "BatchInfe
 
 @dataclass(frozen=True)
 class FilterContext:
-    """The filter for a request, and what was loaded for it.
+    """Filter for a request, with the training data and the warnings that belong to it.
 
     Attributes
     ----------
-    reference
-        The training data, or None where it is not needed or no longer exists.
-    candidate_filter
-        The filter of candidates.
-    classifier_accuracy
-        The classifier's accuracy on held-out real samples, or None if unknown.
-    warnings
+    reference : TrainingReference or None
+        The training data; None where it is not needed or no longer exists.
+    candidate_filter : CandidateFilter or NoFilter
+    classifier_accuracy : float or None
+        The classifier's accuracy on held-out real samples, 0 to 1; None if unknown.
+    warnings : tuple of str
         Sentences about checks that are not possible.
     """
 
@@ -293,7 +376,29 @@ class FilterContext:
         filtered: bool,
         training_data: str | Path | None,
     ) -> "FilterContext":
-        """Load what a request needs; for the parameters and errors see `augment_folder`."""
+        """Load the training data and the filter that a request needs.
+
+        Parameters
+        ----------
+        sampler : GeneratorSampler
+            The generator of the bundle.
+        method : str
+            A key of `AUGMENTATION_METHODS`.
+        filtered : bool
+            Whether the user wants candidates to be filtered. A bundle without a classifier gives
+            `NoFilter` and a warning.
+        training_data : path, str or None
+            Location of the training data. None: the location that the bundle records; if the data
+            is not there, a warning says so.
+
+        Raises
+        ------
+        BundleError
+            A network or the split in the bundle cannot be used.
+        DataError
+            The data is not the data that the bundle was trained on, or `training_data` cannot be
+            read.
+        """
         if not filtered and method == "sample" and training_data is None:
             return cls(None, NoFilter())
         bundle, sample_type = sampler.bundle, sampler.preprocessing.sample_type

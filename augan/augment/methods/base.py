@@ -1,7 +1,8 @@
 """Protocol of the augmentation methods, which generate the candidates of a class in chunks.
 
-Candidate i of a class depends only on the class, the seed and i: neither on the number of samples
-that are requested nor on which other candidates were accepted.
+A candidate is a generated sample that may still be rejected. Candidate i of a class depends only on
+the class, the seed and i: neither on the number of samples that are requested nor on which other
+candidates were accepted.
 """
 
 from dataclasses import dataclass, field
@@ -14,14 +15,15 @@ CHUNK_SIZE = 256  # candidates that are generated and filtered together
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """A chunk of candidates of one class.
+    """Chunk of generated candidates of one class.
 
     Attributes
     ----------
-    samples
+    samples : ndarray
         Prepared images `[CHUNK_SIZE, S, S, C]`, or prepared rows `[CHUNK_SIZE, F]`.
-    sources
-        For each candidate the names of the real samples that it was made of; empty for noise.
+    sources : list of list of str
+        For each candidate the names of the training samples that it was computed from; empty for
+        random noise.
     """
 
     samples: np.ndarray
@@ -29,7 +31,22 @@ class Candidates:
 
 
 class AugmentationMethod(Protocol):
-    """Generator of candidates."""
+    """Interface of an augmentation method, which generates the candidates of a class."""
 
     def generate(self, class_index: int, chunk_index: int, seed: int) -> Candidates:
-        """Return the candidates `chunk_index * CHUNK_SIZE` and following of a class."""
+        """Return one chunk of candidates of a class; equal arguments give equal candidates.
+
+        Parameters
+        ----------
+        class_index : int
+        chunk_index : int
+            Number of the chunk from 0: the chunk begins with candidate `chunk_index * CHUNK_SIZE`.
+        seed : int
+
+        Raises
+        ------
+        DataError
+            The class has too few training samples for the method.
+        BundleError
+            The generator or the latent codes of the bundle cannot be used.
+        """

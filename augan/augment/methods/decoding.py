@@ -1,4 +1,4 @@
-"""Methods that decode latent codes: new samples, or edits of real images."""
+"""Augmentation methods that decode latent codes: new samples, or edits of real images."""
 
 import numpy as np
 
@@ -11,12 +11,18 @@ from augan.exceptions import BundleError
 
 
 def load_codes(bundle: Bundle, reference: TrainingReference | None) -> LatentCodes:
-    """Return the latent codes in a bundle; without a reference, names are row numbers.
+    """Return the latent codes of the training samples, with classes, from a bundle.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    reference : TrainingReference or None
+        Training data that names the samples. None: names are `row 0`, `row 1` and so on.
 
     Raises
     ------
     BundleError
-        The bundle has no codes, or does not say of which class they are.
+        The bundle has no latent codes, or the codes have no classes.
     """
     bundle.require("latents")
     with bundle_errors(bundle, "latents"):
@@ -32,13 +38,21 @@ def load_codes(bundle: Bundle, reference: TrainingReference | None) -> LatentCod
 
 
 class LatentDecoding:
-    """Method that decodes new latent codes by the generator."""
+    """Augmentation method that samples new latent codes and decodes them with the generator.
+
+    Parameters
+    ----------
+    sampler : GeneratorSampler
+        The generator.
+    latent_sampler : LatentSampler
+        Sampler of the new codes.
+    """
 
     def __init__(self, sampler: GeneratorSampler, latent_sampler: LatentSampler) -> None:
         self.sampler, self.latent_sampler = sampler, latent_sampler
 
     def generate(self, class_index: int, chunk_index: int, seed: int) -> Candidates:
-        """Return candidates; see `AugmentationMethod`."""
+        """Return one chunk of decoded candidates of a class; see `AugmentationMethod.generate`."""
         with bundle_errors(self.sampler.bundle, "latents"):
             batch = self.latent_sampler.sample(class_index, CHUNK_SIZE, seed, chunk_index)
         samples = self.sampler.decode(batch.latents, np.full(CHUNK_SIZE, class_index))
@@ -46,10 +60,20 @@ class LatentDecoding:
 
 
 class ResidualEditing:
-    """Method that changes real images as the generator's output changes with their latent codes.
+    """Augmentation method that edits real images by the change of the generator's output.
 
-    The difference between the outputs for the new and the old code is added to the real image. So
-    the image stays sharp, where the generator's output would be blurred.
+    The difference between the generator's outputs for a new and for the original latent code is
+    added to the real image. So the image stays sharp, where the generator's output would be
+    blurred.
+
+    Parameters
+    ----------
+    sampler : GeneratorSampler
+        The generator.
+    latent_sampler : LatentSampler
+        Sampler of the new codes, each computed from the code of a real image.
+    reference : TrainingReference
+        The training data with the real images.
     """
 
     def __init__(
@@ -61,7 +85,7 @@ class ResidualEditing:
         self.sampler, self.latent_sampler, self.reference = sampler, latent_sampler, reference
 
     def generate(self, class_index: int, chunk_index: int, seed: int) -> Candidates:
-        """Return candidates; see `AugmentationMethod`."""
+        """Return one chunk of edited real images of a class; see `AugmentationMethod.generate`."""
         with bundle_errors(self.sampler.bundle, "latents"):
             batch = self.latent_sampler.sample(class_index, CHUNK_SIZE, seed, chunk_index)
             table = self.sampler.bundle.tables["latents"]

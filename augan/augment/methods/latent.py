@@ -1,6 +1,6 @@
 """Samplers of latent codes: new codes of a class, computed from the codes of real samples.
 
-Methods that turn the codes into samples are in `augan.augment.methods.decoding`.
+`augan.augment.methods.decoding` turns the codes into samples.
 
 References
 ----------
@@ -27,16 +27,15 @@ TRANSFER_FRACTION = 0.6  # of a difference between codes; all of it often change
 
 @dataclass(frozen=True, eq=False)
 class LatentCodes:
-    """Latent codes of training samples.
+    """Latent codes of the training samples, with their classes.
 
     Attributes
     ----------
-    latents
-        Codes `[N, Z]`.
-    labels
-        Class indices `[N]`.
-    names
-        Names of the samples.
+    latents : ndarray of float [N, Z]
+    labels : ndarray of int [N]
+        Class indices.
+    names : sequence of str
+        Names of the N training samples.
     """
 
     latents: np.ndarray
@@ -46,16 +45,17 @@ class LatentCodes:
 
 @dataclass(frozen=True, eq=False)
 class LatentBatch:
-    """New latent codes.
+    """New latent codes of one class, with the training samples that they come from.
 
     Attributes
     ----------
-    latents
-        Codes `[N, Z]`.
-    base_indices
-        For each the index of the real code that it starts from, `[N]`.
-    sources
-        For each the names of all samples that it was computed from; the base comes first.
+    latents : ndarray of float32 [N, Z]
+    base_indices : ndarray of int [N]
+        For each new code the index, among the codes of the training samples, of the code that it
+        starts from.
+    sources : list of list of str
+        For each new code the names of all training samples that it was computed from; the base
+        comes first.
     """
 
     latents: np.ndarray
@@ -64,17 +64,32 @@ class LatentBatch:
 
 
 class LatentSampler(Protocol):
-    """Sampler of new latent codes of a class."""
+    """Interface of a sampler of new latent codes of a class."""
 
     def sample(self, class_index: int, count: int, seed: int, chunk_index: int) -> LatentBatch:
-        """Return `count` codes of a class; equal seed and chunk index give equal codes."""
+        """Return new latent codes of a class; equal arguments give equal codes.
+
+        Parameters
+        ----------
+        class_index : int
+        count : int
+            Number of codes.
+        seed : int
+        chunk_index : int
+            Number of the chunk from 0. Other chunks of the same seed have other codes.
+
+        Raises
+        ------
+        DataError
+            The class has too few training samples.
+        """
 
 
 class LatentInterpolation:
-    """Codes between those of real samples of a class: SMOTE (Chawla et al. 2002) in latent space.
+    """Sampler of codes between those of two samples of a class: SMOTE (Chawla et al. 2002).
 
-    Each code lies between a random code of the class and one of its nearest neighbors of the class,
-    at a random fraction of the way, plus noise.
+    Each code lies between a random code of the class and one of its 5 nearest neighbors of the
+    class, at a random fraction of the way, plus Gaussian noise.
 
     Parameters
     ----------
@@ -86,12 +101,12 @@ class LatentInterpolation:
         self.latents, self.labels, self.names = codes.latents, codes.labels, codes.names
 
     def sample(self, class_index: int, count: int, seed: int, chunk_index: int) -> LatentBatch:
-        """Return `count` codes of a class; equal seed and chunk index give equal codes.
+        """Return `count` interpolated codes of a class; see `LatentSampler.sample`.
 
         Raises
         ------
         DataError
-            The class has fewer than two samples.
+            The class has fewer than two training samples.
         """
         members = np.flatnonzero(self.labels == class_index)
         if len(members) < 2:
@@ -111,7 +126,22 @@ class LatentInterpolation:
         return LatentBatch(latents.astype(np.float32), base, sources)
 
     def _partners(self, base: np.ndarray, members: np.ndarray, rank: np.ndarray) -> np.ndarray:
-        """Return a near neighbor of each code; `rank` in [0, 1) chooses which."""
+        """Choose for each base code one of its nearest neighbors of the class.
+
+        Parameters
+        ----------
+        base : ndarray of int [n]
+            Indices of the base codes.
+        members : ndarray of int [m]
+            Indices of all codes of the class, at least 2.
+        rank : ndarray of float [n]
+            Random numbers in [0, 1) that choose among the neighbors, 0 the nearest.
+
+        Returns
+        -------
+        ndarray of int [n]
+            Indices of the chosen codes.
+        """
         num_neighbors = min(NUM_NEIGHBORS, len(members) - 1)
         x, y = (self.latents[indices].astype(np.float64) for indices in (base, members))
         neighbor = (rank * num_neighbors).astype(np.int64)
@@ -125,7 +155,11 @@ class LatentInterpolation:
 
 
 class LatentTransfer:
-    """Transfer of variation: codes of a class, moved as codes of another class differ.
+    """Sampler of codes of a class, moved by the difference between two codes of another class.
+
+    The other class is a random class of at least half the size of the largest class. The idea is
+    that of the Delta-encoder (Schwartz et al. 2018): variation within a class applies to other
+    classes too.
 
     Parameters
     ----------
@@ -141,12 +175,12 @@ class LatentTransfer:
         self._donor_classes = np.flatnonzero(sizes >= max(2, sizes.max() / 2))
 
     def sample(self, class_index: int, count: int, seed: int, chunk_index: int) -> LatentBatch:
-        """Return `count` codes of a class; equal seed and chunk index give equal codes.
+        """Return `count` moved codes of a class; see `LatentSampler.sample`.
 
         Raises
         ------
         DataError
-            The class has no sample, or no other class is large enough.
+            The class has no training sample, or no other class is large enough.
         """
         members = np.flatnonzero(self.labels == class_index)
         donor_classes = self._donor_classes[self._donor_classes != class_index]

@@ -1,4 +1,4 @@
-"""Prior sampling: random noise through the generator of a bundle."""
+"""Generator of a bundle as a sampler, and prior sampling: random noise through the generator."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ NOISE_BLOCK_SIZE = 512  # latent codes of one child seed; a multiple of CHUNK_SI
 
 
 class GeneratorSampler:
-    """Generator of a bundle, with its classes and preprocessing.
+    """Sampler that turns latent codes into images or table rows with the generator of a bundle.
 
     The same seed and index give the same sample, however many samples are requested.
 
@@ -21,6 +21,24 @@ class GeneratorSampler:
     ----------
     bundle : Bundle
         A bundle with a generator.
+
+    Attributes
+    ----------
+    preprocessing : ImagePreprocessing or TabularPreprocessing
+        Preprocessing of the bundle, which converts samples to their original form.
+    class_names : list of str
+        Names of the classes of the training data; may be empty.
+    conditional : bool
+        Whether the generator takes a class as input.
+    latent_dim : int
+        Length of a latent code.
+    latent_prior : str
+        Name of the prior distribution of latent codes, such as "normal".
+
+    Raises
+    ------
+    BundleError
+        The bundle has no generator, or the generator cannot be built.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -42,9 +60,15 @@ class GeneratorSampler:
 
         Parameters
         ----------
-        latents : ndarray [N, Z]
+        latents : ndarray of float [N, Z]
+            Latent codes.
         classes : ndarray of int [N]
-            Class indices; a generator without classes ignores them.
+            Class indices; a generator without classes ignores the indices.
+
+        Raises
+        ------
+        BundleError
+            The codes do not fit the generator.
         """
         with bundle_errors(self.bundle, "generator"):
             inputs = [latents]
@@ -54,16 +78,40 @@ class GeneratorSampler:
             return self.preprocessing.denormalize(samples)
 
     def class_latents(self, class_index: int, block: int, seed: int) -> np.ndarray:
-        """Return the latent codes `[NOISE_BLOCK_SIZE, Z]` of one block of a class.
+        """Return one block of random latent codes `[NOISE_BLOCK_SIZE, Z]` for a class.
 
-        A block is always sampled completely, so that no code depends on the number requested.
+        A block is always sampled completely, so that no code depends on the number of requested
+        samples.
+
+        Parameters
+        ----------
+        class_index : int
+        block : int
+            Number of the block from 0.
+        seed : int
         """
         return self._sample_prior(child_rng(seed, "class", class_index, "block", block))
 
     def sample_by_frequency(self, n: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield blocks of samples and their class indices, classes as frequent as in training.
+        """Yield random samples, with classes as frequent as in the training data.
 
-        Images have their original size. Without classes all indices are 0.
+        Parameters
+        ----------
+        n : int
+            Number of samples over all blocks.
+        seed : int
+
+        Yields
+        ------
+        samples : ndarray
+            Up to NOISE_BLOCK_SIZE images in their original size `[B, H, W, C]`, or rows `[B, F]`.
+        classes : ndarray of int [B]
+            Class indices; all 0 for a generator without classes.
+
+        Raises
+        ------
+        BundleError
+            The class counts, the preprocessing or the generator of the bundle cannot be used.
         """
         for start in range(0, n, NOISE_BLOCK_SIZE):
             rng = child_rng(seed, "any", "block", start // NOISE_BLOCK_SIZE)
@@ -79,19 +127,26 @@ class GeneratorSampler:
             yield native, classes
 
     def _sample_prior(self, rng: np.random.Generator) -> np.ndarray:
+        """Return random latent codes `[NOISE_BLOCK_SIZE, Z]` from the prior of the training."""
         from augan.gan.inference import latent_noise
 
         return latent_noise(rng, NOISE_BLOCK_SIZE, self.latent_dim, self.latent_prior)
 
 
 class PriorSampling:
-    """Method "sample": random noise through the generator."""
+    """Augmentation method "sample": random noise through the generator.
+
+    Parameters
+    ----------
+    sampler : GeneratorSampler
+        The generator.
+    """
 
     def __init__(self, sampler: GeneratorSampler) -> None:
         self.sampler = sampler
 
     def generate(self, class_index: int, chunk_index: int, seed: int) -> Candidates:
-        """Return candidates; see `AugmentationMethod`."""
+        """Return one chunk of candidates from random noise; see `AugmentationMethod.generate`."""
         block, position = divmod(chunk_index, NOISE_BLOCK_SIZE // CHUNK_SIZE)
         latents = self.sampler.class_latents(class_index, block, seed)
         latents = latents[position * CHUNK_SIZE :][:CHUNK_SIZE]

@@ -1,4 +1,7 @@
-"""Registry of the augmentation methods by their names on the command line."""
+"""Registry of the augmentation methods by their names on the command line.
+
+A `MethodFactory` builds a method from the generator and the training data, which may be None.
+"""
 
 from collections.abc import Callable
 
@@ -17,12 +20,14 @@ AUTO = "sample"  # the method that "auto" means
 def _prior_sampling(
     sampler: GeneratorSampler, reference: TrainingReference | None
 ) -> AugmentationMethod:
+    """Build the method "sample", which needs no training data."""
     return PriorSampling(sampler)
 
 
 def _latent_interpolation(
     sampler: GeneratorSampler, reference: TrainingReference | None
 ) -> AugmentationMethod:
+    """Build the method "interpolate"; BundleError if the bundle has no labeled latent codes."""
     codes = load_codes(sampler.bundle, reference)
     with bundle_errors(sampler.bundle, "latents"):
         return LatentDecoding(sampler, LatentInterpolation(codes))
@@ -31,7 +36,11 @@ def _latent_interpolation(
 def _latent_transfer(
     sampler: GeneratorSampler, reference: TrainingReference | None
 ) -> AugmentationMethod:
-    """Edit the real images if they are available. Rows cannot be edited: categories do not add."""
+    """Build the method "transfer": edits of real images, or decoded codes where images are missing.
+
+    Table rows are decoded, never edited, because categories cannot be added. BundleError if the
+    bundle has no latent codes with classes.
+    """
     codes = load_codes(sampler.bundle, reference)
     with bundle_errors(sampler.bundle, "latents"):
         latent_sampler = LatentTransfer(codes)
@@ -48,12 +57,12 @@ AUGMENTATION_METHODS: dict[str, MethodFactory] = {
 
 
 def resolve_method(name: str) -> str:
-    """Return the key of `AUGMENTATION_METHODS` for a name or "auto".
+    """Return the name of an augmentation method; "auto" becomes "sample".
 
     Raises
     ------
     ConfigError
-        The name is unknown.
+        The name is neither "auto" nor a key of `AUGMENTATION_METHODS`.
     """
     if name != "auto" and name not in AUGMENTATION_METHODS:
         raise ConfigError(
