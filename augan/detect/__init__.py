@@ -1,1 +1,1 @@
-"""Anomaly detection: methods that score samples, and calibrations that set thresholds."""
+"""Anomaly detection with trained GANs: scores, calibrated decisions and anomaly maps."""

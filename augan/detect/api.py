@@ -1,7 +1,8 @@
-"""Detection on files: scores, decisions and pictures of all images of a folder or rows of a table.
+"""Anomaly detection on files: the function `detect_folder` and its folder of results.
 
-A call opens its request, scores chunks of samples (in this process or in workers), decides over all
-samples and writes the folder of results.
+A call validates its options and opens the input (`augan.detect.request`), scores chunks of samples
+in this process or in workers (`augan.detect.worker`), decides which samples are anomalies, and
+writes the folder of results.
 """
 
 import json
@@ -47,7 +48,7 @@ ScoredChunks = Generator[ScoredChunk, None, None]
 
 @dataclass
 class DetectionResult:
-    """Result of `detect_folder`.
+    """Result of `detect_folder`: counts, guarantee and warnings, and data for the report.
 
     Parameters
     ----------
@@ -56,36 +57,41 @@ class DetectionResult:
     guarantee : Guarantee or DiscoveryGuarantee
         Guarantee of the false-alarm rate, or of the false-discovery rate.
     drift : Drift
-        Result of the test for a shift of all scores.
-    num_scored, num_anomalies : int
-        Number of readable samples, and of flagged samples.
+        Result of the test for a shift of all scores relative to the calibration samples.
+    num_scored : int
+        Number of samples that could be read.
+    num_anomalies : int
+        Number of flagged samples.
     unreadable : list of (path, reason)
-        Files, or numbers of rows, without a score.
+            Samples without a score: path of the image or number of the row (from 0), and why it
+        cannot be read.
     warnings : list of str
-        Warnings about the decisions, to be read first.
+        Messages that the user should read before trusting the decisions.
     top_samples : list of ScoredSample
-        The samples with the highest scores, in order, with pictures.
+        Up to 24 samples with the highest scores, highest first, with thumbnails for images.
     sample_type : str
         "image" or "row".
     method : str
-        The method that scored.
+        Detection method that computed the scores.
     methods : tuple of str
-        All methods of the bundle.
+        All detection methods of the bundle; the first is the default.
     scores : ndarray of float64 [N]
-        Scores of all readable samples, in order.
-    calibration : Calibration
+        Anomaly scores of all readable samples, in the order of the input.
+    calibration : Calibration or None
+        Calibration of the detector.
     threshold : float or None
         Samples with a greater score are flagged; None: nothing is flagged.
     components : list of ComponentSummary
         Statistics of the score components.
     map_scale : MapScale or None
-        Units of the anomaly maps; None if there are no calibrated maps.
+            Conversion of anomaly maps to calibrated units; None for rows, and for detectors whose
+        maps were never calibrated.
     images : str
-        Path of the images or of the table.
+        Path of the images or of the table, as given by the caller.
     bundle : str
         Id of the bundle.
     masked_fraction : float
-        Share of each image's pixels that is ignored.
+        Share of each image's pixels that the ignore mask covers; 0.0 without a mask.
     """
 
     out: Path
@@ -110,11 +116,17 @@ class DetectionResult:
 
     @property
     def most_anomalous(self) -> list[ScoredSample]:
-        """The samples with the highest scores that have reconstructions, in order."""
+        """Up to 8 samples with the highest scores, highest first.
+
+        If the method computes reconstructions, each of these samples has one.
+        """
         return self.top_samples[:NUM_RECONSTRUCTED]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON-able summary."""
+        """Return the JSON-able summary that `detection.json` and `augan detect --json` build on.
+
+        Scores, calibration and pictures are left out.
+        """
         return {
             "images": absolute_path(self.images),
             "out": str(self.out),
@@ -225,14 +237,30 @@ def write_results(
     executor: Executor,
     on_scored: OnScored = lambda done, total: None,
 ) -> DetectionResult:
-    """Decide over all samples and write the folder of results.
+    """Decide which of the scored samples are anomalies, and write the folder of results.
 
     Parameters
     ----------
+    request : DetectionRequest
+        The validated options, the detector and the input.
+    out : path
+            A new folder, or the folder of an earlier call, which is replaced when all files are
+        complete.
     chunks : generator of ScoredChunk
-        The scored chunks of the request, in order.
+        One scored chunk for each chunk of `request.chunks`, in the same order.
     executor : Executor
-        Renders the overlays of flagged images.
+        Processes that render the overlays of flagged images.
+    on_scored : callable
+        Called after each chunk with the number of scored samples and the number of all samples.
+
+    Returns
+    -------
+    DetectionResult
+
+    Raises
+    ------
+    DataError
+        If no sample can be read, or `out` holds other files.
     """
     worker, calibration = request.worker, request.calibration
     detector, source, renderer = worker.detector, worker.source, worker.renderer
@@ -296,7 +324,17 @@ def write_results(
 
 @dataclass
 class _ScorePass:
-    """Results of the first pass in memory: 8 bytes a sample, and the top samples."""
+    """Scores collected while the score table is written, before any decision.
+
+    Attributes
+    ----------
+    scores : list of ndarray of float64
+        Scores of the readable samples of each chunk.
+    unreadable : list of (name, reason)
+        Samples that cannot be read.
+    top : TopSamples
+        The samples with the highest scores so far.
+    """
 
     scores: list[np.ndarray] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
@@ -306,7 +344,10 @@ class _ScorePass:
 def _write_scores(
     request: DetectionRequest, chunks: ScoredChunks, folder: Path, on_scored: OnScored
 ) -> _ScorePass:
-    """Write the table without decisions, and the maps, chunk by chunk."""
+    """Write the score table without decisions, and the map files, chunk by chunk.
+
+    Only 8 bytes for each sample and the top samples stay in memory.
+    """
     result, calibration, done = _ScorePass(), request.calibration, 0
     components, source = request.worker.detector.method.components, request.worker.source
     component_names = [component.name for component in components]
@@ -335,6 +376,10 @@ def _write_scores(
 def _write_overlays(
     request: DetectionRequest, names: list[str], folder: Path, executor: Executor
 ) -> None:
+    """Render the overlays of the flagged images `names` and write them below `folder`.
+
+    Without calibrated anomaly maps nothing is written.
+    """
     renderer = request.worker.renderer
     if renderer is None or renderer.scale is None:
         return
@@ -347,7 +392,10 @@ def _write_overlays(
 
 
 def _write_record(path: Path, result: DetectionResult) -> None:
-    """Write the summary without its folder and without the list of unreadable samples."""
+    """Write `detection.json`: the summary, the bundle's id and the number of unreadable samples.
+
+    The path of the folder and the list of unreadable samples are left out.
+    """
     record = result.to_dict()
     record |= {"bundle": result.bundle, "num_unreadable": len(record.pop("unreadable"))}
     del record["out"]

@@ -1,4 +1,4 @@
-"""Cross-conformal ensemble: the fitted methods of all folds as one scorer.
+"""Cross-conformal ensemble: the detection methods fitted in all folds, combined into one scorer.
 
 `augan.detect.conformal.cross_conformal` explains the calibration and the pooling of scores.
 """
@@ -25,16 +25,25 @@ TIE_TOLERANCE = 1e-4
 
 
 class CrossConformalEnsemble:
-    """Fitted methods of all folds as one scorer.
+    """Scorer that averages the fitted methods of K folds and pools their calibrated ranks.
 
-    The scores of each fold are centered and scaled by its calibration scores, so that all folds
-    have equal weight. A component is the mean of that component over the folds. Without calibration
-    scores, the score is the mean too.
+    The scores of each fold are centered and scaled by the mean and standard deviation of the fold's
+    calibration scores, so that all folds have equal weight. Each component of the ensemble is the
+    mean of that component over the folds. After `calibrate`, the additional component
+    `rank_correction` moves the sum of the components to the pooled score (`CrossConformalPool`);
+    before, the score is the mean of the folds.
 
     Parameters
     ----------
     members : sequence of Scorer
         One fitted method for each fold, all of the same class.
+
+    Attributes
+    ----------
+    name : str
+        Name of the detection method.
+    components : tuple of ScoreComponent
+        Components of the method and, after `calibrate`, `RANK_CORRECTION`.
     """
 
     def __init__(self, members: Sequence[Scorer]) -> None:
@@ -44,16 +53,23 @@ class CrossConformalEnsemble:
         self._set((), ())
 
     def __len__(self) -> int:
+        """Return the number of folds."""
         return len(self._members)
 
     def calibrate(self, scores: Sequence[np.ndarray], max_map_scores: Sequence[np.ndarray]) -> Self:
-        """Fit the scale of each fold, and the ranks among all folds.
+        """Fit each fold's scale and the pooled ranks on calibration scores of all folds.
 
         Parameters
         ----------
-        scores, max_map_scores : sequence of ndarray [n_k]
-            The calibration scores of each fold and, for images, the maximum of each calibration
-            image's map, both as the members return them.
+        scores : sequence of ndarray [n_k]
+            Anomaly scores of each fold's calibration samples by the fold's own method.
+        max_map_scores : sequence of ndarray [n_k]
+            Maximum of the anomaly map of each calibration image of each fold; empty for rows.
+
+        Returns
+        -------
+        CrossConformalEnsemble
+            This ensemble.
         """
         self._scales[:, 0] = [values.mean() for values in scores]
         self._scales[:, 1] = [values.std() or 1.0 for values in scores]
@@ -62,6 +78,7 @@ class CrossConformalEnsemble:
         return self
 
     def _set(self, scores: Sequence[np.ndarray], max_map_scores: Sequence[np.ndarray]) -> None:
+        """Set the raw calibration scores and map maxima, and derive components and pools."""
         self._raw = {"scores": tuple(scores), "max_map_scores": tuple(max_map_scores)}
         correction = (RANK_CORRECTION,) if scores else ()
         self.components = (*self._members[0].components, *correction)
@@ -70,18 +87,22 @@ class CrossConformalEnsemble:
 
     @property
     def fold_scores(self) -> list[np.ndarray]:
-        """The calibration scores of each fold, in the scale of the ensemble's score."""
+        """Calibration scores of each fold, centered and scaled like the scores of the ensemble."""
         scaled = zip(self._raw["scores"], self._scales)
         return [_rounded((values - center) / spread) for values, (center, spread, _) in scaled]
 
     @property
     def max_map_scores(self) -> list[np.ndarray]:
-        """The map maxima of each fold's calibration images, in the scale of the ensemble's maps."""
+        """Map maxima of each fold's calibration images, divided by their mean, float32."""
         scaled = zip(self._raw["max_map_scores"], self._scales[:, 2])
         return [(values / scale).astype(np.float32) for values, scale in scaled]
 
     def score_components(self, samples: Any) -> np.ndarray:
-        """Return the mean of each component and the rank correction, float64 `[N, T]`."""
+        """Return score components of samples, float64 `[N, T]`; higher = more anomalous.
+
+        The columns are the fold means of the method's components and, after `calibrate`, the rank
+        correction.
+        """
         values = np.stack([member.score_components(samples) for member in self._members], axis=-1)
         center, spread, _ = self._scales.T
         values = (values - center / values.shape[1]) / spread
@@ -93,20 +114,37 @@ class CrossConformalEnsemble:
         return np.column_stack([components, scores - components.sum(axis=1)])
 
     def reconstruct(self, samples: Any) -> np.ndarray | None:
-        """Return the reconstructions of the first fold; a mean would be blurred."""
+        """Return the reconstructions by the first fold's GAN; a mean over folds would be blurred.
+
+        None if the method computes no reconstructions.
+        """
         return self._members[0].reconstruct(samples)
 
     def maps(self, images: Any) -> Any:
-        """Return maps: the mean over the folds at each pixel, moved to its pooled rank.
+        """Return anomaly maps of images: the mean over the folds at each pixel, at its pooled rank.
 
-        The unit is the mean map maximum of calibration images.
+        Without map calibration, the maps are the mean over the folds only. The unit is the mean map
+        maximum of the calibration images.
+
+        Parameters
+        ----------
+        images : ndarray [N, S, S, C] or RaggedImages
+            Images in [-1, 1].
+
+        Returns
+        -------
+        ndarray of float32 [N, S, S, 1] or RaggedImages [H, W, 1]
+            `RaggedImages` if the images are.
         """
         by_image = zip(*(member.maps(images) for member in self._members))
         maps = [self._pooled_map(np.stack(maps, axis=-1)) for maps in by_image]
         return RaggedImages(maps) if isinstance(images, RaggedImages) else np.stack(maps)
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return the arrays, scales and calibration scores of all folds, for the bundle."""
+        """Return the fitted arrays, scale and calibration scores of every fold, for the bundle.
+
+        The keys begin with "fold1.", "fold2." and so on.
+        """
         arrays: dict[str, np.ndarray] = {}
         for k, member in enumerate(self._members):
             state = {**member.get_state(), "scale": self._scales[k]}
@@ -115,7 +153,7 @@ class CrossConformalEnsemble:
         return arrays
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore what `get_state` returned."""
+        """Restore the arrays of `get_state` into members of the same class, and return self."""
         states: list[dict[str, np.ndarray]] = []
         for k, member in enumerate(self._members):
             prefix = f"fold{k + 1}."
@@ -129,9 +167,16 @@ class CrossConformalEnsemble:
         return self
 
     def call(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the ensemble score as a tensor, float64 `[B, 1]`, and no maps.
+        """Compute the ensemble's score of images as a tensor, for an exported graph.
 
-        Maps would need thousands of comparisons for each pixel. See `OnnxExportable`.
+        Anomaly maps are not exported, because they would need thousands of comparisons for each
+        pixel. See `OnnxExportable` for the input.
+
+        Returns
+        -------
+        score : Tensor of float64 [B, 1]
+            The pooled score, or the mean of the folds without calibration.
+        maps : None
         """
         members: Any = self._members
         scores = [tf.reduce_sum(member.call(images)[0], axis=1) for member in members]
@@ -143,21 +188,22 @@ class CrossConformalEnsemble:
         return _pool_tensors(self._pool, values)[:, None], None
 
     def without_pooling(self) -> "CrossConformalEnsemble":
-        """Return the same ensemble without calibration scores: the score is the mean of folds."""
+        """Return an uncalibrated ensemble of the same folds, which scores by the folds' mean."""
         ensemble = CrossConformalEnsemble(self._members)
         ensemble._scales = self._scales.copy()
         return ensemble
 
     def _pooled_map(self, maps: np.ndarray) -> np.ndarray:
+        """Scale, average and pool the maps `[..., K]` of one image by all folds."""
         values = (maps / self._scales[:, 2]).astype(np.float32)
         pooled = values.mean(axis=-1) if self._map_pool is None else self._map_pool(values)
         return pooled.astype(np.float32)
 
 
 def _pool_tensors(pool: CrossConformalPool, values: Tensor) -> Tensor:
-    """Return what `pool` returns for scores `[B, K]`, as a tensor `[B]`.
+    """Compute `CrossConformalPool` on a tensor of scores, float64 `[B, K]` to `[B]`.
 
-    Scores within `TIE_TOLERANCE` count as equal.
+    Scores that differ by less than `TIE_TOLERANCE` count as equal.
     """
     scores, n = tf.constant(pool.all_scores), pool.all_scores.size
     lowest, highest = pool.all_scores[0], pool.all_scores[-1]
@@ -176,9 +222,10 @@ def _pool_tensors(pool: CrossConformalPool, values: Tensor) -> Tensor:
 
 
 def _softplus_like(values: Tensor) -> Tensor:
-    """Return what the function of this name in `conformal.cross_conformal` returns."""
+    """Tensor version of `augan.detect.conformal.cross_conformal._softplus_like`."""
     return (values + tf.sqrt(values**2 + 1)) / 2
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
+    """Return values clipped to +-`MAX_SCORE` and rounded to multiples of `SCORE_STEP`."""
     return np.rint(np.clip(values, -MAX_SCORE, MAX_SCORE) / SCORE_STEP) * SCORE_STEP

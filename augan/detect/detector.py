@@ -1,7 +1,7 @@
-"""Detector: a fitted method with its preprocessing and its calibration.
+"""Detector: a fitted detection method with its preprocessing and its calibration.
 
-A detector scores prepared images or prepared rows. `augan.detect.api` applies detectors to files,
-`augan.detect.estimator` to arrays and data frames.
+A detector scores prepared images or prepared rows in memory. `augan.detect.api` applies detectors
+to files, `augan.detect.estimator` to arrays and data frames.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,29 +34,41 @@ MAX_TRAINING_SAMPLES_LARGE = 500  # the same for large images
 
 
 def configured_methods(settings: DetectSection) -> tuple[str, ...]:
-    """Return the methods that a bundle is to contain; the first is the default."""
+    """Return the detection methods that training is to fit, without duplicates.
+
+    The first, `detect.method`, becomes the default of the bundle; those of `detect.methods` follow.
+    """
     return tuple(dict.fromkeys((settings.method, *settings.methods)))
 
 
 def bundled_methods(bundle: Bundle) -> tuple[str, ...]:
-    """Return the methods that a bundle contains; the first is the default."""
+    """Return the names of the detection methods that a bundle contains; the first is the default.
+
+    The bundle must have a detector.
+    """
     section = bundle.detector or {}
     return (str(section.get("method")), *section.get("other_methods", ()))
 
 
 @dataclass
 class Detector:
-    """Fitted method with its preprocessing and, after calibration, its calibration.
+    """Fitted detection method with its preprocessing and, after calibration, its calibration.
 
     The anomaly score of a sample is the sum of the method's components: higher = more anomalous.
     Files and reports have this sign; scikit-learn's `score_samples` is the negative.
 
     Attributes
     ----------
+    method : Scorer
+        The fitted method, or the cross-conformal ensemble of all folds.
+    preprocessing : AnyPreprocessing
+        Conversion of prepared samples to the inputs of the networks.
+    calibration : Calibration or None
+        Scores of the calibration samples; None: not calibrated.
     map_calibration : Calibration or None
-        Of the maximum of each calibration image's anomaly map; None for rows.
+        Maximum of each calibration image's anomaly map; None for rows, or if not calibrated.
     bundle : Bundle or None
-        The bundle from which the detector was restored.
+        The bundle from which the detector was restored; named in error messages.
     """
 
     method: Scorer
@@ -76,7 +88,28 @@ class Detector:
         train: np.ndarray,
         val: np.ndarray,
     ) -> Self:
-        """Fit `method` on prepared samples at the indices of the training and validation split."""
+        """Fit a detection method on normal samples; the result is not calibrated.
+
+        Parameters
+        ----------
+        method : {"auto", "features", "fanogan", "anogan"}
+            Name of the detection method.
+        models : mapping of str to keras.Model
+            Trained networks by role, such as "discriminator".
+        preprocessing : AnyPreprocessing
+        samples : PreparedSamples
+            Prepared samples of all splits.
+        train : ndarray of int
+                Indices of the samples on which the networks were trained. At most 5,000 of them, or
+            500 large images, evenly spaced, are used.
+        val : ndarray of int
+            Indices of the samples on which the score components are standardized.
+
+        Raises
+        ------
+        ConfigError
+            If the method does not score samples of this modality.
+        """
         is_tiled = preprocessing.modality == TiledPreprocessing.modality
         limit = MAX_TRAINING_SAMPLES_LARGE if is_tiled else _MAX_TRAINING_SAMPLES
         splits = (
@@ -86,7 +119,10 @@ class Detector:
         return cls(method_class(models).fit(*splits), preprocessing)
 
     def without_calibration(self) -> Self:
-        """Return the same detector without calibrations; ensembles score by their mean then."""
+        """Return an uncalibrated detector with the same method.
+
+        A cross-conformal ensemble then scores by the mean of its folds.
+        """
         from augan.detect.cross_conformal_ensemble import CrossConformalEnsemble
 
         method = self.method
@@ -95,7 +131,13 @@ class Detector:
         return type(self)(method, self.preprocessing, bundle=self.bundle)
 
     def require_calibration(self) -> Calibration:
-        """Return the calibration; BundleError if there is none."""
+        """Return the calibration of the scores.
+
+        Raises
+        ------
+        BundleError
+            If the detector was never calibrated.
+        """
         if self.calibration is None:
             raise BundleError(NOT_CALIBRATED)
         return self.calibration
@@ -106,24 +148,29 @@ class Detector:
         groups: Sequence[str] | np.ndarray | None,
         rows: np.ndarray | None = None,
     ) -> None:
-        """Calibrate on normal samples on which nothing was fitted.
+        """Calibrate scores and maps on normal samples that no part of the detector has seen.
 
         Parameters
         ----------
         samples : PreparedSamples
+            Prepared samples.
         groups : sequence or None
-            The group of each calibration sample.
+                The group (part, patient) of each calibration sample; None: each sample is its own
+            group.
         rows : ndarray of int or None
-            Indices of the calibration samples, which are read in chunks; None: all samples.
+            Indices of the calibration samples in `samples`; None: all samples.
         """
         scores = [self.calibration_scores(samples[part]) for part in self._chunks(samples, rows)]
         self.set_calibration(np.concatenate(scores), groups)
 
     def calibration_scores(self, samples: PreparedSamples) -> np.ndarray:
-        """Return what `set_calibration` needs of prepared samples.
+        """Return scores of prepared samples, from which `set_calibration` builds calibrations.
 
-        For images float64 `[N, 2]`, the score and the maximum of the anomaly map; for rows float64
-        `[N, 1]`, the score.
+        Returns
+        -------
+        ndarray of float64 [N, 2] or [N, 1]
+                For images the anomaly score and the maximum of the anomaly map; for rows the
+            anomaly score.
         """
         columns = [self.score(samples)]
         if self.preprocessing.sample_type == "image":
@@ -133,34 +180,76 @@ class Detector:
     def set_calibration(
         self, scores: np.ndarray, groups: Sequence[str] | np.ndarray | None
     ) -> None:
-        """Set the calibrations of scores and maps from `calibration_scores` of normal samples."""
+        """Set the calibrations of scores and maps from scores of normal samples.
+
+        Parameters
+        ----------
+        scores : ndarray of float64 [N, 1] or [N, 2]
+            Result of `calibration_scores` for samples on which nothing was fitted.
+        groups : sequence or None
+            The group of each sample; None: each sample is its own group.
+
+        Raises
+        ------
+        DataError
+            If a score is not finite, there is none, or `groups` has another length.
+        """
         calibrations = [Calibration.fit(column, groups) for column in scores.T]
         self.calibration, self.map_calibration = (*calibrations, None)[:2]
 
     def score_components(
         self, samples: PreparedSamples, rows: np.ndarray | None = None
     ) -> np.ndarray:
-        """Return the score components of prepared samples (at `rows`), float64 `[N, T]`."""
+        """Return score components of prepared samples, float64 `[N, T]`; higher = more anomalous.
+
+        Parameters
+        ----------
+        samples : PreparedSamples
+        rows : ndarray of int or None
+            Indices of the samples to score; None: all.
+        """
         chunks = (self._normalized(samples[part]) for part in self._chunks(samples, rows))
         with self._bundle_errors():
             return np.concatenate([self.method.score_components(chunk) for chunk in chunks])
 
     def score(self, samples: PreparedSamples, rows: np.ndarray | None = None) -> np.ndarray:
-        """Return the anomaly scores of prepared samples (at `rows`), float64 `[N]`."""
+        """Return the anomaly score of each prepared sample, float64 `[N]`; higher = more anomalous.
+
+        Parameters
+        ----------
+        samples : PreparedSamples
+        rows : ndarray of int or None
+            Indices of the samples to score; None: all.
+        """
         return self.score_components(samples, rows).sum(axis=1)
 
     def reconstruct(self, samples: PreparedSamples) -> np.ndarray | None:
-        """Return the GAN's reconstructions of prepared images; None if the method has none."""
+        """Return the GAN's reconstructions of prepared samples, in prepared units.
+
+        None if the method computes no reconstructions. All samples are normalized at once, so
+        callers pass few samples.
+        """
         with self._bundle_errors():
             reconstructions = self.method.reconstruct(self._normalized(samples))
         return None if reconstructions is None else self.preprocessing.denormalize(reconstructions)
 
     def maps(self, samples: PreparedSamples) -> np.ndarray | RaggedImages:
-        """Return the anomaly maps of prepared images, float32 `[N, S, S, 1]`.
+        """Return the anomaly map of each prepared image in the method's units; higher = anomalous.
 
-        Maps are in the method's units, higher = more anomalous; those of large images are
-        `RaggedImages` `[H, W, 1]`. `ImagePreprocessing.to_original_size` resizes maps to their
-        images.
+        Parameters
+        ----------
+        samples : ndarray [N, S, S, C] or RaggedImages
+            Prepared images; rows have no maps.
+
+        Returns
+        -------
+        ndarray of float32 [N, S, S, 1] or RaggedImages [H, W, 1]
+            `ImagePreprocessing.to_original_size` resizes maps to the original images.
+
+        Raises
+        ------
+        DataError
+            If the samples are rows and the method computes no maps of rows.
         """
         chunks = (self._normalized(samples[part]) for part in self._chunks(samples, None))
         with self._bundle_errors():
@@ -170,19 +259,28 @@ class Detector:
         return np.concatenate(maps)
 
     def _bundle_errors(self) -> AbstractContextManager[None]:
+        """Return a context manager that names the bundle, if any, in errors of its networks."""
         return nullcontext() if self.bundle is None else bundle_errors(self.bundle, "detector")
 
     def _normalized(self, samples: Any) -> Any:
+        """Return prepared samples as inputs of the networks, float32."""
         return self.preprocessing.normalize(samples)
 
     def _chunks(self, samples: PreparedSamples, rows: np.ndarray | None) -> Iterator[np.ndarray]:
+        """Return the indices `rows` (None: all) in chunks whose samples fit into memory."""
         rows = np.arange(len(samples)) if rows is None else rows
         size = _CHUNK_SIZE_LARGE if isinstance(samples, RaggedImages) else _CHUNK_SIZE
         return (rows[start : start + size] for start in range(0, len(rows), size))
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, method: str | None = None) -> Self:
-        """Restore a detector of a bundle: that of `method`, or the default.
+        """Restore a fitted detector, with its calibration, from a bundle.
+
+        Parameters
+        ----------
+        bundle : Bundle
+        method : str or None
+            Name of a detection method of the bundle; None: the default method.
 
         Raises
         ------
@@ -201,7 +299,20 @@ class Detector:
 def load_calibrations(
     bundle: Bundle, method: str | None = None
 ) -> tuple[Calibration, Calibration | None]:
-    """Return the calibration of scores and that of maps, without building the method.
+    """Return the calibrations of a bundled detector without restoring its networks.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    method : str or None
+        Name of a detection method of the bundle; None: the default method.
+
+    Returns
+    -------
+    calibration : Calibration
+        Calibration of the scores.
+    map_calibration : Calibration or None
+        Calibration of the map maxima; None for rows, or if maps were never calibrated.
 
     Raises
     ------
@@ -215,7 +326,13 @@ def load_calibrations(
 
 
 def _resolve_method(bundle: Bundle, method: str | None) -> str:
-    """Return the name of a method of the bundle; None is the default method."""
+    """Return the name of a detection method of the bundle; None selects the default method.
+
+    Raises
+    ------
+    BundleError
+        If the bundle has no detector, or not this one, or this version does not have the method.
+    """
     bundle.require("detector")
     available = bundled_methods(bundle)
     name = available[0] if method is None else method
@@ -234,6 +351,7 @@ def _resolve_method(bundle: Bundle, method: str | None) -> str:
 
 
 def _read_calibrations(bundle: Bundle, name: str) -> tuple[Calibration | None, Calibration | None]:
+    """Return a method's calibrations of scores and of maps in a bundle, each None if missing."""
     suffix = _suffix(name, bundled_methods(bundle)[0])
     tables = [bundle.tables.get(f"{table}{suffix}") for table in ("calibration", "map_calibration")]
     calibration, map_calibration = (
@@ -245,10 +363,17 @@ def _read_calibrations(bundle: Bundle, name: str) -> tuple[Calibration | None, C
 def add_detectors(
     bundle: Bundle, detectors: Sequence[Detector], trim_fraction: float = 0.0
 ) -> None:
-    """Add detectors to a bundle; the first is the default.
+    """Store fitted detectors and their calibrations in a bundle, replacing its detector section.
 
-    `trim_fraction` is the share of samples that was removed before the detectors were fitted and
-    calibrated.
+    Parameters
+    ----------
+    bundle : Bundle
+        The bundle, changed in place.
+    detectors : sequence of Detector
+        One detector for each method; the first becomes the default.
+    trim_fraction : float
+            Share of samples that was removed as contaminated before the detectors were fitted and
+        calibrated; 0.0: none.
     """
     from augan.detect.cross_conformal_ensemble import CrossConformalEnsemble
 
@@ -280,12 +405,23 @@ def add_detectors(
 
 
 def fold_network(role: str, fold: int) -> str:
-    """Return a bundle's name of the network with this role in a fold, counted from 1."""
+    """Return the name of a fold's network in a bundle, such as "fold1-discriminator".
+
+    Parameters
+    ----------
+    role : str
+        Role of the network, for example "discriminator".
+    fold : int
+        Number of the fold, counted from 1.
+    """
     return f"fold{fold}-{role}"
 
 
 def _build_method(bundle: Bundle, spec: MethodSpec) -> Scorer:
-    """Build a method, or the ensemble of all folds, on the networks of a bundle."""
+    """Build a detection method, not yet fitted, on the networks of a bundle.
+
+    A bundle with folds gives a `CrossConformalEnsemble` of one method for each fold.
+    """
     from augan.detect.cross_conformal_ensemble import CrossConformalEnsemble
 
     method_class = spec.load_class()
@@ -306,4 +442,5 @@ def _build_method(bundle: Bundle, spec: MethodSpec) -> Scorer:
 
 
 def _suffix(method: str, first: str) -> str:
+    """Return the suffix of a method's tables in a bundle; "" for the default method `first`."""
     return "" if method == first else f"-{method}"

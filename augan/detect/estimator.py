@@ -1,4 +1,4 @@
-"""`GANDetector`: the detector as a scikit-learn estimator for images and tables."""
+"""`GANDetector`: GAN-based anomaly detection as a scikit-learn outlier detector."""
 
 import time
 from collections.abc import Sequence
@@ -113,19 +113,30 @@ class GANDetector(OutlierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, groups: Sequence[Any] | np.ndarray | None = None) -> Self:
-        """Fit on normal images or rows.
+        """Train a GAN detector on normal samples, or calibrate the detector of `bundle`.
 
         Parameters
         ----------
         X : array [N, H, W, C], [N, H, W] or [N, F], or DataFrame
+            Normal images or rows; up to `trim_fraction` of them may be anomalies.
         y : ignored
         groups : array [N] or None
-            Images of one group (a part, a patient) stay in one split.
+                The group of each sample (a part, a patient); samples of one group stay in one
+            split. None: each sample is its own group.
+
+        Returns
+        -------
+        GANDetector
+            This estimator.
 
         Raises
         ------
         ConfigError
             If a parameter is out of range, or the samples are too few for `far`.
+        DataError
+            If there are fewer than 4 training samples, or the samples have no valid shape or type.
+        BundleError
+            If `bundle` cannot be read, or has no detector of `method`.
         """
         started = time.monotonic()
         contamination, trim_fraction = self._checked_contamination(), self._checked_trim()
@@ -182,6 +193,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         return prepared
 
     def _settings(self, trim_fraction: float) -> Config:
+        """Return the training configuration: `config` with the estimator's parameters."""
         config = validate_config(Config() if self.config is None else self.config)
         return config.replace(
             seed=check_seed(self.random_state),
@@ -191,7 +203,19 @@ class GANDetector(OutlierMixin, BaseEstimator):
         )
 
     def _use_bundle(self, dataset: Dataset, bundle: Bundle | str | Path) -> PreparedSamples:
-        """Restore the detector of a bundle and calibrate it; return the prepared samples."""
+        """Restore the detector of a trained bundle and calibrate it on normal samples.
+
+        Returns
+        -------
+        PreparedSamples
+            The samples of `dataset`, prepared for the detector.
+
+        Raises
+        ------
+        ConfigError
+                If `trim_fraction` is not 0, the bundle has an ignore mask, or the samples are too
+            few for `far`.
+        """
         if self.trim_fraction:
             raise ConfigError(
                 f"trim_fraction={self.trim_fraction:g} was given with a bundle, which is not "
@@ -216,6 +240,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         return samples
 
     def _check_count(self, num_calibration: int, total: int, sample_type: str) -> None:
+        """Raise ConfigError if the calibration samples are too few for the rate `far`."""
         samples = plural(sample_type)
         if self.far is not None and num_calibration < min_calibration_size(self.far):
             raise ConfigError(
@@ -225,7 +250,20 @@ class GANDetector(OutlierMixin, BaseEstimator):
             )
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return how normal each image or row is, float64 `[N]`, higher = more normal."""
+        """Return the normality score of each image or row, float64 `[N]`; higher = more normal.
+
+        Parameters
+        ----------
+        X : array or DataFrame
+            Images or rows in the same form as in `fit`.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` was not called.
+        DataError
+            If the images have another shape than in `fit`.
+        """
         check_is_fitted(self, "bundle_")
         preprocessing = self._get_detector().preprocessing
         if isinstance(preprocessing, TabularPreprocessing):
@@ -238,15 +276,19 @@ class GANDetector(OutlierMixin, BaseEstimator):
         return -self._get_detector().score(prepare_samples(images, preprocessing))
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return `score_samples(X) - offset_`: negative for anomalies."""
+        """Return `score_samples(X) - offset_`, float64 `[N]`; negative for anomalies."""
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return +1 for normal images and -1 for anomalies, int `[N]`."""
+        """Return +1 for each normal sample and -1 for each anomaly, int `[N]`."""
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def _samples(self, X: Any, *, reset: bool) -> Any:
-        """Validate X and return images as an array, or rows as a DataFrame."""
+        """Validate X, and return images as an array `[N, H, W, C]` or rows as a DataFrame.
+
+        With `reset`, the shape of the samples is stored as in `fit`; otherwise it is compared with
+        `fit`.
+        """
         is_rows = self.image_shape is None and (is_frame(X) or ndim_of(X) not in (3, 4))
         if is_rows and not is_frame(X):
             X = check_array(X, ensure_min_samples=1 + reset)
@@ -277,6 +319,11 @@ class GANDetector(OutlierMixin, BaseEstimator):
         )
 
     def _compute_offset(self, samples: PreparedSamples, contamination: float) -> float:
+        """Return the `score_samples` value below which a sample is an anomaly.
+
+        With `far` it is the calibrated threshold, otherwise the `contamination` quantile of the
+        scores of the training samples.
+        """
         if self.far is not None:
             calibration = self._detector.require_calibration()
             rate, _ = calibration.choose_rate(self.far)
@@ -287,6 +334,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         return float(np.quantile(-detector.score(samples, rows), contamination))
 
     def _checked_contamination(self) -> float:
+        """Return `contamination` as a float, 0.05 for "auto"; ConfigError outside of (0, 0.5]."""
         if self.contamination == "auto":
             return AUTO_CONTAMINATION
         if isinstance(self.contamination, Real) and 0 < self.contamination <= 0.5:
@@ -296,23 +344,26 @@ class GANDetector(OutlierMixin, BaseEstimator):
         )
 
     def _checked_trim(self) -> float:
+        """Return `trim_fraction` as a float; ConfigError if it is out of [0, 0.5]."""
         if isinstance(self.trim_fraction, Real) and 0 <= self.trim_fraction <= 0.5:
             return float(self.trim_fraction)
         raise ConfigError(f"trim_fraction must be a number in [0, 0.5], got {self.trim_fraction!r}")
 
     def _get_detector(self) -> Detector:
+        """Return the fitted detector; after unpickling it is restored from `bundle_`."""
         if not hasattr(self, "_detector"):
             self._detector = Detector.from_bundle(self.bundle_)
         return self._detector
 
     def __getstate__(self) -> dict[str, Any]:
+        """Return the state for pickling, without the detector."""
         # Compiled functions cannot be pickled; the detector is restored from the bundle.
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_detector"}
 
 
 def _describe_calibration(dataset: Dataset, detector: Detector) -> dict[str, Any]:
-    """Return the description of a calibration that `augan.detect.recalibration` writes."""
+    """Return the description of a calibration, in the format of `augan.detect.recalibration`."""
     calibration = detector.require_calibration()
     return {
         "name": dataset.name,
@@ -324,9 +375,11 @@ def _describe_calibration(dataset: Dataset, detector: Detector) -> dict[str, Any
 
 
 def _as_pixel_type(X: Any, dtype: str) -> Any:
-    """Return integers in the pixel type of `fit`.
+    """Convert integer images to the pixel type of `fit`, for example int64 to uint16.
 
-    A dark 16-bit image alone would otherwise count as an 8-bit image.
+    A dark 16-bit image alone would otherwise count as an 8-bit image. Other arrays are returned
+    unchanged: uint8, uint16 and float arrays, arrays with values outside of the pixel type `dtype`,
+    and all arrays if `dtype` is "float32".
     """
     array = np.asarray(X)
     plain = array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.uint16)

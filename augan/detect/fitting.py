@@ -27,21 +27,31 @@ def fit_detector(
     groups: Sequence[str] | np.ndarray | None = None,
     trim_fraction: float = 0.0,
 ) -> Detector:
-    """Return a detector fitted on `split.train` and `split.val`, calibrated on `split.calibration`.
+    """Fit a detection method on a split of the samples, and calibrate it on the held-out part.
 
     Parameters
     ----------
+    method : {"auto", "features", "fanogan", "anogan"}
+        Name of the detection method.
     models : mapping of str to keras.Model
-        Trained networks.
+        Trained networks by role, such as "discriminator".
+    preprocessing : AnyPreprocessing
     samples : PreparedSamples
-        All samples.
+        Prepared samples of all splits.
     split : Split
-        Without calibration samples, the detector is not calibrated.
+            Indices into `samples`. If there are fewer than 10 validation samples, score components
+        are standardized on training samples too. Without calibration samples, the detector is not
+        calibrated.
     groups : sequence or None
-        The group of each sample.
+        The group (part, patient) of each sample; None: each sample is its own group.
     trim_fraction : float
-        Suspected share of contaminated samples. This share of each split, the samples with the
+            Suspected share of contaminated samples. This share of each split, the samples with the
         highest scores, is removed; then the detector is fitted again and calibrated on the rest.
+        0.0: nothing is removed.
+
+    Returns
+    -------
+    Detector
     """
 
     def fit(split: Split) -> Detector:
@@ -74,10 +84,22 @@ def fit_folds(
     groups: Sequence[str] | np.ndarray | None = None,
     trim_fraction: float = 0.0,
 ) -> Detector:
-    """Return the detector of one or more folds, each fitted and calibrated as by `fit_detector`.
+    """Fit one detector for each fold by `fit_detector`, and combine the detectors.
 
-    `models` are the networks that were trained for each fold. A single fold, the whole split of a
-    plain training, gives a plain detector; several folds give a cross-conformal ensemble.
+    Parameters
+    ----------
+    method, preprocessing, samples, groups, trim_fraction
+        As for `fit_detector`.
+    models : sequence of mapping of str to keras.Model
+        The networks that were trained for each fold.
+    folds : sequence of Split
+        The split of each fold; with several folds, each needs calibration samples.
+
+    Returns
+    -------
+    Detector
+            With one fold (the split of a plain training) the detector of `fit_detector`; with
+        several folds a cross-conformal ensemble.
     """
     detectors = [
         fit_detector(
@@ -110,14 +132,17 @@ def fit_folds(
 
 
 def trimmed_size(count: int, trim_fraction: float) -> int:
-    """Return the number of samples that remain after trimming, at least two."""
+    """Return how many of `count` samples remain after the share `trim_fraction` is removed.
+
+    At least two samples remain, unless there are fewer.
+    """
     return max(count - round(trim_fraction * count), min(2, count))
 
 
 def _trim_highest(
     detector: Detector, samples: PreparedSamples, rows: np.ndarray, trim_fraction: float
 ) -> np.ndarray:
-    """Return the rows without the share with the highest scores."""
+    """Return the indices `rows` without the share `trim_fraction` of the highest anomaly scores."""
     size = trimmed_size(len(rows), trim_fraction)
     if size == len(rows):
         return rows
@@ -126,9 +151,10 @@ def _trim_highest(
 
 
 def _standardization_rows(split: Split) -> np.ndarray:
-    """Return the rows on which score components are standardized.
+    """Return the indices of the samples on which score components are standardized.
 
-    The standard deviation of two or three validation samples would be arbitrary.
+    They are the validation samples, plus the training samples if there are fewer than 10: the
+    standard deviation of two or three samples would be arbitrary.
     """
     if len(split.val) >= MIN_STANDARDIZATION_SAMPLES:
         return split.val

@@ -31,7 +31,7 @@ IGNORE_MASK_TABLE = "ignore_mask"  # of the bundle
 
 @dataclass(frozen=True, eq=False)
 class IgnoreMask:
-    """Mask of ignored pixels.
+    """Mask of pixels that never affect anomaly scores, the same for all images.
 
     Parameters
     ----------
@@ -56,7 +56,13 @@ class IgnoreMask:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a mask from an image file: pixels above 0 are ignored."""
+        """Read a mask from an image file in which pixels above 0 mark ignored pixels.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read, or marks no pixel or every pixel.
+        """
         try:
             return cls(read_image(path).max(axis=2) > 0)
         except DataError as error:
@@ -64,7 +70,13 @@ class IgnoreMask:
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> Self | None:
-        """Return the mask with which a bundle was calibrated; None: no mask."""
+        """Return the mask with which the detector of a bundle was calibrated; None: no mask.
+
+        Raises
+        ------
+        BundleError
+            If the stored mask has another type or shape than uint8 `[H, W]`.
+        """
         table: Mapping[str, np.ndarray] | None = bundle.tables.get(IGNORE_MASK_TABLE)
         if table is None:
             return None
@@ -77,24 +89,38 @@ class IgnoreMask:
         return cls(mask > 0)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the table that `from_bundle` reads."""
+        """Return the bundle's table that `from_bundle` reads: "mask", uint8 `[H, W]`."""
         return {"mask": self.mask.astype(np.uint8)}
 
     def union(self, other: Self | None) -> "IgnoreMask":
-        """Return the pixels that either mask ignores."""
+        """Return a mask of the pixels that this mask or `other` ignores; None: this mask.
+
+        Raises
+        ------
+        DataError
+            If the masks have different sizes.
+        """
         if other is None:
             return self
         self._check(other.mask.shape, "the mask that the model was calibrated with")
         return IgnoreMask(self.mask | other.mask)
 
     def contains(self, other: Self) -> bool:
-        """Return whether this mask ignores all pixels that `other` ignores."""
+        """Return whether this mask ignores all pixels of `other`; False if the sizes differ."""
         return self.mask.shape == other.mask.shape and not (other.mask & ~self.mask).any()
 
     def fill(self, image: np.ndarray) -> np.ndarray:
-        """Return an image `[H, W, C]` with its ignored pixels filled.
+        """Return an image in which each ignored pixel has the value of the nearest other pixel.
 
-        DataError if the image has another size.
+        Parameters
+        ----------
+        image : ndarray [H, W, C]
+            An image of any type; it is not changed.
+
+        Raises
+        ------
+        DataError
+            If the image and the mask have different sizes.
         """
         self._check(image.shape, "the image")
         filled = image.copy()
@@ -103,18 +129,39 @@ class IgnoreMask:
 
     @property
     def source_indices(self) -> np.ndarray:
-        """The flat index of the source of each pixel of a filled image, int32 `[H * W]`."""
+        """Flat index of the pixel from which `fill` takes each pixel's value, int32 `[H * W]`.
+
+        Pixels outside the mask have their own index.
+        """
         indices = np.arange(self.mask.size, dtype=np.int32).reshape(self.mask.shape)
         return self.fill(indices[..., None]).ravel()
 
     def zero_out(self, values: np.ndarray) -> np.ndarray:
-        """Return a map `[H, W]` with 0, the minimum of all maps, at the ignored pixels."""
+        """Return an anomaly map `[H, W]` with 0 (not significant) at the ignored pixels."""
         return np.where(self.mask, values.dtype.type(0), values)
 
     def calibration_scores(
         self, detector: Detector, samples: np.ndarray | RaggedImages
     ) -> np.ndarray:
-        """Return `Detector.calibration_scores` of filled images, without ignored pixels of maps."""
+        """Return scores and map maxima of filled images, ignoring the masked pixels of the maps.
+
+        Parameters
+        ----------
+        detector : Detector
+        samples : ndarray [N, S, S, C] or RaggedImages
+            Prepared images, filled by `fill` before preparation.
+
+        Returns
+        -------
+        ndarray of float64 [N, 2]
+                Anomaly score and maximum of the anomaly map in the size of the mask, for
+            `Detector.set_calibration`.
+
+        Raises
+        ------
+        DataError
+            If the detector scores rows of a table.
+        """
         preprocessing, shape = detector.preprocessing, self.mask.shape
         if not isinstance(preprocessing, ImagePreprocessing):
             raise DataError(
@@ -127,11 +174,12 @@ class IgnoreMask:
 
     @cached_property
     def _nearest(self) -> tuple[np.ndarray, ...]:
-        """Row and column of the nearest pixel outside the mask, for each pixel inside."""
+        """Rows and columns of the nearest pixels outside the mask, one for each ignored pixel."""
         nearest = distance_transform_edt(self.mask, return_distances=False, return_indices=True)
         return tuple(axis[self.mask] for axis in nearest)
 
     def _check(self, shape: tuple[int, ...], what: str) -> None:
+        """Raise DataError if the shape `[H, W, ...]` of `what` does not have the mask's size."""
         if shape[:2] != self.mask.shape:
             height, width = self.mask.shape
             raise DataError(
@@ -143,9 +191,25 @@ class IgnoreMask:
 def resolve_ignore_mask(
     bundle: Bundle, path: str | Path | None
 ) -> tuple[IgnoreMask | None, str | None]:
-    """Return the union of the bundle's mask and a mask file, and why the guarantee is void.
+    """Combine the ignore mask of a bundle with a mask file of the user.
 
-    The reason is None if the bundle was calibrated with all of the mask.
+    Parameters
+    ----------
+    bundle : Bundle
+    path : path or None
+        Image file of the user's mask; None: only the mask of the bundle applies.
+
+    Returns
+    -------
+    mask : IgnoreMask or None
+        Union of both masks; None if there is none.
+    void_reason : str or None
+        Why the guarantee is void; None if the bundle was calibrated with the whole mask.
+
+    Raises
+    ------
+    DataError
+        If the file is no valid mask, or the masks have different sizes.
     """
     calibrated = IgnoreMask.from_bundle(bundle)
     if path is None:

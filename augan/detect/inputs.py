@@ -1,4 +1,4 @@
-"""Inputs of detection: the images of a folder, or the rows of a table, read in chunks."""
+"""Inputs of detection: images of a folder or rows of a table, read and prepared in chunks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ Shape = tuple[int, ...]
 
 
 def name_chunks(names: Sequence[str], preprocessing: AnyPreprocessing) -> Iterator[list[str]]:
-    """Yield names in chunks whose samples fit into memory."""
+    """Yield the names of samples in chunks that fit into memory: 512 names, or 32 large images."""
     size = _CHUNK_SIZE_LARGE if isinstance(preprocessing, TiledPreprocessing) else IMAGES_PER_CHUNK
     for start in range(0, len(names), size):
         yield list(names[start : start + size])
@@ -37,7 +37,7 @@ def name_chunks(names: Sequence[str], preprocessing: AnyPreprocessing) -> Iterat
 
 @dataclass(frozen=True)
 class SampleBatch:
-    """Samples that were read together.
+    """Samples that were read and prepared together.
 
     Attributes
     ----------
@@ -46,9 +46,9 @@ class SampleBatch:
     samples : ndarray [N, ...] or RaggedImages
         The prepared samples.
     failures : dict of str to str
-        Name -> reason why a sample cannot be read.
+        Name of each unreadable sample -> reason.
     shapes : list of tuple (H, W)
-        Original size of each image; empty for rows.
+        Original size of each image in pixels; empty for rows.
     """
 
     names: list[str]
@@ -58,15 +58,13 @@ class SampleBatch:
 
 
 class InputSource(Protocol):
-    """Ordered samples that are read in chunks.
+    """Interface of ordered samples on disk that are read by name.
 
     Attributes
     ----------
-    names
-        Name of each sample: a path, or the number of a row, counted from 0.
-    warnings
-        Warnings about the input and about the samples read so far.
-    resized
+    names : list of str
+        Name of each sample: a path relative to the folder, or the number of a row, counted from 0.
+    resized : set of str
         Names of the images read so far, in any process, that do not have the expected size.
     """
 
@@ -77,29 +75,41 @@ class InputSource(Protocol):
     def warnings(self) -> list[str]: ...
 
     def read(self, names: Sequence[str]) -> SampleBatch:
-        """Read and prepare the samples with these names."""
+        """Read and prepare the named samples; unreadable samples are listed as failures."""
 
 
 class ImageFolderSource:
-    """Images of a folder and its subfolders, or one image.
+    """Images of a folder and its subfolders, or one image file.
 
     Parameters
     ----------
     images : path
+        The folder or image file.
     preprocessing : ImagePreprocessing
+        Preparation of each image for the model.
     expected_shape : tuple (H, W) or None
-        Size of all training or calibration images; images of other sizes are counted for a warning.
+            Size of all training or calibration images; images of other sizes are counted for a
+        warning. None: all sizes are expected.
     ignore_mask : IgnoreMask or None
-        Pixels that are filled before an image is prepared.
+        Pixels that are filled before an image is prepared; None: no pixels.
     names : sequence of str or None
-        Names of the images; None: all images of the folder.
+        Names of the images; None: all images of the folder, listed now.
 
     Attributes
     ----------
+    root : Path
+        The folder to which names are relative.
+    names : list of str
+        Names of the images.
     resized : set of str
-        See `InputSource`.
+        Names of the images read so far that do not have the expected size.
     shapes : set of tuple (H, W)
         Sizes of all images that were read.
+
+    Raises
+    ------
+    DataError
+        If `images` is a table, does not exist, or contains no image.
     """
 
     def __init__(
@@ -127,7 +137,7 @@ class ImageFolderSource:
 
     @property
     def warnings(self) -> list[str]:
-        """A warning if images do not have the expected size."""
+        """At most one warning: some images read so far do not have the expected size."""
         if self.expected_shape is None or not self.resized:
             return []
         height, width = self.expected_shape
@@ -139,7 +149,7 @@ class ImageFolderSource:
         ]
 
     def read(self, names: Sequence[str]) -> SampleBatch:
-        """Read and prepare the images with these names."""
+        """Read and prepare the named images; unreadable images are listed as failures."""
         readable, samples, failures, shapes = [], [], {}, []
         for name in names:
             try:
@@ -154,36 +164,98 @@ class ImageFolderSource:
         return SampleBatch(readable, self._stack(samples), failures, shapes)
 
     def load_image(self, name: str) -> np.ndarray:
-        """Return the original image `[H, W, C]`, with its ignored pixels."""
+        """Read one original image `[H, W, C]`; ignored pixels are not filled.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read.
+        """
         return read_image(self.root / name)
 
     def prepare(self, images: Sequence[np.ndarray]) -> np.ndarray | RaggedImages:
-        """Return images `[H, W, C]` from memory as prepared samples, as `read` returns them."""
+        """Prepare images from memory exactly as `read` prepares image files.
+
+        Parameters
+        ----------
+        images : sequence of ndarray [H, W, C]
+
+        Returns
+        -------
+        ndarray [N, S, S, C] or RaggedImages
+            `RaggedImages` for a model of large images.
+
+        Raises
+        ------
+        DataError
+            If the ignore mask has another size than an image.
+        """
         return self._stack([self._prepare(image) for image in images])
 
     def read_squares(self, names: list[str], preprocessing: ImagePreprocessing) -> np.ndarray:
-        """Return the readable images `names`, prepared by another preprocessing."""
+        """Read images and prepare them with another preprocessing, `[N, S, S, C]`.
+
+        Ignored pixels are not filled.
+
+        Parameters
+        ----------
+        names : list of str
+            Names of at least one image; all must be readable.
+        preprocessing : ImagePreprocessing
+
+        Raises
+        ------
+        DataError
+            If an image cannot be read.
+        """
         return np.stack([preprocessing.prepare(self.load_image(name)) for name in names])
 
     def _prepare(self, image: np.ndarray) -> np.ndarray:
+        """Fill the ignored pixels of one image `[H, W, C]` and prepare the image."""
         filled = image if self.ignore_mask is None else self.ignore_mask.fill(image)
         if isinstance(self.preprocessing, TiledPreprocessing):
             return self.preprocessing.prepare_ragged(filled)
         return self.preprocessing.prepare(filled)
 
     def _stack(self, samples: list[np.ndarray]) -> np.ndarray | RaggedImages:
+        """Return prepared images as one array, or as `RaggedImages` for a model of large images."""
         if isinstance(self.preprocessing, TiledPreprocessing):
             return RaggedImages(samples)
         return np.stack(samples) if samples else np.empty((0,))
 
     def _record_shape(self, name: str, shape: Shape) -> None:
+        """Record the size (H, W) of an image, and its name if the size is unexpected."""
         self.shapes.add(shape)
         if self.expected_shape is not None and shape != tuple(self.expected_shape):
             self.resized.add(name)
 
 
 class TableSource:
-    """Rows of a table file."""
+    """Rows of a table file, named by their numbers from 0.
+
+    Parameters
+    ----------
+    table : Path
+        A .csv, .tsv or .parquet file; all rows are loaded into memory.
+    preprocessing : TabularPreprocessing
+        Preparation of rows for the model.
+
+    Attributes
+    ----------
+    names : list of str
+        Numbers of the rows.
+    resized : set of str
+        Always empty.
+    warnings : list of str
+        At most one warning: the table has columns that the training data did not have.
+    frame : DataFrame
+        The table.
+
+    Raises
+    ------
+    DataError
+        If the file is no table, cannot be read, or lacks a column of the training data.
+    """
 
     def __init__(self, table: Path, preprocessing: TabularPreprocessing) -> None:
         if not is_table_file(table):
@@ -204,7 +276,7 @@ class TableSource:
         preprocessing.prepare_rows(self.frame[:1])  # raises an error if a column is missing
 
     def read(self, names: Sequence[str]) -> SampleBatch:
-        """Prepare the rows with these numbers."""
+        """Prepare the rows with these numbers; unusable rows are listed as failures."""
         rows = self.frame.iloc[[int(name) for name in names]]
         samples, reasons = self.preprocessing.prepare_rows(rows)
         kept = [row for row in range(len(names)) if row not in reasons]
@@ -219,13 +291,21 @@ def open_source(
     ignore_mask: IgnoreMask | None = None,
     names: Sequence[str] | None = None,
 ) -> InputSource:
-    """Return the samples at `path` for a model with this preprocessing; see `ImageFolderSource`.
+    """Open the images or the table at `path` for a model with this preprocessing.
+
+    Parameters
+    ----------
+    path : Path
+        A folder or an image file; for `TabularPreprocessing`, a table file.
+    preprocessing : AnyPreprocessing
+    expected_shape, ignore_mask, names
+        As for `ImageFolderSource`. `expected_shape` and `names` do not apply to tables.
 
     Raises
     ------
     DataError
-        There are no samples, or samples of another type than the training data; or an ignore mask
-        was given for rows.
+            If there are no samples, the samples are of another type than the training data, or an
+        ignore mask was given for rows.
     """
     if isinstance(preprocessing, TabularPreprocessing):
         if ignore_mask is not None:
@@ -240,7 +320,7 @@ def open_source(
 def get_expected_shape(bundle: Bundle, preprocessing: AnyPreprocessing) -> Shape | None:
     """Return the size (H, W) of all images of the last calibration, else of the training.
 
-    None: the sizes differ, or the samples are rows.
+    None if the calibration or training images differ in size, or the samples are rows.
     """
     if not isinstance(preprocessing, ImagePreprocessing):
         return None
@@ -250,6 +330,13 @@ def get_expected_shape(bundle: Bundle, preprocessing: AnyPreprocessing) -> Shape
 
 
 def _list_images(images: Path) -> tuple[Path, list[str]]:
+    """Return a folder and the relative names of its images; of a file, its parent and name.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder or file, or the folder contains no image.
+    """
     if images.is_file():
         return images.parent, [images.name]
     if not images.is_dir():

@@ -1,4 +1,4 @@
-"""Default folders of results. The module loads no TensorFlow."""
+"""Default folders for the results of detection and evaluation. The module loads no TensorFlow."""
 
 import json
 import os
@@ -13,10 +13,24 @@ _RECORD_FILES = {"detect": DETECTION_FILE, "evaluate": EVALUATION_FILE}
 
 
 def default_output_folder(bundle: Bundle, images: str | Path, command: str = "detect") -> Path:
-    """Return the folder for results of `command` ("detect" or "evaluate") on `images`.
+    """Return the folder in the bundle's run for results on `images`, such as `detect-parts`.
 
-    It is inside the run and named after the images. If it holds results of other images, a number
-    is appended: `detect-images-2`.
+    The folder is named after the images. If a folder of that name holds results of other images, a
+    number is appended: `detect-parts-2`.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        A saved bundle.
+    images : path
+        Folder, image file or table that is scored.
+    command : {"detect", "evaluate"}
+        The command that writes the results.
+
+    Raises
+    ------
+    BundleError
+        If the bundle was never saved.
     """
     run = bundle.saved_path().parent
     path = Path(absolute_path(images))
@@ -30,13 +44,16 @@ def default_output_folder(bundle: Bundle, images: str | Path, command: str = "de
 
 
 def absolute_path(images: str | Path) -> str:
-    """Return the absolute path of images with links resolved, as records store it."""
+    """Return the absolute path of the images, with symbolic links resolved, for records."""
     # Path.resolve fails on a link to itself before Python 3.13.
     return os.path.realpath(images)
 
 
 def _recorded_images(record: Path) -> str | None:
-    """Return the path of the images that a record is about; None if there is none."""
+    """Return the path of the images whose results a record file describes.
+
+    None if the file is missing, is not JSON, or names no images.
+    """
     try:
         content = json.loads(record.read_bytes())
         images = content.get("summary", content).get("images")

@@ -117,14 +117,27 @@ def recalibrate_run(
     groups: str | Path | None = None,
     ignore_mask: str | Path | None = None,
 ) -> Bundle:
-    """Recalibrate as `recalibrate` does, and save the new bundle in the folder `out`.
+    """Recalibrate a detector as `recalibrate` does, and save the new bundle in a new folder.
 
-    The default folder is named after the run with the suffix `-calibrated`. Nothing is replaced.
+    Parameters
+    ----------
+    bundle, images, groups, ignore_mask
+        As for `recalibrate`.
+    out : path or None
+            A folder that is new or empty; nothing is replaced. None: a folder next to the run,
+        named after the run with the suffix `-calibrated`.
+
+    Returns
+    -------
+    Bundle
+        The saved bundle; `path` is its file.
 
     Raises
     ------
+    BundleError
+        As for `recalibrate`, or if `out` is None and the bundle was never saved.
     DataError
-        Also if the folder contains files, or cannot be created.
+        As for `recalibrate`, or if the folder contains files or cannot be created.
     """
     target = Path(out) if out is not None else _default_folder(bundle)
     check_replaceable(target, None)  # before the samples are scored, which may take minutes
@@ -136,6 +149,7 @@ def recalibrate_run(
 
 
 def _default_folder(bundle: Bundle) -> Path:
+    """Return the folder next to the bundle's run with the suffix `-calibrated`."""
     # Links are resolved, because `runs/latest` is a link to the run.
     path = Path(os.path.realpath(bundle.saved_path()))
     run = path.parent if path.name == BUNDLE_FILE else path.with_suffix("")
@@ -145,9 +159,29 @@ def _default_folder(bundle: Bundle) -> Path:
 def _calibration_scores(
     detectors: Sequence[Detector], source: InputSource, where: str
 ) -> tuple[list[np.ndarray], dict[str, str]]:
-    """Return the calibration scores of each detector, and the unreadable samples with reasons.
+    """Score normal samples by each detector, and refuse samples that allow no calibration.
 
-    Samples that allow no calibration are refused.
+    Parameters
+    ----------
+    detectors : sequence of Detector
+        Detectors of one bundle.
+    source : InputSource
+        The normal samples, read in chunks.
+    where : str
+        Path of the samples, for messages.
+
+    Returns
+    -------
+    scores : list of ndarray of float64 [N, 2] or [N, 1]
+        For each detector, the result of `Detector.calibration_scores`.
+    failures : dict of str to str
+        Name of each unreadable sample -> reason.
+
+    Raises
+    ------
+    DataError
+            If fewer than two samples can be used, all images have a single color, or all samples
+        have the same score.
     """
     preprocessing, total = detectors[0].preprocessing, len(source.names)
     chunks: list[list[np.ndarray]] = []
@@ -189,6 +223,7 @@ def _calibration_scores(
 def _batch_scores(
     detector: Detector, samples: np.ndarray | RaggedImages, source: InputSource
 ) -> np.ndarray:
+    """Return calibration scores of prepared samples, without pixels of the ignore mask."""
     mask = source.ignore_mask if isinstance(source, ImageFolderSource) else None
     if mask is None:
         return detector.calibration_scores(samples)
@@ -196,7 +231,28 @@ def _batch_scores(
 
 
 def _read_groups(groups: str | Path, images: Path, source: InputSource) -> np.ndarray:
-    """Return the group of every image; "" for an unreadable image that the file does not list."""
+    """Read the group of every image from a CSV file.
+
+    Parameters
+    ----------
+    groups : path
+        CSV file with the columns `path` and `group`.
+    images : Path
+        Folder or image file.
+    source : InputSource
+        The opened images.
+
+    Returns
+    -------
+    ndarray of str [N]
+            One group for each name of the source; "" for an unreadable image that the file does not
+        list.
+
+    Raises
+    ------
+    DataError
+        If the samples are rows of a table, or the file does not list a readable image.
+    """
     if is_table_file(images):
         raise DataError(f"--groups is for image files, but {images} is a table; leave out --groups")
     root, names = images if images.is_dir() else images.parent, source.names
@@ -208,6 +264,7 @@ def _read_groups(groups: str | Path, images: Path, source: InputSource) -> np.nd
 
 
 def _warnings(bundle: Bundle, images: Path, failures: dict[str, str], total: int) -> list[str]:
+    """Return warnings about unreadable samples and about an overlap with the training data."""
     warnings = []
     if failures:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:3])

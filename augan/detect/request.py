@@ -1,4 +1,4 @@
-"""Detection request: the arguments of a call, validated, with detector and input opened."""
+"""Detection request: the validated options of a detection, with the opened detector and input."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,17 +25,20 @@ COMMAND = "detect"  # in the job of a shard
 
 @dataclass(frozen=True, eq=False)
 class DetectionRequest:
-    """Opened input and detector of a call, and its decision rule.
+    """Validated options of a detection with the opened detector, input and decision rule.
 
     Attributes
     ----------
     options : dict
-        The arguments of the call, JSON-able; see `augan.detect.api.detect_folder`.
+        The options of the user, JSON-able; see `augan.detect.api.detect_folder`.
     worker : ScoringWorker
+        The detector with its input.
     rule : DecisionRule
+        The rate at which samples are flagged.
     ignore_mask : IgnoreMask or None
+        Pixels that do not affect scores; None: no mask.
     mask_caveat : str or None
-        Why the ignore mask voids the guarantee.
+        Why the ignore mask voids the guarantee; None: it does not.
     """
 
     options: dict[str, Any]
@@ -46,18 +49,20 @@ class DetectionRequest:
 
     @property
     def calibration(self) -> Calibration:
-        """Calibration of the detector."""
+        """Calibration of the detector's scores."""
         return self.worker.detector.require_calibration()
 
     @property
     def chunks(self) -> Iterator[list[str]]:
-        """The names of all samples, in chunks that are scored together."""
+        """Names of all samples, in chunks that are scored together; a new iterator each time."""
         return name_chunks(self.worker.source.names, self.worker.detector.preprocessing)
 
     def job(self) -> dict[str, Any]:
-        """Return everything that the scores depend on, JSON-able.
+        """Return a JSON-able description of everything on which the scores depend.
 
-        Of the images, the content of some files is included.
+        Shards with equal descriptions can be merged. The description contains the options, the
+        model, the package versions, the names of all samples, and the content of at most 8 images,
+        the table, and the mask.
         """
         spec, names = self.worker.spec(), self.worker.source.names
         return {
@@ -82,9 +87,23 @@ def open_request(
     save_maps: bool = False,
     ignore_mask: str | Path | None = None,
 ) -> DetectionRequest:
-    """Open input and detector; parameters and errors are those of `detect_folder`.
+    """Validate the options of a detection, then open the input and restore the detector.
 
-    All options are checked before the detector is restored, which loads TensorFlow.
+    All options are checked before the detector is restored, because restoring loads TensorFlow.
+
+    Parameters
+    ----------
+    bundle, images, far, fdr, method, save_maps, ignore_mask
+        As for `augan.detect.api.detect_folder`.
+
+    Raises
+    ------
+    BundleError
+        If the bundle has no detector of this method, or maps were requested but never calibrated.
+    DataError
+        If there is nothing to score, or the samples, mask and maps do not fit the model.
+    ConfigError
+        If the calibration samples are too few for the rate, or both rates are given.
     """
     preprocessing = restore_preprocessing(bundle.preprocessing)
     calibration, map_calibration = load_calibrations(bundle, method)

@@ -1,4 +1,4 @@
-"""Table of scores: written in chunks without decisions, then rewritten with decisions."""
+"""Table of anomaly scores (`scores.csv`): written in chunks, then rewritten with decisions."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,16 @@ from augan.io.csv_safety import UNDECODABLE, escape_formula, unescape_formula
 
 @dataclass(frozen=True)
 class ComponentSummary:
-    """Statistics of one score component.
+    """Statistics of one score component over all samples of a detection, for the report.
 
     Attributes
     ----------
     name, description : str
-        See `ScoreComponent`.
+        Column name and meaning of the component; see `ScoreComponent`.
     mean_flagged, mean_unflagged : float or None
-        Mean over the flagged samples and over the other samples; None if there are none.
+        Mean over the flagged samples and over the other samples; None if there are no such samples.
     num_largest : int
-        Number of flagged samples in whose score the component is the largest.
+        Number of flagged samples whose largest component is this one.
     """
 
     name: str
@@ -33,20 +33,36 @@ class ComponentSummary:
     num_largest: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields, ready for JSON."""
+        """Return all fields as a JSON-able dict."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class FlaggedSamples:
-    """Names of the flagged samples and summaries of the score components."""
+    """Result of the decisions about all rows of a score table.
+
+    Attributes
+    ----------
+    names : list of str
+        Names of the flagged samples, in the order of the table.
+    components : list of ComponentSummary
+        Statistics of each score component.
+    """
 
     names: list[str]
     components: list[ComponentSummary]
 
 
 class ScoreTableWriter:
-    """Writer of the table with scores and p-values, but without decisions."""
+    """Writer of the pending score table, whose column `anomaly` is still empty.
+
+    Parameters
+    ----------
+    file : TextIO
+        An open text file; the header is written at once.
+    components : sequence of ScoreComponent
+        Score components; each becomes a column after `path`, `score`, `p_value` and `anomaly`.
+    """
 
     def __init__(self, file: TextIO, components: Sequence[ScoreComponent]) -> None:
         self._writer, self._empty = csv.writer(file), [""] * (3 + len(components))
@@ -61,9 +77,20 @@ class ScoreTableWriter:
         p_values: np.ndarray,
         components: np.ndarray,
     ) -> None:
-        """Write samples in order.
+        """Write one row for each sample of a chunk; an unreadable sample's row has only a name.
 
-        The arrays `[N]`, `[N]` and `[N, T]` have no rows for the samples in `failures`.
+        Parameters
+        ----------
+        names : sequence of str
+            Names of all samples of the chunk, in order.
+        failures : mapping of str to str
+            Names of the unreadable samples -> reason. The arrays have no rows for these samples.
+        scores : ndarray [N]
+            Anomaly scores of the readable samples.
+        p_values : ndarray [N]
+            Conformal p-values of the readable samples.
+        components : ndarray [N, T]
+            Score components of the readable samples.
         """
         rows = zip(scores, p_values, components)
         for name in names:
@@ -78,14 +105,24 @@ class ScoreTableWriter:
 def flag_rows(
     pending: Path, table: Path, p_value_cutoff: float, components: Sequence[ScoreComponent]
 ) -> FlaggedSamples:
-    """Write the pending table again, with the decision about each row.
+    """Write the final score table with a decision about each sample; delete the pending table.
 
-    This needs a second pass, because a rate may depend on all p-values.
+    This needs a second pass, because a cutoff for a false-discovery rate depends on all p-values.
 
     Parameters
     ----------
+    pending : Path
+        Table that `ScoreTableWriter` wrote.
+    table : Path
+        File to write.
     p_value_cutoff : float
-        The largest p-value that is flagged.
+        Samples with a p-value up to the cutoff are flagged.
+    components : sequence of ScoreComponent
+        Components of the score, in the order of the columns.
+
+    Returns
+    -------
+    FlaggedSamples
     """
     with (
         open(pending, newline="", encoding="utf-8", errors=UNDECODABLE) as source,

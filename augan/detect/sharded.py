@@ -1,4 +1,4 @@
-"""Sharded detection: scoring of one shard, and the merge of all shards into one result."""
+"""Sharded detection: one machine scores one shard, and a merge writes the result of all shards."""
 
 from contextlib import closing
 from pathlib import Path
@@ -29,10 +29,24 @@ def detect_shard(
     scheduler: str | None = None,
     on_scored: OnScored = lambda done, total: None,
 ) -> Path:
-    """Score one shard of the samples, and return the folder that `merge_detection` reads.
+    """Score one shard of the samples, for example one of ten jobs on a cluster.
 
-    If a call was interrupted, the same call resumes it. Other parameters and errors are those of
-    `augan.detect_folder`.
+    An interrupted call is resumed by the same call. Parameters that are not listed, and errors, are
+    those of `augan.detect_folder`.
+
+    Parameters
+    ----------
+    out : path
+        Folder for the scores of this shard.
+    shard : Shard
+        Number of this shard and number of all shards.
+    on_scored : callable
+        Called with the number of scored chunks and the number of all chunks of this shard.
+
+    Returns
+    -------
+    Path
+        `out`, which `merge_detection` reads.
     """
     request = open_request(bundle, images, far, fdr, method, save_maps, ignore_mask)
     chunks = list(shard.select(enumerate(request.chunks)))
@@ -57,15 +71,28 @@ def merge_detection(
     scheduler: str | None = None,
     on_scored: OnScored = lambda done, total: None,
 ) -> DetectionResult:
-    """Write into `out` the results that a single `augan.detect_folder` would have written.
+    """Merge the scores of all shards into the results of a single `augan.detect_folder` call.
 
-    The bundle and the images must be at the same paths. Overlays are rendered during the merge, by
-    workers if there are any.
+    The bundle and the images must be at the same paths as for the shards. Overlays are rendered
+    during the merge, by workers if there are any.
+
+    Parameters
+    ----------
+    shards : ShardSet
+        The folders that `detect_shard` wrote, complete.
+    out : path
+        A new folder, or the folder of an earlier call, which is replaced.
+    workers, scheduler, on_scored
+        As for `augan.detect_folder`.
+
+    Returns
+    -------
+    DetectionResult
 
     Raises
     ------
     DataError
-        The shards belong to different jobs, or the bundle, images or versions have changed.
+        If the shards belong to different jobs, or the bundle, images or versions have changed.
     """
     options = shards.settings(_OPTIONS)
     request = open_request(load_bundle(options.pop("model path")), **options)
@@ -75,6 +102,13 @@ def merge_detection(
 
 
 def _stored_chunks(request: DetectionRequest, shards: ShardSet) -> ScoredChunks:
+    """Yield the scored chunks of all shards in the order of the samples.
+
+    Raises
+    ------
+    DataError
+        If no shard has a chunk.
+    """
     for number, _ in enumerate(request.chunks):
         record = shards.read(_key(number))
         if record is None:
@@ -83,4 +117,5 @@ def _stored_chunks(request: DetectionRequest, shards: ShardSet) -> ScoredChunks:
 
 
 def _key(number: int) -> str:
+    """Return the key under which a shard stores the chunk of this number, counted from 0."""
     return f"{number:08d}"

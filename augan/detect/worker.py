@@ -1,4 +1,4 @@
-"""Scoring worker: everything that one process needs to score chunks of samples."""
+"""Scoring worker: the detector and input with which one process scores chunks of samples."""
 
 import os
 import platform
@@ -29,18 +29,18 @@ NUM_PROBED_FILES = 8  # images whose content must be the same on every machine
 
 @dataclass(frozen=True)
 class ScoredChunk:
-    """Scores of one chunk of samples.
+    """Score components and map files of one chunk of samples.
 
     Attributes
     ----------
     failures : dict of str to str
-        Name -> reason why a sample cannot be read.
+        Name of each unreadable sample -> reason.
     components : ndarray of float64 [N, T]
         Score components of the readable samples, in order.
     resized : list of str
-        Images that do not have the expected size.
+        Names of the images that do not have the expected size.
     maps : list of (name, bytes)
-        Map files, if maps are saved.
+        Name and PNG file of each image's anomaly map; empty unless maps are saved.
     """
 
     failures: dict[str, str]
@@ -49,7 +49,7 @@ class ScoredChunk:
     maps: list[tuple[str, bytes]] = field(default_factory=list)
 
     def to_record(self) -> ShardRecord:
-        """Return the record that a shard stores."""
+        """Return this chunk as the record that a shard stores; `from_record` restores it."""
         names = [name for name, _ in self.maps]
         content = b"".join(content for _, content in self.maps)
         sizes = np.array([len(content) for _, content in self.maps], np.int64)
@@ -61,7 +61,7 @@ class ScoredChunk:
 
     @classmethod
     def from_record(cls, record: ShardRecord) -> "ScoredChunk":
-        """Return the chunk that `to_record` stored."""
+        """Restore a chunk from the record that `to_record` returned."""
         values, arrays = record.values, record.arrays
         maps: list[tuple[str, bytes]] = []
         if values["maps"]:
@@ -73,16 +73,24 @@ class ScoredChunk:
 
 @dataclass(frozen=True, eq=False)
 class ScoringWorker:
-    """Detector with its input.
+    """Detector with its opened input, from which a process scores samples by name.
 
     Attributes
     ----------
-    bundle, images, method, ignore_mask
-        Arguments from which the worker was built.
+    bundle : Bundle
+        The bundle from which the detector was restored.
+    images : Path
+        Path of the images or of the table.
+    method : str or None
+        Detection method; None: the default of the bundle.
+    ignore_mask : Path or None
+        File of the user's mask; None: only the mask of the bundle applies.
     map_rate : float
         Share of normal images that may have a significant pixel.
     save_maps : bool
-        True: map files of all images are written.
+        Whether map files of all images are computed.
+    detector : Detector
+    source : InputSource
     """
 
     bundle: Bundle
@@ -96,15 +104,22 @@ class ScoringWorker:
 
     @property
     def renderer(self) -> MapRenderer | None:
-        """The renderer of maps and overlays; None for rows."""
+        """New renderer of anomaly maps and overlays; None for rows of a table."""
         if not isinstance(self.source, ImageFolderSource):
             return None
         return MapRenderer(self.detector, self.source, self.map_rate)
 
     def spec(self) -> "ScoringWorkerSpec":
-        """Return the specification of this worker for other processes.
+        """Return the specification from which another process builds an equal worker.
 
-        See `augan.parallel.executor`.
+        The specification contains digests of at most 8 images (or of the table) and of the mask, so
+        that a process that sees other data is detected. See `augan.parallel.executor`.
+
+        Raises
+        ------
+        BundleError
+                If the bundle cannot be loaded by another process, for example because it was never
+            saved.
         """
         files = [] if self.ignore_mask is None else [self.ignore_mask]
         if isinstance(self.source, ImageFolderSource):
@@ -125,12 +140,20 @@ class ScoringWorker:
 
 @dataclass(frozen=True)
 class ScoringWorkerSpec:
-    """Specification from which other processes build a worker; paths are absolute.
+    """Hashable specification from which another process builds a `ScoringWorker`.
 
     Attributes
     ----------
+    bundle : BundleRef
+        Reference to the saved bundle.
+    images : str
+        Absolute path of the images or of the table.
+    method, map_rate, save_maps
+        As in `ScoringWorker`.
+    ignore_mask : str or None
+        Absolute path of the user's mask file.
     probed_files : tuple of (path, digest)
-        Some of the files with their content where the job started.
+        Absolute paths of some of the files, and the SHA-256 that they had where the job started.
     """
 
     bundle: BundleRef
@@ -142,7 +165,15 @@ class ScoringWorkerSpec:
     probed_files: tuple[tuple[str, str], ...]
 
     def build(self) -> ScoringWorker:
-        """Build the worker; BundleError or DataError if its scores would differ."""
+        """Load the bundle and open the input in the current process.
+
+        Raises
+        ------
+        BundleError
+            If the bundle is missing or differs.
+        DataError
+            If a probed file is missing or differs.
+        """
         bundle = self.bundle.load()
         for path, digest in self.probed_files:
             if content_digest(Path(path)) != digest:
@@ -169,7 +200,13 @@ class ScoringWorkerSpec:
 
 
 def score_chunk(worker: ScoringWorker, names: list[str]) -> ScoredChunk:
-    """Score the samples with these names."""
+    """Read and score the samples with these names.
+
+    Returns
+    -------
+    ScoredChunk
+        If no sample can be read, it has no rows.
+    """
     detector, source, renderer = worker.detector, worker.source, worker.renderer
     batch = source.read(names)
     if not batch.names:
@@ -181,14 +218,17 @@ def score_chunk(worker: ScoringWorker, names: list[str]) -> ScoredChunk:
 
 
 def render_overlays(worker: ScoringWorker, names: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield the names of images and their overlay files."""
+    """Yield the name and overlay PNG of each of the named images; nothing for rows of a table.
+
+    Images that have become unreadable are left out.
+    """
     renderer = worker.renderer
     if renderer is not None:
         yield from renderer.overlays(names)
 
 
 def content_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, or the type of the error if it cannot be read."""
+    """Return the SHA-256 of a file as hex digits, or the name of the error if it cannot be read."""
     try:
         return sha256_file(path)
     except OSError as error:
@@ -196,5 +236,5 @@ def content_digest(path: Path) -> str:
 
 
 def names_digest(names: list[str]) -> str:
-    """Return the SHA-256 of a list of names."""
+    """Return the SHA-256 of a list of names as hex digits; the order counts."""
     return sha256_parts(os.fsencode(name) + b"\0" for name in names)
