@@ -55,17 +55,17 @@ _MARK = b"AUGANSQR"  # the last bytes of a complete cache file, which show that 
 
 @dataclass(frozen=True, eq=False)
 class PreparedImages:
-    """A dataset and its prepared samples.
+    """A dataset and its preprocessed samples, before the networks' normalization to -1..1.
 
     Attributes
     ----------
-    dataset
-        The images that could be decoded; the others are in `skipped`.
-    pixels
-        `[N, S, S, channels]` in the prepared type, perhaps a read-only memory map; of a table, the
-        prepared rows `[N, F]`.
-    cached_sha256
-        The SHA-256 of the pixels if the cache knows it, else None.
+    dataset : Dataset
+        The samples that could be decoded, with names and labels; unreadable files are in `skipped`.
+    pixels : ndarray
+        Images: `[N, S, S, channels]` in `preprocessing.prepared_dtype`, perhaps a read-only memory
+        map of a cache file. Rows of a table: float64 `[N, F]`. Row i belongs to `dataset.names[i]`.
+    cached_sha256 : str or None
+        SHA-256 of the bytes of `pixels` if the cache file states the digest, else None (default).
     """
 
     dataset: Dataset
@@ -74,36 +74,42 @@ class PreparedImages:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of the bytes of the pixels; without a cached value, all pixels are read."""
+        """SHA-256 of the bytes of `pixels`; computed from all pixels if the cache file lacks it."""
         return self.cached_sha256 or sha256_array(self.pixels)
 
 
 def load_prepared(
     dataset: Dataset, preprocessing: AnyPreprocessing, folder: str | Path | None = None
 ) -> PreparedImages:
-    """Return the prepared samples of a dataset; image files are decoded, or read from the cache.
+    """Convert a dataset to prepared samples, with a disk cache for large sets of image files.
 
-    Arrays stay arrays, and a table becomes an array of rows. Image files are decoded into memory if
-    both the files and their pixels take less than 64 MiB. All other files go through the cache. The
-    cache keeps at most 20 GiB, and at most a quarter of the space that is free without the cache;
-    the files that were not used for the longest time are removed first. Only the file that is being
-    written may exceed this limit.
+    Only image files are cached, and only for preprocessing with integer pixels. Image files whose
+    files and pixels take less than 64 MiB each are decoded into memory; larger sets are decoded
+    once into a cache file, which later calls map into memory. The cache keeps at most 20 GiB, and
+    at most a quarter of the disk space that is free without the cache; the least recently used
+    files are removed first. A single new file may exceed this limit.
 
     Parameters
     ----------
-    dataset
+    dataset : Dataset
         The result of `load_dataset`.
-    preprocessing
-        The preprocessing that was fitted on the training images.
-    folder
-        The folder of the cache; small datasets are then cached too. None: `cache_folder()`, for
-        large datasets only.
+    preprocessing : ImagePreprocessing or TabularPreprocessing
+        The preprocessing that was fitted on the training samples.
+    folder : path-like or None
+        Folder of the cache; small sets of files are then cached too. None (default):
+        `cache_folder()`, for large sets only.
+
+    Returns
+    -------
+    PreparedImages
+        The prepared samples; image files that could not be read are left out and listed in
+        `dataset.skipped`.
 
     Raises
     ------
     DataError
-        More than a tenth of all files cannot be read, an image does not fit the model, the cache
-        cannot be written, or files change while they are read.
+        More than a tenth of all files cannot be read, a sample does not fit the preprocessing, the
+        cache cannot be written, or files change while they are read.
     """
     images = dataset.images
     if isinstance(images, Table) or isinstance(preprocessing, TabularPreprocessing):
@@ -121,7 +127,10 @@ def load_prepared(
 
 
 def cache_folder() -> Path:
-    """Return the folder of the cache: `$AUGAN_CACHE`, or `augan` in the system's cache folder.
+    """Return the default folder of cache files: `$AUGAN_CACHE`, or `augan` in the user's cache.
+
+    The user's cache is `~/Library/Caches` on macOS, elsewhere `$XDG_CACHE_HOME` or `~/.cache`. The
+    folder may not exist yet.
 
     Raises
     ------
@@ -150,19 +159,27 @@ def cache_folder() -> Path:
 
 
 def decode_all(dataset: Dataset, preprocessing: ImagePreprocessing) -> tuple[Dataset, np.ndarray]:
-    """Decode and prepare every image of a dataset in memory.
+    """Decode and prepare every image of a dataset in memory, without the disk cache.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Images as an array or as files, not a table.
+    preprocessing : ImagePreprocessing
+        The fitted preprocessing.
 
     Returns
     -------
-    dataset
+    dataset : Dataset
         The images that could be decoded; the others are added to `skipped`.
-    pixels
-        `[N, S, S, channels]` in the prepared type, in the order of the dataset.
+    pixels : ndarray
+        `[N, S, S, channels]` in `preprocessing.prepared_dtype`, in the order of the returned
+        dataset.
 
     Raises
     ------
     DataError
-        More than a tenth of all files cannot be read, or an image does not fit the model.
+        More than a tenth of all files cannot be read, or an image does not fit the preprocessing.
     """
     if isinstance(dataset.images, np.ndarray):
         return dataset, preprocessing.prepare_all(dataset.images)
@@ -177,12 +194,19 @@ def decode_all(dataset: Dataset, preprocessing: ImagePreprocessing) -> tuple[Dat
 
 
 def drop_failed(dataset: Dataset, failures: Mapping[int, str]) -> Dataset:
-    """Return a dataset without the rows in `failures` (row -> reason), which go to `skipped`.
+    """Return a dataset without the images that could not be read, which are listed in `skipped`.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The dataset, with readable and unreadable images.
+    failures : mapping of int to str
+        Row of each unreadable image in `dataset` -> the reason, for messages.
 
     Raises
     ------
     DataError
-        More than a tenth of all files failed.
+        More than a tenth of all files, with those skipped earlier, cannot be read.
     """
     failed = ((dataset.names[row], reason) for row, reason in failures.items())
     skipped = (*dataset.skipped, *failed)
@@ -196,12 +220,14 @@ def drop_failed(dataset: Dataset, failures: Mapping[int, str]) -> Dataset:
 def _decode_each(
     dataset: Dataset, preprocessing: ImagePreprocessing, failures: dict[int, str]
 ) -> Iterator[np.ndarray]:
-    """Yield every readable image, prepared and in order; add the others to `failures`.
+    """Yield every readable image of a dataset, prepared and in the order of the dataset.
+
+    Rows that cannot be decoded yield nothing; they are added to `failures` as row -> reason.
 
     Raises
     ------
     DataError
-        An image does not fit the model; the message names the image.
+        An image is readable but does not fit the preprocessing; the message names the image.
     """
     for row, name in enumerate(dataset.names):
         try:
@@ -216,16 +242,16 @@ def _decode_each(
 
 @dataclass(frozen=True, eq=False)
 class CacheFile:
-    """The content of a cache file.
+    """The content of one complete cache file.
 
     Attributes
     ----------
-    pixels
-        `[N, S, S, channels]`, a read-only memory map.
-    sha256
-        The SHA-256 of the bytes of the pixels.
-    failures
-        Row in the dataset -> reason why the image could not be read; such rows have no pixels.
+    pixels : memmap
+        Prepared images `[N, S, S, C]`, read-only.
+    sha256 : str
+        SHA-256 of the bytes of `pixels`, 64 hexadecimal digits.
+    failures : dict of int to str
+        Row in the dataset -> the reason why that image could not be read; such rows have no pixels.
     """
 
     pixels: np.ndarray
@@ -234,7 +260,14 @@ class CacheFile:
 
 
 def open_cache_file(path: Path) -> CacheFile | None:
-    """Map a cache file into memory; None if there is no complete file."""
+    """Map the pixels of a cache file into memory and note the time of use.
+
+    Returns
+    -------
+    CacheFile or None
+        None if the file is missing, incomplete or damaged at either end; the caller then writes a
+        new file. The middle of the pixels is not verified.
+    """
     try:
         with open(path, "rb") as file:
             cached = _map_pixels(file, _read_tail(file))
@@ -248,18 +281,34 @@ def open_cache_file(path: Path) -> CacheFile | None:
 def write_cache_file(
     file: BinaryIO, dataset: Dataset, preprocessing: ImagePreprocessing
 ) -> dict[str, Any]:
-    """Decode all images into a cache file, and return the values of its tail.
+    """Decode all images of a dataset into a new cache file.
 
-    The file is the header of a NumPy file, the pixels, the tail and a footer. The tail is a JSON
-    object: `dtype` and `shape` of the pixels, their `sha256`, the hash of their first and last
-    bytes (`ends`), and the rows that could not be read, with the reason (`failures`). The footer
-    has a fixed size: length and SHA-256 of the tail, and a mark. It is written last, so an
-    incomplete file has none.
+    The file consists of the header of a NumPy file, the pixels, the tail and a footer. The tail is
+    a JSON object: `dtype` and `shape` of the pixels, their `sha256`, the hash of their first and
+    last bytes (`ends`), and the rows that could not be read with the reasons (`failures`). The
+    footer has a fixed size: length and SHA-256 of the tail, and a mark. The footer is written last,
+    so an incomplete file has no footer.
+
+    Parameters
+    ----------
+    file : binary file
+        An empty file, open for reading and writing; the caller closes it.
+    dataset : Dataset
+        Images as files or arrays.
+    preprocessing : ImagePreprocessing
+        The fitted preprocessing, with integer pixels.
+
+    Returns
+    -------
+    dict
+        The values of the tail.
 
     Raises
     ------
     DataError
-        More than a tenth of all files cannot be read, or an image does not fit the model.
+        More than a tenth of all files cannot be read, or an image does not fit the preprocessing.
+    OSError
+        The file cannot be written, for example because the disk is full.
     """
     side, dtype = preprocessing.size, preprocessing.prepared_dtype
     shape = [len(dataset), side, side, preprocessing.channels]
@@ -292,13 +341,20 @@ def write_cache_file(
 
 
 def _map_pixels(file: BinaryIO, tail: Mapping[str, Any]) -> CacheFile:
+    """Map the pixels of an open cache file into memory; `tail` states their type and shape."""
     dtype, shape = tail["dtype"], tail["shape"]
     pixels = np.memmap(file, dtype, "r", len(_header(dtype, shape)), tuple(shape))
     return CacheFile(pixels, tail["sha256"], {int(row): reason for row, reason in tail["failures"]})
 
 
 def _read_tail(file: BinaryIO) -> dict[str, Any]:
-    """Return the tail; ValueError if the file is incomplete or damaged."""
+    """Return the tail of a cache file, after a check of header, footer and the ends of the pixels.
+
+    Raises
+    ------
+    ValueError or struct.error
+        The file is incomplete or damaged.
+    """
     end = file.seek(0, os.SEEK_END)
     file.seek(max(0, end - _FOOTER.size))
     footer = file.read()
@@ -321,11 +377,15 @@ def _read_tail(file: BinaryIO) -> dict[str, Any]:
 
 
 def _footer(content: bytes) -> bytes:
+    """Return the footer of a cache file, 48 bytes: length and SHA-256 of the tail, and the mark."""
     return _FOOTER.pack(len(content), bytes.fromhex(sha256_bytes(content)), _MARK)
 
 
 def _header(dtype: str, shape: Sequence[int]) -> bytes:
-    """Return the header of a NumPy file; NumPy pads it to 128 bytes for any number of rows."""
+    """Return the header of a NumPy file for an array of this type and shape.
+
+    NumPy pads the header to 128 bytes for any number of rows, so the number can be corrected later.
+    """
     stream = BytesIO()
     descr = npy.dtype_to_descr(np.dtype(dtype))
     fields = {"descr": descr, "fortran_order": False, "shape": tuple(shape)}
@@ -334,7 +394,10 @@ def _header(dtype: str, shape: Sequence[int]) -> bytes:
 
 
 def _ends_sha256(file: BinaryIO, start: int, end: int) -> str:
-    """Return the SHA-256 of the number of pixel bytes, the first bytes and the last bytes."""
+    """Return the SHA-256 of the number of pixel bytes, the first 1 MiB and the last 1 MiB.
+
+    `start` and `end` are the positions of the first pixel byte and of the byte after the last.
+    """
     parts = [str(end - start).encode()]
     for position in (start, max(start, end - _END_BYTES)):
         file.seek(position)
@@ -343,7 +406,15 @@ def _ends_sha256(file: BinaryIO, start: int, end: int) -> str:
 
 
 def _cache_key(images: ImageFiles, preprocessing: ImagePreprocessing) -> tuple[str, int]:
-    """Return the key of the files in their present state, and their total size in bytes."""
+    """Return the name of the cache file for image files in their present state.
+
+    Returns
+    -------
+    key : str
+        SHA-256 of the preprocessing, the version of Pillow, and path, size and times of every file.
+    total : int
+        Size of all files in bytes; unreadable files count as 0.
+    """
     # Another version of Pillow may decode a JPEG file to slightly other pixels.
     settings = {"format": _FORMAT, "pillow": PIL.__version__, **preprocessing.to_dict()}
     digest = hashlib.sha256(sha256_json(settings).encode())
@@ -370,7 +441,17 @@ def _build(
     preprocessing: ImagePreprocessing,
     pixel_bytes: int,
 ) -> CacheFile:
-    """Decode all images into a new cache file."""
+    """Decode all image files of a dataset into the new cache file `path`, and return its content.
+
+    A temporary file is renamed to `path` when it is complete. `pixel_bytes` is the expected size of
+    the pixels, for which older cache files are removed.
+
+    Raises
+    ------
+    DataError
+        The folder cannot be written or lacks space, image files changed while they were read, or
+        `write_cache_file` fails.
+    """
     part = path.with_name(f".{path.stem}.{secrets.token_hex(8)}.part")
     try:
         # Closed to other users, because the file will hold the user's own images.
@@ -399,7 +480,11 @@ def _build(
 
 
 def _free_space(folder: Path, needed: int) -> None:
-    """Remove the least recently used cache files until `needed` more bytes are within limits."""
+    """Remove the least recently used cache files until `needed` more bytes are within the limits.
+
+    Abandoned temporary files are removed too. An `OSError` (ENOSPC) says that the disk is too small
+    even without the cache.
+    """
     files: list[tuple[float, int, Path]] = []
     used = 0
     for path in folder.iterdir():
@@ -424,6 +509,10 @@ def _free_space(folder: Path, needed: int) -> None:
 
 
 def _is_abandoned(part: Path, changed: float) -> bool:
+    """Whether no process writes a temporary file any more: it is unlocked and a minute old.
+
+    `changed` is the time of the last write, in seconds since 1970.
+    """
     if time.time() - changed < _ABANDONED_SECONDS:
         return False
     with open(part, "rb") as file:

@@ -1,4 +1,4 @@
-"""Datasets: images or table rows with names, labels and groups; names of classes."""
+"""Datasets: images or table rows with names, labels and groups; lookup of classes by name."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ Skipped = tuple[tuple[str, str], ...]
 
 
 def plural(sample_type: SampleType | str) -> str:
-    """Return the plural of a sample type, for messages.
+    """Return the plural of a sample type, for messages to the user.
 
     Examples
     --------
@@ -32,16 +32,19 @@ def plural(sample_type: SampleType | str) -> str:
 
 
 class ImageFiles(Sequence[np.ndarray]):
-    """Image files, which are decoded at each access.
+    """A sequence of images in files, each decoded anew at every access.
+
+    Indexing with an integer gives an image `[H, W, C]`, see `read_image`; a slice gives
+    `ImageFiles`. An access raises `UnreadableImage` if the file cannot be decoded.
 
     Parameters
     ----------
-    root
+    root : Path
         The folder that `names` are relative to.
-    names
-        Relative POSIX paths.
-    headers
-        The headers of the files if they have been read, else None.
+    names : sequence of str
+        POSIX paths relative to `root`.
+    headers : sequence of ImageHeader or None
+        The headers of the files if they have been read; None (default): read when needed.
     """
 
     def __init__(
@@ -64,13 +67,19 @@ class ImageFiles(Sequence[np.ndarray]):
         return read_image(self.root / self.names[index])
 
     def headers(self) -> list[ImageHeader]:
-        """Return the header of every file; files are read at the first call only."""
+        """Return size, channels and type of every image; the first call reads the file headers.
+
+        Raises
+        ------
+        UnreadableImage
+            A file cannot be read (first call only).
+        """
         if self._headers is None:
             self._headers = tuple(read_header(self.root / name) for name in self.names)
         return list(self._headers)
 
     def at(self, rows: Iterable[int]) -> "ImageFiles":
-        """Return the files at `rows`."""
+        """Return a sequence of the files at the positions `rows`, in that order, not decoded."""
         rows = list(rows)
         headers = None if self._headers is None else [self._headers[row] for row in rows]
         return ImageFiles(self.root, [self.names[row] for row in rows], headers)
@@ -82,30 +91,37 @@ class Dataset:
 
     Attributes
     ----------
-    name
-        The name in reports.
-    source
-        Path or origin of the data, or None for arrays in memory.
-    images
-        An array `[N, H, W, C]` of uint8, uint16 or float32; `ImageFiles`, whose images `[H, W, C]`
-        may differ in size; or a `Table` of N rows.
-    names
-        One name per image: a relative POSIX path, or the row number as text.
-    labels
-        int64 `[N]`, positions in `class_names`, or None. Two datasets may number the same classes
-        differently: compare classes by name.
-    class_names
-        Empty exactly if there are no labels.
-    groups
-        Text `[N]`, or None; images of one group stay in one split.
-    skipped
-        Files that were left out, each with the reason.
-    unlabeled
-        Training images without labels, or None. They do not count in N. The generator and the
-        encoder train on them; the validation and calibration splits never contain them. Groups of
-        unlabeled images may be empty text.
-    warnings
-        Unusual properties of the data, in full sentences.
+    name : str
+        The name of the dataset in reports.
+    source : str or None
+        Path or origin of the data; None for arrays in memory.
+    images : ndarray, sequence of ndarray, or Table
+        An array `[N, H, W, C]` of uint8, uint16 or float32; `ImageFiles` or another sequence, whose
+        images `[H, W, C]` may differ in size; or a `Table` of N rows.
+    names : tuple of str
+        One name per sample: a relative POSIX path, or the row number as text.
+    labels : ndarray or None
+        int64 `[N]`, positions in `class_names`; None (default): no labels. Two datasets may number
+        the same classes differently: compare classes by name.
+    class_names : tuple of str
+        Distinct names of the classes; empty exactly if there are no labels.
+    groups : ndarray or None
+        Text `[N]`: samples of one group stay in one split. None (default): every sample is a group
+        of its own.
+    skipped : tuple of (name, reason)
+        Files that were left out because they cannot be read.
+    unlabeled : Dataset or None
+        Training samples without labels, which do not count in N. The generator and the encoder
+        train on them; the validation and calibration splits never contain them. Their groups may be
+        empty text. None (default): no such samples.
+    warnings : tuple of str
+        Unusual properties of the data, in full sentences for the user.
+
+    Raises
+    ------
+    DataError
+        Shapes or types are invalid, lengths differ, a label is no position in `class_names`, or
+        `unlabeled` has labels.
     """
 
     name: str
@@ -143,6 +159,7 @@ class Dataset:
             raise DataError("the unlabeled images have labels, or unlabeled images of their own")
 
     def _check_labels(self, labels: np.ndarray) -> None:
+        """Raise DataError unless the labels are int64 and each is a position in `class_names`."""
         if labels.dtype != np.int64:
             raise DataError(f"labels must be int64, but are {labels.dtype}; use from_arrays")
         if labels.size and not 0 <= labels.min() <= labels.max() < self.num_classes:
@@ -156,24 +173,29 @@ class Dataset:
 
     @property
     def sample_type(self) -> SampleType:
-        """The type of the samples: "image" or "row"."""
+        """The kind of the samples: "image", or "row" if the dataset is a table."""
         return "row" if isinstance(self.images, Table) else "image"
 
     def require_images(self) -> np.ndarray | Sequence[np.ndarray]:
-        """Return the images; DataError if the dataset is a table."""
+        """Return `images` for code that handles images only; DataError if these are a table."""
         if isinstance(self.images, Table):
             raise DataError(f"{self.name} is a table, but images are needed")
         return self.images
 
     @property
     def num_classes(self) -> int:
-        """The number of classes, 0 without labels."""
+        """The number of class names; 0 for a dataset without labels."""
         return len(self.class_names)
 
     def subset(self, indices: Any) -> "Dataset":
-        """Return the images at `indices` (integers, or booleans `[N]`) and all unlabeled images.
+        """Return a dataset of the chosen samples; unlabeled samples and `skipped` are all kept.
 
-        Files are not decoded.
+        Image files are not decoded.
+
+        Parameters
+        ----------
+        indices : array-like
+            Positions of the samples, integers in any order, or booleans `[N]`.
         """
         rows = np.asarray(indices)
         rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.int64)
@@ -195,16 +217,22 @@ class Dataset:
         )
 
     def without_unlabeled(self) -> "Dataset":
-        """Return the same images without the unlabeled images."""
+        """Return the same dataset with `unlabeled` set to None, to train on labeled samples."""
         return self if self.unlabeled is None else replace(self, unlabeled=None)
 
     @property
     def num_unlabeled(self) -> int:
-        """The number of unlabeled images."""
+        """The number of training samples without labels, 0 if `unlabeled` is None."""
         return 0 if self.unlabeled is None else len(self.unlabeled)
 
     def headers(self) -> list[ImageHeader]:
-        """Return size, channels and type of every image, without decoding files."""
+        """Return size, channels and type of every image, without decoding pixels of files.
+
+        Raises
+        ------
+        DataError
+            The dataset is a table, or a file cannot be read.
+        """
         images = self.require_images()
         if isinstance(images, ImageFiles):
             return images.headers()
@@ -226,26 +254,28 @@ def from_arrays(
 
     Parameters
     ----------
-    x
-        Images `[N, H, W]` or `[N, H, W, C]`, C is 1 or 3: uint8, uint16, floating point, or
-        other integers and booleans that fit. Or a table: a DataFrame, or an array `[N, F]` of
-        numbers, one column per feature.
-    y
-        One label per image, integers or text, or None.
-    name
+    x : array-like or DataFrame
+        Images `[N, H, W]` or `[N, H, W, C]`, C is 1 or 3: uint8, uint16, floating point, or other
+        integers and booleans that fit. Or a table: a DataFrame, or an array `[N, F]` of numbers,
+        one column per feature.
+    y : array-like or None
+        One label per sample, integers or text; None (default): no labels.
+    name : str
         The name of the dataset in reports.
-    groups
-        One name or number per image, or None.
-    class_names
-        The classes that `y` refers to by position or name; by default the distinct values of `y`.
-    unlabeled
-        More images, without labels, in the form of `x`; or None. Their size may differ from that of
-        `x`.
+    groups : array-like or None
+        One name or number per sample: samples of one group stay in one split. None (default): every
+        sample is a group of its own.
+    class_names : sequence of str or None
+        The classes that `y` refers to by position or name; None (default): the distinct values of
+        `y`.
+    unlabeled : array-like, DataFrame or None
+        More samples, without labels, in the form of `x`; images may have another size than those of
+        `x`. None (default): none.
 
     Raises
     ------
     DataError
-        The arrays cannot be used; the message names what was given and what was expected.
+        The arrays cannot be used; the message says what was expected and what was passed.
 
     Examples
     --------
@@ -275,6 +305,7 @@ def from_arrays(
 
 
 def _unlabeled_dataset(x: Any, name: str) -> Dataset:
+    """Make a dataset of the samples without labels that belong to the dataset called `name`."""
     try:
         return from_arrays(x, name=f"unlabeled images of {name}")
     except DataError as error:
@@ -282,7 +313,11 @@ def _unlabeled_dataset(x: Any, name: str) -> Dataset:
 
 
 def _target_of(y: Any, table: Table) -> Target:
-    """Return the target column of labels that were given apart from the table: the last column."""
+    """Describe labels that were passed apart from a table as the last column of that table.
+
+    The column has the name of `y` (a pandas Series) or "y", with "_" appended while the table has a
+    column of that name. Generated tables get a column like this.
+    """
     taken = set(table.frame.columns)
     name = str(getattr(y, "name", None) or "y")
     while name in taken:
@@ -291,11 +326,13 @@ def _target_of(y: Any, table: Table) -> Target:
 
 
 def _array_header(shape: tuple[int, ...], dtype: np.dtype) -> ImageHeader:
+    """Return the header of an image `[H, W, C]` in memory."""
     height, width, channels = shape
     return ImageHeader(height, width, channels, str(dtype))
 
 
 def _check_array(images: np.ndarray) -> None:
+    """Raise DataError unless images are `[N, H, W, C]`, C 1 or 3, of uint8, uint16 or float32."""
     fits = images.ndim == 4 and images.shape[-1] in (1, 3)
     if not fits or images.dtype not in (np.uint8, np.uint16, np.float32):
         raise DataError(
@@ -305,7 +342,14 @@ def _check_array(images: np.ndarray) -> None:
 
 
 def check_skipped(skipped: Skipped, total: int) -> None:
-    """Raise DataError if more than a tenth of all files could not be read.
+    """Raise DataError if more than a tenth of the image files of a folder could not be read.
+
+    Parameters
+    ----------
+    skipped : tuple of (name, reason)
+        The unreadable files.
+    total : int
+        Number of all files, readable or not.
 
     Raises
     ------
@@ -324,17 +368,35 @@ Classes = str | int | Sequence[str | int]  # one class or several, each a name o
 
 
 def as_class_names(classes: Classes) -> list[str]:
-    """Return classes as texts, for `resolve_class`."""
+    """Return one class or several, each a name or a number, as a list of texts.
+
+    Examples
+    --------
+    >>> as_class_names(3), as_class_names(["cat", 0])
+    (['3'], ['cat', '0'])
+    """
     return [str(c) for c in ([classes] if isinstance(classes, str | int) else classes)]
 
 
 def resolve_class(name: str, class_names: Sequence[str]) -> int:
-    """Return the position of a class, which is given by name or else by number.
+    """Find a class that the user gave by its name or by its number.
+
+    Parameters
+    ----------
+    name : str
+        Name of a class, or its position in `class_names` as text. A name takes precedence.
+    class_names : sequence of str
+        The classes of the bundle or dataset.
+
+    Returns
+    -------
+    int
+        The position in `class_names`.
 
     Raises
     ------
     DataError
-        There is no such class; the message names all classes.
+        There is no such class; the message lists all classes and suggests the most similar name.
     """
     if name in class_names:
         return class_names.index(name)

@@ -37,21 +37,37 @@ _CROPS = (
 
 @dataclass(frozen=True)
 class ExampleImages:
-    """The numbers of images that `write_example_images` wrote."""
+    """The numbers of images that `write_example_images` wrote.
+
+    Attributes
+    ----------
+    count_normal : int
+        Held-out digits.
+    count_anomalous : int
+        Letters and parts of photographs.
+    """
 
     count_normal: int
     count_anomalous: int
 
     def to_dict(self) -> dict[str, int]:
-        """Return the counts by name."""
+        """Return both counts as a dict, ready for JSON."""
         return asdict(self)
 
 
 def digits(subset: Literal["train", "test"] = "train") -> Dataset:
-    """Return scikit-learn's handwritten digits, gray `[N, 8, 8, 1]` uint8, with labels 0..9.
+    """Return scikit-learn's handwritten digits, gray `[N, 8, 8, 1]` uint8, with labels 0 to 9.
 
-    Every fifth image belongs to the test subset (359), all others to the training subset (1438).
-    Names are the row numbers of the images in scikit-learn.
+    Parameters
+    ----------
+    subset : {"train", "test"}
+        Every fifth image belongs to the test subset (359 images), all others to the training subset
+        (1438 images, default).
+
+    Returns
+    -------
+    Dataset
+        Pixels 0 to 255; names are the row numbers of the images in scikit-learn.
     """
     # Imported here, because importing scikit-learn takes a second and most users have own data.
     from sklearn.datasets import load_digits
@@ -66,15 +82,15 @@ def digits(subset: Literal["train", "test"] = "train") -> Dataset:
 
 
 def write_example_images(folder: str | Path) -> ExampleImages:
-    """Write held-out digits and images that are not digits, as input of a digit detector.
+    """Write a folder of held-out digits and other images, to try a detector of digits on.
 
     60 digits of the test subset, six of each class, are named `digit-<class>-<row>.png`; eight
-    letters and four parts of photographs are named `outlier-*.png`. All images are 8 x 8, gray,
-    uint8, and equal on every run.
+    letters and four parts of photographs are named `outlier-*.png`. All images are 8 x 8 pixels,
+    gray, uint8, and equal on every run.
 
     Parameters
     ----------
-    folder
+    folder : path-like
         A folder that does not exist; it appears when all files are written.
 
     Raises
@@ -93,6 +109,7 @@ def write_example_images(folder: str | Path) -> ExampleImages:
 
 
 def _example_digits(per_class: int = 6) -> dict[str, np.ndarray]:
+    """Return the first `per_class` test digits of each class: file name -> image `[8, 8, 1]`."""
     test = digits("test")
     labels = np.asarray(test.labels)
     chosen = [i for c in range(test.num_classes) for i in np.flatnonzero(labels == c)[:per_class]]
@@ -101,6 +118,7 @@ def _example_digits(per_class: int = 6) -> dict[str, np.ndarray]:
 
 
 def _outlier_images() -> dict[str, np.ndarray]:
+    """Return the letters and the parts of photographs: file name -> image `[8, 8, 1]` uint8."""
     from sklearn.datasets import load_sample_image
 
     images = {f"outlier-letter-{c}.png": _letter(c) for c in OUTLIER_LETTERS}
@@ -113,7 +131,7 @@ def _outlier_images() -> dict[str, np.ndarray]:
 
 
 def _letter(letter: str) -> np.ndarray:
-    """Render a letter `[8, 8, 1]`, bright on dark and as high as the image, like the digits."""
+    """Render a letter as uint8 `[8, 8, 1]`, bright on dark and 8 pixels high, like a digit."""
     canvas = Image.new("L", (128, 128))
     font = ImageFont.load_default(64)
     ImageDraw.Draw(canvas).text((32, 32), letter, fill=255, font=font, stroke_width=1)
@@ -154,8 +172,13 @@ def fashion_mnist(subset: Literal["train", "test"] = "train") -> Dataset:
     """Return Fashion-MNIST, images of clothes in ten classes, gray `[N, 28, 28, 1]` uint8.
 
     The files are read from the folder of Debian's package `dataset-fashion-mnist`, or else from the
-    folder of `keras.datasets.fashion_mnist`. If the files are in neither folder, they are
-    downloaded to the Keras folder, after a line on standard error.
+    folder of `keras.datasets.fashion_mnist`. Files that are in neither folder are downloaded to the
+    Keras folder, after a line on standard error.
+
+    Parameters
+    ----------
+    subset : {"train", "test"}
+        60,000 training images (default), or 10,000 test images.
 
     Raises
     ------
@@ -175,12 +198,19 @@ def fashion_mnist(subset: Literal["train", "test"] = "train") -> Dataset:
 
 
 def _keras_folder() -> Path:
+    """Return the folder in which Keras keeps Fashion-MNIST: `$KERAS_HOME` or `~/.keras`."""
     home = os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")
     return Path(home, "datasets", "fashion-mnist")
 
 
 def _download(names: list[str], folder: Path) -> None:
-    """Download files into `folder`; each file appears when it is complete."""
+    """Download the files `names` from `BASE_URL` into `folder`; each appears when it is complete.
+
+    Raises
+    ------
+    DataError
+        A file cannot be downloaded or written, or is damaged.
+    """
     # A logging warning reaches standard error unless the program configures logging differently.
     _log.warning("fashion-mnist: downloading %d files from %s to %s", len(names), BASE_URL, folder)
     try:
@@ -197,6 +227,7 @@ def _download(names: list[str], folder: Path) -> None:
 
 
 def _fetch(url: str, target: Path) -> None:
+    """Download one IDX file to `target`, after a check that the content is complete."""
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with (
@@ -211,19 +242,33 @@ def _fetch(url: str, target: Path) -> None:
 
 
 def is_idx_folder(folder: Path) -> bool:
-    """Whether a folder holds images in IDX files with the names of MNIST."""
+    """Whether a folder directly holds images in IDX files with the names of MNIST."""
     return any(kind == "images" for _, kind in _find_idx_files(folder))
 
 
 def read_idx_folder(
     folder: Path, subset: Literal["train", "test"]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the images `[N, H, W, C]` and labels `[N]` (or None) of one subset.
+    """Read images and labels of one subset from a folder of IDX files with the names of MNIST.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder; a plain file is preferred to its gzip-compressed copy.
+    subset : {"train", "test"}
+        "test" reads the files that begin with `t10k` or `test`.
+
+    Returns
+    -------
+    images : ndarray
+        `[N, H, W, C]`, see `check_images`.
+    labels : ndarray or None
+        As in the file, not checked; None if there is no file of labels.
 
     Raises
     ------
     DataError
-        The subset is missing, a file is damaged, or its content does not match its name.
+        The subset is missing, or a file is damaged or holds no images.
     """
     files = _find_idx_files(folder)
     if (subset, "images") not in files:
@@ -238,6 +283,7 @@ def read_idx_folder(
 
 
 def _find_idx_files(folder: Path) -> dict[tuple[str, str], Path]:
+    """Return the IDX files in a folder: (subset, "images" or "labels") -> path."""
     files: dict[tuple[str, str], Path] = {}
     # In reverse order, so that the plain copy replaces the compressed copy of a file.
     for path in sorted(folder.iterdir(), reverse=True):

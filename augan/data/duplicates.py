@@ -28,30 +28,31 @@ def find_near_duplicates(
     max_calibration: int | None = None,
     max_others: int | None = None,
 ) -> list[tuple[int, int, float]]:
-    """Find pairs of a calibration image and a nearly identical other image.
+    """Find calibration samples that nearly equal a training or validation sample.
 
-    Gray thumbnails of at most 24 x 24 pixels are compared by correlation, so that brightness and
-    contrast do not matter. Of large datasets an evenly spaced subset is compared. Images of one
-    value everywhere have no correlation and count only if they are equal. Rows of a table count
-    only if they are equal, and only if a column of the table hardly ever repeats a value; otherwise
-    equal rows are coincidence.
+    Gray thumbnails of at most 24 x 24 pixels are compared by Pearson correlation, so that
+    brightness and contrast do not matter; pairs from 0.995 on count. Of large datasets an evenly
+    spaced subset is compared. Images with the same value everywhere have no correlation and count
+    only if they are equal. Rows of a table count only if they are equal, and only if
+    `has_near_unique_column` holds; otherwise equal rows are coincidence.
 
     Parameters
     ----------
-    pixels
+    pixels : ndarray or ConcatRows
         Prepared images `[N, S, S, C]` of `ImagePreprocessing`, or prepared rows `[N, F]` of
-        `TabularPreprocessing`; only the rows compared are read.
-    split
-        The splits of these N images.
-    max_calibration, max_others
-        The largest numbers of compared images; None: 2,000 and 20,000.
+        `TabularPreprocessing`; only the compared samples are read.
+    split : Split
+        The splits of these N samples.
+    max_calibration, max_others : int or None
+        The largest number of compared calibration samples and of other samples; None (default):
+        2,000 and 20,000.
 
     Returns
     -------
     list of (int, int, float)
-        Index of a training or validation image, index of the calibration image that resembles it,
-        and their correlation; highest correlation first. Each calibration image occurs once, with
-        its nearest image.
+        Index of a training or validation sample, index of the calibration sample that resembles it,
+        and their correlation (1.0 if equal); highest correlation first. Each calibration sample
+        occurs at most once, with its nearest other sample.
     """
     calibration = evenly_spaced(split.calibration, max_calibration or MAX_CALIBRATION)
     others = evenly_spaced(np.union1d(split.train, split.val), max_others or MAX_OTHERS)
@@ -80,9 +81,15 @@ def find_near_duplicates(
 
 
 def has_near_unique_column(rows: np.ndarray) -> bool:
-    """Whether a column of rows `[N, F]` hardly ever has one value in two different rows.
+    """Whether a column of a table hardly ever has one value in two different rows.
 
-    Only then are equal rows more than coincidence.
+    Only then do equal rows mean copies and not coincidence. The distinct values of the column must
+    be more than 95 % of the distinct rows.
+
+    Parameters
+    ----------
+    rows : ndarray
+        Prepared rows `[N, F]`.
     """
     distinct = np.unique(rows, axis=0)
     return any(
@@ -91,9 +98,22 @@ def has_near_unique_column(rows: np.ndarray) -> bool:
 
 
 def _thumbnails(pixels: np.ndarray | ConcatRows, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return gray thumbnails of zero mean and unit norm `[N, T * T]`, and which are flat `[N]`.
+    """Return gray thumbnails of images, normalized so that a dot product is a correlation.
 
-    Flat images have no contrast to normalize; their thumbnails are zero and correlate with nothing.
+    Parameters
+    ----------
+    pixels : ndarray or ConcatRows
+        Prepared images `[N, S, S, C]`.
+    rows : ndarray of int
+        Indices `[R]` of the images to read.
+
+    Returns
+    -------
+    thumbs : ndarray
+        float32 `[R, T * T]`, T at most 24, each row of mean 0 and norm 1; zero for flat images,
+        which have no contrast and so correlate with nothing.
+    flat : ndarray of bool
+        `[R]`, whether the image has the same value everywhere.
     """
     weights = _area_weights(pixels.shape[1], min(pixels.shape[1], THUMBNAIL_SIZE))
     thumbs = np.empty((len(rows), len(weights) ** 2), np.float32)
@@ -111,7 +131,7 @@ def _thumbnails(pixels: np.ndarray | ConcatRows, rows: np.ndarray) -> tuple[np.n
 
 
 def _area_weights(source: int, target: int) -> np.ndarray:
-    """Return the matrix `[target, source]` whose rows average equal intervals of pixels."""
+    """Return the float32 `[target, source]` matrix that shrinks pixels by area averaging."""
     edges = np.linspace(0, source, target + 1)
     pixel = np.arange(source)
     covered = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
@@ -122,7 +142,10 @@ def _area_weights(source: int, target: int) -> np.ndarray:
 def _equal_pairs(
     pixels: np.ndarray | ConcatRows, others: np.ndarray, calibration: np.ndarray
 ) -> list[tuple[int, int, float]]:
-    """Return the pairs of exactly equal images."""
+    """Return (other index, calibration index, 1.0) for calibration samples with an equal sample.
+
+    `others` and `calibration` are indices of samples in `pixels`; bytes are compared by digest.
+    """
     row_of = {array_digest(pixels[i]): int(i) for i in others}
     pairs = ((row_of.get(array_digest(pixels[i])), int(i)) for i in calibration)
     return [(other, i, 1.0) for other, i in pairs if other is not None]

@@ -13,16 +13,20 @@ def dataset_fingerprint(
     preprocessing: AnyPreprocessing,
     unlabeled: PreparedImages | None = None,
 ) -> str:
-    """Return the SHA-256 of prepared samples, in their order, and of their labels.
+    """Return the SHA-256 of the prepared training data, by which a bundle recognizes its data.
+
+    The digest depends on the values, type, shape and order of the samples and on the labels, but
+    not on names, groups or class names. For a table, the preprocessing (the names of columns)
+    counts too.
 
     Parameters
     ----------
-    prepared
-        The training samples.
-    preprocessing
+    prepared : PreparedImages
+        The labeled training samples, or all samples if there are no labels.
+    preprocessing : ImagePreprocessing or TabularPreprocessing
         The preprocessing of the samples.
-    unlabeled
-        The unlabeled training samples, or None.
+    unlabeled : PreparedImages or None
+        The training samples without labels; None (default): none.
     """
     labels = prepared.dataset.labels
     # The cache knows the SHA-256 of the pixels, so they are not read again.

@@ -1,4 +1,4 @@
-"""Image folders: search for image files, class folders, train and test folders."""
+"""Image folders: search for image files, and the layout of class, train and test folders."""
 
 import os
 import re
@@ -23,10 +23,15 @@ RESERVED_FOLDERS = (
 
 
 def find_images(folder: str | Path) -> list[str]:
-    """Return the image files below a folder, sorted, as relative POSIX paths.
+    """List all image files below a folder, for training or scoring.
 
-    Hidden files and folders are left out, and so are folders with runs or results of augan. Links
-    to files are followed; links to folders are not, because links could form a circle.
+    Hidden files and folders are left out, and so are subfolders with runs or results of augan.
+    Links to files are followed; links to folders are not, because links could form a circle.
+
+    Returns
+    -------
+    list of str
+        POSIX paths relative to `folder`, sorted; a file counts by its suffix and is not opened.
 
     Raises
     ------
@@ -48,6 +53,7 @@ def find_images(folder: str | Path) -> list[str]:
 
 
 def _raise_unsearchable(error: OSError) -> None:
+    """Raise DataError for a folder that cannot be listed; a handler for `os.walk`."""
     # By default os.walk skips such folders, and augan would train on the accessible images only.
     raise DataError(
         f"cannot search the folder {error.filename}: {error.strerror}; make it readable, or move "
@@ -56,23 +62,41 @@ def _raise_unsearchable(error: OSError) -> None:
 
 
 def natural_key(name: str) -> tuple[list[int | str], str]:
-    """Return a sort key by which "10" follows "9"."""
+    """Return the sort key that orders class names naturally, so that "10" follows "9".
+
+    Upper and lower case are equal, unless two names differ in case only.
+    """
     # The pattern captures, so texts and numbers alternate, and each is compared with its own type.
     pieces = re.split(r"(\d+)", name.casefold())
     return [int(piece) if i % 2 else piece for i, piece in enumerate(pieces)], name
 
 
 def folder_dataset(folder: Path, subset: Literal["train", "test"]) -> Dataset:
-    """Return the dataset in a folder: flat, with class folders, or divided into train and test.
+    """Return the dataset in an image folder: flat, with class folders, or with train and test.
 
-    Names are relative to `folder`. Files that are empty or have no readable header are left out and
-    recorded. A folder called `unlabeled` or `unlabelled`, next to the class folders or next to
-    `train`, is never a class.
+    Files that are empty or have no readable header are left out and recorded in `skipped`. A folder
+    called `unlabeled` or `unlabelled`, next to the class folders or next to `train`, is never a
+    class. In the training subset, its images become `unlabeled`, or the images of the dataset if
+    there are no others.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder that the user named.
+    subset : {"train", "test"}
+        The subset to read from a folder that is divided; an undivided folder has no test subset.
+
+    Returns
+    -------
+    Dataset
+        Images that are decoded at each access, with names relative to `folder`; labels if the
+        images lie in class folders.
 
     Raises
     ------
     DataError
-        The classes of the folder are ambiguous, or it lacks the subset or a readable image.
+        The classes of the folder are ambiguous, the subset is missing, there is no image, no image
+        of a class is readable, or more than a tenth of all files cannot be read.
     """
     base = _subset_folder(folder, subset)
     prefix = base.relative_to(folder)
@@ -106,13 +130,21 @@ def folder_dataset(folder: Path, subset: Literal["train", "test"]) -> Dataset:
 
 
 def _is_unlabeled(name: str) -> bool:
+    """Whether the first folder of a relative path is `unlabeled` or `unlabelled`, in any case."""
     return "/" in name and name.split("/")[0].casefold() in UNLABELED_FOLDERS
 
 
 def _find_unlabeled(folder: Path, base: Path) -> tuple[list[str], list[str]]:
-    """Return the unlabeled images, relative to `folder`, and a warning for each empty folder.
+    """Find the training images without labels of an image folder.
 
-    The folders of unlabeled images lie in `base` and, if `base` is the folder `train`, in `folder`.
+    Their folders lie in `base` and, if `base` is the folder `train`, also in `folder`.
+
+    Returns
+    -------
+    names : list of str
+        POSIX paths relative to `folder`.
+    warnings : list of str
+        One warning for each such folder that holds no images.
     """
     names, warnings = [], []
     for parent in dict.fromkeys((folder, base)):
@@ -129,7 +161,10 @@ def _find_unlabeled(folder: Path, base: Path) -> tuple[list[str], list[str]]:
 
 
 def _files_dataset(folder: Path, files: list[str]) -> Dataset:
-    """Return the image files that have a readable header, without labels."""
+    """Return a dataset without labels of image files; files without a readable header are skipped.
+
+    `files` are paths relative to `folder`.
+    """
     readable, skipped = _read_headers(folder, files)
     names = tuple(readable)
     return Dataset(
@@ -142,9 +177,15 @@ def _files_dataset(folder: Path, files: list[str]) -> Dataset:
 
 
 def _subset_folder(folder: Path, subset: Literal["train", "test"]) -> Path:
-    """Return the folder of a subset; `folder` itself if it is not divided into train and test.
+    """Return the folder of one subset, or `folder` itself if it is not divided into train and test.
 
-    It is divided if it has a folder `train`, or a folder with a similar name and a test folder.
+    The folder is divided if it has a folder `train`, or a folder with a similar name and a test
+    folder.
+
+    Raises
+    ------
+    DataError
+        The subset is missing, or `train` may be a class because class folders lie next to it.
     """
     subfolders = [path for path in _entries(folder) if path.is_dir()]
     train, test = (_find_folder(subfolders, names) for names in (TRAIN_FOLDERS, TEST_FOLDERS))
@@ -171,6 +212,7 @@ def _subset_folder(folder: Path, subset: Literal["train", "test"]) -> Path:
 
 
 def _entries(folder: Path) -> list[Path]:
+    """Return the visible files and folders in `folder`, sorted; DataError if it cannot be read."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
@@ -179,7 +221,10 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _find_folder(folders: list[Path], names: tuple[str, ...]) -> Path | None:
-    """Return the folder that has one of the names, preferably exactly the first name, or None."""
+    """Return the folder that has one of the names, preferably exactly the first name, or None.
+
+    The other names are compared without case.
+    """
     exact = [path for path in folders if path.name == names[0]]
     similar = [path for path in folders if path.name.casefold() in names]
     return next(iter(exact + similar), None)
@@ -192,7 +237,11 @@ def _folders_without_images(base: Path, names: list[str]) -> list[Path]:
 
 
 def _class_names(base: Path, names: list[str]) -> tuple[str, ...]:
-    """Return the names of the class folders in natural order; empty for a flat folder."""
+    """Return the names of the class folders below `base` in natural order; empty for a flat folder.
+
+    `names` are paths of images relative to `base`. DataError if only some images are in class
+    folders.
+    """
     loose = [name for name in names if "/" not in name]
     classes = sorted({name.split("/")[0] for name in names if "/" in name}, key=natural_key)
     if loose and classes:
@@ -206,6 +255,10 @@ def _class_names(base: Path, names: list[str]) -> tuple[str, ...]:
 def _read_headers(
     folder: Path, names: list[str]
 ) -> tuple[dict[str, ImageHeader], list[tuple[str, str]]]:
+    """Read the headers of image files: name -> header, and (name, reason) of the unreadable files.
+
+    `names` are relative to `folder`. DataError if more than a tenth of the files are unreadable.
+    """
     readable: dict[str, ImageHeader] = {}
     skipped: list[tuple[str, str]] = []
     distinct: dict[ImageHeader, ImageHeader] = {}  # shared by files, to save memory
@@ -221,6 +274,13 @@ def _read_headers(
 
 
 def _labels(base: Path, names: list[str], classes: tuple[str, ...]) -> np.ndarray:
+    """Return the label of each image from the first folder of its path, int64 `[N]`.
+
+    Raises
+    ------
+    DataError
+        A class has no image in `names`, because none of its files can be read.
+    """
     position = {name: index for index, name in enumerate(classes)}
     labels = np.array([position[name.split("/")[0]] for name in names], dtype=np.int64)
     empty = sorted(set(range(len(classes))) - set(labels.tolist()))
@@ -233,7 +293,10 @@ def _labels(base: Path, names: list[str], classes: tuple[str, ...]) -> np.ndarra
 
 
 def warn_empty_class_folders(folders: list[Path]) -> list[str]:
-    """Return a warning for each folder without images; empty folders give no warning."""
+    """Return a warning for each folder that holds other files than images, or that is a link.
+
+    Folders without any file give no warning.
+    """
     warnings = []
     for folder in folders:
         if folder.is_symlink():
@@ -247,9 +310,19 @@ def warn_empty_class_folders(folders: list[Path]) -> list[str]:
 
 
 def warn_nested_classes(base: Path, names: list[str]) -> list[str]:
-    """Return a warning if class folders share names of subfolders, which may be the real classes.
+    """Warn if several class folders share names of subfolders, which may be the real classes.
 
-    `names` are paths of images relative to `base`.
+    Parameters
+    ----------
+    base : Path
+        The folder of the class folders.
+    names : list of str
+        Paths of images relative to `base`.
+
+    Returns
+    -------
+    list of str
+        One warning, or none; two shared names of subfolders are needed.
     """
     parents: dict[str, set[str]] = {}
     for name in names:
@@ -266,7 +339,13 @@ def warn_nested_classes(base: Path, names: list[str]) -> list[str]:
 
 
 def warn_mixed_bit_depth(dataset: Dataset) -> list[str]:
-    """Return a warning if only some images have 16 bits; all are then converted to 16 bits."""
+    """Warn if only some image files have 16 bits, because all images are then converted to 16 bits.
+
+    Returns
+    -------
+    list of str
+        One warning, or none; always none for images that are not files.
+    """
     if not isinstance(dataset.images, ImageFiles):
         return []
     names = zip(dataset.names, dataset.images.headers())

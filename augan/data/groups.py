@@ -21,20 +21,21 @@ def read_groups(
 
     Parameters
     ----------
-    csv_path
+    csv_path : path-like
         The table. Its paths are relative to its own folder; rows of files that are not in `names`
         are ignored.
-    dataset_root
+    dataset_root : path-like
         The folder that `names` are relative to.
-    names
-        Relative POSIX paths of the images.
-    require_all
-        Whether the table must list every image; otherwise the group of a missing image is "".
+    names : sequence of str
+        Relative POSIX paths of the N images.
+    require_all : bool
+        Whether the table must list every image (default); if False, the group of a missing image is
+        "".
 
     Returns
     -------
     np.ndarray
-        Text `[N]`, in the order of `names`.
+        Names of groups, text `[N]`, in the order of `names`.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def read_groups(
 
 
 def _read_table(csv_path: Path) -> dict[str, str]:
-    """Return the group of each file, keyed by `_key`."""
+    """Read a table of groups: absolute path of each file, see `_key` -> name of its group."""
     groups: dict[str, str] = {}
     rows = read_csv_rows(
         csv_path,
@@ -73,6 +74,11 @@ def _read_table(csv_path: Path) -> dict[str, str]:
 
 
 def _add_row(groups: dict[str, str], row: dict[str, str], where: str, folder: Path) -> None:
+    """Add one row of a table of groups to `groups`.
+
+    `where` is the position of the row in messages, and `folder` the folder of its relative path.
+    DataError if the path or the group is empty, or another row gives the file another group.
+    """
     path, group = row["path"], row["group"]
     if not path or not group:
         lacking = "group" if path else "path"
@@ -86,6 +92,7 @@ def _add_row(groups: dict[str, str], row: dict[str, str], where: str, folder: Pa
 
 
 def _key(folder: Path, name: str) -> str:
+    """Return the absolute path by which a file of the table and an image are compared."""
     # Folders are resolved, because the table and the dataset may be named by different paths.
     # Files are not resolved, because the table may list two links to one file separately.
     return os.path.normpath(folder.resolve() / name)

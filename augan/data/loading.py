@@ -30,30 +30,30 @@ def load_dataset(
     groups: str | Path | None = None,
     target: str | None = None,
 ) -> Dataset:
-    """Load the training or the test subset of a dataset.
+    """Load the training or the test subset of a dataset from a path, a built-in name or arrays.
 
     Parameters
     ----------
-    data
+    data : str, Path or tuple
         One of
 
         - a built-in name, `digits` or `fashion-mnist` (downloaded unless it is installed); for a
           file or folder of that name, write a path separator (`./digits`) or give a `Path`;
-        - a folder of images: flat, or with one subfolder per class. If it holds a folder
-          `train`, that is the training subset, and the folder `test` next to it is the test subset.
-          A folder `unlabeled` or `unlabelled` is not a class: it holds training images without
-          labels;
+        - a folder of images: flat, or with one subfolder per class. If it holds a folder `train`,
+          that is the training subset, and the folder `test` next to it is the test subset. A folder
+          `unlabeled` or `unlabelled` is not a class: it holds training images without labels;
         - a folder of IDX files with the names of MNIST;
         - an `.npz` file with the array `x` and optionally `y`, `class_names`, `x_unlabeled`,
           `x_test`, `y_test`;
         - a table: a `.csv`, `.tsv` or `.parquet` file with a row of column names;
         - a tuple `(x,)` or `(x, y)` of arrays.
-    subset
-        "train" or "test"; training never reads the test subset.
-    groups
-        A CSV file with the columns `path` and `group` for the images of a folder.
-    target
-        The column of a table with the class of each row; None: no classes.
+    subset : {"train", "test"}
+        The subset to load, "train" by default; training never reads the test subset.
+    groups : path-like or None
+        A CSV file with the columns `path` and `group` for the images of a folder; None (default):
+        no groups.
+    target : str or None
+        The column of a table with the class of each row; None (default): no classes.
 
     Returns
     -------
@@ -64,7 +64,8 @@ def load_dataset(
     Raises
     ------
     DataError
-        The data does not exist, is damaged or of an unknown type, or lacks the subset.
+        The data does not exist, is damaged or of an unknown type, or lacks the subset, the groups
+        or the target.
     """
     if subset not in ("train", "test"):
         raise DataError(f"there is no subset {subset!r}; choose train or test")
@@ -80,7 +81,11 @@ def load_dataset(
 
 
 def _add_groups(dataset: Dataset, root: Path, table: str | Path) -> Dataset:
-    """Return the dataset with groups; an unlabeled image that the table lacks has the group ""."""
+    """Return an image dataset with the groups of a CSV file.
+
+    An unlabeled image that the file does not list gets the group "". `root` is the folder that the
+    names of images are relative to.
+    """
     unlabeled = dataset.unlabeled
     if unlabeled is not None:
         groups = read_groups(table, root, unlabeled.names, require_all=False)
@@ -90,6 +95,7 @@ def _add_groups(dataset: Dataset, root: Path, table: str | Path) -> Dataset:
 
 
 def _load(data: str | Path | tuple[Any, ...], subset: Subset) -> Dataset:
+    """Load one subset from a path, a built-in name or a tuple, without target and groups."""
     if isinstance(data, tuple):
         return _tuple_dataset(data, subset)
     if not isinstance(data, (str, Path)):
@@ -110,7 +116,7 @@ def _load(data: str | Path | tuple[Any, ...], subset: Subset) -> Dataset:
 
 
 def _expand_home(data: str | Path) -> Path:
-    """Return a path without a leading `~` or `~user`."""
+    """Replace a leading `~` or `~user` of a path by the home folder; DataError if there is none."""
     path = Path(data)
     try:
         return path.expanduser()
@@ -122,6 +128,13 @@ def _expand_home(data: str | Path) -> Path:
 
 
 def _with_target(data: str | Path | tuple[Any, ...], subset: Subset, target: str) -> Dataset:
+    """Load a table and split the column `target` off as the labels of its rows.
+
+    Raises
+    ------
+    DataError
+        The data is not a table, already has labels, or has no usable column `target`.
+    """
     dataset = _load(data, subset)
     if not isinstance(dataset.images, Table):
         raise DataError(
@@ -135,6 +148,7 @@ def _with_target(data: str | Path | tuple[Any, ...], subset: Subset, target: str
 
 
 def _tuple_dataset(data: tuple[Any, ...], subset: Subset) -> Dataset:
+    """Return the dataset of arrays `(x,)` or `(x, y)`, which is always a training subset."""
     if len(data) not in (1, 2):
         raise DataError(f"a tuple of arrays must be (x,) or (x, y), but has {len(data)} entries")
     if subset == "test":
@@ -143,6 +157,7 @@ def _tuple_dataset(data: tuple[Any, ...], subset: Subset) -> Dataset:
 
 
 def _idx_dataset(folder: Path, subset: Subset) -> Dataset:
+    """Return one subset of a folder of IDX files; the dataset has the name of the folder."""
     images, labels = read_idx_folder(folder, subset)
     dataset = from_arrays(images, labels, name=folder.resolve().name)
     return replace(dataset, source=str(folder))
@@ -155,6 +170,7 @@ DATASETS: dict[str, Callable[[Subset], Dataset]] = {
 
 
 def _file_dataset(path: Path, subset: Subset) -> Dataset:
+    """Return the dataset in an `.npz` file or a table; DataError for every other type of file."""
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return _npz_dataset(path, subset)
@@ -174,6 +190,10 @@ def _file_dataset(path: Path, subset: Subset) -> Dataset:
 
 
 def _npz_dataset(path: Path, subset: Subset) -> Dataset:
+    """Return one subset of an `.npz` file: `x` and `y`, or `x_test` and `y_test` for "test".
+
+    Unlabeled images are read for the training subset only.
+    """
     x_key, y_key = ("x", "y") if subset == "train" else ("x_test", "y_test")
     unlabeled_keys = UNLABELED_KEYS if subset == "train" else ()
     arrays, names = read_npz(path, (x_key, y_key, "class_names", *unlabeled_keys))

@@ -1,7 +1,7 @@
 """Array-like sequences of images: concatenated arrays, images of different sizes, sliding windows.
 
-They are indexed like the rows of an array, and copy only the rows that are read, so the images may
-be memory maps.
+The sequences are indexed like the rows of an array. Reading copies only the requested rows, so the
+images may be memory maps that are larger than the memory.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,12 +14,15 @@ MIRRORS = ((1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
 class ConcatRows:
-    """The rows of `first`, followed by the rows of `second`.
+    """Two arrays of samples as one, the rows of `first` followed by the rows of `second`.
+
+    Unlike `np.concatenate`, neither array is copied. Has `shape`, `dtype`, `len()` and indexing by
+    one row or by an array of rows.
 
     Parameters
     ----------
     first, second : ndarray or ConcatRows, [N, S, S, C], [M, S, S, C]
-        Samples of one shape and type.
+        Samples of one shape and type; prepared rows of tables `[N, F]` work too.
 
     Examples
     --------
@@ -37,7 +40,10 @@ class ConcatRows:
         return self.shape[0]
 
     def __getitem__(self, rows: np.ndarray | int) -> np.ndarray:
-        """Return the sample of one row, or a copy of the samples of several rows."""
+        """Return the sample at an integer, or a copy `[R, ...]` of the samples at R integers.
+
+        Rows count from 0 to N + M - 1; negative rows are not supported.
+        """
         indices, border = np.asarray(rows), len(self.first)
         if indices.ndim == 0:
             row = int(indices)
@@ -50,7 +56,7 @@ class ConcatRows:
 
 
 class RaggedImages:
-    """Images `[H, W, C]` of one type and different sizes.
+    """A sequence of images `[H, W, C]` of one type and channel count, and of different sizes.
 
     Parameters
     ----------
@@ -74,7 +80,7 @@ class RaggedImages:
         return iter(self.images)
 
     def __getitem__(self, rows: Any) -> Any:
-        """Return the image of one row, or the images of several rows."""
+        """Return the image at an integer, or `RaggedImages` at a slice or an array of integers."""
         if isinstance(rows, slice):
             return type(self)(self.images[rows])
         if np.ndim(rows) == 0:
@@ -83,33 +89,42 @@ class RaggedImages:
 
     @classmethod
     def from_padded(cls, padded: np.ndarray, shapes: np.ndarray) -> Self:
-        """Return views of the images in `padded` `[N, S, S, C]`, of `shapes` `[N, 2]`.
+        """Cut images of different sizes out of padded square images; the result holds views.
 
-        Each image lies in the upper left corner; `shapes` has the heights and widths.
+        Parameters
+        ----------
+        padded : ndarray
+            `[N, S, S, C]`, each image in the upper left corner of its square.
+        shapes : ndarray of int
+            `[N, 2]`, height and width of each image.
         """
         return cls([padded[row, :height, :width] for row, (height, width) in enumerate(shapes)])
 
 
 class SlidingWindows:
-    """Square windows of images and of their mirror images.
+    """Square windows of images and of their mirror images, as one sequence of training samples.
+
+    Windows are cut when they are read. Indexing takes an integer or an array of integers.
 
     Parameters
     ----------
     images : RaggedImages
-        Images of at least the size of a window.
-    side, step : int
-        Side of a window, and the largest distance between neighboring windows; the outermost
-        windows touch the edges.
+        Images, each at least as high and wide as a window.
+    side : int
+        Side of a window in pixels.
+    step : int
+        Largest distance between neighboring windows in pixels; the outermost windows touch the
+        edges of the image.
 
     Attributes
     ----------
     shape : tuple
-        `[4 W, side, side, C]` of all windows: W windows as they are, then upside down, then both
-        mirrored left to right.
+        `[4 W, side, side, C]` of all windows: W windows as they are, then upside down, then
+        mirrored left to right, then mirrored both ways.
     owners : ndarray [W] of int
-        The row of the image of each window.
+        Index of the image that each window is cut from.
     corners : ndarray [W, 2] of int
-        The row and column of the upper left pixel of each window.
+        Row and column of the upper left pixel of each window.
     """
 
     def __init__(self, images: RaggedImages, side: int, step: int) -> None:
@@ -126,7 +141,10 @@ class SlidingWindows:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """Return one window, or a copy of several windows."""
+        """Return the window `[side, side, C]` at an integer, or a copy of several windows.
+
+        Several windows, at an array of R integers, have the shape `[R, side, side, C]`.
+        """
         if np.ndim(rows) == 0:
             mirror, index = divmod(int(rows), len(self.owners))
             top, left = self.corners[index]
@@ -140,13 +158,38 @@ class SlidingWindows:
         return windows
 
     def rows_of(self, images: np.ndarray) -> np.ndarray:
-        """Return the rows of the windows of some images, which are given by their rows."""
+        """Return the indices of all windows of the given images, mirrored windows included.
+
+        Parameters
+        ----------
+        images : ndarray of int
+            Indices of images.
+
+        Returns
+        -------
+        ndarray of int
+            Indices of windows in this sequence, four for each unmirrored window.
+        """
         windows = np.flatnonzero(np.isin(self.owners, images))
         return np.concatenate([windows + i * len(self.owners) for i in range(len(MIRRORS))])
 
 
 def window_corners(height: int, width: int, side: int, step: int) -> np.ndarray:
-    """Return the upper left pixels of the windows that cover an image, int `[N, 2]`.
+    """Return the upper left pixels of the square windows that cover an image.
+
+    Parameters
+    ----------
+    height, width : int
+        Size of the image in pixels, at least `side`.
+    side : int
+        Side of a window in pixels.
+    step : int
+        Largest distance between neighboring windows in pixels.
+
+    Returns
+    -------
+    ndarray of int
+        `[N, 2]`, row and column of each window, from top to bottom and left to right.
 
     Examples
     --------
@@ -158,5 +201,6 @@ def window_corners(height: int, width: int, side: int, step: int) -> np.ndarray:
 
 
 def _starts(length: int, side: int, step: int) -> np.ndarray:
+    """Return the positions of windows along one axis of `length` pixels, evenly spaced, int64."""
     count = -(-(length - side) // step) + 1
     return np.linspace(0, length - side, count).round().astype(np.int64)

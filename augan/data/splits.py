@@ -1,4 +1,4 @@
-"""Training, validation and calibration splits, and folds."""
+"""Random partition of a dataset into training, validation and calibration splits, or folds."""
 
 import math
 from collections.abc import Sequence
@@ -22,23 +22,26 @@ MIN_FOLD_SIZE = 5  # images, if every image is a group of its own
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Sorted int64 indices of the three splits; every image is in at least one of them.
+    """Sorted int64 indices of the three splits; every sample is in at least one of them.
 
     Attributes
     ----------
-    train
-        The networks learn from these images.
-    val
-        No network learns from these images. The monitor computes its metrics on them, the scores of
-        detectors are standardized by them, and the accuracy of the classifier is measured on them.
-    calibration
-        No network learns from these images either. They set the threshold of a detector; with
+    train : ndarray
+        The networks learn from these samples.
+    val : ndarray
+        No network learns from these samples. The monitor computes its metrics on them, the scores
+        of detectors are standardized by them, and the accuracy of the classifier is measured on
+        them. May be empty.
+    calibration : ndarray
+        No network learns from these samples either. They set the threshold of a detector; with
         `val` they set the realness limit of the filters of augmentation; an exported model is
-        compared with the bundle on them.
+        compared with the bundle on them. Empty if no detector is calibrated.
 
-    The three have no image in common, with one exception: with cross-conformal folds, `train` and
-    `calibration` of the whole dataset are all images, because each image calibrates the detector of
-    one fold and trains those of the others. The split of each fold has no overlap.
+    Notes
+    -----
+    The three splits have no sample in common, with one exception: with cross-conformal folds,
+    `train` and `calibration` of the whole dataset are all samples, because each sample calibrates
+    the detector of one fold and trains those of the others. The split of each fold has no overlap.
     """
 
     train: np.ndarray
@@ -52,11 +55,14 @@ _Rows = TypeVar("_Rows", bound=Any)
 def evenly_spaced(rows: _Rows, max_rows: int) -> _Rows:
     """Return all rows, or `max_rows` evenly spaced rows if there are more.
 
+    Unlike a random choice, the subset is the same in every run; the first and the last row belong
+    to it.
+
     Parameters
     ----------
     rows : ndarray or RaggedImages
-        Anything that an array of indices selects from.
-    max_rows
+        A sequence that an array of indices selects from.
+    max_rows : int
         The largest number of rows to return.
 
     Examples
@@ -78,32 +84,37 @@ def make_split(
     labels: np.ndarray | None = None,
     calibrate: bool = True,
 ) -> Split:
-    """Split `n` images at random; the images of one group stay together.
+    """Split `n` samples at random into training, validation and calibration; groups stay together.
 
-    The calibration split takes a fifth of the images, but at least 99, if 100 are left for
-    training; otherwise it takes a third. The validation split takes a tenth of the other images,
-    at most 1,000. The training split takes the remaining images. Splits made of groups come as
-    close to these sizes as they can without exceeding them. If every group is too large for a
-    split, the split takes the smallest group.
+    The calibration split takes a fifth of the samples, but at least 99, if 100 are left for
+    training; otherwise it takes a third. The validation split takes a tenth of the other samples,
+    at least 1 and at most 1,000. The training split takes the remaining samples. Splits made of
+    groups come as close to these sizes as they can without exceeding them. If every group is too
+    large for a split, the split takes the smallest group.
 
     Parameters
     ----------
-    n
-        Number of images.
-    seed
+    n : int
+        Number of samples.
+    seed : int
         The same seed gives the same split.
-    groups
-        One name per image; by default each image is a group of its own.
-    labels
-        Class numbers `[N]`. If the training split lacks a class, one group of that class moves
-        there from another split.
-    calibrate
-        False if no detector will be calibrated; the calibration split is then empty.
+    groups : sequence of str, ndarray or None
+        One name per sample; None (default): each sample is a group of its own.
+    labels : ndarray or None
+        Class numbers `[n]`. If the training split lacks a class, one group of that class moves
+        there from another split. None (default): classes do not count.
+    calibrate : bool
+        False if no detector will be calibrated; the calibration split is then empty. Default: True.
+
+    Returns
+    -------
+    Split
+        Sorted indices of the samples of each split.
 
     Raises
     ------
     DataError
-        There are too few images or groups.
+        There are too few samples or groups, or `groups` has another length than `n`.
     """
     _check_count(n, calibrate)
     members = _members(n, groups)
@@ -129,20 +140,30 @@ def make_split(
 def make_folds(
     n: int, *, seed: int, groups: Sequence[str] | np.ndarray | None = None
 ) -> tuple[Split, ...]:
-    """Divide `n` images into five folds at random; the images of one group stay together.
+    """Divide `n` samples at random into five folds for cross-conformal detection.
+
+    Parameters
+    ----------
+    n : int
+        Number of samples, at least 25.
+    seed : int
+        The same seed gives the same folds.
+    groups : sequence of str, ndarray or None
+        One name per sample; samples of one group stay in one fold, and five groups are needed. None
+        (default): each sample is a group of its own.
 
     Returns
     -------
     tuple of Split
         One split per fold. The fold is the calibration split; a tenth of the other four folds is
-        the validation split, and the remaining images are the training split. So each image
+        the validation split, and the remaining samples are the training split. So each sample
         calibrates exactly once. Folds are as equal in size as groups allow: groups are placed from
-        the largest to the smallest, each into the fold that has the fewest images.
+        the largest to the smallest, each into the fold that has the fewest samples.
 
     Raises
     ------
     DataError
-        There are too few images or groups.
+        There are too few samples or groups, or `groups` has another length than `n`.
     """
     members = _members(n, groups)
     if n < NUM_FOLDS * MIN_FOLD_SIZE:
@@ -171,6 +192,7 @@ def make_folds(
 
 
 def _check_count(n: int, calibrate: bool) -> None:
+    """Raise DataError for fewer than 4 samples with calibration, or fewer than 1 without."""
     min_count = 4 if calibrate else 1
     if n < min_count:
         purpose = "train, validate and calibrate" if calibrate else "train"
@@ -181,7 +203,7 @@ def _check_count(n: int, calibrate: bool) -> None:
 
 
 def _members(n: int, groups: Sequence[str] | np.ndarray | None) -> list[np.ndarray]:
-    """Return the image indices of each group."""
+    """Return one array of sample indices per group; without groups, one per sample."""
     if groups is None:
         return list(np.arange(n, dtype=np.int64)[:, None])
     if len(groups) != n:
@@ -192,19 +214,31 @@ def _members(n: int, groups: Sequence[str] | np.ndarray | None) -> list[np.ndarr
 
 
 def _val_size(remaining: int) -> int:
+    """Return the size of the validation split: a tenth of the samples, from 1 to 1,000.
+
+    `remaining` counts the samples outside of the calibration split. Of fewer than 2, none
+    validates.
+    """
     return min(MAX_VAL, max(1, remaining // 10)) if remaining >= 2 else 0
 
 
 def _calibration_size(n: int) -> int:
+    """Return the size of the calibration split of `n` samples, see `make_split`."""
     size = max(MIN_CALIBRATION, math.ceil(n / 5))
     remaining = n - size
     return size if remaining - _val_size(remaining) >= MIN_TRAIN else n // 3
 
 
 def _take(groups: list[np.ndarray], target: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Divide groups into those taken, in order and without exceeding `target`, and the others.
+    """Take whole groups for one split, in their order, without exceeding `target` samples.
 
-    If every group is larger than `target`, the smallest group is taken.
+    If every group is larger than `target`, the smallest group is taken. With one group or target 0,
+    nothing is taken.
+
+    Returns
+    -------
+    taken, left : list of ndarray
+        The groups of the split, and the other groups.
     """
     if target == 0 or len(groups) < 2:
         return [], groups
@@ -226,9 +260,19 @@ def _take(groups: list[np.ndarray], target: int) -> tuple[list[np.ndarray], list
 def _move_missing_classes(
     train: list[np.ndarray], others: list[list[np.ndarray]], labels: np.ndarray
 ) -> None:
-    """Move one group to `train` for every class that `train` lacks.
+    """Move one group into the training split for every class that the training split lacks.
 
-    The group comes from the first of `others` that has the class, and is the smallest there.
+    The group is the smallest group with that class in the first of `others` that has the class. The
+    lists are changed in place.
+
+    Parameters
+    ----------
+    train : list of ndarray
+        Groups of the training split, as indices of samples.
+    others : list of list of ndarray
+        Groups of the validation and of the calibration split.
+    labels : ndarray
+        Class of every sample.
     """
     for label in np.unique(labels):
         if any((labels[group] == label).any() for group in train):
@@ -241,11 +285,29 @@ def _move_missing_classes(
 
 
 def _concat_sorted(groups: list[np.ndarray]) -> np.ndarray:
+    """Return the sorted sample indices of several groups, int64; empty without groups."""
     return np.sort(np.concatenate(groups)) if groups else np.empty(0, np.int64)
 
 
 def split_dataset(config: Config, dataset: Dataset, *, calibrate: bool) -> Split:
-    """Return the split of a training without folds; see `make_split`."""
+    """Return the split of a dataset by the seed of a configuration, for training without folds.
+
+    Groups and labels of the dataset are respected; unlabeled samples are in no split.
+
+    Parameters
+    ----------
+    config : Config
+        Its `seed` is used.
+    dataset : Dataset
+        The training data.
+    calibrate : bool
+        Whether to set a calibration split aside, see `make_split`.
+
+    Raises
+    ------
+    DataError
+        There are too few samples or groups.
+    """
     return make_split(
         len(dataset),
         seed=config.seed,
@@ -256,12 +318,18 @@ def split_dataset(config: Config, dataset: Dataset, *, calibrate: bool) -> Split
 
 
 def preprocessing_rows(config: Config, dataset: Dataset, *, calibrate: bool) -> np.ndarray | None:
-    """Return the rows from which the preprocessing of a table learns; None: all rows.
+    """Return the rows of a table on which its preprocessing is fitted.
 
     Calibration rows are excluded. If they took part in the scaling, none of them could lie outside
     the range, as new rows do, and the rate of false alarms would be a multiple of the guaranteed
     rate. With folds every row calibrates and all rows are used, so the guarantee is void, see
     `augan.detect.conformal.guarantee.guarantee_void_reason`.
+
+    Returns
+    -------
+    ndarray or None
+        Sorted indices of the training and validation rows. None: all rows, for images, with folds,
+        or without calibration.
     """
     if dataset.sample_type != "row" or config.detect.cross_conformal or not calibrate:
         return None

@@ -1,4 +1,4 @@
-"""Checks of arrays that users pass: images, labels, groups, seeds."""
+"""Checks of arrays that users pass: images, labels, groups and seeds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +13,14 @@ MAX_FLOAT_LABEL = 2**31  # the largest label of a floating-point array
 
 
 def check_images(x: Any) -> np.ndarray:
-    """Return images `[N, H, W, C]` as uint8, uint16 or float32.
+    """Return images from the user as an array `[N, H, W, C]` of uint8, uint16 or float32.
 
-    Integers of other types are converted to the smallest of uint8 and uint16 that holds them;
-    booleans become 0 and 255.
+    Integers of other types are converted to the smaller of uint8 and uint16 that holds them;
+    booleans become 0 and 255; every floating-point type becomes float32.
 
     Parameters
     ----------
-    x
+    x : array-like
         `[N, H, W]` or `[N, H, W, C]`, C is 1 or 3.
 
     Raises
@@ -47,6 +47,7 @@ def check_images(x: Any) -> np.ndarray:
 
 
 def _shape_hint(x: np.ndarray) -> str:
+    """Return the remedy for images of a wrong shape, as the end of an error message."""
     if x.ndim == 4 and x.shape[1] in (1, 3):
         return "; channels come last: use x.transpose(0, 2, 3, 1)"
     if x.ndim == 4 and x.shape[-1] == 4:
@@ -55,6 +56,7 @@ def _shape_hint(x: np.ndarray) -> str:
 
 
 def _convert_pixels(x: np.ndarray) -> np.ndarray:
+    """Convert pixels of any shape to uint8, uint16 or float32, see `check_images`."""
     if x.dtype in (np.uint8, np.uint16):
         # In native byte order; an array from a file may have another.
         return x.astype(x.dtype.newbyteorder("="), copy=False)
@@ -86,17 +88,24 @@ def _convert_pixels(x: np.ndarray) -> np.ndarray:
 def check_labels(
     y: Any, n: int, class_names: Sequence[str] | None = None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return labels as int64 `[N]` that index the returned class names.
+    """Convert labels from the user to class numbers and class names.
 
     Parameters
     ----------
-    y
-        One label per image, integers or text. Without `class_names` the distinct values become
-        the classes, in numerical or alphabetical order.
-    n
-        Number of images.
-    class_names
-        The classes; `y` then holds positions in this list, or names.
+    y : array-like
+        One label per sample, integers or text. Without `class_names` the distinct values become the
+        classes, in numerical or alphabetical order.
+    n : int
+        Number of samples.
+    class_names : sequence of str or None
+        The classes; `y` then holds positions in this list, or names. None (default): see `y`.
+
+    Returns
+    -------
+    labels : ndarray
+        int64 `[n]`, positions in the class names.
+    class_names : tuple of str
+        The names of the classes.
 
     Raises
     ------
@@ -132,7 +141,14 @@ def check_labels(
 
 
 def check_groups(groups: Any, n: int) -> np.ndarray:
-    """Return group names as text `[N]`; images of one group stay together in every split.
+    """Return group names from the user as text `[n]`; samples of one group stay in one split.
+
+    Parameters
+    ----------
+    groups : array-like
+        One name or number per sample.
+    n : int
+        Number of samples.
 
     Raises
     ------
@@ -146,7 +162,15 @@ def check_groups(groups: Any, n: int) -> np.ndarray:
 
 
 def _check_column(values: Any, n: int, name: str) -> np.ndarray:
-    """Return `values` as an array `[N]` of numbers or text without missing values."""
+    """Return values of the user as an array `[n]` of numbers or text, none of them missing.
+
+    `name` says in messages what a value is: "label" or "group". Booleans become 0 and 1.
+
+    Raises
+    ------
+    DataError
+        The values have another shape or type, mix text and numbers, or are missing or infinite.
+    """
     # NumPy would silently convert a list of text and NaN to text.
     values = np.array(values, object) if isinstance(values, (list, tuple)) else np.asarray(values)
     if values.shape != (n,):
@@ -166,6 +190,7 @@ def _check_column(values: Any, n: int, name: str) -> np.ndarray:
 
 
 def _check_objects(values: list[Any], name: str) -> list[Any]:
+    """Return the values of an object array; DataError for missing values or a mix of types."""
     missing = [value is None or value != value for value in values]
     if any(missing):
         hint = ", or give them as from_arrays(..., unlabeled=...)" if name == "label" else ""
@@ -181,19 +206,22 @@ def _check_objects(values: list[Any], name: str) -> list[Any]:
 
 
 def ndim_of(x: Any) -> int:
-    """Return the number of axes of an array-like, without its `__array_function__`."""
+    """Return the number of axes of an array-like, converted to NumPy first.
+
+    `np.ndim` would instead call the object's own implementation, which array wrappers may lack.
+    """
     return np.asarray(x).ndim
 
 
 def check_image_array(x: Any, image_shape: tuple[int, ...] | None) -> np.ndarray:
-    """Return images `[N, H, W, C]` of uint8, uint16 or float32.
+    """Return images for a scikit-learn estimator as `[N, H, W, C]` of uint8, uint16 or float32.
 
     Parameters
     ----------
-    x
-        `[N, H, W, C]`, `[N, H, W]`, or rows `[N, F]` (an array or a DataFrame).
-    image_shape
-        `(H, W)` or `(H, W, C)` of a row; only rows need it.
+    x : array-like or DataFrame
+        Images `[N, H, W, C]` or `[N, H, W]`, or flattened images as rows `[N, F]`.
+    image_shape : tuple of int or None
+        `(H, W)` or `(H, W, C)` of a flattened image; None: unknown, rows are then refused.
 
     Raises
     ------
@@ -220,7 +248,7 @@ def check_image_array(x: Any, image_shape: tuple[int, ...] | None) -> np.ndarray
 
 
 def _require_dense(x: Any) -> Any:
-    """Return `x`, or raise DataError for None, paths and sparse matrices."""
+    """Return `x`; DataError if it is None, a path or a sparse matrix in place of images."""
     if x is None or isinstance(x, str | Path):
         raise DataError(
             f"got {'None' if x is None else repr(str(x))} in place of images; give an array "
@@ -232,6 +260,7 @@ def _require_dense(x: Any) -> Any:
 
 
 def _check_shape(image_shape: Any) -> tuple[int, ...]:
+    """Return an image shape as a tuple; DataError unless it is 2 or 3 positive integers."""
     has_axes = isinstance(image_shape, tuple | list) and len(image_shape) in (2, 3)
     if has_axes and all(isinstance(n, int | np.integer) and n > 0 for n in image_shape):
         return tuple(map(int, image_shape))
@@ -239,7 +268,19 @@ def _check_shape(image_shape: Any) -> tuple[int, ...]:
 
 
 def check_seed(random_state: int | np.random.RandomState | None) -> int:
-    """Return a seed below 2**31 for a `random_state` of scikit-learn."""
+    """Convert the `random_state` of a scikit-learn estimator to a seed from 0 to 2**31 - 1.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None
+        An integer is taken modulo 2**31; a RandomState advances by one number; None takes NumPy's
+        global random state.
+
+    Raises
+    ------
+    ConfigError
+        `random_state` is of another type.
+    """
     if isinstance(random_state, int | np.integer):
         return int(random_state) % 2**31
     try:

@@ -1,1 +1,1 @@
-"""Modalities of samples: images, large images in tiles, rows of tables."""
+"""Modalities of samples: images, large images cut into tiles, and rows of tables."""

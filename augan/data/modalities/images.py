@@ -27,7 +27,17 @@ _INTEGER_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 
 
 def letterbox_shape(height: int, width: int, size: int) -> tuple[int, int]:
-    """Return the height and width of a letterboxed image in a square of side `size`."""
+    """Return the height and width to which an image is resized before it is padded to a square.
+
+    An image whose longer side is more than half of `size` and at most `size` keeps its shape.
+
+    Parameters
+    ----------
+    height, width : int
+        Size of the image in pixels.
+    size : int
+        Side of the square in pixels.
+    """
     longer = max(height, width)
     if size < 2 * longer <= 2 * size:
         return height, width
@@ -37,13 +47,30 @@ def letterbox_shape(height: int, width: int, size: int) -> tuple[int, int]:
 def letterbox_padding(
     height: int, width: int, size: int
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the rows above and below, and the columns left and right, of a centered image."""
+    """Return the padding that centers a resized image in a square, as `numpy.pad` takes it.
+
+    Parameters
+    ----------
+    height, width : int
+        Size of the image in pixels, at most `size`.
+    size : int
+        Side of the square in pixels.
+
+    Returns
+    -------
+    ((int, int), (int, int))
+        Rows above and below, and columns left and right. Odd padding puts one more pixel below or
+        right.
+    """
     top, left = (size - height) // 2, (size - width) // 2
     return (top, size - height - top), (left, size - width - left)
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize one image `[H, W, C]` of any type: area averaging down, bilinear up."""
+    """Resize one image `[H, W, C]` to `[height, width, C]`: area averaging down, bilinear up.
+
+    An image that loses pixels in total is averaged. The type stays the same; integers are rounded.
+    """
     if image.shape[:2] == (height, width):
         return image
     shrinks = height * width < image.shape[0] * image.shape[1]
@@ -61,20 +88,28 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ImagePreprocessing:
-    """Size, channels and range of the training images, and the conversion of images to them.
+    """Conversion of images to squares of the size, channels and range of the training images.
 
     Attributes
     ----------
-    size
-        Side S of the prepared square images in pixels, a power of two from 8.
-    channels
+    size : int
+        Side S of the prepared square images in pixels, a power of two from 8 to 1024.
+    channels : int
         1 (gray) or 3 (color).
-    dtype
+    dtype : str
         Type of prepared images: "uint8", "uint16" or "float32".
-    low, high
-        Pixel values that become -1 and +1.
-    native_shape
-        Height and width of the training images if all are equal, else None.
+    low, high : float
+        Pixel values that become -1 and +1 in the networks: the limits of an integer type, or the
+        smallest and largest training value of float32.
+    original_shape : (int, int) or None
+        Height and width of the training images if all are equal, else None (default).
+    sample_type, modality : str
+        "image" and "images", for every object.
+
+    Raises
+    ------
+    DataError
+        An attribute has an invalid value.
     """
 
     size: int
@@ -110,20 +145,22 @@ class ImagePreprocessing:
 
     @classmethod
     def fit(cls, dataset: Dataset, size: int | None = None) -> "ImagePreprocessing":
-        """Return the preprocessing for a dataset; only the headers of image files are read.
+        """Choose size, channels, type and range from the training images.
+
+        Only the headers of image files are read, because files have no floating-point pixels.
 
         Parameters
         ----------
-        dataset
+        dataset : Dataset
             The training images; unlabeled images count like the others.
-        size
-            Side of the square, a power of two from 8; by default the smallest of 8, 16, 32 and
+        size : int or None
+            Side of the square, a power of two from 8. None (default): the smallest of 8, 16, 32 and
             64 that holds the longer side of the median image, or 64 if none does.
 
         Raises
         ------
         DataError
-            `size` is impossible, or floating-point images hold one value only.
+            `size` is impossible, there is no image, or floating-point images hold one value only.
         """
         datasets = [some for some in (dataset, dataset.unlabeled) if some is not None and len(some)]
         headers = [header for some in datasets for header in some.headers()]
@@ -143,38 +180,38 @@ class ImagePreprocessing:
 
     @property
     def prepared_dtype(self) -> str:
-        """The type of prepared images."""
+        """The type of prepared images: "uint8", "uint16" or "float32", the same as `dtype`."""
         return self.dtype
 
     @property
     def sample_shape(self) -> tuple[int, int, int]:
-        """The shape of one prepared image."""
+        """The shape (S, S, channels) of one sample that the networks read and generate."""
         return self.size, self.size, self.channels
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """Sizes of one-hot groups; images have none."""
+        """Sizes of one-hot groups in a sample: always empty, because only table rows have them."""
         return ()
 
     @property
     def warnings(self) -> list[str]:
-        """Warnings for the user: none for images."""
+        """Warnings for the user about the training data: always none for images."""
         return []
 
     def describe(self) -> str:
-        """Return a short description of the prepared images."""
+        """Return size and color of prepared images for reports, such as "32x32 gray"."""
         return f"{self.size}x{self.size} {'gray' if self.channels == 1 else 'color'}"
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Return one image `[H, W, C]` letterboxed to `[S, S, channels]` in the prepared type.
+        """Letterbox one image `[H, W, C]` to `[S, S, channels]` in the prepared type.
 
         Gray becomes color by repetition; 8 bits become 16 bits by a factor of 257.
 
         Raises
         ------
         DataError
-            The image is color and the model is gray, or the type of the image has a larger range
-            than the type of the model.
+            The array is not `[H, W, C]`; the image is color and the model is gray; or the type of
+            the image has a larger range than the type of the model.
         """
         if image.ndim != 3 or not image.size:
             raise DataError(f"an image must be [H, W, C], but is {list(image.shape)}")
@@ -185,12 +222,19 @@ class ImagePreprocessing:
         return np.pad(pixels, (*letterbox_padding(height, width, self.size), (0, 0)), mode="edge")
 
     def prepare_all(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """Return all images letterboxed to `[N, S, S, channels]` in the prepared type.
+        """Letterbox N images to one array `[N, S, S, channels]` in the prepared type.
+
+        Parameters
+        ----------
+        images : ndarray or sequence of ndarray
+            `[N, H, W, C]`, or N images `[H, W, C]` of any size, such as `ImageFiles`.
 
         Raises
         ------
+        UnreadableImage
+            A file cannot be decoded.
         DataError
-            As for `prepare`; the message has the row of the image.
+            An image does not fit, as for `prepare`; the message has the row of the image.
         """
         if isinstance(images, np.ndarray) and images.ndim == 4 and images.size:
             height, width = images.shape[1:3]
@@ -208,9 +252,9 @@ class ImagePreprocessing:
         return prepared
 
     def normalize(self, prepared: np.ndarray) -> np.ndarray:
-        """Map prepared values to float32, `low` to -1 and `high` to +1.
+        """Scale prepared values to the float32 range of the networks: `low` to -1, `high` to +1.
 
-        Values outside are clipped only beyond -1000 and 1000.
+        Values outside are clipped only beyond -1000 and 1000. Any shape is accepted and kept.
         """
         x = prepared.astype(self._compute_type)
         x = (x - self.low) * (2 / (self.high - self.low)) - 1
@@ -218,24 +262,32 @@ class ImagePreprocessing:
         return x.astype(np.float32)
 
     def denormalize(self, x: np.ndarray) -> np.ndarray:
-        """Map -1..1 back to prepared values; values outside are clipped, integers are rounded."""
+        """Scale values of the networks, -1 to 1, back to prepared values: undo `normalize`.
+
+        Values outside -1..1 are clipped, and integers are rounded. Any shape is accepted and kept.
+        """
         x = np.clip(x.astype(self._compute_type), -1, 1)
         values = (x + 1) * ((self.high - self.low) / 2) + self.low
         return (values if self.dtype == "float32" else np.rint(values)).astype(self.dtype)
 
     def to_original_size(self, prepared: np.ndarray) -> np.ndarray:
-        """Undo the letterboxing of images, or of maps over images, of any channel count and type.
+        """Undo the letterboxing of images, or of anomaly maps over images, of any type.
 
         Parameters
         ----------
-        prepared
-            `[N, S, S, C]`.
+        prepared : ndarray
+            `[N, S, S, C]`, C any number of channels.
 
         Returns
         -------
         np.ndarray
             `[N, H, W, C]` in the common size of the training images, of the same type; the input
             itself if the training images had different sizes.
+
+        Raises
+        ------
+        DataError
+            The array is not `[N, S, S, C]`.
         """
         if prepared.ndim != 4 or prepared.shape[1:3] != (self.size, self.size):
             raise DataError(
@@ -251,20 +303,20 @@ class ImagePreprocessing:
         return np.stack([resize(image, *self.original_shape) for image in cropped])
 
     def to_uint8(self, prepared: np.ndarray) -> np.ndarray:
-        """Return prepared values as uint8 for display: `low` is black, `high` is white."""
+        """Convert prepared values to uint8 for display: `low` becomes black 0, `high` white 255."""
         if self.dtype == "uint8":
             return prepared
         fraction = (prepared.astype(np.float64) - self.low) / (self.high - self.low)
         return np.rint(np.clip(fraction, 0, 1) * 255).astype(np.uint8)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-able values."""
+        """Return the attributes as JSON-able values, for `preprocessing.json` of a bundle."""
         shape = None if self.original_shape is None else list(self.original_shape)
         return {"modality": self.modality, **asdict(self), "original_shape": shape}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ImagePreprocessing":
-        """Return the preprocessing that `to_dict` has described.
+        """Rebuild the preprocessing of a bundle from the values that `to_dict` returned.
 
         Raises
         ------
@@ -290,16 +342,20 @@ class ImagePreprocessing:
         )
 
     def _check(self) -> None:
-        """Raise DataError for an invalid size."""
+        """Raise DataError for an invalid `size`; a subclass has other sizes."""
         _check_size(self.size)
 
     @property
     def _compute_type(self) -> type[np.floating]:
+        """The type in which values are scaled: float64 for float32 pixels, else float32."""
         # Floating-point data may have a huge range, or a range far from zero.
         return np.float64 if self.dtype == "float32" else np.float32
 
     def _check_units(self, pixels: np.ndarray) -> None:
-        """Raise DataError for integers far outside a floating-point range: 0 to 255, not 0 to 1."""
+        """Raise DataError for integer pixels far outside the floating-point range of the model.
+
+        Such pixels are in another unit, for example 0 to 255 where the model was trained on 0 to 1.
+        """
         highest = float(pixels.max(initial=0))
         if highest > self.high + MAX_EXCESS_RANGES * (self.high - self.low):
             raise DataError(
@@ -309,7 +365,7 @@ class ImagePreprocessing:
             )
 
     def _convert(self, pixels: np.ndarray) -> np.ndarray:
-        """Convert type and channels of `[..., C]`; DataError if information would be lost."""
+        """Convert type and channels of pixels `[..., C]`; DataError if information is lost."""
         is_float = np.issubdtype(pixels.dtype, np.floating)
         if not is_float and pixels.dtype not in (np.uint8, np.uint16):
             raise DataError(f"pixels must be uint8, uint16 or float, but are {pixels.dtype}")
@@ -337,6 +393,7 @@ class ImagePreprocessing:
 
 
 def _check_size(size: int) -> None:
+    """Raise DataError unless the side of a square is a power of two from 8 to 1024."""
     if not _SIZES[0] <= size <= MAX_SIZE or size & (size - 1):
         raise DataError(
             f"size must be a power of two from {_SIZES[0]} to {MAX_SIZE}, but is {size}; try 32"
@@ -344,6 +401,7 @@ def _check_size(size: int) -> None:
 
 
 def _float_range(arrays: Iterable[np.ndarray | Sequence[np.ndarray]]) -> tuple[float, float]:
+    """Return the smallest and the largest pixel of all images; DataError if both are equal."""
     ranges = [(float(image.min()), float(image.max())) for images in arrays for image in images]
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     if not low < high:
@@ -355,12 +413,14 @@ def _float_range(arrays: Iterable[np.ndarray | Sequence[np.ndarray]]) -> tuple[f
 
 
 def _integer(field: str, value: Any) -> int:
+    """Return the value of a field of a bundle; DataError unless it is an integer."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise DataError(f"{field} must be an integer, but is {value!r}")
     return value
 
 
 def _number(field: str, value: Any) -> float:
+    """Return the value of a field of a bundle as a float; DataError unless it is a number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise DataError(f"{field} must be a number, but is {value!r}")
     return float(value)

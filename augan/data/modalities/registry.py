@@ -25,16 +25,25 @@ def fit_preprocessing(
     tiled: bool = False,
     rows: np.ndarray | None = None,
 ) -> AnyPreprocessing:
-    """Return the preprocessing for a dataset, fitted on its samples.
+    """Choose the preprocessing for the modality of a dataset, and fit it on the samples.
 
     Parameters
     ----------
-    size
-        Side of prepared images or of windows, see `ImagePreprocessing.fit`; ignored for tables.
-    tiled
-        Whether networks take windows of images, which keep their scale.
-    rows
-        Of a table, the rows to fit on; None: all.
+    dataset : Dataset
+        The training samples.
+    size : int or None
+        Side of prepared images, or of windows if `tiled`; None (default): from the data, see
+        `ImagePreprocessing.fit` and `TiledPreprocessing.fit`. Ignored for tables.
+    tiled : bool
+        Whether images keep their scale and the networks take windows of them (default: False).
+        Ignored for tables.
+    rows : ndarray or None
+        Of a table, indices of the rows to fit on; None (default): all. Ignored for images.
+
+    Raises
+    ------
+    DataError
+        The samples cannot be used, or `size` is impossible.
     """
     if isinstance(dataset.images, Table):
         return TabularPreprocessing.fit(dataset.images, rows)
@@ -44,13 +53,26 @@ def fit_preprocessing(
 def prepare_samples(
     images: np.ndarray | Sequence[np.ndarray] | Table, preprocessing: AnyPreprocessing
 ) -> np.ndarray | RaggedImages:
-    """Return all samples prepared: images `[N, S, S, C]`, ragged images, or rows `[N, F]`.
+    """Convert samples to the form of the training samples, before normalization to -1..1.
+
+    Parameters
+    ----------
+    images : ndarray, sequence of ndarray, or Table
+        The `images` of a dataset.
+    preprocessing : ImagePreprocessing or TabularPreprocessing
+        The fitted preprocessing.
+
+    Returns
+    -------
+    ndarray or RaggedImages
+        Images `[N, S, S, C]`, ragged images for a `TiledPreprocessing`, or rows of a table `[N,
+        F]`.
 
     Raises
     ------
     DataError
         Images are given for the preprocessing of a table, or a table for that of images; or a
-        sample does not fit.
+        sample does not fit the preprocessing.
     """
     if isinstance(images, Table) and isinstance(preprocessing, TabularPreprocessing):
         return preprocessing.prepare_all(images)
@@ -68,9 +90,27 @@ def prepare_samples(
 def training_samples(
     prepared: PreparedSamples, preprocessing: AnyPreprocessing
 ) -> tuple[np.ndarray | ConcatRows | SlidingWindows, RowsOf]:
-    """Return the samples that networks train on, and a function from prepared to such rows.
+    """Return the samples that the networks train on: prepared samples, or windows of large images.
 
-    Networks train on the prepared samples, or on windows of large images.
+    Parameters
+    ----------
+    prepared : ndarray, ConcatRows or RaggedImages
+        Prepared samples; `RaggedImages` need a `TiledPreprocessing`.
+    preprocessing : ImagePreprocessing or TabularPreprocessing
+        The fitted preprocessing.
+
+    Returns
+    -------
+    samples : ndarray, ConcatRows or SlidingWindows
+        The samples of the networks.
+    rows_of : callable
+        Maps an array of indices in `prepared` to the indices of the samples made from them, for
+        example from the training split of images to the windows of these images.
+
+    Raises
+    ------
+    DataError
+        `prepared` are images of different sizes, and the preprocessing makes images of one size.
     """
     if isinstance(prepared, RaggedImages):
         if not isinstance(preprocessing, TiledPreprocessing):
@@ -81,7 +121,13 @@ def training_samples(
 
 
 def restore_preprocessing(values: Mapping[str, Any]) -> AnyPreprocessing:
-    """Return the preprocessing that a bundle describes.
+    """Rebuild the preprocessing of a bundle from its `preprocessing.json`.
+
+    Parameters
+    ----------
+    values : mapping
+        The content of the member, see `to_dict` of the preprocessing classes; "modality" selects
+        the class.
 
     Raises
     ------
@@ -97,6 +143,12 @@ def restore_preprocessing(values: Mapping[str, Any]) -> AnyPreprocessing:
 
 
 def sample_type_of(values: Mapping[str, Any]) -> SampleType:
-    """Return the sample type of a bundle with this preprocessing: "image" or "row"."""
+    """Return the sample type of a bundle: "row" if it was trained on a table, else "image".
+
+    Parameters
+    ----------
+    values : mapping
+        The `preprocessing` of the bundle; only "modality" is read.
+    """
     modality = values.get("modality") if isinstance(values, Mapping) else None
     return "row" if modality == TabularPreprocessing.modality else "image"

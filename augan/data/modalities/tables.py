@@ -1,4 +1,4 @@
-"""Tables: reading of CSV and Parquet files, checks, and the target column."""
+"""Tables of samples: reading of CSV and Parquet files, checks, and the target column."""
 
 import csv
 import difflib
@@ -30,12 +30,12 @@ class Target:
 
     Attributes
     ----------
-    name
+    name : str
         The name of the column.
-    position
-        The position among all columns.
-    dtype
-        The pandas type, also of generated tables.
+    position : int
+        The position among all columns of the table, from 0.
+    dtype : str
+        The pandas type of the column, also in generated tables.
     """
 
     name: str
@@ -45,14 +45,14 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows of named columns, and the target column if there is one.
+    """Rows of named feature columns, and the description of the target column if there is one.
 
     Attributes
     ----------
-    frame
-        A pandas DataFrame `[N, columns]` without the target, its index 0 to N - 1.
-    target
-        The target column, which is not in `frame`, or None.
+    frame : pandas.DataFrame
+        `[N, columns]` without the target, its index 0 to N - 1.
+    target : Target or None
+        The target column, whose values are the labels of the dataset; None (default): no target.
     """
 
     frame: "pd.DataFrame"
@@ -62,22 +62,22 @@ class Table:
         return len(self.frame)
 
     def take(self, indices: np.ndarray) -> "Table":
-        """Return the rows at `indices`, in that order."""
+        """Return a table of the rows at integer `indices`, in that order, numbered from 0."""
         return replace(self, frame=self.frame.take(indices).reset_index(drop=True))
 
 
 def is_table_file(path: str | Path) -> bool:
-    """Whether the suffix of a file is that of a table."""
+    """Whether a path has the suffix of a table: .csv, .tsv, .parquet or .pq, in any case."""
     return Path(path).suffix.lower() in TABLE_SUFFIXES
 
 
 def is_frame(x: Any) -> bool:
-    """Whether `x` is a pandas DataFrame; pandas is not imported."""
+    """Whether an object is a pandas DataFrame; tested by name, without importing pandas."""
     return type(x).__name__ == "DataFrame" and hasattr(x, "iloc")
 
 
 def is_tabular(x: Any) -> bool:
-    """Whether `x` is a DataFrame or has the two axes of a table."""
+    """Whether input of the user is a table: a DataFrame, or an array-like with two axes."""
     try:
         return is_frame(x) or np.ndim(x) == 2
     except ValueError:  # a list of arrays of different shapes
@@ -85,15 +85,20 @@ def is_tabular(x: Any) -> bool:
 
 
 def as_frame(x: Any) -> "pd.DataFrame":
-    """Return a checked DataFrame of a DataFrame, or of an array `[N, F]` of numbers.
+    """Return a table of the user as a DataFrame with unique text names and index 0 to N - 1.
 
     The columns of an array are called `x0`, `x1`, and so on.
+
+    Parameters
+    ----------
+    x : DataFrame or array-like
+        A table; an array must be `[N, F]` of numbers or booleans.
 
     Raises
     ------
     DataError
-        The array has other values than numbers, or the table has no row, or columns without a
-        unique name.
+        The array has other values than numbers; or the table has no row, no column, or columns
+        without a unique name.
     """
     import pandas as pd
 
@@ -116,7 +121,7 @@ def as_frame(x: Any) -> "pd.DataFrame":
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise DataError for columns without a name, and for two columns of one name."""
+    """Raise DataError if a column of a table has no name, or two columns have the same name."""
     seen: set[str] = set()
     for position, name in enumerate(names):
         if not name.strip():
@@ -130,16 +135,24 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def read_table(path: str | Path, text_columns: Sequence[str] = ()) -> "pd.DataFrame":
-    """Read a CSV, TSV or Parquet file.
+    """Read a CSV, TSV or Parquet file as a checked DataFrame, see `as_frame`.
 
     A CSV file is UTF-8 and begins with a row of names. The separator is the most frequent of comma,
-    semicolon, tab and bar in that row. pandas infers the types of columns from the values, except
-    for `text_columns`, where 007 stays 007.
+    semicolon, tab and bar in that row; decimal commas are recognized if the separator is no comma.
+    Escaped formulas are restored, see `augan.io.csv_safety`.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; its suffix tells Parquet from text.
+    text_columns : sequence of str
+        Columns of a text file to read as text, so that 007 stays 007. pandas infers the types of
+        the other columns. Default: none.
 
     Raises
     ------
     DataError
-        The file cannot be read, or the table has no rows or no proper names.
+        The file cannot be read, the table has no rows or no proper names, or pyarrow is missing.
     """
     path = Path(path)
     if not path.is_file():
@@ -156,6 +169,7 @@ def read_table(path: str | Path, text_columns: Sequence[str] = ()) -> "pd.DataFr
 
 
 def _read_text(path: Path, text_columns: Sequence[str]) -> "pd.DataFrame":
+    """Read a CSV or TSV file as a DataFrame; see `read_table`, which also checks the result."""
     import pandas as pd
 
     try:
@@ -191,7 +205,7 @@ def _read_text(path: Path, text_columns: Sequence[str]) -> "pd.DataFrame":
 
 
 def _has_decimal_commas(frame: "pd.DataFrame") -> bool:
-    """Whether a text column has numbers with decimal commas, such as 1,5."""
+    """Whether a text column consists of numbers of which some have decimal commas, such as 1,5."""
     texts = frame.select_dtypes(exclude="number")
     columns = (texts[name].dropna().astype(str).str.strip() for name in texts)
     return any(
@@ -203,6 +217,7 @@ def _has_decimal_commas(frame: "pd.DataFrame") -> bool:
 
 
 def _read_parquet(path: Path) -> "pd.DataFrame":
+    """Read a Parquet file as a DataFrame; DataError if damaged, or if pyarrow is missing."""
     import pandas as pd
 
     if importlib.util.find_spec("pyarrow") is None:
@@ -218,21 +233,28 @@ def _read_parquet(path: Path) -> "pd.DataFrame":
 
 
 def split_target(frame: "pd.DataFrame", target: str) -> tuple[Table, np.ndarray, tuple[str, ...]]:
-    """Split a table into features and target.
+    """Split the column of classes off a table, for training with labels.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The whole table.
+    target : str
+        The name of the column with the class of each row.
 
     Returns
     -------
-    table
+    table : Table
         All other columns.
-    labels
+    labels : ndarray
         int64 `[N]`, positions in the class names.
-    class_names
+    class_names : tuple of str
         The distinct values as text, in numerical or alphabetical order.
 
     Raises
     ------
     DataError
-        The column does not exist, or its values cannot be classes.
+        The column does not exist or is the only column, or its values cannot be classes.
     """
     names = list(frame.columns)
     if target not in names:
@@ -249,7 +271,28 @@ def split_target(frame: "pd.DataFrame", target: str) -> tuple[Table, np.ndarray,
 
 
 def class_labels(values: Any, target: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return labels int64 `[N]` and class names of the target column called `target`."""
+    """Convert the values of a target column to class numbers and class names.
+
+    Parameters
+    ----------
+    values : array-like or pandas.Series
+        One value per row, numbers or text.
+    target : str
+        The name of the column in messages.
+
+    Returns
+    -------
+    labels : ndarray
+        int64 `[N]`, positions in the class names.
+    class_names : tuple of str
+        The distinct values as text, in numerical or alphabetical order.
+
+    Raises
+    ------
+    DataError
+        Values are missing or cannot be labels, there is one value only, or there are more
+        than half as many distinct values as rows.
+    """
     import pandas as pd
 
     series = pd.Series(values).reset_index(drop=True)
@@ -279,5 +322,6 @@ def class_labels(values: Any, target: str) -> tuple[np.ndarray, tuple[str, ...]]
 
 
 def _did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the end of a message that suggests the most similar of `names`, or ""."""
     near = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean '{near[0]}'?" if near else ""

@@ -24,25 +24,25 @@ MIN_NUMERIC_FRACTION = 0.5  # a text column with more numbers is taken for a col
 
 @dataclass(frozen=True)
 class ColumnSpec:
-    """The type, range and categories of one column, and the conversion of its values.
+    """The type, range and categories of one column of the training table, and its scaling.
 
     Attributes
     ----------
-    name
-        The name in the table.
-    kind
+    name : str
+        The name of the column in the table.
+    kind : str
         "number", "category", or "constant" (one value only: left out of training, and filled in
         again in generated tables).
-    dtype
-        The pandas type, also of generated tables.
-    values
-        The categories in order, or the one value of a constant.
-    quantiles, quantile_positions
-        Of a number: the quantiles from the smallest to the largest value, and their normalized
-        positions -1, ..., 1, spaced like the quantiles of a normal distribution.
-    decimals
-        The number of decimals of all numbers, to which generated numbers are rounded; None: more
-        than `MAX_DECIMALS`.
+    dtype : str
+        The pandas type of the column, also in generated tables.
+    values : tuple
+        The categories in order, or the one value of a constant; empty for numbers.
+    quantiles, quantile_positions : tuple of float
+        Of a number: the distinct quantiles from the smallest to the largest value, and their
+        normalized positions from -1 to 1, spaced like the quantiles of a normal distribution.
+    decimals : int or None
+        The number of decimals of all numbers, to which generated numbers are rounded; None
+        (default): more than `MAX_DECIMALS`, so they are not rounded.
     """
 
     name: str
@@ -54,10 +54,15 @@ class ColumnSpec:
     decimals: int | None = None
 
     def normalize(self, values: np.ndarray) -> np.ndarray:
-        """Map numbers of the training range to -1..1, linearly between quantiles.
+        """Map numbers of the training range to -1..1, linearly between the quantiles.
 
         Numbers outside the range are extrapolated with the slope of the whole range, so that
-        outliers stay outliers.
+        outliers stay outliers. Far outside a tiny range the result is infinite.
+
+        Parameters
+        ----------
+        values : ndarray of float
+            Numbers of this column, of any shape.
         """
         low, high = self.quantiles[0], self.quantiles[-1]
         inside = np.interp(values, self.quantiles, self.quantile_positions)
@@ -66,13 +71,16 @@ class ColumnSpec:
             return np.asarray(inside + 2 * beyond / (high - low))
 
     def denormalize(self, positions: np.ndarray) -> np.ndarray:
-        """Map -1..1 back to numbers of the training range, rounded to `decimals`."""
+        """Map positions in -1..1 to numbers of the training range, rounded to `decimals`.
+
+        Positions outside -1..1 become the smallest or the largest training value.
+        """
         values: np.ndarray = np.interp(positions, self.quantile_positions, self.quantiles)
         return values if self.decimals is None else np.round(values, self.decimals)
 
 
 def require_complete(frame: "pd.DataFrame") -> None:
-    """Raise DataError, which names columns and counts, if values are missing."""
+    """Raise DataError, which names columns and counts, if a table has missing values."""
     missing = frame.isna().sum()
     counts = [f"{name} ({int(count)})" for name, count in missing.items() if count]
     if counts:
@@ -83,12 +91,20 @@ def require_complete(frame: "pd.DataFrame") -> None:
 
 
 def fit_column(name: str, series: "pd.Series") -> ColumnSpec:
-    """Return the specification of a column without missing values.
+    """Derive type, range and categories of one column from its values.
+
+    Parameters
+    ----------
+    name : str
+        The name of the column.
+    series : pandas.Series
+        The values, none of them missing.
 
     Raises
     ------
     DataError
-        The values are of an unsupported type, infinite or mixed, or there are too many categories.
+        The values are of an unsupported type, infinite or mixed, or there are more than 50
+        categories.
     """
     import pandas as pd
 
@@ -113,10 +129,12 @@ def fit_column(name: str, series: "pd.Series") -> ColumnSpec:
 
 
 def _is_number(value: Any) -> bool:
+    """Whether a value is a real number; booleans are not."""
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def _fit_numbers(name: str, series: "pd.Series", dtype: str) -> ColumnSpec:
+    """Derive the quantiles and decimals of a column of numbers; one value only gives a constant."""
     values = series.to_numpy(np.float64)
     infinite = int((~np.isfinite(values)).sum())
     if infinite:
@@ -144,7 +162,7 @@ def _fit_numbers(name: str, series: "pd.Series", dtype: str) -> ColumnSpec:
 
 
 def _fit_quantiles(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the distinct quantiles and their positions.
+    """Return up to 100 distinct quantiles of a column of numbers, and their positions in -1..1.
 
     Linear scaling from minimum to maximum would map most rows of a skewed column to one end of the
     generator's tanh. On synthetic tables with such columns, generated tables then kept less than
@@ -161,6 +179,7 @@ def _fit_quantiles(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, 
 
 
 def _count_decimals(values: np.ndarray) -> int | None:
+    """Return the smallest number of decimals, 0 to 9, that represents all values; None if more."""
     with np.errstate(over="ignore"):  # values for which rounding overflows have no decimals
         for digits in range(MAX_DECIMALS + 1):
             if np.array_equal(np.round(values, digits), values):
@@ -169,7 +188,7 @@ def _count_decimals(values: np.ndarray) -> int | None:
 
 
 def _check_not_mixed(name: str, series: "pd.Series") -> None:
-    """Raise DataError for a column of numbers with a few texts, which is probably a mistake."""
+    """Raise DataError for a text column that is mostly numbers, which is probably a mistake."""
     import pandas as pd
 
     numeric = pd.to_numeric(series, errors="coerce").notna()
@@ -182,6 +201,7 @@ def _check_not_mixed(name: str, series: "pd.Series") -> None:
 
 
 def _fit_categories(name: str, series: "pd.Series", dtype: str) -> ColumnSpec:
+    """Derive the categories of a column of texts or truth values; one value gives a constant."""
     import pandas as pd
 
     if not all(isinstance(value, str | bool | int | float) for value in series.tolist()):
@@ -205,16 +225,23 @@ _TUPLE_FIELDS = ("values", "quantiles", "quantile_positions")
 
 @dataclass(frozen=True)
 class TabularPreprocessing:
-    """The columns of the training table, and the conversion of rows to arrays.
+    """Conversion of table rows to arrays of numbers and one-hot categories, and back.
 
-    A prepared row has the numbers first, then the one-hot categories.
+    A prepared row has the numbers first, then the one-hot categories of each column of categories.
 
     Attributes
     ----------
-    columns
-        The columns without the target, in the order of the table.
-    target
-        The column of classes, or None.
+    columns : tuple of ColumnSpec
+        The columns without the target, in the order of the training table.
+    target : Target or None
+        The column of classes; None (default): the training table had none.
+    sample_type, modality : str
+        "row" and "rows", for every object.
+
+    Raises
+    ------
+    DataError
+        Every column is constant.
     """
 
     columns: tuple[ColumnSpec, ...]
@@ -232,15 +259,20 @@ class TabularPreprocessing:
 
     @classmethod
     def fit(cls, table: Table, rows: np.ndarray | None = None) -> "TabularPreprocessing":
-        """Return the preprocessing for a table, fitted on all of its rows or on `rows`.
+        """Derive the columns from a training table.
 
-        All rows are checked, not only `rows`.
+        Parameters
+        ----------
+        table : Table
+            The training table; all of its rows are checked.
+        rows : ndarray or None
+            Indices of the rows that ranges and categories are taken from; None (default): all rows.
 
         Raises
         ------
         DataError
-            Values are missing or infinite; a column mixes numbers and text, has too many
-            different texts, or another type; or all columns are constant.
+            Values are missing or infinite; a column mixes numbers and text, has too many different
+            texts, or another type; or all columns are constant.
         """
         require_complete(table.frame)
         columns = tuple(fit_column(name, table.frame[name]) for name in table.frame.columns)
@@ -251,45 +283,45 @@ class TabularPreprocessing:
 
     @cached_property
     def numbers(self) -> tuple[ColumnSpec, ...]:
-        """The numeric columns, which are first in prepared rows."""
+        """The numeric columns in the order of the table, which come first in prepared rows."""
         return tuple(column for column in self.columns if column.kind == "number")
 
     @cached_property
     def categories(self) -> tuple[ColumnSpec, ...]:
-        """The columns of categories, which follow the numeric columns."""
+        """The columns of categories in the order of the table, last in prepared rows."""
         return tuple(column for column in self.columns if column.kind == "category")
 
     @property
     def text_columns(self) -> list[str]:
-        """The names of columns whose categories are texts, which may look like numbers."""
+        """Names of columns with text categories, which `read_table` must not parse as numbers."""
         of_text = (c for c in self.categories if any(isinstance(v, str) for v in c.values))
         return [column.name for column in of_text]
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """The number of categories of each column of categories."""
+        """Sizes of the one-hot groups in a prepared row: the categories of each column."""
         return tuple(len(column.values) for column in self.categories)
 
     @property
     def sample_shape(self) -> tuple[int]:
-        """The shape of one prepared row."""
+        """The shape (F,) of one prepared row: one value per number and one per category."""
         return (len(self.numbers) + sum(self.groups),)
 
     @property
     def warnings(self) -> list[str]:
-        """Warnings for the user about the columns."""
+        """Warnings for the user: the constant columns, which are left out of training."""
         constant = [column.name for column in self.columns if column.kind == "constant"]
         if not constant:
             return []
         return [f"left out, because they have one value only: {', '.join(constant)}"]
 
     def describe(self) -> str:
-        """Return a short description of the columns."""
+        """Return the counts of columns for reports, such as "3 numbers and 2 categories"."""
         parts = [(len(self.numbers), "numbers"), (len(self.categories), "categories")]
         return " and ".join(f"{count} {name}" for count, name in parts if count)
 
     def prepare_all(self, table: Table) -> np.ndarray:
-        """Return all rows prepared, float64 `[N, F]`.
+        """Convert all rows of a table to prepared rows, float64 `[N, F]`.
 
         Raises
         ------
@@ -306,9 +338,20 @@ class TabularPreprocessing:
         return prepared
 
     def prepare_rows(self, frame: "pd.DataFrame") -> tuple[np.ndarray, dict[int, str]]:
-        """Return the prepared rows `[N, F]`, and the unusable rows: row number -> reason.
+        """Convert rows of a table to prepared rows, and report the rows that cannot be used.
 
-        Columns may have any order; columns that the model does not know are ignored.
+        Parameters
+        ----------
+        frame : pandas.DataFrame
+            A table with the columns of the training table in any order; other columns are ignored.
+
+        Returns
+        -------
+        prepared : ndarray
+            float64 `[N, F]`, also of unusable rows, whose values do not count. An unknown category
+            is all zeros, which is usable.
+        reasons : dict of int to str
+            Number of each unusable row -> the reason: a value is missing, infinite or not a number.
 
         Raises
         ------
@@ -342,15 +385,16 @@ class TabularPreprocessing:
         return np.concatenate(parts, axis=1), dict(sorted(reasons.items()))
 
     def unknown_columns(self, frame: "pd.DataFrame") -> list[str]:
-        """Return the columns of a table that the training table did not have."""
+        """Return the names of columns that the training table had neither as feature nor target."""
         known = {column.name for column in self.columns}
         known |= {self.target.name} if self.target else set()
         return [str(name) for name in frame.columns if name not in known]
 
     def normalize(self, prepared: np.ndarray) -> np.ndarray:
-        """Map prepared rows to float32: numbers to -1..1 in training, categories stay 0 and 1.
+        """Scale the numbers of prepared rows `[..., F]` to -1..1, in float32, for the networks.
 
-        Values outside the training range are clipped only beyond -1000 and 1000.
+        Categories stay 0 and 1. Numbers outside the training range lie outside -1..1, and are
+        clipped only beyond -1000 and 1000.
         """
         x = np.array(prepared, np.float64)
         for index, column in enumerate(self.numbers):
@@ -358,7 +402,11 @@ class TabularPreprocessing:
         return np.clip(x, -MAX_NORMALIZED, MAX_NORMALIZED).astype(np.float32)
 
     def denormalize(self, x: np.ndarray) -> np.ndarray:
-        """Map rows of a network to prepared rows: valid numbers, and one category per group."""
+        """Convert rows `[..., F]` of the generator to prepared rows: undo `normalize`.
+
+        Numbers are clipped to the training range and rounded; of each one-hot group the largest
+        value becomes 1, the others 0.
+        """
         x = np.array(x, np.float64)
         for index, column in enumerate(self.numbers):
             x[..., index] = column.denormalize(x[..., index])
@@ -370,16 +418,23 @@ class TabularPreprocessing:
         return x
 
     def to_original_size(self, prepared: np.ndarray) -> np.ndarray:
-        """Return prepared rows unchanged: a table has no geometry."""
+        """Return prepared rows unchanged: unlike images, rows have no size to restore."""
         return prepared
 
     def to_frame(self, prepared: np.ndarray, classes: list[str] | None = None) -> "pd.DataFrame":
-        """Return prepared rows `[N, F]` as a table with the columns of the training table.
+        """Convert prepared rows `[N, F]` to a table with the columns of the training table.
 
         Parameters
         ----------
-        classes
-            The class name of each row, for the target column; None: no target column.
+        prepared : ndarray
+            Prepared rows, for example of `denormalize`.
+        classes : list of str or None
+            The class name of each row, for the target column; None (default): no target column.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns in the order and of the types of the training table, constants included.
         """
         import pandas as pd
 
@@ -404,7 +459,7 @@ class TabularPreprocessing:
         return frame
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-able values."""
+        """Return columns and target as JSON-able values, for `preprocessing.json` of a bundle."""
         return {
             "modality": self.modality,
             "columns": [_column_to_dict(column) for column in self.columns],
@@ -413,7 +468,7 @@ class TabularPreprocessing:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TabularPreprocessing":
-        """Return the preprocessing that `to_dict` has described.
+        """Rebuild the preprocessing of a bundle from the values that `to_dict` returned.
 
         Raises
         ------
@@ -439,6 +494,10 @@ class TabularPreprocessing:
 
 
 def _check_target(target: Target, count: int) -> None:
+    """Raise ValueError or TypeError if the target of a bundle has an invalid field.
+
+    `count` is the number of feature columns, which is the largest possible position of the target.
+    """
     if not isinstance(target.position, int) or not 0 <= target.position <= count:
         raise ValueError(f"the target stands at {target.position} of {count} columns")
     if not isinstance(target.name, str) or not isinstance(target.dtype, str):
@@ -446,10 +505,18 @@ def _check_target(target: Target, count: int) -> None:
 
 
 def _column_to_dict(column: ColumnSpec) -> dict[str, Any]:
+    """Return the fields of a column as JSON-able values, tuples as lists."""
     return {**asdict(column), **{name: list(getattr(column, name)) for name in _TUPLE_FIELDS}}
 
 
 def _column_from_dict(values: Mapping[str, Any]) -> ColumnSpec:
+    """Rebuild a column from the values of `_column_to_dict`.
+
+    Raises
+    ------
+    LookupError, TypeError or ValueError
+        A field is missing, unknown, or of the wrong type or value.
+    """
     column = ColumnSpec(**{**values, **{name: tuple(values[name]) for name in _TUPLE_FIELDS}})
     if not isinstance(column.name, str) or not isinstance(column.dtype, str):
         raise TypeError("a column's name and type must be texts")
@@ -469,6 +536,10 @@ def _column_from_dict(values: Mapping[str, Any]) -> ColumnSpec:
 
 
 def _one_hot(series: "pd.Series", column: ColumnSpec) -> np.ndarray:
+    """Return the categories of a column as rows `[N, categories]` of 0 and 1.
+
+    A value that is no category of the training table gives a row of zeros.
+    """
     # Compared as texts, because in a CSV file 1 may be a number, a name or a truth value.
     index_of = {str(value): index for index, value in enumerate(column.values)}
     for index, value in enumerate(column.values):
@@ -482,7 +553,7 @@ def _one_hot(series: "pd.Series", column: ColumnSpec) -> np.ndarray:
 
 
 def _spellings(value: Any) -> tuple[str, ...]:
-    """Return other spellings of a category that is a number or a truth value."""
+    """Return other spellings of a category that is a whole number or a truth value, else none."""
     if isinstance(value, bool | int | float) and float(value).is_integer():
         as_bool = (str(bool(value)),) if value in (0, 1) and isinstance(value, bool) else ()
         return str(int(value)), str(float(value)), *as_bool
@@ -490,6 +561,7 @@ def _spellings(value: Any) -> tuple[str, ...]:
 
 
 def _failure_reason(value: Any, column: ColumnSpec) -> str:
+    """Return the reason why a value of a column cannot be used, for messages."""
     if value is None or value != value or column.kind == "category":
         return f"{column.name} is missing"
     if isinstance(value, str):
@@ -498,6 +570,7 @@ def _failure_reason(value: Any, column: ColumnSpec) -> str:
 
 
 def _to_categories(values: tuple[Any, ...], indices: np.ndarray, dtype: Any) -> Any:
+    """Return the categories at `indices` as a pandas column of the type `dtype`."""
     import pandas as pd
 
     if dtype == "category":
@@ -506,6 +579,7 @@ def _to_categories(values: tuple[Any, ...], indices: np.ndarray, dtype: Any) -> 
 
 
 def _to_numbers(values: np.ndarray, dtype: Any) -> Any:
+    """Return numbers as a pandas column of the type `dtype`, clipped to the range of integers."""
     import pandas as pd
 
     pandas_type = pd.api.types.pandas_dtype(dtype)
@@ -518,7 +592,7 @@ def _to_numbers(values: np.ndarray, dtype: Any) -> Any:
 
 
 def _to_target(classes: list[str], dtype: Any) -> Any:
-    """Return class names as values of the type of the target."""
+    """Return class names as a target column of the pandas type `dtype`."""
     import pandas as pd
 
     names = pd.Series(classes, dtype="str")

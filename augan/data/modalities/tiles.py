@@ -28,17 +28,18 @@ CONTRAST = 1.5  # factor of the logarithm
 
 @dataclass(frozen=True)
 class TiledPreprocessing(ImagePreprocessing):
-    """Sizes and range of large training images, and the conversion of images to them.
+    """Conversion of large images to their working scale, at which networks take windows of them.
 
-    `size` is the side of a canvas that holds every training image at its working scale. Prepared
-    images have 8 bits and are the brightness relative to the surroundings, so that light which
-    falls off or differs between images is not an anomaly. `dtype`, `low` and `high` describe the
-    original images.
+    `size` is the side of a square canvas that holds every training image at its working scale.
+    Prepared images have 8 bits and are the brightness relative to the surroundings, so that light
+    which falls off or differs between images is not an anomaly. `dtype`, `low` and `high` describe
+    the original images. The other attributes are those of `ImagePreprocessing`; `modality` is
+    "tiles".
 
     Attributes
     ----------
-    window
-        Side of the square windows that the networks take, in pixels.
+    window : int
+        Side of the square windows that the networks take, in pixels; default: 64.
     """
 
     window: int = DEFAULT_WINDOW
@@ -47,14 +48,16 @@ class TiledPreprocessing(ImagePreprocessing):
 
     @classmethod
     def fit(cls, dataset: Dataset, size: int | None = None) -> "TiledPreprocessing":
-        """Return the preprocessing for a dataset; only the headers of image files are read.
+        """Choose window, canvas, channels, type and range from the training images.
+
+        Only the headers of image files are read.
 
         Parameters
         ----------
-        dataset
+        dataset : Dataset
             The training images.
-        size
-            Side of the window; None: 64.
+        size : int or None
+            Side of the window in pixels, a power of two from 8; None (default): 64.
 
         Raises
         ------
@@ -69,30 +72,44 @@ class TiledPreprocessing(ImagePreprocessing):
 
     @property
     def prepared_dtype(self) -> str:
-        """The type of prepared images, for every type of original images."""
+        """The type of prepared images: "uint8" for every type of original images."""
         return "uint8"
 
     @property
     def sample_shape(self) -> tuple[int, int, int]:
-        """The shape of one window."""
+        """The shape (window, window, channels) of one window, which is a sample of the networks."""
         return self.window, self.window, self.channels
 
     def describe(self) -> str:
-        """Return a short description of the windows."""
+        """Return size and color of the windows for reports."""
         color = "gray" if self.channels == 1 else "color"
         return f"windows of {self.window}x{self.window} {color} at the scale of the images"
 
     def ragged_images(self, dataset: Dataset, canvas: np.ndarray) -> RaggedImages:
-        """Return views of the images of a dataset in `canvas` `[N, S, S, C]`, each in its size."""
+        """Cut the prepared images of a dataset out of their canvases; the result holds views.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            The images, whose headers state their sizes.
+        canvas : ndarray
+            `[N, S, S, C]`, the result of `prepare_all` for these images.
+        """
         shapes = [working_shape(h.height, h.width, self.window) for h in dataset.headers()]
         return RaggedImages.from_padded(canvas, np.array(shapes))
 
     def training_windows(self, images: RaggedImages) -> SlidingWindows:
-        """Return the windows on which networks train."""
+        """Return overlapping windows of prepared images and their mirror images, to train on.
+
+        Neighboring windows are at most a quarter of a window apart.
+        """
         return SlidingWindows(images, self.window, self.window // STRIDES_PER_WINDOW)
 
     def to_working_scale(self, image: np.ndarray) -> np.ndarray:
-        """Return one image `[H, W, C]` at the working scale, in the type of the original images.
+        """Shrink one image `[H, W, C]` to the working scale, in the type of original images.
+
+        An image is shrunk until its shorter side has at most 256 and its longer side at most 1024
+        pixels; smaller images keep their size.
 
         Raises
         ------
@@ -105,7 +122,9 @@ class TiledPreprocessing(ImagePreprocessing):
         return resize(self._convert(image), *_scaled_shape(*image.shape[:2]))
 
     def prepare_ragged(self, image: np.ndarray) -> np.ndarray:
-        """Return one image `[H, W, C]` at the working scale, in the prepared type.
+        """Prepare one image `[H, W, C]` at its working scale: relative brightness, uint8.
+
+        A side shorter than a window is padded to the window by repeating edge pixels.
 
         Raises
         ------
@@ -117,7 +136,10 @@ class TiledPreprocessing(ImagePreprocessing):
         return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
 
     def _relative_brightness(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the brightness relative to the surroundings, uint8: 128 where both are equal."""
+        """Return pixels `[H, W, C]` relative to their surroundings, uint8: 128 if equal.
+
+        The surroundings are a Gaussian average over 16 pixels of all channels.
+        """
         values = (pixels.astype(np.float64) - self.low) / (self.high - self.low)
         surroundings = gaussian_filter(
             values.mean(axis=-1, keepdims=True), (SURROUNDINGS_SIGMA,) * 2 + (0,)
@@ -130,7 +152,13 @@ class TiledPreprocessing(ImagePreprocessing):
         return contrast.astype(np.uint8)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Return one image in the upper left corner of a canvas `[S, S, C]`."""
+        """Prepare one image `[H, W, C]` in the upper left corner of a canvas `[S, S, C]`.
+
+        Raises
+        ------
+        DataError
+            The prepared image is larger than the canvas, or as for `to_working_scale`.
+        """
         prepared = self.prepare_ragged(image)
         height, width = prepared.shape[:2]
         if max(height, width) > self.size:
@@ -142,7 +170,7 @@ class TiledPreprocessing(ImagePreprocessing):
         return np.pad(prepared, padding, mode="edge")
 
     def prepare_all(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """Return all images on canvases `[N, S, S, C]`."""
+        """Prepare N images on canvases `[N, S, S, C]`, see `prepare`."""
         return np.stack([self.prepare(image) for image in images])
 
     @overload
@@ -150,25 +178,35 @@ class TiledPreprocessing(ImagePreprocessing):
     @overload
     def normalize(self, prepared: RaggedImages) -> RaggedImages: ...
     def normalize(self, prepared: np.ndarray | RaggedImages) -> np.ndarray | RaggedImages:
-        """Map prepared values, 0 to 255, to float32 from -1 to 1."""
+        """Scale prepared values, 0 to 255, to the float32 range -1..1 of the networks.
+
+        An array gives an array, and `RaggedImages` give `RaggedImages`.
+        """
         if isinstance(prepared, RaggedImages):
             return RaggedImages([self.normalize(image) for image in prepared])
         return prepared.astype(np.float32) / np.float32(127.5) - 1
 
     def denormalize(self, x: np.ndarray) -> np.ndarray:
-        """Map -1..1 back to prepared values."""
+        """Scale values of the networks, -1 to 1, back to prepared uint8 values, with clipping."""
         values: np.ndarray = np.rint((np.clip(x, -1, 1) + 1) * 127.5)
         return values.astype(np.uint8)
 
     def to_uint8(self, prepared: np.ndarray) -> np.ndarray:
-        """Return prepared values, which are uint8 already."""
+        """Return prepared values for display; they are uint8 already."""
         return prepared
 
     def to_original_size(self, prepared: Any) -> Any:
-        """Resize maps over images, which are `RaggedImages`, to the size of the images.
+        """Enlarge anomaly maps from the working scale to the common size of the training images.
 
-        This is the common size of the training images. If the training images had different sizes,
-        maps keep the working scale. Windows are returned unchanged.
+        Parameters
+        ----------
+        prepared : RaggedImages or ndarray
+            Maps over images as `RaggedImages`. Windows as an array are returned unchanged.
+
+        Returns
+        -------
+        RaggedImages or ndarray
+            Maps `[H, W, C]`; at the working scale if the training images had different sizes.
         """
         if not isinstance(prepared, RaggedImages) or self.original_shape is None:
             return prepared
@@ -179,7 +217,13 @@ class TiledPreprocessing(ImagePreprocessing):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TiledPreprocessing":
-        """Return the preprocessing that `to_dict` has described."""
+        """Rebuild the preprocessing of a bundle from the values that `to_dict` returned.
+
+        Raises
+        ------
+        DataError
+            A field is missing, unknown, or of the wrong type or value.
+        """
         base_values = {key: value for key, value in values.items() if key != "window"}
         window = values.get("window")
         if isinstance(window, bool) or not isinstance(window, int) or window < 8:
@@ -191,12 +235,23 @@ class TiledPreprocessing(ImagePreprocessing):
         return cls(**{**asdict(base), "size": size}, window=window)
 
     def _check(self) -> None:
+        """Raise DataError if the canvas is smaller than a window."""
         if self.size < self.window:
             raise DataError(f"a canvas of {self.size} pixels holds no window of {self.window}")
 
 
 def working_shape(height: int, width: int, window: int) -> tuple[int, int]:
-    """Return the height and width at which windows are cut from an image.
+    """Return the height and width of a prepared image, from which windows are cut.
+
+    The image is shrunk to a shorter side of at most 256 and a longer side of at most 1024 pixels,
+    then padded to at least one window.
+
+    Parameters
+    ----------
+    height, width : int
+        Size of the original image in pixels.
+    window : int
+        Side of a window in pixels.
 
     Examples
     --------
@@ -208,11 +263,22 @@ def working_shape(height: int, width: int, window: int) -> tuple[int, int]:
 
 
 def _scaled_shape(height: int, width: int) -> tuple[int, int]:
+    """Return the height and width of an image at the working scale, without padding."""
     factor = min(1.0, MAX_SHORT_SIDE / min(height, width), MAX_LONG_SIDE / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def needs_tiling(dataset: Dataset, window: int = DEFAULT_WINDOW) -> bool:
-    """Whether shrinking the images of a dataset to one square would lose small details."""
+    """Whether shrinking the images of a dataset to one square would lose small details.
+
+    True if the shorter side of the median image holds two windows or more.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The training images; only headers are read.
+    window : int
+        Side of a window in pixels; default: 64.
+    """
     shorter = [min(header.height, header.width) for header in dataset.headers()]
     return bool(np.median(shorter) >= MIN_WINDOWS_PER_SIDE * window)
