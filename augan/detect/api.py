@@ -63,8 +63,8 @@ class DetectionResult:
     num_anomalies : int
         Number of flagged samples.
     unreadable : list of (path, reason)
-            Samples without a score: path of the image or number of the row (from 0), and why it
-        cannot be read.
+        Samples without a score: path of the image or number of the row (from 0), and why it cannot
+        be read.
     warnings : list of str
         Messages that the user should read before trusting the decisions.
     top_samples : list of ScoredSample
@@ -84,8 +84,8 @@ class DetectionResult:
     components : list of ComponentSummary
         Statistics of the score components.
     map_scale : MapScale or None
-            Conversion of anomaly maps to calibrated units; None for rows, and for detectors whose
-        maps were never calibrated.
+        Conversion of anomaly maps to calibrated units; None for rows, and for detectors whose maps
+        were never calibrated.
     images : str
         Path of the images or of the table, as given by the caller.
     bundle : str
@@ -244,7 +244,7 @@ def write_results(
     request : DetectionRequest
         The validated options, the detector and the input.
     out : path
-            A new folder, or the folder of an earlier call, which is replaced when all files are
+        A new folder, or the folder of an earlier call, which is replaced when all files are
         complete.
     chunks : generator of ScoredChunk
         One scored chunk for each chunk of `request.chunks`, in the same order.

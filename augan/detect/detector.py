@@ -100,8 +100,8 @@ class Detector:
         samples : PreparedSamples
             Prepared samples of all splits.
         train : ndarray of int
-                Indices of the samples on which the networks were trained. At most 5,000 of them, or
-            500 large images, evenly spaced, are used.
+            Indices of the samples on which the networks were trained. At most 5,000 of them, or 500
+            large images, evenly spaced, are used.
         val : ndarray of int
             Indices of the samples on which the score components are standardized.
 
@@ -155,7 +155,7 @@ class Detector:
         samples : PreparedSamples
             Prepared samples.
         groups : sequence or None
-                The group (part, patient) of each calibration sample; None: each sample is its own
+            The group (part, patient) of each calibration sample; None: each sample is its own
             group.
         rows : ndarray of int or None
             Indices of the calibration samples in `samples`; None: all samples.
@@ -169,8 +169,8 @@ class Detector:
         Returns
         -------
         ndarray of float64 [N, 2] or [N, 1]
-                For images the anomaly score and the maximum of the anomaly map; for rows the
-            anomaly score.
+            For images the anomaly score and the maximum of the anomaly map; for rows the anomaly
+            score.
         """
         columns = [self.score(samples)]
         if self.preprocessing.sample_type == "image":
@@ -372,7 +372,7 @@ def add_detectors(
     detectors : sequence of Detector
         One detector for each method; the first becomes the default.
     trim_fraction : float
-            Share of samples that was removed as contaminated before the detectors were fitted and
+        Share of samples that was removed as contaminated before the detectors were fitted and
         calibrated; 0.0: none.
     """
     from augan.detect.cross_conformal_ensemble import CrossConformalEnsemble

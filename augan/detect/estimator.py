@@ -121,8 +121,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
             Normal images or rows; up to `trim_fraction` of them may be anomalies.
         y : ignored
         groups : array [N] or None
-                The group of each sample (a part, a patient); samples of one group stay in one
-            split. None: each sample is its own group.
+            The group of each sample (a part, a patient); samples of one group stay in one split.
+            None: each sample is its own group.
 
         Returns
         -------
@@ -213,8 +213,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
         Raises
         ------
         ConfigError
-                If `trim_fraction` is not 0, the bundle has an ignore mask, or the samples are too
-            few for `far`.
+            If `trim_fraction` is not 0, the bundle has an ignore mask, or the samples are too few
+            for `far`.
         """
         if self.trim_fraction:
             raise ConfigError(

@@ -39,13 +39,13 @@ def fit_detector(
     samples : PreparedSamples
         Prepared samples of all splits.
     split : Split
-            Indices into `samples`. If there are fewer than 10 validation samples, score components
-        are standardized on training samples too. Without calibration samples, the detector is not
+        Indices into `samples`. If there are fewer than 10 validation samples, score components are
+        standardized on training samples too. Without calibration samples, the detector is not
         calibrated.
     groups : sequence or None
         The group (part, patient) of each sample; None: each sample is its own group.
     trim_fraction : float
-            Suspected share of contaminated samples. This share of each split, the samples with the
+        Suspected share of contaminated samples. This share of each split, the samples with the
         highest scores, is removed; then the detector is fitted again and calibrated on the rest.
         0.0: nothing is removed.
 
@@ -98,8 +98,8 @@ def fit_folds(
     Returns
     -------
     Detector
-            With one fold (the split of a plain training) the detector of `fit_detector`; with
-        several folds a cross-conformal ensemble.
+        With one fold (the split of a plain training) the detector of `fit_detector`; with several
+        folds a cross-conformal ensemble.
     """
     detectors = [
         fit_detector(

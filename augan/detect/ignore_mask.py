@@ -154,7 +154,7 @@ class IgnoreMask:
         Returns
         -------
         ndarray of float64 [N, 2]
-                Anomaly score and maximum of the anomaly map in the size of the mask, for
+            Anomaly score and maximum of the anomaly map in the size of the mask, for
             `Detector.set_calibration`.
 
         Raises

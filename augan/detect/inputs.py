@@ -88,8 +88,8 @@ class ImageFolderSource:
     preprocessing : ImagePreprocessing
         Preparation of each image for the model.
     expected_shape : tuple (H, W) or None
-            Size of all training or calibration images; images of other sizes are counted for a
-        warning. None: all sizes are expected.
+        Size of all training or calibration images; images of other sizes are counted for a warning.
+        None: all sizes are expected.
     ignore_mask : IgnoreMask or None
         Pixels that are filled before an image is prepared; None: no pixels.
     names : sequence of str or None
@@ -304,7 +304,7 @@ def open_source(
     Raises
     ------
     DataError
-            If there are no samples, the samples are of another type than the training data, or an
+        If there are no samples, the samples are of another type than the training data, or an
         ignore mask was given for rows.
     """
     if isinstance(preprocessing, TabularPreprocessing):

@@ -124,8 +124,8 @@ def recalibrate_run(
     bundle, images, groups, ignore_mask
         As for `recalibrate`.
     out : path or None
-            A folder that is new or empty; nothing is replaced. None: a folder next to the run,
-        named after the run with the suffix `-calibrated`.
+        A folder that is new or empty; nothing is replaced. None: a folder next to the run, named
+        after the run with the suffix `-calibrated`.
 
     Returns
     -------
@@ -180,8 +180,8 @@ def _calibration_scores(
     Raises
     ------
     DataError
-            If fewer than two samples can be used, all images have a single color, or all samples
-        have the same score.
+        If fewer than two samples can be used, all images have a single color, or all samples have
+        the same score.
     """
     preprocessing, total = detectors[0].preprocessing, len(source.names)
     chunks: list[list[np.ndarray]] = []
@@ -245,7 +245,7 @@ def _read_groups(groups: str | Path, images: Path, source: InputSource) -> np.nd
     Returns
     -------
     ndarray of str [N]
-            One group for each name of the source; "" for an unreadable image that the file does not
+        One group for each name of the source; "" for an unreadable image that the file does not
         list.
 
     Raises

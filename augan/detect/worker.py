@@ -118,7 +118,7 @@ class ScoringWorker:
         Raises
         ------
         BundleError
-                If the bundle cannot be loaded by another process, for example because it was never
+            If the bundle cannot be loaded by another process, for example because it was never
             saved.
         """
         files = [] if self.ignore_mask is None else [self.ignore_mask]

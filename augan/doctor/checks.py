@@ -72,8 +72,8 @@ class SystemReport:
     threads : Threads
     memory : Memory
     disks : dict of str to Disk
-            "runs": the folder for runs below the current folder; "cache": the cache of prepared
-        data, if its location is known.
+        "runs": the folder for runs below the current folder; "cache": the cache of prepared data,
+        if its location is known.
     tensorflow : TensorFlowCheck or None
         None if no suitable TensorFlow is installed; TensorFlow was not started then.
     problems : tuple of Issue

@@ -36,8 +36,8 @@ class Processor:
     architecture : str
         Machine type as Python's `platform` names it, for example "x86_64" or "aarch64".
     features : tuple of str or None
-            The instruction sets of `CPU_FEATURES` that the processor has; None if they are unknown
-        (not Linux).
+        The instruction sets of `CPU_FEATURES` that the processor has; None if they are unknown (not
+        Linux).
     """
 
     name: str
@@ -121,7 +121,7 @@ def processor(cpuinfo: Path = CPUINFO) -> Processor:
     Parameters
     ----------
     cpuinfo : Path
-            File in the format of Linux's `/proc/cpuinfo`. Without the file, the name comes from
+        File in the format of Linux's `/proc/cpuinfo`. Without the file, the name comes from
         `platform`, and `features` is None.
     """
     facts = _facts(cpuinfo)
@@ -139,8 +139,8 @@ def threads(groups: Path = CONTROL_GROUPS, own: Path = OWN_GROUP) -> Threads:
     groups : Path
         Root of the control groups, normally `/sys/fs/cgroup`.
     own : Path
-            File that lists the control groups of this process, normally `/proc/self/cgroup`.
-        Without the file, there is no quota.
+        File that lists the control groups of this process, normally `/proc/self/cgroup`. Without
+        the file, there is no quota.
     """
     cores = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
@@ -153,7 +153,7 @@ def memory(meminfo: Path = MEMINFO, groups: Path = CONTROL_GROUPS, own: Path = O
     Parameters
     ----------
     meminfo : Path
-            File in the format of Linux's `/proc/meminfo`. Without the file, `total` comes from
+        File in the format of Linux's `/proc/meminfo`. Without the file, `total` comes from
         `sysconf`, if the system has that function.
     groups, own : Path
         Root of the control groups, and the file that lists those of this process, as for `threads`.

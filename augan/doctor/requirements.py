@@ -46,14 +46,14 @@ def list_requirements(lines: Iterable[str] | None = None) -> list[Package]:
     Parameters
     ----------
     lines : iterable of str or None
-            Requirements as in package metadata, for example `pyarrow>=18; extra == "parquet"`.
-        None: those of the installed augan. Lines whose marker excludes this system are left out.
+        Requirements as in package metadata, for example `pyarrow>=18; extra == "parquet"`. None:
+        those of the installed augan. Lines whose marker excludes this system are left out.
 
     Returns
     -------
     list of Package
-            Required packages and packages of extras, in the order of the lines. `tensorflow-cpu`
-        counts as `tensorflow`.
+        Required packages and packages of extras, in the order of the lines. `tensorflow-cpu` counts
+        as `tensorflow`.
 
     Raises
     ------

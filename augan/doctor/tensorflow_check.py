@@ -30,7 +30,7 @@ class TensorFlowCheck:
     Attributes
     ----------
     gpus : tuple of str
-            Names of the GPUs that TensorFlow will use; empty: TensorFlow uses the CPU, or did not
+        Names of the GPUs that TensorFlow will use; empty: TensorFlow uses the CPU, or did not
         start.
     error : str or None
         Why the start failed, in one line; None if it succeeded.
@@ -79,11 +79,11 @@ def _describe_error(code: int, stderr: str) -> str:
     Parameters
     ----------
     code : int
-            Exit code of the process, not 0; a negative code is the number of the signal that ended
-        the process.
+        Exit code of the process, not 0; a negative code is the number of the signal that ended the
+        process.
     stderr : str
-            Error output of the process; its last line that is not blank is returned if no signal
-        ended the process.
+        Error output of the process; its last line that is not blank is returned if no signal ended
+        the process.
     """
     if code < 0:
         name = signal.Signals(-code).name

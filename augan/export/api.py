@@ -177,9 +177,9 @@ def _check_request(
     Raises
     ------
     ConfigError
-            If the format or part is unknown, an option does not apply to a generator, the model is
-        of a table, the method is iterative or does not score the bundle's samples, or an ONNX
-        package is missing.
+        If the format or part is unknown, an option does not apply to a generator, the model is of a
+        table, the method is iterative or does not score the bundle's samples, or an ONNX package is
+        missing.
     BundleError
         If the bundle lacks the part or the method, or its detector was never calibrated.
     """
@@ -311,8 +311,8 @@ def _map_difference(maps: list[np.ndarray], graph_maps: list[np.ndarray], is_lar
     maps : list of ndarray [H, W, 1]
         Anomaly maps of augan.
     graph_maps : list of ndarray
-            Anomaly maps of the graph. For large images they have a value for each 4 x 4 pixels and
-        are enlarged to the size of augan's maps first.
+        Anomaly maps of the graph. For large images they have a value for each 4 x 4 pixels and are
+        enlarged to the size of augan's maps first.
     is_large : bool
         Whether the detector scores large images.
 

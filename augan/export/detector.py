@@ -47,11 +47,11 @@ def detector_graph(
     Returns
     -------
     function : callable
-            Decoded images -> dict with "score", float64 `[B]`, and "map", float32 `[B, H, W, 1]`,
-        if the method exports anomaly maps.
+        Decoded images -> dict with "score", float64 `[B]`, and "map", float32 `[B, H, W, 1]`, if
+        the method exports anomaly maps.
     specs : list of tf.TensorSpec
-            Spec of the input: `[None, S, S, C]`, or `[1, None, None, C]` for large images, in the
-        pixel type of the training images.
+        Spec of the input: `[None, S, S, C]`, or `[1, None, None, C]` for large images, in the pixel
+        type of the training images.
     """
     preprocessing: Any = detector.preprocessing
     method: Any = detector.method
@@ -81,7 +81,7 @@ def describe_detector(bundle: Bundle, detector: Detector, has_map: bool) -> dict
     Returns
     -------
     dict
-            Method, input (shape, pixel type, resizing), outputs, false-alarm rate, threshold,
+        Method, input (shape, pixel type, resizing), outputs, false-alarm rate, threshold,
         guarantee, calibration scores, and "warning" if the rate is not the requested one.
 
     Raises
@@ -124,8 +124,8 @@ def _describe_map(
     calibration : Calibration or None
         Calibration of the map maxima.
     rate : float
-            Requested share of normal images with a significant pixel; raised to the smallest rate
-        that the calibration supports.
+        Requested share of normal images with a significant pixel; raised to the smallest rate that
+        the calibration supports.
     is_guaranteed : bool
         Whether the text may state that share as an upper bound.
     """

@@ -29,7 +29,7 @@ def generator_graph(
     Returns
     -------
     function : callable
-            Noise `[B, Z]` and, for a conditional generator, class weights `[B, K]` -> dict with
+        Noise `[B, Z]` and, for a conditional generator, class weights `[B, K]` -> dict with
         "images" in the pixel type and range of prepared images.
     specs : list of tf.TensorSpec
         Float32 inputs "noise" and, for a conditional generator, "classes".

@@ -63,7 +63,7 @@ def load_parity_samples(
     preprocessing : ImagePreprocessing
         The preprocessing of the bundle.
     training_data : path, str or None
-            The data that the bundle was trained on. None: the path that the bundle records; if that
+        The data that the bundle was trained on. None: the path that the bundle records; if that
         data is missing or has changed, synthetic images are returned.
 
     Raises
@@ -150,7 +150,7 @@ def parity_latents(sampler: GeneratorSampler) -> tuple[np.ndarray, np.ndarray]:
     -------
     latents : ndarray of float32 [N, Z]
     classes : ndarray of int [N]
-            Class indices: all classes in turn for samples of the prior, the most probable class for
+        Class indices: all classes in turn for samples of the prior, the most probable class for
         stored latent codes, 0 if the generator has no classes.
     """
     from augan.gan.inference import latent_noise
@@ -182,8 +182,8 @@ class Parity:
     largest_difference : float
         Largest absolute difference of scores, or of pixels in the unit of prepared images.
     relative_difference : float
-            The largest difference in standard deviations of the calibration scores, or as a
-        fraction of the range of pixel values.
+        The largest difference in standard deviations of the calibration scores, or as a fraction of
+        the range of pixel values.
     typical_difference : float
         Median of the absolute differences.
     """
@@ -236,7 +236,7 @@ def compare_scores(
     scores, graph_scores : ndarray [N]
         Anomaly scores of augan and of the graph for the same samples.
     calibration : Calibration
-            Calibration of the detector; the standard deviation of its scores is the unit of the
+        Calibration of the detector; the standard deviation of its scores is the unit of the
         tolerance.
     rate : float
         False-alarm rate at which the decisions are compared.
@@ -246,8 +246,8 @@ def compare_scores(
     Raises
     ------
     RefusedError
-            If a difference is not finite, more than `MAX_OUTLIER_FRACTION` of the scores differ by
-        more than `SCORE_TOLERANCE` standard deviations, or decisions differ on samples that are not
+        If a difference is not finite, more than `MAX_OUTLIER_FRACTION` of the scores differ by more
+        than `SCORE_TOLERANCE` standard deviations, or decisions differ on samples that are not
         close to the threshold.
     """
     differences = np.abs(scores - graph_scores)

@@ -27,15 +27,15 @@ def normalize(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
     ----------
     preprocessing : ImagePreprocessing
     images : Tensor [B, S, S, C]
-            Pixels in the type and range of the training images; for `TiledPreprocessing`, one image
+        Pixels in the type and range of the training images; for `TiledPreprocessing`, one image
         `[1, H, W, C]` whose sides have at least `MIN_SIDE` pixels.
 
     Returns
     -------
     Tensor of float32 [B, S, S, C]
-            For `TiledPreprocessing` `[1, H, W, C]`, with sides of at least one tile. Pixels of
-        float images beyond the training range lie outside of [-1, 1] and are clipped at
-        `MAX_NORMALIZED` in absolute value.
+        For `TiledPreprocessing` `[1, H, W, C]`, with sides of at least one tile. Pixels of float
+        images beyond the training range lie outside of [-1, 1] and are clipped at `MAX_NORMALIZED`
+        in absolute value.
     """
     if isinstance(preprocessing, TiledPreprocessing):
         return _normalize_large(preprocessing, images)
@@ -58,7 +58,7 @@ def denormalize(preprocessing: ImagePreprocessing, images: Tensor) -> Tensor:
     Returns
     -------
     Tensor [B, S, S, C]
-            Pixels in the type and range of the training images; for `TiledPreprocessing` uint8, the
+        Pixels in the type and range of the training images; for `TiledPreprocessing` uint8, the
         local contrast.
     """
     if isinstance(preprocessing, TiledPreprocessing):
