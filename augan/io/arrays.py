@@ -1,4 +1,4 @@
-"""Safe reading of `.npz` and IDX files: sizes are checked before memory is allocated."""
+"""Safe reading of `.npz` and IDX files: declared sizes are checked before memory is allocated."""
 
 import gzip
 import math
@@ -31,7 +31,7 @@ _NPZ_ERRORS = (
 
 
 def read_idx(path: str | Path) -> np.ndarray:
-    """Read one IDX file, plain or compressed with gzip.
+    """Read one array from an IDX file, the format of MNIST, plain or compressed with gzip.
 
     The content must have exactly the size that the header declares; a compressed file is never
     unpacked beyond that size.
@@ -39,7 +39,7 @@ def read_idx(path: str | Path) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        The declared shape and type, in native byte order.
+        An array of the declared shape and type, in native byte order.
 
     Raises
     ------
@@ -57,7 +57,21 @@ def read_idx(path: str | Path) -> np.ndarray:
 
 
 def read_npz(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return the wanted arrays that the file holds, and the names of all arrays.
+    """Read some arrays of an untrusted `.npz` file, without pickle and within size limits.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    wanted : sequence of str
+        Names of arrays; names that the file does not hold are ignored. Empty: read names only.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+        The wanted arrays that the file holds.
+    names : list of str
+        The names of all arrays in the file.
 
     Raises
     ------
@@ -85,6 +99,7 @@ def read_npz(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], 
 
 
 def _read_idx_stream(stream: BinaryIO | gzip.GzipFile, path: Path) -> np.ndarray:
+    """Read the array of an open IDX file; `path` is its name in messages."""
     magic = stream.read(4)
     if (
         len(magic) < 4
@@ -119,7 +134,7 @@ def _read_idx_stream(stream: BinaryIO | gzip.GzipFile, path: Path) -> np.ndarray
 
 
 def _read_content(stream: BinaryIO | gzip.GzipFile, declared: int) -> bytearray:
-    """Return up to `declared` bytes; memory grows with the real content, not with `declared`."""
+    """Read up to `declared` bytes; memory grows with the actual content, not with `declared`."""
     content = bytearray()
     while block := stream.read(min(declared - len(content), _READ_BYTES)):
         content += block
@@ -127,6 +142,14 @@ def _read_content(stream: BinaryIO | gzip.GzipFile, declared: int) -> bytearray:
 
 
 def _read_npy(member: IO[bytes], info: zipfile.ZipInfo) -> np.ndarray:
+    """Read one array of an `.npz` file, after a check of its declared sizes.
+
+    Raises
+    ------
+    ValueError
+        The array is damaged, unpacks to more than 200 times its bytes and more than 1 GiB, needs
+        pickle, or has invalid characters.
+    """
     if info.file_size > max(MIN_RATIO_BYTES, MAX_COMPRESSION_RATIO * info.compress_size):
         raise ValueError(
             f"{info.filename} takes {info.compress_size} bytes and claims to unpack to "

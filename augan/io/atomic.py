@@ -1,4 +1,4 @@
-"""Atomic files and folders: complete or absent, whatever interrupts the writing.
+"""Atomic files and folders, which are complete or absent after any interruption.
 
 The content is written next to its target under a temporary name, then renamed to the target.
 """
@@ -24,7 +24,20 @@ _CREATION = threading.Lock()  # threads of a process share the name of their par
 
 
 def atomic_write(path: str | Path, content: bytes) -> None:
-    """Write a complete file or no file; an existing file is replaced in one step."""
+    """Write a complete file or no file; an existing file is replaced in one step.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, in an existing folder.
+    content : bytes
+        The whole content of the file.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; an existing file is then unchanged.
+    """
     folder, name = os.path.split(path)  # strings, because pathlib takes as long as the disk
     partial = os.path.join(folder, f".{name}.{os.getpid()}.part")
     try:
@@ -41,19 +54,23 @@ def atomic_write(path: str | Path, content: bytes) -> None:
 def atomic_folder(target: str | Path, unmanaged: UnmanagedFiles | None = None) -> Iterator[Path]:
     """Yield a temporary folder, which becomes `target` if the block ends without an error.
 
+    After an error or the end of the process, no partial result remains: the temporary folder is
+    removed at once, or by the next call for the same target.
+
     Parameters
     ----------
-    target
-        The folder to make. It may exist if it is empty or holds only an earlier result.
-    unmanaged
-        Names the files that are not part of an earlier result, see `unmanaged_except`. None: every
-        file.
+    target : path-like
+        The folder to make. It may exist if it is empty or holds only an earlier result, which is
+        replaced.
+    unmanaged : callable or None
+        Names the files in `target` that are not part of an earlier result, see `unmanaged_except`.
+        None (default): every file.
 
     Raises
     ------
     DataError
-        `target` holds other files, cannot be written (no permission, full disk), or is being
-        written by another thread.
+        `target` holds other files, is the current folder, cannot be written (no permission, full
+        disk), or is being written by another thread.
     """
     with _CREATION:
         target = _check_target(target, unmanaged)
@@ -74,11 +91,17 @@ def atomic_folder(target: str | Path, unmanaged: UnmanagedFiles | None = None) -
 
 @contextmanager
 def resumable_folder(target: str | Path, unmanaged: UnmanagedFiles | None = None) -> Iterator[Path]:
-    """Yield a temporary folder like `atomic_folder`, and keep the folder after an interruption.
+    """Yield a temporary folder that becomes `target`, and that an interrupted job can resume.
 
     The temporary folder is `.NAME.partial` next to the target, and is locked. The folder stays when
     the process dies, or when `RunInterruptedError` or `WorkerError` is raised: the next call then
-    finds the files of the last call. Any other error removes the folder.
+    yields the folder with the complete files of the last call. Any other `Exception` removes the
+    folder.
+
+    Parameters
+    ----------
+    target, unmanaged
+        As for `atomic_folder`.
 
     Raises
     ------
@@ -114,9 +137,21 @@ def resumable_folder(target: str | Path, unmanaged: UnmanagedFiles | None = None
 
 
 def unmanaged_except(*names: str) -> UnmanagedFiles:
-    """Return a function that lists the files and folders other than `names`.
+    """Return a function that lists the files in a result folder that augan did not write.
 
-    A folder without the first name holds no earlier result, so all its files are unmanaged.
+    Such files must not be lost when a new result replaces the folder.
+
+    Parameters
+    ----------
+    *names : str
+        Files and folders of a result. A folder without the first name holds no earlier result, so
+        all its files count as unmanaged.
+
+    Returns
+    -------
+    callable
+        Takes the path of a folder, and returns the sorted names of the unmanaged files and folders
+        in it.
     """
 
     def unmanaged(folder: Path) -> list[str]:
@@ -127,7 +162,21 @@ def unmanaged_except(*names: str) -> UnmanagedFiles:
 
 
 def check_replaceable(target: Path, unmanaged: UnmanagedFiles | None = None) -> None:
-    """Raise DataError if writing `target` would lose files that are not an earlier result."""
+    """Raise DataError if writing a result to `target` would lose files of the user.
+
+    Parameters
+    ----------
+    target : Path
+        The folder of the result; it may be missing.
+    unmanaged : callable or None
+        Names the files that are not part of an earlier result, see `unmanaged_except`. None
+        (default): every file.
+
+    Raises
+    ------
+    DataError
+        `target` is a file, a link that leads nowhere, or a folder with unmanaged files.
+    """
     if target.is_symlink() and not target.exists():
         raise DataError(f"{target} is a link that leads nowhere; name a new folder with --out")
     if not target.exists():
@@ -144,7 +193,7 @@ def check_replaceable(target: Path, unmanaged: UnmanagedFiles | None = None) -> 
 
 
 def clear_leftovers(target: Path) -> None:
-    """Remove the temporary files and folders of dead processes next to `target`.
+    """Remove the temporary files and folders that dead processes left next to `target`.
 
     If a process died while it replaced `target`, the former content of `target` is restored.
     """
@@ -167,9 +216,20 @@ def clear_leftovers(target: Path) -> None:
 
 
 def try_lock(file: BinaryIO | int) -> bool | None:
-    """Lock an open file or folder until it is closed; return False if another process locked it.
+    """Try to lock an open file or folder for this process, without waiting.
 
-    None: the file system does not support locks, as some network file systems.
+    The lock ends when the file is closed or the process ends.
+
+    Parameters
+    ----------
+    file : binary file or int
+        An open file, or the descriptor of an open folder.
+
+    Returns
+    -------
+    bool or None
+        True: locked. False: another process has the lock. None: the file system does not support
+        locks, as some network file systems.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -179,14 +239,26 @@ def try_lock(file: BinaryIO | int) -> bool | None:
 
 
 def lock_folder(folder: Path, message: str) -> int:
-    """Lock a folder for this process, and return the descriptor that holds the lock while open.
+    """Lock a folder, so that only one process writes it.
 
-    A file system that does not support locks gives a descriptor without a lock.
+    A file system without locks gives a descriptor without a lock.
+
+    Parameters
+    ----------
+    folder : Path
+        An existing folder.
+    message : str
+        The text of the DataError if another process has the lock.
+
+    Returns
+    -------
+    int
+        The descriptor of the folder; `os.close` releases the lock.
 
     Raises
     ------
     DataError
-        Another process has the lock; `message` is the text of the error.
+        Another process has the lock.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     if try_lock(descriptor) is False:
@@ -196,6 +268,13 @@ def lock_folder(folder: Path, message: str) -> int:
 
 
 def _check_target(target: str | Path, unmanaged: UnmanagedFiles | None) -> Path:
+    """Return the absolute path of a result folder, after leftovers were removed from its parent.
+
+    Raises
+    ------
+    DataError
+        The target is the current folder, or cannot be replaced, see `check_replaceable`.
+    """
     target = Path(target).absolute()
     if os.path.realpath(target) == os.path.realpath(Path.cwd()):
         raise DataError(f"{target} is the current folder; name a new folder with --out")
@@ -206,11 +285,11 @@ def _check_target(target: str | Path, unmanaged: UnmanagedFiles | None) -> Path:
 
 @contextmanager
 def _check_abandoned(path: Path, process: int) -> Iterator[bool]:
-    """Yield whether no process writes a leftover any more; a folder stays locked in the block.
+    """Yield whether a temporary file or folder is abandoned; a folder stays locked in the block.
 
     A process locks the folder that it writes. The number of a process says less than the lock,
     because the next process of a container may have the same number. Files are not locked, so for
-    files the number decides.
+    files the number `process` of the writer decides.
     """
     if not path.is_dir():
         yield not _is_alive(process)
@@ -223,6 +302,7 @@ def _check_abandoned(path: Path, process: int) -> Iterator[bool]:
 
 
 def _is_alive(process: int) -> bool:
+    """Whether a process with this number exists on the machine."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
@@ -233,7 +313,13 @@ def _is_alive(process: int) -> bool:
 
 
 def _make_locked(partial: Path, target: Path) -> int:
-    """Make a folder and lock it; return the descriptor that holds the lock."""
+    """Make the temporary folder of a target and lock it; return the descriptor with the lock.
+
+    Raises
+    ------
+    DataError
+        The folder exists: another process is writing the target.
+    """
     while True:
         try:
             partial.mkdir(parents=True)
@@ -255,7 +341,7 @@ def _make_locked(partial: Path, target: Path) -> int:
 
 
 def _replace(partial: Path, target: Path) -> None:
-    """Rename `partial` to `target`; a present `target` is moved away first, then removed."""
+    """Rename the temporary folder to its target; a present target is moved away, then removed."""
     if not target.exists():
         os.rename(partial, target)
         return
@@ -271,6 +357,7 @@ def _replace(partial: Path, target: Path) -> None:
 
 
 def _cannot_write(target: Path, error: OSError) -> DataError:
+    """Return the DataError for a target that cannot be written, with the reason of the system."""
     return DataError(
         f"cannot write {target}: {error.strerror or error}; free some space, or name another "
         "folder with --out"
@@ -278,4 +365,5 @@ def _cannot_write(target: Path, error: OSError) -> DataError:
 
 
 def _names(folder: Path) -> set[str]:
+    """Return the names of all files and folders in a folder, except macOS's `.DS_Store`."""
     return {path.name for path in folder.iterdir()} - {".DS_Store"}

@@ -26,7 +26,9 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def escape_formula(text: str) -> str:
-    """Return a text with an apostrophe in front if a spreadsheet would take it for a formula.
+    """Put an apostrophe in front of a text that a spreadsheet would take for a formula.
+
+    Texts of one character and numbers stay as they are.
 
     Examples
     --------
@@ -38,7 +40,7 @@ def escape_formula(text: str) -> str:
 
 
 def unescape_formula(text: str) -> str:
-    """Undo `escape_formula`.
+    """Remove the apostrophe that `escape_formula` put in front of a text; keep any other.
 
     Examples
     --------
@@ -49,16 +51,18 @@ def unescape_formula(text: str) -> str:
 
 
 def escape_frame(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Return a table with `escape_formula` applied to all texts and to the column names."""
+    """Return a copy of a table with formulas escaped in all texts and in the column names."""
     return _map_texts(frame, escape_formula)
 
 
 def unescape_frame(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Undo `escape_frame`."""
+    """Return a copy of a table without the apostrophes that `escape_frame` added."""
     return _map_texts(frame, unescape_formula)
 
 
 def _map_texts(frame: "pd.DataFrame", change: Callable[[str], str]) -> "pd.DataFrame":
+    """Return a copy of a table with `change` applied to every text and to the column names."""
+
     def changed(value: Any) -> Any:
         return change(value) if isinstance(value, str) else value
 
@@ -75,14 +79,27 @@ def _map_texts(frame: "pd.DataFrame", change: Callable[[str], str]) -> "pd.DataF
 def read_csv_rows(
     path: Path, required: Sequence[str], *, content: str, first_line: str, remedy: str
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the position of each row, for messages, and its stripped texts by column.
+    """Read a CSV file of the user row by row, with columns found by name.
 
     Parameters
     ----------
-    required
-        Columns that the table must have.
-    content, first_line, remedy
-        For messages: the content of the table, an example of its first line, and the remedy.
+    path : Path
+        A UTF-8 file of comma-separated values whose first line names the columns.
+    required : sequence of str
+        Columns that the table must have; other columns are read too.
+    content : str
+        The content of the table in messages, such as "groups".
+    first_line : str
+        An example of the first line, for messages.
+    remedy : str
+        The remedy in messages if the file cannot be read.
+
+    Yields
+    ------
+    where : str
+        The file and line of the row, for messages.
+    values : dict of str to str
+        Column -> text without surrounding spaces; "" for a missing cell.
 
     Raises
     ------

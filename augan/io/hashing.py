@@ -12,12 +12,12 @@ _BLOCK_BYTES = 2**24  # of an array, copied at once
 
 
 def sha256_bytes(content: bytes) -> str:
-    """Return the SHA-256 of bytes, 64 hexadecimal digits."""
+    """Return the SHA-256 of a byte string as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 def sha256_parts(parts: Iterable[bytes | memoryview]) -> str:
-    """Return the SHA-256 of all parts, one after the other.
+    """Return the SHA-256 of several byte strings, joined without separators, as 64 hex digits.
 
     Boundaries between parts do not count: a caller that needs them adds a length or a separator.
     """
@@ -28,13 +28,20 @@ def sha256_parts(parts: Iterable[bytes | memoryview]) -> str:
 
 
 def sha256_file(path: str | Path) -> str:
-    """Return the SHA-256 of the content of a file; an OSError if it cannot be read."""
+    """Return the SHA-256 of the content of a file; OSError if the file cannot be read."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sha256_json(value: Any, *, sort_keys: bool = True) -> str:
-    """Return the SHA-256 of a JSON-able value; the order of keys counts without `sort_keys`.
+    """Return the SHA-256 of a JSON-able value, for comparing settings.
+
+    Parameters
+    ----------
+    value
+        Text, numbers, lists and dicts.
+    sort_keys : bool
+        True (default): the order of keys in dicts does not matter. False: it does.
 
     Examples
     --------
@@ -60,8 +67,9 @@ def sha256_array(array: np.ndarray) -> str:
 
 
 def array_digest(array: np.ndarray) -> bytes:
-    """Return 16 bytes that are equal for arrays of equal bytes: BLAKE2b of the bytes in C order.
+    """Return 16 bytes that identify the content of an array: BLAKE2b of its bytes in C order.
 
-    The digest finds equal images without keeping the images. It is not stored.
+    Type and shape do not count. The digest finds equal images without keeping the images; it is
+    never stored.
     """
     return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).digest()

@@ -48,7 +48,20 @@ _TRANSIENT_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.
 
 
 class UnreadableImage(DataError):
-    """An image file that cannot be decoded; `reason` is the reason without the file name."""
+    """An image file that cannot be decoded.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    reason : str
+        Why the file cannot be decoded, without its name.
+
+    Attributes
+    ----------
+    reason : str
+        As above; datasets list unreadable files with this text.
+    """
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(
@@ -59,7 +72,17 @@ class UnreadableImage(DataError):
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """The size, channels and type of an image, upright, before any pixel is decoded."""
+    """Size and type of an image after rotation upright, known before any pixel is decoded.
+
+    Attributes
+    ----------
+    height, width : int
+        Size in pixels.
+    channels : int
+        1 (gray) or 3 (color), as `read_image` returns.
+    dtype : str
+        "uint8" or "uint16" for files; the NumPy type for arrays.
+    """
 
     height: int
     width: int
@@ -68,22 +91,29 @@ class ImageHeader:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Decode one image, upright and without transparency.
+    """Decode one image file, upright and without transparency.
 
     The EXIF orientation is applied, transparency is composited on white, palettes and CMYK become
     RGB. Gray images of 16 bits keep their depth; Pillow reads 16-bit color as 8 bits. Of several
     frames or pages the first is read.
 
+    Parameters
+    ----------
+    path : path-like
+        A PNG, JPEG, BMP, TIFF or WebP file; the suffix does not matter.
+
     Returns
     -------
     np.ndarray
-        `[H, W, C]`, C is 1 or 3, uint8 or (gray only) uint16.
+        `[H, W, C]`, C is 1 or 3, uint8 or (gray only) uint16; writable.
 
     Raises
     ------
     UnreadableImage
         The file is missing, empty, truncated, no image, of an unknown format, or has more than
         89,478,485 pixels.
+    DataError
+        The machine lacks memory or open files, or the disk fails.
     """
     with _open(path) as pil_image:
         operation = _TRANSPOSE.get(_orientation(pil_image))
@@ -93,11 +123,11 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def read_header(path: str | Path) -> ImageHeader:
-    """Return the size, channels and depth of an image without decoding its pixels.
+    """Read the size, channels and type of an image file without decoding its pixels.
 
     Raises
     ------
-    UnreadableImage
+    UnreadableImage or DataError
         As for `read_image`; damage in the pixels is not noticed.
     """
     with _open(path) as pil_image:
@@ -114,6 +144,17 @@ def read_header(path: str | Path) -> ImageHeader:
 
 @contextmanager
 def _open(path: str | Path) -> Iterator[Image.Image]:
+    """Open an image file with Pillow, after a check of its type, size and number of pixels.
+
+    Errors in the block, such as those of decoding, are converted too.
+
+    Raises
+    ------
+    UnreadableImage
+        The file cannot be read as an image.
+    DataError
+        The machine lacks memory or open files, or the disk fails.
+    """
     try:
         with warnings.catch_warnings():
             # Pillow warns about odd metadata, which does not matter, and size, checked below.
@@ -150,16 +191,21 @@ def _open(path: str | Path) -> Iterator[Image.Image]:
 
 
 def _max_pixels() -> int:
-    """Return the limit of augan, or the limit of Pillow if the user has lowered it."""
+    """Return the largest number of pixels: that of augan, or of Pillow if the user lowered it."""
     return min(MAX_PIXELS, Image.MAX_IMAGE_PIXELS or MAX_PIXELS)
 
 
 def _describe_size(count: str) -> str:
+    """Return the reason for refusing an image with too many pixels, for a message.
+
+    `count` is the number of pixels as text, or "" if unknown.
+    """
     size = f"it has {count} pixels" if count else "it has too many pixels"
     return f"{size}, at most {_max_pixels():,} are read: shrink it, or cut it into several"
 
 
 def _size_of_regular_file(path: str | Path) -> int:
+    """Return the size of a file in bytes; ValueError if it is missing, empty or no regular file."""
     try:
         status = os.stat(path)
     except OSError as error:
@@ -174,7 +220,7 @@ def _size_of_regular_file(path: str | Path) -> int:
 
 
 def _orientation(pil_image: Image.Image) -> int:
-    """Return the EXIF orientation 1..8 that Pillow does not apply itself."""
+    """Return the EXIF orientation, 1 (upright) to 8, which Pillow does not apply by itself."""
     if pil_image.format == "TIFF":
         return 1  # Pillow turns TIFF images itself, including their size
     if _METADATA.isdisjoint(pil_image.info):
@@ -188,7 +234,13 @@ def _orientation(pil_image: Image.Image) -> int:
 
 
 def _decode(pil_image: Image.Image) -> np.ndarray:
-    """Return the pixels `[H, W]` (gray) or `[H, W, 3]`."""
+    """Return the pixels of an open image, `[H, W]` (gray) or `[H, W, 3]`, uint8 or uint16.
+
+    Raises
+    ------
+    ValueError
+        Pixels are floating-point numbers, or gray values outside 0..65535.
+    """
     mode = pil_image.mode
     if mode == "F":
         raise ValueError(
@@ -207,7 +259,7 @@ def _decode(pil_image: Image.Image) -> np.ndarray:
 
 
 def _composite_on_white(pil_image: Image.Image) -> np.ndarray:
-    """Return an image with transparency on a white ground, made in strips to save memory."""
+    """Return the pixels of a transparent image on white, made in strips to save memory."""
     width, height = pil_image.size
     is_gray = pil_image.mode in _GRAY
     pixels = np.empty((height, width) if is_gray else (height, width, 3), np.uint8)
@@ -222,9 +274,21 @@ def _composite_on_white(pil_image: Image.Image) -> np.ndarray:
 
 
 def write_png(path: str | Path, image: np.ndarray, text: Mapping[str, str] | None = None) -> None:
-    """Write one image as a PNG file, complete or not at all.
+    """Write one image as a PNG file, complete or not at all; an existing file is replaced.
 
-    An existing file is replaced in one step. The parameters are those of `png_bytes`.
+    Parameters
+    ----------
+    path : path-like
+        The file, in an existing folder.
+    image, text
+        As for `png_bytes`.
+
+    Raises
+    ------
+    DataError
+        The array has another shape or type than `png_bytes` takes.
+    OSError
+        The file cannot be written.
     """
     atomic_write(path, png_bytes(image, text, Path(path).name))
 
@@ -232,15 +296,16 @@ def write_png(path: str | Path, image: np.ndarray, text: Mapping[str, str] | Non
 def png_bytes(
     image: np.ndarray, text: Mapping[str, str] | None = None, name: str = "an image"
 ) -> bytes:
-    """Return one image as the content of a PNG file.
+    """Encode one image as PNG, and return the content of the file.
 
     Parameters
     ----------
-    image
+    image : ndarray
         `[H, W]`, `[H, W, 1]` or `[H, W, 3]` of uint8, or gray of uint16.
-    text
-        Keywords (1 to 79 Latin-1 characters) and values to store as PNG text chunks.
-    name
+    text : mapping of str to str, or None
+        Keywords (1 to 79 Latin-1 characters) and values to store as PNG text chunks. None
+        (default): none.
+    name : str
         The name of the image in an error message.
 
     Raises
@@ -269,19 +334,19 @@ def png_bytes(
 def image_grid(
     images: np.ndarray, columns: int, pad: int = 1, scale: int | None = None
 ) -> np.ndarray:
-    """Return a white contact sheet with the images row by row.
+    """Arrange images on a white contact sheet, row by row.
 
     Parameters
     ----------
-    images
+    images : ndarray
         `[N, H, W, C]`, uint8.
-    columns
+    columns : int
         Number of images in a row; the last row may stay partly white.
-    pad
-        White pixels around each image.
-    scale
-        Every pixel becomes `scale` x `scale` pixels. By default small images grow to at least 48
-        pixels.
+    pad : int
+        White pixels around each image; default: 1.
+    scale : int or None
+        Every pixel becomes `scale` x `scale` pixels. None (default): small images grow until their
+        longer side has at least 48 pixels.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Names of the files and folders that augan writes."""
+"""Names of the files and folders that augan writes, for writers and readers alike."""
 
 from pathlib import Path
 from typing import Final
