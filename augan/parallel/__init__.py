@@ -1,1 +1,1 @@
-"""Executors of jobs in one process or on Dask workers, and shards of jobs."""
+"""Executors, which run the tasks of a job in one process or on Dask workers, and shards of jobs."""

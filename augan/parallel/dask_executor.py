@@ -1,7 +1,7 @@
-"""Dask executor: worker processes on this machine, or the workers of a running cluster.
+"""Dask executor, on worker processes of this machine or on the workers of a running cluster.
 
-Dask is an extra and is imported only here. Only the process that started a job writes results. If
-a worker dies, another worker repeats its task, and no result is written twice.
+Dask is an extra and is imported only here. Only the process that started a job writes results. If a
+worker dies, another worker repeats its task, and no result is written twice.
 """
 
 import logging
@@ -35,7 +35,7 @@ _QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}
 
 
 def require_dask() -> None:
-    """Raise ConfigError, which names the packages to install, if Dask is missing."""
+    """Raise ConfigError, which names the packages to install, unless Dask can be imported."""
     if any(find_spec(name) is None for name in ("dask", "distributed", "cryptography")):
         raise ConfigError(
             "workers need Dask: python -m pip install 'augan[dask]', or leave --workers and "
@@ -46,9 +46,12 @@ def require_dask() -> None:
 class DaskExecutor:
     """An executor that runs tasks on all workers of a Dask client.
 
+    Workers may join and leave while a job runs.
+
     Parameters
     ----------
     client : distributed.Client
+        An open client; the caller closes it.
     where : str
         The location of the workers in messages, such as "on this machine".
     """
@@ -59,7 +62,17 @@ class DaskExecutor:
     def map(
         self, function: Callable[[State, _Item], _Result], state: State, items: Iterable[_Item]
     ) -> Generator[_Result, None, None]:
-        """Yield the results; see `augan.parallel.executor.Executor.map`."""
+        """Yield `function(state, item)` for every item, in order, computed by the workers.
+
+        At most two items per worker are waiting or running at once. Closing the generator cancels
+        them. See `augan.parallel.executor.Executor.map`.
+
+        Raises
+        ------
+        WorkerError
+            There was no worker for 30 seconds, a task ended several workers, or the scheduler is
+            gone.
+        """
         spec, remaining = state.spec(), iter(items)
         waiting: deque[Any] = deque()
         try:
@@ -76,12 +89,21 @@ class DaskExecutor:
                 self._client.cancel(list(waiting))
 
     def _count_workers(self) -> int:
+        """Return the number of workers at present; WorkerError if the scheduler is gone."""
         try:
             return len(self._client.nthreads())
         except Exception as error:
             raise self._connection_lost(error) from error
 
     def _wait_for(self, future: Any) -> Any:
+        """Return the result of one task, as long as any worker exists.
+
+        Raises
+        ------
+        WorkerError
+            As for `map`, or a worker cannot import the packages. Errors of the task are raised
+            unchanged.
+        """
         from distributed import KilledWorker, wait
 
         while True:
@@ -115,6 +137,7 @@ class DaskExecutor:
                 raise self._connection_lost(error) from error
 
     def _connection_lost(self, error: Exception) -> WorkerError:
+        """Return the WorkerError for a scheduler that no longer answers."""
         return WorkerError(
             f"the connection to the scheduler {self._where} was lost ({type(error).__name__}: "
             f"{error}); check that the scheduler still runs, and repeat the command"
@@ -125,10 +148,12 @@ class DaskExecutor:
 def start_local(workers: int) -> Iterator[DaskExecutor]:
     """Start worker processes on this machine, which only this user can reach.
 
+    The processes end with the context.
+
     Parameters
     ----------
     workers : int
-        Number of processes; they share the cores.
+        Number of processes, at least 1; they share the cores.
     """
     _silence()
     import dask
@@ -166,7 +191,7 @@ def start_local(workers: int) -> Iterator[DaskExecutor]:
 
 
 def dask_setup(worker: Any) -> None:
-    """Ignore Ctrl-C in a worker process of this machine; Dask calls this before the first task.
+    """Let a worker process of this machine ignore Ctrl-C; Dask calls this before the first task.
 
     A terminal sends Ctrl-C to all processes; the process that started the job ends the workers.
     """
@@ -175,7 +200,18 @@ def dask_setup(worker: Any) -> None:
 
 @contextmanager
 def connect(address: str) -> Iterator[DaskExecutor]:
-    """Connect to the scheduler at an address; its workers keep running after the context."""
+    """Connect to a running Dask scheduler; its workers keep running after the context.
+
+    Parameters
+    ----------
+    address : str
+        The address of the scheduler, such as `tcp://10.0.0.1:8786`.
+
+    Raises
+    ------
+    WorkerError
+        The scheduler does not answer within 10 seconds.
+    """
     _silence()
     from distributed import Client
 
@@ -201,9 +237,16 @@ def _silence() -> None:
 
 
 def threads_per_worker(workers: int, cores: int | None = None) -> int:
-    """Return the number of threads that TensorFlow starts in each worker.
+    """Return the number of threads that TensorFlow may start in each worker process.
 
     The workers share the cores, unless the user has set `TF_NUM_INTRAOP_THREADS`.
+
+    Parameters
+    ----------
+    workers : int
+        Number of worker processes.
+    cores : int or None
+        Number of cores; None (default): the cores that this process may use.
 
     Examples
     --------
@@ -217,6 +260,7 @@ def threads_per_worker(workers: int, cores: int | None = None) -> int:
 
 
 def _count_cores() -> int:
+    """Return the number of cores that this process may use, within the limits of a container."""
     from dask.system import cpu_count
 
     return int(cpu_count())  # the cores that this process may use, within limits of a container
@@ -228,7 +272,7 @@ _TASK_LOCK = threading.Lock()
 
 
 def _run_task(function: Callable[[Any, Any], Any], spec: StateSpec, item: Any) -> Any:
-    """Run one task in a worker."""
+    """Run one task in a worker process; an iterator as its result becomes a list."""
     with _TASK_LOCK:
         result = function(_build_state(spec), item)
         return list(result) if isinstance(result, Iterator) else result
@@ -236,4 +280,5 @@ def _run_task(function: Callable[[Any, Any], Any], spec: StateSpec, item: Any) -
 
 @lru_cache(maxsize=1)
 def _build_state(spec: StateSpec) -> Any:
+    """Return the state of a spec; a worker keeps the state of the last spec."""
     return spec.build()

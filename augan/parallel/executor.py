@@ -14,19 +14,28 @@ from augan.exceptions import ConfigError
 
 
 class StateSpec(Protocol):
-    """The description from which a process builds a state: small, hashable, of plain values."""
+    """The description from which a process builds a state: small, hashable, of plain values.
+
+    A spec is sent to workers; a worker that gets an equal spec again reuses the state.
+    """
 
     def build(self) -> "Rebuildable":
-        """Build the state; an `AuganError` says why the state would differ from the original."""
+        """Build the state in this process, for example by loading a bundle.
+
+        Raises
+        ------
+        AuganError
+            The state would differ from the original, for example because a file changed.
+        """
 
     def __hash__(self) -> int: ...
 
 
 class Rebuildable(Protocol):
-    """A state that another process can rebuild from its spec."""
+    """A state of tasks, such as networks and paths, that another process can rebuild."""
 
     def spec(self) -> StateSpec:
-        """Return the description of this state."""
+        """Return the small description from which another process builds an equal state."""
 
 
 State = TypeVar("State", bound=Rebuildable)
@@ -35,21 +44,30 @@ _Result = TypeVar("_Result")
 
 
 class Executor(Protocol):
-    """A place where the tasks of a job run."""
+    """The interface of an executor: this process, worker processes, or a Dask cluster."""
 
     def map(
         self, function: Callable[[State, _Item], _Result], state: State, items: Iterable[_Item]
     ) -> Generator[_Result, None, None]:
-        """Yield the result of each item, in order; close the generator to stop earlier.
+        """Call a function on every item, and yield the results in the order of the items.
+
+        Close the generator to stop before the last item.
 
         Parameters
         ----------
         function : callable
-            A function of a module, so that other processes can import it. If the function returns
-            an iterator, the result may arrive as a list.
+            Called as `function(state, item)`. A function of a module, so that other processes can
+            import it. If the function returns an iterator, the result may arrive as a list.
         state : Rebuildable
+            Everything that the function needs besides the item; another process rebuilds the state
+            once.
         items : iterable
-            May be endless: only a few items are taken in advance.
+            The tasks. May be endless: only a few items are taken in advance.
+
+        Raises
+        ------
+        WorkerError
+            The workers cannot be reached, or died. Errors of `function` are raised unchanged.
         """
 
 
@@ -59,13 +77,13 @@ class SerialExecutor:
     def map(
         self, function: Callable[[State, _Item], _Result], state: State, items: Iterable[_Item]
     ) -> Generator[_Result, None, None]:
-        """Yield the results; see `Executor.map`."""
+        """Yield `function(state, item)` for every item, in order; see `Executor.map`."""
         for item in items:
             yield function(state, item)
 
 
 def open_executor(workers: int | None, scheduler: str | None) -> AbstractContextManager[Executor]:
-    """Return a context manager of the requested executor.
+    """Return a context manager of the executor that the user requested for a job.
 
     Parameters
     ----------
@@ -80,7 +98,7 @@ def open_executor(workers: int | None, scheduler: str | None) -> AbstractContext
     ConfigError
         Both are given, `workers` is below 1, or the extra `augan[dask]` is not installed.
     WorkerError
-        On entering the context: the scheduler does not answer, or no worker starts.
+        On entering the context: the scheduler does not answer.
     """
     if workers is None and scheduler is None:
         return nullcontext(SerialExecutor())
@@ -103,9 +121,10 @@ _END: Any = object()
 
 
 def prefetch(results: Generator[_Result, None, None]) -> Generator[_Result, None, None]:
-    """Yield the same results; a thread computes the next result while the caller uses the last.
+    """Yield the results of a generator, and compute one result in advance in a thread.
 
-    Closing the generator waits for the result in progress, so a result should not take long.
+    So the next result is computed while the caller uses the last one. Closing the generator waits
+    for the result in progress, so a result should not take long.
     """
     with closing(results), ThreadPoolExecutor(1) as thread:
         future = thread.submit(next, results, _END)

@@ -28,10 +28,22 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, order=True)
 class Shard:
-    """One of `count` shards, with every `count`-th task from number `index` on.
+    """One shard of a job: every `count`-th task of the job, from task number `index` on.
 
     Each shard has tasks from the whole job, because tasks differ in cost and neighboring tasks have
     similar costs.
+
+    Attributes
+    ----------
+    index : int
+        Number of the shard, from 0 to `count` - 1.
+    count : int
+        Number of shards that the job is divided into.
+
+    Raises
+    ------
+    ConfigError
+        `index` or `count` is out of range.
 
     Examples
     --------
@@ -53,7 +65,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the shard of a text such as "0/8"; ConfigError if the text has another form."""
+        """Parse the value of `--shard`, such as "0/8"; ConfigError if the text has another form."""
         match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, flags=re.ASCII)
         if match is None:
             raise ConfigError(
@@ -63,11 +75,11 @@ class Shard:
         return cls(int(match[1]), int(match[2]))
 
     def select(self, tasks: Iterable[_Item]) -> Iterator[_Item]:
-        """Yield the tasks of this shard."""
+        """Yield those tasks of the whole job that belong to this shard, in order."""
         return islice(tasks, self.index, None, self.count)
 
     def folder_for(self, folder: Path) -> Path:
-        """Return the folder of this shard, next to the folder of the complete job."""
+        """Return the folder of this shard: `NAME-shard-I-of-N` next to the result folder `NAME`."""
         return folder.with_name(f"{folder.name}-shard-{self.index}-of-{self.count}")
 
     def __str__(self) -> str:
@@ -82,20 +94,31 @@ _VALUES = "values"  # the array that holds the values of a record, as JSON
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """The result of one task: JSON-able values, and arrays of numbers."""
+    """The stored result of one task.
+
+    Attributes
+    ----------
+    values : dict
+        JSON-able values.
+    arrays : dict of str to ndarray
+        Arrays of numbers or text; default: none.
+    """
 
     values: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class ShardWriter:
-    """The writer of the records of one shard.
+    """The writer of the records of one shard into a folder, one file per task.
 
     Parameters
     ----------
     folder : Path
-        The folder of the shard; files of another job in it are removed.
-    job : dict
+        The temporary folder of the shard. Records of an interrupted call are kept; if the folder
+        was begun for another job or shard, all files in it are removed.
+    shard : Shard
+        Which shard of the job is written.
+    job : mapping
         JSON-able: everything that the records depend on.
     """
 
@@ -110,7 +133,13 @@ class ShardWriter:
             atomic_write(job_file, json.dumps(self._header).encode())
 
     def read(self, key: str) -> ShardRecord | None:
-        """Return the record of a task that an earlier, interrupted call has written, or None."""
+        """Return the record that an earlier, interrupted call has written for the task `key`.
+
+        Returns
+        -------
+        ShardRecord or None
+            None if there is no such record, or its file is damaged: the task must run again.
+        """
         path = self._folder / f"{key}.npz"
         try:
             record = _read_record(path)
@@ -120,7 +149,10 @@ class ShardWriter:
         return record
 
     def add(self, key: str, record: ShardRecord) -> None:
-        """Write the record of a task, unless it has been read or written before."""
+        """Write the record of the task `key`, unless the record has been read or written before.
+
+        `key` is a file name without suffix, unique in the job.
+        """
         path = self._folder / f"{key}.npz"
         if path.name in self._digests:
             return
@@ -133,7 +165,7 @@ class ShardWriter:
         self._digests[path.name] = sha256_file(path)
 
     def close(self) -> None:
-        """Write the list of files, which marks the shard as complete."""
+        """Write the list of files with their digests, which marks the shard as complete."""
         content = {**self._header, "files": dict(sorted(self._digests.items()))}
         atomic_write(self._folder / SHARD_FILE, json.dumps(content, indent=1).encode() + b"\n")
         (self._folder / JOB_FILE).unlink()
@@ -142,6 +174,17 @@ class ShardWriter:
 @contextmanager
 def shard_folder(target: str | Path, shard: Shard, job: Job) -> Iterator[ShardWriter]:
     """Yield the writer of a shard; `target` appears when the block ends without an error.
+
+    An interrupted shard resumes with the records that it has, see `resumable_folder`.
+
+    Parameters
+    ----------
+    target : path-like
+        The folder of the shard, see `Shard.folder_for`.
+    shard : Shard
+        Which shard of the job is written.
+    job : mapping
+        JSON-able: everything that the records depend on.
 
     Raises
     ------
@@ -155,23 +198,23 @@ def shard_folder(target: str | Path, shard: Shard, job: Job) -> Iterator[ShardWr
 
 
 def _unmanaged(folder: Path) -> list[str]:
-    """Return the names of files in a folder that do not belong to its shard."""
+    """Return the names of files in a folder that do not belong to the shard in it."""
     header = _read_json(folder / SHARD_FILE)
     files = header.get("files", {}) if isinstance(header, dict) else {}
     return unmanaged_except(SHARD_FILE, *files)(folder)
 
 
 class ShardSet:
-    """All shards of one job, from which the result is merged.
+    """All shards of one job, from which `augan merge` makes the result.
 
     Parameters
     ----------
-    folders : sequence of path
-        In any order.
+    folders : sequence of path-like
+        The folders of all shards, in any order.
 
     Attributes
     ----------
-    job : dict
+    job : mapping
         The description of the job, equal in all shards.
 
     Raises
@@ -197,7 +240,7 @@ class ShardSet:
         }
 
     def settings(self, names: Sequence[str]) -> dict[str, Any]:
-        """Return some entries of the job; DataError if one is missing."""
+        """Return the entries `names` of the job description; DataError if an entry is missing."""
         missing = [name for name in names if name not in self.job]
         if missing:
             raise DataError(
@@ -206,7 +249,11 @@ class ShardSet:
         return {name: self.job[name] for name in names}
 
     def check_job(self, current: Job) -> None:
-        """Raise DataError, which names the difference, unless the job has all `current` entries."""
+        """Raise DataError if an entry of `current` differs from the job of the shards.
+
+        `current` describes this process (versions, bundle, data). The message names the first
+        difference.
+        """
         for name, value in current.items():
             if self.job.get(name) != value:
                 former, present = _quote(self.job.get(name)), _quote(value)
@@ -216,7 +263,12 @@ class ShardSet:
                 )
 
     def read(self, key: str) -> ShardRecord | None:
-        """Return the record of a task; None if no shard has the record.
+        """Return the record of the task `key`, after a check of its digest.
+
+        Returns
+        -------
+        ShardRecord or None
+            None if no shard has a record of this task.
 
         Raises
         ------
@@ -239,6 +291,20 @@ class ShardSet:
 
 @dataclass(frozen=True)
 class _ShardFolder:
+    """The description of one complete shard.
+
+    Attributes
+    ----------
+    path : Path
+        The folder of the shard.
+    shard : Shard
+        Which shard of the job the folder holds.
+    job : mapping
+        Everything that the records depend on.
+    files : dict of str to str
+        Name of each record file -> SHA-256 of its content.
+    """
+
     path: Path
     shard: Shard
     job: Job
@@ -246,6 +312,7 @@ class _ShardFolder:
 
     @classmethod
     def read(cls, path: Path) -> "_ShardFolder":
+        """Read the description of a complete shard; DataError if the folder holds none."""
         header = _read_json(path / SHARD_FILE)
         try:
             shard = Shard(*(int(number) for number in header["shard"]))
@@ -260,6 +327,7 @@ class _ShardFolder:
 
 
 def _check_same_job(first: _ShardFolder, second: _ShardFolder) -> None:
+    """Raise DataError, which names the first difference, if two shards are of different jobs."""
     if first.shard.count != second.shard.count:
         raise DataError(
             f"{first.path} is shard {first.shard} and {second.path} is shard {second.shard}: they "
@@ -275,6 +343,7 @@ def _check_same_job(first: _ShardFolder, second: _ShardFolder) -> None:
 
 
 def _check_complete(shards: Sequence[_ShardFolder]) -> None:
+    """Raise DataError if a shard of the job is missing or was given twice."""
     paths: dict[int, Path] = {}
     count = shards[0].shard.count
     for folder in shards:
@@ -293,11 +362,13 @@ def _check_complete(shards: Sequence[_ShardFolder]) -> None:
 
 
 def _quote(value: Any) -> str:
+    """Return a value as JSON for a message, shortened to 200 characters."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _MAX_QUOTED_LENGTH else f"{text[:_MAX_QUOTED_LENGTH]}..."
 
 
 def _read_record(path: Path) -> ShardRecord:
+    """Read the record of one task from its `.npz` file; DataError if the file is damaged."""
     _, names = read_npz(path, ())
     arrays, _ = read_npz(path, names)
     try:
@@ -308,6 +379,7 @@ def _read_record(path: Path) -> ShardRecord:
 
 
 def _read_json(path: Path) -> Any:
+    """Return the content of a JSON file, or None if it cannot be read."""
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
