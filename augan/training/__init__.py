@@ -1,4 +1,5 @@
-"""Training: one loop, and its five stages.
+"""Training of networks in stages: GAN, autoencoder, encoder, classifier, rotation classifier.
 
-The stages are the GAN, the autoencoder, the encoder, the classifier and the rotation classifier.
+`augan.training.train.train_stages` runs the stages; `augan.training.loop` repeats the steps of one
+stage.
 """

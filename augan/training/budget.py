@@ -28,7 +28,7 @@ class Stopwatch:
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
-        """Add the time of the block to `stage`."""
+        """Add the seconds that the block takes to the entry `stage` of `seconds`."""
         start = time.monotonic()
         try:
             yield
@@ -38,14 +38,27 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class StageBudget:
-    """Limits of one stage: a number of steps, a deadline on the monotonic clock, or both."""
+    """Limits of one training stage; the stage ends at the first limit that is reached.
+
+    Attributes
+    ----------
+    steps : int or None
+        Number of training steps; None: no limit.
+    started : float
+        Start of the stage on the monotonic clock, in seconds.
+    deadline : float or None
+        Latest end of the stage on the monotonic clock, in seconds; None: no limit.
+    """
 
     steps: int | None
     started: float
     deadline: float | None
 
     def progress(self, step: int) -> float:
-        """Return the fraction of the budget that is used after `step` steps, 0 to 1."""
+        """Return the used fraction of a stage's budget, 0 to 1.
+
+        With two limits, the result is the larger fraction. `step` is the number of steps so far.
+        """
         fractions = [0.0]
         if self.steps is not None:
             fractions.append(step / self.steps)
@@ -72,14 +85,14 @@ class BudgetShare(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingBudget:
-    """Limits of a whole training.
+    """Limits of a whole training, which the stages divide among themselves.
 
     Parameters
     ----------
     steps : int or None
-        Steps of the GAN.
+        Steps of the GAN; other stages take a multiple, see `BudgetShare`. None: no limit.
     deadline : float or None
-        Moment on the monotonic clock at which the last stage must end.
+        Moment on the monotonic clock at which the last stage must end; None: no limit.
 
     Raises
     ------
@@ -115,9 +128,19 @@ class TrainingBudget:
 
 
 def compute_deadline(minutes: float | None, started: float, folds: int = 0) -> float | None:
-    """Return the deadline of the networks, so that the run ends `minutes` after `started`.
+    """Return the moment at which the training of the networks must end, or None without a limit.
 
-    Both moments are on the monotonic clock. Without minutes there is no deadline.
+    Time is kept for fitting the detectors and saving the bundle, so that the whole run takes
+    `minutes`.
+
+    Parameters
+    ----------
+    minutes : float or None
+        Time limit of the run; None: no limit.
+    started : float
+        Start of the run on the monotonic clock, in seconds, as for the result.
+    folds : int
+        Number of detectors to fit in a cross-conformal training; 0 for a plain training.
     """
     if minutes is None:
         return None

@@ -21,7 +21,7 @@ TENSORBOARD_METRICS = ("kernel_distance", "diversity", "coverage", "r_t", "r_v")
 
 
 class Callback(Protocol):
-    """Object that is notified of the progress of a training."""
+    """Object that is notified of the progress of a training, such as a progress bar or a log."""
 
     def on_progress(
         self, stage: str, step: int, budget: StageBudget, losses: dict[str, float]
@@ -43,25 +43,31 @@ class Callback(Protocol):
 
 @runtime_checkable
 class EvaluationCallback(Protocol):
-    """Callback that is also notified of every evaluation of the GAN."""
+    """Training callback that is also notified of every evaluation of the GAN."""
 
     def on_evaluation(self, stage: str, metrics: "GanMetrics") -> None:
-        """Called after each evaluation in a stage, with its metrics."""
+        """Called after each evaluation in a stage, with the metrics of the evaluation."""
 
 
 class SampleGrid:
-    """Callback that generates images of fixed latent codes during the GAN stage.
+    """Callback that saves images of fixed latent codes, to show the progress of the generator.
 
     Parameters
     ----------
     generator : keras.Model
         The averaged generator.
+    preprocessing : ImagePreprocessing
+        Converts generated images to the size and type of the training images.
     folder : Path
         Folder of the files `step_*.png`, one row per class; created with the first file.
+    num_classes : int
+        Number of classes; 0: ten rows of images without a class.
     interval : int
         Steps of the GAN between two grids.
     start : int
-        Steps before this call, in a resumed run.
+        Step at which the run resumes; 0 in a new run.
+    seed : int
+        Seed of the latent codes.
     latent_prior : {"normal", "uniform"}
         Distribution of the noise, as in the training of the generator.
     """
@@ -93,12 +99,15 @@ class SampleGrid:
     def on_progress(
         self, stage: str, step: int, budget: StageBudget, losses: dict[str, float]
     ) -> None:
-        """Write a grid after each `interval` of steps of the GAN."""
+        """Write a sample grid if the GAN has passed a multiple of `interval` steps."""
         if stage == "gan" and step // self.interval > self._last_step // self.interval:
             self.write(step)
 
     def write(self, step: int) -> Path:
-        """Write the grid of `step` and return its path."""
+        """Write the sample grid of the generator's present weights as `step_<step>.png`.
+
+        Returns the path of the file.
+        """
         self._last_step = step
         (images,) = self._generate(*self._inputs)
         pixels = self.preprocessing.to_original_size(self.preprocessing.denormalize(images))
@@ -109,7 +118,7 @@ class SampleGrid:
 
 
 def require_tensorboard() -> None:
-    """Raise ConfigError, with the command that installs it, if TensorBoard is missing."""
+    """Raise ConfigError with the installing command if the package TensorBoard is missing."""
     if find_spec("tensorboard") is None:
         raise ConfigError(
             "--tensorboard requires the package tensorboard, which is not installed: python -m "
@@ -119,7 +128,7 @@ def require_tensorboard() -> None:
 
 
 class TensorBoardLog:
-    """Callback that writes the losses of each stage and the metrics of the GAN.
+    """Callback that logs the losses of each stage and the metrics of the GAN for TensorBoard.
 
     Parameters
     ----------
@@ -135,16 +144,16 @@ class TensorBoardLog:
     def on_progress(
         self, stage: str, step: int, budget: StageBudget, losses: dict[str, float]
     ) -> None:
-        """Write one point of each loss."""
+        """Log the mean losses of the last steps as scalars named `<stage>/<loss>`."""
         for name, value in losses.items():
             self._writer.add_scalar(f"{stage}/{name}", value, step)
 
     def on_evaluation(self, stage: str, metrics: "GanMetrics") -> None:
-        """Write one point of each metric and flush the file, so that TensorBoard shows it."""
+        """Log the metrics of an evaluation, and flush the file so that TensorBoard shows them."""
         for name in TENSORBOARD_METRICS:
             self._writer.add_scalar(f"{stage} metrics/{name}", getattr(metrics, name), metrics.step)
         self._writer.flush()
 
     def close(self) -> None:
-        """Write the remaining points and close the file."""
+        """Write the remaining scalars and close the event file."""
         self._writer.close()

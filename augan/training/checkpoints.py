@@ -29,7 +29,7 @@ _DAMAGE = (SafetensorError, OSError, KeyError, TypeError, ValueError)  # errors 
 
 @dataclass
 class Checkpoints:
-    """The checkpoints of one run.
+    """Checkpoint files of one run, one file per training stage.
 
     Parameters
     ----------
@@ -41,7 +41,16 @@ class Checkpoints:
     _saved: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def restore(self, stage: str, variables: Sequence[Any]) -> tuple[int, bool]:
-        """Assign the values of the last checkpoint of `stage` to `variables`.
+        """Load the last checkpoint of a stage into the variables of a training.
+
+        Without a checkpoint, the variables keep their values.
+
+        Parameters
+        ----------
+        stage : str
+            Name of the stage.
+        variables : sequence of keras.Variable or tf.Variable
+            In the order in which they were saved.
 
         Returns
         -------
@@ -80,7 +89,10 @@ class Checkpoints:
         return header["step"], header["done"]
 
     def steps(self) -> dict[str, int]:
-        """Return the step of each readable checkpoint, by stage."""
+        """Return the number of steps in the checkpoint of each stage, by stage name.
+
+        Unreadable files are left out, because `restore` reports their damage.
+        """
         steps = {}
         for path in sorted(self.folder.glob("*.safetensors")) if self.folder else ():
             try:
@@ -91,13 +103,27 @@ class Checkpoints:
         return steps
 
     def due(self, stage: str, step: int) -> bool:
-        """Return whether the last checkpoint of `stage` is old enough for a new one."""
+        """Return whether a stage should save a checkpoint after `step` steps.
+
+        A checkpoint is due 100 steps or 60 seconds after the previous one.
+        """
         last_step, last_time = self._saved.setdefault(stage, (0, time.monotonic()))
         seconds = time.monotonic() - last_time
         return step - last_step >= STEPS_BETWEEN or seconds >= SECONDS_BETWEEN
 
     def save(self, stage: str, step: int, variables: Sequence[Any], *, done: bool = False) -> None:
-        """Write the values of `variables` after `step` steps, atomically.
+        """Write the checkpoint of a stage atomically, in place of the previous one.
+
+        Parameters
+        ----------
+        stage : str
+            Name of the stage.
+        step : int
+            Number of steps so far.
+        variables : sequence of keras.Variable or tf.Variable
+            All variables that the next step depends on.
+        done : bool
+            Whether the stage has ended; a resumed run then skips the stage.
 
         Raises
         ------
@@ -132,6 +158,7 @@ class Checkpoints:
         self._saved[stage] = (step, time.monotonic())
 
     def _file(self, stage: str) -> Path:
+        """Return the path of the checkpoint of a stage."""
         return Path(self.folder or ".") / f"{stage}.safetensors"
 
 
@@ -144,7 +171,7 @@ def _header(file: Any) -> dict[str, Any]:
 
 
 def _sha256(header: Mapping[str, Any], values: Sequence[np.ndarray]) -> str:
-    """Return the digest of the step, and of the type, shape and bytes of each value."""
+    """Return the SHA-256 of the step and of the type, shape and bytes of each value."""
     parts = [json.dumps([header["step"], header["done"]]).encode()]
     for value in values:
         parts += [json.dumps([str(value.dtype), value.shape]).encode(), value.tobytes()]
@@ -152,4 +179,5 @@ def _sha256(header: Mapping[str, Any], values: Sequence[np.ndarray]) -> str:
 
 
 def _key(index: int) -> str:
+    """Return the name of a variable in the file, its index with five digits."""
     return f"{index:05d}"

@@ -1,7 +1,7 @@
 """Rules about combinations of settings that are not possible.
 
-The tables are checked before a training and printed in the documentation. Each rule names a
-combination, gives the reason, and the smallest change that makes it legal.
+The rules are checked before a training and printed in the documentation. Each rule names a
+combination, the reason, and the smallest change that makes the combination legal.
 """
 
 from collections.abc import Callable
@@ -12,18 +12,18 @@ from augan.exceptions import ConfigError
 
 
 class ConfigRule(NamedTuple):
-    """A combination of settings that is not possible.
+    """Combination of settings that is not possible, with its reason and its remedy.
 
     Attributes
     ----------
     name : str
-        The combination.
+        The combination, for messages.
     applies : callable
-        Whether a configuration has the combination.
+        Config -> whether the configuration has the combination.
     reason : str
-        Why it is not possible.
+        Why the combination is not possible.
     fixes : tuple of str
-        Assignments of settings that make the configuration legal.
+        Assignments `section.key=value` that together make the configuration legal.
     """
 
     name: str
@@ -33,6 +33,7 @@ class ConfigRule(NamedTuple):
 
 
 def _is_lipschitz(c: Config) -> bool:
+    """Return whether a setting constrains the discriminator to be Lipschitz continuous."""
     return (
         c.discriminator.weight_clip is not None
         or c.gan.regularizer == "wgan_gp"
@@ -191,7 +192,7 @@ TABLE_RULES: tuple[ConfigRule, ...] = (
 
 
 def format_rules() -> str:
-    """Return all rules as a Markdown table."""
+    """Return all rules as a Markdown table for the documentation."""
     rows = ["| not possible | because | nearest legal |", "|---|---|---|"]
     for rule in (*RULES, *TABLE_RULES):
         changes = ", ".join(f"`{change}`" for change in rule.fixes)
@@ -200,12 +201,19 @@ def format_rules() -> str:
 
 
 def check_rules(config: Config, sample_type: str = "image") -> None:
-    """Raise ConfigError, with the nearest legal settings, if a rule applies to `config`.
+    """Check a configuration for combinations of settings that are not possible.
 
     Parameters
     ----------
+    config : Config
+        Resolved settings.
     sample_type : {"image", "row"}
-        Type of the training samples.
+        Type of the training samples; `TABLE_RULES` apply only to rows.
+
+    Raises
+    ------
+    ConfigError
+        A rule applies; the message has the reason and the nearest legal settings.
     """
     for rule in (*RULES, *(TABLE_RULES if sample_type == "row" else ())):
         if rule.applies(config):

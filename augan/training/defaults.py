@@ -1,4 +1,4 @@
-"""Default settings that depend on the data."""
+"""Default values of the settings that depend on the data, such as image size, steps and loss."""
 
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,17 @@ _HOW_TO_ADD_CLASSES = {
 def resolve_defaults(
     config: Config, dataset: Dataset, *, calibrate: bool | None = None
 ) -> tuple[Config, AnyPreprocessing]:
-    """Resolve every setting that is left to the data.
+    """Fill in every setting that the user left open, from the training data and the task.
 
     Parameters
     ----------
+    config : Config
+        Settings of the user; a setting of None is open.
+    dataset : Dataset
+        Training data.
     calibrate : bool or None
-        Whether some samples calibrate a detector; the preprocessing is not fitted to them. None:
-        as the task needs it.
+        Whether some samples calibrate a detector; the preprocessing is not fitted to these samples.
+        None: as the task needs.
 
     Returns
     -------
@@ -64,7 +68,8 @@ def resolve_defaults(
     Raises
     ------
     ConfigError
-        The data is not suitable for the task, or the machine does not support the dtype.
+        The data is not suitable for the task, the settings contradict each other, or the machine
+        does not support the dtype.
     """
     check_dtype_support(config.training.dtype)
     task = _task(config, dataset)
@@ -146,9 +151,10 @@ def resolve_defaults(
 def resolve_reproducible_defaults(
     config: Config, dataset: Dataset, *, calibrate: bool | None = None
 ) -> tuple[Config, AnyPreprocessing]:
-    """Resolve the settings as `resolve_defaults` does, without default minutes.
+    """Fill in the open settings, without a default time limit, for reproducible trainings.
 
-    Therefore the result does not depend on the load of the machine.
+    Works as `resolve_defaults`, but `training.max_minutes` stays as the user set it. Therefore the
+    result of the training does not depend on the load of the machine.
     """
     resolved, preprocessing = resolve_defaults(config, dataset, calibrate=calibrate)
     minutes = config.training.max_minutes
@@ -156,7 +162,10 @@ def resolve_reproducible_defaults(
 
 
 def _uses_tiling(config: Config, dataset: Dataset, task: Task) -> bool:
-    """Return whether a detector scores large images in tiles, at their original scale."""
+    """Return whether a detector scores large images in tiles, at their original scale.
+
+    Raises ConfigError if `data.tiling` is set but not possible.
+    """
     is_possible = (
         task == "detect" and dataset.sample_type == "image" and not _needs_good_generator(config)
     )
@@ -173,8 +182,8 @@ def _uses_tiling(config: Config, dataset: Dataset, task: Task) -> bool:
 def _uses_aux_losses(config: Config, task: Task) -> bool:
     """Return whether the discriminator trains on auxiliary losses, which improve its features.
 
-    They take time and do not improve generated images. For the task "both", they are used only if
-    the method is chosen explicitly.
+    Auxiliary losses take time and do not improve generated images. For the task "both", they are
+    used only if `detect.method` is "features".
     """
     methods = {"detect": ("features", "auto"), "both": ("features",)}.get(task, ())
     return config.detect.method in methods
@@ -201,9 +210,10 @@ def _is_plain_gan(config: Config) -> bool:
 def _loss_and_norm(
     config: Config, sample_type: str, is_small: bool, tiling: bool
 ) -> tuple[str, str]:
-    """Return DCGAN's loss and norm for small images, else SNGAN's.
+    """Return the settings `gan.loss` and `discriminator.norm`.
 
-    SNGAN's images stay closer to their classes.
+    The defaults for small images are DCGAN's, and SNGAN's for others, because SNGAN's images stay
+    closer to their classes. Table rows and tiles have no norm.
     """
     has_soft_labels = config.gan.label_smoothing or config.gan.label_noise
     loss = config.gan.loss or ("nonsaturating" if is_small or has_soft_labels else "hinge")
@@ -223,7 +233,11 @@ def _latent_dim(preprocessing: AnyPreprocessing) -> int:
 
 
 def _regularizer(config: Config, sample_type: str) -> dict[str, Any]:
-    """Return R1 at every step for tables, where it costs little; their GAN oscillates without."""
+    """Return the settings of the regularizer: R1 at every step for tables, else none.
+
+    R1 costs little on tables, and without R1 the GAN of a table oscillates. A Lipschitz constraint,
+    batch norm or unrolled steps exclude R1.
+    """
     discriminator, gan = config.discriminator, config.gan
     is_lipschitz = gan.loss == "wasserstein" or discriminator.weight_clip is not None
     is_excluded = discriminator.norm == "batch" or is_lipschitz or gan.unrolled_steps
@@ -233,6 +247,10 @@ def _regularizer(config: Config, sample_type: str) -> dict[str, Any]:
 
 
 def _task(config: Config, dataset: Dataset) -> Task:
+    """Return the task of a training; "auto" is "both" with at least two classes, else "detect".
+
+    Raises ConfigError for the task "both" with fewer than two classes.
+    """
     task: Task = config.task
     if task == "auto":
         task = "both" if dataset.num_classes > 1 else "detect"
@@ -250,7 +268,10 @@ _BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # "bf16" is on
 
 
 def check_dtype_support(dtype: str) -> None:
-    """Raise ConfigError if the machine has no hardware support for the dtype."""
+    """Raise ConfigError if the machine has no hardware support for a number type.
+
+    `dtype` is "float32", which is always supported, or "bfloat16".
+    """
     if dtype == "float32" or _GPU_DEVICE.exists() or _BFLOAT16_FLAGS & _cpu_flags():
         return
     raise ConfigError(
@@ -260,6 +281,7 @@ def check_dtype_support(dtype: str) -> None:
 
 
 def _cpu_flags() -> set[str]:
+    """Return the features of the CPU as Linux names them; empty on other systems."""
     try:
         text = _CPU_INFO.read_text(encoding="utf-8", errors="replace")
     except OSError:

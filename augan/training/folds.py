@@ -1,4 +1,4 @@
-"""Folds of a cross-conformal training, each of which is trained like a separate run."""
+"""Folds of a cross-conformal training, each trained like a separate run."""
 
 import time
 from collections.abc import Sequence
@@ -18,38 +18,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fold:
-    """One of `count` folds, counted from 1; a single fold is a plain training without a name."""
+    """One of the trainings of a cross-conformal run.
+
+    Attributes
+    ----------
+    number : int
+        Number of the fold, counted from 1.
+    count : int
+        Number of folds; 1: a plain training, whose only fold has no name.
+    """
 
     number: int = 1
     count: int = 1
 
     @classmethod
     def all(cls, count: int) -> list["Fold"]:
-        """Return all folds in order."""
+        """Return the folds 1 to `count` in order."""
         return [cls(number, count) for number in range(1, count + 1)]
 
     @property
     def name(self) -> str:
-        """Name of the folders of the fold."""
+        """Name of the fold in the paths of a run, such as "fold2"; empty for a plain training."""
         return f"fold{self.number}" if self.count > 1 else ""
 
     @property
     def title(self) -> str:
-        """Name of the fold in messages."""
+        """Name of the fold in messages, such as "fold 2 of 5"; empty for a plain training."""
         return f"fold {self.number} of {self.count}" if self.count > 1 else ""
 
     def stage_name(self, stage: str) -> str:
-        """Return the name of a stage in the log and in the progress."""
+        """Return the name of a stage in the log and the progress, such as "fold 2 of 5 gan"."""
         return f"{self.title} {stage}".strip()
 
     def seed(self, seed: int) -> int:
-        """Return the seed of the training of the fold."""
+        """Return the seed of the fold's training, derived from the seed of the run."""
         return child_seed(seed, "fold", self.number) if self.count > 1 else seed
 
     def deadline(self, deadline: float | None) -> float | None:
-        """Return the deadline of this fold, which starts now.
+        """Return the deadline of the fold's training, which starts now.
 
-        The remaining time is divided equally among the remaining folds.
+        The time until the `deadline` of all folds is divided equally among the remaining folds.
+        Both moments are on the monotonic clock, in seconds; None: no deadline.
         """
         if deadline is None:
             return None
@@ -57,11 +66,11 @@ class Fold:
         return now + max(0.0, deadline - now) / (self.count - self.number + 1)
 
     def callbacks(self, callbacks: Sequence[Callback]) -> list[Callback]:
-        """Return callbacks that pass on the name of the fold with that of the stage."""
+        """Wrap callbacks so that they receive stage names with the name of the fold."""
         return [_FoldCallback(self, callback) for callback in callbacks]
 
     def stop(self, stop: StopSignal) -> StopSignal:
-        """Return a stop function that adds the name of the fold to the signal."""
+        """Wrap a stop function so that the name of a signal is followed by the name of the fold."""
 
         def stop_in_fold() -> str | None:
             signal = stop()
@@ -70,7 +79,10 @@ class Fold:
         return stop_in_fold
 
     def steps(self, checkpoints: Path) -> dict[str, int]:
-        """Return the step of each checkpoint, by the name of its stage in the log."""
+        """Return the number of steps in each checkpoint of the fold, by the stage name in the log.
+
+        `checkpoints` is the folder of all checkpoints of the run.
+        """
         steps = Checkpoints(checkpoints / self.name).steps()
         return {self.stage_name(stage): step for stage, step in steps.items()}
 

@@ -19,7 +19,7 @@ STEPS_PER_CALL = 20
 
 
 class TrainStep(Protocol):
-    """One step of a training, which the loop repeats.
+    """Networks with one training step, which the loop repeats.
 
     Attributes
     ----------
@@ -34,7 +34,10 @@ class TrainStep(Protocol):
         """All variables that the next step depends on, in a fixed order."""
 
     def train_step(self, data: tuple[Any, Any]) -> dict[str, Any]:
-        """Run one step on (samples, classes), on all replicas, and return scalars."""
+        """Update the networks on one batch (samples, classes), on all replicas.
+
+        Returns the scalar tensors of `metric_names`.
+        """
 
 
 def run_loop(
@@ -50,19 +53,36 @@ def run_loop(
     stop: StopSignal = lambda: None,
     workers: Workers | None = None,
 ) -> int:
-    """Train on one batch after another and return the number of steps.
+    """Train one stage, batch after batch, until its budget ends; return the number of steps.
 
     Training continues from the last checkpoint of `stage`, which also holds the variables of
-    `more_state`. At least one graph call is made, however short the budget is. With several
-    `workers`, the chief's clock and `finished` decide, a signal to any worker stops all of them,
-    and only the chief's checkpoint is read.
+    `more_state`. At least one graph call is made, however short the budget is, unless the
+    checkpoint says that the stage has ended. With several `workers`, the chief's clock and
+    `finished` decide, a signal to any worker stops all of them, and only the chief's checkpoint is
+    read.
 
     Parameters
     ----------
+    stage : str
+        Name of the stage, for checkpoints, callbacks and messages.
+    train_step : TrainStep
+        Networks to train.
+    batches : Batches
+        Samples of each step.
+    budget : StageBudget
+        Limits of the stage.
+    callbacks : sequence of Callback
+        Notified after each graph call of up to 20 steps.
+    checkpoints : Checkpoints or None
+        None: no checkpoints.
+    more_state : sequence of tf.Variable
+        Variables of the checkpoint besides those of `train_step`.
     finished : callable
         Returns whether the stage ends before its budget is used.
     stop : callable
-        Returns the name of a signal when the training must stop.
+        Returns the name of a signal when the training must stop, else None.
+    workers : Workers or None
+        The processes that train together; None: this process alone.
 
     Raises
     ------
@@ -122,6 +142,11 @@ def _restore(
 
 
 def _compile(train_step: TrainStep, batches: Batches) -> Callable[..., dict[str, Any]]:
+    """Compile the loop over the steps of one graph call.
+
+    The result maps samples `[n, B, ...]` and classes `[n, B, K]` to the mean of each scalar over
+    the n steps.
+    """
     # A step branches by `tf.cond` only. AutoGraph would take longer than the compilation.
     step = tf.autograph.experimental.do_not_convert(train_step.train_step)
     sample_shape = batches.samples.shape[1:]

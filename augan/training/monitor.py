@@ -69,7 +69,7 @@ class GanMetrics:
     r_v: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the metrics, JSON-able."""
+        """Return the metrics as a JSON-able dict, by field name."""
         return asdict(self)
 
 
@@ -78,14 +78,14 @@ _FIELDS = tuple(field.name for field in fields(GanMetrics))
 
 @dataclass(frozen=True)
 class TrainingFailure:
-    """A failure of a training.
+    """Failure of an adversarial training that the monitor detected.
 
     Parameters
     ----------
     kind : {"collapse", "overfitting", "divergence"}
         Name of the failure.
     step : int
-        Step at which it was detected.
+        Training step at which the failure was detected.
     message : str
         What happened and which settings to change.
     """
@@ -95,20 +95,22 @@ class TrainingFailure:
     message: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the failure, JSON-able."""
+        """Return the failure as a JSON-able dict, by field name."""
         return asdict(self)
 
 
 def max_magnitude(losses: Iterable[float]) -> float:
-    """Return the largest absolute value; a value that is not finite counts as infinite."""
+    """Return the largest absolute loss: 0 without losses, infinity if a loss is not finite."""
     return max((abs(loss) if math.isfinite(loss) else math.inf for loss in losses), default=0.0)
 
 
 def divergence(step: int, loss: float, *, evaluated: bool) -> TrainingFailure:
-    """Return the failure for a loss above `MAX_LOSS`.
+    """Return the failure "divergence", with a message, for a loss above `MAX_LOSS`.
 
     Parameters
     ----------
+    step : int
+        Training step of the loss.
     loss : float
         As returned by `max_magnitude`.
     evaluated : bool
@@ -129,7 +131,11 @@ def divergence(step: int, loss: float, *, evaluated: bool) -> TrainingFailure:
 
 
 def check_failures(history: Sequence[GanMetrics]) -> TrainingFailure | None:
-    """Return the failure that the last `PATIENCE` evaluations agree on, or None."""
+    """Return the failure on which the last `PATIENCE` evaluations agree, or None.
+
+    `history` are all evaluations, oldest first. Mode collapse and overfitting of the discriminator
+    are detected, after the fraction `WARM_UP` of the budget.
+    """
     last = [metrics for metrics in history[-PATIENCE:] if metrics.progress >= WARM_UP]
     if len(last) < PATIENCE:
         return None
@@ -155,7 +161,7 @@ def check_failures(history: Sequence[GanMetrics]) -> TrainingFailure | None:
 
 
 class GanMonitor:
-    """Callback of the GAN stage that evaluates the GAN and keeps its best weights.
+    """Callback that evaluates the GAN during training, keeps its best weights and detects failures.
 
     Parameters
     ----------
@@ -164,13 +170,15 @@ class GanMonitor:
     features : FeatureExtractor or StandardizedRows
         Features fitted to real samples.
     best_networks : sequence of keras.Model
-        Networks like `gan.networks`. They receive the weights of these whenever the kernel distance
-        is the smallest so far.
-    train, held_out : (ndarray [N, S, S, C], ndarray [N, K])
-        Images in [-1, 1] of the training split and of the validation split, which the GAN does not
+        Networks like `gan.networks`. They receive the weights of `gan.networks` whenever the kernel
+        distance is the smallest so far.
+    train, held_out : (ndarray [N, S, S, C] or [N, F], ndarray [N, K])
+        Samples in [-1, 1] of the training split and of the validation split, which the GAN does not
         see, with their classes, one-hot; K is 0 without classes.
     interval : int
         Steps between evaluations.
+    seed : int
+        Seed of the latent codes and classes of generated samples.
     callback : callable
         Called with the metrics of each evaluation.
     """
@@ -213,32 +221,38 @@ class GanMonitor:
 
     @property
     def state(self) -> list[Any]:
-        """Variables of a checkpoint: the best weights, the history, and the divergence."""
+        """Variables that a checkpoint must hold: best weights, history and divergence."""
         weights = [variable for network in self.best_networks for variable in network.variables]
         return [self._table, self._count, self._divergence, *weights]
 
     @property
     def history(self) -> list[GanMetrics]:
-        """Metrics of all evaluations so far."""
+        """Metrics of the evaluations so far, oldest first; at most `MAX_HISTORY` are kept."""
         rows = self._table.numpy()[: int(self._count.numpy())]
         return [GanMetrics(int(row[0]), *(float(value) for value in row[1:])) for row in rows]
 
     @property
     def failure(self) -> TrainingFailure | None:
-        """The current failure; a function of `state`, so a resumed run has the same one."""
+        """The failure of the training at present, or None.
+
+        The failure is a function of `state`, so a resumed run has the same failure.
+        """
         step, loss = self._divergence.numpy()
         if step:
             return divergence(int(step), float(loss), evaluated=bool(self._count.numpy()))
         return check_failures(self.history)
 
     def finished(self) -> bool:
-        """Return whether a failure ends the training."""
+        """Return whether a failure ends the training of the GAN."""
         return self.failure is not None
 
     def on_progress(
         self, stage: str, step: int, budget: StageBudget, losses: dict[str, float]
     ) -> None:
-        """Evaluate after each `interval` of steps, and at the end of the stage."""
+        """Check the losses, and evaluate the GAN after each `interval` of steps and at the end.
+
+        A loss above `MAX_LOSS` is recorded as a divergence, without an evaluation.
+        """
         loss = max_magnitude(losses.values())
         if loss > MAX_LOSS:
             self._divergence.assign([step, loss])
@@ -250,7 +264,17 @@ class GanMonitor:
             self.evaluate(step, progress)
 
     def evaluate(self, step: int, progress: float) -> None:
-        """Compute the metrics, add them to the history, and keep the weights if they are best."""
+        """Compute the metrics of the GAN, record them, and keep the weights if they are the best.
+
+        Weights that give infinite or undefined results are recorded as a divergence instead.
+
+        Parameters
+        ----------
+        step : int
+            Number of training steps.
+        progress : float
+            Fraction of the budget that is used.
+        """
         images = self._generated_images()
         features = self.features(images)
         train, held_out = (self._logits(*split) for split in (self.train, self.held_out))
@@ -278,23 +302,24 @@ class GanMonitor:
         self._callback(metrics)
 
     def _keep_weights(self) -> None:
+        """Copy the present weights of the GAN to `best_networks`."""
         for best, network in zip(self.best_networks, self.gan.networks):
             best.set_weights(network.get_weights())
 
     def restore_best(self) -> None:
-        """Give the networks of the GAN their best weights.
+        """Set the networks of the GAN to the weights of the best evaluation.
 
-        Without any evaluation these are the initial weights, which are restored only after a
-        divergence.
+        Without any evaluation, the initial weights are restored, and only after a divergence.
         """
         if self.history or self.failure:
             for best, network in zip(self.best_networks, self.gan.networks):
                 network.set_weights(best.get_weights())
 
     def fidelity(self) -> dict[str, Any]:
-        """Return the fidelity of the averaged generator, its floor, and that before training.
+        """Return the fidelity of the averaged generator, compared with two references, JSON-able.
 
-        The floor compares two halves of the real held-out images with each other.
+        The references are the key "floor", the same metrics for two halves of the real held-out
+        samples, and the key "untrained_kernel_distance", the kernel distance before training.
         """
         real, rng = self.real_features, child_rng(self.seed, "floor")
         generated = self.features(self._generated_images())
@@ -307,6 +332,7 @@ class GanMonitor:
         }
 
     def _append(self, metrics: GanMetrics) -> None:
+        """Add metrics to the history; a full history drops its oldest entry but the best."""
         rows, count = self._table.numpy(), int(self._count.numpy())
         if count == MAX_HISTORY:  # drop the oldest row, or the second one if the oldest is the best
             distances = np.maximum(0.0, rows[:, _FIELDS.index("kernel_distance")])
@@ -318,14 +344,19 @@ class GanMonitor:
         self._count.assign(count + 1)
 
     def _generated_images(self) -> np.ndarray:
+        """Return the samples that the averaged generator makes of the fixed latent codes."""
         classes = [self.classes] if self.gan.conditional else []
         return self._generate(self.noise, *classes)[0]
 
     def _logits(self, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Return the discriminator's logits `[N, 1]` of samples of given classes."""
         return self._discriminate(images, *([classes] if self.gan.conditional else []))[0]
 
     def _relative_diversity(self, features: np.ndarray) -> float:
-        """Return the mean over classes of generated diversity divided by real diversity."""
+        """Return generated diversity divided by real diversity, averaged over the classes.
+
+        The result is 1 if no class can be compared.
+        """
         generated, real = _diversity_by_class(features, self.classes), self.real_diversity
         ratios = [
             value / real[label] for label, value in generated.items() if real.get(label, 0.0) > 0

@@ -1,4 +1,4 @@
-"""Specs of the networks of a training, from the settings and the data."""
+"""Specs of the networks of a training, derived from the settings and the data."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _HEAD_SEEDS = {"transformation_head": "heads", "localization_head": "places"}
 
 @dataclass(frozen=True)
 class NetworkSpecs:
-    """Specs of all networks, as `augan.gan.networks.registry.build_network` takes them.
+    """Source of the specs of all networks, the input of `networks.registry.build_network`.
 
     Parameters
     ----------
@@ -40,7 +40,15 @@ class NetworkSpecs:
     preprocessing: AnyPreprocessing
 
     def spec(self, role: str, **changes: Any) -> dict[str, Any]:
-        """Return the spec of the network of `role`; `changes` replace arguments."""
+        """Return the spec of a network.
+
+        Parameters
+        ----------
+        role : str
+            "generator", "discriminator", "encoder", "classifier" or "rotation".
+        **changes
+            Arguments that replace those of the settings, such as `num_classes=0`.
+        """
         if role in FEATURE_NETWORKS:
             kind = "classifier"
             architecture = "cnn" if self.preprocessing.sample_type == "image" else "mlp"
@@ -54,6 +62,7 @@ class NetworkSpecs:
         return network_spec(architecture, kind, **{**common, **self._settings(role), **changes})
 
     def _settings(self, role: str) -> dict[str, Any]:
+        """Return the arguments of a network that come from the settings of its role."""
         config = self.config
         if role == "generator":
             groups = self.preprocessing.groups
@@ -77,10 +86,15 @@ class NetworkSpecs:
         return {"width": config.classifier.width, **rotation}
 
     def head_spec(self, role: str, discriminator: keras.Model) -> dict[str, Any]:
-        """Return the spec of a head on the blocks of `discriminator`.
+        """Return the spec of an auxiliary head on the blocks of the discriminator.
 
-        "transformation_head" predicts the transformation of an image; "localization_head" locates
-        corruptions.
+        Parameters
+        ----------
+        role : {"transformation_head", "localization_head"}
+            The transformation head predicts the transformation of an image, the localization head
+            locates corruptions.
+        discriminator : keras.Model
+            Sets the number of inputs of the head.
         """
         blocks = feature_blocks(discriminator)
         if role == "transformation_head":

@@ -1,9 +1,9 @@
-"""Pseudo-labels of unlabeled images, on which a conditional GAN trains too.
+"""Pseudo-labels: predicted classes of unlabeled images, for training a conditional GAN.
 
 Pseudo-labels (Lee 2013) come from the classifier, which is trained on labeled images only. They are
 assigned once, before the GAN trains, as in S2GAN (Lucic et al. 2019, "High-Fidelity Image
 Generation With Fewer Labels"). They are a function of the classifier's weights, so a resumed run
-assigns the same.
+assigns the same pseudo-labels.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,19 @@ class PseudoLabels:
     classes: np.ndarray | None
 
     def describe(self, unlabeled: np.ndarray) -> dict[str, Any]:
-        """Return how many unlabeled samples are used, and how many of them each class has."""
+        """Return how many unlabeled samples the GAN trains on, in all and of each class.
+
+        Parameters
+        ----------
+        unlabeled : ndarray of int
+            Indices of all unlabeled samples.
+
+        Returns
+        -------
+        dict
+            JSON-able: `n` unlabeled samples, `used` of them, and `class_counts`, sums of
+            probabilities in the mode "soft".
+        """
         used, classes = np.intersect1d(unlabeled, self.indices), np.asarray(self.classes)
         if classes.ndim == 2:
             counts = classes[used].sum(axis=0, dtype=np.float64)
@@ -56,7 +68,7 @@ def assign_pseudo_labels(
     unlabeled: np.ndarray,
     mode: str,
 ) -> PseudoLabels:
-    """Assign a class to every unlabeled sample.
+    """Predict a class for every unlabeled sample, for the training of a conditional GAN.
 
     Parameters
     ----------
@@ -66,12 +78,14 @@ def assign_pseudo_labels(
         Prepared samples.
     classes : ndarray [N] of int
         Known classes; those of unlabeled samples are not read.
+    preprocessing : ImagePreprocessing or TabularPreprocessing
+        Normalizes prepared samples for the classifier.
     labeled, unlabeled : ndarray of int
         Indices of the samples to train on.
     mode : {"hard", "thresholded", "soft"}
-        "hard" takes the most probable class. "thresholded" does the same, and only where its
-        probability is at least `MIN_PROBABILITY`. "soft" takes the probabilities, as a mixture of
-        classes.
+        "hard" takes the most probable class. "thresholded" does the same, and leaves out samples
+        whose most probable class has less than `MIN_PROBABILITY`. "soft" takes the probabilities,
+        as a mixture of classes.
     """
     probabilities = _probabilities(classifier, samples, preprocessing, unlabeled)
     if mode == "soft":
@@ -92,6 +106,7 @@ def _probabilities(
     preprocessing: AnyPreprocessing,
     indices: np.ndarray,
 ) -> np.ndarray:
+    """Return the classifier's class probabilities `[len(indices), K]` of some samples, float64."""
     classify = BatchInference.from_model(classifier)
     chunks = [
         classify(preprocessing.normalize(samples[indices[start : start + _CHUNK_SIZE]]))[0]

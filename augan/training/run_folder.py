@@ -46,7 +46,7 @@ TEMP_PATTERNS = (".*.part", ".*.tmp")
 
 
 class RunFolder:
-    """The folder of one training, and the callback that logs its losses.
+    """Folder of one training run, and the callback that logs the losses there.
 
     The folder is locked as long as the object exists. The lock belongs to the process, so a killed
     training leaves no lock behind.
@@ -64,6 +64,8 @@ class RunFolder:
 
     Attributes
     ----------
+    path, samples, checkpoints : Path
+        The run folder, and its folders of sample grids and checkpoints.
     finished : bool
         Whether the run has its bundle.
 
@@ -127,7 +129,7 @@ class RunFolder:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Convert errors of the system in the block into a DataError with a remedy."""
+        """Convert system errors in the block, such as a full disk, into a helpful DataError."""
         try:
             yield
         except OSError as error:
@@ -138,10 +140,14 @@ class RunFolder:
             ) from error
 
     def close(self) -> None:
-        """Unlock the folder."""
+        """Unlock the run folder for other processes."""
         self._release()
 
     def _check_identity(self, identity: dict[str, Any]) -> None:
+        """Raise an error unless the run was started with the same settings and data.
+
+        Raises DataError if the folder holds no training, and ConfigError with the differences.
+        """
         try:
             recorded = json.loads((self.path / RUN_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
@@ -171,12 +177,14 @@ class RunFolder:
                     path.unlink(missing_ok=True)
 
     def truncate_log(self, steps: Mapping[str, int]) -> None:
-        """Keep the lines of `metrics.jsonl` up to the checkpoints.
+        """Remove the lines of `metrics.jsonl` that are later than the checkpoints.
+
+        A resumed training then repeats the removed steps and logs their losses again.
 
         Parameters
         ----------
         steps : mapping of str to int
-            Step of the checkpoint of each stage.
+            Step of the checkpoint of each stage; a missing stage counts as 0.
         """
         if not self._log.exists():
             return
@@ -195,21 +203,24 @@ class RunFolder:
     def on_progress(
         self, stage: str, step: int, budget: "StageBudget", losses: dict[str, float]
     ) -> None:
-        """Append one line to `metrics.jsonl`."""
+        """Append the mean losses of the last steps to `metrics.jsonl`, null if not finite."""
         finite = {name: v if math.isfinite(v) else None for name, v in losses.items()}
         with open(self._log, "a", encoding="utf-8") as file:
             file.write(json.dumps({"stage": stage, "step": step, **finite}, allow_nan=False) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a small text file atomically."""
+        """Write a small text file of the run folder atomically, as UTF-8."""
         atomic_write(self.path / name, text.encode("utf-8", UNDECODABLE))
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
-        """Write a JSON file atomically."""
+        """Write a small JSON file of the run folder atomically."""
         self.write_text(name, json.dumps(values, indent=2) + "\n")
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
-        """Write `skipped.csv` with the files that could not be read, unless there are none."""
+        """Write `skipped.csv`, the list of files that could not be read; nothing if there are none.
+
+        `skipped` has the path and the reason of each file.
+        """
         rows = [(escape_formula(path), escape_formula(reason)) for path, reason in skipped]
         if rows:
             table = StringIO(newline="")
@@ -217,7 +228,10 @@ class RunFolder:
             self.write_text(SKIPPED_FILE, table.getvalue())
 
     def finish(self) -> None:
-        """Make `runs/latest` a link to this run, if the run is in `./runs`."""
+        """Point the link `runs/latest` to this run, if the run is in `./runs`.
+
+        On systems without links, nothing happens.
+        """
         if self.path.parent.resolve() != RUNS_FOLDER.resolve():
             return
         link = RUNS_FOLDER / f".{LATEST_LINK}.{os.getpid()}"
@@ -229,7 +243,16 @@ class RunFolder:
 
 
 def _default_path(data_name: str, identity: Mapping[str, Any] | None) -> Path:
-    """Return a new path, or with an identity the newest run on the same data."""
+    """Return the folder of a run whose user named none.
+
+    Parameters
+    ----------
+    data_name : str
+        Name of the training data; other characters than letters, digits and `-_.` are replaced.
+    identity : mapping or None
+        Identity of a run to resume: the newest run on the same data, preferably unfinished. None,
+        or no such run: a new path `runs/<time>-<data>`.
+    """
     safe_name = "".join(c if c.isalnum() or c in "-_." else "-" for c in data_name) or "data"
     if identity is not None:
         name = re.compile(rf"\d{{8}}-\d{{6}}-{re.escape(safe_name)}(-\d+)?")
@@ -245,7 +268,11 @@ def _default_path(data_name: str, identity: Mapping[str, Any] | None) -> Path:
 
 
 def _is_on_same_data(file: Path, identity: Mapping[str, Any]) -> bool:
-    """Return whether a run has the same data; different data may have the same name."""
+    """Return whether a recorded run has the data fingerprint of `identity`.
+
+    The name of the data is not enough: different data may have the same name. `file` is the
+    `run.json` of the run.
+    """
     try:
         recorded = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -254,7 +281,7 @@ def _is_on_same_data(file: Path, identity: Mapping[str, Any]) -> bool:
 
 
 def check_not_occupied(path: str | Path) -> None:
-    """Raise DataError unless a new training may write to `path`."""
+    """Raise DataError if a new training may not write to a folder, because it has contents."""
     path = Path(path)
     if _is_occupied(path):
         hint = "continue with --resume, or " if (path / RUN_FILE).exists() else ""
@@ -262,6 +289,7 @@ def check_not_occupied(path: str | Path) -> None:
 
 
 def _is_occupied(path: Path) -> bool:
+    """Return whether a path is a file, or a folder with visible contents."""
     # Hidden files do not count: a training that is killed at its start leaves temporary files.
     children = path.iterdir() if path.is_dir() else ()
     return path.is_file() or any(not child.name.startswith(".") for child in children)
@@ -270,9 +298,10 @@ def _is_occupied(path: Path) -> bool:
 def find_bundle(
     model: str | Path | None, *parts: str, warn: Callable[[str], None] = lambda text: None
 ) -> Bundle:
-    """Load the bundle of `model`, or of the newest run under `./runs` that has all `parts`.
+    """Load the bundle for a command: of the named run, or of the newest suitable run.
 
-    Without `model`, damaged bundles are skipped with a warning.
+    Without `model`, the newest run under `./runs` that has all `parts` is used, and damaged bundles
+    are skipped with a warning.
 
     Parameters
     ----------
@@ -314,6 +343,7 @@ def find_bundle(
 
 
 def _modified_ns(file: Path) -> int:
+    """Return the modification time of a file in nanoseconds; 0 for an inaccessible file."""
     try:
         return file.stat().st_mtime_ns
     except OSError:

@@ -12,10 +12,11 @@ StopSignal = Callable[[], str | None]  # returns the name of the received signal
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopSignal]:
-    """Handle SIGINT and SIGTERM in the block; yield a function that returns the received signal.
+    """Let SIGINT (Ctrl-C) and SIGTERM stop a training gently in the block.
 
-    A second signal has its usual effect, so that a user can end the process at once. Outside the
-    main thread, where Python allows no handlers, the function always returns None.
+    The block receives a function that returns the name of the received signal, or None. A second
+    signal has its usual effect, so that a user can end the process at once. Outside the main
+    thread, where Python allows no handlers, the function always returns None.
     """
     received: list[str] = []
     if threading.current_thread() is not threading.main_thread():

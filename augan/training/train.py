@@ -37,14 +37,18 @@ def train_stages(
     stop: StopSignal = lambda: None,
     workers: Workers | None = None,
 ) -> TrainedNetworks:
-    """Run `stages` in their order and return the trained networks.
+    """Train networks in stages, such as GAN, encoder and classifier, and return the networks.
 
     Parameters
     ----------
     config : Config
         Resolved settings.
+    data : TrainingData
+        Samples, classes and splits.
     stages : sequence of str
-        Names in `STAGES`.
+        Names in `STAGES`, in the order of the training; a later stage uses earlier networks.
+    budget : TrainingBudget
+        Limits of all stages together.
     callbacks : sequence of Callback
         Notified of the progress.
     samples : Path or None
@@ -57,6 +61,13 @@ def train_stages(
         Returns the name of a signal when the training must stop, see `augan.training.signals`.
     workers : Workers or None
         The processes that train together; None: this process alone.
+
+    Raises
+    ------
+    RunInterruptedError
+        `stop` returned a signal, or a worker stopped answering; checkpoints allow to continue.
+    TrainingDivergedError
+        The losses of a stage are no longer finite.
     """
     stopwatch, workers = stopwatch or Stopwatch(), workers or Workers()
     trainer = Trainer(

@@ -28,7 +28,7 @@ from augan.training.signals import StopSignal
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Samples that networks are trained on.
+    """Samples, classes and splits that the stages of a training use.
 
     Parameters
     ----------
@@ -57,22 +57,26 @@ class TrainingData:
     unlabeled: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def train_indices(self) -> np.ndarray:
-        """Return the indices of the training split."""
+        """Return the indices of the training split, int64; without a split, of all samples."""
         return np.arange(len(self.samples)) if self.train is None else self.train
 
     def train_and_unlabeled_indices(self) -> np.ndarray:
-        """Return the indices of the training split and of the unlabeled samples."""
+        """Return the indices of the training split, followed by those of the unlabeled samples."""
         return np.concatenate([self.train_indices(), self.unlabeled])
 
     def normalized(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the samples in [-1, 1] and their one-hot classes `[N, num_classes]`."""
+        """Return some samples as the networks receive them, and their one-hot classes.
+
+        Samples are float32 in [-1, 1], `[len(indices), ...]`; classes are `[len(indices),
+        num_classes]`, all 0 if unknown.
+        """
         classes = one_hot(self.classes, indices, self.num_classes)
         return self.preprocessing.normalize(self.samples[indices]), classes
 
 
 @dataclass
 class TrainedNetworks:
-    """Results of a training.
+    """Networks and metrics that a training produces.
 
     Attributes
     ----------
@@ -81,7 +85,7 @@ class TrainedNetworks:
     steps : dict of int
         Number of steps of each stage.
     gan_metrics : list of GanMetrics
-        All evaluations of the GAN.
+        Evaluations of the GAN, oldest first.
     failure : TrainingFailure or None
         The failure that ended the GAN stage.
     fidelity, pseudo_labels : dict or None
@@ -97,14 +101,14 @@ class TrainedNetworks:
     pseudo_labels: dict[str, Any] | None = None
 
     def on_one_device(self) -> "TrainedNetworks":
-        """Return a copy with models that are independent of the other devices."""
+        """Return a copy with models on one device, for use outside a distribution strategy."""
         models = {role: build_network(self.specs[role]) for role in self.models}
         for role, model in models.items():
             model.set_weights(self.models[role].get_weights())
         return replace(self, models=models)
 
     def for_bundle(self) -> dict[str, Network]:
-        """Return every network in the form that a bundle stores."""
+        """Return every network as spec and weights, by role, in the form that a bundle stores."""
         return {
             role: Network(self.specs[role], read_weights(model))
             for role, model in self.models.items()
@@ -113,10 +117,10 @@ class TrainedNetworks:
 
 @dataclass
 class Trainer:
-    """Builds networks from the configuration, trains them with the loop, and keeps them.
+    """State of a training: builds networks from the settings, trains and keeps them.
 
     A stage (`augan.training.stages`) calls `build` and `run`, and finds the networks of earlier
-    stages in `networks`.
+    stages in `networks`. The attributes are the parameters of `augan.training.train.train_stages`.
     """
 
     config: Config
@@ -132,20 +136,28 @@ class Trainer:
 
     @cached_property
     def _specs(self) -> NetworkSpecs:
+        """Specs of the networks for the settings and the data of this training."""
         data = self.data
         return NetworkSpecs(
             self.config, data.samples.shape[1:], data.num_classes, data.preprocessing
         )
 
     def build(self, role: str, **changes: Any) -> keras.Model:
-        """Build the network of `role` and keep it with its spec; `changes` replace arguments."""
+        """Build the network of a role, such as "generator", and keep the network with its spec.
+
+        `changes` replace arguments of the spec, see `NetworkSpecs.spec`.
+        """
         return self._keep(role, self._specs.spec(role, **changes))
 
     def build_head(self, role: str, discriminator: keras.Model) -> keras.Model:
-        """Build a head on the blocks of `discriminator` and keep it with its spec."""
+        """Build an auxiliary head on the discriminator's blocks, and keep the head with its spec.
+
+        `role` is "transformation_head" or "localization_head".
+        """
         return self._keep(role, self._specs.head_spec(role, discriminator))
 
     def _keep(self, role: str, spec: dict[str, Any]) -> keras.Model:
+        """Build a network from its spec and keep both under its role."""
         self.networks.specs[role] = spec
         self.networks.models[role] = build_network(spec)
         return self.networks.models[role]
@@ -161,16 +173,22 @@ class Trainer:
         monitor: GanMonitor | None = None,
         batches_per_step: int = 1,
     ) -> None:
-        """Train one stage until its budget is used or the monitor ends it.
+        """Train one stage until its budget is used or the monitor ends the stage.
 
         Parameters
         ----------
+        stage : str
+            Name of the stage.
+        train_step : TrainStep
+            Networks of the stage, with their training step.
         indices : ndarray of int
             The samples to train on.
         classes : ndarray or None
             Classes of all samples, if they differ from those of the data.
         callbacks : sequence of Callback
             Callbacks of this stage only.
+        monitor : GanMonitor or None
+            Evaluates the networks, and may end the stage.
         batches_per_step : int
             Number of batches that one training step takes.
         """
@@ -198,6 +216,7 @@ class Trainer:
         )
 
     def _stage_budget(self, name: str) -> StageBudget:
+        """Return the budget of a stage that starts now, from the shares of all remaining stages."""
         names = [stage.name for stage in self.stages]
         index = names.index(name)
         later = [stage.share for stage in self.stages[index + 1 :]]
@@ -206,7 +225,7 @@ class Trainer:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a training.
+    """Entry in the registry of training stages, `augan.training.train.STAGES`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Training data of a bundle, loaded again and verified by its fingerprint."""
+"""Training data of a bundle, loaded again and compared with the recorded fingerprint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,20 @@ from augan.exceptions import DataError
 
 
 class TrainingDataNotFound(DataError):
-    """The training data is missing; it is not known to have changed."""
+    """Raised if the training data of a bundle is missing, and not known to have changed."""
 
 
 @dataclass(frozen=True)
 class BundleTrainingData:
-    """The samples that a bundle was trained on, labeled and unlabeled."""
+    """Prepared samples that a bundle was trained on.
+
+    Attributes
+    ----------
+    samples : PreparedImages
+        Labeled samples, or all samples of a training without classes.
+    unlabeled : PreparedImages or None
+        Unlabeled samples; None if there were none.
+    """
 
     samples: PreparedImages
     unlabeled: PreparedImages | None
@@ -28,11 +36,12 @@ class BundleTrainingData:
 def load_training_data(
     bundle: Bundle, preprocessing: AnyPreprocessing, data: str | Path | None = None
 ) -> BundleTrainingData:
-    """Return the data that a bundle was trained on.
+    """Load the data that a bundle was trained on, and verify its fingerprint.
 
     Parameters
     ----------
     bundle : Bundle
+        Bundle of a training.
     preprocessing : ImagePreprocessing or TabularPreprocessing
         Preprocessing of the bundle.
     data : str, path or None
@@ -72,6 +81,10 @@ def load_training_data(
 
 
 def _recorded_source(bundle: Bundle) -> str | Path:
+    """Return the path or the built-in dataset name of the training data that a bundle records.
+
+    Raises TrainingDataNotFound if nothing is recorded or the path no longer exists.
+    """
     source, name = bundle.data.get("source"), bundle.data.get("name")
     if not source:
         raise TrainingDataNotFound(
@@ -90,5 +103,6 @@ def _recorded_source(bundle: Bundle) -> str | Path:
 
 
 def _load(source: str | Path, preprocessing: AnyPreprocessing) -> Dataset:
+    """Load a dataset, a table with the class column of the preprocessing."""
     target = preprocessing.target if isinstance(preprocessing, TabularPreprocessing) else None
     return load_dataset(source, target=None if target is None else target.name)

@@ -1,1 +1,1 @@
-"""Several workers that train one model together."""
+"""Distributed training: several worker processes that train one model together."""

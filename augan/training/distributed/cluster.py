@@ -1,4 +1,4 @@
-"""Machines of a training, from the environment variable TF_CONFIG.
+"""Machines of a distributed training, read from the environment variable TF_CONFIG.
 
 TF_CONFIG is TensorFlow's convention, which Kubeflow and other operators set on each machine:
 `{"cluster": {"worker": ["one:5000", "two:5000"]}, "task": {"type": "worker", "index": 0}}`.
@@ -23,14 +23,14 @@ _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/]+):(\d{1,5})")
 
 @dataclass(frozen=True)
 class Cluster:
-    """All workers of a training, and the rank of this process among them.
+    """Addresses of all workers of a distributed training, and the rank of this process.
 
     Attributes
     ----------
     addresses : tuple of str
         `host:port` of each worker, the chief first.
     rank : int
-        Index of this worker.
+        Index of this process in `addresses`; 0 is the chief.
     """
 
     addresses: tuple[str, ...]
@@ -44,7 +44,10 @@ class Cluster:
 
 
 def select_cluster(distribute: str) -> Cluster | None:
-    """Return the machines for `--distribute`, or None if there is only one.
+    """Return the machines that a value of `--distribute` selects, or None for one machine.
+
+    `distribute` is one of `KINDS`. "none" and "mirrored" give None; "auto" reads TF_CONFIG if the
+    variable is set; "multiworker" requires TF_CONFIG.
 
     Raises
     ------
@@ -99,7 +102,10 @@ def read_cluster() -> Cluster | None:
 
 
 def _jobs(values: Any) -> dict[str, list[str]]:
-    """Return the addresses of each job, or raise ConfigError."""
+    """Return the checked addresses of each job in TF_CONFIG, "chief" and "worker".
+
+    Raises ConfigError for other jobs, malformed or repeated addresses, and several chiefs.
+    """
     jobs = values.get("cluster") if isinstance(values, dict) else None
     if not isinstance(jobs, dict) or not jobs:
         raise ConfigError(f"{VARIABLE} names no cluster; {_EXPECTED}")
@@ -126,6 +132,7 @@ def _jobs(values: Any) -> dict[str, list[str]]:
 
 
 def _integer(value: Any) -> int | None:
+    """Return an integer that may be written as text; None for anything else."""
     # Some operators write the index as text.
     if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value):
         return int(value)

@@ -1,6 +1,7 @@
-"""Rendezvous of the workers before TensorFlow starts.
+"""Rendezvous of the workers of a distributed training, before TensorFlow starts.
 
-TensorFlow waits for missing workers without a message, a limit, or a reaction to Ctrl-C.
+Without the rendezvous, TensorFlow waits for missing workers without a message, a limit, or a
+reaction to Ctrl-C.
 """
 
 import socket
@@ -20,6 +21,13 @@ def wait_for_workers(cluster: Cluster, patience: float = _PATIENCE) -> None:
 
     The other workers listen at their own addresses until the chief has connected to all of them.
     Then the server of the chief starts, and the others connect to it.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Addresses of the workers and the rank of this process.
+    patience : float
+        Seconds to wait for all workers; default 600.
 
     Raises
     ------
@@ -58,6 +66,10 @@ def _listening(cluster: Cluster) -> Iterator[None]:
 
 
 def _wait_for(cluster: Cluster, rank: int, limit: float) -> None:
+    """Connect to a worker again and again until it answers.
+
+    Raises RunInterruptedError after the moment `limit` on the monotonic clock.
+    """
     address = cluster.addresses[rank]
     while True:
         try:
@@ -74,5 +86,6 @@ def _wait_for(cluster: Cluster, rank: int, limit: float) -> None:
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
+    """Return the host, without brackets, and the port of an address `host:port`."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)

@@ -36,12 +36,12 @@ MAX_VALUE_LENGTH = 40  # characters of a value in an error message
 
 @dataclass
 class Workers:
-    """The processes that train together, seen from one of them.
+    """The processes that train together, as one of the processes sees them.
 
     Attributes
     ----------
     strategy : tf.distribute.Strategy or None
-        None: one process on one device; then every method returns its argument.
+        None: one process on one device, without communication.
     rank : int
         Index of this worker; 0 is the chief.
     count : int
@@ -57,16 +57,16 @@ class Workers:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this worker writes files and decides."""
+        """Whether this worker is the chief, which writes files and decides for all workers."""
         return self.rank == 0
 
     @property
     def num_replicas(self) -> int:
-        """Number of replicas that share a batch."""
+        """Number of replicas, one a device of any worker, that share a batch."""
         return 1 if self.strategy is None else self.strategy.num_replicas_in_sync
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Return a context in which networks are built and trained on all devices."""
+        """Return a context manager in which networks are built and trained on all devices."""
         return nullcontext() if self.strategy is None else self.strategy.scope()
 
     def require_divisible(self, batch_size: int) -> None:
@@ -83,7 +83,11 @@ class Workers:
             )
 
     def require_same(self, identity: Mapping[str, Any]) -> None:
-        """Raise ConfigError, on every worker, if data, settings or versions differ."""
+        """Raise ConfigError, on every worker, if the data, settings or versions of workers differ.
+
+        `identity` describes this worker's training, JSON-able. The message names the differing
+        keys.
+        """
         if self.count == 1:
             return
         contents = self.all_gather(json.dumps(identity).encode())
@@ -105,11 +109,15 @@ class Workers:
             )
 
     def broadcast(self, decision: bool) -> bool:
-        """Return the chief's decision."""
+        """Return the chief's decision on every worker; the arguments of others are ignored."""
         return bool(self._all_gather_int(int(decision))[0])
 
     def any_signal(self, signal: str | None) -> str | None:
-        """Return the signal that any worker has received, and the name of that worker."""
+        """Return, on every worker, the name of a signal that any worker has received, or None.
+
+        `signal` is the signal of this worker. With several workers, the result also names the
+        worker.
+        """
         if self.count == 1 or not any(self._all_gather_int(int(signal is not None))):
             return signal
         names = [content.decode() for content in self.all_gather((signal or "").encode())]
@@ -117,7 +125,7 @@ class Workers:
         return f"{name} on worker {rank}"
 
     def all_gather(self, content: bytes) -> list[bytes]:
-        """Return the content of each worker."""
+        """Return the bytes that each worker passes, in the order of ranks, on every worker."""
         if self.count == 1:
             return [content]
         sizes = self._all_gather_int(len(content))
@@ -127,7 +135,7 @@ class Workers:
         return [row.tobytes()[:size] for row, size in zip(rows, sizes)]
 
     def broadcast_bytes(self, content: bytes) -> bytes:
-        """Return the content of the chief; the content of other workers is ignored."""
+        """Return the bytes of the chief on every worker; other workers' arguments are ignored."""
         if self.count == 1:
             return content
         size = self._all_gather_int(len(content))[0]
@@ -137,7 +145,7 @@ class Workers:
         return self._all_reduce_sum(padded).tobytes()[:size]
 
     def sync_variables(self, variables: Sequence[Any]) -> None:
-        """Assign the chief's values to variables, equal to the bit."""
+        """Copy the chief's values of variables to all workers, equal to the bit."""
         if self.count == 1:
             return
         local = [variable.numpy() for variable in variables]
@@ -166,13 +174,17 @@ class Workers:
             ) from error
 
     def _lost_worker(self, message: str) -> str:
+        """Return the name of the lost worker that an error message of TensorFlow points to.
+
+        The result is "a worker" if the message points to none or to several.
+        """
         others = set(range(self.count)) - {self.rank}
         named = {int(rank) for rank in re.findall(r"/task:(\d+)", message)} & others
         suspects = named if len(named) == 1 else others
         return f"worker {suspects.pop()}" if len(suspects) == 1 else "a worker"
 
     def _all_gather_int(self, value: int) -> list[int]:
-        """Return the number of each worker."""
+        """Return the integer that each worker passes, in the order of ranks, on every worker."""
         if self.count == 1:
             return [value]
         values = np.zeros(self.count, np.int32)
@@ -180,7 +192,7 @@ class Workers:
         return [int(number) for number in self._all_reduce_sum(values)]
 
     def _all_reduce_sum(self, values: np.ndarray) -> np.ndarray:
-        """Return the sum over workers of integers."""
+        """Return the elementwise sum over all workers of an int32 array."""
         devices = self.num_replicas // self.count
 
         def local_values() -> Any:
@@ -194,7 +206,7 @@ class Workers:
 
 
 def join_workers(distribute: str = "auto") -> Workers:
-    """Start the distribution strategy of `--distribute`.
+    """Start TensorFlow's distribution strategy for a value of `--distribute`.
 
     Parameters
     ----------
@@ -206,7 +218,10 @@ def join_workers(distribute: str = "auto") -> Workers:
     Raises
     ------
     ConfigError
-        The kind is unknown, TF_CONFIG is invalid, or there is only one device or machine.
+        The kind is unknown, TF_CONFIG is invalid or missing for "multiworker", or "mirrored" has
+        only one device.
+    RunInterruptedError
+        Another worker did not start in time.
     """
     cluster = select_cluster(distribute)
     if cluster is not None:
@@ -227,6 +242,10 @@ def join_workers(distribute: str = "auto") -> Workers:
 
 
 def _join_cluster(cluster: Cluster) -> Workers:
+    """Wait for the other machines of a cluster and start the strategy of all workers.
+
+    Raises ConfigError if TensorFlow is already running in this process.
+    """
     wait_for_workers(cluster)
     with filtered_log_noise():
         gpus = len(tf.config.list_physical_devices("GPU"))
@@ -249,5 +268,6 @@ def _join_cluster(cluster: Cluster) -> Workers:
 
 
 def _shortened(value: Any) -> str:
+    """Return a value as text of at most `MAX_VALUE_LENGTH` characters."""
     text = str(value)
     return text if len(text) <= MAX_VALUE_LENGTH else f"{text[: MAX_VALUE_LENGTH - 3]}..."

@@ -1,1 +1,1 @@
-"""Stages of a training, one file each, and their registry."""
+"""Stages of a training, one file each; `augan.training.train` registers them."""

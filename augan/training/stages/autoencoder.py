@@ -21,7 +21,7 @@ LATENT_NOISE = 0.05
 
 
 class AutoencoderTrainStep:
-    """One step of an encoder and a generator together, and of the discriminator against them.
+    """Joint training step of an encoder and a generator, and of a discriminator against them.
 
     The generator reconstructs each image from its latent code. It also generates an image from a
     random point between the latent codes of two images of a class. The reconstruction loss is the
@@ -37,6 +37,8 @@ class AutoencoderTrainStep:
         Networks without classes.
     learning_rate : float
         Learning rate of Adam for encoder and generator; the discriminator's is a quarter of it.
+    seed : int
+        Seed of the noise on latent codes and of the interpolation.
     """
 
     metric_names: tuple[str, ...] = ("image_loss", "feature_loss", "discriminator_loss")
@@ -66,17 +68,28 @@ class AutoencoderTrainStep:
 
     @property
     def state(self) -> list[Any]:
-        """All variables that the next step depends on, in a fixed order."""
+        """All variables that the next training step depends on, in a fixed order."""
         networks = (self.encoder, self.generator, self.discriminator)
         owners = (*networks, self.optimizer, self.discriminator_optimizer)
         return [variable for owner in owners for variable in owner.variables]
 
     @distribution.per_replica
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """Run one step on (images, classes); an image of unknown class is a class of its own.
+        """Update encoder, generator and discriminator on one batch.
 
         Each of several replicas pairs the images of its own rows, so the pairs differ from those of
         a single replica.
+
+        Parameters
+        ----------
+        data : (images, classes)
+            Images `[N, H, W, C]` in [-1, 1]; classes `[N, K]`, one-hot. An image of unknown class,
+            all 0, is a class of its own.
+
+        Returns
+        -------
+        dict of scalar tensors
+            `image_loss`, `feature_loss` and `discriminator_loss`.
         """
         images, classes = (distribution.local_rows(values) for values in data)
         step = tf.cast(self.optimizer.iterations, tf.int32)
@@ -122,9 +135,10 @@ class AutoencoderTrainStep:
 
 
 def _class_partners(classes: Tensor) -> Tensor:
-    """Return for each image the index of another image of its class in the batch.
+    """Return for each image the index of another image of its class in the batch, int32 `[N]`.
 
-    An image without such a partner is its own partner.
+    An image without such a partner is its own partner. Without classes (K = 0), the partner is the
+    previous image.
     """
     count = tf.shape(classes)[0]
     if not classes.shape[-1]:
@@ -139,7 +153,10 @@ def _class_partners(classes: Tensor) -> Tensor:
 
 
 def train_autoencoder(trainer: Trainer) -> None:
-    """Train `encoder`, `generator` and `discriminator`, with all classes equally often."""
+    """Run the autoencoder stage: build and train `encoder`, `generator` and `discriminator`.
+
+    All classes are used about equally often.
+    """
     train_step = AutoencoderTrainStep(
         trainer.build("encoder", num_classes=0),
         trainer.build("generator", num_classes=0),
@@ -151,7 +168,10 @@ def train_autoencoder(trainer: Trainer) -> None:
 
 
 def _balanced_indices(data: TrainingData) -> np.ndarray:
-    """Return all indices, those of rare classes repeated until classes are about equally large."""
+    """Return the sample indices, repeated for rare classes until classes are about equally large.
+
+    Unlabeled samples occur once.
+    """
     indices = data.train_and_unlabeled_indices()
     if data.classes is None:
         return indices

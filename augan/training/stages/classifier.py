@@ -13,7 +13,9 @@ from augan.training.trainer import Stage, Trainer
 
 
 class ClassifierTrainStep:
-    """One step of softmax cross-entropy on real samples; images are shifted at random.
+    """Training step of a classifier: softmax cross-entropy on real samples.
+
+    Images are shifted at random.
 
     Parameters
     ----------
@@ -21,6 +23,8 @@ class ClassifierTrainStep:
         Samples -> logits `[N, num_classes]`.
     learning_rate : float
         Learning rate of Adam.
+    seed : int
+        Seed of the random shifts.
     """
 
     metric_names: tuple[str, ...] = ("loss", "accuracy")
@@ -34,12 +38,15 @@ class ClassifierTrainStep:
 
     @property
     def state(self) -> list[Any]:
-        """All variables that the next step depends on, in a fixed order."""
+        """All variables that the next training step depends on, in a fixed order."""
         return [*self.classifier.variables, *self.optimizer.variables]
 
     @distribution.per_replica
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """Run one step on (samples, classes)."""
+        """Update the classifier on one batch; return its `loss` and `accuracy`, scalar tensors.
+
+        `data` are samples `[N, ...]` in [-1, 1] and one-hot classes `[N, num_classes]`.
+        """
         samples, classes = (distribution.local_rows(values) for values in data)
         step = tf.cast(self.optimizer.iterations, tf.int32)
         augmented = augment(samples, self.policies, tf.stack([self.seed, step]))
@@ -54,12 +61,13 @@ class ClassifierTrainStep:
 
 
 def _is_correct(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return 1 for each sample whose highest logit is that of its class, else 0, float32 `[N]`."""
     is_correct = tf.equal(tf.argmax(logits, axis=1), tf.argmax(classes, axis=1))
     return tf.cast(is_correct, tf.float32)
 
 
 def train_classifier(trainer: Trainer) -> None:
-    """Train the network `classifier` on the samples of known class."""
+    """Run the classifier stage: build `classifier` and train it on the labeled training split."""
     train_step = ClassifierTrainStep(
         trainer.build("classifier"),
         learning_rate=trainer.config.classifier.learning_rate,

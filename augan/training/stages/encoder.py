@@ -16,12 +16,13 @@ CLASS_WEIGHT = 0.1  # weight of the cross-entropy of the predicted class
 
 
 class EncoderTrainStep:
-    """One step of the `izi_f` training: image -> latent code -> image.
+    """Training step of f-AnoGAN's encoder, variant `izi_f`: image -> latent code -> image.
 
     The loss is |x - G(E(x))|^2 + k |f(x) - f(G(E(x)))|^2, means over elements, with f the
     discriminator's last block. Generator and discriminator are frozen, in inference mode. With
     classes, a cross-entropy on the predicted class is added, so that a latent code is decoded into
-    the class of its image. An image of unknown class (all 0) does not contribute to it.
+    the class of its image. An image of unknown class (all 0) does not contribute to the
+    cross-entropy.
 
     Parameters
     ----------
@@ -53,12 +54,15 @@ class EncoderTrainStep:
 
     @property
     def state(self) -> list[Any]:
-        """All variables that the next step depends on, in a fixed order."""
+        """All variables that the next training step depends on, in a fixed order."""
         return [*self.encoder.variables, *self.optimizer.variables]
 
     @distribution.per_replica
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """Run one step on (images, classes)."""
+        """Update the encoder on one batch; return `image_loss` and `feature_loss`, scalar tensors.
+
+        `data` are images `[N, H, W, C]` in [-1, 1] and one-hot classes `[N, K]`, all 0 if unknown.
+        """
         images, classes = (distribution.local_rows(values) for values in data)
         with tf.GradientTape() as tape:
             latents = self.encoder(images, training=True)
@@ -80,7 +84,15 @@ class EncoderTrainStep:
 
 
 def class_loss(classes: Tensor, probabilities: Tensor) -> Tensor:
-    """Return the mean cross-entropy over the images of known class, or 0 if there are none."""
+    """Return the mean cross-entropy of predicted classes, a scalar; 0 without labeled images.
+
+    Parameters
+    ----------
+    classes : Tensor [N, K]
+        One-hot; all 0 for an image of unknown class, which does not count.
+    probabilities : Tensor [N, K]
+        Class probabilities that the encoder predicts.
+    """
     losses = keras.losses.categorical_crossentropy(classes, probabilities)
     # The count is that of the whole batch: all labeled images may be in the rows of one replica.
     num_labeled = distribution.mean(tf.reduce_sum(classes))
@@ -93,19 +105,23 @@ def encode(
     indices: np.ndarray,
     normalize: Callable[[np.ndarray], np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """Return the latent codes of the samples at `indices`.
+    """Compute the latent codes of training samples, which a bundle stores for augmentation.
 
     Parameters
     ----------
+    encoder : keras.Model
+        Trained encoder.
     samples : ndarray [N, ...]
         All prepared samples, perhaps a memory map.
+    indices : ndarray of int
+        Indices of the samples to encode; at least one.
     normalize : callable
         Prepared samples -> inputs of the encoder.
 
     Returns
     -------
     dict of ndarray
-        `indices`, `latents`, and with classes `class_probabilities`.
+        `indices`, `latents` `[n, latent_dim]`, and with classes `class_probabilities` `[n, K]`.
     """
     infer = BatchInference.from_model(encoder)
     starts = range(0, len(indices), _CHUNK_SIZE)
@@ -115,7 +131,10 @@ def encode(
 
 
 def train_encoder(trainer: Trainer) -> None:
-    """Train the encoder on the training split and the unlabeled samples; the GAN stays frozen."""
+    """Run the encoder stage: train `encoder` against the frozen GAN.
+
+    The encoder trains on the training split and the unlabeled samples.
+    """
     settings = trainer.config.encoder
     train_step = EncoderTrainStep(
         trainer.build("encoder"),

@@ -22,7 +22,7 @@ _NETWORKS = ("generator", "discriminator", "transformation_head", "localization_
 
 
 def train_gan(trainer: Trainer) -> None:
-    """Train `generator`, `discriminator` and the configured heads.
+    """Run the GAN stage: train `generator`, `discriminator` and the configured heads.
 
     The heads are `transformation_head` and `localization_head`. The kept generator is the moving
     average. With a monitor, all kept networks have the weights of the best evaluation.
@@ -63,7 +63,10 @@ def train_gan(trainer: Trainer) -> None:
 
 
 def _training_labels(trainer: Trainer) -> PseudoLabels:
-    """Return the samples of the GAN and their classes; a conditional GAN needs them all."""
+    """Return the samples that the GAN trains on, and their classes.
+
+    A conditional GAN needs a class for every sample, so unlabeled samples get pseudo-labels.
+    """
     data = trainer.data
     if not len(data.unlabeled) or not data.num_classes:
         return PseudoLabels(data.train_and_unlabeled_indices(), data.classes)
@@ -81,7 +84,7 @@ def _training_labels(trainer: Trainer) -> PseudoLabels:
 
 
 def _monitor(trainer: Trainer, gan: GAN) -> GanMonitor | None:
-    """Return the monitor, or None without features or with too few held-out images."""
+    """Return the monitor of the GAN; None without features or with too few held-out samples."""
     data, specs = trainer.data, trainer.networks.specs
     if data.val is None or len(data.val) < MIN_HELD_OUT:
         return None
@@ -108,6 +111,10 @@ def _monitor(trainer: Trainer, gan: GAN) -> GanMonitor | None:
 
 
 def _features(trainer: Trainer, real: np.ndarray) -> FeatureExtractor | StandardizedRows | None:
+    """Return the features that measure fidelity, fitted to real samples `[N, ...]` in [-1, 1].
+
+    The result is None for images without a trained classifier or rotation classifier.
+    """
     if trainer.data.preprocessing.sample_type == "row":
         return StandardizedRows(real)
     models = trainer.networks.models
@@ -116,6 +123,7 @@ def _features(trainer: Trainer, real: np.ndarray) -> FeatureExtractor | Standard
 
 
 def _sample_grid(trainer: Trainer, generator: keras.Model) -> SampleGrid | None:
+    """Return the callback that saves sample grids; None for tables and without a folder."""
     preprocessing = trainer.data.preprocessing
     if trainer.samples is None or not isinstance(preprocessing, ImagePreprocessing):
         return None

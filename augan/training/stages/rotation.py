@@ -13,11 +13,15 @@ from augan.training.trainer import Stage, Trainer
 
 
 class RotationTrainStep(ClassifierTrainStep):
-    """One step of softmax cross-entropy on the number of quarter turns of an image."""
+    """Training step of a rotation classifier: predict the number of quarter turns of an image."""
 
     @distribution.per_replica
     def train_step(self, data: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """Run one step on images; a quarter of the batch is rotated by each angle."""
+        """Update the classifier on one batch, a quarter of which is rotated by each angle.
+
+        `data` are images `[N, S, S, C]` in [-1, 1] and classes, which are ignored. Returns `loss`
+        and `accuracy`, scalar tensors.
+        """
         images, _ = data
         parts = [images[turns::NUM_ROTATIONS] for turns in range(NUM_ROTATIONS)]
         rotated = [tf.image.rot90(part, turns) for turns, part in enumerate(parts)]
@@ -27,7 +31,7 @@ class RotationTrainStep(ClassifierTrainStep):
 
 
 def train_rotation(trainer: Trainer) -> None:
-    """Train the network `rotation` on all images."""
+    """Run the rotation stage: train the network `rotation` on training and unlabeled images."""
     train_step = RotationTrainStep(
         trainer.build("rotation"),
         learning_rate=trainer.config.classifier.learning_rate,
