@@ -1,1 +1,1 @@
-"""Training from a dataset to a saved bundle."""
+"""Training workflow: from a dataset to a saved bundle in a run folder."""

@@ -1,4 +1,4 @@
-"""Assembly of trained networks, detectors and metrics into a bundle."""
+"""Assembly of a bundle from trained networks, fitted detectors and metrics."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,16 +23,16 @@ def assemble_bundle(
     folds: Sequence[Fold],
     trained: Sequence[TrainedNetworks],
 ) -> Bundle:
-    """Return the bundle of a training.
+    """Fit the detectors of a training and return the complete bundle, not yet saved.
 
     Parameters
     ----------
     data : PreparedData
-        What was trained on.
+        Samples, split and settings of the training.
     description : DatasetInfo
         `PreparedData.describe()`, which hashes the data.
     folds : sequence of Fold
-        One without cross-validation.
+        Folds of a cross-conformal training, or the single fold of a plain training.
     trained : sequence of TrainedNetworks
         The networks of each fold.
     """
@@ -67,7 +67,10 @@ def _assemble_folds(
     folds: Sequence[Fold],
     trained: Sequence[TrainedNetworks],
 ) -> Bundle:
-    """Return a bundle of the detectors of all folds and the networks that they use."""
+    """Return the bundle of a cross-conformal training, with one detector for each fold.
+
+    The bundle holds only the networks that a configured detection method uses.
+    """
     fold_of_sample = np.empty(len(data.dataset), np.int64)
     for fold, split in zip(folds, data.folds):
         fold_of_sample[split.calibration] = fold.number
@@ -92,6 +95,7 @@ def _assemble_folds(
 
 
 def _split_table(split: Split) -> dict[str, np.ndarray]:
+    """Return the sample indices of each split, in the form that a bundle stores."""
     return {"train": split.train, "val": split.val, "calibration": split.calibration}
 
 
@@ -111,7 +115,7 @@ def _networks_for_detector(
 
 
 def _training_metrics(networks: TrainedNetworks) -> TrainingMetrics:
-    """Return the metrics of a training, JSON-able."""
+    """Return the steps, failure, fidelity and evaluations of a training, JSON-able."""
     return {
         "steps": networks.steps,
         "failure": networks.failure.to_dict() if networks.failure else None,
@@ -121,7 +125,10 @@ def _training_metrics(networks: TrainedNetworks) -> TrainingMetrics:
 
 
 def _latents(data: PreparedData, networks: TrainedNetworks) -> dict[str, np.ndarray]:
-    """Return the latent codes of the training split, for augmentation around real images."""
+    """Return the latent codes of the training split, for augmentation around real images.
+
+    The arrays are those of `augan.training.stages.encoder.encode`; with classes also `labels`.
+    """
     indices, normalize = data.split.train, data.preprocessing.normalize
     latents = encode(networks.models["encoder"], data.pixels, indices, normalize)
     if "class_probabilities" in latents:
@@ -139,6 +146,7 @@ def _classifier_accuracy(data: PreparedData, networks: TrainedNetworks) -> dict[
 
 
 def _add_detectors(bundle: Bundle, data: PreparedData, trained: Sequence[TrainedNetworks]) -> None:
+    """Fit and calibrate every configured detection method, and add the detectors to the bundle."""
     settings = data.config.detect
     detectors = [
         fit_folds(

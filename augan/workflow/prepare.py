@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResolvedConfig:
-    """Configuration and dataset of a training, resolved from the headers of the images.
+    """Complete settings and checked dataset of a training, before any image is decoded.
 
     Attributes
     ----------
@@ -51,12 +51,19 @@ class ResolvedConfig:
 
 
 def resolve_config(config: Config, dataset: Dataset) -> ResolvedConfig:
-    """Derive the open settings from the data; no image is decoded.
+    """Fill in the settings that the user left open, from the dataset; no image is decoded.
+
+    Parameters
+    ----------
+    config : Config
+        Settings of the user; a setting of None is open.
+    dataset : Dataset
+        Training data. For the task "detect", unlabeled images are dropped with a warning.
 
     Raises
     ------
     ConfigError
-        The data does not fit the task.
+        The data does not fit the task, or settings contradict each other.
     """
     config, preprocessing = defaults.resolve_defaults(config, dataset)
     warnings, unused = list(dataset.warnings), dataset.num_unlabeled
@@ -80,14 +87,20 @@ MIN_PLAIN_SPLIT = 200  # samples that suffice for a training and a calibration s
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Prepared samples of a training, with their split and warnings.
+    """Decoded samples of a training, with their split, settings and warnings.
 
     Attributes
     ----------
+    config : Config
+        Resolved settings.
     prepared : PreparedImages
         The labeled (or all) samples.
+    preprocessing : ImagePreprocessing or TabularPreprocessing
+        Preprocessing of the samples.
     split : Split
         The split of the samples. With folds, all samples are training and calibration samples.
+    warnings : list of str
+        Warnings about the data, for the user.
     unlabeled : PreparedImages or None
         The unlabeled samples.
     folds : tuple of Split
@@ -103,7 +116,10 @@ class PreparedData:
     folds: tuple[Split, ...] = ()
 
     def for_fold(self, fold: Fold) -> "PreparedData":
-        """Return the data of the training of one fold."""
+        """Return the data for the training of one fold, with the fold's seed and split.
+
+        Without cross-conformal training, the data is returned unchanged.
+        """
         if not self.folds:
             return self
         config = self.config.replace(seed=fold.seed(self.config.seed))
@@ -111,30 +127,30 @@ class PreparedData:
 
     @property
     def dataset(self) -> Dataset:
-        """The dataset of the samples that could be decoded."""
+        """The dataset of the samples that could be decoded, without the unlabeled samples."""
         return self.prepared.dataset
 
     @property
     def pixels(self) -> np.ndarray:
-        """Prepared samples `[N, S, S, C]` or `[N, F]`, possibly a memory map."""
+        """Prepared labeled samples `[N, S, S, C]` or `[N, F]`, possibly a memory map."""
         return self.prepared.pixels
 
     @property
     def samples(self) -> np.ndarray | RaggedImages:
-        """Prepared samples as a detector takes them: large images keep their size."""
+        """Prepared samples for a detector; large images that are tiled keep their sizes."""
         if isinstance(self.preprocessing, TiledPreprocessing):
             return self.preprocessing.ragged_images(self.dataset, self.pixels)
         return self.pixels
 
     @property
     def all_samples(self) -> np.ndarray | ConcatRows:
-        """The samples, followed by the unlabeled samples from index N on."""
+        """Prepared samples, followed by the unlabeled samples from index N on."""
         more = self.unlabeled
         return self.pixels if more is None else ConcatRows(self.pixels, more.pixels)
 
     @property
     def unlabeled_indices(self) -> np.ndarray:
-        """Indices in `all_samples` of the unlabeled samples to train on.
+        """Indices in `all_samples` of the unlabeled samples to train on, int64.
 
         Unlabeled samples of a group in the validation or calibration split are left out.
         """
@@ -148,18 +164,18 @@ class PreparedData:
 
     @property
     def skipped(self) -> Skipped:
-        """Files that could not be read, including unlabeled files."""
+        """Path and reason of each file that could not be read, including unlabeled files."""
         return self.dataset.skipped + (self.unlabeled.dataset.skipped if self.unlabeled else ())
 
     @property
     def num_classes(self) -> int:
-        """Number of classes of the generator; 0 if classes are not used."""
+        """Number of classes of the generator; 0 for the task "detect" or fewer than two classes."""
         classes = self.dataset.num_classes
         return classes if classes > 1 and self.config.task != "detect" else 0
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """Names of the training stages, in order."""
+        """Names of the training stages that task, settings and data need, in order."""
         config, task = self.config, self.config.task
         methods = configured_methods(config.detect)
         specs = [get_method_spec(method, self.preprocessing) for method in methods]
@@ -200,7 +216,10 @@ class PreparedData:
         )
 
     def describe(self) -> DatasetInfo:
-        """Return the description of the data for the bundle, JSON-able."""
+        """Return the description of the data that a bundle stores, JSON-able.
+
+        The fingerprint hashes all samples, which takes time for large data.
+        """
         dataset = self.dataset
         counts = np.zeros(0, int)
         if dataset.labels is not None:
@@ -218,7 +237,12 @@ class PreparedData:
 
 
 def prepare_data(resolved: ResolvedConfig) -> PreparedData:
-    """Decode and split the samples, and collect warnings.
+    """Decode and split the samples of a training, and collect warnings for the user.
+
+    Parameters
+    ----------
+    resolved : ResolvedConfig
+        Result of `resolve_config`.
 
     Raises
     ------
@@ -247,7 +271,10 @@ def prepare_data(resolved: ResolvedConfig) -> PreparedData:
 
 
 def _split(config: Config, dataset: Dataset) -> tuple[Split, tuple[Split, ...]]:
-    """Return the split of the samples, and that of each fold if there are folds."""
+    """Return the split of the samples, and the splits of the folds (empty without folds).
+
+    Raises DataError if no sample is left for validation.
+    """
     n = len(dataset)
     if config.detect.cross_conformal:
         folds = make_folds(n, seed=config.seed, groups=dataset.groups)
@@ -283,7 +310,10 @@ def _check_far(config: Config, dataset: Dataset, splits: Sequence[Split]) -> Non
 
 
 def _can_make_folds(config: Config, dataset: Dataset) -> bool:
-    """Whether a training without folds could use cross-conformal training."""
+    """Return whether a plain training of a detector could use cross-conformal training.
+
+    Folds need enough samples and enough groups.
+    """
     n = len(dataset)
     num_groups = n if dataset.groups is None else len(set(dataset.groups))
     is_eligible = config.task == "detect" and not config.detect.cross_conformal
@@ -291,7 +321,7 @@ def _can_make_folds(config: Config, dataset: Dataset) -> bool:
 
 
 def _fold_warnings(data: PreparedData) -> list[str]:
-    """Return a warning if folds are not needed, or if they would help.
+    """Return a warning if cross-conformal training is not needed, or if it would help.
 
     Folds would help a detector with fewer than 200 samples, if fewer than two calibration scores
     may be exceeded at the false-alarm rate: then either nothing can be flagged, or the threshold is
@@ -317,7 +347,10 @@ def _fold_warnings(data: PreparedData) -> list[str]:
 
 
 def _duplicate_warnings(data: PreparedData) -> list[str]:
-    """Return a warning if too many calibration samples nearly equal training samples."""
+    """Return a warning if many calibration samples are near-duplicates of training samples.
+
+    Near-duplicates make calibration scores too low, so false alarms exceed the chosen rate.
+    """
     names = data.dataset.names
     if data.unlabeled is not None:
         names += data.unlabeled.dataset.names

@@ -1,4 +1,4 @@
-"""Training of a dataset into one bundle.
+"""Training of a dataset into one bundle, the function `augan.train`.
 
 Data flow: dataset -> prepared samples -> split -> networks -> detector -> bundle. Modules that load
 TensorFlow are imported after the data has been checked, so that an error is reported at once.
@@ -112,7 +112,10 @@ def train(
 
 
 def _join_cluster(distribute: str) -> "Workers | None":
-    """Join the other machines before this one can fail unnoticed by them; None without others."""
+    """Connect to the other machines of a cluster, or return None on a single machine.
+
+    The connection comes first, so that the other machines notice a later failure of this machine.
+    """
     if select_cluster(distribute) is None:
         return None
     from augan.training.distributed.workers import join_workers
@@ -131,9 +134,23 @@ def run_training(
     distribute: str = "none",
     workers: "Workers | None" = None,
 ) -> Bundle:
-    """Train with a resolved configuration; the other parameters are those of `train`.
+    """Train with settings that are already resolved, as `train` does; save and return the bundle.
 
-    `workers` are the processes of a cluster that this process has already joined.
+    Parameters
+    ----------
+    resolved : ResolvedConfig
+        Result of `augan.workflow.prepare.resolve_config`.
+    out, callbacks, stopwatch, resume, tensorboard, distribute
+        As in `train`; `distribute` is "none" by default.
+    workers : Workers or None
+        The processes of a cluster that this process has already joined; None: join them here.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As in `train`.
+    RunInterruptedError
+        A signal stopped the training, or a worker stopped answering; `resume` continues.
     """
     stopwatch = stopwatch or Stopwatch()
     if tensorboard:
@@ -168,6 +185,7 @@ def run_training(
 
 
 def _split_sha256(data: PreparedData) -> str:
+    """Return a SHA-256 of the sample indices of all splits, for the identity of a run."""
     splits = data.folds or (data.split,)
     return sha256_parts(
         f"{len(rows)}:".encode() + rows.tobytes()
@@ -177,7 +195,10 @@ def _split_sha256(data: PreparedData) -> str:
 
 
 def _groups_sha256(data: PreparedData) -> str | None:
-    """Return a digest of the groups, which decide how equal images are split; None without any."""
+    """Return a digest of the groups of the samples, for the identity of a run; None without groups.
+
+    Groups decide how equal images are split, so a resumed run must have the same groups.
+    """
     groups = [data.dataset.groups]
     groups += [data.unlabeled.dataset.groups] if data.unlabeled else []
     names = [None if some is None else list(map(str, some)) for some in groups]
@@ -189,7 +210,7 @@ def _groups_sha256(data: PreparedData) -> str | None:
 def _run_worker(
     data: PreparedData, callbacks: Sequence[Callback], stopwatch: Stopwatch, workers: "Workers"
 ) -> Bundle:
-    """Train together with the chief, write nothing, and return the bundle that the chief saved."""
+    """Train as a worker that is not the chief: write nothing, and return the chief's bundle."""
     is_finished = workers.broadcast(False)
     if not is_finished:
         _train_folds(None, data, callbacks, stopwatch, workers)
@@ -200,7 +221,7 @@ def _run_worker(
 
 
 def _broadcast_bundle(bundle: Bundle, workers: "Workers") -> Bundle:
-    """Send the saved bundle to the other workers, and return it."""
+    """Send the saved bundle from the chief to the other workers, and return the bundle."""
     if workers.count > 1:
         path = Path(bundle.path or "")
         workers.broadcast_bytes(str(path).encode())
@@ -216,6 +237,10 @@ def _train_and_save(
     stopwatch: Stopwatch,
     workers: "Workers",
 ) -> Bundle:
+    """Train all folds as the chief, and write the bundle and the other files of the run folder.
+
+    Raises BundleError if the bundle cannot be saved; the training itself is then kept.
+    """
     from augan.workflow.assemble import assemble_bundle
 
     run.write_text("config.yaml", data.config.to_yaml())
@@ -258,7 +283,7 @@ def _train_fold(
     stop: StopSignal,
     workers: "Workers",
 ) -> "TrainedNetworks":
-    """Train the networks of one fold; write to the run folder unless `run` is None."""
+    """Train the networks of one fold; write checkpoints and logs unless `run` is None."""
     from augan.training.train import train_stages
 
     minutes = data.config.training.max_minutes
@@ -279,7 +304,7 @@ def _train_fold(
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as one dict with dotted keys."""
+    """Return nested settings as one dict with dotted keys, such as `gan.loss`."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = prefix + key
