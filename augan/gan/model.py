@@ -167,7 +167,9 @@ class GAN(keras.Model):
         Returns
         -------
         dict of scalar tensors
-            `d_loss`, `g_loss`, and `d_accuracy`, the fraction of logits with the right sign.
+            `d_loss`, `g_loss`, and `d_accuracy`, the fraction of samples whose logit is on the
+            right side of the loss's decision boundary. Between two steps of the generator
+            (`gan.generator_interval`), the values of the last step that trained both networks.
         """
         real, classes = data if self.conditional else (_first(data), None)
         interval = self.settings.generator_interval or 1
