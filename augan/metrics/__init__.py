@@ -1,1 +1,1 @@
-"""Measures of generated images: distances between feature vectors, in plain NumPy."""
+"""Metrics in plain NumPy: fidelity of generated images, and confidence intervals of comparisons."""

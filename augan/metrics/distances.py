@@ -1,4 +1,4 @@
-"""Checks of feature arrays, and pairwise distances in blocks of rows."""
+"""Checks of feature arrays, and pairwise squared distances in blocks of rows."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,22 @@ _BLOCK_ROWS = 512
 
 
 def check_features(values: ArrayLike, name: str, min_rows: int) -> np.ndarray:
-    """Return `values` as finite float64 [N, F] with N >= `min_rows`; DataError otherwise."""
+    """Return feature vectors of images as a finite float64 array `[N, F]`.
+
+    Parameters
+    ----------
+    values : array-like
+        Numbers `[N, F]`, F at least 1: one row of features per image.
+    name : str
+        The images in error messages, such as "real".
+    min_rows : int
+        The smallest allowed N.
+
+    Raises
+    ------
+    DataError
+        The array has another shape or type, too few rows, or NaN or infinite values.
+    """
     array = np.asarray(values)
     if array.dtype.kind not in "fiub" or array.ndim != 2 or array.shape[1] == 0:
         raise DataError(
@@ -37,7 +52,20 @@ def check_features(values: ArrayLike, name: str, min_rows: int) -> np.ndarray:
 def check_feature_pair(
     real: ArrayLike, generated: ArrayLike, min_real: int, min_generated: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return both arrays checked by `check_features`; they must have equally many features."""
+    """Return the features of real and of generated images as finite float64 arrays of equal F.
+
+    Parameters
+    ----------
+    real, generated : array-like
+        Features `[N, F]` and `[M, F]`.
+    min_real, min_generated : int
+        The smallest allowed N and M.
+
+    Raises
+    ------
+    DataError
+        As for `check_features`, or the numbers of features differ.
+    """
     x = check_features(real, "real", min_real)
     y = check_features(generated, "generated", min_generated)
     if x.shape[1] != y.shape[1]:
@@ -49,16 +77,29 @@ def check_feature_pair(
 
 
 def row_blocks(n: int) -> Iterator[slice]:
-    """Yield the slices that divide `n` rows into blocks."""
+    """Yield the slices that divide `n` rows of a distance matrix into blocks of at most 512."""
     for start in range(0, n, _BLOCK_ROWS):
         yield slice(start, min(start + _BLOCK_ROWS, n))
 
 
 def squared_distances(x: np.ndarray, y: np.ndarray, slack: float = 0.0) -> Iterator[np.ndarray]:
-    """Yield squared distances [rows, len(y)] >= 0 for successive blocks of rows of `x`.
+    """Yield the squared Euclidean distances between two sets of features, block by block.
 
-    They are computed by a matrix product, |x|^2 + |y|^2 - 2 xy. Center both arrays first: far from
-    the origin the squares cancel. `slack` reduces each distance by that fraction of |x|^2 + |y|^2.
+    The distances are computed by a matrix product, |x|^2 + |y|^2 - 2 xy. Center both arrays first:
+    far from the origin the squares cancel.
+
+    Parameters
+    ----------
+    x, y : ndarray
+        Features `[N, F]` and `[M, F]`, centered.
+    slack : float
+        Each distance is reduced by this fraction of |x|^2 + |y|^2, to allow for rounding. Default:
+        0.
+
+    Yields
+    ------
+    ndarray
+        Distances >= 0, `[rows, M]`, for the successive blocks of rows of `x` by `row_blocks`.
     """
     x_squares, y_squares = (np.einsum("ij,ij->i", a, a) for a in (x, y))
     for rows in row_blocks(len(x)):

@@ -35,7 +35,7 @@ MIN_RELIABLE_COUNT = 500
 
 @dataclass(frozen=True)
 class Fidelity:
-    """All metrics of one comparison, with the number of images and the extractor.
+    """Fidelity metrics of one set of generated images against real images.
 
     Attributes
     ----------
@@ -46,9 +46,9 @@ class Fidelity:
     frechet_distance, kernel_distance : float
         0 is best; see the functions of these names.
     precision, recall : float
-        See `PrecisionRecall`, with k = 3.
+        0 to 1, 1 is best; see `PrecisionRecall`, with k = 3.
     density, coverage : float
-        See `DensityCoverage`, with k = 5.
+        About 1 is best; see `DensityCoverage`, with k = 5.
     is_small_sample : bool
         Whether either side has fewer than 500 images: the metrics are then rough.
     """
@@ -65,12 +65,12 @@ class Fidelity:
     is_small_sample: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain Python values, ready for JSON."""
+        """Return all metrics as plain Python values, ready for JSON."""
         return asdict(self)
 
 
 def _covariance_factor(x: np.ndarray) -> np.ndarray:
-    """Return A with A^T A the covariance of `x`, shape [min(N, F), F]."""
+    """Return a factor A, `[min(N, F), F]`, of the covariance of features `[N, F]`: A^T A."""
     factor = np.linalg.qr(x - x.mean(axis=0), mode="r")
     return np.asarray(factor / np.sqrt(len(x) - 1))
 
@@ -112,20 +112,22 @@ def frechet_distance(real: ArrayLike, generated: ArrayLike) -> float:
 
 
 def _kernel_sum(x: np.ndarray, y: np.ndarray) -> float:
+    """Return the sum of the kernel (x . y / F + 1)^3 over all pairs of rows of x and y."""
     return sum(float(((x[rows] @ y.T / x.shape[1] + 1) ** 3).sum()) for rows in row_blocks(len(x)))
 
 
 def _mean_kernel_off_diagonal(x: np.ndarray) -> float:
+    """Return the mean of the kernel (x . y / F + 1)^3 over all pairs of different rows of x."""
     diagonal = float(((np.einsum("ij,ij->i", x, x) / x.shape[1] + 1) ** 3).sum())
     return (_kernel_sum(x, x) - diagonal) / (len(x) * (len(x) - 1))
 
 
 def kernel_distance(real: ArrayLike, generated: ArrayLike) -> float:
-    """Return the squared maximum mean discrepancy with a cubic kernel, unbiased.
+    """Return the squared maximum mean discrepancy with a cubic kernel, unbiased (the KID).
 
     The kernel is (x . y / F + 1)^3. The expectation does not depend on N and M, so that small
-    samples can be compared; it is 0 for a perfect generator, and single values may be slightly
-    negative. It depends on the scale and origin of the features.
+    samples can be compared; the expectation is 0 for a perfect generator, and single values may be
+    slightly negative. The distance depends on the scale and origin of the features.
 
     Parameters
     ----------
@@ -148,7 +150,7 @@ def kernel_distance(real: ArrayLike, generated: ArrayLike) -> float:
 
 
 def diversity(features: ArrayLike) -> float:
-    """Return the mean Euclidean distance between two different rows.
+    """Return the mean Euclidean distance between the features of two different images of a set.
 
     A value far below that of real images means that the generator repeats itself; 0 is full mode
     collapse.
@@ -179,7 +181,7 @@ def diversity(features: ArrayLike) -> float:
 
 
 def fidelity(*, real: ArrayLike, generated: ArrayLike, extractor: str) -> Fidelity:
-    """Return all metrics of generated and real images.
+    """Compute all fidelity metrics of generated images against real images.
 
     Parameters
     ----------
@@ -221,18 +223,18 @@ def fidelity(*, real: ArrayLike, generated: ArrayLike, extractor: str) -> Fideli
 
 
 def real_vs_real(real: ArrayLike, extractor: str, rng: np.random.Generator) -> Fidelity:
-    """Return the metrics of real images against real images, which a perfect generator would reach.
+    """Compute the fidelity of real images against real images, which a perfect generator reaches.
 
     The images are split at random into two halves; the second half takes the place of generated
     images. Most metrics depend on the number of images, so compare with a `fidelity` of as many
-    images as a half has; with more images, a perfect generator would reach lower values.
+    images as a half has; with more images, a perfect generator would reach lower distances.
 
     Parameters
     ----------
     real : array-like of float, shape [N, F]
         Features; at least 12 rows. With an odd number, the second half has one row more.
     extractor : str
-        Identifies the extractor.
+        Identifies the extractor; stored with the metrics.
     rng : numpy.random.Generator
         Splits the images.
 

@@ -24,14 +24,17 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """Shares of each side that lie within the neighborhoods of the other side.
+    """Improved precision and recall of generated images (Kynkaanniemi et al. 2019).
+
+    An image is near an image of the other side if it lies in the ball around that image, see
+    `precision_recall`.
 
     Attributes
     ----------
     precision : float
-        Share of generated images near a real image, 0 to 1: fidelity.
+        Fraction of generated images near a real image, 0 to 1: fidelity.
     recall : float
-        Share of real images near a generated image, 0 to 1: diversity.
+        Fraction of real images near a generated image, 0 to 1: diversity.
     """
 
     precision: float
@@ -40,15 +43,15 @@ class PrecisionRecall:
 
 @dataclass(frozen=True)
 class DensityCoverage:
-    """Density and completeness of generated images in the neighborhoods of real images.
+    """Density and coverage of generated images in the balls around real images (Naeem et al. 2020).
 
     Attributes
     ----------
     density : float
-        Mean number of real neighborhoods that contain a generated image, divided by k. About 1 for
-        a perfect generator; above 1 if images lie in the middle of many neighborhoods.
+        Mean number of balls around real images that contain a generated image, divided by k. About
+        1 for a perfect generator; above 1 if images lie in the middle of many balls.
     coverage : float
-        Share of real images with a generated image in their neighborhood, 0 to 1. For a perfect
+        Fraction of real images with a generated image in their ball, 0 to 1. For a perfect
         generator and equal, large numbers of images, 1 - 2^-k is expected.
     """
 
@@ -57,12 +60,13 @@ class DensityCoverage:
 
 
 def _check_k(k: int) -> None:
+    """Raise ConfigError unless the number of neighbors is a whole number >= 1."""
     if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
         raise ConfigError(f"k = {k!r} neighbors were requested, a whole number >= 1 is expected.")
 
 
 def _squared_radii(x: np.ndarray, k: int) -> np.ndarray:
-    """Return the squared distance of each row to its k-th nearest other row, shape [len(x)]."""
+    """Return the squared distance of each row to its k-th nearest other row, `[N]` for `[N, F]`."""
     radii = np.empty(len(x))
     for rows, block in zip(row_blocks(len(x)), squared_distances(x, x)):
         diagonal = np.arange(rows.start, rows.stop)
@@ -75,7 +79,22 @@ def _squared_radii(x: np.ndarray, k: int) -> np.ndarray:
 def _count_inside(
     points: np.ndarray, centers: np.ndarray, squared_radii: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of balls around each point, and the number of points in each ball."""
+    """Count the memberships of points in balls.
+
+    Parameters
+    ----------
+    points, centers : ndarray
+        `[N, F]` and `[M, F]`, centered.
+    squared_radii : ndarray
+        `[M]`, squared radius of the ball around each center; the edge is inside.
+
+    Returns
+    -------
+    balls : ndarray of int
+        `[N]`, number of balls around each point.
+    held : ndarray of int
+        `[M]`, number of points in each ball.
+    """
     balls = np.empty(len(points), np.int64)
     held = np.zeros(len(centers), np.int64)
     blocks = squared_distances(points, centers, slack=_ROUNDING)
@@ -89,18 +108,18 @@ def _count_inside(
 def precision_recall(
     real: ArrayLike, generated: ArrayLike, k: int = PRECISION_RECALL_K
 ) -> PrecisionRecall:
-    """Return improved precision and recall, from balls around the images of each side.
+    """Compute improved precision and recall from balls around the images of each side.
 
     The ball around an image reaches to its k-th nearest other image of the same side, edge
-    included. One real outlier makes a large ball and so increases precision; it does not increase
-    density.
+    included. One real outlier makes a large ball and so increases precision; it hardly
+    increases density.
 
     Parameters
     ----------
     real, generated : array-like of float, shapes [N, F] and [M, F]
         Features; at least k + 1 rows each.
     k : int
-        Neighbor that sets the radius.
+        Number of the neighbor that sets the radius; default: 3.
 
     Raises
     ------
@@ -128,7 +147,7 @@ def precision_recall(
 def density_coverage(
     real: ArrayLike, generated: ArrayLike, k: int = DENSITY_COVERAGE_K
 ) -> DensityCoverage:
-    """Return density and coverage, from balls around the real images.
+    """Compute density and coverage of generated images from balls around the real images.
 
     The ball around a real image reaches to its k-th nearest other real image, edge included.
 
@@ -137,7 +156,7 @@ def density_coverage(
     real, generated : array-like of float, shapes [N, F] and [M, F]
         Features; at least k + 1 real rows, and 1 generated.
     k : int
-        Neighbor that sets the radius.
+        Number of the neighbor that sets the radius; default: 5.
 
     Raises
     ------

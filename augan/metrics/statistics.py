@@ -1,4 +1,8 @@
-"""Bootstrap confidence intervals, and paired comparisons of classifiers."""
+"""Bootstrap confidence intervals, and paired comparisons of classifiers on one test set.
+
+An arm is one way to make the training set of the classifier, such as with or without synthetic
+images. A repeat is one training of every arm, with another seed or training subset.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,30 +19,38 @@ _MAX_WEIGHTS = 8_000_000  # resampling weights in memory at once
 
 @dataclass(frozen=True)
 class ConfidenceInterval:
-    """A value with its 95 % bootstrap confidence interval."""
+    """A measured value with its 95 % bootstrap confidence interval.
+
+    Attributes
+    ----------
+    value : float
+        The measured value.
+    low, high : float
+        Bounds of the interval, low <= value <= high.
+    """
 
     value: float
     low: float
     high: float
 
     def to_dict(self) -> dict[str, float]:
-        """Return the fields by name."""
+        """Return value and bounds as a dict, ready for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Difference of one arm to the best of several baselines.
+    """Difference in balanced accuracy between one arm and the best of several baselines.
 
     Attributes
     ----------
     best_baseline : str
-        The baseline with the best mean.
+        The baseline with the highest mean balanced accuracy.
     interval : ConfidenceInterval
-        Difference to the best baseline. `low` is the minimum of the lower bounds over all
-        baselines.
+        Arm minus best baseline, -1 to 1. `low` is the minimum of the lower bounds over all
+        baselines, and `high` the minimum of the upper bounds, but at least the value.
     differences : dict of str to ConfidenceInterval
-        Difference to each baseline.
+        Baseline -> arm minus this baseline.
     """
 
     best_baseline: str
@@ -54,16 +66,27 @@ class PairedComparison:
 class BootstrapComparison:
     """Balanced accuracy of several arms, measured and in every bootstrap resample.
 
+    Repeats and test images are resampled together for all arms, so differences are paired.
+    Intervals are widened to t-intervals, because few repeats underestimate the variance.
+
     Parameters
     ----------
     correct : mapping of str to ndarray of bool [R, n]
-        Arm -> whether each test image is classified correctly, in each of 2 or more repeats.
+        Arm -> whether each of n test images is classified correctly, in each of R >= 2 repeats.
     labels : ndarray of int [n]
-        Classes of the test images.
-    rng : numpy Generator
+        Classes of the test images; images are resampled within their class.
+    rng : numpy.random.Generator
+        Source of the resamples.
     num_resamples : int
+        Number of resamples; default: 2,000.
     groups : ndarray [n] or None
-        Test images of one group are resampled together. None: each image is resampled alone.
+        Test images of one group are resampled together, across classes. None (default): each image
+        is resampled alone.
+
+    Attributes
+    ----------
+    values : ndarray [A]
+        Mean balanced accuracy of each arm, in the order of `correct`.
     """
 
     def __init__(
@@ -93,7 +116,7 @@ class BootstrapComparison:
             self._resampled += _resampled_deviations(stratum, rng, num_resamples)
 
     def difference(self, arm: str, other: str) -> ConfidenceInterval:
-        """Return the balanced accuracy of `arm` minus that of `other`."""
+        """Return the mean balanced accuracy of `arm` minus that of `other`, with its interval."""
         first, second = self._columns[arm], self._columns[other]
         value = float(self.values[first] - self.values[second])
         differences = self._resampled[:, first] - self._resampled[:, second]
@@ -102,7 +125,7 @@ class BootstrapComparison:
         return ConfidenceInterval(value, min(value, float(low)), max(value, float(high)))
 
     def compare(self, arm: str, baselines: Sequence[str]) -> PairedComparison:
-        """Return the difference of an arm to the best of several baselines."""
+        """Compare an arm with several baselines, and report the difference to the best baseline."""
         differences = {name: self.difference(arm, name) for name in baselines}
         best = min(differences, key=lambda name: differences[name].value)
         low = min(interval.low for interval in differences.values())
@@ -114,10 +137,26 @@ class BootstrapComparison:
 def _group_contributions(
     by_image: np.ndarray, classes: np.ndarray, weights: np.ndarray, groups: np.ndarray
 ) -> np.ndarray:
-    """Return the contribution of each group to the balanced accuracies, `[G, A]`.
+    """Return the contribution of each group of test images to the balanced accuracies.
 
     An image contributes its difference to the mean of its class, so that the size of a group alone
     does not count.
+
+    Parameters
+    ----------
+    by_image : ndarray [n, A]
+        Fraction of repeats in which each arm classifies each image correctly.
+    classes : ndarray of int [n]
+        Class of each image, from 0.
+    weights : ndarray [n]
+        Weight of each image in the balanced accuracy.
+    groups : ndarray [n]
+        Group of each image.
+
+    Returns
+    -------
+    ndarray [G, A]
+        One row for each of G groups.
     """
     _, group_of = np.unique(groups, return_inverse=True)
     contributions = np.zeros((group_of.max() + 1, by_image.shape[1]))
@@ -131,7 +170,23 @@ def _group_contributions(
 def _resampled_deviations(
     units: np.ndarray, rng: np.random.Generator, num_resamples: int
 ) -> np.ndarray:
-    """Return the deviation of the sum of units `[n, A]` in each resample of n units, `[B, A]`."""
+    """Return the deviation of the sum of `n` units in each bootstrap resample from their sum.
+
+    Parameters
+    ----------
+    units : ndarray [n, A]
+        Contributions of test images or groups to the balanced accuracy of A arms.
+    rng : numpy.random.Generator
+        Source of the resamples.
+    num_resamples : int
+        Number B of resamples.
+
+    Returns
+    -------
+    ndarray [B, A]
+        Deviations, scaled by sqrt(n / (n - 1)), because a resample of n units has the variance of n
+        - 1.
+    """
     n, deviations = len(units), np.empty((num_resamples, units.shape[1]))
     # A resample of n units has the variance of n - 1 units: correct for the difference.
     factor, chunk = math.sqrt(n / max(1, n - 1)), max(1, _MAX_WEIGHTS // n)
@@ -142,6 +197,6 @@ def _resampled_deviations(
 
 
 def _widening(repeats: int) -> float:
-    """Return the factor from bootstrap deviations of few repeats to a 95 % t-interval."""
+    """Return the factor that widens bootstrap deviations of few repeats to a 95 % t-interval."""
     tail = (1 + CONFIDENCE_LEVEL) / 2
     return float(math.sqrt(repeats / (repeats - 1)) * stdtrit(repeats - 1, tail) / ndtri(tail))
