@@ -7,23 +7,23 @@ all others.
 
 
 class AuganError(Exception):
-    """Base class of all errors that augan raises on purpose."""
+    """Base class of all errors that augan raises on purpose, with a message for the user."""
 
 
 class ConfigError(AuganError, ValueError):
-    """A setting is unknown, has the wrong type, or conflicts with another setting."""
+    """A setting, option or argument is unknown, has the wrong type, or conflicts with another."""
 
 
 class DataError(AuganError, ValueError):
-    """The given images, labels or tables cannot be used."""
+    """The images, labels, tables or folders that the user gave cannot be used or written."""
 
 
 class TrainingDivergedError(AuganError):
-    """The losses of a network are no longer finite, and no monitor restores earlier weights."""
+    """Training failed: losses are no longer finite, and no monitor restores earlier weights."""
 
 
 class RunInterruptedError(AuganError):
-    """A signal or a lost worker stopped a run; the same command resumes it."""
+    """A signal or a lost worker stopped a run that can resume: the same command continues it."""
 
 
 class BundleError(AuganError):
@@ -31,8 +31,8 @@ class BundleError(AuganError):
 
 
 class WorkerError(AuganError):
-    """Workers in other processes or on other machines cannot be reached, or died."""
+    """Workers in other processes or on other machines cannot be reached, died, or lack packages."""
 
 
 class RefusedError(AuganError):
-    """The request is valid, but its result would mislead: nothing is written."""
+    """augan refuses a valid request, because its result would mislead; nothing is written."""

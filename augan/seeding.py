@@ -1,4 +1,4 @@
-"""Named child seeds of one seed.
+"""Child seeds: independent random streams of one run, derived from its seed by name.
 
 Every source of randomness of a run gets its own child seed. Global seeds are never set, so two
 trainings in one process, or the random numbers of a user, do not affect each other. A child seed
@@ -11,12 +11,25 @@ import numpy as np
 
 
 def _entropy(seed: int, names: tuple[str | int, ...]) -> list[int]:
+    """Return two integers that identify a seed and the names of a child seed."""
     digest = hashlib.sha256("\x1f".join(str(name) for name in names).encode()).digest()
     return [seed % 2**63, int.from_bytes(digest[:8], "little")]
 
 
 def child_seed(seed: int, *names: str | int) -> int:
-    """Return the 31-bit child seed called `names`.
+    """Derive an independent seed from the seed of a run, for libraries that take an integer.
+
+    Parameters
+    ----------
+    seed : int
+        The seed of the run.
+    *names : str or int
+        The name of the source of randomness, such as "batches", and numbers such as a repeat.
+
+    Returns
+    -------
+    int
+        From 0 to 2**31 - 1; equal for equal arguments, in every process.
 
     Examples
     --------
@@ -30,5 +43,13 @@ def child_seed(seed: int, *names: str | int) -> int:
 
 
 def child_rng(seed: int, *names: str | int) -> np.random.Generator:
-    """Return the NumPy generator of the child seed called `names`."""
+    """Return a new NumPy generator for one source of randomness of a run.
+
+    Parameters
+    ----------
+    seed : int
+        The seed of the run.
+    *names : str or int
+        The name of the source, as for `child_seed`. Equal arguments give equal random numbers.
+    """
     return np.random.default_rng(np.random.SeedSequence(_entropy(seed, names)))
