@@ -1,1 +1,1 @@
-"""Results as text for a terminal and as HTML pages; this package computes nothing."""
+"""Presentation of results, as text for a terminal and as HTML pages; nothing is computed here."""

@@ -1,4 +1,4 @@
-"""Results as lines of text for a terminal, and as JSON-able summaries."""
+"""Summaries of results: lines of text for a terminal, and JSON-able dicts for `--json`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,10 @@ NUM_SHOWN_DUPLICATES = 5  # pairs of near-duplicates
 
 
 def format_plan(config: "Config", dataset: "Dataset", preprocessing: AnyPreprocessing) -> str:
-    """Return the data, the task and the limits of a training, as one line."""
+    """Return one line that says what `augan train` is about to do.
+
+    The line names the data, the preprocessing, the task and the limits. `config` is resolved.
+    """
     classes = f" of {dataset.num_classes} classes" if dataset.num_classes > 1 else ""
     unlabeled = f" and {dataset.num_unlabeled} unlabeled" if dataset.num_unlabeled else ""
     folds = f" in {NUM_FOLDS} folds, one training each" if config.detect.cross_conformal else ""
@@ -46,7 +49,17 @@ def format_plan(config: "Config", dataset: "Dataset", preprocessing: AnyPreproce
 
 
 def format_training(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
-    """Return the time of each stage, the metrics and the guarantee of a training, as lines."""
+    """Return the lines that `augan train` prints at the end.
+
+    The lines hold warnings, times, steps, fidelity, the detector's guarantee and the bundle's path.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Saved bundle of the training.
+    seconds : mapping of str to float
+        Seconds of each stage, as `Stopwatch.seconds`; their sum must be above 0.
+    """
     samples = plural(sample_type_of(bundle.preprocessing))
     total = sum(seconds.values())
     times = ", ".join(f"{stage} {t:.1f} s ({t / total:.0%})" for stage, t in seconds.items())
@@ -79,7 +92,7 @@ def format_training(bundle: Bundle, seconds: Mapping[str, float]) -> list[str]:
 
 
 def _steps(bundle: Bundle) -> Iterator[str]:
-    """Yield the steps of each stage, and warnings about a generator that trained too little."""
+    """Yield a line with the steps of each stage, and warnings about a poorly trained generator."""
     steps = bundle.metrics.get("steps")
     if not steps:
         return
@@ -94,7 +107,10 @@ def _steps(bundle: Bundle) -> Iterator[str]:
 
 
 def summarize_training(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """Return the result of a training, JSON-able."""
+    """Return the result of a training as a JSON-able dict, for `augan train --json`.
+
+    `seconds` are the seconds of each stage, as `Stopwatch.seconds`.
+    """
     return {
         "run": str(bundle.path.parent) if bundle.path else None,
         "bundle": str(bundle.path),
@@ -110,14 +126,21 @@ def summarize_training(bundle: Bundle, seconds: Mapping[str, float]) -> dict[str
 
 
 def guarantee_sentence(bundle: Bundle) -> str | None:
-    """Return the guarantee at the default rate as a sentence; None without a detector."""
+    """Return one sentence on the false-alarm rate that a bundle's detector guarantees.
+
+    The rate is the default of `augan detect`. If the guarantee is void, the sentence says why. A
+    bundle without a detector gives None.
+    """
     if not bundle.has("detector"):
         return None
     return guarantee_void_reason(bundle) or default_guarantee(bundle)[0].sentence
 
 
 def default_guarantee(bundle: Bundle) -> tuple[Guarantee, list[str]]:
-    """Return the guarantee of `augan detect` without --far, and warnings about that rate."""
+    """Return the guarantee of `augan detect` without `--far`, and warnings about that rate.
+
+    The bundle must have a detector.
+    """
     calibration = Calibration.from_arrays(bundle.tables["calibration"])
     sample_type = sample_type_of(bundle.preprocessing)
     rate, warnings = achievable_rate(bundle, calibration, sample_type)
@@ -125,7 +148,10 @@ def default_guarantee(bundle: Bundle) -> tuple[Guarantee, list[str]]:
 
 
 def format_calibration(bundle: Bundle) -> list[str]:
-    """Return the data and the guarantee of a new calibration, as lines."""
+    """Return the lines that `augan calibrate` prints about a newly calibrated bundle.
+
+    The lines hold warnings, the calibration data, the guarantee and the use of the bundle.
+    """
     summary, samples = summarize_calibration(bundle), plural(sample_type_of(bundle.preprocessing))
     n, name = summary["guarantee"]["n"], summary["calibrated_on"]["name"]
     return [
@@ -138,6 +164,7 @@ def format_calibration(bundle: Bundle) -> list[str]:
 
 
 def _how_to_use(bundle: Bundle) -> str:
+    """Return a line that says how `augan detect` uses the threshold of a new bundle."""
     path = bundle.path
     if path is None or path.parent.parent.resolve() == RUNS_FOLDER.resolve():
         return (
@@ -148,7 +175,7 @@ def _how_to_use(bundle: Bundle) -> str:
 
 
 def summarize_calibration(bundle: Bundle) -> dict[str, Any]:
-    """Return the data and the guarantee of a new calibration, JSON-able."""
+    """Return the result of a new calibration as a JSON-able dict, for `augan calibrate --json`."""
     calibrated_on = dict((bundle.detector or {})[CALIBRATION_KEY])
     warnings = calibrated_on.pop("warnings")
     guarantee, rate_warnings = default_guarantee(bundle)
@@ -165,7 +192,11 @@ def summarize_calibration(bundle: Bundle) -> dict[str, Any]:
 
 
 def format_augmentation(result: "AugmentationResult") -> list[str]:
-    """Return the number of samples and the rejected candidates of each class, as lines."""
+    """Return the lines that `augan augment` and `augan generate` print.
+
+    The lines hold warnings, the rejected candidates of each class, the number of samples and the
+    folder.
+    """
     lines = [f"warning: {text}" for text in result.warnings]
     for stats in result.acceptance:
         reasons = ", ".join(f"{reason} {n}" for reason, n in stats.rejected.items() if n)
@@ -182,7 +213,11 @@ def format_augmentation(result: "AugmentationResult") -> list[str]:
 
 
 def format_detection(result: "DetectionResult") -> list[str]:
-    """Return the flagged samples and the guarantee of a detection, as lines."""
+    """Return the lines that `augan detect` prints.
+
+    The lines hold warnings, unreadable files, the highest flagged scores, the guarantee and the
+    path of the scores.
+    """
     samples, prefix = plural(result.sample_type), "row " if result.sample_type == "row" else ""
     lines = [f"warning: {text}" for text in result.warnings]
     unreadable = [f"{path} ({reason})" for path, reason in result.unreadable]
@@ -199,7 +234,11 @@ def format_detection(result: "DetectionResult") -> list[str]:
 
 
 def format_detection_evaluation(evaluation: "DetectionEvaluation") -> list[str]:
-    """Return the metrics of a detector and of the baselines, as lines."""
+    """Return the lines that `augan evaluate detection` prints.
+
+    The lines hold AUROC and other metrics of the detector, its false alarms, each type of anomaly,
+    pixel metrics, the detection limit and the baselines, as far as they were evaluated.
+    """
     summary, samples = evaluation.summary, plural(evaluation.summary["sample_type"])
     types = evaluation.anomaly_types
     num_types = f"{len(types)} type{'' if len(types) == 1 else 's'}"
@@ -229,6 +268,7 @@ def format_detection_evaluation(evaluation: "DetectionEvaluation") -> list[str]:
 
 
 def _decisions(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line on false alarms against the calibrated rate, and a line on detections."""
     alarms = summary["false_alarms"]
     agreement = "as" if alarms["as_expected"] else "NOT as"
     caveat = ""
@@ -244,6 +284,7 @@ def _decisions(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _pixels(pixels: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield lines on the pixel metrics of anomaly maps; none without masks."""
     if pixels is None:
         return
     yield from _skipped("no defect in the mask", pixels["without_mask"])
@@ -255,6 +296,7 @@ def _pixels(pixels: Mapping[str, Any] | None) -> Iterator[str]:
 
 
 def _detection_limit(limit: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield lines on the smallest painted spots that are detected; none if not evaluated."""
     if limit is None:
         return
     yield (
@@ -272,6 +314,7 @@ def _detection_limit(limit: Mapping[str, Any] | None) -> Iterator[str]:
 
 
 def _baselines(evaluation: "DetectionEvaluation") -> Iterator[str]:
+    """Yield lines on the AUROC of the baselines, or the reason for their absence."""
     summary = evaluation.summary
     if summary["baselines_skipped"] is not None:
         yield f"no baselines: {summary['baselines_skipped']}"
@@ -285,10 +328,12 @@ def _baselines(evaluation: "DetectionEvaluation") -> Iterator[str]:
 
 
 def _auroc(interval: Mapping[str, float]) -> str:
+    """Return an AUROC with its 95 % interval as text."""
     return f"{interval['value']:.3f} ({interval['low']:.3f} to {interval['high']:.3f})"
 
 
 def _rate(estimate: Mapping[str, Any]) -> str:
+    """Return a rate with its count and its 95 % interval as text."""
     return (
         f"{estimate['count']} of {estimate['n']} = {estimate['rate']:.1%} "
         f"({estimate['low']:.1%} to {estimate['high']:.1%})"
@@ -299,7 +344,11 @@ def _rate(estimate: Mapping[str, Any]) -> str:
 
 
 def format_augmentation_evaluation(result: AugmentationGain) -> list[str]:
-    """Return the metrics of each arm and the gain of augmentation, as lines."""
+    """Return the lines that `augan evaluate augmentation` prints.
+
+    The lines hold the metrics of each arm, best first, near-duplicates in the test images, and as
+    the last line the sentence on the gain.
+    """
     summary = result.summary
     lines = [f"warning: {text}" for text in summary["warnings"]]
     pairs = summary["near_duplicates"][:NUM_SHOWN_DUPLICATES]
@@ -320,7 +369,11 @@ def format_augmentation_evaluation(result: AugmentationGain) -> list[str]:
 
 
 def format_secondary_gains(summary: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the gain over arms with less data, and the gain without near-duplicates."""
+    """Yield the gains that complement the main gain of an evaluation of augmentation.
+
+    These are the gain over arms without the unlabeled images, and the gain without near-duplicates
+    among the test images, as far as they were measured. `summary` is that of `AugmentationGain`.
+    """
     over_labeled_only = summary["gain_over_labeled_only"]
     without_duplicates = summary["without_near_duplicates"]
     if over_labeled_only is not None:
@@ -333,6 +386,7 @@ def format_secondary_gains(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _gain(gain: Mapping[str, Any]) -> str:
+    """Return a gain in percentage points, with its interval and its best baseline, as text."""
     return (
         f"{format_points(gain['value'])} points [{100 * gain['low']:.1f}, "
         f"{100 * gain['high']:.1f}] against {gain['best_baseline']}"
@@ -351,7 +405,11 @@ PURPOSES = {
 
 
 def format_system_report(report: SystemReport) -> list[str]:
-    """Return the state of machine and installation, and fixes of problems, as lines."""
+    """Return the lines that `augan doctor` prints.
+
+    The lines hold versions, hardware, missing extras, notes, problems with their fixes, and whether
+    augan can work on this machine.
+    """
     version = report.augan or "(version unknown)"
     lines = [f"augan {version}, Python {report.python}, {report.system}"]
     required = [f"{p.name} {p.installed}" for p in report.packages if not p.extra and p.installed]
@@ -367,6 +425,7 @@ def format_system_report(report: SystemReport) -> list[str]:
 
 
 def _hardware(report: SystemReport) -> Iterator[str]:
+    """Yield lines on processor, cores, memory and disks."""
     processor, threads, memory = report.processor, report.threads, report.memory
     features = ""
     if processor.features is not None:
@@ -384,12 +443,14 @@ def _hardware(report: SystemReport) -> Iterator[str]:
 
 
 def _tensorflow(report: SystemReport) -> Iterator[str]:
+    """Yield lines on TensorFlow's GPUs and start-up time; none if TensorFlow does not work."""
     if report.tensorflow is not None and report.tensorflow.error is None:
         yield f"GPU: {', '.join(report.tensorflow.gpus) or 'none; TensorFlow uses the CPU'}"
         yield f"start: {report.tensorflow.seconds:.1f} s to import TensorFlow"
 
 
 def _gib(size: int | None) -> str:
+    """Return a number of bytes in GiB as text; "unknown" for None."""
     return "unknown" if size is None else f"{size / GIB:.1f} GiB"
 
 
@@ -397,7 +458,17 @@ def _gib(size: int | None) -> str:
 
 
 def _skipped(reason: str, names: Sequence[str], hint: str | None = None) -> list[str]:
-    """Return the first names as lines, and the number of further ones."""
+    """Return a line for each of the first skipped files, and one with the number of the others.
+
+    Parameters
+    ----------
+    reason : str
+        Start of each line, such as "unreadable".
+    names : sequence of str
+        Names of all skipped files.
+    hint : str or None
+        Where the others are listed; None: the total number is given instead.
+    """
     lines = [f"{reason}: {name}" for name in names[:NUM_SHOWN_SKIPPED]]
     if (num_more := len(names) - NUM_SHOWN_SKIPPED) > 0:
         lines.append(f"{reason}: {num_more} more, {hint or f'{len(names)} in all'}")

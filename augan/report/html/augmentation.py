@@ -1,4 +1,4 @@
-"""Report of an augmentation: `report.html` and an image of the first samples."""
+"""HTML report of an augmentation, and an image of its first samples."""
 
 from html import escape
 from pathlib import Path
@@ -23,29 +23,33 @@ from augan.report.html.base import (
 
 
 def write_augmentation_page(result: AugmentationResult) -> Path:
-    """Write `report.html` into the folder of a result, and return its path.
+    """Write `report.html` of an augmentation into its output folder, and return the path.
 
     The page does not name the folder, so that equal samples have equal folders.
 
     Raises
     ------
     DataError
-        The page cannot be written. Everything else is complete by then.
+        The page cannot be written. All other files of the result are complete by then.
     """
     parts = [_header(result), _preview(result), _acceptance(result), _settings(result)]
     return write_page(result.out / REPORT_FILE, _title(result), parts)
 
 
 def write_preview_image(result: AugmentationResult) -> Path | None:
-    """Write the first images as one PNG, a row for each class, and return its path.
+    """Write an image of the first synthetic images as PNG, a row for each class.
 
-    The file is next to the folder, because a file inside would count as data. A result of table
-    rows has no image.
+    The file is next to the output folder, because a file inside would count as data.
+
+    Returns
+    -------
+    Path or None
+        Path of the image; None for a result of table rows.
 
     Raises
     ------
     DataError
-        The image cannot be written. Everything else is complete by then.
+        The image cannot be written. All other files of the result are complete by then.
     """
     if result.preview is None:
         return None
@@ -55,12 +59,13 @@ def write_preview_image(result: AugmentationResult) -> Path | None:
 
 
 def _grid(images: np.ndarray) -> np.ndarray:
-    """Return images `[rows, columns, H, W, C]` as one image."""
+    """Return images `[rows, columns, H, W, C]` as one contact sheet."""
     rows, columns, *shape = images.shape
     return image_grid(images.reshape(rows * columns, *shape), columns)
 
 
 def _title(result: AugmentationResult) -> str:
+    """Return the title of the page, with the number of samples and classes."""
     classes = ""
     if len(result.classes) == 1:
         classes = f" of class {result.classes[0]}"
@@ -70,6 +75,7 @@ def _title(result: AugmentationResult) -> str:
 
 
 def _header(result: AugmentationResult) -> str:
+    """Return the top of the page with the key figures, as HTML."""
     figures = [("written", f"{result.num_samples:,}", "")]
     if result.acceptance:
         num_candidates = sum(stats.generated for stats in result.acceptance)
@@ -86,6 +92,7 @@ def _header(result: AugmentationResult) -> str:
 
 
 def _preview(result: AugmentationResult) -> str:
+    """Return the section of the first images, as HTML; empty for table rows."""
     if result.preview is None or not result.preview.images.size:
         return ""
     images, classes = result.preview
@@ -98,6 +105,7 @@ def _preview(result: AugmentationResult) -> str:
 
 
 def _acceptance(result: AugmentationResult) -> str:
+    """Return the section of accepted and rejected candidates, as HTML; empty without filters."""
     if not result.acceptance:
         return ""
     reasons = [
@@ -127,4 +135,5 @@ def _acceptance(result: AugmentationResult) -> str:
 
 
 def _settings(result: AugmentationResult) -> str:
+    """Return the section of settings, as HTML."""
     return settings_section({"file format": result.format, "origin of each sample": MANIFEST_FILE})

@@ -1,4 +1,4 @@
-"""Report of an evaluation of augmentation: `report.html` in its folder."""
+"""HTML report of an evaluation of augmentation."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -32,12 +32,12 @@ _METHODS = {
 
 
 def write_augmentation_evaluation_page(result: AugmentationGain) -> Path:
-    """Write `report.html` into the folder of the evaluation, and return its path.
+    """Write `report.html` of an evaluation of augmentation into its folder, and return the path.
 
     Raises
     ------
     DataError
-        The page cannot be written. Everything else is complete by then.
+        The page cannot be written. All other files of the evaluation are complete by then.
     """
     summary = result.summary
     parts = [
@@ -55,12 +55,14 @@ def write_augmentation_evaluation_page(result: AugmentationGain) -> Path:
 
 
 def _title(result: AugmentationGain) -> str:
+    """Return the title of the page, which says whether the gain is significant."""
     if result.is_significant:
         return f"A gain of {format_points(result.summary['gain'])} points"
     return "No evidence of benefit"
 
 
 def _header(result: AugmentationGain) -> str:
+    """Return the top of the page with the gain and the key figures, as HTML."""
     summary = result.summary
     figures = [
         ("points above the best arm without a GAN", format_points(summary["gain"]), ""),
@@ -75,10 +77,12 @@ def _header(result: AugmentationGain) -> str:
 
 
 def _capitalize(text: str) -> str:
+    """Return a sentence with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
 def _arms(result: AugmentationGain) -> str:
+    """Return the section with a strip plot of balanced accuracy by arm, as HTML."""
     rows = sorted(result.arms, key=lambda row: -row["balanced_accuracy"])
     figure = strip_plot(
         [(row["label"], row["by_repeat"], "new" if row["arm"] == "gan" else "old") for row in rows]
@@ -91,6 +95,7 @@ def _arms(result: AugmentationGain) -> str:
 
 
 def _metrics(result: AugmentationGain) -> str:
+    """Return the section with a table of the metrics of each arm, as HTML."""
     rows = []
     for row in result.arms:
         difference = row["gan_minus_arm"]
@@ -116,6 +121,7 @@ def _metrics(result: AugmentationGain) -> str:
 
 
 def _recall(result: AugmentationGain) -> str:
+    """Return the section with a table of recall by class and arm, as HTML."""
     names = result.summary["class_names"]
     rows = [
         (
@@ -135,6 +141,7 @@ def _recall(result: AugmentationGain) -> str:
 
 
 def _preview(summary: Mapping[str, Any]) -> str:
+    """Return the section of real and synthetic images, as HTML; empty without a preview file."""
     path = Path(summary["out"]) / PREVIEW_FILE
     if not path.exists():
         return ""
@@ -149,6 +156,10 @@ def _preview(summary: Mapping[str, Any]) -> str:
 
 
 def _near_duplicates(summary: Mapping[str, Any]) -> str:
+    """Return the section of near-duplicate pairs of test and training images, as HTML.
+
+    The section is empty without near-duplicates.
+    """
     if not summary["near_duplicates"]:
         return ""
     rows = [
@@ -164,11 +175,15 @@ def _near_duplicates(summary: Mapping[str, Any]) -> str:
 
 
 def _steps(steps: int | None) -> str:
+    """Return a number of training steps as the end of a sentence; empty for None."""
     return "" if steps is None else f"; {steps:,} training steps"
 
 
 def _gan_arm(summary: Mapping[str, Any]) -> str:
-    """Return the GAN arm and its synthetic fraction, or how often each was selected."""
+    """Return the method and synthetic fraction of the GAN arm, as text.
+
+    If they were selected in each repeat, the text says how often each pair was selected.
+    """
     values = summary["settings"]
     if summary["selected"] is None:
         return f"{values['gan']}, synthetic fraction {values['synthetic_fraction']:.0%}"
@@ -180,6 +195,7 @@ def _gan_arm(summary: Mapping[str, Any]) -> str:
 
 
 def _settings(summary: Mapping[str, Any]) -> str:
+    """Return the section of settings, as HTML."""
     values = summary["settings"]
     unlabeled = summary["num_unlabeled"]
     return settings_section(

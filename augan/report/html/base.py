@@ -1,4 +1,4 @@
-"""Building blocks of the HTML reports: one self-contained file each, in one style."""
+"""Building blocks of the HTML reports, which are self-contained files in one style."""
 
 import base64
 import io
@@ -20,21 +20,21 @@ JPEG_QUALITY = 90
 
 
 def write_page(path: Path, title: str, parts: Iterable[str]) -> Path:
-    """Write a page atomically, and return its path.
+    """Write an HTML report atomically from its sections, and return its path.
 
     Parameters
     ----------
     path : Path
-        Path of the page. The folder holds everything that the page shows.
+        Path of the page. Its folder holds all results that the page shows.
     title : str
         Plain text.
     parts : iterable of str
-        HTML.
+        Sections of the page, as HTML.
 
     Raises
     ------
     DataError
-        The page cannot be written. Everything else is complete by then.
+        The page cannot be written. All other files of the results are complete by then.
     """
     folder = files("augan.report.html")
     page = Template((folder / "page.html").read_text("utf-8")).substitute(
@@ -50,12 +50,21 @@ def write_page(path: Path, title: str, parts: Iterable[str]) -> Path:
 
 
 def write_image(path: Path, image: np.ndarray, results: Path) -> Path:
-    """Write an image of results that are complete in the folder `results`, and return its path.
+    """Write an image that shows results as PNG, and return its path.
+
+    Parameters
+    ----------
+    path : Path
+        Path of the image.
+    image : ndarray [H, W] or [H, W, C] of uint8
+        The image.
+    results : Path
+        Folder of the results, for the error message.
 
     Raises
     ------
     DataError
-        The image cannot be written.
+        The image cannot be written. The results are complete by then.
     """
     try:
         clear_leftovers(path)
@@ -66,6 +75,7 @@ def write_image(path: Path, image: np.ndarray, results: Path) -> Path:
 
 
 def _cannot_write(what: str, path: Path, results: Path, error: OSError) -> str:
+    """Return the message for a report or an image that cannot be written."""
     return (
         f"cannot write the {what} {path} ({error.strerror or error}); the results are complete in "
         f"{results}: to get the {what}, free some space and repeat the command"
@@ -79,7 +89,7 @@ def page_header(
     key_figures: Iterable[tuple[str, str, str]],
     warnings: Iterable[str],
 ) -> str:
-    """Return the top of a page, as HTML.
+    """Return the top of a report, with title, key figures and warnings, as HTML.
 
     Parameters
     ----------
@@ -107,12 +117,12 @@ def page_header(
 
 
 def settings_section(values: dict[str, str]) -> str:
-    """Return the section of settings and versions, as HTML.
+    """Return the section of settings and package versions of a report, as HTML.
 
     Parameters
     ----------
     values : dict of str to str
-        Plain text. Empty values are left out.
+        Plain text by name. Empty values are left out.
     """
     versions = ", ".join(f"{name} {number}" for name, number in current_versions().items())
     values = {**values, "version": versions}
@@ -121,12 +131,25 @@ def settings_section(values: dict[str, str]) -> str:
 
 
 def section(title: str, about: str, body: str) -> str:
-    """Return a section of HTML."""
+    """Return a section of a report, with a title and a description above its body, as HTML.
+
+    All arguments are HTML.
+    """
     return f'<section><h2>{title}</h2><p class="about">{about}</p>{body}</section>'
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """Return a table of HTML cells; the columns `numbers` are aligned as numbers."""
+    """Return a table as HTML.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Names of the columns, as HTML.
+    rows : iterable of sequence of str
+        Cells, as HTML.
+    numbers : sequence of int
+        Indices of the columns that are aligned as numbers.
+    """
 
     def table_row(cells: Sequence[str], tag: str) -> str:
         kinds = (' class="number"' if i in numbers else "" for i in range(len(cells)))
@@ -137,12 +160,15 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequenc
 
 
 def scrollable(body: str) -> str:
-    """Return HTML that scrolls sideways where the page is narrower."""
+    """Wrap HTML, such as a wide table, so that it scrolls sideways on a narrow page."""
     return f'<div class="scrollable">{body}</div>'
 
 
 def data_uri(image: np.ndarray) -> str:
-    """Return an image as a data URI, in the smaller of PNG and JPEG."""
+    """Return an image `[H, W]` or `[H, W, 3]` of uint8 as a data URI, for use inside a page.
+
+    The encoding is the smaller of PNG and JPEG.
+    """
     encoded = []
     for kind in ("png", "jpeg"):
         stream = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Charts of the reports, as HTML and SVG: strip plot, line chart, histogram of scores."""
+"""Charts of the HTML reports, as HTML and SVG: strip plot, line chart and score histogram."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """Return at most seven round numbers between two.
+    """Return the round numbers from `low` to `high` for the ticks of an axis, at most seven.
 
     Examples
     --------
@@ -28,12 +28,13 @@ STRIP_MARGIN = 0.05  # of the range, on either side
 
 
 def strip_plot(rows: Sequence[tuple[str, Sequence[float], str]]) -> str:
-    """Return a dot for each value and a bar at the mean, a row for each name, as HTML.
+    """Return a strip plot as HTML: a row per name, with a dot per value and a bar at the mean.
 
     Parameters
     ----------
     rows : sequence of (name, values, kind)
-        The values are fractions. The kind is a class of the style sheet: "new" or "old".
+        The values are fractions, shown in percent. The kind is a class of the style sheet: "new" or
+        "old".
     """
     all_values = np.concatenate([values for _, values, _ in rows])
     low, high = float(all_values.min()), float(all_values.max())
@@ -57,7 +58,10 @@ def strip_plot(rows: Sequence[tuple[str, Sequence[float], str]]) -> str:
 def _strip(
     name: str, values: Sequence[float], kind: str, position: Callable[[float], float]
 ) -> str:
-    """Return one row; `position` converts a value to percent of the width."""
+    """Return one row of a strip plot, as HTML.
+
+    `position` converts a value to percent of the width.
+    """
     mean = float(np.mean(values))
     dots = "".join(
         f'<i class="{kind}" style="left:{position(value):.2f}%"></i>' for value in values
@@ -80,13 +84,13 @@ CURVE_MARGIN = 0.06  # of the range, above and below
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve of a line chart.
+    """One curve of a line chart, such as the loss of a network by training step.
 
     Attributes
     ----------
-    name
-        Plain text.
-    kind
+    name : str
+        Name in the legend, as plain text.
+    kind : str
         A class of the style sheet: "new", "flagged" or "old".
     steps, values : ndarray [N]
         Finite, N at least 1.
@@ -99,15 +103,16 @@ class Curve:
 
 
 def line_chart(title: str, curves: Sequence[Curve], *, log: bool = False) -> str:
-    """Return curves of values by step, as HTML.
+    """Return a line chart of values by training step, with a legend, as HTML.
 
     Parameters
     ----------
     title : str
         Name of the values, as plain text.
     curves : sequence of Curve
+        At least one; the largest step must be above 0.
     log : bool
-        Whether the axis is logarithmic. Values of zero or less then lie at its lower end.
+        Whether the value axis is logarithmic. Values of zero or less then lie at its lower end.
     """
     last = int(max(curve.steps.max() for curve in curves))
     curves = [_thinned(curve) for curve in curves]
@@ -161,11 +166,15 @@ def line_chart(title: str, curves: Sequence[Curve], *, log: bool = False) -> str
 
 
 def _end(position: float) -> str:
+    """Return the class of a tick label that would stick out of the chart; empty for others.
+
+    `position` is a fraction of the width.
+    """
     return ' class="end"' if position > LAST_CENTERED_TICK else ""
 
 
 def _thinned(curve: Curve) -> Curve:
-    """Return a curve of at most `MAX_POINTS` points, the means of neighboring points."""
+    """Return a curve with at most `MAX_POINTS` points, which are means of neighboring points."""
     if len(curve.values) <= MAX_POINTS:
         return curve
     chunks = np.array_split(np.arange(len(curve.values)), MAX_POINTS)
@@ -176,7 +185,11 @@ def _thinned(curve: Curve) -> Curve:
 
 
 def _powers(low: float, high: float) -> list[float]:
-    """Return one, two and five times powers of ten, or only powers where these are many."""
+    """Return the ticks of a logarithmic axis: one, two and five times powers of ten.
+
+    If these are more than six, only the powers are returned. `low` and `high` are decimal
+    logarithms.
+    """
     powers = [10.0**exponent for exponent in range(math.floor(low), math.ceil(high) + 1)]
     numbers = [power * factor for power in powers for factor in (1, 2, 5)]
     inside = [value for value in numbers if low <= math.log10(value) <= high]
@@ -191,7 +204,9 @@ MIN_TICK_GAP = 11.0  # percent of the width between two ticks
 
 
 class ScoreAxis:
-    """Axis of scores from 0 to 100 percent: linear, or compressed by arcsinh if scores are extreme.
+    """Axis of a score histogram, 0 to 100 percent of the width, divided into bins.
+
+    The axis is linear, or compressed by arcsinh if some scores are extreme.
 
     Parameters
     ----------
@@ -199,6 +214,13 @@ class ScoreAxis:
         The axis covers both.
     threshold : float or None
         The threshold becomes the edge of a bin, so that no bin has flagged and other scores.
+
+    Attributes
+    ----------
+    is_linear : bool
+        Whether the axis is linear.
+    edges : ndarray
+        Edges of the bins, on the (compressed) axis.
     """
 
     def __init__(
@@ -220,19 +242,19 @@ class ScoreAxis:
         self._range = min_score, max_score
 
     def position(self, scores: np.ndarray | float) -> np.ndarray:
-        """Return the positions of scores, in percent."""
+        """Return the positions of scores on the axis, in percent of the width."""
         first, last = self.edges[0], self.edges[-1]
         compressed: np.ndarray = self._compressed(np.asarray(scores, np.float64))
         return np.asarray(100 * (compressed - first) / (last - first))
 
     def counts(self, scores: np.ndarray) -> np.ndarray:
-        """Return the number of scores in each bin, right edge included."""
+        """Return the number of scores in each bin; a bin includes its right edge."""
         bins = np.searchsorted(self.edges, self._compressed(scores), side="left") - 1
         inside = np.clip(bins, 0, len(self.edges) - 2)
         return np.bincount(inside, minlength=len(self.edges) - 1)
 
     def ticks(self) -> list[float]:
-        """Return round numbers with enough space between them."""
+        """Return round scores for the ticks of the axis, with enough space for their labels."""
         low, high = self._range
         if self.is_linear:
             numbers = np.array(round_ticks(low, high))
@@ -249,6 +271,7 @@ class ScoreAxis:
         return sorted(ticks)
 
     def _compressed(self, scores: np.ndarray) -> np.ndarray:
+        """Return scores on the scale of the axis: unchanged if linear, else their arcsinh."""
         if self.is_linear:
             return scores
         return np.arcsinh((scores - self._median) / self._half_width)
@@ -257,7 +280,7 @@ class ScoreAxis:
 def histogram(
     calibration: np.ndarray, scores: np.ndarray, threshold: float | None, titles: tuple[str, str]
 ) -> str:
-    """Return a histogram of scores above one of calibration scores, as HTML.
+    """Return a histogram of new scores above one of calibration scores, as HTML.
 
     Parameters
     ----------
@@ -290,10 +313,15 @@ def histogram(
 
 
 def _edge(axis: ScoreAxis, threshold: float) -> int:
+    """Return the index of the bin edge at the threshold."""
     return int(np.abs(axis.position(threshold) - np.linspace(0, 100, len(axis.edges))).argmin())
 
 
 def _panel(axis: ScoreAxis, counts: np.ndarray, kinds: np.ndarray, title: str) -> str:
+    """Return one panel of a histogram as HTML, with a logarithmic count axis.
+
+    `kinds` are the style classes of the bins.
+    """
     top = math.log1p(max(1, int(counts.max())))
     width = 100 / len(counts)
     bars = "".join(

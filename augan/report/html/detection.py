@@ -1,4 +1,4 @@
-"""Report of a detection: `report.html` and an image of the most anomalous images."""
+"""HTML report of a detection, and an image of the most anomalous images."""
 
 from collections.abc import Sequence
 from html import escape
@@ -32,12 +32,12 @@ MAX_UNREADABLE = 100  # files in the list; scores.csv has all of them
 
 
 def write_detection_page(result: DetectionResult) -> Path:
-    """Write `report.html` into the folder of a result, and return its path.
+    """Write `report.html` of a detection into its output folder, and return the path.
 
     Raises
     ------
     DataError
-        The page cannot be written. Everything else is complete by then.
+        The page cannot be written. All other files of the result are complete by then.
     """
     parts = [
         _header(result),
@@ -54,16 +54,28 @@ def write_detection_page(result: DetectionResult) -> Path:
 def write_top_samples_image(
     result: DetectionResult, preprocessing: AnyPreprocessing
 ) -> Path | None:
-    """Write `most-anomalous.png`, and return its path.
+    """Write `most-anomalous.png`, a contact sheet of the images with the highest scores.
 
-    Each column is one of the most anomalous images. The rows below are its reconstruction and the
-    difference, where the method reconstructs, otherwise its overlay. Images of different sizes,
-    large images and table rows have no such file; `report.html` shows them.
+    Each column is one image. The rows below are its reconstruction and the difference, where the
+    method reconstructs, otherwise its overlay.
+
+    Parameters
+    ----------
+    result : DetectionResult
+        Result whose folder receives the file.
+    preprocessing : ImagePreprocessing or TabularPreprocessing
+        Preprocessing of the bundle.
+
+    Returns
+    -------
+    Path or None
+        Path of the file; None for images of different sizes, large images and table rows, which
+        `report.html` shows.
 
     Raises
     ------
     DataError
-        The image cannot be written. Everything else is complete by then.
+        The image cannot be written. All other files of the result are complete by then.
     """
     samples = result.most_anomalous
     shapes = {sample.sample.shape for sample in samples}
@@ -91,10 +103,12 @@ def write_top_samples_image(
 
 
 def _title(result: DetectionResult) -> str:
+    """Return the title of the page, with the number of flagged samples."""
     return f"{result.num_anomalies:,} of {result.num_scored:,} {plural(result.sample_type)} flagged"
 
 
 def _header(result: DetectionResult) -> str:
+    """Return the top of the page with the guarantee and the key figures, as HTML."""
     threshold = "none" if result.threshold is None else f"{result.threshold:.3g}"
     figures = [
         (f"{plural(result.sample_type)} scored", f"{result.num_scored:,}", ""),
@@ -109,6 +123,7 @@ def _header(result: DetectionResult) -> str:
 
 
 def _distribution(result: DetectionResult) -> str:
+    """Return the section with the histogram of scores, as HTML; empty without scores."""
     if result.calibration is None or not result.scores.size:
         return ""
     samples = plural(result.sample_type)
@@ -125,6 +140,7 @@ def _distribution(result: DetectionResult) -> str:
 
 
 def _most_anomalous(result: DetectionResult) -> str:
+    """Return the section of the highest scores, as HTML: image cards or a table of rows."""
     if result.sample_type == "row":
         return section(
             "Most anomalous", "The highest scores, in order.", _ranking(result.top_samples)
@@ -140,6 +156,7 @@ def _most_anomalous(result: DetectionResult) -> str:
 
 
 def _card(sample: ScoredSample) -> str:
+    """Return one image with its overlay, score, p-value and largest component, as HTML."""
     name, kind = escape(sample.path), "flagged" if sample.anomaly else "unflagged"
     pictures = ""
     if sample.thumbnail is not None:
@@ -159,6 +176,7 @@ def _card(sample: ScoredSample) -> str:
 
 
 def _scale(scale: MapScale) -> str:
+    """Return the legend of the colors of anomaly maps, as HTML."""
     ramp = ", ".join(f"rgb{color}" for color in COLORS)
     return (
         '<div class="scale" role="img" aria-label="Colors of anomalous regions, from the threshold '
@@ -171,6 +189,7 @@ def _scale(scale: MapScale) -> str:
 
 
 def _ranking(samples: Sequence[ScoredSample]) -> str:
+    """Return a table of the table rows with the highest scores, as HTML."""
     rows = [
         (
             escape(sample.path),
@@ -186,6 +205,7 @@ def _ranking(samples: Sequence[ScoredSample]) -> str:
 
 
 def _components(result: DetectionResult) -> str:
+    """Return the section on the components of the score, as HTML."""
     rows = [
         (
             f"{escape(component.name)}<small>{escape(component.description)}</small>",
@@ -207,6 +227,7 @@ def _components(result: DetectionResult) -> str:
 
 
 def _unreadable(result: DetectionResult) -> str:
+    """Return the section of unreadable files, as HTML; empty if there are none."""
     if not result.unreadable:
         return ""
     rows = [(escape(path), escape(reason)) for path, reason in result.unreadable[:MAX_UNREADABLE]]
@@ -216,6 +237,7 @@ def _unreadable(result: DetectionResult) -> str:
 
 
 def _settings(result: DetectionResult) -> str:
+    """Return the section of settings, as HTML."""
     guarantee = result.guarantee
     is_fdr = isinstance(guarantee, DiscoveryGuarantee)
     rate = f"{guarantee.fdr if isinstance(guarantee, DiscoveryGuarantee) else guarantee.far:g}"

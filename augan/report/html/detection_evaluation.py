@@ -1,4 +1,4 @@
-"""Report of an evaluation of a detector: `report.html` in its folder."""
+"""HTML report of an evaluation of a detector."""
 
 from collections.abc import Mapping
 from html import escape
@@ -23,14 +23,14 @@ MAX_SKIPPED = 100  # files in the list of skipped files
 
 
 def write_detection_evaluation_page(result: DetectionEvaluation) -> Path:
-    """Write `report.html` into the folder of an evaluation, and return its path.
+    """Write `report.html` of an evaluation of a detector into its folder; return the path.
 
     Raises
     ------
     ConfigError
         The evaluation has no folder.
     DataError
-        The page cannot be written. Everything else is complete by then.
+        The page cannot be written. All other files of the evaluation are complete by then.
     """
     summary = result.summary
     if summary["out"] is None:
@@ -51,11 +51,13 @@ def write_detection_evaluation_page(result: DetectionEvaluation) -> Path:
 
 
 def _title(summary: Mapping[str, Any]) -> str:
+    """Return the title of the page, with the number of flagged anomalies."""
     detected = summary["detected"]
     return f"{detected['count']:,} of {detected['n']:,} anomalies flagged"
 
 
 def _header(summary: Mapping[str, Any]) -> str:
+    """Return the top of the page with false alarms and key figures, as HTML."""
     alarms, samples = summary["false_alarms"], plural(summary["sample_type"])
     agreement = "as" if alarms["as_expected"] else "not as"
     figures = [
@@ -75,6 +77,7 @@ def _header(summary: Mapping[str, Any]) -> str:
 
 
 def _distribution(result: DetectionEvaluation) -> str:
+    """Return the section with the scores of anomalies and normal samples, as HTML."""
     summary = result.summary
     if not result.normal.size or not result.anomalous.size:
         return ""
@@ -94,6 +97,7 @@ def _distribution(result: DetectionEvaluation) -> str:
 
 
 def _methods(result: DetectionEvaluation) -> str:
+    """Return the section that compares the detector with the baselines, as HTML."""
     summary = result.summary
     detector = {**summary, "method": f"{summary['method']}, this detector"}
     methods = sorted([detector, *result.baselines], key=lambda row: -row["auroc"]["value"])
@@ -125,6 +129,7 @@ def _methods(result: DetectionEvaluation) -> str:
 
 
 def _anomaly_types(result: DetectionEvaluation) -> str:
+    """Return the section with the metrics of each type of anomaly, as HTML."""
     rows = [
         (
             escape(str(kind["type"])),
@@ -143,6 +148,7 @@ def _anomaly_types(result: DetectionEvaluation) -> str:
 
 
 def _pixels(summary: Mapping[str, Any]) -> str:
+    """Return the section on the pixel metrics of anomaly maps, as HTML; empty without masks."""
     pixels = summary["pixels"]
     if pixels is None:
         return ""
@@ -158,6 +164,7 @@ def _pixels(summary: Mapping[str, Any]) -> str:
 
 
 def _detection_limit(summary: Mapping[str, Any]) -> str:
+    """Return the section on the detected share of painted spots, as HTML; empty if not measured."""
     limit = summary["detection_limit"]
     if limit is None:
         return ""
@@ -178,6 +185,7 @@ def _detection_limit(summary: Mapping[str, Any]) -> str:
 
 
 def _skipped(summary: Mapping[str, Any]) -> str:
+    """Return the section of files that the metrics leave out, as HTML; empty if there are none."""
     skipped = [(file["path"], file["reason"]) for file in summary["unreadable"]]
     skipped += [(name, "no label") for name in summary["unlabeled"]]
     if summary["pixels"] is not None:
@@ -191,6 +199,7 @@ def _skipped(summary: Mapping[str, Any]) -> str:
 
 
 def _settings(summary: Mapping[str, Any]) -> str:
+    """Return the section of settings, as HTML."""
     others = [name for name in summary["methods"] if name != summary["method"]]
     groups = summary["num_groups"]
     return settings_section(

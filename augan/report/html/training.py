@@ -1,4 +1,4 @@
-"""Report of a training: `report.html` in its run folder."""
+"""HTML report of a training."""
 
 import json
 import math
@@ -37,14 +37,14 @@ MEANINGS = {
 
 
 def write_training_page(bundle: Bundle) -> Path:
-    """Write `report.html` into the run folder of a bundle, and return its path.
+    """Write `report.html` of a training into the run folder of its bundle; return the path.
 
     Raises
     ------
     BundleError
         The bundle is not saved in a folder.
     DataError
-        The page cannot be written. Everything else is complete by then.
+        The page cannot be written. All other files of the run are complete by then.
     """
     run = bundle.saved_path().parent
     log = list(_entries(run / METRICS_LOG_FILE))
@@ -60,7 +60,7 @@ def write_training_page(bundle: Bundle) -> Path:
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the entries of a log, without those that an interruption left incomplete."""
+    """Yield the entries of `metrics.jsonl`, without lines that an interruption left incomplete."""
     if not path.exists():
         return
     for line in path.read_text("utf-8", "replace").splitlines():
@@ -73,15 +73,17 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _trainings(bundle: Bundle) -> list[TrainingMetrics]:
-    """Return the metrics of the training, or those of each fold."""
+    """Return the metrics of each fold; of a plain training, the metrics of the bundle."""
     return bundle.metrics.get("folds") or [bundle.metrics]
 
 
 def _sample_type(bundle: Bundle) -> str:
+    """Return the type of the training samples, "image" or "row"."""
     return str(restore_preprocessing(bundle.preprocessing).sample_type)
 
 
 def _title(bundle: Bundle) -> str:
+    """Return the title of the page, with the number of training samples and classes."""
     data, samples = bundle.data, plural(_sample_type(bundle))
     num_classes = len(data.get("class_names", ()))
     classes = f" of {num_classes} classes" if num_classes > 1 else ""
@@ -89,6 +91,7 @@ def _title(bundle: Bundle) -> str:
 
 
 def _header(bundle: Bundle, run: Path) -> str:
+    """Return the top of the page with the guarantee and the key figures, as HTML."""
     data, trainings = bundle.data, _trainings(bundle)
     accuracy = bundle.metrics.get("classifier")
     figures = [
@@ -110,7 +113,10 @@ def _header(bundle: Bundle, run: Path) -> str:
 
 
 def _seconds(run: Path) -> dict[str, float]:
-    """Return the seconds of each stage; empty if the summary is missing or damaged."""
+    """Return the seconds of each stage from the summary of a run.
+
+    The result is empty if the summary is missing or damaged.
+    """
     try:
         seconds = json.loads((run / RUN_SUMMARY_FILE).read_text("utf-8"))["seconds"]
         return {str(stage): float(value) for stage, value in seconds.items()}
@@ -119,6 +125,7 @@ def _seconds(run: Path) -> dict[str, float]:
 
 
 def _samples(run: Path) -> str:
+    """Return the section with the last sample grid, as HTML; empty without sample grids."""
     paths = sorted((run / SAMPLES_FOLDER).glob("**/step_*.png"))
     if not paths:
         return ""
@@ -135,6 +142,7 @@ def _samples(run: Path) -> str:
 
 
 def _losses(log: list[dict[str, Any]]) -> str:
+    """Return the section with the losses of the GAN (of the first fold), as HTML."""
     stage = next((entry["stage"] for entry in log if str(entry["stage"]).endswith("gan")), None)
     curves = []
     for key, (network, kind) in _LOSSES.items():
@@ -157,6 +165,7 @@ def _losses(log: list[dict[str, Any]]) -> str:
 
 
 def _fidelity(bundle: Bundle) -> str:
+    """Return the section on the fidelity of generated samples, as HTML; empty if not measured."""
     training = next((one for one in _trainings(bundle) if one.get("fidelity")), None)
     fidelity = None if training is None else training["fidelity"]
     if training is None or fidelity is None:
@@ -182,6 +191,7 @@ def _fidelity(bundle: Bundle) -> str:
 
 
 def _distances(training: Mapping[str, Any]) -> str:
+    """Return a chart of the kernel distance by step, as HTML; empty with fewer than two values."""
     metrics = training.get("gan_metrics") or []
     if len(metrics) < 2:
         return ""
@@ -193,6 +203,7 @@ def _distances(training: Mapping[str, Any]) -> str:
 
 
 def _metrics_table(training: Mapping[str, Any]) -> str:
+    """Return a table of evaluations during the training, as HTML, at most `MAX_METRICS_ROWS`."""
     metrics = training.get("gan_metrics") or []
     if not metrics:
         return ""
@@ -221,11 +232,12 @@ def _metrics_table(training: Mapping[str, Any]) -> str:
 
 
 def _number(value: float | None, form: str) -> str:
-    """Return a number as text, empty if it was not measured."""
+    """Return a number as text in the given format; empty for None, a value not measured."""
     return "" if value is None else format(value, form)
 
 
 def _stages(bundle: Bundle, run: Path) -> str:
+    """Return the section on steps and seconds of each stage, as HTML; empty without times."""
     seconds, steps = _seconds(run), _trainings(bundle)[0]["steps"]
     total = sum(seconds.values())
     if not total:
@@ -244,6 +256,7 @@ def _stages(bundle: Bundle, run: Path) -> str:
 
 
 def _settings(bundle: Bundle) -> str:
+    """Return the section of settings, as HTML."""
     config, data = bundle.config, bundle.data
     names, counts = data.get("class_names", []), data.get("class_counts", [])
     classes = ", ".join(f"{name} ({count:,})" for name, count in zip(names, counts))
