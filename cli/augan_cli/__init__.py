@@ -1,6 +1,6 @@
 """Command line of augan: each command parses options, calls a public function, prints its result.
 
-Nothing here decides anything about images or networks; that is the library's part.
+Nothing in this package decides anything about images or networks; the library does.
 """
 
 import time

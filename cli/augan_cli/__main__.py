@@ -1,4 +1,4 @@
-"""`python -m augan_cli`, the same as `augan`."""
+"""Entry point of `python -m augan_cli`, the same program as `augan`."""
 
 from augan_cli.main import main
 

@@ -1,4 +1,7 @@
-"""Error handling of the commands: one line and an exit code, or a traceback with `--debug`."""
+"""Error handling of the commands: one line and an exit code, or a traceback with `--debug`.
+
+Exit codes: 2 for an error, 1 for a refusal (`augan.exceptions.RefusedError`).
+"""
 
 import functools
 import inspect
@@ -18,7 +21,16 @@ Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an 
 
 
 def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Return the command with errors printed as one line, and with the option `--debug`."""
+    """Decorate a command so that errors become one line and an exit code.
+
+    The decorated command also has the option `--debug`, which prints the traceback instead of the
+    line.
+
+    Raises
+    ------
+    typer.Exit
+        After an error: code 1 for a `RefusedError`, else 2.
+    """
 
     @functools.wraps(command)
     def run(*args: Any, debug: bool = False, **options: Any) -> None:
@@ -54,17 +66,23 @@ def _allow_undecodable_names() -> None:
 
 
 def _fail(message: str, code: int = EXIT_ERROR) -> NoReturn:
+    """Print a message on standard error and end the command with an exit code."""
     typer.echo(message, err=True)
     raise typer.Exit(code)
 
 
 def _is_refused(error: Exception) -> bool:
+    """Return whether an error is a refusal, which has the exit code 1."""
     from augan.exceptions import RefusedError
 
     return isinstance(error, RefusedError)
 
 
 def _describe(error: Exception) -> str:
+    """Return the message of an error as one line, with a remedy for system and unexpected errors.
+
+    The message of the error is cut to `_MAX_MESSAGE_LENGTH` characters.
+    """
     from augan.exceptions import AuganError
 
     text = " ".join(str(error).split())
@@ -82,7 +100,10 @@ def _describe(error: Exception) -> str:
 
 
 def report_usage_error(error: Exception) -> int:
-    """Print the error of a command line that cannot be parsed, and return the exit code."""
+    """Print the error of a command line that cannot be parsed, and return the exit code 2.
+
+    Errors that are not usage errors of click or typer are raised again.
+    """
     # By its methods, because newer versions of typer carry their own copy of click.
     describe, show = getattr(error, "format_message", None), getattr(error, "show", None)
     if describe is None or show is None:

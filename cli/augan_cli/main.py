@@ -1,4 +1,4 @@
-"""The command `augan`, assembled from its subcommands.
+"""Program `augan`, assembled from its subcommands.
 
 The commands import heavy packages inside their functions, so that `augan --help` answers at once.
 """
@@ -34,6 +34,7 @@ for name in COMMANDS:
 
 
 def _print_version(requested: bool) -> None:
+    """Print the version of augan and exit, if `--version` is given."""
     if requested:
         import augan
 
@@ -54,7 +55,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command `augan` and exit with its code."""
+    """Run the program `augan` with the arguments of the process, and exit with its code."""
     try:
         code = app(standalone_mode=False)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the bundle that a command uses."""
+"""Options that several commands share, and the selection of the bundle that a command uses."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -69,7 +69,20 @@ FailOnAnomalyOption = Annotated[
 
 
 def resolve_bundle(model: Path | None, *parts: str) -> "Bundle":
-    """Load the bundle of `model`, else of the newest run with all `parts`, and print its path."""
+    """Load the bundle for a command, and print its path on standard error.
+
+    Parameters
+    ----------
+    model : Path or None
+        Run folder or bundle file; None: the newest run under `./runs` that has all `parts`.
+    parts : str
+        Parts that the bundle must have, such as "detector", see `Bundle.has`.
+
+    Raises
+    ------
+    BundleError
+        No run has all parts, or `model` is damaged or lacks a part.
+    """
     from augan.training.run_folder import find_bundle
 
     bundle = find_bundle(model, *parts, warn=lambda text: typer.echo(f"warning: {text}", err=True))

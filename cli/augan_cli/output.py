@@ -1,4 +1,4 @@
-"""Printed results of the commands, as lines of text or as one JSON object."""
+"""Output of the commands on standard output, as lines of text or as one JSON object."""
 
 import json
 from collections.abc import Iterable
@@ -17,14 +17,26 @@ if TYPE_CHECKING:
 def print_result(
     lines: Iterable[str], values: dict[str, Any], as_json: bool, picture: Path | None = None
 ) -> None:
-    """Print the lines, or with `as_json` the values, and the path of a picture with either."""
+    """Print the result of a command as text, or as one JSON object.
+
+    Parameters
+    ----------
+    lines : iterable of str
+        The result as text.
+    values : dict
+        The result as JSON; values that are not JSON-able are printed as text.
+    as_json : bool
+        Print `values` instead of `lines`.
+    picture : Path or None
+        Path of an image to add to either output.
+    """
     if picture is not None:
         lines, values = [*lines, f"picture: {picture}"], {**values, "picture": str(picture)}
     typer.echo(json.dumps(values, default=str) if as_json else "\n".join(lines))
 
 
 def print_shard(shard: "Shard", out: Path, as_json: bool) -> None:
-    """Print where the result of a shard is, and how to merge all shards."""
+    """Print the folder of a finished shard, and the command that merges all shards."""
     lines = [
         f"shard {shard}: {out}",
         f"when all {shard.count} shards are done: augan merge OUT SHARDS",
@@ -33,7 +45,7 @@ def print_shard(shard: "Shard", out: Path, as_json: bool) -> None:
 
 
 def print_augmentation(result: "AugmentationResult", as_json: bool) -> None:
-    """Write the picture and the report of an augmentation, and print its result."""
+    """Write the preview image and the report of an augmentation, and print its result."""
     from augan.report.html.augmentation import write_augmentation_page, write_preview_image
     from augan.report.text import format_augmentation
 
@@ -45,9 +57,21 @@ def print_augmentation(result: "AugmentationResult", as_json: bool) -> None:
 def print_detection(
     result: "DetectionResult", bundle: "Bundle", fail_on_anomaly: bool, as_json: bool
 ) -> None:
-    """Write the picture and the report of a detection, and print its result.
+    """Write the image and the report of a detection, and print its result.
 
-    With `fail_on_anomaly`, a result with anomalies raises `typer.Exit` with code 1.
+    Parameters
+    ----------
+    result : DetectionResult
+        Result of the detection.
+    bundle : Bundle
+        Bundle of the detector, for its preprocessing.
+    fail_on_anomaly, as_json : bool
+        The options `--fail-on-anomaly` and `--json`.
+
+    Raises
+    ------
+    typer.Exit
+        With code 1, if `fail_on_anomaly` and anything is flagged.
     """
     from augan.data.modalities.registry import restore_preprocessing
     from augan.report.html.detection import write_detection_page, write_top_samples_image

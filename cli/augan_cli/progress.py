@@ -1,4 +1,4 @@
-"""Progress on standard error: bars on a terminal, lines of text in a pipe."""
+"""Progress of the commands on standard error: bars on a terminal, lines of text in a pipe."""
 
 import time
 from collections.abc import Mapping
@@ -17,7 +17,11 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class ConsoleProgress:
-    """Callback of trainings, augmentations and detections that prints their progress."""
+    """Context manager that shows the progress of trainings, augmentations and detections.
+
+    The methods `on_...` are the callbacks of the library's functions. On a terminal there is a bar
+    for each stage or class; in a pipe, a line is printed at most every 10 seconds and at the end.
+    """
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -48,21 +52,22 @@ class ConsoleProgress:
     def on_progress(
         self, stage: str, step: int, budget: "StageBudget", losses: dict[str, float]
     ) -> None:
-        """Print the progress and the losses of a training stage."""
+        """Show the progress and the losses of a training stage; see `augan.training.callbacks`."""
         text = "  ".join(f"{k} {v:.3f}" for k, v in losses.items())
         self._show(stage, budget.progress(step), f"step {step}  {text}")
 
     def on_accepted(self, class_name: str, accepted: int, requested: int) -> None:
-        """Print how many samples of a class are accepted; in a pipe, only in a long run."""
+        """Show how many samples of a class are accepted; in a pipe, only after 10 seconds."""
         if self._bars or time.monotonic() - self._start > SECONDS_BETWEEN_LINES:
             self._show(class_name, accepted / requested, f"{accepted:,} of {requested:,}")
 
     def on_scored(self, done: int, total: int) -> None:
-        """Print how many images or rows are scored; in a pipe, only in a long run."""
+        """Show how many images or rows are scored; in a pipe, only after 10 seconds."""
         if self._bars or time.monotonic() - self._start > SECONDS_BETWEEN_LINES:
             self._show("scored", done / max(total, 1), f"{done:,} of {total:,}")
 
     def _show(self, name: str, done: float, detail: str) -> None:
+        """Update the bar of `name`, or print a line in a pipe; `done` is a fraction from 0 to 1."""
         if self._bars:
             if name not in self._tasks:
                 self._tasks[name] = self._bars.add_task(escape(name), total=1.0, detail="")
@@ -73,7 +78,7 @@ class ConsoleProgress:
 
 
 class ExperimentProgress:
-    """Callback of `evaluate augmentation` that prints the result of each arm.
+    """Callback of `augan evaluate augmentation` that prints the result of each arm.
 
     Parameters
     ----------
@@ -87,7 +92,17 @@ class ExperimentProgress:
         self._repeat = self._first_repeat = -1
 
     def __call__(self, repeat: int, arm: str, result: Mapping[str, Any]) -> None:
-        """Print the balanced accuracy of an arm, and before a new repeat the remaining time."""
+        """Print the balanced accuracy of a finished arm; before a new repeat, also the time left.
+
+        Parameters
+        ----------
+        repeat : int
+            Number of the repeat, counted from 0.
+        arm : str
+            Name of the arm.
+        result : mapping
+            Metrics of the arm: `balanced_accuracy` and perhaps `synthetic_fraction`.
+        """
         now = time.monotonic()
         if self._first_repeat < 0:  # an earlier call has finished the repeats before
             self._first_repeat = self._repeat = repeat

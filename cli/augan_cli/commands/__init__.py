@@ -1,1 +1,1 @@
-"""The commands, one module each: options, help texts, and the call of one public function."""
+"""Commands of `augan`, one module each: options, help texts, and the call of a public function."""

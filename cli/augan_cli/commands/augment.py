@@ -1,4 +1,4 @@
-"""`augan augment`: synthetic images or rows of chosen classes."""
+"""Command `augan augment`: synthetic images or rows of chosen classes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
@@ -57,7 +57,7 @@ _Filtered = Annotated[
 
 
 class AugmentOptions(TypedDict):
-    """Keyword arguments that `augment_folder` and `augment_shard` share."""
+    """Options of `augan augment` that `augment_folder` and `augment_shard` take as arguments."""
 
     seed: int
     method: str
@@ -118,7 +118,7 @@ def augment_command(
 
 
 def _check_classes(bundle: "Bundle", classes: list[str]) -> None:
-    """Refuse unknown classes before TensorFlow is loaded, which takes seconds."""
+    """Raise an error for unknown classes before TensorFlow is loaded, which takes seconds."""
     from augan.data.dataset import resolve_class
 
     for name in classes:
@@ -133,6 +133,7 @@ def _augment(
     options: AugmentOptions,
     as_json: bool,
 ) -> None:
+    """Write all samples of the job, show the progress, and print the result."""
     from augan.augment.api import augment_folder
     from augan_cli.output import print_augmentation
     from augan_cli.progress import ConsoleProgress
@@ -153,6 +154,10 @@ def _augment_shard(
     options: AugmentOptions,
     as_json: bool,
 ) -> None:
+    """Write the samples of one shard of the job, and print how to merge the shards.
+
+    `shard_text` is the value of `--shard`, such as "0/4".
+    """
     from augan.augment.sharded import augment_shard
     from augan.parallel.sharding import Shard
     from augan_cli.output import print_shard

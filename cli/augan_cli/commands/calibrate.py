@@ -1,4 +1,4 @@
-"""`augan calibrate`: a new threshold for a detector, from new normal images."""
+"""Command `augan calibrate`: a new threshold for a detector, from new normal images."""
 
 from pathlib import Path
 from typing import Annotated

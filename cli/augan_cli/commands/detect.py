@@ -1,4 +1,4 @@
-"""`augan detect`: scores and anomalies of images or rows."""
+"""Command `augan detect`: scores and anomalies of images or rows."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
@@ -34,7 +34,7 @@ _SaveMaps = Annotated[
 
 
 class DetectOptions(TypedDict):
-    """Keyword arguments that `detect_folder` and `detect_shard` share."""
+    """Options of `augan detect` that `detect_folder` and `detect_shard` take as arguments."""
 
     far: float | None
     fdr: float | None
@@ -90,6 +90,7 @@ def _detect(
     fail_on_anomaly: bool,
     as_json: bool,
 ) -> None:
+    """Score all samples of the job, show the progress, and print the result."""
     from augan.detect.api import detect_folder
     from augan_cli.output import print_detection
     from augan_cli.progress import ConsoleProgress
@@ -108,6 +109,11 @@ def _detect_shard(
     fail_on_anomaly: bool,
     as_json: bool,
 ) -> None:
+    """Score the samples of one shard of the job, and print how to merge the shards.
+
+    `shard_text` is the value of `--shard`, such as "0/4". Raises ConfigError with
+    `fail_on_anomaly`.
+    """
     from augan.detect.output_paths import default_output_folder
     from augan.detect.sharded import detect_shard
     from augan.exceptions import ConfigError

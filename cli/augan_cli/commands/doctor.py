@@ -1,4 +1,4 @@
-"""`augan doctor`: check of this machine and installation."""
+"""Command `augan doctor`: check of this machine and installation."""
 
 import typer
 

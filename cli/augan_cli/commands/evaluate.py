@@ -1,4 +1,4 @@
-"""`augan evaluate`: detectors and synthetic images, measured on labeled real images."""
+"""Command `augan evaluate`: detectors and synthetic images, measured on labeled real images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -219,13 +219,14 @@ def augmentation(
 
 
 def _config(bundle: "Bundle") -> "Config":
+    """Return the settings of the run that `--model` names."""
     from augan.config import Config
 
     return Config.from_dict(bundle.config)
 
 
 def _print_gain(gain: "AugmentationGain", as_json: bool) -> None:
-    """Write the report of an evaluation, and print its result."""
+    """Write the report of an evaluation of augmentation, and print its result."""
     from augan.report.html.augmentation_evaluation import write_augmentation_evaluation_page
     from augan.report.text import format_augmentation_evaluation
 
@@ -236,12 +237,12 @@ def _print_gain(gain: "AugmentationGain", as_json: bool) -> None:
 
 
 def parse_rare(texts: Sequence[str]) -> dict[str, int]:
-    """Return the number of labels of each class in texts such as "coat=20".
+    """Parse the values of `--rare`, such as "coat=20", to a number of labels per class name.
 
     Raises
     ------
     ConfigError
-        A text does not have this form, or a class is named twice.
+        A text does not have the form CLASS=N, or a class is named twice.
     """
     from augan.exceptions import ConfigError
 

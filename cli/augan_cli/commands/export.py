@@ -1,4 +1,4 @@
-"""`augan export`: a detector or a generator as an ONNX graph."""
+"""Command `augan export`: a detector or a generator as an ONNX graph."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,7 +45,7 @@ def export_command(
 
 
 def _lines(result: "ExportResult") -> list[str]:
-    """Return what was written, and how much it differs from augan, as text."""
+    """Return the files of an export and the graph's difference from augan, as lines of text."""
     from augan.export.parity import DetectorParity
 
     parity, part = result.parity, result.part

@@ -1,4 +1,4 @@
-"""`augan generate`: unfiltered synthetic images or rows."""
+"""Command `augan generate`: unfiltered synthetic images or rows."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`augan inspect`: contents of a bundle."""
+"""Command `augan inspect`: contents of a bundle."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`augan merge`: one result from all shards of a job."""
+"""Command `augan merge`: one result from all shards of a job."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,6 +44,7 @@ def _merge_detection(
     fail_on_anomaly: bool,
     as_json: bool,
 ) -> None:
+    """Merge the shards of a detection into its result, and print the result."""
     from augan.bundle import load_bundle
     from augan.detect.sharded import merge_detection
     from augan_cli.output import print_detection
@@ -60,6 +61,7 @@ def _merge_detection(
 def _merge_augmentation(
     shards: "ShardSet", out: Path, workers: int | None, scheduler: str | None, as_json: bool
 ) -> None:
+    """Merge the shards of an augmentation into its result, and print the result."""
     from augan.augment.sharded import merge_augmentation
     from augan_cli.output import print_augmentation
     from augan_cli.progress import ConsoleProgress

@@ -1,4 +1,4 @@
-"""`augan train`: a run folder with a bundle, from images or a table."""
+"""Command `augan train`: a run folder with a bundle, from images or a table."""
 
 import json
 from collections.abc import Sequence
@@ -124,7 +124,17 @@ def train_command(
 
 
 def _read_config(path: Path | None, overrides: Sequence[str], options: dict[str, Any]) -> "Config":
-    """Return the settings of the file, replaced by those of `--set` and of other options."""
+    """Return the settings of the command, not yet resolved.
+
+    Parameters
+    ----------
+    path : Path or None
+        YAML file of `--config`; None: default settings.
+    overrides : sequence of str
+        Values of `--set`, as `section.key=value`; they replace those of the file.
+    options : dict
+        Values of other options by setting; they replace those of `--set`. None: not given.
+    """
     from augan.config import Config
 
     config = Config() if path is None else Config.from_yaml(path)
@@ -133,13 +143,17 @@ def _read_config(path: Path | None, overrides: Sequence[str], options: dict[str,
 
 
 def _load_dataset(data: str | None, groups: Path | None, target: str | None) -> "Dataset":
+    """Return the training data of the command; without a path, the built-in digits."""
     from augan.data.loading import load_dataset
 
     return load_dataset(DEMO_DATASET if data is None else data, groups=groups, target=target)
 
 
 def _join_machines(distribute: str) -> "Workers | None":
-    """Connect to the other machines, so that they learn of a later error on this one."""
+    """Connect to the other machines of a cluster, or return None on a single machine.
+
+    The connection comes first, so that the other machines learn of a later error on this one.
+    """
     from augan.training.distributed.cluster import select_cluster
 
     cluster = select_cluster(distribute)
@@ -152,7 +166,7 @@ def _join_machines(distribute: str) -> "Workers | None":
 
 
 def _resolve(config: "Config", dataset: "Dataset") -> "ResolvedConfig":
-    """Derive the open settings from the data, and print what will be trained."""
+    """Fill in the settings that are left open, and print the plan of the training and warnings."""
     from augan.report.text import format_plan
     from augan.workflow.prepare import resolve_config
 
@@ -164,10 +178,12 @@ def _resolve(config: "Config", dataset: "Dataset") -> "ResolvedConfig":
 
 
 def _print_settings(config: "Config", as_json: bool) -> None:
+    """Print the resolved settings as YAML, or with `--json` as one JSON object."""
     typer.echo(json.dumps(config.to_dict()) if as_json else config.to_yaml(), nl=as_json)
 
 
 def _write_demo_images() -> None:
+    """Write example images to `./images` for a first `augan detect`, unless the folder exists."""
     from augan.data.datasets import write_example_images
 
     if not DEMO_IMAGES.exists():
@@ -189,6 +205,7 @@ def _train(
     workers: "Workers | None",
     as_json: bool,
 ) -> None:
+    """Train with a progress display, write the report, and print the result."""
     from augan.training.budget import Stopwatch
     from augan.workflow.train import run_training
     from augan_cli.progress import ConsoleProgress
