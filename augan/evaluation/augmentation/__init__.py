@@ -1,1 +1,1 @@
-"""Evaluation of augmentation: synthetic images and their alternatives, on real test images."""
+"""Evaluation of augmentation: whether synthetic images improve a classifier on real test images."""

@@ -1,4 +1,8 @@
-"""Evaluation of augmentation: the gain of a classifier from synthetic images."""
+"""Evaluation of augmentation: the gain of a classifier from synthetic images.
+
+An arm is one way to make a training set from labeled images. The GAN arm adds synthetic images; the
+other arms use classic augmentation, oversampling, unlabeled images or a combination.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -74,29 +78,32 @@ def evaluate_augmentation(
 ) -> AugmentationGain:
     """Measure on held-out real images whether synthetic images improve a classifier.
 
-    In each repeat, a label subset is sampled, the GAN trains on that subset, and a classifier is
-    trained with each arm. The gain is the balanced accuracy of the GAN arm minus that of the best
-    arm without a GAN.
+    In each repeat, a random subset of the training images is labeled, the GAN trains on that
+    subset, and a classifier is trained with each arm. The gain is the balanced accuracy of the GAN
+    arm minus that of the best arm without a GAN.
 
     Parameters
     ----------
-    data : str or path
+    data : str, path or tuple
         A dataset as `augan.load_dataset` takes it: with a test part, or with `test_size`.
     labels_per_class : int or None
-        Labeled images of each class in a repeat. None: all.
+        Labeled images of each class in a repeat, at least 2. None: all images.
     rare : mapping of str to int
-        Rare classes and their number of labeled images, in place of `labels_per_class`.
+        Rare classes and their number of labeled images, in place of `labels_per_class`. None: no
+        rare class.
     rest_unlabeled : bool
-        Whether the remaining training images stay as unlabeled images.
+        Whether the remaining training images stay in the subset without their labels.
     test_size : float or None
-        Fraction of each class held out for the test, where the dataset has no test part.
+        Fraction of each class held out for the test, between 0 and 1, where the dataset has no test
+        part. None: the dataset has a test part.
     groups : path or None
         CSV file with the columns `path` and `group`, where several images show one object. All
         images of a group are on one side of the split, and the interval counts groups, not images.
+        None: each image is a group of its own.
     classifier : {"cnn", "logistic", "forest"} or Classifier
         The classifier that every arm trains.
     steps : int or None
-        Updates of the classifier `cnn`, equal in all arms.
+        Training steps of the classifier "cnn", equal in all arms. None: 1,500.
     transform : str or None
         Classic augmentation of all arms except `real`. None: `shift` for images of up to 8 pixels,
         otherwise `shift-flip`.
@@ -104,14 +111,16 @@ def evaluate_augmentation(
         Number of repeats, at least 2. Each repeat samples another label subset and trains a new GAN
         and new classifiers.
     arms : sequence of str or None
-        Arms without a GAN. None: all arms that the data and the classifier allow.
+        Arms without a GAN, see `augan.evaluation.augmentation.arms`. None: all arms that the data
+        and the classifier allow.
     gan : GanArm or None
-        The GAN arm. None: `GAN_ARMS[DEFAULT_GAN_ARM]`.
+        The GAN arm. None: `GAN_ARMS[DEFAULT_GAN_ARM]`, the augmentation method "transfer".
     gan_steps, config : int, Config, or None
-        Training steps and settings of the GAN. `training.max_minutes` has no effect: without
-        `gan_steps` and without steps in `config`, the data decides the number of steps.
+        Training steps and settings of the GAN. `training.max_minutes` has no effect. Without
+        `gan_steps` and without steps in `config`, `GANOverSampler` chooses the number of steps.
     synthetic_fraction : float or None
-        Fraction of synthetic images in the samples of each class that has synthetic images.
+        Fraction of synthetic images in the samples of each class that has synthetic images, 0 to 1.
+        None: the fraction of the GAN arm, 0.5 by default.
     tune_fraction : bool
         Select the GAN arm and `synthetic_fraction` (0 included) by cross-validation within each
         repeat.
@@ -125,14 +134,19 @@ def evaluate_augmentation(
     runs_dir : path
         Parent of the default `out`.
     callback : callable
-        Called after each arm with the number of the repeat, the arm, and its metrics.
+        Called after each newly finished arm with the number of the repeat, the arm, and its
+        metrics.
+
+    Returns
+    -------
+    AugmentationGain
 
     Raises
     ------
     ConfigError
         The settings are invalid, or `out` holds an evaluation with other settings.
     DataError
-        The images cannot be used, or test images equal training images.
+        The images cannot be used, test images equal training images, or `out` cannot be used.
     RunInterruptedError
         The user stopped the evaluation. Finished arms are kept; the same call continues.
     """
@@ -187,7 +201,10 @@ def _check_options(
     tune_fraction: bool,
     steps: Mapping[str, int | None],
 ) -> None:
-    """Refuse invalid options before the data is read."""
+    """Raise ConfigError for an invalid option of `evaluate_augmentation`, before the data is read.
+
+    `steps` maps the option's name on the command line to its number of training steps or None.
+    """
     if repeats < MIN_REPEATS:
         raise ConfigError(
             f"--repeats must be {MIN_REPEATS} or more, but is {repeats}; the default is "
@@ -210,7 +227,10 @@ def _check_options(
 
 
 def _check_baselines(experiment: GainExperiment) -> None:
-    """Refuse baselines that all see less data than the GAN: more data is not a gain of the GAN."""
+    """Raise ConfigError if no baseline trains on the unlabeled images that the GAN trains on.
+
+    Without such a baseline, the gain could come from the additional images instead of the GAN.
+    """
     if experiment.has_unlabeled and not any(map(experiment.uses_unlabeled, experiment.baselines)):
         raise ConfigError(
             "the GAN trains on the unlabeled images, so at least one arm without a GAN must do so "
@@ -219,6 +239,21 @@ def _check_baselines(experiment: GainExperiment) -> None:
 
 
 def _get_classifier(name: str | Classifier, data: EvaluationData, steps: int | None) -> Classifier:
+    """Return the classifier of a name, or the given classifier unchanged.
+
+    Parameters
+    ----------
+    name : {"cnn", "logistic", "forest"} or Classifier
+    data : EvaluationData
+        Provides the scaling of images.
+    steps : int or None
+        Training steps of "cnn"; None: its default.
+
+    Raises
+    ------
+    ConfigError
+        The name is unknown, or `steps` is given for a classifier without training steps.
+    """
     if not isinstance(name, str):
         return name
     if name == "cnn":
@@ -237,6 +272,7 @@ def _get_classifier(name: str | Classifier, data: EvaluationData, steps: int | N
 def _candidates(
     gan: GanArm | None, gan_steps: int | None, config: Config | None, base: str
 ) -> tuple[GanArm, ...]:
+    """Return the GAN arms to select from: `gan` alone, or one for each augmentation method."""
     if gan:
         return (gan,)
     return tuple(replace(build(gan_steps, config), base=base) for build in GAN_ARMS.values())
@@ -250,7 +286,10 @@ def _settings(
     test_size: float | None,
     drop_duplicates: bool,
 ) -> dict[str, Any]:
-    """Return all settings that the predictions depend on, without the number of repeats."""
+    """Return all settings that the predictions depend on, without the number of repeats, JSON-able.
+
+    The number of repeats is missing, because repeats may be added to a finished evaluation.
+    """
     protocol, spec = experiment.protocol, experiment.spec
     return {
         "augan": current_versions().get("augan"),
@@ -273,6 +312,7 @@ def _settings(
 
 
 def _folder_name(data: str, settings: Mapping[str, Any]) -> str:
+    """Return the name of the result folder: `gain-<data>-<hash of the settings>`."""
     return f"gain-{data}-{sha256_json(settings)[:8]}"
 
 
@@ -285,6 +325,25 @@ def _run_and_save(
     num_dropped: int,
     callback: Callable[[int, str, Mapping[str, Any]], None],
 ) -> AugmentationGain:
+    """Run the experiment and write the result and the preview image into a folder.
+
+    Parameters
+    ----------
+    experiment : GainExperiment
+    data : EvaluationData
+    settings : dict
+        Result of `_settings`.
+    folder : Path
+        New folder, or the folder of the same evaluation, which is continued.
+    leakage : Leakage
+        Near-duplicates among the test images.
+    num_dropped : int
+        Number of test images that were dropped as duplicates.
+    callback : callable
+        Called after each newly finished arm with the number of the repeat, the arm, and its
+        metadata.
+    """
+
     def on_synthetic(subset: LabelSubset, synthetic: Synthetic) -> None:
         write_preview(folder / PREVIEW_FILE, subset, *synthetic)
 
@@ -341,6 +400,7 @@ def _warnings(
     num_dropped: int,
     gain: AugmentationGain,
 ) -> list[str]:
+    """Return sentences about repeats, images and options that limit what the result says."""
     warnings, pool, spec = [], experiment.pool, experiment.spec
     if experiment.num_repeats < RECOMMENDED_REPEATS:
         warnings.append(

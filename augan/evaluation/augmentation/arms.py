@@ -1,12 +1,13 @@
-"""Arms without a GAN: uses of a label subset that the GAN arm is compared with.
+"""Arms without a GAN: training sets from a label subset that the GAN arm is compared with.
 
-All arms except `real` apply the same classic augmentation to every image. Arms on top of
-oversampling sample all classes equally often.
+An arm is one way to make a training set from the labeled images of a subset. All arms except `real`
+apply the same classic augmentation to every image. Arms on top of oversampling sample all classes
+equally often.
 
 References
 ----------
-Chawla, Bowyer, Hall, Kegelmeyer (2002), SMOTE. Zhang, Cisse, Dauphin, Lopez-Paz (2018), mixup.
-Lee (2013), Pseudo-label. Sohn et al. (2020), FixMatch.
+Chawla, Bowyer, Hall, Kegelmeyer (2002), SMOTE. Zhang, Cisse, Dauphin, Lopez-Paz (2018), mixup. Lee
+(2013), Pseudo-label. Sohn et al. (2020), FixMatch.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,14 +37,14 @@ PIXEL_TRANSFER_FRACTION = 0.5  # of the samples of a class, as in the GAN arm
 
 @dataclass(frozen=True)
 class Arm:
-    """A way to build a training set from a label subset.
+    """Way to make a training set from a label subset, without a GAN.
 
     Attributes
     ----------
     label : str
-        Name of the arm in sentences.
+        Description of the arm in sentences and tables.
     build : callable
-        Label subset, augmentation transform and classifier -> training set.
+        Label subset, name of the classic augmentation, and classifier -> training set.
     uses_unlabeled : bool
         Whether the arm trains on unlabeled images.
     """
@@ -54,6 +55,7 @@ class Arm:
 
 
 def _real(subset: LabelSubset, transform: str, classifier: Classifier) -> WeightedTrainingSet:
+    """Build the arm `real`: the labeled images as they are, without any augmentation."""
     n = len(subset.labels)
     return WeightedTrainingSet(
         subset.images, subset.labels, subset.num_classes, n, np.full(n, 1.0 / n), np.ones(n)
@@ -61,12 +63,14 @@ def _real(subset: LabelSubset, transform: str, classifier: Classifier) -> Weight
 
 
 def _classic(subset: LabelSubset, transform: str, classifier: Classifier) -> WeightedTrainingSet:
+    """Build the arm `classic`: the labeled images with classic augmentation."""
     return replace(_real(subset, transform, classifier), transform=transform)
 
 
 def _oversampling(
     subset: LabelSubset, transform: str, classifier: Classifier
 ) -> WeightedTrainingSet:
+    """Build the arm `oversampling`: classic augmentation, every class sampled equally often."""
     probabilities = balanced_probabilities(subset.labels, subset.num_classes)
     return replace(_classic(subset, transform, classifier), probabilities=probabilities)
 
@@ -74,11 +78,16 @@ def _oversampling(
 def _class_weights(
     subset: LabelSubset, transform: str, classifier: Classifier
 ) -> WeightedTrainingSet:
+    """Build the arm `class-weights`: classic augmentation, every class equal in the loss."""
     weights = balanced_probabilities(subset.labels, subset.num_classes) * len(subset.labels)
     return replace(_classic(subset, transform, classifier), weights=weights)
 
 
 def _smote(subset: LabelSubset, transform: str, classifier: Classifier) -> WeightedTrainingSet:
+    """Build the arm `smote`: oversampling with interpolated images of minority classes (SMOTE).
+
+    A balanced subset has no minority class, so the training set is that of `oversampling`.
+    """
     from imblearn.over_sampling import SMOTE
 
     counts = subset.class_counts
@@ -104,13 +113,17 @@ def _smote(subset: LabelSubset, transform: str, classifier: Classifier) -> Weigh
 def _pixel_transfer(
     subset: LabelSubset, transform: str, classifier: Classifier
 ) -> WeightedTrainingSet:
-    """Control of the GAN arm `transfer`: the same method on pixels instead of latent codes."""
+    """Build the arm `pixel-transfer`: the GAN arm `transfer` with pixels instead of latent codes.
+
+    The arm shows how much of the gain of `transfer` needs no GAN.
+    """
     return _add_pixel_transfer(_oversampling(subset, transform, classifier), subset)
 
 
 def _add_pixel_transfer(
     training_set: WeightedTrainingSet, subset: LabelSubset
 ) -> WeightedTrainingSet:
+    """Add images from `LatentTransfer` on pixels: half of the samples of a class."""
     labels, counts = subset.labels, missing_counts(subset)
     rows = subset.images.reshape(len(labels), -1).astype(np.float32)
     transfer = LatentTransfer(LatentCodes(rows, labels, [""] * len(labels)))
@@ -125,13 +138,19 @@ def _add_pixel_transfer(
 
 
 def _mixup(subset: LabelSubset, transform: str, classifier: Classifier) -> WeightedTrainingSet:
+    """Build the arm `mixup`: oversampling, and batches of mixed images."""
     return replace(_oversampling(subset, transform, classifier), mixup=True)
 
 
 def _self_training(
     subset: LabelSubset, transform: str, classifier: Classifier
 ) -> WeightedTrainingSet:
-    """Train a teacher on the labels, and add its confident pseudo-labels to the training set."""
+    """Build the arm `self-training`: oversampling plus unlabeled images with pseudo-labels.
+
+    A teacher trained on the labeled images assigns the pseudo-labels; those with a probability of
+    at least 0.9 are kept. Without confident pseudo-labels, the training set is that of
+    `oversampling`.
+    """
     training_set = _oversampling(subset, transform, classifier)
     if subset.unlabeled is None:
         return training_set
@@ -159,12 +178,14 @@ def _self_training(
 def _consistency(
     subset: LabelSubset, transform: str, classifier: Classifier
 ) -> WeightedTrainingSet:
+    """Build the arm `consistency`: oversampling plus consistency training on unlabeled images."""
     return replace(_oversampling(subset, transform, classifier), unlabeled=subset.unlabeled)
 
 
 def _consistency_transfer(
     subset: LabelSubset, transform: str, classifier: Classifier
 ) -> WeightedTrainingSet:
+    """Build the arm `consistency-transfer`: the arm `consistency` plus transfer in pixels."""
     return _add_pixel_transfer(_consistency(subset, transform, classifier), subset)
 
 
@@ -192,7 +213,11 @@ NEEDS_CONSISTENCY = ("consistency", "consistency-transfer")
 
 
 def default_base(has_unlabeled: bool, supports_consistency: bool) -> str:
-    """Return the arm that synthetic images are added to, usually the best arm without a GAN."""
+    """Return the name of the arm that synthetic images are added to by default.
+
+    The base is usually the best arm without a GAN: "consistency" if there are unlabeled images and
+    the classifier supports consistency training, else "oversampling".
+    """
     return "consistency" if has_unlabeled and supports_consistency else "oversampling"
 
 
@@ -202,12 +227,15 @@ def select_arms(
     supports_consistency: bool,
     is_imbalanced: bool = True,
 ) -> tuple[str, ...]:
-    """Return the arms of a comparison, followed by the GAN arm and its ablation.
+    """Return the names of the arms of an evaluation, followed by the GAN arm and its ablation.
+
+    The ablation is the arm that the synthetic images are added to, without the synthetic images.
 
     Parameters
     ----------
     names : sequence of str or None
-        Requested arms without a GAN. None: all arms that the data and the classifier allow.
+        Requested arms without a GAN; the GAN arm and the ablation may be named too. None: all arms
+        that the data and the classifier allow.
     has_unlabeled : bool
         Whether the label subsets have unlabeled images.
     supports_consistency : bool
@@ -254,16 +282,20 @@ def add_synthetic(
 ) -> WeightedTrainingSet:
     """Return a training set in which a fraction of the samples of a class is synthetic.
 
-    The sampling probability and the loss weight of each class stay the same. Classes without
+    The sampling probability and the mean loss weight of each class stay the same. Classes without
     synthetic images do not change.
 
     Parameters
     ----------
     training_set : WeightedTrainingSet
-    images, labels : ndarray [m, S, S, C] and int [m]
-        Synthetic images and their classes.
+        Training set that every class with synthetic images already occurs in.
+    images : ndarray [m, S, S, C]
+        Synthetic images, of the type of the training images.
+    labels : ndarray of int [m]
+        Classes of the synthetic images.
     fraction : float
-        Fraction of synthetic images in the samples of each class that has synthetic images.
+        Fraction of synthetic images in the samples of each class that has synthetic images, 0 to 1.
+        0: the training set is returned unchanged.
     """
     if not len(labels) or not fraction:
         return training_set

@@ -1,8 +1,8 @@
 """Pixel classifiers without TensorFlow: logistic regression and random forest.
 
-A network sees new augmented images in every batch. A pixel classifier instead gets every image and
-`NUM_AUGMENTED_COPIES` augmented copies at once, with sample weights that match the sampling
-probabilities and loss weights of the training set.
+A neural network sees new augmented images in every batch. A pixel classifier instead gets every
+image and `NUM_AUGMENTED_COPIES` augmented copies at once, with sample weights that match the
+sampling probabilities and loss weights of the training set.
 """
 
 import warnings
@@ -25,11 +25,12 @@ MAX_ITERATIONS = 500
 
 
 class PixelClassifier:
-    """A scikit-learn classifier on pixels, scaled to [-1, 1].
+    """Classifier of scikit-learn on pixels that are scaled to [-1, 1].
 
     Parameters
     ----------
     name : str
+        Name in settings and messages.
     build : callable
         Seed -> unfitted classifier with `predict_proba` and support for `sample_weight`.
     scale : callable
@@ -45,7 +46,7 @@ class PixelClassifier:
         self._build, self._scale = build, scale
 
     def train(self, training_set: WeightedTrainingSet, seed: int) -> PredictProba:
-        """Fit a new model to the images and their augmented copies."""
+        """Fit a new model to the images and their augmented copies; see `Classifier.train`."""
         from sklearn.exceptions import ConvergenceWarning
         from threadpoolctl import threadpool_limits
 
@@ -67,12 +68,21 @@ class PixelClassifier:
         return predict
 
     def _flatten(self, images: np.ndarray) -> np.ndarray:
+        """Return images `[n, S, S, C]` as float32 rows `[n, S * S * C]` in [-1, 1]."""
         return self._scale(images).reshape(len(images), -1)
 
     def _weighted_rows(
         self, training_set: WeightedTrainingSet, seed: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return rows `[n, D]`, labels `[n]` and sample weights `[n]`."""
+        """Return the rows to fit, with augmented copies and mixup.
+
+        Returns
+        -------
+        rows : ndarray of float32 [n, D]
+        labels : ndarray of int [n]
+        weights : ndarray of float [n]
+            Sample weights, not normalized.
+        """
         parts = [training_set.images]
         if training_set.transform != "none":
             augment = get_transform(training_set.transform, child_seed(seed, "policy"))
@@ -96,7 +106,10 @@ class PixelClassifier:
 
 
 def logistic(scale: Callable[[np.ndarray], np.ndarray]) -> PixelClassifier:
-    """Return a logistic regression with the default settings of scikit-learn."""
+    """Return the classifier `logistic`: logistic regression on pixels, scikit-learn's defaults.
+
+    At most 500 iterations. `scale` maps prepared images to float32 in [-1, 1].
+    """
 
     def build(seed: int) -> Any:
         from sklearn.linear_model import LogisticRegression
@@ -107,7 +120,10 @@ def logistic(scale: Callable[[np.ndarray], np.ndarray]) -> PixelClassifier:
 
 
 def forest(scale: Callable[[np.ndarray], np.ndarray]) -> PixelClassifier:
-    """Return a random forest of `NUM_TREES` trees."""
+    """Return the classifier `forest`: a random forest of `NUM_TREES` trees on pixels.
+
+    `scale` maps prepared images to float32 in [-1, 1].
+    """
 
     def build(seed: int) -> Any:
         from sklearn.ensemble import RandomForestClassifier

@@ -1,13 +1,13 @@
-"""Convolutional classifier, the same small network as the classifier of a bundle.
+"""Convolutional classifier of an evaluation, the same small network as the classifier of a bundle.
 
-Every arm trains the network for the same number of steps on the same number of labeled images.
-Batches are sampled and augmented in advance. Augmentation costs as much as training, so each
-augmented image is used `ECHO_FACTOR` times (data echoing).
+Every arm (way to make a training set) trains the network for the same number of steps on equally
+large batches. Batches are sampled and augmented in advance. Augmentation costs as much as training,
+so each augmented image is used `ECHO_FACTOR` times (data echoing).
 
 References
 ----------
-Zhang, Cisse, Dauphin, Lopez-Paz (2018), mixup. Sohn, Berthelot, Li, Zhang, Carlini, Cubuk,
-Kurakin, Zhang, Raffel (2020), FixMatch: simplifying semi-supervised learning with consistency and
+Zhang, Cisse, Dauphin, Lopez-Paz (2018), mixup. Sohn, Berthelot, Li, Zhang, Carlini, Cubuk, Kurakin,
+Zhang, Raffel (2020), FixMatch: simplifying semi-supervised learning with consistency and
 confidence. Choi, Passos, Shallue, Dahl (2019), Faster neural network training with data echoing.
 """
 
@@ -39,14 +39,16 @@ _CHUNK_SIZE = 1024  # images that are scaled to float32 at once
 
 
 class CnnClassifier:
-    """Network of two convolutional blocks: softmax cross-entropy, Adam with cosine decay.
+    """Small convolutional network, trained by softmax cross-entropy and Adam with cosine decay.
+
+    Unlabeled images of the training set are used by FixMatch.
 
     Parameters
     ----------
     scale : callable
         Prepared images -> float32 in [-1, 1].
     steps : int
-        Updates, the same for every training set.
+        Training steps, the same for every training set.
     width : int
         Channels of the first block.
     """
@@ -64,7 +66,7 @@ class CnnClassifier:
         self._scale, self.steps, self.width = scale, steps, width
 
     def train(self, training_set: WeightedTrainingSet, seed: int) -> PredictProba:
-        """Train a new network."""
+        """Train a new network on a training set; see `Classifier.train`."""
         shape = training_set.images.shape[1:]
         network = cnn_classifier(
             shape,
@@ -89,7 +91,17 @@ class CnnClassifier:
 
 
 class _Batches:
-    """Batches sampled from a training set, for several steps at once."""
+    """Batches sampled from a training set and augmented in advance.
+
+    Parameters
+    ----------
+    training_set : WeightedTrainingSet
+    scale : callable
+        Prepared images -> float32 in [-1, 1].
+    steps : int
+        Number of training steps, which decides how many images are sampled.
+    seed : int
+    """
 
     def __init__(
         self, training_set: WeightedTrainingSet, scale: Callable, steps: int, seed: int
@@ -115,13 +127,19 @@ class _Batches:
         self._position = 0
 
     def next(self, steps: int) -> list[np.ndarray]:
-        """Return the batches of several steps.
+        """Return the batches of the next training steps.
+
+        Parameters
+        ----------
+        steps : int
+            Number T of steps.
 
         Returns
         -------
         list of ndarray
-            Images `[T, B, S, S, C]`, soft labels `[T, B, K]`, weights `[T, B]`. With unlabeled
-            images also the weakly and the strongly augmented unlabeled images `[T, B, S, S, C]`.
+            Images `[T, B, S, S, C]` in [-1, 1], soft labels `[T, B, K]`, weights `[T, B]`. With
+            unlabeled images also the weakly and the strongly augmented unlabeled images `[T, B, S,
+            S, C]`.
         """
         indices = self._order[self._position : self._position + steps * _BATCH_SIZE]
         self._position += len(indices)
@@ -133,6 +151,7 @@ class _Batches:
         return [array.reshape((steps, _BATCH_SIZE, *array.shape[1:])) for array in arrays]
 
     def _mix(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mix images `[n, S, S, C]` and soft labels `[n, K]` with random other images (mixup)."""
         partners = self._rng.permutation(len(images))
         mixing = self._rng.beta(MIXUP_ALPHA, MIXUP_ALPHA, len(images)).astype(np.float32)
         of_pixels, of_labels = mixing[:, None, None, None], mixing[:, None]
@@ -143,7 +162,17 @@ class _Batches:
 
 
 class _TrainStep:
-    """Update steps of Adam, several in one call of the graph."""
+    """Training step of Adam on a network; several steps run in one call of the graph.
+
+    Parameters
+    ----------
+    network : keras.Model
+        The network, which is changed in place.
+    steps : int
+        Number of all steps, after which the cosine decay of the learning rate ends.
+    has_unlabeled : bool
+        Whether the batches contain weakly and strongly augmented unlabeled images.
+    """
 
     def __init__(self, network: keras.Model, steps: int, has_unlabeled: bool) -> None:
         self._network = network
@@ -161,14 +190,27 @@ class _TrainStep:
         self._graph = tf.function(self._run, input_signature=signature)
 
     def __call__(self, batches: list[np.ndarray]) -> None:
-        """Take one step for each batch."""
+        """Take one training step for each batch that `_Batches.next` returned."""
         self._graph(*(tf.constant(array) for array in batches))
 
     def _run(self, *batches: Any) -> None:
+        """Take one step for each entry of the first axis of all arrays; traced as a graph."""
         for step in tf.range(tf.shape(batches[0])[0]):
             self._step(*(array[step] for array in batches))
 
     def _step(self, images: Any, labels: Any, weights: Any, *weak_and_strong: Any) -> None:
+        """Update the network on one batch: weighted cross-entropy, plus FixMatch if unlabeled.
+
+        Parameters
+        ----------
+        images : tensor [B, S, S, C]
+        labels : tensor [B, K]
+            Soft labels.
+        weights : tensor [B]
+            Weights of the labeled images in the loss.
+        weak_and_strong : no tensor, or two tensors [B, S, S, C]
+            Weakly and strongly augmented versions of the same unlabeled images.
+        """
         network = self._network
         with tf.GradientTape() as tape:
             inputs = tf.concat([images, *weak_and_strong[1:]], axis=0)
@@ -183,9 +225,15 @@ class _TrainStep:
 
 
 def _fixmatch_loss(weak_logits: Any, strong_logits: Any) -> Any:
-    """FixMatch: cross-entropy of strongly augmented images with confident pseudo-labels.
+    """Return the FixMatch loss: cross-entropy of strong augmentations with confident pseudo-labels.
 
-    The pseudo-labels come from the weakly augmented versions of the images.
+    Parameters
+    ----------
+    weak_logits : tensor [B, K]
+        Logits of the weakly augmented images. Their largest class is the pseudo-label if its
+        probability is at least 0.95; other images do not count.
+    strong_logits : tensor [B, K]
+        Logits of the strongly augmented versions of the same images.
     """
     probabilities = tf.stop_gradient(tf.nn.softmax(weak_logits))
     confident = tf.cast(tf.reduce_max(probabilities, axis=1) >= FIXMATCH_THRESHOLD, tf.float32)

@@ -1,7 +1,7 @@
 """Data of an evaluation of augmentation: training and test images, checked for leakage.
 
 A test image that also occurs in the training images would reward memorization: the generator may
-reproduce the image, and every arm trains on the image.
+reproduce the image, and every classifier trains on the image.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,12 +35,14 @@ MAX_COMPARED_IMAGES = 100_000  # training images in the search for near-duplicat
 
 @dataclass(frozen=True, eq=False)
 class EvaluationData:
-    """Training and test images of an evaluation.
+    """Training and test images of an evaluation of augmentation.
 
     Attributes
     ----------
     name : str
+        Name of the dataset.
     pool : LabelPool
+        Training images, from which label subsets are sampled.
     test_images : ndarray [m, S, S, C]
         Prepared images, at least two of every class.
     test_labels : ndarray of int64 [m]
@@ -48,12 +50,14 @@ class EvaluationData:
     names : sequence of str
         Names of the labeled images of the pool, followed by those of the unlabeled images.
     test_names : sequence of str
+        Names of the test images.
     scale : callable
-        Prepared images -> float32 in [-1, 1].
+        Prepared images -> float32 in [-1, 1], the input of a network.
     num_unreadable : int
         Number of files that could not be read.
     test_groups : ndarray [m] or None
-        Group of each test image. None: each image is a group of its own.
+        Group of each test image, such as the object it shows. None: each image is a group of its
+        own.
     """
 
     name: str
@@ -67,7 +71,7 @@ class EvaluationData:
     test_groups: np.ndarray | None = None
 
     def sha256(self) -> str:
-        """Return the SHA-256 of all images and labels."""
+        """Return the hexadecimal SHA-256 of all images, labels and class names."""
         unlabeled = () if self.pool.unlabeled is None else self.pool.unlabeled
         parts = [repr(self.pool.class_names).encode()]
         for images in (self.pool.images, unlabeled, self.test_images):
@@ -75,7 +79,7 @@ class EvaluationData:
         return sha256_parts([*parts, self.pool.labels.tobytes(), self.test_labels.tobytes()])
 
     def without_test_images(self, indices: Sequence[int]) -> "EvaluationData":
-        """Return the data without some of the test images.
+        """Return the data without the test images at some indices.
 
         Raises
         ------
@@ -94,7 +98,18 @@ class EvaluationData:
         return data
 
     def check(self, when: str = "") -> None:
-        """Raise DataError if a class has fewer than `MIN_TEST_IMAGES` test images."""
+        """Check that every class has at least `MIN_TEST_IMAGES` test images.
+
+        Parameters
+        ----------
+        when : str
+            End of the error message that says after which step images are missing; may be empty.
+
+        Raises
+        ------
+        DataError
+            A class has too few test images.
+        """
         counts = np.bincount(self.test_labels, minlength=len(self.pool.class_names))
         too_few = np.flatnonzero(counts < MIN_TEST_IMAGES)
         if not len(too_few):
@@ -110,7 +125,10 @@ class EvaluationData:
 
 @dataclass(frozen=True)
 class Leakage:
-    """Test images that also occur in the training images.
+    """Test images of an evaluation that also occur, equal or nearly equal, in the training images.
+
+    Indices are those of the test images, and of the labeled images of the pool followed by the
+    unlabeled images.
 
     Attributes
     ----------
@@ -132,27 +150,29 @@ def load_evaluation_data(
     seed: int,
     groups: str | Path | None = None,
 ) -> EvaluationData:
-    """Load training and test images.
+    """Load the training and the test images of an evaluation, prepared for a network.
 
     Parameters
     ----------
-    data : str or path
+    data : str, path or tuple
         A dataset as `augan.load_dataset` takes it: with a test part, or without a test part and
         with `test_size`.
     test_size : float or None
-        Fraction of each class held out for the test.
+        Fraction of each class held out for the test, between 0 and 1. None: the dataset has a test
+        part.
     size : int or None
-        Side of the prepared images. None: chosen from the training images.
+        Side of the prepared images in pixels. None: chosen from the training images.
     seed : int
-        Seed of the held-out images.
+        Seed of the selection of held-out images.
     groups : path or None
         CSV file of the group of each image. All images of a group are on one side of the split.
+        None: each image is a group of its own.
 
     Raises
     ------
     DataError
-        The data cannot be read, is a table, has no classes, or its parts do not fit each other or
-        share a group.
+        The data cannot be read, is a table, has fewer than two classes, or its parts do not fit
+        each other or share a group.
     ConfigError
         `test_size` is not between 0 and 1, or the dataset has a test part already.
     """
@@ -198,9 +218,14 @@ def load_evaluation_data(
 
 
 def _unit_range(preprocessing: ImagePreprocessing) -> tuple[Callable, Callable]:
-    """Return two functions: prepared images -> input of the augmentation -> [-1, 1].
+    """Return two functions that scale prepared images for augmentation and for networks.
 
-    Integers stay unchanged in the first function; floating-point images are scaled to [0, 1].
+    Returns
+    -------
+    to_unit : callable
+        Prepared images -> input of the augmentation: integers unchanged, floats in [0, 1].
+    scale : callable
+        Result of `to_unit` -> float32 in [-1, 1].
     """
     if preprocessing.dtype != "float32":
         return (lambda images: images), preprocessing.normalize
@@ -215,7 +240,27 @@ def _unit_range(preprocessing: ImagePreprocessing) -> tuple[Callable, Callable]:
 def _split(
     data: Any, train: Dataset, test_size: float | None, groups: str | Path | None, seed: int
 ) -> tuple[Dataset, Dataset]:
-    """Return the training and the test part of a dataset."""
+    """Return the training and the test part of a dataset.
+
+    Parameters
+    ----------
+    data : str, path or tuple
+        The dataset, as `augan.load_dataset` takes it.
+    train : Dataset
+        The loaded training part, or all images if the dataset has no test part.
+    test_size : float or None
+        Fraction of each class to hold out. None: the test part of the dataset is loaded.
+    groups : path or None
+        CSV file of groups, which are never split.
+    seed : int
+
+    Raises
+    ------
+    DataError
+        There is no test part, or a class keeps too few training images.
+    ConfigError
+        `test_size` is not between 0 and 1, or there is a test part already.
+    """
     if test_size is None:
         try:
             return train, load_dataset(data, subset="test", groups=groups)
@@ -250,7 +295,16 @@ def _split(
 
 
 def _hold_out(train: Dataset, num_test: np.ndarray, seed: int) -> np.ndarray:
-    """Return which images are test images, bool `[N]`: `num_test` of each class."""
+    """Select random test images, and return which images are test images, bool `[N]`.
+
+    Parameters
+    ----------
+    train : Dataset
+        All N images.
+    num_test : ndarray of int [K]
+        Number of test images of each class.
+    seed : int
+    """
     is_test, labels = np.zeros(len(train), bool), np.asarray(train.labels)
     for label, count in enumerate(num_test.tolist()):
         indices = np.flatnonzero(labels == label)
@@ -259,7 +313,17 @@ def _hold_out(train: Dataset, num_test: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _hold_out_groups(train: Dataset, num_test: np.ndarray, seed: int) -> np.ndarray:
-    """Return which images are test images, bool `[N]`: whole groups, at most `num_test` a class."""
+    """Select random groups as test images, and return which images are test images, bool `[N]`.
+
+    Parameters
+    ----------
+    train : Dataset
+        All N images with their groups.
+    num_test : ndarray of int [K]
+        Maximum number of test images of each class. A group that would exceed the maximum of one of
+        its classes stays in the training part.
+    seed : int
+    """
     is_test, labels = np.zeros(len(train), bool), np.asarray(train.labels)
     names, group_of = np.unique(np.asarray(train.groups), return_inverse=True)
     for group in child_rng(seed, "lift", "test", "groups").permutation(len(names)):
@@ -271,7 +335,7 @@ def _hold_out_groups(train: Dataset, num_test: np.ndarray, seed: int) -> np.ndar
 
 
 def _exclude_test_groups(train: Dataset, test: Dataset) -> Dataset:
-    """Return the training part without unlabeled images of the test groups.
+    """Return the training part without unlabeled images of the groups in the test part.
 
     Raises
     ------
@@ -293,7 +357,13 @@ def _exclude_test_groups(train: Dataset, test: Dataset) -> Dataset:
 
 
 def _labels_in(test: Dataset, class_names: tuple[str, ...]) -> np.ndarray:
-    """Return the test labels as indices into the class names of the training part."""
+    """Return the test labels, int `[m]`, as indices into the class names of the training part.
+
+    Raises
+    ------
+    DataError
+        The test images have no classes, or a class that no training image has.
+    """
     if test.labels is None:
         raise DataError(
             f"the test images of {test.name} have no classes; put the test images into one folder "
@@ -312,7 +382,20 @@ def _labels_in(test: Dataset, class_names: tuple[str, ...]) -> np.ndarray:
 def check_leakage(
     data: EvaluationData, spec: SubsetSpec, repeats: int, seed: int, drop_duplicates: bool
 ) -> tuple[EvaluationData, Leakage, int]:
-    """Refuse or drop test images that equal an image of any label subset.
+    """Refuse or drop test images that equal a training image of any label subset.
+
+    Parameters
+    ----------
+    data : EvaluationData
+    spec : SubsetSpec
+        Number of labeled and unlabeled images in a subset.
+    repeats : int
+        Number of label subsets.
+    seed : int
+        Seed of the label subsets.
+    drop_duplicates : bool
+        Whether to drop test images that equal any image of the pool, instead of refusing test
+        images that equal an image of a subset.
 
     Returns
     -------
@@ -321,6 +404,7 @@ def check_leakage(
     leakage : Leakage
         Near-duplicates among the remaining test images.
     num_dropped : int
+        Number of dropped test images.
 
     Raises
     ------
@@ -357,7 +441,7 @@ def check_leakage(
 def find_leakage(
     images: np.ndarray | ConcatRows, indices: np.ndarray, test_images: np.ndarray
 ) -> Leakage:
-    """Return duplicates and near-duplicates of training images among the test images.
+    """Find the test images that equal or nearly equal a training image.
 
     Parameters
     ----------
@@ -367,6 +451,11 @@ def find_leakage(
         Indices of the training images in `images`.
     test_images : ndarray [m, S, S, C]
         Prepared images of the same type.
+
+    Returns
+    -------
+    Leakage
+        Training images are indices into `images`.
     """
     duplicates = find_duplicates(images, indices, test_images)
     others = np.setdiff1d(np.arange(len(test_images)), [index for index, _ in duplicates])
@@ -384,7 +473,15 @@ def find_leakage(
 def find_duplicates(
     images: np.ndarray | ConcatRows, indices: np.ndarray, test_images: np.ndarray
 ) -> list[tuple[int, int]]:
-    """Return `Leakage.duplicates` alone, in a fraction of the time; see `find_leakage`."""
+    """Find the test images that equal a training image; much faster than `find_leakage`.
+
+    Parameters are those of `find_leakage`.
+
+    Returns
+    -------
+    list of (int, int)
+        Index of a test image, and the first equal training image of `indices`.
+    """
     test_digests = [array_digest(image) for image in test_images]
     wanted = set(test_digests)
     first_index: dict[bytes, int] = {}

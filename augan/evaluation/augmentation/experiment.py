@@ -1,6 +1,7 @@
 """Gain experiment: training and comparison of all arms over repeated label subsets.
 
-The GAN arm and its fraction of synthetic images may be selected within each repeat by nested
+An arm is one way to make a training set from labeled images; the GAN arm adds synthetic images. The
+GAN arm and its fraction of synthetic images may be selected within each repeat by nested
 cross-validation. The selection sees only the labels of the subset, so it needs no additional labels
 and no test images. A fraction of 0 is one of the options.
 """
@@ -37,22 +38,28 @@ NO_SYNTHETIC = "the same without synthetic images"
 
 @dataclass(frozen=True, eq=False)
 class GainExperiment:
-    """Data, arms and settings of an evaluation.
+    """Data, arms and settings of an evaluation of augmentation.
 
     Attributes
     ----------
-    pool, spec : LabelPool, SubsetSpec
-        Training images and the number of labels in a subset.
+    pool : LabelPool
+        Training images.
+    spec : SubsetSpec
+        Number of labeled images in a subset.
     protocol : EvaluationProtocol
+        Classifier, GAN arm and test images.
     test_labels : ndarray of int [m]
         Classes of the test images; every class occurs.
     arms : tuple of str
         `GAN` and at least one other arm.
-    num_repeats, seed : int
+    num_repeats : int
+        Number of label subsets, at least 2.
+    seed : int
     candidates : tuple of GanArm
-        Options of the selection within each repeat. Empty: `protocol.gan_arm` without selection.
+        GAN arms to select from within each repeat. Empty: `protocol.gan_arm` without selection.
     test_groups : ndarray [m] or None
-        Group of each test image. None: each image is a group of its own.
+        Group of each test image, such as the object it shows. None: each image is a group of its
+        own.
     """
 
     pool: LabelPool
@@ -67,26 +74,29 @@ class GainExperiment:
 
     @property
     def baselines(self) -> list[str]:
-        """Arms without synthetic images of a GAN.
+        """Arms of the experiment without synthetic images, which the GAN arm is compared with.
 
-        The ablation is a baseline unless it equals another arm: an advantage that the GAN arm owes
-        to its base arm is not a gain of the synthetic images.
+        The ablation (the base arm alone) is a baseline unless it equals another arm: an advantage
+        that the GAN arm owes to its base arm is not a gain of the synthetic images.
         """
         is_copy = self.protocol.gan_arm.base in self.arms and not self.candidates
         return [arm for arm in self.arms if arm in ARMS or (arm == ABLATION and not is_copy)]
 
     @property
     def has_unlabeled(self) -> bool:
-        """Whether the subsets have unlabeled images."""
+        """Whether the label subsets have unlabeled images."""
         return self.spec.num_unlabeled(self.pool) > 0
 
     def uses_unlabeled(self, arm: str) -> bool:
-        """Whether an arm without a GAN, or its base arm, trains on unlabeled images."""
+        """Return whether an arm trains its classifier on unlabeled images.
+
+        For the GAN arm and the ablation, the base arm decides.
+        """
         bases = [gan_arm.base for gan_arm in self.candidates] or [self.protocol.gan_arm.base]
         return any(ARMS[base].uses_unlabeled for base in ([arm] if arm in ARMS else bases))
 
     def label(self, arm: str) -> str:
-        """Return the name of an arm in sentences."""
+        """Return the description of an arm in sentences and tables, such as "SMOTE + classic"."""
         if arm in ARMS:
             return ARMS[arm].label
         if arm == GAN:
@@ -98,7 +108,7 @@ class GainExperiment:
 
 @dataclass(frozen=True)
 class AugmentationGain:
-    """Result of an evaluation of augmentation.
+    """Result of an evaluation of augmentation: the gain of the GAN arm over the baselines.
 
     Attributes
     ----------
@@ -107,7 +117,8 @@ class AugmentationGain:
     arms : list of dict
         Mean metrics of each arm over the repeats, and the difference of the GAN arm to the arm.
     summary : dict
-        `gain` (a fraction) with `low` and `high`, `significant`, `best_baseline`, and all settings.
+        `gain` in balanced accuracy (a fraction, not percent) with `low` and `high` of its interval,
+        `significant`, `best_baseline`, and all settings.
     """
 
     sentence: str
@@ -116,11 +127,11 @@ class AugmentationGain:
 
     @property
     def is_significant(self) -> bool:
-        """Whether the GAN arm is better than every baseline."""
+        """Whether the GAN arm beats every baseline: all 95 % intervals lie above 0."""
         return bool(self.summary["significant"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON-able result."""
+        """Return the result as JSON-able values, as in `evaluation.json`."""
         return {"sentence": self.sentence, "arms": self.arms, "summary": self.summary}
 
 
@@ -136,21 +147,22 @@ def run_experiment(
     ----------
     experiment : GainExperiment
     log : PredictionLog
+        Log that keeps each finished arm.
     on_arm : callable
-        Called after each arm with the number of the repeat, the arm, and its metadata: the
-        metrics, and the selected GAN arm and fraction if there was a selection.
+        Called after each newly finished arm with the number of the repeat, the arm, and its
+        metadata: the metrics, and the selected GAN arm and fraction if there was a selection.
     on_synthetic : callable
-        Called with the subset of the first repeat and the synthetic images of the GAN arm.
+        Called with the subset of the first repeat and the synthetic images of the GAN arm, if any.
 
     Returns
     -------
     dict of str to ndarray of int [R, m]
-        Arm -> predicted classes of the test images in each repeat.
+        Arm -> predicted classes of the m test images in each of R repeats.
 
     Raises
     ------
     RunInterruptedError
-        The user stopped the experiment. Finished arms are kept.
+        The user stopped the experiment. Finished arms are kept in the log.
     """
     repeats = range(experiment.num_repeats)
     try:
@@ -177,6 +189,7 @@ def _run_repeat(
     on_arm: Callable,
     on_synthetic: Callable,
 ) -> None:
+    """Train and test the arms of a repeat that the log lacks; see `run_experiment`."""
     missing = [arm for arm in experiment.arms if log.get(repeat, arm) is None]
     if not missing:
         return
@@ -206,7 +219,10 @@ def _run_repeat(
 def _selected_gan_arm(
     experiment: GainExperiment, subset: LabelSubset, log: PredictionLog
 ) -> GanArm:
-    """Return the selection of a repeat, from the log if an arm of the repeat has it."""
+    """Return the GAN arm that a repeat has selected, with its fraction of synthetic images.
+
+    The selection comes from the log if the GAN arm or the ablation of the repeat is finished.
+    """
     for arm in (GAN, ABLATION):
         if log.get(subset.repeat, arm) is not None:
             metadata = log.metadata(subset.repeat, arm)
@@ -220,14 +236,16 @@ def select_synthetic_fraction(
 ) -> GanArm:
     """Select the GAN arm and the synthetic fraction by cross-validation within a label subset.
 
-    The criterion is balanced accuracy. Ties go to the smaller fraction.
+    The criterion is balanced accuracy. Options are the fractions 0, 0.25, 0.5 and 0.75 of each
+    candidate. Ties go to the smaller fraction.
 
     Parameters
     ----------
     protocol : EvaluationProtocol
-        The test images have no influence.
+        Classifier and classic augmentation. The test images have no influence.
     candidates : sequence of GanArm
     subset : LabelSubset
+        Labeled images, which are split into up to 3 folds.
 
     Returns
     -------
@@ -274,7 +292,20 @@ def select_synthetic_fraction(
 def _score_fractions(
     protocol: EvaluationProtocol, arm: GanArm, subset: LabelSubset, test_labels: np.ndarray
 ) -> dict[float, float]:
-    """Return the balanced accuracy of each synthetic fraction."""
+    """Return the balanced accuracy of a GAN arm for each synthetic fraction, 0 included.
+
+    The GAN is trained once for all fractions.
+
+    Parameters
+    ----------
+    protocol : EvaluationProtocol
+        Classifier, and the images to classify as `test_images`.
+    arm : GanArm
+    subset : LabelSubset
+        Training images.
+    test_labels : ndarray of int [m]
+        Classes of the images to classify.
+    """
     base = ARMS[arm.base].build(subset, protocol.transform, protocol.classifier)
     images, labels = generate_synthetic(arm, subset)
     training_sets = {0.0: base}
@@ -292,16 +323,21 @@ def _score_fractions(
 def summarize(
     experiment: GainExperiment, predictions: Mapping[str, np.ndarray], near_duplicates: np.ndarray
 ) -> AugmentationGain:
-    """Return the gain of the GAN arm over the baselines.
+    """Compare the GAN arm with the baselines, given the predictions of all arms.
 
     Parameters
     ----------
     experiment : GainExperiment
     predictions : mapping of str to ndarray of int [R, m]
-        Result of `run_experiment`.
+        Arm -> predicted classes, the result of `run_experiment`.
     near_duplicates : ndarray of int
         Indices of test images that resemble training images. The summary also holds the gain
-        without these images.
+        without these images, if every class keeps a test image.
+
+    Returns
+    -------
+    AugmentationGain
+        The summary has no settings yet.
     """
     everything = np.ones(len(experiment.test_labels), bool)
     bootstrap = _bootstrap(experiment, predictions, everything)
@@ -338,6 +374,16 @@ def summarize(
 def _bootstrap(
     experiment: GainExperiment, predictions: Mapping[str, np.ndarray], kept: np.ndarray
 ) -> BootstrapComparison:
+    """Return the paired bootstrap of all arms over some of the test images.
+
+    Parameters
+    ----------
+    experiment : GainExperiment
+    predictions : mapping of str to ndarray of int [R, m]
+        Arm -> predicted classes.
+    kept : ndarray of bool [m]
+        Test images that count.
+    """
     labels = experiment.test_labels[kept]
     correct = {arm: predictions[arm][:, kept] == labels for arm in experiment.arms}
     groups = None if experiment.test_groups is None else experiment.test_groups[kept]
@@ -351,6 +397,17 @@ def _summarize_arm(
     predictions: np.ndarray,
     difference: ConfidenceInterval | None,
 ) -> dict[str, Any]:
+    """Return the JSON-able entry of an arm in the result: its metrics as means over the repeats.
+
+    Parameters
+    ----------
+    experiment : GainExperiment
+    arm : str
+    predictions : ndarray of int [R, m]
+        Predicted classes of the arm.
+    difference : ConfidenceInterval or None
+        Balanced accuracy of the GAN arm minus that of the arm; None for the GAN arm.
+    """
     class_names = experiment.pool.class_names
     metrics = [
         classification_metrics(predicted, experiment.test_labels, len(class_names))
@@ -375,12 +432,14 @@ def _summarize_arm(
 
 
 def _row_label(experiment: GainExperiment, arm: str) -> str:
+    """Return the description of an arm in a table, in which all arms differ."""
     # In a table, the ablation needs a label different from that of its base arm.
     label = experiment.label(arm)
     return label if arm != ABLATION or label == NO_SYNTHETIC else f"{label}, {NO_SYNTHETIC}"
 
 
 def _to_dict(comparison: PairedComparison) -> dict[str, Any]:
+    """Return a comparison with baselines as JSON-able values."""
     return {
         **comparison.interval.to_dict(),
         "best_baseline": comparison.best_baseline,
@@ -389,9 +448,14 @@ def _to_dict(comparison: PairedComparison) -> dict[str, Any]:
 
 
 def sentence(comparison: PairedComparison, label: str) -> str:
-    """Return the result in words, in percentage points of balanced accuracy.
+    """Return the gain in one sentence, in percentage points of balanced accuracy.
 
-    `label` is the name of the best baseline.
+    Parameters
+    ----------
+    comparison : PairedComparison
+        Difference of the GAN arm to the baselines.
+    label : str
+        Description of the best baseline.
     """
     interval = comparison.interval
     points = f"{format_points(interval.value)} points"
@@ -402,11 +466,12 @@ def sentence(comparison: PairedComparison, label: str) -> str:
 
 
 def format_points(fraction: float) -> str:
-    """Return a difference of fractions in percentage points, with its sign."""
+    """Return a difference of fractions in percentage points with a sign: 0.012 becomes "+1.2"."""
     return f"{100 * fraction:+.1f}"
 
 
 def _format_bound(fraction: float) -> str:
+    """Return a bound of an interval in percentage points, with more digits if close to 0."""
     # A bound just above 0 must not be printed as 0, because the significance depends on it.
     digits = 1 if abs(fraction) >= 0.0005 else 3
     return f"{100 * fraction:.{digits}f}"

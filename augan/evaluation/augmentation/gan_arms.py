@@ -1,4 +1,4 @@
-"""GAN arms of the comparison, one for each augmentation method."""
+"""GAN arms of an evaluation of augmentation, one for each augmentation method."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,11 +16,20 @@ DEFAULT_GAN_ARM = "transfer"
 def gan_arm(
     steps: int | None = None, config: Config | None = None, method: str = "sample"
 ) -> GanArm:
-    """Return the arm of a `GANOverSampler` that is trained on each label subset.
+    """Return the arm that trains a `GANOverSampler` on each label subset.
 
-    The sampler generates the `missing_counts` of the subset. The training ends after
-    `steps`, or after the steps of `config` or of the data. A time limit of `config` has no effect,
-    because the result must not depend on the load of the machine.
+    The sampler fills up minority classes; see `missing_counts` for the number of images. A time
+    limit in `config` has no effect, because the result must not depend on the load of the machine.
+
+    Parameters
+    ----------
+    steps : int or None
+        Training steps of the GAN or autoencoder. None: the number in `config`, or else the default
+        of `GANOverSampler`.
+    config : Config or None
+        Settings of the training. None: the defaults.
+    method : str
+        Name of the augmentation method, a key of `AUGMENTATION_METHODS`; also the name of the arm.
     """
     settings = None if config is None else config.replace(training__max_minutes=None)
 

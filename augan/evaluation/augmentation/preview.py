@@ -13,7 +13,9 @@ GAP_RATIO = 20  # width of a half in units of the gap between the halves
 
 
 def write_preview(path: Path, subset: LabelSubset, images: np.ndarray, labels: np.ndarray) -> None:
-    """Write an image with one row for each class: real images, a gap, synthetic images.
+    """Write a PNG image with one row for each class: real images, a gap, synthetic images.
+
+    A row has up to 6 real and 6 synthetic images; missing images are white.
 
     Parameters
     ----------
@@ -21,8 +23,10 @@ def write_preview(path: Path, subset: LabelSubset, images: np.ndarray, labels: n
         PNG file.
     subset : LabelSubset
         The real images.
-    images, labels : ndarray [m, S, S, C] and int [m]
-        Synthetic images and their classes.
+    images : ndarray [m, S, S, C]
+        Synthetic images: uint8, uint16, or floats in [0, 1].
+    labels : ndarray of int [m]
+        Classes of the synthetic images.
 
     Raises
     ------
@@ -44,6 +48,7 @@ def write_preview(path: Path, subset: LabelSubset, images: np.ndarray, labels: n
 
 
 def _as_bytes(images: np.ndarray) -> np.ndarray:
+    """Return images as uint8; uint16 and floats in [0, 1] are scaled to 0 to 255."""
     if images.dtype == np.uint8:
         return images
     white = 65535 if images.dtype == np.uint16 else 1.0

@@ -1,4 +1,8 @@
-"""Evaluation protocol: the classifier, the GAN arm and the test images that all repeats share."""
+"""Evaluation protocol: the classifier, the GAN arm and the test images that all repeats share.
+
+An arm is one way to make a training set from labeled images: with or without synthetic images. A
+repeat is one random selection of labeled images, on which all arms train.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,16 +23,19 @@ Synthetic = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class EvaluationProtocol:
-    """Settings that are the same for all arms and repeats.
+    """Settings of an evaluation that are the same for all arms and repeats.
 
     Attributes
     ----------
     classifier : Classifier
+        The classifier that every arm trains.
     transform : str
-        Classic augmentation of all arms except `real`.
+        Classic augmentation of all arms except `real`, a key of
+        `augan.augment.transforms.TRANSFORMS`.
     gan_arm : GanArm
+        The source of synthetic images and their fraction in the training set.
     test_images : ndarray [m, S, S, C]
-        Real images that no arm trains on.
+        Prepared real images that no arm trains on.
     """
 
     classifier: Classifier
@@ -39,12 +46,30 @@ class EvaluationProtocol:
     def training_set(
         self, arm: str, subset: LabelSubset
     ) -> tuple[WeightedTrainingSet, Synthetic | None]:
-        """Return the training set of an arm, and the synthetic images of the GAN arm.
+        """Build the training set of an arm, and the synthetic images if the arm uses some.
+
+        The GAN arm trains its GAN here.
+
+        Parameters
+        ----------
+        arm : str
+            A key of `ARMS`, "gan" or "ablation".
+        subset : LabelSubset
+            Labeled images of the repeat.
+
+        Returns
+        -------
+        training_set : WeightedTrainingSet
+        synthetic : tuple of ndarray, or None
+            Synthetic images `[k, S, S, C]` and their classes `[k]`. None: the arm uses no synthetic
+            images.
 
         Raises
         ------
         ConfigError
             The arm does not exist.
+        DataError
+            The sampler of the GAN arm returned unsuitable images.
         """
         if arm not in (*ARMS, GAN, ABLATION):
             names = ", ".join((*ARMS, GAN, ABLATION))
@@ -61,16 +86,23 @@ class EvaluationProtocol:
         """Train a classifier and return its predicted class of each test image, int64 `[m]`.
 
         The seed depends on the subset only, so that arms differ by their training sets alone.
+
+        Parameters
+        ----------
+        training_set : WeightedTrainingSet
+            Training set of one arm.
+        subset : LabelSubset
+            Subset that the training set was built from.
         """
         predict = self.classifier.train(training_set, child_seed(subset.seed, "classifier"))
         return predict(self.test_images).argmax(axis=1).astype(np.int64)
 
 
 def default_transform(side: int) -> str:
-    """Return the classic augmentation for images of this side in pixels.
+    """Return the name of the default classic augmentation for images of a side in pixels.
 
-    Images of up to 8 pixels usually show characters, whose class a horizontal flip may change:
-    they are only shifted.
+    Images of up to 8 pixels usually show characters, whose class a horizontal flip may change: the
+    default is "shift", and "shift-flip" for larger images.
     """
     return "shift" if side <= 8 else "shift-flip"
 
@@ -78,9 +110,19 @@ def default_transform(side: int) -> str:
 def classification_metrics(
     predicted: np.ndarray, labels: np.ndarray, num_classes: int
 ) -> dict[str, Any]:
-    """Return balanced accuracy, accuracy, macro-F1 and the recall of each class, from 0 to 1.
+    """Compute the metrics of predicted classes, each from 0 to 1.
 
-    Every class must occur in `labels`.
+    Parameters
+    ----------
+    predicted, labels : ndarray of int [m]
+        Predicted and true classes of the test images. Every class must occur in `labels`.
+    num_classes : int
+
+    Returns
+    -------
+    dict
+        `balanced_accuracy` (the mean recall), `accuracy`, `macro_f1`, and `recall`, a list with the
+        recall of each class.
     """
     correct = predicted == labels
     recall = [float(correct[labels == label].mean()) for label in range(num_classes)]

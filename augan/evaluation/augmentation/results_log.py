@@ -1,4 +1,4 @@
-"""Log of finished arms: predictions on the test images, written arm by arm.
+"""Log of finished arms: predicted classes of the test images, written arm by arm.
 
 An evaluation takes hours and can be continued after a stop. Each line of `predictions.jsonl` is on
 the disk before the next arm begins. The first line holds the settings of the evaluation.
@@ -21,20 +21,23 @@ from augan.io.layout import PREDICTIONS_FILE
 
 
 class PredictionLog:
-    """Predictions and metadata of finished arms in a folder, locked while the log is open.
+    """Log of the predictions of finished arms in a folder, locked while the log is open.
+
+    `len` is the number of finished arms, over all repeats.
 
     Parameters
     ----------
     folder : path
-        A new folder, an empty folder, or the folder of an evaluation of the same identity, which
+        A new folder, an empty folder, or the folder of an evaluation with the same settings, which
         is continued.
     identity : dict
-        JSON-able settings that the predictions depend on.
+        JSON-able settings that the predictions depend on. The key `data` is the hash of the images.
 
     Raises
     ------
     DataError
-        The folder holds other files, is in use, or cannot be written.
+        The folder holds other files, is in use, cannot be written, holds a damaged log, or holds an
+        evaluation of other data.
     ConfigError
         The folder holds an evaluation with other settings.
     """
@@ -61,11 +64,14 @@ class PredictionLog:
         return len(self._rows)
 
     def close(self) -> None:
-        """Close the file and release the lock."""
+        """Close the log file, which releases the lock of the folder."""
         self._file.close()
 
     def get(self, repeat: int, arm: str) -> np.ndarray | None:
-        """Return the predicted classes `[m]` of a finished arm. None: the arm is not finished."""
+        """Return the predicted classes, int64 `[m]`, of an arm in a repeat.
+
+        None: the arm is not finished.
+        """
         row = self._rows.get((repeat, arm))
         if row is None:
             return None
@@ -73,11 +79,27 @@ class PredictionLog:
         return np.frombuffer(content, "<u2").astype(np.int64)
 
     def metadata(self, repeat: int, arm: str) -> dict[str, Any]:
-        """Return the metadata of a finished arm."""
+        """Return the metadata that `add` stored for an arm in a repeat, or raise KeyError."""
         return dict(self._rows[repeat, arm]["metadata"])
 
     def add(self, repeat: int, arm: str, predicted: np.ndarray, metadata: dict[str, Any]) -> None:
-        """Append a finished arm. The row is on the disk when this method returns."""
+        """Append the result of a finished arm. The entry is on the disk when this method returns.
+
+        Parameters
+        ----------
+        repeat : int
+            Number of the repeat from 0.
+        arm : str
+        predicted : ndarray of int [m]
+            Predicted class of each test image, at most 65535.
+        metadata : dict
+            JSON-able values without NaN, such as the metrics.
+
+        Raises
+        ------
+        DataError
+            The log cannot be written.
+        """
         packed = zlib.compress(predicted.astype("<u2").tobytes())
         row = {"repeat": repeat, "arm": arm, "metadata": metadata}
         row["predicted"] = base64.b64encode(packed).decode("ascii")
@@ -85,6 +107,10 @@ class PredictionLog:
         self._rows[repeat, arm] = row
 
     def _open(self, identity: dict[str, Any]) -> None:
+        """Lock the log file and read its entries, or write the settings into a new file.
+
+        An incomplete last line, which a crash left, is deleted. Errors are those of the class.
+        """
         if try_lock(self._file) is False:
             raise DataError(
                 f"another evaluation is writing {self.folder}; wait for it to end, or name a new "
@@ -111,6 +137,15 @@ class PredictionLog:
         self._check_identity(former, json.loads(json.dumps(identity)))
 
     def _check_identity(self, former: dict[str, Any], identity: dict[str, Any]) -> None:
+        """Compare the settings of the earlier evaluation with the requested settings.
+
+        Raises
+        ------
+        DataError
+            Only the data differs.
+        ConfigError
+            Other settings differ.
+        """
         changed = [k for k in sorted({*former, *identity}) if former.get(k) != identity.get(k)]
         if changed == ["data"]:
             raise DataError(
@@ -125,6 +160,7 @@ class PredictionLog:
             )
 
     def _write(self, row: dict[str, Any]) -> None:
+        """Append a line of JSON and wait until it is on the disk; DataError if this fails."""
         line = (json.dumps(row, allow_nan=False) + "\n").encode()
         with report_write_errors(self.folder):
             self._file.write(line)
@@ -134,7 +170,7 @@ class PredictionLog:
 
 @contextmanager
 def report_write_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError of a write into a DataError with a remedy."""
+    """Convert an OSError in the block to a DataError that names the path and a remedy."""
     try:
         yield
     except OSError as error:

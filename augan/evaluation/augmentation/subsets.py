@@ -1,8 +1,9 @@
 """Label subsets: repeated random selections of labeled images.
 
 With few labels, the accuracy of a classifier depends more on which images are labeled than on the
-method. Every comparison is therefore repeated over label subsets, and all arms of a repeat train
-on the same subset. A subset depends only on the seed and on the number of its repeat.
+method. Every comparison is therefore repeated over label subsets, and all arms (ways to make a
+training set) of a repeat train on the same subset. A subset depends only on the seed and on the
+number of its repeat.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ MIN_LABELED = 2  # labeled images of a class: a single image has no neighbor and
 
 @dataclass(frozen=True, eq=False)
 class LabelPool:
-    """All training images that label subsets are sampled from.
+    """Pool of all training images, from which label subsets are sampled.
 
     Attributes
     ----------
@@ -40,18 +41,19 @@ class LabelPool:
 
 @dataclass(frozen=True)
 class SubsetSpec:
-    """Number of labeled and unlabeled images in a subset.
+    """Specification of a label subset: the number of labeled and unlabeled images.
 
     Attributes
     ----------
     labels_per_class : int or None
-        Labeled images of each class. None: all images of the pool.
+        Labeled images of each class, at least 2. None: all images of the pool.
     rare : mapping of str to int
-        Classes, by name or number, that have this many labeled images instead.
+        Classes, by name or number, with another number of labeled images than `labels_per_class`.
     rest_unlabeled : bool
-        Whether the remaining images stay in the subset as unlabeled images.
+        Whether the images of the pool that are not selected stay in the subset without their
+        labels.
     max_unlabeled : int or None
-        Maximum number of remaining images that stay, resampled in each repeat.
+        Maximum number of such images, resampled in each repeat. None: no limit.
     """
 
     labels_per_class: int | None = None
@@ -60,12 +62,12 @@ class SubsetSpec:
     max_unlabeled: int | None = None
 
     def class_counts(self, pool: LabelPool) -> np.ndarray:
-        """Return the number of labeled images of each class, int `[K]`.
+        """Return the number of labeled images of each class in a subset of a pool, int `[K]`.
 
         Raises
         ------
         ConfigError
-            A number is below 2.
+            A number is below 2, or two entries of `rare` mean the same class.
         DataError
             A class does not exist or has too few images.
         """
@@ -96,7 +98,7 @@ class SubsetSpec:
         return counts
 
     def num_unlabeled(self, pool: LabelPool) -> int:
-        """Return the number of unlabeled images in each subset."""
+        """Return the number of unlabeled images in each subset of a pool."""
         always = 0 if pool.unlabeled is None else len(pool.unlabeled)
         rest = 0
         if self.rest_unlabeled:
@@ -110,13 +112,19 @@ class LabelSubset:
 
     Attributes
     ----------
-    repeat, seed : int
-        Number of the repeat, and the seed of all its random numbers.
-    indices : ndarray of int
-        Indices of the labeled images in the pool.
-    images, labels : ndarray [n, S, S, C] and int64 [n]
+    repeat : int
+        Number of the repeat from 0.
+    seed : int
+        Seed of all random numbers of the repeat, apart from the selection of its images.
+    indices : ndarray of int [n]
+        Sorted indices of the labeled images in the pool.
+    images : ndarray [n, S, S, C]
+        Prepared labeled images.
+    labels : ndarray of int64 [n]
+        Class of each labeled image.
     num_classes : int
     unlabeled : ndarray [m, S, S, C] or None
+        Prepared images without a label; None if there are none.
     """
 
     repeat: int
@@ -129,17 +137,32 @@ class LabelSubset:
 
     @property
     def class_counts(self) -> np.ndarray:
-        """Number of labeled images of each class, int `[K]`."""
+        """Number of labeled images of each class in the subset, int `[K]`."""
         return np.bincount(self.labels, minlength=self.num_classes)
 
 
 def sample_subset(pool: LabelPool, spec: SubsetSpec, seed: int, repeat: int) -> LabelSubset:
-    """Return the label subset of a repeat.
+    """Sample the labeled and unlabeled images of one repeat from a pool.
+
+    Parameters
+    ----------
+    pool : LabelPool
+    spec : SubsetSpec
+    seed : int
+        Seed of the evaluation.
+    repeat : int
+        Number of the repeat from 0.
+
+    Returns
+    -------
+    LabelSubset
 
     Raises
     ------
-    ConfigError, DataError
-        The spec does not fit the pool.
+    ConfigError
+        A number in the specification is invalid.
+    DataError
+        A class does not exist or has too few images.
     """
     indices = subset_indices(pool, spec, seed, repeat)
     parts = [] if pool.unlabeled is None else [np.asarray(pool.unlabeled)]
@@ -160,7 +183,11 @@ def sample_subset(pool: LabelPool, spec: SubsetSpec, seed: int, repeat: int) -> 
 
 
 def subset_indices(pool: LabelPool, spec: SubsetSpec, seed: int, repeat: int) -> np.ndarray:
-    """Return the sorted indices of the images that are labeled in a repeat."""
+    """Return the sorted indices in a pool of the images that are labeled in a repeat.
+
+    The indices are those of `sample_subset` with the same arguments, without reading any image.
+    Errors are those of `SubsetSpec.class_counts`.
+    """
     rng = child_rng(seed, "lift", "draw", repeat)
     indices = [
         rng.permutation(np.flatnonzero(pool.labels == label))[:count]
@@ -170,6 +197,7 @@ def subset_indices(pool: LabelPool, spec: SubsetSpec, seed: int, repeat: int) ->
 
 
 def _check_count(option: str, count: int) -> None:
+    """Raise ConfigError if the number of an option is below 2 labeled images of a class."""
     if count < MIN_LABELED:
         raise ConfigError(
             f"{option} must be {MIN_LABELED} or more labeled images of a class, but is {count}"

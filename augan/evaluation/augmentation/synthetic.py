@@ -1,4 +1,7 @@
-"""Synthetic images of the GAN arm, from any sampler with `fit_resample`."""
+"""Synthetic images of the GAN arm, from any sampler with `fit_resample`.
+
+The GAN arm is the training set with synthetic images, whose gain an evaluation measures.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,25 +16,39 @@ DEFAULT_PER_CLASS = 500  # synthetic images of every class where all classes are
 
 
 class Resampler(Protocol):
-    """A sampler with the interface of imbalanced-learn."""
+    """Interface of an over-sampler of imbalanced-learn, which generates the synthetic images."""
 
     def fit_resample(self, X: np.ndarray, y: np.ndarray) -> tuple[Any, Any]:
-        """Return the images `[N, H, W, C]` and labels, followed by new images and labels."""
+        """Return the given images and labels, followed by new images and their labels.
+
+        Parameters
+        ----------
+        X : ndarray [n, S, S, C]
+            Real images.
+        y : ndarray of int [n]
+            Their classes.
+
+        Returns
+        -------
+        images : ndarray [n + k, S, S, C]
+        labels : ndarray [n + k]
+        """
 
 
 @dataclass(frozen=True)
 class GanArm:
-    """A generator of images and their use in the training set.
+    """Source of synthetic images, and the use of the synthetic images in the training set.
 
     Attributes
     ----------
     name : str
+        Name in settings and messages.
     make_sampler : callable
-        Label subset -> unfitted sampler. The sampler takes its seed from the subset and may use
-        the unlabeled images of the subset.
+        Label subset -> unfitted sampler. The sampler takes its seed from the subset and may use the
+        unlabeled images of the subset.
     synthetic_fraction : float
-        Fraction of synthetic images in the samples of each class that has synthetic images; 0:
-        no synthetic images.
+        Fraction of synthetic images in the samples of each class that has synthetic images, 0 to 1.
+        0: no synthetic images are generated.
     base : str
         Arm that the synthetic images are added to, a key of `ARMS`. The base alone is the ablation.
     """
@@ -43,10 +60,15 @@ class GanArm:
 
 
 def missing_counts(subset: LabelSubset) -> dict[int, int]:
-    """Return the number of images to generate for each class.
+    """Return the number of images to generate for each class of a label subset.
 
     Each minority class is filled up to the size of the largest class. In a balanced subset,
     `DEFAULT_PER_CLASS` images of every class are generated.
+
+    Returns
+    -------
+    dict of int to int
+        Class index -> number of images; classes that need none are left out.
     """
     counts = subset.class_counts
     if counts.min() == counts.max():
@@ -55,7 +77,14 @@ def missing_counts(subset: LabelSubset) -> dict[int, int]:
 
 
 def generate_synthetic(arm: GanArm, subset: LabelSubset) -> tuple[np.ndarray, np.ndarray]:
-    """Return the synthetic images `[m, S, S, C]` of a label subset and their classes `[m]`.
+    """Fit the sampler of a GAN arm to a label subset and return the synthetic images.
+
+    Returns
+    -------
+    images : ndarray [m, S, S, C]
+        Images of the type of the subset's images.
+    labels : ndarray of int64 [m]
+        Class of each image.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Training sets of the classifiers, and the interface of a classifier."""
+"""Training sets of the classifiers in an evaluation, and the interface of a classifier."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,26 +14,29 @@ PredictProba = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class WeightedTrainingSet:
-    """Images with sampling probabilities and loss weights.
+    """Training images with sampling probabilities and loss weights: what one arm trains on.
 
     Attributes
     ----------
-    images, labels : ndarray [n, S, S, C] and int64 [n]
-        Prepared images and their classes.
+    images : ndarray [n, S, S, C]
+        Prepared images, real and synthetic.
+    labels : ndarray of int64 [n]
+        Class of each image.
     num_classes : int
     num_real : int
-        Labeled real images of the subset. The total weight of every training set of a subset is
-        proportional to this number, whatever the number of images in the training set.
+        Number of labeled real images in the subset. A pixel classifier gives all training sets of a
+        subset a total weight proportional to this number, whatever n.
     probabilities : ndarray of float [n]
         Probability that each image is sampled into a batch; the sum is 1.
     weights : ndarray of float [n]
         Weight of each sampled image in the loss.
     transform : str
-        Name of the classic augmentation of every sampled image.
+        Classic augmentation of every sampled image, a key of `augan.augment.transforms.TRANSFORMS`.
     mixup : bool
-        Whether images and their labels are mixed with other images.
-    unlabeled : ndarray [m, S, S, C] or None
-        Images for consistency training, see `augan.evaluation.augmentation.cnn`.
+        Whether images and their labels are mixed with other images (mixup).
+    unlabeled : ndarray [u, S, S, C] or None
+        Prepared images for consistency training, see `augan.evaluation.augmentation.cnn`. None: no
+        consistency training.
     """
 
     images: np.ndarray
@@ -48,17 +51,43 @@ class WeightedTrainingSet:
 
 
 class Classifier(Protocol):
-    """A classifier that takes the same number of training steps on every training set."""
+    """Interface of a classifier that is trained equally long on every training set.
+
+    Attributes
+    ----------
+    name : str
+        Name in settings and messages.
+    supports_consistency : bool
+        Whether the classifier trains on `WeightedTrainingSet.unlabeled`.
+    """
 
     name: str
     supports_consistency: bool  # whether it uses `WeightedTrainingSet.unlabeled`
 
     def train(self, training_set: WeightedTrainingSet, seed: int) -> PredictProba:
-        """Train a new model and return its function from images to class probabilities."""
+        """Train a new model and return its function from images to class probabilities.
+
+        Parameters
+        ----------
+        training_set : WeightedTrainingSet
+        seed : int
+            Seed of the initial weights and the batches.
+
+        Returns
+        -------
+        PredictProba
+            Prepared images `[m, S, S, C]` -> class probabilities `[m, K]`.
+        """
 
 
 def balanced_probabilities(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return sampling probabilities by which every class is sampled equally often.
+    """Return sampling probabilities `[n]` by which every class is sampled equally often.
+
+    Parameters
+    ----------
+    labels : ndarray of int [n]
+        Class of each image. Classes that do not occur get no probability.
+    num_classes : int
 
     Examples
     --------

@@ -40,22 +40,22 @@ from augan.io.layout import DETECTION_EVALUATION_FILES, EVALUATION_FILE, SCORES_
 
 @dataclass(frozen=True)
 class DetectionEvaluation:
-    """Result of `evaluate_detection`.
+    """Result of `evaluate_detection`: metrics of a detector, next to those of baselines.
 
     Attributes
     ----------
     summary : dict
         `auroc` with its 95 % bootstrap interval, `average_precision`, `best_f1` (oracle),
         `false_alarms` on the normal samples with their 95 % interval and the range that the
-        calibration predicts, `detected` (the fraction of flagged anomalies), `pixels` (with masks),
-        `detection_limit` (on request), counts, samples left out, and warnings.
+        calibration predicts, `detected` (the fraction of flagged anomalies), `pixels` (None without
+        masks), `detection_limit` (None unless requested), counts, samples left out, and warnings.
     anomaly_types : list of dict
         For each type of anomaly its `count`, `auroc` against all normal samples, and `detected`.
     baselines : list of dict
         For each baseline its `auroc`, `average_precision`, and AUROC of each type of anomaly. Empty
         if `summary["baselines_skipped"]` has a reason.
     normal, anomalous : ndarray of float64 [N], [A]
-        Scores of the detector on normal samples and on anomalies.
+        Anomaly scores of the detector on normal samples and on anomalies.
     """
 
     summary: dict[str, Any]
@@ -65,7 +65,7 @@ class DetectionEvaluation:
     anomalous: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON-able result."""
+        """Return the result without the scores as JSON-able values, as in `evaluation.json`."""
         return {
             "summary": self.summary,
             "anomaly_types": self.anomaly_types,
@@ -86,14 +86,14 @@ def evaluate_detection(
     method: str | None = None,
     detection_limit: bool = False,
 ) -> DetectionEvaluation:
-    """Evaluate the detector of a bundle on labeled test samples.
+    """Measure how well the detector of a bundle separates labeled normal samples and anomalies.
 
     Parameters
     ----------
     bundle : Bundle
         A bundle with a calibrated detector.
     images : path
-        Folder of images, or a table file for a model of a table.
+        Folder of test images, or a table file for a model of a table.
     labels : path or "folders"
         CSV file `path,label` (optionally with `group`) with paths relative to `images`. `folders`:
         the label of an image is the first folder below `images`. Samples without a label are left
@@ -105,15 +105,22 @@ def evaluate_detection(
         False-alarm rate. None: the rate of the bundle, otherwise 0.05 or the smallest supported
         rate.
     masks : path or None
-        Folder of PNG masks, see `augan.evaluation.detection.pixel_metrics.read_masks`.
+        Folder of PNG masks of the defects, see
+        `augan.evaluation.detection.pixel_metrics.read_masks`. None: no pixel metrics.
     training_data : str, path or None
-        Training data of the bundle, for the baselines. None: the path recorded in the bundle.
+        Training data of the bundle, which the baselines are fitted to. None: the path recorded in
+        the bundle.
     out : path or None
-        Folder for `evaluation.json` and `scores.csv`. None: nothing is written.
+        Folder for `evaluation.json` and `scores.csv`; replaced if it holds an earlier evaluation.
+        None: nothing is written.
     method : str or None
-        A method of the bundle. None: the first method of the bundle.
+        Name of a detection method in the bundle. None: the first method of the bundle.
     detection_limit : bool
-        Also measure the smallest painted spot that the detector flags.
+        Also measure the smallest painted spot that the detector flags; images only.
+
+    Returns
+    -------
+    DetectionEvaluation
 
     Raises
     ------
@@ -122,7 +129,7 @@ def evaluate_detection(
     ConfigError
         There are too few calibration samples for `far`.
     DataError
-        The images, labels, masks or training data cannot be used.
+        The images, labels, masks or training data cannot be used, or `out` holds other files.
     """
     preprocessing = restore_preprocessing(bundle.preprocessing)
     calibration, _ = load_calibrations(bundle, method)
@@ -170,6 +177,7 @@ def evaluate_detection(
 
 
 def _require_images(source: InputSource) -> ImageFolderSource:
+    """Return the source of test samples, if it is a folder of images; DataError for a table."""
     if not isinstance(source, ImageFolderSource):
         raise DataError(
             "--detection-limit paints spots on images, but this model is for tables; leave out "
@@ -179,6 +187,7 @@ def _require_images(source: InputSource) -> ImageFolderSource:
 
 
 def _read_masks(folder: str | Path, source: InputSource, labels: Labels) -> LabeledMaps:
+    """Return the masks of the labeled images; DataError if the samples are rows of a table."""
     if not isinstance(source, ImageFolderSource):
         raise DataError(
             "--masks names masks of images, but this model is for tables; leave out --masks"
@@ -193,6 +202,19 @@ def _score(
     baselines: FittedBaselines,
     maps: LabeledMaps | None,
 ) -> LabeledScores:
+    """Score all labeled samples by the detector and by every baseline.
+
+    Parameters
+    ----------
+    detector : Detector
+    source : InputSource
+        Test samples.
+    labels : Labels
+        Labels of the samples to score.
+    baselines : FittedBaselines
+    maps : LabeledMaps or None
+        Receives the detector's anomaly maps of the images. None: no maps are computed.
+    """
     result, samples = LabeledScores(), plural(detector.preprocessing.sample_type)
     scores: dict[str, list[np.ndarray]] = {}
     num_training = 0
@@ -220,6 +242,7 @@ def _score(
 
 
 def _write(out: Path, evaluation: DetectionEvaluation, metrics: DetectionMetrics) -> None:
+    """Write `evaluation.json` and `scores.csv` into a folder; replaces an earlier evaluation."""
     import pandas as pd
 
     scored, groups = metrics.scored, metrics.labels.groups

@@ -43,50 +43,66 @@ _CHUNK_SIZE = 512  # images that are compared with all training images at once
 
 
 class OutlierDetector(Protocol):
-    """Interface of a baseline, the same as that of scikit-learn's outlier detectors."""
+    """Interface of a baseline: an outlier detector of scikit-learn."""
 
     def fit(self, X: Any, y: Any = None) -> Any:
-        """Fit to normal samples."""
+        """Fit the baseline to normal samples `[N, D]` or `[N, H, W, C]`, and return the baseline.
+
+        `y` is ignored.
+        """
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return one score for each sample, higher = more normal."""
+        """Return the normality score of each sample, float `[N]`, higher = more normal."""
 
 
 class NearestNeighborsDetector(BaseEstimator):
-    """Mean distance to the nearest training images.
+    """Baseline that scores a sample by its mean distance to the nearest training samples.
 
     Parameters
     ----------
     n_neighbors : int
-        Number of neighbors, at most the number of training images.
+        Number of neighbors; reduced to the number of training samples.
+
+    Attributes
+    ----------
+    index_ : sklearn.neighbors.NearestNeighbors
+        The training samples.
     """
 
     def __init__(self, n_neighbors: int = 2) -> None:
         self.n_neighbors = n_neighbors
 
     def fit(self, X: np.ndarray, y: Any = None) -> Self:
-        """Index the normal rows, shape [N, D]."""
+        """Store normal rows `[N, D]` for the search of neighbors; `y` is ignored."""
         self.index_ = NearestNeighbors(n_neighbors=min(self.n_neighbors, len(X))).fit(X)
         return self
 
     def score_samples(self, X: np.ndarray) -> np.ndarray:
-        """Return the negative mean distance of each row, higher = more normal."""
+        """Return the negative mean distance of rows to their neighbors, higher = more normal.
+
+        `X` `[N, D]` -> float `[N]`.
+        """
         check_is_fitted(self)
         distances, _ = self.index_.kneighbors(X)
         return -distances.mean(axis=1)
 
 
 class PCADetector(BaseEstimator):
-    """Distance to the hyperplane of the first principal components.
+    """Baseline that scores a sample by its distance to the hyperplane of principal components.
 
     Parameters
     ----------
     max_components : int
-        Maximum number of components. The number is also limited by the number of images and to a
-        quarter of the pixels: with nearly as many components as pixels, every image would lie
+        Maximum number of components. The number is also limited by the number of samples and to a
+        quarter of the values: with nearly as many components as values, every sample would lie
         close to the hyperplane.
     random_state : int or None
         Seed of scikit-learn's randomized solver.
+
+    Attributes
+    ----------
+    pca_ : sklearn.decomposition.PCA
+        The hyperplane.
     """
 
     def __init__(self, max_components: int = 64, random_state: int | None = None) -> None:
@@ -94,7 +110,13 @@ class PCADetector(BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: np.ndarray, y: Any = None) -> Self:
-        """Fit the hyperplane of the normal rows, shape [N, D], N >= 2."""
+        """Fit the hyperplane to normal rows `[N, D]`; `y` is ignored.
+
+        Raises
+        ------
+        DataError
+            There are fewer than 2 rows.
+        """
         if len(X) < 2:
             raise DataError(f"PCA needs 2 or more normal images, but got {len(X)}")
         width = X.shape[1]
@@ -103,7 +125,10 @@ class PCADetector(BaseEstimator):
         return self
 
     def score_samples(self, X: np.ndarray) -> np.ndarray:
-        """Return the negative distance of each row to the hyperplane, higher = more normal."""
+        """Return the negative distance of rows to the hyperplane, higher = more normal.
+
+        `X` `[N, D]` -> float `[N]`.
+        """
         check_is_fitted(self)
         # PCA.inverse_transform refuses a hyperplane of 0 components (images of 1 pixel).
         centered, axes = X - self.pca_.mean_, self.pca_.components_
@@ -111,7 +136,7 @@ class PCADetector(BaseEstimator):
 
 
 class ThumbnailDetector(BaseEstimator):
-    """Correlation of small gray thumbnails with those of the training images.
+    """Baseline that correlates small gray thumbnails of images with those of the training images.
 
     Brightness and contrast have no influence. A constant image has no correlation: two constant
     images count as fully similar, a constant image and any other image as not similar.
@@ -121,25 +146,51 @@ class ThumbnailDetector(BaseEstimator):
     size : int
         Side of the thumbnails in pixels. A flat row is reshaped to a square gray or color image if
         its number of values allows, and is compared without resizing otherwise.
+
+    Attributes
+    ----------
+    thumbnails_ : ndarray of float32 [N, F]
+        Normalized thumbnails of the training images.
     """
 
     def __init__(self, size: int = 24) -> None:
         self.size = size
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Keep the thumbnails of the normal images, [N, H, W, C] or [N, D]."""
+        """Store the thumbnails of normal images `[N, H, W, C]` or rows `[N, D]`; `y` is ignored.
+
+        Raises
+        ------
+        DataError
+            There is no image, or an image holds NaN or infinite pixels.
+        """
         self.thumbnails_ = self._thumbnails(X)
         return self
 
     def score_samples(self, X: ArrayLike) -> np.ndarray:
-        """Return the highest correlation of each image, minus 1; higher = more normal."""
+        """Return the highest correlation of each image with a training image, minus 1.
+
+        Parameters
+        ----------
+        X : array-like [N, H, W, C] or [N, D]
+
+        Returns
+        -------
+        ndarray [N]
+            From -2 to 0, higher = more normal; 0: equal up to brightness and contrast.
+
+        Raises
+        ------
+        DataError
+            There is no image, or an image holds NaN or infinite pixels.
+        """
         check_is_fitted(self)
         thumbnails = self._thumbnails(X)
         chunks = np.array_split(thumbnails, range(_CHUNK_SIZE, len(thumbnails), _CHUNK_SIZE))
         return np.concatenate([(chunk @ self.thumbnails_.T).max(axis=1) - 1 for chunk in chunks])
 
     def _thumbnails(self, X: ArrayLike) -> np.ndarray:
-        """Return unit vectors whose products are correlations.
+        """Return thumbnails as float32 unit vectors `[N, F]`, whose products are correlations.
 
         The last value of a vector is 1 for a constant image and 0 otherwise.
         """
@@ -161,7 +212,13 @@ class ThumbnailDetector(BaseEstimator):
 
 
 def _to_rows(images: ArrayLike) -> np.ndarray:
-    """Return [N, H, W, C] or [N, D] as floating-point rows [N, D]."""
+    """Return images `[N, H, W, C]` or rows `[N, D]` as floating-point rows `[N, D]`.
+
+    Raises
+    ------
+    DataError
+        There is no image, or an image holds NaN or infinite pixels.
+    """
     array = np.asarray(images)
     if array.ndim < 2 or array.size == 0:
         raise DataError(
@@ -180,7 +237,14 @@ def _to_rows(images: ArrayLike) -> np.ndarray:
 
 
 def _image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Return height, width and channels of each image in [N, H, W, C], [N, H, W] or [N, D]."""
+    """Return height, width and channels of each image in an array of a shape.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        `[N, H, W, C]`, `[N, H, W]` or `[N, D]`. D values are a square gray image, or else a square
+        color image of 3 channels, or else one row of D gray pixels.
+    """
     if len(shape) == 4:
         return shape[1], shape[2], shape[3]
     if len(shape) == 3:
@@ -194,6 +258,7 @@ def _image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _on_rows(detector: Any) -> Pipeline:
+    """Return a pipeline that flattens images to rows before the outlier detector."""
     return make_pipeline(FunctionTransformer(_to_rows), detector)
 
 
@@ -216,13 +281,15 @@ class FittedBaselines:
     Attributes
     ----------
     detectors : dict of str to OutlierDetector
-        Fitted to samples in the network's scale, [-1, 1].
+        Name -> baseline, fitted to samples in the network's scale, [-1, 1]. Empty without
+        baselines.
     num_training : int
         Number of training samples.
     skip_reason : str or None
-        Reason for the absence of baselines.
+        Reason for the absence of baselines; None if there are baselines.
     preprocessing : ImagePreprocessing or TabularPreprocessing or None
-        Preprocessing of the baselines: that of the bundle, or one that shrinks large images.
+        Preprocessing of the baselines: that of the bundle, or one that shrinks large images. None
+        without baselines.
     """
 
     detectors: dict[str, OutlierDetector] = field(default_factory=dict)
@@ -234,15 +301,22 @@ class FittedBaselines:
     def prepare(
         self, source: InputSource, names: list[str], samples: np.ndarray | RaggedImages
     ) -> np.ndarray:
-        """Return readable samples as prepared for the baselines.
+        """Return test samples in the form that the baselines score.
 
         Parameters
         ----------
         source : InputSource
+            Test samples, from which large images are read again at the size of the baselines.
         names : list of str
-            Names of the samples.
+            Names of readable samples.
         samples : ndarray or RaggedImages
             The same samples as prepared for the detector.
+
+        Returns
+        -------
+        ndarray
+            Prepared images `[N, S, S, C]` or rows `[N, F]`; empty for large images without
+            baselines.
         """
         if not isinstance(samples, RaggedImages):
             return samples
@@ -253,14 +327,28 @@ class FittedBaselines:
         return source.read_squares(names, self.preprocessing)
 
     def scores(self, samples: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the anomaly scores `[N]` of prepared samples, higher = more anomalous."""
+        """Return the anomaly scores of every baseline for prepared samples.
+
+        Parameters
+        ----------
+        samples : ndarray
+            Result of `prepare`.
+
+        Returns
+        -------
+        dict of str to ndarray [N]
+            Name of the baseline -> scores, higher = more anomalous. Empty without baselines.
+        """
         if self.preprocessing is None:
             return {}
         scaled = self.preprocessing.normalize(samples)
         return {name: -detector.score_samples(scaled) for name, detector in self.detectors.items()}
 
     def count_training_samples(self, samples: np.ndarray) -> int:
-        """Return how many prepared samples equal a sample of training or calibration."""
+        """Return how many prepared test samples equal a sample of training or calibration.
+
+        0 without baselines, because the training data is then unknown.
+        """
         if not self._training_digests:
             return 0
         return sum(array_digest(sample) in self._training_digests for sample in samples)
@@ -273,6 +361,8 @@ def fit_baselines(
 ) -> FittedBaselines:
     """Fit every baseline to the training and the validation split of a bundle.
 
+    At most 10,000 samples are used, evenly spaced.
+
     Parameters
     ----------
     bundle : Bundle
@@ -282,8 +372,15 @@ def fit_baselines(
         Training data of the bundle, as `augan.load_dataset` takes it. None: the path recorded in
         the bundle; there are no baselines if it does not hold the same data anymore.
 
+    Returns
+    -------
+    FittedBaselines
+        Without baselines and with a `skip_reason` if the recorded path cannot be used.
+
     Raises
     ------
+    BundleError
+        The split in the bundle does not fit the data.
     DataError
         `training_data` cannot be read, or is not the training data of the bundle.
     """

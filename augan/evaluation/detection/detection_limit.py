@@ -28,24 +28,28 @@ _MAX_IMAGES = 100  # normal images that spots are painted on, evenly spaced
 def min_detectable_defect(
     detector: Detector, source: ImageFolderSource, names: Sequence[str], rate: float, seed: int
 ) -> dict[str, Any]:
-    """Return the detection rate for each size and contrast of a spot, and the detection limits.
+    """Measure how often painted spots of each size and contrast are flagged by a detector.
 
     Parameters
     ----------
     detector : Detector
+        A calibrated detector.
     source : ImageFolderSource
+        Folder of the images.
     names : sequence of str
-        Normal images of `source`.
+        Names of normal images in `source`; at most 100 of these images are used.
     rate : float
         False-alarm rate of the threshold.
     seed : int
+        Seed of the positions of the spots.
 
     Returns
     -------
     dict
-        `num_images` and `rate`. `rows`: for each `size` (pixels) and `contrast` the estimated
-        detection rate. `smallest`: for each contrast the smallest size with a detection rate of at
-        least 90 %, or None.
+        `num_images` and `rate`. `rows`: for each `size` (diameter in pixels of the original image;
+        0: no spot) and `contrast` (fraction of the value range) the estimated detection rate, see
+        `RateEstimate`. `smallest`: for each contrast, as text, the smallest size with a detection
+        rate of at least 90 %, or None.
 
     Raises
     ------
@@ -92,6 +96,7 @@ def paint_spot(
         Change of the pixels in the spot, as a fraction of the value range, towards the farther end
         of the range. The value range of a floating-point image is its minimum to its maximum.
     rng : numpy Generator
+        Random generator of the position. The position does not depend on the size.
     """
     height, width = image.shape[:2]
     y, x = rng.uniform(0.1, 0.9, 2) * (height, width)

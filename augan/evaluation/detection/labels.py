@@ -40,7 +40,7 @@ class Labels:
 def read_labels(
     labels: str | Path, names: Sequence[str], root: str | Path, normal: str | None = None
 ) -> Labels:
-    """Read the labels of test samples.
+    """Read the labels of test samples, from a CSV file or from folder names.
 
     Parameters
     ----------
@@ -53,12 +53,17 @@ def read_labels(
     root : path
         Folder of the samples, for messages.
     normal : str or None
-        Label of the normal samples. None: `normal`, `good` or `ok`, the first that occurs.
+        Label of the normal samples. None: `normal`, `good` or `ok`, the first that occurs; upper
+        and lower case are equal.
+
+    Returns
+    -------
+    Labels
 
     Raises
     ------
     DataError
-        The table cannot be read, is empty, lacks a column, names missing samples or contradicts
+        The CSV file cannot be read, is empty, lacks a column, names missing samples or contradicts
         itself; no label means normal, or only one label occurs.
     """
     groups: dict[str, str] | None = None
@@ -80,6 +85,30 @@ def read_labels(
 def _read_table(
     path: Path, names: set[str], root: str | Path
 ) -> tuple[dict[str, str], dict[str, str] | None]:
+    """Read labels and groups from a CSV file.
+
+    Parameters
+    ----------
+    path : Path
+        CSV file with the columns `path`, `label` and optionally `group`. Rows with an empty label
+        are skipped.
+    names : set of str
+        Names of all samples.
+    root : path
+        Folder of the samples, for messages.
+
+    Returns
+    -------
+    labels : dict of str to str
+        Name of a sample -> label.
+    groups : dict of str to str, or None
+        Name of a sample -> group. None: the file has no column `group`.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, names missing samples, contradicts itself or holds no label.
+    """
     labels: dict[str, str] = {}
     groups: dict[str, str] | None = None
     missing: list[str] = []
@@ -114,12 +143,17 @@ def _read_table(
 
 
 def _resolve_name(path: str, names: set[str]) -> str:
-    """Return the sample name of a cell, with or without an apostrophe against formulas."""
+    """Return the sample name that a cell of the column `path` means.
+
+    An apostrophe in front, which protects spreadsheets from formulas, is removed unless a sample
+    has that name.
+    """
     name = os.path.normpath(path).replace(os.sep, "/")
     return name if name in names else unescape_formula(name)
 
 
 def _add(values: dict[str, str], name: str, value: str, line: str, verb: str) -> None:
+    """Store the label or group of a sample; DataError if an earlier row gives another value."""
     if values.setdefault(name, value) != value:
         raise DataError(
             f"{line}: {name} is {verb} {value}, but an earlier row says {values[name]}; keep one "
@@ -128,6 +162,20 @@ def _add(values: dict[str, str], name: str, value: str, line: str, verb: str) ->
 
 
 def _find_normal_label(counts: Counter[str], normal: str | None) -> str:
+    """Return the label of the normal samples.
+
+    Parameters
+    ----------
+    counts : Counter of str
+        Label -> number of samples.
+    normal : str or None
+        Label chosen by the user. None: the first of `NORMAL_NAMES` that occurs, in any case.
+
+    Raises
+    ------
+    DataError
+        No label means normal, the chosen label does not occur, or there is only one label.
+    """
     labels = ", ".join(f"{label} ({count})" for label, count in sorted(counts.items()))
     if normal is None:
         by_lower_case = {label.casefold(): label for label in sorted(counts, reverse=True)}

@@ -66,16 +66,32 @@ def auroc(normal_scores: ArrayLike, anomaly_scores: ArrayLike) -> float:
 
 
 def average_precision(normal_scores: np.ndarray, anomaly_scores: np.ndarray) -> float:
-    """Return the average precision with the anomalies as positives."""
+    """Return the average precision of anomaly scores, from 0 to 1, with the anomalies as positives.
+
+    Parameters
+    ----------
+    normal_scores, anomaly_scores : ndarray [n] and [m]
+        Anomaly scores, **higher = more anomalous**.
+    """
     labels = np.repeat([0, 1], [len(normal_scores), len(anomaly_scores)])
     scores = np.concatenate([normal_scores, anomaly_scores])
     return float(average_precision_score(labels, scores))
 
 
 def best_f1(normal_scores: np.ndarray, anomaly_scores: np.ndarray) -> tuple[float, float]:
-    """Return the maximum F1 over all thresholds, and its threshold (flagged: score >= threshold).
+    """Return the maximum F1 score over all thresholds, and the threshold that reaches it.
 
-    The threshold is chosen on the labels, so the result is an upper bound (oracle).
+    The threshold is chosen on the labels, so the F1 score is an upper bound (oracle). Scores at or
+    above the threshold count as flagged.
+
+    Parameters
+    ----------
+    normal_scores, anomaly_scores : ndarray [n] and [m]
+        Anomaly scores, **higher = more anomalous**.
+
+    Returns
+    -------
+    f1, threshold : float
     """
     labels = np.repeat([0, 1], [len(normal_scores), len(anomaly_scores)])
     precision, recall, thresholds = precision_recall_curve(
@@ -94,16 +110,24 @@ def bootstrap_auroc(
     normal_groups: Sequence[Any] | None = None,
     anomaly_groups: Sequence[Any] | None = None,
 ) -> ConfidenceInterval:
-    """Return AUROC with its 95 % percentile interval over bootstrap resamples.
+    """Return AUROC with its 95 % percentile interval over 1,000 bootstrap resamples.
 
     Normal images and anomalies are resampled with replacement, separately. With groups, whole
     groups are resampled, because the images of a group are not independent.
 
     Parameters
     ----------
-    normal_scores, anomaly_scores : ndarray, shapes [n] and [m]
+    normal_scores, anomaly_scores : ndarray [n] and [m]
+        Anomaly scores, **higher = more anomalous**.
     rng : numpy Generator
-    normal_groups, anomaly_groups : sequence of n and of m hashable values, optional
+        Source of the resamples.
+    normal_groups, anomaly_groups : sequence of n and of m sortable values, or None
+        Group of each image. None: each image is a group of its own.
+
+    Raises
+    ------
+    DataError
+        One side is empty, or holds NaN or infinite scores.
     """
     value = auroc(normal_scores, anomaly_scores)
     num_normal, num_anomalies = len(normal_scores), len(anomaly_scores)
@@ -125,7 +149,11 @@ def bootstrap_auroc(
 
 
 def _resample(groups: Sequence[Any] | None, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return how many times each of `count` images is in a resample."""
+    """Return how many times each of `count` images is in a bootstrap resample, int `[count]`.
+
+    With `groups`, the group of each image, whole groups are sampled. None: images are sampled one
+    by one.
+    """
     if groups is None:
         return np.bincount(rng.integers(count, size=count), minlength=count)
     distinct, group_of = np.unique(np.asarray(groups), return_inverse=True)
@@ -135,16 +163,18 @@ def _resample(groups: Sequence[Any] | None, count: int, rng: np.random.Generator
 
 @dataclass(frozen=True)
 class RateEstimate:
-    """An observed rate with its 95 % confidence interval.
+    """Observed rate at which images are flagged, with its 95 % confidence interval.
 
     Attributes
     ----------
     rate : float
-        count / n.
+        count / n, from 0 to 1.
     low, high : float
-        Clopper-Pearson interval, with a coverage of at least 95 %.
-    count, n : int
-        Number of flagged images, and of all images.
+        Bounds of the Clopper-Pearson interval, with a coverage of at least 95 %.
+    count : int
+        Number of flagged images.
+    n : int
+        Number of all images, at least 1.
     """
 
     rate: float
@@ -154,18 +184,23 @@ class RateEstimate:
     n: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields by name."""
+        """Return the attributes as JSON-able values by name."""
         return asdict(self)
 
 
 def estimate_rate(flags: ArrayLike) -> RateEstimate:
-    """Estimate the rate at which images are flagged.
+    """Estimate the rate at which images are flagged, with a 95 % confidence interval.
 
-    On normal images this is the false-alarm rate, on anomalies the detection rate.
+    On normal images the rate is the false-alarm rate, on anomalies the detection rate.
 
     Parameters
     ----------
     flags : array-like of bool, shape [n]
+        Whether each image is flagged; n >= 1.
+
+    Returns
+    -------
+    RateEstimate
 
     Raises
     ------
@@ -192,17 +227,19 @@ def estimate_rate(flags: ArrayLike) -> RateEstimate:
 
 @dataclass
 class LabeledScores:
-    """Scores of the readable labeled samples by the detector and by every baseline.
+    """Anomaly scores of the labeled test samples, by the detector and by every baseline.
 
     Attributes
     ----------
     names : list of str
+        Names of the n samples that could be read.
     scores : dict of str to ndarray [n]
-        Name of the baseline -> scores. The scores of the bundle's detector have the key
-        `DETECTOR`.
+        Name of the baseline -> anomaly scores, higher = more anomalous. The scores of the bundle's
+        detector have the key `DETECTOR`.
     unreadable : dict of str to str
-        Name of the sample -> reason.
+        Name of a sample that could not be read -> reason.
     warnings : list of str
+        Sentences that limit what the metrics say.
     """
 
     names: list[str] = field(default_factory=list)
@@ -211,7 +248,19 @@ class LabeledScores:
     warnings: list[str] = field(default_factory=list)
 
     def check(self, images: str | Path, labels: Labels) -> None:
-        """Raise DataError unless both normal samples and anomalies are readable."""
+        """Check that both normal samples and anomalies could be read.
+
+        Parameters
+        ----------
+        images : path
+            Folder or table of the samples, for the message.
+        labels : Labels
+
+        Raises
+        ------
+        DataError
+            Only samples of one kind, or no samples, could be read.
+        """
         num_normal = sum(labels.by_name[name] == labels.normal for name in self.names)
         if num_normal in (0, len(self.names)):
             first = list(self.unreadable.items())[:3]
@@ -223,19 +272,31 @@ class LabeledScores:
 
 
 class DetectionMetrics:
-    """Metrics of a detector and its baselines on labeled samples.
+    """Computation of all metrics of a detector and its baselines from scores and labels.
 
     Parameters
     ----------
     scored : LabeledScores
+        Scores of the detector and the baselines, with normal samples and anomalies.
     labels : Labels
+        Labels of the samples.
     calibration : Calibration
+        Calibration of the detector, which sets the threshold.
     rate : float
         False-alarm rate of the threshold.
     seed : int
         Seed of the bootstrap resamples.
     is_guaranteed : bool
         Whether the calibration guarantees the false-alarm rate.
+
+    Attributes
+    ----------
+    label_of : ndarray of str [n]
+        Label of each readable sample.
+    is_normal, flags : ndarray of bool [n]
+        Whether each sample is normal, and whether the detector flags the sample.
+    groups : ndarray of str [n] or None
+        Group of each sample; None without groups.
     """
 
     def __init__(
@@ -260,7 +321,18 @@ class DetectionMetrics:
             )
 
     def summary(self, sample_type: str) -> dict[str, Any]:
-        """Return the metrics of the detector over all anomalies."""
+        """Return the metrics of the detector over all anomalies, as JSON-able values.
+
+        Parameters
+        ----------
+        sample_type : {"image", "row"}
+
+        Returns
+        -------
+        dict
+            The entries of `DetectionEvaluation.summary`, except those that `evaluate_detection`
+            adds.
+        """
         normal, anomalous = self.normal_and_anomalous()
         f1, threshold = best_f1(normal, anomalous)
         return {
@@ -284,7 +356,14 @@ class DetectionMetrics:
         }
 
     def per_anomaly_type(self) -> list[dict[str, Any]]:
-        """Return the metrics of the detector for each type of anomaly."""
+        """Return the metrics of the detector for each type of anomaly, as JSON-able values.
+
+        Returns
+        -------
+        list of dict
+            `type`, `count`, `auroc` against all normal samples, and `detected` (detection rate),
+            sorted by type.
+        """
         return [
             {
                 "type": anomaly_type,
@@ -296,7 +375,18 @@ class DetectionMetrics:
         ]
 
     def baseline(self, method: str) -> dict[str, Any]:
-        """Return the metrics of a baseline, over the same resamples."""
+        """Return the metrics of a baseline, over the same bootstrap resamples as the detector.
+
+        Parameters
+        ----------
+        method : str
+            A key of `LabeledScores.scores`.
+
+        Returns
+        -------
+        dict
+            `method`, `auroc`, `average_precision`, and `anomaly_types`: type of anomaly -> AUROC.
+        """
         return {
             "method": method,
             "auroc": self._auroc(method).to_dict(),
@@ -310,11 +400,29 @@ class DetectionMetrics:
     def normal_and_anomalous(
         self, method: str = DETECTOR, anomaly_type: str | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the scores of normal samples, and of all anomalies or of one type."""
+        """Return the scores of the normal samples and of the anomalies.
+
+        Parameters
+        ----------
+        method : str
+            A baseline, or `DETECTOR` for the detector of the bundle.
+        anomaly_type : str or None
+            Label of the anomalies to return. None: all anomalies.
+
+        Returns
+        -------
+        normal, anomalous : ndarray [N], [A]
+            Anomaly scores, higher = more anomalous.
+        """
         scores = self.scored.scores[method]
         return scores[self.is_normal], scores[self._is_anomaly(anomaly_type)]
 
     def _false_alarms(self, sample_type: str) -> dict[str, Any]:
+        """Return the false-alarm rate on normal samples, and the range that is expected.
+
+        `exact` is True only if the predicted range is exact: one detector, independent samples, and
+        a guarantee that holds.
+        """
         flags, folds = self.flags[self.is_normal], self.calibration.fold_sizes
         low, high = self.calibration.false_alarm_range(self.rate, len(flags))
         independent = self.groups is None or len(set(self.groups[self.is_normal])) == len(flags)
@@ -333,12 +441,15 @@ class DetectionMetrics:
         }
 
     def _anomaly_types(self) -> list[str]:
+        """Return the sorted labels of the anomalies."""
         return sorted({str(label) for label in self.label_of[~self.is_normal]})
 
     def _is_anomaly(self, anomaly_type: str | None) -> np.ndarray:
+        """Return which samples are anomalies of one type, bool `[n]`; None: of any type."""
         return ~self.is_normal if anomaly_type is None else self.label_of == anomaly_type
 
     def _auroc(self, method: str, anomaly_type: str | None = None) -> ConfidenceInterval:
+        """Return the AUROC of a method with its interval, over all anomalies or over one type."""
         normal_groups = anomaly_groups = None
         if self.groups is not None:
             normal_groups = self.groups[self.is_normal].tolist()

@@ -30,9 +30,19 @@ _EIGHT_CONNECTED = np.ones((3, 3), int)  # pixels that touch at a corner belong 
 
 
 def pixel_auroc(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> float:
-    """Return the AUROC over all pixels of all images, with defect pixels as positives.
+    """Return the AUROC over all pixels of all images, from 0 to 1, with defect pixels as positives.
 
-    Parameters and errors are those of `aupro`.
+    Parameters
+    ----------
+    maps : sequence of ndarray, shapes [H, W]
+        Anomaly maps, higher = more anomalous.
+    masks : sequence of bool ndarray, of the same shapes
+        True on a defect; all False for a normal image.
+
+    Raises
+    ------
+    DataError
+        Shapes differ, or the masks mark no pixel or every pixel, or a map holds NaN or infinity.
     """
     _check(maps, masks)
     values = np.concatenate([anomaly_map.ravel() for anomaly_map in maps])
@@ -43,13 +53,13 @@ def pixel_auroc(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> floa
 def aupro(
     maps: Sequence[np.ndarray], masks: Sequence[np.ndarray], max_fpr: float = MAX_FPR
 ) -> float:
-    """Return the area under the per-region overlap curve, up to a false-positive rate.
+    """Return the area under the per-region overlap curve (AUPRO), from 0 to 1.
 
     For every threshold, the per-region overlap is the fraction of each connected defect region
     above the threshold, averaged over the regions, so that small defects count as much as large
-    defects. The curve plots the overlap against the fraction of all defect-free pixels above the
-    threshold. It is integrated from 0 to `max_fpr` by trapezoids and divided by `max_fpr`. Memory:
-    about 30 bytes for each pixel.
+    defects. The curve plots the overlap against the false-positive rate, the fraction of all
+    defect-free pixels above the threshold. The curve is integrated from 0 to `max_fpr` by
+    trapezoids, and the area is divided by `max_fpr`. Memory: about 30 bytes for each pixel.
 
     Parameters
     ----------
@@ -57,6 +67,8 @@ def aupro(
         Anomaly maps, higher = more anomalous.
     masks : sequence of bool ndarray, of the same shapes
         True on a defect; all False for a normal image.
+    max_fpr : float
+        Largest false-positive rate that counts, above 0 and at most 1.
 
     Raises
     ------
@@ -83,7 +95,11 @@ def aupro(
 
 
 def _overlap_weights(mask: np.ndarray) -> np.ndarray:
-    """Return 1 / (size of its region) for each defect pixel, and 0 for other pixels."""
+    """Return the weight of each pixel of a bool mask `[H, W]` in the per-region overlap.
+
+    The weight of a defect pixel is 1 / (number of pixels of its region), that of other pixels 0.
+    Pixels that touch at a corner are one region.
+    """
     regions, _ = ndimage.label(mask, structure=_EIGHT_CONNECTED)
     sizes = np.bincount(regions.ravel())
     weights = 1.0 / np.maximum(sizes, 1)
@@ -92,6 +108,7 @@ def _overlap_weights(mask: np.ndarray) -> np.ndarray:
 
 
 def _check(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> None:
+    """Raise DataError unless maps and masks have equal shapes `[H, W]` and both kinds of pixels."""
     map_shapes = [anomaly_map.shape for anomaly_map in maps]
     if map_shapes != [mask.shape for mask in masks] or any(len(s) != 2 for s in map_shapes):
         raise DataError("every anomaly map [H, W] needs a mask of the same shape")
@@ -110,8 +127,8 @@ class LabeledMaps:
     Attributes
     ----------
     masks : dict of str to bool ndarray [H, W]
-        Name of an image -> mask. Contains every normal image (with an empty mask) and every
-        anomaly with a mask.
+        Name of an image -> mask, True on a defect. Contains every normal image (with an empty mask)
+        and every anomaly with a mask.
     without_mask : list of str
         Anomalies without a mask or with an empty mask, which do not count in the pixel metrics.
     """
@@ -127,14 +144,37 @@ class LabeledMaps:
         preprocessing: ImagePreprocessing,
         ignore_mask: IgnoreMask | None = None,
     ) -> None:
-        """Add anomaly maps of the detector, resized to the size of each image."""
+        """Add the detector's anomaly maps of some images, resized to the size of each image.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of the images. Images without an entry in `masks` are ignored.
+        maps : ndarray or RaggedImages
+            Raw map `[S, S, 1]` or `[H, W, 1]` of each image.
+        preprocessing : ImagePreprocessing
+            Preprocessing of the bundle.
+        ignore_mask : IgnoreMask or None
+            Pixels whose anomaly is set to 0. None: all pixels count.
+        """
         for name, raw in zip(names, maps):
             if name in self.masks:
                 resized = resize_map(raw, preprocessing, self.masks[name].shape)
                 self._maps[name] = resized if ignore_mask is None else ignore_mask.zero_out(resized)
 
     def metrics(self) -> dict[str, Any]:
-        """Return pixel AUROC and AUPRO over all images with a map."""
+        """Return pixel AUROC and AUPRO over all images with a map, as JSON-able values.
+
+        Returns
+        -------
+        dict
+            `auroc`, `aupro`, `max_fpr`, `num_images`, `num_anomalies` and `without_mask`.
+
+        Raises
+        ------
+        DataError
+            The masks mark no pixel or every pixel of the images with a map.
+        """
         maps = list(self._maps.values())
         masks = [self.masks[name] for name in self._maps]
         return {
@@ -148,11 +188,11 @@ class LabeledMaps:
 
 
 def read_masks(folder: str | Path, root: Path, labels: Labels) -> LabeledMaps:
-    """Read the mask of every labeled image.
+    """Read the ground-truth mask of every labeled image from a folder of PNG files.
 
     The mask of `broken/7.jpg` is `broken/7.png` or `broken/7_mask.png` in the folder of masks. If
     no other image has the name `7`, the mask may also be `7.png` or `7_mask.png`. Values above 0
-    mark a defect. Normal images need no mask.
+    mark a defect. Normal images need no mask. Images that cannot be read are left out.
 
     Parameters
     ----------
@@ -161,6 +201,12 @@ def read_masks(folder: str | Path, root: Path, labels: Labels) -> LabeledMaps:
     root : path
         Folder of the images.
     labels : Labels
+        Names and labels of the images.
+
+    Returns
+    -------
+    LabeledMaps
+        Masks of the original image sizes, without anomaly maps.
 
     Raises
     ------
@@ -199,6 +245,17 @@ def read_masks(folder: str | Path, root: Path, labels: Labels) -> LabeledMaps:
 
 
 def _find_mask(folder: Path, name: PurePosixPath, stem_counts: Counter[str]) -> Path | None:
+    """Return the path of the mask of an image, or None if there is no mask.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the masks.
+    name : PurePosixPath
+        Image, relative to the folder of images.
+    stem_counts : Counter of str
+        File name without suffix -> number of images of this name.
+    """
     folders = [folder / name.parent]
     if stem_counts[name.stem] == 1:
         folders.append(folder)
@@ -209,6 +266,13 @@ def _find_mask(folder: Path, name: PurePosixPath, stem_counts: Counter[str]) -> 
 
 
 def _read_mask(path: Path, image: Path, shape: tuple[int, int]) -> np.ndarray:
+    """Return a mask file as bool `[H, W]`, True for values above 0.
+
+    Raises
+    ------
+    DataError
+        The mask cannot be read, or differs from `shape` (H, W), the size of its image.
+    """
     mask = read_image(path).max(axis=2) > 0
     if mask.shape != shape:
         raise DataError(
