@@ -1,1 +1,1 @@
-"""Conformal calibration: p-values, decisions at guaranteed rates, and a test for drift."""
+"""Conformal calibration of anomaly scores: p-values, decisions at guaranteed rates, drift test."""

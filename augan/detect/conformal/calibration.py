@@ -45,9 +45,9 @@ DEFAULT_RATE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """The sorted anomaly scores of held-out normal images.
+    """Sorted anomaly scores of held-out normal images, from which p-values and thresholds follow.
 
-    Build it with :meth:`fit`; the constructor expects `scores` sorted already.
+    Build a calibration with :meth:`fit`; the constructor expects sorted `scores`.
 
     Parameters
     ----------
@@ -62,7 +62,8 @@ class Calibration:
     Raises
     ------
     DataError
-        If the scores are empty, not finite or not sorted, or `num_groups` is not in 1..n.
+        If the scores are empty, not finite or not sorted, `num_groups` is not in 1..n, or the fold
+        sizes do not add up to n.
 
     Examples
     --------
@@ -131,9 +132,22 @@ class Calibration:
 
     @classmethod
     def from_folds(cls, fold_scores: Sequence[ArrayLike], num_groups: int) -> Self:
-        """Calibrate on the scores of each fold by the detector that was not trained on the fold.
+        """Calibrate on scores of K folds, each scored by the detector not trained on the fold.
 
-        New scores must be pooled by a `CrossConformalPool` of the same fold scores.
+        Scores of new images must be pooled by a `CrossConformalPool` of the same fold scores before
+        they are compared with this calibration.
+
+        Parameters
+        ----------
+        fold_scores : sequence of array-like, shape [n_k]
+            Anomaly scores of the images of each fold.
+        num_groups : int
+            Number of distinct groups among all images; n if every image is its own group.
+
+        Raises
+        ------
+        DataError
+            If a score is NaN or infinite, there is none, or `num_groups` is out of range.
         """
         folds = [_as_scores(scores, "calibration scores", finite=True) for scores in fold_scores]
         sizes = tuple(scores.size for scores in folds)
@@ -141,7 +155,7 @@ class Calibration:
 
     @property
     def n(self) -> int:
-        """Number of calibration images."""
+        """Number of calibration images, over all folds."""
         return int(self.scores.size)
 
     @property
@@ -170,31 +184,73 @@ class Calibration:
         return (1 + at_least) / (self.n + 1)
 
     def supports(self, far: float) -> bool:
-        """Return whether n is large enough to flag any image at this rate."""
+        """Return whether n calibration images are enough to flag images at this false-alarm rate.
+
+        Raises
+        ------
+        ConfigError
+            If `far` is not a number between 0 and 1, both excluded.
+        """
         return self.min_rate <= _check_rate(far)
 
     def threshold(self, far: float) -> float:
-        """Return the k-th largest calibration score, k the largest with k/(n+1) <= far.
+        """Return the score above which an image is flagged at the false-alarm rate `far`.
 
-        An image is flagged if its score is **strictly** greater, which is equivalent to p <= far:
-        at a score equal to the threshold, k calibration scores are at least as large, so p > far.
+        The threshold is the k-th largest calibration score, with the largest k for which k/(n+1) <=
+        far. An image is flagged if its score is **strictly** greater, which is equivalent to p <=
+        far: at a score equal to the threshold, k calibration scores are at least as large, so p >
+        far.
+
+        Raises
+        ------
+        ConfigError
+            If `far` is not in (0, 1), or n calibration images do not support the rate.
         """
         return float(self.scores[self.n - self._rank(far)])
 
     def flags(self, scores: ArrayLike, far: float) -> np.ndarray:
-        """Return which scores are flagged, bool `[m]`: ``p_values(scores) <= far``.
+        """Return which scores are flagged as anomalies, bool `[m]`: ``p_values(scores) <= far``.
 
-        Raises `DataError` on NaN and `ConfigError` on a rate that n does not support.
+        Parameters
+        ----------
+        scores : array-like, shape [m]
+            Anomaly scores; infinite is allowed.
+        far : float
+            False-alarm rate.
+
+        Raises
+        ------
+        DataError
+            If a score is NaN.
+        ConfigError
+            If n calibration images do not support the rate.
         """
         return _as_scores(scores, "scores", finite=False) > self.threshold(far)
 
     def choose_rate(
         self, far: float | None, sample_type: str = "image"
     ) -> tuple[float, str | None]:
-        """Return the false-alarm rate to use, and a warning if it is not the default of 0.05.
+        """Return the false-alarm rate to use, and a warning if the default rate is not supported.
 
-        The user's rate is returned unchanged or refused (`ConfigError`); it is never changed
-        silently. Without a user's rate, the rate is 0.05, or the smallest rate that n supports.
+        The user's rate is returned unchanged or refused; it is never changed silently.
+
+        Parameters
+        ----------
+        far : float or None
+            The user's rate; None: 0.05, or the smallest rate that n calibration images support.
+        sample_type : str
+            "image" or "row", for messages.
+
+        Returns
+        -------
+        rate : float
+        warning : str or None
+            Set if `far` is None and the rate is not 0.05.
+
+        Raises
+        ------
+        ConfigError
+            If n calibration images do not support the user's rate.
         """
         samples = plural(sample_type)
         if far is not None:
@@ -210,11 +266,23 @@ class Calibration:
         )
 
     def guarantee(self, far: float, sample_type: str = "image") -> Guarantee:
-        """Return what the rate guarantees about new images or rows.
+        """Return the guarantee of a false-alarm rate for new normal images or rows.
 
         For continuous scores, the realized rate of one calibrated model is a random variable,
         Beta(k, n+1-k) over the sampling of the calibration set (Vovk 2012, Proposition 2a); with
         ties the realized rate is smaller. With folds, only the average is bounded.
+
+        Parameters
+        ----------
+        far : float
+            False-alarm rate.
+        sample_type : str
+            "image" or "row", for the sentence.
+
+        Raises
+        ------
+        ConfigError
+            If n calibration images do not support the rate.
         """
         k, n, folds = self._rank(far), self.n, self.fold_sizes
         expected = max_false_alarm_rate(k, folds) if folds else k / (n + 1)
@@ -232,14 +300,28 @@ class Calibration:
         return Guarantee(float(far), n, self.num_groups, expected, rate_upper_95, exact, sentence)
 
     def false_alarm_range(self, far: float, num_test: int, level: float = 0.95) -> tuple[int, int]:
-        """Return the range of the number of false alarms among `num_test` new normal images.
+        """Return the range of false alarms to expect among `num_test` new normal images.
 
-        The range is the central interval, both ends included, of the beta-binomial distribution: a
-        binomial count with a rate that is itself Beta(k, n+1-k). A count outside the interval means
-        that the new images differ from the calibration images, or that the detector was trained on
-        the calibration images. The interval is valid if ``guarantee(far).exact`` is true and the
-        scores are continuous. With folds, the interval starts at 0 and ends where it would for one
-        detector at the bound on the average rate.
+        The range is the central interval of the beta-binomial distribution: a binomial count with a
+        rate that is itself Beta(k, n+1-k). A count outside the interval means that the new images
+        differ from the calibration images, or that the detector was trained on the calibration
+        images. The interval is valid if ``guarantee(far).exact`` is true and the scores are
+        continuous. With folds, the interval starts at 0 and ends where it would for one detector at
+        the bound on the average rate.
+
+        Parameters
+        ----------
+        far : float
+            False-alarm rate.
+        num_test : int
+            Number of new normal images, at least 1.
+        level : float
+            Probability of the interval, in (0, 1).
+
+        Returns
+        -------
+        tuple of int
+            Smallest and largest count, both included.
 
         Raises
         ------
@@ -257,7 +339,10 @@ class Calibration:
         return 0 if self.fold_sizes else int(low), int(high)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a summary without the scores; :meth:`to_arrays` returns what a bundle stores."""
+        """Return a JSON-able summary without the scores, for reports.
+
+        :meth:`to_arrays` returns what a bundle stores.
+        """
         return {
             "n": self.n,
             "num_groups": self.num_groups,
@@ -266,7 +351,7 @@ class Calibration:
         }
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the arrays that :meth:`from_arrays` reads, for an npz file."""
+        """Return the arrays that a bundle stores, and that :meth:`from_arrays` reads."""
         folds = {"fold_sizes": np.array(self.fold_sizes, np.int64)} if self.fold_sizes else {}
         return {
             "scores": self.scores.copy(),
@@ -276,7 +361,12 @@ class Calibration:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """Rebuild a calibration from saved arrays, which are validated.
+        """Restore a calibration from the arrays that a bundle stores, after validation.
+
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray
+            "scores" `[n]`, "num_groups" (an integer) and, with folds, "fold_sizes" `[K]`.
 
         Raises
         ------
@@ -304,7 +394,13 @@ class Calibration:
         return cls(arrays["scores"], int(groups), tuple(folds.tolist()))
 
     def _rank(self, far: float) -> int:
-        """k = floor(far (n+1)): the largest whole number with k/(n+1) <= far, at least 1."""
+        """Return k = floor(far (n+1)), at least 1: the largest whole number with k/(n+1) <= far.
+
+        Raises
+        ------
+        ConfigError
+            If `far` is not in (0, 1), or is less than 1/(n+1).
+        """
         far = _check_rate(far)
         if self.min_rate > far:
             raise ConfigError(
@@ -320,7 +416,12 @@ class Calibration:
 
 
 def min_calibration_size(far: float) -> int:
-    """Return the smallest number of calibration images for a rate: min n with 1/(n+1) <= far.
+    """Return how many calibration images a false-alarm rate needs: min n with 1/(n+1) <= far.
+
+    Raises
+    ------
+    ConfigError
+        If `far` is not a number between 0 and 1, both excluded.
 
     Examples
     --------
@@ -335,6 +436,7 @@ def min_calibration_size(far: float) -> int:
 
 
 def _check_rate(far: float) -> float:
+    """Return a false-alarm rate as a float; ConfigError unless it is a number in (0, 1)."""
     if isinstance(far, bool) or not isinstance(far, Real) or not 0 < far < 1:
         raise ConfigError(
             f"the false-alarm rate is {far!r}, a number between 0 and 1 was expected, both "
@@ -344,6 +446,21 @@ def _check_rate(far: float) -> float:
 
 
 def _as_scores(scores: ArrayLike, name: str, finite: bool) -> np.ndarray:
+    """Return anomaly scores as a float64 array `[n]`, which may be empty.
+
+    Parameters
+    ----------
+    scores : array-like, shape [n]
+    name : str
+        Name of the scores in messages, for example "calibration scores".
+    finite : bool
+        Whether infinite scores are refused; NaN is always refused.
+
+    Raises
+    ------
+    DataError
+        If the scores are no numbers of shape `[n]`, or a score is refused.
+    """
     array = np.asarray(scores)
     # NumPy gives an empty list the type float64, so the caller checks for emptiness.
     if array.ndim != 1 or (array.size and array.dtype.kind not in "fiu"):

@@ -34,12 +34,19 @@ MAX_ABS_MEAN = 1e30  # means are clipped to this, so that nothing overflows
 
 
 def max_false_alarm_rate(rank: int, fold_sizes: Sequence[int]) -> float:
-    """Return the upper bound of P(p <= rank/(n+1)) for an image like the calibration images.
+    """Return the upper bound of P(p <= rank/(n+1)) for a new normal image, over K folds.
 
     In the notation of the module docstring, the event is c_1 + ... + c_K <= c = rank - 1. For any
-    whole number b, the sum of max(0, b - c_k) is then at least K b - c, and the mean of
-    max(0, b - c_k) is at most b (b+1) / (2 (n_k+1)). The quotient is a bound for every b > c / K;
-    the smallest bound is returned.
+    whole number b, the sum of max(0, b - c_k) is then at least K b - c, and the mean of max(0, b -
+    c_k) is at most b (b+1) / (2 (n_k+1)). The quotient is a bound for every b > c / K; the smallest
+    bound is returned, at most 1.
+
+    Parameters
+    ----------
+    rank : int
+        At least 1; rank/(n+1) is the p-value up to which images are flagged.
+    fold_sizes : sequence of int
+        Number of calibration images of each fold, n_k.
 
     Examples
     --------
@@ -80,7 +87,17 @@ class CrossConformalPool:
         self.all_scores = np.sort(np.concatenate(self.fold_scores)).astype(np.float64)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Return the pooled score of each image or pixel, float64: `[..., K]` to `[...]`."""
+        """Return the pooled score of each image or pixel.
+
+        Parameters
+        ----------
+        values : ndarray [..., K]
+            Scores by the K detectors, in the scale of `fold_scores`.
+
+        Returns
+        -------
+        ndarray of float64 [...]
+        """
         count = np.zeros(values.shape[:-1], np.int64)
         for k, scores in enumerate(self.fold_scores):
             count += scores.size - np.searchsorted(scores, values[..., k], side="left")
@@ -95,5 +112,5 @@ class CrossConformalPool:
 
 
 def _softplus_like(values: np.ndarray) -> np.ndarray:
-    """Return positive numbers in the same order; large values hardly change."""
+    """Map values to positive numbers in the same order; large values hardly change."""
     return (values + np.hypot(values, 1)) / 2

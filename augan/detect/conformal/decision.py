@@ -19,16 +19,16 @@ from augan.exceptions import ConfigError
 
 @dataclass(frozen=True)
 class DecisionRule:
-    """Rate at which samples are flagged.
+    """Kind and value of the error rate at which samples are flagged as anomalies.
 
     Attributes
     ----------
     rate : float
         False-alarm rate or false-discovery rate.
     is_fdr : bool
-        True: `rate` is a false-discovery rate.
+        Whether `rate` is a false-discovery rate.
     warning : str or None
-        Set if the rate is not the default rate.
+        Set if the default rate of 0.05 is replaced by the smallest supported rate.
     """
 
     rate: float
@@ -36,21 +36,22 @@ class DecisionRule:
     warning: str | None = None
 
     def map_rate(self, calibration: Calibration) -> float:
-        """Return the share of normal images that may have a significant pixel.
+        """Return the share of normal images that may have a significant pixel in the anomaly map.
 
-        It is the false-alarm rate of scores; with a false-discovery rate, the default rate.
+        The share is the false-alarm rate of the scores; with a false-discovery rate, it is 0.05 or
+        the smallest rate that `calibration`, the calibration of the maps, supports.
         """
         return calibration.choose_rate(None)[0] if self.is_fdr else self.rate
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Cutoff, threshold and guarantee of one call.
+    """Cutoff, threshold and guarantee with which the samples of one detection are flagged.
 
     Attributes
     ----------
     cutoff : float
-        The largest p-value that is flagged; 0 if nothing is flagged.
+        Samples with a p-value up to the cutoff are flagged; 0 if nothing is flagged.
     threshold : float or None
         Samples with a greater score are flagged; None if nothing is flagged.
     guarantee : Guarantee or DiscoveryGuarantee
@@ -65,13 +66,13 @@ class Decision:
     warning: str | None = None
 
     def without_guarantee(self, reason: str) -> "Decision":
-        """Return the same decision with a void guarantee, whose sentence is `reason`."""
+        """Return the same decision with a void guarantee, whose sentence is the reason."""
         sentence = reason[0].upper() + reason[1:]
         return replace(self, guarantee=replace(self.guarantee, exact=False, sentence=sentence))
 
 
 def trained_rate(bundle: Bundle) -> float | None:
-    """Return the false-alarm rate of the bundle's configuration, `detect.far`, if it is set."""
+    """Return the false-alarm rate that the bundle was trained for, `detect.far`; None: not set."""
     far: float | None = bundle.config.get("detect", {}).get("far")
     return far
 
@@ -79,15 +80,29 @@ def trained_rate(bundle: Bundle) -> float | None:
 def default_rate(
     bundle: Bundle, calibration: Calibration, sample_type: str, far: float | None = None
 ) -> tuple[float, str | None]:
-    """Return the false-alarm rate to use, and a warning if it is not the default of 0.05.
+    """Return the false-alarm rate of a detection, and a warning if 0.05 is not supported.
 
-    The rate is `far` if the user set it, else the rate of the bundle, else 0.05 or the smallest
-    rate that the calibration supports.
+    Parameters
+    ----------
+    bundle : Bundle
+    calibration : Calibration
+        Calibration of the bundle's detector.
+    sample_type : str
+        "image" or "row", for messages.
+    far : float or None
+        The user's rate; None: the rate of the bundle, else 0.05 or the smallest rate that the
+        calibration supports.
+
+    Returns
+    -------
+    rate : float
+    warning : str or None
+        Set if neither the user nor the bundle sets a rate, and the rate is not 0.05.
 
     Raises
     ------
     ConfigError
-        The calibration does not support the rate of the user or of the bundle.
+        If the calibration does not support the rate of the user or of the bundle.
     """
     return calibration.choose_rate(trained_rate(bundle) if far is None else far, sample_type)
 
@@ -95,10 +110,23 @@ def default_rate(
 def achievable_rate(
     bundle: Bundle, calibration: Calibration, sample_type: str
 ) -> tuple[float, list[str]]:
-    """Return the rate that `augan detect` uses without options, and warnings about it.
+    """Return a false-alarm rate to display, even if `augan detect` would refuse the bundle's.
 
-    If the calibration does not support the rate of the bundle (`augan detect` refuses then), the
-    default rate is returned, so that a threshold can be shown.
+    Parameters
+    ----------
+    bundle : Bundle
+    calibration : Calibration
+        Calibration of the bundle's detector.
+    sample_type : str
+        "image" or "row", for messages.
+
+    Returns
+    -------
+    rate : float
+        The rate of the bundle if the calibration supports it, else 0.05 or the smallest supported
+        rate.
+    warnings : list of str
+        Empty if the rate is the one that the bundle was trained for, or 0.05.
     """
     samples = plural(sample_type)
     far = trained_rate(bundle)
@@ -116,7 +144,25 @@ def achievable_rate(
 def choose_decision_rule(
     bundle: Bundle, calibration: Calibration, far: float | None, fdr: float | None, sample_type: str
 ) -> DecisionRule:
-    """Return the user's rule, else the rule of the bundle, else the default rule."""
+    """Return the decision rule of a detection: the user's, else the bundle's, else the default.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    calibration : Calibration
+        Calibration of the bundle's detector.
+    far : float or None
+        The user's false-alarm rate.
+    fdr : float or None
+        The user's false-discovery rate, in place of `far`.
+    sample_type : str
+        "image" or "row", for messages.
+
+    Raises
+    ------
+    ConfigError
+        If both rates are given, or the calibration samples are too few for the rate.
+    """
     if far is not None and fdr is not None:
         raise ConfigError(
             f"both a false-alarm rate (far {far!r}) and a false-discovery rate (fdr {fdr!r}) were "
@@ -132,7 +178,19 @@ def choose_decision_rule(
 def decide(
     calibration: Calibration, p_values: np.ndarray, rule: DecisionRule, sample_type: str
 ) -> Decision:
-    """Apply the rule to the p-values of all samples of one call."""
+    """Return cutoff, threshold and guarantee for the samples of one detection.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Calibration of the detector.
+    p_values : ndarray [m]
+        Conformal p-values of all samples of the detection.
+    rule : DecisionRule
+        The rate at which samples are flagged.
+    sample_type : str
+        "image" or "row", for messages.
+    """
     if not rule.is_fdr:
         far_guarantee = calibration.guarantee(rule.rate, sample_type)
         return Decision(rule.rate, calibration.threshold(rule.rate), far_guarantee)
@@ -147,7 +205,7 @@ def decide(
 def _unflagged(
     guarantee: DiscoveryGuarantee, cutoff: float, p_values: np.ndarray, sample_type: str
 ) -> str | None:
-    """Return a warning if only the size of the calibration set prevents flags."""
+    """Return a warning if only the size of the calibration set prevents flags; otherwise None."""
     samples = plural(sample_type)
     count = int((p_values * (guarantee.n + 1) < 1.5).sum())
     if not 0 < count < guarantee.min_discoveries or cutoff:

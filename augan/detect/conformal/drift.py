@@ -43,7 +43,7 @@ MAX_ANOMALY_SHARE = 0.5  # share of the new images that may be anomalies without
 
 @dataclass(frozen=True)
 class Drift:
-    """Result of the drift test.
+    """Result of the test whether the scores of new images have shifted as a whole.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Drift:
     sentence: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain Python values, ready for JSON."""
+        """Return all fields as a JSON-able dict."""
         return asdict(self)
 
 
@@ -123,12 +123,28 @@ def detect_drift(calibration: Calibration, scores: ArrayLike, sample_type: str =
 
 
 def _observation(calibration: Calibration, sample_type: str, direction: str) -> str:
+    """Return the statement that scores are "higher" or "lower" than those of the calibration."""
     samples = plural(sample_type)
     n = calibration.n
     return f"these {samples} score {direction} as a whole than the {n} calibration {samples}"
 
 
 def _shape_p_value(calibration: Calibration, scores: np.ndarray, side: str) -> float:
+    """Return the Mann-Whitney p-value for a shift of the scores below the cut.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    scores : ndarray of float64 [m]
+        Anomaly scores of new images.
+    side : {"greater", "less"}
+        Direction of the shift of the new scores relative to the calibration scores.
+
+    Returns
+    -------
+    float
+        1.0 if there are no scores below the cut, or all of them are equal.
+    """
     cut = calibration.scores[calibration.n - max(1, math.floor(CUT_RATE * (calibration.n + 1)))]
     new, old = scores[scores < cut], calibration.scores[calibration.scores < cut]
     if not (new.size and old.size) or min(new.min(), old.min()) == max(new.max(), old.max()):
@@ -138,6 +154,10 @@ def _shape_p_value(calibration: Calibration, scores: np.ndarray, side: str) -> f
 
 
 def _share_p_value(calibration: Calibration, scores: np.ndarray) -> float:
+    """Return the p-value for too many new images above the calibration median.
+
+    Half of the new images are taken for anomalies and not counted.
+    """
     anomalies = math.floor(MAX_ANOMALY_SHARE * scores.size)
     count = int(calibration.flags(scores, 0.5).sum()) - anomalies
     k = (calibration.n + 1) // 2

@@ -36,7 +36,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class DiscoveryGuarantee:
-    """Guarantee of a false-discovery rate, in numbers and in one sentence.
+    """Guarantee of a false-discovery rate for one detection, in numbers and in one sentence.
 
     Attributes
     ----------
@@ -45,12 +45,12 @@ class DiscoveryGuarantee:
     n, num_groups : int
         Number of calibration images, and of the groups (parts, patients, days) they belong to.
     num_scored : int
-        Number of images in the call.
+        Number of images that are scored together.
     min_discoveries : int
         Either at least this many images are flagged, or none.
     exact : bool
-        False if groups have several images, which are then not exchangeable with new ones, and
-        with folds, whose p-values are not known to be positively dependent.
+        False if groups have several images, which are then not exchangeable with new ones, and with
+        folds, whose p-values are not known to be positively dependent.
     sentence : str
         The guarantee in words, or the reason why there is none.
     """
@@ -64,15 +64,23 @@ class DiscoveryGuarantee:
     sentence: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain Python values, ready for JSON."""
+        """Return all fields as a JSON-able dict."""
         return asdict(self)
 
 
 def validate_fdr(calibration: Calibration, fdr: float, sample_type: str = "image") -> float:
-    """Return the rate as a float if the calibration supports it.
+    """Return a false-discovery rate as a float if the calibration supports it.
 
-    The smallest p-value is 1/(n+1). If it exceeds the rate, no image is ever flagged, however
-    many images differ from every calibration image.
+    The smallest p-value is 1/(n+1). If it exceeds the rate, no image is ever flagged, however many
+    images differ from every calibration image.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    fdr : float
+        False-discovery rate, between 0 and 1.
+    sample_type : str
+        "image" or "row", for messages.
 
     Raises
     ------
@@ -96,12 +104,12 @@ def validate_fdr(calibration: Calibration, fdr: float, sample_type: str = "image
 
 
 def discovery_cutoff(p_values: ArrayLike, fdr: float) -> float:
-    """Return the largest p-value that is flagged, 0 if none is flagged (Benjamini-Hochberg).
+    """Return the Benjamini-Hochberg cutoff: the largest flagged p-value, 0.0 if none is flagged.
 
     Parameters
     ----------
     p_values : array-like, shape [m]
-        P-values of all images of one call; valid and positively dependent.
+        P-values of all images of one detection; valid and positively dependent. May be empty.
     fdr : float
         Upper bound of the expected share of normal images among the flagged images. The achieved
         share is at most `fdr` times the share of normal images among all images.
@@ -121,10 +129,19 @@ def discovery_cutoff(p_values: ArrayLike, fdr: float) -> float:
 
 
 def min_discoveries(n: int, m: int, fdr: float) -> int:
-    """Return the minimum number of flagged images: the smallest k with m / (n+1) <= k fdr.
+    """Return how many images are flagged at least, if any: the smallest k with m / (n+1) <= k fdr.
 
     The k images all have the smallest possible p-value, 1/(n+1). A result greater than m means that
     nothing can be flagged.
+
+    Parameters
+    ----------
+    n : int
+        Number of calibration images.
+    m : int
+        Number of images that are scored together.
+    fdr : float
+        False-discovery rate.
 
     Examples
     --------
@@ -137,7 +154,17 @@ def min_discoveries(n: int, m: int, fdr: float) -> int:
 def discovery_guarantee(
     calibration: Calibration, fdr: float, num_scored: int, sample_type: str = "image"
 ) -> DiscoveryGuarantee:
-    """Return what the rate guarantees about the flagged images among `num_scored` images.
+    """Return the guarantee of a false-discovery rate for `num_scored` images scored together.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    fdr : float
+        False-discovery rate.
+    num_scored : int
+        Number of images.
+    sample_type : str
+        "image" or "row", for the sentence.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Guarantee of a false-alarm rate: numbers, and one sentence for the user."""
+"""Guarantee of a false-alarm rate, as numbers and as one sentence for the user."""
 
 from dataclasses import asdict, dataclass
 from decimal import ROUND_CEILING, Context, Decimal
@@ -43,12 +43,24 @@ class Guarantee:
     sentence: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain Python values, ready for JSON."""
+        """Return all fields as a JSON-able dict."""
         return asdict(self)
 
 
 def describe_guarantee(expected: float, rate_upper_95: float, n: int, sample_type: str) -> str:
-    """Return the guarantee of one detector in words."""
+    """Return the guarantee of a detector without folds as a sentence for the user.
+
+    Parameters
+    ----------
+    expected : float
+        Upper bound of the average false-alarm rate.
+    rate_upper_95 : float
+        Upper bound of this model's false-alarm rate, with 95 % confidence.
+    n : int
+        Number of calibration images or rows.
+    sample_type : str
+        "image" or "row".
+    """
     samples = plural(sample_type)
     return (
         f"On average at most {percent(expected)} of normal {samples} like the {n} calibration "
@@ -59,7 +71,20 @@ def describe_guarantee(expected: float, rate_upper_95: float, n: int, sample_typ
 def describe_fold_guarantee(
     expected: float, far: float, n: int, num_folds: int, sample_type: str
 ) -> str:
-    """Return the joint guarantee of the detectors of all folds: about twice the rate."""
+    """Return the guarantee of a cross-conformal detector as a sentence: about twice the rate.
+
+    Parameters
+    ----------
+    expected : float
+        Upper bound of the average false-alarm rate.
+    far : float
+        Requested false-alarm rate.
+    n : int
+        Number of calibration images or rows of all folds.
+    num_folds : int
+    sample_type : str
+        "image" or "row".
+    """
     samples = plural(sample_type)
     more = expected - 2 * far
     rate = f"twice the chosen rate of {percent(far)}"
@@ -76,9 +101,19 @@ def describe_fold_guarantee(
 def describe_group_caveat(
     rate: float, n: int, num_groups: int, sample_type: str, fold_rate: float | None = None
 ) -> str:
-    """Return why groups make the guarantee approximate.
+    """Return the sentence that a rate is approximate because several images share a group.
 
-    `fold_rate` is the guaranteed rate of folds without groups; None: there are no folds.
+    Parameters
+    ----------
+    rate : float
+        Approximate false-alarm rate.
+    n, num_groups : int
+        Number of calibration images or rows, and of their groups.
+    sample_type : str
+        "image" or "row".
+    fold_rate : float or None
+        Rate that cross-conformal calibration would guarantee without groups; None: there are no
+        folds.
     """
     samples = plural(sample_type)
     folds = (
@@ -94,12 +129,15 @@ def describe_group_caveat(
 
 
 def rounded_up(rate: float) -> str:
-    """Return three digits, rounded up, because a printed supported rate must be supported."""
+    """Format a rate with three digits, rounded up, so that the printed rate is supported too."""
     return f"{float(Context(prec=3, rounding=ROUND_CEILING).create_decimal(repr(rate))):g}"
 
 
 def percent(rate: float) -> str:
-    """Return `5.0 %`, rounded up because it follows "at most"; two digits below 1 %."""
+    """Format a rate as a percentage such as "5.0 %", rounded up because it follows "at most".
+
+    Rates below 1 % have two significant digits.
+    """
     value = Decimal(repr(rate)).scaleb(2)
     if value < 1:
         return f"{float(Context(prec=2, rounding=ROUND_CEILING).create_decimal(value)):g} %"
@@ -107,7 +145,11 @@ def percent(rate: float) -> str:
 
 
 def guarantee_void_reason(bundle: Bundle) -> str | None:
-    """Return why the calibration of a bundle guarantees nothing; None: the guarantee holds."""
+    """Return why the calibration stored in a bundle guarantees nothing; None: the guarantee holds.
+
+    The reasons are removed calibration samples (`trim_fraction`) and cross-conformal training on
+    rows of a table.
+    """
     detector: Any = bundle.detector or {}
     trim_fraction = detector.get("trim_fraction")
     is_table = bundle.preprocessing.get("modality") == TabularPreprocessing.modality

@@ -1,1 +1,1 @@
-"""Detection methods, one file each."""
+"""Detection methods that turn trained networks into anomaly scores, one file for each."""

@@ -30,14 +30,16 @@ _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 
 
 class AnoGAN:
-    """Residual and feature matching loss of the best latent code.
+    """Detection method AnoGAN: residual and feature matching loss of the best latent code.
+
+    Scoring is slow: every sample takes `steps` steps of gradient descent.
 
     Parameters
     ----------
     models : mapping of str to keras.Model
         "generator" and "discriminator"; their weights are not changed.
     steps : int
-        Adam steps for each image.
+        Adam steps for each sample.
     """
 
     name = "anogan"
@@ -61,39 +63,62 @@ class AnoGAN:
         )
 
     def fit(self, train: np.ndarray, val: np.ndarray) -> Self:
-        """Return self: the score of the paper has no fitted parameters."""
+        """Return self without fitting: the score of the paper has no fitted parameters."""
         return self
 
     def score_components(self, images: np.ndarray) -> np.ndarray:
-        """Return both losses, float64 `[N, 2]`; higher = more anomalous."""
+        """Return the weighted residual and feature matching loss of each sample, float64 `[N, 2]`.
+
+        Higher = more anomalous. Samples are `[N, S, S, C]` in [-1, 1] or rows `[N, F]`.
+        """
         return self._optimize(images)[1].astype(np.float64)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """Return the images of the best latents, float32 `[N, S, S, C]` in [-1, 1]."""
+        """Return the generator's best reproductions of samples, float32, in the samples' shape.
+
+        For images `[N, S, S, C]` in [-1, 1].
+        """
         return self._optimize(images)[0]
 
     def maps(self, images: np.ndarray) -> np.ndarray:
-        """Return |x - G(z)|, the mean over channels, float32 `[N, S, S, 1]`."""
+        """Return anomaly maps |x - G(z)| with the best latent code z, float32 `[N, S, S, 1]`.
+
+        The maps are means over the channels; higher = more anomalous.
+        """
         return np.abs(images - self.reconstruct(images)).mean(axis=-1, keepdims=True)
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return the number of steps, for the bundle."""
+        """Return the number of Adam steps as an array, for the bundle."""
         return {"steps": np.array(self.steps)}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the number of steps."""
+        """Restore the number of Adam steps from the arrays of `get_state`, and return self."""
         self.steps = int(state["steps"])
         return self
 
     def _generate(self, latents: list[Tensor]) -> Tensor:
+        """Return the generator's samples for latent codes and, if conditional, class logits."""
         # A mixture of classes is a valid input, so the class is optimized like the noise.
         inputs = [latents[0], *(tf.nn.softmax(logits) for logits in latents[1:])]
         return self._generator(inputs if len(inputs) > 1 else inputs[0], training=False)
 
     def _initial_latents(self, images: Tensor, deepest: Tensor) -> list[Tensor]:
-        """Return, for each image, the best of the same few samples of the prior.
+        """Return the latent codes from which the optimization of each sample starts.
 
-        From a single sample, the optimizer would have to cross the gaps between normal images.
+        For each sample, the best of the same `NUM_INITIAL_LATENTS` samples of the prior is chosen.
+        From a single sample of the prior, the optimizer would have to cross the gaps between normal
+        images.
+
+        Parameters
+        ----------
+        images : Tensor [B, ...]
+        deepest : Tensor [B, ...]
+            Deepest discriminator features of the images.
+
+        Returns
+        -------
+        list of Tensor [B, Z_i]
+            One tensor for each input of the generator.
         """
         candidates = [
             tf.random.stateless_normal((NUM_INITIAL_LATENTS, size), tf.constant([i, 0]))
@@ -109,7 +134,16 @@ class AnoGAN:
     def _losses(
         self, images: Tensor, deepest: Tensor, latents: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Return reconstructions `[B, S, S, C]` and both losses `[B, 2]`."""
+        """Return reproductions `[B, ...]` by the generator and both weighted losses `[B, 2]`.
+
+        Parameters
+        ----------
+        images : Tensor [B, ...]
+        deepest : Tensor [B, ...]
+            Deepest discriminator features of the images.
+        latents : list of Tensor [B, Z_i]
+            One tensor for each input of the generator.
+        """
         reconstruction = self._generate(latents)
         residual = _l1(images - reconstruction)
         matching = _l1(deepest - self._features(reconstruction, training=False)[-1])
@@ -117,7 +151,10 @@ class AnoGAN:
         return reconstruction, losses
 
     def _optimized(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the reconstructions and losses of the optimized latents."""
+        """Optimize latent codes of samples `[B, ...]`; return reproductions and losses `[B, 2]`.
+
+        The losses are means over `NUM_NOISY_LATENTS` noisy copies of the latent codes.
+        """
         deepest = self._features(images, training=False)[-1]
         latents = self._initial_latents(images, deepest)
         means, squares = [[tf.zeros_like(latent) for latent in latents] for _ in range(2)]
@@ -137,7 +174,10 @@ class AnoGAN:
 
 
 def _add_noise(latents: list[Tensor], seed: Tensor | int) -> list[Tensor]:
-    """Return latents with noise, the same noise for every image."""
+    """Return latent codes plus Gaussian noise, the same noise for every sample of the batch.
+
+    `seed` determines the noise: the optimizer's step, or minus the number of a noisy copy.
+    """
     noises = [
         tf.random.stateless_normal(
             latent.shape[1:], tf.stack([1 + i, seed]), stddev=LATENT_NOISE_STD
@@ -154,9 +194,16 @@ def _adam_step(
     squares: list[Tensor],
     step: Tensor,
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """Return latents and moments after a step of Adam (Kingma and Ba 2015), without variables.
+    """Return latent codes and moments after one step of Adam (Kingma and Ba 2015).
 
-    The rows of a batch are independent.
+    Each sample of the batch is optimized independently, as if it had its own optimizer.
+
+    Parameters
+    ----------
+    latents, gradients, means, squares : list of Tensor [B, Z_i]
+        Latent codes, gradients of the loss, and Adam's first and second moments.
+    step : Tensor of float32
+        Number of the step, counted from 1.
     """
     first, second = _BETAS
     means = [first * m + (1 - first) * g for m, g in zip(means, gradients)]
@@ -170,12 +217,12 @@ def _adam_step(
 
 
 def _pairwise_l1(x: Tensor, y: Tensor) -> Tensor:
-    """Return the sums of absolute differences between x `[B, ...]` and y `[M, ...]`, `[B, M]`."""
+    """Return the L1 distances between all x `[B, ...]` and all y `[M, ...]`, `[B, M]`."""
     flat = tf.reshape(y, (y.shape[0], -1))
     rows = tf.reshape(x, (x.shape[0], -1))
     return tf.map_fn(lambda row: tf.reduce_sum(tf.abs(flat - row), axis=1), rows)
 
 
 def _l1(difference: Tensor) -> Tensor:
-    """Return the sum of absolute values of each sample, `[B]`."""
+    """Return the sum of absolute values over each sample of a batch, `[B, ...]` to `[B]`."""
     return tf.reduce_sum(tf.abs(difference), axis=range(1, len(difference.shape)))

@@ -1,4 +1,4 @@
-"""Default method: the discriminator combined with the distance of raw samples.
+"""Default detection method: the discriminator combined with the distance of raw samples.
 
 No single component is best on all data: the discriminator detects unusual combinations, the raw
 distance detects unusual values. All components are standardized on normal samples of the validation
@@ -23,10 +23,11 @@ ComponentScorer = DiscriminatorFeatures | TransformEnsemble | PixelNeighbors
 
 
 class Auto:
-    """`TransformEnsemble` and `PixelNeighbors`, or `DiscriminatorFeatures` if there are no heads.
+    """Default detection method for images of a fixed size and for rows of a table.
 
-    Heads are trained only for a detector of images. Tables have no heads, nor do discriminators
-    whose generator must generate good images.
+    The score adds two scorers: `TransformEnsemble` if a transformation head was trained, else
+    `DiscriminatorFeatures`; and `PixelNeighbors`. By default, the head is trained only for a
+    detector of images whose generator need not generate good images; tables have no head.
 
     Parameters
     ----------
@@ -51,7 +52,14 @@ class Auto:
         )
 
     def fit(self, train: np.ndarray, val: np.ndarray) -> Self:
-        """Fit on normal samples `[N, S, S, C]` or `[N, F]` of the training and validation split."""
+        """Fit both scorers and, for images, the anomaly maps on normal samples; return self.
+
+        Parameters
+        ----------
+        train, val : ndarray [N, S, S, C] or [N, F]
+            Normal samples in [-1, 1]: those on which the networks were trained, and validation
+            samples on which the components are standardized.
+        """
         for scorer in self._scorers.values():
             scorer.fit(train, val)
         if self._padim is not None:
@@ -59,7 +67,10 @@ class Auto:
         return self
 
     def score_components(self, samples: np.ndarray) -> np.ndarray:
-        """Return the standardized components, float64 `[N, T]`; higher = more anomalous."""
+        """Return the standardized, weighted components of samples, float64 `[N, T]`.
+
+        Higher = more anomalous.
+        """
         columns = [scorer.score_components(samples) for scorer in self._scorers.values()]
         return np.concatenate(columns, axis=1)
 
@@ -67,20 +78,29 @@ class Auto:
         """Return None: this method computes no reconstructions."""
 
     def maps(self, images: np.ndarray) -> np.ndarray:
-        """Return the maps of `DiagonalPaDiM`, float32 `[N, S, S, 1]`."""
+        """Return anomaly maps of images by `DiagonalPaDiM`, float32 `[N, S, S, 1]`.
+
+        Raises
+        ------
+        DataError
+            If the model is of a table.
+        """
         if self._padim is None:
             raise DataError("rows have no anomaly maps; only models of images compute maps")
         return self._padim.maps(images)
 
     def call(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return components and maps of images `[B, S, S, C]` as tensors; see `OnnxExportable`."""
+        """Return components `[B, T]` and maps `[B, S, S, 1]` of images as tensors, for export.
+
+        See `OnnxExportable`.
+        """
         results = [scorer.call(images) for scorer in self._scorers.values()]
         columns = [result[0] if isinstance(result, tuple) else result for result in results]
         maps = None if self._padim is None else self._padim.call(images)
         return tf.concat(columns, axis=1), maps
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return the fitted arrays, for the bundle."""
+        """Return the fitted arrays of all scorers by name, for the bundle."""
         return {
             f"{name}.{key}": value
             for name, part in self._stateful().items()
@@ -88,7 +108,7 @@ class Auto:
         }
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the fitted arrays."""
+        """Restore the fitted arrays that `get_state` returned, and return self."""
         for name, part in self._stateful().items():
             prefix = f"{name}."
             part.set_state(
@@ -97,4 +117,5 @@ class Auto:
         return self
 
     def _stateful(self) -> dict[str, ComponentScorer | DiagonalPaDiM]:
+        """Return the scorers and, for images, the map model by the prefix of their arrays."""
         return {**self._scorers, **({} if self._padim is None else {"padim": self._padim})}

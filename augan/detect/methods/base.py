@@ -1,4 +1,4 @@
-"""Interfaces of detection methods."""
+"""Interfaces that every detection method implements."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 class Scorer(Protocol):
-    """Fitted method, or the ensemble of the fitted methods of several folds.
+    """Interface of a fitted detection method, or of the ensemble of the methods of several folds.
 
-    Images are float32 `[N, S, S, C]` in [-1, 1], or `RaggedImages` for methods of large images;
-    rows are float32 `[N, F]`.
+    Inputs are normalized samples: images float32 `[N, S, S, C]` in [-1, 1], `RaggedImages` for
+    methods of large images, or rows float32 `[N, F]`.
 
     Attributes
     ----------
     name : str
-        Name of the method.
+        Name of the method, as in `detect.method`.
     components : tuple of ScoreComponent
         Summands of the anomaly score.
     """
@@ -29,31 +29,37 @@ class Scorer(Protocol):
     components: tuple[ScoreComponent, ...]
 
     def score_components(self, samples: Any) -> np.ndarray:
-        """Return the components of the score, float64 `[N, T]`; higher = more anomalous."""
+        """Return the components of each sample's anomaly score, float64 `[N, T]`.
+
+        T is the number of `components`; higher = more anomalous.
+        """
         ...
 
     def reconstruct(self, samples: Any) -> np.ndarray | None:
-        """Return the GAN's reconstructions; None if the method computes none."""
+        """Return the GAN's reconstructions of the samples; None if the method computes none."""
         ...
 
     def maps(self, images: Any) -> Any:
-        """Return anomaly maps, float32 `[N, S, S, 1]` or `RaggedImages` `[H, W, 1]`."""
+        """Return the anomaly maps of images, float32 `[N, S, S, 1]`; higher = more anomalous.
+
+        Methods of large images return `RaggedImages` `[H, W, 1]`.
+        """
         ...
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return the fitted arrays, for the bundle."""
+        """Return the fitted arrays by name; the bundle stores them, `set_state` restores them."""
         ...
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the fitted arrays."""
+        """Restore the fitted arrays that `get_state` returned, and return self."""
         ...
 
 
 class OnnxExportable(Protocol):
-    """Scorer that can be exported to ONNX: every method that is not iterative."""
+    """Interface of a scorer that can be exported to ONNX: every method that is not iterative."""
 
     def call(self, images: Any) -> "tuple[Tensor, Tensor | None]":
-        """Return score components and anomaly maps as tensors.
+        """Compute score components and anomaly maps as tensors, for an exported graph.
 
         Parameters
         ----------
@@ -64,20 +70,35 @@ class OnnxExportable(Protocol):
         Returns
         -------
         components : Tensor of float64 [B, T]
+            Their sum is the score, as in `score_components`.
         maps : Tensor of float32 [B, S, S, 1] or None
-            For methods of large images `[1, H / 4, W / 4, 1]`, before enlargement by `maps`.
+            None if maps cannot be exported. For methods of large images `[1, H / 4, W / 4, 1]`,
+            before enlargement by `maps`.
         """
         ...
 
 
 class DetectionMethod(Scorer, Protocol):
-    """Detection method on trained networks.
+    """Interface of a detection method on trained networks.
 
     `augan.detect.methods.registry` holds the properties that are needed before a method is built.
+
+    Parameters
+    ----------
+    models : mapping of str to keras.Model
+        Trained networks by role, such as "discriminator".
     """
 
     def __init__(self, models: "Mapping[str, keras.Model]") -> None: ...
 
     def fit(self, train: Any, val: Any) -> Self:
-        """Fit on normal samples of the training split and of the validation split."""
+        """Fit on normal samples and return self.
+
+        Parameters
+        ----------
+        train : ndarray or RaggedImages
+            Normalized samples on which the networks were trained.
+        val : ndarray or RaggedImages
+            Normalized samples of the validation split, on which score components are standardized.
+        """
         ...

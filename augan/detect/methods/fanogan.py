@@ -20,7 +20,7 @@ from augan.gan.networks.registry import feature_blocks
 
 
 class FAnoGAN:
-    """Image residual and discriminator-feature residual.
+    """Detection method f-AnoGAN: residuals of a sample's reconstruction by encoder and generator.
 
     Parameters
     ----------
@@ -55,44 +55,60 @@ class FAnoGAN:
         self._standardize = ScoreStandardizer()
 
     def fit(self, train: np.ndarray, val: np.ndarray) -> Self:
-        """Fit mean and standard deviation of each residual on normal images `[N, S, S, C]`.
+        """Fit mean and standard deviation of both residuals on normal samples; return self.
 
-        Only the images of `val`, on which the networks were not trained, are used.
+        Parameters
+        ----------
+        train : ndarray
+            Not used, because the networks were trained on these samples.
+        val : ndarray [N, S, S, C] or [N, F]
+            Normal samples in [-1, 1] of the validation split.
         """
         self._standardize.fit(self._residuals(val))
         return self
 
     def score_components(self, images: np.ndarray) -> np.ndarray:
-        """Return the standardized residuals, float64 `[N, 2]`; higher = more anomalous."""
+        """Return the standardized image and feature residual of each sample, float64 `[N, 2]`.
+
+        Higher = more anomalous.
+        """
         return self._standardize(self._residuals(images))
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """Return G(E(x)), float32 `[N, S, S, C]` in [-1, 1]."""
+        """Return the reconstructions G(E(x)) of samples, float32, in the samples' shape."""
         return self._infer(images)[0]
 
     def maps(self, images: np.ndarray) -> np.ndarray:
-        """Return |x - G(E(x))|, the mean over channels, float32 `[N, S, S, 1]`."""
+        """Return anomaly maps |x - G(E(x))|, the mean over channels, float32 `[N, S, S, 1]`.
+
+        Higher = more anomalous.
+        """
         return np.abs(images - self.reconstruct(images)).mean(axis=-1, keepdims=True)
 
     def call(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return components and maps of images `[B, S, S, C]` as tensors; see `OnnxExportable`."""
+        """Return components `[B, 2]` and maps `[B, S, S, 1]` of images as tensors, for export.
+
+        See `OnnxExportable`.
+        """
         reconstruction, *residuals = self._compare(images)
         components = self._standardize(tf.cast(tf.stack(residuals, axis=1), tf.float64))
         return components, tf.reduce_mean(tf.abs(images - reconstruction), axis=-1, keepdims=True)
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return the fitted arrays, for the bundle."""
+        """Return mean and standard deviation of both residuals by name, for the bundle."""
         return self._standardize.get_state()
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the fitted arrays."""
+        """Restore the fitted arrays that `get_state` returned, and return self."""
         self._standardize.set_state(state)
         return self
 
     def _residuals(self, images: np.ndarray) -> np.ndarray:
+        """Return the raw image and feature residual of each sample, float64 `[N, 2]`."""
         batches = [np.stack(batch[1:], axis=1) for batch in self._infer.batches(images)]
         return np.concatenate(batches).astype(np.float64)
 
 
 def _mean_square(difference: Tensor) -> Tensor:
+    """Return the mean square over each sample of a batch, `[B, ...]` to `[B]`."""
     return tf.reduce_mean(tf.square(difference), axis=range(1, len(difference.shape)))

@@ -29,7 +29,7 @@ from augan.gan.inference import BatchInference
 
 
 class DiscriminatorFeatures:
-    """Feature distances and, with heads, the likelihood of transforms.
+    """Detection method: feature distances and, with a transformation head, transform likelihood.
 
     Parameters
     ----------
@@ -61,12 +61,13 @@ class DiscriminatorFeatures:
         self._infer = BatchInference(self._features, self._pooled.sample_shape)
 
     def fit(self, train: np.ndarray, val: np.ndarray) -> Self:
-        """Fit on normal samples.
+        """Fit feature distances, standardization and maps on normal samples; return self.
 
         Parameters
         ----------
         train, val : ndarray [N, S, S, C] or [N, F]
-            Normal samples in [-1, 1] on which the networks were trained, and others.
+            Normal samples in [-1, 1]: those on which the networks were trained, and validation
+            samples on which the components are standardized.
         """
         features = self._infer(train)[0]
         self._reference.fit(features, self._block_scales(features))
@@ -76,32 +77,44 @@ class DiscriminatorFeatures:
         return self
 
     def score_components(self, samples: np.ndarray) -> np.ndarray:
-        """Return the standardized components, float64 `[N, T]`; higher = more anomalous."""
+        """Return the standardized components of samples, float64 `[N, T]`; higher = more anomalous.
+
+        T is 2, or 3 with a transformation head.
+        """
         return self._standardize(self._raw(samples))
 
     def reconstruct(self, samples: np.ndarray) -> None:
         """Return None: this method computes no reconstructions."""
 
     def maps(self, images: np.ndarray) -> np.ndarray:
-        """Return the maps of `DiagonalPaDiM`, float32 `[N, S, S, 1]`."""
+        """Return anomaly maps of images by `DiagonalPaDiM`, float32 `[N, S, S, 1]`.
+
+        Raises
+        ------
+        DataError
+            If the model is of a table.
+        """
         if self._padim is None:
             raise DataError("rows have no anomaly maps; only models of images compute maps")
         return self._padim.maps(images)
 
     def call(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return components and maps of images `[B, S, S, C]` as tensors; see `OnnxExportable`."""
+        """Return components `[B, T]` and maps `[B, S, S, 1]` of images as tensors, for export.
+
+        See `OnnxExportable`.
+        """
         features, *nll = self._features(images, transform_nll_onnx)
         raw = tf.concat([self._reference.call(features), *(x[:, None] for x in nll)], axis=1)
         components = self._standardize(tf.cast(raw, tf.float64))
         return components, None if self._padim is None else self._padim.call(images)
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return the fitted arrays, for the bundle."""
+        """Return the fitted arrays by name, for the bundle."""
         padim = {} if self._padim is None else self._padim.get_state()
         return {**self._reference.get_state(), **self._standardize.get_state(), **padim}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the fitted arrays."""
+        """Restore the fitted arrays that `get_state` returned, and return self."""
         self._reference.set_state(state)
         self._standardize.set_state(state)
         if self._padim is not None:
@@ -109,13 +122,21 @@ class DiscriminatorFeatures:
         return self
 
     def _raw(self, samples: np.ndarray) -> np.ndarray:
+        """Return the components of samples before standardization, `[N, T]`."""
         batches = []
         for features, *nll in self._infer.batches(samples):
             batches.append(np.column_stack([self._reference.distances(features), *nll]))
         return np.concatenate(batches)
 
     def _features(self, samples: Tensor, nll_function: Any = None) -> tuple[Tensor, ...]:
-        """Return features `[B, F]` and, with heads, likelihoods of transforms `[B]`."""
+        """Return features `[B, F]` and, with a head, negative log-likelihoods of transforms `[B]`.
+
+        Parameters
+        ----------
+        samples : Tensor [B, S, S, C] or [B, F]
+        nll_function : callable or None
+            `transform_nll_onnx` for an exported graph; None: `transform_nll`.
+        """
         features = self._pooled(samples)
         if self._heads is None:
             return (features,)
@@ -123,7 +144,7 @@ class DiscriminatorFeatures:
         return features, (nll_function or transform_nll)(self._heads, deepest)
 
     def _block_scales(self, features: np.ndarray) -> np.ndarray:
-        """Return a factor for each feature that gives every block the same total variance."""
+        """Return a factor for each feature, `[F]`, that equalizes the blocks' total variances."""
         scales = []
         for block in np.split(features, np.cumsum(self._pooled.sizes)[:-1], axis=1):
             total = float(block.var(axis=0, dtype=np.float64).sum())

@@ -1,7 +1,7 @@
-"""Registry of the detection methods.
+"""Registry of the detection methods and of their requirements.
 
-The registry holds the properties that are needed before a method is built, so that a command
-checks its options without loading TensorFlow. A new method is one module and one entry here.
+The registry holds the properties that are needed before a method is built, so that a command checks
+its options without loading TensorFlow. A new method is one module and one entry here.
 """
 
 from dataclasses import dataclass
@@ -17,22 +17,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """Properties of a detection method.
+    """Entry of the registry: properties of a detection method that are known without TensorFlow.
 
     Attributes
     ----------
     name : str
-        Value of `detect.method` and of `--method`.
+        Value of `detect.method` and of `--method`. Two entries may share a name if their modalities
+        differ.
     location : str
         Module and class, `"package.module:Class"`.
     modalities : tuple of {"images", "rows", "tiles"}
-        Modalities that the method scores.
+        Modalities that the method scores: images of a fixed size, rows of a table, large images in
+        tiles.
     required_networks : tuple of str
-        Networks that the method is built on.
+        Roles of the networks that the method is built on.
     optional_networks : tuple of str
-        Networks that the method also uses if they were trained.
+        Roles of networks that the method also uses if they were trained.
     is_iterative : bool
-        Whether scoring an image takes hundreds of optimization steps.
+        Whether scoring a sample takes hundreds of optimization steps; such methods cannot be
+        exported.
     """
 
     name: str
@@ -43,7 +46,7 @@ class MethodSpec:
     is_iterative: bool = False
 
     def load_class(self) -> "type[DetectionMethod]":
-        """Import the class of the method, which loads TensorFlow."""
+        """Import and return the class of the method, which loads TensorFlow."""
         module, _, name = self.location.partition(":")
         loaded: type[DetectionMethod] = getattr(import_module(module), name)
         return loaded
@@ -96,7 +99,10 @@ METHOD_SPECS: tuple[MethodSpec, ...] = (
 
 
 def supported_methods(modality: str) -> dict[str, MethodSpec]:
-    """Return the methods that score "images", "rows" or "tiles", by name."""
+    """Return the detection methods for a modality: name -> spec, in the order of the registry.
+
+    `modality` is "images", "rows" or "tiles".
+    """
     return {spec.name: spec for spec in METHOD_SPECS if modality in spec.modalities}
 
 
@@ -104,7 +110,13 @@ DETECTION_METHODS = supported_methods("images")
 
 
 def get_method_spec(name: str, preprocessing: AnyPreprocessing) -> MethodSpec:
-    """Return the spec of a method for this preprocessing; ConfigError if there is none."""
+    """Return the registry entry of a detection method for samples with this preprocessing.
+
+    Raises
+    ------
+    ConfigError
+        If no method of this name scores the modality of the samples.
+    """
     supported = supported_methods(preprocessing.modality)
     if name not in supported:
         hint = ", or train with --set data.tiling=false" if name in DETECTION_METHODS else ""

@@ -1,6 +1,7 @@
-"""Patch features of large images: each location is scored at the images' original scale.
+"""Detection methods of large images: discriminator features scored at each location.
 
-The convolutions of the discriminator run over the whole image. Each location of the feature map is
+The convolutions of the discriminator run over the whole image, at its original scale unless the
+image is very large (`TiledPreprocessing.to_working_scale`). Each location of the feature map is
 scored in three ways: the distance to the most similar other location of the same image, the
 Mahalanobis distance to the locations of normal images, and the head that was trained to find
 synthetic defects. Each map is standardized by its distance from the borders
@@ -47,12 +48,22 @@ _STATE = ("scales", "mean", "axes", "variances")
 
 
 class PatchFeatures:
-    """Scores of large images from the discriminator's features at each location.
+    """Detection method "features" for large images: all available maps of feature anomalies.
+
+    The maps are self-dissimilarity, Mahalanobis distance and, with a localization head, synthetic
+    defects. There is one location for each 4 x 4 pixels.
 
     Parameters
     ----------
     models : mapping of str to keras.Model
         "discriminator" and optionally "localization_head"; their weights are not changed.
+
+    Attributes
+    ----------
+    maps_used : tuple of ScoreComponent
+        Maps that this class adds up, if the networks for them were trained.
+    components : tuple of ScoreComponent
+        Maps that this detector adds up; each is one component of the score.
     """
 
     name = "features"
@@ -74,12 +85,13 @@ class PatchFeatures:
         self._compare: Any = None
 
     def fit(self, train: RaggedImages, val: RaggedImages) -> Self:
-        """Fit on normal images.
+        """Fit the feature covariance and the statistics of the maps on normal images; return self.
 
         Parameters
         ----------
         train, val : RaggedImages [H, W, C] in [-1, 1]
-            Normal images on whose tiles the networks were trained, and others.
+            Normal images on whose tiles the networks were trained, and images of the validation
+            split.
         """
         self._fit_covariance(train)
         some = evenly_spaced(train, MAX_MAP_IMAGES)
@@ -87,9 +99,10 @@ class PatchFeatures:
         return self
 
     def score_components(self, images: RaggedImages) -> np.ndarray:
-        """Return each map's part of the score, float64 `[N, T]`; higher = more anomalous.
+        """Return each map's contribution to the score, float64 `[N, T]`; higher = more anomalous.
 
-        It is the mean of the map over the locations where the sum of all maps is highest.
+        A contribution is the mean of the map over the 0.2 % of the locations where the sum of all
+        maps is highest.
         """
         scores = [top_fraction_mean(values) for values in self._maps(images)]
         return np.stack(scores).astype(np.float64)
@@ -98,7 +111,7 @@ class PatchFeatures:
         """Return None: this method computes no reconstructions."""
 
     def maps(self, images: RaggedImages) -> RaggedImages:
-        """Return the sum of all maps of each image, float32 `[H, W, 1]`, in standard deviations."""
+        """Return anomaly maps: the sum of all maps in standard deviations, float32 `[H, W, 1]`."""
         maps = []
         for image, values in zip(images, self._maps(images)):
             total = values.sum(axis=-1, keepdims=True).astype(np.float32)
@@ -107,7 +120,7 @@ class PatchFeatures:
         return RaggedImages(maps)
 
     def call(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return components and map of one image `[1, H, W, C]` as tensors.
+        """Return components `[1, T]` and map of one image `[1, H, W, C]` as tensors, for export.
 
         See `OnnxExportable`.
         """
@@ -124,17 +137,20 @@ class PatchFeatures:
         return tensor_ops.tensor_top_fraction_mean(values, TOP_FRACTION)[None], total[None]
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return the fitted arrays, for the bundle."""
+        """Return the fitted arrays by name, for the bundle."""
         return {**self._state, **self._borders.get_state()}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the fitted arrays."""
+        """Restore the fitted arrays that `get_state` returned, and return self."""
         self._set({name: np.asarray(state[name]) for name in _STATE})
         self._borders.set_state(state)
         return self
 
     def _fit_covariance(self, train: RaggedImages) -> None:
-        """Fit mean and covariance of the features at random locations of normal images."""
+        """Fit mean and covariance of the features at random locations of normal images.
+
+        At most `MAX_TRAINING_IMAGES` images with `LOCATIONS_PER_IMAGE` locations each are used.
+        """
         samples = []
         for row, image in enumerate(evenly_spaced(train, MAX_TRAINING_IMAGES)):
             features = self._extract(self._padded(image))[0].numpy()
@@ -152,16 +168,18 @@ class PatchFeatures:
         self._set({"scales": scales, "mean": mean, "axes": axes, "variances": variances})
 
     def _scales(self, values: np.ndarray) -> np.ndarray:
-        """Return a factor for each feature that gives both blocks the same total variance."""
+        """Return a factor for each feature, `[F]`, that equalizes the blocks' total variances."""
         blocks = np.split(values.var(axis=0), np.cumsum(self._channels)[:-1])
         totals = [max(float(block.sum()), 1e-12) for block in blocks]
         return np.repeat(1 / np.sqrt(totals), self._channels)
 
     def _set(self, state: dict[str, np.ndarray]) -> None:
+        """Set the fitted arrays, and compile the distances that depend on them."""
         self._state = {name: value.astype(np.float32) for name, value in state.items()}
         self._compare = tf.function(self._distances, reduce_retracing=True)
 
     def _maps(self, images: RaggedImages) -> Iterator[np.ndarray]:
+        """Return an iterator of each image's maps, `[H / 4, W / 4, T]`, in standard deviations."""
         return (self._borders(values) for values in self._raw_maps(images))
 
     def _raw_maps(self, images: RaggedImages) -> Iterator[np.ndarray]:
@@ -174,12 +192,25 @@ class PatchFeatures:
             yield np.stack([by_component[one][:height, :width] for one in self.components], axis=-1)
 
     def _padded(self, image: np.ndarray) -> np.ndarray:
-        """Return one image as a batch with sides that every block can halve."""
+        """Return one image as a batch `[1, H, W, C]`, mirrored so that every block halves it."""
         widths = [(0, -side % self._multiple) for side in image.shape[:2]]
         return np.pad(image, (*widths, (0, 0)), mode="symmetric")[None]
 
     def _features(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return features `[H / 4, W / 4, F]`, averaged over 3 x 3 locations, and defect scores."""
+        """Return the smoothed features of one image and, with a localization head, defect scores.
+
+        Parameters
+        ----------
+        image : Tensor [1, H, W, C]
+            Sides must be multiples of `_multiple`.
+
+        Returns
+        -------
+        features : Tensor [H / 4, W / 4, F]
+            Means over 3 x 3 locations.
+        defects : Tensor [H / 4, W / 4, 1]
+            Probabilities of a synthetic defect; only with a localization head.
+        """
         features = concat_blocks(self._blocks(image, training=False))
         compared = features[..., : sum(self._channels)]
         smooth = tf.nn.avg_pool2d(compared, 3, 1, "SAME")[0]
@@ -191,9 +222,17 @@ class PatchFeatures:
     def _distances(
         self, features: Tensor, others: Tensor, near_rows: Tensor, near_columns: Tensor
     ) -> Tensor:
-        """Return distances to the most similar other location and to the mean, `[H/4, W/4, 2]`.
+        """Return each location's distances to similar locations and to the mean, `[h, w, 2]`.
 
-        The last three arguments are those of `comparison_grid`.
+        The first distance is that to the most similar other location of the same image, the second
+        the Mahalanobis distance to the locations of normal images.
+
+        Parameters
+        ----------
+        features : Tensor [h, w, F]
+            Features of one image.
+        others, near_rows, near_columns
+            Result of `comparison_grid` for (h, w).
         """
         shape = tf.shape(features)
         values = tf.reshape(features, (-1, features.shape[-1])) * self._state["scales"]
@@ -212,7 +251,10 @@ class PatchFeatures:
 
 
 class PatchAuto(PatchFeatures):
-    """The two maps that found most synthetic defects of kinds not used in training."""
+    """Default detection method for large images: self-dissimilarity and synthetic defects.
+
+    These two maps found most synthetic defects of kinds not used in training.
+    """
 
     name = "auto"
     maps_used = (SELF_DISSIMILARITY, _SYNTHETIC_DEFECTS)
@@ -221,14 +263,19 @@ class PatchAuto(PatchFeatures):
 def comparison_grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the locations with which each location is compared, and which are too near.
 
+    Parameters
+    ----------
+    height, width : int
+        Number of locations of the feature map, H and W.
+
     Returns
     -------
-    others : ndarray [M] of int
-        Evenly spaced locations, as flat indices.
-    near_rows : ndarray [H, M] of bool
-    near_columns : ndarray [W, M] of bool
-        True if rows or columns are less than `_MIN_DISTANCE` apart; a location is too near if both
-        are.
+    others : ndarray of int32 [M]
+        Evenly spaced locations, as flat indices; M is about `MAX_COMPARED` at most.
+    near_rows : ndarray of bool [H, M]
+    near_columns : ndarray of bool [W, M]
+        True if rows or columns are less than `_MIN_DISTANCE` (in small images, less) apart; a
+        location is too near if both are.
     """
     step = max(2, math.ceil(math.sqrt(height * width / MAX_COMPARED)))
     grid_rows, grid_columns = np.arange(0, height, step), np.arange(0, width, step)
@@ -243,7 +290,11 @@ def comparison_grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np
 
 
 def top_fraction_mean(values: np.ndarray) -> np.ndarray:
-    """Return the means of a map `[H, W, T]` over the locations with the highest sums, `[T]`."""
+    """Return the mean of each map over the locations with the highest sum of all maps, `[T]`.
+
+    `values` are the T maps of one image, `[H, W, T]`; the share of locations is `TOP_FRACTION`, at
+    least one location.
+    """
     flat = values.reshape(-1, values.shape[-1])
     count = max(1, round(TOP_FRACTION * len(flat)))
     return flat[np.argsort(flat.sum(axis=1))[-count:]].mean(axis=0)

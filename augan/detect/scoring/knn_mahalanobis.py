@@ -21,14 +21,22 @@ _STATE = ("scales", "mean", "components", "variances", "residual_variance", "ref
 
 
 class PCAReferenceSet:
-    """Normal samples in the coordinates of their principal components."""
+    """Normal samples in PCA coordinates, for nearest-neighbor and Mahalanobis distances."""
 
     def __init__(self) -> None:
         self._state: dict[str, np.ndarray] = {}
         self._infer: Any = None
 
     def fit(self, values: np.ndarray, scales: np.ndarray | None = None) -> Self:
-        """Fit on normal samples `[N, F]`, N >= 2, after multiplication by `scales` `[F]`."""
+        """Fit principal components and reference coordinates on normal samples; return self.
+
+        Parameters
+        ----------
+        values : ndarray [N, F]
+            Features of N >= 2 normal samples.
+        scales : ndarray [F] or None
+            Factor of each feature before the PCA; None: 1.
+        """
         # Imported here, because scoring needs no scikit-learn.
         from sklearn.decomposition import PCA
 
@@ -50,25 +58,30 @@ class PCAReferenceSet:
         )
 
     def distances(self, values: np.ndarray) -> np.ndarray:
-        """Return two distances of samples `[N, F]`, float64 `[N, 2]`.
+        """Return two distances of each sample to the reference set, float64 `[N, 2]`.
 
         The first is the mean distance to the two nearest normal samples, the second the squared
         Mahalanobis distance. Both include the residual outside the principal components.
+
+        Parameters
+        ----------
+        values : ndarray [N, F]
+            Features, not yet scaled.
         """
         return self._infer(values)[0].astype(np.float64)
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return the fitted arrays, for the bundle."""
+        """Return the fitted arrays by name, for the bundle."""
         return self._state
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the fitted arrays; other keys of `state` are ignored."""
+        """Restore the fitted arrays, and return self; other keys of `state` are ignored."""
         self._state = {name: np.asarray(state[name]) for name in _STATE}
         self._infer = BatchInference(self.call, (len(self._state["scales"]),))
         return self
 
     def call(self, values: Tensor) -> Tensor:
-        """Return the `distances` of samples `[B, F]` as a tensor, float32 `[B, 2]`."""
+        """Tensor version of `distances`: features `[B, F]` to float32 `[B, 2]`."""
         state = {name: tf.constant(value, tf.float32) for name, value in self._state.items()}
         variances = state["variances"] * (1 - _SHRINKAGE)
         variances += _SHRINKAGE * tf.reduce_mean(state["variances"])
@@ -84,9 +97,16 @@ class PCAReferenceSet:
 
 
 def _neighbor_distance(coordinates: Tensor, reference: Tensor, residual: Tensor) -> Tensor:
-    """Return the mean distance of `[B, K]` to the nearest rows of the reference `[M, K]`, `[B]`.
+    """Return the mean distance of each sample to its nearest reference samples, `[B]`.
 
-    `residual` `[B]` is the squared distance of each sample to the span of the components.
+    Parameters
+    ----------
+    coordinates : Tensor [B, K]
+        PCA coordinates of the samples.
+    reference : Tensor [M, K]
+        PCA coordinates of the reference samples.
+    residual : Tensor [B]
+        Squared distance of each sample to the span of the principal components.
     """
     squares = tf.reduce_sum(reference**2, axis=1) - 2 * tf.matmul(
         coordinates, reference, transpose_b=True

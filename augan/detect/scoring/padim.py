@@ -22,7 +22,7 @@ MIN_RELATIVE_STD = 0.1
 
 
 class DiagonalPaDiM:
-    """Anomaly maps: deviation of the discriminator's features from normal images.
+    """Anomaly maps of images: deviation of discriminator features from normal images.
 
     Parameters
     ----------
@@ -36,7 +36,13 @@ class DiagonalPaDiM:
         self._mean, self._std = np.zeros(0), np.ones(0)
 
     def fit(self, reference: np.ndarray) -> Self:
-        """Fit on normal images `[N, S, S, C]` in [-1, 1]."""
+        """Fit mean and standard deviation of every feature on normal images; return self.
+
+        Parameters
+        ----------
+        reference : ndarray [N, S, S, C]
+            Images in [-1, 1]; at most 2,000 of them, evenly spaced, are used.
+        """
         features = self._infer(evenly_spaced(reference, _MAX_TRAINING_IMAGES))[0]
         stds = np.split(features.std(axis=0), np.cumsum(self._features.sizes)[:-1])
         minima = [np.full(std.shape, MIN_RELATIVE_STD * std.mean() + 1e-12) for std in stds]
@@ -45,13 +51,20 @@ class DiagonalPaDiM:
         return self
 
     def maps(self, images: np.ndarray) -> np.ndarray:
-        """Return the root mean squared deviation of channels and blocks, float32 `[N, S, S, 1]`.
+        """Return anomaly maps: the root mean squared deviation of features, float32 `[N, S, S, 1]`.
 
-        The value is 1 where an image deviates from the mean as much as normal images do on average.
+        The mean is taken over the channels and blocks of the discriminator. The value is 1 where an
+        image deviates from the mean as much as normal images do on average.
+
+        Parameters
+        ----------
+        images : ndarray [N, S, S, C]
+            Images in [-1, 1].
         """
         return np.concatenate([self._map(features) for (features,) in self._infer.batches(images)])
 
     def _map(self, features: np.ndarray) -> np.ndarray:
+        """Return the anomaly maps `[B, S, S, 1]` of images from their features `[B, F]`."""
         deviations = (((features - self._mean) / self._std) ** 2).astype(np.float32)
         blocks = np.split(deviations, np.cumsum(self._features.sizes)[:-1], axis=1)
         side = self._features.sample_shape[0]
@@ -64,7 +77,7 @@ class DiagonalPaDiM:
         return np.sqrt(total / len(blocks))
 
     def call(self, images: Tensor) -> Tensor:
-        """Return the `maps` of images `[B, S, S, C]` as a tensor."""
+        """Tensor version of `maps`: images `[B, S, S, C]` to float32 `[B, S, S, 1]`."""
         deviations = ((self._features(images) - self._mean) / self._std) ** 2
         side, sizes = self._features.sample_shape[0], self._features.sizes
         blocks = []
@@ -74,11 +87,11 @@ class DiagonalPaDiM:
         return tf.sqrt(tf.add_n(blocks) / len(blocks))
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return the fitted arrays, for the bundle."""
+        """Return mean and standard deviation of every feature by name, for the bundle."""
         return {"padim_mean": self._mean, "padim_std": self._std}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the fitted arrays; other keys of `state` are ignored."""
+        """Restore the fitted arrays, and return self; other keys of `state` are ignored."""
         self._mean = np.asarray(state["padim_mean"])
         self._std = np.asarray(state["padim_std"])
         return self

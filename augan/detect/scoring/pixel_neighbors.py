@@ -20,7 +20,7 @@ _MIN_DISTANCE = 1e-6  # added to distances, so that the logarithm of 0 is finite
 
 
 class PixelNeighbors:
-    """Logarithm of the distance of pixels, or of column values, to the nearest normal samples.
+    """Score component: log distance of pixels, or column values, to the nearest normal samples.
 
     Parameters
     ----------
@@ -40,34 +40,47 @@ class PixelNeighbors:
         self._reference, self._standardize = PCAReferenceSet(), ScoreStandardizer()
 
     def fit(self, train: np.ndarray, val: np.ndarray) -> Self:
-        """Fit on normal samples `[N, S, S, C]` or `[N, F]` of the training and validation split."""
+        """Fit the reference set and the standardization on normal samples; return self.
+
+        Parameters
+        ----------
+        train : ndarray [N, S, S, C] or [N, F]
+            Samples of the training split; the reference set.
+        val : ndarray [N, S, S, C] or [N, F]
+            Samples of the validation split, on which the component is standardized.
+        """
         self._reference.fit(_flatten(train))
         self._standardize.fit(self._raw(val))
         return self
 
     def score_components(self, samples: np.ndarray) -> np.ndarray:
-        """Return the standardized log distance, float64 `[N, 1]`; higher = more anomalous."""
+        """Return the standardized, weighted log distance of samples, float64 `[N, 1]`.
+
+        Higher = more anomalous.
+        """
         return self._standardize(self._raw(samples)) * self._weight
 
     def call(self, samples: Tensor) -> Tensor:
-        """Return the `score_components` of samples `[B, ...]` as a tensor."""
+        """Tensor version of `score_components`: samples `[B, ...]` to float64 `[B, 1]`."""
         flat = tf.reshape(samples, (-1, math.prod(samples.shape[1:])))
         distances = tf.cast(self._reference.call(flat)[:, :1], tf.float64)
         return self._standardize(tf.math.log(distances + _MIN_DISTANCE)) * self._weight
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return the fitted arrays, for the bundle."""
+        """Return the fitted arrays by name, for the bundle."""
         return {**self._reference.get_state(), **self._standardize.get_state()}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the fitted arrays."""
+        """Restore the fitted arrays that `get_state` returned, and return self."""
         self._reference.set_state(state)
         self._standardize.set_state(state)
         return self
 
     def _raw(self, samples: np.ndarray) -> np.ndarray:
+        """Return the log distance of samples before standardization, `[N, 1]`."""
         return np.log(self._reference.distances(_flatten(samples))[:, :1] + _MIN_DISTANCE)
 
 
 def _flatten(samples: np.ndarray) -> np.ndarray:
+    """Return samples `[N, ...]` as rows `[N, F]`."""
     return samples.reshape(len(samples), -1)

@@ -14,13 +14,21 @@ PRIOR_COUNT = 20.0  # weight of the overall statistics in the statistics of each
 
 
 class ScoreStandardizer:
-    """Mean and standard deviation of each score component, so that summands have equal weight."""
+    """Standardization of score components to mean 0 and standard deviation 1 on normal samples.
+
+    Standardized components have comparable weights in the sum that is the anomaly score.
+    """
 
     def __init__(self) -> None:
         self._center, self._spread = np.zeros(0), np.ones(0)
 
     def fit(self, components: np.ndarray) -> Self:
-        """Fit on the raw components `[N, T]` of normal samples of the validation split.
+        """Fit mean and standard deviation of each raw component on normal samples; return self.
+
+        Parameters
+        ----------
+        components : ndarray [N, T]
+            Raw components of samples of the validation split.
 
         Raises
         ------
@@ -38,30 +46,46 @@ class ScoreStandardizer:
         return self
 
     def __call__(self, components: Any) -> Any:
-        """Return standardized components `[N, T]`, float64.
+        """Return standardized components, float64 `[N, T]`.
 
-        `components` is an array of floats or a tensor of float64.
+        Parameters
+        ----------
+        components : ndarray of float or Tensor of float64, [N, T]
+            Raw components. The result has the same kind.
         """
         return (components - self._center) / self._spread
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return the fitted arrays, for the bundle."""
+        """Return the means ("center") and standard deviations ("spread"), for the bundle."""
         return {"center": self._center, "spread": self._spread}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the fitted arrays; other keys of `state` are ignored."""
+        """Restore the fitted arrays, and return self; other keys of `state` are ignored."""
         self._center, self._spread = np.asarray(state["center"]), np.asarray(state["spread"])
         return self
 
 
 class BorderNormalizer:
-    """Mean and standard deviation of anomaly maps at each distance from the borders."""
+    """Standardization of anomaly maps by each location's distance from the image borders.
+
+    Padding makes features near the borders unusual even in normal images. Locations with the same
+    distances, up to `BORDER_WIDTH`, from the nearest borders form a cell and share mean and
+    standard deviation.
+    """
 
     def __init__(self) -> None:
         self._mean, self._spread = np.zeros(0), np.ones(0)
 
     def fit(self, maps: Iterable[np.ndarray]) -> Self:
-        """Fit on maps `[H, W, T]` of normal images; T is the number of components."""
+        """Fit mean and standard deviation of border cells on maps of normal images; return self.
+
+        Cells with few locations are shrunk toward the overall statistics.
+
+        Parameters
+        ----------
+        maps : iterable of ndarray [H, W, T]
+            Maps of any size with T components.
+        """
         count, total, squares = np.zeros(0), np.zeros(0), np.zeros(0)
         for values in maps:
             cells, flat = _border_cells(*values.shape[:2]).ravel(), _flatten(values)
@@ -84,32 +108,38 @@ class BorderNormalizer:
         return self
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Return a map `[H, W, T]` in standard deviations from the mean of its border cells."""
+        """Return a map `[H, W, T]` in standard deviations from the mean of the border cells."""
         cells = _border_cells(*values.shape[:2])
         return (values - self._mean[cells]) / self._spread[cells]
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return the fitted arrays, for the bundle."""
+        """Return means and standard deviations of all border cells by name, for the bundle."""
         return {"border_mean": self._mean, "border_spread": self._spread}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the fitted arrays; other keys of `state` are ignored."""
+        """Restore the fitted arrays, and return self; other keys of `state` are ignored."""
         self._mean = np.asarray(state["border_mean"])
         self._spread = np.asarray(state["border_spread"])
         return self
 
 
 def _flatten(values: np.ndarray) -> np.ndarray:
+    """Return a map `[H, W, T]` as one row for each location, `[H * W, T]`."""
     return values.reshape(-1, values.shape[-1])
 
 
 def _border_cells(height: int, width: int) -> np.ndarray:
-    """Return an index that encodes the distances of each position to the borders, int `[H, W]`."""
+    """Return the index of the border cell of each location of a map, int `[H, W]`."""
     rows, columns = (_border_distances(length) for length in (height, width))
     return rows[:, None] * (2 * BORDER_WIDTH + 1) + columns
 
 
 def _border_distances(length: int) -> np.ndarray:
+    """Return the border index of each position along an axis of this length, int `[length]`.
+
+    The index is the distance from the first border up to `BORDER_WIDTH`, or, in the second half of
+    the axis, 2 * `BORDER_WIDTH` minus the distance from the last border, likewise limited.
+    """
     first = np.arange(length)
     last = first[::-1]
     return np.where(
@@ -120,5 +150,14 @@ def _border_distances(length: int) -> np.ndarray:
 
 
 def _cell_sums(cells: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
-    """Return the sums of values `[L, T]` over the positions of each cell, `[size, T]`."""
+    """Return the sums of values over the locations of each border cell, `[size, T]`.
+
+    Parameters
+    ----------
+    cells : ndarray of int [L]
+        Border cell of each location.
+    values : ndarray [L, T]
+    size : int
+        Number of border cells.
+    """
     return np.stack([np.bincount(cells, column, size) for column in values.T], axis=1)

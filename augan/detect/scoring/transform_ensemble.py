@@ -38,7 +38,10 @@ WEIGHTS = (2.0, 1.0, 1.0, 0.25)  # of the components; measured in docs/research-
 
 
 class TransformEnsemble:
-    """Transform likelihood, feature directions and discriminator logit of an image.
+    """Scorer of images under geometric transforms, with four weighted components.
+
+    The components are the likelihood of the transforms, the directions of the discriminator's
+    features in the whole image and in its quarters, and the discriminator's logit.
 
     Parameters
     ----------
@@ -71,42 +74,52 @@ class TransformEnsemble:
         self._measure: Any = None
 
     def fit(self, train: np.ndarray, val: np.ndarray) -> Self:
-        """Fit on normal images `[N, S, S, C]` in [-1, 1] of the training and validation split."""
+        """Fit feature directions and the standardization on normal images; return self.
+
+        Parameters
+        ----------
+        train : ndarray [N, S, S, C]
+            Images in [-1, 1] of the training split; at most 2,000 of them, evenly spaced, are used.
+        val : ndarray [N, S, S, C]
+            Images of the validation split, on which the components are standardized.
+        """
         _, _, directions, layouts = self._extract(evenly_spaced(train, _MAX_TRAINING_IMAGES))
         self._set({"directions": fit_whitening(directions), "layouts": fit_whitening(layouts)})
         self._standardize.fit(self._raw(val))
         return self
 
     def score_components(self, images: np.ndarray) -> np.ndarray:
-        """Return the standardized, weighted components, float64 `[N, 4]`.
+        """Return the standardized, weighted components of images, float64 `[N, 4]`.
 
         Higher = more anomalous.
         """
         return self._standardize(self._raw(images)) * WEIGHTS
 
     def call(self, images: Tensor) -> Tensor:
-        """Return the `score_components` of images `[B, S, S, C]` as a tensor."""
+        """Tensor version of `score_components`: images `[B, S, S, C]` to float64 `[B, 4]`."""
         nll, logits, *features = self._features(images, transform_nll_onnx)
         distances = [tf.math.log(distance) for distance in self._distances(*features)]
         raw = tf.stack([nll, *distances, -logits], axis=1)
         return self._standardize(tf.cast(raw, tf.float64)) * WEIGHTS
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return the fitted arrays, for the bundle."""
+        """Return the fitted arrays by name, for the bundle."""
         return {**self._state, **self._standardize.get_state()}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> Self:
-        """Restore the fitted arrays."""
+        """Restore the fitted arrays that `get_state` returned, and return self."""
         self._set({name: np.asarray(state[name]) for name in ("directions", "layouts")})
         self._standardize.set_state(state)
         return self
 
     def _set(self, state: dict[str, np.ndarray]) -> None:
+        """Set the whitening of directions and layouts, and compile the distances."""
         self._state = {name: value.astype(np.float32) for name, value in state.items()}
         shapes = [(value.shape[0], value.shape[2]) for value in self._state.values()]
         self._measure = BatchInference(self._distances, *shapes)
 
     def _raw(self, images: np.ndarray) -> np.ndarray:
+        """Return the components of images before standardization, `[N, 4]`."""
         batches = []
         for nll, logits, *features in self._extract.batches(images):
             distances = self._measure(*features)
@@ -114,9 +127,24 @@ class TransformEnsemble:
         return np.concatenate(batches)
 
     def _features(self, images: Tensor, nll_function: Any = None) -> tuple[Tensor, ...]:
-        """Return likelihoods `[B]`, logits `[B]`, directions `[B, P, F]`, layouts `[B, P/3, 4F]`.
+        """Return transform likelihoods, logits, feature directions and layouts of images.
 
-        P is the number of transforms.
+        Parameters
+        ----------
+        images : Tensor [B, S, S, C]
+        nll_function : callable or None
+            `transform_nll_onnx` for an exported graph; None: `transform_nll`.
+
+        Returns
+        -------
+        nll : Tensor [B]
+            Mean negative log-likelihood of the applied transforms.
+        logits : Tensor [B]
+            Discriminator's logits of the original images.
+        directions : Tensor [B, P, F]
+            Mean feature of the image under each of P transforms, with length 1.
+        layouts : Tensor [B, P / 3, 4 F]
+            Features of the four quarters under every third transform, with length 1.
         """
         deepest = features_under_transforms(self._blocks, images)
         nll = (nll_function or transform_nll)(self._heads, deepest)
@@ -131,7 +159,10 @@ class TransformEnsemble:
         return nll, logits, *(tf.transpose(x, (1, 0, 2)) for x in (directions, layouts))
 
     def _distances(self, *features: Tensor) -> tuple[Tensor, ...]:
-        """Return squared Mahalanobis distances, summed over transforms: `[B]` for each input."""
+        """Return squared Mahalanobis distances, summed over the transforms, `[B]` for each input.
+
+        The inputs are the directions and the layouts of `_features`.
+        """
         distances = []
         for values, whitening in zip(features, self._state.values()):
             centered = values - whitening[:, 0]
@@ -141,10 +172,17 @@ class TransformEnsemble:
 
 
 def features_under_transforms(blocks: keras.Model, images: Tensor) -> Tensor:
-    """Return the deepest block of images `[B, S, S, C]` under all transforms, `[P, B, H, W, F]`.
+    """Return the deepest discriminator features of images under all transforms, `[P, B, H, W, F]`.
 
     All transformed images pass the blocks in one call, because twelve calls would take seconds
     longer to compile.
+
+    Parameters
+    ----------
+    blocks : keras.Model
+        Images -> activations of each block of the discriminator.
+    images : Tensor [B, S, S, C]
+        Images in [-1, 1].
     """
     transformed = tf.concat([transform(images, kind) for kind in EVAL_TRANSFORMS], axis=0)
     deepest = blocks(transformed, training=False)[-1]
@@ -152,9 +190,16 @@ def features_under_transforms(blocks: keras.Model, images: Tensor) -> Tensor:
 
 
 def transform_nll(heads: keras.Model, deepest: Tensor) -> Tensor:
-    """Return the mean negative log-likelihood of the applied transforms, `[B]`.
+    """Return the mean negative log-likelihood of the applied transforms for each image, `[B]`.
 
-    `deepest` is the result of `features_under_transforms`.
+    A high value means that the heads do not recognize the transforms.
+
+    Parameters
+    ----------
+    heads : keras.Model
+        Flat deepest features -> logits of all heads.
+    deepest : Tensor [P, B, H, W, F]
+        Result of `features_under_transforms`.
     """
     logits = heads(tf.reshape(deepest, (-1, math.prod(deepest.shape[2:]))), training=False)
     labels = tf.repeat(tf.constant(EVAL_TRANSFORMS), tf.shape(deepest)[1], axis=0)
@@ -163,7 +208,7 @@ def transform_nll(heads: keras.Model, deepest: Tensor) -> Tensor:
 
 
 def transform_nll_onnx(heads: keras.Model, deepest: Tensor) -> Tensor:
-    """Return what `transform_nll` returns, by operations that ONNX supports."""
+    """Variant of `transform_nll` with the same result, by operations that ONNX supports."""
     logits = heads(tf.reshape(deepest, (-1, math.prod(deepest.shape[2:]))), training=False)
     total = 0.0
     for head, labels in zip(tf.split(logits, HEAD_SIZES, axis=1), zip(*EVAL_TRANSFORMS)):
@@ -176,12 +221,24 @@ def transform_nll_onnx(heads: keras.Model, deepest: Tensor) -> Tensor:
 
 
 def _direction(values: Tensor) -> Tensor:
-    """Return the vectors of the last axis with length 1."""
+    """Return the vectors along the last axis, scaled to length 1."""
     return values / tf.sqrt(tf.reduce_sum(values**2, axis=-1, keepdims=True) + 1e-12)
 
 
 def fit_whitening(values: np.ndarray) -> np.ndarray:
-    """Return mean and whitening axes of `[N, P, F]` for each transform, `[P, 1 + F, F]`."""
+    """Fit mean and whitening axes of feature directions for each transform.
+
+    Parameters
+    ----------
+    values : ndarray [N, P, F]
+        Directions of N normal images under P transforms.
+
+    Returns
+    -------
+    ndarray of float64 [P, 1 + F, F]
+        For each transform the mean, then the axes, scaled to unit variance (variances shrunk toward
+        their mean).
+    """
     whitenings = []
     for features in np.moveaxis(values.astype(np.float64), 1, 0):
         covariance = np.cov(features.T, ddof=0).reshape((features.shape[1],) * 2)

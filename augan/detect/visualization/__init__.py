@@ -1,1 +1,1 @@
-"""Pictures of detection results: anomaly maps, overlays and the most anomalous samples."""
+"""Pictures of detections: calibrated anomaly maps, overlays and the most anomalous samples."""

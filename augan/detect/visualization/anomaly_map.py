@@ -33,15 +33,24 @@ FILE_DESCRIPTION = (
 
 
 class MapScale:
-    """Conversion of raw anomaly maps to calibrated units.
+    """Conversion of raw anomaly maps to calibrated units, the same for all images.
 
     Parameters
     ----------
     calibration : Calibration
-        Of the maximum of each calibration image's map.
+        Calibration of the maximum of each calibration image's map.
     rate : float
         Share of normal images that may have a significant pixel; raised to the smallest rate that n
         calibration images support.
+
+    Attributes
+    ----------
+    rate : float
+        The share, after it was raised.
+    threshold : float
+        Raw map value above which a pixel is significant.
+    max_calibration_score : float
+        Highest raw map value of all calibration images.
     """
 
     def __init__(self, calibration: Calibration, rate: float) -> None:
@@ -52,24 +61,27 @@ class MapScale:
 
     @property
     def min_unit(self) -> float:
-        """The unit of a pixel just above the threshold."""
+        """Unit of a pixel just above the threshold, -log10 of `rate`."""
         return float(-np.log10(self.rate))
 
     @property
     def guaranteed_rate(self) -> float:
         """Upper bound of the average share of normal images with a significant pixel.
 
-        It is `rate`, or more with folds.
+        The bound is `rate`, or more with folds.
         """
         return max(self.rate, self._calibration.guarantee(self.rate).expected)
 
     @property
     def max_calibration_unit(self) -> float:
-        """The unit of a pixel as high as the maximum of all calibration images: log10(n + 1)."""
+        """Unit of a pixel as high as the maximum of all calibration images: log10(n + 1)."""
         return float(np.log10(self._calibration.n + 1))
 
     def __call__(self, raw: np.ndarray) -> np.ndarray:
-        """Return raw maps of any shape in calibrated units, float32; see the module docstring."""
+        """Convert raw maps of any shape to calibrated units, float32; 0 means not significant.
+
+        The module docstring defines the units.
+        """
         units, significant = np.zeros(raw.shape, np.float32), raw > self.threshold
         values, maximum = raw[significant].astype(np.float64), self.max_calibration_score
         excess = np.maximum(values - maximum, 0) / (maximum if maximum > 0 else 1)
@@ -78,16 +90,25 @@ class MapScale:
 
     @staticmethod
     def to_uint16(units: np.ndarray) -> np.ndarray:
-        """Return calibrated units as stored in files, uint16 in thousandths."""
+        """Convert calibrated units to pixels of map files: thousandths, uint16, at most 65535."""
         return np.rint(np.minimum(units * UNIT_STEPS, 65535)).astype(np.uint16)
 
 
 def resize_map(
     raw: np.ndarray, preprocessing: ImagePreprocessing, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Return the raw map `[S, S, 1]` of an image in the image's size (H, W), `[H, W]`.
+    """Resize the raw anomaly map of a prepared image to the original image, `[H, W]`.
 
     Averaging and interpolation never raise the maximum, so the threshold stays valid.
+
+    Parameters
+    ----------
+    raw : ndarray [S, S, 1] or [h, w, 1]
+        Map of one image; [h, w, 1] for a model of large images.
+    preprocessing : ImagePreprocessing
+        The preprocessing of the model, which letterboxes images.
+    shape : tuple (H, W)
+        Size of the original image.
     """
     own = replace(preprocessing, original_shape=(shape[0], shape[1]))
     batch: Any = RaggedImages([raw]) if isinstance(own, TiledPreprocessing) else raw[None]
@@ -97,5 +118,5 @@ def resize_map(
 
 
 def enlarge(raw: np.ndarray, factor: int) -> np.ndarray:
-    """Return a map `[H, W]` with its sides multiplied by `factor`."""
+    """Return a map `[H, W]` enlarged by interpolation; `factor` multiplies both sides."""
     return resize(raw[..., None], factor * raw.shape[0], factor * raw.shape[1])[..., 0]

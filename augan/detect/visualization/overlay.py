@@ -38,7 +38,7 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class MapRenderer:
-    """Anomaly maps and overlays of the images of one source.
+    """Renderer of map files and overlays for the images of one source.
 
     Parameters
     ----------
@@ -46,8 +46,14 @@ class MapRenderer:
         A detector of images. Without a calibration of its maps, no pixel is significant and no
         files are rendered.
     source : ImageFolderSource
+        The images; their ignored pixels are never significant.
     rate : float
         Share of normal images that may have a significant pixel.
+
+    Attributes
+    ----------
+    scale : MapScale or None
+        Conversion of maps to calibrated units; None without a calibration of maps.
     """
 
     def __init__(self, detector: Detector, source: ImageFolderSource, rate: float) -> None:
@@ -56,7 +62,16 @@ class MapRenderer:
         self.scale = None if calibration is None else MapScale(calibration, rate)
 
     def maps(self, batch: SampleBatch) -> Iterator[tuple[str, bytes]]:
-        """Yield the name and the map file of each image, in calibrated units."""
+        """Yield the name and the PNG map file of each image of a batch, in the size of the image.
+
+        Pixels are 16-bit thousandths of calibrated units. Without a calibration of maps, nothing is
+        yielded.
+
+        Parameters
+        ----------
+        batch : SampleBatch
+            Prepared images of this renderer's source.
+        """
         if self.scale is None:
             return
         maps = self._detector.maps(batch.samples)
@@ -65,7 +80,11 @@ class MapRenderer:
             yield name, png_bytes(self.scale.to_uint16(units), {"augan": FILE_DESCRIPTION}, name)
 
     def overlays(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield the name and the overlay file of each image; the images are read again."""
+        """Read the named images again, and yield the name and the PNG overlay of each image.
+
+        Left out are images that have become unreadable or changed their size. Without a calibration
+        of maps, nothing is yielded.
+        """
         if self.scale is None:
             return
         for name, _, rendered in self._render(names):
@@ -73,7 +92,10 @@ class MapRenderer:
                 yield name, png_bytes(rendered, name=name)
 
     def add_thumbnails(self, samples: Sequence[ScoredSample]) -> list[ScoredSample]:
-        """Return the same samples with thumbnails and overlays for the report."""
+        """Return the same samples with thumbnails and overlays for the report.
+
+        The images are read again; samples whose image has become unreadable stay unchanged.
+        """
         pairs = {
             name: (
                 thumbnail(image, THUMBNAIL_SIDE),
@@ -89,7 +111,11 @@ class MapRenderer:
         ]
 
     def _render(self, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
-        """Yield images and their overlays; images that have become unreadable are left out."""
+        """Read images and yield the name, uint8 image and overlay of each.
+
+        The overlay is None without a calibration of maps, or if the image changed its size
+        meanwhile. Images that have become unreadable are left out.
+        """
         batch, ignore_mask = self._source.read(names), self._source.ignore_mask
         maps = batch.samples
         if self.scale is not None and batch.names:
@@ -106,6 +132,7 @@ class MapRenderer:
             yield name, image, render_overlay(image, self._resized(raw, shape), self.scale, mask)
 
     def _resized(self, raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the raw map of an image in the image's size, with 0 at ignored pixels."""
         values = resize_map(raw, self._source.preprocessing, shape)
         ignore_mask = self._source.ignore_mask
         return values if ignore_mask is None else ignore_mask.zero_out(values)
@@ -114,21 +141,22 @@ class MapRenderer:
 def render_overlay(
     image: np.ndarray, raw: np.ndarray, scale: MapScale, ignored: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return an image with its significant pixels in color.
+    """Return a gray version of an image with its significant pixels in color and outlined.
 
     Parameters
     ----------
     image : ndarray of uint8 [H, W, 1] or [H, W, 3]
     raw : ndarray [H, W]
-        Its map, before calibration.
+        Anomaly map of the image, before calibration.
     scale : MapScale
+        Conversion of the map to calibrated units.
     ignored : ndarray of bool [H, W] or None
-        Ignored pixels; they are faded.
+        Ignored pixels; they are faded. None: no pixels.
 
     Returns
     -------
     ndarray of uint8 [k H, k W, 3]
-        k is greater than 1 for small images only.
+        k is greater than 1 for small images only; see `enlargement_factor`.
     """
     factor = enlargement_factor(raw.shape)
     units = scale(enlarge(raw, factor))
@@ -147,9 +175,10 @@ def render_overlay(
 
 
 def colors(units: np.ndarray, scale: MapScale) -> np.ndarray:
-    """Return the colors of calibrated units `[N]`, `[N, 3]` from 0 to 255.
+    """Return the overlay colors of calibrated units `[N]` as RGB values from 0 to 255, `[N, 3]`.
 
-    The color scale runs from the threshold to twice the map maximum of all calibration images.
+    The color scale runs from the threshold to twice the map maximum of all calibration images, the
+    same for every image.
     """
     top = scale.max_calibration_unit + 1
     position = np.clip((units - scale.min_unit) / (top - scale.min_unit), 0, 1)
@@ -158,12 +187,24 @@ def colors(units: np.ndarray, scale: MapScale) -> np.ndarray:
 
 
 def enlargement_factor(shape: tuple[int, ...]) -> int:
-    """Return the factor by which the sides of a small image are enlarged."""
+    """Return the whole number by which a small image is enlarged, so that outlines do not hide it.
+
+    Enlarged images have a longer side of at least 256 pixels; for larger images the factor is 1.
+    `shape` is (H, W) or (H, W, C).
+    """
     return max(1, -(-_MIN_SIDE // max(shape[:2])))
 
 
 def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
-    """Return an image for a report, uint8 `[H, W, 3]`, with its longer side at most `side`."""
+    """Return a small RGB version of an image for the report, uint8 `[h, w, 3]`.
+
+    Parameters
+    ----------
+    image : ndarray of uint8 [H, W, 1] or [H, W, 3]
+        Small images are enlarged first.
+    side : int
+        Maximum of the longer side in pixels.
+    """
     enlarged = _repeat(image, enlargement_factor(image.shape))
     picture = Image.fromarray(np.broadcast_to(enlarged, (*enlarged.shape[:2], 3)).copy())
     picture.thumbnail((side, side), Image.Resampling.BOX)
@@ -171,10 +212,22 @@ def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def image_path(folder: Path, name: str) -> Path:
-    """Return the path of a file about the image `name`: `folder/<name>.png`.
+    """Return the path of a result file about an image: `folder/<name>.png`.
 
-    `name` keeps its suffix, so that the files of `a.png` and `a.jpg` differ. A name that is too
+    The name keeps its suffix, so that the files of `a.png` and `a.jpg` differ. A name that is too
     long for a file system is cut and gets a digest of the full name.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the result files.
+    name : str
+        Path of the image relative to the folder of images, with `/` as separator.
+
+    Raises
+    ------
+    DataError
+        If the name is absolute or contains `..`, which would lead out of the folder.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
@@ -188,7 +241,15 @@ def image_path(folder: Path, name: str) -> Path:
 
 
 def write_images(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """Write files about images into a folder, at the paths of `image_path`."""
+    """Write PNG files about images into a folder, at the paths that `image_path` returns.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the files; subfolders are created as needed.
+    files : iterable of (name, bytes)
+        Name of the image and content of the file.
+    """
     for name, content in files:
         path = image_path(folder, name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -196,8 +257,10 @@ def write_images(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
 
 
 def _repeat(image: np.ndarray, factor: int) -> np.ndarray:
+    """Return an image `[H, W, ...]` enlarged to `factor` x `factor` equal pixels for each pixel."""
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _to_uint8(image: np.ndarray) -> np.ndarray:
+    """Return a 16-bit image as an 8-bit image; other images unchanged."""
     return (image // 257).astype(np.uint8) if image.dtype == np.uint16 else image

@@ -1,4 +1,4 @@
-"""The most anomalous samples of a call, collected while all samples are scored."""
+"""Most anomalous samples of a detection, collected while all samples are scored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,20 +14,28 @@ NUM_SHOWN = 24  # top samples in the report
 
 @dataclass(frozen=True)
 class ScoredSample:
-    """One image or row with its score and its reconstruction.
+    """One of the most anomalous images or rows of a detection, with its score and pictures.
 
     Attributes
     ----------
     path : str
-        Path of the image, or number of the row.
+        Path of the image relative to the input folder, or number of the row (from 0).
+    score : float
+        Anomaly score; higher = more anomalous.
+    anomaly : bool
+        Whether the sample was flagged.
     sample : ndarray
         The prepared image or row.
     reconstruction : ndarray or None
-        The prepared reconstruction, if the method computes one.
+        The prepared reconstruction; None if the method computes none, or beyond the 8 highest
+        scores.
+    p_value : float
+        Conformal p-value.
     components : dict of str to float
-        Components of the score.
+        Name of each score component -> value; the values add up to `score`.
     thumbnail, overlay : ndarray of uint8 [H, W, 3] or None
-        The image, and the image with its significant pixels in color, small enough for a report.
+        The image, and the image with its significant pixels in color, small enough for a report;
+        None for rows.
     """
 
     path: str
@@ -42,12 +50,14 @@ class ScoredSample:
 
     @property
     def largest_component(self) -> str:
-        """Name of the largest component of the score."""
+        """Name of the score component with the largest value; "" without components."""
         return max(self.components, key=self.components.__getitem__, default="")
 
 
 @dataclass(frozen=True)
 class _Entry:
+    """Name, score, p-value and score components of a candidate for the top samples."""
+
     name: str
     score: float
     p_value: float
@@ -55,7 +65,10 @@ class _Entry:
 
 
 class TopSamples:
-    """The samples with the highest scores so far, in order; ties keep the order of the input."""
+    """Running list of the 24 samples with the highest scores, highest first.
+
+    Samples with equal scores keep the order of the input.
+    """
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
@@ -67,7 +80,19 @@ class TopSamples:
         components: np.ndarray,
         p_values: np.ndarray,
     ) -> None:
-        """Add samples with score components `[N, T]` and p-values `[N]`."""
+        """Add a chunk of scored samples, and keep only the highest scores.
+
+        Parameters
+        ----------
+        names : list of str
+            Names of the N samples.
+        component_names : sequence of str
+            Names of the T score components.
+        components : ndarray [N, T]
+            Score components; their sum is the score.
+        p_values : ndarray [N]
+            Conformal p-values.
+        """
         scores = components.sum(axis=1)
         for i in np.argsort(-scores, kind="stable")[:NUM_SHOWN]:
             values = dict(zip(component_names, components[i].tolist()))
@@ -76,12 +101,23 @@ class TopSamples:
         del self._entries[NUM_SHOWN:]
 
     def load(self, detector: Detector, source: InputSource, cutoff: float) -> list[ScoredSample]:
-        """Read the top samples again and return them; unreadable ones are left out.
+        """Read the top samples again, and return them with decisions and reconstructions.
+
+        Samples that have become unreadable are left out.
 
         Parameters
         ----------
+        detector : Detector
+            Computes the reconstructions of the 8 highest scores, if its method can.
+        source : InputSource
+            The source of the samples.
         cutoff : float
-            The largest p-value that is flagged.
+            Samples with a p-value up to the cutoff count as anomalies.
+
+        Returns
+        -------
+        list of ScoredSample
+            Highest score first.
         """
         batch = source.read([entry.name for entry in self._entries])
         readable = [entry for entry in self._entries if entry.name not in batch.failures]
