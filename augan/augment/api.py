@@ -114,7 +114,7 @@ def augment_folder(
     scheduler: str | None = None,
     on_accepted: ProgressCallback = ignore_progress,
 ) -> AugmentationResult:
-    """Generate images or table rows of chosen classes and write the accepted ones to a folder.
+    """Generate images or table rows of chosen classes and write accepted samples to a folder.
 
     Images go to `out/<class>/` (PNG) or `out/synthetic.npz`, table rows to `out/synthetic.csv`.
     `manifest.csv` describes each sample, `summary.json` the request and the rejected candidates. A

@@ -144,7 +144,7 @@ class RejectionSampler:
         `chunk` is None if the files of the chunk are complete and the filter compares no samples;
         otherwise the accepted samples of the chunk are written again.
         """
-        if len(record.decisions) == CHUNK_SIZE:  # a shorter one ends with the last sample needed
+        if len(record.decisions) == CHUNK_SIZE:  # a shorter record ends with the last needed sample
             stats.check_rates(record.decisions)
         if chunk is not None:
             accepted = _accepted_positions(record.decisions)

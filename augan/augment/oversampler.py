@@ -30,7 +30,7 @@ from augan.training.defaults import resolve_reproducible_defaults
 if TYPE_CHECKING:
     from augan.training.trainer import TrainingData
 
-DEFAULT_AUTOENCODER_STEPS = 1500  # training steps
+DEFAULT_AUTOENCODER_STEPS = 1500  # training steps of the autoencoder without a number from the user
 
 
 class GANOverSampler(BaseOverSampler):
@@ -51,8 +51,8 @@ class GANOverSampler(BaseOverSampler):
         W, C]`. None with two-dimensional input: the rows are those of a table, a DataFrame or an
         array `[N, F]` of numbers.
     steps : int or None
-        Training steps of the GAN or the autoencoder. None: the number in `config`; without it,
-        computed from the data for "sample", and 1,500 for the other methods.
+        Training steps of the GAN or the autoencoder. None: the number in `config`. If
+        `config` has none, it is computed from the data for "sample", and 1,500 otherwise.
     config : Config or None
         Settings of the training, see `augan.train`. None: the defaults. The seed and the task in
         `config` are ignored. `training.max_minutes` counts from the start of `fit_resample`, and

@@ -27,7 +27,7 @@ from augan.exceptions import RefusedError
 from augan.parallel.executor import Executor, open_executor
 from augan.parallel.sharding import Shard, ShardRecord, ShardSet, ShardWriter, shard_folder
 
-_COMMAND = "augment"  # in the job of a shard
+_COMMAND = "augment"  # names the command in the job of a shard
 _REQUEST_KEYS = (
     *("model path", "classes", "n", "seed", "method", "transform", "format"),
     *("training_data", "filtered", "balance", "balance_to"),

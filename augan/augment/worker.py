@@ -19,7 +19,7 @@ from augan.bundle.reference import BundleRef
 from augan.exceptions import DataError
 from augan.parallel.sharding import ShardRecord
 
-_ARRAYS = ("realness", "class_probability", "distance")  # of a FilterResult
+_ARRAYS = ("realness", "class_probability", "distance")  # arrays of a FilterResult
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from augan.io.layout import SYNTHETIC_ARRAYS_FILE, SYNTHETIC_TABLE_FILE
 
 _FORMATS = {"image": ("png", "npz"), "row": ("csv",)}  # the first is the default
 NUM_COLUMNS = 10  # images in a row of the preview
-MAX_CLASSES = 12  # classes that have a row
-MAX_SINGLE_CLASS = 40  # images of the only class
+MAX_CLASSES = 12  # classes that have a row in the preview
+MAX_SINGLE_CLASS = 40  # images in the preview of a single class
 _PNG_END = b"IEND\xaeB`\x82"
 
 
@@ -197,7 +197,7 @@ class _ImageWriter:
         self._grid = PreviewGrid()
 
     def to_output(self, images: np.ndarray, classes: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        """Return the transformed images and add them to the preview.
+        """Return the transformed images, which are also added to the preview.
 
         float32 images and 16-bit color images become uint8, because PNG has no such pixels.
         """

@@ -20,11 +20,11 @@ from augan.data.dataset import plural
 from augan.data.modalities.registry import sample_type_of
 from augan.exceptions import RefusedError
 
-MIN_ACCEPTANCE_RATE = 0.05  # of the last candidates; below it, the class is refused
+MIN_ACCEPTANCE_RATE = 0.05  # of the last candidates; below this rate, the class is refused
 # The classifier must agree with this many times as many candidates as by chance. A generator that
 # ignores the class produces the right class now and then, and the classifier errs more often.
 MIN_AGREEMENT_OVER_CHANCE = 1.5
-WINDOW_SIZE = 1_024  # last candidates that count for the rates
+WINDOW_SIZE = 1_024  # number of last candidates that count for the rates
 # Largest kernel distance of a generator that has learned, as a fraction of the distance before
 # training. A generator that learns at all is soon far below.
 MAX_KERNEL_DISTANCE_RATIO = 0.25

@@ -20,7 +20,7 @@ REJECTION_REASONS = (LABEL_MISMATCH, IMPLAUSIBLE, MEMORIZED, DUPLICATE)  # in or
 CUTOFF_FRACTION = 0.01  # fraction of the real samples that a threshold cuts off
 MAX_SIDE = 32  # pixels; larger images are reduced to this side before they are compared
 # Distances between images shrink as their number grows, and there may be fifty times as many
-# synthetic as real ones. So two accepted candidates may be as near as half the threshold.
+# synthetic as real images. So two accepted candidates may be as near as half the threshold.
 DUPLICATE_DISTANCE_RATIO = 0.5
 MAX_QUERIES = 1_000  # real samples whose nearest neighbors set the threshold
 
@@ -170,8 +170,8 @@ class AcceptedIndex:
         x : ndarray [N, F]
             New candidates as feature vectors.
         eligible : ndarray of bool [N]
-            Candidates that no other criterion has rejected. The others are never duplicates, and no
-            candidate is a duplicate of them.
+            Candidates that no other criterion has rejected; only eligible candidates are compared
+            with each other, and only an eligible candidate can be a duplicate.
         """
         bound = self.threshold**2 * x.shape[1]
         result = np.zeros(len(x), bool)

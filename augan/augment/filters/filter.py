@@ -20,8 +20,8 @@ from augan.training.training_data import TrainingDataNotFound, load_training_dat
 if TYPE_CHECKING:
     from augan.gan.inference import BatchInference
 
-MAX_CLASS_SAMPLES = 20_000  # evenly spaced; keeps the search for neighbors to seconds
-MAX_HELD_OUT_SAMPLES = 2_000
+MAX_CLASS_SAMPLES = 20_000  # training samples of a class; keeps the search to seconds
+MAX_HELD_OUT_SAMPLES = 2_000  # real samples that set the threshold of the discriminator
 MAX_TABLE_ROWS = 10_000  # rows of a table that show whether equal rows are chance
 
 
@@ -86,7 +86,7 @@ class TrainingReference:
 def load_training_reference(
     bundle: Bundle, preprocessing: AnyPreprocessing, training_data: str | Path | None
 ) -> tuple[TrainingReference | None, str | None]:
-    """Load the training data of a bundle, or say why it is missing.
+    """Load the training data of a bundle, or return why the data is missing.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ NUM_NEIGHBORS = 5  # nearest codes of the class among which the partner is chose
 # noise a class of a hundred digits gives some 150 images that differ; with more noise the images
 # are those of random codes.
 NOISE_STD = 0.6
-TRANSFER_FRACTION = 0.6  # of a difference between codes; all of it often changes the class
+TRANSFER_FRACTION = 0.6  # of a difference of codes; the full difference often changes the class
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,7 +48,7 @@ from augan.metrics.statistics import MIN_REPEATS
 
 CLASSIFIERS = ("cnn", "logistic", "forest")
 DEFAULT_REPEATS = 20
-RECOMMENDED_REPEATS = 5
+RECOMMENDED_REPEATS = 5  # fewer repeats give a warning
 MAX_LISTED_DUPLICATES = 20  # near-duplicates in the summary
 
 

@@ -30,9 +30,9 @@ from augan.seeding import child_seed
 GAN, ABLATION = "gan", "ablation"
 
 PSEUDO_LABEL_THRESHOLD = 0.9  # minimum probability of a pseudo-label
-PSEUDO_LABEL_FRACTION = 0.5  # of each batch of self-training, as in balanced co-training
+PSEUDO_LABEL_FRACTION = 0.5  # pseudo-labeled images in a batch of self-training
 MAX_PSEUDO_LABELED = 50_000  # unlabeled images that the teacher classifies
-PIXEL_TRANSFER_FRACTION = 0.5  # of the samples of a class, as in the GAN arm
+PIXEL_TRANSFER_FRACTION = 0.5  # synthetic images among the samples of a class, as in the GAN arm
 
 
 @dataclass(frozen=True)

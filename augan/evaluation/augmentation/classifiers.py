@@ -19,9 +19,9 @@ from augan.evaluation.augmentation.training_set import (
 )
 from augan.seeding import child_rng, child_seed
 
-NUM_AUGMENTED_COPIES = 4  # of each image
-NUM_TREES = 200
-MAX_ITERATIONS = 500
+NUM_AUGMENTED_COPIES = 4  # of each training image
+NUM_TREES = 200  # of the random forest
+MAX_ITERATIONS = 500  # of the logistic regression
 
 
 class PixelClassifier:

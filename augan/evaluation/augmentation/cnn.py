@@ -28,13 +28,13 @@ from augan.gan.inference import BatchInference
 from augan.gan.networks.classifier import cnn_classifier
 from augan.seeding import child_rng, child_seed
 
-STEPS = 1500
+STEPS = 1500  # training steps by default
 _BATCH_SIZE = 64
-WIDTH = 24
+WIDTH = 24  # channels of the first block by default
 _LEARNING_RATE = 1e-3
 ECHO_FACTOR = 4  # uses of each augmented image
 FIXMATCH_THRESHOLD = 0.95  # minimum probability of a pseudo-label
-_STEPS_PER_CALL = 25  # in one call of the graph
+_STEPS_PER_CALL = 25  # training steps in one call of the graph
 _CHUNK_SIZE = 1024  # images that are scaled to float32 at once
 
 

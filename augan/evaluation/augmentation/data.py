@@ -29,7 +29,7 @@ from augan.exceptions import ConfigError, DataError
 from augan.io.hashing import array_digest, sha256_parts
 from augan.seeding import child_rng
 
-MIN_TEST_IMAGES = 2  # of each class: a single image has no variance
+MIN_TEST_IMAGES = 2  # test images of each class: a single image has no variance
 MAX_COMPARED_IMAGES = 100_000  # training images in the search for near-duplicates, evenly spaced
 
 

@@ -31,8 +31,8 @@ from augan.exceptions import ConfigError, RunInterruptedError
 from augan.metrics.statistics import BootstrapComparison, ConfidenceInterval, PairedComparison
 from augan.seeding import child_rng, child_seed
 
-FRACTIONS = (0.25, 0.5, 0.75)  # options of the selection, in addition to 0
-_NUM_FOLDS = 3
+FRACTIONS = (0.25, 0.5, 0.75)  # synthetic fractions to select from, in addition to 0
+_NUM_FOLDS = 3  # folds of the selection, fewer for classes of few labels
 NO_SYNTHETIC = "the same without synthetic images"
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from augan.exceptions import DataError
 from augan.io.csv_safety import read_csv_rows, unescape_formula
 
-FOLDERS = "folders"
-NORMAL_NAMES = ("normal", "good", "ok")
+FOLDERS = "folders"  # value of --labels: the folder of an image is its label
+NORMAL_NAMES = ("normal", "good", "ok")  # labels that mean normal, unless the user names one
 
 
 @dataclass(frozen=True)

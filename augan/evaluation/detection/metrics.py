@@ -25,7 +25,7 @@ from augan.exceptions import DataError
 from augan.metrics.statistics import CONFIDENCE_LEVEL, ConfidenceInterval
 from augan.seeding import child_rng
 
-_NUM_RESAMPLES = 1000
+_NUM_RESAMPLES = 1000  # bootstrap resamples of an interval
 DETECTOR = ""  # key of the bundle's detector among the scores of the baselines
 
 

@@ -1,4 +1,4 @@
-"""Pixel metrics of anomaly maps: pixel AUROC and AUPRO.
+"""Pixel metrics of anomaly maps: pixel AUROC and the area under the per-region overlap (AUPRO).
 
 References
 ----------
@@ -25,7 +25,7 @@ from augan.evaluation.detection.metrics import auroc
 from augan.exceptions import DataError
 from augan.io.images import UnreadableImage, read_header, read_image
 
-MAX_FPR = 0.3
+MAX_FPR = 0.3  # largest false-positive rate of AUPRO, as in Bergmann et al. (2020)
 _EIGHT_CONNECTED = np.ones((3, 3), int)  # pixels that touch at a corner belong to one region
 
 
