@@ -132,11 +132,20 @@ def _localization_loss(
     real_blocks: Sequence[Tensor],
     corrupted_blocks: Sequence[Tensor],
 ) -> Tensor:
-    """Return the loss of the localization head.
+    """Return the loss of the localization head, which classifies locations as intact or corrupted.
 
     Corrupted and intact locations have half of the weight each, whatever their number. Among the
     corrupted locations, an image has the weight of the square root of their number in the image, so
     that neither a large corruption nor a single location dominates.
+
+    Parameters
+    ----------
+    head : keras.Model
+        See `augan.gan.networks.heads.localization_head`.
+    real, corrupted : Tensor [N, S, S, C]
+        This replica's real images, and the same images with corruptions.
+    real_blocks, corrupted_blocks : sequence of Tensor
+        The discriminator's blocks for these images.
     """
     real_logits, corrupted_logits = (
         head(concat_blocks(blocks), training=True) for blocks in (real_blocks, corrupted_blocks)
@@ -155,7 +164,11 @@ def _localization_loss(
 
 
 def _transformation_loss(head: keras.Model, real: Tensor, last_block: Tensor) -> Tensor:
-    """Return the negative log-likelihood of the transforms of transformed real images."""
+    """Return the loss of the transformation head: how poorly it predicts the transformations.
+
+    The loss is the mean negative log-likelihood. `real` are this replica's real images, for the
+    batch size; `last_block` is the discriminator's last block for the transformed images.
+    """
     batch_size = real.shape[0] * distribution.num_replicas()
     transforms = distribution.local_rows(assigned_transforms(batch_size))
     logits = head(tf.reshape(last_block, (last_block.shape[0], -1)), training=True)

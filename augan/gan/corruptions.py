@@ -63,13 +63,16 @@ def corruption_mask(images: Tensor, corrupted: Tensor, stride: int) -> Tensor:
 
 
 def cut_paste(images: Tensor, seed: Tensor) -> Tensor:
-    """Paste a rectangle from another location of another image (Li et al. 2021, "CutPaste")."""
+    """Paste a rectangle of another image into each image (Li et al. 2021, "CutPaste").
+
+    The rectangle comes from another location; its sides are 15 to 60 % of the image's side.
+    """
     mask = _rectangle(images, seed, 0.15, 0.6)
     return images * (1 - mask) + _rolled_neighbor(images, seed) * mask
 
 
 def jigsaw(images: Tensor, seed: Tensor) -> Tensor:
-    """Swap the halves of each image, upper with lower or left with right."""
+    """Swap the halves of each image: upper with lower, or left with right, at random."""
     half = images.shape[1] // 2
     swapped_rows = tf.roll(images, half, axis=1)
     swapped_columns = tf.roll(images, half, axis=2)
@@ -136,7 +139,10 @@ def _rectangle(images: Tensor, seed: Tensor, shortest: float, longest: float) ->
 
 
 def _rolled_neighbor(images: Tensor, seed: Tensor) -> Tensor:
-    """Return the batch neighbor of each image, rolled by a random offset."""
+    """Return the previous image of the batch for each image, shifted cyclically at random.
+
+    All images have the same shift of 1/8 to 7/8 of the side in each direction.
+    """
     side = images.shape[1]
     offset = tf.random.stateless_uniform((2,), seed, side // 8, side - side // 8, dtype=tf.int32)
     return tf.roll(tf.roll(images, 1, axis=0), offset, axis=(1, 2))
@@ -223,7 +229,7 @@ def texture_patch(images: Tensor, seed: Tensor) -> Tensor:
 
 
 def edge_wear(images: Tensor, seed: Tensor) -> Tensor:
-    """Cover one side of each image with a flat area that has a rough edge."""
+    """Cover one side of each image, up to a rough edge, with a flat area of random gray."""
     params, side = _RandomParams(images, seed), images.shape[1]
     edge = params.smooth_noise(0, 1, 8) * params.uniform(1, 2.0, 9.0)
     edge += params.uniform(2, 0.05, 0.35) * side
@@ -266,6 +272,7 @@ class _RandomParams:
         return tf.random.stateless_normal(shape, self._slot_seed(slot))
 
     def _slot_seed(self, slot: int) -> Tensor:
+        """Return the seed, int32 `[2]`, of the random numbers of a slot."""
         return self.seed + tf.constant([200 + slot, 0])
 
     def axes(self) -> tuple[Tensor, Tensor]:

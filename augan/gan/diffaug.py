@@ -17,8 +17,9 @@ from augan.gan.tensorflow import Tensor
 def translation(images: Tensor, seed: Tensor, ratio: float = 0.125) -> Tensor:
     """Shift each image by up to `ratio` of its side and fill the border with 0 (mid gray).
 
-    The shift is a product with one-hot matrices. On a CPU it is faster than a gather, and its
-    gradient is the transposed product, which is the same to the bit in every run.
+    Each image has a random shift in both directions. The shift is a product with one-hot matrices.
+    On a CPU it is faster than a gather, and its gradient is the transposed product, which is the
+    same to the bit in every run.
     """
     count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
     rows = _shift_matrices(count, height, ratio, seed)
@@ -28,7 +29,11 @@ def translation(images: Tensor, seed: Tensor, ratio: float = 0.125) -> Tensor:
 
 
 def color(images: Tensor, seed: Tensor) -> Tensor:
-    """Change brightness by up to 0.5, saturation up to twofold, contrast by half, at random."""
+    """Change brightness, saturation and contrast of each image at random.
+
+    Brightness changes by up to 0.5, saturation by a factor from 0 to 2, contrast by a factor from
+    0.5 to 1.5.
+    """
     brightness, saturation, contrast = (_one_per_image(images, seed, i) for i in range(3))
     images = images + (brightness - 0.5)
     gray = tf.reduce_mean(images, axis=3, keepdims=True)
@@ -38,7 +43,11 @@ def color(images: Tensor, seed: Tensor) -> Tensor:
 
 
 def cutout(images: Tensor, seed: Tensor, ratio: float = 0.5) -> Tensor:
-    """Set a square with `ratio` of the side, at a random position of each image, to 0."""
+    """Erase a square at a random position of each image: set its pixels to 0 (mid gray).
+
+    The side of the square is `ratio` times the side of the image; the image's border may cut the
+    square.
+    """
     rows = _outside_stripe(images, 1, seed, ratio)
     columns = _outside_stripe(images, 2, seed + tf.constant([1, 0]), ratio)
     keep = tf.maximum(rows[:, :, None], columns[:, None, :])  # 0 only inside both stripes

@@ -17,14 +17,14 @@ Elementwise = Callable[[Tensor], Tensor]
 
 
 class AdversarialLoss(NamedTuple):
-    """Losses of the discriminator and the generator for each logit.
+    """Adversarial loss: losses of the discriminator and the generator, elementwise on logits.
 
     Attributes
     ----------
     real, fake : callable
-        Loss of the discriminator for a sample with the label "real" or "fake".
+        Logits -> losses of the discriminator for samples with the label "real" or "fake".
     generator : callable
-        Loss of the generator for the logit of a generated sample.
+        Logits of generated samples -> losses of the generator.
     decision_boundary : float or None
         Logits above it mean "real"; None if only differences of logits have a meaning.
     """

@@ -1,4 +1,4 @@
-"""The GAN: two networks, their optimizers and one training step."""
+"""Generative adversarial network: generator, discriminator, their optimizers and training step."""
 
 from enum import IntEnum
 from functools import partial
@@ -286,7 +286,7 @@ class GAN(keras.Model):
         return {name: DiscriminatorOutput(*part) for name, part in zip(augmented, parts)}
 
     def _discriminator_outputs(self, images: Tensor, classes: Tensor | None) -> DiscriminatorOutput:
-        """Return the discriminator's logits and, if there are auxiliary heads, its blocks."""
+        """Return the discriminator's logits and, if there are auxiliary heads, its last blocks."""
         inputs = [images, classes] if self.conditional else images
         if self._multi_output_discriminator is None:
             return DiscriminatorOutput(self.discriminator(inputs, training=True), ())
@@ -341,7 +341,11 @@ class GAN(keras.Model):
     def _regularization(
         self, real: Tensor, fake: Tensor, classes: Tensor | None, update: int
     ) -> Tensor:
-        """Return the weighted regularizer, 0 between its intervals (lazy regularization)."""
+        """Return the weighted gradient penalty of the discriminator for one update, a scalar.
+
+        With an interval above 1 (lazy regularization), the penalty is computed only at every so
+        many steps and is 0 at the others.
+        """
         regularizer = self.regularizer
         if regularizer is None:
             return 0.0
@@ -363,7 +367,7 @@ class GAN(keras.Model):
     def _update_generator(
         self, real: Tensor, classes: Tensor | None, generated: "_Generated", update: int
     ) -> Tensor:
-        """Update the generator and return its loss."""
+        """Update the generator once, from a batch already generated, and return its loss."""
         with generated.tape:  # continues the tape that recorded the generation
             logits = self._unrolled_logits(real, generated.images, classes, update)
             loss = tf.reduce_mean(self.adversarial_loss.generator(logits))
@@ -376,7 +380,11 @@ class GAN(keras.Model):
     def _unrolled_logits(
         self, real: Tensor, fake: Tensor, classes: Tensor | None, update: int
     ) -> Tensor:
-        """Return the logits of generated images after `unrolled_steps` of the discriminator."""
+        """Return the logits `[N, 1]` of generated images by which the generator is trained.
+
+        With `gan.unrolled_steps`, the logits are those of a discriminator that has taken so many
+        further steps (Metz et al. 2017); otherwise those of the present discriminator.
+        """
         if not self.settings.unrolled_steps:
             return self._discriminate(fake, classes, self._seed(update, SeedSlot.AUGMENT_FAKE))
 

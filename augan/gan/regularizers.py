@@ -35,7 +35,7 @@ class Regularizer(NamedTuple):
 
 
 def _squared_gradient(discriminator: DiscriminatorFn, images: Tensor) -> Tensor:
-    """Return the squared norm of the gradient of each logit by its image, `[N]`."""
+    """Return the squared norm of the gradient of each image's logit by the image, `[N]`."""
     with tf.GradientTape() as tape:
         tape.watch(images)
         total = tf.reduce_sum(discriminator(images))
@@ -44,7 +44,11 @@ def _squared_gradient(discriminator: DiscriminatorFn, images: Tensor) -> Tensor:
 
 
 def r1(discriminator: DiscriminatorFn, real: Tensor, fake: Tensor, seed: Tensor) -> Tensor:
-    """Return half the squared gradient norm at real images (Mescheder et al. 2018, eq. 9)."""
+    """Return the R1 penalty, half the squared gradient norm at real images, a scalar.
+
+    Mescheder et al. 2018, "Which Training Methods for GANs do actually Converge?", eq. 9. `fake`
+    and `seed` are not used.
+    """
     del fake, seed
     return 0.5 * tf.reduce_mean(_squared_gradient(discriminator, real))
 
@@ -52,9 +56,10 @@ def r1(discriminator: DiscriminatorFn, real: Tensor, fake: Tensor, seed: Tensor)
 def gradient_penalty(
     discriminator: DiscriminatorFn, real: Tensor, fake: Tensor, seed: Tensor
 ) -> Tensor:
-    """Return the squared distance of the gradient norm from 1 (Gulrajani et al. 2017, eq. 3).
+    """Return WGAN-GP's penalty, the squared distance of the gradient norm from 1, a scalar.
 
-    The gradient is taken at a random point between each real and its generated image.
+    Gulrajani et al. 2017, eq. 3. The gradient is taken at a random point between each real and its
+    generated image; `seed`, an int32 tensor `[2]`, sets the points.
     """
     shape = (tf.shape(real)[0],) + (1,) * (len(real.shape) - 1)
     fraction = distribution.uniform(shape, seed)

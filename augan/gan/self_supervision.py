@@ -55,7 +55,10 @@ def transform(images: Tensor, kind: PretextTransform) -> Tensor:
 
 
 def _rotated(images: Tensor, turns: int) -> Tensor:
-    """Return images rotated by 1 to 3 quarter turns, as `tf.image.rot90` without its branches."""
+    """Return images `[N, S, S, C]` rotated by 1 to 3 quarter turns, counterclockwise.
+
+    The result is that of `tf.image.rot90`, without its branches in the graph.
+    """
     if turns == 2:
         return tf.reverse(images, (1, 2))
     if turns == 1:
@@ -64,7 +67,7 @@ def _rotated(images: Tensor, turns: int) -> Tensor:
 
 
 def _stretched(images: Tensor, stretch: int) -> Tensor:
-    """Return the center of images that are made higher (1) or wider (2)."""
+    """Return the center crop of images that are stretched in height (1) or in width (2)."""
     side = images.shape[1]
     longer = round(side * STRETCH)
     start = (longer - side) // 2

@@ -37,13 +37,16 @@ _MAX_DOUBLINGS = 3
 def num_scales(size: int) -> int:
     """Return the number of times that DCGAN halves a side of `size` pixels.
 
-    The smallest feature map has a side of 4 pixels, or of 2 for images of 8 pixels.
+    The smallest feature map has a side of 4 to 7 pixels, or of 2 or 3 for images below 16 pixels.
     """
     return max(2, (size // 4).bit_length() - 1)
 
 
 def _filters(width: int, depth: int) -> int:
-    """Return the number of channels of the block that is `depth` blocks away from the image."""
+    """Return the number of channels of the block `depth` blocks away from the image.
+
+    The number is `width` next to the image and doubles with each block, up to 8 times `width`.
+    """
     return width << min(depth, _MAX_DOUBLINGS)
 
 
@@ -91,10 +94,29 @@ def _generator(
     seed: int,
     conditioning: str = "norm",
 ) -> keras.Model:
-    """Build noise `[N, latent_dim]` (and classes `[N, num_classes]`) -> images `[N, H, W, C]`.
+    """Build a DCGAN generator: noise `[N, latent_dim]` (and classes) -> images `[N, H, W, C]`.
 
-    Images are in [-1, 1]. `width` is the number of channels of the last hidden block;
-    `conditioning` is "norm" or "embedding".
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Height, width and channels. Images are squares with a side of at least 8 pixels, divisible
+        by 2 to the power of `num_scales(side)`, such as 8, 16, 32 or 64.
+    upsample : callable
+        (x, filters, name, seed, ...) -> feature maps of twice the side.
+    latent_dim, num_classes : int
+        Length of the noise; number of classes, 0 for an unconditional generator. Classes are a
+        second input `[N, num_classes]`.
+    width : int
+        Number of channels of the last hidden block; doubles towards the noise, up to 8 times.
+    seed : int
+        Seed of the initial weights.
+    conditioning : {"norm", "embedding"}
+        Entry of the class, see `augan.gan.networks.layers.generator_inputs`.
+
+    Raises
+    ------
+    ValueError
+        `image_shape` or `conditioning` is not valid.
     """
     size, channels = _checked_size(image_shape), image_shape[2]
     scales = num_scales(size)
@@ -118,10 +140,10 @@ def _generator(
 def _backbone(
     images: Any, *, width: int, norm: str, dropout: float, seed: int, weights: str = "normal"
 ) -> Any:
-    """Apply strided convolutions, each of which halves the side, and flatten.
+    """Apply the discriminator's strided convolutions, each of which halves the side; flatten.
 
     `weights` is "normal" (DCGAN's initialization) or "he", which trains faster without
-    normalization.
+    normalization. `width` is the number of channels of the first block. Returns features `[N, F]`.
     """
     x, initializer = images, {"normal": random_normal, "he": he_normal}[weights]
     for i in range(num_scales(_checked_size(images.shape[1:]))):

@@ -214,6 +214,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return tf.concat([self._normalize(batch, training, mask) for batch in batches], axis=0)
 
     def _normalize(self, inputs: Tensor, training: bool | None, mask: Any) -> Tensor:
+        """Normalize one batch; training uses the batch's statistics and updates the moving ones."""
         has_replicas = distribution.num_replicas() > 1
         if not training or (len(inputs.shape) != 4 and not has_replicas):
             return super().call(inputs, training=training, mask=mask)
@@ -233,7 +234,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _normalize_over_replicas(
         self, inputs: Tensor, scale: Tensor, shift: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalize by the statistics of all replicas; for table rows, the variance is biased."""
+        """Normalize by the statistics of the whole batch, which several replicas share.
+
+        Returns the outputs, the mean `[C]` and the variance `[C]`. The variance is unbiased for
+        images and biased for table rows.
+        """
         values, axes = tf.cast(inputs, tf.float32), list(range(len(inputs.shape) - 1))
         moments = tf.stack([tf.reduce_mean(x, axes) for x in (values, tf.square(values))])
         mean, square = tf.unstack(distribution.mean(moments))
@@ -325,6 +330,15 @@ def conditional_batch_norm(x: Any, classes: Any, name: str) -> Any:
 
     Conditional batch normalization (Dumoulin et al. 2017; Miyato and Koyama 2018). Everything that
     the class does not change comes from the noise alone, so the generator cannot ignore the noise.
+
+    Parameters
+    ----------
+    x : tensor [N, ..., C]
+        Activations of a layer of the generator.
+    classes : tensor [N, K] or None
+        One-hot classes; None: one scale and shift for all samples.
+    name : str
+        End of the names of the layers.
     """
     unconditional = classes is None
     x = BatchNormalization(
@@ -342,7 +356,11 @@ def conditional_batch_norm(x: Any, classes: Any, name: str) -> Any:
 
 
 def _class_parameter(classes: Any, x: Any, name: str, value: float) -> Any:
-    """Return one learned value per class and channel, which starts at `value`."""
+    """Return a learned value for each class and channel, to be broadcast over the image.
+
+    The values start at `value`. Classes `[N, K]` and activations `x` `[N, ..., C]` give `[N, 1,
+    ..., C]`; a mixture of classes gives the weighted mean of their values.
+    """
     channels, spatial_dims = x.shape[-1], len(x.shape) - 2
     constant = bounded_initializer(keras.initializers.Constant(value))
     vector = layers.Dense(channels, use_bias=False, name=name, kernel_initializer=constant)(classes)

@@ -124,6 +124,7 @@ def _backbone(samples: Any, *, width: int, norm: str, dropout: float, seed: int)
 
 
 def _dense(x: Any, units: int, name: str, seed: int) -> Any:
+    """Apply a dense layer of `units` units with He initialization, without activation."""
     return layers.Dense(units, name=name, kernel_initializer=he_normal(seed, name))(x)
 
 

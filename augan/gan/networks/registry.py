@@ -1,4 +1,4 @@
-"""Registry of network architectures and construction of networks from specs.
+"""Registry of network architectures, and construction of networks from specs.
 
 A *spec* is a JSON-able description of a network. Only the table `NETWORKS` turns a spec into a
 Keras model, so no code and no class name ever comes from a file. A new architecture is one file in
@@ -88,7 +88,10 @@ def build_network(
 
 @contextmanager
 def _dtype_policy(dtype: str) -> Iterator[None]:
-    """Set the dtype policy of layers that are built inside; Keras keeps it for the process."""
+    """Set Keras' dtype policy for layers that are built in the block, and restore it afterwards.
+
+    "bfloat16" gives mixed precision: layers compute in bfloat16 with float32 weights.
+    """
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if dtype == "bfloat16" else dtype)
     try:
