@@ -97,8 +97,10 @@ class _FoldCallback:
     def on_progress(
         self, stage: str, step: int, budget: StageBudget, losses: dict[str, float]
     ) -> None:
+        """Notify the wrapped callback of progress, with the fold in the stage name."""
         self.callback.on_progress(self.fold.stage_name(stage), step, budget, losses)
 
     def on_evaluation(self, stage: str, metrics: "GanMetrics") -> None:
+        """Notify the wrapped callback of an evaluation, if it takes evaluations."""
         if isinstance(self.callback, EvaluationCallback):
             self.callback.on_evaluation(self.fold.stage_name(stage), metrics)

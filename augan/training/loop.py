@@ -133,7 +133,10 @@ def run_loop(
 def _restore(
     checkpoints: Checkpoints, stage: str, state: Sequence[Any], workers: Workers
 ) -> tuple[int, bool]:
-    """Give all workers the chief's last checkpoint; return its step and whether the stage ended."""
+    """Set all workers to the chief's last checkpoint of a stage.
+
+    Returns the step of the checkpoint (0 without a checkpoint) and whether the stage had ended.
+    """
     restored = json.dumps(checkpoints.restore(stage, state)).encode()
     step, done = json.loads(workers.broadcast_bytes(restored))
     if step:

@@ -98,7 +98,11 @@ class RunFolder:
         self._log = self.path / METRICS_LOG_FILE
 
     def _start(self, identity: dict[str, Any], resume: bool) -> None:
-        """Create and lock the folder, and write or compare its identity."""
+        """Create and lock the run folder, and write the identity of the run or compare it.
+
+        Raises DataError for a folder that is occupied, in use or cannot be created, and ConfigError
+        if a resumed run has another identity.
+        """
         if not resume:
             check_not_occupied(self.path)
         is_resumed = _is_occupied(self.path)
@@ -209,11 +213,11 @@ class RunFolder:
             file.write(json.dumps({"stage": stage, "step": step, **finite}, allow_nan=False) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a small text file of the run folder atomically, as UTF-8."""
+        """Write a small text file `name` into the run folder, atomically, as UTF-8."""
         atomic_write(self.path / name, text.encode("utf-8", UNDECODABLE))
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
-        """Write a small JSON file of the run folder atomically."""
+        """Write a small JSON file `name` into the run folder, atomically."""
         self.write_text(name, json.dumps(values, indent=2) + "\n")
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:

@@ -102,7 +102,10 @@ def _split_table(split: Split) -> dict[str, np.ndarray]:
 def _networks_for_detector(
     data: PreparedData, folds: Sequence[Fold], trained: Sequence[TrainedNetworks]
 ) -> dict[str, Network]:
-    """Return the networks of all folds that a configured method uses."""
+    """Return the networks of all folds that a configured detection method uses, by name.
+
+    The name of a network holds its role and the number of its fold.
+    """
     methods = configured_methods(data.config.detect)
     specs = [get_method_spec(method, data.preprocessing) for method in methods]
     used = {role for spec in specs for role in (*spec.required_networks, *spec.optional_networks)}

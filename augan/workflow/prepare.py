@@ -132,7 +132,7 @@ class PreparedData:
 
     @property
     def pixels(self) -> np.ndarray:
-        """Prepared labeled samples `[N, S, S, C]` or `[N, F]`, possibly a memory map."""
+        """Prepared samples `[N, S, S, C]` or `[N, F]` without the unlabeled; maybe a memory map."""
         return self.prepared.pixels
 
     @property
@@ -291,7 +291,11 @@ def _split(config: Config, dataset: Dataset) -> tuple[Split, tuple[Split, ...]]:
 
 
 def _check_far(config: Config, dataset: Dataset, splits: Sequence[Split]) -> None:
-    """Raise ConfigError for a false-alarm rate that the calibration cannot support."""
+    """Raise ConfigError if there are too few calibration samples for the false-alarm rate.
+
+    A rate that is left open (`detect.far` None) needs no check. `splits` are the split, or those of
+    all folds.
+    """
     far, trim_fraction = config.detect.far, config.detect.trim_fraction
     if far is None or config.task == "generate":
         return

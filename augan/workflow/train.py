@@ -268,7 +268,11 @@ def _train_folds(
     stopwatch: Stopwatch,
     workers: "Workers",
 ) -> "list[TrainedNetworks]":
-    """Train the networks of every fold; a training without folds counts as one fold."""
+    """Train the networks of every fold in order; a plain training counts as one fold.
+
+    `run` is None on a worker that is not the chief, which writes nothing. Raises
+    RunInterruptedError after a signal.
+    """
     folds = Fold.all(len(data.folds) or 1)
     with stop_on_signals() as stop:
         return [_train_fold(fold, run, data, callbacks, stopwatch, stop, workers) for fold in folds]
