@@ -56,7 +56,7 @@ class TrainingReference:
     unlabeled_names: tuple[str, ...] = ()
 
     def training_samples(self, class_index: int) -> tuple[np.ndarray, list[str]]:
-        """Return the samples that may be memorized by a generator of one class.
+        """Return the training samples that a generator of one class could have memorized.
 
         Unlabeled samples may be of any class, so they are part of every class. At most 20,000
         labeled and 20,000 unlabeled samples are returned, evenly spaced.
@@ -300,8 +300,9 @@ class CandidateFilter:
         Returns
         -------
         dict of str to float
-            `min_realness` (logit) if there were enough held-out samples, and `min_distance` (root
-            mean square difference) if it is above 0.
+            `min_realness`: a candidate with a lower logit of the discriminator is implausible;
+            missing if there were too few held-out samples. `min_distance`: a candidate up to this
+            root mean square difference from a training sample is memorized; missing if 0.
         """
         values = {"min_realness": self._min_realness, "min_distance": self._min_distance}
         return {name: value for name, value in values.items() if np.isfinite(value) and value}

@@ -123,7 +123,10 @@ def _pixel_transfer(
 def _add_pixel_transfer(
     training_set: WeightedTrainingSet, subset: LabelSubset
 ) -> WeightedTrainingSet:
-    """Add images from `LatentTransfer` on pixels: half of the samples of a class."""
+    """Add images that `LatentTransfer` makes from pixels, used as latent codes, to a training set.
+
+    Half of the samples of each class that gets new images are synthetic; see `missing_counts`.
+    """
     labels, counts = subset.labels, missing_counts(subset)
     rows = subset.images.reshape(len(labels), -1).astype(np.float32)
     transfer = LatentTransfer(LatentCodes(rows, labels, [""] * len(labels)))

@@ -151,7 +151,10 @@ class _Batches:
         return [array.reshape((steps, _BATCH_SIZE, *array.shape[1:])) for array in arrays]
 
     def _mix(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mix images `[n, S, S, C]` and soft labels `[n, K]` with random other images (mixup)."""
+        """Return mixup of images `[n, S, S, C]` and of their soft labels `[n, K]`.
+
+        Each result is a random weighted mean of an image and a random other image.
+        """
         partners = self._rng.permutation(len(images))
         mixing = self._rng.beta(MIXUP_ALPHA, MIXUP_ALPHA, len(images)).astype(np.float32)
         of_pixels, of_labels = mixing[:, None, None, None], mixing[:, None]

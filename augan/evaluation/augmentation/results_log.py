@@ -79,7 +79,15 @@ class PredictionLog:
         return np.frombuffer(content, "<u2").astype(np.int64)
 
     def metadata(self, repeat: int, arm: str) -> dict[str, Any]:
-        """Return the metadata that `add` stored for an arm in a repeat, or raise KeyError."""
+        """Return the metadata of a finished arm in a repeat: the metrics that `add` stored.
+
+        With a selection, also the selected GAN arm and its fraction of synthetic images.
+
+        Raises
+        ------
+        KeyError
+            The arm is not finished.
+        """
         return dict(self._rows[repeat, arm]["metadata"])
 
     def add(self, repeat: int, arm: str, predicted: np.ndarray, metadata: dict[str, Any]) -> None:

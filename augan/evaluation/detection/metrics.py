@@ -30,7 +30,7 @@ DETECTOR = ""  # key of the bundle's detector among the scores of the baselines
 
 
 def auroc(normal_scores: ArrayLike, anomaly_scores: ArrayLike) -> float:
-    """Return the probability that an anomaly scores higher than a normal image.
+    """Return the AUROC: the probability that an anomaly scores higher than a normal image.
 
     Ties count half. 0.5 is chance; 0 is a perfect detector with the wrong sign.
 
@@ -42,7 +42,7 @@ def auroc(normal_scores: ArrayLike, anomaly_scores: ArrayLike) -> float:
     Raises
     ------
     DataError
-        One side is empty, or holds NaN or infinite scores.
+        One side is empty, is not one-dimensional numbers, or holds NaN or infinite scores.
 
     Examples
     --------
