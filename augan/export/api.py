@@ -103,28 +103,36 @@ def export_onnx(
     Parameters
     ----------
     bundle : Bundle
+        A trained model of images; models of tables cannot be exported.
     part : {"generator", "detector"}
+        Which part of the bundle is exported.
     out : path or None
         A new folder, or the folder of an earlier export of this part, which is replaced. None: a
         folder next to the bundle.
     method : str or None
         Method of the detector, one of the bundle except "anogan"; None: the default method.
     training_data : path, str or None
-        The data that the bundle was trained on; the graph of a detector is compared on its
-        held-out images. None: the path that the bundle records, or synthetic images, with a
-        warning, if the data is no longer there. A generator is compared on latent codes.
+        The data that the bundle was trained on; the graph of a detector is compared on its held-out
+        images. None: the path that the bundle records, or synthetic images, with a warning, if the
+        data is no longer there. A generator is compared on latent codes.
     format : {"onnx"}
+        File format of the graph.
+
+    Returns
+    -------
+    ExportResult
 
     Raises
     ------
     RefusedError
-        The results of the graph differ from those of augan. Nothing is written.
+        If the results of the graph differ from those of augan. Nothing is written then.
     ConfigError
-        The part, the method or the format cannot be exported, or a package is missing.
+        If the part, the method or the format cannot be exported, or a package is missing.
     BundleError
-        The bundle lacks the part or the method.
+        If the bundle lacks the part or the method, its detector was never calibrated, or `out` is
+        None and the bundle was never saved.
     DataError
-        `out` holds other files, or the data is not what the bundle was trained on.
+        If `out` holds other files, or the data is not what the bundle was trained on.
     """
     preprocessing = _check_request(bundle, part, method, training_data, format)
     target = Path(out) if out is not None else _default_out(bundle, part, method)

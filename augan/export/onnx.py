@@ -14,8 +14,8 @@ import numpy as np
 
 from augan.exceptions import ConfigError
 
-OPSET = 17  # of 2022, so that older runtimes can run the graph
-_BATCH_SIZE = 64  # images for each run of a graph that takes several
+OPSET = 17  # ONNX operator set of 2022, so that older runtimes can run the graph
+_BATCH_SIZE = 64  # most samples in one run of the graph
 PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
 
 

@@ -17,9 +17,9 @@ from augan.exceptions import DataError, RefusedError
 from augan.seeding import child_rng
 from augan.training.training_data import load_training_data
 
-MAX_IMAGES, MAX_LARGE_IMAGES = 500, 30  # that are compared
-NUM_SYNTHETIC = 64  # images of each kind, if the training data is not available
-SYNTHETIC_SIZES = ((160, 200), (190, 130))  # of synthetic large images
+MAX_IMAGES, MAX_LARGE_IMAGES = 500, 30  # largest number of compared images
+NUM_SYNTHETIC = 64  # random, and as many generated images, without training data
+SYNTHETIC_SIZES = ((160, 200), (190, 130))  # height and width of random large images
 SCORE_TOLERANCE = 0.01  # in standard deviations of the calibration scores
 MAP_TOLERANCE = 0.01  # as a fraction of the largest value of the maps
 MAX_OUTLIER_FRACTION = 0.01  # of samples whose scores differ by more than the tolerance
@@ -206,13 +206,14 @@ class DetectorParity(Parity):
     Attributes
     ----------
     rate, threshold : float
-        False-alarm rate and threshold of the compared decisions.
+        False-alarm rate and score threshold at which decisions were compared.
     num_borderline : int
-        Samples whose score differs from the threshold by at most the largest difference.
+        Number of samples whose score differs from the threshold by at most `largest_difference`.
     num_disagreeing : int
-        Samples on which the decisions differ; all of them are borderline.
+        Number of samples on which the decisions differ; accepted only for scores close to the
+        threshold.
     map_difference : float or None
-        Largest absolute difference of maps; None if the graph has no map.
+        Largest absolute difference of anomaly maps; None if the graph has no map.
     """
 
     rate: float
