@@ -1,6 +1,7 @@
-"""Processor, threads, memory and disks of the machine, read from the system without libraries.
+"""Processor, threads, memory and disks of the machine, read from the operating system.
 
-Containers limit time and memory by control groups, which the number of cores does not show:
+Only the standard library is used, so that the checks work in a broken installation. Containers
+limit time and memory by control groups, which the number of cores does not show:
 https://docs.kernel.org/admin-guide/cgroup-v2.html, and version 1 of the same.
 """
 
