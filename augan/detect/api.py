@@ -162,13 +162,14 @@ def detect_folder(
     scheduler: str | None = None,
     on_scored: OnScored = lambda done, total: None,
 ) -> DetectionResult:
-    """Score the images of a folder, or the rows of a table, and write `out/scores.csv`.
+    """Score the images of a folder, or the rows of a table, and flag the anomalies among them.
 
-    The table has the columns `path` (relative to `images`; for rows the number, from 0), `score`
-    (higher = more anomalous), `p_value`, `anomaly` (0, 1, or empty if unreadable) and one column
-    for each score component. Names that are not UTF-8 are written byte for byte;
-    `errors="surrogateescape"` reads them. With folds, the score is the mean of all folds, moved to
-    the rank of their joint p-value (`augan.detect.conformal.cross_conformal`).
+    `out/scores.csv` has the columns `path` (relative to `images`; for rows the number, from 0),
+    `score` (higher = more anomalous), `p_value`, `anomaly` (0, 1, or empty if unreadable) and one
+    column for each score component. Names that are not UTF-8 are written byte for byte;
+    `errors="surrogateescape"` reads them. With a cross-conformal detector, the score is the mean of
+    all folds, moved to the rank of their joint p-value
+    (`augan.detect.conformal.cross_conformal`).
 
     `out/detection.json` contains the guarantee of the rate, the threshold, the counts and the
     warnings. For each flagged image, `out/overlays/<path>.png` shows its significant pixels in
@@ -208,6 +209,10 @@ def detect_folder(
         at the same paths.
     on_scored : callable
         Called with the number of scored samples and the number of all samples.
+
+    Returns
+    -------
+    DetectionResult
 
     Raises
     ------

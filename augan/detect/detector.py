@@ -27,10 +27,10 @@ if TYPE_CHECKING:  # options are checked before TensorFlow, which takes seconds,
     from augan.gan import keras
 
 _CHUNK_SIZE = 512  # samples in memory as float32; a multiple of the batch size of inference
-_CHUNK_SIZE_LARGE = 16  # the same for large images
+_CHUNK_SIZE_LARGE = 16  # large images in memory as float32
 NOT_CALIBRATED = "this detector was never calibrated; train with --task both"
-_MAX_TRAINING_SAMPLES = 5000  # of the training split that a method is fitted on, evenly spaced
-MAX_TRAINING_SAMPLES_LARGE = 500  # the same for large images
+_MAX_TRAINING_SAMPLES = 5000  # on which a method is fitted, evenly spaced in the split
+MAX_TRAINING_SAMPLES_LARGE = 500  # large images on which a method is fitted
 
 
 def configured_methods(settings: DetectSection) -> tuple[str, ...]:

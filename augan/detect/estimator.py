@@ -41,8 +41,8 @@ class GANDetector(OutlierMixin, BaseEstimator):
     Parameters
     ----------
     method : {"auto", "features", "fanogan", "anogan"}
-        Detection method.
-    far : float or None
+        Detection method; see the modules of `augan.detect.methods`.
+    far : float in (0, 1) or None
         False-alarm rate. With a number, some samples are held out for a conformal calibration: on
         average at most this share of new normal samples is flagged. None: `contamination` sets the
         threshold.
@@ -149,7 +149,31 @@ class GANDetector(OutlierMixin, BaseEstimator):
         return self
 
     def _train(self, dataset: Dataset, trim_fraction: float, started: float) -> PreparedSamples:
-        """Train, fit and, with `far`, calibrate the detector; return the prepared samples."""
+        """Train the networks, fit the detector and, with `far`, calibrate it on held-out samples.
+
+        Sets `bundle_` and the detector.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            All samples given to `fit`.
+        trim_fraction : float
+            Share of samples that is removed as contaminated.
+        started : float
+            Time of `time.monotonic` at which `training.max_minutes` starts.
+
+        Returns
+        -------
+        PreparedSamples
+            The prepared samples of `dataset`.
+
+        Raises
+        ------
+        DataError
+            If there are fewer than 4 samples.
+        ConfigError
+            If too few samples are held out for `far`.
+        """
         from augan.training.train import train_stages
         from augan.training.trainer import TrainingData
 

@@ -26,7 +26,7 @@ from augan.detect.visualization.anomaly_map import resize_map
 from augan.exceptions import BundleError, DataError
 from augan.io.images import read_image
 
-IGNORE_MASK_TABLE = "ignore_mask"  # of the bundle
+IGNORE_MASK_TABLE = "ignore_mask"  # name of the bundle's table that holds the mask
 
 
 @dataclass(frozen=True, eq=False)

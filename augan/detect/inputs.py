@@ -23,8 +23,8 @@ from augan.io.images import read_image
 if TYPE_CHECKING:
     import pandas as pd
 
-IMAGES_PER_CHUNK = 512  # samples in memory at once
-_CHUNK_SIZE_LARGE = 32  # the same for large images
+IMAGES_PER_CHUNK = 512  # images or rows in memory at once
+_CHUNK_SIZE_LARGE = 32  # large images in memory at once
 Shape = tuple[int, ...]
 
 
@@ -64,6 +64,8 @@ class InputSource(Protocol):
     ----------
     names : list of str
         Name of each sample: a path relative to the folder, or the number of a row, counted from 0.
+    warnings : list of str
+        Messages for the user about the input and about the samples read so far.
     resized : set of str
         Names of the images read so far, in any process, that do not have the expected size.
     """

@@ -20,7 +20,7 @@ from augan.detect.inputs import (
 from augan.detect.worker import ScoringWorker, names_digest
 from augan.exceptions import BundleError, DataError
 
-COMMAND = "detect"  # in the job of a shard
+COMMAND = "detect"  # name of this command in the job description of a shard
 
 
 @dataclass(frozen=True, eq=False)

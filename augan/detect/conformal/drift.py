@@ -165,10 +165,11 @@ def _share_p_value(calibration: Calibration, scores: np.ndarray) -> float:
 
 
 def _discount_groups(p_value: float, calibration: Calibration) -> float:
-    """Return the p-value as if all images of a group were copies of one image.
+    """Weaken a p-value as if all images of a group were copies of one image.
 
-    With folds, the images count as those of one fold: scores of new images are means over folds,
-    with less spread than the calibration scores.
+    Without groups and folds, the p-value is returned as it is. With folds, the images count as
+    those of one fold: scores of new images are means over folds, with less spread than the
+    calibration scores.
     """
     share = calibration.num_groups / calibration.n / max(1, len(calibration.fold_sizes))
     weight = math.sqrt(share)

@@ -8,7 +8,7 @@ from augan.bundle.bundle import Bundle
 from augan.data.dataset import plural
 from augan.data.modalities.tabular import TabularPreprocessing
 
-CALIBRATION_KEY: Final = "calibrated_on"  # of a bundle's detector: samples of a recalibration
+CALIBRATION_KEY: Final = "calibrated_on"  # key of a recalibration's samples in `Bundle.detector`
 
 
 @dataclass(frozen=True)

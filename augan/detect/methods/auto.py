@@ -18,7 +18,7 @@ from augan.detect.scoring.transform_ensemble import TransformEnsemble
 from augan.exceptions import DataError
 from augan.gan import Tensor, keras, tf
 
-PIXEL_WEIGHT = 1.5  # of `PixelNeighbors` next to the components of `TransformEnsemble`
+PIXEL_WEIGHT = 1.5  # weight of `PixelNeighbors` next to `TransformEnsemble`
 ComponentScorer = DiscriminatorFeatures | TransformEnsemble | PixelNeighbors
 
 

@@ -1,12 +1,11 @@
 """Detection methods of large images: discriminator features scored at each location.
 
-The convolutions of the discriminator run over the whole image, at its original scale unless the
-image is very large (`TiledPreprocessing.to_working_scale`). Each location of the feature map is
-scored in three ways: the distance to the most similar other location of the same image, the
-Mahalanobis distance to the locations of normal images, and the head that was trained to find
-synthetic defects. Each map is standardized by its distance from the borders
-(`augan.detect.scoring.standardizer`), and the score of the image is the mean over its most
-anomalous locations.
+The convolutions of the discriminator run over the whole image at its working scale
+(`TiledPreprocessing.to_working_scale`). Each location of the feature map is scored in three ways:
+the distance to the most similar other location of the same image, the Mahalanobis distance to the
+locations of normal images, and the head that was trained to find synthetic defects. Each map is
+standardized by its distance from the borders (`augan.detect.scoring.standardizer`), and the score
+of the image is the mean over its most anomalous locations.
 """
 
 import math

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class ScoreComponent(NamedTuple):
-    """Name and meaning of one summand of the anomaly score.
+    """Name and meaning of one summand of the anomaly score, as tables and reports show them.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Diagonal PaDiM: an anomaly map from the features of the discriminator.
+"""Diagonal PaDiM: anomaly maps from the deviation of discriminator features at each location.
 
 PaDiM (Defard et al. 2021, "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and
 Localization") with variances instead of covariances: one mean and one standard deviation for each

@@ -22,7 +22,7 @@ def pad_symmetric(images: Tensor, multiple: int) -> Tensor:
 
 
 def ceil_div(length: Tensor, divisor: int) -> Tensor:
-    """Return `length / divisor`, rounded up; both are positive."""
+    """Return the quotient of two positive integers, rounded up, as an integer tensor."""
     return (length + divisor - 1) // divisor  # ONNX rounds integer division toward zero
 
 

@@ -34,7 +34,7 @@ LAYOUT_STRIDE = 3  # the layout, which has more features, uses every third trans
 TRANSFORM_NLL = ScoreComponent(
     "transform_nll", "rotations and shifts of the image are recognized badly"
 )
-WEIGHTS = (2.0, 1.0, 1.0, 0.25)  # of the components; measured in docs/research-log.md
+WEIGHTS = (2.0, 1.0, 1.0, 0.25)  # weight of each component; measured in docs/research-log.md
 
 
 class TransformEnsemble:

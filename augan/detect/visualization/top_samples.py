@@ -8,7 +8,7 @@ import numpy as np
 from augan.detect.detector import Detector
 from augan.detect.inputs import InputSource
 
-NUM_RECONSTRUCTED = 8  # of the top samples, those with a reconstruction and in the summary picture
+NUM_RECONSTRUCTED = 8  # top samples that get a reconstruction and a place in the summary
 NUM_SHOWN = 24  # top samples in the report
 
 
