@@ -164,10 +164,10 @@ def _localization_loss(
 
 
 def _transformation_loss(head: keras.Model, real: Tensor, last_block: Tensor) -> Tensor:
-    """Return the loss of the transformation head: how poorly it predicts the transformations.
+    """Return the loss of the transformation head, the mean negative log-likelihood.
 
-    The loss is the mean negative log-likelihood. `real` are this replica's real images, for the
-    batch size; `last_block` is the discriminator's last block for the transformed images.
+    `real` are this replica's real images, for the batch size; `last_block` is the discriminator's
+    last block for the transformed images.
     """
     batch_size = real.shape[0] * distribution.num_replicas()
     transforms = distribution.local_rows(assigned_transforms(batch_size))

@@ -75,9 +75,10 @@ def mean(value: Tensor) -> Tensor:
 
 
 def local_loss(loss: Tensor) -> Tensor:
-    """Return this replica's share of a loss that is a mean over the batch.
+    """Return the share of a replica in a loss that is a mean over the batch.
 
-    An optimizer adds the gradients of all replicas.
+    The mean of a replica's rows is divided by the number of replicas, because an optimizer adds the
+    gradients of all replicas.
     """
     return loss if num_replicas() == 1 else loss / num_replicas()
 

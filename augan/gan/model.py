@@ -186,7 +186,10 @@ class GAN(keras.Model):
         return dict(zip(self.metric_names, losses))
 
     def _train_both(self, real: Tensor, classes: Tensor | None) -> Tensor:
-        """Train both networks on a batch; store the losses in `_losses` `[3]` and return them."""
+        """Train generator and discriminator on a batch; store and return their losses, `[3]`.
+
+        The order of the losses is that of `metric_names`.
+        """
         losses = self._adversarial_step(real, classes)
         return self._losses.assign(tf.stack([losses[name] for name in self.metric_names]))
 
@@ -430,7 +433,7 @@ class _Generated(NamedTuple):
 
 
 def _local_rows(real: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Return this replica's rows of a batch of real images and of its classes (None stays None)."""
+    """Return this replica's rows of a batch: real images, and classes unless they are None."""
     local_classes = None if classes is None else distribution.local_rows(classes)
     return distribution.local_rows(real), local_classes
 

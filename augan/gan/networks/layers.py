@@ -79,7 +79,7 @@ def he_normal(seed: int, name: str) -> Initializer:
 
 
 class _SpectralNormalization:
-    """Mixin that divides a kernel by its largest singular value.
+    """Mixin for Keras layers that divides the kernel by its largest singular value.
 
     Spectral normalization (Miyato et al. 2018, "Spectral Normalization for GANs", algorithm 1). One
     power iteration in each training pass updates the estimate, and the gradient flows through the
@@ -120,7 +120,15 @@ class _SpectralNormalization:
 
 
 class SpectralConv2D(_SpectralNormalization, keras.layers.Conv2D):
-    """Convolution with a spectrally normalized kernel."""
+    """Keras convolution whose kernel is spectrally normalized, for discriminators.
+
+    The convolution needs a bias and has padding "same".
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the initial singular vector; the other arguments are those of `keras.layers.Conv2D`.
+    """
 
     def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -137,7 +145,15 @@ class SpectralConv2D(_SpectralNormalization, keras.layers.Conv2D):
 
 
 class SpectralDense(_SpectralNormalization, keras.layers.Dense):
-    """Dense layer with a spectrally normalized kernel."""
+    """Keras dense layer whose kernel is spectrally normalized, for discriminators.
+
+    The layer needs a bias.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the initial singular vector; the other arguments are those of `keras.layers.Dense`.
+    """
 
     def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -197,10 +213,11 @@ def separate_batches(count: int) -> Iterator[None]:
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalization with TensorFlow's fused operation for images in training.
+    """Keras batch normalization that is faster in training and correct over several replicas.
 
-    Keras composes a dozen operations instead, which takes twice as long. The variance for inference
-    is the unbiased one, as in the paper (Ioffe and Szegedy 2015, algorithm 2).
+    Training on images uses TensorFlow's fused operation; Keras composes a dozen operations instead,
+    which takes twice as long. The variance for inference is the unbiased one, as in the paper
+    (Ioffe and Szegedy 2015, algorithm 2).
 
     The statistics are those of the whole batch, also if several replicas share the batch: a replica
     may have few rows, and then the network would differ from the network of one replica. Batches
@@ -253,7 +270,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 class Dropout(layers.Dropout):
-    """Dropout that drops different values in each replica, although all have the same seed."""
+    """Keras dropout that drops different values on each replica, although the seed is the same."""
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         if not training or distribution.num_replicas() == 1:
@@ -269,7 +286,7 @@ class Dropout(layers.Dropout):
 def generator_inputs(
     latent_dim: int, num_classes: int, conditioning: str, seed: int
 ) -> tuple[Any, Any, Any]:
-    """Build the inputs of a generator and the tensors that condition it on the class.
+    """Build the inputs of a generator and the tensors that carry the class into its layers.
 
     Parameters
     ----------
