@@ -1,4 +1,4 @@
-"""Checkpoints, from which a stage continues as if it had never stopped.
+"""Checkpoints: files from which an interrupted training stage continues exactly.
 
 Batches and noise are functions of the step. A checkpoint is therefore a step and the values of
 variables: weights, averages and optimizer states. Each stage of a run has one file, which is
@@ -163,7 +163,10 @@ class Checkpoints:
 
 
 def _header(file: Any) -> dict[str, Any]:
-    """Return the metadata of a checkpoint; ValueError or KeyError if augan did not write it."""
+    """Return the step, the end flag and the SHA-256 in the metadata of a checkpoint file.
+
+    Raises ValueError, KeyError or TypeError for a file that augan did not write.
+    """
     header = json.loads((file.metadata() or {})["augan"])
     if not isinstance(header, dict) or type(header.get("step")) is not int or header["step"] < 0:
         raise ValueError("its metadata has no step")

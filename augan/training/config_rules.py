@@ -33,7 +33,7 @@ class ConfigRule(NamedTuple):
 
 
 def _is_lipschitz(c: Config) -> bool:
-    """Return whether a setting constrains the discriminator to be Lipschitz continuous."""
+    """Return whether a configuration constrains the discriminator to be Lipschitz continuous."""
     return (
         c.discriminator.weight_clip is not None
         or c.gan.regularizer == "wgan_gp"

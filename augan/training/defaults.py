@@ -190,12 +190,16 @@ def _uses_aux_losses(config: Config, task: Task) -> bool:
 
 
 def _needs_good_generator(config: Config) -> bool:
-    """Return whether a method of the detector reconstructs images with the generator."""
+    """Return whether a configured detection method reconstructs images with the generator."""
     return not {"fanogan", "anogan"}.isdisjoint((config.detect.method, *config.detect.methods))
 
 
 def _is_plain_gan(config: Config) -> bool:
-    """Return whether no setting requires that every step trains both networks."""
+    """Return whether the generator may skip steps, because no setting needs both networks.
+
+    Gradient penalties, soft labels, unrolled steps, clipping and several updates per step are
+    defined only for steps that train both networks.
+    """
     gan, discriminator = config.gan, config.discriminator
     requirements = (
         gan.has_gradient_penalty,
@@ -224,7 +228,7 @@ def _loss_and_norm(
 
 
 def _latent_dim(preprocessing: AnyPreprocessing) -> int:
-    """Return the latent dimension: 64, or four per value of a narrow table.
+    """Return the default latent dimension: 64, or four per value of a narrow table, at least 8.
 
     With more dimensions the generator fills the space between the rows of a narrow table.
     """

@@ -1,4 +1,7 @@
-"""Training loop: repeats a training step, many steps in one graph call, until its budget ends."""
+"""Training loop, which repeats a training step until the budget of a stage is used.
+
+Many steps run in one graph call, to hide the overhead of Python.
+"""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Run folders, in which a training writes and later commands find its bundle.
+"""Run folders, where a training writes its files and later commands find its bundle.
 
 A run folder contains:
 
@@ -172,7 +172,10 @@ class RunFolder:
             )
 
     def _remove_temporary_files(self) -> None:
-        """Remove temporary files of a killed training; the lock excludes that it still runs."""
+        """Remove temporary files of a killed training from the run folder.
+
+        The lock excludes that the training still runs.
+        """
         subfolders = [self.path / name for name in (SAMPLES_FOLDER, CHECKPOINTS_FOLDER)]
         folds = [fold for subfolder in subfolders for fold in subfolder.glob("fold*")]
         for folder in (self.path, *subfolders, *folds):

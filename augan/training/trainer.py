@@ -1,4 +1,4 @@
-"""Trainer: builds the networks of a training, trains them in stages, and keeps the results."""
+"""Trainer of the networks of one run, and the data and results that the stages share."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace

@@ -47,7 +47,10 @@ def wait_for_workers(cluster: Cluster, patience: float = _PATIENCE) -> None:
 
 @contextmanager
 def _listening(cluster: Cluster) -> Iterator[None]:
-    """Listen at this worker's port; the chief only checks that its port is free."""
+    """Accept connections at the port of this worker in the block.
+
+    The chief only checks that its port is free. Raises ConfigError if the port is in use.
+    """
     _, port = _host_and_port(cluster.addresses[cluster.rank])
     family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
     try:
@@ -66,7 +69,7 @@ def _listening(cluster: Cluster) -> Iterator[None]:
 
 
 def _wait_for(cluster: Cluster, rank: int, limit: float) -> None:
-    """Connect to a worker again and again until it answers.
+    """Try to connect to the worker `rank` until the connection succeeds.
 
     Raises RunInterruptedError after the moment `limit` on the monotonic clock.
     """

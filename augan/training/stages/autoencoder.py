@@ -1,4 +1,4 @@
-"""Autoencoder stage: an encoder and a generator whose reconstructions a discriminator evaluates."""
+"""Autoencoder stage: trains encoder and generator together, with a discriminator as critic."""
 
 from typing import Any
 

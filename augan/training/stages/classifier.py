@@ -1,6 +1,6 @@
-"""Classifier stage: a classifier that is trained on real samples only.
+"""Classifier stage: trains a classifier on real samples only.
 
-Filters of augmentation compare its prediction with the class of a generated sample.
+Filters of augmentation compare the classifier's prediction with the class of a generated sample.
 """
 
 from typing import Any
