@@ -30,7 +30,7 @@ NUM_SHOWN_DUPLICATES = 5  # pairs of near-duplicates
 
 
 def format_plan(config: "Config", dataset: "Dataset", preprocessing: AnyPreprocessing) -> str:
-    """Return one line that says what `augan train` is about to do.
+    """Return the line that `augan train` prints before the training.
 
     The line names the data, the preprocessing, the task and the limits. `config` is resolved.
     """

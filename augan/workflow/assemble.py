@@ -140,7 +140,10 @@ def _latents(data: PreparedData, networks: TrainedNetworks) -> dict[str, np.ndar
 
 
 def _classifier_accuracy(data: PreparedData, networks: TrainedNetworks) -> dict[str, Any]:
-    """Return the accuracy of the classifier on the validation split, JSON-able."""
+    """Return the classifier's accuracy on the validation split, JSON-able.
+
+    The keys are `accuracy`, `n` (number of samples) and `split`.
+    """
     classify = BatchInference.from_model(networks.models["classifier"])
     indices = data.split.val
     (logits,) = classify(data.preprocessing.normalize(data.pixels[indices]))

@@ -156,7 +156,7 @@ def _most_anomalous(result: DetectionResult) -> str:
 
 
 def _card(sample: ScoredSample) -> str:
-    """Return one image with its overlay, score, p-value and largest component, as HTML."""
+    """Return the card of one image, with overlay, score, p-value and largest component, as HTML."""
     name, kind = escape(sample.path), "flagged" if sample.anomaly else "unflagged"
     pictures = ""
     if sample.thumbnail is not None:

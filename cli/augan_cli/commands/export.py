@@ -45,7 +45,7 @@ def export_command(
 
 
 def _lines(result: "ExportResult") -> list[str]:
-    """Return the files of an export and the graph's difference from augan, as lines of text."""
+    """Return the lines that `augan export` prints: files, and differences from augan."""
     from augan.export.parity import DetectorParity
 
     parity, part = result.parity, result.part

@@ -232,7 +232,10 @@ def _train(
 def _print_training(
     bundle: "Bundle", stopwatch: "Stopwatch", is_chief: bool, as_json: bool
 ) -> None:
-    """Write the report of a training where there is none yet, and print its result."""
+    """Write the report of a training, if it is new or has no report, and print the result.
+
+    A worker that is not the chief writes no report.
+    """
     from augan.io.layout import REPORT_FILE
     from augan.report.html.training import write_training_page
     from augan.report.text import format_training, summarize_training
