@@ -41,7 +41,19 @@ _ZIP_ERRORS = (
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of an archive: bytes of a member, bytes in total, members, and compression ratio."""
+    """Largest sizes that a zip archive may have to be read.
+
+    Attributes
+    ----------
+    member : int
+        Bytes of one unpacked member.
+    total : int
+        Bytes of all unpacked members.
+    count : int
+        Number of members.
+    ratio : int
+        Unpacked bytes of a member divided by its packed bytes; 1 refuses compressed members.
+    """
 
     member: int
     total: int
@@ -50,7 +62,7 @@ class Limits:
 
 
 class Archive:
-    """Zip opened for reading, after all headers have been checked.
+    """Zip archive opened for reading as untrusted input; all headers are checked at the start.
 
     Parameters
     ----------
@@ -60,6 +72,13 @@ class Archive:
         Name of the archive in error messages.
     limits : Limits
         A larger archive is refused.
+
+    Attributes
+    ----------
+    where : str
+        As above.
+    sizes : dict of str to int
+        Name of each member -> unpacked bytes.
 
     Raises
     ------
@@ -89,7 +108,13 @@ class Archive:
             raise BundleError(f"{where} has the member {duplicate!r} twice; {REPLACE_HINT}")
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of the member `name`, at most as many as its header declares."""
+        """Return the unpacked bytes of a member, exactly as many as its header declares.
+
+        Raises
+        ------
+        BundleError
+            The member is damaged, or has another length.
+        """
         size = self.sizes[name]
         try:
             with self._zip.open(name) as member:
@@ -107,7 +132,7 @@ class Archive:
 
 
 def _check_ends(stream: BinaryIO, where: str, limits: Limits) -> None:
-    """Check that the zip starts at the first byte and ends at the last byte.
+    """Raise BundleError unless the zip starts at the first byte and ends at the last byte.
 
     zipfile searches for an end record, and would find that of an npz inside a truncated bundle.
     """
@@ -140,6 +165,7 @@ def _check_ends(stream: BinaryIO, where: str, limits: Limits) -> None:
 
 
 def _check_sizes(infos: list[zipfile.ZipInfo], where: str, limits: Limits) -> None:
+    """Raise BundleError if an archive has more members or bytes than its limits."""
     total = sum(info.file_size for info in infos)
     largest = max((info.file_size for info in infos), default=0)
     if len(infos) > limits.count or total > limits.total or largest > limits.member:
@@ -151,6 +177,7 @@ def _check_sizes(infos: list[zipfile.ZipInfo], where: str, limits: Limits) -> No
 
 
 def _check_entry(info: zipfile.ZipInfo, where: str, limits: Limits) -> None:
+    """Raise BundleError unless a member is a regular file with a safe name and a plausible size."""
     name = info.orig_filename  # as in the file; zipfile truncates `filename` at a NUL
     problem = ""
     if name != info.filename or not _SAFE_NAME.fullmatch(name):
@@ -173,7 +200,17 @@ def _check_entry(info: zipfile.ZipInfo, where: str, limits: Limits) -> None:
 
 
 def write_zip(stream: BinaryIO, members: Mapping[str, bytes]) -> None:
-    """Write `members` sorted by name, without compression, with fixed times and permissions."""
+    """Write a zip whose bytes depend only on the names and contents of its members.
+
+    Members are sorted by name, not compressed, and have fixed times and permissions.
+
+    Parameters
+    ----------
+    stream : binary file
+        An empty file, which the caller closes.
+    members : mapping of str to bytes
+        Name of each member -> content.
+    """
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
         for name in sorted(members):
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
@@ -184,7 +221,10 @@ def write_zip(stream: BinaryIO, members: Mapping[str, bytes]) -> None:
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file next to `target`, which replaces `target` if no error occurs.
+    """Yield a temporary file next to `target`, which replaces `target` if no error occurs.
+
+    The content is on the disk, and not only in a buffer, when the file is renamed. Missing parent
+    folders are created.
 
     Raises
     ------

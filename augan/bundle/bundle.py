@@ -1,4 +1,4 @@
-"""Bundle in memory, and the member of the file for each of its parts."""
+"""Bundle in memory, and its conversion to and from the members of the file."""
 
 import importlib.metadata
 import platform
@@ -49,11 +49,19 @@ _PARTS = {
 
 
 def _now() -> str:
+    """Return the present time in UTC as ISO 8601 text, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def current_versions() -> dict[str, str]:
-    """Return the versions of Python and of the installed packages, without importing them."""
+    """Return the versions of Python, augan, NumPy, TensorFlow and Keras, without importing them.
+
+    Returns
+    -------
+    dict of str to str
+        Package -> version. Packages that are not installed are missing; TensorFlow is "tensorflow"
+        or "tensorflow-cpu".
+    """
     versions = {"python": platform.python_version()}
     for package in ("augan", "numpy", "tensorflow", "tensorflow-cpu", "keras"):
         try:
@@ -65,14 +73,14 @@ def current_versions() -> dict[str, str]:
 
 @dataclass(eq=False)
 class Network:
-    """Network: the spec that builds it, and the values of its variables.
+    """A saved network: the spec that builds the network, and the values of its variables.
 
     Parameters
     ----------
     spec : dict
         `architecture`, `role` and `arguments` of `augan.gan.networks.registry`, JSON-able.
-    weights : dict of str to array
-        Variable path -> value, ordered by path.
+    weights : dict of str to ndarray
+        Variable path -> value; sorted by path.
     """
 
     spec: dict[str, Any]
@@ -83,35 +91,40 @@ class Network:
 
     @property
     def parameters(self) -> int:
-        """Number of values in all variables."""
+        """Number of values in all variables of the network."""
         return sum(int(np.size(value)) for value in self.weights.values())
 
 
 @dataclass(eq=False)
 class Bundle:
-    """Result of a training; `augan.bundle` describes the file.
+    """The result of a training: networks, preprocessing, detector and metrics.
+
+    `augan.bundle` describes the file. All dicts must be JSON-able: the file sorts their keys and
+    stores tuples as lists.
 
     Parameters
     ----------
-    config, data, preprocessing : dict
-        The resolved configuration; name, source, `class_names`, counts and fingerprint of the
-        training data; the fitted preprocessing. JSON-able: the file sorts keys and stores tuples
-        as lists.
+    config : dict
+        The resolved configuration, see `Config.to_dict`.
+    data : DatasetInfo
+        Name, source, class names, counts and fingerprint of the training data.
+    preprocessing : dict
+        The fitted preprocessing, see `restore_preprocessing`.
     networks : dict of str to Network
-        "generator", "discriminator", "encoder", "classifier", ...; with folds
-        "fold1-discriminator" and so on.
-    detector : dict or None
-        Method, score components and calibration of the detector, JSON-able.
-    tables : dict of str to dict of str to array
+        "generator", "discriminator", "encoder", "classifier", ...; with folds "fold1-discriminator"
+        and so on.
+    detector : DetectorInfo or None
+        Method, score components and calibration of the detector; None (default): no detector.
+    tables : dict of str to dict of str to ndarray
         Named groups of numeric arrays: "split", "latents", "calibration", "detector", ...
-    metrics : dict
-        Metrics of the training, JSON-able; a number that is not finite is saved as null.
+    metrics : TrainingMetrics
+        Metrics of the training; a number that is not finite is saved as null.
     path : Path or None
-        The file that the bundle was loaded from or saved to.
+        The file that the bundle was loaded from or saved to; None (default): never saved.
     created : str
-        ISO 8601 time, which is not part of `sha256`.
+        ISO 8601 time of creation, which is not part of `sha256`; default: now.
     versions : dict of str to str
-        Versions of augan, Python, NumPy, TensorFlow and Keras.
+        Versions of augan, Python, NumPy, TensorFlow and Keras; default: `current_versions()`.
 
     Examples
     --------
@@ -132,7 +145,7 @@ class Bundle:
     versions: dict[str, str] = field(default_factory=current_versions)
 
     def __repr__(self) -> str:
-        """Return one line, because the fields contain thousands of arrays."""
+        """Return one line with networks and detector, because the fields hold thousands of arrays."""
         detector = (self.detector or {}).get("method")
         return (
             f"<Bundle of {self.data.get('name')}: {', '.join(self.networks) or 'no networks'}"
@@ -141,21 +154,30 @@ class Bundle:
 
     @property
     def sha256(self) -> str:
-        """Hash of everything except `created` and `path`; equal trainings have equal hashes."""
+        """SHA-256 of everything except `created` and `path`; equal trainings have equal digests.
+
+        The digest is computed at every access, from all weights.
+        """
         return content_hash(member_hashes(encode_members(self)), self.versions)
 
     @property
     def bundle_id(self) -> str:
-        """The first 12 hexadecimal digits of `sha256`."""
+        """The first 12 hexadecimal digits of `sha256`, which name the bundle in reports."""
         return self.sha256[:12]
 
     def has(self, part: str) -> bool:
-        """Return whether the bundle has `part`.
+        """Whether the bundle holds what a command needs.
 
         Parameters
         ----------
         part : {"generator", "classes", "detector", "encoder", "classifier", "latents"}
-            "classes" is a generator with a class input, and the names of the classes.
+            "classes" is a generator with a class input together with the names of the classes;
+            "latents" are the latent codes of the training images.
+
+        Raises
+        ------
+        BundleError
+            There is no such part in any bundle.
         """
         if part not in _PARTS:
             raise BundleError(f"there is no part {part!r} of a bundle; known: {list(_PARTS)}")
@@ -171,13 +193,19 @@ class Bundle:
         return part in self.networks
 
     def require(self, part: str) -> None:
-        """Raise BundleError with the missing part and the remedy unless `has(part)`."""
+        """Raise BundleError with the name of a missing part and the remedy, unless `has(part)`."""
         if not self.has(part):
             name, remedy = _PARTS[part]
             raise BundleError(f"{self.path or 'this bundle'} has no {name}; {remedy}")
 
     def saved_path(self) -> Path:
-        """Return `path`, next to which results are written; BundleError if never saved."""
+        """Return the file of the bundle, next to which results are written.
+
+        Raises
+        ------
+        BundleError
+            The bundle was never saved or loaded.
+        """
         if self.path is None:
             raise BundleError(
                 "this bundle was never saved, so it has no folder for results; save it first, or "
@@ -187,7 +215,18 @@ class Bundle:
 
 
 def encode_members(bundle: Bundle) -> dict[str, bytes]:
-    """Return member name -> bytes of every member except the manifest."""
+    """Convert a bundle to the members of its file, except the manifest.
+
+    Returns
+    -------
+    dict of str to bytes
+        Name of each member -> content; equal bundles give equal bytes.
+
+    Raises
+    ------
+    BundleError
+        A value cannot be stored, or a network or table has an invalid name.
+    """
     members = {}
     for name in DOCUMENTS:
         value = getattr(bundle, name)
@@ -208,6 +247,7 @@ def encode_members(bundle: Bundle) -> dict[str, bytes]:
 
 
 def _check_name(name: str) -> str:
+    """Return the name of a network or table; BundleError unless it may be part of a member name."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise BundleError(
             f"{name!r} cannot name a network or table: expected up to 64 letters, digits, '_', '-'"
@@ -216,7 +256,20 @@ def _check_name(name: str) -> str:
 
 
 def check_members(names: Iterable[str], where: str) -> None:
-    """Raise BundleError unless `names` are all members of a bundle."""
+    """Raise BundleError unless member names are those of one complete bundle.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names of all members except the manifest.
+    where : str
+        Name of the bundle in error messages.
+
+    Raises
+    ------
+    BundleError
+        A name is unknown, or a required member is missing.
+    """
     present = set(names)
     for name in sorted(present):
         if not _MEMBER.fullmatch(name):
@@ -229,13 +282,31 @@ def check_members(names: Iterable[str], where: str) -> None:
 
 
 def _names_of(kind: str, members: Iterable[str]) -> list[str]:
-    """Return the sorted names of all networks or tables among `members`."""
+    """Return the sorted names of all networks, or all tables, among the names of members.
+
+    `kind` is "network" or "table".
+    """
     matches = (_MEMBER.fullmatch(member) for member in members)
     return sorted({match[kind] for match in matches if match and match[kind]})
 
 
 def decode_members(names: Iterable[str], read: Callable[[str], bytes], where: str) -> Bundle:
-    """Return the bundle of members whose names have been checked; `read` returns their bytes."""
+    """Build a bundle from the members of its file; no network is built.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names of all members except the manifest, already checked by `check_members`.
+    read : callable
+        Returns the verified bytes of the member with a name.
+    where : str
+        Name of the bundle in error messages.
+
+    Raises
+    ------
+    BundleError
+        A member is damaged, or a value does not fit the schema.
+    """
     present = set(names)
 
     def document(name: str) -> dict[str, Any]:
@@ -265,7 +336,7 @@ def decode_members(names: Iterable[str], read: Callable[[str], bytes], where: st
 
 
 def member_hashes(members: Mapping[str, bytes]) -> dict[str, str]:
-    """Return member name -> SHA-256 of its bytes."""
+    """Return the SHA-256 of every member of a bundle file, by name."""
     return {name: sha256_bytes(raw) for name, raw in members.items()}
 
 

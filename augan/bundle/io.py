@@ -41,7 +41,17 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Manifest:
-    """Manifest of a bundle: its version, its content, and the sizes of the members."""
+    """The manifest of a bundle file.
+
+    Attributes
+    ----------
+    version : int
+        Version of the bundle format.
+    raw : dict
+        Content of `manifest.json`.
+    sizes : dict of str to int
+        Name of each member, the manifest included -> bytes.
+    """
 
     version: int
     raw: dict[str, Any]
@@ -49,15 +59,20 @@ class Manifest:
 
 
 def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
-    """Write a complete bundle to `path` or nothing, and return the path of the file.
+    """Write a bundle to a file, complete or not at all.
 
     Parameters
     ----------
     bundle : Bundle
-        Its `path` is set to the written file.
+        The bundle; its `path` is set to the written file.
     path : path-like
         The file, or an existing folder for a file `bundle.augan`. Missing parent folders are
         created.
+
+    Returns
+    -------
+    Path
+        The written file.
 
     Raises
     ------
@@ -89,7 +104,7 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
 
 
 def _check_writable(members: dict[str, bytes], target: Path) -> None:
-    """Raise BundleError for a bundle that `load_bundle` would refuse to read."""
+    """Raise BundleError for a bundle that `load_bundle` would refuse as too large."""
     sizes = {name: len(raw) for name, raw in members.items()}
     largest = max(sizes, key=lambda name: sizes[name])
     total = sum(sizes.values())
@@ -133,7 +148,18 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
 
 
 def load_with_manifest(path: str | os.PathLike[str]) -> tuple[Bundle, Manifest]:
-    """Return the bundle at `path` and its manifest, or raise BundleError; see `load_bundle`."""
+    """Load and check a bundle as `load_bundle`, and return its manifest too.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, or a run folder with a `bundle.augan`.
+
+    Raises
+    ------
+    BundleError
+        As for `load_bundle`.
+    """
     try:
         file = _find(Path(path))
         with file.open("rb") as stream:
@@ -147,20 +173,37 @@ def load_with_manifest(path: str | os.PathLike[str]) -> tuple[Bundle, Manifest]:
 
 
 def parse_bundle(content: bytes, where: str) -> Bundle:
-    """Return the bundle of a file with this content, with the checks of `load_bundle`.
+    """Load a bundle from the content of its file, with all checks of `load_bundle`.
 
-    `where` is the name of the file in error messages.
+    Parameters
+    ----------
+    content : bytes
+        The whole file, for example as another process sent it.
+    where : str
+        Name of the file in error messages.
+
+    Returns
+    -------
+    Bundle
+        A bundle without `path`.
+
+    Raises
+    ------
+    BundleError
+        As for `load_bundle`.
     """
     return _read(BytesIO(content), where)[0]
 
 
 def _read(stream: BinaryIO, where: str) -> tuple[Bundle, Manifest]:
+    """Read and check a bundle from an open file; `where` is its name in messages."""
     archive = Archive(stream, where, _LIMITS)
     manifest = _read_manifest(archive)
     return _read_members(archive, manifest), manifest
 
 
 def _find(path: Path) -> Path:
+    """Return the bundle file at a path that is the file or its folder; BundleError if none."""
     hint = f"give the {BUNDLE_FILE} (or its folder) that 'augan train' wrote"
     if path.is_dir():
         if not (path / BUNDLE_FILE).exists():
@@ -174,6 +217,7 @@ def _find(path: Path) -> Path:
 
 
 def _read_manifest(archive: Archive) -> Manifest:
+    """Read the manifest of a bundle, and check its size, format and format version."""
     where = archive.where
     size = archive.sizes.get(_MANIFEST)
     if size is None:
@@ -198,6 +242,10 @@ def _read_manifest(archive: Archive) -> Manifest:
 
 
 def _version_message(where: str, version: object, versions: object) -> str:
+    """Return the message for a bundle of another format version, with the remedy.
+
+    `version` and `versions` are untrusted values of the manifest.
+    """
     writer = versions.get("augan") if isinstance(versions, dict) else None
     is_newer = isinstance(version, int) and version > FORMAT_VERSION
     remedy = "update augan (pip install -U augan)" if is_newer else "train again with this version"
@@ -208,6 +256,7 @@ def _version_message(where: str, version: object, versions: object) -> str:
 
 
 def _read_members(archive: Archive, manifest: Manifest) -> Bundle:
+    """Read all members of a bundle, after their hashes and sizes were checked."""
     where = archive.where
     created, versions = manifest.raw.get("created"), manifest.raw.get("versions")
     if not isinstance(created, str) or not isinstance(versions, dict):
@@ -231,7 +280,10 @@ def _read_members(archive: Archive, manifest: Manifest) -> Bundle:
 
 
 def _declared_hashes(archive: Archive, manifest: Manifest) -> dict[str, str]:
-    """Return member -> declared SHA-256, after a check of the members and their sizes."""
+    """Return the SHA-256 that the manifest declares for each member, not yet compared.
+
+    BundleError if the manifest lists other members or sizes than the archive has.
+    """
     where, files = archive.where, manifest.raw.get("files")
     if not isinstance(files, dict):
         raise BundleError(f"{where}: {_MANIFEST} lacks 'files'; {REPLACE_HINT}")
@@ -257,15 +309,25 @@ def _declared_hashes(archive: Archive, manifest: Manifest) -> dict[str, str]:
 
 
 def inspect_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the description of a bundle, after all checks of `load_bundle`.
+    """Describe a bundle file for `augan inspect`, after all checks of `load_bundle`.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, or a run folder with a `bundle.augan`.
 
     Returns
     -------
     dict
         JSON-able: `path`, `id`, `sha256`, `format_version`, `versions`, `created`, `data`,
-        `preprocessing`, `networks` (spec, parameters, arrays), `detector`, `calibration_size`
-        (None without a calibration), `tables` (shape and dtype of each array), `sizes` (bytes of
-        each member), `total_bytes` (of the file), `metrics`.
+        `preprocessing`, `networks` (spec, parameters, arrays), `detector`, `calibration_size` (None
+        without a calibration), `tables` (shape and dtype of each array), `sizes` (bytes of each
+        member), `total_bytes` (of the file), `metrics`.
+
+    Raises
+    ------
+    BundleError
+        As for `load_bundle`.
     """
     bundle, manifest = load_with_manifest(path)
     networks = {
@@ -296,7 +358,10 @@ def inspect_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _calibration_size(table: dict[str, np.ndarray] | None) -> int | None:
-    """Return the number of calibration samples: length of "scores", else of the longest array."""
+    """Return the number of samples in a calibration table, or None without a table.
+
+    The number is the length of the array "scores", or else of the longest array.
+    """
     if not table:
         return None
     arrays = [table["scores"]] if "scores" in table else list(table.values())

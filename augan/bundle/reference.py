@@ -1,4 +1,4 @@
-"""Reference to a saved bundle, which another process loads and verifies."""
+"""Reference to a saved bundle, by which worker processes load the same bundle and verify it."""
 
 import os
 import platform
@@ -12,15 +12,16 @@ from augan.exceptions import BundleError
 
 @dataclass(frozen=True)
 class BundleRef:
-    """Reference to a saved bundle.
+    """Path, digest and package versions of a saved bundle, small enough to send to a worker.
 
     Attributes
     ----------
     path : str
-        Absolute path, which is the same for all processes.
+        Absolute path of the file, which must be the same on all machines.
     sha256 : str
+        `Bundle.sha256` of the bundle.
     versions : tuple of (package, version)
-        Packages that the results depend on.
+        Packages that the results depend on, in the process that started the job.
     """
 
     path: str
@@ -29,7 +30,13 @@ class BundleRef:
 
     @classmethod
     def of(cls, bundle: Bundle) -> Self:
-        """Return the reference of a bundle; BundleError if the bundle was never saved."""
+        """Return the reference of a saved bundle, with the package versions of this process.
+
+        Raises
+        ------
+        BundleError
+            The bundle was never saved.
+        """
         if bundle.path is None:
             raise BundleError(
                 "this bundle was never saved, so no other process can load it; save it first"
@@ -37,12 +44,12 @@ class BundleRef:
         return cls(os.path.abspath(bundle.path), bundle.sha256, runtime_versions())
 
     def load(self) -> Bundle:
-        """Load the bundle.
+        """Load the bundle in a worker process, and check that it is the one of the job.
 
         Raises
         ------
         BundleError
-            This process sees another bundle, or has other versions of the packages.
+            This process sees another bundle at the path, or has other versions of the packages.
         """
         for (package, expected), (name, version) in zip(self.versions, runtime_versions()):
             if (package, expected) != (name, version):
@@ -61,7 +68,13 @@ class BundleRef:
 
 
 def runtime_versions() -> tuple[tuple[str, str], ...]:
-    """Return the versions of the packages that results depend on, in a fixed order."""
+    """Return the versions of the packages that results depend on, sorted by package.
+
+    Returns
+    -------
+    tuple of (package, version)
+        augan, keras, numpy and tensorflow; "none" for a package that is not installed.
+    """
     versions = current_versions()
     tensorflow = versions.get("tensorflow") or versions.get("tensorflow-cpu") or "none"
     others = {name: versions.get(name, "none") for name in ("augan", "keras", "numpy")}

@@ -1,4 +1,4 @@
-"""Schema of the JSON members of a bundle.
+"""Schema of the JSON members of a bundle: the type of each known key.
 
 A missing key is not an error here: the function that needs the key reports it. An unknown key is
 ignored.
@@ -22,6 +22,7 @@ def _is_text_list(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
+    """Whether a value is a whole number from 0 to 2**53 - 1, which JSON readers hold exactly."""
     return type(value) is int and 0 <= value < 2**53
 
 
@@ -38,14 +39,17 @@ def _is_object(value: Any) -> bool:
 
 
 def _is_shape(value: Any) -> bool:
+    """Whether a value is a list of two positive whole numbers, [height, width]."""
     return _is_count_list(value) and len(value) == 2 and all(value)
 
 
 def _is_fold_count(value: Any) -> bool:
+    """Whether a value is a whole number from 2 to `MAX_FOLDS`."""
     return _is_count(value) and 2 <= value <= MAX_FOLDS
 
 
 def _or_null(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return a check that also accepts null (None)."""
     return lambda value: value is None or is_valid(value)
 
 
@@ -79,12 +83,12 @@ SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def validate_documents(documents: Mapping[str, Any], where: str) -> None:
-    """Raise BundleError unless every key of the schema has a valid value.
+    """Raise BundleError unless every known key of the JSON members has a valid value.
 
     Parameters
     ----------
     documents : mapping
-        Name of the JSON member without its suffix -> content.
+        Name of each JSON member without its suffix -> content.
     where : str
         Name of the bundle in messages.
     """
@@ -105,6 +109,7 @@ def validate_documents(documents: Mapping[str, Any], where: str) -> None:
 
 
 def _values_at(node: Any, keys: list[str]) -> Iterator[Any]:
+    """Yield the value at a path of keys in nested mappings, or nothing if a key is missing."""
     for key in keys:
         if not isinstance(node, Mapping) or key not in node:
             return

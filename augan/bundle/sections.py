@@ -1,4 +1,4 @@
-"""Types of the JSON sections of a bundle. Every key may be missing."""
+"""Types of the JSON sections of a bundle, in which every key may be missing."""
 
 from typing import Any, TypedDict
 
@@ -8,12 +8,20 @@ class DatasetInfo(TypedDict, total=False):
 
     Attributes
     ----------
+    name : str
+        Name of the dataset in reports.
     source : str or None
         Path or address of the data; None if the data was given as arrays.
+    num_samples : int
+        Number of training samples, without unlabeled samples.
+    num_unlabeled : int
+        Number of training samples without labels next to labeled samples.
+    class_names : list of str
+        Names of the classes; empty without labels.
     class_counts : list of int
         Number of labeled samples of each class in `class_names`.
     fingerprint : str
-        SHA-256 of the prepared samples and their labels.
+        SHA-256 of the prepared samples and their labels, see `dataset_fingerprint`.
     """
 
     name: str
@@ -30,14 +38,17 @@ class DetectorInfo(TypedDict, total=False):
 
     Attributes
     ----------
-    method, components
-        Name and score components of the default method.
+    method : str
+        Name of the default detection method.
+    components : list of str
+        Score components of the default method.
     other_methods : dict of str to list of str
-        Score components of the further methods.
+        Further method -> its score components.
     trim_fraction : float
-        Fraction of the samples that were left out of fitting and calibration.
+        Fraction of the samples that were left out of fitting and calibration because their scores
+        were the highest, 0 to 0.5.
     num_folds : int
-        Number of folds of a cross-conformal detector.
+        Number of folds of a cross-conformal detector; missing without folds.
     calibrated_on : dict
         The samples of a later calibration; missing if calibrated in the training.
     """
@@ -56,19 +67,21 @@ class TrainingMetrics(TypedDict, total=False):
     Attributes
     ----------
     steps : dict of str to int
-        Steps of each training stage.
+        Training stage -> number of steps.
     failure : dict or None
-        Why the training of the GAN was stopped.
+        Why the training of the GAN was stopped; None: it was not.
     fidelity : dict or None
-        Metrics of the selected generator.
+        Fidelity metrics of the selected generator; None if not computed.
     gan_metrics : list of dict
         Metrics of every evaluation of the GAN.
     folds : list of TrainingMetrics
         `steps` to `gan_metrics` of each fold, in place of these keys.
     classifier : dict or None
-        Accuracy of the classifier on the validation split.
+        Accuracy of the classifier on the validation split; None without a classifier.
     pseudo_labels : dict
         Summary of the pseudo-labels of unlabeled images.
+    warnings : list of str
+        Warnings for the user, in full sentences.
     """
 
     steps: dict[str, int]

@@ -1,4 +1,4 @@
-"""Encoding and decoding of the members of a bundle: JSON, safetensors and npz.
+"""Encoding and decoding of bundle members: JSON, safetensors and npz.
 
 The encoders check as strictly as the decoders, so that every bundle that can be written can also be
 read. Equal content gives equal bytes.
@@ -35,19 +35,29 @@ _NPY_HEADER = re.compile(
 
 
 def encode_json(value: Mapping[str, Any], where: str, *, null_for_nan: bool = False) -> bytes:
-    """Return `value` as indented JSON with sorted keys; NumPy scalars become numbers.
+    """Encode a JSON section of a bundle: indented, with sorted keys, NumPy scalars as numbers.
+
+    Parameters
+    ----------
+    value : mapping
+        The section, with text keys.
+    where : str
+        Name of the section in error messages.
+    null_for_nan : bool
+        Whether a number that is not finite becomes null; False (default): such a number is an
+        error.
 
     Raises
     ------
     BundleError
-        A value is not JSON: another type, a key that is not text, or a number that is not finite
-        (with `null_for_nan` such a number becomes null).
+        A value is not JSON: another type, a key that is not text, or a number that is not finite.
     """
     text = json.dumps(_to_json(value, where, null_for_nan), indent=1, sort_keys=True)
     return text.encode() + b"\n"
 
 
 def _to_json(value: Any, where: str, null_for_nan: bool) -> Any:
+    """Return a nested value as plain Python types, see `encode_json`; tuples become lists."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | str):
@@ -76,7 +86,20 @@ def _to_json(value: Any, where: str, null_for_nan: bool) -> Any:
 
 
 def decode_json(raw: bytes, where: str) -> dict[str, Any]:
-    """Return the JSON object in `raw`, or raise BundleError."""
+    """Decode a JSON section of a bundle, strictly: one object, no duplicate keys, no NaN.
+
+    Parameters
+    ----------
+    raw : bytes
+        The content of the member.
+    where : str
+        Name of the member in error messages.
+
+    Raises
+    ------
+    BundleError
+        The content is no such JSON, or is longer than 16 MiB.
+    """
     if len(raw) > JSON_LIMIT:
         raise BundleError(
             f"{where} is oversized: {len(raw)} bytes of JSON, at most {JSON_LIMIT} are read; "
@@ -94,10 +117,12 @@ def decode_json(raw: bytes, where: str) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
+    """Raise ValueError for NaN and Infinity, which Python's parser would accept."""
     raise ValueError(f"{name} is not JSON")
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs of a JSON object as a dict; ValueError if a key occurs twice."""
     value = dict(pairs)
     if len(value) != len(pairs):
         raise ValueError("a key occurs twice")
@@ -105,7 +130,10 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _as_array(value: Any, where: str, allowed: re.Pattern[str]) -> np.ndarray:
-    """Return `value` as a little-endian array in C order of an allowed dtype (0-d stays 0-d)."""
+    """Return a value as a little-endian array in C order (0-d stays 0-d).
+
+    BundleError unless the pattern `allowed` matches its dtype.
+    """
     array = np.asarray(value)
     plain = array.dtype.kind in "biufU" and array.dtype.newbyteorder("<")
     if not plain or not allowed.fullmatch(plain.str):
@@ -117,7 +145,20 @@ def _as_array(value: Any, where: str, allowed: re.Pattern[str]) -> np.ndarray:
 
 
 def encode_weights(weights: Mapping[str, np.ndarray], where: str) -> bytes:
-    """Return named numeric arrays as safetensors."""
+    """Encode the variables of a network as safetensors.
+
+    Parameters
+    ----------
+    weights : mapping of str to ndarray
+        Variable path -> value, numbers or booleans up to 64 bits.
+    where : str
+        Name of the network in error messages.
+
+    Raises
+    ------
+    BundleError
+        A value has another type, or a variable is called `__metadata__`.
+    """
     arrays = {}
     for key in sorted(weights):
         if key == "__metadata__":
@@ -128,7 +169,18 @@ def encode_weights(weights: Mapping[str, np.ndarray], where: str) -> bytes:
 
 
 def decode_weights(raw: bytes, where: str) -> dict[str, np.ndarray]:
-    """Return the arrays in safetensors `raw`, ordered by name, or raise BundleError."""
+    """Decode the variables of a network from safetensors.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Variable path -> value, sorted by path; writable copies.
+
+    Raises
+    ------
+    BundleError
+        The content is no valid safetensors, or has bytes that belong to no array.
+    """
     header = int.from_bytes(raw[:8], "little")
     if len(raw) < 8 or header > min(len(raw) - 8, _HEADER_LIMIT):
         raise BundleError(
@@ -144,7 +196,20 @@ def decode_weights(raw: bytes, where: str) -> dict[str, np.ndarray]:
 
 
 def encode_table(table: Mapping[str, np.ndarray], where: str) -> bytes:
-    """Return named arrays as npz, without the times that `numpy.savez` writes."""
+    """Encode named arrays as npz, without the times that `numpy.savez` writes.
+
+    Parameters
+    ----------
+    table : mapping of str to ndarray
+        Name -> array of numbers, booleans or fixed-width text.
+    where : str
+        Name of the table in error messages.
+
+    Raises
+    ------
+    BundleError
+        An array has another type, or a name that cannot be stored.
+    """
     members = {}
     for name, value in table.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -161,7 +226,18 @@ def encode_table(table: Mapping[str, np.ndarray], where: str) -> bytes:
 
 
 def decode_table(raw: bytes, where: str) -> dict[str, np.ndarray]:
-    """Return the arrays in npz `raw`, ordered by name, or raise BundleError."""
+    """Decode named arrays from npz, without pickle.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Name -> array, sorted by name.
+
+    Raises
+    ------
+    BundleError
+        The content is damaged, too large or compressed, or holds other members than plain arrays.
+    """
     archive = Archive(io.BytesIO(raw), where, _NPZ_LIMITS)
     table = {}
     for name in sorted(archive.sizes):
@@ -174,6 +250,7 @@ def decode_table(raw: bytes, where: str) -> dict[str, np.ndarray]:
 
 
 def _decode_array(raw: bytes, where: str) -> np.ndarray:
+    """Decode one array in NumPy's format, after a check of its header and its number of bytes."""
     start = 10 + int.from_bytes(raw[8:10], "little")
     header = _NPY_HEADER.fullmatch(raw[10:start])
     descr = header[1].decode("latin-1") if header else ""
@@ -200,7 +277,7 @@ def _decode_array(raw: bytes, where: str) -> np.ndarray:
 
 
 def _check_values(array: np.ndarray, where: str) -> None:
-    """Refuse bytes that are not booleans or characters; NumPy would fail on them later."""
+    """Raise BundleError for bytes that are no booleans or characters; NumPy would fail later."""
     flat = array.reshape(-1)
     is_invalid = (array.dtype.kind == "b" and flat.view(np.uint8).max(initial=0) > 1) or (
         array.dtype.kind == "U" and flat.view(np.uint32).max(initial=0) > 0x10FFFF

@@ -18,7 +18,7 @@ MIN_SIZE_LIMIT = 1000  # values that a network may always have, even if the bund
 
 
 def _variables(model: Any) -> dict[str, Any]:
-    """Return path -> variable, ordered by path."""
+    """Return the variables of a model by path, sorted by path, without seed generator states."""
     variables: dict[str, Any] = {}
     for variable in model.variables:
         path = str(variable.path)
@@ -34,13 +34,24 @@ def _variables(model: Any) -> dict[str, Any]:
 
 
 def _name(model: Any) -> str:
+    """Return the name of a model for messages, or else the name of its class."""
     return str(getattr(model, "name", type(model).__name__))
 
 
 def read_weights(model: Any) -> dict[str, np.ndarray]:
-    """Return copies of all values of `model` by variable path, in the order of the paths.
+    """Copy the values of all variables of a model, to save them in a bundle.
 
     The states of seed generators are left out.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built model.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Variable path -> value, sorted by path.
 
     Raises
     ------
@@ -51,12 +62,19 @@ def read_weights(model: Any) -> dict[str, np.ndarray]:
 
 
 def assign_weights(model: Any, network: Network) -> None:
-    """Set all values of `model` to those of `network`, or none if there is any difference.
+    """Set all variables of a built model to saved values, or none if any does not fit.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built model.
+    network : Network
+        The saved values.
 
     Raises
     ------
     BundleError
-        The paths or shapes of the variables differ from the saved ones.
+        The paths or shapes of the variables differ from the saved paths or shapes.
     """
     variables = _variables(model)
     differences = []
@@ -80,11 +98,19 @@ def assign_weights(model: Any, network: Network) -> None:
 
 
 def restore_network(bundle: Bundle, name: str) -> Any:
-    """Build the network called `name` from its spec and set its weights; imports TensorFlow.
+    """Build a network of a bundle from its spec, and set its weights; imports TensorFlow.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        A loaded bundle.
+    name : str
+        A key of `bundle.networks`, such as "generator".
 
     Returns
     -------
     keras.Model
+        The network with the saved weights.
 
     Raises
     ------
