@@ -145,7 +145,7 @@ class Bundle:
     versions: dict[str, str] = field(default_factory=current_versions)
 
     def __repr__(self) -> str:
-        """Return one line with networks and detector, because the fields hold thousands of arrays."""
+        """Return one line with networks and detector instead of thousands of arrays."""
         detector = (self.detector or {}).get("method")
         return (
             f"<Bundle of {self.data.get('name')}: {', '.join(self.networks) or 'no networks'}"
