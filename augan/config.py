@@ -57,7 +57,7 @@ TransformName = Literal[
 
 
 class Section(BaseModel):
-    """A frozen group of settings."""
+    """Base class of the sections: a frozen group of settings that refuses unknown names."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
@@ -65,12 +65,16 @@ class Section(BaseModel):
 
 
 class DataSection(Section):
+    """Settings of the preprocessing of images (`data`)."""
+
     size: Literal[8, 16, 32, 64, 128] | None = None  # height and width of the network input, pixels
     # Whether large images keep their scale and are cut into tiles of that size.
     tiling: bool | None = None
 
 
 class GanSection(Section):
+    """Settings of the adversarial training that concern both networks (`gan`)."""
+
     # None: dcgan for images, mlp for the rows of a table
     architecture: Literal["mlp", "dcgan", "dcgan-upsampling"] | None = None
     loss: Literal["minimax", "nonsaturating", "least_squares", "hinge", "wasserstein"] | None = None
@@ -102,18 +106,24 @@ class GanSection(Section):
 
     @property
     def has_gradient_penalty(self) -> bool:
-        """Whether the discriminator loss contains a gradient penalty."""
+        """Whether the discriminator loss contains a gradient penalty; False while unresolved."""
         return self.regularizer not in (None, "none")
 
 
 class GeneratorSection(Section):
+    """Settings of the generator and its optimizer (`generator`)."""
+
     width: Count = 32  # channels of the last hidden block
-    conditioning: Literal["norm", "embedding"] = "norm"  # how the generator receives the class
+    # How the generator receives the class: by conditional normalization, or by an embedding that is
+    # concatenated with the latent code.
+    conditioning: Literal["norm", "embedding"] = "norm"
     steps: Annotated[int, Field(ge=1, le=10)] = 1  # updates in one training step
     learning_rate: Annotated[float, Field(gt=0)] | None = None
 
 
 class DiscriminatorSection(Section):
+    """Settings of the discriminator and its optimizer (`discriminator`)."""
+
     width: Count = 32  # channels of the first block
     norm: Literal["none", "batch", "layer", "spectral"] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -123,24 +133,32 @@ class DiscriminatorSection(Section):
 
 
 class EncoderSection(Section):
+    """Settings of the encoder from images to latent codes and its optimizer (`encoder`)."""
+
     width: Count = 32
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     feature_weight: Annotated[float, Field(ge=0)] = 1.0  # kappa of f-AnoGAN's izi_f loss
 
 
 class ClassifierSection(Section):
+    """Settings of the classifier of the training classes and its optimizer (`classifier`)."""
+
     width: Count = 32
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
 
 
 class EvaluationSection(Section):
+    """Settings of the evaluations of the GAN during training (`evaluation`)."""
+
     enabled: bool = True  # compute GAN metrics during training and keep the best weights
-    interval: Count | None = None  # steps between evaluations
+    interval: Count | None = None  # training steps between two evaluations
 
 
 class TrainingSection(Section):
+    """Settings of the training loop of all stages (`training`)."""
+
     steps: Count | None = None  # steps of the GAN; the other stages get a share of it
-    max_minutes: Annotated[float, Field(gt=0)] | None = None  # for everything the command does
+    max_minutes: Annotated[float, Field(gt=0)] | None = None  # of the whole command
     batch_size: Annotated[int, Field(ge=2)] = 64
     sample_interval: Count = 500  # steps between two image grids in samples/
     # Data type of the GAN computations; weights, losses and scores are always float32.
@@ -149,6 +167,8 @@ class TrainingSection(Section):
 
 
 class DetectSection(Section):
+    """Settings of anomaly detectors and their calibration (`detect`)."""
+
     method: DetectionMethodName = "auto"
     methods: tuple[
         DetectionMethodName, ...
@@ -163,13 +183,23 @@ class DetectSection(Section):
 
 
 class AugmentSection(Section):
-    # Classic augmentation of what `augan augment` writes, a key of
-    # `augan.augment.transforms.TRANSFORMS`
+    """Settings of the samples that `augan augment` writes (`augment`)."""
+
+    # Classic augmentation of the generated images, a key of `augan.augment.transforms.TRANSFORMS`
     transform: TransformName = "none"
 
 
 class Config(Section):
-    """All settings of a run.
+    """All settings of a run, in sections; frozen, so every change returns a copy.
+
+    Settings outside of the sections are `seed`, from which all random numbers derive (default: 0),
+    and `task`: "generate", "detect", "both", or "auto" (default), which is "both" with two or more
+    classes, else "detect".
+
+    Raises
+    ------
+    ValidationError
+        pydantic's error if the constructor gets an invalid setting; the methods raise ConfigError.
 
     Examples
     --------
@@ -192,7 +222,18 @@ class Config(Section):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Return the configuration of nested `values`; ConfigError names every wrong setting."""
+        """Build a configuration from nested dicts; missing settings keep their default.
+
+        Parameters
+        ----------
+        values : dict
+            Section -> setting -> value, as `to_dict` returns.
+
+        Raises
+        ------
+        ConfigError
+            A setting is unknown or invalid; the message names up to ten such settings.
+        """
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -200,7 +241,18 @@ class Config(Section):
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
-        """Read a YAML file; settings that it does not contain keep their default."""
+        """Read a configuration from a YAML file; missing settings keep their default.
+
+        Parameters
+        ----------
+        path : path-like
+            A UTF-8 file with sections of settings; an empty file gives the defaults.
+
+        Raises
+        ------
+        ConfigError
+            The file cannot be read, is not valid YAML, or has an unknown or invalid setting.
+        """
         try:
             values = _parse_yaml(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
@@ -224,7 +276,18 @@ class Config(Section):
         return cls.from_dict(values)
 
     def override(self, assignments: Sequence[str]) -> Self:
-        """Return a copy with the assignments `section.key=value`; values are parsed as YAML."""
+        """Return a copy with the assignments of the option `--set` applied in order.
+
+        Parameters
+        ----------
+        assignments : str or sequence of str
+            Texts such as "generator.width=64"; the value is parsed as YAML, so `null` is None.
+
+        Raises
+        ------
+        ConfigError
+            An assignment has another form, or its setting is unknown or invalid.
+        """
         values = self.to_dict()
         for assignment in [assignments] if isinstance(assignments, str) else assignments:
             key, equals, text = assignment.partition("=")
@@ -238,23 +301,34 @@ class Config(Section):
         return type(self).from_dict(values)
 
     def replace(self, **dotted: Any) -> Self:
-        """Return a copy with the keyword arguments `section__key=value`."""
+        """Return a copy with some settings changed.
+
+        Parameters
+        ----------
+        **dotted
+            Values by section and setting, such as `generator__width=64` or `seed=1`.
+
+        Raises
+        ------
+        ConfigError
+            A setting is unknown or invalid.
+        """
         values = self.to_dict()
         for key, value in dotted.items():
             _assign(values, key.split("__"), value)
         return type(self).from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the nested settings, JSON-able."""
+        """Return all settings as nested JSON-able dicts; tuples become lists."""
         return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
-        """Return the settings as YAML, in the order of their definition."""
+        """Return all settings as YAML text, in the order of their definition."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
 
 def validate_config(config: Any) -> Config:
-    """Return `config`; ConfigError if it is not a Config."""
+    """Return the argument `config` of a public function; ConfigError if it is no `Config`."""
     if isinstance(config, Config):
         return config
     raise ConfigError(
@@ -264,7 +338,13 @@ def validate_config(config: Any) -> Config:
 
 
 def require_resolved(value: _T | None) -> _T:
-    """Return the value of a setting that is derived from the data; ConfigError if it is None."""
+    """Return a setting that is derived from the data, with a type without None.
+
+    Raises
+    ------
+    ConfigError
+        The setting is still None: `resolve_defaults` was not called.
+    """
     if value is None:
         raise ConfigError(
             "a setting that is derived from the data is still None: resolve the configuration first"
@@ -273,10 +353,15 @@ def require_resolved(value: _T | None) -> _T:
 
 
 def _parse_yaml(text: str) -> Any:
-    """Return the value of a YAML text, or raise YAMLError.
+    """Return the value of a YAML text, or None for an empty text.
 
     PyYAML also raises other errors, for example for a 13th month or thousands of brackets. Nested
     aliases can describe more values than fit into memory, so the values are counted first.
+
+    Raises
+    ------
+    yaml.YAMLError
+        The text is not valid YAML, or describes more than 10,000 values.
     """
     loader = None
     try:
@@ -297,6 +382,7 @@ def _parse_yaml(text: str) -> Any:
 
 
 def _has_too_many_values(node: yaml.Node) -> bool:
+    """Whether a YAML node has more than 10,000 values, each alias counted with its values."""
     nodes: list[Any] = [node]
     for _ in range(MAX_VALUES):
         if not nodes:
@@ -312,6 +398,7 @@ def _has_too_many_values(node: yaml.Node) -> bool:
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    """Set the value at a path of keys in nested dicts; missing dicts on the path are created."""
     for key in keys[:-1]:
         section = values.setdefault(key, {})
         if not isinstance(section, dict):
@@ -321,6 +408,7 @@ def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:
 
 
 def _setting_names() -> list[str]:
+    """Return the dotted names of all settings, such as "gan.loss"."""
     keys = []
     for name, field in Config.model_fields.items():
         section = field.annotation
@@ -332,7 +420,7 @@ def _setting_names() -> list[str]:
 
 
 def _format_errors(error: ValidationError) -> str:
-    """Return one sentence for each pydantic error, with the most similar name of a setting."""
+    """Return a message with one sentence per pydantic error, with similar names of settings."""
     problems = []
     for item in error.errors(include_url=False):
         where = ".".join(str(part) for part in item["loc"])
