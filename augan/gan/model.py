@@ -53,23 +53,24 @@ _AUGMENTATION_SLOTS: dict[str, SeedSlot | None] = {
 
 
 class GAN(keras.Model):
-    """A generator and a discriminator that are trained against each other.
+    """Generator and discriminator that are trained against each other, as one Keras model.
 
     Parameters
     ----------
     generator, discriminator, ema_generator : keras.Model
         `ema_generator` has the architecture of the generator. It holds the exponential moving
-        average of its weights, including the batch statistics, and generates the samples.
+        average of the generator's weights, including the batch statistics, and generates the
+        samples.
     config : Config
         Resolved settings; `gan`, `generator`, `discriminator` and `seed` are used. All random
         numbers are functions of the seed and the step, so a resumed training repeats them.
     transformation_head : keras.Model or None
-        Features of the discriminator's last block `[N, F]` -> logits of the transformations
-        `[N, 13]`, trained with the discriminator; see `augan.gan.self_supervision`.
+        Features of the discriminator's last block `[N, F]` -> logits of the transformations `[N,
+        13]`, trained with the discriminator; see `augan.gan.self_supervision`. None: no such task.
     localization_head : keras.Model or None
-        Concatenated blocks `[N, H, W, F]` -> logit of each location, trained with the
-        discriminator to find the corruptions of `gan.negative_augmentations`; see
-        `augan.gan.networks.heads`.
+        Concatenated blocks `[N, H, W, F]` -> logit of each location, trained with the discriminator
+        to find the corruptions of `gan.negative_augmentations`; see `augan.gan.networks.heads`.
+        None: no such task.
     """
 
     metric_names: tuple[str, ...] = ("d_loss", "g_loss", "d_accuracy")

@@ -51,7 +51,10 @@ class Fold:
         return f"{self.title} {stage}".strip()
 
     def seed(self, seed: int) -> int:
-        """Return the seed of the fold's training, derived from the seed of the run."""
+        """Return the seed of the fold's training, derived from the seed of the run.
+
+        A plain training has the seed of the run.
+        """
         return child_seed(seed, "fold", self.number) if self.count > 1 else seed
 
     def deadline(self, deadline: float | None) -> float | None:
