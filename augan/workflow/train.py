@@ -88,6 +88,10 @@ def train(
         Settings do not fit each other, the data or the machine.
     DataError
         The data cannot be used, or `out` is occupied.
+    RunInterruptedError
+        A signal stopped the training, or a worker stopped answering; `resume` continues.
+    TrainingDivergedError
+        The losses of a stage without a monitor are no longer finite.
     """
     validate_config(config)
     if not isinstance(dataset, Dataset):
