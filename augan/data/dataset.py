@@ -112,8 +112,9 @@ class Dataset:
         Files that were left out because they cannot be read.
     unlabeled : Dataset or None
         Training samples without labels, which do not count in N. The generator and the encoder
-        train on them; the validation and calibration splits never contain them. Their groups may be
-        empty text. None (default): no such samples.
+        train on these samples, except for the task "detect", which leaves them out, because they
+        may be anomalous. The validation and calibration splits never contain them. Their groups may
+        be empty text. None (default): no such samples.
     warnings : tuple of str
         Unusual properties of the data, in full sentences for the user.
 

@@ -29,9 +29,8 @@ class Split:
     train : ndarray
         The networks learn from these samples.
     val : ndarray
-        No network learns from these samples. The monitor computes its metrics on them, the scores
-        of detectors are standardized by them, and the accuracy of the classifier is measured on
-        them. May be empty.
+        No network learns from these samples. They serve the metrics of the monitor, the
+        standardization of detector scores, and the accuracy of the classifier. May be empty.
     calibration : ndarray
         No network learns from these samples either. They set the threshold of a detector; with
         `val` they set the realness limit of the filters of augmentation; an exported model is
