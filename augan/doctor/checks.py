@@ -245,7 +245,10 @@ def _check_disks() -> tuple[dict[str, Disk], list[Issue]]:
 
 
 def _check_threads(state: Threads) -> list[Issue]:
-    """Return a note if the thread setting is invalid or starts more threads than the CPU quota."""
+    """Return a note if TensorFlow's thread setting is invalid, or its threads exceed the CPU quota.
+
+    The setting is the environment variable `TF_NUM_INTRAOP_THREADS`.
+    """
     setting = state.setting
     if setting is not None and not setting.isdecimal():
         return [Issue(f"{THREADS} is '{setting}', which is not a number", "unset it")]
