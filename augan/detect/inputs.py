@@ -213,7 +213,7 @@ class ImageFolderSource:
         return np.stack([preprocessing.prepare(self.load_image(name)) for name in names])
 
     def _prepare(self, image: np.ndarray) -> np.ndarray:
-        """Fill the ignored pixels of one image `[H, W, C]` and prepare the image."""
+        """Fill the ignored pixels of an original image `[H, W, C]`, and resize it for the model."""
         filled = image if self.ignore_mask is None else self.ignore_mask.fill(image)
         if isinstance(self.preprocessing, TiledPreprocessing):
             return self.preprocessing.prepare_ragged(filled)
@@ -278,7 +278,7 @@ class TableSource:
         preprocessing.prepare_rows(self.frame[:1])  # raises an error if a column is missing
 
     def read(self, names: Sequence[str]) -> SampleBatch:
-        """Prepare the rows with these numbers; unusable rows are listed as failures."""
+        """Prepare the rows with these numbers for the model; failures list unusable rows."""
         rows = self.frame.iloc[[int(name) for name in names]]
         samples, reasons = self.preprocessing.prepare_rows(rows)
         kept = [row for row in range(len(names)) if row not in reasons]

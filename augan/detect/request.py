@@ -61,8 +61,8 @@ class DetectionRequest:
         """Return a JSON-able description of everything on which the scores depend.
 
         Shards with equal descriptions can be merged. The description contains the options, the
-        model, the package versions, the names of all samples, and the content of at most 8 images,
-        the table, and the mask.
+        model, the package versions, the names of all samples, and digests of the mask and of the
+        table or of at most 8 images.
         """
         spec, names = self.worker.spec(), self.worker.source.names
         return {

@@ -13,7 +13,7 @@ CALIBRATION_KEY: Final = "calibrated_on"  # key of a recalibration's samples in 
 
 @dataclass(frozen=True)
 class Guarantee:
-    """Guarantee of a false-alarm rate, in numbers and in one sentence.
+    """Guarantee of a calibrated detector's false-alarm rate, in numbers and in one sentence.
 
     Attributes
     ----------
@@ -23,13 +23,14 @@ class Guarantee:
         Number of calibration images, and of the groups (parts, patients, days) they belong to.
     expected : float
         Upper bound of the realized rate, on average over calibration sets: k/(n+1) <= far, or about
-        twice as much with folds (`augan.detect.conformal.cross_conformal`).
+        twice as much for cross-conformal detectors (`augan.detect.conformal.cross_conformal`).
     rate_upper_95 : float or None
         Upper bound of this model's realized rate, with 95 % confidence over the sampling of the
         calibration set. It assumes independent images and is not a guarantee unless `exact`. None
-        with folds, for which no useful bound is known.
+        for cross-conformal detectors, for which no useful bound is known.
     exact : bool
-        False if groups have several images; such images are not exchangeable with new ones.
+        False if groups have several images, which are then not exchangeable with new ones, or if
+        the guarantee is void.
     sentence : str
         The guarantee in words, or the reason why there is none.
     """

@@ -191,7 +191,10 @@ class PatchFeatures:
             yield np.stack([by_component[one][:height, :width] for one in self.components], axis=-1)
 
     def _padded(self, image: np.ndarray) -> np.ndarray:
-        """Return one image as a batch `[1, H, W, C]`, mirrored so that every block halves it."""
+        """Return one image as a batch, padded to sides that every block can halve, `[1, H, W, C]`.
+
+        Pixels are mirrored below and right.
+        """
         widths = [(0, -side % self._multiple) for side in image.shape[:2]]
         return np.pad(image, (*widths, (0, 0)), mode="symmetric")[None]
 

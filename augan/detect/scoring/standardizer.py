@@ -108,7 +108,17 @@ class BorderNormalizer:
         return self
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Return a map `[H, W, T]` in standard deviations from the mean of the border cells."""
+        """Standardize a map by the mean and standard deviation of each location's border cell.
+
+        Parameters
+        ----------
+        values : ndarray [H, W, T]
+            Raw map of one image with T components.
+
+        Returns
+        -------
+        ndarray of float64 [H, W, T]
+        """
         cells = _border_cells(*values.shape[:2])
         return (values - self._mean[cells]) / self._spread[cells]
 

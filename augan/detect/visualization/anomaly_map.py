@@ -104,11 +104,11 @@ def resize_map(
     Parameters
     ----------
     raw : ndarray [S, S, 1] or [h, w, 1]
-        Map of one image; [h, w, 1] for a model of large images.
+        Map of one image; `[h, w, 1]` for a model of large images.
     preprocessing : ImagePreprocessing
-        The preprocessing of the model, which letterboxes images.
-    shape : tuple (H, W)
-        Size of the original image.
+        The preprocessing of the model; its letterboxing is undone.
+    shape : tuple (H, W) or (H, W, C)
+        Shape of the original image.
     """
     own = replace(preprocessing, original_shape=(shape[0], shape[1]))
     batch: Any = RaggedImages([raw]) if isinstance(own, TiledPreprocessing) else raw[None]
