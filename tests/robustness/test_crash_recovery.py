@@ -142,18 +142,22 @@ def test_a_folder_that_is_cleared_before_it_is_locked_is_made_again(
     assert len(cleared) == 1
 
 
-def test_the_judge_of_kills_is_strict(tmp_path: Path) -> None:
+def test_find_incomplete_names_every_incomplete_file(tmp_path: Path) -> None:
     whole = {"made/": None, "made/a.png": b"a", "made/report.html": b"r"}
-    assert crash_recovery._false_whole("detect", {}, whole) == []
+    assert crash_recovery.find_incomplete("detect", {}, whole) == []
     assert (
-        crash_recovery._false_whole("detect", {".made.1.part/": None, ".made.1.part/a": b""}, whole)
+        crash_recovery.find_incomplete(
+            "detect", {".made.1.part/": None, ".made.1.part/a": b""}, whole
+        )
         == []
     )
-    assert crash_recovery._false_whole("detect", {"made/": None, "made/a.png": b"a"}, whole) == []
-    assert crash_recovery._false_whole("detect", {"made/": None, "made/a.png": b""}, whole) == [
+    assert (
+        crash_recovery.find_incomplete("detect", {"made/": None, "made/a.png": b"a"}, whole) == []
+    )
+    assert crash_recovery.find_incomplete("detect", {"made/": None, "made/a.png": b""}, whole) == [
         "made/a.png"
     ]
-    assert crash_recovery._false_whole("detect", {"made/": None}, whole) == ["made/a.png"]
+    assert crash_recovery.find_incomplete("detect", {"made/": None}, whole) == ["made/a.png"]
     row = {"false_whole": [], "different": [], "left_over": []}
     assert crash_recovery.passes(row)
     assert not any(crash_recovery.passes({**row, name: ["x"]}) for name in row)

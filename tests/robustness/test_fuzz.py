@@ -1,6 +1,4 @@
-"""Files damaged at random end in augan's own words; what `tools.robustness.fuzz.run` found stays
-found.
-"""
+"""Tests that augan refuses damaged files, with the defects that the fuzz test has found."""
 
 import json
 import struct
@@ -32,32 +30,32 @@ CASES = {"tables": 15, "bundles": 40, "runs": 40}  # of the others 50
 
 
 @pytest.mark.parametrize("kind", [name for name in run.MODULES if name not in ("use", "commands")])
-def test_damage_is_refused_in_words(kind: str, tmp_path: Path) -> None:
+def test_damaged_files_are_refused(kind: str, tmp_path: Path) -> None:
     outcomes = [
         run.run_case(kind, run.kind_of(kind), 7, case, tmp_path / "case")
         for case in range(CASES.get(kind, 50))
     ]
-    assert [one for one in outcomes if one.is_wrong] == []
-    assert len({one.what for one in outcomes}) > 1  # damage is met, not only the first check
+    assert [one for one in outcomes if one.failed] == []
+    assert len({one.result for one in outcomes}) > 1  # not only the first check finds damage
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "cases"), [("use", 12), ("commands", 60)])
-def test_damage_in_use_is_refused_in_words(kind: str, cases: int, tmp_path: Path) -> None:
+def test_damaged_bundles_and_commands_are_refused(kind: str, cases: int, tmp_path: Path) -> None:
     found = run.kind_of(kind)
     outcomes = [run.run_case(kind, found, 7, case, tmp_path / "case") for case in range(cases)]
-    assert [one for one in outcomes if one.is_wrong] == []
+    assert [one for one in outcomes if one.failed] == []
 
 
-def test_the_judge_is_strict(tmp_path: Path) -> None:
-    def meet(raw: bytes, place: Path) -> None:
+def test_run_case_fails_on_unexpected_errors(tmp_path: Path) -> None:
+    def process(raw: bytes, place: Path) -> None:
         {b"d": lambda: _raise(DataError("no")), b"k": lambda: {}["x"], b"o": lambda: None}[raw]()
 
     def outcome(raw: bytes) -> run.Outcome:
-        return run.run_case("x", run.Kind(lambda rng: raw, meet), 0, 0, tmp_path / "case")
+        return run.run_case("x", run.Kind(lambda rng: raw, process), 0, 0, tmp_path / "case")
 
-    assert [outcome(raw).is_wrong for raw in (b"d", b"k", b"o")] == [False, True, False]
-    assert outcome(b"k").what.startswith("KeyError at test_fuzz.py")
+    assert [outcome(raw).failed for raw in (b"d", b"k", b"o")] == [False, True, False]
+    assert outcome(b"k").result.startswith("KeyError at test_fuzz.py")
     kind = run.kind_of("images")
     assert run.make("images", kind, 1, 2) == run.make("images", kind, 1, 2)
     assert run.make("images", kind, 1, 2) != run.make("images", kind, 1, 3)

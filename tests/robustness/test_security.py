@@ -31,7 +31,7 @@ from augan.io.images import write_png
 from augan.io.layout import MANIFEST_FILE
 from augan.report.html.augmentation_evaluation import write_augmentation_evaluation_page
 from augan.report.html.detection import write_detection_page
-from tools.robustness.bad_inputs.fixtures import SMALL, pictures
+from tools.robustness.bad_inputs.fixtures import SMALL, write_images
 
 SOURCES = sorted(Path(augan.__file__).parent.rglob("*.py"))
 WILD = ("=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''@x", "\uff1d1")
@@ -55,7 +55,7 @@ main()
 @pytest.mark.slow
 def test_no_command_opens_a_connection(tmp_path: Path) -> None:
     for name in ("normal", "odd"):
-        pictures(tmp_path / "photos" / name, 20)
+        write_images(tmp_path / "photos" / name, 20)
     log = tmp_path / "connections"
     commands = [
         f"train photos --out RUN {SMALL}",

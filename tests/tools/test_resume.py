@@ -11,13 +11,13 @@ def test_draw_spreads_moments_over_all_stages_in_order():
     plans = resume.draw(10, seed=3)
     assert plans == resume.draw(10, seed=3)
     assert plans != resume.draw(10, seed=4)
-    names = list(resume.PARTS)
-    assert [plan[0].part for plan in plans] == names * 2
+    names = list(resume.STAGES)
+    assert [plan[0].stage for plan in plans] == names * 2
     assert [len(plan) for plan in plans] == [1, 2] * 5
     for plan in plans:
-        places = [(names.index(moment.part), moment.share) for moment in plan]
-        assert places == sorted(places)
-        assert all(0 <= share < 1 for _, share in places)
+        positions = [(names.index(moment.stage), moment.fraction) for moment in plan]
+        assert positions == sorted(positions)
+        assert all(0 <= fraction < 1 for _, fraction in positions)
 
 
 @pytest.mark.parametrize(

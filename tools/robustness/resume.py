@@ -1,15 +1,15 @@
-"""Training killed at random moments and resumed: is the result that of a run that never stopped?
+"""Check of trainings that are killed at random moments and resumed.
 
     python -m tools.robustness.resume --kills 5 --json resume.json
 
-An uninterrupted training of digits is the reference. Then as many trainings of the same settings
-are killed by SIGKILL, and the same command with `--resume` goes on, until the run is finished. The
-moments are drawn, spread over all parts of a run: while data is read, within the classifier, the
-GAN and the encoder, and while the detector is fitted and the bundle saved; every second training is
-killed twice. Three more cases are fixed: killed before the first checkpoint, killed while the
-bundle is being written, and `--resume` of the finished run. All are real processes of the command
-line. A case passes if its bundle has the SHA-256 of the reference, its log, pictures and
-checkpoints have the reference's bytes, and no file is left over.
+An uninterrupted training of digits is the reference. SIGKILL ends further trainings with the same
+settings, and the same command with `--resume` continues each of them until it finishes. The moments
+are random and cover all stages: reading the data, the classifier, the GAN, the encoder, and fitting
+the detector and saving the bundle. Every second training is killed twice. Three more cases are
+fixed: a kill before the first checkpoint, a kill while the bundle is written, and `--resume` of the
+finished run. All trainings are processes of the command line. A case passes if its bundle has the
+SHA-256 of the reference, its log, sample images and checkpoints have the bytes of the reference,
+and no other file is left.
 """
 
 import argparse
@@ -35,30 +35,30 @@ from benchmarks.common.harness import RESULTS, Results, Row, Task, run, write_js
 
 NAME = "resume"
 STEPS = 600
-SECONDS = 60.0  # guess for the estimate
-PAUSE = 0.002  # seconds between two looks at the run
-# Parts and their updates for each update of the GAN; None: known by the clock.
-PARTS = {"data": None, "classifier": 0.25, "gan": 1.0, "encoder": 0.5, "detector": None}
-VARYING = (RUN_SUMMARY_FILE, BUNDLE_FILE)  # times of the day; the bundle is compared by its SHA-256
+SECONDS = 60.0  # rough duration of a task, for the estimate
+PAUSE = 0.002  # seconds between two checks of the run
+# Stages, and their updates per update of the GAN. None: the stage is measured in seconds.
+STAGES = {"data": None, "classifier": 0.25, "gan": 1.0, "encoder": 0.5, "detector": None}
+VARYING = (RUN_SUMMARY_FILE, BUNDLE_FILE)  # contain times; the bundle is compared by SHA-256
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When a training is killed: after a share of a part, or as soon as a file is there.
+    """Moment of a kill: after a fraction of a stage, or as soon as a file exists.
 
     Attributes
     ----------
-    part
-        One of `PARTS`, or a glob of files in the run folder.
-    share
-        Of the part's updates; of its seconds in the reference where it has no updates.
+    stage
+        One of `STAGES`, or a glob of files in the run folder.
+    fraction
+        Fraction of the updates of the stage. Without updates: of its seconds in the reference.
     """
 
-    part: str
-    share: float = 0.0
+    stage: str
+    fraction: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.part} {self.share:.2f}" if self.part in PARTS else self.part
+        return f"{self.stage} {self.fraction:.2f}" if self.stage in STAGES else self.stage
 
 
 FIXED = {
@@ -68,28 +68,30 @@ FIXED = {
 
 
 def draw(kills: int, seed: int) -> list[tuple[Moment, ...]]:
-    """Return the moments of each training: parts in turn, every second training killed twice."""
+    """Return the moments of each training: the stages in turn, two moments in every second one."""
     rng = np.random.default_rng(seed)
-    names = list(PARTS)
+    names = list(STAGES)
     plans = []
     for number in range(kills):
         first = number % len(names)
-        parts = [first] if number % 2 == 0 else [first, int(rng.integers(first, len(names)))]
-        shares = sorted(rng.random(len(parts))) if len(set(parts)) == 1 else rng.random(len(parts))
-        plans.append(tuple(Moment(names[part], float(share)) for part, share in zip(parts, shares)))
+        stages = [first] if number % 2 == 0 else [first, int(rng.integers(first, len(names)))]
+        fractions = rng.random(len(stages))
+        if len(set(stages)) == 1:
+            fractions = np.sort(fractions)
+        plans.append(tuple(Moment(names[s], float(f)) for s, f in zip(stages, fractions)))
     return plans
 
 
 @dataclass
 class Trial:
-    """One run folder, and the processes that trained in it."""
+    """A run folder and the processes that train in it."""
 
     out: Path
     steps: int
     seconds: float = 0.0
 
     def start(self, *, resume: bool) -> subprocess.Popen[str]:
-        """Start the command in a process of its own."""
+        """Start the training in a separate process."""
         command = ["train", "digits", "--steps", str(self.steps), "--task", "both"]
         return subprocess.Popen(
             [sys.executable, "-m", "augan_cli", *command, "--out", str(self.out)]
@@ -100,54 +102,59 @@ class Trial:
         )
 
     def finish(self, *, resume: bool) -> str:
-        """Train to the end and return what was said on the way."""
-        begun = time.perf_counter()
+        """Train to the end and return the text of standard error."""
+        started = time.perf_counter()
         process = self.start(resume=resume)
-        _, told = process.communicate()
-        self.seconds += time.perf_counter() - begun
+        _, stderr = process.communicate()
+        self.seconds += time.perf_counter() - started
         if process.returncode:
-            raise RuntimeError(f"the training ended with {process.returncode}: {told}")
-        return told
+            raise RuntimeError(f"the training ended with exit code {process.returncode}: {stderr}")
+        return stderr
 
-    def kill(self, come: Callable[[float], bool], *, resume: bool) -> Row:
-        """Train until `come(seconds)`, kill, and return where that was."""
-        begun = time.perf_counter()
+    def kill(self, reached: Callable[[float], bool], *, resume: bool) -> Row:
+        """Train until `reached(seconds)` is true, kill the process, and return its position."""
+        started = time.perf_counter()
         process = self.start(resume=resume)
-        while process.poll() is None and not come(time.perf_counter() - begun):
+        while process.poll() is None and not reached(time.perf_counter() - started):
             time.sleep(PAUSE)
         process.send_signal(signal.SIGKILL)
-        _, told = process.communicate()
-        seconds = time.perf_counter() - begun
+        _, stderr = process.communicate()
+        seconds = time.perf_counter() - started
         self.seconds += seconds
         if process.returncode != -signal.SIGKILL:
-            raise RuntimeError(f"the training ended before it was killed: {told}")
-        part, step = self.reached()
-        checkpoint = Checkpoints(self.out / "checkpoints").steps().get(part, 0)
-        half = sorted(path.name for path in self.out.rglob(".*")) if self.out.exists() else []
-        where = {"stage": part, "step": step, "checkpoint": checkpoint, "half_written": half}
-        return {"seconds": round(seconds, 2), **where}
+            raise RuntimeError(f"the training ended before the kill: {stderr}")
+        stage, step = self.reached()
+        checkpoint = Checkpoints(self.out / "checkpoints").steps().get(stage, 0)
+        partial_files = sorted(p.name for p in self.out.rglob(".*")) if self.out.exists() else []
+        return {
+            "seconds": round(seconds, 2),
+            "part": stage,  # the key of the rows in benchmarks/results
+            "step": step,
+            "checkpoint": checkpoint,
+            "half_written": partial_files,
+        }
 
     def reached(self) -> tuple[str, int]:
-        """Return the part and the step that the log ends with."""
+        """Return stage and step of the last complete line of the log."""
         log = self.out / METRICS_LOG_FILE
         lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
         for line in reversed(lines):
             try:
                 entry = json.loads(line)
             except ValueError:
-                continue  # torn
+                continue  # incomplete line
             return entry["stage"], entry["step"]
         return "data", 0
 
     def files(self) -> dict[str, bytes]:
-        """Return name -> content of all files, hidden ones too; without content what may differ."""
-        found = (path for path in sorted(self.out.rglob("*")) if path.is_file())
-        named = {path.relative_to(self.out).as_posix(): path for path in found}
-        return {n: b"" if n in VARYING else path.read_bytes() for n, path in named.items()}
+        """Return the bytes of all files by name, hidden files included; empty for `VARYING`."""
+        files = (path for path in sorted(self.out.rglob("*")) if path.is_file())
+        by_name = {path.relative_to(self.out).as_posix(): path for path in files}
+        return {n: b"" if n in VARYING else path.read_bytes() for n, path in by_name.items()}
 
 
 class Bench:
-    """The reference, and the cases that are compared with it."""
+    """The reference training and the cases that are compared with it."""
 
     def __init__(self, folder: Path, steps: int) -> None:
         self.folder, self.steps = folder, steps
@@ -155,101 +162,107 @@ class Bench:
 
     @cached_property
     def reference(self) -> Trial:
-        """The training that is never killed; it also tells how long data and detector take."""
+        """The uninterrupted training, which also measures the seconds of data and detector."""
         trial = Trial(self.folder / "reference", self.steps)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         process = trial.start(resume=False)
         trained = None
         while process.poll() is None:
-            elapsed = time.perf_counter() - begun
+            elapsed = time.perf_counter() - started
             if not self.data_seconds and trial.out.exists():
                 self.data_seconds = elapsed
             if trained is None and trial.reached() == ("encoder", self._updates("encoder")):
                 trained = elapsed
             time.sleep(PAUSE)
-        _, told = process.communicate()
-        trial.seconds = time.perf_counter() - begun
+        _, stderr = process.communicate()
+        trial.seconds = time.perf_counter() - started
         if process.returncode or trained is None:
-            raise RuntimeError(f"the reference ended with {process.returncode}: {told}")
+            raise RuntimeError(f"the reference ended with exit code {process.returncode}: {stderr}")
         self.detector_seconds = trial.seconds - trained
         return trial
 
     def killed(self, number: int, moments: Sequence[Moment]) -> Row:
-        """Kill a training at each of the moments, finish it, and compare."""
+        """Kill a training at each moment, finish it, and compare it with the reference."""
         reference = self.reference
         trial = Trial(self.folder / f"killed-{number}", self.steps)
         kills = [
-            trial.kill(self._comes(moment, trial), resume=place > 0)
-            for place, moment in enumerate(moments)
+            trial.kill(self._condition(moment, trial), resume=index > 0)
+            for index, moment in enumerate(moments)
         ]
         trial.finish(resume=True)
-        updates_again = sum(kill["step"] - kill["checkpoint"] for kill in kills)
+        repeated_updates = sum(kill["step"] - kill["checkpoint"] for kill in kills)
         lost = round(trial.seconds - reference.seconds, 1)
         return {
             "kills": kills,
             **compare(trial, reference),
-            "updates_again": updates_again,
+            "updates_again": repeated_updates,
             "seconds_lost": lost,
             "reference_s": round(reference.seconds, 1),
         }
 
     def finished(self) -> Row:
-        """Resume the finished reference: it says so and touches nothing."""
+        """Resume the finished reference and check that no file changes."""
         trial = self.reference
         before = trial.files(), _times(trial.out)
-        told = trial.finish(resume=True)
+        stderr = trial.finish(resume=True)
         untouched = (trial.files(), _times(trial.out)) == before
-        return {"kills": [], **compare(trial, trial), "untouched": untouched, "said": _last(told)}
+        return {
+            "kills": [],
+            **compare(trial, trial),
+            "untouched": untouched,
+            "said": _last_line(stderr),
+        }
 
-    def _comes(self, moment: Moment, trial: Trial) -> Callable[[float], bool]:
-        if moment.part == "data":
-            return lambda seconds: seconds >= moment.share * self.data_seconds
-        if moment.part == "detector":
+    def _condition(self, moment: Moment, trial: Trial) -> Callable[[float], bool]:
+        """Return a function of the elapsed seconds that is true when the moment is reached."""
+        if moment.stage == "data":
+            return lambda seconds: seconds >= moment.fraction * self.data_seconds
+        if moment.stage == "detector":
             last = ("encoder", self._updates("encoder"))
-            after = moment.share * self.detector_seconds
+            after = moment.fraction * self.detector_seconds
             trained: list[float] = []
 
-            def come(seconds: float) -> bool:
+            def detector_reached(seconds: float) -> bool:
                 if not trained and trial.reached() == last:
                     trained.append(seconds)
                 return bool(trained) and seconds >= trained[0] + after
 
-            return come
-        if moment.part in PARTS:
-            parts = list(PARTS)
-            goal = parts.index(moment.part), moment.share * self._updates(moment.part)
+            return detector_reached
+        if moment.stage in STAGES:
+            stages = list(STAGES)
+            goal = stages.index(moment.stage), moment.fraction * self._updates(moment.stage)
 
-            def passed(_: float) -> bool:
-                part, step = trial.reached()
-                return (parts.index(part), step) > goal
+            def update_reached(_: float) -> bool:
+                stage, step = trial.reached()
+                return (stages.index(stage), step) > goal
 
-            return passed
-        return lambda _: any(trial.out.glob(moment.part))
+            return update_reached
+        return lambda _: any(trial.out.glob(moment.stage))
 
-    def _updates(self, part: str) -> int:
-        return int(np.ceil(self.steps * (PARTS[part] or 0.0)))
+    def _updates(self, stage: str) -> int:
+        return int(np.ceil(self.steps * (STAGES[stage] or 0.0)))
 
 
 def compare(trial: Trial, reference: Trial) -> Row:
-    """Return what is the same as in the reference, and which files are left over."""
-    mine, theirs = trial.files(), reference.files()
+    """Return which results equal the reference, and which files are left over or missing."""
+    files, expected = trial.files(), reference.files()
 
     def same(folder: str) -> bool:
-        names = {name for name in (*mine, *theirs) if name.startswith(folder)}
-        return all(mine.get(name) == theirs.get(name) for name in names)
+        names = {name for name in (*files, *expected) if name.startswith(folder)}
+        return all(files.get(name) == expected.get(name) for name in names)
 
     return {
         "same_bundle": load_bundle(trial.out).sha256 == load_bundle(reference.out).sha256,
         "same_log": same(METRICS_LOG_FILE),
         "same_pictures": same("samples/"),
         "same_checkpoints": same("checkpoints/"),
-        "left_over": sorted(mine.keys() - theirs.keys()),
-        "missing": sorted(theirs.keys() - mine.keys()),
+        "left_over": sorted(files.keys() - expected.keys()),
+        "missing": sorted(expected.keys() - files.keys()),
     }
 
 
 def passes(row: Row) -> bool:
-    """Return whether the row equals the reference in everything."""
+    """Return whether all results equal the reference and no file is left over or missing."""
     same = all(value for name, value in row.items() if name.startswith("same_"))
     return same and row.get("untouched", True) and not row["left_over"] and not row["missing"]
 
@@ -258,9 +271,9 @@ def _times(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
-def _last(told: str) -> str:
-    """The last line, without the folder, which is a temporary one."""
-    line = (told.strip().splitlines() or [""])[-1]
+def _last_line(stderr: str) -> str:
+    """Return the last line, without the path of the temporary folder."""
+    line = (stderr.strip().splitlines() or [""])[-1]
     return " ".join(Path(word).name if "/" in word else word for word in line.split())
 
 
@@ -287,19 +300,23 @@ def tasks(bench: Bench, kills: int, seed: int, variant: str) -> list[Task]:
 
 
 def summarize(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return how many cases pass, and which do not."""
+    """Return the number of cases and the names of the failed cases."""
     failed = [row["case"] for row in rows if not passes(row)]
     return {"cases": len(rows), "failed": failed, "passed": not failed}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Kill and resume, and print what came of each case."""
-    parser = argparse.ArgumentParser(prog="python -m tools.robustness.resume", description=__doc__)
-    parser.add_argument("--kills", type=int, default=len(PARTS), help="trainings that are killed")
+    """Kill and resume the trainings, and print the outcome of each case."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.robustness.resume", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--kills", type=int, default=len(STAGES), help="number of killed trainings")
     parser.add_argument("--steps", type=int, default=STEPS, help="updates of the GAN")
-    parser.add_argument("--seed", type=int, default=0, help="draws the moments")
-    parser.add_argument("--variant", default="default", help="a name for the idea under test")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="rows and summary")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments")
+    parser.add_argument("--variant", default="default", help="name of the tested variant")
+    parser.add_argument(
+        "--json", type=Path, required=True, metavar="FILE", help="write rows and summary"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="augan-resume-") as folder:

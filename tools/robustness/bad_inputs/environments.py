@@ -1,4 +1,4 @@
-"""Surroundings of a bad input: a disk that is full, no privileges, a training that is under way."""
+"""Environments of bad inputs: a full disk, missing privileges, a running training."""
 
 import os
 import resource
@@ -14,16 +14,16 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-WAIT = 180.0  # seconds after which a training that does not begin is given up
+MAX_WAIT_SECONDS = 180.0  # for the first step of a training
 
 
 class Unavailable(Exception):
-    """The machine cannot make this case; the message says why."""
+    """The machine cannot run this case. The message gives the reason."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a command answered."""
+class CommandResult:
+    """Exit code and output of a command."""
 
     exit_code: int
     stdout: str
@@ -31,38 +31,50 @@ class Answer:
 
 
 def start(
-    words: list[str], limit: int | None = None, before: tuple[str, ...] = ()
+    arguments: list[str], limit: int | None = None, before: tuple[str, ...] = ()
 ) -> subprocess.Popen[str]:
-    """Start the command as a process; no file of it may grow beyond `limit` bytes."""
+    """Start the command in a separate process.
+
+    Parameters
+    ----------
+    arguments
+        The command without `augan`.
+    limit
+        Maximum size in bytes of a file that the process writes; None: no limit.
+    before
+        Command and options that start the process, for example `setpriv`.
+    """
     code = "from augan_cli.main import main; main()"
     paths = os.pathsep.join([str(ROOT), str(ROOT / "cli")])
-    # The level of TensorFlow's messages that this process has set for itself is no user's.
-    own = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    # This process sets the log level of TensorFlow; the process of a user does not.
+    inherited = {
+        name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"
+    }
     size = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit or 0, limit or 0))
     return subprocess.Popen(
-        [*before, sys.executable, "-c", code, *words],
+        [*before, sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**own, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**inherited, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
         preexec_fn=size if limit else None,
     )
 
 
-def finish(process: subprocess.Popen[str]) -> Answer:
-    """Wait for a process and return what it answered."""
+def finish(process: subprocess.Popen[str]) -> CommandResult:
+    """Wait for a process and return its result."""
     stdout, stderr = process.communicate()
-    return Answer(process.returncode, stdout, stderr)
+    return CommandResult(process.returncode, stdout, stderr)
 
 
 def small_disk(size: int) -> Callable[[Path], AbstractContextManager[None]]:
-    """Return what makes the folder `small` a disk of `size` bytes for a while."""
+    """Return an environment in which the folder `small` is a disk of `size` bytes."""
 
     @contextmanager
-    def around(place: Path) -> Iterator[None]:
-        folder = place / "small"
+    def environment(folder: Path) -> Iterator[None]:
+        folder = folder / "small"
         folder.mkdir()
-        if not can_mount(folder, size):
+        if not try_mount(folder, size):
             yield  # `on_small_disk` limits the size of files instead
             return
         try:
@@ -70,29 +82,29 @@ def small_disk(size: int) -> Callable[[Path], AbstractContextManager[None]]:
         finally:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
-    return around
+    return environment
 
 
 def small_cache(size: int) -> Callable[[Path], AbstractContextManager[None]]:
-    """Return what keeps decoded images on a disk of `size` bytes for a while."""
+    """Return an environment in which the cache of decoded images is a disk of `size` bytes."""
 
     @contextmanager
-    def around(place: Path) -> Iterator[None]:
-        former = os.environ.get("AUGAN_CACHE")
+    def environment(folder: Path) -> Iterator[None]:
+        previous = os.environ.get("AUGAN_CACHE")
         os.environ["AUGAN_CACHE"] = "small"
         try:
-            with small_disk(size)(place):
+            with small_disk(size)(folder):
                 yield
         finally:
             os.environ.pop("AUGAN_CACHE")
-            if former is not None:
-                os.environ["AUGAN_CACHE"] = former
+            if previous is not None:
+                os.environ["AUGAN_CACHE"] = previous
 
-    return around
+    return environment
 
 
-def can_mount(folder: Path, size: int) -> bool:
-    """Mount a disk in memory, or return False where that is not permitted."""
+def try_mount(folder: Path, size: int) -> bool:
+    """Mount a disk in memory; return False where mounting is not permitted."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return False
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
@@ -100,36 +112,41 @@ def can_mount(folder: Path, size: int) -> bool:
 
 
 def on_small_disk(
-    run: Callable[[list[str]], Answer], limit: int
-) -> Callable[[list[str], Path], Answer]:
-    """Return what runs a command on the small disk, or else with files of at most `limit` bytes."""
+    run: Callable[[list[str]], CommandResult], limit: int
+) -> Callable[[list[str], Path], CommandResult]:
+    """Return a function that runs a command on the disk `small`.
 
-    def on(words: list[str], place: Path) -> Answer:
-        if os.path.ismount(place / "small"):
-            return run(words)
-        return finish(start(words, limit))
+    Where `small` is not a mounted disk, no file of the command may grow beyond `limit` bytes.
+    """
 
-    return on
+    def run_limited(arguments: list[str], folder: Path) -> CommandResult:
+        if os.path.ismount(folder / "small"):
+            return run(arguments)
+        return finish(start(arguments, limit))
+
+    return run_limited
 
 
-def without_privileges(words: list[str], place: Path) -> Answer:
-    """Run the command so that permissions bind it even where we are root."""
+def without_privileges(arguments: list[str], folder: Path) -> CommandResult:
+    """Run the command without the privilege to ignore permissions, also where the user is root."""
     if os.geteuid() != 0:
-        return finish(start(words))
+        return finish(start(arguments))
     if not shutil.which("setpriv"):
-        raise Unavailable("we are root, whom no permission binds, and there is no setpriv")
-    # The same user, because another may not be able to reach this Python.
-    return finish(start(words, before=("setpriv", "--bounding-set=-dac_override,-dac_read_search")))
+        raise Unavailable("root ignores permissions, and the command setpriv is not installed")
+    # The user stays the same, because another user may not be able to run this Python.
+    return finish(
+        start(arguments, before=("setpriv", "--bounding-set=-dac_override,-dac_read_search"))
+    )
 
 
 def while_training(
-    words: list[str], run: Path, act: Callable[[subprocess.Popen[str]], None]
-) -> Answer:
-    """Start a training, `act` on its process when it has begun, and return what it answered."""
-    process = start(words)
-    begun = time.monotonic()
+    arguments: list[str], run: Path, act: Callable[[subprocess.Popen[str]], None]
+) -> CommandResult:
+    """Start a training, call `act` with its process after the first step, and return its result."""
+    process = start(arguments)
+    started = time.monotonic()
     while not (run / "metrics.jsonl").exists():
-        if process.poll() is not None or time.monotonic() - begun > WAIT:
+        if process.poll() is not None or time.monotonic() - started > MAX_WAIT_SECONDS:
             break
         time.sleep(0.02)
     act(process)
@@ -137,5 +154,5 @@ def while_training(
 
 
 def interrupt(process: subprocess.Popen[str]) -> None:
-    """Do what Ctrl-C does."""
+    """Send the signal of Ctrl-C."""
     process.send_signal(signal.SIGINT)

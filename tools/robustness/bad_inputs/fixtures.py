@@ -1,5 +1,7 @@
-"""What the cases of `tools.robustness.bad_inputs.run` are made of: a good site, and ways to spoil
-it.
+"""Fixtures of the bad inputs: a template folder with valid inputs, and functions that damage it.
+
+Most functions return a `prepare` function, which receives the folder of a case. This folder is a
+copy of the template. Unless stated otherwise, the bad input is `bad` in this folder.
 """
 
 import os
@@ -22,7 +24,12 @@ from augan.bundle import load_bundle, save_bundle
 from augan.io.images import write_png
 from augan.io.layout import BUNDLE_FILE, REPORT_FILE, RUN_SUMMARY_FILE
 from augan_cli.main import main
-from tools.robustness.bad_inputs.environments import Answer, Unavailable, interrupt, while_training
+from tools.robustness.bad_inputs.environments import (
+    CommandResult,
+    Unavailable,
+    interrupt,
+    while_training,
+)
 
 _SET = {
     "gan.architecture": "mlp",
@@ -38,101 +45,101 @@ DASK = ("dask", "distributed")
 SMALL = "--steps 20 " + " ".join(f"--set {key}={value}" for key, value in _SET.items())
 
 
-def picture(path: Path, shape: tuple[int, ...] = (8, 8, 1), dtype: type = np.uint8) -> Path:
-    """Write a picture of noise, and of the same noise for the same class and name."""
+def write_image(path: Path, shape: tuple[int, ...] = (8, 8, 1), dtype: type = np.uint8) -> Path:
+    """Write an image of noise. The folder name and the file name determine the noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(zlib.crc32("/".join(path.parts[-2:]).encode()))
     write_png(path, rng.integers(0, np.iinfo(dtype).max, shape, dtype))
     return path
 
 
-def pictures(folder: Path, count: int) -> None:
-    """Write `count` pictures straight into a folder."""
+def write_images(folder: Path, count: int) -> None:
+    """Write `count` images into a folder."""
     for number in range(count):
-        picture(folder / f"{number:03d}.png")
+        write_image(folder / f"{number:03d}.png")
 
 
-def make_site(site: Path) -> None:
-    """Make what all cases find: `photos` of three classes, and the finished run RUN on them."""
+def make_template(template: Path) -> None:
+    """Write `photos`, images of three classes, and train the run RUN on them."""
     for name in "abc":
-        pictures(site / "photos" / name, 20)
-    words = ["train", str(site / "photos"), "--out", str(site / "RUN"), *SMALL.split()]
-    answer = invoke(words)
-    if answer.exit_code:
-        raise RuntimeError(answer.stderr)
+        write_images(template / "photos" / name, 20)
+    arguments = ["train", str(template / "photos"), "--out", str(template / "RUN"), *SMALL.split()]
+    result = invoke(arguments)
+    if result.exit_code:
+        raise RuntimeError(result.stderr)
 
 
-def invoke(words: list[str]) -> Answer:
-    """Run a command in this process, from its entry point."""
-    stdout, stderr, former = StringIO(), StringIO(), sys.argv
-    sys.argv = ["augan", *words]
+def invoke(arguments: list[str]) -> CommandResult:
+    """Run a command in this process, through the entry point."""
+    stdout, stderr, previous = StringIO(), StringIO(), sys.argv
+    sys.argv = ["augan", *arguments]
     try:
         with redirect_stdout(stdout), redirect_stderr(stderr):
             main()
     except SystemExit as end:
-        return Answer(int(end.code or 0), stdout.getvalue(), stderr.getvalue())
+        return CommandResult(int(end.code or 0), stdout.getvalue(), stderr.getvalue())
     finally:
-        sys.argv = former
-    raise RuntimeError("the command did not end as commands do")
+        sys.argv = previous
+    raise RuntimeError("expected the command to raise SystemExit, but it returned")
 
 
-def shards(*words: str) -> Callable[[Path], None]:
-    """Return what makes the shards s0, s1, ... of a detection with these words after --shard."""
+def shards(*values: str) -> Callable[[Path], None]:
+    """Return a function that makes the shards s0, s1, ...: one for each value of `--shard`."""
 
-    def prepare(place: Path) -> None:
-        for number, more in enumerate(words):
-            asked = ["detect", str(place / "photos"), "--model", str(place / "RUN")]
-            asked += ["--out", str(place / f"s{number}"), "--shard", *more.split()]
-            answer = invoke(asked)
-            if answer.exit_code:
-                raise RuntimeError(answer.stderr)
+    def prepare(folder: Path) -> None:
+        for number, value in enumerate(values):
+            command = ["detect", str(folder / "photos"), "--model", str(folder / "RUN")]
+            command += ["--out", str(folder / f"s{number}"), "--shard", *value.split()]
+            result = invoke(command)
+            if result.exit_code:
+                raise RuntimeError(result.stderr)
 
     return prepare
 
 
-def shards_then(change: Callable[[Path], object], *words: str) -> Callable[[Path], None]:
-    """Return what makes shards, and then changes something."""
+def shards_and_change(change: Callable[[Path], object], *values: str) -> Callable[[Path], None]:
+    """Return a function that makes shards and then calls `change`."""
 
-    def prepare(place: Path) -> None:
-        shards(*words)(place)
-        change(place)
+    def prepare(folder: Path) -> None:
+        shards(*values)(folder)
+        change(folder)
 
     return prepare
 
 
 @contextmanager
-def without_dask(place: Path) -> Iterator[None]:
-    """Let Python find no Dask, as where the extra is not installed."""
-    former = {name: sys.modules.pop(name, None) for name in DASK}
+def without_dask(folder: Path) -> Iterator[None]:
+    """Hide Dask from the import system, as if it were not installed."""
+    previous = {name: sys.modules.pop(name, None) for name in DASK}
     sys.modules.update(dict.fromkeys(DASK))
     try:
         yield
     finally:
-        for name, module in former.items():
+        for name, module in previous.items():
             del sys.modules[name]
             if module is not None:
                 sys.modules[name] = module
 
 
-def damaged(count: int) -> Callable[[Path], None]:
-    """Return what makes `bad`: `count` good pictures, and one truncated, one empty, one text."""
+def damaged_images(count: int) -> Callable[[Path], None]:
+    """Return a function that writes valid images, and a truncated, an empty and a text file."""
 
-    def prepare(place: Path) -> None:
-        pictures(place / "bad", count)
-        whole = picture(place / "bad" / "truncated.png").read_bytes()
-        (place / "bad" / "truncated.png").write_bytes(whole[: len(whole) // 2])
-        (place / "bad" / "empty.png").write_bytes(b"")
-        (place / "bad" / "text.png").write_text("this is no picture\n")
+    def prepare(folder: Path) -> None:
+        write_images(folder / "bad", count)
+        complete = write_image(folder / "bad" / "truncated.png").read_bytes()
+        (folder / "bad" / "truncated.png").write_bytes(complete[: len(complete) // 2])
+        (folder / "bad" / "empty.png").write_bytes(b"")
+        (folder / "bad" / "text.png").write_text("this is not an image\n")
 
     return prepare
 
 
-def good_and(name: str, make: Callable[[Path], object]) -> Callable[[Path], None]:
-    """Return what makes `bad`: 30 good pictures and one file."""
+def valid_images_and(name: str, make: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Return a function that writes 30 valid images, and one more file with `make(path)`."""
 
-    def prepare(place: Path) -> None:
-        pictures(place / "bad", 30)
-        make(place / "bad" / name)
+    def prepare(folder: Path) -> None:
+        write_images(folder / "bad", 30)
+        make(folder / "bad" / name)
 
     return prepare
 
@@ -148,200 +155,211 @@ def bomb(path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
 
 
-def only_bomb(place: Path) -> None:
-    empty(place)
-    bomb(place / "bad" / "x.png")
+def only_bomb(folder: Path) -> None:
+    empty_folder(folder)
+    bomb(folder / "bad" / "x.png")
 
 
-def empty(place: Path) -> None:
-    (place / "bad").mkdir()
+def empty_folder(folder: Path) -> None:
+    (folder / "bad").mkdir()
 
 
-def only_text(place: Path) -> None:
-    empty(place)
-    (place / "bad" / "notes.txt").write_text("this is no picture\n")
+def only_text(folder: Path) -> None:
+    empty_folder(folder)
+    (folder / "bad" / "notes.txt").write_text("this is not an image\n")
 
 
-def strange_names(place: Path) -> None:
-    """Good pictures and an unreadable one, two of them with bytes in their names that are no text.
+def names_not_utf8(folder: Path) -> None:
+    """Write 30 images and a file that is not an image; two of the names are not UTF-8.
 
-    Some file systems take no such name.
+    Raises
+    ------
+    Unavailable
+        The file system does not accept these names.
     """
-    pictures(place / "bad", 30)
+    write_images(folder / "bad", 30)
     try:
-        os.rename(place / "bad" / "000.png", os.fsencode(place / "bad") + b"/\xff.png")
+        os.rename(folder / "bad" / "000.png", os.fsencode(folder / "bad") + b"/\xff.png")
     except OSError as error:
-        raise Unavailable(f"file names are text here ({error.strerror})") from error
-    with open(os.fsencode(place / "bad") + b"/\xfe.png", "wb") as file:
+        raise Unavailable(f"the file system accepts only UTF-8 names ({error.strerror})") from error
+    with open(os.fsencode(folder / "bad") + b"/\xfe.png", "wb") as file:
         file.write(b"no image")
 
 
-def only_colour(place: Path) -> None:
-    colour(place / "bad" / "x.png")
+def only_color_image(folder: Path) -> None:
+    color_image(folder / "bad" / "x.png")
 
 
-def colour(path: Path) -> None:
-    picture(path, (8, 8, 3))
+def color_image(path: Path) -> None:
+    write_image(path, (8, 8, 3))
 
 
-def strip(path: Path) -> None:
-    picture(path, (1, 5000, 1))
+def thin_image(path: Path) -> None:
+    write_image(path, (1, 5000, 1))
 
 
-def link(to: str) -> Callable[[Path], None]:
-    """Return what makes a path a link."""
-    return lambda path: path.symlink_to(to)
+def link(target: str) -> Callable[[Path], None]:
+    """Return a function that makes a path a link to `target`."""
+    return lambda path: path.symlink_to(target)
 
 
-def loop(name: str) -> Callable[[Path], None]:
-    """Return what makes a link to itself."""
-    return lambda place: (place / name).symlink_to(name)
+def link_to_itself(name: str) -> Callable[[Path], None]:
+    """Return a function that makes `name` a link to itself."""
+    return lambda folder: (folder / name).symlink_to(name)
 
 
-def mixed_sizes(place: Path) -> None:
+def mixed_sizes(folder: Path) -> None:
     for number in range(30):
-        picture(place / "bad" / f"{number}.png", (3 + number, 40 - number, 1))
+        write_image(folder / "bad" / f"{number}.png", (3 + number, 40 - number, 1))
 
 
-def mixed_modes(place: Path) -> None:
-    pictures(place / "bad", 12)
+def mixed_modes(folder: Path) -> None:
+    write_images(folder / "bad", 12)
     for number in range(4):
-        picture(place / "bad" / f"rgb{number}.png", (8, 8, 3))
-        picture(place / "bad" / f"deep{number}.png", (8, 8, 1), np.uint16)
-        colour = Image.open(place / "bad" / f"rgb{number}.png")
-        colour.convert("RGBA").save(place / "bad" / f"rgba{number}.png")
-        colour.convert("P").save(place / "bad" / f"palette{number}.png")
+        write_image(folder / "bad" / f"rgb{number}.png", (8, 8, 3))
+        write_image(folder / "bad" / f"deep{number}.png", (8, 8, 1), np.uint16)
+        color = Image.open(folder / "bad" / f"rgb{number}.png")
+        color.convert("RGBA").save(folder / "bad" / f"rgba{number}.png")
+        color.convert("P").save(folder / "bad" / f"palette{number}.png")
 
 
-def classes(*counts: int) -> Callable[[Path], None]:
-    """Return what makes `bad`: a class folder of so many pictures for each number."""
+def class_folders(*counts: int) -> Callable[[Path], None]:
+    """Return a function that writes one class folder for each count, with this number of images."""
 
-    def prepare(place: Path) -> None:
+    def prepare(folder: Path) -> None:
         for number, count in enumerate(counts):
-            pictures(place / "bad" / str(number), count)
+            write_images(folder / "bad" / str(number), count)
 
     return prepare
 
 
-def text(name: str, content: str | bytes) -> Callable[[Path], object]:
-    """Return what writes one file."""
+def file_of(name: str, content: str | bytes) -> Callable[[Path], object]:
+    """Return a function that writes the file `name`."""
     raw = content.encode() if isinstance(content, str) else content
-    return lambda place: (place / name).write_bytes(raw)
+    return lambda folder: (folder / name).write_bytes(raw)
 
 
-def arrays(**made: object) -> Callable[[Path], None]:
-    """Return what writes `bad.npz`."""
-    return lambda place: np.savez(place / "bad.npz", **made)  # type: ignore[arg-type]
+def npz_file(**arrays: object) -> Callable[[Path], None]:
+    """Return a function that writes arrays to `bad.npz`."""
+    return lambda folder: np.savez(folder / "bad.npz", **arrays)  # type: ignore[arg-type]
 
 
-def with_nan() -> np.ndarray:
+def images_with_nan() -> np.ndarray:
     images = np.random.default_rng(0).random((30, 8, 8), np.float32)
     images[3, 2, 1] = np.nan
     return images
 
 
-def change(place: Path) -> None:
-    """Draw other pictures, with other times, in place of those in `photos`."""
-    for path in sorted((place / "photos").rglob("*.png")):
+def change_images(folder: Path) -> None:
+    """Replace every image in `photos` by its inverse, which also changes its modification time."""
+    for path in sorted((folder / "photos").rglob("*.png")):
         write_png(path, 255 - np.asarray(Image.open(path)))
 
 
-def bundle_bytes(make: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    """Return what damages the bundle of RUN."""
+def edit_bundle(edit: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    """Return a function that replaces the bytes of the bundle of RUN by `edit(bytes)`."""
 
-    def prepare(place: Path) -> None:
-        file = place / "RUN" / BUNDLE_FILE
-        file.write_bytes(make(file.read_bytes()))
+    def prepare(folder: Path) -> None:
+        file = folder / "RUN" / BUNDLE_FILE
+        file.write_bytes(edit(file.read_bytes()))
 
     return prepare
 
 
-def flipped(raw: bytes) -> bytes:
+def flip_bit(raw: bytes) -> bytes:
     middle = len(raw) // 2
     return raw[:middle] + bytes([raw[middle] ^ 1]) + raw[middle + 1 :]
 
 
-def cut(raw: bytes) -> bytes:
+def truncate(raw: bytes) -> bytes:
     return raw[: len(raw) // 2]
 
 
-def without_detector(place: Path) -> None:
-    bundle = load_bundle(place / "RUN")
+def without_detector(folder: Path) -> None:
+    bundle = load_bundle(folder / "RUN")
     tables = {k: v for k, v in bundle.tables.items() if k not in ("detector", "calibration")}
-    save_bundle(replace(bundle, detector=None, tables=tables), place / "RUN" / BUNDLE_FILE)
+    save_bundle(replace(bundle, detector=None, tables=tables), folder / "RUN" / BUNDLE_FILE)
 
 
-def without_codes(place: Path) -> None:
-    bundle = load_bundle(place / "RUN")
+def without_latents(folder: Path) -> None:
+    bundle = load_bundle(folder / "RUN")
     tables = {name: table for name, table in bundle.tables.items() if name != "latents"}
-    save_bundle(replace(bundle, tables=tables), place / "RUN" / BUNDLE_FILE)
+    save_bundle(replace(bundle, tables=tables), folder / "RUN" / BUNDLE_FILE)
 
 
-def two_runs(place: Path) -> None:
-    """Put RUN into `runs`, with a newer one beside it that is damaged."""
-    shutil.copytree(place / "RUN", place / "runs" / "good")
-    shutil.copytree(place / "RUN", place / "runs" / "damaged")
-    file = place / "runs" / "damaged" / BUNDLE_FILE
-    file.write_bytes(cut(file.read_bytes()))
+def intact_and_damaged_run(folder: Path) -> None:
+    """Copy RUN to `runs/good` and `runs/damaged`, and truncate the second, which is newer."""
+    shutil.copytree(folder / "RUN", folder / "runs" / "good")
+    shutil.copytree(folder / "RUN", folder / "runs" / "damaged")
+    file = folder / "runs" / "damaged" / BUNDLE_FILE
+    file.write_bytes(truncate(file.read_bytes()))
 
 
-def unfinished(to: str, spare: int = 0) -> Callable[[Path], None]:
-    """Return what copies RUN to `to` without its bundle, and leaves `spare` bytes on that disk."""
+def unfinished_run(target: str, spare: int = 0) -> Callable[[Path], None]:
+    """Return a function that copies RUN without its bundle to `target`.
 
-    def prepare(place: Path) -> None:
-        ended = shutil.ignore_patterns(BUNDLE_FILE, RUN_SUMMARY_FILE, REPORT_FILE)
-        shutil.copytree(place / "RUN", place / to, ignore=ended)
-        if spare and os.path.ismount(place / "small"):
-            free = shutil.disk_usage(place / "small").free
-            (place / "small" / "other").write_bytes(b"\0" * (free - spare))
+    Parameters
+    ----------
+    target
+        Path of the copy.
+    spare
+        Bytes that stay free on the disk `small`; 0: do not fill it.
+    """
+
+    def prepare(folder: Path) -> None:
+        final_files = shutil.ignore_patterns(BUNDLE_FILE, RUN_SUMMARY_FILE, REPORT_FILE)
+        shutil.copytree(folder / "RUN", folder / target, ignore=final_files)
+        if spare and os.path.ismount(folder / "small"):
+            free = shutil.disk_usage(folder / "small").free
+            (folder / "small" / "other").write_bytes(b"\0" * (free - spare))
 
     return prepare
 
 
-def flipped_checkpoint(place: Path) -> None:
-    unfinished("STOPPED")(place)
-    file = place / "STOPPED" / "checkpoints" / "gan.safetensors"
+def unfinished_run_with_flipped_bit(folder: Path) -> None:
+    unfinished_run("STOPPED")(folder)
+    file = folder / "STOPPED" / "checkpoints" / "gan.safetensors"
     raw = file.read_bytes()
     file.write_bytes(raw[:-100] + bytes([raw[-100] ^ 1]) + raw[-99:])
 
 
-def large_files(place: Path) -> None:
-    """128 pictures of 64 pixels in files of 0.6 MB, so that they go through the cache."""
-    pictures(place / "bad", 128)
-    for path in (place / "bad").iterdir():
+def large_image_files(folder: Path) -> None:
+    """Write 128 images of 64 pixels in files of 0.6 MB, which are large enough for the cache."""
+    write_images(folder / "bad", 128)
+    for path in (folder / "bad").iterdir():
         os.truncate(path, 600_000)
 
 
-# What happens while a command runs ----------------------------------------------------------------
+# Events during a command -------------------------------------------------------------------------
 
 
-def stopped(words: list[str], place: Path) -> Answer:
-    return while_training(words, place / "NEW", interrupt)
+def interrupt_training(arguments: list[str], folder: Path) -> CommandResult:
+    return while_training(arguments, folder / "NEW", interrupt)
 
 
-def changed_meanwhile(words: list[str], place: Path) -> Answer:
-    return while_training(words, place / "NEW", lambda process: change(place))
+def change_images_during_training(arguments: list[str], folder: Path) -> CommandResult:
+    return while_training(arguments, folder / "NEW", lambda process: change_images(folder))
 
 
-def second(words: list[str], place: Path) -> Answer:
-    """Answer of a training in a folder in which another is under way."""
-    answers: list[Answer] = []
+def start_second_training(arguments: list[str], folder: Path) -> CommandResult:
+    """Start two trainings in the same folder and return the result of the second."""
+    results: list[CommandResult] = []
 
-    def meanwhile(first: subprocess.Popen[str]) -> None:
-        answers.append(invoke(words))
+    def run_second(first: subprocess.Popen[str]) -> None:
+        results.append(invoke(arguments))
         first.send_signal(signal.SIGKILL)
 
-    own = [word for word in words if word != "--resume"]
-    while_training(own, place / "NEW", meanwhile)
-    return answers[0]
+    first_arguments = [word for word in arguments if word != "--resume"]
+    while_training(first_arguments, folder / "NEW", run_second)
+    return results[0]
 
 
-def closed(path: str, mode: int) -> Callable[[Path], None]:
-    """Return what takes permissions from a file or folder of `bad`, which is made first."""
+def without_permission(path: str, mode: int) -> Callable[[Path], None]:
+    """Return a function that writes `bad` and sets the permissions of `path` to `mode`."""
 
-    def prepare(place: Path) -> None:
-        pictures(place / "bad" / "in", 30)
-        (place / "bad" / "out").mkdir()
-        (place / path).chmod(mode)
+    def prepare(folder: Path) -> None:
+        write_images(folder / "bad" / "in", 30)
+        (folder / "bad" / "out").mkdir()
+        (folder / path).chmod(mode)
 
     return prepare

@@ -1,4 +1,4 @@
-"""Bad inputs of a training on two machines, which two processes on this one stand for."""
+"""Bad inputs of a training with two workers, which are two processes on this machine."""
 
 import json
 import os
@@ -10,73 +10,80 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tools.robustness.bad_inputs.environments import Answer, finish, start, while_training
+from tools.robustness.bad_inputs.environments import CommandResult, finish, start, while_training
 
 TF_CONFIG = "TF_CONFIG"
 WORKERS = ("127.0.0.1:5000", "127.0.0.1:5001")
 
 
-def cluster(index: Any = 0, kind: str = "worker", **jobs: Any) -> str:
-    """Return a TF_CONFIG of two workers, unless `jobs` says otherwise."""
+def tf_config(index: Any = 0, kind: str = "worker", **jobs: Any) -> str:
+    """Return a TF_CONFIG of the cluster `jobs`; default: a cluster of two workers."""
     task = {"type": kind, "index": index}
     return json.dumps({"cluster": jobs or {"worker": list(WORKERS)}, "task": task})
 
 
-def told(text: str) -> Callable[[Path], AbstractContextManager[None]]:
-    """Return what sets TF_CONFIG for a while."""
+def with_tf_config(text: str) -> Callable[[Path], AbstractContextManager[None]]:
+    """Return an environment in which the variable TF_CONFIG is `text`."""
 
     @contextmanager
-    def around(place: Path) -> Iterator[None]:
-        former = os.environ.get(TF_CONFIG)
+    def environment(folder: Path) -> Iterator[None]:
+        previous = os.environ.get(TF_CONFIG)
         os.environ[TF_CONFIG] = text
         try:
             yield
         finally:
             os.environ.pop(TF_CONFIG)
-            if former is not None:
-                os.environ[TF_CONFIG] = former
+            if previous is not None:
+                os.environ[TF_CONFIG] = previous
 
-    return around
+    return environment
 
 
-def beside(**other: str) -> Callable[[list[str], Path], Answer]:
-    """Return what gives the answer of worker 0 beside a worker 1 that has `other` words.
+def with_second_worker(
+    extra: str = "", **replacements: str
+) -> Callable[[list[str], Path], CommandResult]:
+    """Return a function that runs a command on two workers and returns the result of worker 0.
 
-    A key of `other` is a word of the command, "more" stands for its end.
+    Parameters
+    ----------
+    extra
+        Additional arguments of worker 1.
+    **replacements
+        Arguments of worker 0 and their values on worker 1.
     """
 
-    def run(words: list[str], place: Path) -> Answer:
-        second = [other.get(word, word) for word in words] + other.get("more", "").split()
-        addresses, begun = _free(), []
-        for index, own in enumerate((words, second)):
-            with told(cluster(index, worker=addresses))(place):
-                begun.append(start(own))
-        answers = [finish(worker) for worker in begun]
-        return answers[0]
+    def run(arguments: list[str], folder: Path) -> CommandResult:
+        second = [replacements.get(word, word) for word in arguments] + extra.split()
+        addresses, processes = _free_addresses(), []
+        for index, worker_arguments in enumerate((arguments, second)):
+            with with_tf_config(tf_config(index, worker=addresses))(folder):
+                processes.append(start(worker_arguments))
+        results = [finish(process) for process in processes]
+        return results[0]
 
     return run
 
 
-def killed(words: list[str], place: Path) -> Answer:
-    """Answer of worker 0 after worker 1 was killed while both trained."""
-    addresses = _free()
-    with told(cluster(1, worker=addresses))(place):
-        second = start(words)
+def kill_second_worker(arguments: list[str], folder: Path) -> CommandResult:
+    """Kill worker 1 during the training and return the result of worker 0."""
+    addresses = _free_addresses()
+    with with_tf_config(tf_config(1, worker=addresses))(folder):
+        second = start(arguments)
 
     def kill(first: subprocess.Popen[str]) -> None:
         second.send_signal(signal.SIGKILL)
         second.communicate()
 
-    with told(cluster(0, worker=addresses))(place):
-        return while_training(words, place / "NEW", kill)
+    with with_tf_config(tf_config(0, worker=addresses))(folder):
+        return while_training(arguments, folder / "NEW", kill)
 
 
-def _free() -> list[str]:
-    """Return two addresses on this machine that nobody uses."""
-    holders = [socket.socket() for _ in WORKERS]
-    for holder in holders:
-        holder.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{holder.getsockname()[1]}" for holder in holders]
-    for holder in holders:
-        holder.close()
+def _free_addresses() -> list[str]:
+    """Return two unused addresses on this machine."""
+    sockets = [socket.socket() for _ in WORKERS]
+    for bound in sockets:
+        bound.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{bound.getsockname()[1]}" for bound in sockets]
+    for bound in sockets:
+        bound.close()
     return addresses

@@ -1,6 +1,4 @@
-"""Bundles, run folders and commands for `tools.robustness.fuzz.run`: see
-`tools.robustness.fuzz.inputs`.
-"""
+"""Kinds of damaged bundles, run folders and command lines."""
 
 import hashlib
 import io
@@ -48,12 +46,12 @@ RUN_FILES = (RUN_FILE, METRICS_LOG_FILE, RESUME_LOG_FILE, PREDICTIONS_FILE, BUND
 
 @cache
 def bundle() -> bytes:
-    """Return a small bundle that was never trained."""
+    """Return a small bundle of untrained networks."""
     rng = np.random.default_rng(0)
     arguments = {"image_shape": [8, 8, 1], "latent_dim": 3, "num_classes": 2}
     spec = {"architecture": "mlp", "role": "generator", "arguments": arguments}
     weights = {"generator/numbers/kernel": rng.normal(size=(3, 4)).astype(np.float32)}
-    made = Bundle(
+    example = Bundle(
         config={"seed": 0, "gan": {"loss": "hinge"}, "detect": {"far": 0.05}},
         data={"name": "caps", "class_names": ["a", "b"], "class_counts": [5, 6], "source": "x"},
         preprocessing={"size": 8, "channels": 1, "dtype": "uint8", "low": 0.0, "high": 255.0},
@@ -63,21 +61,21 @@ def bundle() -> bytes:
         created="2026-01-02T03:04:05+00:00",
         versions={"augan": "0.1.0"},
     )
-    return saved(made)
+    return to_bytes(example)
 
 
-def saved(made: Bundle) -> bytes:
-    """Return the bytes of a bundle."""
+def to_bytes(bundle: Bundle) -> bytes:
+    """Return the bytes of a saved bundle."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        return save_bundle(made, folder).read_bytes()
+        return save_bundle(bundle, folder).read_bytes()
 
 
 def mutated_bundle(rng: Rng, raw: bytes) -> bytes:
-    """Return a bundle that differs: its bytes, a member with hashes that are right or not, names.
+    """Return a bundle with mutated bytes, member names or content of a member.
 
-    With right hashes nothing but the content can tell.
+    Most mutated bundles have valid hashes, so that only checks of the content can find the damage.
     """
     if rng.random() < 0.25:
         return mutate_bytes(rng, raw, [raw])
@@ -89,7 +87,9 @@ def mutated_bundle(rng: Rng, raw: bytes) -> bytes:
     elif kind < 0.15:
         del members[name]
     elif kind < 0.2:
-        members[name] = bytes(int(rng.integers(1, 4)) << 20)  # compressed, a small bomb
+        members[name] = bytes(
+            int(rng.integers(1, 4)) << 20
+        )  # a small decompression bomb where compressed
     elif name.endswith(".json"):
         members[name] = json.dumps(mutate_tree(rng, json.loads(members[name]))).encode()
     elif name.endswith(".npz") and rng.random() < 0.7:
@@ -141,12 +141,12 @@ def _mutated_tensors(rng: Rng, raw: bytes) -> bytes:
 
 
 def with_hashes(members: dict[str, bytes]) -> dict[str, bytes]:
-    """Return members with a manifest that agrees with them."""
+    """Return members with a manifest that has their hashes."""
     try:
         manifest = json.loads(members["manifest.json"])
         versions = dict(manifest["versions"])
     except (KeyError, TypeError, ValueError):
-        return members  # it has lost what hashes are written in
+        return members  # the manifest is too damaged to hold hashes
     others = {name: raw for name, raw in members.items() if name != "manifest.json"}
     hashes = {name: hashlib.sha256(raw).hexdigest() for name, raw in others.items()}
     sizes = {name: {"size": len(raw), "sha256": hashes[name]} for name, raw in others.items()}
@@ -154,14 +154,14 @@ def with_hashes(members: dict[str, bytes]) -> dict[str, bytes]:
     return {**others, "manifest.json": json.dumps(manifest).encode()}
 
 
-def meet_bundle(raw: bytes, place: Path) -> None:
-    """Load and inspect a bundle; whatever is loaded can be saved again."""
-    (place / BUNDLE_FILE).write_bytes(raw)
-    found = load_bundle(place)
-    json.dumps(inspect_bundle(place), default=str)
+def process_bundle(raw: bytes, folder: Path) -> None:
+    """Load, inspect and save a bundle."""
+    (folder / BUNDLE_FILE).write_bytes(raw)
+    bundle = load_bundle(folder)
+    json.dumps(inspect_bundle(folder), default=str)
     for part in ("generator", "classes", "detector", "latents"):
-        found.has(part)
-    save_bundle(found, place / "again")
+        bundle.has(part)
+    save_bundle(bundle, folder / "again")
 
 
 def _make_run(rng: Rng) -> bytes:
@@ -184,7 +184,12 @@ def _lines(name: str) -> list[dict[str, Any]]:
     if name == METRICS_LOG_FILE:
         return [{"stage": "gan", "step": step, "loss": 0.5} for step in (10, 20, 30)]
     if name == PREDICTIONS_FILE:
-        row = {"draw": 0, "arm": "real", "about": {"balanced_accuracy": 0.5}, "predicted": "eJw="}
+        row = {
+            "repeat": 0,
+            "arm": "real",
+            "metadata": {"balanced_accuracy": 0.5},
+            "predicted": "eJw=",
+        }
         return [{"identity": IDENTITY}, row]
     row = {
         "file": "a/000001.png",
@@ -211,12 +216,12 @@ class _Variable:
 
     def assign(self, value: np.ndarray) -> None:
         if value.shape != self.shape:
-            raise AssertionError("a value of another shape was assigned")
+            raise AssertionError("assigned a value with a different shape")
 
 
-def _meet_run(raw: bytes, place: Path) -> None:
+def _process_run(raw: bytes, folder: Path) -> None:
     name, content = json.loads(raw)
-    run = place / "run"
+    run = folder / "run"
     (run / "checkpoints").mkdir(parents=True)
     (run / RUN_FILE).write_text(json.dumps(IDENTITY), "utf-8")
     target = run / "checkpoints" / "gan.safetensors" if name == "checkpoint" else run / name
@@ -278,37 +283,37 @@ def _make_command(rng: Rng) -> bytes:
     return json.dumps(words).encode()
 
 
-def _meet_command(raw: bytes, place: Path) -> None:
+def _process_command(raw: bytes, folder: Path) -> None:
     from contextlib import chdir
 
     words = json.loads(raw)
     if "train" in words:
-        words.append("--dry-run")  # a training that is possible would take its time
+        words.append("--dry-run")  # a valid training would take minutes
     words = [word for word in words if word not in ("--debug", "augmentation")]
     for name in "ab":
         for number in range(3):
-            path = place / "photos" / name / f"{number}.png"
+            path = folder / "photos" / name / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_png(path, np.full((8, 8), 40 * number, np.uint8))
-    (place / "c.yaml").write_text("seed: 1\n", "utf-8")
-    (place / "x.csv").write_text("path,label\na/0.png,normal\n", "utf-8")
-    (place / "bad.augan").write_bytes(bundle()[:-5])
-    (place / "RUN").mkdir()
-    (place / "RUN" / BUNDLE_FILE).write_bytes(bundle())
-    with chdir(place), redirect_stderr(io.StringIO()):
-        answer = CliRunner().invoke(app, words, standalone_mode=True)
-    if answer.exit_code not in (0, 1, 2):
-        raise AssertionError(f"exit code {answer.exit_code}")
-    if answer.exception is not None and not isinstance(answer.exception, SystemExit):
-        raise answer.exception
-    if "error: unexpected" in answer.output or "Traceback" in answer.output:
-        raise AssertionError(answer.output[-500:])
-    if answer.exit_code:
-        raise AuganError(answer.output[-200:])
+    (folder / "c.yaml").write_text("seed: 1\n", "utf-8")
+    (folder / "x.csv").write_text("path,label\na/0.png,normal\n", "utf-8")
+    (folder / "bad.augan").write_bytes(bundle()[:-5])
+    (folder / "RUN").mkdir()
+    (folder / "RUN" / BUNDLE_FILE).write_bytes(bundle())
+    with chdir(folder), redirect_stderr(io.StringIO()):
+        result = CliRunner().invoke(app, words, standalone_mode=True)
+    if result.exit_code not in (0, 1, 2):
+        raise AssertionError(f"exit code {result.exit_code}")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    if "error: unexpected" in result.output or "Traceback" in result.output:
+        raise AssertionError(result.output[-500:])
+    if result.exit_code:
+        raise AuganError(result.output[-200:])
 
 
 KINDS = {
-    "bundles": Kind(lambda rng: mutated_bundle(rng, bundle()), meet_bundle),
-    "runs": Kind(_make_run, _meet_run),
-    "commands": Kind(_make_command, _meet_command),
+    "bundles": Kind(lambda rng: mutated_bundle(rng, bundle()), process_bundle),
+    "runs": Kind(_make_run, _process_run),
+    "commands": Kind(_make_command, _process_command),
 }

@@ -1,8 +1,6 @@
-"""What `tools.robustness.fuzz.run` changes at random, and how augan meets it; nothing here needs
-TensorFlow.
+"""Kinds of damaged files that need no TensorFlow: images, configurations, tables, arrays.
 
-A kind has valid files of its sort, makes a damaged one from them, and hands it to the functions
-that a command would hand it to.
+Each kind mutates a valid file and passes the result to the functions that commands use.
 """
 
 import gzip
@@ -42,57 +40,57 @@ NAMES = [f"{kind}/{number}.png" for kind in ("good", "bad") for number in range(
 
 @dataclass(frozen=True)
 class Kind:
-    """One sort of input.
+    """Kind of input.
 
     Attributes
     ----------
     make
-        Draws a damaged file.
-    meet
-        Writes it into an empty folder and does with it what commands do.
+        Returns a randomly damaged file.
+    process
+        Writes the file into an empty folder and processes it as commands do.
     """
 
     make: Callable[[Rng], bytes]
-    meet: Callable[[bytes, Path], None]
+    process: Callable[[bytes, Path], None]
 
 
 @cache
 def images() -> list[bytes]:
-    """Return small pictures of every format and mode that augan reads."""
+    """Return small images of every format and mode that augan reads."""
     rng = np.random.default_rng(0)
     gray = Image.fromarray(rng.integers(0, 256, (9, 7), np.uint8))
-    colour = Image.fromarray(rng.integers(0, 256, (9, 7, 3), np.uint8))
-    clear = Image.fromarray(rng.integers(0, 256, (9, 7, 4), np.uint8))
+    color = Image.fromarray(rng.integers(0, 256, (9, 7, 3), np.uint8))
+    transparent = Image.fromarray(rng.integers(0, 256, (9, 7, 4), np.uint8))
     deep = Image.fromarray(rng.integers(0, 65536, (9, 7), np.uint16))
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    pictures: list[tuple[Image.Image, str, dict[str, Any]]] = [
+    rotated = Image.Exif()
+    rotated[0x0112] = 6
+    cases: list[tuple[Image.Image, str, dict[str, Any]]] = [
         (gray, "png", {}),
-        (colour, "png", {"exif": turned}),
-        (clear, "png", {}),
+        (color, "png", {"exif": rotated}),
+        (transparent, "png", {}),
         (deep, "png", {}),
         (gray.convert("1"), "png", {}),
-        (colour.quantize(16), "png", {"transparency": 3}),
+        (color.quantize(16), "png", {"transparency": 3}),
         (gray, "jpeg", {}),
-        (colour, "jpeg", {"exif": turned, "progressive": True}),
-        (colour.convert("CMYK"), "jpeg", {}),
+        (color, "jpeg", {"exif": rotated, "progressive": True}),
+        (color.convert("CMYK"), "jpeg", {}),
         (gray, "bmp", {}),
-        (colour, "bmp", {}),
+        (color, "bmp", {}),
         (gray.convert("1"), "bmp", {}),
-        (colour, "tiff", {}),
+        (color, "tiff", {}),
         (deep, "tiff", {}),
-        (colour, "tiff", {"compression": "tiff_lzw"}),
+        (color, "tiff", {"compression": "tiff_lzw"}),
         (gray, "tiff", {"compression": "tiff_adobe_deflate"}),
-        (colour, "webp", {"lossless": True}),
-        (clear, "webp", {"quality": 40}),
-        (colour, "webp", {"save_all": True, "append_images": [clear.convert("RGB")]}),
+        (color, "webp", {"lossless": True}),
+        (transparent, "webp", {"quality": 40}),
+        (color, "webp", {"save_all": True, "append_images": [transparent.convert("RGB")]}),
     ]
-    return [_saved(*one) for one in pictures]
+    return [_saved(*one) for one in cases]
 
 
-def _saved(picture: Image.Image, form: str, options: dict[str, Any]) -> bytes:
+def _saved(image: Image.Image, format_name: str, options: dict[str, Any]) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, form, **options)
+    image.save(stream, format_name, **options)
     return stream.getvalue()
 
 
@@ -101,57 +99,59 @@ def _make_image(rng: Rng) -> bytes:
     return png_with_checksums(raw) if rng.random() < 0.7 and raw[1:4] == b"PNG" else raw
 
 
-def _meet_image(raw: bytes, place: Path) -> None:
-    path = place / "x.png"
+def _process_image(raw: bytes, folder: Path) -> None:
+    path = folder / "x.png"
     path.write_bytes(raw)
     header, image = read_header(path), read_image(path)
     if image.shape != (header.height, header.width, header.channels):
-        raise AssertionError(f"the header says {header}, the image has {image.shape}")
+        raise AssertionError(f"header {header} and image shape {image.shape} differ")
     if header.dtype != image.dtype:
-        raise AssertionError(f"the header says {header.dtype}, the image is {image.dtype}")
+        raise AssertionError(f"header dtype {header.dtype} and image dtype {image.dtype} differ")
     ImagePreprocessing(32, 3, "uint16", 0.0, 65535.0).prepare(image)
 
 
-def _meet_mask(raw: bytes, place: Path) -> None:
+def _process_mask(raw: bytes, folder: Path) -> None:
     from augan.detect.ignore_mask import IgnoreMask
 
-    (place / "x.png").write_bytes(raw)
-    IgnoreMask.read(place / "x.png").fill(np.zeros((9, 7, 1), np.uint8))
+    (folder / "x.png").write_bytes(raw)
+    IgnoreMask.read(folder / "x.png").fill(np.zeros((9, 7, 1), np.uint8))
 
 
 @cache
 def configs() -> list[str]:
-    """Return every configuration of the repository, and one with all that YAML can do."""
+    """Return the configurations of the repository, and one with many features of YAML."""
     texts = [path.read_text("utf-8") for path in sorted(CONFIGS.glob("*.yaml"))]
-    every = "a: &x [1, 2]\nb: *x\nc: {<<: {seed: 1}, d: !!str 2}\ne: |\n  text\n? f\n: 2001-01-01\n"
-    return [*texts, every, "seed: 1\ngan: {loss: hinge, betas: [0.5, 0.9]}\n"]
+    features = (
+        "a: &x [1, 2]\nb: *x\nc: {<<: {seed: 1}, d: !!str 2}\ne: |\n  text\n? f\n: 2001-01-01\n"
+    )
+    return [*texts, features, "seed: 1\ngan: {loss: hinge, betas: [0.5, 0.9]}\n"]
 
 
 def _make_config(rng: Rng) -> bytes:
-    if rng.random() < 0.02:  # aliases of aliases: a few lines that stand for billions
+    if rng.random() < 0.02:  # nested aliases: a few lines that expand to billions of values
         lines = ["a0: &a0 [x, x, x, x, x, x, x, x]"]
         lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 8)}]" for i in range(1, 12)]
         return mutate_text(rng, "\n".join(["gan:", *(f"  {line}" for line in lines)]))
     return mutate_text(rng, one(rng, configs()))
 
 
-def _meet_config(raw: bytes, place: Path) -> None:
-    (place / "c.yaml").write_bytes(raw)
+def _process_config(raw: bytes, folder: Path) -> None:
+    (folder / "c.yaml").write_bytes(raw)
     Config().override([raw.decode("utf-8", "replace")[:200]]) if len(raw) % 2 else None
-    config = Config.from_yaml(place / "c.yaml")
+    config = Config.from_yaml(folder / "c.yaml")
     if Config.from_dict(config.to_dict()) != config:
-        raise AssertionError("the settings do not survive a round")
+        raise AssertionError("to_dict and from_dict change the settings")
 
 
 @cache
 def tables() -> list[str]:
-    """Return tables of numbers, words, truth values and quoted texts, with several separators."""
+    """Return tables of numbers, words, booleans and quoted text, with several separators."""
     rng = np.random.default_rng(0)
     rows = [
         f"{rng.normal():.3f},{rng.integers(9)},{one(rng, ['red', 'green'])},{one(rng, 'ab')}"
         for _ in range(30)
     ]
-    plain = "\n".join(["width,count,colour,kind", *rows, ""])
+    plain = "\n".join(["width,count,color,kind", *rows, ""])
     quoted = plain.replace("red", '"a ""red"", dark"').replace("width", '"the width"')
     truth = plain.replace("red", "True").replace("green", "False")
     return [plain, quoted, truth, plain.replace(",", ";"), plain.replace(",", "\t")]
@@ -168,16 +168,16 @@ def _columns(folder: Path) -> TabularPreprocessing:
     return TabularPreprocessing.fit(Table(read_table(path)))
 
 
-def _meet_table(raw: bytes, place: Path) -> None:
-    path = place / "x.csv"
+def _process_table(raw: bytes, folder: Path) -> None:
+    path = folder / "x.csv"
     path.write_bytes(raw)
     frame = read_table(path)
     first, *_ = frame.columns
-    _attempt(lambda: _columns(place).prepare_rows(frame))
+    _attempt(lambda: _columns(folder).prepare_rows(frame))
     _attempt(lambda: load_dataset(path, target=first))
     table = load_dataset(path).images
     if not isinstance(table, Table):
-        raise AssertionError("a table became something else")
+        raise AssertionError("load_dataset returned no Table")
     columns = TabularPreprocessing.fit(table)
     scaled = columns.normalize(columns.prepare_all(table))
     if not np.isfinite(scaled).all():
@@ -185,13 +185,14 @@ def _meet_table(raw: bytes, place: Path) -> None:
     columns.to_frame(columns.denormalize(scaled))
 
 
-def _attempt(act: Callable[[], object]) -> None:
+def _attempt(action: Callable[[], object]) -> None:
+    """Call a function and ignore an `AuganError`."""
     from augan.exceptions import AuganError
 
     try:
-        act()
+        action()
     except AuganError:
-        return  # the rest of the case may go on
+        return  # the case continues
 
 
 def _make_list(rng: Rng) -> bytes:
@@ -201,12 +202,12 @@ def _make_list(rng: Rng) -> bytes:
     return mutate_text(rng, "\n".join([*lines, ""]), NAMES)
 
 
-def _meet_list(raw: bytes, place: Path) -> None:
-    path = place / "list.csv"
+def _process_list(raw: bytes, folder: Path) -> None:
+    path = folder / "list.csv"
     path.write_bytes(raw)
-    _attempt(lambda: read_groups(path, place, NAMES))
-    _attempt(lambda: read_groups(path, place, NAMES, require_all=False))
-    read_labels(path, NAMES, place)
+    _attempt(lambda: read_groups(path, folder, NAMES))
+    _attempt(lambda: read_groups(path, folder, NAMES, require_all=False))
+    read_labels(path, NAMES, folder)
 
 
 @cache
@@ -229,7 +230,7 @@ def _make_arrays(rng: Rng) -> bytes:
         return mutate_bytes(rng, raw, arrays())
     members = unzipped(raw)
     name = one(rng, list(members))
-    if rng.random() < 0.3:  # another array altogether
+    if rng.random() < 0.3:  # an unrelated array
         members[name] = _odd_array(rng)
     else:
         members[name] = mutate_bytes(rng, members[name], list(members.values()))
@@ -246,8 +247,8 @@ def _odd_array(rng: Rng) -> bytes:
     return stream.getvalue()
 
 
-def _meet_arrays(raw: bytes, place: Path) -> None:
-    path = place / "x.npz"
+def _process_arrays(raw: bytes, folder: Path) -> None:
+    path = folder / "x.npz"
     path.write_bytes(raw)
     _attempt(lambda: load_dataset(path, subset="test"))
     load_dataset(path)
@@ -271,18 +272,18 @@ def _make_idx(rng: Rng) -> bytes:
     return json.dumps([raw.hex(), labels.hex()]).encode()
 
 
-def _meet_idx(raw: bytes, place: Path) -> None:
+def _process_idx(raw: bytes, folder: Path) -> None:
     for name, content in zip(("train-images-idx3", "train-labels-idx1"), json.loads(raw)):
-        (place / f"{name}-ubyte").write_bytes(bytes.fromhex(content))
-    load_dataset(place)
+        (folder / f"{name}-ubyte").write_bytes(bytes.fromhex(content))
+    load_dataset(folder)
 
 
 KINDS = {
-    "images": Kind(_make_image, _meet_image),
-    "masks": Kind(_make_image, _meet_mask),
-    "configs": Kind(_make_config, _meet_config),
-    "tables": Kind(_make_table, _meet_table),
-    "lists": Kind(_make_list, _meet_list),
-    "arrays": Kind(_make_arrays, _meet_arrays),
-    "idx": Kind(_make_idx, _meet_idx),
+    "images": Kind(_make_image, _process_image),
+    "masks": Kind(_make_image, _process_mask),
+    "configs": Kind(_make_config, _process_config),
+    "tables": Kind(_make_table, _process_table),
+    "lists": Kind(_make_list, _process_list),
+    "arrays": Kind(_make_arrays, _process_arrays),
+    "idx": Kind(_make_idx, _process_idx),
 }

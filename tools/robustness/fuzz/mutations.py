@@ -1,7 +1,6 @@
-"""Small random changes to valid files, for `tools.robustness.fuzz.run`: of bytes, of text, and of
-trees.
+"""Random mutations of bytes, text and JSON trees.
 
-Each change is a function of a NumPy generator alone, so that an input is known by its number.
+Each mutation depends only on its arguments and a NumPy generator, so that a seed determines it.
 """
 
 import io
@@ -43,68 +42,70 @@ WORDS = (
 
 
 def one(rng: Rng, items: Sequence[Any]) -> Any:
-    """Return one of the items."""
+    """Return a random item."""
     return items[int(rng.integers(len(items)))]
 
 
 def mutate_bytes(rng: Rng, raw: bytes, others: Sequence[bytes] = ()) -> bytes:
-    """Change one to four places of `raw`; `others` are files that pieces may be taken from."""
-    found = bytearray(raw)
+    """Apply one to four mutations to `raw`, which may insert pieces of `others`."""
+    mutated = bytearray(raw)
     for _ in range(int(rng.integers(1, 5))):
-        _CHANGES[int(rng.integers(len(_CHANGES)))](rng, found, one(rng, others) if others else raw)
-    return bytes(found)
+        _MUTATIONS[int(rng.integers(len(_MUTATIONS)))](
+            rng, mutated, one(rng, others) if others else raw
+        )
+    return bytes(mutated)
 
 
-def _place(rng: Rng, raw: bytearray) -> int:
-    # Headers are small and say most, so half of the changes are near the beginning.
+def _offset(rng: Rng, raw: bytearray) -> int:
+    # Half of the mutations are near the beginning, because headers are small and decide most.
     end = len(raw) + 1
     return int(rng.integers(min(end, 64) if rng.random() < 0.5 else end))
 
 
 def _flip(rng: Rng, raw: bytearray, other: bytes) -> None:
     if raw:
-        raw[min(_place(rng, raw), len(raw) - 1)] ^= 1 << int(rng.integers(8))
+        raw[min(_offset(rng, raw), len(raw) - 1)] ^= 1 << int(rng.integers(8))
 
 
 def _set_number(rng: Rng, raw: bytearray, other: bytes) -> None:
-    at, order = _place(rng, raw), one(rng, "<>")
+    at, order = _offset(rng, raw), one(rng, "<>")
     width, kind = one(rng, ((1, "B"), (2, "H"), (4, "I")))
     value = int(one(rng, NUMBERS)) & ((1 << 8 * width) - 1)
     raw[at : at + width] = struct.pack(order + kind, value)
 
 
 def _insert(rng: Rng, raw: bytearray, other: bytes) -> None:
-    at = _place(rng, raw)
+    at = _offset(rng, raw)
     raw[at:at] = rng.bytes(int(rng.integers(1, 33)))
 
 
 def _delete(rng: Rng, raw: bytearray, other: bytes) -> None:
-    at = _place(rng, raw)
+    at = _offset(rng, raw)
     del raw[at : at + int(rng.integers(1, 1 + max(1, len(raw) // 8)))]
 
 
 def _repeat(rng: Rng, raw: bytearray, other: bytes) -> None:
-    at = _place(rng, raw)
+    at = _offset(rng, raw)
     raw[at:at] = raw[at : at + int(rng.integers(1, 257))] * int(rng.integers(1, 9))
 
 
 def _cut(rng: Rng, raw: bytearray, other: bytes) -> None:
-    del raw[_place(rng, raw) :]
+    del raw[_offset(rng, raw) :]
 
 
 def _splice(rng: Rng, raw: bytearray, other: bytes) -> None:
     start = int(rng.integers(len(other) + 1))
-    at = _place(rng, raw)
+    at = _offset(rng, raw)
     raw[at : at + int(rng.integers(257))] = other[start : start + int(rng.integers(257))]
 
 
-_CHANGES: tuple[Callable[[Rng, bytearray, bytes], None], ...] = (
+_MUTATIONS: tuple[Callable[[Rng, bytearray, bytes], None], ...] = (
     *(_flip, _flip, _set_number, _set_number, _insert, _delete, _repeat, _cut, _splice),
 )
 
 
 def mutate_text(rng: Rng, text: str, more: Sequence[str] = ()) -> bytes:
-    """Change words and lines of a text, which may also become other bytes than UTF-8."""
+    """Mutate words and lines of a text; the returned bytes may not be valid UTF-8."""
     for _ in range(int(rng.integers(1, 5))):
         lines = text.split("\n")
         at = int(rng.integers(len(lines)))
@@ -116,22 +117,22 @@ def mutate_text(rng: Rng, text: str, more: Sequence[str] = ()) -> bytes:
         elif kind == 2:
             lines[at] = one(rng, " \t#") * int(rng.integers(1, 5)) + lines[at]
         else:
-            line, place = lines[at], int(rng.integers(len(lines[at]) + 1))
+            line, offset = lines[at], int(rng.integers(len(lines[at]) + 1))
             width = int(rng.integers(8)) if kind == 3 else 0
-            lines[at] = line[:place] + one(rng, [*WORDS, *more]) + line[place + width :]
+            lines[at] = line[:offset] + one(rng, [*WORDS, *more]) + line[offset + width :]
         text = "\n".join(lines)
     raw = text.encode("utf-8", "surrogatepass")
     return mutate_bytes(rng, raw) if rng.random() < 0.2 else raw
 
 
 def mutate_tree(rng: Rng, tree: Any) -> Any:
-    """Return a JSON-able tree with one to three changed, renamed, removed or added nodes."""
+    """Return a JSON tree with one to three changed, renamed, removed or added nodes."""
     for _ in range(int(rng.integers(1, 4))):
-        tree = _changed(rng, tree)
+        tree = _mutate_node(rng, tree)
     return tree
 
 
-def _changed(rng: Rng, node: Any) -> Any:
+def _mutate_node(rng: Rng, node: Any) -> Any:
     if not node or not isinstance(node, dict | list) or rng.random() < 0.15:
         return one(rng, VALUES)
     items = list(node.items() if isinstance(node, dict) else enumerate(node))
@@ -139,7 +140,7 @@ def _changed(rng: Rng, node: Any) -> Any:
     key, value = items[at]
     kind = rng.random()
     if kind < 0.7:
-        items[at] = (key, _changed(rng, value))
+        items[at] = (key, _mutate_node(rng, value))
     elif kind < 0.85:
         del items[at]
     elif kind < 0.95:
@@ -150,20 +151,20 @@ def _changed(rng: Rng, node: Any) -> Any:
 
 
 def png_with_checksums(raw: bytes) -> bytes:
-    """Return a damaged PNG with right checksums, so that damage is met behind them."""
-    found, at = bytearray(raw[:8]), 8
+    """Return a damaged PNG with valid checksums, so that a reader does not stop at the checksum."""
+    fixed, at = bytearray(raw[:8]), 8
     while at + 8 <= len(raw):
         (length,) = struct.unpack(">I", raw[at : at + 4])
         body = raw[at + 4 : at + 8 + length]
         if length > len(raw) or len(body) < 4:
             break
-        found += struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+        fixed += struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
         at += 12 + length
-    return bytes(found) + raw[at:]
+    return bytes(fixed) + raw[at:]
 
 
 def zipped(members: Mapping[str, bytes], rng: Rng | None = None) -> bytes:
-    """Return a zip of members, in which checksums and sizes are right; by chance compressed."""
+    """Return a zip of members with valid checksums and sizes, compressed in 30% of the cases."""
     stream = io.BytesIO()
     kind = zipfile.ZIP_DEFLATED if rng is not None and rng.random() < 0.3 else zipfile.ZIP_STORED
     with zipfile.ZipFile(stream, "w", kind) as archive:

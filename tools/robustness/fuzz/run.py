@@ -1,12 +1,12 @@
-"""Files damaged at random: does augan refuse them in its own words, in seconds, in little memory?
+"""Fuzz test of augan with randomly damaged files.
 
     python -m tools.robustness.fuzz.run --kind images --n 10000 --seed 0 --json F
 
-Case number N of a kind is the same input whenever it is made. Cases run in a child process, which
-may not take 2 GiB more than it had; one that hangs for a minute or dies is noted, and a new one
-goes on behind it. A case passes if the input is accepted or ends in an `AuganError`, within ten
-seconds of a processor. `--case N` runs a single one here, and shows its traceback; `--kind all`
-runs all kinds.
+Kind, seed and case number determine an input. The cases run in a child process, whose memory may
+grow by at most 2 GiB. If the child process hangs for a minute or ends, the case is recorded and a
+new child process continues with the next case. A case passes if augan accepts the input or raises
+an `AuganError`, within ten seconds of processor time. `--case N` runs one case in this process and
+shows the traceback. `--kind all` runs all kinds.
 """
 
 import argparse
@@ -40,26 +40,40 @@ MODULES = {
     **dict.fromkeys(("bundles", "runs", "commands"), "bundles"),
     "use": "usage",
 }
-SLOW = ("use",)  # hundreds take minutes, and TensorFlow reserves memory by itself
-SECONDS = 10.0  # that a case may take
-HANGS = 60.0  # without an answer after which a child is ended
-MOST = 2 * 2**30  # bytes that a child may take beyond what it had
-LONGEST = 100_000  # characters of a message
+SLOW_KINDS = ("use",)  # minutes per 100 cases; no memory limit, as TensorFlow reserves memory
+MAX_SECONDS = 10.0  # processor time of a case
+TIMEOUT_SECONDS = 60.0  # without output, after which the child process is killed
+MAX_GROWTH = 2 * 2**30  # bytes by which the memory of the child process may grow
+MAX_MESSAGE_LENGTH = 100_000  # characters
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one input: "accepted", the name of an error, or what is wrong."""
+    """Outcome of one case.
+
+    Attributes
+    ----------
+    case
+        Number of the case.
+    result
+        "accepted", the name of an error, or a description of the failure.
+    failed
+        Whether the case failed.
+    seconds
+        Processor time.
+    message
+        Message of an unexpected error.
+    """
 
     case: int
-    what: str
-    is_wrong: bool
+    result: str
+    failed: bool
     seconds: float
-    said: str = ""
+    message: str = ""
 
 
 def kind_of(name: str) -> Kind:
-    """Return a kind by its name; nothing that others need is imported."""
+    """Return a kind by its name, without importing the modules of other kinds."""
     kinds: dict[str, Kind] = importlib.import_module(f"tools.robustness.fuzz.{MODULES[name]}").KINDS
     return kinds[name]
 
@@ -70,142 +84,148 @@ def make(name: str, kind: Kind, seed: int, case: int) -> bytes:
 
 
 def run_case(name: str, kind: Kind, seed: int, case: int, place: Path) -> Outcome:
-    """Hand one damaged input to augan in the folder `place`, which is emptied."""
+    """Pass one damaged input to augan, in the folder `place`, which is emptied first."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     raw = make(name, kind, seed, case)
-    begun = time.process_time()  # not the time of a clock: the machine may have other work
-    what, is_wrong, said = _met(kind, raw, place)
-    seconds = time.process_time() - begun
-    if not is_wrong and seconds > SECONDS:
-        what, is_wrong = f"took {seconds:.0f} s", True
-    return Outcome(case, what, is_wrong, round(seconds, 3), said)
+    started = time.process_time()  # processor time, because the machine may be busy
+    result, failed, message = _try_input(kind, raw, place)
+    seconds = time.process_time() - started
+    if not failed and seconds > MAX_SECONDS:
+        result, failed = f"took {seconds:.0f} s", True
+    return Outcome(case, result, failed, round(seconds, 3), message)
 
 
-def _met(kind: Kind, raw: bytes, place: Path) -> tuple[str, bool, str]:
+def _try_input(kind: Kind, raw: bytes, place: Path) -> tuple[str, bool, str]:
+    """Return result, failure and message of an input."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", module=r"augan")
-            kind.meet(raw, place)
+            kind.process(raw, place)
     except AuganError as error:
-        long = len(str(error)) > LONGEST
-        return ("a message without end" if long else type(error).__name__), long, ""
-    except BaseException as error:  # whatever it is, it is what the user would see
+        too_long = len(str(error)) > MAX_MESSAGE_LENGTH
+        return ("a message that is too long" if too_long else type(error).__name__), too_long, ""
+    except BaseException as error:  # a user would see a traceback
         if isinstance(error, KeyboardInterrupt):
             raise
-        where = traceback.extract_tb(error.__traceback__)
-        ours = [frame for frame in where if "augan" in frame.filename] or [where[-1]]
-        place_of = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
-        return f"{type(error).__name__} at {place_of}", True, str(error)[:300]
+        frames = traceback.extract_tb(error.__traceback__)
+        own_frames = [frame for frame in frames if "augan" in frame.filename] or [frames[-1]]
+        location = f"{Path(own_frames[-1].filename).name}:{own_frames[-1].lineno}"
+        return f"{type(error).__name__} at {location}", True, str(error)[:300]
     return "accepted", False, ""
 
 
-def _child(name: str, seed: int, first: int, last: int, place: Path) -> None:
-    """Run cases and print a line of each."""
+def _run_child(name: str, seed: int, first: int, last: int, place: Path) -> None:
+    """Run cases and print one JSON line per case."""
     kind = kind_of(name)
-    kind.make(np.random.default_rng(0))  # what it needs is there before memory is counted
-    if name not in SLOW:
+    kind.make(
+        np.random.default_rng(0)
+    )  # imports modules and makes caches before memory is measured
+    if name not in SLOW_KINDS:
         with open("/proc/self/statm") as file:
             size = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (size + MOST, size + MOST))
+        resource.setrlimit(resource.RLIMIT_AS, (size + MAX_GROWTH, size + MAX_GROWTH))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for case in range(first, last):
         outcome = run_case(name, kind, seed, case, place)
-        grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-        print(json.dumps({**asdict(outcome), "grown": grown}), flush=True)
-        if grown > MOST:
-            return  # the parent notes it and begins a new one
+        growth = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        print(json.dumps({**asdict(outcome), "growth": growth}), flush=True)
+        if growth > MAX_GROWTH:
+            return  # the parent process records the case and starts a new child process
 
 
 def run(name: str, seed: int, first: int, last: int) -> Iterator[tuple[Outcome, int]]:
-    """Yield the outcome of each case and the bytes by which its process had grown."""
+    """Yield the outcome of each case and the memory growth of its process in bytes."""
     with tempfile.TemporaryDirectory(prefix="augan-fuzz-") as folder:
         while first < last:
             words = [name, str(seed), str(first), str(last), f"{folder}/case"]
             command = [sys.executable, "-m", "tools.robustness.fuzz.run", "--child", *words]
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             for line in _lines(process):
-                about = json.loads(line)
-                grown = about.pop("grown")
-                outcome = Outcome(**about)
+                values = json.loads(line)
+                growth = values.pop("growth")
+                outcome = Outcome(**values)
                 first = outcome.case + 1
-                if grown > MOST:
-                    outcome = Outcome(outcome.case, f"{grown >> 20} MiB", True, outcome.seconds)
-                yield outcome, grown
+                if growth > MAX_GROWTH:
+                    outcome = Outcome(outcome.case, f"{growth >> 20} MiB", True, outcome.seconds)
+                yield outcome, growth
             process.kill()
             code = process.wait()
             if first < last and code:
-                how = "hangs" if code == -9 else f"the process ended with {code}"
-                yield Outcome(first, how, True, HANGS), 0
+                result = "hangs" if code == -9 else f"the process ended with exit code {code}"
+                yield Outcome(first, result, True, TIMEOUT_SECONDS), 0
                 first += 1
 
 
 def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """Yield what a process prints until it ends or is silent for too long."""
+    """Yield the output lines of a process until it ends or exceeds the time limit of a line."""
     assert process.stdout is not None  # noqa: S101
-    patience = 180.0  # the first line waits for imports
-    while select.select([process.stdout], [], [], patience)[0]:
+    timeout = 180.0  # for the first line, because of imports
+    while select.select([process.stdout], [], [], timeout)[0]:
         line = process.stdout.readline()
         if not line:
             process.wait()
             return
         yield line
-        patience = HANGS
+        timeout = TIMEOUT_SECONDS
 
 
 def measure(name: str, seed: int, first: int, last: int) -> dict[str, Any]:
-    """Run cases of one kind and return counts and all that is wrong."""
-    begun, counts, wrong, slowest, largest = time.perf_counter(), Counter[str](), [], 0.0, 0
-    for outcome, grown in run(name, seed, first, last):
-        counts[outcome.what] += 1
-        slowest, largest = max(slowest, outcome.seconds), max(largest, grown)
-        if outcome.is_wrong:
-            wrong.append(asdict(outcome))
-            print(f"{name} {outcome.case}: {outcome.what} {outcome.said}", flush=True)
+    """Run cases of one kind and return the counts of results and the failed cases."""
+    started, counts, failures = time.perf_counter(), Counter[str](), []
+    slowest, largest = 0.0, 0
+    for outcome, growth in run(name, seed, first, last):
+        counts[outcome.result] += 1
+        slowest, largest = max(slowest, outcome.seconds), max(largest, growth)
+        if outcome.failed:
+            failures.append(asdict(outcome))
+            print(f"{name} {outcome.case}: {outcome.result} {outcome.message}", flush=True)
     return {
         "kind": name,
         "seed": seed,
         "cases": last - first,
         "outcomes": dict(counts.most_common()),
-        "wrong": wrong,
+        "failures": failures,
         "slowest_s": round(slowest, 2),
-        "grown_mib": round(largest / 2**20),
-        "seconds": round(time.perf_counter() - begun),
+        "growth_mib": round(largest / 2**20),
+        "seconds": round(time.perf_counter() - started),
     }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run cases and print what came of them; 1 if any is wrong."""
+    """Run cases and print their results; return 1 if any case fails."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.robustness.fuzz.run", description=__doc__
+        prog="python -m tools.robustness.fuzz.run", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--kind", default="all", help=f"of {', '.join(MODULES)}, or all")
-    parser.add_argument("--n", type=int, default=10_000, help="cases; of slow kinds a hundredth")
+    parser.add_argument("--kind", default="all", help=f"one of {', '.join(MODULES)}, or all")
+    parser.add_argument(
+        "--n", type=int, default=10_000, help="number of cases; 1%% of it for slow kinds"
+    )
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--case", type=int, help="run this one alone, here, with its traceback")
+    parser.add_argument("--case", type=int, help="run only this case, in this process")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.child:
         name, seed, first, last, place = options.child
-        _child(name, int(seed), int(first), int(last), Path(place))
+        _run_child(name, int(seed), int(first), int(last), Path(place))
         return 0
     if options.case is not None:
         place = Path(tempfile.mkdtemp(prefix="augan-fuzz-"))
         kind = kind_of(options.kind)
-        kind.meet(make(options.kind, kind, options.seed, options.case), place)
+        kind.process(make(options.kind, kind, options.seed, options.case), place)
         return 0
     names = list(MODULES) if options.kind == "all" else options.kind.split(",")
     rows = []
     for name in names:
-        n = options.n if name not in SLOW or len(names) == 1 else options.n // 100
+        n = options.n if name not in SLOW_KINDS or len(names) == 1 else options.n // 100
         rows.append(measure(name, options.seed, options.first, options.first + n))
-        about = {key: value for key, value in rows[-1].items() if key != "wrong"}
-        print(f"{about}, wrong: {len(rows[-1]['wrong'])}", flush=True)
+        summary = {key: value for key, value in rows[-1].items() if key != "failures"}
+        print(f"{summary}, failures: {len(rows[-1]['failures'])}", flush=True)
         if options.json:
             write_json(options.json, rows)
-    return int(any(row["wrong"] for row in rows))
+    return int(any(row["failures"] for row in rows))
 
 
 if __name__ == "__main__":

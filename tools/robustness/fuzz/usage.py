@@ -1,6 +1,4 @@
-"""Bundles whose hashes are right and whose content is not, in use: for
-`tools.robustness.fuzz.run`.
-"""
+"""Kind of damaged bundles with valid hashes, processed by detection and augmentation."""
 
 import tempfile
 from contextlib import suppress
@@ -31,7 +29,7 @@ SETTINGS = {
 
 @cache
 def trained() -> list[bytes]:
-    """Return a bundle of images that can do everything, and one of rows."""
+    """Return a bundle trained on images and a bundle trained on table rows, both with all parts."""
     from augan.config import Config
     from augan.data.dataset import from_arrays
     from augan.data.datasets import digits
@@ -39,48 +37,48 @@ def trained() -> list[bytes]:
 
     rng = np.random.default_rng(0)
     rows = from_arrays(rng.normal(size=(120, 3)), rng.integers(0, 2, 120))
-    found = []
+    bundles = []
     for dataset in (digits().subset(np.arange(120)), rows):
         with tempfile.TemporaryDirectory() as folder:
             config = Config().replace(**SETTINGS, detect__methods=("fanogan",))
             out = Path(folder) / "run"
             train(config, dataset, out=out)
-            found.append((out / BUNDLE_FILE).read_bytes())
-    return found
+            bundles.append((out / BUNDLE_FILE).read_bytes())
+    return bundles
 
 
 def _make(rng: Rng) -> bytes:
     raw = one(rng, trained())
     changed = mutated_bundle(rng, raw)
-    with suppress(Exception):  # what is a zip gets right hashes, so that it is loaded
+    with suppress(Exception):  # valid zip files get valid hashes, so that they are loaded
         changed = zipped(with_hashes(unzipped(changed)))
     return changed
 
 
-def meet_in_use(raw: bytes, place: Path) -> None:
-    """Do with a bundle all that commands do, a little of each."""
+def use_bundle(raw: bytes, folder: Path) -> None:
+    """Detect, generate and augment with a bundle, each with a few samples."""
     from augan.augment.api import augment_folder, generate_folder
     from augan.detect.api import detect_folder
 
-    (place / BUNDLE_FILE).write_bytes(raw)
-    found, said = load_bundle(place), None
-    images = place / "images"
+    (folder / BUNDLE_FILE).write_bytes(raw)
+    bundle, last_error = load_bundle(folder), None
+    images = folder / "images"
     _write_samples(images)
-    what = images / "x.csv" if found.preprocessing.get("modality") == "rows" else images
-    acts = [
-        lambda: detect_folder(found, what, place / "d", far=0.2),
-        lambda: detect_folder(found, what, place / "e", far=0.2, method="fanogan"),
-        lambda: generate_folder(found, 2, place / "f"),
-        lambda: augment_folder(found, "0", 2, place / "g", filtered=False),
-        lambda: augment_folder(found, "0", 2, place / "h", filtered=False, method="transfer"),
+    data = images / "x.csv" if bundle.preprocessing.get("modality") == "rows" else images
+    actions = [
+        lambda: detect_folder(bundle, data, folder / "d", far=0.2),
+        lambda: detect_folder(bundle, data, folder / "e", far=0.2, method="fanogan"),
+        lambda: generate_folder(bundle, 2, folder / "f"),
+        lambda: augment_folder(bundle, "0", 2, folder / "g", filtered=False),
+        lambda: augment_folder(bundle, "0", 2, folder / "h", filtered=False, method="transfer"),
     ]
-    for act in acts:
+    for action in actions:
         try:
-            act()
+            action()
         except AuganError as error:
-            said = error
-    if said is not None:
-        raise said
+            last_error = error
+    if last_error is not None:
+        raise last_error
 
 
 def _write_samples(folder: Path) -> None:
@@ -94,4 +92,4 @@ def _write_samples(folder: Path) -> None:
     (folder / "x.csv").write_text(f"x0,x1,x2\n{rows}", "utf-8")
 
 
-KINDS = {"use": Kind(_make, meet_in_use)}
+KINDS = {"use": Kind(_make, use_bundle)}
