@@ -1,4 +1,4 @@
-"""Comparison of what two versions of augan compute, to the last bit.
+"""Bit-exact comparison of the results of two versions of augan.
 
     python tools/digest.py BASE [--runs NAME ...] [--quick] [--fresh] [--list] [--json FILE]
 
@@ -11,12 +11,12 @@ machine. Four groups of results are compared:
 - scores: the columns of every CSV table.
 
 Each array becomes a digest of its type, shape and bytes, and the sorted digests of a group are
-compared. Names are never compared (of files, arrays, columns, settings), nor is JSON: a renaming
-must leave every digest where it is. Both versions are driven through the command line only.
+compared. Names (of files, arrays, columns, settings) and JSON are never compared, so that a
+renaming changes no digest. Both versions run through the command line only.
 
-The exit code is 0 if everything is equal, 1 if something differs or a command fails, and 2 if the
-tool is called wrongly. The results of a commit are kept in a cache, so that the next comparison
-with it costs the runs of the working tree only.
+The exit code is 0 if everything is equal, 1 if something differs or a command fails, and 2 if an
+argument is wrong. A cache stores the results of a commit, so that the next comparison with this
+commit repeats only the runs of the working tree.
 """
 
 import argparse
@@ -52,14 +52,14 @@ import yaml
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-CODE = ("augan", "cli", "configs")  # what a run depends on
+CODE = ("augan", "cli", "configs")  # inputs of a run
 GROUPS = ("weights", "arrays", "pixels", "scores")
-REQUIRED_GROUPS = ("weights", "arrays")  # a run without them has compared nothing
+REQUIRED_GROUPS = ("weights", "arrays")  # a run without these groups compares nothing
 QUICK = ("generate", "detect")
-MAX_SHOWN = 4  # digests that a difference names on each side
+MAX_SHOWN = 4  # printed digests per side of a difference
 TIMEOUT = 600.0  # seconds of one command
 PIL_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"})
-HASH = re.compile(r"[0-9a-f]{12,64}")  # looks like a number now and then
+HASH = re.compile(r"[0-9a-f]{12,64}")  # may look like a number
 
 # New spelling -> old spelling of options and settings. Each version gets the one that it knows, so
 # that a run may be written in either.
@@ -95,11 +95,11 @@ RENAMES = {
 
 
 class UsageError(Exception):
-    """The tool was called wrongly."""
+    """An argument of the tool is wrong."""
 
 
 class RunError(Exception):
-    """A command of a run failed, or wrote nothing that could be compared."""
+    """A command of a run failed or wrote no comparable results."""
 
 
 # ---------------------------------------------------------------- inputs
@@ -410,7 +410,7 @@ def _value(dtype: str, shape: Sequence[int], raw: bytes) -> str:
 def compare(
     base: Sequence[Digest], tree: Sequence[Digest]
 ) -> dict[str, tuple[list[Digest], list[Digest]]]:
-    """Return, for each group that differs, the digests only in base and only in the tree."""
+    """Return the digests only in base and only in the tree, for each group with differences."""
     differences = {}
     for group in GROUPS:
         sides = [[digest for digest in side if digest.group == group] for side in (base, tree)]
@@ -421,7 +421,7 @@ def compare(
 
 
 def _without(digests: Sequence[Digest], others: Sequence[Digest]) -> list[Digest]:
-    """Return the digests that `others` lack, each as often as it is lacking."""
+    """Return the digests that are missing in `others`, each as often as it is missing."""
     left, remaining = Counter(digest.value for digest in others), []
     for digest in digests:
         if left[digest.value]:
@@ -441,11 +441,11 @@ class Version:
     Attributes
     ----------
     label
-        What messages call it.
+        Name of the version in messages.
     root
         Folder with `augan`, `cli` and `configs`.
     commit
-        Full hash; None of a working tree that no commit holds.
+        Full hash. None: a working tree with uncommitted changes.
     """
 
     label: str
@@ -509,7 +509,7 @@ def known_settings(root: Path) -> frozenset[str]:
 
 
 def git(*words: str) -> bytes:
-    """Return what a git command prints in this repository."""
+    """Return the output of a git command in this repository."""
     done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
@@ -536,7 +536,7 @@ def base_version(name: str, folder: Path) -> Version:
 
 
 def tree_version(folder: Path) -> Version:
-    """Copy the code of the working tree, which may change while the runs are made."""
+    """Copy the code of the working tree, because it may change during the runs."""
     for name in CODE:
         ignored = shutil.ignore_patterns("__pycache__", ".*")
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
@@ -612,7 +612,7 @@ def call(command: Command, version: Version, cwd: Path, cache: Path) -> None:
 
 
 def worker_environments(count: int) -> list[dict[str, str]]:
-    """Return what tells each of several processes who the others are; nothing for one process."""
+    """Return the TF_CONFIG variable of each process; empty for a single process."""
     if count == 1:
         return [{}]
     holders = [socket.socket() for _ in range(count)]
@@ -637,7 +637,7 @@ def user_cache() -> Path:
 
 
 def cache_file(folder: Path, name: str, version: Version) -> Path | None:
-    """Return where the digests of a run are kept; None if no commit holds the code."""
+    """Return the cache file of a run, or None for code that no commit contains."""
     if version.commit is None:
         return None
     key = hashlib.sha256(json.dumps([machine(), definition(RUNS[name])]).encode()).hexdigest()
@@ -646,7 +646,7 @@ def cache_file(folder: Path, name: str, version: Version) -> Path | None:
 
 @functools.cache
 def machine() -> list[str]:
-    """Return what results depend on beside the code: processor, Python and packages."""
+    """Return the properties of the machine that change results: processor, Python, packages."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
     models = sorted(set(re.findall(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)))
@@ -656,7 +656,7 @@ def machine() -> list[str]:
 
 
 def definition(run: Run) -> list[Any]:
-    """Return what a run computes and how it is digested; an edit makes its cached results stale."""
+    """Return the definition of a run and its digests; an edit invalidates the cached results."""
     commands = [[command.words, command.processes] for command in run.commands]
     steps: list[Callable[..., Any]] = [spots, write_images, run.inputs, digest_file]
     steps += [digest_weights, digest_npy, digest_image, digest_table, as_numbers]
@@ -665,7 +665,7 @@ def definition(run: Run) -> list[Any]:
 
 
 def read_cache(path: Path | None) -> list[Digest] | None:
-    """Return digests that were kept, None if there are none."""
+    """Return the cached digests, or None."""
     try:
         return None if path is None else [Digest(*row) for row in json.loads(path.read_text())]
     except (OSError, ValueError, TypeError):
@@ -673,7 +673,7 @@ def read_cache(path: Path | None) -> list[Digest] | None:
 
 
 def write_cache(path: Path | None, digests: Sequence[Digest]) -> None:
-    """Keep digests; the file is there completely or not at all."""
+    """Write digests to the cache atomically."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}")
@@ -686,7 +686,7 @@ def write_cache(path: Path | None, digests: Sequence[Digest]) -> None:
 
 @dataclass(frozen=True)
 class Result:
-    """The digests of a run on one side, and what they cost; seconds is None if cached."""
+    """The digests of a run on one side, and the seconds of the run (None: from the cache)."""
 
     digests: list[Digest]
     seconds: float | None
@@ -695,9 +695,9 @@ class Result:
 def obtain(name: str, version: Version, cache: Path, fresh: bool) -> Result:
     """Return the digests of a run from the cache, or make the run."""
     path = cache_file(cache, name, version)
-    kept = None if fresh else read_cache(path)
-    if kept is not None:
-        return Result(kept, None)
+    cached = None if fresh else read_cache(path)
+    if cached is not None:
+        return Result(cached, None)
     since = time.monotonic()
     digests = make_run(RUNS[name], version)
     write_cache(path, digests)
@@ -705,7 +705,7 @@ def obtain(name: str, version: Version, cache: Path, fresh: bool) -> Result:
 
 
 def report(name: str, base: Result, tree: Result) -> tuple[list[str], dict[str, Any]]:
-    """Return the lines about a run and the same for JSON."""
+    """Return the text lines and the JSON values of a run."""
     differences = compare(base.digests, tree.digests)
     costs = [
         f"{label} {'cached' if side.seconds is None else f'{side.seconds:.0f} s'}"
@@ -734,7 +734,7 @@ def report(name: str, base: Result, tree: Result) -> tuple[list[str], dict[str, 
 
 
 def compare_versions(base: Version, tree: Version, args: argparse.Namespace) -> dict[str, Any]:
-    """Make the runs of both sides, print a line for each run, and return the same for JSON."""
+    """Make the runs of both sides, print one line per run, and return the JSON values."""
     results: dict[str, Any] = {}
     with ThreadPoolExecutor(args.jobs) as pool:
         futures: dict[str, list[Future[Result]]] = {
@@ -755,7 +755,7 @@ def compare_versions(base: Version, tree: Version, args: argparse.Namespace) -> 
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
-    """Return the options; argparse ends the process with 2 if they are wrong."""
+    """Return the parsed options; argparse exits with code 2 where they are wrong."""
     parser = argparse.ArgumentParser(
         prog="digest",
         description="Compare to the last bit what a commit and the working tree compute.",
@@ -784,7 +784,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Return the exit code."""
+    """Run the tool and return the exit code."""
     args = parse(words)
     if args.list:
         print("\n".join(f"{name:<16} {run.about}" for name, run in RUNS.items()))

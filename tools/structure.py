@@ -41,13 +41,13 @@ sys.exit(code)
 
 def modules(root: Path) -> dict[str, Path]:
     """Return the file of every module of augan and its command line, by dotted name."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for package in PACKAGES:
         top = (root / package).parent if "/" in package else root
         for path in sorted((root / package).rglob("*.py")):
             parts = path.relative_to(top).with_suffix("").parts
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+            files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return files
 
 
 def importers(files: dict[str, Path]) -> dict[str, set[str]]:
@@ -87,7 +87,7 @@ def public_names(files: dict[str, Path]) -> dict[str, list[str]]:
 
 
 def report(root: Path) -> list[str]:
-    """Return the figures of the checkout at `root`, a line each."""
+    """Return the figures of the checkout at `root`, one per line."""
     files = modules(root)
     content = {name: path for name, path in files.items() if path.name != "__init__.py"}
     used_by = importers(files)
@@ -96,21 +96,21 @@ def report(root: Path) -> list[str]:
         (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("\n")[0]
         for path in files.values()
     ]
-    what = sum(line.startswith("What") for line in first_lines)
-    twice = {name: where for name, where in public_names(files).items() if len(where) > 1}
+    num_what = sum(line.startswith("What") for line in first_lines)
+    duplicates = {name: where for name, where in public_names(files).items() if len(where) > 1}
     stems = Counter(path.stem for path in content.values())
-    often = sorted(stem for stem, count in stems.items() if count > 2)
+    repeated_stems = sorted(stem for stem, count in stems.items() if count > 2)
     return [
         f"modules: {len(content)}",
         f"modules with one importer: {len(alone)}",
-        f"module docstrings that begin with 'What': {what}",
-        f"public names defined twice: {len(twice)} {sorted(twice)[:NUM_SHOWN]}",
-        f"stems used three times or more: {len(often)} {often}",
+        f"module docstrings that begin with 'What': {num_what}",
+        f"public names defined twice: {len(duplicates)} {sorted(duplicates)[:NUM_SHOWN]}",
+        f"stems used three times or more: {len(repeated_stems)} {repeated_stems}",
     ]
 
 
 def traced(root: Path, folder: Path, *arguments: str) -> int:
-    """Run a command of the checkout at `root` in `folder`; return how many files of it ran."""
+    """Run a command of the checkout at `root` in `folder`; return the number of files that ran."""
     target = folder.resolve() / "trace.txt"
     environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'cli'}"}
     command = [sys.executable, "-c", TRACER, f"{root}{os.sep}", str(target), *arguments]

@@ -1,4 +1,4 @@
-"""A killed command, repeated, ends as if it had never stopped; what it left behind goes."""
+"""Tests that a killed and repeated command gives the uninterrupted result and cleans up."""
 
 import fcntl
 import json
@@ -47,7 +47,7 @@ def test_a_folder_that_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
     assert left.startswith(".out.")
     with atomic_folder(target, unmanaged_except("done.txt")) as partial:
         assert names(tmp_path) == [partial.name]
-        (partial / "done.txt").write_text("whole")
+        (partial / "done.txt").write_text("complete")
     assert names(tmp_path) == ["out"]
 
 
@@ -88,9 +88,9 @@ def test_what_a_process_of_the_same_number_left_is_cleared(tmp_path: Path) -> No
     (left / "done.txt").write_text("half")
     with atomic_folder(tmp_path / "out", unmanaged_except("done.txt")) as partial:
         assert names(partial) == []
-        (partial / "done.txt").write_text("whole")
+        (partial / "done.txt").write_text("complete")
     assert names(tmp_path) == ["out"]
-    assert (tmp_path / "out" / "done.txt").read_text() == "whole"
+    assert (tmp_path / "out" / "done.txt").read_text() == "complete"
 
 
 def test_what_a_process_of_the_same_number_moved_aside_is_put_back(tmp_path: Path) -> None:
@@ -137,27 +137,28 @@ def test_a_folder_that_is_cleared_before_it_is_locked_is_made_again(
 
     monkeypatch.setattr(fcntl, "flock", late)
     with atomic_folder(tmp_path / "out") as partial:
-        (partial / "done.txt").write_text("whole")
+        (partial / "done.txt").write_text("complete")
     assert names(tmp_path / "out") == ["done.txt"]
     assert len(cleared) == 1
 
 
 def test_find_incomplete_names_every_incomplete_file(tmp_path: Path) -> None:
-    whole = {"made/": None, "made/a.png": b"a", "made/report.html": b"r"}
-    assert crash_recovery.find_incomplete("detect", {}, whole) == []
+    reference = {"made/": None, "made/a.png": b"a", "made/report.html": b"r"}
+    assert crash_recovery.find_incomplete("detect", {}, reference) == []
     assert (
         crash_recovery.find_incomplete(
-            "detect", {".made.1.part/": None, ".made.1.part/a": b""}, whole
+            "detect", {".made.1.part/": None, ".made.1.part/a": b""}, reference
         )
         == []
     )
     assert (
-        crash_recovery.find_incomplete("detect", {"made/": None, "made/a.png": b"a"}, whole) == []
+        crash_recovery.find_incomplete("detect", {"made/": None, "made/a.png": b"a"}, reference)
+        == []
     )
-    assert crash_recovery.find_incomplete("detect", {"made/": None, "made/a.png": b""}, whole) == [
-        "made/a.png"
-    ]
-    assert crash_recovery.find_incomplete("detect", {"made/": None}, whole) == ["made/a.png"]
+    assert crash_recovery.find_incomplete(
+        "detect", {"made/": None, "made/a.png": b""}, reference
+    ) == ["made/a.png"]
+    assert crash_recovery.find_incomplete("detect", {"made/": None}, reference) == ["made/a.png"]
     row = {"false_whole": [], "different": [], "left_over": []}
     assert crash_recovery.passes(row)
     assert not any(crash_recovery.passes({**row, name: ["x"]}) for name in row)

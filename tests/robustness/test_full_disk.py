@@ -1,4 +1,4 @@
-"""A disk that is full: one sentence, nothing half-written, and --resume ends as if it never was."""
+"""Tests of a full disk: one error message, no partial file, and an exact result after --resume."""
 
 import resource
 import shutil
@@ -51,14 +51,14 @@ def hidden(folder):
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_digits, tmp_path_factory):
-    """A run for which there was room."""
-    out = tmp_path_factory.mktemp("whole") / "run"
+def complete_run(tiny_digits, tmp_path_factory):
+    """A complete run."""
+    out = tmp_path_factory.mktemp("complete") / "run"
     train(CONFIG, tiny_digits, out=out)
     return out
 
 
-def test_a_checkpoint_that_does_not_fit(whole, tiny_digits, tmp_path):
+def test_a_checkpoint_that_does_not_fit(complete_run, tiny_digits, tmp_path):
     run = tmp_path / "run"
     message = r"cannot write the checkpoint .*gan\.safetensors after step 20 \(File too large\).*"
     with files_of_at_most(8192), pytest.raises(DataError, match=f"{message}--resume"):
@@ -66,17 +66,17 @@ def test_a_checkpoint_that_does_not_fit(whole, tiny_digits, tmp_path):
     assert hidden(tmp_path) == []
     assert [path.stem for path in (run / "checkpoints").iterdir()] == ["classifier"]
     train(CONFIG, tiny_digits, out=run, resume=True)
-    assert load_bundle(run).sha256 == load_bundle(whole).sha256
-    assert (run / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+    assert load_bundle(run).sha256 == load_bundle(complete_run).sha256
+    assert (run / "metrics.jsonl").read_bytes() == (complete_run / "metrics.jsonl").read_bytes()
 
 
-def test_a_bundle_that_does_not_fit(whole, tiny_digits, tmp_path):
+def test_a_bundle_that_does_not_fit(complete_run, tiny_digits, tmp_path):
     run = tmp_path / "run"
-    shutil.copytree(whole, run)
+    shutil.copytree(complete_run, run)
     (run / BUNDLE_FILE).unlink()
     # What is written before the bundle is smaller.
     others = [path.stat().st_size for path in run.rglob("*") if path.parent.name != "checkpoints"]
-    size = (whole / BUNDLE_FILE).stat().st_size - 1
+    size = (complete_run / BUNDLE_FILE).stat().st_size - 1
     assert max(others) < size
     message = r"bundle\.augan cannot be written: File too large.*the training is not lost.*--resume"
     with files_of_at_most(size), pytest.raises(BundleError, match=message):
@@ -84,7 +84,7 @@ def test_a_bundle_that_does_not_fit(whole, tiny_digits, tmp_path):
     assert not (run / BUNDLE_FILE).exists()
     assert hidden(tmp_path) == []
     train(CONFIG, tiny_digits, out=run, resume=True)
-    assert load_bundle(run).sha256 == load_bundle(whole).sha256
+    assert load_bundle(run).sha256 == load_bundle(complete_run).sha256
 
 
 def test_a_run_that_cannot_begin_leaves_no_folder(tiny_digits, tmp_path):
@@ -93,7 +93,7 @@ def test_a_run_that_cannot_begin_leaves_no_folder(tiny_digits, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_small_files_of_a_run_are_whole_or_as_they_were(tmp_path):
+def test_small_files_of_a_run_are_complete_or_unchanged(tmp_path):
     run = RunFolder(tmp_path / "run", "digits", {"seed": 0})
     run.write_skipped([("a.png", "empty")])
     before = {path.name: path.read_bytes() for path in run.path.iterdir()}
@@ -109,7 +109,7 @@ def test_the_small_files_of_a_run_are_whole_or_as_they_were(tmp_path):
         assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
 
 
-def test_images_and_scores_are_whole_or_absent(digits_bundle, tmp_path):
+def test_images_and_scores_are_complete_or_absent(digits_bundle, tmp_path):
     with files_of_at_most(100), pytest.raises(DataError, match=r"cannot write .*free some space"):
         augment_folder(digits_bundle, "3", 20, tmp_path / "made", filtered=False)
     write_png(tmp_path / "images.png", np.zeros((8, 8, 1), np.uint8))
@@ -118,7 +118,7 @@ def test_images_and_scores_are_whole_or_absent(digits_bundle, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["images.png"]
 
 
-def test_a_picture_that_does_not_fit_says_that_the_rest_is_whole(digits_bundle, tmp_path):
+def test_error_of_an_image_that_does_not_fit_names_the_complete_results(digits_bundle, tmp_path):
     write_png(tmp_path / "one.png", np.zeros((8, 8, 1), np.uint8))
     scored = detect_folder(digits_bundle, tmp_path / "one.png", tmp_path / "scores")
     preprocessing = ImagePreprocessing.from_dict(digits_bundle.preprocessing)
@@ -129,7 +129,7 @@ def test_a_picture_that_does_not_fit_says_that_the_rest_is_whole(digits_bundle, 
     ):
         with files_of_at_most(10), pytest.raises(DataError, match="cannot write the image") as it:
             draw()
-        assert f"results are complete in {out}" in str(it.value)
+        assert f"results are complete_run in {out}" in str(it.value)
     assert hidden(tmp_path) == []
     assert len(list((tmp_path / "made" / "3").iterdir())) == 20
     # What is written at the second attempt is the picture.

@@ -1,4 +1,4 @@
-"""Any array of numbers: finite scores, or one sentence about what is wrong with it."""
+"""Tests that an array of any type and shape gives finite scores or one error message."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What SECURITY.md promises: no network, no code from files, no way out of a folder or a page."""
+"""Tests of SECURITY.md: no network, no code from files, no escape from a folder or a page."""
 
 import ast
 import csv

@@ -1,4 +1,4 @@
-"""The digests of two versions see every number and no name."""
+"""Tests of the digests: every number counts, names do not."""
 
 import csv
 import io

@@ -31,24 +31,24 @@ _START = re.compile(r"<!-- table: (.*?) -->")
 
 def page_files() -> list[Path]:
     """Return the Markdown files that may hold generated tables."""
-    found = []
-    for place in PAGES:
-        found += sorted(place.glob("*.md")) if place.is_dir() else [place]
-    return found
+    files = []
+    for path in PAGES:
+        files += sorted(path.glob("*.md")) if path.is_dir() else [path]
+    return files
 
 
 def table_names(text: str) -> list[str]:
-    """Return the names of the tables in a page, in their order."""
+    """Return the names of the tables in a page, in the order of the page."""
     return _START.findall(text)
 
 
 def rewrite(text: str) -> str:
-    """Return a page with every table generated anew.
+    """Return a page with every table regenerated.
 
     Raises
     ------
     ValueError
-        A table is not known, or its end marker is missing.
+        A table name is unknown, or its end marker is missing.
     """
     blocks = _BLOCK.findall(text)
     names = [name for _, name, _, _ in blocks]
@@ -57,7 +57,7 @@ def rewrite(text: str) -> str:
     unknown = sorted(set(names) - set(TABLES))
     if unknown:
         raise ValueError(f"no table is called {', '.join(unknown)}; known: {', '.join(TABLES)}")
-    return _BLOCK.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[4]}", text)
+    return _BLOCK.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}\n{match[4]}", text)
 
 
 def outdated(files: Sequence[Path]) -> list[Path]:

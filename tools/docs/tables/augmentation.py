@@ -72,7 +72,7 @@ SAMPLER_NAMES = {
 
 
 def gain(protocol: str, data: str, *, digits: int, recalls: Sequence[int] = ()) -> str:
-    """Return each arm's figures and the difference of the GAN arm to every other arm.
+    """Return the table of all arms, with the difference between the GAN arm and each other arm.
 
     Parameters
     ----------
@@ -107,20 +107,20 @@ def gain(protocol: str, data: str, *, digits: int, recalls: Sequence[int] = ()) 
 
 
 def gain_by_repeat(protocol: str, data: str) -> str:
-    """Return the balanced accuracy of each arm in every repeat."""
+    """Return the table of the balanced accuracy of each arm in each repeat."""
     rows = _test_rows(protocol, data)
     return with_provenance(_by_repeat(rows), rows, f"lift-{protocol}-{data}.jsonl")
 
 
 def gain_first_dev() -> str:
-    """Return the balanced accuracy on two development repeats of the arm as first adopted."""
+    """Return the table of two development repeats of the first adopted GAN arm."""
     name = "lift-imbalanced-fashion-mnist"
     rows = load_rows(name, split="dev")
     return with_provenance(_by_repeat(rows, with_mean=True), rows, f"{name}.jsonl")
 
 
 def gain_first_test() -> str:
-    """Return the rows of the first version of the protocol on the test split."""
+    """Return the table of the first protocol version on the test split."""
     name = "lift-imbalanced-fashion-mnist"
     rows = load_rows(name, split="test", version=1)
     lines = []
@@ -135,7 +135,7 @@ def gain_first_test() -> str:
 
 
 def null_controls() -> str:
-    """Return how many of 200 evaluations claim a gain where there is none."""
+    """Return the table of false claims of a gain in 200 evaluations without a gain."""
     lines, used = [], []
     every = load_rows("lift-controls")
     for control, label in CONTROL_NAMES.items():
@@ -154,7 +154,7 @@ def null_controls() -> str:
 
 
 def tabular_oversampling() -> str:
-    """Return the macro-F1 of two classifiers after each sampler, on three tables."""
+    """Return the table of the macro-F1 of two classifiers after each sampler, on three datasets."""
     rows = load_rows("tables")
     tables = {"iris": "iris", "wine": "wine", "breast-cancer": "breast cancer"}
     classifiers = ("logistic", "forest")
@@ -173,28 +173,30 @@ def tabular_oversampling() -> str:
 
 @functools.cache
 def _gan_differences(protocol: str, data: str) -> dict[str, ConfidenceInterval]:
-    """Return the difference of the GAN arm to each other arm, by the benchmark's bootstrap.
+    """Return the difference between the GAN arm and each other arm, with the benchmark's bootstrap.
 
-    Decisions are stored in the order of the classes, so the test labels need not be loaded: only
-    how many test images each class has, which accuracy and recall tell.
+    The decisions are stored in the order of the classes. Therefore the number of test images per
+    class replaces the test labels.
     """
     rows = _test_rows(protocol, data)
     num_classes = len(rows[0]["recall"])
     per_class, rest = divmod(rows[0]["n_test"], num_classes)
     if rest:
-        raise ValueError(f"{data}: the test classes differ in size; the labels are needed")
+        raise ValueError(
+            f"{data}: expected test classes of equal size; unequal classes require the labels"
+        )
     labels = np.repeat(np.arange(num_classes), per_class)
-    right = {}
+    correct = {}
     for arm, of in group_by(rows, "arm").items():
         file = RESULTS / f"lift-{protocol}-{data}-test-verdicts" / f"{arm}.jsonl"
         decisions = PredictionStore(file, labels)
-        found = [decisions.find({name: row[name] for name in KEY}) for row in of]
-        right[arm] = np.stack([one for one in found if one is not None])
-        for row, one in zip(of, found):
-            if one is None or abs(one.mean() - row["accuracy"]) > 1e-9:
-                raise ValueError(f"{file.name}: {digest(row)} has no decisions that fit its row")
-    bootstrap = BootstrapComparison(right, labels, child_rng(0, "lift", "bootstrap"))
-    return {arm: bootstrap.difference(GAN, arm) for arm in right if arm != GAN}
+        values = [decisions.find({name: row[name] for name in KEY}) for row in of]
+        correct[arm] = np.stack([value for value in values if value is not None])
+        for row, value in zip(of, values):
+            if value is None or abs(value.mean() - row["accuracy"]) > 1e-9:
+                raise ValueError(f"{file.name}: {digest(row)} has no matching decisions")
+    bootstrap = BootstrapComparison(correct, labels, child_rng(0, "lift", "bootstrap"))
+    return {arm: bootstrap.difference(GAN, arm) for arm in correct if arm != GAN}
 
 
 def _test_rows(protocol: str, data: str) -> list[Row]:

@@ -34,13 +34,13 @@ def load_figures(name: str) -> tuple[dict[str, Row], dict[str, Any]]:
 
 
 def newest(rows: Iterable[Row], *fields: str) -> list[Row]:
-    """Return one row for each combination of `fields`: the one that was appended last."""
-    found: dict[str, Row] = {}
+    """Return one row for each combination of `fields`: the last appended row."""
+    latest: dict[str, Row] = {}
     for row in rows:
         key = json.dumps([row[field] for field in fields])
-        found.pop(key, None)
-        found[key] = row
-    return list(found.values())
+        latest.pop(key, None)
+        latest[key] = row
+    return list(latest.values())
 
 
 def group_by(rows: Iterable[Row], field: str) -> dict[Any, list[Row]]:
@@ -63,7 +63,7 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def provenance(rows: Sequence[Row], *names: str) -> str:
-    """Return one sentence that says when, with which version and on how many cores rows were made.
+    """Return one sentence with the dates, the versions and the number of cores of the rows.
 
     Parameters
     ----------

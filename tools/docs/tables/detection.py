@@ -23,7 +23,7 @@ CONTROL_RATES = ("0.01", "0.05", "0.1")
 
 
 def one_class(data: str, split: str, methods: Sequence[str] | None = None) -> str:
-    """Return the AUROC of every method, with the normal class in the columns."""
+    """Return the table of the AUROC of each method, with one column per normal class."""
     name = f"one-class-{data}"
     rows = [
         row
@@ -57,7 +57,7 @@ def one_class(data: str, split: str, methods: Sequence[str] | None = None) -> st
 
 
 def one_class_times(data: str, split: str) -> str:
-    """Return the seconds of training and the milliseconds of scoring of every method."""
+    """Return the table of training seconds and scoring milliseconds of each method."""
     name = f"one-class-{data}"
     rows = newest(load_rows(name, split=split), "method", "variant", "class", "seed")
     lines = [
@@ -69,7 +69,7 @@ def one_class_times(data: str, split: str) -> str:
 
 
 def one_class_anogan() -> str:
-    """Return AnoGAN's search on two classes of Fashion-MNIST next to cheaper methods."""
+    """Return the table that compares AnoGAN with cheaper methods on two Fashion-MNIST classes."""
     name = "one-class-fashion-mnist"
     rows = load_rows(name, split="test", variant="1500 updates")
     auto = load_rows(name, split="test", method="auto", seed=0)
@@ -98,7 +98,7 @@ def one_class_anogan() -> str:
 
 
 def defects_test() -> str:
-    """Return the AUROC of real defects in magnetic tiles."""
+    """Return the table of the AUROC of real defects in magnetic tiles."""
     rows = load_rows("defects", split="test")
     lines = [
         [
@@ -120,7 +120,7 @@ def defects_test() -> str:
 
 
 def defects_dev() -> str:
-    """Return the AUROC of painted defects by kind."""
+    """Return the table of the AUROC of painted defects by kind."""
     rows = sorted(load_rows("defects", split="dev"), key=lambda row: -row["auroc"])
     best = max(rows, key=lambda row: row["auroc"])
     kinds = sorted(best["kinds"], key=lambda kind: -best["kinds"][kind])
@@ -133,7 +133,7 @@ def defects_dev() -> str:
 
 
 def false_alarm_coverage(data: str) -> str:
-    """Return realized false-alarm rates and how many refits lie outside their 95 % range."""
+    """Return the table of realized false-alarm rates and of refits outside the 95 % range."""
     rows = load_rows("false-alarms", data=data)
     lines = []
     keeps = []

@@ -29,7 +29,7 @@ PSEUDO_LABELS = {
 
 
 def variants() -> str:
-    """Return what each GAN configuration reaches after 1,000 updates."""
+    """Return the table of the metrics of each GAN configuration after 1,000 updates."""
     rows = load_rows("families", variant="default")
     losses = {
         row["method"]: row["largest_loss"] for row in load_rows("families", variant="largest-loss")
@@ -60,7 +60,7 @@ def variants() -> str:
 
 
 def fidelity() -> str:
-    """Return the accuracy of classifiers trained on generated and on real images."""
+    """Return the table of the accuracy of classifiers trained on generated and real images."""
     rows = load_rows("fidelity")
     lines = [
         [
@@ -91,19 +91,19 @@ def fidelity() -> str:
 
 
 def failure_alarms() -> str:
-    """Return what the monitor saw and said in healthy and in failing trainings."""
+    """Return the table of the metrics and alarms of healthy and failing trainings."""
     rows = load_rows("alarms")
     lines = []
     for row in rows:
         last = row["last"] or {}
-        seen = [_number(last.get(name)) for name in ("diversity", "coverage", "r_t", "r_v")]
+        metrics = [_number(last.get(name)) for name in ("diversity", "coverage", "r_t", "r_v")]
         loss = row["largest_loss"]
         alarm = f"{row['alarm']}, at {row['alarm_step']:,}" if row["alarm"] else "none"
         lines.append(
             [
                 row["method"],
                 str(row["steps_done"]),
-                *seen,
+                *metrics,
                 "not finite" if loss is None else fixed(loss, 0) if loss > 100 else fixed(loss, 1),
                 _number(row["untrained_distance"]),
                 _number(row["last_distance"], 3),
@@ -132,13 +132,13 @@ def failure_alarms() -> str:
 
 
 def alarm_sentences() -> str:
-    """Return the sentence of every alarm, as recorded."""
+    """Return a list of the recorded alarm messages."""
     rows = load_rows("alarms")
     return "\n".join(f'- {row["method"]}: "{row["sentence"]}"' for row in rows if row["sentence"])
 
 
 def pseudo_labels() -> str:
-    """Return what unlabeled images add, for each way to guess their class."""
+    """Return the table of the metrics with unlabeled images, for each pseudo-label method."""
     rows = load_rows("unlabelled")
     lines = []
     for method, of in group_by(rows, "method").items():
@@ -162,7 +162,7 @@ def pseudo_labels() -> str:
 
 
 def bfloat16() -> str:
-    """Return the quality in float32 and in bfloat16, and the range over seeds in float32."""
+    """Return the table of the metrics in float32 and bfloat16, and the float32 range over seeds."""
     every = newest(load_rows("precision"), "data", "seed", "dtype", "class")
     sources = {"digits": "digits", "fashion-mnist": "Fashion-MNIST, 600 updates"}
     figures = {"kernel_distance": "kernel distance", "coverage": "coverage", "auroc": "AUROC"}

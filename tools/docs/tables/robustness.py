@@ -1,4 +1,4 @@
-"""Tables of the robustness checks, and of all rows that touched a test split."""
+"""Tables of the robustness checks, and of all rows measured on a test split."""
 
 from tools.docs.tables.common import (
     RESULTS,
@@ -15,7 +15,7 @@ CASE_NAMES = {"finished": "`--resume` of the finished run"}
 
 
 def resume() -> str:
-    """Return whether killed and resumed trainings equal the undisturbed one."""
+    """Return the table that compares resumed trainings with an uninterrupted training."""
     rows = load_rows("resume")
     lines = []
     for row in rows:
@@ -25,8 +25,8 @@ def resume() -> str:
             + f" ({kill['checkpoint']})"
             for kill in row["kills"]
         ]
-        parts = ", then ".join(moment.split()[0] for moment in row["moments"])
-        case = parts if row["case"].startswith("drawn") else row["case"]
+        stages = ", then ".join(moment.split()[0] for moment in row["moments"])
+        case = stages if row["case"].startswith("drawn") else row["case"]
         lost = row.get("seconds_lost")
         same = ("same_bundle", "same_log", "same_pictures", "same_checkpoints")
         lines.append(
@@ -54,7 +54,7 @@ def resume() -> str:
 
 
 def crash_recovery() -> str:
-    """Return what killed commands left behind and whether repeating them repairs everything."""
+    """Return the table of the files that killed commands leave, before and after the repetition."""
     rows = load_rows("kills")
     lines = []
     for command, of in group_by(rows, "arm").items():
@@ -84,7 +84,7 @@ def crash_recovery() -> str:
 
 
 def test_split_rows() -> str:
-    """Return how many rows of each benchmark were measured on a test split, by date and variant."""
+    """Return the number of rows on test splits for each benchmark, date and variant."""
     lines = []
     every: list[Row] = []
     for file in sorted(RESULTS.glob("*.jsonl")):

@@ -1,4 +1,4 @@
-"""Tables of the benchmarks of time and memory."""
+"""Tables of the time and memory benchmarks."""
 
 from collections.abc import Sequence
 
@@ -38,7 +38,7 @@ STAGES = ("find", "size", "decode", "reopen", "hash", "split", "duplicates", "ba
 
 
 def training() -> str:
-    """Return images per second of all sides in four cases, and the medians of the ratios."""
+    """Return the table of images per second in four cases, and of the median ratios."""
     loaded = {case: load_figures(file) for case, (file, _, _) in CASES.items()}
     lines = []
     for side, label in SIDES.items():
@@ -68,7 +68,7 @@ def training() -> str:
 
 
 def startup() -> str:
-    """Return the seconds of whole commands and of their parts."""
+    """Return the table of the seconds of commands and their parts."""
     figures, summary = load_figures("startup")
 
     def seconds(name: str, digits: int = 1) -> str:
@@ -115,7 +115,7 @@ def startup() -> str:
 
 
 def dataset_size() -> str:
-    """Return time and peak memory of three commands by number and by side of images."""
+    """Return the table of time and peak memory by number and side of the images."""
     figures, summary = load_figures("growth")
 
     def cells(at: str) -> list[str]:
@@ -138,7 +138,7 @@ def dataset_size() -> str:
 
 
 def dataset_size_first() -> str:
-    """Return the same of the first run, six days before, on a slower machine."""
+    """Return the table of `dataset_size` for the first run, on a slower machine."""
     rows = load_rows("growth", date="2026-11-22")
     lines = []
     for row in newest(rows, "count", "settings"):
@@ -150,7 +150,7 @@ def dataset_size_first() -> str:
 
 
 def memory() -> str:
-    """Return the memory before and during training by number of images."""
+    """Return the table of the memory before and during training by number of images."""
     lines = []
     for row in _memory_rows(8) + _memory_rows(None):
         above = row["training_peak_mib"] - row["tensorflow_mib"]
@@ -176,7 +176,7 @@ def memory() -> str:
 
 
 def memory_time() -> str:
-    """Return processor microseconds per image of each stage, and how the time grows."""
+    """Return the table of processor microseconds per image of each stage, with growth exponents."""
     rows = _memory_rows(8)
     summary = memory_benchmark.summarize(rows)
 
