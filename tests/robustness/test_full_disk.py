@@ -129,7 +129,7 @@ def test_error_of_an_image_that_does_not_fit_names_the_complete_results(digits_b
     ):
         with files_of_at_most(10), pytest.raises(DataError, match="cannot write the image") as it:
             draw()
-        assert f"results are complete_run in {out}" in str(it.value)
+        assert f"results are complete in {out}" in str(it.value)
     assert hidden(tmp_path) == []
     assert len(list((tmp_path / "made" / "3").iterdir())) == 20
     # What is written at the second attempt is the picture.
