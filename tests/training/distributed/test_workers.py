@@ -258,7 +258,7 @@ def test_two_machines_give_one_bundle_written_by_the_chief(together, photos, set
     own = ["--config", str(settings), "--out", str(place.parent / f"{place.name}-alone")]
     again = start(str(photos), *own[:2], "--out", f"{place}/run", "--resume", "--json")
     for code, printed, said in finish(again):
-        assert (code, "is finished already" in said) == (0, True), said
+        assert (code, "was already complete" in said) == (0, True), said
         assert json.loads(printed)["id"] == bundle.bundle_id
     alone = process(["-m", "augan_cli", "train", str(photos), *own], {"TF_CONFIG": ""})
     assert alone.wait(WAIT) == 0
