@@ -512,8 +512,8 @@ def git(*words: str) -> bytes:
     """Return the output of a git command in this repository."""
     done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True)
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise UsageError(f"`git {' '.join(words)}` failed: {said}")
+        stderr = done.stderr.decode(errors="replace").strip()
+        raise UsageError(f"`git {' '.join(words)}` failed: {stderr}")
     return done.stdout
 
 
@@ -593,7 +593,7 @@ def call(command: Command, version: Version, cwd: Path, cache: Path) -> None:
         for more in worker_environments(command.processes)
     ]
     try:
-        said = [worker.communicate(timeout=TIMEOUT)[1] for worker in workers]
+        messages = [worker.communicate(timeout=TIMEOUT)[1] for worker in workers]
     except subprocess.TimeoutExpired:
         raise RunError(
             f"`augan {' '.join(words)}` took more than {TIMEOUT:.0f} s in the {version.label}"
@@ -602,7 +602,7 @@ def call(command: Command, version: Version, cwd: Path, cache: Path) -> None:
         for worker in workers:
             worker.kill()
             worker.wait()
-    for worker, text in zip(workers, said):
+    for worker, text in zip(workers, messages):
         if worker.returncode:
             last = "\n".join(text.strip().splitlines()[-5:])
             raise RunError(

@@ -188,7 +188,7 @@ def _lines(name: str) -> list[dict[str, Any]]:
             "repeat": 0,
             "arm": "real",
             "metadata": {"balanced_accuracy": 0.5},
-            "predicted": "eJw=",
+            "predicted": "eJwDAAAAAAE=",
         }
         return [{"identity": IDENTITY}, row]
     row = {
@@ -231,7 +231,8 @@ def _process_run(raw: bytes, folder: Path) -> None:
     elif name == PREDICTIONS_FILE:
         log = PredictionLog(run, dict(IDENTITY))
         try:
-            log.get(0, "real"), len(log) and log.metadata(0, "real")
+            if log.get(0, "real") is not None:
+                log.metadata(0, "real")
         finally:
             log.close()
     else:
