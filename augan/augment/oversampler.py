@@ -277,8 +277,8 @@ def _train(
     reference : TrainingReference
         The labeled training samples, which the method "transfer" edits.
     """
+    from augan.training.stage_registry import train_stages
     from augan.training.stages.encoder import encode
-    from augan.training.train import train_stages
 
     started = time.monotonic()
     settings = (config or Config()).replace(seed=seed, task="generate")

@@ -174,7 +174,7 @@ class GANDetector(OutlierMixin, BaseEstimator):
         ConfigError
             If too few samples are held out for `far`.
         """
-        from augan.training.train import train_stages
+        from augan.training.stage_registry import train_stages
         from augan.training.trainer import TrainingData
 
         if len(dataset) < MIN_TRAINING_SAMPLES:

@@ -120,7 +120,8 @@ class Trainer:
     """State of a training: builds networks from the settings, trains and keeps them.
 
     A stage (`augan.training.stages`) calls `build` and `run`, and finds the networks of earlier
-    stages in `networks`. The attributes are the parameters of `augan.training.train.train_stages`.
+    stages in `networks`. The attributes are the parameters of
+    `augan.training.stage_registry.train_stages`.
     """
 
     config: Config
@@ -225,7 +226,7 @@ class Trainer:
 
 @dataclass(frozen=True)
 class Stage:
-    """Entry in the registry of training stages, `augan.training.train.STAGES`.
+    """Entry in the registry of training stages, `augan.training.stage_registry.STAGES`.
 
     Parameters
     ----------

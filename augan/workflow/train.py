@@ -292,7 +292,7 @@ def _train_fold(
     workers: "Workers",
 ) -> "TrainedNetworks":
     """Train the networks of one fold; write checkpoints and logs unless `run` is None."""
-    from augan.training.train import train_stages
+    from augan.training.stage_registry import train_stages
 
     minutes = data.config.training.max_minutes
     deadline = fold.deadline(compute_deadline(minutes, stopwatch.started, len(data.folds)))

@@ -3,8 +3,8 @@
 Contestants
 -----------
 augan
-    `augan.training.train.train_stages` as in a run: batches from the cache, checkpoints, and the
-    average of the generator.
+    `augan.training.stage_registry.train_stages` as in a run: batches from the cache, checkpoints,
+    and the average of the generator.
 augan-bfloat16
     The same with `training.dtype=bfloat16`.
 augan-step
@@ -104,7 +104,7 @@ def train(
 ) -> None:
     """Run the training loop until the pipe is closed."""
     from augan.training.budget import TrainingBudget
-    from augan.training.train import train_stages
+    from augan.training.stage_registry import train_stages
     from augan.training.trainer import TrainingData
 
     data = TrainingData(pixels, None, 0, preprocessing)

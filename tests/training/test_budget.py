@@ -6,7 +6,7 @@ import pytest
 
 from augan.exceptions import DataError
 from augan.training.budget import StageBudget, Stopwatch, TrainingBudget
-from augan.training.train import STAGES
+from augan.training.stage_registry import STAGES
 
 
 def test_stage_budget_by_steps():

@@ -17,7 +17,7 @@ from augan.exceptions import ConfigError
 from augan.training.budget import TrainingBudget
 from augan.training.config_rules import RULES, check_rules
 from augan.training.defaults import resolve_defaults
-from augan.training.train import train_stages
+from augan.training.stage_registry import train_stages
 from augan.training.trainer import TrainingData
 from tools.docs import config_reference
 

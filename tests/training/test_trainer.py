@@ -10,7 +10,7 @@ from augan.config import Config
 from augan.data.modalities.images import ImagePreprocessing
 from augan.training.budget import Stopwatch, TrainingBudget
 from augan.training.loop import STEPS_PER_CALL
-from augan.training.train import STAGES, train_stages
+from augan.training.stage_registry import STAGES, train_stages
 from augan.training.trainer import TrainingData
 
 

@@ -34,7 +34,7 @@ tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU"
 from augan.config import Config
 from augan.data.dataset import from_arrays
 from augan.workflow.prepare import prepare_data
-from augan.training.train import train_stages
+from augan.training.stage_registry import train_stages
 from augan.training.budget import TrainingBudget
 from augan.workflow.prepare import resolve_config
 from augan.training.distributed.workers import Workers, join_workers
