@@ -1,6 +1,5 @@
 """Folders of synthetic samples: reproducible, safe on disk, and usable as training data."""
 
-import csv
 import hashlib
 from collections import Counter
 from dataclasses import replace
@@ -23,6 +22,7 @@ from augan.bundle import Bundle
 from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import read_image
 from augan.io.layout import MANIFEST_FILE, SUMMARY_FILE
+from tests._helpers import read_manifest, tree, with_data
 
 # Without filters, because the GAN of the fixture is too bad for them.
 augment_folder = partial(filtered_folder, filtered=False)
@@ -33,28 +33,10 @@ def sampler(digits_bundle: Bundle) -> GeneratorSampler:
     return GeneratorSampler(digits_bundle)
 
 
-def with_data(bundle: Bundle, **changes: object) -> Bundle:
-    """Return the bundle with another description of its training data."""
-    return replace(bundle, data={**bundle.data, **changes})
-
-
 def generate(sampler: GeneratorSampler, n: int, seed: int = 0, index: int = 3) -> np.ndarray:
     chunks = range(-(-n // CHUNK_SIZE))
     samples = [PriorSampling(sampler).generate(index, number, seed).samples for number in chunks]
     return sampler.preprocessing.to_original_size(np.concatenate(samples)[:n])
-
-
-def read_manifest(folder: Path) -> list[dict[str, str]]:
-    with open(folder / MANIFEST_FILE, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 class TestAugmentFolder:

@@ -21,6 +21,7 @@ from augan.exceptions import BundleError, ConfigError, DataError
 from augan.io.images import write_png
 from augan.io.layout import DETECTION_FILE, SCORES_FILE
 from augan.report.html.detection import write_top_samples_image
+from tests._helpers import tree, write_images
 
 COMPONENTS = ["feature_neighbors", "mahalanobis", "input_neighbors"]
 
@@ -40,14 +41,6 @@ def folder(pixels: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path
     return write_images(tmp_path_factory.mktemp("data") / "images", pixels)
 
 
-def write_images(folder: Path, images: np.ndarray, names: list[str] | None = None) -> Path:
-    for row, image in enumerate(images):
-        path = folder / (names[row] if names else f"{row:03d}.png")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_png(path, image)
-    return folder
-
-
 def read_rows(folder: Path) -> list[dict[str, str]]:
     with open(folder / SCORES_FILE, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -55,14 +48,6 @@ def read_rows(folder: Path) -> list[dict[str, str]]:
 
 def numbers(rows: list[dict[str, str]], column: str = "score") -> np.ndarray:
     return np.array([float(row[column]) for row in rows])
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def overlays(out: Path) -> set[str]:

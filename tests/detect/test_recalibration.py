@@ -15,8 +15,8 @@ from augan.detect.detector import Detector
 from augan.detect.recalibration import recalibrate_run
 from augan.exceptions import BundleError, DataError
 from augan.export.detector import describe_detector
-from augan.io.images import write_png
 from augan_cli.main import app
+from tests._helpers import write_images
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +27,6 @@ def pixels() -> np.ndarray:
 @pytest.fixture(scope="module")
 def normals(pixels: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_images(tmp_path_factory.mktemp("new") / "normals", pixels)
-
-
-def write_images(folder: Path, images: np.ndarray) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for row, image in enumerate(images):
-        write_png(folder / f"{row:03d}.png", image)
-    return folder
 
 
 def test_only_the_calibrations_change(

@@ -1,6 +1,5 @@
 """Filtered augmentation from end to end, on three classes that a small GAN learns in seconds."""
 
-import csv
 import json
 import os
 import shutil
@@ -37,9 +36,10 @@ from augan.bundle import Bundle, load_bundle, save_bundle
 from augan.config import Config
 from augan.data.modalities.registry import restore_preprocessing
 from augan.exceptions import BundleError, ConfigError, DataError, RefusedError, RunInterruptedError
-from augan.io.layout import MANIFEST_FILE, RESUME_LOG_FILE, SUMMARY_FILE
+from augan.io.layout import RESUME_LOG_FILE, SUMMARY_FILE
 from augan.parallel.sharding import Shard, ShardSet
 from benchmarks.augmentation import filter_acceptance
+from tests._helpers import read_manifest, tree, with_data
 
 NAMES = ("down", "right", "slant")
 SLOPES = ((1, 0), (0, 1), (-1, 1))
@@ -76,20 +76,6 @@ def write_slopes(path: Path, seed: int = 0) -> Path:
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("slopes")
     return train(SMALL, load_dataset(write_slopes(folder / "slopes.npz")), out=folder / "run")
-
-
-def read_manifest(folder: Path) -> list[dict[str, str]]:
-    with open(folder / MANIFEST_FILE, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
-def with_data(bundle: Bundle, **changes: object) -> Bundle:
-    return replace(bundle, data={**bundle.data, **changes})
 
 
 class TestTransfer:

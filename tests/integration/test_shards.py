@@ -1,6 +1,5 @@
 """Merged shards: equal to the result of one process, byte for byte."""
 
-import csv
 import json
 import shutil
 from functools import partial
@@ -24,18 +23,14 @@ from augan.detect.sharded import detect_shard, merge_detection
 from augan.detect.worker import ScoredChunk
 from augan.exceptions import BundleError, DataError, RunInterruptedError
 from augan.io.images import write_png
-from augan.io.layout import MANIFEST_FILE, SCORES_FILE, SHARD_FILE
+from augan.io.layout import SCORES_FILE, SHARD_FILE
 from augan.parallel.sharding import Shard, ShardRecord, ShardSet, shard_folder
 from augan_cli.main import app
+from tests._helpers import read_manifest, tree
 
 IMAGES = IMAGES_PER_CHUNK + 40  # two blocks
 DETECT: dict[str, Any] = {"far": 0.1, "save_maps": True}
 UNFILTERED: dict[str, Any] = {"filtered": False, "seed": 3, "transform": "shift"}
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -260,11 +255,6 @@ class TestRecords:
             assert writer.read("0") is None
             writer.add("0", ShardRecord({"job": job}))
             raise RunInterruptedError("stopped")
-
-
-def read_manifest(folder: Path) -> list[dict[str, str]]:
-    with open(folder / MANIFEST_FILE, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 class TestAugment:

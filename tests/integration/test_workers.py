@@ -15,6 +15,7 @@ from augan.bundle import Bundle
 from augan.data.datasets import digits
 from augan.io.images import write_png
 from augan.io.layout import SCORES_FILE
+from tests._helpers import tree
 
 pytestmark = pytest.mark.slow
 # Of two processes with one thread each, or one with one, every number is the same to the last bit.
@@ -51,11 +52,6 @@ def run(*words: str, **environment: str) -> tuple[int, str, str]:
     process = begin(*words, **environment)
     said = process.communicate(timeout=300)
     return process.returncode, *said
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def rows(folder: Path) -> list[dict[str, str]]:

@@ -9,16 +9,12 @@ from augan.augment.methods.base import CHUNK_SIZE
 from augan.augment.methods.prior import NOISE_BLOCK_SIZE, GeneratorSampler, PriorSampling
 from augan.bundle import Bundle
 from augan.exceptions import BundleError
+from tests._helpers import with_data
 
 
 @pytest.fixture(scope="module")
 def sampler(digits_bundle: Bundle) -> GeneratorSampler:
     return GeneratorSampler(digits_bundle)
-
-
-def with_data(bundle: Bundle, **changes: object) -> Bundle:
-    """Return the bundle with another description of its training data."""
-    return replace(bundle, data={**bundle.data, **changes})
 
 
 def generate(sampler: GeneratorSampler, n: int, seed: int = 0, index: int = 3) -> np.ndarray:

@@ -25,19 +25,12 @@ from augan.detect.visualization.overlay import (
 )
 from augan.exceptions import BundleError, DataError
 from augan.io.images import read_image, write_png
+from tests._helpers import write_images
 
 
 @pytest.fixture(scope="module")
 def pixels() -> np.ndarray:
     return np.asarray(digits("test").images)[:300]
-
-
-def write_images(folder: Path, images: np.ndarray, names: list[str] | None = None) -> Path:
-    for row, image in enumerate(images):
-        path = folder / (names[row] if names else f"{row:03d}.png")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_png(path, image)
-    return folder
 
 
 def files_below(folder: Path) -> set[str]:
